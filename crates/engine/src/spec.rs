@@ -1,0 +1,259 @@
+//! What to make: the description of one rendition, parsed from the words people write.
+
+use crate::error::Error;
+
+/// A box in pixels; a side left open follows from the picture's shape. At least one side is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Width of the box in pixels, if bounded.
+    pub width: Option<u32>,
+    /// Height of the box in pixels, if bounded.
+    pub height: Option<u32>,
+}
+
+impl Size {
+    /// The longest side a thumbnail may have: what a JPEG can still hold.
+    pub const MAX: u32 = 65_500;
+}
+
+impl std::str::FromStr for Size {
+    type Err = String;
+
+    /// `"256"` bounds the width, `"x200"` the height, `"400x300"` both.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!(
+                "size \"{text}\" is not a box: write a width (\"256\"), a height (\"x200\") or both (\"400x300\"), each from 1 to {}",
+                Self::MAX
+            )
+        };
+        let side = |text: &str| match text.parse::<u32>() {
+            Ok(pixels) if (1..=Self::MAX).contains(&pixels) && !text.starts_with('+') => Ok(pixels),
+            _ => Err(wrong()),
+        };
+        let (width, height) = match text.split_once(['x', 'X']) {
+            None => (Some(side(text)?), None),
+            Some(("", height)) => (None, Some(side(height)?)),
+            Some((width, "")) => (Some(side(width)?), None),
+            Some((width, height)) => (Some(side(width)?), Some(side(height)?)),
+        };
+        Ok(Self { width, height })
+    }
+}
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.width, self.height) {
+            (Some(width), Some(height)) => write!(f, "{width}x{height}"),
+            (Some(width), None) => write!(f, "{width}"),
+            (None, Some(height)) => write!(f, "x{height}"),
+            (None, None) => write!(f, "any"),
+        }
+    }
+}
+
+/// Declares an enum whose values have one written name each.
+macro_rules! named {
+    ($(#[$doc:meta])* $kind:ident, $what:literal { $($(#[$value_doc:meta])* $value:ident = $name:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+        pub enum $kind { $($(#[$value_doc])* $value),+ }
+
+        impl $kind {
+            /// The names people write, in the order of the values.
+            pub const NAMES: &[&str] = &[$($name),+];
+        }
+
+        impl std::str::FromStr for $kind {
+            type Err = String;
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $($name => Ok(Self::$value),)+
+                    _ => Err(format!("{} \"{text}\" is not one of {}", $what, Self::NAMES.join(", "))),
+                }
+            }
+        }
+
+        impl std::fmt::Display for $kind {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(match self { $(Self::$value => $name),+ })
+            }
+        }
+    };
+}
+
+named! {
+    /// How the picture meets the box.
+    Fit, "fit" {
+        /// As large as fits inside the box, shape kept.
+        #[default]
+        Inside = "inside",
+        /// Fills the box, shape kept, the overhang cut by [`Gravity`].
+        Cover = "cover",
+        /// As `inside`, then padded to exactly the box with [`Background`].
+        Contain = "contain",
+        /// Exactly the box, shape not kept.
+        Fill = "fill",
+    }
+}
+
+named! {
+    /// Which part of the picture `cover` keeps, and where `contain` puts it.
+    Gravity, "gravity" {
+        /// The middle.
+        #[default]
+        Centre = "center",
+        /// The top edge.
+        North = "north",
+        /// The top right corner.
+        NorthEast = "northeast",
+        /// The right edge.
+        East = "east",
+        /// The bottom right corner.
+        SouthEast = "southeast",
+        /// The bottom edge.
+        South = "south",
+        /// The bottom left corner.
+        SouthWest = "southwest",
+        /// The left edge.
+        West = "west",
+        /// The top left corner.
+        NorthWest = "northwest",
+    }
+}
+
+named! {
+    /// The format to write.
+    OutputFormat, "format" {
+        /// JPEG for JPEG, PNG for PNG, GIF, BMP and TIFF, WebP for WebP.
+        #[default]
+        Same = "same",
+        /// JPEG; transparency is laid over [`Background`].
+        Jpeg = "jpeg",
+        /// PNG.
+        Png = "png",
+        /// WebP.
+        WebP = "webp",
+    }
+}
+
+impl OutputFormat {
+    /// The format written for a source of format `source`.
+    #[must_use]
+    pub const fn resolve(self, source: crate::Format) -> crate::Format {
+        use crate::Format;
+        match (self, source) {
+            (Self::Jpeg, _) | (Self::Same, Format::Jpeg) => Format::Jpeg,
+            (Self::WebP, _) | (Self::Same, Format::WebP) => Format::WebP,
+            (Self::Png, _) | (Self::Same, Format::Png | Format::Gif | Format::Bmp | Format::Tiff) => {
+                Format::Png
+            }
+        }
+    }
+}
+
+/// The colour under transparency and around `contain`: sRGB with straight alpha. Where the output
+/// cannot hold transparency, it is laid over white.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Background(pub [u8; 4]);
+
+impl Default for Background {
+    fn default() -> Self {
+        Self([255, 255, 255, 255])
+    }
+}
+
+impl std::str::FromStr for Background {
+    type Err = String;
+
+    /// `"ffffff"`, `"#ffffff"`, `"ffffff80"` (with alpha) or `"transparent"`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!(
+                "background \"{text}\" is not a colour: write \"ffffff\", \"ffffff80\" or \"transparent\""
+            )
+        };
+        if text == "transparent" {
+            return Ok(Self([0, 0, 0, 0]));
+        }
+        let digits = text.strip_prefix('#').unwrap_or(text);
+        if !matches!(digits.len(), 6 | 8) || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(wrong());
+        }
+        let mut colour = [255; 4];
+        for (channel, pair) in colour.iter_mut().zip(digits.as_bytes().chunks(2)) {
+            let pair = std::str::from_utf8(pair).map_err(|_| wrong())?;
+            *channel = u8::from_str_radix(pair, 16).map_err(|_| wrong())?;
+        }
+        Ok(Self(colour))
+    }
+}
+
+impl std::fmt::Display for Background {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [r, g, b, a] = self.0;
+        write!(f, "{r:02x}{g:02x}{b:02x}{a:02x}")
+    }
+}
+
+/// One rendition to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spec {
+    /// The box, measured after the picture has been turned upright.
+    pub size: Size,
+    /// How the picture meets the box.
+    pub fit: Fit,
+    /// Let a small picture grow to the box.
+    pub enlarge: bool,
+    /// The format to write.
+    pub format: OutputFormat,
+    /// JPEG and WebP quality, 1 to 100.
+    pub quality: u8,
+    /// What `cover` keeps.
+    pub gravity: Gravity,
+    /// What lies behind.
+    pub background: Background,
+}
+
+impl Default for Spec {
+    fn default() -> Self {
+        Self {
+            size: Size { width: Some(128), height: Some(128) },
+            fit: Fit::Inside,
+            enlarge: false,
+            format: OutputFormat::Same,
+            quality: 80,
+            gravity: Gravity::Centre,
+            background: Background::default(),
+        }
+    }
+}
+
+impl Spec {
+    /// Checks what the types alone cannot.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], naming the field.
+    pub fn validate(&self) -> Result<(), Error> {
+        if self.size.width.is_none() && self.size.height.is_none() {
+            return Err(Error::Unsupported("size has neither width nor height: set at least one".into()));
+        }
+        if !(1..=100).contains(&self.quality) {
+            return Err(Error::Unsupported(format!("quality {} is not between 1 and 100", self.quality)));
+        }
+        Ok(())
+    }
+}
+
+/// A finished thumbnail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Thumbnail {
+    /// The encoded file.
+    pub bytes: Vec<u8>,
+    /// What it is.
+    pub format: crate::Format,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+}
