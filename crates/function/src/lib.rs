@@ -1,1 +1,20 @@
-//! x
+//! The Thumbnails function: an event in, thumbnails out, an outcome back.
+//!
+//! Settings → for each record: decode the key, match the trigger, refuse loops, skip what is already
+//! made, read, render all, write, report. Its only port is [`store::Store`]; what calls it, retries it and
+//! counts it is the host's.
+
+pub mod budget;
+pub mod event;
+pub mod fingerprint;
+pub mod naming;
+pub mod outcome;
+pub mod settings;
+pub mod store;
+pub mod thumbnails;
+pub mod trigger;
+
+pub use outcome::{Failure, Ignored, Outcome, Reason, RenditionReport, Report};
+pub use settings::Settings;
+pub use store::{Location, ObjectKey, Store};
+pub use thumbnails::{Call, Thumbnails};

@@ -1,1 +1,9 @@
-//! x
+//! Tintype on one machine: an S3 endpoint, a durable queue, the function, an HTTP API.
+//!
+//! One folder each, lowest first: [`disk`], [`ledger`], [`store`], [`queue`], [`invoker`], then what faces
+//! outwards: [`s3`], [`gateway`], [`cli`]. `tests/tidy.rs` holds who may depend on whom.
+
+pub mod disk;
+pub mod ledger;
+pub mod queue;
+pub mod store;

@@ -1,0 +1,335 @@
+//! Events: every shape in which "an object was created (or removed)" reaches the function, parsed into
+//! records. Sources: AWS, "Event message structure" (S3); "Using Lambda with Amazon SQS"; "… with Amazon
+//! SNS"; "Amazon S3 EventBridge event message structure".
+
+use std::cmp::Ordering;
+
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
+
+use crate::store::ObjectKey;
+
+/// What happened to the object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// It was put, copied or completed.
+    Created,
+    /// It was deleted.
+    Removed,
+}
+
+/// One object named by an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// What happened.
+    pub kind: Kind,
+    /// S3's name for it, such as `ObjectCreated:Put`.
+    pub name: String,
+    /// The bucket.
+    pub bucket: String,
+    /// The key, decoded.
+    pub key: ObjectKey,
+    /// The object's ETag at the time, without quotes.
+    pub etag: Option<String>,
+    /// Its size in bytes at the time.
+    pub size: Option<u64>,
+    /// Orders the events of one key.
+    pub sequencer: Option<Sequencer>,
+}
+
+/// Orders the events of one key: hexadecimal text, compared after padding the shorter with zeros on the
+/// right (AWS, "Event message structure").
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Sequencer(pub String);
+
+impl Sequencer {
+    /// Which of two events of one key is the later.
+    #[must_use]
+    pub fn order(&self, other: &Self) -> Ordering {
+        let length = self.0.len().max(other.0.len());
+        let padded =
+            |text: &str| text.bytes().chain(std::iter::repeat(b'0')).take(length).collect::<Vec<_>>();
+        padded(&self.0.to_ascii_uppercase()).cmp(&padded(&other.0.to_ascii_uppercase()))
+    }
+}
+
+/// A record, or why a part of the event could not be read as one. A bad part never hides the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The SQS message it came in, for partial batch failures.
+    pub message_id: Option<String>,
+    /// The record, or what is wrong with it.
+    pub record: Result<Record, String>,
+}
+
+/// An event, parsed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// `s3:TestEvent`, sent when a notification is set up: nothing to do.
+    Test,
+    /// Objects to look at.
+    Records(Vec<Part>),
+}
+
+/// The most envelopes that may be nested (SNS in SQS is two).
+const MAX_NESTING: u32 = 3;
+
+/// Parses an event of any known shape. `default_bucket` is the bucket meant by `{"key": "photo.jpg"}`.
+///
+/// # Errors
+/// Says what is wrong if it is not JSON or of no known shape.
+pub fn parse(json: &[u8], default_bucket: &str) -> Result<Event, String> {
+    let value: Value =
+        serde_json::from_slice(json).map_err(|error| format!("the event is not JSON: {error}"))?;
+    let mut parts = Vec::new();
+    if collect(&value, default_bucket, None, MAX_NESTING, &mut parts)? {
+        return Ok(Event::Test);
+    }
+    Ok(Event::Records(parts))
+}
+
+/// Adds the records of one envelope; answers whether it was a test event.
+fn collect(
+    value: &Value,
+    default_bucket: &str,
+    message_id: Option<&str>,
+    nesting: u32,
+    parts: &mut Vec<Part>,
+) -> Result<bool, String> {
+    if value.get("Event").and_then(Value::as_str) == Some("s3:TestEvent") {
+        return Ok(true);
+    }
+    let mut push = |record| parts.push(Part { message_id: message_id.map(str::to_owned), record });
+    if value.get("detail-type").is_some() {
+        push(event_bridge(value));
+        return Ok(false);
+    }
+    if let Some(key) = value.get("key") {
+        push(direct(value, key, default_bucket));
+        return Ok(false);
+    }
+    let records = value.get("Records").ok_or_else(|| {
+        "the event has neither \"Records\" (S3, SQS, SNS), \"detail-type\" (EventBridge) nor \"key\" (direct)".to_owned()
+    })?;
+    let records = records.as_array().ok_or("\"Records\" is not a list")?;
+    for record in records {
+        let inner = if let Some(body) = record.get("body") {
+            let id = text(record, "messageId").ok();
+            Some((body, id.or(message_id)))
+        } else {
+            record.pointer("/Sns/Message").map(|message| (message, message_id))
+        };
+        let Some((inner, id)) = inner else {
+            parts.push(Part { message_id: message_id.map(str::to_owned), record: s3_record(record) });
+            continue;
+        };
+        let outcome = inner
+            .as_str()
+            .ok_or_else(|| "the message is not text".to_owned())
+            .and_then(|inner| {
+                serde_json::from_str(inner).map_err(|error| format!("the message is not JSON: {error}"))
+            })
+            .and_then(|inner: Value| {
+                // An SNS notification in an SQS body carries the event as text once more.
+                let inner = match (inner.get("Type").and_then(Value::as_str), inner.get("Message")) {
+                    (Some("Notification"), Some(Value::String(message))) => serde_json::from_str(message)
+                        .map_err(|error| format!("the SNS message is not JSON: {error}"))?,
+                    _ => inner,
+                };
+                if nesting == 0 {
+                    return Err("envelopes are nested too deep".to_owned());
+                }
+                collect(&inner, default_bucket, id, nesting - 1, parts)
+            });
+        if let Err(message) = outcome {
+            parts.push(Part { message_id: id.map(str::to_owned), record: Err(message) });
+        }
+    }
+    Ok(false)
+}
+
+fn s3_record(record: &Value) -> Result<Record, String> {
+    // Major versions are compared for equality, minor ones are compatible (AWS, "Event message structure").
+    if let Some(version) = record.get("eventVersion").and_then(Value::as_str)
+        && version.split('.').next() != Some("2")
+    {
+        return Err(format!("eventVersion \"{version}\" is not 2.x"));
+    }
+    let name = text(record, "eventName")?;
+    let bucket =
+        record.pointer("/s3/bucket/name").and_then(Value::as_str).ok_or("s3.bucket.name is missing")?;
+    let object = record.pointer("/s3/object").ok_or("s3.object is missing")?;
+    Ok(Record {
+        kind: kind(name)?,
+        name: name.to_owned(),
+        bucket: bucket.to_owned(),
+        key: form_decoded(text(object, "key")?)?,
+        etag: text(object, "eTag").ok().map(unquoted),
+        size: object.get("size").and_then(Value::as_u64),
+        sequencer: text(object, "sequencer").ok().map(|text| Sequencer(text.to_owned())),
+    })
+}
+
+fn kind(name: &str) -> Result<Kind, String> {
+    let name = name.strip_prefix("s3:").unwrap_or(name);
+    if name.starts_with("ObjectCreated:") {
+        Ok(Kind::Created)
+    } else if name.starts_with("ObjectRemoved:") || name.starts_with("LifecycleExpiration:") {
+        Ok(Kind::Removed)
+    } else {
+        Err(format!("eventName \"{name}\" is neither ObjectCreated nor ObjectRemoved"))
+    }
+}
+
+/// EventBridge sends the key as it is, not URL-encoded.
+fn event_bridge(value: &Value) -> Result<Record, String> {
+    let (kind, name) = match text(value, "detail-type")? {
+        "Object Created" => (Kind::Created, "ObjectCreated"),
+        "Object Deleted" => (Kind::Removed, "ObjectRemoved"),
+        other => {
+            return Err(format!(
+                "detail-type \"{other}\" is neither \"Object Created\" nor \"Object Deleted\""
+            ));
+        }
+    };
+    let detail = value.get("detail").ok_or("detail is missing")?;
+    let object = detail.get("object").ok_or("detail.object is missing")?;
+    Ok(Record {
+        kind,
+        name: format!("{name}:{}", text(detail, "reason").unwrap_or("EventBridge")),
+        bucket: detail
+            .pointer("/bucket/name")
+            .and_then(Value::as_str)
+            .ok_or("detail.bucket.name is missing")?
+            .into(),
+        key: ObjectKey::new(text(object, "key")?)?,
+        etag: text(object, "etag").ok().map(unquoted),
+        size: object.get("size").and_then(Value::as_u64),
+        sequencer: text(object, "sequencer").ok().map(|text| Sequencer(text.to_owned())),
+    })
+}
+
+/// `{"key": "photo.jpg"}`, as a person writes a test event; the key stands as it is.
+fn direct(value: &Value, key: &Value, default_bucket: &str) -> Result<Record, String> {
+    Ok(Record {
+        kind: Kind::Created,
+        name: "ObjectCreated:Direct".into(),
+        bucket: text(value, "bucket").unwrap_or(default_bucket).into(),
+        key: ObjectKey::new(key.as_str().ok_or("\"key\" is not text")?)?,
+        etag: None,
+        size: None,
+        sequencer: None,
+    })
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> Result<&'a str, String> {
+    value.get(name).and_then(Value::as_str).ok_or_else(|| format!("\"{name}\" is missing"))
+}
+
+fn unquoted(etag: &str) -> String {
+    etag.trim_matches('"').to_owned()
+}
+
+/// Decodes a key as S3 writes it in events: `application/x-www-form-urlencoded`, so `+` is a space.
+fn form_decoded(key: &str) -> Result<ObjectKey, String> {
+    let spaced = key.replace('+', " ");
+    let decoded = percent_decode_str(&spaced)
+        .decode_utf8()
+        .map_err(|_| format!("the key \"{key}\" does not decode to UTF-8"))?;
+    ObjectKey::new(&decoded)
+}
+
+/// Encodes a key as S3 writes it in events.
+#[must_use]
+pub fn form_encoded(key: &str) -> String {
+    use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+    const ESCAPED: &AsciiSet =
+        &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'*').remove(b'/').remove(b' ');
+    utf8_percent_encode(key, ESCAPED).to_string().replace(' ', "+")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn s3(key: &str) -> Value {
+        json!({"Records": [{
+            "eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
+            "s3": {"bucket": {"name": "in"}, "object": {"key": key, "size": 3, "eTag": "abc", "sequencer": "0055AED6"}}
+        }]})
+    }
+
+    fn keys(value: &Value) -> Vec<String> {
+        match parse(value.to_string().as_bytes(), "in").unwrap() {
+            Event::Test => vec!["test".into()],
+            Event::Records(parts) => parts
+                .into_iter()
+                .map(|part| {
+                    part.record
+                        .map_or_else(|error| format!("error: {error}"), |record| record.key.to_string())
+                })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn keys_are_form_decoded_except_from_event_bridge() {
+        assert_eq!(keys(&s3("Medium-input%2830%29/photo+1%2B2.jpg")), ["Medium-input(30)/photo 1+2.jpg"]);
+        assert_eq!(keys(&s3("a%2Fb.jpg")), ["a/b.jpg"]);
+        let bridge = json!({"detail-type": "Object Created", "detail": {"bucket": {"name": "in"}, "object": {"key": "a+b%20c.jpg"}}});
+        assert_eq!(keys(&bridge), ["a+b%20c.jpg"]);
+    }
+
+    #[test]
+    fn envelopes() {
+        let direct = s3("a.jpg").to_string();
+        let sns = json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": direct}}]});
+        let sqs = json!({"Records": [{"messageId": "m1", "eventSource": "aws:sqs", "body": direct}]});
+        let both = json!({"Records": [{"messageId": "m2", "body": json!({"Type": "Notification", "Message": direct}).to_string()}]});
+        for event in [sns, sqs, both, json!({"key": "a.jpg"})] {
+            assert_eq!(keys(&event), ["a.jpg"]);
+        }
+        assert_eq!(keys(&json!({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "in"})), ["test"]);
+    }
+
+    #[test]
+    fn every_record_is_kept_and_a_bad_one_hides_no_other() {
+        let mut event = s3("a.jpg");
+        let records = event["Records"].as_array_mut().unwrap();
+        records.push(json!({"eventName": "ObjectCreated:Put"}));
+        records.push(s3("b.jpg")["Records"][0].clone());
+        let mut batch = json!({"Records": [{"messageId": "1", "body": "not json"}]});
+        batch["Records"].as_array_mut().unwrap().push(json!({"messageId": "2", "body": event.to_string()}));
+        let found = keys(&batch);
+        assert_eq!(found.len(), 4);
+        assert!(found[0].starts_with("error: the message is not JSON"));
+        assert_eq!((found[1].as_str(), found[3].as_str()), ("a.jpg", "b.jpg"));
+        assert!(found[2].contains("s3.bucket.name is missing"));
+    }
+
+    #[test]
+    fn an_unknown_shape_or_version_says_so() {
+        assert!(parse(b"{}", "in").unwrap_err().contains("Records"));
+        assert!(parse(b"{", "in").unwrap_err().contains("not JSON"));
+        let mut event = s3("a.jpg");
+        event["Records"][0]["eventVersion"] = "3.0".into();
+        assert!(keys(&event)[0].contains("eventVersion"));
+    }
+
+    #[test]
+    fn sequencers_are_padded_on_the_right() {
+        let order = |a: &str, b: &str| Sequencer(a.into()).order(&Sequencer(b.into()));
+        assert_eq!(order("0055", "00550000"), Ordering::Equal);
+        assert_eq!(order("0056", "00550001"), Ordering::Greater);
+        assert_eq!(order("005a", "005B"), Ordering::Less);
+    }
+
+    #[test]
+    fn encoding_and_decoding_are_inverse() {
+        for key in ["a b+c.jpg", "Medium-input(30)/photo 1+2.jpg", "ü/日本.png", "100%/&=?#", "a//b/"] {
+            assert_eq!(form_decoded(&form_encoded(key)).unwrap().to_string(), key);
+        }
+        assert_eq!(form_encoded("a b+c/d.jpg"), "a+b%2Bc/d.jpg");
+    }
+}

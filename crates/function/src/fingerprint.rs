@@ -1,0 +1,49 @@
+//! The recipe fingerprint: which pixels a rendition's settings stand for.
+
+use sha2::{Digest, Sha256};
+use tintype_engine::{RECIPE, Spec};
+
+/// Metadata of a thumbnail: the source's ETag it was made from.
+pub const SOURCE_ETAG: &str = "tintype-source-etag";
+/// Metadata of a thumbnail: the fingerprint of its recipe. Marks the object as a thumbnail.
+pub const RECIPE_FINGERPRINT: &str = "tintype-recipe";
+/// Metadata of a thumbnail: its width in pixels.
+pub const WIDTH: &str = "tintype-width";
+/// Metadata of a thumbnail: its height in pixels.
+pub const HEIGHT: &str = "tintype-height";
+
+/// Settings that make other pixels have another fingerprint; the program's version plays no part, only
+/// [`RECIPE`] does, which is raised by hand when pixels change.
+#[must_use]
+pub fn fingerprint(spec: &Spec) -> String {
+    let Spec { size, fit, enlarge, format, quality, gravity, background } = spec;
+    let text = format!("{RECIPE}|{size}|{fit}|{enlarge}|{format}|{quality}|{gravity}|{background}");
+    Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_counts() {
+        let base = Spec::default();
+        let mut seen = vec![fingerprint(&base)];
+        for change in [
+            |spec: &mut Spec| spec.size = "129x128".parse().unwrap(),
+            |spec: &mut Spec| spec.fit = tintype_engine::Fit::Cover,
+            |spec: &mut Spec| spec.enlarge = true,
+            |spec: &mut Spec| spec.format = tintype_engine::OutputFormat::Png,
+            |spec: &mut Spec| spec.quality = 81,
+            |spec: &mut Spec| spec.gravity = tintype_engine::Gravity::North,
+            |spec: &mut Spec| spec.background = "000000".parse().unwrap(),
+        ] {
+            let mut spec = base.clone();
+            change(&mut spec);
+            seen.push(fingerprint(&spec));
+        }
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), 8);
+    }
+}

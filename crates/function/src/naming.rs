@@ -1,0 +1,214 @@
+//! Names of thumbnails: a template over the source's key.
+
+use std::{fmt, str::FromStr};
+
+use tintype_engine::{Format, Size};
+
+/// The longest key S3 has, in bytes of UTF-8.
+pub const MAX_KEY_BYTES: usize = 1024;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    /// The whole source key.
+    Key,
+    /// Its folders, with the last slash; empty at the top.
+    Dir,
+    /// Its last segment.
+    Name,
+    /// Its last segment without the extension.
+    Stem,
+    /// The extension with its dot; empty if there is none.
+    Ext,
+    /// Width of the rendition's box.
+    Width,
+    /// Height of the rendition's box.
+    Height,
+}
+
+const FIELDS: [(&str, Part); 7] = [
+    ("key", Part::Key),
+    ("dir", Part::Dir),
+    ("name", Part::Name),
+    ("stem", Part::Stem),
+    ("ext", Part::Ext),
+    ("width", Part::Width),
+    ("height", Part::Height),
+];
+
+/// A parsed template such as `thumb_{key}` or `{dir}small/{stem}{ext}`. It holds `{key}`, or all of
+/// `{dir}`, `{stem}` and `{ext}` (or `{dir}` and `{name}`), so that two sources never share a thumbnail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyTemplate {
+    written: String,
+    parts: Vec<Part>,
+}
+
+impl Default for KeyTemplate {
+    fn default() -> Self {
+        Self { written: "thumb_{key}".into(), parts: vec![Part::Text("thumb_".into()), Part::Key] }
+    }
+}
+
+impl fmt::Display for KeyTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.written)
+    }
+}
+
+impl FromStr for KeyTemplate {
+    type Err = String;
+
+    fn from_str(written: &str) -> Result<Self, String> {
+        let mut parts = Vec::new();
+        let mut rest = written;
+        while let Some(open) = rest.find('{') {
+            if open > 0 {
+                parts.push(Part::Text(rest[..open].into()));
+            }
+            let close =
+                rest[open..].find('}').ok_or_else(|| format!("\"{written}\" has a {{ without its }}"))?;
+            let field = &rest[open + 1..open + close];
+            let part = FIELDS.iter().find(|(name, _)| *name == field).map(|(_, part)| part.clone());
+            parts.push(part.ok_or_else(|| {
+                format!(
+                    "\"{written}\" has {{{field}}}; the fields are {{key}} {{dir}} {{name}} {{stem}} {{ext}} {{width}} {{height}}"
+                )
+            })?);
+            rest = &rest[open + close + 1..];
+        }
+        if !rest.is_empty() {
+            parts.push(Part::Text(rest.into()));
+        }
+        let has = |part| parts.contains(&part);
+        let tells_sources_apart =
+            has(Part::Key) || has(Part::Dir) && (has(Part::Name) || has(Part::Stem) && has(Part::Ext));
+        if !tells_sources_apart {
+            return Err(format!(
+                "\"{written}\" would give two images one name: it must hold {{key}}, or {{dir}}{{stem}}{{ext}}"
+            ));
+        }
+        Ok(Self { written: written.into(), parts })
+    }
+}
+
+impl KeyTemplate {
+    /// Checks that `{width}` and `{height}` are told by the rendition's box.
+    ///
+    /// # Errors
+    /// Says which side the box leaves open.
+    pub fn check_size(&self, size: Size) -> Result<(), String> {
+        for (part, side, name) in [(Part::Width, size.width, "width"), (Part::Height, size.height, "height")]
+        {
+            if self.parts.contains(&part) && side.is_none() {
+                return Err(format!(
+                    "\"{}\" holds {{{name}}}, but size \"{size}\" leaves the {name} open",
+                    self.written
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The thumbnail's key for a source: the template filled in and, where the output's format is not the
+    /// source's, the output's extension appended (`a.gif` -> `thumb_a.gif.png`).
+    ///
+    /// # Errors
+    /// The key that would be longer than [`MAX_KEY_BYTES`].
+    pub fn render(&self, source: &str, size: Size, from: Format, to: Format) -> Result<String, KeyTooLong> {
+        let (dir, name) = source.rfind('/').map_or(("", source), |slash| source.split_at(slash + 1));
+        // A leading dot starts a hidden name, not an extension.
+        let (stem, ext) = name.rfind('.').filter(|dot| *dot > 0).map_or((name, ""), |dot| name.split_at(dot));
+        let mut key = String::with_capacity(source.len() + 16);
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => key.push_str(text),
+                Part::Key => key.push_str(source),
+                Part::Dir => key.push_str(dir),
+                Part::Name => key.push_str(name),
+                Part::Stem => key.push_str(stem),
+                Part::Ext => key.push_str(ext),
+                Part::Width => key.push_str(&size.width.map(|side| side.to_string()).unwrap_or_default()),
+                Part::Height => key.push_str(&size.height.map(|side| side.to_string()).unwrap_or_default()),
+            }
+        }
+        if from != to {
+            key.push('.');
+            key.push_str(to.extension());
+        }
+        if key.len() > MAX_KEY_BYTES { Err(KeyTooLong { bytes: key.len() }) } else { Ok(key) }
+    }
+
+    /// The text every thumbnail's key begins with, whatever the source; for the loop check.
+    pub(crate) fn fixed_start(&self) -> &str {
+        match self.parts.first() {
+            Some(Part::Text(text)) => text,
+            _ => "",
+        }
+    }
+
+    /// Whether the key ends as the source's does (unless an extension is appended).
+    pub(crate) fn ends_like_source(&self) -> bool {
+        matches!(self.parts.last(), Some(Part::Key | Part::Name | Part::Ext | Part::Stem | Part::Dir))
+    }
+
+    /// The text every thumbnail's key ends with, if it ends with text.
+    pub(crate) fn fixed_end(&self) -> &str {
+        match self.parts.last() {
+            Some(Part::Text(text)) => text,
+            _ => "",
+        }
+    }
+}
+
+/// A thumbnail's key would be longer than S3 allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyTooLong {
+    /// Its length in bytes.
+    pub bytes: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn render(template: &str, source: &str) -> String {
+        let size = "200x100".parse().unwrap();
+        template.parse::<KeyTemplate>().unwrap().render(source, size, Format::Jpeg, Format::Jpeg).unwrap()
+    }
+
+    #[test]
+    fn templates() {
+        assert_eq!(
+            render("thumb_{key}", "Medium-input(30)/photo 1+2.jpg"),
+            "thumb_Medium-input(30)/photo 1+2.jpg"
+        );
+        assert_eq!(render("{dir}t/{stem}-{width}x{height}{ext}", "a/b/c.d.jpg"), "a/b/t/c.d-200x100.jpg");
+        assert_eq!(render("{dir}t_{name}", ".hidden"), "t_.hidden");
+        assert_eq!(render("{dir}{stem}_{ext}", "a/.hidden"), "a/.hidden_");
+        assert_eq!(render("x{key}", "photos/"), "xphotos/");
+    }
+
+    #[test]
+    fn a_changed_format_appends_its_extension() {
+        let key =
+            KeyTemplate::default().render("a.gif", "1".parse().unwrap(), Format::Gif, Format::Png).unwrap();
+        assert_eq!(key, "thumb_a.gif.png");
+    }
+
+    #[test]
+    fn the_longest_key() {
+        let size = "1".parse().unwrap();
+        let render = |n: usize| KeyTemplate::default().render(&"k".repeat(n), size, Format::Png, Format::Png);
+        assert!(render(1018).is_ok());
+        assert_eq!(render(1019), Err(KeyTooLong { bytes: 1025 }));
+    }
+
+    #[test]
+    fn templates_that_would_collide_are_refused() {
+        for template in ["thumb", "{name}", "{stem}{ext}", "{dir}{stem}", "{dir}{ext}", "{nme}{key}", "{key"]
+        {
+            assert!(template.parse::<KeyTemplate>().is_err(), "{template}");
+        }
+    }
+}

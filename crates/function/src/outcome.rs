@@ -1,0 +1,278 @@
+//! What became of a record, and why.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tintype_engine as engine;
+
+use crate::store::{Location, StoreError};
+
+/// What became of a record. Each host turns it into retry, dead letter or status in one exhaustive match.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Thumbnails were written.
+    Made,
+    /// They were there already, from this version of the source and this recipe.
+    UpToDate,
+    /// The source is gone and its thumbnails were removed (`mirror_deletes`).
+    Removed,
+    /// There is nothing to do.
+    Ignored(Ignored),
+    /// It could not be done.
+    Failed(Failure),
+}
+
+impl Outcome {
+    /// Its name in reports, logs and metrics.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Made => "made",
+            Self::UpToDate => "up_to_date",
+            Self::Removed => "removed",
+            Self::Ignored(_) => "ignored",
+            Self::Failed(_) => "failed",
+        }
+    }
+
+    /// Why, where there is something to say.
+    #[must_use]
+    pub fn why(&self) -> Option<String> {
+        match self {
+            Self::Made | Self::UpToDate | Self::Removed => None,
+            Self::Ignored(why) => Some(why.to_string()),
+            Self::Failed(failure) => Some(failure.message.clone()),
+        }
+    }
+}
+
+/// Why nothing was to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Ignored {
+    /// No trigger's filter passes the key.
+    #[error("no trigger matches this bucket and key; see the triggers' prefix and suffixes")]
+    NoTrigger,
+    /// The object is a thumbnail made by this function: making one of it again would be a loop.
+    #[error("the object is itself a thumbnail made here (its metadata says so)")]
+    Thumbnail,
+    /// A key that ends in `/` and holds nothing: a folder, as consoles make them.
+    #[error("the object is an empty folder marker")]
+    FolderMarker,
+    /// The source exists again, or the removal was not to be mirrored.
+    #[error("the removal needs nothing done")]
+    NothingToRemove,
+}
+
+/// A failure, classified.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// The class.
+    pub reason: Reason,
+    /// What happened, where, and what to do.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure of class `reason`.
+    #[must_use]
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
+    }
+}
+
+/// Classes of failure, by what must happen next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The picture is damaged.
+    Malformed,
+    /// Not a picture, or of a kind not read here.
+    Unsupported,
+    /// A limit would be exceeded.
+    TooLarge,
+    /// The thumbnail's key would be longer than S3 allows.
+    KeyTooLong,
+    /// The source object or its bucket does not exist.
+    Missing,
+    /// The event itself cannot be read.
+    BadEvent,
+    /// The store refused access.
+    Denied,
+    /// A time-out or shutdown.
+    Stopped,
+    /// The store cannot be used now.
+    Unavailable,
+    /// Others wrote the same object again and again.
+    Contended,
+    /// A fault of the program.
+    Internal,
+}
+
+impl Reason {
+    /// Every class.
+    pub const ALL: [Self; 11] = [
+        Self::Malformed,
+        Self::Unsupported,
+        Self::TooLarge,
+        Self::KeyTooLong,
+        Self::Missing,
+        Self::BadEvent,
+        Self::Denied,
+        Self::Stopped,
+        Self::Unavailable,
+        Self::Contended,
+        Self::Internal,
+    ];
+
+    /// Whether trying again cannot help.
+    #[must_use]
+    pub const fn is_permanent(self) -> bool {
+        match self {
+            Self::Malformed
+            | Self::Unsupported
+            | Self::TooLarge
+            | Self::KeyTooLong
+            | Self::Missing
+            | Self::BadEvent => true,
+            Self::Denied | Self::Stopped | Self::Unavailable | Self::Contended | Self::Internal => false,
+        }
+    }
+
+    /// Its name in reports, logs and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Unsupported => "unsupported",
+            Self::TooLarge => "too_large",
+            Self::KeyTooLong => "key_too_long",
+            Self::Missing => "missing",
+            Self::BadEvent => "bad_event",
+            Self::Denied => "denied",
+            Self::Stopped => "stopped",
+            Self::Unavailable => "unavailable",
+            Self::Contended => "contended",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl From<engine::Error> for Failure {
+    fn from(error: engine::Error) -> Self {
+        let reason = match error {
+            engine::Error::Unsupported(_) => Reason::Unsupported,
+            engine::Error::Malformed(_) => Reason::Malformed,
+            engine::Error::TooLarge(_) => Reason::TooLarge,
+            engine::Error::Stopped(_) => Reason::Stopped,
+            engine::Error::Internal(_) => Reason::Internal,
+        };
+        Self::new(reason, error.to_string())
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let reason = match error {
+            StoreError::NoSuchBucket(_) => Reason::Missing,
+            StoreError::Conflict(_) => Reason::Contended,
+            StoreError::TooLarge { .. } => Reason::TooLarge,
+            StoreError::Denied(_) => Reason::Denied,
+            StoreError::Unavailable(_) => Reason::Unavailable,
+        };
+        Self::new(reason, error.to_string())
+    }
+}
+
+/// A thumbnail as it stands in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenditionReport {
+    /// Where it is.
+    pub at: Location,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// Size of the file in bytes.
+    pub bytes: u64,
+    /// Its ETag, without quotes.
+    pub etag: String,
+}
+
+/// Time spent, by stage.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stages {
+    /// Waiting for memory.
+    pub wait: Duration,
+    /// Looking at the destination and reading the source.
+    pub read: Duration,
+    /// Decoding, resampling, encoding.
+    pub render: Duration,
+    /// Writing the thumbnails.
+    pub write: Duration,
+}
+
+/// What became of one record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The source, unless the record could not be read.
+    pub source: Option<Location>,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Its thumbnails as they stand now.
+    pub renditions: Vec<RenditionReport>,
+    /// Bytes of the source that were read.
+    pub source_bytes: u64,
+    /// Time spent.
+    pub stages: Stages,
+    /// All of the time spent.
+    pub total: Duration,
+}
+
+impl Report {
+    /// The report for a record that could not even be read.
+    #[must_use]
+    pub fn bad_event(message: String) -> Self {
+        Self {
+            source: None,
+            outcome: Outcome::Failed(Failure::new(Reason::BadEvent, message)),
+            renditions: Vec::new(),
+            source_bytes: 0,
+            stages: Stages::default(),
+            total: Duration::ZERO,
+        }
+    }
+
+    /// As JSON, the form of API answers and command-line output.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        let milliseconds = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
+        let mut json = serde_json::json!({
+            "source": self.source.as_ref().map(|at| serde_json::json!({"bucket": at.bucket, "key": at.key.as_str()})),
+            "outcome": self.outcome.name(),
+            "renditions": self.renditions.iter().map(|rendition| serde_json::json!({
+                "bucket": rendition.at.bucket,
+                "key": rendition.at.key.as_str(),
+                "width": rendition.width,
+                "height": rendition.height,
+                "bytes": rendition.bytes,
+                "etag": rendition.etag,
+            })).collect::<Vec<_>>(),
+            "milliseconds": milliseconds(self.total),
+            "stages": {
+                "wait": milliseconds(self.stages.wait),
+                "read": milliseconds(self.stages.read),
+                "render": milliseconds(self.stages.render),
+                "write": milliseconds(self.stages.write),
+            },
+        });
+        if let Some(why) = self.outcome.why() {
+            json["why"] = why.into();
+        }
+        if let Outcome::Failed(failure) = &self.outcome {
+            json["reason"] = failure.reason.name().into();
+            json["permanent"] = failure.reason.is_permanent().into();
+        }
+        json
+    }
+}

@@ -1,0 +1,121 @@
+//! Merging what was written: file, then environment, then flags.
+
+use super::{SettingsError, known};
+
+/// Everything settings can be written in. The caller reads files and environment; this only merges.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// Name and text of the settings file, if there is one.
+    pub file: Option<(String, String)>,
+    /// The environment; variables that are no settings are passed over.
+    pub env: Vec<(String, String)>,
+    /// Settings given as flags.
+    pub flags: Vec<Override>,
+}
+
+/// One setting from outside the file.
+#[derive(Debug, Clone)]
+pub struct Override {
+    /// What the person wrote: the flag's or variable's name.
+    pub origin: String,
+    /// The setting's path.
+    pub path: Vec<String>,
+    /// Its value.
+    pub value: toml::Value,
+}
+
+/// Variables that set the first trigger in both hosts, as in the reference system.
+const REFERENCE: &[(&str, &[&str])] = &[
+    ("SOURCE_BUCKET", &["trigger", "bucket"]),
+    ("DESTINATION_BUCKET", &["trigger", "destination"]),
+    ("THUMBNAIL_SIZE", &["trigger", "rendition", "size"]),
+    ("THUMBNAIL_KEY", &["trigger", "rendition", "key"]),
+    ("THUMBNAIL_FIT", &["trigger", "rendition", "fit"]),
+    ("THUMBNAIL_FORMAT", &["trigger", "rendition", "format"]),
+    ("THUMBNAIL_QUALITY", &["trigger", "rendition", "quality"]),
+];
+
+/// `TINTYPE_` variables that are no settings.
+const NOT_SETTINGS: &[&str] =
+    &["TINTYPE_CONFIG", "TINTYPE_ACCESS_KEY_ID", "TINTYPE_SECRET_ACCESS_KEY", "TINTYPE_SERVER"];
+
+impl Sources {
+    /// The merged document, and the name to blame for what is wrong in it.
+    pub(super) fn merged(self) -> Result<(toml::Table, String), SettingsError> {
+        let (name, text) = self.file.unwrap_or_else(|| ("defaults".into(), String::new()));
+        let mut document: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+            let line =
+                error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
+            SettingsError::new(&name, format!("line {line}: {}", error.message()))
+        })?;
+        for change in from_environment(&self.env).into_iter().chain(self.flags) {
+            let path = change.path.join(".");
+            if !known::KEYS.iter().any(|known| *known == path || known.starts_with(&format!("{path}."))) {
+                return Err(SettingsError::new(change.origin, known::unknown(&path)));
+            }
+            set(&mut document, &change.path, change.value)
+                .map_err(|message| SettingsError::new(change.origin, message))?;
+        }
+        Ok((document, name))
+    }
+}
+
+fn from_environment(env: &[(String, String)]) -> Vec<Override> {
+    let mut changes = Vec::new();
+    for (name, value) in env {
+        let origin = format!("environment variable {name}");
+        if let Some((_, path)) = REFERENCE.iter().find(|(known, _)| known == name) {
+            // These are always text but for the quality, whatever they look like: a size of "128" is a box.
+            let value = match value.parse::<i64>() {
+                Ok(number) if name == "THUMBNAIL_QUALITY" => toml::Value::Integer(number),
+                _ => toml::Value::String(value.clone()),
+            };
+            changes.push(Override {
+                origin,
+                path: path.iter().map(|part| (*part).to_owned()).collect(),
+                value,
+            });
+        } else if let Some(path) = name.strip_prefix("TINTYPE_")
+            && !NOT_SETTINGS.contains(&name.as_str())
+        {
+            let path = path.to_ascii_lowercase().split("__").map(str::to_owned).collect();
+            changes.push(Override { origin, path, value: value_of(value) });
+        }
+    }
+    changes
+}
+
+/// A value as TOML; what is no TOML is a bare word, that is, text.
+fn value_of(text: &str) -> toml::Value {
+    format!("value = {text}")
+        .parse::<toml::Table>()
+        .ok()
+        .and_then(|mut table| table.remove("value"))
+        .unwrap_or_else(|| toml::Value::String(text.to_owned()))
+}
+
+/// Sets `path`, going into the first element of a list on the way and making what is missing.
+fn set(table: &mut toml::Table, path: &[String], value: toml::Value) -> Result<(), String> {
+    let Some((name, rest)) = path.split_first() else { return Ok(()) };
+    if rest.is_empty() {
+        table.insert(name.clone(), value);
+        return Ok(());
+    }
+    let list = matches!(name.as_str(), "trigger" | "rendition");
+    let empty = || toml::Value::Table(toml::Table::new());
+    let inner =
+        table.entry(name).or_insert_with(|| if list { toml::Value::Array(vec![empty()]) } else { empty() });
+    let inner = match inner {
+        toml::Value::Array(items) => {
+            if items.is_empty() {
+                items.push(empty());
+            }
+            items.first_mut()
+        }
+        other => Some(other),
+    };
+    match inner.and_then(toml::Value::as_table_mut) {
+        Some(inner) => set(inner, rest, value),
+        None => Err(format!("\"{name}\" is not a section in the settings file")),
+    }
+}

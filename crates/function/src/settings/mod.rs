@@ -1,0 +1,117 @@
+//! Settings, in two layers: what was written (file, environment, flags; all optional) becomes what is
+//! usable (typed, validated, every value present). Both hosts read the same document.
+
+mod known;
+mod merge;
+mod units;
+mod usable;
+mod written;
+
+pub use known::KEYS;
+pub use merge::{Override, Sources};
+pub use usable::{Api, Function, Listen, LogFormat, Logs, Settings};
+
+/// A setting that cannot be used: what is wrong, where it was written, what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{origin}: {message}")]
+pub struct SettingsError {
+    /// The file, environment variable or flag at fault.
+    pub origin: String,
+    /// What is wrong and what to write instead.
+    pub message: String,
+}
+
+impl SettingsError {
+    fn new(origin: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { origin: origin.into(), message: message.into() }
+    }
+}
+
+impl Settings {
+    /// Merges the sources (flags over environment over file over defaults) and validates the result.
+    ///
+    /// # Errors
+    /// The first setting that is unknown, of the wrong kind or unusable.
+    pub fn load(sources: Sources) -> Result<Self, SettingsError> {
+        let (document, origin) = sources.merged()?;
+        known::check(&document, &origin)?;
+        let written: written::Written = document
+            .try_into()
+            .map_err(|error: toml::de::Error| SettingsError::new(&origin, error.message().to_owned()))?;
+        usable::validate(written, &origin)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(file: &str, env: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Settings::load(Sources { file: Some(("tintype.toml".into(), file.into())), env, flags: vec![] })
+    }
+
+    #[test]
+    fn defaults_are_the_reference_system() {
+        let settings = load("", &[]).unwrap();
+        let trigger = &settings.triggers[0];
+        assert_eq!(trigger.bucket, "input-product-images");
+        assert_eq!(trigger.destination, "output-product-thumbnail");
+        assert_eq!(trigger.renditions[0].key.to_string(), "thumb_{key}");
+        assert_eq!(settings.limits.source_bytes, 100 << 20);
+        assert_eq!(settings.function.max_event_age.as_secs(), 6 * 3600);
+    }
+
+    #[test]
+    fn the_environment_overrides_the_file() {
+        let settings = load(
+            "[function]\ntimeout_s = 5",
+            &[
+                ("TINTYPE_FUNCTION__TIMEOUT_S", "20"),
+                ("TINTYPE_DATA", "/tmp/x"),
+                ("SOURCE_BUCKET", "in-bucket"),
+                ("THUMBNAIL_SIZE", "300x200"),
+            ],
+        )
+        .unwrap();
+        assert_eq!(settings.function.timeout.as_secs(), 20);
+        assert_eq!(settings.data.to_str(), Some("/tmp/x"));
+        assert_eq!(settings.triggers[0].bucket, "in-bucket");
+        assert_eq!(settings.triggers[0].renditions[0].spec.size.to_string(), "300x200");
+    }
+
+    #[test]
+    fn an_unknown_setting_names_the_nearest() {
+        let message = |file| load(file, &[]).unwrap_err().to_string();
+        assert!(message("[function]\ntimeout = 5").contains("\"function.timeout_s\""));
+        assert!(message("[functions]\ntimeout_s = 5").contains("\"function.timeout_s\""));
+        assert!(message("[[trigger]]\nbuckets = \"a\"").contains("\"trigger.bucket\""));
+        let error = load("", &[("TINTYPE_LISTEN__S4", "127.0.0.1:1")]).unwrap_err();
+        assert_eq!(error.origin, "environment variable TINTYPE_LISTEN__S4");
+        assert!(error.message.contains("\"listen.s3\""), "{error}");
+    }
+
+    #[test]
+    fn unusable_values_say_what_to_write() {
+        for (file, part) in [
+            ("[limits]\nsource_bytes = \"100 potatoes\"", "limits.source_bytes"),
+            ("[function]\nretries = 3", "0 to 2"),
+            ("[function]\nmax_event_age = \"7h\"", "60s to 6h"),
+            ("[[trigger]]\n[[trigger.rendition]]\nsize = \"big\"", "not a box"),
+            ("[[trigger]]\n[[trigger.rendition]]\nkey = \"thumb\"", "{key}"),
+            ("[[trigger]]\n[[trigger.rendition]]\nquality = 0", "1 to 100"),
+            ("[listen]\ns3 = \"nowhere\"", "listen.s3"),
+            ("[[trigger]]\nbucket = \"UPPER\"", "bucket name"),
+            ("[function]\nmemory_mb = 512\ntotal_memory_mb = 100", "total_memory_mb"),
+        ] {
+            let error = load(file, &[]).unwrap_err().to_string();
+            assert!(error.contains(part), "{file}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_toml_says_where() {
+        let error = load("data = \n", &[]).unwrap_err().to_string();
+        assert!(error.contains("line 1"), "{error}");
+    }
+}

@@ -1,0 +1,365 @@
+//! The settings as the program uses them: typed, validated, every value present.
+
+use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+
+use tintype_engine::{Limits, OutputFormat, Spec};
+
+use super::{SettingsError, units, written};
+use crate::{
+    naming::KeyTemplate,
+    trigger::{Rendition, Trigger},
+};
+
+/// Everything the program needs to know.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The data folder.
+    pub data: PathBuf,
+    /// Where to listen.
+    pub listen: Listen,
+    /// The function's bounds and retries.
+    pub function: Function,
+    /// Bounds on one picture.
+    pub limits: Limits,
+    /// What to watch and what to make.
+    pub triggers: Vec<Trigger>,
+    /// The HTTP API.
+    pub api: Api,
+    /// Logging.
+    pub logs: Logs,
+}
+
+/// Addresses of the two ports.
+#[derive(Debug, Clone, Copy)]
+pub struct Listen {
+    /// The S3 endpoint.
+    pub s3: SocketAddr,
+    /// The HTTP API.
+    pub http: SocketAddr,
+}
+
+/// The function's bounds and retries.
+#[derive(Debug, Clone)]
+pub struct Function {
+    /// Its name, as in metrics, logs and ARNs.
+    pub name: String,
+    /// Bound on one render, in MiB.
+    pub memory_mb: u64,
+    /// Bound on all renders at once, in MiB; 0: a quarter of the machine's.
+    pub total_memory_mb: u64,
+    /// An attempt is stopped after this long.
+    pub timeout: Duration,
+    /// Attempts at once; 0: one a core.
+    pub concurrency: usize,
+    /// Retries after the first attempt, 0 to 2.
+    pub retries: u32,
+    /// Wait before each retry; the last one repeats.
+    pub retry_delays: Vec<Duration>,
+    /// An event older than this becomes a dead letter instead of another attempt.
+    pub max_event_age: Duration,
+}
+
+/// The HTTP API.
+#[derive(Debug, Clone)]
+pub struct Api {
+    /// First part of the path.
+    pub stage: String,
+    /// Second part of the path.
+    pub resource: String,
+    /// Origins whose pages may call it; `*`: all.
+    pub cors_origins: Vec<String>,
+    /// Largest request body, in bytes.
+    pub max_body: u64,
+    /// A request is answered 504 after this long.
+    pub timeout: Duration,
+    /// Requests a second, on average.
+    pub rate: u32,
+    /// Requests at once above the average.
+    pub burst: u32,
+    /// Seconds a thumbnail may be kept by whoever asked for it.
+    pub cache_ttl_s: u32,
+}
+
+/// Logging.
+#[derive(Debug, Clone)]
+pub struct Logs {
+    /// Filter, as `tracing` reads it.
+    pub level: String,
+    /// How lines look.
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+struct Check<'a> {
+    origin: &'a str,
+}
+
+impl Check<'_> {
+    fn fail<T>(&self, setting: &str, message: impl std::fmt::Display) -> Result<T, SettingsError> {
+        Err(SettingsError::new(self.origin, format!("{setting}: {message}")))
+    }
+
+    fn parse<T: FromStr<Err = String>>(
+        &self,
+        setting: &str,
+        text: Option<String>,
+        default: T,
+    ) -> Result<T, SettingsError> {
+        text.map_or(Ok(default), |text| text.parse().or_else(|message: String| self.fail(setting, message)))
+    }
+
+    fn address(
+        &self,
+        setting: &str,
+        text: Option<String>,
+        default: &str,
+    ) -> Result<SocketAddr, SettingsError> {
+        let text = text.unwrap_or_else(|| default.to_owned());
+        text.parse().or_else(|_| {
+            self.fail(setting, format!("\"{text}\" is not an address and port; write one like \"{default}\""))
+        })
+    }
+
+    fn bytes(
+        &self,
+        setting: &str,
+        amount: Option<written::Amount>,
+        default: u64,
+    ) -> Result<u64, SettingsError> {
+        match amount {
+            None => Ok(default),
+            Some(written::Amount::Number(number)) => Ok(number),
+            Some(written::Amount::Text(text)) => units::bytes(&text).map_or_else(
+                || {
+                    self.fail(
+                        setting,
+                        format!("\"{text}\" is not an amount of bytes; write one like \"100 MiB\""),
+                    )
+                },
+                Ok,
+            ),
+        }
+    }
+
+    fn duration(&self, setting: &str, text: &str) -> Result<Duration, SettingsError> {
+        units::duration(text).map_or_else(
+            || {
+                self.fail(
+                    setting,
+                    format!("\"{text}\" is not a span of time; write one like \"10s\" or \"6h\""),
+                )
+            },
+            Ok,
+        )
+    }
+
+    fn within<T: PartialOrd + std::fmt::Display>(
+        &self,
+        setting: &str,
+        value: T,
+        low: T,
+        high: T,
+    ) -> Result<T, SettingsError> {
+        if value < low || value > high {
+            return self.fail(setting, format!("{value} is out of range; write {low} to {high}"));
+        }
+        Ok(value)
+    }
+}
+
+pub(super) fn validate(written: written::Written, origin: &str) -> Result<Settings, SettingsError> {
+    let check = Check { origin };
+    let function = function(&check, written.function)?;
+    let triggers = written.trigger.unwrap_or_else(|| vec![written::Trigger::default()]);
+    let triggers =
+        triggers.into_iter().map(|written| trigger(&check, written)).collect::<Result<Vec<_>, _>>()?;
+    crate::trigger::check_all(&triggers).or_else(|message| check.fail("trigger", message))?;
+    Ok(Settings {
+        data: written.data.unwrap_or_else(|| "./tintype-data".into()).into(),
+        listen: Listen {
+            s3: check.address("listen.s3", written.listen.s3, "127.0.0.1:9000")?,
+            http: check.address("listen.http", written.listen.http, "127.0.0.1:8080")?,
+        },
+        limits: limits(&check, written.limits, function.memory_mb)?,
+        function,
+        triggers,
+        api: api(&check, written.api)?,
+        logs: Logs {
+            level: written.logs.level.unwrap_or_else(|| "info".into()),
+            format: match written.logs.format.as_deref() {
+                None | Some("auto") => LogFormat::Auto,
+                Some("json") => LogFormat::Json,
+                Some("text") => LogFormat::Text,
+                Some(other) => {
+                    return check.fail("logs.format", format!("\"{other}\" is not auto, json or text"));
+                }
+            },
+        },
+    })
+}
+
+fn function(check: &Check<'_>, written: written::Function) -> Result<Function, SettingsError> {
+    let memory_mb = check.within("function.memory_mb", written.memory_mb.unwrap_or(512), 64, 1 << 20)?;
+    let total_memory_mb = written.total_memory_mb.unwrap_or(0);
+    if total_memory_mb != 0 && total_memory_mb < memory_mb {
+        return check.fail(
+            "function.total_memory_mb",
+            format!(
+                "{total_memory_mb} is less than function.memory_mb, {memory_mb}: not one render would fit"
+            ),
+        );
+    }
+    let retry_delays = match written.retry_delays {
+        None => vec![Duration::from_secs(1), Duration::from_secs(10)],
+        Some(delays) if delays.is_empty() => {
+            return check.fail("function.retry_delays", "write at least one");
+        }
+        Some(delays) => delays
+            .iter()
+            .map(|delay| check.duration("function.retry_delays", delay))
+            .collect::<Result<Vec<_>, _>>()?,
+    };
+    let max_event_age =
+        check.duration("function.max_event_age", written.max_event_age.as_deref().unwrap_or("6h"))?;
+    if !(Duration::from_secs(60)..=Duration::from_secs(6 * 3600)).contains(&max_event_age) {
+        return check.fail("function.max_event_age", "out of range; write 60s to 6h, as on Lambda");
+    }
+    let name = written.name.unwrap_or_else(|| "Thumbnails".into());
+    let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if name.is_empty() || name.len() > 64 || !name.chars().all(legal) {
+        return check.fail(
+            "function.name",
+            format!("\"{name}\" is no function name: 1 to 64 letters, digits, - and _"),
+        );
+    }
+    Ok(Function {
+        name,
+        memory_mb,
+        total_memory_mb,
+        timeout: Duration::from_secs(check.within(
+            "function.timeout_s",
+            written.timeout_s.unwrap_or(30),
+            1,
+            900,
+        )?),
+        concurrency: check.within("function.concurrency", written.concurrency.unwrap_or(0), 0, 1024)?
+            as usize,
+        retries: check.within("function.retries", written.retries.unwrap_or(2), 0, 2)?,
+        retry_delays,
+        max_event_age,
+    })
+}
+
+fn limits(check: &Check<'_>, written: written::Limits, memory_mb: u64) -> Result<Limits, SettingsError> {
+    let default = Limits::default();
+    Ok(Limits {
+        source_bytes: check.bytes("limits.source_bytes", written.source_bytes, default.source_bytes)?,
+        pixels: check.within("limits.pixels", written.pixels.unwrap_or(default.pixels), 1, 1 << 40)?,
+        frames: check.within("limits.frames", written.frames.unwrap_or(default.frames), 1, u32::MAX)?,
+        memory_bytes: memory_mb << 20,
+        tolerant: written.tolerant.unwrap_or(default.tolerant),
+        tolerant_share: check.within(
+            "limits.tolerant_share",
+            written.tolerant_share.unwrap_or(default.tolerant_share),
+            0.0,
+            1.0,
+        )?,
+    })
+}
+
+fn trigger(check: &Check<'_>, written: written::Trigger) -> Result<Trigger, SettingsError> {
+    let bucket = |setting, name: Option<String>, default: &str| {
+        let name = name.unwrap_or_else(|| default.to_owned());
+        crate::trigger::check_bucket_name(&name).or_else(|message| check.fail(setting, message))?;
+        Ok(name)
+    };
+    let renditions = written.rendition.unwrap_or_else(|| vec![written::Rendition::default()]);
+    if renditions.is_empty() {
+        return check.fail("trigger.rendition", "a trigger needs at least one rendition");
+    }
+    let suffixes = written.suffixes.unwrap_or_else(|| {
+        [".jpg", ".jpeg", ".png", ".webp", ".gif", ".JPG", ".JPEG", ".PNG"].map(str::to_owned).to_vec()
+    });
+    if suffixes.iter().any(String::is_empty) {
+        return check
+            .fail("trigger.suffixes", "an empty suffix matches every key; write [] if that is meant");
+    }
+    Ok(Trigger {
+        id: None,
+        bucket: bucket("trigger.bucket", written.bucket, "input-product-images")?,
+        prefix: written.prefix.unwrap_or_default(),
+        suffixes,
+        destination: bucket("trigger.destination", written.destination, "output-product-thumbnail")?,
+        created: true,
+        removed: written.mirror_deletes.unwrap_or(false),
+        renditions: renditions
+            .into_iter()
+            .map(|written| rendition(check, written))
+            .collect::<Result<Vec<_>, _>>()?,
+    })
+}
+
+fn rendition(check: &Check<'_>, written: written::Rendition) -> Result<Rendition, SettingsError> {
+    let default = Spec::default();
+    let quality = check.within("trigger.rendition.quality", written.quality.unwrap_or(80), 1, 100)?;
+    let spec = Spec {
+        size: check.parse("trigger.rendition.size", written.size, default.size)?,
+        fit: check.parse("trigger.rendition.fit", written.fit, default.fit)?,
+        enlarge: written.enlarge.unwrap_or(false),
+        format: check.parse("trigger.rendition.format", written.format, OutputFormat::Same)?,
+        quality: u8::try_from(quality).unwrap_or(default.quality),
+        gravity: check.parse("trigger.rendition.gravity", written.gravity, default.gravity)?,
+        background: check.parse("trigger.rendition.background", written.background, default.background)?,
+    };
+    let key: KeyTemplate = check.parse("trigger.rendition.key", written.key, KeyTemplate::default())?;
+    key.check_size(spec.size).or_else(|message| check.fail("trigger.rendition.key", message))?;
+    Ok(Rendition { key, spec })
+}
+
+fn api(check: &Check<'_>, written: written::Api) -> Result<Api, SettingsError> {
+    let segment = |setting, text: Option<String>, default: &str| {
+        let text = text.unwrap_or_else(|| default.to_owned());
+        let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if text.is_empty() || !text.chars().all(legal) {
+            return check.fail(setting, format!("\"{text}\" is no path segment: letters, digits, - and _"));
+        }
+        Ok(text)
+    };
+    let cors_origins = written.cors_origins.unwrap_or_default();
+    for origin in &cors_origins {
+        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        if origin != "*" && !host.is_some_and(|host| !host.is_empty() && !host.contains('/')) {
+            return check.fail(
+                "api.cors_origins",
+                format!(
+                    "\"{origin}\" is no origin; write scheme and host like \"https://shop.example\", or \"*\""
+                ),
+            );
+        }
+    }
+    Ok(Api {
+        stage: segment("api.stage", written.stage, "dev1")?,
+        resource: segment("api.resource", written.resource, "myimage")?,
+        cors_origins,
+        max_body: check.bytes("api.max_body", written.max_body, 10 << 20)?,
+        timeout: Duration::from_secs(check.within(
+            "api.timeout_s",
+            written.timeout_s.unwrap_or(29),
+            1,
+            900,
+        )?),
+        rate: check.within("api.rate", written.rate.unwrap_or(10_000), 1, 1_000_000)?,
+        burst: check.within("api.burst", written.burst.unwrap_or(5_000), 1, 1_000_000)?,
+        cache_ttl_s: check.within("api.cache_ttl_s", written.cache_ttl_s.unwrap_or(300), 0, 3600)?,
+    })
+}

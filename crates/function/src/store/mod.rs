@@ -1,0 +1,204 @@
+//! The function's only port: objects in buckets, under keys exactly as S3 has them.
+
+#[cfg(feature = "testing")]
+pub mod conformance;
+#[cfg(feature = "testing")]
+pub mod memory;
+
+use std::{collections::BTreeMap, fmt, future::Future};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::naming::MAX_KEY_BYTES;
+
+/// An object's key: 1 to 1,024 bytes of UTF-8 and nothing else. It is data, never a path: `a//b`, `../x`,
+/// `photos/` and `/lead` are four keys like any other.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ObjectKey(Box<str>);
+
+impl TryFrom<String> for ObjectKey {
+    type Error = String;
+    fn try_from(key: String) -> Result<Self, String> {
+        Self::new(&key)
+    }
+}
+
+impl From<ObjectKey> for String {
+    fn from(key: ObjectKey) -> Self {
+        key.0.into()
+    }
+}
+
+impl ObjectKey {
+    /// Checks the length.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn new(key: &str) -> Result<Self, String> {
+        match key.len() {
+            0 => Err("the key is empty".into()),
+            1..=MAX_KEY_BYTES => Ok(Self(key.into())),
+            bytes => Err(format!("the key has {bytes} bytes; S3 allows {MAX_KEY_BYTES}")),
+        }
+    }
+
+    /// The key as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An object's place.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Location {
+    /// The bucket.
+    pub bucket: String,
+    /// The key.
+    pub key: ObjectKey,
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s3://{}/{}", self.bucket, self.key)
+    }
+}
+
+/// What is known of an object without its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stat {
+    /// Its ETag, without quotes.
+    pub etag: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its media type.
+    pub content_type: Option<String>,
+    /// Its user metadata, names in lower case without `x-amz-meta-`.
+    pub metadata: BTreeMap<String, String>,
+    /// Milliseconds since 1970 when it was last written.
+    pub modified_ms: i64,
+}
+
+/// An object with its bytes, of one version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    /// What is known of it.
+    pub stat: Stat,
+    /// All of its bytes.
+    pub bytes: Bytes,
+}
+
+/// What must hold of the place written to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// Nothing.
+    Any,
+    /// There is no object (`If-None-Match: *`).
+    Absent,
+    /// The object has this ETag (`If-Match`).
+    Matches(String),
+}
+
+/// One object to write.
+#[derive(Debug, Clone)]
+pub struct Put {
+    /// Where.
+    pub at: Location,
+    /// What must hold there.
+    pub condition: Condition,
+    /// The bytes.
+    pub bytes: Bytes,
+    /// The media type.
+    pub content_type: String,
+    /// User metadata, names in lower case without `x-amz-meta-`.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// A version of an object that something was made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceVersion {
+    /// The object.
+    pub at: Location,
+    /// The ETag of the version.
+    pub etag: String,
+}
+
+/// One page of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// Keys in the order of their bytes, with what is known of each.
+    pub objects: Vec<(ObjectKey, Stat)>,
+    /// Whether there is more after the last of them.
+    pub more: bool,
+}
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The bucket does not exist.
+    #[error("bucket \"{0}\" does not exist")]
+    NoSuchBucket(String),
+    /// A condition does not hold, or the source is no longer at that version.
+    #[error("{0} was changed by another writer")]
+    Conflict(Location),
+    /// The object is larger than the caller would take.
+    #[error("the object has {size} bytes, more than limits.source_bytes allows ({limit})")]
+    TooLarge {
+        /// Its size.
+        size: u64,
+        /// What the caller would take.
+        limit: u64,
+    },
+    /// No permission.
+    #[error("access denied: {0}")]
+    Denied(String),
+    /// The store cannot do it now; later it may.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// Objects in buckets. All methods see whole versions: never a mix of two.
+pub trait Store: Sync {
+    /// What is known of an object; `None` if there is none.
+    fn head(&self, at: &Location) -> impl Future<Output = Result<Option<Stat>, StoreError>> + Send;
+
+    /// An object with its bytes, if it has at most `limit` of them; `None` if there is none.
+    fn get(
+        &self,
+        at: &Location,
+        limit: u64,
+    ) -> impl Future<Output = Result<Option<Object>, StoreError>> + Send;
+
+    /// Writes all of `puts` if every condition holds and `source`, if given, is still at that version;
+    /// answers their ETags in order. In one step where the store can; otherwise in order, each by itself,
+    /// with the source looked at once more at the end, so that whoever wrote from an old version finds out.
+    fn put_all(
+        &self,
+        puts: Vec<Put>,
+        source: Option<&SourceVersion>,
+    ) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;
+
+    /// Deletes an object, if it has the ETag (where one is given). That there was none is no error.
+    fn delete(
+        &self,
+        at: &Location,
+        if_match: Option<&str>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// The next at most `max` keys with `prefix`, after `after`.
+    fn list(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: Option<&ObjectKey>,
+        max: usize,
+    ) -> impl Future<Output = Result<Listing, StoreError>> + Send;
+}

@@ -1,0 +1,419 @@
+//! The Thumbnails function: a record in, thumbnails out, an outcome back.
+
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use tintype_engine::{self as engine, Format, Header, Limits, Scratch, Spec, Thumbnail};
+
+use crate::{
+    budget::MemoryBudget,
+    event::{Kind, Record},
+    fingerprint::{HEIGHT, RECIPE_FINGERPRINT, SOURCE_ETAG, WIDTH, fingerprint},
+    outcome::{Failure, Ignored, Outcome, Reason, RenditionReport, Report, Stages},
+    store::{Condition, Location, Put, SourceVersion, Stat, Store, StoreError},
+    trigger::{Rendition, Trigger},
+};
+
+/// Rounds against other writers of the same thumbnail before giving up for now.
+const MAX_ROUNDS: u32 = 16;
+
+/// The function, ready to be called any number of times at once.
+#[derive(Debug)]
+pub struct Thumbnails {
+    limits: Limits,
+    budget: MemoryBudget,
+}
+
+/// What one call is given beside its record.
+pub struct Call<'a> {
+    /// The triggers in force.
+    pub triggers: &'a [Trigger],
+    /// Says when to give up: the time-out, a shutdown.
+    pub stop: &'a (dyn Fn() -> bool + Sync),
+    /// The calling thread's buffers.
+    pub scratch: &'a mut Scratch,
+}
+
+/// A thumbnail to be written and what stands in its place now.
+struct Target<'a> {
+    rendition: &'a Rendition,
+    fingerprint: String,
+    at: Location,
+    stat: Option<Stat>,
+}
+
+impl Target<'_> {
+    fn is_current(&self, source_etag: &str) -> bool {
+        let says = |name, value: &str| {
+            self.stat.as_ref().and_then(|stat| stat.metadata.get(name)).is_some_and(|found| found == value)
+        };
+        says(RECIPE_FINGERPRINT, &self.fingerprint) && says(SOURCE_ETAG, source_etag)
+    }
+
+    fn report(&self) -> Option<RenditionReport> {
+        let stat = self.stat.as_ref()?;
+        let side = |name| stat.metadata.get(name).and_then(|text| text.parse().ok()).unwrap_or(0);
+        Some(RenditionReport {
+            at: self.at.clone(),
+            width: side(WIDTH),
+            height: side(HEIGHT),
+            bytes: stat.size,
+            etag: stat.etag.clone(),
+        })
+    }
+}
+
+/// What is learnt on the way, reported whatever the outcome.
+#[derive(Default)]
+struct Progress {
+    renditions: Vec<RenditionReport>,
+    source_bytes: u64,
+    stages: Stages,
+}
+
+impl Thumbnails {
+    /// The function with its bounds; `total_memory_bytes` bounds all calls at once.
+    #[must_use]
+    pub fn new(limits: Limits, total_memory_bytes: u64) -> Self {
+        Self { limits, budget: MemoryBudget::new(total_memory_bytes) }
+    }
+
+    /// Bytes admitted now, of sources and of renders.
+    #[must_use]
+    pub fn memory_admitted(&self) -> (u64, u64) {
+        self.budget.used()
+    }
+
+    /// The bounds on one picture.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Handles one record. CPU-bound between the store's answers: call it on a thread of its own.
+    pub async fn handle(&self, call: &mut Call<'_>, store: &impl Store, record: &Record) -> Report {
+        let started = Instant::now();
+        let at = Location { bucket: record.bucket.clone(), key: record.key.clone() };
+        let mut progress = Progress::default();
+        let outcome =
+            self.outcome(call, store, record, &at, &mut progress).await.unwrap_or_else(Outcome::Failed);
+        let Progress { renditions, source_bytes, stages } = progress;
+        Report { source: Some(at), outcome, renditions, source_bytes, stages, total: started.elapsed() }
+    }
+
+    async fn outcome(
+        &self,
+        call: &mut Call<'_>,
+        store: &impl Store,
+        record: &Record,
+        at: &Location,
+        progress: &mut Progress,
+    ) -> Result<Outcome, Failure> {
+        let key = record.key.as_str();
+        let Some(trigger) = call
+            .triggers
+            .iter()
+            .find(|trigger| trigger.matches(&at.bucket, key) && trigger.wants(record.kind))
+        else {
+            return Ok(Outcome::Ignored(Ignored::NoTrigger));
+        };
+        match record.kind {
+            Kind::Created => self.make(call, store, trigger, at, record.size, progress).await,
+            Kind::Removed => {
+                if store.head(at).await?.is_some() {
+                    return Ok(Outcome::Ignored(Ignored::NothingToRemove));
+                }
+                remove(store, trigger, at).await?;
+                // A source put back while its thumbnails were going away must not be left without.
+                if store.head(at).await?.is_some() {
+                    return self.make(call, store, trigger, at, None, progress).await;
+                }
+                Ok(Outcome::Removed)
+            }
+        }
+    }
+
+    /// Newest version wins: the destination is looked at before the source is read, and written only if
+    /// it and the source are still as seen; otherwise everything begins again from the current source.
+    async fn make(
+        &self,
+        call: &mut Call<'_>,
+        store: &impl Store,
+        trigger: &Trigger,
+        at: &Location,
+        size_hint: Option<u64>,
+        progress: &mut Progress,
+    ) -> Result<Outcome, Failure> {
+        // Whether an extension is appended to a thumbnail's key depends on the source's format, which is
+        // known for sure only once the source has been read.
+        let mut format = format_by_name(at.key.as_str());
+        let mut size = size_hint;
+        for _ in 0..MAX_ROUNDS {
+            if (call.stop)() {
+                return Err(stopped("before the source was read"));
+            }
+            let reading = Instant::now();
+            let mut targets = Vec::with_capacity(trigger.renditions.len());
+            for rendition in &trigger.renditions {
+                targets.push(target(store, trigger, rendition, at, format).await?);
+            }
+            if targets.iter().all(|target| target.stat.is_some()) || size.is_none() {
+                let source = store.head(at).await?.ok_or_else(|| missing(at))?;
+                if targets.iter().all(|target| target.is_current(&source.etag)) {
+                    progress.stages.read += reading.elapsed();
+                    progress.renditions = targets.iter().filter_map(Target::report).collect();
+                    return Ok(Outcome::UpToDate);
+                }
+                size = Some(source.size);
+            }
+            progress.stages.read += reading.elapsed();
+
+            let expected = size.unwrap_or(self.limits.source_bytes).min(self.limits.source_bytes);
+            let waiting = Instant::now();
+            let source_memory =
+                self.budget.source(expected, call.stop).ok_or_else(|| stopped("waiting for memory"))?;
+            progress.stages.wait += waiting.elapsed();
+            let reading = Instant::now();
+            let read = store.get(at, expected).await;
+            progress.stages.read += reading.elapsed();
+            let source = match read {
+                Err(StoreError::TooLarge { size: actual, .. }) if actual <= self.limits.source_bytes => {
+                    size = Some(actual);
+                    continue;
+                }
+                Err(StoreError::TooLarge { size, .. }) => {
+                    return Err(StoreError::TooLarge { size, limit: self.limits.source_bytes }.into());
+                }
+                other => other?.ok_or_else(|| missing(at))?,
+            };
+            progress.source_bytes = source.stat.size;
+            if source.stat.metadata.contains_key(RECIPE_FINGERPRINT) {
+                return Ok(Outcome::Ignored(Ignored::Thumbnail));
+            }
+            if source.bytes.is_empty() && at.key.as_str().ends_with('/') {
+                return Ok(Outcome::Ignored(Ignored::FolderMarker));
+            }
+            let header = engine::probe(&source.bytes)?;
+            if header.format != format {
+                format = header.format;
+                let named_alike = targets.iter().try_fold(true, |alike, target| {
+                    Ok::<_, Failure>(alike && location(trigger, target.rendition, at, format)? == target.at)
+                })?;
+                if !named_alike {
+                    continue;
+                }
+            }
+
+            let stale: Vec<&Target<'_>> =
+                targets.iter().filter(|target| !target.is_current(&source.stat.etag)).collect();
+            if stale.is_empty() {
+                progress.renditions = targets.iter().filter_map(Target::report).collect();
+                return Ok(Outcome::UpToDate);
+            }
+            let specs: Vec<Spec> = stale.iter().map(|target| target.rendition.spec.clone()).collect();
+            let thumbnails =
+                self.render_header(call, &source.bytes, &header, &specs, &mut progress.stages)?;
+            drop(source_memory);
+
+            let writing = Instant::now();
+            let version = SourceVersion { at: at.clone(), etag: source.stat.etag.clone() };
+            let sides: Vec<_> =
+                thumbnails.iter().map(|made| (made.width, made.height, made.bytes.len())).collect();
+            let puts =
+                stale.iter().zip(thumbnails).map(|(target, made)| put(target, made, &version.etag)).collect();
+            let written = store.put_all(puts, Some(&version)).await;
+            progress.stages.write += writing.elapsed();
+            match written {
+                Ok(etags) => {
+                    progress.renditions = targets
+                        .iter()
+                        .filter_map(|target| {
+                            let Some(index) = stale.iter().position(|stale| std::ptr::eq(*stale, target))
+                            else {
+                                return target.report();
+                            };
+                            let (width, height, bytes) = sides[index];
+                            let etag = etags.get(index)?.clone();
+                            Some(RenditionReport {
+                                at: target.at.clone(),
+                                width,
+                                height,
+                                bytes: bytes as u64,
+                                etag,
+                            })
+                        })
+                        .collect();
+                    return Ok(Outcome::Made);
+                }
+                Err(StoreError::Conflict(_)) => size = None,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Failure::new(
+            Reason::Contended,
+            format!(
+                "{at} or its thumbnail was changed by others {MAX_ROUNDS} times in a row; it will be tried again"
+            ),
+        ))
+    }
+
+    /// Renders bytes that are in no bucket.
+    ///
+    /// # Errors
+    /// What is wrong with the picture, or that it was stopped.
+    pub fn render(
+        &self,
+        call: &mut Call<'_>,
+        bytes: &[u8],
+        spec: &Spec,
+    ) -> Result<(Header, Thumbnail, Stages), Failure> {
+        let header = engine::probe(bytes)?;
+        let mut stages = Stages::default();
+        let mut made = self.render_header(call, bytes, &header, std::slice::from_ref(spec), &mut stages)?;
+        let thumbnail =
+            made.pop().ok_or_else(|| Failure::new(Reason::Internal, "the engine made nothing"))?;
+        Ok((header, thumbnail, stages))
+    }
+
+    fn render_header(
+        &self,
+        call: &mut Call<'_>,
+        bytes: &[u8],
+        header: &Header,
+        specs: &[Spec],
+        stages: &mut Stages,
+    ) -> Result<Vec<Thumbnail>, Failure> {
+        let waiting = Instant::now();
+        let estimate = engine::estimate(header, specs).min(self.limits.memory_bytes);
+        let memory = self.budget.render(estimate, call.stop).ok_or_else(|| stopped("waiting for memory"))?;
+        stages.wait += waiting.elapsed();
+        let rendering = Instant::now();
+        // A panic in a codec is this picture's error and nobody else's.
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            engine::render(bytes, specs, &self.limits, call.stop, call.scratch)
+        }));
+        stages.render += rendering.elapsed();
+        drop(memory);
+        match result {
+            Ok(thumbnails) => Ok(thumbnails?),
+            Err(panic) => {
+                *call.scratch = Scratch::default();
+                let words = panic.downcast_ref::<&str>().copied().map(str::to_owned);
+                let words = words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+                Err(Failure::new(Reason::Internal, format!("the engine panicked on this picture: {words}")))
+            }
+        }
+    }
+}
+
+/// The most likely format for a key; only a guess, to save a round.
+fn format_by_name(key: &str) -> Format {
+    let extension = key.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+    match extension.as_str() {
+        "png" => Format::Png,
+        "webp" => Format::WebP,
+        "gif" => Format::Gif,
+        "bmp" => Format::Bmp,
+        "tif" | "tiff" => Format::Tiff,
+        _ => Format::Jpeg,
+    }
+}
+
+fn location(
+    trigger: &Trigger,
+    rendition: &Rendition,
+    source: &Location,
+    format: Format,
+) -> Result<Location, Failure> {
+    let to = rendition.spec.format.resolve(format);
+    let too_long = |bytes| {
+        Failure::new(
+            Reason::KeyTooLong,
+            format!(
+                "the thumbnail's key \"{}\" would have {bytes} bytes for {source}; S3 allows {}: use a shorter source key",
+                rendition.key,
+                crate::naming::MAX_KEY_BYTES
+            ),
+        )
+    };
+    let key = rendition
+        .key
+        .render(source.key.as_str(), rendition.spec.size, format, to)
+        .map_err(|error| too_long(error.bytes))?;
+    let key =
+        crate::store::ObjectKey::new(&key).map_err(|message| Failure::new(Reason::KeyTooLong, message))?;
+    Ok(Location { bucket: trigger.destination.clone(), key })
+}
+
+async fn target<'a>(
+    store: &impl Store,
+    trigger: &Trigger,
+    rendition: &'a Rendition,
+    source: &Location,
+    format: Format,
+) -> Result<Target<'a>, Failure> {
+    let at = location(trigger, rendition, source, format)?;
+    let stat = store.head(&at).await?;
+    Ok(Target { rendition, fingerprint: fingerprint(&rendition.spec), at, stat })
+}
+
+/// Removes the thumbnails of a source that is gone, under every name they may have; only thumbnails made
+/// here, and only as seen.
+async fn remove(store: &impl Store, trigger: &Trigger, source: &Location) -> Result<(), Failure> {
+    for rendition in &trigger.renditions {
+        let mut places: Vec<Location> = Vec::new();
+        for format in Format::ALL {
+            let place = location(trigger, rendition, source, format)?;
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+        for place in places {
+            if let Some(stat) = store.head(&place).await?
+                && stat.metadata.contains_key(RECIPE_FINGERPRINT)
+            {
+                store.delete(&place, Some(&stat.etag)).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn put(target: &Target<'_>, made: Thumbnail, source_etag: &str) -> Put {
+    let metadata = BTreeMap::from([
+        (SOURCE_ETAG.to_owned(), source_etag.to_owned()),
+        (RECIPE_FINGERPRINT.to_owned(), target.fingerprint.clone()),
+        (WIDTH.to_owned(), made.width.to_string()),
+        (HEIGHT.to_owned(), made.height.to_string()),
+    ]);
+    Put {
+        at: target.at.clone(),
+        condition: target
+            .stat
+            .as_ref()
+            .map_or(Condition::Absent, |stat| Condition::Matches(stat.etag.clone())),
+        bytes: Bytes::from(made.bytes),
+        content_type: made.format.media_type().to_owned(),
+        metadata,
+    }
+}
+
+fn missing(at: &Location) -> Failure {
+    Failure::new(
+        Reason::Missing,
+        format!(
+            "{at} does not exist: it was deleted before the function read it, or never uploaded; upload it again"
+        ),
+    )
+}
+
+fn stopped(place: &str) -> Failure {
+    Failure::new(
+        Reason::Stopped,
+        format!("the function was stopped (time-out or shutdown) {place}; it can be tried again"),
+    )
+}

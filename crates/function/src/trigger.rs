@@ -1,0 +1,322 @@
+//! Triggers: which objects the function is called for, and what it makes of them. Filters follow S3's
+//! rules (prefix and suffix, no wildcards, case-sensitive; no two may overlap for one event type), and
+//! no trigger may match what any trigger writes.
+//! Source: AWS, "Configuring event notifications using object key name filtering".
+
+use tintype_engine::{Format, OutputFormat, Spec};
+
+use crate::{event::Kind, naming::KeyTemplate};
+
+/// One rendition a trigger makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendition {
+    /// How its key follows from the source's.
+    pub key: KeyTemplate,
+    /// How it looks.
+    pub spec: Spec,
+}
+
+/// A bucket watched, with its filter, and what is made of what lands in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trigger {
+    /// Its name, if it was set through `PutBucketNotificationConfiguration`.
+    pub id: Option<String>,
+    /// The bucket watched.
+    pub bucket: String,
+    /// What a key must begin with.
+    pub prefix: String,
+    /// One of these a key must end with; none: every key.
+    pub suffixes: Vec<String>,
+    /// The bucket written.
+    pub destination: String,
+    /// Called for created objects.
+    pub created: bool,
+    /// Called for removed objects: their thumbnails are removed too.
+    pub removed: bool,
+    /// What is made.
+    pub renditions: Vec<Rendition>,
+}
+
+impl Trigger {
+    /// Whether the filter passes a key.
+    #[must_use]
+    pub fn matches(&self, bucket: &str, key: &str) -> bool {
+        let ends =
+            || self.suffixes.is_empty() || self.suffixes.iter().any(|suffix| key.ends_with(suffix.as_str()));
+        self.bucket == bucket && key.starts_with(&self.prefix) && ends()
+    }
+
+    /// Whether it is called for events of this kind.
+    #[must_use]
+    pub const fn wants(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Created => self.created,
+            Kind::Removed => self.removed,
+        }
+    }
+
+    fn suffixes_or_all(&self) -> Vec<&str> {
+        if self.suffixes.is_empty() { vec![""] } else { self.suffixes.iter().map(String::as_str).collect() }
+    }
+}
+
+/// Checks a set of triggers together: overlaps, then loops.
+///
+/// # Errors
+/// The two triggers at odds, and what to do.
+pub fn check_all(triggers: &[Trigger]) -> Result<(), String> {
+    for (index, trigger) in triggers.iter().enumerate() {
+        for other in &triggers[index + 1..] {
+            check_overlap(trigger, other)?;
+        }
+        check_suffixes(trigger)?;
+    }
+    for from in triggers {
+        for to in triggers {
+            check_loop(from, to)?;
+        }
+    }
+    check_collisions(triggers)
+}
+
+fn overlap_words(bucket: &str, a: (&str, &str), b: (&str, &str)) -> String {
+    // The first sentence is S3's own.
+    format!(
+        "Configurations overlap. Configurations on the same bucket cannot share a common event type. \
+         (bucket {bucket}: prefix \"{}\" suffix \"{}\", and prefix \"{}\" suffix \"{}\")",
+        a.0, a.1, b.0, b.1
+    )
+}
+
+fn check_overlap(a: &Trigger, b: &Trigger) -> Result<(), String> {
+    let share_an_event = a.created && b.created || a.removed && b.removed;
+    if a.bucket != b.bucket || !share_an_event || !starts_overlap(&a.prefix, &b.prefix) {
+        return Ok(());
+    }
+    for one in a.suffixes_or_all() {
+        for two in b.suffixes_or_all() {
+            if ends_overlap(one, two) {
+                return Err(overlap_words(&a.bucket, (&a.prefix, one), (&b.prefix, two)));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_suffixes(trigger: &Trigger) -> Result<(), String> {
+    for (index, one) in trigger.suffixes.iter().enumerate() {
+        for two in &trigger.suffixes[index + 1..] {
+            if ends_overlap(one, two) {
+                return Err(overlap_words(&trigger.bucket, (&trigger.prefix, one), (&trigger.prefix, two)));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn starts_overlap(a: &str, b: &str) -> bool {
+    a.starts_with(b) || b.starts_with(a)
+}
+
+fn ends_overlap(a: &str, b: &str) -> bool {
+    a.ends_with(b) || b.ends_with(a)
+}
+
+/// Refuses a trigger that could match another's output. The answer errs on the side of refusing: it
+/// compares what every output begins and ends with, not single keys.
+fn check_loop(from: &Trigger, to: &Trigger) -> Result<(), String> {
+    if from.destination != to.bucket || !to.created || !from.created {
+        return Ok(());
+    }
+    for rendition in &from.renditions {
+        // A thumbnail's key begins with the template's text, followed by the source's prefix if the text
+        // is followed by the source's key; without text it begins as the source does.
+        let start = match rendition.key.fixed_start() {
+            "" => from.prefix.clone(),
+            text => text.to_owned(),
+        };
+        if !starts_overlap(&start, &to.prefix) {
+            continue;
+        }
+        if possible_ends(from, rendition)
+            .iter()
+            .any(|end| to.suffixes_or_all().iter().any(|suffix| ends_overlap(end, suffix)))
+        {
+            return Err(format!(
+                "this would loop: thumbnails written to bucket \"{}\" under \"{}\" match the trigger on that same \
+                 bucket (prefix \"{}\"), so that every thumbnail would be made into another one, for ever. Write to \
+                 another bucket, or give key template and prefix different beginnings",
+                from.destination, rendition.key, to.prefix
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Everything a rendition's key may end with.
+fn possible_ends(from: &Trigger, rendition: &Rendition) -> Vec<String> {
+    let mut ends: Vec<String> = Vec::new();
+    if rendition.key.ends_like_source() {
+        ends.extend(from.suffixes_or_all().into_iter().map(str::to_owned));
+    } else {
+        ends.push(rendition.key.fixed_end().to_owned());
+    }
+    // The output's extension, appended where its format is not the source's.
+    ends.extend(match rendition.spec.format {
+        OutputFormat::Same | OutputFormat::Png => vec![format!(".{}", Format::Png.extension())],
+        OutputFormat::Jpeg => vec![format!(".{}", Format::Jpeg.extension())],
+        OutputFormat::WebP => vec![format!(".{}", Format::WebP.extension())],
+    });
+    ends
+}
+
+/// Refuses two renditions of one trigger, or of two with one destination, that share a name.
+fn check_collisions(triggers: &[Trigger]) -> Result<(), String> {
+    let all: Vec<_> = triggers
+        .iter()
+        .flat_map(|trigger| trigger.renditions.iter().map(move |rendition| (trigger, rendition)))
+        .collect();
+    for (index, (trigger, rendition)) in all.iter().enumerate() {
+        for (other_trigger, other) in &all[index + 1..] {
+            let same_name = rendition.key == other.key
+                && (!rendition.key.to_string().contains("{width}")
+                    || rendition.spec.size.width == other.spec.size.width)
+                && (!rendition.key.to_string().contains("{height}")
+                    || rendition.spec.size.height == other.spec.size.height);
+            let same_source = trigger.bucket == other_trigger.bucket;
+            // Triggers on one bucket never overlap, so their sources differ and so do their thumbnails.
+            let can_meet = std::ptr::eq(*trigger, *other_trigger) || !same_source;
+            if same_name && can_meet && trigger.destination == other_trigger.destination {
+                return Err(format!(
+                    "two renditions write \"{}\" into bucket \"{}\": give each a key of its own, such as \"{{width}}/{{key}}\"",
+                    rendition.key, trigger.destination
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Checks a bucket's name by S3's rules (AWS, "General purpose bucket naming rules").
+///
+/// # Errors
+/// Which rule it breaks.
+pub fn check_bucket_name(name: &str) -> Result<(), String> {
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    let problem = if !(3..=63).contains(&name.len()) {
+        "has 3 to 63 characters"
+    } else if !name.chars().all(legal) {
+        "has only lower-case letters, digits, dots and hyphens"
+    } else if !edge(name.chars().next()) || !edge(name.chars().last()) {
+        "begins and ends with a letter or digit"
+    } else if name.contains("..") {
+        "has no two dots in a row"
+    } else if name.parse::<std::net::Ipv4Addr>().is_ok() {
+        "is not an IP address"
+    } else {
+        return Ok(());
+    };
+    Err(format!("\"{name}\" is no bucket name: a bucket name {problem}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trigger(bucket: &str, prefix: &str, suffixes: &[&str], destination: &str) -> Trigger {
+        Trigger {
+            id: None,
+            bucket: bucket.into(),
+            prefix: prefix.into(),
+            suffixes: suffixes.iter().map(|s| (*s).to_owned()).collect(),
+            destination: destination.into(),
+            created: true,
+            removed: false,
+            renditions: vec![Rendition { key: KeyTemplate::default(), spec: Spec::default() }],
+        }
+    }
+
+    fn with_key(mut trigger: Trigger, key: &str) -> Trigger {
+        trigger.renditions[0].key = key.parse().unwrap();
+        trigger
+    }
+
+    #[test]
+    fn filters_are_case_sensitive_and_have_no_wildcards() {
+        let trigger = trigger("in", "raw/", &[".jpg"], "out");
+        assert!(trigger.matches("in", "raw/a.jpg"));
+        for (bucket, key) in
+            [("in", "raw/a.JPG"), ("in", "a.jpg"), ("other", "raw/a.jpg"), ("in", "raw/a.jpg ")]
+        {
+            assert!(!trigger.matches(bucket, key), "{bucket} {key}");
+        }
+    }
+
+    #[test]
+    fn overlaps_are_refused_in_the_words_of_s3() {
+        let disjoint = [trigger("in", "raw/", &[".jpg"], "out"), trigger("in", "raw/", &[".png"], "out")];
+        assert_eq!(check_all(&disjoint), Ok(()));
+        for (a, b) in [
+            (trigger("in", "", &["jpg"], "out"), trigger("in", "", &["pg"], "out")),
+            (trigger("in", "", &[], "out"), trigger("in", "raw/", &[".png"], "out")),
+            (trigger("in", "raw/", &[".png"], "out"), trigger("in", "raw/x", &[".png"], "out")),
+        ] {
+            let message = check_all(&[a, b]).unwrap_err();
+            assert!(message.starts_with("Configurations overlap."), "{message}");
+        }
+        assert!(check_all(&[trigger("in", "", &["jpg", ".jpg"], "out")]).is_err());
+    }
+
+    #[test]
+    fn loops_are_refused() {
+        for looping in [
+            vec![trigger("same", "", &[".jpg"], "same")],
+            vec![trigger("same", "", &[], "same")],
+            vec![trigger("same", "thumb_", &[".jpg"], "same")],
+            vec![trigger("one", "", &[".jpg"], "two"), trigger("two", "", &[".jpg"], "one")],
+            // The second watches for the extension that the first appends.
+            vec![
+                trigger("one", "", &[".gif"], "two"),
+                with_key(trigger("two", "", &[".png"], "three"), "x/{key}"),
+            ],
+            vec![with_key(trigger("same", "in/", &[".jpg"], "same"), "{dir}t_{name}")],
+        ] {
+            let message = check_all(&looping).unwrap_err();
+            assert!(message.starts_with("this would loop"), "{message}");
+        }
+    }
+
+    #[test]
+    fn one_bucket_is_legal_where_names_keep_apart() {
+        assert_eq!(
+            check_all(&[with_key(trigger("same", "raw/", &[".jpg"], "same"), "thumbs/{key}")]),
+            Ok(())
+        );
+        assert_eq!(
+            check_all(&[trigger("a-in", "", &[".jpg"], "out"), trigger("b-in", "", &[".png"], "out2")]),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn renditions_with_one_name_are_refused() {
+        let mut twice = trigger("in", "", &[".jpg"], "out");
+        twice.renditions.push(twice.renditions[0].clone());
+        assert!(check_all(std::slice::from_ref(&twice)).unwrap_err().contains("a key of its own"));
+        twice.renditions[0].key = "{width}/{key}".parse().unwrap();
+        twice.renditions[1].key = "{width}/{key}".parse().unwrap();
+        twice.renditions[1].spec.size = "64x64".parse().unwrap();
+        assert_eq!(check_all(&[twice]), Ok(()));
+    }
+
+    #[test]
+    fn bucket_names() {
+        for good in ["input-product-images", "a.b-c", "abc", "1a2"] {
+            assert_eq!(check_bucket_name(good), Ok(()), "{good}");
+        }
+        for bad in ["ab", "Upper", "-a-b", "a..b", "127.0.0.1", "a_b", ""] {
+            assert!(check_bucket_name(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! A disk that fails, or takes long, when told to: for tests and benchmarks.
+
+use std::{
+    io,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use super::{Disk, DiskFile, SharedDisk};
+
+/// What goes wrong; shared, so that it can be changed while the disk is in use.
+#[derive(Debug, Default)]
+pub struct Faults {
+    full: AtomicBool,
+    sync_fails: AtomicBool,
+    sync_micros: AtomicU64,
+    syncs: AtomicU64,
+}
+
+impl Faults {
+    /// Every write fails as on a full disk.
+    pub fn set_full(&self, full: bool) {
+        self.full.store(full, Ordering::SeqCst);
+    }
+
+    /// Every sync fails with an I/O error.
+    pub fn set_sync_fails(&self, fails: bool) {
+        self.sync_fails.store(fails, Ordering::SeqCst);
+    }
+
+    /// Every sync takes this much longer.
+    pub fn set_sync_cost(&self, cost: Duration) {
+        self.sync_micros.store(u64::try_from(cost.as_micros()).unwrap_or(u64::MAX), Ordering::SeqCst);
+    }
+
+    /// How many syncs there were, of files and folders.
+    pub fn syncs(&self) -> u64 {
+        self.syncs.load(Ordering::SeqCst)
+    }
+
+    fn write(&self) -> io::Result<()> {
+        if self.full.load(Ordering::SeqCst) {
+            return Err(io::Error::new(io::ErrorKind::StorageFull, "no space left on device"));
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.syncs.fetch_add(1, Ordering::SeqCst);
+        let cost = self.sync_micros.load(Ordering::SeqCst);
+        if cost > 0 {
+            std::thread::sleep(Duration::from_micros(cost));
+        }
+        if self.sync_fails.load(Ordering::SeqCst) {
+            Err(io::Error::other("input/output error"))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Another disk, with faults.
+#[derive(Debug)]
+pub struct FaultyDisk {
+    inner: SharedDisk,
+    faults: Arc<Faults>,
+}
+
+impl FaultyDisk {
+    /// Puts `faults` before `inner`.
+    #[must_use]
+    pub fn new(inner: SharedDisk, faults: Arc<Faults>) -> Self {
+        Self { inner, faults }
+    }
+
+    fn file(&self, inner: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
+        Box::new(FaultyFile { inner, faults: self.faults.clone() })
+    }
+}
+
+impl Disk for FaultyDisk {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.faults.write()?;
+        Ok(self.file(self.inner.create(path)?))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(self.file(self.inner.open(path)?))
+    }
+
+    fn open_or_create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(self.file(self.inner.open_or_create(path)?))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.inner.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.inner.remove(path)
+    }
+
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        self.inner.create_folder(path)
+    }
+
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        self.faults.sync()?;
+        self.inner.sync_folder(path)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        self.inner.list(path)
+    }
+}
+
+#[derive(Debug)]
+struct FaultyFile {
+    inner: Box<dyn DiskFile>,
+    faults: Arc<Faults>,
+}
+
+impl DiskFile for FaultyFile {
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.inner.read_exact_at(buffer, offset)
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.faults.write()?;
+        self.inner.write_all_at(bytes, offset)
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        self.inner.length()
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        if length > self.inner.length()? {
+            self.faults.write()?;
+        }
+        self.inner.set_length(length)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.faults.sync()?;
+        self.inner.sync()
+    }
+}

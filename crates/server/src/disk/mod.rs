@@ -1,0 +1,49 @@
+//! The file layer: the few file operations that objects and the ledger stand on, behind a trait, so that
+//! a test can make any of them fail, forget or take long.
+//!
+//! Positions are explicit (no cursor), so one open file serves any number of readers.
+
+mod faulty;
+mod real;
+
+pub use faulty::{Faults, FaultyDisk};
+pub use real::RealDisk;
+
+use std::{fmt::Debug, io, path::Path, sync::Arc};
+
+/// A disk shared by everything that stores.
+pub type SharedDisk = Arc<dyn Disk>;
+
+/// A file system, as far as it is needed.
+pub trait Disk: Debug + Send + Sync + 'static {
+    /// Makes a new file for reading and writing; it must not exist.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// Opens a file for reading.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// Opens a file for reading and writing, making it if there is none.
+    fn open_or_create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// Gives a file another name, replacing what has it. Durable after [`Disk::sync_folder`].
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Makes a folder and what is missing above it; that it exists is no error.
+    fn create_folder(&self, path: &Path) -> io::Result<()>;
+    /// Makes the names in a folder durable.
+    fn sync_folder(&self, path: &Path) -> io::Result<()>;
+    /// The names in a folder.
+    fn list(&self, path: &Path) -> io::Result<Vec<String>>;
+}
+
+/// An open file.
+pub trait DiskFile: Debug + Send + Sync + 'static {
+    /// Fills `buffer` from `offset`; an error if the file ends before.
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+    /// Writes all of `bytes` at `offset`.
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Length in bytes.
+    fn length(&self) -> io::Result<u64>;
+    /// Cuts or extends (with zeros) to a length.
+    fn set_length(&self, length: u64) -> io::Result<()>;
+    /// Makes contents and length durable.
+    fn sync(&self) -> io::Result<()>;
+}

@@ -1,0 +1,174 @@
+//! Group commit: whatever waits shares one folder sync and one durable transaction.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread::JoinHandle,
+};
+
+use tokio::sync::oneshot;
+
+use super::{LedgerError, handle::Handle, transaction::Changes};
+
+/// A file to be given its final name, durably, before the transaction that mentions it.
+#[derive(Debug)]
+pub struct Publish {
+    /// The finished, synced file.
+    pub from: PathBuf,
+    /// Its final name.
+    pub to: PathBuf,
+    /// The folder of the final name.
+    pub folder: PathBuf,
+}
+
+/// Told how the commit ended: `None` if it is durable.
+type Reply = Box<dyn FnOnce(Option<LedgerError>) + Send>;
+
+struct Job {
+    publish: Vec<Publish>,
+    /// Runs inside the transaction; `Err` in place of the changes if publishing failed.
+    work: Box<dyn FnOnce(Result<&Changes<'_>, LedgerError>) -> Reply + Send>,
+}
+
+/// The thread that owns writing.
+#[derive(Debug)]
+pub(super) struct Committer {
+    jobs: Mutex<Option<mpsc::Sender<Job>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The answer to a submitted change, once it is durable.
+#[derive(Debug)]
+pub struct Pending<T, E>(oneshot::Receiver<Result<T, E>>);
+
+impl<T, E: From<LedgerError>> Pending<T, E> {
+    /// Waits for the answer. Blocks: never call it on an async worker.
+    ///
+    /// # Errors
+    /// What the work answered, or that the commit failed and nothing was changed.
+    pub fn wait(self) -> Result<T, E> {
+        self.0.blocking_recv().unwrap_or_else(|_| Err(LedgerError::Closed.into()))
+    }
+}
+
+impl Committer {
+    pub(super) fn start(handle: Arc<Handle>, max_batch: usize) -> Result<Self, LedgerError> {
+        let (sender, jobs) = mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("ledger-commit".into())
+            .spawn(move || run(&handle, &jobs, max_batch.max(1)))?;
+        Ok(Self { jobs: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
+    }
+
+    pub(super) fn submit<T, E>(
+        &self,
+        publish: Vec<Publish>,
+        work: impl FnOnce(&Changes<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Pending<T, E>
+    where
+        T: Send + 'static,
+        E: From<LedgerError> + Send + 'static,
+    {
+        let (answer, pending) = oneshot::channel();
+        let work = Box::new(move |changes: Result<&Changes<'_>, LedgerError>| -> Reply {
+            let result = match changes {
+                Ok(changes) => work(changes),
+                Err(error) => Err(error.into()),
+            };
+            Box::new(move |failed: Option<LedgerError>| {
+                // Nobody waiting any more is no error: the change stands all the same.
+                let _ = answer.send(failed.map_or(result, |error| Err(error.into())));
+            })
+        });
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(jobs) = jobs.as_ref() {
+            let _ = jobs.send(Job { publish, work });
+        }
+        Pending(pending)
+    }
+}
+
+impl Drop for Committer {
+    /// Finishes what was submitted, then ends the thread.
+    fn drop(&mut self) {
+        drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(handle: &Handle, jobs: &mpsc::Receiver<Job>, max_batch: usize) {
+    while let Ok(first) = jobs.recv() {
+        let mut batch = vec![first];
+        while batch.len() < max_batch
+            && let Ok(next) = jobs.try_recv()
+        {
+            batch.push(next);
+        }
+        commit(handle, batch);
+    }
+}
+
+fn commit(handle: &Handle, batch: Vec<Job>) {
+    let published = publish_all(handle, &batch);
+    let begun = handle.database().or_else(|_| handle.reopen().and_then(|()| handle.database()));
+    let begun =
+        begun.and_then(|database| Ok((database.begin_write().map_err(LedgerError::database)?, database)));
+    let (transaction, database) = match begun {
+        Ok(begun) => begun,
+        Err(error) => {
+            tracing::error!(%error, "a commit could not begin");
+            for job in batch {
+                (job.work)(Err(error.clone()))(None);
+            }
+            recover(handle);
+            return;
+        }
+    };
+    let mut replies = Vec::with_capacity(batch.len());
+    {
+        let changes = Changes::new(&transaction);
+        for (job, published) in batch.into_iter().zip(published) {
+            replies.push((job.work)(published.map(|()| &changes)));
+        }
+    }
+    let failed = transaction.commit().err().map(LedgerError::database);
+    drop(database);
+    if let Some(error) = &failed {
+        tracing::error!(%error, "a commit failed; the changes in it were not made");
+        recover(handle);
+    }
+    for reply in replies {
+        reply(failed.clone());
+    }
+}
+
+fn recover(handle: &Handle) {
+    if let Err(error) = handle.reopen() {
+        tracing::error!(%error, "the ledger could not be reopened; the next change tries again");
+    }
+}
+
+/// Gives every file its final name and syncs each folder once; answers for each job whether its files
+/// are where they belong.
+fn publish_all(handle: &Handle, batch: &[Job]) -> Vec<Result<(), LedgerError>> {
+    let disk = handle.disk();
+    let renamed: Vec<Result<(), LedgerError>> = batch
+        .iter()
+        .map(|job| job.publish.iter().try_for_each(|publish| Ok(disk.rename(&publish.from, &publish.to)?)))
+        .collect();
+    let mut synced: BTreeMap<&Path, Result<(), LedgerError>> = BTreeMap::new();
+    for publish in batch.iter().flat_map(|job| &job.publish) {
+        synced
+            .entry(&publish.folder)
+            .or_insert_with(|| disk.sync_folder(&publish.folder).map_err(LedgerError::from));
+    }
+    let folders = |job: &Job| {
+        job.publish
+            .iter()
+            .try_for_each(|publish| synced.get(publish.folder.as_path()).cloned().unwrap_or(Ok(())))
+    };
+    renamed.into_iter().zip(batch).map(|(renamed, job)| renamed.and_then(|()| folders(job))).collect()
+}

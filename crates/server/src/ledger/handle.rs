@@ -1,0 +1,57 @@
+//! The open database, reopened after an I/O error: redb refuses all work after one, and a disk that was
+//! full for a moment must not need a restart.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use super::{CACHE_BYTES, LedgerError, backend::DiskBackend, transaction};
+use crate::disk::SharedDisk;
+
+#[derive(Debug)]
+pub(super) struct Handle {
+    disk: SharedDisk,
+    path: PathBuf,
+    database: RwLock<Option<Arc<redb::Database>>>,
+}
+
+impl Handle {
+    pub(super) fn open(disk: SharedDisk, path: PathBuf) -> Result<Self, LedgerError> {
+        let handle = Self { disk, path, database: RwLock::new(None) };
+        handle.reopen()?;
+        Ok(handle)
+    }
+
+    pub(super) fn disk(&self) -> &SharedDisk {
+        &self.disk
+    }
+
+    /// The database for one transaction; hold it no longer.
+    pub(super) fn database(&self) -> Result<Arc<redb::Database>, LedgerError> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner).clone();
+        database.ok_or_else(|| {
+            LedgerError::Database("it was closed after a disk error and is being reopened".into())
+        })
+    }
+
+    /// Closes the database, once every reader is done with it, and opens it again.
+    pub(super) fn reopen(&self) -> Result<(), LedgerError> {
+        let mut slot = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(old) = slot.take() {
+            // Views are short; two handles on one file must never be open at once.
+            while Arc::strong_count(&old) > 1 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        let backend = DiskBackend::open(self.disk.as_ref(), &self.path)?;
+        let database = redb::Builder::new()
+            .set_cache_size(CACHE_BYTES)
+            .create_with_backend(backend)
+            .map_err(LedgerError::database)?;
+        transaction::make_tables(&database)?;
+        *slot = Some(Arc::new(database));
+        Ok(())
+    }
+}

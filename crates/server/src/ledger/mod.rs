@@ -1,0 +1,104 @@
+//! The ledger: what is known of buckets, objects, uploads, events, dead letters and results, in one redb
+//! database. Everything that changes it goes through [`Ledger::submit`], whose changes are durable when it
+//! answers and share their cost with whatever else was waiting.
+
+mod backend;
+mod committer;
+mod handle;
+mod records;
+mod transaction;
+
+use std::{path::Path, sync::Arc};
+
+pub use committer::{Pending, Publish};
+pub use records::{
+    BucketRecord, Checksums, DeadLetter, EventRecord, NotificationRecord, ObjectRecord, PartRecord,
+    ResultRecord, StoredHeaders, UploadRecord,
+};
+pub use transaction::{Changes, View, Walk, listed_key};
+
+use crate::disk::SharedDisk;
+
+/// Bytes of redb's page cache; its default of 1 GiB would be most of the program's memory.
+const CACHE_BYTES: usize = 8 << 20;
+
+/// Why the ledger could not be read or written.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LedgerError {
+    /// No space is left; nothing was changed.
+    #[error("the disk that holds the data folder is full: {0}")]
+    Full(String),
+    /// The database cannot be used.
+    #[error("the ledger cannot be used: {0}")]
+    Database(String),
+    /// A record does not read back.
+    #[error("the ledger holds a record that cannot be read: {0}")]
+    Record(String),
+    /// The program is shutting down.
+    #[error("the ledger is closed: the program is shutting down")]
+    Closed,
+}
+
+impl LedgerError {
+    fn database(error: impl Into<redb::Error>) -> Self {
+        match error.into() {
+            redb::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+                Self::Full(error.to_string())
+            }
+            error => Self::Database(error.to_string()),
+        }
+    }
+}
+
+impl From<std::io::Error> for LedgerError {
+    fn from(error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::StorageFull {
+            Self::Full(error.to_string())
+        } else {
+            Self::Database(error.to_string())
+        }
+    }
+}
+
+/// The open ledger.
+#[derive(Debug)]
+pub struct Ledger {
+    handle: Arc<handle::Handle>,
+    committer: committer::Committer,
+}
+
+impl Ledger {
+    /// Opens the database at `path`, making it if there is none. At most `max_batch` changes share one
+    /// commit.
+    ///
+    /// # Errors
+    /// The database is damaged, in use, or cannot be written.
+    pub fn open(disk: SharedDisk, path: &Path, max_batch: usize) -> Result<Self, LedgerError> {
+        let handle = Arc::new(handle::Handle::open(disk, path.to_owned())?);
+        let committer = committer::Committer::start(handle.clone(), max_batch)?;
+        Ok(Self { handle, committer })
+    }
+
+    /// A consistent view of everything committed.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn view(&self) -> Result<View, LedgerError> {
+        View::begin(self.handle.database()?)
+    }
+
+    /// Hands `work` to the next commit. It must check everything before it changes anything: an error it
+    /// answers leaves what it changed already in the shared transaction. `publish` is done and
+    /// made durable before `work` runs.
+    pub fn submit<T, E>(
+        &self,
+        publish: Vec<Publish>,
+        work: impl FnOnce(&Changes<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Pending<T, E>
+    where
+        T: Send + 'static,
+        E: From<LedgerError> + Send + 'static,
+    {
+        self.committer.submit(publish, work)
+    }
+}

@@ -1,0 +1,67 @@
+//! What unfinished work of an earlier run left on disk, removed in the background after the start.
+
+use tintype_function::store::Location;
+
+use super::{
+    DiskStore, ORDER_GAP, StoreFault,
+    object_file::{self, Story},
+};
+
+/// Puts under way at once are far fewer than this, so a file nothing mentions is at most so much older
+/// than the last order of its run.
+const REACH: u64 = 1 << 13;
+
+impl DiskStore {
+    /// Removes temporary files of earlier runs, files in the trash, and files that were published but
+    /// never committed. Files of this run are not touched, so it may run beside everything else.
+    ///
+    /// # Errors
+    /// The ledger cannot be read. Files that cannot be removed are logged and left.
+    pub fn clean_up(&self) -> Result<(), StoreFault> {
+        for name in self.disk.list(&self.folder.incoming())? {
+            if u64::from_str_radix(&name, 16).is_ok_and(|order| order < self.first_order) {
+                self.remove_file(&self.folder.incoming().join(name));
+            }
+        }
+        let trash = self.ledger.view()?.trash()?;
+        self.unlink(&trash.into_iter().filter(|order| *order < self.first_order).collect::<Vec<_>>());
+
+        let last = self.first_order - ORDER_GAP;
+        let oldest = self.folder.object_folder(last.saturating_sub(REACH));
+        let oldest = oldest.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        for folder in self.disk.list(&self.folder.objects())?.into_iter().filter(|name| *name >= oldest) {
+            for name in self.disk.list(&self.folder.objects().join(&folder))? {
+                let path = self.folder.objects().join(&folder).join(&name);
+                let order = u64::from_str_radix(&name, 16);
+                if order.is_ok_and(|order| order < self.first_order) && !self.is_mentioned(&path)? {
+                    self.remove_file(&path);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the ledger mentions an object file. What cannot be read counts as mentioned: it is not for
+    /// a cleaner to judge damage.
+    fn is_mentioned(&self, path: &std::path::Path) -> Result<bool, StoreFault> {
+        let Ok(file) = self.disk.open(path) else { return Ok(true) };
+        let Ok(story) = object_file::decode(|buffer, offset| file.read_exact_at(buffer, offset)) else {
+            return Ok(true);
+        };
+        let Story { bucket, key, part, record } = story;
+        let view = self.ledger.view()?;
+        if let Some((upload, number)) = part {
+            let parts = view.parts(&upload)?;
+            return Ok(parts.iter().any(|(there, part)| *there == number && part.order == record.order));
+        }
+        let Ok(key) = crate::ledger::listed_key(&key) else { return Ok(true) };
+        let current = view.object(&Location { bucket, key })?;
+        Ok(current.is_some_and(|current| current.order == record.order))
+    }
+
+    fn remove_file(&self, path: &std::path::Path) {
+        if let Err(error) = self.disk.remove(path) {
+            tracing::warn!(path = %path.display(), %error, "a leftover file could not be removed");
+        }
+    }
+}

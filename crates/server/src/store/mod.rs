@@ -1,0 +1,168 @@
+//! Objects on this machine's disk: bytes in files under names the store makes, everything else in the
+//! ledger. A put is acknowledged after: temporary file, sync, rename, sync of the folder, one durable
+//! ledger transaction that holds the object and its event. Half-finished work is never visible.
+//!
+//! All methods block on the disk: call them on threads that may.
+
+mod buckets;
+mod cleanup;
+mod error;
+mod folder;
+mod incoming;
+mod listing;
+mod multipart;
+mod notifications;
+mod object_file;
+mod objects;
+mod port;
+mod reading;
+
+use std::sync::{
+    Arc, Mutex, OnceLock, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+
+use tintype_function::trigger::Trigger;
+
+pub use error::StoreFault;
+pub use folder::{DataFolder, FolderError};
+pub use incoming::Incoming;
+pub use listing::{Page, PageRequest};
+pub use multipart::{CompletedPart, NewUpload};
+pub use notifications::Notifications;
+pub use objects::{Cause, CopyOptions};
+pub use port::{Settlement, SettlingStore};
+pub use reading::OpenObject;
+
+use crate::{
+    disk::SharedDisk,
+    ledger::{Changes, EventRecord, Ledger, LedgerError},
+};
+
+/// Orders left unused at every start, so that no file of an unfinished put of the run before can have the
+/// name of a new one.
+const ORDER_GAP: u64 = 1 << 16;
+
+/// Milliseconds since 1970, by the machine's clock.
+#[must_use]
+pub fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The store; share it behind an `Arc`.
+pub struct DiskStore {
+    disk: SharedDisk,
+    folder: DataFolder,
+    ledger: Arc<Ledger>,
+    notifications: Notifications,
+    next_order: AtomicU64,
+    /// The first order of this run.
+    first_order: u64,
+    /// The folder known to exist.
+    newest_folder: Mutex<std::path::PathBuf>,
+    /// Files gone from disk whose trash rows the next change removes.
+    unlinked: Mutex<Vec<u64>>,
+    on_event: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl std::fmt::Debug for DiskStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DiskStore").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+impl DiskStore {
+    /// Opens the store over a data folder and its ledger.
+    ///
+    /// # Errors
+    /// The ledger cannot be read, or the triggers contradict the notifications stored in it.
+    pub fn open(
+        disk: SharedDisk,
+        folder: DataFolder,
+        ledger: Arc<Ledger>,
+        fixed: Vec<Trigger>,
+        function_name: &str,
+    ) -> Result<Self, StoreFault> {
+        let (last, buckets) = {
+            let view = ledger.view()?;
+            (view.last_order()?, view.buckets()?)
+        };
+        let notifications = Notifications::new(fixed, function_name, &buckets)?;
+        let first_order = last + ORDER_GAP;
+        Ok(Self {
+            disk,
+            folder,
+            ledger,
+            notifications,
+            next_order: AtomicU64::new(first_order),
+            first_order,
+            newest_folder: Mutex::default(),
+            unlinked: Mutex::default(),
+            on_event: OnceLock::new(),
+        })
+    }
+
+    /// Has `wake` called after every commit that queued an event. Only the first call counts.
+    pub fn on_event(&self, wake: impl Fn() + Send + Sync + 'static) {
+        let _ = self.on_event.set(Box::new(wake));
+    }
+
+    /// The ledger below.
+    #[must_use]
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+
+    /// The triggers in force.
+    #[must_use]
+    pub fn triggers(&self) -> Arc<Vec<Trigger>> {
+        self.notifications.triggers()
+    }
+
+    fn take_order(&self) -> u64 {
+        self.next_order.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn event_queued(&self) {
+        if let Some(wake) = self.on_event.get() {
+            wake();
+        }
+    }
+
+    /// Trash rows that the next change may remove.
+    fn take_unlinked(&self) -> Vec<u64> {
+        std::mem::take(&mut *self.unlinked.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Removes files nothing mentions any more. What cannot be removed now is tried again at the next
+    /// start, as its trash row stays.
+    fn unlink(&self, orders: &[u64]) {
+        for order in orders {
+            match self.disk.remove(&self.folder.object(*order)) {
+                Ok(()) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    tracing::warn!(order, %error, "a file that is no longer needed could not be removed");
+                    continue;
+                }
+            }
+            self.unlinked.lock().unwrap_or_else(PoisonError::into_inner).push(*order);
+        }
+    }
+}
+
+/// Queues an event if a trigger wants it; answers whether it did.
+fn queue_event(
+    changes: &Changes<'_>,
+    triggers: &[Trigger],
+    event: &EventRecord,
+) -> Result<bool, LedgerError> {
+    let wanted = triggers
+        .iter()
+        .any(|trigger| trigger.wants(event.kind()) && trigger.matches(&event.bucket, &event.key));
+    if wanted {
+        changes.put_event(event)?;
+    }
+    Ok(wanted)
+}

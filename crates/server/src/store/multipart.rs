@@ -1,0 +1,247 @@
+//! Multipart uploads. Parts are files of their own; completing copies them into the object's one file.
+
+use md5::{Digest as _, Md5};
+use tintype_function::store::{Condition, Location};
+
+use super::{
+    Cause, DiskStore, Incoming, StoreFault,
+    incoming::hex,
+    now_ms,
+    objects::{check_condition, place},
+};
+use crate::ledger::{Checksums, ObjectRecord, PartRecord, StoredHeaders, UploadRecord};
+
+/// S3's bound on every part but the last.
+const SMALLEST_PART: u64 = 5 << 20;
+
+/// What a new upload is told.
+#[derive(Debug)]
+pub struct NewUpload {
+    /// Headers for the object.
+    pub headers: StoredHeaders,
+    /// Name of the checksum algorithm asked for.
+    pub checksum_algorithm: Option<String>,
+    /// Whether the object's checksum covers the whole object.
+    pub full_object_checksum: bool,
+}
+
+/// A part named at completion.
+#[derive(Debug, Clone)]
+pub struct CompletedPart {
+    /// Its number.
+    pub number: u16,
+    /// Its ETag, without quotes.
+    pub etag: String,
+}
+
+impl DiskStore {
+    /// Begins an upload; answers its id.
+    ///
+    /// # Errors
+    /// The bucket does not exist, or the disk fails.
+    pub fn create_upload(&self, at: &Location, new: NewUpload) -> Result<String, StoreFault> {
+        let order = self.take_order();
+        let id = format!("{order:016x}{:08x}", now_ms() as u32);
+        let record = UploadRecord {
+            bucket: at.bucket.clone(),
+            key: at.key.to_string(),
+            initiated_ms: now_ms(),
+            headers: new.headers,
+            checksum_algorithm: new.checksum_algorithm,
+            full_object_checksum: new.full_object_checksum,
+        };
+        let upload = id.clone();
+        let pending = self.ledger.submit(Vec::new(), move |changes| {
+            if changes.bucket(&record.bucket)?.is_none() {
+                return Err(StoreFault::NoSuchBucket(record.bucket));
+            }
+            changes.use_order(order)?;
+            Ok(changes.put_upload(&upload, &record)?)
+        });
+        pending.wait()?;
+        Ok(id)
+    }
+
+    /// An upload of that bucket and key.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn upload(&self, at: &Location, id: &str) -> Result<UploadRecord, StoreFault> {
+        let record = self.ledger.view()?.upload(id)?;
+        record
+            .filter(|record| record.bucket == at.bucket && record.key == at.key.as_str())
+            .ok_or_else(|| StoreFault::NoSuchUpload(id.into()))
+    }
+
+    /// A bucket's uploads under way, by key, then id.
+    ///
+    /// # Errors
+    /// The bucket does not exist.
+    pub fn uploads(&self, bucket: &str) -> Result<Vec<(String, UploadRecord)>, StoreFault> {
+        self.bucket(bucket)?;
+        let mut uploads = self.ledger.view()?.uploads()?;
+        uploads.retain(|(_, upload)| upload.bucket == bucket);
+        uploads.sort_by(|(a_id, a), (b_id, b)| (&a.key, a_id).cmp(&(&b.key, b_id)));
+        Ok(uploads)
+    }
+
+    /// An upload's parts, by number.
+    ///
+    /// # Errors
+    /// There is no such upload.
+    pub fn parts(&self, at: &Location, id: &str) -> Result<Vec<(u16, PartRecord)>, StoreFault> {
+        self.upload(at, id)?;
+        Ok(self.ledger.view()?.parts(id)?)
+    }
+
+    /// Begins a part.
+    ///
+    /// # Errors
+    /// There is no such upload, or the disk does not take another file.
+    pub fn begin_part(&self, at: &Location, id: &str, number: u16) -> Result<Incoming, StoreFault> {
+        self.upload(at, id)?;
+        self.incoming(at, StoredHeaders::default(), Some((id.to_owned(), number)))
+    }
+
+    /// Makes a begun part durable.
+    ///
+    /// # Errors
+    /// The upload is gone, or the disk fails.
+    pub fn commit_part(&self, id: &str, number: u16, incoming: Incoming) -> Result<PartRecord, StoreFault> {
+        let finished = self.finish(incoming)?;
+        let object = finished.record;
+        let part = PartRecord {
+            order: object.order,
+            size: object.size,
+            etag: object.etag,
+            modified_ms: object.modified_ms,
+            crc64: object.crc64,
+            body_offset: object.body_offset,
+            checksums: object.checksums,
+        };
+        let (order, file, upload, row) =
+            (part.order, finished.publish.to.clone(), id.to_owned(), part.clone());
+        let pending = self.ledger.submit(vec![finished.publish], move |changes| {
+            if changes.upload(&upload)?.is_none() {
+                return Err(StoreFault::NoSuchUpload(upload));
+            }
+            let old = changes.put_part(&upload, number, &row)?;
+            old.iter().try_for_each(|old| changes.put_trash(old.order))?;
+            Ok(old.map(|old| old.order))
+        });
+        match pending.wait() {
+            Ok(old) => {
+                self.unlink(old.as_slice());
+                Ok(part)
+            }
+            Err(fault) => {
+                self.discard(order, &file);
+                Err(fault)
+            }
+        }
+    }
+
+    /// Joins the parts into the object. `checksums` makes the object's checksums from the parts chosen.
+    ///
+    /// # Errors
+    /// A part is missing, out of order or too small, the condition does not hold, or the disk fails.
+    pub fn complete_upload(
+        &self,
+        at: &Location,
+        id: &str,
+        chosen: &[CompletedPart],
+        condition: Condition,
+        cause: Cause,
+        checksums: impl FnOnce(&UploadRecord, &[PartRecord]) -> Result<Checksums, StoreFault>,
+    ) -> Result<ObjectRecord, StoreFault> {
+        let upload = self.upload(at, id)?;
+        let parts = choose(&self.ledger.view()?.parts(id)?, chosen)?;
+        let mut incoming = self.incoming(at, upload.headers.clone(), None)?;
+        let mut md5_of_md5s = Md5::new();
+        for part in &parts {
+            self.read_part(at, part, &mut incoming)?;
+            md5_of_md5s.update(unhex(&part.etag));
+        }
+        let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+        incoming.set_multipart(format!("{}-{count}", hex(&md5_of_md5s.finalize())), count);
+        incoming.set_checksums(checksums(&upload, &parts)?);
+        let finished = self.finish(incoming)?;
+        let (record, order, file) =
+            (finished.record.clone(), finished.record.order, finished.publish.to.clone());
+        let (place_at, upload_id, triggers) = (at.clone(), id.to_owned(), self.triggers());
+        let pending = self.ledger.submit(vec![finished.publish], move |changes| {
+            if changes.upload(&upload_id)?.is_none() {
+                return Err(StoreFault::NoSuchUpload(upload_id));
+            }
+            check_condition(changes, &place_at, &condition)?;
+            let parts = changes.remove_upload(&upload_id)?;
+            Ok((parts, place(changes, &triggers, &place_at, record, &cause)?))
+        });
+        match pending.wait() {
+            Ok((parts, placed)) => {
+                self.unlink(&parts);
+                Ok(self.placed(placed))
+            }
+            Err(fault) => {
+                self.discard(order, &file);
+                Err(fault)
+            }
+        }
+    }
+
+    fn read_part(&self, at: &Location, part: &PartRecord, into: &mut Incoming) -> Result<(), StoreFault> {
+        let file = self.disk.open(&self.folder.object(part.order))?;
+        let mut check = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme);
+        let mut buffer = vec![0; 256 << 10];
+        let mut offset = 0;
+        while offset < part.size {
+            let chunk = (part.size - offset).min(buffer.len() as u64) as usize;
+            file.read_exact_at(&mut buffer[..chunk], part.body_offset + offset)?;
+            check.update(&buffer[..chunk]);
+            into.write(&buffer[..chunk])?;
+            offset += chunk as u64;
+        }
+        if check.finalize() == part.crc64 {
+            Ok(())
+        } else {
+            Err(StoreFault::Damaged(at.clone(), "the checksum of a part is wrong".into()))
+        }
+    }
+
+    /// Gives an upload up.
+    ///
+    /// # Errors
+    /// There is no such upload, or the disk fails.
+    pub fn abort_upload(&self, at: &Location, id: &str) -> Result<(), StoreFault> {
+        self.upload(at, id)?;
+        let upload = id.to_owned();
+        let pending = self
+            .ledger
+            .submit(Vec::new(), move |changes| Ok::<_, StoreFault>(changes.remove_upload(&upload)?));
+        self.unlink(&pending.wait()?);
+        Ok(())
+    }
+}
+
+fn choose(there: &[(u16, PartRecord)], chosen: &[CompletedPart]) -> Result<Vec<PartRecord>, StoreFault> {
+    if chosen.is_empty() {
+        return Err(StoreFault::Invalid("a multipart upload needs at least one part".into()));
+    }
+    let mut parts = Vec::with_capacity(chosen.len());
+    for (index, part) in chosen.iter().enumerate() {
+        if index > 0 && chosen[index - 1].number >= part.number {
+            return Err(StoreFault::InvalidPartOrder);
+        }
+        let row = there.iter().find(|(number, row)| *number == part.number && row.etag == part.etag);
+        let (_, row) = row.ok_or(StoreFault::InvalidPart(part.number))?;
+        if index + 1 < chosen.len() && row.size < SMALLEST_PART {
+            return Err(StoreFault::PartTooSmall { number: part.number, size: row.size });
+        }
+        parts.push(row.clone());
+    }
+    Ok(parts)
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    (0..text.len() / 2).filter_map(|at| u8::from_str_radix(text.get(at * 2..at * 2 + 2)?, 16).ok()).collect()
+}

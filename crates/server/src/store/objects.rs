@@ -1,0 +1,203 @@
+//! Putting, copying and deleting objects.
+
+use tintype_function::store::{Condition, Location};
+
+use super::{DiskStore, Incoming, StoreFault, now_ms, queue_event};
+use crate::ledger::{Changes, EventRecord, LedgerError, ObjectRecord, StoredHeaders};
+
+/// What caused a change: goes into its event.
+#[derive(Debug, Clone)]
+pub struct Cause {
+    /// S3's name for it, such as `ObjectCreated:Put`.
+    pub event: &'static str,
+    /// The request.
+    pub request_id: String,
+}
+
+/// How to copy.
+#[derive(Debug)]
+pub struct CopyOptions {
+    /// Headers and metadata in place of the source's.
+    pub headers: Option<StoredHeaders>,
+    /// What must hold at the destination.
+    pub condition: Condition,
+}
+
+/// What became of one published object inside the transaction.
+pub(super) struct Placed {
+    pub(super) record: ObjectRecord,
+    /// The file nothing mentions any more: the version replaced, or this one if a newer was there.
+    pub(super) unneeded: Option<u64>,
+    pub(super) event_queued: bool,
+}
+
+impl DiskStore {
+    /// Begins an object.
+    ///
+    /// # Errors
+    /// The bucket does not exist, the headers are too long, or the disk does not take another file.
+    pub fn begin_put(&self, at: &Location, headers: StoredHeaders) -> Result<Incoming, StoreFault> {
+        if self.ledger.view()?.bucket(&at.bucket)?.is_none() {
+            return Err(StoreFault::NoSuchBucket(at.bucket.clone()));
+        }
+        self.incoming(at, headers, None)
+    }
+
+    /// Makes a begun object the current version, durably, together with its event.
+    ///
+    /// # Errors
+    /// The condition does not hold, the bucket is gone, or the disk fails; then nothing has changed.
+    pub fn commit_put(
+        &self,
+        at: &Location,
+        incoming: Incoming,
+        condition: Condition,
+        cause: Cause,
+    ) -> Result<ObjectRecord, StoreFault> {
+        let finished = self.finish(incoming)?;
+        let (at, record, triggers) = (at.clone(), finished.record, self.triggers());
+        let (order, file) = (record.order, finished.publish.to.clone());
+        let gone = self.take_unlinked();
+        let result = self.ledger.submit(vec![finished.publish], move |changes| {
+            check_condition(changes, &at, &condition)?;
+            changes.remove_trash(&gone)?;
+            Ok::<_, StoreFault>(place(changes, &triggers, &at, record, &cause)?)
+        });
+        match result.wait() {
+            Ok(placed) => Ok(self.placed(placed)),
+            Err(fault) => {
+                self.discard(order, &file);
+                Err(fault)
+            }
+        }
+    }
+
+    pub(super) fn placed(&self, placed: Placed) -> ObjectRecord {
+        self.unlink(placed.unneeded.as_slice());
+        if placed.event_queued {
+            self.event_queued();
+        }
+        placed.record
+    }
+
+    /// Removes a file whose put was refused. What cannot be removed now is found after the next start.
+    pub(super) fn discard(&self, order: u64, file: &std::path::Path) {
+        if let Err(error) = self.disk.remove(file)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(order, %error, "the file of a refused put could not be removed");
+        }
+    }
+
+    /// Copies an object's bytes into a new object.
+    ///
+    /// # Errors
+    /// The source does not exist or is damaged; otherwise as for a put.
+    pub fn copy(
+        &self,
+        from: &Location,
+        to: &Location,
+        options: CopyOptions,
+        cause: Cause,
+    ) -> Result<ObjectRecord, StoreFault> {
+        let source = self.open_object(from)?.ok_or_else(|| StoreFault::NoSuchKey(from.clone()))?;
+        let headers = options.headers.unwrap_or_else(|| source.record.headers.clone());
+        let mut incoming = self.begin_put(to, headers)?;
+        source.read_all(|chunk| incoming.write(chunk))?;
+        incoming.set_checksums(match source.record.checksums.composite {
+            false => source.record.checksums.clone(),
+            true => crate::ledger::Checksums::default(),
+        });
+        self.commit_put(to, incoming, options.condition, cause)
+    }
+
+    /// Deletes an object, durably; answers whether there was one.
+    ///
+    /// # Errors
+    /// The bucket does not exist, the object has another ETag than `if_match`, or the disk fails.
+    pub fn delete(&self, at: &Location, if_match: Option<&str>, cause: Cause) -> Result<bool, StoreFault> {
+        let order = self.take_order();
+        let (place, if_match, triggers) = (at.clone(), if_match.map(str::to_owned), self.triggers());
+        let pending = self.ledger.submit(Vec::new(), move |changes| {
+            if changes.bucket(&place.bucket)?.is_none() {
+                return Err(StoreFault::NoSuchBucket(place.bucket));
+            }
+            let Some(old) = changes.object(&place)? else { return Ok(None) };
+            if if_match.is_some_and(|etag| etag != old.etag && etag != "*") {
+                return Err(StoreFault::PreconditionFailed(place));
+            }
+            changes.remove_object(&place)?;
+            changes.put_trash(old.order)?;
+            changes.use_order(order)?;
+            let event = event(order, &place, &old, &cause, true);
+            Ok(Some((old.order, queue_event(changes, &triggers, &event)?)))
+        });
+        let Some((old, event_queued)) = pending.wait()? else { return Ok(false) };
+        self.unlink(&[old]);
+        if event_queued {
+            self.event_queued();
+        }
+        Ok(true)
+    }
+}
+
+/// Checks what must hold of the place written to.
+pub(super) fn check_condition(
+    changes: &Changes<'_>,
+    at: &Location,
+    condition: &Condition,
+) -> Result<(), StoreFault> {
+    if changes.bucket(&at.bucket)?.is_none() {
+        return Err(StoreFault::NoSuchBucket(at.bucket.clone()));
+    }
+    let current = changes.object(at)?;
+    match (condition, current) {
+        (Condition::Any, _) | (Condition::Absent, None) => Ok(()),
+        (Condition::Matches(etag), Some(current)) if *etag == current.etag || etag == "*" => Ok(()),
+        (Condition::Matches(_), None) => Err(StoreFault::NoSuchKey(at.clone())),
+        (Condition::Matches(_) | Condition::Absent, Some(_)) => {
+            Err(StoreFault::PreconditionFailed(at.clone()))
+        }
+    }
+}
+
+/// Makes a published object the current version, unless one with a higher order is there already: two
+/// puts at once are ordered by when each had its bytes, whatever order their commits came in.
+pub(super) fn place(
+    changes: &Changes<'_>,
+    triggers: &[tintype_function::trigger::Trigger],
+    at: &Location,
+    record: ObjectRecord,
+    cause: &Cause,
+) -> Result<Placed, LedgerError> {
+    let old = changes.object(at)?;
+    if old.as_ref().is_some_and(|old| old.order > record.order) {
+        changes.put_trash(record.order)?;
+        return Ok(Placed { unneeded: Some(record.order), record, event_queued: false });
+    }
+    changes.put_object(at, &record)?;
+    if let Some(old) = &old {
+        changes.put_trash(old.order)?;
+    }
+    let event_queued = queue_event(changes, triggers, &event(record.order, at, &record, cause, false))?;
+    Ok(Placed { unneeded: old.map(|old| old.order), record, event_queued })
+}
+
+fn event(order: u64, at: &Location, object: &ObjectRecord, cause: &Cause, removed: bool) -> EventRecord {
+    let now = now_ms();
+    EventRecord {
+        id: order,
+        removed,
+        name: cause.event.into(),
+        bucket: at.bucket.clone(),
+        key: at.key.to_string(),
+        etag: object.etag.clone(),
+        size: object.size,
+        queued_ms: now,
+        due_ms: now,
+        request_id: cause.request_id.clone(),
+        started: 0,
+        failed: 0,
+        last_error: None,
+    }
+}
