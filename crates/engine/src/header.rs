@@ -1,4 +1,37 @@
-//! What a picture is, as its header tells.
+//! What a picture is, as its header tells; one reader a format in the modules below.
+
+mod bmp;
+mod gif;
+pub(crate) mod jpeg;
+mod png;
+mod tiff;
+mod webp;
+
+use crate::error::Error;
+
+/// What the limits need to know besides the header.
+pub(crate) struct Details {
+    pub(crate) header: Header,
+    /// Frames of an animation; 1 for a still picture.
+    pub(crate) frames: u32,
+}
+
+/// Reads the header of a file known to be of `format`, without decoding pixels.
+pub(crate) fn read(bytes: &[u8], format: Format) -> Result<Details, Error> {
+    match format {
+        Format::Jpeg => jpeg::read(bytes),
+        Format::Png => png::read(bytes),
+        Format::WebP => webp::read(bytes),
+        Format::Gif => gif::read(bytes),
+        Format::Bmp => bmp::read(bytes),
+        Format::Tiff => tiff::read(bytes),
+    }
+}
+
+/// The error for a file that ends too early.
+fn truncated(format: &str, within: &str, at: usize) -> Error {
+    Error::Malformed(format!("{format}: the file ends within {within}, at byte {at}; send it again"))
+}
 
 /// A picture format, recognised by content, never by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -2,13 +2,27 @@
 //!
 //! It does no I/O, has no clock, reads no environment and writes no log, so it cannot fail for reasons
 //! outside its bytes; the only way to interrupt it is the `stop` callback. The stages, in order, are
-//! the modules below: [`sniff`] → [`header`] → [`limits`] → [`plan`] → [`decode`] → [`orient`] →
-//! [`colour`] → [`light`] → [`resample`] → [`encode`]; [`render`] calls them in a straight line.
+//! the modules below: `sniff` → [`header`] → [`limits`] → `plan` → `decode` → `light` and `resample`,
+//! row by row → `orient` → `colour` → `canvas` → `encode`; [`render`] calls them in a straight line.
 
+mod bytes;
+mod canvas;
+mod colour;
+mod decode;
+mod encode;
 pub mod error;
+mod exif;
 pub mod header;
+mod ifd;
+mod light;
 pub mod limits;
+mod orient;
+mod pixels;
+mod plan;
+mod resample;
+mod sniff;
 pub mod spec;
+mod stop;
 
 pub use error::Error;
 pub use header::{Format, Header, Orientation};
@@ -22,22 +36,49 @@ pub const RECIPE: u32 = 1;
 /// Buffers kept between renders by one worker, so that a steady stream of pictures allocates little.
 /// Never shared between threads; what it holds never influences a result.
 #[derive(Default)]
-pub struct Scratch {}
+pub struct Scratch {
+    /// The decoded frame of formats that do not stream.
+    frame: Vec<u8>,
+}
+
+impl Scratch {
+    /// A larger frame is given back after the render rather than kept.
+    const KEPT: usize = 16 << 20;
+
+    /// A zeroed frame of `length` bytes.
+    pub(crate) fn frame(&mut self, length: usize) -> &mut [u8] {
+        if self.frame.capacity() < length {
+            // Fresh zeroed memory comes from the system for nothing; growing would copy.
+            self.frame = vec![0; length];
+        } else {
+            self.frame.clear();
+            self.frame.resize(length, 0);
+        }
+        &mut self.frame
+    }
+
+    fn trim(&mut self) {
+        if self.frame.capacity() > Self::KEPT {
+            self.frame = Vec::new();
+        }
+    }
+}
 
 /// Reads what a file is from its first bytes and header, without decoding pixels.
 ///
 /// # Errors
 /// [`Error::Unsupported`] for bytes that are no picture format read here, [`Error::Malformed`] for a
 /// damaged header.
-pub fn probe(_bytes: &[u8]) -> Result<Header, Error> {
-    Err(Error::Unsupported("not built yet".into()))
+pub fn probe(bytes: &[u8]) -> Result<Header, Error> {
+    let format = sniff::sniff(bytes)?;
+    Ok(header::read(bytes, format)?.header)
 }
 
 /// The most bytes [`render`] will hold at once for a picture with this header and these specs, the
 /// source's own bytes not counted: what a host reserves before it starts.
 #[must_use]
-pub fn estimate(_header: &Header, _specs: &[Spec]) -> u64 {
-    0
+pub fn estimate(header: &Header, specs: &[Spec]) -> u64 {
+    plan::estimate(header, specs)
 }
 
 /// Decodes the picture once and makes one thumbnail for each spec, in their order.
@@ -48,11 +89,37 @@ pub fn estimate(_header: &Header, _specs: &[Spec]) -> u64 {
 /// # Errors
 /// Grouped by who must act; see [`Error`].
 pub fn render(
-    _bytes: &[u8],
-    _specs: &[Spec],
-    _limits: &Limits,
-    _stop: &dyn Fn() -> bool,
-    _scratch: &mut Scratch,
+    bytes: &[u8],
+    specs: &[Spec],
+    limits: &Limits,
+    stop: &dyn Fn() -> bool,
+    scratch: &mut Scratch,
 ) -> Result<Vec<Thumbnail>, Error> {
-    Err(Error::Unsupported("not built yet".into()))
+    let stop = stop::Stop(stop);
+    specs.iter().try_for_each(Spec::validate)?;
+    limits.check_source(bytes)?;
+    let format = sniff::sniff(bytes)?;
+    let details = header::read(bytes, format)?;
+    let header = &details.header;
+    limits.check_header(&details, estimate(header, specs))?;
+    let plans: Vec<_> = specs.iter().map(|spec| plan::plan(header, spec)).collect();
+    stop.check("reading the header")?;
+
+    let mut resamplers = resample::Fan::new(header, &plans, stop);
+    let decoded = decode::decode(bytes, header, limits, &mut resamplers, scratch);
+    scratch.trim();
+    let profile = decoded?.profile;
+
+    let mut thumbnails = Vec::with_capacity(specs.len());
+    for ((small, plan), spec) in resamplers.finish()?.into_iter().zip(&plans).zip(specs) {
+        stop.check("finishing thumbnails")?;
+        let format = spec.format.resolve(format);
+        let small = orient::upright(small, header.orientation);
+        let small = colour::to_srgb(small, profile.as_deref());
+        let finished = canvas::finish(&small, plan, spec.background, format);
+        stop.check("encoding")?;
+        let bytes = encode::encode(&finished, format, spec.quality)?;
+        thumbnails.push(Thumbnail { bytes, format, width: finished.width, height: finished.height });
+    }
+    Ok(thumbnails)
 }

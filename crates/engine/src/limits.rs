@@ -1,5 +1,8 @@
 //! What a render may cost, checked after the header and before any allocation.
 
+use crate::error::Error;
+use crate::header::Details;
+
 /// Bounds on one render.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
@@ -27,5 +30,54 @@ impl Default for Limits {
             tolerant: false,
             tolerant_share: 0.5,
         }
+    }
+}
+
+impl Limits {
+    /// Refuses a file by its length alone, before anything is read.
+    pub(crate) fn check_source(&self, bytes: &[u8]) -> Result<(), Error> {
+        let length = bytes.len() as u64;
+        if length > self.source_bytes {
+            return Err(Error::TooLarge(format!(
+                "the file has {length} bytes, more than the {} of limits.source_bytes",
+                self.source_bytes
+            )));
+        }
+        Ok(())
+    }
+
+    /// Refuses a picture by its header, before anything is allocated. `needed` is the estimate.
+    pub(crate) fn check_header(&self, details: &Details, needed: u64) -> Result<(), Error> {
+        let header = &details.header;
+        if header.pixels() > self.pixels {
+            return Err(Error::TooLarge(format!(
+                "{}x{} is {} pixels, more than the {} of limits.pixels",
+                header.width,
+                header.height,
+                header.pixels(),
+                self.pixels
+            )));
+        }
+        if details.frames > self.frames {
+            return Err(Error::TooLarge(format!(
+                "{} frames, more than the {} of limits.frames",
+                details.frames, self.frames
+            )));
+        }
+        if needed > self.memory_bytes {
+            return Err(Error::TooLarge(format!(
+                "rendering {}x{} takes up to {} MiB, more than the {} MiB of function.memory_mb",
+                header.width,
+                header.height,
+                needed.div_ceil(1 << 20),
+                self.memory_bytes >> 20
+            )));
+        }
+        Ok(())
+    }
+
+    /// Whether so many readable rows make a picture acceptable that is damaged after them.
+    pub(crate) fn tolerates(&self, rows: u32, of: u32) -> bool {
+        self.tolerant && f64::from(rows) >= self.tolerant_share * f64::from(of) && rows > 0
     }
 }

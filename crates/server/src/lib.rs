@@ -3,7 +3,11 @@
 //! One folder each, lowest first: [`disk`], [`ledger`], [`store`], [`queue`], [`invoker`], then what faces
 //! outwards: [`s3`], [`gateway`], [`cli`]. `tests/tidy.rs` holds who may depend on whom.
 
+pub mod credentials;
 pub mod disk;
+pub mod instruments;
+pub mod invoker;
 pub mod ledger;
 pub mod queue;
+pub mod s3;
 pub mod store;

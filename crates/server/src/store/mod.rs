@@ -28,11 +28,11 @@ pub use error::StoreFault;
 pub use folder::{DataFolder, FolderError};
 pub use incoming::Incoming;
 pub use listing::{Page, PageRequest};
-pub use multipart::{CompletedPart, NewUpload};
+pub use multipart::{CompletedPart, JoinedChecksum, NewUpload};
 pub use notifications::Notifications;
 pub use objects::{Cause, CopyOptions};
 pub use port::{Settlement, SettlingStore};
-pub use reading::OpenObject;
+pub use reading::{OpenObject, WholeCheck};
 
 use crate::{
     disk::SharedDisk,

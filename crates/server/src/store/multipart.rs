@@ -25,6 +25,17 @@ pub struct NewUpload {
     pub full_object_checksum: bool,
 }
 
+/// Makes an object's checksums while its parts are joined.
+pub trait JoinedChecksum: Send {
+    /// The next bytes of the object.
+    fn update(&mut self, bytes: &[u8]);
+    /// All bytes have passed.
+    ///
+    /// # Errors
+    /// The checksums are not what the client says.
+    fn finish(self: Box<Self>, parts: &[PartRecord]) -> Result<Checksums, StoreFault>;
+}
+
 /// A part named at completion.
 #[derive(Debug, Clone)]
 pub struct CompletedPart {
@@ -141,7 +152,7 @@ impl DiskStore {
         }
     }
 
-    /// Joins the parts into the object. `checksums` makes the object's checksums from the parts chosen.
+    /// Joins the parts into the object.
     ///
     /// # Errors
     /// A part is missing, out of order or too small, the condition does not hold, or the disk fails.
@@ -152,19 +163,22 @@ impl DiskStore {
         chosen: &[CompletedPart],
         condition: Condition,
         cause: Cause,
-        checksums: impl FnOnce(&UploadRecord, &[PartRecord]) -> Result<Checksums, StoreFault>,
+        mut checksum: Box<dyn JoinedChecksum>,
     ) -> Result<ObjectRecord, StoreFault> {
         let upload = self.upload(at, id)?;
         let parts = choose(&self.ledger.view()?.parts(id)?, chosen)?;
         let mut incoming = self.incoming(at, upload.headers.clone(), None)?;
         let mut md5_of_md5s = Md5::new();
         for part in &parts {
-            self.read_part(at, part, &mut incoming)?;
+            self.read_part(at, part, |chunk| {
+                checksum.update(chunk);
+                incoming.write(chunk)
+            })?;
             md5_of_md5s.update(unhex(&part.etag));
         }
         let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
         incoming.set_multipart(format!("{}-{count}", hex(&md5_of_md5s.finalize())), count);
-        incoming.set_checksums(checksums(&upload, &parts)?);
+        incoming.set_checksums(checksum.finish(&parts)?);
         let finished = self.finish(incoming)?;
         let (record, order, file) =
             (finished.record.clone(), finished.record.order, finished.publish.to.clone());
@@ -189,7 +203,12 @@ impl DiskStore {
         }
     }
 
-    fn read_part(&self, at: &Location, part: &PartRecord, into: &mut Incoming) -> Result<(), StoreFault> {
+    fn read_part(
+        &self,
+        at: &Location,
+        part: &PartRecord,
+        mut take: impl FnMut(&[u8]) -> Result<(), StoreFault>,
+    ) -> Result<(), StoreFault> {
         let file = self.disk.open(&self.folder.object(part.order))?;
         let mut check = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme);
         let mut buffer = vec![0; 256 << 10];
@@ -198,7 +217,7 @@ impl DiskStore {
             let chunk = (part.size - offset).min(buffer.len() as u64) as usize;
             file.read_exact_at(&mut buffer[..chunk], part.body_offset + offset)?;
             check.update(&buffer[..chunk]);
-            into.write(&buffer[..chunk])?;
+            take(&buffer[..chunk])?;
             offset += chunk as u64;
         }
         if check.finalize() == part.crc64 {

@@ -1,0 +1,65 @@
+//! Decoders, one file a format: rows out, from the top, with straight alpha.
+
+mod bmp;
+mod gif;
+mod jpeg;
+mod png;
+mod tiff;
+mod webp;
+
+use crate::Scratch;
+use crate::error::Error;
+use crate::header::{Format, Header};
+use crate::limits::Limits;
+use crate::pixels::{Model, Row, Rows};
+
+/// What decoding tells besides the rows.
+pub(crate) struct Decoded {
+    /// The ICC profile that the rows are still in.
+    pub(crate) profile: Option<Vec<u8>>,
+}
+
+/// Decodes the first picture of the file into `rows`.
+pub(crate) fn decode(
+    bytes: &[u8],
+    header: &Header,
+    limits: &Limits,
+    rows: &mut dyn Rows,
+    scratch: &mut Scratch,
+) -> Result<Decoded, Error> {
+    match header.format {
+        Format::Jpeg => jpeg::decode(bytes, header, limits, rows, scratch),
+        Format::Png => png::decode(bytes, header, limits, rows, scratch),
+        Format::WebP => webp::decode(bytes, header, rows, scratch),
+        Format::Gif => gif::decode(bytes, header, limits, rows, scratch),
+        Format::Bmp => bmp::decode(bytes, header, rows, scratch),
+        Format::Tiff => tiff::decode(bytes, header, rows),
+    }
+}
+
+/// The most bytes that decoding holds: what the decoders below allocate, by header alone.
+pub(crate) fn memory(header: &Header) -> u64 {
+    // Decoders round both sides up to whole blocks.
+    let pixels = (u64::from(header.width) + 32).saturating_mul(u64::from(header.height) + 32);
+    let width = u64::from(header.width) + 64;
+    let (by_pixel, by_width) = match header.format {
+        Format::Jpeg => jpeg::memory(header),
+        Format::Png => png::memory(header),
+        Format::WebP => webp::memory(header),
+        Format::Gif => gif::memory(header),
+        Format::Bmp => bmp::memory(header),
+        Format::Tiff => tiff::memory(header),
+    };
+    pixels.saturating_mul(by_pixel).saturating_add(width.saturating_mul(by_width))
+}
+
+/// Gives every row of a decoded frame.
+fn give(frame: &[u8], width: u32, model: Model, rows: &mut dyn Rows) -> Result<(), Error> {
+    rows.begin(model)?;
+    frame.chunks_exact(width as usize * model.channels()).try_for_each(|row| rows.row(Row::U8(row)))
+}
+
+/// The error for damage inside the pixels.
+fn damaged(header: &Header, why: impl std::fmt::Display) -> Error {
+    Error::Malformed(format!("{}: damaged inside the picture: {why}; send it again", header.format))
+}

@@ -1,0 +1,38 @@
+//! BMP, by the image crate: the whole frame.
+
+use std::io::Cursor;
+
+use image::codecs::bmp::BmpDecoder;
+use image::{ColorType, ImageDecoder};
+
+use super::{Decoded, damaged, give};
+use crate::Scratch;
+use crate::error::Error;
+use crate::header::Header;
+use crate::pixels::{Model, Rows};
+
+pub(super) fn memory(_header: &Header) -> (u64, u64) {
+    (4, 64)
+}
+
+pub(super) fn decode(
+    bytes: &[u8],
+    header: &Header,
+    rows: &mut dyn Rows,
+    scratch: &mut Scratch,
+) -> Result<Decoded, Error> {
+    let decoder = BmpDecoder::new(Cursor::new(bytes)).map_err(|error| damaged(header, error))?;
+    if decoder.dimensions() != (header.width, header.height) {
+        return Err(damaged(header, "the header is ambiguous about the size"));
+    }
+    let model = match decoder.color_type() {
+        ColorType::L8 => Model::Gray,
+        ColorType::Rgb8 => Model::Rgb,
+        ColorType::Rgba8 => Model::Rgba,
+        other => return Err(Error::Unsupported(format!("BMP with pixels of type {other:?}"))),
+    };
+    let frame = scratch.frame(header.width as usize * header.height as usize * model.channels());
+    decoder.read_image(frame).map_err(|error| damaged(header, error))?;
+    give(frame, header.width, model, rows)?;
+    Ok(Decoded { profile: None })
+}

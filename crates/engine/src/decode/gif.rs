@@ -1,0 +1,141 @@
+//! GIF, by the gif crate: indices row by row, or a whole frame if interlaced, laid on the canvas.
+
+use std::io::Cursor;
+
+use gif::{ColorOutput, DecodeOptions, Decoder, MemoryLimit};
+
+use super::{Decoded, damaged};
+use crate::Scratch;
+use crate::error::Error;
+use crate::header::Header;
+use crate::limits::Limits;
+use crate::pixels::{Model, Row, Rows};
+
+pub(super) fn memory(header: &Header) -> (u64, u64) {
+    (u64::from(header.progressive), 16)
+}
+
+pub(super) fn decode(
+    bytes: &[u8],
+    header: &Header,
+    limits: &Limits,
+    rows: &mut dyn Rows,
+    scratch: &mut Scratch,
+) -> Result<Decoded, Error> {
+    let mut options = DecodeOptions::new();
+    options.set_color_output(ColorOutput::Indexed);
+    options.set_memory_limit(MemoryLimit::Bytes(std::num::NonZeroU64::MIN.saturating_add(1 << 20)));
+    let mut decoder = options.read_info(Cursor::new(bytes)).map_err(|error| damaged(header, error))?;
+    let frame = match decoder.next_frame_info() {
+        Ok(Some(frame)) => frame.clone(),
+        Ok(None) => return Err(damaged(header, "there is no frame")),
+        Err(error) => return Err(damaged(header, error)),
+    };
+    let palette = decoder.palette().map_err(|error| damaged(header, error))?;
+    let mut colours = [[0, 0, 0, 255]; 256];
+    for (colour, rgb) in colours.iter_mut().zip(palette.as_chunks::<3>().0) {
+        colour[..3].copy_from_slice(rgb);
+    }
+    if let Some(index) = frame.transparent {
+        colours[usize::from(index)] = [0; 4];
+    }
+
+    let model = if header.alpha { Model::Rgba } else { Model::Rgb };
+    let place = Placed {
+        left: frame.left.into(),
+        top: frame.top.into(),
+        width: frame.width.into(),
+        height: frame.height.into(),
+    };
+    let mut canvas = Canvas { header, place, colours, model, rows, row: Vec::new() };
+    canvas.rows.begin(model)?;
+    if frame.interlaced {
+        interlaced(&mut decoder, &mut canvas, scratch)?;
+    } else {
+        streamed(&mut decoder, &mut canvas, limits)?;
+    }
+    Ok(Decoded { profile: None })
+}
+
+/// Where the frame lies on the canvas.
+#[derive(Clone, Copy)]
+struct Placed {
+    left: usize,
+    top: usize,
+    width: usize,
+    height: usize,
+}
+
+/// Turns indices into rows of the canvas.
+struct Canvas<'a> {
+    header: &'a Header,
+    place: Placed,
+    colours: [[u8; 4]; 256],
+    model: Model,
+    rows: &'a mut dyn Rows,
+    row: Vec<u8>,
+}
+
+impl Canvas<'_> {
+    /// The row of the frame that canvas row `y` shows.
+    fn line(&self, y: usize) -> Option<usize> {
+        y.checked_sub(self.place.top).filter(|&line| line < self.place.height)
+    }
+
+    /// Gives a row of the canvas, of which `indices` fill the frame's part, if it has one.
+    fn give(&mut self, indices: Option<&[u8]>) -> Result<(), Error> {
+        let channels = self.model.channels();
+        self.row.clear();
+        self.row.resize(self.header.width as usize * channels, 0);
+        let pixels = self.row.chunks_exact_mut(channels).skip(self.place.left);
+        for (pixel, &index) in pixels.zip(indices.unwrap_or_default()) {
+            pixel.copy_from_slice(&self.colours[usize::from(index)][..channels]);
+        }
+        self.rows.row(Row::U8(&self.row))
+    }
+}
+
+type GifDecoder<'a> = Decoder<Cursor<&'a [u8]>>;
+
+fn streamed(decoder: &mut GifDecoder<'_>, canvas: &mut Canvas<'_>, limits: &Limits) -> Result<(), Error> {
+    let height = canvas.header.height;
+    let mut indices = vec![0; canvas.place.width];
+    let mut intact = true;
+    for y in 0..height {
+        if canvas.line(y as usize).is_none() {
+            canvas.give(None)?;
+            continue;
+        }
+        if intact && !indices.is_empty() {
+            intact = match decoder.fill_buffer(&mut indices) {
+                Ok(true) => true,
+                _ if limits.tolerates(y, height) => false,
+                Ok(false) => {
+                    return Err(damaged(canvas.header, format!("the data ends at row {y} of {height}")));
+                }
+                Err(error) => return Err(damaged(canvas.header, format!("{error} at row {y} of {height}"))),
+            };
+        }
+        canvas.give(intact.then_some(&indices[..]))?;
+    }
+    Ok(())
+}
+
+fn interlaced(
+    decoder: &mut GifDecoder<'_>,
+    canvas: &mut Canvas<'_>,
+    scratch: &mut Scratch,
+) -> Result<(), Error> {
+    let Placed { width, height, .. } = canvas.place;
+    let length = width * height;
+    if length as u64 > canvas.header.pixels() {
+        return Err(damaged(canvas.header, "the first frame is larger than the canvas"));
+    }
+    let frame = scratch.frame(length);
+    decoder.read_into_buffer(frame).map_err(|error| damaged(canvas.header, error))?;
+    for y in 0..canvas.header.height as usize {
+        let line = canvas.line(y).and_then(|line| frame.get(line * width..(line + 1) * width));
+        canvas.give(line)?;
+    }
+    Ok(())
+}

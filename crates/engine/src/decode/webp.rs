@@ -1,0 +1,46 @@
+//! WebP, by image-webp: the whole frame, the first of an animation laid on its canvas.
+
+use std::io::Cursor;
+
+use image_webp::WebPDecoder;
+
+use super::{Decoded, damaged, give};
+use crate::Scratch;
+use crate::colour::MAX_PROFILE;
+use crate::error::Error;
+use crate::header::Header;
+use crate::pixels::{Model, Rows};
+
+pub(super) fn memory(header: &Header) -> (u64, u64) {
+    let by_pixel = match (header.animated, header.alpha) {
+        // The frame's planes, its pixels, the canvas and the copy of it that is given.
+        (true, _) => 18,
+        // Planes and pixels; alpha is decoded as a lossless picture of its own.
+        (false, true) => 14,
+        (false, false) => 8,
+    };
+    (by_pixel, 256)
+}
+
+pub(super) fn decode(
+    bytes: &[u8],
+    header: &Header,
+    rows: &mut dyn Rows,
+    scratch: &mut Scratch,
+) -> Result<Decoded, Error> {
+    if header.pixels() >= 1 << 29 {
+        return Err(Error::TooLarge(format!("a WebP of {} pixels; 2^29 can be decoded", header.pixels())));
+    }
+    let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|error| damaged(header, error))?;
+    decoder.set_memory_limit(MAX_PROFILE);
+    if decoder.dimensions() != (header.width, header.height) {
+        return Err(damaged(header, "the headers disagree on the size"));
+    }
+    let length = decoder.output_buffer_size().unwrap_or(0);
+    let frame = scratch.frame(length);
+    decoder.read_image(frame).map_err(|error| damaged(header, error))?;
+    let profile = decoder.icc_profile().ok().flatten();
+    let model = if decoder.has_alpha() { Model::Rgba } else { Model::Rgb };
+    give(frame, header.width, model, rows)?;
+    Ok(Decoded { profile })
+}

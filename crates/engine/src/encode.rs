@@ -1,0 +1,18 @@
+//! Encoders, one file a format. Metadata is never written.
+
+mod jpeg;
+mod png;
+mod webp;
+
+use crate::error::Error;
+use crate::header::Format;
+use crate::pixels::Finished;
+
+/// Encodes as JPEG, PNG or WebP.
+pub(crate) fn encode(picture: &Finished, format: Format, quality: u8) -> Result<Vec<u8>, Error> {
+    match format {
+        Format::Jpeg => jpeg::encode(picture, quality),
+        Format::WebP => webp::encode(picture, quality),
+        Format::Png | Format::Gif | Format::Bmp | Format::Tiff => png::encode(picture),
+    }
+}

@@ -1,0 +1,111 @@
+//! WebP: the RIFF chunks (RFC 9649).
+
+use super::{Details, Format, Header, Orientation, truncated};
+use crate::bytes::{le16, le24, le32};
+use crate::error::Error;
+use crate::exif;
+
+pub(super) fn read(bytes: &[u8]) -> Result<Details, Error> {
+    let mut header = Header {
+        format: Format::WebP,
+        width: 0,
+        height: 0,
+        orientation: Orientation::UPRIGHT,
+        colour: "ycbcr",
+        bits: 8,
+        alpha: false,
+        progressive: false,
+        animated: false,
+        profile: false,
+    };
+    let (name, data) = chunk(bytes, 12)?;
+    let mut frames = 1;
+    match name {
+        b"VP8 " => lossy(data, &mut header)?,
+        b"VP8L" => lossless(data, &mut header)?,
+        b"VP8X" => frames = extended(bytes, data, &mut header)?,
+        _ => {
+            return Err(Error::Malformed(format!(
+                "WebP: chunk \"{}\" at byte 12 cannot come first",
+                name.escape_ascii()
+            )));
+        }
+    }
+    if header.width == 0 || header.height == 0 {
+        return Err(Error::Malformed(format!("WebP: size {}x{}", header.width, header.height)));
+    }
+    Ok(Details { header, frames })
+}
+
+/// The chunk at `at`, all of which must be there.
+fn chunk(bytes: &[u8], at: usize) -> Result<(&[u8], &[u8]), Error> {
+    let cut = || truncated("WebP", "a chunk", at);
+    let name = bytes.get(at..at + 4).ok_or_else(cut)?;
+    let length = le32(bytes, at + 4).ok_or_else(cut)? as usize;
+    let end = (at + 8).checked_add(length).ok_or_else(cut)?;
+    Ok((name, bytes.get(at + 8..end).ok_or_else(cut)?))
+}
+
+fn lossy(data: &[u8], header: &mut Header) -> Result<(), Error> {
+    let (Some(width), Some(height)) = (le16(data, 6), le16(data, 8)) else {
+        return Err(truncated("WebP", "the VP8 frame header", data.len()));
+    };
+    if data.get(3..6) != Some(b"\x9d\x01\x2a") {
+        return Err(Error::Malformed("WebP: the VP8 start code is missing".into()));
+    }
+    header.width = u32::from(width & 0x3fff);
+    header.height = u32::from(height & 0x3fff);
+    Ok(())
+}
+
+fn lossless(data: &[u8], header: &mut Header) -> Result<(), Error> {
+    let (Some(0x2f), Some(packed)) = (data.first(), le32(data, 1)) else {
+        return Err(Error::Malformed("WebP: the VP8L signature is missing or cut".into()));
+    };
+    header.width = (packed & 0x3fff) + 1;
+    header.height = ((packed >> 14) & 0x3fff) + 1;
+    header.alpha = packed & (1 << 28) != 0;
+    header.colour = "rgb";
+    Ok(())
+}
+
+/// The extended layout: flags and canvas, then metadata, picture data and frames. Returns the frames.
+fn extended(bytes: &[u8], data: &[u8], header: &mut Header) -> Result<u32, Error> {
+    let (Some(&flags), Some(width), Some(height)) = (data.first(), le24(data, 4), le24(data, 7)) else {
+        return Err(truncated("WebP", "the VP8X header", 20));
+    };
+    header.width = width + 1;
+    header.height = height + 1;
+    header.alpha = flags & 0x10 != 0;
+    header.animated = flags & 0x02 != 0;
+    let mut frames = 0;
+    let mut picture = false;
+    let mut at = 12;
+    while at + 8 <= bytes.len() {
+        let (name, data) = match chunk(bytes, at) {
+            Ok(chunk) => chunk,
+            // Once the first picture is whole, a cut tail (metadata, later frames) does no harm.
+            Err(_) if picture => break,
+            Err(error) => return Err(error),
+        };
+        match name {
+            b"ICCP" => header.profile = true,
+            b"EXIF" => header.orientation = exif::orientation(data),
+            b"ANMF" => {
+                frames += 1;
+                picture = true;
+            }
+            b"VP8 " => picture = true,
+            b"VP8L" => {
+                header.colour = "rgb";
+                picture = true;
+            }
+            _ => {}
+        }
+        at += 8 + data.len() + (data.len() & 1);
+    }
+    if !picture {
+        return Err(Error::Malformed("WebP: there is a header but no picture data".into()));
+    }
+    Ok(frames.max(1))
+}

@@ -1,0 +1,51 @@
+//! Turns the small picture upright: cheaper than turning the large one, and the same.
+
+use crate::header::Orientation;
+use crate::pixels::Small;
+use crate::plan::mirrors;
+
+pub(crate) fn upright(small: Small, orientation: Orientation) -> Small {
+    if orientation == Orientation::UPRIGHT {
+        return small;
+    }
+    let channels = small.model.channels();
+    let (mirror_x, mirror_y) = mirrors(orientation);
+    let swap = orientation.swaps_sides();
+    let (width, height) = if swap { (small.height, small.width) } else { (small.width, small.height) };
+    let mut samples = Vec::with_capacity(small.samples.len());
+    for y in 0..height {
+        for x in 0..width {
+            let (column, row) = if swap { (y, x) } else { (x, y) };
+            let column = if mirror_x { small.width - 1 - column } else { column };
+            let row = if mirror_y { small.height - 1 - row } else { row };
+            let at = (row * small.width + column) * channels;
+            samples.extend_from_slice(&small.samples[at..at + channels]);
+        }
+    }
+    Small { width, height, model: small.model, samples }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pixels::Model;
+
+    #[test]
+    fn all_eight() {
+        // Stored: 1 2 3 / 4 5 6.
+        for (exif, expected, width) in [
+            (1, [1, 2, 3, 4, 5, 6], 3),
+            (2, [3, 2, 1, 6, 5, 4], 3),
+            (3, [6, 5, 4, 3, 2, 1], 3),
+            (4, [4, 5, 6, 1, 2, 3], 3),
+            (5, [1, 4, 2, 5, 3, 6], 2),
+            (6, [4, 1, 5, 2, 6, 3], 2),
+            (7, [6, 3, 5, 2, 4, 1], 2),
+            (8, [3, 6, 2, 5, 1, 4], 2),
+        ] {
+            let stored = Small { width: 3, height: 2, model: Model::Gray, samples: vec![1, 2, 3, 4, 5, 6] };
+            let turned = upright(stored, Orientation::from_exif(exif));
+            assert_eq!((turned.samples, turned.width), (expected.to_vec(), width), "orientation {exif}");
+        }
+    }
+}

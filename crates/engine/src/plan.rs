@@ -1,0 +1,244 @@
+//! Geometry: which part of the picture becomes how many pixels, and what that takes in memory.
+
+use crate::header::{Header, Orientation};
+use crate::resample;
+use crate::spec::{Fit, Gravity, Spec};
+
+/// A rectangle with fractional edges, in pixels of the stored picture.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Rect {
+    pub(crate) x: f64,
+    pub(crate) y: f64,
+    pub(crate) width: f64,
+    pub(crate) height: f64,
+}
+
+/// What one rendition takes from the picture and what it becomes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Plan {
+    /// The part to resample, in the picture as stored.
+    pub(crate) source: Rect,
+    /// Width and height to resample to, before turning upright.
+    pub(crate) stored: (u32, u32),
+    /// Width and height of the thumbnail.
+    pub(crate) canvas: (u32, u32),
+    /// Where the upright picture goes on the canvas.
+    pub(crate) offset: (u32, u32),
+}
+
+/// Plans one rendition.
+pub(crate) fn plan(header: &Header, spec: &Spec) -> Plan {
+    let (width, height) = header.upright();
+    let (picture, crop) = fit(width, height, spec);
+    let canvas = match (spec.fit, spec.size.width, spec.size.height) {
+        (Fit::Contain, Some(width), Some(height)) => (width, height),
+        _ => picture,
+    };
+    let (across, down) = gravity(spec.gravity);
+    let offset = (share(canvas.0 - picture.0, across), share(canvas.1 - picture.1, down));
+    let swap = header.orientation.swaps_sides();
+    let stored = if swap { (picture.1, picture.0) } else { picture };
+    Plan { source: to_stored(crop, header), stored, canvas, offset }
+}
+
+/// The size of the picture in the thumbnail, and the part of the upright picture that it shows.
+fn fit(width: u32, height: u32, spec: &Spec) -> ((u32, u32), Rect) {
+    let whole = Rect { x: 0.0, y: 0.0, width: width.into(), height: height.into() };
+    let allowed = |side: u32, natural: u32| if spec.enlarge { side } else { side.min(natural) };
+    match (spec.fit, spec.size.width, spec.size.height) {
+        (Fit::Fill, Some(w), Some(h)) => ((allowed(w, width), allowed(h, height)), whole),
+        (Fit::Cover, Some(w), Some(h)) => cover(width, height, (w, h), spec),
+        (_, w, h) => (inside(width, height, w, h, spec.enlarge), whole),
+    }
+}
+
+/// The largest size of the same shape within the open or closed box.
+fn inside(width: u32, height: u32, w: Option<u32>, h: Option<u32>, enlarge: bool) -> (u32, u32) {
+    let by_width = w.map(|w| (w, scaled(height, w, width)));
+    let by_height = h.map(|h| (scaled(width, h, height), h));
+    let size = match (by_width, by_height) {
+        // Compare the scales w/width and h/height without division.
+        (Some(a), Some(b)) => {
+            if u64::from(a.0) * u64::from(height) <= u64::from(b.1) * u64::from(width) {
+                a
+            } else {
+                b
+            }
+        }
+        (Some(a), None) | (None, Some(a)) => a,
+        (None, None) => (width, height),
+    };
+    if !enlarge && (size.0 > width || size.1 > height) { (width, height) } else { size }
+}
+
+/// Fills the box at one scale, which is at most 1 unless enlarging, and cuts the overhang.
+fn cover(width: u32, height: u32, (w, h): (u32, u32), spec: &Spec) -> ((u32, u32), Rect) {
+    let scale = (f64::from(w) / f64::from(width)).max(f64::from(h) / f64::from(height));
+    let scale = if spec.enlarge { scale } else { scale.min(1.0) };
+    let axis = |side: u32, box_side: u32, share: f64| {
+        let full = f64::from(side) * scale;
+        // A hair of tolerance keeps a side that fits exactly from losing a pixel to rounding.
+        let out = if full + 1e-6 >= f64::from(box_side) { box_side } else { (full.round() as u32).max(1) };
+        let kept = (f64::from(out) / scale).min(f64::from(side));
+        (out, (f64::from(side) - kept) * share, kept)
+    };
+    let (across, down) = gravity(spec.gravity);
+    let (out_width, x, kept_width) = axis(width, w, across);
+    let (out_height, y, kept_height) = axis(height, h, down);
+    ((out_width, out_height), Rect { x, y, width: kept_width, height: kept_height })
+}
+
+/// `side` × `to` / `from`, to nearest, from 1 to what a spec may ask for.
+fn scaled(side: u32, to: u32, from: u32) -> u32 {
+    let value = (u64::from(side) * u64::from(to) * 2 + u64::from(from)) / (u64::from(from) * 2);
+    u32::try_from(value).unwrap_or(u32::MAX).clamp(1, crate::Size::MAX.max(side))
+}
+
+/// Shares of the free space that go to the left and above.
+const fn gravity(gravity: Gravity) -> (f64, f64) {
+    match gravity {
+        Gravity::Centre => (0.5, 0.5),
+        Gravity::North => (0.5, 0.0),
+        Gravity::NorthEast => (1.0, 0.0),
+        Gravity::East => (1.0, 0.5),
+        Gravity::SouthEast => (1.0, 1.0),
+        Gravity::South => (0.5, 1.0),
+        Gravity::SouthWest => (0.0, 1.0),
+        Gravity::West => (0.0, 0.5),
+        Gravity::NorthWest => (0.0, 0.0),
+    }
+}
+
+fn share(free: u32, share: f64) -> u32 {
+    (f64::from(free) * share) as u32
+}
+
+/// Maps a rectangle of the upright picture to the picture as stored.
+fn to_stored(rect: Rect, header: &Header) -> Rect {
+    let Rect { x, y, width, height } = rect;
+    let (full_width, full_height) = (f64::from(header.width), f64::from(header.height));
+    let (stored_width, stored_height) =
+        if header.orientation.swaps_sides() { (height, width) } else { (width, height) };
+    let (left, top) = if header.orientation.swaps_sides() { (y, x) } else { (x, y) };
+    let (mirror_x, mirror_y) = mirrors(header.orientation);
+    Rect {
+        x: if mirror_x { full_width - left - stored_width } else { left },
+        y: if mirror_y { full_height - top - stored_height } else { top },
+        width: stored_width,
+        height: stored_height,
+    }
+}
+
+/// Whether the stored columns and the stored rows run backwards.
+pub(crate) const fn mirrors(orientation: Orientation) -> (bool, bool) {
+    match orientation.exif() {
+        2 | 8 => (true, false),
+        3 | 7 => (true, true),
+        4 | 6 => (false, true),
+        _ => (false, false),
+    }
+}
+
+/// Fixed cost of a render: tables, codec windows, allocator slack.
+const FIXED: u64 = 3 << 20;
+/// Colour management on top: the profile, its curves and look-up tables.
+const PROFILE: u64 = 16 << 20;
+/// What encoding takes a pixel of canvas: the finished picture, the encoder's planes and its output.
+const ENCODE: u64 = 40;
+
+/// See [`crate::estimate`].
+pub(crate) fn estimate(header: &Header, specs: &[Spec]) -> u64 {
+    let mut bytes = FIXED + crate::decode::memory(header);
+    if header.profile || header.colour == "cmyk" || header.colour == "ycck" {
+        bytes = bytes.saturating_add(PROFILE);
+    }
+    for spec in specs {
+        let plan = plan(header, spec);
+        let canvas = u64::from(plan.canvas.0) * u64::from(plan.canvas.1);
+        bytes = bytes.saturating_add(canvas * ENCODE).saturating_add(resample::memory(header, &plan));
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Format, Size};
+
+    fn header(width: u32, height: u32, orientation: u32) -> Header {
+        Header {
+            format: Format::Jpeg,
+            width,
+            height,
+            orientation: Orientation::from_exif(orientation),
+            colour: "rgb",
+            bits: 8,
+            alpha: false,
+            progressive: false,
+            animated: false,
+            profile: false,
+        }
+    }
+
+    fn spec(size: &str, fit: Fit, enlarge: bool) -> Spec {
+        Spec { size: size.parse::<Size>().unwrap(), fit, enlarge, ..Spec::default() }
+    }
+
+    #[test]
+    fn sizes() {
+        use Fit::{Contain, Cover, Fill, Inside};
+        for (picture, size, fit, enlarge, expected) in [
+            ((1000, 816), "128x128", Inside, false, (128, 104)),
+            ((816, 1000), "128x128", Inside, false, (104, 128)),
+            ((100, 50), "200x200", Inside, false, (100, 50)),
+            ((100, 50), "200x200", Inside, true, (200, 100)),
+            ((300, 200), "150", Inside, false, (150, 100)),
+            ((300, 200), "x100", Inside, false, (150, 100)),
+            ((1, 65_500), "128x128", Inside, false, (1, 128)),
+            ((65_500, 1), "128x128", Inside, false, (128, 1)),
+            ((3, 2), "2x2", Inside, false, (2, 1)),
+            ((1000, 500), "100x100", Cover, false, (100, 100)),
+            ((150, 50), "100x100", Cover, false, (100, 50)),
+            ((150, 50), "100x100", Cover, true, (100, 100)),
+            ((50, 50), "100x100", Cover, false, (50, 50)),
+            ((1000, 500), "100x100", Contain, false, (100, 100)),
+            ((10, 10), "100x60", Contain, false, (100, 60)),
+            ((1000, 500), "100", Contain, false, (100, 50)),
+            ((1000, 500), "30x70", Fill, false, (30, 70)),
+            ((10, 500), "30x70", Fill, false, (10, 70)),
+            ((10, 500), "30x70", Fill, true, (30, 70)),
+        ] {
+            let plan = plan(&header(picture.0, picture.1, 1), &spec(size, fit, enlarge));
+            assert_eq!(plan.canvas, expected, "{picture:?} {size} {fit} enlarge={enlarge}");
+        }
+    }
+
+    #[test]
+    fn cover_cuts_by_gravity() {
+        let mut spec = spec("100x100", Fit::Cover, false);
+        for (gravity, x) in [(Gravity::West, 0.0), (Gravity::Centre, 500.0), (Gravity::East, 1000.0)] {
+            spec.gravity = gravity;
+            let plan = plan(&header(2000, 1000, 1), &spec);
+            assert_eq!(plan.source, Rect { x, y: 0.0, width: 1000.0, height: 1000.0 });
+        }
+    }
+
+    #[test]
+    fn the_box_applies_to_the_upright_picture() {
+        let mut spec = spec("100x50", Fit::Cover, false);
+        spec.gravity = Gravity::North;
+        // Stored 400x200 turned by 90 degrees is 200x400; its top 200x100 is the stored left edge.
+        let plan = plan(&header(400, 200, 6), &spec);
+        assert_eq!((plan.stored, plan.canvas), ((50, 100), (100, 50)));
+        assert_eq!(plan.source, Rect { x: 0.0, y: 0.0, width: 100.0, height: 200.0 });
+    }
+
+    #[test]
+    fn contain_places_by_gravity() {
+        let mut spec = spec("100x100", Fit::Contain, false);
+        for (gravity, y) in [(Gravity::North, 0), (Gravity::Centre, 25), (Gravity::South, 50)] {
+            spec.gravity = gravity;
+            assert_eq!(plan(&header(1000, 500, 1), &spec).offset, (0, y));
+        }
+    }
+}

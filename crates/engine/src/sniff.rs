@@ -1,0 +1,140 @@
+//! Which format the bytes are, by their content and never by a name.
+
+use crate::bytes::{le16, le32};
+use crate::error::Error;
+use crate::header::Format;
+
+/// Recognises the formats read here, and names the others where that is cheap.
+pub(crate) fn sniff(bytes: &[u8]) -> Result<Format, Error> {
+    if bytes.is_empty() {
+        return Err(Error::Unsupported("the file is empty (0 bytes)".into()));
+    }
+    if bytes.starts_with(b"\xff\xd8") && bytes.get(2).is_none_or(|&b| b == 0xff) {
+        return Ok(Format::Jpeg);
+    }
+    if bytes.starts_with(b"\x89PNG") {
+        if b"\x89PNG\r\n\x1a\n".iter().zip(bytes).any(|(a, b)| a != b) {
+            return Err(Error::Malformed(
+                "the PNG signature is damaged, as by a transfer in text mode; send the file as binary".into(),
+            ));
+        }
+        return Ok(Format::Png);
+    }
+    if bytes.starts_with(b"GIF87a") || bytes.starts_with(b"GIF89a") {
+        return Ok(Format::Gif);
+    }
+    if bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP") {
+        return Ok(Format::WebP);
+    }
+    if [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"].iter().any(|magic| bytes.starts_with(*magic)) {
+        return Ok(Format::Tiff);
+    }
+    if is_bmp(bytes) {
+        return Ok(Format::Bmp);
+    }
+    let names: Vec<_> = Format::ALL.iter().map(|format| format.name()).collect();
+    Err(Error::Unsupported(format!("this is {}; formats read are {}", other(bytes), names.join(", "))))
+}
+
+/// "BM" alone is too common a beginning: the size of the second header must be a known one.
+fn is_bmp(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"BM")
+        && match le32(bytes, 14) {
+            Some(size) => matches!(size, 12 | 16 | 40 | 52 | 56 | 64 | 108 | 124),
+            None => bytes.len() > 2 && le16(bytes, 6).is_none_or(|reserved| reserved == 0),
+        }
+}
+
+/// What a file that is not read here appears to be.
+fn other(bytes: &[u8]) -> &'static str {
+    if bytes.get(4..8) == Some(b"ftyp") {
+        return match bytes.get(8..12) {
+            Some(b"avif" | b"avis") => "an AVIF picture",
+            Some(b"heic" | b"heix" | b"hevc" | b"hevx" | b"heim" | b"heis" | b"mif1" | b"msf1") => {
+                "a HEIC/HEIF picture"
+            }
+            Some(b"crx ") => "a Canon CR3 raw picture",
+            _ => "an ISO media file (a video?)",
+        };
+    }
+    const SIGNATURES: [(&[u8], &str); 24] = [
+        (b"\xff\x0a", "a JPEG XL picture"),
+        (b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
+        (b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
+        (b"\xff\x4f\xff\x51", "a JPEG 2000 picture"),
+        (b"8BPS", "a Photoshop (PSD) file"),
+        (b"%PDF", "a PDF document"),
+        (b"%!PS", "a PostScript file"),
+        (b"\xc5\xd0\xd3\xc6", "an EPS file"),
+        (b"\0\0\x01\0", "a Windows icon"),
+        (b"\0\0\x02\0", "a Windows cursor"),
+        (b"qoif", "a QOI picture"),
+        (b"DDS ", "a DDS texture"),
+        (b"\x76\x2f\x31\x01", "an OpenEXR picture"),
+        (b"#?RADIANCE", "a Radiance HDR picture"),
+        (b"farbfeld", "a farbfeld picture"),
+        (b"FUJIFILMCCD-RAW", "a Fujifilm raw picture"),
+        (b"gimp xcf", "a GIMP picture"),
+        (b"RIFF", "a RIFF file that is not WebP"),
+        (b"PK\x03\x04", "a ZIP archive"),
+        (b"\x1f\x8b", "gzip data"),
+        (b"\x1a\x45\xdf\xa3", "a Matroska or WebM video"),
+        (b"OggS", "an Ogg file"),
+        (b"\x7fELF", "a program"),
+        (b"GIF", "a GIF of an unknown version"),
+    ];
+    if let Some((_, name)) = SIGNATURES.iter().find(|(magic, _)| bytes.starts_with(magic)) {
+        return name;
+    }
+    if matches!(bytes, [b'P', b'1'..=b'7', b' ' | b'\n' | b'\r' | b'\t', ..]) {
+        return "a PNM picture";
+    }
+    text(bytes).unwrap_or("no picture format known here")
+}
+
+/// Tells the common kinds of text apart.
+fn text(bytes: &[u8]) -> Option<&'static str> {
+    let start = &bytes[..bytes.len().min(1024)];
+    // Anything without control characters other than white space passes for text.
+    if start.iter().any(|&b| (b < 0x20 && !matches!(b, b'\t' | b'\n' | b'\r' | 0x0c)) || b == 0x7f) {
+        return None;
+    }
+    let lower: Vec<u8> = start.iter().map(u8::to_ascii_lowercase).collect();
+    let holds = |word: &[u8]| lower.windows(word.len()).any(|window| window == word);
+    if holds(b"<svg") {
+        return Some("an SVG drawing");
+    }
+    if holds(b"<!doctype html") || holds(b"<html") {
+        return Some("an HTML page");
+    }
+    std::str::from_utf8(start).is_ok().then_some("text")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unsupported(bytes: &[u8]) -> String {
+        match sniff(bytes) {
+            Err(Error::Unsupported(why)) => why,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn names_what_it_cannot_read() {
+        assert_eq!(unsupported(b""), "the file is empty (0 bytes)");
+        assert!(unsupported(b"\0\0\0\x1cftypavif\0\0\0\0").contains("AVIF"));
+        assert!(unsupported(b"\0\0\0\x1cftypheic\0\0\0\0").contains("HEIC"));
+        assert!(unsupported(b"<?xml version=\"1.0\"?><svg/>").contains("SVG"));
+        assert!(unsupported(b"hello").contains("text"));
+        assert!(unsupported(b"BMW is a car maker, not a bitmap").contains("text"));
+        assert!(unsupported(b"hello").contains("jpeg, png, webp, gif, bmp, tiff"));
+        assert!(unsupported(b"8BPS\0\x01").contains("Photoshop"));
+    }
+
+    #[test]
+    fn a_png_mangled_by_text_mode_is_malformed() {
+        assert!(matches!(sniff(b"\x89PNG\n\x1a\n\0"), Err(Error::Malformed(_))));
+    }
+}

@@ -1,0 +1,250 @@
+//! Every format read keeps its colours, its orientation and its transparency.
+
+mod support;
+
+use png::{BitDepth, ColorType};
+use support::*;
+use tiff::encoder::colortype;
+use tintype_engine::{Format, OutputFormat, Spec, probe};
+
+fn as_png() -> Spec {
+    Spec { format: OutputFormat::Png, ..Spec::default() }
+}
+
+#[track_caller]
+fn assert_quarters(what: &str, bytes: &[u8], tolerance: u8) {
+    let picture = Picture::of(&thumbnail(bytes, &as_png()).unwrap());
+    for (index, colour) in QUARTERS.iter().enumerate() {
+        assert_close(&picture.quarter(index), colour, tolerance, &format!("{what}, quarter {index}"));
+    }
+}
+
+#[test]
+fn every_format_keeps_its_colours() {
+    let rgb = quarters(301, 203);
+    for (name, bytes) in every_format(&rgb, 301, 203) {
+        let header = probe(&bytes).unwrap();
+        assert_eq!((header.width, header.height), (301, 203), "{name}");
+        assert!(name.ends_with(header.format.name()), "{name} is taken for {}", header.format);
+        let tolerance = if name.ends_with("lossless webp") || name == "png" { 1 } else { 6 };
+        assert_quarters(name, &bytes, tolerance);
+    }
+}
+
+#[test]
+fn every_output_format_is_what_it_says() {
+    let bytes = rgb_png(&quarters(100, 100), 100, 100);
+    for (format, expected) in [
+        (OutputFormat::Jpeg, Format::Jpeg),
+        (OutputFormat::Png, Format::Png),
+        (OutputFormat::WebP, Format::WebP),
+    ] {
+        let made = thumbnail(&bytes, &Spec { format, quality: 95, ..Spec::default() }).unwrap();
+        assert_eq!((made.format, made.width, made.height), (expected, 100, 100));
+        let header = probe(&made.bytes).unwrap();
+        assert_eq!((header.format, header.width, header.height), (expected, 100, 100));
+        assert_quarters(expected.name(), &made.bytes, 8);
+    }
+}
+
+#[test]
+fn jpeg_gray_stays_gray() {
+    let bytes = jpeg_with(&[77; 64 * 64], 64, 64, jpeg_encoder::ColorType::Luma, |_| {});
+    assert_eq!(probe(&bytes).unwrap().colour, "gray");
+    let made = thumbnail(&bytes, &Spec::default()).unwrap();
+    assert_eq!(probe(&made.bytes).unwrap().colour, "gray");
+    assert_close(
+        &Picture::of(&thumbnail(&bytes, &as_png()).unwrap()).at(9, 9),
+        &[77, 77, 77, 255],
+        1,
+        "gray",
+    );
+}
+
+#[test]
+fn jpeg_cmyk_and_ycck_are_not_inverted() {
+    // The encoder takes inks, 255 for full, and stores them inverted under Adobe's marker.
+    for (name, colour) in
+        [("cmyk", jpeg_encoder::ColorType::Cmyk), ("ycck", jpeg_encoder::ColorType::CmykAsYcck)]
+    {
+        for (inks, expected) in [
+            ([0, 255, 255, 0], [255, 0, 0, 255]),
+            ([0, 0, 0, 127], [128, 128, 128, 255]),
+            ([255, 0, 60, 0], [0, 255, 195, 255]),
+        ] {
+            let bytes = jpeg_with(&inks.repeat(32 * 32), 32, 32, colour, |_| {});
+            assert_eq!(probe(&bytes).unwrap().colour, name);
+            let made = Picture::of(&thumbnail(&bytes, &as_png()).unwrap());
+            assert_close(&made.at(16, 16), &expected, 5, name);
+        }
+    }
+}
+
+#[test]
+fn jpeg_with_adobe_transform_0_is_rgb() {
+    // The encoder writes YCbCr as it stands; Adobe's marker says that it is RGB.
+    let pixels = [200, 60, 90].repeat(32 * 32);
+    let plain = jpeg_with(&pixels, 32, 32, jpeg_encoder::ColorType::Ycbcr, |_| {});
+    let bytes = [&plain[..2], b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0", &plain[2..]].concat();
+    assert_eq!(probe(&bytes).unwrap().colour, "rgb");
+    assert_close(
+        &Picture::of(&thumbnail(&bytes, &as_png()).unwrap()).at(5, 5),
+        &[200, 60, 90, 255],
+        3,
+        "rgb",
+    );
+}
+
+#[test]
+fn all_orientations_put_corners_where_they_belong() {
+    let jpeg = jpeg(&quarters(96, 64), 96, 64);
+    // Which stored quarter stands at top left, top right, bottom left, bottom right.
+    for (orientation, stored) in [
+        (1, [0, 1, 2, 3]),
+        (2, [1, 0, 3, 2]),
+        (3, [3, 2, 1, 0]),
+        (4, [2, 3, 0, 1]),
+        (5, [0, 2, 1, 3]),
+        (6, [2, 0, 3, 1]),
+        (7, [3, 1, 2, 0]),
+        (8, [1, 3, 0, 2]),
+    ] {
+        let bytes = with_orientation(&jpeg, orientation);
+        assert_eq!(probe(&bytes).unwrap().orientation.exif(), orientation);
+        let made =
+            Picture::of(&thumbnail(&bytes, &Spec { size: "48x32".parse().unwrap(), ..as_png() }).unwrap());
+        let expected = if orientation >= 5 { (21, 32) } else { (48, 32) };
+        assert_eq!((made.width, made.height), expected, "orientation {orientation}");
+        for (place, quarter) in stored.into_iter().enumerate() {
+            let what = format!("orientation {orientation}, place {place}");
+            assert_close(&made.quarter(place), &QUARTERS[quarter], 8, &what);
+        }
+    }
+}
+
+#[test]
+fn png_depths_and_transparency() {
+    // 1 bit: rows of 8 pixels, left half white.
+    let bits = png(&[0xf0; 8], 8, 8, ColorType::Grayscale, BitDepth::One);
+    let made = Picture::of(&thumbnail(&bits, &as_png()).unwrap());
+    assert_eq!((made.at(0, 0), made.at(7, 7)), ([255; 4], [0, 0, 0, 255]));
+
+    let deep: Vec<u8> = [0x80, 0x00, 0xff, 0xff, 0x00, 0x00].repeat(64);
+    let made =
+        Picture::of(&thumbnail(&png(&deep, 8, 8, ColorType::Rgb, BitDepth::Sixteen), &as_png()).unwrap());
+    assert_close(&made.at(3, 3), &[128, 255, 0, 255], 1, "16 bits");
+
+    let set = |info: &mut png::Info<'_>| {
+        info.palette = Some(vec![10, 20, 30, 200, 100, 50].into());
+        info.trns = Some(vec![255, 0].into());
+    };
+    let bytes = png_with(&[0x0f; 8], 8, 8, ColorType::Indexed, BitDepth::One, set);
+    assert!(probe(&bytes).unwrap().alpha);
+    let made = Picture::of(&thumbnail(&bytes, &as_png()).unwrap());
+    assert_eq!((made.at(0, 0), made.at(7, 0)[3]), ([10, 20, 30, 255], 0));
+}
+
+#[test]
+fn tiff_kinds() {
+    let rgb = quarters(40, 40);
+    let wide: Vec<u16> = rgb.iter().map(|&v| u16::from(v) * 257).collect();
+    let rgba: Vec<u8> = rgb.chunks(3).flat_map(|p| [p[0], p[1], p[2], 255]).collect();
+    let inks: Vec<u8> = rgb.chunks(3).flat_map(|p| [255 - p[0], 255 - p[1], 255 - p[2], 0]).collect();
+    assert_quarters("16 bits", &tiff::<colortype::RGB16>(&wide, 40, 40), 1);
+    assert_quarters("rgba", &tiff::<colortype::RGBA8>(&rgba, 40, 40), 1);
+    assert_quarters("cmyk", &tiff::<colortype::CMYK8>(&inks, 40, 40), 1);
+    let made = Picture::of(&thumbnail(&tiff::<colortype::Gray16>(&[0x8080; 64], 8, 8), &as_png()).unwrap());
+    assert_close(&made.at(4, 4), &[128, 128, 128, 255], 1, "gray 16");
+}
+
+#[test]
+fn gif_shows_its_first_frame_on_the_canvas() {
+    let mut bytes = Vec::new();
+    let palette = [255, 0, 0, 0, 0, 255];
+    let mut encoder = gif::Encoder::new(&mut bytes, 8, 8, &palette).unwrap();
+    let frame = gif::Frame { left: 2, top: 2, width: 4, height: 4, ..gif::Frame::default() };
+    let mut pixels = vec![0; 16];
+    pixels[5] = 1;
+    encoder
+        .write_frame(&gif::Frame { buffer: pixels.into(), transparent: Some(1), ..frame.clone() })
+        .unwrap();
+    encoder.write_frame(&gif::Frame { buffer: vec![1; 16].into(), ..frame }).unwrap();
+    drop(encoder);
+    let header = probe(&bytes).unwrap();
+    assert!(header.animated && header.alpha);
+    let made = Picture::of(&thumbnail(&bytes, &Spec::default()).unwrap());
+    assert_eq!((made.width, made.height), (8, 8));
+    assert_eq!((made.at(0, 0)[3], made.at(2, 2), made.at(3, 3)[3]), (0, [255, 0, 0, 255], 0));
+}
+
+#[test]
+fn transparency_is_laid_over_the_background_in_jpeg() {
+    let bytes = rgba_png(&[0, 0, 0, 128].repeat(64 * 64), 64, 64);
+    let over = |background: &str| {
+        let spec = Spec {
+            format: OutputFormat::Jpeg,
+            background: background.parse().unwrap(),
+            quality: 95,
+            ..Spec::default()
+        };
+        let jpeg = thumbnail(&bytes, &spec).unwrap();
+        Picture::of(&thumbnail(&jpeg.bytes, &as_png()).unwrap()).at(30, 30)
+    };
+    // Half of white light is 188 in sRGB.
+    assert_close(&over("ffffff"), &[188, 188, 188, 255], 2, "over white");
+    assert_close(&over("ff0000"), &[188, 0, 0, 255], 4, "over red");
+    assert_close(&over("transparent"), &[188, 188, 188, 255], 2, "over nothing, hence white");
+}
+
+#[test]
+fn contain_pads_with_the_background() {
+    let bytes = rgb_png(&[9, 9, 200].repeat(80 * 40), 80, 40);
+    let spec = |background: &str| Spec {
+        fit: tintype_engine::Fit::Contain,
+        size: "40x40".parse().unwrap(),
+        background: background.parse().unwrap(),
+        ..as_png()
+    };
+    let made = Picture::of(&thumbnail(&bytes, &spec("00ff00")).unwrap());
+    assert_eq!((made.width, made.height), (40, 40));
+    assert_eq!((made.at(20, 2), made.at(20, 37)), ([0, 255, 0, 255], [0, 255, 0, 255]));
+    assert_close(&made.at(20, 20), &[9, 9, 200, 255], 1, "the picture");
+    assert_eq!(Picture::of(&thumbnail(&bytes, &spec("transparent")).unwrap()).at(20, 2)[3], 0);
+}
+
+#[test]
+fn display_p3_becomes_srgb() {
+    let profile = moxcms::ColorProfile::new_display_p3().encode().unwrap();
+    let set = |info: &mut png::Info<'_>| info.icc_profile = Some(profile.clone().into());
+    let make = |colour: [u8; 3]| {
+        let pixels = colour.repeat(32 * 32);
+        let bytes = png_with(&pixels, 32, 32, ColorType::Rgb, BitDepth::Eight, set);
+        assert!(probe(&bytes).unwrap().profile);
+        Picture::of(&thumbnail(&bytes, &as_png()).unwrap()).at(16, 16)
+    };
+    // Grays are the same in both; a colour is more saturated in sRGB's terms.
+    assert_close(&make([128, 128, 128]), &[128, 128, 128, 255], 1, "gray");
+    assert_close(&make([200, 120, 80]), &[210, 118, 70, 255], 3, "brown");
+    assert_close(&make([255, 0, 0]), &[255, 0, 0, 255], 1, "clipped red");
+}
+
+#[test]
+fn a_broken_or_mismatched_profile_is_ignored() {
+    let gray = moxcms::ColorProfile::new_gray_with_gamma(1.0).encode().unwrap();
+    for profile in [b"nonsense".to_vec(), gray] {
+        let set = |info: &mut png::Info<'_>| info.icc_profile = Some(profile.into());
+        let bytes = png_with(&[50, 100, 150].repeat(64), 8, 8, ColorType::Rgb, BitDepth::Eight, set);
+        assert_eq!(Picture::of(&thumbnail(&bytes, &as_png()).unwrap()).at(4, 4), [50, 100, 150, 255]);
+    }
+}
+
+#[test]
+fn odd_shapes() {
+    for (width, height) in [(1, 9000), (9000, 1), (1, 1), (2, 3)] {
+        for (name, bytes) in every_format(&texture(width, height), width, height) {
+            let made = thumbnail(&bytes, &as_png())
+                .unwrap_or_else(|error| panic!("{name} {width}x{height}: {error}"));
+            assert!(made.width >= 1 && made.height >= 1 && made.width <= 128 && made.height <= 128);
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Limits, damage, stopping and determinism.
+
+mod support;
+
+use std::cell::Cell;
+
+use support::*;
+use tintype_engine::{Error, Limits, OutputFormat, Scratch, Size, Spec, estimate, probe, render};
+
+fn with_limits(bytes: &[u8], limits: Limits) -> Result<(), Error> {
+    render(bytes, &[Spec::default()], &limits, &|| false, &mut Scratch::default()).map(drop)
+}
+
+#[track_caller]
+fn assert_too_large(result: Result<(), Error>, setting: &str) {
+    match result {
+        Err(Error::TooLarge(why)) => assert!(why.contains(setting), "{why}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A PNG header that claims a size, with no pixels to speak of behind it.
+fn bomb(width: u32, height: u32) -> Vec<u8> {
+    let mut bytes = rgb_png(&[0; 3], 1, 1);
+    bytes[16..20].copy_from_slice(&width.to_be_bytes());
+    bytes[20..24].copy_from_slice(&height.to_be_bytes());
+    bytes
+}
+
+#[test]
+fn bombs_are_refused_by_their_header() {
+    assert_too_large(with_limits(&bomb(60_000, 60_000), Limits::default()), "limits.pixels");
+    let unbounded = Limits { pixels: u64::MAX, ..Limits::default() };
+    assert_too_large(with_limits(&bomb(0x7fff_ffff, 0x7fff_ffff), unbounded), "function.memory_mb");
+}
+
+#[test]
+fn each_limit_names_its_setting() {
+    let png = rgb_png(&texture(50, 50), 50, 50);
+    assert_too_large(
+        with_limits(&png, Limits { source_bytes: 10, ..Limits::default() }),
+        "limits.source_bytes",
+    );
+    assert_too_large(with_limits(&png, Limits { pixels: 2499, ..Limits::default() }), "limits.pixels");
+    assert_too_large(
+        with_limits(&png, Limits { memory_bytes: 1000, ..Limits::default() }),
+        "function.memory_mb",
+    );
+    let gif = gif(&texture(20, 20), 20, 20, 5);
+    assert_too_large(with_limits(&gif, Limits { frames: 4, ..Limits::default() }), "limits.frames");
+    assert_eq!(with_limits(&gif, Limits { frames: 5, pixels: 400, ..Limits::default() }), Ok(()));
+}
+
+#[test]
+fn a_larger_thumbnail_is_estimated_larger() {
+    let header = probe(&rgb_png(&texture(500, 500), 500, 500)).unwrap();
+    let spec = |size: &str| Spec { size: size.parse().unwrap(), enlarge: true, ..Spec::default() };
+    assert!(
+        estimate(&header, &[spec("4000x4000")]) > estimate(&header, &[spec("100x100")]) + (4000 * 4000 * 4)
+    );
+    assert!(estimate(&header, &[spec("100"), spec("100")]) > estimate(&header, &[spec("100")]));
+}
+
+#[test]
+fn a_compressed_text_or_profile_bomb_does_no_harm() {
+    let set = |info: &mut png::Info<'_>| {
+        info.icc_profile = Some(vec![0; 40 << 20].into());
+        let text = png::text_metadata::ZTXtChunk::new("Comment", "x".repeat(20 << 20));
+        info.compressed_latin1_text.push(text);
+    };
+    let bytes = png_with(&[7; 3], 1, 1, png::ColorType::Rgb, png::BitDepth::Eight, set);
+    assert!(thumbnail(&bytes, &Spec::default()).is_ok());
+}
+
+#[test]
+fn a_cut_file_is_an_error_at_every_length() {
+    for (name, bytes) in every_format(&texture(61, 47), 61, 47) {
+        for length in (0..bytes.len() * 9 / 10).step_by(bytes.len() / 97 + 1) {
+            let result = thumbnail(&bytes[..length], &Spec::default());
+            assert!(
+                matches!(result, Err(Error::Malformed(_) | Error::Unsupported(_))),
+                "{name} cut to {length} of {}: {result:?}",
+                bytes.len()
+            );
+        }
+        let half = thumbnail(&bytes[..bytes.len() / 2], &Spec::default());
+        assert!(matches!(half, Err(Error::Malformed(_))), "{name} cut in half: {half:?}");
+    }
+}
+
+#[test]
+fn a_jpeg_cut_in_half_is_malformed_even_with_an_end_marker() {
+    let whole = jpeg(&texture(200, 200), 200, 200);
+    let mut cut = whole[..whole.len() / 2].to_vec();
+    cut.extend(b"\xff\xd9");
+    assert!(matches!(thumbnail(&cut, &Spec::default()), Err(Error::Malformed(_))));
+}
+
+#[test]
+fn what_viewers_accept_is_accepted() {
+    let whole = jpeg(&texture(200, 200), 200, 200);
+    let expected = thumbnail(&whole, &Spec::default()).unwrap();
+    let without_end = &whole[..whole.len() - 2];
+    assert_eq!(thumbnail(without_end, &Spec::default()).unwrap(), expected, "no EOI");
+    let trailing = [&whole[..], b"some trailing bytes \xff\xd8\xff\xe0"].concat();
+    assert_eq!(thumbnail(&trailing, &Spec::default()).unwrap(), expected, "trailing bytes");
+    let stray = [&whole[..20], b"\0\0\0\0\0\0", &whole[20..]].concat();
+    assert_eq!(thumbnail(&stray, &Spec::default()).unwrap(), expected, "stray bytes between segments");
+    // Flat and narrow: the decoder has read all data before the last rows.
+    let flat = jpeg(&[80; 8 * 2000 * 3], 8, 2000);
+    assert!(thumbnail(&flat, &Spec::default()).is_ok());
+}
+
+#[test]
+fn tolerance_accepts_a_share_of_the_rows() {
+    let rgb = texture(200, 200);
+    let gif = gif(&rgb, 200, 200, 1);
+    for (name, whole) in [("jpeg", jpeg(&rgb, 200, 200)), ("png", rgb_png(&rgb, 200, 200)), ("gif", gif)] {
+        let cut = &whole[..whole.len() * 7 / 10];
+        let limits = |share| Limits { tolerant: true, tolerant_share: share, ..Limits::default() };
+        assert_eq!(with_limits(cut, limits(0.5)), Ok(()), "{name}");
+        assert!(matches!(with_limits(cut, limits(0.9)), Err(Error::Malformed(_))), "{name}");
+    }
+}
+
+#[test]
+fn flipped_bytes_never_panic() {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as usize
+    };
+    let limits = Limits { memory_bytes: 64 << 20, pixels: 10_000_000, ..Limits::default() };
+    let mut scratch = Scratch::default();
+    for (_, bytes) in every_format(&texture(61, 47), 61, 47) {
+        for round in 0..120 {
+            let mut damaged = bytes.clone();
+            for _ in 0..1 + round % 4 {
+                // Half of the hits go to the header, where they matter most.
+                let within = if random() % 2 == 0 { damaged.len().min(200) } else { damaged.len() };
+                let at = random() % within;
+                damaged[at] = random() as u8;
+            }
+            drop(probe(&damaged));
+            for tolerant in [false, true] {
+                let limits = Limits { tolerant, ..limits };
+                drop(render(&damaged, &[Spec::default()], &limits, &|| false, &mut scratch));
+            }
+        }
+    }
+}
+
+#[test]
+fn results_do_not_depend_on_the_scratch() {
+    let pictures = every_format(&texture(300, 200), 300, 200);
+    let specs =
+        ["64x64", "200", "x10"].map(|size| Spec { size: size.parse::<Size>().unwrap(), ..Spec::default() });
+    let mut scratch = Scratch::default();
+    let run = |scratch: Option<&mut Scratch>| -> Vec<_> {
+        let mut fresh = Scratch::default();
+        let scratch = scratch.unwrap_or(&mut fresh);
+        let one = |bytes: &[u8], scratch: &mut Scratch| {
+            render(bytes, &specs, &Limits::default(), &|| false, scratch).unwrap()
+        };
+        pictures.iter().map(|(_, bytes)| one(bytes, scratch)).collect()
+    };
+    let expected = run(None);
+    for _ in 0..2 {
+        assert_eq!(run(Some(&mut scratch)), expected);
+    }
+}
+
+#[test]
+fn one_decode_serves_all_specs_alike() {
+    let bytes = jpeg(&texture(300, 200), 300, 200);
+    let specs = [
+        Spec { size: "100x100".parse().unwrap(), ..Spec::default() },
+        Spec { size: "50".parse().unwrap(), format: OutputFormat::WebP, ..Spec::default() },
+    ];
+    let together = render(&bytes, &specs, &Limits::default(), &|| false, &mut Scratch::default()).unwrap();
+    let apart: Vec<_> = specs.iter().map(|spec| thumbnail(&bytes, spec).unwrap()).collect();
+    assert_eq!(together, apart);
+    assert_eq!(render(&bytes, &[], &Limits::default(), &|| false, &mut Scratch::default()), Ok(Vec::new()));
+}
+
+#[test]
+fn stop_ends_the_render_wherever_it_is() {
+    let bytes = rgb_png(&texture(100, 400), 100, 400);
+    let asked = Cell::new(0);
+    let stop_at = |limit: u32| {
+        asked.set(0);
+        let stop = || {
+            asked.set(asked.get() + 1);
+            asked.get() >= limit
+        };
+        render(&bytes, &[Spec::default()], &Limits::default(), &stop, &mut Scratch::default())
+    };
+    assert!(stop_at(u32::MAX).is_ok());
+    let times = asked.get();
+    assert!(times > 20, "asked {times} times only");
+    for limit in 1..=times {
+        match stop_at(limit) {
+            Err(Error::Stopped(why)) => assert!(why.contains("it can be tried again"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}

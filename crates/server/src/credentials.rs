@@ -1,0 +1,123 @@
+//! The root access key: from the environment, or made at the first start and kept in the data folder in
+//! the format of AWS credentials files.
+
+use std::{
+    fmt, fs,
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+/// Environment variable of the key's id.
+pub const ACCESS_KEY_ID: &str = "TINTYPE_ACCESS_KEY_ID";
+/// Environment variable of its secret.
+pub const SECRET_ACCESS_KEY: &str = "TINTYPE_SECRET_ACCESS_KEY";
+
+/// An access key. Its `Debug` never shows the secret.
+#[derive(Clone)]
+pub struct Credentials {
+    /// The id, no secret.
+    pub access_key_id: String,
+    secret: String,
+    /// The file it is kept in, unless it came from the environment.
+    pub file: Option<PathBuf>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("access_key_id", &self.access_key_id).finish_non_exhaustive()
+    }
+}
+
+impl Credentials {
+    /// The secret, for signing.
+    #[must_use]
+    pub fn secret_access_key(&self) -> String {
+        self.secret.clone()
+    }
+
+    /// From the environment's two variables, the data folder's file, or made new and kept there.
+    ///
+    /// # Errors
+    /// Only one of the variables is set, or the file cannot be read, understood or written.
+    pub fn load_or_make(folder: &Path, env: impl Fn(&str) -> Option<String>) -> io::Result<Self> {
+        match (env(ACCESS_KEY_ID), env(SECRET_ACCESS_KEY)) {
+            (Some(access_key_id), Some(secret)) if !access_key_id.is_empty() && !secret.is_empty() => {
+                return Ok(Self { access_key_id, secret, file: None });
+            }
+            (None, None) => {}
+            _ => {
+                return Err(io::Error::other(format!(
+                    "set both {ACCESS_KEY_ID} and {SECRET_ACCESS_KEY}, or neither"
+                )));
+            }
+        }
+        let file = folder.join("credentials");
+        match fs::read_to_string(&file) {
+            Ok(text) => Self::parse(&text, file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::make(file),
+            Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", file.display()))),
+        }
+    }
+
+    fn parse(text: &str, file: PathBuf) -> io::Result<Self> {
+        let value = |name: &str| {
+            text.lines().find_map(|line| {
+                let (key, value) = line.split_once('=')?;
+                (key.trim() == name).then(|| value.trim().to_owned())
+            })
+        };
+        match (value("aws_access_key_id"), value("aws_secret_access_key")) {
+            (Some(access_key_id), Some(secret)) => Ok(Self { access_key_id, secret, file: Some(file) }),
+            _ => Err(io::Error::other(format!(
+                "{} holds no aws_access_key_id and aws_secret_access_key; remove it to have a new key made",
+                file.display()
+            ))),
+        }
+    }
+
+    fn make(file: PathBuf) -> io::Result<Self> {
+        let access_key_id = format!("TT{}", letters(18, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")?);
+        let secret = letters(40, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")?;
+        let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file)?;
+        writeln!(out, "[default]\naws_access_key_id = {access_key_id}\naws_secret_access_key = {secret}")?;
+        out.sync_all()?;
+        Ok(Self { access_key_id, secret, file: Some(file) })
+    }
+}
+
+/// Random characters; the alphabets' lengths divide 256, so that none is likelier than another.
+fn letters(count: usize, alphabet: &[u8]) -> io::Result<String> {
+    let mut random = vec![0; count];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    Ok(random.into_iter().map(|byte| char::from(alphabet[usize::from(byte) % alphabet.len()])).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn made_once_kept_private_never_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Credentials::load_or_make(folder.path(), |_| None).unwrap();
+        let again = Credentials::load_or_make(folder.path(), |_| None).unwrap();
+        assert_eq!(first.access_key_id, again.access_key_id);
+        assert_eq!(first.secret, again.secret);
+        assert_eq!(first.secret.len(), 40);
+        let mode = fs::metadata(folder.path().join("credentials")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(!format!("{first:?}").contains(&first.secret));
+    }
+
+    #[test]
+    fn the_environment_comes_first_and_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let given = Credentials::load_or_make(folder.path(), |name| Some(format!("x-{name}"))).unwrap();
+        assert_eq!(given.access_key_id, "x-TINTYPE_ACCESS_KEY_ID");
+        assert!(!folder.path().join("credentials").exists());
+        let half = |name: &str| (name == ACCESS_KEY_ID).then(|| "x".to_owned());
+        assert!(Credentials::load_or_make(folder.path(), half).is_err());
+    }
+}

@@ -1,0 +1,285 @@
+//! Calls the function: for events from the queue and for requests that wait for the answer. CPU work runs
+//! on threads of its own, never on async workers.
+//!
+//! Admission is two bounds: how many requests may wait (a semaphore; beyond it, 429) and how many calls
+//! work at once (the threads). Events wait in the queue on disk. Memory is admitted inside the function.
+
+mod worker;
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use tintype_engine::{Header, Spec, Thumbnail};
+use tintype_function::{
+    Failure, Reason, Report, Thumbnails, event::Record, settings::Settings, thumbnails::Call,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use crate::{
+    instruments::Instruments,
+    queue::Queue,
+    store::{DiskStore, SettlingStore},
+};
+
+/// Requests that may wait, for each that may work.
+const WAITING_PER_WORKER: usize = 32;
+
+/// Why a request was not answered by the function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// Too many are waiting: try again later.
+    Throttled,
+    /// It took longer than `api.timeout_s`.
+    TimedOut,
+    /// The program is shutting down.
+    ShuttingDown,
+}
+
+/// What a worker thread lends to a request.
+struct Desk<'a> {
+    shared: &'a Shared,
+    call: Call<'a>,
+}
+
+type Task = Box<dyn FnOnce(&mut Desk<'_>) + Send>;
+
+struct Request {
+    task: Task,
+    deadline: Instant,
+    /// Set when nobody waits for the answer any more.
+    abandoned: Arc<AtomicBool>,
+    _waiting: OwnedSemaphorePermit,
+}
+
+struct State {
+    requests: VecDeque<Request>,
+    /// Raised with every wake-up, so that none is lost between looking and sleeping.
+    generation: u64,
+    draining: bool,
+}
+
+struct Shared {
+    store: Arc<DiskStore>,
+    queue: Arc<Queue>,
+    thumbnails: Thumbnails,
+    instruments: Arc<Instruments>,
+    timeout: Duration,
+    function_name: String,
+    memory_mb: u64,
+    state: Mutex<State>,
+    wake: Condvar,
+    /// Set when what is under way must end, too.
+    stopping: AtomicBool,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self) {
+        self.state().generation += 1;
+        self.wake.notify_one();
+    }
+}
+
+/// The invoker; dropped, it lets what is under way finish.
+pub struct Invoker {
+    shared: Arc<Shared>,
+    waiting: Arc<Semaphore>,
+    request_timeout: Duration,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Invoker {
+    /// Starts the worker threads.
+    ///
+    /// # Errors
+    /// The system does not give another thread.
+    pub fn start(
+        settings: &Settings,
+        store: Arc<DiskStore>,
+        queue: Arc<Queue>,
+        instruments: Arc<Instruments>,
+    ) -> std::io::Result<Self> {
+        let concurrency = match settings.function.concurrency {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            fixed => fixed,
+        };
+        let total_mb = match settings.function.total_memory_mb {
+            0 => (machine_memory_mb() / 4).max(settings.function.memory_mb),
+            fixed => fixed,
+        };
+        let shared = Arc::new(Shared {
+            store: store.clone(),
+            queue,
+            thumbnails: Thumbnails::new(settings.limits, total_mb << 20),
+            instruments: instruments.clone(),
+            timeout: settings.function.timeout,
+            function_name: settings.function.name.clone(),
+            memory_mb: settings.function.memory_mb,
+            state: Mutex::new(State { requests: VecDeque::new(), generation: 0, draining: false }),
+            wake: Condvar::new(),
+            stopping: AtomicBool::new(false),
+        });
+        let wakeable = Arc::downgrade(&shared);
+        store.on_event(move || {
+            instruments.event_received();
+            if let Some(shared) = wakeable.upgrade() {
+                shared.wake();
+            }
+        });
+        let threads = (0..concurrency)
+            .map(|index| {
+                let shared = shared.clone();
+                std::thread::Builder::new()
+                    .name(format!("invoke-{index}"))
+                    .spawn(move || worker::run(&shared))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            shared,
+            waiting: Arc::new(Semaphore::new(concurrency * WAITING_PER_WORKER)),
+            request_timeout: settings.api.timeout,
+            threads: Mutex::new(threads),
+        })
+    }
+
+    /// Handles one record and waits for what becomes of it.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub async fn invoke(&self, record: Record) -> Result<Report, Refused> {
+        self.request(move |desk| {
+            let store = SettlingStore::new(&desk.shared.store, None);
+            futures::executor::block_on(desk.shared.thumbnails.handle(&mut desk.call, &store, &record))
+        })
+        .await
+        .inspect(|report| self.shared.instruments.report(report))
+    }
+
+    /// Renders bytes that are in no bucket.
+    ///
+    /// # Errors
+    /// See [`Refused`]; inside, what is wrong with the picture.
+    pub async fn render(
+        &self,
+        bytes: Bytes,
+        spec: Spec,
+    ) -> Result<Result<(Header, Thumbnail), Failure>, Refused> {
+        self.request(move |desk| {
+            let made = desk.shared.thumbnails.render(&mut desk.call, &bytes, &spec);
+            made.map(|(header, thumbnail, _)| (header, thumbnail))
+        })
+        .await
+    }
+
+    async fn request<T: Send + Failing + 'static>(
+        &self,
+        work: impl FnOnce(&mut Desk<'_>) -> T + Send + 'static,
+    ) -> Result<T, Refused> {
+        let Ok(waiting) = self.waiting.clone().try_acquire_owned() else {
+            self.shared.instruments.throttled();
+            return Err(Refused::Throttled);
+        };
+        let (answer, answered) = oneshot::channel();
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let task: Task = Box::new(move |desk| {
+            let started = Instant::now();
+            let under_way = desk.shared.instruments.invocation();
+            let result = work(desk);
+            drop(under_way);
+            desk.shared.instruments.ended(started.elapsed(), result.has_failed());
+            let _ = answer.send(result);
+        });
+        {
+            let mut state = self.shared.state();
+            if state.draining {
+                return Err(Refused::ShuttingDown);
+            }
+            let deadline = Instant::now() + self.request_timeout;
+            state.requests.push_back(Request {
+                task,
+                deadline,
+                abandoned: abandoned.clone(),
+                _waiting: waiting,
+            });
+            state.generation += 1;
+        }
+        self.shared.wake.notify_one();
+        // Whoever stops waiting, at the time-out or because the client went away, stops the work.
+        let _abandon = SetOnDrop(abandoned);
+        match tokio::time::timeout(self.request_timeout, answered).await {
+            Ok(Ok(result)) => Ok(result),
+            Ok(Err(_)) => Err(Refused::ShuttingDown),
+            Err(_) => Err(Refused::TimedOut),
+        }
+    }
+
+    /// The function's bounds and what is admitted under them now.
+    #[must_use]
+    pub fn thumbnails(&self) -> &Thumbnails {
+        &self.shared.thumbnails
+    }
+
+    /// Takes no more work, gives what is under way `grace` to finish, then stops it; what is stopped is
+    /// due again at the next start. Blocks.
+    pub fn drain(&self, grace: Duration) {
+        self.shared.state().draining = true;
+        self.shared.wake.notify_all();
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let deadline = Instant::now() + grace;
+        while !threads.iter().all(JoinHandle::is_finished) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        for thread in threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a worker thread ended in a panic");
+            }
+        }
+    }
+}
+
+struct SetOnDrop(Arc<AtomicBool>);
+
+impl Drop for SetOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Whether a result counts as an error.
+trait Failing {
+    fn has_failed(&self) -> bool;
+}
+
+impl Failing for Report {
+    fn has_failed(&self) -> bool {
+        matches!(self.outcome, tintype_function::Outcome::Failed(_))
+    }
+}
+
+impl<T> Failing for Result<T, Failure> {
+    fn has_failed(&self) -> bool {
+        // A picture the client got wrong is an answer, not an error of the function.
+        self.as_ref()
+            .is_err_and(|failure| !failure.reason.is_permanent() || failure.reason == Reason::Internal)
+    }
+}
+
+/// The machine's memory, from the kernel; a modest guess where it does not tell.
+fn machine_memory_mb() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kilobytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kilobytes.map_or(4096, |kilobytes| kilobytes / 1024)
+}

@@ -1,0 +1,77 @@
+//! Conditional requests.
+//! Source: RFC 9110, section 13; AWS, "Conditional requests".
+
+use s3s::{
+    S3Result,
+    dto::{ETag, ETagCondition, Timestamp},
+    s3_error,
+};
+use tintype_function::store::Condition;
+
+use crate::ledger::ObjectRecord;
+
+fn value(etag: &ETag) -> &str {
+    etag.value()
+}
+
+fn matches(condition: &ETagCondition, etag: &str) -> bool {
+    match condition {
+        ETagCondition::Any => true,
+        ETagCondition::ETag(wanted) => value(wanted) == etag,
+    }
+}
+
+/// The conditions of a read.
+pub(super) struct ReadConditions<'a> {
+    pub(super) if_match: Option<&'a ETagCondition>,
+    pub(super) if_none_match: Option<&'a ETagCondition>,
+    pub(super) if_modified_since: Option<&'a Timestamp>,
+    pub(super) if_unmodified_since: Option<&'a Timestamp>,
+}
+
+/// How a read's conditions turned out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Go,
+    NotModified,
+    Failed,
+}
+
+/// Dates in HTTP have whole seconds.
+fn seconds(timestamp: &Timestamp) -> i64 {
+    time::OffsetDateTime::from(timestamp.clone()).unix_timestamp()
+}
+
+impl ReadConditions<'_> {
+    /// An ETag outweighs a date, as RFC 9110 section 13.2.2 has it.
+    pub(super) fn judge(&self, object: &ObjectRecord) -> Verdict {
+        let modified = object.modified_ms.div_euclid(1000);
+        match (self.if_match, self.if_unmodified_since) {
+            (Some(condition), _) if !matches(condition, &object.etag) => return Verdict::Failed,
+            (None, Some(date)) if modified > seconds(date) => return Verdict::Failed,
+            _ => {}
+        }
+        match (self.if_none_match, self.if_modified_since) {
+            (Some(condition), _) if matches(condition, &object.etag) => Verdict::NotModified,
+            (None, Some(date)) if modified <= seconds(date) => Verdict::NotModified,
+            _ => Verdict::Go,
+        }
+    }
+}
+
+/// The condition of a write.
+pub(super) fn write(
+    if_match: Option<&ETagCondition>,
+    if_none_match: Option<&ETagCondition>,
+) -> S3Result<Condition> {
+    match (if_match, if_none_match) {
+        (None, None) => Ok(Condition::Any),
+        (Some(_), Some(_)) => Err(s3_error!(InvalidRequest, "If-Match and If-None-Match exclude each other")),
+        (Some(ETagCondition::Any), None) => Ok(Condition::Matches("*".into())),
+        (Some(ETagCondition::ETag(etag)), None) => Ok(Condition::Matches(value(etag).into())),
+        (None, Some(ETagCondition::Any)) => Ok(Condition::Absent),
+        (None, Some(ETagCondition::ETag(_))) => {
+            Err(s3_error!(NotImplemented, "writes take If-None-Match only with the value *"))
+        }
+    }
+}

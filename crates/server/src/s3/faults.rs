@@ -1,0 +1,36 @@
+//! The store's faults in S3's words.
+//! Source: AWS, "Error responses" (S3 API reference).
+
+use s3s::{S3Error, S3ErrorCode};
+
+use crate::{ledger::LedgerError, store::StoreFault};
+
+pub(super) fn s3(fault: impl Into<StoreFault>) -> S3Error {
+    let fault = fault.into();
+    let code = match &fault {
+        StoreFault::NoSuchBucket(_) => S3ErrorCode::NoSuchBucket,
+        StoreFault::BucketExists(_) => S3ErrorCode::BucketAlreadyOwnedByYou,
+        StoreFault::BucketNotEmpty(_) => S3ErrorCode::BucketNotEmpty,
+        StoreFault::BucketInUse(_) => S3ErrorCode::OperationAborted,
+        StoreFault::InvalidBucketName(_) => S3ErrorCode::InvalidBucketName,
+        StoreFault::NoSuchKey(_) => S3ErrorCode::NoSuchKey,
+        StoreFault::PreconditionFailed(_) => S3ErrorCode::PreconditionFailed,
+        StoreFault::NoSuchUpload(_) => S3ErrorCode::NoSuchUpload,
+        StoreFault::InvalidPart(_) => S3ErrorCode::InvalidPart,
+        StoreFault::InvalidPartOrder => S3ErrorCode::InvalidPartOrder,
+        StoreFault::PartTooSmall { .. } => S3ErrorCode::EntityTooSmall,
+        StoreFault::Invalid(_) | StoreFault::Notification(_) => S3ErrorCode::InvalidArgument,
+        StoreFault::Damaged(..) => S3ErrorCode::InternalError,
+        // S3 itself is never full; 503 has clients keep the upload and try again.
+        StoreFault::Full(_) | StoreFault::Unavailable(_) => S3ErrorCode::ServiceUnavailable,
+    };
+    if matches!(fault, StoreFault::Damaged(..) | StoreFault::Full(_) | StoreFault::Unavailable(_)) {
+        tracing::error!(%fault, "an S3 request failed");
+    }
+    S3Error::with_message(code, fault.to_string())
+}
+
+/// For ledger errors met directly.
+pub(super) fn ledger(error: LedgerError) -> S3Error {
+    s3(error)
+}

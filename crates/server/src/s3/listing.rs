@@ -1,0 +1,143 @@
+//! ListObjects, both versions.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use s3s::{
+    S3Request, S3Response, S3Result,
+    dto::{self, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output},
+    s3_error,
+};
+
+use super::{Endpoint, answers, blocking, faults::s3};
+use crate::{
+    ledger::ObjectRecord,
+    store::{Page, PageRequest},
+};
+
+/// S3's bound on a page.
+const LARGEST_PAGE: i32 = 1000;
+
+/// What `encoding-type=url` escapes, as S3 does it.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'*').remove(b'/');
+
+/// Keys as the client asked for them: XML 1.0 cannot hold every character a key can.
+struct Encoder(bool);
+
+impl Encoder {
+    fn new(encoding: Option<&dto::EncodingType>) -> S3Result<Self> {
+        match encoding.map(dto::EncodingType::as_str) {
+            None => Ok(Self(false)),
+            Some("url") => Ok(Self(true)),
+            Some(other) => Err(s3_error!(InvalidArgument, "encoding-type \"{other}\" is not url")),
+        }
+    }
+
+    fn text(&self, text: &str) -> String {
+        if self.0 { utf8_percent_encode(text, ESCAPED).to_string() } else { text.to_owned() }
+    }
+
+    fn object(&self, (key, record): &(String, ObjectRecord)) -> dto::Object {
+        let algorithm = record.checksums.values.keys().map(|name| dto::ChecksumAlgorithm::from(name.clone()));
+        dto::Object {
+            key: Some(self.text(key)),
+            size: Some(answers::size(record.size)),
+            e_tag: Some(answers::etag(&record.etag)),
+            last_modified: Some(answers::timestamp(record.modified_ms)),
+            storage_class: Some(dto::ObjectStorageClass::from_static(dto::ObjectStorageClass::STANDARD)),
+            checksum_algorithm: Some(algorithm.collect()),
+            checksum_type: answers::checksum_type(&record.checksums),
+            ..dto::Object::default()
+        }
+    }
+
+    fn objects(&self, page: &Page) -> Vec<dto::Object> {
+        page.objects.iter().map(|object| self.object(object)).collect()
+    }
+
+    fn prefixes(&self, page: &Page) -> Vec<dto::CommonPrefix> {
+        page.prefixes.iter().map(|prefix| dto::CommonPrefix { prefix: Some(self.text(prefix)) }).collect()
+    }
+}
+
+fn max_keys(asked: Option<i32>) -> S3Result<i32> {
+    match asked {
+        None => Ok(LARGEST_PAGE),
+        Some(asked) if asked >= 0 => Ok(asked.min(LARGEST_PAGE)),
+        Some(asked) => Err(s3_error!(InvalidArgument, "max-keys {asked} is negative")),
+    }
+}
+
+async fn page(endpoint: &Endpoint, bucket: String, request: PageRequest) -> S3Result<Page> {
+    let store = endpoint.store.clone();
+    blocking(move || store.list_objects(&bucket, &request).map_err(s3)).await
+}
+
+pub(super) async fn v1(
+    endpoint: &Endpoint,
+    request: S3Request<ListObjectsInput>,
+) -> S3Result<S3Response<ListObjectsOutput>> {
+    let input = request.input;
+    let encoder = Encoder::new(input.encoding_type.as_ref())?;
+    let max = max_keys(input.max_keys)?;
+    let wanted = PageRequest {
+        prefix: input.prefix.clone().unwrap_or_default(),
+        delimiter: input.delimiter.clone().unwrap_or_default(),
+        after: input.marker.clone().unwrap_or_default(),
+        max: usize::try_from(max).unwrap_or(0),
+    };
+    let page = page(endpoint, input.bucket.clone(), wanted).await?;
+    Ok(S3Response::new(ListObjectsOutput {
+        name: Some(input.bucket),
+        prefix: Some(encoder.text(&input.prefix.unwrap_or_default())),
+        marker: Some(encoder.text(&input.marker.unwrap_or_default())),
+        max_keys: Some(max),
+        is_truncated: Some(page.next.is_some()),
+        contents: Some(encoder.objects(&page)),
+        common_prefixes: Some(encoder.prefixes(&page)),
+        // Without a delimiter clients go on from the last key, as with S3.
+        next_marker: page.next.as_ref().filter(|_| input.delimiter.is_some()).map(|next| encoder.text(next)),
+        delimiter: input.delimiter.map(|delimiter| encoder.text(&delimiter)),
+        encoding_type: input.encoding_type,
+        ..ListObjectsOutput::default()
+    }))
+}
+
+pub(super) async fn v2(
+    endpoint: &Endpoint,
+    request: S3Request<ListObjectsV2Input>,
+) -> S3Result<S3Response<ListObjectsV2Output>> {
+    let input = request.input;
+    let encoder = Encoder::new(input.encoding_type.as_ref())?;
+    let max = max_keys(input.max_keys)?;
+    let after = match &input.continuation_token {
+        None => input.start_after.clone().unwrap_or_default(),
+        Some(token) => URL_SAFE_NO_PAD
+            .decode(token)
+            .ok()
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+            .ok_or_else(|| s3_error!(InvalidArgument, "the continuation token provided is incorrect"))?,
+    };
+    let wanted = PageRequest {
+        prefix: input.prefix.clone().unwrap_or_default(),
+        delimiter: input.delimiter.clone().unwrap_or_default(),
+        after,
+        max: usize::try_from(max).unwrap_or(0),
+    };
+    let page = page(endpoint, input.bucket.clone(), wanted).await?;
+    let count = i32::try_from(page.objects.len() + page.prefixes.len()).unwrap_or(i32::MAX);
+    Ok(S3Response::new(ListObjectsV2Output {
+        name: Some(input.bucket),
+        prefix: Some(encoder.text(&input.prefix.unwrap_or_default())),
+        max_keys: Some(max),
+        key_count: Some(count),
+        continuation_token: input.continuation_token,
+        is_truncated: Some(page.next.is_some()),
+        next_continuation_token: page.next.as_ref().map(|next| URL_SAFE_NO_PAD.encode(next)),
+        contents: Some(encoder.objects(&page)),
+        common_prefixes: Some(encoder.prefixes(&page)),
+        delimiter: input.delimiter.map(|delimiter| encoder.text(&delimiter)),
+        encoding_type: input.encoding_type,
+        start_after: input.start_after.map(|after| encoder.text(&after)),
+        ..ListObjectsV2Output::default()
+    }))
+}

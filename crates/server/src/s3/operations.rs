@@ -1,0 +1,338 @@
+//! The operations offered, one method each. What is not here answers NotImplemented.
+
+use s3s::{S3, S3Request, S3Response, S3Result, dto::*, s3_error};
+use tintype_function::store::Location;
+
+use super::{
+    Endpoint,
+    answers::{self, check_acl, refuse_unoffered, stored_headers, with_checksums},
+    blocking,
+    conditions::{self, ReadConditions, Verdict},
+    faults::s3,
+    listing, notification, parts, reading,
+    receive::{self, expected},
+};
+use crate::{
+    instruments::request_id,
+    store::{Cause, CopyOptions, StoreFault},
+};
+
+/// Objects one DeleteObjects may name: S3's own bound.
+const LARGEST_DELETE: usize = 1000;
+
+/// The region everything is in; clients need one for their signatures, none is checked.
+const REGION: &str = "us-east-1";
+
+fn cause(event: &'static str) -> Cause {
+    Cause { event, request_id: request_id() }
+}
+
+#[async_trait::async_trait]
+impl S3 for Endpoint {
+    async fn create_bucket(
+        &self,
+        request: S3Request<CreateBucketInput>,
+    ) -> S3Result<S3Response<CreateBucketOutput>> {
+        let input = request.input;
+        check_acl(input.acl.as_ref().map(BucketCannedACL::as_str))?;
+        if input.object_lock_enabled_for_bucket == Some(true) {
+            return Err(s3_error!(NotImplemented, "object lock is not offered"));
+        }
+        let (store, name) = (self.store.clone(), input.bucket.clone());
+        blocking(move || store.create_bucket(&name).map_err(s3)).await?;
+        Ok(S3Response::new(CreateBucketOutput { location: Some(format!("/{}", input.bucket)) }))
+    }
+
+    async fn head_bucket(
+        &self,
+        request: S3Request<HeadBucketInput>,
+    ) -> S3Result<S3Response<HeadBucketOutput>> {
+        let store = self.store.clone();
+        blocking(move || store.bucket(&request.input.bucket).map_err(s3)).await?;
+        Ok(S3Response::new(HeadBucketOutput {
+            bucket_region: Some(REGION.into()),
+            ..HeadBucketOutput::default()
+        }))
+    }
+
+    async fn delete_bucket(
+        &self,
+        request: S3Request<DeleteBucketInput>,
+    ) -> S3Result<S3Response<DeleteBucketOutput>> {
+        let store = self.store.clone();
+        blocking(move || store.delete_bucket(&request.input.bucket).map_err(s3)).await?;
+        Ok(S3Response::with_status(DeleteBucketOutput::default(), http::StatusCode::NO_CONTENT))
+    }
+
+    async fn list_buckets(
+        &self,
+        request: S3Request<ListBucketsInput>,
+    ) -> S3Result<S3Response<ListBucketsOutput>> {
+        let store = self.store.clone();
+        let prefix = request.input.prefix;
+        let buckets = blocking(move || store.buckets().map_err(s3)).await?;
+        let shown =
+            buckets.into_iter().filter(|(name, _)| name.starts_with(prefix.as_deref().unwrap_or_default()));
+        let shown = shown.map(|(name, record)| Bucket {
+            name: Some(name),
+            creation_date: Some(answers::timestamp(record.created_ms)),
+            bucket_region: None,
+        });
+        let owner = Owner { display_name: Some("tintype".into()), id: Some("tintype".into()) };
+        Ok(S3Response::new(ListBucketsOutput {
+            buckets: Some(shown.collect()),
+            owner: Some(owner),
+            ..ListBucketsOutput::default()
+        }))
+    }
+
+    async fn get_bucket_location(
+        &self,
+        request: S3Request<GetBucketLocationInput>,
+    ) -> S3Result<S3Response<GetBucketLocationOutput>> {
+        let store = self.store.clone();
+        blocking(move || store.bucket(&request.input.bucket).map_err(s3)).await?;
+        // us-east-1 is told by telling none.
+        Ok(S3Response::new(GetBucketLocationOutput::default()))
+    }
+
+    async fn put_object(
+        &self,
+        mut request: S3Request<PutObjectInput>,
+    ) -> S3Result<S3Response<PutObjectOutput>> {
+        let said = expected!(request);
+        let body = request.input.body.take();
+        let input = request.input;
+        check_acl(input.acl.as_ref().map(ObjectCannedACL::as_str))?;
+        refuse_unoffered!(
+            input,
+            tagging,
+            website_redirect_location,
+            object_lock_mode,
+            sse_customer_algorithm,
+            write_offset_bytes
+        );
+        let at = answers::location(&input.bucket, &input.key)?;
+        let condition = conditions::write(input.if_match.as_ref(), input.if_none_match.as_ref())?;
+        let headers = stored_headers!(input);
+        let (beginner, committer) = (self.store.clone(), self.store.clone());
+        let place = at.clone();
+        let record = receive::receive(
+            body,
+            request.trailing_headers,
+            said,
+            move || beginner.begin_put(&place, headers).map_err(s3),
+            move |incoming| {
+                committer.commit_put(&at, incoming, condition, cause("ObjectCreated:Put")).map_err(s3)
+            },
+        )
+        .await?;
+        let mut output =
+            PutObjectOutput { e_tag: Some(answers::etag(&record.etag)), ..PutObjectOutput::default() };
+        with_checksums!(output, &record.checksums);
+        output.checksum_type = answers::checksum_type(&record.checksums);
+        Ok(S3Response::new(output))
+    }
+
+    async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
+        reading::get(self, request).await
+    }
+
+    async fn head_object(
+        &self,
+        request: S3Request<HeadObjectInput>,
+    ) -> S3Result<S3Response<HeadObjectOutput>> {
+        reading::head(self, request).await
+    }
+
+    async fn copy_object(
+        &self,
+        request: S3Request<CopyObjectInput>,
+    ) -> S3Result<S3Response<CopyObjectOutput>> {
+        let input = request.input;
+        check_acl(input.acl.as_ref().map(ObjectCannedACL::as_str))?;
+        refuse_unoffered!(
+            input,
+            tagging,
+            website_redirect_location,
+            object_lock_mode,
+            sse_customer_algorithm
+        );
+        let from = answers::copy_source(&input.copy_source)?;
+        let to = answers::location(&input.bucket, &input.key)?;
+        let replace = input
+            .metadata_directive
+            .as_ref()
+            .is_some_and(|directive| directive.as_str() == MetadataDirective::REPLACE);
+        if from == to && !replace {
+            return Err(s3_error!(
+                InvalidRequest,
+                "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata"
+            ));
+        }
+        let headers = replace.then(|| stored_headers!(input));
+        let store = self.store.clone();
+        let record = blocking(move || {
+            let source = store
+                .head_object(&from)
+                .map_err(s3)?
+                .ok_or_else(|| s3(StoreFault::NoSuchKey(from.clone())))?;
+            let source_conditions = ReadConditions {
+                if_match: input.copy_source_if_match.as_ref(),
+                if_none_match: input.copy_source_if_none_match.as_ref(),
+                if_modified_since: input.copy_source_if_modified_since.as_ref(),
+                if_unmodified_since: input.copy_source_if_unmodified_since.as_ref(),
+            };
+            if source_conditions.judge(&source) != Verdict::Go {
+                return Err(s3_error!(PreconditionFailed, "the source is not as the condition says"));
+            }
+            let options = CopyOptions { headers, condition: tintype_function::store::Condition::Any };
+            store.copy(&from, &to, options, cause("ObjectCreated:Copy")).map_err(s3)
+        })
+        .await?;
+        let mut result = CopyObjectResult {
+            e_tag: Some(answers::etag(&record.etag)),
+            last_modified: Some(answers::timestamp(record.modified_ms)),
+            ..CopyObjectResult::default()
+        };
+        with_checksums!(result, &record.checksums);
+        Ok(S3Response::new(CopyObjectOutput {
+            copy_object_result: Some(result),
+            ..CopyObjectOutput::default()
+        }))
+    }
+
+    async fn delete_object(
+        &self,
+        request: S3Request<DeleteObjectInput>,
+    ) -> S3Result<S3Response<DeleteObjectOutput>> {
+        let input = request.input;
+        refuse_unoffered!(input, version_id, if_match_last_modified_time, if_match_size);
+        let at = answers::location(&input.bucket, &input.key)?;
+        let wanted = match conditions::write(input.if_match.as_ref(), None)? {
+            tintype_function::store::Condition::Matches(etag) => Some(etag),
+            _ => None,
+        };
+        let store = self.store.clone();
+        blocking(move || store.delete(&at, wanted.as_deref(), cause("ObjectRemoved:Delete")).map_err(s3))
+            .await?;
+        Ok(S3Response::with_status(DeleteObjectOutput::default(), http::StatusCode::NO_CONTENT))
+    }
+
+    async fn delete_objects(
+        &self,
+        request: S3Request<DeleteObjectsInput>,
+    ) -> S3Result<S3Response<DeleteObjectsOutput>> {
+        let input = request.input;
+        if input.delete.objects.len() > LARGEST_DELETE {
+            return Err(s3_error!(MalformedXML, "at most {LARGEST_DELETE} objects may be named at once"));
+        }
+        let quiet = input.delete.quiet == Some(true);
+        let store = self.store.clone();
+        blocking(move || {
+            store.bucket(&input.bucket).map_err(s3)?;
+            let (mut deleted, mut errors) = (Vec::new(), Vec::new());
+            for object in input.delete.objects {
+                let result = answers::location(&input.bucket, &object.key).and_then(|at: Location| {
+                    if object.version_id.is_some() {
+                        return Err(s3_error!(NotImplemented, "versions are not kept"));
+                    }
+                    let wanted = object.e_tag.as_ref().map(|etag| etag.value().to_owned());
+                    store.delete(&at, wanted.as_deref(), cause("ObjectRemoved:Delete")).map_err(s3)
+                });
+                match result {
+                    Ok(_) if quiet => {}
+                    Ok(_) => {
+                        deleted.push(DeletedObject { key: Some(object.key), ..DeletedObject::default() })
+                    }
+                    Err(error) => errors.push(Error {
+                        key: Some(object.key),
+                        code: Some(error.code().as_str().to_owned()),
+                        message: error.message().map(str::to_owned),
+                        version_id: None,
+                    }),
+                }
+            }
+            Ok(S3Response::new(DeleteObjectsOutput {
+                deleted: (!deleted.is_empty()).then_some(deleted),
+                errors: (!errors.is_empty()).then_some(errors),
+                ..DeleteObjectsOutput::default()
+            }))
+        })
+        .await
+    }
+
+    async fn list_objects(
+        &self,
+        request: S3Request<ListObjectsInput>,
+    ) -> S3Result<S3Response<ListObjectsOutput>> {
+        listing::v1(self, request).await
+    }
+
+    async fn list_objects_v2(
+        &self,
+        request: S3Request<ListObjectsV2Input>,
+    ) -> S3Result<S3Response<ListObjectsV2Output>> {
+        listing::v2(self, request).await
+    }
+
+    async fn create_multipart_upload(
+        &self,
+        request: S3Request<CreateMultipartUploadInput>,
+    ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+        parts::create(self, request).await
+    }
+
+    async fn upload_part(
+        &self,
+        request: S3Request<UploadPartInput>,
+    ) -> S3Result<S3Response<UploadPartOutput>> {
+        parts::upload_part(self, request).await
+    }
+
+    async fn upload_part_copy(
+        &self,
+        request: S3Request<UploadPartCopyInput>,
+    ) -> S3Result<S3Response<UploadPartCopyOutput>> {
+        parts::upload_part_copy(self, request).await
+    }
+
+    async fn complete_multipart_upload(
+        &self,
+        request: S3Request<CompleteMultipartUploadInput>,
+    ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+        parts::complete(self, request, request_id()).await
+    }
+
+    async fn abort_multipart_upload(
+        &self,
+        request: S3Request<AbortMultipartUploadInput>,
+    ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+        parts::abort(self, request).await
+    }
+
+    async fn list_parts(&self, request: S3Request<ListPartsInput>) -> S3Result<S3Response<ListPartsOutput>> {
+        parts::list_parts(self, request).await
+    }
+
+    async fn list_multipart_uploads(
+        &self,
+        request: S3Request<ListMultipartUploadsInput>,
+    ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
+        parts::list_uploads(self, request).await
+    }
+
+    async fn get_bucket_notification_configuration(
+        &self,
+        request: S3Request<GetBucketNotificationConfigurationInput>,
+    ) -> S3Result<S3Response<GetBucketNotificationConfigurationOutput>> {
+        notification::get(self, request).await
+    }
+
+    async fn put_bucket_notification_configuration(
+        &self,
+        request: S3Request<PutBucketNotificationConfigurationInput>,
+    ) -> S3Result<S3Response<PutBucketNotificationConfigurationOutput>> {
+        notification::put(self, request).await
+    }
+}

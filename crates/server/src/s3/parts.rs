@@ -1,0 +1,370 @@
+//! Multipart uploads.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use s3s::{
+    S3Error, S3Request, S3Response, S3Result,
+    checksum::ChecksumHasher,
+    dto::{
+        self, AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput,
+        CompleteMultipartUploadOutput, CreateMultipartUploadInput, CreateMultipartUploadOutput,
+        ListMultipartUploadsInput, ListMultipartUploadsOutput, ListPartsInput, ListPartsOutput,
+        UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
+    },
+    s3_error,
+};
+
+use super::{
+    Endpoint,
+    answers::{self, check_acl, refuse_unoffered, stored_headers, with_checksums},
+    blocking, conditions,
+    faults::s3,
+    receive::{self, ALGORITHMS, expected, hasher_for},
+};
+use crate::{
+    ledger::{Checksums, PartRecord, UploadRecord},
+    store::{Cause, CompletedPart, JoinedChecksum, NewUpload, StoreFault},
+};
+
+/// S3's bound on part numbers.
+const LARGEST_NUMBER: i32 = 10_000;
+
+fn number(number: i32) -> S3Result<u16> {
+    u16::try_from(number).ok().filter(|_| (1..=LARGEST_NUMBER).contains(&number)).ok_or_else(|| {
+        s3_error!(InvalidArgument, "part number {number} is out of range; it must be 1 to {LARGEST_NUMBER}")
+    })
+}
+
+pub(super) async fn create(
+    endpoint: &Endpoint,
+    request: S3Request<CreateMultipartUploadInput>,
+) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+    let input = request.input;
+    check_acl(input.acl.as_ref().map(dto::ObjectCannedACL::as_str))?;
+    refuse_unoffered!(input, tagging, website_redirect_location, object_lock_mode, sse_customer_algorithm);
+    let at = answers::location(&input.bucket, &input.key)?;
+    let algorithm = input.checksum_algorithm.as_ref().map(|name| name.as_str().to_ascii_uppercase());
+    if let Some(algorithm) = &algorithm {
+        hasher_for(algorithm)?;
+    }
+    // CRC64NVME knows only whole objects; without a word the others are of the parts' checksums.
+    let full_object = match input.checksum_type.as_ref().map(dto::ChecksumType::as_str) {
+        Some(dto::ChecksumType::FULL_OBJECT) => true,
+        Some(dto::ChecksumType::COMPOSITE) => false,
+        _ => matches!(algorithm.as_deref(), None | Some("CRC64NVME")),
+    };
+    if full_object && matches!(algorithm.as_deref(), Some("SHA1" | "SHA256")) {
+        return Err(s3_error!(
+            InvalidRequest,
+            "SHA1 and SHA256 checksums of multipart uploads are COMPOSITE only"
+        ));
+    }
+    let new = NewUpload {
+        headers: stored_headers!(input),
+        checksum_algorithm: algorithm,
+        full_object_checksum: full_object,
+    };
+    let store = endpoint.store.clone();
+    let place = at.clone();
+    let id = blocking(move || store.create_upload(&place, new).map_err(s3)).await?;
+    Ok(S3Response::new(CreateMultipartUploadOutput {
+        bucket: Some(at.bucket),
+        key: Some(at.key.to_string()),
+        upload_id: Some(id),
+        checksum_algorithm: input.checksum_algorithm,
+        checksum_type: input.checksum_type,
+        ..CreateMultipartUploadOutput::default()
+    }))
+}
+
+pub(super) async fn upload_part(
+    endpoint: &Endpoint,
+    mut request: S3Request<UploadPartInput>,
+) -> S3Result<S3Response<UploadPartOutput>> {
+    let mut said = expected!(request);
+    let body = request.input.body.take();
+    let input = request.input;
+    refuse_unoffered!(input, sse_customer_algorithm);
+    let number = number(input.part_number)?;
+    let at = answers::location(&input.bucket, &input.key)?;
+    let store = endpoint.store.clone();
+    let (place, id) = (at.clone(), input.upload_id.clone());
+    let upload = blocking(move || store.upload(&place, &id).map_err(s3)).await?;
+    // A part's checksum is of the upload's kind, so that the object's can be made from it.
+    if said.checksums.is_empty() && said.algorithm.is_none() {
+        said.algorithm = upload.checksum_algorithm;
+    }
+    let (beginner, committer) = (endpoint.store.clone(), endpoint.store.clone());
+    let id = input.upload_id;
+    let begun = id.clone();
+    let part = receive::receive(
+        body,
+        request.trailing_headers,
+        said,
+        move || beginner.begin_part(&at, &begun, number).map_err(s3),
+        move |incoming| committer.commit_part(&id, number, incoming).map_err(s3),
+    )
+    .await?;
+    let mut output =
+        UploadPartOutput { e_tag: Some(answers::etag(&part.etag)), ..UploadPartOutput::default() };
+    with_checksums!(output, &part.checksums);
+    Ok(S3Response::new(output))
+}
+
+pub(super) async fn upload_part_copy(
+    endpoint: &Endpoint,
+    request: S3Request<UploadPartCopyInput>,
+) -> S3Result<S3Response<UploadPartCopyOutput>> {
+    let input = request.input;
+    let number = number(input.part_number)?;
+    let at = answers::location(&input.bucket, &input.key)?;
+    let from = answers::copy_source(&input.copy_source)?;
+    let store = endpoint.store.clone();
+    let part = blocking(move || {
+        let source = store.open_object(&from).map_err(s3)?.ok_or_else(|| s3(StoreFault::NoSuchKey(from)))?;
+        let size = source.record.size;
+        let (first, length) = match input.copy_source_range.as_deref() {
+            None => (0, size),
+            Some(text) => copy_range(text, size)?,
+        };
+        if input.copy_source_if_match.as_ref().is_some_and(|condition| {
+            condition.as_etag().is_some_and(|etag| etag.value() != source.record.etag)
+        }) {
+            return Err(s3_error!(PreconditionFailed, "the source has another ETag"));
+        }
+        let algorithm = store.upload(&at, &input.upload_id).map_err(s3)?.checksum_algorithm;
+        let mut hasher = hasher_for(algorithm.as_deref().unwrap_or("CRC64NVME"))?;
+        let mut incoming = store.begin_part(&at, &input.upload_id, number).map_err(s3)?;
+        let mut offset = first;
+        while offset < first + length {
+            let chunk = source.read_chunk(offset, first + length - offset).map_err(s3)?;
+            hasher.update(&chunk);
+            incoming.write(&chunk).map_err(s3)?;
+            offset += chunk.len() as u64;
+        }
+        incoming.set_checksums(receive::values(hasher.finalize()));
+        store.commit_part(&input.upload_id, number, incoming).map_err(s3)
+    })
+    .await?;
+    let mut result = dto::CopyPartResult {
+        e_tag: Some(answers::etag(&part.etag)),
+        last_modified: Some(answers::timestamp(part.modified_ms)),
+        ..dto::CopyPartResult::default()
+    };
+    with_checksums!(result, &part.checksums);
+    Ok(S3Response::new(UploadPartCopyOutput {
+        copy_part_result: Some(result),
+        ..UploadPartCopyOutput::default()
+    }))
+}
+
+/// `bytes=first-last`, both given (AWS, "UploadPartCopy").
+fn copy_range(text: &str, size: u64) -> S3Result<(u64, u64)> {
+    let range = text.strip_prefix("bytes=").and_then(|text| text.split_once('-'));
+    let range = range.and_then(|(first, last)| Some((first.parse::<u64>().ok()?, last.parse::<u64>().ok()?)));
+    match range {
+        Some((first, last)) if first <= last && last < size => Ok((first, last - first + 1)),
+        Some(_) => Err(s3_error!(InvalidRange, "the range {text} is not within the source's {size} bytes")),
+        None => {
+            Err(s3_error!(InvalidArgument, "x-amz-copy-source-range \"{text}\" is not of the form bytes=0-9"))
+        }
+    }
+}
+
+/// Makes the object's checksums while the parts are joined.
+struct Joined {
+    /// Over all bytes, for a full-object checksum.
+    whole: Option<ChecksumHasher>,
+    algorithm: String,
+    /// What the client says the result is.
+    given: Vec<(&'static str, String)>,
+}
+
+impl JoinedChecksum for Joined {
+    fn update(&mut self, bytes: &[u8]) {
+        if let Some(whole) = &mut self.whole {
+            whole.update(bytes);
+        }
+    }
+
+    fn finish(self: Box<Self>, parts: &[PartRecord]) -> Result<Checksums, StoreFault> {
+        let checksums = match self.whole {
+            Some(whole) => receive::values(whole.finalize()),
+            None => composite(&self.algorithm, parts)?,
+        };
+        for (name, value) in &self.given {
+            if checksums.values.get(*name).is_some_and(|computed| computed != value) {
+                return Err(StoreFault::Invalid(format!(
+                    "the {name} checksum does not match the joined parts"
+                )));
+            }
+        }
+        Ok(checksums)
+    }
+}
+
+/// The checksum of the parts' checksums, with their number (AWS, "Checking object integrity").
+fn composite(algorithm: &str, parts: &[PartRecord]) -> Result<Checksums, StoreFault> {
+    let mut hasher = hasher_for(algorithm).map_err(|error| StoreFault::Invalid(error.to_string()))?;
+    for part in parts {
+        let value = part.checksums.values.get(algorithm).and_then(|value| STANDARD.decode(value).ok());
+        let Some(value) = value else {
+            return Err(StoreFault::Invalid(format!(
+                "a part was uploaded without the {algorithm} checksum asked for"
+            )));
+        };
+        hasher.update(&value);
+    }
+    let mut checksums = receive::values(hasher.finalize());
+    checksums.values.values_mut().for_each(|value| *value = format!("{value}-{}", parts.len()));
+    checksums.composite = true;
+    Ok(checksums)
+}
+
+fn joined(upload: &UploadRecord, given: Vec<(&'static str, String)>) -> S3Result<Joined> {
+    let algorithm = upload.checksum_algorithm.clone().unwrap_or_else(|| "CRC64NVME".into());
+    let whole = if upload.full_object_checksum { Some(hasher_for(&algorithm)?) } else { None };
+    Ok(Joined { whole, algorithm, given })
+}
+
+pub(super) async fn complete(
+    endpoint: &Endpoint,
+    request: S3Request<CompleteMultipartUploadInput>,
+    request_id: String,
+) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+    let input = request.input;
+    let at = answers::location(&input.bucket, &input.key)?;
+    let condition = conditions::write(input.if_match.as_ref(), input.if_none_match.as_ref())?;
+    let mut chosen = Vec::new();
+    for part in input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default() {
+        let (Some(wanted), Some(etag)) = (part.part_number, part.e_tag) else {
+            return Err(s3_error!(MalformedXML, "every Part needs PartNumber and ETag"));
+        };
+        chosen.push(CompletedPart { number: number(wanted)?, etag: etag.into_value() });
+    }
+    let given = ALGORITHMS.into_iter().zip([
+        input.checksum_crc32,
+        input.checksum_crc32c,
+        input.checksum_crc64nvme,
+        input.checksum_sha1,
+        input.checksum_sha256,
+    ]);
+    let given = given.filter_map(|(name, value)| value.map(|value| (name, value))).collect();
+    let store = endpoint.store.clone();
+    let (place, id) = (at.clone(), input.upload_id);
+    let record = blocking(move || {
+        let upload = store.upload(&place, &id).map_err(s3)?;
+        let checksum = Box::new(joined(&upload, given)?);
+        let cause = Cause { event: "ObjectCreated:CompleteMultipartUpload", request_id };
+        store.complete_upload(&place, &id, &chosen, condition, cause, checksum).map_err(s3)
+    })
+    .await?;
+    let mut output = CompleteMultipartUploadOutput {
+        bucket: Some(at.bucket.clone()),
+        key: Some(at.key.to_string()),
+        location: Some(format!("/{}/{}", at.bucket, at.key)),
+        e_tag: Some(answers::etag(&record.etag)),
+        checksum_type: answers::checksum_type(&record.checksums),
+        ..CompleteMultipartUploadOutput::default()
+    };
+    with_checksums!(output, &record.checksums);
+    Ok(S3Response::new(output))
+}
+
+pub(super) async fn abort(
+    endpoint: &Endpoint,
+    request: S3Request<AbortMultipartUploadInput>,
+) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+    let input = request.input;
+    let at = answers::location(&input.bucket, &input.key)?;
+    let store = endpoint.store.clone();
+    blocking(move || store.abort_upload(&at, &input.upload_id).map_err(s3)).await?;
+    Ok(S3Response::with_status(AbortMultipartUploadOutput::default(), http::StatusCode::NO_CONTENT))
+}
+
+pub(super) async fn list_parts(
+    endpoint: &Endpoint,
+    request: S3Request<ListPartsInput>,
+) -> S3Result<S3Response<ListPartsOutput>> {
+    let input = request.input;
+    let at = answers::location(&input.bucket, &input.key)?;
+    let store = endpoint.store.clone();
+    let (place, id) = (at.clone(), input.upload_id.clone());
+    let parts = blocking(move || store.parts(&place, &id).map_err(s3)).await?;
+    let marker = input.part_number_marker.unwrap_or(0);
+    let max = input.max_parts.unwrap_or(1000).clamp(0, 1000);
+    let mut later = parts.into_iter().filter(|(number, _)| i32::from(*number) > marker);
+    let shown: Vec<dto::Part> = later
+        .by_ref()
+        .take(usize::try_from(max).unwrap_or(0))
+        .map(|(number, part)| shown(number, &part))
+        .collect();
+    let next = shown.last().and_then(|part| part.part_number);
+    Ok(S3Response::new(ListPartsOutput {
+        bucket: Some(at.bucket),
+        key: Some(at.key.to_string()),
+        upload_id: Some(input.upload_id),
+        max_parts: Some(max),
+        part_number_marker: Some(marker),
+        next_part_number_marker: next,
+        is_truncated: Some(later.next().is_some()),
+        parts: Some(shown),
+        storage_class: Some(dto::StorageClass::from_static(dto::StorageClass::STANDARD)),
+        ..ListPartsOutput::default()
+    }))
+}
+
+fn shown(number: u16, part: &PartRecord) -> dto::Part {
+    let mut shown = dto::Part {
+        part_number: Some(number.into()),
+        e_tag: Some(answers::etag(&part.etag)),
+        size: Some(answers::size(part.size)),
+        last_modified: Some(answers::timestamp(part.modified_ms)),
+        ..dto::Part::default()
+    };
+    with_checksums!(shown, &part.checksums);
+    shown
+}
+
+pub(super) async fn list_uploads(
+    endpoint: &Endpoint,
+    request: S3Request<ListMultipartUploadsInput>,
+) -> Result<S3Response<ListMultipartUploadsOutput>, S3Error> {
+    let input = request.input;
+    let store = endpoint.store.clone();
+    let bucket = input.bucket.clone();
+    let uploads = blocking(move || store.uploads(&bucket).map_err(s3)).await?;
+    let prefix = input.prefix.clone().unwrap_or_default();
+    let after =
+        (input.key_marker.clone().unwrap_or_default(), input.upload_id_marker.clone().unwrap_or_default());
+    let max = input.max_uploads.unwrap_or(1000).clamp(0, 1000);
+    let mut later = uploads.into_iter().filter(|(id, upload)| {
+        // Without an id the key marker passes over every upload of that key.
+        let beyond = match after.1.as_str() {
+            "" => upload.key > after.0,
+            marker => (upload.key.as_str(), id.as_str()) > (after.0.as_str(), marker),
+        };
+        upload.key.starts_with(&prefix) && beyond
+    });
+    let shown: Vec<(String, UploadRecord)> = later.by_ref().take(usize::try_from(max).unwrap_or(0)).collect();
+    let truncated = later.next().is_some();
+    let last = shown.last().filter(|_| truncated).cloned();
+    let list = shown.into_iter().map(|(id, upload)| dto::MultipartUpload {
+        key: Some(upload.key),
+        upload_id: Some(id),
+        initiated: Some(answers::timestamp(upload.initiated_ms)),
+        storage_class: Some(dto::StorageClass::from_static(dto::StorageClass::STANDARD)),
+        ..dto::MultipartUpload::default()
+    });
+    Ok(S3Response::new(ListMultipartUploadsOutput {
+        bucket: Some(input.bucket),
+        prefix: input.prefix,
+        key_marker: input.key_marker,
+        upload_id_marker: input.upload_id_marker,
+        max_uploads: Some(max),
+        is_truncated: Some(truncated),
+        next_key_marker: last.as_ref().map(|(_, upload)| upload.key.clone()),
+        next_upload_id_marker: last.map(|(id, _)| id),
+        uploads: Some(list.collect()),
+        ..ListMultipartUploadsOutput::default()
+    }))
+}
