@@ -279,6 +279,30 @@ impl Thumbnails {
         Ok((header, thumbnail, stages))
     }
 
+    /// Renders an object of a store, without storing the result.
+    ///
+    /// # Errors
+    /// The object does not exist or cannot be read, what is wrong with the picture, or that it was stopped.
+    pub async fn render_object(
+        &self,
+        call: &mut Call<'_>,
+        store: &impl Store,
+        at: &Location,
+        spec: &Spec,
+    ) -> Result<(Stat, Thumbnail), Failure> {
+        let known = store.head(at).await?.ok_or_else(|| missing(at))?;
+        let limit = self.limits.source_bytes;
+        if known.size > limit {
+            return Err(StoreError::TooLarge { size: known.size, limit }.into());
+        }
+        let memory =
+            self.budget.source(known.size, call.stop).ok_or_else(|| stopped("waiting for memory"))?;
+        let source = store.get(at, known.size.max(1)).await?.ok_or_else(|| missing(at))?;
+        let (_, thumbnail, _) = self.render(call, &source.bytes, spec)?;
+        drop(memory);
+        Ok((source.stat, thumbnail))
+    }
+
     fn render_header(
         &self,
         call: &mut Call<'_>,

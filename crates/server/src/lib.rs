@@ -3,11 +3,17 @@
 //! One folder each, lowest first: [`disk`], [`ledger`], [`store`], [`queue`], [`invoker`], then what faces
 //! outwards: [`s3`], [`gateway`], [`cli`]. `tests/tidy.rs` holds who may depend on whom.
 
+pub mod cli;
 pub mod credentials;
 pub mod disk;
+pub mod gateway;
+pub mod http_client;
 pub mod instruments;
 pub mod invoker;
 pub mod ledger;
+pub mod listen;
+pub mod page;
 pub mod queue;
 pub mod s3;
+pub mod server;
 pub mod store;

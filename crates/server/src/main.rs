@@ -1,1 +1,14 @@
-fn main() {}
+//! The program `tintype`.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tintype::cli::{Arguments, run};
+
+fn main() -> ExitCode {
+    // The one place where the environment is read.
+    let env: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    run(Arguments::parse(), env)
+}

@@ -89,6 +89,23 @@ impl Instruments {
         self.latency.observe(latency);
     }
 
+    /// The numbers a person looks at first, by name.
+    #[must_use]
+    pub fn overview(&self, gauges: Gauges) -> Vec<(&'static str, u64)> {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        vec![
+            ("Invocations", get(&self.invocations)),
+            ("Errors", get(&self.errors)),
+            ("Throttles", get(&self.throttles)),
+            ("ConcurrentExecutions", get(&self.concurrent)),
+            ("AsyncEventsReceived", get(&self.async_received)),
+            ("AsyncEventsDropped", get(&self.async_dropped)),
+            ("Thumbnails made", get(&self.made)),
+            ("Waiting", gauges.queue_depth),
+            ("Dead letters", gauges.dead_letters),
+        ]
+    }
+
     /// What became of a record.
     pub fn report(&self, report: &Report) {
         match &report.outcome {

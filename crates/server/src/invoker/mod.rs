@@ -19,7 +19,8 @@ use std::{
 use bytes::Bytes;
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_function::{
-    Failure, Reason, Report, Thumbnails, event::Record, settings::Settings, thumbnails::Call,
+    Failure, Location, Reason, Report, Thumbnails, event::Record, settings::Settings, store::Stat,
+    thumbnails::Call,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -178,6 +179,23 @@ impl Invoker {
         self.request(move |desk| {
             let made = desk.shared.thumbnails.render(&mut desk.call, &bytes, &spec);
             made.map(|(header, thumbnail, _)| (header, thumbnail))
+        })
+        .await
+    }
+
+    /// Renders an object without storing the result.
+    ///
+    /// # Errors
+    /// See [`Refused`]; inside, why it could not be rendered.
+    pub async fn render_object(
+        &self,
+        at: Location,
+        spec: Spec,
+    ) -> Result<Result<(Stat, Thumbnail), Failure>, Refused> {
+        self.request(move |desk| {
+            let store = SettlingStore::new(&desk.shared.store, None);
+            let rendering = desk.shared.thumbnails.render_object(&mut desk.call, &store, &at, &spec);
+            futures::executor::block_on(rendering)
         })
         .await
     }

@@ -3,7 +3,7 @@
 
 use s3s::{S3Error, S3ErrorCode};
 
-use crate::{ledger::LedgerError, store::StoreFault};
+use crate::store::StoreFault;
 
 pub(super) fn s3(fault: impl Into<StoreFault>) -> S3Error {
     let fault = fault.into();
@@ -28,9 +28,4 @@ pub(super) fn s3(fault: impl Into<StoreFault>) -> S3Error {
         tracing::error!(%fault, "an S3 request failed");
     }
     S3Error::with_message(code, fault.to_string())
-}
-
-/// For ledger errors met directly.
-pub(super) fn ledger(error: LedgerError) -> S3Error {
-    s3(error)
 }

@@ -1,0 +1,99 @@
+//! The demo's S3 client: presigned requests, like any other client's.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use rusty_s3::{Bucket, Credentials, S3Action as _, UrlStyle};
+
+use super::{pictures::Picture, table::Row};
+use crate::{http_client::HttpClient, server::Server};
+
+/// Presigned URLs are good for this long.
+const GOOD_FOR: Duration = Duration::from_secs(600);
+/// Between two looks for a thumbnail.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// A client of the server's endpoint.
+pub(super) struct DemoClient {
+    http: HttpClient,
+    source: Bucket,
+    destination: Bucket,
+    credentials: Credentials,
+}
+
+/// A thumbnail that was made.
+pub(super) struct Thumbnail {
+    pub(super) width: u32,
+    pub(super) height: u32,
+    pub(super) bytes: usize,
+    /// From the upload's acknowledgement to the thumbnail read.
+    pub(super) after: Duration,
+}
+
+impl DemoClient {
+    pub(super) fn new(server: &Server) -> anyhow::Result<Self> {
+        let trigger = server
+            .settings
+            .triggers
+            .first()
+            .ok_or_else(|| anyhow::anyhow!("the settings have no trigger"))?;
+        let endpoint: url::Url = format!("http://{}", server.s3).parse()?;
+        let bucket = |name: &str| Bucket::new(endpoint.clone(), UrlStyle::Path, name.to_owned(), "us-east-1");
+        Ok(Self {
+            http: HttpClient::default(),
+            source: bucket(&trigger.bucket)?,
+            destination: bucket(&trigger.destination)?,
+            credentials: Credentials::new(
+                server.credentials.access_key_id.clone(),
+                server.credentials.secret_access_key(),
+            ),
+        })
+    }
+
+    /// Removes what an earlier demo left of a picture, so that its thumbnail is made anew.
+    pub(super) async fn forget(&self, picture: &Picture) -> anyhow::Result<()> {
+        for (bucket, key) in [(&self.source, &picture.key), (&self.destination, &picture.thumbnail_key)] {
+            let url = bucket.delete_object(Some(&self.credentials), key).sign(GOOD_FOR);
+            let answer = self.http.send(Method::DELETE, url.as_str(), "", Bytes::new()).await?;
+            anyhow::ensure!(answer.status.is_success(), "deleting {key}: {}", answer.status);
+        }
+        Ok(())
+    }
+
+    /// Uploads a picture and waits for its thumbnail.
+    pub(super) async fn upload(&self, picture: Picture, patience: Duration) -> Row {
+        let thumbnail = self.upload_and_wait(&picture, patience).await;
+        Row { key: picture.key, thumbnail_key: picture.thumbnail_key, what: picture.what, thumbnail }
+    }
+
+    async fn upload_and_wait(&self, picture: &Picture, patience: Duration) -> anyhow::Result<Thumbnail> {
+        let put = self.source.put_object(Some(&self.credentials), &picture.key).sign(GOOD_FOR);
+        let answer =
+            self.http.send(Method::PUT, put.as_str(), picture.media_type, picture.bytes.clone()).await?;
+        anyhow::ensure!(
+            answer.status.is_success(),
+            "the upload was refused: {} {}",
+            answer.status,
+            String::from_utf8_lossy(&answer.body)
+        );
+        let acknowledged = Instant::now();
+        let get = self.destination.get_object(Some(&self.credentials), &picture.thumbnail_key).sign(GOOD_FOR);
+        loop {
+            let answer = self.http.send(Method::GET, get.as_str(), "", Bytes::new()).await?;
+            if answer.status.is_success() {
+                let after = acknowledged.elapsed();
+                let header = tintype_engine::probe(&answer.body)?;
+                let (width, height) = header.upright();
+                return Ok(Thumbnail { width, height, bytes: answer.body.len(), after });
+            }
+            anyhow::ensure!(
+                answer.status == StatusCode::NOT_FOUND,
+                "reading the thumbnail: {}",
+                answer.status
+            );
+            anyhow::ensure!(acknowledged.elapsed() < patience, "no thumbnail after {} s", patience.as_secs());
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}

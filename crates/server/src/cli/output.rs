@@ -1,0 +1,23 @@
+//! Results: lines for people on a terminal, one JSON object a line on a pipe.
+
+use std::io::{IsTerminal as _, Write as _};
+
+/// Whether a person reads standard output.
+pub(super) fn is_for_people() -> bool {
+    std::io::stdout().is_terminal()
+}
+
+/// Prints a result, in whichever form is wanted. That nobody reads any more is no error.
+pub(super) fn print(text: impl FnOnce() -> String, json: impl FnOnce() -> serde_json::Value) {
+    let line = if is_for_people() { text() } else { json().to_string() };
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// Bytes for people.
+pub(super) fn bytes(count: u64) -> String {
+    match count {
+        0..1_000 => format!("{count} B"),
+        1_000..1_000_000 => format!("{:.1} KB", count as f64 / 1e3),
+        _ => format!("{:.1} MB", count as f64 / 1e6),
+    }
+}

@@ -1,0 +1,85 @@
+//! Who may speak to the port. On loopback no key is needed, so the request must come from this machine's
+//! own programs and pages: a name that is no loopback name (DNS rebinding) or a page of another origin is
+//! refused.
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, StatusCode, header},
+    middleware::Next,
+    response::Response,
+};
+use tintype_api::message;
+
+use super::Gateway;
+
+pub(super) async fn check(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
+    let settings = &gateway.inner.settings;
+    if settings.listen.http.ip().is_loopback() {
+        let host = host(&request);
+        if !host.as_deref().is_some_and(is_loopback_name) {
+            return message(
+                StatusCode::FORBIDDEN,
+                "the Host header is no loopback name; use 127.0.0.1, [::1] or localhost",
+            );
+        }
+        if !origin_is_welcome(request.headers(), host.as_deref(), &settings.api.cors_origins) {
+            return message(
+                StatusCode::FORBIDDEN,
+                "pages of this origin may not call; add it to api.cors_origins if they should",
+            );
+        }
+    }
+    next.run(request).await
+}
+
+fn host(request: &Request) -> Option<String> {
+    let header = request.headers().get(header::HOST).and_then(|value| value.to_str().ok());
+    header
+        .or_else(|| request.uri().authority().map(|authority| authority.as_str()))
+        .map(str::to_ascii_lowercase)
+}
+
+fn is_loopback_name(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn origin_is_welcome(headers: &HeaderMap, host: Option<&str>, allowed: &[String]) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else { return true };
+    let Ok(origin) = origin.to_str() else { return false };
+    let own = host
+        .is_some_and(|host| origin.strip_prefix("http://").or(origin.strip_prefix("https://")) == Some(host));
+    own || allowed.iter().any(|allowed| allowed == "*" || allowed == origin)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_names() {
+        for good in ["localhost", "localhost:8080", "127.0.0.1:8080", "127.1.2.3", "[::1]:8080"] {
+            assert!(is_loopback_name(good), "{good}");
+        }
+        for bad in
+            ["evil.example", "localhost.evil.example", "10.0.0.1", "127.0.0.1.evil.example:80", "[::2]", ""]
+        {
+            assert!(!is_loopback_name(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn foreign_origins() {
+        let headers =
+            |origin: &'static str| HeaderMap::from_iter([(header::ORIGIN, origin.parse().unwrap())]);
+        let host = Some("127.0.0.1:8080");
+        assert!(origin_is_welcome(&HeaderMap::new(), host, &[]));
+        assert!(origin_is_welcome(&headers("http://127.0.0.1:8080"), host, &[]));
+        assert!(!origin_is_welcome(&headers("http://127.0.0.1:9999"), host, &[]));
+        assert!(!origin_is_welcome(&headers("null"), host, &[]));
+        assert!(origin_is_welcome(&headers("https://shop.example"), host, &["https://shop.example".into()]));
+    }
+}

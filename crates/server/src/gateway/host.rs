@@ -1,0 +1,91 @@
+//! What the API's routes ask of their host, answered by this server's parts.
+
+use bytes::Bytes;
+use tintype_api::{Host, Refused};
+use tintype_engine::{Header, Spec, Thumbnail};
+use tintype_function::{
+    Failure, Location, ObjectKey, Reason, Report,
+    event::Record,
+    store::{Condition, Object, Stat, Store, StoreError},
+};
+
+use super::Gateway;
+use crate::{
+    instruments::request_id,
+    invoker,
+    ledger::StoredHeaders,
+    store::{Cause, SettlingStore, StoreFault},
+};
+
+/// Thumbnails are read whole; none is near this.
+const LARGEST_THUMBNAIL: u64 = 256 << 20;
+
+const fn refused(refused: invoker::Refused) -> Refused {
+    match refused {
+        invoker::Refused::Throttled => Refused::Throttled,
+        invoker::Refused::TimedOut => Refused::TimedOut,
+        invoker::Refused::ShuttingDown => Refused::ShuttingDown,
+    }
+}
+
+impl Host for Gateway {
+    async fn invoke(&self, record: Record) -> Result<Report, Refused> {
+        self.inner.invoker.invoke(record).await.map_err(refused)
+    }
+
+    async fn render(
+        &self,
+        bytes: Bytes,
+        spec: Spec,
+    ) -> Result<Result<(Header, Thumbnail), Failure>, Refused> {
+        self.inner.invoker.render(bytes, spec).await.map_err(refused)
+    }
+
+    async fn render_object(
+        &self,
+        at: Location,
+        spec: Spec,
+    ) -> Result<Result<(Stat, Thumbnail), Failure>, Refused> {
+        self.inner.invoker.render_object(at, spec).await.map_err(refused)
+    }
+
+    async fn upload(&self, key: ObjectKey, content_type: String, bytes: Bytes) -> Result<(), Failure> {
+        let Some(bucket) = self.inner.settings.triggers.first().map(|trigger| trigger.bucket.clone()) else {
+            return Err(Failure::new(
+                Reason::Missing,
+                "the settings have no trigger, so there is no source bucket",
+            ));
+        };
+        let store = self.inner.store.clone();
+        blocking(move || {
+            let at = Location { bucket, key };
+            let headers = StoredHeaders { content_type: Some(content_type), ..StoredHeaders::default() };
+            let mut incoming = store.begin_put(&at, headers)?;
+            incoming.write(&bytes)?;
+            let cause = Cause { event: "ObjectCreated:Post", request_id: request_id() };
+            store.commit_put(&at, incoming, Condition::Any, cause)?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn read(&self, at: Location) -> Result<Option<Object>, Failure> {
+        let store = self.inner.store.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            futures::executor::block_on(SettlingStore::new(&store, None).get(&at, LARGEST_THUMBNAIL))
+        });
+        read.await.map_err(panicked)?.map_err(Failure::from)
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreFault> + Send + 'static,
+) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await.map_err(panicked)?;
+    done.map_err(|fault| Failure::from(StoreError::from(fault)))
+}
+
+fn panicked(error: tokio::task::JoinError) -> Failure {
+    tracing::error!(%error, "a disk operation panicked");
+    Failure::new(Reason::Internal, "a fault of the server; it is in the log")
+}

@@ -1,0 +1,71 @@
+//! The requests this program makes itself: the demo's uploads, and commands that speak to a server.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+
+/// A request is given up after this long.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A client that keeps its connections.
+#[derive(Debug, Clone)]
+pub struct HttpClient(Client<hyper_util::client::legacy::connect::HttpConnector, Full<Bytes>>);
+
+impl Default for HttpClient {
+    fn default() -> Self {
+        Self(Client::builder(TokioExecutor::new()).build_http())
+    }
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: http::HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+}
+
+impl HttpClient {
+    /// Sends a request and reads the whole answer.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or does not answer in time.
+    pub async fn send(
+        &self,
+        method: Method,
+        url: &str,
+        content_type: &str,
+        body: Bytes,
+    ) -> anyhow::Result<Answer> {
+        let mut request = Request::builder().method(method).uri(url);
+        if !content_type.is_empty() {
+            request = request.header(http::header::CONTENT_TYPE, content_type);
+        }
+        let request = request.body(Full::new(body))?;
+        let exchange = async {
+            let response = self.0.request(request).await?;
+            let (head, body) = response.into_parts();
+            let body = body.collect().await?.to_bytes();
+            anyhow::Ok(Answer { status: head.status, headers: head.headers, body })
+        };
+        match tokio::time::timeout(TIMEOUT, exchange).await {
+            Ok(answer) => answer.map_err(|error| error.context("the server could not be reached")),
+            Err(_) => anyhow::bail!("the server did not answer within {} s", TIMEOUT.as_secs()),
+        }
+    }
+}
+
+/// Posts JSON; answers status and body.
+///
+/// # Errors
+/// As for [`HttpClient::send`].
+pub async fn post_json(url: &str, body: Vec<u8>) -> anyhow::Result<(StatusCode, Bytes)> {
+    let answer = HttpClient::default().send(Method::POST, url, "application/json", body.into()).await?;
+    Ok((answer.status, answer.body))
+}

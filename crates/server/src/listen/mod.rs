@@ -1,0 +1,109 @@
+//! Accepting connections: the limits and the graceful end that both ports share.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::{body::Incoming, service::Service};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+};
+
+/// Connections at once on one port; further ones wait in the system's backlog.
+const CONNECTIONS: usize = 512;
+/// A client must have sent its request's head in this time; also bounds idle connections.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes of one request's head, and the write buffer of one connection.
+const BUFFER_BYTES: usize = 64 << 10;
+/// Header fields of one request.
+const HEADERS: usize = 100;
+
+/// Why a port could not be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address} (setting {setting}): {words}")]
+pub struct ListenError {
+    /// The address.
+    pub address: SocketAddr,
+    /// The setting it comes from.
+    pub setting: &'static str,
+    words: String,
+}
+
+/// Takes a port.
+///
+/// # Errors
+/// It is in use, or may not be used; says what to do.
+pub async fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListener, ListenError> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let flag = setting.trim_start_matches("listen.");
+        let words = match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                format!(
+                    "the port is in use by another program; stop that one or choose another with --{flag}"
+                )
+            }
+            std::io::ErrorKind::PermissionDenied => {
+                format!("ports under 1024 need special rights; choose another with --{flag}")
+            }
+            _ => format!("{error}; choose another with --{flag}"),
+        };
+        ListenError { address, setting, words }
+    })
+}
+
+/// Serves connections until `stop` turns true, then lets requests under way finish for `grace`.
+pub async fn serve<S, B>(listener: TcpListener, service: S, mut stop: watch::Receiver<bool>, grace: Duration)
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let connections = Arc::new(Semaphore::new(CONNECTIONS));
+    let graceful = GracefulShutdown::new();
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(BUFFER_BYTES)
+        .max_headers(HEADERS);
+    loop {
+        let permit = tokio::select! {
+            permit = connections.clone().acquire_owned() => permit,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, most likely: waiting lets connections end.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        // Answers are written whole; waiting to fill packets only delays them.
+        let _ = stream.set_nodelay(true);
+        let connection = builder.serve_connection(TokioIo::new(stream), service.clone());
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended in an error");
+            }
+            drop(permit);
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
+        tracing::warn!("requests still under way at the end of the shutdown's grace were cut off");
+    }
+}
