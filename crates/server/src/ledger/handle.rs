@@ -20,7 +20,7 @@ pub(super) struct Handle {
 impl Handle {
     pub(super) fn open(disk: SharedDisk, path: PathBuf) -> Result<Self, LedgerError> {
         let handle = Self { disk, path, database: RwLock::new(None) };
-        handle.reopen()?;
+        handle.database()?;
         Ok(handle)
     }
 
@@ -28,12 +28,17 @@ impl Handle {
         &self.disk
     }
 
-    /// The database for one transaction; hold it no longer.
+    /// The database for one transaction; hold it no longer. If an earlier reopening failed, as while a
+    /// disk is full, it is tried again.
     pub(super) fn database(&self) -> Result<Arc<redb::Database>, LedgerError> {
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner).clone();
-        database.ok_or_else(|| {
-            LedgerError::Database("it was closed after a disk error and is being reopened".into())
-        })
+        if let Some(database) = self.database.read().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            return Ok(database.clone());
+        }
+        let mut slot = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        match slot.as_ref() {
+            Some(database) => Ok(database.clone()),
+            None => Ok(slot.insert(self.open_file()?).clone()),
+        }
     }
 
     /// Closes the database, once every reader is done with it, and opens it again.
@@ -45,13 +50,17 @@ impl Handle {
                 std::thread::sleep(Duration::from_millis(1));
             }
         }
+        *slot = Some(self.open_file()?);
+        Ok(())
+    }
+
+    fn open_file(&self) -> Result<Arc<redb::Database>, LedgerError> {
         let backend = DiskBackend::open(self.disk.as_ref(), &self.path)?;
         let database = redb::Builder::new()
             .set_cache_size(CACHE_BYTES)
             .create_with_backend(backend)
             .map_err(LedgerError::database)?;
         transaction::make_tables(&database)?;
-        *slot = Some(Arc::new(database));
-        Ok(())
+        Ok(Arc::new(database))
     }
 }

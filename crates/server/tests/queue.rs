@@ -1,0 +1,175 @@
+//! The queue: leases, order, retries, dead letters, crashes.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{IN, Opened, at, cause, eventually, open, put, queue};
+use tintype::queue::{Lease, Next, Queue, Settled, Verdict};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn lease(queue: &std::sync::Arc<Queue>) -> Box<Lease> {
+    match queue.lease().unwrap() {
+        Next::Lease(lease) => lease,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn retry() -> Verdict {
+    Verdict::Retry { reason: "unavailable", message: "the store was away".into() }
+}
+
+fn done() -> Verdict {
+    Verdict::Done { outcome: "ignored", why: None, renditions: Vec::new() }
+}
+
+fn upload(opened: &Opened, key: &str) {
+    put(&opened.store, &at(IN, key), key.as_bytes()).unwrap();
+}
+
+#[test]
+fn only_what_the_trigger_matches_is_queued_and_in_order() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    let queue = queue(&opened, 2, Duration::ZERO, HOUR);
+    for key in ["a.jpg", "b.txt", "c.png", "photos/"] {
+        upload(&opened, key);
+    }
+    assert_eq!(queue.depth().unwrap(), 2);
+    let (first, second) = (lease(&queue), lease(&queue));
+    assert_eq!((first.event.key.as_str(), second.event.key.as_str()), ("a.jpg", "c.png"));
+    assert!(matches!(queue.lease().unwrap(), Next::Empty));
+    queue.finish(&first, done()).unwrap();
+    drop(second);
+    assert_eq!(lease(&queue).event.key, "c.png", "a lease dropped without a verdict is due again");
+    assert_eq!(queue.depth().unwrap(), 1);
+}
+
+#[test]
+fn one_object_is_worked_on_once_at_a_time() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    let queue = queue(&opened, 2, Duration::ZERO, HOUR);
+    upload(&opened, "a.jpg");
+    upload(&opened, "a.jpg");
+    upload(&opened, "b.jpg");
+    let first = lease(&queue);
+    let other = lease(&queue);
+    assert_eq!((first.event.key.as_str(), other.event.key.as_str()), ("a.jpg", "b.jpg"));
+    assert!(matches!(queue.lease().unwrap(), Next::Empty));
+    let id = first.event.id;
+    queue.finish(&first, done()).unwrap();
+    drop(first);
+    let second = lease(&queue);
+    assert!(second.event.key == "a.jpg" && second.event.id > id, "sequencers rise");
+}
+
+#[test]
+fn retries_are_counted_and_end_as_a_dead_letter() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    let queue = queue(&opened, 2, Duration::from_millis(30), HOUR);
+    upload(&opened, "a.jpg");
+    for attempt in 0..3 {
+        let mut taken = None;
+        eventually("the retry is due", || match queue.lease().unwrap() {
+            Next::Lease(lease) => {
+                taken = Some(lease);
+                true
+            }
+            Next::Wait(time) => {
+                assert!(attempt > 0 && time <= Duration::from_millis(30));
+                false
+            }
+            other => panic!("{other:?}"),
+        });
+        let settled = queue.finish(&taken.unwrap(), retry()).unwrap();
+        assert_eq!(settled, if attempt < 2 { Settled::Requeued } else { Settled::Dead });
+    }
+    assert!(matches!(queue.lease().unwrap(), Next::Empty));
+    let letters = opened.ledger.view().unwrap().dead_letters().unwrap();
+    assert_eq!(letters.len(), 1);
+    let letter = &letters[0];
+    assert_eq!((letter.event.failed, letter.reason.as_str()), (3, "unavailable"));
+    assert_eq!(letter.message, "the store was away");
+    let result = opened.ledger.view().unwrap().result(&at(IN, "a.jpg")).unwrap().unwrap();
+    assert_eq!((result.outcome.as_str(), result.attempts), ("failed", 3));
+}
+
+#[test]
+fn a_permanent_failure_is_a_dead_letter_at_once() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    let queue = queue(&opened, 2, Duration::ZERO, HOUR);
+    upload(&opened, "a.jpg");
+    let verdict = Verdict::Dead { reason: "malformed", message: "cut off".into() };
+    assert_eq!(queue.finish(&lease(&queue), verdict).unwrap(), Settled::Dead);
+    assert_eq!(queue.depth().unwrap(), 0);
+    assert_eq!(opened.ledger.view().unwrap().dead_letter_count().unwrap(), 1);
+}
+
+#[test]
+fn an_old_event_is_given_up_with_its_last_error() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    upload(&opened, "a.jpg");
+    let patient = queue(&opened, 2, Duration::ZERO, HOUR);
+    patient.finish(&lease(&patient), retry()).unwrap();
+    std::thread::sleep(Duration::from_millis(20));
+    let impatient = queue(&opened, 2, Duration::ZERO, Duration::from_millis(1));
+    assert!(matches!(impatient.lease().unwrap(), Next::GivenUp));
+    let letters = opened.ledger.view().unwrap().dead_letters().unwrap();
+    assert_eq!(letters[0].reason, "event_age");
+    assert!(letters[0].message.contains("the store was away"));
+}
+
+#[test]
+fn a_crash_redelivers_and_a_crashing_object_is_given_up() {
+    let data = tempfile::tempdir().unwrap();
+    let mut opened = open(data.path());
+    upload(&opened, "bomb.jpg");
+    upload(&opened, "good.jpg");
+    for _ in 0..3 {
+        let queue = queue(&opened, 2, Duration::ZERO, HOUR);
+        let lease = lease(&queue);
+        assert_eq!(lease.event.key, "bomb.jpg");
+        // The program ends: nothing is said of the attempt. (The note that it began is durable before
+        // the ledger closes.)
+        drop((lease, queue));
+        drop(opened);
+        opened = open(data.path());
+    }
+    let queue = queue(&opened, 2, Duration::ZERO, HOUR);
+    assert!(matches!(queue.lease().unwrap(), Next::GivenUp));
+    assert_eq!(lease(&queue).event.key, "good.jpg");
+    let letters = opened.ledger.view().unwrap().dead_letters().unwrap();
+    assert_eq!((letters[0].reason.as_str(), letters[0].event.key.as_str()), ("crashed", "bomb.jpg"));
+}
+
+#[test]
+fn a_shutdown_counts_as_no_attempt() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    let queue = queue(&opened, 0, Duration::ZERO, HOUR);
+    upload(&opened, "a.jpg");
+    for _ in 0..5 {
+        assert_eq!(queue.finish(&lease(&queue), Verdict::Released).unwrap(), Settled::Requeued);
+    }
+    let event = lease(&queue).event.clone();
+    assert_eq!((event.started, event.failed), (0, 0));
+}
+
+#[test]
+fn deletes_are_queued_only_where_they_are_mirrored() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    upload(&opened, "a.jpg");
+    opened.store.delete(&at(IN, "a.jpg"), None, cause()).unwrap();
+    assert_eq!(opened.ledger.view().unwrap().event_count().unwrap(), 1);
+    let mirrored = tempfile::tempdir().unwrap();
+    let opened = common::open_with(mirrored.path(), "[[trigger]]\nmirror_deletes = true");
+    upload(&opened, "a.jpg");
+    opened.store.delete(&at(IN, "a.jpg"), None, cause()).unwrap();
+    assert_eq!(opened.ledger.view().unwrap().event_count().unwrap(), 2);
+}

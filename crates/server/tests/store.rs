@@ -1,0 +1,247 @@
+//! The disk store: conformance, durability across reopening, faults, leftovers.
+
+mod common;
+
+use common::{IN, OUT, at, cause, eventually, files, open, put, read};
+use tintype::{
+    ledger::StoredHeaders,
+    store::{PageRequest, SettlingStore, StoreFault},
+};
+use tintype_function::store::{Condition, conformance};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conforms() {
+    let data = tempfile::tempdir().unwrap();
+    tokio::task::spawn_blocking(move || {
+        let opened = open(data.path());
+        for bucket in [conformance::SOURCE, conformance::DESTINATION] {
+            opened.store.create_bucket(bucket).unwrap();
+        }
+        futures::executor::block_on(conformance::run(&SettlingStore::new(&opened.store, None)));
+    })
+    .await
+    .unwrap();
+}
+
+#[test]
+fn everything_acknowledged_is_there_after_reopening() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    let keys: Vec<String> = (0..50).map(|number| format!("k/{number}")).collect();
+    for key in &keys {
+        put(&opened.store, &at(IN, key), key.as_bytes()).unwrap();
+        put(&opened.store, &at(IN, key), format!("new {key}").as_bytes()).unwrap();
+    }
+    opened.store.delete(&at(IN, "k/7"), None, cause()).unwrap();
+    drop(opened);
+    let opened = open(data.path());
+    for key in &keys {
+        let expected = (key != "k/7").then(|| format!("new {key}").into_bytes());
+        assert_eq!(read(&opened.store, &at(IN, key)), expected, "{key}");
+    }
+    let next = put(&opened.store, &at(IN, "k/0"), b"later").unwrap();
+    assert_eq!(opened.store.head_object(&at(IN, "k/0")).unwrap().unwrap().etag, next);
+}
+
+#[test]
+fn nothing_is_left_of_what_was_replaced_deleted_refused_or_dropped() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    let place = at(IN, "one");
+    for round in 0..5 {
+        put(&opened.store, &place, &[round]).unwrap();
+    }
+    let mut refused = opened.store.begin_put(&place, StoredHeaders::default()).unwrap();
+    refused.write(b"x").unwrap();
+    let result = opened.store.commit_put(&place, refused, Condition::Absent, cause());
+    assert!(matches!(result, Err(StoreFault::PreconditionFailed(_))));
+    drop(opened.store.begin_put(&place, StoredHeaders::default()).unwrap());
+    assert_eq!((files(data.path(), "objects"), files(data.path(), "incoming")), (1, 0));
+    opened.store.delete(&place, None, cause()).unwrap();
+    assert_eq!(files(data.path(), "objects"), 0);
+}
+
+#[test]
+fn leftovers_of_a_crash_are_cleaned_up_and_nothing_else() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    put(&opened.store, &at(IN, "kept"), b"kept").unwrap();
+    let begun = opened.store.begin_put(&at(IN, "half"), StoredHeaders::default()).unwrap();
+    std::mem::forget(begun);
+    let store = opened.store;
+    // A published file that no row mentions, as a crash between rename and commit leaves it.
+    let folder = std::fs::read_dir(data.path().join("objects")).unwrap().next().unwrap().unwrap().path();
+    let kept = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    let number = u64::from_str_radix(kept.file_name().unwrap().to_str().unwrap(), 16).unwrap();
+    let bytes = std::fs::read(&kept).unwrap();
+    let text = String::from_utf8_lossy(&bytes).replace(&format!("\"order\":{number}"), "\"order\":1");
+    assert_ne!(text.as_bytes(), bytes, "the head names its order");
+    drop(store);
+    drop(opened.ledger);
+    let orphan = folder.join(format!("{:016x}", number + 1));
+    write_orphan(&bytes, number, &orphan);
+
+    let opened = open(data.path());
+    assert_eq!(read(&opened.store, &at(IN, "half")), None);
+    opened.store.clean_up().unwrap();
+    assert!(!orphan.exists());
+    assert_eq!(files(data.path(), "incoming"), 0);
+    assert_eq!(read(&opened.store, &at(IN, "kept")).as_deref(), Some(&b"kept"[..]));
+}
+
+/// A copy of an object file under the next order, with a head that says so.
+fn write_orphan(bytes: &[u8], number: u64, orphan: &std::path::Path) {
+    let length = u32::from_le_bytes(bytes[16..20].try_into().unwrap()) as usize;
+    let json = String::from_utf8(bytes[24..24 + length].to_vec()).unwrap();
+    let json = json.replace(&format!("\"order\":{number}"), &format!("\"order\":{}", number + 1));
+    let mut copy = bytes.to_vec();
+    copy[16..20].copy_from_slice(&(json.len() as u32).to_le_bytes());
+    copy[24..24 + json.len()].copy_from_slice(json.as_bytes());
+    let mut digest = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
+    digest.update(&copy[..20]);
+    digest.update(json.as_bytes());
+    copy[20..24].copy_from_slice(&(digest.finalize() as u32).to_le_bytes());
+    std::fs::write(orphan, copy).unwrap();
+}
+
+#[test]
+fn a_full_disk_refuses_and_loses_nothing() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    put(&opened.store, &at(IN, "before"), b"before").unwrap();
+    opened.faults.set_full(true);
+    for key in ["before", "new"] {
+        match put(&opened.store, &at(IN, key), &vec![7; 100_000]) {
+            Err(StoreFault::Full(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(read(&opened.store, &at(IN, "before")).as_deref(), Some(&b"before"[..]));
+    assert_eq!(read(&opened.store, &at(IN, "new")), None);
+    opened.faults.set_full(false);
+    put(&opened.store, &at(IN, "new"), b"there is room again").unwrap();
+    assert_eq!(read(&opened.store, &at(IN, "before")).as_deref(), Some(&b"before"[..]));
+    assert_eq!(files(data.path(), "incoming"), 0);
+}
+
+#[test]
+fn the_ledger_recovers_after_its_disk_failed_within_a_commit() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    put(&opened.store, &at(IN, "before"), b"before").unwrap();
+    let mut incoming = opened.store.begin_put(&at(IN, "during"), StoredHeaders::default()).unwrap();
+    incoming.write(b"during").unwrap();
+    opened.faults.set_sync_fails(true);
+    let result = opened.store.commit_put(&at(IN, "during"), incoming, Condition::Any, cause());
+    assert!(result.is_err());
+    assert!(opened.store.create_bucket("during").is_err(), "the ledger's own sync fails");
+    opened.faults.set_sync_fails(false);
+    eventually("the ledger takes changes again", || put(&opened.store, &at(IN, "after"), b"after").is_ok());
+    for key in ["before", "after"] {
+        assert_eq!(read(&opened.store, &at(IN, key)).as_deref(), Some(key.as_bytes()));
+    }
+    assert_eq!(read(&opened.store, &at(IN, "during")), None);
+    drop(opened);
+    assert_eq!(read(&open(data.path()).store, &at(IN, "after")).as_deref(), Some(&b"after"[..]));
+}
+
+#[test]
+fn damage_on_disk_is_noticed_when_read() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    put(&opened.store, &at(IN, "rot"), &vec![1; 3000]).unwrap();
+    let folder = std::fs::read_dir(data.path().join("objects")).unwrap().next().unwrap().unwrap().path();
+    let file = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+    let whole = std::fs::read(&file).unwrap();
+    for position in [30, whole.len() - 1] {
+        let mut rotten = whole.clone();
+        rotten[position] ^= 0x10;
+        std::fs::write(&file, rotten).unwrap();
+        let read = opened.store.open_object(&at(IN, "rot")).map(|object| object.unwrap().bytes());
+        assert!(
+            matches!(read, Err(StoreFault::Damaged(..)) | Ok(Err(StoreFault::Damaged(..)))),
+            "byte {position}: {read:?}"
+        );
+    }
+    std::fs::write(&file, &whole).unwrap();
+    assert_eq!(read(&opened.store, &at(IN, "rot")).unwrap().len(), 3000);
+}
+
+#[test]
+fn readers_never_see_a_mix_of_two_versions() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    let place = at(IN, "hot");
+    put(&opened.store, &place, &vec![0; 300_000]).unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    let bytes = read(&opened.store, &place).unwrap();
+                    assert_eq!(bytes.len(), 300_000);
+                    assert!(bytes.iter().all(|byte| *byte == bytes[0]));
+                }
+            });
+        }
+        let writers: Vec<_> = (1..=2_u8)
+            .map(|writer| {
+                let (store, place) = (&opened.store, &place);
+                scope.spawn(move || {
+                    (0..40).for_each(|_| drop(put(store, place, &vec![writer; 300_000]).unwrap()))
+                })
+            })
+            .collect();
+        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert_eq!(files(data.path(), "objects"), 1);
+}
+
+#[test]
+fn commits_are_shared_by_whoever_waits() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    opened.faults.set_sync_cost(std::time::Duration::from_millis(3));
+    let before = opened.faults.syncs();
+    std::thread::scope(|scope| {
+        for number in 0..16 {
+            let store = &opened.store;
+            scope.spawn(move || put(store, &at(IN, &format!("k{number}")), b"x").unwrap());
+        }
+    });
+    // Alone, a put syncs its file, its folder and the ledger: 48 in all.
+    let syncs = opened.faults.syncs() - before;
+    assert!(syncs < 40, "{syncs} syncs for 16 puts at once");
+}
+
+#[test]
+fn listing_pages_roll_up_prefixes() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    for key in ["a", "b/1", "b/2", "b/c/1", "b0", "c", "ü/1"] {
+        put(&opened.store, &at(OUT, key), b"x").unwrap();
+    }
+    for max in 1..=7 {
+        let mut request = PageRequest { delimiter: "/".into(), max, ..PageRequest::default() };
+        let mut seen: Vec<String> = Vec::new();
+        loop {
+            let page = opened.store.list_objects(OUT, &request).unwrap();
+            assert!(page.objects.len() + page.prefixes.len() <= max);
+            let mut entries: Vec<String> =
+                page.objects.into_iter().map(|(key, _)| key).chain(page.prefixes).collect();
+            entries.sort();
+            seen.extend(entries);
+            match page.next {
+                Some(next) => request.after = next,
+                None => break,
+            }
+        }
+        assert_eq!(seen, ["a", "b/", "b0", "c", "ü/"], "pages of {max}");
+    }
+    let within =
+        PageRequest { prefix: "b/".into(), delimiter: "/".into(), max: 10, ..PageRequest::default() };
+    let page = opened.store.list_objects(OUT, &within).unwrap();
+    assert_eq!(page.prefixes, ["b/c/"]);
+    assert_eq!(page.objects.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["b/1", "b/2"]);
+}

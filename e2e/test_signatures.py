@@ -1,0 +1,115 @@
+"""Who may do what: every request is signed, and a signature is good for that request alone."""
+
+import datetime
+import urllib.request
+
+import boto3
+import pytest
+import requests
+
+import signing
+from errors import refused
+from tintype import SOURCE
+
+
+def test_wrong_secret(server, bucket):
+    with refused("SignatureDoesNotMatch", 403):
+        server.client(secret="x" * 40).put_object(Bucket=bucket, Key="a", Body=b"x")
+    assert server.client().list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+
+
+def test_unknown_key(server, bucket):
+    with refused("InvalidAccessKeyId", 403):
+        server.client(access_key="TTUNKNOWNUNKNOWNUNKN").list_objects_v2(Bucket=bucket)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "POST"])
+@pytest.mark.parametrize("path", ["/", f"/{SOURCE}", f"/{SOURCE}/a.jpg"])
+def test_unsigned(server, s3, method, path):
+    answer = requests.request(method, server.s3_url + path, data=b"x" if method == "PUT" else None, timeout=30)
+    assert answer.status_code in ((403,) if method != "POST" else (400, 403, 405)), answer.text
+    if method not in ("HEAD", "POST"):
+        assert "<Code>AccessDenied</Code>" in answer.text
+    with refused("404"):
+        s3.head_object(Bucket=SOURCE, Key="a.jpg")
+
+
+def code(answer):
+    return answer.text.split("<Code>")[-1].split("</Code>")[0]
+
+
+def test_presigned_get_and_put(server, s3, bucket):
+    at = {"Bucket": bucket, "Key": "a b+c.txt"}
+    put = s3.generate_presigned_url("put_object", Params=at)
+    assert requests.put(put, data=b"by requests", timeout=30).status_code == 200
+    get = s3.generate_presigned_url("get_object", Params=at)
+    assert requests.get(get, timeout=30).content == b"by requests"
+    with urllib.request.urlopen(get, timeout=30) as answer:
+        assert answer.read() == b"by requests"
+    # A URL is good for its own method alone.
+    for method, url in (("PUT", get), ("GET", put), ("DELETE", get)):
+        answer = requests.request(method, url, timeout=30)
+        assert (answer.status_code, code(answer)) == (403, "SignatureDoesNotMatch")
+    assert s3.get_object(**at)["Body"].read() == b"by requests"
+
+
+def test_presigned_with_a_content_type(server, s3, bucket):
+    params = {"Bucket": bucket, "Key": "a", "ContentType": "image/png"}
+    url = s3.generate_presigned_url("put_object", Params=params)
+    assert requests.put(url, data=b"x", headers={"Content-Type": "image/gif"}, timeout=30).status_code == 403
+    assert requests.put(url, data=b"x", headers={"Content-Type": "image/png"}, timeout=30).status_code == 200
+    assert s3.head_object(Bucket=bucket, Key="a")["ContentType"] == "image/png"
+
+
+def test_presigned_urls_expire(server, s3, bucket):
+    s3.put_object(Bucket=bucket, Key="a", Body=b"x")
+    ago = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(minutes=10)
+    good = signing.presigned(server, "GET", bucket, "a", expires=3600, when=ago)
+    assert requests.get(good, timeout=30).content == b"x"
+    expired = requests.get(signing.presigned(server, "GET", bucket, "a", expires=60, when=ago), timeout=30)
+    assert (expired.status_code, code(expired)) == (403, "AccessDenied")
+    assert "expired" in expired.text.lower()
+    # S3's bound is a week.
+    long = requests.get(signing.presigned(server, "GET", bucket, "a", expires=8 * 24 * 3600), timeout=30)
+    assert (long.status_code, code(long)) == (400, "AuthorizationQueryParametersError")
+
+
+def test_tampered_presigned_urls(server, s3, bucket):
+    s3.put_object(Bucket=bucket, Key="a", Body=b"x")
+    s3.put_object(Bucket=bucket, Key="b", Body=b"secret")
+    url = signing.presigned(server, "GET", bucket, "a")
+    assert requests.get(url, timeout=30).status_code == 200
+    for old, new in (("/a?", "/b?"), ("X-Amz-Expires=300", "X-Amz-Expires=301"), ("Signature=", "Signature=0")):
+        answer = requests.get(url.replace(old, new), timeout=30)
+        assert answer.status_code == 403, new
+        assert b"secret" not in answer.content
+
+
+def test_old_signatures(server, bucket):
+    """AWS, "Signature Version 4": a request is good for 15 minutes."""
+    ago = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(minutes=30)
+    status, _, body = signing.request(server, "PUT", bucket, "a", b"x", when=ago)
+    assert (status, b"<Code>RequestTimeTooSkewed</Code>" in body) == (403, True), body
+
+
+def test_the_body_is_signed_too(server, s3, bucket):
+    sent = signing.headers(server, "PUT", bucket, "a", b"this body")
+    del sent["host"]
+    answer = requests.put(f"{server.s3_url}{signing.path_of(bucket, 'a')}", data=b"that body", headers=sent, timeout=30)
+    assert answer.status_code == 400, answer.text
+    assert code(answer) == "XAmzContentSHA256Mismatch"
+    with refused("404"):
+        s3.head_object(Bucket=bucket, Key="a")
+
+
+def test_keys_from_the_environment(new_server):
+    known = {"TINTYPE_ACCESS_KEY_ID": "chosen-id", "TINTYPE_SECRET_ACCESS_KEY": "chosen-secret"}
+    server = new_server(env=known).start()
+    assert not (server.data / "credentials").exists()
+    status = requests.get(server.s3_url, timeout=30).status_code
+    assert status == 403
+    s3 = boto3.client(
+        "s3", endpoint_url=server.s3_url, region_name="us-east-1",
+        aws_access_key_id="chosen-id", aws_secret_access_key="chosen-secret",
+    )  # fmt: skip
+    assert s3.list_buckets()["Buckets"]
