@@ -1,0 +1,52 @@
+//! Measurements of the server, each beside what it must be compared with, in one run. See METHODOLOGY.md.
+
+mod client;
+mod latency;
+mod memory;
+mod peers;
+mod pictures;
+mod process;
+mod puts;
+mod ready;
+mod slow_disk;
+mod statistics;
+
+use clap::{Parser, Subcommand};
+
+/// Measurements of the server, each beside what it must be compared with.
+#[derive(Debug, Parser)]
+#[command(
+    after_help = "Build the server first: cargo build --release. Then for example:\n  cargo run --release -p tintype-bench -- latency"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// One client: from an upload acknowledged to its thumbnail readable, beside the cost of a sync pair
+    Latency(latency::Latency),
+    /// Durable puts a second, beside s3s-fs and moto_server
+    Puts(puts::Puts),
+    /// Group commit against one commit a put, where a sync is slow
+    SlowDisk(slow_disk::SlowDisk),
+    /// Start to ready with many objects there, and idle memory
+    Ready(ready::Ready),
+    /// Peak memory over many uploads of large pictures
+    Memory(memory::Memory),
+    /// Runs s3s-fs as a server; used by `puts`
+    #[command(hide = true)]
+    ServeS3sFs(peers::ServeS3sFs),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Latency(latency) => latency.run(),
+        Command::Puts(puts) => puts.run(),
+        Command::SlowDisk(slow) => slow.run(),
+        Command::Ready(ready) => ready.run(),
+        Command::Memory(memory) => memory.run(),
+        Command::ServeS3sFs(serve) => serve.run(),
+    }
+}

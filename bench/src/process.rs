@@ -1,0 +1,78 @@
+//! The server as its own process, as users run it.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+
+/// A running server.
+pub(crate) struct Server {
+    child: Child,
+    /// The S3 endpoint's address.
+    pub(crate) s3: String,
+    pub(crate) access_key_id: String,
+    pub(crate) secret_access_key: String,
+    /// From starting the process to its ready line.
+    pub(crate) ready_after: Duration,
+}
+
+/// The release build beside this program.
+pub(crate) fn binary() -> anyhow::Result<PathBuf> {
+    let beside = std::env::current_exe()?.with_file_name("tintype");
+    anyhow::ensure!(beside.exists(), "{} is missing: cargo build --release first", beside.display());
+    Ok(beside)
+}
+
+impl Server {
+    pub(crate) fn start(data: &Path) -> anyhow::Result<Self> {
+        let (access_key_id, secret_access_key) = ("bench".to_owned(), "bench-secret".to_owned());
+        let started = Instant::now();
+        let mut child = Command::new(binary()?)
+            .args(["serve", "--s3", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data"])
+            .arg(data)
+            .env("TINTYPE_ACCESS_KEY_ID", &access_key_id)
+            .env("TINTYPE_SECRET_ACCESS_KEY", &secret_access_key)
+            .env("TINTYPE_LOGS__LEVEL", "warn")
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let out = child.stdout.take().context("no standard output")?;
+        let mut line = String::new();
+        BufReader::new(out).read_line(&mut line)?;
+        let ready_after = started.elapsed();
+        let s3 = line.split("http://").nth(1).and_then(|rest| rest.split(',').next());
+        let s3 = s3.with_context(|| format!("the server did not start: {line:?}"))?.to_owned();
+        Ok(Self { child, s3, access_key_id, secret_access_key, ready_after })
+    }
+
+    /// A field of `/proc/<pid>/status` in KiB, such as `VmRSS` or `VmHWM`.
+    pub(crate) fn memory_kib(&self, field: &str) -> anyhow::Result<u64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = text.lines().find_map(|line| line.strip_prefix(field)).context("no such field")?;
+        Ok(line.trim_start_matches(':').trim().trim_end_matches("kB").trim().parse()?)
+    }
+
+    /// Ends it at once, as a crash would.
+    pub(crate) fn kill(mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Ends it by SIGTERM.
+    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
+        Command::new("kill").arg(self.child.id().to_string()).status()?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,98 @@
+//! Start to ready, and idle memory.
+
+use std::{sync::Arc, time::Duration};
+
+use clap::Args;
+use tintype::{
+    disk::RealDisk,
+    ledger::{Ledger, StoredHeaders},
+    server::LARGEST_BATCH,
+    store::{Cause, DataFolder, DiskStore},
+};
+use tintype_function::{
+    ObjectKey,
+    store::{Condition, Location},
+};
+
+use crate::{
+    process::Server,
+    statistics::{ms, percentile},
+};
+
+#[derive(Debug, Args)]
+pub(crate) struct Ready {
+    /// Objects there
+    #[arg(long, default_value_t = 100_000)]
+    objects: u32,
+    /// Starts measured of each kind
+    #[arg(long, default_value_t = 10)]
+    starts: u32,
+}
+
+impl Ready {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let (empty, full) = (folder.path().join("empty"), folder.path().join("full"));
+        fill(&full, self.objects)?;
+        for (what, data, crash) in [
+            ("empty, after a clean end", &empty, false),
+            ("full, after a clean end", &full, false),
+            ("full, after a SIGKILL", &full, true),
+        ] {
+            let mut times = Vec::new();
+            let mut idle = 0;
+            for start in 0..=self.starts {
+                let server = Server::start(data)?;
+                // The first start makes or warms the folder.
+                if start > 0 {
+                    times.push(server.ready_after);
+                }
+                std::thread::sleep(Duration::from_millis(300));
+                idle = server.memory_kib("VmRSS")?;
+                if crash { server.kill()? } else { server.stop()? }
+            }
+            times.sort();
+            println!(
+                "{what:26} ({} objects): ready after median {}, slowest {}; idle memory {:.1} MB",
+                if data == &full { self.objects } else { 0 },
+                ms(percentile(&times, 0.5)),
+                ms(percentile(&times, 1.0)),
+                idle as f64 * 1.024 / 1e3
+            );
+        }
+        Ok(())
+    }
+}
+
+fn fill(data: &std::path::Path, objects: u32) -> anyhow::Result<()> {
+    let disk = Arc::new(RealDisk);
+    let folder = DataFolder::open(data)?;
+    let ledger = Arc::new(Ledger::open(disk.clone(), &folder.ledger(), LARGEST_BATCH)?);
+    let store = DiskStore::open(disk, folder, ledger, Vec::new(), "Thumbnails")?;
+    store.ensure_bucket("input-product-images")?;
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..64)
+            .map(|writer| {
+                let store = &store;
+                scope.spawn(move || {
+                    for number in (writer..objects).step_by(64) {
+                        let key = ObjectKey::new(&format!("folder-{}/image-{number}.jpg", number % 97));
+                        let at = Location {
+                            bucket: "input-product-images".into(),
+                            key: key.map_err(anyhow::Error::msg)?,
+                        };
+                        let mut incoming = store.begin_put(&at, StoredHeaders::default())?;
+                        incoming.write(&number.to_le_bytes())?;
+                        let cause = Cause { event: "ObjectCreated:Put", request_id: String::new() };
+                        store.commit_put(&at, incoming, Condition::Any, cause)?;
+                    }
+                    anyhow::Ok(())
+                })
+            })
+            .collect();
+        for writer in writers {
+            writer.join().map_err(|_| anyhow::anyhow!("a writer panicked"))??;
+        }
+        Ok(())
+    })
+}

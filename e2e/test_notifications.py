@@ -1,0 +1,149 @@
+"""Triggers as S3 words them: notification configurations."""
+
+import pytest
+
+import pictures
+from errors import refused
+from tintype import DESTINATION, SOURCE, run
+
+SUFFIXES = [".jpg", ".jpeg", ".png", ".webp", ".gif", ".JPG", ".JPEG", ".PNG"]
+
+
+@pytest.fixture
+def own(new_server):
+    return new_server().start()
+
+
+def configurations(s3, bucket):
+    answer = s3.get_bucket_notification_configuration(Bucket=bucket)
+    return answer.get("LambdaFunctionConfigurations", [])
+
+
+def arn(s3):
+    return configurations(s3, SOURCE)[0]["LambdaFunctionArn"]
+
+
+def configuration(s3, id, prefix="", suffix="", events=("s3:ObjectCreated:*",)):
+    rules = [{"Name": "prefix", "Value": prefix}, {"Name": "suffix", "Value": suffix}]
+    return {
+        "Id": id,
+        "LambdaFunctionArn": arn(s3),
+        "Events": list(events),
+        "Filter": {"Key": {"FilterRules": [rule for rule in rules if rule["Value"]]}},
+    }
+
+
+def put(s3, bucket, *list_):
+    s3.put_bucket_notification_configuration(
+        Bucket=bucket, NotificationConfiguration={"LambdaFunctionConfigurations": list(list_)}
+    )
+
+
+def rules(found):
+    return {rule["Name"].lower(): rule["Value"] for rule in found["Filter"]["Key"]["FilterRules"]}
+
+
+def test_the_settings_triggers_are_shown(own):
+    found = configurations(own.client(), SOURCE)
+    assert [rules(one) for one in found] == [{"suffix": suffix} for suffix in SUFFIXES]
+    assert all(one["Events"] == ["s3:ObjectCreated:*"] for one in found)
+    assert len({one["Id"] for one in found}) == len(SUFFIXES)
+    assert found[0]["LambdaFunctionArn"].endswith(":function:Thumbnails")
+
+
+def test_the_settings_triggers_are_read_only(own):
+    s3 = own.client()
+    before = configurations(s3, SOURCE)
+    for changed in ([], before[1:], [configuration(s3, "mine", suffix=".bmp")]):
+        with refused("InvalidArgument", 400, "read-only"):
+            put(s3, SOURCE, *changed)
+    assert configurations(s3, SOURCE) == before
+    own.thumbnail("thumb_a.jpg", s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())["ETag"])
+
+
+def test_another_trigger_beside_the_settings(own):
+    s3 = own.client()
+    before = configurations(s3, SOURCE)
+    put(s3, SOURCE, *before, configuration(s3, "mine", suffix=".photo"))
+    assert len(configurations(s3, SOURCE)) == len(before) + 1
+    own.thumbnail("thumb_a.photo", s3.put_object(Bucket=SOURCE, Key="a.photo", Body=pictures.jpeg())["ETag"])
+    put(s3, SOURCE, *before)
+    assert configurations(s3, SOURCE) == before
+
+
+def test_a_second_bucket(own):
+    s3 = own.client()
+    s3.create_bucket(Bucket="second")
+    assert configurations(s3, "second") == []
+    put(s3, "second", configuration(s3, "mine", prefix="raw/", suffix=".jpg"))
+
+    def works(s3, name, colour):
+        s3.put_object(Bucket="second", Key=f"not-raw/{name}.jpg", Body=pictures.jpeg())
+        etag = s3.put_object(Bucket="second", Key=f"raw/{name}.jpg", Body=pictures.jpeg(colour=colour))["ETag"]
+        own.thumbnail(f"thumb_raw/{name}.jpg", etag)
+        own.wait_until_idle()
+        found = [found["Key"] for found in s3.list_objects_v2(Bucket=DESTINATION)["Contents"]]
+        assert not [key for key in found if "not-raw" in key]
+
+    works(s3, "one", pictures.GREEN)
+    own.stop()
+    s3 = own.start().client()
+    (found,) = configurations(s3, "second")
+    assert (found["Id"], rules(found)) == ("mine", {"prefix": "raw/", "suffix": ".jpg"})
+    works(s3, "two", pictures.BLUE)
+    put(s3, "second")
+    assert configurations(s3, "second") == []
+
+
+def test_a_deleted_bucket_takes_its_triggers_along(own):
+    s3 = own.client()
+    s3.create_bucket(Bucket="second")
+    put(s3, "second", configuration(s3, "mine", suffix=".jpg"))
+    s3.delete_bucket(Bucket="second")
+    s3.create_bucket(Bucket="second")
+    assert configurations(s3, "second") == []
+
+
+def test_overlaps_are_refused(own):
+    s3 = own.client()
+    with refused("InvalidArgument", 400, "Configurations overlap"):
+        put(s3, SOURCE, *configurations(s3, SOURCE), configuration(s3, "mine", suffix="photo.jpg"))
+    s3.create_bucket(Bucket="second")
+    one, two = configuration(s3, "one", prefix="raw/"), configuration(s3, "two", prefix="raw/new/", suffix=".jpg")
+    with refused("InvalidArgument", 400, "Configurations overlap"):
+        put(s3, "second", one, two)
+    assert configurations(s3, "second") == []
+
+
+def test_loops_are_refused(own):
+    s3 = own.client()
+    for how in ({}, {"suffix": ".jpg"}, {"prefix": "thumb_"}):
+        with refused("InvalidArgument", 400, "loop"):
+            put(s3, DESTINATION, configuration(s3, "mine", **how))
+    assert configurations(s3, DESTINATION) == []
+
+
+def test_loops_in_the_settings_are_refused(tmp_path):
+    settings = tmp_path / "settings.toml"
+    settings.write_text('[[trigger]]\nbucket = "same"\ndestination = "same"\n')
+    ended = run("serve", "--config", settings, "--data", tmp_path / "data")
+    assert ended.returncode == 2
+    assert b"loop" in ended.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_what_is_not_offered(own):
+    s3 = own.client()
+    s3.create_bucket(Bucket="second")
+    with refused("InvalidArgument", 400, "function"):
+        put(s3, "second", configuration(s3, "mine") | {"LambdaFunctionArn": arn(s3) + "Other"})
+    with refused("InvalidArgument", 400, "ObjectRestore"):
+        put(s3, "second", configuration(s3, "mine", events=["s3:ObjectRestore:*"]))
+    queue = {"QueueArn": "arn:aws:sqs:us-east-1:000000000000:q", "Events": ["s3:ObjectCreated:*"]}
+    with refused("NotImplemented", 501):
+        s3.put_bucket_notification_configuration(
+            Bucket="second", NotificationConfiguration={"QueueConfigurations": [queue]}
+        )
+    with refused("NoSuchBucket", 404):
+        put(s3, "no-such-bucket", configuration(s3, "mine", suffix=".jpg"))
+    assert configurations(s3, "second") == []
