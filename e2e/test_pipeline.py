@@ -30,12 +30,12 @@ def keys(s3, bucket=DESTINATION):
         ("pipeline/tall.png", pictures.png(300, 600), (64, 128), "PNG", pictures.BLUE),
         ("pipeline/small.jpeg", pictures.jpeg(50, 40), (50, 40), "JPEG", pictures.RED),
         ("pipeline/SHOUTED.JPG", pictures.jpeg(256, 256, pictures.GREEN), (128, 128), "JPEG", pictures.GREEN),
+        # Formats are told by content, never by name.
         ("pipeline/a PNG in truth.jpg", pictures.png(256, 128), (128, 64), "PNG", pictures.BLUE),
     ],
 )
 def test_a_thumbnail_appears(server, s3, key, body, size, kind, colour):
     etag = upload(s3, key, body)
-    # What is no JPEG becomes a PNG, and has that in its name unless it was in the source's.
     found = server.thumbnail(f"thumb_{key}", etag)
     thumbnail = pictures.opened(found["Bytes"])
     assert (thumbnail.size, thumbnail.format) == (size, kind)
@@ -185,7 +185,7 @@ def test_settings_make_the_thumbnail(new_server):
         suffixes = [".jpg"]
         destination = "photos"
         [[trigger.rendition]]
-        key = "small/{stem}{ext}"
+        key = "small/{dir}{stem}{ext}"
         size = "50x50"
         fit = "cover"
         [[trigger.rendition]]
@@ -197,12 +197,12 @@ def test_settings_make_the_thumbnail(new_server):
     s3 = own.client()
     etag = upload(s3, "raw/a.jpg", pictures.jpeg(), bucket="photos")
     found = {}
-    for key in ("small/a.jpg", "large/raw/a.jpg.webp"):
+    for key in ("small/raw/a.jpg", "large/raw/a.jpg.webp"):
         image = pictures.opened(own.thumbnail(key, etag, bucket="photos")["Bytes"])
         found[key] = (image.format, image.size)
-    assert found == {"small/a.jpg": ("JPEG", (50, 50)), "large/raw/a.jpg.webp": ("WEBP", (267, 200))}
+    assert found == {"small/raw/a.jpg": ("JPEG", (50, 50)), "large/raw/a.jpg.webp": ("WEBP", (267, 200))}
     own.wait_until_idle()
-    assert keys(s3, "photos") == ["large/raw/a.jpg.webp", "raw/a.jpg", "small/a.jpg"]
+    assert keys(s3, "photos") == ["large/raw/a.jpg.webp", "raw/a.jpg", "small/raw/a.jpg"]
 
 
 def test_variables_make_the_thumbnail(new_server):

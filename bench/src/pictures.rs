@@ -12,7 +12,7 @@ pub(crate) fn jpeg(width: u16, height: u16, seed: u32) -> anyhow::Result<Vec<u8>
             noise ^= noise >> 17;
             noise ^= noise << 5;
             let wave = ((x * 3 + y * 2 + seed * 97) % 512).abs_diff(256) / 2;
-            let shape = if (x / 64 + y / 48 + seed) % 3 == 0 { 60 } else { 0 };
+            let shape = if (x / 64 + y / 48 + seed).is_multiple_of(3) { 60 } else { 0 };
             let grain = noise % 16;
             rgb.extend([
                 (wave + shape + grain).min(255) as u8,

@@ -15,6 +15,7 @@ use tintype_function::{
 };
 
 use crate::{
+    client::Client,
     process::Server,
     statistics::{ms, percentile},
 };
@@ -49,7 +50,12 @@ impl Ready {
                 }
                 std::thread::sleep(Duration::from_millis(300));
                 idle = server.memory_kib("VmRSS")?;
-                if crash { server.kill()? } else { server.stop()? }
+                if crash {
+                    touch(&server, start)?;
+                    server.kill()?;
+                } else {
+                    server.stop()?;
+                }
             }
             times.sort();
             println!(
@@ -62,6 +68,14 @@ impl Ready {
         }
         Ok(())
     }
+}
+
+/// A put, so that the crash meets a ledger that was written to.
+fn touch(server: &Server, start: u32) -> anyhow::Result<()> {
+    let client =
+        Client::new(&server.s3, "input-product-images", &server.access_key_id, &server.secret_access_key)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(client.put(&format!("touched-{start}.txt"), "x".into()))
 }
 
 fn fill(data: &std::path::Path, objects: u32) -> anyhow::Result<()> {

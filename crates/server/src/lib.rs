@@ -14,6 +14,7 @@ pub mod ledger;
 pub mod listen;
 pub mod page;
 pub mod queue;
+pub mod request_id;
 pub mod s3;
 pub mod server;
 pub mod store;

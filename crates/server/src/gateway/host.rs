@@ -11,9 +11,9 @@ use tintype_function::{
 
 use super::Gateway;
 use crate::{
-    instruments::request_id,
     invoker,
     ledger::StoredHeaders,
+    request_id::request_id,
     store::{Cause, SettlingStore, StoreFault},
 };
 

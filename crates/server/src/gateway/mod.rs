@@ -61,7 +61,6 @@ impl Gateway {
     }
 
     /// All routes.
-    #[must_use]
     pub fn router(&self) -> Router {
         let own = Router::new()
             .route("/", get(index))

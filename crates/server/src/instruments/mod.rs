@@ -125,16 +125,3 @@ impl Instruments {
         }
     }
 }
-
-/// An id for a request, unique in this data folder's lifetime for all practical purposes: shaped like the
-/// UUIDs Lambda gives.
-#[must_use]
-pub fn request_id() -> String {
-    let mut random = [0_u8; 16];
-    if getrandom::fill(&mut random).is_err() {
-        // Without randomness ids may repeat; nothing but the reading of logs depends on them.
-        random[..8].copy_from_slice(&crate::store::now_ms().to_le_bytes());
-    }
-    let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
-}

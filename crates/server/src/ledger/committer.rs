@@ -25,10 +25,12 @@ pub struct Publish {
 /// Told how the commit ended: `None` if it is durable.
 type Reply = Box<dyn FnOnce(Option<LedgerError>) + Send>;
 
+type Work = Box<dyn FnOnce(Result<&Changes<'_>, LedgerError>) -> Reply + Send>;
+
 struct Job {
     publish: Vec<Publish>,
     /// Runs inside the transaction; `Err` in place of the changes if publishing failed.
-    work: Box<dyn FnOnce(Result<&Changes<'_>, LedgerError>) -> Reply + Send>,
+    work: Work,
 }
 
 /// The thread that owns writing.

@@ -13,7 +13,7 @@ use super::{
     receive::{self, expected},
 };
 use crate::{
-    instruments::request_id,
+    request_id::request_id,
     store::{Cause, CopyOptions, StoreFault},
 };
 

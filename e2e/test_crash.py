@@ -1,0 +1,196 @@
+"""Ends of all kinds: what was acknowledged is kept, and gets its thumbnail."""
+
+import concurrent.futures
+import hashlib
+import http.client
+import random
+import threading
+import time
+from urllib.parse import urlsplit
+
+import botocore.exceptions
+import pytest
+
+import pictures
+import signing
+from tintype import DESTINATION, SOURCE
+from waiting import until
+
+ROUNDS = 6
+WRITERS = 4
+DIFFERENT = 40
+
+
+def md5(data):
+    return hashlib.md5(data).hexdigest()
+
+
+class HalfAnUpload:
+    """An upload whose second half has not been sent yet."""
+
+    def __init__(self, server, key, body):
+        self.rest = body[len(body) // 2 :]
+        self.connection = http.client.HTTPConnection(urlsplit(server.s3_url).netloc, timeout=30)
+        self.connection.putrequest("PUT", signing.path_of(SOURCE, key), skip_host=True, skip_accept_encoding=True)
+        sent = signing.headers(server, "PUT", SOURCE, key, body) | {"content-length": str(len(body))}
+        for name, value in sent.items():
+            self.connection.putheader(name, value)
+        self.connection.endheaders(body[: len(body) // 2])
+
+    def finish(self):
+        self.connection.send(self.rest)
+        answer = self.connection.getresponse()
+        answer.read()
+        return answer.status
+
+    def close(self):
+        self.connection.close()
+
+
+def incoming(server):
+    return list((server.data / "incoming").iterdir())
+
+
+class Writer:
+    """Uploads pictures under keys that are its own, new ones and old ones, one after the other."""
+
+    def __init__(self, number, bodies):
+        self.number, self.bodies = number, bodies
+        self.chance = random.Random(f"writer {number}")
+        # By key: the ETags it may have, oldest first. Attempts that were never acknowledged are among them:
+        # they may have come to pass or not.
+        self.possible = {}
+        self.kept = set()
+        self.acknowledged = 0
+
+    def write(self, client, stop):
+        while not stop.is_set():
+            if self.possible and self.chance.random() < 0.4:
+                key = self.chance.choice(sorted(self.possible))
+            else:
+                key = f"crash/{self.number}/{len(self.possible):05}.jpg"
+            body = self.chance.choice(self.bodies)
+            self.possible.setdefault(key, []).append(md5(body))
+            try:
+                client.put_object(Bucket=SOURCE, Key=key, Body=body)
+            except (botocore.exceptions.HTTPClientError, botocore.exceptions.ClientError):
+                if stop.is_set():
+                    return
+                raise
+            self.possible[key] = [md5(body)]
+            self.kept.add(key)
+            self.acknowledged += 1
+
+
+def test_killed_again_and_again(new_server):
+    chance = random.Random("tintype")
+    server = new_server()
+    bodies = [pictures.distinct_jpeg(number) for number in range(DIFFERENT)]
+    writers = [Writer(number, bodies) for number in range(WRITERS)]
+    halves = []
+
+    for number in range(ROUNDS):
+        server.start()
+        client, stop = server.client(), threading.Event()
+        before = sum(writer.acknowledged for writer in writers)
+        with concurrent.futures.ThreadPoolExecutor(WRITERS) as pool:
+            running = [pool.submit(writer.write, client, stop) for writer in writers]
+            try:
+                key = f"crash/half-{number}.jpg"
+                half = HalfAnUpload(server, key, bodies[0])
+                halves.append(key)
+                enough = chance.randrange(1, 60)
+                until(
+                    lambda: sum(writer.acknowledged for writer in writers) >= before + enough
+                    or any(one.done() for one in running),
+                    "uploads are acknowledged",
+                )
+                # Not a whole number of uploads: any moment will do, in the middle of one most of all.
+                time.sleep(chance.uniform(0, 0.05))
+            finally:
+                stop.set()
+                server.kill()
+            half.close()
+            for one in running:
+                one.result()
+
+    server.start()
+    s3 = server.client()
+    possible = {key: etags for writer in writers for key, etags in writer.possible.items()}
+    present = {}
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=SOURCE):
+        present |= {found["Key"]: found["ETag"].strip('"') for found in page.get("Contents", [])}
+    assert not set(halves) & set(present), "a half upload is there"
+    assert set(present) <= set(possible)
+
+    lost = {key for writer in writers for key in writer.kept} - set(present)
+    assert not lost, "acknowledged uploads are gone"
+
+    def look(key):
+        etag = present[key]
+        assert etag in possible[key], f"{key} has an older version than the last one acknowledged"
+        got = s3.get_object(Bucket=SOURCE, Key=key)
+        assert md5(got["Body"].read()) == etag == got["ETag"].strip('"'), f"{key} is torn"
+        server.thumbnail(f"thumb_{key}", etag, s3)
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(look, sorted(present)))
+
+    server.wait_until_idle()
+    counted = server.metrics()
+    assert (counted["tintype_dead_letters"], counted["AsyncEventsDropped"]) == (0, 0)
+    until(lambda: incoming(server) == [], "nothing is left of unfinished uploads")
+    assert server.stop() == 0
+
+
+def test_sigterm_lets_an_upload_finish(new_server):
+    server = new_server().start()
+    body = pictures.distinct_jpeg("slow", 800, 600)
+    upload = HalfAnUpload(server, "slow.jpg", body)
+    until(lambda: incoming(server), "the upload is under way")
+    server.terminate()
+    until(lambda: "shutting down" in server.log_text(), "the server is shutting down")
+    assert upload.finish() == 200
+    upload.close()
+    assert server.wait() == 0
+    s3 = server.start().client()
+    assert s3.get_object(Bucket=SOURCE, Key="slow.jpg")["Body"].read() == body
+    server.thumbnail("thumb_slow.jpg", md5(body))
+
+
+def test_sigterm_leaves_nothing_behind(new_server):
+    server = new_server().start()
+    s3 = server.client()
+    etags = {}
+    for number in range(20):
+        key = f"{number}.jpg"
+        etags[key] = s3.put_object(Bucket=SOURCE, Key=key, Body=pictures.distinct_jpeg(number, 800, 600))["ETag"]
+    assert server.stop() == 0
+    assert incoming(server) == []
+    server.start()
+    for key, etag in etags.items():
+        server.thumbnail(f"thumb_{key}", etag)
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_everything_outlives_a_restart(new_server, end):
+    server = new_server().start()
+    s3 = server.client()
+    credentials = server.credentials
+    s3.create_bucket(Bucket="kept")
+    described = {"ContentType": "text/plain", "CacheControl": "no-cache", "Metadata": {"colour": "red"}}
+    s3.put_object(Bucket="kept", Key="odd/../key ", Body=b"kept", **described)
+    s3.put_object(Bucket="kept", Key="deleted", Body=b"deleted")
+    s3.delete_object(Bucket="kept", Key="deleted")
+    etag = s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())["ETag"]
+    thumbnail = server.thumbnail("thumb_a.jpg", etag)
+    getattr(server, end)()
+
+    s3 = server.start().client()
+    assert server.credentials == credentials
+    assert [found["Key"] for found in s3.list_objects_v2(Bucket="kept")["Contents"]] == ["odd/../key "]
+    got = s3.get_object(Bucket="kept", Key="odd/../key ")
+    assert got["Body"].read() == b"kept"
+    assert {name: got[name] for name in described} == described
+    again = s3.get_object(Bucket=DESTINATION, Key="thumb_a.jpg")
+    assert (again["ETag"], again["LastModified"]) == (thumbnail["ETag"], thumbnail["LastModified"])
