@@ -1,0 +1,180 @@
+//! Store, queue and invoker together: an upload becomes thumbnails.
+
+mod common;
+
+use std::{sync::Arc, time::Duration};
+
+use common::{IN, OUT, Opened, at, eventually, open_with, put, queue, read};
+use tintype::{
+    instruments::{Gauges, Instruments},
+    invoker::{Invoker, Refused},
+    queue::Queue,
+};
+use tintype_function::{
+    Outcome,
+    event::{Kind, Record},
+};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn jpeg(width: u16, height: u16, shade: u8) -> Vec<u8> {
+    let mut out = Vec::new();
+    let pixels = vec![shade; usize::from(width) * usize::from(height)];
+    jpeg_encoder::Encoder::new(&mut out, 80)
+        .encode(&pixels, width, height, jpeg_encoder::ColorType::Luma)
+        .unwrap();
+    out
+}
+
+struct Running {
+    opened: Opened,
+    queue: Arc<Queue>,
+    invoker: Invoker,
+    instruments: Arc<Instruments>,
+}
+
+fn start(data: &std::path::Path, toml: &str) -> Running {
+    let opened = open_with(data, toml);
+    let queue = queue(&opened, 2, Duration::from_millis(20), HOUR);
+    let instruments = Arc::new(Instruments::default());
+    let invoker =
+        Invoker::start(&opened.settings, opened.store.clone(), queue.clone(), instruments.clone()).unwrap();
+    Running { opened, queue, invoker, instruments }
+}
+
+impl Running {
+    fn settled(&self) {
+        eventually("the queue is empty", || self.queue.depth().unwrap() == 0);
+    }
+
+    fn metric(&self, line: &str) -> bool {
+        self.instruments.prometheus("F", Gauges::default()).contains(line)
+    }
+}
+
+#[test]
+fn every_rendition_is_made_and_the_event_settled_with_them() {
+    let data = tempfile::tempdir().unwrap();
+    let running = start(
+        data.path(),
+        "[[trigger]]\n[[trigger.rendition]]\nkey = \"s/{key}\"\nsize = \"16\"\n\
+         [[trigger.rendition]]\nkey = \"l/{key}\"\nsize = \"64\"\nformat = \"webp\"\n",
+    );
+    put(&running.opened.store, &at(IN, "a b+c.jpg"), &jpeg(200, 100, 90)).unwrap();
+    running.settled();
+    let view = running.opened.ledger.view().unwrap();
+    let result = view.result(&at(IN, "a b+c.jpg")).unwrap().unwrap();
+    assert_eq!((result.outcome.as_str(), result.attempts, result.renditions.len()), ("made", 1, 2));
+    for (key, size) in [("s/a b+c.jpg", (16, 8)), ("l/a b+c.jpg.webp", (64, 32))] {
+        let bytes = read(&running.opened.store, &at(OUT, key)).unwrap();
+        assert_eq!(tintype_engine::probe(&bytes).unwrap().upright(), size, "{key}");
+    }
+    assert!(running.metric("AsyncEventsReceived{function_name=\"F\"} 1"));
+    assert!(running.metric("Invocations{function_name=\"F\"} 1"));
+    assert!(running.metric("tintype_outcomes_total{outcome=\"made\"} 1"));
+    running.invoker.drain(HOUR);
+}
+
+#[test]
+fn the_last_of_many_versions_has_the_thumbnail() {
+    let data = tempfile::tempdir().unwrap();
+    let running = start(data.path(), "[function]\nconcurrency = 4");
+    let place = at(IN, "hot.jpg");
+    let mut last = String::new();
+    for version in 1..=30_u16 {
+        last = put(&running.opened.store, &place, &jpeg(30 + version, 40, 90)).unwrap();
+    }
+    running.settled();
+    let thumbnail = running.opened.store.head_object(&at(OUT, "thumb_hot.jpg")).unwrap().unwrap();
+    assert_eq!(thumbnail.headers.metadata["tintype-source-etag"], last);
+    running.invoker.drain(HOUR);
+}
+
+#[test]
+fn what_cannot_be_made_is_a_dead_letter_and_holds_nobody_up() {
+    let data = tempfile::tempdir().unwrap();
+    let running = start(data.path(), "[function]\nconcurrency = 1");
+    let whole = jpeg(300, 300, 90);
+    put(&running.opened.store, &at(IN, "cut.jpg"), &whole[..whole.len() / 2]).unwrap();
+    put(&running.opened.store, &at(IN, "empty.jpg"), b"").unwrap();
+    put(&running.opened.store, &at(IN, "good.jpg"), &whole).unwrap();
+    running.settled();
+    assert!(read(&running.opened.store, &at(OUT, "thumb_good.jpg")).is_some());
+    let letters = running.opened.ledger.view().unwrap().dead_letters().unwrap();
+    let reasons: Vec<_> =
+        letters.iter().map(|letter| (letter.event.key.as_str(), letter.reason.as_str())).collect();
+    assert_eq!(reasons, [("cut.jpg", "malformed"), ("empty.jpg", "unsupported")]);
+    eventually("drops are counted", || running.metric("AsyncEventsDropped{function_name=\"F\"} 2"));
+    running.invoker.drain(HOUR);
+}
+
+#[test]
+fn a_full_disk_delays_thumbnails_but_loses_none() {
+    let data = tempfile::tempdir().unwrap();
+    let running = start(data.path(), "");
+    // Rendered, but not to be written: the attempt fails in a way that trying again mends.
+    put(&running.opened.store, &at(IN, "before.jpg"), &jpeg(100, 100, 1)).unwrap();
+    running.settled();
+    let place = at(IN, "during.jpg");
+    let mut incoming =
+        running.opened.store.begin_put(&place, tintype::ledger::StoredHeaders::default()).unwrap();
+    incoming.write(&jpeg(100, 100, 2)).unwrap();
+    running
+        .opened
+        .store
+        .commit_put(&place, incoming, tintype_function::store::Condition::Any, common::cause())
+        .unwrap();
+    running.opened.faults.set_full(true);
+    std::thread::sleep(Duration::from_millis(15));
+    running.opened.faults.set_full(false);
+    running.settled();
+    assert!(read(&running.opened.store, &at(OUT, "thumb_during.jpg")).is_some());
+    running.invoker.drain(HOUR);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_wait_their_turn_and_too_many_are_refused() {
+    let data = tempfile::tempdir().unwrap();
+    let running =
+        tokio::task::spawn_blocking(move || (start(data.path(), "[function]\nconcurrency = 1"), data))
+            .await
+            .unwrap();
+    let (running, _data) = running;
+    let record = || Record {
+        kind: Kind::Created,
+        name: "ObjectCreated:Put".into(),
+        bucket: IN.into(),
+        key: at(IN, "nowhere.jpg").key,
+        etag: None,
+        size: None,
+        sequencer: None,
+    };
+    let answers = futures::future::join_all((0..200).map(|_| running.invoker.invoke(record()))).await;
+    let (answered, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    assert!(!answered.is_empty() && !refused.is_empty());
+    for answer in answered {
+        assert!(matches!(answer.unwrap().outcome, Outcome::Failed(_)));
+    }
+    assert!(refused.iter().all(|answer| answer.as_ref().err() == Some(&Refused::Throttled)));
+    assert!(running.metric(&format!("Throttles{{function_name=\"F\"}} {}", refused.len())));
+    tokio::task::spawn_blocking(move || {
+        running.invoker.drain(HOUR);
+        drop(running);
+    })
+    .await
+    .unwrap();
+}
+
+#[test]
+fn a_shutdown_leaves_what_is_waiting_for_the_next_start() {
+    let data = tempfile::tempdir().unwrap();
+    let running = start(data.path(), "");
+    running.invoker.drain(Duration::ZERO);
+    put(&running.opened.store, &at(IN, "late.jpg"), &jpeg(50, 50, 7)).unwrap();
+    assert_eq!(running.queue.depth().unwrap(), 1);
+    drop(running);
+    let running = start(data.path(), "");
+    running.settled();
+    assert!(read(&running.opened.store, &at(OUT, "thumb_late.jpg")).is_some());
+    running.invoker.drain(HOUR);
+}
