@@ -11,6 +11,7 @@ mod colour;
 mod decode;
 mod encode;
 pub mod error;
+mod estimate;
 mod exif;
 pub mod header;
 mod ifd;
@@ -78,7 +79,7 @@ pub fn probe(bytes: &[u8]) -> Result<Header, Error> {
 /// source's own bytes not counted: what a host reserves before it starts.
 #[must_use]
 pub fn estimate(header: &Header, specs: &[Spec]) -> u64 {
-    plan::estimate(header, specs)
+    estimate::estimate(header, specs)
 }
 
 /// Decodes the picture once and makes one thumbnail for each spec, in their order.

@@ -6,7 +6,10 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use rusty_s3::{Bucket, Credentials, S3Action as _, UrlStyle};
 
-use super::{pictures::Picture, table::Row};
+use super::{
+    pictures::Picture,
+    table::{Row, Thumbnail},
+};
 use crate::{http_client::HttpClient, server::Server};
 
 /// Presigned URLs are good for this long.
@@ -20,15 +23,6 @@ pub(super) struct DemoClient {
     source: Bucket,
     destination: Bucket,
     credentials: Credentials,
-}
-
-/// A thumbnail that was made.
-pub(super) struct Thumbnail {
-    pub(super) width: u32,
-    pub(super) height: u32,
-    pub(super) bytes: usize,
-    /// From the upload's acknowledgement to the thumbnail read.
-    pub(super) after: Duration,
 }
 
 impl DemoClient {

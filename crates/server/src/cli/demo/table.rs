@@ -5,8 +5,17 @@ use std::{
     time::Duration,
 };
 
-use super::{client::Thumbnail, shortened};
+use super::shortened;
 use crate::cli::output;
+
+/// A thumbnail that was made.
+pub(super) struct Thumbnail {
+    pub(super) width: u32,
+    pub(super) height: u32,
+    pub(super) bytes: usize,
+    /// From the upload's acknowledgement to the thumbnail read.
+    pub(super) after: Duration,
+}
 
 /// One upload.
 pub(super) struct Row {

@@ -1,0 +1,27 @@
+//! What a render takes in memory, told from the header alone.
+
+use crate::header::Header;
+use crate::plan::plan;
+use crate::resample;
+use crate::spec::Spec;
+
+/// Fixed cost of a render: tables, codec windows, allocator slack.
+const FIXED: u64 = 3 << 20;
+/// Colour management on top: the profile, its curves and look-up tables.
+const PROFILE: u64 = 16 << 20;
+/// What encoding takes a pixel of canvas: the finished picture, the encoder's planes and its output.
+const ENCODE: u64 = 40;
+
+/// See [`crate::estimate`].
+pub(crate) fn estimate(header: &Header, specs: &[Spec]) -> u64 {
+    let mut bytes = FIXED + crate::decode::memory(header);
+    if header.profile || header.colour == "cmyk" || header.colour == "ycck" {
+        bytes = bytes.saturating_add(PROFILE);
+    }
+    for spec in specs {
+        let plan = plan(header, spec);
+        let canvas = u64::from(plan.canvas.0) * u64::from(plan.canvas.1);
+        bytes = bytes.saturating_add(canvas * ENCODE).saturating_add(resample::memory(header, &plan));
+    }
+    bytes
+}
