@@ -51,11 +51,18 @@ def new_server(tmp_path):
         Server.shown.remove(server)
 
 
+@pytest.fixture(autouse=True)
+def log_of_this_test():
+    """A failure shows what servers logged since its test began."""
+    for server in Server.shown:
+        server.log_before = len(server.log_text())
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     report = yield
     if report.failed:
         for server in Server.shown:
-            lines = server.log_text().splitlines()[-40:]
+            lines = server.log_text()[server.log_before :].splitlines()[-40:]
             report.sections.append((f"log of the server in {server.folder.name}", "\n".join(lines)))
     return report

@@ -292,9 +292,12 @@ def test_logs_are_lines_of_json(new_server):
     server.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=b"no picture")
     server.wait_until_idle()
     server.stop()
-    logged = [json.loads(line) for line in server.log_text().splitlines()]
-    assert logged and all({"timestamp", "level"} <= set(line) for line in logged)
-    assert any("a.jpg" in json.dumps(line) for line in logged)
+    logged = [json.loads(line, object_pairs_hook=list) for line in server.log_text().splitlines()]
+    names = [[name for name, _ in fields] for fields in logged]
+    assert names and all({"timestamp", "level"} <= set(line) for line in names)
+    assert any(["key", "a.jpg"] == list(field) for fields in logged for field in fields)
+    # Readers of JSON take one of two fields of the same name, and lose the other.
+    assert [line for line in names if len(line) != len(set(line))] == []
 
 
 def test_demo_once(tmp_path):

@@ -153,6 +153,13 @@ def test_unsatisfiable_ranges(s3, bucket, asked):
         s3.get_object(Bucket=bucket, Key="a", Range=asked)
 
 
+def test_ranges_of_other_units_are_ignored(s3, bucket):
+    """RFC 9110, section 14.2."""
+    s3.put_object(Bucket=bucket, Key="a", Body=BODY)
+    got = s3.get_object(Bucket=bucket, Key="a", Range="lines=1-2")
+    assert (got["ResponseMetadata"]["HTTPStatusCode"], got["Body"].read()) == (200, BODY)
+
+
 def test_conditional_reads(s3, bucket):
     etag = s3.put_object(Bucket=bucket, Key="a", Body=BODY)["ETag"]
     other = f'"{md5(OTHER)}"'
@@ -273,6 +280,18 @@ def test_copy_refused(s3, bucket):
     assert [found["Key"] for found in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["a"]
 
 
+def test_conditional_copies(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="from", Body=BODY)
+    etag = s3.put_object(Bucket=bucket, Key="to", Body=OTHER)["ETag"]
+    source = {"Bucket": bucket, "Key": "from"}
+    for condition in ({"IfNoneMatch": "*"}, {"IfMatch": f'"{md5(BODY)}"'}):
+        with refused("PreconditionFailed", 412):
+            s3.copy_object(Bucket=bucket, Key="to", CopySource=source, **condition)
+    assert s3.get_object(Bucket=bucket, Key="to")["Body"].read() == OTHER
+    s3.copy_object(Bucket=bucket, Key="to", CopySource=source, IfMatch=etag)
+    assert s3.get_object(Bucket=bucket, Key="to")["Body"].read() == BODY
+
+
 def test_delete_objects(s3, bucket):
     keys = [f"k{number}" for number in range(5)] + ["odd & <key> + %20"]
     for key in keys:
@@ -300,8 +319,19 @@ def test_the_canned_acl_private_is_accepted_and_no_other(s3, bucket):
     s3.put_object(Bucket=bucket, Key="a", Body=BODY, ACL="private")
     with refused("NotImplemented", 501):
         s3.put_object(Bucket=bucket, Key="b", Body=BODY, ACL="public-read")
+    # Grants say the same in other words.
+    everyone = "uri=http://acs.amazonaws.com/groups/global/AllUsers"
+    with refused("NotImplemented", 501):
+        s3.put_object(Bucket=bucket, Key="b", Body=BODY, GrantRead=everyone)
     with refused("404"):
         s3.head_object(Bucket=bucket, Key="b")
+
+
+def test_metadata_has_a_bound(s3, bucket):
+    with refused("MetadataTooLarge", 400):
+        s3.put_object(Bucket=bucket, Key="a", Body=BODY, Metadata={"a": "x" * 2048})
+    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+    s3.put_object(Bucket=bucket, Key="a", Body=BODY, Metadata={"a": "x" * 2047})
 
 
 def test_what_is_not_offered_says_so(s3, bucket):
@@ -315,6 +345,7 @@ def test_what_is_not_offered_says_so(s3, bucket):
         lambda: s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"}),
         lambda: s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=RULES),
         lambda: s3.put_object(**at, Body=b"", Tagging="a=b"),
+        lambda: s3.put_object(**at, Body=b"", ServerSideEncryption="aws:kms"),
         lambda: s3.get_object(**at, VersionId="x"),
     ):
         with refused("NotImplemented", 501):

@@ -61,6 +61,7 @@ class Server:
         self.env = env or {}
         self.config = self.folder / "settings.toml"
         self.config.write_text(settings)
+        self.log_before = 0
         self.process = None
         self.s3_url = self.http_url = self.api_url = None
         Server.shown.append(self)
