@@ -80,8 +80,8 @@ fn touch(server: &Server, start: u32) -> anyhow::Result<()> {
 
 fn fill(data: &std::path::Path, objects: u32) -> anyhow::Result<()> {
     let disk = Arc::new(RealDisk);
-    let folder = DataFolder::open(data)?;
-    let ledger = Arc::new(Ledger::open(disk.clone(), &folder.ledger(), LARGEST_BATCH)?);
+    let folder = Arc::new(DataFolder::open(data)?);
+    let ledger = Arc::new(Ledger::open(disk.clone(), &folder.ledger(), LARGEST_BATCH, folder.clone())?);
     let store = DiskStore::open(disk, folder, ledger, Vec::new(), "Thumbnails")?;
     store.ensure_bucket("input-product-images")?;
     std::thread::scope(|scope| {

@@ -59,8 +59,8 @@ impl SlowDisk {
     fn round(&self, folder: &Path, batch: usize) -> anyhow::Result<f64> {
         let faults = Arc::new(Faults::default());
         let disk = Arc::new(FaultyDisk::new(Arc::new(RealDisk), faults.clone()));
-        let folder = DataFolder::open(&folder.join("data"))?;
-        let ledger = Arc::new(Ledger::open(disk.clone(), &folder.ledger(), batch)?);
+        let folder = Arc::new(DataFolder::open(&folder.join("data"))?);
+        let ledger = Arc::new(Ledger::open(disk.clone(), &folder.ledger(), batch, folder.clone())?);
         let store = DiskStore::open(disk, folder, ledger, Vec::new(), "Thumbnails")?;
         store.create_bucket("slow")?;
         faults.set_sync_cost(Duration::from_millis(self.sync_ms));

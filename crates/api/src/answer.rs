@@ -30,6 +30,7 @@ pub(crate) const fn status(reason: Reason) -> StatusCode {
         Reason::BadEvent | Reason::KeyTooLong => StatusCode::BAD_REQUEST,
         Reason::Denied => StatusCode::FORBIDDEN,
         Reason::Missing => StatusCode::NOT_FOUND,
+        Reason::Collision => StatusCode::CONFLICT,
         Reason::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Reason::Unsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Reason::Malformed => StatusCode::UNPROCESSABLE_ENTITY,

@@ -27,7 +27,7 @@ pub(crate) fn preflight(allowed: bool) -> Response {
             .insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET,HEAD,OPTIONS,POST"));
         headers.insert(
             header::ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static("Content-Type,Prefer,If-None-Match,X-Api-Key,Authorization"),
+            HeaderValue::from_static("Content-Type,If-None-Match,X-Api-Key,Authorization"),
         );
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     }
@@ -42,6 +42,9 @@ pub(crate) fn mark(response: &mut Response, origin: Option<HeaderValue>, any_con
     }
     if let Some(origin) = origin {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("ETag,Retry-After"));
+        headers.insert(
+            header::ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static("ETag,Retry-After,X-Tintype-Width,X-Tintype-Height"),
+        );
     }
 }

@@ -85,7 +85,15 @@ async fn run<H: Host>(api: &Api<H>, body: &[u8]) -> Response {
             Err(error) => Report::bad_event(error),
             Ok(record) => match api.host.invoke(record).await {
                 Ok(report) => report,
-                Err(refused) => return answer::refused(refused),
+                // What was done before stands; the rest is to be sent again.
+                Err(refused) if reports.is_empty() => return answer::refused(refused),
+                Err(refused) => {
+                    let mut response = answer::refused(refused);
+                    let records: Vec<_> = reports.iter().map(Report::to_json).collect();
+                    let body = json!({"message": "some records were not handled; send them again", "records": records});
+                    *response.body_mut() = Body::from(body.to_string());
+                    return response;
+                }
             },
         });
     }

@@ -13,6 +13,7 @@ use axum::{
     Router,
     extract::{Request, State},
     http::{Method, StatusCode},
+    middleware::{self, Next},
     response::Response,
     routing::any,
 };
@@ -74,7 +75,6 @@ pub trait Host: Clone + Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Config {
     path: String,
-    cors_origins: Vec<String>,
     max_body: usize,
     cache_ttl_s: u32,
     /// The trigger whose bucket and renditions the routes speak of.
@@ -87,7 +87,6 @@ impl Config {
     pub fn new(settings: &Settings) -> Option<Self> {
         Some(Self {
             path: format!("/{}/{}", settings.api.stage, settings.api.resource),
-            cors_origins: settings.api.cors_origins.clone(),
             max_body: usize::try_from(settings.api.max_body).unwrap_or(usize::MAX),
             cache_ttl_s: settings.api.cache_ttl_s,
             trigger: settings.triggers.first()?.clone(),
@@ -106,7 +105,7 @@ impl<H: Host> Clone for Api<H> {
     }
 }
 
-/// The routes over a host.
+/// The routes over a host. [`cross_origin`] belongs around them and whatever the host puts before them.
 pub fn router<H: Host>(host: H, config: Config) -> Router {
     let path = config.path.clone();
     let api = Api { host, config: Arc::new(config) };
@@ -114,15 +113,28 @@ pub fn router<H: Host>(host: H, config: Config) -> Router {
 }
 
 async fn route<H: Host>(State(api): State<Api<H>>, request: Request) -> Response {
-    let origin = cors::allowed_origin(&api.config.cors_origins, request.headers());
-    let method = request.method().clone();
-    let mut response = match method {
+    match *request.method() {
         Method::GET | Method::HEAD => thumbnail::get(&api, request).await,
         Method::POST => invoke::post(&api, request).await,
-        Method::OPTIONS => cors::preflight(origin.is_some()),
         // API Gateway's words for a method that is not there.
         _ => message(StatusCode::FORBIDDEN, "Missing Authentication Token"),
-    };
-    cors::mark(&mut response, origin, !api.config.cors_origins.is_empty());
-    response
+    }
+}
+
+/// Answers OPTIONS, and marks every answer, refusals too, so that pages of allowed origins may read it.
+pub fn cross_origin(router: Router, origins: &[String]) -> Router {
+    let origins: Arc<[String]> = origins.into();
+    router.layer(middleware::from_fn(move |request: Request, next: Next| {
+        let origins = origins.clone();
+        async move {
+            let origin = cors::allowed_origin(&origins, request.headers());
+            let mut response = if *request.method() == Method::OPTIONS {
+                cors::preflight(origin.is_some())
+            } else {
+                next.run(request).await
+            };
+            cors::mark(&mut response, origin, !origins.is_empty());
+            response
+        }
+    }))
 }

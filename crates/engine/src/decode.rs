@@ -7,6 +7,8 @@ mod png;
 mod tiff;
 mod webp;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use crate::Scratch;
 use crate::error::Error;
 use crate::header::{Format, Header};
@@ -27,14 +29,17 @@ pub(crate) fn decode(
     rows: &mut dyn Rows,
     scratch: &mut Scratch,
 ) -> Result<Decoded, Error> {
-    match header.format {
+    // Libraries have been seen to panic on damaged files (image-webp 0.2.4 on some VP8 frames). Everything
+    // they could leave half done is dropped with the error.
+    let decoded = catch_unwind(AssertUnwindSafe(|| match header.format {
         Format::Jpeg => jpeg::decode(bytes, header, limits, rows, scratch),
         Format::Png => png::decode(bytes, header, limits, rows, scratch),
         Format::WebP => webp::decode(bytes, header, rows, scratch),
         Format::Gif => gif::decode(bytes, header, limits, rows, scratch),
         Format::Bmp => bmp::decode(bytes, header, rows, scratch),
         Format::Tiff => tiff::decode(bytes, header, rows),
-    }
+    }));
+    decoded.unwrap_or_else(|_| Err(damaged(header, "the decoder cannot make sense of it")))
 }
 
 /// The most bytes that decoding holds: what the decoders below allocate, by header alone.

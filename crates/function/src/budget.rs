@@ -1,7 +1,8 @@
 //! Admission by memory: how many bytes of sources and of renders may be held at once.
 
 use std::{
-    sync::{Condvar, Mutex, PoisonError},
+    collections::VecDeque,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -17,8 +18,16 @@ pub struct MemoryBudget {
 #[derive(Debug)]
 struct Pool {
     total: u64,
-    used: Mutex<u64>,
+    state: Mutex<State>,
     freed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    used: u64,
+    /// Who waits, in the order of arrival: a large render is not passed by small ones for ever.
+    waiting: VecDeque<u64>,
+    next_ticket: u64,
 }
 
 /// Bytes held until dropped.
@@ -29,7 +38,8 @@ pub struct Reservation<'a> {
 }
 
 impl MemoryBudget {
-    /// A quarter of `total_bytes` for sources, the rest for renders.
+    /// A quarter of `total_bytes` for sources, the rest for renders. A render larger than that runs alone,
+    /// and may exceed the total by what the sources hold meanwhile.
     #[must_use]
     pub fn new(total_bytes: u64) -> Self {
         let sources = total_bytes / 4;
@@ -49,38 +59,46 @@ impl MemoryBudget {
     /// Bytes reserved now, of sources and of renders.
     #[must_use]
     pub fn used(&self) -> (u64, u64) {
-        (self.sources.used(), self.renders.used())
+        (self.sources.state().used, self.renders.state().used)
     }
 }
 
 impl Pool {
-    const fn new(total: u64) -> Self {
-        Self { total, used: Mutex::new(0), freed: Condvar::new() }
+    fn new(total: u64) -> Self {
+        Self { total, state: Mutex::default(), freed: Condvar::new() }
     }
 
-    fn used(&self) -> u64 {
-        *self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is larger than the whole pool gets the whole pool: it runs alone.
     fn take(&self, bytes: u64, stop: &dyn Fn() -> bool) -> Option<Reservation<'_>> {
         let bytes = bytes.min(self.total);
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        while *used + bytes > self.total {
+        let mut state = self.state();
+        let ticket = state.next_ticket;
+        state.next_ticket += 1;
+        state.waiting.push_back(ticket);
+        while state.waiting.front() != Some(&ticket) || state.used + bytes > self.total {
             if stop() {
+                state.waiting.retain(|waiting| *waiting != ticket);
+                self.freed.notify_all();
                 return None;
             }
-            let woken = self.freed.wait_timeout(used, Duration::from_millis(50));
-            used = woken.unwrap_or_else(PoisonError::into_inner).0;
+            let woken = self.freed.wait_timeout(state, Duration::from_millis(50));
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
-        *used += bytes;
+        state.waiting.pop_front();
+        state.used += bytes;
+        // The next in line may fit, too.
+        self.freed.notify_all();
         Some(Reservation { pool: self, bytes })
     }
 }
 
 impl Drop for Reservation<'_> {
     fn drop(&mut self) {
-        *self.pool.used.lock().unwrap_or_else(PoisonError::into_inner) -= self.bytes;
+        self.pool.state().used -= self.bytes;
         self.pool.freed.notify_all();
     }
 }
@@ -108,6 +126,24 @@ mod tests {
         });
         assert!(peak.into_inner() <= 300);
         assert_eq!(budget.used(), (0, 0));
+    }
+
+    #[test]
+    fn a_large_render_is_not_passed_for_ever() {
+        let budget = MemoryBudget::new(400);
+        let small = budget.render(100, &|| false);
+        std::thread::scope(|scope| {
+            let large = scope.spawn(|| drop(budget.render(300, &|| false)));
+            while budget.renders.state().waiting.is_empty() {
+                std::thread::yield_now();
+            }
+            // There would be room for it, but somebody was here before.
+            let asked = std::sync::atomic::AtomicU32::new(0);
+            let stop = || asked.fetch_add(1, Ordering::Relaxed) > 1;
+            assert!(budget.render(100, &stop).is_none());
+            drop(small);
+            large.join().unwrap();
+        });
     }
 
     #[test]

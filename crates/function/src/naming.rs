@@ -81,11 +81,14 @@ impl FromStr for KeyTemplate {
             parts.push(Part::Text(rest.into()));
         }
         let has = |part| parts.contains(&part);
-        let tells_sources_apart =
-            has(Part::Key) || has(Part::Dir) && (has(Part::Name) || has(Part::Stem) && has(Part::Ext));
-        if !tells_sources_apart {
+        // {dir} ends with the last slash there is, so what follows it can be told from it; what precedes it
+        // could not.
+        let after_dir = parts.iter().position(|part| *part == Part::Dir).and_then(|dir| parts.get(dir + 1..));
+        let named = |part: &Part| after_dir.is_some_and(|rest| rest.contains(part));
+        let whole = named(&Part::Name) || named(&Part::Stem) && named(&Part::Ext);
+        if !has(Part::Key) && !whole {
             return Err(format!(
-                "\"{written}\" would give two images one name: it must hold {{key}}, or {{dir}}{{stem}}{{ext}}"
+                "\"{written}\" would give two images one name: it must hold {{key}}, or {{dir}}{{stem}}{{ext}} in that order"
             ));
         }
         Ok(Self { written: written.into(), parts })
@@ -139,25 +142,58 @@ impl KeyTemplate {
         if key.len() > MAX_KEY_BYTES { Err(KeyTooLong { bytes: key.len() }) } else { Ok(key) }
     }
 
-    /// The text every thumbnail's key begins with, whatever the source; for the loop check.
-    pub(crate) fn fixed_start(&self) -> &str {
-        match self.parts.first() {
-            Some(Part::Text(text)) => text,
-            _ => "",
+    /// Text that every thumbnail's key begins with, for sources whose keys begin with `prefix`; for the
+    /// loop check, so rather too short than too long.
+    pub(crate) fn start(&self, size: Size, prefix: &str) -> String {
+        let mut start = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => start.push_str(text),
+                Part::Width => start.push_str(&size.width.map(|side| side.to_string()).unwrap_or_default()),
+                Part::Height => start.push_str(&size.height.map(|side| side.to_string()).unwrap_or_default()),
+                Part::Key => {
+                    start.push_str(prefix);
+                    break;
+                }
+                Part::Dir => {
+                    start.push_str(prefix.rfind('/').map_or("", |slash| &prefix[..=slash]));
+                    break;
+                }
+                Part::Name | Part::Stem | Part::Ext => break,
+            }
         }
+        start
     }
 
-    /// Whether the key ends as the source's does (unless an extension is appended).
-    pub(crate) fn ends_like_source(&self) -> bool {
-        matches!(self.parts.last(), Some(Part::Key | Part::Name | Part::Ext | Part::Stem | Part::Dir))
-    }
-
-    /// The text every thumbnail's key ends with, if it ends with text.
-    pub(crate) fn fixed_end(&self) -> &str {
-        match self.parts.last() {
-            Some(Part::Text(text)) => text,
-            _ => "",
+    /// Text that every thumbnail's key ends with, for sources whose keys end with `suffix` (unless an
+    /// extension is appended); for the loop check, so rather too short than too long.
+    pub(crate) fn end(&self, size: Size, suffix: &str) -> String {
+        let mut end = String::new();
+        for part in self.parts.iter().rev() {
+            match part {
+                Part::Text(text) => end.insert_str(0, text),
+                Part::Width => {
+                    end.insert_str(0, &size.width.map(|side| side.to_string()).unwrap_or_default())
+                }
+                Part::Height => {
+                    end.insert_str(0, &size.height.map(|side| side.to_string()).unwrap_or_default())
+                }
+                Part::Key => {
+                    end.insert_str(0, suffix);
+                    break;
+                }
+                Part::Name => {
+                    end.insert_str(0, suffix.rfind('/').map_or(suffix, |slash| &suffix[slash + 1..]));
+                    break;
+                }
+                Part::Ext => {
+                    end.insert_str(0, suffix.rfind('.').map_or("", |dot| &suffix[dot..]));
+                    break;
+                }
+                Part::Dir | Part::Stem => break,
+            }
         }
+        end
     }
 }
 
@@ -206,8 +242,16 @@ mod tests {
 
     #[test]
     fn templates_that_would_collide_are_refused() {
-        for template in ["thumb", "{name}", "{stem}{ext}", "{dir}{stem}", "{dir}{ext}", "{nme}{key}", "{key"]
-        {
+        for template in [
+            "thumb",
+            "{name}",
+            "{stem}{ext}",
+            "{dir}{stem}",
+            "{dir}{ext}",
+            "{name}{dir}",
+            "{nme}{key}",
+            "{key",
+        ] {
             assert!(template.parse::<KeyTemplate>().is_err(), "{template}");
         }
     }

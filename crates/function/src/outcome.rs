@@ -95,6 +95,8 @@ pub enum Reason {
     KeyTooLong,
     /// The source object or its bucket does not exist.
     Missing,
+    /// The thumbnail's name is taken by another source's thumbnail.
+    Collision,
     /// The event itself cannot be read.
     BadEvent,
     /// The store refused access.
@@ -111,12 +113,13 @@ pub enum Reason {
 
 impl Reason {
     /// Every class.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Malformed,
         Self::Unsupported,
         Self::TooLarge,
         Self::KeyTooLong,
         Self::Missing,
+        Self::Collision,
         Self::BadEvent,
         Self::Denied,
         Self::Stopped,
@@ -134,6 +137,7 @@ impl Reason {
             | Self::TooLarge
             | Self::KeyTooLong
             | Self::Missing
+            | Self::Collision
             | Self::BadEvent => true,
             Self::Denied | Self::Stopped | Self::Unavailable | Self::Contended | Self::Internal => false,
         }
@@ -148,6 +152,7 @@ impl Reason {
             Self::TooLarge => "too_large",
             Self::KeyTooLong => "key_too_long",
             Self::Missing => "missing",
+            Self::Collision => "collision",
             Self::BadEvent => "bad_event",
             Self::Denied => "denied",
             Self::Stopped => "stopped",

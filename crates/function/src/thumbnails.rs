@@ -7,12 +7,13 @@ use std::{
 };
 
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 use tintype_engine::{self as engine, Format, Header, Limits, Scratch, Spec, Thumbnail};
 
 use crate::{
     budget::MemoryBudget,
     event::{Kind, Record},
-    fingerprint::{HEIGHT, RECIPE_FINGERPRINT, SOURCE_ETAG, WIDTH, fingerprint},
+    fingerprint::{HEIGHT, RECIPE_FINGERPRINT, SOURCE, SOURCE_ETAG, WIDTH, fingerprint},
     outcome::{Failure, Ignored, Outcome, Reason, RenditionReport, Report, Stages},
     store::{Condition, Location, Put, SourceVersion, Stat, Store, StoreError},
     trigger::{Rendition, Trigger},
@@ -197,7 +198,7 @@ impl Thumbnails {
             if source.bytes.is_empty() && at.key.as_str().ends_with('/') {
                 return Ok(Outcome::Ignored(Ignored::FolderMarker));
             }
-            let header = engine::probe(&source.bytes)?;
+            let header = guarded(|| engine::probe(&source.bytes))?;
             if header.format != format {
                 format = header.format;
                 let named_alike = targets.iter().try_fold(true, |alike, target| {
@@ -217,14 +218,15 @@ impl Thumbnails {
             let specs: Vec<Spec> = stale.iter().map(|target| target.rendition.spec.clone()).collect();
             let thumbnails =
                 self.render_header(call, &source.bytes, &header, &specs, &mut progress.stages)?;
+            let version = SourceVersion { at: at.clone(), etag: source.stat.etag };
+            drop(source.bytes);
             drop(source_memory);
 
             let writing = Instant::now();
-            let version = SourceVersion { at: at.clone(), etag: source.stat.etag.clone() };
             let sides: Vec<_> =
                 thumbnails.iter().map(|made| (made.width, made.height, made.bytes.len())).collect();
             let puts =
-                stale.iter().zip(thumbnails).map(|(target, made)| put(target, made, &version.etag)).collect();
+                stale.iter().zip(thumbnails).map(|(target, made)| put(target, made, &version)).collect();
             let written = store.put_all(puts, Some(&version)).await;
             progress.stages.write += writing.elapsed();
             match written {
@@ -271,7 +273,7 @@ impl Thumbnails {
         bytes: &[u8],
         spec: &Spec,
     ) -> Result<(Header, Thumbnail, Stages), Failure> {
-        let header = engine::probe(bytes)?;
+        let header = guarded(|| engine::probe(bytes))?;
         let mut stages = Stages::default();
         let mut made = self.render_header(call, bytes, &header, std::slice::from_ref(spec), &mut stages)?;
         let thumbnail =
@@ -316,22 +318,33 @@ impl Thumbnails {
         let memory = self.budget.render(estimate, call.stop).ok_or_else(|| stopped("waiting for memory"))?;
         stages.wait += waiting.elapsed();
         let rendering = Instant::now();
-        // A panic in a codec is this picture's error and nobody else's.
-        let result = catch_unwind(AssertUnwindSafe(|| {
-            engine::render(bytes, specs, &self.limits, call.stop, call.scratch)
-        }));
+        let result = guarded(|| engine::render(bytes, specs, &self.limits, call.stop, call.scratch));
         stages.render += rendering.elapsed();
         drop(memory);
-        match result {
-            Ok(thumbnails) => Ok(thumbnails?),
-            Err(panic) => {
-                *call.scratch = Scratch::default();
-                let words = panic.downcast_ref::<&str>().copied().map(str::to_owned);
-                let words = words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-                Err(Failure::new(Reason::Internal, format!("the engine panicked on this picture: {words}")))
-            }
+        if result.as_ref().is_err_and(|failure| failure.reason == Reason::Internal) {
+            *call.scratch = Scratch::default();
+        }
+        result
+    }
+}
+
+/// Runs the engine: a panic in it is this picture's error and nobody else's.
+fn guarded<T>(work: impl FnOnce() -> Result<T, engine::Error>) -> Result<T, Failure> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(result) => Ok(result?),
+        Err(panic) => {
+            let words = panic.downcast_ref::<&str>().copied().map(str::to_owned);
+            let words = words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            Err(Failure::new(Reason::Internal, format!("the engine panicked on this picture: {words}")))
         }
     }
+}
+
+/// Names a source in its thumbnails' metadata, which takes no more than ASCII.
+fn source_mark(source: &Location) -> String {
+    let digest =
+        Sha256::new().chain_update(&source.bucket).chain_update([0]).chain_update(source.key.as_str());
+    digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The most likely format for a key; only a guess, to save a round.
@@ -382,6 +395,16 @@ async fn target<'a>(
 ) -> Result<Target<'a>, Failure> {
     let at = location(trigger, rendition, source, format)?;
     let stat = store.head(&at).await?;
+    let made_of = stat.as_ref().and_then(|stat| stat.metadata.get(SOURCE));
+    if made_of.is_some_and(|mark| *mark != source_mark(source)) {
+        return Err(Failure::new(
+            Reason::Collision,
+            format!(
+                "{at} is the thumbnail of another source, which would be overwritten; rename this one ({source}), or \
+                 give the two triggers different destinations or key templates"
+            ),
+        ));
+    }
     Ok(Target { rendition, fingerprint: fingerprint(&rendition.spec), at, stat })
 }
 
@@ -391,7 +414,8 @@ async fn remove(store: &impl Store, trigger: &Trigger, source: &Location) -> Res
     for rendition in &trigger.renditions {
         let mut places: Vec<Location> = Vec::new();
         for format in Format::ALL {
-            let place = location(trigger, rendition, source, format)?;
+            // A name that would be too long was never written.
+            let Ok(place) = location(trigger, rendition, source, format) else { continue };
             if !places.contains(&place) {
                 places.push(place);
             }
@@ -399,6 +423,7 @@ async fn remove(store: &impl Store, trigger: &Trigger, source: &Location) -> Res
         for place in places {
             if let Some(stat) = store.head(&place).await?
                 && stat.metadata.contains_key(RECIPE_FINGERPRINT)
+                && stat.metadata.get(SOURCE) == Some(&source_mark(source))
             {
                 store.delete(&place, Some(&stat.etag)).await?;
             }
@@ -407,9 +432,10 @@ async fn remove(store: &impl Store, trigger: &Trigger, source: &Location) -> Res
     Ok(())
 }
 
-fn put(target: &Target<'_>, made: Thumbnail, source_etag: &str) -> Put {
+fn put(target: &Target<'_>, made: Thumbnail, source: &SourceVersion) -> Put {
     let metadata = BTreeMap::from([
-        (SOURCE_ETAG.to_owned(), source_etag.to_owned()),
+        (SOURCE.to_owned(), source_mark(&source.at)),
+        (SOURCE_ETAG.to_owned(), source.etag.clone()),
         (RECIPE_FINGERPRINT.to_owned(), target.fingerprint.clone()),
         (WIDTH.to_owned(), made.width.to_string()),
         (HEIGHT.to_owned(), made.height.to_string()),
@@ -430,7 +456,7 @@ fn missing(at: &Location) -> Failure {
     Failure::new(
         Reason::Missing,
         format!(
-            "{at} does not exist: it was deleted before the function read it, or never uploaded; upload it again"
+            "{at} does not exist: it was deleted before the function read it, or never uploaded; upload it (again) if its thumbnail is wanted"
         ),
     )
 }

@@ -129,12 +129,7 @@ fn check_loop(from: &Trigger, to: &Trigger) -> Result<(), String> {
         return Ok(());
     }
     for rendition in &from.renditions {
-        // A thumbnail's key begins with the template's text, followed by the source's prefix if the text
-        // is followed by the source's key; without text it begins as the source does.
-        let start = match rendition.key.fixed_start() {
-            "" => from.prefix.clone(),
-            text => text.to_owned(),
-        };
+        let start = rendition.key.start(rendition.spec.size, &from.prefix);
         if !starts_overlap(&start, &to.prefix) {
             continue;
         }
@@ -155,12 +150,9 @@ fn check_loop(from: &Trigger, to: &Trigger) -> Result<(), String> {
 
 /// Everything a rendition's key may end with.
 fn possible_ends(from: &Trigger, rendition: &Rendition) -> Vec<String> {
-    let mut ends: Vec<String> = Vec::new();
-    if rendition.key.ends_like_source() {
-        ends.extend(from.suffixes_or_all().into_iter().map(str::to_owned));
-    } else {
-        ends.push(rendition.key.fixed_end().to_owned());
-    }
+    let suffixes = from.suffixes_or_all().into_iter();
+    let mut ends: Vec<String> =
+        suffixes.map(|suffix| rendition.key.end(rendition.spec.size, suffix)).collect();
     // The output's extension, appended where its format is not the source's.
     ends.extend(match rendition.spec.format {
         OutputFormat::Same | OutputFormat::Png => vec![format!(".{}", Format::Png.extension())],
@@ -170,7 +162,9 @@ fn possible_ends(from: &Trigger, rendition: &Rendition) -> Vec<String> {
     ends
 }
 
-/// Refuses two renditions of one trigger, or of two with one destination, that share a name.
+/// Refuses two renditions of one trigger, or of two in the settings with one destination, that share a
+/// name. Triggers set through S3 all make the same renditions; should two of their sources meet in one
+/// name, the function refuses the second (see `Thumbnails`).
 fn check_collisions(triggers: &[Trigger]) -> Result<(), String> {
     let all: Vec<_> = triggers
         .iter()
@@ -178,14 +172,11 @@ fn check_collisions(triggers: &[Trigger]) -> Result<(), String> {
         .collect();
     for (index, (trigger, rendition)) in all.iter().enumerate() {
         for (other_trigger, other) in &all[index + 1..] {
-            let same_name = rendition.key == other.key
-                && (!rendition.key.to_string().contains("{width}")
-                    || rendition.spec.size.width == other.spec.size.width)
-                && (!rendition.key.to_string().contains("{height}")
-                    || rendition.spec.size.height == other.spec.size.height);
+            let same_name = sample_keys(rendition) == sample_keys(other);
             let same_source = trigger.bucket == other_trigger.bucket;
             // Triggers on one bucket never overlap, so their sources differ and so do their thumbnails.
-            let can_meet = std::ptr::eq(*trigger, *other_trigger) || !same_source;
+            let of_settings = trigger.id.is_none() && other_trigger.id.is_none();
+            let can_meet = std::ptr::eq(*trigger, *other_trigger) || !same_source && of_settings;
             if same_name && can_meet && trigger.destination == other_trigger.destination {
                 return Err(format!(
                     "two renditions write \"{}\" into bucket \"{}\": give each a key of its own, such as \"{{width}}/{{key}}\"",
@@ -195,6 +186,14 @@ fn check_collisions(triggers: &[Trigger]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The keys a rendition gives to a few sources: templates that are written differently may mean the same.
+fn sample_keys(rendition: &Rendition) -> Vec<Option<String>> {
+    let formats = [Format::Jpeg, Format::Gif].map(|from| (from, rendition.spec.format.resolve(from)));
+    let sources = ["a/b.c", "d.e", "f/g"];
+    let key = |source, (from, to)| rendition.key.render(source, rendition.spec.size, from, to).ok();
+    sources.iter().flat_map(|source| formats.map(|format| key(source, format))).collect()
 }
 
 /// Checks a bucket's name by S3's rules (AWS, "General purpose bucket naming rules").
@@ -281,6 +280,16 @@ mod tests {
                 with_key(trigger("two", "", &[".png"], "three"), "x/{key}"),
             ],
             vec![with_key(trigger("same", "in/", &[".jpg"], "same"), "{dir}t_{name}")],
+            // Widths that are each other's prefixes.
+            vec![
+                with_key(trigger("one", "64/", &[".jpg"], "two"), "{width}/{key}"),
+                with_key(trigger("two", "128/", &[".jpg"], "one"), "{height}/{key}"),
+            ],
+            // A stem that ends as the other's filter wants.
+            vec![
+                with_key(trigger("one", "", &["_a.jpg"], "two"), "{dir}{stem}_b{ext}"),
+                with_key(trigger("two", "", &["_b.jpg"], "one"), "{dir}{stem}_a{ext}"),
+            ],
         ] {
             let message = check_all(&looping).unwrap_err();
             assert!(message.starts_with("this would loop"), "{message}");

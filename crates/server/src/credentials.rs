@@ -79,9 +79,16 @@ impl Credentials {
     fn make(file: PathBuf) -> io::Result<Self> {
         let access_key_id = format!("TT{}", letters(18, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")?);
         let secret = letters(40, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")?;
-        let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file)?;
+        // Written aside, so that a crash leaves no half of a key.
+        let aside = file.with_extension("new");
+        let mut out =
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
         writeln!(out, "[default]\naws_access_key_id = {access_key_id}\naws_secret_access_key = {secret}")?;
         out.sync_all()?;
+        fs::rename(&aside, &file)?;
+        if let Some(folder) = file.parent() {
+            fs::File::open(folder)?.sync_all()?;
+        }
         Ok(Self { access_key_id, secret, file: Some(file) })
     }
 }

@@ -53,7 +53,8 @@ pub struct Parts {
 /// # Errors
 /// What stands in the way, for people.
 pub fn open_parts(settings: &Settings, disk: SharedDisk, folder: DataFolder) -> anyhow::Result<Parts> {
-    let ledger = Arc::new(Ledger::open(disk.clone(), &folder.ledger(), LARGEST_BATCH)?);
+    let folder = Arc::new(folder);
+    let ledger = Arc::new(Ledger::open(disk.clone(), &folder.ledger(), LARGEST_BATCH, folder.clone())?);
     let triggers = settings.triggers.clone();
     let store = Arc::new(DiskStore::open(disk, folder, ledger.clone(), triggers, &settings.function.name)?);
     for trigger in &settings.triggers {

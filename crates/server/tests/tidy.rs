@@ -78,7 +78,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("http_client", &[][..]),
         ("listen", &[][..]),
         ("request_id", &[][..]),
-        ("s3", &["store", "ledger", "credentials", "request_id"][..]),
+        ("s3", &["store", "ledger", "credentials", "listen", "request_id"][..]),
         ("page", &["instruments"][..]),
         ("gateway", &["invoker", "queue", "store", "ledger", "instruments", "page", "request_id"][..]),
         (

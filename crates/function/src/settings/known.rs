@@ -1,6 +1,6 @@
 //! Every setting there is, and the check that nothing else was written.
 
-use super::SettingsError;
+use super::{SettingsError, merge::Origins};
 
 /// Every setting, by its dotted path; elements of `[[lists]]` share their list's path.
 pub const KEYS: &[&str] = &[
@@ -46,8 +46,8 @@ pub const KEYS: &[&str] = &[
 ];
 
 /// Refuses the first setting that is not in [`KEYS`], naming the nearest that is.
-pub(super) fn check(document: &toml::Table, origin: &str) -> Result<(), SettingsError> {
-    walk(document, "", &mut |path| Err(SettingsError::new(origin, unknown(path))))
+pub(super) fn check(document: &toml::Table, origins: &Origins) -> Result<(), SettingsError> {
+    walk(document, "", &mut |path| Err(SettingsError::new(origins.of(path), unknown(path))))
 }
 
 /// The words for an unknown setting.

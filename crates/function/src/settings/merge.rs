@@ -40,23 +40,43 @@ const NOT_SETTINGS: &[&str] =
     &["TINTYPE_CONFIG", "TINTYPE_ACCESS_KEY_ID", "TINTYPE_SECRET_ACCESS_KEY", "TINTYPE_SERVER"];
 
 impl Sources {
-    /// The merged document, and the name to blame for what is wrong in it.
-    pub(super) fn merged(self) -> Result<(toml::Table, String), SettingsError> {
+    /// The merged document, and where each setting in it was written.
+    pub(super) fn merged(self) -> Result<(toml::Table, Origins), SettingsError> {
         let (name, text) = self.file.unwrap_or_else(|| ("defaults".into(), String::new()));
         let mut document: toml::Table = text.parse().map_err(|error: toml::de::Error| {
             let line =
                 error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
             SettingsError::new(&name, format!("line {line}: {}", error.message()))
         })?;
+        let mut changed = Vec::new();
         for change in from_environment(&self.env).into_iter().chain(self.flags) {
             let path = change.path.join(".");
             if !known::KEYS.iter().any(|known| *known == path || known.starts_with(&format!("{path}."))) {
                 return Err(SettingsError::new(change.origin, known::unknown(&path)));
             }
             set(&mut document, &change.path, change.value)
-                .map_err(|message| SettingsError::new(change.origin, message))?;
+                .map_err(|message| SettingsError::new(&change.origin, message))?;
+            changed.push((path, change.origin));
         }
-        Ok((document, name))
+        Ok((document, Origins { file: name, changed }))
+    }
+}
+
+/// Where settings were written: what to blame for an unusable one.
+#[derive(Debug)]
+pub(super) struct Origins {
+    file: String,
+    changed: Vec<(String, String)>,
+}
+
+impl Origins {
+    /// Where the setting was written last.
+    pub(super) fn of(&self, setting: &str) -> &str {
+        let within = |path: &str| {
+            setting == path || setting.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'))
+        };
+        let changed = self.changed.iter().rev().find(|(path, _)| within(path));
+        changed.map_or(&self.file, |(_, origin)| origin)
     }
 }
 

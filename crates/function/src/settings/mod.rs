@@ -9,7 +9,7 @@ mod written;
 
 pub use known::KEYS;
 pub use merge::{Override, Sources};
-pub use usable::{Api, Function, Listen, LogFormat, Logs, Settings};
+pub use usable::{Api, DEFAULT_DATA, Function, Listen, LogFormat, Logs, Settings};
 
 /// A setting that cannot be used: what is wrong, where it was written, what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,13 +33,21 @@ impl Settings {
     /// # Errors
     /// The first setting that is unknown, of the wrong kind or unusable.
     pub fn load(sources: Sources) -> Result<Self, SettingsError> {
-        let (document, origin) = sources.merged()?;
-        known::check(&document, &origin)?;
-        let written: written::Written = document
-            .try_into()
-            .map_err(|error: toml::de::Error| SettingsError::new(&origin, error.message().to_owned()))?;
-        usable::validate(written, &origin)
+        let (document, origins) = sources.merged()?;
+        known::check(&document, &origins)?;
+        let written: written::Written = serde_path_to_error::deserialize(document).map_err(|error| {
+            // Elements of lists share their list's name.
+            let path: Vec<String> = error.path().to_string().split('.').map(without_index).collect();
+            let path = path.join(".");
+            SettingsError::new(origins.of(&path), format!("{path}: {}", error.inner().message()))
+        })?;
+        usable::validate(written, &origins)
     }
+}
+
+/// A part of a path as serde tells it: `trigger[0]` is `trigger`.
+fn without_index(part: &str) -> String {
+    part.split('[').next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -88,6 +96,13 @@ mod tests {
         assert!(message("[[trigger]]\nbuckets = \"a\"").contains("\"trigger.bucket\""));
         let error = load("", &[("TINTYPE_LISTEN__S4", "127.0.0.1:1")]).unwrap_err();
         assert_eq!(error.origin, "environment variable TINTYPE_LISTEN__S4");
+        for (name, value) in
+            [("TINTYPE_API__RATE", "0"), ("TINTYPE_FUNCTION__TIMEOUT_S", "soon"), ("THUMBNAIL_SIZE", "big")]
+        {
+            let error = load("", &[(name, value)]).unwrap_err();
+            assert_eq!(error.origin, format!("environment variable {name}"), "{error}");
+        }
+        let error = load("", &[("TINTYPE_LISTEN__S4", "127.0.0.1:1")]).unwrap_err();
         assert!(error.message.contains("\"listen.s3\""), "{error}");
     }
 
@@ -96,6 +111,7 @@ mod tests {
         for (file, part) in [
             ("[limits]\nsource_bytes = \"100 potatoes\"", "limits.source_bytes"),
             ("[function]\nretries = 3", "0 to 2"),
+            ("[function]\nretries = \"many\"", "function.retries: invalid type"),
             ("[function]\nmax_event_age = \"7h\"", "60s to 6h"),
             ("[[trigger]]\n[[trigger.rendition]]\nsize = \"big\"", "not a box"),
             ("[[trigger]]\n[[trigger.rendition]]\nkey = \"thumb\"", "{key}"),

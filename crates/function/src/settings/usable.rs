@@ -4,11 +4,14 @@ use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use tintype_engine::{Limits, OutputFormat, Spec};
 
-use super::{SettingsError, units, written};
+use super::{SettingsError, merge::Origins, units, written};
 use crate::{
     naming::KeyTemplate,
     trigger::{Rendition, Trigger},
 };
+
+/// The data folder where none is named.
+pub const DEFAULT_DATA: &str = "./tintype-data";
 
 /// Everything the program needs to know.
 #[derive(Debug, Clone)]
@@ -101,12 +104,12 @@ pub enum LogFormat {
 }
 
 struct Check<'a> {
-    origin: &'a str,
+    origins: &'a Origins,
 }
 
 impl Check<'_> {
     fn fail<T>(&self, setting: &str, message: impl std::fmt::Display) -> Result<T, SettingsError> {
-        Err(SettingsError::new(self.origin, format!("{setting}: {message}")))
+        Err(SettingsError::new(self.origins.of(setting), format!("{setting}: {message}")))
     }
 
     fn parse<T: FromStr<Err = String>>(
@@ -177,15 +180,15 @@ impl Check<'_> {
     }
 }
 
-pub(super) fn validate(written: written::Written, origin: &str) -> Result<Settings, SettingsError> {
-    let check = Check { origin };
+pub(super) fn validate(written: written::Written, origins: &Origins) -> Result<Settings, SettingsError> {
+    let check = Check { origins };
     let function = function(&check, written.function)?;
     let triggers = written.trigger.unwrap_or_else(|| vec![written::Trigger::default()]);
     let triggers =
         triggers.into_iter().map(|written| trigger(&check, written)).collect::<Result<Vec<_>, _>>()?;
     crate::trigger::check_all(&triggers).or_else(|message| check.fail("trigger", message))?;
     Ok(Settings {
-        data: written.data.unwrap_or_else(|| "./tintype-data".into()).into(),
+        data: written.data.unwrap_or_else(|| DEFAULT_DATA.into()).into(),
         listen: Listen {
             s3: check.address("listen.s3", written.listen.s3, "127.0.0.1:9000")?,
             http: check.address("listen.http", written.listen.http, "127.0.0.1:8080")?,

@@ -76,12 +76,11 @@ impl Check {
 }
 
 fn store(settings: &Settings, folder: DataFolder, findings: &mut Findings) {
-    let Parts { store, queue } = match open_parts(settings, Arc::new(RealDisk), folder) {
+    let Parts { store, .. } = match open_parts(settings, Arc::new(RealDisk), folder) {
         Ok(parts) => parts,
         Err(error) => return findings.add("ledger", Err(format!("{error:#}"))),
     };
-    let view = store.ledger().view();
-    let counts = view.and_then(|view| Ok((queue.depth()?, view.dead_letter_count()?)));
+    let counts = store.ledger().view().and_then(|view| Ok((view.event_count()?, view.dead_letter_count()?)));
     findings.add(
         "ledger",
         counts

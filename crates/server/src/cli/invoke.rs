@@ -1,6 +1,6 @@
 //! `tintype invoke`.
 
-use std::{io::Read as _, path::PathBuf, sync::Arc};
+use std::{io::Read as _, path::PathBuf, sync::Arc, time::Instant};
 
 use clap::Args;
 use tintype_engine::Scratch;
@@ -62,7 +62,9 @@ fn here(settings: &Settings, folder: DataFolder, event: &[u8]) -> anyhow::Result
         Event::Test => Vec::new(),
         Event::Records(records) => records,
     };
-    let thumbnails = Thumbnails::new(settings.limits, settings.function.memory_mb << 21);
+    let thumbnails =
+        // One call at a time: room for one render and its source.
+        Thumbnails::new(settings.limits, (settings.function.memory_mb * 4).div_ceil(3) << 20);
     let store = SettlingStore::new(&parts.store, None);
     let triggers = parts.store.triggers();
     let mut scratch = Scratch::default();
@@ -71,7 +73,9 @@ fn here(settings: &Settings, folder: DataFolder, event: &[u8]) -> anyhow::Result
         let report = match part.record {
             Err(error) => Report::bad_event(error),
             Ok(record) => {
-                let mut call = Call { triggers: &triggers, stop: &|| false, scratch: &mut scratch };
+                let deadline = Instant::now() + settings.function.timeout;
+                let stop = || Instant::now() >= deadline;
+                let mut call = Call { triggers: &triggers, stop: &stop, scratch: &mut scratch };
                 futures::executor::block_on(thumbnails.handle(&mut call, &store, &record))
             }
         };

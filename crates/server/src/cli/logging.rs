@@ -7,7 +7,10 @@ use tracing_subscriber::{EnvFilter, fmt};
 
 /// Starts logging. A second call changes nothing.
 pub(super) fn start(logs: &Logs) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&logs.level).map_err(|error| {
+    // What s3s logs are errors of clients, two lines each; whoever wants them names it in logs.level.
+    let level =
+        if logs.level.contains("s3s") { logs.level.clone() } else { format!("{},s3s=off", logs.level) };
+    let filter = EnvFilter::try_new(&level).map_err(|error| {
         anyhow::anyhow!("logs.level \"{}\": {error}; write one like \"info\"", logs.level)
     })?;
     let terminal = std::io::stderr().is_terminal();

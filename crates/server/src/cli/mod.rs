@@ -12,7 +12,7 @@ mod serve;
 use std::{io, path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use tintype_function::settings::{Override, Settings, Sources};
+use tintype_function::settings::{Override, Settings, SettingsError, Sources};
 
 /// Everything went well.
 const OK: u8 = 0;
@@ -91,8 +91,10 @@ impl SettingsArguments {
     fn load(&self, env: &Env) -> anyhow::Result<Settings> {
         let file = match (&self.config, variable(env, "TINTYPE_CONFIG")) {
             (Some(path), _) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|error| anyhow::anyhow!("settings file {}: {error}", path.display()))?;
+                let text = std::fs::read_to_string(path).map_err(|error| SettingsError {
+                    origin: path.display().to_string(),
+                    message: format!("{error}; name a settings file that can be read with --config"),
+                })?;
                 Some((path.display().to_string(), text))
             }
             (None, Some(text)) => Some(("environment variable TINTYPE_CONFIG".into(), text)),
@@ -135,7 +137,7 @@ pub fn run(arguments: Arguments, env: Env) -> ExitCode {
         Ok(code) => code.into(),
         Err(error) => {
             eprintln!("tintype: {error:#}");
-            let usage = error.is::<tintype_function::settings::SettingsError>();
+            let usage = error.is::<SettingsError>();
             if usage { WRONG_USAGE } else { FAILED }.into()
         }
     }

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Env, OK, SettingsArguments, logging, runtime, variable};
 use crate::server::Server;
@@ -33,9 +33,11 @@ impl Serve {
         check_exposure(settings.listen.http, self.anyone_may_use_the_http_api)?;
         runtime()?.block_on(async {
             let server = Server::start(settings, |name| variable(env, name)).await?;
+            // Before anybody is told that the server is ready: a signal right after it must drain, too.
+            let stop = Signals::listen()?;
             println!("{}", ready_line(&server));
             std::io::stdout().flush()?;
-            wait_for_signal().await?;
+            stop.wait().await;
             server.stop().await;
             Ok(OK)
         })
@@ -49,8 +51,8 @@ pub(super) fn check_exposure(http: std::net::SocketAddr, said_so: bool) -> anyho
     }
     anyhow::bail!(
         "listen.http is {http}, which other machines can reach, and the HTTP API asks for no key: anyone could use it. \
-         Listen on 127.0.0.1 and put a proxy with authentication before it, or say \
-         --anyone-may-use-the-http-api if that is meant"
+         Listen on 127.0.0.1 and put a proxy with authentication before it, or, if that is meant, run \
+         tintype serve --anyone-may-use-the-http-api"
     )
 }
 
@@ -63,20 +65,32 @@ pub(super) fn ready_line(server: &Server) -> String {
     )
 }
 
-/// Waits for Ctrl-C or SIGTERM. A second one ends the program at once: what was acknowledged is safe.
-pub(super) async fn wait_for_signal() -> std::io::Result<()> {
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// Ctrl-C and SIGTERM.
+pub(super) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// From now on the signals no longer end the program by themselves.
+    pub(super) fn listen() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
-    tracing::info!("shutting down: finishing what is under way");
-    tokio::spawn(async move {
+
+    /// Waits for a signal. A second one ends the program at once: what was acknowledged is safe.
+    pub(super) async fn wait(mut self) {
+        self.next().await;
+        tracing::info!("shutting down: finishing what is under way");
+        tokio::spawn(async move {
+            self.next().await;
+            std::process::exit(130);
+        });
+    }
+
+    async fn next(&mut self) {
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
-        std::process::exit(130);
-    });
-    Ok(())
+    }
 }

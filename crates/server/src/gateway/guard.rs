@@ -22,7 +22,9 @@ pub(super) async fn check(State(gateway): State<Gateway>, request: Request, next
                 "the Host header is no loopback name; use 127.0.0.1, [::1] or localhost",
             );
         }
-        if !origin_is_welcome(request.headers(), host.as_deref(), &settings.api.cors_origins) {
+        if !site_is_welcome(&request, &settings.api.cors_origins)
+            || !origin_is_welcome(request.headers(), host.as_deref(), &settings.api.cors_origins)
+        {
             return message(
                 StatusCode::FORBIDDEN,
                 "pages of this origin may not call; add it to api.cors_origins if they should",
@@ -55,9 +57,33 @@ fn origin_is_welcome(headers: &HeaderMap, host: Option<&str>, allowed: &[String]
     own || allowed.iter().any(|allowed| allowed == "*" || allowed == origin)
 }
 
+/// A request that a page of another site causes without an Origin, such as an image's or a form's, is told
+/// by the browser's Sec-Fetch-Site. Links to the page itself are welcome.
+fn site_is_welcome(request: &Request, allowed: &[String]) -> bool {
+    let headers = request.headers();
+    let site = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok()).unwrap_or("none");
+    let is_page = request.method() == http::Method::GET && request.uri().path() == "/";
+    let judged_by_origin =
+        headers.contains_key(header::ORIGIN) || allowed.iter().any(|allowed| allowed == "*");
+    matches!(site, "none" | "same-origin") || is_page || judged_by_origin
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn requests_of_foreign_pages_without_an_origin() {
+        let request = |method: &str, path: &str, site: &str| {
+            let builder = http::Request::builder().method(method).uri(path).header("sec-fetch-site", site);
+            builder.body(axum::body::Body::empty()).unwrap()
+        };
+        assert!(!site_is_welcome(&request("GET", "/dev1/myimage?key=a.jpg", "cross-site"), &[]));
+        assert!(!site_is_welcome(&request("POST", "/", "same-site"), &[]));
+        assert!(site_is_welcome(&request("GET", "/", "cross-site"), &[]));
+        assert!(site_is_welcome(&request("GET", "/dev1/myimage?key=a.jpg", "same-origin"), &[]));
+        assert!(site_is_welcome(&request("GET", "/dev1/myimage?key=a.jpg", "cross-site"), &["*".into()]));
+    }
 
     #[test]
     fn loopback_names() {

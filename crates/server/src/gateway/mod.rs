@@ -72,8 +72,10 @@ impl Gateway {
             .map(|config| tintype_api::router(self.clone(), config))
             .unwrap_or_default();
         let api = api.layer(middleware::from_fn_with_state(self.clone(), admit));
+        let api = tintype_api::cross_origin(api, &self.inner.settings.api.cors_origins);
         own.merge(api)
-            .fallback(|| async { message(StatusCode::FORBIDDEN, "Missing Authentication Token") })
+            .fallback(unknown)
+            .method_not_allowed_fallback(unknown)
             .layer(middleware::from_fn_with_state(self.clone(), guard::check))
     }
 }
@@ -116,6 +118,11 @@ fn throttled(inner: &Inner, wait: Duration) -> Response {
         response.headers_mut().insert(header::RETRY_AFTER, value);
     }
     response
+}
+
+/// API Gateway's words for a route or method that is not there.
+async fn unknown() -> Response {
+    message(StatusCode::FORBIDDEN, "Missing Authentication Token")
 }
 
 async fn healthz() -> Response {

@@ -116,7 +116,7 @@ impl Invoker {
             fixed => fixed,
         };
         let total_mb = match settings.function.total_memory_mb {
-            0 => (machine_memory_mb() / 4).max(settings.function.memory_mb),
+            0 => (machine_memory_mb() / 4).max((settings.function.memory_mb * 4).div_ceil(3)),
             fixed => fixed,
         };
         let shared = Arc::new(Shared {

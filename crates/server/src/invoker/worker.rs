@@ -31,14 +31,25 @@ pub(super) fn run(shared: &Shared) {
     let mut request_first = true;
     while let Some(job) = next_job(shared, request_first) {
         request_first = matches!(job, Job::Event(_));
-        let worked = catch_unwind(AssertUnwindSafe(|| match job {
-            Job::Request(request) => serve(shared, request, &mut scratch),
-            Job::Event(lease) => handle(shared, &lease, &mut scratch),
-        }));
-        if worked.is_err() {
-            // The lease was dropped on the way out: the event is due again and counts as begun.
-            tracing::error!("a call of the function panicked");
-            scratch = Scratch::default();
+        match job {
+            Job::Request(request) => {
+                let served = catch_unwind(AssertUnwindSafe(|| serve(shared, request, &mut scratch)));
+                if served.is_err() {
+                    tracing::error!("a request panicked");
+                    scratch = Scratch::default();
+                }
+            }
+            Job::Event(lease) => {
+                let handled = catch_unwind(AssertUnwindSafe(|| handle(shared, &lease, &mut scratch)));
+                if handled.is_err() {
+                    scratch = Scratch::default();
+                    let message = "the function panicked; the log has the place".to_owned();
+                    finish(shared, &lease, Verdict::Retry { reason: Reason::Internal.name(), message });
+                }
+                drop(lease);
+                // An event leased on its own keeps the others from looking until now.
+                shared.wake();
+            }
         }
     }
 }
@@ -60,6 +71,7 @@ fn next_job(shared: &Shared, mut request_first: bool) -> Option<Job> {
             Ok(Next::Lease(lease)) => return Some(Job::Event(lease)),
             Ok(Next::GivenUp) => {
                 shared.instruments.event_dropped();
+                request_first = true;
                 continue;
             }
             Ok(Next::Wait(time)) => time.min(LONGEST_SLEEP),
@@ -118,11 +130,15 @@ fn handle(shared: &Shared, lease: &Lease, scratch: &mut Scratch) {
     }
     log(shared, lease, &report);
     let verdict = if released { Verdict::Released } else { verdict(&report, store.is_settled()) };
+    finish(shared, lease, verdict);
+}
+
+fn finish(shared: &Shared, lease: &Lease, verdict: Verdict) {
     match shared.queue.finish(lease, verdict) {
-        Ok(Settled::Dead) => instruments.event_dropped(),
+        Ok(Settled::Dead) => shared.instruments.event_dropped(),
         Ok(Settled::Done | Settled::Requeued) => {}
         Err(error) => {
-            tracing::error!(%error, object = %lease.at, "an event could not be settled; it is due again")
+            tracing::error!(%error, object = %lease.at, "an event could not be settled; it is due again");
         }
     }
 }
@@ -150,6 +166,8 @@ fn verdict(report: &Report, settled: bool) -> Verdict {
             let (reason, message) = (failure.reason.name(), failure.message.clone());
             if failure.reason.is_permanent() {
                 Verdict::Dead { reason, message }
+            } else if failure.reason == Reason::Unavailable {
+                Verdict::Away { message }
             } else {
                 Verdict::Retry { reason, message }
             }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread::JoinHandle,
@@ -9,7 +10,11 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{LedgerError, handle::Handle, transaction::Changes};
+use super::{
+    LedgerError,
+    handle::Handle,
+    transaction::{Changes, View},
+};
 
 /// A file to be given its final name, durably, before the transaction that mentions it.
 #[derive(Debug)]
@@ -109,41 +114,78 @@ fn run(handle: &Handle, jobs: &mpsc::Receiver<Job>, max_batch: usize) {
         {
             batch.push(next);
         }
-        commit(handle, batch);
+        // Whoever waits for a batch that panicked is told that the ledger is closed; the next one is tried
+        // on a ledger opened anew.
+        if catch_unwind(AssertUnwindSafe(|| commit(handle, batch))).is_err() {
+            tracing::error!("a commit panicked; the ledger is opened anew");
+            recover(handle);
+        }
     }
 }
 
 fn commit(handle: &Handle, batch: Vec<Job>) {
     let published = publish_all(handle, &batch);
-    let begun = handle.database().or_else(|_| handle.reopen().and_then(|()| handle.database()));
-    let begun =
-        begun.and_then(|database| Ok((database.begin_write().map_err(LedgerError::database)?, database)));
-    let (transaction, database) = match begun {
+    let (transaction, database) = match begin(handle) {
         Ok(begun) => begun,
         Err(error) => {
             tracing::error!(%error, "a commit could not begin");
             for job in batch {
                 (job.work)(Err(error.clone()))(None);
             }
-            recover(handle);
             return;
         }
     };
     let mut replies = Vec::with_capacity(batch.len());
-    {
+    let number = {
         let changes = Changes::new(&transaction);
         for (job, published) in batch.into_iter().zip(published) {
             replies.push((job.work)(published.map(|()| &changes)));
         }
-    }
-    let failed = transaction.commit().err().map(LedgerError::database);
-    drop(database);
-    if let Some(error) = &failed {
-        tracing::error!(%error, "a commit failed; the changes in it were not made");
-        recover(handle);
+        changes.number_commit()
+    };
+    let committed = number.and_then(|number| match transaction.commit() {
+        Ok(()) => Ok(()),
+        Err(error) => Err((number, error)).or_else(|(number, error)| {
+            drop(database);
+            settle_doubt(handle, number, LedgerError::database(error))
+        }),
+    });
+    if let Err(error) = &committed {
+        tracing::error!(%error, "a commit failed");
     }
     for reply in replies {
-        reply(failed.clone());
+        reply(committed.as_ref().err().cloned());
+    }
+}
+
+/// Begins a transaction; if the database refuses all work after an earlier I/O error, on one opened anew.
+fn begin(handle: &Handle) -> Result<(redb::WriteTransaction, Arc<redb::Database>), LedgerError> {
+    let begin = || {
+        let database = handle.database()?;
+        Ok((database.begin_write().map_err(LedgerError::database)?, database))
+    };
+    begin().or_else(|_: LedgerError| {
+        handle.reopen()?;
+        begin()
+    })
+}
+
+/// A commit that failed may be on disk all the same. Opened anew, the ledger tells by the number of its
+/// last commit; if it has the failed one, another durable commit vouches for it.
+fn settle_doubt(handle: &Handle, number: u64, failed: LedgerError) -> Result<(), LedgerError> {
+    let look = || {
+        handle.reopen()?;
+        let database = handle.database()?;
+        let last = View::begin(database.clone())?.last_commit()?;
+        if last == number {
+            database.begin_write().map_err(LedgerError::database)?.commit().map_err(LedgerError::database)?;
+        }
+        Ok::<_, LedgerError>(last == number)
+    };
+    match look() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(failed),
+        Err(_) => Err(LedgerError::InDoubt(failed.to_string())),
     }
 }
 

@@ -4,11 +4,14 @@
 use std::{
     path::PathBuf,
     sync::{Arc, PoisonError, RwLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{CACHE_BYTES, LedgerError, backend::DiskBackend, transaction};
 use crate::disk::SharedDisk;
+
+/// Readers are waited for this long before a reopening is put off.
+const LONGEST_VIEW: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(super) struct Handle {
@@ -46,7 +49,12 @@ impl Handle {
         let mut slot = self.database.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(old) = slot.take() {
             // Views are short; two handles on one file must never be open at once.
+            let deadline = Instant::now() + LONGEST_VIEW;
             while Arc::strong_count(&old) > 1 {
+                if Instant::now() > deadline {
+                    *slot = Some(old);
+                    return Err(LedgerError::Database("it is still being read after a disk error".into()));
+                }
                 std::thread::sleep(Duration::from_millis(1));
             }
         }

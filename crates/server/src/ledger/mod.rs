@@ -8,7 +8,7 @@ mod handle;
 mod records;
 mod transaction;
 
-use std::{path::Path, sync::Arc};
+use std::{any::Any, path::Path, sync::Arc};
 
 pub use committer::{Pending, Publish};
 pub use records::{
@@ -34,6 +34,9 @@ pub enum LedgerError {
     /// A record does not read back.
     #[error("the ledger holds a record that cannot be read: {0}")]
     Record(String),
+    /// A commit failed in a way that leaves open whether it is on disk; the next opening tells.
+    #[error("the disk failed during a commit, whose outcome is not known yet: {0}")]
+    InDoubt(String),
     /// The program is shutting down.
     #[error("the ledger is closed: the program is shutting down")]
     Closed,
@@ -63,20 +66,28 @@ impl From<std::io::Error> for LedgerError {
 /// The open ledger.
 #[derive(Debug)]
 pub struct Ledger {
-    handle: Arc<handle::Handle>,
+    /// Dropped first: ends with what was submitted being durable.
     committer: committer::Committer,
+    handle: Arc<handle::Handle>,
+    /// What must outlive the open database: the lock on its folder.
+    _owner: Arc<dyn Any + Send + Sync>,
 }
 
 impl Ledger {
     /// Opens the database at `path`, making it if there is none. At most `max_batch` changes share one
-    /// commit.
+    /// commit. `owner` is kept until the database is closed.
     ///
     /// # Errors
     /// The database is damaged, in use, or cannot be written.
-    pub fn open(disk: SharedDisk, path: &Path, max_batch: usize) -> Result<Self, LedgerError> {
+    pub fn open(
+        disk: SharedDisk,
+        path: &Path,
+        max_batch: usize,
+        owner: Arc<dyn Any + Send + Sync>,
+    ) -> Result<Self, LedgerError> {
         let handle = Arc::new(handle::Handle::open(disk, path.to_owned())?);
         let committer = committer::Committer::start(handle.clone(), max_batch)?;
-        Ok(Self { handle, committer })
+        Ok(Self { committer, handle, _owner: owner })
     }
 
     /// A consistent view of everything committed.
@@ -84,7 +95,11 @@ impl Ledger {
     /// # Errors
     /// The database cannot be read.
     pub fn view(&self) -> Result<View, LedgerError> {
-        View::begin(self.handle.database()?)
+        View::begin(self.handle.database()?).or_else(|_| {
+            // After an I/O error redb refuses all work until it is opened anew.
+            self.handle.reopen()?;
+            View::begin(self.handle.database()?)
+        })
     }
 
     /// Hands `work` to the next commit. It must check everything before it changes anything: an error it

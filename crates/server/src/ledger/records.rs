@@ -159,6 +159,9 @@ pub struct EventRecord {
     pub started: u32,
     /// Attempts that ended in an error.
     pub failed: u32,
+    /// Attempts put off because the store was not to be had.
+    #[serde(default)]
+    pub deferred: u32,
     /// How the last of them ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,

@@ -19,6 +19,8 @@ const OBJECTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("objects
 const UPLOADS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("uploads");
 const PARTS: TableDefinition<'_, (&str, u16), &[u8]> = TableDefinition::new("parts");
 const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
+/// The event of each object that is waiting and was not begun, keyed as objects are.
+const WAITING: TableDefinition<'_, &[u8], u64> = TableDefinition::new("waiting");
 /// Events by when they are due.
 const DUE: TableDefinition<'_, (i64, u64), ()> = TableDefinition::new("due");
 const DEAD_LETTERS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("dead_letters");
@@ -28,6 +30,8 @@ const RESULTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("results
 const TRASH: TableDefinition<'_, u64, ()> = TableDefinition::new("trash");
 
 const LAST_ORDER: &str = "last_order";
+/// How many commits there have been: tells after a failure whether the last one is there.
+const COMMITS: &str = "commits";
 
 fn object_key(at: &Location) -> Vec<u8> {
     [at.bucket.as_bytes(), &[0], at.key.as_str().as_bytes()].concat()
@@ -58,6 +62,7 @@ pub(super) fn make_tables(database: &redb::Database) -> Result<(), LedgerError> 
         make(transaction.open_table(UPLOADS).map(drop))?;
         make(transaction.open_table(PARTS).map(drop))?;
         make(transaction.open_table(EVENTS).map(drop))?;
+        make(transaction.open_table(WAITING).map(drop))?;
         make(transaction.open_table(DUE).map(drop))?;
         make(transaction.open_table(DEAD_LETTERS).map(drop))?;
         make(transaction.open_table(RESULTS).map(drop))?;
@@ -92,6 +97,11 @@ impl View {
     /// As for all methods here: the ledger cannot be read.
     pub fn last_order(&self) -> Result<u64, LedgerError> {
         Ok(self.table(META)?.get(LAST_ORDER).map_err(LedgerError::database)?.map_or(0, |value| value.value()))
+    }
+
+    /// The number of the last commit.
+    pub(super) fn last_commit(&self) -> Result<u64, LedgerError> {
+        Ok(self.table(META)?.get(COMMITS).map_err(LedgerError::database)?.map_or(0, |value| value.value()))
     }
 
     /// A bucket.
@@ -324,6 +334,14 @@ impl<'t> Changes<'t> {
         Ok(())
     }
 
+    /// Gives this commit its number.
+    pub(super) fn number_commit(&self) -> Result<u64, LedgerError> {
+        let mut meta = self.table(META)?;
+        let number = meta.get(COMMITS).map_err(LedgerError::database)?.map_or(0, |value| value.value()) + 1;
+        meta.insert(COMMITS, number).map_err(LedgerError::database)?;
+        Ok(number)
+    }
+
     /// Marks a file to be removed from disk.
     pub fn put_trash(&self, order: u64) -> Result<(), LedgerError> {
         self.table(TRASH)?.insert(order, ()).map_err(LedgerError::database)?;
@@ -402,11 +420,38 @@ impl<'t> Changes<'t> {
         self.use_order(event.id)
     }
 
+    /// Queues an event. One of the same object that was not begun yet is superseded if both are of
+    /// creations: the newer one makes the thumbnail of the newest version, and that is all that counts.
+    pub fn queue_event(&self, at: &Location, event: &EventRecord) -> Result<(), LedgerError> {
+        let key = object_key(at);
+        let waiting = {
+            let mut table = self.table(WAITING)?;
+            let old = table.insert(key.as_slice(), event.id).map_err(LedgerError::database)?;
+            old.map(|old| old.value())
+        };
+        if let Some(old) = waiting
+            && let Some(old) = self.event(old)?
+            && old.started == 0
+            && !old.removed
+            && !event.removed
+        {
+            self.remove_event(old.id)?;
+        }
+        self.put_event(event)
+    }
+
     /// Removes an event; answers whether it was there.
     pub fn remove_event(&self, id: u64) -> Result<bool, LedgerError> {
         let Some(old) = self.event(id)? else { return Ok(false) };
         self.table(DUE)?.remove((old.due_ms, id)).map_err(LedgerError::database)?;
         self.table(EVENTS)?.remove(id).map_err(LedgerError::database)?;
+        let key = object_key(&Location { bucket: old.bucket, key: listed_key(&old.key)? });
+        let mut waiting = self.table(WAITING)?;
+        let is_this =
+            waiting.get(key.as_slice()).map_err(LedgerError::database)?.is_some_and(|row| row.value() == id);
+        if is_this {
+            waiting.remove(key.as_slice()).map_err(LedgerError::database)?;
+        }
         Ok(true)
     }
 

@@ -1,5 +1,7 @@
 //! Accepting connections: the limits and the graceful end that both ports share.
 
+mod idle;
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -9,6 +11,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
+pub use idle::{IdleLimited, Silent};
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},

@@ -5,7 +5,7 @@
 //! up in the end.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -13,12 +13,16 @@ use std::{
 use tintype_function::store::Location;
 
 use crate::{
-    ledger::{DeadLetter, EventRecord, Ledger, LedgerError, listed_key},
+    ledger::{DeadLetter, EventRecord, Ledger, LedgerError, Pending, listed_key},
     store::{Settlement, now_ms},
 };
 
 /// Attempts that may end with the program itself before an event is given up.
-const MAX_CRASHES: u32 = 3;
+const MAX_CRASHES: u32 = 5;
+/// The first wait after the store was not to be had, and the longest; each is twice the one before, as
+/// Lambda does it for throttles and its own faults.
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
 
 /// When an event is tried again, and when it is given up: as Lambda's asynchronous invocation does it.
 /// Source: AWS, "How Lambda handles errors and retries with asynchronous invocation".
@@ -50,6 +54,11 @@ pub enum Verdict {
     Retry {
         /// Class of the failure.
         reason: &'static str,
+        /// What happened.
+        message: String,
+    },
+    /// The store was not to be had: tried again for as long as the event may live, however often.
+    Away {
         /// What happened.
         message: String,
     },
@@ -104,12 +113,22 @@ impl Drop for Lease {
         let mut leased = self.queue.leased();
         leased.events.remove(&self.event.id);
         leased.objects.remove(&self.at);
+        // Whoever works alone is the only one there is.
+        leased.alone = false;
     }
 }
 
 #[derive(Debug, Default)]
 struct Leased {
     events: HashSet<u64>,
+    /// Attempts begun in this run, of events still in the queue: these ended some way or other, while one
+    /// begun in an earlier run and never ended went down with the program.
+    begun: HashMap<u64, u32>,
+    /// Events tried in this run and queued again.
+    tried: HashSet<u64>,
+    /// Set while an event that may have brought the program down is worked on: nothing else is, so that
+    /// another crash tells on it and on nobody else.
+    alone: bool,
     /// One attempt at a time for each object, so that its events are handled in their order.
     objects: HashSet<Location>,
 }
@@ -135,6 +154,15 @@ pub enum Next {
     GivenUp,
 }
 
+fn located(event: EventRecord) -> Result<(EventRecord, Location), LedgerError> {
+    let at = Location { bucket: event.bucket.clone(), key: listed_key(&event.key)? };
+    Ok((event, at))
+}
+
+fn due_in(delay: Duration) -> i64 {
+    now_ms().saturating_add(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX))
+}
+
 fn age(event: &EventRecord) -> Duration {
     Duration::from_millis(u64::try_from(now_ms() - event.queued_ms).unwrap_or(0))
 }
@@ -157,52 +185,80 @@ impl Queue {
     pub fn lease(self: &Arc<Self>) -> Result<Next, LedgerError> {
         let now = now_ms();
         let mut leased = self.leased();
-        let mut skipped: BTreeMap<u64, ()> = BTreeMap::new();
-        loop {
-            let view = self.ledger.view()?;
-            let mut found = None;
-            let mut wait = None;
-            view.walk_due(|due, id| {
-                if leased.events.contains(&id) || skipped.contains_key(&id) {
-                    return true;
-                }
-                if due > now {
-                    wait = Some(Duration::from_millis(u64::try_from(due - now).unwrap_or(0)));
-                } else {
-                    found = Some(id);
-                }
-                false
-            })?;
-            let Some(id) = found else {
-                return Ok(wait.map_or(Next::Empty, Next::Wait));
-            };
-            let Some(event) = view.event(id)? else {
-                skipped.insert(id, ());
-                continue;
-            };
-            drop(view);
-            let at = Location { bucket: event.bucket.clone(), key: listed_key(&event.key)? };
-            if leased.objects.contains(&at) {
-                skipped.insert(id, ());
-                continue;
-            }
-            if let Some((reason, message)) = self.hopeless(&event) {
-                drop(leased);
-                self.give_up(event, reason, message)?;
-                return Ok(Next::GivenUp);
-            }
-            leased.events.insert(id);
-            leased.objects.insert(at.clone());
-            self.note_attempt(id);
-            return Ok(Next::Lease(Box::new(Lease { event, at, queue: self.clone() })));
+        if leased.alone {
+            return Ok(Next::Empty);
         }
+        let view = self.ledger.view()?;
+        let (mut found, mut wait, mut problem) = (None, None, None);
+        view.walk_due(|due, id| {
+            if leased.events.contains(&id) {
+                return true;
+            }
+            // A clock set back must not keep events waiting for as long as it was set.
+            let in_ms = u64::try_from(due - now).unwrap_or(0);
+            if in_ms > 0 && Duration::from_millis(in_ms) <= self.longest_wait() {
+                wait = Some(Duration::from_millis(in_ms));
+                return false;
+            }
+            match view.event(id).and_then(|event| event.map(located).transpose()) {
+                Ok(Some((_, at))) if leased.objects.contains(&at) => true,
+                Ok(Some(event)) => {
+                    found = Some(event);
+                    false
+                }
+                Ok(None) => true,
+                Err(error) => {
+                    // One row that cannot be read must not hold up the others.
+                    tracing::error!(id, %error, "an event cannot be read");
+                    problem = Some(error);
+                    true
+                }
+            }
+        })?;
+        drop(view);
+        let Some((event, at)) = found else {
+            return match (wait, problem) {
+                (Some(wait), _) => Ok(Next::Wait(wait)),
+                (None, None) => Ok(Next::Empty),
+                (None, Some(error)) => Err(error),
+            };
+        };
+        let begun = leased.begun.get(&event.id).copied().unwrap_or(0);
+        let crashes = event.started.saturating_sub(event.failed).saturating_sub(begun);
+        let tried = begun > 0 || leased.tried.contains(&event.id);
+        let hopeless = self.hopeless(&event, tried, crashes);
+        if hopeless.is_none() && crashes > 0 && !leased.events.is_empty() {
+            return Ok(Next::Empty);
+        }
+        leased.alone = crashes > 0 && hopeless.is_none();
+        leased.events.insert(event.id);
+        leased.objects.insert(at.clone());
+        *leased.begun.entry(event.id).or_insert(0) += 1;
+        drop(leased);
+        let lease = Box::new(Lease { event, at, queue: self.clone() });
+        if let Some((reason, message)) = hopeless {
+            self.give_up(lease.event.clone(), reason, message)?;
+            self.leased().begun.remove(&lease.event.id);
+            return Ok(Next::GivenUp);
+        }
+        let noted = self.note_attempt(lease.event.id);
+        if crashes > 0 {
+            noted.wait()?;
+        }
+        Ok(Next::Lease(lease))
     }
 
-    /// Why an event is not worth another attempt, if so.
-    fn hopeless(&self, event: &EventRecord) -> Option<(&'static str, String)> {
+    /// The longest that an event is ever made to wait.
+    fn longest_wait(&self) -> Duration {
+        self.policy.delays.iter().copied().max().unwrap_or_default().max(LONGEST_BACKOFF)
+    }
+
+    /// Why an event is not worth another attempt, if so. One that this run has not tried yet always is:
+    /// it may be old only because the program was down, or the clock set forward.
+    fn hopeless(&self, event: &EventRecord, tried: bool, crashes: u32) -> Option<(&'static str, String)> {
         let age = age(event);
-        if age > self.policy.max_age {
-            let last = event.last_error.as_deref().unwrap_or("it was never tried");
+        if age > self.policy.max_age && tried {
+            let last = event.last_error.as_deref().unwrap_or("none");
             let message = format!(
                 "the event is {} s old, more than function.max_event_age ({} s) allows; last error: {last}",
                 age.as_secs(),
@@ -210,7 +266,6 @@ impl Queue {
             );
             return Some(("event_age", message));
         }
-        let crashes = event.started.saturating_sub(event.failed);
         (crashes >= MAX_CRASHES).then(|| {
             let message = format!(
                 "the program ended {crashes} times while it worked on this object; look at the logs for the time of \
@@ -220,15 +275,15 @@ impl Queue {
         })
     }
 
-    /// Writes down that an attempt began, without waiting for it.
-    fn note_attempt(&self, id: u64) {
-        drop(self.ledger.submit(Vec::new(), move |changes| {
+    /// Writes down that an attempt began; nobody need wait for it.
+    fn note_attempt(&self, id: u64) -> Pending<(), LedgerError> {
+        self.ledger.submit(Vec::new(), move |changes| {
             if let Some(mut event) = changes.event(id)? {
                 event.started += 1;
                 changes.put_event(&event)?;
             }
-            Ok::<_, LedgerError>(())
-        }));
+            Ok(())
+        })
     }
 
     /// Acts on how an attempt ended, durably.
@@ -236,54 +291,85 @@ impl Queue {
     /// # Errors
     /// The ledger cannot be written; the event is then due again.
     pub fn finish(&self, lease: &Lease, verdict: Verdict) -> Result<Settled, LedgerError> {
-        match verdict {
-            Verdict::Settled => Ok(Settled::Done),
+        let settled = match verdict {
+            Verdict::Settled => Settled::Done,
             Verdict::Done { outcome, why, renditions } => {
                 let settlement = lease.settlement();
                 let pending = self
                     .ledger
                     .submit(Vec::new(), move |changes| settlement.settle(changes, outcome, why, renditions));
                 pending.wait()?;
-                Ok(Settled::Done)
+                Settled::Done
             }
             Verdict::Retry { reason, message } if lease.event.failed >= self.policy.retries => {
                 self.give_up(self.current(lease)?, reason, message)?;
-                Ok(Settled::Dead)
+                Settled::Dead
             }
             Verdict::Retry { message, .. } => {
                 let delay = self.policy.delays.get(lease.event.failed as usize).or(self.policy.delays.last());
-                let delay = delay.copied().unwrap_or_default();
-                let id = lease.event.id;
-                let pending = self.ledger.submit(Vec::new(), move |changes| {
-                    if let Some(mut event) = changes.event(id)? {
-                        event.failed += 1;
-                        event.started = event.started.max(event.failed);
-                        event.due_ms = now_ms() + i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
-                        event.last_error = Some(message);
-                        changes.put_event(&event)?;
-                    }
-                    Ok::<_, LedgerError>(())
-                });
-                pending.wait()?;
-                Ok(Settled::Requeued)
+                let due = due_in(delay.copied().unwrap_or_default());
+                self.change(lease, move |event| {
+                    event.failed += 1;
+                    event.started = event.started.max(event.failed);
+                    event.due_ms = due;
+                    event.last_error = Some(message);
+                })?;
+                Settled::Requeued
+            }
+            Verdict::Away { message } => {
+                let doubled = FIRST_BACKOFF.saturating_mul(1 << lease.event.deferred.min(16));
+                let due = due_in(doubled.min(LONGEST_BACKOFF));
+                self.change(lease, move |event| {
+                    event.started = event.started.saturating_sub(1).max(event.failed);
+                    event.deferred += 1;
+                    event.due_ms = due;
+                    event.last_error = Some(message);
+                })?;
+                Settled::Requeued
             }
             Verdict::Released => {
-                let id = lease.event.id;
-                let pending = self.ledger.submit(Vec::new(), move |changes| {
-                    if let Some(mut event) = changes.event(id)? {
-                        event.started = event.started.saturating_sub(1).max(event.failed);
-                        changes.put_event(&event)?;
-                    }
-                    Ok::<_, LedgerError>(())
-                });
-                pending.wait()?;
-                Ok(Settled::Requeued)
+                self.change(lease, |event| {
+                    event.started = event.started.saturating_sub(1).max(event.failed)
+                })?;
+                Settled::Requeued
             }
             Verdict::Dead { reason, message } => {
                 self.give_up(self.current(lease)?, reason, message)?;
-                Ok(Settled::Dead)
+                Settled::Dead
+            }
+        };
+        match settled {
+            Settled::Requeued => {
+                // What was begun in this run and has been counted as ended is not to be counted twice.
+                let mut leased = self.leased();
+                let left = leased.begun.entry(lease.event.id).or_insert(0);
+                *left = 0;
+                leased.tried.insert(lease.event.id);
+            }
+            Settled::Done | Settled::Dead => {
+                let mut leased = self.leased();
+                leased.begun.remove(&lease.event.id);
+                leased.tried.remove(&lease.event.id);
             }
         }
+        Ok(settled)
+    }
+
+    /// Changes an event that is still in the queue, durably.
+    fn change(
+        &self,
+        lease: &Lease,
+        change: impl FnOnce(&mut EventRecord) + Send + 'static,
+    ) -> Result<(), LedgerError> {
+        let id = lease.event.id;
+        let pending = self.ledger.submit(Vec::new(), move |changes| {
+            if let Some(mut event) = changes.event(id)? {
+                change(&mut event);
+                changes.put_event(&event)?;
+            }
+            Ok::<_, LedgerError>(())
+        });
+        pending.wait()
     }
 
     /// The event with this attempt counted as failed.
@@ -300,7 +386,7 @@ impl Queue {
             key = event.key,
             reason,
             attempts = event.failed,
-            message,
+            why = message,
             "dead letter"
         );
         let settlement = Settlement { attempts: event.started, event: event.clone() };

@@ -133,3 +133,38 @@ macro_rules! refuse_unoffered {
     };
 }
 pub(super) use refuse_unoffered;
+
+/// The same for every request that makes an object.
+macro_rules! refuse_unoffered_put {
+    ($input:expr) => {
+        $crate::s3::answers::refuse_unoffered!(
+            $input,
+            tagging,
+            website_redirect_location,
+            object_lock_mode,
+            object_lock_legal_hold_status,
+            object_lock_retain_until_date,
+            grant_full_control,
+            grant_read,
+            grant_read_acp,
+            grant_write_acp,
+            server_side_encryption,
+            sse_customer_algorithm,
+            ssekms_key_id,
+        );
+        $crate::s3::answers::check_storage_class(
+            $input.storage_class.as_ref().map(s3s::dto::StorageClass::as_str),
+        )?;
+    };
+}
+pub(super) use refuse_unoffered_put;
+
+/// There is one class of storage.
+pub(super) fn check_storage_class(class: Option<&str>) -> S3Result<()> {
+    match class {
+        None | Some("STANDARD") => Ok(()),
+        Some(other) => {
+            Err(s3_error!(InvalidStorageClass, "the storage class \"{other}\" is not offered; use STANDARD"))
+        }
+    }
+}

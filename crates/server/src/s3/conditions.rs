@@ -59,6 +59,19 @@ impl ReadConditions<'_> {
     }
 }
 
+/// The condition of a write whose input has no fields for it.
+pub(super) fn write_headers(headers: &http::HeaderMap) -> S3Result<Condition> {
+    let parse = |name: http::HeaderName| {
+        let value = headers.get(&name);
+        value
+            .map(|value| ETagCondition::parse_http_header(value.as_bytes()))
+            .transpose()
+            .map_err(|error| s3_error!(InvalidArgument, "the header {name} cannot be read: {error}"))
+    };
+    let (if_match, if_none_match) = (parse(http::header::IF_MATCH)?, parse(http::header::IF_NONE_MATCH)?);
+    write(if_match.as_ref(), if_none_match.as_ref())
+}
+
 /// The condition of a write.
 pub(super) fn write(
     if_match: Option<&ETagCondition>,

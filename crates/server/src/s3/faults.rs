@@ -19,12 +19,19 @@ pub(super) fn s3(fault: impl Into<StoreFault>) -> S3Error {
         StoreFault::InvalidPart(_) => S3ErrorCode::InvalidPart,
         StoreFault::InvalidPartOrder => S3ErrorCode::InvalidPartOrder,
         StoreFault::PartTooSmall { .. } => S3ErrorCode::EntityTooSmall,
+        StoreFault::BadDigest(_) => S3ErrorCode::BadDigest,
+        StoreFault::MetadataTooLarge(_) => S3ErrorCode::MetadataTooLarge,
         StoreFault::Invalid(_) | StoreFault::Notification(_) => S3ErrorCode::InvalidArgument,
         StoreFault::Damaged(..) => S3ErrorCode::InternalError,
         // S3 itself is never full; 503 has clients keep the upload and try again.
-        StoreFault::Full(_) | StoreFault::Unavailable(_) => S3ErrorCode::ServiceUnavailable,
+        StoreFault::Full(_) | StoreFault::InDoubt(_) | StoreFault::Unavailable(_) => {
+            S3ErrorCode::ServiceUnavailable
+        }
     };
-    if matches!(fault, StoreFault::Damaged(..) | StoreFault::Full(_) | StoreFault::Unavailable(_)) {
+    if matches!(
+        fault,
+        StoreFault::Damaged(..) | StoreFault::Full(_) | StoreFault::InDoubt(_) | StoreFault::Unavailable(_)
+    ) {
         tracing::error!(%fault, "an S3 request failed");
     }
     S3Error::with_message(code, fault.to_string())

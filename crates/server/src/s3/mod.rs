@@ -15,12 +15,19 @@ mod receive;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
-use s3s::{auth::SimpleAuth, service::S3ServiceBuilder};
+use s3s::{
+    S3Result,
+    auth::{S3Auth, SecretKey},
+    s3_error,
+    service::S3ServiceBuilder,
+};
 
-use crate::{credentials::Credentials, store::DiskStore};
+use crate::{credentials::Credentials, listen::IdleLimited, request_id::request_id, store::DiskStore};
 
 /// The largest body of one request: S3's own bound on a put.
 const LARGEST_BODY: u64 = 5 << 30;
+/// Seconds a presigned URL may be good: a week (AWS, "Authenticating requests: using query parameters").
+const LONGEST_PRESIGNED: u64 = 604_800;
 
 /// The endpoint's operations; cheap to clone.
 #[derive(Debug, Clone)]
@@ -37,12 +44,41 @@ impl S3Service {
     #[must_use]
     pub fn new(store: Arc<DiskStore>, credentials: &Credentials) -> Self {
         let mut builder = S3ServiceBuilder::new(Endpoint { store });
-        builder.set_auth(SimpleAuth::from_single(
-            credentials.access_key_id.clone(),
-            credentials.secret_access_key(),
-        ));
+        builder.set_auth(OneKey {
+            access_key_id: credentials.access_key_id.clone(),
+            secret: credentials.secret_access_key().into(),
+        });
         Self(builder.build())
     }
+}
+
+/// Knows one access key.
+struct OneKey {
+    access_key_id: String,
+    secret: SecretKey,
+}
+
+#[async_trait::async_trait]
+impl S3Auth for OneKey {
+    async fn get_secret_key(&self, access_key_id: &str) -> S3Result<SecretKey> {
+        if access_key_id == self.access_key_id {
+            return Ok(self.secret.clone());
+        }
+        Err(s3_error!(
+            InvalidAccessKeyId,
+            "The AWS Access Key Id you provided does not exist in our records."
+        ))
+    }
+}
+
+tokio::task_local! {
+    /// The id of the request being served.
+    static REQUEST_ID: String;
+}
+
+/// The id of the request being served; known only on the task that serves it.
+fn current_request_id() -> String {
+    REQUEST_ID.try_with(Clone::clone).unwrap_or_else(|_| request_id())
 }
 
 impl hyper::service::Service<http::Request<hyper::body::Incoming>> for S3Service {
@@ -53,30 +89,69 @@ impl hyper::service::Service<http::Request<hyper::body::Incoming>> for S3Service
     fn call(&self, request: http::Request<hyper::body::Incoming>) -> Self::Future {
         let service = self.0.clone();
         Box::pin(async move {
-            let length = request.headers().get(http::header::CONTENT_LENGTH);
-            let length =
-                length.and_then(|value| value.to_str().ok()).and_then(|value| value.parse::<u64>().ok());
-            if length.is_some_and(|length| length > LARGEST_BODY) {
-                let error = s3s::s3_error!(
-                    EntityTooLarge,
-                    "a request's body may have at most 5 GiB; use a multipart upload"
-                );
-                return error.to_http_response().map_err(|error| s3s::HttpError::new(Box::new(error)));
+            let id = request_id();
+            let has_body = !hyper::body::Body::is_end_stream(request.body());
+            let answered = match check(&request) {
+                Ok(()) => REQUEST_ID.scope(id.clone(), service.call(request.map(limited))).await,
+                Err(error) => error.to_http_response().map_err(|error| s3s::HttpError::new(Box::new(error))),
+            };
+            let mut response = answered?;
+            if let Ok(id) = http::HeaderValue::from_str(&id) {
+                response.headers_mut().insert("x-amz-request-id", id);
             }
-            service.call(request.map(s3s::Body::from)).await
+            // A body that was not read whole leaves nothing to go on with on this connection.
+            if has_body && !response.status().is_success() {
+                response
+                    .headers_mut()
+                    .insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+            }
+            Ok(response)
         })
     }
 }
 
+fn limited(body: hyper::body::Incoming) -> s3s::Body {
+    s3s::Body::http_body_unsync(IdleLimited::new(body))
+}
+
+/// What s3s does not check: how long a body may be, and how long a presigned URL may be good.
+fn check(request: &http::Request<hyper::body::Incoming>) -> S3Result<()> {
+    let length = request.headers().get(http::header::CONTENT_LENGTH);
+    let length = length.and_then(|value| value.to_str().ok()).and_then(|value| value.parse::<u64>().ok());
+    if length.is_some_and(|length| length > LARGEST_BODY) {
+        return Err(s3_error!(
+            EntityTooLarge,
+            "a request's body may have at most 5 GiB; use a multipart upload"
+        ));
+    }
+    // A form's file would be gathered in memory before its policy is looked at.
+    let kind = request.headers().get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let is_form = kind.is_some_and(|kind| kind.to_ascii_lowercase().starts_with("multipart/form-data"));
+    if *request.method() == http::Method::POST && is_form {
+        return Err(s3_error!(NotImplemented, "uploads by HTML form are not offered; use a presigned PUT"));
+    }
+    let query = request.uri().query().unwrap_or_default();
+    let expires = query.split('&').find_map(|field| field.strip_prefix("X-Amz-Expires="));
+    if expires.and_then(|text| text.parse::<u64>().ok()).is_some_and(|seconds| seconds > LONGEST_PRESIGNED) {
+        return Err(s3_error!(
+            AuthorizationQueryParametersError,
+            "X-Amz-Expires must be less than a week (in seconds); that is, at most {LONGEST_PRESIGNED}"
+        ));
+    }
+    Ok(())
+}
+
 /// Runs what blocks on the disk where blocking is allowed.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> s3s::S3Result<T> + Send + 'static,
-) -> s3s::S3Result<T> {
-    match tokio::task::spawn_blocking(work).await {
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> S3Result<T> + Send + 'static) -> S3Result<T> {
+    let result = match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => {
             tracing::error!(%error, "an S3 operation panicked");
-            Err(s3s::s3_error!(InternalError, "a fault of the server; it is in the log"))
+            Err(s3_error!(InternalError, "a fault of the server; it is in the log"))
         }
-    }
+    };
+    result.map_err(|mut error| {
+        error.set_request_id(current_request_id());
+        error
+    })
 }

@@ -5,17 +5,15 @@ use tintype_function::store::Location;
 
 use super::{
     Endpoint,
-    answers::{self, check_acl, refuse_unoffered, stored_headers, with_checksums},
+    answers::{self, check_acl, refuse_unoffered, refuse_unoffered_put, stored_headers, with_checksums},
     blocking,
     conditions::{self, ReadConditions, Verdict},
+    current_request_id,
     faults::s3,
     listing, notification, parts, reading,
     receive::{self, expected},
 };
-use crate::{
-    request_id::request_id,
-    store::{Cause, CopyOptions, StoreFault},
-};
+use crate::store::{Cause, CopyOptions, StoreFault};
 
 /// Objects one DeleteObjects may name: S3's own bound.
 const LARGEST_DELETE: usize = 1000;
@@ -24,7 +22,12 @@ const LARGEST_DELETE: usize = 1000;
 const REGION: &str = "us-east-1";
 
 fn cause(event: &'static str) -> Cause {
-    Cause { event, request_id: request_id() }
+    Cause { event, request_id: current_request_id() }
+}
+
+/// XML 1.0, section 2.2.
+const fn is_xml(c: char) -> bool {
+    matches!(c, '\u{9}' | '\u{A}' | '\u{D}' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
 }
 
 #[async_trait::async_trait]
@@ -104,27 +107,20 @@ impl S3 for Endpoint {
         let body = request.input.body.take();
         let input = request.input;
         check_acl(input.acl.as_ref().map(ObjectCannedACL::as_str))?;
-        refuse_unoffered!(
-            input,
-            tagging,
-            website_redirect_location,
-            object_lock_mode,
-            sse_customer_algorithm,
-            write_offset_bytes
-        );
+        refuse_unoffered!(input, write_offset_bytes);
+        refuse_unoffered_put!(input);
         let at = answers::location(&input.bucket, &input.key)?;
         let condition = conditions::write(input.if_match.as_ref(), input.if_none_match.as_ref())?;
         let headers = stored_headers!(input);
         let (beginner, committer) = (self.store.clone(), self.store.clone());
         let place = at.clone();
+        let cause = cause("ObjectCreated:Put");
         let record = receive::receive(
             body,
             request.trailing_headers,
             said,
             move || beginner.begin_put(&place, headers).map_err(s3),
-            move |incoming| {
-                committer.commit_put(&at, incoming, condition, cause("ObjectCreated:Put")).map_err(s3)
-            },
+            move |incoming| committer.commit_put(&at, incoming, condition, cause).map_err(s3),
         )
         .await?;
         let mut output =
@@ -149,15 +145,10 @@ impl S3 for Endpoint {
         &self,
         request: S3Request<CopyObjectInput>,
     ) -> S3Result<S3Response<CopyObjectOutput>> {
+        let condition = conditions::write_headers(&request.headers)?;
         let input = request.input;
         check_acl(input.acl.as_ref().map(ObjectCannedACL::as_str))?;
-        refuse_unoffered!(
-            input,
-            tagging,
-            website_redirect_location,
-            object_lock_mode,
-            sse_customer_algorithm
-        );
+        refuse_unoffered_put!(input);
         let from = answers::copy_source(&input.copy_source)?;
         let to = answers::location(&input.bucket, &input.key)?;
         let replace = input
@@ -171,23 +162,21 @@ impl S3 for Endpoint {
             ));
         }
         let headers = replace.then(|| stored_headers!(input));
-        let store = self.store.clone();
+        let (store, cause) = (self.store.clone(), cause("ObjectCreated:Copy"));
         let record = blocking(move || {
-            let source = store
-                .head_object(&from)
-                .map_err(s3)?
-                .ok_or_else(|| s3(StoreFault::NoSuchKey(from.clone())))?;
+            let source =
+                store.open_object(&from).map_err(s3)?.ok_or_else(|| s3(StoreFault::NoSuchKey(from)))?;
             let source_conditions = ReadConditions {
                 if_match: input.copy_source_if_match.as_ref(),
                 if_none_match: input.copy_source_if_none_match.as_ref(),
                 if_modified_since: input.copy_source_if_modified_since.as_ref(),
                 if_unmodified_since: input.copy_source_if_unmodified_since.as_ref(),
             };
-            if source_conditions.judge(&source) != Verdict::Go {
+            if source_conditions.judge(&source.record) != Verdict::Go {
                 return Err(s3_error!(PreconditionFailed, "the source is not as the condition says"));
             }
-            let options = CopyOptions { headers, condition: tintype_function::store::Condition::Any };
-            store.copy(&from, &to, options, cause("ObjectCreated:Copy")).map_err(s3)
+            let options = CopyOptions { headers, condition };
+            store.copy(&source, &to, options, cause).map_err(s3)
         })
         .await?;
         let mut result = CopyObjectResult {
@@ -213,9 +202,8 @@ impl S3 for Endpoint {
             tintype_function::store::Condition::Matches(etag) => Some(etag),
             _ => None,
         };
-        let store = self.store.clone();
-        blocking(move || store.delete(&at, wanted.as_deref(), cause("ObjectRemoved:Delete")).map_err(s3))
-            .await?;
+        let (store, cause) = (self.store.clone(), cause("ObjectRemoved:Delete"));
+        blocking(move || store.delete(&at, wanted.as_deref(), cause).map_err(s3)).await?;
         Ok(S3Response::with_status(DeleteObjectOutput::default(), http::StatusCode::NO_CONTENT))
     }
 
@@ -227,30 +215,43 @@ impl S3 for Endpoint {
         if input.delete.objects.len() > LARGEST_DELETE {
             return Err(s3_error!(MalformedXML, "at most {LARGEST_DELETE} objects may be named at once"));
         }
+        if input.delete.objects.iter().any(|object| !object.key.chars().all(is_xml)) {
+            return Err(s3_error!(
+                MalformedXML,
+                "a key holds a character that XML cannot; delete it by its own request"
+            ));
+        }
         let quiet = input.delete.quiet == Some(true);
-        let store = self.store.clone();
+        let (store, cause) = (self.store.clone(), cause("ObjectRemoved:Delete"));
         blocking(move || {
             store.bucket(&input.bucket).map_err(s3)?;
+            let named = input.delete.objects.into_iter().map(|object| {
+                let at = answers::location(&input.bucket, &object.key)?;
+                if object.version_id.is_some() {
+                    return Err(s3_error!(NotImplemented, "versions are not kept"));
+                }
+                Ok((at, object.e_tag.map(|etag| etag.value().to_owned())))
+            });
+            let (named, refused): (Vec<_>, Vec<_>) = named.partition(S3Result::is_ok);
             let (mut deleted, mut errors) = (Vec::new(), Vec::new());
-            for object in input.delete.objects {
-                let result = answers::location(&input.bucket, &object.key).and_then(|at: Location| {
-                    if object.version_id.is_some() {
-                        return Err(s3_error!(NotImplemented, "versions are not kept"));
-                    }
-                    let wanted = object.e_tag.as_ref().map(|etag| etag.value().to_owned());
-                    store.delete(&at, wanted.as_deref(), cause("ObjectRemoved:Delete")).map_err(s3)
-                });
+            if let Some(Err(error)) = refused.into_iter().next() {
+                return Err(error);
+            }
+            let named: Vec<(Location, Option<String>)> = named.into_iter().flatten().collect();
+            let keys: Vec<String> = named.iter().map(|(at, _)| at.key.to_string()).collect();
+            for (key, result) in keys.into_iter().zip(store.delete_all(named, &cause)) {
                 match result {
                     Ok(_) if quiet => {}
-                    Ok(_) => {
-                        deleted.push(DeletedObject { key: Some(object.key), ..DeletedObject::default() })
+                    Ok(_) => deleted.push(DeletedObject { key: Some(key), ..DeletedObject::default() }),
+                    Err(fault) => {
+                        let error = s3(fault);
+                        errors.push(Error {
+                            key: Some(key),
+                            code: Some(error.code().as_str().to_owned()),
+                            message: error.message().map(str::to_owned),
+                            version_id: None,
+                        });
                     }
-                    Err(error) => errors.push(Error {
-                        key: Some(object.key),
-                        code: Some(error.code().as_str().to_owned()),
-                        message: error.message().map(str::to_owned),
-                        version_id: None,
-                    }),
                 }
             }
             Ok(S3Response::new(DeleteObjectsOutput {
@@ -260,6 +261,20 @@ impl S3 for Endpoint {
             }))
         })
         .await
+    }
+
+    /// Tags are not kept, so there are none; clients that copy ask for them first.
+    async fn get_object_tagging(
+        &self,
+        request: S3Request<GetObjectTaggingInput>,
+    ) -> S3Result<S3Response<GetObjectTaggingOutput>> {
+        let input = request.input;
+        refuse_unoffered!(input, version_id);
+        let at = answers::location(&input.bucket, &input.key)?;
+        let store = self.store.clone();
+        blocking(move || store.head_object(&at).map_err(s3)?.ok_or_else(|| s3(StoreFault::NoSuchKey(at))))
+            .await?;
+        Ok(S3Response::new(GetObjectTaggingOutput { tag_set: Vec::new(), version_id: None }))
     }
 
     async fn list_objects(
@@ -301,7 +316,7 @@ impl S3 for Endpoint {
         &self,
         request: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
-        parts::complete(self, request, request_id()).await
+        parts::complete(self, request).await
     }
 
     async fn abort_multipart_upload(

@@ -15,14 +15,14 @@ use s3s::{
 
 use super::{
     Endpoint,
-    answers::{self, check_acl, refuse_unoffered, stored_headers, with_checksums},
-    blocking, conditions,
+    answers::{self, check_acl, refuse_unoffered, refuse_unoffered_put, stored_headers, with_checksums},
+    blocking, conditions, current_request_id,
     faults::s3,
     receive::{self, ALGORITHMS, expected, hasher_for},
 };
 use crate::{
     ledger::{Checksums, PartRecord, UploadRecord},
-    store::{Cause, CompletedPart, JoinedChecksum, NewUpload, StoreFault},
+    store::{Cause, CompletedPart, Completion, JoinedChecksum, NewUpload, StoreFault},
 };
 
 /// S3's bound on part numbers.
@@ -40,7 +40,7 @@ pub(super) async fn create(
 ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
     let input = request.input;
     check_acl(input.acl.as_ref().map(dto::ObjectCannedACL::as_str))?;
-    refuse_unoffered!(input, tagging, website_redirect_location, object_lock_mode, sse_customer_algorithm);
+    refuse_unoffered_put!(input);
     let at = answers::location(&input.bucket, &input.key)?;
     let algorithm = input.checksum_algorithm.as_ref().map(|name| name.as_str().to_ascii_uppercase());
     if let Some(algorithm) = &algorithm {
@@ -52,6 +52,12 @@ pub(super) async fn create(
         Some(dto::ChecksumType::COMPOSITE) => false,
         _ => matches!(algorithm.as_deref(), None | Some("CRC64NVME")),
     };
+    if !full_object && algorithm.as_deref() == Some("CRC64NVME") {
+        return Err(s3_error!(
+            InvalidRequest,
+            "CRC64NVME checksums of multipart uploads are FULL_OBJECT only"
+        ));
+    }
     if full_object && matches!(algorithm.as_deref(), Some("SHA1" | "SHA256")) {
         return Err(s3_error!(
             InvalidRequest,
@@ -192,9 +198,9 @@ impl JoinedChecksum for Joined {
             None => composite(&self.algorithm, parts)?,
         };
         for (name, value) in &self.given {
-            if checksums.values.get(*name).is_some_and(|computed| computed != value) {
-                return Err(StoreFault::Invalid(format!(
-                    "the {name} checksum does not match the joined parts"
+            if checksums.values.get(*name) != Some(value) {
+                return Err(StoreFault::BadDigest(format!(
+                    "the {name} checksum is not that of the joined parts"
                 )));
             }
         }
@@ -229,7 +235,6 @@ fn joined(upload: &UploadRecord, given: Vec<(&'static str, String)>) -> S3Result
 pub(super) async fn complete(
     endpoint: &Endpoint,
     request: S3Request<CompleteMultipartUploadInput>,
-    request_id: String,
 ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
     let input = request.input;
     let at = answers::location(&input.bucket, &input.key)?;
@@ -239,7 +244,18 @@ pub(super) async fn complete(
         let (Some(wanted), Some(etag)) = (part.part_number, part.e_tag) else {
             return Err(s3_error!(MalformedXML, "every Part needs PartNumber and ETag"));
         };
-        chosen.push(CompletedPart { number: number(wanted)?, etag: etag.into_value() });
+        let checksums = ALGORITHMS.into_iter().zip([
+            part.checksum_crc32,
+            part.checksum_crc32c,
+            part.checksum_crc64nvme,
+            part.checksum_sha1,
+            part.checksum_sha256,
+        ]);
+        let checksums = checksums.filter_map(|(name, value)| value.map(|value| (name, value))).collect();
+        chosen.push(CompletedPart { number: number(wanted)?, etag: etag.into_value(), checksums });
+    }
+    if chosen.is_empty() {
+        return Err(s3_error!(MalformedXML, "CompleteMultipartUpload needs at least one Part"));
     }
     let given = ALGORITHMS.into_iter().zip([
         input.checksum_crc32,
@@ -250,12 +266,16 @@ pub(super) async fn complete(
     ]);
     let given = given.filter_map(|(name, value)| value.map(|value| (name, value))).collect();
     let store = endpoint.store.clone();
+    let size = input.mpu_object_size.and_then(|size| u64::try_from(size).ok());
     let (place, id) = (at.clone(), input.upload_id);
+    let request_id = current_request_id();
     let record = blocking(move || {
         let upload = store.upload(&place, &id).map_err(s3)?;
         let checksum = Box::new(joined(&upload, given)?);
         let cause = Cause { event: "ObjectCreated:CompleteMultipartUpload", request_id };
-        store.complete_upload(&place, &id, &chosen, condition, cause, checksum).map_err(s3)
+        store
+            .complete_upload(&place, &id, &Completion { parts: chosen, size, condition }, cause, checksum)
+            .map_err(s3)
     })
     .await?;
     let mut output = CompleteMultipartUploadOutput {

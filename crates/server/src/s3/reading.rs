@@ -38,6 +38,17 @@ fn judge(conditions: &ReadConditions<'_>, record: &ObjectRecord) -> S3Result<()>
             if let Ok(etag) = http::HeaderValue::from_str(&format!("\"{}\"", record.etag)) {
                 headers.insert(http::header::ETAG, etag);
             }
+            // RFC 9110, section 15.4.5: what a 200 would say for caches.
+            for (name, value) in [
+                (http::header::CACHE_CONTROL, &record.headers.cache_control),
+                (http::header::EXPIRES, &record.headers.expires),
+            ] {
+                if let Some(value) =
+                    value.as_deref().and_then(|value| http::HeaderValue::from_str(value).ok())
+                {
+                    headers.insert(name, value);
+                }
+            }
             error.set_headers(headers);
             Err(error)
         }
@@ -54,6 +65,10 @@ fn range(
     }
     let Some(range) = range else { return Ok((0, record.size, None)) };
     let bytes = range.check(record.size)?;
+    if bytes.is_empty() {
+        // The last bytes of an object that has none.
+        return Err(s3_error!(InvalidRange, "the object has no byte in that range"));
+    }
     let shown = format!("bytes {}-{}/{}", bytes.start, bytes.end - 1, record.size);
     Ok((bytes.start, bytes.end - bytes.start, Some(shown)))
 }

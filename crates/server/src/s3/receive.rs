@@ -1,12 +1,10 @@
 //! Receiving a body: from the connection into the store, hashed on the way and checked against what the
 //! client says of it.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use futures::StreamExt;
 use s3s::{
-    S3Error, S3Result, TrailingHeaders,
+    S3Error, S3ErrorCode, S3Result, TrailingHeaders,
     checksum::ChecksumHasher,
     crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Sha1, Sha256},
     dto::{self, StreamingBlob},
@@ -15,12 +13,10 @@ use s3s::{
 use tokio::sync::mpsc;
 
 use super::{LARGEST_BODY, blocking, faults::s3};
-use crate::{ledger::Checksums, store::Incoming};
+use crate::{ledger::Checksums, listen::Silent, store::Incoming};
 
 /// Chunks in flight between connection and disk: what bounds the memory of an upload.
 const CHUNKS_IN_FLIGHT: usize = 4;
-/// A client that sends nothing for this long is given up.
-const IDLE: Duration = Duration::from_secs(60);
 
 /// The checksum algorithms of S3, by their names there.
 pub(super) const ALGORITHMS: [&str; 5] = ["CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"];
@@ -104,10 +100,13 @@ pub(super) async fn receive<T: Send + 'static>(
             }
         }
     });
-    let feeding = feed(body, trailers, sender);
-    // Feeding ends by itself when storing gives up, as nobody receives any more.
-    let (stored, fed) = tokio::join!(storing, feeding);
-    match (stored, fed) {
+    let mut storing = std::pin::pin!(storing);
+    let fed = tokio::select! {
+        // Storing gives up early where the bucket is missing or the disk is full: no need for the body.
+        stored = &mut storing => return stored,
+        fed = feed(body, trailers, sender) => fed,
+    };
+    match (storing.await, fed) {
         (Err(_), Err(client)) => Err(client),
         (stored, _) => stored,
     }
@@ -120,21 +119,8 @@ async fn feed(
 ) -> Result<(), S3Error> {
     if let Some(mut body) = body {
         loop {
-            let next = tokio::time::timeout(IDLE, body.next()).await.map_err(|_| {
-                s3_error!(
-                    RequestTimeout,
-                    "no byte of the body came for {} s; nothing was stored",
-                    IDLE.as_secs()
-                )
-            })?;
-            let Some(chunk) = next else { break };
-            // An error of s3s itself (a chunk's signature is wrong, say) has its own words.
-            let chunk = chunk.map_err(|error| match error.downcast::<S3Error>() {
-                Ok(error) => *error,
-                Err(error) => {
-                    s3_error!(IncompleteBody, "the body could not be read: {error}; nothing was stored")
-                }
-            })?;
+            let Some(chunk) = body.next().await else { break };
+            let chunk = chunk.map_err(|error| body_error(&*error))?;
             if sender.send(Message::Data(chunk)).await.is_err() {
                 return Ok(());
             }
@@ -142,6 +128,24 @@ async fn feed(
     }
     let _ = sender.send(Message::End(trailers.and_then(|trailers| trailers.take()))).await;
     Ok(())
+}
+
+/// Errors of a body's stream. Those of s3s are private types, known only by what they say.
+fn body_error(error: &(dyn std::error::Error + Send + Sync)) -> S3Error {
+    let said = error.to_string();
+    if said.contains(&Silent.to_string()) {
+        s3_error!(RequestTimeout, "{Silent}; nothing was stored")
+    } else if said.contains("Sha256Mismatch") {
+        let code = S3ErrorCode::Custom("XAmzContentSHA256Mismatch".into());
+        let words = "x-amz-content-sha256 does not match the body; nothing was stored";
+        let mut error = S3Error::with_message(code, words);
+        error.set_status_code(http::StatusCode::BAD_REQUEST);
+        error
+    } else if said.contains("SignatureMismatch") {
+        s3_error!(SignatureDoesNotMatch, "the signature of a chunk is wrong; nothing was stored")
+    } else {
+        s3_error!(IncompleteBody, "the body could not be read: {said}; nothing was stored")
+    }
 }
 
 /// A hasher for one algorithm; S3's default if the client asks for none.

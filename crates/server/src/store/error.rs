@@ -45,6 +45,12 @@ pub enum StoreFault {
         /// Its size.
         size: u64,
     },
+    /// A checksum the client gave does not match.
+    #[error("{0}")]
+    BadDigest(String),
+    /// User metadata is longer than S3 allows.
+    #[error("the metadata has {0} bytes; S3 allows 2048, names and values together")]
+    MetadataTooLarge(usize),
     /// The request contradicts itself or a rule.
     #[error("{0}")]
     Invalid(String),
@@ -59,6 +65,9 @@ pub enum StoreFault {
         "the disk that holds the data folder is full, nothing was stored; free some space and try again ({0})"
     )]
     Full(String),
+    /// Whether the change was made is not known yet.
+    #[error("{0}; look whether it was made before trying again")]
+    InDoubt(String),
     /// The disk or the ledger cannot be used.
     #[error("the store cannot be used now: {0}")]
     Unavailable(String),
@@ -68,6 +77,7 @@ impl From<LedgerError> for StoreFault {
     fn from(error: LedgerError) -> Self {
         match error {
             LedgerError::Full(words) => Self::Full(words),
+            in_doubt @ LedgerError::InDoubt(_) => Self::InDoubt(in_doubt.to_string()),
             other => Self::Unavailable(other.to_string()),
         }
     }

@@ -60,7 +60,7 @@ impl DataFolder {
     /// See [`FolderError`].
     pub fn open(root: &Path) -> Result<Self, FolderError> {
         let unwritable = |error| FolderError::Unwritable { folder: root.to_owned(), error };
-        fs::create_dir_all(root).map_err(unwritable)?;
+        make_durably(root).map_err(unwritable)?;
         let format = root.join("format");
         match fs::read_to_string(&format) {
             Ok(text) => {
@@ -75,7 +75,8 @@ impl DataFolder {
                 }
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let ours = ["lock", "credentials", "format.new"];
+                // What a first start that was cut short may have left.
+                let ours = ["lock", "credentials", "credentials.new", "format.new", "objects", "incoming"];
                 let foreign = fs::read_dir(root)
                     .map_err(unwritable)?
                     .filter_map(Result::ok)
@@ -136,6 +137,20 @@ impl DataFolder {
     pub(super) fn object(&self, order: u64) -> PathBuf {
         self.object_folder(order).join(format!("{order:016x}"))
     }
+}
+
+/// Makes a folder and what is missing above it, each durably in the one above.
+fn make_durably(folder: &Path) -> std::io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let above = folder.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    make_durably(above)?;
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    File::open(above)?.sync_all()
 }
 
 #[cfg(test)]

@@ -49,25 +49,7 @@ impl DiskStore {
         headers: StoredHeaders,
         part: Option<(String, u16)>,
     ) -> Result<Incoming, StoreFault> {
-        let metadata: usize = headers.metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
-        if metadata > METADATA_BYTES {
-            return Err(StoreFault::Invalid(format!(
-                "the metadata has {metadata} bytes; S3 allows {METADATA_BYTES}, names and values together"
-            )));
-        }
-        let named = [
-            &headers.content_type,
-            &headers.cache_control,
-            &headers.content_disposition,
-            &headers.content_encoding,
-            &headers.content_language,
-            &headers.expires,
-        ];
-        if named.iter().filter_map(|header| header.as_deref()).map(str::len).sum::<usize>() > HEADER_BYTES {
-            return Err(StoreFault::Invalid(format!(
-                "the stored headers have more than {HEADER_BYTES} bytes"
-            )));
-        }
+        check_headers(&headers)?;
         let record = ObjectRecord {
             order: 0,
             size: 0,
@@ -129,6 +111,26 @@ impl DiskStore {
         }
         Ok(())
     }
+}
+
+/// Checks what is kept beside an object's bytes against S3's bounds.
+pub(super) fn check_headers(headers: &StoredHeaders) -> Result<(), StoreFault> {
+    let metadata: usize = headers.metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if metadata > METADATA_BYTES {
+        return Err(StoreFault::MetadataTooLarge(metadata));
+    }
+    let named = [
+        &headers.content_type,
+        &headers.cache_control,
+        &headers.content_disposition,
+        &headers.content_encoding,
+        &headers.content_language,
+        &headers.expires,
+    ];
+    if named.iter().filter_map(|header| header.as_deref()).map(str::len).sum::<usize>() > HEADER_BYTES {
+        return Err(StoreFault::Invalid(format!("the stored headers have more than {HEADER_BYTES} bytes")));
+    }
+    Ok(())
 }
 
 /// A finished, synced file that nothing mentions yet.

@@ -22,13 +22,13 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use tintype_function::trigger::Trigger;
+use tintype_function::{Location, trigger::Trigger};
 
 pub use error::StoreFault;
 pub use folder::{DataFolder, FolderError};
 pub use incoming::Incoming;
 pub use listing::{Page, PageRequest};
-pub use multipart::{CompletedPart, JoinedChecksum, NewUpload};
+pub use multipart::{CompletedPart, Completion, JoinedChecksum, NewUpload};
 pub use notifications::Notifications;
 pub use objects::{Cause, CopyOptions};
 pub use port::{Settlement, SettlingStore};
@@ -36,7 +36,7 @@ pub use reading::{OpenObject, WholeCheck};
 
 use crate::{
     disk::SharedDisk,
-    ledger::{Changes, EventRecord, Ledger, LedgerError},
+    ledger::{Changes, EventRecord, Ledger, LedgerError, listed_key},
 };
 
 /// Orders left unused at every start, so that no file of an unfinished put of the run before can have the
@@ -53,7 +53,7 @@ pub fn now_ms() -> i64 {
 /// The store; share it behind an `Arc`.
 pub struct DiskStore {
     disk: SharedDisk,
-    folder: DataFolder,
+    folder: Arc<DataFolder>,
     ledger: Arc<Ledger>,
     notifications: Notifications,
     next_order: AtomicU64,
@@ -79,7 +79,7 @@ impl DiskStore {
     /// The ledger cannot be read, or the triggers contradict the notifications stored in it.
     pub fn open(
         disk: SharedDisk,
-        folder: DataFolder,
+        folder: Arc<DataFolder>,
         ledger: Arc<Ledger>,
         fixed: Vec<Trigger>,
         function_name: &str,
@@ -162,7 +162,8 @@ fn queue_event(
         .iter()
         .any(|trigger| trigger.wants(event.kind()) && trigger.matches(&event.bucket, &event.key));
     if wanted {
-        changes.put_event(event)?;
+        let key = listed_key(&event.key)?;
+        changes.queue_event(&Location { bucket: event.bucket.clone(), key }, event)?;
     }
     Ok(wanted)
 }

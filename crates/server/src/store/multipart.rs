@@ -7,7 +7,7 @@ use super::{
     Cause, DiskStore, Incoming, StoreFault,
     incoming::hex,
     now_ms,
-    objects::{check_condition, place},
+    objects::{Published, check_condition, place},
 };
 use crate::ledger::{Checksums, ObjectRecord, PartRecord, StoredHeaders, UploadRecord};
 
@@ -43,6 +43,19 @@ pub struct CompletedPart {
     pub number: u16,
     /// Its ETag, without quotes.
     pub etag: String,
+    /// Its checksums, where the client repeats them.
+    pub checksums: Vec<(&'static str, String)>,
+}
+
+/// How an upload is to be completed.
+#[derive(Debug)]
+pub struct Completion {
+    /// The parts, in ascending order.
+    pub parts: Vec<CompletedPart>,
+    /// The object's size, if the client says it.
+    pub size: Option<u64>,
+    /// What must hold at the destination.
+    pub condition: Condition,
 }
 
 impl DiskStore {
@@ -51,6 +64,7 @@ impl DiskStore {
     /// # Errors
     /// The bucket does not exist, or the disk fails.
     pub fn create_upload(&self, at: &Location, new: NewUpload) -> Result<String, StoreFault> {
+        super::incoming::check_headers(&new.headers)?;
         let order = self.take_order();
         let id = format!("{order:016x}{:08x}", now_ms() as u32);
         let record = UploadRecord {
@@ -130,8 +144,7 @@ impl DiskStore {
             body_offset: object.body_offset,
             checksums: object.checksums,
         };
-        let (order, file, upload, row) =
-            (part.order, finished.publish.to.clone(), id.to_owned(), part.clone());
+        let (published, upload, row) = ([Published::of(&finished.publish)], id.to_owned(), part.clone());
         let pending = self.ledger.submit(vec![finished.publish], move |changes| {
             if changes.upload(&upload)?.is_none() {
                 return Err(StoreFault::NoSuchUpload(upload));
@@ -146,7 +159,7 @@ impl DiskStore {
                 Ok(part)
             }
             Err(fault) => {
-                self.discard(order, &file);
+                self.discard(&fault, &published);
                 Err(fault)
             }
         }
@@ -160,13 +173,18 @@ impl DiskStore {
         &self,
         at: &Location,
         id: &str,
-        chosen: &[CompletedPart],
-        condition: Condition,
+        completion: &Completion,
         cause: Cause,
         mut checksum: Box<dyn JoinedChecksum>,
     ) -> Result<ObjectRecord, StoreFault> {
         let upload = self.upload(at, id)?;
-        let parts = choose(&self.ledger.view()?.parts(id)?, chosen)?;
+        let parts = choose(&self.ledger.view()?.parts(id)?, &completion.parts)?;
+        let size: u64 = parts.iter().map(|part| part.size).sum();
+        if completion.size.is_some_and(|said| said != size) {
+            return Err(StoreFault::Invalid(format!(
+                "the parts have {size} bytes, not as many as x-amz-mp-object-size says"
+            )));
+        }
         let mut incoming = self.incoming(at, upload.headers.clone(), None)?;
         let mut md5_of_md5s = Md5::new();
         for part in &parts {
@@ -180,9 +198,9 @@ impl DiskStore {
         incoming.set_multipart(format!("{}-{count}", hex(&md5_of_md5s.finalize())), count);
         incoming.set_checksums(checksum.finish(&parts)?);
         let finished = self.finish(incoming)?;
-        let (record, order, file) =
-            (finished.record.clone(), finished.record.order, finished.publish.to.clone());
+        let (record, published) = (finished.record, [Published::of(&finished.publish)]);
         let (place_at, upload_id, triggers) = (at.clone(), id.to_owned(), self.triggers());
+        let condition = completion.condition.clone();
         let pending = self.ledger.submit(vec![finished.publish], move |changes| {
             if changes.upload(&upload_id)?.is_none() {
                 return Err(StoreFault::NoSuchUpload(upload_id));
@@ -197,7 +215,7 @@ impl DiskStore {
                 Ok(self.placed(placed))
             }
             Err(fault) => {
-                self.discard(order, &file);
+                self.discard(&fault, &published);
                 Err(fault)
             }
         }
@@ -253,6 +271,12 @@ fn choose(there: &[(u16, PartRecord)], chosen: &[CompletedPart]) -> Result<Vec<P
         }
         let row = there.iter().find(|(number, row)| *number == part.number && row.etag == part.etag);
         let (_, row) = row.ok_or(StoreFault::InvalidPart(part.number))?;
+        let differs = |(name, value): &(&str, String)| {
+            row.checksums.values.get(*name).is_some_and(|there| there != value)
+        };
+        if part.checksums.iter().any(differs) {
+            return Err(StoreFault::InvalidPart(part.number));
+        }
         if index + 1 < chosen.len() && row.size < SMALLEST_PART {
             return Err(StoreFault::PartTooSmall { number: part.number, size: row.size });
         }

@@ -151,6 +151,7 @@ impl DiskStore {
         bucket: &str,
         records: Vec<NotificationRecord>,
     ) -> Result<(), StoreFault> {
+        self.bucket(bucket)?;
         let fixed = self.notifications.fixed_records(bucket);
         if let Some(missing) = fixed.iter().find(|fixed| !records.contains(fixed)) {
             return Err(StoreFault::Notification(format!(

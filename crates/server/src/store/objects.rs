@@ -1,9 +1,11 @@
 //! Putting, copying and deleting objects.
 
+use std::path::PathBuf;
+
 use tintype_function::store::{Condition, Location};
 
-use super::{DiskStore, Incoming, StoreFault, now_ms, queue_event};
-use crate::ledger::{Changes, EventRecord, LedgerError, ObjectRecord, StoredHeaders};
+use super::{DiskStore, Incoming, OpenObject, StoreFault, now_ms, queue_event};
+use crate::ledger::{Changes, EventRecord, LedgerError, ObjectRecord, Pending, Publish, StoredHeaders};
 
 /// What caused a change: goes into its event.
 #[derive(Debug, Clone)]
@@ -31,6 +33,18 @@ pub(super) struct Placed {
     pub(super) event_queued: bool,
 }
 
+/// Where a file was and where it is to be.
+pub(super) struct Published {
+    from: PathBuf,
+    to: PathBuf,
+}
+
+impl Published {
+    pub(super) fn of(publish: &Publish) -> Self {
+        Self { from: publish.from.clone(), to: publish.to.clone() }
+    }
+}
+
 impl DiskStore {
     /// Begins an object.
     ///
@@ -56,7 +70,7 @@ impl DiskStore {
     ) -> Result<ObjectRecord, StoreFault> {
         let finished = self.finish(incoming)?;
         let (at, record, triggers) = (at.clone(), finished.record, self.triggers());
-        let (order, file) = (record.order, finished.publish.to.clone());
+        let published = [Published::of(&finished.publish)];
         let gone = self.take_unlinked();
         let result = self.ledger.submit(vec![finished.publish], move |changes| {
             check_condition(changes, &at, &condition)?;
@@ -66,7 +80,7 @@ impl DiskStore {
         match result.wait() {
             Ok(placed) => Ok(self.placed(placed)),
             Err(fault) => {
-                self.discard(order, &file);
+                self.discard(&fault, &published);
                 Err(fault)
             }
         }
@@ -80,27 +94,32 @@ impl DiskStore {
         placed.record
     }
 
-    /// Removes a file whose put was refused. What cannot be removed now is found after the next start.
-    pub(super) fn discard(&self, order: u64, file: &std::path::Path) {
-        if let Err(error) = self.disk.remove(file)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            tracing::warn!(order, %error, "the file of a refused put could not be removed");
+    /// Removes the files of a refused put. Where it is not known whether the put was made they stay: the
+    /// cleaning after the next start looks which of them the ledger mentions.
+    pub(super) fn discard(&self, fault: &StoreFault, published: &[Published]) {
+        if matches!(fault, StoreFault::InDoubt(_)) {
+            return;
+        }
+        for file in published.iter().flat_map(|published| [&published.to, &published.from]) {
+            if let Err(error) = self.disk.remove(file)
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                tracing::warn!(file = %file.display(), %error, "the file of a refused put could not be removed");
+            }
         }
     }
 
-    /// Copies an object's bytes into a new object.
+    /// Copies an open object's bytes into a new object.
     ///
     /// # Errors
-    /// The source does not exist or is damaged; otherwise as for a put.
+    /// The source is damaged; otherwise as for a put.
     pub fn copy(
         &self,
-        from: &Location,
+        source: &OpenObject,
         to: &Location,
         options: CopyOptions,
         cause: Cause,
     ) -> Result<ObjectRecord, StoreFault> {
-        let source = self.open_object(from)?.ok_or_else(|| StoreFault::NoSuchKey(from.clone()))?;
         let headers = options.headers.unwrap_or_else(|| source.record.headers.clone());
         let mut incoming = self.begin_put(to, headers)?;
         source.read_all(|chunk| incoming.write(chunk))?;
@@ -116,28 +135,53 @@ impl DiskStore {
     /// # Errors
     /// The bucket does not exist, the object has another ETag than `if_match`, or the disk fails.
     pub fn delete(&self, at: &Location, if_match: Option<&str>, cause: Cause) -> Result<bool, StoreFault> {
-        let order = self.take_order();
-        let (place, if_match, triggers) = (at.clone(), if_match.map(str::to_owned), self.triggers());
-        let pending = self.ledger.submit(Vec::new(), move |changes| {
-            if changes.bucket(&place.bucket)?.is_none() {
-                return Err(StoreFault::NoSuchBucket(place.bucket));
+        let mut done = self.delete_all(vec![(at.clone(), if_match.map(str::to_owned))], &cause);
+        done.pop().unwrap_or(Ok(false))
+    }
+
+    /// Deletes objects, each by itself but sharing commits; answers for each as [`Self::delete`] does.
+    pub fn delete_all(
+        &self,
+        objects: Vec<(Location, Option<String>)>,
+        cause: &Cause,
+    ) -> Vec<Result<bool, StoreFault>> {
+        let pending: Vec<_> = objects
+            .into_iter()
+            .map(|(at, if_match)| self.submit_delete(at, if_match, cause.clone()))
+            .collect();
+        let done = pending.into_iter().map(|pending| {
+            let Some((old, event_queued)) = pending.wait()? else { return Ok(false) };
+            self.unlink(&[old]);
+            if event_queued {
+                self.event_queued();
             }
-            let Some(old) = changes.object(&place)? else { return Ok(None) };
+            Ok(true)
+        });
+        done.collect()
+    }
+
+    /// Answers the file no longer needed, and whether an event was queued.
+    fn submit_delete(
+        &self,
+        at: Location,
+        if_match: Option<String>,
+        cause: Cause,
+    ) -> Pending<Option<(u64, bool)>, StoreFault> {
+        let (order, triggers) = (self.take_order(), self.triggers());
+        self.ledger.submit(Vec::new(), move |changes| {
+            if changes.bucket(&at.bucket)?.is_none() {
+                return Err(StoreFault::NoSuchBucket(at.bucket));
+            }
+            let Some(old) = changes.object(&at)? else { return Ok(None) };
             if if_match.is_some_and(|etag| etag != old.etag && etag != "*") {
-                return Err(StoreFault::PreconditionFailed(place));
+                return Err(StoreFault::PreconditionFailed(at));
             }
-            changes.remove_object(&place)?;
+            changes.remove_object(&at)?;
             changes.put_trash(old.order)?;
             changes.use_order(order)?;
-            let event = event(order, &place, &old, &cause, true);
+            let event = event(order, &at, &old, &cause, true);
             Ok(Some((old.order, queue_event(changes, &triggers, &event)?)))
-        });
-        let Some((old, event_queued)) = pending.wait()? else { return Ok(false) };
-        self.unlink(&[old]);
-        if event_queued {
-            self.event_queued();
-        }
-        Ok(true)
+        })
     }
 }
 
@@ -198,6 +242,7 @@ fn event(order: u64, at: &Location, object: &ObjectRecord, cause: &Cause, remove
         request_id: cause.request_id.clone(),
         started: 0,
         failed: 0,
+        deferred: 0,
         last_error: None,
     }
 }

@@ -10,7 +10,7 @@ use tintype_function::store::{
 
 use super::{
     Cause, DiskStore, PageRequest, StoreFault, now_ms,
-    objects::{Placed, check_condition, place},
+    objects::{Placed, Published, check_condition, place},
 };
 use crate::ledger::{
     Changes, EventRecord, LedgerError, ObjectRecord, ResultRecord, StoredHeaders, listed_key,
@@ -164,8 +164,7 @@ impl DiskStore {
                 }
             }
         }
-        let files: Vec<_> =
-            rows.iter().zip(&published).map(|(row, to)| (row.2.order, to.to.clone())).collect();
+        let files: Vec<_> = published.iter().map(Published::of).collect();
         let triggers = self.triggers();
         let gone = self.take_unlinked();
         let pending = self.ledger.submit(published, move |changes| {
@@ -191,9 +190,7 @@ impl DiskStore {
         match pending.wait() {
             Ok(placed) => Ok(placed.into_iter().map(|placed| self.placed(placed)).collect()),
             Err(fault) => {
-                for (order, file) in files {
-                    self.discard(order, &file);
-                }
+                self.discard(&fault, &files);
                 Err(fault)
             }
         }

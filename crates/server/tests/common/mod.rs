@@ -39,8 +39,9 @@ pub fn open_with(data: &Path, toml: &str) -> Opened {
     let settings = settings(data, toml);
     let faults = Arc::new(Faults::default());
     let disk = Arc::new(FaultyDisk::new(Arc::new(RealDisk), faults.clone()));
-    let folder = DataFolder::open(data).unwrap();
-    let ledger = Arc::new(Ledger::open(disk.clone(), &folder.ledger(), LARGEST_BATCH).unwrap());
+    let folder = Arc::new(DataFolder::open(data).unwrap());
+    let ledger = Ledger::open(disk.clone(), &folder.ledger(), LARGEST_BATCH, folder.clone()).unwrap();
+    let ledger = Arc::new(ledger);
     let store =
         DiskStore::open(disk, folder, ledger.clone(), settings.triggers.clone(), &settings.function.name)
             .unwrap();

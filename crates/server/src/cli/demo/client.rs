@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use rusty_s3::{Bucket, Credentials, S3Action as _, UrlStyle};
+use tintype_function::trigger::Trigger;
 
 use super::{
     pictures::Picture,
@@ -23,6 +24,7 @@ pub(super) struct DemoClient {
     source: Bucket,
     destination: Bucket,
     credentials: Credentials,
+    trigger: Trigger,
 }
 
 impl DemoClient {
@@ -35,6 +37,7 @@ impl DemoClient {
         let endpoint: url::Url = format!("http://{}", server.s3).parse()?;
         let bucket = |name: &str| Bucket::new(endpoint.clone(), UrlStyle::Path, name.to_owned(), "us-east-1");
         Ok(Self {
+            trigger: trigger.clone(),
             http: HttpClient::default(),
             source: bucket(&trigger.bucket)?,
             destination: bucket(&trigger.destination)?,
@@ -45,9 +48,32 @@ impl DemoClient {
         })
     }
 
+    /// The key of a picture's first thumbnail.
+    ///
+    /// # Errors
+    /// The settings' trigger passes the picture over.
+    pub(super) fn thumbnail_key(&self, picture: &Picture) -> anyhow::Result<String> {
+        let rendition = self
+            .trigger
+            .renditions
+            .first()
+            .filter(|_| self.trigger.matches(&self.trigger.bucket, &picture.key));
+        let rendition = rendition.ok_or_else(|| {
+            anyhow::anyhow!(
+                "the settings' first trigger does not match the sample {}; run the demo without them",
+                picture.key
+            )
+        })?;
+        let to = rendition.spec.format.resolve(picture.format);
+        let key = rendition.key.render(&picture.key, rendition.spec.size, picture.format, to);
+        key.map_err(|error| anyhow::anyhow!("the thumbnail's key would have {} bytes", error.bytes))
+    }
+
     /// Removes what an earlier demo left of a picture, so that its thumbnail is made anew.
     pub(super) async fn forget(&self, picture: &Picture) -> anyhow::Result<()> {
-        for (bucket, key) in [(&self.source, &picture.key), (&self.destination, &picture.thumbnail_key)] {
+        for (bucket, key) in
+            [(&self.source, &picture.key), (&self.destination, &self.thumbnail_key(picture)?)]
+        {
             let url = bucket.delete_object(Some(&self.credentials), key).sign(GOOD_FOR);
             let answer = self.http.send(Method::DELETE, url.as_str(), "", Bytes::new()).await?;
             anyhow::ensure!(answer.status.is_success(), "deleting {key}: {}", answer.status);
@@ -57,14 +83,22 @@ impl DemoClient {
 
     /// Uploads a picture and waits for its thumbnail.
     pub(super) async fn upload(&self, picture: Picture, patience: Duration) -> Row {
-        let thumbnail = self.upload_and_wait(&picture, patience).await;
-        Row { key: picture.key, thumbnail_key: picture.thumbnail_key, what: picture.what, thumbnail }
+        let thumbnail_key = self.thumbnail_key(&picture).unwrap_or_default();
+        let thumbnail = self.upload_and_wait(&picture, &thumbnail_key, patience).await;
+        Row { key: picture.key, thumbnail_key, what: picture.what, thumbnail }
     }
 
-    async fn upload_and_wait(&self, picture: &Picture, patience: Duration) -> anyhow::Result<Thumbnail> {
+    async fn upload_and_wait(
+        &self,
+        picture: &Picture,
+        thumbnail_key: &str,
+        patience: Duration,
+    ) -> anyhow::Result<Thumbnail> {
         let put = self.source.put_object(Some(&self.credentials), &picture.key).sign(GOOD_FOR);
-        let answer =
-            self.http.send(Method::PUT, put.as_str(), picture.media_type, picture.bytes.clone()).await?;
+        let answer = self
+            .http
+            .send(Method::PUT, put.as_str(), picture.format.media_type(), picture.bytes.clone())
+            .await?;
         anyhow::ensure!(
             answer.status.is_success(),
             "the upload was refused: {} {}",
@@ -72,7 +106,7 @@ impl DemoClient {
             String::from_utf8_lossy(&answer.body)
         );
         let acknowledged = Instant::now();
-        let get = self.destination.get_object(Some(&self.credentials), &picture.thumbnail_key).sign(GOOD_FOR);
+        let get = self.destination.get_object(Some(&self.credentials), thumbnail_key).sign(GOOD_FOR);
         loop {
             let answer = self.http.send(Method::GET, get.as_str(), "", Bytes::new()).await?;
             if answer.status.is_success() {

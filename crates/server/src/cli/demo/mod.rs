@@ -4,11 +4,12 @@ mod client;
 mod pictures;
 mod table;
 
-use std::{io::Write as _, time::Duration};
+use std::{io::Write as _, path::Path, time::Duration};
 
 use clap::Args;
 use futures::{StreamExt as _, stream};
 use indicatif::ProgressBar;
+use tintype_function::settings::DEFAULT_DATA;
 
 use self::{client::DemoClient, pictures::Picture, table::Row};
 use super::{Env, FAILED, OK, SettingsArguments, logging, output, runtime, serve, variable};
@@ -16,12 +17,16 @@ use crate::server::Server;
 
 /// As many as the reference system's scaling test uploads at once.
 const AT_ONCE: usize = 30;
+/// Where the demo keeps its data unless another folder is named: not where `serve` does.
+const DEMO_DATA: &str = "./tintype-demo";
 /// A thumbnail that is not there by then is counted as failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The arguments.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  tintype demo\n  tintype demo --once --data /tmp/tintype-demo")]
+#[command(
+    after_help = "Keeps its data in ./tintype-demo unless another folder is named.\n\nExamples:\n  tintype demo\n  tintype demo --once --data /tmp/tintype-demo"
+)]
 pub(super) struct Demo {
     #[command(flatten)]
     settings: SettingsArguments,
@@ -33,6 +38,10 @@ pub(super) struct Demo {
 impl Demo {
     pub(super) fn run(self, env: &Env) -> anyhow::Result<u8> {
         let mut settings = self.settings.load(env)?;
+        if settings.data == Path::new(DEFAULT_DATA) {
+            // The samples have everyday names; they must not replace somebody's own.
+            settings.data = DEMO_DATA.into();
+        }
         if variable(env, "TINTYPE_LOGS__LEVEL").is_none() {
             // The table is the point; what goes wrong is still told.
             settings.logs.level = "warn".into();
@@ -43,6 +52,7 @@ impl Demo {
             let server = Server::start(settings, |name| variable(env, name)).await?;
             println!("{}\n", serve::ready_line(&server));
             std::io::stdout().flush()?;
+            let stop = serve::Signals::listen()?;
             let shown = show(&server).await;
             let code = match &shown {
                 Ok(true) => OK,
@@ -52,7 +62,7 @@ impl Demo {
             print_next_steps(&server);
             std::io::stdout().flush()?;
             if !self.once {
-                serve::wait_for_signal().await?;
+                stop.wait().await;
             }
             server.stop().await;
             Ok(if self.once { code } else { OK })
@@ -94,7 +104,7 @@ async fn show(server: &Server) -> anyhow::Result<bool> {
 fn print_next_steps(server: &Server) {
     let Some(trigger) = server.settings.triggers.first() else { return };
     let credentials = match &server.credentials.file {
-        Some(file) => format!("AWS_SHARED_CREDENTIALS_FILE={}", file.display()),
+        Some(file) => format!("AWS_SHARED_CREDENTIALS_FILE='{}'", file.display()),
         None => format!(
             "AWS_ACCESS_KEY_ID=${} AWS_SECRET_ACCESS_KEY=${}",
             crate::credentials::ACCESS_KEY_ID,

@@ -2,15 +2,15 @@
 
 use bytes::Bytes;
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+use tintype_engine::Format;
 
 use super::Drawn;
 
 /// A picture to upload.
 pub(super) struct Picture {
     pub(super) key: String,
-    pub(super) thumbnail_key: String,
     pub(super) what: &'static str,
-    pub(super) media_type: &'static str,
+    pub(super) format: Format,
     pub(super) bytes: Bytes,
 }
 
@@ -136,31 +136,29 @@ fn exif(orientation: u8) -> Vec<u8> {
     segment
 }
 
-fn picture(key: &str, what: &'static str, media_type: &'static str, bytes: Bytes) -> Picture {
-    // GIF thumbnails are PNG, so their names end so.
-    let appended = if media_type == "image/gif" { ".png" } else { "" };
-    Picture { key: key.into(), thumbnail_key: format!("thumb_{key}{appended}"), what, media_type, bytes }
+fn picture(key: &str, what: &'static str, format: Format, bytes: Bytes) -> Picture {
+    Picture { key: key.into(), what, format, bytes }
 }
 
 /// One of each kind.
 pub(super) fn samples() -> Drawn {
     let scene = |seed| Canvas::landscape(1000, 750, seed);
     Ok(vec![
-        picture("landscape.jpg", "JPEG, baseline", "image/jpeg", scene(1).jpeg(88, false, None)?),
-        picture("progressive.jpg", "JPEG, progressive", "image/jpeg", scene(2).jpeg(88, true, None)?),
+        picture("landscape.jpg", "JPEG, baseline", Format::Jpeg, scene(1).jpeg(88, false, None)?),
+        picture("progressive.jpg", "JPEG, progressive", Format::Jpeg, scene(2).jpeg(88, true, None)?),
         picture(
             "held-upright.jpg",
             "JPEG, orientation 6",
-            "image/jpeg",
+            Format::Jpeg,
             Canvas::landscape(750, 1000, 3).turned_left().jpeg(88, false, Some(6))?,
         ),
-        picture("round.png", "PNG with alpha", "image/png", Canvas::landscape(640, 640, 4).png()?),
-        picture("modern.webp", "WebP", "image/webp", scene(5).webp()?),
-        picture("classic.gif", "GIF", "image/gif", Canvas::landscape(640, 480, 6).gif()?),
+        picture("round.png", "PNG with alpha", Format::Png, Canvas::landscape(640, 640, 4).png()?),
+        picture("modern.webp", "WebP", Format::WebP, scene(5).webp()?),
+        picture("classic.gif", "GIF", Format::Gif, Canvas::landscape(640, 480, 6).gif()?),
         picture(
             "holiday (2026)/red flower + bee.jpg",
             "JPEG, an odd key",
-            "image/jpeg",
+            Format::Jpeg,
             scene(7).jpeg(88, false, None)?,
         ),
     ])
@@ -174,10 +172,10 @@ pub(super) fn many(count: usize) -> Drawn {
             let folder = format!("Medium-input({count})");
             if number % 3 == 0 {
                 let key = format!("{folder}/image-{number:02}.png");
-                Ok(picture(&key, "PNG", "image/png", scene.png()?))
+                Ok(picture(&key, "PNG", Format::Png, scene.png()?))
             } else {
                 let key = format!("{folder}/image-{number:02}.jpg");
-                Ok(picture(&key, "JPEG", "image/jpeg", scene.jpeg(85, false, None)?))
+                Ok(picture(&key, "JPEG", Format::Jpeg, scene.jpeg(85, false, None)?))
             }
         })
         .collect()
