@@ -112,24 +112,20 @@ fn what_cannot_be_made_is_a_dead_letter_and_holds_nobody_up() {
 fn a_full_disk_delays_thumbnails_but_loses_none() {
     let data = tempfile::tempdir().unwrap();
     let running = start(data.path(), "");
-    // Rendered, but not to be written: the attempt fails in a way that trying again mends.
-    put(&running.opened.store, &at(IN, "before.jpg"), &jpeg(100, 100, 1)).unwrap();
-    running.settled();
-    let place = at(IN, "during.jpg");
-    let mut incoming =
-        running.opened.store.begin_put(&place, tintype::ledger::StoredHeaders::default()).unwrap();
-    incoming.write(&jpeg(100, 100, 2)).unwrap();
-    running
-        .opened
-        .store
-        .commit_put(&place, incoming, tintype_function::store::Condition::Any, common::cause())
-        .unwrap();
-    running.opened.faults.set_full(true);
-    std::thread::sleep(Duration::from_millis(15));
-    running.opened.faults.set_full(false);
-    running.settled();
-    assert!(read(&running.opened.store, &at(OUT, "thumb_during.jpg")).is_some());
     running.invoker.drain(HOUR);
+    put(&running.opened.store, &at(IN, "during.jpg"), &jpeg(100, 100, 2)).unwrap();
+    running.opened.faults.set_full(true);
+    let opened = &running.opened;
+    let instruments = Arc::new(Instruments::default());
+    let (store, queue) = (opened.store.clone(), running.queue.clone());
+    let invoker = Invoker::start(&opened.settings, store, queue, instruments.clone()).unwrap();
+    eventually("an attempt failed", || {
+        instruments.prometheus("F", Gauges::default()).contains("reason=\"unavailable\"} 1")
+    });
+    opened.faults.set_full(false);
+    running.settled();
+    assert!(read(&opened.store, &at(OUT, "thumb_during.jpg")).is_some());
+    invoker.drain(HOUR);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,9 +2,9 @@
 
 use std::{
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -16,7 +16,7 @@ use super::{Disk, DiskFile, SharedDisk};
 #[derive(Debug, Default)]
 pub struct Faults {
     full: AtomicBool,
-    sync_fails: AtomicBool,
+    failing_syncs: Mutex<Option<(String, u64)>>,
     sync_micros: AtomicU64,
     syncs: AtomicU64,
 }
@@ -27,9 +27,10 @@ impl Faults {
         self.full.store(full, Ordering::SeqCst);
     }
 
-    /// Every sync fails with an I/O error.
-    pub fn set_sync_fails(&self, fails: bool) {
-        self.sync_fails.store(fails, Ordering::SeqCst);
+    /// The next `times` syncs of files or folders whose path ends with `of` fail with an I/O error: what
+    /// was written may be on disk, or not.
+    pub fn fail_syncs(&self, of: &str, times: u64) {
+        *self.failing_syncs.lock().unwrap_or_else(PoisonError::into_inner) = Some((of.to_owned(), times));
     }
 
     /// Every sync takes this much longer.
@@ -49,16 +50,18 @@ impl Faults {
         Ok(())
     }
 
-    fn sync(&self) -> io::Result<()> {
+    fn sync(&self, path: &Path) -> io::Result<()> {
         self.syncs.fetch_add(1, Ordering::SeqCst);
         let cost = self.sync_micros.load(Ordering::SeqCst);
         if cost > 0 {
             std::thread::sleep(Duration::from_micros(cost));
         }
-        if self.sync_fails.load(Ordering::SeqCst) {
-            Err(io::Error::other("input/output error"))
-        } else {
-            Ok(())
+        match &mut *self.failing_syncs.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some((of, times)) if *times > 0 && path.to_string_lossy().ends_with(of.as_str()) => {
+                *times -= 1;
+                Err(io::Error::other("input/output error"))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -77,23 +80,23 @@ impl FaultyDisk {
         Self { inner, faults }
     }
 
-    fn file(&self, inner: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
-        Box::new(FaultyFile { inner, faults: self.faults.clone() })
+    fn file(&self, inner: Box<dyn DiskFile>, path: &Path) -> Box<dyn DiskFile> {
+        Box::new(FaultyFile { inner, path: path.to_owned(), faults: self.faults.clone() })
     }
 }
 
 impl Disk for FaultyDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         self.faults.write()?;
-        Ok(self.file(self.inner.create(path)?))
+        Ok(self.file(self.inner.create(path)?, path))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(self.file(self.inner.open(path)?))
+        Ok(self.file(self.inner.open(path)?, path))
     }
 
     fn open_or_create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(self.file(self.inner.open_or_create(path)?))
+        Ok(self.file(self.inner.open_or_create(path)?, path))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -109,7 +112,7 @@ impl Disk for FaultyDisk {
     }
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
-        self.faults.sync()?;
+        self.faults.sync(path)?;
         self.inner.sync_folder(path)
     }
 
@@ -121,6 +124,7 @@ impl Disk for FaultyDisk {
 #[derive(Debug)]
 struct FaultyFile {
     inner: Box<dyn DiskFile>,
+    path: PathBuf,
     faults: Arc<Faults>,
 }
 
@@ -146,7 +150,7 @@ impl DiskFile for FaultyFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.faults.sync()?;
+        self.faults.sync(&self.path)?;
         self.inner.sync()
     }
 }
