@@ -153,13 +153,6 @@ def test_unsatisfiable_ranges(s3, bucket, asked):
         s3.get_object(Bucket=bucket, Key="a", Range=asked)
 
 
-def test_ranges_of_other_units_are_ignored(s3, bucket):
-    """RFC 9110, section 14.2."""
-    s3.put_object(Bucket=bucket, Key="a", Body=BODY)
-    got = s3.get_object(Bucket=bucket, Key="a", Range="lines=1-2")
-    assert (got["ResponseMetadata"]["HTTPStatusCode"], got["Body"].read()) == (200, BODY)
-
-
 def test_conditional_reads(s3, bucket):
     etag = s3.put_object(Bucket=bucket, Key="a", Body=BODY)["ETag"]
     other = f'"{md5(OTHER)}"'

@@ -134,7 +134,9 @@ fn flipped_bytes_never_panic() {
     };
     let limits = Limits { memory_bytes: 64 << 20, pixels: 10_000_000, ..Limits::default() };
     let mut scratch = Scratch::default();
-    for (_, bytes) in every_format(&texture(61, 47), 61, 47) {
+    let animated = animated_webp(61, 47);
+    for bytes in every_format(&texture(61, 47), 61, 47).into_iter().map(|(_, bytes)| bytes).chain([animated])
+    {
         for round in 0..120 {
             let mut damaged = bytes.clone();
             for _ in 0..1 + round % 4 {
@@ -148,6 +150,38 @@ fn flipped_bytes_never_panic() {
                 let limits = Limits { tolerant, ..limits };
                 drop(render(&damaged, &[Spec::default()], &limits, &|| false, &mut scratch));
             }
+        }
+    }
+}
+
+/// One frame of an animation: the chunks of a still with alpha, in an ANMF chunk (RFC 9649, section 2.7.1).
+fn animated_webp(width: u32, height: u32) -> Vec<u8> {
+    let rgba: Vec<u8> =
+        (0..width * height).flat_map(|i| [i as u8, (i / 7) as u8, 90, (i * 3) as u8]).collect();
+    let still = webp::Encoder::from_rgba(&rgba, width, height).encode(60.0).to_vec();
+    let vp8x = 12..30;
+    let u24 = |value: u32| value.to_le_bytes()[..3].to_vec();
+    let mut frame = [u24(0), u24(0), u24(width - 1), u24(height - 1), u24(100), vec![0]].concat();
+    frame.extend_from_slice(&still[vp8x.end..]);
+    let mut header = still[vp8x].to_vec();
+    header[8] |= 0x02;
+    let chunk = |name: &[u8], data: &[u8]| [name, &(data.len() as u32).to_le_bytes(), data].concat();
+    let body = [b"WEBP".to_vec(), header, chunk(b"ANIM", &[0; 6]), chunk(b"ANMF", &frame)].concat();
+    chunk(b"RIFF", &body)
+}
+
+#[test]
+fn a_frame_of_an_animation_that_is_not_as_it_says_is_malformed() {
+    let whole = animated_webp(55, 55);
+    assert_eq!(with_limits(&whole, Limits::default()), Ok(()));
+    // The size that the VP8 frame gives itself, two bytes each (RFC 6386, section 9.1), behind its start code.
+    let vp8 = whole.windows(3).position(|three| three == [0x9d, 0x01, 0x2a]).expect("a VP8 frame") + 3;
+    for side in [vp8, vp8 + 2] {
+        for size in [0_u16, 1, 8, 54, 56, 80, 200] {
+            let mut other = whole.clone();
+            other[side..side + 2].copy_from_slice(&size.to_le_bytes());
+            let result = with_limits(&other, Limits::default());
+            assert!(matches!(result, Err(Error::Malformed(_))), "{size}: {result:?}");
         }
     }
 }

@@ -6,18 +6,7 @@ use crate::error::Error;
 use crate::exif;
 
 pub(super) fn read(bytes: &[u8]) -> Result<Details, Error> {
-    let mut header = Header {
-        format: Format::WebP,
-        width: 0,
-        height: 0,
-        orientation: Orientation::UPRIGHT,
-        colour: "ycbcr",
-        bits: 8,
-        alpha: false,
-        progressive: false,
-        animated: false,
-        profile: false,
-    };
+    let mut header = unread();
     let (name, data) = chunk(bytes, 12)?;
     let mut frames = 1;
     match name {
@@ -35,6 +24,22 @@ pub(super) fn read(bytes: &[u8]) -> Result<Details, Error> {
         return Err(Error::Malformed(format!("WebP: size {}x{}", header.width, header.height)));
     }
     Ok(Details { header, frames })
+}
+
+/// A header of which nothing is known yet.
+const fn unread() -> Header {
+    Header {
+        format: Format::WebP,
+        width: 0,
+        height: 0,
+        orientation: Orientation::UPRIGHT,
+        colour: "ycbcr",
+        bits: 8,
+        alpha: false,
+        progressive: false,
+        animated: false,
+        profile: false,
+    }
 }
 
 /// The chunk at `at`, all of which must be there.
@@ -92,12 +97,17 @@ fn extended(bytes: &[u8], data: &[u8], header: &mut Header) -> Result<u32, Error
             b"ICCP" => header.profile = true,
             b"EXIF" => header.orientation = exif::orientation(data),
             b"ANMF" => {
+                if !picture {
+                    first_frame(data)?;
+                }
                 frames += 1;
                 picture = true;
             }
-            b"VP8 " => picture = true,
-            b"VP8L" => {
-                header.colour = "rgb";
+            b"VP8 " | b"VP8L" => {
+                check_size(name, data, (header.width, header.height))?;
+                if name == b"VP8L" {
+                    header.colour = "rgb";
+                }
                 picture = true;
             }
             _ => {}
@@ -108,4 +118,36 @@ fn extended(bytes: &[u8], data: &[u8], header: &mut Header) -> Result<u32, Error
         return Err(Error::Malformed("WebP: there is a header but no picture data".into()));
     }
     Ok(frames.max(1))
+}
+
+/// Checks that the first frame of an animation is as large as it says.
+fn first_frame(data: &[u8]) -> Result<(), Error> {
+    let (Some(width), Some(height)) = (le24(data, 6), le24(data, 9)) else {
+        return Err(truncated("WebP", "the first frame's header", data.len()));
+    };
+    let mut at = 16;
+    loop {
+        let (name, inner) = chunk(data, at)?;
+        if matches!(name, b"VP8 " | b"VP8L") {
+            return check_size(name, inner, (width + 1, height + 1));
+        }
+        at += 8 + inner.len() + (inner.len() & 1);
+    }
+}
+
+/// Checks the size that a bitstream gives itself against the one around it.
+fn check_size(name: &[u8], data: &[u8], expected: (u32, u32)) -> Result<(), Error> {
+    let mut inner = unread();
+    if name == b"VP8L" {
+        lossless(data, &mut inner)?
+    } else {
+        lossy(data, &mut inner)?
+    }
+    if (inner.width, inner.height) == expected {
+        return Ok(());
+    }
+    Err(Error::Malformed(format!(
+        "WebP: the picture data is {}x{}, but {}x{} was announced",
+        inner.width, inner.height, expected.0, expected.1
+    )))
 }
