@@ -30,15 +30,26 @@ pub(crate) struct Ready {
     starts: u32,
 }
 
+/// How a server ends before the start that is measured.
+#[derive(Clone, Copy)]
+enum End {
+    Clean,
+    /// A second after a put.
+    KilledAtRest,
+    /// As soon as a put is acknowledged.
+    KilledAtPut,
+}
+
 impl Ready {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let folder = tempfile::tempdir()?;
         let (empty, full) = (folder.path().join("empty"), folder.path().join("full"));
         fill(&full, self.objects)?;
-        for (what, data, crash) in [
-            ("empty, after a clean end", &empty, false),
-            ("full, after a clean end", &full, false),
-            ("full, after a SIGKILL", &full, true),
+        for (what, data, end) in [
+            ("empty, after a clean end", &empty, End::Clean),
+            ("full, after a clean end", &full, End::Clean),
+            ("full, after a SIGKILL at rest", &full, End::KilledAtRest),
+            ("full, after a SIGKILL at a put", &full, End::KilledAtPut),
         ] {
             let mut times = Vec::new();
             let mut idle = 0;
@@ -50,16 +61,22 @@ impl Ready {
                 }
                 std::thread::sleep(Duration::from_millis(300));
                 idle = server.memory_kib("VmRSS")?;
-                if crash {
-                    touch(&server, start)?;
-                    server.kill()?;
-                } else {
-                    server.stop()?;
+                match end {
+                    End::Clean => server.stop()?,
+                    End::KilledAtRest => {
+                        touch(&server, start)?;
+                        std::thread::sleep(Duration::from_secs(1));
+                        server.kill()?;
+                    }
+                    End::KilledAtPut => {
+                        touch(&server, start)?;
+                        server.kill()?;
+                    }
                 }
             }
             times.sort();
             println!(
-                "{what:26} ({} objects): ready after median {}, slowest {}; idle memory {:.1} MB",
+                "{what:31} ({} objects): ready after median {}, slowest {}; idle memory {:.1} MB",
                 if data == &full { self.objects } else { 0 },
                 ms(percentile(&times, 0.5)),
                 ms(percentile(&times, 1.0)),

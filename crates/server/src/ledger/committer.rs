@@ -4,8 +4,12 @@ use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, RecvTimeoutError},
+    },
     thread::JoinHandle,
+    time::Duration,
 };
 
 use tokio::sync::oneshot;
@@ -26,6 +30,9 @@ pub struct Publish {
     /// The folder of the final name.
     pub folder: PathBuf,
 }
+
+/// After this long without a change the ledger is put to rest.
+const REST: Duration = Duration::from_millis(250);
 
 /// Told how the commit ended: `None` if it is durable.
 type Reply = Box<dyn FnOnce(Option<LedgerError>) + Send>;
@@ -107,7 +114,27 @@ impl Drop for Committer {
 }
 
 fn run(handle: &Handle, jobs: &mpsc::Receiver<Job>, max_batch: usize) {
-    while let Ok(first) = jobs.recv() {
+    let mut resting = true;
+    loop {
+        // Once nothing has come for a while, one commit more makes the next opening quick even after a
+        // crash; without it redb would read the whole file first.
+        let first = if resting {
+            jobs.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            jobs.recv_timeout(REST)
+        };
+        let first = match first {
+            Ok(first) => first,
+            Err(RecvTimeoutError::Timeout) => {
+                resting = true;
+                if let Err(error) = rest(handle) {
+                    tracing::warn!(%error, "the ledger could not be put to rest; opening it after a crash will take longer");
+                }
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        resting = false;
         let mut batch = vec![first];
         while batch.len() < max_batch
             && let Ok(next) = jobs.try_recv()
@@ -121,6 +148,12 @@ fn run(handle: &Handle, jobs: &mpsc::Receiver<Job>, max_batch: usize) {
             recover(handle);
         }
     }
+}
+
+fn rest(handle: &Handle) -> Result<(), LedgerError> {
+    let (mut transaction, _database) = begin(handle)?;
+    transaction.set_quick_repair(true);
+    transaction.commit().map_err(LedgerError::database)
 }
 
 fn commit(handle: &Handle, batch: Vec<Job>) {
