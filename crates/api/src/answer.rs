@@ -34,7 +34,7 @@ pub(crate) const fn status(reason: Reason) -> StatusCode {
         Reason::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Reason::Unsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Reason::Malformed => StatusCode::UNPROCESSABLE_ENTITY,
-        Reason::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        Reason::Internal | Reason::Damaged => StatusCode::INTERNAL_SERVER_ERROR,
         Reason::Unavailable | Reason::Contended => StatusCode::SERVICE_UNAVAILABLE,
         Reason::Stopped => StatusCode::GATEWAY_TIMEOUT,
     }

@@ -7,8 +7,8 @@ use tintype_engine::{RECIPE, Spec};
 pub const SOURCE_ETAG: &str = "tintype-source-etag";
 /// Metadata of a thumbnail: the fingerprint of its recipe. Marks the object as a thumbnail.
 pub const RECIPE_FINGERPRINT: &str = "tintype-recipe";
-/// Metadata of a thumbnail: a digest of its source's bucket and key, so that two sources whose thumbnails
-/// would have one name are noticed.
+/// Metadata of a thumbnail: its source's bucket and percent-encoded key (or a digest of a very long one), so
+/// that two sources whose thumbnails would have one name are noticed.
 pub const SOURCE: &str = "tintype-source";
 /// Metadata of a thumbnail: its width in pixels.
 pub const WIDTH: &str = "tintype-width";

@@ -187,7 +187,9 @@ impl KeyTemplate {
                     break;
                 }
                 Part::Ext => {
-                    end.insert_str(0, suffix.rfind('.').map_or("", |dot| &suffix[dot..]));
+                    // A dot that begins the suffix may begin a hidden name instead of an extension.
+                    let dot = suffix.rfind('.').filter(|dot| *dot > 0 && !suffix[..*dot].ends_with('/'));
+                    end.insert_str(0, dot.map_or("", |dot| &suffix[dot..]));
                     break;
                 }
                 Part::Dir | Part::Stem => break,

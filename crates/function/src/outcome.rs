@@ -101,6 +101,8 @@ pub enum Reason {
     BadEvent,
     /// The store refused access.
     Denied,
+    /// The store's own copy of the source is damaged.
+    Damaged,
     /// A time-out or shutdown.
     Stopped,
     /// The store cannot be used now.
@@ -113,7 +115,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every class.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Malformed,
         Self::Unsupported,
         Self::TooLarge,
@@ -122,6 +124,7 @@ impl Reason {
         Self::Collision,
         Self::BadEvent,
         Self::Denied,
+        Self::Damaged,
         Self::Stopped,
         Self::Unavailable,
         Self::Contended,
@@ -139,7 +142,12 @@ impl Reason {
             | Self::Missing
             | Self::Collision
             | Self::BadEvent => true,
-            Self::Denied | Self::Stopped | Self::Unavailable | Self::Contended | Self::Internal => false,
+            Self::Denied
+            | Self::Damaged
+            | Self::Stopped
+            | Self::Unavailable
+            | Self::Contended
+            | Self::Internal => false,
         }
     }
 
@@ -155,6 +163,7 @@ impl Reason {
             Self::Collision => "collision",
             Self::BadEvent => "bad_event",
             Self::Denied => "denied",
+            Self::Damaged => "damaged",
             Self::Stopped => "stopped",
             Self::Unavailable => "unavailable",
             Self::Contended => "contended",
@@ -183,6 +192,7 @@ impl From<StoreError> for Failure {
             StoreError::Conflict(_) => Reason::Contended,
             StoreError::TooLarge { .. } => Reason::TooLarge,
             StoreError::Denied(_) => Reason::Denied,
+            StoreError::Damaged(_) => Reason::Damaged,
             StoreError::Unavailable(_) => Reason::Unavailable,
         };
         Self::new(reason, error.to_string())

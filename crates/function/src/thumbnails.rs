@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
 use tintype_engine::{self as engine, Format, Header, Limits, Scratch, Spec, Thumbnail};
 
@@ -48,11 +49,13 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
-    fn is_current(&self, source_etag: &str) -> bool {
+    fn is_current(&self, source: &Location, source_etag: &str) -> bool {
         let says = |name, value: &str| {
             self.stat.as_ref().and_then(|stat| stat.metadata.get(name)).is_some_and(|found| found == value)
         };
-        says(RECIPE_FINGERPRINT, &self.fingerprint) && says(SOURCE_ETAG, source_etag)
+        says(RECIPE_FINGERPRINT, &self.fingerprint)
+            && says(SOURCE_ETAG, source_etag)
+            && says(SOURCE, &source_mark(source))
     }
 
     fn report(&self) -> Option<RenditionReport> {
@@ -164,7 +167,7 @@ impl Thumbnails {
             }
             if targets.iter().all(|target| target.stat.is_some()) || size.is_none() {
                 let source = store.head(at).await?.ok_or_else(|| missing(at))?;
-                if targets.iter().all(|target| target.is_current(&source.etag)) {
+                if targets.iter().all(|target| target.is_current(at, &source.etag)) {
                     progress.stages.read += reading.elapsed();
                     progress.renditions = targets.iter().filter_map(Target::report).collect();
                     return Ok(Outcome::UpToDate);
@@ -208,9 +211,12 @@ impl Thumbnails {
                     continue;
                 }
             }
+            for target in &targets {
+                check_collision(store, target, at).await?;
+            }
 
             let stale: Vec<&Target<'_>> =
-                targets.iter().filter(|target| !target.is_current(&source.stat.etag)).collect();
+                targets.iter().filter(|target| !target.is_current(at, &source.stat.etag)).collect();
             if stale.is_empty() {
                 progress.renditions = targets.iter().filter_map(Target::report).collect();
                 return Ok(Outcome::UpToDate);
@@ -340,11 +346,46 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, engine::Error>) -> Result<T, Fail
     }
 }
 
-/// Names a source in its thumbnails' metadata, which takes no more than ASCII.
+/// Refuses a thumbnail whose name is taken by the thumbnail of another source that still exists.
+async fn check_collision(store: &impl Store, target: &Target<'_>, source: &Location) -> Result<(), Failure> {
+    let mark = target.stat.as_ref().and_then(|stat| stat.metadata.get(SOURCE));
+    let Some(mark) = mark.filter(|mark| **mark != source_mark(source)) else { return Ok(()) };
+    let other = marked_source(mark);
+    if let Some(other) = &other {
+        match store.head(other).await {
+            Ok(None) | Err(StoreError::NoSuchBucket(_)) => return Ok(()),
+            Ok(Some(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let other = other.map_or_else(|| "another source".to_owned(), |other| other.to_string());
+    Err(Failure::new(
+        Reason::Collision,
+        format!(
+            "{} is the thumbnail of {other}, which would be overwritten; rename this one ({source}), or give the two \
+             triggers different destinations or key templates",
+            target.at
+        ),
+    ))
+}
+
+/// The longest mark that names its source; with the rest it stays under S3's 2 KB of metadata.
+const LONGEST_MARK: usize = 1500;
+
+/// Names a source in its thumbnails' metadata, which take no more than ASCII and not much of it.
 fn source_mark(source: &Location) -> String {
-    let digest =
-        Sha256::new().chain_update(&source.bucket).chain_update([0]).chain_update(source.key.as_str());
-    digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let named = format!("{}/{}", source.bucket, utf8_percent_encode(source.key.as_str(), NON_ALPHANUMERIC));
+    if named.len() <= LONGEST_MARK {
+        return named;
+    }
+    Sha256::digest(named).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The source that a mark names; `None` if it holds only a digest.
+fn marked_source(mark: &str) -> Option<Location> {
+    let (bucket, key) = mark.split_once('/')?;
+    let key = percent_decode_str(key).decode_utf8().ok()?;
+    Some(Location { bucket: bucket.to_owned(), key: crate::store::ObjectKey::new(&key).ok()? })
 }
 
 /// The most likely format for a key; only a guess, to save a round.
@@ -395,16 +436,6 @@ async fn target<'a>(
 ) -> Result<Target<'a>, Failure> {
     let at = location(trigger, rendition, source, format)?;
     let stat = store.head(&at).await?;
-    let made_of = stat.as_ref().and_then(|stat| stat.metadata.get(SOURCE));
-    if made_of.is_some_and(|mark| *mark != source_mark(source)) {
-        return Err(Failure::new(
-            Reason::Collision,
-            format!(
-                "{at} is the thumbnail of another source, which would be overwritten; rename this one ({source}), or \
-                 give the two triggers different destinations or key templates"
-            ),
-        ));
-    }
     Ok(Target { rendition, fingerprint: fingerprint(&rendition.spec), at, stat })
 }
 

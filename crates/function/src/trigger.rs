@@ -172,7 +172,8 @@ fn check_collisions(triggers: &[Trigger]) -> Result<(), String> {
         .collect();
     for (index, (trigger, rendition)) in all.iter().enumerate() {
         for (other_trigger, other) in &all[index + 1..] {
-            let same_name = sample_keys(rendition) == sample_keys(other);
+            let same_name =
+                Format::ALL.into_iter().any(|from| sample_keys(rendition, from) == sample_keys(other, from));
             let same_source = trigger.bucket == other_trigger.bucket;
             // Triggers on one bucket never overlap, so their sources differ and so do their thumbnails.
             let of_settings = trigger.id.is_none() && other_trigger.id.is_none();
@@ -188,12 +189,11 @@ fn check_collisions(triggers: &[Trigger]) -> Result<(), String> {
     Ok(())
 }
 
-/// The keys a rendition gives to a few sources: templates that are written differently may mean the same.
-fn sample_keys(rendition: &Rendition) -> Vec<Option<String>> {
-    let formats = [Format::Jpeg, Format::Gif].map(|from| (from, rendition.spec.format.resolve(from)));
-    let sources = ["a/b.c", "d.e", "f/g"];
-    let key = |source, (from, to)| rendition.key.render(source, rendition.spec.size, from, to).ok();
-    sources.iter().flat_map(|source| formats.map(|format| key(source, format))).collect()
+/// The keys a rendition gives to a few sources of a format: templates that are written differently may mean
+/// the same.
+fn sample_keys(rendition: &Rendition, from: Format) -> [Option<String>; 3] {
+    let to = rendition.spec.format.resolve(from);
+    ["a/b.c", "d.e", "f/g"].map(|source| rendition.key.render(source, rendition.spec.size, from, to).ok())
 }
 
 /// Checks a bucket's name by S3's rules (AWS, "General purpose bucket naming rules").
@@ -313,6 +313,12 @@ mod tests {
         let mut twice = trigger("in", "", &[".jpg"], "out");
         twice.renditions.push(twice.renditions[0].clone());
         assert!(check_all(std::slice::from_ref(&twice)).unwrap_err().contains("a key of its own"));
+        // For a JPEG both would be thumb_a.jpg.
+        twice.renditions[0].spec.format = OutputFormat::Jpeg;
+        assert!(check_all(std::slice::from_ref(&twice)).is_err());
+        twice.renditions[0].spec.format = OutputFormat::Same;
+        twice.renditions[0].key = "{dir}thumb_{name}".parse().unwrap();
+        assert_eq!(check_all(std::slice::from_ref(&twice)), Ok(()));
         twice.renditions[0].key = "{width}/{key}".parse().unwrap();
         twice.renditions[1].key = "{width}/{key}".parse().unwrap();
         twice.renditions[1].spec.size = "64x64".parse().unwrap();

@@ -138,6 +138,31 @@ async fn the_format_appends_its_extension_whatever_the_name_says() {
 }
 
 #[tokio::test]
+async fn a_thumbnail_of_another_source_is_not_overwritten_while_that_source_exists() {
+    let store = store();
+    let triggers = [trigger(vec![rendition("thumb_{key}", "16x16")])];
+    let mut jpeg = triggers.clone();
+    jpeg[0].renditions[0].spec.format = tintype_engine::OutputFormat::Jpeg;
+    jpeg[0].suffixes = vec![".png".into(), ".jpg".into()];
+    // The thumbnail of a.png and of a.png.jpg are both thumb_a.png.jpg.
+    put(&store, at(IN, "a.png"), png(64, 64, 9)).await;
+    let made = handle(&store, &jpeg, &record(Kind::Created, "a.png")).await;
+    assert_eq!(made.renditions[0].at, at(OUT, "thumb_a.png.jpg"));
+    let thumbnail = store.get(&at(OUT, "thumb_a.png.jpg"), 1 << 20).await.unwrap().unwrap();
+    put(&store, at(IN, "a.png.jpg"), thumbnail.bytes).await;
+    let refused = handle(&store, &jpeg, &record(Kind::Created, "a.png.jpg")).await;
+    match refused.outcome {
+        Outcome::Failed(failure) => {
+            assert_eq!(failure.reason, Reason::Collision);
+            assert!(failure.message.contains("s3://in-bucket/a.png,"), "{}", failure.message);
+        }
+        other => panic!("{other:?}"),
+    }
+    store.delete(&at(IN, "a.png"), None).await.unwrap();
+    assert_eq!(handle(&store, &jpeg, &record(Kind::Created, "a.png.jpg")).await.outcome, Outcome::Made);
+}
+
+#[tokio::test]
 async fn what_needs_nothing_done_is_ignored() {
     let store = store();
     let triggers = [trigger(vec![rendition("thumb_{key}", "16x16")])];

@@ -160,6 +160,9 @@ pub enum StoreError {
     /// No permission.
     #[error("access denied: {0}")]
     Denied(String),
+    /// The stored bytes are not what was written.
+    #[error("{0}")]
+    Damaged(String),
     /// The store cannot do it now; later it may.
     #[error("{0}")]
     Unavailable(String),

@@ -27,7 +27,7 @@ pub(super) async fn check(State(gateway): State<Gateway>, request: Request, next
         {
             return message(
                 StatusCode::FORBIDDEN,
-                "pages of this origin may not call; add it to api.cors_origins if they should",
+                "pages of this origin may not call; add it to api.cors_origins and call by fetch if they should",
             );
         }
     }

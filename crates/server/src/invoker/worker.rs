@@ -139,6 +139,11 @@ fn finish(shared: &Shared, lease: &Lease, verdict: Verdict) {
         Ok(Settled::Done | Settled::Requeued) => {}
         Err(error) => {
             tracing::error!(%error, object = %lease.at, "an event could not be settled; it is due again");
+            // The ledger cannot be written: trying again at once would only do the same work over.
+            let state = shared.state();
+            if !state.draining {
+                drop(shared.wake.wait_timeout(state, LONGEST_SLEEP));
+            }
         }
     }
 }

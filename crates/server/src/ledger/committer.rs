@@ -54,7 +54,7 @@ pub(super) struct Committer {
 
 /// The answer to a submitted change, once it is durable.
 #[derive(Debug)]
-pub struct Pending<T, E>(oneshot::Receiver<Result<T, E>>);
+pub struct Pending<T, E>(Option<oneshot::Receiver<Result<T, E>>>);
 
 impl<T, E: From<LedgerError>> Pending<T, E> {
     /// Waits for the answer. Blocks: never call it on an async worker.
@@ -62,7 +62,9 @@ impl<T, E: From<LedgerError>> Pending<T, E> {
     /// # Errors
     /// What the work answered, or that the commit failed and nothing was changed.
     pub fn wait(self) -> Result<T, E> {
-        self.0.blocking_recv().unwrap_or_else(|_| Err(LedgerError::Closed.into()))
+        let Some(answer) = self.0 else { return Err(LedgerError::Closed.into()) };
+        let lost = || LedgerError::InDoubt("the commit panicked".into());
+        answer.blocking_recv().unwrap_or_else(|_| Err(lost().into()))
     }
 }
 
@@ -96,10 +98,8 @@ impl Committer {
             })
         });
         let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(jobs) = jobs.as_ref() {
-            let _ = jobs.send(Job { publish, work });
-        }
-        Pending(pending)
+        let sent = jobs.as_ref().is_some_and(|jobs| jobs.send(Job { publish, work }).is_ok());
+        Pending(sent.then_some(pending))
     }
 }
 
@@ -176,12 +176,11 @@ fn commit(handle: &Handle, batch: Vec<Job>) {
         }
         changes.number_commit()
     };
-    let committed = number.and_then(|number| match transaction.commit() {
-        Ok(()) => Ok(()),
-        Err(error) => Err((number, error)).or_else(|(number, error)| {
+    let committed = number.and_then(|number| {
+        transaction.commit().map_err(|error| {
             drop(database);
             settle_doubt(handle, number, LedgerError::database(error))
-        }),
+        })
     });
     if let Err(error) = &committed {
         tracing::error!(%error, "a commit failed");
@@ -204,21 +203,13 @@ fn begin(handle: &Handle) -> Result<(redb::WriteTransaction, Arc<redb::Database>
 }
 
 /// A commit that failed may be on disk all the same. Opened anew, the ledger tells by the number of its
-/// last commit; if it has the failed one, another durable commit vouches for it.
-fn settle_doubt(handle: &Handle, number: u64, failed: LedgerError) -> Result<(), LedgerError> {
-    let look = || {
-        handle.reopen()?;
-        let database = handle.database()?;
-        let last = View::begin(database.clone())?.last_commit()?;
-        if last == number {
-            database.begin_write().map_err(LedgerError::database)?.commit().map_err(LedgerError::database)?;
-        }
-        Ok::<_, LedgerError>(last == number)
-    };
-    match look() {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(failed),
-        Err(_) => Err(LedgerError::InDoubt(failed.to_string())),
+/// last commit whether it was undone. That it is there proves nothing: after a failed sync the system may
+/// hold pages in memory that never reach the disk.
+fn settle_doubt(handle: &Handle, number: u64, failed: LedgerError) -> LedgerError {
+    let last = handle.reopen().and_then(|()| View::begin(handle.database()?)?.last_commit());
+    match last {
+        Ok(last) if last < number => failed,
+        _ => LedgerError::InDoubt(failed.to_string()),
     }
 }
 

@@ -436,6 +436,9 @@ impl<'t> Changes<'t> {
             && !event.removed
         {
             self.remove_event(old.id)?;
+            // In its place in the queue, or an object that is written all the time would never have its turn.
+            self.table(WAITING)?.insert(key.as_slice(), event.id).map_err(LedgerError::database)?;
+            return self.put_event(&EventRecord { due_ms: old.due_ms.min(event.due_ms), ..event.clone() });
         }
         self.put_event(event)
     }

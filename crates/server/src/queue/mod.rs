@@ -237,15 +237,23 @@ impl Queue {
         drop(leased);
         let lease = Box::new(Lease { event, at, queue: self.clone() });
         if let Some((reason, message)) = hopeless {
-            self.give_up(lease.event.clone(), reason, message)?;
-            self.leased().begun.remove(&lease.event.id);
-            return Ok(Next::GivenUp);
+            let given_up = self.give_up(lease.event.clone(), reason, message);
+            self.not_begun(lease.event.id);
+            return given_up.map(|()| Next::GivenUp);
         }
         let noted = self.note_attempt(lease.event.id);
         if crashes > 0 {
-            noted.wait()?;
+            noted.wait().inspect_err(|_| self.not_begun(lease.event.id))?;
         }
         Ok(Next::Lease(lease))
+    }
+
+    /// Takes back that an attempt began.
+    fn not_begun(&self, id: u64) {
+        let mut leased = self.leased();
+        if let Some(begun) = leased.begun.get_mut(&id) {
+            *begun = begun.saturating_sub(1);
+        }
     }
 
     /// The longest that an event is ever made to wait.
@@ -343,7 +351,7 @@ impl Queue {
                 // What was begun in this run and has been counted as ended is not to be counted twice.
                 let mut leased = self.leased();
                 let left = leased.begun.entry(lease.event.id).or_insert(0);
-                *left = 0;
+                *left = left.saturating_sub(1);
                 leased.tried.insert(lease.event.id);
             }
             Settled::Done | Settled::Dead => {

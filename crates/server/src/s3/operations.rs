@@ -226,32 +226,33 @@ impl S3 for Endpoint {
         blocking(move || {
             store.bucket(&input.bucket).map_err(s3)?;
             let named = input.delete.objects.into_iter().map(|object| {
-                let at = answers::location(&input.bucket, &object.key)?;
-                if object.version_id.is_some() {
-                    return Err(s3_error!(NotImplemented, "versions are not kept"));
-                }
-                Ok((at, object.e_tag.map(|etag| etag.value().to_owned())))
+                let at =
+                    answers::location(&input.bucket, &object.key).and_then(|at| match object.version_id {
+                        Some(_) => Err(s3_error!(NotImplemented, "versions are not kept")),
+                        None => Ok((at, object.e_tag.map(|etag| etag.value().to_owned()))),
+                    });
+                (object.key, at)
             });
-            let (named, refused): (Vec<_>, Vec<_>) = named.partition(S3Result::is_ok);
             let (mut deleted, mut errors) = (Vec::new(), Vec::new());
-            if let Some(Err(error)) = refused.into_iter().next() {
-                return Err(error);
+            let failed = |key: String, error: s3s::S3Error| Error {
+                key: Some(key),
+                code: Some(error.code().as_str().to_owned()),
+                message: error.message().map(str::to_owned),
+                version_id: None,
+            };
+            let mut good: Vec<(Location, Option<String>)> = Vec::new();
+            for (key, object) in named {
+                match object {
+                    Ok(object) => good.push(object),
+                    Err(error) => errors.push(failed(key, error)),
+                }
             }
-            let named: Vec<(Location, Option<String>)> = named.into_iter().flatten().collect();
-            let keys: Vec<String> = named.iter().map(|(at, _)| at.key.to_string()).collect();
-            for (key, result) in keys.into_iter().zip(store.delete_all(named, &cause)) {
+            let keys: Vec<String> = good.iter().map(|(at, _)| at.key.to_string()).collect();
+            for (key, result) in keys.into_iter().zip(store.delete_all(good, &cause)) {
                 match result {
                     Ok(_) if quiet => {}
                     Ok(_) => deleted.push(DeletedObject { key: Some(key), ..DeletedObject::default() }),
-                    Err(fault) => {
-                        let error = s3(fault);
-                        errors.push(Error {
-                            key: Some(key),
-                            code: Some(error.code().as_str().to_owned()),
-                            message: error.message().map(str::to_owned),
-                            version_id: None,
-                        });
-                    }
+                    Err(fault) => errors.push(failed(key, s3(fault))),
                 }
             }
             Ok(S3Response::new(DeleteObjectsOutput {
