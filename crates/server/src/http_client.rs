@@ -47,6 +47,10 @@ impl HttpClient {
         if !content_type.is_empty() {
             request = request.header(http::header::CONTENT_TYPE, content_type);
         }
+        if matches!(request.method_ref(), Some(&Method::PUT | &Method::POST)) {
+            // RFC 9110, section 8.6: said even of an empty body, as some servers insist on it.
+            request = request.header(http::header::CONTENT_LENGTH, body.len());
+        }
         let request = request.body(Full::new(body))?;
         let exchange = async {
             let response = self.0.request(request).await?;
