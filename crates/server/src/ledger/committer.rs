@@ -4,12 +4,8 @@ use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, PoisonError,
-        mpsc::{self, RecvTimeoutError},
-    },
+    sync::{Arc, Mutex, PoisonError, mpsc},
     thread::JoinHandle,
-    time::Duration,
 };
 
 use tokio::sync::oneshot;
@@ -30,9 +26,6 @@ pub struct Publish {
     /// The folder of the final name.
     pub folder: PathBuf,
 }
-
-/// After this long without a change the ledger is put to rest.
-const REST: Duration = Duration::from_millis(250);
 
 /// Told how the commit ended: `None` if it is durable.
 type Reply = Box<dyn FnOnce(Option<LedgerError>) + Send>;
@@ -114,27 +107,7 @@ impl Drop for Committer {
 }
 
 fn run(handle: &Handle, jobs: &mpsc::Receiver<Job>, max_batch: usize) {
-    let mut resting = true;
-    loop {
-        // Once nothing has come for a while, one commit more makes the next opening quick even after a
-        // crash; without it redb would read the whole file first.
-        let first = if resting {
-            jobs.recv().map_err(|_| RecvTimeoutError::Disconnected)
-        } else {
-            jobs.recv_timeout(REST)
-        };
-        let first = match first {
-            Ok(first) => first,
-            Err(RecvTimeoutError::Timeout) => {
-                resting = true;
-                if let Err(error) = rest(handle) {
-                    tracing::warn!(%error, "the ledger could not be put to rest; opening it after a crash will take longer");
-                }
-                continue;
-            }
-            Err(RecvTimeoutError::Disconnected) => return,
-        };
-        resting = false;
+    while let Ok(first) = jobs.recv() {
         let mut batch = vec![first];
         while batch.len() < max_batch
             && let Ok(next) = jobs.try_recv()
@@ -148,12 +121,6 @@ fn run(handle: &Handle, jobs: &mpsc::Receiver<Job>, max_batch: usize) {
             recover(handle);
         }
     }
-}
-
-fn rest(handle: &Handle) -> Result<(), LedgerError> {
-    let (mut transaction, _database) = begin(handle)?;
-    transaction.set_quick_repair(true);
-    transaction.commit().map_err(LedgerError::database)
 }
 
 fn commit(handle: &Handle, batch: Vec<Job>) {
@@ -194,7 +161,10 @@ fn commit(handle: &Handle, batch: Vec<Job>) {
 fn begin(handle: &Handle) -> Result<(redb::WriteTransaction, Arc<redb::Database>), LedgerError> {
     let begin = || {
         let database = handle.database()?;
-        Ok((database.begin_write().map_err(LedgerError::database)?, database))
+        let mut transaction = database.begin_write().map_err(LedgerError::database)?;
+        // Each commit saves the allocator's state, so that opening after a crash need not read the whole file.
+        transaction.set_quick_repair(true);
+        Ok((transaction, database))
     };
     begin().or_else(|_: LedgerError| {
         handle.reopen()?;
