@@ -39,7 +39,7 @@ pub(crate) fn parse(query: &str, base: &Spec) -> Result<Query, String> {
             "key" => {
                 key = Some(
                     ObjectKey::new(&value).map_err(|message| format!("query field \"key\": {message}"))?,
-                )
+                );
             }
             "size" => spec.size = value.parse()?,
             "fit" => spec.fit = value.parse()?,

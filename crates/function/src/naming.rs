@@ -173,10 +173,10 @@ impl KeyTemplate {
             match part {
                 Part::Text(text) => end.insert_str(0, text),
                 Part::Width => {
-                    end.insert_str(0, &size.width.map(|side| side.to_string()).unwrap_or_default())
+                    end.insert_str(0, &size.width.map(|side| side.to_string()).unwrap_or_default());
                 }
                 Part::Height => {
-                    end.insert_str(0, &size.height.map(|side| side.to_string()).unwrap_or_default())
+                    end.insert_str(0, &size.height.map(|side| side.to_string()).unwrap_or_default());
                 }
                 Part::Key => {
                     end.insert_str(0, suffix);

@@ -220,7 +220,7 @@ fn readers_never_see_a_mix_of_two_versions() {
             .map(|writer| {
                 let (store, place) = (&opened.store, &place);
                 scope.spawn(move || {
-                    (0..40).for_each(|_| drop(put(store, place, &vec![writer; 300_000]).unwrap()))
+                    (0..40).for_each(|_| drop(put(store, place, &vec![writer; 300_000]).unwrap()));
                 })
             })
             .collect();

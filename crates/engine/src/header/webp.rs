@@ -139,9 +139,9 @@ fn first_frame(data: &[u8]) -> Result<(), Error> {
 fn check_size(name: &[u8], data: &[u8], expected: (u32, u32)) -> Result<(), Error> {
     let mut inner = unread();
     if name == b"VP8L" {
-        lossless(data, &mut inner)?
+        lossless(data, &mut inner)?;
     } else {
-        lossy(data, &mut inner)?
+        lossy(data, &mut inner)?;
     }
     if (inner.width, inner.height) == expected {
         return Ok(());

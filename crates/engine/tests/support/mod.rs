@@ -151,7 +151,7 @@ pub(crate) fn every_format(rgb: &[u8], width: usize, height: usize) -> Vec<(&'st
         (
             "progressive jpeg",
             jpeg_with(rgb, width, height, jpeg_encoder::ColorType::Rgb, |encoder| {
-                encoder.set_progressive(true)
+                encoder.set_progressive(true);
             }),
         ),
         ("png", rgb_png(rgb, width, height)),

@@ -37,7 +37,7 @@ pub(super) async fn check(State(gateway): State<Gateway>, request: Request, next
 fn host(request: &Request) -> Option<String> {
     let header = request.headers().get(header::HOST).and_then(|value| value.to_str().ok());
     header
-        .or_else(|| request.uri().authority().map(|authority| authority.as_str()))
+        .or_else(|| request.uri().authority().map(http::uri::Authority::as_str))
         .map(str::to_ascii_lowercase)
 }
 

@@ -337,7 +337,7 @@ impl Queue {
             }
             Verdict::Released => {
                 self.change(lease, |event| {
-                    event.started = event.started.saturating_sub(1).max(event.failed)
+                    event.started = event.started.saturating_sub(1).max(event.failed);
                 })?;
                 Settled::Requeued
             }

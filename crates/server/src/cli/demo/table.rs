@@ -52,7 +52,7 @@ pub(super) fn print(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
                 milliseconds(made.after),
             )?,
             Err(error) => {
-                writeln!(out, "{from:key$}  {:what$}  {to:thumbnail$}  FAILED: {error:#}", row.what)?
+                writeln!(out, "{from:key$}  {:what$}  {to:thumbnail$}  FAILED: {error:#}", row.what)?;
             }
         }
     }
