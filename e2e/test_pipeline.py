@@ -128,6 +128,7 @@ def test_what_is_no_picture_becomes_a_dead_letter(own, name, body, reason):
     s3 = own.client()
     upload(s3, f"{name}.jpg", body)
     until(lambda: own.metrics()["tintype_dead_letters"] == 1, "there is a dead letter")
+    own.wait_until_idle()
     counted = own.metrics()
     assert counted["AsyncEventsDropped"] == 1
     assert counted[f'tintype_outcomes_total{{outcome="failed",reason="{reason}"}}'] == 1
@@ -146,6 +147,7 @@ def test_a_picture_over_the_limit_becomes_a_dead_letter(new_server):
     s3 = own.client()
     upload(s3, "huge.png", pictures.png(1000, 1000))
     until(lambda: own.metrics()["tintype_dead_letters"] == 1, "there is a dead letter")
+    own.wait_until_idle()
     assert own.metrics()['tintype_outcomes_total{outcome="failed",reason="too_large"}'] == 1
     own.thumbnail("thumb_fits.png", upload(s3, "fits.png", pictures.png(300, 300)))
     assert keys(s3) == ["thumb_fits.png"]

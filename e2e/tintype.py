@@ -177,8 +177,13 @@ class Server:
         return samples
 
     def wait_until_idle(self):
-        """Waits until no event is waiting or under way."""
-        until(lambda: self.metrics()["tintype_queue_depth"] == 0, "the queue is empty")
+        """Waits until no event is waiting and no call under way; then everything has been counted."""
+
+        def idle():
+            now = self.metrics()
+            return now["tintype_queue_depth"] == 0 and now["ConcurrentExecutions"] == 0
+
+        until(idle, "nothing is waiting or under way")
 
     def thumbnail(self, key, source_etag=None, client=None, bucket=DESTINATION):
         """Waits for the thumbnail under `key`, of the source version `source_etag` if given; answers it."""

@@ -214,8 +214,8 @@ impl Invoker {
             let started = Instant::now();
             let under_way = desk.shared.instruments.invocation();
             let result = work(desk);
-            drop(under_way);
             desk.shared.instruments.ended(started.elapsed(), result.has_failed());
+            drop(under_way);
             let _ = answer.send(result);
         });
         {

@@ -116,7 +116,6 @@ fn handle(shared: &Shared, lease: &Lease, scratch: &mut Scratch) {
     let mut call = Call { triggers: &triggers, stop: &stop, scratch };
     let record = record(lease);
     let report = futures::executor::block_on(shared.thumbnails.handle(&mut call, &store, &record));
-    drop(under_way);
 
     let released = shared.stopping.load(Ordering::Relaxed)
         && matches!(&report.outcome, Outcome::Failed(failure) if failure.reason == Reason::Stopped);
@@ -131,6 +130,8 @@ fn handle(shared: &Shared, lease: &Lease, scratch: &mut Scratch) {
     log(shared, lease, &report);
     let verdict = if released { Verdict::Released } else { verdict(&report, store.is_settled()) };
     finish(shared, lease, verdict);
+    // Last: once nothing is under way, everything has been counted.
+    drop(under_way);
 }
 
 fn finish(shared: &Shared, lease: &Lease, verdict: Verdict) {
