@@ -25,8 +25,6 @@ impl Default for HttpClient {
 pub struct Answer {
     /// Its status.
     pub status: StatusCode,
-    /// Its headers.
-    pub headers: http::HeaderMap,
     /// Its body.
     pub body: Bytes,
 }
@@ -56,7 +54,7 @@ impl HttpClient {
             let response = self.0.request(request).await?;
             let (head, body) = response.into_parts();
             let body = body.collect().await?.to_bytes();
-            anyhow::Ok(Answer { status: head.status, headers: head.headers, body })
+            anyhow::Ok(Answer { status: head.status, body })
         };
         match tokio::time::timeout(TIMEOUT, exchange).await {
             Ok(answer) => answer.map_err(|error| error.context("the server could not be reached")),

@@ -92,7 +92,7 @@ impl Shared {
     }
 }
 
-/// The invoker; dropped, it lets what is under way finish.
+/// The invoker; [`Invoker::drain`] ends its threads.
 pub struct Invoker {
     shared: Arc<Shared>,
     waiting: Arc<Semaphore>,

@@ -114,7 +114,7 @@ fn run(handle: &Handle, jobs: &mpsc::Receiver<Job>, max_batch: usize) {
         {
             batch.push(next);
         }
-        // Whoever waits for a batch that panicked is told that the ledger is closed; the next one is tried
+        // Whoever waits for a batch that panicked is told that its outcome is in doubt; the next one is tried
         // on a ledger opened anew.
         if catch_unwind(AssertUnwindSafe(|| commit(handle, batch))).is_err() {
             tracing::error!("a commit panicked; the ledger is opened anew");

@@ -413,10 +413,4 @@ impl Queue {
     pub fn depth(&self) -> Result<u64, LedgerError> {
         self.ledger.view()?.event_count()
     }
-
-    /// Attempts under way.
-    #[must_use]
-    pub fn under_way(&self) -> usize {
-        self.leased().events.len()
-    }
 }
