@@ -13,7 +13,7 @@ use crate::Scratch;
 use crate::error::Error;
 use crate::header::{Format, Header};
 use crate::limits::Limits;
-use crate::pixels::{Model, Row, Rows};
+use crate::pixels::{Grid, Model, Row, Rows};
 
 /// What decoding tells besides the rows.
 pub(crate) struct Decoded {
@@ -60,7 +60,7 @@ pub(crate) fn memory(header: &Header) -> u64 {
 
 /// Gives every row of a decoded frame.
 fn give(frame: &[u8], width: u32, model: Model, rows: &mut dyn Rows) -> Result<(), Error> {
-    rows.begin(model)?;
+    rows.begin(Grid { model, cell: (1, 1) })?;
     frame.chunks_exact(width as usize * model.channels()).try_for_each(|row| rows.row(Row::U8(row)))
 }
 

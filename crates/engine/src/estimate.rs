@@ -21,7 +21,7 @@ pub(crate) fn estimate(header: &Header, specs: &[Spec]) -> u64 {
     for spec in specs {
         let plan = plan(header, spec);
         let canvas = u64::from(plan.canvas.0) * u64::from(plan.canvas.1);
-        bytes = bytes.saturating_add(canvas * ENCODE).saturating_add(resample::memory(header, &plan));
+        bytes = bytes.saturating_add(canvas * ENCODE).saturating_add(resample::memory(header, &plan, (1, 1)));
     }
     bytes
 }

@@ -21,6 +21,7 @@ mod orient;
 mod pixels;
 mod plan;
 mod resample;
+mod simd;
 mod sniff;
 pub mod spec;
 mod stop;
@@ -28,7 +29,8 @@ mod stop;
 pub use error::Error;
 pub use header::{Format, Header, Orientation};
 pub use limits::Limits;
-pub use spec::{Background, Fit, Gravity, OutputFormat, Size, Spec, Thumbnail};
+pub use simd::SimdLevel;
+pub use spec::{Background, Filter, Fit, Gravity, OutputFormat, Size, Spec, Thumbnail};
 
 /// Raised by hand whenever the pixels of a thumbnail change for the same bytes and the same [`Spec`],
 /// so that stored thumbnails made by an older recipe are recognised as stale.
@@ -38,6 +40,7 @@ pub const RECIPE: u32 = 1;
 /// Never shared between threads; what it holds never influences a result.
 #[derive(Default)]
 pub struct Scratch {
+    level: SimdLevel,
     /// The decoded frame of formats that do not stream.
     frame: Vec<u8>,
 }
@@ -45,6 +48,12 @@ pub struct Scratch {
 impl Scratch {
     /// A larger frame is given back after the render rather than kept.
     const KEPT: usize = 16 << 20;
+
+    /// Buffers for renders at a SIMD level that may be lower than the machine's.
+    #[must_use]
+    pub fn at(level: SimdLevel) -> Self {
+        Self { level, ..Self::default() }
+    }
 
     /// A zeroed frame of `length` bytes.
     pub(crate) fn frame(&mut self, length: usize) -> &mut [u8] {
@@ -106,7 +115,7 @@ pub fn render(
     let plans: Vec<_> = specs.iter().map(|spec| plan::plan(header, spec)).collect();
     stop.check("reading the header")?;
 
-    let mut resamplers = resample::Fan::new(header, &plans, stop);
+    let mut resamplers = resample::Fan::new(header, &plans, scratch.level, stop);
     let decoded = decode::decode(bytes, header, limits, &mut resamplers, scratch);
     scratch.trim();
     let profile = decoded?.profile;

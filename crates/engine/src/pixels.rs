@@ -30,16 +30,42 @@ impl Model {
     }
 }
 
-/// One row of interleaved samples with straight alpha, in the transfer curve of the file.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Row<'a> {
-    U8(&'a [u8]),
-    U16(&'a [u16]),
+/// The cells that a decoder makes of a picture: its pixels, or, at a reduced scale, the means of several.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Grid {
+    pub(crate) model: Model,
+    /// Pixels of the picture that a cell covers, across and down; the last ones may reach past its edge.
+    pub(crate) cell: (u32, u32),
 }
 
-/// Where decoders put their rows: `begin` once, then every row of the canvas from the top.
+/// One row of cells.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Row<'a> {
+    /// Interleaved samples with straight alpha, in the transfer curve of the file.
+    U8(&'a [u8]),
+    /// The same with 16 bits.
+    U16(&'a [u16]),
+    /// The components of a JPEG.
+    Components(Components<'a>),
+}
+
+/// Planes of JPEG components at one resolution, in sixteenths of a code value: 0 to 4080.
+///
+/// Each is padded to whole vectors ([`crate::simd::padded`]).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Components<'a> {
+    /// One plane, or three of them.
+    pub(crate) planes: [&'a [i16]; 3],
+    /// Whether they are Y, Cb and Cr (ITU-T T.871) rather than R, G and B.
+    pub(crate) ycc: bool,
+    /// The variance within each cell, of the first component, in 2⁻¹⁵ of the full range's square; empty
+    /// at full scale.
+    pub(crate) variance: &'a [i16],
+}
+
+/// Where decoders put their rows: `begin` once, then every row of the grid from the top.
 pub(crate) trait Rows {
-    fn begin(&mut self, model: Model) -> Result<(), Error>;
+    fn begin(&mut self, grid: Grid) -> Result<(), Error>;
     fn row(&mut self, row: Row<'_>) -> Result<(), Error>;
 }
 

@@ -1,7 +1,7 @@
 //! Geometry: which part of the picture becomes how many pixels.
 
 use crate::header::{Header, Orientation};
-use crate::spec::{Fit, Gravity, Spec};
+use crate::spec::{Filter, Fit, Gravity, Spec};
 
 /// A rectangle with fractional edges, in pixels of the stored picture.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -23,6 +23,7 @@ pub(crate) struct Plan {
     pub(crate) canvas: (u32, u32),
     /// Where the upright picture goes on the canvas.
     pub(crate) offset: (u32, u32),
+    pub(crate) filter: Filter,
 }
 
 /// Plans one rendition.
@@ -37,7 +38,7 @@ pub(crate) fn plan(header: &Header, spec: &Spec) -> Plan {
     let offset = (share(canvas.0 - picture.0, across), share(canvas.1 - picture.1, down));
     let swap = header.orientation.swaps_sides();
     let stored = if swap { (picture.1, picture.0) } else { picture };
-    Plan { source: to_stored(crop, header), stored, canvas, offset }
+    Plan { source: to_stored(crop, header), stored, canvas, offset, filter: spec.filter }
 }
 
 /// The size of the picture in the thumbnail, and the part of the upright picture that it shows.

@@ -123,6 +123,21 @@ named! {
 }
 
 named! {
+    /// How pixels are weighed when a picture is made smaller or larger.
+    Filter, "filter" {
+        /// Lanczos with three lobes: sharp, with slight ringing.
+        #[default]
+        Lanczos3 = "lanczos3",
+        /// Catmull-Rom: a little softer, less ringing.
+        CatmullRom = "catmull-rom",
+        /// Mitchell-Netravali: soft, hardly any ringing.
+        Mitchell = "mitchell",
+        /// The plain mean of the pixels covered.
+        Box = "box",
+    }
+}
+
+named! {
     /// The format to write.
     OutputFormat, "format" {
         /// JPEG for JPEG, PNG for PNG, GIF, BMP and TIFF, WebP for WebP.
@@ -213,6 +228,8 @@ pub struct Spec {
     pub gravity: Gravity,
     /// What lies behind.
     pub background: Background,
+    /// How pixels are weighed.
+    pub filter: Filter,
 }
 
 impl Default for Spec {
@@ -225,6 +242,7 @@ impl Default for Spec {
             quality: 80,
             gravity: Gravity::Centre,
             background: Background::default(),
+            filter: Filter::Lanczos3,
         }
     }
 }

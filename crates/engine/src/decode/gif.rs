@@ -9,7 +9,7 @@ use crate::Scratch;
 use crate::error::Error;
 use crate::header::Header;
 use crate::limits::Limits;
-use crate::pixels::{Model, Row, Rows};
+use crate::pixels::{Grid, Model, Row, Rows};
 
 pub(super) fn memory(header: &Header) -> (u64, u64) {
     (u64::from(header.progressive), 16)
@@ -48,7 +48,7 @@ pub(super) fn decode(
         height: frame.height.into(),
     };
     let mut canvas = Canvas { header, place, colours, model, rows, row: Vec::new() };
-    canvas.rows.begin(model)?;
+    canvas.rows.begin(Grid { model, cell: (1, 1) })?;
     if frame.interlaced {
         interlaced(&mut decoder, &mut canvas, scratch)?;
     } else {

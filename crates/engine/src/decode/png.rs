@@ -10,7 +10,7 @@ use crate::colour::MAX_PROFILE;
 use crate::error::Error;
 use crate::header::Header;
 use crate::limits::Limits;
-use crate::pixels::{Model, Row, Rows};
+use crate::pixels::{Grid, Model, Row, Rows};
 
 pub(super) fn memory(header: &Header) -> (u64, u64) {
     let sample = if header.bits == 16 { 2 } else { 1 };
@@ -42,7 +42,7 @@ pub(super) fn decode(
     // The sRGB chunk overrides a profile.
     let info = reader.info();
     let profile = info.icc_profile.as_ref().filter(|_| info.srgb.is_none()).map(|icc| icc.to_vec());
-    rows.begin(model)?;
+    rows.begin(Grid { model, cell: (1, 1) })?;
     let mut target = Target { rows, wide: depth == BitDepth::Sixteen, buffer: Vec::new() };
     if header.progressive {
         interlaced(&mut reader, header, &mut target, scratch)?;

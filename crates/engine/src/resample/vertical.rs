@@ -1,0 +1,144 @@
+//! The vertical pass: rows are kept in pairs, sample beside sample, so that one instruction multiplies
+//! both with their weights and adds them up.
+
+use std::collections::VecDeque;
+
+use fearless_simd::prelude::*;
+use fearless_simd::{i16x16, i32x8};
+
+use super::kernel::ONE;
+use crate::simd::{Kernel, Lanes, SimdLevel, WIDTH};
+
+pub(super) struct Vertical {
+    /// Samples in a row; whole vectors.
+    length: usize,
+    /// The even row that waits for its odd one.
+    held: Option<Vec<i16>>,
+    /// An odd row on its way, and rows to be used again.
+    odd: Vec<i16>,
+    spare: Vec<Vec<i16>>,
+    /// Pairs kept, the first of them being pair `dropped`.
+    pairs: VecDeque<Vec<i16>>,
+    dropped: usize,
+    ended: bool,
+    line: Vec<i16>,
+}
+
+impl Vertical {
+    /// For rows of `length` samples, which must be whole vectors.
+    pub(super) fn new(length: usize) -> Self {
+        Self {
+            length,
+            held: None,
+            odd: vec![0; length],
+            spare: Vec::new(),
+            pairs: VecDeque::new(),
+            dropped: 0,
+            ended: false,
+            line: vec![0; length],
+        }
+    }
+
+    /// Takes the next row.
+    pub(super) fn push(&mut self, level: SimdLevel, row: &[i16]) {
+        self.push_with(level, |line| line.copy_from_slice(row));
+    }
+
+    /// Has the next row written into a buffer, which holds some earlier row.
+    pub(super) fn push_with(&mut self, level: SimdLevel, write: impl FnOnce(&mut [i16])) {
+        if self.held.is_some() {
+            write(&mut self.odd);
+            self.pair(level);
+        } else {
+            let mut row = self.spare.pop().unwrap_or_else(|| vec![0; self.length * 2]);
+            write(&mut row[..self.length]);
+            self.held = Some(row);
+        }
+    }
+
+    /// Tells that there are no more rows.
+    pub(super) fn end(&mut self, level: SimdLevel) {
+        if self.held.is_some() {
+            self.odd.fill(0);
+            self.pair(level);
+        }
+        self.ended = true;
+    }
+
+    fn pair(&mut self, level: SimdLevel) {
+        let Some(even) = self.held.take() else { return };
+        let mut pair = self.spare.pop().unwrap_or_else(|| vec![0; self.length * 2]);
+        level.run(Interleave { even: &even[..self.length], odd: &self.odd, pair: &mut pair });
+        self.spare.push(even);
+        self.pairs.push_back(pair);
+    }
+
+    /// The weighted sum of rows from `first` on, which must be even and never go back; `None` if a row
+    /// is still missing.
+    pub(super) fn combine(&mut self, level: SimdLevel, first: usize, weights: &[i16]) -> Option<&[i16]> {
+        let (from, count) = (first / 2, weights.len() / 2);
+        while self.dropped < from
+            && let Some(pair) = self.pairs.pop_front()
+        {
+            self.spare.push(pair);
+            self.dropped += 1;
+        }
+        let available = self.pairs.len();
+        if (count > available && !self.ended) || self.dropped < from {
+            return None;
+        }
+        // After the end only rows with a weight of zero are missing.
+        let (left, right) = self.pairs.as_slices();
+        let mut pairs = Vec::with_capacity(count.min(available));
+        pairs.extend(left.iter().chain(right).take(count).map(Vec::as_slice));
+        level.run(Combine { pairs: &pairs, weights, line: &mut self.line });
+        Some(&self.line)
+    }
+}
+
+struct Interleave<'a> {
+    even: &'a [i16],
+    odd: &'a [i16],
+    pair: &'a mut [i16],
+}
+
+impl Kernel for Interleave<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Lanes>(self, simd: S) {
+        let rows = self.even.chunks_exact(WIDTH).zip(self.odd.chunks_exact(WIDTH));
+        for ((even, odd), pair) in rows.zip(self.pair.chunks_exact_mut(2 * WIDTH)) {
+            let (low, high) = simd.interleave_i16x16(simd.load(even), simd.load(odd));
+            low.store_slice(&mut pair[..WIDTH]);
+            high.store_slice(&mut pair[WIDTH..]);
+        }
+    }
+}
+
+struct Combine<'a> {
+    pairs: &'a [&'a [i16]],
+    weights: &'a [i16],
+    line: &'a mut [i16],
+}
+
+impl Kernel for Combine<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Lanes>(self, simd: S) {
+        let Self { pairs, weights, line } = self;
+        let half = i32x8::splat(simd, ONE / 2);
+        for (index, target) in line.chunks_exact_mut(WIDTH).enumerate() {
+            let at = index * 2 * WIDTH;
+            let (mut low, mut high) = (half, half);
+            for (pair, weights) in pairs.iter().zip(weights.as_chunks::<2>().0) {
+                let [even, odd] = weights.map(|weight| weight as u16);
+                let both = u32::from(even) | u32::from(odd) << 16;
+                let weights: i16x16<S> = i32x8::splat(simd, both as i32).bitcast();
+                let samples = &pair[at..at + 2 * WIDTH];
+                low += simd.pairwise_dot_product_i16x16(simd.load(samples), weights);
+                high += simd.pairwise_dot_product_i16x16(simd.load(&samples[WIDTH..]), weights);
+            }
+            simd.saturating_narrow_i32x8(low >> 14, high >> 14).store_slice(target);
+        }
+    }
+}
