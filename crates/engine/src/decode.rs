@@ -14,6 +14,17 @@ use crate::error::Error;
 use crate::header::{Format, Header};
 use crate::limits::Limits;
 use crate::pixels::{Grid, Model, Row, Rows};
+use crate::simd::SimdLevel;
+use crate::stop::Stop;
+
+/// What decoders are told besides the file.
+pub(crate) struct Context<'a> {
+    pub(crate) limits: &'a Limits,
+    /// Cells to make of eight pixels, across and down: 8, or less where the format can and `plan` says so.
+    pub(crate) scale: u32,
+    pub(crate) level: SimdLevel,
+    pub(crate) stop: Stop<'a>,
+}
 
 /// What decoding tells besides the rows.
 pub(crate) struct Decoded {
@@ -25,14 +36,15 @@ pub(crate) struct Decoded {
 pub(crate) fn decode(
     bytes: &[u8],
     header: &Header,
-    limits: &Limits,
+    context: &Context<'_>,
     rows: &mut dyn Rows,
     scratch: &mut Scratch,
 ) -> Result<Decoded, Error> {
+    let limits = context.limits;
     // Libraries have been seen to panic on damaged files (image-webp 0.2.4 on some VP8 frames). Everything
     // they could leave half done is dropped with the error.
     let decoded = catch_unwind(AssertUnwindSafe(|| match header.format {
-        Format::Jpeg => jpeg::decode(bytes, header, limits, rows, scratch),
+        Format::Jpeg => jpeg::decode(bytes, header, context, rows),
         Format::Png => png::decode(bytes, header, limits, rows, scratch),
         Format::WebP => webp::decode(bytes, header, rows, scratch),
         Format::Gif => gif::decode(bytes, header, limits, rows, scratch),
@@ -43,12 +55,15 @@ pub(crate) fn decode(
 }
 
 /// The most bytes that decoding holds: what the decoders below allocate, by header alone.
-pub(crate) fn memory(header: &Header) -> u64 {
+pub(crate) fn memory(header: &Header, scale: u32) -> u64 {
+    if header.format == Format::Jpeg {
+        return jpeg::memory(header, scale);
+    }
     // Decoders round both sides up to whole blocks.
     let pixels = (u64::from(header.width) + 32).saturating_mul(u64::from(header.height) + 32);
     let width = u64::from(header.width) + 64;
     let (by_pixel, by_width) = match header.format {
-        Format::Jpeg => jpeg::memory(header),
+        Format::Jpeg => (0, 0),
         Format::Png => png::memory(header),
         Format::WebP => webp::memory(header),
         Format::Gif => gif::memory(header),

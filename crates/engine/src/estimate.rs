@@ -1,7 +1,7 @@
 //! What a render takes in memory, told from the header alone.
 
 use crate::header::Header;
-use crate::plan::plan;
+use crate::plan::{plan, scale};
 use crate::resample;
 use crate::spec::Spec;
 
@@ -14,14 +14,19 @@ const ENCODE: u64 = 40;
 
 /// See [`crate::estimate`].
 pub(crate) fn estimate(header: &Header, specs: &[Spec]) -> u64 {
-    let mut bytes = FIXED + crate::decode::memory(header);
+    let plans: Vec<_> = specs.iter().map(|spec| plan(header, spec)).collect();
+    let scale = scale(header, &plans);
+    let mut bytes = FIXED + crate::decode::memory(header, scale);
     if header.profile || header.colour == "cmyk" || header.colour == "ycck" {
         bytes = bytes.saturating_add(PROFILE);
     }
-    for spec in specs {
-        let plan = plan(header, spec);
+    for plan in plans {
         let canvas = u64::from(plan.canvas.0) * u64::from(plan.canvas.1);
-        bytes = bytes.saturating_add(canvas * ENCODE).saturating_add(resample::memory(header, &plan, (1, 1)));
+        bytes = bytes.saturating_add(canvas * ENCODE).saturating_add(resample::memory(
+            header,
+            &plan,
+            (8 / scale, 8 / scale),
+        ));
     }
     bytes
 }

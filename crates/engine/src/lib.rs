@@ -116,7 +116,8 @@ pub fn render(
     stop.check("reading the header")?;
 
     let mut resamplers = resample::Fan::new(header, &plans, scratch.level, stop);
-    let decoded = decode::decode(bytes, header, limits, &mut resamplers, scratch);
+    let context = decode::Context { limits, scale: plan::scale(header, &plans), level: scratch.level, stop };
+    let decoded = decode::decode(bytes, header, &context, &mut resamplers, scratch);
     scratch.trim();
     let profile = decoded?.profile;
 

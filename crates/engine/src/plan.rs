@@ -1,7 +1,11 @@
 //! Geometry: which part of the picture becomes how many pixels.
 
-use crate::header::{Header, Orientation};
+use crate::header::{Format, Header, Orientation};
 use crate::spec::{Filter, Fit, Gravity, Spec};
+
+/// Cells that must be left for each pixel of a thumbnail, across and down, when a JPEG is decoded at a
+/// reduced scale: with fewer, what a cell cannot hold would be missing.
+const LEFT: f64 = 1.9;
 
 /// A rectangle with fractional edges, in pixels of the stored picture.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,6 +43,21 @@ pub(crate) fn plan(header: &Header, spec: &Spec) -> Plan {
     let swap = header.orientation.swaps_sides();
     let stored = if swap { (picture.1, picture.0) } else { picture };
     Plan { source: to_stored(crop, header), stored, canvas, offset, filter: spec.filter }
+}
+
+/// How many cells to decode eight pixels to, across and down: 1, 2, 4 or 8.
+///
+/// As few as leave [`LEFT`] cells for every pixel of the largest rendition. Only JPEG has scales.
+pub(crate) fn scale(header: &Header, plans: &[Plan]) -> u32 {
+    if header.format != Format::Jpeg {
+        return 8;
+    }
+    let ratio = |plan: &Plan| {
+        let (width, height) = (f64::from(plan.stored.0), f64::from(plan.stored.1));
+        (plan.source.width / width).min(plan.source.height / height)
+    };
+    let least = plans.iter().map(ratio).fold(f64::INFINITY, f64::min);
+    [1, 2, 4].into_iter().find(|&scale| least * f64::from(scale) / 8.0 >= LEFT).unwrap_or(8)
 }
 
 /// The size of the picture in the thumbnail, and the part of the upright picture that it shows.

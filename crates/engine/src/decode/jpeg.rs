@@ -1,185 +1,308 @@
-//! JPEG, by zune-jpeg, which gives back whole frames.
+//! JPEG: a decoder made for thumbnails (ITU-T T.81; JFIF, T.871; Adobe's and EXIF's conventions).
 //!
-//! The decoder fills what is missing with gray, so a cut file must be told apart here. It is run in its
-//! strict mode on data that ends where the first EOI marker stood: then running out of data is an error
-//! even where an EOI was put after a cut.
+//! Of each block only the coefficients that the scale needs are kept; the rest is stepped over, several
+//! coefficients at a time. Data in one scan streams: an MCU row of coefficients becomes rows of cells
+//! (`idct`, `planes`), which go to the resampler. Data in several scans is gathered first (`store`), and
+//! progressive scans that the scale does not need are not read at all.
 
-use std::borrow::Cow;
+mod bits;
+mod frame;
+mod huffman;
+mod idct;
+mod planes;
+mod progressive;
+mod sequential;
+mod store;
+mod tables;
 
-use zune_core::bytestream::ZCursor;
-use zune_core::colorspace::ColorSpace;
-use zune_core::options::DecoderOptions;
-use zune_jpeg::JpegDecoder;
-
-use super::{Decoded, damaged, give};
-use crate::Scratch;
+use super::{Context, Decoded, damaged};
+use crate::bytes::be16;
 use crate::colour::Cmyk;
 use crate::error::Error;
 use crate::header::Header;
-use crate::header::jpeg::{Colour, Segments, segments};
-use crate::limits::Limits;
-use crate::pixels::{Grid, Model, Row, Rows};
+use crate::header::jpeg::{Colour, Segments, next_marker, segments};
+use crate::pixels::{Grid, Model, Rows};
+use frame::Frame;
+use huffman::NATURAL;
+use planes::Planes;
+use sequential::{McuRow, Stored};
+use store::Store;
+use tables::{ScanHeader, Tables};
 
-pub(super) fn memory(header: &Header) -> (u64, u64) {
-    let channels = match header.colour {
+/// The most bytes that decoding takes at a scale of so many cells for eight pixels.
+pub(super) fn memory(header: &Header, scale: u32) -> u64 {
+    // Everything at full resolution is the most that a file of this many components can ask for.
+    let count = match header.colour {
         "gray" => 1,
         "ycbcr" | "rgb" => 3,
         _ => 4,
     };
-    // The frame, and for several scans every coefficient in 16 bits; rows of blocks and upsampling.
-    (if header.progressive { channels * 3 } else { channels }, channels * 256)
+    let blocks = u64::from(header.width.div_ceil(8) + 8) * u64::from(header.height.div_ceil(8) + 8);
+    let scale = u64::from(scale);
+    // Two MCU rows of up to four blocks, of cells that may be twice as fine, and lines beside them.
+    let planes = count * (u64::from(header.width) + 64) * (2 * 4 * scale.max(2) * scale.max(2) / 8 + 8) * 2;
+    let kept = if scale == 1 { 5 } else { (2 * scale).min(8).pow(2) };
+    let stored = if header.progressive { blocks * count * (2 * kept + 12) } else { 0 };
+    planes + stored
 }
 
 pub(super) fn decode(
     bytes: &[u8],
     header: &Header,
-    limits: &Limits,
+    context: &Context<'_>,
     rows: &mut dyn Rows,
-    scratch: &mut Scratch,
 ) -> Result<Decoded, Error> {
     let segments = segments(bytes)?;
-    if segments.several_scans && segments.sampling.iter().any(|s| s.1 != segments.sampling[0].1) {
-        // The decoder loses the colours of these.
-        return Err(Error::Unsupported(
-            "baseline JPEG with a scan for each component and vertical subsampling; make it progressive"
-                .into(),
-        ));
-    }
-    let data = data(bytes, &segments);
-    let single_scan = !segments.progressive && !segments.several_scans;
-    let end = if single_scan { end_of_scan(&data) } else { data.len() };
-    let channels = match segments.colour {
-        Colour::Gray => 1,
-        Colour::YCbCr | Colour::Rgb => 3,
-        Colour::Cmyk | Colour::Ycck => 4,
-    };
-    let stride = header.width as usize * channels;
-    let frame = scratch.frame(stride * header.height as usize);
-    if let Err(why) = run(&data[..end], &segments, true, frame) {
-        let complete = end < data.len() && remnant(header, &segments, readable_rows(frame, stride));
-        if !complete && !limits.tolerant {
-            return Err(damaged(header, why));
-        }
-        frame.fill(0);
-        let end = if complete { data.len() } else { end };
-        run(&data[..end], &segments, false, frame).map_err(|why| damaged(header, why))?;
-        let read = readable_rows(frame, stride);
-        if !complete && !limits.tolerates(read, header.height) {
-            return Err(damaged(header, format!("{why} after {read} of {} rows", header.height)));
-        }
-    }
+    let decoder = Decoder { bytes, header, segments: &segments, context };
+    let frame = Frame::new(&segments, context.scale as usize);
     let profile = segments.profile();
-    match segments.colour {
-        Colour::Gray => give(frame, header.width, Model::Gray, rows)?,
-        Colour::YCbCr | Colour::Rgb => give(frame, header.width, Model::Rgb, rows)?,
-        Colour::Cmyk | Colour::Ycck => {
-            let converter = Cmyk::new(profile.as_deref());
-            let mut rgb = vec![0; header.width as usize * 3];
-            rows.begin(Grid { model: Model::Rgb, cell: (1, 1) })?;
-            for row in frame.chunks_exact_mut(stride) {
-                to_inks(row, segments.colour);
-                converter.convert(row, &mut rgb);
-                rows.row(Row::U8(&rgb))?;
+    let inks = matches!(segments.colour, Colour::Cmyk | Colour::Ycck);
+    let cmyk = inks.then(|| Cmyk::new(profile.as_deref()));
+    let planes = Planes::new(&frame, segments.colour, cmyk, context.level);
+    let model = if segments.colour == Colour::Gray { Model::Gray } else { Model::Rgb };
+    let cell = 8 / context.scale;
+    rows.begin(Grid { model, cell: (cell, cell) })?;
+    decoder.run(&frame, planes, rows)?;
+    Ok(Decoded { profile: profile.filter(|_| !inks) })
+}
+
+struct Decoder<'a> {
+    bytes: &'a [u8],
+    header: &'a Header,
+    segments: &'a Segments<'a>,
+    context: &'a Context<'a>,
+}
+
+/// What the scans read so far have given.
+struct Gathered {
+    store: Store,
+    /// The quantisation steps of each component, as they stood at its first scan.
+    steps: Vec<Option<[u16; 64]>>,
+    /// For each component and index the bit position that its scans have come to; `None` before the first.
+    progress: Vec<[Option<u32>; 64]>,
+}
+
+impl Decoder<'_> {
+    /// Walks the segments and scans.
+    fn run(&self, frame: &Frame, mut planes: Planes, rows: &mut dyn Rows) -> Result<(), Error> {
+        let fail = |why: String| damaged(self.header, why);
+        let mut tables = Tables::default();
+        let mut gathered: Option<Gathered> = None;
+        let mut at = 2;
+        let mut ended = false;
+        while let Ok((marker, start)) = next_marker(self.bytes, at) {
+            if matches!(marker, 0x01 | 0xd0..=0xd8) {
+                at = start;
+                continue;
             }
-            return Ok(Decoded { profile: None });
+            if marker == 0xd9 {
+                ended = true;
+                break;
+            }
+            let length = be16(self.bytes, start).map_or(0, usize::from);
+            let Some(body) = self.bytes.get(start + 2..start + length.max(2)) else { break };
+            at = start + length;
+            if marker != 0xda {
+                tables.apply(marker, body).map_err(|why| fail(format!("{why} at byte {start}")))?;
+                continue;
+            }
+            let scan = ScanHeader::read(body, frame, self.segments.progressive)
+                .map_err(|why| fail(format!("{why} at byte {start}")))?;
+            if !self.segments.progressive
+                && gathered.is_none()
+                && scan.components.len() == frame.components.len()
+            {
+                return self.stream(frame, &scan, &tables, at, &mut planes, rows);
+            }
+            let gathered = gathered.get_or_insert_with(|| self.gather(frame, &planes));
+            for &(index, ..) in &scan.components {
+                let table = usize::from(frame.components[index].sampled.table);
+                if gathered.steps[index].is_none() {
+                    gathered.steps[index] = tables.quantisation[table];
+                }
+            }
+            match self.scan(frame, &scan, &tables, at, gathered) {
+                Ok(next) => at = next,
+                Err(error @ Error::Stopped(_)) => return Err(error),
+                Err(error) => {
+                    if gathered.tolerable(self.context.limits.tolerant) {
+                        break;
+                    }
+                    return Err(error);
+                }
+            }
+            if !self.segments.progressive && gathered.complete() {
+                break;
+            }
+        }
+        let Some(gathered) = gathered else { return Err(fail("there is no scan".into())) };
+        let tolerant = self.context.limits.tolerant;
+        if !gathered.complete() && !(tolerant && gathered.tolerable(true)) {
+            let end = if ended { "the picture ends" } else { "the data ends" };
+            return Err(fail(format!("{end} before its last scan")));
+        }
+        self.give(frame, &gathered, &mut planes, rows)
+    }
+
+    /// Decodes data in one scan into rows as it goes.
+    fn stream(
+        &self,
+        frame: &Frame,
+        header: &ScanHeader,
+        tables: &Tables,
+        at: usize,
+        planes: &mut Planes,
+        rows: &mut dyn Rows,
+    ) -> Result<(), Error> {
+        let fail = |why: String| damaged(self.header, why);
+        let wants_variance = planes.wants_variance();
+        let mut scan = sequential::Scan::new(self.bytes, at, header, frame, tables, wants_variance, true)
+            .map_err(fail)?;
+        for row in 0..scan.mcus.1 {
+            let read = self.context.level.run(McuRow { scan: &mut scan, sink: planes });
+            if let Err(why) = read {
+                let height = self.header.height;
+                let pixels = (row as u64 * u64::from(height) / scan.mcus.1 as u64) as u32;
+                if self.context.limits.tolerates(pixels, height) {
+                    return planes.give_blank(rows);
+                }
+                return Err(fail(format!("{why}, after {pixels} of {height} rows")));
+            }
+            planes.give(rows)?;
+        }
+        Ok(())
+    }
+
+    fn gather(&self, frame: &Frame, planes: &Planes) -> Gathered {
+        let count = frame.components.len();
+        let progressive = self.segments.progressive;
+        Gathered {
+            store: Store::new(frame, planes.wants_variance() && !progressive, progressive),
+            steps: vec![None; count],
+            progress: vec![[None; 64]; count],
         }
     }
-    Ok(Decoded { profile })
-}
 
-/// The bytes to decode: the file itself, or a copy without the segments that the decoder would
-/// misread: Adobe's marker on three components, and stray bytes between segments.
-fn data<'a>(bytes: &'a [u8], segments: &Segments<'_>) -> Cow<'a, [u8]> {
-    let misread = segments.stray_bytes || matches!(segments.colour, Colour::Rgb | Colour::Ycck);
-    // A file much longer than its pixels is not worth a copy that the estimate does not count.
-    let pixels = usize::from(segments.width) * usize::from(segments.height);
-    if !misread || bytes.len() > pixels.saturating_mul(2) + (1 << 20) {
-        return Cow::Borrowed(bytes);
-    }
-    let mut copy = Vec::with_capacity(bytes.len());
-    copy.extend_from_slice(b"\xff\xd8");
-    for range in &segments.essential {
-        copy.extend_from_slice(&bytes[range.clone()]);
-    }
-    copy.extend_from_slice(&bytes[segments.data..]);
-    Cow::Owned(copy)
-}
-
-/// Where the EOI marker of the first scan stands, or the end of the file.
-fn end_of_scan(bytes: &[u8]) -> usize {
-    let Ok(segments) = segments(bytes) else { return bytes.len() };
-    let mut at = segments.data;
-    while let Some(skipped) = bytes.get(at..).and_then(|rest| rest.iter().position(|&b| b == 0xff)) {
-        at += skipped;
-        match bytes.get(at + 1) {
-            Some(0xd9) => return at,
-            Some(_) => at += 1,
-            None => break,
+    /// Reads one of several scans, or steps over it; returns where it ends.
+    fn scan(
+        &self,
+        frame: &Frame,
+        header: &ScanHeader,
+        tables: &Tables,
+        at: usize,
+        gathered: &mut Gathered,
+    ) -> Result<usize, Error> {
+        let fail = |why: String| damaged(self.header, why);
+        for &(index, ..) in &header.components {
+            gathered.progress[index][header.band.0..=header.band.1].fill(Some(header.bits.1));
         }
-    }
-    bytes.len()
-}
-
-fn run(bytes: &[u8], segments: &Segments<'_>, strict: bool, frame: &mut [u8]) -> Result<(), String> {
-    let limit = usize::from(u16::MAX);
-    let options =
-        DecoderOptions::default().set_max_width(limit).set_max_height(limit).set_strict_mode(strict);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    decoder.decode_headers().map_err(|error| error.to_string())?;
-    let (input, output) = match (segments.colour, decoder.input_colorspace()) {
-        (Colour::Gray, input) => (input, ColorSpace::Luma),
-        // Stored as RGB under plain component names: taking it for YCbCr and asking for YCbCr is a copy.
-        (Colour::Rgb, Some(ColorSpace::YCbCr)) => (Some(ColorSpace::YCbCr), ColorSpace::YCbCr),
-        (Colour::YCbCr | Colour::Rgb, input) => (input, ColorSpace::RGB),
-        (Colour::Cmyk | Colour::Ycck, Some(ColorSpace::YCCK)) => (Some(ColorSpace::YCCK), ColorSpace::YCCK),
-        (Colour::Cmyk | Colour::Ycck, input) => (input, ColorSpace::CMYK),
-    };
-    let channels = output.num_components();
-    if input.is_none_or(|input| input.num_components() != segments.sampling.len()) {
-        return Err("the colour model does not go with the components".into());
-    }
-    let options = options.jpeg_set_out_colorspace(output);
-    decoder.set_options(options);
-    if decoder.dimensions() != Some((segments.width.into(), segments.height.into()))
-        || decoder.output_buffer_size() != Some(frame.len())
-    {
-        return Err(format!("the frame does not have {channels} channels"));
-    }
-    decoder.decode_into(frame).map_err(|error| error.to_string())
-}
-
-/// Rows that were decoded before an error: the decoder leaves the rest zero or fills it with 128.
-fn readable_rows(frame: &[u8], stride: usize) -> u32 {
-    let blank = |row: &[u8]| row.iter().all(|&v| v == 0) || row.iter().all(|&v| v == 128);
-    let missing = frame.rchunks_exact(stride).take_while(|row| blank(row)).count();
-    (frame.len() / stride - missing) as u32
-}
-
-/// Whether what is missing may well lie in the decoder's 64-bit read-ahead: near the end of the data it
-/// gives up although the last blocks are there. A block takes at least two bits. Asked only where an EOI
-/// marker vouches for the end.
-fn remnant(header: &Header, segments: &Segments<'_>, read: u32) -> bool {
-    let most = |side: fn(&(u8, u8)) -> u8| segments.sampling.iter().map(side).max().unwrap_or(1);
-    let (across, down) = (8 * u32::from(most(|s| s.0)), 8 * u32::from(most(|s| s.1)));
-    let missing = u64::from((header.height - read).div_ceil(down)) * u64::from(header.width.div_ceil(across));
-    let blocks: u64 = segments.sampling.iter().map(|&(h, v)| u64::from(h) * u64::from(v)).sum();
-    missing * blocks * 2 <= 64
-}
-
-/// Turns a row into inks, 255 for full: Adobe stores them inverted, and YCCK three of them as YCbCr.
-fn to_inks(row: &mut [u8], colour: Colour) {
-    for [c, m, y, k] in row.as_chunks_mut::<4>().0 {
-        if colour == Colour::Ycck {
-            let (luma, cb, cr) = (i32::from(*c), i32::from(*m) - 128, i32::from(*y) - 128);
-            // ITU-T T.871, in 16-bit fixed point; the result is ink.
-            let clamp = |v: i32| (v >> 16).clamp(0, 255) as u8;
-            let base = (luma << 16) + (1 << 15);
-            *c = clamp(base + 91_881 * cr);
-            *m = clamp(base - 22_554 * cb - 46_802 * cr);
-            *y = clamp(base + 116_130 * cb);
-        } else {
-            (*c, *m, *y) = (255 - *c, 255 - *m, 255 - *y);
+        let needed =
+            header.components.iter().any(|&(index, ..)| header.band.0 <= frame.components[index].last());
+        if !needed {
+            return Ok(self.step_over(at));
         }
-        *k = 255 - *k;
+        let level = self.context.level;
+        if self.segments.progressive {
+            let mut scan =
+                progressive::Scan::new(self.bytes, at, header.clone(), frame, tables).map_err(fail)?;
+            for row in 0..scan.mcus.1 {
+                self.context.stop.check("decoding")?;
+                level
+                    .run(progressive::Row { scan: &mut scan, store: &mut gathered.store, row })
+                    .map_err(fail)?;
+            }
+            return Ok(scan.bits.position());
+        }
+        let mut scan =
+            sequential::Scan::new(self.bytes, at, header, frame, tables, true, false).map_err(fail)?;
+        let alone = header.components.len() == 1;
+        for row in 0..scan.mcus.1 {
+            self.context.stop.check("decoding")?;
+            let tops = frame.components.iter().map(|c| row * if alone { 1 } else { c.factors.1 }).collect();
+            let mut sink = Stored { store: &mut gathered.store, tops };
+            level.run(McuRow { scan: &mut scan, sink: &mut sink }).map_err(fail)?;
+        }
+        Ok(scan.bits.position())
+    }
+
+    /// The next marker that ends a scan.
+    fn step_over(&self, mut at: usize) -> usize {
+        while let Ok((marker, after)) = next_marker(self.bytes, at) {
+            if !(0xd0..=0xd7).contains(&marker) {
+                return after - 2;
+            }
+            at = after;
+        }
+        self.bytes.len()
+    }
+
+    /// Makes rows of what was gathered.
+    fn give(
+        &self,
+        frame: &Frame,
+        gathered: &Gathered,
+        planes: &mut Planes,
+        rows: &mut dyn Rows,
+    ) -> Result<(), Error> {
+        for row in 0..frame.mcus.1 {
+            self.context.level.run(Assemble { frame, gathered, planes, row });
+            planes.give(rows)?;
+        }
+        Ok(())
+    }
+}
+
+impl Gathered {
+    /// Whether every component has come to its last bit, as far as its scans have begun.
+    fn complete(&self) -> bool {
+        self.progress.iter().all(|component| {
+            component[0].is_some() && component.iter().all(|bits| bits.is_none_or(|bits| bits == 0))
+        })
+    }
+
+    /// Whether there is a picture, if a coarse one.
+    fn tolerable(&self, tolerant: bool) -> bool {
+        tolerant && self.progress.iter().all(|component| component[0].is_some())
+    }
+}
+
+/// Makes the cells of one MCU row from stored coefficients.
+struct Assemble<'a> {
+    frame: &'a Frame,
+    gathered: &'a Gathered,
+    planes: &'a mut Planes,
+    row: usize,
+}
+
+impl crate::simd::Kernel for Assemble<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: crate::simd::Lanes>(self, _: S) {
+        let Self { frame, gathered: Gathered { store, steps, .. }, planes, row } = self;
+        let mut block = [0; 64];
+        for (index, component) in frame.components.iter().enumerate() {
+            let Some(steps) = &steps[index] else { continue };
+            let plane = &store.planes[index];
+            for y in 0..component.factors.1 {
+                let line = row * component.factors.1 + y;
+                for x in 0..component.padded.0 {
+                    let coefficients = plane.coefficients(line * plane.blocks.0 + x);
+                    let mut flat = true;
+                    for (at, &coefficient) in coefficients.iter().enumerate().skip(1) {
+                        if coefficient != 0 {
+                            flat = false;
+                            let value = i32::from(coefficient) * i32::from(steps[at]);
+                            block[usize::from(NATURAL[at])] = value as i16;
+                        }
+                    }
+                    let dc = i32::from(coefficients[0]).wrapping_mul(steps[0].into());
+                    if index == 0 && planes.wants_variance() {
+                        planes.variance(component.cells.0, (x, y), store.variance(x, line));
+                    }
+                    planes.block(index, component.cells, (x, y), dc, flat, &mut block);
+                }
+            }
+        }
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn memory(header: &Header) -> (u64, u64) {
 }
 
 pub(super) fn decode(bytes: &[u8], header: &Header, rows: &mut dyn Rows) -> Result<Decoded, Error> {
-    let limit = usize::try_from(super::memory(header) / 3).unwrap_or(usize::MAX);
+    let limit = usize::try_from(super::memory(header, 8) / 3).unwrap_or(usize::MAX);
     let mut limits = Limits::default();
     limits.decoding_buffer_size = limit;
     limits.intermediate_buffer_size = limit;

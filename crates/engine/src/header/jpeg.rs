@@ -13,17 +13,20 @@ pub(crate) struct Segments<'a> {
     /// Baseline data with one component a scan, which must be buffered whole like a progressive one.
     pub(crate) several_scans: bool,
     pub(crate) colour: Colour,
-    /// Horizontal and vertical sampling factors of each component.
-    pub(crate) sampling: Vec<(u8, u8)>,
+    pub(crate) components: Vec<Sampled>,
     pub(crate) orientation: Orientation,
     /// The parts of the ICC profile with their sequence number and count.
     icc: Vec<(u8, u8, &'a [u8])>,
-    /// Where entropy-coded data begins.
-    pub(crate) data: usize,
-    /// The segments a decoder needs, without metadata: ranges in the file, the scan header the last.
-    pub(crate) essential: Vec<std::ops::Range<usize>>,
-    /// Whether bytes that belong to no segment were skipped.
-    pub(crate) stray_bytes: bool,
+}
+
+/// A component as the frame header declares it (ITU-T T.81, B.2.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sampled {
+    pub(crate) id: u8,
+    /// Sampling factors across and down, 1 to 4.
+    pub(crate) factors: (u8, u8),
+    /// The quantisation table, 0 to 3.
+    pub(crate) table: u8,
 }
 
 /// The colour model, as the component count, Adobe's marker and the component names tell.
@@ -80,8 +83,7 @@ struct Frame {
     width: u16,
     height: u16,
     progressive: bool,
-    ids: Vec<u8>,
-    sampling: Vec<(u8, u8)>,
+    components: Vec<Sampled>,
 }
 
 /// Walks the segments up to the first scan.
@@ -92,11 +94,8 @@ pub(crate) fn segments(bytes: &[u8]) -> Result<Segments<'_>, Error> {
     let mut jfif = false;
     let mut orientation = None;
     let mut icc = Vec::new();
-    let mut essential = Vec::new();
-    let mut stray_bytes = false;
     loop {
-        let (marker, start, stray) = next_marker(bytes, at)?;
-        stray_bytes |= stray;
+        let (marker, start) = next_marker(bytes, at)?;
         if matches!(marker, 0x01 | 0xd0..=0xd8) {
             at = start;
             continue;
@@ -125,21 +124,19 @@ pub(crate) fn segments(bytes: &[u8]) -> Result<Segments<'_>, Error> {
                 let frame = frame.ok_or_else(|| {
                     Error::Malformed(format!("JPEG: a scan at byte {start} before the frame header"))
                 })?;
-                essential.push(start - 2..at);
-                let several_scans =
-                    !frame.progressive && usize::from(body.first().copied().unwrap_or(0)) < frame.ids.len();
+                let count = frame.components.len();
+                let ids: Vec<u8> = frame.components.iter().map(|component| component.id).collect();
+                let height = if frame.height == 0 { number_of_lines(bytes, at)? } else { frame.height };
                 return Ok(Segments {
                     width: frame.width,
-                    height: frame.height,
+                    height,
                     progressive: frame.progressive,
-                    several_scans,
-                    colour: colour(&frame.ids, adobe, jfif)?,
-                    sampling: frame.sampling,
+                    several_scans: !frame.progressive
+                        && usize::from(body.first().copied().unwrap_or(0)) < count,
+                    colour: colour(&ids, adobe, jfif)?,
+                    components: frame.components,
                     orientation: orientation.unwrap_or(Orientation::UPRIGHT),
                     icc,
-                    data: at,
-                    essential,
-                    stray_bytes,
                 });
             }
             0xe0 => jfif |= body.starts_with(b"JFIF\0"),
@@ -154,26 +151,36 @@ pub(crate) fn segments(bytes: &[u8]) -> Result<Segments<'_>, Error> {
             0xee if body.starts_with(b"Adobe") => adobe = body.get(11).copied(),
             _ => {}
         }
-        if matches!(marker, 0xc0..=0xc2 | 0xc4 | 0xdb | 0xdd) {
-            essential.push(start - 2..at);
-        }
     }
 }
 
-/// The next marker from `at`: its code, the position after it, and whether other bytes came first.
-pub(crate) fn next_marker(bytes: &[u8], mut at: usize) -> Result<(u8, usize, bool), Error> {
-    let from = at;
+/// The next marker from `at`, past bytes that belong to none: its code, and the position after it.
+pub(crate) fn next_marker(bytes: &[u8], mut at: usize) -> Result<(u8, usize), Error> {
     loop {
-        let skipped = bytes.get(at..).and_then(|rest| rest.iter().position(|&b| b == 0xff));
+        let skipped = bytes.get(at..).and_then(|rest| memchr::memchr(0xff, rest));
         at += skipped.ok_or_else(|| truncated("JPEG", "its header", bytes.len()))?;
-        let stray = at > from;
         while bytes.get(at) == Some(&0xff) {
             at += 1;
         }
         match bytes.get(at) {
             Some(0) => at += 1,
-            Some(&marker) => return Ok((marker, at + 1, stray)),
+            Some(&marker) => return Ok((marker, at + 1)),
             None => return Err(truncated("JPEG", "its header", at)),
+        }
+    }
+}
+
+/// The height that a DNL segment behind the first scan tells, where the frame header leaves it open
+/// (ITU-T T.81, B.2.5). `at` is where the scan's data begins.
+fn number_of_lines(bytes: &[u8], mut at: usize) -> Result<u16, Error> {
+    let missing =
+        || Error::Malformed("JPEG: the height is 0 and no DNL segment behind the first scan tells it".into());
+    loop {
+        let (marker, start) = next_marker(bytes, at).map_err(|_| missing())?;
+        match marker {
+            0xd0..=0xd7 => at = start,
+            0xdc => return be16(bytes, start + 2).filter(|&lines| lines > 0).ok_or_else(missing),
+            _ => return Err(missing()),
         }
     }
 }
@@ -187,19 +194,21 @@ fn frame_header(body: &[u8], marker: u8, at: usize) -> Result<Frame, Error> {
         return Err(Error::Unsupported(format!("JPEG with {bits} bits a sample; 8 are read: convert it")));
     }
     let (width, height) = (u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0]));
-    if width == 0 || height == 0 {
+    if width == 0 {
         return Err(malformed(format!("size {width}x{height}")));
     }
     let components: Vec<_> = rest.chunks_exact(3).take(count.into()).collect();
     if components.len() != usize::from(count) || count == 0 {
         return Err(malformed(format!("{count} components, of which {} are described,", components.len())));
     }
-    let sampling: Vec<_> = components.iter().map(|c| (c[1] >> 4, c[1] & 15)).collect();
-    if sampling.iter().any(|&(h, v)| !(1..=4).contains(&h) || !(1..=4).contains(&v)) {
+    let components: Vec<_> = components
+        .iter()
+        .map(|c| Sampled { id: c[0], factors: (c[1] >> 4, c[1] & 15), table: c[2] & 3 })
+        .collect();
+    if components.iter().any(|c| !(1..=4).contains(&c.factors.0) || !(1..=4).contains(&c.factors.1)) {
         return Err(malformed("a sampling factor that is not 1 to 4".into()));
     }
-    let ids = components.iter().map(|c| c[0]).collect();
-    Ok(Frame { width, height, progressive: marker == 0xc2, ids, sampling })
+    Ok(Frame { width, height, progressive: marker == 0xc2, components })
 }
 
 fn colour(ids: &[u8], adobe: Option<u8>, jfif: bool) -> Result<Colour, Error> {

@@ -34,19 +34,22 @@ const BEND: [i16; 3] = [-9363, 24486, 9288];
 /// × variance.
 #[inline(always)]
 pub(crate) fn to_light<S: Lanes>(simd: S, code: i16x16<S>, variance: Option<i16x16<S>>) -> i16x16<S> {
-    let polynomial = |terms: &[i16]| {
-        let mut sum = i16x16::splat(simd, terms[0]);
-        for &term in &terms[1..] {
-            sum = simd.mul_round(sum, code) + i16x16::splat(simd, term);
-        }
-        sum
-    };
     let straight = simd.mul_round(code, i16x16::splat(simd, SLOPE));
-    let mut power = polynomial(&POWER);
+    let mut power = polynomial(simd, code, POWER);
     if let Some(variance) = variance {
-        power += simd.mul_round(polynomial(&BEND), variance);
+        power += simd.mul_round(polynomial(simd, code, BEND), variance);
     }
     code.simd_le(i16x16::splat(simd, STRAIGHT)).select(straight, power)
+}
+
+/// Horner's scheme.
+#[inline(always)]
+fn polynomial<S: Lanes, const N: usize>(simd: S, at: i16x16<S>, terms: [i16; N]) -> i16x16<S> {
+    let mut sum = i16x16::splat(simd, terms[0]);
+    for term in terms.into_iter().skip(1) {
+        sum = simd.mul_round(sum, at) + i16x16::splat(simd, term);
+    }
+    sum
 }
 
 /// 16-bit sRGB to 16-bit light.

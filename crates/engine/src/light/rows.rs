@@ -164,25 +164,27 @@ impl Kernel for FromComponents<'_> {
     fn run<S: Lanes>(self, simd: S) {
         let Self { components: Components { planes, ycc, variance }, plane, light } = self;
         let [first, second, third] = planes;
-        let lit = |value: i16x16<S>, variance: Option<i16x16<S>>| {
-            // Sixteenths of a code to its 128ths.
-            let code = value.max(i16x16::splat(simd, 0)).min(i16x16::splat(simd, 4080)) << 3;
-            to_light(simd, code, variance)
-        };
         for x in (0..plane).step_by(WIDTH) {
             let variance = (!variance.is_empty()).then(|| simd.load(&variance[x..]));
             let base = simd.load(&first[x..]);
             if second.is_empty() {
-                lit(base, variance).store_slice(&mut light[x..][..WIDTH]);
+                lit(simd, base, variance).store_slice(&mut light[x..][..WIDTH]);
                 continue;
             }
             let (second, third) = (simd.load(&second[x..]), simd.load(&third[x..]));
             let rgb = if ycc { ycc_to_rgb(simd, base, second, third) } else { [base, second, third] };
             for (channel, value) in rgb.into_iter().enumerate() {
-                lit(value, variance).store_slice(&mut light[channel * plane + x..][..WIDTH]);
+                lit(simd, value, variance).store_slice(&mut light[channel * plane + x..][..WIDTH]);
             }
         }
     }
+}
+
+/// Sixteenths of a code to light.
+#[inline(always)]
+fn lit<S: Lanes>(simd: S, value: i16x16<S>, variance: Option<i16x16<S>>) -> i16x16<S> {
+    let code = value.max(i16x16::splat(simd, 0)).min(i16x16::splat(simd, 4080)) << 3;
+    to_light(simd, code, variance)
 }
 
 /// ITU-T T.871, 7: R = Y + 1.402 Cr, G = Y − 0.344136 Cb − 0.714136 Cr, B = Y + 1.772 Cb, with Cb and Cr
@@ -191,13 +193,13 @@ impl Kernel for FromComponents<'_> {
 fn ycc_to_rgb<S: Lanes>(simd: S, y: i16x16<S>, cb: i16x16<S>, cr: i16x16<S>) -> [i16x16<S>; 3] {
     // Doubled, to round at 1/32 of a code: 4080 × 2 × 1.772 still fits.
     let centre = i16x16::splat(simd, 128 * 16);
+    let one = i16x16::splat(simd, 1);
     let (cb, cr) = ((cb - centre) << 1, (cr - centre) << 1);
-    let times = |value: i16x16<S>, factor: i16| simd.mul_round(value, i16x16::splat(simd, factor));
-    let half = |value: i16x16<S>| (value + 1) >> 1;
-    let red = y + half(cr + times(cr, 13173));
-    let green = y - half(times(cb, 11277) + times(cr, 23401));
-    let blue = y + half(cb + times(cb, 25297));
-    [red, green, blue]
+    let red = cr + simd.mul_round(cr, i16x16::splat(simd, 13173));
+    let green =
+        simd.mul_round(cb, i16x16::splat(simd, 11277)) + simd.mul_round(cr, i16x16::splat(simd, 23401));
+    let blue = cb + simd.mul_round(cb, i16x16::splat(simd, 25297));
+    [y + ((red + one) >> 1), y - ((green + one) >> 1), y + ((blue + one) >> 1)]
 }
 
 #[cfg(test)]

@@ -1,0 +1,131 @@
+//! Reading bits from entropy-coded data (ITU-T T.81, F.2.2.5): a 64-bit window that is filled eight bytes
+//! at a time where there is no 0xFF among them, and byte by byte around stuffed zeros and markers.
+
+/// A reader that stops at the first marker and then gives zeros, which it counts.
+#[derive(Clone, Copy)]
+pub(super) struct Bits<'a> {
+    data: &'a [u8],
+    at: usize,
+    /// The next bits, from the top. Below `count` of them may stand the first bits of the byte at `at`.
+    window: u64,
+    count: u32,
+    /// Zeros given beyond the end of the data.
+    padding: u32,
+}
+
+impl<'a> Bits<'a> {
+    pub(super) const fn new(data: &'a [u8], at: usize) -> Self {
+        Self { data, at, window: 0, count: 0, padding: 0 }
+    }
+
+    /// Makes at least 56 bits available.
+    #[inline(always)]
+    pub(super) fn refill(&mut self) {
+        if let Some(bytes) = self.data.get(self.at..).and_then(|rest| rest.first_chunk::<8>()) {
+            let word = u64::from_be_bytes(*bytes);
+            // Whether any byte of the complement is zero.
+            let inverse = !word;
+            if inverse.wrapping_sub(0x0101_0101_0101_0101) & word & 0x8080_8080_8080_8080 == 0 {
+                self.window |= word >> self.count;
+                self.at += ((63 - self.count) >> 3) as usize;
+                self.count |= 56;
+                return;
+            }
+        }
+        // By value, so that the fields can stay in registers around the loop that this is part of.
+        *self = self.refilled_slowly();
+    }
+
+    #[inline(never)]
+    fn refilled_slowly(mut self) -> Self {
+        while self.count < 56 {
+            let byte = match self.data.get(self.at..) {
+                Some([0xff, 0, ..]) => {
+                    self.at += 2;
+                    0xff
+                }
+                None | Some([] | [0xff, ..]) => {
+                    let missing = (63 - self.count) & !7;
+                    self.padding = self.padding.saturating_add(missing);
+                    self.count += missing;
+                    return self;
+                }
+                Some(&[byte, ..]) => {
+                    self.at += 1;
+                    byte
+                }
+            };
+            self.window |= u64::from(byte) << (56 - self.count);
+            self.count += 8;
+        }
+        self
+    }
+
+    /// The next bits, the first of them at the top.
+    #[inline(always)]
+    pub(super) const fn peek(&self) -> u64 {
+        self.window
+    }
+
+    /// Goes on by up to 56 bits, which must be available.
+    #[inline(always)]
+    pub(super) const fn consume(&mut self, count: u32) {
+        self.window <<= count;
+        self.count = self.count.wrapping_sub(count);
+    }
+
+    /// The next `count` bits, 0 to 56 of them, which must be available.
+    #[inline(always)]
+    pub(super) const fn take(&mut self, count: u32) -> u64 {
+        // Two shifts, so that none is by 64.
+        let value = (self.window >> 1) >> (63 - count);
+        self.consume(count);
+        value
+    }
+
+    /// Whether more was read than there was.
+    pub(super) const fn overrun(&self) -> bool {
+        self.padding > self.count
+    }
+
+    /// Where the marker stands, or at most a few bytes before it.
+    pub(super) const fn position(&self) -> usize {
+        self.at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_across_stuffing_and_pads_at_markers() {
+        let mut data = Vec::new();
+        let mut expected = Vec::new();
+        for index in 0..200_u32 {
+            let byte = if index % 11 < 2 { 0xff } else { (index * 37) as u8 };
+            data.push(byte);
+            expected.push(byte);
+            if byte == 0xff {
+                data.push(0);
+            }
+        }
+        data.extend([0xff, 0xd9, 1, 2, 3]);
+        for width in [1, 3, 7, 8, 13, 24] {
+            let mut bits = Bits::new(&data, 0);
+            let total = expected.len() as u32 * 8 / width;
+            for index in 0..total {
+                bits.refill();
+                let wanted = (index * width..(index + 1) * width).fold(0, |value, bit| {
+                    value << 1 | u64::from(expected[bit as usize / 8] >> (7 - bit % 8) & 1)
+                });
+                assert_eq!(bits.take(width), wanted, "bit {} by {width}", index * width);
+            }
+            assert!(!bits.overrun());
+            bits.refill();
+            bits.consume(width + 7);
+            assert!(bits.overrun());
+            assert_eq!(data[bits.position()..][..2], [0xff, 0xd9]);
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! From coefficients to cells (ITU-T T.81, A.3.3): the inverse DCT, at reduced scales as the means of the
+//! pixels of each cell, as far as the coefficients kept tell them.
+//!
+//! Separable, in integers with 12-bit constants. Cells are in sixteenths of a code, 0 to 4080.
+
+/// A cell in the middle of the range.
+pub(super) const MIDDLE: i16 = 128 * 16;
+/// The brightest cell.
+const BRIGHTEST: i32 = 255 * 16;
+
+/// The cell of a block of which only the DC coefficient is used.
+#[inline(always)]
+pub(super) fn mean(dc: i32) -> i16 {
+    // The mean is an eighth of it.
+    (dc.saturating_mul(2).saturating_add(MIDDLE.into())).clamp(0, BRIGHTEST) as i16
+}
+
+/// Makes `ACROSS` × `DOWN` cells of a block and writes them into rows `stride` apart.
+#[inline(always)]
+pub(super) fn cells<const ACROSS: usize, const DOWN: usize>(
+    block: &[i16; 64],
+    target: &mut [i16],
+    stride: usize,
+) {
+    let columns: [[i32; ACROSS]; DOWN] =
+        std::array::from_fn(|v| std::array::from_fn(|u| block[v * 8 + u].into()));
+    // Three bits more than whole coefficients; what is out of range is damage or nonsense.
+    let columns = points(columns).map(|row| row.map(|sum| ((sum + (1 << 8)) >> 9).clamp(-32768, 32767)));
+    let turned: [[i32; DOWN]; ACROSS] = std::array::from_fn(|u| std::array::from_fn(|y| columns[y][u]));
+    // An eighth for both passes, times sixteen.
+    let turned = points(turned).map(|row| row.map(|sum| (sum + (1 << 13)) >> 14));
+    for y in 0..DOWN {
+        let row = &mut target[y * stride..][..ACROSS];
+        for (x, cell) in row.iter_mut().enumerate() {
+            *cell = (turned[x][y] + i32::from(MIDDLE)).clamp(0, BRIGHTEST) as i16;
+        }
+    }
+}
+
+const ONE: i32 = 1 << 12;
+
+/// In 12 bits.
+const fn fixed(value: f64) -> i32 {
+    (value * 4096.0 + 0.5) as i32
+}
+
+/// The one-dimensional transform of each column: F₀ + √2 Σ Fᵤ bᵤ(x), with bᵤ(x) the mean of
+/// cos((2i + 1)uπ / 16) over the pixels i of cell x, in 12 bits.
+#[inline(always)]
+fn points<const N: usize, const COLUMNS: usize>(input: [[i32; COLUMNS]; N]) -> [[i32; COLUMNS]; N] {
+    let mut output = [[0; COLUMNS]; N];
+    for column in 0..COLUMNS {
+        let f: [i32; N] = std::array::from_fn(|u| input[u][column]);
+        let sums: [i32; N] = match N {
+            1 => std::array::from_fn(|_| f[0] * ONE),
+            2 => {
+                let odd = f[1] * fixed(0.906_127);
+                std::array::from_fn(|x| f[0] * ONE + if x == 0 { odd } else { -odd })
+            }
+            4 => {
+                let middle = f[2] * fixed(0.923_880);
+                let (even_0, even_1) = (f[0] * ONE + middle, f[0] * ONE - middle);
+                let odd_0 = f[1] * fixed(1.281_458) + f[3] * fixed(0.449_988);
+                let odd_1 = f[1] * fixed(0.530_797) - f[3] * fixed(1.086_368);
+                let sums = [even_0 + odd_0, even_1 + odd_1, even_1 - odd_1, even_0 - odd_0];
+                std::array::from_fn(|x| sums[x])
+            }
+            _ => {
+                let sums = eight(std::array::from_fn(|u| f[u]));
+                std::array::from_fn(|x| sums[x])
+            }
+        };
+        for (x, sum) in sums.into_iter().enumerate() {
+            output[x][column] = sum;
+        }
+    }
+    output
+}
+
+/// √2 cos(uπ / 16) for u from 1 to 7.
+const COSINES: [i32; 7] = [
+    fixed(1.387_040),
+    fixed(1.306_563),
+    fixed(1.175_876),
+    fixed(1.0),
+    fixed(0.785_695),
+    fixed(0.541_196),
+    fixed(0.275_899),
+];
+
+/// The full transform, by its symmetry.
+#[inline(always)]
+fn eight(f: [i32; 8]) -> [i32; 8] {
+    let [c1, c2, c3, _, c5, c6, c7] = COSINES;
+    let (sum, difference) = ((f[0] + f[4]) * ONE, (f[0] - f[4]) * ONE);
+    let (outer, inner) = (f[2] * c2 + f[6] * c6, f[2] * c6 - f[6] * c2);
+    let even = [sum + outer, difference + inner, difference - inner, sum - outer];
+    let odd = [
+        f[1] * c1 + f[3] * c3 + f[5] * c5 + f[7] * c7,
+        f[1] * c3 - f[3] * c7 - f[5] * c1 - f[7] * c5,
+        f[1] * c5 - f[3] * c1 + f[5] * c7 + f[7] * c3,
+        f[1] * c7 - f[3] * c5 + f[5] * c3 - f[7] * c1,
+    ];
+    std::array::from_fn(|x| if x < 4 { even[x] + odd[x] } else { even[7 - x] - odd[7 - x] })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exact(block: &[i16; 64], x: usize, y: usize) -> f64 {
+        let basis = |u: usize, at: usize| {
+            let norm = if u == 0 { 0.5_f64.sqrt() } else { 1.0 };
+            norm * ((2 * at + 1) as f64 * u as f64 * std::f64::consts::PI / 16.0).cos()
+        };
+        let terms = (0..64).map(|i| f64::from(block[i]) * basis(i % 8, x) * basis(i / 8, y));
+        128.0 + terms.sum::<f64>() / 4.0
+    }
+
+    /// A block with coefficients up to `limit` in both directions, the same every time.
+    fn block(seed: u32, limit: usize) -> [i16; 64] {
+        let mut state = seed;
+        std::array::from_fn(|i| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let size = 200 / (1 + i % 8 + i / 8) as i32;
+            let value = (state >> 16) as i32 % (2 * size + 1) - size;
+            if i % 8 < limit && i / 8 < limit { value as i16 } else { 0 }
+        })
+    }
+
+    fn check<const ACROSS: usize, const DOWN: usize>(limit: usize) {
+        for seed in 0..50 {
+            let block = block(seed, limit);
+            let mut made = [0; 64];
+            cells::<ACROSS, DOWN>(&block, &mut made, 8);
+            let (width, height) = (8 / ACROSS, 8 / DOWN);
+            for (x, y) in (0..ACROSS).flat_map(|x| (0..DOWN).map(move |y| (x, y))) {
+                let pixels =
+                    (0..width).flat_map(|i| (0..height).map(move |j| (x * width + i, y * height + j)));
+                let sum: f64 = pixels.map(|(i, j)| exact(&block, i, j)).sum();
+                let expected = (sum / (width * height) as f64).clamp(0.0, 255.0);
+                let error = f64::from(made[y * 8 + x]) / 16.0 - expected;
+                assert!(error.abs() < 0.15, "{ACROSS}x{DOWN}, cell {x},{y}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn cells_are_the_means_of_their_pixels() {
+        check::<8, 8>(8);
+        check::<8, 4>(4);
+        check::<4, 4>(4);
+        check::<4, 2>(2);
+        check::<2, 2>(2);
+        check::<2, 1>(1);
+        check::<1, 2>(1);
+        for dc in [-2000, -1024, -3, 0, 500, 1023, 40_000] {
+            let mut block = [0; 64];
+            block[0] = dc.clamp(-32768, 32767) as i16;
+            let expected = (128.0 + f64::from(dc) / 8.0).clamp(0.0, 255.0);
+            assert!((f64::from(mean(dc)) / 16.0 - expected).abs() < 0.07);
+        }
+    }
+}

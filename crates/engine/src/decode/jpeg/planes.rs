@@ -1,0 +1,348 @@
+//! Rows of cells of each component, one MCU row at a time, on their way out: components of lower
+//! resolution are interpolated to the grid's, inks become colours.
+
+use fearless_simd::i16x16;
+use fearless_simd::prelude::*;
+
+use super::frame::{Component, Frame, Spread};
+use super::idct::{self, MIDDLE};
+use crate::colour::Cmyk;
+use crate::error::Error;
+use crate::header::jpeg::Colour;
+use crate::pixels::{Components, Row, Rows};
+use crate::simd::{Kernel, Lanes, SimdLevel, padded};
+
+pub(super) struct Planes {
+    level: SimdLevel,
+    planes: Vec<Plane>,
+    /// The variance within the cells of the first component, a row for each row of its blocks.
+    variance: Option<Plane>,
+    colour: Colour,
+    cmyk: Option<Cmyk>,
+    inks: Vec<u8>,
+    rgb: Vec<u8>,
+    /// Columns and rows of the grid, and its rows in an MCU.
+    size: (usize, usize),
+    rows: usize,
+    /// Rows that must wait for the next MCU row, whose cells they are interpolated with.
+    lag: usize,
+    mcu_row: usize,
+    given: usize,
+}
+
+/// A component's cells of two MCU rows.
+struct Plane {
+    current: Vec<i16>,
+    previous: Vec<i16>,
+    stride: usize,
+    /// Rows in an MCU row.
+    rows: usize,
+    /// Cells that hold picture.
+    size: (usize, usize),
+    spread: (Spread, Spread),
+    /// A row at the grid's resolution.
+    line: Vec<i16>,
+    /// A row between rows, with a cell more at each end.
+    between: Vec<i16>,
+}
+
+impl Planes {
+    pub(super) fn new(frame: &Frame, colour: Colour, cmyk: Option<Cmyk>, level: SimdLevel) -> Self {
+        let planes: Vec<_> = frame.components.iter().map(|c| Plane::new(c, frame)).collect();
+        let first = &frame.components[0];
+        let whole = first.spread.0.is_one() && first.spread.1.is_one();
+        let variance = (whole && first.cells != (8, 8)).then(|| {
+            let stride = planes[0].stride;
+            Plane { rows: first.factors.1, ..Plane::sized(stride, first.factors.1, planes[0].size) }
+        });
+        let lag = frame
+            .components
+            .iter()
+            .map(|c| if c.spread.1.is_one() { 0 } else { c.spread.1.grid.div_ceil(2 * c.spread.1.own) });
+        Self {
+            level,
+            variance,
+            colour,
+            cmyk,
+            inks: Vec::new(),
+            rgb: Vec::new(),
+            size: frame.size,
+            rows: frame.rows,
+            lag: lag.max().unwrap_or(0),
+            mcu_row: 0,
+            given: 0,
+            planes,
+        }
+    }
+
+    /// Whether the variance within cells is wanted.
+    pub(super) const fn wants_variance(&self) -> bool {
+        self.variance.is_some()
+    }
+
+    /// Makes the cells of the block in column `x` and row `y` (within the MCU row) of component `index`.
+    #[inline(always)]
+    pub(super) fn block(
+        &mut self,
+        index: usize,
+        cells: (usize, usize),
+        (x, y): (usize, usize),
+        dc: i32,
+        flat: bool,
+        block: &mut [i16; 64],
+    ) {
+        let plane = &mut self.planes[index];
+        let stride = plane.stride;
+        let target = &mut plane.current[y * cells.1 * stride + x * cells.0..];
+        if flat {
+            let mean = idct::mean(dc);
+            for row in target.chunks_mut(stride).take(cells.1) {
+                row[..cells.0].fill(mean);
+            }
+            return;
+        }
+        block[0] = dc.clamp(-32768, 32767) as i16;
+        match cells {
+            (8, 8) => idct::cells::<8, 8>(block, target, stride),
+            (4, 4) => idct::cells::<4, 4>(block, target, stride),
+            (2, 2) => idct::cells::<2, 2>(block, target, stride),
+            (8, 4) => idct::cells::<8, 4>(block, target, stride),
+            (4, 2) => idct::cells::<4, 2>(block, target, stride),
+            (2, 1) => idct::cells::<2, 1>(block, target, stride),
+            _ => uncommon(cells, block, target, stride),
+        }
+        *block = [0; 64];
+    }
+
+    /// Notes the variance within the cells of a block of the first component.
+    #[inline(always)]
+    pub(super) fn variance(&mut self, cells: usize, (x, y): (usize, usize), variance: i16) {
+        if let Some(plane) = &mut self.variance {
+            plane.current[y * plane.stride + x * cells..][..cells].fill(variance);
+        }
+    }
+
+    /// Gives the rows that are complete with this MCU row.
+    pub(super) fn give(&mut self, rows: &mut dyn Rows) -> Result<(), Error> {
+        let made = (self.mcu_row + 1) * self.rows;
+        let until = if made >= self.size.1 { self.size.1 } else { made - self.lag.min(made) };
+        while self.given < until {
+            self.give_row(self.given, rows)?;
+            self.given += 1;
+        }
+        self.mcu_row += 1;
+        for plane in self.planes.iter_mut().chain(&mut self.variance) {
+            std::mem::swap(&mut plane.current, &mut plane.previous);
+        }
+        Ok(())
+    }
+
+    /// Makes what is left of the picture gray.
+    pub(super) fn give_blank(&mut self, rows: &mut dyn Rows) -> Result<(), Error> {
+        while self.given < self.size.1 {
+            for plane in &mut self.planes {
+                plane.current.fill(MIDDLE);
+            }
+            if let Some(variance) = &mut self.variance {
+                variance.current.fill(0);
+            }
+            self.give(rows)?;
+        }
+        Ok(())
+    }
+
+    fn give_row(&mut self, y: usize, rows: &mut dyn Rows) -> Result<(), Error> {
+        let (level, mcu_row, columns) = (self.level, self.mcu_row, self.size.0);
+        for plane in &mut self.planes {
+            plane.prepare(level, mcu_row, y, columns);
+        }
+        let line = |index: usize| self.planes.get(index).map_or(&[][..], |plane| plane.line(mcu_row, y));
+        if let Some(cmyk) = &self.cmyk {
+            self.inks.clear();
+            let lines = [line(0), line(1), line(2), line(3)];
+            self.inks.extend((0..columns).flat_map(|x| inks(self.colour, lines.map(|line| byte(line[x])))));
+            self.rgb.resize(columns * 3, 0);
+            cmyk.convert(&self.inks, &mut self.rgb);
+            return rows.row(Row::U8(&self.rgb));
+        }
+        let variance =
+            self.variance.as_ref().map_or(&[][..], |plane| plane.row(mcu_row, y * plane.rows / self.rows));
+        let ycc = self.colour == Colour::YCbCr;
+        rows.row(Row::Components(Components { planes: [line(0), line(1), line(2)], ycc, variance }))
+    }
+
+    /// The bytes held for a frame of these components.
+    pub(super) fn memory(frame: &Frame) -> u64 {
+        let plane = |c: &Component| {
+            let stride = padded(c.padded.0 * c.cells.0) as u64;
+            stride * (c.cells.1 * c.factors.1 * 2 + 2) as u64 * 2 + frame.size.0 as u64 * 4
+        };
+        frame.components.iter().map(plane).sum::<u64>() * 2 + frame.size.0 as u64 * 16
+    }
+}
+
+#[inline(never)]
+fn uncommon(cells: (usize, usize), block: &[i16; 64], target: &mut [i16], stride: usize) {
+    match cells {
+        (4, 8) => idct::cells::<4, 8>(block, target, stride),
+        (2, 4) => idct::cells::<2, 4>(block, target, stride),
+        (1, 2) => idct::cells::<1, 2>(block, target, stride),
+        (8, 2) => idct::cells::<8, 2>(block, target, stride),
+        (2, 8) => idct::cells::<2, 8>(block, target, stride),
+        (4, 1) => idct::cells::<4, 1>(block, target, stride),
+        (1, 4) => idct::cells::<1, 4>(block, target, stride),
+        (8, 1) => idct::cells::<8, 1>(block, target, stride),
+        (1, 8) => idct::cells::<1, 8>(block, target, stride),
+        _ => idct::cells::<1, 1>(block, target, stride),
+    }
+}
+
+impl Plane {
+    fn new(component: &Component, frame: &Frame) -> Self {
+        let stride = padded((component.padded.0 * component.cells.0).max(frame.size.0));
+        let rows = component.cells.1 * component.factors.1;
+        let spread = component.spread;
+        let mut plane = Self { spread, ..Self::sized(stride, rows, component.size) };
+        if !(spread.0.is_one() && spread.1.is_one()) {
+            plane.line = vec![0; padded(frame.size.0) + 2 * crate::simd::WIDTH];
+            plane.between = vec![0; stride + 2 * crate::simd::WIDTH];
+        }
+        plane
+    }
+
+    fn sized(stride: usize, rows: usize, size: (usize, usize)) -> Self {
+        let one = Spread { grid: 1, own: 1 };
+        Self {
+            current: vec![0; stride * rows],
+            previous: vec![0; stride * rows],
+            stride,
+            rows,
+            size,
+            spread: (one, one),
+            line: Vec::new(),
+            between: Vec::new(),
+        }
+    }
+
+    /// A row of cells of this MCU row or the one before.
+    fn row(&self, mcu_row: usize, y: usize) -> &[i16] {
+        let y = y.min(self.size.1.max(1) - 1);
+        let cells = if y / self.rows == mcu_row { &self.current } else { &self.previous };
+        &cells[y % self.rows * self.stride..][..self.stride]
+    }
+
+    /// Row `y` of the grid, once prepared.
+    fn line(&self, mcu_row: usize, y: usize) -> &[i16] {
+        if self.line.is_empty() { self.row(mcu_row, y) } else { &self.line }
+    }
+
+    /// Interpolates row `y` of the grid, if the component's resolution is lower.
+    fn prepare(&mut self, level: SimdLevel, mcu_row: usize, y: usize, columns: usize) {
+        if self.line.is_empty() {
+            return;
+        }
+        let width = self.size.0;
+        let mut between = std::mem::take(&mut self.between);
+        let (near, far, share) = neighbours(self.spread.1, y);
+        let near_row = self.row(mcu_row, near);
+        if share == 0 {
+            between[1..=width].copy_from_slice(&near_row[..width]);
+        } else {
+            let far_row = self.row(mcu_row, far);
+            let target = &mut between[1..=self.stride];
+            level.run(Blend { near: near_row, far: far_row, share, target });
+        }
+        // The edge is repeated.
+        between[0] = between[1];
+        between[width + 1] = between[width];
+        let spread = self.spread.0;
+        if spread.is_one() {
+            self.line[..columns].copy_from_slice(&between[1..=columns]);
+        } else if spread.is_two() {
+            level.run(Double { cells: &between, line: &mut self.line });
+        } else {
+            for (x, cell) in self.line[..columns].iter_mut().enumerate() {
+                let (near, far, share) = neighbours(spread, x);
+                let at = |index: usize| i32::from(between[1 + index.min(width - 1)]);
+                *cell = ((at(near) * (16 - share) + at(far) * share + 8) >> 4) as i16;
+            }
+        }
+        self.between = between;
+    }
+}
+
+/// The component's cell nearest to cell `at` of the grid, the next nearest, and its share in sixteenths.
+fn neighbours(spread: Spread, at: usize) -> (usize, usize, i32) {
+    // The middle of the cell, in the component's cells, from the middle of the first, times 32 grid.
+    let middle = (2 * at as i64 + 1) * 16 * spread.own as i64 - 16 * spread.grid as i64;
+    let unit = 32 * spread.grid as i64;
+    let (whole, rest) = (middle.div_euclid(unit), middle.rem_euclid(unit));
+    let share = ((rest * 16 + unit / 2) / unit) as i32;
+    let cell = |index: i64| index.max(0) as usize;
+    if share <= 8 {
+        (cell(whole), cell(whole + 1), share)
+    } else {
+        (cell(whole + 1), cell(whole), 16 - share)
+    }
+}
+
+struct Blend<'a> {
+    near: &'a [i16],
+    far: &'a [i16],
+    share: i32,
+    target: &'a mut [i16],
+}
+
+impl Kernel for Blend<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Lanes>(self, _: S) {
+        // Simple enough for the compiler to vectorise.
+        let (near_share, far_share) = ((16 - self.share) as i16, self.share as i16);
+        for ((target, &near), &far) in self.target.iter_mut().zip(self.near).zip(self.far) {
+            // Halved sums of at most 4080 × 16 fit; the bit lost is 1/8 of a sixteenth.
+            *target = ((near >> 1) * near_share + (far >> 1) * far_share + 4) >> 3;
+        }
+    }
+}
+
+/// Twice the cells by the triangle filter: three parts of the nearer one, one of the farther.
+struct Double<'a> {
+    /// With a cell before the first.
+    cells: &'a [i16],
+    line: &'a mut [i16],
+}
+
+impl Kernel for Double<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Lanes>(self, simd: S) {
+        let mut at = 0;
+        for target in self.line.chunks_exact_mut(32) {
+            let Some(cells) = self.cells.get(at..at + 18) else { break };
+            let (before, here, after) = (simd.load(cells), simd.load(&cells[1..]), simd.load(&cells[2..]));
+            let here = here * 3 + i16x16::splat(simd, 2);
+            let (low, high) = simd.interleave_i16x16((here + before) >> 2, (here + after) >> 2);
+            low.store_slice(&mut target[..16]);
+            high.store_slice(&mut target[16..]);
+            at += 16;
+        }
+    }
+}
+
+/// A cell in 8 bits.
+const fn byte(cell: i16) -> u8 {
+    ((cell + 8) >> 4) as u8
+}
+
+/// Inks, 255 for full: Adobe stores them inverted, and in YCCK three of them as YCbCr.
+fn inks(colour: Colour, [c, m, y, k]: [u8; 4]) -> [u8; 4] {
+    if colour != Colour::Ycck {
+        return [c, m, y, k].map(|ink| 255 - ink);
+    }
+    let (luma, cb, cr) = (i32::from(c), i32::from(m) - 128, i32::from(y) - 128);
+    // ITU-T T.871, in 16-bit fixed point; the result is ink.
+    let clamp = |v: i32| (v >> 16).clamp(0, 255) as u8;
+    let base = (luma << 16) + (1 << 15);
+    [clamp(base + 91_881 * cr), clamp(base - 22_554 * cb - 46_802 * cr), clamp(base + 116_130 * cb), 255 - k]
+}

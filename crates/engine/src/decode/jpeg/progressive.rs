@@ -1,0 +1,327 @@
+//! Progressive scans (ITU-T T.81, annex G): first and refining scans of DC and AC coefficients.
+
+use super::bits::Bits;
+use super::frame::Frame;
+use super::huffman::{Codes, Symbol, extend, symbol};
+use super::store::{Store, StoredPlane};
+use super::tables::{ScanHeader, Tables};
+use crate::header::jpeg::next_marker;
+use crate::simd::{Kernel, Lanes};
+
+/// A progressive scan under way; each call of [`Row`] decodes one row of MCUs.
+pub(super) struct Scan<'a> {
+    bytes: &'a [u8],
+    pub(super) bits: Bits<'a>,
+    header: ScanHeader,
+    parts: Vec<Part>,
+    /// MCUs across and down.
+    pub(super) mcus: (usize, usize),
+    restart: usize,
+    left: usize,
+    /// Blocks, after this one, that have no further value in the band (T.81, G.1.2.2).
+    end_of_band: u32,
+}
+
+struct Part {
+    plane: usize,
+    factors: (usize, usize),
+    codes: Option<Codes>,
+    table: Vec<u32>,
+    prediction: i32,
+}
+
+/// Bits that the look-up of AC coefficients begins with.
+const BITS: u32 = 10;
+/// In the step of an entry: the end of the band in this block alone, or more than the table tells.
+const END: u32 = 128;
+const SLOW: u32 = 192;
+
+impl<'a> Scan<'a> {
+    pub(super) fn new(
+        bytes: &'a [u8],
+        at: usize,
+        header: ScanHeader,
+        frame: &Frame,
+        tables: &Tables,
+    ) -> Result<Self, String> {
+        let alone = header.components.len() == 1;
+        let mut mcus = frame.mcus;
+        let mut parts = Vec::new();
+        for &(index, dc, ac) in &header.components {
+            let component = &frame.components[index];
+            if alone {
+                mcus = component.blocks;
+            }
+            let (kind, slot) = if header.band.0 == 0 { (&tables.dc, dc) } else { (&tables.ac, ac) };
+            let codes = kind.get(slot).and_then(Option::as_ref);
+            let raw = header.band.0 == 0 && header.bits.0 > 0;
+            if codes.is_none() && !raw {
+                return Err("a scan before its Huffman table".into());
+            }
+            let table = match codes {
+                Some(codes) if header.band.0 > 0 && header.bits.0 == 0 => table(codes),
+                _ => Vec::new(),
+            };
+            let factors = if alone { (1, 1) } else { component.factors };
+            parts.push(Part { plane: index, factors, codes: codes.cloned(), table, prediction: 0 });
+        }
+        Ok(Self {
+            bytes,
+            bits: Bits::new(bytes, at),
+            header,
+            parts,
+            mcus,
+            restart: tables.restart,
+            left: tables.restart,
+            end_of_band: 0,
+        })
+    }
+
+    fn restart(&mut self) -> Result<(), String> {
+        let missing = || format!("a restart marker is missing at byte {}", self.bits.position());
+        let (marker, after) = next_marker(self.bytes, self.bits.position()).map_err(|_| missing())?;
+        if !(0xd0..=0xd7).contains(&marker) {
+            return Err(missing());
+        }
+        self.bits = Bits::new(self.bytes, after);
+        self.left = self.restart;
+        self.end_of_band = 0;
+        for part in &mut self.parts {
+            part.prediction = 0;
+        }
+        Ok(())
+    }
+}
+
+/// For each start of [`BITS`] bits: their number in the low byte, then the step, the value in the upper half.
+fn table(codes: &Codes) -> Vec<u32> {
+    (0..1_u64 << BITS)
+        .map(|index| match symbol(codes, index << (64 - BITS), BITS) {
+            Some((bits, Symbol::Coefficient { run, value })) => (value as u32) << 16 | (run + 1) << 8 | bits,
+            Some((bits, Symbol::Zeros)) => 16 << 8 | bits,
+            Some((bits, Symbol::End { run: 0 })) => END << 8 | bits,
+            _ => SLOW << 8,
+        })
+        .collect()
+}
+
+/// Decodes MCU row `row` of a scan.
+pub(super) struct Row<'s, 'a> {
+    pub(super) scan: &'s mut Scan<'a>,
+    pub(super) store: &'s mut Store,
+    pub(super) row: usize,
+}
+
+impl Kernel for Row<'_, '_> {
+    type Output = Result<(), String>;
+
+    #[inline(always)]
+    fn run<S: Lanes>(self, _: S) -> Self::Output {
+        let Self { scan, store, row } = self;
+        let damaged = |scan: &Scan<'_>| format!("bits that are no code before byte {}", scan.bits.position());
+        for mcu in 0..scan.mcus.0 {
+            if scan.restart > 0 {
+                if scan.left == 0 {
+                    if scan.bits.overrun() {
+                        break;
+                    }
+                    scan.restart()?;
+                }
+                scan.left -= 1;
+            }
+            let (bits, approximation) = (&mut scan.bits, scan.header.bits);
+            if scan.header.band.0 == 0 {
+                for part in &mut scan.parts {
+                    let plane = &mut store.planes[part.plane];
+                    for y in 0..part.factors.1 {
+                        let line = (row * part.factors.1 + y) * plane.blocks.0;
+                        for x in 0..part.factors.0 {
+                            let dc = &mut plane.coefficients_mut(line + mcu * part.factors.0 + x)[0];
+                            bits.refill();
+                            if approximation.0 > 0 {
+                                *dc |= (bits.take(1) << approximation.1) as i16;
+                            } else {
+                                let Some(difference) = difference(part.codes.as_ref(), bits) else {
+                                    return Err(damaged(scan));
+                                };
+                                part.prediction = part.prediction.wrapping_add(difference);
+                                *dc = (part.prediction << approximation.1) as i16;
+                            }
+                        }
+                    }
+                }
+                continue;
+            }
+            let part = &scan.parts[0];
+            let plane = &mut store.planes[part.plane];
+            let at = row * plane.blocks.0 + mcu;
+            let band = scan.header.band;
+            let Some(codes) = &part.codes else { return Err(damaged(scan)) };
+            let read = if approximation.0 == 0 {
+                first(bits, codes, &part.table, band, approximation.1, plane, at, &mut scan.end_of_band)
+            } else {
+                refine(bits, codes, band, approximation.1, plane, at, &mut scan.end_of_band)
+            };
+            if read.is_none() {
+                return Err(damaged(scan));
+            }
+        }
+        if scan.bits.overrun() {
+            return Err(format!("the data ends at byte {}", scan.bits.position()));
+        }
+        Ok(())
+    }
+}
+
+#[inline(always)]
+fn difference(codes: Option<&Codes>, bits: &mut Bits<'_>) -> Option<i32> {
+    let size = u32::from(codes?.read(bits)?);
+    (size <= 16).then(|| extend(bits.take(size) as u32, size))
+}
+
+/// The first scan of a band (T.81, G.1.2.2 and figure G.3).
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "the state of one inlined loop")]
+fn first(
+    bits: &mut Bits<'_>,
+    codes: &Codes,
+    table: &[u32],
+    (from, to): (usize, usize),
+    shift: u32,
+    plane: &mut StoredPlane,
+    at: usize,
+    end_of_band: &mut u32,
+) -> Option<()> {
+    if *end_of_band > 0 {
+        *end_of_band -= 1;
+        return Some(());
+    }
+    let table: &[u32; 1 << BITS] = table.try_into().ok()?;
+    let mut history = 0;
+    let mut index = from as u32;
+    let end = to as u32 + 1;
+    let coefficients = plane.coefficients_mut(at);
+    while index < end {
+        bits.refill();
+        let entry = table[(bits.peek() >> (64 - BITS)) as usize];
+        let step = entry >> 8 & 0xff;
+        let value;
+        if step < END {
+            bits.consume(entry & 0xff);
+            index += step;
+            value = entry as i32 >> 16;
+        } else if step == END {
+            bits.consume(entry & 0xff);
+            break;
+        } else {
+            let symbol = codes.read(bits)?;
+            let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
+            if size == 0 && run < 15 {
+                *end_of_band = (1 << run) - 1 + bits.take(run) as u32;
+                break;
+            }
+            index += run + 1;
+            value = extend(bits.take(size) as u32, size);
+        }
+        if index > end {
+            return None;
+        }
+        if value != 0 {
+            if let Some(coefficient) = coefficients.get_mut(index as usize - 1) {
+                *coefficient = (value << shift) as i16;
+            }
+            history |= 1_u64 << (index - 1);
+        }
+    }
+    if let Some(place) = plane.history.get_mut(at) {
+        *place |= history;
+    }
+    Some(())
+}
+
+/// A scan that adds a bit to the coefficients of a band (T.81, G.1.2.3 and figure G.7).
+///
+/// What earlier scans left tells where correction bits stand, so coefficients that are not kept need only
+/// be known to be zero or not.
+#[inline(always)]
+fn refine(
+    bits: &mut Bits<'_>,
+    codes: &Codes,
+    (from, to): (usize, usize),
+    shift: u32,
+    plane: &mut StoredPlane,
+    at: usize,
+    end_of_band: &mut u32,
+) -> Option<()> {
+    let before = *plane.history.get(at)?;
+    let mut history = before;
+    let coefficients = plane.coefficients_mut(at);
+    // Bits `index` and up, up to `to`.
+    let up_to = u64::MAX >> (63 - to);
+    let mut index = from;
+    if *end_of_band == 0 {
+        while index <= to {
+            bits.refill();
+            let symbol = codes.read(bits)?;
+            let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
+            let mut value = 0;
+            if size > 0 {
+                // Only ±1 can be new.
+                value = if bits.take(1) == 1 { 1 << shift } else { -1 << shift };
+            } else if run < 15 {
+                *end_of_band = (1 << run) + bits.take(run) as u32;
+                break;
+            }
+            // The place after `run` coefficients that are still zero.
+            let mut zeros = !before & up_to & (u64::MAX << index);
+            for _ in 0..run {
+                zeros &= zeros.wrapping_sub(1);
+            }
+            let place = if zeros == 0 { to + 1 } else { zeros.trailing_zeros() as usize };
+            let passed = before & (u64::MAX << index) & !(u64::MAX.checked_shl(place as u32).unwrap_or(0));
+            correct(bits, passed, shift, coefficients);
+            if value != 0 {
+                if place > to {
+                    return None;
+                }
+                if let Some(coefficient) = coefficients.get_mut(place) {
+                    *coefficient = value;
+                }
+                history |= 1 << place;
+            }
+            index = place + 1;
+        }
+    }
+    if *end_of_band > 0 {
+        *end_of_band -= 1;
+        if index <= to {
+            correct(bits, before & up_to & (u64::MAX << index), shift, coefficients);
+        }
+    }
+    if let Some(place) = plane.history.get_mut(at) {
+        *place = history;
+    }
+    Some(())
+}
+
+/// Reads a correction bit for each coefficient in `passed`.
+#[inline(always)]
+fn correct(bits: &mut Bits<'_>, mut passed: u64, shift: u32, coefficients: &mut [i16]) {
+    while passed != 0 {
+        bits.refill();
+        let count = passed.count_ones().min(56);
+        let mut read = bits.take(count);
+        // The first bit belongs to the lowest index.
+        read <<= 64 - count;
+        for _ in 0..count {
+            let index = passed.trailing_zeros() as usize;
+            passed &= passed - 1;
+            if read >> 63 == 1
+                && let Some(value) = coefficients.get_mut(index)
+            {
+                *value = value.wrapping_add(if *value < 0 { -1 << shift } else { 1 << shift });
+            }
+            read <<= 1;
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Sequential scans (ITU-T T.81, F.2): MCU row by MCU row, block by block.
+
+use std::rc::Rc;
+
+use super::bits::Bits;
+use super::frame::Frame;
+use super::huffman::{AcTable, DcTable, Rest, Wanted};
+use super::planes::Planes;
+use super::store::Store;
+use super::tables::{ScanHeader, Tables};
+use crate::header::jpeg::next_marker;
+use crate::simd::{Kernel, Lanes};
+
+/// A sequential scan under way.
+pub(super) struct Scan<'a> {
+    bytes: &'a [u8],
+    pub(super) bits: Bits<'a>,
+    parts: Vec<Part>,
+    /// MCUs across and down.
+    pub(super) mcus: (usize, usize),
+    restart: usize,
+    /// MCUs until the next restart marker.
+    left: usize,
+}
+
+/// What decoding a component's blocks takes.
+struct Part {
+    index: usize,
+    factors: (usize, usize),
+    cells: (usize, usize),
+    dc: Rc<DcTable>,
+    ac: Rc<AcTable>,
+    dc_step: i32,
+    steps: [i32; 64],
+    squares: [u64; 64],
+    last: usize,
+    energy: bool,
+    prediction: i32,
+}
+
+/// Where blocks go.
+pub(super) trait Sink {
+    /// Takes a block of component `index` in column `x` and row `y`, counted from the MCU row's first.
+    /// Its AC coefficients, if `rest` says that any were kept, are in `block`, to be left zero.
+    fn block(&mut self, part: &PartView, place: (usize, usize), dc: i32, rest: Rest, block: &mut [i16; 64]);
+}
+
+/// What sinks may know of a component.
+#[derive(Clone, Copy)]
+pub(super) struct PartView {
+    pub(super) index: usize,
+    pub(super) cells: (usize, usize),
+    pub(super) energy: bool,
+}
+
+impl<'a> Scan<'a> {
+    /// A scan whose data begins at `at`. With `multiply` coefficients come out multiplied with their
+    /// quantisation steps.
+    pub(super) fn new(
+        bytes: &'a [u8],
+        at: usize,
+        header: &ScanHeader,
+        frame: &Frame,
+        tables: &Tables,
+        wants_variance: bool,
+        multiply: bool,
+    ) -> Result<Self, String> {
+        let alone = header.components.len() == 1;
+        let mut mcus = frame.mcus;
+        // Larger tables are worth their making only for long scans.
+        let several_bits = if bytes.len() - at > 1 << 19 { 12 } else { 10 };
+        let mut made: Vec<(usize, Rc<AcTable>)> = Vec::new();
+        let mut parts = Vec::new();
+        for &(index, dc, ac) in &header.components {
+            let component = &frame.components[index];
+            let steps = tables.quantisation[usize::from(component.sampled.table)]
+                .as_ref()
+                .ok_or("a scan before its quantisation table")?;
+            let dc = tables.dc.get(dc).and_then(Option::as_ref).ok_or("a scan before its DC table")?;
+            let codes = tables.ac.get(ac).and_then(Option::as_ref).ok_or("a scan before its AC table")?;
+            let table = match made.iter().find(|(slot, _)| *slot == ac) {
+                Some((_, table)) => Rc::clone(table),
+                None => Rc::new(AcTable::new(codes, several_bits)),
+            };
+            made.push((ac, Rc::clone(&table)));
+            let last = component.last();
+            let cells = component.cells;
+            let kept = |index: usize| {
+                let natural = usize::from(super::huffman::NATURAL[index]);
+                natural % 8 < cells.0 && natural / 8 < cells.1
+            };
+            if alone {
+                mcus = component.blocks;
+            }
+            parts.push(Part {
+                index,
+                factors: if alone { (1, 1) } else { component.factors },
+                cells,
+                dc: Rc::new(DcTable::new(dc)),
+                ac: table,
+                dc_step: if multiply { steps[0].into() } else { 1 },
+                steps: std::array::from_fn(|index| if multiply { steps[index].into() } else { 1 }),
+                squares: std::array::from_fn(
+                    |index| if kept(index) { 0 } else { u64::from(steps[index]).pow(2) },
+                ),
+                last,
+                energy: index == 0 && wants_variance,
+                prediction: 0,
+            });
+        }
+        Ok(Self {
+            bytes,
+            bits: Bits::new(bytes, at),
+            parts,
+            mcus,
+            restart: tables.restart,
+            left: tables.restart,
+        })
+    }
+
+    /// Goes on behind the next restart marker, whatever its number.
+    fn restart(&mut self) -> Result<(), String> {
+        let (marker, after) = match next_marker(self.bytes, self.bits.position()) {
+            Ok(found) => found,
+            Err(_) => return Err("the data ends before a restart marker".into()),
+        };
+        if !(0xd0..=0xd7).contains(&marker) {
+            return Err(format!("a restart marker is missing at byte {}", self.bits.position()));
+        }
+        self.bits = Bits::new(self.bytes, after);
+        self.left = self.restart;
+        for part in &mut self.parts {
+            part.prediction = 0;
+        }
+        Ok(())
+    }
+}
+
+/// Decodes the next MCU row into a sink.
+pub(super) struct McuRow<'s, 'a, T> {
+    pub(super) scan: &'s mut Scan<'a>,
+    pub(super) sink: &'s mut T,
+}
+
+impl<T: Sink> Kernel for McuRow<'_, '_, T> {
+    type Output = Result<(), String>;
+
+    #[inline(always)]
+    fn run<S: Lanes>(self, _: S) -> Self::Output {
+        let Self { scan, sink } = self;
+        let mut block = [0; 64];
+        for mcu in 0..scan.mcus.0 {
+            if scan.restart > 0 {
+                if scan.left == 0 {
+                    if scan.bits.overrun() {
+                        break;
+                    }
+                    scan.restart()?;
+                }
+                scan.left -= 1;
+            }
+            for part in &mut scan.parts {
+                let view = PartView { index: part.index, cells: part.cells, energy: part.energy };
+                let wanted = Wanted { last: part.last, steps: &part.steps, squares: &part.squares };
+                for y in 0..part.factors.1 {
+                    for x in 0..part.factors.0 {
+                        let mut bits = scan.bits;
+                        bits.refill();
+                        let difference = part.dc.read(&mut bits);
+                        let rest = if part.energy {
+                            part.ac.read::<true>(&mut bits, &wanted, &mut block)
+                        } else {
+                            part.ac.read::<false>(&mut bits, &wanted, &mut block)
+                        };
+                        scan.bits = bits;
+                        let (Some(difference), Some(rest)) = (difference, rest) else {
+                            return Err(format!("bits that are no code before byte {}", bits.position()));
+                        };
+                        part.prediction = part.prediction.wrapping_add(difference);
+                        let dc = part.prediction.wrapping_mul(part.dc_step);
+                        sink.block(&view, (mcu * part.factors.0 + x, y), dc, rest, &mut block);
+                    }
+                }
+            }
+        }
+        if scan.bits.overrun() {
+            return Err(format!("the data ends at byte {}", scan.bits.position()));
+        }
+        Ok(())
+    }
+}
+
+/// The variance that an energy stands for, in 2⁻¹⁵ of the full range's square: a block's energy is 64
+/// times its variance (Parseval), and the full range is 255.
+#[inline(always)]
+fn variance(energy: u64) -> i16 {
+    (energy.saturating_mul(516) >> 16).min(32767) as i16
+}
+
+impl Sink for Planes {
+    #[inline(always)]
+    fn block(&mut self, part: &PartView, place: (usize, usize), dc: i32, rest: Rest, block: &mut [i16; 64]) {
+        if part.energy {
+            self.variance(part.cells.0, place, variance(rest.energy));
+        }
+        self.block(part.index, part.cells, place, dc, rest.kept == 1, block);
+    }
+}
+
+/// Blocks into the store, from row `top` on.
+pub(super) struct Stored<'a> {
+    pub(super) store: &'a mut Store,
+    pub(super) tops: Vec<usize>,
+}
+
+impl Sink for Stored<'_> {
+    #[inline(always)]
+    fn block(&mut self, part: &PartView, (x, y): (usize, usize), dc: i32, rest: Rest, block: &mut [i16; 64]) {
+        let y = self.tops[part.index] + y;
+        if part.energy {
+            self.store.put_variance(x, y, variance(rest.energy));
+        }
+        block[0] = dc.clamp(-32768, 32767) as i16;
+        self.store.put(part.index, (x, y), block);
+        *block = [0; 64];
+    }
+}
