@@ -10,6 +10,9 @@ use crate::spec::Background;
 /// Lays the small picture on its canvas.
 pub(crate) fn finish(small: &Small, plan: &Plan, background: Background, output: Format) -> Finished {
     let (width, height) = (plan.canvas.0 as usize, plan.canvas.1 as usize);
+    if !small.model.has_alpha() && (small.width, small.height) == (width, height) {
+        return opaque(plan.canvas, small);
+    }
     let keeps_alpha = matches!(output, Format::Png | Format::WebP);
     let backdrop = if keeps_alpha { background.0 } else { over_white(background.0) };
     let mut samples = backdrop.repeat(width * height);
@@ -30,6 +33,17 @@ pub(crate) fn finish(small: &Small, plan: &Plan, background: Background, output:
         }
     }
     narrowed(plan.canvas, samples)
+}
+
+/// A picture without alpha that fills its canvas.
+fn opaque((width, height): (u32, u32), small: &Small) -> Finished {
+    let samples: Vec<u8> = small.samples.iter().map(|&sample| byte(sample)).collect();
+    let gray = || samples.as_chunks::<3>().0.iter().all(|&[r, g, b]| r == g && g == b);
+    if small.model == Model::Rgb && gray() {
+        let samples = samples.as_chunks::<3>().0.iter().map(|pixel| pixel[0]).collect();
+        return Finished { width, height, model: Model::Gray, samples };
+    }
+    Finished { width, height, model: small.model, samples }
 }
 
 fn rgba(model: Model, pixel: &[u16]) -> [u16; 4] {

@@ -1,41 +1,83 @@
 //! Colour: ICC profiles to sRGB, and CMYK.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use moxcms::{ColorProfile, DataColorSpace, Layout, Transform8BitExecutor, TransformOptions};
+use moxcms::{
+    ColorProfile, DataColorSpace, Layout, ToneReprCurve, Transform8BitExecutor, TransformOptions, Xyzd,
+};
 
 use crate::pixels::{Model, Small};
 
 /// Larger profiles than this are ignored.
 pub(crate) const MAX_PROFILE: usize = 4 << 20;
 
+/// Transforms to sRGB that were used lately, by the profile they are for: a camera puts the same one into
+/// every picture.
+#[derive(Default)]
+pub(crate) struct Transforms(VecDeque<Kept>);
+
+struct Kept {
+    profile: Vec<u8>,
+    model: Model,
+    /// `None` where the samples are to stay as they are.
+    transform: Option<Arc<TransformExecutor>>,
+}
+
+type TransformExecutor = dyn moxcms::TransformExecutor<u16> + Send + Sync;
+
+impl Transforms {
+    const MOST: usize = 4;
+    /// Larger profiles are not kept.
+    const KEPT: usize = 64 << 10;
+
+    fn get(&mut self, profile: &[u8], model: Model) -> Option<Arc<TransformExecutor>> {
+        if let Some(kept) = self.0.iter().find(|kept| kept.model == model && kept.profile == profile) {
+            return kept.transform.clone();
+        }
+        let transform = transform(profile, model);
+        if profile.len() <= Self::KEPT {
+            self.0.truncate(Self::MOST - 1);
+            self.0.push_front(Kept { profile: profile.to_vec(), model, transform: transform.clone() });
+        }
+        transform
+    }
+}
+
 /// Converts the small picture from its profile to sRGB. A profile that is broken, or made for another
 /// colour model, is ignored, as viewers do.
-pub(crate) fn to_srgb(small: Small, profile: Option<&[u8]>) -> Small {
-    match profile.and_then(|profile| converted(&small, profile)) {
+pub(crate) fn to_srgb(small: Small, profile: Option<&[u8]>, transforms: &mut Transforms) -> Small {
+    let transform = profile.and_then(|profile| transforms.get(profile, small.model));
+    match transform.and_then(|transform| converted(&small, &*transform)) {
         Some(samples) => Small { samples, ..small },
         None => small,
     }
 }
 
-fn converted(small: &Small, profile: &[u8]) -> Option<Vec<u16>> {
-    let profile = parse(profile)?;
-    let expected = if small.model.is_gray() { DataColorSpace::Gray } else { DataColorSpace::Rgb };
-    if profile.color_space != expected {
-        return None;
-    }
-    let (from, to) = match small.model {
+/// The layouts a transform takes and gives.
+const fn layouts(model: Model) -> (Layout, Layout) {
+    match model {
         Model::Gray => (Layout::Gray, Layout::Rgb),
         Model::GrayAlpha => (Layout::GrayAlpha, Layout::Rgba),
         Model::Rgb => (Layout::Rgb, Layout::Rgb),
         Model::Rgba => (Layout::Rgba, Layout::Rgba),
-    };
+    }
+}
+
+fn transform(profile: &[u8], model: Model) -> Option<Arc<TransformExecutor>> {
+    let profile = parse(profile)?;
+    let expected = if model.is_gray() { DataColorSpace::Gray } else { DataColorSpace::Rgb };
+    if profile.color_space != expected || is_srgb(&profile) {
+        return None;
+    }
+    let (from, to) = layouts(model);
     // 12 bits are exact enough for 8-bit output, and their tables are built in no time.
-    let transform = profile
-        .create_transform_12bit(from, &ColorProfile::new_srgb(), to, TransformOptions::default())
-        .ok()?;
+    profile.create_transform_12bit(from, &ColorProfile::new_srgb(), to, TransformOptions::default()).ok()
+}
+
+fn converted(small: &Small, transform: &TransformExecutor) -> Option<Vec<u16>> {
     let source: Vec<u16> = small.samples.iter().map(|&v| rescale(v, 65535, 4095)).collect();
-    let mut target = vec![0; source.len() / small.model.channels() * to.channels()];
+    let mut target = vec![0; source.len() / small.model.channels() * layouts(small.model).1.channels()];
     transform.transform(&source, &mut target).ok()?;
     let wide = |v: u16| rescale(v, 4095, 65535);
     Some(match small.model {
@@ -45,6 +87,46 @@ fn converted(small: &Small, profile: &[u8]) -> Option<Vec<u16>> {
         }
         Model::Rgb | Model::Rgba => target.into_iter().map(wide).collect(),
     })
+}
+
+/// Whether converting from this profile to sRGB would change nothing that can be seen: half of all
+/// pictures with a profile have one of the many that describe sRGB.
+fn is_srgb(profile: &ColorProfile) -> bool {
+    let plain = profile.lut_a_to_b_perceptual.is_none() && profile.lut_a_to_b_colorimetric.is_none();
+    let curve = |curve: &Option<ToneReprCurve>| curve.as_ref().is_some_and(is_srgb_curve);
+    if profile.color_space == DataColorSpace::Gray {
+        return plain && curve(&profile.gray_trc);
+    }
+    let close = |colorant: Xyzd, xyz: [f64; 3]| {
+        [colorant.x, colorant.y, colorant.z].iter().zip(xyz).all(|(a, b)| (a - b).abs() < 0.002)
+    };
+    // The primaries of IEC 61966-2-1 adapted to D50, as ICC profiles have them.
+    plain
+        && close(profile.red_colorant, [0.4361, 0.2225, 0.0139])
+        && close(profile.green_colorant, [0.3851, 0.7169, 0.0971])
+        && close(profile.blue_colorant, [0.1431, 0.0606, 0.7141])
+        && curve(&profile.red_trc)
+        && curve(&profile.green_trc)
+        && curve(&profile.blue_trc)
+}
+
+fn is_srgb_curve(curve: &ToneReprCurve) -> bool {
+    match curve {
+        ToneReprCurve::Lut(table) if table.len() >= 256 => (0..=16_u16).all(|step| {
+            let code = step * 4095;
+            let index = usize::from(code) * (table.len() - 1) / 65535;
+            let exact = crate::light::linear_16((index * 65535 / (table.len() - 1)) as u16);
+            u32::from(table[index]).abs_diff(exact) < 100
+        }),
+        ToneReprCurve::Parametric(parameters) => match parameters[..] {
+            [power, slope, shift, straight, limit] | [power, slope, shift, straight, limit, _, _] => {
+                let srgb = [2.4, 1.0 / 1.055, 0.055 / 1.055, 1.0 / 12.92, 0.040_45];
+                [power, slope, shift, straight, limit].iter().zip(srgb).all(|(a, b)| (a - b).abs() < 0.001)
+            }
+            _ => false,
+        },
+        ToneReprCurve::Lut(_) => false,
+    }
 }
 
 fn rescale(value: u16, from: u32, to: u32) -> u16 {

@@ -41,6 +41,7 @@ pub const RECIPE: u32 = 1;
 #[derive(Default)]
 pub struct Scratch {
     level: SimdLevel,
+    transforms: colour::Transforms,
     /// The decoded frame of formats that do not stream.
     frame: Vec<u8>,
 }
@@ -126,7 +127,7 @@ pub fn render(
         stop.check("finishing thumbnails")?;
         let format = spec.format.resolve(format);
         let small = orient::upright(small, header.orientation);
-        let small = colour::to_srgb(small, profile.as_deref());
+        let small = colour::to_srgb(small, profile.as_deref(), &mut scratch.transforms);
         let finished = canvas::finish(&small, plan, spec.background, format);
         stop.check("encoding")?;
         let bytes = encode::encode(&finished, format, spec.quality)?;

@@ -25,7 +25,7 @@ use crate::pixels::{Grid, Model, Rows};
 use frame::Frame;
 use huffman::NATURAL;
 use planes::Planes;
-use sequential::{McuRow, Stored};
+use sequential::{Stored, mcu_row};
 use store::Store;
 use tables::{ScanHeader, Tables};
 
@@ -159,7 +159,7 @@ impl Decoder<'_> {
         let mut scan = sequential::Scan::new(self.bytes, at, header, frame, tables, wants_variance, true)
             .map_err(fail)?;
         for row in 0..scan.mcus.1 {
-            let read = self.context.level.run(McuRow { scan: &mut scan, sink: planes });
+            let read = mcu_row(self.context.level, &mut scan, planes);
             if let Err(why) = read {
                 let height = self.header.height;
                 let pixels = (row as u64 * u64::from(height) / scan.mcus.1 as u64) as u32;
@@ -220,7 +220,7 @@ impl Decoder<'_> {
             self.context.stop.check("decoding")?;
             let tops = frame.components.iter().map(|c| row * if alone { 1 } else { c.factors.1 }).collect();
             let mut sink = Stored { store: &mut gathered.store, tops };
-            level.run(McuRow { scan: &mut scan, sink: &mut sink }).map_err(fail)?;
+            mcu_row(level, &mut scan, &mut sink).map_err(fail)?;
         }
         Ok(scan.bits.position())
     }
@@ -278,7 +278,7 @@ impl crate::simd::Kernel for Assemble<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: crate::simd::Lanes>(self, _: S) {
+    fn run<S: crate::simd::Lanes>(self, simd: S) {
         let Self { frame, gathered: Gathered { store, steps, .. }, planes, row } = self;
         let mut block = [0; 64];
         for (index, component) in frame.components.iter().enumerate() {
@@ -286,6 +286,13 @@ impl crate::simd::Kernel for Assemble<'_> {
             let plane = &store.planes[index];
             for y in 0..component.factors.1 {
                 let line = row * component.factors.1 + y;
+                if plane.kept == 1 {
+                    for x in 0..component.padded.0 {
+                        let dc = i32::from(plane.coefficients(line * plane.blocks.0 + x)[0]);
+                        planes.mean(index, (x, y), dc.wrapping_mul(steps[0].into()));
+                    }
+                    continue;
+                }
                 for x in 0..component.padded.0 {
                     let coefficients = plane.coefficients(line * plane.blocks.0 + x);
                     let mut flat = true;
@@ -300,7 +307,7 @@ impl crate::simd::Kernel for Assemble<'_> {
                     if index == 0 && planes.wants_variance() {
                         planes.variance(component.cells.0, (x, y), store.variance(x, line));
                     }
-                    planes.block(index, component.cells, (x, y), dc, flat, &mut block);
+                    planes.block(simd, index, component.cells, (x, y), dc, flat, &mut block);
                 }
             }
         }

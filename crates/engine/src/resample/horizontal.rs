@@ -58,21 +58,26 @@ impl Horizontal {
 
     /// Appends the row of sums as 16-bit sRGB with straight alpha.
     fn encode(&mut self) {
-        let width = self.weights.len();
-        let alpha = self.model.has_alpha();
-        let colours = self.model.channels() - usize::from(alpha);
-        for x in 0..width {
-            if !alpha {
-                self.samples.extend((0..colours).map(|channel| encode(self.sums[channel * width + x])));
-                continue;
+        let (width, channels) = (self.weights.len(), self.model.channels());
+        let from = self.samples.len();
+        self.samples.resize(from + width * channels, 0);
+        let row = &mut self.samples[from..];
+        if !self.model.has_alpha() {
+            for (channel, sums) in self.sums.chunks_exact(width).enumerate() {
+                for (sample, &sum) in row[channel..].iter_mut().step_by(channels).zip(sums) {
+                    *sample = encode(sum);
+                }
             }
-            let opacity = self.sums[colours * width + x].clamp(0, LIGHT);
-            for channel in 0..colours {
-                let light = self.sums[channel * width + x].clamp(0, LIGHT);
-                let straight = (light * LIGHT + opacity / 2).checked_div(opacity);
-                self.samples.push(straight.map_or(0, encode));
+            return;
+        }
+        let (colours, opacities) = self.sums.split_at((channels - 1) * width);
+        for (x, (pixel, &opacity)) in row.chunks_exact_mut(channels).zip(opacities).enumerate() {
+            let opacity = opacity.clamp(0, LIGHT);
+            for (channel, sample) in pixel[..channels - 1].iter_mut().enumerate() {
+                let light = colours[channel * width + x].clamp(0, LIGHT);
+                *sample = (light * LIGHT + opacity / 2).checked_div(opacity).map_or(0, encode);
             }
-            self.samples.push(((opacity * 65535 + LIGHT / 2) / LIGHT) as u16);
+            pixel[channels - 1] = ((opacity * 65535 + LIGHT / 2) / LIGHT) as u16;
         }
     }
 
@@ -98,7 +103,8 @@ impl Kernel for Sums<'_> {
             for (boxes, weights) in boxes.chunks_exact(WIDTH).zip(weights.chunks_exact(WIDTH)) {
                 total += simd.pairwise_dot_product_i16x16(simd.load(boxes), simd.load(weights));
             }
-            *sum = (total.as_slice().iter().sum::<i32>() + ONE / 2) >> 14;
+            let (low, high) = total.split();
+            *sum = ((low + high).reduce_sum() + ONE / 2) >> 14;
         }
     }
 }

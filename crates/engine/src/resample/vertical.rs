@@ -126,19 +126,41 @@ impl Kernel for Combine<'_> {
     #[inline(always)]
     fn run<S: Lanes>(self, simd: S) {
         let Self { pairs, weights, line } = self;
-        let half = i32x8::splat(simd, ONE / 2);
-        for (index, target) in line.chunks_exact_mut(WIDTH).enumerate() {
-            let at = index * 2 * WIDTH;
-            let (mut low, mut high) = (half, half);
-            for (pair, weights) in pairs.iter().zip(weights.as_chunks::<2>().0) {
-                let [even, odd] = weights.map(|weight| weight as u16);
-                let both = u32::from(even) | u32::from(odd) << 16;
-                let weights: i16x16<S> = i32x8::splat(simd, both as i32).bitcast();
-                let samples = &pair[at..at + 2 * WIDTH];
-                low += simd.pairwise_dot_product_i16x16(simd.load(samples), weights);
-                high += simd.pairwise_dot_product_i16x16(simd.load(&samples[WIDTH..]), weights);
-            }
-            simd.saturating_narrow_i32x8(low >> 14, high >> 14).store_slice(target);
+        // Several vectors at a time, so that a weight is spread out once for all of them.
+        let mut chunks = line.chunks_exact_mut(4 * WIDTH);
+        let mut at = 0;
+        for target in &mut chunks {
+            combine::<S, 4>(simd, pairs, weights, at, target);
+            at += 8 * WIDTH;
         }
+        for target in chunks.into_remainder().chunks_exact_mut(WIDTH) {
+            combine::<S, 1>(simd, pairs, weights, at, target);
+            at += 2 * WIDTH;
+        }
+    }
+}
+
+/// The weighted sums of `N` vectors, which stand from `at` on in the pairs.
+#[inline(always)]
+fn combine<S: Lanes, const N: usize>(
+    simd: S,
+    pairs: &[&[i16]],
+    weights: &[i16],
+    at: usize,
+    target: &mut [i16],
+) {
+    let mut sums = [[i32x8::splat(simd, ONE / 2); 2]; N];
+    for (pair, weights) in pairs.iter().zip(weights.as_chunks::<2>().0) {
+        let [even, odd] = weights.map(|weight| weight as u16);
+        let both = u32::from(even) | u32::from(odd) << 16;
+        let weights: i16x16<S> = i32x8::splat(simd, both as i32).bitcast();
+        let samples = &pair[at..at + 2 * WIDTH * N];
+        for (sums, samples) in sums.iter_mut().zip(samples.chunks_exact(2 * WIDTH)) {
+            sums[0] += simd.pairwise_dot_product_i16x16(simd.load(samples), weights);
+            sums[1] += simd.pairwise_dot_product_i16x16(simd.load(&samples[WIDTH..]), weights);
+        }
+    }
+    for ([low, high], target) in sums.into_iter().zip(target.chunks_exact_mut(WIDTH)) {
+        simd.saturating_narrow_i32x8(low >> 14, high >> 14).store_slice(target);
     }
 }

@@ -74,6 +74,25 @@ impl<'a> Bits<'a> {
         self.count = self.count.wrapping_sub(count);
     }
 
+    /// Goes on by the number in the low six bits of `entry`, without counting it; see [`Self::settle`].
+    #[inline(always)]
+    pub(super) const fn shift(&mut self, entry: u32) {
+        self.window <<= entry & 63;
+    }
+
+    /// Counts the bits in the low byte of `stand` as consumed, and clears it.
+    #[inline(always)]
+    pub(super) const fn settle(&mut self, stand: &mut u32) {
+        self.count = self.count.wrapping_sub(*stand & 0xff);
+        *stand &= !0xff;
+    }
+
+    /// Bits that can be read before the next refill.
+    #[inline(always)]
+    pub(super) const fn available(&self) -> u32 {
+        self.count
+    }
+
     /// The next `count` bits, 0 to 56 of them, which must be available.
     #[inline(always)]
     pub(super) const fn take(&mut self, count: u32) -> u64 {

@@ -101,6 +101,10 @@ impl Frame {
 /// grid's.
 fn cells(scale: usize, factor: usize, most: usize) -> (usize, Spread) {
     let wanted = scale * most;
+    if scale == 1 {
+        // The means alone: nothing but DC coefficients has to be kept, and what is lost is colour's detail.
+        return (1, Spread { grid: wanted, own: factor });
+    }
     let made = [8, 4, 2].into_iter().find(|&made| made > scale && made * factor <= wanted).unwrap_or(scale);
     (made, Spread { grid: wanted, own: made * factor })
 }

@@ -42,6 +42,22 @@ impl Codes {
         Ok(codes)
     }
 
+    /// Each code with its length and symbol, in order.
+    fn each(&self, mut take: impl FnMut(u32, u32, u8)) {
+        let mut index = 0;
+        for length in 1..=16 {
+            let end = self.limits[length as usize] >> (16 - length);
+            let mut code = (index as i32 - self.offsets[length as usize]) as u32;
+            while code < end
+                && let Some(&symbol) = self.symbols.get(index)
+            {
+                take(code, length, symbol);
+                code += 1;
+                index += 1;
+            }
+        }
+    }
+
     /// The code at the top of `window`: its length and symbol.
     #[inline]
     pub(super) fn find(&self, window: u64) -> Option<(u32, u8)> {
@@ -84,42 +100,49 @@ const fn value_after(window: u64, length: u32, size: u32) -> i32 {
 pub(super) struct DcTable {
     pub(super) codes: Codes,
     /// Bits in the low byte, the difference above; 0 where they do not fit.
-    entries: Vec<i32>,
+    entries: Box<[i32; 1 << DC_BITS]>,
 }
 
-impl DcTable {
-    const BITS: u32 = 10;
+const DC_BITS: u32 = 10;
 
+impl DcTable {
     pub(super) fn new(codes: &Codes) -> Self {
-        let entry = |index: u64| {
-            let window = index << (64 - Self::BITS);
-            let (length, size) = codes.find(window)?;
-            let total = length + u32::from(size);
-            (total <= Self::BITS && size <= 15)
-                .then(|| value_after(window, length, size.into()) << 8 | total as i32)
-        };
-        let entries = (0..1 << Self::BITS).map(|index| entry(index).unwrap_or(0)).collect();
+        let mut entries = Box::new([0; 1 << DC_BITS]);
+        codes.each(|code, length, size| {
+            let (size, total) = (u32::from(size), length + u32::from(size));
+            if total > DC_BITS {
+                return;
+            }
+            let width = 1 << (DC_BITS - total);
+            let from = (code << (DC_BITS - length)) as usize;
+            for value in 0..1_u32 << size {
+                let entry = extend(value, size) << 8 | total as i32;
+                entries[from + value as usize * width..][..width].fill(entry);
+            }
+        });
         Self { codes: codes.clone(), entries }
     }
 
-    /// Reads a difference; `None` for bits that are no code. 32 bits must be available.
+    /// Reads a difference; `None` for bits that are no code. 56 bits must be available; 40 are left.
     #[inline(always)]
     pub(super) fn read(&self, bits: &mut Bits<'_>) -> Option<i32> {
-        let entry = self.entries[(bits.peek() >> (64 - Self::BITS)) as usize];
+        let entry = self.entries[(bits.peek() >> (64 - DC_BITS)) as usize];
         if entry != 0 {
             bits.consume((entry & 0xff) as u32);
             return Some(entry >> 8);
         }
-        let mut slow = *bits;
-        let difference = self.read_slowly(&mut slow);
-        *bits = slow;
-        difference
+        let (after, difference) = self.read_slowly(*bits)?;
+        *bits = after;
+        Some(difference)
     }
 
+    /// By value, so that the reader can stay in registers around the call.
     #[inline(never)]
-    fn read_slowly(&self, bits: &mut Bits<'_>) -> Option<i32> {
-        let size = u32::from(self.codes.read(bits)?);
-        (size <= 16).then(|| extend(bits.take(size) as u32, size))
+    fn read_slowly<'a>(&self, mut bits: Bits<'a>) -> Option<(Bits<'a>, i32)> {
+        let size = u32::from(self.codes.read(&mut bits)?);
+        let difference = (size <= 16).then(|| extend(bits.take(size) as u32, size))?;
+        bits.refill();
+        Some((bits, difference))
     }
 }
 
@@ -135,14 +158,14 @@ const SLOW: u32 = 64;
 pub(super) struct AcTable {
     codes: Codes,
     /// One coefficient: its value in the upper half.
-    single: Vec<u32>,
+    single: Box<[u32; 1 << AC_BITS]>,
     /// As many coefficients as fit: the sum of their squares in the upper half. If the last of them is
     /// the end of the block, the step is [`END`] more.
-    several: Vec<u32>,
-    several_bits: u32,
+    several: Box<[u32; 1 << AC_BITS]>,
 }
 
-const SINGLE_BITS: u32 = 10;
+/// Bits in both tables; with one more they crowd everything else out of the first cache.
+const AC_BITS: u32 = 11;
 
 /// One symbol with its value.
 pub(super) enum Symbol {
@@ -160,50 +183,48 @@ pub(super) enum Symbol {
 }
 
 impl AcTable {
-    /// With `several_bits` bits in the table of several; more for more data.
-    pub(super) fn new(codes: &Codes, several_bits: u32) -> Self {
-        let single = |index: u64| {
-            let window = index << (64 - SINGLE_BITS);
-            match symbol(codes, window, SINGLE_BITS) {
-                Some((bits, Symbol::Coefficient { run, value })) => {
-                    (value as u32) << 16 | (run + 1) << 8 | bits
-                }
-                Some((bits, Symbol::Zeros)) => 16 << 8 | bits,
-                Some((bits, Symbol::End { .. })) => END << 8 | bits,
-                None => SLOW << 8,
+    pub(super) fn new(codes: &Codes) -> Self {
+        let mut single = Box::new([SLOW << 8; 1 << AC_BITS]);
+        codes.each(|code, length, symbol| {
+            let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
+            let total = length + size;
+            if total > AC_BITS {
+                return;
             }
-        };
-        let several = |index: u64| {
-            let window = index << (64 - several_bits);
+            // As in `symbol`, but for all values that may follow at once.
+            let step = match (run, size) {
+                (15, 0) => 16,
+                (_, 0) => END,
+                _ => run + 1,
+            };
+            let width = 1 << (AC_BITS - total);
+            let from = (code << (AC_BITS - length)) as usize;
+            for value in 0..1_u32 << size {
+                let entry = (extend(value, size) as u32) << 16 | step << 8 | total;
+                single[from + value as usize * width..][..width].fill(entry);
+            }
+        });
+        let mut several = Box::new([0; 1 << AC_BITS]);
+        for (index, target) in (0_u32..).zip(several.iter_mut()) {
+            // As many entries of the other table as fit.
             let (mut bits, mut step, mut squares) = (0, 0, 0);
-            while let Some((length, symbol)) = symbol(codes, window << bits, several_bits - bits) {
-                match symbol {
-                    Symbol::Coefficient { run, value } => {
-                        if step + run + 1 > 63 {
-                            break;
-                        }
-                        step += run + 1;
-                        squares += (value * value) as u32;
-                    }
-                    Symbol::Zeros if step + 16 > 63 => break,
-                    Symbol::Zeros => step += 16,
-                    Symbol::End { .. } => {
-                        return squares.min(0xffff) << 16 | (END + step) << 8 | (bits + length);
-                    }
-                }
-                bits += length;
-                if bits == several_bits {
+            while bits < AC_BITS {
+                let entry = single[((index << bits) & ((1 << AC_BITS) - 1)) as usize];
+                let (length, one) = (entry & 0xff, entry >> 8 & 0xff);
+                if one == SLOW || bits + length > AC_BITS || (one < END && step + one > 63) {
                     break;
                 }
+                bits += length;
+                step += one;
+                if one == END {
+                    break;
+                }
+                let value = entry as i32 >> 16;
+                squares += (value * value) as u32;
             }
-            if bits == 0 { SLOW << 8 } else { squares.min(0xffff) << 16 | step << 8 | bits }
-        };
-        Self {
-            codes: codes.clone(),
-            single: (0..1 << SINGLE_BITS).map(single).collect(),
-            several: (0..1 << several_bits).map(several).collect(),
-            several_bits,
+            *target = if bits == 0 { SLOW << 8 } else { squares.min(0xffff) << 16 | step << 8 | bits };
         }
+        Self { codes: codes.clone(), single, several }
     }
 }
 
@@ -237,133 +258,140 @@ pub(super) struct Wanted<'a> {
 /// What is known of a block's AC coefficients besides those that were kept.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Rest {
-    /// The index after the last one that was read for keeping: 1 if there was none.
-    pub(super) kept: usize,
+    /// Whether none was kept.
+    pub(super) flat: bool,
     /// The sum of the squares of those not kept.
     pub(super) energy: u64,
 }
 
+/// Where reading a block stands, in one number: bits used in the low byte, the index above. Entries of the
+/// tables, cut to 16 bits, add to both at once.
+const fn stand(index: u32, used: u32) -> u32 {
+    index << 8 | used
+}
+
+/// From here on the index is beyond the block, and from here on it is an [`END`].
+const FULL: u32 = stand(64, 0);
+const ENDED: u32 = stand(END, 0);
+
 impl AcTable {
     /// Reads a block's AC coefficients; `None` for damage. Those up to `wanted.last` are put, multiplied,
-    /// into `block` in natural order. With `ENERGY` the squares of the others are summed up, of those in
-    /// one look-up with one multiplier.
+    /// into `block` in natural order; without `KEEP` none. The squares of the others are summed up, those
+    /// of one look-up with one multiplier. 40 bits must be available.
     #[inline(always)]
-    pub(super) fn read<const ENERGY: bool>(
+    pub(super) fn read<const KEEP: bool>(
         &self,
         bits: &mut Bits<'_>,
         wanted: &Wanted<'_>,
         block: &mut [i16; 64],
     ) -> Option<Rest> {
         let mut at = *bits;
-        let mut index = 1_u32;
-        let mut energy = 0;
-        let last = wanted.last as u32;
-        let mut kept = 1;
-        let single: &[u32; 1 << SINGLE_BITS] = self.single.as_slice().try_into().ok()?;
-        'keep: while index <= last {
-            at.refill();
-            // Two coefficients of at most ten bits, or one slow one of at most 32.
-            for _ in 0..4 {
-                let entry = single[(at.peek() >> (64 - SINGLE_BITS)) as usize];
-                let next = index + (entry >> 8 & 0xff);
-                if next < 64 {
-                    at.consume(entry & 0xff);
-                    let value = (entry as i32) >> 16;
-                    let place = (next - 1) as usize & 63;
-                    block[usize::from(NATURAL[place]) & 63] = (value * wanted.steps[place]) as i16;
-                    if ENERGY {
-                        energy += (value * value) as u64 * wanted.squares[place];
-                    }
-                    index = next;
-                    kept = index;
-                    if index > last {
-                        break 'keep;
-                    }
-                    continue;
+        let mut stand = stand(1, 0);
+        let mut energy = 0_u64;
+        let mut flat = true;
+        if KEEP {
+            let last = wanted.last as u32;
+            // Three look-ups of eleven bits, then more bits; a slow one sees to it itself.
+            let mut turn = 3;
+            while stand >> 8 <= last {
+                if turn == 0 {
+                    at.settle(&mut stand);
+                    at.refill();
+                    turn = 3;
                 }
-                if next >= END {
-                    at.consume(entry & 0xff);
+                turn -= 1;
+                let entry = self.single[(at.peek() >> (64 - AC_BITS)) as usize];
+                let mut next = stand + (entry & 0xffff);
+                let mut value = (entry as i32) >> 16;
+                if next < FULL {
+                    at.shift(entry);
+                } else if next >= ENDED {
+                    at.shift(entry);
+                    at.settle(&mut next);
                     *bits = at;
-                    return Some(Rest { kept: kept as usize, energy });
+                    return Some(Rest { flat, energy });
+                } else {
+                    at.settle(&mut stand);
+                    let (after, one) = self.read_slowly(at, stand >> 8)?;
+                    at = after;
+                    let Some((index, found)) = one else {
+                        *bits = at;
+                        return Some(Rest { flat, energy });
+                    };
+                    (next, value) = (index << 8, found);
+                    turn = 3;
                 }
-                let mut slow = at;
-                let one = self.read_slowly(&mut slow, index)?;
-                at = slow;
-                let Some((next, value)) = one else {
-                    *bits = at;
-                    return Some(Rest { kept: kept as usize, energy });
-                };
-                let place = (next - 1) as usize & 63;
+                flat = false;
+                stand = next;
+                let place = ((next >> 8) - 1) as usize & 63;
                 block[usize::from(NATURAL[place]) & 63] = value.wrapping_mul(wanted.steps[place]) as i16;
-                if ENERGY {
-                    energy += u64::from(value.unsigned_abs()).pow(2) * wanted.squares[place];
-                }
-                index = next;
-                kept = index;
-                if index > 63 {
-                    *bits = at;
-                    return Some(Rest { kept: kept as usize, energy });
-                }
-                break;
+                let square = u64::from(value.unsigned_abs().wrapping_mul(value.unsigned_abs()));
+                energy = energy.wrapping_add(square.wrapping_mul(wanted.squares[place]));
             }
-        }
-        let shift = 64 - self.several_bits;
-        let several = self.several.as_slice();
-        loop {
+            at.settle(&mut stand);
+            if stand >= FULL {
+                *bits = at;
+                return Some(Rest { flat, energy });
+            }
             at.refill();
-            for _ in 0..4 {
-                let entry = several[(at.peek() >> shift) as usize];
-                let next = index + (entry >> 8 & 0xff);
-                if next < 64 {
-                    at.consume(entry & 0xff);
-                    if ENERGY {
-                        energy += u64::from(entry >> 16) * wanted.squares[next as usize & 63];
-                    }
-                    index = next;
+        }
+        loop {
+            let mut left = 3;
+            while left > 0 {
+                left -= 1;
+                let entry = self.several[(at.peek() >> (64 - AC_BITS)) as usize];
+                let mut next = stand + (entry & 0xffff);
+                if next < FULL {
+                    at.shift(entry);
+                    let weight = wanted.squares[(next >> 8) as usize & 63];
+                    energy = energy.wrapping_add(u64::from(entry >> 16).wrapping_mul(weight));
+                    stand = next;
                     continue;
                 }
                 // The end, unless the block was full before it and this belongs to the next one.
-                if next >= END && next - END < 64 {
-                    at.consume(entry & 0xff);
-                    if ENERGY {
-                        energy += u64::from(entry >> 16) * wanted.squares[(next - END) as usize & 63];
-                    }
+                if next >= ENDED && next < ENDED + FULL {
+                    at.shift(entry);
+                    let weight = wanted.squares[(next >> 8) as usize & 63];
+                    energy = energy.wrapping_add(u64::from(entry >> 16).wrapping_mul(weight));
+                    at.settle(&mut next);
                     *bits = at;
-                    return Some(Rest { kept: kept as usize, energy });
+                    return Some(Rest { flat, energy });
                 }
-                let mut slow = at;
-                let one = self.read_slowly(&mut slow, index)?;
-                at = slow;
-                let Some((next, value)) = one else {
+                at.settle(&mut stand);
+                let (after, one) = self.read_slowly(at, stand >> 8)?;
+                at = after;
+                let Some((index, value)) = one else {
                     *bits = at;
-                    return Some(Rest { kept: kept as usize, energy });
+                    return Some(Rest { flat, energy });
                 };
-                if ENERGY {
-                    energy +=
-                        u64::from(value.unsigned_abs()).pow(2) * wanted.squares[(next - 1) as usize & 63];
-                }
-                index = next;
-                if index > 63 {
+                let square = u64::from(value.unsigned_abs().wrapping_mul(value.unsigned_abs()));
+                energy = energy.wrapping_add(square.wrapping_mul(wanted.squares[(index - 1) as usize & 63]));
+                stand = index << 8;
+                if stand >= FULL {
                     *bits = at;
-                    return Some(Rest { kept: kept as usize, energy });
+                    return Some(Rest { flat, energy });
                 }
-                break;
+                left = 3;
             }
+            at.settle(&mut stand);
+            at.refill();
         }
     }
 
-    /// Reads one symbol: the index after its coefficient and the value, or nothing at the end.
+    /// Reads one symbol: the index after its coefficient and the value, or nothing at the end. By value,
+    /// so that the reader can stay in registers around the call; 56 bits are available afterwards.
     #[inline(never)]
-    fn read_slowly(&self, bits: &mut Bits<'_>, index: u32) -> Option<Option<(u32, i32)>> {
+    fn read_slowly<'a>(&self, mut bits: Bits<'a>, index: u32) -> Option<(Bits<'a>, Option<(u32, i32)>)> {
         bits.refill();
-        let symbol = self.codes.read(bits)?;
+        let symbol = self.codes.read(&mut bits)?;
         let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
         let (step, value) = match (run, size) {
             (15, 0) => (16, 0),
-            (_, 0) => return Some(None),
+            (_, 0) => return Some((bits, None)),
             _ => (run + 1, extend(bits.take(size) as u32, size)),
         };
-        (index + step <= 64).then_some(Some((index + step, value)))
+        bits.refill();
+        (index + step <= 64).then_some((bits, Some((index + step, value))))
     }
 }
 

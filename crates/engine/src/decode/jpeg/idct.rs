@@ -3,6 +3,13 @@
 //!
 //! Separable, in integers with 12-bit constants. Cells are in sixteenths of a code, 0 to 4080.
 
+use std::ops::{Add, Mul, Sub};
+
+use fearless_simd::prelude::*;
+use fearless_simd::{i16x8, i32x4, i32x8};
+
+use crate::simd::Lanes;
+
 /// A cell in the middle of the range.
 pub(super) const MIDDLE: i16 = 128 * 16;
 /// The brightest cell.
@@ -11,8 +18,84 @@ const BRIGHTEST: i32 = 255 * 16;
 /// The cell of a block of which only the DC coefficient is used.
 #[inline(always)]
 pub(super) fn mean(dc: i32) -> i16 {
-    // The mean is an eighth of it.
-    (dc.saturating_mul(2).saturating_add(MIDDLE.into())).clamp(0, BRIGHTEST) as i16
+    // The mean is an eighth of it; beyond these it is out of range.
+    (dc.clamp(-1024, 1016) * 2) as i16 + MIDDLE
+}
+
+/// All 64 pixels of a block, into rows `stride` apart.
+#[inline(always)]
+pub(super) fn eight_by_eight<S: Lanes>(simd: S, block: &[i16; 64], target: &mut [i16], stride: usize) {
+    let rows: [i16x8<S>; 8] = std::array::from_fn(|v| i16x8::from_slice(simd, &block[v * 8..v * 8 + 8]));
+    let columns = eight(std::array::from_fn(|v| widen(simd, rows[v])));
+    let columns: [i16x8<S>; 8] = std::array::from_fn(|y| narrow(simd, (columns[y] + (1 << 8)) >> 9));
+    let turned = transposed(simd, columns);
+    let pixels = eight(std::array::from_fn(|u| widen(simd, turned[u])));
+    let middle = (1 << 13) + (i32::from(MIDDLE) << 14);
+    let pixels: [i16x8<S>; 8] = std::array::from_fn(|x| narrow(simd, (pixels[x] + middle) >> 14));
+    let (darkest, brightest) = (i16x8::splat(simd, 0), i16x8::splat(simd, BRIGHTEST as i16));
+    for (y, row) in transposed(simd, pixels).into_iter().enumerate() {
+        row.max(darkest).min(brightest).store_slice(&mut target[y * stride..][..8]);
+    }
+}
+
+/// The means of 2 × 2 pixels, as [`cells`] makes them.
+#[inline(always)]
+pub(super) fn four_by_four<S: Lanes>(simd: S, block: &[i16; 64], target: &mut [i16], stride: usize) {
+    let rows: [i32x4<S>; 4] =
+        std::array::from_fn(|v| i32x4::simd_from(simd, std::array::from_fn(|u| i32::from(block[v * 8 + u]))));
+    let limits = (i32x4::splat(simd, -32768), i32x4::splat(simd, 32767));
+    let columns = four(rows);
+    let columns: [i32x4<S>; 4] =
+        std::array::from_fn(|y| ((columns[y] + (1 << 8)) >> 9).max(limits.0).min(limits.1));
+    let cells = four(turned(simd, columns));
+    let middle = (1 << 13) + (i32::from(MIDDLE) << 14);
+    let cells = std::array::from_fn(|x| (cells[x] + middle) >> 14);
+    let (darkest, brightest) = (i32x4::splat(simd, 0), i32x4::splat(simd, BRIGHTEST));
+    for (y, row) in turned(simd, cells).into_iter().enumerate() {
+        let row = row.max(darkest).min(brightest);
+        for (cell, &value) in target[y * stride..][..4].iter_mut().zip(row.as_slice()) {
+            *cell = value as i16;
+        }
+    }
+}
+
+#[inline(always)]
+fn widen<S: Lanes>(simd: S, row: i16x8<S>) -> i32x8<S> {
+    let (low, high) = simd.widen_i16x8(row);
+    low.combine(high)
+}
+
+#[inline(always)]
+fn narrow<S: Lanes>(simd: S, row: i32x8<S>) -> i16x8<S> {
+    let (low, high) = row.split();
+    simd.saturating_narrow_i32x4(low, high)
+}
+
+#[inline(always)]
+fn transposed<S: Lanes>(simd: S, rows: [i16x8<S>; 8]) -> [i16x8<S>; 8] {
+    // Three rounds of weaving rows that are four apart turn the three bits of the place around.
+    let mut rows = rows;
+    for _ in 0..3 {
+        let before = rows;
+        for index in 0..4 {
+            let (low, high) = simd.interleave_i16x8(before[index], before[index + 4]);
+            (rows[2 * index], rows[2 * index + 1]) = (low, high);
+        }
+    }
+    rows
+}
+
+#[inline(always)]
+fn turned<S: Lanes>(simd: S, rows: [i32x4<S>; 4]) -> [i32x4<S>; 4] {
+    let mut rows = rows;
+    for _ in 0..2 {
+        let before = rows;
+        for index in 0..2 {
+            let (low, high) = simd.interleave_i32x4(before[index], before[index + 2]);
+            (rows[2 * index], rows[2 * index + 1]) = (low, high);
+        }
+    }
+    rows
 }
 
 /// Makes `ACROSS` × `DOWN` cells of a block and writes them into rows `stride` apart.
@@ -22,17 +105,41 @@ pub(super) fn cells<const ACROSS: usize, const DOWN: usize>(
     target: &mut [i16],
     stride: usize,
 ) {
-    let columns: [[i32; ACROSS]; DOWN] =
-        std::array::from_fn(|v| std::array::from_fn(|u| block[v * 8 + u].into()));
-    // Three bits more than whole coefficients; what is out of range is damage or nonsense.
-    let columns = points(columns).map(|row| row.map(|sum| ((sum + (1 << 8)) >> 9).clamp(-32768, 32767)));
-    let turned: [[i32; DOWN]; ACROSS] = std::array::from_fn(|u| std::array::from_fn(|y| columns[y][u]));
-    // An eighth for both passes, times sixteen.
-    let turned = points(turned).map(|row| row.map(|sum| (sum + (1 << 13)) >> 14));
+    let mut turned = [[0; DOWN]; ACROSS];
+    for (u, column) in turned.iter_mut().enumerate() {
+        let sums = points::<DOWN>(std::array::from_fn(|v| block[v * 8 + u].into()));
+        for (target, sum) in column.iter_mut().zip(sums) {
+            // Three bits more than whole coefficients; what is out of range is damage or nonsense.
+            *target = ((sum + (1 << 8)) >> 9).clamp(-32768, 32767);
+        }
+    }
     for y in 0..DOWN {
+        let sums = points::<ACROSS>(std::array::from_fn(|u| turned[u][y]));
         let row = &mut target[y * stride..][..ACROSS];
-        for (x, cell) in row.iter_mut().enumerate() {
-            *cell = (turned[x][y] + i32::from(MIDDLE)).clamp(0, BRIGHTEST) as i16;
+        for (cell, sum) in row.iter_mut().zip(sums) {
+            // An eighth for both passes, times sixteen.
+            *cell = (((sum + (1 << 13)) >> 14) + i32::from(MIDDLE)).clamp(0, BRIGHTEST) as i16;
+        }
+    }
+}
+
+/// The one-dimensional transform: F₀ + √2 Σ Fᵤ bᵤ(x), with bᵤ(x) the mean of cos((2i + 1)uπ / 16) over the
+/// pixels i of cell x, in 12 bits.
+#[inline(always)]
+fn points<const N: usize>(f: [i32; N]) -> [i32; N] {
+    match N {
+        1 => std::array::from_fn(|_| f[0] * ONE),
+        2 => {
+            let odd = f[1] * fixed(0.906_127);
+            std::array::from_fn(|x| f[0] * ONE + if x == 0 { odd } else { -odd })
+        }
+        4 => {
+            let sums = four([f[0], f[1], f[2], f[3]]);
+            std::array::from_fn(|x| sums[x])
+        }
+        _ => {
+            let sums = eight(std::array::from_fn(|u| f[u]));
+            std::array::from_fn(|x| sums[x])
         }
     }
 }
@@ -44,37 +151,18 @@ const fn fixed(value: f64) -> i32 {
     (value * 4096.0 + 0.5) as i32
 }
 
-/// The one-dimensional transform of each column: F₀ + √2 Σ Fᵤ bᵤ(x), with bᵤ(x) the mean of
-/// cos((2i + 1)uπ / 16) over the pixels i of cell x, in 12 bits.
+/// One number, or a vector of them.
+trait Number: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<i32, Output = Self> {}
+impl<T: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<i32, Output = Self>> Number for T {}
+
+/// Means of two pixels.
 #[inline(always)]
-fn points<const N: usize, const COLUMNS: usize>(input: [[i32; COLUMNS]; N]) -> [[i32; COLUMNS]; N] {
-    let mut output = [[0; COLUMNS]; N];
-    for column in 0..COLUMNS {
-        let f: [i32; N] = std::array::from_fn(|u| input[u][column]);
-        let sums: [i32; N] = match N {
-            1 => std::array::from_fn(|_| f[0] * ONE),
-            2 => {
-                let odd = f[1] * fixed(0.906_127);
-                std::array::from_fn(|x| f[0] * ONE + if x == 0 { odd } else { -odd })
-            }
-            4 => {
-                let middle = f[2] * fixed(0.923_880);
-                let (even_0, even_1) = (f[0] * ONE + middle, f[0] * ONE - middle);
-                let odd_0 = f[1] * fixed(1.281_458) + f[3] * fixed(0.449_988);
-                let odd_1 = f[1] * fixed(0.530_797) - f[3] * fixed(1.086_368);
-                let sums = [even_0 + odd_0, even_1 + odd_1, even_1 - odd_1, even_0 - odd_0];
-                std::array::from_fn(|x| sums[x])
-            }
-            _ => {
-                let sums = eight(std::array::from_fn(|u| f[u]));
-                std::array::from_fn(|x| sums[x])
-            }
-        };
-        for (x, sum) in sums.into_iter().enumerate() {
-            output[x][column] = sum;
-        }
-    }
-    output
+fn four<T: Number>(f: [T; 4]) -> [T; 4] {
+    let middle = f[2] * fixed(0.923_880);
+    let (even_0, even_1) = (f[0] * ONE + middle, f[0] * ONE - middle);
+    let odd_0 = f[1] * fixed(1.281_458) + f[3] * fixed(0.449_988);
+    let odd_1 = f[1] * fixed(0.530_797) - f[3] * fixed(1.086_368);
+    [even_0 + odd_0, even_1 + odd_1, even_1 - odd_1, even_0 - odd_0]
 }
 
 /// √2 cos(uπ / 16) for u from 1 to 7.
@@ -90,7 +178,7 @@ const COSINES: [i32; 7] = [
 
 /// The full transform, by its symmetry.
 #[inline(always)]
-fn eight(f: [i32; 8]) -> [i32; 8] {
+fn eight<T: Number>(f: [T; 8]) -> [T; 8] {
     let [c1, c2, c3, _, c5, c6, c7] = COSINES;
     let (sum, difference) = ((f[0] + f[4]) * ONE, (f[0] - f[4]) * ONE);
     let (outer, inner) = (f[2] * c2 + f[6] * c6, f[2] * c6 - f[6] * c2);
@@ -101,12 +189,22 @@ fn eight(f: [i32; 8]) -> [i32; 8] {
         f[1] * c5 - f[3] * c1 + f[5] * c7 + f[7] * c3,
         f[1] * c7 - f[3] * c5 + f[5] * c3 - f[7] * c1,
     ];
-    std::array::from_fn(|x| if x < 4 { even[x] + odd[x] } else { even[7 - x] - odd[7 - x] })
+    [
+        even[0] + odd[0],
+        even[1] + odd[1],
+        even[2] + odd[2],
+        even[3] + odd[3],
+        even[3] - odd[3],
+        even[2] - odd[2],
+        even[1] - odd[1],
+        even[0] - odd[0],
+    ]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simd::{Kernel, SimdLevel};
 
     fn exact(block: &[i16; 64], x: usize, y: usize) -> f64 {
         let basis = |u: usize, at: usize| {
@@ -128,11 +226,30 @@ mod tests {
         })
     }
 
+    struct Block<'a, const ACROSS: usize, const DOWN: usize>(&'a [i16; 64], &'a mut [i16; 64]);
+
+    impl<const ACROSS: usize, const DOWN: usize> Kernel for Block<'_, ACROSS, DOWN> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Lanes>(self, simd: S) {
+            match (ACROSS, DOWN) {
+                (8, 8) => eight_by_eight(simd, self.0, self.1, 8),
+                (4, 4) => four_by_four(simd, self.0, self.1, 8),
+                _ => cells::<ACROSS, DOWN>(self.0, self.1, 8),
+            }
+        }
+    }
+
     fn check<const ACROSS: usize, const DOWN: usize>(limit: usize) {
         for seed in 0..50 {
             let block = block(seed, limit);
             let mut made = [0; 64];
             cells::<ACROSS, DOWN>(&block, &mut made, 8);
+            for level in [SimdLevel::baseline(), SimdLevel::detect()] {
+                let mut same = [0; 64];
+                level.run(Block::<ACROSS, DOWN>(&block, &mut same));
+                assert_eq!(same, made, "{level:?}");
+            }
             let (width, height) = (8 / ACROSS, 8 / DOWN);
             for (x, y) in (0..ACROSS).flat_map(|x| (0..DOWN).map(move |y| (x, y))) {
                 let pixels =

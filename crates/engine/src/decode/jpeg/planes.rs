@@ -82,8 +82,10 @@ impl Planes {
 
     /// Makes the cells of the block in column `x` and row `y` (within the MCU row) of component `index`.
     #[inline(always)]
-    pub(super) fn block(
+    #[expect(clippy::too_many_arguments, reason = "what makes a block's cells; one inlined call")]
+    pub(super) fn block<S: Lanes>(
         &mut self,
+        simd: S,
         index: usize,
         cells: (usize, usize),
         (x, y): (usize, usize),
@@ -103,8 +105,8 @@ impl Planes {
         }
         block[0] = dc.clamp(-32768, 32767) as i16;
         match cells {
-            (8, 8) => idct::cells::<8, 8>(block, target, stride),
-            (4, 4) => idct::cells::<4, 4>(block, target, stride),
+            (8, 8) => idct::eight_by_eight(simd, block, target, stride),
+            (4, 4) => idct::four_by_four(simd, block, target, stride),
             (2, 2) => idct::cells::<2, 2>(block, target, stride),
             (8, 4) => idct::cells::<8, 4>(block, target, stride),
             (4, 2) => idct::cells::<4, 2>(block, target, stride),
@@ -114,11 +116,23 @@ impl Planes {
         *block = [0; 64];
     }
 
+    /// Makes the one cell of a block.
+    #[inline(always)]
+    pub(super) fn mean(&mut self, index: usize, (x, y): (usize, usize), dc: i32) {
+        let plane = &mut self.planes[index];
+        plane.current[y * plane.stride + x] = idct::mean(dc);
+    }
+
     /// Notes the variance within the cells of a block of the first component.
     #[inline(always)]
     pub(super) fn variance(&mut self, cells: usize, (x, y): (usize, usize), variance: i16) {
         if let Some(plane) = &mut self.variance {
-            plane.current[y * plane.stride + x * cells..][..cells].fill(variance);
+            let target = &mut plane.current[y * plane.stride + x * cells..][..cells];
+            if let [only] = target {
+                *only = variance;
+            } else {
+                target.fill(variance);
+            }
         }
     }
 

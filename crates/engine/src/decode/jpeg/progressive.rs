@@ -2,7 +2,7 @@
 
 use super::bits::Bits;
 use super::frame::Frame;
-use super::huffman::{Codes, Symbol, extend, symbol};
+use super::huffman::{Codes, DcTable, Symbol, extend, symbol};
 use super::store::{Store, StoredPlane};
 use super::tables::{ScanHeader, Tables};
 use crate::header::jpeg::next_marker;
@@ -26,6 +26,7 @@ struct Part {
     plane: usize,
     factors: (usize, usize),
     codes: Option<Codes>,
+    dc: Option<DcTable>,
     table: Vec<u32>,
     prediction: i32,
 }
@@ -63,7 +64,8 @@ impl<'a> Scan<'a> {
                 _ => Vec::new(),
             };
             let factors = if alone { (1, 1) } else { component.factors };
-            parts.push(Part { plane: index, factors, codes: codes.cloned(), table, prediction: 0 });
+            let dc = codes.filter(|_| header.band.0 == 0 && !raw).map(DcTable::new);
+            parts.push(Part { plane: index, factors, codes: codes.cloned(), dc, table, prediction: 0 });
         }
         Ok(Self {
             bytes,
@@ -119,34 +121,43 @@ impl Kernel for Row<'_, '_> {
     fn run<S: Lanes>(self, _: S) -> Self::Output {
         let Self { scan, store, row } = self;
         let damaged = |scan: &Scan<'_>| format!("bits that are no code before byte {}", scan.bits.position());
+        // A copy for the whole row, so that it can stay in registers.
+        let mut bits = scan.bits;
         for mcu in 0..scan.mcus.0 {
             if scan.restart > 0 {
                 if scan.left == 0 {
-                    if scan.bits.overrun() {
+                    if bits.overrun() {
                         break;
                     }
+                    scan.bits = bits;
                     scan.restart()?;
+                    bits = scan.bits;
                 }
                 scan.left -= 1;
             }
-            let (bits, approximation) = (&mut scan.bits, scan.header.bits);
+            let approximation = scan.header.bits;
             if scan.header.band.0 == 0 {
                 for part in &mut scan.parts {
                     let plane = &mut store.planes[part.plane];
                     for y in 0..part.factors.1 {
                         let line = (row * part.factors.1 + y) * plane.blocks.0;
+                        // A bit for each of up to four blocks.
+                        if bits.available() < 4 {
+                            bits.refill();
+                        }
                         for x in 0..part.factors.0 {
                             let dc = &mut plane.coefficients_mut(line + mcu * part.factors.0 + x)[0];
-                            bits.refill();
-                            if approximation.0 > 0 {
+                            let Some(table) = &part.dc else {
                                 *dc |= (bits.take(1) << approximation.1) as i16;
-                            } else {
-                                let Some(difference) = difference(part.codes.as_ref(), bits) else {
-                                    return Err(damaged(scan));
-                                };
-                                part.prediction = part.prediction.wrapping_add(difference);
-                                *dc = (part.prediction << approximation.1) as i16;
-                            }
+                                continue;
+                            };
+                            bits.refill();
+                            let Some(difference) = table.read(&mut bits) else {
+                                scan.bits = bits;
+                                return Err(damaged(scan));
+                            };
+                            part.prediction = part.prediction.wrapping_add(difference);
+                            *dc = (part.prediction << approximation.1) as i16;
                         }
                     }
                 }
@@ -158,25 +169,21 @@ impl Kernel for Row<'_, '_> {
             let band = scan.header.band;
             let Some(codes) = &part.codes else { return Err(damaged(scan)) };
             let read = if approximation.0 == 0 {
-                first(bits, codes, &part.table, band, approximation.1, plane, at, &mut scan.end_of_band)
+                first(&mut bits, codes, &part.table, band, approximation.1, plane, at, &mut scan.end_of_band)
             } else {
-                refine(bits, codes, band, approximation.1, plane, at, &mut scan.end_of_band)
+                refine(&mut bits, codes, band, approximation.1, plane, at, &mut scan.end_of_band)
             };
             if read.is_none() {
+                scan.bits = bits;
                 return Err(damaged(scan));
             }
         }
+        scan.bits = bits;
         if scan.bits.overrun() {
             return Err(format!("the data ends at byte {}", scan.bits.position()));
         }
         Ok(())
     }
-}
-
-#[inline(always)]
-fn difference(codes: Option<&Codes>, bits: &mut Bits<'_>) -> Option<i32> {
-    let size = u32::from(codes?.read(bits)?);
-    (size <= 16).then(|| extend(bits.take(size) as u32, size))
 }
 
 /// The first scan of a band (T.81, G.1.2.2 and figure G.3).

@@ -9,13 +9,15 @@ use super::planes::Planes;
 use super::store::Store;
 use super::tables::{ScanHeader, Tables};
 use crate::header::jpeg::next_marker;
-use crate::simd::{Kernel, Lanes};
+use crate::simd::{Kernel, Lanes, SimdLevel};
 
 /// A sequential scan under way.
 pub(super) struct Scan<'a> {
     bytes: &'a [u8],
     pub(super) bits: Bits<'a>,
     parts: Vec<Part>,
+    /// The blocks of an MCU, in order: part, column and row.
+    blocks: Vec<(usize, usize, usize)>,
     /// MCUs across and down.
     pub(super) mcus: (usize, usize),
     restart: usize,
@@ -25,16 +27,14 @@ pub(super) struct Scan<'a> {
 
 /// What decoding a component's blocks takes.
 struct Part {
-    index: usize,
+    view: PartView,
     factors: (usize, usize),
-    cells: (usize, usize),
     dc: Rc<DcTable>,
     ac: Rc<AcTable>,
     dc_step: i32,
     steps: [i32; 64],
     squares: [u64; 64],
     last: usize,
-    energy: bool,
     prediction: i32,
 }
 
@@ -42,7 +42,15 @@ struct Part {
 pub(super) trait Sink {
     /// Takes a block of component `index` in column `x` and row `y`, counted from the MCU row's first.
     /// Its AC coefficients, if `rest` says that any were kept, are in `block`, to be left zero.
-    fn block(&mut self, part: &PartView, place: (usize, usize), dc: i32, rest: Rest, block: &mut [i16; 64]);
+    fn block<S: Lanes, const KEEP: bool>(
+        &mut self,
+        simd: S,
+        part: &PartView,
+        place: (usize, usize),
+        dc: i32,
+        rest: Rest,
+        block: &mut [i16; 64],
+    );
 }
 
 /// What sinks may know of a component.
@@ -67,8 +75,6 @@ impl<'a> Scan<'a> {
     ) -> Result<Self, String> {
         let alone = header.components.len() == 1;
         let mut mcus = frame.mcus;
-        // Larger tables are worth their making only for long scans.
-        let several_bits = if bytes.len() - at > 1 << 19 { 12 } else { 10 };
         let mut made: Vec<(usize, Rc<AcTable>)> = Vec::new();
         let mut parts = Vec::new();
         for &(index, dc, ac) in &header.components {
@@ -80,7 +86,7 @@ impl<'a> Scan<'a> {
             let codes = tables.ac.get(ac).and_then(Option::as_ref).ok_or("a scan before its AC table")?;
             let table = match made.iter().find(|(slot, _)| *slot == ac) {
                 Some((_, table)) => Rc::clone(table),
-                None => Rc::new(AcTable::new(codes, several_bits)),
+                None => Rc::new(AcTable::new(codes)),
             };
             made.push((ac, Rc::clone(&table)));
             let last = component.last();
@@ -93,9 +99,8 @@ impl<'a> Scan<'a> {
                 mcus = component.blocks;
             }
             parts.push(Part {
-                index,
+                view: PartView { index, cells, energy: index == 0 && wants_variance },
                 factors: if alone { (1, 1) } else { component.factors },
-                cells,
                 dc: Rc::new(DcTable::new(dc)),
                 ac: table,
                 dc_step: if multiply { steps[0].into() } else { 1 },
@@ -104,14 +109,19 @@ impl<'a> Scan<'a> {
                     |index| if kept(index) { 0 } else { u64::from(steps[index]).pow(2) },
                 ),
                 last,
-                energy: index == 0 && wants_variance,
                 prediction: 0,
             });
         }
+        let block = |(index, part): (usize, &Part)| {
+            let (across, down) = part.factors;
+            (0..down).flat_map(move |y| (0..across).map(move |x| (index, x, y)))
+        };
+        let blocks = parts.iter().enumerate().flat_map(block).collect();
         Ok(Self {
             bytes,
             bits: Bits::new(bytes, at),
             parts,
+            blocks,
             mcus,
             restart: tables.restart,
             left: tables.restart,
@@ -137,53 +147,60 @@ impl<'a> Scan<'a> {
 }
 
 /// Decodes the next MCU row into a sink.
-pub(super) struct McuRow<'s, 'a, T> {
-    pub(super) scan: &'s mut Scan<'a>,
-    pub(super) sink: &'s mut T,
+pub(super) fn mcu_row(level: SimdLevel, scan: &mut Scan<'_>, sink: &mut impl Sink) -> Result<(), String> {
+    if scan.parts.iter().any(|part| part.last > 0) {
+        level.run(McuRow::<_, true> { scan, sink })
+    } else {
+        level.run(McuRow::<_, false> { scan, sink })
+    }
 }
 
-impl<T: Sink> Kernel for McuRow<'_, '_, T> {
+/// With `KEEP` some AC coefficients are kept. One of two is compiled into the loop, so that what it needs
+/// fits into registers.
+struct McuRow<'s, 'a, T, const KEEP: bool> {
+    scan: &'s mut Scan<'a>,
+    sink: &'s mut T,
+}
+
+impl<T: Sink, const KEEP: bool> Kernel for McuRow<'_, '_, T, KEEP> {
     type Output = Result<(), String>;
 
     #[inline(always)]
-    fn run<S: Lanes>(self, _: S) -> Self::Output {
+    fn run<S: Lanes>(self, simd: S) -> Self::Output {
         let Self { scan, sink } = self;
         let mut block = [0; 64];
+        // A copy for the whole row, so that it can stay in registers.
+        let mut bits = scan.bits;
         for mcu in 0..scan.mcus.0 {
             if scan.restart > 0 {
                 if scan.left == 0 {
-                    if scan.bits.overrun() {
+                    if bits.overrun() {
                         break;
                     }
+                    scan.bits = bits;
                     scan.restart()?;
+                    bits = scan.bits;
                 }
                 scan.left -= 1;
             }
-            for part in &mut scan.parts {
-                let view = PartView { index: part.index, cells: part.cells, energy: part.energy };
+            for &(index, x, y) in &scan.blocks {
+                let Some(part) = scan.parts.get_mut(index) else { continue };
                 let wanted = Wanted { last: part.last, steps: &part.steps, squares: &part.squares };
-                for y in 0..part.factors.1 {
-                    for x in 0..part.factors.0 {
-                        let mut bits = scan.bits;
-                        bits.refill();
-                        let difference = part.dc.read(&mut bits);
-                        let rest = if part.energy {
-                            part.ac.read::<true>(&mut bits, &wanted, &mut block)
-                        } else {
-                            part.ac.read::<false>(&mut bits, &wanted, &mut block)
-                        };
-                        scan.bits = bits;
-                        let (Some(difference), Some(rest)) = (difference, rest) else {
-                            return Err(format!("bits that are no code before byte {}", bits.position()));
-                        };
-                        part.prediction = part.prediction.wrapping_add(difference);
-                        let dc = part.prediction.wrapping_mul(part.dc_step);
-                        sink.block(&view, (mcu * part.factors.0 + x, y), dc, rest, &mut block);
-                    }
-                }
+                bits.refill();
+                let difference = part.dc.read(&mut bits);
+                let rest = part.ac.read::<KEEP>(&mut bits, &wanted, &mut block);
+                let (Some(difference), Some(rest)) = (difference, rest) else {
+                    scan.bits = bits;
+                    return Err(format!("bits that are no code before byte {}", bits.position()));
+                };
+                part.prediction = part.prediction.wrapping_add(difference);
+                let dc = part.prediction.wrapping_mul(part.dc_step);
+                let place = (mcu * part.factors.0 + x, y);
+                sink.block::<S, KEEP>(simd, &part.view, place, dc, rest, &mut block);
             }
         }
-        if scan.bits.overrun() {
+        scan.bits = bits;
+        if bits.overrun() {
             return Err(format!("the data ends at byte {}", scan.bits.position()));
         }
         Ok(())
@@ -194,16 +211,28 @@ impl<T: Sink> Kernel for McuRow<'_, '_, T> {
 /// times its variance (Parseval), and the full range is 255.
 #[inline(always)]
 fn variance(energy: u64) -> i16 {
-    (energy.saturating_mul(516) >> 16).min(32767) as i16
+    (energy.wrapping_mul(516) >> 16).min(32767) as i16
 }
 
 impl Sink for Planes {
     #[inline(always)]
-    fn block(&mut self, part: &PartView, place: (usize, usize), dc: i32, rest: Rest, block: &mut [i16; 64]) {
+    fn block<S: Lanes, const KEEP: bool>(
+        &mut self,
+        simd: S,
+        part: &PartView,
+        place: (usize, usize),
+        dc: i32,
+        rest: Rest,
+        block: &mut [i16; 64],
+    ) {
         if part.energy {
             self.variance(part.cells.0, place, variance(rest.energy));
         }
-        self.block(part.index, part.cells, place, dc, rest.kept == 1, block);
+        if KEEP {
+            self.block(simd, part.index, part.cells, place, dc, rest.flat, block);
+        } else {
+            self.mean(part.index, place, dc);
+        }
     }
 }
 
@@ -215,7 +244,15 @@ pub(super) struct Stored<'a> {
 
 impl Sink for Stored<'_> {
     #[inline(always)]
-    fn block(&mut self, part: &PartView, (x, y): (usize, usize), dc: i32, rest: Rest, block: &mut [i16; 64]) {
+    fn block<S: Lanes, const KEEP: bool>(
+        &mut self,
+        _: S,
+        part: &PartView,
+        (x, y): (usize, usize),
+        dc: i32,
+        rest: Rest,
+        block: &mut [i16; 64],
+    ) {
         let y = self.tops[part.index] + y;
         if part.energy {
             self.store.put_variance(x, y, variance(rest.energy));
