@@ -123,7 +123,7 @@ impl DcTable {
         Self { codes: codes.clone(), entries }
     }
 
-    /// Reads a difference; `None` for bits that are no code. 56 bits must be available; 40 are left.
+    /// Reads a difference; `None` for bits that are no code. 56 bits must be available; 46 are left.
     #[inline(always)]
     pub(super) fn read(&self, bits: &mut Bits<'_>) -> Option<i32> {
         let entry = self.entries[(bits.peek() >> (64 - DC_BITS)) as usize];
@@ -158,14 +158,17 @@ const SLOW: u32 = 64;
 pub(super) struct AcTable {
     codes: Codes,
     /// One coefficient: its value in the upper half.
-    single: Box<[u32; 1 << AC_BITS]>,
+    single: Box<[u32; 1 << SINGLE_BITS]>,
     /// As many coefficients as fit: the sum of their squares in the upper half. If the last of them is
     /// the end of the block, the step is [`END`] more.
-    several: Box<[u32; 1 << AC_BITS]>,
+    several: Box<[u32; 1 << SEVERAL_BITS]>,
 }
 
-/// Bits in both tables; with one more they crowd everything else out of the first cache.
-const AC_BITS: u32 = 11;
+const SINGLE_BITS: u32 = 11;
+const SEVERAL_BITS: u32 = 12;
+/// The most bits of an entry of `several`; the last value may go beyond the bits that it is looked up by.
+/// Three of them and a difference of the DC term must not be more than a refill makes available.
+const MOST_BITS: u32 = 15;
 
 /// One symbol with its value.
 pub(super) enum Symbol {
@@ -184,47 +187,74 @@ pub(super) enum Symbol {
 
 impl AcTable {
     pub(super) fn new(codes: &Codes) -> Self {
-        let mut single = Box::new([SLOW << 8; 1 << AC_BITS]);
+        let mut single = Box::new([SLOW << 8; 1 << SINGLE_BITS]);
+        // For each start of bits the code's length and symbol, 0 where it is longer.
+        let mut starts = vec![(0_u32, 0_u8); 1 << SEVERAL_BITS];
         codes.each(|code, length, symbol| {
+            if length <= SEVERAL_BITS {
+                let width = 1 << (SEVERAL_BITS - length);
+                starts[code as usize * width..][..width].fill((length, symbol));
+            }
             let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
             let total = length + size;
-            if total > AC_BITS {
+            if total > SINGLE_BITS {
                 return;
             }
             // As in `symbol`, but for all values that may follow at once.
-            let step = match (run, size) {
-                (15, 0) => 16,
-                (_, 0) => END,
-                _ => run + 1,
-            };
-            let width = 1 << (AC_BITS - total);
-            let from = (code << (AC_BITS - length)) as usize;
+            let width = 1 << (SINGLE_BITS - total);
+            let from = (code << (SINGLE_BITS - length)) as usize;
             for value in 0..1_u32 << size {
-                let entry = (extend(value, size) as u32) << 16 | step << 8 | total;
+                let entry = (extend(value, size) as u32) << 16 | step(run, size) << 8 | total;
                 single[from + value as usize * width..][..width].fill(entry);
             }
         });
-        let mut several = Box::new([0; 1 << AC_BITS]);
+        let mut several = Box::new([0; 1 << SEVERAL_BITS]);
         for (index, target) in (0_u32..).zip(several.iter_mut()) {
-            // As many entries of the other table as fit.
-            let (mut bits, mut step, mut squares) = (0, 0, 0);
-            while bits < AC_BITS {
-                let entry = single[((index << bits) & ((1 << AC_BITS) - 1)) as usize];
-                let (length, one) = (entry & 0xff, entry >> 8 & 0xff);
-                if one == SLOW || bits + length > AC_BITS || (one < END && step + one > 63) {
-                    break;
-                }
-                bits += length;
-                step += one;
-                if one == END {
-                    break;
-                }
-                let value = entry as i32 >> 16;
-                squares += (value * value) as u32;
-            }
-            *target = if bits == 0 { SLOW << 8 } else { squares.min(0xffff) << 16 | step << 8 | bits };
+            *target = Self::several(&starts, index);
         }
         Self { codes: codes.clone(), single, several }
+    }
+
+    /// The entry for as many coefficients as have their codes within the bits of `index`.
+    fn several(starts: &[(u32, u8)], index: u32) -> u32 {
+        let (mut bits, mut steps, mut squares) = (0, 0, 0);
+        while bits < SEVERAL_BITS {
+            let (length, symbol) = starts[((index << bits) & ((1 << SEVERAL_BITS) - 1)) as usize];
+            let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
+            let total = bits + length + size;
+            let step = step(run, size);
+            if length == 0
+                || bits + length > SEVERAL_BITS
+                || total > MOST_BITS
+                || (step < END && steps + step > 63)
+            {
+                break;
+            }
+            steps += step;
+            if step == END {
+                bits = total;
+                break;
+            }
+            squares += if total <= SEVERAL_BITS {
+                let value = (index >> (SEVERAL_BITS - total)) & ((1 << size) - 1);
+                extend(value, size).unsigned_abs().pow(2)
+            } else {
+                // Not all of the value is known: the square of the middle of its range.
+                9 << (2 * size) >> 4
+            };
+            bits = total;
+        }
+        if bits == 0 { SLOW << 8 } else { squares.min(0xffff) << 16 | steps << 8 | bits }
+    }
+}
+
+/// By how much the index grows with a symbol.
+const fn step(run: u32, size: u32) -> u32 {
+    match (run, size) {
+        (15, 0) => 16,
+        // Other runs without a value do not occur in sequential data; libjpeg takes them for the end.
+        (_, 0) => END,
+        _ => run + 1,
     }
 }
 
@@ -277,7 +307,7 @@ const ENDED: u32 = stand(END, 0);
 impl AcTable {
     /// Reads a block's AC coefficients; `None` for damage. Those up to `wanted.last` are put, multiplied,
     /// into `block` in natural order; without `KEEP` none. The squares of the others are summed up, those
-    /// of one look-up with one multiplier. 40 bits must be available.
+    /// of one look-up with one multiplier. 46 bits must be available.
     #[inline(always)]
     pub(super) fn read<const KEEP: bool>(
         &self,
@@ -300,7 +330,7 @@ impl AcTable {
                     turn = 3;
                 }
                 turn -= 1;
-                let entry = self.single[(at.peek() >> (64 - AC_BITS)) as usize];
+                let entry = self.single[(at.peek() >> (64 - SINGLE_BITS)) as usize];
                 let mut next = stand + (entry & 0xffff);
                 let mut value = (entry as i32) >> 16;
                 if next < FULL {
@@ -339,7 +369,7 @@ impl AcTable {
             let mut left = 3;
             while left > 0 {
                 left -= 1;
-                let entry = self.several[(at.peek() >> (64 - AC_BITS)) as usize];
+                let entry = self.several[(at.peek() >> (64 - SEVERAL_BITS)) as usize];
                 let mut next = stand + (entry & 0xffff);
                 if next < FULL {
                     at.shift(entry);

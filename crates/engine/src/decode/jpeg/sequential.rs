@@ -75,20 +75,22 @@ impl<'a> Scan<'a> {
     ) -> Result<Self, String> {
         let alone = header.components.len() == 1;
         let mut mcus = frame.mcus;
-        let mut made: Vec<(usize, Rc<AcTable>)> = Vec::new();
+        let mut made: Vec<((usize, usize), Rc<DcTable>, Rc<AcTable>)> = Vec::new();
         let mut parts = Vec::new();
         for &(index, dc, ac) in &header.components {
             let component = &frame.components[index];
             let steps = tables.quantisation[usize::from(component.sampled.table)]
                 .as_ref()
                 .ok_or("a scan before its quantisation table")?;
+            let slots = (dc, ac);
             let dc = tables.dc.get(dc).and_then(Option::as_ref).ok_or("a scan before its DC table")?;
-            let codes = tables.ac.get(ac).and_then(Option::as_ref).ok_or("a scan before its AC table")?;
-            let table = match made.iter().find(|(slot, _)| *slot == ac) {
-                Some((_, table)) => Rc::clone(table),
-                None => Rc::new(AcTable::new(codes)),
+            let ac = tables.ac.get(ac).and_then(Option::as_ref).ok_or("a scan before its AC table")?;
+            // Shared where components share them, to fill less of the cache.
+            let (dc, ac) = match made.iter().find(|(same, ..)| *same == slots) {
+                Some((_, dc, ac)) => (Rc::clone(dc), Rc::clone(ac)),
+                None => (Rc::new(DcTable::new(dc)), Rc::new(AcTable::new(ac))),
             };
-            made.push((ac, Rc::clone(&table)));
+            made.push((slots, Rc::clone(&dc), Rc::clone(&ac)));
             let last = component.last();
             let cells = component.cells;
             let kept = |index: usize| {
@@ -101,8 +103,8 @@ impl<'a> Scan<'a> {
             parts.push(Part {
                 view: PartView { index, cells, energy: index == 0 && wants_variance },
                 factors: if alone { (1, 1) } else { component.factors },
-                dc: Rc::new(DcTable::new(dc)),
-                ac: table,
+                dc,
+                ac,
                 dc_step: if multiply { steps[0].into() } else { 1 },
                 steps: std::array::from_fn(|index| if multiply { steps[index].into() } else { 1 }),
                 squares: std::array::from_fn(
