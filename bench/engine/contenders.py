@@ -1,0 +1,89 @@
+"""Who is compared: long-lived worker processes that answer one JSON line with another."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import environment
+
+SETTINGS = {"size": 256, "quality": 80}
+WORKERS = environment.HERE / "workers"
+# One thread each; what a peer needs besides is set in its worker.
+ALONE = {"VIPS_CONCURRENCY": "1", "UV_THREADPOOL_SIZE": "1", "OMP_NUM_THREADS": "1"}
+
+
+class Gone(Exception):
+    """The worker ended instead of answering."""
+
+
+class Worker:
+    """A process that speaks the protocol; `pid` is the process that does the work."""
+
+    def __init__(self, command):
+        self.process = subprocess.Popen(
+            [str(word) for word in command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | ALONE,
+        )
+        greeting = self._read()
+        self.version = greeting["ready"]
+        self.pid = greeting.get("pid", self.process.pid)
+
+    def ask(self, **request):
+        try:
+            self.process.stdin.write(json.dumps({k: str(v) if k == "path" else v for k, v in request.items()}) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError as error:
+            raise Gone from error
+        return self._read()
+
+    def make(self, path, format, output=None):
+        return self.ask(path=path, format=format, output=str(output) if output else None, **SETTINGS)
+
+    def _read(self):
+        line = self.process.stdout.readline()
+        if not line:
+            raise Gone
+        return json.loads(line)
+
+    def close(self):
+        try:
+            self.process.stdin.close()
+        except BrokenPipeError:
+            pass
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def commands(ours, builds, oximg):
+    """Each contender's command by name, ours first; what cannot be had is left out and named."""
+    python = sys.executable
+    found = {"tintype": [ours, "worker"]}
+    found |= {name: [path, "worker"] for name, path in builds}
+    found["libvips"] = [python, WORKERS / "vips.py"]
+    node = environment.node_packages()
+    if node:
+        found["sharp"] = ["node", WORKERS / "sharp.cjs", node]
+    else:
+        print("sharp is left out: there is no node with npm here", file=sys.stderr)
+    found["Pillow"] = [python, WORKERS / "pillow.py"]
+    oximg = shutil.which(oximg or "oximg")
+    if oximg:
+        for profile in ("oximg", "oximg fast"):
+            found[profile] = [python, WORKERS / "oximg.py", oximg, profile]
+    else:
+        print("oximg is left out: it is neither on the PATH nor named by --oximg", file=sys.stderr)
+    return found
