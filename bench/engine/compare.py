@@ -5,6 +5,7 @@
     compare.py                                    on pictures it draws itself
     compare.py --only tintype --sharpness         our scores alone, in seconds once references are kept
     compare.py --speed --build before=PATH        two builds of our worker beside the peers
+    compare.py --corpus DIR --stages              where our time goes, by perf
 
 How it measures and why: ../METHODOLOGY.md. Needs Python 3.11, cargo, and npm for sharp.
 """
@@ -27,9 +28,10 @@ def arguments():
     parser.add_argument("--speed", action="store_true", help="measure CPU time")
     parser.add_argument("--memory", action="store_true", help="measure peak memory")
     parser.add_argument("--sharpness", action="store_true", help="score against references (without these three: all)")
+    parser.add_argument("--stages", action="store_true", help="only print our time by the engine's modules")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="times each file is made (5)")
     parser.add_argument("--files", action="store_true", help="print every file, not only groups")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the raw run, for example under runs/")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the raw run; in a folder such as runs/, under its date")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="keep the scored PNG files to look at")
     parser.add_argument("--build", action="append", type=named, default=[], metavar="NAME=PATH",
                         help="another build of our worker as a contender; may be repeated")
@@ -74,11 +76,14 @@ def main():
     import measure
     import pictures
     import report
+    import stages
 
     corpus = wanted.corpus or pictures.draw(environment.KEPT / "drawn")
     files = find(corpus, wanted.groups, wanted.match)
     if not files:
         sys.exit(f"no pictures of these groups in {corpus}: it should hold folders of {', '.join(sorted(PICTURES))} files")
+    if wanted.stages:
+        return stages.report_stages(files, wanted.rounds)
     ours = environment.our_worker(build=not wanted.no_build)
     commands = contenders.commands(ours, wanted.build, wanted.oximg)
     if wanted.only:
@@ -90,9 +95,9 @@ def main():
     results = {key: {name: {} for name in names} for key in files}
     everything = not (wanted.speed or wanted.memory or wanted.sharpness)
 
-    versions, whole = {}, {}
+    versions, whole = contenders.versions(commands), {}
     if wanted.speed or everything:
-        versions = measure.speed(commands, files, wanted.rounds, results, progress)
+        measure.speed(commands, files, wanted.rounds, results, progress)
     if wanted.memory or everything:
         measure.memory(commands, files, results, progress)
         program = environment.TARGET / "release" / "tintype"
@@ -110,8 +115,7 @@ def main():
         if peaks := [whole[key] / 1024 for key in keys if key in whole]:
             print(f"The whole process of tintype make peaks at {max(peaks):.1f} MB, its input not counted.")
         print()
-    if versions:
-        print("; ".join(f"{name}: {version}" for name, version in versions.items()))
+    print("; ".join(f"{name}: {version}" for name, version in versions.items()))
     if wanted.json:
         report.save(wanted.json, report.raw(versions, wanted.rounds, contenders.SETTINGS, files, results, whole))
 

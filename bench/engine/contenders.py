@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -32,21 +33,26 @@ class Worker:
         greeting = self._read()
         self.version = greeting["ready"]
         self.pid = greeting.get("pid", self.process.pid)
+        # One that reads from disk as it goes never holds its input.
+        self.holds_input = greeting.get("holds_input", True)
 
     def ask(self, **request):
         try:
-            self.process.stdin.write(json.dumps({k: str(v) if k == "path" else v for k, v in request.items()}) + "\n")
+            self.process.stdin.write(json.dumps(request, default=str) + "\n")
             self.process.stdin.flush()
         except BrokenPipeError as error:
             raise Gone from error
         return self._read()
 
     def make(self, path, format, output=None):
-        return self.ask(path=path, format=format, output=str(output) if output else None, **SETTINGS)
+        return self.ask(path=path, format=format, output=output, **SETTINGS)
 
     def _read(self):
-        line = self.process.stdout.readline()
+        # Nothing here takes minutes; what does, hangs. An answer is one line, so there is never a second one waiting.
+        ready, _, _ = select.select([self.process.stdout], [], [], 120)
+        line = self.process.stdout.readline() if ready else ""
         if not line:
+            self.process.kill()
             raise Gone
         return json.loads(line)
 
@@ -86,4 +92,12 @@ def commands(ours, builds, oximg):
             found[profile] = [python, WORKERS / "oximg.py", oximg, profile]
     else:
         print("oximg is left out: it is neither on the PATH nor named by --oximg", file=sys.stderr)
+    return found
+
+
+def versions(commands):
+    found = {}
+    for name, command in commands.items():
+        with Worker(command) as worker:
+            found[name] = worker.version
     return found

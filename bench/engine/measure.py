@@ -1,6 +1,5 @@
 """The three measurements, each of one file by one contender; see METHODOLOGY.md for what they mean."""
 
-import itertools
 import os
 import subprocess
 import tempfile
@@ -13,14 +12,12 @@ from contenders import Gone, Worker
 def speed(commands, files, rounds, results, progress):
     """CPU time, interleaved: every contender in turn on a file, in an order that rotates, then the next file."""
     workers = {name: Worker(command) for name, command in commands.items()}
-    versions = {name: worker.version for name, worker in workers.items()}
     names = list(commands)
-    turn = itertools.count()
     try:
         # One round more than is counted: the first also loads code and grows buffers.
         for number in range(rounds + 1):
-            for key, path in files.items():
-                first = next(turn) % len(names)
+            for index, (key, path) in enumerate(files.items()):
+                first = (index + number) % len(names)
                 for name in names[first:] + names[:first]:
                     result = results[key][name]
                     if "error" in result:
@@ -41,7 +38,6 @@ def speed(commands, files, rounds, results, progress):
     finally:
         for worker in workers.values():
             worker.close()
-    return versions
 
 
 def memory(commands, files, results, progress):
@@ -62,8 +58,9 @@ def memory(commands, files, results, progress):
                 if answer.get("error"):
                     result["error"] = answer["error"]
                 else:
-                    peak = status(worker.pid, "VmHWM")
-                    result["peak_kib"] = round(peak - before - path.stat().st_size / 1024)
+                    added = status(worker.pid, "VmHWM") - before
+                    held = path.stat().st_size / 1024 if worker.holds_input else 0
+                    result["peak_kib"] = round(added - held)
         progress(f"memory, {key}")
 
 
@@ -112,7 +109,7 @@ def sharpness(commands, files, scorer, kept, results, progress, pictures=None):
                         result["unscored"] = str(error)
                         continue
                     reference.as_seen(picture)
-                    answer = score.ask(reference=str(truth), picture=str(picture))
+                    answer = score.ask(reference=truth, picture=picture)
                     if answer["error"]:
                         result["unscored"] = answer["error"]
                     else:

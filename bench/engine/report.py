@@ -4,6 +4,7 @@ import datetime
 import json
 import math
 import platform
+import re
 from pathlib import Path
 from statistics import fmean, median
 
@@ -131,4 +132,7 @@ def raw(versions, rounds, settings, files, results, whole):
 
 
 def save(path, what):
-    Path(path).write_text(json.dumps(what, indent=1) + "\n")
+    if path.is_dir():
+        words = re.findall(r"[a-z0-9]+", what["processor"].lower())
+        path /= f"{what['date']}-{'-'.join(words)}.json"
+    path.write_text(json.dumps(what, indent=1) + "\n")
