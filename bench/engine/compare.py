@@ -85,13 +85,9 @@ def main():
     if wanted.stages:
         return stages.report_stages(files, wanted.rounds)
     ours = environment.our_worker(build=not wanted.no_build)
-    commands = contenders.commands(ours, wanted.build, wanted.oximg)
-    if wanted.only:
-        unknown = set(wanted.only) - set(commands)
-        if unknown:
-            sys.exit(f"no contender {', '.join(sorted(unknown))}; there are {', '.join(commands)}")
-        commands = {name: commands[name] for name in commands if name in wanted.only}
+    commands = contenders.commands(ours, wanted.build, wanted.oximg, wanted.only)
     names = list(commands)
+    peers = [name for name in names[1:] if name not in dict(wanted.build)]
     results = {key: {name: {} for name in names} for key in files}
     everything = not (wanted.speed or wanted.memory or wanted.sharpness)
 
@@ -111,7 +107,7 @@ def main():
     if wanted.files:
         print(report.per_file(names, files, results), end="\n\n")
     for group, keys in report.groups(files).items():
-        print(report.summary(group, keys, names, results))
+        print(report.summary(group, keys, names, peers, results))
         if peaks := [whole[key] / 1024 for key in keys if key in whole]:
             print(f"The whole process of tintype make peaks at {max(peaks):.1f} MB, its input not counted.")
         print()

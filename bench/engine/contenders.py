@@ -74,25 +74,30 @@ class Worker:
         self.close()
 
 
-def commands(ours, builds, oximg):
-    """Each contender's command by name, ours first; what cannot be had is left out and named."""
+def commands(ours, builds, oximg, only):
+    """Each contender's command by name, ours first; without `only` all, and what cannot be had is named."""
     python = sys.executable
+    wanted = lambda *names: not only or set(names) & set(only)
     found = {"tintype": [ours, "worker"]}
     found |= {name: [path, "worker"] for name, path in builds}
     found["libvips"] = [python, WORKERS / "vips.py"]
-    node = environment.node_packages()
-    if node:
-        found["sharp"] = ["node", WORKERS / "sharp.cjs", node]
-    else:
-        print("sharp is left out: there is no node with npm here", file=sys.stderr)
+    if wanted("sharp"):
+        node = environment.node_packages()
+        if node:
+            found["sharp"] = ["node", WORKERS / "sharp.cjs", node]
+        else:
+            print("sharp is left out: there is no node with npm here", file=sys.stderr)
     found["Pillow"] = [python, WORKERS / "pillow.py"]
-    oximg = shutil.which(oximg or "oximg")
-    if oximg:
-        for profile in ("oximg", "oximg fast"):
-            found[profile] = [python, WORKERS / "oximg.py", oximg, profile]
-    else:
-        print("oximg is left out: it is neither on the PATH nor named by --oximg", file=sys.stderr)
-    return found
+    if wanted("oximg", "oximg fast"):
+        program = shutil.which(oximg or "oximg")
+        if program:
+            found |= {name: [python, WORKERS / "oximg.py", program, name] for name in ("oximg", "oximg fast")}
+        else:
+            print("oximg is left out: it is neither on the PATH nor named by --oximg", file=sys.stderr)
+    unknown = set(only or ()) - set(found)
+    if unknown:
+        sys.exit(f"no contender {', '.join(sorted(unknown))}; there are {', '.join(found)}")
+    return {name: command for name, command in found.items() if wanted(name)}
 
 
 def versions(commands):

@@ -105,7 +105,8 @@ def sharpness(commands, files, scorer, kept, results, progress, pictures=None):
                         continue
                     try:
                         truth, converted = references.of(path, answer["width"], answer["height"])
-                    except ValueError as error:
+                    except (OSError, ValueError) as error:
+                        # Damaged beyond what the reference's decoder bears, or of a kind it does not define.
                         result["unscored"] = str(error)
                         continue
                     reference.as_seen(picture)

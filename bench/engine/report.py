@@ -54,7 +54,7 @@ def per_file(names, files, results):
     return table(rows)
 
 
-def summary(group, keys, names, results):
+def summary(group, keys, names, peers, results):
     """One table a group. `results[key][name]` holds what was measured of one file by one contender."""
     ours = names[0]
     # Sums compare only over what everyone could make.
@@ -86,7 +86,7 @@ def summary(group, keys, names, results):
     full = [column for column in range(len(rows[0])) if any(row[column] != "-" for row in rows[1:])]
     lines = [table([[row[column] for column in full] for row in rows])]
 
-    peers = [name for name in names[1:] if name in against]
+    peers = [name for name in peers if name in against]
     if peers:
         by_sum = max(peers, key=lambda name: against[name][0])
         by_file = max(peers, key=lambda name: against[name][1])

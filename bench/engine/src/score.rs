@@ -30,8 +30,10 @@ pub(crate) fn run() -> anyhow::Result<()> {
 }
 
 fn score(request: &Request) -> anyhow::Result<f64> {
-    let reference = Picture::read(&request.reference)?;
-    let picture = Picture::read(&request.picture)?;
+    compare(&Picture::read(&request.reference)?, &Picture::read(&request.picture)?)
+}
+
+fn compare(reference: &Picture, picture: &Picture) -> anyhow::Result<f64> {
     let transparent = !(reference.is_opaque() && picture.is_opaque());
     // The worse of the backgrounds: a fringe is a fault wherever it shows.
     let backgrounds = if transparent { &BACKGROUNDS[..] } else { &BACKGROUNDS[..1] };
@@ -89,5 +91,41 @@ impl Picture {
             TransferCharacteristic::SRGB,
             ColorPrimaries::BT709,
         )?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIDE: usize = 32;
+
+    fn picture(pixel: impl Fn(usize) -> [f32; 4]) -> Picture {
+        Picture { pixels: (0..SIDE * SIDE).map(pixel).collect(), width: SIDE, height: SIDE }
+    }
+
+    fn texture(at: usize, alpha: f32) -> [f32; 4] {
+        let level = (at * 37 % 101) as f32 / 100.0;
+        [level, 1.0 - level, 0.5, alpha]
+    }
+
+    #[test]
+    fn the_same_picture_is_100_and_a_blurred_one_less() {
+        let sharp = picture(|at| texture(at, 1.0));
+        let flat = picture(|_| [0.5, 0.5, 0.5, 1.0]);
+        assert_eq!(compare(&sharp, &sharp).unwrap(), 100.0);
+        assert!(compare(&sharp, &flat).unwrap() < 50.0);
+    }
+
+    #[test]
+    fn what_is_invisible_does_not_count_and_what_shows_on_gray_alone_does() {
+        let hidden = picture(|at| texture(at, if at < 512 { 0.0 } else { 1.0 }));
+        let black = picture(|at| if at < 512 { [0.0; 4] } else { texture(at, 1.0) });
+        assert_eq!(compare(&hidden, &black).unwrap(), 100.0);
+
+        // White with a pattern in its alpha is all white on white.
+        let patterned = picture(|at| [1.0, 1.0, 1.0, texture(at, 1.0)[0]]);
+        let white = picture(|_| [1.0; 4]);
+        assert!(compare(&patterned, &white).unwrap() < 90.0);
     }
 }
