@@ -97,7 +97,7 @@ def main():
     if wanted.memory or everything:
         measure.memory(commands, files, results, progress)
         program = environment.TARGET / "release" / "tintype"
-        if program.exists():
+        if program.exists() and "tintype" in commands:
             whole = measure.whole_process(program, files, progress)
     if wanted.sharpness or everything:
         kept = environment.KEPT / "references"

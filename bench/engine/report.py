@@ -132,7 +132,8 @@ def raw(versions, rounds, settings, files, results, whole):
 
 
 def save(path, what):
-    if path.is_dir():
+    if path.suffix != ".json":
+        path.mkdir(parents=True, exist_ok=True)
         words = re.findall(r"[a-z0-9]+", what["processor"].lower())
         path /= f"{what['date']}-{'-'.join(words)}.json"
     path.write_text(json.dumps(what, indent=1) + "\n")
