@@ -53,7 +53,8 @@ pub(super) fn decode(
     rows: &mut dyn Rows,
 ) -> Result<Decoded, Error> {
     let segments = segments(bytes)?;
-    let decoder = Decoder { bytes, header, segments: &segments, context };
+    let marked = memchr::memmem::rfind(bytes, b"\xff\xd9").is_some();
+    let decoder = Decoder { bytes, header, segments: &segments, context, marked };
     let frame = Frame::new(&segments, context.scale as usize);
     let profile = segments.profile();
     let inks = matches!(segments.colour, Colour::Cmyk | Colour::Ycck);
@@ -71,6 +72,8 @@ struct Decoder<'a> {
     header: &'a Header,
     segments: &'a Segments<'a>,
     context: &'a Context<'a>,
+    /// Whether there is an EOI marker.
+    marked: bool,
 }
 
 /// What the scans read so far have given.
@@ -80,6 +83,8 @@ struct Gathered {
     steps: Vec<Option<[u16; 64]>>,
     /// For each component and index the bit position that its scans have come to; `None` before the first.
     progress: Vec<[Option<u32>; 64]>,
+    /// The same for the scans that were read and not stepped over.
+    known: Vec<[u32; 64]>,
 }
 
 impl Decoder<'_> {
@@ -173,13 +178,20 @@ impl Decoder<'_> {
         Ok(())
     }
 
+    /// Whether scans that refine AC coefficients are read: at full scale, and where no marker says that the
+    /// picture is complete, so that a cut is noticed.
+    fn refines(&self) -> bool {
+        self.context.scale == 8 || !self.marked
+    }
+
     fn gather(&self, frame: &Frame, planes: &Planes) -> Gathered {
         let count = frame.components.len();
         let progressive = self.segments.progressive;
         Gathered {
-            store: Store::new(frame, planes.wants_variance() && !progressive, progressive),
+            store: Store::new(frame, planes.wants_variance(), progressive && self.refines()),
             steps: vec![None; count],
             progress: vec![[None; 64]; count],
+            known: vec![[0; 64]; count],
         }
     }
 
@@ -196,10 +208,17 @@ impl Decoder<'_> {
         for &(index, ..) in &header.components {
             gathered.progress[index][header.band.0..=header.band.1].fill(Some(header.bits.1));
         }
-        let needed =
-            header.components.iter().any(|&(index, ..)| header.band.0 <= frame.components[index].last());
-        if !needed {
+        // At a reduced scale the first scans tell enough of AC coefficients: what the refining ones add is
+        // less than can be seen. Of those that are not kept only the luma's energy is of use.
+        let needed = header.components.iter().any(|&(index, ..)| {
+            let kept = header.band.0 <= frame.components[index].last();
+            kept || (index == 0 && gathered.store.wants_energy()) || self.refines()
+        });
+        if !needed || (header.band.0 > 0 && header.bits.0 > 0 && !self.refines()) {
             return Ok(self.step_over(at));
+        }
+        for &(index, ..) in &header.components {
+            gathered.known[index][header.band.0..=header.band.1].fill(header.bits.1);
         }
         let level = self.context.level;
         if self.segments.progressive {
@@ -279,13 +298,20 @@ impl crate::simd::Kernel for Assemble<'_> {
 
     #[inline(always)]
     fn run<S: crate::simd::Lanes>(self, simd: S) {
-        let Self { frame, gathered: Gathered { store, steps, .. }, planes, row } = self;
+        let Self { frame, gathered: Gathered { store, steps, known, .. }, planes, row } = self;
         let mut block = [0; 64];
         for (index, component) in frame.components.iter().enumerate() {
             let Some(steps) = &steps[index] else { continue };
+            let known = &known[index];
             let plane = &store.planes[index];
             for y in 0..component.factors.1 {
                 let line = row * component.factors.1 + y;
+                if index == 0 && planes.wants_variance() {
+                    for x in 0..component.padded.0 {
+                        let energy = store.energy(line * plane.blocks.0 + x);
+                        planes.variance(component.cells.0, (x, y), sequential::variance(energy));
+                    }
+                }
                 if plane.kept == 1 {
                     for x in 0..component.padded.0 {
                         let dc = i32::from(plane.coefficients(line * plane.blocks.0 + x)[0]);
@@ -299,14 +325,15 @@ impl crate::simd::Kernel for Assemble<'_> {
                     for (at, &coefficient) in coefficients.iter().enumerate().skip(1) {
                         if coefficient != 0 {
                             flat = false;
-                            let value = i32::from(coefficient) * i32::from(steps[at]);
+                            // Bits that were not read are in the middle of their range.
+                            let half = 1 << known[at] >> 1;
+                            let value = i32::from(coefficient) + if coefficient < 0 { -half } else { half };
+                            let value = value * i32::from(steps[at]);
                             block[usize::from(NATURAL[at])] = value as i16;
                         }
                     }
                     let dc = i32::from(coefficients[0]).wrapping_mul(steps[0].into());
-                    if index == 0 && planes.wants_variance() {
-                        planes.variance(component.cells.0, (x, y), store.variance(x, line));
-                    }
+
                     planes.block(simd, index, component.cells, (x, y), dc, flat, &mut block);
                 }
             }

@@ -21,6 +21,16 @@ pub(super) struct Component {
 }
 
 impl Component {
+    /// For each index of the zigzag sequence what the square of a coefficient is multiplied with to get its
+    /// energy; 0 for those that cells are made of.
+    pub(super) fn squares(&self, steps: &[u16; 64]) -> [u64; 64] {
+        std::array::from_fn(|index| {
+            let natural = usize::from(super::huffman::NATURAL[index]);
+            let kept = natural % 8 < self.cells.0 && natural / 8 < self.cells.1;
+            if kept { 0 } else { u64::from(steps[index]).pow(2) }
+        })
+    }
+
     /// The last index of the zigzag sequence that its cells are made of.
     pub(super) fn last(&self) -> usize {
         let (across, down) = (self.cells.0 - 1, self.cells.1 - 1);

@@ -28,6 +28,7 @@ struct Part {
     codes: Option<Codes>,
     dc: Option<DcTable>,
     table: Vec<u32>,
+    squares: [u64; 64],
     prediction: i32,
 }
 
@@ -64,8 +65,18 @@ impl<'a> Scan<'a> {
                 _ => Vec::new(),
             };
             let factors = if alone { (1, 1) } else { component.factors };
+            let steps = tables.quantisation[usize::from(component.sampled.table)].as_ref();
+            let squares = steps.filter(|_| index == 0).map_or([0; 64], |steps| component.squares(steps));
             let dc = codes.filter(|_| header.band.0 == 0 && !raw).map(DcTable::new);
-            parts.push(Part { plane: index, factors, codes: codes.cloned(), dc, table, prediction: 0 });
+            parts.push(Part {
+                plane: index,
+                factors,
+                codes: codes.cloned(),
+                dc,
+                table,
+                squares,
+                prediction: 0,
+            });
         }
         Ok(Self {
             bytes,
@@ -169,7 +180,10 @@ impl Kernel for Row<'_, '_> {
             let band = scan.header.band;
             let Some(codes) = &part.codes else { return Err(damaged(scan)) };
             let read = if approximation.0 == 0 {
-                first(&mut bits, codes, &part.table, band, approximation.1, plane, at, &mut scan.end_of_band)
+                let (table, squares) = (&part.table, &part.squares);
+                let shift = approximation.1;
+                first(&mut bits, codes, table, squares, band, shift, plane, at, &mut scan.end_of_band)
+                    .map(|energy| store.add_energy(at, energy))
             } else {
                 refine(&mut bits, codes, band, approximation.1, plane, at, &mut scan.end_of_band)
             };
@@ -186,23 +200,25 @@ impl Kernel for Row<'_, '_> {
     }
 }
 
-/// The first scan of a band (T.81, G.1.2.2 and figure G.3).
+/// The first scan of a band (T.81, G.1.2.2 and figure G.3). Returns the energy of what is not kept.
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "the state of one inlined loop")]
 fn first(
     bits: &mut Bits<'_>,
     codes: &Codes,
     table: &[u32],
+    squares: &[u64; 64],
     (from, to): (usize, usize),
     shift: u32,
     plane: &mut StoredPlane,
     at: usize,
     end_of_band: &mut u32,
-) -> Option<()> {
+) -> Option<u64> {
     if *end_of_band > 0 {
         *end_of_band -= 1;
-        return Some(());
+        return Some(0);
     }
+    let mut energy = 0_u64;
     let table: &[u32; 1 << BITS] = table.try_into().ok()?;
     let mut history = 0;
     let mut index = from as u32;
@@ -238,12 +254,15 @@ fn first(
                 *coefficient = (value << shift) as i16;
             }
             history |= 1_u64 << (index - 1);
+            // The bits that are still to come are in the middle of their range.
+            let value = u64::from(value.unsigned_abs() << shift | 1 << shift >> 1);
+            energy = energy.wrapping_add((value * value).wrapping_mul(squares[index as usize - 1]));
         }
     }
     if let Some(place) = plane.history.get_mut(at) {
         *place |= history;
     }
-    Some(())
+    Some(energy)
 }
 
 /// A scan that adds a bit to the coefficients of a band (T.81, G.1.2.3 and figure G.7).

@@ -93,10 +93,6 @@ impl<'a> Scan<'a> {
             made.push((slots, Rc::clone(&dc), Rc::clone(&ac)));
             let last = component.last();
             let cells = component.cells;
-            let kept = |index: usize| {
-                let natural = usize::from(super::huffman::NATURAL[index]);
-                natural % 8 < cells.0 && natural / 8 < cells.1
-            };
             if alone {
                 mcus = component.blocks;
             }
@@ -107,9 +103,7 @@ impl<'a> Scan<'a> {
                 ac,
                 dc_step: if multiply { steps[0].into() } else { 1 },
                 steps: std::array::from_fn(|index| if multiply { steps[index].into() } else { 1 }),
-                squares: std::array::from_fn(
-                    |index| if kept(index) { 0 } else { u64::from(steps[index]).pow(2) },
-                ),
+                squares: component.squares(steps),
                 last,
                 prediction: 0,
             });
@@ -212,7 +206,7 @@ impl<T: Sink, const KEEP: bool> Kernel for McuRow<'_, '_, T, KEEP> {
 /// The variance that an energy stands for, in 2⁻¹⁵ of the full range's square: a block's energy is 64
 /// times its variance (Parseval), and the full range is 255.
 #[inline(always)]
-fn variance(energy: u64) -> i16 {
+pub(super) fn variance(energy: u64) -> i16 {
     (energy.wrapping_mul(516) >> 16).min(32767) as i16
 }
 
@@ -257,7 +251,8 @@ impl Sink for Stored<'_> {
     ) {
         let y = self.tops[part.index] + y;
         if part.energy {
-            self.store.put_variance(x, y, variance(rest.energy));
+            let at = y * self.store.planes[part.index].blocks.0 + x;
+            self.store.add_energy(at, rest.energy);
         }
         block[0] = dc.clamp(-32768, 32767) as i16;
         self.store.put(part.index, (x, y), block);

@@ -6,8 +6,9 @@ use super::huffman::NATURAL;
 
 pub(super) struct Store {
     pub(super) planes: Vec<StoredPlane>,
-    /// For each block of the first component the variance within its cells, where known.
-    variance: Vec<i16>,
+    /// For each block of the first component the energy of the coefficients that its cells are not made of:
+    /// the sum of their squares, a 64th of it.
+    energy: Vec<u32>,
 }
 
 pub(super) struct StoredPlane {
@@ -21,8 +22,9 @@ pub(super) struct StoredPlane {
 }
 
 impl Store {
-    /// `refined`: whether scans that refine AC coefficients are going to be read.
-    pub(super) fn new(frame: &Frame, variance: bool, refined: bool) -> Self {
+    /// `energy`: whether it is wanted; `refined`: whether scans that refine AC coefficients are going to be
+    /// read.
+    pub(super) fn new(frame: &Frame, energy: bool, refined: bool) -> Self {
         let planes: Vec<_> = frame
             .components
             .iter()
@@ -37,28 +39,27 @@ impl Store {
                 }
             })
             .collect();
-        let variance = vec![0; if variance { planes[0].blocks.0 * planes[0].blocks.1 } else { 0 }];
-        Self { planes, variance }
+        let energy = vec![0; if energy { planes[0].blocks.0 * planes[0].blocks.1 } else { 0 }];
+        Self { planes, energy }
     }
 
-    /// The bytes that [`Self::new`] takes at most.
-    pub(super) fn memory(frame: &Frame) -> u64 {
-        let plane = |component: &super::frame::Component| {
-            let count = component.padded.0 as u64 * component.padded.1 as u64;
-            count * (2 * (component.last() as u64 + 1) + 10)
-        };
-        frame.components.iter().map(plane).sum()
+    /// Whether energy is wanted.
+    pub(super) fn wants_energy(&self) -> bool {
+        !self.energy.is_empty()
     }
 
-    pub(super) fn put_variance(&mut self, x: usize, y: usize, variance: i16) {
-        let across = self.planes[0].blocks.0;
-        if let Some(place) = self.variance.get_mut(y * across + x) {
-            *place = variance;
+    /// Adds to the energy of block `at` of the first component.
+    #[inline(always)]
+    pub(super) fn add_energy(&mut self, at: usize, energy: u64) {
+        if let Some(sum) = self.energy.get_mut(at) {
+            *sum = sum.saturating_add(u32::try_from(energy >> 6).unwrap_or(u32::MAX));
         }
     }
 
-    pub(super) fn variance(&self, x: usize, y: usize) -> i16 {
-        self.variance.get(y * self.planes[0].blocks.0 + x).copied().unwrap_or(0)
+    /// The energy of block `at` of the first component; 0 where it is not known.
+    #[inline(always)]
+    pub(super) fn energy(&self, at: usize) -> u64 {
+        self.energy.get(at).map_or(0, |&energy| u64::from(energy) << 6)
     }
 
     /// Takes a whole block in natural order.
