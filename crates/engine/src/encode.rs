@@ -7,11 +7,17 @@ mod webp;
 use crate::error::Error;
 use crate::header::Format;
 use crate::pixels::Finished;
+use crate::spec::Effort;
 
 /// Encodes as JPEG, PNG or WebP.
-pub(crate) fn encode(picture: &Finished, format: Format, quality: u8) -> Result<Vec<u8>, Error> {
+pub(crate) fn encode(
+    picture: &Finished,
+    format: Format,
+    quality: u8,
+    effort: Effort,
+) -> Result<Vec<u8>, Error> {
     match format {
-        Format::Jpeg => jpeg::encode(picture, quality),
+        Format::Jpeg => jpeg::encode(picture, quality, effort),
         Format::WebP => webp::encode(picture, quality),
         Format::Png | Format::Gif | Format::Bmp | Format::Tiff => png::encode(picture),
     }

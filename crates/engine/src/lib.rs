@@ -30,7 +30,7 @@ pub use error::Error;
 pub use header::{Format, Header, Orientation};
 pub use limits::Limits;
 pub use simd::SimdLevel;
-pub use spec::{Background, Filter, Fit, Gravity, OutputFormat, Size, Spec, Thumbnail};
+pub use spec::{Background, Effort, Filter, Fit, Gravity, OutputFormat, Size, Spec, Thumbnail};
 
 /// Raised by hand whenever the pixels of a thumbnail change for the same bytes and the same [`Spec`],
 /// so that stored thumbnails made by an older recipe are recognised as stale.
@@ -130,7 +130,7 @@ pub fn render(
         let small = colour::to_srgb(small, profile.as_deref(), &mut scratch.transforms);
         let finished = canvas::finish(&small, plan, spec.background, format);
         stop.check("encoding")?;
-        let bytes = encode::encode(&finished, format, spec.quality)?;
+        let bytes = encode::encode(&finished, format, spec.quality, spec.effort)?;
         thumbnails.push(Thumbnail { bytes, format, width: finished.width, height: finished.height });
     }
     Ok(thumbnails)

@@ -152,6 +152,20 @@ named! {
     }
 }
 
+named! {
+    /// How much work encoding may be. The scale of `quality` stays what it is; files get smaller.
+    Effort, "effort" {
+        /// The least work: JPEG with the standard's own code tables, some percent larger.
+        Fast = "fast",
+        /// JPEG with code tables made for the picture.
+        #[default]
+        Balanced = "balanced",
+        /// The smallest file, for many times the work: JPEG in progressive scans, each coefficient
+        /// chosen for what it costs and what it gives.
+        Best = "best",
+    }
+}
+
 impl OutputFormat {
     /// The format written for a source of format `source`.
     #[must_use]
@@ -224,6 +238,8 @@ pub struct Spec {
     pub format: OutputFormat,
     /// JPEG and WebP quality, 1 to 100.
     pub quality: u8,
+    /// How much work the encoder may take.
+    pub effort: Effort,
     /// What `cover` keeps.
     pub gravity: Gravity,
     /// What lies behind.
@@ -240,6 +256,7 @@ impl Default for Spec {
             enlarge: false,
             format: OutputFormat::Same,
             quality: 80,
+            effort: Effort::Balanced,
             gravity: Gravity::Centre,
             background: Background::default(),
             filter: Filter::Lanczos3,

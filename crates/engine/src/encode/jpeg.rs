@@ -1,35 +1,59 @@
-//! JPEG: baseline, with Huffman tables made for the picture.
+//! JPEG (ITU-T T.81), written by an encoder of our own.
+//!
+//! The stages, in order: `strip` turns pixels into samples, `dct` samples into coefficients, `quantise`
+//! coefficients into levels, `tokens` levels into symbols, `huffman` makes codes for these and `bits` writes
+//! them. `baseline` calls them row by row. Arithmetic is in integers throughout, so that every machine
+//! makes the same bytes.
 
-use jpeg_encoder::{ChromaSubsamplingMethod, ColorType, Encoder, SamplingFactor};
+mod baseline;
+mod bits;
+mod dct;
+mod huffman;
+mod layout;
+mod markers;
+mod quantise;
+mod strip;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod tokens;
 
+use fearless_simd::{Level, dispatch};
+
+use self::layout::{Layout, Sampling};
 use crate::error::Error;
 use crate::pixels::{Finished, Model};
+use crate::spec::Effort;
 
 /// From this quality on colour keeps its full resolution.
 const FULL_CHROMA: u8 = 90;
 
-pub(super) fn encode(picture: &Finished, quality: u8) -> Result<Vec<u8>, Error> {
-    let colour = match picture.model {
-        Model::Gray => ColorType::Luma,
-        Model::Rgb => ColorType::Rgb,
+pub(super) fn encode(picture: &Finished, quality: u8, effort: Effort) -> Result<Vec<u8>, Error> {
+    encode_with(Level::new(), picture, quality, effort)
+}
+
+/// The bytes do not depend on the level of instructions; only the time does.
+fn encode_with(level: Level, picture: &Finished, quality: u8, effort: Effort) -> Result<Vec<u8>, Error> {
+    let sampling = match picture.model {
+        Model::Gray => Sampling::Gray,
+        Model::Rgb if quality < FULL_CHROMA => Sampling::Halved,
+        Model::Rgb => Sampling::Full,
         Model::GrayAlpha | Model::Rgba => {
             return Err(Error::Internal("JPEG cannot hold the alpha channel it was given".into()));
         }
     };
-    let (Ok(width), Ok(height)) = (u16::try_from(picture.width), u16::try_from(picture.height)) else {
+    if u16::try_from(picture.width).is_err() || u16::try_from(picture.height).is_err() {
         return Err(Error::TooLarge(format!(
             "a JPEG of {}x{}; its sides are at most 65535 pixels: set a smaller size",
             picture.width, picture.height
         )));
-    };
-    let mut bytes = Vec::new();
-    let mut encoder = Encoder::new(&mut bytes, quality);
-    encoder.set_optimized_huffman_tables(true);
-    let sampling = if quality < FULL_CHROMA { SamplingFactor::R_4_2_0 } else { SamplingFactor::R_4_4_4 };
-    encoder.set_sampling_factor(sampling);
-    encoder.set_chroma_subsampling_method(ChromaSubsamplingMethod::Average);
-    encoder
-        .encode(&picture.samples, width, height, colour)
-        .map_err(|error| Error::Internal(format!("JPEG encoder: {error}")))?;
-    Ok(bytes)
+    }
+    if picture.width == 0 || picture.height == 0 {
+        return Err(Error::Internal("JPEG cannot hold a picture without pixels".into()));
+    }
+    let layout = Layout { width: picture.width as usize, height: picture.height as usize, sampling };
+    let steps = tables::steps(quality);
+    Ok(dispatch!(level, simd => {
+        baseline::encode(simd, picture, layout, &steps, effort != Effort::Fast)
+    }))
 }
