@@ -37,10 +37,30 @@ pub(crate) enum Row<'a> {
     U16(&'a [u16]),
 }
 
-/// Where decoders put their rows: `begin` once, then every row of the canvas from the top.
+/// The order in which the rows of a picture come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// From the top, each row whole: by [`Rows::row`].
+    TopDown,
+    /// In the seven passes of an interlaced PNG: by [`Rows::pass_row`].
+    Passes,
+}
+
+/// Where the samples of a row of a pass stand: at columns `from`, `from + step`, … of the picture's row `y`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PassRow {
+    pub(crate) y: u32,
+    pub(crate) from: u32,
+    pub(crate) step: u32,
+}
+
+/// Where decoders put their rows: `begin` once, then every row of the canvas in the order said there.
 pub(crate) trait Rows {
-    fn begin(&mut self, model: Model) -> Result<(), Error>;
+    fn begin(&mut self, model: Model, order: Order) -> Result<(), Error>;
     fn row(&mut self, row: Row<'_>) -> Result<(), Error>;
+    /// Takes a row of a pass. Passes come in their order, without those that hold no pixels, and each pixel
+    /// of the picture is in one of them.
+    fn pass_row(&mut self, place: PassRow, row: Row<'_>) -> Result<(), Error>;
 }
 
 /// A picture of thumbnail size: 16-bit samples, straight alpha, gamma-encoded.

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use crate::error::Error;
 use crate::header::Header;
 use crate::light;
-use crate::pixels::{Model, Row, Rows, Small};
+use crate::pixels::{Model, Order, PassRow, Row, Rows, Small};
 use crate::plan::Plan;
 use crate::stop::Stop;
 use kernel::{Axis, Kernel};
@@ -23,11 +23,20 @@ pub(crate) struct Fan<'a> {
     stop: Stop<'a>,
     rows: u32,
     resamplers: Vec<Resampler>,
+    passes: Option<Passes>,
+}
+
+/// An interlaced picture, until its last row is there.
+struct Passes {
+    channels: usize,
+    left: u64,
+    wide: bool,
+    frame: Vec<u16>,
 }
 
 impl<'a> Fan<'a> {
     pub(crate) fn new(header: &'a Header, plans: &'a [Plan], stop: Stop<'a>) -> Self {
-        Self { header, plans, stop, rows: 0, resamplers: Vec::new() }
+        Self { header, plans, stop, rows: 0, resamplers: Vec::new(), passes: None }
     }
 
     /// The small pictures, in the order of the plans.
@@ -39,8 +48,13 @@ impl<'a> Fan<'a> {
 }
 
 impl Rows for Fan<'_> {
-    fn begin(&mut self, model: Model) -> Result<(), Error> {
+    fn begin(&mut self, model: Model, order: Order) -> Result<(), Error> {
         self.stop.check("decoding")?;
+        if order == Order::Passes {
+            let (channels, left) = (model.channels(), self.header.pixels());
+            let frame = vec![0; left as usize * channels];
+            self.passes = Some(Passes { channels, left, wide: false, frame });
+        }
         self.resamplers = self.plans.iter().map(|plan| Resampler::new(self.header, plan, model)).collect();
         Ok(())
     }
@@ -54,6 +68,40 @@ impl Rows for Fan<'_> {
             resampler.row(row);
         }
         Ok(())
+    }
+
+    fn pass_row(&mut self, place: PassRow, row: Row<'_>) -> Result<(), Error> {
+        let width = self.header.width as usize;
+        let Some(passes) = &mut self.passes else { return Ok(()) };
+        let channels = passes.channels;
+        let line = &mut passes.frame[place.y as usize * width * channels..][..width * channels];
+        let pixels = line.chunks_exact_mut(channels).skip(place.from as usize).step_by(place.step as usize);
+        match row {
+            Row::U8(samples) => {
+                for (pixel, samples) in pixels.zip(samples.chunks_exact(channels)) {
+                    pixel.iter_mut().zip(samples).for_each(|(to, &from)| *to = from.into());
+                    passes.left -= 1;
+                }
+            }
+            Row::U16(samples) => {
+                passes.wide = true;
+                for (pixel, samples) in pixels.zip(samples.chunks_exact(channels)) {
+                    pixel.copy_from_slice(samples);
+                    passes.left -= 1;
+                }
+            }
+        }
+        if passes.left > 0 {
+            return Ok(());
+        }
+        let Some(passes) = self.passes.take() else { return Ok(()) };
+        passes.frame.chunks_exact(width * channels).try_for_each(|row| {
+            if passes.wide {
+                return self.row(Row::U16(row));
+            }
+            let bytes: Vec<u8> = row.iter().map(|&sample| sample as u8).collect();
+            self.row(Row::U8(&bytes))
+        })
     }
 }
 

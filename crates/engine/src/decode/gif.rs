@@ -9,7 +9,7 @@ use crate::Scratch;
 use crate::error::Error;
 use crate::header::Header;
 use crate::limits::Limits;
-use crate::pixels::{Model, Row, Rows};
+use crate::pixels::{Model, Order, Row, Rows};
 
 pub(super) fn memory(header: &Header) -> (u64, u64) {
     (u64::from(header.progressive), 16)
@@ -48,13 +48,13 @@ pub(super) fn decode(
         height: frame.height.into(),
     };
     let mut canvas = Canvas { header, place, colours, model, rows, row: Vec::new() };
-    canvas.rows.begin(model)?;
+    canvas.rows.begin(model, Order::TopDown)?;
     if frame.interlaced {
         interlaced(&mut decoder, &mut canvas, scratch)?;
     } else {
         streamed(&mut decoder, &mut canvas, limits)?;
     }
-    Ok(Decoded { profile: None })
+    Ok(Decoded::default())
 }
 
 /// Where the frame lies on the canvas.

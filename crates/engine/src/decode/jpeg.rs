@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::header::Header;
 use crate::header::jpeg::{Colour, Segments, segments};
 use crate::limits::Limits;
-use crate::pixels::{Model, Row, Rows};
+use crate::pixels::{Model, Order, Row, Rows};
 
 pub(super) fn memory(header: &Header) -> (u64, u64) {
     let channels = match header.colour {
@@ -75,16 +75,16 @@ pub(super) fn decode(
         Colour::Cmyk | Colour::Ycck => {
             let converter = Cmyk::new(profile.as_deref());
             let mut rgb = vec![0; header.width as usize * 3];
-            rows.begin(Model::Rgb)?;
+            rows.begin(Model::Rgb, Order::TopDown)?;
             for row in frame.chunks_exact_mut(stride) {
                 to_inks(row, segments.colour);
                 converter.convert(row, &mut rgb);
                 rows.row(Row::U8(&rgb))?;
             }
-            return Ok(Decoded { profile: None });
+            return Ok(Decoded::default());
         }
     }
-    Ok(Decoded { profile })
+    Ok(Decoded { profile, ..Decoded::default() })
 }
 
 /// The bytes to decode: the file itself, or a copy without the segments that the decoder would
