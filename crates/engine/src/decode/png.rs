@@ -26,11 +26,12 @@ use chunks::Preamble;
 use idat::Idat;
 use inflate::{Fault, Inflater, PIECE};
 use samples::Samples;
+use unfilter::together;
 
 pub(super) fn memory(header: &Header) -> (u64, u64) {
-    // The filtered row if it is wide, two unfiltered ones, and the samples as they are given.
+    // The filtered row if it is wide, the unfiltered ones, and the samples as they are given.
     let sample = if header.bits == 16 { 2 } else { 1 };
-    (0, 4 * sample * 5)
+    (0, 4 * sample * 12)
 }
 
 pub(super) fn decode(
@@ -51,7 +52,7 @@ pub(super) fn decode(
     if header.progressive {
         rows.begin(samples.model, Order::Passes)?;
         for (number, pass) in passes::passes(header.width, header.height).enumerate() {
-            data.begin(pass.width);
+            data.begin(pass.width, pass.height);
             for y in 0..pass.height {
                 let row = data.row().map_err(|why| {
                     damaged(header, format!("{why}, at row {y} of pass {} of 7", number + 1))
@@ -61,7 +62,7 @@ pub(super) fn decode(
         }
     } else {
         rows.begin(samples.model, Order::TopDown)?;
-        data.begin(header.width);
+        data.begin(header.width, header.height);
         for y in 0..header.height {
             match data.row() {
                 Ok(row) => rows.row(samples.row(row, header.width as usize))?,
@@ -93,6 +94,15 @@ fn blank(header: &Header, samples: &Samples, y: u32, rows: &mut dyn Rows) -> Res
     (y..header.height).try_for_each(|_| rows.row(row))
 }
 
+/// What can be wrong with a row.
+#[derive(Debug, thiserror::Error)]
+enum RowFault {
+    #[error(transparent)]
+    Data(#[from] Fault),
+    #[error("filter {0} does not exist")]
+    Filter(u8),
+}
+
 /// The unfiltered rows of the picture or of one pass after the other.
 struct Data<'a> {
     idat: Idat<'a>,
@@ -101,19 +111,15 @@ struct Data<'a> {
     bits_a_pixel: usize,
     /// Bytes of a row, unfiltered.
     length: usize,
+    /// Rows of the picture, or pass, that were not unfiltered yet.
+    left: u32,
     /// A filtered row that is too wide to be given out in one piece.
     gathered: Vec<u8>,
-    above: Vec<u8>,
-    row: Vec<u8>,
-}
-
-/// What can be wrong with a row.
-#[derive(Debug, thiserror::Error)]
-enum RowFault {
-    #[error(transparent)]
-    Data(#[from] Fault),
-    #[error("filter {0} does not exist")]
-    Filter(u8),
+    /// The row above, then those that were unfiltered together, each with some slack behind it.
+    rows: Vec<u8>,
+    /// Which of these was given last, and which is the last.
+    given: usize,
+    ready: usize,
 }
 
 impl<'a> Data<'a> {
@@ -130,31 +136,78 @@ impl<'a> Data<'a> {
             level: Level::new(),
             bits_a_pixel: channels * usize::from(bits),
             length: 0,
+            left: 0,
             gathered: Vec::new(),
-            above: Vec::new(),
-            row: Vec::new(),
+            rows: Vec::new(),
+            given: 0,
+            ready: 0,
         }
     }
 
-    /// Goes to the first row of a picture, or pass, of this width.
-    fn begin(&mut self, width: u32) {
+    /// Goes to the first row of a picture, or pass, of this size.
+    fn begin(&mut self, width: u32, height: u32) {
         self.length = (width as usize * self.bits_a_pixel).div_ceil(8);
-        self.row.clear();
-        self.row.resize(self.length, 0);
-        self.above.clear();
-        self.above.resize(self.length, 0);
+        self.left = height;
+        let rows = 1 + together::count(self.bytes_a_pixel()).unwrap_or(1).min(height as usize);
+        self.rows.clear();
+        self.rows.resize(rows * self.stride(), 0);
+        (self.given, self.ready) = (0, 0);
+    }
+
+    fn bytes_a_pixel(&self) -> usize {
+        self.bits_a_pixel.div_ceil(8)
+    }
+
+    fn stride(&self) -> usize {
+        self.length + together::SLACK
     }
 
     /// The next row.
     fn row(&mut self) -> Result<&[u8], RowFault> {
-        let length = self.length + 1;
-        std::mem::swap(&mut self.row, &mut self.above);
-        let filtered = if length <= PIECE {
-            self.inflater.peek(length, &mut self.idat)?
+        let stride = self.stride();
+        if self.given == self.ready {
+            self.rows.copy_within(self.ready * stride..(self.ready + 1) * stride, 0);
+            (self.given, self.ready) = (0, 0);
+            self.ready = match self.together() {
+                Some(rows) => rows,
+                None => self.alone()?,
+            };
+            self.left -= self.ready as u32;
+        }
+        self.given += 1;
+        Ok(&self.rows[self.given * stride..][..self.length])
+    }
+
+    /// Unfilters several rows together, if there are that many and it pays.
+    fn together(&mut self) -> Option<usize> {
+        let bytes = self.bytes_a_pixel();
+        let rows = together::count(bytes)?;
+        let needed = rows * (self.length + 1);
+        if (self.left as usize) < rows || needed > PIECE || self.length < 32 * bytes {
+            return None;
+        }
+        // Whatever is wrong is found again row by row.
+        let raw = self.inflater.peek(needed, &mut self.idat).ok().filter(|raw| raw.len() == needed)?;
+        let filters = || raw.iter().step_by(self.length + 1).copied();
+        if filters().any(|filter| filter > 4) || !together::pays(filters()) {
+            return None;
+        }
+        let mut together = together::Rows { bytes, length: self.length, raw, rows: &mut self.rows };
+        together::unfilter(self.level, &mut together);
+        self.inflater.consume(needed);
+        Some(rows)
+    }
+
+    /// Unfilters the next row.
+    fn alone(&mut self) -> Result<usize, RowFault> {
+        let bytes = self.bytes_a_pixel();
+        let needed = self.length + 1;
+        let filtered = if needed <= PIECE {
+            self.inflater.peek(needed, &mut self.idat)?
         } else {
             self.gathered.clear();
-            while self.gathered.len() < length {
-                let piece = self.inflater.peek(length - self.gathered.len(), &mut self.idat)?;
+            while self.gathered.len() < needed {
+                let piece = self.inflater.peek(needed - self.gathered.len(), &mut self.idat)?;
                 if piece.is_empty() {
                     break;
                 }
@@ -168,13 +221,14 @@ impl<'a> Data<'a> {
         if raw.len() < self.length {
             return Err(Fault::Ended.into());
         }
-        let (filter, bytes) = (*filter, self.bits_a_pixel.div_ceil(8));
-        if !unfilter::unfilter(self.level, filter, bytes, raw, &self.above, &mut self.row) {
-            return Err(RowFault::Filter(filter));
+        let (above, row) = self.rows.split_at_mut(self.length + together::SLACK);
+        let (above, row) = (&above[..self.length], &mut row[..self.length]);
+        if !unfilter::unfilter(self.level, *filter, bytes, raw, above, row) {
+            return Err(RowFault::Filter(*filter));
         }
-        if length <= PIECE {
-            self.inflater.consume(length);
+        if needed <= PIECE {
+            self.inflater.consume(needed);
         }
-        Ok(&self.row)
+        Ok(1)
     }
 }

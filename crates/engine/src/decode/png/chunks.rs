@@ -67,7 +67,10 @@ impl<'a> Preamble<'a> {
             [b'A'..=b'Z', ..] => {
                 return Err(format!("an unknown kind of data, {}, at byte {at}", name.escape_ascii()));
             }
-            b"tRNS" if sound() => self.transparency = Some(data),
+            // That of a palette stands behind it (section 5.6); viewers ignore it elsewhere.
+            b"tRNS" if sound() && (self.palette.is_some() || bytes.get(25) != Some(&3)) => {
+                self.transparency = Some(data);
+            }
             b"iCCP" if sound() => self.profile = Some(data),
             b"sRGB" if sound() => self.srgb = true,
             b"gAMA" if sound() => self.gamma = be32(data, 0).filter(|&gamma| gamma > 0).map(f64::from),

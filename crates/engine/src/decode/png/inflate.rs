@@ -91,6 +91,8 @@ pub(crate) struct Inflater {
     tables: Box<Tables>,
     state: State,
     last: bool,
+    /// What was found wrong; what was decompressed before can still be had.
+    fault: Option<Fault>,
     window: Box<[u8; WINDOW + copy::BEYOND]>,
     /// What was not consumed yet is `window[read..written]`.
     read: usize,
@@ -105,6 +107,7 @@ impl Inflater {
             tables: Tables::new(),
             state: State::Start,
             last: false,
+            fault: None,
             window: zeroed(),
             read: 0,
             written: 0,
@@ -120,7 +123,10 @@ impl Inflater {
                 self.slide();
             }
             while self.written - self.read < length && self.state != State::Done {
-                self.step(source)?;
+                if let Some(fault) = self.fault {
+                    return Err(fault);
+                }
+                self.fault = self.step(source).err();
             }
         }
         let end = self.written.min(self.read + length);

@@ -1,6 +1,14 @@
 //! The five filters of PNG, undone (W3C PNG, third edition, section 9).
 
+pub(super) mod together;
+
 use fearless_simd::{Level, Simd, dispatch};
+
+/// The filters' numbers; 0 is none.
+const SUB: u8 = 1;
+const UP: u8 = 2;
+const AVERAGE: u8 = 3;
+const PAETH: u8 = 4;
 
 /// Undoes `filter` on a row. `above` is the row above, all zeros for the first; a pixel has `bytes` bytes.
 /// False if there is no such filter.
@@ -14,7 +22,7 @@ pub(super) fn unfilter(
 ) -> bool {
     match filter {
         0 => row.copy_from_slice(raw),
-        1..=4 => dispatch!(level, simd => undo(simd, filter, bytes, raw, above, row)),
+        SUB..=PAETH => dispatch!(level, simd => undo(simd, filter, bytes, raw, above, row)),
         _ => return false,
     }
     true
@@ -38,19 +46,19 @@ fn undo<S: Simd>(simd: S, filter: u8, bytes: usize, raw: &[u8], above: &[u8], ro
 #[inline(always)]
 fn by_pixel<const BYTES: usize>(filter: u8, raw: &[u8], above: &[u8], row: &mut [u8]) {
     match filter {
-        1 => {
+        SUB => {
             let mut left = [0_u8; BYTES];
             for (pixel, raw) in pixels(row, raw) {
                 left = std::array::from_fn(|i| raw[i].wrapping_add(left[i]));
                 *pixel = left;
             }
         }
-        2 => {
+        UP => {
             for ((sample, raw), above) in row.iter_mut().zip(raw).zip(above) {
                 *sample = raw.wrapping_add(*above);
             }
         }
-        3 => {
+        AVERAGE => {
             let mut left = [0_u8; BYTES];
             for ((pixel, raw), above) in pixels(row, raw).zip(above.as_chunks::<BYTES>().0) {
                 left = std::array::from_fn(|i| {
