@@ -189,7 +189,7 @@ impl<'a> Data<'a> {
         // Whatever is wrong is found again row by row.
         let raw = self.inflater.peek(needed, &mut self.idat).ok().filter(|raw| raw.len() == needed)?;
         let filters = || raw.iter().step_by(self.length + 1).copied();
-        if filters().any(|filter| filter > 4) || !together::pays(filters()) {
+        if filters().any(|filter| filter > 4) || !together::pays(bytes, filters()) {
             return None;
         }
         let mut together = together::Rows { bytes, length: self.length, raw, rows: &mut self.rows };
