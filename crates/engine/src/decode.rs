@@ -27,9 +27,35 @@ pub(crate) struct Context<'a> {
 }
 
 /// What decoding tells besides the rows.
+#[derive(Debug, Default)]
 pub(crate) struct Decoded {
     /// The ICC profile that the rows are still in.
     pub(crate) profile: Option<Vec<u8>>,
+    /// Without a profile: the colour space that the rows are still in, where it is not sRGB.
+    #[allow(dead_code, reason = "decoders tell it before the colour stage asks for it")]
+    pub(crate) colourimetry: Option<Colourimetry>,
+}
+
+/// A colour space told by numbers instead of a profile.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Colourimetry {
+    /// Code points of ITU-T H.273.
+    CodePoints { primaries: u8, transfer: u8, matrix: u8, full_range: bool },
+    /// A plain power curve, and where the file says so what white and the primaries are.
+    Gamma {
+        /// Light is the sample to this power: 2.2 for most files.
+        exponent: Option<f64>,
+        chromaticities: Option<Chromaticities>,
+    },
+}
+
+/// CIE 1931 x and y of the white point and the primaries.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Chromaticities {
+    pub(crate) white: [f64; 2],
+    pub(crate) red: [f64; 2],
+    pub(crate) green: [f64; 2],
+    pub(crate) blue: [f64; 2],
 }
 
 /// Decodes the first picture of the file into `rows`.
@@ -75,7 +101,7 @@ pub(crate) fn memory(header: &Header, scale: u32) -> u64 {
 
 /// Gives every row of a decoded frame.
 fn give(frame: &[u8], width: u32, model: Model, rows: &mut dyn Rows) -> Result<(), Error> {
-    rows.begin(Grid { model, cell: (1, 1) })?;
+    rows.begin(Grid::whole(model))?;
     frame.chunks_exact(width as usize * model.channels()).try_for_each(|row| rows.row(Row::U8(row)))
 }
 

@@ -36,6 +36,31 @@ pub(crate) struct Grid {
     pub(crate) model: Model,
     /// Pixels of the picture that a cell covers, across and down; the last ones may reach past its edge.
     pub(crate) cell: (u32, u32),
+    pub(crate) order: Order,
+}
+
+impl Grid {
+    /// Pixels as they are, from the top.
+    pub(crate) const fn whole(model: Model) -> Self {
+        Self { model, cell: (1, 1), order: Order::TopDown }
+    }
+}
+
+/// The order in which the rows of a picture come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// From the top, each row whole: by [`Rows::row`].
+    TopDown,
+    /// In the seven passes of an interlaced PNG: by [`Rows::pass_row`].
+    Passes,
+}
+
+/// Where the samples of a row of a pass stand: at columns `from`, `from + step`, … of the picture's row `y`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PassRow {
+    pub(crate) y: u32,
+    pub(crate) from: u32,
+    pub(crate) step: u32,
 }
 
 /// One row of cells.
@@ -63,10 +88,13 @@ pub(crate) struct Components<'a> {
     pub(crate) variance: &'a [i16],
 }
 
-/// Where decoders put their rows: `begin` once, then every row of the grid from the top.
+/// Where decoders put their rows: `begin` once, then every row of the grid in the order said there.
 pub(crate) trait Rows {
     fn begin(&mut self, grid: Grid) -> Result<(), Error>;
     fn row(&mut self, row: Row<'_>) -> Result<(), Error>;
+    /// Takes a row of a pass. Passes come in their order, without those that hold no pixels, and each pixel
+    /// of the picture is in one of them.
+    fn pass_row(&mut self, place: PassRow, row: Row<'_>) -> Result<(), Error>;
 }
 
 /// A picture of thumbnail size: 16-bit samples, straight alpha, gamma-encoded.

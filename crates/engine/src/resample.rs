@@ -8,18 +8,20 @@
 mod boxes;
 mod horizontal;
 pub(crate) mod kernel;
+mod passes;
 mod vertical;
 
 use crate::error::Error;
-use crate::header::Header;
+use crate::header::{Format, Header};
 use crate::light::{LightRow, Lighting};
-use crate::pixels::{Grid, Model, Row, Rows, Small};
+use crate::pixels::{Grid, Model, Order, PassRow, Row, Rows, Small};
 use crate::plan::Plan;
 use crate::simd::{SimdLevel, padded};
 use crate::stop::Stop;
 use boxes::Boxes;
 use horizontal::Horizontal;
 use kernel::{Axis, Weights};
+use passes::Passes;
 use vertical::Vertical;
 
 /// Turns each row of the picture to light, once, and gives it to the resampler of each rendition.
@@ -29,7 +31,13 @@ pub(crate) struct Fan<'a> {
     level: SimdLevel,
     stop: Stop<'a>,
     rows: u32,
-    running: Option<(Lighting, Vec<Resampler>)>,
+    running: Option<(Lighting, Renditions)>,
+}
+
+/// The resamplers, by the order in which rows come.
+enum Renditions {
+    TopDown(Vec<Resampler>),
+    Passes(Vec<Passes>),
 }
 
 impl<'a> Fan<'a> {
@@ -41,8 +49,21 @@ impl<'a> Fan<'a> {
     pub(crate) fn finish(self) -> Result<Vec<Small>, Error> {
         let missing =
             || Error::Internal(format!("the decoder gave {} rows of {}", self.rows, self.header.height));
-        let (_, resamplers) = self.running.ok_or_else(missing)?;
-        resamplers.into_iter().map(|resampler| resampler.finish().ok_or_else(missing)).collect()
+        match self.running.ok_or_else(missing)?.1 {
+            Renditions::TopDown(all) => {
+                all.into_iter().map(|resampler| resampler.finish().ok_or_else(missing)).collect()
+            }
+            Renditions::Passes(all) => Ok(all.into_iter().map(Passes::finish).collect()),
+        }
+    }
+
+    /// Asks whether to stop, now and then.
+    fn count(&mut self) -> Result<(), Error> {
+        if self.rows.is_multiple_of(8) {
+            self.stop.check("resampling")?;
+        }
+        self.rows += 1;
+        Ok(())
     }
 }
 
@@ -51,20 +72,37 @@ impl Rows for Fan<'_> {
         self.stop.check("decoding")?;
         let width = self.header.width.div_ceil(grid.cell.0) as usize;
         let lighting = Lighting::new(self.level, grid, width);
-        let resampler = |plan| Resampler::new(self.header, plan, grid, self.level);
-        self.running = Some((lighting, self.plans.iter().map(resampler).collect()));
+        let renditions = match grid.order {
+            Order::TopDown => {
+                let resampler = |plan| Resampler::new(self.header, plan, grid, self.level);
+                Renditions::TopDown(self.plans.iter().map(resampler).collect())
+            }
+            Order::Passes => {
+                let passes = |plan| Passes::new(axes(self.header, plan, grid.cell, false), grid.model);
+                Renditions::Passes(self.plans.iter().map(passes).collect())
+            }
+        };
+        self.running = Some((lighting, renditions));
         Ok(())
     }
 
     fn row(&mut self, row: Row<'_>) -> Result<(), Error> {
-        if self.rows.is_multiple_of(16) {
-            self.stop.check("resampling")?;
-        }
-        self.rows += 1;
-        if let Some((lighting, resamplers)) = &mut self.running {
+        self.count()?;
+        if let Some((lighting, Renditions::TopDown(resamplers))) = &mut self.running {
             let row = lighting.row(row);
             for resampler in resamplers {
                 resampler.row(row);
+            }
+        }
+        Ok(())
+    }
+
+    fn pass_row(&mut self, place: PassRow, row: Row<'_>) -> Result<(), Error> {
+        self.count()?;
+        if let Some((lighting, Renditions::Passes(renditions))) = &mut self.running {
+            let row = lighting.row(row);
+            for passes in renditions {
+                passes.row(place, row);
             }
         }
         Ok(())
@@ -86,9 +124,9 @@ struct Resampler {
     done: usize,
 }
 
-fn axes(header: &Header, plan: &Plan, cell: (u32, u32)) -> (Axis, Axis) {
+fn axes(header: &Header, plan: &Plan, cell: (u32, u32), boxes: bool) -> (Axis, Axis) {
     let Plan { source, stored, filter, .. } = *plan;
-    let axis = |from, length, limit, cell, out| Axis { from, length, limit, cell, out, filter };
+    let axis = |from, length, limit, cell, out| Axis { from, length, limit, cell, out, filter, boxes };
     (
         axis(source.x, source.width, header.width, cell.0, stored.0),
         axis(source.y, source.height, header.height, cell.1, stored.1),
@@ -97,7 +135,8 @@ fn axes(header: &Header, plan: &Plan, cell: (u32, u32)) -> (Axis, Axis) {
 
 /// The most bytes that resampling one rendition takes, for a grid of these cells.
 pub(crate) fn memory(header: &Header, plan: &Plan, cell: (u32, u32)) -> u64 {
-    let (across, down) = axes(header, plan, cell);
+    let interlaced = header.format == Format::Png && header.progressive;
+    let (across, down) = axes(header, plan, cell, !interlaced);
     let (columns, rows) = (across.reach(), down.reach());
     let (width, height) = (u64::from(plan.stored.0), u64::from(plan.stored.1));
     let row = (columns.boxes as u64 + 64) * 4 * 2;
@@ -105,13 +144,13 @@ pub(crate) fn memory(header: &Header, plan: &Plan, cell: (u32, u32)) -> u64 {
     sums + row * (rows.taps as u64 + 8)
         + Weights::memory(across, 16)
         + Weights::memory(down, 2)
-        + width * height * 4 * 2
+        + width * height * 4 * if interlaced { 6 } else { 2 }
         + Lighting::memory(u64::from(header.width / cell.0))
 }
 
 impl Resampler {
     fn new(header: &Header, plan: &Plan, grid: Grid, level: SimdLevel) -> Self {
-        let (across, down) = axes(header, plan, grid.cell);
+        let (across, down) = axes(header, plan, grid.cell, true);
         let (across, down) = (Weights::new(across, 1, crate::simd::WIDTH), Weights::new(down, 2, 2));
         let (columns, rows) = (across.reach, down.reach);
         let boxes =

@@ -34,5 +34,5 @@ pub(super) fn decode(
     let frame = scratch.frame(header.width as usize * header.height as usize * model.channels());
     decoder.read_image(frame).map_err(|error| damaged(header, error))?;
     give(frame, header.width, model, rows)?;
-    Ok(Decoded { profile: None })
+    Ok(Decoded::default())
 }

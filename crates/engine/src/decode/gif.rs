@@ -48,13 +48,13 @@ pub(super) fn decode(
         height: frame.height.into(),
     };
     let mut canvas = Canvas { header, place, colours, model, rows, row: Vec::new() };
-    canvas.rows.begin(Grid { model, cell: (1, 1) })?;
+    canvas.rows.begin(Grid::whole(model))?;
     if frame.interlaced {
         interlaced(&mut decoder, &mut canvas, scratch)?;
     } else {
         streamed(&mut decoder, &mut canvas, limits)?;
     }
-    Ok(Decoded { profile: None })
+    Ok(Decoded::default())
 }
 
 /// Where the frame lies on the canvas.

@@ -21,7 +21,7 @@ use crate::colour::Cmyk;
 use crate::error::Error;
 use crate::header::Header;
 use crate::header::jpeg::{Colour, Segments, next_marker, segments};
-use crate::pixels::{Grid, Model, Rows};
+use crate::pixels::{Grid, Model, Order, Rows};
 use frame::Frame;
 use huffman::NATURAL;
 use planes::Planes;
@@ -62,9 +62,9 @@ pub(super) fn decode(
     let planes = Planes::new(&frame, segments.colour, cmyk, context.level);
     let model = if segments.colour == Colour::Gray { Model::Gray } else { Model::Rgb };
     let cell = 8 / context.scale;
-    rows.begin(Grid { model, cell: (cell, cell) })?;
+    rows.begin(Grid { model, cell: (cell, cell), order: Order::TopDown })?;
     decoder.run(&frame, planes, rows)?;
-    Ok(Decoded { profile: profile.filter(|_| !inks) })
+    Ok(Decoded { profile: profile.filter(|_| !inks), ..Decoded::default() })
 }
 
 struct Decoder<'a> {

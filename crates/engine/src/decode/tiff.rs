@@ -59,7 +59,7 @@ pub(super) fn decode(bytes: &[u8], header: &Header, rows: &mut dyn Rows) -> Resu
     let down = header.height.div_ceil(chunk_height.max(1));
     // No band is larger than what the estimate allows for the whole picture.
     let band_height = chunk_height.min(header.height) as usize;
-    rows.begin(Grid { model: unpack.model(), cell: (1, 1) })?;
+    rows.begin(Grid::whole(unpack.model()))?;
     for band in 0..down {
         let top = band * chunk_height;
         unpack.begin_band(band_height.min((header.height - top) as usize));
@@ -82,5 +82,5 @@ pub(super) fn decode(bytes: &[u8], header: &Header, rows: &mut dyn Rows) -> Resu
         unpack.give(rows)?;
     }
     let profile = profile.filter(|_| !matches!(colour, ColorType::CMYK(_) | ColorType::CMYKA(_)));
-    Ok(Decoded { profile })
+    Ok(Decoded { profile, ..Decoded::default() })
 }

@@ -45,20 +45,39 @@ pub(super) fn read(bytes: &[u8]) -> Result<Details, Error> {
 /// Takes what matters from the chunks after IHDR; damage there is the decoder's to report.
 fn ancillary(bytes: &[u8], header: &mut Header) -> u32 {
     let mut frames = 1;
-    let mut at = 33;
-    while let (Some(length), Some(name)) = (be32(bytes, at), bytes.get(at + 4..at + 8)) {
-        let Some(end) = at.checked_add(8).and_then(|start| start.checked_add(length as usize)) else { break };
-        let Some(data) = bytes.get(at + 8..end) else { break };
-        match name {
+    for chunk in chunks(bytes) {
+        match &chunk.name {
             b"tRNS" => header.alpha = true,
             b"iCCP" => header.profile = true,
-            b"eXIf" => header.orientation = exif::orientation(data),
-            b"acTL" => frames = be32(data, 0).unwrap_or(1).max(1),
+            b"eXIf" => header.orientation = exif::orientation(chunk.data),
+            b"acTL" => frames = be32(chunk.data, 0).unwrap_or(1).max(1),
             b"IEND" => break,
             _ => {}
         }
-        at = end + 4;
     }
     header.animated = frames > 1;
     frames
+}
+
+/// A chunk of the file (W3C PNG, third edition, section 5.3).
+pub(crate) struct Chunk<'a> {
+    pub(crate) name: [u8; 4],
+    pub(crate) data: &'a [u8],
+    /// Where it begins: at its length.
+    pub(crate) at: usize,
+    /// The checksum over its name and data, as the file has it.
+    pub(crate) sum: Option<u32>,
+}
+
+/// The chunks after IHDR, as far as they are whole.
+pub(crate) fn chunks(bytes: &[u8]) -> impl Iterator<Item = Chunk<'_>> {
+    let mut at = 33;
+    std::iter::from_fn(move || {
+        let length = be32(bytes, at)? as usize;
+        let name = *bytes.get(at + 4..)?.first_chunk()?;
+        let end = (at + 8).checked_add(length)?;
+        let chunk = Chunk { name, data: bytes.get(at + 8..end)?, at, sum: be32(bytes, end) };
+        at = end + 4;
+        Some(chunk)
+    })
 }

@@ -208,7 +208,7 @@ mod tests {
     use crate::light::LIGHT;
 
     fn light(grid: Model, row: Row<'_>, width: usize) -> (Vec<i16>, usize, usize) {
-        let grid = Grid { model: grid, cell: (1, 1) };
+        let grid = Grid::whole(grid);
         let mut expected = None;
         for level in [SimdLevel::baseline(), SimdLevel::detect()] {
             let mut lighting = Lighting::new(level, grid, width);

@@ -53,36 +53,37 @@ impl Horizontal {
         for (plane, sums) in planes.zip(self.sums.chunks_exact_mut(self.weights.len())) {
             level.run(Sums { weights: &self.weights, plane, sums });
         }
-        self.encode();
-    }
-
-    /// Appends the row of sums as 16-bit sRGB with straight alpha.
-    fn encode(&mut self) {
-        let (width, channels) = (self.weights.len(), self.model.channels());
-        let from = self.samples.len();
-        self.samples.resize(from + width * channels, 0);
-        let row = &mut self.samples[from..];
-        if !self.model.has_alpha() {
-            for (channel, sums) in self.sums.chunks_exact(width).enumerate() {
-                for (sample, &sum) in row[channel..].iter_mut().step_by(channels).zip(sums) {
-                    *sample = encode(sum);
-                }
-            }
-            return;
-        }
-        let (colours, opacities) = self.sums.split_at((channels - 1) * width);
-        for (x, (pixel, &opacity)) in row.chunks_exact_mut(channels).zip(opacities).enumerate() {
-            let opacity = opacity.clamp(0, LIGHT);
-            for (channel, sample) in pixel[..channels - 1].iter_mut().enumerate() {
-                let light = colours[channel * width + x].clamp(0, LIGHT);
-                *sample = (light * LIGHT + opacity / 2).checked_div(opacity).map_or(0, encode);
-            }
-            pixel[channels - 1] = ((opacity * 65535 + LIGHT / 2) / LIGHT) as u16;
-        }
+        encode_row(self.model, self.weights.len(), &self.sums, &mut self.samples);
     }
 
     pub(super) fn finish(self, height: usize) -> Small {
         Small { width: self.weights.len(), height, model: self.model, samples: self.samples }
+    }
+}
+
+/// Appends a row of sums, light with premultiplied alpha and plane by plane, as 16-bit sRGB with straight
+/// alpha.
+pub(super) fn encode_row(model: Model, width: usize, sums: &[i32], samples: &mut Vec<u16>) {
+    let channels = model.channels();
+    let from = samples.len();
+    samples.resize(from + width * channels, 0);
+    let row = &mut samples[from..];
+    if !model.has_alpha() {
+        for (channel, sums) in sums.chunks_exact(width).enumerate() {
+            for (sample, &sum) in row[channel..].iter_mut().step_by(channels).zip(sums) {
+                *sample = encode(sum);
+            }
+        }
+        return;
+    }
+    let (colours, opacities) = sums.split_at((channels - 1) * width);
+    for (x, (pixel, &opacity)) in row.chunks_exact_mut(channels).zip(opacities).enumerate() {
+        let opacity = opacity.clamp(0, LIGHT);
+        for (channel, sample) in pixel[..channels - 1].iter_mut().enumerate() {
+            let light = colours[channel * width + x].clamp(0, LIGHT);
+            *sample = (light * LIGHT + opacity / 2).checked_div(opacity).map_or(0, encode);
+        }
+        pixel[channels - 1] = ((opacity * 65535 + LIGHT / 2) / LIGHT) as u16;
     }
 }
 

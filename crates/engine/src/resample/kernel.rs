@@ -24,6 +24,8 @@ pub(crate) struct Axis {
     /// Pixels to make.
     pub(crate) out: u32,
     pub(crate) filter: Filter,
+    /// Whether cells may be averaged before the weights are applied.
+    pub(crate) boxes: bool,
 }
 
 /// Which cells matter, and how many are averaged before the weights are applied.
@@ -57,7 +59,8 @@ impl Axis {
 
     pub(crate) fn reach(self) -> Reach {
         let cell = f64::from(self.cell);
-        let factor = (self.ratio() / (LEFT * cell)).floor().clamp(1.0, MAX_FACTOR);
+        let most = if self.boxes { MAX_FACTOR } else { 1.0 };
+        let factor = (self.ratio() / (LEFT * cell)).floor().clamp(1.0, most);
         // One box more on each side, for undoing the box's response.
         let support = self.filter.support() * self.stretch(factor) + self.unit(factor);
         let start = ((self.from - support) / cell).floor().max(0.0);
@@ -286,7 +289,7 @@ mod tests {
         ] {
             for (filter, cell) in ALL.into_iter().flat_map(|filter| [1, 2, 4, 8].map(|cell| (filter, cell))) {
                 for (start, multiple) in [(1, 16), (2, 2)] {
-                    let axis = Axis { from, length, limit, cell, out, filter };
+                    let axis = Axis { from, length, limit, cell, out, filter, boxes: true };
                     let weights = Weights::new(axis, start, multiple);
                     let mut before = 0;
                     for pixel in 0..weights.len() {
@@ -309,8 +312,11 @@ mod tests {
     #[test]
     fn one_to_one_is_the_identity() {
         for filter in [Filter::Lanczos3, Filter::CatmullRom, Filter::Box] {
-            let weights =
-                Weights::new(Axis { from: 0.0, length: 9.0, limit: 9, cell: 1, out: 9, filter }, 1, 1);
+            let weights = Weights::new(
+                Axis { from: 0.0, length: 9.0, limit: 9, cell: 1, out: 9, filter, boxes: true },
+                1,
+                1,
+            );
             for pixel in 0..9 {
                 let (first, window) = weights.window(pixel);
                 for (index, &weight) in window.iter().enumerate() {
@@ -324,7 +330,7 @@ mod tests {
     fn boxes_weigh_by_what_they_cover() {
         // Five pixels into two: each takes two and a half.
         let weights = Weights::new(
-            Axis { from: 0.0, length: 5.0, limit: 5, cell: 1, out: 2, filter: Filter::Box },
+            Axis { from: 0.0, length: 5.0, limit: 5, cell: 1, out: 2, filter: Filter::Box, boxes: true },
             1,
             1,
         );

@@ -22,7 +22,7 @@ fn run(model: Model, width: u32, height: u32, out: (u32, u32), pixels: &[u8]) ->
     let mut made = [SimdLevel::baseline(), SimdLevel::detect()].map(|level| {
         let plans = [plan];
         let mut fan = Fan::new(&header, &plans, level, Stop(&never));
-        fan.begin(Grid { model, cell: (1, 1) }).unwrap();
+        fan.begin(Grid::whole(model)).unwrap();
         for row in pixels.chunks(width as usize * model.channels()) {
             fan.row(Row::U8(row)).unwrap();
         }

@@ -184,15 +184,6 @@ impl Planes {
         let ycc = self.colour == Colour::YCbCr;
         rows.row(Row::Components(Components { planes: [line(0), line(1), line(2)], ycc, variance }))
     }
-
-    /// The bytes held for a frame of these components.
-    pub(super) fn memory(frame: &Frame) -> u64 {
-        let plane = |c: &Component| {
-            let stride = padded(c.padded.0 * c.cells.0) as u64;
-            stride * (c.cells.1 * c.factors.1 * 2 + 2) as u64 * 2 + frame.size.0 as u64 * 4
-        };
-        frame.components.iter().map(plane).sum::<u64>() * 2 + frame.size.0 as u64 * 16
-    }
 }
 
 #[inline(never)]

@@ -1,0 +1,189 @@
+//! From the bytes of an unfiltered row to samples: palettes, packed and 16-bit samples, and transparency
+//! (W3C PNG, third edition, sections 7.2, 11.2.1 and 11.3.1).
+
+use super::chunks::Preamble;
+use crate::pixels::{Model, Row};
+
+/// What is done with the bytes of a row.
+enum Kind {
+    /// They are the samples.
+    Plain,
+    /// Two bytes a sample.
+    Wide,
+    /// Samples of less than 8 bits, in gray, and the value of each.
+    Packed(Box<[u8; 256]>),
+    /// Indices into a palette, as gray.
+    GrayPalette(Box<[u8; 256]>),
+    GrayAlphaPalette(Box<[[u8; 2]; 256]>),
+    RgbPalette(Box<[[u8; 3]; 256]>),
+    RgbaPalette(Box<[[u8; 4]; 256]>),
+    /// One colour is transparent: as bytes of the file.
+    Key(Vec<u8>),
+    WideKey(Vec<u16>),
+}
+
+/// Makes rows of samples.
+pub(super) struct Samples {
+    pub(super) model: Model,
+    kind: Kind,
+    bits: usize,
+    /// Bytes that hold packed samples, unpacked.
+    unpacked: Box<[[u8; 8]; 256]>,
+    indices: Vec<u8>,
+    bytes: Vec<u8>,
+    words: Vec<u16>,
+}
+
+impl Samples {
+    /// For pictures of this colour type. `keeps_colour`: gray in disguise must stay RGB.
+    pub(super) fn new(
+        colour: u8,
+        bits: u8,
+        preamble: &Preamble<'_>,
+        keeps_colour: bool,
+    ) -> Result<Self, String> {
+        let model = match colour {
+            0 => Model::Gray,
+            2 => Model::Rgb,
+            4 => Model::GrayAlpha,
+            _ => Model::Rgba,
+        };
+        let key = preamble.transparency.filter(|_| colour == 0 || colour == 2);
+        let key = key.and_then(|key| key.get(..model.channels() * 2)).map(words);
+        let with_key = if model == Model::Gray { Model::GrayAlpha } else { Model::Rgba };
+        let (model, kind) = match (colour, bits, key) {
+            (3, ..) => palette(preamble, keeps_colour)?,
+            (_, 16, None) => (model, Kind::Wide),
+            (_, 16, Some(key)) => (with_key, Kind::WideKey(key)),
+            (_, 8, None) => (model, Kind::Plain),
+            (_, 8, Some(key)) => (with_key, Kind::Key(key.iter().map(|&sample| sample as u8).collect())),
+            (_, bits, key) => {
+                let most = (1 << bits) - 1;
+                let value = |sample: u8| (sample & most) * (255 / most);
+                match key {
+                    None => (model, Kind::Packed(table(value))),
+                    Some(key) => {
+                        let clear = key[0] as u8 & most;
+                        let pixel = |sample| [value(sample), if sample == clear { 0 } else { 255 }];
+                        (with_key, Kind::GrayAlphaPalette(table(pixel)))
+                    }
+                }
+            }
+        };
+        Ok(Self {
+            model,
+            kind,
+            bits: bits.into(),
+            unpacked: unpacked(bits),
+            indices: Vec::new(),
+            bytes: Vec::new(),
+            words: Vec::new(),
+        })
+    }
+
+    /// The samples of a row of `width` pixels.
+    pub(super) fn row<'a>(&'a mut self, row: &'a [u8], width: usize) -> Row<'a> {
+        let Self { kind, bits, unpacked, indices, bytes, words, .. } = self;
+        let row = if *bits < 8 {
+            unpack(row, *bits, unpacked, indices);
+            &indices[..width]
+        } else {
+            row
+        };
+        match kind {
+            Kind::Plain => return Row::U8(row),
+            Kind::Wide => {
+                words.clear();
+                words.extend(row.as_chunks::<2>().0.iter().map(|pair| u16::from_be_bytes(*pair)));
+                return Row::U16(words);
+            }
+            Kind::WideKey(key) => {
+                words.clear();
+                for pixel in row.chunks_exact(key.len() * 2) {
+                    let start = words.len();
+                    words.extend(pixel.as_chunks::<2>().0.iter().map(|pair| u16::from_be_bytes(*pair)));
+                    words.push(if words[start..] == key[..] { 0 } else { u16::MAX });
+                }
+                return Row::U16(words);
+            }
+            Kind::Key(key) => {
+                bytes.clear();
+                for pixel in row.chunks_exact(key.len()) {
+                    bytes.extend_from_slice(pixel);
+                    bytes.push(if pixel == key { 0 } else { 255 });
+                }
+            }
+            Kind::Packed(table) | Kind::GrayPalette(table) => {
+                bytes.clear();
+                bytes.extend(row.iter().map(|&index| table[usize::from(index)]));
+            }
+            Kind::GrayAlphaPalette(table) => look_up(row, table, bytes),
+            Kind::RgbPalette(table) => look_up(row, table, bytes),
+            Kind::RgbaPalette(table) => look_up(row, table, bytes),
+        }
+        Row::U8(bytes)
+    }
+}
+
+/// The palette in the fewest channels that hold it. Indices beyond its end are opaque black.
+fn palette(preamble: &Preamble<'_>, keeps_colour: bool) -> Result<(Model, Kind), String> {
+    let colours = preamble.palette.ok_or("there is no palette (no chunk PLTE)")?.as_chunks::<3>().0;
+    let alphas = preamble.transparency.unwrap_or_default();
+    let opaque = alphas.iter().take(colours.len()).all(|&alpha| alpha == 255);
+    let gray = !keeps_colour && colours.iter().all(|&[r, g, b]| r == g && g == b);
+    let colour = |index: u8| colours.get(usize::from(index)).copied().unwrap_or_default();
+    let alpha = |index: u8| alphas.get(usize::from(index)).copied().unwrap_or(255);
+    Ok(match (gray, opaque) {
+        (true, true) => (Model::Gray, Kind::GrayPalette(table(|index| colour(index)[0]))),
+        (true, false) => {
+            (Model::GrayAlpha, Kind::GrayAlphaPalette(table(|index| [colour(index)[0], alpha(index)])))
+        }
+        (false, true) => (Model::Rgb, Kind::RgbPalette(table(colour))),
+        (false, false) => {
+            let pixel = |index| {
+                let [r, g, b] = colour(index);
+                [r, g, b, alpha(index)]
+            };
+            (Model::Rgba, Kind::RgbaPalette(table(pixel)))
+        }
+    })
+}
+
+fn table<T>(entry: impl Fn(u8) -> T) -> Box<[T; 256]> {
+    Box::new(std::array::from_fn(|index| entry(index as u8)))
+}
+
+fn words(bytes: &[u8]) -> Vec<u16> {
+    bytes.as_chunks::<2>().0.iter().map(|pair| u16::from_be_bytes(*pair)).collect()
+}
+
+fn look_up<const CHANNELS: usize>(row: &[u8], table: &[[u8; CHANNELS]; 256], bytes: &mut Vec<u8>) {
+    bytes.resize(row.len() * CHANNELS, 0);
+    for (pixel, &index) in bytes.as_chunks_mut::<CHANNELS>().0.iter_mut().zip(row) {
+        *pixel = table[usize::from(index)];
+    }
+}
+
+/// For each byte the samples of `bits` bits in it, the highest first.
+fn unpacked(bits: u8) -> Box<[[u8; 8]; 256]> {
+    let sample = |byte: u8, at: u8| {
+        let shift = 8_u8.saturating_sub(bits * (at + 1));
+        byte >> shift & ((1 << bits) - 1)
+    };
+    table(|byte| if bits < 8 { std::array::from_fn(|at| sample(byte, at as u8)) } else { [0; 8] })
+}
+
+/// Gives each packed sample a byte.
+fn unpack(row: &[u8], bits: usize, unpacked: &[[u8; 8]; 256], samples: &mut Vec<u8>) {
+    fn spread<const SAMPLES: usize>(row: &[u8], unpacked: &[[u8; 8]; 256], samples: &mut [u8]) {
+        for (samples, &byte) in samples.as_chunks_mut::<SAMPLES>().0.iter_mut().zip(row) {
+            samples.copy_from_slice(&unpacked[usize::from(byte)][..SAMPLES]);
+        }
+    }
+    samples.resize(row.len() * 8 / bits, 0);
+    match bits {
+        1 => spread::<8>(row, unpacked, samples),
+        2 => spread::<4>(row, unpacked, samples),
+        _ => spread::<2>(row, unpacked, samples),
+    }
+}
