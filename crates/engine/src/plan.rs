@@ -5,7 +5,7 @@ use crate::spec::{Filter, Fit, Gravity, Spec};
 
 /// Cells that must be left for each pixel of a thumbnail, across and down, when a JPEG is decoded at a
 /// reduced scale: with fewer, what a cell cannot hold would be missing.
-const LEFT: f64 = 1.9;
+const LEFT: f64 = 2.6;
 
 /// A rectangle with fractional edges, in pixels of the stored picture.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -19,8 +19,8 @@ pub const HEIGHT: &str = "tintype-height";
 /// [`RECIPE`] does, which is raised by hand when pixels change.
 #[must_use]
 pub fn fingerprint(spec: &Spec) -> String {
-    let Spec { size, fit, enlarge, format, quality, gravity, background } = spec;
-    let text = format!("{RECIPE}|{size}|{fit}|{enlarge}|{format}|{quality}|{gravity}|{background}");
+    let Spec { size, fit, enlarge, format, quality, gravity, background, filter, effort } = spec;
+    let text = format!("{RECIPE}|{size}|{fit}|{enlarge}|{format}|{quality}|{gravity}|{background}|{filter}|{effort}");
     Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -40,6 +40,8 @@ mod tests {
             |spec: &mut Spec| spec.quality = 81,
             |spec: &mut Spec| spec.gravity = tintype_engine::Gravity::North,
             |spec: &mut Spec| spec.background = "000000".parse().unwrap(),
+            |spec: &mut Spec| spec.filter = tintype_engine::Filter::Mitchell,
+            |spec: &mut Spec| spec.effort = tintype_engine::Effort::Fast,
         ] {
             let mut spec = base.clone();
             change(&mut spec);

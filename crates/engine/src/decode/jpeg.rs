@@ -136,13 +136,13 @@ impl Decoder<'_> {
                     return Err(error);
                 }
             }
-            if !self.segments.progressive && gathered.complete() {
+            if !self.segments.progressive && gathered.complete(false) {
                 break;
             }
         }
         let Some(gathered) = gathered else { return Err(fail("there is no scan".into())) };
         let tolerant = self.context.limits.tolerant;
-        if !gathered.complete() && !(tolerant && gathered.tolerable(true)) {
+        if !gathered.complete(!ended) && !(tolerant && gathered.tolerable(true)) {
             let end = if ended { "the picture ends" } else { "the data ends" };
             return Err(fail(format!("{end} before its last scan")));
         }
@@ -272,10 +272,12 @@ impl Decoder<'_> {
 }
 
 impl Gathered {
-    /// Whether every component has come to its last bit, as far as its scans have begun.
-    fn complete(&self) -> bool {
+    /// Whether every component has come to its last bit; in `every` coefficient, or as far as scans have
+    /// begun: a picture with an end marker may leave bands out.
+    fn complete(&self, every: bool) -> bool {
         self.progress.iter().all(|component| {
-            component[0].is_some() && component.iter().all(|bits| bits.is_none_or(|bits| bits == 0))
+            let done = |bits: &Option<u32>| bits.map_or(!every, |bits| bits == 0);
+            component[0].is_some() && component.iter().all(done)
         })
     }
 

@@ -33,6 +33,7 @@ pub const KEYS: &[&str] = &[
     "trigger.rendition.quality",
     "trigger.rendition.gravity",
     "trigger.rendition.background",
+    "trigger.rendition.filter",
     "api.stage",
     "api.resource",
     "api.cors_origins",

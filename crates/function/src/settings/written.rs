@@ -74,6 +74,7 @@ pub(super) struct Rendition {
     pub(super) quality: Option<u64>,
     pub(super) gravity: Option<String>,
     pub(super) background: Option<String>,
+    pub(super) filter: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

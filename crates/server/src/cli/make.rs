@@ -13,7 +13,7 @@ use std::{
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tintype_engine::{Background, Fit, Gravity, Limits, OutputFormat, Scratch, Size, Spec, Thumbnail};
+use tintype_engine::{Background, Filter, Fit, Gravity, Limits, OutputFormat, Scratch, Size, Spec, Thumbnail};
 
 use super::{FAILED, OK, WRONG_USAGE, output};
 
@@ -51,6 +51,9 @@ pub(super) struct Make {
     /// What lies behind: "ffffff", "ffffff80" or "transparent"
     #[arg(long, default_value = "ffffff")]
     background: Background,
+    /// How pixels are weighed: lanczos3, catmull-rom, mitchell or box
+    #[arg(long, default_value = "lanczos3")]
+    filter: Filter,
     /// Let small pictures grow to the box
     #[arg(long)]
     enlarge: bool,
@@ -73,6 +76,8 @@ impl Make {
             quality: self.quality,
             gravity: self.gravity,
             background: self.background,
+            filter: self.filter,
+            ..Spec::default()
         };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let jobs = self.jobs.map_or(cores, usize::from).min(self.files.len());

@@ -1,0 +1,183 @@
+//! The JPEG decoder: beside another decoder at full scale, beside full decoding at reduced ones, and on
+//! files that are a little wrong.
+
+mod support;
+
+use jpeg_encoder::{ColorType, SamplingFactor};
+use support::*;
+use tintype_engine::{Error, Limits, OutputFormat, Scratch, SimdLevel, Spec, probe, render};
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+
+/// A picture with edges, slopes and grain in all three colours.
+fn scene(width: usize, height: usize) -> Vec<u8> {
+    let mut state = 1_u32;
+    let mut rgb = Vec::with_capacity(width * height * 3);
+    for y in 0..height {
+        for x in 0..width {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let grain = (state >> 28) as i32;
+            let (dx, dy) = (x as f64 / width as f64 - 0.4, y as f64 / height as f64 - 0.5);
+            let disc = if dx.hypot(dy) < 0.3 { 70 } else { 0 };
+            let slope = (x * 120 / width) as i32;
+            for value in [60 + disc + grain, 40 + slope + grain, 150 - slope + disc / 2 + grain] {
+                rgb.push(value.clamp(0, 255) as u8);
+            }
+        }
+    }
+    rgb
+}
+
+/// Every kind of file the encoder writes.
+fn kinds(rgb: &[u8], width: usize, height: usize) -> Vec<(String, Vec<u8>)> {
+    let mut made = Vec::new();
+    for sampling in
+        [SamplingFactor::R_4_4_4, SamplingFactor::R_4_2_2, SamplingFactor::R_4_4_0, SamplingFactor::R_4_2_0]
+    {
+        for progressive in [false, true] {
+            for restart in [0, 3] {
+                let bytes = jpeg_with(rgb, width, height, ColorType::Rgb, |encoder| {
+                    encoder.set_sampling_factor(sampling);
+                    encoder.set_progressive(progressive);
+                    encoder.set_restart_interval(restart);
+                });
+                made.push((format!("{sampling:?} progressive={progressive} restart={restart}"), bytes));
+            }
+        }
+    }
+    let gray: Vec<u8> = rgb.chunks(3).map(|p| p[0]).collect();
+    made.push(("gray".into(), jpeg_with(&gray, width, height, ColorType::Luma, |_| {})));
+    made
+}
+
+fn full(size: &str) -> Spec {
+    Spec { size: size.parse().unwrap(), format: OutputFormat::Png, ..Spec::default() }
+}
+
+fn reference(bytes: &[u8]) -> Vec<u8> {
+    let mut decoder = JpegDecoder::new(ZCursor::new(bytes));
+    let pixels = decoder.decode().unwrap();
+    if decoder.dimensions().map(|(width, height)| width * height) == Some(pixels.len()) {
+        return pixels.iter().flat_map(|&v| [v, v, v]).collect();
+    }
+    pixels
+}
+
+/// Root of the mean square error, and the largest difference, over colours.
+fn difference(picture: &Picture, rgb: &[u8]) -> (f64, u8) {
+    let made = picture.rgba.chunks(4).flat_map(|p| &p[..3]);
+    assert_eq!(picture.rgba.len() / 4 * 3, rgb.len());
+    let differences: Vec<u8> = made.zip(rgb).map(|(a, b)| a.abs_diff(*b)).collect();
+    let squares: f64 = differences.iter().map(|&d| f64::from(d).powi(2)).sum();
+    ((squares / rgb.len() as f64).sqrt(), differences.into_iter().max().unwrap_or(0))
+}
+
+#[test]
+fn at_full_scale_as_another_decoder() {
+    for (width, height) in [(83, 61), (16, 16), (1, 9)] {
+        let rgb = scene(width, height);
+        for (name, bytes) in kinds(&rgb, width, height) {
+            let made = Picture::of(&thumbnail(&bytes, &full("200x200")).unwrap());
+            let (error, most) = difference(&made, &reference(&bytes));
+            // Upsampling of colour is each decoder's own; the transform is exact to a code.
+            let (bound, limit) = if name.contains("4_4_4") || name == "gray" { (0.8, 3) } else { (2.5, 60) };
+            assert!(error < bound && most <= limit, "{width}x{height} {name}: {error}, at most {most}");
+        }
+    }
+}
+
+#[test]
+fn reduced_scales_are_close_to_full_decoding() {
+    let (width, height) = (503, 379);
+    let rgb = scene(width, height);
+    for (name, bytes) in kinds(&rgb, width, height) {
+        let whole = rgb_png(&reference(&bytes), width, height);
+        // From ratios that need every pixel to those that take eight by eight as one.
+        for size in ["300x300", "95x95", "45x45", "22x22", "10x10"] {
+            let expected = Picture::of(&thumbnail(&whole, &full(size)).unwrap());
+            let expected: Vec<u8> = expected.rgba.chunks(4).flat_map(|p| p[..3].to_vec()).collect();
+            let made = Picture::of(&thumbnail(&bytes, &full(size)).unwrap());
+            let (error, most) = difference(&made, &expected);
+            assert!(error < 2.2 && most < 30, "{name} to {size}: {error}, at most {most}");
+        }
+    }
+}
+
+#[test]
+fn every_level_makes_the_same_bytes() {
+    let rgb = scene(333, 257);
+    for (name, bytes) in kinds(&rgb, 333, 257).into_iter().chain([("png".into(), rgb_png(&rgb, 333, 257))]) {
+        for size in ["400", "128", "60", "20"] {
+            let specs = [Spec { size: size.parse().unwrap(), ..Spec::default() }];
+            let run = |level| {
+                render(&bytes, &specs, &Limits::default(), &|| false, &mut Scratch::at(level)).unwrap()
+            };
+            assert_eq!(run(SimdLevel::baseline()), run(SimdLevel::detect()), "{name} to {size}");
+        }
+    }
+}
+
+#[test]
+fn harmless_faults_are_passed_over() {
+    let rgb = scene(200, 150);
+    for (name, bytes) in kinds(&rgb, 200, 150) {
+        let spec = full("64x64");
+        let expected = thumbnail(&bytes, &spec).unwrap();
+        let trailing = [&bytes[..], b"something else behind the picture"].concat();
+        assert_eq!(thumbnail(&trailing, &spec).unwrap(), expected, "{name} with trailing bytes");
+        // Without its end marker a progressive file is read to the end, and so more exactly.
+        let made = Picture::of(&thumbnail(&bytes[..bytes.len() - 2], &spec).unwrap());
+        let expected = Picture::of(&expected);
+        let rgb: Vec<u8> = expected.rgba.chunks(4).flat_map(|p| p[..3].to_vec()).collect();
+        assert!(difference(&made, &rgb).0 < 2.0, "{name} without an end marker");
+        let mut renumbered = bytes.clone();
+        for at in 0..renumbered.len() - 1 {
+            if renumbered[at] == 0xff && (0xd0..=0xd7).contains(&renumbered[at + 1]) {
+                renumbered[at + 1] = 0xd3;
+            }
+        }
+        let made = Picture::of(&thumbnail(&renumbered, &spec).unwrap());
+        assert_eq!(made.rgba, expected.rgba, "{name} with wrong restart numbers");
+    }
+}
+
+#[test]
+fn the_height_may_come_behind_the_scan() {
+    let rgb = scene(64, 40);
+    let mut bytes = jpeg(&rgb, 64, 40);
+    let expected = thumbnail(&bytes, &full("64")).unwrap();
+    let frame = bytes.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+    assert_eq!(bytes[frame + 5..frame + 7], [0, 40]);
+    bytes[frame + 6] = 0;
+    assert!(matches!(probe(&bytes), Err(Error::Malformed(_))));
+    let end = bytes.len() - 2;
+    bytes.splice(end..end, [0xff, 0xdc, 0, 4, 0, 40]);
+    assert_eq!(probe(&bytes).unwrap().height, 40);
+    assert_eq!(thumbnail(&bytes, &full("64")).unwrap(), expected);
+}
+
+#[test]
+fn what_is_damaged_is_said_or_made_if_enough_is_there() {
+    let rgb = scene(400, 400);
+    let bytes = jpeg(&rgb, 400, 400);
+    let cut = &bytes[..bytes.len() * 3 / 4];
+    assert!(matches!(thumbnail(cut, &Spec::default()), Err(Error::Malformed(why)) if why.contains("rows")));
+    let limits = |share| Limits { tolerant: true, tolerant_share: share, ..Limits::default() };
+    let run = |share| render(cut, &[Spec::default()], &limits(share), &|| false, &mut Scratch::default());
+    assert!(run(0.5).is_ok());
+    assert!(matches!(run(0.95), Err(Error::Malformed(_))));
+}
+
+#[test]
+fn what_is_not_read_is_named() {
+    let bytes = jpeg(&scene(16, 16), 16, 16);
+    let frame = bytes.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+    for (marker, name) in [(0xc3, "lossless"), (0xc9, "arithmetic"), (0xc5, "hierarchical")] {
+        let mut changed = bytes.clone();
+        changed[frame + 1] = marker;
+        assert!(matches!(probe(&changed), Err(Error::Unsupported(why)) if why.contains(name)));
+    }
+    let mut deep = bytes.clone();
+    deep[frame + 4] = 12;
+    assert!(matches!(probe(&deep), Err(Error::Unsupported(why)) if why.contains("12 bits")));
+}
