@@ -6,7 +6,7 @@ mod huffman;
 
 use fearless_simd::{Level, Simd, dispatch};
 use huffman::{
-    DISTANCE_BITS, END, INVALID, LINK, SPECIAL, SYMBOL_BITS, Tables, base, code_bits, drop_bits, literals,
+    DISTANCE_BITS, END, LINK, SYMBOL_BITS, Tables, base, code_bits, drop_bits, literals, special, value,
 };
 
 /// What is wrong with the compressed data.
@@ -223,7 +223,7 @@ impl Inflater {
         while at < lengths.len() {
             input.refill();
             let entry = table[(input.bits & 127) as usize];
-            if entry & SPECIAL != 0 {
+            if special(entry).is_some() {
                 return Err(Fault::Codes);
             }
             input.skip(drop_bits(entry))?;
@@ -258,7 +258,7 @@ impl Inflater {
         while *written <= WINDOW - ROOM {
             input.refill();
             let mut entry = tables.symbols[input.bits as usize & ((1 << SYMBOL_BITS) - 1)];
-            if entry & SPECIAL == LINK && literals(entry) == 0 {
+            if literals(entry) == 0 && special(entry) == Some(LINK) {
                 input.skip(drop_bits(entry))?;
                 let index = input.bits as usize & ((1 << code_bits(entry)) - 1);
                 entry = tables.more_symbols[base(entry) + index];
@@ -270,15 +270,15 @@ impl Inflater {
                 *written += literals(entry);
                 continue;
             }
-            match entry & SPECIAL {
-                0 => {}
-                END => return Ok(Rest::End),
+            match special(entry) {
+                None => {}
+                Some(END) => return Ok(Rest::End),
                 _ => return Err(Fault::Code),
             }
             let length = value(bits, entry);
             input.refill();
             let mut entry = tables.distances[input.bits as usize & ((1 << DISTANCE_BITS) - 1)];
-            if entry & SPECIAL == LINK {
+            if special(entry) == Some(LINK) {
                 input.skip(drop_bits(entry))?;
                 let index = input.bits as usize & ((1 << code_bits(entry)) - 1);
                 entry = tables.more_distances[base(entry) + index];
@@ -286,7 +286,7 @@ impl Inflater {
             let bits = input.bits;
             input.skip(drop_bits(entry))?;
             let distance = value(bits, entry);
-            if entry & SPECIAL != 0 {
+            if special(entry).is_some() {
                 return Err(Fault::Code);
             }
             if distance > *written {
@@ -301,13 +301,6 @@ impl Inflater {
 
 fn zeroed<const BYTES: usize>() -> Box<[u8; BYTES]> {
     vec![0; BYTES].into_boxed_slice().try_into().unwrap_or_else(|_| Box::new([0; BYTES]))
-}
-
-/// A length or distance: the entry's base and the extra bits behind its code.
-#[inline(always)]
-fn value(bits: u64, entry: u32) -> usize {
-    let kept = bits & !(u64::MAX << drop_bits(entry));
-    base(entry) + (kept >> code_bits(entry)) as usize
 }
 
 #[inline(always)]
@@ -371,16 +364,17 @@ fn run(
                     entry = look(bits);
                     if literals(entry) > 0 {
                         put!(entry);
-                        refill!();
                         entry = look(bits);
+                        refill!();
                         continue;
                     }
                 }
             }
+            refill!();
         }
-        if entry & SPECIAL != 0 {
+        if let Some(kind) = special(entry) {
             skip!(entry);
-            match entry & SPECIAL {
+            match kind {
                 LINK => {
                     let index = bits as usize & ((1 << code_bits(entry)) - 1);
                     entry = tables.more_symbols[base(entry) + index];
@@ -390,9 +384,9 @@ fn run(
                         entry = look(bits);
                         continue;
                     }
-                    if entry & SPECIAL != 0 {
+                    if let Some(kind) = special(entry) {
                         skip!(entry);
-                        break if entry & SPECIAL == END { Ok(Rest::End) } else { Err(Fault::Code) };
+                        break if kind == END { Ok(Rest::End) } else { Err(Fault::Code) };
                     }
                 }
                 END => break Ok(Rest::End),
@@ -401,16 +395,15 @@ fn run(
         }
         let length = value(bits, entry);
         skip!(entry);
-        refill!();
         let mut reference = tables.distances[bits as usize & ((1 << DISTANCE_BITS) - 1)];
-        if reference & SPECIAL != 0 {
-            if reference & SPECIAL == INVALID {
+        if let Some(kind) = special(reference) {
+            if kind != LINK {
                 break Err(Fault::Code);
             }
             skip!(reference);
             let index = bits as usize & ((1 << code_bits(reference)) - 1);
             reference = tables.more_distances[base(reference) + index];
-            if reference & SPECIAL != 0 {
+            if special(reference).is_some() {
                 break Err(Fault::Code);
             }
         }
@@ -419,9 +412,13 @@ fn run(
         if distance > out {
             break Err(Fault::Distance);
         }
-        // The next symbol is looked up before the copy, so as not to wait for it.
-        refill!();
+        // The next symbol is looked up before the copy, so as not to wait for it, and before the bits are
+        // filled up, unless too few are left.
+        if count & 63 < SYMBOL_BITS {
+            refill!();
+        }
         entry = look(bits);
+        refill!();
         copy::copy(window, out, distance, length);
         out += length;
     };

@@ -2,13 +2,14 @@
 //!
 //! A table is looked up with the next bits of the stream. What it gives is one entry of 32 bits:
 //!
-//! | bits | literals | anything else |
-//! |---|---|---|
-//! | 0–5 | bits to drop, for all of the entry's literals | bits to drop, extra bits among them |
-//! | 6–7 | how many literals, 1 to 3 | 0 |
-//! | 8–11 | the literals, | the code's own length (links: bits the second table is looked up with) |
-//! | 12–15 | the first | 0, or what is special: [`END`], [`LINK`], [`INVALID`] |
-//! | 16–31 | lowest | base of the length or distance (links: where the second table begins) |
+//! | bits | literals | a length or distance | what is special |
+//! |---|---|---|---|
+//! | 0–5 | bits to drop, for all of them | bits to drop, extra bits among them | bits to drop |
+//! | 6–7 | how many, 1 to 3 | 0 | 0 |
+//! | 8–13 | they themselves, | bits of the code alone | [`LINK`]: bits the second table is looked up with |
+//! | 14–15 | the first lowest | 0 | [`END`], [`LINK`] or [`INVALID`] |
+//! | 16–30 | | base | [`LINK`]: where the second table begins |
+//! | 31 | | 0 | 1 |
 //!
 //! Pictures are mostly literals with short codes, so one look-up gives as many as its bits hold.
 
@@ -25,14 +26,19 @@ const PLACES: usize = 1 << SYMBOL_BITS;
 const SYMBOLS: usize = 288;
 const DISTANCES: usize = 32;
 
+const SPECIAL: u32 = 1 << 31;
 /// The end of the block.
-pub(super) const END: u32 = 1 << 12;
+pub(super) const END: u32 = SPECIAL | 1 << 14;
 /// The code is longer than the first table: a second one follows.
-pub(super) const LINK: u32 = 2 << 12;
+pub(super) const LINK: u32 = SPECIAL | 2 << 14;
 /// No such code.
-pub(super) const INVALID: u32 = 3 << 12;
-/// Masks what is special.
-pub(super) const SPECIAL: u32 = 0xf << 12;
+pub(super) const INVALID: u32 = SPECIAL | 3 << 14;
+
+/// Whether an entry without literals is something special, and what.
+#[inline(always)]
+pub(super) const fn special(entry: u32) -> Option<u32> {
+    if entry & SPECIAL == 0 { None } else { Some(entry & (SPECIAL | 3 << 14)) }
+}
 
 /// Bits to drop.
 #[inline(always)]
@@ -49,13 +55,20 @@ pub(super) const fn literals(entry: u32) -> usize {
 /// The code's own length, or the bits a second table is looked up with.
 #[inline(always)]
 pub(super) const fn code_bits(entry: u32) -> u32 {
-    entry >> 8 & 0xf
+    entry >> 8 & 0x3f
 }
 
 /// The base of a length or distance, or where a second table begins.
 #[inline(always)]
 pub(super) const fn base(entry: u32) -> usize {
-    (entry >> 16) as usize
+    (entry >> 16 & 0x7fff) as usize
+}
+
+/// A length or distance: its base and the extra bits behind its code, which `bits` begin with.
+#[inline(always)]
+pub(super) const fn value(bits: u64, entry: u32) -> usize {
+    let code = bits & !(u64::MAX << drop_bits(entry));
+    (entry >> 16) as usize + (code >> code_bits(entry)) as usize
 }
 
 /// Entries of literals and lengths, without their codes' lengths.
@@ -219,7 +232,7 @@ fn next(code: usize, length: u32) -> usize {
 
 /// An entry with the length of its code.
 fn with_code(entry: u32, length: u32) -> u32 {
-    if literals(entry) > 0 { entry + length } else { entry + length + (length << 8) }
+    if literals(entry) > 0 { entry + length } else { entry + length | length << 8 }
 }
 
 /// Copies `half` behind itself. In small steps: a library's copy has been measured to take ten times as
