@@ -20,7 +20,9 @@ pub const HEIGHT: &str = "tintype-height";
 #[must_use]
 pub fn fingerprint(spec: &Spec) -> String {
     let Spec { size, fit, enlarge, format, quality, gravity, background, filter, effort } = spec;
-    let text = format!("{RECIPE}|{size}|{fit}|{enlarge}|{format}|{quality}|{gravity}|{background}|{filter}|{effort}");
+    let text = format!(
+        "{RECIPE}|{size}|{fit}|{enlarge}|{format}|{quality}|{gravity}|{background}|{filter}|{effort}"
+    );
     Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 

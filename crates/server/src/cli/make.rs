@@ -13,7 +13,9 @@ use std::{
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tintype_engine::{Background, Filter, Fit, Gravity, Limits, OutputFormat, Scratch, Size, Spec, Thumbnail};
+use tintype_engine::{
+    Background, Filter, Fit, Gravity, Limits, OutputFormat, Scratch, Size, Spec, Thumbnail,
+};
 
 use super::{FAILED, OK, WRONG_USAGE, output};
 
