@@ -127,7 +127,12 @@ impl Decoder<'_> {
                 }
             }
             match self.scan(frame, &scan, &tables, at, gathered) {
-                Ok(next) => at = next,
+                Ok(next) => {
+                    at = next;
+                    for &(index, ..) in &scan.components {
+                        gathered.progress[index][scan.band.0..=scan.band.1].fill(Some(scan.bits.1));
+                    }
+                }
                 Err(error @ Error::Stopped(_)) => return Err(error),
                 Err(error) => {
                     if gathered.tolerable(self.context.limits.tolerant) {
@@ -142,7 +147,7 @@ impl Decoder<'_> {
         }
         let Some(gathered) = gathered else { return Err(fail("there is no scan".into())) };
         let tolerant = self.context.limits.tolerant;
-        if !gathered.complete(!ended) && !(tolerant && gathered.tolerable(true)) {
+        if !(gathered.complete(!ended) || gathered.tolerable(tolerant)) {
             let end = if ended { "the picture ends" } else { "the data ends" };
             return Err(fail(format!("{end} before its last scan")));
         }
@@ -205,9 +210,6 @@ impl Decoder<'_> {
         gathered: &mut Gathered,
     ) -> Result<usize, Error> {
         let fail = |why: String| damaged(self.header, why);
-        for &(index, ..) in &header.components {
-            gathered.progress[index][header.band.0..=header.band.1].fill(Some(header.bits.1));
-        }
         // At a reduced scale the first scans tell enough of AC coefficients: what the refining ones add is
         // less than can be seen. Of those that are not kept only the luma's energy is of use.
         let needed = header.components.iter().any(|&(index, ..)| {

@@ -379,7 +379,7 @@ impl AcTable {
                     continue;
                 }
                 // The end, unless the block was full before it and this belongs to the next one.
-                if next >= ENDED && next < ENDED + FULL {
+                if (ENDED..ENDED + FULL).contains(&next) {
                     at.shift(entry);
                     let weight = wanted.squares[(next >> 8) as usize & 63];
                     energy = energy.wrapping_add(u64::from(entry >> 16).wrapping_mul(weight));

@@ -75,7 +75,7 @@ impl<'a> Scan<'a> {
     ) -> Result<Self, String> {
         let alone = header.components.len() == 1;
         let mut mcus = frame.mcus;
-        let mut made: Vec<((usize, usize), Rc<DcTable>, Rc<AcTable>)> = Vec::new();
+        let mut made: Vec<(_, Rc<DcTable>, Rc<AcTable>)> = Vec::new();
         let mut parts = Vec::new();
         for &(index, dc, ac) in &header.components {
             let component = &frame.components[index];
@@ -126,9 +126,8 @@ impl<'a> Scan<'a> {
 
     /// Goes on behind the next restart marker, whatever its number.
     fn restart(&mut self) -> Result<(), String> {
-        let (marker, after) = match next_marker(self.bytes, self.bits.position()) {
-            Ok(found) => found,
-            Err(_) => return Err("the data ends before a restart marker".into()),
+        let Ok((marker, after)) = next_marker(self.bytes, self.bits.position()) else {
+            return Err("the data ends before a restart marker".into());
         };
         if !(0xd0..=0xd7).contains(&marker) {
             return Err(format!("a restart marker is missing at byte {}", self.bits.position()));

@@ -167,24 +167,24 @@ fn blocks<S: Simd, const MIXED: bool, const BYTES: usize, const SLOT: usize, con
     let Near { mut left, mut above, mut corner } = *near;
     while step + 16_usize.div_ceil(BYTES) <= places.pixels {
         let mut block = [zero; ROWS];
-        for row in 0..ROWS {
-            let pixels = load(places.raw[row], (step - row) * BYTES);
-            block[row] = spread::<S, BYTES>(u8x16::simd_from(simd, pixels));
+        for (row, (place, raw)) in block.iter_mut().zip(&places.raw).enumerate() {
+            let pixels = load(raw, (step - row) * BYTES);
+            *place = spread::<S, BYTES>(u8x16::simd_from(simd, pixels));
         }
         let mut block = transpose::<S, SLOT, ROWS>(block);
         let top = u8x16::simd_from(simd, load(places.above, step * BYTES));
         let mut top = reverse::<S, SLOT>(spread::<S, BYTES>(top));
-        for column in 0..ROWS {
+        for place in &mut block {
             above = down::<S, SLOT>(top, left);
             top = down::<S, SLOT>(zero, top);
-            left = predict::<S, MIXED>(&Near { left, above, corner }, filters) + block[column];
+            left = predict::<S, MIXED>(&Near { left, above, corner }, filters) + *place;
             corner = above;
-            block[column] = left;
+            *place = left;
         }
         let block = transpose::<S, SLOT, ROWS>(block);
-        for row in 0..ROWS {
+        for (row, &pixels) in block.iter().enumerate() {
             let to = &mut rows[row * places.stride + (step - row) * BYTES..][..16];
-            gather::<S, BYTES>(block[row]).store_slice(to);
+            gather::<S, BYTES>(pixels).store_slice(to);
         }
         step += ROWS;
     }
