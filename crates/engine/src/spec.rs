@@ -160,6 +160,9 @@ named! {
         /// JPEG with code tables made for the picture.
         #[default]
         Balanced = "balanced",
+        /// The smallest file, for many times the work: JPEG in progressive scans, each coefficient
+        /// chosen for what it costs and what it gives.
+        Best = "best",
     }
 }
 

@@ -6,17 +6,22 @@
 //! makes the same bytes.
 
 mod baseline;
+mod best;
 mod bits;
 mod dct;
+mod grid;
 mod huffman;
 mod layout;
 mod markers;
 mod quantise;
+mod scan;
+mod script;
 mod strip;
 mod tables;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod trellis;
 
 use fearless_simd::{Level, dispatch};
 
@@ -53,7 +58,9 @@ fn encode_with(level: Level, picture: &Finished, quality: u8, effort: Effort) ->
     }
     let layout = Layout { width: picture.width as usize, height: picture.height as usize, sampling };
     let steps = tables::steps(quality);
-    Ok(dispatch!(level, simd => {
-        baseline::encode(simd, picture, layout, &steps, effort != Effort::Fast)
+    Ok(dispatch!(level, simd => match effort {
+        Effort::Fast => baseline::encode(simd, picture, layout, &steps, false),
+        Effort::Balanced => baseline::encode(simd, picture, layout, &steps, true),
+        Effort::Best => best::encode(simd, picture, layout, quality),
     }))
 }

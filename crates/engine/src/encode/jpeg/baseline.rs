@@ -25,7 +25,7 @@ pub(super) fn encode<S: Simd>(
     let mut file = Vec::with_capacity(1024);
     markers::start(&mut file);
     markers::quantisation(&mut file, &steps[..layout.classes()]);
-    markers::frame(&mut file, layout, Process::Baseline);
+    markers::frame(&mut file, layout, Process::Baseline, layout.classes());
 
     let units = if made_for_it { layout.units_down() } else { 1 } * layout.units_across();
     let mut tokens = Tokens::new(units * layout.unit_blocks());

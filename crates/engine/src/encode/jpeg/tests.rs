@@ -2,12 +2,13 @@
 
 use fearless_simd::Level;
 
+use super::layout::Sampling;
 use super::{encode, encode_with, tables};
 use crate::error::Error;
 use crate::pixels::{Finished, Model};
 use crate::spec::Effort;
 
-const EFFORTS: [Effort; 2] = [Effort::Fast, Effort::Balanced];
+const EFFORTS: [Effort; 3] = [Effort::Fast, Effort::Balanced, Effort::Best];
 
 /// Marsaglia's xorshift.
 struct Random(u64);
@@ -111,7 +112,7 @@ fn pictures_of_all_sizes_come_back() {
 #[test]
 fn any_gray_picture_is_off_by_no_more_than_its_steps_allow() {
     let mut random = Random(77);
-    for round in 0..300 {
+    for round in 0..120 {
         let (width, height) = (1 + random.below(70) as usize, 1 + random.below(70) as usize);
         let (fx, fy, contrast) =
             (random.below(9) as usize, random.below(9) as usize, random.below(256) as usize);
@@ -124,9 +125,14 @@ fn any_gray_picture_is_off_by_no_more_than_its_steps_allow() {
         };
         let quality = 1 + random.below(100) as u8;
         for effort in EFFORTS {
-            let squares: f64 =
-                tables::steps(quality)[0].iter().map(|&step| (f64::from(step) / 2.0).powi(2)).sum();
-            let most = (squares / 64.0).sqrt()
+            let best = effort == Effort::Best;
+            let steps =
+                if best { tables::even_steps(quality, Sampling::Gray) } else { tables::steps(quality) };
+            let squares: f64 = steps[0].iter().map(|&step| (f64::from(step) / 2.0).powi(2)).sum();
+            // Weighing rate against error may go one step further than rounding does.
+            let further = if best { 2.0 } else { 1.0 };
+            let most = further
+                * (squares / 64.0).sqrt()
                 * (width.next_multiple_of(8) * height.next_multiple_of(8)) as f64
                 / (width * height) as f64
                 + 1.0;
@@ -140,7 +146,7 @@ fn any_gray_picture_is_off_by_no_more_than_its_steps_allow() {
 fn the_strongest_contrast_overflows_nowhere() {
     for model in [Model::Gray, Model::Rgb] {
         for effort in EFFORTS {
-            for seed in 1..20 {
+            for seed in 1..6 {
                 let picture = noise(model, 40, 24, seed);
                 let off = difference(&encode(&picture, 100, effort).unwrap(), &picture);
                 assert!(off < 1.5, "{model:?} {effort}: {off:.2} levels off");
@@ -189,7 +195,7 @@ fn more_effort_makes_smaller_files() {
     });
     for quality in [40, 80, 95] {
         let sizes = EFFORTS.map(|effort| encode(&picture, quality, effort).unwrap().len());
-        assert!(sizes.is_sorted_by(|a, b| a >= b), "quality {quality}: {sizes:?}");
+        assert!(sizes.is_sorted_by(|a, b| a > b), "quality {quality}: {sizes:?}");
     }
 }
 

@@ -21,7 +21,7 @@ const ROOM: usize = 128;
 /// Tokens in one chunk.
 const CHUNK: usize = 16 * 1024;
 /// Sixteen zeros.
-const ZEROS: Token = 0xf0;
+pub(super) const ZEROS: Token = 0xf0;
 
 /// The tokens of a scan in chunks, so that growing copies nothing.
 pub(super) struct Tokens {
@@ -129,7 +129,7 @@ static PLACES: [u8; 64] = {
 
 /// A level's size and the bits that tell it from others of that size (T.81, tables F.1 and F.2).
 #[inline(always)]
-fn sized(level: i16) -> Token {
+pub(super) fn sized(level: i16) -> Token {
     SIZED[usize::from(level as u16) % SIZED.len()]
 }
 

@@ -1,0 +1,146 @@
+//! The smallest picture: progressive (T.81, annex G), each level weighed for what it costs and gives.
+
+use fearless_simd::Simd;
+
+use super::bits::{Bits, Codes};
+use super::grid::{self, Block, Grid};
+use super::huffman::Table;
+use super::layout::Layout;
+use super::markers::{self, Process};
+use super::quantise::Steps;
+use super::scan::{self, Band, Masks, Scan};
+use super::script::{self, Part};
+use super::tables;
+use super::trellis::{Costs, Trellis};
+use crate::pixels::Finished;
+
+/// How often levels are chosen, each time knowing better what symbols cost.
+const ROUNDS: usize = 2;
+
+/// Encodes the picture in as many scans as make it smallest.
+#[inline(always)]
+pub(super) fn encode<S: Simd>(simd: S, picture: &Finished, layout: Layout, quality: u8) -> Vec<u8> {
+    let steps = tables::even_steps(quality, layout.sampling);
+    let coefficients = grid::coefficients(simd, picture, layout);
+    let levels = levels(&coefficients, &steps);
+    write(layout, &steps, &levels, &script::smallest(layout, &levels))
+}
+
+/// The levels of all components.
+fn levels(coefficients: &[Grid], steps: &[Steps; 2]) -> Vec<Grid> {
+    let trellises = steps.each_ref().map(Trellis::new);
+    let each = |choose: &dyn Fn(usize, &Block) -> Block| -> Vec<Grid> {
+        let chosen = |component, grid: &Grid| {
+            let blocks = grid.blocks.iter().map(|block| choose(component, block)).collect();
+            Grid { blocks, ..*grid }
+        };
+        coefficients.iter().enumerate().map(|(component, grid)| chosen(component, grid)).collect()
+    };
+    let mut levels = each(&|component, block| trellises[component.min(1)].nearest(block));
+    for _ in 0..ROUNDS {
+        let whole = Band { from: 1, to: 63, low: 0, refines: false };
+        let costs = |grid| {
+            let scan = scan::ac(Scan::measured(), &Masks::new(grid, 0), whole);
+            Costs::new(&Table::optimal(scan.counts(0)))
+        };
+        let costs: Vec<Costs> = levels.iter().map(costs).collect();
+        levels = each(&|component, block| trellises[component.min(1)].bargain(block, &costs[component]));
+    }
+    levels
+}
+
+/// Writes the file.
+fn write(layout: Layout, steps: &[Steps; 2], levels: &[Grid], parts: &[Part]) -> Vec<u8> {
+    let mut file = Vec::with_capacity(1024);
+    markers::start(&mut file);
+    let different = if steps[0] == steps[1] { 1 } else { layout.classes() };
+    markers::quantisation(&mut file, &steps[..different]);
+    markers::frame(&mut file, layout, Process::Progressive, different);
+    for part in parts {
+        file = if part.band.from == 0 {
+            write_dc(file, layout, levels, part)
+        } else {
+            write_ac(file, levels, part)
+        };
+    }
+    markers::end(&mut file);
+    file
+}
+
+fn write_dc(mut file: Vec<u8>, layout: Layout, levels: &[Grid], part: &Part) -> Vec<u8> {
+    markers::codes(&mut file, (0..).zip(&part.tables).map(|(id, table)| (0, id, table)));
+    let components: Vec<_> =
+        part.components.clone().map(|component| (component, part.table(component.min(1)) as u8, 0)).collect();
+    markers::scan(&mut file, &components, (0, 0), (0, 0));
+    let scan = scan::dc(Scan::written(), layout, levels);
+    let tables: Vec<_> = (0..layout.classes()).map(|class| &part.tables[part.table(class)]).collect();
+    write_data(file, &scan, &tables)
+}
+
+fn write_ac(mut file: Vec<u8>, levels: &[Grid], part: &Part) -> Vec<u8> {
+    let band = part.band;
+    for (index, component) in part.components.clone().enumerate() {
+        // A table that is shared stands before the first of its scans.
+        if let Some(table) = part.tables.get(index) {
+            markers::codes(&mut file, [(1, 0, table)]);
+        }
+        let high = if band.refines { band.low + 1 } else { 0 };
+        markers::scan(&mut file, &[(component, 0, 0)], (band.from, band.to), (high, band.low));
+        let scan = scan::ac(Scan::written(), &Masks::new(&levels[component], band.low), band);
+        file = write_data(file, &scan, &[&part.tables[part.table(index)]]);
+    }
+    file
+}
+
+fn write_data(file: Vec<u8>, scan: &Scan, tables: &[&Table]) -> Vec<u8> {
+    let codes: Vec<_> = tables.iter().map(|table| table.codes()).collect();
+    let mut bits = Bits::new(file);
+    bits.tokens(scan.tokens(), &Codes::new(&codes));
+    bits.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::layout::Sampling;
+    use super::*;
+
+    #[test]
+    fn every_script_says_the_same() {
+        let mut state = 5_u32;
+        let mut random = |bound: u32| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) % bound
+        };
+        for round in 0..40 {
+            let sampling = [Sampling::Gray, Sampling::Full, Sampling::Halved][round % 3];
+            let layout = Layout { width: 1 + random(80) as usize, height: 1 + random(80) as usize, sampling };
+            // From nearly empty blocks, with long runs of ends, to full ones.
+            let (density, largest) = (1 + random(64), 1 + random(12));
+            let levels: Vec<Grid> = (0..layout.components())
+                .map(|component| {
+                    let across = layout.blocks_across(component);
+                    let mut block = || {
+                        std::array::from_fn(|_| {
+                            let level = random(2 * largest + 1) as i16 - largest as i16;
+                            if random(64) < density { level } else { 0 }
+                        })
+                    };
+                    let blocks = (0..across * layout.blocks_down(component)).map(|_| block()).collect();
+                    Grid { across, blocks }
+                })
+                .collect();
+            let steps = [[3; 64], [4; 64]];
+            let decoded = |parts: &[Part]| {
+                let file = write(layout, &steps, &levels, parts);
+                jpeg_decoder::Decoder::new(file.as_slice()).decode().expect("a JPEG")
+            };
+            let expected = decoded(&script::smallest(layout, &levels));
+            for low in 0..4 {
+                for edges in [&[1][..], &[1, 2], &[1, 6, 20, 63]] {
+                    let made = decoded(&Part::forced(layout, &levels, low, edges));
+                    assert!(made == expected, "round {round}, {layout:?}: {low} bits left, edges {edges:?}");
+                }
+            }
+        }
+    }
+}
