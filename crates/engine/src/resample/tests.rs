@@ -1,3 +1,5 @@
+//! Resampling beside what it must be: flat, identical, linear in light, close to Lanczos.
+
 use super::*;
 use crate::header::{Format, Orientation};
 use crate::plan::Rect;

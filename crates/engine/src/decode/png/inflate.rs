@@ -3,6 +3,7 @@
 
 mod copy;
 mod huffman;
+mod input;
 
 use fearless_simd::{Level, Simd, dispatch};
 use huffman::{
@@ -424,84 +425,4 @@ fn run(
     };
     (*input_at, *input_bits, *input_count, *written) = (at, bits, count & 63, out);
     rest
-}
-
-impl Input {
-    /// Sees to it that `bytes` bytes are in the buffer, unless the source has no more.
-    fn want(&mut self, bytes: usize, source: &mut dyn Source) -> Result<(), Fault> {
-        if self.dry || self.end - self.at >= bytes {
-            return Ok(());
-        }
-        // Whole bytes that stand in `bits` are given back to the buffer.
-        let spare = (self.count / 8) as usize;
-        self.at -= spare;
-        self.count %= 8;
-        self.bits &= (1 << self.count) - 1;
-        self.buffer.copy_within(self.at..self.end, 0);
-        self.end -= self.at;
-        self.at = 0;
-        while self.end < bytes && !self.dry {
-            let read = source.read(&mut self.buffer[self.end..INPUT])?;
-            self.end += read;
-            self.dry = read == 0;
-        }
-        self.buffer[self.end..self.end + STEP].fill(0);
-        Ok(())
-    }
-
-    /// Fills up `bits`; beyond the end of the input with zeros.
-    fn refill(&mut self) {
-        let at = self.at.min(self.end + STEP - 8);
-        let next = u64::from_le_bytes(*self.buffer[at..].first_chunk().unwrap());
-        self.bits |= next << self.count;
-        self.at += ((63 - self.count) >> 3) as usize;
-        self.count |= 56;
-    }
-
-    /// Drops bits, which must be bits of the input.
-    fn skip(&mut self, count: u32) -> Result<(), Fault> {
-        self.bits >>= count;
-        self.count -= count;
-        if self.at * 8 > self.end * 8 + self.count as usize {
-            return Err(Fault::Ended);
-        }
-        Ok(())
-    }
-
-    fn take(&mut self, count: u32) -> Result<u32, Fault> {
-        self.refill();
-        let value = self.bits & !(u64::MAX << count);
-        self.skip(count)?;
-        Ok(value as u32)
-    }
-
-    /// The length of a stored block (RFC 1951, section 3.2.4).
-    fn stored(&mut self) -> Result<usize, Fault> {
-        self.skip(self.count % 8)?;
-        let (length, complement) = (self.take(16)?, self.take(16)?);
-        if length ^ complement != 0xffff {
-            return Err(Fault::Stored);
-        }
-        Ok(length as usize)
-    }
-
-    /// Takes whole bytes, as many as are there.
-    fn copy(&mut self, into: &mut [u8]) -> usize {
-        let mut taken = 0;
-        while self.count >= 8 && taken < into.len() && self.at * 8 < self.end * 8 + self.count as usize {
-            into[taken] = self.bits as u8;
-            self.bits >>= 8;
-            self.count -= 8;
-            taken += 1;
-        }
-        if self.count < 8 && self.at < self.end {
-            let length = (into.len() - taken).min(self.end - self.at);
-            into[taken..][..length].copy_from_slice(&self.buffer[self.at..][..length]);
-            self.at += length;
-            self.bits = 0;
-            self.count = 0;
-            taken += length;
-        }
-        taken
-    }
 }
