@@ -31,31 +31,6 @@ pub(crate) struct Context<'a> {
 pub(crate) struct Decoded {
     /// The ICC profile that the rows are still in.
     pub(crate) profile: Option<Vec<u8>>,
-    /// Without a profile: the colour space that the rows are still in, where it is not sRGB.
-    #[allow(dead_code, reason = "decoders tell it before the colour stage asks for it")]
-    pub(crate) colourimetry: Option<Colourimetry>,
-}
-
-/// A colour space told by numbers instead of a profile.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Colourimetry {
-    /// Code points of ITU-T H.273.
-    CodePoints { primaries: u8, transfer: u8, matrix: u8, full_range: bool },
-    /// A plain power curve, and where the file says so what white and the primaries are.
-    Gamma {
-        /// Light is the sample to this power: 2.2 for most files.
-        exponent: Option<f64>,
-        chromaticities: Option<Chromaticities>,
-    },
-}
-
-/// CIE 1931 x and y of the white point and the primaries.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Chromaticities {
-    pub(crate) white: [f64; 2],
-    pub(crate) red: [f64; 2],
-    pub(crate) green: [f64; 2],
-    pub(crate) blue: [f64; 2],
 }
 
 /// Decodes the first picture of the file into `rows`.
@@ -71,7 +46,7 @@ pub(crate) fn decode(
     // they could leave half done is dropped with the error.
     let decoded = catch_unwind(AssertUnwindSafe(|| match header.format {
         Format::Jpeg => jpeg::decode(bytes, header, context, rows),
-        Format::Png => png::decode(bytes, header, limits, rows, scratch),
+        Format::Png => png::decode(bytes, header, context, rows),
         Format::WebP => webp::decode(bytes, header, rows, scratch),
         Format::Gif => gif::decode(bytes, header, limits, rows, scratch),
         Format::Bmp => bmp::decode(bytes, header, rows, scratch),

@@ -130,7 +130,7 @@ pub fn render(
         let small = colour::to_srgb(small, profile.as_deref(), &mut scratch.transforms);
         let finished = canvas::finish(&small, plan, spec.background, format);
         stop.check("encoding")?;
-        let bytes = encode::encode(&finished, format, spec.quality, spec.effort)?;
+        let bytes = encode::encode(scratch.level, &finished, format, spec.quality, spec.effort)?;
         thumbnails.push(Thumbnail { bytes, format, width: finished.width, height: finished.height });
     }
     Ok(thumbnails)

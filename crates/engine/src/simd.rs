@@ -45,6 +45,20 @@ impl SimdLevel {
         Self::baseline()
     }
 
+    /// The level as the library has it, for its own dispatch.
+    pub(crate) const fn library(self) -> Level {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Baseline(token) => Level::Sse2(token),
+            #[cfg(target_arch = "aarch64")]
+            Kind::Baseline(token) => Level::Neon(token),
+            #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+            Kind::Baseline(token) => Level::Fallback(token),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2(token) => Level::Avx2(token),
+        }
+    }
+
     /// The level that needs nothing special.
     #[must_use]
     pub fn baseline() -> Self {

@@ -11,6 +11,7 @@ mod huffman;
 mod idct;
 mod planes;
 mod progressive;
+mod restarts;
 mod sequential;
 mod store;
 mod tables;
@@ -22,6 +23,7 @@ use crate::error::Error;
 use crate::header::Header;
 use crate::header::jpeg::{Colour, Segments, next_marker, segments};
 use crate::pixels::{Grid, Model, Order, Rows};
+use crate::simd::{Kernel, Lanes};
 use frame::Frame;
 use huffman::NATURAL;
 use planes::Planes;
@@ -41,7 +43,7 @@ pub(super) fn memory(header: &Header, scale: u32) -> u64 {
     let scale = u64::from(scale);
     // Two MCU rows of up to four blocks, of cells that may be twice as fine, and lines beside them.
     let planes = count * (u64::from(header.width) + 64) * (2 * 4 * scale.max(2) * scale.max(2) / 8 + 8) * 2;
-    let kept = if scale == 1 { 5 } else { (2 * scale).min(8).pow(2) };
+    let kept = (2 * scale).min(8).pow(2);
     let stored = if header.progressive { blocks * count * (2 * kept + 12) } else { 0 };
     planes + stored
 }
@@ -64,7 +66,7 @@ pub(super) fn decode(
     let cell = 8 / context.scale;
     rows.begin(Grid { model, cell: (cell, cell), order: Order::TopDown })?;
     decoder.run(&frame, planes, rows)?;
-    Ok(Decoded { profile: profile.filter(|_| !inks), ..Decoded::default() })
+    Ok(Decoded { profile: profile.filter(|_| !inks) })
 }
 
 struct Decoder<'a> {
@@ -234,8 +236,9 @@ impl Decoder<'_> {
             }
             return Ok(scan.bits.position());
         }
+        let energy = gathered.store.wants_energy();
         let mut scan =
-            sequential::Scan::new(self.bytes, at, header, frame, tables, true, false).map_err(fail)?;
+            sequential::Scan::new(self.bytes, at, header, frame, tables, energy, false).map_err(fail)?;
         let alone = header.components.len() == 1;
         for row in 0..scan.mcus.1 {
             self.context.stop.check("decoding")?;
@@ -297,11 +300,11 @@ struct Assemble<'a> {
     row: usize,
 }
 
-impl crate::simd::Kernel for Assemble<'_> {
+impl Kernel for Assemble<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: crate::simd::Lanes>(self, simd: S) {
+    fn run<S: Lanes>(self, simd: S) {
         let Self { frame, gathered: Gathered { store, steps, known, .. }, planes, row } = self;
         let mut block = [0; 64];
         for (index, component) in frame.components.iter().enumerate() {
@@ -337,7 +340,6 @@ impl crate::simd::Kernel for Assemble<'_> {
                         }
                     }
                     let dc = i32::from(coefficients[0]).wrapping_mul(steps[0].into());
-
                     planes.block(simd, index, component.cells, (x, y), dc, flat, &mut block);
                 }
             }

@@ -16,11 +16,9 @@ mod unfilter;
 
 use fearless_simd::Level;
 
-use super::{Decoded, damaged};
-use crate::Scratch;
+use super::{Context, Decoded, damaged};
 use crate::error::Error;
 use crate::header::Header;
-use crate::limits::Limits;
 use crate::pixels::{Grid, Order, Row, Rows};
 use chunks::Preamble;
 use idat::Idat;
@@ -37,18 +35,16 @@ pub(super) fn memory(header: &Header) -> (u64, u64) {
 pub(super) fn decode(
     bytes: &[u8],
     header: &Header,
-    limits: &Limits,
+    context: &Context<'_>,
     rows: &mut dyn Rows,
-    _scratch: &mut Scratch,
 ) -> Result<Decoded, Error> {
+    let (limits, level) = (context.limits, context.level.library());
     let preamble = Preamble::read(bytes).map_err(|why| damaged(header, why))?;
-    let profile = preamble.profile();
-    let colourimetry = preamble.colourimetry(profile.is_some());
+    let profile = preamble.profile(level);
     let colour = bytes.get(25).copied().unwrap_or(0);
-    let keeps_colour = profile.is_some() || colourimetry.is_some();
-    let samples = Samples::new(colour, header.bits, &preamble, keeps_colour);
+    let samples = Samples::new(colour, header.bits, &preamble, profile.is_some());
     let mut samples = samples.map_err(|why| damaged(header, why))?;
-    let mut data = Data::new(bytes, &preamble, colour, header.bits);
+    let mut data = Data::new(bytes, &preamble, colour, header.bits, level);
     if header.progressive {
         rows.begin(Grid { model: samples.model, cell: (1, 1), order: Order::Passes })?;
         for (number, pass) in passes::passes(header.width, header.height).enumerate() {
@@ -68,7 +64,7 @@ pub(super) fn decode(
                 Ok(row) => rows.row(samples.row(row, header.width as usize))?,
                 Err(_) if limits.tolerates(y, header.height) => {
                     blank(header, &samples, y, rows)?;
-                    return Ok(Decoded { profile, colourimetry });
+                    return Ok(Decoded { profile });
                 }
                 Err(why) => return Err(damaged(header, format!("{why}, at row {y} of {}", header.height))),
             }
@@ -76,7 +72,7 @@ pub(super) fn decode(
     }
     match data.idat.finish() {
         Err(why) if !limits.tolerates(header.height, header.height) => Err(damaged(header, why)),
-        _ => Ok(Decoded { profile, colourimetry }),
+        _ => Ok(Decoded { profile }),
     }
 }
 
@@ -123,7 +119,7 @@ struct Data<'a> {
 }
 
 impl<'a> Data<'a> {
-    fn new(bytes: &'a [u8], preamble: &Preamble<'_>, colour: u8, bits: u8) -> Self {
+    fn new(bytes: &'a [u8], preamble: &Preamble<'_>, colour: u8, bits: u8, level: Level) -> Self {
         let channels = match colour {
             0 | 3 => 1,
             4 => 2,
@@ -132,8 +128,8 @@ impl<'a> Data<'a> {
         };
         Self {
             idat: Idat::new(bytes, preamble.data_at),
-            inflater: Inflater::new(),
-            level: Level::new(),
+            inflater: Inflater::new(level),
+            level,
             bits_a_pixel: channels * usize::from(bits),
             length: 0,
             left: 0,

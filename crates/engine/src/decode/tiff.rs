@@ -82,5 +82,5 @@ pub(super) fn decode(bytes: &[u8], header: &Header, rows: &mut dyn Rows) -> Resu
         unpack.give(rows)?;
     }
     let profile = profile.filter(|_| !matches!(colour, ColorType::CMYK(_) | ColorType::CMYKA(_)));
-    Ok(Decoded { profile, ..Decoded::default() })
+    Ok(Decoded { profile })
 }

@@ -42,5 +42,5 @@ pub(super) fn decode(
     let profile = decoder.icc_profile().ok().flatten();
     let model = if decoder.has_alpha() { Model::Rgba } else { Model::Rgb };
     give(frame, header.width, model, rows)?;
-    Ok(Decoded { profile, ..Decoded::default() })
+    Ok(Decoded { profile })
 }

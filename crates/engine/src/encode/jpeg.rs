@@ -2,7 +2,8 @@
 //!
 //! The stages, in order: `strip` turns pixels into samples, `dct` samples into coefficients, `quantise`
 //! coefficients into levels, `tokens` levels into symbols, `huffman` makes codes for these and `bits` writes
-//! them. `baseline` calls them row by row. Arithmetic is in integers throughout, so that every machine
+//! them. `baseline` calls them row by row. `best` takes more pains: `grid` holds the levels of the whole picture,
+//! `trellis` chooses them by what they cost, `script` and `scan` write them in progressive scans. Arithmetic is in integers throughout, so that every machine
 //! makes the same bytes.
 
 mod baseline;
@@ -23,22 +24,24 @@ mod tests;
 mod tokens;
 mod trellis;
 
-use fearless_simd::{Level, dispatch};
+use fearless_simd::dispatch;
 
 use self::layout::{Layout, Sampling};
 use crate::error::Error;
 use crate::pixels::{Finished, Model};
+use crate::simd::SimdLevel;
 use crate::spec::Effort;
 
 /// From this quality on colour keeps its full resolution.
 const FULL_CHROMA: u8 = 90;
 
-pub(super) fn encode(picture: &Finished, quality: u8, effort: Effort) -> Result<Vec<u8>, Error> {
-    encode_with(Level::new(), picture, quality, effort)
-}
-
 /// The bytes do not depend on the level of instructions; only the time does.
-fn encode_with(level: Level, picture: &Finished, quality: u8, effort: Effort) -> Result<Vec<u8>, Error> {
+pub(super) fn encode(
+    level: SimdLevel,
+    picture: &Finished,
+    quality: u8,
+    effort: Effort,
+) -> Result<Vec<u8>, Error> {
     let sampling = match picture.model {
         Model::Gray => Sampling::Gray,
         Model::Rgb if quality < FULL_CHROMA => Sampling::Halved,
@@ -58,7 +61,7 @@ fn encode_with(level: Level, picture: &Finished, quality: u8, effort: Effort) ->
     }
     let layout = Layout { width: picture.width as usize, height: picture.height as usize, sampling };
     let steps = tables::steps(quality);
-    Ok(dispatch!(level, simd => match effort {
+    Ok(dispatch!(level.library(), simd => match effort {
         Effort::Fast => baseline::encode(simd, picture, layout, &steps, false),
         Effort::Balanced => baseline::encode(simd, picture, layout, &steps, true),
         Effort::Best => best::encode(simd, picture, layout, quality),

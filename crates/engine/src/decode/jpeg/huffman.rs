@@ -91,11 +91,6 @@ pub(super) const fn extend(value: u32, size: u32) -> i32 {
     value as i32 - if negative { (1 << size) - 1 } else { 0 }
 }
 
-/// The value of `size` bits that follows a code of `length` bits at the top of `window`.
-const fn value_after(window: u64, length: u32, size: u32) -> i32 {
-    extend((((window << length) >> 1) >> (63 - size)) as u32, size)
-}
-
 /// Differences of DC terms by the bits that begin with their code: code and value in one look-up.
 pub(super) struct DcTable {
     pub(super) codes: Codes,
@@ -158,54 +153,28 @@ const SLOW: u32 = 64;
 pub(super) struct AcTable {
     codes: Codes,
     /// One coefficient: its value in the upper half.
-    single: Box<[u32; 1 << SINGLE_BITS]>,
+    single: Singles,
     /// As many coefficients as fit: the sum of their squares in the upper half. If the last of them is
     /// the end of the block, the step is [`END`] more.
     several: Box<[u32; 1 << SEVERAL_BITS]>,
 }
 
-const SINGLE_BITS: u32 = 11;
+/// Bits that tables of one coefficient are looked up by.
+pub(super) const SINGLE_BITS: u32 = 11;
 const SEVERAL_BITS: u32 = 12;
 /// The most bits of an entry of `several`; the last value may go beyond the bits that it is looked up by.
 /// Three of them and a difference of the DC term must not be more than a refill makes available.
 const MOST_BITS: u32 = 15;
 
-/// One symbol with its value.
-pub(super) enum Symbol {
-    Coefficient {
-        run: u32,
-        value: i32,
-    },
-    /// Sixteen zeros.
-    Zeros,
-    /// The end of the block or band; in progressive scans bits behind it tell of how many, if `run` is
-    /// not 0.
-    End {
-        run: u32,
-    },
-}
-
 impl AcTable {
     pub(super) fn new(codes: &Codes) -> Self {
-        let mut single = Box::new([SLOW << 8; 1 << SINGLE_BITS]);
+        let single = single_coefficients(codes, SLOW, step);
         // For each start of bits the code's length and symbol, 0 where it is longer.
         let mut starts = vec![(0_u32, 0_u8); 1 << SEVERAL_BITS];
         codes.each(|code, length, symbol| {
             if length <= SEVERAL_BITS {
                 let width = 1 << (SEVERAL_BITS - length);
                 starts[code as usize * width..][..width].fill((length, symbol));
-            }
-            let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
-            let total = length + size;
-            if total > SINGLE_BITS {
-                return;
-            }
-            // As in `symbol`, but for all values that may follow at once.
-            let width = 1 << (SINGLE_BITS - total);
-            let from = (code << (SINGLE_BITS - length)) as usize;
-            for value in 0..1_u32 << size {
-                let entry = (extend(value, size) as u32) << 16 | step(run, size) << 8 | total;
-                single[from + value as usize * width..][..width].fill(entry);
             }
         });
         let mut several = Box::new([0; 1 << SEVERAL_BITS]);
@@ -248,6 +217,29 @@ impl AcTable {
     }
 }
 
+/// Look-up tables of one coefficient, by [`SINGLE_BITS`] bits.
+pub(super) type Singles = Box<[u32; 1 << SINGLE_BITS]>;
+
+/// Makes a table of one coefficient: for each start of bits their number in the low byte, then the step
+/// that `step` tells for a run and a size, then the value. `slow` is the step where they do not fit.
+pub(super) fn single_coefficients(codes: &Codes, slow: u32, step: impl Fn(u32, u32) -> u32) -> Singles {
+    let mut entries = Box::new([slow << 8; 1 << SINGLE_BITS]);
+    codes.each(|code, length, symbol| {
+        let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
+        let total = length + size;
+        if total > SINGLE_BITS || step(run, size) == slow {
+            return;
+        }
+        let width = 1 << (SINGLE_BITS - total);
+        let from = (code << (SINGLE_BITS - length)) as usize;
+        for value in 0..1_u32 << size {
+            let entry = (extend(value, size) as u32) << 16 | step(run, size) << 8 | total;
+            entries[from + value as usize * width..][..width].fill(entry);
+        }
+    });
+    entries
+}
+
 /// By how much the index grows with a symbol.
 const fn step(run: u32, size: u32) -> u32 {
     match (run, size) {
@@ -256,23 +248,6 @@ const fn step(run: u32, size: u32) -> u32 {
         (_, 0) => END,
         _ => run + 1,
     }
-}
-
-/// The symbol at the top of `window`, if code and value have at most `available` bits.
-pub(super) fn symbol(codes: &Codes, window: u64, available: u32) -> Option<(u32, Symbol)> {
-    let (length, symbol) = codes.find(window)?;
-    let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
-    let total = length + size;
-    if total > available {
-        return None;
-    }
-    let symbol = match (run, size) {
-        (15, 0) => Symbol::Zeros,
-        // In sequential data `run` is always 0; libjpeg takes others for the end all the same.
-        (_, 0) => Symbol::End { run },
-        _ => Symbol::Coefficient { run, value: value_after(window, length, size) },
-    };
-    Some((total, symbol))
 }
 
 /// What the decoder wants of a block's AC coefficients.

@@ -2,22 +2,20 @@
 
 use super::bits::Bits;
 use super::frame::Frame;
-use super::huffman::{Codes, DcTable, Symbol, extend, symbol};
+use super::huffman::{Codes, DcTable, END, SINGLE_BITS, Singles, extend, single_coefficients};
+use super::restarts::{Before, Restarts};
 use super::store::{Store, StoredPlane};
 use super::tables::{ScanHeader, Tables};
-use crate::header::jpeg::next_marker;
 use crate::simd::{Kernel, Lanes};
 
 /// A progressive scan under way; each call of [`Row`] decodes one row of MCUs.
 pub(super) struct Scan<'a> {
-    bytes: &'a [u8],
     pub(super) bits: Bits<'a>,
     header: ScanHeader,
     parts: Vec<Part>,
     /// MCUs across and down.
     pub(super) mcus: (usize, usize),
-    restart: usize,
-    left: usize,
+    restarts: Restarts<'a>,
     /// Blocks, after this one, that have no further value in the band (T.81, G.1.2.2).
     end_of_band: u32,
 }
@@ -27,15 +25,12 @@ struct Part {
     factors: (usize, usize),
     codes: Option<Codes>,
     dc: Option<DcTable>,
-    table: Vec<u32>,
+    table: Option<Singles>,
     squares: [u64; 64],
     prediction: i32,
 }
 
-/// Bits that the look-up of AC coefficients begins with.
-const BITS: u32 = 10;
-/// In the step of an entry: the end of the band in this block alone, or more than the table tells.
-const END: u32 = 128;
+/// In the step of an entry: more than the table tells.
 const SLOW: u32 = 192;
 
 impl<'a> Scan<'a> {
@@ -60,10 +55,8 @@ impl<'a> Scan<'a> {
             if codes.is_none() && !raw {
                 return Err("a scan before its Huffman table".into());
             }
-            let table = match codes {
-                Some(codes) if header.band.0 > 0 && header.bits.0 == 0 => table(codes),
-                _ => Vec::new(),
-            };
+            let first = header.band.0 > 0 && header.bits.0 == 0;
+            let table = codes.filter(|_| first).map(|codes| single_coefficients(codes, SLOW, step));
             let factors = if alone { (1, 1) } else { component.factors };
             let steps = tables.quantisation[usize::from(component.sampled.table)].as_ref();
             let squares = steps.filter(|_| index == 0).map_or([0; 64], |steps| component.squares(steps));
@@ -79,43 +72,32 @@ impl<'a> Scan<'a> {
             });
         }
         Ok(Self {
-            bytes,
             bits: Bits::new(bytes, at),
             header,
             parts,
             mcus,
-            restart: tables.restart,
-            left: tables.restart,
+            restarts: Restarts::new(bytes, tables.restart),
             end_of_band: 0,
         })
     }
 
-    fn restart(&mut self) -> Result<(), String> {
-        let missing = || format!("a restart marker is missing at byte {}", self.bits.position());
-        let (marker, after) = next_marker(self.bytes, self.bits.position()).map_err(|_| missing())?;
-        if !(0xd0..=0xd7).contains(&marker) {
-            return Err(missing());
-        }
-        self.bits = Bits::new(self.bytes, after);
-        self.left = self.restart;
+    /// Forgets what is kept from MCU to MCU.
+    fn begin_again(&mut self) {
         self.end_of_band = 0;
         for part in &mut self.parts {
             part.prediction = 0;
         }
-        Ok(())
     }
 }
 
-/// For each start of [`BITS`] bits: their number in the low byte, then the step, the value in the upper half.
-fn table(codes: &Codes) -> Vec<u32> {
-    (0..1_u64 << BITS)
-        .map(|index| match symbol(codes, index << (64 - BITS), BITS) {
-            Some((bits, Symbol::Coefficient { run, value })) => (value as u32) << 16 | (run + 1) << 8 | bits,
-            Some((bits, Symbol::Zeros)) => 16 << 8 | bits,
-            Some((bits, Symbol::End { run: 0 })) => END << 8 | bits,
-            _ => SLOW << 8,
-        })
-        .collect()
+/// By how much the index grows with a symbol of a first scan; an end that more bits tell of is slow.
+const fn step(run: u32, size: u32) -> u32 {
+    match (run, size) {
+        (15, 0) => 16,
+        (0, 0) => END,
+        (_, 0) => SLOW,
+        _ => run + 1,
+    }
 }
 
 /// Decodes MCU row `row` of a scan.
@@ -135,16 +117,10 @@ impl Kernel for Row<'_, '_> {
         // A copy for the whole row, so that it can stay in registers.
         let mut bits = scan.bits;
         for mcu in 0..scan.mcus.0 {
-            if scan.restart > 0 {
-                if scan.left == 0 {
-                    if bits.overrun() {
-                        break;
-                    }
-                    scan.bits = bits;
-                    scan.restart()?;
-                    bits = scan.bits;
-                }
-                scan.left -= 1;
+            match scan.restarts.before_mcu(&mut bits)? {
+                Before::Mcu => {}
+                Before::Restart => scan.begin_again(),
+                Before::End => break,
             }
             let approximation = scan.header.bits;
             if scan.header.band.0 == 0 {
@@ -180,8 +156,8 @@ impl Kernel for Row<'_, '_> {
             let band = scan.header.band;
             let Some(codes) = &part.codes else { return Err(damaged(scan)) };
             let read = if approximation.0 == 0 {
-                let (table, squares) = (&part.table, &part.squares);
-                let shift = approximation.1;
+                let Some(table) = &part.table else { return Err(damaged(scan)) };
+                let (squares, shift) = (&part.squares, approximation.1);
                 first(&mut bits, codes, table, squares, band, shift, plane, at, &mut scan.end_of_band)
                     .map(|energy| store.add_energy(at, energy))
             } else {
@@ -206,7 +182,7 @@ impl Kernel for Row<'_, '_> {
 fn first(
     bits: &mut Bits<'_>,
     codes: &Codes,
-    table: &[u32],
+    table: &Singles,
     squares: &[u64; 64],
     (from, to): (usize, usize),
     shift: u32,
@@ -219,14 +195,13 @@ fn first(
         return Some(0);
     }
     let mut energy = 0_u64;
-    let table: &[u32; 1 << BITS] = table.try_into().ok()?;
     let mut history = 0;
     let mut index = from as u32;
     let end = to as u32 + 1;
     let coefficients = plane.coefficients_mut(at);
     while index < end {
         bits.refill();
-        let entry = table[(bits.peek() >> (64 - BITS)) as usize];
+        let entry = table[(bits.peek() >> (64 - SINGLE_BITS)) as usize];
         let step = entry >> 8 & 0xff;
         let value;
         if step < END {

@@ -6,23 +6,20 @@ use super::bits::Bits;
 use super::frame::Frame;
 use super::huffman::{AcTable, DcTable, Rest, Wanted};
 use super::planes::Planes;
+use super::restarts::{Before, Restarts};
 use super::store::Store;
 use super::tables::{ScanHeader, Tables};
-use crate::header::jpeg::next_marker;
 use crate::simd::{Kernel, Lanes, SimdLevel};
 
 /// A sequential scan under way.
 pub(super) struct Scan<'a> {
-    bytes: &'a [u8],
     pub(super) bits: Bits<'a>,
     parts: Vec<Part>,
     /// The blocks of an MCU, in order: part, column and row.
     blocks: Vec<(usize, usize, usize)>,
     /// MCUs across and down.
     pub(super) mcus: (usize, usize),
-    restart: usize,
-    /// MCUs until the next restart marker.
-    left: usize,
+    restarts: Restarts<'a>,
 }
 
 /// What decoding a component's blocks takes.
@@ -114,30 +111,19 @@ impl<'a> Scan<'a> {
         };
         let blocks = parts.iter().enumerate().flat_map(block).collect();
         Ok(Self {
-            bytes,
             bits: Bits::new(bytes, at),
             parts,
             blocks,
             mcus,
-            restart: tables.restart,
-            left: tables.restart,
+            restarts: Restarts::new(bytes, tables.restart),
         })
     }
 
-    /// Goes on behind the next restart marker, whatever its number.
-    fn restart(&mut self) -> Result<(), String> {
-        let Ok((marker, after)) = next_marker(self.bytes, self.bits.position()) else {
-            return Err("the data ends before a restart marker".into());
-        };
-        if !(0xd0..=0xd7).contains(&marker) {
-            return Err(format!("a restart marker is missing at byte {}", self.bits.position()));
-        }
-        self.bits = Bits::new(self.bytes, after);
-        self.left = self.restart;
+    /// Forgets what is kept from MCU to MCU.
+    fn begin_again(&mut self) {
         for part in &mut self.parts {
             part.prediction = 0;
         }
-        Ok(())
     }
 }
 
@@ -167,16 +153,10 @@ impl<T: Sink, const KEEP: bool> Kernel for McuRow<'_, '_, T, KEEP> {
         // A copy for the whole row, so that it can stay in registers.
         let mut bits = scan.bits;
         for mcu in 0..scan.mcus.0 {
-            if scan.restart > 0 {
-                if scan.left == 0 {
-                    if bits.overrun() {
-                        break;
-                    }
-                    scan.bits = bits;
-                    scan.restart()?;
-                    bits = scan.bits;
-                }
-                scan.left -= 1;
+            match scan.restarts.before_mcu(&mut bits)? {
+                Before::Mcu => {}
+                Before::Restart => scan.begin_again(),
+                Before::End => break,
             }
             for &(index, x, y) in &scan.blocks {
                 let Some(part) = scan.parts.get_mut(index) else { continue };

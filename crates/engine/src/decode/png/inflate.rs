@@ -101,9 +101,9 @@ pub(crate) struct Inflater {
 }
 
 impl Inflater {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(level: Level) -> Self {
         Self {
-            level: Level::new(),
+            level,
             input: Input { buffer: zeroed(), at: 0, end: 0, dry: false, bits: 0, count: 0 },
             tables: Tables::new(),
             state: State::Start,

@@ -1,14 +1,17 @@
 //! Pictures through the encoder and back through a decoder of other people's.
 
-use fearless_simd::Level;
-
 use super::layout::Sampling;
-use super::{encode, encode_with, tables};
+use super::tables;
 use crate::error::Error;
 use crate::pixels::{Finished, Model};
+use crate::simd::SimdLevel;
 use crate::spec::Effort;
 
 const EFFORTS: [Effort; 3] = [Effort::Fast, Effort::Balanced, Effort::Best];
+
+fn encode(picture: &Finished, quality: u8, effort: Effort) -> Result<Vec<u8>, Error> {
+    super::encode(SimdLevel::detect(), picture, quality, effort)
+}
 
 /// Marsaglia's xorshift.
 struct Random(u64);
@@ -181,7 +184,7 @@ fn every_level_of_instructions_makes_the_same_bytes() {
         for (effort, quality) in EFFORTS.into_iter().flat_map(|effort| [(effort, 80), (effort, 95)]) {
             let expected = encode(picture, quality, effort).unwrap();
             assert_eq!(encode(picture, quality, effort).unwrap(), expected);
-            assert_eq!(encode_with(Level::baseline(), picture, quality, effort).unwrap(), expected);
+            assert_eq!(super::encode(SimdLevel::baseline(), picture, quality, effort).unwrap(), expected);
         }
     }
 }
