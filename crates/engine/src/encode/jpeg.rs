@@ -2,9 +2,13 @@
 //!
 //! The stages, in order: `strip` turns pixels into samples, `dct` samples into coefficients, `quantise`
 //! coefficients into levels, `tokens` levels into symbols, `huffman` makes codes for these and `bits` writes
-//! them. `baseline` calls them row by row. `best` takes more pains: `grid` holds the levels of the whole picture,
-//! `trellis` chooses them by what they cost, `script` and `scan` write them in progressive scans. Arithmetic is in integers throughout, so that every machine
-//! makes the same bytes.
+//! them. `baseline` calls them row by row.
+//!
+//! `best` gathers the coefficients of the whole picture in a `grid`, chooses levels by a `trellis`, has
+//! `script` decide which of the scans that `scan` can make there are, and writes these.
+//!
+//! Arithmetic is in integers throughout, so that every machine makes the same bytes. It is written for the
+//! compiler to vectorise; `fearless_simd` has it do so for the instructions that the machine has.
 
 mod baseline;
 mod best;

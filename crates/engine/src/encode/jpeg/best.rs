@@ -1,4 +1,7 @@
 //! The smallest picture: progressive (T.81, annex G), each level weighed for what it costs and gives.
+//!
+//! Left alone: sharpening chroma for how decoders enlarge it, which gained 0.4 % when done along rows
+//! only.
 
 use fearless_simd::Simd;
 
@@ -23,6 +26,7 @@ pub(super) fn encode<S: Simd>(simd: S, picture: &Finished, layout: Layout, quali
     let steps = tables::even_steps(quality, layout.sampling);
     let coefficients = grid::coefficients(simd, picture, layout);
     let levels = levels(&coefficients, &steps);
+    drop(coefficients);
     write(layout, &steps, &levels, &script::smallest(layout, &levels))
 }
 
@@ -111,7 +115,7 @@ mod tests {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             (state >> 8) % bound
         };
-        for round in 0..40 {
+        for round in 0..24 {
             let sampling = [Sampling::Gray, Sampling::Full, Sampling::Halved][round % 3];
             let layout = Layout { width: 1 + random(80) as usize, height: 1 + random(80) as usize, sampling };
             // From nearly empty blocks, with long runs of ends, to full ones.

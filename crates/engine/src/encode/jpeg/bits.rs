@@ -70,14 +70,22 @@ impl Bits {
         let mut packed = [0; BATCH * 4 + 8];
         for batch in tokens.chunks(BATCH) {
             let (mut bits, mut filled, mut at) = (self.bits, self.filled, 0);
-            for &token in batch {
-                let entry = codes.entries[(token & CHOICE) as usize];
-                let length = entry >> LENGTH;
-                bits = bits << length | u64::from(entry & ((1 << LENGTH) - 1) | token >> 16);
-                filled += length;
+            let mut append = |tokens: &[Token]| {
+                for &token in tokens {
+                    let entry = codes.entries[(token & CHOICE) as usize];
+                    let length = entry >> LENGTH;
+                    bits = bits << length | u64::from(entry & ((1 << LENGTH) - 1) | token >> 16);
+                    filled += length;
+                }
                 packed[at..at + 8].copy_from_slice(&(bits << (64 - filled)).to_be_bytes());
                 at += (filled / 8) as usize;
                 filled %= 8;
+            };
+            // Two take 54 bits at most, so with seven left from before they still fit.
+            let (pairs, last) = batch.as_chunks::<2>();
+            pairs.iter().for_each(|pair| append(pair));
+            if !last.is_empty() {
+                append(last);
             }
             (self.bits, self.filled) = (bits, filled);
             self.stuffed(&packed[..at]);

@@ -74,8 +74,10 @@ pub(super) fn standard() -> [Table; 4] {
     let dc = |counts| Table { counts, symbols: (0..12).collect() };
     // From some symbol on, those left follow in ascending order.
     let ac = |counts, first: &[u8]| {
-        let pairs = (0..16).flat_map(|run| (1..=10).map(move |size| run << 4 | size));
-        let rest = pairs.filter(|symbol| !first.contains(symbol));
+        let mut rest = [false; 256];
+        (0..16).for_each(|run| rest[run << 4 | 1..][..10].fill(true));
+        first.iter().for_each(|&symbol| rest[usize::from(symbol)] = false);
+        let rest = (0..=255).filter(|&symbol| rest[usize::from(symbol)]);
         Table { counts, symbols: first.iter().copied().chain(rest).collect() }
     };
     [

@@ -22,6 +22,8 @@ const LAMBDA: u64 = 39;
 /// The mean square of the AC coefficients, in units of theirs, at which it may cost twice that: where there is
 /// much going on, errors show less.
 const BUSY: u64 = 1234 * (dct::UNIT * dct::UNIT) as u64;
+/// How many levels between two may be dropped at once. More makes no file smaller, and full blocks slow.
+const NODES_BACK: usize = 8;
 /// What a symbol takes that has no code so far.
 const NEW_SYMBOL: u8 = 20;
 
@@ -77,7 +79,9 @@ impl Trellis {
     }
 
     fn nearest_size(&self, block: &Block, k: usize) -> i32 {
-        (i32::from(block[k]).abs() + self.steps[k] / 2) / self.steps[k]
+        let (size, step) = (i32::from(block[k]).abs(), self.steps[k]);
+        // Most are nothing, and a division takes long.
+        if size < step / 2 { 0 } else { (size + step / 2) / step }
     }
 
     /// The levels that are the best bargain.
@@ -100,7 +104,7 @@ impl Trellis {
                 let mut best = Node { sum: u64::MAX, ..nodes[0] };
                 for level in candidates(nearest).into_iter().flatten() {
                     let (own, size) = (distortion(level), size(level));
-                    for (before, node) in nodes[..used].iter().enumerate() {
+                    for (before, node) in nodes[..used].iter().enumerate().rev().take(NODES_BACK) {
                         let bits = costs.level(k - node.position - 1, size as usize);
                         let sum = node.sum + (zeroed - node.zeroed) + own + lambda * bits;
                         if sum < best.sum {
