@@ -22,31 +22,16 @@ pub(super) fn mean(dc: i32) -> i16 {
     (dc.clamp(-1024, 1016) * 2) as i16 + MIDDLE
 }
 
-/// All 64 pixels of a block, into rows `stride` apart.
+/// All 64 pixels of a block, in whole codes, into rows `stride` apart.
 #[inline(always)]
 pub(super) fn eight_by_eight<S: Lanes>(simd: S, block: &[i16; 64], target: &mut [i16], stride: usize) {
-    let rows: [i16x8<S>; 8] = each(
-        #[inline(always)]
-        |v| i16x8::from_slice(simd, &block[v * 8..v * 8 + 8]),
-    );
-    let columns = eight(each(
-        #[inline(always)]
-        |v| widen(simd, rows[v]),
-    ));
-    let columns: [i16x8<S>; 8] = each(
-        #[inline(always)]
-        |y| narrow(simd, (columns[y] + (1 << 8)) >> 9),
-    );
+    let rows: [i16x8<S>; 8] = each(|v| i16x8::from_slice(simd, &block[v * 8..v * 8 + 8]));
+    let columns = eight(each(|v| widen(simd, rows[v])));
+    let columns: [i16x8<S>; 8] = each(|y| narrow(simd, (columns[y] + (1 << 8)) >> 9));
     let turned = transposed(simd, columns);
-    let pixels = eight(each(
-        #[inline(always)]
-        |u| widen(simd, turned[u]),
-    ));
-    let middle = (1 << 13) + (i32::from(MIDDLE) << 14);
-    let pixels: [i16x8<S>; 8] = each(
-        #[inline(always)]
-        |x| narrow(simd, (pixels[x] + middle) >> 14),
-    );
+    let pixels = eight(each(|u| widen(simd, turned[u])));
+    let middle = (1 << 17) + (i32::from(MIDDLE) << 14);
+    let pixels: [i16x8<S>; 8] = each(|x| narrow(simd, (pixels[x] + middle) >> 18) << 4);
     let (darkest, brightest) = (i16x8::splat(simd, 0), i16x8::splat(simd, BRIGHTEST as i16));
     for (y, row) in transposed(simd, pixels).into_iter().enumerate() {
         row.max(darkest).min(brightest).store_slice(&mut target[y * stride..][..8]);
@@ -56,30 +41,13 @@ pub(super) fn eight_by_eight<S: Lanes>(simd: S, block: &[i16; 64], target: &mut 
 /// The means of 2 × 2 pixels, as [`cells`] makes them.
 #[inline(always)]
 pub(super) fn four_by_four<S: Lanes>(simd: S, block: &[i16; 64], target: &mut [i16], stride: usize) {
-    let rows: [i32x4<S>; 4] = each(
-        #[inline(always)]
-        |v| {
-            i32x4::simd_from(
-                simd,
-                each(
-                    #[inline(always)]
-                    |u| i32::from(block[v * 8 + u]),
-                ),
-            )
-        },
-    );
+    let rows: [i32x4<S>; 4] = each(|v| i32x4::simd_from(simd, each(|u| i32::from(block[v * 8 + u]))));
     let limits = (i32x4::splat(simd, -32768), i32x4::splat(simd, 32767));
     let columns = four(rows);
-    let columns: [i32x4<S>; 4] = each(
-        #[inline(always)]
-        |y| ((columns[y] + (1 << 8)) >> 9).max(limits.0).min(limits.1),
-    );
+    let columns: [i32x4<S>; 4] = each(|y| ((columns[y] + (1 << 8)) >> 9).max(limits.0).min(limits.1));
     let cells = four(turned(simd, columns));
     let middle = (1 << 13) + (i32::from(MIDDLE) << 14);
-    let cells = each(
-        #[inline(always)]
-        |x| (cells[x] + middle) >> 14,
-    );
+    let cells = each(|x| (cells[x] + middle) >> 14);
     let (darkest, brightest) = (i32x4::splat(simd, 0), i32x4::splat(simd, BRIGHTEST));
     for (y, row) in turned(simd, cells).into_iter().enumerate() {
         let row = row.max(darkest).min(brightest);
@@ -137,20 +105,14 @@ pub(super) fn cells<const ACROSS: usize, const DOWN: usize>(
 ) {
     let mut turned = [[0; DOWN]; ACROSS];
     for (u, column) in turned.iter_mut().enumerate() {
-        let sums = points::<DOWN>(each(
-            #[inline(always)]
-            |v| block[v * 8 + u].into(),
-        ));
+        let sums = points::<DOWN>(each(|v| block[v * 8 + u].into()));
         for (target, sum) in column.iter_mut().zip(sums) {
             // Three bits more than whole coefficients; what is out of range is damage or nonsense.
             *target = ((sum + (1 << 8)) >> 9).clamp(-32768, 32767);
         }
     }
     for y in 0..DOWN {
-        let sums = points::<ACROSS>(each(
-            #[inline(always)]
-            |u| turned[u][y],
-        ));
+        let sums = points::<ACROSS>(each(|u| turned[u][y]));
         let row = &mut target[y * stride..][..ACROSS];
         for (cell, sum) in row.iter_mut().zip(sums) {
             // An eighth for both passes, times sixteen.
@@ -164,33 +126,18 @@ pub(super) fn cells<const ACROSS: usize, const DOWN: usize>(
 #[inline(always)]
 fn points<const N: usize>(f: [i32; N]) -> [i32; N] {
     match N {
-        1 => each(
-            #[inline(always)]
-            |_| f[0] * ONE,
-        ),
+        1 => each(|_| f[0] * ONE),
         2 => {
             let odd = f[1] * fixed(0.906_127);
-            each(
-                #[inline(always)]
-                |x| f[0] * ONE + if x == 0 { odd } else { -odd },
-            )
+            each(|x| f[0] * ONE + if x == 0 { odd } else { -odd })
         }
         4 => {
             let sums = four([f[0], f[1], f[2], f[3]]);
-            each(
-                #[inline(always)]
-                |x| sums[x],
-            )
+            each(|x| sums[x])
         }
         _ => {
-            let sums = eight(each(
-                #[inline(always)]
-                |u| f[u],
-            ));
-            each(
-                #[inline(always)]
-                |x| sums[x],
-            )
+            let sums = eight(each(|u| f[u]));
+            each(|x| sums[x])
         }
     }
 }
