@@ -284,7 +284,7 @@ impl AcTable {
     /// into `block` in natural order; without `KEEP` none. The squares of the others are summed up, those
     /// of one look-up with one multiplier. 46 bits must be available.
     #[inline(always)]
-    pub(super) fn read<const KEEP: bool>(
+    pub(super) fn read<const KEEP: bool, const ENERGY: bool>(
         &self,
         bits: &mut Bits<'_>,
         wanted: &Wanted<'_>,
@@ -330,8 +330,10 @@ impl AcTable {
                 stand = next;
                 let place = ((next >> 8) - 1) as usize & 63;
                 block[usize::from(NATURAL[place]) & 63] = value.wrapping_mul(wanted.steps[place]) as i16;
-                let square = u64::from(value.unsigned_abs().wrapping_mul(value.unsigned_abs()));
-                energy = energy.wrapping_add(square.wrapping_mul(wanted.squares[place]));
+                if ENERGY {
+                    let square = u64::from(value.unsigned_abs().wrapping_mul(value.unsigned_abs()));
+                    energy = energy.wrapping_add(square.wrapping_mul(wanted.squares[place]));
+                }
             }
             at.settle(&mut stand);
             if stand >= FULL {
@@ -348,16 +350,20 @@ impl AcTable {
                 let mut next = stand + (entry & 0xffff);
                 if next < FULL {
                     at.shift(entry);
-                    let weight = wanted.squares[(next >> 8) as usize & 63];
-                    energy = energy.wrapping_add(u64::from(entry >> 16).wrapping_mul(weight));
+                    if ENERGY {
+                        let weight = wanted.squares[(next >> 8) as usize & 63];
+                        energy = energy.wrapping_add(u64::from(entry >> 16).wrapping_mul(weight));
+                    }
                     stand = next;
                     continue;
                 }
                 // The end, unless the block was full before it and this belongs to the next one.
                 if (ENDED..ENDED + FULL).contains(&next) {
                     at.shift(entry);
-                    let weight = wanted.squares[(next >> 8) as usize & 63];
-                    energy = energy.wrapping_add(u64::from(entry >> 16).wrapping_mul(weight));
+                    if ENERGY {
+                        let weight = wanted.squares[(next >> 8) as usize & 63];
+                        energy = energy.wrapping_add(u64::from(entry >> 16).wrapping_mul(weight));
+                    }
                     at.settle(&mut next);
                     *bits = at;
                     return Some(Rest { flat, energy });
