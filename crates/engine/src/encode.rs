@@ -1,7 +1,7 @@
 //! Encoders, one file a format. Metadata is never written.
 
 mod jpeg;
-mod png;
+pub(crate) mod png;
 mod webp;
 
 use crate::error::Error;

@@ -15,7 +15,8 @@ enum Kind {
     /// Indices into a palette, as gray.
     GrayPalette(Box<[u8; 256]>),
     GrayAlphaPalette(Box<[[u8; 2]; 256]>),
-    RgbPalette(Box<[[u8; 3]; 256]>),
+    /// The fourth byte is 0.
+    RgbPalette(Box<[[u8; 4]; 256]>),
     RgbaPalette(Box<[[u8; 4]; 256]>),
     /// One colour is transparent: as bytes of the file.
     Key(Vec<u8>),
@@ -118,7 +119,7 @@ impl Samples {
                 bytes.extend(row.iter().map(|&index| table[usize::from(index)]));
             }
             Kind::GrayAlphaPalette(table) => look_up(row, table, bytes),
-            Kind::RgbPalette(table) => look_up(row, table, bytes),
+            Kind::RgbPalette(table) => look_up_rgb(row, table, bytes),
             Kind::RgbaPalette(table) => look_up(row, table, bytes),
         }
         Row::U8(bytes)
@@ -138,7 +139,13 @@ fn palette(preamble: &Preamble<'_>, keeps_colour: bool) -> Result<(Model, Kind),
         (true, false) => {
             (Model::GrayAlpha, Kind::GrayAlphaPalette(table(|index| [colour(index)[0], alpha(index)])))
         }
-        (false, true) => (Model::Rgb, Kind::RgbPalette(table(colour))),
+        (false, true) => {
+            let pixel = |index| {
+                let [r, g, b] = colour(index);
+                [r, g, b, 0]
+            };
+            (Model::Rgb, Kind::RgbPalette(table(pixel)))
+        }
         (false, false) => {
             let pixel = |index| {
                 let [r, g, b] = colour(index);
@@ -161,6 +168,23 @@ fn look_up<const CHANNELS: usize>(row: &[u8], table: &[[u8; CHANNELS]; 256], byt
     bytes.resize(row.len() * CHANNELS, 0);
     for (pixel, &index) in bytes.as_chunks_mut::<CHANNELS>().0.iter_mut().zip(row) {
         *pixel = table[usize::from(index)];
+    }
+}
+
+/// The same for three channels, in words of four bytes.
+fn look_up_rgb(row: &[u8], table: &[[u8; 4]; 256], bytes: &mut Vec<u8>) {
+    bytes.resize(row.len() * 3, 0);
+    let (fours, four_rows) = (row.as_chunks::<4>().0, row.len() / 4 * 4);
+    for (indices, pixels) in fours.iter().zip(bytes.chunks_mut(12)) {
+        let [a, b, c, d] = indices.map(|index| u32::from_le_bytes(table[usize::from(index)]));
+        // Four pixels fill three words.
+        let words = [a | b << 24, b >> 8 | c << 16, c >> 16 | d << 8];
+        for (to, word) in pixels.as_chunks_mut::<4>().0.iter_mut().zip(words) {
+            *to = word.to_le_bytes();
+        }
+    }
+    for (pixel, &index) in bytes[four_rows * 3..].chunks_exact_mut(3).zip(&row[four_rows..]) {
+        pixel.copy_from_slice(&table[usize::from(index)][..3]);
     }
 }
 
