@@ -50,7 +50,7 @@ impl Samples {
             _ => Model::Rgba,
         };
         let key = preamble.transparency.filter(|_| colour == 0 || colour == 2);
-        let key = key.and_then(|key| key.get(..model.channels() * 2)).map(words);
+        let key = key.filter(|key| key.len() == model.channels() * 2).map(words);
         let with_key = if model == Model::Gray { Model::GrayAlpha } else { Model::Rgba };
         let (model, kind) = match (colour, bits, key) {
             (3, ..) => palette(preamble, keeps_colour)?,
@@ -126,11 +126,12 @@ impl Samples {
     }
 }
 
-/// The palette in the fewest channels that hold it. Indices beyond its end are opaque black.
+/// The palette in the fewest channels that hold it. Indices beyond its end are opaque black; more alphas
+/// than colours are not to be believed, and count as none, as with other viewers.
 fn palette(preamble: &Preamble<'_>, keeps_colour: bool) -> Result<(Model, Kind), String> {
     let colours = preamble.palette.ok_or("there is no palette (no chunk PLTE)")?.as_chunks::<3>().0;
-    let alphas = preamble.transparency.unwrap_or_default();
-    let opaque = alphas.iter().take(colours.len()).all(|&alpha| alpha == 255);
+    let alphas = preamble.transparency.filter(|alphas| alphas.len() <= colours.len()).unwrap_or_default();
+    let opaque = alphas.iter().all(|&alpha| alpha == 255);
     let gray = !keeps_colour && colours.iter().all(|&[r, g, b]| r == g && g == b);
     let colour = |index: u8| colours.get(usize::from(index)).copied().unwrap_or_default();
     let alpha = |index: u8| alphas.get(usize::from(index)).copied().unwrap_or(255);

@@ -14,7 +14,9 @@ fn picture(model: Model, width: u32, height: u32, sample: impl Fn(u32, u32, usiz
 
 fn noise(x: u32, y: u32, channel: usize) -> u8 {
     let mixed = (x * 7919 + y * 104_729 + channel as u32 * 1_299_709 + 1).wrapping_mul(2_654_435_761);
-    (mixed >> 15) as u8
+    // Without this the bytes of a row would be those of another row.
+    let mixed = (mixed ^ mixed >> 15).wrapping_mul(0x85eb_ca6b);
+    (mixed >> 24) as u8
 }
 
 fn as_rgba(model: Model, samples: &[u8]) -> Vec<u8> {
