@@ -3,7 +3,7 @@
 mod bmp;
 mod gif;
 mod jpeg;
-mod png;
+pub(crate) mod png;
 mod tiff;
 mod webp;
 

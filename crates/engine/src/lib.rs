@@ -13,6 +13,8 @@ mod encode;
 pub mod error;
 mod estimate;
 mod exif;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod header;
 mod ifd;
 mod light;

@@ -10,7 +10,7 @@
 mod chunks;
 mod data;
 mod idat;
-mod inflate;
+pub(crate) mod inflate;
 mod passes;
 mod samples;
 mod unfilter;
