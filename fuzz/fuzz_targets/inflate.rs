@@ -13,7 +13,12 @@ fuzz_target!(|bytes: &[u8]| {
     let [part, piece, stream @ ..] = bytes else { return };
     let (part, piece) = (1 + usize::from(*part) * 64, 1 + usize::from(*piece) * 300);
     let ours = fuzzing::inflate(SimdLevel::detect(), stream, part, piece, MOST);
-    assert_eq!(ours, fuzzing::inflate(SimdLevel::baseline(), stream, usize::MAX, 4096, MOST));
+    let others = fuzzing::inflate(SimdLevel::baseline(), stream, usize::MAX, 4096, MOST);
+    // Where it ended because it had enough, what comes behind may or may not have been seen.
+    let enough = |made: &Result<Vec<u8>, String>| made.as_ref().is_ok_and(|bytes| bytes.len() > MOST);
+    if !enough(&ours) && !enough(&others) {
+        assert!(ours == others, "{ours:?}, {others:?}");
+    }
     let mut output = vec![0; MOST];
     let flags = inflate_flags::TINFL_FLAG_PARSE_ZLIB_HEADER
         | inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF

@@ -19,15 +19,13 @@ fuzz_target!(|bytes: &[u8]| {
     // Reductions that leave about three cells a pixel at 8/8, 4/8, 2/8 and 1/8.
     for reduction in [3, 6, 12, 24] {
         let spec = Spec {
-            size: Size {
-                width: Some((header.upright().0 / reduction).max(1)),
-                height: None,
-            },
+            size: Size { width: Some((header.upright().0 / reduction).max(1)), height: None },
             format: OutputFormat::Png,
             filter: Filter::Box,
             ..Spec::default()
         };
-        let at = |level| render(bytes, std::slice::from_ref(&spec), &limits, &|| false, &mut Scratch::at(level));
+        let at =
+            |level| render(bytes, std::slice::from_ref(&spec), &limits, &|| false, &mut Scratch::at(level));
         assert_eq!(at(SimdLevel::detect()), at(SimdLevel::baseline()));
     }
 });

@@ -3,8 +3,8 @@
 use crate::decode::png::inflate::{Fault, Inflater, Source};
 use crate::simd::SimdLevel;
 
-/// Decompresses a zlib stream as the PNG decoder does, at most `most` bytes of it, asking for `piece` at a
-/// time; input arrives in parts of `part` bytes.
+/// Decompresses a zlib stream as the PNG decoder does, until there are more than `most` bytes, asking for
+/// `piece` at a time; input arrives in parts of `part` bytes.
 ///
 /// # Errors
 /// What is wrong with the stream.

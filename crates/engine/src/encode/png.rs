@@ -7,22 +7,23 @@ mod palette;
 
 use crate::error::Error;
 use crate::pixels::{Finished, Model};
+use crate::stop::Stop;
 use deflate::Effort;
 
 /// Pictures of at most so many colours are drawn rather than photographed, and are often smaller unfiltered.
 const DRAWN: usize = 8192;
 
-pub(super) fn encode(picture: &Finished) -> Result<Vec<u8>, Error> {
+pub(super) fn encode(picture: &Finished, stop: Stop<'_>) -> Result<Vec<u8>, Error> {
     let channels = picture.model.channels();
     let length = picture.width as usize * channels;
     let colours = palette::colours(picture, DRAWN);
-    let unfiltered = colours.is_some() && better_unfiltered(picture, length);
+    let unfiltered = colours.is_some() && better_unfiltered(picture, length, stop)?;
     let data = if unfiltered {
-        deflate::zlib(filter::none(&picture.samples, length), Effort::Thorough)
+        deflate::zlib(filter::none(&picture.samples, length), Effort::Thorough, stop)?
     } else {
         let drawn = colours.as_ref().is_some_and(|colours| colours.len() <= DRAWN / 2);
         let effort = if drawn { Effort::Thorough } else { Effort::Fast };
-        deflate::zlib(filter::adaptively(&picture.samples, length, channels), effort)
+        deflate::zlib(filter::adaptively(&picture.samples, length, channels, stop)?, effort, stop)?
     };
     let mut smallest = Encoded {
         kind: match picture.model {
@@ -39,7 +40,7 @@ pub(super) fn encode(picture: &Finished) -> Result<Vec<u8>, Error> {
     if let Some(colours) = &colours
         && let Some(indexed) = palette::indexed(picture, colours)
     {
-        let data = deflate::zlib(filter::none(&indexed.rows, indexed.length), Effort::Thorough);
+        let data = deflate::zlib(filter::none(&indexed.rows, indexed.length), Effort::Thorough, stop)?;
         let (kind, bits) = (3, indexed.bits);
         let encoded = Encoded { kind, bits, palette: indexed.palette, alphas: indexed.alphas, data };
         if encoded.size() < smallest.size() {
@@ -50,16 +51,17 @@ pub(super) fn encode(picture: &Finished) -> Result<Vec<u8>, Error> {
 }
 
 /// Whether an eighth of the picture, in bands, is smaller without filters.
-fn better_unfiltered(picture: &Finished, length: usize) -> bool {
+fn better_unfiltered(picture: &Finished, length: usize, stop: Stop<'_>) -> Result<bool, Error> {
     let bands: Vec<u8> = picture
         .samples
         .chunks(length * 64)
         .flat_map(|band| &band[..band.len().min(length * 8)])
         .copied()
         .collect();
-    let filtered = filter::adaptively(&bands, length, picture.model.channels());
+    let filtered = filter::adaptively(&bands, length, picture.model.channels(), stop)?;
     let unfiltered = filter::none(&bands, length);
-    deflate::zlib(unfiltered, Effort::Trial).len() < deflate::zlib(filtered, Effort::Trial).len()
+    let size = |rows| Ok(deflate::zlib(rows, Effort::Trial, stop)?.len());
+    Ok(size(unfiltered)? < size(filtered)?)
 }
 
 /// What goes into the chunks.

@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use super::*;
-use crate::encode::png::deflate::{Effort, zlib};
+use crate::encode::png::deflate::{self, Effort};
 use crate::header::{self, Format};
 use crate::limits::Limits;
 use crate::pixels::{Model, PassRow};
@@ -220,6 +220,10 @@ fn chunk(file: &mut Vec<u8>, name: [u8; 4], data: &[u8]) {
 
 const FILTERS: [fn(u32) -> u8; 7] =
     [|_| 0, |_| 1, |_| 2, |_| 3, |_| 4, |y| (y % 5) as u8, |y| 4 - (y / 3 % 5) as u8];
+
+fn zlib(bytes: Vec<u8>, effort: Effort) -> Vec<u8> {
+    deflate::zlib(bytes, effort, Stop(&|| false)).unwrap()
+}
 
 #[test]
 fn every_kind_size_and_filter_is_as_by_the_png_crate() {

@@ -6,6 +6,9 @@ mod lengths;
 
 use block::{Block, Writer};
 
+use crate::error::Error;
+use crate::stop::Stop;
+
 /// How hard repetitions are looked for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Effort {
@@ -19,6 +22,8 @@ pub(crate) enum Effort {
 
 const LONGEST: usize = 258;
 const WINDOW: usize = 32 << 10;
+/// Bytes between two questions whether to stop.
+const AT_ONCE: usize = 16 << 10;
 const HASH_BITS: u32 = 16;
 
 /// Looks for repetitions.
@@ -41,7 +46,7 @@ struct Finder<'a> {
 }
 
 /// Compresses `data`.
-pub(crate) fn zlib(mut data: Vec<u8>, effort: Effort) -> Vec<u8> {
+pub(crate) fn zlib(mut data: Vec<u8>, effort: Effort, stop: Stop<'_>) -> Result<Vec<u8>, Error> {
     let end = data.len();
     let sum = adler(&data);
     data.extend_from_slice(&[0; 4]);
@@ -59,7 +64,12 @@ pub(crate) fn zlib(mut data: Vec<u8>, effort: Effort) -> Vec<u8> {
     let mut at = 0;
     // What was found at `at` already, in view of it.
     let mut known = None;
+    let mut ask_at = 0;
     while at < end {
+        if at >= ask_at {
+            stop.check("encoding")?;
+            ask_at = at + AT_ONCE;
+        }
         let found = known.take().unwrap_or_else(|| finder.find(at, 0));
         if found.length < shortest {
             block.literal(data[at]);
@@ -90,7 +100,7 @@ pub(crate) fn zlib(mut data: Vec<u8>, effort: Effort) -> Vec<u8> {
     block.write(&mut writer, &data[..end], true);
     let mut bytes = writer.finish();
     bytes.extend_from_slice(&sum.to_be_bytes());
-    bytes
+    Ok(bytes)
 }
 
 /// A repetition, if it is long enough.

@@ -1,5 +1,8 @@
 //! Filters for the rows of a PNG (W3C PNG, third edition, section 9).
 
+use crate::error::Error;
+use crate::stop::Stop;
+
 /// Rows as they are.
 pub(super) fn none(samples: &[u8], length: usize) -> Vec<u8> {
     let mut rows = Vec::with_capacity(samples.len() + samples.len() / length + 1);
@@ -11,13 +14,21 @@ pub(super) fn none(samples: &[u8], length: usize) -> Vec<u8> {
 }
 
 /// For each row the filter that leaves the least sum of distances from zero (section 12.7).
-pub(super) fn adaptively(samples: &[u8], length: usize, pixel: usize) -> Vec<u8> {
+pub(super) fn adaptively(
+    samples: &[u8],
+    length: usize,
+    pixel: usize,
+    stop: Stop<'_>,
+) -> Result<Vec<u8>, Error> {
     let mut rows = Vec::with_capacity(samples.len() + samples.len() / length + 1);
     // Each row has a pixel of zeros before it, so that all filters can look to the left.
     let mut above = vec![0; pixel + length];
     let mut row = above.clone();
     let mut tried: [Vec<u8>; 5] = std::array::from_fn(|_| vec![0; length]);
-    for samples in samples.chunks_exact(length) {
+    for (y, samples) in samples.chunks_exact(length).enumerate() {
+        if y % 16 == 0 {
+            stop.check("encoding")?;
+        }
         row[pixel..].copy_from_slice(samples);
         let near = row.iter().zip(&above).zip(&above[pixel..]);
         let [unfiltered, sub, up, average, paeth] = &mut tried;
@@ -37,7 +48,7 @@ pub(super) fn adaptively(samples: &[u8], length: usize, pixel: usize) -> Vec<u8>
         rows.extend_from_slice(&tried[filter]);
         std::mem::swap(&mut row, &mut above);
     }
-    rows
+    Ok(rows)
 }
 
 fn distance(row: &[u8]) -> u64 {

@@ -34,7 +34,7 @@ fn as_rgba(model: Model, samples: &[u8]) -> Vec<u8> {
 
 /// Checks the file and gives its colour type and depth.
 fn check(picture: &Finished) -> (png::ColorType, png::BitDepth) {
-    let file = encode(picture).unwrap();
+    let file = encode(picture, Stop(&|| false)).unwrap();
     let mut decoder = png::Decoder::new(Cursor::new(&file));
     decoder.set_transformations(png::Transformations::EXPAND);
     let mut reader = decoder.read_info().unwrap();
