@@ -75,7 +75,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("queue", &["ledger", "store"][..]),
         ("invoker", &["queue", "store", "ledger", "instruments", "request_id"][..]),
         ("credentials", &[][..]),
-        ("http_client", &[][..]),
+        ("http_client", &["credentials"][..]),
         ("listen", &[][..]),
         ("request_id", &[][..]),
         ("s3", &["store", "ledger", "credentials", "listen", "request_id"][..]),

@@ -53,461 +53,99 @@ pub struct Definition {
     pub help: &'static str,
 }
 
-/// The metrics. Their numbers are written to disk: a new one goes to the end of its kind, and the file's
-/// format is raised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Metric {
-    /// Times the function was called.
-    Invocations,
-    /// Calls that ended in an error or a time-out.
-    Errors,
-    /// Synchronous requests refused with 429.
-    Throttles,
-    /// Events queued.
-    AsyncEventsReceived,
-    /// Events given up as dead letters.
-    AsyncEventsDropped,
-    /// Dead letters that could not be written; the event is then due again.
-    DeadLetterErrors,
-    /// Calls ignored because the object is itself a thumbnail.
-    RecursiveInvocationsDropped,
-    /// Milliseconds Lambda would bill: each call's duration, rounded up.
-    BilledDuration,
-    /// Records by what became of them.
-    Made,
-    /// Records whose thumbnails were there already.
-    UpToDate,
-    /// Records whose thumbnails were removed with their source.
-    Removed,
-    /// Records with nothing to do.
-    Ignored,
-    /// Records that could not be done, each attempt counted.
-    Failed,
-    /// Records that failed: malformed.
-    FailedMalformed,
-    /// Records that failed: unsupported.
-    FailedUnsupported,
-    /// Records that failed: too_large.
-    FailedTooLarge,
-    /// Records that failed: key_too_long.
-    FailedKeyTooLong,
-    /// Records that failed: missing.
-    FailedMissing,
-    /// Records that failed: collision.
-    FailedCollision,
-    /// Records that failed: bad_event.
-    FailedBadEvent,
-    /// Records that failed: denied.
-    FailedDenied,
-    /// Records that failed: damaged.
-    FailedDamaged,
-    /// Records that failed: stopped.
-    FailedStopped,
-    /// Records that failed: unavailable.
-    FailedUnavailable,
-    /// Records that failed: contended.
-    FailedContended,
-    /// Records that failed: internal.
-    FailedInternal,
-    /// Records with nothing to do, by why.
-    IgnoredNoTrigger,
-    /// Records with nothing to do, by why.
-    IgnoredThumbnail,
-    /// Records with nothing to do, by why.
-    IgnoredFolderMarker,
-    /// Records with nothing to do, by why.
-    IgnoredNothingToRemove,
-    /// Bytes of sources read for thumbnails that were made.
-    SourceBytes,
-    /// Bytes of thumbnails written.
-    ThumbnailBytes,
-    /// Results not kept in the history, because its disk was full or too slow.
-    HistoryDropped,
-    /// Requests to the HTTP API.
-    ApiRequests,
-    /// Of these, answered 4xx.
-    Api4xxErrors,
-    /// Of these, answered 5xx.
-    Api5xxErrors,
-    /// Requests to the S3 endpoint.
-    S3Requests,
-    /// Of these, answered 4xx.
-    S34xxErrors,
-    /// Of these, answered 5xx.
-    S35xxErrors,
-    /// Calls under way; in statistics, the most at once.
-    ConcurrentExecutions,
-    /// Events waiting or under way.
-    QueueDepth,
-    /// Age of the oldest event waiting or under way.
-    QueueAge,
-    /// Dead letters kept.
-    DeadLetters,
-    /// Resident memory of the process.
-    MemoryUsed,
-    /// Bytes admitted for sources.
-    SourceMemory,
-    /// Bytes admitted for renders.
-    RenderMemory,
-    /// Milliseconds a call took.
-    Duration,
-    /// Milliseconds from queued to called.
-    AsyncEventAge,
-    /// Milliseconds from an upload acknowledged to its thumbnail readable.
-    UploadToThumbnail,
-    /// Milliseconds a thumbnail spent in each stage.
-    StageWait,
-    /// Milliseconds a thumbnail's source took to be read.
-    StageRead,
-    /// Milliseconds of decoding.
-    StageDecode,
-    /// Milliseconds of resampling.
-    StageResample,
-    /// Milliseconds of encoding.
-    StageEncode,
-    /// Milliseconds of writing the thumbnails.
-    StageWrite,
-    /// Milliseconds to answer a request to the HTTP API.
-    ApiLatency,
-    /// Milliseconds to answer a request to the S3 endpoint.
-    S3Latency,
-}
-
-const fn definition(
-    name: &'static str,
-    kind: Kind,
-    unit: Unit,
-    (family, labels): (&'static str, &'static str),
-    help: &'static str,
-) -> Definition {
-    Definition { name, kind, unit, family, labels, help }
-}
-
 use Kind::{Counter, Distribution, Gauge};
 use Unit::{Bytes, Count, Milliseconds};
 
-const DEFINITIONS: [Definition; Metric::COUNT] = [
-    definition("Invocations", Counter, Count, ("Invocations", ""), "Times the function was called."),
-    definition("Errors", Counter, Count, ("Errors", ""), "Calls that ended in an error or a time-out."),
-    definition("Throttles", Counter, Count, ("Throttles", ""), "Synchronous requests refused with 429."),
-    definition("AsyncEventsReceived", Counter, Count, ("AsyncEventsReceived", ""), "Events queued."),
-    definition(
-        "AsyncEventsDropped",
-        Counter,
-        Count,
-        ("AsyncEventsDropped", ""),
-        "Events given up as dead letters.",
-    ),
-    definition(
-        "DeadLetterErrors",
-        Counter,
-        Count,
-        ("DeadLetterErrors", ""),
-        "Dead letters that could not be written; the event is then due again.",
-    ),
-    definition(
-        "RecursiveInvocationsDropped",
-        Counter,
-        Count,
-        ("RecursiveInvocationsDropped", ""),
-        "Calls ignored because the object is itself a thumbnail.",
-    ),
-    definition(
-        "BilledDuration",
-        Counter,
-        Milliseconds,
-        ("tintype_billed_milliseconds_total", ""),
-        "Milliseconds Lambda would bill: each call's duration, rounded up.",
-    ),
-    definition(
-        "Made",
-        Counter,
-        Count,
-        ("tintype_outcomes_total", "outcome=\"made\""),
-        "Records by what became of them.",
-    ),
-    definition(
-        "UpToDate",
-        Counter,
-        Count,
-        ("tintype_outcomes_total", "outcome=\"up_to_date\""),
-        "Records whose thumbnails were there already.",
-    ),
-    definition(
-        "Removed",
-        Counter,
-        Count,
-        ("tintype_outcomes_total", "outcome=\"removed\""),
-        "Records whose thumbnails were removed with their source.",
-    ),
-    definition(
-        "Ignored",
-        Counter,
-        Count,
-        ("tintype_outcomes_total", "outcome=\"ignored\""),
-        "Records with nothing to do.",
-    ),
-    definition("Failed", Counter, Count, ("", ""), "Records that could not be done, each attempt counted."),
-    definition(
-        "FailedMalformed",
-        Counter,
-        Count,
-        ("tintype_outcomes_total", "outcome=\"failed\",reason=\"malformed\""),
-        "Records that failed: malformed.",
-    ),
-    definition(
-        "FailedUnsupported",
-        Counter,
-        Count,
-        ("tintype_outcomes_total", "outcome=\"failed\",reason=\"unsupported\""),
-        "Records that failed: unsupported.",
-    ),
-    definition(
-        "FailedTooLarge",
-        Counter,
-        Count,
-        ("tintype_outcomes_total", "outcome=\"failed\",reason=\"too_large\""),
-        "Records that failed: too_large.",
-    ),
-    definition(
-        "FailedKeyTooLong",
-        Counter,
-        Count,
-        ("tintype_outcomes_total", "outcome=\"failed\",reason=\"key_too_long\""),
-        "Records that failed: key_too_long.",
-    ),
-    definition(
-        "FailedMissing",
-        Counter,
-        Count,
-        ("tintype_outcomes_total", "outcome=\"failed\",reason=\"missing\""),
-        "Records that failed: missing.",
-    ),
-    definition(
-        "FailedCollision",
-        Counter,
-        Count,
-        ("tintype_outcomes_total", "outcome=\"failed\",reason=\"collision\""),
-        "Records that failed: collision.",
-    ),
-    definition(
-        "FailedBadEvent",
-        Counter,
-        Count,
-        ("tintype_outcomes_total", "outcome=\"failed\",reason=\"bad_event\""),
-        "Records that failed: bad_event.",
-    ),
-    definition(
-        "FailedDenied",
-        Counter,
-        Count,
-        ("tintype_outcomes_total", "outcome=\"failed\",reason=\"denied\""),
-        "Records that failed: denied.",
-    ),
-    definition(
-        "FailedDamaged",
-        Counter,
-        Count,
-        ("tintype_outcomes_total", "outcome=\"failed\",reason=\"damaged\""),
-        "Records that failed: damaged.",
-    ),
-    definition(
-        "FailedStopped",
-        Counter,
-        Count,
-        ("tintype_outcomes_total", "outcome=\"failed\",reason=\"stopped\""),
-        "Records that failed: stopped.",
-    ),
-    definition(
-        "FailedUnavailable",
-        Counter,
-        Count,
-        ("tintype_outcomes_total", "outcome=\"failed\",reason=\"unavailable\""),
-        "Records that failed: unavailable.",
-    ),
-    definition(
-        "FailedContended",
-        Counter,
-        Count,
-        ("tintype_outcomes_total", "outcome=\"failed\",reason=\"contended\""),
-        "Records that failed: contended.",
-    ),
-    definition(
-        "FailedInternal",
-        Counter,
-        Count,
-        ("tintype_outcomes_total", "outcome=\"failed\",reason=\"internal\""),
-        "Records that failed: internal.",
-    ),
-    definition(
-        "IgnoredNoTrigger",
-        Counter,
-        Count,
-        ("tintype_ignored_total", "reason=\"no_trigger\""),
-        "Records with nothing to do, by why.",
-    ),
-    definition(
-        "IgnoredThumbnail",
-        Counter,
-        Count,
-        ("tintype_ignored_total", "reason=\"thumbnail\""),
-        "Records with nothing to do, by why.",
-    ),
-    definition(
-        "IgnoredFolderMarker",
-        Counter,
-        Count,
-        ("tintype_ignored_total", "reason=\"folder_marker\""),
-        "Records with nothing to do, by why.",
-    ),
-    definition(
-        "IgnoredNothingToRemove",
-        Counter,
-        Count,
-        ("tintype_ignored_total", "reason=\"nothing_to_remove\""),
-        "Records with nothing to do, by why.",
-    ),
-    definition(
-        "SourceBytes",
-        Counter,
-        Bytes,
-        ("tintype_source_bytes_total", ""),
-        "Bytes of sources read for thumbnails that were made.",
-    ),
-    definition(
-        "ThumbnailBytes",
-        Counter,
-        Bytes,
-        ("tintype_thumbnail_bytes_total", ""),
-        "Bytes of thumbnails written.",
-    ),
-    definition(
-        "HistoryDropped",
-        Counter,
-        Count,
-        ("tintype_history_dropped_total", ""),
-        "Results not kept in the history, because its disk was full or too slow.",
-    ),
-    definition("ApiRequests", Counter, Count, ("", ""), "Requests to the HTTP API."),
-    definition("Api4xxErrors", Counter, Count, ("", ""), "Of these, answered 4xx."),
-    definition("Api5xxErrors", Counter, Count, ("", ""), "Of these, answered 5xx."),
-    definition("S3Requests", Counter, Count, ("", ""), "Requests to the S3 endpoint."),
-    definition("S34xxErrors", Counter, Count, ("", ""), "Of these, answered 4xx."),
-    definition("S35xxErrors", Counter, Count, ("", ""), "Of these, answered 5xx."),
-    definition(
-        "ConcurrentExecutions",
-        Gauge,
-        Count,
-        ("ConcurrentExecutions", ""),
-        "Calls under way; in statistics, the most at once.",
-    ),
-    definition("QueueDepth", Gauge, Count, ("tintype_queue_depth", ""), "Events waiting or under way."),
-    definition(
-        "QueueAge",
-        Gauge,
-        Milliseconds,
-        ("tintype_queue_age_milliseconds", ""),
-        "Age of the oldest event waiting or under way.",
-    ),
-    definition("DeadLetters", Gauge, Count, ("tintype_dead_letters", ""), "Dead letters kept."),
-    definition(
-        "MemoryUsed",
-        Gauge,
-        Bytes,
-        ("tintype_memory_used_bytes", ""),
-        "Resident memory of the process.",
-    ),
-    definition(
-        "SourceMemory",
-        Gauge,
-        Bytes,
-        ("tintype_source_memory_bytes", ""),
-        "Bytes admitted for sources.",
-    ),
-    definition(
-        "RenderMemory",
-        Gauge,
-        Bytes,
-        ("tintype_render_memory_bytes", ""),
-        "Bytes admitted for renders.",
-    ),
-    definition("Duration", Distribution, Milliseconds, ("Duration", ""), "Milliseconds a call took."),
-    definition(
-        "AsyncEventAge",
-        Distribution,
-        Milliseconds,
-        ("AsyncEventAge", ""),
-        "Milliseconds from queued to called.",
-    ),
-    definition(
-        "UploadToThumbnail",
-        Distribution,
-        Milliseconds,
-        ("tintype_upload_to_thumbnail_milliseconds", ""),
-        "Milliseconds from an upload acknowledged to its thumbnail readable.",
-    ),
-    definition(
-        "StageWait",
-        Distribution,
-        Milliseconds,
-        ("tintype_stage_milliseconds", "stage=\"wait\""),
-        "Milliseconds a thumbnail spent in each stage.",
-    ),
-    definition(
-        "StageRead",
-        Distribution,
-        Milliseconds,
-        ("tintype_stage_milliseconds", "stage=\"read\""),
-        "Milliseconds a thumbnail's source took to be read.",
-    ),
-    definition(
-        "StageDecode",
-        Distribution,
-        Milliseconds,
-        ("tintype_stage_milliseconds", "stage=\"decode\""),
-        "Milliseconds of decoding.",
-    ),
-    definition(
-        "StageResample",
-        Distribution,
-        Milliseconds,
-        ("tintype_stage_milliseconds", "stage=\"resample\""),
-        "Milliseconds of resampling.",
-    ),
-    definition(
-        "StageEncode",
-        Distribution,
-        Milliseconds,
-        ("tintype_stage_milliseconds", "stage=\"encode\""),
-        "Milliseconds of encoding.",
-    ),
-    definition(
-        "StageWrite",
-        Distribution,
-        Milliseconds,
-        ("tintype_stage_milliseconds", "stage=\"write\""),
-        "Milliseconds of writing the thumbnails.",
-    ),
-    definition(
-        "ApiLatency",
-        Distribution,
-        Milliseconds,
-        ("tintype_api_milliseconds", ""),
-        "Milliseconds to answer a request to the HTTP API.",
-    ),
-    definition(
-        "S3Latency",
-        Distribution,
-        Milliseconds,
-        ("tintype_s3_milliseconds", ""),
-        "Milliseconds to answer a request to the S3 endpoint.",
-    ),
-];
+/// One row a metric: name, kind, unit, family and labels in Prometheus's text, meaning.
+macro_rules! metrics {
+    ($($name:ident, $kind:ident, $unit:ident, $family:literal, $labels:literal, $help:literal;)*) => {
+        /// The metrics. Their numbers are on disk for 15 days: whoever adds one raises the layout in the
+        /// server's `instruments/series`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum Metric {
+            $(#[doc = $help] $name,)*
+        }
+
+        impl Metric {
+            /// Every metric, in order.
+            pub const ALL: [Self; [$(stringify!($name)),*].len()] = [$(Self::$name),*];
+        }
+
+        const DEFINITIONS: [Definition; Metric::COUNT] = [$(Definition {
+            name: stringify!($name),
+            kind: $kind,
+            unit: $unit,
+            family: $family,
+            labels: $labels,
+            help: $help,
+        }),*];
+    };
+}
+
+metrics! {
+    Invocations, Counter, Count, "Invocations", "", "Times the function was called.";
+    Errors, Counter, Count, "Errors", "", "Calls that ended in an error or a time-out.";
+    Throttles, Counter, Count, "Throttles", "", "Synchronous requests refused with 429.";
+    AsyncEventsReceived, Counter, Count, "AsyncEventsReceived", "", "Events queued.";
+    AsyncEventsDropped, Counter, Count, "AsyncEventsDropped", "", "Events given up as dead letters.";
+    DeadLetterErrors, Counter, Count, "DeadLetterErrors", "", "Dead letters that could not be written; the event is then due again.";
+    RecursiveInvocationsDropped, Counter, Count, "RecursiveInvocationsDropped", "", "Calls ignored because the object is itself a thumbnail.";
+    BilledDuration, Counter, Milliseconds, "tintype_billed_milliseconds_total", "", "Milliseconds Lambda would bill: each call's duration, rounded up.";
+    Made, Counter, Count, "tintype_outcomes_total", "outcome=\"made\"", "Records by what became of them.";
+    UpToDate, Counter, Count, "tintype_outcomes_total", "outcome=\"up_to_date\"", "Records whose thumbnails were there already.";
+    Removed, Counter, Count, "tintype_outcomes_total", "outcome=\"removed\"", "Records whose thumbnails were removed with their source.";
+    Ignored, Counter, Count, "tintype_outcomes_total", "outcome=\"ignored\"", "Records with nothing to do.";
+    Failed, Counter, Count, "", "", "Records that could not be done, each attempt counted.";
+    FailedMalformed, Counter, Count, "tintype_outcomes_total", "outcome=\"failed\",reason=\"malformed\"", "Records that failed: malformed.";
+    FailedUnsupported, Counter, Count, "tintype_outcomes_total", "outcome=\"failed\",reason=\"unsupported\"", "Records that failed: unsupported.";
+    FailedTooLarge, Counter, Count, "tintype_outcomes_total", "outcome=\"failed\",reason=\"too_large\"", "Records that failed: too_large.";
+    FailedKeyTooLong, Counter, Count, "tintype_outcomes_total", "outcome=\"failed\",reason=\"key_too_long\"", "Records that failed: key_too_long.";
+    FailedMissing, Counter, Count, "tintype_outcomes_total", "outcome=\"failed\",reason=\"missing\"", "Records that failed: missing.";
+    FailedCollision, Counter, Count, "tintype_outcomes_total", "outcome=\"failed\",reason=\"collision\"", "Records that failed: collision.";
+    FailedBadEvent, Counter, Count, "tintype_outcomes_total", "outcome=\"failed\",reason=\"bad_event\"", "Records that failed: bad_event.";
+    FailedDenied, Counter, Count, "tintype_outcomes_total", "outcome=\"failed\",reason=\"denied\"", "Records that failed: denied.";
+    FailedDamaged, Counter, Count, "tintype_outcomes_total", "outcome=\"failed\",reason=\"damaged\"", "Records that failed: damaged.";
+    FailedStopped, Counter, Count, "tintype_outcomes_total", "outcome=\"failed\",reason=\"stopped\"", "Records that failed: stopped.";
+    FailedUnavailable, Counter, Count, "tintype_outcomes_total", "outcome=\"failed\",reason=\"unavailable\"", "Records that failed: unavailable.";
+    FailedContended, Counter, Count, "tintype_outcomes_total", "outcome=\"failed\",reason=\"contended\"", "Records that failed: contended.";
+    FailedInternal, Counter, Count, "tintype_outcomes_total", "outcome=\"failed\",reason=\"internal\"", "Records that failed: internal.";
+    IgnoredNoTrigger, Counter, Count, "tintype_ignored_total", "reason=\"no_trigger\"", "Records with nothing to do, by why.";
+    IgnoredThumbnail, Counter, Count, "tintype_ignored_total", "reason=\"thumbnail\"", "Records with nothing to do, by why.";
+    IgnoredFolderMarker, Counter, Count, "tintype_ignored_total", "reason=\"folder_marker\"", "Records with nothing to do, by why.";
+    IgnoredNothingToRemove, Counter, Count, "tintype_ignored_total", "reason=\"nothing_to_remove\"", "Records with nothing to do, by why.";
+    SourceBytes, Counter, Bytes, "tintype_source_bytes_total", "", "Bytes of sources read for thumbnails that were made.";
+    ThumbnailBytes, Counter, Bytes, "tintype_thumbnail_bytes_total", "", "Bytes of thumbnails written.";
+    HistoryDropped, Counter, Count, "tintype_history_dropped_total", "", "Results not kept in the history, because its disk was full or too slow.";
+    ApiRequests, Counter, Count, "", "", "Requests to the HTTP API.";
+    Api4xxErrors, Counter, Count, "", "", "Of these, answered 4xx.";
+    Api5xxErrors, Counter, Count, "", "", "Of these, answered 5xx.";
+    S3Requests, Counter, Count, "", "", "Requests to the S3 endpoint.";
+    S34xxErrors, Counter, Count, "", "", "Of these, answered 4xx.";
+    S35xxErrors, Counter, Count, "", "", "Of these, answered 5xx.";
+    ConcurrentExecutions, Gauge, Count, "ConcurrentExecutions", "", "Calls under way; in statistics, the most at once.";
+    QueueDepth, Gauge, Count, "tintype_queue_depth", "", "Events waiting or under way.";
+    QueueAge, Gauge, Milliseconds, "tintype_queue_age_milliseconds", "", "Age of the oldest event waiting or under way.";
+    DeadLetters, Gauge, Count, "tintype_dead_letters", "", "Dead letters kept.";
+    MemoryUsed, Gauge, Bytes, "tintype_memory_used_bytes", "", "Resident memory of the process.";
+    SourceMemory, Gauge, Bytes, "tintype_source_memory_bytes", "", "Bytes admitted for sources.";
+    RenderMemory, Gauge, Bytes, "tintype_render_memory_bytes", "", "Bytes admitted for renders.";
+    Duration, Distribution, Milliseconds, "Duration", "", "Milliseconds a call took.";
+    AsyncEventAge, Distribution, Milliseconds, "AsyncEventAge", "", "Milliseconds from queued to called.";
+    UploadToThumbnail, Distribution, Milliseconds, "tintype_upload_to_thumbnail_milliseconds", "", "Milliseconds from an upload acknowledged to its thumbnail readable.";
+    StageWait, Distribution, Milliseconds, "tintype_stage_milliseconds", "stage=\"wait\"", "Milliseconds a thumbnail spent in each stage.";
+    StageRead, Distribution, Milliseconds, "tintype_stage_milliseconds", "stage=\"read\"", "Milliseconds a thumbnail's source took to be read.";
+    StageDecode, Distribution, Milliseconds, "tintype_stage_milliseconds", "stage=\"decode\"", "Milliseconds of decoding.";
+    StageResample, Distribution, Milliseconds, "tintype_stage_milliseconds", "stage=\"resample\"", "Milliseconds of resampling.";
+    StageEncode, Distribution, Milliseconds, "tintype_stage_milliseconds", "stage=\"encode\"", "Milliseconds of encoding.";
+    StageWrite, Distribution, Milliseconds, "tintype_stage_milliseconds", "stage=\"write\"", "Milliseconds of writing the thumbnails.";
+    ApiLatency, Distribution, Milliseconds, "tintype_api_milliseconds", "", "Milliseconds to answer a request to the HTTP API.";
+    S3Latency, Distribution, Milliseconds, "tintype_s3_milliseconds", "", "Milliseconds to answer a request to the S3 endpoint.";
+}
 
 impl Metric {
     /// How many there are.
-    pub const COUNT: usize = 57;
+    pub const COUNT: usize = Self::ALL.len();
     /// From here on they are distributions.
     pub(super) const FIRST_DISTRIBUTION: Self = Self::Duration;
     /// Those of the stages of a thumbnail, in order.
@@ -519,67 +157,6 @@ impl Metric {
         Self::StageEncode,
         Self::StageWrite,
     ];
-    /// Every metric, in order.
-    pub const ALL: [Self; Self::COUNT] = [
-        Self::Invocations,
-        Self::Errors,
-        Self::Throttles,
-        Self::AsyncEventsReceived,
-        Self::AsyncEventsDropped,
-        Self::DeadLetterErrors,
-        Self::RecursiveInvocationsDropped,
-        Self::BilledDuration,
-        Self::Made,
-        Self::UpToDate,
-        Self::Removed,
-        Self::Ignored,
-        Self::Failed,
-        Self::FailedMalformed,
-        Self::FailedUnsupported,
-        Self::FailedTooLarge,
-        Self::FailedKeyTooLong,
-        Self::FailedMissing,
-        Self::FailedCollision,
-        Self::FailedBadEvent,
-        Self::FailedDenied,
-        Self::FailedDamaged,
-        Self::FailedStopped,
-        Self::FailedUnavailable,
-        Self::FailedContended,
-        Self::FailedInternal,
-        Self::IgnoredNoTrigger,
-        Self::IgnoredThumbnail,
-        Self::IgnoredFolderMarker,
-        Self::IgnoredNothingToRemove,
-        Self::SourceBytes,
-        Self::ThumbnailBytes,
-        Self::HistoryDropped,
-        Self::ApiRequests,
-        Self::Api4xxErrors,
-        Self::Api5xxErrors,
-        Self::S3Requests,
-        Self::S34xxErrors,
-        Self::S35xxErrors,
-        Self::ConcurrentExecutions,
-        Self::QueueDepth,
-        Self::QueueAge,
-        Self::DeadLetters,
-        Self::MemoryUsed,
-        Self::SourceMemory,
-        Self::RenderMemory,
-        Self::Duration,
-        Self::AsyncEventAge,
-        Self::UploadToThumbnail,
-        Self::StageWait,
-        Self::StageRead,
-        Self::StageDecode,
-        Self::StageResample,
-        Self::StageEncode,
-        Self::StageWrite,
-        Self::ApiLatency,
-        Self::S3Latency,
-    ];
-
     /// What it is.
     #[must_use]
     pub const fn definition(self) -> &'static Definition {

@@ -23,23 +23,25 @@ fn milliseconds(micros: u64) -> f64 {
 
 /// An attempt begins: `platform.start`.
 #[must_use]
-pub fn start_line(now_ms: i64, request_id: &str, at: &Location, attempt: u32) -> Value {
-    json!({
-        "time": time(now_ms),
-        "type": "platform.start",
-        "record": {
-            "requestId": request_id,
-            "version": "$LATEST",
-            "attempt": attempt,
-            "bucket": at.bucket,
-            "key": at.key.as_str(),
-        },
-    })
+pub fn start_line(now_ms: i64, request_id: &str, at: &Location, attempt: u32) -> String {
+    let record = json!({
+        "requestId": request_id,
+        "version": "$LATEST",
+        "attempt": attempt,
+        "bucket": at.bucket,
+        "key": at.key.as_str(),
+    });
+    line(now_ms, "platform.start", &record)
+}
+
+/// Time and kind come first, as people read them.
+fn line(milliseconds: i64, kind: &str, record: &Value) -> String {
+    format!("{{\"time\":\"{}\",\"type\":\"{kind}\",\"record\":{record}}}", time(milliseconds))
 }
 
 /// An attempt ended: `platform.report`, with what became of it.
 #[must_use]
-pub fn report_line(entry: &Entry, function: &str, memory_mb: u64, used_bytes: u64) -> Value {
+pub fn report_line(entry: &Entry, function: &str, memory_mb: u64, used_bytes: u64) -> String {
     let status = match (entry.has_failed(), entry.reason.as_str()) {
         (false, _) => "success",
         (true, "stopped") => "timeout",
@@ -73,7 +75,7 @@ pub fn report_line(entry: &Entry, function: &str, memory_mb: u64, used_bytes: u6
     if let Some(latency) = entry.latency_ms() {
         record["sinceUploadMs"] = latency.into();
     }
-    json!({"time": time(entry.ended_ms), "type": "platform.report", "record": record})
+    line(entry.ended_ms, "platform.report", &record)
 }
 
 /// An attempt in one line for people.

@@ -14,9 +14,11 @@ pub(super) const COARSE_S: i64 = 60;
 /// How long measurements and results are kept, in seconds.
 pub(super) const KEPT_S: i64 = 15 * 24 * 3600;
 
+/// The tables' names hold the layout of their rows: raised when a metric gets another number, after which
+/// older rows are no longer read.
 /// By the second since 1970 at which the interval begins.
-const TENS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("tens");
-const MINUTES: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("minutes");
+const TENS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("tens 1");
+const MINUTES: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("minutes 1");
 
 pub(super) fn make_tables(transaction: &WriteTransaction) -> Result<(), KeepError> {
     transaction.open_table(TENS).map_err(KeepError::of)?;
@@ -42,7 +44,6 @@ pub(super) fn add(transaction: &WriteTransaction, now_s: i64, row: &Row) -> Resu
 }
 
 /// The finest step kept for all of a range that begins at `start_s`.
-
 pub(super) fn finest(start_s: i64, now_s: i64) -> i64 {
     if now_s - start_s <= FINE_KEPT_S - COARSE_S { FINE_S } else { COARSE_S }
 }

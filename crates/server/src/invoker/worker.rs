@@ -243,14 +243,14 @@ fn entry(lease: &Lease, report: &Report, ended_ms: i64) -> Entry {
 
 /// Logs that an attempt begins; on a terminal only its end is shown.
 pub(super) fn start(request_id: &str, at: &Location, attempt: u32) {
-    let line = || instruments::start_line(now_ms(), request_id, at, attempt).to_string();
+    let line = || instruments::start_line(now_ms(), request_id, at, attempt);
     tracing::info!(target: "platform.start", json = line());
 }
 
 /// Logs, shows and keeps how an attempt ended.
 pub(super) fn ended(shared: &Shared, entry: Entry) {
     let used = instruments::resident_bytes();
-    let json = || instruments::report_line(&entry, &shared.function_name, shared.memory_mb, used).to_string();
+    let json = || instruments::report_line(&entry, &shared.function_name, shared.memory_mb, used);
     let words = instruments::human(&entry);
     if entry.has_failed() {
         tracing::warn!(target: "platform.report", json = json(), "{words}");

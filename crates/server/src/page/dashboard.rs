@@ -25,7 +25,7 @@ pub(super) async fn page(State(page): State<Page>, Query(asked): Query<Asked>) -
         Ok(range) => range,
         Err(words) => return answers::problem(&page, StatusCode::BAD_REQUEST, &words),
     };
-    let body = answers::blocking(&page, move |inner| Ok(body(inner, &range)?)).await;
+    let body = answers::blocking(&page, move |inner| body(inner, &range)).await;
     match body {
         Ok(body) => answers::fresh(html::layout(&page.inner.settings, "thumbnail", "/", &body)),
         Err(problem) => *problem,
@@ -38,7 +38,7 @@ pub(super) async fn graphs(State(page): State<Page>, Query(asked): Query<Asked>)
         Ok(range) => range,
         Err(words) => return tintype_api::message(StatusCode::BAD_REQUEST, words),
     };
-    match answers::blocking(&page, move |inner| Ok(measured(inner, &range)?)).await {
+    match answers::blocking(&page, move |inner| measured(inner, &range)).await {
         Ok(measured) => answers::fresh(measured),
         Err(problem) => *problem,
     }
@@ -114,7 +114,10 @@ fn measured(inner: &Inner, range: &Range) -> anyhow::Result<String> {
         "Waiting",
         html::number(now(Metric::QueueDepth)),
         "",
-        &format!("oldest {}", html::ms(now(Metric::QueueAge) / 1e3)),
+        &match now(Metric::QueueAge) {
+            0.0 => "nothing waits".into(),
+            micros => format!("oldest {}", html::ms(micros / 1e3)),
+        },
     );
     let link = "<a href=\"/dead-letters\">look at them</a>";
     figure(

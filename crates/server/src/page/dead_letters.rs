@@ -14,7 +14,7 @@ use super::{
     Inner, Page,
     answers::{self, see_other},
     html,
-    object::wants_json,
+    object::{attempts, wants_json},
 };
 use crate::{ledger::DeadLetter, queue::DeadLetterFilter};
 
@@ -171,20 +171,27 @@ fn body(inner: &Inner, asked: &Asked) -> anyhow::Result<String> {
 
 fn item(letter: &DeadLetter) -> String {
     let event = &letter.event;
+    let picture = match letter.reason.as_str() {
+        "unsupported" | "missing" => "<span class=\"none\" aria-hidden=\"true\">▦</span>".to_owned(),
+        _ => {
+            let link = html::picture_link(&event.bucket, &event.key, &event.etag);
+            format!("<img src=\"{link}\" alt=\"\" loading=\"lazy\">")
+        }
+    };
     format!(
         "<li class=\"card letter bad\"><input type=\"checkbox\" name=\"id\" value=\"{}\" aria-label=\"Choose {}\">\
-         <img src=\"{}\" alt=\"\" loading=\"lazy\"><div class=\"what\"><p class=\"name\"><span class=\"badge bad\">{}</span> <a href=\"{}\">{}</a></p>\
-         <p class=\"why\">{}</p><p class=\"help\">given up {} · uploaded {} · {} attempts · {} · request <code>{}</code></p></div></li>",
+         {}<div class=\"what\"><p class=\"name\"><span class=\"badge bad\">{}</span> <a href=\"{}\">{}</a></p>\
+         <p class=\"why\">{}</p><p class=\"help\">given up {} · uploaded {} · {} · {} · request <code>{}</code></p></div></li>",
         event.id,
         html::text(&event.key),
-        html::picture_link(&event.bucket, &event.key, &event.etag),
+        picture,
         html::text(&letter.reason.replace('_', " ")),
         html::object_link(&event.bucket, &event.key),
         html::text(&event.key),
         html::text(&letter.message),
         html::moment(letter.dead_ms),
         html::moment(event.queued_ms),
-        event.failed,
+        attempts(event.failed),
         html::bytes(event.size),
         html::text(&event.request_id),
     )

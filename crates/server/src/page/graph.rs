@@ -10,7 +10,7 @@ use crate::instruments::Period;
 
 const WIDTH: f64 = 400.0;
 const HEIGHT: f64 = 150.0;
-const LEFT: f64 = 46.0;
+const LEFT: f64 = 52.0;
 const RIGHT: f64 = 4.0;
 const TOP: f64 = 8.0;
 const BOTTOM: f64 = 20.0;
@@ -69,9 +69,9 @@ pub(super) fn figure(chart: &Chart, period: Period, lines: &[Values]) -> String 
         }
     }
     for (index, values) in lines.iter().enumerate() {
-        let path = path(values, &x, &y);
+        let path = path(values, x, y);
         if index == 0 && lines.len() == 1 {
-            out.push_str(&area(values, &x, &y));
+            out.push_str(&area(values, x, y));
         }
         let _ = write!(out, "<path class=\"line c{index}\" d=\"{path}\"/>");
     }
@@ -130,7 +130,7 @@ pub(super) fn shown(value: f64, of: In) -> String {
     match of {
         In::Number => html::number(value),
         In::Milliseconds => html::ms(value).replace(".0 ", " "),
-        In::Bytes => html::bytes(value as u64),
+        In::Bytes => html::bytes(value as u64).replace(".0 ", " "),
     }
 }
 
@@ -232,8 +232,8 @@ mod tests {
 
     #[test]
     fn values_are_brief() {
-        let all = [0.0, 0.01234, 3.14159, 10.0, 27.5, 12_345.0].map(brief);
-        assert_eq!(all, ["0", "0.0123", "3.14", "10", "27.5", "12300"]);
+        let all = [0.0, 0.01234, 3.1259, 10.0, 27.5, 12_345.0].map(brief);
+        assert_eq!(all, ["0", "0.0123", "3.13", "10", "27.5", "12300"]);
     }
 
     #[test]

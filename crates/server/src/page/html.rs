@@ -153,7 +153,7 @@ mod tests {
             (bytes(999), bytes(1500), bytes(123_456_789)),
             ("999 B".into(), "1.5 KB".into(), "123 MB".into())
         );
-        assert_eq!((ms(3.14), ms(210.4), ms(1500.0)), ("3.1 ms".into(), "210 ms".into(), "1.5 s".into()));
+        assert_eq!((ms(3.12), ms(210.4), ms(1500.0)), ("3.1 ms".into(), "210 ms".into(), "1.5 s".into()));
         assert!(moment(1_790_000_004_120).contains("2026-09-21T"));
     }
 }

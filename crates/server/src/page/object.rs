@@ -172,7 +172,7 @@ fn picture(title: &str, at: &Location, version: &str, note: &str) -> String {
 }
 
 /// `tried twice`.
-fn attempts(count: u32) -> String {
+pub(super) fn attempts(count: u32) -> String {
     match count {
         1 => "tried once".into(),
         2 => "tried twice".into(),

@@ -35,7 +35,7 @@ impl Wanted {
 
 /// The list alone, for the script.
 pub(super) async fn fragment(State(page): State<Page>, Query(wanted): Query<Wanted>) -> Response {
-    match answers::blocking(&page, move |inner| Ok(list(inner, &wanted)?)).await {
+    match answers::blocking(&page, move |inner| list(inner, &wanted)).await {
         Ok(list) => answers::fresh(list),
         Err(problem) => *problem,
     }
@@ -134,7 +134,9 @@ pub(super) fn retry(entry: &Entry) -> String {
 
 fn source(entry: &Entry) -> String {
     let note = if entry.source_bytes > 0 { html::bytes(entry.source_bytes) } else { "source".into() };
-    let shown = entry.outcome != "removed" && entry.source_bytes > 0 && entry.source_bytes <= SHOWN_BYTES;
+    // What is up to date was not read, and what is no picture cannot be shown.
+    let is_picture = entry.outcome == "up_to_date" || entry.source_bytes > 0 && entry.reason != "unsupported";
+    let shown = is_picture && entry.source_bytes <= SHOWN_BYTES;
     let picture = if shown {
         let link = html::picture_link(&entry.bucket, &entry.key, &entry.ended_ms.to_string());
         format!("<img src=\"{link}\" alt=\"source\" loading=\"lazy\" decoding=\"async\">")

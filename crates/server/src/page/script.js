@@ -57,6 +57,15 @@
   }
   showTimes();
 
+  // A picture that cannot be shown leaves a blank, not a broken frame.
+  document.addEventListener("error", (event) => {
+    if (event.target.tagName !== "IMG") return;
+    const blank = document.createElement("span");
+    blank.className = "none";
+    blank.textContent = "▦";
+    event.target.replaceWith(blank);
+  }, true);
+
   // Charts: the values at the pointer, or at the place the arrow keys have gone to.
   const shown = (value, unit) => {
     if (unit === "B") return value >= 1e9 ? `${(value / 1e9).toFixed(1)} GB` : value >= 1e6 ? `${(value / 1e6).toFixed(1)} MB` : `${(value / 1e3).toFixed(0)} KB`;
@@ -69,7 +78,7 @@
     if (!count) return;
     const at = Math.max(0, Math.min(count - 1, step));
     graph.dataset.at = at;
-    const x = 46 + (at + 0.5) / count * 350;
+    const x = 52 + (at + 0.5) / count * 344;
     one(".cursor", graph).setAttribute("d", `M${x.toFixed(1)} 8V130`);
     const words = lines.map(([item, values]) => {
       const text = values[at] === "" || values[at] === undefined ? "–" : shown(+values[at], graph.dataset.in);
@@ -95,7 +104,7 @@
     const help = one(".help", graph);
     if (help.dataset.words === undefined) help.dataset.words = help.textContent;
     const box = one("svg", graph).getBoundingClientRect();
-    const inside = ((event.clientX - box.left) / box.width * 400 - 46) / 350;
+    const inside = ((event.clientX - box.left) / box.width * 400 - 52) / 344;
     const count = (one("[data-values]", graph)?.dataset.values.split(",") || []).length;
     point(graph, Math.floor(inside * count));
   });

@@ -261,7 +261,7 @@ pub(super) mod tests {
         let scatter = n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
         Entry {
             ended_ms: 1_790_000_000_000 + n as i64 * 100 + (scatter % 90) as i64,
-            queued_ms: (n % 7 != 0).then(|| 1_790_000_000_000 + n as i64 * 100 - 15),
+            queued_ms: (!n.is_multiple_of(7)).then(|| 1_790_000_000_000 + n as i64 * 100 - 15),
             bucket: "input-product-images".into(),
             key: format!("raw/ü 2026/IMG_{n:06}.jpg"),
             request_id: format!("{n:032x}"),
