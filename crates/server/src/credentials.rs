@@ -60,6 +60,16 @@ impl Credentials {
         }
     }
 
+    /// The key a command uses: from `given` or the data folder's file; none is made.
+    #[must_use]
+    pub fn known(folder: &Path, given: (Option<String>, Option<String>)) -> Option<Self> {
+        if let (Some(access_key_id), Some(secret)) = given {
+            return Some(Self { access_key_id, secret, file: None });
+        }
+        let file = folder.join("credentials");
+        Self::parse(&fs::read_to_string(&file).ok()?, file).ok()
+    }
+
     fn parse(text: &str, file: PathBuf) -> io::Result<Self> {
         let value = |name: &str| {
             text.lines().find_map(|line| {

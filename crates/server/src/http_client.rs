@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
 use bytes::Bytes;
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+
+use crate::credentials::Credentials;
 
 /// A request is given up after this long.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -30,6 +34,25 @@ pub struct Answer {
 }
 
 impl HttpClient {
+    /// Asks for something that may go on for ever; with an access key, if there is one, by HTTP Basic
+    /// authentication.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub async fn open(&self, url: &str, key: Option<&Credentials>) -> anyhow::Result<Response<Incoming>> {
+        let mut request = Request::builder().uri(url);
+        if let Some(key) = key {
+            let pair = format!("{}:{}", key.access_key_id, key.secret_access_key());
+            let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
+            request = request.header(http::header::AUTHORIZATION, format!("Basic {encoded}"));
+        }
+        let request = request.body(Full::new(Bytes::new()))?;
+        self.0.request(request).await.map_err(|error| {
+            anyhow::Error::from(error)
+                .context(format!("the server at {url} could not be reached; is it running?"))
+        })
+    }
+
     /// Sends a request and reads the whole answer.
     ///
     /// # Errors

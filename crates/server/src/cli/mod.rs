@@ -4,6 +4,7 @@ mod check;
 mod demo;
 mod invoke;
 mod logging;
+mod logs;
 mod make;
 mod output;
 mod probe;
@@ -53,6 +54,8 @@ enum Command {
     Invoke(invoke::Invoke),
     /// Check settings, data folder, buckets and addresses
     Check(check::Check),
+    /// Show what became of images: the latest attempts, or every one as it happens
+    Logs(logs::Logs),
     /// Print completions for a shell
     #[command(
         after_help = "Examples:\n  tintype completions bash > /etc/bash_completion.d/tintype\n  tintype completions zsh > \"${fpath[1]}/_tintype\""
@@ -128,6 +131,7 @@ pub fn run(arguments: Arguments, env: Env) -> ExitCode {
         Command::Probe(probe) => probe.run(),
         Command::Invoke(invoke) => invoke.run(&env),
         Command::Check(check) => check.run(&env),
+        Command::Logs(logs) => logs.run(&env),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "tintype", &mut io::stdout());
             Ok(OK)

@@ -1,0 +1,256 @@
+//! Every metric there is: name, kind, unit, meaning.
+
+use crate::{Ignored, Reason};
+
+/// What a metric counts in, outside; inside, times are microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Things.
+    Count,
+    /// Milliseconds.
+    Milliseconds,
+    /// Bytes.
+    Bytes,
+}
+
+impl Unit {
+    /// CloudWatch's word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Count => "Count",
+            Self::Milliseconds => "Milliseconds",
+            Self::Bytes => "Bytes",
+        }
+    }
+}
+
+/// How a metric behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only rises; an interval's value is by how much.
+    Counter,
+    /// Is what it is at the moment of looking.
+    Gauge,
+    /// Has a value each time, and percentiles.
+    Distribution,
+}
+
+/// A metric described.
+#[derive(Debug, Clone, Copy)]
+pub struct Definition {
+    /// Its name in queries, on the page and in CloudWatch.
+    pub name: &'static str,
+    /// How it behaves.
+    pub kind: Kind,
+    /// What it counts in.
+    pub unit: Unit,
+    /// Its family in Prometheus's text; empty if that has it by other labels.
+    pub family: &'static str,
+    /// Its labels there.
+    pub labels: &'static str,
+    /// What it means.
+    pub help: &'static str,
+}
+
+use Kind::{Counter, Distribution, Gauge};
+use Unit::{Bytes, Count, Milliseconds};
+
+/// One row a metric: name, kind, unit, family and labels in Prometheus's text, meaning.
+macro_rules! metrics {
+    ($($name:ident, $kind:ident, $unit:ident, $family:literal, $labels:literal, $help:literal;)*) => {
+        /// The metrics. Their numbers are on disk for 15 days: whoever adds one raises the layout in the
+        /// server's `instruments/series`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum Metric {
+            $(#[doc = $help] $name,)*
+        }
+
+        impl Metric {
+            /// Every metric, in order.
+            pub const ALL: [Self; [$(stringify!($name)),*].len()] = [$(Self::$name),*];
+        }
+
+        const DEFINITIONS: [Definition; Metric::COUNT] = [$(Definition {
+            name: stringify!($name),
+            kind: $kind,
+            unit: $unit,
+            family: $family,
+            labels: $labels,
+            help: $help,
+        }),*];
+    };
+}
+
+metrics! {
+    Invocations, Counter, Count, "Invocations", "", "Times the function was called.";
+    Errors, Counter, Count, "Errors", "", "Calls that ended in an error or a time-out.";
+    Throttles, Counter, Count, "Throttles", "", "Synchronous requests refused with 429.";
+    AsyncEventsReceived, Counter, Count, "AsyncEventsReceived", "", "Events queued.";
+    AsyncEventsDropped, Counter, Count, "AsyncEventsDropped", "", "Events given up as dead letters.";
+    DeadLetterErrors, Counter, Count, "DeadLetterErrors", "", "Dead letters that could not be written; the event is then due again.";
+    RecursiveInvocationsDropped, Counter, Count, "RecursiveInvocationsDropped", "", "Calls ignored because the object is itself a thumbnail.";
+    BilledDuration, Counter, Milliseconds, "tintype_billed_milliseconds_total", "", "Milliseconds Lambda would bill: each call's duration, rounded up.";
+    Made, Counter, Count, "tintype_outcomes_total", "outcome=\"made\"", "Records by what became of them.";
+    UpToDate, Counter, Count, "tintype_outcomes_total", "outcome=\"up_to_date\"", "Records whose thumbnails were there already.";
+    Removed, Counter, Count, "tintype_outcomes_total", "outcome=\"removed\"", "Records whose thumbnails were removed with their source.";
+    Ignored, Counter, Count, "tintype_outcomes_total", "outcome=\"ignored\"", "Records with nothing to do.";
+    Failed, Counter, Count, "", "", "Records that could not be done, each attempt counted.";
+    FailedMalformed, Counter, Count, "tintype_outcomes_total", "outcome=\"failed\",reason=\"malformed\"", "Records that failed: malformed.";
+    FailedUnsupported, Counter, Count, "tintype_outcomes_total", "outcome=\"failed\",reason=\"unsupported\"", "Records that failed: unsupported.";
+    FailedTooLarge, Counter, Count, "tintype_outcomes_total", "outcome=\"failed\",reason=\"too_large\"", "Records that failed: too_large.";
+    FailedKeyTooLong, Counter, Count, "tintype_outcomes_total", "outcome=\"failed\",reason=\"key_too_long\"", "Records that failed: key_too_long.";
+    FailedMissing, Counter, Count, "tintype_outcomes_total", "outcome=\"failed\",reason=\"missing\"", "Records that failed: missing.";
+    FailedCollision, Counter, Count, "tintype_outcomes_total", "outcome=\"failed\",reason=\"collision\"", "Records that failed: collision.";
+    FailedBadEvent, Counter, Count, "tintype_outcomes_total", "outcome=\"failed\",reason=\"bad_event\"", "Records that failed: bad_event.";
+    FailedDenied, Counter, Count, "tintype_outcomes_total", "outcome=\"failed\",reason=\"denied\"", "Records that failed: denied.";
+    FailedDamaged, Counter, Count, "tintype_outcomes_total", "outcome=\"failed\",reason=\"damaged\"", "Records that failed: damaged.";
+    FailedStopped, Counter, Count, "tintype_outcomes_total", "outcome=\"failed\",reason=\"stopped\"", "Records that failed: stopped.";
+    FailedUnavailable, Counter, Count, "tintype_outcomes_total", "outcome=\"failed\",reason=\"unavailable\"", "Records that failed: unavailable.";
+    FailedContended, Counter, Count, "tintype_outcomes_total", "outcome=\"failed\",reason=\"contended\"", "Records that failed: contended.";
+    FailedInternal, Counter, Count, "tintype_outcomes_total", "outcome=\"failed\",reason=\"internal\"", "Records that failed: internal.";
+    IgnoredNoTrigger, Counter, Count, "tintype_ignored_total", "reason=\"no_trigger\"", "Records with nothing to do, by why.";
+    IgnoredThumbnail, Counter, Count, "tintype_ignored_total", "reason=\"thumbnail\"", "Records with nothing to do, by why.";
+    IgnoredFolderMarker, Counter, Count, "tintype_ignored_total", "reason=\"folder_marker\"", "Records with nothing to do, by why.";
+    IgnoredNothingToRemove, Counter, Count, "tintype_ignored_total", "reason=\"nothing_to_remove\"", "Records with nothing to do, by why.";
+    SourceBytes, Counter, Bytes, "tintype_source_bytes_total", "", "Bytes of sources read for thumbnails that were made.";
+    ThumbnailBytes, Counter, Bytes, "tintype_thumbnail_bytes_total", "", "Bytes of thumbnails written.";
+    HistoryDropped, Counter, Count, "tintype_history_dropped_total", "", "Results not kept in the history, because its disk was full or too slow.";
+    ApiRequests, Counter, Count, "", "", "Requests to the HTTP API.";
+    Api4xxErrors, Counter, Count, "", "", "Of these, answered 4xx.";
+    Api5xxErrors, Counter, Count, "", "", "Of these, answered 5xx.";
+    S3Requests, Counter, Count, "", "", "Requests to the S3 endpoint.";
+    S34xxErrors, Counter, Count, "", "", "Of these, answered 4xx.";
+    S35xxErrors, Counter, Count, "", "", "Of these, answered 5xx.";
+    ConcurrentExecutions, Gauge, Count, "ConcurrentExecutions", "", "Calls under way; in statistics, the most at once.";
+    QueueDepth, Gauge, Count, "tintype_queue_depth", "", "Events waiting or under way.";
+    QueueAge, Gauge, Milliseconds, "tintype_queue_age_milliseconds", "", "Age of the oldest event waiting or under way.";
+    DeadLetters, Gauge, Count, "tintype_dead_letters", "", "Dead letters kept.";
+    MemoryUsed, Gauge, Bytes, "tintype_memory_used_bytes", "", "Resident memory of the process.";
+    SourceMemory, Gauge, Bytes, "tintype_source_memory_bytes", "", "Bytes admitted for sources.";
+    RenderMemory, Gauge, Bytes, "tintype_render_memory_bytes", "", "Bytes admitted for renders.";
+    Duration, Distribution, Milliseconds, "Duration", "", "Milliseconds a call took.";
+    AsyncEventAge, Distribution, Milliseconds, "AsyncEventAge", "", "Milliseconds from queued to called.";
+    UploadToThumbnail, Distribution, Milliseconds, "tintype_upload_to_thumbnail_milliseconds", "", "Milliseconds from an upload acknowledged to its thumbnail readable.";
+    StageWait, Distribution, Milliseconds, "tintype_stage_milliseconds", "stage=\"wait\"", "Milliseconds a thumbnail spent in each stage.";
+    StageRead, Distribution, Milliseconds, "tintype_stage_milliseconds", "stage=\"read\"", "Milliseconds a thumbnail's source took to be read.";
+    StageDecode, Distribution, Milliseconds, "tintype_stage_milliseconds", "stage=\"decode\"", "Milliseconds of decoding.";
+    StageResample, Distribution, Milliseconds, "tintype_stage_milliseconds", "stage=\"resample\"", "Milliseconds of resampling.";
+    StageEncode, Distribution, Milliseconds, "tintype_stage_milliseconds", "stage=\"encode\"", "Milliseconds of encoding.";
+    StageWrite, Distribution, Milliseconds, "tintype_stage_milliseconds", "stage=\"write\"", "Milliseconds of writing the thumbnails.";
+    ApiLatency, Distribution, Milliseconds, "tintype_api_milliseconds", "", "Milliseconds to answer a request to the HTTP API.";
+    S3Latency, Distribution, Milliseconds, "tintype_s3_milliseconds", "", "Milliseconds to answer a request to the S3 endpoint.";
+}
+
+impl Metric {
+    /// How many there are.
+    pub const COUNT: usize = Self::ALL.len();
+    /// From here on they are distributions.
+    pub(super) const FIRST_DISTRIBUTION: Self = Self::Duration;
+    /// Those of the stages of a thumbnail, in order.
+    pub const STAGES: [Self; 6] = [
+        Self::StageWait,
+        Self::StageRead,
+        Self::StageDecode,
+        Self::StageResample,
+        Self::StageEncode,
+        Self::StageWrite,
+    ];
+    /// What it is.
+    #[must_use]
+    pub const fn definition(self) -> &'static Definition {
+        &DEFINITIONS[self as usize]
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.definition().name
+    }
+
+    /// How it behaves.
+    #[must_use]
+    pub const fn kind(self) -> Kind {
+        self.definition().kind
+    }
+
+    /// What it counts in.
+    #[must_use]
+    pub const fn unit(self) -> Unit {
+        self.definition().unit
+    }
+
+    /// A value in its unit, from the base unit.
+    #[must_use]
+    pub fn in_unit(self, value: f64) -> f64 {
+        // The billed duration is the one time that is counted in whole milliseconds.
+        if matches!(self.unit(), Milliseconds) && !matches!(self.kind(), Counter) {
+            value / 1e3
+        } else {
+            value
+        }
+    }
+
+    /// By its number on disk.
+    #[must_use]
+    pub fn by_code(code: u64) -> Option<Self> {
+        Self::ALL.get(usize::try_from(code).ok()?).copied()
+    }
+
+    /// By its name, however written.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|metric| metric.name().eq_ignore_ascii_case(name))
+    }
+
+    /// The counter of a class of failures.
+    #[must_use]
+    pub const fn failed(reason: Reason) -> Self {
+        match reason {
+            Reason::Malformed => Self::FailedMalformed,
+            Reason::Unsupported => Self::FailedUnsupported,
+            Reason::TooLarge => Self::FailedTooLarge,
+            Reason::KeyTooLong => Self::FailedKeyTooLong,
+            Reason::Missing => Self::FailedMissing,
+            Reason::Collision => Self::FailedCollision,
+            Reason::BadEvent => Self::FailedBadEvent,
+            Reason::Denied => Self::FailedDenied,
+            Reason::Damaged => Self::FailedDamaged,
+            Reason::Stopped => Self::FailedStopped,
+            Reason::Unavailable => Self::FailedUnavailable,
+            Reason::Contended => Self::FailedContended,
+            Reason::Internal => Self::FailedInternal,
+        }
+    }
+
+    /// The counter of a reason to do nothing.
+    #[must_use]
+    pub const fn ignored(why: Ignored) -> Self {
+        match why {
+            Ignored::NoTrigger => Self::IgnoredNoTrigger,
+            Ignored::Thumbnail => Self::IgnoredThumbnail,
+            Ignored::FolderMarker => Self::IgnoredFolderMarker,
+            Ignored::NothingToRemove => Self::IgnoredNothingToRemove,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_names_and_kinds_agree() {
+        for (index, metric) in Metric::ALL.into_iter().enumerate() {
+            assert_eq!(metric as usize, index);
+            assert_eq!(metric.name(), format!("{metric:?}"));
+            assert_eq!(Metric::by_name(&metric.name().to_lowercase()), Some(metric));
+            assert_eq!(metric.kind() == Distribution, metric >= Metric::FIRST_DISTRIBUTION);
+        }
+        for reason in Reason::ALL {
+            let labels = Metric::failed(reason).definition().labels;
+            assert!(labels.ends_with(&format!("reason=\"{}\"", reason.name())), "{labels}");
+        }
+    }
+}

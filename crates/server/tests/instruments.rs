@@ -1,0 +1,138 @@
+//! Measurements and results: kept through restarts, bounded, and never in the way of thumbnails.
+
+mod common;
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use common::eventually;
+use tintype::{
+    disk::{Faults, FaultyDisk, RealDisk},
+    instruments::{Entry, Instruments, Keeper, Next, Period, QueryError, query, query::Statistic},
+    store::now_ms,
+};
+use tintype_function::{Location, ObjectKey, Report, metrics::Metric};
+
+fn kept(file: &Path) -> (Arc<Instruments>, Arc<Faults>) {
+    let faults = Arc::new(Faults::default());
+    let disk = Arc::new(FaultyDisk::new(Arc::new(RealDisk), faults.clone()));
+    let instruments = Arc::new(Instruments::default());
+    instruments.keep(Keeper::new(disk, file.to_owned())).unwrap();
+    (instruments, faults)
+}
+
+fn entry(key: &str, ended_ms: i64) -> Entry {
+    let at = Location { bucket: "in".into(), key: ObjectKey::new(key).unwrap() };
+    Entry { next: Next::DeadLetter, ..Entry::of(&Report::bad_event("cut".into()), &at, ended_ms) }
+}
+
+fn last_hour() -> Period {
+    let now_s = now_ms() / 1000;
+    Period::new(now_s - 3000, now_s + 1, 60).unwrap()
+}
+
+fn sum(instruments: &Instruments, metric: Metric) -> f64 {
+    let points = instruments.query(metric, Statistic::Sum, last_hour()).unwrap();
+    points.iter().map(|point| point.value).sum()
+}
+
+#[test]
+fn what_was_measured_is_there_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("measurements.redb");
+    let (first, _) = kept(&file);
+    for _ in 0..5 {
+        drop(first.invocation());
+        first.ended(Duration::from_millis(12), false);
+    }
+    first.result(entry("a.jpg", now_ms()));
+    assert_eq!(sum(&first, Metric::Invocations) as u64, 5, "the interval under way is answered, too");
+    first.close();
+    drop(first);
+
+    let (second, _) = kept(&file);
+    drop(second.invocation());
+    assert_eq!(sum(&second, Metric::Invocations) as u64, 6);
+    let p99 = second.query(Metric::Duration, Statistic::Percentile(99.0), last_hour()).unwrap();
+    assert!((p99[0].value - 12.0).abs() < 0.001, "{p99:?}");
+    let history = second.recorder().unwrap().of_object("in", "a.jpg", 10).unwrap();
+    assert_eq!(history.len(), 1);
+    assert_eq!((history[0].why.as_str(), history[0].next), ("cut", Next::DeadLetter));
+    second.close();
+}
+
+#[test]
+fn questions_that_make_no_sense_are_told_why() {
+    let now_s = now_ms() / 1000;
+    let words = |result: Result<Period, QueryError>| result.unwrap_err().to_string();
+    assert!(words(Period::new(now_s + 10, now_s + 20, 60)).contains("future"));
+    assert!(words(Period::new(now_s - 10, now_s - 20, 60)).contains("after start"));
+    assert!(words(Period::new(now_s - 5000, now_s, 7)).contains("multiple of 10 s"));
+    assert!(words(Period::new(now_s - 86_400, now_s, 10)).contains("multiple of 60 s"));
+    assert!(words(Period::new(now_s - 20 * 86_400, now_s, 3600)).contains("15 days"));
+    assert!(words(Period::new(now_s - 14 * 86_400, now_s, 60)).contains("1440"));
+    assert!(query::metric("Duratoin").unwrap_err().to_string().contains("Duration"));
+    let counter = Instruments::default().query(Metric::Errors, Statistic::Percentile(50.0), last_hour());
+    assert!(counter.unwrap_err().to_string().contains("no percentiles"));
+}
+
+#[test]
+fn a_full_disk_stops_history_and_only_for_as_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let (instruments, faults) = kept(&folder.path().join("measurements.redb"));
+    faults.set_full(true);
+    for n in 0..50 {
+        instruments.result(entry(&format!("{n}.jpg"), now_ms()));
+    }
+    // Longer than the recorder waits between two tries.
+    std::thread::sleep(Duration::from_secs(3));
+    faults.set_full(false);
+    instruments.result(entry("after.jpg", now_ms()));
+    instruments.close();
+    let recorder = instruments.recorder().unwrap();
+    eventually("results of the time without space are kept", || {
+        recorder.latest(100, |_| true).is_ok_and(|all| all.len() == 51)
+    });
+    assert_eq!(instruments.value(Metric::HistoryDropped), 0);
+}
+
+#[test]
+fn results_beyond_the_latest_are_packed_and_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let (instruments, _) = kept(&folder.path().join("measurements.redb"));
+    let begin = now_ms() - 1_000_000;
+    // Enough for a block, in portions that the recorder's memory holds.
+    for n in 0..12_000 {
+        instruments.result(entry(&format!("photos/{}.jpg", n % 6000), begin + n));
+    }
+    instruments.close();
+    drop(instruments);
+    let (again, _) = kept(&folder.path().join("measurements.redb"));
+    again.result(entry("new.jpg", now_ms()));
+    let recorder = again.recorder().unwrap();
+    assert_eq!(recorder.latest(1, |_| true).unwrap()[0].key, "new.jpg");
+    let history = recorder.of_object("in", "photos/3.jpg", 10).unwrap();
+    let ended: Vec<i64> = history.iter().map(|entry| entry.ended_ms - begin).collect();
+    assert_eq!(ended, [6003, 3], "latest first, also from blocks");
+    assert!(recorder.of_object("in", "photos/none.jpg", 10).unwrap().is_empty());
+    again.close();
+}
+
+#[tokio::test]
+async fn a_follower_that_falls_behind_is_ended() {
+    let instruments = Instruments::default();
+    let mut slow = instruments.feed().follow().unwrap();
+    let mut quick = instruments.feed().follow().unwrap();
+    for n in 0..300 {
+        instruments.result(entry("a.jpg", n));
+        if n < 10 {
+            assert_eq!(quick.next().await.unwrap().ended_ms, n);
+        }
+    }
+    assert!(slow.next().await.is_none(), "it is ended instead of being buffered for");
+    let many: Vec<_> = (0..100).filter_map(|_| instruments.feed().follow()).collect();
+    assert!(many.len() < 100, "there is a bound on followers");
+    drop(many);
+    assert!(instruments.feed().follow().is_some());
+    instruments.close();
+    assert!(instruments.feed().follow().is_none());
+}

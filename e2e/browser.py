@@ -1,0 +1,104 @@
+"""A headless Chromium, driven by its own protocol (Chrome DevTools Protocol)."""
+
+import base64
+import json
+import shutil
+import subprocess
+import urllib.request
+
+import websocket
+
+from waiting import until
+
+PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+START_SECONDS = 60
+ANSWER_SECONDS = 30
+
+
+class Browser:
+    """One browser with one page."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        command = [PROGRAM, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]
+        command += ["--disable-dev-shm-usage", "--remote-debugging-port=0", f"--user-data-dir={folder}", "about:blank"]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        port_file = folder / "DevToolsActivePort"
+        until(lambda: port_file.exists() and port_file.read_text().count("\n"), "the browser listens", START_SECONDS)
+        port = port_file.read_text().split()[0]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=ANSWER_SECONDS) as answer:
+            page = next(page for page in json.load(answer) if page["type"] == "page")
+        self.socket = websocket.create_connection(
+            page["webSocketDebuggerUrl"], timeout=ANSWER_SECONDS, suppress_origin=True
+        )
+        self.number = 0
+        self.requests, self.problems = [], []
+        for domain in ("Page", "Runtime", "Network", "Log"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method, **parameters):
+        """Sends a command and waits for its answer; what else comes is taken note of."""
+        self.number += 1
+        self.socket.send(json.dumps({"id": self.number, "method": method, "params": parameters}))
+        while True:
+            said = json.loads(self.socket.recv())
+            if said.get("id") == self.number:
+                assert "error" not in said, f"{method}: {said['error']}"
+                return said["result"]
+            self._note(said)
+
+    def _note(self, said):
+        if said.get("method") == "Network.requestWillBeSent":
+            self.requests.append(said["params"]["request"]["url"])
+        elif said.get("method") == "Runtime.exceptionThrown":
+            self.problems.append(said["params"]["exceptionDetails"])
+        elif said.get("method") == "Log.entryAdded" and said["params"]["entry"]["level"] == "error":
+            self.problems.append(said["params"]["entry"])
+        elif said.get("method") == "Page.javascriptDialogOpening":
+            self.problems.append(said["params"])
+
+    def open(self, url):
+        self.call("Page.navigate", url=url)
+        until(lambda: self.run("location.href !== 'about:blank' && document.readyState") == "complete", f"{url} is there")
+
+    def run(self, script):
+        """What a script answers; promises are waited for."""
+        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def text(self, selector):
+        return self.run(f"[...document.querySelectorAll({json.dumps(selector)})].map(e => e.innerText).join('\\n')")
+
+    def wait_for(self, script, what):
+        return until(lambda: self.run(script), what)
+
+    def size(self, width, height, phone=False):
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=2 if phone else 1, mobile=phone
+        )
+
+    def theme(self, name):
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": name}])
+
+    def key(self, name, code):
+        for kind in ("keyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, key=name, code=name, windowsVirtualKeyCode=code)
+
+    def choose_files(self, selector, paths):
+        """Puts files into a file field, as somebody choosing them does."""
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        field = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.call("DOM.setFileInputFiles", nodeId=field, files=[str(path) for path in paths])
+
+    def screenshot(self, path, whole=False):
+        picture = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        path.write_bytes(base64.b64decode(picture["data"]))
+
+    def close(self):
+        try:
+            self.socket.send(json.dumps({"id": 0, "method": "Browser.close"}))
+            self.process.wait(10)
+        except (OSError, websocket.WebSocketException, subprocess.TimeoutExpired):
+            self.process.kill()
+            self.process.wait(10)
