@@ -29,7 +29,7 @@ use axum::{
 use tintype_function::{ObjectKey, event::Kind, event::Record, settings::Settings, trigger::Trigger};
 
 pub use answer::message;
-pub use conditions::{SourceTag, is_unchanged};
+pub use conditions::{SourceTag, is_unchanged, seconds_of};
 pub use cors::cross_origin;
 pub use host::{FormSigner, Host, Queued, Refused};
 
