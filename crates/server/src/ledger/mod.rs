@@ -102,6 +102,13 @@ impl Ledger {
         })
     }
 
+    /// A number that rises with every commit, before anybody is told of it: what was read after asking for
+    /// it still holds for as long as the number stays the same.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.handle.changes()
+    }
+
     /// Hands `work` to the next commit. It must check everything before it changes anything: an error it
     /// answers leaves what it changed already in the shared transaction. `publish` is done and
     /// made durable before `work` runs.
