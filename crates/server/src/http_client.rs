@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, request};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
@@ -40,13 +40,7 @@ impl HttpClient {
     /// # Errors
     /// The server cannot be reached.
     pub async fn open(&self, url: &str, key: Option<&Credentials>) -> anyhow::Result<Response<Incoming>> {
-        let mut request = Request::builder().uri(url);
-        if let Some(key) = key {
-            let pair = format!("{}:{}", key.access_key_id, key.secret_access_key());
-            let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
-            request = request.header(http::header::AUTHORIZATION, format!("Basic {encoded}"));
-        }
-        let request = request.body(Full::new(Bytes::new()))?;
+        let request = authorized(Request::builder().uri(url), key).body(Full::new(Bytes::new()))?;
         self.0.request(request).await.map_err(|error| {
             anyhow::Error::from(error)
                 .context(format!("the server at {url} could not be reached; is it running?"))
@@ -72,7 +66,14 @@ impl HttpClient {
             // RFC 9110, section 8.6: said even of an empty body, as some servers insist on it.
             request = request.header(http::header::CONTENT_LENGTH, body.len());
         }
-        let request = request.body(Full::new(body))?;
+        self.exchange(request.body(Full::new(body))?).await
+    }
+
+    /// Sends a request that was made elsewhere and reads the whole answer.
+    ///
+    /// # Errors
+    /// As for [`HttpClient::send`].
+    pub async fn exchange(&self, request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {
         let exchange = async {
             let response = self.0.request(request).await?;
             let (head, body) = response.into_parts();
@@ -84,6 +85,15 @@ impl HttpClient {
             Err(_) => anyhow::bail!("the server did not answer within {} s", TIMEOUT.as_secs()),
         }
     }
+}
+
+/// With an access key, if there is one, by HTTP Basic authentication (RFC 7617).
+#[must_use]
+pub fn authorized(request: request::Builder, key: Option<&Credentials>) -> request::Builder {
+    let Some(key) = key else { return request };
+    let pair = format!("{}:{}", key.access_key_id, key.secret_access_key());
+    let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
+    request.header(http::header::AUTHORIZATION, format!("Basic {encoded}"))
 }
 
 /// Posts JSON; answers status and body.

@@ -7,11 +7,8 @@ use clap::Args;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 
-use super::{Env, FAILED, OK, SettingsArguments, variable};
-use crate::{
-    credentials::{ACCESS_KEY_ID, Credentials, SECRET_ACCESS_KEY},
-    http_client::HttpClient,
-};
+use super::{Env, OK, remote::ServerArguments};
+use crate::http_client::HttpClient;
 
 /// The arguments.
 #[derive(Debug, Args)]
@@ -23,10 +20,7 @@ Examples:
   tintype logs | jq .record.metrics       JSON lines in Lambda's form, on a pipe")]
 pub(super) struct Logs {
     #[command(flatten)]
-    settings: SettingsArguments,
-    /// The server [default: setting \"listen.http\"]
-    #[arg(long, value_name = "URL")]
-    server: Option<String>,
+    server: ServerArguments,
     /// Go on with what comes
     #[arg(long, short)]
     follow: bool,
@@ -43,8 +37,7 @@ pub(super) struct Logs {
 
 impl Logs {
     pub(super) fn run(self, env: &Env) -> anyhow::Result<u8> {
-        let settings = self.settings.load(env)?;
-        let server = self.server.clone().unwrap_or_else(|| format!("http://{}", settings.listen.http));
+        let remote = self.server.find(env)?;
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.append_pair("last", &self.last.to_string());
         query.append_pair("follow", if self.follow { "true" } else { "false" });
@@ -52,21 +45,14 @@ impl Logs {
         if let Some(key) = &self.key {
             query.append_pair("key", key);
         }
-        let url = format!("{}/logs?{}", server.trim_end_matches('/'), query.finish());
-        // On loopback no key is asked for; elsewhere the root key's owner may look.
-        let given = (variable(env, ACCESS_KEY_ID), variable(env, SECRET_ACCESS_KEY));
-        let key = Credentials::known(&settings.data, given);
+        let url = format!("{}/logs?{}", remote.url, query.finish());
         super::runtime()?.block_on(async {
-            let mut response = HttpClient::default().open(&url, key.as_ref()).await?;
+            let mut response = HttpClient::default().open(&url, remote.key.as_ref()).await?;
             if !response.status().is_success() {
                 let status = response.status();
                 let body = response.body_mut().collect().await?.to_bytes();
                 let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
-                eprintln!(
-                    "tintype: the server at {server} answered {status}: {}",
-                    answer["message"].as_str().unwrap_or("nothing")
-                );
-                return Ok(FAILED);
+                return Err(remote.refusal(status, &answer));
             }
             let mut lines = Lines { rest: Vec::new(), people: std::io::stdout().is_terminal() };
             while let Some(frame) = response.body_mut().frame().await {

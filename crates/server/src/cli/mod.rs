@@ -1,6 +1,7 @@
 //! The command line: what people type, one file a command.
 
 mod check;
+mod dead_letters;
 mod demo;
 mod invoke;
 mod logging;
@@ -8,7 +9,9 @@ mod logs;
 mod make;
 mod output;
 mod probe;
+mod remote;
 mod serve;
+mod status;
 
 use std::{io, path::PathBuf, process::ExitCode};
 
@@ -54,6 +57,10 @@ enum Command {
     Invoke(invoke::Invoke),
     /// Check settings, data folder, buckets and addresses
     Check(check::Check),
+    /// Tell what became of one object: its whole story, and what to do next
+    Status(status::Status),
+    /// What was given up: list, show, redrive, purge, export
+    DeadLetters(dead_letters::DeadLetters),
     /// Show what became of images: the latest attempts, or every one as it happens
     Logs(logs::Logs),
     /// Print completions for a shell
@@ -131,6 +138,8 @@ pub fn run(arguments: Arguments, env: Env) -> ExitCode {
         Command::Probe(probe) => probe.run(),
         Command::Invoke(invoke) => invoke.run(&env),
         Command::Check(check) => check.run(&env),
+        Command::Status(status) => status.run(&env),
+        Command::DeadLetters(letters) => letters.run(&env),
         Command::Logs(logs) => logs.run(&env),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "tintype", &mut io::stdout());

@@ -26,13 +26,19 @@ const MOST: usize = 200;
 #[serde(default)]
 pub(super) struct Asked {
     reason: String,
+    prefix: String,
     text: String,
 }
 
 impl Asked {
     fn filter(&self) -> DeadLetterFilter {
         let given = |text: &String| (!text.is_empty()).then(|| text.clone());
-        DeadLetterFilter { ids: None, reason: given(&self.reason), text: given(&self.text) }
+        DeadLetterFilter {
+            ids: None,
+            reason: given(&self.reason),
+            prefix: given(&self.prefix),
+            text: given(&self.text),
+        }
     }
 }
 
@@ -66,6 +72,7 @@ pub(super) async fn act(State(page): State<Page>, headers: HeaderMap, body: Stri
             "action" => action = value.into_owned(),
             "all" => all = true,
             "reason" => asked.reason = value.into_owned(),
+            "prefix" => asked.prefix = value.into_owned(),
             "text" => asked.text = value.into_owned(),
             "id" => match value.parse() {
                 Ok(id) => ids.push(id),

@@ -19,6 +19,7 @@ mod pictures;
 mod range;
 mod results;
 mod session;
+mod story;
 mod upload;
 
 use std::sync::Arc;

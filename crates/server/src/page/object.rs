@@ -6,7 +6,7 @@ use axum::{
     Form,
     extract::{Query, State},
     http::{HeaderMap, StatusCode},
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
 use tintype_api::message;
 use tintype_function::Location;
@@ -17,6 +17,7 @@ use super::{
     html,
     pictures::Place,
     results,
+    story::Story,
 };
 use crate::{
     instruments::{Entry, Next},
@@ -25,14 +26,22 @@ use crate::{
     store::Cause,
 };
 
-/// Results of one object that are shown.
-const MOST: usize = 100;
-
-pub(super) async fn page(State(page): State<Page>, Query(place): Query<Place>) -> Response {
+pub(super) async fn page(
+    State(page): State<Page>,
+    Query(place): Query<Place>,
+    headers: HeaderMap,
+) -> Response {
     let at = match place.location(&page) {
         Ok(at) => at,
+        Err(words) if wants_json(&headers) => return message(StatusCode::BAD_REQUEST, words),
         Err(words) => return answers::problem(&page, StatusCode::BAD_REQUEST, &words),
     };
+    if wants_json(&headers) {
+        return match answers::blocking(&page, move |inner| Story::of(inner, &at)).await {
+            Ok(story) => axum::Json(story).into_response(),
+            Err(problem) => *problem,
+        };
+    }
     let title = at.key.to_string();
     match answers::blocking(&page, move |inner| body(inner, &at)).await {
         Ok(body) => answers::fresh(html::layout(&page.inner.settings, &title, "/object", &body)),
@@ -82,14 +91,8 @@ pub(super) fn wants_json(headers: &HeaderMap) -> bool {
 }
 
 fn body(inner: &Inner, at: &Location) -> anyhow::Result<String> {
-    let object = inner.store.head_object(at)?;
-    let result = inner.store.ledger().view()?.result(at)?;
-    let waiting = inner.queue.event_of(at)?;
-    // What happened is shown even if the database of measurements cannot be read.
-    let history = match inner.instruments.recorder() {
-        Some(recorder) => recorder.of_object(&at.bucket, at.key.as_str(), MOST).unwrap_or_default(),
-        None => Vec::new(),
-    };
+    let known = Story::of(inner, at)?;
+    let Story { object, result, event: waiting, history, wanted, thumbnails, .. } = &known;
     let mut out = String::new();
     let _ = write!(
         out,
@@ -97,8 +100,7 @@ fn body(inner: &Inner, at: &Location) -> anyhow::Result<String> {
         html::text(at.key.as_str()),
         html::text(&at.bucket)
     );
-    let wanted = inner.store.triggers().iter().any(|trigger| trigger.matches(&at.bucket, at.key.as_str()));
-    let verdict = match (&object, &waiting, history.first(), &result) {
+    let verdict = match (object, waiting, history.first(), result) {
         (_, Some(event), ..) if event.failed > 0 => format!(
             "Waiting for another attempt since {}; {} so far. Last error: {}",
             html::moment(event.due_ms),
@@ -106,14 +108,14 @@ fn body(inner: &Inner, at: &Location) -> anyhow::Result<String> {
             html::text(event.last_error.as_deref().unwrap_or("none"))
         ),
         (_, Some(event), ..) => format!("Uploaded {}, waiting for its turn.", html::moment(event.queued_ms)),
-        (_, None, Some(last), _) => story(&history, last),
+        (_, None, Some(last), _) => story(history, last),
         (_, None, None, Some(result)) => format!(
             "Uploaded {}, {}, {}.",
             html::moment(result.queued_ms),
             attempts(result.attempts),
             html::text(result.why.as_deref().unwrap_or(&result.outcome))
         ),
-        (Some(object), ..) if !wanted => format!(
+        (Some(object), ..) if !*wanted => format!(
             "Uploaded {}. No trigger matches this bucket and key, so no thumbnail is made.",
             html::moment(object.modified_ms)
         ),
@@ -124,7 +126,7 @@ fn body(inner: &Inner, at: &Location) -> anyhow::Result<String> {
     };
     let class = history.first().map_or("calm", results::class);
     let _ = write!(out, "<section class=\"card verdict {class}\"><p>{verdict}</p>");
-    if object.is_some() && wanted {
+    if object.is_some() && *wanted {
         let _ = write!(
             out,
             "<form method=\"post\" action=\"/retry\"><input type=\"hidden\" name=\"bucket\" value=\"{}\"><input type=\"hidden\" \
@@ -134,21 +136,18 @@ fn body(inner: &Inner, at: &Location) -> anyhow::Result<String> {
         );
     }
     out.push_str("</section>");
-    if let Some(object) = &object {
+    if let Some(object) = object {
         out.push_str("<section class=\"pictures\">");
         let note = format!(
             "{} · {} · ETag {}",
             html::bytes(object.size),
-            html::text(object.headers.content_type.as_deref().unwrap_or("no type")),
+            html::text(object.content_type.as_deref().unwrap_or("no type")),
             html::text(&object.etag)
         );
-        out.push_str(&picture("Source", at, &object.etag, &note));
-        let places = result.as_ref().map(|result| result.renditions.clone()).unwrap_or_default();
-        for place in places {
-            if let Some(made) = inner.store.head_object(&place)? {
-                let title = format!("{}/{}", place.bucket, place.key);
-                out.push_str(&picture(&title, &place, &made.etag, &html::bytes(made.size)));
-            }
+        out.push_str(&picture("Source", (&at.bucket, at.key.as_str()), &object.etag, &note));
+        for made in thumbnails {
+            let title = format!("{}/{}", made.bucket, made.key);
+            out.push_str(&picture(&title, (&made.bucket, &made.key), &made.etag, &html::bytes(made.size)));
         }
         out.push_str("</section>");
     }
@@ -162,10 +161,10 @@ fn body(inner: &Inner, at: &Location) -> anyhow::Result<String> {
     Ok(out)
 }
 
-fn picture(title: &str, at: &Location, version: &str, note: &str) -> String {
+fn picture(title: &str, (bucket, key): (&str, &str), version: &str, note: &str) -> String {
     format!(
         "<figure class=\"card\"><img src=\"{}\" alt=\"{}\" loading=\"lazy\"><figcaption><b>{}</b><br>{note}</figcaption></figure>",
-        html::picture_link(&at.bucket, at.key.as_str(), version),
+        html::picture_link(bucket, key, version),
         html::text(title),
         html::text(title)
     )

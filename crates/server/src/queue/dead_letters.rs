@@ -15,6 +15,8 @@ pub struct DeadLetterFilter {
     pub ids: Option<Vec<u64>>,
     /// Of this class of failure.
     pub reason: Option<String>,
+    /// Of keys that begin so.
+    pub prefix: Option<String>,
     /// Of keys that hold this text.
     pub text: Option<String>,
 }
@@ -23,6 +25,7 @@ impl DeadLetterFilter {
     fn passes(&self, letter: &DeadLetter) -> bool {
         self.ids.as_ref().is_none_or(|ids| ids.contains(&letter.event.id))
             && self.reason.as_ref().is_none_or(|reason| *reason == letter.reason)
+            && self.prefix.as_ref().is_none_or(|prefix| letter.event.key.starts_with(prefix.as_str()))
             && self.text.as_ref().is_none_or(|text| letter.event.key.contains(text.as_str()))
     }
 }

@@ -1,0 +1,160 @@
+//! `tintype dead-letters`: what was given up, and what to do with it.
+
+use std::{io::Write as _, path::PathBuf};
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::{
+    Env, FAILED, OK, output,
+    remote::{Remote, ServerArguments, form, moment, plain},
+};
+
+/// The arguments.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tintype dead-letters list --reason malformed
+  tintype dead-letters show 4711
+  tintype dead-letters redrive 4711 4712            these again, as if just uploaded
+  tintype dead-letters redrive --prefix raw/        all below raw/
+  tintype dead-letters purge --reason malformed     throw these away
+  tintype dead-letters export -o dead.jsonl         one JSON object a line")]
+pub(super) struct DeadLetters {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List them, newest first
+    List(Chosen),
+    /// Everything about some
+    Show(Chosen),
+    /// Queue them again, as new
+    Redrive(Chosen),
+    /// Throw them away
+    Purge(Chosen),
+    /// Write them out, one JSON object a line
+    Export {
+        #[command(flatten)]
+        chosen: Chosen,
+        /// To this file instead of standard output
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+/// Which are meant.
+#[derive(Debug, Args)]
+struct Chosen {
+    #[command(flatten)]
+    server: ServerArguments,
+    /// Their ids
+    #[arg(value_name = "ID")]
+    ids: Vec<u64>,
+    /// Of this class of failure
+    #[arg(long, value_name = "REASON")]
+    reason: Option<String>,
+    /// Of keys that begin so
+    #[arg(long, value_name = "PREFIX")]
+    prefix: Option<String>,
+    /// All there are
+    #[arg(long, conflicts_with_all = ["ids", "reason", "prefix"])]
+    all: bool,
+}
+
+impl DeadLetters {
+    pub(super) fn run(self, env: &Env) -> anyhow::Result<u8> {
+        match self.action {
+            Action::List(chosen) => {
+                let letters = chosen.letters(&chosen.server.find(env)?)?;
+                if letters.is_empty() && output::is_for_people() {
+                    println!("no dead letters");
+                }
+                letters.iter().for_each(|letter| output::print(|| row(letter), || letter.clone()));
+                Ok(OK)
+            }
+            Action::Show(chosen) => {
+                let letters = chosen.letters(&chosen.server.find(env)?)?;
+                for letter in &letters {
+                    output::print(
+                        || serde_json::to_string_pretty(letter).unwrap_or_default(),
+                        || letter.clone(),
+                    );
+                }
+                Ok(found(letters.len()))
+            }
+            Action::Redrive(chosen) => chosen.act(&chosen.server.find(env)?, "redrive"),
+            Action::Purge(chosen) => chosen.act(&chosen.server.find(env)?, "purge"),
+            Action::Export { chosen, output } => {
+                let letters = chosen.letters(&chosen.server.find(env)?)?;
+                let mut lines = String::new();
+                letters.iter().for_each(|letter| lines.push_str(&format!("{letter}\n")));
+                match output {
+                    Some(path) => std::fs::write(&path, lines)
+                        .map_err(|error| anyhow::anyhow!("{} cannot be written: {error}", path.display()))?,
+                    None => drop(std::io::stdout().write_all(lines.as_bytes())),
+                }
+                Ok(OK)
+            }
+        }
+    }
+}
+
+/// Something failed if what was asked for is not there.
+fn found(count: usize) -> u8 {
+    if count == 0 {
+        eprintln!("tintype: there is no such dead letter; \"tintype dead-letters list\" lists them");
+        return FAILED;
+    }
+    OK
+}
+
+impl Chosen {
+    fn fields(&self) -> Vec<(&'static str, &str)> {
+        let given = [("reason", &self.reason), ("prefix", &self.prefix)];
+        given.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))).collect()
+    }
+
+    fn letters(&self, remote: &Remote) -> anyhow::Result<Vec<Value>> {
+        let answer = remote.ask(&format!("/dead-letters?{}", form(self.fields())), None)?;
+        let letters = answer["deadLetters"].as_array().cloned().unwrap_or_default();
+        let meant = |letter: &Value| {
+            let id = letter["event"]["id"].as_u64();
+            self.ids.is_empty() || id.is_some_and(|id| self.ids.contains(&id))
+        };
+        Ok(letters.into_iter().filter(meant).collect())
+    }
+
+    fn act(&self, remote: &Remote, action: &str) -> anyhow::Result<u8> {
+        let ids: Vec<String> = self.ids.iter().map(u64::to_string).collect();
+        let mut fields = self.fields();
+        if ids.is_empty() && fields.is_empty() && !self.all {
+            anyhow::bail!("say which: ids, --reason, --prefix, or --all");
+        }
+        fields.push(("action", action));
+        if ids.is_empty() {
+            fields.push(("all", "1"));
+        }
+        fields.extend(ids.iter().map(|id| ("id", id.as_str())));
+        let answer = remote.ask("/dead-letters", Some(form(fields)))?;
+        let count = answer["count"].as_u64().unwrap_or_default();
+        let done = if action == "redrive" { "queued again" } else { "thrown away" };
+        output::print(|| format!("{count} {done}"), || answer.clone());
+        Ok(found(usize::try_from(count).unwrap_or(usize::MAX)))
+    }
+}
+
+fn row(letter: &Value) -> String {
+    let event = &letter["event"];
+    format!(
+        "{:>8}  {}  {:<12} {}/{}  {}",
+        event["id"].to_string(),
+        moment(&letter["dead_ms"]),
+        plain(&letter["reason"]),
+        plain(&event["bucket"]),
+        plain(&event["key"]),
+        plain(&letter["message"])
+    )
+}

@@ -1,0 +1,90 @@
+//! What commands have in common that speak to a running server.
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::Full;
+use serde_json::Value;
+
+use super::{Env, SettingsArguments, variable};
+use crate::{
+    credentials::{ACCESS_KEY_ID, Credentials, SECRET_ACCESS_KEY},
+    http_client::{HttpClient, authorized},
+};
+
+/// Which server, and where its key is found.
+#[derive(Debug, clap::Args)]
+pub(super) struct ServerArguments {
+    #[command(flatten)]
+    settings: SettingsArguments,
+    /// The server [default: setting "listen.http"]
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
+}
+
+/// A running server. On loopback it asks for no key; elsewhere the root key's owner may ask.
+pub(super) struct Remote {
+    /// Its address, without a slash at the end.
+    pub(super) url: String,
+    pub(super) key: Option<Credentials>,
+}
+
+impl ServerArguments {
+    pub(super) fn find(&self, env: &Env) -> anyhow::Result<Remote> {
+        let settings = self.settings.load(env)?;
+        let url = self.server.clone().unwrap_or_else(|| format!("http://{}", settings.listen.http));
+        let given = (variable(env, ACCESS_KEY_ID), variable(env, SECRET_ACCESS_KEY));
+        let key = Credentials::known(&settings.data, given);
+        Ok(Remote { url: url.trim_end_matches('/').to_owned(), key })
+    }
+}
+
+impl Remote {
+    /// Asks for JSON, with a form if there is one to send.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or refuses; then in its words.
+    pub(super) fn ask(&self, path: &str, form: Option<String>) -> anyhow::Result<Value> {
+        let method = if form.is_some() { Method::POST } else { Method::GET };
+        let request = Request::builder().method(method).uri(format!("{}{path}", self.url));
+        let request = authorized(request, self.key.as_ref())
+            .header(header::ACCEPT, "application/json")
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Full::new(Bytes::from(form.unwrap_or_default())))?;
+        let answer =
+            super::runtime()?.block_on(HttpClient::default().exchange(request)).map_err(|error| {
+                error.context(format!("the server at {} does not answer; is it running?", self.url))
+            })?;
+        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        if !answer.status.is_success() {
+            return Err(self.refusal(answer.status, &body));
+        }
+        Ok(body)
+    }
+
+    /// What a server said that did not do it.
+    pub(super) fn refusal(&self, status: StatusCode, body: &Value) -> anyhow::Error {
+        let words = body["message"].as_str().unwrap_or("nothing that this program understands");
+        anyhow::anyhow!("the server at {} answered {status}: {words}", self.url)
+    }
+}
+
+/// A query or form.
+pub(super) fn form<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
+}
+
+/// A moment for people, in UTC.
+pub(super) fn moment(milliseconds: &Value) -> String {
+    let shape = time::macros::format_description!("[year]-[month]-[day] [hour]:[minute]:[second]Z");
+    let nanoseconds = i128::from(milliseconds.as_i64().unwrap_or_default()) * 1_000_000;
+    time::OffsetDateTime::from_unix_timestamp_nanos(nanoseconds)
+        .ok()
+        .and_then(|at| at.format(&shape).ok())
+        .unwrap_or_else(|| "?".into())
+}
+
+/// Text from elsewhere, without what would move a terminal's cursor.
+pub(super) fn plain(text: &Value) -> String {
+    let text = text.as_str().unwrap_or_default();
+    text.chars().map(|one| if one.is_control() { char::REPLACEMENT_CHARACTER } else { one }).collect()
+}

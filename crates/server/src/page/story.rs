@@ -1,0 +1,164 @@
+//! What is known of one object, gathered from where it stands: the object, its event, its dead letter, its
+//! last result, its history. The page shows it, `tintype status` prints it.
+
+use serde::Serialize;
+use tintype_function::Location;
+
+use super::Inner;
+use crate::{
+    instruments::Entry,
+    ledger::{DeadLetter, EventRecord, ObjectRecord, ResultRecord},
+    queue::DeadLetterFilter,
+    store::StoreFault,
+};
+
+/// Attempts of one object that are told.
+const MOST: usize = 100;
+
+/// How it stands with an object's thumbnails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum State {
+    /// They are there, made from the current version.
+    Made,
+    /// They are still to be made.
+    Pending,
+    /// They could not be made.
+    Failed,
+    /// None is wanted: no trigger matches, or the function passed the object over.
+    Ignored,
+    /// There is no such object, or nothing is known of an attempt.
+    Unknown,
+}
+
+/// Everything that is known of one object.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Story {
+    pub(super) bucket: String,
+    pub(super) key: String,
+    pub(super) state: State,
+    /// What whoever asks can do now.
+    pub(super) advice: String,
+    pub(super) object: Option<Known>,
+    pub(super) thumbnails: Vec<Made>,
+    /// Its event, if one waits or is under way.
+    pub(super) event: Option<EventRecord>,
+    pub(super) dead_letter: Option<DeadLetter>,
+    /// What last became of it.
+    pub(super) result: Option<ResultRecord>,
+    /// Attempts of the last 15 days, newest first.
+    pub(super) history: Vec<Entry>,
+    /// Whether a trigger matches its bucket and key.
+    pub(super) wanted: bool,
+}
+
+/// The current version of an object.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Known {
+    pub(super) size: u64,
+    pub(super) etag: String,
+    pub(super) modified_ms: i64,
+    pub(super) content_type: Option<String>,
+}
+
+impl From<ObjectRecord> for Known {
+    fn from(head: ObjectRecord) -> Self {
+        Self {
+            size: head.size,
+            etag: head.etag,
+            modified_ms: head.modified_ms,
+            content_type: head.headers.content_type,
+        }
+    }
+}
+
+/// A thumbnail that is there.
+#[derive(Debug, Serialize)]
+pub(super) struct Made {
+    pub(super) bucket: String,
+    pub(super) key: String,
+    pub(super) size: u64,
+    pub(super) etag: String,
+}
+
+impl Story {
+    /// Gathers it.
+    pub(super) fn of(inner: &Inner, at: &Location) -> anyhow::Result<Self> {
+        let object = match inner.store.head_object(at) {
+            Err(StoreFault::NoSuchBucket(_)) => None,
+            other => other?,
+        };
+        let result = inner.store.ledger().view()?.result(at)?;
+        let event = inner.queue.event_of(at)?;
+        let letters = inner.queue.dead_letters(&DeadLetterFilter::default())?;
+        let dead_letter = letters
+            .into_iter()
+            .find(|letter| letter.event.bucket == at.bucket && letter.event.key == at.key.as_str());
+        // The rest is told even if the database of measurements cannot be read.
+        let history = match inner.instruments.recorder() {
+            Some(recorder) => recorder.of_object(&at.bucket, at.key.as_str(), MOST).unwrap_or_default(),
+            None => Vec::new(),
+        };
+        let mut thumbnails = Vec::new();
+        for place in result.iter().flat_map(|result| &result.renditions) {
+            if let Some(made) = inner.store.head_object(place)? {
+                let (bucket, key) = (place.bucket.clone(), place.key.to_string());
+                thumbnails.push(Made { bucket, key, size: made.size, etag: made.etag });
+            }
+        }
+        let wanted =
+            inner.store.triggers().iter().any(|trigger| trigger.matches(&at.bucket, at.key.as_str()));
+        let state = match (&event, &dead_letter, &result) {
+            (Some(_), ..) => State::Pending,
+            (None, Some(_), _) => State::Failed,
+            (None, None, Some(result)) => match result.outcome.as_str() {
+                "made" | "up_to_date" if object.is_some() => State::Made,
+                "failed" => State::Failed,
+                "ignored" | "removed" if object.is_some() => State::Ignored,
+                _ => State::Unknown,
+            },
+            (None, None, None) if object.is_some() && !wanted => State::Ignored,
+            (None, None, None) => State::Unknown,
+        };
+        let advice = advice(state, at, object.is_some(), dead_letter.as_ref());
+        Ok(Self {
+            bucket: at.bucket.clone(),
+            key: at.key.to_string(),
+            state,
+            advice,
+            object: object.map(Known::from),
+            thumbnails,
+            event,
+            dead_letter,
+            result,
+            history,
+            wanted,
+        })
+    }
+}
+
+fn advice(state: State, at: &Location, there: bool, letter: Option<&DeadLetter>) -> String {
+    match (state, letter) {
+        (State::Made, _) => "nothing to do".into(),
+        (State::Pending, _) => "wait; ask again in a few seconds".into(),
+        (State::Failed, Some(letter)) => match letter.reason.as_str() {
+            "malformed" | "unsupported" | "too_large" => {
+                "upload another file under this key; trying this one again would end the same".into()
+            }
+            "key_too_long" => "upload it under a shorter key, or shorten the rendition's key template".into(),
+            "missing" => "the object was gone when it was its turn; upload it again if it is wanted".into(),
+            _ => format!("when the cause is mended: tintype dead-letters redrive {}", letter.event.id),
+        },
+        (State::Failed, None) => "upload it again, or press \"Make it again\" on the page".into(),
+        (State::Ignored, _) => {
+            format!(
+                "if a thumbnail is wanted, let a trigger match \"{}\" in bucket \"{}\"",
+                at.key, at.bucket
+            )
+        }
+        (State::Unknown, _) if there => "tintype invoke, or upload it again, makes its thumbnails".into(),
+        (State::Unknown, _) => "check the key's spelling; keys are case-sensitive".into(),
+    }
+}

@@ -1,0 +1,106 @@
+"""What became of an image, and what was given up, by the commands that ask a running server."""
+
+import json
+
+import pytest
+
+import pictures
+from tintype import SOURCE, run
+from waiting import until
+
+
+@pytest.fixture
+def ask(server):
+    """Runs a command against the shared server; answers exit code, JSON lines and what it complained of."""
+
+    def ask(*arguments):
+        ended = run(*arguments, "--server", server.http_url)
+        return ended.returncode, [json.loads(line) for line in ended.stdout.decode().splitlines()], ended.stderr.decode()
+
+    return ask
+
+
+@pytest.fixture
+def given_up(s3, ask):
+    """Three objects that became dead letters."""
+    keys = [f"operating/{name}.jpg" for name in ("text", "cut", "raw/cut")]
+    s3.put_object(Bucket=SOURCE, Key=keys[0], Body=b"no picture")
+    for key in keys[1:]:
+        s3.put_object(Bucket=SOURCE, Key=key, Body=pictures.damaged_jpeg())
+    letters = until(lambda: all_there(ask("dead-letters", "list", "--prefix", "operating/")[1], keys), "dead letters")
+    yield letters
+    ask("dead-letters", "purge", "--prefix", "operating/")
+
+
+def all_there(letters, keys):
+    found = {letter["event"]["key"]: letter for letter in letters}
+    return found if set(found) == set(keys) else None
+
+
+def test_status_tells_what_became_of_it(server, s3, ask, given_up):
+    etag = s3.put_object(Bucket=SOURCE, Key="operating/good.jpg", Body=pictures.jpeg())["ETag"]
+    server.thumbnail("thumb_operating/good.jpg", etag)
+    code, [story], _ = until(lambda: made(ask("status", "operating/good.jpg")), "made")
+    assert code == 0
+    assert [thumbnail["key"] for thumbnail in story["thumbnails"]] == ["thumb_operating/good.jpg"]
+    assert story["history"][0]["outcome"] == "made"
+
+    code, [story], _ = ask("status", "operating/text.jpg")
+    assert (code, story["state"], story["deadLetter"]["reason"]) == (4, "failed", "unsupported")
+    assert story["advice"]
+
+    s3.put_object(Bucket=SOURCE, Key="operating/notes.txt", Body=b"notes")
+    code, [story], _ = ask("status", "operating/notes.txt")
+    assert (code, story["state"]) == (0, "ignored")
+
+    for nowhere in (["operating/nothing.jpg"], ["a.jpg", "--bucket", "no-such-bucket"]):
+        code, [story], _ = ask("status", *nowhere)
+        assert (code, story["state"], story["object"]) == (5, "unknown", None)
+
+
+def made(answer):
+    return answer if answer[1][0]["state"] == "made" and answer[1][0]["history"] else None
+
+
+def test_dead_letters_are_listed_shown_and_exported(ask, given_up, tmp_path):
+    text = given_up["operating/text.jpg"]
+    code, shown, _ = ask("dead-letters", "show", str(text["event"]["id"]))
+    assert (code, shown) == (0, [text])
+    assert "text" in text["message"]
+    code, listed, _ = ask("dead-letters", "list", "--prefix", "operating/", "--reason", "malformed")
+    assert {letter["event"]["key"] for letter in listed} == {"operating/cut.jpg", "operating/raw/cut.jpg"}
+    file = tmp_path / "dead.jsonl"
+    assert ask("dead-letters", "export", "--prefix", "operating/", "-o", file)[0] == 0
+    exported = [json.loads(line) for line in file.read_text().splitlines()]
+    assert {letter["event"]["key"] for letter in exported} == set(given_up)
+    code, _, complaint = ask("dead-letters", "show", "1")
+    assert code == 1 and "no such dead letter" in complaint
+
+
+def test_a_redriven_one_is_tried_again_and_a_purged_one_is_gone(s3, ask, given_up):
+    before = given_up["operating/raw/cut.jpg"]["dead_ms"]
+    code, [told], _ = ask("dead-letters", "redrive", "--prefix", "operating/raw/")
+    assert (code, told) == (0, {"action": "redrive", "count": 1})
+
+    def again():
+        letters = ask("dead-letters", "list", "--prefix", "operating/raw/")[1]
+        return letters and letters[0]["dead_ms"] > before
+
+    until(again, "given up again")
+    assert ask("dead-letters", "purge", str(given_up["operating/text.jpg"]["event"]["id"]))[0] == 0
+    assert "operating/text.jpg" not in {
+        letter["event"]["key"] for letter in ask("dead-letters", "list", "--prefix", "operating/")[1]
+    }
+
+
+def test_what_is_meant_must_be_said(ask, given_up):
+    for action in ("redrive", "purge"):
+        code, _, complaint = ask("dead-letters", action)
+        assert code == 1 and "--all" in complaint
+    assert len(ask("dead-letters", "list", "--prefix", "operating/")[1]) == 3
+
+
+def test_a_server_that_is_not_there():
+    ended = run("status", "a.jpg", "--server", "http://127.0.0.1:1")
+    assert ended.returncode == 1
+    assert "is it running?" in ended.stderr.decode()
