@@ -50,10 +50,9 @@ impl Remote {
             .header(header::ACCEPT, "application/json")
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(Full::new(Bytes::from(form.unwrap_or_default())))?;
-        let answer =
-            super::runtime()?.block_on(HttpClient::default().exchange(request)).map_err(|error| {
-                error.context(format!("the server at {} does not answer; is it running?", self.url))
-            })?;
+        let answer = super::runtime()?
+            .block_on(HttpClient::default().exchange(request))
+            .map_err(|error| error.context(format!("{}: is it running?", self.url)))?;
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         if !answer.status.is_success() {
             return Err(self.refusal(answer.status, &body));
