@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of these")]
 
+pub(crate) mod icc;
+
 use std::io::Cursor;
 
 use tintype_engine::{Error, Limits, Scratch, Spec, Thumbnail, render};
