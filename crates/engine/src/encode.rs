@@ -1,6 +1,6 @@
 //! Encoders, one file a format. Metadata is never written.
 
-mod jpeg;
+pub(crate) mod jpeg;
 pub(crate) mod png;
 mod webp;
 

@@ -16,7 +16,7 @@ const ENCODE: u64 = 40;
 pub(crate) fn estimate(header: &Header, specs: &[Spec]) -> u64 {
     let plans: Vec<_> = specs.iter().map(|spec| plan(header, spec)).collect();
     let scale = scale(header, &plans);
-    let mut bytes = FIXED + crate::decode::memory(header, scale);
+    let mut bytes = FIXED.saturating_add(crate::decode::memory(header, scale));
     if header.profile || header.colour == "cmyk" || header.colour == "ycck" {
         bytes = bytes.saturating_add(PROFILE);
     }

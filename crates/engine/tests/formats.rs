@@ -96,6 +96,52 @@ fn jpeg_with_adobe_transform_0_is_rgb() {
 }
 
 #[test]
+fn a_frame_of_motion_jpeg_has_the_standards_codes() {
+    let spec = Spec {
+        size: "160x120".parse().unwrap(),
+        format: OutputFormat::Jpeg,
+        effort: tintype_engine::Effort::Fast,
+        ..Spec::default()
+    };
+    let whole = thumbnail(&rgb_png(&texture(160, 120), 160, 120), &spec).unwrap().bytes;
+    let mut bare = whole.clone();
+    let mut removed = 0;
+    while let Some(at) = bare.windows(2).position(|marker| marker == b"\xff\xc4") {
+        let length = usize::from(u16::from_be_bytes([bare[at + 2], bare[at + 3]]));
+        bare.drain(at..at + 2 + length);
+        removed += 1;
+    }
+    assert!(removed > 0);
+    assert_eq!(thumbnail(&bare, &as_png()), thumbnail(&whole, &as_png()));
+}
+
+#[test]
+fn odd_sizes_of_every_kind_of_grid() {
+    let wide = texture(65_500, 1);
+    let tall = texture(1, 65_500);
+    for (name, bytes, size) in [
+        ("wide jpeg", jpeg(&wide, 65_500, 1), (128, 1)),
+        ("tall jpeg", jpeg(&tall, 1, 65_500), (1, 128)),
+        ("wide png", rgb_png(&wide, 65_500, 1), (128, 1)),
+        ("tall png", rgb_png(&tall, 1, 65_500), (1, 128)),
+        ("wide gif", gif(&wide, 65_500, 1, 1), (128, 1)),
+        ("wide bmp", bmp(&wide, 65_500, 1), (128, 1)),
+        ("wide tiff", tiff::<colortype::RGB8>(&wide, 65_500, 1), (128, 1)),
+    ] {
+        let made = thumbnail(&bytes, &as_png()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!((made.width, made.height), size, "{name}");
+        // Red grows along, from black to full.
+        let picture = Picture::of(&made);
+        let along = |at: usize| if size.0 > 1 { picture.at(at, 0) } else { picture.at(0, at) };
+        let channel = usize::from(size.0 == 1);
+        for at in [5, 64, 120] {
+            let expected = ((at * 2 + 1) * 255 / 256) as u8;
+            assert!(along(at)[channel].abs_diff(expected) < 12, "{name} at {at}: {:?}", along(at));
+        }
+    }
+}
+
+#[test]
 fn all_orientations_put_corners_where_they_belong() {
     let jpeg = jpeg(&quarters(96, 64), 96, 64);
     // Which stored quarter stands at top left, top right, bottom left, bottom right.

@@ -56,6 +56,17 @@ fn each_limit_names_its_setting() {
 }
 
 #[test]
+fn the_largest_size_a_header_can_say_is_estimated_and_refused() {
+    let side = i32::MAX.to_le_bytes();
+    let mut bytes = b"BM\x76\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0".to_vec();
+    bytes.extend([side, side].concat());
+    bytes.extend([1, 0, 32, 0]);
+    bytes.resize(118, 0);
+    assert_eq!(estimate(&probe(&bytes).unwrap(), &[Spec::default()]), u64::MAX);
+    assert_too_large(with_limits(&bytes, Limits::default()), "limits.pixels");
+}
+
+#[test]
 fn a_larger_thumbnail_is_estimated_larger() {
     let header = probe(&rgb_png(&texture(500, 500), 500, 500)).unwrap();
     let spec = |size: &str| Spec { size: size.parse().unwrap(), enlarge: true, ..Spec::default() };

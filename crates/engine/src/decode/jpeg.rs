@@ -112,6 +112,7 @@ impl Decoder<'_> {
                 tables.apply(marker, body).map_err(|why| fail(format!("{why} at byte {start}")))?;
                 continue;
             }
+            tables.complete();
             let scan = ScanHeader::read(body, frame, self.segments.progressive)
                 .map_err(|why| fail(format!("{why} at byte {start}")))?;
             if !self.segments.progressive

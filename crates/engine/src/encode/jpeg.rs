@@ -43,6 +43,12 @@ const STAGE: &str = "encoding";
 /// From this quality on colour keeps its full resolution.
 const FULL_CHROMA: u8 = 90;
 
+/// The codes of tables K.3 to K.6 of T.81, DC and AC of luma, then of chroma: how many there are of each length,
+/// and their symbols.
+pub(crate) fn standard_codes() -> [([u8; 16], Vec<u8>); 4] {
+    tables::standard().map(|table| (table.counts, table.symbols))
+}
+
 /// The bytes do not depend on the level of instructions; only the time does.
 pub(super) fn encode(
     level: SimdLevel,

@@ -22,7 +22,7 @@ pub(super) fn encode(picture: &Finished, stop: Stop<'_>) -> Result<Vec<u8>, Erro
         deflate::zlib(filter::none(&picture.samples, length), Effort::Thorough, stop)?
     } else {
         let drawn = colours.as_ref().is_some_and(|colours| colours.len() <= DRAWN / 2);
-        let effort = if drawn { Effort::Thorough } else { Effort::Fast };
+        let effort = if drawn { Effort::Trial } else { Effort::Fast };
         deflate::zlib(filter::adaptively(&picture.samples, length, channels, stop)?, effort, stop)?
     };
     let mut smallest = Encoded {

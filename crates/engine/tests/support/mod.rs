@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of these")]
 
+pub(crate) mod icc;
+
 use std::io::Cursor;
 
 use tintype_engine::{Error, Limits, Scratch, Spec, Thumbnail, render};
@@ -181,7 +183,12 @@ impl Picture {
     /// Decodes PNG.
     pub(crate) fn of(thumbnail: &Thumbnail) -> Self {
         assert_eq!(thumbnail.format, tintype_engine::Format::Png, "tests look at PNG thumbnails");
-        let mut decoder = png::Decoder::new(Cursor::new(&thumbnail.bytes));
+        Self::of_png(&thumbnail.bytes)
+    }
+
+    /// Decodes the file.
+    pub(crate) fn of_png(bytes: &[u8]) -> Self {
+        let mut decoder = png::Decoder::new(Cursor::new(bytes));
         decoder.set_transformations(png::Transformations::ALPHA | png::Transformations::EXPAND);
         let mut reader = decoder.read_info().unwrap();
         let mut pixels = vec![0; reader.output_buffer_size().unwrap()];

@@ -1,6 +1,7 @@
 //! What the segments between scans set: quantisation and Huffman tables, the restart interval.
 
 use super::huffman::Codes;
+use crate::encode::jpeg::standard_codes;
 
 #[derive(Default)]
 pub(super) struct Tables {
@@ -24,6 +25,15 @@ impl Tables {
                 Ok(())
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Before a scan: a file that has set no codes has the standard's, as frames of Motion JPEG do.
+    pub(super) fn complete(&mut self) {
+        if self.dc.iter().chain(&self.ac).all(Option::is_none) {
+            let codes = standard_codes().map(|(counts, symbols)| Codes::new(&counts, &symbols).ok());
+            let [luma_dc, luma_ac, chroma_dc, chroma_ac] = codes;
+            (self.dc[0], self.ac[0], self.dc[1], self.ac[1]) = (luma_dc, luma_ac, chroma_dc, chroma_ac);
         }
     }
 

@@ -57,7 +57,7 @@ pub(crate) fn zlib(mut data: Vec<u8>, effort: Effort, stop: Stop<'_>) -> Result<
     let (shortest, mask, tries, enough, lazy) = match effort {
         Effort::Fast => (4, u32::MAX, 4, 64, 16),
         Effort::Trial => (3, 0xff_ffff, 8, 32, 16),
-        Effort::Thorough => (3, 0xff_ffff, 96, 128, 32),
+        Effort::Thorough => (3, 0xff_ffff, 48, 128, 32),
     };
     let (heads, chain) = (Box::new([0; 1 << HASH_BITS]), Box::new([0; WINDOW]));
     let mut finder = Finder { data, end, heads, chain, shortest, mask, tries, enough, lazy };
