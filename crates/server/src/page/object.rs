@@ -142,7 +142,14 @@ fn body(inner: &Inner, at: &Location) -> anyhow::Result<String> {
             html::text(object.headers.content_type.as_deref().unwrap_or("no type")),
             html::text(&object.etag)
         );
-        out.push_str(&picture("Source", at, &object.etag, &note));
+        let is_picture = history.first().is_none_or(|last| last.reason != "unsupported");
+        out.push_str(&if is_picture {
+            picture("Source", at, &object.etag, &note)
+        } else {
+            format!(
+                "<figure class=\"card\"><figcaption><b>Source</b>, no picture<br>{note}</figcaption></figure>"
+            )
+        });
         let places = result.as_ref().map(|result| result.renditions.clone()).unwrap_or_default();
         for place in places {
             if let Some(made) = inner.store.head_object(&place)? {
