@@ -72,7 +72,7 @@ class Browser:
 
     def wait_for(self, script, what):
         """Waits until a script answers something true; that it fails while a page is changing is no answer."""
-        return until(lambda: self.run(f"(() => {{ try {{ return {script} }} catch {{ return false }} }})()"), what)
+        return until(lambda: self.run(f"(() => {{ try {{ return !!({script}) }} catch {{ return false }} }})()"), what)
 
     def size(self, width, height, phone=False):
         self.call(

@@ -44,6 +44,7 @@ pub const KEYS: &[&str] = &[
     "api.cache_ttl_s",
     "logs.level",
     "logs.format",
+    "logs.otlp",
 ];
 
 /// Refuses the first setting that is not in [`KEYS`], naming the nearest that is.

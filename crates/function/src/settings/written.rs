@@ -95,4 +95,5 @@ pub(super) struct Api {
 pub(super) struct Logs {
     pub(super) level: Option<String>,
     pub(super) format: Option<String>,
+    pub(super) otlp: Option<String>,
 }
