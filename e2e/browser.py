@@ -71,7 +71,8 @@ class Browser:
         return self.run(f"[...document.querySelectorAll({json.dumps(selector)})].map(e => e.innerText).join('\\n')")
 
     def wait_for(self, script, what):
-        return until(lambda: self.run(script), what)
+        """Waits until a script answers something true; that it fails while a page is changing is no answer."""
+        return until(lambda: self.run(f"(() => {{ try {{ return !!({script}) }} catch {{ return false }} }})()"), what)
 
     def size(self, width, height, phone=False):
         self.call(

@@ -62,13 +62,14 @@ class Server:
         self.config = self.folder / "settings.toml"
         self.config.write_text(settings)
         self.log_before = 0
+        self.http_listen, self.more = "127.0.0.1:0", []
         self.process = None
         self.s3_url = self.http_url = self.api_url = None
         Server.shown.append(self)
 
     def start(self):
         command = [PROGRAM, "serve", "--config", str(self.config), "--data", str(self.data)]
-        command += ["--s3", "127.0.0.1:0", "--http", "127.0.0.1:0"]
+        command += ["--s3", "127.0.0.1:0", "--http", self.http_listen, *self.more]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, env=environment(**self.env), cwd=self.folder

@@ -1,6 +1,7 @@
 //! Measurements of the server, each beside what it must be compared with, in one run. See METHODOLOGY.md.
 
 mod client;
+mod instruments;
 mod latency;
 mod memory;
 mod peers;
@@ -35,6 +36,9 @@ enum Command {
     Ready(ready::Ready),
     /// Peak memory over many uploads of large pictures
     Memory(memory::Memory),
+    /// What instruments cost: work for callgrind with and without them, and space on disk
+    #[command(subcommand)]
+    Instruments(instruments::Instruments),
     /// Runs s3s-fs as a server; used by `puts`
     #[command(hide = true)]
     ServeS3sFs(peers::ServeS3sFs),
@@ -47,6 +51,7 @@ fn main() -> anyhow::Result<()> {
         Command::SlowDisk(slow) => slow.run(),
         Command::Ready(ready) => ready.run(),
         Command::Memory(memory) => memory.run(),
+        Command::Instruments(instruments) => instruments.run(),
         Command::ServeS3sFs(serve) => serve.run(),
     }
 }

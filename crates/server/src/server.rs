@@ -12,7 +12,7 @@ use crate::{
     credentials::{ACCESS_KEY_ID, Credentials, SECRET_ACCESS_KEY},
     disk::{RealDisk, SharedDisk},
     gateway::{self, Live},
-    instruments::{Counted, Instruments, Keeper},
+    instruments::{Counted, Instruments, Keeper, otlp},
     invoker::Invoker,
     ledger::Ledger,
     listen::{self, Certificate},
@@ -118,6 +118,10 @@ impl Server {
             tokio::spawn(listen::serve(s3, s3_service, certificate.clone(), stopped.clone(), GRACE)),
             tokio::spawn(listen::serve(http, http_service, certificate.clone(), stopped, GRACE)),
         ];
+        if let Some(endpoint) = settings.logs.otlp.clone() {
+            let function = settings.function.name.clone();
+            tokio::spawn(otlp::export(instruments.clone(), endpoint, function));
+        }
         let cleaner = store.clone();
         tokio::task::spawn_blocking(move || {
             if let Err(error) = cleaner.clean_up() {

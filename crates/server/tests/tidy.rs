@@ -69,7 +69,7 @@ fn the_engine_does_nothing_but_compute() {
 fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
     BTreeMap::from([
         ("disk", &[][..]),
-        ("instruments", &["disk", "request_id"][..]),
+        ("instruments", &["disk", "request_id", "http_client"][..]),
         ("ledger", &["disk"][..]),
         ("store", &["disk", "ledger"][..]),
         ("queue", &["ledger", "store"][..]),

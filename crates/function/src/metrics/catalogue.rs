@@ -118,11 +118,11 @@ metrics! {
     ThumbnailBytes, Counter, Bytes, "tintype_thumbnail_bytes_total", "", "Bytes of thumbnails written.";
     HistoryDropped, Counter, Count, "tintype_history_dropped_total", "", "Results not kept in the history, because its disk was full or too slow.";
     ApiRequests, Counter, Count, "", "", "Requests to the HTTP API.";
-    Api4xxErrors, Counter, Count, "", "", "Of these, answered 4xx.";
-    Api5xxErrors, Counter, Count, "", "", "Of these, answered 5xx.";
+    Api4xxErrors, Counter, Count, "tintype_request_errors_total", "door=\"api\",class=\"4xx\"", "Requests answered 4xx, by door.";
+    Api5xxErrors, Counter, Count, "tintype_request_errors_total", "door=\"api\",class=\"5xx\"", "Requests answered 5xx, by door.";
     S3Requests, Counter, Count, "", "", "Requests to the S3 endpoint.";
-    S34xxErrors, Counter, Count, "", "", "Of these, answered 4xx.";
-    S35xxErrors, Counter, Count, "", "", "Of these, answered 5xx.";
+    S34xxErrors, Counter, Count, "tintype_request_errors_total", "door=\"s3\",class=\"4xx\"", "Requests answered 4xx, by door.";
+    S35xxErrors, Counter, Count, "tintype_request_errors_total", "door=\"s3\",class=\"5xx\"", "Requests answered 5xx, by door.";
     ConcurrentExecutions, Gauge, Count, "ConcurrentExecutions", "", "Calls under way; in statistics, the most at once.";
     QueueDepth, Gauge, Count, "tintype_queue_depth", "", "Events waiting or under way.";
     QueueAge, Gauge, Milliseconds, "tintype_queue_age_milliseconds", "", "Age of the oldest event waiting or under way.";

@@ -59,6 +59,7 @@ pub const KEYS: &[&str] = &[
     "api.route.burst",
     "logs.level",
     "logs.format",
+    "logs.otlp",
 ];
 
 /// Refuses the first setting that is not in [`KEYS`], naming the nearest that is.

@@ -85,6 +85,8 @@ pub struct Logs {
     pub level: String,
     /// How lines look.
     pub format: LogFormat,
+    /// Where an OpenTelemetry collector takes traces; none: nowhere.
+    pub otlp: Option<String>,
 }
 
 /// How log lines look.
@@ -212,6 +214,18 @@ pub(super) fn validate(written: written::Written, origins: &Origins) -> Result<S
                 Some("text") => LogFormat::Text,
                 Some(other) => {
                     return check.fail("logs.format", format!("\"{other}\" is not auto, json or text"));
+                }
+            },
+            otlp: match written.logs.otlp.as_deref() {
+                None | Some("") => None,
+                Some(url) if url.strip_prefix("http://").is_some_and(|rest| !rest.is_empty()) => {
+                    Some(url.into())
+                }
+                Some(other) => {
+                    let words = format!(
+                        "\"{other}\" is no address of a collector; write one like \"http://127.0.0.1:4318\""
+                    );
+                    return check.fail("logs.otlp", words);
                 }
             },
         },

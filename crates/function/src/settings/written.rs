@@ -128,4 +128,5 @@ pub(super) struct ApiRoute {
 pub(super) struct Logs {
     pub(super) level: Option<String>,
     pub(super) format: Option<String>,
+    pub(super) otlp: Option<String>,
 }

@@ -3,12 +3,14 @@
 
 use std::{
     path::PathBuf,
-    sync::{PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use redb::{ReadTransaction, ReadableDatabase as _, WriteTransaction};
 
-use super::{history, series};
+use tintype_function::metrics::Row;
+
+use super::{Entry, history, series};
 use crate::disk::{DatabaseFile, SharedDisk};
 
 /// Bytes of redb's page cache.
@@ -77,11 +79,23 @@ impl Keeper {
         work(&database.begin_read().map_err(KeepError::of)?)
     }
 
+    /// Writes what was measured in the interval that ends at `now_ms`, and results, each with a number that
+    /// keeps those of one millisecond apart; forgets what is too old.
+    ///
+    /// # Errors
+    /// The database cannot be written; then nothing has changed.
+    pub fn keep(&self, now_ms: i64, row: &Row, results: &[(u64, Arc<Entry>)]) -> Result<(), KeepError> {
+        self.write(|transaction| {
+            if row.iter().next().is_some() {
+                // An interval is filed where it began, and the clock is at its end now.
+                series::add(transaction, now_ms / 1000 - 1, row)?;
+            }
+            history::add(transaction, now_ms, results.iter().map(|(number, entry)| (*number, entry.as_ref())))
+        })
+    }
+
     /// Writes, durably; after a fault the database is opened anew by the next call.
-    pub(super) fn write(
-        &self,
-        work: impl FnOnce(&WriteTransaction) -> Result<(), KeepError>,
-    ) -> Result<(), KeepError> {
+    fn write(&self, work: impl FnOnce(&WriteTransaction) -> Result<(), KeepError>) -> Result<(), KeepError> {
         self.opened()?;
         let written = {
             let slot = self.database.read().unwrap_or_else(PoisonError::into_inner);

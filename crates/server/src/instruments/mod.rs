@@ -11,6 +11,7 @@ mod entry;
 mod feed;
 mod history;
 mod log_line;
+pub mod otlp;
 pub mod query;
 mod recorder;
 mod series;

@@ -10,7 +10,7 @@ use std::{
 
 use tintype_function::metrics::Row;
 
-use super::{Entry, Instruments, KeepError, Keeper, history, series};
+use super::{Entry, Instruments, KeepError, Keeper, series};
 
 /// Results written at least this often, measurements by [`series::FINE_S`].
 const RESULTS_EVERY: Duration = Duration::from_secs(2);
@@ -184,13 +184,7 @@ fn write(shared: &Shared, keeper: &Keeper, now_ms: i64) -> Result<(), KeepError>
     if !measured && entries.is_empty() {
         return Ok(());
     }
-    keeper.write(|transaction| {
-        if measured {
-            // An interval is filed where it began, and the clock is at its end now.
-            series::add(transaction, now_ms / 1000 - 1, &row)?;
-        }
-        history::add(transaction, now_ms, entries.iter().map(|(number, entry)| (*number, entry.as_ref())))
-    })?;
+    keeper.keep(now_ms, &row, &entries)?;
     let mut state = shared.state();
     if measured {
         state.unwritten = Row::default();

@@ -144,7 +144,14 @@ fn body(inner: &Inner, at: &Location) -> anyhow::Result<String> {
             html::text(object.content_type.as_deref().unwrap_or("no type")),
             html::text(&object.etag)
         );
-        out.push_str(&picture("Source", (&at.bucket, at.key.as_str()), &object.etag, &note));
+        let is_picture = history.first().is_none_or(|last| last.reason != "unsupported");
+        out.push_str(&if is_picture {
+            picture("Source", (&at.bucket, at.key.as_str()), &object.etag, &note)
+        } else {
+            format!(
+                "<figure class=\"card\"><figcaption><b>Source</b>, no picture<br>{note}</figcaption></figure>"
+            )
+        });
         for made in thumbnails {
             let title = format!("{}/{}", made.bucket, made.key);
             out.push_str(&picture(&title, (&made.bucket, &made.key), &made.etag, &html::bytes(made.size)));

@@ -1,0 +1,271 @@
+"""The page in a real browser: the right numbers, live results, uploads by dropping, dead letters, a login."""
+
+import concurrent.futures
+import json
+import re
+import time
+
+import pytest
+import requests
+
+import pictures
+from browser import PROGRAM, Browser
+from tintype import DESTINATION, SOURCE
+from waiting import until
+
+SCRIPT_NAME = "<script>alert(1)</script>\"'&.jpg"
+
+
+@pytest.fixture
+def browser(tmp_path):
+    assert PROGRAM, 'chromium is missing: "apt-get install chromium"'
+    folder = tmp_path / "browser"
+    folder.mkdir()
+    browser = Browser(folder)
+    # High enough to load what is lazy.
+    browser.size(1300, 4000)
+    yield browser
+    browser.close()
+
+
+def figures(browser):
+    """The figures above the charts, by their names."""
+    return dict(
+        browser.run(
+            "[...document.querySelectorAll('.figures > div')].map(e => [e.querySelector('dt').innerText,"
+            " e.querySelector('dd').innerText])"
+        )
+    )
+
+
+def latest(browser, title):
+    """The sum of what a chart's first line shows."""
+    return browser.run(
+        "[...document.querySelectorAll('.graph')].filter(g => g.querySelector('h3').innerText === %s)"
+        ".map(g => g.querySelector('[data-values]').dataset.values.split(',').reduce((a, b) => a + +b, 0))[0]"
+        % json.dumps(title)
+    )
+
+
+def test_after_uploads_failures_and_throttling_the_numbers_are_right(new_server, browser):
+    own = new_server(settings="[api]\nrate = 1\nburst = 20\n").start()
+    s3 = own.client()
+    for number in range(8):
+        s3.put_object(Bucket=SOURCE, Key=f"{number}.jpg", Body=pictures.distinct_jpeg(number))
+    s3.put_object(Bucket=SOURCE, Key="broken.jpg", Body=pictures.damaged_jpeg())
+    s3.put_object(Bucket=SOURCE, Key=SCRIPT_NAME, Body=b"no picture")
+    own.wait_until_idle()
+
+    def ask(number):
+        return requests.get(own.api_url, params={"key": f"{number % 8}.jpg"}, timeout=30).status_code
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(ask, range(60)))
+    assert statuses.count(429) > 0
+    counted = own.metrics()
+    browser.open(own.http_url)
+    seen = figures(browser)
+    assert seen["Thumbnails made"] == "8"
+    assert seen["Failed attempts"] == "2" and seen["Dead letters"] == "2"
+    for chart in ("Invocations", "Errors", "Throttles", "AsyncEventsReceived", "AsyncEventsDropped"):
+        assert latest(browser, chart) == counted[chart], chart
+    assert counted["Throttles"] == statuses.count(429)
+    titles = browser.text(".graph h3").splitlines()
+    eight = ["Duration", "Throttles", "ConcurrentExecutions", "Invocations", "Errors"]
+    assert titles[:8] == eight + ["AsyncEventsReceived", "AsyncEventsDropped", "AsyncEventAge"]
+
+    # Names of files are text, on every page.
+    letters = browser.text("#list .bad .name a").splitlines()
+    assert SCRIPT_NAME in letters
+    for path in ("/dead-letters", f"/object?key={requests.utils.quote(SCRIPT_NAME, safe='')}"):
+        browser.open(own.http_url + path)
+        assert SCRIPT_NAME in browser.text("main")
+    foreign = [url for url in browser.requests if not url.startswith((own.http_url, "data:", "about:", "blob:"))]
+    assert not foreign, "nothing is asked of anybody else"
+    assert not browser.problems
+
+
+def test_images_dropped_onto_the_page_get_their_thumbnails(new_server, browser, tmp_path):
+    own = new_server().start()
+    browser.open(own.http_url)
+    browser.wait_for("document.querySelector('[data-live]').innerText === 'live'", "the page is live")
+    picture = tmp_path / "dropped photo.jpg"
+    picture.write_bytes(pictures.jpeg())
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(pictures.damaged_jpeg())
+    notes = tmp_path / "notes.txt"
+    notes.write_text("no image")
+    browser.choose_files("[data-pick]", [picture, broken, notes])
+    browser.wait_for(
+        "document.querySelector('[data-key=\"dropped photo.jpg\"]:not([data-waiting]) img[alt=thumbnail]')?.naturalWidth === 128",
+        "its thumbnail is shown",
+    )
+    browser.wait_for(
+        "document.querySelector('[data-key=\"broken.jpg\"]:not([data-waiting]) .why')?.innerText.startsWith('malformed')",
+        "the broken one says why",
+    )
+    browser.wait_for("document.querySelector('[data-key=\"notes.txt\"]').innerText.includes('no trigger matches')", "told why not")
+    assert own.client().head_object(Bucket=DESTINATION, Key="thumb_dropped photo.jpg")
+    # The same by dropping, as far as a script can: the event a drop makes.
+    browser.run(
+        """(() => { const data = new DataTransfer();
+        const canvas = document.createElement('canvas'); canvas.width = 300; canvas.height = 200;
+        canvas.getContext('2d').fillRect(20, 20, 99, 99);
+        const bytes = Uint8Array.from(atob(canvas.toDataURL('image/png').split(',')[1]), c => c.charCodeAt(0));
+        data.items.add(new File([bytes], 'drawn.png', { type: 'image/png' }));
+        dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true })); })()"""
+    )
+    browser.wait_for("document.querySelector('[data-key=\"drawn.png\"]:not([data-waiting]) img[alt=thumbnail]')", "shown")
+
+
+def test_a_dead_letter_is_redriven_and_purged_from_the_page(new_server, browser):
+    own = new_server().start()
+    s3 = own.client()
+    for key in ("a.jpg", "b.jpg", "c.jpg"):
+        s3.put_object(Bucket=SOURCE, Key=key, Body=pictures.damaged_jpeg())
+    until(lambda: own.metrics()["tintype_dead_letters"] == 3, "there are dead letters")
+    browser.open(own.http_url + "/dead-letters?text=a.jp")
+    assert browser.text(".letter .name a") == "a.jpg"
+    browser.run("document.querySelector('.letter input').click(); document.querySelector('button[value=redrive]').click()")
+    until(lambda: own.metrics()["AsyncEventsDropped"] == 4, "it was tried and given up again")
+
+    browser.open(own.http_url + "/dead-letters")
+    browser.run("window.confirm = () => true; document.querySelector('input[name=all]').click()")
+    browser.run("document.querySelector('button[value=purge]').click()")
+    browser.wait_for("document.body.innerText.includes('Every event came to its end')", "none is left")
+    assert own.metrics()["tintype_dead_letters"] == 0
+
+    # Mended, and tried again from the live list.
+    s3.put_object(Bucket=SOURCE, Key="d.jpg", Body=pictures.damaged_jpeg())
+    until(lambda: own.metrics()["tintype_dead_letters"] == 1, "given up")
+    browser.open(own.http_url)
+    browser.run("document.querySelector('[data-key=\"d.jpg\"] form button').click()")
+    until(lambda: own.metrics()["AsyncEventsDropped"] == 6, "it was tried again")
+    browser.open(own.http_url + "/object?key=d.jpg")
+    verdict = browser.text(".verdict p")
+    assert re.match(r"Uploaded 20\d\d-\d\d-\d\d [\d:.]+ UTC, tried once, dead letter: malformed: ", verdict), verdict
+
+
+def test_it_can_be_used_by_keyboard_on_a_phone_in_the_dark(new_server, browser):
+    own = new_server().start()
+    own.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())
+    own.wait_until_idle()
+    browser.size(360, 740, phone=True)
+    browser.theme("dark")
+    browser.open(own.http_url)
+    for path in ("/", "/dead-letters", "/object?key=a.jpg"):
+        browser.open(own.http_url + path)
+        assert browser.run("document.documentElement.scrollWidth") == 360, f"{path} fits 360 pixels"
+        unnamed = "[...document.querySelectorAll('button, a, input:not([type=hidden]), select')].filter(e => !e.textContent"
+        unnamed += " && !e.getAttribute('aria-label') && !e.labels?.length).map(e => e.outerHTML)"
+        assert browser.run(unnamed) == [], f"everything on {path} has a name"
+        assert browser.run("[...document.images].every(i => i.hasAttribute('alt'))")
+    browser.open(own.http_url)
+    dark = browser.run("getComputedStyle(document.documentElement).backgroundColor")
+    browser.run("document.querySelector('[data-theme-switch]').click()")
+    assert browser.run("getComputedStyle(document.documentElement).backgroundColor") != dark
+    browser.key("Tab", 9)
+    assert browser.run("document.activeElement.className") == "skip"
+    browser.run("document.querySelector('.graph').focus()")
+    browser.key("ArrowLeft", 37)
+    assert "p50" in browser.text("[data-status]")
+    labels = browser.run("[...document.querySelectorAll('.graph svg')].map(g => g.getAttribute('aria-label'))")
+    assert all(re.search(r"(now .*, at most .*|nothing measured)", label) for label in labels)
+    browser.run("document.querySelector('[data-zone]').click()")
+    assert browser.text("[data-zone]") == "Local"
+
+
+def test_queries_answer_or_say_what_is_wrong(server):
+    url = f"{server.http_url}/metrics/query"
+    now = int(time.time())
+    for query, words in [
+        ({"metric": "Latency"}, "metric \"Latency\" is not known; there are Invocations"),
+        ({}, "which metric?"),
+        ({"metric": "Errors", "statistic": "p95"}, "has no percentiles"),
+        ({"metric": "Errors", "statistic": "Median"}, "ask for Average"),
+        ({"metric": "Errors", "start": now + 3600, "end": now + 7200}, "future"),
+        ({"metric": "Errors", "start": now - 60, "end": now - 120}, "after start"),
+        ({"metric": "Errors", "start": now - 86400, "period": 10}, "multiple of 60 s"),
+        ({"metric": "Errors", "period": "fine"}, "period \"fine\""),
+        ({"metric": "Errors", "start": "yesterday"}, "no moment"),
+        ({"metric": "Errors", "colour": "red"}, "\"colour\" is not known"),
+    ]:
+        answer = requests.get(url, params=query, timeout=30)
+        assert answer.status_code == 400 and words in answer.json()["message"], (query, answer.text)
+    server.client().put_object(Bucket=SOURCE, Key="queried.jpg", Body=pictures.jpeg())
+    server.wait_until_idle()
+    answer = requests.get(url, params={"metric": "Duration", "statistic": "p95", "period": 10}, timeout=30).json()
+    assert answer["unit"] == "Milliseconds" and answer["values"] and len(answer["values"]) == len(answer["timestamps"])
+    made = requests.get(url, params={"metric": "Made", "statistic": "Sum"}, timeout=30).json()
+    assert sum(made["values"]) == server.metrics()['tintype_outcomes_total{outcome="made"}']
+
+
+def test_results_come_as_events_and_logs(new_server):
+    own = new_server().start()
+    with requests.get(f"{own.http_url}/events", stream=True, timeout=30) as stream:
+        assert stream.headers["content-type"] == "text/event-stream"
+        lines = stream.iter_lines(decode_unicode=True)
+        assert next(lines).startswith((":", "retry"))
+        put = own.client().put_object(Bucket=SOURCE, Key="live.jpg", Body=pictures.jpeg())
+        result = next(json.loads(line[5:]) for line in lines if line.startswith("data:"))
+        assert (result["key"], result["outcome"]) == ("live.jpg", "made")
+        request_id = put["ResponseMetadata"]["HTTPHeaders"]["x-amz-request-id"]
+        assert request_id in result["html"], "the upload's id is the result's"
+    logged = requests.get(f"{own.http_url}/logs", params={"key": "live.jpg"}, timeout=30).text.splitlines()
+    record = json.loads(logged[-1])
+    assert record["type"] == "platform.report" and record["record"]["requestId"] == request_id
+    assert {"durationMs", "billedDurationMs", "memorySizeMB", "maxMemoryUsedMB"} <= record["record"]["metrics"].keys()
+    # The server's own log has the same, begun and ended, and the API's id is the answer's.
+    lines = [json.loads(line) for line in own.log_text().splitlines()]
+    kinds = [line["type"] for line in lines if line.get("record", {}).get("requestId") == request_id]
+    assert kinds == ["platform.start", "platform.report"]
+    asked = requests.get(own.api_url, params={"key": "live.jpg"}, timeout=30)
+    api_id = asked.headers["x-amzn-requestid"]
+    until(lambda: api_id in own.log_text(), "the API request's call is in the log")
+    # A shutdown ends streams instead of waiting for them.
+    with requests.get(f"{own.http_url}/events", stream=True, timeout=30):
+        assert own.stop() == 0
+
+
+def test_no_secret_is_ever_logged_or_shown(new_server):
+    own = new_server(settings='[logs]\nlevel = "debug"\n').start()
+    access_key, secret = own.credentials
+    s3 = own.client()
+    s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())
+    url = s3.generate_presigned_url("get_object", {"Bucket": SOURCE, "Key": "a.jpg"})
+    requests.get(url, timeout=30)
+    requests.get(own.http_url, auth=(access_key, secret), timeout=30)
+    requests.post(f"{own.http_url}/login", data={"access_key_id": access_key, "secret_access_key": secret}, timeout=30)
+    own.wait_until_idle()
+    signature = re.search(r"X-Amz-Signature=(\w+)", url)[1]
+    pages = [requests.get(own.http_url + path, timeout=30).text for path in ("/", "/metrics", "/logs", "/object?key=a.jpg")]
+    own.stop()
+    for text in [own.log_text(), *pages]:
+        assert secret not in text and signature not in text
+
+
+def test_beyond_loopback_a_login_is_asked_for(tmp_path, new_server):
+    own = new_server()
+    own.http_listen = "0.0.0.0:0"
+    own.more = ["--anyone-may-use-the-http-api"]
+    own.start()
+    access_key, secret = own.credentials
+    base = re.sub(r"//[^:]+:", "//127.0.0.1:", own.http_url)
+    for path in ("/", "/metrics", "/events", "/logs", "/dead-letters", "/object?key=a", "/metrics/query?metric=Errors"):
+        assert requests.get(base + path, timeout=30).status_code == 401, path
+    led = requests.get(base, headers={"accept": "text/html"}, allow_redirects=False, timeout=30)
+    assert (led.status_code, led.headers["location"]) == (303, "/login")
+    assert requests.get(f"{base}/metrics", auth=(access_key, secret), timeout=30).status_code == 200
+    assert requests.get(f"{base}/metrics", auth=(access_key, secret + "x"), timeout=30).status_code == 401
+    person = requests.Session()
+    form = {"access_key_id": access_key, "secret_access_key": "wrong"}
+    assert person.post(f"{base}/login", data=form, timeout=30).status_code == 403
+    form["secret_access_key"] = secret
+    answer = person.post(f"{base}/login", data=form, allow_redirects=False, timeout=30)
+    cookie = answer.headers["set-cookie"]
+    assert answer.status_code == 303 and "HttpOnly" in cookie and "SameSite=Strict" in cookie
+    assert person.get(base, timeout=30).status_code == 200
+    foreign = person.post(f"{base}/dead-letters", data={"action": "purge", "all": "1"}, headers={"origin": "http://evil.example"}, timeout=30)
+    assert foreign.status_code == 403
+    person.post(f"{base}/logout", timeout=30)
+    assert person.get(base, timeout=30).status_code == 401
