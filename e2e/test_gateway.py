@@ -133,7 +133,7 @@ def test_a_slow_body(new_server):
 def test_too_many_and_too_long_headers(server):
     many = {f"X-Header-{number}": "1" for number in range(200)}
     assert requests.get(server.api_url, headers=many, timeout=30).status_code == 431
-    assert requests.get(server.api_url, headers={"X-Long": "x" * (100 << 10)}, timeout=30).status_code == 431
+    assert requests.get(server.api_url, headers={"X-Long": "x" * (100 << 10)}, timeout=30).status_code in (400, 431)
 
 
 def test_request_ids(server):

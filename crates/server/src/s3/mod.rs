@@ -24,7 +24,7 @@ use s3s::{
     service::S3ServiceBuilder,
 };
 
-use crate::{credentials::Credentials, listen::IdleLimited, request_id::request_id, store::DiskStore};
+use crate::{credentials::Credentials, listen::IdleLimited, request_id, store::DiskStore};
 
 /// What an object's key has escaped in a URL.
 const URL_ESCAPED: &percent_encoding::AsciiSet =
@@ -82,16 +82,6 @@ impl S3Auth for OneKey {
     }
 }
 
-tokio::task_local! {
-    /// The id of the request being served.
-    static REQUEST_ID: String;
-}
-
-/// The id of the request being served; known only on the task that serves it.
-fn current_request_id() -> String {
-    REQUEST_ID.try_with(Clone::clone).unwrap_or_else(|_| request_id())
-}
-
 impl hyper::service::Service<http::Request<hyper::body::Incoming>> for S3Service {
     type Response = http::Response<s3s::Body>;
     type Error = s3s::HttpError;
@@ -100,10 +90,9 @@ impl hyper::service::Service<http::Request<hyper::body::Incoming>> for S3Service
     fn call(&self, request: http::Request<hyper::body::Incoming>) -> Self::Future {
         let service = self.clone();
         Box::pin(async move {
-            let id = request_id();
+            let id = request_id::current();
             let has_body = !hyper::body::Body::is_end_stream(request.body());
-            let answering = REQUEST_ID.scope(id.clone(), service.answer(request));
-            let mut response = answering.await?;
+            let mut response = service.answer(request).await?;
             if let Ok(id) = http::HeaderValue::from_str(&id) {
                 response.headers_mut().insert("x-amz-request-id", id);
             }
@@ -144,7 +133,7 @@ impl S3Service {
         let mut response = match answered {
             Ok(response) => response,
             Err(mut error) => {
-                error.set_request_id(current_request_id());
+                error.set_request_id(request_id::current());
                 error.to_http_response().map_err(|error| s3s::HttpError::new(Box::new(error)))?
             }
         };
@@ -188,7 +177,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> S3Result<T> + Send +
         }
     };
     result.map_err(|mut error| {
-        error.set_request_id(current_request_id());
+        error.set_request_id(request_id::current());
         error
     })
 }

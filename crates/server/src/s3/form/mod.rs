@@ -16,10 +16,11 @@ use multer::{Field, Multipart};
 use s3s::{S3Error, S3Result, s3_error};
 use tintype_function::store::{Condition, Location};
 
-use super::{LARGEST_BODY, OneKey, answers, blocking, current_request_id, faults::s3};
+use super::{LARGEST_BODY, OneKey, answers, blocking, faults::s3};
 use crate::{
     ledger::ObjectRecord,
     listen::{IdleLimited, Silent},
+    request_id,
     store::{Cause, DiskStore},
 };
 use fields::Fields;
@@ -94,7 +95,7 @@ async fn store_file(
         ));
     }
     let at = at.clone();
-    let cause = Cause { event: "ObjectCreated:Post", request_id: current_request_id() };
+    let cause = Cause { event: "ObjectCreated:Post", request_id: request_id::current() };
     blocking(move || store.commit_put(&at, incoming, Condition::Any, cause).map_err(s3)).await
 }
 
