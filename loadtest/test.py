@@ -69,14 +69,14 @@ class ImageProcessingTestUser(HttpUser):
     def choose(self):
         return CHANCE.choices(PICTURES, WEIGHTS)[0]
 
-    @task(4)
+    @task(6)
     def convert(self):
         """An image in the body, its thumbnail as the answer; nothing is stored."""
         kind, body = self.choose()
         with self.client.post("", body, headers={"Content-Type": f"image/{kind}"}, name="POST image", catch_response=True) as answer:
             self.check(answer)
 
-    @task(3)
+    @task(1)
     def upload(self):
         """An image stored under a key of its own, its renditions made."""
         kind, body = self.choose()
