@@ -62,7 +62,9 @@ class Server:
         self.config = self.folder / "settings.toml"
         self.config.write_text(settings)
         self.log_before = 0
+        # Where the HTTP API listens, further arguments, and what the line says that tells that it does.
         self.http_listen, self.more = "127.0.0.1:0", []
+        self.ready = r"ready: S3 endpoint (http://\S+), HTTP API ((http://[^/]+)/\S+)\n"
         self.process = None
         self.s3_url = self.http_url = self.api_url = None
         Server.shown.append(self)
@@ -75,7 +77,7 @@ class Server:
                 command, stdout=subprocess.PIPE, stderr=log, env=environment(**self.env), cwd=self.folder
             )
         line = self._first_line()
-        found = re.fullmatch(r"ready: S3 endpoint (http://\S+), HTTP API ((http://[^/]+)/\S+)\n", line)
+        found = re.fullmatch(self.ready, line)
         assert found, f"not a ready line: {line!r}"
         self.s3_url, self.api_url, self.http_url = found.groups()
         return self

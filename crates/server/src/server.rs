@@ -211,8 +211,15 @@ fn gauges(
 fn routes(settings: &Settings) -> Vec<String> {
     let api = format!("/{}/{}", settings.api.stage, settings.api.resource);
     let below = |path: &str| format!("{api}{path}");
-    let mut routes =
-        vec![api.clone(), below("/"), below("/info"), below("/uploads"), "/healthz".into(), "/readyz".into()];
+    let mut routes = vec![
+        api.clone(),
+        below("/"),
+        below("/info"),
+        below("/uploads"),
+        "/healthz".into(),
+        "/readyz".into(),
+        "/openapi.json".into(),
+    ];
     routes.extend(page::ROUTES.iter().map(|route| (*route).to_owned()));
     routes
 }

@@ -153,7 +153,7 @@ pub(super) async fn answer(State(gateway): State<Gateway>, request: Request, nex
         return Response::from_parts(head, body);
     }
     // The routes answer from memory: this neither waits nor fails.
-    let Ok(body) = body.collect().await.map(|body| body.to_bytes()) else {
+    let Ok(body) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
         return Response::from_parts(head, Body::empty());
     };
     let until = Instant::now() + cache.ttl;
@@ -165,7 +165,7 @@ pub(super) async fn answer(State(gateway): State<Gateway>, request: Request, nex
 fn question(request: &Request) -> Question {
     let target = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
     let accept: Vec<_> =
-        request.headers().get_all(header::ACCEPT).iter().map(|value| value.as_bytes()).collect();
+        request.headers().get_all(header::ACCEPT).iter().map(http::HeaderValue::as_bytes).collect();
     (target, accept.join(&b','))
 }
 

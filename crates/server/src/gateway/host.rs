@@ -95,7 +95,7 @@ impl Host for Gateway {
             url: format!("{}/{bucket}", settings.api.s3_url.clone().unwrap_or_else(listens)),
             region: REGION.into(),
             access_key_id: credentials.access_key_id.clone(),
-            secret_access_key: credentials.secret_access_key().into(),
+            secret_access_key: credentials.secret_access_key(),
             session_token: None,
         })
     }

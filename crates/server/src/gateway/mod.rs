@@ -82,6 +82,7 @@ impl Gateway {
         let own = Router::new()
             .route("/healthz", get(healthz))
             .route("/readyz", get(readyz))
+            .route("/openapi.json", get(openapi))
             .with_state(self.clone())
             .merge(page);
         let api = tintype_api::Config::new(&self.inner.settings)
@@ -117,6 +118,14 @@ fn throttled(instruments: &Instruments, words: &str, wait: Duration) -> Response
 /// API Gateway's words for a route or method that is not there.
 async fn unknown() -> Response {
     message(StatusCode::FORBIDDEN, "Missing Authentication Token")
+}
+
+/// The description of the API.
+async fn openapi(State(gateway): State<Gateway>) -> Response {
+    let Some(config) = tintype_api::Config::new(&gateway.inner.settings) else { return unknown().await };
+    let mut response = Response::new(tintype_api::description(&config).to_string().into());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
 
 async fn healthz() -> Response {

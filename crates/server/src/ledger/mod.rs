@@ -12,8 +12,8 @@ use std::{any::Any, path::Path, sync::Arc};
 
 pub use committer::{Pending, Publish};
 pub use records::{
-    BucketRecord, Checksums, DeadLetter, EventRecord, NotificationRecord, ObjectRecord, PartRecord,
-    ResultRecord, StoredHeaders, UploadRecord,
+    BucketRecord, Checksums, CorsRecord, DeadLetter, EventRecord, NotificationRecord, ObjectRecord,
+    PartRecord, ResultRecord, StoredHeaders, UploadRecord,
 };
 pub use transaction::{Changes, View, Walk, listed_key};
 

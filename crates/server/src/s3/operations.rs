@@ -8,11 +8,12 @@ use super::{
     answers::{self, check_acl, refuse_unoffered, refuse_unoffered_put, stored_headers, with_checksums},
     blocking,
     conditions::{self, ReadConditions, Verdict},
-    current_request_id,
+    cors,
     faults::s3,
     listing, notification, parts, reading,
     receive::{self, expected},
 };
+use crate::request_id;
 use crate::store::{Cause, CopyOptions, StoreFault};
 
 /// Objects one DeleteObjects may name: S3's own bound.
@@ -22,7 +23,7 @@ const LARGEST_DELETE: usize = 1000;
 const REGION: &str = "us-east-1";
 
 fn cause(event: &'static str) -> Cause {
-    Cause { event, request_id: current_request_id() }
+    Cause { event, request_id: request_id::current() }
 }
 
 /// XML 1.0, section 2.2.
@@ -97,6 +98,27 @@ impl S3 for Endpoint {
         blocking(move || store.bucket(&request.input.bucket).map_err(s3)).await?;
         // us-east-1 is told by telling none.
         Ok(S3Response::new(GetBucketLocationOutput::default()))
+    }
+
+    async fn get_bucket_cors(
+        &self,
+        request: S3Request<GetBucketCorsInput>,
+    ) -> S3Result<S3Response<GetBucketCorsOutput>> {
+        cors::get(self, request).await
+    }
+
+    async fn put_bucket_cors(
+        &self,
+        request: S3Request<PutBucketCorsInput>,
+    ) -> S3Result<S3Response<PutBucketCorsOutput>> {
+        cors::put(self, request).await
+    }
+
+    async fn delete_bucket_cors(
+        &self,
+        request: S3Request<DeleteBucketCorsInput>,
+    ) -> S3Result<S3Response<DeleteBucketCorsOutput>> {
+        cors::delete(self, request).await
     }
 
     async fn put_object(

@@ -16,12 +16,13 @@ use s3s::{
 use super::{
     Endpoint,
     answers::{self, check_acl, refuse_unoffered, refuse_unoffered_put, stored_headers, with_checksums},
-    blocking, conditions, current_request_id,
+    blocking, conditions,
     faults::s3,
     receive::{self, ALGORITHMS, expected, hasher_for},
 };
 use crate::{
     ledger::{Checksums, PartRecord, UploadRecord},
+    request_id,
     store::{Cause, CompletedPart, Completion, JoinedChecksum, NewUpload, StoreFault},
 };
 
@@ -268,7 +269,7 @@ pub(super) async fn complete(
     let store = endpoint.store.clone();
     let size = input.mpu_object_size.and_then(|size| u64::try_from(size).ok());
     let (place, id) = (at.clone(), input.upload_id);
-    let request_id = current_request_id();
+    let request_id = request_id::current();
     let record = blocking(move || {
         let upload = store.upload(&place, &id).map_err(s3)?;
         let checksum = Box::new(joined(&upload, given)?);

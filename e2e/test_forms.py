@@ -1,0 +1,119 @@
+"""Uploads by form under a POST policy, and CORS of buckets."""
+
+import pytest
+import requests
+
+import pictures
+from tintype import SOURCE
+
+SHOP = "https://shop.example"
+
+
+def form(server, key="forms/new.jpg", **more):
+    answer = requests.post(f"{server.api_url}/uploads", json={"key": key} | more, timeout=30)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def send(form, body, kind="image/jpeg", fields=None):
+    files = {"file": ("photo.jpg", body, kind)}
+    return requests.post(form["url"], data=form["fields"] | (fields or {}), files=files, timeout=30)
+
+
+def test_a_form_of_the_api(server, s3):
+    body = pictures.jpeg(colour=pictures.GREEN)
+    answer = send(form(server, content_type="image/jpeg"), body)
+    assert answer.status_code == 201, answer.text
+    assert "<Key>forms/new.jpg</Key>" in answer.text
+    got = s3.get_object(Bucket=SOURCE, Key="forms/new.jpg")
+    assert (got["Body"].read(), got["ContentType"]) == (body, "image/jpeg")
+    assert answer.headers["ETag"] == got["ETag"]
+    # It is an upload like any other.
+    server.thumbnail("thumb_forms/new.jpg", got["ETag"])
+
+
+def test_a_form_of_boto3(server, s3, bucket):
+    fields = {"success_action_status": "200", "x-amz-meta-colour": "red", "Cache-Control": "no-cache"}
+    conditions = [{name: value} for name, value in fields.items()]
+    conditions += [["starts-with", "$key", "user/"], ["content-length-range", 5, 20]]
+    given = s3.generate_presigned_post(bucket, "user/${filename}", fields, conditions, ExpiresIn=60)
+    assert send(given, b"some bytes").status_code == 200
+    head = s3.head_object(Bucket=bucket, Key="user/photo.jpg")
+    assert (head["Metadata"], head["CacheControl"]) == ({"colour": "red"}, "no-cache")
+    assert (send(given, b"four").status_code, send(given, b"x" * 21).status_code) == (400, 400)
+
+
+@pytest.mark.parametrize(
+    ("changed", "status", "code"),
+    [
+        ({"key": "forms/other.jpg"}, 403, "AccessDenied"),
+        ({"Content-Type": "text/html"}, 403, "AccessDenied"),
+        ({"x-amz-meta-more": "1"}, 403, "AccessDenied"),
+        ({"x-amz-signature": "0" * 64}, 403, "SignatureDoesNotMatch"),
+        ({"x-amz-signature": "no hex"}, 403, "SignatureDoesNotMatch"),
+        ({"x-amz-credential": "nobody/20260101/us-east-1/s3/aws4_request"}, 400, "InvalidArgument"),
+        ({"x-amz-algorithm": "none"}, 400, "InvalidArgument"),
+        ({"policy": "e30="}, 403, "SignatureDoesNotMatch"),
+        ({"policy": None}, 403, "AccessDenied"),
+        ({"x-amz-date": None}, 400, "InvalidArgument"),
+    ],
+)
+def test_a_form_that_was_tampered_with(server, s3, changed, status, code):
+    given = form(server, "forms/refused.jpg", content_type="image/jpeg")
+    given["fields"] = {name: value for name, value in (given["fields"] | changed).items() if value is not None}
+    answer = send(given, pictures.jpeg())
+    assert (answer.status_code, f"<Code>{code}</Code>" in answer.text) == (status, True), answer.text
+    assert "Contents" not in s3.list_objects_v2(Bucket=SOURCE, Prefix="forms/refused")
+    assert "Contents" not in s3.list_objects_v2(Bucket=SOURCE, Prefix="forms/other")
+
+
+def test_a_form_that_is_too_old_or_for_another_bucket(server, s3, bucket):
+    given = s3.generate_presigned_post(bucket, "late.jpg", ExpiresIn=-1)
+    assert send(given, b"bytes").status_code == 403
+    given = s3.generate_presigned_post(bucket, "other.jpg")
+    given["url"] = given["url"].replace(bucket, SOURCE)
+    assert send(given, b"bytes").status_code == 403
+    assert "Contents" not in s3.list_objects_v2(Bucket=bucket)
+
+
+def test_forms_that_are_none(server, s3, bucket):
+    given = s3.generate_presigned_post(bucket, "a.jpg")
+    kind = {"Content-Type": "multipart/form-data; boundary=b"}
+    for body in (b"", b"--b", b"--b--\r\n", b"no form"):
+        assert requests.post(given["url"], data=body, headers=kind, timeout=30).status_code == 400
+    assert send(given, b"bytes", fields={"x-ignore-large": "x" * (21 << 10)}).status_code == 400
+    assert requests.post(given["url"] + "/key", data=b"--b--", headers=kind, timeout=30).status_code == 405
+
+
+def test_the_rules_of_a_bucket(s3, bucket):
+    with pytest.raises(s3.exceptions.ClientError) as caught:
+        s3.get_bucket_cors(Bucket=bucket)
+    assert caught.value.response["Error"]["Code"] == "NoSuchCORSConfiguration"
+    rule = {
+        "ID": "shop", "AllowedOrigins": [SHOP], "AllowedMethods": ["GET", "POST"], "AllowedHeaders": ["x-amz-*"],
+        "ExposeHeaders": ["ETag"], "MaxAgeSeconds": 60,
+    }  # fmt: skip
+    s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [rule]})
+    assert s3.get_bucket_cors(Bucket=bucket)["CORSRules"] == [rule]
+    for wrong in (rule | {"AllowedMethods": ["PATCH"]}, rule | {"AllowedOrigins": ["https://*.*"]}):
+        with pytest.raises(s3.exceptions.ClientError):
+            s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [wrong]})
+
+    url = f"{s3.meta.endpoint_url}/{bucket}/a.jpg"
+    asked = {"Origin": SHOP, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "X-Amz-Date"}
+    preflight = requests.options(url, headers=asked, timeout=30)
+    assert preflight.status_code == 200
+    assert preflight.headers["Access-Control-Allow-Origin"] == SHOP
+    assert preflight.headers["Access-Control-Allow-Headers"] == "x-amz-date"
+    assert preflight.headers["Access-Control-Max-Age"] == "60"
+    for other in ({"Origin": "https://evil.example"}, {"Access-Control-Request-Method": "DELETE"}):
+        refused = requests.options(url, headers=asked | other, timeout=30)
+        assert refused.status_code == 403
+        assert "Access-Control-Allow-Origin" not in refused.headers
+    # Errors too: the page is to know what went wrong.
+    answer = requests.get(url, headers={"Origin": SHOP}, timeout=30)
+    assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (403, SHOP)
+    assert answer.headers["Access-Control-Expose-Headers"] == "ETag"
+
+    s3.delete_bucket_cors(Bucket=bucket)
+    assert requests.options(url, headers=asked, timeout=30).status_code == 403

@@ -1,0 +1,213 @@
+"""What stands before the API: keys, quotas, rates, the cache, slow clients, TLS, new settings by SIGHUP."""
+
+import signal
+import socket
+import ssl
+import subprocess
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+import pictures
+from tintype import DESTINATION, SOURCE
+from waiting import until
+
+SHOP = "https://shop.example"
+FIRST, SECOND = "first-key-0123456789abcdef", "second-key-0123456789abcde"
+
+
+def key(name, secret, **more):
+    lines = [f"name = {name!r}", f"key = {secret!r}", *(f"{field} = {value}" for field, value in more.items())]
+    return "\n[[api.key]]\n" + "\n".join(lines).replace("'", '"') + "\n"
+
+
+def get(server, path="?key=missing.jpg", secret=None, **headers):
+    if secret:
+        headers["X-Api-Key"] = secret
+    return requests.get(server.api_url + path, headers=headers, timeout=30)
+
+
+def test_a_key_is_needed_once_there_are_any(new_server):
+    server = new_server(settings=f'[api]\ncors_origins = ["{SHOP}"]\n' + key("shop", FIRST)).start()
+    for secret in (None, "wrong", FIRST + "x"):
+        answer = get(server, secret=secret, Origin=SHOP)
+        assert (answer.status_code, answer.json()) == (403, {"message": "Forbidden"})
+        # A page is to see that it is the key.
+        assert answer.headers["Access-Control-Allow-Origin"] == SHOP
+    assert get(server, secret=FIRST).status_code == 404
+    # Preflights come without a key.
+    preflight = {"Origin": SHOP, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "x-api-key"}
+    answer = requests.options(server.api_url, headers=preflight, timeout=30)
+    assert answer.status_code == 204
+    assert "x-api-key" in answer.headers["Access-Control-Allow-Headers"].lower()
+    assert requests.get(f"{server.http_url}/healthz", timeout=30).status_code == 200
+    log = server.log_text()
+    assert '"api_key":"shop"' in log
+    assert FIRST not in log
+
+
+def test_quotas_and_rates_of_keys(new_server):
+    settings = key("daily", FIRST, daily=2) + key("slow", SECOND, rate=1, burst=1)
+    server = new_server(settings=settings).start()
+    assert [get(server, secret=FIRST).status_code for _ in range(3)] == [404, 404, 429]
+    answer = get(server, secret=FIRST)
+    assert answer.json() == {"message": "Limit Exceeded"}
+    assert 1 <= int(answer.headers["Retry-After"]) <= 86400
+    answers = [get(server, secret=SECOND) for _ in range(5)]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert refused and refused[0].json() == {"message": "Too Many Requests"}
+    assert refused[0].headers["Retry-After"] == "1"
+    assert server.metrics()["Throttles"] == 2 + len(refused)
+
+
+def test_the_rate_of_a_route(new_server):
+    settings = '[[api.route]]\nroute = "GET /info"\nrate = 1\nburst = 1\n'
+    server = new_server(settings=settings).start()
+    assert 429 in [get(server, "/info?key=missing.jpg").status_code for _ in range(5)]
+    assert [get(server).status_code for _ in range(5)] == [404] * 5
+
+
+def test_sighup_reads_keys_and_limits_anew(new_server):
+    server = new_server(settings=key("one", FIRST)).start()
+    assert get(server, secret=FIRST).status_code == 404
+
+    server.config.write_text("[api]\nmax_side = 100\n" + key("two", SECOND))
+    server.process.send_signal(signal.SIGHUP)
+    until(lambda: get(server, secret=SECOND).status_code == 404, "the new key is known")
+    assert get(server, secret=FIRST).status_code == 403
+    assert "max_side" in get(server, "?key=a.jpg&size=101", secret=SECOND).json()["message"]
+
+    # What cannot be used changes nothing.
+    server.config.write_text("[api]\nmax_sides = 100\n")
+    server.process.send_signal(signal.SIGHUP)
+    until(lambda: "stay as they were" in server.log_text(), "the refusal is in the log")
+    assert get(server, secret=SECOND).status_code == 404
+
+
+def test_kept_answers_are_never_stale(server, s3):
+    for colour in (pictures.RED, pictures.GREEN, pictures.BLUE):
+        s3.put_object(Bucket=SOURCE, Key="gateway/kept.jpg", Body=pictures.jpeg(colour=colour))
+        answers = [get(server, "?key=gateway/kept.jpg&size=32x32") for _ in range(3)]
+        assert {answer.headers["ETag"] for answer in answers} == {answers[0].headers["ETag"]}
+        for answer in answers:
+            assert pictures.is_near(pictures.middle(pictures.opened(answer.content)), colour)
+    invoked = server.metrics()["Invocations"]
+    again = get(server, "?key=gateway/kept.jpg&size=32x32")
+    assert again.content == answers[0].content
+    assert server.metrics()["Invocations"] == invoked
+    # Formats are kept apart, and who has the answer is told so.
+    assert get(server, "?key=gateway/kept.jpg&size=32x32", Accept="image/png").headers["Content-Type"] == "image/png"
+    known = get(server, "?key=gateway/kept.jpg&size=32x32", **{"If-None-Match": again.headers["ETag"]})
+    assert (known.status_code, known.content) == (304, b"")
+    s3.delete_object(Bucket=SOURCE, Key="gateway/kept.jpg")
+    assert get(server, "?key=gateway/kept.jpg&size=32x32").status_code == 404
+
+
+def test_identical_requests_at_the_same_time(server, s3):
+    from concurrent.futures import ThreadPoolExecutor
+
+    s3.put_object(Bucket=SOURCE, Key="gateway/large.png", Body=pictures.png(3000, 2000))
+    server.thumbnail("thumb_gateway/large.png")
+    server.wait_until_idle()
+    before = server.metrics()["Invocations"]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: get(server, "?key=gateway/large.png&size=301"), range(8)))
+    assert len({answer.content for answer in answers}) == 1
+    assert {answer.status_code for answer in answers} == {200}
+    # Eight connections come at nearly the same time; without joining there would be eight.
+    assert server.metrics()["Invocations"] - before < 8
+
+
+def test_a_slow_body(new_server):
+    server = new_server(settings="[api]\ntimeout_s = 1\n").start()
+    at = urlsplit(server.http_url)
+    with socket.create_connection((at.hostname, at.port), timeout=20) as connection:
+        head = f"POST /dev1/myimage HTTP/1.1\r\nHost: {at.netloc}\r\nContent-Type: image/jpeg\r\nContent-Length: 1000\r\n\r\n"
+        connection.sendall(head.encode() + b"part of it")
+        answer = connection.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"did not arrive" in answer
+
+
+def test_too_many_and_too_long_headers(server):
+    many = {f"X-Header-{number}": "1" for number in range(200)}
+    assert requests.get(server.api_url, headers=many, timeout=30).status_code == 431
+    assert requests.get(server.api_url, headers={"X-Long": "x" * (100 << 10)}, timeout=30).status_code in (400, 431)
+
+
+def test_request_ids(server):
+    ids = {get(server).headers["X-Amzn-Requestid"] for _ in range(3)}
+    assert len(ids) == 3
+    until(lambda: all(server.log_text().count(id) >= 1 for id in ids), "each request has its line in the log")
+
+
+def test_queued_instead_of_waited_for(server, s3):
+    s3.put_object(Bucket=SOURCE, Key="gateway/queued +.jpg", Body=pictures.jpeg())
+    server.thumbnail("thumb_gateway/queued +.jpg")
+    s3.delete_object(Bucket=DESTINATION, Key="thumb_gateway/queued +.jpg")
+    body = {"key": "gateway/queued +.jpg"}
+    answer = requests.post(server.api_url, json=body, headers={"Prefer": "respond-async"}, timeout=30)
+    assert answer.status_code == 202
+    assert answer.headers["Preference-Applied"] == "respond-async"
+    (record,) = answer.json()["records"]
+    assert record["outcome"] == "queued"
+
+    def state():
+        told = requests.get(server.http_url + answer.headers["Location"], timeout=30).json()
+        return told["renditions"][0]["state"] == "current"
+
+    until(state, "the queued thumbnail is made")
+    server.thumbnail("thumb_gateway/queued +.jpg")
+    for missing, outcome in (("gateway/missing.jpg", "failed"), ("gateway/notes.txt", "failed")):
+        answer = requests.post(server.api_url, json={"key": missing}, headers={"Prefer": "respond-async"}, timeout=30)
+        assert (answer.status_code, answer.json()["records"][0]["outcome"]) == (200, outcome)
+
+
+def certificate(folder, name):
+    """A self-signed certificate for 127.0.0.1."""
+    files = folder / f"{name}.crt", folder / f"{name}.key"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-days", "2", "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*command, "-out", files[0], "-keyout", files[1]], check=True, capture_output=True)
+    return files
+
+
+def test_tls_on_both_ports(new_server, tmp_path):
+    first, second = certificate(tmp_path, "first"), certificate(tmp_path, "second")
+    used = tmp_path / "tls.crt", tmp_path / "tls.key"
+
+    def use(files):
+        for source, target in zip(files, used, strict=True):
+            target.write_bytes(source.read_bytes())
+
+    use(first)
+    settings = f'[listen]\ntls_certificate = "{used[0]}"\ntls_key = "{used[1]}"\n'
+    server = new_server(settings=settings)
+    server.ready = r"ready: S3 endpoint (https://\S+), HTTP API ((https://[^/]+)/\S+)\n"
+    server.start()
+    assert requests.get(f"{server.http_url}/healthz", verify=first[0], timeout=30).status_code == 200
+    # 403: no signature.
+    assert requests.get(server.s3_url, verify=first[0], timeout=30).status_code == 403
+    with pytest.raises(requests.exceptions.SSLError):
+        requests.get(f"{server.http_url}/healthz", verify=second[0], timeout=30)
+    with pytest.raises(requests.exceptions.ConnectionError):
+        requests.get(f"{server.http_url}/healthz".replace("https", "http"), timeout=30)
+
+    use(second)
+    server.process.send_signal(signal.SIGHUP)
+
+    def changed():
+        at = urlsplit(server.http_url)
+        shown = ssl.get_server_certificate((at.hostname, at.port))
+        return ssl.PEM_cert_to_DER_cert(shown) == ssl.PEM_cert_to_DER_cert(second[0].read_text())
+
+    until(changed, "the new certificate is shown")
+    assert requests.get(f"{server.http_url}/healthz", verify=second[0], timeout=30).status_code == 200
+
+
+def test_beyond_loopback_a_key_is_asked_for(new_server):
+    server = new_server()
+    server.http_listen = "0.0.0.0:0"
+    with pytest.raises(AssertionError, match="api.key"):
+        server.start()

@@ -1,0 +1,117 @@
+"""The reference's load test:
+
+    locust -f test.py --host http://127.0.0.1:8080/dev1/myimage --headless -u 10 -r 2 -t 10s
+
+Pictures of 50 KB to 5 MB, JPEG and PNG, made at the start. Nine requests in ten have the server render
+something: an image in the body, an upload under a key of its own, or a size nobody asked for before.
+Needs what requirements.txt names.
+"""
+
+import io
+import itertools
+import os
+import random
+import uuid
+
+from locust import HttpUser, between, events, task
+from PIL import Image
+
+CHANCE = random.Random(1)
+
+
+def picture(width, height, kind, grain):
+    """A gradient with grain: the more of it, the larger the file."""
+    base = Image.linear_gradient("L").resize((width, height))
+    noise = Image.effect_noise((width, height), grain)
+    image = Image.merge("RGB", (base, Image.blend(base, noise, 0.4), noise))
+    out = io.BytesIO()
+    image.save(out, kind, **({"quality": 88} if kind == "JPEG" else {"compress_level": 1}))
+    return out.getvalue()
+
+
+# Width, height, format, grain, and how often out of a hundred: most pictures of a shop are small.
+KINDS = [
+    (640, 480, "JPEG", 20, 40),
+    (1000, 750, "JPEG", 30, 30),
+    (320, 240, "PNG", 10, 12),
+    (1600, 1200, "JPEG", 30, 9),
+    (1000, 750, "PNG", 20, 5),
+    (4000, 3000, "JPEG", 25, 3),
+    (1400, 1050, "PNG", 60, 1),
+]
+PICTURES, WEIGHTS = [], []
+SIZES = itertools.count(1)
+
+
+@events.test_start.add_listener
+def make_pictures(environment, **_):
+    if PICTURES:
+        return
+    for width, height, kind, grain, weight in KINDS:
+        PICTURES.append((kind.lower(), picture(width, height, kind, grain)))
+        WEIGHTS.append(weight)
+    sizes = sorted(len(body) for _, body in PICTURES)
+    print(f"pictures of {sizes[0] >> 10} to {sizes[-1] >> 10} KiB")
+
+
+class ImageProcessingTestUser(HttpUser):
+    """Someone whose images become thumbnails."""
+
+    wait_time = between(0.5, 1.5)
+
+    def on_start(self):
+        key = os.environ.get("TINTYPE_API_KEY")
+        if key:
+            self.client.headers["X-Api-Key"] = key
+        self.mine = None
+        self.upload()
+
+    def choose(self):
+        return CHANCE.choices(PICTURES, WEIGHTS)[0]
+
+    @task(6)
+    def convert(self):
+        """An image in the body, its thumbnail as the answer; nothing is stored."""
+        kind, body = self.choose()
+        with self.client.post("", body, headers={"Content-Type": f"image/{kind}"}, name="POST image", catch_response=True) as answer:
+            self.check(answer)
+
+    @task(1)
+    def upload(self):
+        """An image stored under a key of its own, its renditions made."""
+        kind, body = self.choose()
+        key = f"load/{uuid.uuid4()}.{'jpg' if kind == 'jpeg' else 'png'}"
+        headers = {"Content-Type": f"image/{kind}"}
+        with self.client.post("", body, params={"key": key}, headers=headers, name="POST image with key", catch_response=True) as answer:
+            if self.check(answer):
+                self.mine = key
+
+    @task(2)
+    def fetch_a_size(self):
+        """A thumbnail of a size of its own: rendered for this request."""
+        if not self.mine:
+            return self.upload()
+        number = next(SIZES)
+        params = {"key": self.mine, "size": f"{64 + number % 400}x{64 + number // 400 % 400}"}
+        with self.client.get("", params=params, name="GET of a size", catch_response=True) as answer:
+            self.check(answer)
+
+    @task(1)
+    def fetch(self):
+        """The stored thumbnail."""
+        if not self.mine:
+            return self.upload()
+        with self.client.get("", params={"key": self.mine}, name="GET", catch_response=True) as answer:
+            self.check(answer)
+
+    def check(self, answer):
+        """A thumbnail, and nothing else, is a success."""
+        if answer.status_code not in (200, 202):
+            answer.failure(f"{answer.status_code}: {answer.text[:200]}")
+            return False
+        kind = answer.headers.get("Content-Type", "")
+        if not kind.startswith("image/") or not answer.content:
+            answer.failure(f"no image but {kind}")
+            return False
+        answer.success()
+        return True
