@@ -1,1 +1,17 @@
-//! x
+//! The host on AWS Lambda: events in, the function's thumbnails out. `main` wires it.
+
+pub mod clients;
+mod dead_letters;
+mod deadline;
+pub mod environment;
+mod function;
+pub mod init_error;
+pub mod invocation;
+mod records;
+mod report;
+mod s3_faults;
+mod s3_store;
+
+pub use environment::Environment;
+pub use function::Function;
+pub use s3_store::S3Store;
