@@ -24,6 +24,7 @@ mod resample;
 mod simd;
 mod sniff;
 pub mod spec;
+mod stage;
 mod stop;
 
 pub use error::Error;
@@ -31,6 +32,7 @@ pub use header::{Format, Header, Orientation};
 pub use limits::Limits;
 pub use simd::SimdLevel;
 pub use spec::{Background, Effort, Filter, Fit, Gravity, OutputFormat, Size, Spec, Thumbnail};
+pub use stage::Stage;
 
 /// Raised by hand whenever the pixels of a thumbnail change for the same bytes and the same [`Spec`],
 /// so that stored thumbnails made by an older recipe are recognised as stale.
@@ -106,6 +108,22 @@ pub fn render(
     stop: &dyn Fn() -> bool,
     scratch: &mut Scratch,
 ) -> Result<Vec<Thumbnail>, Error> {
+    render_marked(bytes, specs, limits, stop, &|_| {}, scratch)
+}
+
+/// As [`render`], and calls `mark` whenever a stage begins, for a caller that takes the time.
+///
+/// # Errors
+/// As for [`render`].
+pub fn render_marked(
+    bytes: &[u8],
+    specs: &[Spec],
+    limits: &Limits,
+    stop: &dyn Fn() -> bool,
+    mark: &dyn Fn(Stage),
+    scratch: &mut Scratch,
+) -> Result<Vec<Thumbnail>, Error> {
+    mark(Stage::Decode);
     let stop = stop::Stop(stop);
     specs.iter().try_for_each(Spec::validate)?;
     limits.check_source(bytes)?;
@@ -116,14 +134,16 @@ pub fn render(
     let plans: Vec<_> = specs.iter().map(|spec| plan::plan(header, spec)).collect();
     stop.check("reading the header")?;
 
-    let mut resamplers = resample::Fan::new(header, &plans, scratch.level, stop);
+    let rows = resample::Fan::new(header, &plans, scratch.level, stop);
+    let mut resamplers = stage::Marked { rows, mark };
     let context = decode::Context { limits, scale: plan::scale(header, &plans), level: scratch.level, stop };
     let decoded = decode::decode(bytes, header, &context, &mut resamplers, scratch);
     scratch.trim();
     let profile = decoded?.profile;
+    mark(Stage::Encode);
 
     let mut thumbnails = Vec::with_capacity(specs.len());
-    for ((small, plan), spec) in resamplers.finish()?.into_iter().zip(&plans).zip(specs) {
+    for ((small, plan), spec) in resamplers.rows.finish()?.into_iter().zip(&plans).zip(specs) {
         stop.check("finishing thumbnails")?;
         let format = spec.format.resolve(format);
         let small = orient::upright(small, header.orientation);

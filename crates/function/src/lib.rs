@@ -7,9 +7,11 @@
 pub mod budget;
 pub mod event;
 pub mod fingerprint;
+pub mod metrics;
 pub mod naming;
 pub mod outcome;
 pub mod settings;
+mod stopwatch;
 pub mod store;
 pub mod thumbnails;
 pub mod trigger;

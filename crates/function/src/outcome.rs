@@ -221,10 +221,25 @@ pub struct Stages {
     pub wait: Duration,
     /// Looking at the destination and reading the source.
     pub read: Duration,
-    /// Decoding, resampling, encoding.
-    pub render: Duration,
+    /// Reading the picture's header and samples.
+    pub decode: Duration,
+    /// To light and to the thumbnail's size.
+    pub resample: Duration,
+    /// Orientation, colour and the thumbnail's file.
+    pub encode: Duration,
     /// Writing the thumbnails.
     pub write: Duration,
+}
+
+impl Stages {
+    /// Their names in reports, logs and metrics, in order.
+    pub const NAMES: [&str; 6] = ["wait", "read", "decode", "resample", "encode", "write"];
+
+    /// All of them, in order.
+    #[must_use]
+    pub const fn all(&self) -> [Duration; 6] {
+        [self.wait, self.read, self.decode, self.resample, self.encode, self.write]
+    }
 }
 
 /// What became of one record.
@@ -274,12 +289,9 @@ impl Report {
                 "etag": rendition.etag,
             })).collect::<Vec<_>>(),
             "milliseconds": milliseconds(self.total),
-            "stages": {
-                "wait": milliseconds(self.stages.wait),
-                "read": milliseconds(self.stages.read),
-                "render": milliseconds(self.stages.render),
-                "write": milliseconds(self.stages.write),
-            },
+            "stages": Stages::NAMES.iter().zip(self.stages.all())
+                .map(|(name, time)| ((*name).to_owned(), milliseconds(time).into()))
+                .collect::<serde_json::Map<_, _>>(),
         });
         if let Some(why) = self.outcome.why() {
             json["why"] = why.into();

@@ -16,6 +16,7 @@ use crate::{
     event::{Kind, Record},
     fingerprint::{HEIGHT, RECIPE_FINGERPRINT, SOURCE, SOURCE_ETAG, WIDTH, fingerprint},
     outcome::{Failure, Ignored, Outcome, Reason, RenditionReport, Report, Stages},
+    stopwatch,
     store::{Condition, Location, Put, SourceVersion, Stat, Store, StoreError},
     trigger::{Rendition, Trigger},
 };
@@ -323,9 +324,8 @@ impl Thumbnails {
         let estimate = engine::estimate(header, specs).min(self.limits.memory_bytes);
         let memory = self.budget.render(estimate, call.stop).ok_or_else(|| stopped("waiting for memory"))?;
         stages.wait += waiting.elapsed();
-        let rendering = Instant::now();
-        let result = guarded(|| engine::render(bytes, specs, &self.limits, call.stop, call.scratch));
-        stages.render += rendering.elapsed();
+        let result =
+            guarded(|| stopwatch::render(bytes, specs, &self.limits, call.stop, call.scratch, stages));
         drop(memory);
         if result.as_ref().is_err_and(|failure| failure.reason == Reason::Internal) {
             *call.scratch = Scratch::default();

@@ -1,0 +1,230 @@
+//! The statistics of one interval, merged with others and written down compactly.
+
+use std::collections::BTreeMap;
+
+use super::{Kind, MAX_BUCKET, Metric, bounds};
+
+/// How a metric was in an interval, in its base unit (times in microseconds).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Values.
+    pub count: u64,
+    /// Their sum.
+    pub sum: u64,
+    /// The least.
+    pub min: u64,
+    /// The greatest.
+    pub max: u64,
+    /// Counts by bucket, of distributions; see [`bounds`].
+    pub buckets: Vec<(u16, u64)>,
+}
+
+impl Statistics {
+    /// Of one value.
+    #[must_use]
+    pub const fn one(value: u64) -> Self {
+        Self { count: 1, sum: value, min: value, max: value, buckets: Vec::new() }
+    }
+
+    /// Adds another interval's.
+    pub fn merge(&mut self, other: &Self) {
+        if other.count == 0 {
+            return;
+        }
+        self.min = if self.count == 0 { other.min } else { self.min.min(other.min) };
+        self.max = self.max.max(other.max);
+        self.count += other.count;
+        self.sum += other.sum;
+        if !other.buckets.is_empty() {
+            let mut buckets: BTreeMap<u16, u64> = self.buckets.iter().copied().collect();
+            for (bucket, count) in &other.buckets {
+                *buckets.entry(*bucket).or_insert(0) += count;
+            }
+            self.buckets = buckets.into_iter().collect();
+        }
+    }
+
+    /// The value that `percent` of all values do not exceed, to within 2.5 %; `None` where there are no
+    /// values or no buckets.
+    #[must_use]
+    pub fn percentile(&self, percent: f64) -> Option<f64> {
+        let total: u64 = self.buckets.iter().map(|(_, count)| count).sum();
+        if total == 0 {
+            return None;
+        }
+        let rank = (percent / 100.0 * total as f64).ceil().max(1.0);
+        let mut below = 0.0;
+        for (bucket, count) in &self.buckets {
+            let count = *count as f64;
+            if below + count >= rank {
+                let (low, high) = bounds(*bucket);
+                let value = low + (high - low) * ((rank - below - 0.5) / count);
+                let value = if rank <= 1.0 { self.min as f64 } else { value };
+                let value = if rank >= total as f64 { self.max as f64 } else { value };
+                return Some(value.clamp(self.min as f64, self.max as f64));
+            }
+            below += count;
+        }
+        None
+    }
+}
+
+/// Every metric's statistics of one interval.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Row(BTreeMap<Metric, Statistics>);
+
+impl Row {
+    /// Puts a metric's statistics.
+    pub fn insert(&mut self, metric: Metric, statistics: Statistics) {
+        if statistics.count > 0 {
+            self.0.insert(metric, statistics);
+        }
+    }
+
+    /// A metric's statistics; of no values if there are none.
+    #[must_use]
+    pub fn of(&self, metric: Metric) -> Statistics {
+        self.0.get(&metric).cloned().unwrap_or_default()
+    }
+
+    /// All there are.
+    pub fn iter(&self) -> impl Iterator<Item = (Metric, &Statistics)> {
+        self.0.iter().map(|(metric, statistics)| (*metric, statistics))
+    }
+
+    /// Adds another interval's.
+    pub fn merge(&mut self, other: &Self) {
+        for (metric, statistics) in &other.0 {
+            self.0.entry(*metric).or_default().merge(statistics);
+        }
+    }
+
+    /// As bytes: for each metric its code, count, sum, least and greatest, and for distributions their
+    /// buckets as steps and counts, all as LEB128. Intervals in which a counter or gauge stayed at nothing
+    /// take two bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (metric, statistics) in &self.0 {
+            let code = (*metric as u64) << 1;
+            if statistics.max == 0 && metric.kind() != Kind::Distribution {
+                write(&mut out, code);
+                write(&mut out, statistics.count);
+                continue;
+            }
+            write(&mut out, code | 1);
+            for number in [statistics.count, statistics.sum, statistics.min, statistics.max - statistics.min]
+            {
+                write(&mut out, number);
+            }
+            if metric.kind() == Kind::Distribution {
+                write(&mut out, statistics.buckets.len() as u64);
+                let mut last = 0;
+                for (bucket, count) in &statistics.buckets {
+                    write(&mut out, u64::from(bucket - last));
+                    write(&mut out, *count);
+                    last = *bucket;
+                }
+            }
+        }
+        out
+    }
+
+    /// What [`Row::encode`] wrote; metrics this program does not know end it. `None` if it is damaged.
+    #[must_use]
+    pub fn decode(mut bytes: &[u8]) -> Option<Self> {
+        let mut row = Self::default();
+        while !bytes.is_empty() {
+            let code = read(&mut bytes)?;
+            let Some(metric) = Metric::by_code(code >> 1) else { return Some(row) };
+            let count = read(&mut bytes)?;
+            if code & 1 == 0 {
+                row.insert(metric, Statistics { count, ..Statistics::default() });
+                continue;
+            }
+            let (sum, min) = (read(&mut bytes)?, read(&mut bytes)?);
+            let max = min.checked_add(read(&mut bytes)?)?;
+            let mut buckets = Vec::new();
+            if metric.kind() == Kind::Distribution {
+                let mut bucket = 0_u64;
+                for _ in 0..read(&mut bytes)? {
+                    bucket = bucket.checked_add(read(&mut bytes)?).filter(|b| *b <= u64::from(MAX_BUCKET))?;
+                    buckets.push((u16::try_from(bucket).ok()?, read(&mut bytes)?));
+                }
+            }
+            row.insert(metric, Statistics { count, sum, min, max, buckets });
+        }
+        Some(row)
+    }
+}
+
+fn write(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn read(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let (first, rest) = bytes.split_first()?;
+        *bytes = rest;
+        value |= u64::from(first & 0x7F) << shift;
+        if first & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::{Metrics, Taken};
+    use std::time::Duration;
+
+    fn sample() -> Row {
+        let metrics = Metrics::default();
+        drop(metrics.invocation());
+        for n in 0..500 {
+            metrics.ended(Duration::from_micros(n * n), n % 3 == 0);
+        }
+        metrics.set(Metric::MemoryUsed, 12_345_678);
+        metrics.take(&mut Taken::default())
+    }
+
+    #[test]
+    fn written_and_read_back() {
+        let row = sample();
+        assert_eq!(Row::decode(&row.encode()), Some(row));
+    }
+
+    #[test]
+    fn damage_is_noticed_or_harmless() {
+        let bytes = sample().encode();
+        for cut in 0..bytes.len() {
+            let _ = Row::decode(&bytes[..cut]);
+            let mut flipped = bytes.clone();
+            flipped[cut] ^= 0xFF;
+            let _ = Row::decode(&flipped);
+        }
+    }
+
+    #[test]
+    fn merging_is_what_measuring_at_once_gives() {
+        let (whole, parts) = (Metrics::default(), Metrics::default());
+        let mut taken = Taken::default();
+        let mut merged = Row::default();
+        for n in 1..=100 {
+            whole.ended(Duration::from_micros(n * 77), false);
+            parts.ended(Duration::from_micros(n * 77), false);
+            if n % 10 == 0 {
+                merged.merge(&parts.take(&mut taken));
+            }
+        }
+        let whole = whole.take(&mut Taken::default());
+        assert_eq!(whole.of(Metric::Duration), merged.of(Metric::Duration));
+    }
+}
