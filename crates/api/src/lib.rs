@@ -2,6 +2,7 @@
 //! Keys, quotas and throttling are the host's (API Gateway's on AWS, `gateway`'s on one machine).
 
 mod answer;
+pub mod apigateway;
 mod cors;
 mod invoke;
 mod query;
