@@ -114,6 +114,10 @@ fn collect(
     if value.get("Event").and_then(Value::as_str) == Some("s3:TestEvent") {
         return Ok(true);
     }
+    // What Lambda sends to the destination of failed events holds the event that failed.
+    if let (Some(failed), true) = (value.get("requestPayload"), nesting > 0) {
+        return collect(failed, default_bucket, message_id, nesting - 1, parts);
+    }
     let mut push = |record| parts.push(Part::new(message_id, record, value.clone()));
     if value.get("detail-type").is_some() {
         push(event_bridge(value));
@@ -301,7 +305,9 @@ mod tests {
         let sns = json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": direct}}]});
         let sqs = json!({"Records": [{"messageId": "m1", "eventSource": "aws:sqs", "body": direct}]});
         let both = json!({"Records": [{"messageId": "m2", "body": json!({"Type": "Notification", "Message": direct}).to_string()}]});
-        for event in [sns, sqs, both, json!({"key": "a.jpg"})] {
+        let failed =
+            json!({"requestContext": {"condition": "RetriesExhausted"}, "requestPayload": s3("a.jpg")});
+        for event in [sns, sqs, both, failed, json!({"key": "a.jpg"})] {
             assert_eq!(keys(&event), ["a.jpg"]);
         }
         assert_eq!(keys(&json!({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "in"})), ["test"]);

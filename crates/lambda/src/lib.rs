@@ -1,5 +1,6 @@
 //! The host on AWS Lambda: events in, the function's thumbnails out. `main` wires it.
 
+mod api_host;
 pub mod clients;
 mod dead_letters;
 mod deadline;

@@ -57,6 +57,22 @@ impl Reporter {
         }));
     }
 
+    /// Tells of a request of the API.
+    pub(crate) fn request(
+        &self,
+        request_id: &str,
+        method: &Value,
+        path: &Value,
+        status: &Value,
+        time: Duration,
+    ) {
+        print(&json!({
+            "level": "INFO", "type": "tintype.request", "function": self.function_name, "requestId": request_id,
+            "method": method, "path": path, "status": status,
+            "milliseconds": (time.as_secs_f64() * 1e6).round() / 1e3,
+        }));
+    }
+
     /// Tells the metrics of the invocation that ends here.
     pub(crate) fn invocation_ends(&self) {
         self.metrics.set(Metric::MemoryUsed, peak_memory_bytes().unwrap_or(0));
@@ -77,7 +93,7 @@ impl Reporter {
         line["function"] = self.function_name.as_str().into();
         line["requestId"] = request_id.into();
         // One level, so that queries name them simply.
-        if let Value::Object(source) = line["source"].take() {
+        if let Some(Value::Object(source)) = line.as_object_mut().and_then(|line| line.remove("source")) {
             line["bucket"] = source["bucket"].clone();
             line["key"] = source["key"].clone();
         }
