@@ -6,6 +6,7 @@ Source: AWS, "Using the Lambda runtime API for custom runtimes"; "Lambda runtime
 
 import json
 import os
+import platform
 import queue
 import re
 import subprocess
@@ -15,8 +16,12 @@ import uuid
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from tintype import FOREIGN
+from tintype import FOREIGN, ROOT
 
+# The function's program as it is deployed.
+BOOTSTRAP = os.environ.get("TINTYPE_BOOTSTRAP") or str(
+    ROOT / f"target/{platform.machine()}-unknown-linux-gnu/lambda/bootstrap"
+)
 # How long a process may take from its start to asking for work; Lambda's own limit.
 INIT_SECONDS = 10
 TRACE = "Root=1-65a1b2c3-0123456789abcdef01234567;Parent=0123456789abcdef;Sampled=0;Lineage=1:01234567:0"
@@ -40,6 +45,13 @@ class InitError(Exception):
     """The process told that it cannot start, or ended before it asked for work."""
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_):
+        """A process that is ended leaves its connections as they are."""
+
+
 class Function:
     """A function of one process at a time. `command` starts it; `env` is added to what Lambda sets."""
 
@@ -53,8 +65,7 @@ class Function:
         self._work, self._told = queue.Queue(), queue.Queue()
         self._asked = threading.Event()
         self._current = None
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.log = folder / f"{name}.log"
 
@@ -90,6 +101,8 @@ class Function:
     def start(self):
         """Starts the process and waits until it asks for work."""
         self._asked.clear()
+        # Requests for work of a process that is gone still wait at the queue it had.
+        self._work, self._told = queue.Queue(), queue.Queue()
         self.starts += 1
         with self.log.open("ab") as log:
             self._started = time.perf_counter()
@@ -106,7 +119,6 @@ class Function:
         if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.wait(30)
-        # A request for work that hangs on belongs to the process that is gone.
         self._work.put(None)
         self.process = None
 
@@ -114,7 +126,6 @@ class Function:
         """Hands an event over and waits for what it comes to."""
         if self.process is None or self.process.poll() is not None:
             self.stop()
-            self._drain()
             self.start()
         request_id = str(uuid.uuid4())
         started = time.perf_counter()
@@ -141,11 +152,6 @@ class Function:
             if answers[-1].kind == "response":
                 break
         return answers
-
-    def _drain(self):
-        for waiting in (self._work, self._told):
-            while not waiting.empty():
-                waiting.get_nowait()
 
     def log_text(self):
         return self.log.read_text(errors="replace") if self.log.exists() else ""
