@@ -6,7 +6,6 @@ Source: AWS, "Using the Lambda runtime API for custom runtimes"; "Lambda runtime
 
 import json
 import os
-import platform
 import queue
 import re
 import subprocess
@@ -16,12 +15,7 @@ import uuid
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from tintype import FOREIGN, ROOT
-
-# The function's program as it is deployed.
-BOOTSTRAP = os.environ.get("TINTYPE_BOOTSTRAP") or str(
-    ROOT / f"target/{platform.machine()}-unknown-linux-gnu/lambda/bootstrap"
-)
+from tintype import FOREIGN
 # How long a process may take from its start to asking for work; Lambda's own limit.
 INIT_SECONDS = 10
 TRACE = "Root=1-65a1b2c3-0123456789abcdef01234567;Parent=0123456789abcdef;Sampled=0;Lineage=1:01234567:0"

@@ -9,10 +9,10 @@ import socket
 import pytest
 
 import pictures
-from lambda_runtime import BOOTSTRAP, TRACE, Function, InitError
+from lambda_runtime import TRACE, Function, InitError
 from moto_server import Moto
 from s3_between import Between
-from tintype import DESTINATION, SOURCE
+from tintype import BOOTSTRAP, DESTINATION, SOURCE
 from waiting import until
 
 numbers = itertools.count(1)

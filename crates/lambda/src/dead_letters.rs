@@ -2,9 +2,11 @@
 //! queues: the event, and attributes that say why.
 //! Source: AWS, "Dead-letter queues" (Lambda); "SendMessage" (SQS).
 
-use aws_sdk_sqs::{Client, error::DisplayErrorContext, types::MessageAttributeValue};
+use aws_sdk_sqs::{Client, types::MessageAttributeValue};
 use serde_json::Value;
 use tintype_function::Failure;
+
+use crate::faults::chain;
 
 /// What SQS takes, less room for the attributes.
 const LARGEST_BODY: usize = (1 << 20) - (4 << 10);
@@ -50,7 +52,7 @@ impl DeadLetters {
                 "the dead-letter queue {} did not take \"{}\": {}",
                 self.queue_url,
                 failure.message,
-                DisplayErrorContext(error)
+                chain(&error)
             )),
         }
     }

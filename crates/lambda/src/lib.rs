@@ -5,12 +5,12 @@ pub mod clients;
 mod dead_letters;
 mod deadline;
 pub mod environment;
+mod faults;
 mod function;
 pub mod init_error;
 pub mod invocation;
 mod records;
 mod report;
-mod s3_faults;
 mod s3_store;
 
 pub use environment::Environment;

@@ -21,7 +21,7 @@ use tintype_function::{
     store::{Condition, Listing, Object, Put, SourceVersion, Stat, Store, StoreError},
 };
 
-use crate::s3_faults::Fault;
+use crate::faults::Fault;
 
 /// Objects in S3.
 #[derive(Debug)]
@@ -50,14 +50,11 @@ impl S3Store {
         if self.known_buckets.lock().unwrap_or_else(PoisonError::into_inner).contains(&at.bucket) {
             return Ok(());
         }
-        match self.client.head_bucket().bucket(&at.bucket).send().await.map_err(Fault::from) {
-            Ok(_) => {
-                self.remember(&at.bucket);
-                Ok(())
-            }
-            Err(fault) if fault.is_absent() => Err(StoreError::NoSuchBucket(at.bucket.clone())),
-            Err(fault) => Err(fault.at(at)),
-        }
+        // s3:ListBucket is granted for this; and unlike HEAD, the answer says what is missing.
+        let asked = self.client.list_objects_v2().bucket(&at.bucket).max_keys(1).send().await;
+        asked.map_err(|error| Fault::from(error).at(at))?;
+        self.remember(&at.bucket);
+        Ok(())
     }
 
     async fn put(&self, put: Put) -> Result<String, StoreError> {

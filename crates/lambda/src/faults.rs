@@ -1,9 +1,9 @@
-//! What S3 answers, in the port's words.
+//! What AWS answers, in the words of the port and for people.
 //! Source: AWS, "Error responses" (Amazon S3 API Reference).
 
 use aws_sdk_s3::{
     config::http::HttpResponse,
-    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    error::{ProvideErrorMetadata, SdkError},
 };
 use tintype_function::{Location, store::StoreError};
 
@@ -25,12 +25,18 @@ where
     fn from(error: SdkError<E, HttpResponse>) -> Self {
         let status = error.raw_response().map(|response| response.status().as_u16());
         let code = error.as_service_error().and_then(ProvideErrorMetadata::code).map(str::to_owned);
-        let message = match error.as_service_error().and_then(ProvideErrorMetadata::message) {
-            Some(message) => message.to_owned(),
-            None => DisplayErrorContext(&error).to_string(),
+        let message = match error.as_service_error() {
+            Some(said) => said.message().unwrap_or("without a word").to_owned(),
+            None => chain(&error),
         };
         Self { status, code, message }
     }
+}
+
+/// An error with what it came of.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(error.source(), |cause| cause.source())
+        .fold(error.to_string(), |said, cause| format!("{said}: {cause}"))
 }
 
 impl Fault {
