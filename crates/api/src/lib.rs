@@ -1,76 +1,37 @@
 //! The HTTP routes, as both hosts serve them: one resource that runs the function and answers thumbnails.
-//! Keys, quotas and throttling are the host's (API Gateway's on AWS, `gateway`'s on one machine).
+//! Keys, quotas, throttling and the cache are the host's (API Gateway's on AWS, `gateway`'s on one machine).
 
+mod accept;
 mod answer;
 pub mod apigateway;
+mod body;
+mod conditions;
 mod cors;
+mod flight;
+mod host;
+mod info;
 mod invoke;
+mod multipart;
+mod picture;
 mod query;
 mod thumbnail;
+mod uploads;
 
-use std::{future::Future, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Router,
     extract::{Request, State},
     http::{Method, StatusCode},
-    middleware::{self, Next},
     response::Response,
     routing::any,
 };
-use bytes::Bytes;
-use tintype_engine::{Header, Spec, Thumbnail};
-use tintype_function::{
-    Failure, Location, ObjectKey, Report,
-    event::Record,
-    settings::Settings,
-    store::{Object, Stat},
-    trigger::Trigger,
-};
+use tintype_function::{ObjectKey, event::Kind, event::Record, settings::Settings, trigger::Trigger};
 
 pub use answer::message;
-
-/// Why the host did not run the function.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
-    /// Too many requests: 429.
-    Throttled,
-    /// It took too long: 504.
-    TimedOut,
-    /// The host is shutting down: 503.
-    ShuttingDown,
-}
-
-/// What a host does for the routes.
-pub trait Host: Clone + Send + Sync + 'static {
-    /// Runs the function on one record.
-    fn invoke(&self, record: Record) -> impl Future<Output = Result<Report, Refused>> + Send;
-
-    /// Renders bytes that are in no bucket.
-    fn render(
-        &self,
-        bytes: Bytes,
-        spec: Spec,
-    ) -> impl Future<Output = Result<Result<(Header, Thumbnail), Failure>, Refused>> + Send;
-
-    /// Renders an object; it is read where its memory is admitted. Answers what is known of the object, too.
-    fn render_object(
-        &self,
-        at: Location,
-        spec: Spec,
-    ) -> impl Future<Output = Result<Result<(Stat, Thumbnail), Failure>, Refused>> + Send;
-
-    /// Stores an image in the source bucket, as any upload.
-    fn upload(
-        &self,
-        key: ObjectKey,
-        content_type: String,
-        bytes: Bytes,
-    ) -> impl Future<Output = Result<(), Failure>> + Send;
-
-    /// Reads a thumbnail; `None` if there is none.
-    fn read(&self, at: Location) -> impl Future<Output = Result<Option<Object>, Failure>> + Send;
-}
+pub use conditions::{SourceTag, is_unchanged};
+pub use cors::cross_origin;
+pub use host::{FormSigner, Host, Queued, Refused};
 
 /// What the routes need of the settings.
 #[derive(Debug)]
@@ -78,6 +39,9 @@ pub struct Config {
     path: String,
     max_body: usize,
     cache_ttl_s: u32,
+    bounds: query::Bounds,
+    /// The largest file that an upload form takes, in bytes.
+    source_bytes: u64,
     /// The trigger whose bucket and renditions the routes speak of.
     trigger: Trigger,
 }
@@ -90,52 +54,72 @@ impl Config {
             path: format!("/{}/{}", settings.api.stage, settings.api.resource),
             max_body: usize::try_from(settings.api.max_body).unwrap_or(usize::MAX),
             cache_ttl_s: settings.api.cache_ttl_s,
+            bounds: query::Bounds { side: settings.api.max_side, quality: settings.api.max_quality },
+            source_bytes: settings.limits.source_bytes,
             trigger: settings.triggers.first()?.clone(),
         })
     }
+
+    /// A record that asks for the thumbnails of a source; `how` names the method, as in S3's events.
+    fn record(&self, key: ObjectKey, how: &str) -> Record {
+        Record {
+            kind: Kind::Created,
+            name: format!("ObjectCreated:{how}"),
+            bucket: self.trigger.bucket.clone(),
+            key,
+            etag: None,
+            size: None,
+            sequencer: None,
+        }
+    }
 }
 
-pub(crate) struct Api<H> {
-    pub(crate) host: H,
-    pub(crate) config: Arc<Config>,
+struct Api<H> {
+    host: H,
+    config: Arc<Config>,
+    flights: thumbnail::Flights,
 }
 
 impl<H: Host> Clone for Api<H> {
     fn clone(&self) -> Self {
-        Self { host: self.host.clone(), config: self.config.clone() }
+        Self { host: self.host.clone(), config: self.config.clone(), flights: self.flights.clone() }
     }
 }
 
 /// The routes over a host. [`cross_origin`] belongs around them and whatever the host puts before them.
 pub fn router<H: Host>(host: H, config: Config) -> Router {
     let path = config.path.clone();
-    let api = Api { host, config: Arc::new(config) };
-    Router::new().route(&path, any(route::<H>)).with_state(api)
+    let api = Api { host, config: Arc::new(config), flights: thumbnail::Flights::default() };
+    Router::new()
+        .route(&path, any(resource::<H>))
+        .route(&format!("{path}/info"), any(described::<H>))
+        .route(&format!("{path}/uploads"), any(form::<H>))
+        .with_state(api)
 }
 
-async fn route<H: Host>(State(api): State<Api<H>>, request: Request) -> Response {
+async fn resource<H: Host>(State(api): State<Api<H>>, request: Request) -> Response {
     match *request.method() {
         Method::GET | Method::HEAD => thumbnail::get(&api, request).await,
         Method::POST => invoke::post(&api, request).await,
-        // API Gateway's words for a method that is not there.
-        _ => message(StatusCode::FORBIDDEN, "Missing Authentication Token"),
+        _ => unknown_method(),
     }
 }
 
-/// Answers OPTIONS, and marks every answer, refusals too, so that pages of allowed origins may read it.
-pub fn cross_origin(router: Router, origins: &[String]) -> Router {
-    let origins: Arc<[String]> = origins.into();
-    router.layer(middleware::from_fn(move |request: Request, next: Next| {
-        let origins = origins.clone();
-        async move {
-            let origin = cors::allowed_origin(&origins, request.headers());
-            let mut response = if *request.method() == Method::OPTIONS {
-                cors::preflight(origin.is_some())
-            } else {
-                next.run(request).await
-            };
-            cors::mark(&mut response, origin, !origins.is_empty());
-            response
-        }
-    }))
+async fn described<H: Host>(State(api): State<Api<H>>, request: Request) -> Response {
+    match *request.method() {
+        Method::GET | Method::HEAD => info::get(&api, request).await,
+        _ => unknown_method(),
+    }
+}
+
+async fn form<H: Host>(State(api): State<Api<H>>, request: Request) -> Response {
+    match *request.method() {
+        Method::POST => uploads::post(&api, request).await,
+        _ => unknown_method(),
+    }
+}
+
+/// API Gateway's words for a method that is not there.
+fn unknown_method() -> Response {
+    message(StatusCode::FORBIDDEN, "Missing Authentication Token")
 }

@@ -1,10 +1,19 @@
 //! The query string.
 
+use axum::{extract::Request, http::StatusCode, response::Response};
 use tintype_engine::Spec;
-use tintype_function::ObjectKey;
+use tintype_function::{Location, ObjectKey};
 
-/// The largest side a request may ask for, in pixels.
-const LARGEST_SIDE: u32 = 4096;
+use crate::{Config, answer::message};
+
+/// What a request may ask for: the settings `api.max_side` and `api.max_quality`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// The largest side, in pixels.
+    pub(crate) side: u32,
+    /// The highest quality, 1 to 100.
+    pub(crate) quality: u8,
+}
 
 /// The fields there are.
 const FIELDS: [&str; 7] = ["key", "size", "fit", "format", "quality", "gravity", "background"];
@@ -13,18 +22,39 @@ const FIELDS: [&str; 7] = ["key", "size", "fit", "format", "quality", "gravity",
 #[derive(Debug)]
 pub(crate) struct Query {
     pub(crate) key: Option<ObjectKey>,
-    /// Set if the request asks for a rendition of its own.
-    pub(crate) spec: Option<Spec>,
+    /// What to make: the first rendition of the settings, with what the request says instead.
+    pub(crate) spec: Spec,
+    /// Whether the request says anything of it.
+    pub(crate) asks: bool,
+    /// Whether the request names the format.
+    pub(crate) names_format: bool,
+}
+
+impl Query {
+    /// Parses the query of a request.
+    pub(crate) fn of(request: &Request, config: &Config) -> Result<Self, Box<Response>> {
+        let base = config.trigger.renditions.first().map(|rendition| &rendition.spec);
+        parse(request.uri().query().unwrap_or_default(), &base.cloned().unwrap_or_default(), config.bounds)
+            .map_err(|error| Box::new(message(StatusCode::BAD_REQUEST, error)))
+    }
+
+    /// The object in the source bucket that the query names.
+    pub(crate) fn location(&self, config: &Config) -> Result<Location, Box<Response>> {
+        let key = self.key.clone().ok_or_else(|| {
+            let words = "which image? Add ?key= and its key in the source bucket";
+            Box::new(message(StatusCode::BAD_REQUEST, words))
+        })?;
+        Ok(Location { bucket: config.trigger.bucket.clone(), key })
+    }
 }
 
 /// Parses a query; fields not given are as in `base`.
 ///
 /// # Errors
 /// The field that is unknown, repeated or out of bounds.
-pub(crate) fn parse(query: &str, base: &Spec) -> Result<Query, String> {
+fn parse(query: &str, base: &Spec, bounds: Bounds) -> Result<Query, String> {
     let mut key = None;
     let mut spec = base.clone();
-    let mut changed = false;
     let mut seen: Vec<String> = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -41,23 +71,35 @@ pub(crate) fn parse(query: &str, base: &Spec) -> Result<Query, String> {
                     ObjectKey::new(&value).map_err(|message| format!("query field \"key\": {message}"))?,
                 );
             }
-            "size" => spec.size = value.parse()?,
+            "size" => {
+                spec.size = value.parse()?;
+                check_size(&spec, bounds)?;
+            }
             "fit" => spec.fit = value.parse()?,
             "format" => spec.format = value.parse()?,
             "gravity" => spec.gravity = value.parse()?,
             "background" => spec.background = value.parse()?,
             _ => {
-                let quality = value.parse::<u8>().ok().filter(|quality| (1..=100).contains(quality));
-                spec.quality = quality.ok_or_else(|| format!("quality \"{value}\" is not 1 to 100"))?;
+                let most = bounds.quality;
+                let quality = value.parse::<u8>().ok().filter(|quality| (1..=most).contains(quality));
+                let wrong = || format!("quality \"{value}\" is not 1 to {most} (api.max_quality)");
+                spec.quality = quality.filter(|_| !value.starts_with('+')).ok_or_else(wrong)?;
             }
         }
-        changed |= name != "key";
         seen.push(name);
     }
-    if [spec.size.width, spec.size.height].into_iter().flatten().any(|side| side > LARGEST_SIDE) {
-        return Err(format!("size \"{}\" is larger than {LARGEST_SIDE} on a side", spec.size));
+    let asks = seen.iter().any(|name| name != "key");
+    Ok(Query { key, spec, asks, names_format: seen.iter().any(|name| name == "format") })
+}
+
+fn check_size(spec: &Spec, bounds: Bounds) -> Result<(), String> {
+    if [spec.size.width, spec.size.height].into_iter().flatten().any(|side| side > bounds.side) {
+        return Err(format!(
+            "size \"{}\" is larger than {} on a side (api.max_side)",
+            spec.size, bounds.side
+        ));
     }
-    Ok(Query { key, spec: changed.then_some(spec) })
+    Ok(())
 }
 
 /// Decodes a component of `application/x-www-form-urlencoded`.
@@ -74,13 +116,19 @@ fn decode(text: &str) -> Result<String, String> {
 mod tests {
     use super::*;
 
+    fn parsed(query: &str) -> Result<Query, String> {
+        parse(query, &Spec::default(), Bounds { side: 4096, quality: 95 })
+    }
+
     #[test]
     fn fields() {
-        let parsed = parse("key=a+b%2Bc.jpg&size=64x32&quality=50", &Spec::default()).unwrap();
-        assert_eq!(parsed.key.unwrap().as_str(), "a b+c.jpg");
-        let spec = parsed.spec.unwrap();
-        assert_eq!((spec.size.to_string(), spec.quality), ("64x32".into(), 50));
-        assert!(parse("key=a.jpg", &Spec::default()).unwrap().spec.is_none());
+        let query = parsed("key=a+b%2Bc.jpg&size=64x32&quality=50").unwrap();
+        assert_eq!(query.key.unwrap().as_str(), "a b+c.jpg");
+        assert_eq!((query.spec.size.to_string(), query.spec.quality), ("64x32".into(), 50));
+        assert!(query.asks && !query.names_format);
+        let query = parsed("key=a.jpg").unwrap();
+        assert!(!query.asks && query.spec == Spec::default());
+        assert!(parsed("format=webp").unwrap().names_format);
     }
 
     #[test]
@@ -89,13 +137,13 @@ mod tests {
             ("url=http://x", "\"url\""),
             ("key=a&key=b", "twice"),
             ("size=0", "not a box"),
-            ("size=5000", "larger"),
-            ("quality=101", "1 to 100"),
+            ("size=5000", "api.max_side"),
+            ("quality=96", "1 to 95"),
             ("fit=squash", "fit"),
             ("key=%ff", "UTF-8"),
             ("key=", "empty"),
         ] {
-            let error = parse(query, &Spec::default()).unwrap_err();
+            let error = parsed(query).unwrap_err();
             assert!(error.contains(part), "{query}: {error}");
         }
     }

@@ -1,5 +1,7 @@
 //! GET and HEAD: the thumbnail of an object in the source bucket, made if it is missing.
 
+use std::sync::Arc;
+
 use axum::{
     body::Body,
     extract::Request,
@@ -7,133 +9,228 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
-use tintype_engine::Spec;
+use tintype_engine::{Format, OutputFormat, Spec};
 use tintype_function::{
-    Location, ObjectKey, Outcome,
-    event::{Kind, Record},
-    fingerprint::fingerprint,
+    Failure, Location, Outcome,
+    fingerprint::{SOURCE_ETAG, fingerprint},
+    format_by_name,
+    store::Stat,
 };
 
 use crate::{
-    Api, Host,
+    Api, Config, Host, Refused,
+    accept::Accept,
     answer::{self, message},
-    query,
+    conditions::{SourceTag, http_date, is_unchanged},
+    flight,
+    query::Query,
 };
 
+/// The same thumbnail: source, its ETag, recipe.
+type Same = (Location, String, String);
+/// Thumbnails under way.
+pub(crate) type Flights = flight::Flights<Same, Result<Ready, Problem>>;
+
 /// A thumbnail ready to be answered.
-struct Ready {
+#[derive(Debug, Clone)]
+pub(crate) struct Ready {
     bytes: Bytes,
-    content_type: String,
-    etag: String,
-    modified_ms: Option<i64>,
+    content_type: HeaderValue,
+    source_etag: String,
+}
+
+/// Why there is none.
+#[derive(Debug, Clone)]
+pub(crate) enum Problem {
+    Refused(Refused),
+    Failure(Failure),
+    Nothing(String),
+}
+
+impl Problem {
+    fn response(&self) -> Response {
+        match self {
+            Self::Refused(refused) => answer::refused(*refused),
+            Self::Failure(failure) => answer::failure(failure),
+            Self::Nothing(words) => message(StatusCode::NOT_FOUND, words),
+        }
+    }
+}
+
+/// A parsed request.
+struct Wanted {
+    at: Location,
+    spec: Spec,
+    /// Set if the format was chosen by `Accept`: then it is the choice to fall back on.
+    negotiated: Option<(Accept, Format)>,
 }
 
 pub(crate) async fn get<H: Host>(api: &Api<H>, request: Request) -> Response {
-    let base =
-        api.config.trigger.renditions.first().map(|rendition| rendition.spec.clone()).unwrap_or_default();
-    let query = match query::parse(request.uri().query().unwrap_or_default(), &base) {
-        Ok(query) => query,
-        Err(error) => return message(StatusCode::BAD_REQUEST, error),
+    let wanted = match wanted(&request, &api.config) {
+        Ok(wanted) => wanted,
+        Err(response) => return *response,
     };
-    let Some(key) = query.key else {
-        return message(StatusCode::BAD_REQUEST, "which image? Add ?key= and its key in the source bucket");
+    let stat = match api.host.stat(wanted.at.clone()).await {
+        Err(failure) => return answer::failure(&failure),
+        Ok(None) => {
+            let words = format!("{} does not exist; upload it, or look for its exact key", wanted.at);
+            return message(StatusCode::NOT_FOUND, words);
+        }
+        Ok(Some(stat)) => stat,
     };
-    let ready = match query.spec {
-        Some(spec) => rendered(api, key, spec).await,
-        None => stored(api, key).await,
-    };
-    match ready {
-        Ok(ready) => respond(api, &request, ready),
-        Err(response) => *response,
+    let mut spec = wanted.spec.clone();
+    // Only what was answered before has this tag, so nothing needs to be made or read to know it again.
+    if is_unchanged(request.headers(), &tag(&stat.etag, &spec), Some(seconds(&stat))) {
+        return unchanged(api, &wanted, &spec, &stat);
+    }
+    let mut made = make(api, &wanted.at, &stat, &spec).await;
+    if let (Ok(ready), Some((accept, choice))) = (&made, &wanted.negotiated)
+        && !ready.content_type.to_str().is_ok_and(|kind| accept.takes(kind))
+    {
+        // The source is not what its name says.
+        spec.format = explicit(*choice);
+        made = make(api, &wanted.at, &stat, &spec).await;
+    }
+    match made {
+        Err(problem) => problem.response(),
+        Ok(ready) => {
+            let mut response = headed(api, &wanted, &spec, &ready.source_etag, &stat);
+            response.headers_mut().insert(header::CONTENT_TYPE, ready.content_type);
+            response.headers_mut().insert(header::CONTENT_LENGTH, ready.bytes.len().into());
+            if *request.method() != Method::HEAD {
+                *response.body_mut() = Body::from(ready.bytes);
+            }
+            response
+        }
     }
 }
 
-/// The first stored rendition, made if it is missing or out of date.
-async fn stored<H: Host>(api: &Api<H>, key: ObjectKey) -> Result<Ready, Box<Response>> {
-    let record = Record {
-        kind: Kind::Created,
-        name: "ObjectCreated:Get".into(),
-        bucket: api.config.trigger.bucket.clone(),
-        key,
-        etag: None,
-        size: None,
-        sequencer: None,
-    };
-    let report = api.host.invoke(record).await.map_err(|refused| Box::new(answer::refused(refused)))?;
-    let rendition = match &report.outcome {
-        Outcome::Failed(failure) => return Err(Box::new(answer::failure(failure))),
-        Outcome::Ignored(why) => {
-            return Err(Box::new(message(StatusCode::NOT_FOUND, format!("there is no thumbnail: {why}"))));
+fn wanted(request: &Request, config: &Config) -> Result<Wanted, Box<Response>> {
+    let query = Query::of(request, config)?;
+    let at = query.location(config)?;
+    let mut spec = query.spec;
+    if query.names_format {
+        return Ok(Wanted { at, spec, negotiated: None });
+    }
+    let (spec_format, accept) = negotiate(request.headers(), spec.format, at.key.as_str())?;
+    spec.format = spec_format;
+    Ok(Wanted { at, spec, negotiated: Some(accept) })
+}
+
+/// The format to make: the settings' own if it is as welcome as any.
+fn negotiate(
+    headers: &HeaderMap,
+    format: OutputFormat,
+    key: &str,
+) -> Result<(OutputFormat, (Accept, Format)), Box<Response>> {
+    let accept = Accept::of(headers);
+    let own = format.resolve(format_by_name(key));
+    match accept.choose(&[own, Format::WebP, Format::Jpeg, Format::Png]) {
+        Some(choice) if choice == own => Ok((format, (accept, choice))),
+        Some(choice) => Ok((explicit(choice), (accept, choice))),
+        None => {
+            let words =
+                "Accept takes none of image/jpeg, image/png and image/webp, and thumbnails are nothing else";
+            Err(Box::new(message(StatusCode::NOT_ACCEPTABLE, words)))
         }
-        Outcome::Made | Outcome::UpToDate | Outcome::Removed => report.renditions.first(),
-    };
-    let gone = || Box::new(message(StatusCode::NOT_FOUND, "the thumbnail is gone; ask again"));
-    let at = rendition.ok_or_else(gone)?.at.clone();
-    let object =
-        api.host.read(at).await.map_err(|failure| Box::new(answer::failure(&failure)))?.ok_or_else(gone)?;
-    Ok(Ready {
-        bytes: object.bytes,
-        content_type: object.stat.content_type.unwrap_or_else(|| "application/octet-stream".into()),
-        etag: object.stat.etag,
-        modified_ms: Some(object.stat.modified_ms),
-    })
+    }
+}
+
+const fn explicit(format: Format) -> OutputFormat {
+    match format {
+        Format::Jpeg => OutputFormat::Jpeg,
+        Format::WebP => OutputFormat::WebP,
+        Format::Png | Format::Gif | Format::Bmp | Format::Tiff => OutputFormat::Png,
+    }
+}
+
+/// Makes a thumbnail, or joins whoever makes the same one.
+async fn make<H: Host>(api: &Api<H>, at: &Location, stat: &Stat, spec: &Spec) -> Result<Ready, Problem> {
+    let same = (at.clone(), stat.etag.clone(), fingerprint(spec));
+    api.flights
+        .join(same, || {
+            let (host, config, at, spec) = (api.host.clone(), api.config.clone(), at.clone(), spec.clone());
+            async move {
+                match config.trigger.renditions.iter().position(|rendition| rendition.spec == spec) {
+                    Some(index) => stored(&host, &config, at, index).await,
+                    None => rendered(&host, at, spec).await,
+                }
+            }
+        })
+        .await
+}
+
+/// A rendition that is stored, made if it is missing or out of date.
+async fn stored<H: Host>(host: &H, config: &Config, at: Location, index: usize) -> Result<Ready, Problem> {
+    // An object replaced between making and reading is a new start; nobody replaces it for ever.
+    for _ in 0..3 {
+        let record = config.record(at.key.clone(), "Get");
+        let report = host.invoke(record).await.map_err(Problem::Refused)?;
+        let rendition = match &report.outcome {
+            Outcome::Failed(failure) => return Err(Problem::Failure(failure.clone())),
+            Outcome::Ignored(why) => return Err(Problem::Nothing(format!("there is no thumbnail: {why}"))),
+            Outcome::Made | Outcome::UpToDate | Outcome::Removed => report.renditions.get(index),
+        };
+        let Some(rendition) = rendition else { continue };
+        let object = host.read(rendition.at.clone()).await.map_err(Problem::Failure)?;
+        let Some(object) = object else { continue };
+        let Some(source_etag) = object.stat.metadata.get(SOURCE_ETAG).cloned() else { continue };
+        let kind = object.stat.content_type.as_deref().and_then(|kind| HeaderValue::from_str(kind).ok());
+        return Ok(Ready {
+            bytes: object.bytes,
+            content_type: kind.unwrap_or(HeaderValue::from_static("application/octet-stream")),
+            source_etag,
+        });
+    }
+    Err(Problem::Nothing("the thumbnail was removed again and again; ask later".into()))
 }
 
 /// A rendition of the request's own, not stored.
-async fn rendered<H: Host>(api: &Api<H>, key: ObjectKey, spec: Spec) -> Result<Ready, Box<Response>> {
-    let at = Location { bucket: api.config.trigger.bucket.clone(), key };
-    let recipe = fingerprint(&spec);
-    let made =
-        api.host.render_object(at, spec).await.map_err(|refused| Box::new(answer::refused(refused)))?;
-    let (source, thumbnail) = made.map_err(|failure| Box::new(answer::failure(&failure)))?;
+async fn rendered<H: Host>(host: &H, at: Location, spec: Spec) -> Result<Ready, Problem> {
+    let made = host.render_object(at, spec).await.map_err(Problem::Refused)?;
+    let (source, thumbnail) = made.map_err(Problem::Failure)?;
     Ok(Ready {
+        content_type: HeaderValue::from_static(thumbnail.format.media_type()),
         bytes: thumbnail.bytes.into(),
-        content_type: thumbnail.format.media_type().into(),
-        etag: format!("{}-{recipe}", source.etag),
-        modified_ms: Some(source.modified_ms),
+        source_etag: source.etag,
     })
 }
 
-fn respond<H: Host>(api: &Api<H>, request: &Request, ready: Ready) -> Response {
-    let etag = format!("\"{}\"", ready.etag);
-    let unchanged = is_unchanged(request.headers(), &etag);
-    let head = *request.method() == Method::HEAD;
-    let length = ready.bytes.len();
-    let mut response = Response::new(if unchanged || head { Body::empty() } else { Body::from(ready.bytes) });
-    if unchanged {
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-    }
-    let modified = ready.modified_ms.and_then(http_date);
+/// The version of the source, and the recipe.
+fn tag(source_etag: &str, spec: &Spec) -> String {
+    format!("\"{source_etag}-{}\"", fingerprint(spec))
+}
+
+const fn seconds(stat: &Stat) -> i64 {
+    stat.modified_ms.div_euclid(1000)
+}
+
+fn unchanged<H: Host>(api: &Api<H>, wanted: &Wanted, spec: &Spec, stat: &Stat) -> Response {
+    let mut response = headed(api, wanted, spec, &stat.etag, stat);
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    response
+}
+
+/// An answer with the headers that 200 and 304 share.
+fn headed<H: Host>(api: &Api<H>, wanted: &Wanted, spec: &Spec, source_etag: &str, stat: &Stat) -> Response {
+    let mut response = Response::new(Body::empty());
     let mut insert = |name: header::HeaderName, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
             response.headers_mut().insert(name, value);
         }
     };
-    insert(header::ETAG, &etag);
+    insert(header::ETAG, &tag(source_etag, spec));
     insert(header::CACHE_CONTROL, &format!("max-age={}", api.config.cache_ttl_s));
-    if let Some(modified) = modified {
+    // Known of this version alone.
+    if stat.etag == source_etag
+        && let Some(modified) = http_date(seconds(stat))
+    {
         insert(header::LAST_MODIFIED, &modified);
     }
-    if !unchanged {
-        insert(header::CONTENT_TYPE, &ready.content_type);
-        insert(header::CONTENT_LENGTH, &length.to_string());
+    if wanted.negotiated.is_some() {
+        insert(header::VARY, "Accept");
     }
+    let tag = SourceTag { at: Arc::new(wanted.at.clone()), etag: source_etag.into() };
+    response.extensions_mut().insert(tag);
     response
-}
-
-/// RFC 9110, section 13.1.2: weak comparison, any of the list.
-fn is_unchanged(headers: &HeaderMap, etag: &str) -> bool {
-    let values = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    values
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .any(|value| value == "*" || value.strip_prefix("W/").unwrap_or(value) == etag)
-}
-
-/// RFC 9110, section 5.6.7.
-fn http_date(milliseconds: i64) -> Option<String> {
-    let format = time::macros::format_description!(
-        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
-    );
-    time::OffsetDateTime::from_unix_timestamp(milliseconds.div_euclid(1000)).ok()?.format(format).ok()
 }

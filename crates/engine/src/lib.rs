@@ -19,6 +19,7 @@ mod light;
 pub mod limits;
 mod orient;
 mod pixels;
+mod placeholder;
 mod plan;
 mod resample;
 mod simd;
@@ -30,6 +31,7 @@ mod stop;
 pub use error::Error;
 pub use header::{Format, Header, Orientation};
 pub use limits::Limits;
+pub use placeholder::Placeholder;
 pub use simd::SimdLevel;
 pub use spec::{Background, Effort, Filter, Fit, Gravity, OutputFormat, Size, Spec, Thumbnail};
 pub use stage::Stage;
@@ -151,7 +153,9 @@ pub fn render_marked(
         let finished = canvas::finish(&small, plan, spec.background, format);
         stop.check("encoding")?;
         let bytes = encode::encode(scratch.level, &finished, format, spec.quality, spec.effort)?;
-        thumbnails.push(Thumbnail { bytes, format, width: finished.width, height: finished.height });
+        let placeholder = placeholder::of(&finished);
+        let (width, height) = (finished.width, finished.height);
+        thumbnails.push(Thumbnail { bytes, format, width, height, placeholder });
     }
     Ok(thumbnails)
 }

@@ -291,4 +291,6 @@ pub struct Thumbnail {
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
+    /// What to show before it has come.
+    pub placeholder: crate::Placeholder,
 }

@@ -14,6 +14,10 @@ pub const SOURCE: &str = "tintype-source";
 pub const WIDTH: &str = "tintype-width";
 /// Metadata of a thumbnail: its height in pixels.
 pub const HEIGHT: &str = "tintype-height";
+/// Metadata of a thumbnail: its ThumbHash in base64, to be shown before it has come.
+pub const THUMB_HASH: &str = "tintype-thumbhash";
+/// Metadata of a thumbnail: its dominant colour as six hexadecimal digits.
+pub const COLOUR: &str = "tintype-colour";
 
 /// Settings that make other pixels have another fingerprint; the program's version plays no part, only
 /// [`RECIPE`] does, which is raised by hand when pixels change.

@@ -7,16 +7,20 @@
 pub mod budget;
 pub mod event;
 pub mod fingerprint;
+pub mod inspect;
 pub mod metrics;
 pub mod naming;
 pub mod outcome;
 pub mod settings;
 mod stopwatch;
 pub mod store;
+mod target;
 pub mod thumbnails;
 pub mod trigger;
 
+pub use inspect::Inspection;
 pub use outcome::{Failure, Ignored, Outcome, Reason, RenditionReport, Report};
 pub use settings::Settings;
 pub use store::{Location, ObjectKey, Store};
+pub use target::format_by_name;
 pub use thumbnails::{Call, Thumbnails};

@@ -5,7 +5,10 @@ use std::time::Duration;
 use serde::Serialize;
 use tintype_engine as engine;
 
-use crate::store::{Location, StoreError};
+use crate::{
+    event::Record,
+    store::{Location, StoreError},
+};
 
 /// What became of a record. Each host turns it into retry, dead letter or status in one exhaustive match.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -263,9 +266,20 @@ impl Report {
     /// The report for a record that could not even be read.
     #[must_use]
     pub fn bad_event(message: String) -> Self {
+        Self::unhandled(None, Outcome::Failed(Failure::new(Reason::BadEvent, message)))
+    }
+
+    /// The report for a record that the function was not called for.
+    #[must_use]
+    pub fn of(record: &Record, outcome: Outcome) -> Self {
+        let at = Location { bucket: record.bucket.clone(), key: record.key.clone() };
+        Self::unhandled(Some(at), outcome)
+    }
+
+    fn unhandled(source: Option<Location>, outcome: Outcome) -> Self {
         Self {
-            source: None,
-            outcome: Outcome::Failed(Failure::new(Reason::BadEvent, message)),
+            source,
+            outcome,
             renditions: Vec::new(),
             source_bytes: 0,
             stages: Stages::default(),

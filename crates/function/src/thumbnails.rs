@@ -1,24 +1,21 @@
 //! The Thumbnails function: a record in, thumbnails out, an outcome back.
 
 use std::{
-    collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     time::Instant,
 };
 
-use bytes::Bytes;
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use sha2::{Digest as _, Sha256};
-use tintype_engine::{self as engine, Format, Header, Limits, Scratch, Spec, Thumbnail};
+use tintype_engine::{self as engine, Header, Limits, Scratch, Spec, Thumbnail};
 
 use crate::{
     budget::MemoryBudget,
     event::{Kind, Record},
-    fingerprint::{HEIGHT, RECIPE_FINGERPRINT, SOURCE, SOURCE_ETAG, WIDTH, fingerprint},
+    fingerprint::RECIPE_FINGERPRINT,
     outcome::{Failure, Ignored, Outcome, Reason, RenditionReport, Report, Stages},
     stopwatch,
-    store::{Condition, Location, Put, SourceVersion, Stat, Store, StoreError},
-    trigger::{Rendition, Trigger},
+    store::{Location, SourceVersion, Stat, Store, StoreError},
+    target::{Target, check_collision, format_by_name, location, put, remove, target},
+    trigger::Trigger,
 };
 
 /// Rounds against other writers of the same thumbnail before giving up for now.
@@ -27,8 +24,8 @@ const MAX_ROUNDS: u32 = 16;
 /// The function, ready to be called any number of times at once.
 #[derive(Debug)]
 pub struct Thumbnails {
-    limits: Limits,
-    budget: MemoryBudget,
+    pub(crate) limits: Limits,
+    pub(crate) budget: MemoryBudget,
 }
 
 /// What one call is given beside its record.
@@ -39,37 +36,6 @@ pub struct Call<'a> {
     pub stop: &'a (dyn Fn() -> bool + Sync),
     /// The calling thread's buffers.
     pub scratch: &'a mut Scratch,
-}
-
-/// A thumbnail to be written and what stands in its place now.
-struct Target<'a> {
-    rendition: &'a Rendition,
-    fingerprint: String,
-    at: Location,
-    stat: Option<Stat>,
-}
-
-impl Target<'_> {
-    fn is_current(&self, source: &Location, source_etag: &str) -> bool {
-        let says = |name, value: &str| {
-            self.stat.as_ref().and_then(|stat| stat.metadata.get(name)).is_some_and(|found| found == value)
-        };
-        says(RECIPE_FINGERPRINT, &self.fingerprint)
-            && says(SOURCE_ETAG, source_etag)
-            && says(SOURCE, &source_mark(source))
-    }
-
-    fn report(&self) -> Option<RenditionReport> {
-        let stat = self.stat.as_ref()?;
-        let side = |name| stat.metadata.get(name).and_then(|text| text.parse().ok()).unwrap_or(0);
-        Some(RenditionReport {
-            at: self.at.clone(),
-            width: side(WIDTH),
-            height: side(HEIGHT),
-            bytes: stat.size,
-            etag: stat.etag.clone(),
-        })
-    }
 }
 
 /// What is learnt on the way, reported whatever the outcome.
@@ -335,7 +301,7 @@ impl Thumbnails {
 }
 
 /// Runs the engine: a panic in it is this picture's error and nobody else's.
-fn guarded<T>(work: impl FnOnce() -> Result<T, engine::Error>) -> Result<T, Failure> {
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, engine::Error>) -> Result<T, Failure> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => Ok(result?),
         Err(panic) => {
@@ -346,144 +312,7 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, engine::Error>) -> Result<T, Fail
     }
 }
 
-/// Refuses a thumbnail whose name is taken by the thumbnail of another source that still exists.
-async fn check_collision(store: &impl Store, target: &Target<'_>, source: &Location) -> Result<(), Failure> {
-    let mark = target.stat.as_ref().and_then(|stat| stat.metadata.get(SOURCE));
-    let Some(mark) = mark.filter(|mark| **mark != source_mark(source)) else { return Ok(()) };
-    let other = marked_source(mark);
-    if let Some(other) = &other {
-        match store.head(other).await {
-            Ok(None) | Err(StoreError::NoSuchBucket(_)) => return Ok(()),
-            Ok(Some(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    let other = other.map_or_else(|| "another source".to_owned(), |other| other.to_string());
-    Err(Failure::new(
-        Reason::Collision,
-        format!(
-            "{} is the thumbnail of {other}, which would be overwritten; rename this one ({source}), or give the two \
-             triggers different destinations or key templates",
-            target.at
-        ),
-    ))
-}
-
-/// The longest mark that names its source; with the rest it stays under S3's 2 KB of metadata.
-const LONGEST_MARK: usize = 1500;
-
-/// Names a source in its thumbnails' metadata, which take no more than ASCII and not much of it.
-fn source_mark(source: &Location) -> String {
-    let named = format!("{}/{}", source.bucket, utf8_percent_encode(source.key.as_str(), NON_ALPHANUMERIC));
-    if named.len() <= LONGEST_MARK {
-        return named;
-    }
-    Sha256::digest(named).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The source that a mark names; `None` if it holds only a digest.
-fn marked_source(mark: &str) -> Option<Location> {
-    let (bucket, key) = mark.split_once('/')?;
-    let key = percent_decode_str(key).decode_utf8().ok()?;
-    Some(Location { bucket: bucket.to_owned(), key: crate::store::ObjectKey::new(&key).ok()? })
-}
-
-/// The most likely format for a key; only a guess, to save a round.
-fn format_by_name(key: &str) -> Format {
-    let extension = key.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
-    match extension.as_str() {
-        "png" => Format::Png,
-        "webp" => Format::WebP,
-        "gif" => Format::Gif,
-        "bmp" => Format::Bmp,
-        "tif" | "tiff" => Format::Tiff,
-        _ => Format::Jpeg,
-    }
-}
-
-fn location(
-    trigger: &Trigger,
-    rendition: &Rendition,
-    source: &Location,
-    format: Format,
-) -> Result<Location, Failure> {
-    let to = rendition.spec.format.resolve(format);
-    let too_long = |bytes| {
-        Failure::new(
-            Reason::KeyTooLong,
-            format!(
-                "the thumbnail's key \"{}\" would have {bytes} bytes for {source}; S3 allows {}: use a shorter source key",
-                rendition.key,
-                crate::naming::MAX_KEY_BYTES
-            ),
-        )
-    };
-    let key = rendition
-        .key
-        .render(source.key.as_str(), rendition.spec.size, format, to)
-        .map_err(|error| too_long(error.bytes))?;
-    let key =
-        crate::store::ObjectKey::new(&key).map_err(|message| Failure::new(Reason::KeyTooLong, message))?;
-    Ok(Location { bucket: trigger.destination.clone(), key })
-}
-
-async fn target<'a>(
-    store: &impl Store,
-    trigger: &Trigger,
-    rendition: &'a Rendition,
-    source: &Location,
-    format: Format,
-) -> Result<Target<'a>, Failure> {
-    let at = location(trigger, rendition, source, format)?;
-    let stat = store.head(&at).await?;
-    Ok(Target { rendition, fingerprint: fingerprint(&rendition.spec), at, stat })
-}
-
-/// Removes the thumbnails of a source that is gone, under every name they may have; only thumbnails made
-/// here, and only as seen.
-async fn remove(store: &impl Store, trigger: &Trigger, source: &Location) -> Result<(), Failure> {
-    for rendition in &trigger.renditions {
-        let mut places: Vec<Location> = Vec::new();
-        for format in Format::ALL {
-            // A name that would be too long was never written.
-            let Ok(place) = location(trigger, rendition, source, format) else { continue };
-            if !places.contains(&place) {
-                places.push(place);
-            }
-        }
-        for place in places {
-            if let Some(stat) = store.head(&place).await?
-                && stat.metadata.contains_key(RECIPE_FINGERPRINT)
-                && stat.metadata.get(SOURCE) == Some(&source_mark(source))
-            {
-                store.delete(&place, Some(&stat.etag)).await?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn put(target: &Target<'_>, made: Thumbnail, source: &SourceVersion) -> Put {
-    let metadata = BTreeMap::from([
-        (SOURCE.to_owned(), source_mark(&source.at)),
-        (SOURCE_ETAG.to_owned(), source.etag.clone()),
-        (RECIPE_FINGERPRINT.to_owned(), target.fingerprint.clone()),
-        (WIDTH.to_owned(), made.width.to_string()),
-        (HEIGHT.to_owned(), made.height.to_string()),
-    ]);
-    Put {
-        at: target.at.clone(),
-        condition: target
-            .stat
-            .as_ref()
-            .map_or(Condition::Absent, |stat| Condition::Matches(stat.etag.clone())),
-        bytes: Bytes::from(made.bytes),
-        content_type: made.format.media_type().to_owned(),
-        metadata,
-    }
-}
-
-fn missing(at: &Location) -> Failure {
+pub(crate) fn missing(at: &Location) -> Failure {
     Failure::new(
         Reason::Missing,
         format!(
@@ -492,7 +321,7 @@ fn missing(at: &Location) -> Failure {
     )
 }
 
-fn stopped(place: &str) -> Failure {
+pub(crate) fn stopped(place: &str) -> Failure {
     Failure::new(
         Reason::Stopped,
         format!("the function was stopped (time-out or shutdown) {place}; it can be tried again"),

@@ -1,5 +1,23 @@
 //! Ids of requests.
 
+use std::future::Future;
+
+tokio::task_local! {
+    /// The id of the request being served.
+    static CURRENT: String;
+}
+
+/// Serves a request under an id.
+pub async fn serve<F: Future>(id: String, work: F) -> F::Output {
+    CURRENT.scope(id, work).await
+}
+
+/// The id of the request being served, known on the task that serves it; elsewhere a new one.
+#[must_use]
+pub fn current() -> String {
+    CURRENT.try_with(Clone::clone).unwrap_or_else(|_| request_id())
+}
+
 /// A new id, shaped like the UUIDs that Lambda gives (RFC 9562, version 4).
 #[must_use]
 pub fn request_id() -> String {

@@ -3,17 +3,21 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper_util::service::TowerToHyperService;
-use tintype_function::settings::Settings;
+use tintype_function::{
+    metrics::{Metric, Metrics},
+    settings::Settings,
+};
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
     credentials::{ACCESS_KEY_ID, Credentials, SECRET_ACCESS_KEY},
     disk::{RealDisk, SharedDisk},
     gateway::Gateway,
-    instruments::Instruments,
+    instruments::{Counted, Instruments, Keeper},
     invoker::Invoker,
     ledger::Ledger,
     listen,
+    page::{self, Page},
     queue::{Queue, RetryPolicy},
     s3::S3Service,
     store::{DataFolder, DiskStore},
@@ -37,6 +41,7 @@ pub struct Server {
     stop: watch::Sender<bool>,
     ports: Vec<JoinHandle<()>>,
     invoker: Arc<Invoker>,
+    instruments: Arc<Instruments>,
     store: Arc<DiskStore>,
 }
 
@@ -85,16 +90,22 @@ impl Server {
         let opened = tokio::task::spawn_blocking(move || {
             let folder = DataFolder::open(&opening.data)?;
             let credentials = Credentials::load_or_make(folder.root(), access_key)?;
-            anyhow::Ok((open_parts(&opening, Arc::new(RealDisk), folder)?, credentials))
+            let measurements = folder.measurements();
+            anyhow::Ok((open_parts(&opening, Arc::new(RealDisk), folder)?, credentials, measurements))
         });
-        let (Parts { store, queue }, credentials) = opened.await??;
+        let (Parts { store, queue }, credentials, measurements) = opened.await??;
         let instruments = Arc::new(Instruments::default());
         let invoker = Arc::new(Invoker::start(&settings, store.clone(), queue.clone(), instruments.clone())?);
-        let gateway = Gateway::new(settings.clone(), store.clone(), queue, invoker.clone(), instruments);
+        instruments.sample_by(gauges(&store, &queue, &invoker));
+        instruments.keep(Keeper::new(Arc::new(RealDisk), measurements))?;
+        let gateway = Gateway::new(settings.clone(), store.clone(), invoker.clone(), instruments.clone());
+        let page = Page::new(&settings, &credentials, store.clone(), queue, instruments.clone());
 
         let (stop, stopped) = watch::channel(false);
         let s3_service = S3Service::new(store.clone(), &credentials);
-        let http_service = TowerToHyperService::new(gateway.router());
+        let http_service = TowerToHyperService::new(gateway.router(page.router()));
+        let s3_service = Counted::s3(s3_service, instruments.clone());
+        let http_service = Counted::api(http_service, instruments.clone(), routes(&settings));
         let ports = vec![
             tokio::spawn(listen::serve(s3, s3_service, stopped.clone(), GRACE)),
             tokio::spawn(listen::serve(http, http_service, stopped, GRACE)),
@@ -106,15 +117,18 @@ impl Server {
             }
         });
         let (s3, http) = (settings.listen.s3, settings.listen.http);
-        Ok(Self { s3, http, credentials, settings, stop, ports, invoker, store })
+        Ok(Self { s3, http, credentials, settings, stop, ports, invoker, instruments, store })
     }
 
     /// Takes no more requests, lets what is under way finish, and closes the store.
     pub async fn stop(self) {
         let _ = self.stop.send(true);
-        let invoker = self.invoker;
+        // Streams of results would keep their connections open.
+        self.instruments.end_streams();
+        let (invoker, instruments) = (self.invoker, self.instruments);
         let drained = tokio::task::spawn_blocking(move || {
             invoker.drain(GRACE);
+            instruments.close();
             invoker
         });
         for port in self.ports {
@@ -124,4 +138,40 @@ impl Server {
         // The last owner closes the ledger, which ends with what was submitted being durable.
         drop(self.store);
     }
+}
+
+/// Sets the gauges from the parts that know them. Holds the invoker weakly: it holds the instruments.
+fn gauges(
+    store: &Arc<DiskStore>,
+    queue: &Arc<Queue>,
+    invoker: &Arc<Invoker>,
+) -> impl Fn(&Metrics) + Send + Sync + 'static {
+    let (store, queue, invoker) = (Arc::downgrade(store), Arc::downgrade(queue), Arc::downgrade(invoker));
+    move |metrics| {
+        if let Some(invoker) = invoker.upgrade() {
+            let (sources, renders) = invoker.thumbnails().memory_admitted();
+            metrics.set(Metric::SourceMemory, sources);
+            metrics.set(Metric::RenderMemory, renders);
+        }
+        // Gauges that cannot be read keep what they were.
+        if let Some(queue) = queue.upgrade()
+            && let (Ok(depth), Ok(oldest)) = (queue.depth(), queue.oldest())
+        {
+            let age = oldest.map_or(0, |age| u64::try_from(age.as_micros()).unwrap_or(u64::MAX));
+            metrics.set(Metric::QueueDepth, depth);
+            metrics.set(Metric::QueueAge, age);
+        }
+        let letters = store.upgrade().map(|store| store.ledger().view()?.dead_letter_count());
+        if let Some(Ok(letters)) = letters {
+            metrics.set(Metric::DeadLetters, letters);
+        }
+    }
+}
+
+/// The HTTP port's routes, by which its requests are counted.
+fn routes(settings: &Settings) -> Vec<String> {
+    let api = format!("/{}/{}", settings.api.stage, settings.api.resource);
+    let mut routes = vec![api.clone(), format!("{api}/"), "/healthz".into(), "/readyz".into()];
+    routes.extend(page::ROUTES.iter().map(|route| (*route).to_owned()));
+    routes
 }

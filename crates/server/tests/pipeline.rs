@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use common::{IN, OUT, Opened, at, eventually, open_with, put, queue, read};
 use tintype::{
-    instruments::{Gauges, Instruments},
+    instruments::Instruments,
     invoker::{Invoker, Refused},
     queue::Queue,
 };
@@ -48,7 +48,7 @@ impl Running {
     }
 
     fn metric(&self, line: &str) -> bool {
-        self.instruments.prometheus("F", Gauges::default()).contains(line)
+        self.instruments.prometheus("F").contains(line)
     }
 }
 
@@ -124,9 +124,7 @@ fn a_full_disk_delays_thumbnails_but_loses_none() {
     let instruments = Arc::new(Instruments::default());
     let (store, queue) = (opened.store.clone(), running.queue.clone());
     let invoker = Invoker::start(&opened.settings, store, queue, instruments.clone()).unwrap();
-    eventually("an attempt failed", || {
-        instruments.prometheus("F", Gauges::default()).contains("reason=\"unavailable\"} 1")
-    });
+    eventually("an attempt failed", || instruments.prometheus("F").contains("reason=\"unavailable\"} 1"));
     opened.faults.set_full(false);
     running.settled();
     assert!(read(&opened.store, &at(OUT, "thumb_during.jpg")).is_some());

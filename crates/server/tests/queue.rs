@@ -155,7 +155,7 @@ fn an_old_event_is_given_up_with_its_last_error() {
     let impatient = queue(&opened, 2, Duration::ZERO, Duration::from_millis(1));
     // Old only because nobody was there: it is tried once all the same.
     impatient.finish(&lease(&impatient), retry()).unwrap();
-    assert!(matches!(impatient.lease().unwrap(), Next::GivenUp));
+    assert!(matches!(impatient.lease().unwrap(), Next::GivenUp(_)));
     let letters = opened.ledger.view().unwrap().dead_letters().unwrap();
     assert_eq!(letters[0].reason, "event_age");
     assert!(letters[0].message.contains("the store was away"));
@@ -182,7 +182,7 @@ fn a_crash_redelivers_and_a_crashing_object_is_given_up() {
         opened = open(data.path());
     }
     let queue = queue(&opened, 2, Duration::ZERO, HOUR);
-    assert!(matches!(queue.lease().unwrap(), Next::GivenUp));
+    assert!(matches!(queue.lease().unwrap(), Next::GivenUp(_)));
     assert_eq!(lease(&queue).event.key, "good.jpg");
     let letters = opened.ledger.view().unwrap().dead_letters().unwrap();
     assert_eq!((letters[0].reason.as_str(), letters[0].event.key.as_str()), ("crashed", "bomb.jpg"));

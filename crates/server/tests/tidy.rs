@@ -69,18 +69,18 @@ fn the_engine_does_nothing_but_compute() {
 fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
     BTreeMap::from([
         ("disk", &[][..]),
-        ("instruments", &[][..]),
+        ("instruments", &["disk", "request_id"][..]),
         ("ledger", &["disk"][..]),
         ("store", &["disk", "ledger"][..]),
         ("queue", &["ledger", "store"][..]),
-        ("invoker", &["queue", "store", "instruments"][..]),
+        ("invoker", &["queue", "store", "ledger", "instruments", "request_id"][..]),
         ("credentials", &[][..]),
         ("http_client", &[][..]),
         ("listen", &[][..]),
         ("request_id", &[][..]),
         ("s3", &["store", "ledger", "credentials", "listen", "request_id"][..]),
-        ("page", &["instruments"][..]),
-        ("gateway", &["invoker", "queue", "store", "ledger", "instruments", "page", "request_id"][..]),
+        ("page", &["instruments", "queue", "store", "ledger", "credentials", "listen", "request_id"][..]),
+        ("gateway", &["invoker", "store", "ledger", "instruments", "request_id"][..]),
         (
             "server",
             &[
@@ -91,6 +91,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "invoker",
                 "ledger",
                 "listen",
+                "page",
                 "queue",
                 "s3",
                 "store",

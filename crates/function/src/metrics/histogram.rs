@@ -43,7 +43,8 @@ impl Default for Histogram {
 }
 
 /// The bucket of a value: `(low, high]`, so that a bound belongs below it as Prometheus's `le` has it.
-fn bucket(value: u64) -> usize {
+#[must_use]
+pub fn bucket(value: u64) -> usize {
     let Some(below) = value.saturating_sub(1).checked_ilog10() else { return 0 };
     let (value, decade) = (value - 1, below as usize);
     if decade >= DECADES {

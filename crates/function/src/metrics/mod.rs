@@ -26,7 +26,7 @@ use std::{
 };
 
 pub use catalogue::{Definition, Kind, Metric, Unit};
-pub use histogram::{Histogram, MAX_BUCKET, bounds};
+pub use histogram::{Histogram, MAX_BUCKET, bounds, bucket};
 pub use requests::{Door, Requests};
 pub use row::{Row, Statistics};
 

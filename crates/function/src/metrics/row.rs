@@ -87,6 +87,12 @@ impl Row {
         self.0.get(&metric).cloned().unwrap_or_default()
     }
 
+    /// A metric's statistics, if there are any.
+    #[must_use]
+    pub fn get(&self, metric: Metric) -> Option<&Statistics> {
+        self.0.get(&metric)
+    }
+
     /// All there are.
     pub fn iter(&self) -> impl Iterator<Item = (Metric, &Statistics)> {
         self.0.iter().map(|(metric, statistics)| (*metric, statistics))

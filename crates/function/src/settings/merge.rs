@@ -121,7 +121,7 @@ fn set(table: &mut toml::Table, path: &[String], value: toml::Value) -> Result<(
         table.insert(name.clone(), value);
         return Ok(());
     }
-    let list = matches!(name.as_str(), "trigger" | "rendition");
+    let list = matches!(name.as_str(), "trigger" | "rendition" | "key" | "route");
     let empty = || toml::Value::Table(toml::Table::new());
     let inner =
         table.entry(name).or_insert_with(|| if list { toml::Value::Array(vec![empty()]) } else { empty() });

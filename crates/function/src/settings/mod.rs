@@ -1,15 +1,17 @@
 //! Settings, in two layers: what was written (file, environment, flags; all optional) becomes what is
 //! usable (typed, validated, every value present). Both hosts read the same document.
 
+mod api;
 mod known;
 mod merge;
 mod units;
 mod usable;
 mod written;
 
+pub use api::{Api, ApiKey, RouteRate};
 pub use known::KEYS;
 pub use merge::{Override, Sources};
-pub use usable::{Api, DEFAULT_DATA, Function, Listen, LogFormat, Logs, Settings};
+pub use usable::{DEFAULT_DATA, Function, Listen, LogFormat, Logs, Settings, Tls};
 
 /// A setting that cannot be used: what is wrong, where it was written, what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

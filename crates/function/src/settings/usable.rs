@@ -4,7 +4,12 @@ use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use tintype_engine::{Limits, OutputFormat, Spec};
 
-use super::{SettingsError, merge::Origins, units, written};
+use super::{
+    SettingsError,
+    api::{self, Api},
+    merge::Origins,
+    units, written,
+};
 use crate::{
     naming::KeyTemplate,
     trigger::{Rendition, Trigger},
@@ -33,12 +38,23 @@ pub struct Settings {
 }
 
 /// Addresses of the two ports.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Listen {
     /// The S3 endpoint.
     pub s3: SocketAddr,
     /// The HTTP API.
     pub http: SocketAddr,
+    /// With it both ports speak TLS.
+    pub tls: Option<Tls>,
+}
+
+/// Files of a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate and whatever leads to its root, PEM.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
 }
 
 /// The function's bounds and retries.
@@ -62,27 +78,6 @@ pub struct Function {
     pub max_event_age: Duration,
 }
 
-/// The HTTP API.
-#[derive(Debug, Clone)]
-pub struct Api {
-    /// First part of the path.
-    pub stage: String,
-    /// Second part of the path.
-    pub resource: String,
-    /// Origins whose pages may call it; `*`: all.
-    pub cors_origins: Vec<String>,
-    /// Largest request body, in bytes.
-    pub max_body: u64,
-    /// A request is answered 504 after this long.
-    pub timeout: Duration,
-    /// Requests a second, on average.
-    pub rate: u32,
-    /// Requests at once above the average.
-    pub burst: u32,
-    /// Seconds a thumbnail may be kept by whoever asked for it.
-    pub cache_ttl_s: u32,
-}
-
 /// Logging.
 #[derive(Debug, Clone)]
 pub struct Logs {
@@ -103,12 +98,12 @@ pub enum LogFormat {
     Text,
 }
 
-struct Check<'a> {
+pub(super) struct Check<'a> {
     origins: &'a Origins,
 }
 
 impl Check<'_> {
-    fn fail<T>(&self, setting: &str, message: impl std::fmt::Display) -> Result<T, SettingsError> {
+    pub(super) fn fail<T>(&self, setting: &str, message: impl std::fmt::Display) -> Result<T, SettingsError> {
         Err(SettingsError::new(self.origins.of(setting), format!("{setting}: {message}")))
     }
 
@@ -133,7 +128,7 @@ impl Check<'_> {
         })
     }
 
-    fn bytes(
+    pub(super) fn bytes(
         &self,
         setting: &str,
         amount: Option<written::Amount>,
@@ -166,7 +161,7 @@ impl Check<'_> {
         )
     }
 
-    fn within<T: PartialOrd + std::fmt::Display>(
+    pub(super) fn within<T: PartialOrd + std::fmt::Display>(
         &self,
         setting: &str,
         value: T,
@@ -192,11 +187,23 @@ pub(super) fn validate(written: written::Written, origins: &Origins) -> Result<S
         listen: Listen {
             s3: check.address("listen.s3", written.listen.s3, "127.0.0.1:9000")?,
             http: check.address("listen.http", written.listen.http, "127.0.0.1:8080")?,
+            tls: match (written.listen.tls_certificate, written.listen.tls_key) {
+                (Some(certificate), Some(key)) => {
+                    Some(Tls { certificate: certificate.into(), key: key.into() })
+                }
+                (None, None) => None,
+                (Some(_), None) => {
+                    return check.fail("listen.tls_key", "set it together with listen.tls_certificate");
+                }
+                (None, Some(_)) => {
+                    return check.fail("listen.tls_certificate", "set it together with listen.tls_key");
+                }
+            },
         },
         limits: limits(&check, written.limits, function.memory_mb)?,
         function,
         triggers,
-        api: api(&check, written.api)?,
+        api: api::validate(&check, written.api)?,
         logs: Logs {
             level: written.logs.level.unwrap_or_else(|| "info".into()),
             format: match written.logs.format.as_deref() {
@@ -329,42 +336,4 @@ fn rendition(check: &Check<'_>, written: written::Rendition) -> Result<Rendition
     let key: KeyTemplate = check.parse("trigger.rendition.key", written.key, KeyTemplate::default())?;
     key.check_size(spec.size).or_else(|message| check.fail("trigger.rendition.key", message))?;
     Ok(Rendition { key, spec })
-}
-
-fn api(check: &Check<'_>, written: written::Api) -> Result<Api, SettingsError> {
-    let segment = |setting, text: Option<String>, default: &str| {
-        let text = text.unwrap_or_else(|| default.to_owned());
-        let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        if text.is_empty() || !text.chars().all(legal) {
-            return check.fail(setting, format!("\"{text}\" is no path segment: letters, digits, - and _"));
-        }
-        Ok(text)
-    };
-    let cors_origins = written.cors_origins.unwrap_or_default();
-    for origin in &cors_origins {
-        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
-        if origin != "*" && !host.is_some_and(|host| !host.is_empty() && !host.contains('/')) {
-            return check.fail(
-                "api.cors_origins",
-                format!(
-                    "\"{origin}\" is no origin; write scheme and host like \"https://shop.example\", or \"*\""
-                ),
-            );
-        }
-    }
-    Ok(Api {
-        stage: segment("api.stage", written.stage, "dev1")?,
-        resource: segment("api.resource", written.resource, "myimage")?,
-        cors_origins,
-        max_body: check.bytes("api.max_body", written.max_body, 10 << 20)?,
-        timeout: Duration::from_secs(check.within(
-            "api.timeout_s",
-            written.timeout_s.unwrap_or(29),
-            1,
-            900,
-        )?),
-        rate: check.within("api.rate", written.rate.unwrap_or(10_000), 1, 1_000_000)?,
-        burst: check.within("api.burst", written.burst.unwrap_or(5_000), 1, 1_000_000)?,
-        cache_ttl_s: check.within("api.cache_ttl_s", written.cache_ttl_s.unwrap_or(300), 0, 3600)?,
-    })
 }

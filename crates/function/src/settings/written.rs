@@ -19,6 +19,8 @@ pub(super) struct Written {
 pub(super) struct Listen {
     pub(super) s3: Option<String>,
     pub(super) http: Option<String>,
+    pub(super) tls_certificate: Option<String>,
+    pub(super) tls_key: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -88,6 +90,36 @@ pub(super) struct Api {
     pub(super) rate: Option<u32>,
     pub(super) burst: Option<u32>,
     pub(super) cache_ttl_s: Option<u32>,
+    pub(super) cache_bytes: Option<Amount>,
+    pub(super) max_side: Option<u32>,
+    pub(super) max_quality: Option<u8>,
+    pub(super) s3_url: Option<String>,
+    pub(super) key: Vec<ApiKey>,
+    pub(super) route: Vec<ApiRoute>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ApiKey {
+    pub(super) name: String,
+    pub(super) key: String,
+    pub(super) rate: Option<u32>,
+    pub(super) burst: Option<u32>,
+    pub(super) daily: Option<u64>,
+}
+
+impl std::fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ApiKey").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ApiRoute {
+    pub(super) route: String,
+    pub(super) rate: u32,
+    pub(super) burst: u32,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -3,9 +3,11 @@
 //!
 //! Positions are explicit (no cursor), so one open file serves any number of readers.
 
+mod database_file;
 mod faulty;
 mod real;
 
+pub use database_file::DatabaseFile;
 pub use faulty::{Faults, FaultyDisk};
 pub use real::RealDisk;
 

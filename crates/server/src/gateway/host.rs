@@ -13,7 +13,7 @@ use super::Gateway;
 use crate::{
     invoker,
     ledger::StoredHeaders,
-    request_id::request_id,
+    request_id,
     store::{Cause, SettlingStore, StoreFault},
 };
 
@@ -62,7 +62,7 @@ impl Host for Gateway {
             let headers = StoredHeaders { content_type: Some(content_type), ..StoredHeaders::default() };
             let mut incoming = store.begin_put(&at, headers)?;
             incoming.write(&bytes)?;
-            let cause = Cause { event: "ObjectCreated:Post", request_id: request_id() };
+            let cause = Cause { event: "ObjectCreated:Post", request_id: request_id::current() };
             store.commit_put(&at, incoming, Condition::Any, cause)?;
             Ok(())
         })

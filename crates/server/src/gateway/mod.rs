@@ -12,19 +12,13 @@ use axum::{
     extract::{Request, State},
     http::{HeaderValue, StatusCode, header},
     middleware::{self, Next},
-    response::{Html, IntoResponse, Response},
+    response::Response,
     routing::get,
 };
 use tintype_api::message;
 use tintype_function::settings::Settings;
 
-use crate::{
-    instruments::{Gauges, Instruments},
-    invoker::Invoker,
-    page,
-    queue::Queue,
-    store::DiskStore,
-};
+use crate::{instruments::Instruments, invoker::Invoker, store::DiskStore};
 
 /// Memory that request bodies may take at once, in KiB.
 const BODY_BUDGET_KIB: usize = 256 << 10;
@@ -38,7 +32,6 @@ pub struct Gateway {
 struct Inner {
     settings: Settings,
     store: Arc<DiskStore>,
-    queue: Arc<Queue>,
     invoker: Arc<Invoker>,
     instruments: Arc<Instruments>,
     bucket: throttle::TokenBucket,
@@ -51,23 +44,21 @@ impl Gateway {
     pub fn new(
         settings: Settings,
         store: Arc<DiskStore>,
-        queue: Arc<Queue>,
         invoker: Arc<Invoker>,
         instruments: Arc<Instruments>,
     ) -> Self {
         let bucket = throttle::TokenBucket::new(settings.api.rate, settings.api.burst);
         let bodies = Arc::new(tokio::sync::Semaphore::new(BODY_BUDGET_KIB));
-        Self { inner: Arc::new(Inner { settings, store, queue, invoker, instruments, bucket, bodies }) }
+        Self { inner: Arc::new(Inner { settings, store, invoker, instruments, bucket, bodies }) }
     }
 
-    /// All routes.
-    pub fn router(&self) -> Router {
+    /// All routes: those of the API, this server's own, and the page's.
+    pub fn router(&self, page: Router) -> Router {
         let own = Router::new()
-            .route("/", get(index))
             .route("/healthz", get(healthz))
             .route("/readyz", get(readyz))
-            .route("/metrics", get(metrics))
-            .with_state(self.clone());
+            .with_state(self.clone())
+            .merge(page);
         let api = tintype_api::Config::new(&self.inner.settings)
             .map(|config| tintype_api::router(self.clone(), config))
             .unwrap_or_default();
@@ -131,52 +122,11 @@ async fn healthz() -> Response {
 
 /// Ready means that the ledger answers.
 async fn readyz(State(gateway): State<Gateway>) -> Response {
-    match gauges(&gateway).await {
-        Ok(_) => message(StatusCode::OK, "ready"),
-        Err(error) => message(StatusCode::SERVICE_UNAVAILABLE, error),
-    }
-}
-
-async fn gauges(gateway: &Gateway) -> Result<Gauges, String> {
-    let inner = gateway.inner.clone();
-    let read = tokio::task::spawn_blocking(move || {
-        let dead_letters = inner.store.ledger().view().and_then(|view| view.dead_letter_count());
-        Ok::<_, crate::ledger::LedgerError>(Gauges {
-            queue_depth: inner.queue.depth()?,
-            dead_letters: dead_letters?,
-            memory_admitted: inner.invoker.thumbnails().memory_admitted(),
-        })
-    });
+    let store = gateway.inner.store.clone();
+    let read = tokio::task::spawn_blocking(move || store.ledger().view().and_then(|view| view.event_count()));
     match read.await {
-        Ok(Ok(gauges)) => Ok(gauges),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-async fn metrics(State(gateway): State<Gateway>) -> Response {
-    match gauges(&gateway).await {
-        Ok(gauges) => {
-            let text = gateway.inner.instruments.prometheus(&gateway.inner.settings.function.name, gauges);
-            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
-        }
-        Err(error) => message(StatusCode::SERVICE_UNAVAILABLE, error),
-    }
-}
-
-async fn index(State(gateway): State<Gateway>) -> Response {
-    match gauges(&gateway).await {
-        Ok(gauges) => {
-            let inner = &gateway.inner;
-            let mut response = Html(page::html(&inner.settings, &inner.instruments, gauges)).into_response();
-            response.headers_mut().insert(
-                header::CONTENT_SECURITY_POLICY,
-                HeaderValue::from_static(
-                    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-                ),
-            );
-            response
-        }
-        Err(error) => message(StatusCode::SERVICE_UNAVAILABLE, error),
+        Ok(Ok(_)) => message(StatusCode::OK, "ready"),
+        Ok(Err(error)) => message(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+        Err(error) => message(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
     }
 }

@@ -1,127 +1,203 @@
-//! What is measured, under the names CloudWatch gives it, and how it is shown.
-//! Source: AWS, "Types of metrics for Lambda functions".
+//! What is seen of the server at work: the metrics, the latest results as they come, and both kept for 15
+//! days in a database of their own, so that nothing here ever holds up a put or a thumbnail.
+//!
+//! A measurement flows one way: the parts that work call [`Instruments`]; every ten seconds the recorder
+//! takes what was measured since and writes it; queries read what was written and what came after it.
 
-mod histogram;
-mod prometheus;
+mod cost;
+mod counted;
+mod database;
+mod entry;
+mod feed;
+mod history;
+mod log_line;
+pub mod query;
+mod recorder;
+mod series;
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
-pub use histogram::Histogram;
-pub use prometheus::Gauges;
-use tintype_function::{Outcome, Reason, Report};
+pub use cost::{Cost, Price, cost};
+pub use counted::Counted;
+pub use database::{KeepError, Keeper};
+pub use entry::{Entry, Next, Thumbnail};
+pub use feed::{Feed, Follower};
+pub use log_line::{human, report_line, start_line};
+pub use query::{Period, Point, QueryError};
+pub use recorder::Recorder;
+use tintype_function::{
+    Report,
+    metrics::{Door, Metric, Metrics, Row, Taken, UnderWay, prometheus},
+};
 
-/// Counters and histograms, updated without locks.
-#[derive(Debug, Default)]
+/// Sets the gauges that are looked at instead of being counted.
+type Sampler = Box<dyn Fn(&Metrics) + Send + Sync>;
+
+/// The instruments; share them behind an `Arc`.
+#[derive(Default)]
 pub struct Instruments {
-    invocations: AtomicU64,
-    errors: AtomicU64,
-    throttles: AtomicU64,
-    concurrent: AtomicU64,
-    concurrent_peak: AtomicU64,
-    async_received: AtomicU64,
-    async_dropped: AtomicU64,
-    duration: Histogram,
-    async_age: Histogram,
-    latency: Histogram,
-    made: AtomicU64,
-    up_to_date: AtomicU64,
-    removed: AtomicU64,
-    ignored: AtomicU64,
-    failed: [AtomicU64; Reason::ALL.len()],
-    source_bytes: AtomicU64,
-    thumbnail_bytes: AtomicU64,
+    metrics: Metrics,
+    /// Where the interval under way began.
+    taken: Mutex<Taken>,
+    feed: Feed,
+    sampler: OnceLock<Sampler>,
+    recorder: OnceLock<Recorder>,
 }
 
-/// An invocation under way; counted as ended when dropped.
-#[derive(Debug)]
-pub struct UnderWay<'a>(&'a Instruments);
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.concurrent.fetch_sub(1, Ordering::Relaxed);
+impl std::fmt::Debug for Instruments {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Instruments").finish_non_exhaustive()
     }
 }
 
-fn add(counter: &AtomicU64, amount: u64) {
-    counter.fetch_add(amount, Ordering::Relaxed);
-}
-
 impl Instruments {
+    /// Has `sampler` set the gauges whenever they are asked for. Only the first call counts.
+    pub fn sample_by(&self, sampler: impl Fn(&Metrics) + Send + Sync + 'static) {
+        let _ = self.sampler.set(Box::new(sampler));
+    }
+
+    /// Keeps what is measured in `keeper` from now on.
+    ///
+    /// # Errors
+    /// The system does not give another thread.
+    pub fn keep(self: &Arc<Self>, keeper: Keeper) -> std::io::Result<()> {
+        let recorder = Recorder::start(self, Arc::new(keeper))?;
+        let _ = self.recorder.set(recorder);
+        Ok(())
+    }
+
+    /// Ends every stream of results.
+    pub fn end_streams(&self) {
+        self.feed.close();
+    }
+
+    /// Ends every stream of results and writes down what is not written yet.
+    pub fn close(&self) {
+        self.end_streams();
+        if let Some(recorder) = self.recorder.get() {
+            recorder.stop();
+        }
+    }
+
+    /// The recorder, if what is measured is kept.
+    #[must_use]
+    pub fn recorder(&self) -> Option<&Recorder> {
+        self.recorder.get()
+    }
+
+    /// The latest results, as they come.
+    #[must_use]
+    pub const fn feed(&self) -> &Feed {
+        &self.feed
+    }
+
+    /// The value of a counter since the start, or of a gauge now.
+    #[must_use]
+    pub fn value(&self, metric: Metric) -> u64 {
+        self.metrics.value(metric)
+    }
+
     /// An invocation begins.
     pub fn invocation(&self) -> UnderWay<'_> {
-        add(&self.invocations, 1);
-        let now = self.concurrent.fetch_add(1, Ordering::Relaxed) + 1;
-        self.concurrent_peak.fetch_max(now, Ordering::Relaxed);
-        UnderWay(self)
+        self.metrics.invocation()
     }
 
     /// An invocation ended after `duration`, in an error or not.
     pub fn ended(&self, duration: Duration, error: bool) {
-        self.duration.observe(duration);
-        add(&self.errors, u64::from(error));
-    }
-
-    /// A synchronous request was refused with 429.
-    pub fn throttled(&self) {
-        add(&self.throttles, 1);
-    }
-
-    /// An event was queued.
-    pub fn event_received(&self) {
-        add(&self.async_received, 1);
-    }
-
-    /// An event was taken from the queue at this age.
-    pub fn event_taken(&self, age: Duration) {
-        self.async_age.observe(age);
-    }
-
-    /// An event was given up.
-    pub fn event_dropped(&self) {
-        add(&self.async_dropped, 1);
-    }
-
-    /// A thumbnail is readable this long after its upload was acknowledged.
-    pub fn thumbnail_ready(&self, latency: Duration) {
-        self.latency.observe(latency);
-    }
-
-    /// The numbers a person looks at first, by name.
-    #[must_use]
-    pub fn overview(&self, gauges: Gauges) -> Vec<(&'static str, u64)> {
-        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        vec![
-            ("Invocations", get(&self.invocations)),
-            ("Errors", get(&self.errors)),
-            ("Throttles", get(&self.throttles)),
-            ("ConcurrentExecutions", get(&self.concurrent)),
-            ("AsyncEventsReceived", get(&self.async_received)),
-            ("AsyncEventsDropped", get(&self.async_dropped)),
-            ("Thumbnails made", get(&self.made)),
-            ("Waiting", gauges.queue_depth),
-            ("Dead letters", gauges.dead_letters),
-        ]
+        self.metrics.ended(duration, error);
     }
 
     /// What became of a record.
     pub fn report(&self, report: &Report) {
-        match &report.outcome {
-            Outcome::Made => {
-                add(&self.made, 1);
-                add(&self.source_bytes, report.source_bytes);
-                add(&self.thumbnail_bytes, report.renditions.iter().map(|rendition| rendition.bytes).sum());
-            }
-            Outcome::UpToDate => add(&self.up_to_date, 1),
-            Outcome::Removed => add(&self.removed, 1),
-            Outcome::Ignored(_) => add(&self.ignored, 1),
-            Outcome::Failed(failure) => {
-                if let Some(index) = Reason::ALL.iter().position(|reason| *reason == failure.reason) {
-                    add(&self.failed[index], 1);
-                }
-            }
+        self.metrics.report(report);
+    }
+
+    /// A synchronous request was refused with 429.
+    pub fn throttled(&self) {
+        self.metrics.add(Metric::Throttles, 1);
+    }
+
+    /// An event was queued.
+    pub fn event_received(&self) {
+        self.metrics.add(Metric::AsyncEventsReceived, 1);
+    }
+
+    /// An event was taken from the queue at this age.
+    pub fn event_taken(&self, age: Duration) {
+        self.metrics.observe(Metric::AsyncEventAge, age);
+    }
+
+    /// An event was given up.
+    pub fn event_dropped(&self) {
+        self.metrics.add(Metric::AsyncEventsDropped, 1);
+    }
+
+    /// A dead letter could not be written.
+    pub fn dead_letter_error(&self) {
+        self.metrics.add(Metric::DeadLetterErrors, 1);
+    }
+
+    /// A thumbnail is readable this long after its upload was acknowledged.
+    pub fn thumbnail_ready(&self, latency: Duration) {
+        self.metrics.observe(Metric::UploadToThumbnail, latency);
+    }
+
+    /// A request was answered.
+    pub fn request(&self, door: Door, route: &str, status: u16, duration: Duration) {
+        self.metrics.request(door, route, status, duration);
+    }
+
+    /// An attempt ended: shown to whoever follows, and kept.
+    pub fn result(&self, entry: Entry) {
+        let entry = Arc::new(entry);
+        self.feed.publish(&entry);
+        if let Some(recorder) = self.recorder.get() {
+            let dropped = recorder.push(entry);
+            self.metrics.add(Metric::HistoryDropped, dropped);
         }
     }
+
+    /// Everything, as Prometheus text. Looks at the ledger: call it where blocking is allowed.
+    #[must_use]
+    pub fn prometheus(&self, function: &str) -> String {
+        self.sample();
+        prometheus::text(&self.metrics, function)
+    }
+
+    /// Sets the gauges to what they are now. Looks at the ledger.
+    pub fn sample(&self) {
+        self.metrics.set(Metric::MemoryUsed, resident_bytes());
+        if let Some(sampler) = self.sampler.get() {
+            sampler(&self.metrics);
+        }
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the interval under way and answers what was measured in it.
+    fn take(&self) -> Row {
+        self.sample();
+        self.metrics.take(&mut self.taken())
+    }
+
+    /// What was measured in the interval under way.
+    fn peek(&self) -> Row {
+        self.metrics.peek(&self.taken())
+    }
 }
+
+/// The memory this process has, from the kernel; 0 where it does not tell.
+#[must_use]
+pub fn resident_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0);
+    pages * PAGE_BYTES
+}
+
+/// The kernel's pages on the machines this runs on; `statm` counts in them.
+const PAGE_BYTES: u64 = 4096;

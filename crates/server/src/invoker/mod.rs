@@ -25,9 +25,10 @@ use tintype_function::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::{
-    instruments::Instruments,
+    instruments::{Entry, Instruments},
     queue::Queue,
-    store::{DiskStore, SettlingStore},
+    request_id,
+    store::{DiskStore, SettlingStore, now_ms},
 };
 
 /// Requests that may wait, for each that may work.
@@ -159,12 +160,19 @@ impl Invoker {
     /// # Errors
     /// See [`Refused`].
     pub async fn invoke(&self, record: Record) -> Result<Report, Refused> {
+        let (request_id, cause) = (request_id::current(), record.name.clone());
         self.request(move |desk| {
             let store = SettlingStore::new(&desk.shared.store, None);
-            futures::executor::block_on(desk.shared.thumbnails.handle(&mut desk.call, &store, &record))
+            let at = Location { bucket: record.bucket.clone(), key: record.key.clone() };
+            worker::start(&request_id, &at, 1);
+            let handling = desk.shared.thumbnails.handle(&mut desk.call, &store, &record);
+            let report = futures::executor::block_on(handling);
+            desk.shared.instruments.report(&report);
+            let entry = Entry { request_id, cause, ..Entry::of(&report, &at, now_ms()) };
+            worker::ended(desk.shared, entry);
+            report
         })
         .await
-        .inspect(|report| self.shared.instruments.report(report))
     }
 
     /// Renders bytes that are in no bucket.

@@ -8,11 +8,14 @@ use std::{
 
 use tintype_engine::Scratch;
 use tintype_function::{
-    Outcome, Report, event::Record, event::Sequencer, outcome::Reason, store::Location, thumbnails::Call,
+    Failure, ObjectKey, Outcome, Report, event::Record, event::Sequencer, outcome::Reason, store::Location,
+    thumbnails::Call,
 };
 
 use super::{Desk, Request, Shared};
 use crate::{
+    instruments::{self, Entry, Next as After},
+    ledger::DeadLetter,
     queue::{Lease, Next, Settled, Verdict},
     store::{SettlingStore, now_ms},
 };
@@ -43,8 +46,7 @@ pub(super) fn run(shared: &Shared) {
                 let handled = catch_unwind(AssertUnwindSafe(|| handle(shared, &lease, &mut scratch)));
                 if handled.is_err() {
                     scratch = Scratch::default();
-                    let message = "the function panicked; the log has the place".to_owned();
-                    finish(shared, &lease, Verdict::Retry { reason: Reason::Internal.name(), message });
+                    panicked(shared, &lease);
                 }
                 drop(lease);
                 // An event leased on its own keeps the others from looking until now.
@@ -69,8 +71,8 @@ fn next_job(shared: &Shared, mut request_first: bool) -> Option<Job> {
         };
         let sleep = match shared.queue.lease() {
             Ok(Next::Lease(lease)) => return Some(Job::Event(lease)),
-            Ok(Next::GivenUp) => {
-                shared.instruments.event_dropped();
+            Ok(Next::GivenUp(letter)) => {
+                given_up(shared, &letter);
                 request_first = true;
                 continue;
             }
@@ -106,6 +108,7 @@ fn serve(shared: &Shared, request: Request, scratch: &mut Scratch) {
 
 fn handle(shared: &Shared, lease: &Lease, scratch: &mut Scratch) {
     let instruments = &shared.instruments;
+    start(&lease.event.request_id, &lease.at, lease.event.failed + 1);
     instruments.event_taken(lease.age());
     let under_way = instruments.invocation();
     let started = Instant::now();
@@ -127,24 +130,69 @@ fn handle(shared: &Shared, lease: &Lease, scratch: &mut Scratch) {
         let since = u64::try_from(now_ms() - lease.event.queued_ms).unwrap_or(0);
         instruments.thumbnail_ready(Duration::from_millis(since));
     }
-    log(shared, lease, &report);
+    let ended_ms = now_ms();
     let verdict = if released { Verdict::Released } else { verdict(&report, store.is_settled()) };
-    finish(shared, lease, verdict);
+    let next = finish(shared, lease, verdict);
+    if !released {
+        let entry = Entry { next, ..entry(lease, &report, ended_ms) };
+        ended(shared, entry);
+    }
     // Last: once nothing is under way, everything has been counted.
     drop(under_way);
 }
 
-fn finish(shared: &Shared, lease: &Lease, verdict: Verdict) {
+/// The engine's panics are the function's errors already; this one is the host's own.
+fn panicked(shared: &Shared, lease: &Lease) {
+    let message = "the function panicked; the log has the place".to_owned();
+    let report = Report {
+        outcome: Outcome::Failed(Failure::new(Reason::Internal, message.clone())),
+        ..Report::bad_event(String::new())
+    };
+    let next = finish(shared, lease, Verdict::Retry { reason: Reason::Internal.name(), message });
+    ended(shared, Entry { next, ..entry(lease, &report, now_ms()) });
+}
+
+/// An event was given up without another attempt.
+fn given_up(shared: &Shared, letter: &DeadLetter) {
+    shared.instruments.event_dropped();
+    let failure = Failure::new(Reason::Unavailable, letter.message.clone());
+    let report = Report { outcome: Outcome::Failed(failure), ..Report::bad_event(String::new()) };
+    let Ok(key) = ObjectKey::new(&letter.event.key) else { return };
+    let at = Location { bucket: letter.event.bucket.clone(), key };
+    let entry = Entry {
+        reason: letter.reason.clone(),
+        queued_ms: Some(letter.event.queued_ms),
+        request_id: letter.event.request_id.clone(),
+        event: Some(letter.event.id),
+        cause: letter.event.name.clone(),
+        attempt: letter.event.started,
+        next: After::DeadLetter,
+        ..Entry::of(&report, &at, letter.dead_ms)
+    };
+    ended(shared, entry);
+}
+
+/// Acts on how an attempt ended; answers what comes after it.
+fn finish(shared: &Shared, lease: &Lease, verdict: Verdict) -> After {
+    let dead = matches!(verdict, Verdict::Dead { .. });
     match shared.queue.finish(lease, verdict) {
-        Ok(Settled::Dead) => shared.instruments.event_dropped(),
-        Ok(Settled::Done | Settled::Requeued) => {}
+        Ok(Settled::Dead) => {
+            shared.instruments.event_dropped();
+            After::DeadLetter
+        }
+        Ok(Settled::Done) => After::Done,
+        Ok(Settled::Requeued) => After::Retry,
         Err(error) => {
+            if dead {
+                shared.instruments.dead_letter_error();
+            }
             tracing::error!(%error, object = %lease.at, "an event could not be settled; it is due again");
             // The ledger cannot be written: trying again at once would only do the same work over.
             let state = shared.state();
             if !state.draining {
                 drop(shared.wake.wait_timeout(state, LONGEST_SLEEP));
             }
+            After::Retry
         }
     }
 }
@@ -181,22 +229,33 @@ fn verdict(report: &Report, settled: bool) -> Verdict {
     }
 }
 
-/// One line a call, with the fields of Lambda's own report.
-fn log(shared: &Shared, lease: &Lease, report: &Report) {
-    let duration_ms = report.total.as_secs_f64() * 1e3;
-    let why = report.outcome.why().unwrap_or_default();
-    tracing::info!(
-        r#type = "platform.report",
-        function = shared.function_name,
-        request_id = lease.event.request_id,
-        bucket = lease.event.bucket,
-        key = lease.event.key,
-        outcome = report.outcome.name(),
-        why,
-        attempt = lease.event.failed + 1,
-        duration_ms = (duration_ms * 1e3).round() / 1e3,
-        billed_duration_ms = duration_ms.ceil(),
-        memory_size_mb = shared.memory_mb,
-        "invocation"
-    );
+fn entry(lease: &Lease, report: &Report, ended_ms: i64) -> Entry {
+    let event = &lease.event;
+    Entry {
+        queued_ms: Some(event.queued_ms),
+        request_id: event.request_id.clone(),
+        event: Some(event.id),
+        cause: event.name.clone(),
+        attempt: event.failed + 1,
+        ..Entry::of(report, &lease.at, ended_ms)
+    }
+}
+
+/// Logs that an attempt begins; on a terminal only its end is shown.
+pub(super) fn start(request_id: &str, at: &Location, attempt: u32) {
+    let line = || instruments::start_line(now_ms(), request_id, at, attempt).to_string();
+    tracing::info!(target: "platform.start", json = line());
+}
+
+/// Logs, shows and keeps how an attempt ended.
+pub(super) fn ended(shared: &Shared, entry: Entry) {
+    let used = instruments::resident_bytes();
+    let json = || instruments::report_line(&entry, &shared.function_name, shared.memory_mb, used).to_string();
+    let words = instruments::human(&entry);
+    if entry.has_failed() {
+        tracing::warn!(target: "platform.report", json = json(), "{words}");
+    } else {
+        tracing::info!(target: "platform.report", json = json(), "{words}");
+    }
+    shared.instruments.result(entry);
 }

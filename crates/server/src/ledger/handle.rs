@@ -7,8 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{CACHE_BYTES, LedgerError, backend::DiskBackend, transaction};
-use crate::disk::SharedDisk;
+use super::{CACHE_BYTES, LedgerError, transaction};
+use crate::disk::{DatabaseFile, SharedDisk};
 
 /// Readers are waited for this long before a reopening is put off.
 const LONGEST_VIEW: Duration = Duration::from_secs(5);
@@ -63,7 +63,7 @@ impl Handle {
     }
 
     fn open_file(&self) -> Result<Arc<redb::Database>, LedgerError> {
-        let backend = DiskBackend::open(self.disk.as_ref(), &self.path)?;
+        let backend = DatabaseFile::open(self.disk.as_ref(), &self.path)?;
         let database = redb::Builder::new()
             .set_cache_size(CACHE_BYTES)
             .create_with_backend(backend)

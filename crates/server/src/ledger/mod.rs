@@ -2,8 +2,8 @@
 //! database. Everything that changes it goes through [`Ledger::submit`], whose changes are durable when it
 //! answers and share their cost with whatever else was waiting.
 
-mod backend;
 mod committer;
+mod dead_letters;
 mod handle;
 mod records;
 mod transaction;

@@ -8,7 +8,7 @@ use tintype_function::store::{Location, ObjectKey};
 
 use super::{
     LedgerError,
-    records::{BucketRecord, DeadLetter, EventRecord, ObjectRecord, PartRecord, ResultRecord, UploadRecord},
+    records::{BucketRecord, EventRecord, ObjectRecord, PartRecord, ResultRecord, UploadRecord},
 };
 
 /// Numbers that outlive the program.
@@ -20,10 +20,10 @@ const UPLOADS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("uploads"
 const PARTS: TableDefinition<'_, (&str, u16), &[u8]> = TableDefinition::new("parts");
 const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
 /// The event of each object that is waiting and was not begun, keyed as objects are.
-const WAITING: TableDefinition<'_, &[u8], u64> = TableDefinition::new("waiting");
+pub(super) const WAITING: TableDefinition<'_, &[u8], u64> = TableDefinition::new("waiting");
 /// Events by when they are due.
 const DUE: TableDefinition<'_, (i64, u64), ()> = TableDefinition::new("due");
-const DEAD_LETTERS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("dead_letters");
+pub(super) const DEAD_LETTERS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("dead_letters");
 /// By source, keyed as objects are.
 const RESULTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("results");
 /// Files no longer mentioned anywhere, until they are removed from disk.
@@ -33,15 +33,15 @@ const LAST_ORDER: &str = "last_order";
 /// How many commits there have been: tells after a failure whether the last one is there.
 const COMMITS: &str = "commits";
 
-fn object_key(at: &Location) -> Vec<u8> {
+pub(super) fn object_key(at: &Location) -> Vec<u8> {
     [at.bucket.as_bytes(), &[0], at.key.as_str().as_bytes()].concat()
 }
 
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, LedgerError> {
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, LedgerError> {
     serde_json::from_slice(bytes).map_err(|error| LedgerError::Record(error.to_string()))
 }
 
-fn encode(record: &impl Serialize) -> Result<Vec<u8>, LedgerError> {
+pub(super) fn encode(record: &impl Serialize) -> Result<Vec<u8>, LedgerError> {
     serde_json::to_vec(record).map_err(|error| LedgerError::Record(error.to_string()))
 }
 
@@ -84,7 +84,7 @@ impl View {
         Ok(Self { transaction, _database: database })
     }
 
-    fn table<K: redb::Key + 'static, V: redb::Value + 'static>(
+    pub(super) fn table<K: redb::Key + 'static, V: redb::Value + 'static>(
         &self,
         table: TableDefinition<'_, K, V>,
     ) -> Result<redb::ReadOnlyTable<K, V>, LedgerError> {
@@ -187,6 +187,13 @@ impl View {
         get(&self.table(EVENTS)?, id)
     }
 
+    /// The event that came first.
+    pub fn oldest_event(&self) -> Result<Option<EventRecord>, LedgerError> {
+        let table = self.table(EVENTS)?;
+        let first = table.first().map_err(LedgerError::database)?;
+        first.map(|(_, event)| decode(event.value())).transpose()
+    }
+
     /// How many events are waiting or under way.
     pub fn event_count(&self) -> Result<u64, LedgerError> {
         self.table(EVENTS)?.len().map_err(LedgerError::database)
@@ -202,18 +209,6 @@ impl View {
             }
         }
         Ok(())
-    }
-
-    /// All dead letters, oldest first.
-    pub fn dead_letters(&self) -> Result<Vec<DeadLetter>, LedgerError> {
-        let table = self.table(DEAD_LETTERS)?;
-        let rows = table.iter().map_err(LedgerError::database)?;
-        rows.map(|row| decode(row.map_err(LedgerError::database)?.1.value())).collect()
-    }
-
-    /// How many dead letters there are.
-    pub fn dead_letter_count(&self) -> Result<u64, LedgerError> {
-        self.table(DEAD_LETTERS)?.len().map_err(LedgerError::database)
     }
 
     /// What last became of a source.
@@ -269,7 +264,7 @@ impl<'t> Changes<'t> {
         Self { transaction }
     }
 
-    fn table<K: redb::Key + 'static, V: redb::Value + 'static>(
+    pub(super) fn table<K: redb::Key + 'static, V: redb::Value + 'static>(
         &self,
         table: TableDefinition<'static, K, V>,
     ) -> Result<redb::Table<'t, K, V>, LedgerError> {
@@ -456,14 +451,6 @@ impl<'t> Changes<'t> {
             waiting.remove(key.as_slice()).map_err(LedgerError::database)?;
         }
         Ok(true)
-    }
-
-    /// Writes a dead letter.
-    pub fn put_dead_letter(&self, letter: &DeadLetter) -> Result<(), LedgerError> {
-        self.table(DEAD_LETTERS)?
-            .insert(letter.event.id, encode(letter)?.as_slice())
-            .map_err(LedgerError::database)?;
-        Ok(())
     }
 
     /// Writes what became of a source.

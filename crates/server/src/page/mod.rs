@@ -1,57 +1,124 @@
-//! The page: what a person sees who opens the HTTP port in a browser.
+//! The page for people, and what scripts ask of the instruments: the dashboard, live results, an object's
+//! history, dead letters, uploads by dropping, `/metrics`, `/metrics/query`, `/events` and `/logs`.
+//!
+//! HTML and SVG are rendered here; the browser gets one style sheet, one script, and nothing from
+//! elsewhere.
 
+mod answers;
+mod assets;
+mod charts;
+mod dashboard;
+mod dead_letters;
+mod graph;
+mod html;
+mod live;
+mod logs;
+mod metrics;
+mod object;
+mod pictures;
+mod range;
+mod results;
+mod session;
+mod upload;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware,
+    routing::{get, post},
+};
 use tintype_function::settings::Settings;
+use tokio::sync::Semaphore;
 
-use crate::instruments::{Gauges, Instruments};
+use crate::{credentials::Credentials, instruments::Instruments, queue::Queue, store::DiskStore};
 
-/// The page as HTML, rendered on the server, with no script and nothing from elsewhere.
-#[must_use]
-pub fn html(settings: &Settings, instruments: &Instruments, gauges: Gauges) -> String {
-    let mut triggers = String::new();
-    for trigger in &settings.triggers {
-        let renditions: Vec<String> =
-            trigger.renditions.iter().map(|rendition| rendition.key.to_string()).collect();
-        triggers.push_str(&format!(
-            "<tr><td>{}/{}</td><td>{}</td><td>{}/{}</td></tr>",
-            text(&trigger.bucket),
-            text(&trigger.prefix),
-            text(&trigger.suffixes.join(" ")),
-            text(&trigger.destination),
-            text(&renditions.join(", ")),
-        ));
-    }
-    let mut numbers = String::new();
-    for (name, value) in instruments.overview(gauges) {
-        numbers.push_str(&format!("<div><dt>{name}</dt><dd>{value}</dd></div>"));
-    }
-    format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\"><title>thumbnail · Tintype</title>\
-         <style>{STYLE}</style></head><body><main><h1>Tintype</h1>\
-         <p>An image put into a bucket becomes a thumbnail in another. The S3 endpoint is \
-         <code>http://{s3}</code>; the API is <code>http://{http}/{stage}/{resource}</code>.</p>\
-         <h2>Function {function}</h2><dl>{numbers}</dl>\
-         <h2>Triggers</h2><table><thead><tr><th>Watched</th><th>Suffixes</th><th>Written</th></tr></thead>\
-         <tbody>{triggers}</tbody></table>\
-         <p><a href=\"/metrics\">Metrics for Prometheus</a> · <a href=\"/readyz\">Readiness</a></p>\
-         </main></body></html>",
-        s3 = settings.listen.s3,
-        http = settings.listen.http,
-        stage = text(&settings.api.stage),
-        resource = text(&settings.api.resource),
-        function = text(&settings.function.name),
-    )
+/// The page's routes, as requests are counted by them.
+pub const ROUTES: &[&str] = &[
+    "/",
+    "/graphs",
+    "/results",
+    "/events",
+    "/logs",
+    "/object",
+    "/picture",
+    "/upload",
+    "/retry",
+    "/dead-letters",
+    "/login",
+    "/logout",
+    "/metrics",
+    "/metrics/query",
+    "/page/",
+];
+
+/// Pictures read into memory at once.
+const PICTURES: usize = 8;
+
+/// What the page shows, and on whose behalf.
+#[derive(Clone)]
+pub struct Page {
+    inner: Arc<Inner>,
 }
 
-const STYLE: &str = ":root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}\
-    main{max-width:56rem;margin:2rem auto;padding:0 1rem}\
-    dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(11rem,1fr));gap:.75rem}\
-    dl div{border:1px solid #8885;border-radius:.5rem;padding:.5rem .75rem}\
-    dt{font-size:.8rem;opacity:.75}dd{margin:0;font-size:1.4rem;font-variant-numeric:tabular-nums}\
-    table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.35rem .5rem;border-bottom:1px solid #8885;\
-    overflow-wrap:anywhere}";
+struct Inner {
+    settings: Settings,
+    credentials: Credentials,
+    store: Arc<DiskStore>,
+    queue: Arc<Queue>,
+    instruments: Arc<Instruments>,
+    sessions: session::Sessions,
+    pictures: Semaphore,
+}
 
-/// Text as HTML shows it: names of buckets and keys come from outside.
-fn text(raw: &str) -> String {
-    raw.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+impl Page {
+    /// The page over the server's parts.
+    #[must_use]
+    pub fn new(
+        settings: &Settings,
+        credentials: &Credentials,
+        store: Arc<DiskStore>,
+        queue: Arc<Queue>,
+        instruments: Arc<Instruments>,
+    ) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                settings: settings.clone(),
+                credentials: credentials.clone(),
+                store,
+                queue,
+                instruments,
+                sessions: session::Sessions::default(),
+                pictures: Semaphore::new(PICTURES),
+            }),
+        }
+    }
+
+    /// The page's routes. Beyond loopback all but the login ask who it is.
+    pub fn router(&self) -> Router {
+        let inside = Router::new()
+            .route("/", get(dashboard::page))
+            .route("/graphs", get(dashboard::graphs))
+            .route("/results", get(results::fragment))
+            .route("/events", get(live::events))
+            .route("/logs", get(logs::lines))
+            .route("/object", get(object::page))
+            .route("/picture", get(pictures::picture))
+            .route("/upload", post(upload::upload).layer(DefaultBodyLimit::disable()))
+            .route("/retry", post(object::retry))
+            .route("/dead-letters", get(dead_letters::page).post(dead_letters::act))
+            .route("/metrics", get(metrics::prometheus))
+            .route("/metrics/query", get(metrics::query))
+            .layer(middleware::from_fn_with_state(self.clone(), session::require));
+        Router::new()
+            .route("/login", get(session::form).post(session::login))
+            .route("/logout", post(session::logout))
+            .route("/page/style.css", get(assets::style))
+            .route("/page/script.js", get(assets::script))
+            .route("/page/icon.svg", get(assets::icon))
+            .merge(inside)
+            .layer(middleware::map_response(assets::headers))
+            .with_state(self.clone())
+    }
 }

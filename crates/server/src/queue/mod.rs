@@ -4,12 +4,15 @@
 //! written down without waiting for it, so that an object that brings the program down each time is given
 //! up in the end.
 
+mod dead_letters;
+
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+pub use dead_letters::DeadLetterFilter;
 use tintype_function::store::Location;
 
 use crate::{
@@ -151,7 +154,7 @@ pub enum Next {
     /// Nothing at all.
     Empty,
     /// An event that had to be given up instead of being tried.
-    GivenUp,
+    GivenUp(Box<DeadLetter>),
 }
 
 fn located(event: EventRecord) -> Result<(EventRecord, Location), LedgerError> {
@@ -239,7 +242,7 @@ impl Queue {
         if let Some((reason, message)) = hopeless {
             let given_up = self.give_up(lease.event.clone(), reason, message);
             self.not_begun(lease.event.id);
-            return given_up.map(|()| Next::GivenUp);
+            return given_up.map(|letter| Next::GivenUp(Box::new(letter)));
         }
         let noted = self.note_attempt(lease.event.id);
         if crashes > 0 {
@@ -388,22 +391,23 @@ impl Queue {
         Ok(event)
     }
 
-    fn give_up(&self, event: EventRecord, reason: &str, message: String) -> Result<(), LedgerError> {
-        tracing::warn!(
-            bucket = event.bucket,
-            key = event.key,
-            reason,
-            attempts = event.failed,
-            why = message,
-            "dead letter"
-        );
+    fn give_up(&self, event: EventRecord, reason: &str, message: String) -> Result<DeadLetter, LedgerError> {
         let settlement = Settlement { attempts: event.started, event: event.clone() };
         let letter = DeadLetter { event, reason: reason.into(), message: message.clone(), dead_ms: now_ms() };
         let pending = self.ledger.submit(Vec::new(), move |changes| {
             settlement.settle(changes, "failed", Some(message), Vec::new())?;
-            changes.put_dead_letter(&letter)
+            changes.put_dead_letter(&letter)?;
+            Ok(letter)
         });
         pending.wait()
+    }
+
+    /// The oldest event waiting or under way: how long ago it was queued.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn oldest(&self) -> Result<Option<Duration>, LedgerError> {
+        Ok(self.ledger.view()?.oldest_event()?.as_ref().map(age))
     }
 
     /// Events waiting or under way.

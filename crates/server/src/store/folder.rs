@@ -122,6 +122,12 @@ impl DataFolder {
         self.root.join("ledger.redb")
     }
 
+    /// The file of measurements and results.
+    #[must_use]
+    pub fn measurements(&self) -> PathBuf {
+        self.root.join("measurements.redb")
+    }
+
     pub(super) fn incoming(&self) -> PathBuf {
         self.root.join("incoming")
     }

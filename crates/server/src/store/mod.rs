@@ -124,7 +124,8 @@ impl DiskStore {
         self.next_order.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn event_queued(&self) {
+    /// Wakes whoever works on events.
+    pub fn event_queued(&self) {
         if let Some(wake) = self.on_event.get() {
             wake();
         }

@@ -2,16 +2,20 @@
 
 use std::{io, path::Path};
 
-use crate::disk::{Disk, DiskFile};
+use super::{Disk, DiskFile};
 
 /// A database file on a [`Disk`].
 #[derive(Debug)]
-pub(super) struct DiskBackend {
+pub struct DatabaseFile {
     file: Box<dyn DiskFile>,
 }
 
-impl DiskBackend {
-    pub(super) fn open(disk: &dyn Disk, path: &Path) -> io::Result<Self> {
+impl DatabaseFile {
+    /// Opens the file, making it if there is none.
+    ///
+    /// # Errors
+    /// The disk does not give it.
+    pub fn open(disk: &dyn Disk, path: &Path) -> io::Result<Self> {
         let file = disk.open_or_create(path)?;
         if let Some(folder) = path.parent() {
             disk.sync_folder(folder)?;
@@ -20,7 +24,7 @@ impl DiskBackend {
     }
 }
 
-impl redb::StorageBackend for DiskBackend {
+impl redb::StorageBackend for DatabaseFile {
     fn len(&self) -> Result<u64, io::Error> {
         self.file.length()
     }

@@ -1,0 +1,77 @@
+//! What version of a thumbnail a client has, and whether it is still the right one.
+
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, header};
+use tintype_function::Location;
+
+/// The source that an answer was made from, for whoever keeps answers: such an answer is right for as long
+/// as the source has this ETag. It is an extension of the answers to GET and HEAD.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceTag {
+    /// The source.
+    pub at: Arc<Location>,
+    /// Its ETag, without quotes.
+    pub etag: Arc<str>,
+}
+
+/// Whether the client has this version already. `modified_s`: seconds since 1970.
+/// Source: RFC 9110, section 13.1.2 (weak comparison, any of the list) and 13.1.3.
+#[must_use]
+pub fn is_unchanged(headers: &HeaderMap, etag: &str, modified_s: Option<i64>) -> bool {
+    if headers.contains_key(header::IF_NONE_MATCH) {
+        let values = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+        return values
+            .flat_map(|value| value.split(','))
+            .map(str::trim)
+            .any(|value| value == "*" || value.strip_prefix("W/").unwrap_or(value) == etag);
+    }
+    let since = headers.get(header::IF_MODIFIED_SINCE).and_then(|value| value.to_str().ok());
+    let since = since.and_then(|text| time::PrimitiveDateTime::parse(text, HTTP_DATE).ok());
+    since.zip(modified_s).is_some_and(|(since, modified)| modified <= since.assume_utc().unix_timestamp())
+}
+
+/// RFC 9110, section 5.6.7.
+const HTTP_DATE: &[time::format_description::BorrowedFormatItem<'_>] = time::macros::format_description!(
+    "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+);
+
+/// A time as headers tell it.
+pub(crate) fn http_date(seconds: i64) -> Option<String> {
+    time::OffsetDateTime::from_unix_timestamp(seconds).ok()?.format(HTTP_DATE).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(name: header::HeaderName, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(name, value.parse().unwrap())])
+    }
+
+    #[test]
+    fn tags() {
+        for (value, unchanged) in
+            [("\"a\"", true), ("W/\"a\"", true), ("\"b\", \"a\"", true), ("*", true), ("\"b\"", false)]
+        {
+            assert_eq!(
+                is_unchanged(&with(header::IF_NONE_MATCH, value), "\"a\"", None),
+                unchanged,
+                "{value}"
+            );
+        }
+        assert!(!is_unchanged(&HeaderMap::new(), "\"a\"", Some(0)));
+    }
+
+    #[test]
+    fn dates_count_only_without_tags() {
+        let date = http_date(784_111_777).unwrap();
+        assert_eq!(date, "Sun, 06 Nov 1994 08:49:37 GMT");
+        let mut headers = with(header::IF_MODIFIED_SINCE, &date);
+        assert!(is_unchanged(&headers, "\"a\"", Some(784_111_777)));
+        assert!(!is_unchanged(&headers, "\"a\"", Some(784_111_778)));
+        headers.insert(header::IF_NONE_MATCH, "\"b\"".parse().unwrap());
+        assert!(!is_unchanged(&headers, "\"a\"", Some(784_111_777)));
+        assert!(!is_unchanged(&with(header::IF_MODIFIED_SINCE, "yesterday"), "\"a\"", Some(0)));
+    }
+}

@@ -1,0 +1,114 @@
+//! What is asked for by several at the same time is made once.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    hash::Hash,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use futures::{
+    FutureExt as _,
+    future::{BoxFuture, WeakShared},
+};
+
+type Under<T> = WeakShared<BoxFuture<'static, T>>;
+
+/// Work under way, by what it makes. Whoever asks for the same joins it; it ends early only when nobody
+/// waits for it any more.
+pub(crate) struct Flights<K, T: Clone>(Arc<Mutex<HashMap<K, Under<T>>>>);
+
+impl<K, T: Clone> Clone for Flights<K, T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<K, T: Clone> Default for Flights<K, T> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+/// Work that was given up leaves an entry; there are never many more than work under way.
+const SWEEP_ABOVE: usize = 256;
+
+impl<K: Hash + Eq + Clone, T: Clone + Send + Sync + 'static> Flights<K, T> {
+    /// Joins the work under way for `key`, or begins it.
+    pub(crate) async fn join<F>(&self, key: K, begin: impl FnOnce() -> F) -> T
+    where
+        F: Future<Output = T> + Send + 'static,
+    {
+        let shared = {
+            let mut under = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if under.len() > SWEEP_ABOVE {
+                under.retain(|_, flight| flight.upgrade().is_some());
+            }
+            match under.get(&key).and_then(WeakShared::upgrade) {
+                Some(shared) => shared,
+                None => {
+                    let shared = begin().boxed().shared();
+                    if let Some(weak) = shared.downgrade() {
+                        under.insert(key.clone(), weak);
+                    }
+                    shared
+                }
+            }
+        };
+        let made = shared.await;
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        made
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use tokio::sync::Notify;
+
+    #[tokio::test]
+    async fn the_same_is_made_once_and_another_or_a_later_one_anew() {
+        let flights: Flights<&str, u32> = Flights::default();
+        let (made, go) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
+        let join = |key| {
+            let (made, go) = (made.clone(), go.clone());
+            flights.join(key, move || async move {
+                go.notified().await;
+                made.fetch_add(1, Ordering::SeqCst)
+            })
+        };
+        let together = futures::future::join3(join("a"), join("a"), join("b"));
+        let release = async {
+            go.notify_one();
+            tokio::task::yield_now().await;
+            go.notify_one();
+        };
+        let ((first, second, _), ()) = futures::future::join(together, release).await;
+        assert_eq!(first, second);
+        assert_eq!(made.load(Ordering::SeqCst), 2);
+        go.notify_one();
+        assert_eq!(join("a").await, 2);
+        assert!(flights.0.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_leaves_does_not_end_the_work_for_others() {
+        let flights: Flights<u8, u32> = Flights::default();
+        let go = Arc::new(Notify::new());
+        let join = || {
+            let go = go.clone();
+            flights.join(1, move || async move {
+                go.notified().await;
+                7
+            })
+        };
+        let mut leaving = Box::pin(join());
+        assert!(futures::poll!(&mut leaving).is_pending());
+        let mut staying = Box::pin(join());
+        assert!(futures::poll!(&mut staying).is_pending());
+        drop(leaving);
+        go.notify_one();
+        assert_eq!(staying.await, 7);
+    }
+}

@@ -1,0 +1,103 @@
+//! The port of the routes: what they ask of the host that serves them.
+
+use std::{fmt, future::Future};
+
+use bytes::Bytes;
+use tintype_engine::{Header, Spec, Thumbnail};
+use tintype_function::{
+    Failure, Inspection, Location, ObjectKey, Report,
+    event::Record,
+    store::{Object, Stat},
+};
+
+/// Why the host did not run the function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// Too many requests: 429.
+    Throttled,
+    /// It took too long: 504.
+    TimedOut,
+    /// The host is shutting down: 503.
+    ShuttingDown,
+}
+
+/// What became of a record that was to be queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queued {
+    /// It waits in the queue.
+    Yes,
+    /// No trigger wants it.
+    NoTrigger,
+    /// This host has no queue of its own: the record is to be handled while the client waits.
+    NoQueue,
+}
+
+/// What signs an upload form: a key that may put objects into the source bucket.
+#[derive(Clone)]
+pub struct FormSigner {
+    /// Where the form is sent: the source bucket's URL.
+    pub url: String,
+    /// The region of the signature.
+    pub region: String,
+    /// The key's id.
+    pub access_key_id: String,
+    /// The key's secret.
+    pub secret_access_key: String,
+    /// The session of a temporary key.
+    pub session_token: Option<String>,
+}
+
+impl fmt::Debug for FormSigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FormSigner").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// What a host does for the routes.
+pub trait Host: Clone + Send + Sync + 'static {
+    /// Runs the function on one record.
+    fn invoke(&self, record: Record) -> impl Future<Output = Result<Report, Refused>> + Send;
+
+    /// Queues a record; answers [`Queued::NoQueue`] where there is none.
+    fn enqueue(&self, record: Record) -> impl Future<Output = Result<Queued, Failure>> + Send {
+        drop(record);
+        async { Ok(Queued::NoQueue) }
+    }
+
+    /// Renders bytes that are in no bucket.
+    fn render(
+        &self,
+        bytes: Bytes,
+        spec: Spec,
+    ) -> impl Future<Output = Result<Result<(Header, Thumbnail), Failure>, Refused>> + Send;
+
+    /// Renders an object; it is read where its memory is admitted. Answers what is known of the object, too.
+    fn render_object(
+        &self,
+        at: Location,
+        spec: Spec,
+    ) -> impl Future<Output = Result<Result<(Stat, Thumbnail), Failure>, Refused>> + Send;
+
+    /// Looks at an object of the source bucket and at its thumbnails.
+    fn inspect(
+        &self,
+        at: Location,
+    ) -> impl Future<Output = Result<Result<Inspection, Failure>, Refused>> + Send;
+
+    /// Stores an image in the source bucket, as any upload.
+    fn upload(
+        &self,
+        key: ObjectKey,
+        content_type: String,
+        bytes: Bytes,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// What is known of an object; `None` if there is none.
+    fn stat(&self, at: Location) -> impl Future<Output = Result<Option<Stat>, Failure>> + Send;
+
+    /// Reads a thumbnail; `None` if there is none.
+    fn read(&self, at: Location) -> impl Future<Output = Result<Option<Object>, Failure>> + Send;
+
+    /// What signs forms for uploads to the source bucket.
+    fn form_signer(&self) -> impl Future<Output = Result<FormSigner, Failure>> + Send;
+}

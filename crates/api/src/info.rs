@@ -1,0 +1,70 @@
+//! GET of `/info`: what an image is, what to show before it has come, and how its thumbnails stand.
+
+use axum::{extract::Request, http::StatusCode, response::Response};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+use tintype_function::{Inspection, Location, inspect::Standing};
+
+use crate::{
+    Api, Host,
+    answer::{self, message},
+    conditions::http_date,
+    query::Query,
+};
+
+pub(crate) async fn get<H: Host>(api: &Api<H>, request: Request) -> Response {
+    let found = match Query::of(&request, &api.config).and_then(|query| {
+        if query.asks {
+            let words = "/info takes the query field \"key\" alone";
+            return Err(Box::new(message(StatusCode::BAD_REQUEST, words)));
+        }
+        query.location(&api.config)
+    }) {
+        Err(response) => return *response,
+        Ok(at) => api.host.inspect(at.clone()).await.map(|inspected| (at, inspected)),
+    };
+    match found {
+        Err(refused) => answer::refused(refused),
+        Ok((_, Err(failure))) => answer::failure(&failure),
+        Ok((at, Ok(inspection))) => answer::json(StatusCode::OK, &told(&at, &inspection)),
+    }
+}
+
+fn told(at: &Location, inspection: &Inspection) -> Value {
+    let Inspection { stat, header, placeholder, renditions } = inspection;
+    let (width, height) = header.upright();
+    let [r, g, b] = placeholder.colour;
+    json!({
+        "source": {"bucket": at.bucket, "key": at.key.as_str()},
+        "etag": stat.etag,
+        "bytes": stat.size,
+        "modified": http_date(stat.modified_ms.div_euclid(1000)),
+        "format": header.format.name(),
+        "width": width,
+        "height": height,
+        "orientation": header.orientation.exif(),
+        "animated": header.animated,
+        "thumbhash": STANDARD.encode(&placeholder.thumb_hash),
+        "colour": format!("#{r:02x}{g:02x}{b:02x}"),
+        "renditions": renditions.iter().map(rendition).collect::<Vec<_>>(),
+    })
+}
+
+fn rendition(standing: &Standing) -> Value {
+    let mut told = json!({
+        "bucket": standing.at.bucket,
+        "key": standing.at.key.as_str(),
+        "state": match (&standing.found, standing.is_current) {
+            (None, _) => "missing",
+            (Some(_), false) => "stale",
+            (Some(_), true) => "current",
+        },
+    });
+    if let Some(found) = &standing.found {
+        told["width"] = found.width.into();
+        told["height"] = found.height.into();
+        told["bytes"] = found.bytes.into();
+        told["etag"] = found.etag.clone().into();
+    }
+    told
+}

@@ -1,0 +1,472 @@
+//! The same cases, sent as HTTP requests and as API Gateway's events of both versions: every answer is the
+//! same. The host is the function itself over a store in memory.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderMap, Request, header},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use tintype_api::{Config, FormSigner, Host, Refused, apigateway::ApiGateway};
+use tintype_engine::{Header, Scratch, Spec, Thumbnail};
+use tintype_function::{
+    Call, Failure, Inspection, Location, ObjectKey, Report, Settings, Store as _, Thumbnails,
+    event::Record,
+    settings::Sources,
+    store::{Condition, Object, Put, Stat, memory::MemoryStore},
+};
+use tower::ServiceExt as _;
+
+const SHOP: &str = "https://shop.example";
+
+#[derive(Clone)]
+struct Here(Arc<Parts>);
+
+struct Parts {
+    settings: Settings,
+    thumbnails: Thumbnails,
+    store: MemoryStore,
+}
+
+impl Here {
+    fn with<T>(&self, work: impl FnOnce(&mut Call<'_>) -> T) -> T {
+        let (stop, mut scratch) = (|| false, Scratch::default());
+        work(&mut Call { triggers: &self.0.settings.triggers, stop: &stop, scratch: &mut scratch })
+    }
+}
+
+impl Host for Here {
+    async fn invoke(&self, record: Record) -> Result<Report, Refused> {
+        let parts = &self.0;
+        Ok(self
+            .with(|call| futures::executor::block_on(parts.thumbnails.handle(call, &parts.store, &record))))
+    }
+
+    async fn render(
+        &self,
+        bytes: Bytes,
+        spec: Spec,
+    ) -> Result<Result<(Header, Thumbnail), Failure>, Refused> {
+        let made = self.with(|call| self.0.thumbnails.render(call, &bytes, &spec));
+        Ok(made.map(|(header, thumbnail, _)| (header, thumbnail)))
+    }
+
+    async fn render_object(
+        &self,
+        at: Location,
+        spec: Spec,
+    ) -> Result<Result<(Stat, Thumbnail), Failure>, Refused> {
+        let parts = &self.0;
+        Ok(self.with(|call| {
+            futures::executor::block_on(parts.thumbnails.render_object(call, &parts.store, &at, &spec))
+        }))
+    }
+
+    async fn inspect(&self, at: Location) -> Result<Result<Inspection, Failure>, Refused> {
+        let (parts, trigger) = (&self.0, &self.0.settings.triggers[0]);
+        Ok(self.with(|call| {
+            futures::executor::block_on(parts.thumbnails.inspect(call, &parts.store, &at, trigger))
+        }))
+    }
+
+    async fn upload(&self, key: ObjectKey, content_type: String, bytes: Bytes) -> Result<(), Failure> {
+        let at = Location { bucket: self.0.settings.triggers[0].bucket.clone(), key };
+        let put = Put { at, condition: Condition::Any, bytes, content_type, metadata: [].into() };
+        self.0.store.put_all(vec![put], None).await?;
+        Ok(())
+    }
+
+    async fn stat(&self, at: Location) -> Result<Option<Stat>, Failure> {
+        Ok(self.0.store.head(&at).await?)
+    }
+
+    async fn read(&self, at: Location) -> Result<Option<Object>, Failure> {
+        Ok(self.0.store.get(&at, u64::MAX).await?)
+    }
+
+    async fn form_signer(&self) -> Result<FormSigner, Failure> {
+        Ok(FormSigner {
+            url: "https://in.example".into(),
+            region: "us-east-1".into(),
+            access_key_id: "id".into(),
+            secret_access_key: "secret".into(),
+            session_token: None,
+        })
+    }
+}
+
+/// A picture whose every pixel is of one colour.
+fn png(width: u32, height: u32, colour: [u8; 3]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(&colour.repeat((width * height) as usize)).unwrap();
+    writer.finish().unwrap();
+    bytes
+}
+
+async fn routes() -> (Router, Here) {
+    let file = format!(
+        "[api]\ncors_origins = [\"{SHOP}\"]\nmax_body = \"64 KiB\"\nmax_side = 512\nmax_quality = 90\n"
+    );
+    let sources = Sources { file: Some(("settings".into(), file)), ..Sources::default() };
+    let settings = Settings::load(sources).unwrap();
+    let trigger = &settings.triggers[0];
+    let store = MemoryStore::with_buckets(&[&trigger.bucket, &trigger.destination]);
+    let thumbnails = Thumbnails::new(settings.limits, 1 << 30);
+    let config = Config::new(&settings).unwrap();
+    let origins: Arc<[String]> = settings.api.cors_origins.clone().into();
+    let host = Here(Arc::new(Parts { settings, thumbnails, store }));
+    for (key, bytes) in [
+        ("a b+c.png", png(300, 200, [200, 40, 30])),
+        ("wrong.jpg", png(300, 200, [30, 160, 50])),
+        ("text.png", b"no picture".to_vec()),
+        ("notes.txt", b"text".to_vec()),
+    ] {
+        host.upload(ObjectKey::new(key).unwrap(), "image/png".into(), bytes.into()).await.unwrap();
+    }
+    (tintype_api::cross_origin(tintype_api::router(host.clone(), config), move || origins.clone()), host)
+}
+
+/// A request of the cases below.
+#[derive(Clone)]
+struct Case {
+    method: &'static str,
+    path: &'static str,
+    query: &'static str,
+    headers: Vec<(&'static str, &'static str)>,
+    body: Vec<u8>,
+}
+
+fn case(method: &'static str, path: &'static str, query: &'static str) -> Case {
+    Case { method, path, query, headers: vec![], body: vec![] }
+}
+
+impl Case {
+    fn with(mut self, name: &'static str, value: &'static str) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    fn body(mut self, kind: &'static str, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self.with("content-type", kind)
+    }
+}
+
+/// Status, headers and bytes.
+#[derive(Debug, PartialEq)]
+struct Told {
+    status: u64,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+impl Told {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+}
+
+/// Several values of a header mean the same as one with commas (RFC 9110, section 5.3).
+fn joined(headers: &HeaderMap) -> Vec<(String, String)> {
+    let mut told: Vec<_> = headers
+        .keys()
+        .map(|name| {
+            let values: Vec<_> = headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect();
+            (name.to_string(), values.join(","))
+        })
+        .collect();
+    told.sort();
+    told
+}
+
+async fn over_http(router: &Router, case: &Case) -> Told {
+    let uri = format!("/dev1{}?{}", case.path, case.query);
+    let mut request = Request::builder().method(case.method).uri(uri);
+    for (name, value) in &case.headers {
+        request = request.header(*name, *value);
+    }
+    let response =
+        router.clone().oneshot(request.body(Body::from(case.body.clone())).unwrap()).await.unwrap();
+    let (head, body) = response.into_parts();
+    Told {
+        status: head.status.as_u16().into(),
+        headers: joined(&head.headers),
+        body: body.collect().await.unwrap().to_bytes().to_vec(),
+    }
+}
+
+fn told(answer: &Value) -> Told {
+    let body = answer["body"].as_str().unwrap();
+    let body = if answer["isBase64Encoded"] == true { STANDARD.decode(body).unwrap() } else { body.into() };
+    let mut headers: Vec<(String, String)> = Vec::new();
+    for (name, value) in answer["headers"].as_object().unwrap() {
+        headers.push((name.clone(), value.as_str().unwrap().into()));
+    }
+    for (name, values) in answer.get("multiValueHeaders").and_then(Value::as_object).into_iter().flatten() {
+        let values: Vec<_> = values.as_array().unwrap().iter().map(|value| value.as_str().unwrap()).collect();
+        headers.push((name.clone(), values.join(",")));
+    }
+    headers.sort();
+    Told { status: answer["statusCode"].as_u64().unwrap(), headers, body }
+}
+
+async fn as_rest_event(gateway: &ApiGateway, case: &Case) -> Told {
+    let mut query = serde_json::Map::new();
+    for (name, value) in url_pairs(case.query) {
+        query.entry(name).or_insert_with(|| json!([])).as_array_mut().unwrap().push(value.into());
+    }
+    let headers: serde_json::Map<_, _> =
+        case.headers.iter().map(|(name, value)| ((*name).to_owned(), json!([value]))).collect();
+    let event = json!({
+        "resource": "/{proxy+}", "path": case.path, "httpMethod": case.method,
+        "headers": null, "multiValueHeaders": headers,
+        "queryStringParameters": null, "multiValueQueryStringParameters": query,
+        "requestContext": {"stage": "prod", "path": format!("/prod{}", case.path)},
+        "body": STANDARD.encode(&case.body), "isBase64Encoded": true,
+    });
+    told(&gateway.answer(event).await)
+}
+
+/// Fields of a query, decoded, as API Gateway tells them.
+fn url_pairs(query: &str) -> Vec<(String, String)> {
+    let decode = |text: &str| {
+        let text = text.replace('+', " ");
+        percent_encoding::percent_decode_str(&text).decode_utf8().unwrap().into_owned()
+    };
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| {
+            pair.split_once('=').map_or((decode(pair), String::new()), |(n, v)| (decode(n), decode(v)))
+        })
+        .collect()
+}
+
+async fn as_http_api_event(gateway: &ApiGateway, case: &Case) -> Told {
+    let path = format!("/prod{}", case.path);
+    let headers: serde_json::Map<_, _> =
+        case.headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+    let event = json!({
+        "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": case.query, "headers": headers,
+        "requestContext": {"stage": "prod", "http": {"method": case.method, "path": path}},
+        "body": STANDARD.encode(&case.body), "isBase64Encoded": true,
+    });
+    told(&gateway.answer(event).await)
+}
+
+const FORM: &str = "multipart/form-data; boundary=b";
+
+fn form(file: &[u8]) -> Vec<u8> {
+    let head = b"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.png\"\r\nContent-Type: image/png\r\n\r\n";
+    [head, file, b"\r\n--b--\r\n"].concat()
+}
+
+fn cases() -> Vec<(u64, Case)> {
+    let red = png(300, 200, [200, 40, 30]);
+    let damaged = red[..red.len() / 2].to_vec();
+    let get = |query| case("GET", "/myimage", query);
+    let post = || case("POST", "/myimage", "");
+    let json = |body: &'static str| post().body("application/json", body);
+    vec![
+        (200, json(r#"{"key": "a b+c.png"}"#)),
+        (200, json(r#"{"key": "notes.txt"}"#)),
+        (
+            200,
+            json(
+                r#"{"Records": [{}, {"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": "input-product-images"}, "object": {"key": "a+b%2Bc.png"}}}]}"#,
+            ),
+        ),
+        (200, json(r#"{"Service": "Amazon S3", "Event": "s3:TestEvent"}"#)),
+        (400, json("{")),
+        (400, json("[]")),
+        (400, case("POST", "/myimage", "key=a.png").body("application/json", "{}")),
+        (200, post().body("image/png", red.clone())),
+        (200, post().body("application/octet-stream", red.clone())),
+        (200, post().body(FORM, form(&red))),
+        (400, post().body(FORM, "--b")),
+        (200, case("POST", "/myimage", "size=64&format=jpeg").body("image/png", red.clone())),
+        (415, post().body("image/png", "no picture")),
+        (422, post().body("image/png", damaged)),
+        (413, post().body("image/png", vec![0; 65 << 10])),
+        (415, post().body("text/html", "x")),
+        (200, get("key=a+b%2Bc.png")),
+        (200, case("HEAD", "/myimage", "key=a+b%2Bc.png")),
+        (304, get("key=a+b%2Bc.png").with("if-none-match", "*")),
+        (200, get("key=a+b%2Bc.png").with("accept", "image/webp")),
+        (200, get("key=wrong.jpg").with("accept", "image/jpeg")),
+        (406, get("key=a+b%2Bc.png").with("accept", "text/html")),
+        (
+            200,
+            get(
+                "key=a+b%2Bc.png&size=64x64&fit=contain&background=000000&gravity=north&quality=50&format=jpeg",
+            ),
+        ),
+        (404, get("key=missing.png")),
+        (404, get("key=notes.txt")),
+        (415, get("key=text.png")),
+        (400, get("")),
+        (400, get("key=a.png&key=b.png")),
+        (400, get("key=a.png&colour=red")),
+        (400, get("key=a.png&size=513")),
+        (400, get("key=a.png&quality=91")),
+        (200, case("GET", "/myimage/info", "key=a+b%2Bc.png")),
+        (404, case("GET", "/myimage/info", "key=missing.png")),
+        (400, case("GET", "/myimage/info", "key=a.png&size=1")),
+        (400, case("POST", "/myimage/uploads", "").body("application/json", "{}")),
+        (415, case("POST", "/myimage/uploads", "").body("text/plain", "{}")),
+        (204, case("OPTIONS", "/myimage", "").with("origin", SHOP)),
+        (204, case("OPTIONS", "/myimage/uploads", "").with("origin", "https://evil.example")),
+        (404, get("key=missing.png").with("origin", SHOP)),
+        (403, case("DELETE", "/myimage", "")),
+        (403, case("POST", "/myimage/info", "")),
+        (403, case("GET", "/myimage/uploads", "")),
+    ]
+}
+
+#[tokio::test]
+async fn every_way_gives_the_same_answer() {
+    let (router, _) = routes().await;
+    let gateway = ApiGateway::new(router.clone(), "dev1");
+    // The first answer to a key says that it made something, the others that it was there.
+    over_http(&router, &cases()[0].1).await;
+    for (number, (status, case)) in cases().into_iter().enumerate() {
+        let name = format!("{number}: {} {}?{}", case.method, case.path, case.query);
+        let mut ways = [
+            over_http(&router, &case).await,
+            as_rest_event(&gateway, &case).await,
+            as_http_api_event(&gateway, &case).await,
+        ];
+        for way in &mut ways {
+            assert_eq!(way.status, status, "{name}: {}", String::from_utf8_lossy(&way.body));
+            if status >= 400 && case.method != "HEAD" {
+                assert!(way.json()["message"].is_string(), "{name}");
+            }
+            // How long it took is never the same.
+            let mut told = way.json();
+            for record in told["records"].as_array_mut().into_iter().flatten() {
+                record["milliseconds"] = Value::Null;
+                record["stages"] = Value::Null;
+            }
+            if told.get("records").is_some() {
+                way.body = told.to_string().into();
+                way.headers.retain(|(name, _)| name != "content-length");
+            }
+        }
+        assert_eq!(ways[0], ways[1], "{name}");
+        assert_eq!(ways[0], ways[2], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn tags_follow_source_and_recipe() {
+    let (router, host) = routes().await;
+    let ask = |query: &'static str| over_http(&router, Box::leak(Box::new(case("GET", "/myimage", query))));
+    let (plain, again, small) =
+        (ask("key=a+b%2Bc.png").await, ask("key=a+b%2Bc.png").await, ask("key=a+b%2Bc.png&size=64").await);
+    assert_eq!(plain, again);
+    assert_ne!(plain.header("etag"), small.header("etag"));
+    assert_eq!(
+        (plain.header("vary"), plain.header("cache-control")),
+        (Some("Accept,Origin"), Some("max-age=300"))
+    );
+    assert!(plain.header("last-modified").unwrap().ends_with("GMT"));
+
+    let blue = png(300, 200, [40, 60, 190]);
+    host.upload(ObjectKey::new("a b+c.png").unwrap(), "image/png".into(), blue.into()).await.unwrap();
+    let tag: &'static str = Box::leak(plain.header("etag").unwrap().to_owned().into_boxed_str());
+    let newer =
+        over_http(&router, &case("GET", "/myimage", "key=a+b%2Bc.png").with("if-none-match", tag)).await;
+    assert_eq!(newer.status, 200);
+    assert_ne!(newer.body, plain.body);
+    let tag: &'static str = Box::leak(newer.header("etag").unwrap().to_owned().into_boxed_str());
+    let known =
+        over_http(&router, &case("GET", "/myimage", "key=a+b%2Bc.png").with("if-none-match", tag)).await;
+    assert_eq!((known.status, known.body.len()), (304, 0));
+    assert_eq!(known.header("etag"), newer.header("etag"));
+}
+
+#[tokio::test]
+async fn formats_are_negotiated() {
+    let (router, _) = routes().await;
+    for (key, accept, kind) in [
+        ("key=a+b%2Bc.png", "image/webp,*/*;q=0.5", "image/webp"),
+        ("key=a+b%2Bc.png", "image/avif,image/webp,*/*", "image/png"),
+        ("key=a+b%2Bc.png&format=jpeg", "image/webp", "image/jpeg"),
+        // A PNG by another name.
+        ("key=wrong.jpg", "image/jpeg", "image/jpeg"),
+        ("key=wrong.jpg", "*/*", "image/png"),
+    ] {
+        let answer = over_http(&router, &case("GET", "/myimage", key).with("accept", accept)).await;
+        assert_eq!(answer.header("content-type"), Some(kind), "{key} {accept}");
+    }
+}
+
+#[tokio::test]
+async fn info_tells_what_there_is() {
+    let (router, _) = routes().await;
+    let info = case("GET", "/myimage/info", "key=a+b%2Bc.png");
+    let before = over_http(&router, &info).await.json();
+    assert_eq!(before["renditions"][0]["state"], "missing");
+    assert_eq!(
+        (&before["width"], &before["height"], &before["orientation"]),
+        (&json!(300), &json!(200), &json!(1))
+    );
+    assert_eq!((&before["format"], &before["colour"]), (&json!("png"), &json!("#c8281e")));
+    let hash = STANDARD.decode(before["thumbhash"].as_str().unwrap()).unwrap();
+    assert!((5..=25).contains(&hash.len()));
+    over_http(&router, &case("GET", "/myimage", "key=a+b%2Bc.png")).await;
+    let after = over_http(&router, &info).await.json();
+    assert_eq!(after["renditions"][0]["state"], "current");
+    assert_eq!(
+        (&after["renditions"][0]["width"], &after["renditions"][0]["height"]),
+        (&json!(128), &json!(85))
+    );
+}
+
+#[tokio::test]
+async fn nothing_is_stored_of_what_is_refused() {
+    let (router, host) = routes().await;
+    for body in [b"no picture".to_vec(), vec![0; 65 << 10]] {
+        let posted = case("POST", "/myimage", "key=refused.png").body("image/png", body);
+        assert!(over_http(&router, &posted).await.status >= 400);
+    }
+    let at =
+        |key: &str| Location { bucket: "input-product-images".into(), key: ObjectKey::new(key).unwrap() };
+    assert!(host.stat(at("refused.png")).await.unwrap().is_none());
+    let posted = case("POST", "/myimage", "key=taken.png").body("image/png", png(300, 200, [1, 2, 3]));
+    assert_eq!(over_http(&router, &posted).await.status, 200);
+    assert!(host.stat(at("taken.png")).await.unwrap().is_some());
+    let made = Location { bucket: "output-product-thumbnail".into(), ..at("thumb_taken.png") };
+    assert!(host.stat(made).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn an_upload_form() {
+    let (router, _) = routes().await;
+    let body = r#"{"key": "new.jpg", "content_type": "image/jpeg"}"#;
+    let form = over_http(&router, &case("POST", "/myimage/uploads", "").body("application/json", body)).await;
+    assert_eq!(form.status, 200);
+    let form = form.json();
+    assert_eq!((&form["url"], &form["fields"]["key"]), (&json!("https://in.example"), &json!("new.jpg")));
+    assert_eq!(form["fields"]["x-amz-signature"].as_str().map(str::len), Some(64));
+    let of = request_kind(&router).await;
+    assert_eq!(of, Some("application/json".into()));
+}
+
+async fn request_kind(router: &Router) -> Option<String> {
+    let body = r#"{"key": "new.jpg"}"#;
+    let request = Request::post("/dev1/myimage/uploads").header(header::CONTENT_TYPE, "application/json");
+    let answer = router.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+    answer.headers().get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap().to_owned())
+}

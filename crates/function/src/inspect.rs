@@ -1,0 +1,74 @@
+//! What an object of a source bucket is, and how its thumbnails stand.
+
+use tintype_engine::{Header, Placeholder, Size, Spec};
+
+use crate::{
+    outcome::{Failure, RenditionReport},
+    store::{Location, Stat, Store, StoreError},
+    target::target,
+    thumbnails::{Call, Thumbnails, missing, stopped},
+    trigger::Trigger,
+};
+
+/// What there is to know of a source.
+#[derive(Debug, Clone)]
+pub struct Inspection {
+    /// The object.
+    pub stat: Stat,
+    /// The picture, from its header.
+    pub header: Header,
+    /// What to show before anything of it has come.
+    pub placeholder: Placeholder,
+    /// Its thumbnails, one for each rendition of the trigger.
+    pub renditions: Vec<Standing>,
+}
+
+/// How one thumbnail stands.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// Where it belongs.
+    pub at: Location,
+    /// What is there.
+    pub found: Option<RenditionReport>,
+    /// Whether that was made from this version of the source by the recipe in force.
+    pub is_current: bool,
+}
+
+/// Large enough for a placeholder, and cheap.
+const SIDE: Option<u32> = Some(64);
+
+impl Thumbnails {
+    /// Looks at an object and at the thumbnails that `trigger` makes of it. Writes nothing.
+    ///
+    /// # Errors
+    /// The object does not exist or cannot be read, what is wrong with the picture, or that it was stopped.
+    pub async fn inspect(
+        &self,
+        call: &mut Call<'_>,
+        store: &impl Store,
+        at: &Location,
+        trigger: &Trigger,
+    ) -> Result<Inspection, Failure> {
+        let known = store.head(at).await?.ok_or_else(|| missing(at))?;
+        let limit = self.limits.source_bytes;
+        if known.size > limit {
+            return Err(StoreError::TooLarge { size: known.size, limit }.into());
+        }
+        let memory =
+            self.budget.source(known.size, call.stop).ok_or_else(|| stopped("waiting for memory"))?;
+        let source = store.get(at, known.size.max(1)).await?.ok_or_else(|| missing(at))?;
+        let spec = Spec { size: Size { width: SIDE, height: SIDE }, ..Spec::default() };
+        let (header, thumbnail, _) = self.render(call, &source.bytes, &spec)?;
+        drop(memory);
+        let mut renditions = Vec::with_capacity(trigger.renditions.len());
+        for rendition in &trigger.renditions {
+            let target = target(store, trigger, rendition, at, header.format).await?;
+            renditions.push(Standing {
+                found: target.report(),
+                is_current: target.is_current(at, &source.stat.etag),
+                at: target.at,
+            });
+        }
+        Ok(Inspection { stat: source.stat, header, placeholder: thumbnail.placeholder, renditions })
+    }
+}

@@ -1,0 +1,102 @@
+//! The database of measurements: a file of its own beside the ledger, opened anew after a fault, so that a
+//! full disk stops history and nothing else.
+
+use std::{
+    path::PathBuf,
+    sync::{PoisonError, RwLock},
+};
+
+use redb::{ReadTransaction, ReadableDatabase as _, WriteTransaction};
+
+use super::{history, series};
+use crate::disk::{DatabaseFile, SharedDisk};
+
+/// Bytes of redb's page cache.
+const CACHE_BYTES: usize = 4 << 20;
+
+/// Why measurements could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("the database of measurements cannot be used: {0}")]
+pub struct KeepError(String);
+
+impl KeepError {
+    pub(super) fn of(error: impl Into<redb::Error>) -> Self {
+        Self(error.into().to_string())
+    }
+
+    pub(super) fn damaged(what: &str) -> Self {
+        Self(format!("{what} cannot be read back"))
+    }
+}
+
+/// Keeps rows and results.
+#[derive(Debug)]
+pub struct Keeper {
+    disk: SharedDisk,
+    path: PathBuf,
+    database: RwLock<Option<redb::Database>>,
+}
+
+impl Keeper {
+    /// The database at `path`, opened when it is first needed: measurements must not keep a server from
+    /// starting.
+    #[must_use]
+    pub fn new(disk: SharedDisk, path: PathBuf) -> Self {
+        Self { disk, path, database: RwLock::new(None) }
+    }
+
+    fn opened(&self) -> Result<(), KeepError> {
+        if self.database.read().unwrap_or_else(PoisonError::into_inner).is_some() {
+            return Ok(());
+        }
+        let mut slot = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        if slot.is_none() {
+            let file = DatabaseFile::open(self.disk.as_ref(), &self.path)
+                .map_err(|error| KeepError(error.to_string()))?;
+            let database = redb::Builder::new()
+                .set_cache_size(CACHE_BYTES)
+                .create_with_backend(file)
+                .map_err(KeepError::of)?;
+            let transaction = database.begin_write().map_err(KeepError::of)?;
+            series::make_tables(&transaction)?;
+            history::make_tables(&transaction)?;
+            transaction.commit().map_err(KeepError::of)?;
+            *slot = Some(database);
+        }
+        Ok(())
+    }
+
+    /// Reads. Blocks; writing goes on meanwhile.
+    pub(super) fn read<T>(
+        &self,
+        work: impl FnOnce(&ReadTransaction) -> Result<T, KeepError>,
+    ) -> Result<T, KeepError> {
+        self.opened()?;
+        let slot = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let database = slot.as_ref().ok_or_else(|| KeepError("it is being opened anew".into()))?;
+        work(&database.begin_read().map_err(KeepError::of)?)
+    }
+
+    /// Writes, durably; after a fault the database is opened anew by the next call.
+    pub(super) fn write(
+        &self,
+        work: impl FnOnce(&WriteTransaction) -> Result<(), KeepError>,
+    ) -> Result<(), KeepError> {
+        self.opened()?;
+        let written = {
+            let slot = self.database.read().unwrap_or_else(PoisonError::into_inner);
+            let database = slot.as_ref().ok_or_else(|| KeepError("it is being opened anew".into()))?;
+            (|| {
+                let mut transaction = database.begin_write().map_err(KeepError::of)?;
+                // Opening after a crash must not read the whole file.
+                transaction.set_quick_repair(true);
+                work(&transaction)?;
+                transaction.commit().map_err(KeepError::of)
+            })()
+        };
+        if written.is_err() {
+            self.database.write().unwrap_or_else(PoisonError::into_inner).take();
+        }
+        written
+    }
+}

@@ -1,0 +1,164 @@
+//! Results of fifteen days: the latest as they are, older ones packed many to a block.
+
+mod block;
+mod filter;
+
+use redb::{
+    ReadTransaction, ReadableTable as _, ReadableTableMetadata as _, TableDefinition, WriteTransaction,
+};
+
+use super::{Entry, KeepError, Keeper, series::KEPT_S};
+
+/// Results by when they ended and a number, as JSON.
+const RECENT: TableDefinition<'_, (i64, u64), &[u8]> = TableDefinition::new("recent");
+/// Blocks by when their first and last result ended, and a number.
+const BLOCKS: TableDefinition<'_, (i64, i64, u64), &[u8]> = TableDefinition::new("blocks");
+/// Their filters, by the same key.
+const FILTERS: TableDefinition<'_, (i64, i64, u64), &[u8]> = TableDefinition::new("filters");
+
+/// Results kept as they are, at least.
+const RECENT_KEPT: u64 = 3000;
+/// The most results in a block.
+const LARGEST_BLOCK: usize = 6000;
+/// redb gives a large value a page of its own, of a power of two: a block fills one of 64 KiB.
+const BLOCK_BYTES: usize = (64 << 10) - 128;
+/// Blocks kept at most: 500 MB, whatever there is to remember.
+const MOST_BLOCKS: u64 = 7600;
+
+pub(super) fn make_tables(transaction: &WriteTransaction) -> Result<(), KeepError> {
+    transaction.open_table(RECENT).map_err(KeepError::of)?;
+    transaction.open_table(BLOCKS).map_err(KeepError::of)?;
+    transaction.open_table(FILTERS).map_err(KeepError::of)?;
+    Ok(())
+}
+
+/// Adds results; packs those that are no longer among the latest, and forgets what is too old or too much.
+pub(super) fn add<'a>(
+    transaction: &WriteTransaction,
+    now_ms: i64,
+    entries: impl Iterator<Item = (u64, &'a Entry)>,
+) -> Result<(), KeepError> {
+    let mut recent = transaction.open_table(RECENT).map_err(KeepError::of)?;
+    for (number, entry) in entries {
+        let json = serde_json::to_vec(entry).map_err(|_| KeepError::damaged("a result"))?;
+        recent.insert((entry.ended_ms, number), json.as_slice()).map_err(KeepError::of)?;
+    }
+    let mut blocks = transaction.open_table(BLOCKS).map_err(KeepError::of)?;
+    let mut filters = transaction.open_table(FILTERS).map_err(KeepError::of)?;
+    while recent.len().map_err(KeepError::of)? >= RECENT_KEPT + LARGEST_BLOCK as u64 {
+        let (keys, entries) = oldest(&recent)?;
+        let (count, packed) = fill(&entries);
+        let (Some(first), Some(last)) = (keys.first(), keys.get(count - 1)) else { break };
+        let key = (first.0, last.0, first.1);
+        let hashes: Vec<u64> =
+            entries[..count].iter().map(|entry| filter::hash(&entry.bucket, &entry.key)).collect();
+        blocks.insert(key, packed.as_slice()).map_err(KeepError::of)?;
+        filters.insert(key, filter::make(&hashes).as_slice()).map_err(KeepError::of)?;
+        for key in &keys[..count] {
+            recent.remove(*key).map_err(KeepError::of)?;
+        }
+    }
+    let oldest_ms = now_ms - KEPT_S * 1000;
+    recent.retain_in(..(oldest_ms, 0), |_, _| false).map_err(KeepError::of)?;
+    while let Some(key) = {
+        let first = blocks.first().map_err(KeepError::of)?;
+        let key = first.map(|(key, _)| key.value());
+        let too_many = blocks.len().map_err(KeepError::of)? > MOST_BLOCKS;
+        key.filter(|key| key.1 < oldest_ms || too_many)
+    } {
+        blocks.remove(key).map_err(KeepError::of)?;
+        filters.remove(key).map_err(KeepError::of)?;
+    }
+    Ok(())
+}
+
+type Oldest = (Vec<(i64, u64)>, Vec<Entry>);
+
+fn oldest(recent: &redb::Table<'_, (i64, u64), &'static [u8]>) -> Result<Oldest, KeepError> {
+    let (mut keys, mut entries) = (Vec::new(), Vec::new());
+    for row in recent.iter().map_err(KeepError::of)?.take(LARGEST_BLOCK) {
+        let (key, json) = row.map_err(KeepError::of)?;
+        entries.push(read(json.value())?);
+        keys.push(key.value());
+    }
+    Ok((keys, entries))
+}
+
+fn read(json: &[u8]) -> Result<Entry, KeepError> {
+    serde_json::from_slice(json).map_err(|_| KeepError::damaged("a result"))
+}
+
+/// As many of the results as fill a block, packed.
+fn fill(entries: &[Entry]) -> (usize, Vec<u8>) {
+    let mut count = entries.len().min(LARGEST_BLOCK);
+    loop {
+        let packed = block::pack(&entries[..count]);
+        if packed.len() <= BLOCK_BYTES || count == 1 {
+            return (count, packed);
+        }
+        count = (count * BLOCK_BYTES / packed.len() * 99 / 100).max(1);
+    }
+}
+
+impl Keeper {
+    /// Results from the latest backwards that `wanted` takes, at most `most` of them.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn latest(&self, most: usize, wanted: impl Fn(&Entry) -> bool) -> Result<Vec<Entry>, KeepError> {
+        self.read(|transaction| {
+            let mut found = Vec::new();
+            let recent = transaction.open_table(RECENT).map_err(KeepError::of)?;
+            for row in recent.iter().map_err(KeepError::of)?.rev() {
+                if found.len() >= most {
+                    break;
+                }
+                let entry = read(row.map_err(KeepError::of)?.1.value())?;
+                if wanted(&entry) {
+                    found.push(entry);
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    /// All there is of one object, latest first, at most `most` results.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn of_object(&self, bucket: &str, key: &str, most: usize) -> Result<Vec<Entry>, KeepError> {
+        let is_it = |entry: &Entry| entry.key == key && entry.bucket == bucket;
+        let mut found = self.latest(most, is_it)?;
+        if found.len() < most {
+            self.read(|transaction| packed(transaction, bucket, key, most, &mut found))?;
+        }
+        Ok(found)
+    }
+}
+
+fn packed(
+    transaction: &ReadTransaction,
+    bucket: &str,
+    key: &str,
+    most: usize,
+    found: &mut Vec<Entry>,
+) -> Result<(), KeepError> {
+    let hash = filter::hash(bucket, key);
+    let filters = transaction.open_table(FILTERS).map_err(KeepError::of)?;
+    let blocks = transaction.open_table(BLOCKS).map_err(KeepError::of)?;
+    for row in filters.iter().map_err(KeepError::of)?.rev() {
+        if found.len() >= most {
+            break;
+        }
+        let (place, bits) = row.map_err(KeepError::of)?;
+        if !filter::may_hold(bits.value(), hash) {
+            continue;
+        }
+        let Some(block) = blocks.get(place.value()).map_err(KeepError::of)? else { continue };
+        // A block of another layout, or a damaged one, hides nothing but itself.
+        let entries = block::unpack(block.value()).unwrap_or_default();
+        let of_it = entries.into_iter().rev().filter(|entry| entry.key == key && entry.bucket == bucket);
+        found.extend(of_it.take(most - found.len()));
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! Dead letters in the ledger, and events by their object.
+
+use redb::{ReadableTable as _, ReadableTableMetadata as _};
+use tintype_function::store::Location;
+
+use super::{
+    LedgerError,
+    records::DeadLetter,
+    transaction::{Changes, DEAD_LETTERS, View, WAITING, decode, encode, object_key},
+};
+
+impl View {
+    /// All dead letters, oldest first.
+    ///
+    /// # Errors
+    /// The ledger cannot be used.
+    pub fn dead_letters(&self) -> Result<Vec<DeadLetter>, LedgerError> {
+        let table = self.table(DEAD_LETTERS)?;
+        let rows = table.iter().map_err(LedgerError::database)?;
+        rows.map(|row| decode(row.map_err(LedgerError::database)?.1.value())).collect()
+    }
+
+    /// How many dead letters there are.
+    ///
+    /// # Errors
+    /// The ledger cannot be used.
+    pub fn dead_letter_count(&self) -> Result<u64, LedgerError> {
+        self.table(DEAD_LETTERS)?.len().map_err(LedgerError::database)
+    }
+
+    /// The event of an object that waits and was not begun.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn waiting_event(&self, at: &Location) -> Result<Option<u64>, LedgerError> {
+        let id = self.table(WAITING)?.get(object_key(at).as_slice()).map_err(LedgerError::database)?;
+        Ok(id.map(|id| id.value()))
+    }
+}
+
+impl Changes<'_> {
+    /// Writes a dead letter.
+    ///
+    /// # Errors
+    /// The ledger cannot be used.
+    pub fn put_dead_letter(&self, letter: &DeadLetter) -> Result<(), LedgerError> {
+        self.table(DEAD_LETTERS)?
+            .insert(letter.event.id, encode(letter)?.as_slice())
+            .map_err(LedgerError::database)?;
+        Ok(())
+    }
+
+    /// Removes a dead letter; answers whether it was there.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn remove_dead_letter(&self, id: u64) -> Result<bool, LedgerError> {
+        Ok(self.table(DEAD_LETTERS)?.remove(id).map_err(LedgerError::database)?.is_some())
+    }
+}

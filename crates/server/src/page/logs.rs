@@ -1,0 +1,87 @@
+//! `/logs`: what became of attempts as JSON lines in Lambda's form; the past, and on request what comes.
+
+use std::convert::Infallible;
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{Query, State},
+    http::{StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use futures::{StreamExt as _, stream};
+use tintype_api::message;
+
+use super::{Page, answers};
+use crate::instruments::{Entry, report_line};
+
+/// Lines of the past, at most.
+const MOST: usize = 10_000;
+
+/// What is asked for.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub(super) struct Asked {
+    /// Go on with what comes.
+    follow: bool,
+    /// Of this key only.
+    key: Option<String>,
+    /// Failed ones only.
+    failed: bool,
+    /// Lines of the past.
+    last: Option<usize>,
+}
+
+impl Asked {
+    fn takes(&self, entry: &Entry) -> bool {
+        (!self.failed || entry.has_failed()) && self.key.as_ref().is_none_or(|key| *key == entry.key)
+    }
+}
+
+pub(super) async fn lines(State(page): State<Page>, Query(asked): Query<Asked>) -> Response {
+    // Followed before the past is read, so that nothing falls between them.
+    let follower = match asked.follow {
+        true => match page.inner.instruments.feed().follow() {
+            Some(follower) => Some(follower),
+            None => {
+                return message(StatusCode::SERVICE_UNAVAILABLE, "too many follow already; try again");
+            }
+        },
+        false => None,
+    };
+    let most = asked.last.unwrap_or(100).min(MOST);
+    let asked = std::sync::Arc::new(asked);
+    let wanted = asked.clone();
+    let past = answers::blocking(&page, move |inner| {
+        let Some(recorder) = inner.instruments.recorder() else { return Ok(Vec::new()) };
+        Ok(recorder.latest(most, |entry| wanted.takes(entry))?)
+    });
+    let past = match past.await {
+        Ok(past) => past,
+        Err(problem) => return *problem,
+    };
+    let newest = past.first().map_or(i64::MIN, |entry| entry.ended_ms);
+    let (function, memory_mb) =
+        (page.inner.settings.function.name.clone(), page.inner.settings.function.memory_mb);
+    let line = move |entry: &Entry| {
+        let line = report_line(entry, &function, memory_mb, 0);
+        Ok::<_, Infallible>(Bytes::from(format!("{line}\n")))
+    };
+    let shown: Vec<_> = past.iter().rev().map(&line).collect();
+    let shown = stream::iter(shown);
+    let body = match follower {
+        None => Body::from_stream(shown),
+        Some(follower) => {
+            let coming =
+                stream::unfold((follower, asked, line), move |(mut follower, asked, line)| async move {
+                    loop {
+                        let entry = follower.next().await?;
+                        if asked.takes(&entry) && entry.ended_ms >= newest {
+                            return Some((line(&entry), (follower, asked, line)));
+                        }
+                    }
+                });
+            Body::from_stream(shown.chain(coming))
+        }
+    };
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
+}

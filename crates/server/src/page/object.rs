@@ -1,0 +1,203 @@
+//! Everything that is known of one object: its state, its thumbnails, its history; and trying it again.
+
+use std::fmt::Write as _;
+
+use axum::{
+    Form,
+    extract::{Query, State},
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
+use tintype_api::message;
+use tintype_function::Location;
+
+use super::{
+    Inner, Page,
+    answers::{self, see_other},
+    html,
+    pictures::Place,
+    results,
+};
+use crate::{
+    instruments::{Entry, Next},
+    queue::DeadLetterFilter,
+    request_id,
+    store::Cause,
+};
+
+/// Results of one object that are shown.
+const MOST: usize = 100;
+
+pub(super) async fn page(State(page): State<Page>, Query(place): Query<Place>) -> Response {
+    let at = match place.location(&page) {
+        Ok(at) => at,
+        Err(words) => return answers::problem(&page, StatusCode::BAD_REQUEST, &words),
+    };
+    let title = at.key.to_string();
+    match answers::blocking(&page, move |inner| body(inner, &at)).await {
+        Ok(body) => answers::fresh(html::layout(&page.inner.settings, &title, "/object", &body)),
+        Err(problem) => *problem,
+    }
+}
+
+/// Tries an object again: its dead letters if it has any, otherwise as if it had been put just now.
+pub(super) async fn retry(
+    State(page): State<Page>,
+    headers: HeaderMap,
+    Form(place): Form<Place>,
+) -> Response {
+    let at = match place.location(&page) {
+        Ok(at) => at,
+        Err(words) => return message(StatusCode::BAD_REQUEST, words),
+    };
+    let back = html::object_link(&at.bucket, at.key.as_str()).replace("&amp;", "&");
+    let cause = Cause { event: "ObjectCreated:Retry", request_id: request_id::current() };
+    let tried = answers::blocking(&page, move |inner| {
+        let letters = inner.queue.dead_letters(&DeadLetterFilter::default())?;
+        let ids: Vec<u64> = letters
+            .iter()
+            .filter(|letter| letter.event.bucket == at.bucket && letter.event.key == at.key.as_str())
+            .map(|letter| letter.event.id)
+            .collect();
+        if ids.is_empty() {
+            return Ok(inner.store.requeue(&at, cause)?);
+        }
+        let done =
+            inner.queue.redrive(&DeadLetterFilter { ids: Some(ids), ..DeadLetterFilter::default() })?;
+        inner.store.event_queued();
+        Ok(done > 0)
+    });
+    match tried.await {
+        Err(problem) => *problem,
+        Ok(false) => message(StatusCode::NOT_FOUND, "there is no such object, or no trigger wants it"),
+        Ok(true) if wants_json(&headers) => message(StatusCode::ACCEPTED, "queued again"),
+        Ok(true) => see_other(&back),
+    }
+}
+
+/// Scripts say that they want JSON; forms do not.
+pub(super) fn wants_json(headers: &HeaderMap) -> bool {
+    let accept = headers.get(http::header::ACCEPT).and_then(|value| value.to_str().ok());
+    accept.is_some_and(|accept| accept.contains("application/json"))
+}
+
+fn body(inner: &Inner, at: &Location) -> anyhow::Result<String> {
+    let object = inner.store.head_object(at)?;
+    let result = inner.store.ledger().view()?.result(at)?;
+    let waiting = inner.queue.event_of(at)?;
+    // What happened is shown even if the database of measurements cannot be read.
+    let history = match inner.instruments.recorder() {
+        Some(recorder) => recorder.of_object(&at.bucket, at.key.as_str(), MOST).unwrap_or_default(),
+        None => Vec::new(),
+    };
+    let mut out = String::new();
+    let _ = write!(
+        out,
+        "<div class=\"head\"><div><h1 class=\"key\">{}</h1><p class=\"help\">in {}</p></div></div>",
+        html::text(at.key.as_str()),
+        html::text(&at.bucket)
+    );
+    let wanted = inner.store.triggers().iter().any(|trigger| trigger.matches(&at.bucket, at.key.as_str()));
+    let verdict = match (&object, &waiting, history.first(), &result) {
+        (_, Some(event), ..) if event.failed > 0 => format!(
+            "Waiting for another attempt since {}; {} so far. Last error: {}",
+            html::moment(event.due_ms),
+            attempts(event.failed),
+            html::text(event.last_error.as_deref().unwrap_or("none"))
+        ),
+        (_, Some(event), ..) => format!("Uploaded {}, waiting for its turn.", html::moment(event.queued_ms)),
+        (_, None, Some(last), _) => story(&history, last),
+        (_, None, None, Some(result)) => format!(
+            "Uploaded {}, {}, {}.",
+            html::moment(result.queued_ms),
+            attempts(result.attempts),
+            html::text(result.why.as_deref().unwrap_or(&result.outcome))
+        ),
+        (Some(object), ..) if !wanted => format!(
+            "Uploaded {}. No trigger matches this bucket and key, so no thumbnail is made.",
+            html::moment(object.modified_ms)
+        ),
+        (Some(object), ..) => {
+            format!("Uploaded {}. Nothing is known of an attempt.", html::moment(object.modified_ms))
+        }
+        (None, ..) => "There is no object of this key, and nothing is remembered of one.".into(),
+    };
+    let class = history.first().map_or("calm", results::class);
+    let _ = write!(out, "<section class=\"card verdict {class}\"><p>{verdict}</p>");
+    if object.is_some() && wanted {
+        let _ = write!(
+            out,
+            "<form method=\"post\" action=\"/retry\"><input type=\"hidden\" name=\"bucket\" value=\"{}\"><input type=\"hidden\" \
+             name=\"key\" value=\"{}\"><button>Make it again</button></form>",
+            html::text(&at.bucket),
+            html::text(at.key.as_str())
+        );
+    }
+    out.push_str("</section>");
+    if let Some(object) = &object {
+        out.push_str("<section class=\"pictures\">");
+        let note = format!(
+            "{} · {} · ETag {}",
+            html::bytes(object.size),
+            html::text(object.headers.content_type.as_deref().unwrap_or("no type")),
+            html::text(&object.etag)
+        );
+        out.push_str(&picture("Source", at, &object.etag, &note));
+        let places = result.as_ref().map(|result| result.renditions.clone()).unwrap_or_default();
+        for place in places {
+            if let Some(made) = inner.store.head_object(&place)? {
+                let title = format!("{}/{}", place.bucket, place.key);
+                out.push_str(&picture(&title, &place, &made.etag, &html::bytes(made.size)));
+            }
+        }
+        out.push_str("</section>");
+    }
+    let _ = write!(out, "<section aria-labelledby=\"history\"><h2 id=\"history\">History</h2>");
+    if history.is_empty() {
+        out.push_str("<p class=\"help\">No attempt is remembered; attempts are kept for 15 days.</p>");
+    }
+    out.push_str("<ol class=\"list\">");
+    out.extend(history.iter().map(results::item));
+    out.push_str("</ol></section>");
+    Ok(out)
+}
+
+fn picture(title: &str, at: &Location, version: &str, note: &str) -> String {
+    format!(
+        "<figure class=\"card\"><img src=\"{}\" alt=\"{}\" loading=\"lazy\"><figcaption><b>{}</b><br>{note}</figcaption></figure>",
+        html::picture_link(&at.bucket, at.key.as_str(), version),
+        html::text(title),
+        html::text(title)
+    )
+}
+
+/// `tried twice`.
+fn attempts(count: u32) -> String {
+    match count {
+        1 => "tried once".into(),
+        2 => "tried twice".into(),
+        more => format!("tried {more} times"),
+    }
+}
+
+/// What happened since the last upload, in one sentence.
+fn story(history: &[Entry], last: &Entry) -> String {
+    let begun = match last.queued_ms {
+        Some(queued) => format!("Uploaded {}", html::moment(queued)),
+        None => format!("Asked for {}", html::moment(last.ended_ms)),
+    };
+    let tried = history.iter().filter(|entry| entry.queued_ms.is_some() && entry.queued_ms == last.queued_ms);
+    let tried = u32::try_from(tried.count().max(1)).unwrap_or(u32::MAX).max(last.attempt);
+    let end = match (last.has_failed(), last.next) {
+        (true, Next::DeadLetter) => format!("dead letter: {}", html::text(&last.why)),
+        (true, Next::Retry) => format!("to be tried again: {}", html::text(&last.why)),
+        (true, Next::Done) => format!("failed: {}", html::text(&last.why)),
+        (false, _) => match last.latency_ms() {
+            Some(ms) => {
+                format!("{} {} later", html::text(&last.outcome.replace('_', " ")), html::ms(ms as f64))
+            }
+            None => html::text(&last.outcome.replace('_', " ")),
+        },
+    };
+    format!("{begun}, {}, {end}", attempts(tried))
+}

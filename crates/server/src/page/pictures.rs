@@ -1,0 +1,71 @@
+//! An object's bytes as a picture, for the page to show.
+
+use axum::{
+    extract::{Query, State},
+    http::{StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use tintype_api::message;
+use tintype_function::{Location, ObjectKey};
+
+use super::{Page, answers};
+
+/// Larger ones are not shown.
+const MOST_BYTES: u64 = 32 << 20;
+
+/// Names an object.
+#[derive(Debug, serde::Deserialize)]
+pub(super) struct Place {
+    #[serde(default)]
+    pub(super) bucket: String,
+    #[serde(default)]
+    pub(super) key: String,
+}
+
+impl Place {
+    /// The object, in the first trigger's bucket if none is named.
+    pub(super) fn location(&self, page: &Page) -> Result<Location, String> {
+        let first = page.inner.settings.triggers.first().map(|trigger| trigger.bucket.clone());
+        let bucket = match self.bucket.as_str() {
+            "" => first.ok_or("the settings have no trigger; name a bucket")?,
+            bucket => bucket.to_owned(),
+        };
+        Ok(Location { bucket, key: ObjectKey::new(&self.key)? })
+    }
+}
+
+/// Only what is a picture by its content is answered, and never as anything that could run.
+pub(super) async fn picture(State(page): State<Page>, Query(place): Query<Place>) -> Response {
+    let at = match place.location(&page) {
+        Ok(at) => at,
+        Err(words) => return message(StatusCode::BAD_REQUEST, words),
+    };
+    let Ok(_turn) = page.inner.pictures.acquire().await else {
+        return message(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down");
+    };
+    let read = answers::blocking(&page, move |inner| {
+        let Some(object) = inner.store.open_object(&at)? else { return Ok(None) };
+        if object.record.size > MOST_BYTES {
+            return Ok(None);
+        }
+        Ok(Some(object.bytes()?))
+    });
+    let bytes = match read.await {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => {
+            return message(StatusCode::NOT_FOUND, "there is no such picture, or it is too large to show");
+        }
+        Err(problem) => return *problem,
+    };
+    let media_type = match tintype_engine::probe(&bytes) {
+        Ok(header) => header.format.media_type(),
+        Err(_) => return message(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the object is no picture"),
+    };
+    let headers = [
+        (header::CONTENT_TYPE, media_type),
+        (header::CACHE_CONTROL, "private, max-age=300"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
+        (header::CONTENT_DISPOSITION, "inline"),
+    ];
+    (headers, bytes).into_response()
+}

@@ -1,0 +1,238 @@
+//! Who looks at the page: on loopback whoever is on this machine, elsewhere whoever has the access key, by
+//! a login for people or by HTTP Basic authentication for programs.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Form,
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    middleware::Next,
+    response::Response,
+};
+use base64::Engine as _;
+use tintype_api::message;
+
+use super::{Page, answers, html};
+use crate::request_id::request_id;
+
+const COOKIE: &str = "tintype_session";
+/// A login is good for this long.
+const LASTS: Duration = Duration::from_secs(12 * 3600);
+/// Logins at once; the oldest makes room.
+const MOST: usize = 1000;
+/// A wrong key is answered only after this long, one at a time.
+const PENALTY: Duration = Duration::from_millis(500);
+
+/// Who is logged in: tokens, and until when each is good.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    good: Mutex<HashMap<String, Instant>>,
+    penalty: tokio::sync::Mutex<()>,
+}
+
+impl Sessions {
+    fn open(&self) -> String {
+        // Two ids of 122 random bits each.
+        let token = format!("{}{}", request_id(), request_id());
+        let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        good.retain(|_, until| *until > now);
+        if good.len() >= MOST {
+            let oldest = good.iter().min_by_key(|(_, until)| **until).map(|(token, _)| token.clone());
+            oldest.and_then(|token| good.remove(&token));
+        }
+        good.insert(token.clone(), now + LASTS);
+        token
+    }
+
+    fn holds(&self, token: &str) -> bool {
+        let good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
+        good.get(token).is_some_and(|until| *until > Instant::now())
+    }
+
+    fn close(&self, token: &str) {
+        self.good.lock().unwrap_or_else(PoisonError::into_inner).remove(token);
+    }
+}
+
+/// Whether two texts are the same, in a time that does not tell where they differ.
+fn same(a: &str, b: &str) -> bool {
+    let different = a.bytes().zip(b.bytes()).fold(0, |all, (a, b)| all | (a ^ b));
+    a.len() == b.len() && different == 0
+}
+
+impl Page {
+    fn knows(&self, access_key_id: &str, secret: &str) -> bool {
+        let known = &self.inner.credentials;
+        same(access_key_id, &known.access_key_id) & same(secret, &known.secret_access_key())
+    }
+
+    fn is_logged_in(&self, headers: &HeaderMap) -> bool {
+        if token(headers).is_some_and(|token| self.inner.sessions.holds(token)) {
+            return true;
+        }
+        basic(headers).is_some_and(|(id, secret)| self.knows(&id, &secret))
+    }
+}
+
+fn token(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    cookies
+        .flat_map(|line| line.split(';'))
+        .filter_map(|cookie| cookie.trim().split_once('='))
+        .find_map(|(name, value)| (name == COOKIE).then_some(value))
+}
+
+/// RFC 7617: the access key's id as the user, its secret as the password.
+fn basic(headers: &HeaderMap) -> Option<(String, String)> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, encoded) = value.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = base64::engine::general_purpose::STANDARD.decode(encoded.trim()).ok()?;
+    let (id, secret) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    Some((id.to_owned(), secret.to_owned()))
+}
+
+/// Asks who it is, beyond loopback: people are led to the login, programs are answered 401.
+pub(super) async fn require(State(page): State<Page>, request: Request, next: Next) -> Response {
+    if page.inner.settings.listen.http.ip().is_loopback() {
+        return next.run(request).await;
+    }
+    if page.is_logged_in(request.headers()) {
+        // A form of another site is sent without the cookie, by SameSite; its Origin tells it, too.
+        if *request.method() != Method::GET && !is_own(request.headers()) {
+            return message(StatusCode::FORBIDDEN, "pages of another origin may not act here");
+        }
+        return next.run(request).await;
+    }
+    let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    if *request.method() == Method::GET && accept.is_some_and(|accept| accept.contains("text/html")) {
+        return answers::see_other("/login");
+    }
+    let mut response = message(
+        StatusCode::UNAUTHORIZED,
+        "an access key is needed: log in at /login, or use its id and secret with HTTP Basic authentication",
+    );
+    let realm = HeaderValue::from_static("Basic realm=\"tintype\", charset=\"UTF-8\"");
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, realm);
+    response
+}
+
+/// Whether a request comes from a page of this server, or from no page at all.
+fn is_own(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    match (text(header::ORIGIN), text(header::HOST)) {
+        (None, _) => true,
+        (Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, name)| name == host),
+        (Some(_), None) => false,
+    }
+}
+
+pub(super) async fn form(State(page): State<Page>) -> Response {
+    answers::fresh(login_page(&page, ""))
+}
+
+fn login_page(page: &Page, problem: &str) -> String {
+    let problem = match problem {
+        "" => String::new(),
+        words => format!("<p class=\"why\" role=\"alert\">{}</p>", html::text(words)),
+    };
+    let body = format!(
+        "<form class=\"card login\" method=\"post\" action=\"/login\"><h1>Log in</h1>{problem}\
+         <label>Access key id<input name=\"access_key_id\" autocomplete=\"username\" required autofocus></label>\
+         <label>Secret access key<input name=\"secret_access_key\" type=\"password\" autocomplete=\"current-password\" required></label>\
+         <button>Log in</button><p class=\"help\">The root key is in the data folder's file <code>credentials</code>.</p></form>"
+    );
+    html::layout(&page.inner.settings, "Log in", "/login", &body)
+}
+
+/// What the login form holds.
+#[derive(serde::Deserialize)]
+pub(super) struct Login {
+    access_key_id: String,
+    secret_access_key: String,
+}
+
+pub(super) async fn login(
+    State(page): State<Page>,
+    headers: HeaderMap,
+    Form(login): Form<Login>,
+) -> Response {
+    if !is_own(&headers) {
+        return message(StatusCode::FORBIDDEN, "pages of another origin may not log in here");
+    }
+    if !page.knows(login.access_key_id.trim(), login.secret_access_key.trim()) {
+        let _turn = page.inner.sessions.penalty.lock().await;
+        tokio::time::sleep(PENALTY).await;
+        tracing::warn!("a login with a wrong access key was refused");
+        let mut response = answers::fresh(login_page(&page, "This access key is not known."));
+        *response.status_mut() = StatusCode::FORBIDDEN;
+        return response;
+    }
+    let token = page.inner.sessions.open();
+    with_cookie(
+        answers::see_other("/"),
+        &format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={}", LASTS.as_secs()),
+    )
+}
+
+pub(super) async fn logout(State(page): State<Page>, headers: HeaderMap) -> Response {
+    if let Some(token) = token(&headers) {
+        page.inner.sessions.close(token);
+    }
+    with_cookie(
+        answers::see_other("/login"),
+        &format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0"),
+    )
+}
+
+fn with_cookie(mut response: Response, cookie: &str) -> Response {
+    if let Ok(cookie) = HeaderValue::from_str(cookie) {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cookies_and_basic_authentication_are_read() {
+        let headers = HeaderMap::from_iter([
+            (header::COOKIE, "a=b; tintype_session=abc; c=d".parse().unwrap()),
+            (header::AUTHORIZATION, "Basic aWQ6czplY3JldA==".parse().unwrap()),
+        ]);
+        assert_eq!(token(&headers), Some("abc"));
+        assert_eq!(basic(&headers), Some(("id".into(), "s:ecret".into())));
+        assert_eq!(basic(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn sessions_end() {
+        let sessions = Sessions::default();
+        let token = sessions.open();
+        assert!(sessions.holds(&token) && !sessions.holds("other") && !sessions.holds(""));
+        sessions.close(&token);
+        assert!(!sessions.holds(&token));
+    }
+
+    #[test]
+    fn foreign_forms_are_told_by_their_origin() {
+        let headers = |origin: &str| {
+            HeaderMap::from_iter([
+                (header::HOST, "10.0.0.1:8080".parse().unwrap()),
+                (header::ORIGIN, origin.parse().unwrap()),
+            ])
+        };
+        assert!(is_own(&headers("http://10.0.0.1:8080")) && is_own(&HeaderMap::new()));
+        assert!(!is_own(&headers("http://evil.example")) && !is_own(&headers("null")));
+    }
+}
