@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tintype_api::{Host, Refused};
+use tintype_api::{FormSigner, Host, Refused};
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_function::{
-    Failure, Location, ObjectKey, Outcome, Reason, Report,
+    Failure, Inspection, Location, ObjectKey, Outcome, Reason, Report,
     event::Record,
     store::{Condition, Object, Put, Stat, Store as _},
 };
@@ -30,6 +30,10 @@ fn in_time<T>(result: Result<T, Failure>) -> Result<Result<T, Failure>, Refused>
         Err(Failure { reason: Reason::Stopped, .. }) => Err(Refused::TimedOut),
         other => Ok(other),
     }
+}
+
+fn no_trigger() -> Failure {
+    Failure::new(Reason::Missing, "the settings have no trigger, so there is no source bucket")
 }
 
 impl Host for ApiHost {
@@ -64,25 +68,30 @@ impl Host for ApiHost {
         in_time(rendered.await)
     }
 
+    async fn inspect(&self, at: Location) -> Result<Result<Inspection, Failure>, Refused> {
+        let inspected = self.function.call(self.deadline, async |thumbnails, call| {
+            match self.function.settings.triggers.first() {
+                Some(trigger) => thumbnails.inspect(call, &self.function.store, &at, trigger).await,
+                None => Err(no_trigger()),
+            }
+        });
+        in_time(inspected.await)
+    }
+
     async fn upload(&self, key: ObjectKey, content_type: String, bytes: Bytes) -> Result<(), Failure> {
-        let Some(trigger) = self.function.settings.triggers.first() else {
-            return Err(Failure::new(
-                Reason::Missing,
-                "the settings have no trigger, so there is no source bucket",
-            ));
-        };
-        let at = Location { bucket: trigger.bucket.clone(), key };
+        let at = Location { bucket: self.bucket_for_uploads()?, key };
         let put = Put { at, condition: Condition::Any, bytes, content_type, metadata: [].into() };
         let written = self.function.call(self.deadline, async |_, _| {
             self.function.store.put_all(vec![put], None).await.map_err(Failure::from)
         });
-        match written.await {
-            Err(failure) if failure.reason == Reason::Denied => Err(Failure::new(
-                Reason::Denied,
-                "this API takes no uploads: deploy the stack with the parameter ApiUploads=true",
-            )),
-            other => other.map(drop),
-        }
+        written.await.map(drop)
+    }
+
+    async fn stat(&self, at: Location) -> Result<Option<Stat>, Failure> {
+        let looked_at = self
+            .function
+            .call(self.deadline, async |_, _| self.function.store.head(&at).await.map_err(Failure::from));
+        looked_at.await
     }
 
     async fn read(&self, at: Location) -> Result<Option<Object>, Failure> {
@@ -90,5 +99,31 @@ impl Host for ApiHost {
             self.function.store.get(&at, LARGEST_THUMBNAIL).await.map_err(Failure::from)
         });
         read.await
+    }
+    async fn form_signer(&self) -> Result<FormSigner, Failure> {
+        let bucket = self.bucket_for_uploads()?;
+        let aws = &self.function.aws;
+        let keys = aws.credentials.clone();
+        Ok(FormSigner {
+            url: aws.bucket_url(&bucket),
+            region: aws.region.clone(),
+            access_key_id: keys.access_key_id,
+            secret_access_key: keys.secret_access_key,
+            session_token: keys.session_token,
+        })
+    }
+}
+
+impl ApiHost {
+    /// The source bucket, if the function may write there.
+    fn bucket_for_uploads(&self) -> Result<String, Failure> {
+        if !self.function.takes_uploads {
+            return Err(Failure::new(
+                Reason::Denied,
+                "this API takes no uploads: deploy the stack with the parameter ApiUploads=true",
+            ));
+        }
+        let trigger = self.function.settings.triggers.first().ok_or_else(no_trigger)?;
+        Ok(trigger.bucket.clone())
     }
 }

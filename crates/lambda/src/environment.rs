@@ -21,6 +21,8 @@ pub struct Environment {
     pub memory_bytes: u64,
     /// The queue that permanent failures are sent to.
     pub dead_letter_queue: Option<String>,
+    /// Whether the API may put images into the source bucket.
+    pub takes_uploads: bool,
 }
 
 /// How to speak to AWS.
@@ -34,6 +36,21 @@ pub struct Aws {
     pub s3_endpoint: Option<String>,
     /// Where everything else is, if not at AWS.
     pub endpoint: Option<String>,
+}
+
+impl Aws {
+    /// Where requests to a bucket are sent.
+    #[must_use]
+    pub fn bucket_url(&self, bucket: &str) -> String {
+        let region = &self.region;
+        let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+        match &self.s3_endpoint {
+            Some(endpoint) => format!("{endpoint}/{bucket}"),
+            // No certificate covers a name with more dots.
+            None if bucket.contains('.') => format!("https://s3.{region}.{suffix}/{bucket}"),
+            None => format!("https://{bucket}.s3.{region}.{suffix}"),
+        }
+    }
 }
 
 /// The role's credentials. They are never printed.
@@ -88,13 +105,20 @@ impl Environment {
         let memory_bytes = (memory_mb.max(LEAST_MB) - PROGRAM_MB) << 20;
         let function_name = required("AWS_LAMBDA_FUNCTION_NAME")?;
         let dead_letter_queue = variable("DEAD_LETTER_QUEUE_URL");
+        let takes_uploads = match variable("API_UPLOADS").as_deref() {
+            None | Some("true") => true,
+            Some("false") => false,
+            Some(other) => {
+                return Err(format!("environment variable API_UPLOADS: \"{other}\"; write true or false"));
+            }
+        };
 
         let file =
             variable("TINTYPE_CONFIG").map(|text| ("environment variable TINTYPE_CONFIG".to_owned(), text));
         let mut settings = Settings::load(Sources { file, env: variables, flags: Vec::new() })
             .map_err(|error| error.to_string())?;
         bound(&mut settings, memory_bytes);
-        Ok(Self { settings, aws, function_name, memory_bytes, dead_letter_queue })
+        Ok(Self { settings, aws, function_name, memory_bytes, dead_letter_queue, takes_uploads })
     }
 }
 
@@ -153,6 +177,15 @@ mod tests {
             (Some("http://b:2"), Some("http://a:1"))
         );
         assert!(environment(&[("AWS_ENDPOINT_URL_S3", "b:2")]).unwrap_err().contains("AWS_ENDPOINT_URL_S3"));
+    }
+
+    #[test]
+    fn buckets_have_urls() {
+        let url = |more: &[(&str, &str)], bucket| environment(more).unwrap().aws.bucket_url(bucket);
+        assert_eq!(url(&[], "in"), "https://in.s3.eu-central-1.amazonaws.com");
+        assert_eq!(url(&[], "in.put"), "https://s3.eu-central-1.amazonaws.com/in.put");
+        assert_eq!(url(&[("AWS_REGION", "cn-north-1")], "in"), "https://in.s3.cn-north-1.amazonaws.com.cn");
+        assert_eq!(url(&[("AWS_ENDPOINT_URL_S3", "http://b:2/")], "in"), "http://b:2/in");
     }
 
     #[test]

@@ -8,13 +8,19 @@ use tintype_function::{
 };
 
 use crate::{
-    clients, dead_letters::DeadLetters, deadline::Deadline, environment::Environment, report::Reporter,
+    clients,
+    dead_letters::DeadLetters,
+    deadline::Deadline,
+    environment::{Aws, Environment},
+    report::Reporter,
     s3_store::S3Store,
 };
 
 /// The function, its store, and where it tells what became of things.
 pub struct Function {
     pub(crate) settings: Settings,
+    pub(crate) aws: Aws,
+    pub(crate) takes_uploads: bool,
     pub(crate) store: S3Store,
     pub(crate) dead_letters: Option<DeadLetters>,
     pub(crate) reporter: Reporter,
@@ -27,13 +33,16 @@ impl Function {
     /// Builds the parts.
     #[must_use]
     pub fn new(environment: Environment) -> Self {
-        let Environment { settings, aws, function_name, memory_bytes, dead_letter_queue } = environment;
+        let Environment { settings, aws, function_name, memory_bytes, dead_letter_queue, takes_uploads } =
+            environment;
         Self {
             store: S3Store::new(clients::s3(&aws)),
             dead_letters: dead_letter_queue.map(|queue| DeadLetters::new(clients::sqs(&aws), queue)),
             reporter: Reporter::new(function_name),
             thumbnails: Thumbnails::new(settings.limits, memory_bytes),
             settings,
+            aws,
+            takes_uploads,
             scratch: Mutex::default(),
         }
     }

@@ -47,7 +47,8 @@ async fn respond(function: &Arc<Function>, request_id: &str, event: Value, deadl
     let Some(config) = Config::new(&function.settings) else {
         return json!({"statusCode": 500, "body": "{\"message\": \"the settings have no trigger\"}"});
     };
-    let routes = cross_origin(router(host, config), &api.cors_origins);
+    let origins: Arc<[String]> = api.cors_origins.as_slice().into();
+    let routes = cross_origin(router(host, config), move || origins.clone());
     let asked = (event.get("httpMethod").or_else(|| event.pointer("/requestContext/http/method")).cloned())
         .unwrap_or_default();
     let path = event.get("path").or_else(|| event.get("rawPath")).cloned().unwrap_or_default();
