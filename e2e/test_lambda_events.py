@@ -7,10 +7,11 @@ import os
 import socket
 
 import pytest
+import requests
 
 import pictures
 from lambda_runtime import TRACE, Function, InitError
-from moto_server import Moto
+from moto_server import Moto, certificate
 from s3_between import Between
 from tintype import BOOTSTRAP, DESTINATION, SOURCE
 from waiting import until
@@ -302,6 +303,23 @@ def test_logs_and_metrics(function, s3, key):
     assert "test" not in function.log_text().split(), "no secret in the log"
 
 
+def test_over_tls_to_a_host_found_by_name(tmp_path, key):
+    """The program is static: names and certificates are found without a library of the system's."""
+    files = certificate(tmp_path)
+    moto = Moto(tmp_path, *files)
+    try:
+        s3 = moto.client("s3")
+        for bucket in (SOURCE, DESTINATION):
+            s3.create_bucket(Bucket=bucket)
+        s3.put_object(Bucket=SOURCE, Key=key, Body=pictures.jpeg())
+        with Function([BOOTSTRAP], moto.environment() | {"SSL_CERT_FILE": str(files[0])}, tmp_path) as function:
+            assert function.invoke(s3_event(key)).ok["records"][0]["outcome"] == "made"
+        with Function([BOOTSTRAP], moto.environment(), tmp_path, name="distrustful") as function:
+            assert function.invoke(s3_event(key)).payload["errorType"] == "Tintype.unavailable"
+    finally:
+        moto.stop()
+
+
 def test_the_trace_header_is_passed_on(moto, s3, tmp_path, key):
     """By what goes with every call AWS finds loops."""
     s3.put_object(Bucket=SOURCE, Key=key, Body=pictures.jpeg())
@@ -369,6 +387,32 @@ def test_an_upload_through_the_api_is_stored_and_made(function, s3, key):
     assert function.invoke(event).ok["statusCode"] == 200
     assert s3.get_object(Bucket=SOURCE, Key=key)["Body"].read() == pictures.jpeg()
     assert thumbnail(s3, key).size == (128, 96)
+
+
+def test_an_upload_form_works_and_info_tells_of_the_image(function, s3, moto, key):
+    wanted = rest("POST", "/myimage/uploads", headers={"content-type": "application/json"}, body=json.dumps({"key": key}).encode())
+    form = json.loads(body(function.invoke(wanted).ok))
+    assert form["url"] == f"{moto.url}/{SOURCE}" and form["fields"]["key"] == key
+    sent = requests.post(
+        form["url"],
+        data=form["fields"] | {"Content-Type": "image/jpeg"},
+        files={form["file_field"]: pictures.jpeg()},
+        timeout=30,
+    )
+    assert sent.status_code < 300, sent.text
+    assert s3.get_object(Bucket=SOURCE, Key=key)["Body"].read() == pictures.jpeg()
+    info = json.loads(body(function.invoke(rest("GET", "/myimage/info", query={"key": key})).ok))
+    assert (info["width"], info["height"]) == (640, 480)
+
+
+def test_uploads_are_refused_where_the_stack_takes_none(moto, tmp_path, key):
+    with Function([BOOTSTRAP], moto.environment() | {"API_UPLOADS": "false"}, tmp_path) as function:
+        for event in (
+            rest("POST", "/myimage/uploads", headers={"content-type": "application/json"}, body=b'{"key": "a.jpg"}'),
+            rest("POST", query={"key": key}, headers={"content-type": "image/jpeg"}, body=pictures.jpeg()),
+        ):
+            answer = function.invoke(event).ok
+            assert answer["statusCode"] == 403 and "ApiUploads=true" in answer["body"]
 
 
 def test_what_lambda_cannot_answer_is_a_413_that_points_to_uploads(function, s3):

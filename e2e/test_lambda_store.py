@@ -13,7 +13,7 @@ BUCKETS = ("conformance-source", "conformance-destination")
 
 def run_suite(url, access_key, secret):
     found = subprocess.run(
-        ["cargo", "test", "--locked", "--quiet", "-p", "tintype-lambda", "--test", "s3_store", "--", "--ignored"],
+        ["cargo", "test", "--workspace", "--locked", "--quiet", "--test", "s3_store", "--", "--ignored"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -1,6 +1,7 @@
 //! The command line: what people type, one file a command.
 
 mod check;
+mod cost;
 mod demo;
 mod invoke;
 mod logging;
@@ -53,6 +54,8 @@ enum Command {
     Invoke(invoke::Invoke),
     /// Check settings, data folder, buckets and addresses
     Check(check::Check),
+    /// Tell what a million thumbnails cost on AWS Lambda, by measurement
+    Cost(cost::Cost),
     /// Print completions for a shell
     #[command(
         after_help = "Examples:\n  tintype completions bash > /etc/bash_completion.d/tintype\n  tintype completions zsh > \"${fpath[1]}/_tintype\""
@@ -128,6 +131,7 @@ pub fn run(arguments: Arguments, env: Env) -> ExitCode {
         Command::Probe(probe) => probe.run(),
         Command::Invoke(invoke) => invoke.run(&env),
         Command::Check(check) => check.run(&env),
+        Command::Cost(cost) => cost.run(),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "tintype", &mut io::stdout());
             Ok(OK)
