@@ -4,13 +4,14 @@ writes measured.json, which "tintype cost" turns into dollars.
 
     deploy/aws/deploy build
     target/venv/bin/python -m pip install awslambdaric==4.2.2
-    target/venv/bin/python bench/lambda/measure.py [ROUNDS]
+    target/venv/bin/python bench/lambda/measure.py [--rounds 25] [--out measured.json] [FILE…]
 
-Pictures are made here, from a seed. Every picture is uploaded anew for each round, so that nothing is up to date. A time is the
+Pictures are made here, from a seed, unless files are named. Every picture is uploaded anew for each round, so that nothing is up to date. A time is the
 least of the rounds: whatever else the machine does only adds to it. Memory is the process's peak. Store time is what passed in
 calls of S3, compute time what was spent on the picture: from its bytes to the thumbnail's.
 """
 
+import argparse
 import io
 import json
 import platform
@@ -88,8 +89,13 @@ def pillows(function):
 
 
 def main():
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 25
-    made = pictures()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--out", type=Path, default=HERE / "measured.json")
+    parser.add_argument("files", type=Path, nargs="*")
+    chosen = parser.parse_args()
+    rounds = chosen.rounds
+    made = {file.name: (file.name, file.read_bytes()) for file in chosen.files} or pictures()
     results = {"machine": f"{platform.machine()}, {cpu()}", "rounds": rounds, "pictures": [], "cold_start": {}}
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -110,13 +116,13 @@ def main():
             for name, (key, data) in made.items():
                 results["pictures"].append({"name": name, "bytes": len(data)} | warm(s3, sides, key, data, rounds))
                 print(json.dumps(results["pictures"][-1]))
-            key, data = made["1000-pixel JPEG"]
+            key, data = next(iter(made.values()))
             for side, (start, _) in sides.items():
                 results["cold_start"][side] = cold(s3, start, key, data)
             print(json.dumps(results["cold_start"]))
         finally:
             moto.stop()
-    (HERE / "measured.json").write_text(json.dumps(results, indent=2) + "\n")
+    chosen.out.write_text(json.dumps(results, indent=2) + "\n")
 
 
 def warm(s3, sides, key, data, rounds):

@@ -203,8 +203,8 @@ fn every_command_is_documented() {
 
 #[test]
 fn every_file_has_one_purpose() {
-    let crates =
-        ["engine", "function", "api", "lambda", "server"].map(|name| root().join("crates").join(name).join("src"));
+    let crates = ["engine", "function", "api", "lambda", "server"]
+        .map(|name| root().join("crates").join(name).join("src"));
     for file in crates.iter().flat_map(|folder| rust_files(folder)) {
         let text = fs::read_to_string(&file).unwrap();
         assert!(text.starts_with("//!"), "{} does not begin by saying what it is for", file.display());

@@ -144,8 +144,9 @@ impl Cost {
             Some(path) => std::fs::read_to_string(path)
                 .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?,
         };
-        let measurements: Measurements = serde_json::from_str(&text)
-            .map_err(|error| anyhow::anyhow!("the measurements are not as bench/lambda/measure.py writes them: {error}"))?;
+        let measurements: Measurements = serde_json::from_str(&text).map_err(|error| {
+            anyhow::anyhow!("the measurements are not as bench/lambda/measure.py writes them: {error}")
+        })?;
         let wanted = self.picture.unwrap_or_default();
         let mut pictures =
             measurements.pictures.iter().filter(|picture| picture.name.contains(&wanted)).peekable();
@@ -168,7 +169,13 @@ fn show(picture: &str, function: &str, measured: Measured, calls: Calls, gb_seco
         || {
             let head = format!(
                 "{picture}, {function}: {} ms of computing on one vCPU, {} ms of store, {} MB\n  {:>9} {:>10} {:>14} {:>10}\n",
-                measured.compute_ms, measured.store_ms, measured.peak_mb, "memory", "billed", "GB-seconds", "total"
+                measured.compute_ms,
+                measured.store_ms,
+                measured.peak_mb,
+                "memory",
+                "billed",
+                "GB-seconds",
+                "total"
             );
             let rows = millions.iter().map(|million| {
                 format!(
@@ -206,8 +213,7 @@ fn show(picture: &str, function: &str, measured: Measured, calls: Calls, gb_seco
 
 /// Both at the size where each is cheapest.
 fn compare(picture: &Picture, gb_second: f64) {
-    let (Some(own), Some(pillow)) =
-        (picture.tintype.cheapest(gb_second), picture.pillow.cheapest(gb_second))
+    let (Some(own), Some(pillow)) = (picture.tintype.cheapest(gb_second), picture.pillow.cheapest(gb_second))
     else {
         return;
     };
