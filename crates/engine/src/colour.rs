@@ -7,10 +7,14 @@ use moxcms::{
     ColorProfile, DataColorSpace, Layout, ToneReprCurve, Transform8BitExecutor, TransformOptions, Xyzd,
 };
 
+use crate::error::Error;
 use crate::pixels::{Model, Small};
+use crate::stop::Stop;
 
 /// Larger profiles than this are ignored.
 pub(crate) const MAX_PROFILE: usize = 4 << 20;
+/// Pixels converted between two questions whether to stop.
+const AT_ONCE: usize = 16 << 10;
 
 /// Transforms to sRGB that were used lately, by the profile they are for: a camera puts the same one into
 /// every picture.
@@ -46,12 +50,22 @@ impl Transforms {
 
 /// Converts the small picture from its profile to sRGB. A profile that is broken, or made for another
 /// colour model, is ignored, as viewers do.
-pub(crate) fn to_srgb(small: Small, profile: Option<&[u8]>, transforms: &mut Transforms) -> Small {
-    let transform = profile.and_then(|profile| transforms.get(profile, small.model));
-    match transform.and_then(|transform| converted(&small, &*transform)) {
-        Some(samples) => Small { samples, ..small },
-        None => small,
+pub(crate) fn to_srgb(
+    small: Small,
+    profile: Option<&[u8]>,
+    transforms: &mut Transforms,
+    stop: Stop<'_>,
+) -> Result<Small, Error> {
+    let Some(transform) = profile.and_then(|profile| transforms.get(profile, small.model)) else {
+        return Ok(small);
+    };
+    let mut samples = Vec::with_capacity(small.samples.len());
+    for pixels in small.samples.chunks(small.model.channels() * AT_ONCE) {
+        stop.check("converting colours")?;
+        let Some(converted) = converted(pixels, small.model, &*transform) else { return Ok(small) };
+        samples.extend(converted);
     }
+    Ok(Small { samples, ..small })
 }
 
 /// The layouts a transform takes and gives.
@@ -75,12 +89,12 @@ fn transform(profile: &[u8], model: Model) -> Option<Arc<TransformExecutor>> {
     profile.create_transform_12bit(from, &ColorProfile::new_srgb(), to, TransformOptions::default()).ok()
 }
 
-fn converted(small: &Small, transform: &TransformExecutor) -> Option<Vec<u16>> {
-    let source: Vec<u16> = small.samples.iter().map(|&v| rescale(v, 65535, 4095)).collect();
-    let mut target = vec![0; source.len() / small.model.channels() * layouts(small.model).1.channels()];
+fn converted(pixels: &[u16], model: Model, transform: &TransformExecutor) -> Option<Vec<u16>> {
+    let source: Vec<u16> = pixels.iter().map(|&v| rescale(v, 65535, 4095)).collect();
+    let mut target = vec![0; source.len() / model.channels() * layouts(model).1.channels()];
     transform.transform(&source, &mut target).ok()?;
     let wide = |v: u16| rescale(v, 4095, 65535);
-    Some(match small.model {
+    Some(match model {
         Model::Gray => target.chunks_exact(3).map(|pixel| wide(pixel[0])).collect(),
         Model::GrayAlpha => {
             target.chunks_exact(4).flat_map(|pixel| [wide(pixel[0]), wide(pixel[3])]).collect()

@@ -2,11 +2,13 @@
 
 mod bmp;
 mod gif;
+mod input;
 mod jpeg;
-mod png;
+pub(crate) mod png;
 mod tiff;
 mod webp;
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::Scratch;
@@ -41,18 +43,29 @@ pub(crate) fn decode(
     rows: &mut dyn Rows,
     scratch: &mut Scratch,
 ) -> Result<Decoded, Error> {
-    let limits = context.limits;
+    // Libraries report a refusal to read on as they please, so what was said is kept.
+    let stopped = Cell::new(false);
+    let ask = || {
+        stopped.set((context.stop.0)());
+        stopped.get()
+    };
+    let stop = Stop(&ask);
+    let context = &Context { stop, ..*context };
     // Libraries have been seen to panic on damaged files (image-webp 0.2.4 on some VP8 frames). Everything
     // they could leave half done is dropped with the error.
     let decoded = catch_unwind(AssertUnwindSafe(|| match header.format {
         Format::Jpeg => jpeg::decode(bytes, header, context, rows),
         Format::Png => png::decode(bytes, header, context, rows),
-        Format::WebP => webp::decode(bytes, header, rows, scratch),
-        Format::Gif => gif::decode(bytes, header, limits, rows, scratch),
-        Format::Bmp => bmp::decode(bytes, header, rows, scratch),
-        Format::Tiff => tiff::decode(bytes, header, rows),
+        Format::WebP => webp::decode(bytes, header, stop, rows, scratch),
+        Format::Gif => gif::decode(bytes, header, context, rows, scratch),
+        Format::Bmp => bmp::decode(bytes, header, stop, rows, scratch),
+        Format::Tiff => tiff::decode(bytes, header, stop, rows),
     }));
-    decoded.unwrap_or_else(|_| Err(damaged(header, "the decoder cannot make sense of it")))
+    match decoded {
+        Err(_) => Err(damaged(header, "the decoder cannot make sense of it")),
+        Ok(Err(_)) if stopped.get() => Err(Stop::error("decoding")),
+        Ok(decoded) => decoded,
+    }
 }
 
 /// The most bytes that decoding holds: what the decoders below allocate, by header alone.

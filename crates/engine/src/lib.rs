@@ -13,6 +13,8 @@ mod encode;
 pub mod error;
 mod estimate;
 mod exif;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod header;
 mod ifd;
 mod light;
@@ -149,10 +151,10 @@ pub fn render_marked(
         stop.check("finishing thumbnails")?;
         let format = spec.format.resolve(format);
         let small = orient::upright(small, header.orientation);
-        let small = colour::to_srgb(small, profile.as_deref(), &mut scratch.transforms);
+        let small = colour::to_srgb(small, profile.as_deref(), &mut scratch.transforms, stop)?;
         let finished = canvas::finish(&small, plan, spec.background, format);
         stop.check("encoding")?;
-        let bytes = encode::encode(scratch.level, &finished, format, spec.quality, spec.effort)?;
+        let bytes = encode::encode(scratch.level, &finished, format, spec.quality, spec.effort, stop)?;
         let placeholder = placeholder::of(&finished);
         let (width, height) = (finished.width, finished.height);
         thumbnails.push(Thumbnail { bytes, format, width, height, placeholder });

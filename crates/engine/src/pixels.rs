@@ -83,6 +83,9 @@ pub(crate) struct Components<'a> {
     pub(crate) planes: [&'a [i16]; 3],
     /// Whether they are Y, Cb and Cr (ITU-T T.871) rather than R, G and B.
     pub(crate) ycc: bool,
+    /// Whether colours are rounded to whole codes: those of pixels, which decoders of whole pictures give in
+    /// 8 bits. Means of several pixels are not.
+    pub(crate) whole: bool,
     /// The variance within each cell, of the first component, in 2⁻¹⁵ of the full range's square; empty
     /// at full scale.
     pub(crate) variance: &'a [i16],

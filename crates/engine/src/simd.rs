@@ -150,6 +150,17 @@ impl Lanes for Avx2 {
     }
 }
 
+/// An array made element by element, as `std::array::from_fn` makes it, but within the calling kernel:
+/// left to itself the compiler makes functions of some such calls, which are not compiled for the level.
+#[inline(always)]
+pub(crate) fn each<T: Copy, const N: usize>(make: impl Fn(usize) -> T) -> [T; N] {
+    let mut all = [make(0); N];
+    for (index, one) in all.iter_mut().enumerate().skip(1) {
+        *one = make(index);
+    }
+    all
+}
+
 /// Samples in a vector; row buffers are padded to whole ones.
 pub(crate) const WIDTH: usize = 16;
 

@@ -1,15 +1,15 @@
 //! BMP, by the image crate: the whole frame.
 
-use std::io::Cursor;
-
 use image::codecs::bmp::BmpDecoder;
 use image::{ColorType, ImageDecoder};
 
+use super::input::Input;
 use super::{Decoded, damaged, give};
 use crate::Scratch;
 use crate::error::Error;
 use crate::header::Header;
 use crate::pixels::{Model, Rows};
+use crate::stop::Stop;
 
 pub(super) fn memory(_header: &Header) -> (u64, u64) {
     (4, 64)
@@ -18,10 +18,11 @@ pub(super) fn memory(_header: &Header) -> (u64, u64) {
 pub(super) fn decode(
     bytes: &[u8],
     header: &Header,
+    stop: Stop<'_>,
     rows: &mut dyn Rows,
     scratch: &mut Scratch,
 ) -> Result<Decoded, Error> {
-    let decoder = BmpDecoder::new(Cursor::new(bytes)).map_err(|error| damaged(header, error))?;
+    let decoder = BmpDecoder::new(Input::new(bytes, stop)).map_err(|error| damaged(header, error))?;
     if decoder.dimensions() != (header.width, header.height) {
         return Err(damaged(header, "the header is ambiguous about the size"));
     }

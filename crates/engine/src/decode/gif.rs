@@ -1,10 +1,9 @@
 //! GIF, by the gif crate: indices row by row, or a whole frame if interlaced, laid on the canvas.
 
-use std::io::Cursor;
-
 use gif::{ColorOutput, DecodeOptions, Decoder, MemoryLimit};
 
-use super::{Decoded, damaged};
+use super::input::Input;
+use super::{Context, Decoded, damaged};
 use crate::Scratch;
 use crate::error::Error;
 use crate::header::Header;
@@ -18,14 +17,15 @@ pub(super) fn memory(header: &Header) -> (u64, u64) {
 pub(super) fn decode(
     bytes: &[u8],
     header: &Header,
-    limits: &Limits,
+    context: &Context<'_>,
     rows: &mut dyn Rows,
     scratch: &mut Scratch,
 ) -> Result<Decoded, Error> {
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);
     options.set_memory_limit(MemoryLimit::Bytes(std::num::NonZeroU64::MIN.saturating_add(1 << 20)));
-    let mut decoder = options.read_info(Cursor::new(bytes)).map_err(|error| damaged(header, error))?;
+    let mut decoder =
+        options.read_info(Input::new(bytes, context.stop)).map_err(|error| damaged(header, error))?;
     let frame = match decoder.next_frame_info() {
         Ok(Some(frame)) => frame.clone(),
         Ok(None) => return Err(damaged(header, "there is no frame")),
@@ -52,7 +52,7 @@ pub(super) fn decode(
     if frame.interlaced {
         interlaced(&mut decoder, &mut canvas, scratch)?;
     } else {
-        streamed(&mut decoder, &mut canvas, limits)?;
+        streamed(&mut decoder, &mut canvas, context.limits)?;
     }
     Ok(Decoded::default())
 }
@@ -95,7 +95,7 @@ impl Canvas<'_> {
     }
 }
 
-type GifDecoder<'a> = Decoder<Cursor<&'a [u8]>>;
+type GifDecoder<'a> = Decoder<Input<'a>>;
 
 fn streamed(decoder: &mut GifDecoder<'_>, canvas: &mut Canvas<'_>, limits: &Limits) -> Result<(), Error> {
     let height = canvas.header.height;

@@ -25,7 +25,6 @@ use crate::header::jpeg::{Colour, Segments, next_marker, segments};
 use crate::pixels::{Grid, Model, Order, Rows};
 use crate::simd::{Kernel, Lanes};
 use frame::Frame;
-use huffman::NATURAL;
 use planes::Planes;
 use sequential::{Stored, mcu_row};
 use store::Store;
@@ -311,6 +310,8 @@ impl Kernel for Assemble<'_> {
             let Some(steps) = &steps[index] else { continue };
             let known = &known[index];
             let plane = &store.planes[index];
+            let placed_steps = plane.placed(|at| steps[at] as i16);
+            let halves = plane.placed(|at| 1_i16 << known[at] >> 1);
             for y in 0..component.factors.1 {
                 let line = row * component.factors.1 + y;
                 if index == 0 && planes.wants_variance() {
@@ -319,24 +320,23 @@ impl Kernel for Assemble<'_> {
                         planes.variance(component.cells.0, (x, y), sequential::variance(energy));
                     }
                 }
-                if plane.kept == 1 {
+                if plane.kept() == 1 {
                     for x in 0..component.padded.0 {
-                        let dc = i32::from(plane.coefficients(line * plane.blocks.0 + x)[0]);
+                        let dc = i32::from(plane.block(line * plane.blocks.0 + x)[0]);
                         planes.mean(index, (x, y), dc.wrapping_mul(steps[0].into()));
                     }
                     continue;
                 }
                 for x in 0..component.padded.0 {
-                    let coefficients = plane.coefficients(line * plane.blocks.0 + x);
-                    let mut flat = true;
-                    for (at, &coefficient) in coefficients.iter().enumerate().skip(1) {
-                        if coefficient != 0 {
-                            flat = false;
-                            // Bits that were not read are in the middle of their range.
-                            let half = 1 << known[at] >> 1;
-                            let value = i32::from(coefficient) + if coefficient < 0 { -half } else { half };
-                            let value = value * i32::from(steps[at]);
-                            block[usize::from(NATURAL[at])] = value as i16;
+                    let coefficients = plane.block(line * plane.blocks.0 + x);
+                    let values = multiplied(coefficients, &placed_steps, &halves);
+                    let flat = values[1..].iter().fold(0, |all, value| all | value) == 0;
+                    let across = plane.cells.0;
+                    if across == 8 {
+                        block = values;
+                    } else {
+                        for (row, values) in block.chunks_exact_mut(8).zip(values.chunks_exact(across)) {
+                            row[..across].copy_from_slice(values);
                         }
                     }
                     let dc = i32::from(coefficients[0]).wrapping_mul(steps[0].into());
@@ -345,4 +345,17 @@ impl Kernel for Assemble<'_> {
             }
         }
     }
+}
+
+/// Coefficients times their quantisation steps. Bits that were not read are in the middle of their range.
+#[inline(always)]
+fn multiplied(coefficients: &[i16], steps: &[i16; 64], halves: &[i16; 64]) -> [i16; 64] {
+    let mut values = [0; 64];
+    for (((value, &coefficient), &step), &half) in values.iter_mut().zip(coefficients).zip(steps).zip(halves)
+    {
+        let sign = coefficient >> 15;
+        let half = if coefficient == 0 { 0 } else { half };
+        *value = coefficient.wrapping_add((half ^ sign) - sign).wrapping_mul(step);
+    }
+    values
 }

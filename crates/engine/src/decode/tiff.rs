@@ -12,6 +12,7 @@ use crate::colour::MAX_PROFILE;
 use crate::error::Error;
 use crate::header::Header;
 use crate::pixels::{Grid, Rows};
+use crate::stop::Stop;
 use source::Source;
 use unpack::Unpack;
 
@@ -27,7 +28,12 @@ pub(super) fn memory(header: &Header) -> (u64, u64) {
     (3 * samples * sample, 64)
 }
 
-pub(super) fn decode(bytes: &[u8], header: &Header, rows: &mut dyn Rows) -> Result<Decoded, Error> {
+pub(super) fn decode(
+    bytes: &[u8],
+    header: &Header,
+    stop: Stop<'_>,
+    rows: &mut dyn Rows,
+) -> Result<Decoded, Error> {
     let limit = usize::try_from(super::memory(header, 8) / 3).unwrap_or(usize::MAX);
     let mut limits = Limits::default();
     limits.decoding_buffer_size = limit;
@@ -37,7 +43,7 @@ pub(super) fn decode(bytes: &[u8], header: &Header, rows: &mut dyn Rows) -> Resu
         TiffError::UnsupportedError(why) => Error::Unsupported(format!("TIFF: {why}; convert it")),
         other => damaged(header, other),
     };
-    let source = Source::new(bytes).map_err(|why| damaged(header, why))?;
+    let source = Source::new(bytes, stop).map_err(|why| damaged(header, why))?;
     let indexed = source.indexed();
     let mut decoder = Decoder::new(source).map_err(fail)?.with_limits(limits);
     if decoder.dimensions().map_err(fail)? != (header.width, header.height) {

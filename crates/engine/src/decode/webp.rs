@@ -1,15 +1,15 @@
 //! WebP, by image-webp: the whole frame, the first of an animation laid on its canvas.
 
-use std::io::Cursor;
-
 use image_webp::WebPDecoder;
 
+use super::input::Input;
 use super::{Decoded, damaged, give};
 use crate::Scratch;
 use crate::colour::MAX_PROFILE;
 use crate::error::Error;
 use crate::header::Header;
 use crate::pixels::{Model, Rows};
+use crate::stop::Stop;
 
 pub(super) fn memory(header: &Header) -> (u64, u64) {
     let by_pixel = match (header.animated, header.alpha) {
@@ -25,13 +25,14 @@ pub(super) fn memory(header: &Header) -> (u64, u64) {
 pub(super) fn decode(
     bytes: &[u8],
     header: &Header,
+    stop: Stop<'_>,
     rows: &mut dyn Rows,
     scratch: &mut Scratch,
 ) -> Result<Decoded, Error> {
     if header.pixels() >= 1 << 29 {
         return Err(Error::TooLarge(format!("a WebP of {} pixels; 2^29 can be decoded", header.pixels())));
     }
-    let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|error| damaged(header, error))?;
+    let mut decoder = WebPDecoder::new(Input::new(bytes, stop)).map_err(|error| damaged(header, error))?;
     decoder.set_memory_limit(MAX_PROFILE);
     if decoder.dimensions() != (header.width, header.height) {
         return Err(damaged(header, "the headers disagree on the size"));

@@ -35,6 +35,10 @@ use crate::error::Error;
 use crate::pixels::{Finished, Model};
 use crate::simd::SimdLevel;
 use crate::spec::Effort;
+use crate::stop::Stop;
+
+/// What is told of a render that was stopped here.
+const STAGE: &str = "encoding";
 
 /// From this quality on colour keeps its full resolution.
 const FULL_CHROMA: u8 = 90;
@@ -45,6 +49,7 @@ pub(super) fn encode(
     picture: &Finished,
     quality: u8,
     effort: Effort,
+    stop: Stop<'_>,
 ) -> Result<Vec<u8>, Error> {
     let sampling = match picture.model {
         Model::Gray => Sampling::Gray,
@@ -65,9 +70,9 @@ pub(super) fn encode(
     }
     let layout = Layout { width: picture.width as usize, height: picture.height as usize, sampling };
     let steps = tables::steps(quality);
-    Ok(dispatch!(level.library(), simd => match effort {
-        Effort::Fast => baseline::encode(simd, picture, layout, &steps, false),
-        Effort::Balanced => baseline::encode(simd, picture, layout, &steps, true),
-        Effort::Best => best::encode(simd, picture, layout, quality),
-    }))
+    dispatch!(level.library(), simd => match effort {
+        Effort::Fast => baseline::encode(simd, picture, layout, &steps, false, stop),
+        Effort::Balanced => baseline::encode(simd, picture, layout, &steps, true, stop),
+        Effort::Best => best::encode(simd, picture, layout, quality, stop),
+    })
 }

@@ -1,25 +1,116 @@
-//! PNG: 8 bits, in the channels the picture has.
+//! PNG: 8 bits or less in the channels the picture has, or a palette if that is smaller. Our own filters
+//! and Deflate, so that every machine writes the same bytes.
 
-use png::{BitDepth, ColorType, Compression, Encoder, EncodingError, Filter};
+pub(crate) mod deflate;
+mod filter;
+mod palette;
 
 use crate::error::Error;
 use crate::pixels::{Finished, Model};
+use crate::stop::Stop;
+use deflate::Effort;
 
-pub(super) fn encode(picture: &Finished) -> Result<Vec<u8>, Error> {
-    let internal = |error: EncodingError| Error::Internal(format!("PNG encoder: {error}"));
-    let mut bytes = Vec::new();
-    let mut encoder = Encoder::new(&mut bytes, picture.width, picture.height);
-    encoder.set_color(match picture.model {
-        Model::Gray => ColorType::Grayscale,
-        Model::GrayAlpha => ColorType::GrayscaleAlpha,
-        Model::Rgb => ColorType::Rgb,
-        Model::Rgba => ColorType::Rgba,
-    });
-    encoder.set_depth(BitDepth::Eight);
-    encoder.set_compression(Compression::Balanced);
-    encoder.set_filter(Filter::Adaptive);
-    let mut writer = encoder.write_header().map_err(internal)?;
-    writer.write_image_data(&picture.samples).map_err(internal)?;
-    writer.finish().map_err(internal)?;
-    Ok(bytes)
+/// Pictures of at most so many colours are drawn rather than photographed, and are often smaller unfiltered.
+const DRAWN: usize = 8192;
+
+pub(super) fn encode(picture: &Finished, stop: Stop<'_>) -> Result<Vec<u8>, Error> {
+    let channels = picture.model.channels();
+    let length = picture.width as usize * channels;
+    let colours = palette::colours(picture, DRAWN);
+    let unfiltered = colours.is_some() && better_unfiltered(picture, length, stop)?;
+    let data = if unfiltered {
+        deflate::zlib(filter::none(&picture.samples, length), Effort::Thorough, stop)?
+    } else {
+        let drawn = colours.as_ref().is_some_and(|colours| colours.len() <= DRAWN / 2);
+        let effort = if drawn { Effort::Thorough } else { Effort::Fast };
+        deflate::zlib(filter::adaptively(&picture.samples, length, channels, stop)?, effort, stop)?
+    };
+    let mut smallest = Encoded {
+        kind: match picture.model {
+            Model::Gray => 0,
+            Model::GrayAlpha => 4,
+            Model::Rgb => 2,
+            Model::Rgba => 6,
+        },
+        bits: 8,
+        palette: Vec::new(),
+        alphas: Vec::new(),
+        data,
+    };
+    if let Some(colours) = &colours
+        && let Some(indexed) = palette::indexed(picture, colours)
+    {
+        let data = deflate::zlib(filter::none(&indexed.rows, indexed.length), Effort::Thorough, stop)?;
+        let (kind, bits) = (3, indexed.bits);
+        let encoded = Encoded { kind, bits, palette: indexed.palette, alphas: indexed.alphas, data };
+        if encoded.size() < smallest.size() {
+            smallest = encoded;
+        }
+    }
+    smallest.file(picture.width, picture.height)
 }
+
+/// Whether an eighth of the picture, in bands, is smaller without filters.
+fn better_unfiltered(picture: &Finished, length: usize, stop: Stop<'_>) -> Result<bool, Error> {
+    let bands: Vec<u8> = picture
+        .samples
+        .chunks(length * 64)
+        .flat_map(|band| &band[..band.len().min(length * 8)])
+        .copied()
+        .collect();
+    let filtered = filter::adaptively(&bands, length, picture.model.channels(), stop)?;
+    let unfiltered = filter::none(&bands, length);
+    let size = |rows| Ok(deflate::zlib(rows, Effort::Trial, stop)?.len());
+    Ok(size(unfiltered)? < size(filtered)?)
+}
+
+/// What goes into the chunks.
+struct Encoded {
+    kind: u8,
+    bits: u8,
+    palette: Vec<u8>,
+    alphas: Vec<u8>,
+    data: Vec<u8>,
+}
+
+impl Encoded {
+    /// Bytes that differ between kinds.
+    fn size(&self) -> usize {
+        let chunk = |data: &[u8]| if data.is_empty() { 0 } else { data.len() + 12 };
+        chunk(&self.palette) + chunk(&self.alphas) + self.data.len()
+    }
+
+    /// The file (W3C PNG, third edition, section 5).
+    fn file(&self, width: u32, height: u32) -> Result<Vec<u8>, Error> {
+        let mut file = Vec::with_capacity(self.size() + 64);
+        file.extend_from_slice(b"\x89PNG\r\n\x1a\n");
+        let mut header = [width.to_be_bytes(), height.to_be_bytes()].concat();
+        header.extend_from_slice(&[self.bits, self.kind, 0, 0, 0]);
+        chunk(&mut file, *b"IHDR", &header)?;
+        if !self.palette.is_empty() {
+            chunk(&mut file, *b"PLTE", &self.palette)?;
+        }
+        if !self.alphas.is_empty() {
+            chunk(&mut file, *b"tRNS", &self.alphas)?;
+        }
+        for data in self.data.chunks(1 << 30) {
+            chunk(&mut file, *b"IDAT", data)?;
+        }
+        chunk(&mut file, *b"IEND", &[])?;
+        Ok(file)
+    }
+}
+
+fn chunk(file: &mut Vec<u8>, name: [u8; 4], data: &[u8]) -> Result<(), Error> {
+    let length = u32::try_from(data.len()).map_err(|_| Error::Internal("a PNG chunk over 4 GiB".into()))?;
+    file.extend_from_slice(&length.to_be_bytes());
+    let start = file.len();
+    file.extend_from_slice(&name);
+    file.extend_from_slice(data);
+    let sum = crc32fast::hash(&file[start..]);
+    file.extend_from_slice(&sum.to_be_bytes());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -162,19 +162,19 @@ impl Kernel for FromComponents<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Lanes>(self, simd: S) {
-        let Self { components: Components { planes, ycc, variance }, plane, light } = self;
+        let Self { components: Components { planes, ycc, whole, variance }, plane, light } = self;
         let [first, second, third] = planes;
         for x in (0..plane).step_by(WIDTH) {
             let variance = (!variance.is_empty()).then(|| simd.load(&variance[x..]));
             let base = simd.load(&first[x..]);
             if second.is_empty() {
-                lit(simd, base, variance).store_slice(&mut light[x..][..WIDTH]);
+                lit(simd, base, variance, whole).store_slice(&mut light[x..][..WIDTH]);
                 continue;
             }
             let (second, third) = (simd.load(&second[x..]), simd.load(&third[x..]));
             let rgb = if ycc { ycc_to_rgb(simd, base, second, third) } else { [base, second, third] };
             for (channel, value) in rgb.into_iter().enumerate() {
-                lit(simd, value, variance).store_slice(&mut light[channel * plane + x..][..WIDTH]);
+                lit(simd, value, variance, whole).store_slice(&mut light[channel * plane + x..][..WIDTH]);
             }
         }
     }
@@ -182,7 +182,8 @@ impl Kernel for FromComponents<'_> {
 
 /// Sixteenths of a code to light.
 #[inline(always)]
-fn lit<S: Lanes>(simd: S, value: i16x16<S>, variance: Option<i16x16<S>>) -> i16x16<S> {
+fn lit<S: Lanes>(simd: S, value: i16x16<S>, variance: Option<i16x16<S>>, whole: bool) -> i16x16<S> {
+    let value = if whole { ((value + 8) >> 4) << 4 } else { value };
     let code = value.max(i16x16::splat(simd, 0)).min(i16x16::splat(simd, 4080)) << 3;
     to_light(simd, code, variance)
 }
@@ -253,7 +254,7 @@ mod tests {
         {
             let planes = row(ycc.0, ycc.1, ycc.2);
             let planes = [&planes[0][..], &planes[1], &planes[2]];
-            let components = Components { planes, ycc: true, variance: &[] };
+            let components = Components { planes, ycc: true, whole: false, variance: &[] };
             let (light, plane, _) = light(Model::Rgb, Row::Components(components), 1);
             for (channel, expected) in rgb.into_iter().enumerate() {
                 let code = u32::from(crate::light::encode(light[channel * plane].into())) / 257;

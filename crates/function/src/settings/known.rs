@@ -36,6 +36,7 @@ pub const KEYS: &[&str] = &[
     "trigger.rendition.gravity",
     "trigger.rendition.background",
     "trigger.rendition.filter",
+    "trigger.rendition.effort",
     "api.stage",
     "api.resource",
     "api.cors_origins",

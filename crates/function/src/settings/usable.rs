@@ -331,7 +331,7 @@ fn rendition(check: &Check<'_>, written: written::Rendition) -> Result<Rendition
         gravity: check.parse("trigger.rendition.gravity", written.gravity, default.gravity)?,
         background: check.parse("trigger.rendition.background", written.background, default.background)?,
         filter: check.parse("trigger.rendition.filter", written.filter, default.filter)?,
-        effort: default.effort,
+        effort: check.parse("trigger.rendition.effort", written.effort, default.effort)?,
     };
     let key: KeyTemplate = check.parse("trigger.rendition.key", written.key, KeyTemplate::default())?;
     key.check_size(spec.size).or_else(|message| check.fail("trigger.rendition.key", message))?;

@@ -77,6 +77,7 @@ pub(super) struct Rendition {
     pub(super) gravity: Option<String>,
     pub(super) background: Option<String>,
     pub(super) filter: Option<String>,
+    pub(super) effort: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -14,7 +14,7 @@ use std::{
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tintype_engine::{
-    Background, Filter, Fit, Gravity, Limits, OutputFormat, Scratch, Size, Spec, Thumbnail,
+    Background, Effort, Filter, Fit, Gravity, Limits, OutputFormat, Scratch, Size, Spec, Thumbnail,
 };
 
 use super::{FAILED, OK, WRONG_USAGE, output};
@@ -56,6 +56,9 @@ pub(super) struct Make {
     /// How pixels are weighed: lanczos3, catmull-rom, mitchell or box
     #[arg(long, default_value = "lanczos3")]
     filter: Filter,
+    /// How much work encoding may be: fast, balanced or best (the smallest JPEG, much slower)
+    #[arg(long, default_value = "balanced")]
+    effort: Effort,
     /// Let small pictures grow to the box
     #[arg(long)]
     enlarge: bool,
@@ -79,7 +82,7 @@ impl Make {
             gravity: self.gravity,
             background: self.background,
             filter: self.filter,
-            ..Spec::default()
+            effort: self.effort,
         };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let jobs = self.jobs.map_or(cores, usize::from).min(self.files.len());

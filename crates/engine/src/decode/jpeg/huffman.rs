@@ -94,18 +94,26 @@ pub(super) const fn extend(value: u32, size: u32) -> i32 {
 /// Differences of DC terms by the bits that begin with their code: code and value in one look-up.
 pub(super) struct DcTable {
     pub(super) codes: Codes,
-    /// Bits in the low byte, the difference above; 0 where they do not fit.
+    /// Bits in the low byte, the difference above. Where they do not fit [`WIDE`] and the code's length in
+    /// the low byte, the size above; 0 where not even the code fits.
     entries: Box<[i32; 1 << DC_BITS]>,
 }
 
 const DC_BITS: u32 = 10;
+const WIDE: i32 = 128;
 
 impl DcTable {
     pub(super) fn new(codes: &Codes) -> Self {
         let mut entries = Box::new([0; 1 << DC_BITS]);
         codes.each(|code, length, size| {
             let (size, total) = (u32::from(size), length + u32::from(size));
+            if length > DC_BITS {
+                return;
+            }
             if total > DC_BITS {
+                let width = 1 << (DC_BITS - length);
+                let entry = if size <= 16 { (size << 8 | length) as i32 | WIDE } else { 0 };
+                entries[code as usize * width..][..width].fill(entry);
                 return;
             }
             let width = 1 << (DC_BITS - total);
@@ -122,9 +130,16 @@ impl DcTable {
     #[inline(always)]
     pub(super) fn read(&self, bits: &mut Bits<'_>) -> Option<i32> {
         let entry = self.entries[(bits.peek() >> (64 - DC_BITS)) as usize];
-        if entry != 0 {
+        if entry & WIDE == 0 && entry != 0 {
             bits.consume((entry & 0xff) as u32);
             return Some(entry >> 8);
+        }
+        if entry != 0 {
+            bits.consume((entry & 31) as u32);
+            let size = (entry >> 8) as u32;
+            let difference = extend(bits.take(size) as u32, size);
+            bits.refill();
+            return Some(difference);
         }
         let (after, difference) = self.read_slowly(*bits)?;
         *bits = after;
@@ -213,7 +228,15 @@ impl AcTable {
             };
             bits = total;
         }
-        if bits == 0 { SLOW << 8 } else { squares.min(0xffff) << 16 | steps << 8 | bits }
+        if bits > 0 {
+            return squares.min(0xffff) << 16 | steps << 8 | bits;
+        }
+        match starts[index as usize] {
+            (length @ 1.., symbol) if symbol & 15 > 0 => {
+                wide(length, u32::from(symbol >> 4), u32::from(symbol & 15)) | SLOW << 8
+            }
+            _ => SLOW << 8,
+        }
     }
 }
 
@@ -227,7 +250,12 @@ pub(super) fn single_coefficients(codes: &Codes, slow: u32, step: impl Fn(u32, u
     codes.each(|code, length, symbol| {
         let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
         let total = length + size;
-        if total > SINGLE_BITS || step(run, size) == slow {
+        if step(run, size) == slow || length > SINGLE_BITS {
+            return;
+        }
+        if total > SINGLE_BITS {
+            let width = 1 << (SINGLE_BITS - length);
+            entries[code as usize * width..][..width].fill(wide(length, run, size) | slow << 8);
             return;
         }
         let width = 1 << (SINGLE_BITS - total);
@@ -238,6 +266,11 @@ pub(super) fn single_coefficients(codes: &Codes, slow: u32, step: impl Fn(u32, u
         }
     });
     entries
+}
+
+/// The upper half of an entry for a code whose value does not fit: the code's length, its run and size.
+const fn wide(length: u32, run: u32, size: u32) -> u32 {
+    (length | run << 5 | size << 9) << 16
 }
 
 /// By how much the index grows with a symbol.
@@ -284,7 +317,7 @@ impl AcTable {
     /// into `block` in natural order; without `KEEP` none. The squares of the others are summed up, those
     /// of one look-up with one multiplier. 46 bits must be available.
     #[inline(always)]
-    pub(super) fn read<const KEEP: bool>(
+    pub(super) fn read<const KEEP: bool, const ENERGY: bool>(
         &self,
         bits: &mut Bits<'_>,
         wanted: &Wanted<'_>,
@@ -317,7 +350,7 @@ impl AcTable {
                     return Some(Rest { flat, energy });
                 } else {
                     at.settle(&mut stand);
-                    let (after, one) = self.read_slowly(at, stand >> 8)?;
+                    let (after, one) = self.read_one(at, stand >> 8, entry)?;
                     at = after;
                     let Some((index, found)) = one else {
                         *bits = at;
@@ -330,8 +363,10 @@ impl AcTable {
                 stand = next;
                 let place = ((next >> 8) - 1) as usize & 63;
                 block[usize::from(NATURAL[place]) & 63] = value.wrapping_mul(wanted.steps[place]) as i16;
-                let square = u64::from(value.unsigned_abs().wrapping_mul(value.unsigned_abs()));
-                energy = energy.wrapping_add(square.wrapping_mul(wanted.squares[place]));
+                if ENERGY {
+                    let square = u64::from(value.unsigned_abs().wrapping_mul(value.unsigned_abs()));
+                    energy = energy.wrapping_add(square.wrapping_mul(wanted.squares[place]));
+                }
             }
             at.settle(&mut stand);
             if stand >= FULL {
@@ -348,22 +383,26 @@ impl AcTable {
                 let mut next = stand + (entry & 0xffff);
                 if next < FULL {
                     at.shift(entry);
-                    let weight = wanted.squares[(next >> 8) as usize & 63];
-                    energy = energy.wrapping_add(u64::from(entry >> 16).wrapping_mul(weight));
+                    if ENERGY {
+                        let weight = wanted.squares[(next >> 8) as usize & 63];
+                        energy = energy.wrapping_add(u64::from(entry >> 16).wrapping_mul(weight));
+                    }
                     stand = next;
                     continue;
                 }
                 // The end, unless the block was full before it and this belongs to the next one.
                 if (ENDED..ENDED + FULL).contains(&next) {
                     at.shift(entry);
-                    let weight = wanted.squares[(next >> 8) as usize & 63];
-                    energy = energy.wrapping_add(u64::from(entry >> 16).wrapping_mul(weight));
+                    if ENERGY {
+                        let weight = wanted.squares[(next >> 8) as usize & 63];
+                        energy = energy.wrapping_add(u64::from(entry >> 16).wrapping_mul(weight));
+                    }
                     at.settle(&mut next);
                     *bits = at;
                     return Some(Rest { flat, energy });
                 }
                 at.settle(&mut stand);
-                let (after, one) = self.read_slowly(at, stand >> 8)?;
+                let (after, one) = self.read_one(at, stand >> 8, entry)?;
                 at = after;
                 let Some((index, value)) = one else {
                     *bits = at;
@@ -381,6 +420,27 @@ impl AcTable {
             at.settle(&mut stand);
             at.refill();
         }
+    }
+
+    /// Reads one symbol of which `entry` does not tell all; see [`Self::read_slowly`].
+    #[inline(always)]
+    fn read_one<'a>(
+        &self,
+        mut bits: Bits<'a>,
+        index: u32,
+        entry: u32,
+    ) -> Option<(Bits<'a>, Option<(u32, i32)>)> {
+        let wide = entry >> 16;
+        if entry & (0xff << 8) != SLOW << 8 || wide == 0 {
+            return self.read_slowly(bits, index);
+        }
+        bits.refill();
+        bits.consume(wide & 31);
+        let size = wide >> 9;
+        let value = extend(bits.take(size) as u32, size);
+        bits.refill();
+        let index = index + (wide >> 5 & 15) + 1;
+        (index <= 64).then_some((bits, Some((index, value))))
     }
 
     /// Reads one symbol: the index after its coefficient and the value, or nothing at the end. By value,

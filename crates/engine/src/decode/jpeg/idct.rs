@@ -8,7 +8,7 @@ use std::ops::{Add, Mul, Sub};
 use fearless_simd::prelude::*;
 use fearless_simd::{i16x8, i32x4, i32x8};
 
-use crate::simd::Lanes;
+use crate::simd::{Lanes, each};
 
 /// A cell in the middle of the range.
 pub(super) const MIDDLE: i16 = 128 * 16;
@@ -22,16 +22,16 @@ pub(super) fn mean(dc: i32) -> i16 {
     (dc.clamp(-1024, 1016) * 2) as i16 + MIDDLE
 }
 
-/// All 64 pixels of a block, into rows `stride` apart.
+/// All 64 pixels of a block, in whole codes, into rows `stride` apart.
 #[inline(always)]
 pub(super) fn eight_by_eight<S: Lanes>(simd: S, block: &[i16; 64], target: &mut [i16], stride: usize) {
-    let rows: [i16x8<S>; 8] = std::array::from_fn(|v| i16x8::from_slice(simd, &block[v * 8..v * 8 + 8]));
-    let columns = eight(std::array::from_fn(|v| widen(simd, rows[v])));
-    let columns: [i16x8<S>; 8] = std::array::from_fn(|y| narrow(simd, (columns[y] + (1 << 8)) >> 9));
+    let rows: [i16x8<S>; 8] = each(|v| i16x8::from_slice(simd, &block[v * 8..v * 8 + 8]));
+    let columns = eight(each(|v| widen(simd, rows[v])));
+    let columns: [i16x8<S>; 8] = each(|y| narrow(simd, (columns[y] + (1 << 8)) >> 9));
     let turned = transposed(simd, columns);
-    let pixels = eight(std::array::from_fn(|u| widen(simd, turned[u])));
-    let middle = (1 << 13) + (i32::from(MIDDLE) << 14);
-    let pixels: [i16x8<S>; 8] = std::array::from_fn(|x| narrow(simd, (pixels[x] + middle) >> 14));
+    let pixels = eight(each(|u| widen(simd, turned[u])));
+    let middle = (1 << 17) + (i32::from(MIDDLE) << 14);
+    let pixels: [i16x8<S>; 8] = each(|x| narrow(simd, (pixels[x] + middle) >> 18) << 4);
     let (darkest, brightest) = (i16x8::splat(simd, 0), i16x8::splat(simd, BRIGHTEST as i16));
     for (y, row) in transposed(simd, pixels).into_iter().enumerate() {
         row.max(darkest).min(brightest).store_slice(&mut target[y * stride..][..8]);
@@ -41,15 +41,13 @@ pub(super) fn eight_by_eight<S: Lanes>(simd: S, block: &[i16; 64], target: &mut 
 /// The means of 2 × 2 pixels, as [`cells`] makes them.
 #[inline(always)]
 pub(super) fn four_by_four<S: Lanes>(simd: S, block: &[i16; 64], target: &mut [i16], stride: usize) {
-    let rows: [i32x4<S>; 4] =
-        std::array::from_fn(|v| i32x4::simd_from(simd, std::array::from_fn(|u| i32::from(block[v * 8 + u]))));
+    let rows: [i32x4<S>; 4] = each(|v| i32x4::simd_from(simd, each(|u| i32::from(block[v * 8 + u]))));
     let limits = (i32x4::splat(simd, -32768), i32x4::splat(simd, 32767));
     let columns = four(rows);
-    let columns: [i32x4<S>; 4] =
-        std::array::from_fn(|y| ((columns[y] + (1 << 8)) >> 9).max(limits.0).min(limits.1));
+    let columns: [i32x4<S>; 4] = each(|y| ((columns[y] + (1 << 8)) >> 9).max(limits.0).min(limits.1));
     let cells = four(turned(simd, columns));
     let middle = (1 << 13) + (i32::from(MIDDLE) << 14);
-    let cells = std::array::from_fn(|x| (cells[x] + middle) >> 14);
+    let cells = each(|x| (cells[x] + middle) >> 14);
     let (darkest, brightest) = (i32x4::splat(simd, 0), i32x4::splat(simd, BRIGHTEST));
     for (y, row) in turned(simd, cells).into_iter().enumerate() {
         let row = row.max(darkest).min(brightest);
@@ -107,18 +105,23 @@ pub(super) fn cells<const ACROSS: usize, const DOWN: usize>(
 ) {
     let mut turned = [[0; DOWN]; ACROSS];
     for (u, column) in turned.iter_mut().enumerate() {
-        let sums = points::<DOWN>(std::array::from_fn(|v| block[v * 8 + u].into()));
+        let sums = points::<DOWN>(each(|v| block[v * 8 + u].into()));
         for (target, sum) in column.iter_mut().zip(sums) {
             // Three bits more than whole coefficients; what is out of range is damage or nonsense.
             *target = ((sum + (1 << 8)) >> 9).clamp(-32768, 32767);
         }
     }
     for y in 0..DOWN {
-        let sums = points::<ACROSS>(std::array::from_fn(|u| turned[u][y]));
+        let sums = points::<ACROSS>(each(|u| turned[u][y]));
         let row = &mut target[y * stride..][..ACROSS];
         for (cell, sum) in row.iter_mut().zip(sums) {
-            // An eighth for both passes, times sixteen.
-            *cell = (((sum + (1 << 13)) >> 14) + i32::from(MIDDLE)).clamp(0, BRIGHTEST) as i16;
+            // An eighth for both passes, times sixteen; pixels are in whole codes.
+            let value = if (ACROSS, DOWN) == (8, 8) {
+                ((sum + (1 << 17)) >> 18) << 4
+            } else {
+                (sum + (1 << 13)) >> 14
+            };
+            *cell = (value + i32::from(MIDDLE)).clamp(0, BRIGHTEST) as i16;
         }
     }
 }
@@ -128,18 +131,18 @@ pub(super) fn cells<const ACROSS: usize, const DOWN: usize>(
 #[inline(always)]
 fn points<const N: usize>(f: [i32; N]) -> [i32; N] {
     match N {
-        1 => std::array::from_fn(|_| f[0] * ONE),
+        1 => each(|_| f[0] * ONE),
         2 => {
             let odd = f[1] * fixed(0.906_127);
-            std::array::from_fn(|x| f[0] * ONE + if x == 0 { odd } else { -odd })
+            each(|x| f[0] * ONE + if x == 0 { odd } else { -odd })
         }
         4 => {
             let sums = four([f[0], f[1], f[2], f[3]]);
-            std::array::from_fn(|x| sums[x])
+            each(|x| sums[x])
         }
         _ => {
-            let sums = eight(std::array::from_fn(|u| f[u]));
-            std::array::from_fn(|x| sums[x])
+            let sums = eight(each(|u| f[u]));
+            each(|x| sums[x])
         }
     }
 }
@@ -257,7 +260,8 @@ mod tests {
                 let sum: f64 = pixels.map(|(i, j)| exact(&block, i, j)).sum();
                 let expected = (sum / (width * height) as f64).clamp(0.0, 255.0);
                 let error = f64::from(made[y * 8 + x]) / 16.0 - expected;
-                assert!(error.abs() < 0.15, "{ACROSS}x{DOWN}, cell {x},{y}: {error}");
+                let most = if ACROSS * DOWN == 64 { 0.6 } else { 0.15 };
+                assert!(error.abs() < most, "{ACROSS}x{DOWN}, cell {x},{y}: {error}");
             }
         }
     }

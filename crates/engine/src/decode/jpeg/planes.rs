@@ -28,6 +28,8 @@ pub(super) struct Planes {
     lag: usize,
     mcu_row: usize,
     given: usize,
+    /// Whether cells are pixels.
+    whole: bool,
 }
 
 /// A component's cells of two MCU rows.
@@ -71,6 +73,7 @@ impl Planes {
             lag: lag.max().unwrap_or(0),
             mcu_row: 0,
             given: 0,
+            whole: first.cells == (8, 8),
             planes,
         }
     }
@@ -182,7 +185,12 @@ impl Planes {
         let variance =
             self.variance.as_ref().map_or(&[][..], |plane| plane.row(mcu_row, y * plane.rows / self.rows));
         let ycc = self.colour == Colour::YCbCr;
-        rows.row(Row::Components(Components { planes: [line(0), line(1), line(2)], ycc, variance }))
+        rows.row(Row::Components(Components {
+            planes: [line(0), line(1), line(2)],
+            ycc,
+            whole: self.whole,
+            variance,
+        }))
     }
 }
 

@@ -4,7 +4,7 @@ use super::bits::Bits;
 use super::frame::Frame;
 use super::huffman::{Codes, DcTable, END, SINGLE_BITS, Singles, extend, single_coefficients};
 use super::restarts::{Before, Restarts};
-use super::store::{Store, StoredPlane};
+use super::store::{Block, Store, StoredPlane};
 use super::tables::{ScanHeader, Tables};
 use crate::simd::{Kernel, Lanes};
 
@@ -133,7 +133,7 @@ impl Kernel for Row<'_, '_> {
                             bits.refill();
                         }
                         for x in 0..part.factors.0 {
-                            let dc = &mut plane.coefficients_mut(line + mcu * part.factors.0 + x)[0];
+                            let dc = &mut plane.block_mut(line + mcu * part.factors.0 + x)[0];
                             let Some(table) = &part.dc else {
                                 *dc |= (bits.take(1) << approximation.1) as i16;
                                 continue;
@@ -198,9 +198,11 @@ fn first(
     let mut history = 0;
     let mut index = from as u32;
     let end = to as u32 + 1;
-    let coefficients = plane.coefficients_mut(at);
+    let (mut block, place) = plane.entry(at);
     while index < end {
-        bits.refill();
+        if bits.available() < 32 {
+            bits.refill();
+        }
         let entry = table[(bits.peek() >> (64 - SINGLE_BITS)) as usize];
         let step = entry >> 8 & 0xff;
         let value;
@@ -225,7 +227,7 @@ fn first(
             return None;
         }
         if value != 0 {
-            if let Some(coefficient) = coefficients.get_mut(index as usize - 1) {
+            if let Some(coefficient) = block.get_mut(index as usize - 1) {
                 *coefficient = (value << shift) as i16;
             }
             history |= 1_u64 << (index - 1);
@@ -234,7 +236,7 @@ fn first(
             energy = energy.wrapping_add((value * value).wrapping_mul(squares[index as usize - 1]));
         }
     }
-    if let Some(place) = plane.history.get_mut(at) {
+    if let Some(place) = place {
         *place |= history;
     }
     Some(energy)
@@ -254,9 +256,10 @@ fn refine(
     at: usize,
     end_of_band: &mut u32,
 ) -> Option<()> {
-    let before = *plane.history.get(at)?;
+    let (mut block, place_of_history) = plane.entry(at);
+    let stored = place_of_history?;
+    let before = *stored;
     let mut history = before;
-    let coefficients = plane.coefficients_mut(at);
     // Bits `index` and up, up to `to`.
     let up_to = u64::MAX >> (63 - to);
     let mut index = from;
@@ -280,12 +283,12 @@ fn refine(
             }
             let place = if zeros == 0 { to + 1 } else { zeros.trailing_zeros() as usize };
             let passed = before & (u64::MAX << index) & !(u64::MAX.checked_shl(place as u32).unwrap_or(0));
-            correct(bits, passed, shift, coefficients);
+            correct(bits, passed, shift, &mut block);
             if value != 0 {
                 if place > to {
                     return None;
                 }
-                if let Some(coefficient) = coefficients.get_mut(place) {
+                if let Some(coefficient) = block.get_mut(place) {
                     *coefficient = value;
                 }
                 history |= 1 << place;
@@ -296,18 +299,16 @@ fn refine(
     if *end_of_band > 0 {
         *end_of_band -= 1;
         if index <= to {
-            correct(bits, before & up_to & (u64::MAX << index), shift, coefficients);
+            correct(bits, before & up_to & (u64::MAX << index), shift, &mut block);
         }
     }
-    if let Some(place) = plane.history.get_mut(at) {
-        *place = history;
-    }
+    *stored = history;
     Some(())
 }
 
 /// Reads a correction bit for each coefficient in `passed`.
 #[inline(always)]
-fn correct(bits: &mut Bits<'_>, mut passed: u64, shift: u32, coefficients: &mut [i16]) {
+fn correct(bits: &mut Bits<'_>, mut passed: u64, shift: u32, block: &mut Block<'_>) {
     while passed != 0 {
         bits.refill();
         let count = passed.count_ones().min(56);
@@ -317,10 +318,11 @@ fn correct(bits: &mut Bits<'_>, mut passed: u64, shift: u32, coefficients: &mut 
         for _ in 0..count {
             let index = passed.trailing_zeros() as usize;
             passed &= passed - 1;
-            if read >> 63 == 1
-                && let Some(value) = coefficients.get_mut(index)
-            {
-                *value = value.wrapping_add(if *value < 0 { -1 << shift } else { 1 << shift });
+            // Without a branch: nobody can tell the bit beforehand.
+            if let Some(value) = block.get_mut(index) {
+                let bit = ((read >> 63) as i16) << shift;
+                let sign = *value >> 15;
+                *value = value.wrapping_add((bit ^ sign) - sign);
             }
             read <<= 1;
         }

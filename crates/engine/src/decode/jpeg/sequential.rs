@@ -163,7 +163,11 @@ impl<T: Sink, const KEEP: bool> Kernel for McuRow<'_, '_, T, KEEP> {
                 let wanted = Wanted { last: part.last, steps: &part.steps, squares: &part.squares };
                 bits.refill();
                 let difference = part.dc.read(&mut bits);
-                let rest = part.ac.read::<KEEP>(&mut bits, &wanted, &mut block);
+                let rest = if part.view.energy {
+                    part.ac.read::<KEEP, true>(&mut bits, &wanted, &mut block)
+                } else {
+                    part.ac.read::<KEEP, false>(&mut bits, &wanted, &mut block)
+                };
                 let (Some(difference), Some(rest)) = (difference, rest) else {
                     scan.bits = bits;
                     return Err(format!("bits that are no code before byte {}", bits.position()));

@@ -1,5 +1,5 @@
-//! Coefficients of a picture whose data comes in several scans: of each block those that the scale needs,
-//! not yet multiplied with their quantisation steps, and which ones are not zero.
+//! Coefficients of a picture whose data comes in several scans: of each block those that its cells are made
+//! of, not yet multiplied with their quantisation steps, and which ones are not zero.
 
 use super::frame::Frame;
 use super::huffman::NATURAL;
@@ -14,12 +14,17 @@ pub(super) struct Store {
 pub(super) struct StoredPlane {
     /// Blocks across and down.
     pub(super) blocks: (usize, usize),
-    /// Coefficients kept of a block: from index 0 of the zigzag sequence on.
-    pub(super) kept: usize,
+    /// Cells made of a block, across and down; so many coefficients of it are kept, row by row.
+    pub(super) cells: (usize, usize),
+    /// For each index of the zigzag sequence the place among those kept; [`NOWHERE`] if it is not.
+    places: [u8; 64],
     coefficients: Vec<i16>,
     /// For each block a bit for each index at which an earlier scan left a value; empty if no scan will ask.
     pub(super) history: Vec<u64>,
 }
+
+/// Beyond all places.
+const NOWHERE: u8 = 64;
 
 impl Store {
     /// `energy`: whether it is wanted; `refined`: whether scans that refine AC coefficients are going to be
@@ -30,11 +35,15 @@ impl Store {
             .iter()
             .map(|component| {
                 let count = component.padded.0 * component.padded.1;
-                let kept = component.last() + 1;
+                let (across, down) = component.cells;
                 StoredPlane {
                     blocks: component.padded,
-                    kept,
-                    coefficients: vec![0; count * kept],
+                    cells: component.cells,
+                    places: NATURAL.map(|natural| {
+                        let (u, v) = (usize::from(natural) % 8, usize::from(natural) / 8);
+                        if u < across && v < down { (v * across + u) as u8 } else { NOWHERE }
+                    }),
+                    coefficients: vec![0; count * across * down],
                     history: vec![0; if refined { count } else { 0 }],
                 }
             })
@@ -62,25 +71,64 @@ impl Store {
         self.energy.get(at).map_or(0, |&energy| u64::from(energy) << 6)
     }
 
-    /// Takes a whole block in natural order.
+    /// Takes a whole block, eight coefficients a row.
     pub(super) fn put(&mut self, plane: usize, (x, y): (usize, usize), block: &[i16; 64]) {
         let plane = &mut self.planes[plane];
         let at = y * plane.blocks.0 + x;
-        for (coefficient, &natural) in plane.coefficients_mut(at).iter_mut().zip(&NATURAL) {
-            *coefficient = block[usize::from(natural)];
-        }
+        let across = plane.cells.0;
+        let rows = plane.block_mut(at).chunks_exact_mut(across);
+        rows.zip(block.chunks_exact(8)).for_each(|(kept, row)| kept.copy_from_slice(&row[..across]));
     }
 }
 
 impl StoredPlane {
-    /// The coefficients kept of block `at`, in zigzag order.
+    /// Coefficients kept of a block.
+    pub(super) const fn kept(&self) -> usize {
+        self.cells.0 * self.cells.1
+    }
+
+    /// The coefficients of block `at`, row by row.
     #[inline(always)]
-    pub(super) fn coefficients(&self, at: usize) -> &[i16] {
-        &self.coefficients[at * self.kept..(at + 1) * self.kept]
+    pub(super) fn block(&self, at: usize) -> &[i16] {
+        &self.coefficients[at * self.kept()..(at + 1) * self.kept()]
     }
 
     #[inline(always)]
-    pub(super) fn coefficients_mut(&mut self, at: usize) -> &mut [i16] {
-        &mut self.coefficients[at * self.kept..(at + 1) * self.kept]
+    pub(super) fn block_mut(&mut self, at: usize) -> &mut [i16] {
+        let kept = self.kept();
+        &mut self.coefficients[at * kept..(at + 1) * kept]
+    }
+
+    /// For each place of a block's coefficients what an array in zigzag order has for it.
+    pub(super) fn placed<T: Copy + Default>(&self, sequence: impl Fn(usize) -> T) -> [T; 64] {
+        let mut placed = [T::default(); 64];
+        for (index, &place) in self.places.iter().enumerate().filter(|(_, place)| **place != NOWHERE) {
+            placed[usize::from(place)] = sequence(index);
+        }
+        placed
+    }
+}
+
+/// The coefficients of one block, by their index in the zigzag sequence.
+pub(super) struct Block<'a> {
+    coefficients: &'a mut [i16],
+    places: &'a [u8; 64],
+}
+
+impl StoredPlane {
+    /// Block `at`, and what is known of its history.
+    #[inline(always)]
+    pub(super) fn entry(&mut self, at: usize) -> (Block<'_>, Option<&mut u64>) {
+        let kept = self.kept();
+        let coefficients = &mut self.coefficients[at * kept..(at + 1) * kept];
+        (Block { coefficients, places: &self.places }, self.history.get_mut(at))
+    }
+}
+
+impl Block<'_> {
+    /// The coefficient at `index`, if it is kept.
+    #[inline(always)]
+    pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut i16> {
+        self.coefficients.get_mut(usize::from(self.places[index & 63]))
     }
 }

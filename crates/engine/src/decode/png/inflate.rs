@@ -4,11 +4,12 @@
 mod copy;
 mod huffman;
 mod input;
+mod symbols;
 
-use fearless_simd::{Level, Simd, dispatch};
-use huffman::{
-    DISTANCE_BITS, END, LINK, SYMBOL_BITS, Tables, base, code_bits, drop_bits, literals, special, value,
-};
+use fearless_simd::{Level, dispatch};
+use huffman::{Tables, base, drop_bits, special};
+use input::Input;
+use symbols::Rest;
 
 /// What is wrong with the compressed data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -47,10 +48,6 @@ const ROOM: usize = 320;
 const WINDOW: usize = 128 << 10;
 /// The most that is given out in one piece.
 pub(crate) const PIECE: usize = 64 << 10;
-/// Input at a time, a power of two.
-const INPUT: usize = 16 << 10;
-/// More input than any one step takes: three refills of 8 bytes.
-const STEP: usize = 48;
 /// More input than the head of a block with its codes takes (at most 2.3 kbit).
 const HEAD: usize = 512;
 
@@ -63,26 +60,6 @@ enum State {
     Stored(usize),
     Codes,
     Done,
-}
-
-/// Why the inner loop came to rest.
-enum Rest {
-    /// Not enough input, or not enough room, for another step.
-    Short,
-    /// The block ended.
-    End,
-}
-
-/// The input and the bits taken from it.
-struct Input {
-    buffer: Box<[u8; INPUT + STEP]>,
-    /// The next byte to take.
-    at: usize,
-    end: usize,
-    /// Nothing follows the buffer.
-    dry: bool,
-    bits: u64,
-    count: u32,
 }
 
 /// Decompresses one stream.
@@ -104,7 +81,7 @@ impl Inflater {
     pub(crate) fn new(level: Level) -> Self {
         Self {
             level,
-            input: Input { buffer: zeroed(), at: 0, end: 0, dry: false, bits: 0, count: 0 },
+            input: Input::new(),
             tables: Tables::new(),
             state: State::Start,
             last: false,
@@ -186,9 +163,11 @@ impl Inflater {
                 self.state = if left > taken { State::Stored(left - taken) } else { self.after_block() };
             }
             State::Codes => {
-                let rest = dispatch!(self.level, simd => self.run(simd))?;
-                let rest = if matches!(rest, Rest::Short) && self.input.dry { self.crawl()? } else { rest };
-                if matches!(rest, Rest::End) {
+                let Self { input, tables, window, written, .. } = self;
+                let rest = dispatch!(self.level, simd => symbols::run(simd, input, tables, window, written))?;
+                let ends = rest == Rest::End
+                    || input.dry && symbols::crawl(input, tables, window, written)? == Rest::End;
+                if ends {
                     self.state = self.after_block();
                 }
             }
@@ -242,187 +221,11 @@ impl Inflater {
         let (symbols, distances) = lengths.split_at(symbols);
         self.tables.dynamic(symbols, distances)
     }
-
-    /// Decodes as long as there is input and room for any step.
-    #[inline(always)]
-    fn run<S: Simd>(&mut self, simd: S) -> Result<Rest, Fault> {
-        let Self { input, tables, window, written, .. } = self;
-        simd.vectorize(
-            #[inline(always)]
-            || run(input, tables, window, written),
-        )
-    }
-
-    /// Decodes symbol by symbol up to the very end of the input.
-    fn crawl(&mut self) -> Result<Rest, Fault> {
-        let Self { input, tables, window, written, .. } = self;
-        while *written <= WINDOW - ROOM {
-            input.refill();
-            let mut entry = tables.symbols[input.bits as usize & ((1 << SYMBOL_BITS) - 1)];
-            if literals(entry) == 0 && special(entry) == Some(LINK) {
-                input.skip(drop_bits(entry))?;
-                let index = input.bits as usize & ((1 << code_bits(entry)) - 1);
-                entry = tables.more_symbols[base(entry) + index];
-            }
-            let (bits, count) = (input.bits, drop_bits(entry));
-            input.skip(count)?;
-            if literals(entry) > 0 {
-                window[*written..*written + 4].copy_from_slice(&(entry >> 8).to_le_bytes());
-                *written += literals(entry);
-                continue;
-            }
-            match special(entry) {
-                None => {}
-                Some(END) => return Ok(Rest::End),
-                _ => return Err(Fault::Code),
-            }
-            let length = value(bits, entry);
-            input.refill();
-            let mut entry = tables.distances[input.bits as usize & ((1 << DISTANCE_BITS) - 1)];
-            if special(entry) == Some(LINK) {
-                input.skip(drop_bits(entry))?;
-                let index = input.bits as usize & ((1 << code_bits(entry)) - 1);
-                entry = tables.more_distances[base(entry) + index];
-            }
-            let bits = input.bits;
-            input.skip(drop_bits(entry))?;
-            let distance = value(bits, entry);
-            if special(entry).is_some() {
-                return Err(Fault::Code);
-            }
-            if distance > *written {
-                return Err(Fault::Distance);
-            }
-            copy::copy(window, *written, distance, length);
-            *written += length;
-        }
-        Ok(Rest::Short)
-    }
 }
 
 fn zeroed<const BYTES: usize>() -> Box<[u8; BYTES]> {
     vec![0; BYTES].into_boxed_slice().try_into().unwrap_or_else(|_| Box::new([0; BYTES]))
 }
 
-#[inline(always)]
-fn refill(input: &[u8; INPUT + STEP], at: &mut usize, bits: &mut u64, count: &mut u32) {
-    let next = u64::from_le_bytes(copy::load(input, *at & (INPUT - 1)));
-    let have = *count & 63;
-    *bits |= next << have;
-    *at += ((63 - have) >> 3) as usize;
-    *count = have | 56;
-}
-
-#[inline(always)]
-fn run(
-    input: &mut Input,
-    tables: &Tables,
-    window: &mut [u8; WINDOW + copy::BEYOND],
-    written: &mut usize,
-) -> Result<Rest, Fault> {
-    let Input { buffer, at: input_at, end, bits: input_bits, count: input_count, .. } = input;
-    let (mut at, mut bits, mut count, mut out) = (*input_at, *input_bits, *input_count, *written);
-    let room = WINDOW - ROOM;
-    let enough = end.saturating_sub(STEP);
-    let symbols = &tables.symbols;
-    let look = |bits: u64| symbols[bits as usize & ((1 << SYMBOL_BITS) - 1)];
-    macro_rules! refill {
-        () => {
-            refill(buffer, &mut at, &mut bits, &mut count)
-        };
-    }
-    macro_rules! skip {
-        ($entry:expr) => {
-            // Only the low six bits of the entry and of the count are looked at, in both.
-            bits >>= $entry & 63;
-            count = count.wrapping_sub($entry);
-        };
-    }
-    macro_rules! put {
-        ($entry:expr) => {
-            copy::store(window, out & (WINDOW - 1), ($entry >> 8).to_le_bytes());
-            out += literals($entry);
-            skip!($entry);
-        };
-    }
-    if at > enough || out > room {
-        return Ok(Rest::Short);
-    }
-    refill!();
-    let mut entry = look(bits);
-    let rest = loop {
-        if at > enough || out > room {
-            break Ok(Rest::Short);
-        }
-        if literals(entry) > 0 {
-            put!(entry);
-            entry = look(bits);
-            if literals(entry) > 0 {
-                put!(entry);
-                entry = look(bits);
-                if literals(entry) > 0 {
-                    put!(entry);
-                    entry = look(bits);
-                    if literals(entry) > 0 {
-                        put!(entry);
-                        entry = look(bits);
-                        refill!();
-                        continue;
-                    }
-                }
-            }
-            refill!();
-        }
-        if let Some(kind) = special(entry) {
-            skip!(entry);
-            match kind {
-                LINK => {
-                    let index = bits as usize & ((1 << code_bits(entry)) - 1);
-                    entry = tables.more_symbols[base(entry) + index];
-                    if literals(entry) > 0 {
-                        put!(entry);
-                        refill!();
-                        entry = look(bits);
-                        continue;
-                    }
-                    if let Some(kind) = special(entry) {
-                        skip!(entry);
-                        break if kind == END { Ok(Rest::End) } else { Err(Fault::Code) };
-                    }
-                }
-                END => break Ok(Rest::End),
-                _ => break Err(Fault::Code),
-            }
-        }
-        let length = value(bits, entry);
-        skip!(entry);
-        let mut reference = tables.distances[bits as usize & ((1 << DISTANCE_BITS) - 1)];
-        if let Some(kind) = special(reference) {
-            if kind != LINK {
-                break Err(Fault::Code);
-            }
-            skip!(reference);
-            let index = bits as usize & ((1 << code_bits(reference)) - 1);
-            reference = tables.more_distances[base(reference) + index];
-            if special(reference).is_some() {
-                break Err(Fault::Code);
-            }
-        }
-        let distance = value(bits, reference);
-        skip!(reference);
-        if distance > out {
-            break Err(Fault::Distance);
-        }
-        // The next symbol is looked up before the copy, so as not to wait for it, and before the bits are
-        // filled up, unless too few are left.
-        if count & 63 < SYMBOL_BITS {
-            refill!();
-        }
-        entry = look(bits);
-        refill!();
-        copy::copy(window, out, distance, length);
-        out += length;
-    };
-    (*input_at, *input_bits, *input_count, *written) = (at, bits, count & 63, out);
-    rest
-}
+#[cfg(test)]
+mod tests;

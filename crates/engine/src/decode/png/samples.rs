@@ -15,7 +15,8 @@ enum Kind {
     /// Indices into a palette, as gray.
     GrayPalette(Box<[u8; 256]>),
     GrayAlphaPalette(Box<[[u8; 2]; 256]>),
-    RgbPalette(Box<[[u8; 3]; 256]>),
+    /// The fourth byte is 0.
+    RgbPalette(Box<[[u8; 4]; 256]>),
     RgbaPalette(Box<[[u8; 4]; 256]>),
     /// One colour is transparent: as bytes of the file.
     Key(Vec<u8>),
@@ -49,7 +50,7 @@ impl Samples {
             _ => Model::Rgba,
         };
         let key = preamble.transparency.filter(|_| colour == 0 || colour == 2);
-        let key = key.and_then(|key| key.get(..model.channels() * 2)).map(words);
+        let key = key.filter(|key| key.len() == model.channels() * 2).map(words);
         let with_key = if model == Model::Gray { Model::GrayAlpha } else { Model::Rgba };
         let (model, kind) = match (colour, bits, key) {
             (3, ..) => palette(preamble, keeps_colour)?,
@@ -118,18 +119,19 @@ impl Samples {
                 bytes.extend(row.iter().map(|&index| table[usize::from(index)]));
             }
             Kind::GrayAlphaPalette(table) => look_up(row, table, bytes),
-            Kind::RgbPalette(table) => look_up(row, table, bytes),
+            Kind::RgbPalette(table) => look_up_rgb(row, table, bytes),
             Kind::RgbaPalette(table) => look_up(row, table, bytes),
         }
         Row::U8(bytes)
     }
 }
 
-/// The palette in the fewest channels that hold it. Indices beyond its end are opaque black.
+/// The palette in the fewest channels that hold it. Indices beyond its end are opaque black; more alphas
+/// than colours are not to be believed, and count as none, as with other viewers.
 fn palette(preamble: &Preamble<'_>, keeps_colour: bool) -> Result<(Model, Kind), String> {
     let colours = preamble.palette.ok_or("there is no palette (no chunk PLTE)")?.as_chunks::<3>().0;
-    let alphas = preamble.transparency.unwrap_or_default();
-    let opaque = alphas.iter().take(colours.len()).all(|&alpha| alpha == 255);
+    let alphas = preamble.transparency.filter(|alphas| alphas.len() <= colours.len()).unwrap_or_default();
+    let opaque = alphas.iter().all(|&alpha| alpha == 255);
     let gray = !keeps_colour && colours.iter().all(|&[r, g, b]| r == g && g == b);
     let colour = |index: u8| colours.get(usize::from(index)).copied().unwrap_or_default();
     let alpha = |index: u8| alphas.get(usize::from(index)).copied().unwrap_or(255);
@@ -138,7 +140,13 @@ fn palette(preamble: &Preamble<'_>, keeps_colour: bool) -> Result<(Model, Kind),
         (true, false) => {
             (Model::GrayAlpha, Kind::GrayAlphaPalette(table(|index| [colour(index)[0], alpha(index)])))
         }
-        (false, true) => (Model::Rgb, Kind::RgbPalette(table(colour))),
+        (false, true) => {
+            let pixel = |index| {
+                let [r, g, b] = colour(index);
+                [r, g, b, 0]
+            };
+            (Model::Rgb, Kind::RgbPalette(table(pixel)))
+        }
         (false, false) => {
             let pixel = |index| {
                 let [r, g, b] = colour(index);
@@ -161,6 +169,23 @@ fn look_up<const CHANNELS: usize>(row: &[u8], table: &[[u8; CHANNELS]; 256], byt
     bytes.resize(row.len() * CHANNELS, 0);
     for (pixel, &index) in bytes.as_chunks_mut::<CHANNELS>().0.iter_mut().zip(row) {
         *pixel = table[usize::from(index)];
+    }
+}
+
+/// The same for three channels, in words of four bytes.
+fn look_up_rgb(row: &[u8], table: &[[u8; 4]; 256], bytes: &mut Vec<u8>) {
+    bytes.resize(row.len() * 3, 0);
+    let (fours, four_rows) = (row.as_chunks::<4>().0, row.len() / 4 * 4);
+    for (indices, pixels) in fours.iter().zip(bytes.chunks_mut(12)) {
+        let [a, b, c, d] = indices.map(|index| u32::from_le_bytes(table[usize::from(index)]));
+        // Four pixels fill three words.
+        let words = [a | b << 24, b >> 8 | c << 16, c >> 16 | d << 8];
+        for (to, word) in pixels.as_chunks_mut::<4>().0.iter_mut().zip(words) {
+            *to = word.to_le_bytes();
+        }
+    }
+    for (pixel, &index) in bytes[four_rows * 3..].chunks_exact_mut(3).zip(&row[four_rows..]) {
+        pixel.copy_from_slice(&table[usize::from(index)][..3]);
     }
 }
 

@@ -1,8 +1,11 @@
 //! The five filters of PNG, undone (W3C PNG, third edition, section 9).
 
+mod alone;
+mod scalar;
 pub(super) mod together;
+mod vectors;
 
-use fearless_simd::{Level, Simd, dispatch};
+use fearless_simd::Level;
 
 /// The filters' numbers; 0 is none.
 const SUB: u8 = 1;
@@ -22,107 +25,92 @@ pub(super) fn unfilter(
 ) -> bool {
     match filter {
         0 => row.copy_from_slice(raw),
-        SUB..=PAETH => dispatch!(level, simd => undo(simd, filter, bytes, raw, above, row)),
+        SUB..=PAETH => alone::unfilter(level, filter, bytes, raw, above, row),
         _ => return false,
     }
     true
-}
-
-#[inline(always)]
-fn undo<S: Simd>(simd: S, filter: u8, bytes: usize, raw: &[u8], above: &[u8], row: &mut [u8]) {
-    simd.vectorize(
-        #[inline(always)]
-        || match bytes {
-            1 => by_pixel::<1>(filter, raw, above, row),
-            2 => by_pixel::<2>(filter, raw, above, row),
-            3 => by_pixel::<3>(filter, raw, above, row),
-            4 => by_pixel::<4>(filter, raw, above, row),
-            6 => by_pixel::<6>(filter, raw, above, row),
-            _ => by_pixel::<8>(filter, raw, above, row),
-        },
-    );
-}
-
-#[inline(always)]
-fn by_pixel<const BYTES: usize>(filter: u8, raw: &[u8], above: &[u8], row: &mut [u8]) {
-    match filter {
-        SUB => {
-            let mut left = [0_u8; BYTES];
-            for (pixel, raw) in pixels(row, raw) {
-                left = std::array::from_fn(|i| raw[i].wrapping_add(left[i]));
-                *pixel = left;
-            }
-        }
-        UP => {
-            for ((sample, raw), above) in row.iter_mut().zip(raw).zip(above) {
-                *sample = raw.wrapping_add(*above);
-            }
-        }
-        AVERAGE => {
-            let mut left = [0_u8; BYTES];
-            for ((pixel, raw), above) in pixels(row, raw).zip(above.as_chunks::<BYTES>().0) {
-                left = std::array::from_fn(|i| {
-                    raw[i].wrapping_add(((u16::from(left[i]) + u16::from(above[i])) / 2) as u8)
-                });
-                *pixel = left;
-            }
-        }
-        _ => {
-            let (mut left, mut corner) = ([0_i16; BYTES], [0_i16; BYTES]);
-            for ((pixel, raw), above) in pixels(row, raw).zip(above.as_chunks::<BYTES>().0) {
-                let above = above.map(i16::from);
-                left =
-                    std::array::from_fn(|i| (paeth(left[i], above[i], corner[i]) + i16::from(raw[i])) & 0xff);
-                corner = above;
-                *pixel = left.map(|sample| sample as u8);
-            }
-        }
-    }
-}
-
-fn pixels<'a, const BYTES: usize>(
-    row: &'a mut [u8],
-    raw: &'a [u8],
-) -> impl Iterator<Item = (&'a mut [u8; BYTES], &'a [u8; BYTES])> {
-    row.as_chunks_mut::<BYTES>().0.iter_mut().zip(raw.as_chunks::<BYTES>().0)
-}
-
-/// Whichever of the left, upper and upper left sample is nearest to left + upper − upper left, in this
-/// order. With lo and hi the lesser and greater of left and upper, lo is nearest if the upper left one is
-/// so high that left + upper + hi is not above three times it, and so on: fewer steps than by distances.
-#[inline(always)]
-fn paeth(left: i16, above: i16, corner: i16) -> i16 {
-    let (low, high) = (left.min(above), left.max(above));
-    let threshold = 3 * corner - above - left;
-    let lower = if high <= threshold { low } else { corner };
-    if threshold <= low { high } else { lower }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The predictor in the words of the standard.
-    fn by_distances(a: i16, b: i16, c: i16) -> i16 {
-        let p = a + b - c;
-        let (pa, pb, pc) = ((p - a).abs(), (p - b).abs(), (p - c).abs());
-        if pa <= pb && pa <= pc {
-            a
-        } else if pb <= pc {
-            b
-        } else {
-            c
+    /// Bytes that look random, the same every time.
+    fn noise(length: usize, seed: u32) -> Vec<u8> {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            // Extremes as often as others, so that predictions are equally near.
+            if state >> 30 == 0 { (state >> 29) as u8 * 255 } else { (state >> 24) as u8 }
+        };
+        (0..length).map(|_| next()).collect()
+    }
+
+    fn by_scalars(filter: u8, bytes: usize, raw: &[u8], above: &[u8]) -> Vec<u8> {
+        let mut row = raw.to_vec();
+        match (filter, bytes) {
+            (0, _) => {}
+            (_, 1) => scalar::unfilter::<1>(filter, raw, above, &mut row, 0),
+            (_, 2) => scalar::unfilter::<2>(filter, raw, above, &mut row, 0),
+            (_, 3) => scalar::unfilter::<3>(filter, raw, above, &mut row, 0),
+            (_, 4) => scalar::unfilter::<4>(filter, raw, above, &mut row, 0),
+            (_, 6) => scalar::unfilter::<6>(filter, raw, above, &mut row, 0),
+            _ => scalar::unfilter::<8>(filter, raw, above, &mut row, 0),
+        }
+        row
+    }
+
+    /// The best vectors of this machine, and what every machine of its kind has.
+    fn levels() -> [Level; 2] {
+        [Level::new(), Level::baseline()]
+    }
+
+    #[test]
+    fn a_row_alone_is_as_by_scalars() {
+        for level in levels() {
+            for bytes in [1, 2, 3, 4, 6, 8] {
+                for pixels in [1, 2, 3, 5, 7, 8, 15, 16, 17, 33, 100] {
+                    let (raw, above) = (noise(pixels * bytes, 1), noise(pixels * bytes, 2));
+                    for filter in 0..=4 {
+                        let mut row = vec![0; raw.len()];
+                        assert!(unfilter(level, filter, bytes, &raw, &above, &mut row));
+                        let expected = by_scalars(filter, bytes, &raw, &above);
+                        assert_eq!(row, expected, "filter {filter} of {pixels} pixels of {bytes}");
+                    }
+                }
+            }
         }
     }
 
     #[test]
-    fn paeth_is_the_standards_predictor() {
-        for a in 0..256 {
-            for b in 0..256 {
-                for c in 0..256 {
-                    assert_eq!(paeth(a, b, c), by_distances(a, b, c), "{a} {b} {c}");
+    fn rows_together_are_as_by_scalars() {
+        for level in levels() {
+            for (bytes, rows) in [(1, 16), (2, 8), (3, 4), (4, 4), (3, 8), (4, 8)] {
+                for pixels in [1, 4, 15, 16, 17, 31, 32, 40, 61, 64, 100] {
+                    for only in [None, Some(4), Some(3), Some(0)] {
+                        check_together(level, bytes, rows, pixels, only);
+                    }
                 }
             }
+        }
+    }
+
+    fn check_together(level: Level, bytes: usize, count: usize, pixels: usize, only: Option<u8>) {
+        let length = pixels * bytes;
+        let mut raw = noise(count * (length + 1), 3);
+        for row in 0..count {
+            raw[row * (length + 1)] = only.unwrap_or((row * 3 % 5) as u8);
+        }
+        let stride = length + together::SLACK;
+        let mut rows = vec![7; (count + 1) * stride];
+        let mut above = noise(length, 4);
+        rows[..length].copy_from_slice(&above);
+        together::unfilter(level, &mut together::Rows { bytes, length, raw: &raw, rows: &mut rows });
+        for row in 0..count {
+            let (filter, raw) = raw[row * (length + 1)..][..length + 1].split_first().unwrap();
+            above = by_scalars(*filter, bytes, raw, &above);
+            let made = &rows[(row + 1) * stride..][..length];
+            assert_eq!(made, above, "row {row} of {count}, filter {filter}, {pixels} pixels of {bytes}");
         }
     }
 }

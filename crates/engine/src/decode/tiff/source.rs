@@ -1,8 +1,10 @@
 //! The file as the tiff crate is to see it.
 
-use std::io::{Cursor, Read, Result, Seek, SeekFrom};
+use std::io::{Read, Result, Seek, SeekFrom};
 
+use super::super::input::Input;
 use crate::ifd::Ifd;
+use crate::stop::Stop;
 
 const PHOTOMETRIC: u16 = 262;
 const PALETTE: u64 = 3;
@@ -10,14 +12,14 @@ const GRAY: u8 = 1;
 
 /// The file, in which a palette picture passes for a gray one: the crate reads its indices only so.
 pub(super) struct Source<'a> {
-    file: Cursor<&'a [u8]>,
+    file: Input<'a>,
     /// The byte to replace.
     patch: Option<u64>,
 }
 
 impl<'a> Source<'a> {
     /// Checks that all strips or tiles lie within the file: some decompressors make up what is missing.
-    pub(super) fn new(bytes: &'a [u8]) -> std::result::Result<Self, String> {
+    pub(super) fn new(bytes: &'a [u8], stop: Stop<'a>) -> std::result::Result<Self, String> {
         let ifd = Ifd::first(bytes).ok_or("the directory is cut")?;
         for (offsets, lengths) in [(273, 279), (324, 325)] {
             let (Some(offsets), Some(lengths)) = (ifd.entry(offsets), ifd.entry(lengths)) else { continue };
@@ -30,7 +32,7 @@ impl<'a> Source<'a> {
         }
         let palette = ifd.uint(PHOTOMETRIC) == Some(PALETTE);
         let patch = if palette { ifd.low_byte(PHOTOMETRIC).map(|at| at as u64) } else { None };
-        Ok(Self { file: Cursor::new(bytes), patch })
+        Ok(Self { file: Input::new(bytes, stop), patch })
     }
 
     /// Whether the samples are indices into the colour map.

@@ -2,6 +2,7 @@
 
 use fearless_simd::Simd;
 
+use super::STAGE;
 use super::bits::{Bits, Codes};
 use super::dct;
 use super::huffman::Table;
@@ -11,7 +12,9 @@ use super::quantise::{Levels, Quantiser, Steps};
 use super::strip::Strip;
 use super::tables;
 use super::tokens::{CLASSES, Tokens};
+use crate::error::Error;
 use crate::pixels::Finished;
+use crate::stop::Stop;
 
 /// Encodes the picture with code tables made for it, or else with the standard's.
 #[inline(always)]
@@ -21,7 +24,8 @@ pub(super) fn encode<S: Simd>(
     layout: Layout,
     steps: &[Steps; 2],
     made_for_it: bool,
-) -> Vec<u8> {
+    stop: Stop<'_>,
+) -> Result<Vec<u8>, Error> {
     let mut file = Vec::with_capacity(1024);
     markers::start(&mut file);
     markers::quantisation(&mut file, &steps[..layout.classes()]);
@@ -32,15 +36,20 @@ pub(super) fn encode<S: Simd>(
     let mut rows = Rows::new(layout, steps);
     let bits = if made_for_it {
         for index in 0..layout.units_down() {
+            stop.check(STAGE)?;
             rows.tokenise(simd, picture, index, &mut tokens);
         }
         let tables = std::array::from_fn(|index| Table::optimal(tokens.counts(index)));
         let (mut bits, codes) = begin_scan(file, layout, &tables);
-        tokens.chunks().for_each(|chunk| bits.tokens(chunk, &codes));
+        for chunk in tokens.chunks() {
+            stop.check(STAGE)?;
+            bits.tokens(chunk, &codes);
+        }
         bits
     } else {
         let (mut bits, codes) = begin_scan(file, layout, &tables::standard());
         for index in 0..layout.units_down() {
+            stop.check(STAGE)?;
             rows.tokenise(simd, picture, index, &mut tokens);
             tokens.chunks().for_each(|chunk| bits.tokens(chunk, &codes));
             tokens.clear();
@@ -49,7 +58,7 @@ pub(super) fn encode<S: Simd>(
     };
     let mut file = bits.finish();
     markers::end(&mut file);
-    file
+    Ok(file)
 }
 
 /// Writes the code tables and the scan header.

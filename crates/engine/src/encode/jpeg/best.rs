@@ -5,6 +5,7 @@
 
 use fearless_simd::Simd;
 
+use super::STAGE;
 use super::bits::{Bits, Codes};
 use super::grid::{self, Block, Grid};
 use super::huffman::Table;
@@ -15,46 +16,65 @@ use super::scan::{self, Band, Masks, Scan};
 use super::script::{self, Part};
 use super::tables;
 use super::trellis::{Costs, Trellis};
+use crate::error::Error;
 use crate::pixels::Finished;
+use crate::stop::Stop;
 
 /// How often levels are chosen, each time knowing better what symbols cost.
 const ROUNDS: usize = 2;
 
 /// Encodes the picture in as many scans as make it smallest.
 #[inline(always)]
-pub(super) fn encode<S: Simd>(simd: S, picture: &Finished, layout: Layout, quality: u8) -> Vec<u8> {
+pub(super) fn encode<S: Simd>(
+    simd: S,
+    picture: &Finished,
+    layout: Layout,
+    quality: u8,
+    stop: Stop<'_>,
+) -> Result<Vec<u8>, Error> {
     let steps = tables::even_steps(quality, layout.sampling);
-    let coefficients = grid::coefficients(simd, picture, layout);
-    let levels = levels(&coefficients, &steps);
+    let coefficients = grid::coefficients(simd, picture, layout, stop)?;
+    let levels = levels(&coefficients, &steps, stop)?;
     drop(coefficients);
-    write(layout, &steps, &levels, &script::smallest(layout, &levels))
+    let parts = script::smallest(layout, &levels, stop)?;
+    write(layout, &steps, &levels, &parts, stop)
 }
 
 /// The levels of all components.
-fn levels(coefficients: &[Grid], steps: &[Steps; 2]) -> Vec<Grid> {
+fn levels(coefficients: &[Grid], steps: &[Steps; 2], stop: Stop<'_>) -> Result<Vec<Grid>, Error> {
     let trellises = steps.each_ref().map(Trellis::new);
-    let each = |choose: &dyn Fn(usize, &Block) -> Block| -> Vec<Grid> {
+    let each = |choose: &dyn Fn(usize, &Block) -> Block| -> Result<Vec<Grid>, Error> {
         let chosen = |component, grid: &Grid| {
-            let blocks = grid.blocks.iter().map(|block| choose(component, block)).collect();
-            Grid { blocks, ..*grid }
+            let mut blocks = Vec::with_capacity(grid.blocks.len());
+            for some in grid.blocks.chunks(grid::AT_ONCE) {
+                stop.check(STAGE)?;
+                blocks.extend(some.iter().map(|block| choose(component, block)));
+            }
+            Ok(Grid { blocks, ..*grid })
         };
         coefficients.iter().enumerate().map(|(component, grid)| chosen(component, grid)).collect()
     };
-    let mut levels = each(&|component, block| trellises[component.min(1)].nearest(block));
+    let mut levels = each(&|component, block| trellises[component.min(1)].nearest(block))?;
     for _ in 0..ROUNDS {
         let whole = Band { from: 1, to: 63, low: 0, refines: false };
         let costs = |grid| {
-            let scan = scan::ac(Scan::measured(), &Masks::new(grid, 0), whole);
-            Costs::new(&Table::optimal(scan.counts(0)))
+            let scan = scan::ac(Scan::measured(), &Masks::new(grid, 0), whole, stop)?;
+            Ok(Costs::new(&Table::optimal(scan.counts(0))))
         };
-        let costs: Vec<Costs> = levels.iter().map(costs).collect();
-        levels = each(&|component, block| trellises[component.min(1)].bargain(block, &costs[component]));
+        let costs: Vec<Costs> = levels.iter().map(costs).collect::<Result<_, Error>>()?;
+        levels = each(&|component, block| trellises[component.min(1)].bargain(block, &costs[component]))?;
     }
-    levels
+    Ok(levels)
 }
 
 /// Writes the file.
-fn write(layout: Layout, steps: &[Steps; 2], levels: &[Grid], parts: &[Part]) -> Vec<u8> {
+fn write(
+    layout: Layout,
+    steps: &[Steps; 2],
+    levels: &[Grid],
+    parts: &[Part],
+    stop: Stop<'_>,
+) -> Result<Vec<u8>, Error> {
     let mut file = Vec::with_capacity(1024);
     markers::start(&mut file);
     let different = if steps[0] == steps[1] { 1 } else { layout.classes() };
@@ -62,26 +82,32 @@ fn write(layout: Layout, steps: &[Steps; 2], levels: &[Grid], parts: &[Part]) ->
     markers::frame(&mut file, layout, Process::Progressive, different);
     for part in parts {
         file = if part.band.from == 0 {
-            write_dc(file, layout, levels, part)
+            write_dc(file, layout, levels, part, stop)?
         } else {
-            write_ac(file, levels, part)
+            write_ac(file, levels, part, stop)?
         };
     }
     markers::end(&mut file);
-    file
+    Ok(file)
 }
 
-fn write_dc(mut file: Vec<u8>, layout: Layout, levels: &[Grid], part: &Part) -> Vec<u8> {
+fn write_dc(
+    mut file: Vec<u8>,
+    layout: Layout,
+    levels: &[Grid],
+    part: &Part,
+    stop: Stop<'_>,
+) -> Result<Vec<u8>, Error> {
     markers::codes(&mut file, (0..).zip(&part.tables).map(|(id, table)| (0, id, table)));
     let components: Vec<_> =
         part.components.clone().map(|component| (component, part.table(component.min(1)) as u8, 0)).collect();
     markers::scan(&mut file, &components, (0, 0), (0, 0));
-    let scan = scan::dc(Scan::written(), layout, levels);
+    let scan = scan::dc(Scan::written(), layout, levels, stop)?;
     let tables: Vec<_> = (0..layout.classes()).map(|class| &part.tables[part.table(class)]).collect();
-    write_data(file, &scan, &tables)
+    write_data(file, &scan, &tables, stop)
 }
 
-fn write_ac(mut file: Vec<u8>, levels: &[Grid], part: &Part) -> Vec<u8> {
+fn write_ac(mut file: Vec<u8>, levels: &[Grid], part: &Part, stop: Stop<'_>) -> Result<Vec<u8>, Error> {
     let band = part.band;
     for (index, component) in part.components.clone().enumerate() {
         // A table that is shared stands before the first of its scans.
@@ -90,23 +116,28 @@ fn write_ac(mut file: Vec<u8>, levels: &[Grid], part: &Part) -> Vec<u8> {
         }
         let high = if band.refines { band.low + 1 } else { 0 };
         markers::scan(&mut file, &[(component, 0, 0)], (band.from, band.to), (high, band.low));
-        let scan = scan::ac(Scan::written(), &Masks::new(&levels[component], band.low), band);
-        file = write_data(file, &scan, &[&part.tables[part.table(index)]]);
+        let scan = scan::ac(Scan::written(), &Masks::new(&levels[component], band.low), band, stop)?;
+        file = write_data(file, &scan, &[&part.tables[part.table(index)]], stop)?;
     }
-    file
+    Ok(file)
 }
 
-fn write_data(file: Vec<u8>, scan: &Scan, tables: &[&Table]) -> Vec<u8> {
+fn write_data(file: Vec<u8>, scan: &Scan, tables: &[&Table], stop: Stop<'_>) -> Result<Vec<u8>, Error> {
     let codes: Vec<_> = tables.iter().map(|table| table.codes()).collect();
-    let mut bits = Bits::new(file);
-    bits.tokens(scan.tokens(), &Codes::new(&codes));
-    bits.finish()
+    let (mut bits, codes) = (Bits::new(file), Codes::new(&codes));
+    for tokens in scan.tokens().chunks(64 * grid::AT_ONCE) {
+        stop.check(STAGE)?;
+        bits.tokens(tokens, &codes);
+    }
+    Ok(bits.finish())
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::layout::Sampling;
     use super::*;
+
+    const GO_ON: Stop<'_> = Stop(&|| false);
 
     #[test]
     fn every_script_says_the_same() {
@@ -135,10 +166,10 @@ mod tests {
                 .collect();
             let steps = [[3; 64], [4; 64]];
             let decoded = |parts: &[Part]| {
-                let file = write(layout, &steps, &levels, parts);
+                let file = write(layout, &steps, &levels, parts, GO_ON).unwrap();
                 jpeg_decoder::Decoder::new(file.as_slice()).decode().expect("a JPEG")
             };
-            let expected = decoded(&script::smallest(layout, &levels));
+            let expected = decoded(&script::smallest(layout, &levels, GO_ON).unwrap());
             for low in 0..4 {
                 for edges in [&[1][..], &[1, 2], &[1, 6, 20, 63]] {
                     let made = decoded(&Part::forced(layout, &levels, low, edges));

@@ -2,11 +2,17 @@
 
 use fearless_simd::Simd;
 
+use super::STAGE;
 use super::dct;
 use super::layout::{BLOCK, Layout};
 use super::quantise::ZIGZAG;
 use super::strip::Strip;
+use crate::error::Error;
 use crate::pixels::Finished;
+use crate::stop::Stop;
+
+/// How many blocks are looked at between two questions whether to stop.
+pub(super) const AT_ONCE: usize = 512;
 
 /// The values of a block in zigzag order.
 pub(super) type Block = [i16; 64];
@@ -20,7 +26,12 @@ pub(super) struct Grid {
 
 /// The coefficients of each component, [`dct::UNIT`] to the unit.
 #[inline(always)]
-pub(super) fn coefficients<S: Simd>(simd: S, picture: &Finished, layout: Layout) -> Vec<Grid> {
+pub(super) fn coefficients<S: Simd>(
+    simd: S,
+    picture: &Finished,
+    layout: Layout,
+    stop: Stop<'_>,
+) -> Result<Vec<Grid>, Error> {
     let mut grids: Vec<Grid> = (0..layout.components())
         .map(|index| {
             let (across, down) = (layout.blocks_across(index), layout.blocks_down(index));
@@ -29,6 +40,7 @@ pub(super) fn coefficients<S: Simd>(simd: S, picture: &Finished, layout: Layout)
         .collect();
     let mut strip = Strip::new(layout);
     for index in 0..layout.units_down() {
+        stop.check(STAGE)?;
         strip.fill(picture, index);
         for (component, grid) in grids.iter_mut().enumerate() {
             let plane = &strip.planes[component];
@@ -46,5 +58,5 @@ pub(super) fn coefficients<S: Simd>(simd: S, picture: &Finished, layout: Layout)
             }
         }
     }
-    grids
+    Ok(grids)
 }

@@ -1,11 +1,14 @@
 //! Scans of the progressive process as tokens (T.81, annex G): a first scan of a band of coefficients
 //! without their last bits, or one that adds a bit.
 
+use super::STAGE;
 use super::bits::{CHOICE, NO_CODE, Token, following};
-use super::grid::{Block, Grid};
+use super::grid::{AT_ONCE, Block, Grid};
 use super::huffman::Table;
 use super::layout::Layout;
 use super::tokens::{ZEROS, sized};
+use crate::error::Error;
+use crate::stop::Stop;
 
 /// Ends of blocks in one run, at most. T.81 allows 32767; that this many take 11 bits at most keeps a token's
 /// code and bits within 27.
@@ -103,9 +106,12 @@ impl<'a> Masks<'a> {
 }
 
 /// The DC levels of all components, unit by unit. Table 0 is luma's, 1 that of chroma.
-pub(super) fn dc(mut scan: Scan, layout: Layout, grids: &[Grid]) -> Scan {
+pub(super) fn dc(mut scan: Scan, layout: Layout, grids: &[Grid], stop: Stop<'_>) -> Result<Scan, Error> {
     let mut before = [0; 3];
     for unit in 0..layout.units_down() * layout.units_across() {
+        if unit % AT_ONCE == 0 {
+            stop.check(STAGE)?;
+        }
         let (unit_x, unit_y) = (unit % layout.units_across(), unit / layout.units_across());
         for (component, grid) in grids.iter().enumerate() {
             let factor = layout.factor(component);
@@ -122,24 +128,27 @@ pub(super) fn dc(mut scan: Scan, layout: Layout, grids: &[Grid]) -> Scan {
             }
         }
     }
-    scan
+    Ok(scan)
 }
 
 /// A band of AC levels of one component, coded with table 0. The masks are those without the bits left
 /// for later.
-pub(super) fn ac(mut scan: Scan, masks: &Masks<'_>, band: Band) -> Scan {
+pub(super) fn ac(mut scan: Scan, masks: &Masks<'_>, band: Band, stop: Stop<'_>) -> Result<Scan, Error> {
     debug_assert_eq!(masks.low, band.low, "masks are of the band's bits");
     let within = (u64::MAX >> (63 - band.to)) & (u64::MAX << band.from);
     let mut ends = Ends::default();
-    for (block, &known) in masks.grid.blocks.iter().zip(&masks.known) {
-        if band.refines {
-            refine(&mut scan, &mut ends, block, known & within, band);
-        } else {
-            first(&mut scan, &mut ends, block, known & within, band);
+    for (blocks, known) in masks.grid.blocks.chunks(AT_ONCE).zip(masks.known.chunks(AT_ONCE)) {
+        stop.check(STAGE)?;
+        for (block, &known) in blocks.iter().zip(known) {
+            if band.refines {
+                refine(&mut scan, &mut ends, block, known & within, band);
+            } else {
+                first(&mut scan, &mut ends, block, known & within, band);
+            }
         }
     }
     ends.flush(&mut scan);
-    scan
+    Ok(scan)
 }
 
 /// Ends of blocks that have not been written, and the bits that go behind them.

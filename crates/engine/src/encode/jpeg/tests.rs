@@ -6,11 +6,12 @@ use crate::error::Error;
 use crate::pixels::{Finished, Model};
 use crate::simd::SimdLevel;
 use crate::spec::Effort;
+use crate::stop::Stop;
 
 const EFFORTS: [Effort; 3] = [Effort::Fast, Effort::Balanced, Effort::Best];
 
 fn encode(picture: &Finished, quality: u8, effort: Effort) -> Result<Vec<u8>, Error> {
-    super::encode(SimdLevel::detect(), picture, quality, effort)
+    super::encode(SimdLevel::detect(), picture, quality, effort, Stop(&|| false))
 }
 
 /// Marsaglia's xorshift.
@@ -184,7 +185,10 @@ fn every_level_of_instructions_makes_the_same_bytes() {
         for (effort, quality) in EFFORTS.into_iter().flat_map(|effort| [(effort, 80), (effort, 95)]) {
             let expected = encode(picture, quality, effort).unwrap();
             assert_eq!(encode(picture, quality, effort).unwrap(), expected);
-            assert_eq!(super::encode(SimdLevel::baseline(), picture, quality, effort).unwrap(), expected);
+            assert_eq!(
+                super::encode(SimdLevel::baseline(), picture, quality, effort, Stop(&|| false)).unwrap(),
+                expected
+            );
         }
     }
 }

@@ -232,7 +232,7 @@ fn next(code: usize, length: u32) -> usize {
 
 /// An entry with the length of its code.
 fn with_code(entry: u32, length: u32) -> u32 {
-    if literals(entry) > 0 { entry + length } else { (entry + length) | length << 8 }
+    if literals(entry) > 0 { entry + length } else { (entry + length) | (length << 8) }
 }
 
 /// Copies `half` behind itself. In small steps: a library's copy has been measured to take ten times as

@@ -1,8 +1,29 @@
-//! Compressed data on its way into the decompressor, in one piece with what is still to be read.
+//! The compressed bytes, bit by bit from the lowest (RFC 1951, section 3.1.1).
 
-use super::*;
+use super::{Fault, Source};
+
+/// Input at a time, a power of two.
+pub(super) const INPUT: usize = 16 << 10;
+/// More input than any one step takes: three refills of 8 bytes.
+pub(super) const STEP: usize = 48;
+
+/// The input and the bits taken from it.
+pub(super) struct Input {
+    pub(super) buffer: Box<[u8; INPUT + STEP]>,
+    /// The next byte to take.
+    pub(super) at: usize,
+    pub(super) end: usize,
+    /// Nothing follows the buffer.
+    pub(super) dry: bool,
+    pub(super) bits: u64,
+    pub(super) count: u32,
+}
 
 impl Input {
+    pub(super) fn new() -> Self {
+        Self { buffer: super::zeroed(), at: 0, end: 0, dry: false, bits: 0, count: 0 }
+    }
+
     /// Sees to it that `bytes` bytes are in the buffer, unless the source has no more.
     pub(super) fn want(&mut self, bytes: usize, source: &mut dyn Source) -> Result<(), Fault> {
         if self.dry || self.end - self.at >= bytes {

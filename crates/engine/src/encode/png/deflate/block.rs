@@ -1,0 +1,311 @@
+//! Blocks: what was found in the data, then its codes, then the bits (RFC 1951, section 3.2).
+
+use super::lengths::{codes, lengths};
+
+/// Symbols in a block: as many as show what is frequent, and few enough to follow changes.
+const FULL: usize = 12 << 10;
+
+const SYMBOLS: usize = 286;
+const DISTANCES: usize = 30;
+const END: usize = 256;
+
+/// Literals, and repetitions as length and distance, of one block.
+pub(super) struct Block {
+    /// A literal, or 256 + length − 3 above the distance − 1.
+    tokens: Vec<u32>,
+    /// Where in the data the block begins, and how much it holds.
+    from: usize,
+    bytes: usize,
+}
+
+/// How often each symbol comes in a block.
+struct Counts {
+    symbols: [u32; SYMBOLS],
+    distances: [u32; DISTANCES],
+}
+
+/// The symbol of a length, and how many extra bits.
+fn length_symbol(length: usize) -> (usize, u32) {
+    let length = length - 3;
+    match length {
+        0..8 => (257 + length, 0),
+        255 => (285, 0),
+        _ => {
+            let extra = length.ilog2() - 2;
+            (257 + 4 * extra as usize + (length >> extra), extra)
+        }
+    }
+}
+
+/// The symbol of a distance, and how many extra bits.
+fn distance_symbol(distance: usize) -> (usize, u32) {
+    let distance = distance - 1;
+    if distance < 4 {
+        return (distance, 0);
+    }
+    let extra = distance.ilog2() - 1;
+    (2 * extra as usize + (distance >> extra), extra)
+}
+
+impl Block {
+    pub(super) fn new() -> Self {
+        Self { tokens: Vec::with_capacity(FULL), from: 0, bytes: 0 }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.tokens.len() >= FULL
+    }
+
+    pub(super) fn literal(&mut self, literal: u8) {
+        self.tokens.push(literal.into());
+        self.bytes += 1;
+    }
+
+    pub(super) fn repetition(&mut self, length: usize, distance: usize) {
+        self.tokens.push(((256 + length - 3) << 15 | (distance - 1)) as u32);
+        self.bytes += length;
+    }
+
+    /// Writes the block in whichever form is shortest and begins the next. `data` is everything so far.
+    pub(super) fn write(&mut self, writer: &mut Writer, data: &[u8], last: bool) {
+        let counts = self.counts();
+        let own = Codes::own(&counts);
+        let fixed = Codes::fixed();
+        let (own_bits, fixed_bits) = (own.head_bits() + counts.bits(&own), counts.bits(&fixed));
+        let stored_bits = (self.bytes + 5 * (self.bytes / 65535 + 1)) * 8;
+        if stored_bits < own_bits.min(fixed_bits) {
+            writer.stored(&data[self.from..self.from + self.bytes], last);
+        } else if fixed_bits <= own_bits {
+            writer.bits(u64::from(last) | 1 << 1, 3);
+            self.write_tokens(writer, &fixed);
+        } else {
+            writer.bits(u64::from(last) | 2 << 1, 3);
+            own.write_head(writer);
+            self.write_tokens(writer, &own);
+        }
+        self.tokens.clear();
+        (self.from, self.bytes) = (self.from + self.bytes, 0);
+    }
+
+    fn counts(&self) -> Counts {
+        // Two tables in turn: the same symbol twice in a row would wait for itself.
+        let mut literals = [[0_u32; 256]; 2];
+        let mut counts = Counts { symbols: [0; SYMBOLS], distances: [0; DISTANCES] };
+        for (at, &token) in self.tokens.iter().enumerate() {
+            if let Ok(literal) = u8::try_from(token) {
+                literals[at % 2][usize::from(literal)] += 1;
+            } else {
+                let (length, distance) = repetition(token);
+                counts.symbols[length_symbol(length).0] += 1;
+                counts.distances[distance_symbol(distance).0] += 1;
+            }
+        }
+        for (symbol, (even, odd)) in counts.symbols.iter_mut().zip(literals[0].iter().zip(&literals[1])) {
+            *symbol += even + odd;
+        }
+        counts.symbols[END] = 1;
+        counts
+    }
+
+    fn write_tokens(&self, writer: &mut Writer, codes: &Codes) {
+        for &token in &self.tokens {
+            if let Ok(literal) = u8::try_from(token).map(usize::from) {
+                writer.bits(codes.symbols[literal].into(), codes.symbol_lengths[literal].into());
+                continue;
+            }
+            let (length, distance) = repetition(token);
+            let (symbol, extra) = length_symbol(length);
+            let (code, bits) = (u64::from(codes.symbols[symbol]), u32::from(codes.symbol_lengths[symbol]));
+            let low = (length - 3) as u64 & ((1 << extra) - 1);
+            writer.bits(code | low << bits, bits + extra);
+            let (symbol, extra) = distance_symbol(distance);
+            let (code, bits) =
+                (u64::from(codes.distances[symbol]), u32::from(codes.distance_lengths[symbol]));
+            let low = (distance - 1) as u64 & ((1 << extra) - 1);
+            writer.bits(code | low << bits, bits + extra);
+        }
+        writer.bits(codes.symbols[END].into(), codes.symbol_lengths[END].into());
+    }
+}
+
+/// The length and distance of a token that is no literal.
+fn repetition(token: u32) -> (usize, usize) {
+    ((token >> 15) as usize - 256 + 3, (token & 0x7fff) as usize + 1)
+}
+
+impl Counts {
+    /// The bits that the block takes with these codes.
+    fn bits(&self, codes: &Codes) -> usize {
+        let extra_of_length =
+            |symbol: usize| if (265..285).contains(&symbol) { (symbol - 261) / 4 } else { 0 };
+        let extra_of_distance = |symbol: usize| if symbol < 4 { 0 } else { (symbol - 2) / 2 };
+        let sum = |counts: &[u32], lengths: &[u8], extra: &dyn Fn(usize) -> usize| -> usize {
+            let all = counts.iter().zip(lengths).enumerate();
+            all.map(|(symbol, (&count, &length))| count as usize * (usize::from(length) + extra(symbol)))
+                .sum()
+        };
+        sum(&self.symbols, &codes.symbol_lengths, &extra_of_length)
+            + sum(&self.distances, &codes.distance_lengths, &extra_of_distance)
+    }
+}
+
+/// The codes of a block.
+struct Codes {
+    symbol_lengths: Vec<u8>,
+    distance_lengths: Vec<u8>,
+    symbols: Vec<u16>,
+    distances: Vec<u16>,
+    /// Their lengths as the head of the block has them: symbols of the code of lengths, and extra bits.
+    head: Vec<(u8, u8)>,
+    head_lengths: Vec<u8>,
+}
+
+/// The order in which the lengths of the code of lengths come (section 3.2.7).
+const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
+
+/// Extra bits of the code of lengths.
+fn head_extra(symbol: u8) -> u32 {
+    match symbol {
+        16 => 2,
+        17 => 3,
+        18 => 7,
+        _ => 0,
+    }
+}
+
+impl Codes {
+    fn new(symbol_lengths: Vec<u8>, distance_lengths: Vec<u8>) -> Self {
+        let (symbols, distances) = (codes(&symbol_lengths), codes(&distance_lengths));
+        Self {
+            symbol_lengths,
+            distance_lengths,
+            symbols,
+            distances,
+            head: Vec::new(),
+            head_lengths: Vec::new(),
+        }
+    }
+
+    /// Those of a block that brings none (section 3.2.6).
+    fn fixed() -> Self {
+        let mut lengths = vec![8; 288];
+        lengths[144..256].fill(9);
+        lengths[256..280].fill(7);
+        Self::new(lengths, vec![5; DISTANCES])
+    }
+
+    fn own(counts: &Counts) -> Self {
+        let mut codes = Self::new(lengths(&counts.symbols, 15), lengths(&counts.distances, 15));
+        let used = |lengths: &[u8], least: usize| {
+            lengths.iter().rposition(|&length| length > 0).map_or(0, |last| last + 1).max(least)
+        };
+        let (symbols, distances) = (used(&codes.symbol_lengths, 257), used(&codes.distance_lengths, 1));
+        codes.symbol_lengths.truncate(symbols);
+        codes.distance_lengths.truncate(distances);
+        let all = [&codes.symbol_lengths[..], &codes.distance_lengths].concat();
+        codes.head = runs(&all);
+        let mut counts = [0; 19];
+        codes.head.iter().for_each(|&(symbol, _)| counts[usize::from(symbol)] += 1);
+        codes.head_lengths = lengths(&counts, 7);
+        codes
+    }
+
+    /// How many lengths of the code of lengths are given.
+    fn head_given(&self) -> usize {
+        ORDER.iter().rposition(|&symbol| self.head_lengths[symbol] > 0).map_or(4, |last| (last + 1).max(4))
+    }
+
+    fn head_bits(&self) -> usize {
+        let bits = |&(symbol, _): &(u8, u8)| {
+            usize::from(self.head_lengths[usize::from(symbol)]) + head_extra(symbol) as usize
+        };
+        14 + 3 * self.head_given() + self.head.iter().map(bits).sum::<usize>()
+    }
+
+    fn write_head(&self, writer: &mut Writer) {
+        let given = self.head_given();
+        writer.bits((self.symbol_lengths.len() - 257) as u64, 5);
+        writer.bits((self.distance_lengths.len() - 1) as u64, 5);
+        writer.bits((given - 4) as u64, 4);
+        for &symbol in &ORDER[..given] {
+            writer.bits(self.head_lengths[symbol].into(), 3);
+        }
+        let codes = codes(&self.head_lengths);
+        for &(symbol, extra) in &self.head {
+            let bits = u32::from(self.head_lengths[usize::from(symbol)]);
+            writer.bits(
+                u64::from(codes[usize::from(symbol)]) | u64::from(extra) << bits,
+                bits + head_extra(symbol),
+            );
+        }
+    }
+}
+
+/// Lengths with their repetitions counted.
+fn runs(lengths: &[u8]) -> Vec<(u8, u8)> {
+    let mut head = Vec::new();
+    for run in lengths.chunk_by(|a, b| a == b) {
+        let (length, mut left) = (run[0], run.len());
+        if length == 0 {
+            while left >= 3 {
+                let taken = left.min(138);
+                head.push(if taken > 10 { (18, (taken - 11) as u8) } else { (17, (taken - 3) as u8) });
+                left -= taken;
+            }
+        } else if left >= 4 {
+            head.push((length, 0));
+            left -= 1;
+            while left >= 3 {
+                let taken = left.min(6);
+                head.push((16, (taken - 3) as u8));
+                left -= taken;
+            }
+        }
+        head.extend(std::iter::repeat_n((length, 0), left));
+    }
+    head
+}
+
+/// Bits to bytes, lowest first.
+#[derive(Default)]
+pub(super) struct Writer {
+    bytes: Vec<u8>,
+    bits: u64,
+    count: u32,
+}
+
+impl Writer {
+    /// At most 32 bits.
+    pub(super) fn bits(&mut self, bits: u64, count: u32) {
+        self.bits |= bits << self.count;
+        self.count += count;
+        if self.count >= 32 {
+            self.bytes.extend_from_slice(&(self.bits as u32).to_le_bytes());
+            self.bits >>= 32;
+            self.count -= 32;
+        }
+    }
+
+    fn fill_byte(&mut self) {
+        let whole = self.count.div_ceil(8);
+        self.bytes.extend_from_slice(&self.bits.to_le_bytes()[..whole as usize]);
+        (self.bits, self.count) = (0, 0);
+    }
+
+    fn stored(&mut self, data: &[u8], last: bool) {
+        let mut parts = data.chunks(65535).peekable();
+        while let Some(part) = parts.next() {
+            self.bits(u64::from(last && parts.peek().is_none()), 3);
+            self.fill_byte();
+            let length = part.len() as u16;
+            self.bytes.extend_from_slice(&length.to_le_bytes());
+            self.bytes.extend_from_slice(&(!length).to_le_bytes());
+            self.bytes.extend_from_slice(part);
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Vec<u8> {
+        self.fill_byte();
+        self.bytes
+    }
+}
