@@ -27,8 +27,14 @@ pub fn is_unchanged(headers: &HeaderMap, etag: &str, modified_s: Option<i64>) ->
             .any(|value| value == "*" || value.strip_prefix("W/").unwrap_or(value) == etag);
     }
     let since = headers.get(header::IF_MODIFIED_SINCE).and_then(|value| value.to_str().ok());
-    let since = since.and_then(|text| time::PrimitiveDateTime::parse(text, HTTP_DATE).ok());
-    since.zip(modified_s).is_some_and(|(since, modified)| modified <= since.assume_utc().unix_timestamp())
+    since.and_then(seconds_of).zip(modified_s).is_some_and(|(since, modified)| modified <= since)
+}
+
+/// A header's time in seconds since 1970; `None` if it is none.
+#[must_use]
+pub fn seconds_of(date: &str) -> Option<i64> {
+    let date = time::PrimitiveDateTime::parse(date, HTTP_DATE).ok()?;
+    Some(date.assume_utc().unix_timestamp())
 }
 
 /// RFC 9110, section 5.6.7.

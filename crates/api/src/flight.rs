@@ -44,15 +44,14 @@ impl<K: Hash + Eq + Clone, T: Clone + Send + Sync + 'static> Flights<K, T> {
             if under.len() > SWEEP_ABOVE {
                 under.retain(|_, flight| flight.upgrade().is_some());
             }
-            match under.get(&key).and_then(WeakShared::upgrade) {
-                Some(shared) => shared,
-                None => {
-                    let shared = begin().boxed().shared();
-                    if let Some(weak) = shared.downgrade() {
-                        under.insert(key.clone(), weak);
-                    }
-                    shared
+            if let Some(shared) = under.get(&key).and_then(WeakShared::upgrade) {
+                shared
+            } else {
+                let shared = begin().boxed().shared();
+                if let Some(weak) = shared.downgrade() {
+                    under.insert(key.clone(), weak);
                 }
+                shared
             }
         };
         let made = shared.await;

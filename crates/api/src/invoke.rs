@@ -15,13 +15,48 @@ use tintype_function::{
 use crate::{
     Api, Host, Queued,
     answer::{self, message},
-    body, multipart, picture,
+    body, multipart,
+    openapi::{FileForm, Keys, Message, Records as RecordsTold, SpecQuery},
+    picture,
     query::Query,
 };
 
 /// Records of one request.
 const MOST_RECORDS: usize = 1000;
 
+#[utoipa::path(
+    post,
+    path = "/",
+    operation_id = "makeThumbnails",
+    params(
+        ("key" = inline(Option<String>), Query, description = "With an image body: store it under this key, too."),
+        SpecQuery,
+        ("Prefer" = inline(Option<String>), Header, description = "respond-async: queue and answer at once.")
+    ),
+    request_body(content(
+        (Keys = "application/json"),
+        (String = "image/jpeg"),
+        (String = "image/png"),
+        (String = "application/octet-stream"),
+        (FileForm = "multipart/form-data")
+    )),
+    responses(
+        (status = 200, description = "What became of each record, or the thumbnail of the image.", content((RecordsTold = "application/json"), (String = "image/jpeg"), (String = "image/png"), (String = "image/webp"))),
+        (status = 202, description = "Queued: ask at Location. Or, with an image: stored, its renditions follow.", content((RecordsTold = "application/json"), (String = "image/jpeg"), (String = "image/png"), (String = "image/webp"))),
+        (status = 400, body = Message, description = "The request is malformed; the message says where."),
+        (status = 403, body = Message, description = "The API key is missing or wrong, or the origin is foreign."),
+        (status = 404, body = Message, description = "The source bucket is gone."),
+        (status = 408, body = Message, description = "The body came too slowly."),
+        (status = 409, body = Message, description = "Another image's thumbnail has the name."),
+        (status = 413, body = Message, description = "The image is too large."),
+        (status = 415, body = Message, description = "Not an image, or of a kind not read here."),
+        (status = 422, body = Message, description = "The image is damaged."),
+        (status = 429, body = Message, description = "Too many requests, or the day's quota is used up.", headers(("Retry-After" = String))),
+        (status = 500, body = Message, description = "A fault."),
+        (status = 503, body = Message, description = "The store cannot be used now, or the server is shutting down."),
+        (status = 504, body = Message, description = "It took too long."),
+    )
+)]
 pub(crate) async fn post<H: Host>(api: &Api<H>, request: Request) -> Response {
     match answered(api, request).await {
         Ok(response) | Err(response) => *response,

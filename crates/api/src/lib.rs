@@ -12,6 +12,7 @@ mod host;
 mod info;
 mod invoke;
 mod multipart;
+mod openapi;
 mod picture;
 mod query;
 mod thumbnail;
@@ -29,9 +30,10 @@ use axum::{
 use tintype_function::{ObjectKey, event::Kind, event::Record, settings::Settings, trigger::Trigger};
 
 pub use answer::message;
-pub use conditions::{SourceTag, is_unchanged};
+pub use conditions::{SourceTag, is_unchanged, seconds_of};
 pub use cors::cross_origin;
 pub use host::{FormSigner, Host, Queued, Refused};
+pub use openapi::description;
 
 /// What the routes need of the settings.
 #[derive(Debug)]
@@ -99,7 +101,8 @@ pub fn router<H: Host>(host: H, config: Config) -> Router {
 
 async fn resource<H: Host>(State(api): State<Api<H>>, request: Request) -> Response {
     match *request.method() {
-        Method::GET | Method::HEAD => thumbnail::get(&api, request).await,
+        Method::GET => thumbnail::get(&api, request).await,
+        Method::HEAD => thumbnail::head(&api, request).await,
         Method::POST => invoke::post(&api, request).await,
         _ => unknown_method(),
     }

@@ -23,6 +23,7 @@ use crate::{
     answer::{self, message},
     conditions::{SourceTag, http_date, is_unchanged},
     flight,
+    openapi::{KeyQuery, Message, SpecQuery},
     query::Query,
 };
 
@@ -65,6 +66,33 @@ struct Wanted {
     negotiated: Option<(Accept, Format)>,
 }
 
+#[utoipa::path(
+    get,
+    path = "/",
+    operation_id = "getThumbnail",
+    params(
+        KeyQuery,
+        SpecQuery,
+        ("Accept" = inline(Option<String>), Header, description = "Formats the client takes."),
+        ("If-None-Match" = inline(Option<String>), Header, description = "ETags the client has.")
+    ),
+    responses(
+        (status = 200, description = "The thumbnail, made if it is missing.", headers(("ETag" = String), ("Cache-Control" = String)), content((String = "image/jpeg"), (String = "image/png"), (String = "image/webp"))),
+        (status = 304, description = "The client has it."),
+        (status = 400, body = Message, description = "The request is malformed; the message says where."),
+        (status = 403, body = Message, description = "The API key is missing or wrong, or the origin is foreign."),
+        (status = 404, body = Message, description = "There is no such object, or no trigger wants it."),
+        (status = 406, body = Message, description = "Accept takes no format there is."),
+        (status = 409, body = Message, description = "Another image's thumbnail has the name."),
+        (status = 413, body = Message, description = "The image is too large."),
+        (status = 415, body = Message, description = "Not an image, or of a kind not read here."),
+        (status = 422, body = Message, description = "The image is damaged."),
+        (status = 429, body = Message, description = "Too many requests, or the day's quota is used up.", headers(("Retry-After" = String))),
+        (status = 500, body = Message, description = "A fault."),
+        (status = 503, body = Message, description = "The store cannot be used now, or the server is shutting down."),
+        (status = 504, body = Message, description = "It took too long."),
+    )
+)]
 pub(crate) async fn get<H: Host>(api: &Api<H>, request: Request) -> Response {
     let wanted = match wanted(&request, &api.config) {
         Ok(wanted) => wanted,
@@ -103,6 +131,38 @@ pub(crate) async fn get<H: Host>(api: &Api<H>, request: Request) -> Response {
             response
         }
     }
+}
+
+#[utoipa::path(
+    head,
+    path = "/",
+    operation_id = "headThumbnail",
+    params(
+        KeyQuery,
+        SpecQuery,
+        ("Accept" = inline(Option<String>), Header, description = "Formats the client takes."),
+        ("If-None-Match" = inline(Option<String>), Header, description = "ETags the client has.")
+    ),
+    responses(
+        (status = 200, description = "The thumbnail, made if it is missing.", headers(("ETag" = String), ("Cache-Control" = String))),
+        (status = 304, description = "The client has it."),
+        (status = 400, description = "The request is malformed; the message says where."),
+        (status = 403, description = "The API key is missing or wrong, or the origin is foreign."),
+        (status = 404, description = "There is no such object, or no trigger wants it."),
+        (status = 406, description = "Accept takes no format there is."),
+        (status = 409, description = "Another image's thumbnail has the name."),
+        (status = 413, description = "The image is too large."),
+        (status = 415, description = "Not an image, or of a kind not read here."),
+        (status = 422, description = "The image is damaged."),
+        (status = 429, description = "Too many requests, or the day's quota is used up.", headers(("Retry-After" = String))),
+        (status = 500, description = "A fault."),
+        (status = 503, description = "The store cannot be used now, or the server is shutting down."),
+        (status = 504, description = "It took too long."),
+    )
+)]
+/// HEAD is GET without its body; this stands for its description.
+pub(crate) async fn head<H: Host>(api: &Api<H>, request: Request) -> Response {
+    get(api, request).await
 }
 
 fn wanted(request: &Request, config: &Config) -> Result<Wanted, Box<Response>> {

@@ -10,28 +10,55 @@ use serde_json::{Map, Value, json};
 use sha2::Sha256;
 use time::{Duration, OffsetDateTime, macros::format_description};
 use tintype_function::ObjectKey;
+use utoipa::ToSchema;
 
 use crate::{
     Api, FormSigner, Host,
     answer::{self, message},
     body,
+    openapi::{Message, UploadForm},
 };
 
 /// How long a form is good if the request does not say, and the longest it may ask for, in seconds.
 const EXPIRES_S: u32 = 900;
 const LONGEST_S: u32 = 3600;
 
-/// What the request asks for.
-#[derive(Debug, Deserialize)]
+/// What an upload form is to be for.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = UploadWish)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+pub(crate) struct Wanted {
+    /// The key in the source bucket.
+    #[schema(min_length = 1, max_length = 1024)]
     key: String,
+    /// The file's media type; without it any image's.
     #[serde(default)]
+    #[schema(pattern = "^image/[!-~]*$")]
     content_type: Option<String>,
+    /// How long the form is good.
     #[serde(default)]
+    #[schema(minimum = 1, maximum = 3600)]
     expires_s: Option<u32>,
 }
 
+#[utoipa::path(
+    post,
+    path = "/uploads",
+    operation_id = "makeUploadForm",
+    request_body = Wanted,
+    responses(
+        (status = 200, body = UploadForm, description = "A form for one upload straight to the source bucket."),
+        (status = 400, body = Message, description = "The request is malformed; the message says where."),
+        (status = 403, body = Message, description = "The API key is missing or wrong, or the origin is foreign."),
+        (status = 408, body = Message, description = "The body came too slowly."),
+        (status = 413, body = Message, description = "The body is too large."),
+        (status = 415, body = Message, description = "The body is no JSON."),
+        (status = 429, body = Message, description = "Too many requests, or the day's quota is used up.", headers(("Retry-After" = String))),
+        (status = 500, body = Message, description = "A fault."),
+        (status = 503, body = Message, description = "The store cannot be used now, or the server is shutting down."),
+        (status = 504, body = Message, description = "It took too long."),
+    )
+)]
 pub(crate) async fn post<H: Host>(api: &Api<H>, request: Request) -> Response {
     if request.uri().query().is_some_and(|query| !query.is_empty()) {
         return message(

@@ -2,7 +2,6 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use hyper_util::service::TowerToHyperService;
 use tintype_function::{
     metrics::{Metric, Metrics},
     settings::Settings,
@@ -12,11 +11,11 @@ use tokio::{sync::watch, task::JoinHandle};
 use crate::{
     credentials::{ACCESS_KEY_ID, Credentials, SECRET_ACCESS_KEY},
     disk::{RealDisk, SharedDisk},
-    gateway::Gateway,
+    gateway::{self, Live},
     instruments::{Counted, Instruments, Keeper},
     invoker::Invoker,
     ledger::Ledger,
-    listen,
+    listen::{self, Certificate},
     page::{self, Page},
     queue::{Queue, RetryPolicy},
     s3::S3Service,
@@ -38,6 +37,8 @@ pub struct Server {
     pub credentials: Credentials,
     /// The settings it runs with.
     pub settings: Settings,
+    live: Live,
+    certificate: Option<Certificate>,
     stop: watch::Sender<bool>,
     ports: Vec<JoinHandle<()>>,
     invoker: Arc<Invoker>,
@@ -85,6 +86,8 @@ impl Server {
         let http = listen::bind(settings.listen.http, "listen.http").await?;
         (settings.listen.s3, settings.listen.http) = (s3.local_addr()?, http.local_addr()?);
 
+        let certificate = settings.listen.tls.as_ref().map(Certificate::read).transpose()?;
+
         // Opening blocks on the disk.
         let (opening, access_key) = (settings.clone(), (env(ACCESS_KEY_ID), env(SECRET_ACCESS_KEY)));
         let opened = tokio::task::spawn_blocking(move || {
@@ -98,17 +101,22 @@ impl Server {
         let invoker = Arc::new(Invoker::start(&settings, store.clone(), queue.clone(), instruments.clone())?);
         instruments.sample_by(gauges(&store, &queue, &invoker));
         instruments.keep(Keeper::new(Arc::new(RealDisk), measurements))?;
-        let gateway = Gateway::new(settings.clone(), store.clone(), invoker.clone(), instruments.clone());
         let page = Page::new(&settings, &credentials, store.clone(), queue, instruments.clone());
 
         let (stop, stopped) = watch::channel(false);
         let s3_service = S3Service::new(store.clone(), &credentials);
-        let http_service = TowerToHyperService::new(gateway.router(page.router()));
+        let parts = gateway::Parts {
+            store: store.clone(),
+            invoker: invoker.clone(),
+            instruments: instruments.clone(),
+            credentials: credentials.clone(),
+        };
+        let live = Live::new(settings.clone(), parts, page.router());
         let s3_service = Counted::s3(s3_service, instruments.clone());
-        let http_service = Counted::api(http_service, instruments.clone(), routes(&settings));
+        let http_service = Counted::api(live.clone(), instruments.clone(), routes(&settings));
         let ports = vec![
-            tokio::spawn(listen::serve(s3, s3_service, stopped.clone(), GRACE)),
-            tokio::spawn(listen::serve(http, http_service, stopped, GRACE)),
+            tokio::spawn(listen::serve(s3, s3_service, certificate.clone(), stopped.clone(), GRACE)),
+            tokio::spawn(listen::serve(http, http_service, certificate.clone(), stopped, GRACE)),
         ];
         let cleaner = store.clone();
         tokio::task::spawn_blocking(move || {
@@ -117,7 +125,34 @@ impl Server {
             }
         });
         let (s3, http) = (settings.listen.s3, settings.listen.http);
-        Ok(Self { s3, http, credentials, settings, stop, ports, invoker, instruments, store })
+        Ok(Self {
+            s3,
+            http,
+            credentials,
+            settings,
+            live,
+            certificate,
+            stop,
+            ports,
+            invoker,
+            instruments,
+            store,
+        })
+    }
+
+    /// Takes over what may change while the program runs: the settings of the API (keys, limits, origins) and
+    /// the certificate's files. Everything else needs a new start.
+    ///
+    /// # Errors
+    /// The certificate cannot be used; then nothing has changed.
+    pub fn reload(&self, settings: &Settings) -> anyhow::Result<()> {
+        match (&self.certificate, &settings.listen.tls) {
+            (Some(certificate), Some(files)) => certificate.read_again(files)?,
+            (None, None) => {}
+            _ => anyhow::bail!("listen.tls_certificate: TLS begins and ends only with a new start"),
+        }
+        self.live.replace(settings);
+        Ok(())
     }
 
     /// Takes no more requests, lets what is under way finish, and closes the store.
@@ -171,7 +206,16 @@ fn gauges(
 /// The HTTP port's routes, by which its requests are counted.
 fn routes(settings: &Settings) -> Vec<String> {
     let api = format!("/{}/{}", settings.api.stage, settings.api.resource);
-    let mut routes = vec![api.clone(), format!("{api}/"), "/healthz".into(), "/readyz".into()];
+    let below = |path: &str| format!("{api}{path}");
+    let mut routes = vec![
+        api.clone(),
+        below("/"),
+        below("/info"),
+        below("/uploads"),
+        "/healthz".into(),
+        "/readyz".into(),
+        "/openapi.json".into(),
+    ];
     routes.extend(page::ROUTES.iter().map(|route| (*route).to_owned()));
     routes
 }

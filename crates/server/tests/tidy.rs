@@ -81,7 +81,10 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("request_id", &[][..]),
         ("s3", &["store", "ledger", "credentials", "listen", "request_id"][..]),
         ("page", &["instruments", "queue", "store", "ledger", "credentials", "listen", "request_id"][..]),
-        ("gateway", &["invoker", "store", "ledger", "instruments", "request_id"][..]),
+        (
+            "gateway",
+            &["invoker", "store", "ledger", "instruments", "credentials", "listen", "request_id"][..],
+        ),
         (
             "server",
             &[

@@ -7,6 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Env, OK, SettingsArguments, logging, runtime, variable};
 use crate::server::Server;
+use tintype_function::Settings;
 
 /// The arguments.
 #[derive(Debug, Args)]
@@ -20,7 +21,7 @@ Examples:
 pub(super) struct Serve {
     #[command(flatten)]
     settings: SettingsArguments,
-    /// Let the HTTP API listen beyond this machine although it asks for no key: anyone who reaches it may
+    /// Let the HTTP API listen beyond this machine although no [[api.key]] is set: anyone who reaches it may
     /// then use it and write through it
     #[arg(long)]
     anyone_may_use_the_http_api: bool,
@@ -30,37 +31,57 @@ impl Serve {
     pub(super) fn run(self, env: &Env) -> anyhow::Result<u8> {
         let settings = self.settings.load(env)?;
         logging::start(&settings.logs)?;
-        check_exposure(settings.listen.http, self.anyone_may_use_the_http_api)?;
+        check_exposure(&settings, self.anyone_may_use_the_http_api)?;
         runtime()?.block_on(async {
             let server = Server::start(settings, |name| variable(env, name)).await?;
             // Before anybody is told that the server is ready: a signal right after it must drain, too.
             let stop = Signals::listen()?;
+            let mut hangup = signal(SignalKind::hangup())?;
             println!("{}", ready_line(&server));
             std::io::stdout().flush()?;
-            stop.wait().await;
+            let mut stopped = std::pin::pin!(stop.wait());
+            loop {
+                tokio::select! {
+                    () = &mut stopped => break,
+                    _ = hangup.recv() => self.reload(env, &server),
+                }
+            }
             server.stop().await;
             Ok(OK)
         })
     }
+
+    /// SIGHUP: settings are read anew; what cannot be used changes nothing.
+    fn reload(&self, env: &Env, server: &Server) {
+        let loaded = self.settings.load(env).and_then(|settings| {
+            check_exposure(&settings, self.anyone_may_use_the_http_api)?;
+            server.reload(&settings)
+        });
+        match loaded {
+            Ok(()) => tracing::info!("keys, limits, origins and certificate were read anew"),
+            Err(error) => tracing::error!(%error, "the settings were not read anew and stay as they were"),
+        }
+    }
 }
 
-/// The HTTP API asks for no key, so it stays on this machine unless the operator says so in words.
-pub(super) fn check_exposure(http: std::net::SocketAddr, said_so: bool) -> anyhow::Result<()> {
-    if http.ip().is_loopback() || said_so {
+/// Without keys the HTTP API is for anybody, so it stays on this machine unless the operator says so in words.
+pub(super) fn check_exposure(settings: &Settings, said_so: bool) -> anyhow::Result<()> {
+    let http = settings.listen.http;
+    if http.ip().is_loopback() || said_so || !settings.api.keys.is_empty() {
         return Ok(());
     }
     anyhow::bail!(
-        "listen.http is {http}, which other machines can reach, and the HTTP API asks for no key: anyone could use it. \
-         Listen on 127.0.0.1 and put a proxy with authentication before it, or, if that is meant, run \
-         tintype serve --anyone-may-use-the-http-api"
+        "listen.http is {http}, which other machines can reach, and there is no [[api.key]]: anyone could use the API. \
+         Add one, or listen on 127.0.0.1, or, if that is meant, run tintype serve --anyone-may-use-the-http-api"
     )
 }
 
 /// The one line that says that the server takes requests.
 pub(super) fn ready_line(server: &Server) -> String {
     let api = &server.settings.api;
+    let scheme = if server.settings.listen.tls.is_some() { "https" } else { "http" };
     format!(
-        "ready: S3 endpoint http://{}, HTTP API http://{}/{}/{}",
+        "ready: S3 endpoint {scheme}://{}, HTTP API {scheme}://{}/{}/{}",
         server.s3, server.http, api.stage, api.resource
     )
 }

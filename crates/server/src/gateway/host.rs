@@ -1,10 +1,10 @@
 //! What the API's routes ask of their host, answered by this server's parts.
 
 use bytes::Bytes;
-use tintype_api::{Host, Refused};
+use tintype_api::{FormSigner, Host, Queued, Refused};
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_function::{
-    Failure, Location, ObjectKey, Reason, Report,
+    Failure, Inspection, Location, ObjectKey, Reason, Report,
     event::Record,
     store::{Condition, Object, Stat, Store, StoreError},
 };
@@ -20,6 +20,9 @@ use crate::{
 /// Thumbnails are read whole; none is near this.
 const LARGEST_THUMBNAIL: u64 = 256 << 20;
 
+/// The region that signatures name.
+const REGION: &str = "us-east-1";
+
 const fn refused(refused: invoker::Refused) -> Refused {
     match refused {
         invoker::Refused::Throttled => Refused::Throttled,
@@ -30,7 +33,7 @@ const fn refused(refused: invoker::Refused) -> Refused {
 
 impl Host for Gateway {
     async fn invoke(&self, record: Record) -> Result<Report, Refused> {
-        self.inner.invoker.invoke(record).await.map_err(refused)
+        self.inner.parts.invoker.invoke(record).await.map_err(refused)
     }
 
     async fn render(
@@ -38,7 +41,7 @@ impl Host for Gateway {
         bytes: Bytes,
         spec: Spec,
     ) -> Result<Result<(Header, Thumbnail), Failure>, Refused> {
-        self.inner.invoker.render(bytes, spec).await.map_err(refused)
+        self.inner.parts.invoker.render(bytes, spec).await.map_err(refused)
     }
 
     async fn render_object(
@@ -46,17 +49,62 @@ impl Host for Gateway {
         at: Location,
         spec: Spec,
     ) -> Result<Result<(Stat, Thumbnail), Failure>, Refused> {
-        self.inner.invoker.render_object(at, spec).await.map_err(refused)
+        self.inner.parts.invoker.render_object(at, spec).await.map_err(refused)
+    }
+
+    async fn inspect(&self, at: Location) -> Result<Result<Inspection, Failure>, Refused> {
+        let Some(trigger) = self.inner.settings.triggers.first().cloned() else {
+            return Ok(Err(no_trigger()));
+        };
+        self.inner.parts.invoker.inspect(at, trigger).await.map_err(refused)
+    }
+
+    async fn enqueue(&self, record: Record) -> Result<Queued, Failure> {
+        let store = self.inner.parts.store.clone();
+        let cause = Cause { event: "ObjectCreated:Post", request_id: request_id::current() };
+        let queued = tokio::task::spawn_blocking(move || {
+            store.queue_again(&Location { bucket: record.bucket, key: record.key }, cause)
+        });
+        match queued.await.map_err(panicked)? {
+            Ok(true) => Ok(Queued::Yes),
+            Ok(false) => Ok(Queued::NoTrigger),
+            Err(StoreFault::NoSuchKey(at)) => {
+                Err(Failure::new(Reason::Missing, format!("{at} does not exist; upload it first")))
+            }
+            Err(fault) => Err(StoreError::from(fault).into()),
+        }
+    }
+
+    async fn stat(&self, at: Location) -> Result<Option<Stat>, Failure> {
+        let store = self.inner.parts.store.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            futures::executor::block_on(SettlingStore::new(&store, None).head(&at))
+        });
+        read.await.map_err(panicked)?.map_err(Failure::from)
+    }
+
+    async fn form_signer(&self) -> Result<FormSigner, Failure> {
+        let settings = &self.inner.settings;
+        let bucket = &settings.triggers.first().ok_or_else(no_trigger)?.bucket;
+        let listens = || {
+            let scheme = if settings.listen.tls.is_some() { "https" } else { "http" };
+            format!("{scheme}://{}", settings.listen.s3)
+        };
+        let credentials = &self.inner.parts.credentials;
+        Ok(FormSigner {
+            url: format!("{}/{bucket}", settings.api.s3_url.clone().unwrap_or_else(listens)),
+            region: REGION.into(),
+            access_key_id: credentials.access_key_id.clone(),
+            secret_access_key: credentials.secret_access_key().into(),
+            session_token: None,
+        })
     }
 
     async fn upload(&self, key: ObjectKey, content_type: String, bytes: Bytes) -> Result<(), Failure> {
         let Some(bucket) = self.inner.settings.triggers.first().map(|trigger| trigger.bucket.clone()) else {
-            return Err(Failure::new(
-                Reason::Missing,
-                "the settings have no trigger, so there is no source bucket",
-            ));
+            return Err(no_trigger());
         };
-        let store = self.inner.store.clone();
+        let store = self.inner.parts.store.clone();
         blocking(move || {
             let at = Location { bucket, key };
             let headers = StoredHeaders { content_type: Some(content_type), ..StoredHeaders::default() };
@@ -70,12 +118,16 @@ impl Host for Gateway {
     }
 
     async fn read(&self, at: Location) -> Result<Option<Object>, Failure> {
-        let store = self.inner.store.clone();
+        let store = self.inner.parts.store.clone();
         let read = tokio::task::spawn_blocking(move || {
             futures::executor::block_on(SettlingStore::new(&store, None).get(&at, LARGEST_THUMBNAIL))
         });
         read.await.map_err(panicked)?.map_err(Failure::from)
     }
+}
+
+fn no_trigger() -> Failure {
+    Failure::new(Reason::Missing, "the settings have no trigger, so there is no source bucket")
 }
 
 async fn blocking<T: Send + 'static>(

@@ -1,27 +1,30 @@
-//! The HTTP port: the API's routes behind what API Gateway does on AWS (throttling, time-outs, access),
-//! and the server's own routes.
+//! The HTTP port: the API's routes behind what API Gateway does on AWS (keys, quotas, throttling, cache,
+//! time-outs), and the server's own routes. This file says in which order.
 
+mod access;
+mod admission;
+mod cache;
 mod guard;
 mod host;
+mod keys;
+mod live;
 mod throttle;
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::{Request, State},
+    extract::State,
     http::{HeaderValue, StatusCode, header},
-    middleware::{self, Next},
+    middleware,
     response::Response,
     routing::get,
 };
+pub use live::Live;
 use tintype_api::message;
 use tintype_function::settings::Settings;
 
-use crate::{instruments::Instruments, invoker::Invoker, store::DiskStore};
-
-/// Memory that request bodies may take at once, in KiB.
-const BODY_BUDGET_KIB: usize = 256 << 10;
+use crate::{credentials::Credentials, instruments::Instruments, invoker::Invoker, store::DiskStore};
 
 /// What the routes need.
 #[derive(Clone)]
@@ -29,27 +32,49 @@ pub struct Gateway {
     inner: Arc<Inner>,
 }
 
+/// The server's parts, which outlive a change of settings.
+#[derive(Clone)]
+pub struct Parts {
+    /// The store.
+    pub store: Arc<DiskStore>,
+    /// Calls the function.
+    pub invoker: Arc<Invoker>,
+    /// Counts.
+    pub instruments: Arc<Instruments>,
+    /// The key that upload forms are signed with.
+    pub credentials: Credentials,
+}
+
 struct Inner {
     settings: Settings,
-    store: Arc<DiskStore>,
-    invoker: Arc<Invoker>,
-    instruments: Arc<Instruments>,
-    bucket: throttle::TokenBucket,
+    parts: Parts,
+    /// The rate of all requests together.
+    account: throttle::TokenBucket,
+    routes: throttle::Routes,
+    keys: keys::Keys,
+    cache: cache::Cache,
     bodies: Arc<tokio::sync::Semaphore>,
+    origins: Arc<[String]>,
 }
 
 impl Gateway {
-    /// The gateway over the server's parts.
+    /// The gateway over the server's parts; `before`, under the settings before, hands on what was counted.
     #[must_use]
-    pub fn new(
-        settings: Settings,
-        store: Arc<DiskStore>,
-        invoker: Arc<Invoker>,
-        instruments: Arc<Instruments>,
-    ) -> Self {
-        let bucket = throttle::TokenBucket::new(settings.api.rate, settings.api.burst);
-        let bodies = Arc::new(tokio::sync::Semaphore::new(BODY_BUDGET_KIB));
-        Self { inner: Arc::new(Inner { settings, store, invoker, instruments, bucket, bodies }) }
+    pub fn new(settings: Settings, parts: Parts, before: Option<&Self>) -> Self {
+        let api = &settings.api;
+        let bodies = before.map_or_else(admission::bodies, |before| before.inner.bodies.clone());
+        Self {
+            inner: Arc::new(Inner {
+                account: throttle::TokenBucket::new(api.rate, api.burst),
+                routes: throttle::Routes::new(api),
+                keys: keys::Keys::new(&api.keys, before.map(|before| &before.inner.keys)),
+                cache: cache::Cache::new(api),
+                bodies,
+                origins: api.cors_origins.clone().into(),
+                settings,
+                parts,
+            }),
+        }
     }
 
     /// All routes: those of the API, this server's own, and the page's.
@@ -57,53 +82,32 @@ impl Gateway {
         let own = Router::new()
             .route("/healthz", get(healthz))
             .route("/readyz", get(readyz))
+            .route("/openapi.json", get(openapi))
             .with_state(self.clone())
             .merge(page);
         let api = tintype_api::Config::new(&self.inner.settings)
             .map(|config| tintype_api::router(self.clone(), config))
             .unwrap_or_default();
-        let api = api.layer(middleware::from_fn_with_state(self.clone(), admit));
-        let api = tintype_api::cross_origin(api, &self.inner.settings.api.cors_origins);
+        // From the inside out; a request passes them from the last to the first.
+        let api = api
+            .layer(middleware::from_fn_with_state(self.clone(), admission::admit))
+            .layer(middleware::from_fn_with_state(self.clone(), cache::answer))
+            .layer(middleware::from_fn_with_state(self.clone(), throttle::check))
+            .layer(middleware::from_fn_with_state(self.clone(), keys::check));
+        let origins = self.inner.origins.clone();
+        let api = tintype_api::cross_origin(api, move || origins.clone());
         own.merge(api)
             .fallback(unknown)
             .method_not_allowed_fallback(unknown)
             .layer(middleware::from_fn_with_state(self.clone(), guard::check))
+            .layer(middleware::from_fn(access::log))
     }
 }
 
-/// Rate, memory for bodies, time-out: what every API request passes.
-async fn admit(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
-    let inner = &gateway.inner;
-    if let Err(wait) = inner.bucket.take() {
-        return throttled(inner, wait);
-    }
-    let max = inner.settings.api.max_body;
-    let length = request.headers().get(header::CONTENT_LENGTH);
-    let length = length.and_then(|value| value.to_str().ok()).and_then(|value| value.parse::<u64>().ok());
-    if length.is_some_and(|length| length > max) {
-        return message(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!(
-                "the body has more than {max} bytes (api.max_body); upload larger images to the source bucket"
-            ),
-        );
-    }
-    // A body of unknown length may be as long as any.
-    let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
-    let expected = length.unwrap_or(if chunked { max } else { 0 });
-    let kib = u32::try_from(expected.div_ceil(1024)).unwrap_or(u32::MAX).min(BODY_BUDGET_KIB as u32);
-    let Ok(_body) = inner.bodies.clone().try_acquire_many_owned(kib) else {
-        return throttled(inner, Duration::from_secs(1));
-    };
-    match tokio::time::timeout(inner.settings.api.timeout, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => message(StatusCode::GATEWAY_TIMEOUT, "Endpoint request timed out"),
-    }
-}
-
-fn throttled(inner: &Inner, wait: Duration) -> Response {
-    inner.instruments.throttled();
-    let mut response = message(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests");
+/// 429 in API Gateway's words, with when to come again.
+fn throttled(instruments: &Instruments, words: &str, wait: Duration) -> Response {
+    instruments.throttled();
+    let mut response = message(StatusCode::TOO_MANY_REQUESTS, words);
     let seconds = wait.as_secs_f64().ceil().max(1.0);
     if let Ok(value) = HeaderValue::from_str(&format!("{seconds:.0}")) {
         response.headers_mut().insert(header::RETRY_AFTER, value);
@@ -116,13 +120,21 @@ async fn unknown() -> Response {
     message(StatusCode::FORBIDDEN, "Missing Authentication Token")
 }
 
+/// The description of the API.
+async fn openapi(State(gateway): State<Gateway>) -> Response {
+    let Some(config) = tintype_api::Config::new(&gateway.inner.settings) else { return unknown().await };
+    let mut response = Response::new(tintype_api::description(&config).to_string().into());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
 async fn healthz() -> Response {
     message(StatusCode::OK, "alive")
 }
 
 /// Ready means that the ledger answers.
 async fn readyz(State(gateway): State<Gateway>) -> Response {
-    let store = gateway.inner.store.clone();
+    let store = gateway.inner.parts.store.clone();
     let read = tokio::task::spawn_blocking(move || store.ledger().view().and_then(|view| view.event_count()));
     match read.await {
         Ok(Ok(_)) => message(StatusCode::OK, "ready"),

@@ -1,9 +1,49 @@
-//! A token bucket, as API Gateway throttles: so many requests a second on average, so many at once above.
+//! Token buckets, as API Gateway throttles: so many requests a second on average, so many at once above;
+//! for the account, and for single routes.
 
 use std::{
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+use tintype_function::settings::Api;
+
+use super::{Gateway, throttled};
+
+pub(super) async fn check(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
+    let inner = &gateway.inner;
+    let taken = inner.routes.take(&request).and_then(|()| inner.account.take());
+    match taken {
+        Ok(()) => next.run(request).await,
+        Err(wait) => throttled(&inner.parts.instruments, "Too Many Requests", wait),
+    }
+}
+
+/// The rates of single routes.
+#[derive(Debug)]
+pub(super) struct Routes(Vec<(String, String, TokenBucket)>);
+
+impl Routes {
+    pub(super) fn new(api: &Api) -> Self {
+        let path = |below: &str| format!("/{}/{}{below}", api.stage, api.resource);
+        let routes = api.routes.iter().map(|route| {
+            let bucket = TokenBucket::new(route.rate, route.burst);
+            (route.method.clone(), path(&route.path), bucket)
+        });
+        Self(routes.collect())
+    }
+
+    fn take(&self, request: &Request) -> Result<(), Duration> {
+        let (asked, at) = (request.method().as_str(), request.uri().path());
+        let route = self.0.iter().find(|(method, path, _)| method == asked && path == at);
+        route.map_or(Ok(()), |(_, _, bucket)| bucket.take())
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct TokenBucket {

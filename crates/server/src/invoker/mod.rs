@@ -19,8 +19,8 @@ use std::{
 use bytes::Bytes;
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_function::{
-    Failure, Location, Reason, Report, Thumbnails, event::Record, settings::Settings, store::Stat,
-    thumbnails::Call,
+    Failure, Inspection, Location, Reason, Report, Thumbnails, event::Record, settings::Settings,
+    store::Stat, thumbnails::Call, trigger::Trigger,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -204,6 +204,23 @@ impl Invoker {
             let store = SettlingStore::new(&desk.shared.store, None);
             let rendering = desk.shared.thumbnails.render_object(&mut desk.call, &store, &at, &spec);
             futures::executor::block_on(rendering)
+        })
+        .await
+    }
+
+    /// Looks at an object and at the thumbnails that a trigger makes of it.
+    ///
+    /// # Errors
+    /// See [`Refused`]; inside, why it could not be looked at.
+    pub async fn inspect(
+        &self,
+        at: Location,
+        trigger: Trigger,
+    ) -> Result<Result<Inspection, Failure>, Refused> {
+        self.request(move |desk| {
+            let store = SettlingStore::new(&desk.shared.store, None);
+            let looking = desk.shared.thumbnails.inspect(&mut desk.call, &store, &at, &trigger);
+            futures::executor::block_on(looking)
         })
         .await
     }

@@ -152,6 +152,7 @@ fn commit(handle: &Handle, batch: Vec<Job>) {
     if let Err(error) = &committed {
         tracing::error!(%error, "a commit failed");
     }
+    handle.changed();
     for reply in replies {
         reply(committed.as_ref().err().cloned());
     }

@@ -3,7 +3,10 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -18,17 +21,27 @@ pub(super) struct Handle {
     disk: SharedDisk,
     path: PathBuf,
     database: RwLock<Option<Arc<redb::Database>>>,
+    /// Commits that may have changed something, counted once readers see them and before anybody is told.
+    changes: AtomicU64,
 }
 
 impl Handle {
     pub(super) fn open(disk: SharedDisk, path: PathBuf) -> Result<Self, LedgerError> {
-        let handle = Self { disk, path, database: RwLock::new(None) };
+        let handle = Self { disk, path, database: RwLock::new(None), changes: AtomicU64::new(0) };
         handle.database()?;
         Ok(handle)
     }
 
     pub(super) fn disk(&self) -> &SharedDisk {
         &self.disk
+    }
+
+    pub(super) fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// The database for one transaction; hold it no longer. If an earlier reopening failed, as while a

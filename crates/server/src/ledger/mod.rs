@@ -12,8 +12,8 @@ use std::{any::Any, path::Path, sync::Arc};
 
 pub use committer::{Pending, Publish};
 pub use records::{
-    BucketRecord, Checksums, DeadLetter, EventRecord, NotificationRecord, ObjectRecord, PartRecord,
-    ResultRecord, StoredHeaders, UploadRecord,
+    BucketRecord, Checksums, CorsRecord, DeadLetter, EventRecord, NotificationRecord, ObjectRecord,
+    PartRecord, ResultRecord, StoredHeaders, UploadRecord,
 };
 pub use transaction::{Changes, View, Walk, listed_key};
 
@@ -100,6 +100,13 @@ impl Ledger {
             self.handle.reopen()?;
             View::begin(self.handle.database()?)
         })
+    }
+
+    /// A number that rises with every commit, before anybody is told of it: what was read after asking for
+    /// it still holds for as long as the number stays the same.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.handle.changes()
     }
 
     /// Hands `work` to the next commit. It must check everything before it changes anything: an error it

@@ -1,17 +1,25 @@
 //! Accepting connections: the limits and the graceful end that both ports share.
 
 mod idle;
+mod stall;
+mod tls;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use hyper::{body::Incoming, service::Service};
+use hyper::{
+    body::Incoming,
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
 pub use idle::{IdleLimited, Silent};
+use stall::Stalling;
+pub use tls::{Certificate, TlsError};
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
@@ -21,10 +29,16 @@ use tokio::{
 const CONNECTIONS: usize = 512;
 /// A client must have sent its request's head in this time; also bounds idle connections.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// A client must have agreed on TLS in this time.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of one request's head, and the write buffer of one connection.
 const BUFFER_BYTES: usize = 64 << 10;
 /// Header fields of one request.
 const HEADERS: usize = 100;
+
+/// Who is at the other end: an extension of every request.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
 
 /// Why a port could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -59,9 +73,15 @@ pub async fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListe
     })
 }
 
-/// Serves connections until `stop` turns true, then lets requests under way finish for `grace`.
-pub async fn serve<S, B>(listener: TcpListener, service: S, mut stop: watch::Receiver<bool>, grace: Duration)
-where
+/// Serves connections until `stop` turns true, then lets requests under way finish for `grace`. With a
+/// certificate connections speak TLS.
+pub async fn serve<S, B>(
+    listener: TcpListener,
+    service: S,
+    certificate: Option<Certificate>,
+    mut stop: watch::Receiver<bool>,
+    grace: Duration,
+) where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -70,12 +90,10 @@ where
 {
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
     let graceful = GracefulShutdown::new();
-    let mut builder = hyper::server::conn::http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(BUFFER_BYTES)
-        .max_headers(HEADERS);
+    let acceptor = match certificate.map(|certificate| certificate.acceptor()).transpose() {
+        Ok(acceptor) => acceptor,
+        Err(error) => return tracing::error!(%error, "TLS cannot be offered"),
+    };
     loop {
         let permit = tokio::select! {
             permit = connections.clone().acquire_owned() => permit,
@@ -85,8 +103,8 @@ where
             accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stop| *stop) => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, most likely: waiting lets connections end.
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -96,11 +114,24 @@ where
         };
         // Answers are written whole; waiting to fill packets only delays them.
         let _ = stream.set_nodelay(true);
-        let connection = builder.serve_connection(TokioIo::new(stream), service.clone());
-        let connection = graceful.watch(connection);
+        let (service, acceptor, watcher) = (service.clone(), acceptor.clone(), graceful.watcher());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(Peer(peer));
+            service.call(request)
+        });
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended in an error");
+            let Some(acceptor) = acceptor else {
+                let connection = builder().serve_connection(TokioIo::new(Stalling::new(stream)), service);
+                ended(watcher.watch(connection).await);
+                return drop(permit);
+            };
+            match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => {
+                    let connection = builder().serve_connection(TokioIo::new(Stalling::new(stream)), service);
+                    ended(watcher.watch(connection).await);
+                }
+                Ok(Err(error)) => tracing::debug!(%error, "a connection did not agree on TLS"),
+                Err(_) => tracing::debug!("a connection took too long to agree on TLS"),
             }
             drop(permit);
         });
@@ -108,5 +139,22 @@ where
     drop(listener);
     if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests still under way at the end of the shutdown's grace were cut off");
+    }
+}
+
+/// HTTP/1.1 within the limits above.
+fn builder() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(BUFFER_BYTES)
+        .max_headers(HEADERS);
+    builder
+}
+
+fn ended(result: Result<(), hyper::Error>) {
+    if let Err(error) = result {
+        tracing::debug!(%error, "a connection ended in an error");
     }
 }

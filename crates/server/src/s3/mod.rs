@@ -5,7 +5,9 @@
 
 mod answers;
 mod conditions;
+mod cors;
 mod faults;
+mod form;
 mod listing;
 mod notification;
 mod operations;
@@ -24,6 +26,9 @@ use s3s::{
 
 use crate::{credentials::Credentials, listen::IdleLimited, request_id::request_id, store::DiskStore};
 
+/// What an object's key has escaped in a URL.
+const URL_ESCAPED: &percent_encoding::AsciiSet =
+    &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 /// The largest body of one request: S3's own bound on a put.
 const LARGEST_BODY: u64 = 5 << 30;
 /// Seconds a presigned URL may be good: a week (AWS, "Authenticating requests: using query parameters").
@@ -37,22 +42,28 @@ struct Endpoint {
 
 /// The endpoint as a hyper service.
 #[derive(Clone)]
-pub struct S3Service(s3s::service::S3Service);
+pub struct S3Service {
+    protocol: s3s::service::S3Service,
+    store: Arc<DiskStore>,
+    key: Arc<OneKey>,
+}
 
 impl S3Service {
     /// The endpoint over a store, for whoever has the credentials.
     #[must_use]
     pub fn new(store: Arc<DiskStore>, credentials: &Credentials) -> Self {
-        let mut builder = S3ServiceBuilder::new(Endpoint { store });
-        builder.set_auth(OneKey {
+        let key = OneKey {
             access_key_id: credentials.access_key_id.clone(),
             secret: credentials.secret_access_key().into(),
-        });
-        Self(builder.build())
+        };
+        let mut builder = S3ServiceBuilder::new(Endpoint { store: store.clone() });
+        builder.set_auth(key.clone());
+        Self { protocol: builder.build(), store, key: Arc::new(key) }
     }
 }
 
 /// Knows one access key.
+#[derive(Clone)]
 struct OneKey {
     access_key_id: String,
     secret: SecretKey,
@@ -87,15 +98,12 @@ impl hyper::service::Service<http::Request<hyper::body::Incoming>> for S3Service
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
     fn call(&self, request: http::Request<hyper::body::Incoming>) -> Self::Future {
-        let service = self.0.clone();
+        let service = self.clone();
         Box::pin(async move {
             let id = request_id();
             let has_body = !hyper::body::Body::is_end_stream(request.body());
-            let answered = match check(&request) {
-                Ok(()) => REQUEST_ID.scope(id.clone(), service.call(request.map(limited))).await,
-                Err(error) => error.to_http_response().map_err(|error| s3s::HttpError::new(Box::new(error))),
-            };
-            let mut response = answered?;
+            let answering = REQUEST_ID.scope(id.clone(), service.answer(request));
+            let mut response = answering.await?;
             if let Ok(id) = http::HeaderValue::from_str(&id) {
                 response.headers_mut().insert("x-amz-request-id", id);
             }
@@ -107,6 +115,41 @@ impl hyper::service::Service<http::Request<hyper::body::Incoming>> for S3Service
             }
             Ok(response)
         })
+    }
+}
+
+impl S3Service {
+    /// CORS around everything; forms and preflights beside the protocol's own operations.
+    async fn answer(
+        &self,
+        request: http::Request<hyper::body::Incoming>,
+    ) -> Result<http::Response<s3s::Body>, s3s::HttpError> {
+        let asked = cors::Asked::of(&request);
+        let is_preflight = asked.as_ref().is_some_and(|asked| asked.is_preflight);
+        let allowed = match asked {
+            None => http::HeaderMap::new(),
+            Some(asked) => {
+                let store = self.store.clone();
+                tokio::task::spawn_blocking(move || asked.answer(&store)).await.unwrap_or_default()
+            }
+        };
+        let answered = match check(&request) {
+            Err(error) => Err(error),
+            Ok(()) if is_preflight => cors::preflight(&allowed),
+            Ok(()) if form::is_form(&request) => {
+                form::upload(self.store.clone(), self.key.clone(), request).await
+            }
+            Ok(()) => Ok(self.protocol.call(request.map(limited)).await?),
+        };
+        let mut response = match answered {
+            Ok(response) => response,
+            Err(mut error) => {
+                error.set_request_id(current_request_id());
+                error.to_http_response().map_err(|error| s3s::HttpError::new(Box::new(error)))?
+            }
+        };
+        response.headers_mut().extend(allowed);
+        Ok(response)
     }
 }
 
@@ -123,12 +166,6 @@ fn check(request: &http::Request<hyper::body::Incoming>) -> S3Result<()> {
             EntityTooLarge,
             "a request's body may have at most 5 GiB; use a multipart upload"
         ));
-    }
-    // A form's file would be gathered in memory before its policy is looked at.
-    let kind = request.headers().get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let is_form = kind.is_some_and(|kind| kind.to_ascii_lowercase().starts_with("multipart/form-data"));
-    if *request.method() == http::Method::POST && is_form {
-        return Err(s3_error!(NotImplemented, "uploads by HTML form are not offered; use a presigned PUT"));
     }
     let query = request.uri().query().unwrap_or_default();
     let expires = query.split('&').find_map(|field| field.strip_prefix("X-Amz-Expires="));

@@ -8,7 +8,7 @@ use super::{
     answers::{self, check_acl, refuse_unoffered, refuse_unoffered_put, stored_headers, with_checksums},
     blocking,
     conditions::{self, ReadConditions, Verdict},
-    current_request_id,
+    cors, current_request_id,
     faults::s3,
     listing, notification, parts, reading,
     receive::{self, expected},
@@ -97,6 +97,27 @@ impl S3 for Endpoint {
         blocking(move || store.bucket(&request.input.bucket).map_err(s3)).await?;
         // us-east-1 is told by telling none.
         Ok(S3Response::new(GetBucketLocationOutput::default()))
+    }
+
+    async fn get_bucket_cors(
+        &self,
+        request: S3Request<GetBucketCorsInput>,
+    ) -> S3Result<S3Response<GetBucketCorsOutput>> {
+        cors::get(self, request).await
+    }
+
+    async fn put_bucket_cors(
+        &self,
+        request: S3Request<PutBucketCorsInput>,
+    ) -> S3Result<S3Response<PutBucketCorsOutput>> {
+        cors::put(self, request).await
+    }
+
+    async fn delete_bucket_cors(
+        &self,
+        request: S3Request<DeleteBucketCorsInput>,
+    ) -> S3Result<S3Response<DeleteBucketCorsOutput>> {
+        cors::delete(self, request).await
     }
 
     async fn put_object(

@@ -1,7 +1,7 @@
 //! Buckets.
 
 use super::{DiskStore, StoreFault, now_ms};
-use crate::ledger::BucketRecord;
+use crate::ledger::{BucketRecord, CorsRecord};
 
 impl DiskStore {
     /// Makes a bucket.
@@ -15,7 +15,7 @@ impl DiskStore {
             if changes.bucket(&name)?.is_some() {
                 return Err(StoreFault::BucketExists(name));
             }
-            let record = BucketRecord { created_ms: now_ms(), notifications: Vec::new() };
+            let record = BucketRecord { created_ms: now_ms(), notifications: Vec::new(), cors: Vec::new() };
             Ok(changes.put_bucket(&name, &record)?)
         });
         pending.wait()
@@ -41,6 +41,20 @@ impl DiskStore {
     /// It does not exist.
     pub fn bucket(&self, name: &str) -> Result<BucketRecord, StoreFault> {
         self.ledger.view()?.bucket(name)?.ok_or_else(|| StoreFault::NoSuchBucket(name.into()))
+    }
+
+    /// Sets which pages of other origins may do what with a bucket; no rules: none.
+    ///
+    /// # Errors
+    /// The bucket does not exist.
+    pub fn set_bucket_cors(&self, name: &str, rules: Vec<CorsRecord>) -> Result<(), StoreFault> {
+        let name = name.to_owned();
+        let pending = self.ledger.submit(Vec::new(), move |changes| {
+            let mut record = changes.bucket(&name)?.ok_or_else(|| StoreFault::NoSuchBucket(name.clone()))?;
+            record.cors = rules;
+            Ok::<_, StoreFault>(changes.put_bucket(&name, &record)?)
+        });
+        pending.wait()
     }
 
     /// All buckets by name.

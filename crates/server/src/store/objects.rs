@@ -86,6 +86,24 @@ impl DiskStore {
         }
     }
 
+    /// Queues an event for an object as it stands, as if it had just been put; answers whether a trigger
+    /// wants it.
+    ///
+    /// # Errors
+    /// There is no such object, or the ledger cannot be written.
+    pub fn queue_again(&self, at: &Location, cause: Cause) -> Result<bool, StoreFault> {
+        let (at, triggers, order) = (at.clone(), self.triggers(), self.take_order());
+        let queued = self.ledger.submit(Vec::new(), move |changes| {
+            let object = changes.object(&at)?.ok_or_else(|| StoreFault::NoSuchKey(at.clone()))?;
+            Ok::<_, StoreFault>(queue_event(changes, &triggers, &event(order, &at, &object, &cause, false))?)
+        });
+        let queued = queued.wait()?;
+        if queued {
+            self.event_queued();
+        }
+        Ok(queued)
+    }
+
     pub(super) fn placed(&self, placed: Placed) -> ObjectRecord {
         self.unlink(placed.unneeded.as_slice());
         if placed.event_queued {

@@ -47,7 +47,7 @@ impl Demo {
             settings.logs.level = "warn".into();
         }
         logging::start(&settings.logs)?;
-        serve::check_exposure(settings.listen.http, false)?;
+        serve::check_exposure(&settings, false)?;
         runtime()?.block_on(async {
             let server = Server::start(settings, |name| variable(env, name)).await?;
             println!("{}\n", serve::ready_line(&server));

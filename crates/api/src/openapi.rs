@@ -1,0 +1,259 @@
+//! The description of the routes, OpenAPI 3.1, made from the handlers' annotations and the types below.
+//! The types describe the JSON that handlers write; end-to-end tests compare the two.
+
+use serde_json::Value;
+use tintype_engine::{Fit, Gravity, OutputFormat};
+use utoipa::{
+    IntoParams, OpenApi, ToSchema,
+    openapi::{PathItem, Paths, RefOr, Schema, path::Parameter},
+};
+
+use crate::Config;
+
+/// An error.
+#[derive(ToSchema)]
+#[schema(as = Message)]
+#[expect(dead_code, reason = "describes JSON")]
+pub(crate) struct Message {
+    /// What is wrong, where, and what to do.
+    message: String,
+}
+
+/// `{"key": …}`, or an event as S3 sends it.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes JSON")]
+pub(crate) struct Keys {
+    /// A key in the source bucket, as it is.
+    #[schema(min_length = 1, max_length = 1024)]
+    key: String,
+}
+
+/// What became of each record.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes JSON")]
+pub(crate) struct Records {
+    records: Vec<Record>,
+    /// There if a record failed in a way that trying again may mend.
+    #[schema(required = false)]
+    message: String,
+}
+
+/// What became of a record.
+#[derive(ToSchema)]
+#[schema(as = Record)]
+#[expect(dead_code, reason = "describes JSON")]
+pub(crate) struct Record {
+    /// The object; null if the record could not be read.
+    source: Option<Object>,
+    outcome: Outcome,
+    renditions: Vec<Rendition>,
+    #[schema(required = false)]
+    milliseconds: f64,
+    /// Why it failed or was ignored.
+    #[schema(required = false)]
+    why: String,
+    /// The class of the failure.
+    #[schema(required = false)]
+    reason: String,
+    /// Whether trying again cannot help.
+    #[schema(required = false)]
+    permanent: bool,
+    /// Where to ask about a record that was queued.
+    #[schema(required = false)]
+    ask: String,
+}
+
+/// An object's place.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes JSON")]
+pub(crate) struct Object {
+    bucket: String,
+    key: String,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "describes JSON")]
+pub(crate) enum Outcome {
+    Made,
+    UpToDate,
+    Removed,
+    Ignored,
+    Failed,
+    Queued,
+}
+
+/// A stored thumbnail.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes JSON")]
+pub(crate) struct Rendition {
+    bucket: String,
+    key: String,
+    width: u32,
+    height: u32,
+    bytes: u64,
+    etag: String,
+}
+
+/// What an image is.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes JSON")]
+pub(crate) struct Info {
+    source: Object,
+    etag: String,
+    bytes: u64,
+    /// When it was stored, as HTTP writes dates.
+    modified: Option<String>,
+    /// jpeg, png, webp, gif, bmp or tiff.
+    format: String,
+    /// Once upright.
+    width: u32,
+    /// Once upright.
+    height: u32,
+    /// EXIF's, 1 to 8.
+    #[schema(minimum = 1, maximum = 8)]
+    orientation: u8,
+    animated: bool,
+    /// ThumbHash in base64.
+    thumbhash: String,
+    /// The dominant colour.
+    #[schema(pattern = "^#[0-9a-f]{6}$")]
+    colour: String,
+    renditions: Vec<Standing>,
+}
+
+/// A thumbnail of the settings and how it stands.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes JSON")]
+pub(crate) struct Standing {
+    bucket: String,
+    key: String,
+    state: State,
+    #[schema(required = false)]
+    width: u32,
+    #[schema(required = false)]
+    height: u32,
+    #[schema(required = false)]
+    bytes: u64,
+    #[schema(required = false)]
+    etag: String,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "describes JSON")]
+pub(crate) enum State {
+    Missing,
+    Stale,
+    Current,
+}
+
+/// A form to be sent as multipart/form-data: all fields, then the file.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes JSON")]
+pub(crate) struct UploadForm {
+    url: String,
+    method: String,
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    fields: Value,
+    file_field: String,
+    expires: String,
+    max_bytes: u64,
+}
+
+/// An image of a form.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes a body")]
+pub(crate) struct FileForm {
+    #[schema(value_type = String, format = Binary)]
+    file: Vec<u8>,
+}
+
+/// A key in the query.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes a query")]
+pub(crate) struct KeyQuery {
+    /// The object's key in the source bucket.
+    #[param(min_length = 1, max_length = 1024)]
+    key: String,
+}
+
+/// What to make; what is not said is as in the settings' first rendition.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes a query")]
+pub(crate) struct SpecQuery {
+    /// A box in pixels: "256" bounds the width, "x200" the height, "400x300" both.
+    #[param(
+        required = false,
+        pattern = "^([1-9][0-9]{0,2}|x[1-9][0-9]{0,2}|[1-9][0-9]{0,2}x[1-9][0-9]{0,2})$"
+    )]
+    size: String,
+    /// How the picture meets the box.
+    #[param(required = false)]
+    fit: String,
+    /// The format to write; without it `Accept` decides.
+    #[param(required = false)]
+    format: String,
+    /// Of JPEG and WebP.
+    #[param(required = false, minimum = 1)]
+    quality: u8,
+    /// What cover keeps.
+    #[param(required = false)]
+    gravity: String,
+    /// Behind transparency and around contain.
+    #[param(required = false, pattern = "^([0-9a-fA-F]{6}|[0-9a-fA-F]{8}|transparent)$")]
+    background: String,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Tintype", description = "Thumbnails of images in a bucket."),
+    paths(
+        crate::thumbnail::get,
+        crate::thumbnail::head,
+        crate::invoke::post,
+        crate::info::get,
+        crate::uploads::post
+    )
+)]
+struct Description;
+
+/// The description for these settings: their paths, and the bounds of what a request may ask for.
+#[must_use]
+pub fn description(config: &Config) -> Value {
+    let mut api = Description::openapi();
+    let paths: Vec<(String, PathItem)> = api.paths.paths.into_iter().collect();
+    let mut renamed = Paths::new();
+    for (path, mut item) in paths {
+        let operations = [&mut item.get, &mut item.head, &mut item.post];
+        for operation in operations.into_iter().flatten() {
+            for parameter in operation.parameters.iter_mut().flatten() {
+                if let RefOr::T(parameter) = parameter {
+                    bound(parameter, config);
+                }
+            }
+        }
+        renamed.paths.insert(format!("{}{}", config.path, path.trim_end_matches('/')), item);
+    }
+    api.paths = renamed;
+    serde_json::to_value(api).unwrap_or_default()
+}
+
+/// Names the engine's own words and the settings' bounds.
+fn bound(parameter: &mut Parameter, config: &Config) {
+    let names: &[&str] = match parameter.name.as_str() {
+        "fit" => Fit::NAMES,
+        "format" => OutputFormat::NAMES,
+        "gravity" => Gravity::NAMES,
+        _ => &[],
+    };
+    let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema else { return };
+    if !names.is_empty() {
+        schema.enum_values = Some(names.iter().map(|name| Value::from(*name)).collect());
+    }
+    if parameter.name == "quality" {
+        schema.maximum = Some(f64::from(config.bounds.quality).into());
+    }
+}

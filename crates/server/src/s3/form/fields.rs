@@ -1,0 +1,103 @@
+//! The fields of an upload form, which come before its file.
+
+use multer::{Field, Multipart};
+use s3s::{S3Result, s3_error};
+
+use super::unreadable;
+use crate::{ledger::StoredHeaders, s3::answers::check_acl};
+
+/// Bytes of all fields before the file: S3's own bound.
+const LARGEST: usize = 20 << 10;
+
+/// Fields by name in lower case, in their order.
+#[derive(Debug, Default)]
+pub(super) struct Fields {
+    list: Vec<(String, String)>,
+    file_name: String,
+}
+
+/// Reads the fields up to the file, and the file's beginning. What comes after the file is not looked at.
+pub(super) async fn read(form: &mut Multipart<'static>) -> S3Result<(Fields, Field<'static>)> {
+    let mut fields = Fields::default();
+    let mut size = 0;
+    loop {
+        let field = form.next_field().await.map_err(|error| unreadable(&error))?;
+        let mut field = field.ok_or_else(|| {
+            s3_error!(
+                InvalidArgument,
+                "POST requires exactly one file upload per request, in the field \"file\""
+            )
+        })?;
+        let name = field.name().unwrap_or_default().to_ascii_lowercase();
+        if name == "file" {
+            fields.file_name = field.file_name().unwrap_or_default().to_owned();
+            return Ok((fields, field));
+        }
+        let mut value = Vec::new();
+        size += name.len();
+        while let Some(chunk) = field.chunk().await.map_err(|error| unreadable(&error))? {
+            size += chunk.len();
+            if size > LARGEST {
+                return Err(s3_error!(
+                    MaxPostPreDataLengthExceededError,
+                    "Your POST request fields preceding the upload file were too large: at most {LARGEST} bytes"
+                ));
+            }
+            value.extend_from_slice(&chunk);
+        }
+        if fields.get(&name).is_some() {
+            return Err(s3_error!(InvalidArgument, "the form's field \"{name}\" is there twice"));
+        }
+        let value = String::from_utf8(value)
+            .map_err(|_| s3_error!(InvalidArgument, "the form's field \"{name}\" is not UTF-8"))?;
+        fields.list.push((name, value));
+    }
+}
+
+impl Fields {
+    #[cfg(test)]
+    pub(super) fn of(list: &[(&str, &str)]) -> Self {
+        let list = list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self { list, file_name: "photo.jpg".into() }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.list.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.list.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The object's key; `${filename}` in it is the file's name.
+    pub(super) fn key(&self) -> String {
+        self.get("key").unwrap_or_default().replace("${filename}", &self.file_name)
+    }
+
+    /// What is kept with the object.
+    pub(super) fn headers(&self, file_type: Option<&mime::Mime>) -> S3Result<StoredHeaders> {
+        check_acl(self.get("acl"))?;
+        let offered = |name: &str| {
+            !name.starts_with("x-amz-")
+                || name.starts_with("x-amz-meta-")
+                || ["algorithm", "credential", "date", "signature", "security-token"]
+                    .contains(&&name["x-amz-".len()..])
+        };
+        if let Some((name, _)) = self.iter().find(|(name, _)| !offered(name)) {
+            return Err(s3_error!(NotImplemented, "the form's field \"{name}\" is not offered"));
+        }
+        let text = |name: &str| self.get(name).map(str::to_owned);
+        let metadata = self.iter().filter_map(|(name, value)| {
+            Some((name.strip_prefix("x-amz-meta-")?.to_owned(), value.to_owned()))
+        });
+        Ok(StoredHeaders {
+            content_type: text("content-type").or_else(|| file_type.map(ToString::to_string)),
+            cache_control: text("cache-control"),
+            content_disposition: text("content-disposition"),
+            content_encoding: text("content-encoding"),
+            content_language: text("content-language"),
+            expires: text("expires"),
+            metadata: metadata.collect(),
+        })
+    }
+}

@@ -1,0 +1,159 @@
+//! Uploads by HTML form: the file of a `multipart/form-data` POST becomes an object, if the form's signed
+//! policy allows it. The fields are read and judged before a byte of the file is taken, and the file goes to
+//! disk as it comes.
+//! Sources: AWS, "POST Object"; "Browser-based uploads using POST (AWS Signature Version 4)".
+
+mod fields;
+mod policy;
+
+use std::sync::Arc;
+
+use futures::TryStreamExt as _;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::BodyDataStream;
+use hyper::body::Incoming as HttpBody;
+use multer::{Field, Multipart};
+use s3s::{S3Error, S3Result, s3_error};
+use tintype_function::store::{Condition, Location};
+
+use super::{LARGEST_BODY, OneKey, answers, blocking, current_request_id, faults::s3};
+use crate::{
+    ledger::ObjectRecord,
+    listen::{IdleLimited, Silent},
+    store::{Cause, DiskStore},
+};
+use fields::Fields;
+
+/// Whether a request is an upload by form.
+pub(super) fn is_form<B>(request: &Request<B>) -> bool {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    *request.method() == http::Method::POST
+        && kind.is_some_and(|kind| kind.to_ascii_lowercase().starts_with("multipart/form-data"))
+}
+
+/// Stores the form's file.
+pub(super) async fn upload(
+    store: Arc<DiskStore>,
+    key: Arc<OneKey>,
+    request: Request<HttpBody>,
+) -> S3Result<Response<s3s::Body>> {
+    let bucket = bucket(request.uri().path())?;
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let boundary = multer::parse_boundary(kind.unwrap_or_default()).map_err(|error| unreadable(&error))?;
+    let body = BodyDataStream::new(IdleLimited::new(request.into_body()));
+    let mut form = Multipart::new(body.map_err(std::io::Error::other), boundary);
+    let (fields, file) = fields::read(&mut form).await?;
+    let allowed = policy::check(&fields, &bucket, &key, time::OffsetDateTime::now_utc())?;
+    let at = answers::location(&bucket, &fields.key())?;
+    let record = store_file(store, &at, &fields, file, allowed).await?;
+    answer(&fields, &at, &record)
+}
+
+/// Path style: the bucket alone.
+fn bucket(path: &str) -> S3Result<String> {
+    let name = path.trim_matches('/');
+    if name.is_empty() || name.contains('/') {
+        return Err(s3_error!(
+            MethodNotAllowed,
+            "a form is sent to the bucket's URL, and names the key in a field"
+        ));
+    }
+    let name = percent_encoding::percent_decode_str(name).decode_utf8();
+    Ok(name.map_err(|_| s3_error!(InvalidURI))?.into_owned())
+}
+
+/// Takes the file chunk by chunk; what is refused leaves nothing.
+async fn store_file(
+    store: Arc<DiskStore>,
+    at: &Location,
+    fields: &Fields,
+    mut file: Field<'_>,
+    allowed: policy::Sizes,
+) -> S3Result<ObjectRecord> {
+    let (beginner, place, headers) = (store.clone(), at.clone(), fields.headers(file.content_type())?);
+    let mut incoming = blocking(move || beginner.begin_put(&place, headers).map_err(s3)).await?;
+    let most = allowed.most.min(LARGEST_BODY);
+    while let Some(chunk) = file.chunk().await.map_err(|error| unreadable(&error))? {
+        if incoming.size() + chunk.len() as u64 > most {
+            return Err(s3_error!(
+                EntityTooLarge,
+                "Your proposed upload exceeds the maximum allowed size ({most})"
+            ));
+        }
+        incoming = blocking(move || {
+            incoming.write(&chunk).map_err(s3)?;
+            Ok(incoming)
+        })
+        .await?;
+    }
+    if incoming.size() < allowed.least {
+        return Err(s3_error!(
+            EntityTooSmall,
+            "Your proposed upload is smaller than the minimum allowed size ({})",
+            allowed.least
+        ));
+    }
+    let at = at.clone();
+    let cause = Cause { event: "ObjectCreated:Post", request_id: current_request_id() };
+    blocking(move || store.commit_put(&at, incoming, Condition::Any, cause).map_err(s3)).await
+}
+
+fn unreadable(error: &(dyn std::error::Error + Send + Sync + 'static)) -> S3Error {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<Silent>() {
+            return s3_error!(RequestTimeout, "{error}");
+        }
+        cause = error.source();
+    }
+    s3_error!(
+        MalformedPOSTRequest,
+        "The body of your POST request is not well-formed multipart/form-data: {error}"
+    )
+}
+
+/// 204, or what the form asks for.
+fn answer(fields: &Fields, at: &Location, record: &ObjectRecord) -> S3Result<Response<s3s::Body>> {
+    let etag = format!("\"{}\"", record.etag);
+    let encoded = percent_encoding::utf8_percent_encode(at.key.as_str(), super::URL_ESCAPED).to_string();
+    let location = format!("/{}/{encoded}", at.bucket);
+    let mut response = Response::new(s3s::Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    if let Some(url) = fields.get("success_action_redirect").filter(|url| !url.is_empty()) {
+        let mut url = url::Url::parse(url)
+            .map_err(|_| s3_error!(InvalidArgument, "success_action_redirect \"{url}\" is no URL"))?;
+        url.query_pairs_mut()
+            .append_pair("bucket", &at.bucket)
+            .append_pair("key", at.key.as_str())
+            .append_pair("etag", &etag);
+        *response.status_mut() = StatusCode::SEE_OTHER;
+        insert(&mut response, header::LOCATION, url.as_str());
+    } else {
+        insert(&mut response, header::LOCATION, &location);
+        match fields.get("success_action_status") {
+            Some("200") => *response.status_mut() = StatusCode::OK,
+            Some("201") => {
+                *response.status_mut() = StatusCode::CREATED;
+                let text = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+                let xml = format!(
+                    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<PostResponse><Location>{location}</Location>\
+                     <Bucket>{}</Bucket><Key>{}</Key><ETag>{}</ETag></PostResponse>",
+                    text(&at.bucket),
+                    text(at.key.as_str()),
+                    text(&etag)
+                );
+                insert(&mut response, header::CONTENT_TYPE, "application/xml");
+                *response.body_mut() = s3s::Body::from(xml);
+            }
+            _ => {}
+        }
+    }
+    insert(&mut response, header::ETAG, &etag);
+    Ok(response)
+}
+
+fn insert(response: &mut Response<s3s::Body>, name: header::HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
