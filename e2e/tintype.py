@@ -2,6 +2,7 @@
 
 import configparser
 import os
+import platform
 import re
 import selectors
 import signal
@@ -17,6 +18,10 @@ from waiting import until
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = str(Path(os.environ.get("TINTYPE_BIN", ROOT / "target/release/tintype")).resolve())
+# The function's program as it is deployed.
+BOOTSTRAP = os.environ.get("TINTYPE_BOOTSTRAP") or str(
+    ROOT / f"target/{platform.machine()}-unknown-linux-gnu/lambda/bootstrap"
+)
 
 SOURCE = "input-product-images"
 DESTINATION = "output-product-thumbnail"

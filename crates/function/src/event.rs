@@ -5,7 +5,8 @@
 use std::cmp::Ordering;
 
 use percent_encoding::percent_decode_str;
-use serde_json::Value;
+use serde_json::{Value, json};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::store::ObjectKey;
 
@@ -60,6 +61,20 @@ pub struct Part {
     pub message_id: Option<String>,
     /// The record, or what is wrong with it.
     pub record: Result<Record, String>,
+    /// Milliseconds since 1970 when it happened, where the event says so.
+    pub occurred_ms: Option<i64>,
+    /// What it was read from: an event of this part alone, which can be sent again.
+    pub raw: Value,
+}
+
+impl Part {
+    fn new(message_id: Option<&str>, record: Result<Record, String>, raw: Value) -> Self {
+        let time = raw.pointer("/Records/0/eventTime").or_else(|| raw.get("time")).and_then(Value::as_str);
+        let occurred = time.and_then(|time| OffsetDateTime::parse(time, &Rfc3339).ok());
+        let occurred_ms =
+            occurred.and_then(|time| i64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok());
+        Self { message_id: message_id.map(str::to_owned), record, occurred_ms, raw }
+    }
 }
 
 /// An event, parsed.
@@ -99,7 +114,11 @@ fn collect(
     if value.get("Event").and_then(Value::as_str) == Some("s3:TestEvent") {
         return Ok(true);
     }
-    let mut push = |record| parts.push(Part { message_id: message_id.map(str::to_owned), record });
+    // What Lambda sends to the destination of failed events holds the event that failed.
+    if let (Some(failed), true) = (value.get("requestPayload"), nesting > 0) {
+        return collect(failed, default_bucket, message_id, nesting - 1, parts);
+    }
+    let mut push = |record| parts.push(Part::new(message_id, record, value.clone()));
     if value.get("detail-type").is_some() {
         push(event_bridge(value));
         return Ok(false);
@@ -120,9 +139,10 @@ fn collect(
             record.pointer("/Sns/Message").map(|message| (message, message_id))
         };
         let Some((inner, id)) = inner else {
-            parts.push(Part { message_id: message_id.map(str::to_owned), record: s3_record(record) });
+            parts.push(Part::new(message_id, s3_record(record), json!({"Records": [record]})));
             continue;
         };
+        let whole = inner;
         let outcome = inner
             .as_str()
             .ok_or_else(|| "the message is not text".to_owned())
@@ -142,7 +162,7 @@ fn collect(
                 collect(&inner, default_bucket, id, nesting - 1, parts)
             });
         if let Err(message) = outcome {
-            parts.push(Part { message_id: id.map(str::to_owned), record: Err(message) });
+            parts.push(Part::new(id, Err(message), whole.clone()));
         }
     }
     Ok(false)
@@ -251,8 +271,6 @@ pub fn form_encoded(key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
-
     fn s3(key: &str) -> Value {
         json!({"Records": [{
             "eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
@@ -287,7 +305,9 @@ mod tests {
         let sns = json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": direct}}]});
         let sqs = json!({"Records": [{"messageId": "m1", "eventSource": "aws:sqs", "body": direct}]});
         let both = json!({"Records": [{"messageId": "m2", "body": json!({"Type": "Notification", "Message": direct}).to_string()}]});
-        for event in [sns, sqs, both, json!({"key": "a.jpg"})] {
+        let failed =
+            json!({"requestContext": {"condition": "RetriesExhausted"}, "requestPayload": s3("a.jpg")});
+        for event in [sns, sqs, both, failed, json!({"key": "a.jpg"})] {
             assert_eq!(keys(&event), ["a.jpg"]);
         }
         assert_eq!(keys(&json!({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "in"})), ["test"]);
@@ -306,6 +326,29 @@ mod tests {
         assert!(found[0].starts_with("error: the message is not JSON"));
         assert_eq!((found[1].as_str(), found[3].as_str()), ("a.jpg", "b.jpg"));
         assert!(found[2].contains("s3.bucket.name is missing"));
+    }
+
+    #[test]
+    fn each_part_holds_what_it_was_read_from_and_when_it_happened() {
+        let mut event = s3("a.jpg");
+        let mut second = s3("b.jpg")["Records"][0].clone();
+        second["eventTime"] = "2026-01-02T03:04:05.678Z".into();
+        event["Records"].as_array_mut().unwrap().push(second.clone());
+        let batch = json!({"Records": [
+            {"messageId": "1", "body": event.to_string()},
+            {"messageId": "2", "body": "not json"},
+        ]});
+        let Event::Records(parts) = parse(batch.to_string().as_bytes(), "in").unwrap() else {
+            panic!("records")
+        };
+        assert_eq!(
+            parts.iter().map(|part| part.raw.clone()).collect::<Vec<_>>(),
+            [s3("a.jpg"), json!({"Records": [second]}), json!("not json")]
+        );
+        assert_eq!(
+            parts.iter().map(|part| part.occurred_ms).collect::<Vec<_>>(),
+            [None, Some(1_767_323_045_678), None]
+        );
     }
 
     #[test]

@@ -44,6 +44,7 @@ fn crates_depend_one_way() {
         ("engine", &[][..]),
         ("function", &["engine"][..]),
         ("api", &["engine", "function"][..]),
+        ("lambda", &["engine", "function", "api"][..]),
         ("server", &["engine", "function", "api"][..]),
     ] {
         for dependency in own_dependencies(name) {
@@ -217,8 +218,8 @@ fn every_command_is_documented() {
 
 #[test]
 fn every_file_has_one_purpose() {
-    let crates =
-        ["engine", "function", "api", "server"].map(|name| root().join("crates").join(name).join("src"));
+    let crates = ["engine", "function", "api", "lambda", "server"]
+        .map(|name| root().join("crates").join(name).join("src"));
     for file in crates.iter().flat_map(|folder| rust_files(folder)) {
         let text = fs::read_to_string(&file).unwrap();
         assert!(text.starts_with("//!"), "{} does not begin by saying what it is for", file.display());

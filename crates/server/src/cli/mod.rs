@@ -1,6 +1,7 @@
 //! The command line: what people type, one file a command.
 
 mod check;
+mod cost;
 mod dead_letters;
 mod demo;
 mod invoke;
@@ -63,6 +64,8 @@ enum Command {
     DeadLetters(dead_letters::DeadLetters),
     /// Show what became of images: the latest attempts, or every one as it happens
     Logs(logs::Logs),
+    /// Tell what a million thumbnails cost on AWS Lambda, by measurement
+    Cost(cost::Cost),
     /// Print completions for a shell
     #[command(
         after_help = "Examples:\n  tintype completions bash > /etc/bash_completion.d/tintype\n  tintype completions zsh > \"${fpath[1]}/_tintype\""
@@ -141,6 +144,7 @@ pub fn run(arguments: Arguments, env: Env) -> ExitCode {
         Command::Status(status) => status.run(&env),
         Command::DeadLetters(letters) => letters.run(&env),
         Command::Logs(logs) => logs.run(&env),
+        Command::Cost(cost) => cost.run(),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "tintype", &mut io::stdout());
             Ok(OK)

@@ -1,0 +1,177 @@
+#!/usr/bin/env python3
+"""Measures Tintype's function and the Pillow function in turn, under the same Runtime API and the same moto_server, and
+writes measured.json, which "tintype cost" turns into dollars.
+
+    deploy/aws/deploy build
+    target/venv/bin/python -m pip install awslambdaric==4.2.2
+    target/venv/bin/python bench/lambda/measure.py [--rounds 25] [--out measured.json] [FILE…]
+
+Pictures are made here, from a seed, unless files are named. Every picture is uploaded anew for each round, so that nothing is up to date. A time is the
+least of the rounds: whatever else the machine does only adds to it. Memory is the process's peak. Store time is what passed in
+calls of S3, compute time what was spent on the picture: from its bytes to the thumbnail's.
+"""
+
+import argparse
+import io
+import json
+import platform
+import random
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent.parent / "e2e"))
+
+from PIL import Image, ImageFilter  # noqa: E402
+
+from lambda_runtime import Function  # noqa: E402
+from moto_server import Moto  # noqa: E402
+from tintype import BOOTSTRAP, DESTINATION, SOURCE  # noqa: E402
+
+COLD_STARTS = 9
+
+
+def picture(width, height):
+    """Shapes at every scale, as a photograph has them: octaves of noise, each half as strong as the one before."""
+    chance = random.Random(7)
+    out = None
+    side = 4
+    strength = 1.0
+    while side <= max(width, height):
+        small = Image.new("RGB", (side, max(1, side * height // width)))
+        small.putdata([tuple(chance.randrange(256) for _ in range(3)) for _ in range(small.width * small.height)])
+        layer = small.resize((width, height), Image.Resampling.BICUBIC)
+        out = layer if out is None else Image.blend(out, layer, strength / (1 + strength))
+        side, strength = side * 4, strength / 2.2
+        if side > 1024:
+            break
+    return out.filter(ImageFilter.GaussianBlur(0.7))
+
+
+def encoded(image, kind, **options):
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def pictures():
+    small, medium, large = picture(1000, 750), picture(4000, 3000), picture(6000, 4000)
+    return {
+        "1000-pixel JPEG": ("a.jpg", encoded(small, "JPEG", quality=85)),
+        "1000-pixel PNG": ("b.png", encoded(small, "PNG")),
+        "12 MP JPEG": ("c.jpg", encoded(medium, "JPEG", quality=88)),
+        "12 MP progressive JPEG": ("d.jpg", encoded(medium, "JPEG", quality=88, progressive=True)),
+        "24 MP JPEG": ("e.jpg", encoded(large, "JPEG", quality=88)),
+    }
+
+
+def event(key):
+    return {
+        "Records": [
+            {
+                "eventVersion": "2.1",
+                "eventName": "ObjectCreated:Put",
+                "s3": {"bucket": {"name": SOURCE}, "object": {"key": key}},
+            }
+        ]
+    }
+
+
+def ours(function):
+    stages = function.log_lines("tintype.record")[-1]["stages"]
+    return stages["decode"] + stages["resample"] + stages["encode"], stages["read"] + stages["write"]
+
+
+def pillows(function):
+    line = function.log_lines("pillow.record")[-1]
+    return line["render"], line["read"] + line["write"]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--out", type=Path, default=HERE / "measured.json")
+    parser.add_argument("files", type=Path, nargs="*")
+    chosen = parser.parse_args()
+    rounds = chosen.rounds
+    made = {file.name: (file.name, file.read_bytes()) for file in chosen.files} or pictures()
+    results = {"machine": f"{platform.machine()}, {cpu()}", "rounds": rounds, "pictures": [], "cold_start": {}}
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        moto = Moto(folder)
+        try:
+            s3 = moto.client("s3")
+            for bucket in (SOURCE, DESTINATION):
+                s3.create_bucket(Bucket=bucket)
+            env = moto.environment() | {"SOURCE_BUCKET": SOURCE, "DESTINATION_BUCKET": DESTINATION}
+            python = [sys.executable, "-m", "awslambdaric", "app.handler"]
+            sides = {
+                "tintype": (lambda: Function([BOOTSTRAP], env, folder, name="tintype"), ours),
+                "pillow": (
+                    lambda: Function(python, env | {"PYTHONPATH": str(HERE / "pillow")}, folder, name="pillow"),
+                    pillows,
+                ),
+            }
+            for name, (key, data) in made.items():
+                results["pictures"].append({"name": name, "bytes": len(data)} | warm(s3, sides, key, data, rounds))
+                print(json.dumps(results["pictures"][-1]))
+            key, data = next(iter(made.values()))
+            for side, (start, _) in sides.items():
+                results["cold_start"][side] = cold(s3, start, key, data)
+            print(json.dumps(results["cold_start"]))
+        finally:
+            moto.stop()
+    chosen.out.write_text(json.dumps(results, indent=2) + "\n")
+
+
+def warm(s3, sides, key, data, rounds):
+    """Each side in a process of its own for this picture, so that the peak is this picture's; rounds in turn."""
+    times = {side: ([], []) for side in sides}
+    found = {}
+    functions = {side: start() for side, (start, _) in sides.items()}
+    try:
+        for turn in range(rounds + 2):
+            for side, function in functions.items():
+                s3.put_object(Bucket=SOURCE, Key=key, Body=data)
+                s3.delete_object(Bucket=DESTINATION, Key=f"thumb_{key}")
+                function.invoke(event(key)).ok
+                compute, store = sides[side][1](function)
+                # The first ones warm up.
+                if turn >= 2:
+                    times[side][0].append(compute)
+                    times[side][1].append(store)
+        for side, function in functions.items():
+            found[side] = {
+                "compute_ms": round(min(times[side][0]), 2),
+                "store_ms": round(min(times[side][1]), 2),
+                "peak_mb": round(function.memory_mb_peak(), 1),
+            }
+    finally:
+        for function in functions.values():
+            function.__exit__()
+    return found
+
+
+def cold(s3, start, key, data):
+    init, first = [], []
+    for _ in range(COLD_STARTS):
+        s3.put_object(Bucket=SOURCE, Key=key, Body=data)
+        s3.delete_object(Bucket=DESTINATION, Key=f"thumb_{key}")
+        with start() as function:
+            function.start()
+            answer = function.invoke(event(key))
+            answer.ok
+            init.append(function.init_seconds * 1e3)
+            first.append((function.init_seconds + answer.seconds) * 1e3)
+    return {"init_ms": round(min(init), 1), "first_thumbnail_ms": round(min(first), 1)}
+
+
+def cpu():
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return "unknown"
+
+
+main()

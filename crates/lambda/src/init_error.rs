@@ -1,0 +1,33 @@
+//! Telling Lambda why the process cannot start, so that the reason is shown to whoever invokes the function.
+//! Source: AWS, "Using the Lambda runtime API for custom runtimes": initialization error.
+
+use std::{
+    io::{self, Read as _, Write as _},
+    net::TcpStream,
+    time::Duration,
+};
+
+use serde_json::json;
+
+/// The runtime API is on this machine.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Posts the error to the runtime API at `address`.
+///
+/// # Errors
+/// The runtime API cannot be reached.
+pub fn tell(address: &str, message: &str) -> io::Result<()> {
+    let body =
+        json!({"errorType": "Tintype.Settings", "errorMessage": message, "stackTrace": []}).to_string();
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    write!(
+        stream,
+        "POST /2018-06-01/runtime/init/error HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
+         Lambda-Runtime-Function-Error-Type: Tintype.Settings\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )?;
+    // It has been taken once there is an answer.
+    stream.read(&mut [0; 64]).map(drop)
+}

@@ -1,0 +1,280 @@
+//! `tintype cost`: measured milliseconds and memory as dollars on AWS.
+//! Source: AWS, "Lambda pricing", "S3 pricing" (us-east-1); "Configure Lambda function memory" (1,769 MB is
+//! one vCPU).
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{OK, output};
+
+/// What bench/lambda/measure.py wrote.
+const MEASURED: &str = include_str!("../../../../bench/lambda/measured.json");
+
+/// Memory sizes that are looked at, in MB.
+const SIZES: [u32; 10] = [128, 192, 256, 384, 512, 768, 1024, 1769, 3008, 10240];
+/// Memory that comes with one whole vCPU, in MB. A single thread gains nothing beyond.
+const ONE_CPU_MB: f64 = 1769.0;
+/// Dollars a GB-second.
+const X86_64: f64 = 0.000_016_666_7;
+const ARM64: f64 = 0.000_013_333_4;
+/// Dollars a million requests of Lambda.
+const REQUESTS: f64 = 0.20;
+/// Dollars a million calls of S3: GET and HEAD, PUT and LIST.
+const S3_READS: f64 = 0.40;
+const S3_WRITES: f64 = 5.0;
+
+/// The arguments.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Times are those in bench/lambda/measured.json, of one vCPU, beside the usual function of Pillow and boto3 under the
+same emulator and store. Below one vCPU computing takes longer in proportion; waiting for the store does not.
+
+Examples:
+  tintype cost
+  tintype cost --arm64 --picture progressive
+  tintype cost --compute-ms 12.5 --store-ms 30 --peak-mb 45")]
+pub(super) struct Cost {
+    /// Prices of arm64 instead of x86_64
+    #[arg(long)]
+    arm64: bool,
+    /// Only pictures whose name holds this
+    #[arg(long, value_name = "TEXT")]
+    picture: Option<String>,
+    /// Other measurements, in the same form
+    #[arg(long, value_name = "FILE", conflicts_with = "compute_ms")]
+    measured: Option<PathBuf>,
+    /// A measurement of your own: milliseconds of computing on one vCPU
+    #[arg(long, value_name = "MS", value_parser = amount)]
+    compute_ms: Option<f64>,
+    /// … milliseconds of waiting for the store
+    #[arg(long, value_name = "MS", default_value = "0", value_parser = amount, requires = "compute_ms")]
+    store_ms: f64,
+    /// … and the most memory, in MB
+    #[arg(long, value_name = "MB", default_value = "40", value_parser = amount, requires = "compute_ms")]
+    peak_mb: f64,
+}
+
+fn amount(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(amount) if amount >= 0.0 && amount.is_finite() => Ok(amount),
+        _ => Err("write a number, 0 or more".into()),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Measurements {
+    pictures: Vec<Picture>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Picture {
+    name: String,
+    tintype: Measured,
+    pillow: Measured,
+}
+
+/// One function on one picture.
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct Measured {
+    compute_ms: f64,
+    store_ms: f64,
+    peak_mb: f64,
+}
+
+/// Calls of S3 a thumbnail.
+#[derive(Debug, Clone, Copy)]
+struct Calls {
+    reads: f64,
+    writes: f64,
+}
+
+/// HEAD of the thumbnail and of the source, GET; PUT; HEAD of the source once more.
+const TINTYPE: Calls = Calls { reads: 4.0, writes: 1.0 };
+/// GET and PUT: it neither knows what is up to date nor which version is the newest.
+const PILLOW: Calls = Calls { reads: 1.0, writes: 1.0 };
+
+impl Calls {
+    fn dollars(self) -> f64 {
+        self.reads * S3_READS + self.writes * S3_WRITES
+    }
+}
+
+/// A million thumbnails at one memory size.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Million {
+    memory_mb: u32,
+    /// What Lambda bills for one, in milliseconds.
+    billed_ms: f64,
+    /// Dollars for GB-seconds.
+    compute: f64,
+}
+
+impl Measured {
+    fn million(self, memory_mb: u32, gb_second: f64) -> Million {
+        let share = (f64::from(memory_mb) / ONE_CPU_MB).min(1.0);
+        let billed_ms = (self.compute_ms / share + self.store_ms).ceil().max(1.0);
+        let gb_seconds = f64::from(memory_mb) / 1024.0 * billed_ms / 1e3;
+        Million { memory_mb, billed_ms, compute: gb_seconds * gb_second * 1e6 }
+    }
+
+    /// At every size that holds it.
+    fn millions(self, gb_second: f64) -> Vec<Million> {
+        let fits = SIZES.into_iter().filter(|size| f64::from(*size) >= self.peak_mb);
+        fits.map(|size| self.million(size, gb_second)).collect()
+    }
+
+    fn cheapest(self, gb_second: f64) -> Option<Million> {
+        self.millions(gb_second).into_iter().min_by(|a, b| a.compute.total_cmp(&b.compute))
+    }
+}
+
+impl Cost {
+    pub(super) fn run(self) -> anyhow::Result<u8> {
+        let gb_second = if self.arm64 { ARM64 } else { X86_64 };
+        if let Some(compute_ms) = self.compute_ms {
+            let own = Measured { compute_ms, store_ms: self.store_ms, peak_mb: self.peak_mb };
+            show("your measurement", "function", own, TINTYPE, gb_second);
+            return Ok(OK);
+        }
+        let text = match &self.measured {
+            None => MEASURED.to_owned(),
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?,
+        };
+        let measurements: Measurements = serde_json::from_str(&text).map_err(|error| {
+            anyhow::anyhow!("the measurements are not as bench/lambda/measure.py writes them: {error}")
+        })?;
+        let wanted = self.picture.unwrap_or_default();
+        let mut pictures =
+            measurements.pictures.iter().filter(|picture| picture.name.contains(&wanted)).peekable();
+        if pictures.peek().is_none() {
+            let names: Vec<_> = measurements.pictures.iter().map(|picture| picture.name.as_str()).collect();
+            anyhow::bail!("no picture's name holds \"{wanted}\"; there are: {}", names.join(", "));
+        }
+        for picture in pictures {
+            show(&picture.name, "tintype", picture.tintype, TINTYPE, gb_second);
+            show(&picture.name, "pillow", picture.pillow, PILLOW, gb_second);
+            compare(picture, gb_second);
+        }
+        Ok(OK)
+    }
+}
+
+fn show(picture: &str, function: &str, measured: Measured, calls: Calls, gb_second: f64) {
+    let millions = measured.millions(gb_second);
+    output::print(
+        || {
+            let head = format!(
+                "{picture}, {function}: {} ms of computing on one vCPU, {} ms of store, {} MB\n  {:>9} {:>10} {:>14} {:>10}\n",
+                measured.compute_ms,
+                measured.store_ms,
+                measured.peak_mb,
+                "memory",
+                "billed",
+                "GB-seconds",
+                "total"
+            );
+            let rows = millions.iter().map(|million| {
+                format!(
+                    "  {:>6} MB {:>7} ms {:>12.2} $ {:>8.2} $\n",
+                    million.memory_mb,
+                    million.billed_ms,
+                    million.compute,
+                    million.compute + REQUESTS + calls.dollars()
+                )
+            });
+            let rest = format!(
+                "  a million thumbnails; the total has {REQUESTS:.2} $ of requests and {:.2} $ of S3's\n",
+                calls.dollars()
+            );
+            head + &rows.collect::<String>() + &rest
+        },
+        || {
+            json!({
+                "picture": picture,
+                "function": function,
+                "compute_ms": measured.compute_ms,
+                "store_ms": measured.store_ms,
+                "peak_mb": measured.peak_mb,
+                "requests_dollars": REQUESTS,
+                "s3_dollars": calls.dollars(),
+                "sizes": millions.iter().map(|million| json!({
+                    "memory_mb": million.memory_mb,
+                    "billed_ms": million.billed_ms,
+                    "gb_second_dollars": million.compute,
+                })).collect::<Vec<_>>(),
+            })
+        },
+    );
+}
+
+/// Both at the size where each is cheapest.
+fn compare(picture: &Picture, gb_second: f64) {
+    let (Some(own), Some(pillow)) = (picture.tintype.cheapest(gb_second), picture.pillow.cheapest(gb_second))
+    else {
+        return;
+    };
+    output::print(
+        || {
+            format!(
+                "  each at its cheapest: {:.2} $ at {} MB against {:.2} $ at {} MB, {:.1} times as much\n",
+                own.compute,
+                own.memory_mb,
+                pillow.compute,
+                pillow.memory_mb,
+                pillow.compute / own.compute
+            )
+        },
+        || {
+            json!({
+                "picture": picture.name,
+                "cheapest": {
+                    "tintype": {"memory_mb": own.memory_mb, "gb_second_dollars": own.compute},
+                    "pillow": {"memory_mb": pillow.memory_mb, "gb_second_dollars": pillow.compute},
+                },
+                "ratio": pillow.compute / own.compute,
+            })
+        },
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: Measured = Measured { compute_ms: 10.0, store_ms: 20.0, peak_mb: 40.0 };
+
+    #[test]
+    fn computing_takes_longer_below_one_cpu_and_waiting_does_not() {
+        assert_eq!(ONE.million(1769, X86_64).billed_ms, 30.0);
+        assert_eq!(ONE.million(10240, X86_64).billed_ms, 30.0);
+        // 10 ms * 1769 / 128 = 138.2 ms, and 20 ms of waiting; billed in whole milliseconds.
+        assert_eq!(ONE.million(128, X86_64).billed_ms, 159.0);
+    }
+
+    #[test]
+    fn dollars_of_a_million() {
+        // 1 GB for 100 ms, a million times, is 100,000 GB-seconds.
+        let hundred = Measured { compute_ms: 100.0 / ONE_CPU_MB * 1024.0, store_ms: 0.0, peak_mb: 1.0 };
+        let million = hundred.million(1024, X86_64);
+        assert_eq!(million.billed_ms, 100.0);
+        assert!((million.compute - 1.666_67).abs() < 1e-4, "{million:?}");
+        assert!((hundred.million(1024, ARM64).compute - 1.333_34).abs() < 1e-4);
+    }
+
+    #[test]
+    fn a_size_that_does_not_hold_it_is_not_looked_at() {
+        let large = Measured { peak_mb: 300.0, ..ONE };
+        assert_eq!(large.millions(X86_64)[0].memory_mb, 384);
+        assert_eq!(ONE.cheapest(X86_64).map(|million| million.memory_mb), Some(128));
+    }
+
+    #[test]
+    fn the_measurements_kept_can_be_read() {
+        let kept: Measurements = serde_json::from_str(MEASURED).unwrap();
+        assert!(!kept.pictures.is_empty());
+    }
+}

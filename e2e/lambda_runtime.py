@@ -1,0 +1,234 @@
+"""The Lambda Runtime API, as far as a function sees it: starts a function's process, hands it events, ends it when
+its time is up and starts it anew.
+
+Source: AWS, "Using the Lambda runtime API for custom runtimes"; "Lambda runtime environment".
+"""
+
+import json
+import os
+import queue
+import re
+import subprocess
+import threading
+import time
+import uuid
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tintype import FOREIGN
+# How long a process may take from its start to asking for work; Lambda's own limit.
+INIT_SECONDS = 10
+TRACE = "Root=1-65a1b2c3-0123456789abcdef01234567;Parent=0123456789abcdef;Sampled=0;Lineage=1:01234567:0"
+
+
+@dataclass
+class Answer:
+    """What an invocation came to: `kind` is "response", "error", "timeout" or "crash"."""
+
+    kind: str
+    payload: object = None
+    seconds: float = 0.0
+
+    @property
+    def ok(self):
+        assert self.kind == "response", f"{self.kind}: {self.payload}"
+        return self.payload
+
+
+class InitError(Exception):
+    """The process told that it cannot start, or ended before it asked for work."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_):
+        """A process that is ended leaves its connections as they are."""
+
+
+class Function:
+    """A function of one process at a time. `command` starts it; `env` is added to what Lambda sets."""
+
+    def __init__(self, command, env, folder, memory_mb=512, timeout_seconds=30, name="Thumbnails"):
+        self.command, self.env, self.folder = command, env, folder
+        self.memory_mb, self.timeout_seconds, self.name = memory_mb, timeout_seconds, name
+        self.process = None
+        self.starts = 0
+        # From the start of the process to its first request for work.
+        self.init_seconds = None
+        self._work, self._told = queue.Queue(), queue.Queue()
+        self._asked = threading.Event()
+        self._current = None
+        self._server = _Server(("127.0.0.1", 0), self._handler())
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.log = folder / f"{name}.log"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _environment(self):
+        kept = {name: value for name, value in os.environ.items() if not FOREIGN.match(name)}
+        host, port = self._server.server_address
+        return (
+            kept
+            | {
+                "AWS_LAMBDA_RUNTIME_API": f"{host}:{port}",
+                "AWS_LAMBDA_FUNCTION_NAME": self.name,
+                "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+                "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(self.memory_mb),
+                "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{self.name}",
+                "AWS_LAMBDA_LOG_STREAM_NAME": "stream",
+                "LAMBDA_TASK_ROOT": str(self.folder),
+                "AWS_REGION": "us-east-1",
+                "AWS_DEFAULT_REGION": "us-east-1",
+                "AWS_ACCESS_KEY_ID": "test",
+                "AWS_SECRET_ACCESS_KEY": "test",
+            }
+            | self.env
+        )
+
+    def start(self):
+        """Starts the process and waits until it asks for work."""
+        self._asked.clear()
+        # Requests for work of a process that is gone still wait at the queue it had.
+        self._work, self._told = queue.Queue(), queue.Queue()
+        self.starts += 1
+        with self.log.open("ab") as log:
+            self._started = time.perf_counter()
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, env=self._environment(), cwd=self.folder)
+        end = time.monotonic() + INIT_SECONDS
+        while not self._asked.wait(0.001):
+            if self.process.poll() is not None:
+                told = self._told.get_nowait() if not self._told.empty() else None
+                raise InitError(told[2] if told else f"exit code {self.process.returncode}: {self.log_text()[-2000:]}")
+            assert time.monotonic() < end, "the process did not ask for work in time"
+        return self
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(30)
+        self._work.put(None)
+        self.process = None
+
+    def invoke(self, event):
+        """Hands an event over and waits for what it comes to."""
+        if self.process is None or self.process.poll() is not None:
+            self.stop()
+            self.start()
+        request_id = str(uuid.uuid4())
+        started = time.perf_counter()
+        self._work.put((request_id, json.dumps(event).encode(), int((time.time() + self.timeout_seconds) * 1000)))
+        end = time.monotonic() + self.timeout_seconds
+        while True:
+            try:
+                kind, told_id, payload = self._told.get(timeout=0.02)
+            except queue.Empty:
+                if self.process.poll() is not None:
+                    return Answer("crash", self.log_text()[-2000:])
+                if time.monotonic() > end:
+                    self.stop()
+                    return Answer("timeout", f"ended after {self.timeout_seconds} s")
+                continue
+            assert told_id == request_id, f"{kind} for {told_id} instead of {request_id}"
+            return Answer(kind, payload, time.perf_counter() - started)
+
+    def invoke_asynchronously(self, event, retries=2):
+        """As Lambda does for events: tries again while the function fails. Answers every attempt."""
+        answers = []
+        for _ in range(1 + retries):
+            answers.append(self.invoke(event))
+            if answers[-1].kind == "response":
+                break
+        return answers
+
+    def log_text(self):
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def log_lines(self, type_=None):
+        """The JSON lines so far, those of one type if it is given."""
+        lines = []
+        for line in self.log_text().splitlines():
+            try:
+                value = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(value, dict) and (type_ is None or value.get("type") == type_):
+                lines.append(value)
+        return lines
+
+    def memory_mb_peak(self):
+        """The most memory the process has held, in MB."""
+        with open(f"/proc/{self.process.pid}/status") as status:
+            return int(re.search(r"VmHWM:\s+(\d+) kB", status.read())[1]) / 1024
+
+    def _handler(self):
+        function = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            # Answers leave at once: what is measured is the function.
+            wbufsize = -1
+            disable_nagle_algorithm = True
+
+            def log_message(self, *_):
+                pass
+
+            def _answer(self, status, body=b"", headers=()):
+                self.send_response(status)
+                for name, value in headers:
+                    self.send_header(name, value)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+                self.wfile.flush()
+
+            def do_GET(self):
+                if self.path != "/2018-06-01/runtime/invocation/next":
+                    return self._answer(404)
+                if not function._asked.is_set():
+                    function.init_seconds = time.perf_counter() - function._started
+                    function._asked.set()
+                work = function._work.get()
+                if work is None:
+                    self.close_connection = True
+                    return None
+                request_id, body, deadline_ms = work
+                headers = [
+                    ("Lambda-Runtime-Aws-Request-Id", request_id),
+                    ("Lambda-Runtime-Deadline-Ms", str(deadline_ms)),
+                    (
+                        "Lambda-Runtime-Invoked-Function-Arn",
+                        f"arn:aws:lambda:us-east-1:123456789012:function:{function.name}",
+                    ),
+                    ("Lambda-Runtime-Trace-Id", TRACE),
+                ]
+                return self._answer(200, body, headers)
+
+            def _body(self):
+                if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+                    return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                body = b""
+                while size := int(self.rfile.readline().split(b";")[0], 16):
+                    body += self.rfile.read(size)
+                    self.rfile.readline()
+                while self.rfile.readline().strip():
+                    pass
+                return body
+
+            def do_POST(self):
+                body = self._body()
+                told = re.fullmatch(r"/2018-06-01/runtime/(?:invocation/([^/]+)/(response|error)|init/error)", self.path)
+                if not told:
+                    return self._answer(404)
+                payload = json.loads(body) if body else None
+                function._told.put((told[2] or "init", told[1], payload))
+                return self._answer(202, b'{"status":"OK"}')
+
+        return Handler

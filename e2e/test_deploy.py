@@ -1,0 +1,327 @@
+"""deploy/aws/deploy and its template against moto_server: the stack is created and read back, and its role may do what the
+pipeline does and nothing else."""
+
+import base64
+import io
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import boto3
+import pytest
+import requests
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+import pictures
+from lambda_runtime import Function
+from moto_server import Moto
+from template import PATH, Template
+from tintype import BOOTSTRAP, ROOT, environment
+
+BUCKETS = {"SourceBucketName": "photos-in", "DestinationBucketName": "photos-out"}
+EIGHT = {
+    "Duration",
+    "Throttles",
+    "ConcurrentExecutions",
+    "Invocations",
+    "Errors",
+    "AsyncEventsReceived",
+    "AsyncEventsDropped",
+    "AsyncEventAge",
+}
+
+
+@pytest.fixture
+def moto(tmp_path):
+    server = Moto(tmp_path)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def home(tmp_path):
+    """deploy/aws in a folder of its own, with what moto wants and AWS does not: it reads a URI from every integration."""
+    folder = tmp_path / "home/deploy/aws"
+    folder.mkdir(parents=True)
+    shutil.copy(ROOT / "deploy/aws/deploy", folder)
+    text = PATH.read_text()
+    mock = "        Type: MOCK\n"
+    assert text.count(mock) == 2
+    (folder / "template.yaml").write_text(text.replace(mock, mock + "        IntegrationHttpMethod: OPTIONS\n        Uri: none\n"))
+    with zipfile.ZipFile(tmp_path / "bootstrap.zip", "w") as package:
+        package.writestr("bootstrap", "#!/bin/sh\n")
+    return folder
+
+
+@pytest.fixture
+def deploy(moto, home, tmp_path):
+    def run(*arguments, package=tmp_path / "bootstrap.zip", **env):
+        given = ["--package", str(package)] if package else []
+        return subprocess.run(
+            [str(home / "deploy"), *given, *arguments],
+            capture_output=True,
+            text=True,
+            env=environment(
+                AWS_ENDPOINT_URL=moto.url,
+                AWS_ACCESS_KEY_ID="test",
+                AWS_SECRET_ACCESS_KEY="test",
+                AWS_REGION="us-east-1",
+                AWS_PAGER="",
+                PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            )
+            | env,
+        )
+
+    return run
+
+
+def create(moto, home, **parameters):
+    """The stack, made directly: moto knows no outputs of a stack made through a change set."""
+    moto.client("s3").create_bucket(Bucket="code")
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as writer:
+        writer.writestr("bootstrap", "#!/bin/sh\n")
+    moto.client("s3").put_object(Bucket="code", Key="k.zip", Body=package.getvalue())
+    given = BUCKETS | {"CodeBucket": "code", "CodeKey": "k.zip"} | parameters
+    moto.client("cloudformation").create_stack(
+        StackName="tintype",
+        TemplateBody=(home / "template.yaml").read_text(),
+        Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in given.items()],
+        Capabilities=["CAPABILITY_IAM"],
+    )
+    (stack,) = moto.client("cloudformation").describe_stacks(StackName="tintype")["Stacks"]
+    assert stack["StackStatus"] == "CREATE_COMPLETE"
+    return {one["OutputKey"]: one["OutputValue"] for one in stack["Outputs"]}
+
+
+def test_deploy_creates_the_stack_and_its_resources_are_there(deploy, moto):
+    done = deploy("ThumbnailSize=64x64", "ApiUploads=true")
+    assert done.returncode == 0, done.stdout + done.stderr
+    buckets = {one["Name"] for one in moto.client("s3").list_buckets()["Buckets"]}
+    source = "input-product-images-123456789012-us-east-1"
+    assert buckets == {
+        source,
+        "output-product-thumbnail-123456789012-us-east-1",
+        "tintype-artefacts-123456789012-us-east-1",
+    }
+    encryption = moto.client("s3").get_bucket_encryption(Bucket=source)["ServerSideEncryptionConfiguration"]
+    assert encryption["Rules"][0]["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    function = moto.client("lambda").get_function_configuration(FunctionName="Thumbnails")
+    assert (function["Runtime"], function["MemorySize"], function["Timeout"]) == ("provided.al2023", 512, 30)
+    variables = function["Environment"]["Variables"]
+    assert variables["THUMBNAIL_SIZE"] == "64x64" and variables["SOURCE_BUCKET"] == source
+    policy = json.loads(moto.client("lambda").get_policy(FunctionName="Thumbnails")["Policy"])
+    assert {one["Principal"]["Service"] for one in policy["Statement"]} == {"s3.amazonaws.com", "apigateway.amazonaws.com"}
+    (queue,) = moto.client("sqs").list_queues()["QueueUrls"]
+    assert queue.endswith("/Thumbnails-dead-letters")
+    groups = moto.client("logs").describe_log_groups()["logGroups"]
+    assert {one["logGroupName"]: one["retentionInDays"] for one in groups} == {
+        "/aws/lambda/Thumbnails": 14,
+        "/aws/apigateway/Thumbnails-api": 14,
+    }
+    (api,) = moto.client("apigateway").get_rest_apis()["items"]
+    resources = moto.client("apigateway").get_resources(restApiId=api["id"])["items"]
+    methods = {one["path"]: set(one.get("resourceMethods", {})) for one in resources}
+    verbs = {"GET", "HEAD", "POST", "OPTIONS"}
+    assert methods == {"/": set(), "/myimage": verbs, "/myimage/{proxy+}": verbs}
+    body = moto.client("cloudwatch").get_dashboard(DashboardName="thumbnail")["DashboardBody"]
+    assert EIGHT <= {one["properties"]["title"] for one in json.loads(body)["widgets"]}
+
+
+def test_deploy_updates_prints_addresses_and_destroy_leaves_nothing(deploy, moto, home):
+    # moto cannot update a topic that is not there.
+    outputs = create(moto, home, AlarmEmail="a@example.com")
+    given = [f"{name}={value}" for name, value in BUCKETS.items()] + ["AlarmEmail=a@example.com"]
+    done = deploy(*given, "MemorySize=256")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "aws s3 cp photo.jpg s3://photos-in/photo.jpg" in done.stdout
+    assert f"{outputs['ApiUrl']}?key=photo.jpg" in done.stdout
+    function = moto.client("lambda").get_function_configuration(FunctionName="Thumbnails")
+    assert function["MemorySize"] == 256
+    s3 = moto.client("s3")
+    s3.delete_bucket_policy(Bucket="photos-in")
+    s3.put_object(Bucket="photos-in", Key="a.jpg", Body=b"x")
+    refused = deploy("destroy", *given)
+    assert refused.returncode != 0 and "s3://photos-in holds images" in refused.stderr
+    gone = deploy("destroy", "--delete-images", *given)
+    assert gone.returncode == 0, gone.stdout + gone.stderr
+    assert {one["Name"] for one in s3.list_buckets()["Buckets"]} == {"code"}
+
+
+def test_a_dry_run_needs_no_account_and_shows_every_step(deploy):
+    shown = deploy("--dry-run", "ThumbnailSize=64x64", AWS_ENDPOINT_URL="http://127.0.0.1:9", AWS_ACCESS_KEY_ID="", AWS_REGION="eu-central-1")
+    assert shown.returncode == 0, shown.stderr
+    steps = [line for line in shown.stdout.splitlines() if line.startswith("would run: ")]
+    assert [line.split()[3] for line in steps] == ["s3", "s3api", "s3", "cloudformation"]
+    assert "ThumbnailSize=64x64" in steps[-1] and "input-product-images-ACCOUNT-eu-central-1" in steps[-1]
+
+
+def test_what_is_wrong_is_said_before_anything_is_done(deploy):
+    for arguments, part in [
+        (["ThumbnailSise=64x64"], '"ThumbnailSise" is no parameter'),
+        (["--frobnicate"], 'unknown: "--frobnicate"'),
+        (["--stack"], "--stack wants a value"),
+        (["build", "Architecture=sparc"], "there are x86_64 and arm64"),
+    ]:
+        done = deploy(*arguments, package=None)
+        assert done.returncode != 0 and part in done.stderr, (arguments, done.stderr)
+
+
+def test_a_target_that_is_not_there_is_an_error_that_says_how_to_get_it(deploy):
+    library = subprocess.run(["rustc", "--print", "sysroot"], capture_output=True, text=True).stdout.strip()
+    if (Path(library) / "lib/rustlib/aarch64-unknown-linux-gnu/lib").exists():
+        pytest.skip("the target for arm64 is there")
+    done = deploy("build", "Architecture=arm64", package=None)
+    assert done.returncode != 0 and "rustup target add aarch64-unknown-linux-gnu" in done.stderr
+
+
+def test_the_package_that_was_built():
+    """What scripts/test built: it holds the program, which can be executed and needs no library."""
+    package = ROOT / "target/aws/bootstrap-x86_64.zip"
+    if not package.exists():
+        pytest.skip("built by scripts/test build on x86_64")
+    assert package.stat().st_size <= 6_000_000
+    with zipfile.ZipFile(package) as found:
+        (entry,) = found.infolist()
+        assert entry.filename == "bootstrap" and stat.S_IMODE(entry.external_attr >> 16) & 0o111
+        program = found.read(entry)
+    assert program[:4] == b"\x7fELF" and b"/lib64/ld-linux" not in program[:4096]
+
+
+# --- The role --------------------------------------------------------------------------------------------------------
+
+
+class Role:
+    """The function's role as the template states it, with IAM enforced."""
+
+    def __init__(self, moto, home, **parameters):
+        self.moto = moto
+        self.outputs = create(moto, home, **parameters)
+        # moto names queues as AWS does; here they are at its own address.
+        self.queue = self.outputs["DeadLetterQueueUrl"].replace("https://sqs.us-east-1.amazonaws.com", moto.url)
+        name = self.outputs["RoleArn"].rsplit("/", 1)[1]
+        (policy,) = Template(**BUCKETS, **parameters)["Role"]["Policies"]
+        # moto enforces only policies that were put by themselves.
+        text = json.dumps(policy["PolicyDocument"])
+        for placeholder, arn in {
+            "<FunctionLogs.Arn>": "arn:aws:logs:us-east-1:123456789012:log-group:/aws/lambda/Thumbnails:*",
+            # Of queues moto sees the action alone; which one is looked at in test_template.py.
+            "<DeadLetters.Arn>": "*",
+        }.items():
+            text = text.replace(placeholder, arn)
+        assert "<" not in text
+        moto.client("iam").put_role_policy(RoleName=name, PolicyName="thumbnails", PolicyDocument=text)
+        # What the buckets' policies say of TLS would keep this test out: it speaks HTTP.
+        s3 = moto.client("s3")
+        for bucket in BUCKETS.values():
+            s3.delete_bucket_policy(Bucket=bucket)
+        s3.put_object(Bucket="photos-in", Key="photo.jpg", Body=pictures.jpeg())
+        s3.create_bucket(Bucket="another")
+        s3.put_object(Bucket="another", Key="photo.jpg", Body=b"x")
+        s3.put_object(Bucket="photos-out", Key="old.jpg", Body=b"x")
+        assumed = moto.client("sts").assume_role(RoleArn=self.outputs["RoleArn"], RoleSessionName="function")
+        self.keys = assumed["Credentials"]
+        requests.post(f"{moto.url}/moto-api/reset-auth", data=b"0", headers={"Content-Type": "text/plain"}, timeout=10)
+
+    def client(self, service):
+        return boto3.client(
+            service,
+            endpoint_url=self.moto.url,
+            region_name="us-east-1",
+            aws_access_key_id=self.keys["AccessKeyId"],
+            aws_secret_access_key=self.keys["SecretAccessKey"],
+            aws_session_token=self.keys["SessionToken"],
+            config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
+        )
+
+    def may(self, call):
+        s3, sqs = self.client("s3"), self.client("sqs")
+        calls = {
+            "read an image": lambda: s3.get_object(Bucket="photos-in", Key="photo.jpg"),
+            "list images": lambda: s3.list_objects_v2(Bucket="photos-in"),
+            "read a thumbnail": lambda: s3.get_object(Bucket="photos-out", Key="old.jpg"),
+            "list thumbnails": lambda: s3.list_objects_v2(Bucket="photos-out"),
+            "write a thumbnail": lambda: s3.put_object(Bucket="photos-out", Key="new.jpg", Body=b"x"),
+            "send a dead letter": lambda: sqs.send_message(QueueUrl=self.queue, MessageBody="x"),
+            "write an image": lambda: s3.put_object(Bucket="photos-in", Key="photo.jpg", Body=b"x"),
+            "delete an image": lambda: s3.delete_object(Bucket="photos-in", Key="photo.jpg"),
+            "delete a thumbnail": lambda: s3.delete_object(Bucket="photos-out", Key="old.jpg"),
+            "read another bucket": lambda: s3.get_object(Bucket="another", Key="photo.jpg"),
+            "list another bucket": lambda: s3.list_objects_v2(Bucket="another"),
+            "write another bucket": lambda: s3.put_object(Bucket="another", Key="photo.jpg", Body=b"x"),
+            "see all buckets": lambda: s3.list_buckets(),
+            "change a bucket": lambda: s3.put_bucket_versioning(Bucket="photos-in", VersioningConfiguration={"Status": "Enabled"}),
+            "take dead letters": lambda: sqs.receive_message(QueueUrl=self.queue),
+            "make a role": lambda: self.client("iam").create_role(RoleName="r", AssumeRolePolicyDocument="{}"),
+            "call a function": lambda: self.client("lambda").list_functions(),
+        }
+        if call is None:
+            return list(calls)
+        try:
+            calls[call]()
+            return True
+        except ClientError as error:
+            assert error.response["ResponseMetadata"]["HTTPStatusCode"] == 403, error
+            return False
+
+
+ALWAYS = {
+    "read an image",
+    "list images",
+    "read a thumbnail",
+    "list thumbnails",
+    "write a thumbnail",
+    "send a dead letter",
+}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "more"),
+    [
+        ({}, set()),
+        ({"ApiUploads": "true"}, {"write an image"}),
+        ({"MirrorDeletes": "true"}, {"delete a thumbnail"}),
+    ],
+    ids=["plain", "uploads", "deletes"],
+)
+def test_the_role_may_do_what_the_pipeline_does_and_nothing_else(moto, home, parameters, more):
+    role = Role(moto, home, **parameters)
+    allowed = {call for call in role.may(None) if role.may(call)}
+    assert allowed == ALWAYS | more
+
+
+def test_the_pipeline_works_with_the_role_and_no_more(moto, home, tmp_path):
+    role = Role(moto, home)
+    variables = Template(**BUCKETS)["Function"]["Environment"]["Variables"]
+    env = (
+        {name: str(value) for name, value in variables.items()}
+        | moto.environment()
+        | {
+            "AWS_ACCESS_KEY_ID": role.keys["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": role.keys["SecretAccessKey"],
+            "AWS_SESSION_TOKEN": role.keys["SessionToken"],
+            "DEAD_LETTER_QUEUE_URL": role.queue,
+        }
+    )
+    with Function([BOOTSTRAP], env, tmp_path) as function:
+        (made,) = function.invoke({"key": "photo.jpg"}).ok["records"]
+        assert made["outcome"] == "made" and made["renditions"][0]["key"] == "thumb_photo.jpg"
+        (missing,) = function.invoke({"key": "nowhere.jpg"}).ok["records"]
+        assert missing["reason"] == "missing", "404, since the role may list"
+        upload = {
+            "httpMethod": "POST",
+            "path": "/myimage",
+            "headers": {"content-type": "image/jpeg"},
+            "queryStringParameters": {"key": "up.jpg"},
+            "requestContext": {},
+            "body": base64.b64encode(pictures.jpeg()).decode(),
+            "isBase64Encoded": True,
+        }
+        refused = function.invoke(upload).ok
+        assert refused["statusCode"] == 403 and "ApiUploads=true" in refused["body"]
