@@ -87,5 +87,11 @@ class Template:
                 text, own = (inner, {}) if isinstance(inner, str) else inner
                 known = self.values | {name: self._value(one) for name, one in own.items()}
                 return re.sub(r"\$\{([^}!]+)\}", lambda found: str(known.get(found[1], f"<{found[1]}>")), text)
+            if name == "Fn::Split":
+                return self._value(inner[1]).split(inner[0])
+            if name == "Fn::Select":
+                # What is not known here, such as an ARN, has no parts.
+                parts = self._value(inner[1])
+                return parts[inner[0]] if inner[0] < len(parts) else parts[0]
         filled = {name: self._value(one) for name, one in value.items()}
         return {name: one for name, one in filled.items() if one is not NOTHING}

@@ -194,7 +194,7 @@ def test_provisioned_concurrency_brings_an_alias_that_everything_calls():
     assert warm["Live"]["ProvisionedConcurrencyConfig"] == {"ProvisionedConcurrentExecutions": 3}
     assert {one["Function"] for one in notifications(warm, "s3:ObjectCreated:*")} == {"<Live>"}
     assert warm["InvokeFromS3"]["FunctionName"] == warm["InvokeFromApi"]["FunctionName"] == "<Live>"
-    assert "<Live>" in warm["ImageGet"]["Integration"]["Uri"] and warm["InvokeConfig"]["Qualifier"] == "live"
+    assert "<Live>" in warm["ImageGet"]["Integration"]["Uri"] and warm["InvokeConfig"]["Qualifier"] == "<Live>"
 
 
 def test_log_groups_have_an_end():

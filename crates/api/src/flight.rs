@@ -54,8 +54,13 @@ impl<K: Hash + Eq + Clone, T: Clone + Send + Sync + 'static> Flights<K, T> {
                 shared
             }
         };
-        let made = shared.await;
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        let made = shared.clone().await;
+        let mut under = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // By now somebody may have begun anew.
+        if under.get(&key).is_some_and(|now| now.upgrade().is_none_or(|now| now.ptr_eq(&shared))) {
+            under.remove(&key);
+        }
+        drop(under);
         made
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::{
     body::Body,
-    extract::{FromRequest as _, Multipart, Request},
+    extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request},
     http::{HeaderMap, header},
 };
 use bytes::Bytes;
@@ -16,6 +16,8 @@ pub(crate) async fn file(headers: &HeaderMap, body: Bytes) -> Result<(String, By
     if let Some(kind) = headers.get(header::CONTENT_TYPE) {
         request.headers_mut().insert(header::CONTENT_TYPE, kind.clone());
     }
+    // The body was bounded when it was read.
+    DefaultBodyLimit::disable().apply(&mut request);
     let unreadable = |words: String| format!("the form cannot be read: {words}");
     let mut form =
         Multipart::from_request(request, &()).await.map_err(|error| unreadable(error.body_text()))?;

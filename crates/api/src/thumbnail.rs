@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tintype_engine::{Format, OutputFormat, Spec};
 use tintype_function::{
     Failure, Location, Outcome,
-    fingerprint::{SOURCE_ETAG, fingerprint},
+    fingerprint::{RECIPE_FINGERPRINT, SOURCE_ETAG, fingerprint},
     format_by_name,
     store::Stat,
 };
@@ -212,7 +212,7 @@ async fn make<H: Host>(api: &Api<H>, at: &Location, stat: &Stat, spec: &Spec) ->
             let (host, config, at, spec) = (api.host.clone(), api.config.clone(), at.clone(), spec.clone());
             async move {
                 match config.trigger.renditions.iter().position(|rendition| rendition.spec == spec) {
-                    Some(index) => stored(&host, &config, at, index).await,
+                    Some(index) => stored(&host, &config, at, index, spec).await,
                     None => rendered(&host, at, spec).await,
                 }
             }
@@ -221,7 +221,13 @@ async fn make<H: Host>(api: &Api<H>, at: &Location, stat: &Stat, spec: &Spec) ->
 }
 
 /// A rendition that is stored, made if it is missing or out of date.
-async fn stored<H: Host>(host: &H, config: &Config, at: Location, index: usize) -> Result<Ready, Problem> {
+async fn stored<H: Host>(
+    host: &H,
+    config: &Config,
+    at: Location,
+    index: usize,
+    spec: Spec,
+) -> Result<Ready, Problem> {
     // An object replaced between making and reading is a new start; nobody replaces it for ever.
     for _ in 0..3 {
         let record = config.record(at.key.clone(), "Get");
@@ -229,11 +235,16 @@ async fn stored<H: Host>(host: &H, config: &Config, at: Location, index: usize) 
         let rendition = match &report.outcome {
             Outcome::Failed(failure) => return Err(Problem::Failure(failure.clone())),
             Outcome::Ignored(why) => return Err(Problem::Nothing(format!("there is no thumbnail: {why}"))),
-            Outcome::Made | Outcome::UpToDate | Outcome::Removed => report.renditions.get(index),
+            Outcome::Removed => continue,
+            Outcome::Made | Outcome::UpToDate => report.renditions.get(index),
         };
-        let Some(rendition) = rendition else { continue };
+        // Another trigger may want the key, with fewer renditions or others.
+        let Some(rendition) = rendition else { return rendered(host, at, spec).await };
         let object = host.read(rendition.at.clone()).await.map_err(Problem::Failure)?;
         let Some(object) = object else { continue };
+        if object.stat.metadata.get(RECIPE_FINGERPRINT) != Some(&fingerprint(&spec)) {
+            return rendered(host, at, spec).await;
+        }
         let Some(source_etag) = object.stat.metadata.get(SOURCE_ETAG).cloned() else { continue };
         let kind = object.stat.content_type.as_deref().and_then(|kind| HeaderValue::from_str(kind).ok());
         return Ok(Ready {

@@ -224,7 +224,17 @@ impl Thumbnails {
                         .collect();
                     return Ok(Outcome::Made);
                 }
-                Err(StoreError::Conflict(_)) => size = None,
+                Err(StoreError::Conflict(_)) => {
+                    // A store without transactions has written already, perhaps after the object was removed
+                    // and that was mirrored.
+                    if trigger.removed && store.head(at).await?.is_none() {
+                        remove(store, trigger, at).await?;
+                        if store.head(at).await?.is_none() {
+                            return Ok(Outcome::Removed);
+                        }
+                    }
+                    size = None;
+                }
                 Err(error) => return Err(error.into()),
             }
         }

@@ -125,7 +125,7 @@ fn retries_are_counted_and_end_as_a_dead_letter() {
         assert_eq!(settled, if attempt < 2 { Settled::Requeued } else { Settled::Dead });
     }
     assert!(matches!(queue.lease().unwrap(), Next::Empty));
-    let letters = opened.ledger.view().unwrap().dead_letters().unwrap();
+    let letters = opened.ledger.view().unwrap().dead_letters(|_| true).unwrap();
     assert_eq!(letters.len(), 1);
     let letter = &letters[0];
     assert_eq!((letter.event.failed, letter.reason.as_str()), (3, "unavailable"));
@@ -156,7 +156,7 @@ fn an_old_event_is_given_up_with_its_last_error() {
     // Old only because nobody was there: it is tried once all the same.
     impatient.finish(&lease(&impatient), retry()).unwrap();
     assert!(matches!(impatient.lease().unwrap(), Next::GivenUp(_)));
-    let letters = opened.ledger.view().unwrap().dead_letters().unwrap();
+    let letters = opened.ledger.view().unwrap().dead_letters(|_| true).unwrap();
     assert_eq!(letters[0].reason, "event_age");
     assert!(letters[0].message.contains("the store was away"));
 }
@@ -184,7 +184,7 @@ fn a_crash_redelivers_and_a_crashing_object_is_given_up() {
     let queue = queue(&opened, 2, Duration::ZERO, HOUR);
     assert!(matches!(queue.lease().unwrap(), Next::GivenUp(_)));
     assert_eq!(lease(&queue).event.key, "good.jpg");
-    let letters = opened.ledger.view().unwrap().dead_letters().unwrap();
+    let letters = opened.ledger.view().unwrap().dead_letters(|_| true).unwrap();
     assert_eq!((letters[0].reason.as_str(), letters[0].event.key.as_str()), ("crashed", "bomb.jpg"));
 }
 

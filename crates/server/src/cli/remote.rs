@@ -31,7 +31,13 @@ pub(super) struct Remote {
 impl ServerArguments {
     pub(super) fn find(&self, env: &Env) -> anyhow::Result<Remote> {
         let settings = self.settings.load(env)?;
-        let url = self.server.clone().unwrap_or_else(|| format!("http://{}", settings.listen.http));
+        let url = match &self.server {
+            Some(url) => url.clone(),
+            None if settings.listen.tls.is_some() => anyhow::bail!(
+                "this server speaks TLS, which this command does not yet: ask over HTTP at /object, /dead-letters and /logs, or name a plain address with --server"
+            ),
+            None => format!("http://{}", settings.listen.http),
+        };
         let given = (variable(env, ACCESS_KEY_ID), variable(env, SECRET_ACCESS_KEY));
         let key = Credentials::known(&settings.data, given);
         Ok(Remote { url: url.trim_end_matches('/').to_owned(), key })

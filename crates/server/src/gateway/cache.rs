@@ -56,7 +56,7 @@ struct Answer {
 
 impl Answer {
     fn weight(&self, question: &Question) -> usize {
-        self.body.len() + question.0.len() + OVERHEAD
+        self.body.len() + question.0.len() + question.1.len() + OVERHEAD
     }
 }
 

@@ -72,6 +72,15 @@ impl Keys {
         key.take(now)?;
         Ok(Some(key.name.clone()))
     }
+
+    /// A request that was refused further on uses up no quota.
+    fn give_back(&self, name: &str, now: Duration) {
+        let Some(key) = self.known.values().find(|key| *key.name == *name) else { return };
+        let mut used = key.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if used.0 == now.as_secs() / DAY {
+            used.1 = used.1.saturating_sub(1);
+        }
+    }
 }
 
 impl Key {
@@ -104,6 +113,9 @@ pub(super) async fn check(State(gateway): State<Gateway>, request: Request, next
         Ok(None) => next.run(request).await,
         Ok(Some(name)) => {
             let mut response = next.run(request).await;
+            if response.status() == StatusCode::TOO_MANY_REQUESTS {
+                inner.keys.give_back(&name, now);
+            }
             response.extensions_mut().insert(Caller(name));
             response
         }

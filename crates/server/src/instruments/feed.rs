@@ -58,6 +58,14 @@ impl Feed {
         }
         Some(Follower { receiver, followers: self.followers.clone() })
     }
+
+    /// The same for what the server itself passes on, which the bound must not keep out.
+    pub(super) fn follow_within(&self) -> Option<Follower> {
+        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
+        let receiver = sender.as_ref()?.subscribe();
+        self.followers.fetch_add(1, Relaxed);
+        Some(Follower { receiver, followers: self.followers.clone() })
+    }
 }
 
 impl Follower {

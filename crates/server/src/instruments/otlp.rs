@@ -20,7 +20,7 @@ pub async fn export(instruments: Arc<Instruments>, endpoint: String, function: S
     let client = HttpClient::default();
     let mut failing = false;
     // A follower that fell behind is ended, and begins anew with what comes.
-    while let Some(mut follower) = instruments.feed().follow() {
+    while let Some(mut follower) = instruments.feed().follow_within() {
         while let Some(first) = follower.next().await {
             let mut entries = vec![first];
             let deadline = tokio::time::Instant::now() + TOGETHER;

@@ -135,6 +135,10 @@ impl Period {
         if start_s < now_s - KEPT_S - COARSE_S {
             return wrong("start lies more than 15 days back: measurements are kept for 15 days");
         }
+        if !(1..=KEPT_S).contains(&period_s) {
+            return wrong(format!("period must be between {FINE_S} s and 15 days"));
+        }
+        let start_s = start_s.div_euclid(period_s) * period_s;
         let finest = series::finest(start_s, now_s);
         if period_s < finest || period_s % finest != 0 {
             return wrong(format!(
@@ -142,7 +146,6 @@ impl Period {
                  s for 3 hours and by {COARSE_S} s for 15 days"
             ));
         }
-        let start_s = start_s.div_euclid(period_s) * period_s;
         let end_s = end_s.min(now_s + period_s);
         let points = (end_s - start_s + period_s - 1) / period_s;
         if points > MOST_POINTS {

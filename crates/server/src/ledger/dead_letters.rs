@@ -10,14 +10,16 @@ use super::{
 };
 
 impl View {
-    /// All dead letters, oldest first.
+    /// The dead letters that are wanted, oldest first.
     ///
     /// # Errors
     /// The ledger cannot be used.
-    pub fn dead_letters(&self) -> Result<Vec<DeadLetter>, LedgerError> {
+    pub fn dead_letters(&self, wanted: impl Fn(&DeadLetter) -> bool) -> Result<Vec<DeadLetter>, LedgerError> {
         let table = self.table(DEAD_LETTERS)?;
         let rows = table.iter().map_err(LedgerError::database)?;
-        rows.map(|row| decode(row.map_err(LedgerError::database)?.1.value())).collect()
+        rows.map(|row| decode(row.map_err(LedgerError::database)?.1.value()))
+            .filter(|letter| letter.as_ref().map_or(true, &wanted))
+            .collect()
     }
 
     /// How many dead letters there are.

@@ -35,6 +35,7 @@ impl Asked {
         let given = |text: &String| (!text.is_empty()).then(|| text.clone());
         DeadLetterFilter {
             ids: None,
+            object: None,
             reason: given(&self.reason),
             prefix: given(&self.prefix),
             text: given(&self.text),
@@ -107,9 +108,7 @@ pub(super) async fn act(State(page): State<Page>, headers: HeaderMap, body: Stri
             return Ok(inner.queue.purge(&filter)?);
         }
         let done = inner.queue.redrive(&filter)?;
-        if done > 0 {
-            inner.store.event_queued();
-        }
+        (0..done).for_each(|_| inner.store.event_queued());
         Ok(done)
     });
     match acted.await {
@@ -147,8 +146,9 @@ fn body(inner: &Inner, asked: &Asked) -> anyhow::Result<String> {
     let _ = write!(
         out,
         "</select></label><input type=\"search\" name=\"text\" value=\"{}\" placeholder=\"part of the key\" \
-         aria-label=\"Part of the key\"><button>Filter</button></form></div>",
-        html::text(&asked.text)
+         aria-label=\"Part of the key\"><input type=\"hidden\" name=\"prefix\" value=\"{}\"><button>Filter</button></form></div>",
+        html::text(&asked.text),
+        html::text(&asked.prefix)
     );
     if shown.is_empty() {
         out.push_str("<p class=\"card empty\">None. Every event came to its end.</p>");
@@ -157,11 +157,12 @@ fn body(inner: &Inner, asked: &Asked) -> anyhow::Result<String> {
     let _ = write!(
         out,
         "<form method=\"post\" action=\"/dead-letters\"><input type=\"hidden\" name=\"reason\" value=\"{}\"><input type=\"hidden\" \
-         name=\"text\" value=\"{}\"><div class=\"row actions\"><button name=\"action\" value=\"redrive\">Redrive chosen</button>\
+         name=\"text\" value=\"{}\"><input type=\"hidden\" name=\"prefix\" value=\"{}\"><div class=\"row actions\"><button name=\"action\" value=\"redrive\">Redrive chosen</button>\
          <button name=\"action\" value=\"purge\" class=\"danger\" data-confirm=\"Throw the chosen dead letters away?\">Purge chosen</button>\
          <label><input type=\"checkbox\" name=\"all\" value=\"1\"> all {} shown</label></div>",
         html::text(&asked.reason),
         html::text(&asked.text),
+        html::text(&asked.prefix),
         shown.len()
     );
     out.push_str("<ul class=\"list\">");

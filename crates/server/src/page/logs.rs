@@ -1,6 +1,6 @@
 //! `/logs`: what became of attempts as JSON lines in Lambda's form; the past, and on request what comes.
 
-use std::convert::Infallible;
+use std::{collections::BTreeSet, convert::Infallible};
 
 use axum::{
     body::{Body, Bytes},
@@ -53,7 +53,19 @@ pub(super) async fn lines(State(page): State<Page>, Query(asked): Query<Asked>) 
     let wanted = asked.clone();
     let past = answers::blocking(&page, move |inner| {
         let Some(recorder) = inner.instruments.recorder() else { return Ok(Vec::new()) };
-        Ok(recorder.latest(most, |entry| wanted.takes(entry))?)
+        let Some(key) = &wanted.key else { return Ok(recorder.latest(most, |entry| wanted.takes(entry))?) };
+        // An object's own history reaches further back than what is kept of all.
+        let triggers = inner.store.triggers();
+        let buckets: BTreeSet<&str> = triggers.iter().map(|trigger| trigger.bucket.as_str()).collect();
+        let mut past = Vec::new();
+        for bucket in buckets {
+            past.extend(
+                recorder.of_object(bucket, key, most)?.into_iter().filter(|entry| wanted.takes(entry)),
+            );
+        }
+        past.sort_by_key(|entry| std::cmp::Reverse(entry.ended_ms));
+        past.truncate(most);
+        Ok(past)
     });
     let past = match past.await {
         Ok(past) => past,

@@ -67,7 +67,7 @@ fn parse(raw: &str) -> Result<Question, QueryError> {
         }),
     };
     let end_s = time("end", end, now_s + 1)?;
-    let start_s = time("start", start, end_s - 3600)?;
+    let start_s = time("start", start, end_s.saturating_sub(3600))?;
     let period_s = match period {
         None => 60,
         Some(text) => match text.parse::<i64>() {

@@ -62,18 +62,14 @@ pub(super) async fn retry(
     let back = html::object_link(&at.bucket, at.key.as_str()).replace("&amp;", "&");
     let cause = Cause { event: "ObjectCreated:Retry", request_id: request_id::current() };
     let tried = answers::blocking(&page, move |inner| {
-        let letters = inner.queue.dead_letters(&DeadLetterFilter::default())?;
-        let ids: Vec<u64> = letters
-            .iter()
-            .filter(|letter| letter.event.bucket == at.bucket && letter.event.key == at.key.as_str())
-            .map(|letter| letter.event.id)
-            .collect();
+        let of_it = DeadLetterFilter { object: Some(at.clone()), ..DeadLetterFilter::default() };
+        let ids: Vec<u64> = inner.queue.dead_letters(&of_it)?.iter().map(|letter| letter.event.id).collect();
         if ids.is_empty() {
             return Ok(inner.store.requeue(&at, cause)?);
         }
         let done =
             inner.queue.redrive(&DeadLetterFilter { ids: Some(ids), ..DeadLetterFilter::default() })?;
-        inner.store.event_queued();
+        (0..done).for_each(|_| inner.store.event_queued());
         Ok(done > 0)
     });
     match tried.await {

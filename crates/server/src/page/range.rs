@@ -51,7 +51,7 @@ impl Range {
             end => moment(end).ok_or_else(|| unclear("end", end))?,
         };
         // A step that people count in.
-        let least = (end_s - start_s).max(60) / POINTS;
+        let least = end_s.saturating_sub(start_s).max(60) / POINTS;
         let step = [60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800].into_iter().find(|step| *step >= least);
         let period =
             Period::new(start_s, end_s, step.unwrap_or(14_400)).map_err(|error| error.to_string())?;

@@ -102,14 +102,12 @@ fn basic(headers: &HeaderMap) -> Option<(String, String)> {
 
 /// Asks who it is, beyond loopback: people are led to the login, programs are answered 401.
 pub(super) async fn require(State(page): State<Page>, request: Request, next: Next) -> Response {
-    if page.inner.settings.listen.http.ip().is_loopback() {
-        return next.run(request).await;
+    // On loopback a page that the API is open to could act here otherwise; beyond it a form of another site
+    // is sent without the cookie, by SameSite, and its Origin tells it, too.
+    if !matches!(*request.method(), Method::GET | Method::HEAD) && !is_own(request.headers()) {
+        return message(StatusCode::FORBIDDEN, "pages of another origin may not act here");
     }
-    if page.is_logged_in(request.headers()) {
-        // A form of another site is sent without the cookie, by SameSite; its Origin tells it, too.
-        if *request.method() != Method::GET && !is_own(request.headers()) {
-            return message(StatusCode::FORBIDDEN, "pages of another origin may not act here");
-        }
+    if page.inner.settings.listen.http.ip().is_loopback() || page.is_logged_in(request.headers()) {
         return next.run(request).await;
     }
     let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());

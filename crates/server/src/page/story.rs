@@ -92,10 +92,11 @@ impl Story {
         };
         let result = inner.store.ledger().view()?.result(at)?;
         let event = inner.queue.event_of(at)?;
-        let letters = inner.queue.dead_letters(&DeadLetterFilter::default())?;
-        let dead_letter = letters
-            .into_iter()
-            .find(|letter| letter.event.bucket == at.bucket && letter.event.key == at.key.as_str());
+        let of_it = DeadLetterFilter { object: Some(at.clone()), ..DeadLetterFilter::default() };
+        // One of an earlier version says nothing of this one.
+        let current =
+            |letter: &DeadLetter| result.as_ref().is_none_or(|result| result.event <= letter.event.id);
+        let dead_letter = inner.queue.dead_letters(&of_it)?.into_iter().find(current);
         // The rest is told even if the database of measurements cannot be read.
         let history = match inner.instruments.recorder() {
             Some(recorder) => recorder.of_object(&at.bucket, at.key.as_str(), MOST).unwrap_or_default(),
@@ -103,7 +104,11 @@ impl Story {
         };
         let mut thumbnails = Vec::new();
         for place in result.iter().flat_map(|result| &result.renditions) {
-            if let Some(made) = inner.store.head_object(place)? {
+            let made = match inner.store.head_object(place) {
+                Err(StoreFault::NoSuchBucket(_)) => None,
+                other => other?,
+            };
+            if let Some(made) = made {
                 let (bucket, key) = (place.bucket.clone(), place.key.to_string());
                 thumbnails.push(Made { bucket, key, size: made.size, etag: made.etag });
             }

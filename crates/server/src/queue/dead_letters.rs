@@ -13,6 +13,8 @@ use crate::{
 pub struct DeadLetterFilter {
     /// With these ids.
     pub ids: Option<Vec<u64>>,
+    /// Of this object.
+    pub object: Option<Location>,
     /// Of this class of failure.
     pub reason: Option<String>,
     /// Of keys that begin so.
@@ -23,7 +25,9 @@ pub struct DeadLetterFilter {
 
 impl DeadLetterFilter {
     fn passes(&self, letter: &DeadLetter) -> bool {
+        let of = |at: &Location| letter.event.bucket == at.bucket && letter.event.key == at.key.as_str();
         self.ids.as_ref().is_none_or(|ids| ids.contains(&letter.event.id))
+            && self.object.as_ref().is_none_or(of)
             && self.reason.as_ref().is_none_or(|reason| *reason == letter.reason)
             && self.prefix.as_ref().is_none_or(|prefix| letter.event.key.starts_with(prefix.as_str()))
             && self.text.as_ref().is_none_or(|text| letter.event.key.contains(text.as_str()))
@@ -36,8 +40,7 @@ impl Queue {
     /// # Errors
     /// The ledger cannot be read.
     pub fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<Vec<DeadLetter>, LedgerError> {
-        let mut letters = self.ledger.view()?.dead_letters()?;
-        letters.retain(|letter| filter.passes(letter));
+        let mut letters = self.ledger.view()?.dead_letters(|letter| filter.passes(letter))?;
         letters.sort_by_key(|letter| (std::cmp::Reverse(letter.dead_ms), letter.event.id));
         Ok(letters)
     }

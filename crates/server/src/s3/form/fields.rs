@@ -9,6 +9,16 @@ use crate::{ledger::StoredHeaders, s3::answers::check_acl};
 /// Bytes of all fields before the file: S3's own bound.
 const LARGEST: usize = 20 << 10;
 
+/// Fields that are kept with the object, besides its metadata.
+const KEPT: [&str; 6] = [
+    "content-type",
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "expires",
+];
+
 /// Fields by name in lower case, in their order.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
@@ -85,6 +95,15 @@ impl Fields {
         };
         if let Some((name, _)) = self.iter().find(|(name, _)| !offered(name)) {
             return Err(s3_error!(NotImplemented, "the form's field \"{name}\" is not offered"));
+        }
+        // What is kept is answered as headers with every read.
+        let unsendable = |(name, value): &(&str, &str)| {
+            (KEPT.contains(name) || name.starts_with("x-amz-meta-"))
+                && (http::HeaderName::from_bytes(name.as_bytes()).is_err()
+                    || http::HeaderValue::from_str(value).is_err())
+        };
+        if let Some((name, _)) = self.iter().find(unsendable) {
+            return Err(s3_error!(InvalidArgument, "the form's field \"{name}\" cannot be a header"));
         }
         let text = |name: &str| self.get(name).map(str::to_owned);
         let metadata = self.iter().filter_map(|(name, value)| {

@@ -6,9 +6,12 @@
 mod fields;
 mod policy;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
-use futures::TryStreamExt as _;
+use futures::StreamExt as _;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyDataStream;
 use hyper::body::Incoming as HttpBody;
@@ -24,6 +27,10 @@ use crate::{
     store::{Cause, DiskStore},
 };
 use fields::Fields;
+
+/// Bytes of fields, of their heads, and of what of the file came along with them: the parser holds them in
+/// memory before anything has been judged.
+const MOST_BEFORE_FILE: usize = 256 << 10;
 
 /// Whether a request is an upload by form.
 pub(super) fn is_form<B>(request: &Request<B>) -> bool {
@@ -41,9 +48,21 @@ pub(super) async fn upload(
     let bucket = bucket(request.uri().path())?;
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let boundary = multer::parse_boundary(kind.unwrap_or_default()).map_err(|error| unreadable(&error))?;
-    let body = BodyDataStream::new(IdleLimited::new(request.into_body()));
-    let mut form = Multipart::new(body.map_err(std::io::Error::other), boundary);
+    let before_file = Arc::new(AtomicBool::new(true));
+    let (counting, mut taken) = (before_file.clone(), 0);
+    let body = BodyDataStream::new(IdleLimited::new(request.into_body())).map(move |chunk| {
+        let chunk = chunk.map_err(std::io::Error::other)?;
+        if counting.load(Ordering::Relaxed) {
+            taken += chunk.len();
+            if taken > MOST_BEFORE_FILE {
+                return Err(std::io::Error::other("too much comes before the file"));
+            }
+        }
+        Ok(chunk)
+    });
+    let mut form = Multipart::new(body, boundary);
     let (fields, file) = fields::read(&mut form).await?;
+    before_file.store(false, Ordering::Relaxed);
     let allowed = policy::check(&fields, &bucket, &key, time::OffsetDateTime::now_utc())?;
     let at = answers::location(&bucket, &fields.key())?;
     let record = store_file(store, &at, &fields, file, allowed).await?;
@@ -120,9 +139,9 @@ fn answer(fields: &Fields, at: &Location, record: &ObjectRecord) -> S3Result<Res
     let location = format!("/{}/{encoded}", at.bucket);
     let mut response = Response::new(s3s::Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
-    if let Some(url) = fields.get("success_action_redirect").filter(|url| !url.is_empty()) {
-        let mut url = url::Url::parse(url)
-            .map_err(|_| s3_error!(InvalidArgument, "success_action_redirect \"{url}\" is no URL"))?;
+    // The file is stored by now, so a URL that is none must not make it a failure.
+    let redirect = fields.get("success_action_redirect").and_then(|url| url::Url::parse(url).ok());
+    if let Some(mut url) = redirect {
         url.query_pairs_mut()
             .append_pair("bucket", &at.bucket)
             .append_pair("key", at.key.as_str())
