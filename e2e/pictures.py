@@ -30,6 +30,12 @@ def png(width=640, height=480, colour=BLUE):
     return _bytes(Image.new("RGB", (width, height), colour), "PNG")
 
 
+def noise(width, height):
+    """A PNG that hardly shrinks, the same each time."""
+    data = random.Random(1).randbytes(width * height * 3)
+    return _bytes(Image.frombytes("RGB", (width, height), data), "PNG")
+
+
 def gif(width=320, height=240, colour=GREEN):
     return _bytes(Image.new("RGB", (width, height), colour).quantize(4), "GIF")
 

@@ -117,3 +117,38 @@ def test_the_rules_of_a_bucket(s3, bucket):
 
     s3.delete_bucket_cors(Bucket=bucket)
     assert requests.options(url, headers=asked, timeout=30).status_code == 403
+
+
+def test_a_value_that_no_header_can_hold(server, s3):
+    given = form(server, "forms/refused.png")
+    answer = send(given, pictures.png(), fields={"Content-Type": "image/png\nx"})
+    assert (answer.status_code, "<Code>InvalidArgument</Code>" in answer.text) == (400, True), answer.text
+    assert "Contents" not in s3.list_objects_v2(Bucket=SOURCE, Prefix="forms/refused")
+
+
+@pytest.mark.parametrize("start", [b"", b"--b\r\nX-Long: "])
+def test_what_comes_before_the_file_is_bounded(server, start):
+    sent = 0
+
+    def without_end():
+        nonlocal sent
+        yield start
+        for _ in range(256):
+            sent += 64 << 10
+            yield b"a" * (64 << 10)
+
+    kind = {"Content-Type": "multipart/form-data; boundary=b"}
+    try:
+        answer = requests.post(f"{server.s3_url}/{SOURCE}", data=without_end(), headers=kind, timeout=30)
+        assert answer.status_code == 400, answer.text
+    except requests.ConnectionError:
+        # Refused and closed while the body was still being sent.
+        pass
+    assert sent < 16 << 20
+
+
+def test_a_redirect_that_is_no_url_is_left_out(s3, bucket):
+    fields = {"success_action_redirect": "/done"}
+    given = s3.generate_presigned_post(bucket, "redirect.txt", fields, [fields], ExpiresIn=60)
+    assert send(given, b"bytes").status_code == 204
+    assert s3.get_object(Bucket=bucket, Key="redirect.txt")["Body"].read() == b"bytes"

@@ -211,3 +211,33 @@ def test_beyond_loopback_a_key_is_asked_for(new_server):
     server.http_listen = "0.0.0.0:0"
     with pytest.raises(AssertionError, match="api.key"):
         server.start()
+
+
+def test_a_request_refused_further_on_uses_up_no_quota(new_server):
+    settings = '[[api.route]]\nroute = "GET /"\nrate = 1\nburst = 1\n' + key("daily", FIRST, daily=3)
+    server = new_server(settings=settings).start()
+    served = 0
+    for _ in range(12):
+        answer = get(server, secret=FIRST)
+        if answer.status_code == 404:
+            served += 1
+        else:
+            assert answer.json()["message"] != "Limit Exceeded" or served == 3
+    assert served < 12
+
+
+def test_the_rendition_asked_for_and_not_another_triggers(new_server):
+    trigger = """
+[[trigger]]
+bucket = "input-product-images"
+prefix = "%s/"
+suffixes = [".jpg"]
+destination = "output-product-thumbnail"
+[[trigger.rendition]]
+key = "thumb_{key}"
+size = "%s"
+"""
+    server = new_server(settings=trigger % ("raw", "128x128") + trigger % ("big", "300x300")).start()
+    server.client().put_object(Bucket=SOURCE, Key="big/a.jpg", Body=pictures.jpeg())
+    answer = get(server, "?key=big/a.jpg&size=128x128")
+    assert (answer.status_code, pictures.opened(answer.content).size) == (200, (128, 96))

@@ -378,3 +378,10 @@ def test_nonsense_on_the_wire(server):
                     answer = b""
                 assert answer == b"" or answer.startswith(b"HTTP/1.1 4")
     assert call(server, path="/readyz").status_code == 200
+
+
+def test_a_form_of_more_than_two_mebibytes(server):
+    noise = pictures.noise(1000, 900)
+    assert 2 << 20 < len(noise) < 10 << 20
+    answer = requests.post(server.api_url, files={"file": ("noise.png", noise, "image/png")}, timeout=30)
+    assert (answer.status_code, pictures.opened(answer.content).size) == (200, (128, 115)), answer.text[:200]

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import requests
 
 import pictures
 from tintype import SOURCE, run
@@ -104,3 +105,28 @@ def test_a_server_that_is_not_there():
     ended = run("status", "a.jpg", "--server", "http://127.0.0.1:1")
     assert ended.returncode == 1
     assert "is it running?" in ended.stderr.decode()
+
+
+def test_a_good_version_makes_up_for_a_dead_letter_of_an_earlier_one(server, s3, ask, given_up):
+    etag = s3.put_object(Bucket=SOURCE, Key="operating/cut.jpg", Body=pictures.jpeg())["ETag"]
+    server.thumbnail("thumb_operating/cut.jpg", etag)
+    code, [story], _ = until(lambda: made(ask("status", "operating/cut.jpg")), "made")
+    assert (code, story["deadLetter"]) == (0, None)
+
+
+def test_the_page_acts_only_on_what_it_shows(server, given_up):
+    shown = requests.get(f"{server.http_url}/dead-letters", params={"prefix": "operating/raw/"}, timeout=30).text
+    # The form says it again, and so does the filter.
+    assert shown.count('name="prefix" value="operating/raw/"') == 2
+
+
+def test_no_page_of_another_origin_acts_even_if_the_api_is_open_to_all(new_server):
+    server = new_server(settings='[api]\ncors_origins = ["*"]\n').start()
+    form = {"action": "purge", "all": "1"}
+    foreign = {"Origin": "https://elsewhere.example"}
+    for path in ("/dead-letters", "/retry", "/upload"):
+        answer = requests.post(server.http_url + path, data=form, headers=foreign, timeout=30)
+        assert (answer.status_code, "another origin" in answer.json()["message"]) == (403, True), path
+    own = {"Origin": server.http_url, "Accept": "application/json"}
+    answer = requests.post(f"{server.http_url}/dead-letters", data=form, headers=own, timeout=30)
+    assert answer.json() == {"action": "purge", "count": 0}
