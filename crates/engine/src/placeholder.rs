@@ -52,6 +52,27 @@ fn dominant(picture: &Finished) -> [u8; 3] {
     [mean(fullest[0]), mean(fullest[1]), mean(fullest[2])]
 }
 
+/// The sums of red, green and blue times alpha, and of alpha times 255.
+fn weighed(model: Model, pixels: &[u8]) -> [u32; 4] {
+    let mut sums = [0; 4];
+    if model == Model::Rgb {
+        // What most pictures are, without looking at each pixel's alpha.
+        for &[r, g, b] in pixels.as_chunks().0 {
+            for (sum, value) in sums.iter_mut().zip([r, g, b, 255]) {
+                *sum += u32::from(value);
+            }
+        }
+        return sums.map(|sum| sum * 255);
+    }
+    for pixel in pixels.chunks_exact(model.channels()) {
+        let [r, g, b, a] = rgba(model, pixel).map(u32::from);
+        for (sum, value) in sums.iter_mut().zip([r * a, g * a, b * a, a * 255]) {
+            *sum += value;
+        }
+    }
+    sums
+}
+
 /// Means over boxes, colours weighed by their alpha; everything from 0 to 1.
 struct Reduced {
     width: usize,
@@ -67,15 +88,15 @@ impl Reduced {
         let (width, height) = (from_width.div_ceil(factor), from_height.div_ceil(factor));
         let channels = picture.model.channels();
         let mut sums = vec![([0_u32; 4], 0_u32); width * height];
-        for (y, row) in picture.samples.chunks_exact(from_width * channels).enumerate() {
-            let sums = &mut sums[y / factor * width..][..width];
-            for (x, pixel) in row.chunks_exact(channels).enumerate() {
-                let (sum, count) = &mut sums[x / factor];
-                let [r, g, b, a] = rgba(picture.model, pixel).map(u32::from);
-                for (sum, value) in sum.iter_mut().zip([r * a, g * a, b * a, a * 255]) {
-                    *sum += value;
+        for (rows, sums) in
+            picture.samples.chunks(from_width * channels * factor).zip(sums.chunks_exact_mut(width))
+        {
+            for row in rows.chunks_exact(from_width * channels) {
+                for (pixels, (sum, count)) in row.chunks(channels * factor).zip(sums.iter_mut()) {
+                    let added = weighed(picture.model, pixels);
+                    *sum = std::array::from_fn(|channel| sum[channel] + added[channel]);
+                    *count += (pixels.len() / channels) as u32;
                 }
-                *count += 1;
             }
         }
         let scaled =

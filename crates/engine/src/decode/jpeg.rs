@@ -5,10 +5,12 @@
 //! (`idct`, `planes`), which go to the resampler. Data in several scans is gathered first (`store`), and
 //! progressive scans that the scale does not need are not read at all.
 
+mod ac;
 mod bits;
 mod frame;
 mod huffman;
 mod idct;
+mod pairs;
 mod planes;
 mod progressive;
 mod restarts;
@@ -311,7 +313,7 @@ impl Kernel for Assemble<'_> {
             let Some(steps) = &steps[index] else { continue };
             let known = &known[index];
             let plane = &store.planes[index];
-            let placed_steps = plane.placed(|at| steps[at] as i16);
+            let placed_steps = plane.placed(|at| if at == 0 { 0 } else { steps[at] as i16 });
             let halves = plane.placed(|at| 1_i16 << known[at] >> 1);
             for y in 0..component.factors.1 {
                 let line = row * component.factors.1 + y;
@@ -330,33 +332,40 @@ impl Kernel for Assemble<'_> {
                 }
                 for x in 0..component.padded.0 {
                     let coefficients = plane.block(line * plane.blocks.0 + x);
-                    let values = multiplied(coefficients, &placed_steps, &halves);
-                    let flat = values[1..].iter().fold(0, |all, value| all | value) == 0;
-                    let across = plane.cells.0;
-                    if across == 8 {
-                        block = values;
-                    } else {
-                        for (row, values) in block.chunks_exact_mut(8).zip(values.chunks_exact(across)) {
-                            row[..across].copy_from_slice(values);
-                        }
-                    }
+                    let any = match plane.cells.0 {
+                        1 => spread::<1>(coefficients, &placed_steps, &halves, &mut block),
+                        2 => spread::<2>(coefficients, &placed_steps, &halves, &mut block),
+                        4 => spread::<4>(coefficients, &placed_steps, &halves, &mut block),
+                        _ => spread::<8>(coefficients, &placed_steps, &halves, &mut block),
+                    };
                     let dc = i32::from(coefficients[0]).wrapping_mul(steps[0].into());
-                    planes.block(simd, index, component.cells, (x, y), dc, flat, &mut block);
+                    planes.block(simd, index, component.cells, (x, y), dc, !any, &mut block);
                 }
             }
         }
     }
 }
 
-/// Coefficients times their quantisation steps. Bits that were not read are in the middle of their range.
+/// Puts coefficients times their quantisation steps, `N` a row, into a block; tells whether one is not 0.
+/// Bits that were not read are in the middle of their range.
 #[inline(always)]
-fn multiplied(coefficients: &[i16], steps: &[i16; 64], halves: &[i16; 64]) -> [i16; 64] {
-    let mut values = [0; 64];
-    for (((value, &coefficient), &step), &half) in values.iter_mut().zip(coefficients).zip(steps).zip(halves)
-    {
-        let sign = coefficient >> 15;
-        let half = if coefficient == 0 { 0 } else { half };
-        *value = coefficient.wrapping_add((half ^ sign) - sign).wrapping_mul(step);
+fn spread<const N: usize>(
+    coefficients: &[i16],
+    steps: &[i16; 64],
+    halves: &[i16; 64],
+    block: &mut [i16; 64],
+) -> bool {
+    let mut any = 0;
+    let rows = block.as_chunks_mut::<8>().0.iter_mut().zip(coefficients.as_chunks::<N>().0);
+    let factors = steps.as_chunks::<N>().0.iter().zip(halves.as_chunks::<N>().0);
+    for ((row, coefficients), (steps, halves)) in rows.zip(factors) {
+        for index in 0..N {
+            let coefficient = coefficients[index];
+            let sign = coefficient >> 15;
+            let half = if coefficient == 0 { 0 } else { halves[index] };
+            row[index] = coefficient.wrapping_add((half ^ sign) - sign).wrapping_mul(steps[index]);
+            any |= row[index];
+        }
     }
-    values
+    any != 0
 }

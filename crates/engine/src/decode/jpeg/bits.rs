@@ -4,30 +4,31 @@
 /// A reader that stops at the first marker and then gives zeros, which it counts.
 #[derive(Clone, Copy)]
 pub(super) struct Bits<'a> {
-    data: &'a [u8],
-    at: usize,
-    /// The next bits, from the top. Below `count` of them may stand the first bits of the byte at `at`.
+    /// What has not come into the window, and how long all was.
+    rest: &'a [u8],
+    length: usize,
+    /// The next bits, from the top. Below `count` of them may stand the first bits of `rest`.
     window: u64,
     count: u32,
     /// Zeros given beyond the end of the data.
-    padding: u32,
+    padding: u64,
 }
 
 impl<'a> Bits<'a> {
-    pub(super) const fn new(data: &'a [u8], at: usize) -> Self {
-        Self { data, at, window: 0, count: 0, padding: 0 }
+    pub(super) fn new(data: &'a [u8], at: usize) -> Self {
+        Self { rest: data.get(at..).unwrap_or_default(), length: data.len(), window: 0, count: 0, padding: 0 }
     }
 
     /// Makes at least 56 bits available.
     #[inline(always)]
     pub(super) fn refill(&mut self) {
-        if let Some(bytes) = self.data.get(self.at..).and_then(|rest| rest.first_chunk::<8>()) {
+        if let Some(bytes) = self.rest.first_chunk::<8>() {
             let word = u64::from_be_bytes(*bytes);
             // Whether any byte of the complement is zero.
             let inverse = !word;
             if inverse.wrapping_sub(0x0101_0101_0101_0101) & word & 0x8080_8080_8080_8080 == 0 {
                 self.window |= word >> self.count;
-                self.at += ((63 - self.count) >> 3) as usize;
+                self.rest = &self.rest[((63 - self.count) >> 3 & 7) as usize..];
                 self.count |= 56;
                 return;
             }
@@ -39,19 +40,19 @@ impl<'a> Bits<'a> {
     #[inline(never)]
     fn refilled_slowly(mut self) -> Self {
         while self.count < 56 {
-            let byte = match self.data.get(self.at..) {
-                Some([0xff, 0, ..]) => {
-                    self.at += 2;
+            let byte = match *self.rest {
+                [0xff, 0, ref rest @ ..] => {
+                    self.rest = rest;
                     0xff
                 }
-                None | Some([] | [0xff, ..]) => {
+                [] | [0xff, ..] => {
                     let missing = (63 - self.count) & !7;
-                    self.padding = self.padding.saturating_add(missing);
+                    self.padding = self.padding.saturating_add(missing.into());
                     self.count += missing;
                     return self;
                 }
-                Some(&[byte, ..]) => {
-                    self.at += 1;
+                [byte, ref rest @ ..] => {
+                    self.rest = rest;
                     byte
                 }
             };
@@ -80,11 +81,10 @@ impl<'a> Bits<'a> {
         self.window <<= entry & 63;
     }
 
-    /// Counts the bits in the low byte of `stand` as consumed, and clears it.
+    /// Counts bits as consumed that the window was shifted by.
     #[inline(always)]
-    pub(super) const fn settle(&mut self, stand: &mut u32) {
-        self.count = self.count.wrapping_sub(*stand & 0xff);
-        *stand &= !0xff;
+    pub(super) const fn settle(&mut self, used: u32) {
+        self.count = self.count.wrapping_sub(used);
     }
 
     /// Bits that can be read before the next refill.
@@ -104,12 +104,12 @@ impl<'a> Bits<'a> {
 
     /// Whether more was read than there was.
     pub(super) const fn overrun(&self) -> bool {
-        self.padding > self.count
+        self.padding > self.count as u64
     }
 
     /// Where the marker stands, or at most a few bytes before it.
     pub(super) const fn position(&self) -> usize {
-        self.at
+        self.length - self.rest.len()
     }
 }
 

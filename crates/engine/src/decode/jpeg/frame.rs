@@ -21,13 +21,12 @@ pub(super) struct Component {
 }
 
 impl Component {
-    /// For each index of the zigzag sequence what the square of a coefficient is multiplied with to get its
-    /// energy; 0 for those that cells are made of.
-    pub(super) fn squares(&self, steps: &[u16; 64]) -> [u64; 64] {
+    /// The quantisation steps of coefficients that no cell is made of, 0 for the others.
+    pub(super) fn others(&self, steps: &[u16; 64]) -> [u16; 64] {
         std::array::from_fn(|index| {
             let natural = usize::from(super::huffman::NATURAL[index]);
             let kept = natural % 8 < self.cells.0 && natural / 8 < self.cells.1;
-            if kept { 0 } else { u64::from(steps[index]).pow(2) }
+            if kept { 0 } else { steps[index] }
         })
     }
 

@@ -3,10 +3,8 @@
 //!
 //! Separable, in integers with 12-bit constants. Cells are in sixteenths of a code, 0 to 4080.
 
-use std::ops::{Add, Mul, Sub};
-
 use fearless_simd::prelude::*;
-use fearless_simd::{i16x8, i32x4, i32x8};
+use fearless_simd::{i16x8, i16x16, i32x4, i32x8};
 
 use crate::simd::{Lanes, each};
 
@@ -25,11 +23,10 @@ pub(super) fn mean(dc: i32) -> i16 {
 /// All 64 pixels of a block, in whole codes, into rows `stride` apart.
 #[inline(always)]
 pub(super) fn eight_by_eight<S: Lanes>(simd: S, block: &[i16; 64], target: &mut [i16], stride: usize) {
-    let rows: [i16x8<S>; 8] = each(|v| i16x8::from_slice(simd, &block[v * 8..v * 8 + 8]));
-    let columns = eight(each(|v| widen(simd, rows[v])));
+    let rows = each(|v| i16x8::from_slice(simd, &block[v * 8..v * 8 + 8]));
+    let columns = eight_at_once(simd, rows);
     let columns: [i16x8<S>; 8] = each(|y| narrow(simd, (columns[y] + (1 << 8)) >> 9));
-    let turned = transposed(simd, columns);
-    let pixels = eight(each(|u| widen(simd, turned[u])));
+    let pixels = eight_at_once(simd, transposed(simd, columns));
     let middle = (1 << 17) + (i32::from(MIDDLE) << 14);
     let pixels: [i16x8<S>; 8] = each(|x| narrow(simd, (pixels[x] + middle) >> 18) << 4);
     let (darkest, brightest) = (i16x8::splat(simd, 0), i16x8::splat(simd, BRIGHTEST as i16));
@@ -38,29 +35,91 @@ pub(super) fn eight_by_eight<S: Lanes>(simd: S, block: &[i16; 64], target: &mut 
     }
 }
 
+/// [`eight`] of eight columns, two products at a time.
+#[inline(always)]
+fn eight_at_once<S: Lanes>(simd: S, f: [i16x8<S>; 8]) -> [i32x8<S>; 8] {
+    let pairs = |a: usize, b: usize| {
+        let (low, high) = simd.interleave_i16x8(f[a], f[b]);
+        low.combine(high)
+    };
+    let dot = |pairs: i16x16<S>, a: i32, b: i32| {
+        let factors = each(|lane| if lane % 2 == 0 { a as i16 } else { b as i16 });
+        simd.pairwise_dot_product_i16x16(pairs, i16x16::simd_from(simd, factors))
+    };
+    let [c1, c2, c3, _, c5, c6, c7] = COSINES;
+    let (ends, quarters) = (pairs(0, 4), pairs(2, 6));
+    let (sum, difference) = (dot(ends, ONE, ONE), dot(ends, ONE, -ONE));
+    let (outer, inner) = (dot(quarters, c2, c6), dot(quarters, c6, -c2));
+    let even = [sum + outer, difference + inner, difference - inner, sum - outer];
+    let (low, high) = (pairs(1, 3), pairs(5, 7));
+    let odd = [
+        dot(low, c1, c3) + dot(high, c5, c7),
+        dot(low, c3, -c7) + dot(high, -c1, -c5),
+        dot(low, c5, -c1) + dot(high, c7, c3),
+        dot(low, c7, -c5) + dot(high, c3, -c1),
+    ];
+    each(|x| if x < 4 { even[x] + odd[x] } else { even[7 - x] - odd[7 - x] })
+}
+
 /// The means of 2 × 2 pixels, as [`cells`] makes them.
 #[inline(always)]
 pub(super) fn four_by_four<S: Lanes>(simd: S, block: &[i16; 64], target: &mut [i16], stride: usize) {
-    let rows: [i32x4<S>; 4] = each(|v| i32x4::simd_from(simd, each(|u| i32::from(block[v * 8 + u]))));
-    let limits = (i32x4::splat(simd, -32768), i32x4::splat(simd, 32767));
-    let columns = four(rows);
-    let columns: [i32x4<S>; 4] = each(|y| ((columns[y] + (1 << 8)) >> 9).max(limits.0).min(limits.1));
-    let cells = four(turned(simd, columns));
+    let rows: [i16x8<S>; 4] = each(|v| i16x8::from_slice(simd, &block[v * 8..v * 8 + 8]));
+    let pairs = (simd.zip_low_i16x8(rows[0], rows[2]), simd.zip_low_i16x8(rows[1], rows[3]));
+    let columns = four_at_once(simd, pairs);
+    let columns: [i32x4<S>; 4] = each(|y| (columns[y] + (1 << 8)) >> 9);
+    // Two rows a vector: of each row the even ones are a pair, and the odd ones.
+    let (upper, lower) = (
+        simd.saturating_narrow_i32x4(columns[0], columns[1]),
+        simd.saturating_narrow_i32x4(columns[2], columns[3]),
+    );
+    let cells = four_at_once(simd, simd.deinterleave_i16x8(upper, lower));
     let middle = (1 << 13) + (i32::from(MIDDLE) << 14);
-    let cells = each(|x| (cells[x] + middle) >> 14);
-    let (darkest, brightest) = (i32x4::splat(simd, 0), i32x4::splat(simd, BRIGHTEST));
-    for (y, row) in turned(simd, cells).into_iter().enumerate() {
-        let row = row.max(darkest).min(brightest);
-        for (cell, &value) in target[y * stride..][..4].iter_mut().zip(row.as_slice()) {
-            *cell = value as i16;
+    let cells: [i32x4<S>; 4] = each(|x| (cells[x] + middle) >> 14);
+    let (left, right) =
+        (simd.saturating_narrow_i32x4(cells[0], cells[1]), simd.saturating_narrow_i32x4(cells[2], cells[3]));
+    let (even, odd) = simd.interleave_i16x8(left, right);
+    let (upper, lower) = simd.interleave_i16x8(even, odd);
+    let (darkest, brightest) = (i16x8::splat(simd, 0), i16x8::splat(simd, BRIGHTEST as i16));
+    for (half, rows) in [upper, lower].into_iter().enumerate() {
+        let rows = rows.max(darkest).min(brightest);
+        for (y, row) in rows.as_slice().chunks_exact(4).enumerate() {
+            target[(half * 2 + y) * stride..][..4].copy_from_slice(row);
         }
     }
 }
 
+/// [`four`] of four columns: of each the first number with the third, and the second with the fourth.
 #[inline(always)]
-fn widen<S: Lanes>(simd: S, row: i16x8<S>) -> i32x8<S> {
-    let (low, high) = simd.widen_i16x8(row);
-    low.combine(high)
+fn four_at_once<S: Lanes>(simd: S, (even, odd): (i16x8<S>, i16x8<S>)) -> [i32x4<S>; 4] {
+    let (even_0, even_1) = (dot(simd, even, ONE, HALVES[1]), dot(simd, even, ONE, -HALVES[1]));
+    let (odd_0, odd_1) = (dot(simd, odd, HALVES[0], HALVES[3]), dot(simd, odd, HALVES[2], -HALVES[4]));
+    [even_0 + odd_0, even_1 + odd_1, even_1 - odd_1, even_0 - odd_0]
+}
+
+/// The means of 4 × 4 pixels; the block's own DC coefficient is not looked at.
+#[inline(always)]
+pub(super) fn two_by_two<S: Lanes>(simd: S, dc: i16, block: &[i16; 64], target: &mut [i16], stride: usize) {
+    let row = |v: usize| -> i16x8<S> { i16x8::simd_from(simd, each(|lane| block[v * 8 + lane % 2])) };
+    const A: i16 = QUARTER as i16;
+    const B: i16 = fixed(0.906_127 * 0.906_127) as i16;
+    let upper = i16x8::simd_from(simd, [0, A, 0, -A, 0, A, 0, -A]);
+    let lower = i16x8::simd_from(simd, [A, B, A, -B, -A, -B, -A, B]);
+    let sums =
+        simd.pairwise_dot_product_i16x8(row(0), upper) + simd.pairwise_dot_product_i16x8(row(1), lower);
+    let middle = (1 << 10) + (i32::from(MIDDLE) << 11);
+    let cells = (sums + (i32::from(dc) * ONE + middle)) >> 11;
+    let cells = simd.saturating_narrow_i32x4(cells, cells);
+    let cells = cells.max(i16x8::splat(simd, 0)).min(i16x8::splat(simd, BRIGHTEST as i16));
+    target[..2].copy_from_slice(&cells.as_slice()[..2]);
+    target[stride..][..2].copy_from_slice(&cells.as_slice()[2..4]);
+}
+
+/// Sums of two products.
+#[inline(always)]
+fn dot<S: Lanes>(simd: S, pairs: i16x8<S>, a: i32, b: i32) -> i32x4<S> {
+    let factors = each(|lane| if lane % 2 == 0 { a as i16 } else { b as i16 });
+    simd.pairwise_dot_product_i16x8(pairs, i16x8::simd_from(simd, factors))
 }
 
 #[inline(always)]
@@ -77,19 +136,6 @@ fn transposed<S: Lanes>(simd: S, rows: [i16x8<S>; 8]) -> [i16x8<S>; 8] {
         let before = rows;
         for index in 0..4 {
             let (low, high) = simd.interleave_i16x8(before[index], before[index + 4]);
-            (rows[2 * index], rows[2 * index + 1]) = (low, high);
-        }
-    }
-    rows
-}
-
-#[inline(always)]
-fn turned<S: Lanes>(simd: S, rows: [i32x4<S>; 4]) -> [i32x4<S>; 4] {
-    let mut rows = rows;
-    for _ in 0..2 {
-        let before = rows;
-        for index in 0..2 {
-            let (low, high) = simd.interleave_i32x4(before[index], before[index + 2]);
             (rows[2 * index], rows[2 * index + 1]) = (low, high);
         }
     }
@@ -133,7 +179,7 @@ fn points<const N: usize>(f: [i32; N]) -> [i32; N] {
     match N {
         1 => each(|_| f[0] * ONE),
         2 => {
-            let odd = f[1] * fixed(0.906_127);
+            let odd = f[1] * QUARTER;
             each(|x| f[0] * ONE + if x == 0 { odd } else { -odd })
         }
         4 => {
@@ -154,17 +200,19 @@ const fn fixed(value: f64) -> i32 {
     (value * 4096.0 + 0.5) as i32
 }
 
-/// One number, or a vector of them.
-trait Number: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<i32, Output = Self> {}
-impl<T: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<i32, Output = Self>> Number for T {}
+/// √2 times the mean of cos((2i + 1)π / 16) over four pixels.
+const QUARTER: i32 = fixed(0.906_127);
+/// √2 times the means of two pixels that [`four`] is made of.
+const HALVES: [i32; 5] =
+    [fixed(1.281_458), fixed(0.923_880), fixed(0.530_797), fixed(0.449_988), fixed(1.086_368)];
 
 /// Means of two pixels.
 #[inline(always)]
-fn four<T: Number>(f: [T; 4]) -> [T; 4] {
-    let middle = f[2] * fixed(0.923_880);
+fn four(f: [i32; 4]) -> [i32; 4] {
+    let middle = f[2] * HALVES[1];
     let (even_0, even_1) = (f[0] * ONE + middle, f[0] * ONE - middle);
-    let odd_0 = f[1] * fixed(1.281_458) + f[3] * fixed(0.449_988);
-    let odd_1 = f[1] * fixed(0.530_797) - f[3] * fixed(1.086_368);
+    let odd_0 = f[1] * HALVES[0] + f[3] * HALVES[3];
+    let odd_1 = f[1] * HALVES[2] - f[3] * HALVES[4];
     [even_0 + odd_0, even_1 + odd_1, even_1 - odd_1, even_0 - odd_0]
 }
 
@@ -181,7 +229,7 @@ const COSINES: [i32; 7] = [
 
 /// The full transform, by its symmetry.
 #[inline(always)]
-fn eight<T: Number>(f: [T; 8]) -> [T; 8] {
+fn eight(f: [i32; 8]) -> [i32; 8] {
     let [c1, c2, c3, _, c5, c6, c7] = COSINES;
     let (sum, difference) = ((f[0] + f[4]) * ONE, (f[0] - f[4]) * ONE);
     let (outer, inner) = (f[2] * c2 + f[6] * c6, f[2] * c6 - f[6] * c2);
@@ -238,6 +286,7 @@ mod tests {
             match (ACROSS, DOWN) {
                 (8, 8) => eight_by_eight(simd, self.0, self.1, 8),
                 (4, 4) => four_by_four(simd, self.0, self.1, 8),
+                (2, 2) => two_by_two(simd, self.0[0], self.0, self.1, 8),
                 _ => cells::<ACROSS, DOWN>(self.0, self.1, 8),
             }
         }
@@ -247,11 +296,14 @@ mod tests {
         for seed in 0..50 {
             let block = block(seed, limit);
             let mut made = [0; 64];
-            cells::<ACROSS, DOWN>(&block, &mut made, 8);
-            for level in [SimdLevel::baseline(), SimdLevel::detect()] {
-                let mut same = [0; 64];
-                level.run(Block::<ACROSS, DOWN>(&block, &mut same));
-                assert_eq!(same, made, "{level:?}");
+            SimdLevel::baseline().run(Block::<ACROSS, DOWN>(&block, &mut made));
+            let mut same = [0; 64];
+            SimdLevel::detect().run(Block::<ACROSS, DOWN>(&block, &mut same));
+            assert_eq!(same, made);
+            if (ACROSS, DOWN) != (2, 2) {
+                // Which is rounded once, not twice.
+                cells::<ACROSS, DOWN>(&block, &mut same, 8);
+                assert_eq!(same, made);
             }
             let (width, height) = (8 / ACROSS, 8 / DOWN);
             for (x, y) in (0..ACROSS).flat_map(|x| (0..DOWN).map(move |y| (x, y))) {

@@ -102,15 +102,20 @@ impl Planes {
         if flat {
             let mean = idct::mean(dc);
             for row in target.chunks_mut(stride).take(cells.1) {
-                row[..cells.0].fill(mean);
+                fill(&mut row[..cells.0], mean);
             }
             return;
         }
-        block[0] = dc.clamp(-32768, 32767) as i16;
+        let dc = dc.clamp(-32768, 32767) as i16;
+        if cells == (2, 2) {
+            idct::two_by_two(simd, dc, block, target, stride);
+            *block = [0; 64];
+            return;
+        }
+        block[0] = dc;
         match cells {
             (8, 8) => idct::eight_by_eight(simd, block, target, stride),
             (4, 4) => idct::four_by_four(simd, block, target, stride),
-            (2, 2) => idct::cells::<2, 2>(block, target, stride),
             (8, 4) => idct::cells::<8, 4>(block, target, stride),
             (4, 2) => idct::cells::<4, 2>(block, target, stride),
             (2, 1) => idct::cells::<2, 1>(block, target, stride),
@@ -131,11 +136,7 @@ impl Planes {
     pub(super) fn variance(&mut self, cells: usize, (x, y): (usize, usize), variance: i16) {
         if let Some(plane) = &mut self.variance {
             let target = &mut plane.current[y * plane.stride + x * cells..][..cells];
-            if let [only] = target {
-                *only = variance;
-            } else {
-                target.fill(variance);
-            }
+            fill(target, variance);
         }
     }
 
@@ -191,6 +192,18 @@ impl Planes {
             whole: self.whole,
             variance,
         }))
+    }
+}
+
+/// Fills the cells of a block's row: one, two, four or eight.
+#[inline(always)]
+fn fill(row: &mut [i16], value: i16) {
+    match row.len() {
+        1 => row[0] = value,
+        2 => row.copy_from_slice(&[value; 2]),
+        4 => row.copy_from_slice(&[value; 4]),
+        8 => row.copy_from_slice(&[value; 8]),
+        _ => row.fill(value),
     }
 }
 

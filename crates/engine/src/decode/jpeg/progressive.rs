@@ -1,8 +1,9 @@
 //! Progressive scans (ITU-T T.81, annex G): first and refining scans of DC and AC coefficients.
 
+use super::ac::END;
 use super::bits::Bits;
 use super::frame::Frame;
-use super::huffman::{Codes, DcTable, END, SINGLE_BITS, Singles, extend, single_coefficients};
+use super::huffman::{Codes, DcTable, SINGLE_BITS, Singles, extend, single_coefficients};
 use super::restarts::{Before, Restarts};
 use super::store::{Block, Store, StoredPlane};
 use super::tables::{ScanHeader, Tables};
@@ -59,7 +60,9 @@ impl<'a> Scan<'a> {
             let table = codes.filter(|_| first).map(|codes| single_coefficients(codes, SLOW, step));
             let factors = if alone { (1, 1) } else { component.factors };
             let steps = tables.quantisation[usize::from(component.sampled.table)].as_ref();
-            let squares = steps.filter(|_| index == 0).map_or([0; 64], |steps| component.squares(steps));
+            let squares = steps
+                .filter(|_| index == 0)
+                .map_or([0; 64], |steps| component.others(steps).map(|step| u64::from(step).pow(2)));
             let dc = codes.filter(|_| header.band.0 == 0 && !raw).map(DcTable::new);
             parts.push(Part {
                 plane: index,

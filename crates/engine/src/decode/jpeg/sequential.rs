@@ -2,21 +2,23 @@
 
 use std::rc::Rc;
 
+use fearless_simd::i32x8;
+use fearless_simd::prelude::*;
+
+use super::ac::{AcTable, Rest, Wanted};
 use super::bits::Bits;
 use super::frame::Frame;
-use super::huffman::{AcTable, DcTable, Rest, Wanted};
+use super::huffman::{DcTable, NATURAL};
 use super::planes::Planes;
 use super::restarts::{Before, Restarts};
 use super::store::Store;
 use super::tables::{ScanHeader, Tables};
-use crate::simd::{Kernel, Lanes, SimdLevel};
+use crate::simd::{Kernel, Lanes, SimdLevel, WIDTH};
 
 /// A sequential scan under way.
 pub(super) struct Scan<'a> {
     pub(super) bits: Bits<'a>,
     parts: Vec<Part>,
-    /// The blocks of an MCU, in order: part, column and row.
-    blocks: Vec<(usize, usize, usize)>,
     /// MCUs across and down.
     pub(super) mcus: (usize, usize),
     restarts: Restarts<'a>,
@@ -29,7 +31,6 @@ struct Part {
     dc: Rc<DcTable>,
     ac: Rc<AcTable>,
     dc_step: i32,
-    steps: [i32; 64],
     squares: [u64; 64],
     last: usize,
     prediction: i32,
@@ -51,16 +52,19 @@ pub(super) trait Sink {
 }
 
 /// What sinks may know of a component.
-#[derive(Clone, Copy)]
 pub(super) struct PartView {
     pub(super) index: usize,
     pub(super) cells: (usize, usize),
     pub(super) energy: bool,
+    /// What coefficients are multiplied with, in natural order; and what those of them are that no cell is
+    /// made of, 0 for the others.
+    steps: [i16; 64],
+    others: [i16; 64],
 }
 
 impl<'a> Scan<'a> {
-    /// A scan whose data begins at `at`. With `multiply` coefficients come out multiplied with their
-    /// quantisation steps.
+    /// A scan whose data begins at `at`. With `multiply` DC coefficients come out multiplied with their
+    /// quantisation step.
     pub(super) fn new(
         bytes: &'a [u8],
         at: usize,
@@ -94,29 +98,23 @@ impl<'a> Scan<'a> {
                 mcus = component.blocks;
             }
             parts.push(Part {
-                view: PartView { index, cells, energy: index == 0 && wants_variance },
+                view: PartView {
+                    index,
+                    cells,
+                    energy: index == 0 && wants_variance,
+                    steps: in_natural_order(steps),
+                    others: in_natural_order(&component.others(steps)),
+                },
                 factors: if alone { (1, 1) } else { component.factors },
                 dc,
                 ac,
                 dc_step: if multiply { steps[0].into() } else { 1 },
-                steps: std::array::from_fn(|index| if multiply { steps[index].into() } else { 1 }),
-                squares: component.squares(steps),
+                squares: component.others(steps).map(|step| u64::from(step).pow(2)),
                 last,
                 prediction: 0,
             });
         }
-        let block = |(index, part): (usize, &Part)| {
-            let (across, down) = part.factors;
-            (0..down).flat_map(move |y| (0..across).map(move |x| (index, x, y)))
-        };
-        let blocks = parts.iter().enumerate().flat_map(block).collect();
-        Ok(Self {
-            bits: Bits::new(bytes, at),
-            parts,
-            blocks,
-            mcus,
-            restarts: Restarts::new(bytes, tables.restart),
-        })
+        Ok(Self { bits: Bits::new(bytes, at), parts, mcus, restarts: Restarts::new(bytes, tables.restart) })
     }
 
     /// Forgets what is kept from MCU to MCU.
@@ -158,24 +156,33 @@ impl<T: Sink, const KEEP: bool> Kernel for McuRow<'_, '_, T, KEEP> {
                 Before::Restart => scan.begin_again(),
                 Before::End => break,
             }
-            for &(index, x, y) in &scan.blocks {
-                let Some(part) = scan.parts.get_mut(index) else { continue };
-                let wanted = Wanted { last: part.last, steps: &part.steps, squares: &part.squares };
-                bits.refill();
-                let difference = part.dc.read(&mut bits);
-                let rest = if part.view.energy {
-                    part.ac.read::<KEEP, true>(&mut bits, &wanted, &mut block)
-                } else {
-                    part.ac.read::<KEEP, false>(&mut bits, &wanted, &mut block)
-                };
-                let (Some(difference), Some(rest)) = (difference, rest) else {
-                    scan.bits = bits;
-                    return Err(format!("bits that are no code before byte {}", bits.position()));
-                };
-                part.prediction = part.prediction.wrapping_add(difference);
-                let dc = part.prediction.wrapping_mul(part.dc_step);
-                let place = (mcu * part.factors.0 + x, y);
-                sink.block::<S, KEEP>(simd, &part.view, place, dc, rest, &mut block);
+            for part in &mut scan.parts {
+                let (across, down) = part.factors;
+                let (mut x, mut y) = (0, 0);
+                while y < down {
+                    let wanted = Wanted { last: part.last, squares: &part.squares };
+                    bits.refill();
+                    let difference = part.dc.read(&mut bits);
+                    let rest = if part.view.energy {
+                        part.ac.read::<KEEP, true>(&mut bits, &wanted, &mut block)
+                    } else {
+                        part.ac.read::<KEEP, false>(&mut bits, &wanted, &mut block)
+                    };
+                    let (Some(difference), Some(mut rest)) = (difference, rest) else {
+                        scan.bits = bits;
+                        return Err(format!("bits that are no code before byte {}", bits.position()));
+                    };
+                    if KEEP && part.view.energy && !rest.flat {
+                        rest.energy = rest.energy.wrapping_add(energy(simd, &block, &part.view.others));
+                    }
+                    part.prediction = part.prediction.wrapping_add(difference);
+                    let dc = part.prediction.wrapping_mul(part.dc_step);
+                    sink.block::<S, KEEP>(simd, &part.view, (mcu * across + x, y), dc, rest, &mut block);
+                    x += 1;
+                    if x == across {
+                        (x, y) = (0, y + 1);
+                    }
+                }
             }
         }
         scan.bits = bits;
@@ -183,6 +190,35 @@ impl<T: Sink, const KEEP: bool> Kernel for McuRow<'_, '_, T, KEEP> {
             return Err(format!("the data ends at byte {}", scan.bits.position()));
         }
         Ok(())
+    }
+}
+
+/// An array in zigzag order, put into natural order.
+fn in_natural_order(sequence: &[u16; 64]) -> [i16; 64] {
+    let mut natural = [0; 64];
+    for (&value, &place) in sequence.iter().zip(&NATURAL) {
+        natural[usize::from(place)] = value as i16;
+    }
+    natural
+}
+
+/// The energy of coefficients that are to be multiplied with `steps`.
+#[inline(always)]
+fn energy<S: Lanes>(simd: S, block: &[i16; 64], steps: &[i16; 64]) -> u64 {
+    let mut sum = i32x8::splat(simd, 0);
+    for (values, steps) in block.chunks_exact(WIDTH).zip(steps.chunks_exact(WIDTH)) {
+        let values = simd.load(values) * simd.load(steps);
+        sum += simd.pairwise_dot_product_i16x16(values, values);
+    }
+    let (low, high) = sum.split();
+    u64::from((low + high).reduce_sum() as u32)
+}
+
+/// Multiplies the first coefficients with their quantisation steps.
+#[inline(always)]
+fn multiply<S: Lanes>(simd: S, block: &mut [i16], steps: &[i16; 64]) {
+    for (values, steps) in block.chunks_exact_mut(WIDTH).zip(steps.chunks_exact(WIDTH)) {
+        (simd.load(values) * simd.load(steps)).store_slice(values);
     }
 }
 
@@ -208,6 +244,9 @@ impl Sink for Planes {
             self.variance(part.cells.0, place, variance(rest.energy));
         }
         if KEEP {
+            if !rest.flat {
+                multiply(simd, &mut block[..(part.cells.1 * 8).next_multiple_of(WIDTH)], &part.steps);
+            }
             self.block(simd, part.index, part.cells, place, dc, rest.flat, block);
         } else {
             self.mean(part.index, place, dc);

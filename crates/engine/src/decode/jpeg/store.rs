@@ -75,9 +75,20 @@ impl Store {
     pub(super) fn put(&mut self, plane: usize, (x, y): (usize, usize), block: &[i16; 64]) {
         let plane = &mut self.planes[plane];
         let at = y * plane.blocks.0 + x;
-        let across = plane.cells.0;
-        let rows = plane.block_mut(at).chunks_exact_mut(across);
-        rows.zip(block.chunks_exact(8)).for_each(|(kept, row)| kept.copy_from_slice(&row[..across]));
+        match plane.cells.0 {
+            1 => keep::<1>(block, plane.block_mut(at)),
+            2 => keep::<2>(block, plane.block_mut(at)),
+            4 => keep::<4>(block, plane.block_mut(at)),
+            _ => keep::<8>(block, plane.block_mut(at)),
+        }
+    }
+}
+
+/// Keeps the first `N` coefficients of each row of a block.
+#[inline(always)]
+fn keep<const N: usize>(block: &[i16; 64], kept: &mut [i16]) {
+    for (kept, row) in kept.as_chunks_mut::<N>().0.iter_mut().zip(block.as_chunks::<8>().0) {
+        kept.copy_from_slice(&row[..N]);
     }
 }
 
