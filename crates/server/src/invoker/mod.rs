@@ -4,6 +4,7 @@
 //! Admission is two bounds: how many requests may wait (a semaphore; beyond it, 429) and how many calls
 //! work at once (the threads). Events wait in the queue on disk. Memory is admitted inside the function.
 
+mod receive;
 mod worker;
 
 use std::{
