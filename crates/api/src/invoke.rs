@@ -92,6 +92,12 @@ async fn run<H: Host>(api: &Api<H>, headers: &HeaderMap, body: &[u8]) -> Respons
         let words = format!("{} records; send at most {MOST_RECORDS} a request", parts.len());
         return message(StatusCode::BAD_REQUEST, words);
     }
+    // Nothing to do at all: the request itself is wrong.
+    if let Some(Part { record: Err(error), .. }) = parts.first()
+        && parts.iter().all(|part| part.record.is_err())
+    {
+        return message(StatusCode::BAD_REQUEST, error);
+    }
     let mut records = Records::default();
     let wants_queue = prefers_async(headers);
     for Part { record, .. } in parts {

@@ -5,6 +5,7 @@ mod access;
 mod admission;
 mod cache;
 mod guard;
+mod head;
 mod host;
 mod keys;
 mod live;
@@ -102,6 +103,7 @@ impl Gateway {
         own.merge(api)
             .method_not_allowed_fallback(unknown)
             .layer(middleware::from_fn_with_state(self.clone(), guard::check))
+            .layer(middleware::from_fn(head::check))
             .layer(middleware::from_fn(access::log))
     }
 }
