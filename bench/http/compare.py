@@ -7,10 +7,11 @@ handler that answers the same bytes from memory.
     python3 -m venv target/http-peers/thumbor && target/http-peers/thumbor/bin/pip install thumbor
     target/venv/bin/python bench/http/compare.py [--seconds 8] [--rounds 5]
 
-Needs wrk, node, Pillow and requests. Rounds are interleaved, and the order changes from round to round; told are the
-median rate, the server's CPU time a request, and how busy wrk itself was. Every contender's answer is checked first: a
-JPEG of 128 x 96 pixels. thumbor takes no image in a request for a thumbnail: it is asked for the same pictures by GET
-and reads them from a folder, without a storage, so it renders each time and is spared the upload.
+Needs wrk, node, Pillow and requests. Contenders and wrk have a session each, by which Linux shares the CPU. Rounds are
+interleaved, and the order changes from round to round; told are the median rate, the server's CPU time a request, and
+how busy wrk itself was. Every contender's answer is checked first: a JPEG of 128 x 96 pixels. thumbor takes no image in
+a request for a thumbnail: it is asked for the same pictures by GET and reads them from a folder, without a storage, so
+it renders each time and is spared the upload.
 
 Whether wrk holds a contender up is told by the line "wrk's own ceiling": the same requests, taken by a handler that
 reads the body and answers a thumbnail from memory.
@@ -34,8 +35,8 @@ from PIL import Image
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT / "e2e"))
-from measure import PICTURES, picture, wrk  # noqa: E402
-from tintype import PROGRAM, Server  # noqa: E402
+from measure import PICTURES, picture, set_nice, wrk  # noqa: E402
+from tintype import PROGRAM, environment  # noqa: E402
 
 TICKS = os.sysconf("SC_CLK_TCK")
 WORKERS = 2
@@ -49,7 +50,7 @@ def free_port():
 
 
 def cpu_seconds(group):
-    """CPU time so far of a process and of all in the process group that is named after it."""
+    """CPU time so far of all processes of a group."""
     total = 0
     for process in Path("/proc").iterdir():
         if not process.name.isdigit():
@@ -59,21 +60,22 @@ def cpu_seconds(group):
         except OSError:
             continue
         # Fields 5 (the group), 14 and 15 (user and system time) of proc(5), here from the third on.
-        if int(process.name) == group or int(fields[2]) == group:
+        if int(fields[2]) == group:
             total += int(fields[11]) + int(fields[12])
     return total / TICKS
 
 
 class Peer:
-    """A server in a process group of its own."""
+    """A server in a session of its own, so that each has the same share of the CPU."""
 
-    def __init__(self, command, port, log, env=None, cwd=None):
+    def __init__(self, command, port, log, nice, env=None):
         self.url = f"http://127.0.0.1:{port}"
         with log.open("ab") as out:
             self.process = subprocess.Popen(
-                [str(part) for part in command], stdout=out, stderr=out, env=os.environ | (env or {}), cwd=cwd,
+                [str(part) for part in command], stdout=out, stderr=out, env=environment(**(env or {})),
                 start_new_session=True,
             )  # fmt: skip
+        set_nice(self.process, nice)
         deadline = time.monotonic() + 60
         while True:
             with socket.socket() as probe:
@@ -95,13 +97,13 @@ class Peer:
 class Case:
     """One contender of one comparison, and what was measured of it."""
 
-    def __init__(self, name, url, script, group):
-        self.name, self.url, self.script, self.group = name, url, script, group
+    def __init__(self, name, url, script, peer):
+        self.name, self.url, self.script, self.group = name, url, script, peer.process.pid
         self.rounds = []
 
-    def measure(self, seconds, connections, pictures):
-        cpu, own = cpu_seconds(self.group), os.times()
-        rate, median, p95 = wrk(self.url, self.script, seconds, connections, pictures)
+    def measure(self, arguments, connections, pictures):
+        cpu, own, seconds = cpu_seconds(self.group), os.times(), arguments.seconds
+        rate, median, p95 = wrk(self.url, self.script, seconds, connections, pictures, arguments.nice)
         after = os.times()
         client = after.children_user + after.children_system - own.children_user - own.children_system
         used = cpu_seconds(self.group) - cpu
@@ -130,10 +132,10 @@ def compare(title, cases, arguments, connections, pictures):
     print(title, flush=True)
     for case in cases:
         # Warm: processes started, code compiled, nothing else.
-        wrk(case.url, case.script, 1, connections, pictures)
+        wrk(case.url, case.script, 1, connections, pictures, arguments.nice)
     for number in range(arguments.rounds):
         for case in cases[number % len(cases) :] + cases[: number % len(cases)]:
-            case.measure(arguments.seconds, connections, pictures)
+            case.measure(arguments, connections, pictures)
     for case in cases:
         print(case.told(), flush=True)
 
@@ -143,6 +145,7 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--seconds", type=int, default=8)
     arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--nice", type=int, default=0, help="of all contenders and of wrk, where the machine is busy")
     arguments.add_argument("--node-modules", type=Path, default=peers / "node_modules")
     arguments.add_argument("--thumbor", type=Path, default=peers / "thumbor/bin/thumbor")
     arguments.add_argument("--bench", type=Path, default=Path(PROGRAM).parent / "tintype-bench")
@@ -158,23 +161,32 @@ def main():
         print(f"{PICTURES} JPEGs of 1000 x 750 pixels, {sizes[0] >> 10} to {sizes[-1] >> 10} KiB")
         first = (pictures / "000.jpg").read_bytes()
 
-        server = Server(folder / "tintype", settings=LIMITS).start()
         try:
-            jpeg = {"Content-Type": "image/jpeg"}
-            check(requests.post(server.api_url, first, headers=jpeg, timeout=30))
-            check(requests.post(server.api_url, first, params={"key": "a.jpg"}, headers=jpeg, timeout=30))
-            stored = check(requests.get(server.api_url, params={"key": "a.jpg"}, timeout=30))
+            port = free_port()
+            (folder / "tintype.toml").write_text(LIMITS)
+            own = Peer(
+                [PROGRAM, "serve", "--config", folder / "tintype.toml", "--data", folder / "data",
+                 "--s3", "127.0.0.1:0", "--http", f"127.0.0.1:{port}"], port, folder / "tintype.log", arguments.nice,
+            )  # fmt: skip
+            running.append(own)
+            api, jpeg = f"{own.url}/dev1/myimage", {"Content-Type": "image/jpeg"}
+            check(requests.post(api, first, headers=jpeg, timeout=30))
+            check(requests.post(api, first, params={"key": "a.jpg"}, headers=jpeg, timeout=30))
+            stored = check(requests.get(api, params={"key": "a.jpg"}, timeout=30))
             (folder / "stored.jpg").write_bytes(stored)
 
             port = free_port()
-            bare = Peer([arguments.bench, "serve-bytes", folder / "stored.jpg", f"127.0.0.1:{port}"], port, folder / "bare.log")
+            bare = Peer(
+                [arguments.bench, "serve-bytes", folder / "stored.jpg", f"127.0.0.1:{port}"], port, folder / "bare.log",
+                arguments.nice,
+            )  # fmt: skip
             running.append(bare)
             assert check(requests.get(bare.url, timeout=30)) == stored
             assert check(requests.post(bare.url, first, timeout=30)) == stored
 
             port = free_port()
             node = Peer(
-                ["node", HERE / "peers/fastify.cjs", port, WORKERS], port, folder / "node.log",
+                ["node", HERE / "peers/fastify.cjs", port, WORKERS], port, folder / "node.log", arguments.nice,
                 env={"NODE_PATH": str(arguments.node_modules)},
             )  # fmt: skip
             running.append(node)
@@ -188,30 +200,27 @@ def main():
             )
             thumbor = Peer(
                 [arguments.thumbor, "--ip", "127.0.0.1", "--port", port, "--processes", WORKERS,
-                 "--conf", folder / "thumbor.conf", "--log-level", "error"], port, folder / "thumbor.log",
+                 "--conf", folder / "thumbor.conf", "--log-level", "error"], port, folder / "thumbor.log", arguments.nice,
             )  # fmt: skip
             running.append(thumbor)
             check(requests.get(f"{thumbor.url}/unsafe/fit-in/128x128/000.jpg", timeout=30))
 
-            # The server started by the tests' own helper is in this process group, beside wrk: it is told by its id.
-            own = server.process.pid
             post = [
-                Case("tintype", server.api_url, "post.lua", own),
-                Case("fastify and sharp, 2 processes", f"{node.url}/", "post.lua", node.process.pid),
-                Case("thumbor, 2 processes", thumbor.url, "paths.lua", thumbor.process.pid),
-                Case("wrk's own ceiling", f"{bare.url}/", "post.lua", bare.process.pid),
+                Case("tintype", api, "post.lua", own),
+                Case("fastify and sharp, 2 processes", f"{node.url}/", "post.lua", node),
+                Case("thumbor, 2 processes", thumbor.url, "paths.lua", thumbor),
+                Case("wrk's own ceiling", f"{bare.url}/", "post.lua", bare),
             ]
             compare("POST of distinct 1000-pixel JPEGs, 8 connections:", post, arguments, 8, pictures)
             for peer in post[1:3]:
                 print(f"  {post[0].rate / peer.rate:.2f} times {peer.name}")
             get = [
-                Case("tintype", f"{server.api_url}?key=a.jpg", "get.lua", own),
-                Case("bare axum handler", bare.url, "get.lua", bare.process.pid),
+                Case("tintype", f"{api}?key=a.jpg", "get.lua", own),
+                Case("bare axum handler", bare.url, "get.lua", bare),
             ]
             compare(f"GET of a stored thumbnail of {len(stored)} bytes, 32 connections:", get, arguments, 32, pictures)
             print(f"  {get[0].rate / get[1].rate:.2f} of the bare handler")
         finally:
-            server.kill()
             for peer in running:
                 peer.end()
 
