@@ -41,7 +41,10 @@ def test_a_key_is_needed_once_there_are_any(new_server):
     answer = requests.options(server.api_url, headers=preflight, timeout=30)
     assert answer.status_code == 204
     assert "x-api-key" in answer.headers["Access-Control-Allow-Headers"].lower()
+    # Everything but health needs one.
     assert requests.get(f"{server.http_url}/healthz", timeout=30).status_code == 200
+    assert requests.get(f"{server.http_url}/openapi.json", timeout=30).status_code == 403
+    assert requests.get(f"{server.http_url}/openapi.json", headers={"X-Api-Key": FIRST}, timeout=30).status_code == 200
     log = server.log_text()
     assert '"api_key":"shop"' in log
     assert FIRST not in log
@@ -59,6 +62,14 @@ def test_quotas_and_rates_of_keys(new_server):
     assert refused and refused[0].json() == {"message": "Too Many Requests"}
     assert refused[0].headers["Retry-After"] == "1"
     assert server.metrics()["Throttles"] == 2 + len(refused)
+
+
+def test_quotas_outlive_the_program(new_server):
+    server = new_server(settings=key("daily", FIRST, daily=2)).start()
+    assert get(server, secret=FIRST).status_code == 404
+    assert server.stop() == 0
+    server.start()
+    assert [get(server, secret=FIRST).status_code for _ in range(2)] == [404, 429]
 
 
 def test_the_rate_of_a_route(new_server):
@@ -132,7 +143,8 @@ def test_a_slow_body(new_server):
 
 def test_too_many_and_too_long_headers(server):
     many = {f"X-Header-{number}": "1" for number in range(200)}
-    assert requests.get(server.api_url, headers=many, timeout=30).status_code == 431
+    answer = requests.get(server.api_url, headers=many, timeout=30)
+    assert (answer.status_code, "fields" in answer.json()["message"]) == (431, True)
     assert requests.get(server.api_url, headers={"X-Long": "x" * (100 << 10)}, timeout=30).status_code in (400, 431)
 
 

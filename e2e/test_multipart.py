@@ -111,6 +111,19 @@ def test_nothing_is_there_before_it_is_complete(s3, bucket):
     assert s3.get_object(Bucket=bucket, Key="a")["Body"].read() == b"one"
 
 
+def test_completing_again(s3, bucket):
+    at = begin(s3, bucket, "again")
+    parts = [upload(s3, at, 1, bytes(5 << 20)), upload(s3, at, 2, b"end")]
+    first = complete(s3, at, parts)
+    assert complete(s3, at, parts)["ETag"] == first["ETag"]
+    # Other parts than it was made of, or another object by now: the upload is gone.
+    with refused("NoSuchUpload", 404):
+        complete(s3, at, parts[:1])
+    s3.put_object(Bucket=bucket, Key="again", Body=b"newer")
+    with refused("NoSuchUpload", 404):
+        complete(s3, at, parts)
+
+
 def test_abort(s3, bucket):
     at = begin(s3, bucket, "a")
     part = upload(s3, at, 1, b"one")

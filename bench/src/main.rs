@@ -1,5 +1,6 @@
 //! Measurements of the server, each beside what it must be compared with, in one run. See METHODOLOGY.md.
 
+mod bare;
 mod client;
 mod instruments;
 mod latency;
@@ -42,6 +43,9 @@ enum Command {
     /// Runs s3s-fs as a server; used by `puts`
     #[command(hide = true)]
     ServeS3sFs(peers::ServeS3sFs),
+    /// Answers a file from memory; used by bench/http/compare.py
+    #[command(hide = true)]
+    ServeBytes(bare::ServeBytes),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -53,5 +57,6 @@ fn main() -> anyhow::Result<()> {
         Command::Memory(memory) => memory.run(),
         Command::Instruments(instruments) => instruments.run(),
         Command::ServeS3sFs(serve) => serve.run(),
+        Command::ServeBytes(serve) => serve.run(),
     }
 }

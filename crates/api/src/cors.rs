@@ -12,25 +12,42 @@ use axum::{
     response::Response,
 };
 
-/// Answers OPTIONS, and marks every answer, refusals too, so that pages of allowed origins may read it.
-/// `origins` is asked for each request: it may change while the program runs.
+use crate::answer::message;
+
+/// Answers OPTIONS of the routes, refuses what is not there, and marks every answer, refusals too, so that
+/// pages of allowed origins may read it. `origins` is asked for each request: it may change while the
+/// program runs.
 pub fn cross_origin(
     router: Router,
     origins: impl Fn() -> Arc<[String]> + Clone + Send + Sync + 'static,
 ) -> Router {
-    router.layer(middleware::from_fn(move |request: Request, next: Next| {
-        let origins = origins();
-        async move {
-            let origin = allowed_origin(&origins, request.headers());
-            let mut response = if *request.method() == Method::OPTIONS {
-                preflight(request.uri().path(), origin.is_some())
-            } else {
-                next.run(request).await
-            };
-            mark(&mut response, origin, !origins.is_empty());
-            response
-        }
-    }))
+    let preflights = origins.clone();
+    router
+        .layer(middleware::from_fn(move |request: Request, next: Next| {
+            let origins = preflights();
+            async move {
+                if *request.method() != Method::OPTIONS {
+                    return next.run(request).await;
+                }
+                let is_allowed = allowed_origin(&origins, request.headers()).is_some();
+                preflight(request.uri().path(), is_allowed)
+            }
+        }))
+        .fallback(unknown)
+        .layer(middleware::from_fn(move |request: Request, next: Next| {
+            let origins = origins();
+            async move {
+                let origin = allowed_origin(&origins, request.headers());
+                let mut response = next.run(request).await;
+                mark(&mut response, origin, !origins.is_empty());
+                response
+            }
+        }))
+}
+
+/// API Gateway's words for a route or method that is not there.
+pub async fn unknown() -> Response {
+    message(StatusCode::FORBIDDEN, "Missing Authentication Token")
 }
 
 /// What `Access-Control-Allow-Origin` is to say for this request, if its origin may read the answer.
@@ -44,7 +61,7 @@ fn allowed_origin(origins: &[String], headers: &HeaderMap) -> Option<HeaderValue
 
 fn methods(path: &str) -> &'static str {
     match path.rsplit('/').next() {
-        Some("info") => "GET,HEAD,OPTIONS",
+        Some("info" | "openapi.json") => "GET,HEAD,OPTIONS",
         Some("uploads") => "OPTIONS,POST",
         _ => "GET,HEAD,OPTIONS,POST",
     }

@@ -97,6 +97,34 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_comes_back_late_does_not_end_what_was_begun_anew() {
+        let flights: Flights<u8, u32> = Flights::default();
+        let (made, go) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
+        let join = || {
+            let (made, go) = (made.clone(), go.clone());
+            Box::pin(flights.join(1, move || async move {
+                go.notified().await;
+                made.fetch_add(1, Ordering::SeqCst)
+            }))
+        };
+        let (mut early, mut late) = (join(), join());
+        assert!(futures::poll!(&mut early).is_pending());
+        assert!(futures::poll!(&mut late).is_pending());
+        go.notify_one();
+        assert_eq!(early.await, 0);
+        // The first work is done, and one who waits for it has not looked yet: another begins.
+        let mut anew = join();
+        assert!(futures::poll!(&mut anew).is_pending());
+        assert_eq!(late.await, 0);
+        let mut joined = join();
+        assert!(futures::poll!(&mut joined).is_pending());
+        go.notify_one();
+        assert_eq!((anew.await, joined.await), (1, 1));
+        assert_eq!(made.load(Ordering::SeqCst), 2);
+        assert!(flights.0.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
     async fn who_leaves_does_not_end_the_work_for_others() {
         let flights: Flights<u8, u32> = Flights::default();
         let go = Arc::new(Notify::new());

@@ -5,9 +5,9 @@ use std::{fmt, future::Future};
 use bytes::Bytes;
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_function::{
-    Failure, Inspection, Location, ObjectKey, Report,
+    Failure, Inspection, Location, Picture, Report,
     event::Record,
-    store::{Object, Stat},
+    store::{Arrival, Object, Stat},
 };
 
 /// Why the host did not run the function.
@@ -84,13 +84,13 @@ pub trait Host: Clone + Send + Sync + 'static {
         at: Location,
     ) -> impl Future<Output = Result<Result<Inspection, Failure>, Refused>> + Send;
 
-    /// Stores an image in the source bucket, as any upload.
-    fn upload(
+    /// Stores an image in the source bucket together with its thumbnails, and answers the one that `spec`
+    /// describes. What is refused leaves nothing behind.
+    fn receive(
         &self,
-        key: ObjectKey,
-        content_type: String,
-        bytes: Bytes,
-    ) -> impl Future<Output = Result<(), Failure>> + Send;
+        arrival: Arrival,
+        spec: Spec,
+    ) -> impl Future<Output = Result<Result<Picture, Failure>, Refused>> + Send;
 
     /// What is known of an object; `None` if there is none.
     fn stat(&self, at: Location) -> impl Future<Output = Result<Option<Stat>, Failure>> + Send;

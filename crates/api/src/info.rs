@@ -9,8 +9,9 @@ use crate::{
     Api, Host,
     answer::{self, message},
     conditions::http_date,
-    openapi::{Info, KeyQuery, Message},
+    openapi::{Info, KeyQuery},
     query::Query,
+    refusals::OfInfo,
 };
 
 #[utoipa::path(
@@ -20,16 +21,7 @@ use crate::{
     params(KeyQuery),
     responses(
         (status = 200, body = Info, description = "What the image is, and how its thumbnails stand."),
-        (status = 400, body = Message, description = "The request is malformed; the message says where."),
-        (status = 403, body = Message, description = "The API key is missing or wrong, or the origin is foreign."),
-        (status = 404, body = Message, description = "There is no such object."),
-        (status = 413, body = Message, description = "The image is too large."),
-        (status = 415, body = Message, description = "Not an image, or of a kind not read here."),
-        (status = 422, body = Message, description = "The image is damaged."),
-        (status = 429, body = Message, description = "Too many requests, or the day's quota is used up.", headers(("Retry-After" = String))),
-        (status = 500, body = Message, description = "A fault."),
-        (status = 503, body = Message, description = "The store cannot be used now, or the server is shutting down."),
-        (status = 504, body = Message, description = "It took too long."),
+        OfInfo,
     )
 )]
 pub(crate) async fn get<H: Host>(api: &Api<H>, request: Request) -> Response {

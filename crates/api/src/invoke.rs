@@ -16,9 +16,10 @@ use crate::{
     Api, Host, Queued,
     answer::{self, message},
     body, multipart,
-    openapi::{FileForm, Keys, Message, Records as RecordsTold, SpecQuery},
+    openapi::{FileForm, Keys, Records as RecordsTold, SpecQuery},
     picture,
     query::Query,
+    refusals::OfPost,
 };
 
 /// Records of one request.
@@ -42,19 +43,8 @@ const MOST_RECORDS: usize = 1000;
     )),
     responses(
         (status = 200, description = "What became of each record, or the thumbnail of the image.", content((RecordsTold = "application/json"), (String = "image/jpeg"), (String = "image/png"), (String = "image/webp"))),
-        (status = 202, description = "Queued: ask at Location. Or, with an image: stored, its renditions follow.", content((RecordsTold = "application/json"), (String = "image/jpeg"), (String = "image/png"), (String = "image/webp"))),
-        (status = 400, body = Message, description = "The request is malformed; the message says where."),
-        (status = 403, body = Message, description = "The API key is missing or wrong, or the origin is foreign."),
-        (status = 404, body = Message, description = "The source bucket is gone."),
-        (status = 408, body = Message, description = "The body came too slowly."),
-        (status = 409, body = Message, description = "Another image's thumbnail has the name."),
-        (status = 413, body = Message, description = "The image is too large."),
-        (status = 415, body = Message, description = "Not an image, or of a kind not read here."),
-        (status = 422, body = Message, description = "The image is damaged."),
-        (status = 429, body = Message, description = "Too many requests, or the day's quota is used up.", headers(("Retry-After" = String))),
-        (status = 500, body = Message, description = "A fault."),
-        (status = 503, body = Message, description = "The store cannot be used now, or the server is shutting down."),
-        (status = 504, body = Message, description = "It took too long."),
+        (status = 202, body = RecordsTold, description = "Queued: ask at Location."),
+        OfPost,
     )
 )]
 pub(crate) async fn post<H: Host>(api: &Api<H>, request: Request) -> Response {
@@ -101,6 +91,12 @@ async fn run<H: Host>(api: &Api<H>, headers: &HeaderMap, body: &[u8]) -> Respons
     if parts.len() > MOST_RECORDS {
         let words = format!("{} records; send at most {MOST_RECORDS} a request", parts.len());
         return message(StatusCode::BAD_REQUEST, words);
+    }
+    // Nothing to do at all: the request itself is wrong.
+    if let Some(Part { record: Err(error), .. }) = parts.first()
+        && parts.iter().all(|part| part.record.is_err())
+    {
+        return message(StatusCode::BAD_REQUEST, error);
     }
     let mut records = Records::default();
     let wants_queue = prefers_async(headers);

@@ -15,6 +15,7 @@ mod multipart;
 mod openapi;
 mod picture;
 mod query;
+mod refusals;
 mod thumbnail;
 mod uploads;
 
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::{Request, State},
-    http::{Method, StatusCode},
+    http::Method,
     response::Response,
     routing::any,
 };
@@ -31,7 +32,7 @@ use tintype_function::{ObjectKey, event::Kind, event::Record, settings::Settings
 
 pub use answer::message;
 pub use conditions::{SourceTag, is_unchanged, seconds_of};
-pub use cors::cross_origin;
+pub use cors::{cross_origin, unknown};
 pub use host::{FormSigner, Host, Queued, Refused};
 pub use openapi::description;
 
@@ -104,25 +105,20 @@ async fn resource<H: Host>(State(api): State<Api<H>>, request: Request) -> Respo
         Method::GET => thumbnail::get(&api, request).await,
         Method::HEAD => thumbnail::head(&api, request).await,
         Method::POST => invoke::post(&api, request).await,
-        _ => unknown_method(),
+        _ => unknown().await,
     }
 }
 
 async fn described<H: Host>(State(api): State<Api<H>>, request: Request) -> Response {
     match *request.method() {
         Method::GET | Method::HEAD => info::get(&api, request).await,
-        _ => unknown_method(),
+        _ => unknown().await,
     }
 }
 
 async fn form<H: Host>(State(api): State<Api<H>>, request: Request) -> Response {
     match *request.method() {
         Method::POST => uploads::post(&api, request).await,
-        _ => unknown_method(),
+        _ => unknown().await,
     }
-}
-
-/// API Gateway's words for a method that is not there.
-fn unknown_method() -> Response {
-    message(StatusCode::FORBIDDEN, "Missing Authentication Token")
 }

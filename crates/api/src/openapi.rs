@@ -184,7 +184,8 @@ pub(crate) struct KeyQuery {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes a query")]
 pub(crate) struct SpecQuery {
-    /// A box in pixels: "256" bounds the width, "x200" the height, "400x300" both.
+    /// A box in pixels: "256" bounds the width, "x200" the height, "400x300" both. A side left open is no
+    /// longer than the longest that may be asked for.
     #[param(
         required = false,
         pattern = "^([1-9][0-9]{0,2}|x[1-9][0-9]{0,2}|[1-9][0-9]{0,2}x[1-9][0-9]{0,2})$"
@@ -210,6 +211,7 @@ pub(crate) struct SpecQuery {
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Tintype", description = "Thumbnails of images in a bucket."),
+    components(schemas(Message)),
     paths(
         crate::thumbnail::get,
         crate::thumbnail::head,

@@ -1,7 +1,7 @@
 //! The query string.
 
 use axum::{extract::Request, http::StatusCode, response::Response};
-use tintype_engine::Spec;
+use tintype_engine::{Fit, Size, Spec};
 use tintype_function::{Location, ObjectKey};
 
 use crate::{Config, answer::message};
@@ -33,9 +33,15 @@ pub(crate) struct Query {
 impl Query {
     /// Parses the query of a request.
     pub(crate) fn of(request: &Request, config: &Config) -> Result<Self, Box<Response>> {
-        let base = config.trigger.renditions.first().map(|rendition| &rendition.spec);
-        parse(request.uri().query().unwrap_or_default(), &base.cloned().unwrap_or_default(), config.bounds)
-            .map_err(|error| Box::new(message(StatusCode::BAD_REQUEST, error)))
+        let renditions = &config.trigger.renditions;
+        let base = renditions.first().map(|rendition| rendition.spec.clone()).unwrap_or_default();
+        let mut query = parse(request.uri().query().unwrap_or_default(), &base, config.bounds)
+            .map_err(|error| Box::new(message(StatusCode::BAD_REQUEST, error)))?;
+        // What the settings themselves make is theirs to bound.
+        if !renditions.iter().any(|rendition| rendition.spec == query.spec) {
+            close(&mut query.spec, config.bounds);
+        }
+        Ok(query)
     }
 
     /// The object in the source bucket that the query names.
@@ -102,6 +108,16 @@ fn check_size(spec: &Spec, bounds: Bounds) -> Result<(), String> {
     Ok(())
 }
 
+/// Bounds a side left open: it follows from the picture, which may be a thousand times as high as it is wide.
+fn close(spec: &mut Spec, bounds: Bounds) {
+    let Size { width, height } = spec.size;
+    if width.is_none() || height.is_none() {
+        // With an open side every fit is this one.
+        spec.fit = Fit::Inside;
+        spec.size = Size { width: width.or(Some(bounds.side)), height: height.or(Some(bounds.side)) };
+    }
+}
+
 /// Decodes a component of `application/x-www-form-urlencoded`.
 fn decode(text: &str) -> Result<String, String> {
     let spaced = text.replace('+', " ");
@@ -129,6 +145,16 @@ mod tests {
         let query = parsed("key=a.jpg").unwrap();
         assert!(!query.asks && query.spec == Spec::default());
         assert!(parsed("format=webp").unwrap().names_format);
+    }
+
+    #[test]
+    fn a_side_left_open_is_bounded_too() {
+        for (size, closed) in [("256", "256x4096"), ("x200", "4096x200"), ("300x400", "300x400")] {
+            let mut query = parsed(&format!("size={size}&fit=cover")).unwrap();
+            close(&mut query.spec, Bounds { side: 4096, quality: 95 });
+            assert_eq!(query.spec.size.to_string(), closed);
+            assert_eq!(query.spec.fit == Fit::Cover, size == closed);
+        }
     }
 
     #[test]

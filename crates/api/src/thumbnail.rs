@@ -23,8 +23,9 @@ use crate::{
     answer::{self, message},
     conditions::{SourceTag, http_date, is_unchanged},
     flight,
-    openapi::{KeyQuery, Message, SpecQuery},
+    openapi::{KeyQuery, SpecQuery},
     query::Query,
+    refusals::{OfGet, OfHead},
 };
 
 /// The same thumbnail: source, its ETag, recipe.
@@ -79,18 +80,7 @@ struct Wanted {
     responses(
         (status = 200, description = "The thumbnail, made if it is missing.", headers(("ETag" = String), ("Cache-Control" = String)), content((String = "image/jpeg"), (String = "image/png"), (String = "image/webp"))),
         (status = 304, description = "The client has it."),
-        (status = 400, body = Message, description = "The request is malformed; the message says where."),
-        (status = 403, body = Message, description = "The API key is missing or wrong, or the origin is foreign."),
-        (status = 404, body = Message, description = "There is no such object, or no trigger wants it."),
-        (status = 406, body = Message, description = "Accept takes no format there is."),
-        (status = 409, body = Message, description = "Another image's thumbnail has the name."),
-        (status = 413, body = Message, description = "The image is too large."),
-        (status = 415, body = Message, description = "Not an image, or of a kind not read here."),
-        (status = 422, body = Message, description = "The image is damaged."),
-        (status = 429, body = Message, description = "Too many requests, or the day's quota is used up.", headers(("Retry-After" = String))),
-        (status = 500, body = Message, description = "A fault."),
-        (status = 503, body = Message, description = "The store cannot be used now, or the server is shutting down."),
-        (status = 504, body = Message, description = "It took too long."),
+        OfGet,
     )
 )]
 pub(crate) async fn get<H: Host>(api: &Api<H>, request: Request) -> Response {
@@ -146,18 +136,7 @@ pub(crate) async fn get<H: Host>(api: &Api<H>, request: Request) -> Response {
     responses(
         (status = 200, description = "The thumbnail, made if it is missing.", headers(("ETag" = String), ("Cache-Control" = String))),
         (status = 304, description = "The client has it."),
-        (status = 400, description = "The request is malformed; the message says where."),
-        (status = 403, description = "The API key is missing or wrong, or the origin is foreign."),
-        (status = 404, description = "There is no such object, or no trigger wants it."),
-        (status = 406, description = "Accept takes no format there is."),
-        (status = 409, description = "Another image's thumbnail has the name."),
-        (status = 413, description = "The image is too large."),
-        (status = 415, description = "Not an image, or of a kind not read here."),
-        (status = 422, description = "The image is damaged."),
-        (status = 429, description = "Too many requests, or the day's quota is used up.", headers(("Retry-After" = String))),
-        (status = 500, description = "A fault."),
-        (status = 503, description = "The store cannot be used now, or the server is shutting down."),
-        (status = 504, description = "It took too long."),
+        OfHead,
     )
 )]
 /// HEAD is GET without its body; this stands for its description.

@@ -16,7 +16,8 @@ use crate::{
     Api, FormSigner, Host,
     answer::{self, message},
     body,
-    openapi::{Message, UploadForm},
+    openapi::UploadForm,
+    refusals::OfUploads,
 };
 
 /// How long a form is good if the request does not say, and the longest it may ask for, in seconds.
@@ -48,15 +49,7 @@ pub(crate) struct Wanted {
     request_body = Wanted,
     responses(
         (status = 200, body = UploadForm, description = "A form for one upload straight to the source bucket."),
-        (status = 400, body = Message, description = "The request is malformed; the message says where."),
-        (status = 403, body = Message, description = "The API key is missing or wrong, or the origin is foreign."),
-        (status = 408, body = Message, description = "The body came too slowly."),
-        (status = 413, body = Message, description = "The body is too large."),
-        (status = 415, body = Message, description = "The body is no JSON."),
-        (status = 429, body = Message, description = "Too many requests, or the day's quota is used up.", headers(("Retry-After" = String))),
-        (status = 500, body = Message, description = "A fault."),
-        (status = 503, body = Message, description = "The store cannot be used now, or the server is shutting down."),
-        (status = 504, body = Message, description = "It took too long."),
+        OfUploads,
     )
 )]
 pub(crate) async fn post<H: Host>(api: &Api<H>, request: Request) -> Response {

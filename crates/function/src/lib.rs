@@ -11,6 +11,7 @@ pub mod inspect;
 pub mod metrics;
 pub mod naming;
 pub mod outcome;
+pub mod receive;
 pub mod settings;
 mod stopwatch;
 pub mod store;
@@ -20,6 +21,7 @@ pub mod trigger;
 
 pub use inspect::Inspection;
 pub use outcome::{Failure, Ignored, Outcome, Reason, RenditionReport, Report};
+pub use receive::Picture;
 pub use settings::Settings;
 pub use store::{Location, ObjectKey, Store};
 pub use target::format_by_name;

@@ -13,7 +13,7 @@ use crate::{
     fingerprint::RECIPE_FINGERPRINT,
     outcome::{Failure, Ignored, Outcome, Reason, RenditionReport, Report, Stages},
     stopwatch,
-    store::{Location, SourceVersion, Stat, Store, StoreError},
+    store::{Location, Put, SourceVersion, Stat, Store, StoreError},
     target::{Target, check_collision, format_by_name, location, put, remove, target},
     trigger::Trigger,
 };
@@ -44,6 +44,8 @@ struct Progress {
     renditions: Vec<RenditionReport>,
     source_bytes: u64,
     stages: Stages,
+    /// What was written.
+    made: Vec<Put>,
 }
 
 impl Thumbnails {
@@ -67,13 +69,24 @@ impl Thumbnails {
 
     /// Handles one record. CPU-bound between the store's answers: call it on a thread of its own.
     pub async fn handle(&self, call: &mut Call<'_>, store: &impl Store, record: &Record) -> Report {
+        self.handle_and_keep(call, store, record).await.0
+    }
+
+    /// Handles one record; answers what was written, too.
+    pub(crate) async fn handle_and_keep(
+        &self,
+        call: &mut Call<'_>,
+        store: &impl Store,
+        record: &Record,
+    ) -> (Report, Vec<Put>) {
         let started = Instant::now();
         let at = Location { bucket: record.bucket.clone(), key: record.key.clone() };
         let mut progress = Progress::default();
         let outcome =
             self.outcome(call, store, record, &at, &mut progress).await.unwrap_or_else(Outcome::Failed);
-        let Progress { renditions, source_bytes, stages } = progress;
-        Report { source: Some(at), outcome, renditions, source_bytes, stages, total: started.elapsed() }
+        let Progress { renditions, source_bytes, stages, made } = progress;
+        let total = started.elapsed();
+        (Report { source: Some(at), outcome, renditions, source_bytes, stages, total }, made)
     }
 
     async fn outcome(
@@ -198,8 +211,9 @@ impl Thumbnails {
             let writing = Instant::now();
             let sides: Vec<_> =
                 thumbnails.iter().map(|made| (made.width, made.height, made.bytes.len())).collect();
-            let puts =
+            let puts: Vec<Put> =
                 stale.iter().zip(thumbnails).map(|(target, made)| put(target, made, &version)).collect();
+            progress.made.clone_from(&puts);
             let written = store.put_all(puts, Some(&version)).await;
             progress.stages.write += writing.elapsed();
             match written {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use md5::{Digest as _, Md5};
 use tintype_api::{FormSigner, Host, Refused};
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_function::{
-    Failure, Inspection, Location, ObjectKey, Outcome, Reason, Report,
+    Failure, Inspection, Location, Outcome, Picture, Reason, Report,
     event::Record,
-    store::{Condition, Object, Put, Stat, Store as _},
+    store::{Arrival, Object, Stat, Store as _, WithArrival},
 };
 
 use crate::{deadline::Deadline, function::Function, report::Origin};
@@ -78,13 +79,21 @@ impl Host for ApiHost {
         in_time(inspected.await)
     }
 
-    async fn upload(&self, key: ObjectKey, content_type: String, bytes: Bytes) -> Result<(), Failure> {
-        let at = Location { bucket: self.bucket_for_uploads()?, key };
-        let put = Put { at, condition: Condition::Any, bytes, content_type, metadata: [].into() };
-        let written = self.function.call(self.deadline, async |_, _| {
-            self.function.store.put_all(vec![put], None).await.map_err(Failure::from)
+    async fn receive(&self, arrival: Arrival, spec: Spec) -> Result<Result<Picture, Failure>, Refused> {
+        if let Err(failure) = self.bucket_for_uploads() {
+            return Ok(Err(failure));
+        }
+        let received = self.function.call(self.deadline, async |thumbnails, call| {
+            // What S3 gives objects that it does not encrypt with keys of KMS.
+            let etag = hex(&Md5::digest(&arrival.bytes));
+            let store = WithArrival::new(&self.function.store, arrival.clone(), etag);
+            thumbnails.receive(call, &store, &arrival, &spec).await
         });
-        written.await.map(drop)
+        in_time(received.await.map(|(report, picture)| {
+            let origin = Origin { request_id: &self.request_id, occurred_ms: None };
+            self.function.reporter.record(origin, &report);
+            picture
+        }))
     }
 
     async fn stat(&self, at: Location) -> Result<Option<Stat>, Failure> {
@@ -126,4 +135,8 @@ impl ApiHost {
         let trigger = self.function.settings.triggers.first().ok_or_else(no_trigger)?;
         Ok(trigger.bucket.clone())
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

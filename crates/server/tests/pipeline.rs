@@ -177,3 +177,18 @@ fn a_shutdown_leaves_what_is_waiting_for_the_next_start() {
     assert!(read(&running.opened.store, &at(OUT, "thumb_late.jpg")).is_some());
     running.invoker.drain(HOUR);
 }
+
+#[test]
+fn how_long_a_request_may_take_can_change_while_it_runs() {
+    let data = tempfile::tempdir().unwrap();
+    let running = start(data.path(), "");
+    put(&running.opened.store, &at(IN, "a.jpg"), &jpeg(64, 48, 90)).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let spec = running.opened.settings.triggers[0].renditions[0].spec.clone();
+    let ask = || runtime.block_on(running.invoker.render_object(at(IN, "a.jpg"), spec.clone()));
+    running.invoker.allow(Duration::ZERO);
+    assert_eq!(ask().unwrap_err(), Refused::TimedOut);
+    running.invoker.allow(HOUR);
+    assert!(ask().unwrap().is_ok());
+    running.invoker.drain(Duration::from_secs(5));
+}

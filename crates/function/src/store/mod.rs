@@ -1,5 +1,6 @@
 //! The function's only port: objects in buckets, under keys exactly as S3 has them.
 
+mod arrival;
 #[cfg(feature = "testing")]
 pub mod conformance;
 #[cfg(feature = "testing")]
@@ -9,6 +10,8 @@ use std::{collections::BTreeMap, fmt, future::Future};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+
+pub use arrival::{Arrival, WithArrival};
 
 use crate::naming::MAX_KEY_BYTES;
 

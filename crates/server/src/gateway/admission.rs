@@ -80,7 +80,7 @@ fn too_large(max: u64) -> Response {
 }
 
 /// A body that was not read whole leaves nothing to go on with on this connection.
-fn closing(mut response: Response) -> Response {
+pub(super) fn closing(mut response: Response) -> Response {
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }

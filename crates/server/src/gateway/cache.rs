@@ -231,6 +231,20 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_weighs_more_than_its_body() {
+        let now = Instant::now();
+        let until = now + Duration::from_secs(1);
+        let cache = cache(100_000);
+        // Answers without bytes to questions without end: keys and `Accept` may be long.
+        for number in 0..1000 {
+            let question = (format!("/{number:04}?{}", "k".repeat(3000)), vec![b'a'; 2000]);
+            cache.keep(question, answer(0, until));
+        }
+        let kept = cache.kept.lock().unwrap();
+        assert_eq!((kept.answers.len(), kept.bytes), (16, 16 * (3006 + 2000 + OVERHEAD)));
+    }
+
+    #[test]
     fn an_answer_ends_with_its_time_and_gives_its_memory_back() {
         let now = Instant::now();
         let cache = cache(100_000);

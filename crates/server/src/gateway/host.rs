@@ -4,16 +4,14 @@ use bytes::Bytes;
 use tintype_api::{FormSigner, Host, Queued, Refused};
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_function::{
-    Failure, Inspection, Location, ObjectKey, Reason, Report,
+    Failure, Inspection, Location, Picture, Reason, Report,
     event::Record,
-    store::{Condition, Object, Stat, Store, StoreError},
+    store::{Arrival, Object, Stat, Store, StoreError},
 };
 
 use super::Gateway;
 use crate::{
-    invoker,
-    ledger::StoredHeaders,
-    request_id,
+    invoker, request_id,
     store::{Cause, SettlingStore, StoreFault},
 };
 
@@ -100,21 +98,8 @@ impl Host for Gateway {
         })
     }
 
-    async fn upload(&self, key: ObjectKey, content_type: String, bytes: Bytes) -> Result<(), Failure> {
-        let Some(bucket) = self.inner.settings.triggers.first().map(|trigger| trigger.bucket.clone()) else {
-            return Err(no_trigger());
-        };
-        let store = self.inner.parts.store.clone();
-        blocking(move || {
-            let at = Location { bucket, key };
-            let headers = StoredHeaders { content_type: Some(content_type), ..StoredHeaders::default() };
-            let mut incoming = store.begin_put(&at, headers)?;
-            incoming.write(&bytes)?;
-            let cause = Cause { event: "ObjectCreated:Post", request_id: request_id::current() };
-            store.commit_put(&at, incoming, Condition::Any, cause)?;
-            Ok(())
-        })
-        .await
+    async fn receive(&self, arrival: Arrival, spec: Spec) -> Result<Result<Picture, Failure>, Refused> {
+        self.inner.parts.invoker.receive(arrival, spec).await.map_err(refused)
     }
 
     async fn read(&self, at: Location) -> Result<Option<Object>, Failure> {
@@ -128,13 +113,6 @@ impl Host for Gateway {
 
 fn no_trigger() -> Failure {
     Failure::new(Reason::Missing, "the settings have no trigger, so there is no source bucket")
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreFault> + Send + 'static,
-) -> Result<T, Failure> {
-    let done = tokio::task::spawn_blocking(work).await.map_err(panicked)?;
-    done.map_err(|fault| Failure::from(StoreError::from(fault)))
 }
 
 fn panicked(error: tokio::task::JoinError) -> Failure {

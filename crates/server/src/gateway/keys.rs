@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -17,12 +17,10 @@ use tintype_api::message;
 use tintype_function::settings::ApiKey;
 
 use super::{Gateway, access::Caller, throttle::TokenBucket, throttled};
+use crate::instruments::Usage;
 
 /// Seconds of a day.
 const DAY: u64 = 86_400;
-
-/// Requests of one day: its number since 1970, and how many there were.
-type Used = Arc<Mutex<(u64, u64)>>;
 
 /// The keys in force. None: everybody may call.
 #[derive(Debug)]
@@ -36,7 +34,6 @@ struct Key {
     name: Arc<str>,
     bucket: Option<TokenBucket>,
     daily: Option<u64>,
-    used: Used,
 }
 
 /// Why a key does not open.
@@ -48,56 +45,45 @@ enum Closed {
 }
 
 impl Keys {
-    /// The keys of the settings; what was used today under the settings `before` counts on, by name.
-    pub(super) fn new(keys: &[ApiKey], before: Option<&Self>) -> Self {
-        let used = |name: &str| -> Used {
-            let before = before.into_iter().flat_map(|keys| keys.known.values());
-            before.filter(|key| *key.name == *name).map(|key| key.used.clone()).next().unwrap_or_default()
-        };
+    /// The keys of the settings.
+    pub(super) fn new(keys: &[ApiKey]) -> Self {
         let known = keys.iter().map(|key| {
             let bucket = key.rate.map(|(rate, burst)| TokenBucket::new(rate, burst));
-            let used = used(&key.name);
-            (digest(&key.key), Key { name: key.name.as_str().into(), bucket, daily: key.daily, used })
+            (digest(&key.key), Key { name: key.name.as_str().into(), bucket, daily: key.daily })
         });
         Self { known: known.collect() }
     }
 
-    /// The name of the key that a request was sent with; `None` if none is needed.
-    fn open(&self, headers: &HeaderMap, now: Duration) -> Result<Option<Arc<str>>, Closed> {
+    /// The key that a request was sent with; `None` if none is needed.
+    fn open(&self, headers: &HeaderMap, usage: &Usage, now: Duration) -> Result<Option<&Key>, Closed> {
         if self.known.is_empty() {
             return Ok(None);
         }
         let sent = headers.get("x-api-key").and_then(|value| value.to_str().ok()).ok_or(Closed::Unknown)?;
         let key = self.known.get(&digest(sent)).ok_or(Closed::Unknown)?;
-        key.take(now)?;
-        Ok(Some(key.name.clone()))
-    }
-
-    /// A request that was refused further on uses up no quota.
-    fn give_back(&self, name: &str, now: Duration) {
-        let Some(key) = self.known.values().find(|key| *key.name == *name) else { return };
-        let mut used = key.used.lock().unwrap_or_else(PoisonError::into_inner);
-        if used.0 == now.as_secs() / DAY {
-            used.1 = used.1.saturating_sub(1);
-        }
+        key.take(usage, now)?;
+        Ok(Some(key))
     }
 }
 
 impl Key {
-    fn take(&self, now: Duration) -> Result<(), Closed> {
+    fn take(&self, usage: &Usage, now: Duration) -> Result<(), Closed> {
         let day = now.as_secs() / DAY;
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        if used.0 != day {
-            *used = (day, 0);
-        }
-        if self.daily.is_some_and(|most| used.1 >= most) {
+        if self.daily.is_some_and(|most| !usage.take(&self.name, day, most)) {
             return Err(Closed::UsedUp(Duration::from_secs(DAY - now.as_secs() % DAY)));
         }
-        if let Some(bucket) = &self.bucket {
-            bucket.take().map_err(Closed::TooFast)?;
+        let taken = self.bucket.as_ref().map_or(Ok(()), TokenBucket::take);
+        taken.map_err(|wait| {
+            self.give_back(usage, now);
+            Closed::TooFast(wait)
+        })
+    }
+
+    /// A request that was refused further on uses up no quota.
+    fn give_back(&self, usage: &Usage, now: Duration) {
+        if self.daily.is_some() {
+            usage.give_back(&self.name, now.as_secs() / DAY);
         }
-        used.1 += 1;
-        Ok(())
     }
 }
 
@@ -109,14 +95,15 @@ pub(super) async fn check(State(gateway): State<Gateway>, request: Request, next
     let inner = &gateway.inner;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     // API Gateway's words, each.
-    match inner.keys.open(request.headers(), now) {
+    let usage = inner.parts.instruments.usage();
+    match inner.keys.open(request.headers(), usage, now) {
         Ok(None) => next.run(request).await,
-        Ok(Some(name)) => {
+        Ok(Some(key)) => {
             let mut response = next.run(request).await;
             if response.status() == StatusCode::TOO_MANY_REQUESTS {
-                inner.keys.give_back(&name, now);
+                key.give_back(usage, now);
             }
-            response.extensions_mut().insert(Caller(name));
+            response.extensions_mut().insert(Caller(key.name.clone()));
             response
         }
         Err(Closed::Unknown) => message(StatusCode::FORBIDDEN, "Forbidden"),
@@ -142,35 +129,38 @@ mod tests {
 
     #[test]
     fn a_key_opens_and_another_does_not() {
-        let keys = Keys::new(&[key("shop", "secret", None, None)], None);
-        assert_eq!(keys.open(&with("secret"), NOON).unwrap().as_deref(), Some("shop"));
+        let (keys, usage) = (Keys::new(&[key("shop", "secret", None, None)]), Usage::default());
+        let opened = keys.open(&with("secret"), &usage, NOON).unwrap().unwrap();
+        assert_eq!(&*opened.name, "shop");
         for headers in [HeaderMap::new(), with("secre"), with("secret2"), with("")] {
-            assert_eq!(keys.open(&headers, NOON), Err(Closed::Unknown));
+            assert_eq!(keys.open(&headers, &usage, NOON).unwrap_err(), Closed::Unknown);
         }
-        assert_eq!(Keys::new(&[], None).open(&HeaderMap::new(), NOON), Ok(None));
+        assert!(Keys::new(&[]).open(&HeaderMap::new(), &usage, NOON).unwrap().is_none());
     }
 
     #[test]
     fn quotas_are_of_the_day_and_outlive_new_settings() {
-        let of = |daily| [key("shop", "secret", None, Some(daily))];
-        let keys = Keys::new(&of(2), None);
+        let of = |daily| Keys::new(&[key("shop", "secret", None, Some(daily))]);
+        let (keys, usage) = (of(2), Usage::default());
         for _ in 0..2 {
-            assert!(keys.open(&with("secret"), NOON).is_ok());
+            assert!(keys.open(&with("secret"), &usage, NOON).is_ok());
         }
         let wait = Duration::from_secs(DAY / 2);
-        assert_eq!(keys.open(&with("secret"), NOON), Err(Closed::UsedUp(wait)));
-        let changed = Keys::new(&of(3), Some(&keys));
-        assert!(changed.open(&with("secret"), NOON).is_ok());
-        assert_eq!(changed.open(&with("secret"), NOON), Err(Closed::UsedUp(wait)));
-        assert!(changed.open(&with("secret"), NOON + wait).is_ok());
+        assert_eq!(keys.open(&with("secret"), &usage, NOON).unwrap_err(), Closed::UsedUp(wait));
+        let changed = of(3);
+        assert!(changed.open(&with("secret"), &usage, NOON).is_ok());
+        assert_eq!(changed.open(&with("secret"), &usage, NOON).unwrap_err(), Closed::UsedUp(wait));
+        assert!(changed.open(&with("secret"), &usage, NOON + wait).is_ok());
     }
 
     #[test]
     fn a_refused_request_uses_up_no_quota() {
-        let keys = Keys::new(&[key("shop", "secret", Some((1, 1)), Some(5))], None);
-        assert!(keys.open(&with("secret"), NOON).is_ok());
-        assert!(matches!(keys.open(&with("secret"), NOON), Err(Closed::TooFast(_))));
-        let used = keys.known.values().next().unwrap().used.lock().unwrap().1;
-        assert_eq!(used, 1);
+        let keys = Keys::new(&[key("shop", "secret", Some((1, 1)), Some(2))]);
+        let usage = Usage::default();
+        assert!(keys.open(&with("secret"), &usage, NOON).is_ok());
+        for _ in 0..3 {
+            let refused = keys.open(&with("secret"), &usage, NOON).unwrap_err();
+            assert!(matches!(refused, Closed::TooFast(_)), "{refused:?}");
+        }
     }
 }

@@ -35,6 +35,7 @@ impl Live {
         let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
         let mut changed = now.0.inner.settings.clone();
         changed.api = settings.api.clone();
+        self.parts.invoker.allow(settings.api.timeout);
         let gateway = Gateway::new(changed, self.parts.clone(), Some(&now.0));
         let router = gateway.router(self.page.clone());
         *now = (gateway, router);

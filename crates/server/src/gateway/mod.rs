@@ -5,6 +5,7 @@ mod access;
 mod admission;
 mod cache;
 mod guard;
+mod head;
 mod host;
 mod keys;
 mod live;
@@ -21,7 +22,7 @@ use axum::{
     routing::get,
 };
 pub use live::Live;
-use tintype_api::message;
+use tintype_api::{message, unknown};
 use tintype_function::settings::Settings;
 
 use crate::{credentials::Credentials, instruments::Instruments, invoker::Invoker, store::DiskStore};
@@ -67,7 +68,7 @@ impl Gateway {
             inner: Arc::new(Inner {
                 account: throttle::TokenBucket::new(api.rate, api.burst),
                 routes: throttle::Routes::new(api),
-                keys: keys::Keys::new(&api.keys, before.map(|before| &before.inner.keys)),
+                keys: keys::Keys::new(&api.keys),
                 cache: cache::Cache::new(api),
                 bodies,
                 origins: api.cors_origins.clone().into(),
@@ -82,12 +83,14 @@ impl Gateway {
         let own = Router::new()
             .route("/healthz", get(healthz))
             .route("/readyz", get(readyz))
-            .route("/openapi.json", get(openapi))
             .with_state(self.clone())
             .merge(page);
+        let described = get(openapi).fallback(unknown);
+        let description = Router::new().route("/openapi.json", described).with_state(self.clone());
         let api = tintype_api::Config::new(&self.inner.settings)
             .map(|config| tintype_api::router(self.clone(), config))
-            .unwrap_or_default();
+            .unwrap_or_default()
+            .merge(description);
         // From the inside out; a request passes them from the last to the first.
         let api = api
             .layer(middleware::from_fn_with_state(self.clone(), admission::admit))
@@ -95,11 +98,12 @@ impl Gateway {
             .layer(middleware::from_fn_with_state(self.clone(), throttle::check))
             .layer(middleware::from_fn_with_state(self.clone(), keys::check));
         let origins = self.inner.origins.clone();
+        // What is not there is refused in a way that pages of allowed origins may read.
         let api = tintype_api::cross_origin(api, move || origins.clone());
         own.merge(api)
-            .fallback(unknown)
             .method_not_allowed_fallback(unknown)
             .layer(middleware::from_fn_with_state(self.clone(), guard::check))
+            .layer(middleware::from_fn(head::check))
             .layer(middleware::from_fn(access::log))
     }
 }
@@ -113,11 +117,6 @@ fn throttled(instruments: &Instruments, words: &str, wait: Duration) -> Response
         response.headers_mut().insert(header::RETRY_AFTER, value);
     }
     response
-}
-
-/// API Gateway's words for a route or method that is not there.
-async fn unknown() -> Response {
-    message(StatusCode::FORBIDDEN, "Missing Authentication Token")
 }
 
 /// The description of the API.

@@ -10,7 +10,7 @@ use redb::{ReadTransaction, ReadableDatabase as _, WriteTransaction};
 
 use tintype_function::metrics::Row;
 
-use super::{Entry, history, series};
+use super::{Entry, history, series, usage};
 use crate::disk::{DatabaseFile, SharedDisk};
 
 /// Bytes of redb's page cache.
@@ -62,6 +62,7 @@ impl Keeper {
             let transaction = database.begin_write().map_err(KeepError::of)?;
             series::make_tables(&transaction)?;
             history::make_tables(&transaction)?;
+            usage::make_table(&transaction)?;
             transaction.commit().map_err(KeepError::of)?;
             *slot = Some(database);
         }
@@ -95,7 +96,10 @@ impl Keeper {
     }
 
     /// Writes, durably; after a fault the database is opened anew by the next call.
-    fn write(&self, work: impl FnOnce(&WriteTransaction) -> Result<(), KeepError>) -> Result<(), KeepError> {
+    pub(super) fn write(
+        &self,
+        work: impl FnOnce(&WriteTransaction) -> Result<(), KeepError>,
+    ) -> Result<(), KeepError> {
         self.opened()?;
         let written = {
             let slot = self.database.read().unwrap_or_else(PoisonError::into_inner);

@@ -15,6 +15,7 @@ pub mod otlp;
 pub mod query;
 mod recorder;
 mod series;
+mod usage;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
@@ -33,6 +34,7 @@ use tintype_function::{
     Report,
     metrics::{Door, Metric, Metrics, Row, Taken, UnderWay, prometheus},
 };
+pub use usage::Usage;
 
 /// Sets the gauges that are looked at instead of being counted.
 type Sampler = Box<dyn Fn(&Metrics) + Send + Sync>;
@@ -45,6 +47,7 @@ pub struct Instruments {
     taken: Mutex<Taken>,
     feed: Feed,
     sampler: OnceLock<Sampler>,
+    usage: Usage,
     recorder: OnceLock<Recorder>,
 }
 
@@ -87,6 +90,15 @@ impl Instruments {
     #[must_use]
     pub fn recorder(&self) -> Option<&Recorder> {
         self.recorder.get()
+    }
+
+    /// What API keys have used of their day, also before this start. The first call reads it from the disk.
+    #[must_use]
+    pub fn usage(&self) -> &Usage {
+        if let Some(recorder) = self.recorder.get() {
+            self.usage.read(recorder.keeper());
+        }
+        &self.usage
     }
 
     /// The latest results, as they come.

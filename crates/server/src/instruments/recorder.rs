@@ -148,7 +148,8 @@ fn run(instruments: &Weak<Instruments>, shared: &Shared, keeper: &Keeper) {
                 shared.state().unwritten.merge(&row);
             }
         }
-        match write(shared, keeper, now) {
+        let used = instruments.upgrade().map_or(Ok(()), |instruments| write_used(&instruments, keeper));
+        match write(shared, keeper, now).and(used) {
             Ok(()) if failing => {
                 failing = false;
                 tracing::info!("measurements are kept again");
@@ -171,6 +172,12 @@ fn run(instruments: &Weak<Instruments>, shared: &Shared, keeper: &Keeper) {
 fn until_next(step: Duration) -> Duration {
     let step = i64::try_from(step.as_millis()).unwrap_or(i64::MAX);
     Duration::from_millis((step - now_ms().rem_euclid(step)).unsigned_abs())
+}
+
+/// Writes what API keys have used, if that changed; on failure it is written later.
+fn write_used(instruments: &Instruments, keeper: &Keeper) -> Result<(), KeepError> {
+    let Some(used) = instruments.usage.changed() else { return Ok(()) };
+    keeper.keep_used(&used).inspect_err(|_| instruments.usage.not_written())
 }
 
 /// Writes what is waiting; on failure it goes on waiting.

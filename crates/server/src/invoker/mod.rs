@@ -4,13 +4,14 @@
 //! Admission is two bounds: how many requests may wait (a semaphore; beyond it, 429) and how many calls
 //! work at once (the threads). Events wait in the queue on disk. Memory is admitted inside the function.
 
+mod receive;
 mod worker;
 
 use std::{
     collections::VecDeque,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -97,7 +98,8 @@ impl Shared {
 pub struct Invoker {
     shared: Arc<Shared>,
     waiting: Arc<Semaphore>,
-    request_timeout: Duration,
+    /// Milliseconds that a request may take.
+    request_timeout_ms: AtomicU64,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -150,7 +152,7 @@ impl Invoker {
         Ok(Self {
             shared,
             waiting: Arc::new(Semaphore::new(concurrency * WAITING_PER_WORKER)),
-            request_timeout: settings.api.timeout,
+            request_timeout_ms: AtomicU64::new(milliseconds(settings.api.timeout)),
             threads: Mutex::new(threads),
         })
     }
@@ -233,6 +235,7 @@ impl Invoker {
             self.shared.instruments.throttled();
             return Err(Refused::Throttled);
         };
+        let request_timeout = Duration::from_millis(self.request_timeout_ms.load(Ordering::Relaxed));
         let (answer, answered) = oneshot::channel();
         let abandoned = Arc::new(AtomicBool::new(false));
         let task: Task = Box::new(move |desk| {
@@ -248,7 +251,7 @@ impl Invoker {
             if state.draining {
                 return Err(Refused::ShuttingDown);
             }
-            let deadline = Instant::now() + self.request_timeout;
+            let deadline = Instant::now() + request_timeout;
             state.requests.push_back(Request {
                 task,
                 deadline,
@@ -260,11 +263,16 @@ impl Invoker {
         self.shared.wake.notify_one();
         // Whoever stops waiting, at the time-out or because the client went away, stops the work.
         let _abandon = SetOnDrop(abandoned);
-        match tokio::time::timeout(self.request_timeout, answered).await {
+        match tokio::time::timeout(request_timeout, answered).await {
             Ok(Ok(result)) => Ok(result),
             Ok(Err(_)) => Err(Refused::ShuttingDown),
             Err(_) => Err(Refused::TimedOut),
         }
+    }
+
+    /// From now on requests may take this long (`api.timeout_s`).
+    pub fn allow(&self, request_timeout: Duration) {
+        self.request_timeout_ms.store(milliseconds(request_timeout), Ordering::Relaxed);
     }
 
     /// The function's bounds and what is admitted under them now.
@@ -290,6 +298,10 @@ impl Invoker {
             }
         }
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 struct SetOnDrop(Arc<AtomicBool>);

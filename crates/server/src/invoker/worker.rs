@@ -243,7 +243,12 @@ fn entry(lease: &Lease, report: &Report, ended_ms: i64) -> Entry {
 
 /// Logs that an attempt begins; on a terminal only its end is shown.
 pub(super) fn start(request_id: &str, at: &Location, attempt: u32) {
-    let line = || instruments::start_line(now_ms(), request_id, at, attempt);
+    started(now_ms(), request_id, at, attempt);
+}
+
+/// Logs when an attempt began.
+pub(super) fn started(began_ms: i64, request_id: &str, at: &Location, attempt: u32) {
+    let line = || instruments::start_line(began_ms, request_id, at, attempt);
     tracing::info!(target: "platform.start", json = line());
 }
 

@@ -33,8 +33,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of one request's head, and the write buffer of one connection.
 const BUFFER_BYTES: usize = 64 << 10;
-/// Header fields of one request.
-const HEADERS: usize = 100;
+/// Header fields of one request, beyond which a connection refuses it without asking anybody.
+const HEADERS: usize = 256;
 
 /// Who is at the other end: an extension of every request.
 #[derive(Debug, Clone, Copy)]

@@ -271,7 +271,12 @@ pub(super) async fn complete(
     let (place, id) = (at.clone(), input.upload_id);
     let request_id = request_id::current();
     let record = blocking(move || {
-        let upload = store.upload(&place, &id).map_err(s3)?;
+        let upload = match store.upload(&place, &id) {
+            Err(gone @ StoreFault::NoSuchUpload(_)) => {
+                return store.completed(&place, &chosen).map_err(s3)?.ok_or_else(|| s3(gone));
+            }
+            found => found.map_err(s3)?,
+        };
         let checksum = Box::new(joined(&upload, given)?);
         let cause = Cause { event: "ObjectCreated:CompleteMultipartUpload", request_id };
         store

@@ -170,6 +170,11 @@ impl Incoming {
         self.md5.clone().finalize().into()
     }
 
+    /// The ETag of the bytes so far.
+    pub(super) fn etag(&self) -> String {
+        hex(&self.md5())
+    }
+
     /// Sets what a multipart upload's object has in place of an MD5 of its bytes.
     pub(super) fn set_multipart(&mut self, etag: String, parts: u32) {
         self.story.record.etag = etag;

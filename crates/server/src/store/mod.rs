@@ -4,6 +4,7 @@
 //!
 //! All methods block on the disk: call them on threads that may.
 
+mod arrival;
 mod buckets;
 mod cleanup;
 mod error;
@@ -24,6 +25,7 @@ use std::sync::{
 
 use tintype_function::{Location, trigger::Trigger};
 
+pub use arrival::ArrivingStore;
 pub use error::StoreFault;
 pub use folder::{DataFolder, FolderError};
 pub use incoming::Incoming;

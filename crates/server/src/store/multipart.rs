@@ -165,6 +165,22 @@ impl DiskStore {
         }
     }
 
+    /// The object that these parts were joined to, if it still is the current version: whoever completes an
+    /// upload again, having missed the first answer, gets the same one.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn completed(
+        &self,
+        at: &Location,
+        parts: &[CompletedPart],
+    ) -> Result<Option<ObjectRecord>, StoreFault> {
+        let mut md5_of_md5s = Md5::new();
+        parts.iter().for_each(|part| md5_of_md5s.update(unhex(&part.etag)));
+        let etag = format!("{}-{}", hex(&md5_of_md5s.finalize()), parts.len());
+        Ok(self.head_object(at)?.filter(|object| object.parts.is_some() && object.etag == etag))
+    }
+
     /// Joins the parts into the object.
     ///
     /// # Errors

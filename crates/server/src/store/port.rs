@@ -13,8 +13,11 @@ use super::{
     objects::{Placed, Published, check_condition, place},
 };
 use crate::ledger::{
-    Changes, EventRecord, LedgerError, ObjectRecord, ResultRecord, StoredHeaders, listed_key,
+    Changes, EventRecord, LedgerError, ObjectRecord, Publish, ResultRecord, StoredHeaders, listed_key,
 };
+
+/// An object to be made visible: where, what must hold there, and its row.
+pub(super) type Row = (Location, Condition, ObjectRecord);
 
 /// An event to be settled in the very transaction that makes its thumbnails visible.
 #[derive(Debug, Clone)]
@@ -132,15 +135,10 @@ impl Store for SettlingStore<'_> {
 }
 
 impl DiskStore {
-    /// Writes several objects, checks their source and settles their event: all of it in one transaction.
-    fn put_all(
-        &self,
-        puts: Vec<Put>,
-        source: Option<SourceVersion>,
-        settlement: Option<Settlement>,
-    ) -> Result<Vec<ObjectRecord>, StoreFault> {
+    /// Writes and syncs the files of puts; answers how to publish them, and their rows.
+    pub(super) fn finish_all(&self, puts: Vec<Put>) -> Result<(Vec<Publish>, Vec<Row>), StoreFault> {
         let mut published = Vec::with_capacity(puts.len());
-        let mut rows: Vec<(Location, Condition, ObjectRecord)> = Vec::with_capacity(puts.len());
+        let mut rows: Vec<Row> = Vec::with_capacity(puts.len());
         for put in puts {
             let headers = StoredHeaders {
                 content_type: Some(put.content_type),
@@ -164,6 +162,17 @@ impl DiskStore {
                 }
             }
         }
+        Ok((published, rows))
+    }
+
+    /// Writes several objects, checks their source and settles their event: all of it in one transaction.
+    fn put_all(
+        &self,
+        puts: Vec<Put>,
+        source: Option<SourceVersion>,
+        settlement: Option<Settlement>,
+    ) -> Result<Vec<ObjectRecord>, StoreFault> {
+        let (published, rows) = self.finish_all(puts)?;
         let files: Vec<_> = published.iter().map(Published::of).collect();
         let triggers = self.triggers();
         let gone = self.take_unlinked();

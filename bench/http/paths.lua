@@ -1,0 +1,22 @@
+-- Gets thumbnails of the pictures of a folder in turn, by thumbor's URLs: every request is for another one than the
+-- one before.
+local paths = {}
+local files = io.popen('ls "' .. os.getenv("PICTURES") .. '"')
+for name in files:lines() do
+  if name:match("%.jpg$") then
+    paths[#paths + 1] = "/unsafe/fit-in/128x128/" .. name
+  end
+end
+files:close()
+local at = 0
+
+request = function()
+  at = at % #paths + 1
+  return wrk.format("GET", paths[at])
+end
+
+done = function(summary, latency)
+  io.write(string.format("RESULT %d %d %d %.3f %.3f\n", summary.requests, summary.duration,
+    summary.errors.status + summary.errors.read + summary.errors.write + summary.errors.timeout,
+    latency:percentile(50) / 1000, latency:percentile(95) / 1000))
+end

@@ -1,0 +1,121 @@
+//! A picture that comes with the request for its thumbnails, and a store that writes it only once they are made.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+
+use super::{Condition, Listing, Location, Object, ObjectKey, Put, SourceVersion, Stat, Store, StoreError};
+
+/// A picture as it came, before it is stored.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// Where it is to be stored.
+    pub at: Location,
+    /// Its media type, as the client says.
+    pub content_type: String,
+    /// All of its bytes.
+    pub bytes: Bytes,
+}
+
+impl Arrival {
+    /// What is known of it under the ETag that it will have.
+    #[must_use]
+    pub fn stat(&self, etag: &str) -> Stat {
+        Stat {
+            etag: etag.to_owned(),
+            size: self.bytes.len() as u64,
+            content_type: Some(self.content_type.clone()),
+            metadata: [].into(),
+            modified_ms: 0,
+        }
+    }
+
+    /// The picture as [`Store::get`] answers it.
+    ///
+    /// # Errors
+    /// It is larger than the caller would take.
+    pub fn object(&self, etag: &str, limit: u64) -> Result<Object, StoreError> {
+        let stat = self.stat(etag);
+        if stat.size > limit {
+            return Err(StoreError::TooLarge { size: stat.size, limit });
+        }
+        Ok(Object { stat, bytes: self.bytes.clone() })
+    }
+}
+
+/// A store without transactions that holds an arrival as if it had been stored. The first [`Store::put_all`]
+/// writes it, before everything else; until then nothing of it is there.
+#[derive(Debug)]
+pub struct WithArrival<'a, S> {
+    store: &'a S,
+    arrival: Arrival,
+    /// The ETag that the store will most likely give it.
+    etag: String,
+    is_written: AtomicBool,
+}
+
+impl<'a, S: Store> WithArrival<'a, S> {
+    /// `etag`: the one that the store will most likely give it; where it gives another, what was made is
+    /// made again from the stored object.
+    #[must_use]
+    pub fn new(store: &'a S, arrival: Arrival, etag: String) -> Self {
+        Self { store, arrival, etag, is_written: AtomicBool::new(false) }
+    }
+
+    fn holds(&self, at: &Location) -> bool {
+        *at == self.arrival.at && !self.is_written.load(Ordering::Acquire)
+    }
+
+    async fn write(&self) -> Result<(), StoreError> {
+        let Arrival { at, content_type, bytes } = self.arrival.clone();
+        let put = Put { at: at.clone(), condition: Condition::Any, bytes, content_type, metadata: [].into() };
+        let written = self.store.put_all(vec![put], None).await?;
+        self.is_written.store(true, Ordering::Release);
+        if written.first() == Some(&self.etag) { Ok(()) } else { Err(StoreError::Conflict(at)) }
+    }
+}
+
+impl<S: Store> Store for WithArrival<'_, S> {
+    async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError> {
+        if self.holds(at) {
+            return Ok(Some(self.arrival.stat(&self.etag)));
+        }
+        self.store.head(at).await
+    }
+
+    async fn get(&self, at: &Location, limit: u64) -> Result<Option<Object>, StoreError> {
+        if self.holds(at) {
+            return self.arrival.object(&self.etag, limit).map(Some);
+        }
+        self.store.get(at, limit).await
+    }
+
+    async fn put_all(
+        &self,
+        puts: Vec<Put>,
+        source: Option<&SourceVersion>,
+    ) -> Result<Vec<String>, StoreError> {
+        if !self.is_written.load(Ordering::Acquire) {
+            match self.write().await {
+                // Of no consequence where nothing was made of it.
+                Err(StoreError::Conflict(_)) if puts.is_empty() => {}
+                written => written?,
+            }
+        }
+        self.store.put_all(puts, source).await
+    }
+
+    async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError> {
+        self.store.delete(at, if_match).await
+    }
+
+    async fn list(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: Option<&ObjectKey>,
+        max: usize,
+    ) -> Result<Listing, StoreError> {
+        self.store.list(bucket, prefix, after, max).await
+    }
+}
