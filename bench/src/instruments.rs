@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use clap::Subcommand;
 use tintype::{
     disk::RealDisk,
-    instruments::{Entry, Instruments as Measured, Keeper, Next, Thumbnail},
+    instruments::{Entry, Instruments as Measured, Interval, Keeper, Next, Thumbnail},
     store::now_ms,
 };
 use tintype_engine::Scratch;
@@ -165,12 +165,14 @@ fn disk(folder: PathBuf, days: i64, rate: u64) -> anyhow::Result<()> {
                 duration_us: duration,
                 stages_us: stages,
                 source_bytes: 100_000 + random(3_000_000),
+                memory_mb: 60 + random(4),
                 thumbnails: if failed { Vec::new() } else { vec![thumbnail] },
             };
             results.push((number, Arc::new(entry)));
         }
-        let row = metrics.take(&mut taken);
-        keeper.keep(begin + (minute + 1) * 60_000, &row, &results)?;
+        let end_ms = begin + (minute + 1) * 60_000;
+        let interval = Interval::that_ends(end_ms, number, metrics.take(&mut taken));
+        keeper.keep(end_ms, &[interval], &results)?;
         if minute % 1440 == 1439 {
             let size = std::fs::metadata(&file)?.len() as f64 / 1e6;
             println!("day {}: {number} results, {size:.0} MB", minute / 1440 + 1);

@@ -7,7 +7,9 @@ use std::{path::Path, sync::Arc, time::Duration};
 use common::eventually;
 use tintype::{
     disk::{Faults, FaultyDisk, RealDisk},
-    instruments::{Entry, Instruments, Keeper, Next, Period, QueryError, query, query::Statistic},
+    instruments::{
+        Entry, Instruments, Interval, Keeper, Next, Period, QueryError, Search, query, query::Statistic,
+    },
     store::now_ms,
 };
 use tintype_function::{Location, ObjectKey, Report, metrics::Metric};
@@ -23,6 +25,10 @@ fn kept(file: &Path) -> (Arc<Instruments>, Arc<Faults>) {
 fn entry(key: &str, ended_ms: i64) -> Entry {
     let at = Location { bucket: "in".into(), key: ObjectKey::new(key).unwrap() };
     Entry { next: Next::DeadLetter, ..Entry::of(&Report::bad_event("cut".into()), &at, ended_ms) }
+}
+
+fn of(key: &str) -> Search<'_> {
+    Search { object: Some(("in", key)), failed: false }
 }
 
 fn last_hour() -> Period {
@@ -54,7 +60,7 @@ fn what_was_measured_is_there_after_a_restart() {
     assert_eq!(sum(&second, Metric::Invocations) as u64, 6);
     let p99 = second.query(Metric::Duration, Statistic::Percentile(99.0), last_hour()).unwrap();
     assert!((p99[0].value - 12.0).abs() < 0.001, "{p99:?}");
-    let history = second.recorder().unwrap().of_object("in", "a.jpg", 10).unwrap();
+    let history = second.recorder().unwrap().search(10, &of("a.jpg")).unwrap();
     assert_eq!(history.len(), 1);
     assert_eq!((history[0].why.as_str(), history[0].next), ("cut", Next::DeadLetter));
     second.close();
@@ -110,10 +116,10 @@ fn results_beyond_the_latest_are_packed_and_found() {
     again.result(entry("new.jpg", now_ms()));
     let recorder = again.recorder().unwrap();
     assert_eq!(recorder.latest(1, |_| true).unwrap()[0].key, "new.jpg");
-    let history = recorder.of_object("in", "photos/3.jpg", 10).unwrap();
+    let history = recorder.search(10, &of("photos/3.jpg")).unwrap();
     let ended: Vec<i64> = history.iter().map(|entry| entry.ended_ms - begin).collect();
     assert_eq!(ended, [6003, 3], "latest first, also from blocks");
-    assert!(recorder.of_object("in", "photos/none.jpg", 10).unwrap().is_empty());
+    assert!(recorder.search(10, &of("photos/none.jpg")).unwrap().is_empty());
     again.close();
 }
 

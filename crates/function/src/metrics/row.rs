@@ -35,12 +35,10 @@ impl Statistics {
         self.max = self.max.max(other.max);
         self.count += other.count;
         self.sum += other.sum;
-        if !other.buckets.is_empty() {
-            let mut buckets: BTreeMap<u16, u64> = self.buckets.iter().copied().collect();
-            for (bucket, count) in &other.buckets {
-                *buckets.entry(*bucket).or_insert(0) += count;
-            }
-            self.buckets = buckets.into_iter().collect();
+        match (self.buckets.is_empty(), other.buckets.is_empty()) {
+            (_, true) => {}
+            (true, false) => self.buckets.clone_from(&other.buckets),
+            (false, false) => self.buckets = merged(&self.buckets, &other.buckets),
         }
     }
 
@@ -66,6 +64,38 @@ impl Statistics {
             below += count;
         }
         None
+    }
+}
+
+/// Both lists of counts in one; all are in the order of their buckets.
+fn merged(a: &[(u16, u64)], b: &[(u16, u64)]) -> Vec<(u16, u64)> {
+    let mut out = Vec::with_capacity(a.len() + b.len());
+    let (mut a, mut b) = (a.iter().copied().peekable(), b.iter().copied().peekable());
+    loop {
+        let next = match (a.peek(), b.peek()) {
+            (Some(left), Some(right)) if left.0 == right.0 => {
+                let both = (left.0, left.1 + right.1);
+                (a.next(), b.next());
+                both
+            }
+            (Some(left), Some(right)) if left.0 < right.0 => {
+                let left = *left;
+                a.next();
+                left
+            }
+            (_, Some(right)) => {
+                let right = *right;
+                b.next();
+                right
+            }
+            (Some(left), None) => {
+                let left = *left;
+                a.next();
+                left
+            }
+            (None, None) => return out,
+        };
+        out.push(next);
     }
 }
 
