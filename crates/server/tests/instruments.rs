@@ -12,7 +12,11 @@ use tintype::{
     },
     store::now_ms,
 };
-use tintype_function::{Location, ObjectKey, Report, metrics::Metric};
+use redb::ReadableDatabase as _;
+use tintype_function::{
+    Location, ObjectKey, Report,
+    metrics::{Metric, Metrics, Taken},
+};
 
 fn kept(file: &Path) -> (Arc<Instruments>, Arc<Faults>) {
     let faults = Arc::new(Faults::default());
@@ -121,6 +125,98 @@ fn results_beyond_the_latest_are_packed_and_found() {
     assert_eq!(ended, [6003, 3], "latest first, also from blocks");
     assert!(recorder.search(10, &of("photos/none.jpg")).unwrap().is_empty());
     again.close();
+}
+
+#[test]
+fn failures_are_found_however_far_back_they_lie() {
+    let folder = tempfile::tempdir().unwrap();
+    let (instruments, _) = kept(&folder.path().join("measurements.redb"));
+    let begin = now_ms() - 1_000_000;
+    instruments.result(entry("broken.jpg", begin));
+    // Two blocks of what went well, and one that is not packed yet.
+    for n in 1..16_000 {
+        let made = Entry { outcome: "made".into(), next: Next::Done, ..entry("fine.jpg", begin + n) };
+        instruments.result(made);
+    }
+    instruments.close();
+    let recorder = instruments.recorder().unwrap();
+    let failed = recorder.search(10, &Search { object: None, failed: true }).unwrap();
+    assert_eq!(failed.iter().map(|entry| entry.key.as_str()).collect::<Vec<_>>(), ["broken.jpg"]);
+    let of_fine = Search { object: Some(("in", "fine.jpg")), failed: true };
+    assert!(recorder.search(10, &of_fine).unwrap().is_empty());
+    assert_eq!(recorder.search(10_000, &Search::default()).unwrap().len(), 10_000, "blocks are read, too");
+}
+
+/// Three days of a busy server, an interval an hour and a half.
+fn days_of_intervals(now_ms: i64) -> Vec<Interval> {
+    let (metrics, mut taken) = (Metrics::default(), Taken::default());
+    let intervals = (0..48).map(|n| {
+        for call in 0..=n {
+            drop(metrics.invocation());
+            metrics.ended(Duration::from_millis(call), false);
+        }
+        let ago = (48 - n as i64) * 5400 * 1000;
+        Interval::that_ends(now_ms - ago, n, metrics.take(&mut taken))
+    });
+    intervals.collect()
+}
+
+fn by_the_hour(instruments: &Instruments, statistic: Statistic) -> Vec<f64> {
+    let now_s = now_ms() / 1000;
+    let metric = if statistic == Statistic::Sum { Metric::Invocations } else { Metric::Duration };
+    // Ends within the range of one's data and not at an hour: then minutes are read.
+    let all = |end_s| {
+        let period = Period::new(now_s - 4 * 86_400, end_s, 3600).unwrap();
+        let points = instruments.query(metric, statistic, period).unwrap();
+        points.into_iter().map(|point| point.value).filter(|value| *value > 0.0).collect::<Vec<_>>()
+    };
+    let (sums, minutes) = (all(now_s + 1), all(now_s - 61));
+    assert_eq!(sums, minutes, "sums are what minutes say");
+    sums
+}
+
+#[test]
+fn long_ranges_are_answered_from_sums_and_without_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("measurements.redb");
+    let keeper = Keeper::new(Arc::new(RealDisk), file.clone());
+    keeper.keep(now_ms(), &days_of_intervals(now_ms()), &[]).unwrap();
+    drop(keeper);
+    let hours = || {
+        let database = redb::Database::open(&file).unwrap();
+        let table = redb::TableDefinition::<i64, &[u8]>::new("hours 1");
+        let rows = database.begin_read().unwrap().open_table(table).map(|table| {
+            redb::ReadableTableMetadata::len(&table).unwrap()
+        });
+        rows.unwrap_or(0)
+    };
+    let rows = hours();
+    assert!((47..=48).contains(&rows), "{rows} hours in which something was measured");
+
+    let (first, _) = kept(&file);
+    let with = [Statistic::Sum, Statistic::Percentile(95.0)].map(|asked| by_the_hour(&first, asked));
+    first.close();
+    drop(first);
+
+    // As an older program left it.
+    let database = redb::Database::open(&file).unwrap();
+    let changes = database.begin_write().unwrap();
+    for name in ["ten minutes 1", "hours 1"] {
+        changes.delete_table(redb::TableDefinition::<i64, &[u8]>::new(name)).unwrap();
+    }
+    changes.delete_table(redb::TableDefinition::<&str, i64>::new("series state 1")).unwrap();
+    changes.commit().unwrap();
+    drop(database);
+    assert_eq!(hours(), 0);
+
+    let (second, _) = kept(&file);
+    let without = [Statistic::Sum, Statistic::Percentile(95.0)].map(|asked| by_the_hour(&second, asked));
+    assert_eq!(with, without, "minutes answer until there are sums");
+    // What is measured next has them made.
+    drop(second.invocation());
+    second.close();
+    drop(second);
+    assert!(hours() >= rows);
 }
 
 #[tokio::test]

@@ -39,8 +39,8 @@ impl State {
     }
 
     /// Has an interval wait; answers how many were dropped to have room for it.
-    fn wait(&mut self, row: Row) -> usize {
-        let interval = Interval::that_ends(now_ms(), self.number(), row);
+    fn wait(&mut self, now_ms: i64, row: Row) -> usize {
+        let interval = Interval::that_ends(now_ms, self.number(), row);
         self.unwritten.push_back(interval);
         let minute = |interval: &Interval| interval.begin_s.div_euclid(series::COARSE_S);
         if let Some(place) = self.unwritten.len().checked_sub(FINE_WAITING + 1)
@@ -183,7 +183,7 @@ fn run(instruments: &Weak<Instruments>, shared: &Shared, keeper: &Keeper) {
                 // Outside the lock: it asks the ledger.
                 instruments.sample();
                 let mut state = shared.state();
-                let dropped = state.wait(instruments.take());
+                let dropped = state.wait(now, instruments.take());
                 drop(state);
                 instruments.metrics.add(Metric::HistoryDropped, dropped as u64);
             }
@@ -230,4 +230,37 @@ fn write(shared: &Shared, keeper: &Keeper, now_ms: i64) -> Result<(), KeepError>
         state.waiting.retain(|(number, _)| number > last);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tintype_function::metrics::Statistics;
+
+    use super::*;
+
+    #[test]
+    fn what_waits_for_the_disk_keeps_its_time_and_is_bounded() {
+        let mut state = State::default();
+        let begin_ms = 1_790_000_000_000;
+        let steps = 10_000;
+        let mut dropped = 0;
+        for step in 1..=steps {
+            let mut row = Row::default();
+            row.insert(Metric::Invocations, Statistics::one(1));
+            dropped += state.wait(begin_ms + step * 10_000, row);
+        }
+        let count = |interval: &Interval| interval.row.of(Metric::Invocations).sum;
+        assert_eq!(state.unwritten.len(), INTERVALS_WAITING);
+        let kept: u64 = state.unwritten.iter().map(count).sum();
+        // Of the first minute that is left some may be gone.
+        assert!(kept + dropped as u64 * 6 >= steps as u64 && kept > 720 * 6, "{kept} kept, {dropped} dropped");
+        for (interval, step) in state.unwritten.iter().rev().zip(0..) {
+            let begin_s = begin_ms / 1000 + (steps - 1 - step) * 10;
+            if (step as usize) < FINE_WAITING {
+                assert_eq!((interval.begin_s, count(interval)), (begin_s, 1));
+            } else {
+                assert!(count(interval) <= 6, "a minute at most");
+            }
+        }
+    }
 }

@@ -10,11 +10,11 @@ use super::super::{Entry, Next, Thumbnail};
 
 /// Raised when the columns change; an older block is then read as it was written.
 const LAYOUT: u8 = 2;
-/// The layout without the last column, memory.
+/// The layout whose last column, memory, is empty.
 const WITHOUT_MEMORY: u8 = 1;
 /// No block unpacks to more than this: what does is damaged.
 const MOST_BYTES: u64 = 32 << 20;
-const COLUMNS: usize = 26;
+const COLUMNS: usize = 25;
 
 #[derive(Default)]
 struct Columns(Vec<Vec<u8>>);
@@ -181,7 +181,7 @@ pub(super) fn unpack(packed: &[u8]) -> Option<Vec<Entry>> {
     let mut head = Reader(rest);
     let count = usize::try_from(head.number()?).ok()?;
     let mut lengths = [0_usize; COLUMNS];
-    for length in &mut lengths[..if has_memory { COLUMNS } else { COLUMNS - 1 }] {
+    for length in &mut lengths {
         *length = usize::try_from(head.number()?).ok()?;
     }
     let mut rest = head.0;
@@ -333,11 +333,13 @@ pub(super) mod tests {
         DeflateDecoder::new(pack(&entries).as_slice()).read_to_end(&mut raw).unwrap();
         let mut head = Reader(&raw[1..]);
         let count = head.number().unwrap();
-        let lengths: Vec<u64> = (0..COLUMNS).map(|_| head.number().unwrap()).collect();
+        let mut lengths: Vec<u64> = (0..COLUMNS).map(|_| head.number().unwrap()).collect();
+        // Each took one byte.
+        let memory = std::mem::take(lengths.last_mut().unwrap());
         let mut before = vec![WITHOUT_MEMORY];
         put(&mut before, count);
-        lengths[..COLUMNS - 1].iter().for_each(|length| put(&mut before, *length));
-        before.extend_from_slice(&head.0[..head.0.len() - entries.len()]);
+        lengths.iter().for_each(|length| put(&mut before, *length));
+        before.extend_from_slice(&head.0[..head.0.len() - memory as usize]);
         let mut encoder = DeflateEncoder::new(Vec::new(), Compression::new(6));
         std::io::Write::write_all(&mut encoder, &before).unwrap();
         assert_eq!(unpack(&encoder.finish().unwrap()), unpack(&pack(&entries)));
