@@ -55,12 +55,13 @@ new EventSource('/events').addEventListener('result', (event) => {
 });"""
 
 
-def started(folder, measurements):
+def ready(folder, measurements):
+    """A server with these measurements, not started."""
     server = Server(folder)
-    server.data.mkdir()
-    if measurements:
-        shutil.copy(measurements, server.data / "measurements.redb")
-    return server.start()
+    # A data folder is made by its first start.
+    server.start().stop()
+    shutil.copy(measurements, server.data / "measurements.redb")
+    return server
 
 
 def browser(folder):
@@ -76,18 +77,18 @@ def first_paint(folder, measurements, rounds):
     names = [f"range={name}" for name in ("1h", "3h", "12h", "1d", "3d", "1w")]
     names.append(f"start={now - 15 * DAY + 600}")
     print(f"{'range':>20} {'first byte':>11} {'first paint':>11} {'sent':>8} {'unpacked':>9} {'page':>8}")
+    server = ready(folder / "server", measurements)
     for name in names:
         shown = []
         for number in range(rounds):
-            with tempfile.TemporaryDirectory(dir=folder) as own:
-                server = started(Path(own) / "server", measurements)
-                chromium = browser(Path(own) / "browser")
-                try:
-                    chromium.open(f"{server.http_url}/?{name}")
-                    shown.append(chromium.run(TIMES))
-                finally:
-                    chromium.close()
-                    server.kill()
+            chromium = browser(folder / f"browser-{name}-{number}")
+            server.start()
+            try:
+                chromium.open(f"{server.http_url}/?{name}")
+                shown.append(chromium.run(TIMES))
+            finally:
+                chromium.close()
+                server.stop()
         byte, paint, sent, unpacked, page = (list(values) for values in zip(*shown))
         print(
             f"{name:>20} {statistics.median(byte):>8.0f} ms {statistics.median(paint):>8.0f} ms"
@@ -96,23 +97,22 @@ def first_paint(folder, measurements, rounds):
 
 
 def live(folder, measurements, count):
-    with tempfile.TemporaryDirectory(dir=folder) as own:
-        server = started(Path(own) / "server", measurements)
-        chromium = browser(Path(own) / "browser")
-        try:
-            chromium.open(server.http_url)
-            chromium.wait_for("document.querySelector('[data-live]').innerText === 'live'", "the page is live")
-            chromium.run(WATCH)
-            time.sleep(1)
-            client = server.client()
-            for number in range(count):
-                client.put_object(Bucket=SOURCE, Key=f"live {number}.jpg", Body=pictures.distinct_jpeg(number))
-                time.sleep(0.3)
-            chromium.wait_for(f"seen.length === {count}", "all are shown")
-            late = sorted(chromium.run("seen.map(([key, at]) => at - ended[key])"))
-        finally:
-            chromium.close()
-            server.kill()
+    server = ready(folder / "live-server", measurements).start()
+    chromium = browser(folder / "live-browser")
+    try:
+        chromium.open(server.http_url)
+        chromium.wait_for("document.querySelector('[data-live]').innerText === 'live'", "the page is live")
+        chromium.run(WATCH)
+        time.sleep(1)
+        client = server.client()
+        for number in range(count):
+            client.put_object(Bucket=SOURCE, Key=f"live {number}.jpg", Body=pictures.distinct_jpeg(number))
+            time.sleep(0.3)
+        chromium.wait_for(f"seen.length === {count}", "all are shown")
+        late = sorted(chromium.run("seen.map(([key, at]) => at - ended[key])"))
+    finally:
+        chromium.close()
+        server.kill()
     print(f"live result: median {statistics.median(late)} ms, worst {late[-1]} ms after its attempt ended, {count} uploads")
 
 
@@ -123,8 +123,9 @@ def main():
     arguments.add_argument("--uploads", type=int, default=20, help="live results")
     given = arguments.parse_args()
     measurements = given.folder / "measurements.redb"
-    first_paint(given.folder, measurements, given.rounds)
-    live(given.folder, measurements, given.uploads)
+    with tempfile.TemporaryDirectory(dir=given.folder) as own:
+        first_paint(Path(own), measurements, given.rounds)
+        live(Path(own), measurements, given.uploads)
 
 
 if __name__ == "__main__":

@@ -183,7 +183,10 @@ fn disk(folder: PathBuf, days: i64, rate: u64, metrics_only: bool) -> anyhow::Re
             // The file is grown in leaps, and what is not written yet takes no space.
             let file = std::fs::metadata(&file)?;
             let (taken, length) = (file.blocks() as f64 * 512.0 / 1e6, file.len() as f64 / 1e6);
-            println!("day {}: {number} images, {taken:.0} MB on disk, file {length:.0} MB", minute / 1440 + 1);
+            println!(
+                "day {}: {number} images, {taken:.0} MB on disk, file {length:.0} MB",
+                minute / 1440 + 1
+            );
         }
     }
     Ok(())

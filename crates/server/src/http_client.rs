@@ -44,7 +44,9 @@ impl HttpClient {
         let config = match url.split_once("://") {
             Some(("http", _)) => trust::nobody()?,
             Some(("https", _)) => trust::config(trust)?,
-            _ => anyhow::bail!("\"{url}\" is no address of a server; write http://HOST:PORT or https://HOST:PORT"),
+            _ => anyhow::bail!(
+                "\"{url}\" is no address of a server; write http://HOST:PORT or https://HOST:PORT"
+            ),
         };
         let connector =
             HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build();

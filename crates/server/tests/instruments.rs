@@ -5,6 +5,7 @@ mod common;
 use std::{path::Path, sync::Arc, time::Duration};
 
 use common::eventually;
+use redb::ReadableDatabase as _;
 use tintype::{
     disk::{Faults, FaultyDisk, RealDisk},
     instruments::{
@@ -12,7 +13,6 @@ use tintype::{
     },
     store::now_ms,
 };
-use redb::ReadableDatabase as _;
 use tintype_function::{
     Location, ObjectKey, Report,
     metrics::{Metric, Metrics, Taken},
@@ -185,9 +185,11 @@ fn long_ranges_are_answered_from_sums_and_without_them() {
     let hours = || {
         let database = redb::Database::open(&file).unwrap();
         let table = redb::TableDefinition::<i64, &[u8]>::new("hours 1");
-        let rows = database.begin_read().unwrap().open_table(table).map(|table| {
-            redb::ReadableTableMetadata::len(&table).unwrap()
-        });
+        let rows = database
+            .begin_read()
+            .unwrap()
+            .open_table(table)
+            .map(|table| redb::ReadableTableMetadata::len(&table).unwrap());
         rows.unwrap_or(0)
     };
     let rows = hours();

@@ -41,9 +41,13 @@ fn shown(fill: impl FnOnce(&Keeper)) -> Shown {
     let file = data.path().join("measurements.redb");
     fill(&Keeper::new(Arc::new(RealDisk), file.clone()));
     instruments.keep(Keeper::new(Arc::new(RealDisk), file)).unwrap();
-    let page =
-        Page::new(&opened.settings, &credentials, opened.store.clone(), queue, instruments.clone());
+    let page = Page::new(&opened.settings, &credentials, opened.store.clone(), queue, instruments.clone());
     Shown { router: page.router(), opened, instruments, _data: data }
+}
+
+/// The same where blocking has to be told.
+fn filled(fill: impl FnOnce(&Keeper)) -> Shown {
+    tokio::task::block_in_place(|| shown(fill))
 }
 
 impl Shown {
@@ -85,9 +89,11 @@ fn fifteen_days(keeper: &Keeper) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_range_of_fifteen_days_is_a_small_page() {
-    let shown = shown(fifteen_days);
+    let shown = filled(fifteen_days);
     let custom = format!("start={}", now_ms() / 1000 - 15 * 86_400);
-    for range in ["1h", "3h", "12h", "1d", "3d", "1w"].map(|name| format!("range={name}")).iter().chain([&custom]) {
+    for range in
+        ["1h", "3h", "12h", "1d", "3d", "1w"].map(|name| format!("range={name}")).iter().chain([&custom])
+    {
         let answer = shown.get(&format!("/?{range}")).await;
         assert_eq!(answer.status(), StatusCode::OK, "{range}");
         let text = to_bytes(answer.into_body(), 1 << 20).await.unwrap();
@@ -103,12 +109,12 @@ async fn every_range_of_fifteen_days_is_a_small_page() {
     let packed = packed.await.unwrap();
     assert_eq!(packed.headers()[header::CONTENT_ENCODING], "gzip");
     assert!(to_bytes(packed.into_body(), 1 << 20).await.unwrap().len() < 40_000);
-    shown.instruments.close();
+    tokio::task::block_in_place(|| shown.instruments.close());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_of_events_that_does_not_read_is_dropped() {
-    let shown = shown(|_| {});
+    let shown = filled(|_| {});
     let mut lazy = shown.get("/events").await.into_body().into_data_stream();
     assert!(lazy.next().await.is_some(), "it begins");
     for _ in 0..300 {
@@ -122,15 +128,15 @@ async fn a_reader_of_events_that_does_not_read_is_dropped() {
     shown.instruments.result(entry("b.jpg"));
     let next = other.next().await.unwrap().unwrap();
     assert!(std::str::from_utf8(&next).unwrap().contains("b.jpg"));
-    shown.instruments.close();
+    tokio::task::block_in_place(|| shown.instruments.close());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_picture_is_in_memory_until_it_has_been_sent_and_few_are_at_once() {
-    let shown = shown(|_| {});
+    let shown = filled(|_| {});
     let mut png = Vec::new();
     png::Encoder::new(&mut png, 1, 1).write_header().unwrap().write_image_data(&[7]).unwrap();
-    put(&shown.opened.store, &at(IN, "a.png"), &png).unwrap();
+    tokio::task::block_in_place(|| put(&shown.opened.store, &at(IN, "a.png"), &png)).unwrap();
     let mut unread = Vec::new();
     for _ in 0..8 {
         unread.push(shown.get("/picture?key=a.png").await);
@@ -143,5 +149,5 @@ async fn a_picture_is_in_memory_until_it_has_been_sent_and_few_are_at_once() {
     unread.pop();
     let answer = tokio::time::timeout(Duration::from_secs(60), one_more).await.unwrap();
     assert_eq!(to_bytes(answer.into_body(), 1 << 20).await.unwrap(), png);
-    shown.instruments.close();
+    tokio::task::block_in_place(|| shown.instruments.close());
 }

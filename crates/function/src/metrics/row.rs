@@ -71,32 +71,12 @@ impl Statistics {
 fn merged(a: &[(u16, u64)], b: &[(u16, u64)]) -> Vec<(u16, u64)> {
     let mut out = Vec::with_capacity(a.len() + b.len());
     let (mut a, mut b) = (a.iter().copied().peekable(), b.iter().copied().peekable());
-    loop {
-        let next = match (a.peek(), b.peek()) {
-            (Some(left), Some(right)) if left.0 == right.0 => {
-                let both = (left.0, left.1 + right.1);
-                (a.next(), b.next());
-                both
-            }
-            (Some(left), Some(right)) if left.0 < right.0 => {
-                let left = *left;
-                a.next();
-                left
-            }
-            (_, Some(right)) => {
-                let right = *right;
-                b.next();
-                right
-            }
-            (Some(left), None) => {
-                let left = *left;
-                a.next();
-                left
-            }
-            (None, None) => return out,
-        };
-        out.push(next);
+    while let Some(bucket) = [a.peek(), b.peek()].into_iter().flatten().map(|(bucket, _)| *bucket).min() {
+        let of_a = a.next_if(|(other, _)| *other == bucket);
+        let of_b = b.next_if(|(other, _)| *other == bucket);
+        out.push((bucket, of_a.map_or(0, |(_, count)| count) + of_b.map_or(0, |(_, count)| count)));
     }
+    out
 }
 
 /// Every metric's statistics of one interval.

@@ -12,7 +12,9 @@ use rustls::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
-    crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature},
+    crypto::{
+        CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
+    },
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
 };
 
@@ -47,7 +49,10 @@ pub(super) fn config(trust: &Trust) -> anyhow::Result<ClientConfig> {
         .context("the authorities cannot be used")?;
     let algorithms = provider.signature_verification_algorithms;
     let verifier = Verifier { authorities, named, algorithms };
-    Ok(builder(provider)?.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
+    Ok(builder(provider)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth())
 }
 
 /// The configuration of a client that believes nobody, for addresses without TLS.
@@ -63,9 +68,10 @@ fn builder(
 }
 
 fn read(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
-    let certificates = CertificateDer::pem_file_iter(file)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .with_context(|| format!("{} cannot be read as certificates in PEM", file.display()))?;
+    let certificates =
+        CertificateDer::pem_file_iter(file)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .with_context(|| format!("{} cannot be read as certificates in PEM", file.display()))?;
     anyhow::ensure!(!certificates.is_empty(), "{} holds no certificate in PEM", file.display());
     Ok(certificates)
 }

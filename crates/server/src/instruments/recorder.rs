@@ -253,7 +253,10 @@ mod tests {
         assert_eq!(state.unwritten.len(), INTERVALS_WAITING);
         let kept: u64 = state.unwritten.iter().map(count).sum();
         // Of the first minute that is left some may be gone.
-        assert!(kept + dropped as u64 * 6 >= steps as u64 && kept > 720 * 6, "{kept} kept, {dropped} dropped");
+        assert!(
+            kept + dropped as u64 * 6 >= steps as u64 && kept > 720 * 6,
+            "{kept} kept, {dropped} dropped"
+        );
         for (interval, step) in state.unwritten.iter().rev().zip(0..) {
             let begin_s = begin_ms / 1000 + (steps - 1 - step) * 10;
             if (step as usize) < FINE_WAITING {

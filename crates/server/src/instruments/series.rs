@@ -30,8 +30,7 @@ struct Level {
 const TENS: Level = Level { table: Table::new("tens 1"), step_s: FINE_S, kept_s: FINE_KEPT_S };
 const MINUTES: Level = Level { table: Table::new("minutes 1"), step_s: COARSE_S, kept_s: KEPT_S };
 /// Sums are kept for as long as any of their minutes is.
-const TEN_MINUTES: Level =
-    Level { table: Table::new("ten minutes 1"), step_s: 600, kept_s: KEPT_S + 600 };
+const TEN_MINUTES: Level = Level { table: Table::new("ten minutes 1"), step_s: 600, kept_s: KEPT_S + 600 };
 const HOURS: Level = Level { table: Table::new("hours 1"), step_s: 3600, kept_s: KEPT_S + 3600 };
 
 const LEVELS: [Level; 4] = [TENS, MINUTES, TEN_MINUTES, HOURS];
@@ -134,7 +133,10 @@ fn sum_up(transaction: &WriteTransaction) -> Result<(), KeepError> {
     Ok(())
 }
 
-fn value(state: &impl ReadableTable<&'static str, i64>, name: &'static str) -> Result<Option<i64>, KeepError> {
+fn value(
+    state: &impl ReadableTable<&'static str, i64>,
+    name: &'static str,
+) -> Result<Option<i64>, KeepError> {
     Ok(state.get(name).map_err(KeepError::of)?.map(|value| value.value()))
 }
 
@@ -167,8 +169,7 @@ pub(super) fn read(
         // The longest rows of which the range and each period hold whole ones.
         let whole = |level: &&Level| {
             period_s % level.step_s == 0
-                && (level.step_s <= COARSE_S
-                    || summed && (end_s % level.step_s == 0 || end_s > now_s))
+                && (level.step_s <= COARSE_S || summed && (end_s % level.step_s == 0 || end_s > now_s))
         };
         let level = LEVELS.iter().rev().find(whole).unwrap_or(&TENS);
         let table = transaction.open_table(level.table).map_err(KeepError::of)?;

@@ -55,7 +55,8 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
 fn is_text(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default();
-    matches!(kind, "text/html" | "text/css" | "text/javascript") && !headers.contains_key(header::CONTENT_ENCODING)
+    matches!(kind, "text/html" | "text/css" | "text/javascript")
+        && !headers.contains_key(header::CONTENT_ENCODING)
 }
 
 fn packed(text: &Bytes) -> Option<Vec<u8>> {

@@ -165,7 +165,8 @@ fn path(values: &[Option<f64>], x: impl Fn(f64) -> f64, y: impl Fn(f64) -> f64) 
 
 fn area(values: &[Option<f64>], x: impl Fn(f64) -> f64, y: impl Fn(f64) -> f64) -> String {
     let mut pen = Pen::default();
-    for (begin, run) in runs(values).filter(|(_, run)| run.len() > 1 && run.iter().any(|value| *value > 0.0)) {
+    for (begin, run) in runs(values).filter(|(_, run)| run.len() > 1 && run.iter().any(|value| *value > 0.0))
+    {
         let at = |step: usize| x((begin + step) as f64 + 0.5).round();
         pen.go(at(0), y(0.0));
         for (step, value) in run.iter().enumerate() {

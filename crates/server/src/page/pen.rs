@@ -100,7 +100,8 @@ mod tests {
     fn a_path_is_short_and_comes_where_it_should() {
         let mut pen = Pen::default();
         pen.go(3.0, 120.0);
-        for (x, y) in [(5.0, 120.0), (7.04, 120.0), (9.0, 119.6), (11.0, 131.2), (13.06, 130.0), (13.06, 0.0)] {
+        for (x, y) in [(5.0, 120.0), (7.04, 120.0), (9.0, 119.6), (11.0, 131.2), (13.06, 130.0), (13.06, 0.0)]
+        {
             pen.draw(x, y);
         }
         pen.close();

@@ -140,11 +140,8 @@ mod tests {
     fn a_range_of_ones_own_holds_both_moments_asked_for() {
         let now_s = now_ms() / 1000;
         for (length, end_s) in [(600, now_s - 7201), (40_000, now_s - 3), (15 * 86_400 - 60, now_s)] {
-            let asked = Asked {
-                start: (end_s - length).to_string(),
-                end: end_s.to_string(),
-                ..Asked::default()
-            };
+            let asked =
+                Asked { start: (end_s - length).to_string(), end: end_s.to_string(), ..Asked::default() };
             let Period { start_s: from, end_s: to, period_s } = Range::of(&asked).unwrap().period;
             assert!(from <= end_s - length && to >= end_s, "{from} to {to} for {length} until {end_s}");
             assert_eq!((from % period_s, to % period_s), (0, 0));

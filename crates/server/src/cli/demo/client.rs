@@ -11,7 +11,10 @@ use super::{
     pictures::Picture,
     table::{Row, Thumbnail},
 };
-use crate::{http_client::{HttpClient, Trust}, server::Server};
+use crate::{
+    http_client::{HttpClient, Trust},
+    server::Server,
+};
 
 /// Presigned URLs are good for this long.
 const GOOD_FOR: Duration = Duration::from_secs(600);

@@ -138,7 +138,12 @@ impl Keeper {
     }
 
     /// The same from the whole history.
-    pub(super) fn search(&self, most: usize, below: u64, search: &Search<'_>) -> Result<Vec<Entry>, KeepError> {
+    pub(super) fn search(
+        &self,
+        most: usize,
+        below: u64,
+        search: &Search<'_>,
+    ) -> Result<Vec<Entry>, KeepError> {
         self.read(|transaction| {
             let mut found = recent(transaction, most, below, |entry| search.takes(entry))?;
             packed(transaction, search, most, &mut found)?;
