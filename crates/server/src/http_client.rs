@@ -35,22 +35,32 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+/// For addresses without TLS; over TLS it trusts nobody.
+impl Default for HttpClient {
+    fn default() -> Self {
+        Self::with(trust::nobody())
+    }
+}
+
 impl HttpClient {
     /// A client for a server at `url`, `http://…` or `https://…`.
     ///
     /// # Errors
     /// The address is of another kind, or whom to trust cannot be read.
     pub fn new(url: &str, trust: &Trust) -> anyhow::Result<Self> {
-        let config = match url.split_once("://") {
-            Some(("http", _)) => trust::nobody()?,
-            Some(("https", _)) => trust::config(trust)?,
+        match url.split_once("://") {
+            Some(("http", _)) => Ok(Self::default()),
+            Some(("https", _)) => Ok(Self::with(trust::config(trust)?)),
             _ => anyhow::bail!(
                 "\"{url}\" is no address of a server; write http://HOST:PORT or https://HOST:PORT"
             ),
-        };
+        }
+    }
+
+    fn with(config: rustls::ClientConfig) -> Self {
         let connector =
             HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build();
-        Ok(Self(Client::builder(TokioExecutor::new()).build(connector)))
+        Self(Client::builder(TokioExecutor::new()).build(connector))
     }
 
     /// Asks for something that may go on for ever; with an access key, if there is one, by HTTP Basic
