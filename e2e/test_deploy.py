@@ -5,6 +5,7 @@ import base64
 import io
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -144,6 +145,15 @@ def test_deploy_updates_prints_addresses_and_destroy_leaves_nothing(deploy, moto
     assert f"{outputs['ApiUrl']}?key=photo.jpg" in done.stdout
     function = moto.client("lambda").get_function_configuration(FunctionName="Thumbnails")
     assert function["MemorySize"] == 256
+    # What is not said again keeps its value, and the buckets their names.
+    done = deploy("Timeout=20")
+    assert done.returncode == 0, done.stdout + done.stderr
+    function = moto.client("lambda").get_function_configuration(FunctionName="Thumbnails")
+    assert (function["MemorySize"], function["Timeout"]) == (256, 20)
+    stack = moto.client("cloudformation").describe_stacks(StackName="tintype")["Stacks"][0]
+    kept = {one["ParameterKey"]: one["ParameterValue"] for one in stack["Parameters"]}
+    said = BUCKETS | {"AlarmEmail": "a@example.com", "MemorySize": "256"}
+    assert {name: kept.get(name) for name in said} == said
     s3 = moto.client("s3")
     s3.delete_bucket_policy(Bucket="photos-in")
     s3.put_object(Bucket="photos-in", Key="a.jpg", Body=b"x")
@@ -160,6 +170,19 @@ def test_a_dry_run_needs_no_account_and_shows_every_step(deploy):
     steps = [line for line in shown.stdout.splitlines() if line.startswith("would run: ")]
     assert [line.split()[3] for line in steps] == ["s3", "s3api", "s3", "cloudformation"]
     assert "ThumbnailSize=64x64" in steps[-1] and "input-product-images-ACCOUNT-eu-central-1" in steps[-1]
+
+
+def test_new_settings_are_a_new_version(deploy):
+    offline = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": ""}
+
+    def version(settings):
+        shown = deploy("--dry-run", f"Settings={settings}", **offline).stdout
+        return re.search(r"SettingsVersion=(\w+)", shown)[1]
+
+    assert len({version("[api]\nrate = 1"), version("[api]\nrate = 2"), version("[api]\nrate = 1")}) == 2
+    assert "SettingsVersion" not in deploy("--dry-run", "MemorySize=256", **offline).stdout
+    described = [Template(ProvisionedConcurrency="1", SettingsVersion=one)["Version"]["Description"] for one in "ab"]
+    assert described[0] != described[1]
 
 
 def test_what_is_wrong_is_said_before_anything_is_done(deploy):

@@ -1,5 +1,6 @@
 """What stands before the API: keys, quotas, rates, the cache, slow clients, TLS, new settings by SIGHUP."""
 
+import json
 import signal
 import socket
 import ssl
@@ -10,7 +11,7 @@ import pytest
 import requests
 
 import pictures
-from tintype import DESTINATION, SOURCE
+from tintype import DESTINATION, SOURCE, run
 from waiting import until
 
 SHOP = "https://shop.example"
@@ -205,6 +206,32 @@ def test_tls_on_both_ports(new_server, tmp_path):
         requests.get(f"{server.http_url}/healthz", verify=second[0], timeout=30)
     with pytest.raises(requests.exceptions.ConnectionError):
         requests.get(f"{server.http_url}/healthz".replace("https", "http"), timeout=30)
+
+    # A login's cookie goes over nothing else.
+    access_key, secret = server.credentials
+    form = {"access_key_id": access_key, "secret_access_key": secret}
+    login = requests.post(f"{server.http_url}/login", data=form, verify=first[0], allow_redirects=False, timeout=30)
+    assert "; Secure" in login.headers["set-cookie"]
+
+    # Commands trust the certificate of the settings, the one they are told of, and no other.
+    there = ["--data", server.data, "--server", server.http_url]
+    of_settings = ["--config", server.config, "--data", server.data, "--http", urlsplit(server.http_url).netloc]
+    for arguments in (of_settings, [*there, "--ca", first[0]]):
+        for command in (["dead-letters", "list"], ["logs"]):
+            done = run(*command, *arguments)
+            assert done.returncode == 0, done.stderr
+    event = tmp_path / "event.json"
+    event.write_text('{"key": "none.jpg"}')
+    invoked = run("invoke", "--event", event, *of_settings)
+    assert json.loads(invoked.stdout)["outcome"] == "failed", invoked.stderr
+    for arguments, words in (
+        (there, "the server's certificate is not trusted"),
+        ([*there, "--ca", second[0]], "the server's certificate is not trusted"),
+        ([*there, "--ca", event], "event.json holds no certificate in PEM"),
+        (["--data", server.data, "--server", urlsplit(server.http_url).netloc], "write http://HOST:PORT or https://HOST:PORT"),
+    ):
+        done = run("logs", *arguments)
+        assert done.returncode == 1 and words in done.stderr.decode(), done.stderr
 
     use(second)
     server.process.send_signal(signal.SIGHUP)

@@ -214,7 +214,9 @@ def test_results_come_as_events_and_logs(new_server):
     logged = requests.get(f"{own.http_url}/logs", params={"key": "live.jpg"}, timeout=30).text.splitlines()
     record = json.loads(logged[-1])
     assert record["type"] == "platform.report" and record["record"]["requestId"] == request_id
-    assert {"durationMs", "billedDurationMs", "memorySizeMB", "maxMemoryUsedMB"} <= record["record"]["metrics"].keys()
+    metrics = record["record"]["metrics"]
+    assert {"durationMs", "billedDurationMs", "memorySizeMB", "maxMemoryUsedMB"} <= metrics.keys()
+    assert 1 < metrics["maxMemoryUsedMB"] < metrics["memorySizeMB"]
     # The server's own log has the same, begun and ended, and the API's id is the answer's.
     lines = [json.loads(line) for line in own.log_text().splitlines()]
     kinds = [line["type"] for line in lines if line.get("record", {}).get("requestId") == request_id]

@@ -66,13 +66,13 @@ def pictures():
     }
 
 
-def event(key):
+def event(key, size):
     return {
         "Records": [
             {
                 "eventVersion": "2.1",
                 "eventName": "ObjectCreated:Put",
-                "s3": {"bucket": {"name": SOURCE}, "object": {"key": key}},
+                "s3": {"bucket": {"name": SOURCE}, "object": {"key": key, "size": size}},
             }
         ]
     }
@@ -135,7 +135,7 @@ def warm(s3, sides, key, data, rounds):
             for side, function in functions.items():
                 s3.put_object(Bucket=SOURCE, Key=key, Body=data)
                 s3.delete_object(Bucket=DESTINATION, Key=f"thumb_{key}")
-                function.invoke(event(key)).ok
+                function.invoke(event(key, len(data))).ok
                 compute, store = sides[side][1](function)
                 # The first ones warm up.
                 if turn >= 2:
@@ -160,7 +160,7 @@ def cold(s3, start, key, data):
         s3.delete_object(Bucket=DESTINATION, Key=f"thumb_{key}")
         with start() as function:
             function.start()
-            answer = function.invoke(event(key))
+            answer = function.invoke(event(key, len(data)))
             answer.ok
             init.append(function.init_seconds * 1e3)
             first.append((function.init_seconds + answer.seconds) * 1e3)

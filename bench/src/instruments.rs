@@ -1,11 +1,11 @@
 //! What the instruments cost: instructions an image, and space for fifteen days.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{os::unix::fs::MetadataExt as _, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Subcommand;
 use tintype::{
     disk::RealDisk,
-    instruments::{Entry, Instruments as Measured, Keeper, Next, Thumbnail},
+    instruments::{Entry, Instruments as Measured, Interval, Keeper, Next, Thumbnail},
     store::now_ms,
 };
 use tintype_engine::Scratch;
@@ -40,6 +40,9 @@ pub(crate) enum Instruments {
         /// Images a second
         #[arg(long, default_value_t = 10)]
         rate: u64,
+        /// Without results: what measurements alone take
+        #[arg(long)]
+        metrics_only: bool,
     },
 }
 
@@ -47,7 +50,7 @@ impl Instruments {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Work { images, with } => work(images, with),
-            Self::Disk { folder, days, rate } => disk(folder, days, rate),
+            Self::Disk { folder, days, rate, metrics_only } => disk(folder, days, rate, metrics_only),
         }
     }
 }
@@ -107,7 +110,7 @@ fn work(images: u32, with: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn disk(folder: PathBuf, days: i64, rate: u64) -> anyhow::Result<()> {
+fn disk(folder: PathBuf, days: i64, rate: u64, metrics_only: bool) -> anyhow::Result<()> {
     std::fs::create_dir_all(&folder)?;
     let file = folder.join("measurements.redb");
     let keeper = Keeper::new(Arc::new(RealDisk), file.clone());
@@ -165,15 +168,25 @@ fn disk(folder: PathBuf, days: i64, rate: u64) -> anyhow::Result<()> {
                 duration_us: duration,
                 stages_us: stages,
                 source_bytes: 100_000 + random(3_000_000),
+                memory_mb: 60 + random(4),
                 thumbnails: if failed { Vec::new() } else { vec![thumbnail] },
             };
             results.push((number, Arc::new(entry)));
         }
-        let row = metrics.take(&mut taken);
-        keeper.keep(begin + (minute + 1) * 60_000, &row, &results)?;
+        if metrics_only {
+            results.clear();
+        }
+        let end_ms = begin + (minute + 1) * 60_000;
+        let interval = Interval::that_ends(end_ms, number, metrics.take(&mut taken));
+        keeper.keep(end_ms, &[interval], &results)?;
         if minute % 1440 == 1439 {
-            let size = std::fs::metadata(&file)?.len() as f64 / 1e6;
-            println!("day {}: {number} results, {size:.0} MB", minute / 1440 + 1);
+            // The file is grown in leaps, and what is not written yet takes no space.
+            let file = std::fs::metadata(&file)?;
+            let (taken, length) = (file.blocks() as f64 * 512.0 / 1e6, file.len() as f64 / 1e6);
+            println!(
+                "day {}: {number} images, {taken:.0} MB on disk, file {length:.0} MB",
+                minute / 1440 + 1
+            );
         }
     }
     Ok(())

@@ -63,7 +63,8 @@ fn body(raw: &Value) -> String {
     let text = match raw {
         // A message that was no JSON goes on as it came.
         Value::String(text) if !text.is_empty() => legal(text),
-        other => other.to_string(),
+        // The two that JSON takes and SQS does not can be said in JSON in another way.
+        other => other.to_string().replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff"),
     };
     shortened(&text, LARGEST_BODY).to_owned()
 }
@@ -91,6 +92,9 @@ mod tests {
     #[test]
     fn a_body_is_the_event_as_it_came() {
         let event = json!({"Records": [{"s3": {"object": {"key": "a+b\u{1}.jpg"}}}]});
+        assert_eq!(serde_json::from_str::<Value>(&body(&event)).unwrap(), event);
+        let event = json!({"key": "a\u{fffe}b\u{ffff}.jpg"});
+        assert!(!body(&event).contains(['\u{fffe}', '\u{ffff}']));
         assert_eq!(serde_json::from_str::<Value>(&body(&event)).unwrap(), event);
         assert_eq!(body(&json!("not json")), "not json");
         assert_eq!(body(&json!("")), "\"\"", "SQS refuses an empty body");

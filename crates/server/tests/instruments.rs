@@ -5,12 +5,18 @@ mod common;
 use std::{path::Path, sync::Arc, time::Duration};
 
 use common::eventually;
+use redb::ReadableDatabase as _;
 use tintype::{
     disk::{Faults, FaultyDisk, RealDisk},
-    instruments::{Entry, Instruments, Keeper, Next, Period, QueryError, query, query::Statistic},
+    instruments::{
+        Entry, Instruments, Interval, Keeper, Next, Period, QueryError, Search, query, query::Statistic,
+    },
     store::now_ms,
 };
-use tintype_function::{Location, ObjectKey, Report, metrics::Metric};
+use tintype_function::{
+    Location, ObjectKey, Report,
+    metrics::{Metric, Metrics, Taken},
+};
 
 fn kept(file: &Path) -> (Arc<Instruments>, Arc<Faults>) {
     let faults = Arc::new(Faults::default());
@@ -23,6 +29,10 @@ fn kept(file: &Path) -> (Arc<Instruments>, Arc<Faults>) {
 fn entry(key: &str, ended_ms: i64) -> Entry {
     let at = Location { bucket: "in".into(), key: ObjectKey::new(key).unwrap() };
     Entry { next: Next::DeadLetter, ..Entry::of(&Report::bad_event("cut".into()), &at, ended_ms) }
+}
+
+fn of(key: &str) -> Search<'_> {
+    Search { object: Some(("in", key)), failed: false }
 }
 
 fn last_hour() -> Period {
@@ -54,7 +64,7 @@ fn what_was_measured_is_there_after_a_restart() {
     assert_eq!(sum(&second, Metric::Invocations) as u64, 6);
     let p99 = second.query(Metric::Duration, Statistic::Percentile(99.0), last_hour()).unwrap();
     assert!((p99[0].value - 12.0).abs() < 0.001, "{p99:?}");
-    let history = second.recorder().unwrap().of_object("in", "a.jpg", 10).unwrap();
+    let history = second.recorder().unwrap().search(10, &of("a.jpg")).unwrap();
     assert_eq!(history.len(), 1);
     assert_eq!((history[0].why.as_str(), history[0].next), ("cut", Next::DeadLetter));
     second.close();
@@ -110,11 +120,105 @@ fn results_beyond_the_latest_are_packed_and_found() {
     again.result(entry("new.jpg", now_ms()));
     let recorder = again.recorder().unwrap();
     assert_eq!(recorder.latest(1, |_| true).unwrap()[0].key, "new.jpg");
-    let history = recorder.of_object("in", "photos/3.jpg", 10).unwrap();
+    let history = recorder.search(10, &of("photos/3.jpg")).unwrap();
     let ended: Vec<i64> = history.iter().map(|entry| entry.ended_ms - begin).collect();
     assert_eq!(ended, [6003, 3], "latest first, also from blocks");
-    assert!(recorder.of_object("in", "photos/none.jpg", 10).unwrap().is_empty());
+    assert!(recorder.search(10, &of("photos/none.jpg")).unwrap().is_empty());
     again.close();
+}
+
+#[test]
+fn failures_are_found_however_far_back_they_lie() {
+    let folder = tempfile::tempdir().unwrap();
+    let (instruments, _) = kept(&folder.path().join("measurements.redb"));
+    let begin = now_ms() - 1_000_000;
+    instruments.result(entry("broken.jpg", begin));
+    // Two blocks of what went well, and one that is not packed yet.
+    for n in 1..16_000 {
+        let made = Entry { outcome: "made".into(), next: Next::Done, ..entry("fine.jpg", begin + n) };
+        instruments.result(made);
+    }
+    instruments.close();
+    let recorder = instruments.recorder().unwrap();
+    let failed = recorder.search(10, &Search { object: None, failed: true }).unwrap();
+    assert_eq!(failed.iter().map(|entry| entry.key.as_str()).collect::<Vec<_>>(), ["broken.jpg"]);
+    let of_fine = Search { object: Some(("in", "fine.jpg")), failed: true };
+    assert!(recorder.search(10, &of_fine).unwrap().is_empty());
+    assert_eq!(recorder.search(10_000, &Search::default()).unwrap().len(), 10_000, "blocks are read, too");
+}
+
+/// Three days of a busy server, an interval an hour and a half.
+fn days_of_intervals(now_ms: i64) -> Vec<Interval> {
+    let (metrics, mut taken) = (Metrics::default(), Taken::default());
+    let intervals = (0..48).map(|n| {
+        for call in 0..=n {
+            drop(metrics.invocation());
+            metrics.ended(Duration::from_millis(call), false);
+        }
+        let ago = (48 - n as i64) * 5400 * 1000;
+        Interval::that_ends(now_ms - ago, n, metrics.take(&mut taken))
+    });
+    intervals.collect()
+}
+
+fn by_the_hour(instruments: &Instruments, statistic: Statistic) -> Vec<f64> {
+    let now_s = now_ms() / 1000;
+    let metric = if statistic == Statistic::Sum { Metric::Invocations } else { Metric::Duration };
+    // Ends within the range of one's data and not at an hour: then minutes are read.
+    let all = |end_s| {
+        let period = Period::new(now_s - 4 * 86_400, end_s, 3600).unwrap();
+        let points = instruments.query(metric, statistic, period).unwrap();
+        points.into_iter().map(|point| point.value).filter(|value| *value > 0.0).collect::<Vec<_>>()
+    };
+    let (sums, minutes) = (all(now_s + 1), all(now_s - 61));
+    assert_eq!(sums, minutes, "sums are what minutes say");
+    sums
+}
+
+#[test]
+fn long_ranges_are_answered_from_sums_and_without_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("measurements.redb");
+    let keeper = Keeper::new(Arc::new(RealDisk), file.clone());
+    keeper.keep(now_ms(), &days_of_intervals(now_ms()), &[]).unwrap();
+    drop(keeper);
+    let hours = || {
+        let database = redb::Database::open(&file).unwrap();
+        let table = redb::TableDefinition::<i64, &[u8]>::new("hours 1");
+        let rows = database
+            .begin_read()
+            .unwrap()
+            .open_table(table)
+            .map(|table| redb::ReadableTableMetadata::len(&table).unwrap());
+        rows.unwrap_or(0)
+    };
+    let rows = hours();
+    assert!((47..=48).contains(&rows), "{rows} hours in which something was measured");
+
+    let (first, _) = kept(&file);
+    let with = [Statistic::Sum, Statistic::Percentile(95.0)].map(|asked| by_the_hour(&first, asked));
+    first.close();
+    drop(first);
+
+    // As an older program left it.
+    let database = redb::Database::open(&file).unwrap();
+    let changes = database.begin_write().unwrap();
+    for name in ["ten minutes 1", "hours 1"] {
+        changes.delete_table(redb::TableDefinition::<i64, &[u8]>::new(name)).unwrap();
+    }
+    changes.delete_table(redb::TableDefinition::<&str, i64>::new("series state 1")).unwrap();
+    changes.commit().unwrap();
+    drop(database);
+    assert_eq!(hours(), 0);
+
+    let (second, _) = kept(&file);
+    let without = [Statistic::Sum, Statistic::Percentile(95.0)].map(|asked| by_the_hour(&second, asked));
+    assert_eq!(with, without, "minutes answer until there are sums");
+    // What is measured next has them made.
+    drop(second.invocation());
+    second.close();
+    drop(second);
+    assert!(hours() >= rows);
 }
 
 #[tokio::test]

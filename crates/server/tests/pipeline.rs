@@ -6,13 +6,15 @@ use std::{sync::Arc, time::Duration};
 
 use common::{IN, OUT, Opened, at, eventually, open_with, put, queue, read};
 use tintype::{
-    instruments::Instruments,
+    disk::{Faults, FaultyDisk, RealDisk},
+    instruments::{Instruments, Keeper, Search},
     invoker::{Invoker, Refused},
     queue::Queue,
 };
 use tintype_function::{
     Outcome,
     event::{Kind, Record},
+    metrics::Metric,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -191,4 +193,26 @@ fn how_long_a_request_may_take_can_change_while_it_runs() {
     running.invoker.allow(HOUR);
     assert!(ask().unwrap().is_ok());
     running.invoker.drain(Duration::from_secs(5));
+}
+
+#[test]
+fn a_full_disk_for_measurements_stops_no_thumbnail() {
+    let data = tempfile::tempdir().unwrap();
+    let running = start(data.path(), "");
+    let faults = Arc::new(Faults::default());
+    faults.set_full(true);
+    let disk = Arc::new(FaultyDisk::new(Arc::new(RealDisk), faults.clone()));
+    let file = data.path().join("measurements.redb");
+    running.instruments.keep(Keeper::new(disk, file)).unwrap();
+    put(&running.opened.store, &at(IN, "a.jpg"), &jpeg(200, 100, 90)).unwrap();
+    running.settled();
+    assert!(read(&running.opened.store, &at(OUT, "thumb_a.jpg")).is_some());
+    eventually("it has been counted", || running.instruments.value(Metric::Made) == 1);
+    // With space again, what became of it is kept.
+    faults.set_full(false);
+    let recorder = running.instruments.recorder().unwrap();
+    eventually("what became of it is kept", || {
+        recorder.search(10, &Search::default()).is_ok_and(|kept| kept.len() == 1 && kept[0].key == "a.jpg")
+    });
+    running.instruments.close();
 }

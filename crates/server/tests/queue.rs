@@ -214,3 +214,18 @@ fn deletes_are_queued_only_where_they_are_mirrored() {
     opened.store.delete(&at(IN, "a.jpg"), None, cause()).unwrap();
     assert_eq!(opened.ledger.view().unwrap().event_count().unwrap(), 2);
 }
+
+#[test]
+fn the_oldest_event_is_the_one_queued_first_whatever_was_redriven() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    let queue = queue(&opened, 0, Duration::ZERO, HOUR);
+    upload(&opened, "given-up.jpg");
+    queue.finish(&lease(&queue), retry()).unwrap();
+    upload(&opened, "waiting.jpg");
+    let waited = Duration::from_millis(50);
+    std::thread::sleep(waited);
+    assert_eq!(queue.redrive(&Default::default()).unwrap(), 1);
+    assert_eq!(queue.depth().unwrap(), 2);
+    assert!(queue.oldest().unwrap().unwrap() >= waited, "the one redriven just now hides the other");
+}

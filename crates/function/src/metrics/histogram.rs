@@ -102,18 +102,19 @@ impl Histogram {
         }
     }
 
-    pub(super) fn since(&self, before: Option<&Totals>, reset: bool) -> Statistics {
+    /// The values of an interval; with `reset` the least and greatest begin anew.
+    pub(super) fn between(&self, before: Option<&Totals>, now: &Totals, reset: bool) -> Statistics {
         let mut buckets = Vec::new();
         let mut count = 0;
-        for (index, now) in self.buckets.iter().enumerate() {
+        for (index, now) in now.buckets.iter().enumerate() {
             let before = before.map_or(0, |before| before.buckets[index]);
-            let more = now.load(Relaxed).saturating_sub(before);
+            let more = now.saturating_sub(before);
             if more > 0 {
                 buckets.push((index as u16, more));
                 count += more;
             }
         }
-        let sum = self.sum.load(Relaxed).saturating_sub(before.map_or(0, |before| before.sum));
+        let sum = now.sum.saturating_sub(before.map_or(0, |before| before.sum));
         let (min, max) = if reset {
             (self.min.swap(u64::MAX, Relaxed), self.max.swap(0, Relaxed))
         } else {
@@ -163,7 +164,7 @@ mod tests {
         let mut values: Vec<u64> = (0..10_000_u64).map(|n| 300 + n * n % 7919 * 37).collect();
         values.iter().for_each(|value| histogram.observe(*value));
         values.sort_unstable();
-        let statistics = histogram.since(None, false);
+        let statistics = histogram.between(None, &histogram.totals(), false);
         for (percent, rank) in [(50.0, 4_999), (95.0, 9_499), (99.0, 9_899)] {
             let (found, exact) = (statistics.percentile(percent).unwrap(), values[rank] as f64);
             assert!((found / exact - 1.0).abs() < 0.025, "p{percent}: {found} for {exact}");

@@ -170,43 +170,50 @@ impl Metrics {
 
     /// What was measured since the last call with this `taken`: the statistics of one interval.
     pub fn take(&self, taken: &mut Taken) -> Row {
-        let row = self.since(taken, true);
-        *taken = Taken {
-            numbers: self.numbers.iter().map(|number| number.load(Relaxed)).collect(),
-            distributions: self.distributions.iter().map(Histogram::totals).collect(),
-        };
+        let now = self.totals();
+        let row = self.between(taken, &now, true);
+        *taken = now;
         row
     }
 
     /// What was measured since then, without beginning another interval.
     #[must_use]
     pub fn peek(&self, taken: &Taken) -> Row {
-        self.since(taken, false)
+        self.between(taken, &self.totals(), false)
     }
 
-    fn since(&self, taken: &Taken, reset: bool) -> Row {
+    /// Everything at one moment. Each number is read once: what is counted while this runs is in this
+    /// interval or in the next one.
+    fn totals(&self) -> Taken {
+        Taken {
+            numbers: self.numbers.iter().map(|number| number.load(Relaxed)).collect(),
+            distributions: self.distributions.iter().map(Histogram::totals).collect(),
+        }
+    }
+
+    fn between(&self, before: &Taken, now: &Taken, reset: bool) -> Row {
         let mut row = Row::default();
         for metric in Metric::ALL {
             let index = metric as usize;
+            let number = now.numbers[index];
             let statistics = match metric.kind() {
                 Kind::Counter => {
-                    let before = taken.numbers.get(index).copied().unwrap_or(0);
-                    Statistics::one(self.value(metric).saturating_sub(before))
+                    let before = before.numbers.get(index).copied().unwrap_or(0);
+                    Statistics::one(number.saturating_sub(before))
                 }
                 Kind::Gauge if metric == Metric::ConcurrentExecutions => {
-                    let now = self.value(metric);
                     let peak = if reset {
-                        self.concurrent_peak.swap(now, Relaxed)
+                        self.concurrent_peak.swap(number, Relaxed)
                     } else {
                         self.concurrent_peak.load(Relaxed)
                     };
-                    Statistics::one(peak.max(now))
+                    Statistics::one(peak.max(number))
                 }
-                Kind::Gauge => Statistics::one(self.value(metric)),
+                Kind::Gauge => Statistics::one(number),
                 Kind::Distribution => {
                     let place = index - Metric::FIRST_DISTRIBUTION as usize;
-                    let before = taken.distributions.get(place);
-                    self.distributions[place].since(before, reset)
+                    let before = before.distributions.get(place);
+                    self.distributions[place].between(before, &now.distributions[place], reset)
                 }
             };
             row.insert(metric, statistics);

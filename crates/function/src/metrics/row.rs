@@ -35,12 +35,10 @@ impl Statistics {
         self.max = self.max.max(other.max);
         self.count += other.count;
         self.sum += other.sum;
-        if !other.buckets.is_empty() {
-            let mut buckets: BTreeMap<u16, u64> = self.buckets.iter().copied().collect();
-            for (bucket, count) in &other.buckets {
-                *buckets.entry(*bucket).or_insert(0) += count;
-            }
-            self.buckets = buckets.into_iter().collect();
+        match (self.buckets.is_empty(), other.buckets.is_empty()) {
+            (_, true) => {}
+            (true, false) => self.buckets.clone_from(&other.buckets),
+            (false, false) => self.buckets = merged(&self.buckets, &other.buckets),
         }
     }
 
@@ -67,6 +65,18 @@ impl Statistics {
         }
         None
     }
+}
+
+/// Both lists of counts in one; all are in the order of their buckets.
+fn merged(a: &[(u16, u64)], b: &[(u16, u64)]) -> Vec<(u16, u64)> {
+    let mut out = Vec::with_capacity(a.len() + b.len());
+    let (mut a, mut b) = (a.iter().copied().peekable(), b.iter().copied().peekable());
+    while let Some(bucket) = [a.peek(), b.peek()].into_iter().flatten().map(|(bucket, _)| *bucket).min() {
+        let of_a = a.next_if(|(other, _)| *other == bucket);
+        let of_b = b.next_if(|(other, _)| *other == bucket);
+        out.push((bucket, of_a.map_or(0, |(_, count)| count) + of_b.map_or(0, |(_, count)| count)));
+    }
+    out
 }
 
 /// Every metric's statistics of one interval.

@@ -100,11 +100,11 @@ fn addresses(settings: &Settings, findings: &mut Findings) {
 }
 
 fn ask(settings: &Settings) -> Result<String, String> {
-    let url = format!("http://{}/readyz", settings.listen.http);
+    let (server, trust) = super::remote::own(settings);
+    let url = format!("{server}/readyz");
     let runtime = super::runtime().map_err(|error| error.to_string())?;
-    let client = crate::http_client::HttpClient::default;
-    let asked =
-        runtime.block_on(async { client().send(http::Method::GET, &url, "", bytes::Bytes::new()).await });
+    let client = crate::http_client::HttpClient::new(&url, &trust).map_err(|error| format!("{error:#}"))?;
+    let asked = runtime.block_on(client.send(http::Method::GET, &url, "", bytes::Bytes::new()));
     match asked {
         Ok(answer) if answer.status.is_success() => Ok(format!("{url} says it is ready")),
         Ok(answer) => Err(format!("{url} answers {}", answer.status)),

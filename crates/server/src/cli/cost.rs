@@ -91,8 +91,8 @@ struct Calls {
     writes: f64,
 }
 
-/// HEAD of the thumbnail and of the source, GET; PUT; HEAD of the source once more.
-const TINTYPE: Calls = Calls { reads: 4.0, writes: 1.0 };
+/// HEAD of the thumbnail, GET of the source, whose size S3's event tells; PUT; HEAD of the source.
+const TINTYPE: Calls = Calls { reads: 3.0, writes: 1.0 };
 /// GET and PUT: it neither knows what is up to date nor which version is the newest.
 const PILLOW: Calls = Calls { reads: 1.0, writes: 1.0 };
 

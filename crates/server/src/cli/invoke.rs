@@ -3,6 +3,7 @@
 use std::{io::Read as _, path::PathBuf, sync::Arc, time::Instant};
 
 use clap::Args;
+use http::Method;
 use tintype_engine::Scratch;
 use tintype_function::{
     Call, Outcome, Report, Thumbnails,
@@ -10,10 +11,10 @@ use tintype_function::{
     settings::Settings,
 };
 
-use super::{Env, FAILED, OK, SettingsArguments, output};
+use super::{Env, FAILED, OK, SettingsArguments, output, remote};
 use crate::{
     disk::RealDisk,
-    http_client,
+    http_client::{Answer, HttpClient},
     server::open_parts,
     store::{DataFolder, FolderError, SettlingStore},
 };
@@ -89,8 +90,12 @@ fn here(settings: &Settings, folder: DataFolder, event: &[u8]) -> anyhow::Result
 
 /// Has the running server do it.
 fn there(settings: &Settings, event: Vec<u8>) -> anyhow::Result<u8> {
-    let url = format!("http://{}/{}/{}", settings.listen.http, settings.api.stage, settings.api.resource);
-    let (status, body) = super::runtime()?.block_on(http_client::post_json(&url, event))?;
+    let (server, trust) = remote::own(settings);
+    let url = format!("{server}/{}/{}", settings.api.stage, settings.api.resource);
+    let client = HttpClient::new(&url, &trust)?;
+    let Answer { status, body } = super::runtime()?
+        .block_on(client.send(Method::POST, &url, "application/json", event.into()))
+        .map_err(|error| error.context(url.clone()))?;
     let answer: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
     let Some(records) = answer["records"].as_array() else {
         anyhow::bail!(

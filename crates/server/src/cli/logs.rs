@@ -8,7 +8,6 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 
 use super::{Env, OK, remote::ServerArguments};
-use crate::http_client::HttpClient;
 
 /// The arguments.
 #[derive(Debug, Args)]
@@ -47,7 +46,11 @@ impl Logs {
         }
         let url = format!("{}/logs?{}", remote.url, query.finish());
         super::runtime()?.block_on(async {
-            let mut response = HttpClient::default().open(&url, remote.key.as_ref()).await?;
+            let mut response = remote
+                .client()?
+                .open(&url, remote.key.as_ref())
+                .await
+                .map_err(|error| error.context(remote.url.clone()))?;
             if !response.status().is_success() {
                 let status = response.status();
                 let body = response.body_mut().collect().await?.to_bytes();

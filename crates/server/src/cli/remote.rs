@@ -1,14 +1,17 @@
 //! What commands have in common that speak to a running server.
 
+use std::path::PathBuf;
+
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::Full;
 use serde_json::Value;
+use tintype_function::settings::Settings;
 
 use super::{Env, SettingsArguments, variable};
 use crate::{
     credentials::{ACCESS_KEY_ID, Credentials, SECRET_ACCESS_KEY},
-    http_client::{HttpClient, authorized},
+    http_client::{HttpClient, Trust, authorized},
 };
 
 /// Which server, and where its key is found.
@@ -16,9 +19,13 @@ use crate::{
 pub(super) struct ServerArguments {
     #[command(flatten)]
     settings: SettingsArguments,
-    /// The server [default: setting "listen.http"]
+    /// The server, http://… or https://… [default: setting "listen.http"]
     #[arg(long, value_name = "URL")]
     server: Option<String>,
+    /// Certificates to trust, in PEM: an authority's, or the server's own [default: the authorities this
+    /// machine knows, and the certificate in the settings]
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
 }
 
 /// A running server. On loopback it asks for no key; elsewhere the root key's owner may ask.
@@ -26,25 +33,43 @@ pub(super) struct Remote {
     /// Its address, without a slash at the end.
     pub(super) url: String,
     pub(super) key: Option<Credentials>,
+    trust: Trust,
+}
+
+/// The address of the server of these settings, and whom to trust there: a server's own certificate need
+/// not be known to any authority.
+pub(super) fn own(settings: &Settings) -> (String, Trust) {
+    match &settings.listen.tls {
+        Some(files) => (format!("https://{}", settings.listen.http), Trust::File(files.certificate.clone())),
+        None => (format!("http://{}", settings.listen.http), Trust::System),
+    }
 }
 
 impl ServerArguments {
     pub(super) fn find(&self, env: &Env) -> anyhow::Result<Remote> {
         let settings = self.settings.load(env)?;
-        let url = match &self.server {
-            Some(url) => url.clone(),
-            None if settings.listen.tls.is_some() => anyhow::bail!(
-                "this server speaks TLS, which this command does not yet: ask over HTTP at /object, /dead-letters and /logs, or name a plain address with --server"
-            ),
-            None => format!("http://{}", settings.listen.http),
+        let (url, mut trust) = match &self.server {
+            Some(url) => (url.clone(), Trust::System),
+            None => own(&settings),
         };
+        if let Some(file) = &self.ca {
+            trust = Trust::File(file.clone());
+        }
         let given = (variable(env, ACCESS_KEY_ID), variable(env, SECRET_ACCESS_KEY));
         let key = Credentials::known(&settings.data, given);
-        Ok(Remote { url: url.trim_end_matches('/').to_owned(), key })
+        Ok(Remote { url: url.trim_end_matches('/').to_owned(), key, trust })
     }
 }
 
 impl Remote {
+    /// A client for it.
+    ///
+    /// # Errors
+    /// The address is none, or whom to trust cannot be read.
+    pub(super) fn client(&self) -> anyhow::Result<HttpClient> {
+        HttpClient::new(&self.url, &self.trust)
+    }
+
     /// Asks for JSON, with a form if there is one to send.
     ///
     /// # Errors
@@ -57,8 +82,8 @@ impl Remote {
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(Full::new(Bytes::from(form.unwrap_or_default())))?;
         let answer = super::runtime()?
-            .block_on(HttpClient::default().exchange(request))
-            .map_err(|error| error.context(format!("{}: is it running?", self.url)))?;
+            .block_on(self.client()?.exchange(request))
+            .map_err(|error| error.context(self.url.clone()))?;
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         if !answer.status.is_success() {
             return Err(self.refusal(answer.status, &body));

@@ -8,9 +8,7 @@ use std::{
 
 use redb::{ReadTransaction, ReadableDatabase as _, WriteTransaction};
 
-use tintype_function::metrics::Row;
-
-use super::{Entry, history, series, usage};
+use super::{Entry, Interval, history, series, usage};
 use crate::disk::{DatabaseFile, SharedDisk};
 
 /// Bytes of redb's page cache.
@@ -80,16 +78,20 @@ impl Keeper {
         work(&database.begin_read().map_err(KeepError::of)?)
     }
 
-    /// Writes what was measured in the interval that ends at `now_ms`, and results, each with a number that
-    /// keeps those of one millisecond apart; forgets what is too old.
+    /// Writes what was measured, and results, each with a number that keeps those of one millisecond apart;
+    /// forgets what is too old.
     ///
     /// # Errors
     /// The database cannot be written; then nothing has changed.
-    pub fn keep(&self, now_ms: i64, row: &Row, results: &[(u64, Arc<Entry>)]) -> Result<(), KeepError> {
+    pub fn keep(
+        &self,
+        now_ms: i64,
+        intervals: &[Interval],
+        results: &[(u64, Arc<Entry>)],
+    ) -> Result<(), KeepError> {
         self.write(|transaction| {
-            if row.iter().next().is_some() {
-                // An interval is filed where it began, and the clock is at its end now.
-                series::add(transaction, now_ms / 1000 - 1, row)?;
+            if !intervals.is_empty() {
+                series::add(transaction, now_ms / 1000, intervals)?;
             }
             history::add(transaction, now_ms, results.iter().map(|(number, entry)| (*number, entry.as_ref())))
         })

@@ -68,6 +68,9 @@ pub struct Entry {
     pub stages_us: [u64; 6],
     /// Bytes of the source.
     pub source_bytes: u64,
+    /// Megabytes of memory the program had when it ended; 0 of results that older programs kept.
+    #[serde(default)]
+    pub memory_mb: u64,
     /// Its thumbnails.
     pub thumbnails: Vec<Thumbnail>,
 }
@@ -104,6 +107,7 @@ impl Entry {
             duration_us: micros(report.total),
             stages_us: report.stages.all().map(micros),
             source_bytes: report.source_bytes,
+            memory_mb: super::resident_bytes().div_ceil(1 << 20),
             thumbnails: thumbnails.collect(),
         }
     }

@@ -41,7 +41,7 @@ fn line(milliseconds: i64, kind: &str, record: &Value) -> String {
 
 /// An attempt ended: `platform.report`, with what became of it.
 #[must_use]
-pub fn report_line(entry: &Entry, function: &str, memory_mb: u64, used_bytes: u64) -> String {
+pub fn report_line(entry: &Entry, function: &str, memory_mb: u64) -> String {
     let status = match (entry.has_failed(), entry.reason.as_str()) {
         (false, _) => "success",
         (true, "stopped") => "timeout",
@@ -54,7 +54,7 @@ pub fn report_line(entry: &Entry, function: &str, memory_mb: u64, used_bytes: u6
             "durationMs": milliseconds(entry.duration_us),
             "billedDurationMs": entry.duration_us.div_ceil(1000),
             "memorySizeMB": memory_mb,
-            "maxMemoryUsedMB": used_bytes.div_ceil(1 << 20),
+            "maxMemoryUsedMB": entry.memory_mb,
         },
         "status": status,
         "bucket": entry.bucket,

@@ -27,9 +27,11 @@ pub use counted::Counted;
 pub use database::{KeepError, Keeper};
 pub use entry::{Entry, Next, Thumbnail};
 pub use feed::{Feed, Follower};
+pub use history::Search;
 pub use log_line::{human, report_line, start_line};
 pub use query::{Period, Point, QueryError};
 pub use recorder::Recorder;
+pub use series::Interval;
 use tintype_function::{
     Report,
     metrics::{Door, Metric, Metrics, Row, Taken, UnderWay, prometheus},
@@ -192,9 +194,8 @@ impl Instruments {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends the interval under way and answers what was measured in it.
+    /// Ends the interval under way and answers what was measured in it, the gauges as last sampled.
     fn take(&self) -> Row {
-        self.sample();
         self.metrics.take(&mut self.taken())
     }
 

@@ -7,7 +7,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{Entry, Instruments, Next};
-use crate::http_client::HttpClient;
+use crate::http_client::{HttpClient, Trust};
 
 /// Results are sent together, at least this often and at most so many.
 const TOGETHER: Duration = Duration::from_secs(1);
@@ -17,7 +17,10 @@ const MOST: usize = 256;
 /// down. What a collector does not take is dropped: traces never hold up anything.
 pub async fn export(instruments: Arc<Instruments>, endpoint: String, function: String) {
     let url = format!("{}/v1/traces", endpoint.trim_end_matches('/'));
-    let client = HttpClient::default();
+    let client = match HttpClient::new(&url, &Trust::System) {
+        Ok(client) => client,
+        Err(error) => return tracing::warn!(url, "no traces are sent: {error:#}"),
+    };
     let mut failing = false;
     // A follower that fell behind is ended, and begins anew with what comes.
     while let Some(mut follower) = instruments.feed().follow_within() {

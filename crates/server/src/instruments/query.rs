@@ -170,24 +170,28 @@ impl Instruments {
     ) -> Result<Vec<(i64, Vec<Statistics>)>, QueryError> {
         let Period { start_s, end_s, period_s } = period;
         let now_s = now_ms() / 1000;
-        let mut series = match self.recorder() {
-            Some(recorder) => {
-                // A period finer than a minute can only be answered from fine rows.
-                let step = if period_s % COARSE_S == 0 { COARSE_S } else { FINE_S };
-                let mut series =
-                    series::read(recorder.keeper(), metrics, (start_s, end_s), (period_s, step))?;
-                let begin = now_s.div_euclid(period_s) * period_s;
-                if begin < end_s && now_s >= start_s {
-                    series::merge(&mut series, metrics, begin, &recorder.unwritten());
+        self.sample();
+        let mut series;
+        let under_way = if let Some(recorder) = self.recorder() {
+            let (unwritten, under_way) = recorder.unwritten(|| self.peek());
+            let (read, written) =
+                series::read(recorder.keeper(), metrics, (start_s, end_s), period_s, now_s)?;
+            series = read;
+            // What was written after it was looked at here is in the series already.
+            for interval in unwritten.iter().filter(|interval| interval.number > written) {
+                if (start_s..end_s).contains(&interval.begin_s) {
+                    let begin = interval.begin_s.div_euclid(period_s) * period_s;
+                    series::merge(&mut series, metrics, begin, &interval.row);
                 }
-                series
             }
-            None => series::Series::new(),
+            under_way
+        } else {
+            series = series::Series::new();
+            self.peek()
         };
         let begin = now_s.div_euclid(period_s) * period_s;
         if begin < end_s && now_s >= start_s {
-            self.sample();
-            series::merge(&mut series, metrics, begin, &self.peek());
+            series::merge(&mut series, metrics, begin, &under_way);
         }
         Ok(series.into_iter().collect())
     }

@@ -8,23 +8,56 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tintype_function::metrics::Row;
+use tintype_function::metrics::{Metric, Row};
 
-use super::{Entry, Instruments, KeepError, Keeper, series};
+use super::{Entry, Instruments, Interval, KeepError, Keeper, Search, series};
 
 /// Results written at least this often, measurements by [`series::FINE_S`].
 const RESULTS_EVERY: Duration = Duration::from_secs(2);
 /// Results that wait to be written.
 const WAITING: usize = 20_000;
+/// Intervals that wait to be written as they are: an hour's. Older ones are put together by the minute, as they
+/// are kept in the end.
+const FINE_WAITING: usize = 360;
+/// Intervals that wait in all: the hour, and half a day by the minute; some kilobytes each.
+const INTERVALS_WAITING: usize = FINE_WAITING + 720;
 
 #[derive(Debug, Default)]
 struct State {
     /// Not written yet, oldest first, each with its number.
     waiting: VecDeque<(u64, Arc<Entry>)>,
     next_number: u64,
-    /// Measured but not written yet.
-    unwritten: Row,
+    /// Measured but not written yet, oldest first.
+    unwritten: VecDeque<Interval>,
     stopping: bool,
+}
+
+impl State {
+    fn number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number
+    }
+
+    /// Has an interval wait; answers how many were dropped to have room for it.
+    fn wait(&mut self, now_ms: i64, row: Row) -> usize {
+        let interval = Interval::that_ends(now_ms, self.number(), row);
+        self.unwritten.push_back(interval);
+        let minute = |interval: &Interval| interval.begin_s.div_euclid(series::COARSE_S);
+        if let Some(place) = self.unwritten.len().checked_sub(FINE_WAITING + 1)
+            && place > 0
+            && let (Some(before), Some(old)) = (self.unwritten.get(place - 1), self.unwritten.get(place))
+            && minute(before) == minute(old)
+        {
+            let mut both = Row::clone(&before.row);
+            both.merge(&old.row);
+            let both = Interval { number: old.number, begin_s: before.begin_s, row: Arc::new(both) };
+            self.unwritten[place - 1] = both;
+            self.unwritten.remove(place);
+        }
+        let dropped = self.unwritten.len().saturating_sub(INTERVALS_WAITING);
+        self.unwritten.drain(..dropped);
+        dropped
+    }
 }
 
 #[derive(Debug, Default)]
@@ -68,8 +101,7 @@ impl Recorder {
     /// Takes a result; answers how many were dropped to have room for it.
     pub(super) fn push(&self, entry: Arc<Entry>) -> u64 {
         let mut state = self.shared.state();
-        let number = state.next_number;
-        state.next_number += 1;
+        let number = state.number();
         state.waiting.push_back((number, entry));
         let dropped = state.waiting.len().saturating_sub(WAITING);
         state.waiting.drain(..dropped);
@@ -92,35 +124,40 @@ impl Recorder {
         &self.keeper
     }
 
-    /// Measured and not written yet, the interval under way apart.
-    pub(super) fn unwritten(&self) -> Row {
-        self.shared.state().unwritten.clone()
+    /// Measured and not written yet, and with it what `peek` answers of the interval under way: at one
+    /// moment, so that nothing is in both or in neither.
+    pub(super) fn unwritten(&self, peek: impl FnOnce() -> Row) -> (Vec<Interval>, Row) {
+        let state = self.shared.state();
+        (state.unwritten.iter().cloned().collect(), peek())
     }
 
-    /// Results from the latest backwards that `wanted` takes, at most `most`.
+    /// The latest results that `wanted` takes, latest first, at most `most`. Reaches back over some
+    /// thousands of all results; [`Recorder::search`] over all.
     ///
     /// # Errors
     /// The database cannot be read.
     pub fn latest(&self, most: usize, wanted: impl Fn(&Entry) -> bool) -> Result<Vec<Entry>, KeepError> {
-        let mut found = self.waiting(most, &wanted);
-        found.extend(self.keeper.latest(most - found.len(), wanted)?);
+        let (mut found, below) = self.waiting(most, &wanted);
+        found.extend(self.keeper.latest(most - found.len(), below, wanted)?);
         Ok(found)
     }
 
-    /// All there is of one object, latest first, at most `most` results.
+    /// Results of the whole history, latest first, at most `most`.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub fn of_object(&self, bucket: &str, key: &str, most: usize) -> Result<Vec<Entry>, KeepError> {
-        let mut found = self.waiting(most, |entry| entry.key == key && entry.bucket == bucket);
-        found.extend(self.keeper.of_object(bucket, key, most - found.len())?);
+    pub fn search(&self, most: usize, search: &Search<'_>) -> Result<Vec<Entry>, KeepError> {
+        let (mut found, below) = self.waiting(most, |entry| search.takes(entry));
+        found.extend(self.keeper.search(most - found.len(), below, search)?);
         Ok(found)
     }
 
-    fn waiting(&self, most: usize, wanted: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+    /// Of what waits to be written; and from which number on all results do.
+    fn waiting(&self, most: usize, wanted: impl Fn(&Entry) -> bool) -> (Vec<Entry>, u64) {
         let state = self.shared.state();
         let waiting = state.waiting.iter().rev().map(|(_, entry)| entry.as_ref());
-        waiting.filter(|entry| wanted(entry)).take(most).cloned().collect()
+        let found = waiting.filter(|entry| wanted(entry)).take(most).cloned().collect();
+        (found, state.waiting.front().map_or(u64::MAX, |(number, _)| *number))
     }
 }
 
@@ -143,9 +180,12 @@ fn run(instruments: &Weak<Instruments>, shared: &Shared, keeper: &Keeper) {
         if stopping || Instant::now() >= due {
             due = Instant::now() + until_next(fine);
             if let Some(instruments) = instruments.upgrade() {
-                // The gauges are looked at outside the lock: they ask the ledger.
-                let row = instruments.take();
-                shared.state().unwritten.merge(&row);
+                // Outside the lock: it asks the ledger.
+                instruments.sample();
+                let mut state = shared.state();
+                let dropped = state.wait(now, instruments.take());
+                drop(state);
+                instruments.metrics.add(Metric::HistoryDropped, dropped as u64);
             }
         }
         let used = instruments.upgrade().map_or(Ok(()), |instruments| write_used(&instruments, keeper));
@@ -182,22 +222,55 @@ fn write_used(instruments: &Instruments, keeper: &Keeper) -> Result<(), KeepErro
 
 /// Writes what is waiting; on failure it goes on waiting.
 fn write(shared: &Shared, keeper: &Keeper, now_ms: i64) -> Result<(), KeepError> {
-    let (row, entries) = {
+    let (intervals, entries) = {
         let state = shared.state();
         let entries: Vec<(u64, Arc<Entry>)> = state.waiting.iter().cloned().collect();
-        (state.unwritten.clone(), entries)
+        (state.unwritten.iter().cloned().collect::<Vec<_>>(), entries)
     };
-    let measured = row.iter().next().is_some();
-    if !measured && entries.is_empty() {
+    if intervals.is_empty() && entries.is_empty() {
         return Ok(());
     }
-    keeper.keep(now_ms, &row, &entries)?;
+    keeper.keep(now_ms, &intervals, &entries)?;
     let mut state = shared.state();
-    if measured {
-        state.unwritten = Row::default();
-    }
+    state.unwritten.drain(..intervals.len());
     if let Some((last, _)) = entries.last() {
         state.waiting.retain(|(number, _)| number > last);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tintype_function::metrics::Statistics;
+
+    use super::*;
+
+    #[test]
+    fn what_waits_for_the_disk_keeps_its_time_and_is_bounded() {
+        let mut state = State::default();
+        let begin_ms = 1_790_000_000_000;
+        let steps = 10_000;
+        let mut dropped = 0;
+        for step in 1..=steps {
+            let mut row = Row::default();
+            row.insert(Metric::Invocations, Statistics::one(1));
+            dropped += state.wait(begin_ms + step * 10_000, row);
+        }
+        let count = |interval: &Interval| interval.row.of(Metric::Invocations).sum;
+        assert_eq!(state.unwritten.len(), INTERVALS_WAITING);
+        let kept: u64 = state.unwritten.iter().map(count).sum();
+        // Of the first minute that is left some may be gone.
+        assert!(
+            kept + dropped as u64 * 6 >= steps as u64 && kept > 720 * 6,
+            "{kept} kept, {dropped} dropped"
+        );
+        for (interval, step) in state.unwritten.iter().rev().zip(0..) {
+            let begin_s = begin_ms / 1000 + (steps - 1 - step) * 10;
+            if (step as usize) < FINE_WAITING {
+                assert_eq!((interval.begin_s, count(interval)), (begin_s, 1));
+            } else {
+                assert!(count(interval) <= 6, "a minute at most");
+            }
+        }
+    }
 }

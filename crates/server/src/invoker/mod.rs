@@ -4,6 +4,7 @@
 //! Admission is two bounds: how many requests may wait (a semaphore; beyond it, 429) and how many calls
 //! work at once (the threads). Events wait in the queue on disk. Memory is admitted inside the function.
 
+mod attempt;
 mod receive;
 mod worker;
 
@@ -17,6 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use attempt::{Attempt, Of};
 use bytes::Bytes;
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_function::{
@@ -163,7 +165,7 @@ impl Invoker {
     /// See [`Refused`].
     pub async fn invoke(&self, record: Record) -> Result<Report, Refused> {
         let (request_id, cause) = (request_id::current(), record.name.clone());
-        self.request(move |desk| {
+        self.request(Of::Record, move |desk| {
             let store = SettlingStore::new(&desk.shared.store, None);
             let at = Location { bucket: record.bucket.clone(), key: record.key.clone() };
             worker::start(&request_id, &at, 1);
@@ -186,7 +188,7 @@ impl Invoker {
         bytes: Bytes,
         spec: Spec,
     ) -> Result<Result<(Header, Thumbnail), Failure>, Refused> {
-        self.request(move |desk| {
+        self.request(Of::Picture, move |desk| {
             let made = desk.shared.thumbnails.render(&mut desk.call, &bytes, &spec);
             made.map(|(header, thumbnail, _)| (header, thumbnail))
         })
@@ -202,7 +204,7 @@ impl Invoker {
         at: Location,
         spec: Spec,
     ) -> Result<Result<(Stat, Thumbnail), Failure>, Refused> {
-        self.request(move |desk| {
+        self.request(Of::Picture, move |desk| {
             let store = SettlingStore::new(&desk.shared.store, None);
             let rendering = desk.shared.thumbnails.render_object(&mut desk.call, &store, &at, &spec);
             futures::executor::block_on(rendering)
@@ -219,7 +221,7 @@ impl Invoker {
         at: Location,
         trigger: Trigger,
     ) -> Result<Result<Inspection, Failure>, Refused> {
-        self.request(move |desk| {
+        self.request(Of::Picture, move |desk| {
             let store = SettlingStore::new(&desk.shared.store, None);
             let looking = desk.shared.thumbnails.inspect(&mut desk.call, &store, &at, &trigger);
             futures::executor::block_on(looking)
@@ -229,6 +231,7 @@ impl Invoker {
 
     async fn request<T: Send + Failing + 'static>(
         &self,
+        of: Of,
         work: impl FnOnce(&mut Desk<'_>) -> T + Send + 'static,
     ) -> Result<T, Refused> {
         let Ok(waiting) = self.waiting.clone().try_acquire_owned() else {
@@ -239,11 +242,9 @@ impl Invoker {
         let (answer, answered) = oneshot::channel();
         let abandoned = Arc::new(AtomicBool::new(false));
         let task: Task = Box::new(move |desk| {
-            let started = Instant::now();
-            let under_way = desk.shared.instruments.invocation();
+            let attempt = Attempt::begin(&desk.shared.instruments, of);
             let result = work(desk);
-            desk.shared.instruments.ended(started.elapsed(), result.has_failed());
-            drop(under_way);
+            attempt.ended(result.has_failed());
             let _ = answer.send(result);
         });
         {

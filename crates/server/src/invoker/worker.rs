@@ -12,7 +12,10 @@ use tintype_function::{
     thumbnails::Call,
 };
 
-use super::{Desk, Request, Shared};
+use super::{
+    Desk, Request, Shared,
+    attempt::{self, Attempt, Of},
+};
 use crate::{
     instruments::{self, Entry, Next as After},
     ledger::DeadLetter,
@@ -110,9 +113,9 @@ fn handle(shared: &Shared, lease: &Lease, scratch: &mut Scratch) {
     let instruments = &shared.instruments;
     start(&lease.event.request_id, &lease.at, lease.event.failed + 1);
     instruments.event_taken(lease.age());
-    let under_way = instruments.invocation();
-    let started = Instant::now();
-    let deadline = started + shared.timeout;
+    // Dropped last: once nothing is under way, everything has been counted.
+    let mut attempt = Attempt::begin(instruments, Of::Record);
+    let deadline = attempt.started() + shared.timeout;
     let stop = || shared.stopping.load(Ordering::Relaxed) || Instant::now() >= deadline;
     let triggers = shared.store.triggers();
     let store = SettlingStore::new(&shared.store, Some(lease.settlement()));
@@ -123,7 +126,7 @@ fn handle(shared: &Shared, lease: &Lease, scratch: &mut Scratch) {
     let released = shared.stopping.load(Ordering::Relaxed)
         && matches!(&report.outcome, Outcome::Failed(failure) if failure.reason == Reason::Stopped);
     if !released {
-        instruments.ended(started.elapsed(), matches!(report.outcome, Outcome::Failed(_)));
+        attempt.count(matches!(report.outcome, Outcome::Failed(_)));
         instruments.report(&report);
     }
     if report.outcome == Outcome::Made {
@@ -137,17 +140,12 @@ fn handle(shared: &Shared, lease: &Lease, scratch: &mut Scratch) {
         let entry = Entry { next, ..entry(lease, &report, ended_ms) };
         ended(shared, entry);
     }
-    // Last: once nothing is under way, everything has been counted.
-    drop(under_way);
 }
 
 /// The engine's panics are the function's errors already; this one is the host's own.
 fn panicked(shared: &Shared, lease: &Lease) {
-    let message = "the function panicked; the log has the place".to_owned();
-    let report = Report {
-        outcome: Outcome::Failed(Failure::new(Reason::Internal, message.clone())),
-        ..Report::bad_event(String::new())
-    };
+    let report = attempt::panicked();
+    let message = report.outcome.why().unwrap_or_default();
     let next = finish(shared, lease, Verdict::Retry { reason: Reason::Internal.name(), message });
     ended(shared, Entry { next, ..entry(lease, &report, now_ms()) });
 }
@@ -254,8 +252,7 @@ pub(super) fn started(began_ms: i64, request_id: &str, at: &Location, attempt: u
 
 /// Logs, shows and keeps how an attempt ended.
 pub(super) fn ended(shared: &Shared, entry: Entry) {
-    let used = instruments::resident_bytes();
-    let json = || instruments::report_line(&entry, &shared.function_name, shared.memory_mb, used);
+    let json = || instruments::report_line(&entry, &shared.function_name, shared.memory_mb);
     let words = instruments::human(&entry);
     if entry.has_failed() {
         tracing::warn!(target: "platform.report", json = json(), "{words}");

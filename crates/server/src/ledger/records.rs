@@ -189,6 +189,9 @@ pub struct EventRecord {
     /// How the last of them ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// Whether it was a dead letter before: then it was queued later than its id tells.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub redriven: bool,
 }
 
 impl EventRecord {

@@ -187,11 +187,21 @@ impl View {
         get(&self.table(EVENTS)?, id)
     }
 
-    /// The event that came first.
+    /// The event that was queued first. Ids rise with the time of queueing but for events that were dead
+    /// letters before, so that only those are looked through, and the first of the others.
     pub fn oldest_event(&self) -> Result<Option<EventRecord>, LedgerError> {
-        let table = self.table(EVENTS)?;
-        let first = table.first().map_err(LedgerError::database)?;
-        first.map(|(_, event)| decode(event.value())).transpose()
+        let mut oldest: Option<EventRecord> = None;
+        for row in self.table(EVENTS)?.iter().map_err(LedgerError::database)? {
+            let event: EventRecord = decode(row.map_err(LedgerError::database)?.1.value())?;
+            let is_last = !event.redriven;
+            if oldest.as_ref().is_none_or(|oldest| event.queued_ms < oldest.queued_ms) {
+                oldest = Some(event);
+            }
+            if is_last {
+                break;
+            }
+        }
+        Ok(oldest)
     }
 
     /// How many events are waiting or under way.

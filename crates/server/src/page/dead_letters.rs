@@ -131,7 +131,7 @@ fn body(inner: &Inner, asked: &Asked) -> anyhow::Result<String> {
     let _ = write!(
         out,
         "<div class=\"head\"><div><h1>Dead letters</h1><p class=\"help\">Events that were given up: {} kept.</p></div>\
-         <form class=\"filter\" action=\"/dead-letters\" role=\"search\"><label>Reason <select name=\"reason\"><option value=\"\">any</option>",
+         <form class=\"filter\" action=\"/dead-letters\" role=\"search\" aria-label=\"Filter dead letters\"><label>Reason <select name=\"reason\"><option value=\"\">any</option>",
         every.len()
     );
     for (reason, count) in &reasons {

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::{
     charts::{Chart, In},
     html,
+    pen::Pen,
 };
 use crate::instruments::Period;
 
@@ -134,44 +135,47 @@ pub(super) fn shown(value: f64, of: In) -> String {
     }
 }
 
+/// The places of the values, each in the middle of its interval, as far as they follow one another.
+fn runs(values: &[Option<f64>]) -> impl Iterator<Item = (usize, Vec<f64>)> {
+    let mut index = 0;
+    std::iter::from_fn(move || {
+        index += values[index.min(values.len())..].iter().take_while(|value| value.is_none()).count();
+        let run: Vec<f64> = values[index..].iter().map_while(|value| *value).collect();
+        index += run.len();
+        (!run.is_empty()).then(|| (index - run.len(), run))
+    })
+}
+
 fn path(values: &[Option<f64>], x: impl Fn(f64) -> f64, y: impl Fn(f64) -> f64) -> String {
-    let mut out = String::new();
-    let mut before: Option<f64> = None;
-    for (index, value) in values.iter().enumerate() {
-        let Some(value) = value else {
-            before = None;
-            continue;
-        };
-        let at = x(index as f64 + 0.5);
-        match before {
-            Some(_) => {
-                let _ = write!(out, "L{at:.0} {:.1}", y(*value));
-            }
-            // A point alone is a dash, as wide as its interval.
-            None => {
-                let _ = write!(out, "M{:.1} {:.1}h2", at - 1.0, y(*value));
+    let mut pen = Pen::default();
+    for (begin, run) in runs(values) {
+        for (step, value) in run.iter().enumerate() {
+            let at = x((begin + step) as f64 + 0.5).round();
+            if step == 0 {
+                // A point alone is a dash.
+                pen.go(at - 1.0, y(*value));
+                pen.draw(at + 1.0, y(*value));
+            } else {
+                pen.draw(at, y(*value));
             }
         }
-        before = Some(*value);
     }
-    out
+    pen.finish()
 }
 
 fn area(values: &[Option<f64>], x: impl Fn(f64) -> f64, y: impl Fn(f64) -> f64) -> String {
-    let mut out = String::new();
-    let mut index = 0;
-    while index < values.len() {
-        let run: Vec<f64> = values[index..].iter().map_while(|value| *value).collect();
-        if run.len() > 1 && run.iter().any(|value| *value > 0.0) {
-            let _ = write!(out, "M{:.0} {:.1}", x(index as f64 + 0.5), y(0.0));
-            for (step, value) in run.iter().enumerate() {
-                let _ = write!(out, "L{:.0} {:.1}", x((index + step) as f64 + 0.5), y(*value));
-            }
-            let _ = write!(out, "V{:.1}Z", y(0.0));
+    let mut pen = Pen::default();
+    for (begin, run) in runs(values).filter(|(_, run)| run.len() > 1 && run.iter().any(|value| *value > 0.0))
+    {
+        let at = |step: usize| x((begin + step) as f64 + 0.5).round();
+        pen.go(at(0), y(0.0));
+        for (step, value) in run.iter().enumerate() {
+            pen.draw(at(step), y(*value));
         }
-        index += run.len().max(1);
+        pen.draw(at(run.len() - 1), y(0.0));
+        pen.close();
     }
-    format!("<path class=\"area\" d=\"{out}\"/>")
+    format!("<path class=\"area\" d=\"{}\"/>", pen.finish())
 }
 
 /// Nothing, and up to four steps of 1, 2 or 5 above it that hold the greatest value.
@@ -240,6 +244,6 @@ mod tests {
     fn a_gap_breaks_the_line() {
         let values = [Some(1.0), Some(2.0), None, Some(3.0)];
         let path = path(&values, |x| x * 10.0, |y| y);
-        assert_eq!(path, "M4.0 1.0h2L15 2.0M34.0 3.0h2");
+        assert_eq!(path, "M4 1h2l9 1M34 3h2");
     }
 }

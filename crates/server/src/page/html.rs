@@ -118,7 +118,7 @@ pub(super) fn layout(settings: &Settings, title: &str, current: &str, body: &str
          <rect x=\"2\" y=\"4\" width=\"20\" height=\"16\" rx=\"2.5\"/><circle cx=\"8.5\" cy=\"10\" r=\"2\"/>\
          <path d=\"M4 18l5.5-5 3.5 3 3-2.5 4 4.5z\"/></svg>Tintype</a>\
          <nav aria-label=\"Pages\">{dashboard}{letters}</nav>\
-         <form class=\"find\" action=\"/object\" role=\"search\"><input type=\"search\" name=\"key\" \
+         <form class=\"find\" action=\"/object\" role=\"search\" aria-label=\"Find an image\"><input type=\"search\" name=\"key\" \
          placeholder=\"Why no thumbnail? Key…\" aria-label=\"Key of an image\" autocomplete=\"off\" spellcheck=\"false\"></form>\
          <div class=\"tools\"><button class=\"quiet\" data-zone aria-label=\"Times in UTC; switch to local time\" hidden>UTC</button>\
          <button class=\"quiet\" data-theme-switch aria-label=\"Dark or light\" hidden>◐</button>{out}</div></header>\

@@ -12,7 +12,7 @@ use futures::{StreamExt as _, stream};
 use tintype_api::message;
 
 use super::{Page, answers};
-use crate::instruments::{Entry, report_line};
+use crate::instruments::{Entry, Search, report_line};
 
 /// Lines of the past, at most.
 const MOST: usize = 10_000;
@@ -53,15 +53,17 @@ pub(super) async fn lines(State(page): State<Page>, Query(asked): Query<Asked>) 
     let wanted = asked.clone();
     let past = answers::blocking(&page, move |inner| {
         let Some(recorder) = inner.instruments.recorder() else { return Ok(Vec::new()) };
-        let Some(key) = &wanted.key else { return Ok(recorder.latest(most, |entry| wanted.takes(entry))?) };
-        // An object's own history reaches further back than what is kept of all.
+        let Some(key) = &wanted.key else {
+            // Failures may lie far back; what became of all is what became of the latest.
+            let search = Search { object: None, failed: wanted.failed };
+            return Ok(recorder.search(most, &search)?);
+        };
         let triggers = inner.store.triggers();
         let buckets: BTreeSet<&str> = triggers.iter().map(|trigger| trigger.bucket.as_str()).collect();
         let mut past = Vec::new();
         for bucket in buckets {
-            past.extend(
-                recorder.of_object(bucket, key, most)?.into_iter().filter(|entry| wanted.takes(entry)),
-            );
+            let search = Search { object: Some((bucket, key)), failed: wanted.failed };
+            past.extend(recorder.search(most, &search)?);
         }
         past.sort_by_key(|entry| std::cmp::Reverse(entry.ended_ms));
         past.truncate(most);
@@ -75,7 +77,7 @@ pub(super) async fn lines(State(page): State<Page>, Query(asked): Query<Asked>) 
     let (function, memory_mb) =
         (page.inner.settings.function.name.clone(), page.inner.settings.function.memory_mb);
     let line = move |entry: &Entry| {
-        let line = report_line(entry, &function, memory_mb, 0);
+        let line = report_line(entry, &function, memory_mb);
         Ok::<_, Infallible>(Bytes::from(format!("{line}\n")))
     };
     let shown: Vec<_> = past.iter().rev().map(&line).collect();

@@ -7,6 +7,7 @@
 mod answers;
 mod assets;
 mod charts;
+mod compress;
 mod dashboard;
 mod dead_letters;
 mod graph;
@@ -15,6 +16,7 @@ mod live;
 mod logs;
 mod metrics;
 mod object;
+mod pen;
 mod pictures;
 mod range;
 mod results;
@@ -54,7 +56,7 @@ pub const ROUTES: &[&str] = &[
     "/page/",
 ];
 
-/// Pictures read into memory at once.
+/// Pictures in memory at once, until they have been sent.
 const PICTURES: usize = 8;
 
 /// What the page shows, and on whose behalf.
@@ -70,7 +72,7 @@ struct Inner {
     queue: Arc<Queue>,
     instruments: Arc<Instruments>,
     sessions: session::Sessions,
-    pictures: Semaphore,
+    pictures: Arc<Semaphore>,
 }
 
 impl Page {
@@ -91,7 +93,7 @@ impl Page {
                 queue,
                 instruments,
                 sessions: session::Sessions::default(),
-                pictures: Semaphore::new(PICTURES),
+                pictures: Arc::new(Semaphore::new(PICTURES)),
             }),
         }
     }
@@ -120,6 +122,7 @@ impl Page {
             .route("/page/icon.svg", get(assets::icon))
             .merge(inside)
             .layer(middleware::map_response(assets::headers))
+            .layer(middleware::from_fn(compress::text))
             .with_state(self.clone())
     }
 }

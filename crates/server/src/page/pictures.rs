@@ -1,12 +1,14 @@
 //! An object's bytes as a picture, for the page to show.
 
 use axum::{
+    body::Bytes,
     extract::{Query, State},
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use tintype_api::message;
 use tintype_function::{Location, ObjectKey};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Page, answers};
 
@@ -34,13 +36,25 @@ impl Place {
     }
 }
 
+/// A picture in memory, and the right to have it there.
+struct Held {
+    bytes: Vec<u8>,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// Only what is a picture by its content is answered, and never as anything that could run.
 pub(super) async fn picture(State(page): State<Page>, Query(place): Query<Place>) -> Response {
     let at = match place.location(&page) {
         Ok(at) => at,
         Err(words) => return message(StatusCode::BAD_REQUEST, words),
     };
-    let Ok(_turn) = page.inner.pictures.acquire().await else {
+    let Ok(turn) = page.inner.pictures.clone().acquire_owned().await else {
         return message(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down");
     };
     let read = answers::blocking(&page, move |inner| {
@@ -48,7 +62,8 @@ pub(super) async fn picture(State(page): State<Page>, Query(place): Query<Place>
         if object.record.size > MOST_BYTES {
             return Ok(None);
         }
-        Ok(Some(object.bytes()?))
+        // It is given up with the bytes, wherever that is: here, or once they have been sent.
+        Ok(Some(Bytes::from_owner(Held { bytes: object.bytes()?, _turn: turn })))
     });
     let bytes = match read.await {
         Ok(Some(bytes)) => bytes,

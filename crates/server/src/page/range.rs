@@ -31,6 +31,8 @@ pub(super) struct Range {
     /// Its name; empty if it is one's own.
     pub(super) name: &'static str,
     pub(super) period: Period,
+    /// Of one's own: where it begins and, unless that is now, ends, in seconds since 1970.
+    asked: Option<(i64, Option<i64>)>,
 }
 
 impl Range {
@@ -43,7 +45,7 @@ impl Range {
             };
             let end_s = now_s.div_euclid(step) * step + step;
             let period = Period { start_s: end_s - length, end_s, period_s: step };
-            return Ok(Self { name, period });
+            return Ok(Self { name, period, asked: None });
         }
         let start_s = moment(&asked.start).ok_or_else(|| unclear("start", &asked.start))?;
         let end_s = match asked.end.as_str() {
@@ -51,18 +53,22 @@ impl Range {
             end => moment(end).ok_or_else(|| unclear("end", end))?,
         };
         // A step that people count in.
-        let least = end_s.saturating_sub(start_s).max(60) / POINTS;
+        let least = end_s.saturating_sub(start_s).max(60).div_euclid(POINTS);
         let step = [60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800].into_iter().find(|step| *step >= least);
-        let period =
-            Period::new(start_s, end_s, step.unwrap_or(14_400)).map_err(|error| error.to_string())?;
-        Ok(Self { name: "", period })
+        let step = step.unwrap_or(14_400);
+        let mut period = Period::new(start_s, end_s, step).map_err(|error| error.to_string())?;
+        // The first interval holds the moment asked for, and so does the last.
+        period.end_s = (end_s + step - 1).div_euclid(step).min(now_s.div_euclid(step) + 1) * step;
+        let asked = (start_s, (!asked.end.is_empty()).then_some(end_s));
+        Ok(Self { name: "", period, asked: Some(asked) })
     }
 
     /// The range in a query, to ask for it again.
     pub(super) fn query(&self) -> String {
-        match self.name {
-            "" => format!("start={}&amp;end={}", self.period.start_s, self.period.end_s),
-            name => format!("range={name}"),
+        match self.asked {
+            Some((start_s, Some(end_s))) => format!("start={start_s}&amp;end={end_s}"),
+            Some((start_s, None)) => format!("start={start_s}"),
+            None => format!("range={}", self.name),
         }
     }
 
@@ -73,9 +79,9 @@ impl Range {
             let here = if name == self.name { " aria-current=\"true\"" } else { "" };
             out.push_str(&format!("<a href=\"/?range={name}\"{here}>{name}</a>"));
         }
-        let (open, value) = match self.name {
-            "" => (" open", [self.period.start_s, self.period.end_s].map(local)),
-            _ => ("", [String::new(), String::new()]),
+        let (open, value) = match self.asked {
+            Some((start_s, end_s)) => (" open", [local(start_s), end_s.map(local).unwrap_or_default()]),
+            None => ("", [String::new(), String::new()]),
         };
         out.push_str(&format!(
             "<details{open}><summary>Custom</summary><form class=\"custom\" action=\"/\">\
@@ -128,6 +134,19 @@ mod tests {
         assert_eq!(moment("2026-09-21T14:13"), Some(1_789_999_980));
         assert_eq!(moment("yesterday"), None);
         assert_eq!(local(1_790_000_000), "2026-09-21T14:13");
+    }
+
+    #[test]
+    fn a_range_of_ones_own_holds_both_moments_asked_for() {
+        let now_s = now_ms() / 1000;
+        for (length, end_s) in [(600, now_s - 7201), (40_000, now_s - 3), (15 * 86_400 - 60, now_s)] {
+            let asked =
+                Asked { start: (end_s - length).to_string(), end: end_s.to_string(), ..Asked::default() };
+            let Period { start_s: from, end_s: to, period_s } = Range::of(&asked).unwrap().period;
+            assert!(from <= end_s - length && to >= end_s, "{from} to {to} for {length} until {end_s}");
+            assert_eq!((from % period_s, to % period_s), (0, 0));
+            assert!((to - from) / period_s <= POINTS + 2);
+        }
     }
 
     #[test]

@@ -50,6 +50,12 @@ impl Sessions {
         token
     }
 
+    /// Passes after [`PENALTY`], one caller after the other.
+    async fn delay(&self) {
+        let _turn = self.penalty.lock().await;
+        tokio::time::sleep(PENALTY).await;
+    }
+
     fn holds(&self, token: &str) -> bool {
         let good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
         good.get(token).is_some_and(|until| *until > Instant::now())
@@ -72,11 +78,24 @@ impl Page {
         same(access_key_id, &known.access_key_id) & same(secret, &known.secret_access_key())
     }
 
-    fn is_logged_in(&self, headers: &HeaderMap) -> bool {
+    /// Whoever shows a wrong key has to wait for the answer.
+    async fn is_logged_in(&self, headers: &HeaderMap) -> bool {
         if token(headers).is_some_and(|token| self.inner.sessions.holds(token)) {
             return true;
         }
-        basic(headers).is_some_and(|(id, secret)| self.knows(&id, &secret))
+        let Some((id, secret)) = basic(headers) else { return false };
+        let known = self.knows(&id, &secret);
+        if !known {
+            self.inner.sessions.delay().await;
+            tracing::warn!("a request with a wrong access key was refused");
+        }
+        known
+    }
+
+    /// A cookie of this name and value; over TLS it is sent over nothing else.
+    fn cookie(&self, value: &str, seconds: u64) -> String {
+        let secure = if self.inner.settings.listen.tls.is_some() { "; Secure" } else { "" };
+        format!("{COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}")
     }
 }
 
@@ -107,7 +126,7 @@ pub(super) async fn require(State(page): State<Page>, request: Request, next: Ne
     if !matches!(*request.method(), Method::GET | Method::HEAD) && !is_own(request.headers()) {
         return message(StatusCode::FORBIDDEN, "pages of another origin may not act here");
     }
-    if page.inner.settings.listen.http.ip().is_loopback() || page.is_logged_in(request.headers()) {
+    if page.inner.settings.listen.http.ip().is_loopback() || page.is_logged_in(request.headers()).await {
         return next.run(request).await;
     }
     let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
@@ -167,28 +186,21 @@ pub(super) async fn login(
         return message(StatusCode::FORBIDDEN, "pages of another origin may not log in here");
     }
     if !page.knows(login.access_key_id.trim(), login.secret_access_key.trim()) {
-        let _turn = page.inner.sessions.penalty.lock().await;
-        tokio::time::sleep(PENALTY).await;
+        page.inner.sessions.delay().await;
         tracing::warn!("a login with a wrong access key was refused");
         let mut response = answers::fresh(login_page(&page, "This access key is not known."));
         *response.status_mut() = StatusCode::FORBIDDEN;
         return response;
     }
     let token = page.inner.sessions.open();
-    with_cookie(
-        answers::see_other("/"),
-        &format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={}", LASTS.as_secs()),
-    )
+    with_cookie(answers::see_other("/"), &page.cookie(&token, LASTS.as_secs()))
 }
 
 pub(super) async fn logout(State(page): State<Page>, headers: HeaderMap) -> Response {
     if let Some(token) = token(&headers) {
         page.inner.sessions.close(token);
     }
-    with_cookie(
-        answers::see_other("/login"),
-        &format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0"),
-    )
+    with_cookie(answers::see_other("/login"), &page.cookie("", 0))
 }
 
 fn with_cookie(mut response: Response, cookie: &str) -> Response {
@@ -211,6 +223,14 @@ mod tests {
         assert_eq!(token(&headers), Some("abc"));
         assert_eq!(basic(&headers), Some(("id".into(), "s:ecret".into())));
         assert_eq!(basic(&HeaderMap::new()), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn wrong_keys_are_answered_one_after_the_other() {
+        let (sessions, begin) = (Sessions::default(), tokio::time::Instant::now());
+        futures::join!(sessions.delay(), sessions.delay(), sessions.delay());
+        // Of the paused clock, which only waiting moves.
+        assert!(begin.elapsed() >= 3 * PENALTY);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use tintype_function::Location;
 
 use super::Inner;
 use crate::{
-    instruments::Entry,
+    instruments::{Entry, Search},
     ledger::{DeadLetter, EventRecord, ObjectRecord, ResultRecord},
     queue::DeadLetterFilter,
     store::StoreFault,
@@ -99,7 +99,10 @@ impl Story {
         let dead_letter = inner.queue.dead_letters(&of_it)?.into_iter().find(current);
         // The rest is told even if the database of measurements cannot be read.
         let history = match inner.instruments.recorder() {
-            Some(recorder) => recorder.of_object(&at.bucket, at.key.as_str(), MOST).unwrap_or_default(),
+            Some(recorder) => {
+                let search = Search { object: Some((&at.bucket, at.key.as_str())), failed: false };
+                recorder.search(MOST, &search).unwrap_or_default()
+            }
             None => Vec::new(),
         };
         let mut thumbnails = Vec::new();

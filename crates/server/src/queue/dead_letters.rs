@@ -67,6 +67,7 @@ impl Queue {
                     failed: 0,
                     deferred: 0,
                     last_error: None,
+                    redriven: true,
                     ..letter.event
                 };
                 let at = Location { bucket: event.bucket.clone(), key: listed_key(&event.key)? };

@@ -281,5 +281,6 @@ fn event(order: u64, at: &Location, object: &ObjectRecord, cause: &Cause, remove
         failed: 0,
         deferred: 0,
         last_error: None,
+        redriven: false,
     }
 }

@@ -11,7 +11,10 @@ use super::{
     pictures::Picture,
     table::{Row, Thumbnail},
 };
-use crate::{http_client::HttpClient, server::Server};
+use crate::{
+    http_client::{HttpClient, Trust},
+    server::Server,
+};
 
 /// Presigned URLs are good for this long.
 const GOOD_FOR: Duration = Duration::from_secs(600);
@@ -34,11 +37,15 @@ impl DemoClient {
             .triggers
             .first()
             .ok_or_else(|| anyhow::anyhow!("the settings have no trigger"))?;
-        let endpoint: url::Url = format!("http://{}", server.s3).parse()?;
+        let (scheme, trust) = match &server.settings.listen.tls {
+            Some(files) => ("https", Trust::File(files.certificate.clone())),
+            None => ("http", Trust::System),
+        };
+        let endpoint: url::Url = format!("{scheme}://{}", server.s3).parse()?;
         let bucket = |name: &str| Bucket::new(endpoint.clone(), UrlStyle::Path, name.to_owned(), "us-east-1");
         Ok(Self {
             trigger: trigger.clone(),
-            http: HttpClient::default(),
+            http: HttpClient::new(endpoint.as_str(), &trust)?,
             source: bucket(&trigger.bucket)?,
             destination: bucket(&trigger.destination)?,
             credentials: Credentials::new(

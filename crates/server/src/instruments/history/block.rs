@@ -8,8 +8,10 @@ use tintype_function::metrics::{MAX_BUCKET, bounds, bucket};
 
 use super::super::{Entry, Next, Thumbnail};
 
-/// Raised when the columns change; an older block is then read as it was written, or dropped.
-const LAYOUT: u8 = 1;
+/// Raised when the columns change; an older block is then read as it was written.
+const LAYOUT: u8 = 2;
+/// The layout whose last column, memory, is empty.
+const WITHOUT_MEMORY: u8 = 1;
 /// No block unpacks to more than this: what does is damaged.
 const MOST_BYTES: u64 = 32 << 20;
 const COLUMNS: usize = 25;
@@ -89,7 +91,8 @@ pub(super) fn pack(entries: &[Entry]) -> Vec<u8> {
         }
         put(&mut columns[next()], entry.source_bytes);
         put(&mut columns[next()], entry.thumbnails.len() as u64);
-        let (sides, places) = (next(), next());
+        let (sides, places, memory) = (next(), next(), next());
+        put(&mut columns[memory], entry.memory_mb);
         for made in &entry.thumbnails {
             for number in [u64::from(made.width), u64::from(made.height), made.bytes] {
                 put(&mut columns[sides], number);
@@ -169,7 +172,13 @@ fn middle(number: u64) -> Option<u64> {
 pub(super) fn unpack(packed: &[u8]) -> Option<Vec<Entry>> {
     let mut raw = Vec::new();
     DeflateDecoder::new(packed).take(MOST_BYTES).read_to_end(&mut raw).ok()?;
-    let mut head = Reader(raw.strip_prefix(&[LAYOUT])?);
+    let (layout, rest) = raw.split_first()?;
+    let has_memory = match *layout {
+        LAYOUT => true,
+        WITHOUT_MEMORY => false,
+        _ => return None,
+    };
+    let mut head = Reader(rest);
     let count = usize::try_from(head.number()?).ok()?;
     let mut lengths = [0_usize; COLUMNS];
     for length in &mut lengths {
@@ -215,7 +224,8 @@ pub(super) fn unpack(packed: &[u8]) -> Option<Vec<Entry>> {
         }
         let source_bytes = next()?.number()?;
         let renditions = next()?.number()?;
-        let (sides, places) = (next()?, next()?);
+        let (sides, places, memory) = (next()?, next()?, next()?);
+        let memory_mb = if has_memory { memory.number()? } else { 0 };
         let mut thumbnails = Vec::new();
         for _ in 0..renditions {
             let (width, height) = (sides.number()?, sides.number()?);
@@ -246,6 +256,7 @@ pub(super) fn unpack(packed: &[u8]) -> Option<Vec<Entry>> {
             duration_us,
             stages_us,
             source_bytes,
+            memory_mb,
             thumbnails,
         });
     }
@@ -282,6 +293,7 @@ pub(super) mod tests {
                 2500 + scatter % 999,
             ],
             source_bytes: 200_000 + scatter % 4_000_000,
+            memory_mb: 40 + n / 100 % 3,
             thumbnails: vec![Thumbnail {
                 bucket: "output-product-thumbnail".into(),
                 key: format!("thumb_raw/ü 2026/IMG_{n:06}.jpg"),
@@ -310,6 +322,27 @@ pub(super) mod tests {
             assert_eq!(&rest, after);
         }
         assert!(packed.len() < entries.len() * 40, "{} bytes a result", packed.len() / entries.len());
+    }
+
+    /// A block as it was packed before results held memory.
+    #[test]
+    fn blocks_of_the_layout_before_are_read() {
+        let mut entries: Vec<Entry> = (0..3).map(entry).collect();
+        entries.iter_mut().for_each(|entry| entry.memory_mb = 0);
+        let mut raw = Vec::new();
+        DeflateDecoder::new(pack(&entries).as_slice()).read_to_end(&mut raw).unwrap();
+        let mut head = Reader(&raw[1..]);
+        let count = head.number().unwrap();
+        let mut lengths: Vec<u64> = (0..COLUMNS).map(|_| head.number().unwrap()).collect();
+        // Each took one byte.
+        let memory = std::mem::take(lengths.last_mut().unwrap());
+        let mut before = vec![WITHOUT_MEMORY];
+        put(&mut before, count);
+        lengths.iter().for_each(|length| put(&mut before, *length));
+        before.extend_from_slice(&head.0[..head.0.len() - memory as usize]);
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::new(6));
+        std::io::Write::write_all(&mut encoder, &before).unwrap();
+        assert_eq!(unpack(&encoder.finish().unwrap()), unpack(&pack(&entries)));
     }
 
     #[test]

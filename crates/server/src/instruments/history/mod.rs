@@ -15,6 +15,8 @@ const RECENT: TableDefinition<'_, (i64, u64), &[u8]> = TableDefinition::new("rec
 const BLOCKS: TableDefinition<'_, (i64, i64, u64), &[u8]> = TableDefinition::new("blocks");
 /// Their filters, by the same key.
 const FILTERS: TableDefinition<'_, (i64, i64, u64), &[u8]> = TableDefinition::new("filters");
+/// How many of their results failed, by the same key; none of blocks that older programs packed.
+const FAILURES: TableDefinition<'_, (i64, i64, u64), u32> = TableDefinition::new("failures");
 
 /// Results kept as they are, at least.
 const RECENT_KEPT: u64 = 3000;
@@ -29,6 +31,7 @@ pub(super) fn make_tables(transaction: &WriteTransaction) -> Result<(), KeepErro
     transaction.open_table(RECENT).map_err(KeepError::of)?;
     transaction.open_table(BLOCKS).map_err(KeepError::of)?;
     transaction.open_table(FILTERS).map_err(KeepError::of)?;
+    transaction.open_table(FAILURES).map_err(KeepError::of)?;
     Ok(())
 }
 
@@ -45,6 +48,7 @@ pub(super) fn add<'a>(
     }
     let mut blocks = transaction.open_table(BLOCKS).map_err(KeepError::of)?;
     let mut filters = transaction.open_table(FILTERS).map_err(KeepError::of)?;
+    let mut failures = transaction.open_table(FAILURES).map_err(KeepError::of)?;
     while recent.len().map_err(KeepError::of)? >= RECENT_KEPT + LARGEST_BLOCK as u64 {
         let (keys, entries) = oldest(&recent)?;
         let (count, packed) = fill(&entries);
@@ -54,6 +58,8 @@ pub(super) fn add<'a>(
             entries[..count].iter().map(|entry| filter::hash(&entry.bucket, &entry.key)).collect();
         blocks.insert(key, packed.as_slice()).map_err(KeepError::of)?;
         filters.insert(key, filter::make(&hashes).as_slice()).map_err(KeepError::of)?;
+        let failed = entries[..count].iter().filter(|entry| entry.has_failed()).count();
+        failures.insert(key, failed as u32).map_err(KeepError::of)?;
         for key in &keys[..count] {
             recent.remove(*key).map_err(KeepError::of)?;
         }
@@ -68,6 +74,7 @@ pub(super) fn add<'a>(
     } {
         blocks.remove(key).map_err(KeepError::of)?;
         filters.remove(key).map_err(KeepError::of)?;
+        failures.remove(key).map_err(KeepError::of)?;
     }
     Ok(())
 }
@@ -100,65 +107,103 @@ fn fill(entries: &[Entry]) -> (usize, Vec<u8>) {
     }
 }
 
-impl Keeper {
-    /// Results from the latest backwards that `wanted` takes, at most `most` of them.
-    ///
-    /// # Errors
-    /// The database cannot be read.
-    pub fn latest(&self, most: usize, wanted: impl Fn(&Entry) -> bool) -> Result<Vec<Entry>, KeepError> {
-        self.read(|transaction| {
-            let mut found = Vec::new();
-            let recent = transaction.open_table(RECENT).map_err(KeepError::of)?;
-            for row in recent.iter().map_err(KeepError::of)?.rev() {
-                if found.len() >= most {
-                    break;
-                }
-                let entry = read(row.map_err(KeepError::of)?.1.value())?;
-                if wanted(&entry) {
-                    found.push(entry);
-                }
-            }
-            Ok(found)
-        })
-    }
+/// Which results of the whole history are wanted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Search<'a> {
+    /// Of this bucket and key.
+    pub object: Option<(&'a str, &'a str)>,
+    /// Failed ones only.
+    pub failed: bool,
+}
 
-    /// All there is of one object, latest first, at most `most` results.
-    ///
-    /// # Errors
-    /// The database cannot be read.
-    pub fn of_object(&self, bucket: &str, key: &str, most: usize) -> Result<Vec<Entry>, KeepError> {
-        let is_it = |entry: &Entry| entry.key == key && entry.bucket == bucket;
-        let mut found = self.latest(most, is_it)?;
-        if found.len() < most {
-            self.read(|transaction| packed(transaction, bucket, key, most, &mut found))?;
-        }
-        Ok(found)
+impl Search<'_> {
+    /// Whether a result is wanted.
+    #[must_use]
+    pub fn takes(&self, entry: &Entry) -> bool {
+        (!self.failed || entry.has_failed())
+            && self.object.is_none_or(|(bucket, key)| entry.key == key && entry.bucket == bucket)
     }
 }
 
+impl Keeper {
+    /// Results from the latest backwards that `wanted` takes, at most `most` of them, of those that are not
+    /// packed; with numbers below `below`.
+    pub(super) fn latest(
+        &self,
+        most: usize,
+        below: u64,
+        wanted: impl Fn(&Entry) -> bool,
+    ) -> Result<Vec<Entry>, KeepError> {
+        self.read(|transaction| recent(transaction, most, below, wanted))
+    }
+
+    /// The same from the whole history.
+    pub(super) fn search(
+        &self,
+        most: usize,
+        below: u64,
+        search: &Search<'_>,
+    ) -> Result<Vec<Entry>, KeepError> {
+        self.read(|transaction| {
+            let mut found = recent(transaction, most, below, |entry| search.takes(entry))?;
+            packed(transaction, search, most, &mut found)?;
+            Ok(found)
+        })
+    }
+}
+
+fn recent(
+    transaction: &ReadTransaction,
+    most: usize,
+    below: u64,
+    wanted: impl Fn(&Entry) -> bool,
+) -> Result<Vec<Entry>, KeepError> {
+    let mut found = Vec::new();
+    let recent = transaction.open_table(RECENT).map_err(KeepError::of)?;
+    for row in recent.iter().map_err(KeepError::of)?.rev() {
+        if found.len() >= most {
+            break;
+        }
+        let (key, json) = row.map_err(KeepError::of)?;
+        if key.value().1 >= below {
+            continue;
+        }
+        let entry = read(json.value())?;
+        if wanted(&entry) {
+            found.push(entry);
+        }
+    }
+    Ok(found)
+}
+
+/// Goes on in the blocks, passing over those that hold nothing of it.
 fn packed(
     transaction: &ReadTransaction,
-    bucket: &str,
-    key: &str,
+    search: &Search<'_>,
     most: usize,
     found: &mut Vec<Entry>,
 ) -> Result<(), KeepError> {
-    let hash = filter::hash(bucket, key);
+    let hash = search.object.map(|(bucket, key)| filter::hash(bucket, key));
     let filters = transaction.open_table(FILTERS).map_err(KeepError::of)?;
+    let failures = transaction.open_table(FAILURES).map_err(KeepError::of)?;
     let blocks = transaction.open_table(BLOCKS).map_err(KeepError::of)?;
     for row in filters.iter().map_err(KeepError::of)?.rev() {
         if found.len() >= most {
             break;
         }
         let (place, bits) = row.map_err(KeepError::of)?;
-        if !filter::may_hold(bits.value(), hash) {
+        if hash.is_some_and(|hash| !filter::may_hold(bits.value(), hash)) {
+            continue;
+        }
+        let failed = failures.get(place.value()).map_err(KeepError::of)?;
+        if search.failed && failed.is_some_and(|count| count.value() == 0) {
             continue;
         }
         let Some(block) = blocks.get(place.value()).map_err(KeepError::of)? else { continue };
         // A block of another layout, or a damaged one, hides nothing but itself.
         let entries = block::unpack(block.value()).unwrap_or_default();
-        let of_it = entries.into_iter().rev().filter(|entry| entry.key == key && entry.bucket == bucket);
-        found.extend(of_it.take(most - found.len()));
+        let wanted = entries.into_iter().rev().filter(|entry| search.takes(entry));
+        found.extend(wanted.take(most - found.len()));
     }
     Ok(())
 }

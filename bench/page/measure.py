@@ -1,0 +1,132 @@
+"""How soon the page is on screen with fifteen days of measurements, and a live result after its thumbnail.
+
+    cargo build --release && cargo run --release -p tintype-bench -- instruments disk FOLDER
+    target/venv/bin/python bench/page/measure.py FOLDER
+
+Each range is the first request to a server just started, on a copy of FOLDER/measurements.redb, in a Chromium that
+has shown nothing yet but an empty page and keeps nothing. Times are the browser's own: until the first byte of the
+answer and until the first contents are painted, from the beginning of the navigation. Bytes are those of page, style
+and script, as sent and unpacked.
+
+A live result's time is from the end of its attempt, by the server's clock, to the frame after which its thumbnail is
+decoded in the list, by the same machine's.
+"""
+
+import argparse
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "e2e"))
+
+import pictures  # noqa: E402
+from browser import Browser  # noqa: E402
+from tintype import SOURCE, Server  # noqa: E402
+
+DAY = 86400
+
+TIMES = """(async () => {
+  const paint = () => performance.getEntriesByName('first-contentful-paint')[0];
+  while (!paint()) await new Promise(done => setTimeout(done, 10));
+  const page = performance.getEntriesByType('navigation')[0];
+  const all = [page, ...performance.getEntriesByType('resource').filter(e => /style|script/.test(e.name))];
+  const sum = (what) => all.reduce((sum, e) => sum + e[what], 0);
+  return [page.responseStart, paint().startTime, sum('encodedBodySize'), sum('decodedBodySize'), page.decodedBodySize];
+})()"""
+
+WATCH = """window.seen = [];
+new MutationObserver((changes) => {
+  for (const item of changes.flatMap(c => [...c.addedNodes])) {
+    const picture = item.querySelector?.('img[alt=thumbnail]');
+    if (!picture || !item.classList.contains('new')) continue;
+    picture.loading = 'eager';
+    picture.decode().then(() => requestAnimationFrame(() => requestAnimationFrame(() =>
+      seen.push([item.dataset.key, Date.now()]))));
+  }
+}).observe(document.querySelector('#list'), { childList: true });
+window.ended = {};
+new EventSource('/events').addEventListener('result', (event) => {
+  const result = JSON.parse(event.data);
+  ended[result.key] = result.endedMs;
+});"""
+
+
+def ready(folder, measurements):
+    """A server with these measurements, not started."""
+    server = Server(folder)
+    # A data folder is made by its first start.
+    server.start().stop()
+    shutil.copy(measurements, server.data / "measurements.redb")
+    return server
+
+
+def browser(folder):
+    folder.mkdir()
+    opened = Browser(folder)
+    opened.size(1280, 900)
+    opened.call("Network.setCacheDisabled", cacheDisabled=True)
+    return opened
+
+
+def first_paint(folder, measurements, rounds):
+    now = int(time.time())
+    names = [f"range={name}" for name in ("1h", "3h", "12h", "1d", "3d", "1w")]
+    names.append(f"start={now - 15 * DAY + 600}")
+    print(f"{'range':>20} {'first byte':>11} {'first paint':>11} {'sent':>8} {'unpacked':>9} {'page':>8}")
+    server = ready(folder / "server", measurements)
+    for name in names:
+        shown = []
+        for number in range(rounds):
+            chromium = browser(folder / f"browser-{name}-{number}")
+            server.start()
+            try:
+                chromium.open(f"{server.http_url}/?{name}")
+                shown.append(chromium.run(TIMES))
+            finally:
+                chromium.close()
+                server.stop()
+        byte, paint, sent, unpacked, page = (list(values) for values in zip(*shown))
+        print(
+            f"{name:>20} {statistics.median(byte):>8.0f} ms {statistics.median(paint):>8.0f} ms"
+            f" {sent[0] / 1e3:>5.0f} KB {unpacked[0] / 1e3:>6.0f} KB {page[0] / 1e3:>5.0f} KB   worst {max(paint):.0f} ms"
+        )
+
+
+def live(folder, measurements, count):
+    server = ready(folder / "live-server", measurements).start()
+    chromium = browser(folder / "live-browser")
+    try:
+        chromium.open(server.http_url)
+        chromium.wait_for("document.querySelector('[data-live]').innerText === 'live'", "the page is live")
+        chromium.run(WATCH)
+        time.sleep(1)
+        client = server.client()
+        for number in range(count):
+            client.put_object(Bucket=SOURCE, Key=f"live {number}.jpg", Body=pictures.distinct_jpeg(number))
+            time.sleep(0.3)
+        chromium.wait_for(f"seen.length === {count}", "all are shown")
+        late = sorted(chromium.run("seen.map(([key, at]) => at - ended[key])"))
+    finally:
+        chromium.close()
+        server.kill()
+    print(f"live result: median {statistics.median(late)} ms, worst {late[-1]} ms after its attempt ended, {count} uploads")
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("folder", type=Path, help="where `instruments disk` made measurements.redb")
+    arguments.add_argument("--rounds", type=int, default=3, help="servers a range")
+    arguments.add_argument("--uploads", type=int, default=20, help="live results")
+    given = arguments.parse_args()
+    measurements = given.folder / "measurements.redb"
+    with tempfile.TemporaryDirectory(dir=given.folder) as own:
+        first_paint(Path(own), measurements, given.rounds)
+        live(Path(own), measurements, given.uploads)
+
+
+if __name__ == "__main__":
+    main()
