@@ -50,6 +50,7 @@ impl Overload {
         let folder = tempfile::tempdir()?;
         let env = [
             ("TINTYPE_FUNCTION__TOTAL_MEMORY_MB", self.total_memory_mb.to_string()),
+            ("TINTYPE_FUNCTION__MEMORY_MB", (self.total_memory_mb * 3 / 4).to_string()),
             // What is measured is being full, not the gateway's own rate.
             ("TINTYPE_API__RATE", "1000000".to_owned()),
             ("TINTYPE_API__BURST", "1000000".to_owned()),

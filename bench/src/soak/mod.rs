@@ -62,6 +62,8 @@ impl Soak {
         let folder = tempfile::tempdir()?;
         let mut env = vec![
             ("TINTYPE_FUNCTION__TOTAL_MEMORY_MB".to_owned(), self.total_memory_mb.to_string()),
+            ("TINTYPE_FUNCTION__MEMORY_MB".to_owned(), (self.total_memory_mb * 3 / 4).to_string()),
+            ("TINTYPE_LIMITS__SOURCE_BYTES".to_owned(), (self.total_memory_mb << 18).to_string()),
             // What is given up is part of the mix; a line for each would be most of the output.
             ("TINTYPE_LOGS__LEVEL".to_owned(), "error".to_owned()),
         ];

@@ -145,8 +145,12 @@ pub(crate) async fn run(
     let samples = local.run_until(watching).await?;
 
     for (number, is_good) in traffic.there.take() {
-        let thumbnail = traffic.destination.get(&format!("thumb_{}", key(number))).await?;
-        anyhow::ensure!(thumbnail.is_some() == is_good, "{} ended otherwise than expected", key(number));
+        let mut is_made = false;
+        // Of formats without a format of their own for thumbnails it is a PNG, and named so.
+        for name in [format!("thumb_{}", key(number)), format!("thumb_{}.png", key(number))] {
+            is_made = is_made || traffic.destination.get(&name).await?.is_some();
+        }
+        anyhow::ensure!(is_made == is_good, "{} ended otherwise than expected", key(number));
     }
     let counted = traffic
         .metric(&[

@@ -117,7 +117,10 @@ impl Invoker {
             fixed => fixed,
         };
         let total_mb = match settings.function.total_memory_mb {
-            0 => (machine_memory_mb() / 4).max((settings.function.memory_mb * 4).div_ceil(3)),
+            // Three quarters are for renders, one for sources: the largest of each must fit.
+            0 => (machine_memory_mb() / 4)
+                .max((settings.function.memory_mb * 4).div_ceil(3))
+                .max(settings.limits.source_bytes.div_ceil(1 << 18)),
             fixed => fixed,
         };
         let shared = Arc::new(Shared {
@@ -265,6 +268,12 @@ impl Invoker {
             Ok(Err(_)) => Err(Refused::ShuttingDown),
             Err(_) => Err(Refused::TimedOut),
         }
+    }
+
+    /// Whether another request may wait. Only a hint: others may come first.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.waiting.available_permits() > 0
     }
 
     /// The function's bounds and what is admitted under them now.
