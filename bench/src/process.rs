@@ -78,6 +78,16 @@ impl Server {
         Ok(line.trim_start_matches(':').trim().trim_end_matches("kB").trim().parse()?)
     }
 
+    /// Seconds of CPU that it has used.
+    pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // After the name, which may hold anything: user and system time, in hundredths of a second.
+        let fields: Vec<&str> =
+            text.rsplit(')').next().context("no such field")?.split_ascii_whitespace().collect();
+        let ticks = |index: usize| anyhow::Ok(fields.get(index).context("no such field")?.parse::<f64>()?);
+        Ok((ticks(11)? + ticks(12)?) / 100.0)
+    }
+
     /// Ends it at once, as a crash would.
     pub(crate) fn kill(mut self) -> anyhow::Result<()> {
         self.child.kill()?;

@@ -61,7 +61,8 @@ mod tests {
 
     /// Noise between -1 and 1 that is the same each time.
     fn noise(index: u64) -> f64 {
-        (index.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99) >> 40) as f64 / f64::from(1 << 23) - 1.0
+        (index.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99) >> 40) as f64 / f64::from(1 << 23)
+            - 1.0
     }
 
     #[test]

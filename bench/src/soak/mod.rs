@@ -80,9 +80,13 @@ impl Soak {
 
         let began = Instant::now();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (samples, done) =
-            runtime.block_on(traffic::run(Traffic::new(&server, mix, self.images)?, &server, self.clients))?;
+        let (samples, done) = runtime.block_on(traffic::run(
+            Traffic::new(&server, mix, self.images)?,
+            &server,
+            self.clients,
+        ))?;
         let took = began.elapsed();
+        let computing = server.cpu_seconds()?;
         let peak = server.memory_kib("VmHWM")?;
         std::thread::sleep(REST);
         let rested = server.memory_kib("VmRSS")?;
@@ -100,6 +104,7 @@ impl Soak {
         );
         let mb = |kib: u64| kib as f64 * 1.024 / 1e3;
         let bound = self.total_memory_mb + BASE_MB;
+        println!("the server's CPU time: {:.2} ms an image", computing * 1e3 / self.images as f64);
         println!(
             "resident memory: idle {:.1} MB, peak {:.1} MB, {} s after the end {:.1} MB",
             mb(idle),

@@ -26,7 +26,8 @@ pub(crate) fn svg(samples: &[Sample], bound_kib: u64, slope: &Slope) -> String {
          {:.2}</text>\n",
         slope.per_unit, slope.low, slope.high
     );
-    let step = [16.0, 32.0, 64.0, 128.0, 256.0, 512.0].into_iter().find(|step| bound / step < 9.0).unwrap_or(1024.0);
+    let step =
+        [16.0, 32.0, 64.0, 128.0, 256.0, 512.0].into_iter().find(|step| bound / step < 9.0).unwrap_or(1024.0);
     let mut mib = 0.0;
     while mib < bound {
         let at = y(mib);

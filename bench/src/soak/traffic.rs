@@ -130,7 +130,10 @@ pub(crate) async fn run(
                 queued,
             });
             if samples.len().is_multiple_of(60) {
-                println!("  {images} images, {} KiB resident, {queued} waiting", samples[samples.len() - 1].resident_kib);
+                println!(
+                    "  {images} images, {} KiB resident, {queued} waiting",
+                    samples[samples.len() - 1].resident_kib
+                );
             }
             if running.iter().all(tokio::task::JoinHandle::is_finished) {
                 for client in running.drain(..) {

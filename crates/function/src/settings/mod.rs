@@ -122,7 +122,10 @@ mod tests {
             ("[[trigger]]\nbucket = \"UPPER\"", "bucket name"),
             ("[function]\nmemory_mb = 512\ntotal_memory_mb = 100", "total_memory_mb"),
             ("[function]\nmemory_mb = 512\ntotal_memory_mb = 680", "write at least 683"),
-            ("[function]\ntotal_memory_mb = 256\n[limits]\nsource_bytes = \"65 MiB\"", "or at least 260 there"),
+            (
+                "[function]\ntotal_memory_mb = 256\n[limits]\nsource_bytes = \"65 MiB\"",
+                "or at least 260 there",
+            ),
         ] {
             let error = load(file, &[]).unwrap_err().to_string();
             assert!(error.contains(part), "{file}: {error}");

@@ -8,8 +8,8 @@ use std::{
 
 use axum::{Router, body::Body, extract::Request, response::Response};
 use futures::future::BoxFuture;
-use tintype_function::settings::Settings;
 use http::header;
+use tintype_function::settings::Settings;
 use tower::ServiceExt as _;
 
 use super::{Gateway, Parts};
