@@ -19,7 +19,7 @@ use crate::{
     page::{self, Page},
     queue::{Queue, RetryPolicy},
     s3::S3Service,
-    store::{DataFolder, DiskStore},
+    store::{DataFolder, DiskStore, now_ms},
 };
 
 /// The most changes that share one commit.
@@ -81,6 +81,11 @@ impl Server {
     /// # Errors
     /// What stands in the way, for people.
     pub async fn start(mut settings: Settings, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
+        anyhow::ensure!(
+            now_ms() >= 0,
+            "the machine's clock stands before 1970, where no time that a server tells can be written; set it, and \
+             start again"
+        );
         // The ports first: a second server on the same machine is told of them before anything else.
         let s3 = listen::bind(settings.listen.s3, "listen.s3").await?;
         let http = listen::bind(settings.listen.http, "listen.http").await?;
