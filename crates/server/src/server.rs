@@ -1,6 +1,10 @@
 //! The server put together: folder, ledger, store, queue, invoker and the two ports.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tintype_function::{
     metrics::{Metric, Metrics},
@@ -19,7 +23,7 @@ use crate::{
     page::{self, Page},
     queue::{Queue, RetryPolicy},
     s3::S3Service,
-    store::{DataFolder, DiskStore, now_ms},
+    store::{DataFolder, DiskStore},
 };
 
 /// The most changes that share one commit.
@@ -82,7 +86,7 @@ impl Server {
     /// What stands in the way, for people.
     pub async fn start(mut settings: Settings, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
         anyhow::ensure!(
-            now_ms() >= 0,
+            SystemTime::now() >= SystemTime::UNIX_EPOCH,
             "the machine's clock stands before 1970, where no time that a server tells can be written; set it, and \
              start again"
         );
