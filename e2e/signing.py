@@ -30,12 +30,12 @@ def path_of(bucket, key):
     return f"/{bucket}/{quote(key, safe='/-_.~')}"
 
 
-def presigned(server, method, bucket, key, expires=300, when=None):
-    """A presigned URL, made at `when`."""
+def presigned(server, method, bucket, key, expires=300, when=None, query=None):
+    """A presigned URL, made at `when`, with further query fields."""
     access_key, secret = server.credentials
     when = when or _now()
     host, path = urlsplit(server.s3_url).netloc, path_of(bucket, key)
-    query = {
+    query = (query or {}) | {
         "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
         "X-Amz-Credential": f"{access_key}/{when:%Y%m%d}/{REGION}/s3/aws4_request",
         "X-Amz-Date": f"{when:%Y%m%dT%H%M%SZ}",

@@ -74,13 +74,18 @@ class Server:
         self.s3_url = self.http_url = self.api_url = None
         Server.shown.append(self)
 
-    def start(self):
+    def spawn(self):
+        """Starts the process without waiting until it is ready."""
         command = [PROGRAM, "serve", "--config", str(self.config), "--data", str(self.data)]
         command += ["--s3", "127.0.0.1:0", "--http", self.http_listen, *self.more]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, env=environment(**self.env), cwd=self.folder
             )
+        return self.process
+
+    def start(self):
+        self.spawn()
         line = self._first_line()
         found = re.fullmatch(self.ready, line)
         assert found, f"not a ready line: {line!r}"

@@ -54,6 +54,13 @@ impl Client {
         Ok(())
     }
 
+    pub(crate) async fn delete(&self, key: &str) -> anyhow::Result<()> {
+        let url = self.bucket.delete_object(Some(&self.credentials), key).sign(GOOD_FOR);
+        let answer = self.http.send(Method::DELETE, url.as_str(), "", Bytes::new()).await?;
+        anyhow::ensure!(answer.status.is_success(), "delete {key}: {}", answer.status);
+        Ok(())
+    }
+
     /// The object's bytes, or `None` while there is none.
     pub(crate) async fn get(&self, key: &str) -> anyhow::Result<Option<Bytes>> {
         let url = self.bucket.get_object(Some(&self.credentials), key).sign(GOOD_FOR);

@@ -2,15 +2,19 @@
 
 mod bare;
 mod client;
+mod formats;
 mod instruments;
 mod latency;
 mod memory;
+mod overload;
 mod peers;
 mod pictures;
 mod process;
 mod puts;
 mod ready;
+mod slope;
 mod slow_disk;
+mod soak;
 mod statistics;
 
 use clap::{Parser, Subcommand};
@@ -37,6 +41,10 @@ enum Command {
     Ready(ready::Ready),
     /// Peak memory over many uploads of large pictures
     Memory(memory::Memory),
+    /// Resident memory over 100,000 uploads of all kinds: its slope, its peak, its plot
+    Soak(soak::Soak),
+    /// Four times the capacity offered to POST: goodput, how soon the rest is refused, and what comes after
+    Overload(overload::Overload),
     /// What instruments cost: work for callgrind with and without them, and space on disk
     #[command(subcommand)]
     Instruments(instruments::Instruments),
@@ -55,6 +63,8 @@ fn main() -> anyhow::Result<()> {
         Command::SlowDisk(slow) => slow.run(),
         Command::Ready(ready) => ready.run(),
         Command::Memory(memory) => memory.run(),
+        Command::Overload(overload) => overload.run(),
+        Command::Soak(soak) => soak.run(),
         Command::Instruments(instruments) => instruments.run(),
         Command::ServeS3sFs(serve) => serve.run(),
         Command::ServeBytes(serve) => serve.run(),

@@ -4,6 +4,15 @@ use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
 /// A baseline 4:2:0 JPEG.
 pub(crate) fn jpeg(width: u16, height: u16, seed: u32) -> anyhow::Result<Vec<u8>> {
+    let mut out = Vec::new();
+    let mut encoder = Encoder::new(&mut out, 85);
+    encoder.set_sampling_factor(SamplingFactor::F_2_2);
+    encoder.encode(&rgb(width, height, seed), width, height, ColorType::Rgb)?;
+    Ok(out)
+}
+
+/// The pixels of a picture, three bytes each.
+pub(crate) fn rgb(width: u16, height: u16, seed: u32) -> Vec<u8> {
     let mut noise = seed.wrapping_mul(2_654_435_761) | 1;
     let mut rgb = Vec::with_capacity(usize::from(width) * usize::from(height) * 3);
     for y in 0..u32::from(height) {
@@ -21,9 +30,5 @@ pub(crate) fn jpeg(width: u16, height: u16, seed: u32) -> anyhow::Result<Vec<u8>
             ]);
         }
     }
-    let mut out = Vec::new();
-    let mut encoder = Encoder::new(&mut out, 85);
-    encoder.set_sampling_factor(SamplingFactor::F_2_2);
-    encoder.encode(&rgb, width, height, ColorType::Rgb)?;
-    Ok(out)
+    rgb
 }

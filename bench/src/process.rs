@@ -9,11 +9,15 @@ use std::{
 
 use anyhow::Context as _;
 
+use crate::client::Client;
+
 /// A running server.
 pub(crate) struct Server {
     child: Child,
     /// The S3 endpoint's address.
     pub(crate) s3: String,
+    /// The HTTP API's address.
+    pub(crate) http: String,
     pub(crate) access_key_id: String,
     pub(crate) secret_access_key: String,
     /// From starting the process to its ready line.
@@ -29,23 +33,42 @@ pub(crate) fn binary() -> anyhow::Result<PathBuf> {
 
 impl Server {
     pub(crate) fn start(data: &Path) -> anyhow::Result<Self> {
+        Self::start_with(data, &[], &[])
+    }
+
+    /// With further arguments, and variables of its environment.
+    pub(crate) fn start_with(
+        data: &Path,
+        arguments: &[PathBuf],
+        env: &[(String, String)],
+    ) -> anyhow::Result<Self> {
         let (access_key_id, secret_access_key) = ("bench".to_owned(), "bench-secret".to_owned());
         let started = Instant::now();
         let mut child = Command::new(binary()?)
             .args(["serve", "--s3", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data"])
             .arg(data)
+            .args(arguments)
             .env("TINTYPE_ACCESS_KEY_ID", &access_key_id)
             .env("TINTYPE_SECRET_ACCESS_KEY", &secret_access_key)
             .env("TINTYPE_LOGS__LEVEL", "warn")
+            .envs(env.iter().cloned())
             .stdout(Stdio::piped())
             .spawn()?;
         let out = child.stdout.take().context("no standard output")?;
         let mut line = String::new();
         BufReader::new(out).read_line(&mut line)?;
         let ready_after = started.elapsed();
-        let s3 = line.split("http://").nth(1).and_then(|rest| rest.split(',').next());
-        let s3 = s3.with_context(|| format!("the server did not start: {line:?}"))?.to_owned();
-        Ok(Self { child, s3, access_key_id, secret_access_key, ready_after })
+        let address = |number: usize, end: char| {
+            let found = line.split("http://").nth(number).and_then(|rest| rest.split(end).next());
+            found.map(str::to_owned).with_context(|| format!("the server did not start: {line:?}"))
+        };
+        let (s3, http) = (address(1, ',')?, address(2, '/')?);
+        Ok(Self { child, s3, http, access_key_id, secret_access_key, ready_after })
+    }
+
+    /// A client for one of its buckets.
+    pub(crate) fn client(&self, bucket: &str) -> anyhow::Result<Client> {
+        Client::new(&self.s3, bucket, &self.access_key_id, &self.secret_access_key)
     }
 
     /// A field of `/proc/<pid>/status` in KiB, such as `VmRSS` or `VmHWM`.
@@ -53,6 +76,16 @@ impl Server {
         let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = text.lines().find_map(|line| line.strip_prefix(field)).context("no such field")?;
         Ok(line.trim_start_matches(':').trim().trim_end_matches("kB").trim().parse()?)
+    }
+
+    /// Seconds of CPU that it has used.
+    pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // After the name, which may hold anything: user and system time, in hundredths of a second.
+        let fields: Vec<&str> =
+            text.rsplit(')').next().context("no such field")?.split_ascii_whitespace().collect();
+        let ticks = |index: usize| anyhow::Ok(fields.get(index).context("no such field")?.parse::<f64>()?);
+        Ok((ticks(11)? + ticks(12)?) / 100.0)
     }
 
     /// Ends it at once, as a crash would.

@@ -135,8 +135,9 @@ async fn run<H: Host>(api: &Api<H>, headers: &HeaderMap, body: &[u8]) -> Respons
     records.answer()
 }
 
-/// RFC 7240, section 4.1.
-fn prefers_async(headers: &HeaderMap) -> bool {
+/// Whether the caller would rather have it queued than wait. Source: RFC 7240, section 4.1.
+#[must_use]
+pub fn prefers_async(headers: &HeaderMap) -> bool {
     let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
     values
         .flat_map(|value| value.split(','))

@@ -34,6 +34,7 @@ pub use answer::message;
 pub use conditions::{SourceTag, is_unchanged, seconds_of};
 pub use cors::{cross_origin, unknown};
 pub use host::{FormSigner, Host, Queued, Refused};
+pub use invoke::prefers_async;
 pub use openapi::description;
 
 /// What the routes need of the settings.

@@ -1,6 +1,10 @@
 //! The server put together: folder, ledger, store, queue, invoker and the two ports.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tintype_function::{
     metrics::{Metric, Metrics},
@@ -81,6 +85,11 @@ impl Server {
     /// # Errors
     /// What stands in the way, for people.
     pub async fn start(mut settings: Settings, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
+        anyhow::ensure!(
+            SystemTime::now() >= SystemTime::UNIX_EPOCH,
+            "the machine's clock stands before 1970, where no time that a server tells can be written; set it, and \
+             start again"
+        );
         // The ports first: a second server on the same machine is told of them before anything else.
         let s3 = listen::bind(settings.listen.s3, "listen.s3").await?;
         let http = listen::bind(settings.listen.http, "listen.http").await?;

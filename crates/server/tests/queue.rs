@@ -169,10 +169,24 @@ fn a_crash_redelivers_and_a_crashing_object_is_given_up() {
     upload(&opened, "good.jpg");
     for run in 0..5 {
         let queue = queue(&opened, 2, Duration::ZERO, HOUR);
-        let bomb = lease(&queue);
-        assert_eq!(bomb.event.key, "bomb.jpg");
+        let mut others = Vec::new();
+        let mut taken = lease(&queue);
+        while taken.event.key != "bomb.jpg" {
+            others.push(taken.event.key.clone());
+            queue.finish(&taken, done()).unwrap();
+            drop(taken);
+            taken = lease(&queue);
+        }
+        let bomb = taken;
+        // Under suspicion it lets others go first, and is worked on alone, so that a crash tells on nobody else.
+        let before: &[&str] = match run {
+            0 => &[],
+            1 => &["good.jpg", "later.jpg"],
+            _ => &["later.jpg"],
+        };
+        assert_eq!(others, before, "in run {run}");
+        upload(&opened, "later.jpg");
         if run > 0 {
-            // Under suspicion it is worked on alone, so that a crash tells on nobody else.
             assert!(matches!(queue.lease().unwrap(), Next::Empty));
         }
         // The program ends: nothing is said of the attempt. (The note that it began is durable before
@@ -183,9 +197,63 @@ fn a_crash_redelivers_and_a_crashing_object_is_given_up() {
     }
     let queue = queue(&opened, 2, Duration::ZERO, HOUR);
     assert!(matches!(queue.lease().unwrap(), Next::GivenUp(_)));
-    assert_eq!(lease(&queue).event.key, "good.jpg");
+    assert_eq!(lease(&queue).event.key, "later.jpg");
     let letters = opened.ledger.view().unwrap().dead_letters(|_| true).unwrap();
     assert_eq!((letters[0].reason.as_str(), letters[0].event.key.as_str()), ("crashed", "bomb.jpg"));
+}
+
+#[test]
+fn a_suspect_is_not_put_off_for_ever() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    upload(&opened, "suspect.jpg");
+    let first = queue(&opened, 2, Duration::ZERO, HOUR);
+    drop(lease(&first));
+    drop((first, opened));
+    let opened = open(data.path());
+    let queue = queue(&opened, 2, Duration::ZERO, HOUR);
+    let mut passed = 0;
+    loop {
+        upload(&opened, &format!("fresh-{passed}.jpg"));
+        let taken = lease(&queue);
+        if taken.event.key == "suspect.jpg" {
+            break;
+        }
+        queue.finish(&taken, done()).unwrap();
+        passed += 1;
+    }
+    assert_eq!(passed, 64);
+}
+
+#[test]
+fn retries_and_fresh_events_go_in_the_order_they_fall_due() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    let queue = queue(&opened, 2, Duration::ZERO, HOUR);
+    for number in 0..10 {
+        upload(&opened, &format!("failing-{number}.jpg"));
+    }
+    for _ in 0..10 {
+        queue.finish(&lease(&queue), retry()).unwrap();
+        // Times are told in milliseconds: nothing is to fall due in the same one.
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    // Ten retries are due, and each will fail again; a fresh one comes after these, and before what they become.
+    upload(&opened, "fresh-0.jpg");
+    let mut order = Vec::new();
+    for number in 1..=20 {
+        std::thread::sleep(Duration::from_millis(2));
+        upload(&opened, &format!("fresh-{number}.jpg"));
+        let taken = lease(&queue);
+        order.push(taken.event.key.clone());
+        let verdict = if taken.event.key.starts_with("failing") { retry() } else { done() };
+        queue.finish(&taken, verdict).unwrap();
+    }
+    let place = |key: &str| order.iter().position(|taken| taken == key).unwrap();
+    assert_eq!(place("fresh-0.jpg"), 10, "{order:?}");
+    // And fresh ones that go on coming do not keep a retry from its turn.
+    let turns = |key: &str| order.iter().filter(|taken| *taken == key).count();
+    assert_eq!(turns("failing-0.jpg"), 2, "{order:?}");
 }
 
 #[test]

@@ -121,10 +121,24 @@ mod tests {
             ("[listen]\ns3 = \"nowhere\"", "listen.s3"),
             ("[[trigger]]\nbucket = \"UPPER\"", "bucket name"),
             ("[function]\nmemory_mb = 512\ntotal_memory_mb = 100", "total_memory_mb"),
+            ("[function]\nmemory_mb = 512\ntotal_memory_mb = 680", "write at least 683"),
+            (
+                "[function]\ntotal_memory_mb = 256\n[limits]\nsource_bytes = \"65 MiB\"",
+                "or at least 260 there",
+            ),
         ] {
             let error = load(file, &[]).unwrap_err().to_string();
             assert!(error.contains(part), "{file}: {error}");
         }
+    }
+
+    #[test]
+    fn defaults_fit_into_the_memory_there_is() {
+        let settings = load("[function]\ntotal_memory_mb = 256", &[]).unwrap();
+        assert_eq!(settings.function.memory_mb, 192);
+        assert_eq!((settings.limits.memory_bytes, settings.limits.source_bytes), (192 << 20, 64 << 20));
+        let settings = load("[function]\ntotal_memory_mb = 4096", &[]).unwrap();
+        assert_eq!((settings.limits.memory_bytes, settings.limits.source_bytes), (512 << 20, 100 << 20));
     }
 
     #[test]

@@ -202,7 +202,7 @@ pub(super) fn validate(written: written::Written, origins: &Origins) -> Result<S
                 }
             },
         },
-        limits: limits(&check, written.limits, function.memory_mb)?,
+        limits: limits(&check, written.limits, &function)?,
         function,
         triggers,
         api: api::validate(&check, written.api)?,
@@ -233,13 +233,17 @@ pub(super) fn validate(written: written::Written, origins: &Origins) -> Result<S
 }
 
 fn function(check: &Check<'_>, written: written::Function) -> Result<Function, SettingsError> {
-    let memory_mb = check.within("function.memory_mb", written.memory_mb.unwrap_or(512), 64, 1 << 20)?;
     let total_memory_mb = written.total_memory_mb.unwrap_or(0);
-    if total_memory_mb != 0 && total_memory_mb < memory_mb {
+    let for_renders = if total_memory_mb == 0 { u64::MAX } else { total_memory_mb - total_memory_mb / 4 };
+    let memory_mb =
+        check.within("function.memory_mb", written.memory_mb.unwrap_or(for_renders.min(512)), 64, 1 << 20)?;
+    if memory_mb > for_renders {
         return check.fail(
             "function.total_memory_mb",
             format!(
-                "{total_memory_mb} is less than function.memory_mb, {memory_mb}: not one render would fit"
+                "of {total_memory_mb} three quarters are for renders and the rest for their sources, which is less \
+                 than function.memory_mb, {memory_mb}; write at least {}",
+                (memory_mb * 4).div_ceil(3)
             ),
         );
     }
@@ -284,13 +288,30 @@ fn function(check: &Check<'_>, written: written::Function) -> Result<Function, S
     })
 }
 
-fn limits(check: &Check<'_>, written: written::Limits, memory_mb: u64) -> Result<Limits, SettingsError> {
-    let default = Limits::default();
+fn limits(check: &Check<'_>, written: written::Limits, function: &Function) -> Result<Limits, SettingsError> {
+    let mut default = Limits::default();
+    let for_sources = match function.total_memory_mb {
+        0 => u64::MAX,
+        total => total << 18,
+    };
+    default.source_bytes = default.source_bytes.min(for_sources);
+    let source_bytes = check.bytes("limits.source_bytes", written.source_bytes, default.source_bytes)?;
+    if source_bytes > for_sources {
+        return check.fail(
+            "limits.source_bytes",
+            format!(
+                "a quarter of function.total_memory_mb, {}, is for sources: write at most {for_sources} bytes here, \
+                 or at least {} there",
+                function.total_memory_mb,
+                source_bytes.div_ceil(1 << 18)
+            ),
+        );
+    }
     Ok(Limits {
-        source_bytes: check.bytes("limits.source_bytes", written.source_bytes, default.source_bytes)?,
+        source_bytes,
         pixels: check.within("limits.pixels", written.pixels.unwrap_or(default.pixels), 1, 1 << 40)?,
         frames: check.within("limits.frames", written.frames.unwrap_or(default.frames), 1, u32::MAX)?,
-        memory_bytes: memory_mb << 20,
+        memory_bytes: function.memory_mb << 20,
         tolerant: written.tolerant.unwrap_or(default.tolerant),
         tolerant_share: check.within(
             "limits.tolerant_share",

@@ -1,5 +1,6 @@
 //! The command line: what people type, one file a command.
 
+mod allocator;
 mod check;
 mod cost;
 mod dead_letters;

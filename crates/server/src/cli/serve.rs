@@ -5,7 +5,7 @@ use std::io::Write as _;
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Env, OK, SettingsArguments, logging, runtime, variable};
+use super::{Env, OK, SettingsArguments, allocator, logging, runtime, variable};
 use crate::server::Server;
 use tintype_function::Settings;
 
@@ -31,6 +31,7 @@ impl Serve {
     pub(super) fn run(self, env: &Env) -> anyhow::Result<u8> {
         let settings = self.settings.load(env)?;
         logging::start(&settings.logs)?;
+        allocator::tune(env);
         check_exposure(&settings, self.anyone_may_use_the_http_api)?;
         runtime()?.block_on(async {
             let server = Server::start(settings, |name| variable(env, name)).await?;

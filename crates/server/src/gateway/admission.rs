@@ -5,12 +5,13 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     body::Body,
     extract::{Request, State},
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::Response,
 };
 use bytes::Bytes;
 use tintype_api::message;
+use tintype_function::settings::Settings;
 use tokio::sync::Semaphore;
 
 use super::{Gateway, throttled};
@@ -30,6 +31,10 @@ pub(super) async fn admit(State(gateway): State<Gateway>, request: Request, next
     let length = length.and_then(|value| value.to_str().ok()).and_then(|value| value.parse::<u64>().ok());
     if length.is_some_and(|length| length > max) {
         return too_large(max);
+    }
+    // Before any of the body is taken: who is refused is to know at once, and at no cost.
+    if calls_the_function(&inner.settings, &request) && !inner.parts.invoker.has_room() {
+        return throttled(&inner.parts.instruments, "Too Many Requests", Duration::from_secs(1));
     }
     // A body of unknown length may be as long as any.
     let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
@@ -53,6 +58,15 @@ pub(super) async fn admit(State(gateway): State<Gateway>, request: Request, next
         Ok(response) => response,
         Err(_) => message(StatusCode::GATEWAY_TIMEOUT, "Endpoint request timed out"),
     }
+}
+
+/// Whether a request waits for the function whatever is stored already.
+fn calls_the_function(settings: &Settings, request: &Request) -> bool {
+    let (stage, resource) = (&settings.api.stage, &settings.api.resource);
+    let mut path = request.uri().path().trim_matches('/').split('/');
+    request.method() == Method::POST
+        && (path.next(), path.next(), path.next()) == (Some(stage), Some(resource), None)
+        && !tintype_api::prefers_async(request.headers())
 }
 
 async fn whole(body: Body, max: u64) -> Result<Bytes, Box<Response>> {

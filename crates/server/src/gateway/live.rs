@@ -8,10 +8,12 @@ use std::{
 
 use axum::{Router, body::Body, extract::Request, response::Response};
 use futures::future::BoxFuture;
+use http::header;
 use tintype_function::settings::Settings;
 use tower::ServiceExt as _;
 
 use super::{Gateway, Parts};
+use crate::listen::Lingering;
 
 /// The gateway as a service; cheap to clone, all clones are the same.
 #[derive(Clone)]
@@ -52,7 +54,10 @@ impl hyper::service::Service<http::Request<hyper::body::Incoming>> for Live {
     type Future = BoxFuture<'static, Result<Response, Infallible>>;
 
     fn call(&self, request: http::Request<hyper::body::Incoming>) -> Self::Future {
-        let request: Request = request.map(Body::new);
+        // Who waits to be told to go on has not sent a body that would have to be taken.
+        let waits = request.headers().contains_key(header::EXPECT);
+        let request: Request =
+            request.map(|body| if waits { Body::new(body) } else { Body::new(Lingering::new(body)) });
         Box::pin(self.router().oneshot(request))
     }
 }

@@ -121,7 +121,10 @@ impl Invoker {
             fixed => fixed,
         };
         let total_mb = match settings.function.total_memory_mb {
-            0 => (machine_memory_mb() / 4).max((settings.function.memory_mb * 4).div_ceil(3)),
+            // Three quarters are for renders, one for sources: the largest of each must fit.
+            0 => (machine_memory_mb() / 4)
+                .max((settings.function.memory_mb * 4).div_ceil(3))
+                .max(settings.limits.source_bytes.div_ceil(1 << 18)),
             fixed => fixed,
         };
         let shared = Arc::new(Shared {
@@ -274,6 +277,12 @@ impl Invoker {
     /// From now on requests may take this long (`api.timeout_s`).
     pub fn allow(&self, request_timeout: Duration) {
         self.request_timeout_ms.store(milliseconds(request_timeout), Ordering::Relaxed);
+    }
+
+    /// Whether another request may wait. Only a hint: others may come first.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.waiting.available_permits() > 0
     }
 
     /// The function's bounds and what is admitted under them now.

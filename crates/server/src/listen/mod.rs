@@ -1,6 +1,7 @@
 //! Accepting connections: the limits and the graceful end that both ports share.
 
 mod idle;
+mod linger;
 mod stall;
 mod tls;
 
@@ -18,6 +19,7 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
 };
 pub use idle::{IdleLimited, Silent};
+pub use linger::Lingering;
 use stall::Stalling;
 pub use tls::{Certificate, TlsError};
 use tokio::{

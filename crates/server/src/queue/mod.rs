@@ -22,6 +22,9 @@ use crate::{
 
 /// Attempts that may end with the program itself before an event is given up.
 const MAX_CRASHES: u32 = 5;
+/// Others that are due go before an event that may have brought the program down, up to so many at a time: each
+/// life of a program that crashes again and again gets something done, and no suspect waits for ever.
+const BEFORE_A_SUSPECT: u32 = 64;
 /// The first wait after the store was not to be had, and the longest; each is twice the one before, as
 /// Lambda does it for throttles and its own faults.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
@@ -132,8 +135,18 @@ struct Leased {
     /// Set while an event that may have brought the program down is worked on: nothing else is, so that
     /// another crash tells on it and on nobody else.
     alone: bool,
+    /// Events that went before a suspect since the last one was taken.
+    before_suspect: u32,
     /// One attempt at a time for each object, so that its events are handled in their order.
     objects: HashSet<Location>,
+}
+
+impl Leased {
+    /// How many attempts at an event went down with the program.
+    fn crashes(&self, event: &EventRecord) -> u32 {
+        let begun = self.begun.get(&event.id).copied().unwrap_or(0);
+        event.started.saturating_sub(event.failed).saturating_sub(begun)
+    }
 }
 
 /// The queue.
@@ -181,7 +194,8 @@ impl Queue {
         self.leased.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the event that has been due longest, unless its object is being worked on.
+    /// Takes the event that has been due longest, first attempt or retry, unless its object is being worked on.
+    /// Whatever goes before an event was due before it, so neither kind starves the other.
     ///
     /// # Errors
     /// The ledger cannot be read.
@@ -192,7 +206,7 @@ impl Queue {
             return Ok(Next::Empty);
         }
         let view = self.ledger.view()?;
-        let (mut found, mut wait, mut problem) = (None, None, None);
+        let (mut found, mut suspect, mut wait, mut problem) = (None, None, None, None);
         view.walk_due(|due, id| {
             if leased.events.contains(&id) {
                 return true;
@@ -205,6 +219,13 @@ impl Queue {
             }
             match view.event(id).and_then(|event| event.map(located).transpose()) {
                 Ok(Some((_, at))) if leased.objects.contains(&at) => true,
+                Ok(Some(event))
+                    if (1..MAX_CRASHES).contains(&leased.crashes(&event.0))
+                        && leased.before_suspect < BEFORE_A_SUSPECT =>
+                {
+                    suspect.get_or_insert(event);
+                    true
+                }
                 Ok(Some(event)) => {
                     found = Some(event);
                     false
@@ -219,7 +240,8 @@ impl Queue {
             }
         })?;
         drop(view);
-        let Some((event, at)) = found else {
+        let passed = found.is_some() && suspect.is_some();
+        let Some((event, at)) = found.or(suspect) else {
             return match (wait, problem) {
                 (Some(wait), _) => Ok(Next::Wait(wait)),
                 (None, None) => Ok(Next::Empty),
@@ -227,13 +249,17 @@ impl Queue {
             };
         };
         let begun = leased.begun.get(&event.id).copied().unwrap_or(0);
-        let crashes = event.started.saturating_sub(event.failed).saturating_sub(begun);
+        let crashes = leased.crashes(&event);
         let tried = begun > 0 || leased.tried.contains(&event.id);
         let hopeless = self.hopeless(&event, tried, crashes);
         if hopeless.is_none() && crashes > 0 && !leased.events.is_empty() {
             return Ok(Next::Empty);
         }
         leased.alone = crashes > 0 && hopeless.is_none();
+        leased.before_suspect = match (leased.alone, passed) {
+            (true, _) => 0,
+            (false, passed) => leased.before_suspect + u32::from(passed),
+        };
         leased.events.insert(event.id);
         leased.objects.insert(at.clone());
         *leased.begun.entry(event.id).or_insert(0) += 1;

@@ -92,6 +92,8 @@ impl DiskStore {
         };
         let notifications = Notifications::new(fixed, function_name, &buckets)?;
         let first_order = last + ORDER_GAP;
+        // A run that ends before its first commit has used orders, too: the next one must not use them again.
+        ledger.submit(Vec::new(), move |changes| changes.use_order(first_order)).wait()?;
         Ok(Self {
             disk,
             folder,

@@ -1,0 +1,25 @@
+//! What is looked at every second.
+
+use std::fmt::Write as _;
+
+/// One look.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sample {
+    /// Since the first upload.
+    pub(crate) seconds: f64,
+    /// Uploads acknowledged.
+    pub(crate) images: u64,
+    /// `VmRSS`.
+    pub(crate) resident_kib: u64,
+    /// Events waiting or under way.
+    pub(crate) queued: u64,
+}
+
+/// All looks, a line each.
+pub(crate) fn table(samples: &[Sample]) -> String {
+    let mut text = String::from("seconds\timages\tresident_kib\tqueued\n");
+    for Sample { seconds, images, resident_kib, queued } in samples {
+        let _ = writeln!(text, "{seconds:.1}\t{images}\t{resident_kib}\t{queued}");
+    }
+    text
+}

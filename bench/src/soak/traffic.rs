@@ -1,0 +1,170 @@
+//! The clients: uploads, overwrites and deletes, so that the disk does not fill; never further ahead of the
+//! function than a bound, so that the run measures it and not the queue.
+
+use std::{
+    cell::Cell,
+    collections::VecDeque,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use http::Method;
+use tintype::http_client::HttpClient;
+
+use super::{mix::Mix, samples::Sample};
+use crate::{client::Client, process::Server};
+
+/// Every so many uploads one replaces an earlier one instead of being a new object.
+const OVERWRITE_EVERY: u64 = 10;
+/// Objects that are left; older ones are deleted.
+const KEPT: usize = 2000;
+/// The clients pause while more events wait.
+const FARTHEST_AHEAD: u64 = 500;
+const EVERY: Duration = Duration::from_secs(1);
+
+/// What the clients share.
+pub(crate) struct Traffic {
+    source: Client,
+    destination: Client,
+    http: String,
+    mix: Arc<Mix>,
+    images: u64,
+    next: Cell<u64>,
+    acknowledged: Cell<u64>,
+    deletes: Cell<u64>,
+    must_pause: Cell<bool>,
+    /// Objects that are there: the number their key has, and whether their latest version is good.
+    there: std::cell::RefCell<VecDeque<(u64, bool)>>,
+}
+
+/// What came of it.
+pub(crate) struct Done {
+    pub(crate) deletes: u64,
+    pub(crate) dead_letters: u64,
+}
+
+fn key(number: u64) -> String {
+    format!("soak/{number}.jpg")
+}
+
+impl Traffic {
+    pub(crate) fn new(server: &Server, mix: Arc<Mix>, images: u64) -> anyhow::Result<Self> {
+        let source = server.client("input-product-images")?;
+        Ok(Self {
+            destination: source.with_bucket("output-product-thumbnail")?,
+            source,
+            http: server.http.clone(),
+            mix,
+            images,
+            next: Cell::new(0),
+            acknowledged: Cell::new(0),
+            deletes: Cell::new(0),
+            must_pause: Cell::new(false),
+            there: Default::default(),
+        })
+    }
+
+    async fn client(self: Rc<Self>) -> anyhow::Result<()> {
+        loop {
+            while self.must_pause.get() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            let number = self.next.get();
+            if number == self.images {
+                return Ok(());
+            }
+            self.next.set(number + 1);
+            let picture = self.mix.picture(number);
+            // Taken out while it is written, so that nobody deletes it meanwhile.
+            let replaced = (number % OVERWRITE_EVERY == OVERWRITE_EVERY - 1)
+                .then(|| self.there.borrow_mut().pop_back())
+                .flatten();
+            let named = replaced.map_or(number, |(named, _)| named);
+            self.source.put(&key(named), picture.numbered(number)).await?;
+            self.acknowledged.set(self.acknowledged.get() + 1);
+            self.there.borrow_mut().push_back((named, picture.is_good));
+            let too_many = self.there.borrow().len() > KEPT;
+            let oldest = too_many.then(|| self.there.borrow_mut().pop_front()).flatten();
+            if let Some((oldest, _)) = oldest {
+                self.source.delete(&key(oldest)).await?;
+                self.deletes.set(self.deletes.get() + 1);
+            }
+        }
+    }
+
+    /// Samples of `/metrics` by name.
+    async fn metric(&self, names: &[&str]) -> anyhow::Result<Vec<u64>> {
+        let url = format!("http://{}/metrics", self.http);
+        let answer = HttpClient::default().send(Method::GET, &url, "", Default::default()).await?;
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        let value = |name: &str| {
+            let lines = text.lines().filter(|line| line.starts_with(name) && !line.starts_with('#'));
+            lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as u64
+        };
+        Ok(names.iter().map(|name| value(name)).collect())
+    }
+}
+
+/// Runs the clients to the end and until every event is settled; answers what was sampled.
+pub(crate) async fn run(
+    traffic: Traffic,
+    server: &Server,
+    clients: u64,
+) -> anyhow::Result<(Vec<Sample>, Done)> {
+    let traffic = Rc::new(traffic);
+    let local = tokio::task::LocalSet::new();
+    let mut running: Vec<_> = (0..clients).map(|_| local.spawn_local(traffic.clone().client())).collect();
+    let began = Instant::now();
+    let watching = async {
+        let mut samples: Vec<Sample> = Vec::new();
+        loop {
+            tokio::time::sleep(EVERY).await;
+            let queued = traffic.metric(&["tintype_queue_depth"]).await?[0];
+            traffic.must_pause.set(queued > FARTHEST_AHEAD);
+            let images = traffic.acknowledged.get();
+            samples.push(Sample {
+                seconds: began.elapsed().as_secs_f64(),
+                images,
+                resident_kib: server.memory_kib("VmRSS")?,
+                queued,
+            });
+            if samples.len().is_multiple_of(60) {
+                println!(
+                    "  {images} images, {} KiB resident, {queued} waiting",
+                    samples[samples.len() - 1].resident_kib
+                );
+            }
+            if running.iter().all(tokio::task::JoinHandle::is_finished) {
+                for client in running.drain(..) {
+                    client.await??;
+                }
+                if queued == 0 {
+                    return anyhow::Ok(samples);
+                }
+            }
+        }
+    };
+    let samples = local.run_until(watching).await?;
+
+    for (number, is_good) in traffic.there.take() {
+        let mut is_made = false;
+        // Of formats without a format of their own for thumbnails it is a PNG, and named so.
+        for name in [format!("thumb_{}", key(number)), format!("thumb_{}.png", key(number))] {
+            is_made = is_made || traffic.destination.get(&name).await?.is_some();
+        }
+        anyhow::ensure!(is_made == is_good, "{} ended otherwise than expected", key(number));
+    }
+    let counted = traffic
+        .metric(&[
+            "AsyncEventsDropped",
+            "tintype_outcomes_total{function_name=\"Thumbnails\",outcome=\"failed\",reason=\"malformed\"",
+            "tintype_outcomes_total{function_name=\"Thumbnails\",outcome=\"failed\",reason=\"unsupported\"",
+            "tintype_outcomes_total{function_name=\"Thumbnails\",outcome=\"failed\",reason=\"too_large\"",
+            "tintype_outcomes_total{function_name=\"Thumbnails\",outcome=\"failed\"",
+        ])
+        .await?;
+    let expected: u64 = counted[1..4].iter().sum();
+    anyhow::ensure!(counted[4] == expected, "{} failures, of which {expected} are pictures' own", counted[4]);
+    Ok((samples, Done { deletes: traffic.deletes.get(), dead_letters: counted[0] }))
+}

@@ -1,0 +1,28 @@
+//! glibc's allocator, told to give memory back.
+//!
+//! By default each thread gets an arena of its own and keeps what it once needed. One arena that is trimmed holds less
+//! by far (ARCHITECTURE.md, "Memory"). glibc takes this from the environment alone, before anything runs, or from a
+//! call that Rust holds unsafe: so the program starts itself once more in its place, which takes a millisecond.
+
+use std::{os::unix::process::CommandExt as _, process::Command};
+
+use super::{Env, variable};
+
+/// The most arenas, and from how many free bytes on they are given back.
+const TUNING: [(&str, &str); 2] = [("MALLOC_ARENA_MAX", "1"), ("MALLOC_TRIM_THRESHOLD_", "131072")];
+/// Whoever sets one of these knows better: another allocator, or the same one tuned otherwise.
+const TUNED_OTHERWISE: [&str; 4] =
+    ["MALLOC_ARENA_MAX", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES", "LD_PRELOAD"];
+
+/// Starts the program anew under the tuning, unless it runs under one. If that cannot be done it goes on as it is.
+pub(super) fn tune(env: &Env) {
+    let is_glibc = cfg!(all(target_os = "linux", target_env = "gnu"));
+    if !is_glibc || TUNED_OTHERWISE.iter().any(|name| variable(env, name).is_some()) {
+        return;
+    }
+    let Ok(program) = std::env::current_exe() else { return };
+    let mut arguments = std::env::args_os();
+    let name = arguments.next().unwrap_or_else(|| program.clone().into());
+    let error = Command::new(program).arg0(name).args(arguments).envs(TUNING).exec();
+    tracing::warn!(%error, "the allocator keeps its defaults");
+}

@@ -1,0 +1,225 @@
+"""What goes wrong outside the program: clocks, connections, events that come twice or late, a second server."""
+
+import concurrent.futures
+import contextlib
+import datetime
+import glob
+import hashlib
+import http.client
+import json
+import re
+import socket
+import struct
+import subprocess
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+import pictures
+import signing
+from tintype import DESTINATION, PROGRAM, SOURCE, environment
+from waiting import until
+
+# Debian's package faketime, whose library stands between the program and clock_gettime.
+FAKETIME = next(iter(glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")), None)
+BY = {"LD_PRELOAD": FAKETIME, "DONT_FAKE_MONOTONIC": "1"}
+
+
+def md5(data):
+    return hashlib.md5(data).hexdigest()
+
+
+def put(server, key, body, now):
+    """An upload signed at the time that the server takes it to be."""
+    return signing.request(server, "PUT", SOURCE, key, body, when=now)
+
+
+def thumbnail(server, key, source, now):
+    def look():
+        status, headers, body = signing.request(server, "GET", DESTINATION, f"thumb_{key}", when=now)
+        return status == 200 and headers["x-amz-meta-tintype-source-etag"] == md5(source) and body
+
+    return until(look, f"the thumbnail of {key}")
+
+
+def day(text):
+    return datetime.datetime.fromisoformat(text).replace(tzinfo=datetime.timezone.utc)
+
+
+needs_faketime = pytest.mark.skipif(FAKETIME is None, reason="needs Debian's package faketime")
+
+
+@needs_faketime
+@pytest.mark.parametrize("ends_by", ["kill", "stop"])
+def test_clocks_that_differ_from_life_to_life(new_server, ends_by):
+    server, kept = new_server(), {}
+    for number, text in enumerate(["2026-11-24 12:00:00", "2036-11-24 12:00:00", "2016-11-24 12:00:00"]):
+        server.env = BY | {"FAKETIME": f"@{text}"}
+        server.start()
+        now = day(text)
+        # One that is new, and one that is written under every clock.
+        for key in (f"{number}.jpg", "again.jpg"):
+            kept[key] = pictures.distinct_jpeg(f"clock {number} {key}")
+            status, _, words = put(server, key, kept[key], now)
+            assert status == 200, words
+        if number != 1:
+            for key, body in kept.items():
+                thumbnail(server, key, body, now)
+        # In the second life what is left to do is left to the third, twenty years before.
+        getattr(server, ends_by)()
+
+
+@needs_faketime
+def test_a_clock_that_jumps_while_the_server_runs(new_server, tmp_path):
+    server, clock = new_server(), tmp_path / "clock"
+    server.env = BY | {"FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1"}
+    clock.write_text("@2026-11-24 12:00:00\n")
+    server.start()
+    kept = {}
+    # Before 1970 a server cannot even say what time it is, and may end connections instead of answering; what it did
+    # before and does afterwards stands.
+    for number, text in enumerate(["2026-11-24 12:00:00", "2036-01-01 00:00:00", "1965-01-01 00:00:00", "2019-01-01 00:00:00"]):
+        clock.write_text(f"@{text}\n")
+        now = day(text)
+        if now.year < 1970:
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                put(server, "before-1970.jpg", pictures.jpeg(), now)
+            continue
+        for key in (f"{number}.jpg", "again.jpg"):
+            kept[key] = pictures.distinct_jpeg(f"clock {number} {key}")
+            status, _, words = put(server, key, kept[key], now)
+            assert status == 200, words
+        for key, body in kept.items():
+            thumbnail(server, key, body, now)
+    assert server.stop() == 0
+
+
+@needs_faketime
+def test_a_start_before_1970_is_refused_with_what_to_do(new_server):
+    server = new_server()
+    server.env = BY | {"FAKETIME": "@1965-01-01 00:00:00"}
+    with pytest.raises(AssertionError, match="clock stands before 1970.*set it"):
+        server.start()
+
+
+def head(server, key, body, more):
+    sent = signing.headers(server, "PUT", SOURCE, key, body) | {"content-length": str(len(body))} | more
+    return f"PUT {signing.path_of(SOURCE, key)} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in sent.items()) + "\r\n"
+
+
+def connected(url):
+    address = urlsplit(url)
+    return socket.create_connection((address.hostname, address.port), timeout=30)
+
+
+def reset(connection):
+    """Ends a connection as a machine does that vanishes and comes back: by RST."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def test_clients_that_vanish_in_the_middle_leave_nothing(new_server):
+    server = new_server().start()
+    s3 = server.client()
+    body = pictures.distinct_jpeg("vanishing", 640, 480)
+    api = urlsplit(server.api_url).path
+    for number in range(40):
+        cut = (number * 997) % len(body)
+        connection = connected(server.s3_url)
+        connection.sendall(head(server, f"vanished/{number}.jpg", body, {}).encode() + body[:cut])
+        connection.close() if number % 2 else reset(connection)
+        connection = connected(server.http_url)
+        post = f"POST {api}?key=vanished/api-{number}.jpg HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
+        connection.sendall(post.encode() + body[:cut])
+        connection.close() if number % 2 else reset(connection)
+    until(lambda: not list((server.data / "incoming").iterdir()), "nothing is left of unfinished uploads")
+    etag = s3.put_object(Bucket=SOURCE, Key="whole.jpg", Body=body)["ETag"]
+    server.thumbnail("thumb_whole.jpg", etag)
+    assert [found["Key"] for found in s3.list_objects_v2(Bucket=SOURCE)["Contents"]] == ["whole.jpg"]
+
+
+def test_a_half_closed_connection_is_one_whose_client_has_gone(server, s3):
+    """So that nobody works for those who have gone. What was sent whole is stored whole or not at all."""
+    body = pictures.distinct_jpeg("half closed")
+    for key, sent in (("half-closed/whole.jpg", body), ("half-closed/half.jpg", body[:100])):
+        with connected(server.s3_url) as connection:
+            connection.sendall(head(server, key, body, {}).encode() + sent)
+            connection.shutdown(socket.SHUT_WR)
+            # It ends: nobody waits for ever.
+            while connection.recv(4096):
+                pass
+    server.wait_until_idle()
+    found = s3.list_objects_v2(Bucket=SOURCE, Prefix="half-closed/").get("Contents", [])
+    assert [(one["Key"], one["ETag"]) for one in found] in ([], [("half-closed/whole.jpg", f'"{md5(body)}"')])
+
+
+def test_many_slow_clients_hold_up_nobody(new_server):
+    server = new_server().start()
+    body = pictures.distinct_jpeg("slow")
+    slow = [connected(url) for url in (server.s3_url, server.http_url) for _ in range(100)]
+    try:
+        for number, connection in enumerate(slow):
+            if number % 2:
+                # Not even a head.
+                connection.sendall(b"GET / HT")
+            elif number < 100:
+                connection.sendall(head(server, f"slow/{number}.jpg", body, {}).encode() + body[:10])
+            else:
+                connection.sendall(b"POST /dev1/myimage HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/jpeg\r\nContent-Length: 9999\r\n\r\n\xff\xd8")
+        etag = server.client().put_object(Bucket=SOURCE, Key="quick.jpg", Body=body)["ETag"]
+        server.thumbnail("thumb_quick.jpg", etag)
+        answer = requests.post(server.api_url, data=body, headers={"Content-Type": "image/jpeg"}, timeout=30)
+        assert answer.status_code == 200
+    finally:
+        for connection in slow:
+            connection.close()
+
+
+def test_events_that_come_twice_or_late_change_nothing(new_server):
+    server = new_server().start()
+    s3 = server.client()
+    versions = [pictures.distinct_jpeg(f"version {number}") for number in range(5)]
+    for body in versions:
+        etag = s3.put_object(Bucket=SOURCE, Key="a b.jpg", Body=body)["ETag"]
+    newest = server.thumbnail("thumb_a b.jpg", etag)
+    server.wait_until_idle()
+
+    def record(number):
+        described = {"key": "a+b.jpg", "size": len(versions[number]), "eTag": md5(versions[number]), "sequencer": f"{number:016X}"}
+        return {"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": SOURCE}, "object": described}}
+
+    # Every one twice, the newest first; then side by side.
+    records = [record(number) for number in (4, 0, 3, 1, 2, 2, 4, 0)]
+    answer = requests.post(server.api_url, json={"Records": records}, timeout=30)
+    assert answer.status_code == 200, answer.text
+    assert [told["outcome"] for told in answer.json()["records"]] == ["up_to_date"] * len(records)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        posted = pool.map(lambda one: requests.post(server.api_url, json={"Records": [one]}, timeout=30).status_code, records)
+        assert set(posted) == {200}
+    for one in records:
+        requests.post(server.api_url, json={"Records": [one]}, headers={"Prefer": "respond-async"}, timeout=30).raise_for_status()
+    server.wait_until_idle()
+    now = s3.get_object(Bucket=DESTINATION, Key="thumb_a b.jpg")
+    assert (now["ETag"], now["LastModified"]) == (newest["ETag"], newest["LastModified"])
+    assert server.metrics()["tintype_dead_letters"] == 0
+
+    # Late: its object is gone.
+    s3.delete_object(Bucket=SOURCE, Key="a b.jpg")
+    answer = requests.post(server.api_url, json={"Records": [record(4)]}, timeout=30)
+    assert "missing" in json.dumps(answer.json()), answer.text
+
+
+def test_a_second_server_on_the_same_folder_is_refused_and_harms_nothing(new_server):
+    server = new_server().start()
+    s3 = server.client()
+    etag = s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())["ETag"]
+    command = [PROGRAM, "serve", "--data", str(server.data), "--s3", "127.0.0.1:0", "--http", "127.0.0.1:0"]
+    second = subprocess.run(command, capture_output=True, timeout=30, env=environment(), cwd=server.folder)
+    assert second.returncode != 0 and second.stdout == b""
+    assert re.search(r"is in use by another tintype server; stop that one first", second.stderr.decode())
+    server.thumbnail("thumb_a.jpg", etag)
+    # The first has its folder for as long as it runs, and not longer.
+    server.kill()
+    with contextlib.closing(server.start().client()) as s3:
+        assert s3.head_object(Bucket=SOURCE, Key="a.jpg")["ETag"] == etag

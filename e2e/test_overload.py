@@ -1,0 +1,132 @@
+"""More than can be done at once: uploads are still taken, who waits for an answer is told to come again, nobody holds
+up the others, and a shutdown loses nothing. Orders and counts; times are for bench/."""
+
+import concurrent.futures
+import http.client
+import io
+from urllib.parse import urlsplit
+
+import requests
+from PIL import Image
+
+import pictures
+from tintype import DESTINATION, SOURCE
+from waiting import until
+
+# Work that takes seconds: a second trigger that makes large pictures of noise.
+SLOW = "slow-images"
+SETTINGS = f"""
+[function]
+concurrency = 1
+memory_mb = 1024
+total_memory_mb = 4096
+[[trigger]]
+bucket = "{SOURCE}"
+destination = "{DESTINATION}"
+[[trigger.rendition]]
+[[trigger]]
+bucket = "{SLOW}"
+destination = "slow-thumbnails"
+[[trigger.rendition]]
+size = "3000x3000"
+format = "webp"
+quality = 100
+"""
+# Requests that may wait where one works: invoker's WAITING_PER_WORKER.
+MAY_WAIT = 32
+
+
+def slow_picture(seed=0):
+    noise = [Image.effect_noise((3000, 2000), 60 + 20 * channel + seed) for channel in range(3)]
+    out = io.BytesIO()
+    Image.merge("RGB", noise).save(out, "JPEG", quality=90)
+    return out.getvalue()
+
+
+def test_uploads_are_taken_and_requests_are_refused_while_the_queue_is_deep(new_server):
+    server = new_server(settings=SETTINGS).start()
+    s3 = server.client()
+    for number in range(4):
+        s3.put_object(Bucket=SLOW, Key=f"{number}.jpg", Body=slow_picture(number))
+    until(lambda: server.metrics()["ConcurrentExecutions"] == 1, "the worker is busy")
+    etags = {}
+    for number in range(30):
+        key = f"{number}.jpg"
+        etags[key] = s3.put_object(Bucket=SOURCE, Key=key, Body=pictures.distinct_jpeg(number))["ETag"]
+    assert server.metrics()["tintype_queue_depth"] >= 30, "uploads are acknowledged however many wait"
+
+    body = pictures.distinct_jpeg("request")
+
+    def post(_):
+        return requests.post(server.api_url, data=body, headers={"Content-Type": "image/jpeg"}, timeout=60)
+
+    with concurrent.futures.ThreadPoolExecutor(2 * MAY_WAIT) as pool:
+        answers = list(pool.map(post, range(2 * MAY_WAIT)))
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert {answer.status_code for answer in answers} <= {200, 429}
+    assert len(answers) - len(refused) >= MAY_WAIT, "who may wait is answered"
+    assert refused, "who may not is told"
+    assert all(answer.headers["Retry-After"] == "1" for answer in refused)
+    assert server.metrics()["Throttles"] == len(refused)
+    for key, etag in etags.items():
+        server.thumbnail(f"thumb_{key}", etag, s3)
+
+
+def test_a_refused_request_is_answered_before_its_body_is_taken(new_server):
+    """And the connection stays usable once the body has come."""
+    server = new_server(settings="[[api.key]]\nname = 'a'\nkey = 'a-key-of-twenty-letters'\n").start()
+    connection = http.client.HTTPConnection(urlsplit(server.http_url).netloc, timeout=30)
+    connection.putrequest("POST", urlsplit(server.api_url).path)
+    connection.putheader("Content-Type", "image/jpeg")
+    connection.putheader("Content-Length", "1000000")
+    connection.endheaders()
+    reader = connection.sock.makefile("rb")
+    assert b" 403 " in reader.readline()
+    while (line := reader.readline().strip()) != b"":
+        if line.lower().startswith(b"content-length:"):
+            length = int(line.split(b":")[1])
+    reader.read(length)
+    connection.sock.sendall(b"x" * 1_000_000)
+    connection.sock.sendall(f"GET /healthz HTTP/1.1\r\nHost: {urlsplit(server.http_url).netloc}\r\n\r\n".encode())
+    assert b" 200 " in reader.readline()
+    connection.close()
+
+
+def test_one_bad_object_holds_up_nobody(new_server):
+    """One that is slow and written again and again, one that always fails, and good ones behind them."""
+    server = new_server(settings=SETTINGS.replace("concurrency = 1", "concurrency = 2")).start()
+    s3 = server.client()
+    slow = slow_picture()
+    for _ in range(3):
+        s3.put_object(Bucket=SLOW, Key="slow.jpg", Body=slow)
+        s3.put_object(Bucket=SOURCE, Key="bad.jpg", Body=pictures.damaged_jpeg())
+    etags = {}
+    for number in range(20):
+        key = f"{number}.jpg"
+        etags[key] = s3.put_object(Bucket=SOURCE, Key=key, Body=pictures.distinct_jpeg(number))["ETag"]
+    for key, etag in etags.items():
+        server.thumbnail(f"thumb_{key}", etag, s3)
+    server.wait_until_idle()
+    counted = server.metrics()
+    # Versions nobody had begun with were superseded by the next.
+    assert counted['tintype_outcomes_total{outcome="made"}'] <= 20 + 3
+    assert 1 <= counted["tintype_dead_letters"] <= 3
+
+
+def test_sigterm_with_a_deep_queue_loses_nothing(new_server):
+    server = new_server(settings=SETTINGS).start()
+    s3 = server.client()
+    slow = s3.put_object(Bucket=SLOW, Key="slow.jpg", Body=slow_picture())["ETag"]
+    until(lambda: server.metrics()["ConcurrentExecutions"] == 1, "the worker is busy")
+    etags = {}
+    for number in range(40):
+        key = f"{number}.jpg"
+        etags[key] = s3.put_object(Bucket=SOURCE, Key=key, Body=pictures.distinct_jpeg(number))["ETag"]
+    # It ends although forty wait: what is under way is finished or released, the rest is left.
+    assert server.stop() == 0
+    s3 = server.start().client()
+    for key, etag in etags.items():
+        server.thumbnail(f"thumb_{key}", etag, s3)
+    server.thumbnail("thumb_slow.jpg.webp", slow, s3, bucket="slow-thumbnails")
+    server.wait_until_idle()
+    assert server.metrics()["tintype_dead_letters"] == 0
