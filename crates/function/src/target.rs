@@ -149,19 +149,59 @@ pub(crate) async fn target<'a>(
     Ok(Target { rendition, fingerprint: fingerprint(&rendition.spec), at, stat })
 }
 
+/// Every place that a source's thumbnail by this rendition may have: whether an extension is appended depends on
+/// the source's format, which only its bytes tell. A name that would be too long was never written.
+fn places(trigger: &Trigger, rendition: &Rendition, source: &Location) -> Vec<Location> {
+    let mut places: Vec<Location> = Vec::new();
+    let likely = format_by_name(source.key.as_str());
+    for format in std::iter::once(likely).chain(Format::ALL) {
+        if let Ok(place) = location(trigger, rendition, source, format)
+            && !places.contains(&place)
+        {
+            places.push(place);
+        }
+    }
+    places
+}
+
+/// Whether a source has every thumbnail that a trigger makes, each of this version and by today's recipe.
+///
+/// # Errors
+/// The store does not answer.
+pub async fn has_current_thumbnails(
+    store: &impl Store,
+    trigger: &Trigger,
+    source: &SourceVersion,
+) -> Result<bool, StoreError> {
+    for rendition in &trigger.renditions {
+        let mut current = false;
+        for at in places(trigger, rendition, &source.at) {
+            let stat = store.head(&at).await?;
+            let target = Target { rendition, fingerprint: fingerprint(&rendition.spec), at, stat };
+            if target.is_current(&source.at, &source.etag) {
+                current = true;
+                break;
+            }
+        }
+        if !current {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The source that an object's metadata names, if the object is a thumbnail: `None` inside where it holds only a
+/// digest of a very long name.
+#[must_use]
+pub fn source_of(metadata: &BTreeMap<String, String>) -> Option<Option<Location>> {
+    metadata.contains_key(RECIPE_FINGERPRINT).then(|| marked_source(metadata.get(SOURCE)?))
+}
+
 /// Removes the thumbnails of a source that is gone, under every name they may have; only thumbnails made
 /// here, and only as seen.
 pub(crate) async fn remove(store: &impl Store, trigger: &Trigger, source: &Location) -> Result<(), Failure> {
     for rendition in &trigger.renditions {
-        let mut places: Vec<Location> = Vec::new();
-        for format in Format::ALL {
-            // A name that would be too long was never written.
-            let Ok(place) = location(trigger, rendition, source, format) else { continue };
-            if !places.contains(&place) {
-                places.push(place);
-            }
-        }
-        for place in places {
+        for place in places(trigger, rendition, source) {
             if let Some(stat) = store.head(&place).await?
                 && stat.metadata.contains_key(RECIPE_FINGERPRINT)
                 && stat.metadata.get(SOURCE) == Some(&source_mark(source))

@@ -19,7 +19,7 @@ use crate::{
     page::{self, Page},
     queue::{Queue, RetryPolicy},
     s3::S3Service,
-    store::{DataFolder, DiskStore},
+    store::{DataFolder, DiskStore, check_before_opening, check_opened},
 };
 
 /// The most changes that share one commit.
@@ -59,14 +59,25 @@ pub struct Parts {
 /// # Errors
 /// What stands in the way, for people.
 pub fn open_parts(settings: &Settings, disk: SharedDisk, folder: DataFolder) -> anyhow::Result<Parts> {
+    let parts = open_as_it_is(settings, disk, folder)?;
+    for trigger in &settings.triggers {
+        parts.store.ensure_bucket(&trigger.bucket)?;
+        parts.store.ensure_bucket(&trigger.destination)?;
+    }
+    Ok(parts)
+}
+
+/// The same, without making buckets.
+///
+/// # Errors
+/// What stands in the way, for people.
+pub fn open_as_it_is(settings: &Settings, disk: SharedDisk, folder: DataFolder) -> anyhow::Result<Parts> {
     let folder = Arc::new(folder);
+    check_before_opening(disk.as_ref(), &folder)?;
     let ledger = Arc::new(Ledger::open(disk.clone(), &folder.ledger(), LARGEST_BATCH, folder.clone())?);
+    check_opened(disk.as_ref(), &folder, &ledger)?;
     let triggers = settings.triggers.clone();
     let store = Arc::new(DiskStore::open(disk, folder, ledger.clone(), triggers, &settings.function.name)?);
-    for trigger in &settings.triggers {
-        store.ensure_bucket(&trigger.bucket)?;
-        store.ensure_bucket(&trigger.destination)?;
-    }
     let policy = RetryPolicy {
         retries: settings.function.retries,
         delays: settings.function.retry_delays.clone(),

@@ -73,6 +73,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("instruments", &["disk", "request_id", "http_client"][..]),
         ("ledger", &["disk"][..]),
         ("store", &["disk", "ledger"][..]),
+        ("repair", &["disk", "ledger", "store"][..]),
         ("queue", &["ledger", "store"][..]),
         ("invoker", &["queue", "store", "ledger", "instruments", "request_id"][..]),
         ("credentials", &[][..]),
@@ -101,7 +102,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "store",
             ][..],
         ),
-        ("cli", &["server", "store", "disk", "credentials", "http_client", "cli"][..]),
+        ("cli", &["server", "store", "repair", "disk", "ledger", "credentials", "http_client", "cli"][..]),
         ("lib", &[][..]),
         ("main", &[][..]),
     ])
