@@ -9,7 +9,10 @@ use sha2::{Digest as _, Sha256};
 use tintype_engine::{Format, Thumbnail};
 
 use crate::{
-    fingerprint::{COLOUR, HEIGHT, RECIPE_FINGERPRINT, SOURCE, SOURCE_ETAG, THUMB_HASH, WIDTH, fingerprint},
+    fingerprint::{
+        COLOUR, HEIGHT, HOPS, MAX_HOPS, RECIPE_FINGERPRINT, SOURCE, SOURCE_ETAG, THUMB_HASH, WIDTH, fingerprint,
+        hops,
+    },
     outcome::{Failure, Reason, RenditionReport},
     store::{Condition, Location, Put, SourceVersion, Stat, Store, StoreError},
     trigger::{Rendition, Trigger},
@@ -213,8 +216,32 @@ pub(crate) async fn remove(store: &impl Store, trigger: &Trigger, source: &Locat
     Ok(())
 }
 
-pub(crate) fn put(target: &Target<'_>, made: Thumbnail, source: &SourceVersion) -> Put {
+/// Whether a source is a thumbnail, or a copy of one that lost its metadata on the way: a tool that copies
+/// thumbnails back under their names would otherwise have each made into another, round and round.
+pub(crate) async fn is_thumbnail(
+    store: &impl Store,
+    trigger: &Trigger,
+    source: &Location,
+    stat: &Stat,
+) -> Result<bool, StoreError> {
+    if stat.metadata.contains_key(RECIPE_FINGERPRINT) || hops(&stat.metadata) >= MAX_HOPS {
+        return Ok(true);
+    }
+    let may_be = |rendition: &Rendition| {
+        rendition.key.may_have_made(source.key.as_str(), rendition.spec.size)
+    };
+    let original = Location { bucket: trigger.destination.clone(), key: source.key.clone() };
+    if original == *source || !trigger.renditions.iter().any(may_be) {
+        return Ok(false);
+    }
+    let found = store.head(&original).await?;
+    Ok(found.is_some_and(|found| found.etag == stat.etag && found.metadata.contains_key(RECIPE_FINGERPRINT)))
+}
+
+/// `hops`: how many times over the source was made of a thumbnail.
+pub(crate) fn put(target: &Target<'_>, made: Thumbnail, source: &SourceVersion, hops: u32) -> Put {
     let metadata = BTreeMap::from([
+        (HOPS.to_owned(), hops.saturating_add(1).to_string()),
         (SOURCE.to_owned(), source_mark(&source.at)),
         (SOURCE_ETAG.to_owned(), source.etag.clone()),
         (RECIPE_FINGERPRINT.to_owned(), target.fingerprint.clone()),

@@ -74,7 +74,7 @@ impl LedgerError {
     fn opening(error: redb::DatabaseError) -> Self {
         use std::io::ErrorKind::{InvalidData, UnexpectedEof};
         match redb::Error::from(error) {
-            redb::Error::Corrupted(words) if words.contains("magic number") => {
+            redb::Error::Io(error) if error.to_string().contains("magic number") => {
                 Self::Foreign("a file of another kind")
             }
             redb::Error::Io(error) if matches!(error.kind(), UnexpectedEof | InvalidData) => {
