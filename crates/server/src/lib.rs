@@ -17,5 +17,6 @@ pub mod queue;
 pub mod repair;
 pub mod request_id;
 pub mod s3;
+pub mod sandbox;
 pub mod server;
 pub mod store;

@@ -1,10 +1,14 @@
 //! The server put together: folder, ledger, store, queue, invoker and the two ports.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use tintype_function::{
     metrics::{Metric, Metrics},
-    settings::Settings,
+    settings::{DeadLetters, Settings},
 };
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -24,6 +28,8 @@ use crate::{
 
 /// The most changes that share one commit.
 pub const LARGEST_BATCH: usize = 512;
+/// The bounds of dead letters are looked after this often.
+const BETWEEN_TRIMS: Duration = Duration::from_secs(60);
 /// What is under way at a shutdown has this long to finish.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -112,6 +118,7 @@ impl Server {
         let invoker = Arc::new(Invoker::start(&settings, store.clone(), queue.clone(), instruments.clone())?);
         instruments.sample_by(gauges(&store, &queue, &invoker));
         instruments.keep(Keeper::new(Arc::new(RealDisk), measurements))?;
+        tokio::spawn(trim_dead_letters(Arc::downgrade(&queue), settings.dead_letters, instruments.clone()));
         let page = Page::new(&settings, &credentials, store.clone(), queue, instruments.clone());
 
         let (stop, stopped) = watch::channel(false);
@@ -187,6 +194,22 @@ impl Server {
         let _ = drained.await;
         // The last owner closes the ledger, which ends with what was submitted being durable.
         drop(self.store);
+    }
+}
+
+/// Looks after the bounds of dead letters for as long as there is a queue.
+async fn trim_dead_letters(queue: Weak<Queue>, bounds: DeadLetters, instruments: Arc<Instruments>) {
+    let mut every = tokio::time::interval(BETWEEN_TRIMS);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        let Some(queue) = queue.upgrade() else { return };
+        let instruments = instruments.clone();
+        let trimmed = tokio::task::spawn_blocking(move || match queue.trim(&bounds) {
+            Ok(dropped) => instruments.dead_letters_dropped(dropped),
+            Err(error) => tracing::warn!(%error, "dead letters could not be looked through"),
+        });
+        let _ = trimmed.await;
     }
 }
 

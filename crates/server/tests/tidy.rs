@@ -79,6 +79,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("credentials", &[][..]),
         ("http_client", &["credentials"][..]),
         ("listen", &[][..]),
+        ("sandbox", &[][..]),
         ("request_id", &[][..]),
         ("s3", &["store", "ledger", "credentials", "listen", "request_id"][..]),
         ("page", &["instruments", "queue", "store", "ledger", "credentials", "listen", "request_id"][..]),
@@ -102,7 +103,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "store",
             ][..],
         ),
-        ("cli", &["server", "store", "repair", "disk", "ledger", "credentials", "http_client", "cli"][..]),
+        ("cli", &["server", "store", "repair", "sandbox", "disk", "ledger", "credentials", "http_client", "cli"][..]),
         ("lib", &[][..]),
         ("main", &[][..]),
     ])

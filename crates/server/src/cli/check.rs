@@ -2,6 +2,7 @@
 //! on disk, too.
 
 mod repair;
+mod sandbox;
 mod scrub;
 
 use std::{net::TcpListener, sync::Arc};
@@ -14,6 +15,7 @@ use crate::{
     credentials::{ACCESS_KEY_ID, Credentials, SECRET_ACCESS_KEY},
     disk::RealDisk,
     repair::Finding,
+    sandbox::Reach,
     server::{Parts, open_as_it_is},
     store::{DataFolder, FolderError, has_object_files},
 };
@@ -26,6 +28,7 @@ Examples:
   tintype check --config tintype.toml --data /var/lib/tintype
   tintype check --scrub                 every object's bytes against its checksum; a server may run
   tintype check --repair                the ledger from the object files; the server must not run
+  tintype check --sandbox               what the server gives up on this kernel, tried out
   tintype check --repair --scrub        the same, and what has damaged bytes goes to quarantine, too
 
 Without options nothing is changed, and nothing is made. --repair deletes nothing: what it does not use goes to
@@ -40,6 +43,9 @@ pub(super) struct Check {
     /// Verify every object's bytes by their checksum
     #[arg(long)]
     scrub: bool,
+    /// Put the server's sandbox around this process and try what it forbids
+    #[arg(long)]
+    sandbox: bool,
 }
 
 /// The findings so far.
@@ -107,6 +113,10 @@ impl Check {
                 }
             }
             Err(error) => findings.add("data folder", Err(error.to_string())),
+        }
+        if self.sandbox {
+            let reach = Reach::of(&settings, self.settings.file(env).as_deref());
+            sandbox::run(&settings, &reach, &mut findings)?;
         }
         Ok(findings.0)
     }

@@ -101,6 +101,15 @@ fn variable(env: &Env, name: &str) -> Option<String> {
 }
 
 impl SettingsArguments {
+    /// The settings file that is read, if there is one.
+    fn file(&self, env: &Env) -> Option<PathBuf> {
+        match (&self.config, variable(env, "TINTYPE_CONFIG")) {
+            (Some(path), _) => Some(path.clone()),
+            (None, Some(_)) => None,
+            (None, None) => Some(PathBuf::from("tintype.toml")).filter(|file| file.exists()),
+        }
+    }
+
     fn load(&self, env: &Env) -> anyhow::Result<Settings> {
         let file = match (&self.config, variable(env, "TINTYPE_CONFIG")) {
             (Some(path), _) => {

@@ -17,8 +17,8 @@ pub(super) const KEPT_S: i64 = 15 * 24 * 3600;
 /// The tables' names hold the layout of their rows: raised when a metric gets another number, after which
 /// older rows are no longer read.
 /// By the second since 1970 at which the interval begins.
-const TENS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("tens 1");
-const MINUTES: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("minutes 1");
+const TENS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("tens 2");
+const MINUTES: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("minutes 2");
 
 pub(super) fn make_tables(transaction: &WriteTransaction) -> Result<(), KeepError> {
     transaction.open_table(TENS).map_err(KeepError::of)?;

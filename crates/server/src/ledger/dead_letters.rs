@@ -22,6 +22,24 @@ impl View {
             .collect()
     }
 
+    /// Dead letters by their ids, from `from` on, until `visit` answers `false`.
+    ///
+    /// # Errors
+    /// The ledger cannot be used, or `visit` failed.
+    pub fn walk_dead_letters(
+        &self,
+        from: u64,
+        mut visit: impl FnMut(DeadLetter) -> bool,
+    ) -> Result<(), LedgerError> {
+        let table = self.table(DEAD_LETTERS)?;
+        for row in table.range(from..).map_err(LedgerError::database)? {
+            if !visit(decode(row.map_err(LedgerError::database)?.1.value())?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// A dead letter.
     ///
     /// # Errors

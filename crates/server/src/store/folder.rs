@@ -83,13 +83,20 @@ pub struct DataFolder {
 }
 
 impl DataFolder {
+    /// Makes the folder, if it is not there.
+    ///
+    /// # Errors
+    /// [`FolderError::Unwritable`].
+    pub fn make(root: &Path) -> Result<(), FolderError> {
+        make_durably(root).map_err(|error| FolderError::Unwritable { folder: root.to_owned(), error })
+    }
+
     /// Opens or makes the folder and takes it for this process.
     ///
     /// # Errors
     /// See [`FolderError`].
     pub fn open(root: &Path) -> Result<Self, FolderError> {
-        let unwritable = |error| FolderError::Unwritable { folder: root.to_owned(), error };
-        make_durably(root).map_err(unwritable)?;
+        Self::make(root)?;
         is_made(root)?;
         Self::take(root)
     }
