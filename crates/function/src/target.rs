@@ -10,8 +10,8 @@ use tintype_engine::{Format, Thumbnail};
 
 use crate::{
     fingerprint::{
-        COLOUR, HEIGHT, HOPS, MAX_HOPS, RECIPE_FINGERPRINT, SOURCE, SOURCE_ETAG, THUMB_HASH, WIDTH, fingerprint,
-        hops,
+        COLOUR, HEIGHT, HOPS, MAX_HOPS, RECIPE_FINGERPRINT, SOURCE, SOURCE_ETAG, THUMB_HASH, WIDTH,
+        fingerprint, hops,
     },
     outcome::{Failure, Reason, RenditionReport},
     store::{Condition, Location, Put, SourceVersion, Stat, Store, StoreError},
@@ -227,9 +227,8 @@ pub(crate) async fn is_thumbnail(
     if stat.metadata.contains_key(RECIPE_FINGERPRINT) || hops(&stat.metadata) >= MAX_HOPS {
         return Ok(true);
     }
-    let may_be = |rendition: &Rendition| {
-        rendition.key.may_have_made(source.key.as_str(), rendition.spec.size)
-    };
+    let may_be =
+        |rendition: &Rendition| rendition.key.may_have_made(source.key.as_str(), rendition.spec.size);
     let original = Location { bucket: trigger.destination.clone(), key: source.key.clone() };
     if original == *source || !trigger.renditions.iter().any(may_be) {
         return Ok(false);

@@ -199,8 +199,11 @@ impl Thumbnails {
             let writing = Instant::now();
             let sides: Vec<_> =
                 thumbnails.iter().map(|made| (made.width, made.height, made.bytes.len())).collect();
-            let puts =
-                stale.iter().zip(thumbnails).map(|(target, made)| put(target, made, &version, hops)).collect();
+            let puts = stale
+                .iter()
+                .zip(thumbnails)
+                .map(|(target, made)| put(target, made, &version, hops))
+                .collect();
             let written = store.put_all(puts, Some(&version)).await;
             progress.stages.write += writing.elapsed();
             match written {

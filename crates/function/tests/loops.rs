@@ -98,7 +98,13 @@ fn picture(is_gif: bool) -> Bytes {
 }
 
 fn put(at: Location, bytes: Bytes) -> Put {
-    Put { at, condition: Condition::Any, bytes, content_type: "image/png".into(), metadata: Default::default() }
+    Put {
+        at,
+        condition: Condition::Any,
+        bytes,
+        content_type: "image/png".into(),
+        metadata: Default::default(),
+    }
 }
 
 fn record(at: &Location) -> Record {
@@ -155,12 +161,20 @@ fn rounds(triggers: &[Trigger], most: usize) -> usize {
 }
 
 fn rendition() -> impl Strategy<Value = Rendition> {
-    let format = prop::sample::select(vec![OutputFormat::Same, OutputFormat::Png, OutputFormat::Jpeg, OutputFormat::WebP]);
+    let format = prop::sample::select(vec![
+        OutputFormat::Same,
+        OutputFormat::Png,
+        OutputFormat::Jpeg,
+        OutputFormat::WebP,
+    ]);
     let size = prop::sample::select(vec!["64x64", "6x6", "128x128"]);
-    (prop::sample::select(&TEMPLATES[..]), format, size).prop_filter_map("a template", |(key, format, size)| {
-        let spec = Spec { size: size.parse().unwrap(), format, ..Spec::default() };
-        Some(Rendition { key: key.parse().ok()?, spec })
-    })
+    (prop::sample::select(&TEMPLATES[..]), format, size).prop_filter_map(
+        "a template",
+        |(key, format, size)| {
+            let spec = Spec { size: size.parse().unwrap(), format, ..Spec::default() };
+            Some(Rendition { key: key.parse().ok()?, spec })
+        },
+    )
 }
 
 fn trigger() -> impl Strategy<Value = Trigger> {
@@ -258,9 +272,10 @@ fn copied_back(template: &str, rename: impl Fn(&str) -> String, keep: &[&str]) -
             let mut after = None;
             let newest = loop {
                 let page = store.list("two", "", after.as_ref(), 1000).await.unwrap();
-                let found = page.objects.into_iter().max_by_key(|(key, stat)| {
-                    (stat.metadata.get(HOPS).cloned(), key.as_str().len())
-                });
+                let found = page
+                    .objects
+                    .into_iter()
+                    .max_by_key(|(key, stat)| (stat.metadata.get(HOPS).cloned(), key.as_str().len()));
                 if !page.more {
                     break found.unwrap().0;
                 }

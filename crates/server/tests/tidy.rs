@@ -103,7 +103,11 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "store",
             ][..],
         ),
-        ("cli", &["server", "store", "repair", "sandbox", "disk", "ledger", "credentials", "http_client", "cli"][..]),
+        (
+            "cli",
+            &["server", "store", "repair", "sandbox", "disk", "ledger", "credentials", "http_client", "cli"]
+                [..],
+        ),
         ("lib", &[][..]),
         ("main", &[][..]),
     ])

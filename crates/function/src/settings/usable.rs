@@ -317,10 +317,7 @@ fn function(check: &Check<'_>, written: written::Function) -> Result<Function, S
     })
 }
 
-fn dead_letters(
-    check: &Check<'_>,
-    written: written::DeadLetters,
-) -> Result<DeadLetters, SettingsError> {
+fn dead_letters(check: &Check<'_>, written: written::DeadLetters) -> Result<DeadLetters, SettingsError> {
     let max_age = written.max_age.as_deref().unwrap_or("14d");
     let max_age = check.duration("dead_letters.max_age", max_age)?;
     if max_age < Duration::from_secs(60) {

@@ -81,7 +81,8 @@ impl Check {
         let shown = settings.data.display();
         match DataFolder::open_existing(&settings.data) {
             Ok(None) if self.repair || self.scrub => {
-                findings.add("data folder", Err(format!("{shown} is not there; name the one meant with --data")));
+                findings
+                    .add("data folder", Err(format!("{shown} is not there; name the one meant with --data")));
             }
             Ok(None) => {
                 findings.add("data folder", Ok(format!("{shown} is not there yet; tintype serve makes it")));

@@ -1,5 +1,6 @@
 //! The command line: what people type, one file a command.
 
+mod backfill;
 mod check;
 mod cost;
 mod dead_letters;
@@ -8,6 +9,7 @@ mod invoke;
 mod logging;
 mod logs;
 mod make;
+mod orphans;
 mod output;
 mod probe;
 mod remote;
@@ -62,6 +64,10 @@ enum Command {
     Status(status::Status),
     /// What was given up: list, show, redrive, purge, export
     DeadLetters(dead_letters::DeadLetters),
+    /// Queue every source that has no current thumbnail
+    Backfill(backfill::Backfill),
+    /// List thumbnails without a source and sources without a thumbnail
+    Orphans(orphans::Orphans),
     /// Show what became of images: the latest attempts, or every one as it happens
     Logs(logs::Logs),
     /// Tell what a million thumbnails cost on AWS Lambda, by measurement
@@ -152,6 +158,8 @@ pub fn run(arguments: Arguments, env: Env) -> ExitCode {
         Command::Check(check) => check.run(&env),
         Command::Status(status) => status.run(&env),
         Command::DeadLetters(letters) => letters.run(&env),
+        Command::Backfill(backfill) => backfill.run(&env),
+        Command::Orphans(orphans) => orphans.run(&env),
         Command::Logs(logs) => logs.run(&env),
         Command::Cost(cost) => cost.run(),
         Command::Completions { shell } => {

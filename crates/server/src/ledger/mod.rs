@@ -80,7 +80,9 @@ impl LedgerError {
             redb::Error::Io(error) if matches!(error.kind(), UnexpectedEof | InvalidData) => {
                 Self::Damaged(format!("its file cannot be read through: {error}"))
             }
-            redb::Error::RepairAborted => Self::Damaged("redb cannot bring it back to its last commit".into()),
+            redb::Error::RepairAborted => {
+                Self::Damaged("redb cannot bring it back to its last commit".into())
+            }
             redb::Error::UpgradeRequired(version) => {
                 Self::Damaged(format!("its format, {version}, is not one of this program's"))
             }

@@ -129,9 +129,8 @@ impl OldLedger {
     /// Whether a file was to be removed: its object had been overwritten or deleted.
     #[must_use]
     pub fn was_removed(&self, order: u64) -> bool {
-        let found = guarded(|| {
-            Ok(self.view.table(TRASH)?.get(order).map_err(LedgerError::database)?.is_some())
-        });
+        let found =
+            guarded(|| Ok(self.view.table(TRASH)?.get(order).map_err(LedgerError::database)?.is_some()));
         found.unwrap_or_default()
     }
 
@@ -146,7 +145,8 @@ impl OldLedger {
         let table = self.view.table(OBJECTS)?;
         for row in table.iter().map_err(LedgerError::database)? {
             let (key, record) = row.map_err(LedgerError::database)?;
-            let text = std::str::from_utf8(key.value()).map_err(|error| LedgerError::Record(error.to_string()))?;
+            let text =
+                std::str::from_utf8(key.value()).map_err(|error| LedgerError::Record(error.to_string()))?;
             let (bucket, key) =
                 text.split_once('\0').ok_or_else(|| LedgerError::Record(format!("object \"{text}\"")))?;
             let at = Location { bucket: bucket.to_owned(), key: super::listed_key(key)? };

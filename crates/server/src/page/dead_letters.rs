@@ -36,7 +36,8 @@ impl Asked {
         DeadLetterFilter {
             ids: None,
             object: None,
-            reason: given(&self.reason),
+            // As people write it: "too large".
+            reason: given(&self.reason).map(|reason| reason.to_lowercase().replace([' ', '-'], "_")),
             prefix: given(&self.prefix),
             text: given(&self.text),
         }

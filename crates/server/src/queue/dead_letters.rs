@@ -157,7 +157,8 @@ impl Queue {
             true
         })?;
         all.sort_unstable();
-        let oldest_kept = now_ms().saturating_sub(i64::try_from(bounds.max_age.as_millis()).unwrap_or(i64::MAX));
+        let oldest_kept =
+            now_ms().saturating_sub(i64::try_from(bounds.max_age.as_millis()).unwrap_or(i64::MAX));
         let too_old = all.partition_point(|(dead_ms, _)| *dead_ms < oldest_kept);
         let too_many = all.len().saturating_sub(usize::try_from(bounds.max_count).unwrap_or(usize::MAX));
         let kept = all.split_off(too_old.max(too_many));
@@ -165,8 +166,9 @@ impl Queue {
         for chunk in all.chunks(CHUNK) {
             let ids: Vec<u64> = chunk.iter().map(|(_, id)| *id).collect();
             let pending = self.ledger.submit(Vec::new(), move |changes| {
-                ids.into_iter()
-                    .try_fold(0, |done, id| Ok::<_, LedgerError>(done + u64::from(changes.remove_dead_letter(id)?)))
+                ids.into_iter().try_fold(0, |done, id| {
+                    Ok::<_, LedgerError>(done + u64::from(changes.remove_dead_letter(id)?))
+                })
             });
             dropped += pending.wait()?;
         }

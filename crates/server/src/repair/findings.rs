@@ -78,8 +78,10 @@ impl std::fmt::Display for Finding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if let (Some(bucket), Some(key)) = (&self.bucket, &self.key) {
             // A key may hold anything.
-            let key: String =
-                key.chars().map(|one| if one.is_control() { char::REPLACEMENT_CHARACTER } else { one }).collect();
+            let key: String = key
+                .chars()
+                .map(|one| if one.is_control() { char::REPLACEMENT_CHARACTER } else { one })
+                .collect();
             write!(f, "s3://{bucket}/{key}: ")?;
         }
         f.write_str(self.what.words())?;

@@ -17,9 +17,7 @@ use super::{
 };
 use crate::{
     disk::{Disk, SharedDisk},
-    ledger::{
-        BucketRecord, Copied, Ledger, LedgerError, ObjectRecord, OldLedger, listed_key,
-    },
+    ledger::{BucketRecord, Copied, Ledger, LedgerError, ObjectRecord, OldLedger, listed_key},
     store::{DataFolder, ORDER_GAP, REACH, Story, newest_beyond},
 };
 
@@ -199,7 +197,12 @@ impl Work<'_> {
         let Story { bucket, key, part, record } = story;
         let place = Some((bucket.clone(), key.clone()));
         if record.order != order {
-            return self.set_aside(What::Misplaced, place, path, format!("its head says {:016x}", record.order));
+            return self.set_aside(
+                What::Misplaced,
+                place,
+                path,
+                format!("its head says {:016x}", record.order),
+            );
         }
         let key = match listed_key(&key) {
             Ok(key) => key,

@@ -16,7 +16,9 @@ pub(super) fn restrict(reach: &Reach) -> Extent {
         Ok(RulesetStatus::PartiallyEnforced) => {
             Extent::Partial("this kernel's Landlock is older than what is asked of it".into())
         }
-        Ok(RulesetStatus::NotEnforced) => Extent::None("this kernel has no Landlock, or it is not enabled".into()),
+        Ok(RulesetStatus::NotEnforced) => {
+            Extent::None("this kernel has no Landlock, or it is not enabled".into())
+        }
         Err(error) => Extent::None(error.to_string()),
     }
 }

@@ -204,12 +204,9 @@ fn is_made(root: &Path) -> Result<bool, FolderError> {
     let unwritable = |error| FolderError::Unwritable { folder: root.to_owned(), error };
     match fs::read_to_string(root.join("format")) {
         Ok(text) => {
-            let found =
-                text.strip_prefix(FORMAT_NAME).and_then(|number| number.trim().parse::<u32>().ok());
+            let found = text.strip_prefix(FORMAT_NAME).and_then(|number| number.trim().parse::<u32>().ok());
             match found {
-                Some(found) if found > FORMAT => {
-                    Err(FolderError::Newer { folder: root.to_owned(), found })
-                }
+                Some(found) if found > FORMAT => Err(FolderError::Newer { folder: root.to_owned(), found }),
                 Some(_) => Ok(true),
                 None => Err(FolderError::Foreign(root.to_owned())),
             }

@@ -74,7 +74,9 @@ fn summarise(repaired: &Repaired, findings: &mut Findings) {
         copied.buckets, copied.events, copied.dead_letters, copied.uploads
     );
     match kept_ledger {
-        Some(kept) => findings.add("ledger", Ok(format!("rebuilt: {held}; the old one is kept as {}", kept.display()))),
+        Some(kept) => {
+            findings.add("ledger", Ok(format!("rebuilt: {held}; the old one is kept as {}", kept.display())))
+        }
         None if problem.is_some() || *count > 0 => findings.add("ledger", Ok(format!("rebuilt: {held}"))),
         None => findings.add("ledger", Ok(format!("in order, left as it is: {objects} object(s)"))),
     }
@@ -87,7 +89,10 @@ fn summarise(repaired: &Repaired, findings: &mut Findings) {
     }
     if let Some(quarantine) = quarantine {
         let aside = count - in_doubt;
-        let words = format!("{aside} file(s) or object(s) left out; all are listed in {}", quarantine.join("findings.jsonl").display());
+        let words = format!(
+            "{aside} file(s) or object(s) left out; all are listed in {}",
+            quarantine.join("findings.jsonl").display()
+        );
         findings.add("quarantine", if aside > 0 { Err(words) } else { Ok(words) });
     }
 }

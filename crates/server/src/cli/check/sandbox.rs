@@ -31,7 +31,10 @@ pub(super) fn run(settings: &Settings, reach: &Reach, findings: &mut Findings) -
         let mut results = vec![
             refused("running a program", Command::new(&program).arg("--version").output().map(drop)),
             refused("reading a file elsewhere", fs::File::open(&program).map(drop)),
-            refused("writing a file elsewhere", fs::write(&outside, b"").and_then(|()| fs::remove_file(&outside))),
+            refused(
+                "writing a file elsewhere",
+                fs::write(&outside, b"").and_then(|()| fs::remove_file(&outside)),
+            ),
         ];
         if is_made {
             let write = fs::write(&inside, b"").and_then(|()| fs::remove_file(&inside));
