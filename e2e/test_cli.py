@@ -166,13 +166,20 @@ def test_invoke_what_is_no_event(new_server, tmp_path):
 
 def test_check(new_server, tmp_path):
     free = ["--s3", "127.0.0.1:0", "--http", "127.0.0.1:0"]
-    ended = run("check", "--data", tmp_path / "data", *free, cwd=tmp_path)
+    ended = run("check", "--data", tmp_path / "none", *free, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stdout
+    assert all(line["ok"] for line in lines(ended))
+    assert not (tmp_path / "none").exists(), "looking makes nothing"
+
+    server = new_server().start()
+    assert server.stop() == 0
+    ended = run("check", "--data", server.data, *free, cwd=tmp_path)
     assert ended.returncode == 0, ended.stdout
     told = {line["check"]: line["ok"] for line in lines(ended)}
     assert {"settings", "data folder", "credentials", "ledger", "buckets"} <= set(told)
     assert all(told.values())
 
-    server = new_server().start()
+    server.start()
     running = run("check", "--data", server.data, "--http", server.http_url.removeprefix("http://"), cwd=tmp_path)
     assert running.returncode == 0, running.stdout
     assert "running server" in running.stdout.decode()

@@ -19,6 +19,17 @@ pub const THUMB_HASH: &str = "tintype-thumbhash";
 /// Metadata of a thumbnail: its dominant colour as six hexadecimal digits.
 pub const COLOUR: &str = "tintype-colour";
 
+/// Metadata of a thumbnail: how many times over it was made of one. Kept apart from the mark itself, so that a
+/// tool which drops the one and keeps the other cannot make a loop without end.
+pub const HOPS: &str = "tintype-hops";
+/// An object with this many hops is made into nothing more.
+pub const MAX_HOPS: u32 = 4;
+
+/// How many times over an object with this metadata was made of a thumbnail.
+pub(crate) fn hops(metadata: &std::collections::BTreeMap<String, String>) -> u32 {
+    metadata.get(HOPS).and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
 /// Settings that make other pixels have another fingerprint; the program's version plays no part, only
 /// [`RECIPE`] does, which is raised by hand when pixels change.
 #[must_use]

@@ -142,6 +142,15 @@ impl KeyTemplate {
         if key.len() > MAX_KEY_BYTES { Err(KeyTooLong { bytes: key.len() }) } else { Ok(key) }
     }
 
+    /// Whether a key may be one that this template gave to some source; rather yes than no.
+    pub(crate) fn may_have_made(&self, key: &str, size: Size) -> bool {
+        let has = |part: &Part| match part {
+            Part::Text(text) => key.contains(text.as_str()),
+            _ => true,
+        };
+        key.starts_with(&self.start(size, "")) && self.parts.iter().all(has)
+    }
+
     /// Text that every thumbnail's key begins with, for sources whose keys begin with `prefix`; for the
     /// loop check, so rather too short than too long.
     pub(crate) fn start(&self, size: Size, prefix: &str) -> String {

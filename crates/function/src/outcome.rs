@@ -56,7 +56,7 @@ pub enum Ignored {
     #[error("no trigger matches this bucket and key; see the triggers' prefix and suffixes")]
     NoTrigger,
     /// The object is a thumbnail made by this function: making one of it again would be a loop.
-    #[error("the object is itself a thumbnail made here (its metadata says so)")]
+    #[error("the object is itself a thumbnail made here, or a copy of one")]
     Thumbnail,
     /// A key that ends in `/` and holds nothing: a folder, as consoles make them.
     #[error("the object is an empty folder marker")]

@@ -9,7 +9,10 @@ use sha2::{Digest as _, Sha256};
 use tintype_engine::{Format, Thumbnail};
 
 use crate::{
-    fingerprint::{COLOUR, HEIGHT, RECIPE_FINGERPRINT, SOURCE, SOURCE_ETAG, THUMB_HASH, WIDTH, fingerprint},
+    fingerprint::{
+        COLOUR, HEIGHT, HOPS, MAX_HOPS, RECIPE_FINGERPRINT, SOURCE, SOURCE_ETAG, THUMB_HASH, WIDTH,
+        fingerprint, hops,
+    },
     outcome::{Failure, Reason, RenditionReport},
     store::{Condition, Location, Put, SourceVersion, Stat, Store, StoreError},
     trigger::{Rendition, Trigger},
@@ -149,19 +152,59 @@ pub(crate) async fn target<'a>(
     Ok(Target { rendition, fingerprint: fingerprint(&rendition.spec), at, stat })
 }
 
+/// Every place that a source's thumbnail by this rendition may have: whether an extension is appended depends on
+/// the source's format, which only its bytes tell. A name that would be too long was never written.
+fn places(trigger: &Trigger, rendition: &Rendition, source: &Location) -> Vec<Location> {
+    let mut places: Vec<Location> = Vec::new();
+    let likely = format_by_name(source.key.as_str());
+    for format in std::iter::once(likely).chain(Format::ALL) {
+        if let Ok(place) = location(trigger, rendition, source, format)
+            && !places.contains(&place)
+        {
+            places.push(place);
+        }
+    }
+    places
+}
+
+/// Whether a source has every thumbnail that a trigger makes, each of this version and by today's recipe.
+///
+/// # Errors
+/// The store does not answer.
+pub async fn has_current_thumbnails(
+    store: &impl Store,
+    trigger: &Trigger,
+    source: &SourceVersion,
+) -> Result<bool, StoreError> {
+    for rendition in &trigger.renditions {
+        let mut current = false;
+        for at in places(trigger, rendition, &source.at) {
+            let stat = store.head(&at).await?;
+            let target = Target { rendition, fingerprint: fingerprint(&rendition.spec), at, stat };
+            if target.is_current(&source.at, &source.etag) {
+                current = true;
+                break;
+            }
+        }
+        if !current {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The source that an object's metadata names, if the object is a thumbnail: `None` inside where it holds only a
+/// digest of a very long name.
+#[must_use]
+pub fn source_of(metadata: &BTreeMap<String, String>) -> Option<Option<Location>> {
+    metadata.contains_key(RECIPE_FINGERPRINT).then(|| marked_source(metadata.get(SOURCE)?))
+}
+
 /// Removes the thumbnails of a source that is gone, under every name they may have; only thumbnails made
 /// here, and only as seen.
 pub(crate) async fn remove(store: &impl Store, trigger: &Trigger, source: &Location) -> Result<(), Failure> {
     for rendition in &trigger.renditions {
-        let mut places: Vec<Location> = Vec::new();
-        for format in Format::ALL {
-            // A name that would be too long was never written.
-            let Ok(place) = location(trigger, rendition, source, format) else { continue };
-            if !places.contains(&place) {
-                places.push(place);
-            }
-        }
-        for place in places {
+        for place in places(trigger, rendition, source) {
             if let Some(stat) = store.head(&place).await?
                 && stat.metadata.contains_key(RECIPE_FINGERPRINT)
                 && stat.metadata.get(SOURCE) == Some(&source_mark(source))
@@ -173,8 +216,31 @@ pub(crate) async fn remove(store: &impl Store, trigger: &Trigger, source: &Locat
     Ok(())
 }
 
-pub(crate) fn put(target: &Target<'_>, made: Thumbnail, source: &SourceVersion) -> Put {
+/// Whether a source is a thumbnail, or a copy of one that lost its metadata on the way: a tool that copies
+/// thumbnails back under their names would otherwise have each made into another, round and round.
+pub(crate) async fn is_thumbnail(
+    store: &impl Store,
+    trigger: &Trigger,
+    source: &Location,
+    stat: &Stat,
+) -> Result<bool, StoreError> {
+    if stat.metadata.contains_key(RECIPE_FINGERPRINT) || hops(&stat.metadata) >= MAX_HOPS {
+        return Ok(true);
+    }
+    let may_be =
+        |rendition: &Rendition| rendition.key.may_have_made(source.key.as_str(), rendition.spec.size);
+    let original = Location { bucket: trigger.destination.clone(), key: source.key.clone() };
+    if original == *source || !trigger.renditions.iter().any(may_be) {
+        return Ok(false);
+    }
+    let found = store.head(&original).await?;
+    Ok(found.is_some_and(|found| found.etag == stat.etag && found.metadata.contains_key(RECIPE_FINGERPRINT)))
+}
+
+/// `hops`: how many times over the source was made of a thumbnail.
+pub(crate) fn put(target: &Target<'_>, made: Thumbnail, source: &SourceVersion, hops: u32) -> Put {
     let metadata = BTreeMap::from([
+        (HOPS.to_owned(), hops.saturating_add(1).to_string()),
         (SOURCE.to_owned(), source_mark(&source.at)),
         (SOURCE_ETAG.to_owned(), source.etag.clone()),
         (RECIPE_FINGERPRINT.to_owned(), target.fingerprint.clone()),

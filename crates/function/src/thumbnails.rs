@@ -10,11 +10,11 @@ use tintype_engine::{self as engine, Header, Limits, Scratch, Spec, Thumbnail};
 use crate::{
     budget::MemoryBudget,
     event::{Kind, Record},
-    fingerprint::RECIPE_FINGERPRINT,
+    fingerprint,
     outcome::{Failure, Ignored, Outcome, Reason, RenditionReport, Report, Stages},
     stopwatch,
     store::{Location, Put, SourceVersion, Stat, Store, StoreError},
-    target::{Target, check_collision, format_by_name, location, put, remove, target},
+    target::{Target, check_collision, format_by_name, is_thumbnail, location, put, remove, target},
     trigger::Trigger,
 };
 
@@ -175,7 +175,7 @@ impl Thumbnails {
                 other => other?.ok_or_else(|| missing(at))?,
             };
             progress.source_bytes = source.stat.size;
-            if source.stat.metadata.contains_key(RECIPE_FINGERPRINT) {
+            if is_thumbnail(store, trigger, at, &source.stat).await? {
                 return Ok(Outcome::Ignored(Ignored::Thumbnail));
             }
             if source.bytes.is_empty() && at.key.as_str().ends_with('/') {
@@ -204,6 +204,7 @@ impl Thumbnails {
             let specs: Vec<Spec> = stale.iter().map(|target| target.rendition.spec.clone()).collect();
             let thumbnails =
                 self.render_header(call, &source.bytes, &header, &specs, &mut progress.stages)?;
+            let hops = fingerprint::hops(&source.stat.metadata);
             let version = SourceVersion { at: at.clone(), etag: source.stat.etag };
             drop(source.bytes);
             drop(source_memory);
@@ -211,8 +212,11 @@ impl Thumbnails {
             let writing = Instant::now();
             let sides: Vec<_> =
                 thumbnails.iter().map(|made| (made.width, made.height, made.bytes.len())).collect();
-            let puts: Vec<Put> =
-                stale.iter().zip(thumbnails).map(|(target, made)| put(target, made, &version)).collect();
+            let puts: Vec<Put> = stale
+                .iter()
+                .zip(thumbnails)
+                .map(|(target, made)| put(target, made, &version, hops))
+                .collect();
             progress.made.clone_from(&puts);
             let written = store.put_all(puts, Some(&version)).await;
             progress.stages.write += writing.elapsed();

@@ -2,13 +2,13 @@
 
 use std::{
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, SystemTime},
 };
 
 use tintype_function::{
     metrics::{Metric, Metrics},
-    settings::Settings,
+    settings::{DeadLetters, Settings},
 };
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -23,11 +23,13 @@ use crate::{
     page::{self, Page},
     queue::{Queue, RetryPolicy},
     s3::S3Service,
-    store::{DataFolder, DiskStore},
+    store::{DataFolder, DiskStore, check_before_opening, check_opened},
 };
 
 /// The most changes that share one commit.
 pub const LARGEST_BATCH: usize = 512;
+/// The bounds of dead letters are looked after this often.
+const BETWEEN_TRIMS: Duration = Duration::from_secs(60);
 /// What is under way at a shutdown has this long to finish.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -63,14 +65,25 @@ pub struct Parts {
 /// # Errors
 /// What stands in the way, for people.
 pub fn open_parts(settings: &Settings, disk: SharedDisk, folder: DataFolder) -> anyhow::Result<Parts> {
+    let parts = open_as_it_is(settings, disk, folder)?;
+    for trigger in &settings.triggers {
+        parts.store.ensure_bucket(&trigger.bucket)?;
+        parts.store.ensure_bucket(&trigger.destination)?;
+    }
+    Ok(parts)
+}
+
+/// The same, without making buckets.
+///
+/// # Errors
+/// What stands in the way, for people.
+pub fn open_as_it_is(settings: &Settings, disk: SharedDisk, folder: DataFolder) -> anyhow::Result<Parts> {
     let folder = Arc::new(folder);
+    check_before_opening(disk.as_ref(), &folder)?;
     let ledger = Arc::new(Ledger::open(disk.clone(), &folder.ledger(), LARGEST_BATCH, folder.clone())?);
+    check_opened(disk.as_ref(), &folder, &ledger)?;
     let triggers = settings.triggers.clone();
     let store = Arc::new(DiskStore::open(disk, folder, ledger.clone(), triggers, &settings.function.name)?);
-    for trigger in &settings.triggers {
-        store.ensure_bucket(&trigger.bucket)?;
-        store.ensure_bucket(&trigger.destination)?;
-    }
     let policy = RetryPolicy {
         retries: settings.function.retries,
         delays: settings.function.retry_delays.clone(),
@@ -110,6 +123,7 @@ impl Server {
         let invoker = Arc::new(Invoker::start(&settings, store.clone(), queue.clone(), instruments.clone())?);
         instruments.sample_by(gauges(&store, &queue, &invoker));
         instruments.keep(Keeper::new(Arc::new(RealDisk), measurements))?;
+        tokio::spawn(trim_dead_letters(Arc::downgrade(&queue), settings.dead_letters, instruments.clone()));
         let page = Page::new(&settings, &credentials, store.clone(), queue, instruments.clone());
 
         let (stop, stopped) = watch::channel(false);
@@ -185,6 +199,22 @@ impl Server {
         let _ = drained.await;
         // The last owner closes the ledger, which ends with what was submitted being durable.
         drop(self.store);
+    }
+}
+
+/// Looks after the bounds of dead letters for as long as there is a queue.
+async fn trim_dead_letters(queue: Weak<Queue>, bounds: DeadLetters, instruments: Arc<Instruments>) {
+    let mut every = tokio::time::interval(BETWEEN_TRIMS);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        let Some(queue) = queue.upgrade() else { return };
+        let instruments = instruments.clone();
+        let trimmed = tokio::task::spawn_blocking(move || match queue.trim(&bounds) {
+            Ok(dropped) => instruments.dead_letters_dropped(dropped),
+            Err(error) => tracing::warn!(%error, "dead letters could not be looked through"),
+        });
+        let _ = trimmed.await;
     }
 }
 

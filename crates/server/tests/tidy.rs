@@ -73,11 +73,13 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("instruments", &["disk", "request_id", "http_client"][..]),
         ("ledger", &["disk"][..]),
         ("store", &["disk", "ledger"][..]),
+        ("repair", &["disk", "ledger", "store"][..]),
         ("queue", &["ledger", "store"][..]),
         ("invoker", &["queue", "store", "ledger", "instruments", "request_id"][..]),
         ("credentials", &[][..]),
         ("http_client", &["credentials"][..]),
         ("listen", &[][..]),
+        ("sandbox", &[][..]),
         ("request_id", &[][..]),
         ("s3", &["store", "ledger", "credentials", "listen", "request_id"][..]),
         ("page", &["instruments", "queue", "store", "ledger", "credentials", "listen", "request_id"][..]),
@@ -101,7 +103,11 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "store",
             ][..],
         ),
-        ("cli", &["server", "store", "disk", "credentials", "http_client", "cli"][..]),
+        (
+            "cli",
+            &["server", "store", "repair", "sandbox", "disk", "ledger", "credentials", "http_client", "cli"]
+                [..],
+        ),
         ("lib", &[][..]),
         ("main", &[][..]),
     ])

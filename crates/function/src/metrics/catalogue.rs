@@ -116,6 +116,7 @@ metrics! {
     IgnoredNothingToRemove, Counter, Count, "tintype_ignored_total", "reason=\"nothing_to_remove\"", "Records with nothing to do, by why.";
     SourceBytes, Counter, Bytes, "tintype_source_bytes_total", "", "Bytes of sources read for thumbnails that were made.";
     ThumbnailBytes, Counter, Bytes, "tintype_thumbnail_bytes_total", "", "Bytes of thumbnails written.";
+    DeadLettersDropped, Counter, Count, "tintype_dead_letters_dropped_total", "", "Dead letters dropped because there were too many or they were too old (dead_letters.max_count, max_age).";
     HistoryDropped, Counter, Count, "tintype_history_dropped_total", "", "Results not kept in the history, because its disk was full or too slow.";
     ApiRequests, Counter, Count, "", "", "Requests to the HTTP API.";
     Api4xxErrors, Counter, Count, "tintype_request_errors_total", "door=\"api\",class=\"4xx\"", "Requests answered 4xx, by door.";

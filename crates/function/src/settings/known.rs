@@ -5,6 +5,7 @@ use super::{SettingsError, merge::Origins};
 /// Every setting, by its dotted path; elements of `[[lists]]` share their list's path.
 pub const KEYS: &[&str] = &[
     "data",
+    "sandbox",
     "listen.s3",
     "listen.http",
     "listen.tls_certificate",
@@ -37,6 +38,8 @@ pub const KEYS: &[&str] = &[
     "trigger.rendition.background",
     "trigger.rendition.filter",
     "trigger.rendition.effort",
+    "dead_letters.max_age",
+    "dead_letters.max_count",
     "api.stage",
     "api.resource",
     "api.cors_origins",

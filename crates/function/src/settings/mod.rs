@@ -11,7 +11,7 @@ mod written;
 pub use api::{Api, ApiKey, RouteRate};
 pub use known::KEYS;
 pub use merge::{Override, Sources};
-pub use usable::{DEFAULT_DATA, Function, Listen, LogFormat, Logs, Settings, Tls};
+pub use usable::{DEFAULT_DATA, DeadLetters, Function, Listen, LogFormat, Logs, Sandbox, Settings, Tls};
 
 /// A setting that cannot be used: what is wrong, where it was written, what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

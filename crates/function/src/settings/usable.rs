@@ -23,6 +23,8 @@ pub const DEFAULT_DATA: &str = "./tintype-data";
 pub struct Settings {
     /// The data folder.
     pub data: PathBuf,
+    /// Whether the serving process gives up what it does not need.
+    pub sandbox: Sandbox,
     /// Where to listen.
     pub listen: Listen,
     /// The function's bounds and retries.
@@ -31,10 +33,32 @@ pub struct Settings {
     pub limits: Limits,
     /// What to watch and what to make.
     pub triggers: Vec<Trigger>,
+    /// When dead letters are dropped.
+    pub dead_letters: DeadLetters,
     /// The HTTP API.
     pub api: Api,
     /// Logging.
     pub logs: Logs,
+}
+
+/// Whether the serving process gives up what it does not need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sandbox {
+    /// As far as the kernel can.
+    Auto,
+    /// Not at all.
+    Off,
+    /// Wholly, or it does not start.
+    Require,
+}
+
+/// When dead letters are dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeadLetters {
+    /// Once they are older than this.
+    pub max_age: Duration,
+    /// The oldest, once there are more than this.
+    pub max_count: u64,
 }
 
 /// Addresses of the two ports.
@@ -186,6 +210,14 @@ pub(super) fn validate(written: written::Written, origins: &Origins) -> Result<S
     crate::trigger::check_all(&triggers).or_else(|message| check.fail("trigger", message))?;
     Ok(Settings {
         data: written.data.unwrap_or_else(|| DEFAULT_DATA.into()).into(),
+        sandbox: match written.sandbox.as_deref() {
+            None | Some("auto") => Sandbox::Auto,
+            Some("off") => Sandbox::Off,
+            Some("require") => Sandbox::Require,
+            Some(other) => {
+                return check.fail("sandbox", format!("\"{other}\" is not auto, off or require"));
+            }
+        },
         listen: Listen {
             s3: check.address("listen.s3", written.listen.s3, "127.0.0.1:9000")?,
             http: check.address("listen.http", written.listen.http, "127.0.0.1:8080")?,
@@ -205,6 +237,7 @@ pub(super) fn validate(written: written::Written, origins: &Origins) -> Result<S
         limits: limits(&check, written.limits, &function)?,
         function,
         triggers,
+        dead_letters: dead_letters(&check, written.dead_letters)?,
         api: api::validate(&check, written.api)?,
         logs: Logs {
             level: written.logs.level.unwrap_or_else(|| "info".into()),
@@ -286,6 +319,17 @@ fn function(check: &Check<'_>, written: written::Function) -> Result<Function, S
         retry_delays,
         max_event_age,
     })
+}
+
+fn dead_letters(check: &Check<'_>, written: written::DeadLetters) -> Result<DeadLetters, SettingsError> {
+    let max_age = written.max_age.as_deref().unwrap_or("14d");
+    let max_age = check.duration("dead_letters.max_age", max_age)?;
+    if max_age < Duration::from_secs(60) {
+        return check.fail("dead_letters.max_age", "out of range; write at least 60s");
+    }
+    let max_count = written.max_count.unwrap_or(100_000);
+    let max_count = check.within("dead_letters.max_count", max_count, 1, 100_000_000)?;
+    Ok(DeadLetters { max_age, max_count })
 }
 
 fn limits(check: &Check<'_>, written: written::Limits, function: &Function) -> Result<Limits, SettingsError> {

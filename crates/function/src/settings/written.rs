@@ -6,10 +6,12 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Written {
     pub(super) data: Option<String>,
+    pub(super) sandbox: Option<String>,
     pub(super) listen: Listen,
     pub(super) function: Function,
     pub(super) limits: Limits,
     pub(super) trigger: Option<Vec<Trigger>>,
+    pub(super) dead_letters: DeadLetters,
     pub(super) api: Api,
     pub(super) logs: Logs,
 }
@@ -34,6 +36,13 @@ pub(super) struct Function {
     pub(super) retries: Option<u32>,
     pub(super) retry_delays: Option<Vec<String>>,
     pub(super) max_event_age: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct DeadLetters {
+    pub(super) max_age: Option<String>,
+    pub(super) max_count: Option<u64>,
 }
 
 /// A number of bytes, bare or with a unit.

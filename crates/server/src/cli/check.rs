@@ -1,4 +1,9 @@
-//! `tintype check`.
+//! `tintype check`: settings, data folder, ledger and addresses; with `--repair` and `--scrub` what is wrong
+//! on disk, too.
+
+mod repair;
+mod sandbox;
+mod scrub;
 
 use std::{net::TcpListener, sync::Arc};
 
@@ -9,18 +14,38 @@ use super::{Env, FAILED, OK, SettingsArguments, output};
 use crate::{
     credentials::{ACCESS_KEY_ID, Credentials, SECRET_ACCESS_KEY},
     disk::RealDisk,
-    server::{Parts, open_parts},
-    store::{DataFolder, FolderError},
+    repair::Finding,
+    sandbox::Reach,
+    server::{Parts, open_as_it_is},
+    store::{DataFolder, FolderError, has_object_files},
 };
 
 /// The arguments.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  tintype check\n  tintype check --config tintype.toml --data /var/lib/tintype"
-)]
+#[command(after_help = "\
+Examples:
+  tintype check
+  tintype check --config tintype.toml --data /var/lib/tintype
+  tintype check --scrub                 every object's bytes against its checksum; a server may run
+  tintype check --repair                the ledger from the object files; the server must not run
+  tintype check --sandbox               what the server gives up on this kernel, tried out
+  tintype check --repair --scrub        the same, and what has damaged bytes goes to quarantine, too
+
+Without options nothing is changed, and nothing is made. --repair deletes nothing: what it does not use goes to
+<data>/quarantine, the old ledger is kept beside the new one, and each is listed.
+Exit codes: 0 everything is well, 1 something is wrong (or was, and had to be left out), 2 wrong usage or settings.")]
 pub(super) struct Check {
     #[command(flatten)]
     settings: SettingsArguments,
+    /// Rebuild a lost, damaged or outdated ledger from the object files, and queue what has no current thumbnail
+    #[arg(long)]
+    repair: bool,
+    /// Verify every object's bytes by their checksum
+    #[arg(long)]
+    scrub: bool,
+    /// Put the server's sandbox around this process and try what it forbids
+    #[arg(long)]
+    sandbox: bool,
 }
 
 /// The findings so far.
@@ -42,41 +67,86 @@ impl Findings {
     }
 }
 
+/// Prints something that a repair or scrub found.
+fn tell(finding: &Finding) {
+    output::print(|| format!("     {finding}"), || serde_json::json!({"finding": finding}));
+}
+
 impl Check {
     pub(super) fn run(self, env: &Env) -> anyhow::Result<u8> {
         let settings = self.settings.load(env)?;
         let mut findings = Findings(OK);
         let count = settings.triggers.len();
         findings.add("settings", Ok(format!("{count} trigger(s), no overlap, no loop")));
-        match DataFolder::open(&settings.data) {
-            Ok(folder) => {
-                findings.add("data folder", Ok(format!("{} can be written", settings.data.display())));
-                let credentials = Credentials::load_or_make(
-                    folder.root(),
-                    (super::variable(env, ACCESS_KEY_ID), super::variable(env, SECRET_ACCESS_KEY)),
-                );
-                findings.add(
-                    "credentials",
-                    credentials
-                        .map(|found| format!("access key {}", found.access_key_id))
-                        .map_err(|error| error.to_string()),
-                );
+        let shown = settings.data.display();
+        match DataFolder::open_existing(&settings.data) {
+            Ok(None) if self.repair || self.scrub => {
+                findings
+                    .add("data folder", Err(format!("{shown} is not there; name the one meant with --data")));
+            }
+            Ok(None) => {
+                findings.add("data folder", Ok(format!("{shown} is not there yet; tintype serve makes it")));
+                addresses(&settings, &mut findings);
+            }
+            Ok(Some(folder)) => {
+                findings.add("data folder", Ok(format!("{shown} can be written")));
+                if self.repair {
+                    repair::run(&settings, folder, self.scrub, &mut findings)?;
+                    return Ok(findings.0);
+                }
+                credentials(&settings, env, &mut findings);
+                if self.scrub {
+                    scrub::run(&folder, &mut findings)?;
+                }
                 store(&settings, folder, &mut findings);
                 addresses(&settings, &mut findings);
+            }
+            Err(FolderError::InUse(folder)) if self.repair => {
+                let words = format!("{} is in use by a running server: stop it first", folder.display());
+                findings.add("data folder", Err(words));
             }
             Err(FolderError::InUse(folder)) => {
                 findings
                     .add("data folder", Ok(format!("{} is in use by a running server", folder.display())));
                 findings.add("server", ask(&settings));
+                if self.scrub {
+                    scrub::run(&DataFolder::look_at(&settings.data), &mut findings)?;
+                }
             }
             Err(error) => findings.add("data folder", Err(error.to_string())),
+        }
+        if self.sandbox {
+            let reach = Reach::of(&settings, self.settings.file(env).as_deref());
+            sandbox::run(&settings, &reach, &mut findings)?;
         }
         Ok(findings.0)
     }
 }
 
+/// The key that is there; none is made.
+fn credentials(settings: &Settings, env: &Env, findings: &mut Findings) {
+    let given = (super::variable(env, ACCESS_KEY_ID), super::variable(env, SECRET_ACCESS_KEY));
+    if given.0.is_none() && given.1.is_none() && !settings.data.join("credentials").exists() {
+        return findings.add("credentials", Ok("none yet; tintype serve makes them".into()));
+    }
+    let credentials = Credentials::load_or_make(&settings.data, given);
+    findings.add(
+        "credentials",
+        credentials
+            .map(|found| format!("access key {}", found.access_key_id))
+            .map_err(|error| error.to_string()),
+    );
+}
+
 fn store(settings: &Settings, folder: DataFolder, findings: &mut Findings) {
-    let Parts { store, .. } = match open_parts(settings, Arc::new(RealDisk), folder) {
+    if !folder.ledger().exists() {
+        match has_object_files(&RealDisk, &folder) {
+            Ok(false) => return findings.add("ledger", Ok("none yet; tintype serve makes it".into())),
+            Ok(true) => {}
+            Err(error) => return findings.add("ledger", Err(error.to_string())),
+        }
+    }
+    let Parts { store, .. } = match open_as_it_is(settings, Arc::new(RealDisk), folder) {
         Ok(parts) => parts,
         Err(error) => return findings.add("ledger", Err(format!("{error:#}"))),
     };

@@ -119,6 +119,9 @@ impl Chosen {
 
     fn letters(&self, remote: &Remote) -> anyhow::Result<Vec<Value>> {
         let answer = remote.ask(&format!("/dead-letters?{}", form(self.fields())), None)?;
+        if let Some(warning) = answer["warning"].as_str() {
+            eprintln!("tintype: {warning}");
+        }
         let letters = answer["deadLetters"].as_array().cloned().unwrap_or_default();
         let meant = |letter: &Value| {
             let id = letter["event"]["id"].as_u64();

@@ -1,6 +1,7 @@
 //! The command line: what people type, one file a command.
 
 mod allocator;
+mod backfill;
 mod check;
 mod cost;
 mod dead_letters;
@@ -9,6 +10,7 @@ mod invoke;
 mod logging;
 mod logs;
 mod make;
+mod orphans;
 mod output;
 mod probe;
 mod remote;
@@ -63,6 +65,10 @@ enum Command {
     Status(status::Status),
     /// What was given up: list, show, redrive, purge, export
     DeadLetters(dead_letters::DeadLetters),
+    /// Queue every source that has no current thumbnail
+    Backfill(backfill::Backfill),
+    /// List thumbnails without a source and sources without a thumbnail
+    Orphans(orphans::Orphans),
     /// Show what became of images: the latest attempts, or every one as it happens
     Logs(logs::Logs),
     /// Tell what a million thumbnails cost on AWS Lambda, by measurement
@@ -102,6 +108,15 @@ fn variable(env: &Env, name: &str) -> Option<String> {
 }
 
 impl SettingsArguments {
+    /// The settings file that is read, if there is one.
+    fn file(&self, env: &Env) -> Option<PathBuf> {
+        match (&self.config, variable(env, "TINTYPE_CONFIG")) {
+            (Some(path), _) => Some(path.clone()),
+            (None, Some(_)) => None,
+            (None, None) => Some(PathBuf::from("tintype.toml")).filter(|file| file.exists()),
+        }
+    }
+
     fn load(&self, env: &Env) -> anyhow::Result<Settings> {
         let file = match (&self.config, variable(env, "TINTYPE_CONFIG")) {
             (Some(path), _) => {
@@ -144,6 +159,8 @@ pub fn run(arguments: Arguments, env: Env) -> ExitCode {
         Command::Check(check) => check.run(&env),
         Command::Status(status) => status.run(&env),
         Command::DeadLetters(letters) => letters.run(&env),
+        Command::Backfill(backfill) => backfill.run(&env),
+        Command::Orphans(orphans) => orphans.run(&env),
         Command::Logs(logs) => logs.run(&env),
         Command::Cost(cost) => cost.run(),
         Command::Completions { shell } => {

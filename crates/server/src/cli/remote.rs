@@ -98,6 +98,23 @@ impl Remote {
     }
 }
 
+/// Asks step by step until the server says that nothing is left: `ask` is given where to go on, as fields of
+/// the next form.
+pub(super) fn steps(
+    mut ask: impl FnMut(Vec<(&'static str, &str)>) -> anyhow::Result<Value>,
+) -> anyhow::Result<()> {
+    let mut next = Value::Null;
+    loop {
+        let fields = ["after_bucket", "after_key"];
+        let after = fields.into_iter().filter_map(|name| Some((name, next[name].as_str()?))).collect();
+        let answer = ask(after)?;
+        if answer["next"].is_null() {
+            return Ok(());
+        }
+        next = answer["next"].clone();
+    }
+}
+
 /// A query or form.
 pub(super) fn form<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()

@@ -1,12 +1,16 @@
 //! `tintype serve`.
 
-use std::io::Write as _;
+use std::{io::Write as _, path::Path};
 
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Env, OK, SettingsArguments, allocator, logging, runtime, variable};
-use crate::server::Server;
+use crate::{
+    sandbox::{self, Reach},
+    server::Server,
+    store::DataFolder,
+};
 use tintype_function::Settings;
 
 /// The arguments.
@@ -33,6 +37,7 @@ impl Serve {
         logging::start(&settings.logs)?;
         allocator::tune(env);
         check_exposure(&settings, self.anyone_may_use_the_http_api)?;
+        confine(&settings, self.settings.file(env).as_deref())?;
         runtime()?.block_on(async {
             let server = Server::start(settings, |name| variable(env, name)).await?;
             // Before anybody is told that the server is ready: a signal right after it must drain, too.
@@ -63,6 +68,14 @@ impl Serve {
             Err(error) => tracing::error!(%error, "the settings were not read anew and stay as they were"),
         }
     }
+}
+
+/// Gives up what a server does not need, before there is a second thread.
+pub(super) fn confine(settings: &Settings, config: Option<&Path>) -> anyhow::Result<()> {
+    // It must exist to be kept.
+    DataFolder::make(&settings.data)?;
+    sandbox::enforce(settings.sandbox, &Reach::of(settings, config))?;
+    Ok(())
 }
 
 /// Without keys the HTTP API is for anybody, so it stays on this machine unless the operator says so in words.

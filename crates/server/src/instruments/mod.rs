@@ -150,6 +150,11 @@ impl Instruments {
         self.metrics.add(Metric::AsyncEventsDropped, 1);
     }
 
+    /// Dead letters were dropped for their age or number.
+    pub fn dead_letters_dropped(&self, count: u64) {
+        self.metrics.add(Metric::DeadLettersDropped, count);
+    }
+
     /// A dead letter could not be written.
     pub fn dead_letter_error(&self) {
         self.metrics.add(Metric::DeadLetterErrors, 1);

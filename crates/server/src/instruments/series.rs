@@ -27,11 +27,11 @@ struct Level {
 
 /// The tables' names hold the layout of their rows: raised when a metric gets another number, after which
 /// older rows are no longer read.
-const TENS: Level = Level { table: Table::new("tens 1"), step_s: FINE_S, kept_s: FINE_KEPT_S };
-const MINUTES: Level = Level { table: Table::new("minutes 1"), step_s: COARSE_S, kept_s: KEPT_S };
+const TENS: Level = Level { table: Table::new("tens 2"), step_s: FINE_S, kept_s: FINE_KEPT_S };
+const MINUTES: Level = Level { table: Table::new("minutes 2"), step_s: COARSE_S, kept_s: KEPT_S };
 /// Sums are kept for as long as any of their minutes is.
-const TEN_MINUTES: Level = Level { table: Table::new("ten minutes 1"), step_s: 600, kept_s: KEPT_S + 600 };
-const HOURS: Level = Level { table: Table::new("hours 1"), step_s: 3600, kept_s: KEPT_S + 3600 };
+const TEN_MINUTES: Level = Level { table: Table::new("ten minutes 2"), step_s: 600, kept_s: KEPT_S + 600 };
+const HOURS: Level = Level { table: Table::new("hours 2"), step_s: 3600, kept_s: KEPT_S + 3600 };
 
 const LEVELS: [Level; 4] = [TENS, MINUTES, TEN_MINUTES, HOURS];
 const SUMS: [Level; 2] = [TEN_MINUTES, HOURS];

@@ -3,7 +3,7 @@
 use tintype_engine::Spec;
 use tintype_function::{Failure, Picture, store::Arrival};
 
-use super::{Invoker, Refused, worker};
+use super::{Invoker, Refused, attempt::Of, worker};
 use crate::{
     instruments::Entry,
     request_id,
@@ -21,7 +21,7 @@ impl Invoker {
     /// See [`Refused`]; inside, why it is refused.
     pub async fn receive(&self, arrival: Arrival, spec: Spec) -> Result<Result<Picture, Failure>, Refused> {
         let request_id = request_id::current();
-        self.request(move |desk| {
+        self.request(Of::Picture, move |desk| {
             let began_ms = now_ms();
             let cause = Cause { event: POSTED, request_id: request_id.clone() };
             let store = ArrivingStore::new(&desk.shared.store, &arrival, cause);

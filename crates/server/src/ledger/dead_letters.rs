@@ -6,7 +6,7 @@ use tintype_function::store::Location;
 use super::{
     LedgerError,
     records::DeadLetter,
-    transaction::{Changes, DEAD_LETTERS, View, WAITING, decode, encode, object_key},
+    transaction::{Changes, DEAD_LETTERS, OBJECTS, View, WAITING, decode, encode, object_key},
 };
 
 impl View {
@@ -20,6 +20,41 @@ impl View {
         rows.map(|row| decode(row.map_err(LedgerError::database)?.1.value()))
             .filter(|letter| letter.as_ref().map_or(true, &wanted))
             .collect()
+    }
+
+    /// Dead letters by their ids, from `from` on, until `visit` answers `false`.
+    ///
+    /// # Errors
+    /// The ledger cannot be used, or `visit` failed.
+    pub fn walk_dead_letters(
+        &self,
+        from: u64,
+        mut visit: impl FnMut(DeadLetter) -> bool,
+    ) -> Result<(), LedgerError> {
+        let table = self.table(DEAD_LETTERS)?;
+        for row in table.range(from..).map_err(LedgerError::database)? {
+            if !visit(decode(row.map_err(LedgerError::database)?.1.value())?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// A dead letter.
+    ///
+    /// # Errors
+    /// The ledger cannot be used.
+    pub fn dead_letter(&self, id: u64) -> Result<Option<DeadLetter>, LedgerError> {
+        let row = self.table(DEAD_LETTERS)?.get(id).map_err(LedgerError::database)?;
+        row.map(|row| decode(row.value())).transpose()
+    }
+
+    /// How many objects there are.
+    ///
+    /// # Errors
+    /// The ledger cannot be used.
+    pub fn object_count(&self) -> Result<u64, LedgerError> {
+        self.table(OBJECTS)?.len().map_err(LedgerError::database)
     }
 
     /// How many dead letters there are.

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{CACHE_BYTES, LedgerError, transaction};
+use super::{CACHE_BYTES, LedgerError, salvage, transaction};
 use crate::disk::{DatabaseFile, SharedDisk};
 
 /// Readers are waited for this long before a reopening is put off.
@@ -77,11 +77,13 @@ impl Handle {
 
     fn open_file(&self) -> Result<Arc<redb::Database>, LedgerError> {
         let backend = DatabaseFile::open(self.disk.as_ref(), &self.path)?;
-        let database = redb::Builder::new()
-            .set_cache_size(CACHE_BYTES)
-            .create_with_backend(backend)
-            .map_err(LedgerError::database)?;
-        transaction::make_tables(&database)?;
-        Ok(Arc::new(database))
+        salvage::guarded(|| {
+            let database = redb::Builder::new()
+                .set_cache_size(CACHE_BYTES)
+                .create_with_backend(backend)
+                .map_err(LedgerError::opening)?;
+            transaction::make_tables(&database)?;
+            Ok(Arc::new(database))
+        })
     }
 }

@@ -6,7 +6,9 @@ mod committer;
 mod dead_letters;
 mod handle;
 mod records;
+mod salvage;
 mod transaction;
+mod untouched;
 
 use std::{any::Any, path::Path, sync::Arc};
 
@@ -15,6 +17,7 @@ pub use records::{
     BucketRecord, Checksums, CorsRecord, DeadLetter, EventRecord, NotificationRecord, ObjectRecord,
     PartRecord, ResultRecord, StoredHeaders, UploadRecord,
 };
+pub use salvage::{Copied, OldLedger};
 pub use transaction::{Changes, View, Walk, listed_key};
 
 use crate::disk::SharedDisk;
@@ -31,6 +34,18 @@ pub enum LedgerError {
     /// The database cannot be used.
     #[error("the ledger cannot be used: {0}")]
     Database(String),
+    /// The database is damaged.
+    #[error(
+        "the ledger is damaged ({0}): run \"tintype check --repair\", which rebuilds it from the object files, or put \
+         ledger.redb back from a backup of this data folder"
+    )]
+    Damaged(String),
+    /// The file is no ledger.
+    #[error(
+        "ledger.redb is {0}, not a ledger of tintype: put the right one back from a backup of this data folder, or run \
+         \"tintype check --repair\", which rebuilds it from the object files"
+    )]
+    Foreign(&'static str),
     /// A record does not read back.
     #[error("the ledger holds a record that cannot be read: {0}")]
     Record(String),
@@ -45,10 +60,33 @@ pub enum LedgerError {
 impl LedgerError {
     fn database(error: impl Into<redb::Error>) -> Self {
         match error.into() {
+            redb::Error::Corrupted(words) => Self::Damaged(words),
             redb::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => {
                 Self::Full(error.to_string())
             }
             error => Self::Database(error.to_string()),
+        }
+    }
+}
+
+impl LedgerError {
+    /// Of an attempt to open: what the file itself tells wrong is damage.
+    fn opening(error: redb::DatabaseError) -> Self {
+        use std::io::ErrorKind::{InvalidData, UnexpectedEof};
+        match redb::Error::from(error) {
+            redb::Error::Io(error) if error.to_string().contains("magic number") => {
+                Self::Foreign("a file of another kind")
+            }
+            redb::Error::Io(error) if matches!(error.kind(), UnexpectedEof | InvalidData) => {
+                Self::Damaged(format!("its file cannot be read through: {error}"))
+            }
+            redb::Error::RepairAborted => {
+                Self::Damaged("redb cannot bring it back to its last commit".into())
+            }
+            redb::Error::UpgradeRequired(version) => {
+                Self::Damaged(format!("its format, {version}, is not one of this program's"))
+            }
+            error => Self::database(error),
         }
     }
 }
@@ -107,6 +145,22 @@ impl Ledger {
     #[must_use]
     pub fn changes(&self) -> u64 {
         self.handle.changes()
+    }
+
+    /// The number by which the ledger and its data folder know each other.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn identity(&self) -> Result<Option<u64>, LedgerError> {
+        self.view()?.identity()
+    }
+
+    /// Sets it, durably.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub fn set_identity(&self, identity: u64) -> Result<(), LedgerError> {
+        self.submit(Vec::new(), move |changes| changes.set_identity(identity)).wait()
     }
 
     /// Hands `work` to the next commit. It must check everything before it changes anything: an error it

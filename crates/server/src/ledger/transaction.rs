@@ -12,26 +12,28 @@ use super::{
 };
 
 /// Numbers that outlive the program.
-const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
-const BUCKETS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("buckets");
+pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+pub(super) const BUCKETS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("buckets");
 /// By bucket, a zero byte, key: byte order is listing order, and no bucket's name holds a zero byte.
-const OBJECTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("objects");
-const UPLOADS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("uploads");
-const PARTS: TableDefinition<'_, (&str, u16), &[u8]> = TableDefinition::new("parts");
-const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
+pub(super) const OBJECTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("objects");
+pub(super) const UPLOADS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("uploads");
+pub(super) const PARTS: TableDefinition<'_, (&str, u16), &[u8]> = TableDefinition::new("parts");
+pub(super) const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
 /// The event of each object that is waiting and was not begun, keyed as objects are.
 pub(super) const WAITING: TableDefinition<'_, &[u8], u64> = TableDefinition::new("waiting");
 /// Events by when they are due.
-const DUE: TableDefinition<'_, (i64, u64), ()> = TableDefinition::new("due");
+pub(super) const DUE: TableDefinition<'_, (i64, u64), ()> = TableDefinition::new("due");
 pub(super) const DEAD_LETTERS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("dead_letters");
 /// By source, keyed as objects are.
-const RESULTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("results");
+pub(super) const RESULTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("results");
 /// Files no longer mentioned anywhere, until they are removed from disk.
-const TRASH: TableDefinition<'_, u64, ()> = TableDefinition::new("trash");
+pub(super) const TRASH: TableDefinition<'_, u64, ()> = TableDefinition::new("trash");
 
 const LAST_ORDER: &str = "last_order";
 /// How many commits there have been: tells after a failure whether the last one is there.
 const COMMITS: &str = "commits";
+/// The number that the ledger shares with its data folder.
+const IDENTITY: &str = "identity";
 
 pub(super) fn object_key(at: &Location) -> Vec<u8> {
     [at.bucket.as_bytes(), &[0], at.key.as_str().as_bytes()].concat()
@@ -48,7 +50,11 @@ pub(super) fn encode(record: &impl Serialize) -> Result<Vec<u8>, LedgerError> {
 pub(super) fn make_tables(database: &redb::Database) -> Result<(), LedgerError> {
     let there = {
         let view = database.begin_read().map_err(LedgerError::database)?;
-        view.open_table(TRASH).is_ok()
+        let there = view.open_table(TRASH).is_ok();
+        if !there && view.list_tables().map_err(LedgerError::database)?.next().is_some() {
+            return Err(LedgerError::Foreign("a database of another kind"));
+        }
+        there
     };
     if there {
         return Ok(());
@@ -97,6 +103,11 @@ impl View {
     /// As for all methods here: the ledger cannot be read.
     pub fn last_order(&self) -> Result<u64, LedgerError> {
         Ok(self.table(META)?.get(LAST_ORDER).map_err(LedgerError::database)?.map_or(0, |value| value.value()))
+    }
+
+    /// The number that the ledger shares with its data folder.
+    pub fn identity(&self) -> Result<Option<u64>, LedgerError> {
+        Ok(self.table(META)?.get(IDENTITY).map_err(LedgerError::database)?.map(|value| value.value()))
     }
 
     /// The number of the last commit.
@@ -336,6 +347,12 @@ impl<'t> Changes<'t> {
         if order > last {
             meta.insert(LAST_ORDER, order).map_err(LedgerError::database)?;
         }
+        Ok(())
+    }
+
+    /// Sets the number that the ledger shares with its data folder.
+    pub fn set_identity(&self, identity: u64) -> Result<(), LedgerError> {
+        self.table(META)?.insert(IDENTITY, identity).map_err(LedgerError::database)?;
         Ok(())
     }
 

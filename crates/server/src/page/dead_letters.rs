@@ -36,7 +36,8 @@ impl Asked {
         DeadLetterFilter {
             ids: None,
             object: None,
-            reason: given(&self.reason),
+            // As people write it: "too large".
+            reason: given(&self.reason).map(|reason| reason.to_lowercase().replace([' ', '-'], "_")),
             prefix: given(&self.prefix),
             text: given(&self.text),
         }
@@ -49,11 +50,12 @@ pub(super) async fn page(
     headers: HeaderMap,
 ) -> Response {
     if wants_json(&headers) {
-        let read = answers::blocking(&page, move |inner| Ok(inner.queue.dead_letters(&asked.filter())?));
+        let read = answers::blocking(&page, move |inner| {
+            let letters = inner.queue.dead_letters(&asked.filter())?;
+            Ok(json!({"deadLetters": letters, "warning": inner.queue.dead_letter_warning()}))
+        });
         return match read.await {
-            Ok(letters) => {
-                axum::response::IntoResponse::into_response(axum::Json(json!({"deadLetters": letters})))
-            }
+            Ok(letters) => axum::response::IntoResponse::into_response(axum::Json(letters)),
             Err(problem) => *problem,
         };
     }
@@ -150,6 +152,9 @@ fn body(inner: &Inner, asked: &Asked) -> anyhow::Result<String> {
         html::text(&asked.text),
         html::text(&asked.prefix)
     );
+    if let Some(warning) = inner.queue.dead_letter_warning() {
+        let _ = write!(out, "<p class=\"card letter bad\" role=\"alert\">{}</p>", html::text(&warning));
+    }
     if shown.is_empty() {
         out.push_str("<p class=\"card empty\">None. Every event came to its end.</p>");
         return Ok(out);

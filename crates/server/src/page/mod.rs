@@ -14,6 +14,7 @@ mod graph;
 mod html;
 mod live;
 mod logs;
+mod maintenance;
 mod metrics;
 mod object;
 mod pen;
@@ -49,6 +50,8 @@ pub const ROUTES: &[&str] = &[
     "/upload",
     "/retry",
     "/dead-letters",
+    "/backfill",
+    "/orphans",
     "/login",
     "/logout",
     "/metrics",
@@ -111,6 +114,8 @@ impl Page {
             .route("/upload", post(upload::upload).layer(DefaultBodyLimit::disable()))
             .route("/retry", post(object::retry))
             .route("/dead-letters", get(dead_letters::page).post(dead_letters::act))
+            .route("/backfill", post(maintenance::backfill))
+            .route("/orphans", post(maintenance::orphans))
             .route("/metrics", get(metrics::prometheus))
             .route("/metrics/query", get(metrics::query))
             .layer(middleware::from_fn_with_state(self.clone(), session::require));

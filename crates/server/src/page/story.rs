@@ -156,6 +156,10 @@ fn advice(state: State, at: &Location, there: bool, letter: Option<&DeadLetter>)
                 "upload another file under this key; trying this one again would end the same".into()
             }
             "key_too_long" => "upload it under a shorter key, or shorten the rendition's key template".into(),
+            "damaged" => {
+                "the stored file is damaged: upload it again; tintype check --scrub finds whatever else is"
+                    .into()
+            }
             "missing" => "the object was gone when it was its turn; upload it again if it is wanted".into(),
             _ => format!("when the cause is mended: tintype dead-letters redrive {}", letter.event.id),
         },

@@ -1,12 +1,48 @@
 //! What was given up: looked at, tried again, thrown away.
 
-use tintype_function::store::Location;
+use std::sync::PoisonError;
+
+use tintype_function::{settings::DeadLetters, store::Location};
 
 use super::Queue;
 use crate::{
-    ledger::{DeadLetter, EventRecord, LedgerError, listed_key},
+    ledger::{Changes, DeadLetter, EventRecord, LedgerError, listed_key},
     store::now_ms,
 };
+
+/// Dead letters changed in one transaction.
+const CHUNK: usize = 500;
+/// Of the bounds, in percent: from here on there is a warning.
+const WARN_AT: u64 = 80;
+
+/// Warns before anything is dropped, and says what was.
+fn warning(bounds: &DeadLetters, kept: &[(i64, u64)], now_ms: i64, dropped: u64) -> Option<String> {
+    let count = kept.len() as u64;
+    let max_age = u64::try_from(bounds.max_age.as_millis()).unwrap_or(u64::MAX);
+    let age = kept.first().map_or(0, |(dead_ms, _)| u64::try_from(now_ms - dead_ms).unwrap_or(0));
+    let mut words = Vec::new();
+    if dropped > 0 {
+        words.push(format!("{dropped} dead letter(s) were dropped for their age or number"));
+    }
+    if count.saturating_mul(100) >= bounds.max_count.saturating_mul(WARN_AT) {
+        words.push(format!(
+            "there are {count} dead letters; with more than {} (dead_letters.max_count) the oldest are dropped",
+            bounds.max_count
+        ));
+    }
+    if age.saturating_mul(100) >= max_age.saturating_mul(WARN_AT) {
+        words.push(format!(
+            "the oldest dead letter is {} h old; after {} h (dead_letters.max_age) it is dropped",
+            age / 3_600_000,
+            max_age / 3_600_000
+        ));
+    }
+    if words.is_empty() {
+        return None;
+    }
+    words.push("redrive, export or purge them".into());
+    Some(words.join("; "))
+}
 
 /// Which dead letters are meant: all that pass every condition given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,53 +82,110 @@ impl Queue {
     }
 
     /// Queues the events of these dead letters again, as new; answers how many there were. Whoever works on
-    /// events has to be woken.
+    /// events has to be woken. In bounded transactions, so that uploads go on meanwhile.
     ///
     /// # Errors
-    /// The ledger cannot be written; then nothing has changed.
+    /// The ledger cannot be written; what was queued until then stays queued.
     pub fn redrive(&self, filter: &DeadLetterFilter) -> Result<usize, LedgerError> {
-        let letters = self.dead_letters(filter)?;
-        let pending = self.ledger.submit(Vec::new(), move |changes| {
-            let mut done = 0;
-            for letter in letters {
-                // Another redrive may have been faster.
-                if !changes.remove_dead_letter(letter.event.id)? {
-                    continue;
-                }
-                let now = now_ms();
-                let event = EventRecord {
-                    queued_ms: now,
-                    due_ms: now,
-                    started: 0,
-                    failed: 0,
-                    deferred: 0,
-                    last_error: None,
-                    redriven: true,
-                    ..letter.event
-                };
-                let at = Location { bucket: event.bucket.clone(), key: listed_key(&event.key)? };
-                changes.queue_event(&at, &event)?;
-                done += 1;
-            }
-            Ok::<_, LedgerError>(done)
-        });
-        pending.wait()
+        self.in_chunks(filter, |changes, letter| {
+            let now = now_ms();
+            let event = EventRecord {
+                queued_ms: now,
+                due_ms: now,
+                started: 0,
+                failed: 0,
+                deferred: 0,
+                last_error: None,
+                redriven: true,
+                ..letter.event
+            };
+            let at = Location { bucket: event.bucket.clone(), key: listed_key(&event.key)? };
+            changes.queue_event(&at, &event)
+        })
     }
 
     /// Throws these dead letters away; answers how many there were.
     ///
     /// # Errors
-    /// The ledger cannot be written; then nothing has changed.
+    /// The ledger cannot be written; what was thrown away until then is gone.
     pub fn purge(&self, filter: &DeadLetterFilter) -> Result<usize, LedgerError> {
-        let ids: Vec<u64> = self.dead_letters(filter)?.into_iter().map(|letter| letter.event.id).collect();
-        let pending = self.ledger.submit(Vec::new(), move |changes| {
-            let mut done = 0;
-            for id in ids {
-                done += usize::from(changes.remove_dead_letter(id)?);
-            }
-            Ok::<_, LedgerError>(done)
-        });
-        pending.wait()
+        self.in_chunks(filter, |_, _| Ok(()))
+    }
+
+    /// Removes the dead letters a filter passes, and has `then` done with each in the same transaction.
+    fn in_chunks(
+        &self,
+        filter: &DeadLetterFilter,
+        then: fn(&Changes<'_>, DeadLetter) -> Result<(), LedgerError>,
+    ) -> Result<usize, LedgerError> {
+        // Those that come later, perhaps of the very events queued here, are not meant.
+        let before = now_ms();
+        let (mut done, mut from) = (0, 0);
+        loop {
+            let mut chunk = Vec::new();
+            self.ledger.view()?.walk_dead_letters(from, |letter| {
+                if letter.dead_ms <= before && filter.passes(&letter) {
+                    chunk.push(letter);
+                }
+                chunk.len() < CHUNK
+            })?;
+            let Some(last) = chunk.last() else { return Ok(done) };
+            from = last.event.id.saturating_add(1);
+            let pending = self.ledger.submit(Vec::new(), move |changes| {
+                let mut done = 0;
+                for letter in chunk {
+                    // Somebody else may have been faster.
+                    if changes.remove_dead_letter(letter.event.id)? {
+                        then(changes, letter)?;
+                        done += 1;
+                    }
+                }
+                Ok::<_, LedgerError>(done)
+            });
+            done += pending.wait()?;
+        }
+    }
+
+    /// Drops dead letters that are too old or too many, oldest first, and says how close to that the others are;
+    /// answers how many were dropped.
+    ///
+    /// # Errors
+    /// The ledger cannot be read or written.
+    pub fn trim(&self, bounds: &DeadLetters) -> Result<u64, LedgerError> {
+        let mut all: Vec<(i64, u64)> = Vec::new();
+        self.ledger.view()?.walk_dead_letters(0, |letter| {
+            all.push((letter.dead_ms, letter.event.id));
+            true
+        })?;
+        all.sort_unstable();
+        let oldest_kept =
+            now_ms().saturating_sub(i64::try_from(bounds.max_age.as_millis()).unwrap_or(i64::MAX));
+        let too_old = all.partition_point(|(dead_ms, _)| *dead_ms < oldest_kept);
+        let too_many = all.len().saturating_sub(usize::try_from(bounds.max_count).unwrap_or(usize::MAX));
+        let kept = all.split_off(too_old.max(too_many));
+        let mut dropped = 0;
+        for chunk in all.chunks(CHUNK) {
+            let ids: Vec<u64> = chunk.iter().map(|(_, id)| *id).collect();
+            let pending = self.ledger.submit(Vec::new(), move |changes| {
+                ids.into_iter().try_fold(0, |done, id| {
+                    Ok::<_, LedgerError>(done + u64::from(changes.remove_dead_letter(id)?))
+                })
+            });
+            dropped += pending.wait()?;
+        }
+        let warning = warning(bounds, &kept, now_ms(), dropped);
+        let mut told = self.warning.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(warning) = warning.as_ref().filter(|_| told.is_none() || dropped > 0) {
+            tracing::warn!(dropped, "{warning}");
+        }
+        *told = warning;
+        Ok(dropped)
+    }
+
+    /// What is to be said of dead letters that are about to be dropped, or were, as of the last look.
+    #[must_use]
+    pub fn dead_letter_warning(&self) -> Option<String> {
+        self.warning.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The event of an object that waits or is under way, if there is one.

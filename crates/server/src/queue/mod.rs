@@ -155,6 +155,8 @@ pub struct Queue {
     ledger: Arc<Ledger>,
     policy: RetryPolicy,
     leased: Mutex<Leased>,
+    /// What is to be said of the dead letters' number and age.
+    warning: Mutex<Option<String>>,
 }
 
 /// What the queue has for whoever asks.
@@ -187,7 +189,7 @@ impl Queue {
     /// The queue on a ledger.
     #[must_use]
     pub fn new(ledger: Arc<Ledger>, policy: RetryPolicy) -> Arc<Self> {
-        Arc::new(Self { ledger, policy, leased: Mutex::default() })
+        Arc::new(Self { ledger, policy, leased: Mutex::default(), warning: Mutex::default() })
     }
 
     fn leased(&self) -> std::sync::MutexGuard<'_, Leased> {

@@ -9,7 +9,7 @@ use super::{
 
 /// Puts under way at once are far fewer than this, so a file nothing mentions is at most so much older
 /// than the last order of its run.
-const REACH: u64 = 1 << 13;
+pub(crate) const REACH: u64 = 1 << 13;
 
 impl DiskStore {
     /// Removes temporary files of earlier runs, files in the trash, and files that were published but

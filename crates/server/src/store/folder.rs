@@ -9,9 +9,11 @@ use std::{
 /// Raised when an older program could not read what this one writes.
 const FORMAT: u32 = 1;
 const FORMAT_NAME: &str = "tintype-data ";
+/// The file of the number that folder and ledger share.
+const IDENTITY: &str = "identity";
 
 /// Objects a folder holds, as a power of two: consecutive puts share a folder, and so its sync.
-const FOLDER_BITS: u32 = 12;
+pub(crate) const FOLDER_BITS: u32 = 12;
 
 /// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +36,32 @@ pub enum FolderError {
     /// Something else lives there.
     #[error("data folder {0} is not empty and not tintype's; choose another with --data")]
     Foreign(PathBuf),
+    /// Its ledger is gone, but not what the ledger tells of.
+    #[error(
+        "data folder {0} holds object files but no ledger: nothing is started over them. Put ledger.redb back from a backup of \
+         this folder, or run \"tintype check --repair\" with the same settings, which rebuilds it from the object files"
+    )]
+    LedgerMissing(PathBuf),
+    /// Its ledger is older than its files.
+    #[error(
+        "data folder {folder}: object files go up to number {newest}, far beyond the last one the ledger knows ({last}): the \
+         ledger seems to be from an older backup. Put the right ledger.redb back, or run \"tintype check --repair\", which \
+         brings it up to date from the object files"
+    )]
+    LedgerOld {
+        /// The folder.
+        folder: PathBuf,
+        /// The order of its newest file.
+        newest: u64,
+        /// The last order in the ledger.
+        last: u64,
+    },
+    /// Its ledger was made for another folder.
+    #[error(
+        "data folder {0}: ledger.redb belongs to another data folder and does not describe the objects here. Put the right \
+         one back, or run \"tintype check --repair\", which rebuilds it from the object files"
+    )]
+    LedgerElsewhere(PathBuf),
     /// It was written by a newer program.
     #[error(
         "data folder {folder} has format {found}; this program knows formats up to {FORMAT}: use a newer tintype"
@@ -50,43 +78,51 @@ pub enum FolderError {
 #[derive(Debug)]
 pub struct DataFolder {
     root: PathBuf,
-    _lock: File,
+    /// `None`: somebody else has it, and this one only looks.
+    _lock: Option<File>,
 }
 
 impl DataFolder {
+    /// Makes the folder, if it is not there.
+    ///
+    /// # Errors
+    /// [`FolderError::Unwritable`].
+    pub fn make(root: &Path) -> Result<(), FolderError> {
+        make_durably(root).map_err(|error| FolderError::Unwritable { folder: root.to_owned(), error })
+    }
+
     /// Opens or makes the folder and takes it for this process.
     ///
     /// # Errors
     /// See [`FolderError`].
     pub fn open(root: &Path) -> Result<Self, FolderError> {
-        let unwritable = |error| FolderError::Unwritable { folder: root.to_owned(), error };
-        make_durably(root).map_err(unwritable)?;
-        let format = root.join("format");
-        match fs::read_to_string(&format) {
-            Ok(text) => {
-                let found =
-                    text.strip_prefix(FORMAT_NAME).and_then(|number| number.trim().parse::<u32>().ok());
-                match found {
-                    Some(found) if found > FORMAT => {
-                        return Err(FolderError::Newer { folder: root.to_owned(), found });
-                    }
-                    Some(_) => {}
-                    None => return Err(FolderError::Foreign(root.to_owned())),
-                }
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                // What a first start that was cut short may have left.
-                let ours = ["lock", "credentials", "credentials.new", "format.new", "objects", "incoming"];
-                let foreign = fs::read_dir(root)
-                    .map_err(unwritable)?
-                    .filter_map(Result::ok)
-                    .any(|entry| !ours.iter().any(|name| entry.file_name() == *name));
-                if foreign {
-                    return Err(FolderError::Foreign(root.to_owned()));
-                }
-            }
-            Err(error) => return Err(unwritable(error)),
+        Self::make(root)?;
+        is_made(root)?;
+        Self::take(root)
+    }
+
+    /// Opens the folder and takes it for this process, if it has been made already; makes nothing.
+    ///
+    /// # Errors
+    /// See [`FolderError`].
+    pub fn open_existing(root: &Path) -> Result<Option<Self>, FolderError> {
+        let there = root.try_exists();
+        let there = there.map_err(|error| FolderError::Unwritable { folder: root.to_owned(), error })?;
+        if !there || !is_made(root)? {
+            return Ok(None);
         }
+        Self::take(root).map(Some)
+    }
+
+    /// The folder of a server that runs, to be looked at only.
+    #[must_use]
+    pub fn look_at(root: &Path) -> Self {
+        Self { root: root.to_owned(), _lock: None }
+    }
+
+    fn take(root: &Path) -> Result<Self, FolderError> {
+        let unwritable = |error| FolderError::Unwritable { folder: root.to_owned(), error };
+        let format = root.join("format");
         let lock = File::create(root.join("lock")).map_err(unwritable)?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -97,17 +133,30 @@ impl DataFolder {
             fs::create_dir_all(root.join(name)).map_err(unwritable)?;
         }
         if !format.exists() {
-            let write = || {
-                let new = root.join("format.new");
-                let mut file = File::create(&new)?;
-                writeln!(file, "{FORMAT_NAME}{FORMAT}")?;
-                file.sync_all()?;
-                fs::rename(&new, &format)?;
-                File::open(root)?.sync_all()
-            };
-            write().map_err(unwritable)?;
+            write_durably(root, "format", &format!("{FORMAT_NAME}{FORMAT}")).map_err(unwritable)?;
         }
-        Ok(Self { root: root.to_owned(), _lock: lock })
+        Ok(Self { root: root.to_owned(), _lock: Some(lock) })
+    }
+
+    /// The number by which the folder and its ledger know each other; `None` before they have met.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn identity(&self) -> Result<Option<u64>, FolderError> {
+        match fs::read_to_string(self.root.join(IDENTITY)) {
+            Ok(text) => Ok(u64::from_str_radix(text.trim(), 16).ok()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(FolderError::Unwritable { folder: self.root.clone(), error }),
+        }
+    }
+
+    /// Sets it.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn set_identity(&self, identity: u64) -> Result<(), FolderError> {
+        write_durably(&self.root, IDENTITY, &format!("{identity:016x}"))
+            .map_err(|error| FolderError::Unwritable { folder: self.root.clone(), error })
     }
 
     /// The folder itself.
@@ -128,21 +177,72 @@ impl DataFolder {
         self.root.join("measurements.redb")
     }
 
-    pub(super) fn incoming(&self) -> PathBuf {
+    /// Where repairs put what they do not use.
+    pub(crate) fn quarantine(&self) -> PathBuf {
+        self.root.join("quarantine")
+    }
+
+    pub(crate) fn incoming(&self) -> PathBuf {
         self.root.join("incoming")
     }
 
-    pub(super) fn objects(&self) -> PathBuf {
+    pub(crate) fn objects(&self) -> PathBuf {
         self.root.join("objects")
     }
 
-    pub(super) fn object_folder(&self, order: u64) -> PathBuf {
+    pub(crate) fn object_folder(&self, order: u64) -> PathBuf {
         self.objects().join(format!("{:08x}", order >> FOLDER_BITS))
     }
 
-    pub(super) fn object(&self, order: u64) -> PathBuf {
+    pub(crate) fn object(&self, order: u64) -> PathBuf {
         self.object_folder(order).join(format!("{order:016x}"))
     }
+}
+
+/// Whether a folder is a data folder already (or may become one).
+fn is_made(root: &Path) -> Result<bool, FolderError> {
+    let unwritable = |error| FolderError::Unwritable { folder: root.to_owned(), error };
+    match fs::read_to_string(root.join("format")) {
+        Ok(text) => {
+            let found = text.strip_prefix(FORMAT_NAME).and_then(|number| number.trim().parse::<u32>().ok());
+            match found {
+                Some(found) if found > FORMAT => Err(FolderError::Newer { folder: root.to_owned(), found }),
+                Some(_) => Ok(true),
+                None => Err(FolderError::Foreign(root.to_owned())),
+            }
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            // What a first start that was cut short may have left.
+            let ours = [
+                "lock",
+                "credentials",
+                "credentials.new",
+                "identity.new",
+                "format.new",
+                "objects",
+                "incoming",
+            ];
+            let foreign = fs::read_dir(root)
+                .map_err(unwritable)?
+                .filter_map(Result::ok)
+                .any(|entry| !ours.iter().any(|name| entry.file_name() == *name));
+            if foreign {
+                return Err(FolderError::Foreign(root.to_owned()));
+            }
+            Ok(false)
+        }
+        Err(error) => Err(unwritable(error)),
+    }
+}
+
+/// Writes a small file of the folder whole or not at all.
+fn write_durably(root: &Path, name: &str, line: &str) -> std::io::Result<()> {
+    let new = root.join(format!("{name}.new"));
+    let mut file = File::create(&new)?;
+    writeln!(file, "{line}")?;
+    file.sync_all()?;
+    fs::rename(&new, root.join(name))?;
+    File::open(root)?.sync_all()
 }
 
 /// Makes a folder and what is missing above it, each durably in the one above.

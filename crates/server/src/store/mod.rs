@@ -5,15 +5,17 @@
 //! All methods block on the disk: call them on threads that may.
 
 mod arrival;
+mod backfill;
 mod buckets;
 mod cleanup;
 mod error;
 mod folder;
 mod incoming;
+mod intact;
 mod listing;
 mod multipart;
 mod notifications;
-mod object_file;
+pub(crate) mod object_file;
 mod objects;
 mod port;
 mod reading;
@@ -26,14 +28,20 @@ use std::sync::{
 use tintype_function::{Location, trigger::Trigger};
 
 pub use arrival::ArrivingStore;
+pub use backfill::{Backfilled, Cursor, Orphan};
+pub(crate) use cleanup::REACH;
 pub use error::StoreFault;
 pub use folder::{DataFolder, FolderError};
 pub use incoming::Incoming;
+pub use intact::{IntactError, check_before_opening, check_opened, has_object_files};
+pub(crate) use intact::{newest_beyond, number};
 pub use listing::{Page, PageRequest};
 pub use multipart::{CompletedPart, Completion, JoinedChecksum, NewUpload};
 pub use notifications::Notifications;
+pub(crate) use object_file::Story;
 pub use objects::{Cause, CopyOptions};
 pub use port::{Settlement, SettlingStore};
+pub(crate) use reading::checksum_of;
 pub use reading::{OpenObject, WholeCheck};
 
 use crate::{
@@ -43,7 +51,7 @@ use crate::{
 
 /// Orders left unused at every start, so that no file of an unfinished put of the run before can have the
 /// name of a new one.
-const ORDER_GAP: u64 = 1 << 16;
+pub(crate) const ORDER_GAP: u64 = 1 << 16;
 
 /// Milliseconds since 1970, by the machine's clock.
 #[must_use]

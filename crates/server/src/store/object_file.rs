@@ -24,20 +24,20 @@ const LARGEST: u32 = 64 << 10;
 
 /// What a file says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Story {
+pub(crate) struct Story {
     /// The bucket.
-    pub(super) bucket: String,
+    pub(crate) bucket: String,
     /// The key.
-    pub(super) key: String,
+    pub(crate) key: String,
     /// Set for a part of an upload: the upload and the part's number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) part: Option<(String, u16)>,
+    pub(crate) part: Option<(String, u16)>,
     /// The object's row.
-    pub(super) record: ObjectRecord,
+    pub(crate) record: ObjectRecord,
 }
 
 /// Room for a story whose numbers, ETag and checksums are not known yet.
-pub(super) fn room_for(story: &Story) -> u64 {
+pub(crate) fn room_for(story: &Story) -> u64 {
     // The widest values: every number at its longest, ETag with parts, five checksums.
     const LATER: usize = 1024;
     let json = serde_json::to_vec(story).map_or(0, |json| json.len());
@@ -45,7 +45,7 @@ pub(super) fn room_for(story: &Story) -> u64 {
 }
 
 /// The head, filled with zeros up to where the bytes begin.
-pub(super) fn encode(story: &Story) -> Result<Vec<u8>, String> {
+pub(crate) fn encode(story: &Story) -> Result<Vec<u8>, String> {
     let json = serde_json::to_vec(story).map_err(|error| error.to_string())?;
     let body_offset = usize::try_from(story.record.body_offset).map_err(|error| error.to_string())?;
     if FIXED + json.len() > body_offset {
@@ -74,7 +74,7 @@ fn checksum(fixed: &[u8], json: &[u8]) -> u32 {
 }
 
 /// Reads a head through `read`, which fills a buffer from an offset.
-pub(super) fn decode(read: impl Fn(&mut [u8], u64) -> std::io::Result<()>) -> Result<Story, String> {
+pub(crate) fn decode(read: impl Fn(&mut [u8], u64) -> std::io::Result<()>) -> Result<Story, String> {
     let mut fixed = [0; FIXED];
     read(&mut fixed, 0).map_err(|error| format!("its head cannot be read: {error}"))?;
     let number = |at: usize| u32::from_le_bytes([fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]]);

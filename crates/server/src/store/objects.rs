@@ -264,7 +264,13 @@ pub(super) fn place(
     Ok(Placed { unneeded: old.map(|old| old.order), record, event_queued })
 }
 
-fn event(order: u64, at: &Location, object: &ObjectRecord, cause: &Cause, removed: bool) -> EventRecord {
+pub(super) fn event(
+    order: u64,
+    at: &Location,
+    object: &ObjectRecord,
+    cause: &Cause,
+    removed: bool,
+) -> EventRecord {
     let now = now_ms();
     EventRecord {
         id: order,

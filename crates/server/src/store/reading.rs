@@ -128,6 +128,20 @@ impl OpenObject {
     }
 }
 
+/// CRC-64/NVME of `size` bytes of a file from `offset` on.
+pub(crate) fn checksum_of(file: &dyn DiskFile, offset: u64, size: u64) -> std::io::Result<u64> {
+    let mut digest = Digest::new(CrcAlgorithm::Crc64Nvme);
+    let mut buffer = vec![0; usize::try_from(size).unwrap_or(usize::MAX).min(CHUNK_BYTES)];
+    let mut done = 0;
+    while done < size {
+        let chunk = (size - done).min(CHUNK_BYTES as u64) as usize;
+        file.read_exact_at(&mut buffer[..chunk], offset + done)?;
+        digest.update(&buffer[..chunk]);
+        done += chunk as u64;
+    }
+    Ok(digest.finalize())
+}
+
 /// Checks an object's bytes as they pass.
 #[derive(Debug)]
 pub struct WholeCheck {

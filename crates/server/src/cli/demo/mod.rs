@@ -48,6 +48,7 @@ impl Demo {
         }
         logging::start(&settings.logs)?;
         serve::check_exposure(&settings, false)?;
+        serve::confine(&settings, self.settings.file(env).as_deref())?;
         runtime()?.block_on(async {
             let server = Server::start(settings, |name| variable(env, name)).await?;
             println!("{}\n", serve::ready_line(&server));

@@ -1,0 +1,121 @@
+//! What a repair or a check came across, for people and for programs; nothing is dropped without one.
+
+use std::{
+    io::{BufWriter, Write},
+    path::PathBuf,
+};
+
+use serde::Serialize;
+
+/// What was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// The head of the file does not read; what it was is not known.
+    DamagedHead,
+    /// The bytes are not what was written.
+    DamagedBytes,
+    /// The file has not the name its head says.
+    Misplaced,
+    /// No object file.
+    Stray,
+    /// An older version of an object whose newer one is there.
+    Older,
+    /// The ledger says that it was overwritten or deleted.
+    Removed,
+    /// The ledger, which can be trusted, does not know it: it was deleted, or its upload was never acknowledged.
+    Unknown,
+    /// A part of an upload that was under way and that the ledger no longer tells of.
+    UnfinishedUpload,
+    /// The ledger names it, but no file holds it any more.
+    Lost,
+    /// It was kept, but was written so shortly before the ledger was lost that its upload may not have been
+    /// acknowledged, or that it may have been overwritten or deleted.
+    InDoubt,
+}
+
+impl What {
+    /// In words.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::DamagedHead => "its head is damaged, so that what it was is not known",
+            Self::DamagedBytes => "its bytes are damaged: upload the object again",
+            Self::Misplaced => "its name is not the one its head says",
+            Self::Stray => "no object file",
+            Self::Older => "an older version of an object whose newer one is there",
+            Self::Removed => "the ledger says that it was overwritten or deleted",
+            Self::Unknown => "the ledger does not know it: deleted, or its upload was never acknowledged",
+            Self::UnfinishedUpload => "a part of an unfinished upload, which its client has to begin anew",
+            Self::Lost => "no file holds it any more: upload it again",
+            Self::InDoubt => {
+                "kept, but written so shortly before the end that it may not have been acknowledged, or been deleted"
+            }
+        }
+    }
+}
+
+/// One thing found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What.
+    pub what: What,
+    /// The bucket, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bucket: Option<String>,
+    /// The key, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The file, as it is now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// More about it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub why: String,
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let (Some(bucket), Some(key)) = (&self.bucket, &self.key) {
+            // A key may hold anything.
+            let key: String = key
+                .chars()
+                .map(|one| if one.is_control() { char::REPLACEMENT_CHARACTER } else { one })
+                .collect();
+            write!(f, "s3://{bucket}/{key}: ")?;
+        }
+        f.write_str(self.what.words())?;
+        if !self.why.is_empty() {
+            write!(f, " ({})", self.why)?;
+        }
+        if let Some(file) = &self.file {
+            write!(f, ": {}", file.display())?;
+        }
+        Ok(())
+    }
+}
+
+/// Findings on their way to a file that is kept, and to whoever looks on.
+pub(super) struct Findings<'a> {
+    file: BufWriter<Box<dyn Write>>,
+    tell: &'a mut dyn FnMut(&Finding),
+    pub(super) count: u64,
+}
+
+impl<'a> Findings<'a> {
+    pub(super) fn new(file: Box<dyn Write>, tell: &'a mut dyn FnMut(&Finding)) -> Self {
+        Self { file: BufWriter::new(file), tell, count: 0 }
+    }
+
+    pub(super) fn add(&mut self, finding: &Finding) -> std::io::Result<()> {
+        self.count += 1;
+        serde_json::to_writer(&mut self.file, finding)?;
+        self.file.write_all(b"\n")?;
+        (self.tell)(finding);
+        Ok(())
+    }
+
+    pub(super) fn finish(mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}

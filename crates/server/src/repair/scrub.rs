@@ -1,0 +1,83 @@
+//! Every object's bytes against the checksum they were written with.
+
+use std::path::PathBuf;
+
+use super::{Finding, RepairError, What, scan};
+use crate::{
+    disk::{Disk, DiskFile},
+    ledger::ObjectRecord,
+    store::{DataFolder, checksum_of},
+};
+
+/// What was verified.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Scrubbed {
+    /// Files looked at.
+    pub files: u64,
+    /// Their objects' bytes.
+    pub bytes: u64,
+    /// Files that are not what was written.
+    pub damaged: u64,
+}
+
+/// Verifies every object file by what its head says. Files may come and go meanwhile: a server may run.
+/// `begin` is told how many there are, `progress` is called for each.
+///
+/// # Errors
+/// A folder or file cannot be read.
+pub fn scrub(
+    disk: &dyn Disk,
+    folder: &DataFolder,
+    begin: impl FnOnce(u64),
+    mut progress: impl FnMut(),
+    mut tell: impl FnMut(&Finding),
+) -> Result<Scrubbed, RepairError> {
+    begin(scan::count(disk, folder)?);
+    let mut scrubbed = Scrubbed::default();
+    scan::scan(disk, folder, |scanned| {
+        progress();
+        let (Some(story), Some(file)) = (scanned.story, scanned.file) else { return Ok(()) };
+        scrubbed.files += 1;
+        let finding = match story {
+            Err(why) => Some(finding(What::DamagedHead, None, scanned.path, why)),
+            Ok(story) => {
+                scrubbed.bytes += story.record.size;
+                let problem = verify(file.as_ref(), &story.record)
+                    .map_err(|error| RepairError::File { path: scanned.path.clone(), error })?;
+                let place = Some((story.bucket, story.key));
+                problem.map(|why| finding(What::DamagedBytes, place, scanned.path, why))
+            }
+        };
+        if let Some(finding) = finding {
+            scrubbed.damaged += 1;
+            tell(&finding);
+        }
+        Ok(())
+    })?;
+    Ok(scrubbed)
+}
+
+fn finding(what: What, place: Option<(String, String)>, file: PathBuf, why: String) -> Finding {
+    let (bucket, key) = place.unzip();
+    Finding { what, bucket, key, file: Some(file), why }
+}
+
+/// What is wrong with an object's bytes, if anything.
+///
+/// # Errors
+/// The disk does not give them.
+pub(super) fn verify(file: &dyn DiskFile, record: &ObjectRecord) -> std::io::Result<Option<String>> {
+    match checksum_of(file, record.body_offset, record.size) {
+        Ok(crc64) if crc64 == record.crc64 => Ok(None),
+        Ok(_) => Ok(Some("the checksum of its bytes is wrong".into())),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Ok(Some("the file is shorter than it was".into()))
+        }
+        // What the disk itself no longer gives is damage, too.
+        Err(error) if error.raw_os_error() == Some(EIO) => Ok(Some(error.to_string())),
+        Err(error) => Err(error),
+    }
+}
+
+/// Linux's and macOS's number for an input/output error.
+const EIO: i32 = 5;

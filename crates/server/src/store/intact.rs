@@ -1,0 +1,117 @@
+//! Whether a data folder and its ledger belong together: looked at before anything is started over them.
+
+use std::path::Path;
+
+use super::{DataFolder, FolderError, ORDER_GAP, StoreFault, folder::FOLDER_BITS};
+use crate::{disk::Disk, ledger::Ledger};
+
+/// Refuses a folder that holds object files but no ledger: a new ledger would hide all of them.
+///
+/// # Errors
+/// [`FolderError::LedgerMissing`], or the folder cannot be read.
+pub fn check_before_opening(disk: &dyn Disk, folder: &DataFolder) -> Result<(), FolderError> {
+    if ledger_length(folder)? == 0 && has_object_files(disk, folder)? {
+        return Err(FolderError::LedgerMissing(folder.root().to_owned()));
+    }
+    Ok(())
+}
+
+/// Refuses a ledger of another folder or from before the newest files, and has folder and ledger know each
+/// other if they do not yet.
+///
+/// # Errors
+/// [`FolderError::LedgerElsewhere`], [`FolderError::LedgerOld`], or the disk fails.
+pub fn check_opened(disk: &dyn Disk, folder: &DataFolder, ledger: &Ledger) -> Result<(), IntactError> {
+    match (folder.identity()?, ledger.identity()?) {
+        (Some(ours), Some(its)) if ours != its => {
+            return Err(FolderError::LedgerElsewhere(folder.root().to_owned()).into());
+        }
+        (Some(_), Some(_)) => {}
+        (None, Some(its)) => folder.set_identity(its)?,
+        (ours, None) => {
+            let identity = match ours {
+                Some(ours) => ours,
+                None => random()?,
+            };
+            folder.set_identity(identity)?;
+            ledger.set_identity(identity).map_err(StoreFault::from)?;
+        }
+    }
+    let last = ledger.view()?.last_order()?;
+    match newest_beyond(disk, folder, last.saturating_add(2 * ORDER_GAP))? {
+        Some(newest) => Err(FolderError::LedgerOld { folder: folder.root().to_owned(), newest, last }.into()),
+        None => Ok(()),
+    }
+}
+
+/// Why they do not belong together, or could not be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum IntactError {
+    /// They do not, or the folder cannot be read.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The ledger cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreFault),
+}
+
+impl From<crate::ledger::LedgerError> for IntactError {
+    fn from(error: crate::ledger::LedgerError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// The highest order of an object file that is above `bound`: a run leaves files of unfinished puts close to
+/// the last order only.
+pub(crate) fn newest_beyond(
+    disk: &dyn Disk,
+    folder: &DataFolder,
+    bound: u64,
+) -> Result<Option<u64>, FolderError> {
+    let unreadable = |error| FolderError::Unwritable { folder: folder.objects(), error };
+    let mut folders = disk.list(&folder.objects()).map_err(unreadable)?;
+    folders.retain(|name| number(name).is_some_and(|number| number >= bound >> FOLDER_BITS));
+    folders.sort_unstable_by(|a, b| b.cmp(a));
+    for name in folders {
+        let files = disk.list(&folder.objects().join(&name)).map_err(unreadable)?;
+        let newest = files.iter().filter_map(|name| number(name)).filter(|order| *order > bound).max();
+        if newest.is_some() {
+            return Ok(newest);
+        }
+    }
+    Ok(None)
+}
+
+/// The number in the name of an object file or of a folder of them.
+pub(crate) fn number(name: &str) -> Option<u64> {
+    u64::from_str_radix(name, 16).ok()
+}
+
+fn ledger_length(folder: &DataFolder) -> Result<u64, FolderError> {
+    match std::fs::metadata(folder.ledger()) {
+        Ok(there) => Ok(there.len()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(FolderError::Unwritable { folder: folder.root().to_owned(), error }),
+    }
+}
+
+/// Whether there is any object file.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn has_object_files(disk: &dyn Disk, folder: &DataFolder) -> Result<bool, FolderError> {
+    let unreadable = |path: &Path, error| FolderError::Unwritable { folder: path.to_owned(), error };
+    let objects = folder.objects();
+    for name in disk.list(&objects).map_err(|error| unreadable(&objects, error))? {
+        let below = objects.join(&name);
+        // A stray file among the folders is nobody's object.
+        if below.is_dir() && !disk.list(&below).map_err(|error| unreadable(&below, error))?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn random() -> Result<u64, StoreFault> {
+    getrandom::u64().map_err(|error| StoreFault::Unavailable(format!("no random numbers: {error}")))
+}

@@ -1,0 +1,115 @@
+//! Dead letters: many of them at once, and their bounds.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{IN, at, open, put, queue};
+use tintype::{
+    ledger::{DeadLetter, EventRecord, LedgerError},
+    queue::DeadLetterFilter,
+    store::now_ms,
+};
+use tintype_function::settings::DeadLetters;
+
+fn letter(id: u64, dead_ms: i64) -> DeadLetter {
+    let event = EventRecord {
+        id,
+        removed: false,
+        name: "ObjectCreated:Put".into(),
+        bucket: IN.into(),
+        key: format!("{}/{id}.jpg", id % 2),
+        etag: "etag".into(),
+        size: 1,
+        queued_ms: dead_ms,
+        due_ms: dead_ms,
+        request_id: "request".into(),
+        started: 3,
+        failed: 3,
+        deferred: 1,
+        last_error: Some("the last error".into()),
+        redriven: false,
+    };
+    DeadLetter { event, reason: "internal".into(), message: "the whole reason".into(), dead_ms }
+}
+
+fn write(opened: &common::Opened, letters: Vec<DeadLetter>) {
+    let pending = opened.ledger.submit(Vec::new(), move |changes| {
+        letters.iter().try_for_each(|letter| changes.put_dead_letter(letter))?;
+        Ok::<_, LedgerError>(())
+    });
+    pending.wait().unwrap();
+}
+
+#[test]
+fn very_many_are_redriven_in_bounded_transactions_while_uploads_go_on() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    let queue = queue(&opened, 2, Duration::from_secs(1), Duration::from_secs(3600));
+    let now = now_ms();
+    write(&opened, (1..=4001).map(|id| letter(id, now)).collect());
+
+    let before = opened.ledger.changes();
+    let even = DeadLetterFilter { prefix: Some("0/".into()), ..DeadLetterFilter::default() };
+    assert_eq!(queue.redrive(&even).unwrap(), 2000);
+    let commits = opened.ledger.changes() - before;
+    assert!((4..=8).contains(&commits), "{commits} transactions for 2,000 letters");
+    assert_eq!(queue.depth().unwrap(), 2000);
+    assert_eq!(queue.redrive(&even).unwrap(), 0);
+    let view = opened.ledger.view().unwrap();
+    assert_eq!(view.dead_letter_count().unwrap(), 2001);
+    let event = view.event(2).unwrap().unwrap();
+    assert_eq!((event.started, event.failed, event.deferred, event.last_error), (0, 0, 0, None));
+    drop(view);
+
+    // Uploads beside it are acknowledged before the last letter is queued.
+    std::thread::scope(|scope| {
+        let redriven = scope.spawn(|| queue.redrive(&DeadLetterFilter::default()).unwrap());
+        for number in 0..5 {
+            put(&opened.store, &at(IN, &format!("beside/{number}.jpg")), b"x").unwrap();
+        }
+        assert_eq!(redriven.join().unwrap(), 2001);
+    });
+    assert_eq!(queue.depth().unwrap(), 4006);
+    assert_eq!(queue.purge(&DeadLetterFilter::default()).unwrap(), 0);
+}
+
+#[test]
+fn bounds_warn_before_they_drop_and_drop_the_oldest() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    let queue = queue(&opened, 2, Duration::from_secs(1), Duration::from_secs(3600));
+    let hour = Duration::from_secs(3600);
+    let bounds = DeadLetters { max_age: 10 * hour, max_count: 1000 };
+    let hours_ago = |hours: i64| now_ms() - hours * 3_600_000;
+    let ids = || queue.dead_letters(&DeadLetterFilter::default()).unwrap().len();
+
+    write(&opened, (1..=799).map(|id| letter(id, hours_ago(1))).collect());
+    assert_eq!(queue.trim(&bounds).unwrap(), 0);
+    assert_eq!(queue.dead_letter_warning(), None);
+
+    write(&opened, vec![letter(800, hours_ago(1))]);
+    assert_eq!(queue.trim(&bounds).unwrap(), 0);
+    let warning = queue.dead_letter_warning().unwrap();
+    assert!(warning.contains("800 dead letters") && warning.contains("max_count"), "{warning}");
+
+    // Given up long ago, though its event is the newest.
+    write(&opened, vec![letter(5000, hours_ago(9))]);
+    assert_eq!(queue.trim(&bounds).unwrap(), 0);
+    assert!(queue.dead_letter_warning().unwrap().contains("max_age"));
+    write(&opened, vec![letter(5000, hours_ago(11))]);
+    assert_eq!(queue.trim(&bounds).unwrap(), 1);
+    assert!(queue.dead_letter_warning().unwrap().contains("1 dead letter(s) were dropped"));
+    assert_eq!(ids(), 800);
+
+    write(&opened, (2001..=2700).map(|id| letter(id, hours_ago(0))).collect());
+    assert_eq!(queue.trim(&bounds).unwrap(), 500);
+    assert_eq!(ids(), 1000);
+    let view = opened.ledger.view().unwrap();
+    assert!(view.dead_letter(2700).unwrap().is_some() && view.dead_letter(500).unwrap().is_none());
+    drop(view);
+
+    assert_eq!(queue.purge(&DeadLetterFilter::default()).unwrap(), 1000);
+    assert_eq!(queue.trim(&bounds).unwrap(), 0);
+    assert_eq!(queue.dead_letter_warning(), None);
+}

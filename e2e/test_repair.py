@@ -1,0 +1,148 @@
+"""Repair, scrub, backfill and orphans, as an operator runs them."""
+
+import json
+
+import botocore.exceptions
+import pytest
+import requests
+
+import pictures
+from tintype import DESTINATION, SOURCE, run
+from waiting import until
+
+
+def lines(ended):
+    return [json.loads(line) for line in ended.stdout.splitlines()]
+
+
+def check(server, *arguments):
+    ended = run("check", "--data", server.data, *arguments, cwd=server.folder)
+    return ended.returncode, lines(ended), ended.stdout.decode() + ended.stderr.decode()
+
+
+def object_file(server, etag):
+    """The file of the object with this ETag, found by what its head says."""
+    files = [path for path in (server.data / "objects").rglob("*") if path.is_file()]
+    found = [path for path in files if f'"etag":"{etag.strip(chr(34))}"'.encode() in path.read_bytes()[:4096]]
+    assert len(found) == 1, found
+    return found[0]
+
+
+def command(server, *arguments):
+    ended = run(*arguments, "--server", server.http_url, "--data", server.data, cwd=server.folder)
+    assert ended.returncode == 0, ended.stderr
+    return lines(ended)
+
+
+@pytest.mark.parametrize("harm", ["lost", "noise", "cut"])
+def test_a_lost_or_damaged_ledger(new_server, harm):
+    server = new_server().start()
+    s3 = server.client()
+    etags = {}
+    for number in range(12):
+        key = f"repair/{number} \u00fc.jpg"
+        etags[key] = s3.put_object(Bucket=SOURCE, Key=key, Body=pictures.distinct_jpeg(number))["ETag"]
+    for number in range(3):
+        s3.delete_object(Bucket=SOURCE, Key=(gone := f"repair/{number} \u00fc.jpg"))
+        del etags[gone]
+    s3.create_bucket(Bucket="kept")
+    described = {"ContentType": "text/plain", "Metadata": {"colour": "red"}}
+    s3.put_object(Bucket="kept", Key="a//b", Body=b"kept", **described)
+    assert check(server, "--repair")[0] == 1, "not under a running server"
+    server.kill()
+
+    ledger = server.data / "ledger.redb"
+    good = ledger.read_bytes()
+    match harm:
+        case "lost":
+            ledger.unlink()
+        case "noise":
+            ledger.write_bytes(bytes(byte ^ 0x5A for byte in good))
+        case "cut":
+            ledger.write_bytes(good[: len(good) // 3])
+    refused = run("serve", "--data", server.data, "--s3", "127.0.0.1:0", "--http", "127.0.0.1:0", cwd=server.folder)
+    assert refused.returncode == 1
+    assert b"tintype check --repair" in refused.stderr, refused.stderr
+
+    code, told, text = check(server, "--repair")
+    assert code == 1 and "could not be trusted" in text, text
+    kept = list(server.data.glob("ledger.redb.before-repair-*"))
+    assert len(kept) == (0 if harm == "lost" else 1), text
+    assert check(server, "--scrub")[0] == 0
+
+    server.start()
+    s3 = server.client()
+    for key, etag in etags.items():
+        assert s3.head_object(Bucket=SOURCE, Key=key)["ETag"] == etag
+        server.thumbnail(f"thumb_{key}", etag, s3)
+    assert {found["Key"] for found in s3.list_objects_v2(Bucket=SOURCE)["Contents"]} == set(etags)
+    got = s3.get_object(Bucket="kept", Key="a//b")
+    assert (got["Body"].read(), got["ContentType"], got["Metadata"]) == (b"kept", "text/plain", {"colour": "red"})
+    assert server.stop() == 0
+    code, told, text = check(server, "--repair", "--scrub")
+    assert code == 0 and "left as it is" in text, text
+
+
+def test_bit_rot_is_told_when_read_and_found_by_scrub(new_server):
+    server = new_server().start()
+    s3 = server.client()
+    good = s3.put_object(Bucket=SOURCE, Key="good.jpg", Body=pictures.jpeg())["ETag"]
+    etag = s3.put_object(Bucket=SOURCE, Key="rotten.jpg", Body=pictures.distinct_jpeg("rot"))["ETag"]
+    server.thumbnail("thumb_rotten.jpg", etag)
+    thumbnail = server.thumbnail("thumb_good.jpg", good)["ETag"]
+    server.wait_until_idle()
+    for damaged in (object_file(server, etag), object_file(server, thumbnail)):
+        with damaged.open("r+b") as file:
+            file.seek(-3, 2)
+            byte = file.read(1)[0]
+            file.seek(-3, 2)
+            file.write(bytes([byte ^ 1]))
+    with pytest.raises((botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError)):
+        s3.get_object(Bucket=SOURCE, Key="rotten.jpg")["Body"].read()
+    answer = requests.get(server.api_url, params={"key": "rotten.jpg", "size": "33x33"}, timeout=60)
+    assert answer.status_code >= 500, answer.text
+
+    # A server may run meanwhile.
+    code, told, text = check(server, "--scrub", "--http", server.http_url.removeprefix("http://"))
+    assert code == 1, text
+    found = {(line["finding"]["what"], line["finding"]["key"]) for line in told if "finding" in line}
+    assert found == {("damaged_bytes", "rotten.jpg"), ("damaged_bytes", "thumb_good.jpg")}
+    assert server.stop() == 0
+
+    code, told, text = check(server, "--repair", "--scrub")
+    assert code == 1 and len(list((server.data / "quarantine").rglob("*-*"))) == 2, text
+    server.start()
+    s3 = server.client()
+    server.thumbnail("thumb_good.jpg", good, s3)
+    with pytest.raises(botocore.exceptions.ClientError) as missing:
+        s3.head_object(Bucket=SOURCE, Key="rotten.jpg")
+    assert missing.value.response["ResponseMetadata"]["HTTPStatusCode"] == 404
+
+
+def test_backfill_and_orphans(new_server):
+    server = new_server().start()
+    s3 = server.client()
+    for number in range(3):
+        etag = s3.put_object(Bucket=SOURCE, Key=f"raw/{number}.jpg", Body=pictures.distinct_jpeg(number))["ETag"]
+        server.thumbnail(f"thumb_raw/{number}.jpg", etag)
+    s3.put_object(Bucket=SOURCE, Key="raw/bad.jpg", Body=b"no picture")
+    server.wait_until_idle()
+    assert command(server, "backfill")[-1] == {"queued": 0, "stale": 0, "current": 3, "waiting": 0, "given_up": 1}
+
+    s3.delete_object(Bucket=DESTINATION, Key="thumb_raw/1.jpg")
+    s3.delete_object(Bucket=SOURCE, Key="raw/2.jpg")
+    rehearsed = command(server, "backfill", "--dry-run", "--prefix", "raw/")
+    assert rehearsed[0] == {"bucket": SOURCE, "key": "raw/1.jpg"}
+    assert (rehearsed[-1]["queued"], rehearsed[-1]["stale"]) == (0, 1)
+    assert command(server, "backfill", "--prefix", "elsewhere/")[-1]["stale"] == 0
+
+    told = command(server, "orphans", "--delete")
+    assert {(line["orphan"], line["key"]) for line in told[:-1]} == {
+        ("thumbnail", "thumb_raw/2.jpg"),
+        ("source", "raw/1.jpg"),
+    }
+    assert told[-1] == {"thumbnails": 1, "removed": 1, "sources": 1}
+    assert command(server, "backfill")[-1]["queued"] == 1
+    server.thumbnail("thumb_raw/1.jpg")
+    keys = lambda: {found["Key"] for found in s3.list_objects_v2(Bucket=DESTINATION).get("Contents", [])}
+    until(lambda: keys() == {"thumb_raw/0.jpg", "thumb_raw/1.jpg"}, "orphans are gone and what was missing is there")
