@@ -31,12 +31,12 @@ def picture(width, height, kind, grain):
 
 # Width, height, format, grain, and how often out of a hundred: most pictures of a shop are small.
 KINDS = [
-    (640, 480, "JPEG", 20, 40),
+    (640, 480, "JPEG", 12, 40),
     (1000, 750, "JPEG", 30, 30),
     (320, 240, "PNG", 10, 12),
     (1600, 1200, "JPEG", 30, 9),
     (1000, 750, "PNG", 20, 5),
-    (4000, 3000, "JPEG", 25, 3),
+    (4000, 3000, "JPEG", 36, 3),
     (1400, 1050, "PNG", 60, 1),
 ]
 PICTURES, WEIGHTS = [], []
