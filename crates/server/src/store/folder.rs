@@ -9,6 +9,8 @@ use std::{
 /// Raised when an older program could not read what this one writes.
 const FORMAT: u32 = 1;
 const FORMAT_NAME: &str = "tintype-data ";
+/// The file that holds the folder's identity.
+const IDENTITY: &str = "identity";
 
 /// Objects a folder holds, as a power of two: consecutive puts share a folder, and so its sync.
 const FOLDER_BITS: u32 = 12;
@@ -50,6 +52,7 @@ pub enum FolderError {
 #[derive(Debug)]
 pub struct DataFolder {
     root: PathBuf,
+    identity: u64,
     _lock: File,
 }
 
@@ -93,21 +96,17 @@ impl DataFolder {
             Err(TryLockError::WouldBlock) => return Err(FolderError::InUse(root.to_owned())),
             Err(TryLockError::Error(error)) => return Err(unwritable(error)),
         }
-        for name in ["objects", "incoming"] {
-            fs::create_dir_all(root.join(name)).map_err(unwritable)?;
-        }
         if !format.exists() {
-            let write = || {
-                let new = root.join("format.new");
-                let mut file = File::create(&new)?;
-                writeln!(file, "{FORMAT_NAME}{FORMAT}")?;
-                file.sync_all()?;
-                fs::rename(&new, &format)?;
-                File::open(root)?.sync_all()
-            };
-            write().map_err(unwritable)?;
+            write_durably(root, "format", &format!("{FORMAT_NAME}{FORMAT}\n")).map_err(unwritable)?;
         }
-        Ok(Self { root: root.to_owned(), _lock: lock })
+        let identity = identity(root).map_err(unwritable)?;
+        Ok(Self { root: root.to_owned(), identity, _lock: lock })
+    }
+
+    /// Tells this folder from every other; its ledger names it, too.
+    #[must_use]
+    pub const fn identity(&self) -> u64 {
+        self.identity
     }
 
     /// The folder itself.
@@ -143,6 +142,33 @@ impl DataFolder {
     pub(super) fn object(&self, order: u64) -> PathBuf {
         self.object_folder(order).join(format!("{order:016x}"))
     }
+}
+
+/// The folder's identity, made if there is none.
+fn identity(root: &Path) -> std::io::Result<u64> {
+    match fs::read_to_string(root.join(IDENTITY)) {
+        Ok(text) => u64::from_str_radix(text.trim(), 16).map_err(|_| {
+            std::io::Error::other(format!(
+                "its file \"{IDENTITY}\" does not hold 16 hexadecimal digits; put back what it held"
+            ))
+        }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let identity = getrandom::u64().map_err(std::io::Error::other)?;
+            write_durably(root, IDENTITY, &format!("{identity:016x}\n"))?;
+            Ok(identity)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes a file so that after a power cut it is there as a whole, or not at all.
+fn write_durably(root: &Path, name: &str, text: &str) -> std::io::Result<()> {
+    let new = root.join(format!("{name}.new"));
+    let mut file = File::create(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, root.join(name))?;
+    File::open(root)?.sync_all()
 }
 
 /// Makes a folder and what is missing above it, each durably in the one above.

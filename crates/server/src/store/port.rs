@@ -139,7 +139,7 @@ impl DiskStore {
         source: Option<SourceVersion>,
         settlement: Option<Settlement>,
     ) -> Result<Vec<ObjectRecord>, StoreFault> {
-        let mut published = Vec::with_capacity(puts.len());
+        let (mut publishes, mut files) = (Vec::with_capacity(puts.len()), Vec::with_capacity(puts.len()));
         let mut rows: Vec<(Location, Condition, ObjectRecord)> = Vec::with_capacity(puts.len());
         for put in puts {
             let headers = StoredHeaders {
@@ -153,21 +153,19 @@ impl DiskStore {
             });
             match finished {
                 Ok(finished) => {
-                    published.push(finished.publish);
+                    files.push(Published::of(&finished));
+                    publishes.push(finished.publish);
                     rows.push((put.at, put.condition, finished.record));
                 }
                 Err(fault) => {
-                    for publish in published {
-                        let _ = self.disk.remove(&publish.from);
-                    }
+                    self.discard(&fault, &files);
                     return Err(fault);
                 }
             }
         }
-        let files: Vec<_> = published.iter().map(Published::of).collect();
         let triggers = self.triggers();
         let gone = self.take_unlinked();
-        let pending = self.ledger.submit(published, move |changes| {
+        let pending = self.ledger.submit(publishes, move |changes| {
             if let Some(source) = source {
                 let now = changes.object(&source.at)?;
                 if now.is_none_or(|now| now.etag != source.etag) {

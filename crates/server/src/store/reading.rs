@@ -1,5 +1,7 @@
 //! Reading objects: always one whole version, checked against what was written.
 
+use std::cell::Cell;
+
 use crc_fast::{CrcAlgorithm, Digest};
 use tintype_function::store::Location;
 
@@ -53,8 +55,17 @@ impl DiskStore {
                 Err(error) => return Err(error.into()),
             };
             let damaged = |words: String| StoreFault::Damaged(at.clone(), words);
-            let story =
-                object_file::decode(|buffer, offset| file.read_exact_at(buffer, offset)).map_err(damaged)?;
+            // That the disk does not answer now says nothing about what is on it.
+            let failed = Cell::new(None);
+            let read = |buffer: &mut [u8], offset| {
+                file.read_exact_at(buffer, offset).map_err(|error| {
+                    let kind = error.kind();
+                    failed.set((kind != std::io::ErrorKind::UnexpectedEof).then_some(error));
+                    kind.into()
+                })
+            };
+            let story = object_file::decode(read)
+                .map_err(|words| failed.take().map_or_else(|| damaged(words), StoreFault::from))?;
             if story.record != record {
                 return Err(damaged("its file belongs to another version".into()));
             }
