@@ -6,7 +6,7 @@ use tintype_function::store::Location;
 
 use super::{
     DiskStore, StoreFault,
-    object_file::{self, Story},
+    object_file::{self, Story, Unreadable},
 };
 
 /// Puts under way at once are far fewer than this, so a file nothing mentions is at most so much older
@@ -23,7 +23,8 @@ impl DiskStore {
     /// never committed. Files of this run are not touched, so it may run beside everything else.
     ///
     /// # Errors
-    /// The ledger cannot be read. Files that cannot be removed are logged and left.
+    /// Ledger or disk cannot be read. Files that cannot be removed are logged and left; whatever is left is
+    /// tried again after the next start.
     pub fn clean_up(&self) -> Result<(), StoreFault> {
         for name in self.disk.list(&self.folder.incoming())? {
             if u64::from_str_radix(&name, 16).is_ok_and(|order| order < self.first_order) {
@@ -42,8 +43,8 @@ impl DiskStore {
             for name in self.disk.list(&folder)? {
                 let path = folder.join(&name);
                 let order = u64::from_str_radix(&name, 16);
-                if order.is_ok_and(|order| order < self.first_order) && !self.is_mentioned(&path)? {
-                    all_gone &= self.remove_file(&path);
+                if order.is_ok_and(|order| order < self.first_order) {
+                    all_gone &= self.is_mentioned(&path)? || self.remove_file(&path);
                 }
             }
             // Also for what an earlier run removed: only then no power cut brings it back.
@@ -61,12 +62,17 @@ impl DiskStore {
         pending.wait()
     }
 
-    /// Whether the ledger mentions an object file. What cannot be read counts as mentioned: it is not for
+    /// Whether the ledger mentions an object file. One whose head is damaged counts as mentioned: it is not for
     /// a cleaner to judge damage.
     fn is_mentioned(&self, path: &std::path::Path) -> Result<bool, StoreFault> {
-        let Ok(file) = self.disk.open(path) else { return Ok(true) };
-        let Ok(story) = object_file::decode(|buffer, offset| file.read_exact_at(buffer, offset)) else {
-            return Ok(true);
+        let file = match self.disk.open(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+            opened => opened?,
+        };
+        let story = match object_file::read(file.as_ref()) {
+            Ok(story) => story,
+            Err(Unreadable::Damaged(_)) => return Ok(true),
+            Err(Unreadable::Disk(error)) => return Err(error.into()),
         };
         let Story { bucket, key, part, record } = story;
         let view = self.ledger.view()?;

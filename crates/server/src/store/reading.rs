@@ -1,11 +1,12 @@
 //! Reading objects: always one whole version, checked against what was written.
 
-use std::cell::Cell;
-
 use crc_fast::{CrcAlgorithm, Digest};
 use tintype_function::store::Location;
 
-use super::{DiskStore, StoreFault, object_file};
+use super::{
+    DiskStore, StoreFault,
+    object_file::{self, Unreadable},
+};
 use crate::{disk::DiskFile, ledger::ObjectRecord};
 
 /// Bytes read at a time.
@@ -55,17 +56,10 @@ impl DiskStore {
                 Err(error) => return Err(error.into()),
             };
             let damaged = |words: String| StoreFault::Damaged(at.clone(), words);
-            // That the disk does not answer now says nothing about what is on it.
-            let failed = Cell::new(None);
-            let read = |buffer: &mut [u8], offset| {
-                file.read_exact_at(buffer, offset).map_err(|error| {
-                    let kind = error.kind();
-                    failed.set((kind != std::io::ErrorKind::UnexpectedEof).then_some(error));
-                    kind.into()
-                })
-            };
-            let story = object_file::decode(read)
-                .map_err(|words| failed.take().map_or_else(|| damaged(words), StoreFault::from))?;
+            let story = object_file::read(file.as_ref()).map_err(|why| match why {
+                Unreadable::Disk(error) => error.into(),
+                Unreadable::Damaged(words) => damaged(words),
+            })?;
             if story.record != record {
                 return Err(damaged("its file belongs to another version".into()));
             }

@@ -1,6 +1,6 @@
 //! Disks and folders that are not as they should be.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tintype::{disk::RealDisk, store::StoreFault};
 use tintype_function::store::Condition;
@@ -9,10 +9,86 @@ use crate::{
     checker::Recovered,
     clients::{Log, Told},
     common::{IN, at, settings},
-    disk::{Faults, SimulatedDisk, Survival, Tree},
+    disk::{Faults, SimulatedDisk, Survival, Synced, Tree},
     pictures::Content,
     world::World,
 };
+
+/// Asks, and writes down what was told.
+fn ask(world: &World, log: &mut Log, key: &'static str, wanted: Option<Content>) -> Result<(), StoreFault> {
+    let begun = log.begin(key, wanted);
+    let answer = match wanted {
+        Some(content) => world.put(key, &content.bytes(), Condition::Any),
+        None => world.delete(&[key]).remove(0),
+    };
+    let told = match &answer {
+        Ok(()) => Told::Acknowledged,
+        Err(StoreFault::InDoubt(_)) => Told::InDoubt,
+        Err(_) => Told::Refused,
+    };
+    log.end(begun, told);
+    answer
+}
+
+/// Whichever sync of the ledger fails: what was told holds at once, and after a power cut just then.
+#[test]
+fn a_commit_whose_sync_failed_is_told_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path(), "");
+    let content = |number| Content { number, padding: 5000, good: true };
+    let mut failed = 0;
+    for good in 0..12 {
+        let disk = SimulatedDisk::holding(&settings.data, Tree::new(&settings.data));
+        let world = World::open(disk.shared(), &settings).unwrap();
+        let mut log = Log::default();
+        ask(&world, &mut log, "a.jpg", Some(content(1))).unwrap();
+        disk.set_faults(Faults::failing_sync(Synced::Ledger, good));
+        for (key, wanted) in [("a.jpg", Some(content(2))), ("b.jpg", Some(content(3))), ("a.jpg", None)] {
+            let _ = ask(&world, &mut log, key, wanted);
+            if disk.faults_happened() > 0 {
+                break;
+            }
+        }
+        failed += disk.faults_happened();
+        let recovered = Recovered { settings: &settings, log: &log };
+        recovered.sources(&world).unwrap_or_else(|broken| panic!("after {good} syncs: {broken}"));
+        let tree = disk.tree();
+        drop(world);
+        for survival in [Survival::Nothing, Survival::All] {
+            let left = recovered.check(tree.after_cut(survival));
+            left.unwrap_or_else(|broken| panic!("after {good} syncs, {survival:?} survives: {broken}"));
+        }
+    }
+    assert!(failed >= 4, "{failed}");
+}
+
+/// The run after a power cut may end before it has cleaned up: what the first one left is still found.
+#[test]
+fn leftovers_are_found_however_many_runs_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path(), "");
+    let content = |number| Content { number, padding: 0, good: true };
+    let disk = SimulatedDisk::holding(&settings.data, Tree::new(&settings.data));
+    let world = World::open(disk.shared(), &settings).unwrap();
+    let cuts: Arc<Mutex<Vec<Tree>>> = Arc::default();
+    let seen = cuts.clone();
+    disk.on_sync(move |tree| seen.lock().unwrap().push(tree().after_cut(Survival::Nothing)));
+    world.put("a.jpg", &content(1).bytes(), Condition::Any).unwrap();
+    drop(world);
+    let cuts = std::mem::take(&mut *cuts.lock().unwrap());
+    assert!(cuts.len() > 3);
+    for cut in cuts {
+        let disk = SimulatedDisk::holding(&settings.data, cut);
+        let world = World::open(disk.shared(), &settings).unwrap();
+        let mut log = Log::default();
+        let begun = log.begin("a.jpg", Some(content(1)));
+        log.end(begun, Told::InDoubt);
+        ask(&world, &mut log, "b.jpg", Some(content(2))).unwrap();
+        let tree = disk.tree().after_cut(Survival::All);
+        drop(world);
+        Recovered { settings: &settings, log: &log }.check(tree).unwrap();
+    }
+}
 
 /// Wherever in a put, an overwrite or a delete the disk fills up: what is refused is not done, what is done
 /// stays, and once there is room everything goes on.
@@ -26,22 +102,7 @@ fn a_disk_that_fills_up_in_the_middle_of_a_commit_tears_nothing() {
         let disk = SimulatedDisk::holding(&settings.data, Tree::new(&settings.data));
         let world = World::open(disk.shared(), &settings).unwrap();
         let mut log = Log::default();
-        let ask = |log: &mut Log, key, wanted: Option<Content>| {
-            let begun = log.begin(key, wanted);
-            let answer = match wanted {
-                Some(content) => world.put(key, &content.bytes(), Condition::Any),
-                None => world.delete(&[key]).remove(0),
-            };
-            log.end(
-                begun,
-                match &answer {
-                    Ok(()) => Told::Acknowledged,
-                    Err(StoreFault::InDoubt(_)) => Told::InDoubt,
-                    Err(_) => Told::Refused,
-                },
-            );
-            answer
-        };
+        let ask = |log: &mut Log, key, wanted| ask(&world, log, key, wanted);
         ask(&mut log, "a.jpg", Some(content(1))).unwrap();
         ask(&mut log, "b.jpg", Some(content(2))).unwrap();
         disk.set_faults(Faults::full_after(room));
@@ -67,6 +128,22 @@ fn a_disk_that_fills_up_in_the_middle_of_a_commit_tears_nothing() {
         }
     }
     assert!(refused > 20, "{refused}");
+}
+
+/// Damage is for good and makes a dead letter; a disk that does not answer now may answer later.
+#[test]
+fn a_disk_that_cannot_be_read_is_not_taken_for_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path(), "");
+    let disk = SimulatedDisk::holding(&settings.data, Tree::new(&settings.data));
+    let world = World::open(disk.shared(), &settings).unwrap();
+    world.put("a.jpg", b"bytes", Condition::Any).unwrap();
+    disk.set_faults(Faults::unreadable());
+    let answer = world.read(&at(IN, "a.jpg"));
+    assert!(matches!(answer, Err(StoreFault::Unavailable(_))), "{answer:?}");
+    assert!(disk.faults_happened() > 0);
+    disk.set_faults(Faults::default());
+    assert_eq!(world.read(&at(IN, "a.jpg")).unwrap().as_deref(), Some(&b"bytes"[..]));
 }
 
 #[test]

@@ -71,39 +71,6 @@ impl Recovered<'_> {
         })
     }
 
-    fn matched(&self, world: &World, key: &str) -> bool {
-        world.store.triggers().iter().any(|trigger| trigger.matches(IN, key))
-    }
-
-    /// Whether a thumbnail of a source's current version is there, under every name it should have.
-    fn has_thumbnails(&self, world: &World, key: &str, etag: &str) -> Result<bool, String> {
-        let triggers = world.store.triggers();
-        let Some(trigger) = triggers.iter().find(|trigger| trigger.matches(IN, key)) else { return Ok(true) };
-        for index in 0..trigger.renditions.len() {
-            let thumbnail = self.thumbnail(world, key, index)?;
-            if thumbnail.is_none_or(|(of, _)| of != etag) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// A thumbnail: the ETag of the source it was made from, and its sides.
-    fn thumbnail(
-        &self,
-        world: &World,
-        key: &str,
-        index: usize,
-    ) -> Result<Option<(String, (u32, u32))>, String> {
-        let place = at(OUT, &format!("{}{key}", ["thumb_", "small_"][index]));
-        let unreadable = |fault: StoreFault| format!("{place} cannot be read: {fault}");
-        let Some(object) = world.store.open_object(&place).map_err(unreadable)? else { return Ok(None) };
-        let bytes = object.bytes().map_err(unreadable)?;
-        let header = tintype_engine::probe(&bytes).map_err(|error| format!("{place} is torn: {error}"))?;
-        let of = object.record.headers.metadata.get("tintype-source-etag").cloned().unwrap_or_default();
-        Ok(Some((of, header.upright())))
-    }
-
     /// Every source has an event in the queue, a current thumbnail, or a dead letter.
     fn nothing_is_forgotten(&self, world: &World) -> Result<(), String> {
         for key in self.log.keys() {
@@ -113,9 +80,9 @@ impl Recovered<'_> {
             };
             let queued = world.queue.event_of(&place).map_err(|error| error.to_string())?.is_some();
             if !queued
-                && self.matched(world, key)
-                && !self.has_thumbnails(world, key, &object.etag)?
-                && self.dead_letters(world, key, &object.etag)?.is_empty()
+                && matched(world, key)
+                && !has_thumbnails(world, key, &object.etag)?
+                && dead_letters(world, key, object.order)?.is_empty()
             {
                 return Err(format!("{key} has neither an event nor a thumbnail:\n{}", self.log.story(key)));
             }
@@ -123,42 +90,34 @@ impl Recovered<'_> {
         Ok(())
     }
 
-    /// The reasons for which a version was given up.
-    fn dead_letters(&self, world: &World, key: &str, etag: &str) -> Result<Vec<String>, String> {
-        let filter = DeadLetterFilter { object: Some(at(IN, key)), ..DeadLetterFilter::default() };
-        let letters = world.queue.dead_letters(&filter).map_err(|error| error.to_string())?;
-        let of_this = letters.into_iter().filter(|letter| letter.event.etag == etag);
-        Ok(of_this.map(|letter| format!("{}: {}", letter.reason, letter.message)).collect())
-    }
-
     /// The queue is empty: every picture has its thumbnail, everything else its dead letter, and a mirrored
     /// delete left nothing.
     fn thumbnails(&self, world: &World) -> Result<(), String> {
-        for key in self.log.keys().into_iter().filter(|key| self.matched(world, key)) {
+        for key in self.log.keys().into_iter().filter(|key| matched(world, key)) {
             let broken = |what: String| Err(format!("{key} {what}; its requests:\n{}", self.log.story(key)));
             let mirrored = world.store.triggers().iter().any(|trigger| trigger.removed);
             let Some(content) = self.source(world, key, self.log.len())? else {
-                if mirrored && self.thumbnail(world, key, 0)?.is_some() {
+                if mirrored && thumbnail(world, key, 0)?.is_some() {
                     return broken("is deleted, and its thumbnail is not".into());
                 }
                 continue;
             };
             let object = world.store.head_object(&at(IN, key)).map_err(|fault| words(&fault))?;
-            let etag = object.map(|object| object.etag).unwrap_or_default();
-            let letters = self.dead_letters(world, key, &etag)?;
+            let Some(object) = object else { return broken("is gone again".into()) };
+            let letters = dead_letters(world, key, object.order)?;
             if !content.good {
                 if letters.is_empty() {
                     return broken("is no picture and has no dead letter".into());
                 }
                 continue;
             }
-            if !self.has_thumbnails(world, key, &etag)? {
+            if !has_thumbnails(world, key, &object.etag)? {
                 return broken(format!("has no current thumbnail; dead letters: {letters:?}"));
             }
             if !letters.is_empty() {
                 return broken(format!("has a thumbnail, and dead letters: {letters:?}"));
             }
-            if let Some((_, sides)) = self.thumbnail(world, key, 0)?
+            if let Some(Thumbnail { sides, .. }) = thumbnail(world, key, 0)?
                 && sides != content.sides()
             {
                 return broken(format!("has a thumbnail of {sides:?}, which another version would have"));
@@ -188,4 +147,46 @@ impl Recovered<'_> {
             "the ledger mentions {mentioned} files, but there are {objects:?} and, unfinished, {unfinished:?}"
         ))
     }
+}
+
+/// What a thumbnail was made from, by ETag, and its width and height.
+struct Thumbnail {
+    of: String,
+    sides: (u32, u32),
+}
+
+/// Whether a trigger wants a key.
+fn matched(world: &World, key: &str) -> bool {
+    world.store.triggers().iter().any(|trigger| trigger.matches(IN, key))
+}
+
+/// Whether a thumbnail of a source's current version is there, under every name it should have.
+fn has_thumbnails(world: &World, key: &str, etag: &str) -> Result<bool, String> {
+    let triggers = world.store.triggers();
+    let Some(trigger) = triggers.iter().find(|trigger| trigger.matches(IN, key)) else { return Ok(true) };
+    for index in 0..trigger.renditions.len() {
+        let thumbnail = thumbnail(world, key, index)?;
+        if thumbnail.is_none_or(|thumbnail| thumbnail.of != etag) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn thumbnail(world: &World, key: &str, index: usize) -> Result<Option<Thumbnail>, String> {
+    let place = at(OUT, &format!("{}{key}", ["thumb_", "small_"][index]));
+    let unreadable = |fault: StoreFault| format!("{place} cannot be read: {fault}");
+    let Some(object) = world.store.open_object(&place).map_err(unreadable)? else { return Ok(None) };
+    let bytes = object.bytes().map_err(unreadable)?;
+    let header = tintype_engine::probe(&bytes).map_err(|error| format!("{place} is torn: {error}"))?;
+    let of = object.record.headers.metadata.get("tintype-source-etag").cloned().unwrap_or_default();
+    Ok(Some(Thumbnail { of, sides: header.upright() }))
+}
+
+/// The reasons for which a version was given up.
+fn dead_letters(world: &World, key: &str, order: u64) -> Result<Vec<String>, String> {
+    let filter = DeadLetterFilter { object: Some(at(IN, key)), ..DeadLetterFilter::default() };
+    let letters = world.queue.dead_letters(&filter).map_err(|error| error.to_string())?;
+    let of_this = letters.into_iter().filter(|letter| letter.event.id == order);
+    Ok(of_this.map(|letter| format!("{}: {}", letter.reason, letter.message)).collect())
 }

@@ -12,7 +12,7 @@ use tintype_function::{Settings, store::Condition};
 use crate::{
     checker::Recovered,
     clients::{Log, Told},
-    common::settings,
+    common::{IN, at, settings},
     disk::{Faults, SimulatedDisk, Survival, Synced, Tree},
     pictures::Content,
     random::Random,
@@ -113,7 +113,7 @@ impl History<'_> {
                 self.figures.sync_points += 1;
                 for survival in [Survival::Nothing, Survival::Some(random.next())] {
                     self.try_cut(moment, survival).map_err(|broken| {
-                        format!("{}{survival:?} survives: {broken}", at(index, moments.len()))
+                        format!("{}{survival:?} survives: {broken}", point(index, moments.len()))
                     })?;
                 }
             }
@@ -178,9 +178,9 @@ impl History<'_> {
 
     /// One client and one worker by turns.
     fn in_turn(&self, world: &World, random: &mut Random) -> Result<(), String> {
-        let mut step = Stepper { history: self, world, random };
+        let mut step = Stepper { history: self, world, random, alone: true };
         for _ in 0..self.plan.steps {
-            step.any(true)?;
+            step.any()?;
         }
         Ok(())
     }
@@ -195,9 +195,9 @@ impl History<'_> {
                 .map(|(thread, seed)| {
                     scope.spawn(move || {
                         let mut random = Random::new(seed);
-                        let mut step = Stepper { history: self, world, random: &mut random };
+                        let mut step = Stepper { history: self, world, random: &mut random, alone: false };
                         for _ in 0..self.plan.steps / 3 {
-                            if thread == 0 { step.work()? } else { step.any(false)? }
+                            if thread == 0 { step.work()? } else { step.any()? }
                         }
                         Ok(())
                     })
@@ -212,11 +212,13 @@ struct Stepper<'a, 'h> {
     history: &'a History<'h>,
     world: &'a World,
     random: &'a mut Random,
+    /// Whether nobody does anything at the same time.
+    alone: bool,
 }
 
 impl Stepper<'_, '_> {
-    fn any(&mut self, with_work: bool) -> Result<(), String> {
-        match self.random.below(if with_work { 100 } else { 60 }) {
+    fn any(&mut self) -> Result<(), String> {
+        match self.random.below(if self.alone { 100 } else { 60 }) {
             0..34 => self.put(),
             34..38 => self.put_in_parts(),
             38..46 => self.delete(1),
@@ -285,19 +287,15 @@ impl Stepper<'_, '_> {
     fn read(&mut self) -> Result<(), String> {
         let key = self.key();
         let since = locked(&self.history.log).len();
-        if self.history.plan.faulty {
-            // It may fail; what it answers must be right all the same.
-            let Ok(bytes) = self.world.read(&crate::common::at(crate::common::IN, key)) else {
-                return Ok(());
-            };
-            let log = locked(&self.history.log).clone();
-            let right = log.acceptable(key, since).iter().any(|content| content.map(Content::bytes) == bytes);
-            return if right { Ok(()) } else { Err(format!("{key} was read wrongly:\n{}", log.story(key))) };
-        }
         // Reading comes before the log is looked at: what began meanwhile may show.
-        let read = self.world.read(&crate::common::at(crate::common::IN, key));
+        let read = self.world.read(&at(IN, key));
         let log = locked(&self.history.log).clone();
-        let bytes = read.map_err(|fault| format!("{key} cannot be read: {fault}\n{}", log.story(key)))?;
+        let bytes = match read {
+            // It may fail; what it answers must be right all the same.
+            Err(_) if self.history.plan.faulty => return Ok(()),
+            Err(fault) => return Err(format!("{key} cannot be read: {fault}\n{}", log.story(key))),
+            Ok(bytes) => bytes,
+        };
         let right = log.acceptable(key, since).iter().any(|content| content.map(Content::bytes) == bytes);
         if right { Ok(()) } else { Err(format!("{key} was read wrongly:\n{}", log.story(key))) }
     }
@@ -305,16 +303,16 @@ impl Stepper<'_, '_> {
     /// One attempt of the function; at times clients do something between its reading and its writing.
     fn work(&mut self) -> Result<(), String> {
         let interrupted = self.random.permille(300);
-        let (history, world) = (self.history, self.world);
+        let (history, world, alone) = (self.history, self.world, self.alone);
         let random = Mutex::new(Random::new(self.random.next()));
         let meanwhile = || {
             if interrupted {
                 let mut random = locked(&random);
-                let mut step = Stepper { history, world, random: &mut random };
+                let mut step = Stepper { history, world, random: &mut random, alone };
                 if step.random.permille(700) { step.put() } else { step.delete(1) }
             }
         };
-        match self.world.work(&meanwhile) {
+        match self.world.work(&meanwhile, alone) {
             Err(error) if !self.history.plan.faulty => {
                 Err(format!("an attempt could not be settled: {error}"))
             }

@@ -13,7 +13,7 @@ use tintype::{
 };
 use tintype_engine::Scratch;
 use tintype_function::{
-    Settings, Thumbnails,
+    Outcome, Report, Settings, Thumbnails,
     store::{Condition, Listing, Location, Object, ObjectKey, Put, SourceVersion, Stat, Store, StoreError},
     thumbnails::Call,
 };
@@ -91,7 +91,8 @@ impl World {
     }
 
     /// One attempt at the next event; `meanwhile` happens between the function's reading and its writing.
-    pub fn work(&self, meanwhile: &(dyn Fn() + Sync)) -> Result<Worked, String> {
+    /// `alone`: nothing else happens, so what was made is of the version that is there afterwards.
+    pub fn work(&self, meanwhile: &(dyn Fn() + Sync), alone: bool) -> Result<Worked, String> {
         match self.queue.lease().map_err(|error| error.to_string())? {
             Next::Lease(lease) => {
                 let settling = SettlingStore::new(&self.store, Some(lease.settlement()));
@@ -102,6 +103,9 @@ impl World {
                 let record = record(&lease);
                 let handling = self.thumbnails.handle(&mut call, &store, &record);
                 let report = futures::executor::block_on(handling);
+                if alone && report.outcome == Outcome::Made {
+                    self.is_of_the_newest(&lease.at, &report)?;
+                }
                 let verdict = verdict(&report, settling.is_settled());
                 self.queue.finish(&lease, verdict).map_err(|error| error.to_string())?;
                 Ok(Worked::Attempt)
@@ -112,10 +116,23 @@ impl World {
         }
     }
 
+    /// A version that was acknowledged before a thumbnail was written is what it is made of.
+    fn is_of_the_newest(&self, source: &Location, report: &Report) -> Result<(), String> {
+        // A disk that fails says nothing.
+        let Ok(Some(source)) = self.store.head_object(source) else { return Ok(()) };
+        for made in &report.renditions {
+            let Ok(Some(thumbnail)) = self.store.head_object(&made.at) else { continue };
+            if thumbnail.headers.metadata.get("tintype-source-etag") != Some(&source.etag) {
+                return Err(format!("{} was made of a version that had been replaced", made.at));
+            }
+        }
+        Ok(())
+    }
+
     /// Works until nothing is queued. Time passes in leaps: what waits for its next attempt is due at once.
     pub fn drain(&self) -> Result<(), String> {
         for _ in 0..MOST_ATTEMPTS {
-            match self.work(&|| ())? {
+            match self.work(&|| (), true)? {
                 Worked::Attempt => {}
                 Worked::Waiting => self.make_due()?,
                 Worked::Idle => {

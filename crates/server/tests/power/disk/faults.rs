@@ -60,6 +60,10 @@ pub struct Faults {
     random: Option<Random>,
     /// How often any operation fails with an I/O error, in thousandths.
     failing: usize,
+    /// Every read fails with an I/O error.
+    unreadable: bool,
+    /// After so many syncs of this kind, one fails.
+    failing_sync: Option<(Synced, usize)>,
     /// How often reads and writes are short, in thousandths.
     short: usize,
     /// How often the disk is full for a while, in thousandths of operations that need room.
@@ -95,6 +99,16 @@ impl Faults {
         Self { lies: BTreeSet::from([about]), ..Self::default() }
     }
 
+    /// A disk that can be read no more.
+    pub fn unreadable() -> Self {
+        Self { unreadable: true, ..Self::default() }
+    }
+
+    /// After `good` syncs of a kind one fails.
+    pub fn failing_sync(of: Synced, good: usize) -> Self {
+        Self { failing_sync: Some((of, good)), ..Self::default() }
+    }
+
     /// After so many operations that need room there is none left.
     pub fn full_after(operations: usize) -> Self {
         Self { full_after: Some(operations), ..Self::default() }
@@ -114,6 +128,10 @@ impl Faults {
             self.happened += 1;
             return Some(full());
         }
+        if self.unreadable && operation == Operation::Read {
+            self.happened += 1;
+            return Some(Fault::Fails(io::Error::other("input/output error")));
+        }
         let random = self.random.as_mut()?;
         let fault = if random.permille(self.failing) {
             Fault::Fails(io::Error::other("input/output error"))
@@ -127,6 +145,21 @@ impl Faults {
         };
         self.happened += 1;
         Some(fault)
+    }
+
+    pub(super) fn at_sync(&mut self, of: Synced) -> Option<Fault> {
+        match &mut self.failing_sync {
+            Some((kind, 0)) if *kind == of => {
+                self.failing_sync = None;
+                self.happened += 1;
+                Some(Fault::Fails(io::Error::other("input/output error")))
+            }
+            Some((kind, good)) if *kind == of => {
+                *good -= 1;
+                None
+            }
+            _ => self.at(Operation::Sync),
+        }
     }
 
     pub(super) fn random(&mut self) -> &mut Random {

@@ -84,6 +84,13 @@ impl SimulatedDisk {
         }
     }
 
+    fn fails_to_sync(&self, path: &Path) -> io::Result<()> {
+        match lock(&self.0.faults).at_sync(Synced::of(path, &self.0.root)) {
+            Some(Fault::Fails(error)) => Err(error),
+            Some(Fault::Short) | None => Ok(()),
+        }
+    }
+
     /// How many of `length` bytes the next read or write is about.
     fn transfers(&self, operation: Operation, length: usize) -> io::Result<usize> {
         let mut faults = lock(&self.0.faults);
@@ -149,7 +156,7 @@ impl Disk for SimulatedDisk {
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
         let honest = self.before_sync(path);
-        self.fails(Operation::Sync)?;
+        self.fails_to_sync(path)?;
         if honest { lock(&self.0.tree).sync_folder(path) } else { Ok(()) }
     }
 
@@ -193,7 +200,7 @@ impl DiskFile for SimulatedFile {
 
     fn sync(&self) -> io::Result<()> {
         let honest = self.disk.before_sync(&self.path);
-        if let Err(error) = self.disk.fails(Operation::Sync) {
+        if let Err(error) = self.disk.fails_to_sync(&self.path) {
             let mut faults = lock(&self.disk.0.faults);
             lock(&self.disk.0.tree).content_mut(self.file).fail_to_sync(faults.random());
             return Err(error);
