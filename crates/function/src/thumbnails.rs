@@ -106,18 +106,48 @@ impl Thumbnails {
             return Ok(Outcome::Ignored(Ignored::NoTrigger));
         };
         match record.kind {
-            Kind::Created => self.make(call, store, trigger, at, record.size, progress).await,
-            Kind::Removed => {
-                if store.head(at).await?.is_some() {
-                    return Ok(Outcome::Ignored(Ignored::NothingToRemove));
+            Kind::Created => {
+                let made = self.make(call, store, trigger, at, record.size, progress).await;
+                if trigger.removed && made.as_ref().is_err_and(|failure| failure.reason == Reason::Missing) {
+                    // An attempt before this one may have ended between writing and seeing that the source
+                    // is gone.
+                    remove(store, trigger, at).await?;
+                    if store.head(at).await?.is_some() {
+                        return self.make(call, store, trigger, at, None, progress).await;
+                    }
                 }
-                remove(store, trigger, at).await?;
-                // A source put back while its thumbnails were going away must not be left without.
-                if store.head(at).await?.is_some() {
-                    return self.make(call, store, trigger, at, None, progress).await;
-                }
-                Ok(Outcome::Removed)
+                made
             }
+            Kind::Removed => {
+                if store.head(at).await?.is_none() {
+                    remove(store, trigger, at).await?;
+                    if store.head(at).await?.is_none() {
+                        return Ok(Outcome::Removed);
+                    }
+                }
+                self.put_back(call, store, trigger, at, progress).await
+            }
+        }
+    }
+
+    /// A removal whose source is there again. That one has an event of its own, which may have found the
+    /// thumbnails current just before they were removed, by this attempt or by one that ended there.
+    async fn put_back(
+        &self,
+        call: &mut Call<'_>,
+        store: &impl Store,
+        trigger: &Trigger,
+        at: &Location,
+        progress: &mut Progress,
+    ) -> Result<Outcome, Failure> {
+        if !trigger.created {
+            return Ok(Outcome::Ignored(Ignored::NothingToRemove));
+        }
+        match self.make(call, store, trigger, at, None, progress).await {
+            Ok(Outcome::UpToDate) => Ok(Outcome::Ignored(Ignored::NothingToRemove)),
+            // What is wrong with it is told by its own event.
+            Err(failure) if failure.reason.is_permanent() => Ok(Outcome::Ignored(Ignored::NothingToRemove)),
+            other => other,
         }
     }
 

@@ -18,7 +18,10 @@ use bytes::{Bytes, BytesMut};
 use percent_encoding::percent_decode_str;
 use tintype_function::{
     Location, ObjectKey,
-    store::{Condition, Listing, Object, Put, SourceVersion, Stat, Store, StoreError},
+    store::{
+        Condition, Listing, Object, Put, SourceVersion, Stat, Store, StoreError,
+        one_by_one::{PutOne, put_one_by_one},
+    },
 };
 
 use crate::faults::Fault;
@@ -55,33 +58,6 @@ impl S3Store {
         asked.map_err(|error| Fault::from(error).at(at))?;
         self.remember(&at.bucket);
         Ok(())
-    }
-
-    async fn put(&self, put: Put) -> Result<String, StoreError> {
-        let request = self
-            .client
-            .put_object()
-            .bucket(&put.at.bucket)
-            .key(put.at.key.as_str())
-            .content_type(put.content_type)
-            .set_metadata(Some(put.metadata.into_iter().collect()))
-            .body(ByteStream::from(put.bytes));
-        let request = match &put.condition {
-            Condition::Any => request,
-            Condition::Absent => request.if_none_match("*"),
-            Condition::Matches(etag) => request.if_match(quoted(etag)),
-        };
-        match request.send().await.map_err(Fault::from) {
-            Ok(written) => {
-                self.remember(&put.at.bucket);
-                Ok(unquoted(written.e_tag))
-            }
-            // An object that was to have an ETag and is gone.
-            Err(fault) if fault.is_absent() && put.condition != Condition::Any => {
-                Err(StoreError::Conflict(put.at))
-            }
-            Err(fault) => Err(fault.at(&put.at)),
-        }
     }
 }
 
@@ -126,16 +102,7 @@ impl Store for S3Store {
         puts: Vec<Put>,
         source: Option<&SourceVersion>,
     ) -> Result<Vec<String>, StoreError> {
-        let mut etags = Vec::with_capacity(puts.len());
-        for put in puts {
-            etags.push(self.put(put).await?);
-        }
-        if let Some(source) = source
-            && self.head(&source.at).await?.is_none_or(|stat| stat.etag != source.etag)
-        {
-            return Err(StoreError::Conflict(source.at.clone()));
-        }
-        Ok(etags)
+        put_one_by_one(self, puts, source).await
     }
 
     async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError> {
@@ -189,6 +156,35 @@ impl Store for S3Store {
             objects.push((ObjectKey::new(&key).map_err(StoreError::Damaged)?, stat));
         }
         Ok(Listing { objects, more: page.is_truncated.unwrap_or(false) })
+    }
+}
+
+impl PutOne for S3Store {
+    async fn put_one(&self, put: Put) -> Result<String, StoreError> {
+        let request = self
+            .client
+            .put_object()
+            .bucket(&put.at.bucket)
+            .key(put.at.key.as_str())
+            .content_type(put.content_type)
+            .set_metadata(Some(put.metadata.into_iter().collect()))
+            .body(ByteStream::from(put.bytes));
+        let request = match &put.condition {
+            Condition::Any => request,
+            Condition::Absent => request.if_none_match("*"),
+            Condition::Matches(etag) => request.if_match(quoted(etag)),
+        };
+        match request.send().await.map_err(Fault::from) {
+            Ok(written) => {
+                self.remember(&put.at.bucket);
+                Ok(unquoted(written.e_tag))
+            }
+            // An object that was to have an ETag and is gone.
+            Err(fault) if fault.is_absent() && put.condition != Condition::Any => {
+                Err(StoreError::Conflict(put.at))
+            }
+            Err(fault) => Err(fault.at(&put.at)),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod arrival;
 pub mod conformance;
 #[cfg(feature = "testing")]
 pub mod memory;
+pub mod one_by_one;
 
 use std::{collections::BTreeMap, fmt, future::Future};
 

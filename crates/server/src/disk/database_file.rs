@@ -1,26 +1,67 @@
 //! redb on the file layer.
 
-use std::{io, path::Path};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-use super::{Disk, DiskFile};
+use super::{DiskFile, SharedDisk};
 
-/// A database file on a [`Disk`].
+/// Bytes copied at a time when a file is written again.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// A database file on a [`super::Disk`].
+///
+/// After a sync that failed the system shows what was written, but may hold it for clean and never write it:
+/// a later sync that succeeds says nothing about it. So such a file is written again as a whole before it is
+/// used again. A marker beside it has the next run do so, should this one end before; the marker needs
+/// no sync, since a power cut takes what is only in memory away together with the marker.
 #[derive(Debug)]
 pub struct DatabaseFile {
     file: Box<dyn DiskFile>,
+    disk: SharedDisk,
+    marker: PathBuf,
+    suspect: Arc<AtomicBool>,
 }
 
 impl DatabaseFile {
-    /// Opens the file, making it if there is none.
+    /// Opens the file, making it if there is none. `suspect` belongs to the file and outlives this opening
+    /// of it: set once a sync has failed, until the file was written again.
     ///
     /// # Errors
-    /// The disk does not give it.
-    pub fn open(disk: &dyn Disk, path: &Path) -> io::Result<Self> {
+    /// The disk does not give it, or it cannot be written again.
+    pub fn open(disk: &SharedDisk, path: &Path, suspect: &Arc<AtomicBool>) -> io::Result<Self> {
         let file = disk.open_or_create(path)?;
+        let marker = path.with_extension("suspect");
+        let marked = !matches!(disk.open(&marker), Err(error) if error.kind() == io::ErrorKind::NotFound);
+        if marked || suspect.load(Ordering::SeqCst) {
+            write_again(file.as_ref())?;
+            suspect.store(false, Ordering::SeqCst);
+            // One that stays only has the file written again once more.
+            let _ = disk.remove(&marker);
+        }
         if let Some(folder) = path.parent() {
             disk.sync_folder(folder)?;
         }
-        Ok(Self { file })
+        Ok(Self { file, disk: disk.clone(), marker, suspect: suspect.clone() })
+    }
+}
+
+/// Writes what can be read in its place, so that the next sync is about all of it.
+fn write_again(file: &dyn DiskFile) -> io::Result<()> {
+    let mut buffer = vec![0; CHUNK_BYTES];
+    let mut offset = 0;
+    loop {
+        let count = file.read_at(&mut buffer, offset)?;
+        if count == 0 {
+            return file.sync();
+        }
+        file.write_all_at(&buffer[..count], offset)?;
+        offset += count as u64;
     }
 }
 
@@ -38,7 +79,11 @@ impl redb::StorageBackend for DatabaseFile {
     }
 
     fn sync_data(&self) -> Result<(), io::Error> {
-        self.file.sync()
+        self.file.sync().inspect_err(|_| {
+            self.suspect.store(true, Ordering::SeqCst);
+            // Beside a file that is suspect already there may be one.
+            let _ = self.disk.create(&self.marker);
+        })
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {

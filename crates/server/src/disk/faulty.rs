@@ -129,13 +129,13 @@ struct FaultyFile {
 }
 
 impl DiskFile for FaultyFile {
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.inner.read_exact_at(buffer, offset)
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.inner.read_at(buffer, offset)
     }
 
-    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         self.faults.write()?;
-        self.inner.write_all_at(bytes, offset)
+        self.inner.write_at(bytes, offset)
     }
 
     fn length(&self) -> io::Result<u64> {

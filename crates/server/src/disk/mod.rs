@@ -38,14 +38,45 @@ pub trait Disk: Debug + Send + Sync + 'static {
 
 /// An open file.
 pub trait DiskFile: Debug + Send + Sync + 'static {
-    /// Fills `buffer` from `offset`; an error if the file ends before.
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
-    /// Writes all of `bytes` at `offset`.
-    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Reads at `offset` what the system gives at once; answers how many bytes, 0 at the file's end.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Writes at `offset` what the system takes at once; answers how many bytes.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
     /// Length in bytes.
     fn length(&self) -> io::Result<u64>;
     /// Cuts or extends (with zeros) to a length.
     fn set_length(&self, length: u64) -> io::Result<()>;
     /// Makes contents and length durable.
     fn sync(&self) -> io::Result<()>;
+    /// Fills `buffer` from `offset`; an error if the file ends before.
+    fn read_exact_at(&self, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+        while !buffer.is_empty() {
+            match self.read_at(buffer, offset) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => {
+                    buffer = &mut buffer[count..];
+                    offset += count as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes all of `bytes` at `offset`; if it fails, some of them may have been written.
+    fn write_all_at(&self, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.write_at(bytes, offset) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    bytes = &bytes[count..];
+                    offset += count as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
 }

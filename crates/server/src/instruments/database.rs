@@ -3,7 +3,7 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, atomic::AtomicBool},
 };
 
 use redb::{ReadTransaction, ReadableDatabase as _, WriteTransaction};
@@ -35,6 +35,8 @@ pub struct Keeper {
     disk: SharedDisk,
     path: PathBuf,
     database: RwLock<Option<redb::Database>>,
+    /// See [`DatabaseFile::open`].
+    suspect: Arc<AtomicBool>,
 }
 
 impl Keeper {
@@ -42,7 +44,7 @@ impl Keeper {
     /// starting.
     #[must_use]
     pub fn new(disk: SharedDisk, path: PathBuf) -> Self {
-        Self { disk, path, database: RwLock::new(None) }
+        Self { disk, path, database: RwLock::new(None), suspect: Arc::default() }
     }
 
     fn opened(&self) -> Result<(), KeepError> {
@@ -51,7 +53,7 @@ impl Keeper {
         }
         let mut slot = self.database.write().unwrap_or_else(PoisonError::into_inner);
         if slot.is_none() {
-            let file = DatabaseFile::open(self.disk.as_ref(), &self.path)
+            let file = DatabaseFile::open(&self.disk, &self.path, &self.suspect)
                 .map_err(|error| KeepError(error.to_string()))?;
             let database = redb::Builder::new()
                 .set_cache_size(CACHE_BYTES)

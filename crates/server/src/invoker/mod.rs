@@ -27,6 +27,8 @@ use tintype_function::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+pub use worker::{record, verdict};
+
 use crate::{
     instruments::{Entry, Instruments},
     queue::Queue,

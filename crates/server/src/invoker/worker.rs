@@ -195,7 +195,9 @@ fn finish(shared: &Shared, lease: &Lease, verdict: Verdict) -> After {
     }
 }
 
-fn record(lease: &Lease) -> Record {
+/// An event as the function takes it.
+#[must_use]
+pub fn record(lease: &Lease) -> Record {
     Record {
         kind: lease.event.kind(),
         name: lease.event.name.clone(),
@@ -207,7 +209,9 @@ fn record(lease: &Lease) -> Record {
     }
 }
 
-fn verdict(report: &Report, settled: bool) -> Verdict {
+/// What a report means for its event; `settled`: it was settled together with its thumbnails.
+#[must_use]
+pub fn verdict(report: &Report, settled: bool) -> Verdict {
     let renditions = || -> Vec<Location> { report.renditions.iter().map(|made| made.at.clone()).collect() };
     match &report.outcome {
         Outcome::Made if settled => Verdict::Settled,

@@ -144,7 +144,7 @@ fn commit(handle: &Handle, batch: Vec<Job>) {
         changes.number_commit()
     };
     let committed = number.and_then(|number| {
-        transaction.commit().map_err(|error| {
+        transaction.commit().or_else(|error| {
             drop(database);
             settle_doubt(handle, number, LedgerError::database(error))
         })
@@ -173,14 +173,13 @@ fn begin(handle: &Handle) -> Result<(redb::WriteTransaction, Arc<redb::Database>
     })
 }
 
-/// A commit that failed may be on disk all the same. Opened anew, the ledger tells by the number of its
-/// last commit whether it was undone. That it is there proves nothing: after a failed sync the system may
-/// hold pages in memory that never reach the disk.
-fn settle_doubt(handle: &Handle, number: u64, failed: LedgerError) -> LedgerError {
-    let last = handle.reopen().and_then(|()| View::begin(handle.database()?)?.last_commit());
-    match last {
-        Ok(last) if last < number => failed,
-        _ => LedgerError::InDoubt(failed.to_string()),
+/// A commit that failed may be on disk all the same. Opening the ledger anew makes what can be seen of it
+/// durable (see [`crate::disk::DatabaseFile`]); then the number of its last commit tells.
+fn settle_doubt(handle: &Handle, number: u64, failed: LedgerError) -> Result<(), LedgerError> {
+    match handle.reopen().and_then(|()| View::begin(handle.database()?)?.last_commit()) {
+        Ok(last) if last < number => Err(failed),
+        Ok(_) => Ok(()),
+        Err(_) => Err(LedgerError::InDoubt(failed.to_string())),
     }
 }
 

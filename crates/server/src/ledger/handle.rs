@@ -2,10 +2,11 @@
 //! full for a moment must not need a restart.
 
 use std::{
-    path::PathBuf,
+    io,
+    path::{Path, PathBuf},
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -21,13 +22,21 @@ pub(super) struct Handle {
     disk: SharedDisk,
     path: PathBuf,
     database: RwLock<Option<Arc<redb::Database>>>,
+    /// See [`DatabaseFile::open`].
+    suspect: Arc<AtomicBool>,
     /// Commits that may have changed something, counted once readers see them and before anybody is told.
     changes: AtomicU64,
 }
 
 impl Handle {
     pub(super) fn open(disk: SharedDisk, path: PathBuf) -> Result<Self, LedgerError> {
-        let handle = Self { disk, path, database: RwLock::new(None), changes: AtomicU64::new(0) };
+        let handle = Self {
+            disk,
+            path,
+            database: RwLock::new(None),
+            suspect: Arc::default(),
+            changes: AtomicU64::new(0),
+        };
         handle.database()?;
         Ok(handle)
     }
@@ -76,14 +85,34 @@ impl Handle {
     }
 
     fn open_file(&self) -> Result<Arc<redb::Database>, LedgerError> {
-        let backend = DatabaseFile::open(self.disk.as_ref(), &self.path)?;
+        match self.disk.open(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.make_file()?,
+            opened => drop(opened?),
+        }
         salvage::guarded(|| {
-            let database = redb::Builder::new()
-                .set_cache_size(CACHE_BYTES)
-                .create_with_backend(backend)
-                .map_err(LedgerError::opening)?;
+            let database = self.open_at(&self.path)?;
             transaction::make_tables(&database)?;
             Ok(Arc::new(database))
         })
+    }
+
+    /// Makes a new database under another name first: one that a power cut left half made would never open.
+    fn make_file(&self) -> Result<(), LedgerError> {
+        let new = self.path.with_extension("new");
+        match self.disk.remove(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+        drop(self.open_at(&new)?);
+        self.disk.rename(&new, &self.path)?;
+        Ok(())
+    }
+
+    fn open_at(&self, path: &Path) -> Result<redb::Database, LedgerError> {
+        let backend = DatabaseFile::open(&self.disk, path, &self.suspect)?;
+        redb::Builder::new()
+            .set_cache_size(CACHE_BYTES)
+            .create_with_backend(backend)
+            .map_err(LedgerError::opening)
     }
 }

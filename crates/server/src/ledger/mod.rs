@@ -5,6 +5,7 @@
 mod committer;
 mod dead_letters;
 mod handle;
+mod numbers;
 mod records;
 mod salvage;
 mod transaction;

@@ -8,11 +8,10 @@ use tintype_function::store::{Location, ObjectKey};
 
 use super::{
     LedgerError,
+    numbers::META,
     records::{BucketRecord, EventRecord, ObjectRecord, PartRecord, ResultRecord, UploadRecord},
 };
 
-/// Numbers that outlive the program.
-pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 pub(super) const BUCKETS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("buckets");
 /// By bucket, a zero byte, key: byte order is listing order, and no bucket's name holds a zero byte.
 pub(super) const OBJECTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("objects");
@@ -28,12 +27,6 @@ pub(super) const DEAD_LETTERS: TableDefinition<'_, u64, &[u8]> = TableDefinition
 pub(super) const RESULTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("results");
 /// Files no longer mentioned anywhere, until they are removed from disk.
 pub(super) const TRASH: TableDefinition<'_, u64, ()> = TableDefinition::new("trash");
-
-const LAST_ORDER: &str = "last_order";
-/// How many commits there have been: tells after a failure whether the last one is there.
-const COMMITS: &str = "commits";
-/// The number that the ledger shares with its data folder.
-const IDENTITY: &str = "identity";
 
 pub(super) fn object_key(at: &Location) -> Vec<u8> {
     [at.bucket.as_bytes(), &[0], at.key.as_str().as_bytes()].concat()
@@ -97,25 +90,10 @@ impl View {
         self.transaction.open_table(table).map_err(LedgerError::database)
     }
 
-    /// The highest commit order there has been.
+    /// A bucket.
     ///
     /// # Errors
     /// As for all methods here: the ledger cannot be read.
-    pub fn last_order(&self) -> Result<u64, LedgerError> {
-        Ok(self.table(META)?.get(LAST_ORDER).map_err(LedgerError::database)?.map_or(0, |value| value.value()))
-    }
-
-    /// The number that the ledger shares with its data folder.
-    pub fn identity(&self) -> Result<Option<u64>, LedgerError> {
-        Ok(self.table(META)?.get(IDENTITY).map_err(LedgerError::database)?.map(|value| value.value()))
-    }
-
-    /// The number of the last commit.
-    pub(super) fn last_commit(&self) -> Result<u64, LedgerError> {
-        Ok(self.table(META)?.get(COMMITS).map_err(LedgerError::database)?.map_or(0, |value| value.value()))
-    }
-
-    /// A bucket.
     pub fn bucket(&self, name: &str) -> Result<Option<BucketRecord>, LedgerError> {
         get(&self.table(BUCKETS)?, name)
     }
@@ -338,30 +316,6 @@ impl<'t> Changes<'t> {
     pub fn remove_object(&self, at: &Location) -> Result<(), LedgerError> {
         self.table(OBJECTS)?.remove(object_key(at).as_slice()).map_err(LedgerError::database)?;
         Ok(())
-    }
-
-    /// Remembers that an order was used, so that it is never given again.
-    pub fn use_order(&self, order: u64) -> Result<(), LedgerError> {
-        let mut meta = self.table(META)?;
-        let last = meta.get(LAST_ORDER).map_err(LedgerError::database)?.map_or(0, |value| value.value());
-        if order > last {
-            meta.insert(LAST_ORDER, order).map_err(LedgerError::database)?;
-        }
-        Ok(())
-    }
-
-    /// Sets the number that the ledger shares with its data folder.
-    pub fn set_identity(&self, identity: u64) -> Result<(), LedgerError> {
-        self.table(META)?.insert(IDENTITY, identity).map_err(LedgerError::database)?;
-        Ok(())
-    }
-
-    /// Gives this commit its number.
-    pub(super) fn number_commit(&self) -> Result<u64, LedgerError> {
-        let mut meta = self.table(META)?;
-        let number = meta.get(COMMITS).map_err(LedgerError::database)?.map_or(0, |value| value.value()) + 1;
-        meta.insert(COMMITS, number).map_err(LedgerError::database)?;
-        Ok(number)
     }
 
     /// Marks a file to be removed from disk.

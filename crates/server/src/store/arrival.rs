@@ -16,6 +16,7 @@ use super::{
     incoming::Finished,
     now_ms,
     objects::{Placed, Published, check_condition, place},
+    port::Unpublished,
 };
 use crate::ledger::{ResultRecord, StoredHeaders};
 
@@ -203,18 +204,18 @@ impl DiskStore {
         cause: Cause,
         began_ms: i64,
     ) -> Result<Vec<String>, StoreFault> {
-        let (mut published, rows) = match self.finish_all(puts) {
+        let Unpublished { mut publishes, mut files, rows } = match self.finish_all(puts) {
             Ok(finished) => finished,
             Err(fault) => {
                 self.abandon(&source);
                 return Err(fault);
             }
         };
+        files.push(Published::of(&source));
         let Finished { record, publish } = source;
-        published.push(publish);
-        let files: Vec<_> = published.iter().map(Published::of).collect();
+        publishes.push(publish);
         let (at, triggers, gone) = (at.clone(), self.triggers(), self.take_unlinked());
-        let pending = self.ledger.submit(published, move |changes| {
+        let pending = self.ledger.submit(publishes, move |changes| {
             if changes.bucket(&at.bucket)?.is_none() {
                 return Err(StoreFault::NoSuchBucket(at.bucket));
             }

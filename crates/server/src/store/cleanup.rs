@@ -1,52 +1,78 @@
 //! What unfinished work of an earlier run left on disk, removed in the background after the start.
 
+use std::sync::atomic::Ordering;
+
 use tintype_function::store::Location;
 
 use super::{
-    DiskStore, ORDER_GAP, StoreFault,
-    object_file::{self, Story},
+    DiskStore, StoreFault,
+    object_file::{self, Story, Unreadable},
 };
 
 /// Puts under way at once are far fewer than this, so a file nothing mentions is at most so much older
 /// than the last order of its run.
 pub(crate) const REACH: u64 = 1 << 13;
 
+/// From which order on leftovers of a run lie that committed `last` at last.
+pub(super) fn reach(last: u64) -> u64 {
+    last.saturating_sub(REACH)
+}
+
 impl DiskStore {
     /// Removes temporary files of earlier runs, files in the trash, and files that were published but
     /// never committed. Files of this run are not touched, so it may run beside everything else.
     ///
     /// # Errors
-    /// The ledger cannot be read. Files that cannot be removed are logged and left.
+    /// Ledger or disk cannot be read. Files that cannot be removed are logged and left; whatever is left is
+    /// tried again after the next start.
     pub fn clean_up(&self) -> Result<(), StoreFault> {
         for name in self.disk.list(&self.folder.incoming())? {
             if u64::from_str_radix(&name, 16).is_ok_and(|order| order < self.first_order) {
-                self.remove_file(&self.folder.incoming().join(name));
+                let _ = self.remove_file(&self.folder.incoming().join(name));
             }
         }
         let trash = self.ledger.view()?.trash()?;
         self.unlink(&trash.into_iter().filter(|order| *order < self.first_order).collect::<Vec<_>>());
 
-        let last = self.first_order - ORDER_GAP;
-        let oldest = self.folder.object_folder(last.saturating_sub(REACH));
+        let Some(unclean) = self.ledger.view()?.unclean()? else { return Ok(()) };
+        let oldest = self.folder.object_folder(unclean);
+        let mut all_gone = true;
         let oldest = oldest.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         for folder in self.disk.list(&self.folder.objects())?.into_iter().filter(|name| *name >= oldest) {
-            for name in self.disk.list(&self.folder.objects().join(&folder))? {
-                let path = self.folder.objects().join(&folder).join(&name);
+            let folder = self.folder.objects().join(&folder);
+            for name in self.disk.list(&folder)? {
+                let path = folder.join(&name);
                 let order = u64::from_str_radix(&name, 16);
-                if order.is_ok_and(|order| order < self.first_order) && !self.is_mentioned(&path)? {
-                    self.remove_file(&path);
+                if order.is_ok_and(|order| order < self.first_order) {
+                    all_gone &= self.is_mentioned(&path)? || self.remove_file(&path);
                 }
             }
+            // Also for what an earlier run removed: only then no power cut brings it back.
+            self.disk.sync_folder(&folder)?;
         }
-        Ok(())
+        if !all_gone {
+            return Ok(());
+        }
+        // What this run has left so far is for the cleaning after the next start.
+        let left = self.leftover.clone();
+        let pending = self.ledger.submit(Vec::new(), move |changes| {
+            let left = left.load(Ordering::SeqCst);
+            Ok::<_, StoreFault>(changes.set_unclean((left != u64::MAX).then_some(left))?)
+        });
+        pending.wait()
     }
 
-    /// Whether the ledger mentions an object file. What cannot be read counts as mentioned: it is not for
+    /// Whether the ledger mentions an object file. One whose head is damaged counts as mentioned: it is not for
     /// a cleaner to judge damage.
     fn is_mentioned(&self, path: &std::path::Path) -> Result<bool, StoreFault> {
-        let Ok(file) = self.disk.open(path) else { return Ok(true) };
-        let Ok(story) = object_file::decode(|buffer, offset| file.read_exact_at(buffer, offset)) else {
-            return Ok(true);
+        let file = match self.disk.open(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+            opened => opened?,
+        };
+        let story = match object_file::read(file.as_ref()) {
+            Ok(story) => story,
+            Err(Unreadable::Damaged(_)) => return Ok(true),
+            Err(Unreadable::Disk(error)) => return Err(error.into()),
         };
         let Story { bucket, key, part, record } = story;
         let view = self.ledger.view()?;
@@ -59,9 +85,22 @@ impl DiskStore {
         Ok(current.is_some_and(|current| current.order == record.order))
     }
 
-    fn remove_file(&self, path: &std::path::Path) {
-        if let Err(error) = self.disk.remove(path) {
-            tracing::warn!(path = %path.display(), %error, "a leftover file could not be removed");
+    fn remove_file(&self, path: &std::path::Path) -> bool {
+        match self.disk.remove(path) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "a leftover file could not be removed");
+                false
+            }
         }
+    }
+
+    /// A file of this run was left for the cleaning after a later start, which need not have it in reach.
+    /// Nobody waits for that: if it is not written down, a leftover may stay.
+    pub(super) fn remember_leftover(&self, order: u64) {
+        self.leftover.fetch_min(order, Ordering::SeqCst);
+        let _ = self.ledger.submit(Vec::new(), move |changes| {
+            changes.set_unclean(Some(changes.unclean()?.unwrap_or(u64::MAX).min(order)))
+        });
     }
 }

@@ -129,9 +129,6 @@ impl DataFolder {
             Err(TryLockError::WouldBlock) => return Err(FolderError::InUse(root.to_owned())),
             Err(TryLockError::Error(error)) => return Err(unwritable(error)),
         }
-        for name in ["objects", "incoming"] {
-            fs::create_dir_all(root.join(name)).map_err(unwritable)?;
-        }
         if !format.exists() {
             write_durably(root, "format", &format!("{FORMAT_NAME}{FORMAT}")).map_err(unwritable)?;
         }

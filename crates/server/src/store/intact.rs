@@ -69,7 +69,7 @@ pub(crate) fn newest_beyond(
     bound: u64,
 ) -> Result<Option<u64>, FolderError> {
     let unreadable = |error| FolderError::Unwritable { folder: folder.objects(), error };
-    let mut folders = disk.list(&folder.objects()).map_err(unreadable)?;
+    let mut folders = folders_of_objects(disk, folder)?;
     folders.retain(|name| number(name).is_some_and(|number| number >= bound >> FOLDER_BITS));
     folders.sort_unstable_by(|a, b| b.cmp(a));
     for name in folders {
@@ -101,15 +101,22 @@ fn ledger_length(folder: &DataFolder) -> Result<u64, FolderError> {
 /// The folder cannot be read.
 pub fn has_object_files(disk: &dyn Disk, folder: &DataFolder) -> Result<bool, FolderError> {
     let unreadable = |path: &Path, error| FolderError::Unwritable { folder: path.to_owned(), error };
-    let objects = folder.objects();
-    for name in disk.list(&objects).map_err(|error| unreadable(&objects, error))? {
-        let below = objects.join(&name);
+    for name in folders_of_objects(disk, folder)? {
+        let below = folder.objects().join(&name);
         // A stray file among the folders is nobody's object.
         if below.is_dir() && !disk.list(&below).map_err(|error| unreadable(&below, error))?.is_empty() {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// The names in the folder of objects; none before the first start has made it.
+fn folders_of_objects(disk: &dyn Disk, folder: &DataFolder) -> Result<Vec<String>, FolderError> {
+    match disk.list(&folder.objects()) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        listed => listed.map_err(|error| FolderError::Unwritable { folder: folder.objects(), error }),
+    }
 }
 
 fn random() -> Result<u64, StoreFault> {

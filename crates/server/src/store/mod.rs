@@ -20,9 +20,13 @@ mod objects;
 mod port;
 mod reading;
 
-use std::sync::{
-    Arc, Mutex, OnceLock, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use tintype_function::{Location, trigger::Trigger};
@@ -53,11 +57,19 @@ use crate::{
 /// name of a new one.
 pub(crate) const ORDER_GAP: u64 = 1 << 16;
 
+/// Files removed from disk before their trash rows are.
+const UNLINKED_TOGETHER: usize = 64;
+
 /// Milliseconds since 1970, by the machine's clock.
 #[must_use]
 pub fn now_ms() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    ms_of(SystemTime::now())
+}
+
+/// Before 1970 it is negative, and runs all the same: what is due later becomes due.
+fn ms_of(time: SystemTime) -> i64 {
+    let ms = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+    time.duration_since(UNIX_EPOCH).map_or_else(|before| -ms(before.duration()), ms)
 }
 
 /// The store; share it behind an `Arc`.
@@ -69,6 +81,8 @@ pub struct DiskStore {
     next_order: AtomicU64,
     /// The first order of this run.
     first_order: u64,
+    /// The lowest order of a file of this run that is left for cleaning.
+    leftover: Arc<AtomicU64>,
     /// The folder known to exist.
     newest_folder: Mutex<std::path::PathBuf>,
     /// Files gone from disk whose trash rows the next change removes.
@@ -94,14 +108,24 @@ impl DiskStore {
         fixed: Vec<Trigger>,
         function_name: &str,
     ) -> Result<Self, StoreFault> {
-        let (last, buckets) = {
+        let (last, unclean, buckets) = {
             let view = ledger.view()?;
-            (view.last_order()?, view.buckets()?)
+            (view.last_order()?, view.unclean()?, view.buckets()?)
         };
         let notifications = Notifications::new(fixed, function_name, &buckets)?;
+        for made in [folder.objects(), folder.incoming()] {
+            disk.create_folder(&made)?;
+        }
+        disk.sync_folder(folder.root())?;
         let first_order = last + ORDER_GAP;
-        // A run that ends before its first commit has used orders, too: the next one must not use them again.
-        ledger.submit(Vec::new(), move |changes| changes.use_order(first_order)).wait()?;
+        // A run that ends before its first commit has used orders, too; and until an earlier run's leftovers
+        // are cleaned up, it stays known where they lie.
+        let unclean = cleanup::reach(last).min(unclean.unwrap_or(u64::MAX));
+        let begun = ledger.submit(Vec::new(), move |changes| {
+            changes.use_order(first_order)?;
+            changes.set_unclean(Some(unclean))
+        });
+        begun.wait()?;
         Ok(Self {
             disk,
             folder,
@@ -109,6 +133,7 @@ impl DiskStore {
             notifications,
             next_order: AtomicU64::new(first_order),
             first_order,
+            leftover: Arc::new(AtomicU64::new(u64::MAX)),
             newest_folder: Mutex::default(),
             unlinked: Mutex::default(),
             on_event: OnceLock::new(),
@@ -143,9 +168,24 @@ impl DiskStore {
         }
     }
 
-    /// Trash rows that the next change may remove.
+    /// Trash rows that the next change may remove. A file is gone for good only once its folder is synced:
+    /// that is done here, for many at a time.
     fn take_unlinked(&self) -> Vec<u64> {
-        std::mem::take(&mut *self.unlinked.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut unlinked = self.unlinked.lock().unwrap_or_else(PoisonError::into_inner);
+        if unlinked.len() < UNLINKED_TOGETHER {
+            return Vec::new();
+        }
+        let gone = std::mem::take(&mut *unlinked);
+        drop(unlinked);
+        let folders: BTreeSet<_> = gone.iter().map(|order| self.folder.object_folder(*order)).collect();
+        match folders.iter().try_for_each(|folder| self.disk.sync_folder(folder)) {
+            Ok(()) => gone,
+            // Their rows stay until the cleaning after the next start.
+            Err(error) => {
+                tracing::warn!(%error, "that files are gone could not be made durable");
+                Vec::new()
+            }
+        }
     }
 
     /// Removes files nothing mentions any more. What cannot be removed now is tried again at the next
@@ -179,4 +219,18 @@ fn queue_event(
         changes.queue_event(&Location { bucket: event.bucket.clone(), key }, event)?;
     }
     Ok(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_before_1970_runs_on_into_it() {
+        let at = |seconds: i64| {
+            let span = Duration::from_secs(seconds.unsigned_abs());
+            ms_of(if seconds < 0 { UNIX_EPOCH - span } else { UNIX_EPOCH + span })
+        };
+        assert_eq!([-86_400, -1, 0, 1].map(at), [-86_400_000, -1000, 0, 1000]);
+    }
 }

@@ -134,6 +134,7 @@ impl DiskStore {
     /// The upload is gone, or the disk fails.
     pub fn commit_part(&self, id: &str, number: u16, incoming: Incoming) -> Result<PartRecord, StoreFault> {
         let finished = self.finish(incoming)?;
+        let published = [Published::of(&finished)];
         let object = finished.record;
         let part = PartRecord {
             order: object.order,
@@ -144,7 +145,7 @@ impl DiskStore {
             body_offset: object.body_offset,
             checksums: object.checksums,
         };
-        let (published, upload, row) = ([Published::of(&finished.publish)], id.to_owned(), part.clone());
+        let (upload, row) = (id.to_owned(), part.clone());
         let pending = self.ledger.submit(vec![finished.publish], move |changes| {
             if changes.upload(&upload)?.is_none() {
                 return Err(StoreFault::NoSuchUpload(upload));
@@ -214,7 +215,8 @@ impl DiskStore {
         incoming.set_multipart(format!("{}-{count}", hex(&md5_of_md5s.finalize())), count);
         incoming.set_checksums(checksum.finish(&parts)?);
         let finished = self.finish(incoming)?;
-        let (record, published) = (finished.record, [Published::of(&finished.publish)]);
+        let published = [Published::of(&finished)];
+        let record = finished.record;
         let (place_at, upload_id, triggers) = (at.clone(), id.to_owned(), self.triggers());
         let condition = completion.condition.clone();
         let pending = self.ledger.submit(vec![finished.publish], move |changes| {

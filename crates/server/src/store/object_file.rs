@@ -9,10 +9,12 @@
 //! | 20..24 | CRC-32C of bytes 0..20 and the JSON |
 //! | 24.. | JSON: [`Story`] |
 
+use std::{cell::Cell, io};
+
 use crc_fast::{CrcAlgorithm, Digest};
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::ObjectRecord;
+use crate::{disk::DiskFile, ledger::ObjectRecord};
 
 const MAGIC: &[u8; 8] = b"TINTYPE\n";
 const VERSION: u32 = 1;
@@ -71,6 +73,27 @@ fn checksum(fixed: &[u8], json: &[u8]) -> u32 {
     digest.update(fixed);
     digest.update(json);
     digest.finalize() as u32
+}
+
+/// Why a file's head cannot be had.
+pub(super) enum Unreadable {
+    /// The disk does not give it now, which says nothing about what is on it.
+    Disk(io::Error),
+    /// It is not as it was written.
+    Damaged(String),
+}
+
+/// Reads the head of an open file.
+pub(super) fn read(file: &dyn DiskFile) -> Result<Story, Unreadable> {
+    let failed = Cell::new(None);
+    let read = |buffer: &mut [u8], offset| {
+        file.read_exact_at(buffer, offset).map_err(|error| {
+            let kind = error.kind();
+            failed.set((kind != io::ErrorKind::UnexpectedEof).then_some(error));
+            kind.into()
+        })
+    };
+    decode(read).map_err(|words| failed.take().map_or(Unreadable::Damaged(words), Unreadable::Disk))
 }
 
 /// Reads a head through `read`, which fills a buffer from an offset.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tintype_function::store::{Condition, Location};
 
-use super::{DiskStore, Incoming, OpenObject, StoreFault, now_ms, queue_event};
+use super::{DiskStore, Incoming, OpenObject, StoreFault, incoming::Finished, now_ms, queue_event};
 use crate::ledger::{Changes, EventRecord, LedgerError, ObjectRecord, Pending, Publish, StoredHeaders};
 
 /// What caused a change: goes into its event.
@@ -35,13 +35,15 @@ pub(super) struct Placed {
 
 /// Where a file was and where it is to be.
 pub(super) struct Published {
+    order: u64,
     from: PathBuf,
     to: PathBuf,
 }
 
 impl Published {
-    pub(super) fn of(publish: &Publish) -> Self {
-        Self { from: publish.from.clone(), to: publish.to.clone() }
+    pub(super) fn of(finished: &Finished) -> Self {
+        let Publish { from, to, .. } = &finished.publish;
+        Self { order: finished.record.order, from: from.clone(), to: to.clone() }
     }
 }
 
@@ -69,8 +71,8 @@ impl DiskStore {
         cause: Cause,
     ) -> Result<ObjectRecord, StoreFault> {
         let finished = self.finish(incoming)?;
+        let published = [Published::of(&finished)];
         let (at, record, triggers) = (at.clone(), finished.record, self.triggers());
-        let published = [Published::of(&finished.publish)];
         let gone = self.take_unlinked();
         let result = self.ledger.submit(vec![finished.publish], move |changes| {
             check_condition(changes, &at, &condition)?;
@@ -115,14 +117,19 @@ impl DiskStore {
     /// Removes the files of a refused put. Where it is not known whether the put was made they stay: the
     /// cleaning after the next start looks which of them the ledger mentions.
     pub(super) fn discard(&self, fault: &StoreFault, published: &[Published]) {
-        if matches!(fault, StoreFault::InDoubt(_)) {
-            return;
-        }
-        for file in published.iter().flat_map(|published| [&published.to, &published.from]) {
-            if let Err(error) = self.disk.remove(file)
-                && error.kind() != std::io::ErrorKind::NotFound
-            {
-                tracing::warn!(file = %file.display(), %error, "the file of a refused put could not be removed");
+        let in_doubt = matches!(fault, StoreFault::InDoubt(_));
+        for published in published {
+            let mut left = in_doubt;
+            for file in [&published.to, &published.from].into_iter().filter(|_| !in_doubt) {
+                if let Err(error) = self.disk.remove(file)
+                    && error.kind() != std::io::ErrorKind::NotFound
+                {
+                    left = true;
+                    tracing::warn!(file = %file.display(), %error, "the file of a refused put could not be removed");
+                }
+            }
+            if left {
+                self.remember_leftover(published.order);
             }
         }
     }

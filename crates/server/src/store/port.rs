@@ -19,6 +19,14 @@ use crate::ledger::{
 /// An object to be made visible: where, what must hold there, and its row.
 pub(super) type Row = (Location, Condition, ObjectRecord);
 
+/// Files that are written and synced: how to publish them, where they are then, and their rows.
+#[derive(Default)]
+pub(super) struct Unpublished {
+    pub(super) publishes: Vec<Publish>,
+    pub(super) files: Vec<Published>,
+    pub(super) rows: Vec<Row>,
+}
+
 /// An event to be settled in the very transaction that makes its thumbnails visible.
 #[derive(Debug, Clone)]
 pub struct Settlement {
@@ -135,10 +143,9 @@ impl Store for SettlingStore<'_> {
 }
 
 impl DiskStore {
-    /// Writes and syncs the files of puts; answers how to publish them, and their rows.
-    pub(super) fn finish_all(&self, puts: Vec<Put>) -> Result<(Vec<Publish>, Vec<Row>), StoreFault> {
-        let mut published = Vec::with_capacity(puts.len());
-        let mut rows: Vec<Row> = Vec::with_capacity(puts.len());
+    /// Writes and syncs the files of puts.
+    pub(super) fn finish_all(&self, puts: Vec<Put>) -> Result<Unpublished, StoreFault> {
+        let mut all = Unpublished::default();
         for put in puts {
             let headers = StoredHeaders {
                 content_type: Some(put.content_type),
@@ -151,18 +158,17 @@ impl DiskStore {
             });
             match finished {
                 Ok(finished) => {
-                    published.push(finished.publish);
-                    rows.push((put.at, put.condition, finished.record));
+                    all.files.push(Published::of(&finished));
+                    all.publishes.push(finished.publish);
+                    all.rows.push((put.at, put.condition, finished.record));
                 }
                 Err(fault) => {
-                    for publish in published {
-                        let _ = self.disk.remove(&publish.from);
-                    }
+                    self.discard(&fault, &all.files);
                     return Err(fault);
                 }
             }
         }
-        Ok((published, rows))
+        Ok(all)
     }
 
     /// Writes several objects, checks their source and settles their event: all of it in one transaction.
@@ -172,11 +178,10 @@ impl DiskStore {
         source: Option<SourceVersion>,
         settlement: Option<Settlement>,
     ) -> Result<Vec<ObjectRecord>, StoreFault> {
-        let (published, rows) = self.finish_all(puts)?;
-        let files: Vec<_> = published.iter().map(Published::of).collect();
+        let Unpublished { publishes, files, rows } = self.finish_all(puts)?;
         let triggers = self.triggers();
         let gone = self.take_unlinked();
-        let pending = self.ledger.submit(published, move |changes| {
+        let pending = self.ledger.submit(publishes, move |changes| {
             if let Some(source) = source {
                 let now = changes.object(&source.at)?;
                 if now.is_none_or(|now| now.etag != source.etag) {

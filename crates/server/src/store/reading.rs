@@ -3,7 +3,10 @@
 use crc_fast::{CrcAlgorithm, Digest};
 use tintype_function::store::Location;
 
-use super::{DiskStore, StoreFault, object_file};
+use super::{
+    DiskStore, StoreFault,
+    object_file::{self, Unreadable},
+};
 use crate::{disk::DiskFile, ledger::ObjectRecord};
 
 /// Bytes read at a time.
@@ -53,8 +56,10 @@ impl DiskStore {
                 Err(error) => return Err(error.into()),
             };
             let damaged = |words: String| StoreFault::Damaged(at.clone(), words);
-            let story =
-                object_file::decode(|buffer, offset| file.read_exact_at(buffer, offset)).map_err(damaged)?;
+            let story = object_file::read(file.as_ref()).map_err(|why| match why {
+                Unreadable::Disk(error) => error.into(),
+                Unreadable::Damaged(words) => damaged(words),
+            })?;
             if story.record != record {
                 return Err(damaged("its file belongs to another version".into()));
             }

@@ -1,0 +1,65 @@
+//! The function on a store without transactions, as on AWS: two calls at the same time in every interleaving
+//! with each other, with clients, with crashes, lost answers, duplicate and reordered events. It is the
+//! function itself that runs; only the store and the order are the model's.
+
+#![allow(unreachable_pub, reason = "nothing is outside a test")]
+
+mod model;
+mod replay;
+
+use std::{collections::HashMap, sync::Mutex};
+
+use model::{Interleavings, Script};
+use replay::{Version, function, triggers};
+use stateright::{Checker as _, Model as _};
+
+use Version::{First, Same, Second};
+
+fn explore(renditions: usize, mirrored: bool, scripts: &[Script], crashes: u8, duplicates: u8, lost: u8) {
+    let model = Interleavings {
+        function: function(),
+        triggers: triggers(renditions, mirrored),
+        scripts: scripts.to_vec(),
+        crashes,
+        duplicates,
+        lost,
+        known: Mutex::new(HashMap::new()),
+    };
+    let checked = model.checker().spawn_bfs().join();
+    println!("{} states, {} of them different", checked.state_count(), checked.unique_state_count());
+    checked.assert_properties();
+}
+
+/// The last one puts back what was there: the thumbnail has the ETag it had.
+fn overwrites() -> Vec<Script> {
+    vec![
+        vec![Some(First), Some(Second)],
+        vec![Some(First), Some(Same)],
+        vec![Some(First), Some(Second), Some(First)],
+        vec![Some(First), Some(Second), Some(Same)],
+    ]
+}
+
+fn deletes() -> Vec<Script> {
+    vec![vec![Some(First), None], vec![Some(First), None, Some(First)], vec![Some(First), None, Some(Second)]]
+}
+
+#[test]
+fn the_newest_version_wins_in_every_interleaving() {
+    explore(1, false, &overwrites(), 1, 0, 0);
+}
+
+#[test]
+fn duplicate_events_and_lost_answers_change_nothing() {
+    explore(1, false, &overwrites()[..2], 0, 1, 1);
+}
+
+#[test]
+fn several_renditions_are_all_of_the_newest_version() {
+    explore(2, false, &overwrites()[..2], 1, 0, 0);
+}
+
+#[test]
+fn mirrored_deletes_win_or_lose_as_a_whole() {
+    explore(1, true, &deletes(), 1, 0, 0);
+}

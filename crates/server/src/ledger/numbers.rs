@@ -1,0 +1,91 @@
+//! Numbers in the ledger that outlive the program.
+
+use redb::{ReadableTable, TableDefinition};
+
+use super::{
+    LedgerError,
+    transaction::{Changes, View},
+};
+
+pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+
+/// The number that the ledger shares with its data folder.
+const IDENTITY: &str = "identity";
+const LAST_ORDER: &str = "last_order";
+/// From which order on leftovers of earlier runs may lie; there only until they are cleaned up.
+const UNCLEAN: &str = "unclean";
+/// How many commits there have been: tells after a failure whether the last one is there.
+const COMMITS: &str = "commits";
+
+fn number(meta: &impl ReadableTable<&'static str, u64>, name: &str) -> Result<Option<u64>, LedgerError> {
+    Ok(meta.get(name).map_err(LedgerError::database)?.map(|value| value.value()))
+}
+
+impl View {
+    /// The highest commit order there has been.
+    ///
+    /// # Errors
+    /// As for all methods here: the ledger cannot be read.
+    pub fn last_order(&self) -> Result<u64, LedgerError> {
+        Ok(self.number(LAST_ORDER)?.unwrap_or(0))
+    }
+
+    /// The number that the ledger shares with its data folder.
+    pub fn identity(&self) -> Result<Option<u64>, LedgerError> {
+        self.number(IDENTITY)
+    }
+
+    fn number(&self, name: &str) -> Result<Option<u64>, LedgerError> {
+        number(&self.table(META)?, name)
+    }
+
+    /// From which order on leftovers of earlier runs may lie, unless they were cleaned up.
+    pub fn unclean(&self) -> Result<Option<u64>, LedgerError> {
+        self.number(UNCLEAN)
+    }
+
+    /// The number of the last commit.
+    pub(super) fn last_commit(&self) -> Result<u64, LedgerError> {
+        Ok(self.number(COMMITS)?.unwrap_or(0))
+    }
+}
+
+impl Changes<'_> {
+    /// Remembers that an order was used, so that it is never given again.
+    pub fn use_order(&self, order: u64) -> Result<(), LedgerError> {
+        let mut meta = self.table(META)?;
+        if order > number(&meta, LAST_ORDER)?.unwrap_or(0) {
+            meta.insert(LAST_ORDER, order).map_err(LedgerError::database)?;
+        }
+        Ok(())
+    }
+
+    /// From which order on leftovers may lie, unless they were cleaned up.
+    pub fn unclean(&self) -> Result<Option<u64>, LedgerError> {
+        number(&self.table(META)?, UNCLEAN)
+    }
+
+    /// Sets the number that the ledger shares with its data folder.
+    pub fn set_identity(&self, identity: u64) -> Result<(), LedgerError> {
+        self.table(META)?.insert(IDENTITY, identity).map_err(LedgerError::database)?;
+        Ok(())
+    }
+
+    /// Remembers from which order on leftovers may lie; `None` once they are cleaned up.
+    pub fn set_unclean(&self, order: Option<u64>) -> Result<(), LedgerError> {
+        let mut meta = self.table(META)?;
+        match order {
+            Some(order) => drop(meta.insert(UNCLEAN, order).map_err(LedgerError::database)?),
+            None => drop(meta.remove(UNCLEAN).map_err(LedgerError::database)?),
+        }
+        Ok(())
+    }
+
+    /// Gives this commit its number.
+    pub(super) fn number_commit(&self) -> Result<u64, LedgerError> {
+        let mut meta = self.table(META)?;
+        let number = number(&meta, COMMITS)?.unwrap_or(0) + 1;
+        meta.insert(COMMITS, number).map_err(LedgerError::database)?;
+        Ok(number)
+    }
+}

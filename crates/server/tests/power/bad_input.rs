@@ -1,0 +1,178 @@
+//! Disks and folders that are not as they should be.
+
+use std::sync::{Arc, Mutex};
+
+use tintype::{disk::RealDisk, store::StoreFault};
+use tintype_function::store::Condition;
+
+use crate::{
+    checker::Recovered,
+    clients::{Log, Told},
+    common::{IN, at, settings},
+    disk::{Faults, SimulatedDisk, Survival, Synced, Tree},
+    pictures::Content,
+    world::World,
+};
+
+/// Asks, and writes down what was told.
+fn ask(world: &World, log: &mut Log, key: &'static str, wanted: Option<Content>) -> Result<(), StoreFault> {
+    let begun = log.begin(key, wanted);
+    let answer = match wanted {
+        Some(content) => world.put(key, &content.bytes(), Condition::Any),
+        None => world.delete(&[key]).remove(0),
+    };
+    let told = match &answer {
+        Ok(()) => Told::Acknowledged,
+        Err(StoreFault::InDoubt(_)) => Told::InDoubt,
+        Err(_) => Told::Refused,
+    };
+    log.end(begun, told);
+    answer
+}
+
+/// Whichever sync of the ledger fails: what was told holds at once, and after a power cut just then.
+#[test]
+fn a_commit_whose_sync_failed_is_told_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path(), "");
+    let content = |number| Content { number, padding: 5000, good: true };
+    let mut failed = 0;
+    for good in 0..12 {
+        let disk = SimulatedDisk::holding(&settings.data, Tree::new(&settings.data));
+        let world = World::open(disk.shared(), &settings).unwrap();
+        let mut log = Log::default();
+        ask(&world, &mut log, "a.jpg", Some(content(1))).unwrap();
+        disk.set_faults(Faults::failing_sync(Synced::Ledger, good));
+        for (key, wanted) in [("a.jpg", Some(content(2))), ("b.jpg", Some(content(3))), ("a.jpg", None)] {
+            let _ = ask(&world, &mut log, key, wanted);
+            if disk.faults_happened() > 0 {
+                break;
+            }
+        }
+        failed += disk.faults_happened();
+        let recovered = Recovered { settings: &settings, log: &log };
+        recovered.sources(&world).unwrap_or_else(|broken| panic!("after {good} syncs: {broken}"));
+        let tree = disk.tree();
+        drop(world);
+        for survival in [Survival::Nothing, Survival::All] {
+            let left = recovered.check(tree.after_cut(survival));
+            left.unwrap_or_else(|broken| panic!("after {good} syncs, {survival:?} survives: {broken}"));
+        }
+    }
+    assert!(failed >= 4, "{failed}");
+}
+
+/// The run after a power cut may end before it has cleaned up: what the first one left is still found.
+#[test]
+fn leftovers_are_found_however_many_runs_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path(), "");
+    let content = |number| Content { number, padding: 0, good: true };
+    let disk = SimulatedDisk::holding(&settings.data, Tree::new(&settings.data));
+    let world = World::open(disk.shared(), &settings).unwrap();
+    let cuts: Arc<Mutex<Vec<Tree>>> = Arc::default();
+    let seen = cuts.clone();
+    disk.on_sync(move |tree| seen.lock().unwrap().push(tree().after_cut(Survival::Nothing)));
+    world.put("a.jpg", &content(1).bytes(), Condition::Any).unwrap();
+    drop(world);
+    let cuts = std::mem::take(&mut *cuts.lock().unwrap());
+    assert!(cuts.len() > 3);
+    for cut in cuts {
+        let disk = SimulatedDisk::holding(&settings.data, cut);
+        let world = World::open(disk.shared(), &settings).unwrap();
+        let mut log = Log::default();
+        let begun = log.begin("a.jpg", Some(content(1)));
+        log.end(begun, Told::InDoubt);
+        ask(&world, &mut log, "b.jpg", Some(content(2))).unwrap();
+        let tree = disk.tree().after_cut(Survival::All);
+        drop(world);
+        Recovered { settings: &settings, log: &log }.check(tree).unwrap();
+    }
+}
+
+/// Wherever in a put, an overwrite or a delete the disk fills up: what is refused is not done, what is done
+/// stays, and once there is room everything goes on.
+#[test]
+fn a_disk_that_fills_up_in_the_middle_of_a_commit_tears_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path(), "");
+    let content = |number| Content { number, padding: 9000, good: true };
+    let mut refused = 0;
+    for room in 0..60 {
+        let disk = SimulatedDisk::holding(&settings.data, Tree::new(&settings.data));
+        let world = World::open(disk.shared(), &settings).unwrap();
+        let mut log = Log::default();
+        let ask = |log: &mut Log, key, wanted| ask(&world, log, key, wanted);
+        ask(&mut log, "a.jpg", Some(content(1))).unwrap();
+        ask(&mut log, "b.jpg", Some(content(2))).unwrap();
+        disk.set_faults(Faults::full_after(room));
+        for (key, wanted) in [("a.jpg", Some(content(3))), ("b.jpg", None), ("c.jpg", Some(content(4)))] {
+            match ask(&mut log, key, wanted) {
+                Ok(()) => {}
+                Err(told @ (StoreFault::Full(_) | StoreFault::InDoubt(_))) => {
+                    assert!(told.to_string().contains("full"), "{told}");
+                    refused += 1;
+                }
+                Err(other) => panic!("a full disk is told as one, not as: {other}"),
+            }
+        }
+        disk.set_faults(Faults::default());
+        ask(&mut log, "d.jpg", Some(content(5))).unwrap();
+        let recovered = Recovered { settings: &settings, log: &log };
+        recovered.drained(&world).unwrap_or_else(|broken| panic!("with room for {room}: {broken}"));
+        let tree = disk.tree();
+        drop(world);
+        for survival in [Survival::Nothing, Survival::Some(room as u64), Survival::All] {
+            let left = recovered.check(tree.after_cut(survival));
+            left.unwrap_or_else(|broken| panic!("with room for {room}, {survival:?} survives: {broken}"));
+        }
+    }
+    assert!(refused > 20, "{refused}");
+}
+
+/// Damage is for good and makes a dead letter; a disk that does not answer now may answer later.
+#[test]
+fn a_disk_that_cannot_be_read_is_not_taken_for_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path(), "");
+    let disk = SimulatedDisk::holding(&settings.data, Tree::new(&settings.data));
+    let world = World::open(disk.shared(), &settings).unwrap();
+    world.put("a.jpg", b"bytes", Condition::Any).unwrap();
+    disk.set_faults(Faults::unreadable());
+    let answer = world.read(&at(IN, "a.jpg"));
+    assert!(matches!(answer, Err(StoreFault::Unavailable(_))), "{answer:?}");
+    assert!(disk.faults_happened() > 0);
+    disk.set_faults(Faults::default());
+    assert_eq!(world.read(&at(IN, "a.jpg")).unwrap().as_deref(), Some(&b"bytes"[..]));
+}
+
+#[test]
+fn a_ledger_from_another_folder_is_refused() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let settings = folders.each_ref().map(|folder| settings(folder.path(), ""));
+    for (settings, text) in settings.iter().zip(["one", "two"]) {
+        let world = World::open(Arc::new(RealDisk), settings).unwrap();
+        world.put("a.txt", text.as_bytes(), Condition::Any).unwrap();
+    }
+    let own = std::fs::read(folders[0].path().join("ledger.redb")).unwrap();
+    std::fs::copy(folders[1].path().join("ledger.redb"), folders[0].path().join("ledger.redb")).unwrap();
+    let refusal = World::open(Arc::new(RealDisk), &settings[0]).err().unwrap();
+    assert!(refusal.contains("belongs to another data folder"), "{refusal}");
+    std::fs::write(folders[0].path().join("ledger.redb"), own).unwrap();
+    let world = World::open(Arc::new(RealDisk), &settings[0]).unwrap();
+    assert_eq!(world.read(&at(IN, "a.txt")).unwrap().as_deref(), Some(&b"one"[..]));
+}
+
+/// A ledger of some other program, or none at all, is neither taken nor overwritten.
+#[test]
+fn a_file_that_is_no_ledger_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path(), "");
+    drop(World::open(Arc::new(RealDisk), &settings).unwrap());
+    let ledger = folder.path().join("ledger.redb");
+    for bytes in [&b"SQLite format 3\0"[..], &[0; 8192][..]] {
+        std::fs::write(&ledger, bytes).unwrap();
+        assert!(World::open(Arc::new(RealDisk), &settings).is_err());
+        assert_eq!(std::fs::read(&ledger).unwrap(), bytes);
+    }
+}
