@@ -1,7 +1,7 @@
 //! redb on a file that must stay as it is: what is written goes to memory and is forgotten.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     io,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -102,13 +102,11 @@ impl redb::StorageBackend for Untouched {
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let mut state = self.state();
         for (number, within, at, length) in blocks(offset, data.len()) {
-            if !state.written.contains_key(&number) {
-                let block = self.block_of_file(number)?;
-                state.written.insert(number, block);
-            }
-            if let Some(block) = state.written.get_mut(&number) {
-                block[within..within + length].copy_from_slice(&data[at..at + length]);
-            }
+            let block = match state.written.entry(number) {
+                Entry::Occupied(there) => there.into_mut(),
+                Entry::Vacant(free) => free.insert(self.block_of_file(number)?),
+            };
+            block[within..within + length].copy_from_slice(&data[at..at + length]);
         }
         Ok(())
     }

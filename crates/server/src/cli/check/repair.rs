@@ -75,7 +75,7 @@ fn summarise(repaired: &Repaired, findings: &mut Findings) {
     );
     match kept_ledger {
         Some(kept) => {
-            findings.add("ledger", Ok(format!("rebuilt: {held}; the old one is kept as {}", kept.display())))
+            findings.add("ledger", Ok(format!("rebuilt: {held}; the old one is kept as {}", kept.display())));
         }
         None if problem.is_some() || *count > 0 => findings.add("ledger", Ok(format!("rebuilt: {held}"))),
         None => findings.add("ledger", Ok(format!("in order, left as it is: {objects} object(s)"))),
