@@ -51,8 +51,10 @@ fn quantile(freedom: f64) -> f64 {
         (z.powi(3) + z) / 4.0,
         (5.0 * z.powi(5) + 16.0 * z.powi(3) + 3.0 * z) / 96.0,
         (3.0 * z.powi(7) + 19.0 * z.powi(5) + 17.0 * z.powi(3) - 15.0 * z) / 384.0,
+        (79.0 * z.powi(9) + 776.0 * z.powi(7) + 1482.0 * z.powi(5) - 1920.0 * z.powi(3) - 945.0 * z)
+            / 92_160.0,
     ];
-    z + g[0] / freedom + g[1] / freedom.powi(2) + g[2] / freedom.powi(3)
+    g.iter().rev().fold(0.0, |sum, term| (sum + term) / freedom) + z
 }
 
 #[cfg(test)]
@@ -61,8 +63,10 @@ mod tests {
 
     /// Noise between -1 and 1 that is the same each time.
     fn noise(index: u64) -> f64 {
-        (index.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99) >> 40) as f64 / f64::from(1 << 23)
-            - 1.0
+        let mut mixed = index.wrapping_add(99).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed >> 40) as f64 / f64::from(1 << 23) - 1.0
     }
 
     #[test]

@@ -184,7 +184,7 @@ fn long_ranges_are_answered_from_sums_and_without_them() {
     drop(keeper);
     let hours = || {
         let database = redb::Database::open(&file).unwrap();
-        let table = redb::TableDefinition::<i64, &[u8]>::new("hours 1");
+        let table = redb::TableDefinition::<i64, &[u8]>::new("hours 2");
         let rows = database
             .begin_read()
             .unwrap()
@@ -203,7 +203,7 @@ fn long_ranges_are_answered_from_sums_and_without_them() {
     // As an older program left it.
     let database = redb::Database::open(&file).unwrap();
     let changes = database.begin_write().unwrap();
-    for name in ["ten minutes 1", "hours 1"] {
+    for name in ["ten minutes 2", "hours 2"] {
         changes.delete_table(redb::TableDefinition::<i64, &[u8]>::new(name)).unwrap();
     }
     changes.delete_table(redb::TableDefinition::<&str, i64>::new("series state 1")).unwrap();

@@ -252,12 +252,12 @@ impl Invoker {
             attempt.ended(result.has_failed());
             let _ = answer.send(result);
         });
+        let deadline = Instant::now() + request_timeout;
         {
             let mut state = self.shared.state();
             if state.draining {
                 return Err(Refused::ShuttingDown);
             }
-            let deadline = Instant::now() + request_timeout;
             state.requests.push_back(Request {
                 task,
                 deadline,
@@ -271,8 +271,9 @@ impl Invoker {
         let _abandon = SetOnDrop(abandoned);
         match tokio::time::timeout(request_timeout, answered).await {
             Ok(Ok(result)) => Ok(result),
-            Ok(Err(_)) => Err(Refused::ShuttingDown),
-            Err(_) => Err(Refused::TimedOut),
+            // It was not begun: too late, or because of the end.
+            Ok(Err(_)) if Instant::now() < deadline => Err(Refused::ShuttingDown),
+            Ok(Err(_)) | Err(_) => Err(Refused::TimedOut),
         }
     }
 
