@@ -97,6 +97,11 @@ fn bounds_warn_before_they_drop_and_drop_the_oldest() {
     write(&opened, vec![letter(5000, hours_ago(9))]);
     assert_eq!(queue.trim(&bounds).unwrap(), 0);
     assert!(queue.dead_letter_warning().unwrap().contains("max_age"));
+    // A run's first look drops nothing for its age: it may have been down for long.
+    let restarted = self::queue(&opened, 2, Duration::from_secs(1), Duration::from_secs(3600));
+    let young = DeadLetters { max_age: hour / 2, max_count: 1000 };
+    assert_eq!(restarted.trim(&young).unwrap(), 0);
+    assert!(restarted.dead_letter_warning().unwrap().contains("max_age"));
     write(&opened, vec![letter(5000, hours_ago(11))]);
     assert_eq!(queue.trim(&bounds).unwrap(), 1);
     assert!(queue.dead_letter_warning().unwrap().contains("1 dead letter(s) were dropped"));

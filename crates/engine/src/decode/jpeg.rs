@@ -124,6 +124,18 @@ impl Decoder<'_> {
                 return self.stream(frame, &scan, &tables, at, &mut planes, rows);
             }
             let gathered = gathered.get_or_insert_with(|| self.gather(frame, &planes));
+            // T.81, B.2.3 and G.1.1.1: each scan tells something new. Others would be work without end.
+            let repeats = |index: usize| {
+                let mut known = gathered.progress[index][scan.band.0..=scan.band.1].iter().flatten();
+                known.any(|bits| scan.bits.1 >= *bits)
+            };
+            if let Some(&(index, ..)) = scan.components.iter().find(|(index, ..)| repeats(*index)) {
+                let error = fail(format!("component {} a second time at byte {start}", index + 1));
+                if gathered.tolerable(self.context.limits.tolerant) {
+                    break;
+                }
+                return Err(error);
+            }
             for &(index, ..) in &scan.components {
                 let table = usize::from(frame.components[index].sampled.table);
                 if gathered.steps[index].is_none() {

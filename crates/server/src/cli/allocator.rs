@@ -9,10 +9,13 @@ use std::{os::unix::process::CommandExt as _, process::Command};
 use super::{Env, variable};
 
 /// The most arenas, and from how many free bytes on they are given back.
-const TUNING: [(&str, &str); 2] = [("MALLOC_ARENA_MAX", "1"), ("MALLOC_TRIM_THRESHOLD_", "131072")];
+const TUNING: [(&str, &str); 3] =
+    [("MALLOC_ARENA_MAX", "1"), ("MALLOC_TRIM_THRESHOLD_", "131072"), (ONCE, "1")];
+/// Says that it was tried: for a program with privileges of its own glibc takes the other two away.
+const ONCE: &str = "ALLOCATOR_TUNED";
 /// Whoever sets one of these knows better: another allocator, or the same one tuned otherwise.
-const TUNED_OTHERWISE: [&str; 4] =
-    ["MALLOC_ARENA_MAX", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES", "LD_PRELOAD"];
+const TUNED_OTHERWISE: [&str; 5] =
+    ["MALLOC_ARENA_MAX", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES", "LD_PRELOAD", ONCE];
 
 /// Starts the program anew under the tuning, unless it runs under one. If that cannot be done it goes on as it is.
 pub(super) fn tune(env: &Env) {

@@ -36,15 +36,18 @@ impl Usage {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes over what was written before; what was counted meanwhile is added. Only the first call reads.
+    /// Takes over what was written before; what was counted meanwhile is added. Only until it was read once.
     pub(super) fn read(&self, keeper: &Keeper) {
         let mut state = self.state();
-        if std::mem::replace(&mut state.is_read, true) {
+        if state.is_read {
             return;
         }
         match keeper.used() {
-            Ok(kept) => kept.into_iter().for_each(|(name, used)| state.add(name, used)),
-            Err(error) => tracing::warn!(%error, "what API keys have used today is counted anew"),
+            Ok(kept) => {
+                kept.into_iter().for_each(|(name, used)| state.add(name, used));
+                state.is_read = true;
+            }
+            Err(error) => tracing::warn!(%error, "what API keys have used today cannot be read yet"),
         }
     }
 
@@ -63,15 +66,17 @@ impl Usage {
     /// Takes back a request that was counted on `day`.
     pub fn give_back(&self, name: &str, day: u64) {
         let mut state = self.state();
-        let used = state.of_day(name, day);
-        used.requests = used.requests.saturating_sub(1);
-        state.has_changed = true;
+        if let Some(used) = state.by_name.get_mut(name).filter(|used| used.day == day) {
+            used.requests = used.requests.saturating_sub(1);
+            state.has_changed = true;
+        }
     }
 
     /// What is to be written, if anything changed since this was last asked for.
     pub(super) fn changed(&self) -> Option<Vec<(String, Used)>> {
         let mut state = self.state();
-        std::mem::take(&mut state.has_changed)
+        // Before it was read, less would be written over more.
+        (state.is_read && std::mem::take(&mut state.has_changed))
             .then(|| state.by_name.iter().map(|(name, used)| (name.clone(), *used)).collect())
     }
 
@@ -84,7 +89,8 @@ impl Usage {
 impl State {
     fn of_day(&mut self, name: &str, day: u64) -> &mut Used {
         let used = self.by_name.entry(name.to_owned()).or_default();
-        if used.day != day {
+        // Never back: a request may come here a moment after one of the next day.
+        if used.day < day {
             *used = Used { day, requests: 0 };
         }
         used

@@ -37,6 +37,11 @@ impl Handle {
             suspect: Arc::default(),
             changes: AtomicU64::new(0),
         };
+        // Only here: a file that is gone later is not to be replaced by an empty one.
+        match handle.disk.open(&handle.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => handle.make_file()?,
+            opened => drop(opened?),
+        }
         handle.database()?;
         Ok(handle)
     }
@@ -85,10 +90,7 @@ impl Handle {
     }
 
     fn open_file(&self) -> Result<Arc<redb::Database>, LedgerError> {
-        match self.disk.open(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.make_file()?,
-            opened => drop(opened?),
-        }
+        drop(self.disk.open(&self.path)?);
         salvage::guarded(|| {
             let database = self.open_at(&self.path)?;
             transaction::make_tables(&database)?;

@@ -191,6 +191,7 @@ impl OldLedger {
         let tolerant = self.problem.is_some();
         let mut copied = 0;
         let mut chunk = Vec::new();
+        let mut unwritten = None;
         let mut walk = || {
             let rows = self.view.table(table)?;
             for row in rows.iter().map_err(LedgerError::database)? {
@@ -204,7 +205,10 @@ impl OldLedger {
                 chunk.push((key, value));
                 copied += 1;
                 if chunk.len() == CHUNK {
-                    write(ledger, table, std::mem::take(&mut chunk))?;
+                    unwritten = write(ledger, table, std::mem::take(&mut chunk)).err();
+                    if unwritten.is_some() {
+                        return Ok(());
+                    }
                 }
             }
             Ok(())
@@ -213,6 +217,9 @@ impl OldLedger {
             Err(error) if !tolerant => return Err(error),
             // As far as it reads.
             _ => {}
+        }
+        if let Some(error) = unwritten {
+            return Err(error);
         }
         write(ledger, table, chunk)?;
         Ok(copied)

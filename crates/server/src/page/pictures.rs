@@ -12,6 +12,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Page, answers};
 
+/// A request waits this long for its turn.
+const LONGEST_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
 /// Larger ones are not shown.
 const MOST_BYTES: u64 = 32 << 20;
 
@@ -54,8 +56,10 @@ pub(super) async fn picture(State(page): State<Page>, Query(place): Query<Place>
         Ok(at) => at,
         Err(words) => return message(StatusCode::BAD_REQUEST, words),
     };
-    let Ok(turn) = page.inner.pictures.clone().acquire_owned().await else {
-        return message(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down");
+    // Whoever reads slowly holds a turn for long, but nobody waits for long.
+    let turn = tokio::time::timeout(LONGEST_WAIT, page.inner.pictures.clone().acquire_owned()).await;
+    let Ok(Ok(turn)) = turn else {
+        return message(StatusCode::SERVICE_UNAVAILABLE, "too many pictures are being sent; ask again");
     };
     let read = answers::blocking(&page, move |inner| {
         let Some(object) = inner.store.open_object(&at)? else { return Ok(None) };

@@ -3,7 +3,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -27,12 +30,32 @@ const LASTS: Duration = Duration::from_secs(12 * 3600);
 const MOST: usize = 1000;
 /// A wrong key is answered only after this long, one at a time.
 const PENALTY: Duration = Duration::from_millis(500);
+/// Callers that wait so at once.
+const MOST_WAITING: usize = 16;
 
 /// Who is logged in: tokens, and until when each is good.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     good: Mutex<HashMap<String, Instant>>,
     penalty: tokio::sync::Mutex<()>,
+    /// How many wait for it.
+    waiting: AtomicUsize,
+}
+
+/// One more as long as it lives.
+struct OneMore<'a>(&'a AtomicUsize);
+
+impl<'a> OneMore<'a> {
+    fn of(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for OneMore<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Sessions {
@@ -50,8 +73,13 @@ impl Sessions {
         token
     }
 
-    /// Passes after [`PENALTY`], one caller after the other.
+    /// Passes after [`PENALTY`], one caller after the other; at once where many wait already, who would fill the
+    /// port's connections.
     async fn delay(&self) {
+        let _one = OneMore::of(&self.waiting);
+        if self.waiting.load(Ordering::Relaxed) > MOST_WAITING {
+            return;
+        }
         let _turn = self.penalty.lock().await;
         tokio::time::sleep(PENALTY).await;
     }

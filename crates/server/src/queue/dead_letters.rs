@@ -1,6 +1,6 @@
 //! What was given up: looked at, tried again, thrown away.
 
-use std::sync::PoisonError;
+use std::sync::{PoisonError, atomic::Ordering};
 
 use tintype_function::{settings::DeadLetters, store::Location};
 
@@ -160,7 +160,11 @@ impl Queue {
         all.sort_unstable();
         let oldest_kept =
             now_ms().saturating_sub(i64::try_from(bounds.max_age.as_millis()).unwrap_or(i64::MAX));
-        let too_old = all.partition_point(|(dead_ms, _)| *dead_ms < oldest_kept);
+        // Not at a run's first look: those that grew old while it was down are warned of first.
+        let too_old = match self.looked_at.swap(true, Ordering::Relaxed) {
+            true => all.partition_point(|(dead_ms, _)| *dead_ms < oldest_kept),
+            false => 0,
+        };
         let too_many = all.len().saturating_sub(usize::try_from(bounds.max_count).unwrap_or(usize::MAX));
         let kept = all.split_off(too_old.max(too_many));
         let mut dropped = 0;

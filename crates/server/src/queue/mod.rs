@@ -8,7 +8,7 @@ mod dead_letters;
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -157,6 +157,8 @@ pub struct Queue {
     leased: Mutex<Leased>,
     /// What is to be said of the dead letters' number and age.
     warning: Mutex<Option<String>>,
+    /// Whether dead letters were looked at in this run.
+    looked_at: AtomicBool,
 }
 
 /// What the queue has for whoever asks.
@@ -189,7 +191,13 @@ impl Queue {
     /// The queue on a ledger.
     #[must_use]
     pub fn new(ledger: Arc<Ledger>, policy: RetryPolicy) -> Arc<Self> {
-        Arc::new(Self { ledger, policy, leased: Mutex::default(), warning: Mutex::default() })
+        Arc::new(Self {
+            ledger,
+            policy,
+            leased: Mutex::default(),
+            warning: Mutex::default(),
+            looked_at: AtomicBool::new(false),
+        })
     }
 
     fn leased(&self) -> std::sync::MutexGuard<'_, Leased> {

@@ -1,7 +1,6 @@
 //! What becomes of one object file, from what it says of itself and what the ledgers know.
 
 use super::What;
-use crate::store::ORDER_GAP;
 
 /// What the old ledger is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +19,7 @@ impl Trust {
         match self {
             Self::Files => false,
             Self::Whole => true,
-            Self::UpTo(last) => order <= last.saturating_add(ORDER_GAP),
+            Self::UpTo(last) => order <= last,
         }
     }
 }
@@ -97,7 +96,6 @@ mod tests {
         let trust = Trust::UpTo(100);
         assert_eq!(fate(trust, known(7, None)), Fate::Aside(What::Unknown));
         assert_eq!(fate(trust, known(7, Some(7))), Fate::Place);
-        let later = 100 + ORDER_GAP + 1;
-        assert_eq!(fate(trust, known(later, Some(7))), Fate::Place);
+        assert_eq!(fate(trust, known(101, Some(7))), Fate::Place);
     }
 }

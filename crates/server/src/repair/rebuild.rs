@@ -18,7 +18,7 @@ use super::{
 use crate::{
     disk::{Disk, SharedDisk},
     ledger::{BucketRecord, Copied, Ledger, LedgerError, ObjectRecord, OldLedger, listed_key},
-    store::{DataFolder, ORDER_GAP, REACH, Story, newest_beyond},
+    store::{DataFolder, REACH, Story, beyond_its_run, newest_beyond},
 };
 
 /// Rows written in one transaction.
@@ -76,6 +76,10 @@ pub fn rebuild(
     remove_if_there(&new_path)?;
     let quarantine = folder.quarantine().join(options.stamp);
     fs::create_dir_all(&quarantine).map_err(RepairError::at(&quarantine))?;
+    // So that no power cut takes it away with what is moved there.
+    for made_in in [folder.quarantine(), folder.root().to_owned()] {
+        disk.sync_folder(&made_in).map_err(RepairError::at(&made_in))?;
+    }
     let list = quarantine.join("findings.jsonl");
     let file = fs::File::create(&list).map_err(RepairError::at(&list))?;
     let synced = file.try_clone().map_err(RepairError::at(&list))?;
@@ -162,7 +166,7 @@ fn trust(
 ) -> Result<Trust, RepairError> {
     let Some(old) = old.filter(|_| whole) else { return Ok(Trust::Files) };
     let last = old.last_order();
-    let newer = newest_beyond(disk, folder, last.saturating_add(2 * ORDER_GAP))?;
+    let newer = newest_beyond(disk, folder, beyond_its_run(last))?;
     Ok(if newer.is_some() { Trust::UpTo(last) } else { Trust::Whole })
 }
 
@@ -239,7 +243,7 @@ impl Work<'_> {
                 if let Some(placed) = known.placed {
                     self.set_aside(What::Older, place.clone(), self.folder.object(placed), String::new())?;
                 }
-                if !self.trust.covers(order) && self.newest - order < REACH {
+                if !self.trust.covers(order) && self.newest.saturating_sub(order) < REACH {
                     self.in_doubt += 1;
                     self.find(What::InDoubt, place, Some(path), String::new())?;
                 }

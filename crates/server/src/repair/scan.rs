@@ -7,9 +7,12 @@ use crate::{
     disk::{Disk, DiskFile},
     store::{
         DataFolder, number,
-        object_file::{self, Story},
+        object_file::{self, Story, Unreadable},
     },
 };
+
+/// What the system calls an error of the medium.
+const EIO: i32 = 5;
 
 /// One entry below the folder of object files.
 #[derive(Debug)]
@@ -34,8 +37,12 @@ pub(super) fn scan(
 ) -> Result<(), RepairError> {
     for below in sorted(disk, &folder.objects())? {
         let path = folder.objects().join(&below);
-        let is_ours = below.len() == 8 && number(&below).is_some() && path.is_dir();
-        if !is_ours {
+        let is_folder = path.is_dir();
+        if is_folder && !(below.len() == 8 && number(&below).is_some()) {
+            // Such as lost+found: nobody's, and not to be moved.
+            continue;
+        }
+        if !is_folder {
             visit(Scanned { path, order: None, story: None, file: None })?;
             continue;
         }
@@ -48,7 +55,15 @@ pub(super) fn scan(
             };
             match disk.open(&file) {
                 Ok(open) => {
-                    let story = object_file::decode(|buffer, offset| open.read_exact_at(buffer, offset));
+                    let story = match object_file::read(open.as_ref()) {
+                        Ok(story) => Ok(story),
+                        Err(Unreadable::Damaged(words)) => Err(words),
+                        // What the disk will not give any more is damaged; what it does not give now is not.
+                        Err(Unreadable::Disk(error)) if error.raw_os_error() == Some(EIO) => {
+                            Err(format!("its head cannot be read: {error}"))
+                        }
+                        Err(Unreadable::Disk(error)) => return Err(RepairError::File { path: file, error }),
+                    };
                     visit(Scanned { path: file, order: Some(order), story: Some(story), file: Some(open) })?;
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -76,7 +91,11 @@ pub(super) fn count(disk: &dyn Disk, folder: &DataFolder) -> Result<u64, RepairE
 
 /// Names of one width are in the order of their numbers.
 fn sorted(disk: &dyn Disk, folder: &Path) -> Result<Vec<String>, RepairError> {
-    let mut names = disk.list(folder).map_err(RepairError::at(folder))?;
+    let mut names = match disk.list(folder) {
+        // Nothing was ever stored.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        listed => listed.map_err(RepairError::at(folder))?,
+    };
     names.sort_unstable();
     Ok(names)
 }

@@ -1,8 +1,8 @@
 //! Landlock: which files can be reached at all.
 
 use landlock::{
-    ABI, Access as _, AccessFs, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError,
-    RulesetStatus, Scope, path_beneath_rules,
+    ABI, Access as _, AccessFs, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _,
+    RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope, path_beneath_rules,
 };
 
 use super::{Extent, Reach};
@@ -28,6 +28,10 @@ fn apply(reach: &Reach) -> Result<RulesetStatus, RulesetError> {
     // All but running what is there.
     let write = AccessFs::from_all(ABI_ASKED) & !AccessFs::Execute;
     let status = Ruleset::default()
+        // Its first interface refuses every rename between folders, which publishing a file is: then none of it.
+        .set_compatibility(CompatLevel::SoftRequirement)
+        .handle_access(AccessFs::Refer)?
+        .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(ABI_ASKED))?
         // No signals to, and no abstract sockets of, processes outside.
         .scope(Scope::from_all(ABI_ASKED))?

@@ -23,7 +23,7 @@ pub struct Reach {
     pub read: Vec<PathBuf>,
 }
 
-/// What the system's own functions read: to resolve names, and to tell memory.
+/// What the system's own functions read: to resolve names, to tell memory, and whom to trust over TLS.
 const OF_THE_SYSTEM: &[&str] = &[
     "/proc",
     "/sys/fs/cgroup",
@@ -42,6 +42,10 @@ const OF_THE_SYSTEM: &[&str] = &[
     "/lib64",
     "/usr/lib",
     "/usr/lib64",
+    "/etc/ssl",
+    "/etc/pki",
+    "/usr/share/ca-certificates",
+    "/usr/local/share/ca-certificates",
 ];
 
 impl Reach {

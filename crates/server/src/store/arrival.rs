@@ -3,7 +3,7 @@
 
 use std::{
     panic::resume_unwind,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering, mpsc},
     thread::JoinHandle,
 };
 
@@ -12,7 +12,7 @@ use tintype_function::store::{
 };
 
 use super::{
-    Cause, DiskStore, SettlingStore, StoreFault,
+    Cause, DiskStore, REACH, SettlingStore, StoreFault,
     incoming::Finished,
     now_ms,
     objects::{Placed, Published, check_condition, place},
@@ -204,6 +204,11 @@ impl DiskStore {
         cause: Cause,
         began_ms: i64,
     ) -> Result<Vec<String>, StoreFault> {
+        // Others have passed it by so far that a cleaner would not look for it.
+        if self.next_order.load(Ordering::Relaxed).saturating_sub(source.record.order) > REACH / 2 {
+            self.abandon(&source);
+            return Err(StoreFault::PreconditionFailed(at.clone()));
+        }
         let Unpublished { mut publishes, mut files, rows } = match self.finish_all(puts) {
             Ok(finished) => finished,
             Err(fault) => {

@@ -153,12 +153,12 @@ impl DiskStore {
     /// # Errors
     /// The ledger cannot be written.
     pub fn remove_orphans(&self, orphans: Vec<Orphan>, cause: &Cause) -> Result<u64, StoreFault> {
-        let wanted = orphans.into_iter().map(|orphan| (orphan.at, Some(orphan.etag))).collect();
+        let wanted = orphans.into_iter().map(|orphan| (orphan.at, Some(orphan.etag), Some(orphan.source)));
         let mut removed = 0;
-        for result in self.delete_all(wanted, cause) {
+        for result in self.delete_each(wanted, cause) {
             match result {
                 Ok(was_there) => removed += u64::from(was_there),
-                // Made anew meanwhile: it has a source again.
+                // Made anew meanwhile, or its source has come back and found it current.
                 Err(StoreFault::PreconditionFailed(_)) => {}
                 Err(fault) => return Err(fault),
             }

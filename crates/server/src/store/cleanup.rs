@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use tintype_function::store::Location;
 
 use super::{
-    DiskStore, StoreFault,
+    DiskStore, StoreFault, is_folder_of_objects,
     object_file::{self, Story, Unreadable},
 };
 
@@ -38,7 +38,9 @@ impl DiskStore {
         let oldest = self.folder.object_folder(unclean);
         let mut all_gone = true;
         let oldest = oldest.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        for folder in self.disk.list(&self.folder.objects())?.into_iter().filter(|name| *name >= oldest) {
+        let mut folders = self.disk.list(&self.folder.objects())?;
+        folders.retain(|name| is_folder_of_objects(name) && *name >= oldest);
+        for folder in folders {
             let folder = self.folder.objects().join(&folder);
             for name in self.disk.list(&folder)? {
                 let path = folder.join(&name);

@@ -28,17 +28,21 @@ pub fn check_opened(disk: &dyn Disk, folder: &DataFolder, ledger: &Ledger) -> Re
         }
         (Some(_), Some(_)) => {}
         (None, Some(its)) => folder.set_identity(its)?,
-        (ours, None) => {
-            let identity = match ours {
-                Some(ours) => ours,
-                None => random()?,
-            };
-            folder.set_identity(identity)?;
+        (Some(ours), None) => {
+            // A ledger that was just made. Over object files it is not the one that describes them.
+            if has_object_files(disk, folder)? {
+                return Err(FolderError::LedgerElsewhere(folder.root().to_owned()).into());
+            }
+            ledger.set_identity(ours).map_err(StoreFault::from)?;
+        }
+        (None, None) => {
+            let identity = random()?;
             ledger.set_identity(identity).map_err(StoreFault::from)?;
+            folder.set_identity(identity)?;
         }
     }
     let last = ledger.view()?.last_order()?;
-    match newest_beyond(disk, folder, last.saturating_add(2 * ORDER_GAP))? {
+    match newest_beyond(disk, folder, beyond_its_run(last))? {
         Some(newest) => Err(FolderError::LedgerOld { folder: folder.root().to_owned(), newest, last }.into()),
         None => Ok(()),
     }
@@ -61,6 +65,12 @@ impl From<crate::ledger::LedgerError> for IntactError {
     }
 }
 
+/// The last order that a run can have given whose ledger knows of `last`: the next one begins above it, and writes that
+/// down before its first file.
+pub(crate) const fn beyond_its_run(last: u64) -> u64 {
+    last.saturating_add(ORDER_GAP - 1)
+}
+
 /// The highest order of an object file that is above `bound`: a run leaves files of unfinished puts close to
 /// the last order only.
 pub(crate) fn newest_beyond(
@@ -74,7 +84,8 @@ pub(crate) fn newest_beyond(
     folders.sort_unstable_by(|a, b| b.cmp(a));
     for name in folders {
         let files = disk.list(&folder.objects().join(&name)).map_err(unreadable)?;
-        let newest = files.iter().filter_map(|name| number(name)).filter(|order| *order > bound).max();
+        let here = |order: &u64| *order > bound && number(&name) == Some(order >> FOLDER_BITS);
+        let newest = files.iter().filter_map(|file| number(file)).filter(here).max();
         if newest.is_some() {
             return Ok(newest);
         }
@@ -111,12 +122,20 @@ pub fn has_object_files(disk: &dyn Disk, folder: &DataFolder) -> Result<bool, Fo
     Ok(false)
 }
 
-/// The names in the folder of objects; none before the first start has made it.
+/// The names of the folders that object files lie in; none before the first start has made any. What else lies there is
+/// nobody's.
 fn folders_of_objects(disk: &dyn Disk, folder: &DataFolder) -> Result<Vec<String>, FolderError> {
-    match disk.list(&folder.objects()) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        listed => listed.map_err(|error| FolderError::Unwritable { folder: folder.objects(), error }),
-    }
+    let mut names = match disk.list(&folder.objects()) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        listed => listed.map_err(|error| FolderError::Unwritable { folder: folder.objects(), error })?,
+    };
+    names.retain(|name| is_folder_of_objects(name));
+    Ok(names)
+}
+
+/// Whether a folder with this name holds object files.
+pub(crate) fn is_folder_of_objects(name: &str) -> bool {
+    name.len() >= 8 && number(name).is_some()
 }
 
 fn random() -> Result<u64, StoreFault> {

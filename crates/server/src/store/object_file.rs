@@ -76,7 +76,7 @@ fn checksum(fixed: &[u8], json: &[u8]) -> u32 {
 }
 
 /// Why a file's head cannot be had.
-pub(super) enum Unreadable {
+pub(crate) enum Unreadable {
     /// The disk does not give it now, which says nothing about what is on it.
     Disk(io::Error),
     /// It is not as it was written.
@@ -84,7 +84,7 @@ pub(super) enum Unreadable {
 }
 
 /// Reads the head of an open file.
-pub(super) fn read(file: &dyn DiskFile) -> Result<Story, Unreadable> {
+pub(crate) fn read(file: &dyn DiskFile) -> Result<Story, Unreadable> {
     let failed = Cell::new(None);
     let read = |buffer: &mut [u8], offset| {
         file.read_exact_at(buffer, offset).map_err(|error| {

@@ -170,9 +170,18 @@ impl DiskStore {
         objects: Vec<(Location, Option<String>)>,
         cause: &Cause,
     ) -> Vec<Result<bool, StoreFault>> {
+        let objects = objects.into_iter().map(|(at, if_match)| (at, if_match, None));
+        self.delete_each(objects, cause)
+    }
+
+    /// As [`Self::delete_all`], but an object stays if the one named beside it is there.
+    pub(super) fn delete_each(
+        &self,
+        objects: impl Iterator<Item = (Location, Option<String>, Option<Location>)>,
+        cause: &Cause,
+    ) -> Vec<Result<bool, StoreFault>> {
         let pending: Vec<_> = objects
-            .into_iter()
-            .map(|(at, if_match)| self.submit_delete(at, if_match, cause.clone()))
+            .map(|(at, if_match, unless)| self.submit_delete(at, if_match, unless, cause.clone()))
             .collect();
         let done = pending.into_iter().map(|pending| {
             let Some((old, event_queued)) = pending.wait()? else { return Ok(false) };
@@ -209,6 +218,7 @@ impl DiskStore {
         &self,
         at: Location,
         if_match: Option<String>,
+        unless: Option<Location>,
         cause: Cause,
     ) -> Pending<Option<(u64, bool)>, StoreFault> {
         let (order, triggers) = (self.take_order(), self.triggers());
@@ -218,6 +228,11 @@ impl DiskStore {
             }
             let Some(old) = changes.object(&at)? else { return Ok(None) };
             if if_match.is_some_and(|etag| etag != old.etag && etag != "*") {
+                return Err(StoreFault::PreconditionFailed(at));
+            }
+            if let Some(unless) = unless
+                && changes.object(&unless)?.is_some()
+            {
                 return Err(StoreFault::PreconditionFailed(at));
             }
             changes.remove_object(&at)?;

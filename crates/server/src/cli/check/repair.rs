@@ -102,9 +102,12 @@ fn summarise(repaired: &Repaired, findings: &mut Findings) {
 fn quietly<T>(work: impl FnOnce() -> T) -> T {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
-    let done = work();
+    let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
     std::panic::set_hook(hook);
-    done
+    done.unwrap_or_else(|panic| {
+        let words = panic.downcast_ref::<String>().map(String::as_str);
+        panic!("{}", words.or(panic.downcast_ref::<&str>().copied()).unwrap_or("an internal error"))
+    })
 }
 
 /// The time as it stands in names of files.
