@@ -68,7 +68,7 @@ class Browser:
         return answer["result"].get("value")
 
     def text(self, selector):
-        return self.run(f"[...document.querySelectorAll({json.dumps(selector)})].map(e => e.innerText).join('\\n')")
+        return self.run(f"[...document.querySelectorAll({json.dumps(selector)})].map(e => e.innerText || e.textContent.trim()).join('\\n')")
 
     def wait_for(self, script, what):
         """Waits until a script answers something true; that it fails while a page is changing is no answer."""

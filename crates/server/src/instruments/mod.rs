@@ -170,14 +170,14 @@ impl Instruments {
         self.metrics.request(door, route, status, duration);
     }
 
-    /// An attempt ended: shown to whoever follows, and kept.
+    /// An attempt ended: kept, and then shown to whoever follows, who may ask for it at once.
     pub fn result(&self, entry: Entry) {
         let entry = Arc::new(entry);
-        self.feed.publish(&entry);
         if let Some(recorder) = self.recorder.get() {
-            let dropped = recorder.push(entry);
+            let dropped = recorder.push(entry.clone());
             self.metrics.add(Metric::HistoryDropped, dropped);
         }
+        self.feed.publish(&entry);
     }
 
     /// Everything, as Prometheus text. Looks at the ledger: call it where blocking is allowed.
