@@ -150,6 +150,16 @@ mod tests {
         usage.give_back("shop", 7);
         assert!(usage.take("shop", 7, 2));
         assert!(usage.take("shop", 8, 1) && !usage.take("shop", 8, 1));
+        // What was counted before midnight and is given back after it changes nothing of the new day.
+        usage.give_back("shop", 7);
+        assert!(!usage.take("shop", 8, 1));
+    }
+
+    #[test]
+    fn nothing_is_written_before_it_was_read() {
+        let usage = Usage::default();
+        assert!(usage.take("shop", 7, 2));
+        assert_eq!(usage.changed(), None, "less would replace more");
     }
 
     #[test]
