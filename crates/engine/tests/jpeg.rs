@@ -155,6 +155,23 @@ fn the_height_may_come_behind_the_scan() {
 }
 
 #[test]
+fn a_scan_that_tells_nothing_new_is_refused() {
+    let rgb = scene(64, 40);
+    let bytes = jpeg_with(&rgb, 64, 40, ColorType::Rgb, |encoder| encoder.set_progressive(true));
+    let scans: Vec<usize> = (0..bytes.len() - 1).filter(|&at| bytes[at..at + 2] == [0xff, 0xda]).collect();
+    assert!(scans.len() > 2);
+    let again = [&bytes[..scans[1]], &bytes[scans[0]..]].concat();
+    for size in ["64", "8"] {
+        assert!(thumbnail(&bytes, &full(size)).is_ok());
+        let refused = thumbnail(&again, &full(size));
+        assert!(
+            matches!(&refused, Err(Error::Malformed(why)) if why.contains("a second time")),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
 fn what_is_damaged_is_said_or_made_if_enough_is_there() {
     let rgb = scene(400, 400);
     let bytes = jpeg(&rgb, 400, 400);

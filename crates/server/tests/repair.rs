@@ -365,4 +365,12 @@ fn orphans_are_found_and_removed() {
     assert_eq!(opened.store.remove_orphans(orphans, &cause()).unwrap(), 1);
     assert_eq!(opened.store.orphans("", None).unwrap().0, []);
     assert!(opened.store.head_object(&at(OUT, "a")).unwrap().is_some());
+
+    // A source that comes back meanwhile may find its thumbnail current: it stays.
+    thumbnail("c", "back");
+    let (orphans, _) = opened.store.orphans("", None).unwrap();
+    assert_eq!(orphans.len(), 1);
+    put(&opened.store, &at(IN, "back"), b"back").unwrap();
+    assert_eq!(opened.store.remove_orphans(orphans, &cause()).unwrap(), 0);
+    assert!(opened.store.head_object(&at(OUT, "c")).unwrap().is_some());
 }
