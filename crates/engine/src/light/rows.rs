@@ -172,6 +172,8 @@ impl Kernel for FromComponents<'_> {
                 continue;
             }
             let (second, third) = (simd.load(&second[x..]), simd.load(&third[x..]));
+            let round = |v: i16x16<S>| if whole { ((v + 8) >> 4) << 4 } else { v };
+            let (second, third) = (round(second), round(third));
             let rgb = if ycc { ycc_to_rgb(simd, base, second, third) } else { [base, second, third] };
             for (channel, value) in rgb.into_iter().enumerate() {
                 lit(simd, value, variance, whole).store_slice(&mut light[channel * plane + x..][..WIDTH]);

@@ -101,7 +101,8 @@ pub(super) const fn step(run: u32, size: u32) -> u32 {
 pub(super) struct Wanted<'a> {
     /// The last index of the zigzag sequence that is kept, 0 if none is.
     pub(super) last: usize,
-    /// For each index what the square of one that is stepped over is multiplied with.
+    /// What the squares of those stepped over are multiplied with, by the index after the last of them (63
+    /// and 64 are 63 and 0).
     pub(super) squares: &'a [u64; 64],
 }
 
@@ -233,7 +234,7 @@ impl AcTable {
                     return Some(Rest { flat, energy });
                 };
                 let square = u64::from(value.unsigned_abs().wrapping_mul(value.unsigned_abs()));
-                energy = energy.wrapping_add(square.wrapping_mul(wanted.squares[(index - 1) as usize & 63]));
+                energy = energy.wrapping_add(square.wrapping_mul(wanted.squares[index as usize & 63]));
                 stand = index << 8;
                 if stand >= FULL {
                     *bits = at;

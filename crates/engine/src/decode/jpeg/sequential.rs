@@ -109,7 +109,7 @@ impl<'a> Scan<'a> {
                 dc,
                 ac,
                 dc_step: if multiply { steps[0].into() } else { 1 },
-                squares: component.others(steps).map(|step| u64::from(step).pow(2)),
+                squares: weights(&component.others(steps)),
                 last,
                 prediction: 0,
             });
@@ -191,6 +191,12 @@ impl<T: Sink, const KEEP: bool> Kernel for McuRow<'_, '_, T, KEEP> {
         }
         Ok(())
     }
+}
+
+/// What squares are multiplied with, by the index after the last coefficient of a look-up: the square of that
+/// coefficient's step, for all of them.
+fn weights(steps: &[u16; 64]) -> [u64; 64] {
+    std::array::from_fn(|index| u64::from(steps[(index + 63) % 64]).pow(2))
 }
 
 /// An array in zigzag order, put into natural order.
@@ -279,5 +285,20 @@ impl Sink for Stored<'_> {
         block[0] = dc.clamp(-32768, 32767) as i16;
         self.store.put(part.index, (x, y), block);
         *block = [0; 64];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stepped_over_weighs_by_its_own_step() {
+        let steps = std::array::from_fn(|index| index as u16 * 10);
+        let weights = weights(&steps);
+        for (index, &step) in steps.iter().enumerate() {
+            // As it is looked up: by the index after the coefficient, and after the last one by 64.
+            assert_eq!(weights[(index + 1) & 63], u64::from(step).pow(2));
+        }
     }
 }
