@@ -65,7 +65,7 @@ fn byte(value: u16) -> u8 {
 fn blend(over: u16, alpha: u16, under: u8) -> u8 {
     let (over, under, alpha) = (light::linear_16(over), light::linear_8(under), u64::from(alpha));
     let light = (u64::from(over) * alpha + u64::from(under) * (65535 - alpha) + 32767) / 65535;
-    byte(light::encode((light * light::LIGHT as u64 / 65535) as i32))
+    byte(light::encoder()((light * light::LIGHT as u64 / 65535) as i32))
 }
 
 fn over_white([r, g, b, a]: [u8; 4]) -> [u8; 4] {

@@ -40,7 +40,7 @@ pub use stage::Stage;
 
 /// Raised by hand whenever the pixels of a thumbnail change for the same bytes and the same [`Spec`],
 /// so that stored thumbnails made by an older recipe are recognised as stale.
-pub const RECIPE: u32 = 3;
+pub const RECIPE: u32 = 4;
 
 /// Buffers kept between renders by one worker, so that a steady stream of pictures allocates little.
 /// Never shared between threads; what it holds never influences a result.

@@ -7,5 +7,5 @@
 mod curve;
 mod rows;
 
-pub(crate) use curve::{LIGHT, encode, linear_8, linear_16};
+pub(crate) use curve::{LIGHT, encoder, linear_8, linear_16};
 pub(crate) use rows::{LightRow, Lighting};

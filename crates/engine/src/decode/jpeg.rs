@@ -17,6 +17,7 @@ mod restarts;
 mod sequential;
 mod store;
 mod tables;
+mod variance;
 
 use super::{Context, Decoded, damaged};
 use crate::bytes::be16;
@@ -332,7 +333,7 @@ impl Kernel for Assemble<'_> {
                 if index == 0 && planes.wants_variance() {
                     for x in 0..component.padded.0 {
                         let energy = store.energy(line * plane.blocks.0 + x);
-                        planes.variance(component.cells.0, (x, y), sequential::variance(energy));
+                        planes.variance((x, y), sequential::variance(energy));
                     }
                 }
                 if plane.kept() == 1 {

@@ -259,7 +259,7 @@ mod tests {
             let components = Components { planes, ycc: true, whole: false, variance: &[] };
             let (light, plane, _) = light(Model::Rgb, Row::Components(components), 1);
             for (channel, expected) in rgb.into_iter().enumerate() {
-                let code = u32::from(crate::light::encode(light[channel * plane].into())) / 257;
+                let code = u32::from(crate::light::encoder()(light[channel * plane].into())) / 257;
                 assert!(code.abs_diff(expected) <= 1, "{ycc:?}: channel {channel} is {code}");
             }
         }

@@ -4,9 +4,9 @@ use fearless_simd::i32x8;
 use fearless_simd::prelude::*;
 
 use super::kernel::{ONE, Weights};
-use crate::light::{LIGHT, encode};
+use crate::light::{LIGHT, encoder};
 use crate::pixels::{Model, Small};
-use crate::simd::{Kernel, Lanes, SimdLevel, WIDTH, padded};
+use crate::simd::{Kernel, Lanes, SimdLevel, WIDTH, each, padded};
 
 pub(super) struct Horizontal {
     model: Model,
@@ -49,10 +49,8 @@ impl Horizontal {
                 plane[..boxes].copy_from_slice(&line[channel * padded(boxes)..][..boxes]);
             }
         }
-        let planes = self.planes.chunks_exact(self.stride);
-        for (plane, sums) in planes.zip(self.sums.chunks_exact_mut(self.weights.len())) {
-            level.run(Sums { weights: &self.weights, plane, sums });
-        }
+        let Self { weights, planes, stride, sums, .. } = self;
+        level.run(Sums { weights, planes, stride: *stride, sums });
         encode_row(self.model, self.weights.len(), &self.sums, &mut self.samples);
     }
 
@@ -68,6 +66,7 @@ pub(super) fn encode_row(model: Model, width: usize, sums: &[i32], samples: &mut
     let from = samples.len();
     samples.resize(from + width * channels, 0);
     let row = &mut samples[from..];
+    let encode = encoder();
     if !model.has_alpha() {
         for (channel, sums) in sums.chunks_exact(width).enumerate() {
             for (sample, &sum) in row[channel..].iter_mut().step_by(channels).zip(sums) {
@@ -87,9 +86,11 @@ pub(super) fn encode_row(model: Model, width: usize, sums: &[i32], samples: &mut
     }
 }
 
+/// The weighted sums of a row, of all planes.
 struct Sums<'a> {
     weights: &'a Weights,
-    plane: &'a [i16],
+    planes: &'a [i16],
+    stride: usize,
     sums: &'a mut [i32],
 }
 
@@ -97,15 +98,62 @@ impl Kernel for Sums<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Lanes>(self, simd: S) {
-        for (out, sum) in self.sums.iter_mut().enumerate() {
-            let (first, weights) = self.weights.window(out);
-            let boxes = &self.plane[first..first + weights.len()];
-            let mut total = i32x8::splat(simd, 0);
-            for (boxes, weights) in boxes.chunks_exact(WIDTH).zip(weights.chunks_exact(WIDTH)) {
-                total += simd.pairwise_dot_product_i16x16(simd.load(boxes), simd.load(weights));
-            }
-            let (low, high) = total.split();
-            *sum = ((low + high).reduce_sum() + ONE / 2) >> 14;
+        match self.planes.len() / self.stride {
+            1 => self.channels::<S, 1>(simd),
+            2 => self.channels::<S, 2>(simd),
+            3 => self.channels::<S, 3>(simd),
+            _ => self.channels::<S, 4>(simd),
         }
     }
+}
+
+impl Sums<'_> {
+    /// Of all channels at once, because they share their weights.
+    #[inline(always)]
+    fn channels<S: Lanes, const CHANNELS: usize>(self, simd: S) {
+        let Self { weights, planes, stride, sums } = self;
+        let width = weights.len();
+        let mut planes = planes.chunks_exact(stride);
+        let planes: [&[i16]; CHANNELS] = std::array::from_fn(|_| planes.next().unwrap_or_default());
+        let mut sums = sums.chunks_exact_mut(width);
+        let mut sums: [&mut [i32]; CHANNELS] = std::array::from_fn(|_| sums.next().unwrap_or_default());
+        for out in 0..width {
+            let (first, window) = weights.window(out);
+            let boxes: [&[i16]; CHANNELS] = each(|channel| &planes[channel][first..first + window.len()]);
+            let mut totals = [i32x8::splat(simd, 0); CHANNELS];
+            for (at, weights) in window.chunks_exact(WIDTH).enumerate() {
+                let weights = simd.load(weights);
+                for (total, boxes) in totals.iter_mut().zip(boxes) {
+                    *total += simd.pairwise_dot_product_i16x16(simd.load(&boxes[at * WIDTH..]), weights);
+                }
+            }
+            let totals = reduced(simd, totals);
+            for (sums, total) in sums.iter_mut().zip(totals) {
+                sums[out] = (total + ONE / 2) >> 14;
+            }
+        }
+    }
+}
+
+/// The sums of the lanes of up to four vectors.
+#[inline(always)]
+fn reduced<S: Lanes, const N: usize>(simd: S, vectors: [i32x8<S>; N]) -> [i32; N] {
+    let vector = |index: usize| vectors.get(index).copied().unwrap_or_else(|| i32x8::splat(simd, 0));
+    // Woven, so that one addition serves two vectors, and then four.
+    let pair = |a: usize| {
+        let (low, high) = simd.interleave_i32x8(vector(a), vector(a + 1));
+        let (low, high) = (low + high).split();
+        low + high
+    };
+    let sums = if N > 2 {
+        let (low, high) = simd.interleave_i32x4(pair(0), pair(2));
+        let sums = low + high;
+        let sums = sums.as_slice();
+        [sums[0], sums[2], sums[1], sums[3]]
+    } else {
+        let sums = pair(0);
+        let sums = sums.as_slice();
+        [sums[0] + sums[2], sums[1] + sums[3], 0, 0]
+    };
+    each(|index| sums[index])
 }

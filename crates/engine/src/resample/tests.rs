@@ -122,7 +122,7 @@ fn close_to_lanczos_in_floating_point() {
         let mut worst = 0.0_f64;
         let mut sum = 0.0;
         for (sample, expected) in made.iter().zip(&expected) {
-            let code = f64::from(crate::light::encode((expected * 16384.0).round() as i32));
+            let code = f64::from(crate::light::encoder()((expected * 16384.0).round() as i32));
             let error = (f64::from(*sample) - code).abs() / 257.0;
             worst = worst.max(error);
             sum += error * error;

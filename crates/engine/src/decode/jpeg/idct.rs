@@ -20,6 +20,12 @@ pub(super) fn mean(dc: i32) -> i16 {
     (dc.clamp(-1024, 1016) * 2) as i16 + MIDDLE
 }
 
+/// The cells of a block that is flat: whole codes, as its pixels are.
+#[inline(always)]
+pub(super) fn flat(dc: i32) -> i16 {
+    (((dc.clamp(-1024, 1016) + 4) >> 3) << 4) as i16 + MIDDLE
+}
+
 /// All 64 pixels of a block, in whole codes, into rows `stride` apart.
 #[inline(always)]
 pub(super) fn eight_by_eight<S: Lanes>(simd: S, block: &[i16; 64], target: &mut [i16], stride: usize) {
@@ -330,6 +336,8 @@ mod tests {
         for dc in [-2000, -1024, -3, 0, 500, 1023, 40_000] {
             let expected = (128.0 + f64::from(dc) / 8.0).clamp(0.0, 255.0);
             assert!((f64::from(mean(dc)) / 16.0 - expected).abs() < 0.07);
+            assert!((f64::from(flat(dc)) / 16.0 - expected).abs() <= 0.5);
+            assert_eq!(flat(dc) % 16, 0);
         }
     }
 }

@@ -6,6 +6,7 @@ use fearless_simd::prelude::*;
 
 use super::frame::{Component, Frame, Spread};
 use super::idct::{self, MIDDLE};
+use super::variance::Variance;
 use crate::colour::Cmyk;
 use crate::error::Error;
 use crate::header::jpeg::Colour;
@@ -15,8 +16,8 @@ use crate::simd::{Kernel, Lanes, SimdLevel, padded};
 pub(super) struct Planes {
     level: SimdLevel,
     planes: Vec<Plane>,
-    /// The variance within the cells of the first component, a row for each row of its blocks.
-    variance: Option<Plane>,
+    /// The variance within the cells of the first component.
+    variance: Option<Variance>,
     colour: Colour,
     cmyk: Option<Cmyk>,
     inks: Vec<u8>,
@@ -53,10 +54,8 @@ impl Planes {
         let planes: Vec<_> = frame.components.iter().map(|c| Plane::new(c, frame)).collect();
         let first = &frame.components[0];
         let whole = first.spread.0.is_one() && first.spread.1.is_one();
-        let variance = (whole && first.cells != (8, 8)).then(|| {
-            let stride = planes[0].stride;
-            Plane { rows: first.factors.1, ..Plane::sized(stride, first.factors.1, planes[0].size) }
-        });
+        let variance = (whole && first.cells != (8, 8))
+            .then(|| Variance::new(planes[0].stride, first.cells, first.factors.1));
         let lag = frame
             .components
             .iter()
@@ -100,7 +99,7 @@ impl Planes {
         let stride = plane.stride;
         let target = &mut plane.current[y * cells.1 * stride + x * cells.0..];
         if flat {
-            let mean = idct::mean(dc);
+            let mean = idct::flat(dc);
             for row in target.chunks_mut(stride).take(cells.1) {
                 fill(&mut row[..cells.0], mean);
             }
@@ -133,15 +132,17 @@ impl Planes {
 
     /// Notes the variance within the cells of a block of the first component.
     #[inline(always)]
-    pub(super) fn variance(&mut self, cells: usize, (x, y): (usize, usize), variance: i16) {
-        if let Some(plane) = &mut self.variance {
-            let target = &mut plane.current[y * plane.stride + x * cells..][..cells];
-            fill(target, variance);
+    pub(super) fn variance(&mut self, place: (usize, usize), variance: i16) {
+        if let Some(noted) = &mut self.variance {
+            noted.note(place, variance);
         }
     }
 
     /// Gives the rows that are complete with this MCU row.
     pub(super) fn give(&mut self, rows: &mut dyn Rows) -> Result<(), Error> {
+        if let Some(variance) = &mut self.variance {
+            variance.share(self.level, &self.planes[0].current);
+        }
         let made = (self.mcu_row + 1) * self.rows;
         let until = if made >= self.size.1 { self.size.1 } else { made - self.lag.min(made) };
         while self.given < until {
@@ -149,8 +150,11 @@ impl Planes {
             self.given += 1;
         }
         self.mcu_row += 1;
-        for plane in self.planes.iter_mut().chain(&mut self.variance) {
+        for plane in &mut self.planes {
             std::mem::swap(&mut plane.current, &mut plane.previous);
+        }
+        if let Some(variance) = &mut self.variance {
+            variance.advance();
         }
         Ok(())
     }
@@ -162,7 +166,7 @@ impl Planes {
                 plane.current.fill(MIDDLE);
             }
             if let Some(variance) = &mut self.variance {
-                variance.current.fill(0);
+                variance.clear();
             }
             self.give(rows)?;
         }
@@ -183,8 +187,7 @@ impl Planes {
             cmyk.convert(&self.inks, &mut self.rgb);
             return rows.row(Row::U8(&self.rgb));
         }
-        let variance =
-            self.variance.as_ref().map_or(&[][..], |plane| plane.row(mcu_row, y * plane.rows / self.rows));
+        let variance = self.variance.as_ref().map_or(&[][..], |variance| variance.row(mcu_row, y));
         let ycc = self.colour == Colour::YCbCr;
         rows.row(Row::Components(Components {
             planes: [line(0), line(1), line(2)],
@@ -197,7 +200,7 @@ impl Planes {
 
 /// Fills the cells of a block's row: one, two, four or eight.
 #[inline(always)]
-fn fill(row: &mut [i16], value: i16) {
+pub(super) fn fill(row: &mut [i16], value: i16) {
     match row.len() {
         1 => row[0] = value,
         2 => row.copy_from_slice(&[value; 2]),

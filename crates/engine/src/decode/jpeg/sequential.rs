@@ -247,7 +247,7 @@ impl Sink for Planes {
         block: &mut [i16; 64],
     ) {
         if part.energy {
-            self.variance(part.cells.0, place, variance(rest.energy));
+            self.variance(place, variance(rest.energy));
         }
         if KEEP {
             if !rest.flat {
