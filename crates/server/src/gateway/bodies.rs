@@ -2,7 +2,7 @@
 //! arrive, never by what its head promises; one that finds none left is refused, so bodies never wait for each
 //! other.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http_body::Body;
@@ -16,9 +16,17 @@ const STEP: usize = 64 << 10;
 /// A buffer begins with at most this; then it doubles, up to what the head promises.
 const FIRST: usize = 256 << 10;
 
+/// Buffers that are kept to be used again, and the largest such one: memory fresh from the system costs a fault
+/// for each of its pages.
+const SPARE: usize = 8;
+const LARGEST_SPARE: usize = 512 << 10;
+
 /// The memory for bodies; cheap to clone, all clones are the same.
 #[derive(Debug, Clone)]
-pub(super) struct Bodies(Arc<Semaphore>);
+pub(super) struct Bodies {
+    steps: Arc<Semaphore>,
+    spare: Arc<Mutex<Vec<Vec<u8>>>>,
+}
 
 /// Why a body was not taken.
 #[derive(Debug)]
@@ -33,34 +41,51 @@ pub(super) enum Refusal<E> {
 
 impl Default for Bodies {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(STEPS)))
+        Self::of(STEPS)
     }
 }
 
-/// A body as it arrives, with the memory it has taken.
-struct Arriving {
+impl Bodies {
+    fn of(steps: usize) -> Self {
+        Self { steps: Arc::new(Semaphore::new(steps)), spare: Arc::default() }
+    }
+
+    fn spare(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A body with the memory it has taken, which it gives back once nobody has any of it.
+struct Held {
     bytes: Vec<u8>,
     taken: Option<OwnedSemaphorePermit>,
+    bodies: Bodies,
 }
 
-/// A whole body, which gives its memory back once nobody has any of it.
-struct Whole {
-    bytes: Vec<u8>,
-    _taken: Option<OwnedSemaphorePermit>,
-}
-
-impl AsRef<[u8]> for Whole {
+impl AsRef<[u8]> for Held {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-impl Arriving {
-    fn has_room_for(&mut self, total: usize, bodies: &Bodies) -> bool {
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        let mut spare = self.bodies.spare();
+        if (1..=LARGEST_SPARE).contains(&bytes.capacity()) && spare.len() < SPARE {
+            bytes.clear();
+            spare.push(bytes);
+        }
+    }
+}
+
+impl Held {
+    /// Takes memory for `total` bytes in all, if there is any.
+    fn grows_to(&mut self, total: usize) -> bool {
         let steps = total.div_ceil(STEP);
         let taken = self.taken.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let more = u32::try_from(steps.saturating_sub(taken)).unwrap_or(u32::MAX);
-        let Ok(more) = bodies.0.clone().try_acquire_many_owned(more) else { return false };
+        let Ok(more) = self.bodies.steps.clone().try_acquire_many_owned(more) else { return false };
         match &mut self.taken {
             Some(taken) => taken.merge(more),
             None => self.taken = Some(more),
@@ -81,26 +106,28 @@ where
 {
     let max = usize::try_from(max).unwrap_or(usize::MAX);
     let length = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(max).min(max);
-    let mut arriving = Arriving { bytes: Vec::new(), taken: None };
+    let mut held = Held { bytes: Vec::new(), taken: None, bodies: bodies.clone() };
     while let Some(frame) = body.frame().await {
         let Ok(piece) = frame.map_err(Refusal::Broken)?.into_data() else { continue };
-        let total = arriving.bytes.len() + piece.len();
+        let total = held.bytes.len() + piece.len();
         if total > max {
             return Err(Refusal::TooLarge);
         }
-        if !arriving.has_room_for(total, bodies) {
+        if !held.grows_to(total) {
             return Err(Refusal::NoMemory);
         }
-        if arriving.bytes.capacity() < total {
-            let wanted = length.min(FIRST.max(2 * arriving.bytes.len())).max(total);
-            arriving.bytes.reserve_exact(wanted - arriving.bytes.len());
+        if held.bytes.is_empty() {
+            held.bytes = bodies.spare().pop().unwrap_or_default();
         }
-        arriving.bytes.extend_from_slice(&piece);
+        if held.bytes.capacity() < total {
+            let wanted = length.min(FIRST.max(2 * held.bytes.len())).max(total);
+            held.bytes.reserve_exact(wanted - held.bytes.len());
+        }
+        held.bytes.extend_from_slice(&piece);
     }
-    let Arriving { bytes, taken } = arriving;
-    Ok(match bytes.is_empty() {
+    Ok(match held.bytes.is_empty() {
         true => Bytes::new(),
-        false => Bytes::from_owner(Whole { bytes, _taken: taken }),
+        false => Bytes::from_owner(held),
     })
 }
 
@@ -145,7 +172,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_promised_takes_nothing_and_what_came_is_given_back_with_the_last_of_it() {
         let bodies = Bodies::default();
-        let free = || bodies.0.available_permits();
+        let free = || bodies.steps.available_permits();
         let mut silent = Box::pin(whole(half(0, 0), Some(10 << 20), 10 << 20, &bodies));
         assert!(futures::poll!(&mut silent).is_pending());
         assert_eq!(free(), STEPS);
@@ -164,8 +191,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn few_buffers_are_kept_and_no_large_ones() {
+        let bodies = Bodies::default();
+        let all: Vec<_> = futures::future::join_all(
+            (0..20).map(|_| whole(pieces(2, 1000), None, 10 << 20, &bodies)).collect::<Vec<_>>(),
+        )
+        .await;
+        drop(all);
+        assert_eq!(bodies.spare().len(), SPARE);
+        bodies.spare().clear();
+        drop(whole(pieces(2, LARGEST_SPARE), None, 10 << 20, &bodies).await.unwrap());
+        assert!(bodies.spare().is_empty());
+        // What one body left is not in the next.
+        drop(whole(pieces(1, 1000), None, 10 << 20, &bodies).await.unwrap());
+        assert_eq!(whole(pieces(1, 10), None, 10 << 20, &bodies).await.unwrap().as_ref(), [0; 10]);
+    }
+
+    #[tokio::test]
     async fn half_bodies_that_hold_all_memory_have_the_next_refused_and_not_wait() {
-        let bodies = Bodies(Arc::new(Semaphore::new(4)));
+        let bodies = Bodies::of(4);
         let mut first = Box::pin(whole(half(2, STEP), None, 10 << 20, &bodies));
         let mut second = Box::pin(whole(half(2, STEP), None, 10 << 20, &bodies));
         assert!(futures::poll!(&mut first).is_pending() && futures::poll!(&mut second).is_pending());

@@ -114,7 +114,10 @@ fn verify(headers: &HeaderMap, trailers: &HeaderMap, body: &Bytes) -> S3Result<(
             return Err(s3_error!(InvalidRequest, "the value of {header} is not one of that checksum"));
         }
         if computed.as_bytes() != given.as_bytes() {
-            return Err(s3_error!(BadDigest, "the {name} checksum does not match the body; nothing was deleted"));
+            return Err(s3_error!(
+                BadDigest,
+                "the {name} checksum does not match the body; nothing was deleted"
+            ));
         }
     }
     Ok(())
