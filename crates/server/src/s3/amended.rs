@@ -40,16 +40,15 @@ impl S3Route for Amended {
 
     async fn call(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
         let mut headers = request.headers;
-        let body = match is_list_of_deletes(&request.method, &request.uri) {
-            false => request.input,
-            true => {
-                let body = Limited::new(request.input, LARGEST_LIST).collect().await;
-                let body = body.map_err(|error| body_error(&*error))?.to_bytes();
-                let trailers = request.trailing_headers.and_then(|trailers| trailers.take());
-                verify(&headers, &trailers.unwrap_or_default(), &body)?;
-                headers.insert(header::CONTENT_LENGTH, body.len().into());
-                Body::from(body)
-            }
+        let body = if is_list_of_deletes(&request.method, &request.uri) {
+            let body = Limited::new(request.input, LARGEST_LIST).collect().await;
+            let body = body.map_err(|error| body_error(&*error))?.to_bytes();
+            let trailers = request.trailing_headers.and_then(|trailers| trailers.take());
+            verify(&headers, &trailers.unwrap_or_default(), &body)?;
+            headers.insert(header::CONTENT_LENGTH, body.len().into());
+            Body::from(body)
+        } else {
+            request.input
         };
         if asks_for_no_one_range(&request.method, &headers) {
             headers.remove(header::RANGE);
