@@ -5,7 +5,9 @@ import hashlib
 import zlib
 
 import pytest
+import requests
 
+import signing
 from errors import refused
 
 BODY = bytes(range(256)) * 40
@@ -144,6 +146,25 @@ def test_range_of_a_large_object(s3, bucket):
     got = s3.get_object(Bucket=bucket, Key="large", Range="bytes=1000000-2500000")
     assert got["Body"].read() == body[1000000:2500001]
     assert s3.get_object(Bucket=bucket, Key="large")["Body"].read() == body
+
+
+@pytest.mark.parametrize("asked", ["bytes=0-1,5-6", "items=0-1", "bytes=5-2", "bytes=a-b", "whole"])
+def test_what_is_no_single_range_of_bytes_is_ignored(server, s3, bucket, asked):
+    s3.put_object(Bucket=bucket, Key="a b", Body=BODY)
+    got = s3.get_object(Bucket=bucket, Key="a b", Range=asked)
+    assert (got["ResponseMetadata"]["HTTPStatusCode"], got["Body"].read()) == (200, BODY)
+    assert "ContentRange" not in got
+    assert s3.head_object(Bucket=bucket, Key="a b", Range=asked)["ContentLength"] == len(BODY)
+    url = s3.generate_presigned_url(
+        "get_object", {"Bucket": bucket, "Key": "a b", "ResponseContentType": "text/plain"}
+    )
+    got = requests.get(url, headers={"Range": asked}, timeout=30)
+    assert (got.status_code, got.content, got.headers["Content-Type"]) == (200, BODY, "text/plain")
+    with refused("NoSuchKey", 404):
+        s3.get_object(Bucket=bucket, Key="missing", Range=asked)
+    # Not even such a request gets around the signature.
+    assert requests.get(url[:-1] + ("0" if url[-1] != "0" else "1"), headers={"Range": asked}, timeout=30).status_code == 403
+    assert requests.get(url.split("?")[0], headers={"Range": asked}, timeout=30).status_code == 403
 
 
 @pytest.mark.parametrize("asked", [f"bytes={len(BODY)}-", "bytes=999999-1000000", "bytes=-0"])
@@ -354,3 +375,41 @@ def test_a_missing_bucket_is_named(s3):
     ):
         with refused("NoSuchBucket", 404, "no-such-bucket"):
             ask()
+
+
+LIST = b"<Delete><Object><Key>a</Key></Object></Delete>"
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ({"content-md5": base64.b64encode(hashlib.md5(b"other").digest()).decode()}, "BadDigest"),
+        ({"content-md5": "bm8gbWQ1"}, "InvalidDigest"),
+        ({"content-md5": "%"}, "InvalidDigest"),
+        ({"x-amz-checksum-sha256": base64.b64encode(hashlib.sha256(b"other").digest()).decode()}, "BadDigest"),
+        ({"x-amz-checksum-crc32": "AAAAAA=="}, "BadDigest"),
+        ({"x-amz-checksum-crc32": "AAAA"}, "InvalidRequest"),
+    ],
+)
+def test_a_list_of_deletes_that_is_not_what_was_sent_deletes_nothing(server, s3, bucket, said, code):
+    s3.put_object(Bucket=bucket, Key="a", Body=BODY)
+    url = signing.presigned(server, "POST", bucket, "", query={"delete": ""})
+    answer = requests.post(url, LIST, headers=said, timeout=30)
+    assert answer.status_code == 400, answer.text
+    assert f"<Code>{code}</Code>" in answer.text
+    assert s3.head_object(Bucket=bucket, Key="a")["ContentLength"] == len(BODY)
+
+
+def test_a_list_of_deletes_that_is_what_was_sent(server, s3, bucket):
+    for said in (
+        {},
+        {"content-md5": base64.b64encode(hashlib.md5(LIST).digest()).decode()},
+        {"x-amz-checksum-sha256": base64.b64encode(hashlib.sha256(LIST).digest()).decode()},
+    ):
+        s3.put_object(Bucket=bucket, Key="a", Body=BODY)
+        url = signing.presigned(server, "POST", bucket, "", query={"delete": ""})
+        answer = requests.post(url, LIST, headers=said, timeout=30)
+        assert answer.status_code == 200 and "<Deleted><Key>a</Key></Deleted>" in answer.text, answer.text
+        with refused("404", 404):
+            s3.head_object(Bucket=bucket, Key="a")
+    assert requests.post(url.split("?")[0] + "?delete", LIST, timeout=30).status_code == 403

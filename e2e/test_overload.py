@@ -4,6 +4,7 @@ up the others, and a shutdown loses nothing. Orders and counts; times are for be
 import concurrent.futures
 import http.client
 import io
+import socket
 from urllib.parse import urlsplit
 
 import requests
@@ -90,6 +91,57 @@ def test_a_refused_request_is_answered_before_its_body_is_taken(new_server):
     connection.sock.sendall(f"GET /healthz HTTP/1.1\r\nHost: {urlsplit(server.http_url).netloc}\r\n\r\n".encode())
     assert b" 200 " in reader.readline()
     connection.close()
+
+
+def test_who_promises_much_and_sends_nothing_holds_up_nobody(server):
+    """More bodies are promised than there is memory for bodies, and none has begun."""
+    address = urlsplit(server.http_url)
+    head = (
+        f"POST {urlsplit(server.api_url).path} HTTP/1.1\r\nHost: {address.netloc}\r\n"
+        "Content-Type: image/jpeg\r\nContent-Length: 10000000\r\n\r\n"
+    )
+    idle = [socket.create_connection((address.hostname, address.port)) for _ in range(60)]
+    try:
+        for connection in idle:
+            connection.sendall(head.encode())
+        body = pictures.distinct_jpeg("prompt")
+        for _ in range(3):
+            answer = requests.post(server.api_url, body, headers={"Content-Type": "image/jpeg"}, timeout=30)
+            assert answer.status_code == 200, answer.text
+    finally:
+        for connection in idle:
+            connection.close()
+
+
+def test_bodies_that_hold_all_memory_have_the_next_refused(server):
+    """What is refused is told when to come again, and the memory comes back with those that held it."""
+    address = urlsplit(server.http_url)
+    size = 10 << 20
+    head = (
+        f"POST {urlsplit(server.api_url).path}/uploads HTTP/1.1\r\nHost: {address.netloc}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {size}\r\n\r\n"
+    )
+    # 256 MiB are there for bodies; each of these has sent all but its last byte.
+    holding = [socket.create_connection((address.hostname, address.port)) for _ in range(26)]
+    body = pictures.distinct_jpeg("next") + bytes(3 << 20)
+
+    def post():
+        return requests.post(server.api_url, body, headers={"Content-Type": "image/jpeg"}, timeout=30)
+
+    try:
+        for connection in holding[:25]:
+            connection.sendall(head.encode() + bytes(size - 1))
+        holding[25].sendall(head.encode() + bytes(5 << 20))
+        # The last of them may not have arrived yet.
+        # In a list: an answer that refuses counts as false.
+        [answer] = until(lambda: (answer := post()).status_code == 429 and [answer], "no memory is left for bodies")
+        assert answer.headers["Retry-After"] == "1"
+        assert answer.json() == {"message": "Too Many Requests"}
+        requests.get(f"{server.http_url}/healthz", timeout=30).raise_for_status()
+    finally:
+        for connection in holding:
+            connection.close()
+    until(lambda: post().status_code != 429, "the memory has come back")
 
 
 def test_one_bad_object_holds_up_nobody(new_server):

@@ -16,7 +16,7 @@ use tokio::task::LocalSet;
 
 use crate::{
     pictures,
-    process::Server,
+    process::{self, Server},
     statistics::{ms, percentile},
 };
 use connections::Connections;
@@ -60,7 +60,7 @@ impl Overload {
         let bodies = (0..PICTURES)
             .map(|seed| Ok(Bytes::from(pictures::jpeg(1000, 750, seed)?)))
             .collect::<anyhow::Result<Vec<_>>>()?;
-        let connections = Rc::new(Connections::new(&server.http, bodies));
+        let connections = Rc::new(Connections::new(&server.http, &bodies));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let local = LocalSet::new();
         runtime.block_on(local.run_until(self.measure(&server, &connections)))?;
@@ -76,7 +76,9 @@ impl Overload {
         calm.print("half the capacity offered");
         let normal = calm.latency(StatusCode::OK, 0.95);
 
+        let (own, servers) = (process::own_cpu_seconds()?, server.cpu_seconds()?);
         let overload = open(connections, capacity * self.times, self.seconds).await?;
+        let (own, servers) = (process::own_cpu_seconds()? - own, server.cpu_seconds()? - servers);
         overload.print(&format!("{} times the capacity offered for {} s", self.times, self.seconds));
         let goodput = overload.count(StatusCode::OK) as f64 / self.seconds as f64;
         let mut refused = overload.sorted(StatusCode::TOO_MANY_REQUESTS);
@@ -90,6 +92,12 @@ impl Overload {
             ms(percentile(&refused, 0.99)),
             100.0 * late as f64 / refused.len().max(1) as f64,
             ms(REFUSED_WITHIN)
+        );
+        let of_a_core = |seconds: f64| 100.0 * seconds / self.seconds as f64;
+        println!(
+            "  CPU: the server {:.0} % of a core, this client {:.0} %",
+            of_a_core(servers),
+            of_a_core(own)
         );
         println!(
             "  peak memory {:.0} MB under total_memory_mb = {}",

@@ -80,12 +80,7 @@ impl Server {
 
     /// Seconds of CPU that it has used.
     pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
-        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // After the name, which may hold anything: user and system time, in hundredths of a second.
-        let fields: Vec<&str> =
-            text.rsplit(')').next().context("no such field")?.split_ascii_whitespace().collect();
-        let ticks = |index: usize| anyhow::Ok(fields.get(index).context("no such field")?.parse::<f64>()?);
-        Ok((ticks(11)? + ticks(12)?) / 100.0)
+        cpu_seconds(&self.child.id().to_string())
     }
 
     /// Ends it at once, as a crash would.
@@ -101,6 +96,20 @@ impl Server {
         self.child.wait()?;
         Ok(())
     }
+}
+
+/// Seconds of CPU that this process has used.
+pub(crate) fn own_cpu_seconds() -> anyhow::Result<f64> {
+    cpu_seconds("self")
+}
+
+fn cpu_seconds(process: &str) -> anyhow::Result<f64> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // After the name, which may hold anything: user and system time, in hundredths of a second.
+    let fields: Vec<&str> =
+        text.rsplit(')').next().context("no such field")?.split_ascii_whitespace().collect();
+    let ticks = |index: usize| anyhow::Ok(fields.get(index).context("no such field")?.parse::<f64>()?);
+    Ok((ticks(11)? + ticks(12)?) / 100.0)
 }
 
 impl Drop for Server {

@@ -14,49 +14,81 @@ use axum::{
 
 use crate::answer::message;
 
-/// Answers OPTIONS of the routes, refuses what is not there, and marks every answer, refusals too, so that
-/// pages of allowed origins may read it. `origins` is asked for each request: it may change while the
-/// program runs.
-pub fn cross_origin(
-    router: Router,
-    origins: impl Fn() -> Arc<[String]> + Clone + Send + Sync + 'static,
-) -> Router {
-    let preflights = origins.clone();
+/// The origins whose pages may read answers; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Cors {
+    origins: Arc<[String]>,
+    /// Whether every origin may.
+    any: bool,
+}
+
+impl Cors {
+    /// Pages of these origins may; of all, if one of them is `*`.
+    #[must_use]
+    pub fn new(origins: &[String]) -> Self {
+        Self { origins: origins.into(), any: origins.iter().any(|origin| origin == "*") }
+    }
+
+    /// What `Access-Control-Allow-Origin` is to say to a request, if its origin may read the answer.
+    #[must_use]
+    pub fn allowed(&self, request: &HeaderMap) -> Option<HeaderValue> {
+        let origin = request.get(header::ORIGIN)?;
+        if self.any {
+            return Some(HeaderValue::from_static("*"));
+        }
+        self.origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()).then(|| origin.clone())
+    }
+
+    /// Marks an answer, refusals too, so that pages of the origin that [`Cors::allowed`] answered may read it.
+    pub fn mark(&self, response: &mut Response, allowed: Option<HeaderValue>) {
+        let headers = response.headers_mut();
+        if !self.origins.is_empty() {
+            headers.append(header::VARY, HeaderValue::from_static("Origin"));
+        }
+        if let Some(origin) = allowed {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            headers.insert(
+                header::ACCESS_CONTROL_EXPOSE_HEADERS,
+                HeaderValue::from_static(
+                    "ETag,Location,Retry-After,X-Amzn-Requestid,X-Tintype-Width,X-Tintype-Height",
+                ),
+            );
+        }
+    }
+
+    /// The refusal of a route or method that is not there, marked.
+    pub async fn unknown(&self, request: &HeaderMap) -> Response {
+        let mut response = unknown().await;
+        self.mark(&mut response, self.allowed(request));
+        response
+    }
+}
+
+/// Answers OPTIONS of the routes, refuses what is not there, and marks every answer.
+pub fn cross_origin(router: Router, cors: Cors) -> Router {
+    let nowhere = cors.clone();
     router
         .layer(middleware::from_fn(move |request: Request, next: Next| {
-            let origins = preflights();
+            let cors = cors.clone();
             async move {
-                if *request.method() != Method::OPTIONS {
-                    return next.run(request).await;
-                }
-                let is_allowed = allowed_origin(&origins, request.headers()).is_some();
-                preflight(request.uri().path(), is_allowed)
-            }
-        }))
-        .fallback(unknown)
-        .layer(middleware::from_fn(move |request: Request, next: Next| {
-            let origins = origins();
-            async move {
-                let origin = allowed_origin(&origins, request.headers());
-                let mut response = next.run(request).await;
-                mark(&mut response, origin, !origins.is_empty());
+                let origin = cors.allowed(request.headers());
+                let mut response = match *request.method() {
+                    Method::OPTIONS => preflight(request.uri().path(), origin.is_some()),
+                    _ => next.run(request).await,
+                };
+                cors.mark(&mut response, origin);
                 response
             }
         }))
+        .fallback(move |headers: HeaderMap| {
+            let cors = nowhere.clone();
+            async move { cors.unknown(&headers).await }
+        })
 }
 
 /// API Gateway's words for a route or method that is not there.
 pub async fn unknown() -> Response {
     message(StatusCode::FORBIDDEN, "Missing Authentication Token")
-}
-
-/// What `Access-Control-Allow-Origin` is to say for this request, if its origin may read the answer.
-fn allowed_origin(origins: &[String], headers: &HeaderMap) -> Option<HeaderValue> {
-    let origin = headers.get(header::ORIGIN)?;
-    if origins.iter().any(|allowed| allowed == "*") {
-        return Some(HeaderValue::from_static("*"));
-    }
-    origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()).then(|| origin.clone())
 }
 
 fn methods(path: &str) -> &'static str {
@@ -67,8 +99,9 @@ fn methods(path: &str) -> &'static str {
     }
 }
 
-/// The answer to OPTIONS, before [`mark`].
-fn preflight(path: &str, allowed: bool) -> Response {
+/// The answer to OPTIONS, before [`Cors::mark`].
+#[must_use]
+pub fn preflight(path: &str, allowed: bool) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let methods = HeaderValue::from_static(methods(path));
@@ -85,20 +118,4 @@ fn preflight(path: &str, allowed: bool) -> Response {
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     }
     response
-}
-
-fn mark(response: &mut Response, origin: Option<HeaderValue>, any_configured: bool) {
-    let headers = response.headers_mut();
-    if any_configured {
-        headers.append(header::VARY, HeaderValue::from_static("Origin"));
-    }
-    if let Some(origin) = origin {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.insert(
-            header::ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static(
-                "ETag,Location,Retry-After,X-Amzn-Requestid,X-Tintype-Width,X-Tintype-Height",
-            ),
-        );
-    }
 }

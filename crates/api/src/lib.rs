@@ -32,7 +32,7 @@ use tintype_function::{ObjectKey, event::Kind, event::Record, settings::Settings
 
 pub use answer::message;
 pub use conditions::{SourceTag, is_unchanged, seconds_of};
-pub use cors::{cross_origin, unknown};
+pub use cors::{Cors, cross_origin, preflight, unknown};
 pub use host::{FormSigner, Host, Queued, Refused};
 pub use invoke::prefers_async;
 pub use openapi::description;

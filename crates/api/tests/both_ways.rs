@@ -12,7 +12,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
-use tintype_api::{Config, FormSigner, Host, Refused, apigateway::ApiGateway};
+use tintype_api::{Config, Cors, FormSigner, Host, Refused, apigateway::ApiGateway};
 use tintype_engine::{Header, Scratch, Spec, Thumbnail};
 use tintype_function::{
     Call, Failure, Inspection, Location, ObjectKey, Picture, Report, Settings, Store as _, Thumbnails,
@@ -135,7 +135,7 @@ async fn routes() -> (Router, Here) {
     let store = MemoryStore::with_buckets(&[&trigger.bucket, &trigger.destination]);
     let thumbnails = Thumbnails::new(settings.limits, 1 << 30);
     let config = Config::new(&settings).unwrap();
-    let origins: Arc<[String]> = settings.api.cors_origins.clone().into();
+    let cors = Cors::new(&settings.api.cors_origins);
     let host = Here(Arc::new(Parts { settings, thumbnails, store }));
     for (key, bytes) in [
         ("a b+c.png", png(300, 200, [200, 40, 30])),
@@ -145,7 +145,7 @@ async fn routes() -> (Router, Here) {
     ] {
         host.upload(key, bytes).await;
     }
-    (tintype_api::cross_origin(tintype_api::router(host.clone(), config), move || origins.clone()), host)
+    (tintype_api::cross_origin(tintype_api::router(host.clone(), config), cors), host)
 }
 
 /// A request of the cases below.

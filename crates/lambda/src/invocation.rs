@@ -4,7 +4,7 @@ use std::{pin::Pin, sync::Arc, time::Instant};
 
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use serde_json::{Value, json, value::RawValue};
-use tintype_api::{Config, apigateway::ApiGateway, cross_origin, router};
+use tintype_api::{Config, Cors, apigateway::ApiGateway, cross_origin, router};
 use tintype_function::Failure;
 
 use crate::{api_host::ApiHost, deadline::Deadline, function::Function, records};
@@ -47,8 +47,7 @@ async fn respond(function: &Arc<Function>, request_id: &str, event: Value, deadl
     let Some(config) = Config::new(&function.settings) else {
         return json!({"statusCode": 500, "body": "{\"message\": \"the settings have no trigger\"}"});
     };
-    let origins: Arc<[String]> = api.cors_origins.as_slice().into();
-    let routes = cross_origin(router(host, config), move || origins.clone());
+    let routes = cross_origin(router(host, config), Cors::new(&api.cors_origins));
     let asked = (event.get("httpMethod").or_else(|| event.pointer("/requestContext/http/method")).cloned())
         .unwrap_or_default();
     let path = event.get("path").or_else(|| event.get("rawPath")).cloned().unwrap_or_default();

@@ -123,6 +123,13 @@ impl Server {
         let invoker = Arc::new(Invoker::start(&settings, store.clone(), queue.clone(), instruments.clone())?);
         instruments.sample_by(gauges(&store, &queue, &invoker));
         instruments.keep(Keeper::new(Arc::new(RealDisk), measurements))?;
+        if settings.api.keys.iter().any(|key| key.daily.is_some()) {
+            // Before the first request: nobody is to have more than a day's quota by a new start.
+            let reader = instruments.clone();
+            if let Err(error) = tokio::task::spawn_blocking(move || reader.read_usage()).await? {
+                tracing::warn!(%error, "what API keys have used today cannot be read yet");
+            }
+        }
         tokio::spawn(trim_dead_letters(Arc::downgrade(&queue), settings.dead_letters, instruments.clone()));
         let page = Page::new(&settings, &credentials, store.clone(), queue, instruments.clone());
 
@@ -136,7 +143,7 @@ impl Server {
         };
         let live = Live::new(settings.clone(), parts, page.router());
         let s3_service = Counted::s3(s3_service, instruments.clone());
-        let http_service = Counted::api(live.clone(), instruments.clone(), routes(&settings));
+        let http_service = Counted::api(live.clone(), instruments.clone(), &routes(&settings));
         let ports = vec![
             tokio::spawn(listen::serve(s3, s3_service, certificate.clone(), stopped.clone(), GRACE)),
             tokio::spawn(listen::serve(http, http_service, certificate.clone(), stopped, GRACE)),

@@ -45,32 +45,48 @@ impl Door {
 
 /// The counts.
 #[derive(Debug, Default)]
-pub struct Requests(RwLock<BTreeMap<(Door, String, u16), AtomicU64>>);
+pub struct Requests(RwLock<Counts>);
+
+/// By door, route and status; a route is looked up as it is, without a copy of it.
+#[derive(Debug, Default)]
+struct Counts {
+    by_door: BTreeMap<Door, BTreeMap<String, BTreeMap<u16, AtomicU64>>>,
+    /// How many there are.
+    len: usize,
+}
+
+impl Counts {
+    fn of(&self, door: Door, route: &str, status: u16) -> Option<&AtomicU64> {
+        self.by_door.get(&door)?.get(route)?.get(&status)
+    }
+}
 
 impl Requests {
     pub(super) fn count(&self, door: Door, route: &str, status: u16) {
-        let mut key = (door, route.to_owned(), status);
-        {
-            let counts = self.0.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(count) = counts.get(&key) {
-                count.fetch_add(1, Relaxed);
-                return;
-            }
+        if let Some(count) = self.0.read().unwrap_or_else(PoisonError::into_inner).of(door, route, status) {
+            count.fetch_add(1, Relaxed);
+            return;
         }
         let mut counts = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if counts.len() >= MOST {
-            "other".clone_into(&mut key.1);
-            key.2 = status / 100 * 100;
-        }
-        counts.entry(key).or_default().fetch_add(1, Relaxed);
+        let is_full = counts.len >= MOST && counts.of(door, route, status).is_none();
+        let (route, status) = if is_full { ("other", status / 100 * 100) } else { (route, status) };
+        let is_new = counts.of(door, route, status).is_none();
+        counts.len += usize::from(is_new);
+        let routes = counts.by_door.entry(door).or_default();
+        routes.entry(route.to_owned()).or_default().entry(status).or_default().fetch_add(1, Relaxed);
     }
 
     /// Every count, in order.
     #[must_use]
     pub fn all(&self) -> Vec<(Door, String, u16, u64)> {
         let counts = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let all = counts.iter();
-        all.map(|((door, route, status), count)| (*door, route.clone(), *status, count.load(Relaxed)))
+        let routes = counts.by_door.iter().flat_map(|(door, routes)| routes.iter().map(move |of| (door, of)));
+        routes
+            .flat_map(|(door, (route, by_status))| {
+                by_status
+                    .iter()
+                    .map(move |(status, count)| (*door, route.clone(), *status, count.load(Relaxed)))
+            })
             .collect()
     }
 }

@@ -2,8 +2,10 @@
 
 use std::{sync::Arc, time::Instant};
 
-use axum::{extract::Request, middleware::Next, response::Response};
+use axum::response::Response;
+use http::{Method, Uri};
 
+use super::Request;
 use crate::{listen::Peer, request_id};
 
 /// The name of the API key that a request was sent with: an extension of its answer.
@@ -13,31 +15,43 @@ pub(super) struct Caller(pub(super) Arc<str>);
 /// Routes that are asked for all the time and by nobody in particular.
 const QUIET: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
-pub(super) async fn log(request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    // Of the query only the object's key is told: whatever else stands there may be a secret sent by mistake.
-    let key =
-        request.uri().query().and_then(|query| query.split('&').find_map(|field| field.strip_prefix("key=")));
-    let key = key.map(str::to_owned);
-    let peer = request.extensions().get::<Peer>().map(|peer| peer.0.to_string());
-    let response = next.run(request).await;
-    if !QUIET.contains(&path.as_str()) {
-        let bytes = axum::body::HttpBody::size_hint(response.body()).exact();
-        let caller = response.extensions().get::<Caller>().map(|caller| caller.0.clone());
+/// What the line tells of the request.
+pub(super) struct Line {
+    started: Instant,
+    method: Method,
+    uri: Uri,
+    peer: Option<Peer>,
+}
+
+impl Line {
+    /// The line of a request; `None` if it is to have none.
+    pub(super) fn begin(request: &Request) -> Option<Self> {
+        let wanted = tracing::enabled!(target: "access", tracing::Level::INFO);
+        (wanted && !QUIET.contains(&request.uri().path())).then(|| Self {
+            started: Instant::now(),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            peer: request.extensions().get::<Peer>().copied(),
+        })
+    }
+
+    /// Writes it.
+    pub(super) fn end(&self, response: &Response) {
+        // Of the query only the object's key is told: whatever else stands there may be a secret sent by mistake.
+        let fields = self.uri.query().into_iter().flat_map(|query| query.split('&'));
+        let key = fields.into_iter().find_map(|field| field.strip_prefix("key="));
         tracing::info!(
             target: "access",
             request_id = request_id::current(),
-            peer,
-            api_key = caller.as_deref(),
-            method = method.as_str(),
-            path,
+            peer = self.peer.map(|peer| peer.0.to_string()),
+            api_key = response.extensions().get::<Caller>().map(|caller| &*caller.0),
+            method = self.method.as_str(),
+            path = self.uri.path(),
             key,
             status = response.status().as_u16(),
-            bytes,
-            milliseconds = started.elapsed().as_secs_f64() * 1e3,
+            bytes = axum::body::HttpBody::size_hint(response.body()).exact(),
+            milliseconds = self.started.elapsed().as_secs_f64() * 1e3,
             "request"
         );
     }
-    response
 }

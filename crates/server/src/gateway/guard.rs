@@ -2,43 +2,40 @@
 //! own programs and pages: a name that is no loopback name (DNS rebinding) or a page of another origin is
 //! refused.
 
+use std::borrow::Cow;
+
 use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, StatusCode, header},
-    middleware::Next,
+    http::{HeaderMap, Request, StatusCode, header},
     response::Response,
 };
 use tintype_api::message;
+use tintype_function::settings::Settings;
 
-use super::Gateway;
-
-pub(super) async fn check(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
-    let settings = &gateway.inner.settings;
-    if settings.listen.http.ip().is_loopback() {
-        let host = host(&request);
-        if !host.as_deref().is_some_and(is_loopback_name) {
-            return message(
-                StatusCode::FORBIDDEN,
-                "the Host header is no loopback name; use 127.0.0.1, [::1] or localhost",
-            );
-        }
-        if !site_is_welcome(&request, &settings.api.cors_origins)
-            || !origin_is_welcome(request.headers(), host.as_deref(), &settings.api.cors_origins)
-        {
-            return message(
-                StatusCode::FORBIDDEN,
-                "pages of this origin may not call; add it to api.cors_origins and call by fetch if they should",
-            );
-        }
+pub(super) fn check<B>(settings: &Settings, request: &Request<B>) -> Result<(), Box<Response>> {
+    if !settings.listen.http.ip().is_loopback() {
+        return Ok(());
     }
-    next.run(request).await
+    let refused = |words| Err(Box::new(message(StatusCode::FORBIDDEN, words)));
+    let host = host(request);
+    if !host.as_deref().is_some_and(is_loopback_name) {
+        return refused("the Host header is no loopback name; use 127.0.0.1, [::1] or localhost");
+    }
+    let allowed = &settings.api.cors_origins;
+    if !site_is_welcome(request, allowed) || !origin_is_welcome(request.headers(), host.as_deref(), allowed) {
+        return refused(
+            "pages of this origin may not call; add it to api.cors_origins and call by fetch if they should",
+        );
+    }
+    Ok(())
 }
 
-fn host(request: &Request) -> Option<String> {
+fn host<B>(request: &Request<B>) -> Option<Cow<'_, str>> {
     let header = request.headers().get(header::HOST).and_then(|value| value.to_str().ok());
-    header
-        .or_else(|| request.uri().authority().map(http::uri::Authority::as_str))
-        .map(str::to_ascii_lowercase)
+    let host = header.or_else(|| request.uri().authority().map(http::uri::Authority::as_str))?;
+    Some(match host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        true => host.to_ascii_lowercase().into(),
+        false => host.into(),
+    })
 }
 
 fn is_loopback_name(host: &str) -> bool {
@@ -59,7 +56,7 @@ fn origin_is_welcome(headers: &HeaderMap, host: Option<&str>, allowed: &[String]
 
 /// A request that a page of another site causes without an Origin, such as an image's or a form's, is told
 /// by the browser's Sec-Fetch-Site. Links to the page itself are welcome.
-fn site_is_welcome(request: &Request, allowed: &[String]) -> bool {
+fn site_is_welcome<B>(request: &Request<B>, allowed: &[String]) -> bool {
     let headers = request.headers();
     let site = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok()).unwrap_or("none");
     let is_page = request.method() == http::Method::GET && request.uri().path() == "/";

@@ -1,24 +1,24 @@
 //! A request's head is bounded: fields and bytes. What is far over the bounds never gets here; the
 //! connection refuses it in the bare words of HTTP.
 
-use axum::{extract::Request, http::StatusCode, middleware::Next, response::Response};
+use axum::{http::StatusCode, response::Response};
 use tintype_api::message;
 
-use super::admission::closing;
+use super::{Request, closing};
 
 /// Fields of a head, and bytes of their names and values and of the URL.
 const MOST_FIELDS: usize = 100;
 const MOST_BYTES: usize = 32 << 10;
 
-pub(super) async fn check(request: Request, next: Next) -> Response {
-    let (fields, bytes) = size(&request);
+pub(super) fn check(request: &Request) -> Result<(), Box<Response>> {
+    let (fields, bytes) = size(request);
     if fields > MOST_FIELDS || bytes > MOST_BYTES {
         let words = format!(
             "the request's head has {fields} fields and {bytes} bytes; at most {MOST_FIELDS} and {MOST_BYTES} are taken"
         );
-        return closing(message(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, words));
+        return Err(Box::new(closing(message(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, words))));
     }
-    next.run(request).await
+    Ok(())
 }
 
 fn size(request: &Request) -> (usize, usize) {

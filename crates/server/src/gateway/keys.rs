@@ -7,16 +7,13 @@ use std::{
 };
 
 use axum::{
-    extract::{Request, State},
     http::{HeaderMap, StatusCode},
-    middleware::Next,
     response::Response,
 };
 use sha2::{Digest as _, Sha256};
-use tintype_api::message;
 use tintype_function::settings::ApiKey;
 
-use super::{Gateway, access::Caller, throttle::TokenBucket, throttled};
+use super::{access::Caller, throttle::TokenBucket};
 use crate::instruments::Usage;
 
 /// Seconds of a day.
@@ -36,12 +33,31 @@ struct Key {
     daily: Option<u64>,
 }
 
-/// Why a key does not open.
+/// Why a key does not open; how long until it does.
 #[derive(Debug, PartialEq, Eq)]
-enum Closed {
+pub(super) enum Closed {
     Unknown,
     TooFast(Duration),
     UsedUp(Duration),
+}
+
+/// The key that a request was sent with.
+#[derive(Debug)]
+pub(super) struct Opened<'a> {
+    key: &'a Key,
+    usage: &'a Usage,
+    /// When it was opened, since 1970.
+    at: Duration,
+}
+
+impl Opened<'_> {
+    /// Names the caller in the answer. A request that was refused further on uses up no quota.
+    pub(super) fn mark(&self, response: &mut Response) {
+        if response.status() == StatusCode::TOO_MANY_REQUESTS {
+            self.key.give_back(self.usage, self.at);
+        }
+        response.extensions_mut().insert(Caller(self.key.name.clone()));
+    }
 }
 
 impl Keys {
@@ -54,15 +70,29 @@ impl Keys {
         Self { known: known.collect() }
     }
 
-    /// The key that a request was sent with; `None` if none is needed.
-    fn open(&self, headers: &HeaderMap, usage: &Usage, now: Duration) -> Result<Option<&Key>, Closed> {
+    /// Opens by the key that a request was sent with, if one is needed.
+    pub(super) fn open<'a>(
+        &'a self,
+        headers: &HeaderMap,
+        usage: &'a Usage,
+    ) -> Result<Option<Opened<'a>>, Closed> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.open_at(headers, usage, now)
+    }
+
+    fn open_at<'a>(
+        &'a self,
+        headers: &HeaderMap,
+        usage: &'a Usage,
+        at: Duration,
+    ) -> Result<Option<Opened<'a>>, Closed> {
         if self.known.is_empty() {
             return Ok(None);
         }
         let sent = headers.get("x-api-key").and_then(|value| value.to_str().ok()).ok_or(Closed::Unknown)?;
         let key = self.known.get(&digest(sent)).ok_or(Closed::Unknown)?;
-        key.take(usage, now)?;
-        Ok(Some(key))
+        key.take(usage, at)?;
+        Ok(Some(Opened { key, usage, at }))
     }
 }
 
@@ -79,7 +109,6 @@ impl Key {
         })
     }
 
-    /// A request that was refused further on uses up no quota.
     fn give_back(&self, usage: &Usage, now: Duration) {
         if self.daily.is_some() {
             usage.give_back(&self.name, now.as_secs() / DAY);
@@ -89,27 +118,6 @@ impl Key {
 
 fn digest(secret: &str) -> [u8; 32] {
     Sha256::digest(secret).into()
-}
-
-pub(super) async fn check(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
-    let inner = &gateway.inner;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    // API Gateway's words, each.
-    let usage = inner.parts.instruments.usage();
-    match inner.keys.open(request.headers(), usage, now) {
-        Ok(None) => next.run(request).await,
-        Ok(Some(key)) => {
-            let mut response = next.run(request).await;
-            if response.status() == StatusCode::TOO_MANY_REQUESTS {
-                key.give_back(usage, now);
-            }
-            response.extensions_mut().insert(Caller(key.name.clone()));
-            response
-        }
-        Err(Closed::Unknown) => message(StatusCode::FORBIDDEN, "Forbidden"),
-        Err(Closed::TooFast(wait)) => throttled(&inner.parts.instruments, "Too Many Requests", wait),
-        Err(Closed::UsedUp(wait)) => throttled(&inner.parts.instruments, "Limit Exceeded", wait),
-    }
 }
 
 #[cfg(test)]
@@ -130,12 +138,12 @@ mod tests {
     #[test]
     fn a_key_opens_and_another_does_not() {
         let (keys, usage) = (Keys::new(&[key("shop", "secret", None, None)]), Usage::default());
-        let opened = keys.open(&with("secret"), &usage, NOON).unwrap().unwrap();
-        assert_eq!(&*opened.name, "shop");
+        let opened = keys.open_at(&with("secret"), &usage, NOON).unwrap().unwrap();
+        assert_eq!(&*opened.key.name, "shop");
         for headers in [HeaderMap::new(), with("secre"), with("secret2"), with("")] {
-            assert_eq!(keys.open(&headers, &usage, NOON).unwrap_err(), Closed::Unknown);
+            assert_eq!(keys.open_at(&headers, &usage, NOON).unwrap_err(), Closed::Unknown);
         }
-        assert!(Keys::new(&[]).open(&HeaderMap::new(), &usage, NOON).unwrap().is_none());
+        assert!(Keys::new(&[]).open_at(&HeaderMap::new(), &usage, NOON).unwrap().is_none());
     }
 
     #[test]
@@ -143,23 +151,23 @@ mod tests {
         let of = |daily| Keys::new(&[key("shop", "secret", None, Some(daily))]);
         let (keys, usage) = (of(2), Usage::default());
         for _ in 0..2 {
-            assert!(keys.open(&with("secret"), &usage, NOON).is_ok());
+            assert!(keys.open_at(&with("secret"), &usage, NOON).is_ok());
         }
         let wait = Duration::from_secs(DAY / 2);
-        assert_eq!(keys.open(&with("secret"), &usage, NOON).unwrap_err(), Closed::UsedUp(wait));
+        assert_eq!(keys.open_at(&with("secret"), &usage, NOON).unwrap_err(), Closed::UsedUp(wait));
         let changed = of(3);
-        assert!(changed.open(&with("secret"), &usage, NOON).is_ok());
-        assert_eq!(changed.open(&with("secret"), &usage, NOON).unwrap_err(), Closed::UsedUp(wait));
-        assert!(changed.open(&with("secret"), &usage, NOON + wait).is_ok());
+        assert!(changed.open_at(&with("secret"), &usage, NOON).is_ok());
+        assert_eq!(changed.open_at(&with("secret"), &usage, NOON).unwrap_err(), Closed::UsedUp(wait));
+        assert!(changed.open_at(&with("secret"), &usage, NOON + wait).is_ok());
     }
 
     #[test]
     fn a_refused_request_uses_up_no_quota() {
         let keys = Keys::new(&[key("shop", "secret", Some((1, 1)), Some(2))]);
         let usage = Usage::default();
-        assert!(keys.open(&with("secret"), &usage, NOON).is_ok());
+        assert!(keys.open_at(&with("secret"), &usage, NOON).is_ok());
         for _ in 0..3 {
-            let refused = keys.open(&with("secret"), &usage, NOON).unwrap_err();
+            let refused = keys.open_at(&with("secret"), &usage, NOON).unwrap_err();
             assert!(matches!(refused, Closed::TooFast(_)), "{refused:?}");
         }
     }

@@ -1,18 +1,15 @@
-//! The routes in force: a change of settings replaces them as a whole, and requests under way finish under
-//! those they began with.
+//! The steps in force: a change of settings replaces them as a whole, and requests under way finish under those
+//! they began with.
 
-use std::{
-    convert::Infallible,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::{convert::Infallible, pin::Pin, sync::Arc};
 
-use axum::{Router, body::Body, extract::Request, response::Response};
-use futures::future::BoxFuture;
+use arc_swap::ArcSwap;
+use axum::{Router, response::Response};
 use http::header;
+use hyper::body::Incoming;
 use tintype_function::settings::Settings;
-use tower::ServiceExt as _;
 
-use super::{Gateway, Parts};
+use super::{Gateway, Parts, Steps};
 use crate::listen::Lingering;
 
 /// The gateway as a service; cheap to clone, all clones are the same.
@@ -20,44 +17,39 @@ use crate::listen::Lingering;
 pub struct Live {
     parts: Parts,
     page: Router,
-    now: Arc<RwLock<(Gateway, Router)>>,
+    now: Arc<ArcSwap<Steps>>,
 }
 
 impl Live {
-    /// The routes under the first settings.
+    /// The steps under the first settings.
     #[must_use]
     pub fn new(settings: Settings, parts: Parts, page: Router) -> Self {
         let gateway = Gateway::new(settings, parts.clone(), None);
-        let router = gateway.router(page.clone());
-        Self { parts, page, now: Arc::new(RwLock::new((gateway, router))) }
+        let now = Arc::new(ArcSwap::from_pointee(Steps::new(&gateway, page.clone())));
+        Self { parts, page, now }
     }
 
     /// From now on requests are served under other settings of the API; all else stays as it is.
     pub fn replace(&self, settings: &Settings) {
-        let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
-        let mut changed = now.0.inner.settings.clone();
+        let before = Gateway { inner: self.now.load().inner.clone() };
+        let mut changed = before.inner.settings.clone();
         changed.api = settings.api.clone();
         self.parts.invoker.allow(settings.api.timeout);
-        let gateway = Gateway::new(changed, self.parts.clone(), Some(&now.0));
-        let router = gateway.router(self.page.clone());
-        *now = (gateway, router);
-    }
-
-    fn router(&self) -> Router {
-        self.now.read().unwrap_or_else(PoisonError::into_inner).1.clone()
+        let gateway = Gateway::new(changed, self.parts.clone(), Some(&before));
+        self.now.store(Arc::new(Steps::new(&gateway, self.page.clone())));
     }
 }
 
-impl hyper::service::Service<http::Request<hyper::body::Incoming>> for Live {
+impl hyper::service::Service<http::Request<Incoming>> for Live {
     type Response = Response;
     type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
-    fn call(&self, request: http::Request<hyper::body::Incoming>) -> Self::Future {
+    fn call(&self, request: http::Request<Incoming>) -> Self::Future {
         // Who waits to be told to go on has not sent a body that would have to be taken.
         let waits = request.headers().contains_key(header::EXPECT);
-        let request: Request =
-            request.map(|body| if waits { Body::new(body) } else { Body::new(Lingering::new(body)) });
-        Box::pin(self.router().oneshot(request))
+        let request = request.map(|body| if waits { Lingering::passing(body) } else { Lingering::new(body) });
+        let steps = self.now.load_full();
+        Box::pin(async move { Ok(steps.answer(request).await) })
     }
 }

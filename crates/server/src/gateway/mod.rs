@@ -3,6 +3,7 @@
 
 mod access;
 mod admission;
+mod bodies;
 mod cache;
 mod guard;
 mod head;
@@ -15,19 +16,28 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
+    body::Body,
     extract::State,
-    http::{HeaderValue, StatusCode, header},
-    middleware,
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::Response,
     routing::get,
 };
+use hyper::body::Incoming;
 pub use live::Live;
-use tintype_api::{message, unknown};
+use tintype_api::{Cors, message, preflight, unknown};
 use tintype_function::settings::Settings;
+use tower::ServiceExt as _;
 
-use crate::{credentials::Credentials, instruments::Instruments, invoker::Invoker, store::DiskStore};
+use crate::{
+    credentials::Credentials, instruments::Instruments, invoker::Invoker, listen::Lingering, store::DiskStore,
+};
 
-/// What the routes need.
+/// A request as it comes from its connection.
+type Request = http::Request<Lingering<Incoming>>;
+/// An answer, or the refusal of one of the steps.
+type Answered = Result<Response, Box<Response>>;
+
+/// What answers requests under one version of the settings; cheap to clone.
 #[derive(Clone)]
 pub struct Gateway {
     inner: Arc<Inner>,
@@ -54,8 +64,10 @@ struct Inner {
     routes: throttle::Routes,
     keys: keys::Keys,
     cache: cache::Cache,
-    bodies: Arc<tokio::sync::Semaphore>,
-    origins: Arc<[String]>,
+    bodies: bodies::Bodies,
+    cors: Cors,
+    /// The paths of the API.
+    paths: [String; 4],
 }
 
 impl Gateway {
@@ -63,59 +75,162 @@ impl Gateway {
     #[must_use]
     pub fn new(settings: Settings, parts: Parts, before: Option<&Self>) -> Self {
         let api = &settings.api;
-        let bodies = before.map_or_else(admission::bodies, |before| before.inner.bodies.clone());
+        let resource = format!("/{}/{}", api.stage, api.resource);
+        let below = |path| format!("{resource}/{path}");
         Self {
             inner: Arc::new(Inner {
                 account: throttle::TokenBucket::new(api.rate, api.burst),
                 routes: throttle::Routes::new(api),
                 keys: keys::Keys::new(&api.keys),
                 cache: cache::Cache::new(api),
-                bodies,
-                origins: api.cors_origins.clone().into(),
+                bodies: before.map_or_else(bodies::Bodies::default, |before| before.inner.bodies.clone()),
+                cors: Cors::new(&api.cors_origins),
+                paths: [below("info"), below("uploads"), "/openapi.json".into(), resource],
                 settings,
                 parts,
             }),
         }
     }
 
-    /// All routes: those of the API, this server's own, and the page's.
-    pub fn router(&self, page: Router) -> Router {
-        let own = Router::new()
+    /// The API's routes.
+    fn api(&self) -> Router {
+        let description =
+            Router::new().route("/openapi.json", get(openapi).fallback(unknown)).with_state(self.clone());
+        tintype_api::Config::new(&self.inner.settings)
+            .map(|config| tintype_api::router(self.clone(), config))
+            .unwrap_or_default()
+            .merge(description)
+            .fallback(unknown)
+    }
+
+    /// This server's own routes, and the page's.
+    fn own(&self, page: Router) -> Router {
+        let cors = self.inner.cors.clone();
+        Router::new()
             .route("/healthz", get(healthz))
             .route("/readyz", get(readyz))
             .with_state(self.clone())
-            .merge(page);
-        let described = get(openapi).fallback(unknown);
-        let description = Router::new().route("/openapi.json", described).with_state(self.clone());
-        let api = tintype_api::Config::new(&self.inner.settings)
-            .map(|config| tintype_api::router(self.clone(), config))
-            .unwrap_or_default()
-            .merge(description);
-        // From the inside out; a request passes them from the last to the first.
-        let api = api
-            .layer(middleware::from_fn_with_state(self.clone(), admission::admit))
-            .layer(middleware::from_fn_with_state(self.clone(), cache::answer))
-            .layer(middleware::from_fn_with_state(self.clone(), throttle::check))
-            .layer(middleware::from_fn_with_state(self.clone(), keys::check));
-        let origins = self.inner.origins.clone();
-        // What is not there is refused in a way that pages of allowed origins may read.
-        let api = tintype_api::cross_origin(api, move || origins.clone());
-        own.merge(api)
+            .merge(page)
             .method_not_allowed_fallback(unknown)
-            .layer(middleware::from_fn_with_state(self.clone(), guard::check))
-            .layer(middleware::from_fn(head::check))
-            .layer(middleware::from_fn(access::log))
+            // What is not there is refused in a way that pages of allowed origins may read.
+            .fallback(move |headers: HeaderMap| {
+                let cors = cors.clone();
+                async move { cors.unknown(&headers).await }
+            })
+    }
+}
+
+/// The gateway with the routes behind it: the steps of a request, in their order.
+struct Steps {
+    inner: Arc<Inner>,
+    api: Router,
+    own: Router,
+}
+
+impl Steps {
+    fn new(gateway: &Gateway, page: Router) -> Self {
+        Self { inner: gateway.inner.clone(), api: gateway.api(), own: gateway.own(page) }
+    }
+
+    /// Log line.
+    async fn answer(&self, request: Request) -> Response {
+        let line = access::Line::begin(&request);
+        let response = self.guarded(request).await.unwrap_or_else(|refused| *refused);
+        if let Some(line) = line {
+            line.end(&response);
+        }
+        response
+    }
+
+    /// Bounds of the head, who may call; then which side it is for.
+    async fn guarded(&self, request: Request) -> Answered {
+        head::check(&request)?;
+        guard::check(&self.inner.settings, &request)?;
+        match self.inner.paths.iter().any(|path| path == request.uri().path()) {
+            true => Ok(self.across_origins(request).await),
+            // Boxed, here and below: the future of a request is to be small for the answers that are kept.
+            false => Ok(Box::pin(routed(&self.own, request.map(Body::new))).await),
+        }
+    }
+
+    /// Preflights, and marks on whatever comes from further inside.
+    async fn across_origins(&self, request: Request) -> Response {
+        let cors = &self.inner.cors;
+        let origin = cors.allowed(request.headers());
+        let mut response = match *request.method() {
+            Method::OPTIONS => preflight(request.uri().path(), origin.is_some()),
+            _ => self.opened(request).await.unwrap_or_else(|refused| *refused),
+        };
+        cors.mark(&mut response, origin);
+        response
+    }
+
+    /// API key with its rate and quota.
+    async fn opened(&self, request: Request) -> Answered {
+        let instruments = &self.inner.parts.instruments;
+        // API Gateway's words, each.
+        let key = match self.inner.keys.open(request.headers(), instruments.usage()) {
+            Ok(key) => key,
+            Err(keys::Closed::Unknown) => return Err(Box::new(message(StatusCode::FORBIDDEN, "Forbidden"))),
+            Err(keys::Closed::TooFast(wait)) => {
+                return Err(throttled(instruments, "Too Many Requests", wait));
+            }
+            Err(keys::Closed::UsedUp(wait)) => return Err(throttled(instruments, "Limit Exceeded", wait)),
+        };
+        let mut response = self.within_rates(request).await.unwrap_or_else(|refused| *refused);
+        if let Some(key) = key {
+            key.mark(&mut response);
+        }
+        Ok(response)
+    }
+
+    /// The rates of the route and of the account.
+    async fn within_rates(&self, request: Request) -> Answered {
+        let inner = &self.inner;
+        let taken = inner.routes.take(&request).and_then(|()| inner.account.take());
+        taken.map_err(|wait| throttled(&inner.parts.instruments, "Too Many Requests", wait))?;
+        self.kept_or_made(request).await
+    }
+
+    /// A kept answer, or admission and the routes.
+    async fn kept_or_made(&self, request: Request) -> Answered {
+        let Inner { cache, parts, .. } = &*self.inner;
+        let asked = cache.asked(&request, &parts.store);
+        if let Some(asked) = &asked
+            && let Some(kept) = cache.answer(asked, request.headers(), &parts.store).await
+        {
+            return Ok(kept);
+        }
+        let made = admission::admit(&self.inner, request, |request| routed(&self.api, request));
+        let response = Box::pin(made).await?;
+        match asked {
+            Some(asked) => Ok(cache.keep(asked, response).await),
+            None => Ok(response),
+        }
+    }
+}
+
+async fn routed(routes: &Router, request: http::Request<Body>) -> Response {
+    match routes.clone().oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
     }
 }
 
 /// 429 in API Gateway's words, with when to come again.
-fn throttled(instruments: &Instruments, words: &str, wait: Duration) -> Response {
+fn throttled(instruments: &Instruments, words: &str, wait: Duration) -> Box<Response> {
     instruments.throttled();
     let mut response = message(StatusCode::TOO_MANY_REQUESTS, words);
     let seconds = wait.as_secs_f64().ceil().max(1.0);
     if let Ok(value) = HeaderValue::from_str(&format!("{seconds:.0}")) {
         response.headers_mut().insert(header::RETRY_AFTER, value);
     }
+    Box::new(response)
+}
+
+/// A body that was not read whole leaves nothing to go on with on this connection.
+fn closing(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
 

@@ -6,23 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
-};
 use tintype_function::settings::Api;
 
-use super::{Gateway, throttled};
-
-pub(super) async fn check(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
-    let inner = &gateway.inner;
-    let taken = inner.routes.take(&request).and_then(|()| inner.account.take());
-    match taken {
-        Ok(()) => next.run(request).await,
-        Err(wait) => throttled(&inner.parts.instruments, "Too Many Requests", wait),
-    }
-}
+use super::Request;
 
 /// The rates of single routes.
 #[derive(Debug)]
@@ -38,7 +24,7 @@ impl Routes {
         Self(routes.collect())
     }
 
-    fn take(&self, request: &Request) -> Result<(), Duration> {
+    pub(super) fn take(&self, request: &Request) -> Result<(), Duration> {
         let (asked, at) = (request.method().as_str(), request.uri().path());
         let route = self.0.iter().find(|(method, path, _)| method == asked && path == at);
         route.map_or(Ok(()), |(_, _, bucket)| bucket.take())

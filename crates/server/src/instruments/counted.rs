@@ -2,15 +2,19 @@
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Instant};
 
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderName, HeaderValue, Method, Request, Response};
 use hyper::{body::Incoming, service::Service};
 use tintype_function::metrics::Door;
 
 use super::Instruments;
-use crate::request_id::{request_id, serve};
+use crate::request_id::{RequestId, serve};
 
 /// API Gateway's header for the id of a request.
-const API_REQUEST_ID: &str = "x-amzn-requestid";
+const API_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+
+/// The methods that are counted by their names; others are counted together.
+const METHODS: [Method; 6] =
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS];
 
 /// A service whose requests are counted.
 #[derive(Debug, Clone)]
@@ -18,46 +22,59 @@ pub struct Counted<S> {
     service: S,
     instruments: Arc<Instruments>,
     door: Door,
-    /// The paths that are routes of their own; others are counted as `other`.
-    paths: Arc<[String]>,
+    places: Arc<[Place]>,
+}
+
+/// Where requests go: a path, or a kind of it, and the names of its routes by method.
+#[derive(Debug)]
+struct Place {
+    path: String,
+    routes: [String; METHODS.len() + 1],
+}
+
+impl Place {
+    fn new(path: &str) -> Self {
+        let method = |index| METHODS.get(index).map_or("other", Method::as_str);
+        Self { path: path.into(), routes: std::array::from_fn(|index| format!("{} {path}", method(index))) }
+    }
+
+    fn route(&self, method: &Method) -> &str {
+        let index = METHODS.iter().position(|known| known == method).unwrap_or(METHODS.len());
+        &self.routes[index]
+    }
 }
 
 impl<S> Counted<S> {
     /// Counts the S3 endpoint's requests, by method and by whether they are about an object, a bucket or
     /// the service.
     pub fn s3(service: S, instruments: Arc<Instruments>) -> Self {
-        Self { service, instruments, door: Door::S3, paths: Arc::from([]) }
+        let places = ["object", "bucket", "service"].map(Place::new);
+        Self { service, instruments, door: Door::S3, places: places.into() }
     }
 
     /// Counts the HTTP port's requests, by method and path if that is one of `paths` or below one that ends
     /// with a slash.
-    pub fn api(service: S, instruments: Arc<Instruments>, paths: Vec<String>) -> Self {
-        Self { service, instruments, door: Door::Api, paths: paths.into() }
+    pub fn api(service: S, instruments: Arc<Instruments>, paths: &[String]) -> Self {
+        let places = paths.iter().map(String::as_str).chain(["other"]).map(Place::new).collect();
+        Self { service, instruments, door: Door::Api, places }
     }
 
-    fn route(&self, method: &Method, path: &str) -> String {
-        let method = match *method {
-            Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::DELETE | Method::OPTIONS => {
-                method.as_str()
+    /// The index of the place that a path is at.
+    fn place(&self, path: &str) -> usize {
+        match self.door {
+            Door::Api => {
+                let is_here = |known: &str| {
+                    known == path || known.len() > 1 && known.ends_with('/') && path.starts_with(known)
+                };
+                let last = self.places.len() - 1;
+                self.places[..last].iter().position(|place| is_here(&place.path)).unwrap_or(last)
             }
-            _ => "other",
-        };
-        let place = match self.door {
-            Door::Api => self
-                .paths
-                .iter()
-                .find(|known| {
-                    *known == path
-                        || known.len() > 1 && known.ends_with('/') && path.starts_with(known.as_str())
-                })
-                .map_or("other", String::as_str),
             Door::S3 => match path.trim_start_matches('/').split_once('/') {
-                Some((_, key)) if !key.is_empty() => "object",
-                _ if path.len() > 1 => "bucket",
-                _ => "service",
+                Some((_, key)) if !key.is_empty() => 0,
+                _ if path.len() > 1 => 1,
+                _ => 2,
             },
-        };
-        format!("{method} {place}")
+        }
     }
 }
 
@@ -74,14 +91,16 @@ where
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let started = Instant::now();
-        let route = self.route(request.method(), request.uri().path());
-        let (instruments, door, id) = (self.instruments.clone(), self.door, request_id());
-        let answering = serve(id.clone(), self.service.call(request));
+        let (place, method) = (self.place(request.uri().path()), request.method().clone());
+        let (instruments, door, places) = (self.instruments.clone(), self.door, self.places.clone());
+        let id = RequestId::new();
+        let answering = serve(id, self.service.call(request));
         Box::pin(async move {
             let mut response = answering.await?;
-            instruments.request(door, &route, response.status().as_u16(), started.elapsed());
+            let route = places[place].route(&method);
+            instruments.request(door, route, response.status().as_u16(), started.elapsed());
             if door == Door::Api
-                && let Ok(id) = HeaderValue::from_str(&id)
+                && let Ok(id) = HeaderValue::from_str(id.as_str())
             {
                 response.headers_mut().insert(API_REQUEST_ID, id);
             }
@@ -97,15 +116,19 @@ mod tests {
     #[test]
     fn routes_are_few_whatever_is_asked_for() {
         let instruments = Arc::new(Instruments::default());
+        let route = |counted: &Counted<()>, method: &Method, path: &str| {
+            counted.places[counted.place(path)].route(method).to_owned()
+        };
         let s3 = Counted::s3((), instruments.clone());
-        assert_eq!(s3.route(&Method::PUT, "/bucket/a/b.jpg"), "PUT object");
-        assert_eq!(s3.route(&Method::GET, "/bucket/"), "GET bucket");
-        assert_eq!(s3.route(&Method::GET, "/bucket"), "GET bucket");
-        assert_eq!(s3.route(&Method::GET, "/"), "GET service");
-        let api = Counted::api((), instruments, vec!["/".into(), "/dev1/myimage".into(), "/page/".into()]);
-        assert_eq!(api.route(&Method::GET, "/dev1/myimage"), "GET /dev1/myimage");
-        assert_eq!(api.route(&Method::GET, "/page/style.css"), "GET /page/");
-        assert_eq!(api.route(&Method::from_bytes(b"BREW").unwrap(), "/nowhere"), "other other");
-        assert_eq!(api.route(&Method::GET, "/"), "GET /");
+        assert_eq!(route(&s3, &Method::PUT, "/bucket/a/b.jpg"), "PUT object");
+        assert_eq!(route(&s3, &Method::GET, "/bucket/"), "GET bucket");
+        assert_eq!(route(&s3, &Method::GET, "/bucket"), "GET bucket");
+        assert_eq!(route(&s3, &Method::GET, "/"), "GET service");
+        let paths = ["/", "/dev1/myimage", "/page/"].map(str::to_owned);
+        let api = Counted::api((), instruments, &paths);
+        assert_eq!(route(&api, &Method::GET, "/dev1/myimage"), "GET /dev1/myimage");
+        assert_eq!(route(&api, &Method::GET, "/page/style.css"), "GET /page/");
+        assert_eq!(route(&api, &Method::from_bytes(b"BREW").unwrap(), "/nowhere"), "other other");
+        assert_eq!(route(&api, &Method::GET, "/"), "GET /");
     }
 }

@@ -94,13 +94,18 @@ impl Instruments {
         self.recorder.get()
     }
 
-    /// What API keys have used of their day, also before this start. The first call reads it from the disk.
+    /// What API keys have used of their day; also before this start, once that was read.
     #[must_use]
-    pub fn usage(&self) -> &Usage {
-        if let Some(recorder) = self.recorder.get() {
-            self.usage.read(recorder.keeper());
-        }
+    pub const fn usage(&self) -> &Usage {
         &self.usage
+    }
+
+    /// Reads what API keys had used before this start. Where it cannot be read the recorder tries again. Blocks.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn read_usage(&self) -> Result<(), KeepError> {
+        self.recorder.get().map_or(Ok(()), |recorder| self.usage.read(recorder.keeper()))
     }
 
     /// The latest results, as they come.

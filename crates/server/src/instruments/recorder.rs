@@ -214,8 +214,10 @@ fn until_next(step: Duration) -> Duration {
     Duration::from_millis((step - now_ms().rem_euclid(step)).unsigned_abs())
 }
 
-/// Writes what API keys have used, if that changed; on failure it is written later.
+/// Writes what API keys have used, if that changed; on failure it is written later. What they had used before
+/// is read first.
 fn write_used(instruments: &Instruments, keeper: &Keeper) -> Result<(), KeepError> {
+    instruments.usage.read(keeper)?;
     let Some(used) = instruments.usage.changed() else { return Ok(()) };
     keeper.keep_used(&used).inspect_err(|_| instruments.usage.not_written())
 }

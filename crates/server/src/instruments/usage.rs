@@ -37,18 +37,18 @@ impl Usage {
     }
 
     /// Takes over what was written before; what was counted meanwhile is added. Only until it was read once.
-    pub(super) fn read(&self, keeper: &Keeper) {
+    /// Blocks, but nobody who counts.
+    pub(super) fn read(&self, keeper: &Keeper) -> Result<(), KeepError> {
+        if self.state().is_read {
+            return Ok(());
+        }
+        let kept = keeper.used()?;
         let mut state = self.state();
-        if state.is_read {
-            return;
+        if !state.is_read {
+            kept.into_iter().for_each(|(name, used)| state.add(name, used));
+            state.is_read = true;
         }
-        match keeper.used() {
-            Ok(kept) => {
-                kept.into_iter().for_each(|(name, used)| state.add(name, used));
-                state.is_read = true;
-            }
-            Err(error) => tracing::warn!(%error, "what API keys have used today cannot be read yet"),
-        }
+        Ok(())
     }
 
     /// Counts a request on `day`, unless there were `most` already; answers whether it was counted.
@@ -167,7 +167,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let keeper = || Keeper::new(Arc::new(RealDisk), folder.path().join("measurements.redb"));
         let usage = Usage::default();
-        usage.read(&keeper());
+        usage.read(&keeper()).unwrap();
         assert_eq!(usage.changed(), None);
         assert!(usage.take("shop", 7, 2));
         keeper().keep_used(&usage.changed().unwrap()).unwrap();
@@ -177,8 +177,8 @@ mod tests {
         // A request that came before it was read is not forgotten.
         assert!(usage.take("shop", 7, 2));
         let kept = keeper();
-        usage.read(&kept);
-        usage.read(&kept);
+        usage.read(&kept).unwrap();
+        usage.read(&kept).unwrap();
         assert!(!usage.take("shop", 7, 2) && usage.take("shop", 7, 3));
         assert!(usage.take("shop", 8, 1));
     }

@@ -23,6 +23,7 @@ where
     B: Body<Data = Bytes> + Unpin + Send + 'static,
 {
     body: Option<B>,
+    lingers: bool,
 }
 
 impl<B> Lingering<B>
@@ -31,7 +32,12 @@ where
 {
     /// A body that is being sent.
     pub fn new(body: B) -> Self {
-        Self { body: Some(body) }
+        Self { body: Some(body), lingers: true }
+    }
+
+    /// A body of which nothing is taken that is not asked for.
+    pub fn passing(body: B) -> Self {
+        Self { body: Some(body), lingers: false }
     }
 }
 
@@ -69,7 +75,8 @@ where
     B: Body<Data = Bytes> + Unpin + Send + 'static,
 {
     fn drop(&mut self) {
-        let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) else { return };
+        let rest = self.body.take().filter(|body| self.lingers && !body.is_end_stream());
+        let Some(body) = rest else { return };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(tokio::time::timeout(LONGEST, take(body)));
         }

@@ -3,10 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -19,9 +16,10 @@ use axum::{
 };
 use base64::Engine as _;
 use tintype_api::message;
+use tokio::sync::Semaphore;
 
 use super::{Page, answers, html};
-use crate::request_id::request_id;
+use crate::credentials;
 
 const COOKIE: &str = "tintype_session";
 /// A login is good for this long.
@@ -34,34 +32,27 @@ const PENALTY: Duration = Duration::from_millis(500);
 const MOST_WAITING: usize = 16;
 
 /// Who is logged in: tokens, and until when each is good.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sessions {
     good: Mutex<HashMap<String, Instant>>,
     penalty: tokio::sync::Mutex<()>,
-    /// How many wait for it.
-    waiting: AtomicUsize,
+    /// Places to wait for it.
+    waiting: Semaphore,
 }
 
-/// One more as long as it lives.
-struct OneMore<'a>(&'a AtomicUsize);
-
-impl<'a> OneMore<'a> {
-    fn of(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for OneMore<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+impl Default for Sessions {
+    fn default() -> Self {
+        Self {
+            good: Mutex::default(),
+            penalty: tokio::sync::Mutex::default(),
+            waiting: Semaphore::new(MOST_WAITING),
+        }
     }
 }
 
 impl Sessions {
-    fn open(&self) -> String {
-        // Two ids of 122 random bits each.
-        let token = format!("{}{}", request_id(), request_id());
+    fn open(&self) -> std::io::Result<String> {
+        let token = credentials::token()?;
         let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         good.retain(|_, until| *until > now);
@@ -70,16 +61,13 @@ impl Sessions {
             oldest.and_then(|token| good.remove(&token));
         }
         good.insert(token.clone(), now + LASTS);
-        token
+        Ok(token)
     }
 
     /// Passes after [`PENALTY`], one caller after the other; at once where many wait already, who would fill the
     /// port's connections.
     async fn delay(&self) {
-        let _one = OneMore::of(&self.waiting);
-        if self.waiting.load(Ordering::Relaxed) > MOST_WAITING {
-            return;
-        }
+        let Ok(_place) = self.waiting.try_acquire() else { return };
         let _turn = self.penalty.lock().await;
         tokio::time::sleep(PENALTY).await;
     }
@@ -220,7 +208,13 @@ pub(super) async fn login(
         *response.status_mut() = StatusCode::FORBIDDEN;
         return response;
     }
-    let token = page.inner.sessions.open();
+    let token = match page.inner.sessions.open() {
+        Ok(token) => token,
+        Err(error) => {
+            let words = format!("nobody can log in: {error}");
+            return answers::problem(&page, StatusCode::SERVICE_UNAVAILABLE, &words);
+        }
+    };
     with_cookie(answers::see_other("/"), &page.cookie(&token, LASTS.as_secs()))
 }
 
@@ -264,7 +258,7 @@ mod tests {
     #[test]
     fn sessions_end() {
         let sessions = Sessions::default();
-        let token = sessions.open();
+        let token = sessions.open().unwrap();
         assert!(sessions.holds(&token) && !sessions.holds("other") && !sessions.holds(""));
         sessions.close(&token);
         assert!(!sessions.holds(&token));

@@ -3,6 +3,7 @@
 //!
 //! `s3s` checks signatures and the form of requests. Checksums, conditions and limits are checked here.
 
+mod amended;
 mod answers;
 mod conditions;
 mod cors;
@@ -58,6 +59,8 @@ impl S3Service {
         };
         let mut builder = S3ServiceBuilder::new(Endpoint { store: store.clone() });
         builder.set_auth(key.clone());
+        let unsigned = S3ServiceBuilder::new(Endpoint { store: store.clone() }).build();
+        builder.set_route(amended::Amended::new(unsigned));
         Self { protocol: builder.build(), store, key: Arc::new(key) }
     }
 }

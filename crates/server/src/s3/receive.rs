@@ -131,7 +131,7 @@ async fn feed(
 }
 
 /// Errors of a body's stream. Those of s3s are private types, known only by what they say.
-fn body_error(error: &(dyn std::error::Error + Send + Sync)) -> S3Error {
+pub(super) fn body_error(error: &(dyn std::error::Error + Send + Sync)) -> S3Error {
     let said = error.to_string();
     if said.contains(&Silent.to_string()) {
         s3_error!(RequestTimeout, "{Silent}; nothing was stored")
