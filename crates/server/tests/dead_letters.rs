@@ -29,6 +29,7 @@ fn letter(id: u64, dead_ms: i64) -> DeadLetter {
         deferred: 1,
         last_error: Some("the last error".into()),
         redriven: false,
+        tried_in: 0,
     };
     DeadLetter { event, reason: "internal".into(), message: "the whole reason".into(), dead_ms }
 }

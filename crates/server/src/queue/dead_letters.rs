@@ -97,6 +97,7 @@ impl Queue {
                 deferred: 0,
                 last_error: None,
                 redriven: true,
+                tried_in: 0,
                 ..letter.event
             };
             let at = Location { bucket: event.bucket.clone(), key: listed_key(&event.key)? };

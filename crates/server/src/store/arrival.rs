@@ -221,6 +221,7 @@ impl DiskStore {
         publishes.push(publish);
         let (at, triggers, gone) = (at.clone(), self.triggers(), self.take_unlinked());
         let pending = self.ledger.submit(publishes, move |changes| {
+            changes.remove_trash(&gone)?;
             if changes.bucket(&at.bucket)?.is_none() {
                 return Err(StoreFault::NoSuchBucket(at.bucket));
             }
@@ -231,7 +232,6 @@ impl DiskStore {
             for (at, condition, _) in &rows {
                 check_condition(changes, at, condition)?;
             }
-            changes.remove_trash(&gone)?;
             let mut placed = Vec::with_capacity(rows.len() + 1);
             if rows.is_empty() {
                 placed.push(place(changes, &triggers, &at, record, &cause)?);
