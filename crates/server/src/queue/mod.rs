@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-pub use dead_letters::DeadLetterFilter;
+pub use dead_letters::{DeadLetterFilter, LettersPage, LettersSummary, reason};
 use leased::Leased;
 use tintype_function::store::Location;
 
@@ -268,14 +268,14 @@ impl Queue {
                 age.as_secs(),
                 self.policy.max_age.as_secs()
             );
-            return Some(("event_age", message));
+            return Some((dead_letters::TOO_OLD, message));
         }
         (crashes >= MAX_CRASHES).then(|| {
             let message = format!(
                 "the program ended {crashes} times while it worked on this object; look at the logs for the time of \
                  each, and report the object if they do not explain it"
             );
-            ("crashed", message)
+            (dead_letters::CRASHED, message)
         })
     }
 

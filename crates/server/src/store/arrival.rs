@@ -8,7 +8,7 @@ use std::{
 };
 
 use tintype_function::store::{
-    Arrival, Listing, Location, Object, ObjectKey, Put, SourceVersion, Stat, Store, StoreError,
+    Arrival, Location, Object, Put, SourceVersion, Stat, Store as _, StoreError, Wrapper,
 };
 
 use super::{
@@ -144,7 +144,13 @@ fn lost() -> StoreFault {
     StoreFault::Unavailable("the file of the object could not be begun; try again".into())
 }
 
-impl Store for ArrivingStore<'_> {
+impl<'a> Wrapper for ArrivingStore<'a> {
+    type Inner = SettlingStore<'a>;
+
+    fn inner(&self) -> &SettlingStore<'a> {
+        &self.store
+    }
+
     async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError> {
         match self.etag(at)? {
             Some(etag) => Ok(Some(self.arrival.stat(&etag))),
@@ -168,20 +174,6 @@ impl Store for ArrivingStore<'_> {
         let etags = self.disk.put_arrival(&self.arrival.at, file, puts, self.cause.clone(), self.began_ms)?;
         *self.state() = State::Stored;
         Ok(etags)
-    }
-
-    async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError> {
-        self.store.delete(at, if_match).await
-    }
-
-    async fn list(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        after: Option<&ObjectKey>,
-        max: usize,
-    ) -> Result<Listing, StoreError> {
-        self.store.list(bucket, prefix, after, max).await
     }
 }
 
