@@ -16,9 +16,7 @@ use tintype_function::{
     Call, Ignored, Outcome, Store, Thumbnails,
     event::{Kind, Record},
     fingerprint::{HOPS, MAX_HOPS, RECIPE_FINGERPRINT},
-    store::{
-        Condition, Location, ObjectKey, Put, SourceVersion, StoreError, Wrapper, memory::MemoryStore,
-    },
+    store::{Condition, Location, ObjectKey, Put, SourceVersion, StoreError, Wrapper, memory::MemoryStore},
     trigger::{Rendition, Trigger, check_all},
 };
 

@@ -10,9 +10,7 @@ use tintype_engine::{Limits, Scratch, Spec};
 use tintype_function::{
     Call, Ignored, Outcome, Reason, Report, Store, Thumbnails,
     event::{Kind, Record},
-    store::{
-        Condition, Location, ObjectKey, Put, SourceVersion, StoreError, Wrapper, memory::MemoryStore,
-    },
+    store::{Condition, Location, ObjectKey, Put, SourceVersion, StoreError, Wrapper, memory::MemoryStore},
     trigger::{Rendition, Trigger},
 };
 

@@ -321,8 +321,7 @@ fn what_became_of_deleted_objects_is_forgotten_in_time() {
     pending.wait().unwrap();
 
     let mut cursor = ResultsCursor::default();
-    let steps: Vec<u64> =
-        (0..4).map(|_| opened.store.forget_results(&mut cursor, 2000).unwrap()).collect();
+    let steps: Vec<u64> = (0..4).map(|_| opened.store.forget_results(&mut cursor, 2000).unwrap()).collect();
     // A few thousand at a time, each row once; the fourth step finds nothing left and begins anew.
     assert_eq!((steps.iter().sum::<u64>(), steps[3]), (12_000, 0), "{steps:?}");
     assert!(steps.iter().all(|step| *step <= 5000), "{steps:?}");

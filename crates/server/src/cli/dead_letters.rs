@@ -99,16 +99,17 @@ impl DeadLetters {
             Action::Purge(chosen) => chosen.act(&chosen.server.find(env)?, "purge"),
             Action::Export { chosen, output } => {
                 let remote = chosen.server.find(env)?;
-                let mut out: Box<dyn Write> = match &output {
-                    Some(path) => Box::new(
-                        File::create(path)
-                            .map_err(|error| anyhow::anyhow!("{} cannot be written: {error}", path.display()))?,
-                    ),
-                    None => Box::new(std::io::stdout().lock()),
-                };
+                let mut out: Box<dyn Write> =
+                    match &output {
+                        Some(path) => Box::new(File::create(path).map_err(|error| {
+                            anyhow::anyhow!("{} cannot be written: {error}", path.display())
+                        })?),
+                        None => Box::new(std::io::stdout().lock()),
+                    };
                 let mut out = BufWriter::new(&mut out);
                 let written = |result: std::io::Result<()>| {
-                    let to = output.as_ref().map_or("standard output".into(), |path| path.display().to_string());
+                    let to =
+                        output.as_ref().map_or("standard output".into(), |path| path.display().to_string());
                     result.map_err(|error| anyhow::anyhow!("{to} cannot be written: {error}"))
                 };
                 chosen.each(&remote, |letter| written(writeln!(out, "{letter}")))?;

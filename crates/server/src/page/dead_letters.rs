@@ -206,8 +206,11 @@ fn body(inner: &Inner, asked: &Asked) -> anyhow::Result<String> {
     }
     out.push_str("</ul></form>");
     if passed > newest.len() {
-        let _ =
-            write!(out, "<p class=\"help\">The newest {} of {passed}; filter to see others.</p>", newest.len());
+        let _ = write!(
+            out,
+            "<p class=\"help\">The newest {} of {passed}; filter to see others.</p>",
+            newest.len()
+        );
     }
     Ok(out)
 }

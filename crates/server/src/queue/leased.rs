@@ -58,6 +58,11 @@ impl Leased {
         self.before_suspect < BEFORE_A_SUSPECT
     }
 
+    /// Of how many events anything is kept.
+    pub(super) fn remembered(&self) -> usize {
+        self.begun.len()
+    }
+
     /// Attempts at an event that this run began and that are not written down as ended.
     pub(super) fn begun(&self, event: u64) -> u32 {
         self.begun.get(&event).copied().unwrap_or(0)
@@ -109,92 +114,21 @@ impl Leased {
 
 #[cfg(test)]
 mod tests {
-    use std::{path::Path, sync::Arc, time::Duration};
-
     use tintype_function::store::ObjectKey;
 
     use super::*;
-    use crate::{
-        disk::RealDisk,
-        ledger::{Ledger, LedgerError},
-        queue::{Next, Queue, RetryPolicy, Verdict},
-    };
-
-    fn at(id: u64) -> Location {
-        Location { bucket: "in".into(), key: ObjectKey::new(&format!("{id}.jpg")).unwrap() }
-    }
-
-    fn ledger(folder: &Path) -> Arc<Ledger> {
-        Arc::new(Ledger::open(Arc::new(RealDisk), &folder.join("ledger.redb"), 16, Arc::new(())).unwrap())
-    }
-
-    /// Queues an event as old as the clock is.
-    fn queue_old(ledger: &Ledger, id: u64) {
-        let at = at(id);
-        let pending = ledger.submit(Vec::new(), move |changes| {
-            let event = EventRecord {
-                id,
-                removed: false,
-                name: "ObjectCreated:Put".into(),
-                bucket: at.bucket.clone(),
-                key: at.key.to_string(),
-                etag: String::new(),
-                size: 1,
-                queued_ms: 0,
-                due_ms: 0,
-                request_id: String::new(),
-                started: 0,
-                failed: 0,
-                deferred: 0,
-                last_error: None,
-                redriven: false,
-                tried_in: 0,
-            };
-            Ok::<_, LedgerError>(changes.queue_event(&at, &event)?)
-        });
-        pending.wait().unwrap();
-    }
-
-    /// Whatever becomes of events, memory holds none of them once nothing is under way.
-    #[test]
-    fn nothing_is_remembered_of_what_is_over() {
-        let folder = tempfile::tempdir().unwrap();
-        let ledger = ledger(folder.path());
-        let policy =
-            RetryPolicy { retries: 1, delays: vec![Duration::ZERO], max_age: Duration::from_secs(3600) };
-        let queue = Queue::new(ledger.clone(), policy);
-        let verdicts = [
-            Verdict::Released,
-            Verdict::Retry { reason: "internal", message: "again".into() },
-            Verdict::Away { message: "full".into() },
-            Verdict::Dead { reason: "malformed", message: "torn".into() },
-            Verdict::Done { outcome: "ignored", why: None, renditions: Vec::new() },
-        ];
-        for (id, verdict) in verdicts.iter().cycle().take(40).enumerate() {
-            queue_old(&ledger, id as u64 + 1);
-            let Ok(Next::Lease(lease)) = queue.lease() else { panic!("event {id} is not to be had") };
-            queue.finish(&lease, verdict.clone()).unwrap();
-            drop(lease);
-            // Too old for another attempt: what was put back is given up instead, or waits for its time.
-            while let Ok(Next::GivenUp(_)) = queue.lease() {}
-            let leased = queue.leased();
-            assert!(leased.begun.is_empty() && leased.events.is_empty(), "{leased:?}");
-            assert!(leased.objects.is_empty() && !leased.alone, "{leased:?}");
-        }
-        assert!(ledger.view().unwrap().dead_letter_count().unwrap() >= 24);
-        assert!(queue.depth().unwrap() <= 8, "only what the store was away for waits");
-    }
 
     #[test]
     fn what_others_removed_is_swept() {
+        let at = Location { bucket: "in".into(), key: ObjectKey::new("a.jpg").unwrap() };
         let mut leased = Leased::default();
         for event in 0..10_000 {
-            leased.begin(event, &at(event), false, false);
-            leased.end(event, &at(event));
+            leased.begin(event, &at, false, false);
+            leased.end(event, &at);
             leased.sweep(|event| event % 1000 == 0);
-            assert!(leased.begun.len() <= SWEEP_ABOVE + 1);
+            assert!(leased.remembered() <= SWEEP_ABOVE + 1);
         }
-        leased.begin(7, &at(7), false, false);
+        leased.begin(7, &at, false, false);
         leased.sweep(|_| false);
         assert_eq!((leased.begun(7), leased.holds(7)), (1, true));
     }

@@ -401,4 +401,10 @@ impl Queue {
     pub fn depth(&self) -> Result<u64, LedgerError> {
         self.ledger.view()?.event_count()
     }
+
+    /// Events of which memory holds anything: those under way, and those whose end could not be written down. All
+    /// else is in the ledger.
+    pub fn remembered(&self) -> usize {
+        self.leased().remembered()
+    }
 }
