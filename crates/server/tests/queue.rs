@@ -309,12 +309,22 @@ fn nothing_is_remembered_of_events_that_are_over() {
     let queue = queue(&opened, 1, Duration::ZERO, HOUR);
     let dead = Verdict::Dead { reason: "malformed", message: "torn".into() };
     let away = Verdict::Away { message: "full".into() };
-    let mut given_up = 0;
+    // What waits for the store may become due meanwhile, and is then given up like the rest.
+    let given_up = std::cell::Cell::new(0);
+    let next = || loop {
+        match queue.lease().unwrap() {
+            Next::GivenUp(letter) => {
+                assert_eq!(letter.reason, "event_age");
+                given_up.set(given_up.get() + 1);
+            }
+            next => return next,
+        }
+    };
     for (number, verdict) in
         [Verdict::Released, retry(), away, dead, done()].iter().cycle().take(40).enumerate()
     {
         upload(&opened, &format!("{number}.jpg"));
-        let taken = lease(&queue);
+        let Next::Lease(taken) = next() else { panic!("{number}.jpg is not to be had") };
         assert_eq!(queue.remembered(), 1);
         // As old as the clock: what is put back is given up at its next turn.
         let id = taken.event.id;
@@ -325,13 +335,10 @@ fn nothing_is_remembered_of_events_that_are_over() {
         aged.wait().unwrap();
         queue.finish(&taken, verdict.clone()).unwrap();
         drop(taken);
-        while let Next::GivenUp(letter) = queue.lease().unwrap() {
-            assert_eq!(letter.reason, "event_age");
-            given_up += 1;
-        }
+        assert!(!matches!(next(), Next::Lease(_)));
         assert_eq!(queue.remembered(), 0, "{verdict:?}");
     }
-    assert_eq!(given_up, 16, "what was released or to be tried again");
-    assert_eq!(opened.ledger.view().unwrap().dead_letter_count().unwrap(), 24);
-    assert_eq!(queue.depth().unwrap(), 8, "what waits for the store");
+    assert!(given_up.get() >= 16, "what was released or to be tried again: {given_up:?}");
+    assert_eq!(opened.ledger.view().unwrap().dead_letter_count().unwrap(), 8 + given_up.get());
+    assert_eq!(queue.depth().unwrap(), 24 - given_up.get(), "what waits for the store");
 }
