@@ -1,6 +1,7 @@
 """What became of an image, and what was given up, by the commands that ask a running server."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -99,6 +100,34 @@ def test_what_is_meant_must_be_said(ask, given_up):
         code, _, complaint = ask("dead-letters", action)
         assert code == 1 and "--all" in complaint
     assert len(ask("dead-letters", "list", "--prefix", "operating/")[1]) == 3
+
+
+def test_an_unknown_reason_is_refused_with_the_nearest(server, ask, given_up):
+    for action in ("list", "export", "redrive", "purge"):
+        code, _, complaint = ask("dead-letters", action, "--reason", "malfromed")
+        assert code == 1 and 'did you mean "malformed"?' in complaint, action
+    assert len(ask("dead-letters", "list", "--prefix", "operating/", "--reason", "Malformed")[1]) == 2
+    answer = requests.get(f"{server.http_url}/dead-letters", params={"reason": "malfromed"}, timeout=30)
+    assert answer.status_code == 400 and "malformed" in answer.text
+    assert len(ask("dead-letters", "list", "--prefix", "operating/")[1]) == 3
+
+
+def test_dead_letters_are_answered_bounded_and_the_command_goes_on(new_server):
+    server = new_server().start()
+    client, count = server.client(), 620
+    with ThreadPoolExecutor(8) as pool:
+        put = lambda number: client.put_object(Bucket=SOURCE, Key=f"many/{number}.jpg", Body=b"no picture")
+        list(pool.map(put, range(count)))
+    until(lambda: server.metrics()["tintype_dead_letters"] == count, "all are given up")
+    ask = lambda **query: requests.get(
+        f"{server.http_url}/dead-letters", params=query, headers={"Accept": "application/json"}, timeout=30
+    ).json()
+    first = ask(prefix="many/")
+    rest = ask(prefix="many/", before=first["next"])
+    assert (len(first["deadLetters"]), len(rest["deadLetters"]), rest["next"]) == (500, count - 500, None)
+    listed = run("dead-letters", "list", "--server", server.http_url)
+    keys = {json.loads(line)["event"]["key"] for line in listed.stdout.decode().splitlines()}
+    assert keys == {f"many/{number}.jpg" for number in range(count)}
 
 
 def test_a_server_that_is_not_there():

@@ -28,6 +28,15 @@ def object_file(server, etag):
     return found[0]
 
 
+def rot(path):
+    """Flips a bit near the end of a file."""
+    with path.open("r+b") as file:
+        file.seek(-3, 2)
+        byte = file.read(1)[0]
+        file.seek(-3, 2)
+        file.write(bytes([byte ^ 1]))
+
+
 def command(server, *arguments):
     ended = run(*arguments, "--server", server.http_url, "--data", server.data, cwd=server.folder)
     assert ended.returncode == 0, ended.stderr
@@ -92,11 +101,7 @@ def test_bit_rot_is_told_when_read_and_found_by_scrub(new_server):
     thumbnail = server.thumbnail("thumb_good.jpg", good)["ETag"]
     server.wait_until_idle()
     for damaged in (object_file(server, etag), object_file(server, thumbnail)):
-        with damaged.open("r+b") as file:
-            file.seek(-3, 2)
-            byte = file.read(1)[0]
-            file.seek(-3, 2)
-            file.write(bytes([byte ^ 1]))
+        rot(damaged)
     with pytest.raises((botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError)):
         s3.get_object(Bucket=SOURCE, Key="rotten.jpg")["Body"].read()
     answer = requests.get(server.api_url, params={"key": "rotten.jpg", "size": "33x33"}, timeout=60)
@@ -117,6 +122,26 @@ def test_bit_rot_is_told_when_read_and_found_by_scrub(new_server):
     with pytest.raises(botocore.exceptions.ClientError) as missing:
         s3.head_object(Bucket=SOURCE, Key="rotten.jpg")
     assert missing.value.response["ResponseMetadata"]["HTTPStatusCode"] == 404
+
+
+def test_what_will_be_tried_again_is_pending(new_server):
+    server = new_server(settings='[function]\nretry_delays = ["1h"]\n').start()
+    s3 = server.client()
+    etag = s3.put_object(Bucket=SOURCE, Key="rotten.jpg", Body=pictures.jpeg())["ETag"]
+    server.thumbnail("thumb_rotten.jpg", etag)
+    server.wait_until_idle()
+    rot(object_file(server, etag))
+    s3.delete_object(Bucket=DESTINATION, Key="thumb_rotten.jpg")
+    assert command(server, "backfill")
+
+    def status():
+        ended = run("status", "rotten.jpg", "--server", server.http_url)
+        story = json.loads(ended.stdout)
+        return (ended.returncode, story) if story["event"] and story["event"]["failed"] else None
+
+    code, story = until(status, "it failed once")
+    assert (code, story["state"]) == (3, "pending")
+    assert "checksum" in story["event"]["last_error"] and story["event"]["due_ms"] > story["event"]["queued_ms"]
 
 
 def test_backfill_and_orphans(new_server):

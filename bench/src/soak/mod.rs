@@ -39,6 +39,10 @@ pub(crate) struct Soak {
     /// Pictures uploaded
     #[arg(long, default_value_t = 100_000)]
     images: u64,
+    /// Uploads a second at most. Memory goes with the load: one that went with the machine's mood would be measured
+    /// instead of what is kept
+    #[arg(long, default_value_t = 80.0, value_parser = a_rate)]
+    rate: f64,
     /// Clients at once
     #[arg(long, default_value_t = 8)]
     clients: u64,
@@ -54,6 +58,13 @@ pub(crate) struct Soak {
     /// Where to write soak.svg and soak.tsv
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+}
+
+fn a_rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if rate > 0.0 && rate < 1e6 => Ok(rate),
+        _ => Err("a number above 0".into()),
+    }
 }
 
 impl Soak {
@@ -81,7 +92,7 @@ impl Soak {
         let began = Instant::now();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (samples, done) = runtime.block_on(traffic::run(
-            Traffic::new(&server, mix, self.images)?,
+            Traffic::new(&server, mix, self.images, self.rate)?,
             &server,
             self.clients,
         ))?;

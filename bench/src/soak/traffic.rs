@@ -30,6 +30,10 @@ pub(crate) struct Traffic {
     http: String,
     mix: Arc<Mix>,
     images: u64,
+    /// From one upload to the next, at least.
+    between: Duration,
+    /// When the next is due.
+    due: Cell<Instant>,
     next: Cell<u64>,
     acknowledged: Cell<u64>,
     deletes: Cell<u64>,
@@ -49,7 +53,8 @@ fn key(number: u64) -> String {
 }
 
 impl Traffic {
-    pub(crate) fn new(server: &Server, mix: Arc<Mix>, images: u64) -> anyhow::Result<Self> {
+    /// `rate`: uploads a second at most.
+    pub(crate) fn new(server: &Server, mix: Arc<Mix>, images: u64, rate: f64) -> anyhow::Result<Self> {
         let source = server.client("input-product-images")?;
         Ok(Self {
             destination: source.with_bucket("output-product-thumbnail")?,
@@ -57,6 +62,8 @@ impl Traffic {
             http: server.http.clone(),
             mix,
             images,
+            between: Duration::from_secs_f64(1.0 / rate),
+            due: Cell::new(Instant::now()),
             next: Cell::new(0),
             acknowledged: Cell::new(0),
             deletes: Cell::new(0),
@@ -70,6 +77,10 @@ impl Traffic {
             while self.must_pause.get() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
+            // What was held up is not made up for: that would be another load.
+            let due = self.due.get().max(Instant::now());
+            self.due.set(due + self.between);
+            tokio::time::sleep_until(due.into()).await;
             let number = self.next.get();
             if number == self.images {
                 return Ok(());

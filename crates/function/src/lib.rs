@@ -13,6 +13,7 @@ pub mod naming;
 pub mod outcome;
 pub mod receive;
 pub mod settings;
+pub mod spelling;
 mod stopwatch;
 pub mod store;
 mod target;

@@ -16,10 +16,7 @@ use tintype_function::{
     Call, Ignored, Outcome, Store, Thumbnails,
     event::{Kind, Record},
     fingerprint::{HOPS, MAX_HOPS, RECIPE_FINGERPRINT},
-    store::{
-        Condition, Listing, Location, Object, ObjectKey, Put, SourceVersion, Stat, StoreError,
-        memory::MemoryStore,
-    },
+    store::{Condition, Location, ObjectKey, Put, SourceVersion, StoreError, Wrapper, memory::MemoryStore},
     trigger::{Rendition, Trigger, check_all},
 };
 
@@ -46,13 +43,13 @@ struct Forgetful {
     written: Mutex<Vec<Location>>,
 }
 
-impl Store for Forgetful {
-    async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError> {
-        self.store.head(at).await
+impl Wrapper for Forgetful {
+    type Inner = MemoryStore;
+
+    fn inner(&self) -> &MemoryStore {
+        &self.store
     }
-    async fn get(&self, at: &Location, limit: u64) -> Result<Option<Object>, StoreError> {
-        self.store.get(at, limit).await
-    }
+
     async fn put_all(
         &self,
         mut puts: Vec<Put>,
@@ -63,18 +60,6 @@ impl Store for Forgetful {
         let etags = self.store.put_all(puts, source).await?;
         self.written.lock().unwrap().extend(places);
         Ok(etags)
-    }
-    async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError> {
-        self.store.delete(at, if_match).await
-    }
-    async fn list(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        after: Option<&ObjectKey>,
-        max: usize,
-    ) -> Result<Listing, StoreError> {
-        self.store.list(bucket, prefix, after, max).await
     }
 }
 

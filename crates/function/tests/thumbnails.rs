@@ -10,10 +10,7 @@ use tintype_engine::{Limits, Scratch, Spec};
 use tintype_function::{
     Call, Ignored, Outcome, Reason, Report, Store, Thumbnails,
     event::{Kind, Record},
-    store::{
-        Condition, Listing, Location, Object, ObjectKey, Put, SourceVersion, Stat, StoreError,
-        memory::MemoryStore,
-    },
+    store::{Condition, Location, ObjectKey, Put, SourceVersion, StoreError, Wrapper, memory::MemoryStore},
     trigger::{Rendition, Trigger},
 };
 
@@ -237,8 +234,8 @@ async fn the_newest_version_wins_over_a_slow_writer() {
     let racing = Counting { inner: store, puts: AtomicUsize::new(0), before_put: Mutex::new(Some(newer)) };
     let report = handle(&racing, &triggers, &record(Kind::Created, "a.png")).await;
     assert!(matches!(report.outcome, Outcome::Made | Outcome::UpToDate), "{:?}", report.outcome);
-    let stat = racing.head(&at(OUT, "thumb_a.png")).await.unwrap().unwrap();
-    let source = racing.head(&at(IN, "a.png")).await.unwrap().unwrap();
+    let stat = racing.inner.head(&at(OUT, "thumb_a.png")).await.unwrap().unwrap();
+    let source = racing.inner.head(&at(IN, "a.png")).await.unwrap().unwrap();
     assert_eq!(stat.metadata["tintype-source-etag"], source.etag);
     assert_eq!(
         (stat.metadata["tintype-width"].as_str(), stat.metadata["tintype-height"].as_str()),
@@ -272,13 +269,11 @@ struct Counting {
     before_put: Mutex<Option<Bytes>>,
 }
 
-impl Store for Counting {
-    async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError> {
-        self.inner.head(at).await
-    }
+impl Wrapper for Counting {
+    type Inner = MemoryStore;
 
-    async fn get(&self, at: &Location, limit: u64) -> Result<Option<Object>, StoreError> {
-        self.inner.get(at, limit).await
+    fn inner(&self) -> &MemoryStore {
+        &self.inner
     }
 
     async fn put_all(
@@ -299,19 +294,5 @@ impl Store for Counting {
         }
         self.puts.fetch_add(puts.len(), Ordering::Relaxed);
         self.inner.put_all(puts, source).await
-    }
-
-    async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError> {
-        self.inner.delete(at, if_match).await
-    }
-
-    async fn list(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        after: Option<&ObjectKey>,
-        max: usize,
-    ) -> Result<Listing, StoreError> {
-        self.inner.list(bucket, prefix, after, max).await
     }
 }

@@ -16,19 +16,19 @@ use crate::{
     credentials::{ACCESS_KEY_ID, Credentials, SECRET_ACCESS_KEY},
     disk::{RealDisk, SharedDisk},
     gateway::{self, Live},
-    instruments::{Counted, Instruments, Keeper, otlp},
+    instruments::{Counted, Instruments, KEPT, Keeper, otlp},
     invoker::Invoker,
     ledger::Ledger,
     listen::{self, Certificate},
     page::{self, Page},
     queue::{Queue, RetryPolicy},
     s3::S3Service,
-    store::{DataFolder, DiskStore, check_before_opening, check_opened},
+    store::{DataFolder, DiskStore, ResultsCursor, check_before_opening, check_opened, now_ms},
 };
 
 /// The most changes that share one commit.
 pub const LARGEST_BATCH: usize = 512;
-/// The bounds of dead letters are looked after this often.
+/// What is kept only for a while is looked after this often.
 const BETWEEN_TRIMS: Duration = Duration::from_secs(60);
 /// What is under way at a shutdown has this long to finish.
 const GRACE: Duration = Duration::from_secs(10);
@@ -130,7 +130,8 @@ impl Server {
                 tracing::warn!(%error, "what API keys have used today cannot be read yet");
             }
         }
-        tokio::spawn(trim_dead_letters(Arc::downgrade(&queue), settings.dead_letters, instruments.clone()));
+        let kept = (Arc::downgrade(&store), Arc::downgrade(&queue));
+        tokio::spawn(trim(kept, settings.dead_letters, instruments.clone()));
         let page = Page::new(&settings, &credentials, store.clone(), queue, instruments.clone());
 
         let (stop, stopped) = watch::channel(false);
@@ -209,19 +210,33 @@ impl Server {
     }
 }
 
-/// Looks after the bounds of dead letters for as long as there is a queue.
-async fn trim_dead_letters(queue: Weak<Queue>, bounds: DeadLetters, instruments: Arc<Instruments>) {
+/// Looks after the bounds of dead letters, and of what became of objects that are gone, for as long as there is a
+/// store with its queue.
+async fn trim(
+    (store, queue): (Weak<DiskStore>, Weak<Queue>),
+    bounds: DeadLetters,
+    instruments: Arc<Instruments>,
+) {
     let mut every = tokio::time::interval(BETWEEN_TRIMS);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut cursor = ResultsCursor::default();
     loop {
         every.tick().await;
-        let Some(queue) = queue.upgrade() else { return };
+        let (Some(store), Some(queue)) = (store.upgrade(), queue.upgrade()) else { return };
         let instruments = instruments.clone();
-        let trimmed = tokio::task::spawn_blocking(move || match queue.trim(&bounds) {
-            Ok(dropped) => instruments.dead_letters_dropped(dropped),
-            Err(error) => tracing::warn!(%error, "dead letters could not be looked through"),
+        let trimmed = tokio::task::spawn_blocking(move || {
+            match queue.trim(&bounds) {
+                Ok(dropped) => instruments.dead_letters_dropped(dropped),
+                Err(error) => tracing::warn!(%error, "dead letters could not be looked through"),
+            }
+            // As long as the history has more to tell of them.
+            let oldest = now_ms().saturating_sub(i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX));
+            if let Err(error) = store.forget_results(&mut cursor, oldest) {
+                tracing::warn!(%error, "what became of deleted objects could not be looked through");
+            }
+            cursor
         });
-        let _ = trimmed.await;
+        cursor = trimmed.await.unwrap_or_default();
     }
 }
 

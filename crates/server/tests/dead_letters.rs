@@ -7,7 +7,7 @@ use std::time::Duration;
 use common::{IN, at, open, put, queue};
 use tintype::{
     ledger::{DeadLetter, EventRecord, LedgerError},
-    queue::DeadLetterFilter,
+    queue::{DeadLetterFilter, reason},
     store::now_ms,
 };
 use tintype_function::settings::DeadLetters;
@@ -29,6 +29,7 @@ fn letter(id: u64, dead_ms: i64) -> DeadLetter {
         deferred: 1,
         last_error: Some("the last error".into()),
         redriven: false,
+        tried_in: 0,
     };
     DeadLetter { event, reason: "internal".into(), message: "the whole reason".into(), dead_ms }
 }
@@ -117,4 +118,50 @@ fn bounds_warn_before_they_drop_and_drop_the_oldest() {
     assert_eq!(queue.purge(&DeadLetterFilter::default()).unwrap(), 1000);
     assert_eq!(queue.trim(&bounds).unwrap(), 0);
     assert_eq!(queue.dead_letter_warning(), None);
+}
+
+#[test]
+fn very_many_are_answered_page_by_page() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    let queue = queue(&opened, 2, Duration::from_secs(1), Duration::from_secs(3600));
+    let now = now_ms();
+    write(&opened, (1..=6001).map(|id| letter(id, now)).collect());
+    let pages = |filter: &DeadLetterFilter| {
+        let (mut pages, mut before) = (Vec::new(), u64::MAX);
+        loop {
+            let page = queue.dead_letters_below(before, filter).unwrap();
+            pages.push(page.letters.iter().map(|letter| letter.event.id).collect::<Vec<_>>());
+            match page.next {
+                Some(next) => before = next,
+                None => return pages,
+            }
+        }
+    };
+    let all = pages(&DeadLetterFilter::default());
+    assert!(all.iter().all(|page| page.len() <= 500));
+    assert_eq!(all.concat(), (1..=6001).rev().collect::<Vec<u64>>());
+    let even = pages(&DeadLetterFilter { prefix: Some("0/".into()), ..DeadLetterFilter::default() });
+    assert_eq!(even.concat(), (1..=3000).rev().map(|half| half * 2).collect::<Vec<u64>>());
+    // One answer looks at so many and no more, whether or not it finds anything.
+    let none = pages(&DeadLetterFilter { text: Some("nowhere".into()), ..DeadLetterFilter::default() });
+    assert_eq!(none, [[0; 0], [0; 0]]);
+
+    let ids = DeadLetterFilter { ids: Some(vec![7, 8, 9000]), ..DeadLetterFilter::default() };
+    assert_eq!(queue.dead_letters(&ids).unwrap().len(), 2);
+    let summary = queue.summary(&DeadLetterFilter { prefix: Some("1/".into()), ..ids.clone() }, 200).unwrap();
+    assert_eq!((summary.by_reason["internal"], summary.passed), (6001, 1));
+    let newest = queue.summary(&DeadLetterFilter::default(), 3).unwrap().newest;
+    assert_eq!(newest.iter().map(|letter| letter.event.id).collect::<Vec<_>>(), [6001, 6000, 5999]);
+    assert_eq!(queue.purge(&ids).unwrap(), 2);
+    assert_eq!(queue.purge(&ids).unwrap(), 0);
+}
+
+#[test]
+fn reasons_are_taken_as_people_write_them_or_refused_with_the_nearest() {
+    assert_eq!(reason("too large"), Ok("too_large"));
+    assert_eq!(reason("Key-Too-Long"), Ok("key_too_long"));
+    assert_eq!(reason("crashed"), Ok("crashed"));
+    let words = reason("malfromed").unwrap_err();
+    assert!(words.contains("did you mean \"malformed\"?") && words.contains("event_age"), "{words}");
 }

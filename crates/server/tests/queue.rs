@@ -5,7 +5,10 @@ mod common;
 use std::time::Duration;
 
 use common::{IN, Opened, at, cause, eventually, open, put, queue};
-use tintype::queue::{Lease, Next, Queue, Settled, Verdict};
+use tintype::{
+    ledger::EventRecord,
+    queue::{Lease, Next, Queue, Settled, Verdict},
+};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -296,4 +299,46 @@ fn the_oldest_event_is_the_one_queued_first_whatever_was_redriven() {
     assert_eq!(queue.redrive(&Default::default()).unwrap(), 1);
     assert_eq!(queue.depth().unwrap(), 2);
     assert!(queue.oldest().unwrap().unwrap() >= waited, "the one redriven just now hides the other");
+}
+
+/// Whatever becomes of events, memory holds nothing of them once nothing is under way.
+#[test]
+fn nothing_is_remembered_of_events_that_are_over() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    let queue = queue(&opened, 1, Duration::ZERO, HOUR);
+    let dead = Verdict::Dead { reason: "malformed", message: "torn".into() };
+    let away = Verdict::Away { message: "full".into() };
+    // What waits for the store may become due meanwhile, and is then given up like the rest.
+    let given_up = std::cell::Cell::new(0);
+    let next = || loop {
+        match queue.lease().unwrap() {
+            Next::GivenUp(letter) => {
+                assert_eq!(letter.reason, "event_age");
+                given_up.set(given_up.get() + 1);
+            }
+            next => return next,
+        }
+    };
+    for (number, verdict) in
+        [Verdict::Released, retry(), away, dead, done()].iter().cycle().take(40).enumerate()
+    {
+        upload(&opened, &format!("{number}.jpg"));
+        let Next::Lease(taken) = next() else { panic!("{number}.jpg is not to be had") };
+        assert_eq!(queue.remembered(), 1);
+        // As old as the clock: what is put back is given up at its next turn.
+        let id = taken.event.id;
+        let aged = opened.ledger.submit(Vec::new(), move |changes| {
+            let event = changes.event(id)?.unwrap();
+            changes.put_event(&EventRecord { queued_ms: 0, ..event })
+        });
+        aged.wait().unwrap();
+        queue.finish(&taken, verdict.clone()).unwrap();
+        drop(taken);
+        assert!(!matches!(next(), Next::Lease(_)));
+        assert_eq!(queue.remembered(), 0, "{verdict:?}");
+    }
+    assert!(given_up.get() >= 16, "what was released or to be tried again: {given_up:?}");
+    assert_eq!(opened.ledger.view().unwrap().dead_letter_count().unwrap(), 8 + given_up.get());
+    assert_eq!(queue.depth().unwrap(), 24 - given_up.get(), "what waits for the store");
 }

@@ -7,6 +7,8 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tintype");
 const PORTS: [&str; 4] = ["--s3", "127.0.0.1:0", "--http", "127.0.0.1:0"];
 
@@ -79,4 +81,33 @@ fn it_is_in_force_in_every_thread_of_a_server() {
     }
     let log = fs::read_to_string(folder.path().join("log")).unwrap();
     assert!(log.contains("sandboxed: files by Landlock, system calls by seccomp"), "{log}");
+}
+
+/// A program begun where Landlock is not to be had, as on kernels without it: seccomp filters hold for what a thread
+/// begins, so its first call fails as one that the kernel does not know.
+fn without_landlock(mut command: Command) -> Output {
+    let begin = move || {
+        let rules = [(libc::SYS_landlock_create_ruleset, Vec::new())].into();
+        let unknown = SeccompAction::Errno(libc::ENOSYS as u32);
+        let arch = std::env::consts::ARCH.try_into().unwrap();
+        let filter = SeccompFilter::new(rules, SeccompAction::Allow, unknown, arch).unwrap();
+        seccompiler::apply_filter(&BpfProgram::try_from(filter).unwrap()).unwrap();
+        command.output().unwrap()
+    };
+    std::thread::spawn(begin).join().unwrap()
+}
+
+#[test]
+fn where_the_kernel_has_no_landlock_that_is_told_and_lived_with_unless_required() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut demo = tintype(folder.path(), &["demo", "--once"]);
+    demo.env("TINTYPE_SANDBOX", "auto");
+    let lived_with = without_landlock(demo);
+    let words = String::from_utf8_lossy(&lived_with.stderr).into_owned();
+    assert!(lived_with.status.success(), "{words}");
+    assert!(words.contains("the sandbox does not hold everything: files (Landlock) not at all"), "{words}");
+    assert!(!words.contains("(seccomp) not at all"), "the other one holds: {words}");
+
+    let required = without_landlock(tintype(folder.path(), &["demo", "--once"]));
+    assert!(!required.status.success() && kernel_has_none(&required));
 }

@@ -4,8 +4,8 @@ mod common;
 
 use common::{IN, OUT, at, cause, eventually, files, open, put, read};
 use tintype::{
-    ledger::StoredHeaders,
-    store::{PageRequest, SettlingStore, StoreFault},
+    ledger::{LedgerError, ResultRecord, StoredHeaders},
+    store::{PageRequest, ResultsCursor, SettlingStore, StoreFault},
 };
 use tintype_function::store::{Condition, conformance};
 
@@ -276,4 +276,63 @@ fn listing_pages_roll_up_prefixes() {
     let page = opened.store.list_objects(OUT, &within).unwrap();
     assert_eq!(page.prefixes, ["b/c/"]);
     assert_eq!(page.objects.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["b/1", "b/2"]);
+}
+
+/// Rows of files that are gone go again, whatever clients do: with deletes alone, too.
+#[test]
+fn rows_of_removed_files_do_not_gather() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    let keys: Vec<String> = (0..400).map(|number| format!("{number}.txt")).collect();
+    for key in &keys {
+        put(&opened.store, &at(IN, key), b"x").unwrap();
+    }
+    for key in &keys {
+        opened.store.delete(&at(IN, key), None, cause()).unwrap();
+    }
+    let left = opened.ledger.view().unwrap().trash().unwrap().len();
+    assert!(left <= 64, "{left} rows of files that are gone");
+    assert_eq!(files(data.path(), "objects"), 0);
+}
+
+/// What became of an object is kept as long as the object, and for a while after it: not for ever.
+#[test]
+fn what_became_of_deleted_objects_is_forgotten_in_time() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    let long_ago = ResultRecord {
+        event: 1,
+        outcome: "made".into(),
+        why: None,
+        renditions: Vec::new(),
+        queued_ms: 1000,
+        ended_ms: 1000,
+        attempts: 1,
+    };
+    put(&opened.store, &at(IN, "there.txt"), b"x").unwrap();
+    let pending = opened.ledger.submit(Vec::new(), move |changes| {
+        changes.put_result(&at(IN, "there.txt"), &long_ago)?;
+        changes.put_result(&at(IN, "young.txt"), &ResultRecord { ended_ms: 3000, ..long_ago.clone() })?;
+        for number in 0..12_000 {
+            changes.put_result(&at(IN, &format!("gone/{number}.txt")), &long_ago)?;
+        }
+        Ok::<_, LedgerError>(())
+    });
+    pending.wait().unwrap();
+
+    let mut cursor = ResultsCursor::default();
+    let steps: Vec<u64> = (0..4).map(|_| opened.store.forget_results(&mut cursor, 2000).unwrap()).collect();
+    // A few thousand at a time, each row once; the fourth step finds nothing left and begins anew.
+    assert_eq!((steps.iter().sum::<u64>(), steps[3]), (12_000, 0), "{steps:?}");
+    assert!(steps.iter().all(|step| *step <= 5000), "{steps:?}");
+    let result = |key: &str| opened.ledger.view().unwrap().result(&at(IN, key)).unwrap();
+    assert!(result("there.txt").is_some() && result("young.txt").is_some());
+    assert!(result("gone/0.txt").is_none() && result("gone/11999.txt").is_none());
+
+    // Once the object is gone its result goes, too, from wherever the looking stands.
+    opened.store.delete(&at(IN, "there.txt"), None, cause()).unwrap();
+    for _ in 0..2 {
+        opened.store.forget_results(&mut cursor, 2000).unwrap();
+    }
+    assert!(result("there.txt").is_none() && result("young.txt").is_some());
 }

@@ -72,12 +72,7 @@ pub(super) fn check(document: &toml::Table, origins: &Origins) -> Result<(), Set
 
 /// The words for an unknown setting.
 pub(super) fn unknown(path: &str) -> String {
-    // A wrong section is a closer mistake than a wrong last name, so both spellings compete.
-    let nearest = KEYS.iter().copied().max_by(|a, b| {
-        let score =
-            |known: &str| strsim::jaro_winkler(known, path) + strsim::normalized_levenshtein(known, path);
-        score(a).total_cmp(&score(b))
-    });
+    let nearest = crate::spelling::nearest(path, KEYS.iter().copied());
     format!("unknown setting \"{path}\"; did you mean \"{}\"?", nearest.unwrap_or_default())
 }
 

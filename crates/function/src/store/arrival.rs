@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
-use super::{Condition, Listing, Location, Object, ObjectKey, Put, SourceVersion, Stat, Store, StoreError};
+use super::{Condition, Location, Object, Put, SourceVersion, Stat, Store, StoreError, Wrapper};
 
 /// A picture as it came, before it is stored.
 #[derive(Debug, Clone)]
@@ -75,7 +75,13 @@ impl<'a, S: Store> WithArrival<'a, S> {
     }
 }
 
-impl<S: Store> Store for WithArrival<'_, S> {
+impl<S: Store> Wrapper for WithArrival<'_, S> {
+    type Inner = S;
+
+    fn inner(&self) -> &S {
+        self.store
+    }
+
     async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError> {
         if self.holds(at) {
             return Ok(Some(self.arrival.stat(&self.etag)));
@@ -103,19 +109,5 @@ impl<S: Store> Store for WithArrival<'_, S> {
             }
         }
         self.store.put_all(puts, source).await
-    }
-
-    async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError> {
-        self.store.delete(at, if_match).await
-    }
-
-    async fn list(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        after: Option<&ObjectKey>,
-        max: usize,
-    ) -> Result<Listing, StoreError> {
-        self.store.list(bucket, prefix, after, max).await
     }
 }

@@ -6,6 +6,7 @@ pub mod conformance;
 #[cfg(feature = "testing")]
 pub mod memory;
 pub mod one_by_one;
+mod wrapper;
 
 use std::{collections::BTreeMap, fmt, future::Future};
 
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub use arrival::{Arrival, WithArrival};
+pub use wrapper::Wrapper;
 
 use crate::naming::MAX_KEY_BYTES;
 

@@ -1,6 +1,10 @@
 //! `tintype dead-letters`: what was given up, and what to do with it.
 
-use std::{io::Write as _, path::PathBuf};
+use std::{
+    fs::File,
+    io::{BufWriter, Write},
+    path::PathBuf,
+};
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -27,7 +31,7 @@ pub(super) struct DeadLetters {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// List them, newest first
+    /// List them, those of the latest uploads first
     List(Chosen),
     /// Everything about some
     Show(Chosen),
@@ -53,7 +57,7 @@ struct Chosen {
     /// Their ids
     #[arg(value_name = "ID")]
     ids: Vec<u64>,
-    /// Of this class of failure
+    /// Of this class of failure, such as malformed, unsupported or too_large
     #[arg(long, value_name = "REASON")]
     reason: Option<String>,
     /// Of keys that begin so
@@ -68,34 +72,48 @@ impl DeadLetters {
     pub(super) fn run(self, env: &Env) -> anyhow::Result<u8> {
         match self.action {
             Action::List(chosen) => {
-                let letters = chosen.letters(&chosen.server.find(env)?)?;
-                if letters.is_empty() && output::is_for_people() {
+                let mut any = false;
+                chosen.each(&chosen.server.find(env)?, |letter| {
+                    any = true;
+                    output::print(|| row(letter), || letter.clone());
+                    Ok(())
+                })?;
+                if !any && output::is_for_people() {
                     println!("no dead letters");
                 }
-                letters.iter().for_each(|letter| output::print(|| row(letter), || letter.clone()));
                 Ok(OK)
             }
             Action::Show(chosen) => {
-                let letters = chosen.letters(&chosen.server.find(env)?)?;
-                for letter in &letters {
+                let mut count = 0;
+                chosen.each(&chosen.server.find(env)?, |letter| {
+                    count += 1;
                     output::print(
                         || serde_json::to_string_pretty(letter).unwrap_or_default(),
                         || letter.clone(),
                     );
-                }
-                Ok(found(letters.len()))
+                    Ok(())
+                })?;
+                Ok(found(count))
             }
             Action::Redrive(chosen) => chosen.act(&chosen.server.find(env)?, "redrive"),
             Action::Purge(chosen) => chosen.act(&chosen.server.find(env)?, "purge"),
             Action::Export { chosen, output } => {
-                let letters = chosen.letters(&chosen.server.find(env)?)?;
-                let mut lines = String::new();
-                letters.iter().for_each(|letter| lines.push_str(&format!("{letter}\n")));
-                match output {
-                    Some(path) => std::fs::write(&path, lines)
-                        .map_err(|error| anyhow::anyhow!("{} cannot be written: {error}", path.display()))?,
-                    None => drop(std::io::stdout().write_all(lines.as_bytes())),
-                }
+                let remote = chosen.server.find(env)?;
+                let mut out: Box<dyn Write> =
+                    match &output {
+                        Some(path) => Box::new(File::create(path).map_err(|error| {
+                            anyhow::anyhow!("{} cannot be written: {error}", path.display())
+                        })?),
+                        None => Box::new(std::io::stdout().lock()),
+                    };
+                let mut out = BufWriter::new(&mut out);
+                let written = |result: std::io::Result<()>| {
+                    let to =
+                        output.as_ref().map_or("standard output".into(), |path| path.display().to_string());
+                    result.map_err(|error| anyhow::anyhow!("{to} cannot be written: {error}"))
+                };
+                chosen.each(&remote, |letter| written(writeln!(out, "{letter}")))?;
+                written(out.flush())?;
                 Ok(OK)
             }
         }
@@ -117,17 +135,26 @@ impl Chosen {
         given.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))).collect()
     }
 
-    fn letters(&self, remote: &Remote) -> anyhow::Result<Vec<Value>> {
-        let answer = remote.ask(&format!("/dead-letters?{}", form(self.fields())), None)?;
-        if let Some(warning) = answer["warning"].as_str() {
-            eprintln!("tintype: {warning}");
+    /// Hands over each of them, one answer of the server after the other.
+    fn each(
+        &self,
+        remote: &Remote,
+        mut take: impl FnMut(&Value) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let ids: Vec<String> = self.ids.iter().map(u64::to_string).collect();
+        let mut before = None;
+        loop {
+            let mut fields = self.fields();
+            fields.extend(ids.iter().map(|id| ("id", id.as_str())));
+            fields.extend(before.as_deref().map(|before| ("before", before)));
+            let answer = remote.ask(&format!("/dead-letters?{}", form(fields)), None)?;
+            if let Some(warning) = answer["warning"].as_str().filter(|_| before.is_none()) {
+                eprintln!("tintype: {warning}");
+            }
+            answer["deadLetters"].as_array().into_iter().flatten().try_for_each(&mut take)?;
+            let Some(next) = answer["next"].as_u64() else { return Ok(()) };
+            before = Some(next.to_string());
         }
-        let letters = answer["deadLetters"].as_array().cloned().unwrap_or_default();
-        let meant = |letter: &Value| {
-            let id = letter["event"]["id"].as_u64();
-            self.ids.is_empty() || id.is_some_and(|id| self.ids.contains(&id))
-        };
-        Ok(letters.into_iter().filter(meant).collect())
     }
 
     fn act(&self, remote: &Remote, action: &str) -> anyhow::Result<u8> {

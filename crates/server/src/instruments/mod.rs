@@ -38,6 +38,9 @@ use tintype_function::{
 };
 pub use usage::Usage;
 
+/// How long measurements and results are kept.
+pub const KEPT: Duration = Duration::from_secs(series::KEPT_S.unsigned_abs());
+
 /// Sets the gauges that are looked at instead of being counted.
 type Sampler = Box<dyn Fn(&Metrics) + Send + Sync>;
 

@@ -1,6 +1,9 @@
 //! Questions about what was measured: a metric, a statistic, a period, a range.
 
-use tintype_function::metrics::{Kind, Metric, Statistics};
+use tintype_function::{
+    metrics::{Kind, Metric, Statistics},
+    spelling::nearest,
+};
 
 use super::{
     Instruments, KeepError,
@@ -113,7 +116,11 @@ pub fn metric(name: &str) -> Result<Metric, QueryError> {
     Metric::by_name(name).map_or_else(
         || {
             let names: Vec<&str> = Metric::ALL.iter().map(|metric| metric.name()).collect();
-            wrong(format!("metric \"{name}\" is not known; there are {}", names.join(", ")))
+            let nearest = nearest(name, names.iter().copied()).unwrap_or_default();
+            wrong(format!(
+                "metric \"{name}\" is not known; did you mean \"{nearest}\"? There are {}",
+                names.join(", ")
+            ))
         },
         Ok,
     )

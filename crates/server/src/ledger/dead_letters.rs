@@ -40,6 +40,24 @@ impl View {
         Ok(())
     }
 
+    /// Dead letters by their ids, downwards from the last below `before`, until `visit` answers `false`.
+    ///
+    /// # Errors
+    /// The ledger cannot be used.
+    pub fn walk_dead_letters_down(
+        &self,
+        before: u64,
+        mut visit: impl FnMut(DeadLetter) -> bool,
+    ) -> Result<(), LedgerError> {
+        let table = self.table(DEAD_LETTERS)?;
+        for row in table.range(..before).map_err(LedgerError::database)?.rev() {
+            if !visit(decode(row.map_err(LedgerError::database)?.1.value())?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// A dead letter.
     ///
     /// # Errors

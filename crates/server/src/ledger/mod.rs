@@ -7,6 +7,7 @@ mod dead_letters;
 mod handle;
 mod numbers;
 mod records;
+mod results;
 mod salvage;
 mod transaction;
 mod untouched;
@@ -18,6 +19,7 @@ pub use records::{
     BucketRecord, Checksums, CorsRecord, DeadLetter, EventRecord, NotificationRecord, ObjectRecord,
     PartRecord, ResultRecord, StoredHeaders, UploadRecord,
 };
+pub use results::Outdated;
 pub use salvage::{Copied, OldLedger};
 pub use transaction::{Changes, View, Walk, listed_key};
 

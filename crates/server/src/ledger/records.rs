@@ -192,6 +192,14 @@ pub struct EventRecord {
     /// Whether it was a dead letter before: then it was queued later than its id tells.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub redriven: bool,
+    /// The run of the program that queued it again after its last attempt; 0: none did.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tried_in: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl EventRecord {

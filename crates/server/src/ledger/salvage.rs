@@ -122,8 +122,7 @@ impl OldLedger {
     /// # Errors
     /// It cannot be read.
     pub fn has_part(&self, upload: &str, number: u16, order: u64) -> Result<bool, LedgerError> {
-        let parts = self.view.parts(upload)?;
-        Ok(parts.iter().any(|(there, part)| *there == number && part.order == order))
+        Ok(self.view.part(upload, number)?.is_some_and(|part| part.order == order))
     }
 
     /// Whether a file was to be removed: its object had been overwritten or deleted.

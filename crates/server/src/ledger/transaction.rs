@@ -171,6 +171,11 @@ impl View {
         parts(&self.table(PARTS)?, upload)
     }
 
+    /// One of an upload's parts.
+    pub fn part(&self, upload: &str, number: u16) -> Result<Option<PartRecord>, LedgerError> {
+        get(&self.table(PARTS)?, (upload, number))
+    }
+
     /// An event, if it is still waiting.
     pub fn event(&self, id: u64) -> Result<Option<EventRecord>, LedgerError> {
         get(&self.table(EVENTS)?, id)

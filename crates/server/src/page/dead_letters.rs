@@ -1,9 +1,9 @@
 //! Dead letters: filter, look, redrive, purge.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::fmt::Write as _;
 
 use axum::{
-    extract::{Query, State},
+    extract::{RawQuery, State},
     http::{HeaderMap, StatusCode},
     response::Response,
 };
@@ -16,43 +16,88 @@ use super::{
     html,
     object::{attempts, wants_json},
 };
-use crate::{ledger::DeadLetter, queue::DeadLetterFilter};
+use crate::{
+    ledger::DeadLetter,
+    queue::{DeadLetterFilter, LettersPage, LettersSummary, reason},
+};
 
 /// Dead letters on one page.
 const MOST: usize = 200;
+/// Ids in one request.
+const MOST_IDS: usize = 10_000;
 
-/// The filter as a query has it.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default)]
-pub(super) struct Asked {
+/// What a query or form asks for.
+#[derive(Debug, Default)]
+struct Asked {
     reason: String,
     prefix: String,
     text: String,
+    ids: Vec<u64>,
+    /// Only ids below this one: where the answer before left off.
+    before: Option<u64>,
+    action: String,
+    all: bool,
 }
 
 impl Asked {
+    /// Reads it; fails in words that say what is wrong.
+    fn read(text: &str) -> Result<Self, String> {
+        let mut asked = Self::default();
+        for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
+            let number = || value.parse::<u64>().map_err(|_| format!("{name} \"{value}\" is no number"));
+            match name.as_ref() {
+                "reason" if value.is_empty() => {}
+                "reason" => reason(&value)?.clone_into(&mut asked.reason),
+                "prefix" => asked.prefix = value.into_owned(),
+                "text" => asked.text = value.into_owned(),
+                "id" => asked.ids.push(number()?),
+                "before" => asked.before = Some(number()?),
+                "action" => asked.action = value.into_owned(),
+                "all" => asked.all = true,
+                other => return Err(format!("\"{other}\" is not known")),
+            }
+        }
+        if asked.ids.len() > MOST_IDS {
+            return Err(format!("{} ids at once; at most {MOST_IDS}", asked.ids.len()));
+        }
+        asked.ids.sort_unstable();
+        Ok(asked)
+    }
+
     fn filter(&self) -> DeadLetterFilter {
         let given = |text: &String| (!text.is_empty()).then(|| text.clone());
         DeadLetterFilter {
-            ids: None,
+            ids: (!self.ids.is_empty() && !self.all).then(|| self.ids.clone()),
             object: None,
-            // As people write it: "too large".
-            reason: given(&self.reason).map(|reason| reason.to_lowercase().replace([' ', '-'], "_")),
+            reason: given(&self.reason),
             prefix: given(&self.prefix),
             text: given(&self.text),
+        }
+    }
+
+    /// The next of them, as far as one answer goes.
+    fn next(&self, inner: &Inner) -> anyhow::Result<LettersPage> {
+        let filter = self.filter();
+        match filter.ids {
+            Some(_) => Ok(LettersPage { letters: inner.queue.dead_letters(&filter)?, next: None }),
+            None => Ok(inner.queue.dead_letters_below(self.before.unwrap_or(u64::MAX), &filter)?),
         }
     }
 }
 
 pub(super) async fn page(
     State(page): State<Page>,
-    Query(asked): Query<Asked>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
+    let asked = match Asked::read(&query.unwrap_or_default()) {
+        Ok(asked) => asked,
+        Err(words) => return refuse(&page, &headers, &words),
+    };
     if wants_json(&headers) {
         let read = answers::blocking(&page, move |inner| {
-            let letters = inner.queue.dead_letters(&asked.filter())?;
-            Ok(json!({"deadLetters": letters, "warning": inner.queue.dead_letter_warning()}))
+            let LettersPage { letters, next } = asked.next(inner)?;
+            Ok(json!({"deadLetters": letters, "next": next, "warning": inner.queue.dead_letter_warning()}))
         });
         return match read.await {
             Ok(letters) => axum::response::IntoResponse::into_response(axum::Json(letters)),
@@ -67,34 +112,24 @@ pub(super) async fn page(
     }
 }
 
+fn refuse(page: &Page, headers: &HeaderMap, words: &str) -> Response {
+    match wants_json(headers) {
+        true => message(StatusCode::BAD_REQUEST, words),
+        false => answers::problem(page, StatusCode::BAD_REQUEST, words),
+    }
+}
+
 /// A form: `action` is `redrive` or `purge`; `id`s, or `all` that pass the filter.
 pub(super) async fn act(State(page): State<Page>, headers: HeaderMap, body: String) -> Response {
-    let (mut action, mut all, mut ids, mut asked) = (String::new(), false, Vec::new(), Asked::default());
-    for (name, value) in url::form_urlencoded::parse(body.as_bytes()) {
-        match name.as_ref() {
-            "action" => action = value.into_owned(),
-            "all" => all = true,
-            "reason" => asked.reason = value.into_owned(),
-            "prefix" => asked.prefix = value.into_owned(),
-            "text" => asked.text = value.into_owned(),
-            "id" => match value.parse() {
-                Ok(id) => ids.push(id),
-                Err(_) => return message(StatusCode::BAD_REQUEST, format!("id \"{value}\" is no number")),
-            },
-            other => return message(StatusCode::BAD_REQUEST, format!("\"{other}\" is not known")),
-        }
+    let asked = match Asked::read(&body) {
+        Ok(asked) => asked,
+        Err(words) => return refuse(&page, &headers, &words),
+    };
+    if asked.ids.is_empty() && !asked.all {
+        return refuse(&page, &headers, "choose dead letters first, or take all that are shown");
     }
-    if ids.is_empty() && !all {
-        let words = "choose dead letters first, or take all that are shown";
-        return match wants_json(&headers) {
-            true => message(StatusCode::BAD_REQUEST, words),
-            false => answers::problem(&page, StatusCode::BAD_REQUEST, words),
-        };
-    }
-    let mut filter = asked.filter();
-    if !all {
-        filter.ids = Some(ids);
-    }
+    let filter = asked.filter();
+    let action = asked.action;
     let redrive = match action.as_str() {
         "redrive" => true,
         "purge" => false,
@@ -123,20 +158,15 @@ pub(super) async fn act(State(page): State<Page>, headers: HeaderMap, body: Stri
 }
 
 fn body(inner: &Inner, asked: &Asked) -> anyhow::Result<String> {
-    let every = inner.queue.dead_letters(&DeadLetterFilter::default())?;
-    let shown = inner.queue.dead_letters(&asked.filter())?;
-    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
-    for letter in &every {
-        *reasons.entry(&letter.reason).or_default() += 1;
-    }
+    let LettersSummary { by_reason, passed, newest } = inner.queue.summary(&asked.filter(), MOST)?;
     let mut out = String::new();
     let _ = write!(
         out,
         "<div class=\"head\"><div><h1>Dead letters</h1><p class=\"help\">Events that were given up: {} kept.</p></div>\
          <form class=\"filter\" action=\"/dead-letters\" role=\"search\" aria-label=\"Filter dead letters\"><label>Reason <select name=\"reason\"><option value=\"\">any</option>",
-        every.len()
+        by_reason.values().sum::<usize>()
     );
-    for (reason, count) in &reasons {
+    for (reason, count) in &by_reason {
         let chosen = if *reason == asked.reason { " selected" } else { "" };
         let _ = write!(
             out,
@@ -155,7 +185,7 @@ fn body(inner: &Inner, asked: &Asked) -> anyhow::Result<String> {
     if let Some(warning) = inner.queue.dead_letter_warning() {
         let _ = write!(out, "<p class=\"card letter bad\" role=\"alert\">{}</p>", html::text(&warning));
     }
-    if shown.is_empty() {
+    if newest.is_empty() {
         out.push_str("<p class=\"card empty\">None. Every event came to its end.</p>");
         return Ok(out);
     }
@@ -168,16 +198,19 @@ fn body(inner: &Inner, asked: &Asked) -> anyhow::Result<String> {
         html::text(&asked.reason),
         html::text(&asked.text),
         html::text(&asked.prefix),
-        shown.len()
+        passed
     );
     out.push_str("<ul class=\"list\">");
-    for letter in shown.iter().take(MOST) {
+    for letter in &newest {
         out.push_str(&item(letter));
     }
     out.push_str("</ul></form>");
-    if shown.len() > MOST {
-        let _ =
-            write!(out, "<p class=\"help\">The newest {MOST} of {}; filter to see others.</p>", shown.len());
+    if passed > newest.len() {
+        let _ = write!(
+            out,
+            "<p class=\"help\">The newest {} of {passed}; filter to see others.</p>",
+            newest.len()
+        );
     }
     Ok(out)
 }

@@ -1,8 +1,12 @@
 //! What was given up: looked at, tried again, thrown away.
 
-use std::sync::{PoisonError, atomic::Ordering};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+    sync::{PoisonError, atomic::Ordering},
+};
 
-use tintype_function::{settings::DeadLetters, store::Location};
+use tintype_function::{Reason, settings::DeadLetters, spelling::nearest, store::Location};
 
 use super::Queue;
 use crate::{
@@ -14,6 +18,27 @@ use crate::{
 const CHUNK: usize = 500;
 /// Of the bounds, in percent: from here on there is a warning.
 const WARN_AT: u64 = 80;
+/// Dead letters answered at a time, and how many are looked at for them.
+const PAGE: usize = 500;
+const LOOKED_AT: usize = 5000;
+
+/// The class of events that were too old for another attempt, and of those that brought the program down.
+pub(super) const TOO_OLD: &str = "event_age";
+pub(super) const CRASHED: &str = "crashed";
+
+/// The class of failure that a person named, such as "too large" or "Too-Large".
+///
+/// # Errors
+/// There is none of this name; tells the nearest, and all.
+pub fn reason(name: &str) -> Result<&'static str, String> {
+    let asked = name.to_lowercase().replace([' ', '-'], "_");
+    let known: Vec<&str> = Reason::ALL.map(Reason::name).into_iter().chain([TOO_OLD, CRASHED]).collect();
+    if let Some(reason) = known.iter().find(|reason| **reason == asked) {
+        return Ok(reason);
+    }
+    let nearest = nearest(&asked, known.iter().copied()).unwrap_or_default();
+    Err(format!("reason \"{name}\" is not known; did you mean \"{nearest}\"? There are {}", known.join(", ")))
+}
 
 /// Warns before anything is dropped, and says what was.
 fn warning(bounds: &DeadLetters, kept: &[(i64, u64)], now_ms: i64, dropped: u64) -> Option<String> {
@@ -70,15 +95,94 @@ impl DeadLetterFilter {
     }
 }
 
+/// Some of the dead letters that a filter passes.
+#[derive(Debug, Default)]
+pub struct LettersPage {
+    /// Those of the latest uploads first.
+    pub letters: Vec<DeadLetter>,
+    /// There may be more below this id.
+    pub next: Option<u64>,
+}
+
+/// How it stands with the dead letters, and the newest of them.
+#[derive(Debug, Default)]
+pub struct LettersSummary {
+    /// How many there are of each class.
+    pub by_reason: BTreeMap<String, usize>,
+    /// How many the filter passes.
+    pub passed: usize,
+    /// Of these, those given up last, newest first.
+    pub newest: Vec<DeadLetter>,
+}
+
 impl Queue {
-    /// The dead letters a filter passes, newest first.
+    /// All dead letters that a filter passes, newest first: for filters that pass few.
     ///
     /// # Errors
     /// The ledger cannot be read.
     pub fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<Vec<DeadLetter>, LedgerError> {
-        let mut letters = self.ledger.view()?.dead_letters(|letter| filter.passes(letter))?;
-        letters.sort_by_key(|letter| (std::cmp::Reverse(letter.dead_ms), letter.event.id));
+        let mut letters = match &filter.ids {
+            Some(ids) => self.by_ids(ids, filter)?,
+            None => self.ledger.view()?.dead_letters(|letter| filter.passes(letter))?,
+        };
+        letters.sort_by_key(|letter| (Reverse(letter.dead_ms), letter.event.id));
         Ok(letters)
+    }
+
+    fn by_ids(&self, ids: &[u64], filter: &DeadLetterFilter) -> Result<Vec<DeadLetter>, LedgerError> {
+        let view = self.ledger.view()?;
+        let found = ids.iter().filter_map(|id| view.dead_letter(*id).transpose());
+        found.filter(|letter| letter.as_ref().map_or(true, |letter| filter.passes(letter))).collect()
+    }
+
+    /// The next dead letters that a filter passes, with ids below `before`, however many there are in all.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn dead_letters_below(
+        &self,
+        before: u64,
+        filter: &DeadLetterFilter,
+    ) -> Result<LettersPage, LedgerError> {
+        let mut page = LettersPage::default();
+        let mut looked_at = 0;
+        self.ledger.view()?.walk_dead_letters_down(before, |letter| {
+            let id = letter.event.id;
+            if filter.passes(&letter) {
+                page.letters.push(letter);
+            }
+            looked_at += 1;
+            let is_full = page.letters.len() == PAGE || looked_at == LOOKED_AT;
+            page.next = is_full.then_some(id);
+            !is_full
+        })?;
+        Ok(page)
+    }
+
+    /// Counts the dead letters and answers at most `most` of those that a filter passes; holds no more of them.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn summary(&self, filter: &DeadLetterFilter, most: usize) -> Result<LettersSummary, LedgerError> {
+        let mut summary = LettersSummary::default();
+        // The oldest on top, to make room for a newer one.
+        let mut newest: BinaryHeap<Reverse<(i64, u64)>> = BinaryHeap::new();
+        let view = self.ledger.view()?;
+        view.walk_dead_letters(0, |letter| {
+            if filter.passes(&letter) {
+                summary.passed += 1;
+                newest.push(Reverse((letter.dead_ms, letter.event.id)));
+                if newest.len() > most {
+                    newest.pop();
+                }
+            }
+            *summary.by_reason.entry(letter.reason).or_default() += 1;
+            true
+        })?;
+        let newest = newest.into_sorted_vec();
+        let letters = newest.into_iter().filter_map(|Reverse((_, id))| view.dead_letter(id).transpose());
+        summary.newest = letters.collect::<Result<_, _>>()?;
+        Ok(summary)
     }
 
     /// Queues the events of these dead letters again, as new; answers how many there were. Whoever works on
@@ -97,6 +201,7 @@ impl Queue {
                 deferred: 0,
                 last_error: None,
                 redriven: true,
+                tried_in: 0,
                 ..letter.event
             };
             let at = Location { bucket: event.bucket.clone(), key: listed_key(&event.key)? };
@@ -118,6 +223,10 @@ impl Queue {
         filter: &DeadLetterFilter,
         then: fn(&Changes<'_>, DeadLetter) -> Result<(), LedgerError>,
     ) -> Result<usize, LedgerError> {
+        if let Some(ids) = &filter.ids {
+            let chunks = ids.chunks(CHUNK).map(|ids| self.remove_each(self.by_ids(ids, filter)?, then));
+            return chunks.sum();
+        }
         // Those that come later, perhaps of the very events queued here, are not meant.
         let before = now_ms();
         let (mut done, mut from) = (0, 0);
@@ -131,19 +240,28 @@ impl Queue {
             })?;
             let Some(last) = chunk.last() else { return Ok(done) };
             from = last.event.id.saturating_add(1);
-            let pending = self.ledger.submit(Vec::new(), move |changes| {
-                let mut done = 0;
-                for letter in chunk {
-                    // Somebody else may have been faster.
-                    if changes.remove_dead_letter(letter.event.id)? {
-                        then(changes, letter)?;
-                        done += 1;
-                    }
-                }
-                Ok::<_, LedgerError>(done)
-            });
-            done += pending.wait()?;
+            done += self.remove_each(chunk, then)?;
         }
+    }
+
+    /// Removes dead letters in one transaction, and has `then` done with each.
+    fn remove_each(
+        &self,
+        letters: Vec<DeadLetter>,
+        then: fn(&Changes<'_>, DeadLetter) -> Result<(), LedgerError>,
+    ) -> Result<usize, LedgerError> {
+        let pending = self.ledger.submit(Vec::new(), move |changes| {
+            let mut done = 0;
+            for letter in letters {
+                // Somebody else may have been faster.
+                if changes.remove_dead_letter(letter.event.id)? {
+                    then(changes, letter)?;
+                    done += 1;
+                }
+            }
+            Ok::<_, LedgerError>(done)
+        });
+        pending.wait()
     }
 
     /// Drops dead letters that are too old or too many, oldest first, and says how close to that the others are;

@@ -5,14 +5,15 @@
 //! up in the end.
 
 mod dead_letters;
+mod leased;
 
 use std::{
-    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
-pub use dead_letters::DeadLetterFilter;
+pub use dead_letters::{DeadLetterFilter, LettersPage, LettersSummary, reason};
+use leased::Leased;
 use tintype_function::store::Location;
 
 use crate::{
@@ -22,9 +23,6 @@ use crate::{
 
 /// Attempts that may end with the program itself before an event is given up.
 const MAX_CRASHES: u32 = 5;
-/// Others that are due go before an event that may have brought the program down, up to so many at a time: each
-/// life of a program that crashes again and again gets something done, and no suspect waits for ever.
-const BEFORE_A_SUSPECT: u32 = 64;
 /// The first wait after the store was not to be had, and the longest; each is twice the one before, as
 /// Lambda does it for throttles and its own faults.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
@@ -116,36 +114,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let mut leased = self.queue.leased();
-        leased.events.remove(&self.event.id);
-        leased.objects.remove(&self.at);
-        // Whoever works alone is the only one there is.
-        leased.alone = false;
-    }
-}
-
-#[derive(Debug, Default)]
-struct Leased {
-    events: HashSet<u64>,
-    /// Attempts begun in this run, of events still in the queue: these ended some way or other, while one
-    /// begun in an earlier run and never ended went down with the program.
-    begun: HashMap<u64, u32>,
-    /// Events tried in this run and queued again.
-    tried: HashSet<u64>,
-    /// Set while an event that may have brought the program down is worked on: nothing else is, so that
-    /// another crash tells on it and on nobody else.
-    alone: bool,
-    /// Events that went before a suspect since the last one was taken.
-    before_suspect: u32,
-    /// One attempt at a time for each object, so that its events are handled in their order.
-    objects: HashSet<Location>,
-}
-
-impl Leased {
-    /// How many attempts at an event went down with the program.
-    fn crashes(&self, event: &EventRecord) -> u32 {
-        let begun = self.begun.get(&event.id).copied().unwrap_or(0);
-        event.started.saturating_sub(event.failed).saturating_sub(begun)
+        self.queue.leased().end(self.event.id, &self.at);
     }
 }
 
@@ -154,6 +123,8 @@ impl Leased {
 pub struct Queue {
     ledger: Arc<Ledger>,
     policy: RetryPolicy,
+    /// Tells this run from others in what it writes.
+    run: u64,
     leased: Mutex<Leased>,
     /// What is to be said of the dead letters' number and age.
     warning: Mutex<Option<String>>,
@@ -194,6 +165,7 @@ impl Queue {
         Arc::new(Self {
             ledger,
             policy,
+            run: leased::new_run(),
             leased: Mutex::default(),
             warning: Mutex::default(),
             looked_at: AtomicBool::new(false),
@@ -212,13 +184,14 @@ impl Queue {
     pub fn lease(self: &Arc<Self>) -> Result<Next, LedgerError> {
         let now = now_ms();
         let mut leased = self.leased();
-        if leased.alone {
+        if leased.is_alone() {
             return Ok(Next::Empty);
         }
         let view = self.ledger.view()?;
+        leased.sweep(|id| !matches!(view.event(id), Ok(None)));
         let (mut found, mut suspect, mut wait, mut problem) = (None, None, None, None);
         view.walk_due(|due, id| {
-            if leased.events.contains(&id) {
+            if leased.holds(id) {
                 return true;
             }
             // A clock set back must not keep events waiting for as long as it was set.
@@ -228,10 +201,10 @@ impl Queue {
                 return false;
             }
             match view.event(id).and_then(|event| event.map(located).transpose()) {
-                Ok(Some((_, at))) if leased.objects.contains(&at) => true,
+                Ok(Some((_, at))) if leased.holds_object(&at) => true,
                 Ok(Some(event))
                     if (1..MAX_CRASHES).contains(&leased.crashes(&event.0))
-                        && leased.before_suspect < BEFORE_A_SUSPECT =>
+                        && leased.may_pass_a_suspect() =>
                 {
                     suspect.get_or_insert(event);
                     true
@@ -258,41 +231,25 @@ impl Queue {
                 (None, Some(error)) => Err(error),
             };
         };
-        let begun = leased.begun.get(&event.id).copied().unwrap_or(0);
         let crashes = leased.crashes(&event);
-        let tried = begun > 0 || leased.tried.contains(&event.id);
+        let tried = event.tried_in == self.run || leased.begun(event.id) > 0;
         let hopeless = self.hopeless(&event, tried, crashes);
-        if hopeless.is_none() && crashes > 0 && !leased.events.is_empty() {
+        if hopeless.is_none() && crashes > 0 && leased.is_any() {
             return Ok(Next::Empty);
         }
-        leased.alone = crashes > 0 && hopeless.is_none();
-        leased.before_suspect = match (leased.alone, passed) {
-            (true, _) => 0,
-            (false, passed) => leased.before_suspect + u32::from(passed),
-        };
-        leased.events.insert(event.id);
-        leased.objects.insert(at.clone());
-        *leased.begun.entry(event.id).or_insert(0) += 1;
+        leased.begin(event.id, &at, crashes > 0 && hopeless.is_none(), passed);
         drop(leased);
         let lease = Box::new(Lease { event, at, queue: self.clone() });
         if let Some((reason, message)) = hopeless {
             let given_up = self.give_up(lease.event.clone(), reason, message);
-            self.not_begun(lease.event.id);
+            self.leased().not_begun(lease.event.id);
             return given_up.map(|letter| Next::GivenUp(Box::new(letter)));
         }
         let noted = self.note_attempt(lease.event.id);
         if crashes > 0 {
-            noted.wait().inspect_err(|_| self.not_begun(lease.event.id))?;
+            noted.wait().inspect_err(|_| self.leased().not_begun(lease.event.id))?;
         }
         Ok(Next::Lease(lease))
-    }
-
-    /// Takes back that an attempt began.
-    fn not_begun(&self, id: u64) {
-        let mut leased = self.leased();
-        if let Some(begun) = leased.begun.get_mut(&id) {
-            *begun = begun.saturating_sub(1);
-        }
     }
 
     /// The longest that an event is ever made to wait.
@@ -311,14 +268,14 @@ impl Queue {
                 age.as_secs(),
                 self.policy.max_age.as_secs()
             );
-            return Some(("event_age", message));
+            return Some((dead_letters::TOO_OLD, message));
         }
         (crashes >= MAX_CRASHES).then(|| {
             let message = format!(
                 "the program ended {crashes} times while it worked on this object; look at the logs for the time of \
                  each, and report the object if they do not explain it"
             );
-            ("crashed", message)
+            (dead_letters::CRASHED, message)
         })
     }
 
@@ -386,33 +343,24 @@ impl Queue {
             }
         };
         match settled {
-            Settled::Requeued => {
-                // What was begun in this run and has been counted as ended is not to be counted twice.
-                let mut leased = self.leased();
-                let left = leased.begun.entry(lease.event.id).or_insert(0);
-                *left = left.saturating_sub(1);
-                leased.tried.insert(lease.event.id);
-            }
-            Settled::Done | Settled::Dead => {
-                let mut leased = self.leased();
-                leased.begun.remove(&lease.event.id);
-                leased.tried.remove(&lease.event.id);
-            }
+            // What was begun in this run and has been counted as ended is not to be counted twice.
+            Settled::Requeued => self.leased().not_begun(lease.event.id),
+            Settled::Done | Settled::Dead => self.leased().forget(lease.event.id),
         }
         Ok(settled)
     }
 
-    /// Changes an event that is still in the queue, durably.
+    /// Changes an event that was tried and is still in the queue, durably.
     fn change(
         &self,
         lease: &Lease,
         change: impl FnOnce(&mut EventRecord) + Send + 'static,
     ) -> Result<(), LedgerError> {
-        let id = lease.event.id;
+        let (id, run) = (lease.event.id, self.run);
         let pending = self.ledger.submit(Vec::new(), move |changes| {
             if let Some(mut event) = changes.event(id)? {
                 change(&mut event);
-                changes.put_event(&event)?;
+                changes.put_event(&EventRecord { tried_in: run, ..event })?;
             }
             Ok::<_, LedgerError>(())
         });
@@ -452,5 +400,11 @@ impl Queue {
     /// The ledger cannot be read.
     pub fn depth(&self) -> Result<u64, LedgerError> {
         self.ledger.view()?.event_count()
+    }
+
+    /// Events of which memory holds anything: those under way, and those whose end could not be written down. All
+    /// else is in the ledger.
+    pub fn remembered(&self) -> usize {
+        self.leased().remembered()
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use tintype_function::store::{
-    Arrival, Listing, Location, Object, ObjectKey, Put, SourceVersion, Stat, Store, StoreError,
+    Arrival, Location, Object, Put, SourceVersion, Stat, Store as _, StoreError, Wrapper,
 };
 
 use super::{
@@ -144,7 +144,13 @@ fn lost() -> StoreFault {
     StoreFault::Unavailable("the file of the object could not be begun; try again".into())
 }
 
-impl Store for ArrivingStore<'_> {
+impl<'a> Wrapper for ArrivingStore<'a> {
+    type Inner = SettlingStore<'a>;
+
+    fn inner(&self) -> &SettlingStore<'a> {
+        &self.store
+    }
+
     async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError> {
         match self.etag(at)? {
             Some(etag) => Ok(Some(self.arrival.stat(&etag))),
@@ -168,20 +174,6 @@ impl Store for ArrivingStore<'_> {
         let etags = self.disk.put_arrival(&self.arrival.at, file, puts, self.cause.clone(), self.began_ms)?;
         *self.state() = State::Stored;
         Ok(etags)
-    }
-
-    async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError> {
-        self.store.delete(at, if_match).await
-    }
-
-    async fn list(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        after: Option<&ObjectKey>,
-        max: usize,
-    ) -> Result<Listing, StoreError> {
-        self.store.list(bucket, prefix, after, max).await
     }
 }
 
@@ -221,6 +213,7 @@ impl DiskStore {
         publishes.push(publish);
         let (at, triggers, gone) = (at.clone(), self.triggers(), self.take_unlinked());
         let pending = self.ledger.submit(publishes, move |changes| {
+            changes.remove_trash(&gone)?;
             if changes.bucket(&at.bucket)?.is_none() {
                 return Err(StoreFault::NoSuchBucket(at.bucket));
             }
@@ -231,7 +224,6 @@ impl DiskStore {
             for (at, condition, _) in &rows {
                 check_condition(changes, at, condition)?;
             }
-            changes.remove_trash(&gone)?;
             let mut placed = Vec::with_capacity(rows.len() + 1);
             if rows.is_empty() {
                 placed.push(place(changes, &triggers, &at, record, &cause)?);

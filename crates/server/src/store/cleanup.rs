@@ -79,8 +79,7 @@ impl DiskStore {
         let Story { bucket, key, part, record } = story;
         let view = self.ledger.view()?;
         if let Some((upload, number)) = part {
-            let parts = view.parts(&upload)?;
-            return Ok(parts.iter().any(|(there, part)| *there == number && part.order == record.order));
+            return Ok(view.part(&upload, number)?.is_some_and(|part| part.order == record.order));
         }
         let Ok(key) = crate::ledger::listed_key(&key) else { return Ok(true) };
         let current = view.object(&Location { bucket, key })?;

@@ -19,6 +19,7 @@ pub(crate) mod object_file;
 mod objects;
 mod port;
 mod reading;
+mod results;
 
 use std::{
     collections::BTreeSet,
@@ -47,6 +48,7 @@ pub use objects::{Cause, CopyOptions};
 pub use port::{Settlement, SettlingStore};
 pub(crate) use reading::checksum_of;
 pub use reading::{OpenObject, WholeCheck};
+pub use results::ResultsCursor;
 
 use crate::{
     disk::SharedDisk,

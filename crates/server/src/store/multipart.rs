@@ -145,8 +145,9 @@ impl DiskStore {
             body_offset: object.body_offset,
             checksums: object.checksums,
         };
-        let (upload, row) = (id.to_owned(), part.clone());
+        let (upload, row, gone) = (id.to_owned(), part.clone(), self.take_unlinked());
         let pending = self.ledger.submit(vec![finished.publish], move |changes| {
+            changes.remove_trash(&gone)?;
             if changes.upload(&upload)?.is_none() {
                 return Err(StoreFault::NoSuchUpload(upload));
             }
@@ -218,8 +219,9 @@ impl DiskStore {
         let published = [Published::of(&finished)];
         let record = finished.record;
         let (place_at, upload_id, triggers) = (at.clone(), id.to_owned(), self.triggers());
-        let condition = completion.condition.clone();
+        let (condition, gone) = (completion.condition.clone(), self.take_unlinked());
         let pending = self.ledger.submit(vec![finished.publish], move |changes| {
+            changes.remove_trash(&gone)?;
             if changes.upload(&upload_id)?.is_none() {
                 return Err(StoreFault::NoSuchUpload(upload_id));
             }
@@ -269,10 +271,11 @@ impl DiskStore {
     /// There is no such upload, or the disk fails.
     pub fn abort_upload(&self, at: &Location, id: &str) -> Result<(), StoreFault> {
         self.upload(at, id)?;
-        let upload = id.to_owned();
-        let pending = self
-            .ledger
-            .submit(Vec::new(), move |changes| Ok::<_, StoreFault>(changes.remove_upload(&upload)?));
+        let (upload, gone) = (id.to_owned(), self.take_unlinked());
+        let pending = self.ledger.submit(Vec::new(), move |changes| {
+            changes.remove_trash(&gone)?;
+            Ok::<_, StoreFault>(changes.remove_upload(&upload)?)
+        });
         self.unlink(&pending.wait()?);
         Ok(())
     }
@@ -287,8 +290,10 @@ fn choose(there: &[(u16, PartRecord)], chosen: &[CompletedPart]) -> Result<Vec<P
         if index > 0 && chosen[index - 1].number >= part.number {
             return Err(StoreFault::InvalidPartOrder);
         }
-        let row = there.iter().find(|(number, row)| *number == part.number && row.etag == part.etag);
-        let (_, row) = row.ok_or(StoreFault::InvalidPart(part.number))?;
+        // In the order of their numbers.
+        let row = there.binary_search_by_key(&part.number, |(number, _)| *number).ok();
+        let row = row.map(|index| &there[index].1).filter(|row| row.etag == part.etag);
+        let row = row.ok_or(StoreFault::InvalidPart(part.number))?;
         let differs = |(name, value): &(&str, String)| {
             row.checksums.values.get(*name).is_some_and(|there| there != value)
         };

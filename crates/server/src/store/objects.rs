@@ -75,8 +75,8 @@ impl DiskStore {
         let (at, record, triggers) = (at.clone(), finished.record, self.triggers());
         let gone = self.take_unlinked();
         let result = self.ledger.submit(vec![finished.publish], move |changes| {
-            check_condition(changes, &at, &condition)?;
             changes.remove_trash(&gone)?;
+            check_condition(changes, &at, &condition)?;
             Ok::<_, StoreFault>(place(changes, &triggers, &at, record, &cause)?)
         });
         match result.wait() {
@@ -221,8 +221,9 @@ impl DiskStore {
         unless: Option<Location>,
         cause: Cause,
     ) -> Pending<Option<(u64, bool)>, StoreFault> {
-        let (order, triggers) = (self.take_order(), self.triggers());
+        let (order, triggers, gone) = (self.take_order(), self.triggers(), self.take_unlinked());
         self.ledger.submit(Vec::new(), move |changes| {
+            changes.remove_trash(&gone)?;
             if changes.bucket(&at.bucket)?.is_none() {
                 return Err(StoreFault::NoSuchBucket(at.bucket));
             }
@@ -310,5 +311,6 @@ pub(super) fn event(
         deferred: 0,
         last_error: None,
         redriven: false,
+        tried_in: 0,
     }
 }

@@ -182,6 +182,7 @@ impl DiskStore {
         let triggers = self.triggers();
         let gone = self.take_unlinked();
         let pending = self.ledger.submit(publishes, move |changes| {
+            changes.remove_trash(&gone)?;
             if let Some(source) = source {
                 let now = changes.object(&source.at)?;
                 if now.is_none_or(|now| now.etag != source.etag) {
@@ -191,7 +192,6 @@ impl DiskStore {
             for (at, condition, _) in &rows {
                 check_condition(changes, at, condition)?;
             }
-            changes.remove_trash(&gone)?;
             if let Some(settlement) = settlement {
                 let places = rows.iter().map(|(at, ..)| at.clone()).collect();
                 settlement.settle(changes, "made", None, places)?;

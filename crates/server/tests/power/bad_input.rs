@@ -2,7 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
-use tintype::{disk::RealDisk, store::StoreFault};
+use redb::StorageBackend as _;
+use tintype::{
+    disk::{DatabaseFile, RealDisk},
+    store::StoreFault,
+};
 use tintype_function::store::Condition;
 
 use crate::{
@@ -60,6 +64,39 @@ fn a_commit_whose_sync_failed_is_told_as_it_is() {
         }
     }
     assert!(failed >= 4, "{failed}");
+}
+
+/// What can be read after a failed sync may never have reached the disk, and no later sync would bring it there: so
+/// the file is written again before it is used again, by the same run or, as the marker beside it says, the next.
+#[test]
+fn after_a_failed_sync_a_database_is_written_again() {
+    const PAGE: usize = 4096;
+    const PAGES: usize = 32;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.redb");
+    for by_the_next_run in [false, true] {
+        let disk = SimulatedDisk::holding(folder.path(), Tree::new(folder.path()));
+        let suspect = Arc::default();
+        let database = DatabaseFile::open(&disk.shared(), &path, &suspect).unwrap();
+        database.write(0, &[1; PAGE * PAGES]).unwrap();
+        database.sync_data().unwrap();
+        disk.set_faults(Faults::failing_sync(Synced::Ledger, 0));
+        database.write(0, &[2; PAGE * PAGES]).unwrap();
+        database.sync_data().unwrap_err();
+        drop(database);
+
+        let suspect = if by_the_next_run { Arc::default() } else { suspect };
+        let again = DatabaseFile::open(&disk.shared(), &path, &suspect).unwrap();
+        again.sync_data().unwrap();
+        let after_a_cut = disk.tree().after_cut(Survival::Nothing);
+        let disk = SimulatedDisk::holding(folder.path(), after_a_cut);
+        let left = disk.shared().open(&path).unwrap();
+        let mut bytes = vec![0; PAGE * PAGES];
+        left.read_exact_at(&mut bytes, 0).unwrap();
+        let lost = bytes.chunks(PAGE).filter(|page| page.iter().any(|byte| *byte != 2)).count();
+        assert_eq!(lost, 0, "pages lost that were read as written (next run: {by_the_next_run})");
+        assert!(disk.shared().open(&path.with_extension("suspect")).is_err(), "the marker is gone again");
+    }
 }
 
 /// The run after a power cut may end before it has cleaned up: what the first one left is still found.

@@ -36,6 +36,9 @@ fn run_all(plan: Plan, seeds: std::ops::Range<u64>) -> Figures {
             if seed >= seeds.end {
                 return (figures, broken);
             }
+            if seed.is_multiple_of(100) && seed > seeds.start {
+                println!("{seed} of {} begun", seeds.end);
+            }
             match run(Plan { seed, ..plan }) {
                 Ok(more) => figures += more,
                 Err(what) => broken.push(what),

@@ -14,7 +14,7 @@ use tintype::{
 use tintype_engine::Scratch;
 use tintype_function::{
     Outcome, Report, Settings, Thumbnails,
-    store::{Condition, Listing, Location, Object, ObjectKey, Put, SourceVersion, Stat, Store, StoreError},
+    store::{Condition, Location, Put, SourceVersion, Store as _, StoreError, Wrapper},
     thumbnails::Call,
 };
 
@@ -185,13 +185,11 @@ struct Interrupted<'a> {
     before_put: &'a (dyn Fn() + Sync),
 }
 
-impl Store for Interrupted<'_> {
-    async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError> {
-        self.store.head(at).await
-    }
+impl<'a> Wrapper for Interrupted<'a> {
+    type Inner = SettlingStore<'a>;
 
-    async fn get(&self, at: &Location, limit: u64) -> Result<Option<Object>, StoreError> {
-        self.store.get(at, limit).await
+    fn inner(&self) -> &SettlingStore<'a> {
+        self.store
     }
 
     async fn put_all(
@@ -206,15 +204,5 @@ impl Store for Interrupted<'_> {
     async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError> {
         (self.before_put)();
         self.store.delete(at, if_match).await
-    }
-
-    async fn list(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        after: Option<&ObjectKey>,
-        max: usize,
-    ) -> Result<Listing, StoreError> {
-        self.store.list(bucket, prefix, after, max).await
     }
 }

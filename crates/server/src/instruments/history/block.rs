@@ -56,25 +56,41 @@ impl Dictionary {
     }
 }
 
-/// Packs results, in their order.
-pub(super) fn pack(entries: &[Entry]) -> Vec<u8> {
-    let mut columns = Columns(vec![Vec::new(); COLUMNS]);
-    let mut dictionaries: [Dictionary; 6] = Default::default();
-    let (mut last_ms, mut last_key) = (0_i64, "");
-    for entry in entries {
+/// Packs results, in their order, one after the other: none is held but in its columns.
+pub(super) struct Packer {
+    columns: Columns,
+    dictionaries: [Dictionary; 6],
+    count: u64,
+    last_ms: i64,
+    last_key: String,
+}
+
+impl Packer {
+    pub(super) fn new() -> Self {
+        Self {
+            columns: Columns(vec![Vec::new(); COLUMNS]),
+            dictionaries: Default::default(),
+            count: 0,
+            last_ms: 0,
+            last_key: String::new(),
+        }
+    }
+
+    pub(super) fn add(&mut self, entry: &Entry) {
         let mut at = 0;
         let mut next = || {
             at += 1;
             at - 1
         };
-        let columns = &mut columns.0;
-        put(&mut columns[next()], zigzag(entry.ended_ms - last_ms));
-        last_ms = entry.ended_ms;
-        let shared = entry.key.bytes().zip(last_key.bytes()).take_while(|(a, b)| a == b).count();
+        let (columns, dictionaries) = (&mut self.columns.0, &mut self.dictionaries);
+        self.count += 1;
+        put(&mut columns[next()], zigzag(entry.ended_ms - self.last_ms));
+        self.last_ms = entry.ended_ms;
+        let shared = entry.key.bytes().zip(self.last_key.bytes()).take_while(|(a, b)| a == b).count();
         let shared = (0..=shared).rev().find(|at| entry.key.is_char_boundary(*at)).unwrap_or(0);
         put(&mut columns[next()], shared as u64);
         put_text(&mut columns[next()], &entry.key[shared..]);
-        last_key = &entry.key;
+        self.last_key.clone_from(&entry.key);
         let latency = entry.queued_ms.map_or(0, |queued| zigzag(entry.ended_ms - queued) + 1);
         put(&mut columns[next()], latency);
         let wrong = entry.has_failed() || entry.next != Next::Done;
@@ -101,16 +117,20 @@ pub(super) fn pack(entries: &[Entry]) -> Vec<u8> {
             dictionaries[5].put(&mut columns[places], &format!("{}/{}", made.bucket, around(made, entry)));
         }
     }
-    let mut raw = vec![LAYOUT];
-    put(&mut raw, entries.len() as u64);
-    for column in &columns.0 {
-        put(&mut raw, column.len() as u64);
+
+    pub(super) fn finish(self) -> Vec<u8> {
+        let mut head = vec![LAYOUT];
+        put(&mut head, self.count);
+        for column in &self.columns.0 {
+            put(&mut head, column.len() as u64);
+        }
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::new(6));
+        for part in std::iter::once(&head).chain(&self.columns.0) {
+            // A vector takes whatever is written to it.
+            let _ = std::io::Write::write_all(&mut encoder, part);
+        }
+        encoder.finish().unwrap_or_default()
     }
-    columns.0.iter().for_each(|column| raw.extend_from_slice(column));
-    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::new(6));
-    // A vector takes whatever is written to it.
-    let _ = std::io::Write::write_all(&mut encoder, &raw);
-    encoder.finish().unwrap_or_default()
 }
 
 /// The thumbnail's key with `\0` for the source's, if it holds that.
@@ -266,6 +286,12 @@ pub(super) fn unpack(packed: &[u8]) -> Option<Vec<Entry>> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+
+    fn pack(entries: &[Entry]) -> Vec<u8> {
+        let mut packer = Packer::new();
+        entries.iter().for_each(|entry| packer.add(entry));
+        packer.finish()
+    }
 
     pub(in super::super) fn entry(n: u64) -> Entry {
         let failed = n.is_multiple_of(10);

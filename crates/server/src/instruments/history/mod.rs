@@ -50,19 +50,12 @@ pub(super) fn add<'a>(
     let mut filters = transaction.open_table(FILTERS).map_err(KeepError::of)?;
     let mut failures = transaction.open_table(FAILURES).map_err(KeepError::of)?;
     while recent.len().map_err(KeepError::of)? >= RECENT_KEPT + LARGEST_BLOCK as u64 {
-        let (keys, entries) = oldest(&recent)?;
-        let (count, packed) = fill(&entries);
-        let (Some(first), Some(last)) = (keys.first(), keys.get(count - 1)) else { break };
+        let Some(Filled { first, last, packed, hashes, failed }) = fill(&recent)? else { break };
         let key = (first.0, last.0, first.1);
-        let hashes: Vec<u64> =
-            entries[..count].iter().map(|entry| filter::hash(&entry.bucket, &entry.key)).collect();
         blocks.insert(key, packed.as_slice()).map_err(KeepError::of)?;
         filters.insert(key, filter::make(&hashes).as_slice()).map_err(KeepError::of)?;
-        let failed = entries[..count].iter().filter(|entry| entry.has_failed()).count();
-        failures.insert(key, failed as u32).map_err(KeepError::of)?;
-        for key in &keys[..count] {
-            recent.remove(*key).map_err(KeepError::of)?;
-        }
+        failures.insert(key, failed).map_err(KeepError::of)?;
+        recent.retain_in(..=last, |_, _| false).map_err(KeepError::of)?;
     }
     let oldest_ms = now_ms - KEPT_S * 1000;
     recent.retain_in(..(oldest_ms, 0), |_, _| false).map_err(KeepError::of)?;
@@ -79,32 +72,49 @@ pub(super) fn add<'a>(
     Ok(())
 }
 
-type Oldest = (Vec<(i64, u64)>, Vec<Entry>);
+/// A block, and what is said beside it.
+struct Filled {
+    /// Of its first and last result.
+    first: (i64, u64),
+    last: (i64, u64),
+    packed: Vec<u8>,
+    hashes: Vec<u64>,
+    failed: u32,
+}
 
-fn oldest(recent: &redb::Table<'_, (i64, u64), &'static [u8]>) -> Result<Oldest, KeepError> {
-    let (mut keys, mut entries) = (Vec::new(), Vec::new());
-    for row in recent.iter().map_err(KeepError::of)?.take(LARGEST_BLOCK) {
-        let (key, json) = row.map_err(KeepError::of)?;
-        entries.push(read(json.value())?);
-        keys.push(key.value());
+/// As many of the oldest results as fill a block.
+fn fill(recent: &redb::Table<'_, (i64, u64), &'static [u8]>) -> Result<Option<Filled>, KeepError> {
+    let mut count = LARGEST_BLOCK;
+    loop {
+        let filled = pack(recent, count)?;
+        let Some(bytes) = filled.as_ref().map(|filled| filled.packed.len()) else { return Ok(None) };
+        if bytes <= BLOCK_BYTES || count == 1 {
+            return Ok(filled);
+        }
+        count = (count * BLOCK_BYTES / bytes * 99 / 100).max(1);
     }
-    Ok((keys, entries))
+}
+
+/// The `count` oldest results in a block. They are read one by one: as they are, thousands take many megabytes.
+fn pack(
+    recent: &redb::Table<'_, (i64, u64), &'static [u8]>,
+    count: usize,
+) -> Result<Option<Filled>, KeepError> {
+    let (mut packer, mut hashes, mut failed, mut ends) = (block::Packer::new(), Vec::new(), 0, None);
+    for row in recent.iter().map_err(KeepError::of)?.take(count) {
+        let (key, json) = row.map_err(KeepError::of)?;
+        let entry = read(json.value())?;
+        packer.add(&entry);
+        hashes.push(filter::hash(&entry.bucket, &entry.key));
+        failed += u32::from(entry.has_failed());
+        ends = Some((ends.map_or(key.value(), |(first, _)| first), key.value()));
+    }
+    let filled = ends.map(|(first, last)| Filled { first, last, packed: packer.finish(), hashes, failed });
+    Ok(filled)
 }
 
 fn read(json: &[u8]) -> Result<Entry, KeepError> {
     serde_json::from_slice(json).map_err(|_| KeepError::damaged("a result"))
-}
-
-/// As many of the results as fill a block, packed.
-fn fill(entries: &[Entry]) -> (usize, Vec<u8>) {
-    let mut count = entries.len().min(LARGEST_BLOCK);
-    loop {
-        let packed = block::pack(&entries[..count]);
-        if packed.len() <= BLOCK_BYTES || count == 1 {
-            return (count, packed);
-        }
-        count = (count * BLOCK_BYTES / packed.len() * 99 / 100).max(1);
-    }
 }
 
 /// Which results of the whole history are wanted.

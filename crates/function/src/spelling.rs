@@ -1,0 +1,29 @@
+//! The known name that somebody most likely meant.
+
+/// The name among `known` that is most like `written`; none if none is known.
+pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // A wrong beginning is a closer mistake than a wrong end, so both measures compete.
+    let likeness = |known: &str| {
+        strsim::jaro_winkler(known, written) + strsim::normalized_damerau_levenshtein(known, written)
+    };
+    known.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_find_what_was_meant() {
+        let known = ["malformed", "unsupported", "too_large", "key_too_long", "internal"];
+        for (written, meant) in [
+            ("malfromed", "malformed"),
+            ("toolarge", "too_large"),
+            ("key_long", "key_too_long"),
+            ("supported", "unsupported"),
+        ] {
+            assert_eq!(nearest(written, known), Some(meant));
+        }
+        assert_eq!(nearest("x", []), None);
+    }
+}

@@ -1,0 +1,135 @@
+//! What is under way, and what else of this run only memory knows. A crash makes everything due again.
+//!
+//! It holds as many events as are worked on, and those whose end could not be written down: never as many as wait.
+
+use std::collections::{HashMap, HashSet};
+
+use tintype_function::store::Location;
+
+use crate::ledger::EventRecord;
+
+/// Others that are due go before an event that may have brought the program down, up to so many at a time: each
+/// life of a program that crashes again and again gets something done, and no suspect waits for ever.
+const BEFORE_A_SUSPECT: u32 = 64;
+
+/// Events whose end could not be written down may have been removed by others since: looked for beyond this many.
+const SWEEP_ABOVE: usize = 1024;
+
+/// The events under way.
+#[derive(Debug, Default)]
+pub(super) struct Leased {
+    events: HashSet<u64>,
+    /// Attempts begun in this run that are not written down as ended: these ended some way or other, while one
+    /// begun in an earlier run and never ended went down with the program.
+    begun: HashMap<u64, u32>,
+    /// Set while an event that may have brought the program down is worked on: nothing else is, so that
+    /// another crash tells on it and on nobody else.
+    alone: bool,
+    /// Events that went before a suspect since the last one was taken.
+    before_suspect: u32,
+    /// One attempt at a time for each object, so that its events are handled in their order.
+    objects: HashSet<Location>,
+}
+
+/// A number that no other run has; 0 is no run's.
+pub(super) fn new_run() -> u64 {
+    // Where there is no randomness, the clock has to do.
+    getrandom::u64().unwrap_or_else(|_| crate::store::now_ms().unsigned_abs()).max(1)
+}
+
+impl Leased {
+    pub(super) fn is_any(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    pub(super) fn is_alone(&self) -> bool {
+        self.alone
+    }
+
+    pub(super) fn holds(&self, event: u64) -> bool {
+        self.events.contains(&event)
+    }
+
+    pub(super) fn holds_object(&self, at: &Location) -> bool {
+        self.objects.contains(at)
+    }
+
+    pub(super) fn may_pass_a_suspect(&self) -> bool {
+        self.before_suspect < BEFORE_A_SUSPECT
+    }
+
+    /// Of how many events anything is kept.
+    pub(super) fn remembered(&self) -> usize {
+        self.begun.len()
+    }
+
+    /// Attempts at an event that this run began and that are not written down as ended.
+    pub(super) fn begun(&self, event: u64) -> u32 {
+        self.begun.get(&event).copied().unwrap_or(0)
+    }
+
+    /// How many attempts at an event went down with the program.
+    pub(super) fn crashes(&self, event: &EventRecord) -> u32 {
+        event.started.saturating_sub(event.failed).saturating_sub(self.begun(event.id))
+    }
+
+    /// An attempt begins: `alone`, with nothing beside it; or having `passed` a suspect.
+    pub(super) fn begin(&mut self, event: u64, at: &Location, alone: bool, passed: bool) {
+        self.alone = alone;
+        self.before_suspect = if alone { 0 } else { self.before_suspect + u32::from(passed) };
+        self.events.insert(event);
+        self.objects.insert(at.clone());
+        *self.begun.entry(event).or_insert(0) += 1;
+    }
+
+    /// It is over; how it ended was said before.
+    pub(super) fn end(&mut self, event: u64, at: &Location) {
+        self.events.remove(&event);
+        self.objects.remove(at);
+        // Whoever works alone is the only one there is.
+        self.alone = false;
+    }
+
+    /// Takes back that an attempt began, or it is written down as ended.
+    pub(super) fn not_begun(&mut self, event: u64) {
+        match self.begun.get_mut(&event) {
+            Some(begun) if *begun > 1 => *begun -= 1,
+            Some(_) => self.forget(event),
+            None => {}
+        }
+    }
+
+    /// Forgets what others removed from the queue.
+    pub(super) fn sweep(&mut self, is_queued: impl Fn(u64) -> bool) {
+        if self.begun.len() > self.events.len() + SWEEP_ABOVE {
+            self.begun.retain(|event, _| self.events.contains(event) || is_queued(*event));
+        }
+    }
+
+    /// The event is gone from the queue.
+    pub(super) fn forget(&mut self, event: u64) {
+        self.begun.remove(&event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tintype_function::store::ObjectKey;
+
+    use super::*;
+
+    #[test]
+    fn what_others_removed_is_swept() {
+        let at = Location { bucket: "in".into(), key: ObjectKey::new("a.jpg").unwrap() };
+        let mut leased = Leased::default();
+        for event in 0..10_000 {
+            leased.begin(event, &at, false, false);
+            leased.end(event, &at);
+            leased.sweep(|event| event % 1000 == 0);
+            assert!(leased.remembered() <= SWEEP_ABOVE + 1);
+        }
+        leased.begin(7, &at, false, false);
+        leased.sweep(|_| false);
+        assert_eq!((leased.begun(7), leased.holds(7)), (1, true));
+    }
+}
