@@ -129,7 +129,7 @@ impl Soak {
             if is_bounded { "is within" } else { "EXCEEDS" }
         );
         let slope = second_half(&samples).context("too short a run for a slope")?;
-        let is_level = slope.includes_zero() || slope.per_unit < NO_GROWTH;
+        let is_level = slope.includes_zero() || slope.high < NO_GROWTH;
         println!(
             "slope over the second half: {:.2} KiB for 1,000 images, 95 % interval {:.2} to {:.2}: {}",
             slope.per_unit,

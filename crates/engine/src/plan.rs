@@ -3,13 +3,9 @@
 use crate::header::{Format, Header, Orientation};
 use crate::spec::{Filter, Fit, Gravity, Spec};
 
-/// For each reduced scale of a JPEG, in cells of eight pixels, how many cells it must leave for each pixel of a
-/// thumbnail, across and down, to keep its sharpness: with fewer, what a cell cannot hold would be missing. At
-/// 4 it is few, because more of each block's coefficients are kept.
-const LEFT: [(u32, f64); 3] = [(1, 2.6), (2, 2.6), (4, 1.9)];
-
-/// The same for progressive pictures, of which reduced scales leave out the refinement.
-const LEFT_PROGRESSIVE: f64 = 2.6;
+/// Cells that must be left for each pixel of a thumbnail, across and down, when a JPEG is decoded at a
+/// reduced scale: with fewer, what a cell cannot hold would be missing.
+const LEFT: f64 = 2.6;
 
 /// A rectangle with fractional edges, in pixels of the stored picture.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -51,7 +47,7 @@ pub(crate) fn plan(header: &Header, spec: &Spec) -> Plan {
 
 /// How many cells to decode eight pixels to, across and down: 1, 2, 4 or 8.
 ///
-/// As few as [`LEFT`] allows for the largest rendition. Only JPEG has scales.
+/// As few as leave [`LEFT`] cells for every pixel of the largest rendition. Only JPEG has scales.
 pub(crate) fn scale(header: &Header, plans: &[Plan]) -> u32 {
     if header.format != Format::Jpeg {
         return 8;
@@ -61,11 +57,7 @@ pub(crate) fn scale(header: &Header, plans: &[Plan]) -> u32 {
         (plan.source.width / width).min(plan.source.height / height)
     };
     let least = plans.iter().map(ratio).fold(f64::INFINITY, f64::min);
-    let enough = |(scale, left): &(u32, f64)| {
-        let left = if header.progressive { LEFT_PROGRESSIVE } else { *left };
-        least * f64::from(*scale) / 8.0 >= left
-    };
-    LEFT.into_iter().find(enough).map_or(8, |(scale, _)| scale)
+    [1, 2, 4].into_iter().find(|&scale| least * f64::from(scale) / 8.0 >= LEFT).unwrap_or(8)
 }
 
 /// The size of the picture in the thumbnail, and the part of the upright picture that it shows.

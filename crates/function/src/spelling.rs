@@ -1,7 +1,12 @@
 //! The known name that somebody most likely meant.
 
+/// More characters than any name has; what is longer is compared as far as this.
+const LONGEST: usize = 64;
+
 /// The name among `known` that is most like `written`; none if none is known.
 pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let end = written.char_indices().nth(LONGEST).map_or(written.len(), |(at, _)| at);
+    let written = &written[..end];
     // A wrong beginning is a closer mistake than a wrong end, so both measures compete.
     let likeness = |known: &str| {
         strsim::jaro_winkler(known, written) + strsim::normalized_damerau_levenshtein(known, written)
@@ -25,5 +30,6 @@ mod tests {
             assert_eq!(nearest(written, known), Some(meant));
         }
         assert_eq!(nearest("x", []), None);
+        assert_eq!(nearest(&"ünsupported".repeat(1_000_000), known), Some("unsupported"));
     }
 }

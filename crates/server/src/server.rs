@@ -30,6 +30,8 @@ use crate::{
 pub const LARGEST_BATCH: usize = 512;
 /// What is kept only for a while is looked after this often.
 const BETWEEN_TRIMS: Duration = Duration::from_secs(60);
+/// Steps at a time in which results are forgotten, while there are any to forget: 5,000 rows each.
+const MOST_STEPS: usize = 60;
 /// What is under way at a shutdown has this long to finish.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -231,8 +233,15 @@ async fn trim(
             }
             // As long as the history has more to tell of them.
             let oldest = now_ms().saturating_sub(i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX));
-            if let Err(error) = store.forget_results(&mut cursor, oldest) {
-                tracing::warn!(%error, "what became of deleted objects could not be looked through");
+            for _ in 0..MOST_STEPS {
+                match store.forget_results(&mut cursor, oldest) {
+                    Ok(0) => break,
+                    Ok(_) => {}
+                    Err(error) => {
+                        tracing::warn!(%error, "what became of deleted objects could not be looked through");
+                        break;
+                    }
+                }
             }
             cursor
         });

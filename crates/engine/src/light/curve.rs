@@ -27,6 +27,9 @@ const POWER: [i16; 6] = [1005, -4033, 10156, 8888, 499, 16];
 /// Half the second derivative of the same part, to 5 %, which is plenty for a correction.
 const BEND: [i16; 3] = [-9363, 24486, 9288];
 
+/// The variance of codes of which half are 0 and half are full, in 2⁻¹⁵ of the full range's square.
+const MOST_VARIANCE: i16 = 8192;
+
 /// sRGB codes (0 to [`CODE`]) to light, for cells within which the code has `variance` (2⁻¹⁵ of the full
 /// range's square).
 ///
@@ -37,7 +40,11 @@ pub(crate) fn to_light<S: Lanes>(simd: S, code: i16x16<S>, variance: Option<i16x
     let straight = simd.mul_round(code, i16x16::splat(simd, SLOPE));
     let mut power = polynomial(simd, code, POWER);
     if let Some(variance) = variance {
+        // More than a quarter of the range's square no code between 0 and 1 can vary, and there is no light beyond
+        // the fullest; damage may say otherwise.
+        let variance = variance.min(i16x16::splat(simd, MOST_VARIANCE));
         power += simd.mul_round(polynomial(simd, code, BEND), variance);
+        power = power.min(i16x16::splat(simd, LIGHT as i16));
     }
     code.simd_le(i16x16::splat(simd, STRAIGHT)).select(straight, power)
 }
@@ -124,6 +131,23 @@ mod tests {
             let x = f64::from(code) / f64::from(CODE);
             let exact = if x <= 0.040_45 { x / 12.92 } else { ((x + 0.055) / 1.055).powf(2.4) };
             assert!((f64::from(light) - exact * f64::from(LIGHT)).abs() < 1.8, "code {code}: {light}");
+        }
+    }
+
+    #[test]
+    fn no_variance_makes_light_that_there_is_not() {
+        let codes: Vec<i16> = (0..4080).map(|code| code * 8).collect();
+        let mut before = run(SimdLevel::detect(), &codes, Some(0));
+        for variance in [1, 600, 8191, 8192, 20_000, 32_767] {
+            let light = run(SimdLevel::detect(), &codes, Some(variance));
+            for ((&code, &light), before) in codes.iter().zip(&light).zip(&mut before) {
+                assert!((0..=LIGHT).contains(&light.into()), "code {code}, variance {variance}: {light}");
+                assert!(
+                    light + 3 >= (*before).min(LIGHT as i16),
+                    "code {code}, variance {variance}: {light}"
+                );
+                *before = light;
+            }
         }
     }
 

@@ -2,8 +2,8 @@
 
 use std::{
     fs::File,
-    io::{BufWriter, Write},
-    path::PathBuf,
+    io::{BufWriter, ErrorKind, Write as _},
+    path::{Path, PathBuf},
 };
 
 use clap::{Args, Subcommand};
@@ -99,21 +99,10 @@ impl DeadLetters {
             Action::Purge(chosen) => chosen.act(&chosen.server.find(env)?, "purge"),
             Action::Export { chosen, output } => {
                 let remote = chosen.server.find(env)?;
-                let mut out: Box<dyn Write> =
-                    match &output {
-                        Some(path) => Box::new(File::create(path).map_err(|error| {
-                            anyhow::anyhow!("{} cannot be written: {error}", path.display())
-                        })?),
-                        None => Box::new(std::io::stdout().lock()),
-                    };
-                let mut out = BufWriter::new(&mut out);
-                let written = |result: std::io::Result<()>| {
-                    let to =
-                        output.as_ref().map_or("standard output".into(), |path| path.display().to_string());
-                    result.map_err(|error| anyhow::anyhow!("{to} cannot be written: {error}"))
-                };
-                chosen.each(&remote, |letter| written(writeln!(out, "{letter}")))?;
-                written(out.flush())?;
+                match output {
+                    Some(path) => chosen.export(&remote, &path)?,
+                    None => chosen.pour(&remote)?,
+                }
                 Ok(OK)
             }
         }
@@ -155,6 +144,36 @@ impl Chosen {
             let Some(next) = answer["next"].as_u64() else { return Ok(()) };
             before = Some(next.to_string());
         }
+    }
+
+    /// Writes them into a file, which is as it was until all of them have come.
+    fn export(&self, remote: &Remote, path: &Path) -> anyhow::Result<()> {
+        let mut partial = path.as_os_str().to_owned();
+        partial.push(".partial");
+        let partial = PathBuf::from(partial);
+        let failed = |error: std::io::Error| anyhow::anyhow!("{} cannot be written: {error}", path.display());
+        let mut out = BufWriter::new(File::create(&partial).map_err(failed)?);
+        let written = self
+            .each(remote, |letter| writeln!(out, "{letter}").map_err(failed))
+            .and_then(|()| out.into_inner().map_err(|error| failed(error.into_error())))
+            .and_then(|file| file.sync_all().and_then(|()| std::fs::rename(&partial, path)).map_err(failed));
+        written.inspect_err(|_| {
+            let _ = std::fs::remove_file(&partial);
+        })
+    }
+
+    /// Writes them to standard output. That nobody reads any more is no error.
+    fn pour(&self, remote: &Remote) -> anyhow::Result<()> {
+        let mut out = BufWriter::new(std::io::stdout().lock());
+        let mut gone = false;
+        let mut failed = |error: std::io::Error| {
+            gone = error.kind() == ErrorKind::BrokenPipe;
+            anyhow::anyhow!("standard output cannot be written: {error}")
+        };
+        let poured = self
+            .each(remote, |letter| writeln!(out, "{letter}").map_err(&mut failed))
+            .and_then(|()| out.flush().map_err(&mut failed));
+        if gone { Ok(()) } else { poured }
     }
 
     fn act(&self, remote: &Remote, action: &str) -> anyhow::Result<u8> {

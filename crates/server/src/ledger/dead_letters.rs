@@ -105,6 +105,14 @@ impl Changes<'_> {
         Ok(())
     }
 
+    /// Whether there is a dead letter of this id.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn has_dead_letter(&self, id: u64) -> Result<bool, LedgerError> {
+        Ok(self.table(DEAD_LETTERS)?.get(id).map_err(LedgerError::database)?.is_some())
+    }
+
     /// Removes a dead letter; answers whether it was there.
     ///
     /// # Errors

@@ -53,7 +53,8 @@ impl Asked {
                 "id" => asked.ids.push(number()?),
                 "before" => asked.before = Some(number()?),
                 "action" => asked.action = value.into_owned(),
-                "all" => asked.all = true,
+                "all" if value == "1" => asked.all = true,
+                "all" => return Err(format!("all=\"{value}\": only all=1 is known")),
                 other => return Err(format!("\"{other}\" is not known")),
             }
         }
@@ -61,6 +62,7 @@ impl Asked {
             return Err(format!("{} ids at once; at most {MOST_IDS}", asked.ids.len()));
         }
         asked.ids.sort_unstable();
+        asked.ids.dedup();
         Ok(asked)
     }
 
@@ -104,6 +106,10 @@ pub(super) async fn page(
             Err(problem) => *problem,
         };
     }
+    if !asked.ids.is_empty() {
+        // Its box "all" is of all that pass the other conditions.
+        return refuse(&page, &headers, "id is for Accept: application/json; filter by reason or text");
+    }
     match answers::blocking(&page, move |inner| body(inner, &asked)).await {
         Ok(body) => {
             answers::fresh(html::layout(&page.inner.settings, "Dead letters", "/dead-letters", &body))
@@ -127,6 +133,13 @@ pub(super) async fn act(State(page): State<Page>, headers: HeaderMap, body: Stri
     };
     if asked.ids.is_empty() && !asked.all {
         return refuse(&page, &headers, "choose dead letters first, or take all that are shown");
+    }
+    if asked.before.is_some() {
+        return refuse(&page, &headers, "before is for reading; nothing was done");
+    }
+    // A form of the page has both where some are ticked and then all.
+    if asked.all && !asked.ids.is_empty() && wants_json(&headers) {
+        return refuse(&page, &headers, "id or all=1, not both; nothing was done");
     }
     let filter = asked.filter();
     let action = asked.action;

@@ -189,7 +189,7 @@ impl Queue {
     /// events has to be woken. In bounded transactions, so that uploads go on meanwhile.
     ///
     /// # Errors
-    /// The ledger cannot be written; what was queued until then stays queued.
+    /// The ledger cannot be written; what was queued until then stays queued, the others stay dead letters.
     pub fn redrive(&self, filter: &DeadLetterFilter) -> Result<usize, LedgerError> {
         self.in_chunks(filter, |changes, letter| {
             let now = now_ms();
@@ -253,9 +253,11 @@ impl Queue {
         let pending = self.ledger.submit(Vec::new(), move |changes| {
             let mut done = 0;
             for letter in letters {
-                // Somebody else may have been faster.
-                if changes.remove_dead_letter(letter.event.id)? {
+                let id = letter.event.id;
+                // Somebody else may have been faster. Removed last: what fails on the way leaves it here.
+                if changes.has_dead_letter(id)? {
                     then(changes, letter)?;
+                    changes.remove_dead_letter(id)?;
                     done += 1;
                 }
             }

@@ -242,7 +242,10 @@ impl Queue {
         let lease = Box::new(Lease { event, at, queue: self.clone() });
         if let Some((reason, message)) = hopeless {
             let given_up = self.give_up(lease.event.clone(), reason, message);
-            self.leased().not_begun(lease.event.id);
+            match &given_up {
+                Ok(_) => self.leased().forget(lease.event.id),
+                Err(_) => self.leased().not_begun(lease.event.id),
+            }
             return given_up.map(|letter| Next::GivenUp(Box::new(letter)));
         }
         let noted = self.note_attempt(lease.event.id);
@@ -377,6 +380,8 @@ impl Queue {
 
     fn give_up(&self, event: EventRecord, reason: &str, message: String) -> Result<DeadLetter, LedgerError> {
         let settlement = Settlement { attempts: event.started, event: event.clone() };
+        // Which run tried it last concerns nobody any more.
+        let event = EventRecord { tried_in: 0, ..event };
         let letter = DeadLetter { event, reason: reason.into(), message: message.clone(), dead_ms: now_ms() };
         let pending = self.ledger.submit(Vec::new(), move |changes| {
             settlement.settle(changes, "failed", Some(message), Vec::new())?;

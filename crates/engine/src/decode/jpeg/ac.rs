@@ -101,8 +101,8 @@ pub(super) const fn step(run: u32, size: u32) -> u32 {
 pub(super) struct Wanted<'a> {
     /// The last index of the zigzag sequence that is kept, 0 if none is.
     pub(super) last: usize,
-    /// What the squares of those stepped over are multiplied with, by the index after the last of them (63
-    /// and 64 are 63 and 0).
+    /// What the squares of those stepped over are multiplied with, by the index after the last of them,
+    /// modulo 64.
     pub(super) squares: &'a [u64; 64],
 }
 

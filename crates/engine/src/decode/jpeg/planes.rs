@@ -55,7 +55,7 @@ impl Planes {
         let first = &frame.components[0];
         let whole = first.spread.0.is_one() && first.spread.1.is_one();
         let variance = (whole && first.cells != (8, 8))
-            .then(|| Variance::new(planes[0].stride, first.cells, first.factors.1));
+            .then(|| Variance::new(planes[0].stride, first.cells, (first.padded.0, first.factors.1)));
         let lag = frame
             .components
             .iter()
@@ -141,7 +141,7 @@ impl Planes {
     /// Gives the rows that are complete with this MCU row.
     pub(super) fn give(&mut self, rows: &mut dyn Rows) -> Result<(), Error> {
         if let Some(variance) = &mut self.variance {
-            variance.share(self.level, &self.planes[0].current);
+            variance.share(self.level, &mut self.planes[0].current);
         }
         let made = (self.mcu_row + 1) * self.rows;
         let until = if made >= self.size.1 { self.size.1 } else { made - self.lag.min(made) };

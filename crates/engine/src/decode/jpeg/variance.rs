@@ -18,22 +18,25 @@ pub(super) struct Variance {
     cells: (usize, usize),
     /// Rows of cells in an MCU row.
     rows: usize,
+    /// Columns of cells that blocks have.
+    columns: usize,
 }
 
 /// Below this, two codes' deviation, a block's variance makes no difference worth the work of sharing it out.
 const LITTLE: i16 = 2;
 
 impl Variance {
-    /// For MCU rows of so many rows of blocks.
-    pub(super) fn new(stride: usize, cells: (usize, usize), block_rows: usize) -> Self {
-        let rows = block_rows * cells.1;
+    /// For MCU rows of so many blocks, across and down.
+    pub(super) fn new(stride: usize, cells: (usize, usize), blocks: (usize, usize)) -> Self {
+        let rows = blocks.1 * cells.1;
         Self {
-            blocks: vec![0; stride * block_rows],
+            blocks: vec![0; stride * blocks.1],
             current: vec![0; stride * rows],
             previous: vec![0; stride * rows],
             stride,
             cells,
             rows,
+            columns: blocks.0 * cells.0,
         }
     }
 
@@ -50,9 +53,15 @@ impl Variance {
     }
 
     /// Shares out what was noted for an MCU row among the cells, which lie in rows of the same length.
-    pub(super) fn share(&mut self, level: SimdLevel, cells: &[i16]) {
-        let Self { blocks, current, stride, rows, .. } = self;
+    /// Beyond the last column of blocks the last cell is repeated.
+    pub(super) fn share(&mut self, level: SimdLevel, cells: &mut [i16]) {
+        let Self { blocks, current, stride, rows, columns, .. } = self;
         let (stride, rows) = (*stride, *rows);
+        for row in cells.chunks_exact_mut(stride) {
+            if *columns < stride {
+                row[*columns] = row[*columns - 1];
+            }
+        }
         match self.cells {
             (4, 4) => level.run(Share::<4> { blocks, cells, shared: current, stride, rows }),
             (2, 2) => level.run(Share::<2> { blocks, cells, shared: current, stride, rows }),
@@ -98,7 +107,8 @@ impl<const N: usize> Kernel for Share<'_, N> {
                 let much = whole.simd_gt(i16x16::splat(simd, LITTLE)).any_true();
                 let parts = if much {
                     let weights = each(|y| differences(simd, cells, stride, rows, (x, top + y)));
-                    parts::<S, N>(simd, whole, weights)
+                    let parts = parts::<S, N>(simd, whole, weights);
+                    each(|y| parts[y].min(most(simd, simd.load(&cells[(top + y) * stride + x..]))))
                 } else {
                     [whole; N]
                 };
@@ -136,6 +146,12 @@ fn differences<S: Lanes>(
     let across = (here - before).abs() + (here - after).abs();
     let down = from(if y == 0 { 1 } else { y - 1 }) + from(if y + 1 == rows { y - 1 } else { y + 1 });
     ((across + down) >> 3) + i16x16::splat(simd, 1)
+}
+
+/// The most that codes between 0 and full can vary about a cell of theirs: c (1 − c).
+#[inline(always)]
+fn most<S: Lanes>(simd: S, cells: i16x16<S>) -> i16x16<S> {
+    simd.mul_round(cells << 3, (i16x16::splat(simd, 4080) - cells) << 3)
 }
 
 /// The variances of rows of cells, of blocks whose variance is `whole`.
@@ -177,19 +193,75 @@ mod tests {
 
     const STRIDE: usize = 32;
 
+    /// What is shared out of blocks of one variance, whose cells have these values.
     fn share(cells: (usize, usize), values: &[i16], block: i16) -> Vec<i16> {
+        share_narrow(cells, values, block, STRIDE)
+    }
+
+    /// The same where blocks have only so many columns.
+    fn share_narrow(cells: (usize, usize), values: &[i16], block: i16, columns: usize) -> Vec<i16> {
         let mut made = Vec::new();
         for level in [SimdLevel::baseline(), SimdLevel::detect()] {
-            let mut variance = Variance::new(STRIDE, cells, 2);
-            for (x, y) in (0..STRIDE / cells.0).flat_map(|x| [(x, 0), (x, 1)]) {
+            let mut variance = Variance::new(STRIDE, cells, (columns / cells.0, 2));
+            for (x, y) in (0..columns / cells.0).flat_map(|x| [(x, 0), (x, 1)]) {
                 variance.note((x, y), block);
             }
-            variance.share(level, values);
+            variance.share(level, &mut values.to_vec());
             let rows = (0..2 * cells.1).flat_map(|y| variance.row(0, y)).copied();
             made.push(rows.collect::<Vec<_>>());
         }
         assert_eq!(made[0], made[1]);
         made.swap_remove(0)
+    }
+
+    #[test]
+    fn as_the_same_in_plain_numbers() {
+        let mut state = 1_u32;
+        let mut random = |below: u32| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            ((state >> 16) % below) as i16
+        };
+        for side in [2, 4] {
+            for block in [3, 50, 900, 5000, 32_767] {
+                let rows = 2 * side;
+                let values: Vec<i16> = (0..STRIDE * rows).map(|_| random(4081)).collect();
+                let shared = share((side, side), &values, block);
+                let cell = |x: usize, y: usize| i32::from(values[y * STRIDE + x]);
+                let weight = |x: usize, y: usize| {
+                    let (left, right) = (x.saturating_sub(1), (x + 1).min(STRIDE - 1));
+                    let above = if y == 0 { 1 } else { y - 1 };
+                    let below = if y + 1 == rows { y - 1 } else { y + 1 };
+                    let around = [cell(left, y), cell(right, y), cell(x, above), cell(x, below)];
+                    (around.iter().map(|other| (cell(x, y) - other).abs()).sum::<i32>() >> 3) + 1
+                };
+                for (x, y) in (0..STRIDE).flat_map(|x| (0..rows).map(move |y| (x, y))) {
+                    let (left, top) = (x / side * side, y / side * side);
+                    let all = (0..side).flat_map(|j| (0..side).map(move |i| (left + i, top + j)));
+                    let sum: i32 = all.map(|(x, y)| weight(x, y)).sum();
+                    let part =
+                        f64::from(block) * (side * side) as f64 * f64::from(weight(x, y)) / f64::from(sum);
+                    let code = f64::from(cell(x, y)) / 4080.0;
+                    let expected = part.min(code * (1.0 - code) * 32_640.0 * 32_640.0 / 32_768.0);
+                    let made = f64::from(shared[y * STRIDE + x]);
+                    assert!(
+                        (made - expected).abs() <= 1.5 + expected * 1e-3,
+                        "{side}, {x},{y}: {made} {expected}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_column_has_no_neighbour_that_was_never_written() {
+        let columns = 24;
+        let values: Vec<i16> = (0..STRIDE * 8)
+            .map(|at| if at % STRIDE < columns { 2000 + (at % 3) as i16 } else { 0 })
+            .collect();
+        let shared = share_narrow((4, 4), &values, 600, columns);
+        for row in shared.chunks_exact(STRIDE) {
+            assert!(row[columns - 1] < 1200, "{:?}", &row[columns - 4..columns]);
+        }
     }
 
     #[test]
