@@ -179,7 +179,7 @@ def test_queries_answer_or_say_what_is_wrong(server):
     url = f"{server.http_url}/metrics/query"
     now = int(time.time())
     for query, words in [
-        ({"metric": "Latency"}, "metric \"Latency\" is not known; there are Invocations"),
+        ({"metric": "Latency"}, "metric \"Latency\" is not known; did you mean \"S3Latency\"? There are Invocations"),
         ({}, "which metric?"),
         ({"metric": "Errors", "statistic": "p95"}, "has no percentiles"),
         ({"metric": "Errors", "statistic": "Median"}, "ask for Average"),
