@@ -112,6 +112,30 @@ def test_an_unknown_reason_is_refused_with_the_nearest(server, ask, given_up):
     assert len(ask("dead-letters", "list", "--prefix", "operating/")[1]) == 3
 
 
+def test_an_export_that_fails_leaves_the_file_as_it_was(ask, given_up, tmp_path):
+    file = tmp_path / "letters"
+    file.write_text("kept\n")
+    assert ask("dead-letters", "export", "--reason", "malfromed", "-o", file)[0] == 1
+    assert file.read_text() == "kept\n" and list(tmp_path.iterdir()) == [file]
+
+
+def test_what_could_mean_all_is_refused(server, ask, given_up):
+    """Nobody who names one is to throw all away."""
+    [number, *_] = (letter["event"]["id"] for letter in given_up.values())
+    url, as_json = f"{server.http_url}/dead-letters", {"Accept": "application/json"}
+    for form, words in [
+        ({"id": number, "all": "1"}, "not both"),
+        ({"all": "1", "before": number}, "before is for reading"),
+        ({"all": "0"}, "only all=1"),
+    ]:
+        answer = requests.post(url, {"action": "purge", **form}, headers=as_json, timeout=30)
+        assert answer.status_code == 400 and words in answer.json()["message"], answer.text
+    # The page's box "all" does not know of ids.
+    shown = requests.get(url, params={"id": number}, headers={"Accept": "text/html"}, timeout=30)
+    assert shown.status_code == 400 and "application/json" in shown.text
+    assert len(ask("dead-letters", "list", "--prefix", "operating/")[1]) == 3
+
+
 def test_dead_letters_are_answered_bounded_and_the_command_goes_on(new_server):
     server = new_server().start()
     client, count = server.client(), 620

@@ -113,8 +113,10 @@ def test_who_promises_much_and_sends_nothing_holds_up_nobody(server):
             connection.close()
 
 
-def test_bodies_that_hold_all_memory_have_the_next_refused(server):
+def test_bodies_that_hold_all_memory_have_the_next_refused(new_server):
     """What is refused is told when to come again, and the memory comes back with those that held it."""
+    # Its own, because it will have had all that memory; and with time for a slow machine to fill it.
+    server = new_server(settings="[api]\ntimeout_s = 300\n").start()
     address = urlsplit(server.http_url)
     size = 10 << 20
     head = (
@@ -141,7 +143,7 @@ def test_bodies_that_hold_all_memory_have_the_next_refused(server):
     finally:
         for connection in holding:
             connection.close()
-    until(lambda: post().status_code != 429, "the memory has come back")
+    until(lambda: post().status_code == 200, "the memory has come back")
 
 
 def test_one_bad_object_holds_up_nobody(new_server):

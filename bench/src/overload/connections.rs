@@ -53,8 +53,7 @@ impl Connections {
     pub(super) async fn post(&self) -> anyhow::Result<StatusCode> {
         let number = self.next.get();
         self.next.set(number + 1);
-        let kept = self.idle.borrow_mut().pop();
-        let mut stream = match kept {
+        let mut stream = match self.kept() {
             Some(stream) => stream,
             None => self.connect().await?,
         };
@@ -76,6 +75,15 @@ impl Connections {
             self.idle.borrow_mut().push(stream);
         }
         Ok(head.status)
+    }
+
+    /// A connection that was used before; those that the server has closed meanwhile are dropped.
+    fn kept(&self) -> Option<TcpStream> {
+        let mut idle = self.idle.borrow_mut();
+        std::iter::from_fn(|| idle.pop()).find(|stream| {
+            // Nothing to be read, which is not the end either.
+            stream.try_read(&mut [0]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+        })
     }
 
     async fn connect(&self) -> anyhow::Result<TcpStream> {

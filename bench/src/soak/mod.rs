@@ -62,8 +62,8 @@ pub(crate) struct Soak {
 
 fn a_rate(text: &str) -> Result<f64, String> {
     match text.parse() {
-        Ok(rate) if rate > 0.0 && rate < 1e6 => Ok(rate),
-        _ => Err("a number above 0".into()),
+        Ok(rate) if (0.001..1e6).contains(&rate) => Ok(rate),
+        _ => Err("a number from 0.001 to 1,000,000".into()),
     }
 }
 

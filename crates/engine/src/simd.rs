@@ -1,9 +1,8 @@
 //! The SIMD level: chosen once, passed as a value, and one body of code for all levels.
 //!
-//! Kernels are generic over [`Lanes`] and work in integers, or with operations on floating-point numbers that are rounded
-//! exactly, so every level makes the same bytes. The
-//! crate fearless_simd gives safe access to the instructions; there is no `unsafe` here. AVX-512 is not
-//! used: it has not been measured to earn its place.
+//! Kernels are generic over [`Lanes`] and work in integers, or with operations on floating-point numbers that
+//! are rounded exactly, so every level makes the same bytes. The crate fearless_simd gives safe access to the
+//! instructions; there is no `unsafe` here. AVX-512 is not used: it has not been measured to earn its place.
 
 #[cfg(target_arch = "x86_64")]
 use fearless_simd::Avx2;

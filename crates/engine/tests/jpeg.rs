@@ -101,6 +101,28 @@ fn reduced_scales_are_close_to_full_decoding() {
     }
 }
 
+/// Where every pixel is black or white, nearly all of a cell's light is in what the cell cannot hold.
+#[test]
+fn dithered_pages_keep_their_light() {
+    const SIDE: usize = 700;
+    let mut state = 1_u32;
+    let gray: Vec<u8> = (0..SIDE * SIDE)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            if state >> 16 < 39_000 { 255 } else { 0 }
+        })
+        .collect();
+    let bytes = jpeg_with(&gray, SIDE, SIDE, ColorType::Luma, |_| {});
+    let whole = rgb_png(&reference(&bytes), SIDE, SIDE);
+    // At 1/2, 1/4 and 1/8. A cell that overflowed would be black, or as bright as can be.
+    for (size, bound, limit) in [("128x128", 9.0, 40), ("60x60", 5.0, 16), ("30x30", 7.0, 12)] {
+        let expected = Picture::of(&thumbnail(&whole, &full(size)).unwrap());
+        let expected: Vec<u8> = expected.rgba.chunks(4).flat_map(|p| p[..3].to_vec()).collect();
+        let (error, most) = difference(&Picture::of(&thumbnail(&bytes, &full(size)).unwrap()), &expected);
+        assert!(error < bound && most <= limit, "{size}: {error}, at most {most}");
+    }
+}
+
 #[test]
 fn every_level_makes_the_same_bytes() {
     let rgb = scene(333, 257);

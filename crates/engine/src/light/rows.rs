@@ -172,8 +172,7 @@ impl Kernel for FromComponents<'_> {
                 continue;
             }
             let (second, third) = (simd.load(&second[x..]), simd.load(&third[x..]));
-            let round = |v: i16x16<S>| if whole { ((v + 8) >> 4) << 4 } else { v };
-            let (second, third) = (round(second), round(third));
+            let (second, third) = (rounded(second, whole), rounded(third, whole));
             let rgb = if ycc { ycc_to_rgb(simd, base, second, third) } else { [base, second, third] };
             for (channel, value) in rgb.into_iter().enumerate() {
                 lit(simd, value, variance, whole).store_slice(&mut light[channel * plane + x..][..WIDTH]);
@@ -182,11 +181,16 @@ impl Kernel for FromComponents<'_> {
     }
 }
 
+/// Sixteenths of a code to nearest whole codes, if those are wanted.
+#[inline(always)]
+fn rounded<S: Lanes>(value: i16x16<S>, whole: bool) -> i16x16<S> {
+    if whole { ((value + 8) >> 4) << 4 } else { value }
+}
+
 /// Sixteenths of a code to light.
 #[inline(always)]
 fn lit<S: Lanes>(simd: S, value: i16x16<S>, variance: Option<i16x16<S>>, whole: bool) -> i16x16<S> {
-    let value = if whole { ((value + 8) >> 4) << 4 } else { value };
-    let code = value.max(i16x16::splat(simd, 0)).min(i16x16::splat(simd, 4080)) << 3;
+    let code = rounded(value, whole).max(i16x16::splat(simd, 0)).min(i16x16::splat(simd, 4080)) << 3;
     to_light(simd, code, variance)
 }
 

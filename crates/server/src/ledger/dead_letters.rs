@@ -1,6 +1,6 @@
 //! Dead letters in the ledger, and events by their object.
 
-use redb::{ReadableTable as _, ReadableTableMetadata as _};
+use redb::{AccessGuard, ReadableTable as _, ReadableTableMetadata as _, StorageError};
 use tintype_function::store::Location;
 
 use super::{
@@ -29,15 +29,9 @@ impl View {
     pub fn walk_dead_letters(
         &self,
         from: u64,
-        mut visit: impl FnMut(DeadLetter) -> bool,
+        visit: impl FnMut(DeadLetter) -> bool,
     ) -> Result<(), LedgerError> {
-        let table = self.table(DEAD_LETTERS)?;
-        for row in table.range(from..).map_err(LedgerError::database)? {
-            if !visit(decode(row.map_err(LedgerError::database)?.1.value())?) {
-                break;
-            }
-        }
-        Ok(())
+        walk(self.table(DEAD_LETTERS)?.range(from..).map_err(LedgerError::database)?, visit)
     }
 
     /// Dead letters by their ids, downwards from the last below `before`, until `visit` answers `false`.
@@ -47,15 +41,9 @@ impl View {
     pub fn walk_dead_letters_down(
         &self,
         before: u64,
-        mut visit: impl FnMut(DeadLetter) -> bool,
+        visit: impl FnMut(DeadLetter) -> bool,
     ) -> Result<(), LedgerError> {
-        let table = self.table(DEAD_LETTERS)?;
-        for row in table.range(..before).map_err(LedgerError::database)?.rev() {
-            if !visit(decode(row.map_err(LedgerError::database)?.1.value())?) {
-                break;
-            }
-        }
-        Ok(())
+        walk(self.table(DEAD_LETTERS)?.range(..before).map_err(LedgerError::database)?.rev(), visit)
     }
 
     /// A dead letter.
@@ -91,6 +79,19 @@ impl View {
         let id = self.table(WAITING)?.get(object_key(at).as_slice()).map_err(LedgerError::database)?;
         Ok(id.map(|id| id.value()))
     }
+}
+
+/// Hands rows over until `visit` answers `false`.
+fn walk<'a>(
+    rows: impl Iterator<Item = Result<(AccessGuard<'a, u64>, AccessGuard<'a, &'static [u8]>), StorageError>>,
+    mut visit: impl FnMut(DeadLetter) -> bool,
+) -> Result<(), LedgerError> {
+    for row in rows {
+        if !visit(decode(row.map_err(LedgerError::database)?.1.value())?) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 impl Changes<'_> {

@@ -135,11 +135,11 @@ pub(super) async fn act(State(page): State<Page>, headers: HeaderMap, body: Stri
         return refuse(&page, &headers, "choose dead letters first, or take all that are shown");
     }
     if asked.before.is_some() {
-        return refuse(&page, &headers, "before is for reading; nothing was done");
+        return refuse(&page, &headers, "before is for reading; leave it out (nothing was done)");
     }
     // A form of the page has both where some are ticked and then all.
     if asked.all && !asked.ids.is_empty() && wants_json(&headers) {
-        return refuse(&page, &headers, "id or all=1, not both; nothing was done");
+        return refuse(&page, &headers, "give id or all=1, not both (nothing was done)");
     }
     let filter = asked.filter();
     let action = asked.action;

@@ -7,7 +7,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Uri, header};
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use md5::{Digest as _, Md5};
 use s3s::{Body, S3Request, S3Response, S3Result, dto::Range, route::S3Route, s3_error, service::S3Service};
 
@@ -42,7 +42,14 @@ impl S3Route for Amended {
         let mut headers = request.headers;
         let body = if is_list_of_deletes(&request.method, &request.uri) {
             let body = Limited::new(request.input, LARGEST_LIST).collect().await;
-            let body = body.map_err(|error| body_error(&*error))?.to_bytes();
+            let body = body.map_err(|error| match error.is::<LengthLimitError>() {
+                true => s3_error!(
+                    MaxMessageLengthExceeded,
+                    "the list has more than {LARGEST_LIST} bytes; ask for fewer keys at once (nothing was deleted)"
+                ),
+                false => body_error(&*error),
+            })?;
+            let body = body.to_bytes();
             let trailers = request.trailing_headers.and_then(|trailers| trailers.take());
             verify(&headers, &trailers.unwrap_or_default(), &body)?;
             headers.insert(header::CONTENT_LENGTH, body.len().into());

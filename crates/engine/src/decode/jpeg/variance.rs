@@ -120,8 +120,8 @@ impl<const N: usize> Kernel for Share<'_, N> {
     }
 }
 
-/// How much each of the cells from column `x` on differs from the four around it; at an edge of the rows at
-/// hand from that on the other side, twice. In half codes, at least 1 and at most 2041, so that those of a
+/// How much each of the cells from column `x` on differs from the four around it; at the first and the last of
+/// the rows at hand from that on the other side, twice, and at the first and the last column from three. In half codes, at least 1 and at most 2041, so that those of a
 /// block can be summed up in 16 bits.
 #[inline(always)]
 fn differences<S: Lanes>(
