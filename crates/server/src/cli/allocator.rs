@@ -1,21 +1,32 @@
 //! glibc's allocator, told to give memory back.
 //!
 //! By default each thread gets an arena of its own and keeps what it once needed. One arena that is trimmed holds less
-//! by far (ARCHITECTURE.md, "Memory"). glibc takes this from the environment alone, before anything runs, or from a
+//! by far, and does not creep upwards if rows and bodies lie outside of it, where they leave no holes (ARCHITECTURE.md,
+//! "Memory"). glibc takes this from the environment alone, before anything runs, or from a
 //! call that Rust holds unsafe: so the program starts itself once more in its place, which takes a millisecond.
 
 use std::{os::unix::process::CommandExt as _, process::Command};
 
 use super::{Env, variable};
 
-/// The most arenas, and from how many free bytes on they are given back.
-const TUNING: [(&str, &str); 3] =
-    [("MALLOC_ARENA_MAX", "1"), ("MALLOC_TRIM_THRESHOLD_", "131072"), (ONCE, "1")];
-/// Says that it was tried: for a program with privileges of its own glibc takes the other two away.
+/// The most arenas, from how many free bytes on they are given back, and from how many on an allocation lies outside.
+const TUNING: [(&str, &str); 4] = [
+    ("MALLOC_ARENA_MAX", "1"),
+    ("MALLOC_TRIM_THRESHOLD_", "131072"),
+    ("MALLOC_MMAP_THRESHOLD_", "65536"),
+    (ONCE, "1"),
+];
+/// Says that it was tried: for a program with privileges of its own glibc takes the others away.
 const ONCE: &str = "ALLOCATOR_TUNED";
 /// Whoever sets one of these knows better: another allocator, or the same one tuned otherwise.
-const TUNED_OTHERWISE: [&str; 5] =
-    ["MALLOC_ARENA_MAX", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES", "LD_PRELOAD", ONCE];
+const TUNED_OTHERWISE: [&str; 6] = [
+    "MALLOC_ARENA_MAX",
+    "MALLOC_TRIM_THRESHOLD_",
+    "MALLOC_MMAP_THRESHOLD_",
+    "GLIBC_TUNABLES",
+    "LD_PRELOAD",
+    ONCE,
+];
 
 /// Starts the program anew under the tuning, unless it runs under one. If that cannot be done it goes on as it is.
 pub(super) fn tune(env: &Env) {
