@@ -39,6 +39,11 @@ pub struct Api {
     pub routes: Vec<RouteRate>,
 }
 
+impl Api {
+    /// Bytes that the bodies of all requests at once may have, so that none can have more.
+    pub const ALL_BODIES: u64 = 256 << 20;
+}
+
 /// An API key and what it may do.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey {
@@ -162,7 +167,12 @@ pub(super) fn validate(check: &Check<'_>, written: written::Api) -> Result<Api, 
         stage: segment("api.stage", written.stage, "dev1")?,
         resource: segment("api.resource", written.resource, "myimage")?,
         cors_origins,
-        max_body: check.bytes("api.max_body", written.max_body, 10 << 20)?,
+        max_body: check.within(
+            "api.max_body",
+            check.bytes("api.max_body", written.max_body, 10 << 20)?,
+            1,
+            Api::ALL_BODIES,
+        )?,
         timeout: Duration::from_secs(check.within(
             "api.timeout_s",
             written.timeout_s.unwrap_or(29),

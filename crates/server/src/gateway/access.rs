@@ -21,7 +21,12 @@ pub(super) struct Line {
     method: Method,
     uri: Uri,
     peer: Option<Peer>,
+    is_written: bool,
 }
+
+/// Stands in the log for the answer to a request whose client went before there was one. Source: nginx, which gives it
+/// the same number.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 impl Line {
     /// The line of a request; `None` if it is to have none.
@@ -32,11 +37,19 @@ impl Line {
             method: request.method().clone(),
             uri: request.uri().clone(),
             peer: request.extensions().get::<Peer>().copied(),
+            is_written: false,
         })
     }
 
     /// Writes it.
-    pub(super) fn end(&self, response: &Response) {
+    pub(super) fn end(mut self, response: &Response) {
+        let caller = response.extensions().get::<Caller>();
+        let bytes = axum::body::HttpBody::size_hint(response.body()).exact();
+        self.write(response.status().as_u16(), caller, bytes);
+    }
+
+    fn write(&mut self, status: u16, caller: Option<&Caller>, bytes: Option<u64>) {
+        self.is_written = true;
         // Of the query only the object's key is told: whatever else stands there may be a secret sent by mistake.
         let fields = self.uri.query().into_iter().flat_map(|query| query.split('&'));
         let key = fields.into_iter().find_map(|field| field.strip_prefix("key="));
@@ -44,14 +57,23 @@ impl Line {
             target: "access",
             request_id = request_id::current(),
             peer = self.peer.map(|peer| peer.0.to_string()),
-            api_key = response.extensions().get::<Caller>().map(|caller| &*caller.0),
+            api_key = caller.map(|caller| &*caller.0),
             method = self.method.as_str(),
             path = self.uri.path(),
             key,
-            status = response.status().as_u16(),
-            bytes = axum::body::HttpBody::size_hint(response.body()).exact(),
+            status,
+            bytes,
             milliseconds = self.started.elapsed().as_secs_f64() * 1e3,
             "request"
         );
+    }
+}
+
+impl Drop for Line {
+    /// A request that is given up halfway has its line too.
+    fn drop(&mut self) {
+        if !self.is_written {
+            self.write(CLIENT_CLOSED_REQUEST, None, None);
+        }
     }
 }

@@ -1,16 +1,17 @@
 //! Bodies of requests, taken whole under a bound on the memory of all of them. A body takes of it what its buffer
-//! has, which grows as its bytes arrive and never by what its head promises alone; one that finds none left is refused, so bodies never wait for each
-//! other.
+//! has, which grows as its bytes arrive and never by what its head promises alone; one that finds none left is refused,
+//! so bodies never wait for each other.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http_body::Body;
 use http_body_util::BodyExt as _;
+use tintype_function::settings::Api;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Memory that bodies may take at once, in steps.
-const STEPS: usize = (256 << 20) / STEP;
+const STEPS: usize = Api::ALL_BODIES as usize / STEP;
 /// A body takes memory in steps of so many bytes.
 const STEP: usize = 64 << 10;
 /// A buffer begins with at most this; then it doubles, up to what the head promises.
