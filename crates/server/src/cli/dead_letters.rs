@@ -49,6 +49,9 @@ enum Action {
     },
 }
 
+/// Ids of one request: what a request's head has room for.
+const IDS_AT_ONCE: usize = 100;
+
 /// Which are meant.
 #[derive(Debug, Args)]
 struct Chosen {
@@ -72,28 +75,15 @@ impl DeadLetters {
     pub(super) fn run(self, env: &Env) -> anyhow::Result<u8> {
         match self.action {
             Action::List(chosen) => {
-                let mut any = false;
-                chosen.each(&chosen.server.find(env)?, |letter| {
-                    any = true;
-                    output::print(|| row(letter), || letter.clone());
-                    Ok(())
-                })?;
-                if !any && output::is_for_people() {
+                let count = chosen.pour(&chosen.server.find(env)?, row)?;
+                if count == 0 && output::is_for_people() {
                     println!("no dead letters");
                 }
                 Ok(OK)
             }
             Action::Show(chosen) => {
-                let mut count = 0;
-                chosen.each(&chosen.server.find(env)?, |letter| {
-                    count += 1;
-                    output::print(
-                        || serde_json::to_string_pretty(letter).unwrap_or_default(),
-                        || letter.clone(),
-                    );
-                    Ok(())
-                })?;
-                Ok(found(count))
+                let whole = |letter: &Value| serde_json::to_string_pretty(letter).unwrap_or_default();
+                Ok(found(chosen.pour(&chosen.server.find(env)?, whole)?))
             }
             Action::Redrive(chosen) => chosen.act(&chosen.server.find(env)?, "redrive"),
             Action::Purge(chosen) => chosen.act(&chosen.server.find(env)?, "purge"),
@@ -101,7 +91,7 @@ impl DeadLetters {
                 let remote = chosen.server.find(env)?;
                 match output {
                     Some(path) => chosen.export(&remote, &path)?,
-                    None => chosen.pour(&remote)?,
+                    None => _ = chosen.pour(&remote, Value::to_string)?,
                 }
                 Ok(OK)
             }
@@ -130,7 +120,19 @@ impl Chosen {
         remote: &Remote,
         mut take: impl FnMut(&Value) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let ids: Vec<String> = self.ids.iter().map(u64::to_string).collect();
+        if self.ids.is_empty() {
+            return self.each_of(&[], remote, &mut take);
+        }
+        self.ids.chunks(IDS_AT_ONCE).try_for_each(|ids| self.each_of(ids, remote, &mut take))
+    }
+
+    fn each_of(
+        &self,
+        ids: &[u64],
+        remote: &Remote,
+        mut take: impl FnMut(&Value) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let ids: Vec<String> = ids.iter().map(u64::to_string).collect();
         let mut before = None;
         loop {
             let mut fields = self.fields();
@@ -162,18 +164,24 @@ impl Chosen {
         })
     }
 
-    /// Writes them to standard output. That nobody reads any more is no error.
-    fn pour(&self, remote: &Remote) -> anyhow::Result<()> {
+    /// Writes them to standard output, as `text` for people and as one JSON object a line on a pipe; answers how many.
+    /// That nobody reads any more is no error.
+    fn pour(&self, remote: &Remote, text: impl Fn(&Value) -> String) -> anyhow::Result<usize> {
+        let is_for_people = output::is_for_people();
         let mut out = BufWriter::new(std::io::stdout().lock());
-        let mut gone = false;
+        let (mut count, mut gone) = (0, false);
         let mut failed = |error: std::io::Error| {
             gone = error.kind() == ErrorKind::BrokenPipe;
             anyhow::anyhow!("standard output cannot be written: {error}")
         };
         let poured = self
-            .each(remote, |letter| writeln!(out, "{letter}").map_err(&mut failed))
+            .each(remote, |letter| {
+                count += 1;
+                let line = if is_for_people { text(letter) } else { letter.to_string() };
+                writeln!(out, "{line}").map_err(&mut failed)
+            })
             .and_then(|()| out.flush().map_err(&mut failed));
-        if gone { Ok(()) } else { poured }
+        if gone { Ok(count) } else { poured.map(|()| count) }
     }
 
     fn act(&self, remote: &Remote, action: &str) -> anyhow::Result<u8> {

@@ -82,7 +82,7 @@ fn asks_for_no_one_range(method: &Method, headers: &HeaderMap) -> bool {
 
 fn is_list_of_deletes(method: &Method, uri: &Uri) -> bool {
     let mut fields = uri.query().unwrap_or_default().split('&');
-    *method == Method::POST && fields.any(|field| field == "delete" || field == "delete=")
+    *method == Method::POST && fields.any(|field| field.split('=').next() == Some("delete"))
 }
 
 /// The URI without the fields of a presigned one.

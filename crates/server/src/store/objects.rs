@@ -236,11 +236,12 @@ impl DiskStore {
             {
                 return Err(StoreFault::PreconditionFailed(at));
             }
+            // First, as where an object is placed.
+            let event_queued = queue_event(changes, &triggers, &event(order, &at, &old, &cause, true))?;
             changes.remove_object(&at)?;
             changes.put_trash(old.order)?;
             changes.use_order(order)?;
-            let event = event(order, &at, &old, &cause, true);
-            Ok(Some((old.order, queue_event(changes, &triggers, &event)?)))
+            Ok(Some((old.order, event_queued)))
         })
     }
 }
@@ -279,11 +280,12 @@ pub(super) fn place(
         changes.put_trash(record.order)?;
         return Ok(Placed { unneeded: Some(record.order), record, event_queued: false });
     }
+    // First: if it cannot be queued, the commit goes on for others, and is to hold no object without its event.
+    let event_queued = queue_event(changes, triggers, &event(record.order, at, &record, cause, false))?;
     changes.put_object(at, &record)?;
     if let Some(old) = &old {
         changes.put_trash(old.order)?;
     }
-    let event_queued = queue_event(changes, triggers, &event(record.order, at, &record, cause, false))?;
     Ok(Placed { unneeded: old.map(|old| old.order), record, event_queued })
 }
 
