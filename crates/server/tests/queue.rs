@@ -237,9 +237,10 @@ fn retries_and_fresh_events_go_in_the_order_they_fall_due() {
         upload(&opened, &format!("failing-{number}.jpg"));
     }
     for _ in 0..10 {
-        queue.finish(&lease(&queue), retry()).unwrap();
-        // Times are told in milliseconds: nothing is to fall due in the same one.
+        // Times are told in milliseconds: nothing is to fall due in the same one, neither a retry with another nor
+        // with the last of the uploads.
         std::thread::sleep(Duration::from_millis(2));
+        queue.finish(&lease(&queue), retry()).unwrap();
     }
     // Ten retries are due, and each will fail again; a fresh one comes after these, and before what they become.
     upload(&opened, "fresh-0.jpg");
