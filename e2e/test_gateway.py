@@ -78,6 +78,9 @@ def test_the_rate_of_a_route(new_server):
     server = new_server(settings=settings).start()
     assert 429 in [get(server, "/info?key=missing.jpg").status_code for _ in range(5)]
     assert [get(server).status_code for _ in range(5)] == [404] * 5
+    # HEAD is no way around the rate of GET.
+    heads = [requests.head(server.api_url + "/info?key=missing.jpg", timeout=30).status_code for _ in range(5)]
+    assert 429 in heads
 
 
 def test_sighup_reads_keys_and_limits_anew(new_server):
@@ -142,11 +145,35 @@ def test_a_slow_body(new_server):
     assert b"did not arrive" in answer
 
 
+def test_a_client_that_does_not_wait(server, s3):
+    s3.put_object(Bucket=SOURCE, Key="gateway/given-up.png", Body=pictures.png(3000, 2000))
+    at = urlsplit(server.http_url)
+    sides = iter(range(100, 400))
+
+    def is_told():
+        # Another size each time: an answer that is kept would come before the client is gone.
+        with socket.create_connection((at.hostname, at.port), timeout=20) as connection:
+            path = f"/dev1/myimage?key=gateway/given-up.png&size={next(sides)}"
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {at.netloc}\r\n\r\n".encode())
+        lines = [json.loads(line) for line in server.log_text().splitlines() if '"status":499' in line]
+        return any("gateway/given-up.png" in str(line) for line in lines)
+
+    until(is_told, "a request given up has its line in the log, as one that no answer reached")
+
+
 def test_too_many_and_too_long_headers(server):
     many = {f"X-Header-{number}": "1" for number in range(200)}
     answer = requests.get(server.api_url, headers=many, timeout=30)
     assert (answer.status_code, "fields" in answer.json()["message"]) == (431, True)
     assert requests.get(server.api_url, headers={"X-Long": "x" * (100 << 10)}, timeout=30).status_code in (400, 431)
+
+
+def test_a_page_may_read_why_its_request_was_turned_away(new_server):
+    server = new_server(settings=f'[api]\ncors_origins = ["{SHOP}"]\n').start()
+    many = {f"X-Header-{number}": "1" for number in range(200)}
+    for headers, status in ((many, 431), ({"Host": "tintype.example"}, 403)):
+        answer = requests.get(server.api_url, headers={**headers, "Origin": SHOP}, timeout=30)
+        assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (status, SHOP)
 
 
 def test_request_ids(server):

@@ -7,7 +7,7 @@ import pytest
 import requests
 
 import pictures
-from tintype import SOURCE, run
+from tintype import DESTINATION, SOURCE, run
 from waiting import until
 
 
@@ -58,6 +58,22 @@ def test_status_tells_what_became_of_it(server, s3, ask, given_up):
     for nowhere in (["operating/nothing.jpg"], ["a.jpg", "--bucket", "no-such-bucket"]):
         code, [story], _ = ask("status", *nowhere)
         assert (code, story["state"], story["object"]) == (5, "unknown", None)
+
+
+def test_status_says_what_is_there_now(server, s3, ask):
+    key, body = "operating/again.jpg", pictures.distinct_jpeg("status")
+    etag = s3.put_object(Bucket=SOURCE, Key=key, Body=body)["ETag"]
+    server.thumbnail(f"thumb_{key}", etag)
+    until(lambda: made(ask("status", key)), "made")
+    s3.delete_object(Bucket=DESTINATION, Key=f"thumb_{key}")
+    code, [story], _ = ask("status", key)
+    assert (code, story["state"], story["thumbnails"]) == (5, "outdated", [])
+    assert "backfill" in story["advice"]
+    # Made by a request that waits for it, which leaves no result behind.
+    assert requests.post(server.api_url, json={"key": key}, timeout=60).status_code == 200
+    code, [story], _ = ask("status", key)
+    assert (code, story["state"]) == (0, "made")
+    assert [thumbnail["key"] for thumbnail in story["thumbnails"]] == [f"thumb_{key}"]
 
 
 def made(answer):

@@ -112,7 +112,13 @@ def test_bit_rot_is_told_when_read_and_found_by_scrub(new_server):
     assert code == 1, text
     found = {(line["finding"]["what"], line["finding"]["key"]) for line in told if "finding" in line}
     assert found == {("damaged_bytes", "rotten.jpg"), ("damaged_bytes", "thumb_good.jpg")}
+    gone = s3.put_object(Bucket=SOURCE, Key="gone.txt", Body=b"gone")["ETag"]
     assert server.stop() == 0
+    object_file(server, gone).unlink()
+    code, told, text = check(server, "--scrub")
+    found |= {("lost", "gone.txt")}
+    assert code == 1, text
+    assert {(line["finding"]["what"], line["finding"]["key"]) for line in told if "finding" in line} == found
 
     code, told, text = check(server, "--repair", "--scrub")
     assert code == 1 and len(list((server.data / "quarantine").rglob("*-*"))) == 2, text

@@ -167,30 +167,31 @@ fn places(trigger: &Trigger, rendition: &Rendition, source: &Location) -> Vec<Lo
     places
 }
 
-/// Whether a source has every thumbnail that a trigger makes, each of this version and by today's recipe.
+/// The thumbnails of a source, if it has every one that a trigger makes, each of this version and by today's recipe.
 ///
 /// # Errors
 /// The store does not answer.
-pub async fn has_current_thumbnails(
+pub async fn current_thumbnails(
     store: &impl Store,
     trigger: &Trigger,
     source: &SourceVersion,
-) -> Result<bool, StoreError> {
+) -> Result<Option<Vec<Location>>, StoreError> {
+    let mut current = Vec::new();
     for rendition in &trigger.renditions {
-        let mut current = false;
+        let before = current.len();
         for at in places(trigger, rendition, &source.at) {
             let stat = store.head(&at).await?;
             let target = Target { rendition, fingerprint: fingerprint(&rendition.spec), at, stat };
             if target.is_current(&source.at, &source.etag) {
-                current = true;
+                current.push(target.at);
                 break;
             }
         }
-        if !current {
-            return Ok(false);
+        if current.len() == before {
+            return Ok(None);
         }
     }
-    Ok(true)
+    Ok(Some(current))
 }
 
 /// The source that an object's metadata names, if the object is a thumbnail: `None` inside where it holds only a

@@ -30,6 +30,9 @@ use crate::{
 pub const LARGEST_BATCH: usize = 512;
 /// What is kept only for a while is looked after this often.
 const BETWEEN_TRIMS: Duration = Duration::from_secs(60);
+/// Uploads in parts that are not finished by then are aborted, as the rule of the buckets on AWS has it
+/// (`DaysAfterInitiation` in deploy/aws/template.yaml).
+const ABANDONED_AFTER: Duration = Duration::from_secs(7 * 86_400);
 /// Steps at a time in which results are forgotten, while there are any to forget: 5,000 rows each.
 const MOST_STEPS: usize = 60;
 /// What is under way at a shutdown has this long to finish.
@@ -212,7 +215,12 @@ impl Server {
     }
 }
 
-/// Looks after the bounds of dead letters, and of what became of objects that are gone, for as long as there is a
+/// The moment so long ago.
+fn before(span: Duration) -> i64 {
+    now_ms().saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Looks after the bounds of dead letters, of uploads that nobody finishes, and of what became of objects that are gone, for as long as there is a
 /// store with its queue.
 async fn trim(
     (store, queue): (Weak<DiskStore>, Weak<Queue>),
@@ -231,8 +239,12 @@ async fn trim(
                 Ok(dropped) => instruments.dead_letters_dropped(dropped),
                 Err(error) => tracing::warn!(%error, "dead letters could not be looked through"),
             }
+            match store.abort_uploads_before(before(ABANDONED_AFTER)) {
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "abandoned uploads could not be looked for"),
+            }
             // As long as the history has more to tell of them.
-            let oldest = now_ms().saturating_sub(i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX));
+            let oldest = before(KEPT);
             for _ in 0..MOST_STEPS {
                 match store.forget_results(&mut cursor, oldest) {
                     Ok(0) => break,

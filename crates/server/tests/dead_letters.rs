@@ -118,6 +118,20 @@ fn bounds_warn_before_they_drop_and_drop_the_oldest() {
     assert_eq!(queue.purge(&DeadLetterFilter::default()).unwrap(), 1000);
     assert_eq!(queue.trim(&bounds).unwrap(), 0);
     assert_eq!(queue.dead_letter_warning(), None);
+    // A burst, or a lower bound: the look that first sees it warns, but for twice as many.
+    write(&opened, (3001..=4500).map(|id| letter(id, hours_ago(0))).collect());
+    assert_eq!(queue.trim(&bounds).unwrap(), 0);
+    assert!(queue.dead_letter_warning().unwrap().contains("1500 dead letters"));
+    assert_eq!(queue.trim(&bounds).unwrap(), 500);
+    assert_eq!(queue.purge(&DeadLetterFilter::default()).unwrap(), 1000);
+    assert_eq!(queue.trim(&bounds).unwrap(), 0);
+    write(&opened, (5001..=7500).map(|id| letter(id, hours_ago(0))).collect());
+    assert_eq!(queue.trim(&bounds).unwrap(), 500);
+    // Given up by a clock that was ahead: all the same all of them.
+    write(&opened, vec![letter(9000, hours_ago(-1))]);
+    assert_eq!(queue.purge(&DeadLetterFilter::default()).unwrap(), 2001);
+    assert_eq!(queue.trim(&bounds).unwrap(), 0);
+    assert_eq!(queue.dead_letter_warning(), None);
 }
 
 #[test]

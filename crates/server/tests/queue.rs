@@ -229,7 +229,7 @@ fn a_suspect_is_not_put_off_for_ever() {
 }
 
 #[test]
-fn retries_and_fresh_events_go_in_the_order_they_fall_due() {
+fn retries_and_fresh_events_take_turns() {
     let data = tempfile::tempdir().unwrap();
     let opened = open(data.path());
     let queue = queue(&opened, 2, Duration::ZERO, HOUR);
@@ -242,10 +242,9 @@ fn retries_and_fresh_events_go_in_the_order_they_fall_due() {
         std::thread::sleep(Duration::from_millis(2));
         queue.finish(&lease(&queue), retry()).unwrap();
     }
-    // Ten retries are due, and each will fail again; a fresh one comes after these, and before what they become.
-    upload(&opened, "fresh-0.jpg");
+    // Ten retries are due, and each will fail again, while others go on coming: neither kind waits for the other.
     let mut order = Vec::new();
-    for number in 1..=20 {
+    for number in 0..20 {
         std::thread::sleep(Duration::from_millis(2));
         upload(&opened, &format!("fresh-{number}.jpg"));
         let taken = lease(&queue);
@@ -253,11 +252,31 @@ fn retries_and_fresh_events_go_in_the_order_they_fall_due() {
         let verdict = if taken.event.key.starts_with("failing") { retry() } else { done() };
         queue.finish(&taken, verdict).unwrap();
     }
-    let place = |key: &str| order.iter().position(|taken| taken == key).unwrap();
-    assert_eq!(place("fresh-0.jpg"), 10, "{order:?}");
-    // And fresh ones that go on coming do not keep a retry from its turn.
-    let turns = |key: &str| order.iter().filter(|taken| *taken == key).count();
-    assert_eq!(turns("failing-0.jpg"), 2, "{order:?}");
+    let expected: Vec<String> =
+        (0..10).flat_map(|number| [format!("failing-{number}.jpg"), format!("fresh-{number}.jpg")]).collect();
+    assert_eq!(order, expected);
+}
+
+#[test]
+fn retries_under_way_leave_half_of_the_attempts_to_others() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    let queue = queue(&opened, 2, Duration::ZERO, HOUR);
+    (0..8).for_each(|number| upload(&opened, &format!("failing-{number}.jpg")));
+    (0..8).for_each(|_| assert_eq!(queue.finish(&lease(&queue), retry()).unwrap(), Settled::Requeued));
+    std::thread::sleep(Duration::from_millis(2));
+    // With nothing else to do they may have all of them.
+    let mut under_way: Vec<_> = (0..4).map(|_| lease(&queue)).collect();
+    (0..8).for_each(|number| upload(&opened, &format!("fresh-{number}.jpg")));
+    let is_retry = |lease: &Lease| lease.event.key.starts_with("failing");
+    assert!(under_way.iter().all(|lease| is_retry(lease)));
+    // As attempts end, others have their turn, and then both halves.
+    for (ends_a_retry, retries) in [(true, 3), (true, 2), (false, 2), (true, 2), (false, 2)] {
+        let at = under_way.iter().position(|lease| is_retry(lease) == ends_a_retry).unwrap();
+        queue.finish(&under_way.remove(at), done()).unwrap();
+        under_way.push(lease(&queue));
+        assert_eq!(under_way.iter().filter(|lease| is_retry(lease)).count(), retries);
+    }
 }
 
 #[test]

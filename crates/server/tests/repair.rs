@@ -15,6 +15,7 @@ use common::{IN, OUT, at, cause, files, open, put, read, settings};
 use tintype::{
     disk::{RealDisk, SharedDisk},
     ledger::{ObjectRecord, StoredHeaders},
+    queue::{Next, Verdict},
     repair::{self, Finding, Options, Repaired, What},
     server::{Parts, open_parts},
     store::{DataFolder, DiskStore, PageRequest},
@@ -373,4 +374,55 @@ fn orphans_are_found_and_removed() {
     put(&opened.store, &at(IN, "back"), b"back").unwrap();
     assert_eq!(opened.store.remove_orphans(orphans, &cause()).unwrap(), 0);
     assert!(opened.store.head_object(&at(OUT, "c")).unwrap().is_some());
+}
+
+#[test]
+fn files_that_are_gone_are_told() {
+    let data = tempfile::tempdir().unwrap();
+    let parts = start(data.path()).unwrap();
+    for key in ["a", "b", "c"] {
+        put(&parts.store, &at(IN, key), key.as_bytes()).unwrap();
+    }
+    let mut gone = Vec::new();
+    assert_eq!(parts.store.missing_files(|at| gone.push(at.key.to_string())).unwrap(), 0);
+    fs::remove_file(&object_files(data.path())[1]).unwrap();
+    assert_eq!(parts.store.missing_files(|at| gone.push(at.key.to_string())).unwrap(), 1);
+    assert_eq!(gone, ["b"]);
+}
+
+#[test]
+fn what_was_given_up_is_not_tried_anew_after_a_damaged_ledger() {
+    let data = tempfile::tempdir().unwrap();
+    let parts = start(data.path()).unwrap();
+    for key in ["malformed.jpg", "good.jpg"] {
+        put(&parts.store, &at(IN, key), &key.repeat(100).into_bytes()).unwrap();
+    }
+    let lease = loop {
+        match parts.queue.lease().unwrap() {
+            Next::Lease(lease) if lease.event.key == "malformed.jpg" => break lease,
+            other => drop(other),
+        }
+    };
+    let verdict = Verdict::Dead { reason: "malformed", message: "no JPEG".into() };
+    parts.queue.finish(&lease, verdict).unwrap();
+    drop((lease, parts));
+    // A page of the objects' rows is enough for the whole not to be trusted.
+    damage_a_row_of(data.path(), b"good.jpg");
+    let (repaired, _) = rebuild(data.path());
+    assert!(repaired.problem.is_some());
+    assert_eq!((repaired.copied.dead_letters, repaired.objects), (1, 2));
+    let parts = start(data.path()).unwrap();
+    let page = parts.store.backfill("", None, false, cause()).unwrap();
+    assert_eq!((page.given_up, page.stale), (1, vec![at(IN, "good.jpg")]));
+}
+
+/// Changes a byte beside a text in the ledger, so that its page's checksum is wrong.
+fn damage_a_row_of(data: &Path, text: &[u8]) {
+    let ledger = data.join("ledger.redb");
+    let bytes = fs::read(&ledger).unwrap();
+    let rows = bytes.windows(text.len()).enumerate().filter(|(_, window)| *window == text);
+    let file = fs::File::options().write(true).open(&ledger).unwrap();
+    for (place, _) in rows {
+        file.write_all_at(b"X", place as u64 + text.len() as u64 + 2).unwrap();
+    }
 }

@@ -5,7 +5,7 @@ mod common;
 use common::{IN, OUT, at, cause, eventually, files, open, put, read};
 use tintype::{
     ledger::{LedgerError, ResultRecord, StoredHeaders},
-    store::{PageRequest, ResultsCursor, SettlingStore, StoreFault},
+    store::{NewUpload, PageRequest, ResultsCursor, SettlingStore, StoreFault, UploadsAsked},
 };
 use tintype_function::store::{Condition, conformance};
 
@@ -335,4 +335,86 @@ fn what_became_of_deleted_objects_is_forgotten_in_time() {
         opened.store.forget_results(&mut cursor, 2000).unwrap();
     }
     assert!(result("there.txt").is_none() && result("young.txt").is_some());
+}
+
+#[test]
+fn orders_used_up_without_a_trace_leave_no_file_ahead_of_the_ledger() {
+    // What a start allows an object file to be ahead of its ledger.
+    const GAP: u64 = 1 << 16;
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    let last = || opened.ledger.view().unwrap().last_order().unwrap();
+    put(&opened.store, &at(IN, "there.jpg"), b"first").unwrap();
+    let before = last();
+    for _ in 0..GAP / 1000 + 1 {
+        let missing = (0..1000).map(|number| (at(IN, &format!("missing/{number}")), None)).collect();
+        assert!(opened.store.delete_all(missing, &cause()).into_iter().all(|done| !done.unwrap()));
+    }
+    let mut refused = opened.store.begin_put(&at(IN, "there.jpg"), StoredHeaders::default()).unwrap();
+    refused.write(b"second").unwrap();
+    let refused = opened.store.commit_put(&at(IN, "there.jpg"), refused, Condition::Absent, cause());
+    assert!(matches!(refused, Err(StoreFault::PreconditionFailed(_))));
+    assert!(last() > before + GAP - GAP / 2, "{} after {before}", last());
+    drop(opened);
+    assert_eq!(read(&open(data.path()).store, &at(IN, "there.jpg")).unwrap(), b"first");
+}
+
+#[test]
+fn folders_without_objects_go_with_the_next_start() {
+    let data = tempfile::tempdir().unwrap();
+    let folders = || std::fs::read_dir(data.path().join("objects")).unwrap().count();
+    for _ in 0..3 {
+        // Each start goes on in another folder.
+        let opened = open(data.path());
+        put(&opened.store, &at(OUT, "gone.jpg"), b"gone").unwrap();
+        put(&opened.store, &at(OUT, "kept.jpg"), b"kept").unwrap();
+    }
+    assert_eq!(folders(), 3);
+    let opened = open(data.path());
+    opened.store.clean_up().unwrap();
+    assert_eq!(folders(), 1);
+    assert_eq!(read(&opened.store, &at(OUT, "kept.jpg")).unwrap(), b"kept");
+    // A folder may go before the rows of the files that were removed from it.
+    for key in ["kept.jpg", "gone.jpg"] {
+        opened.store.delete(&at(OUT, key), None, cause()).unwrap();
+    }
+    opened.store.clean_up().unwrap();
+    assert_eq!(folders(), 0);
+    for number in 0..200 {
+        put(&opened.store, &at(OUT, "again.jpg"), format!("{number}").as_bytes()).unwrap();
+    }
+    assert_eq!(read(&opened.store, &at(OUT, "again.jpg")).unwrap(), b"199");
+    assert!(opened.ledger.view().unwrap().trash().unwrap().len() < 128);
+}
+
+#[test]
+fn uploads_that_nobody_finishes_are_aborted_in_time() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    let store = &opened.store;
+    let new = || NewUpload {
+        headers: StoredHeaders::default(),
+        checksum_algorithm: None,
+        full_object_checksum: false,
+    };
+    let ids: Vec<String> =
+        ["b", "a", "b"].map(|key| store.create_upload(&at(IN, key), new()).unwrap()).into();
+    let mut part = store.begin_part(&at(IN, "b"), &ids[0], 1).unwrap();
+    part.write(&[7; 100_000]).unwrap();
+    store.commit_part(&ids[0], 1, part).unwrap();
+    let listed = |asked: UploadsAsked, most: usize| -> Vec<(String, String)> {
+        let uploads = store.uploads(IN, &asked, most).unwrap();
+        uploads.into_iter().map(|upload| (upload.key, upload.id)).collect()
+    };
+    let all = [("a", 1), ("b", 0), ("b", 2)].map(|(key, id)| (key.to_owned(), ids[id].clone()));
+    assert_eq!(listed(UploadsAsked::default(), 10), all);
+    assert_eq!(listed(UploadsAsked::default(), 2), all[..2]);
+    let after = UploadsAsked { after_key: "b".into(), after_id: ids[0].clone(), ..UploadsAsked::default() };
+    assert_eq!(listed(after, 10), all[2..]);
+    assert_eq!(listed(UploadsAsked { prefix: "a".into(), ..UploadsAsked::default() }, 10), all[..1]);
+
+    assert_eq!(store.abort_uploads_before(tintype::store::now_ms() - 60_000).unwrap(), 0);
+    assert_eq!(files(data.path(), "objects"), 1);
+    assert_eq!(store.abort_uploads_before(tintype::store::now_ms() + 1).unwrap(), 3);
+    assert_eq!((listed(UploadsAsked::default(), 10).len(), files(data.path(), "objects")), (0, 0));
 }

@@ -121,6 +121,7 @@ mod tests {
             ("[listen]\ns3 = \"nowhere\"", "listen.s3"),
             ("[[trigger]]\nbucket = \"UPPER\"", "bucket name"),
             ("[function]\nmemory_mb = 512\ntotal_memory_mb = 100", "total_memory_mb"),
+            ("[api]\nmax_body = \"257 MiB\"", "api.max_body"),
             ("[function]\nmemory_mb = 512\ntotal_memory_mb = 680", "write at least 683"),
             (
                 "[function]\ntotal_memory_mb = 256\n[limits]\nsource_bytes = \"65 MiB\"",

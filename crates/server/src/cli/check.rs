@@ -26,12 +26,13 @@ use crate::{
 Examples:
   tintype check
   tintype check --config tintype.toml --data /var/lib/tintype
-  tintype check --scrub                 every object's bytes against its checksum; a server may run
+  tintype check --scrub                 every object's bytes against its checksum; a server may run, but only
+                                        without one files that are gone are told, too
   tintype check --repair                the ledger from the object files; the server must not run
   tintype check --sandbox               what the server gives up on this kernel, tried out
   tintype check --repair --scrub        the same, and what has damaged bytes goes to quarantine, too
 
-Without options nothing is changed, and nothing is made. --repair deletes nothing: what it does not use goes to
+Without options no object, bucket or event is changed, and no data folder is made. --repair deletes nothing: what it does not use goes to
 <data>/quarantine, the old ledger is kept beside the new one, and each is listed.
 Exit codes: 0 everything is well, 1 something is wrong (or was, and had to be left out), 2 wrong usage or settings.")]
 pub(super) struct Check {
@@ -98,7 +99,7 @@ impl Check {
                 if self.scrub {
                     scrub::run(&folder, &mut findings)?;
                 }
-                store(&settings, folder, &mut findings);
+                store(&settings, folder, self.scrub, &mut findings);
                 addresses(&settings, &mut findings);
             }
             Err(FolderError::InUse(folder)) if self.repair => {
@@ -111,6 +112,8 @@ impl Check {
                 findings.add("server", ask(&settings));
                 if self.scrub {
                     scrub::run(&DataFolder::look_at(&settings.data), &mut findings)?;
+                    findings
+                        .add("files", Ok("whether any is gone is looked for while no server runs".into()));
                 }
             }
             Err(error) => findings.add("data folder", Err(error.to_string())),
@@ -138,7 +141,7 @@ fn credentials(settings: &Settings, env: &Env, findings: &mut Findings) {
     );
 }
 
-fn store(settings: &Settings, folder: DataFolder, findings: &mut Findings) {
+fn store(settings: &Settings, folder: DataFolder, scrub: bool, findings: &mut Findings) {
     if !folder.ledger().exists() {
         match has_object_files(&RealDisk, &folder) {
             Ok(false) => return findings.add("ledger", Ok("none yet; tintype serve makes it".into())),
@@ -160,6 +163,9 @@ fn store(settings: &Settings, folder: DataFolder, findings: &mut Findings) {
     let buckets =
         store.buckets().map(|buckets| buckets.into_iter().map(|(name, _)| name).collect::<Vec<_>>());
     findings.add("buckets", buckets.map(|names| names.join(", ")).map_err(|fault| fault.to_string()));
+    if scrub {
+        scrub::missing(&store, findings);
+    }
 }
 
 fn addresses(settings: &Settings, findings: &mut Findings) {

@@ -12,7 +12,7 @@ use super::{
 const PENDING: u8 = 3;
 /// Given up.
 const FAILED: u8 = 4;
-/// No such object, or nothing is known of it.
+/// No such object, nothing is known of it, or its thumbnails are gone.
 const UNKNOWN: u8 = 5;
 
 /// The arguments.
@@ -21,7 +21,8 @@ const UNKNOWN: u8 = 5;
 Examples:
   tintype status photo.jpg                         what became of it, and what to do next
   tintype status raw/a.png --bucket other-images   of another source bucket
-  tintype status photo.jpg && echo there           exit code 0: made, or none is wanted; 3: pending; 4: failed; 5: unknown")]
+  tintype status photo.jpg && echo there           exit code 0: made, or none is wanted; 3: pending; 4: failed; 5: unknown, or
+                                                   its thumbnails are gone or of an earlier version")]
 pub(super) struct Status {
     #[command(flatten)]
     server: ServerArguments,

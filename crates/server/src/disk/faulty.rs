@@ -107,6 +107,10 @@ impl Disk for FaultyDisk {
         self.inner.remove(path)
     }
 
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        self.inner.remove_folder(path)
+    }
+
     fn create_folder(&self, path: &Path) -> io::Result<()> {
         self.inner.create_folder(path)
     }

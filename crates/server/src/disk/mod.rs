@@ -28,6 +28,8 @@ pub trait Disk: Debug + Send + Sync + 'static {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Removes a folder, which must be empty.
+    fn remove_folder(&self, path: &Path) -> io::Result<()>;
     /// Makes a folder and what is missing above it; that it exists is no error.
     fn create_folder(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a folder durable.

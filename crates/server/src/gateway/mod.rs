@@ -144,22 +144,25 @@ impl Steps {
 
     /// Bounds of the head, who may call; then which side it is for.
     async fn guarded(&self, request: Request) -> Answered {
-        head::check(&request)?;
-        guard::check(&self.inner.settings, &request)?;
+        let welcome = head::check(&request).and_then(|()| guard::check(&self.inner.settings, &request));
         match self.inner.paths.iter().any(|path| path == request.uri().path()) {
-            true => Ok(self.across_origins(request).await),
-            // Boxed, here and below: the future of a request is to be small for the answers that are kept.
-            false => Ok(Box::pin(routed(&self.own, request.map(Body::new))).await),
+            true => Ok(self.across_origins(request, welcome).await),
+            false => {
+                welcome?;
+                // Boxed, here and below: the future of a request is to be small for the answers that are kept.
+                Ok(Box::pin(routed(&self.own, request.map(Body::new))).await)
+            }
         }
     }
 
-    /// Preflights, and marks on whatever comes from further inside.
-    async fn across_origins(&self, request: Request) -> Response {
+    /// Preflights, and marks on whatever comes from further inside and on what turned the request away.
+    async fn across_origins(&self, request: Request, welcome: Result<(), Box<Response>>) -> Response {
         let cors = &self.inner.cors;
         let origin = cors.allowed(request.headers());
-        let mut response = match *request.method() {
-            Method::OPTIONS => preflight(request.uri().path(), origin.is_some()),
-            _ => self.opened(request).await.unwrap_or_else(|refused| *refused),
+        let mut response = match (welcome, request.method()) {
+            (Err(refused), _) => *refused,
+            (Ok(()), &Method::OPTIONS) => preflight(request.uri().path(), origin.is_some()),
+            (Ok(()), _) => self.opened(request).await.unwrap_or_else(|refused| *refused),
         };
         cors.mark(&mut response, origin);
         response

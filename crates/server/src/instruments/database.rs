@@ -11,8 +11,9 @@ use redb::{ReadTransaction, ReadableDatabase as _, WriteTransaction};
 use super::{Entry, Interval, history, series, usage};
 use crate::disk::{DatabaseFile, SharedDisk};
 
-/// Bytes of redb's page cache.
-const CACHE_BYTES: usize = 4 << 20;
+/// Bytes of redb's page cache. What is written goes to the end of few tables, and what is read is read once in a long
+/// while: a larger one would only fill up slowly.
+const CACHE_BYTES: usize = 1 << 20;
 
 /// Why measurements could not be read or written.
 #[derive(Debug, thiserror::Error)]

@@ -21,7 +21,7 @@ pub use records::{
 };
 pub use results::Outdated;
 pub use salvage::{Copied, OldLedger};
-pub use transaction::{Changes, View, Walk, listed_key};
+pub use transaction::{Changes, Tries, View, Walk, listed_key};
 
 use crate::disk::SharedDisk;
 

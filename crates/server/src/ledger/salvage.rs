@@ -15,9 +15,9 @@ use tintype_function::store::Location;
 
 use super::{
     CACHE_BYTES, Changes, Ledger, LedgerError, View,
-    records::{BucketRecord, DeadLetter, ObjectRecord},
+    records::{BucketRecord, DeadLetter, ObjectRecord, ResultRecord},
     transaction::{
-        BUCKETS, DEAD_LETTERS, DUE, EVENTS, OBJECTS, PARTS, RESULTS, TRASH, UPLOADS, WAITING, decode,
+        BUCKETS, DEAD_LETTERS, DUE, EVENTS, OBJECTS, PARTS, RESULTS, RETRIES, TRASH, UPLOADS, WAITING, decode,
     },
     untouched::Untouched,
 };
@@ -170,8 +170,11 @@ impl OldLedger {
             copied.uploads = self.copy(ledger, UPLOADS, |_| true)?;
             self.copy(ledger, WAITING, |_| true)?;
             self.copy(ledger, DUE, |()| true)?;
+            self.copy(ledger, RETRIES, |()| true)?;
             self.copy(ledger, PARTS, |_| true)?;
             self.copy(ledger, RESULTS, |_| true)?;
+        } else {
+            note_given_up(ledger)?;
         }
         Ok(copied)
     }
@@ -222,6 +225,39 @@ impl OldLedger {
         }
         write(ledger, table, chunk)?;
         Ok(copied)
+    }
+}
+
+/// Writes for every dead letter in a ledger what became of its object, so that it is not tried anew as one that
+/// nothing is known of.
+fn note_given_up(ledger: &Ledger) -> Result<(), LedgerError> {
+    let mut from = 0;
+    loop {
+        let mut chunk = Vec::new();
+        ledger.view()?.walk_dead_letters(from, |letter| {
+            chunk.push(letter);
+            chunk.len() < CHUNK
+        })?;
+        let Some(last) = chunk.last() else { return Ok(()) };
+        from = last.event.id.saturating_add(1);
+        let pending = ledger.submit(Vec::new(), move |changes| {
+            // By id, so that the last of an object counts.
+            for DeadLetter { event, message, dead_ms, .. } in chunk {
+                let at = Location { key: super::listed_key(&event.key)?, bucket: event.bucket };
+                let result = ResultRecord {
+                    event: event.id,
+                    outcome: "failed".into(),
+                    why: Some(message),
+                    renditions: Vec::new(),
+                    queued_ms: event.queued_ms,
+                    ended_ms: dead_ms,
+                    attempts: event.started,
+                };
+                changes.put_result(&at, &result)?;
+            }
+            Ok::<_, LedgerError>(())
+        });
+        pending.wait()?;
     }
 }
 

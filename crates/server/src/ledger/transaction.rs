@@ -20,8 +20,10 @@ pub(super) const PARTS: TableDefinition<'_, (&str, u16), &[u8]> = TableDefinitio
 pub(super) const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
 /// The event of each object that is waiting and was not begun, keyed as objects are.
 pub(super) const WAITING: TableDefinition<'_, &[u8], u64> = TableDefinition::new("waiting");
-/// Events by when they are due.
+/// Events that were not tried yet, by when they are due.
 pub(super) const DUE: TableDefinition<'_, (i64, u64), ()> = TableDefinition::new("due");
+/// The same of those that failed before.
+pub(super) const RETRIES: TableDefinition<'_, (i64, u64), ()> = TableDefinition::new("retries");
 pub(super) const DEAD_LETTERS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("dead_letters");
 /// By source, keyed as objects are.
 pub(super) const RESULTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("results");
@@ -43,8 +45,9 @@ pub(super) fn encode(record: &impl Serialize) -> Result<Vec<u8>, LedgerError> {
 pub(super) fn make_tables(database: &redb::Database) -> Result<(), LedgerError> {
     let there = {
         let view = database.begin_read().map_err(LedgerError::database)?;
-        let there = view.open_table(TRASH).is_ok();
-        if !there && view.list_tables().map_err(LedgerError::database)?.next().is_some() {
+        let there = view.open_table(TRASH).is_ok() && view.open_table(RETRIES).is_ok();
+        let is_ours = view.open_table(TRASH).is_ok();
+        if !is_ours && view.list_tables().map_err(LedgerError::database)?.next().is_some() {
             return Err(LedgerError::Foreign("a database of another kind"));
         }
         there
@@ -63,6 +66,7 @@ pub(super) fn make_tables(database: &redb::Database) -> Result<(), LedgerError> 
         make(transaction.open_table(EVENTS).map(drop))?;
         make(transaction.open_table(WAITING).map(drop))?;
         make(transaction.open_table(DUE).map(drop))?;
+        make(transaction.open_table(RETRIES).map(drop))?;
         make(transaction.open_table(DEAD_LETTERS).map(drop))?;
         make(transaction.open_table(RESULTS).map(drop))?;
         make(transaction.open_table(TRASH).map(drop))?;
@@ -155,15 +159,16 @@ impl View {
         get(&self.table(UPLOADS)?, id)
     }
 
-    /// All uploads under way, by id.
-    pub fn uploads(&self) -> Result<Vec<(String, UploadRecord)>, LedgerError> {
+    /// Uploads under way, by id, which is by when they began, until `take` answers `false`.
+    pub fn walk_uploads(&self, mut take: impl FnMut(&str, UploadRecord) -> bool) -> Result<(), LedgerError> {
         let table = self.table(UPLOADS)?;
-        let rows = table.iter().map_err(LedgerError::database)?;
-        rows.map(|row| {
+        for row in table.iter().map_err(LedgerError::database)? {
             let (id, record) = row.map_err(LedgerError::database)?;
-            Ok((id.value().to_owned(), decode(record.value())?))
-        })
-        .collect()
+            if !take(id.value(), decode(record.value())?) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// An upload's parts, by number.
@@ -203,9 +208,9 @@ impl View {
         self.table(EVENTS)?.len().map_err(LedgerError::database)
     }
 
-    /// Ids of events with the time each is due, earliest first, until `take` answers `false`.
-    pub fn walk_due(&self, mut take: impl FnMut(i64, u64) -> bool) -> Result<(), LedgerError> {
-        let table = self.table(DUE)?;
+    /// Ids of events of one kind with the time each is due, earliest first, until `take` answers `false`.
+    pub fn walk_due(&self, tries: Tries, mut take: impl FnMut(i64, u64) -> bool) -> Result<(), LedgerError> {
+        let table = self.table(tries.table())?;
         for row in table.iter().map_err(LedgerError::database)? {
             let (due, id) = row.map_err(LedgerError::database)?.0.value();
             if !take(due, id) {
@@ -225,6 +230,33 @@ impl View {
         let table = self.table(TRASH)?;
         let rows = table.iter().map_err(LedgerError::database)?;
         rows.map(|row| Ok(row.map_err(LedgerError::database)?.0.value())).collect()
+    }
+}
+
+/// Whether an event's next attempt is its first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tries {
+    /// It is, or none of those before failed.
+    First,
+    /// One failed before.
+    Again,
+}
+
+impl Tries {
+    /// Both, in the order of their tables.
+    pub const ALL: [Self; 2] = [Self::First, Self::Again];
+
+    /// Of an event.
+    #[must_use]
+    pub const fn of(event: &EventRecord) -> Self {
+        if event.last_error.is_some() { Self::Again } else { Self::First }
+    }
+
+    const fn table(self) -> TableDefinition<'static, (i64, u64), ()> {
+        match self {
+            Self::First => DUE,
+            Self::Again => RETRIES,
+        }
     }
 }
 
@@ -392,11 +424,12 @@ impl<'t> Changes<'t> {
 
     /// Writes an event, in place of what it was.
     pub fn put_event(&self, event: &EventRecord) -> Result<(), LedgerError> {
-        let mut due = self.table(DUE)?;
         if let Some(old) = self.event(event.id)? {
-            due.remove((old.due_ms, old.id)).map_err(LedgerError::database)?;
+            self.remove_due(&old)?;
         }
-        due.insert((event.due_ms, event.id), ()).map_err(LedgerError::database)?;
+        self.table(Tries::of(event).table())?
+            .insert((event.due_ms, event.id), ())
+            .map_err(LedgerError::database)?;
         self.table(EVENTS)?.insert(event.id, encode(event)?.as_slice()).map_err(LedgerError::database)?;
         self.use_order(event.id)
     }
@@ -424,10 +457,18 @@ impl<'t> Changes<'t> {
         self.put_event(event)
     }
 
+    fn remove_due(&self, event: &EventRecord) -> Result<(), LedgerError> {
+        // From both: ledgers of before there were two have all in one.
+        for tries in Tries::ALL {
+            self.table(tries.table())?.remove((event.due_ms, event.id)).map_err(LedgerError::database)?;
+        }
+        Ok(())
+    }
+
     /// Removes an event; answers whether it was there.
     pub fn remove_event(&self, id: u64) -> Result<bool, LedgerError> {
         let Some(old) = self.event(id)? else { return Ok(false) };
-        self.table(DUE)?.remove((old.due_ms, id)).map_err(LedgerError::database)?;
+        self.remove_due(&old)?;
         self.table(EVENTS)?.remove(id).map_err(LedgerError::database)?;
         let key = object_key(&Location { bucket: old.bucket, key: listed_key(&old.key)? });
         let mut waiting = self.table(WAITING)?;

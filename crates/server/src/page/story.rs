@@ -27,6 +27,8 @@ pub(super) enum State {
     Failed,
     /// None is wanted: no trigger matches, or the function passed the object over.
     Ignored,
+    /// They were made, but are gone or of an earlier version, and nothing waits.
+    Outdated,
     /// There is no such object, or nothing is known of an attempt.
     Unknown,
 }
@@ -105,30 +107,37 @@ impl Story {
             }
             None => Vec::new(),
         };
+        let triggers = inner.store.triggers();
+        let mut matching = triggers.iter().filter(|trigger| trigger.matches(&at.bucket, at.key.as_str()));
+        let wanted = matching.clone().next().is_some();
+        // What is there decides, not what is remembered: thumbnails may have been deleted since, or been made by a
+        // request that waited for them.
+        let current = match (&object, matching.find(|trigger| trigger.created)) {
+            (Some(object), Some(trigger)) => inner.store.current_thumbnails(trigger, at, object)?,
+            _ => None,
+        };
+        let is_made = current.is_some();
+        let remembered = || result.iter().flat_map(|result| result.renditions.clone()).collect();
         let mut thumbnails = Vec::new();
-        for place in result.iter().flat_map(|result| &result.renditions) {
-            let made = match inner.store.head_object(place) {
+        for place in current.unwrap_or_else(remembered) {
+            let made = match inner.store.head_object(&place) {
                 Err(StoreFault::NoSuchBucket(_)) => None,
                 other => other?,
             };
             if let Some(made) = made {
-                let (bucket, key) = (place.bucket.clone(), place.key.to_string());
+                let (bucket, key) = (place.bucket, place.key.to_string());
                 thumbnails.push(Made { bucket, key, size: made.size, etag: made.etag });
             }
         }
-        let wanted =
-            inner.store.triggers().iter().any(|trigger| trigger.matches(&at.bucket, at.key.as_str()));
-        let state = match (&event, &dead_letter, &result) {
+        let outcome = result.as_ref().map(|result| result.outcome.as_str());
+        let state = match (&event, &dead_letter, outcome) {
             (Some(_), ..) => State::Pending,
-            (None, Some(_), _) => State::Failed,
-            (None, None, Some(result)) => match result.outcome.as_str() {
-                "made" | "up_to_date" if object.is_some() => State::Made,
-                "failed" => State::Failed,
-                "ignored" | "removed" if object.is_some() => State::Ignored,
-                _ => State::Unknown,
-            },
-            (None, None, None) if object.is_some() && !wanted => State::Ignored,
-            (None, None, None) => State::Unknown,
+            _ if is_made => State::Made,
+            (None, Some(_), _) | (None, None, Some("failed")) => State::Failed,
+            (None, None, Some("ignored" | "removed")) if object.is_some() => State::Ignored,
+            _ if object.is_some() && !wanted => State::Ignored,
+            (None, None, Some("made" | "up_to_date")) if object.is_some() => State::Outdated,
+            _ => State::Unknown,
         };
         let advice = advice(state, at, object.is_some(), dead_letter.as_ref());
         Ok(Self {
@@ -149,7 +158,10 @@ impl Story {
 
 fn advice(state: State, at: &Location, there: bool, letter: Option<&DeadLetter>) -> String {
     match (state, letter) {
-        (State::Made, _) => "nothing to do".into(),
+        (State::Made, None) => "nothing to do".into(),
+        (State::Made, Some(letter)) => {
+            format!("nothing to do: its thumbnails are there; tintype dead-letters purge {}", letter.event.id)
+        }
         (State::Pending, _) => "wait; ask again in a few seconds".into(),
         (State::Failed, Some(letter)) => match letter.reason.as_str() {
             "malformed" | "unsupported" | "too_large" => {
@@ -169,6 +181,11 @@ fn advice(state: State, at: &Location, there: bool, letter: Option<&DeadLetter>)
                 "if a thumbnail is wanted, let a trigger match \"{}\" in bucket \"{}\"",
                 at.key, at.bucket
             )
+        }
+        (State::Outdated, _) => {
+            "a thumbnail is gone, or of an earlier version: tintype backfill makes whatever is missing, \
+             tintype invoke or another upload this one"
+                .into()
         }
         (State::Unknown, _) if there => "tintype invoke, or upload it again, makes its thumbnails".into(),
         (State::Unknown, _) => "check the key's spelling; keys are case-sensitive".into(),

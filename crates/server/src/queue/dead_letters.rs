@@ -233,7 +233,9 @@ impl Queue {
         loop {
             let mut chunk = Vec::new();
             self.ledger.view()?.walk_dead_letters(from, |letter| {
-                if letter.dead_ms <= before && filter.passes(&letter) {
+                // Not those from ahead of the clock: it was set back.
+                let came_later = letter.dead_ms > before && letter.dead_ms <= now_ms();
+                if !came_later && filter.passes(&letter) {
                     chunk.push(letter);
                 }
                 chunk.len() < CHUNK
@@ -285,7 +287,10 @@ impl Queue {
             true => all.partition_point(|(dead_ms, _)| *dead_ms < oldest_kept),
             false => 0,
         };
-        let too_many = all.len().saturating_sub(usize::try_from(bounds.max_count).unwrap_or(usize::MAX));
+        // Nor for their number before a look has warned of it, as far as they are not twice as many.
+        let is_warned = self.dead_letter_warning().is_some();
+        let most = bounds.max_count.saturating_mul(if is_warned { 1 } else { 2 });
+        let too_many = all.len().saturating_sub(usize::try_from(most).unwrap_or(usize::MAX));
         let kept = all.split_off(too_old.max(too_many));
         let mut dropped = 0;
         for chunk in all.chunks(CHUNK) {

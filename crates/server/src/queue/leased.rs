@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use tintype_function::store::Location;
 
-use crate::ledger::EventRecord;
+use crate::ledger::{EventRecord, Tries};
 
 /// Others that are due go before an event that may have brought the program down, up to so many at a time: each
 /// life of a program that crashes again and again gets something done, and no suspect waits for ever.
@@ -18,7 +18,7 @@ const SWEEP_ABOVE: usize = 1024;
 /// The events under way.
 #[derive(Debug, Default)]
 pub(super) struct Leased {
-    events: HashSet<u64>,
+    events: HashMap<u64, Tries>,
     /// Attempts begun in this run that are not written down as ended: these ended some way or other, while one
     /// begun in an earlier run and never ended went down with the program.
     begun: HashMap<u64, u32>,
@@ -27,6 +27,8 @@ pub(super) struct Leased {
     alone: bool,
     /// Events that went before a suspect since the last one was taken.
     before_suspect: u32,
+    /// Whether the attempt begun last is a retry.
+    last_is_retry: bool,
     /// One attempt at a time for each object, so that its events are handled in their order.
     objects: HashSet<Location>,
 }
@@ -47,11 +49,19 @@ impl Leased {
     }
 
     pub(super) fn holds(&self, event: u64) -> bool {
-        self.events.contains(&event)
+        self.events.contains_key(&event)
     }
 
     pub(super) fn holds_object(&self, at: &Location) -> bool {
         self.objects.contains(at)
+    }
+
+    /// Whether an event that was not tried yet goes before a retry that fell due earlier: retries, which may each take as
+    /// long as an attempt may, have no more than half of the attempts while others are waiting.
+    pub(super) fn prefers_first_attempts(&self) -> bool {
+        let retries = self.events.values().filter(|tries| **tries == Tries::Again).count();
+        let others = self.events.len() - retries;
+        retries > others || (retries == others && self.last_is_retry)
     }
 
     pub(super) fn may_pass_a_suspect(&self) -> bool {
@@ -74,10 +84,11 @@ impl Leased {
     }
 
     /// An attempt begins: `alone`, with nothing beside it; or having `passed` a suspect.
-    pub(super) fn begin(&mut self, event: u64, at: &Location, alone: bool, passed: bool) {
+    pub(super) fn begin(&mut self, (event, tries): (u64, Tries), at: &Location, alone: bool, passed: bool) {
         self.alone = alone;
         self.before_suspect = if alone { 0 } else { self.before_suspect + u32::from(passed) };
-        self.events.insert(event);
+        self.last_is_retry = tries == Tries::Again;
+        self.events.insert(event, tries);
         self.objects.insert(at.clone());
         *self.begun.entry(event).or_insert(0) += 1;
     }
@@ -102,7 +113,7 @@ impl Leased {
     /// Forgets what others removed from the queue.
     pub(super) fn sweep(&mut self, is_queued: impl Fn(u64) -> bool) {
         if self.begun.len() > self.events.len() + SWEEP_ABOVE {
-            self.begun.retain(|event, _| self.events.contains(event) || is_queued(*event));
+            self.begun.retain(|event, _| self.events.contains_key(event) || is_queued(*event));
         }
     }
 
@@ -123,12 +134,12 @@ mod tests {
         let at = Location { bucket: "in".into(), key: ObjectKey::new("a.jpg").unwrap() };
         let mut leased = Leased::default();
         for event in 0..10_000 {
-            leased.begin(event, &at, false, false);
+            leased.begin((event, Tries::First), &at, false, false);
             leased.end(event, &at);
             leased.sweep(|event| event % 1000 == 0);
             assert!(leased.remembered() <= SWEEP_ABOVE + 1);
         }
-        leased.begin(7, &at, false, false);
+        leased.begin((7, Tries::First), &at, false, false);
         leased.sweep(|_| false);
         assert_eq!((leased.begun(7), leased.holds(7)), (1, true));
     }

@@ -17,7 +17,7 @@ use leased::Leased;
 use tintype_function::store::Location;
 
 use crate::{
-    ledger::{DeadLetter, EventRecord, Ledger, LedgerError, Pending, listed_key},
+    ledger::{DeadLetter, EventRecord, Ledger, LedgerError, Pending, Tries, View, listed_key},
     store::{Settlement, now_ms},
 };
 
@@ -145,6 +145,25 @@ pub enum Next {
     GivenUp(Box<DeadLetter>),
 }
 
+/// What comes next of the events of one kind.
+#[derive(Default)]
+struct Due {
+    found: Option<(EventRecord, Location)>,
+    /// One that may have brought the program down, passed over for the one found.
+    suspect: Option<(EventRecord, Location)>,
+    /// How long until the next is due.
+    wait: Option<Duration>,
+    problem: Option<LedgerError>,
+}
+
+/// The one of two that fell due earlier.
+fn earlier(
+    one: Option<(EventRecord, Location)>,
+    other: Option<(EventRecord, Location)>,
+) -> Option<(EventRecord, Location)> {
+    one.into_iter().chain(other).min_by_key(|(event, _)| (event.due_ms, event.id))
+}
+
 fn located(event: EventRecord) -> Result<(EventRecord, Location), LedgerError> {
     let at = Location { bucket: event.bucket.clone(), key: listed_key(&event.key)? };
     Ok((event, at))
@@ -176,53 +195,29 @@ impl Queue {
         self.leased.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the event that has been due longest, first attempt or retry, unless its object is being worked on.
-    /// Whatever goes before an event was due before it, so neither kind starves the other.
+    /// Takes the event that has been due longest, unless its object is being worked on. While retries have half of the
+    /// attempts, those never tried go first; and whatever else goes before an event was due before it. So neither kind
+    /// starves the other.
     ///
     /// # Errors
     /// The ledger cannot be read.
     pub fn lease(self: &Arc<Self>) -> Result<Next, LedgerError> {
-        let now = now_ms();
         let mut leased = self.leased();
         if leased.is_alone() {
             return Ok(Next::Empty);
         }
         let view = self.ledger.view()?;
         leased.sweep(|id| !matches!(view.event(id), Ok(None)));
-        let (mut found, mut suspect, mut wait, mut problem) = (None, None, None, None);
-        view.walk_due(|due, id| {
-            if leased.holds(id) {
-                return true;
-            }
-            // A clock set back must not keep events waiting for as long as it was set.
-            let in_ms = u64::try_from(due - now).unwrap_or(0);
-            if in_ms > 0 && Duration::from_millis(in_ms) <= self.longest_wait() {
-                wait = Some(Duration::from_millis(in_ms));
-                return false;
-            }
-            match view.event(id).and_then(|event| event.map(located).transpose()) {
-                Ok(Some((_, at))) if leased.holds_object(&at) => true,
-                Ok(Some(event))
-                    if (1..MAX_CRASHES).contains(&leased.crashes(&event.0))
-                        && leased.may_pass_a_suspect() =>
-                {
-                    suspect.get_or_insert(event);
-                    true
-                }
-                Ok(Some(event)) => {
-                    found = Some(event);
-                    false
-                }
-                Ok(None) => true,
-                Err(error) => {
-                    // One row that cannot be read must not hold up the others.
-                    tracing::error!(id, %error, "an event cannot be read");
-                    problem = Some(error);
-                    true
-                }
-            }
-        })?;
+        let [first, again] = Tries::ALL.map(|tries| self.look(&view, &leased, tries));
+        let (first, again) = (first?, again?);
         drop(view);
+        let found = match leased.prefers_first_attempts() {
+            true => first.found.or(again.found),
+            false => earlier(first.found, again.found),
+        };
+        let suspect = earlier(first.suspect, again.suspect);
+        let wait = first.wait.into_iter().chain(again.wait).min();
+        let problem = first.problem.or(again.problem);
         let passed = found.is_some() && suspect.is_some();
         let Some((event, at)) = found.or(suspect) else {
             return match (wait, problem) {
@@ -237,7 +232,8 @@ impl Queue {
         if hopeless.is_none() && crashes > 0 && leased.is_any() {
             return Ok(Next::Empty);
         }
-        leased.begin(event.id, &at, crashes > 0 && hopeless.is_none(), passed);
+        let alone = crashes > 0 && hopeless.is_none();
+        leased.begin((event.id, Tries::of(&event)), &at, alone, passed);
         drop(leased);
         let lease = Box::new(Lease { event, at, queue: self.clone() });
         if let Some((reason, message)) = hopeless {
@@ -253,6 +249,44 @@ impl Queue {
             noted.wait().inspect_err(|_| self.leased().not_begun(lease.event.id))?;
         }
         Ok(Next::Lease(lease))
+    }
+
+    /// Looks for the next event of one kind.
+    fn look(&self, view: &View, leased: &Leased, tries: Tries) -> Result<Due, LedgerError> {
+        let (now, mut next) = (now_ms(), Due::default());
+        view.walk_due(tries, |due, id| {
+            if leased.holds(id) {
+                return true;
+            }
+            // A clock set back must not keep events waiting for as long as it was set.
+            let in_ms = u64::try_from(due - now).unwrap_or(0);
+            if in_ms > 0 && Duration::from_millis(in_ms) <= self.longest_wait() {
+                next.wait = Some(Duration::from_millis(in_ms));
+                return false;
+            }
+            match view.event(id).and_then(|event| event.map(located).transpose()) {
+                Ok(Some((_, at))) if leased.holds_object(&at) => true,
+                Ok(Some(event))
+                    if (1..MAX_CRASHES).contains(&leased.crashes(&event.0))
+                        && leased.may_pass_a_suspect() =>
+                {
+                    next.suspect.get_or_insert(event);
+                    true
+                }
+                Ok(Some(event)) => {
+                    next.found = Some(event);
+                    false
+                }
+                Ok(None) => true,
+                Err(error) => {
+                    // One row that cannot be read must not hold up the others.
+                    tracing::error!(id, %error, "an event cannot be read");
+                    next.problem = Some(error);
+                    true
+                }
+            }
+        })?;
+        Ok(next)
     }
 
     /// The longest that an event is ever made to wait.

@@ -1,12 +1,13 @@
 //! Requests that the crate s3s answers otherwise than S3 does. Once it has checked their signature, which is
 //! over what was sent, they are checked and amended here and asked again of an endpoint that asks for none.
 //!
-//! - A `Range` that names no single range of bytes is ignored. Source: RFC 9110, section 14.2; AWS, `GetObject`.
+//! - A `Range` that names no single range of bytes is ignored, and one in numbers above any size ends or begins after
+//!   the last byte. Source: RFC 9110, section 14.2; AWS, `GetObject`.
 //! - `Content-MD5` and `x-amz-checksum-*` of `DeleteObjects` are compared. Source: AWS, "`DeleteObjects`".
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use http::{HeaderMap, Method, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Uri, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use md5::{Digest as _, Md5};
 use s3s::{Body, S3Request, S3Response, S3Result, dto::Range, route::S3Route, s3_error, service::S3Service};
@@ -35,7 +36,7 @@ impl Amended {
 #[async_trait::async_trait]
 impl S3Route for Amended {
     fn is_match(&self, method: &Method, uri: &Uri, headers: &HeaderMap, _: &mut http::Extensions) -> bool {
-        asks_for_no_one_range(method, headers) || is_list_of_deletes(method, uri)
+        has_range_to_amend(method, headers) || is_list_of_deletes(method, uri)
     }
 
     async fn call(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
@@ -57,8 +58,9 @@ impl S3Route for Amended {
         } else {
             request.input
         };
-        if asks_for_no_one_range(&request.method, &headers) {
-            headers.remove(header::RANGE);
+        if has_range_to_amend(&request.method, &headers) {
+            let range = headers.remove(header::RANGE).as_ref().and_then(range_in_bounds);
+            range.and_then(|range| headers.insert(header::RANGE, range));
         }
         SIGNATURE_HEADERS.iter().for_each(|name| _ = headers.remove(*name));
         let mut again = http::Request::new(body);
@@ -75,9 +77,32 @@ impl S3Route for Amended {
     }
 }
 
-fn asks_for_no_one_range(method: &Method, headers: &HeaderMap) -> bool {
+/// A suffix without its length, which the crate takes for one of 0.
+const NO_BYTES: &str = "bytes=-";
+
+/// If the crate cannot read the range.
+fn has_range_to_amend(method: &Method, headers: &HeaderMap) -> bool {
     let range = headers.get(header::RANGE).filter(|_| matches!(*method, Method::GET | Method::HEAD));
-    range.is_some_and(|range| range.to_str().map_or(true, |range| Range::parse(range).is_err()))
+    range.is_some_and(|range| {
+        range.to_str().map_or(true, |range| range == NO_BYTES || Range::parse(range).is_err())
+    })
+}
+
+/// The range in numbers that the crate can read, which are larger than any object; `None` if it is no single range.
+fn range_in_bounds(range: &HeaderValue) -> Option<HeaderValue> {
+    let (first, last) = range.to_str().ok()?.strip_prefix("bytes=")?.split_once('-')?;
+    let in_bounds = |digits: &str| match digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        true if digits.is_empty() => Some(String::new()),
+        // Of digits alone only a number too large does not parse.
+        true => Some(digits.parse().unwrap_or(i64::MAX).to_string()),
+        false => None,
+    };
+    let range = format!("bytes={}-{}", in_bounds(first)?, in_bounds(last)?);
+    if range == NO_BYTES {
+        return None;
+    }
+    Range::parse(&range).ok()?;
+    range.parse().ok()
 }
 
 fn is_list_of_deletes(method: &Method, uri: &Uri) -> bool {
@@ -134,18 +159,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_range_of_bytes_is_left_alone() {
+    fn ranges_are_left_alone_ignored_or_brought_within_bounds() {
         let asked = |range: &str| {
             let headers = HeaderMap::from_iter([(header::RANGE, range.parse().unwrap())]);
-            asks_for_no_one_range(&Method::GET, &headers)
+            has_range_to_amend(&Method::GET, &headers)
         };
         for range in ["bytes=0-1", "bytes=5-", "bytes=-5"] {
             assert!(!asked(range), "{range}");
         }
-        for range in ["bytes=0-1,3-4", "items=0-1", "bytes=5-2", "bytes=a-b", "bytes", ""] {
+        let amended = |range: &str| range_in_bounds(&range.parse().unwrap());
+        for range in ["bytes=0-1,3-4", "items=0-1", "bytes=5-2", "bytes=a-b", "bytes=-", "bytes", ""] {
             assert!(asked(range), "{range}");
+            assert_eq!(amended(range), None, "{range}");
         }
-        assert!(!asks_for_no_one_range(&Method::GET, &HeaderMap::new()));
+        let (large, larger) = ("9223372036854775808", "99999999999999999999999");
+        for number in [large, larger] {
+            let cases = [
+                (format!("bytes=5-{number}"), "bytes=5-9223372036854775807"),
+                (format!("bytes={number}-"), "bytes=9223372036854775807-"),
+            ];
+            for (range, expected) in cases {
+                assert!(asked(&range), "{range}");
+                assert_eq!(amended(&range).unwrap(), expected);
+            }
+        }
+        assert_eq!(amended(&format!("bytes=-{larger}")).unwrap(), "bytes=-9223372036854775807");
+        assert!(!has_range_to_amend(&Method::GET, &HeaderMap::new()));
     }
 
     #[test]

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     ledger::{Checksums, PartRecord, UploadRecord},
     request_id,
-    store::{Cause, CompletedPart, Completion, JoinedChecksum, NewUpload, StoreFault},
+    store::{Cause, CompletedPart, Completion, JoinedChecksum, NewUpload, StoreFault, UploadsAsked},
 };
 
 /// S3's bound on part numbers.
@@ -358,25 +358,20 @@ pub(super) async fn list_uploads(
     let input = request.input;
     let store = endpoint.store.clone();
     let bucket = input.bucket.clone();
-    let uploads = blocking(move || store.uploads(&bucket).map_err(s3)).await?;
-    let prefix = input.prefix.clone().unwrap_or_default();
-    let after =
-        (input.key_marker.clone().unwrap_or_default(), input.upload_id_marker.clone().unwrap_or_default());
+    let asked = UploadsAsked {
+        prefix: input.prefix.clone().unwrap_or_default(),
+        after_key: input.key_marker.clone().unwrap_or_default(),
+        after_id: input.upload_id_marker.clone().unwrap_or_default(),
+    };
     let max = input.max_uploads.unwrap_or(1000).clamp(0, 1000);
-    let mut later = uploads.into_iter().filter(|(id, upload)| {
-        // Without an id the key marker passes over every upload of that key.
-        let beyond = match after.1.as_str() {
-            "" => upload.key > after.0,
-            marker => (upload.key.as_str(), id.as_str()) > (after.0.as_str(), marker),
-        };
-        upload.key.starts_with(&prefix) && beyond
-    });
-    let shown: Vec<(String, UploadRecord)> = later.by_ref().take(usize::try_from(max).unwrap_or(0)).collect();
-    let truncated = later.next().is_some();
-    let last = shown.last().filter(|_| truncated).cloned();
-    let list = shown.into_iter().map(|(id, upload)| dto::MultipartUpload {
+    let most = usize::try_from(max).unwrap_or(0);
+    let mut uploads = blocking(move || store.uploads(&bucket, &asked, most + 1).map_err(s3)).await?;
+    let truncated = uploads.len() > most;
+    uploads.truncate(most);
+    let last = uploads.last().filter(|_| truncated).cloned();
+    let list = uploads.into_iter().map(|upload| dto::MultipartUpload {
         key: Some(upload.key),
-        upload_id: Some(id),
+        upload_id: Some(upload.id),
         initiated: Some(answers::timestamp(upload.initiated_ms)),
         storage_class: Some(dto::StorageClass::from_static(dto::StorageClass::STANDARD)),
         ..dto::MultipartUpload::default()
@@ -388,8 +383,8 @@ pub(super) async fn list_uploads(
         upload_id_marker: input.upload_id_marker,
         max_uploads: Some(max),
         is_truncated: Some(truncated),
-        next_key_marker: last.as_ref().map(|(_, upload)| upload.key.clone()),
-        next_upload_id_marker: last.map(|(id, _)| id),
+        next_key_marker: last.as_ref().map(|upload| upload.key.clone()),
+        next_upload_id_marker: last.map(|upload| upload.id),
         uploads: Some(list.collect()),
         ..ListMultipartUploadsOutput::default()
     }))

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    TargetArch,
 };
 
 use super::Extent;
@@ -87,8 +88,21 @@ const FORBIDDEN_HERE: &[i64] = &[];
 /// Kinds of sockets that reach below the network's protocols, or into the kernel's ciphers.
 const FORBIDDEN_SOCKETS: [i32; 2] = [libc::AF_PACKET, libc::AF_ALG];
 
+/// New namespaces, as `clone` is asked for them: within one, whoever made it has every capability.
+const FORBIDDEN_CLONES: [i32; 7] = [
+    libc::CLONE_NEWNS,
+    libc::CLONE_NEWCGROUP,
+    libc::CLONE_NEWUTS,
+    libc::CLONE_NEWIPC,
+    libc::CLONE_NEWUSER,
+    libc::CLONE_NEWPID,
+    libc::CLONE_NEWNET,
+];
+
 pub(super) fn restrict() -> Extent {
-    let applied = filter().and_then(|filter| seccompiler::apply_filter_all_threads(&filter).map_err(words));
+    let apply = |filter: &BpfProgram| seccompiler::apply_filter_all_threads(filter).map_err(words);
+    // Of several filters the strictest answer counts.
+    let applied = without_clone3().and_then(|filter| apply(&filter)).and_then(|()| apply(&filter()?));
     match applied {
         Ok(()) => Extent::Full,
         Err(why) => Extent::None(why),
@@ -107,8 +121,127 @@ fn filter() -> Result<BpfProgram, String> {
         SeccompRule::new(vec![is.map_err(words)?]).map_err(words)
     });
     rules.insert(libc::SYS_socket, sockets.into_iter().collect::<Result<_, _>>()?);
-    let arch = std::env::consts::ARCH.try_into().map_err(words)?;
-    let refuse = SeccompAction::Errno(libc::EPERM as u32);
+    let clones = FORBIDDEN_CLONES.map(|flag| {
+        let flag = flag as u64;
+        let is = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(flag), flag);
+        SeccompRule::new(vec![is.map_err(words)?]).map_err(words)
+    });
+    rules.insert(libc::SYS_clone, clones.into_iter().collect::<Result<_, _>>()?);
+    let program = program(rules, libc::EPERM)?;
+    Ok(NO_SECOND_NUMBERS.into_iter().chain(program).collect())
+}
+
+/// `clone3` has its flags in memory, where no filter sees them. Told that there is none, C libraries use `clone`.
+fn without_clone3() -> Result<BpfProgram, String> {
+    program(BTreeMap::from([(libc::SYS_clone3, Vec::new())]), libc::ENOSYS)
+}
+
+fn program(rules: BTreeMap<i64, Vec<SeccompRule>>, refusal: i32) -> Result<BpfProgram, String> {
+    let arch: TargetArch = std::env::consts::ARCH.try_into().map_err(words)?;
+    let refuse = SeccompAction::Errno(refusal as u32);
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch).map_err(words)?;
     filter.try_into().map_err(words)
+}
+
+/// On x86-64 the kernel may know every call by a second number, that of x32, with this bit set: refused as a whole.
+#[cfg(target_arch = "x86_64")]
+const NO_SECOND_NUMBERS: [seccompiler::sock_filter; 3] = {
+    const X32_BIT: u32 = 0x4000_0000;
+    // The number is the first field of what a filter sees (linux/seccomp.h, struct seccomp_data).
+    const LOAD_NUMBER: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    const JUMP_IF_AT_LEAST: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
+    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    const REFUSE: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
+    [
+        seccompiler::sock_filter { code: LOAD_NUMBER, jt: 0, jf: 0, k: 0 },
+        seccompiler::sock_filter { code: JUMP_IF_AT_LEAST, jt: 0, jf: 1, k: X32_BIT },
+        seccompiler::sock_filter { code: RETURN, jt: 0, jf: 0, k: REFUSE },
+    ]
+};
+#[cfg(not(target_arch = "x86_64"))]
+const NO_SECOND_NUMBERS: [seccompiler::sock_filter; 0] = [];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a filter answers to a call, as the kernel would have it: the few instructions that are made here.
+    fn answer(program: &BpfProgram, number: u32, first_argument: u64) -> u32 {
+        let arch: u32 = if cfg!(target_arch = "x86_64") { 0xc000_003e } else { 0xc000_00b7 };
+        let mut data = [number, arch].into_iter().flat_map(u32::to_le_bytes).collect::<Vec<u8>>();
+        // The instruction's address, then the arguments.
+        data.extend([0; 8]);
+        data.extend(first_argument.to_le_bytes());
+        data.extend([0; 40]);
+        let (mut at, mut value) = (0, 0_u32);
+        loop {
+            let step = &program[at];
+            at += 1;
+            let mut jump = |holds: bool| at += usize::from(if holds { step.jt } else { step.jf });
+            match step.code {
+                0x20 => {
+                    let from = step.k as usize;
+                    value = u32::from_le_bytes(data[from..from + 4].try_into().unwrap());
+                }
+                0x05 => at += step.k as usize,
+                0x15 => jump(value == step.k),
+                0x25 => jump(value > step.k),
+                0x35 => jump(value >= step.k),
+                0x45 => jump(value & step.k != 0),
+                0x54 => value &= step.k,
+                0x06 => return step.k,
+                other => panic!("instruction {other:#x}"),
+            }
+        }
+    }
+
+    const ALLOWED: u32 = libc::SECCOMP_RET_ALLOW;
+    const REFUSED: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
+
+    #[test]
+    fn what_a_server_does_is_allowed_and_what_it_never_does_refused() {
+        let filter = filter().unwrap();
+        for call in
+            [libc::SYS_read, libc::SYS_openat, libc::SYS_accept4, libc::SYS_futex, libc::SYS_exit_group]
+        {
+            assert_eq!(answer(&filter, call as u32, 0), ALLOWED, "{call}");
+        }
+        for call in [libc::SYS_execve, libc::SYS_ptrace, libc::SYS_unshare, libc::SYS_bpf] {
+            assert_eq!(answer(&filter, call as u32, 0), REFUSED, "{call}");
+        }
+        let socket = |family: i32| answer(&filter, libc::SYS_socket as u32, family as u64);
+        assert_eq!([libc::AF_INET, libc::AF_UNIX, libc::AF_PACKET].map(socket), [ALLOWED, ALLOWED, REFUSED]);
+    }
+
+    #[test]
+    fn threads_can_be_made_and_namespaces_cannot() {
+        let filter = filter().unwrap();
+        let clone = |flags: i32| answer(&filter, libc::SYS_clone as u32, u64::from(flags as u32));
+        let thread = libc::CLONE_VM
+            | libc::CLONE_FS
+            | libc::CLONE_FILES
+            | libc::CLONE_SIGHAND
+            | libc::CLONE_THREAD
+            | libc::CLONE_SYSVSEM
+            | libc::CLONE_SETTLS
+            | libc::CLONE_PARENT_SETTID
+            | libc::CLONE_CHILD_CLEARTID;
+        assert_eq!(clone(thread), ALLOWED);
+        for flag in FORBIDDEN_CLONES {
+            assert_eq!(clone(flag | libc::SIGCHLD), REFUSED, "{flag:#x}");
+        }
+        let without_clone3 = without_clone3().unwrap();
+        let none = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
+        assert_eq!(answer(&without_clone3, libc::SYS_clone3 as u32, 0), none);
+        assert_eq!(answer(&without_clone3, libc::SYS_clone as u32, 0), ALLOWED);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn calls_by_their_second_number_are_refused() {
+        let filter = filter().unwrap();
+        for call in [libc::SYS_read, libc::SYS_execve] {
+            assert_eq!(answer(&filter, call as u32 | 0x4000_0000, 0), REFUSED);
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use futures::executor::block_on;
 use tintype_function::{
-    has_current_thumbnails, source_of,
+    current_thumbnails, source_of,
     store::{Location, SourceVersion, StoreError},
     trigger::Trigger,
 };
@@ -99,19 +99,34 @@ impl DiskStore {
         Ok(done)
     }
 
+    /// The thumbnails of an object, if all that a trigger wants are there, made of this version.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn current_thumbnails(
+        &self,
+        trigger: &Trigger,
+        at: &Location,
+        record: &ObjectRecord,
+    ) -> Result<Option<Vec<Location>>, StoreFault> {
+        let source = SourceVersion { at: at.clone(), etag: record.etag.clone() };
+        let store = SettlingStore::new(self, None);
+        match block_on(current_thumbnails(&store, trigger, &source)) {
+            Ok(current) => Ok(current),
+            // A destination that does not exist holds no thumbnails.
+            Err(StoreError::NoSuchBucket(_)) => Ok(None),
+            Err(error) => Err(StoreFault::Unavailable(error.to_string())),
+        }
+    }
+
     fn standing(
         &self,
         trigger: &Trigger,
         at: &Location,
         record: &ObjectRecord,
     ) -> Result<Standing, StoreFault> {
-        let source = SourceVersion { at: at.clone(), etag: record.etag.clone() };
-        let store = SettlingStore::new(self, None);
-        match block_on(has_current_thumbnails(&store, trigger, &source)) {
-            Ok(true) => return Ok(Standing::Current),
-            // A destination that does not exist holds no thumbnails.
-            Ok(false) | Err(StoreError::NoSuchBucket(_)) => {}
-            Err(error) => return Err(StoreFault::Unavailable(error.to_string())),
+        if self.current_thumbnails(trigger, at, record)?.is_some() {
+            return Ok(Standing::Current);
         }
         let view = self.ledger.view()?;
         if view.waiting_event(at)?.is_some() {

@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering;
 use tintype_function::store::Location;
 
 use super::{
-    DiskStore, StoreFault, is_folder_of_objects,
+    DiskStore, StoreFault,
+    folder::FOLDER_BITS,
+    is_folder_of_objects, number,
     object_file::{self, Story, Unreadable},
 };
 
@@ -34,6 +36,7 @@ impl DiskStore {
         let trash = self.ledger.view()?.trash()?;
         self.unlink(&trash.into_iter().filter(|order| *order < self.first_order).collect::<Vec<_>>());
 
+        self.remove_empty_folders()?;
         let Some(unclean) = self.ledger.view()?.unclean()? else { return Ok(()) };
         let oldest = self.folder.object_folder(unclean);
         let mut all_gone = true;
@@ -62,6 +65,23 @@ impl DiskStore {
             Ok::<_, StoreFault>(changes.set_unclean((left != u64::MAX).then_some(left))?)
         });
         pending.wait()
+    }
+
+    /// Removes folders of objects that hold none any more. This run's files lie in later ones.
+    fn remove_empty_folders(&self) -> Result<(), StoreFault> {
+        let first = self.first_order >> FOLDER_BITS;
+        let mut any = false;
+        for name in self.disk.list(&self.folder.objects())? {
+            let is_earlier = number(&name).is_some_and(|number| number < first);
+            if is_folder_of_objects(&name) && is_earlier {
+                // Most are not empty, which the disk says for less than listing them costs.
+                any |= self.disk.remove_folder(&self.folder.objects().join(&name)).is_ok();
+            }
+        }
+        if any {
+            self.disk.sync_folder(&self.folder.objects())?;
+        }
+        Ok(())
     }
 
     /// Whether the ledger mentions an object file. One whose head is damaged counts as mentioned: it is not for

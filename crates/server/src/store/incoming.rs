@@ -35,8 +35,8 @@ pub struct Incoming {
     finished: bool,
 }
 
-/// Bytes gathered before they are written.
-const BUFFER_BYTES: usize = 256 << 10;
+/// Bytes gathered before they are written: what each upload under way may hold.
+const BUFFER_BYTES: usize = 64 << 10;
 
 impl DiskStore {
     /// Begins an object (or, with `part`, a part of an upload).
@@ -84,6 +84,7 @@ impl DiskStore {
         incoming.flush()?;
         let record = &mut incoming.story.record;
         record.order = self.take_order();
+        self.keep_near(record.order)?;
         record.modified_ms = now_ms();
         if record.etag.is_empty() {
             record.etag = hex(&incoming.md5.clone().finalize());
@@ -148,13 +149,18 @@ impl Incoming {
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), StoreFault> {
         self.md5.update(bytes);
         self.crc64.update(bytes);
-        if self.buffer.is_empty() && bytes.len() >= BUFFER_BYTES {
-            return self.put_down(bytes);
-        }
-        self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= BUFFER_BYTES {
+        if self.buffer.len() + bytes.len() > BUFFER_BYTES {
             self.flush()?;
         }
+        if bytes.len() >= BUFFER_BYTES {
+            return self.put_down(bytes);
+        }
+        if self.buffer.capacity() - self.buffer.len() < bytes.len() {
+            // Never more than the bound, as growing by doubling could be.
+            let doubled = (self.buffer.capacity() * 2).clamp(self.buffer.len() + bytes.len(), BUFFER_BYTES);
+            self.buffer.reserve_exact(doubled - self.buffer.len());
+        }
+        self.buffer.extend_from_slice(bytes);
         Ok(())
     }
 

@@ -1,9 +1,18 @@
-//! Whether a data folder and its ledger belong together: looked at before anything is started over them.
+//! Whether a data folder and its ledger belong together: looked at before anything is started over them; and
+//! whether every object has its file.
 
 use std::path::Path;
 
-use super::{DataFolder, FolderError, ORDER_GAP, StoreFault, folder::FOLDER_BITS};
-use crate::{disk::Disk, ledger::Ledger};
+use tintype_function::store::Location;
+
+use super::{DataFolder, DiskStore, FolderError, ORDER_GAP, PageRequest, StoreFault, folder::FOLDER_BITS};
+use crate::{
+    disk::Disk,
+    ledger::{Ledger, listed_key},
+};
+
+/// Objects looked at in one view of the ledger.
+const PAGE: usize = 500;
 
 /// Refuses a folder that holds object files but no ledger: a new ledger would hide all of them.
 ///
@@ -45,6 +54,34 @@ pub fn check_opened(disk: &dyn Disk, folder: &DataFolder, ledger: &Ledger) -> Re
     match newest_beyond(disk, folder, beyond_its_run(last))? {
         Some(newest) => Err(FolderError::LedgerOld { folder: folder.root().to_owned(), newest, last }.into()),
         None => Ok(()),
+    }
+}
+
+impl DiskStore {
+    /// Objects that the ledger names and no file holds, for `tell`; answers how many there are.
+    ///
+    /// # Errors
+    /// Ledger or disk cannot be read.
+    pub fn missing_files(&self, mut tell: impl FnMut(&Location)) -> Result<u64, StoreFault> {
+        let mut missing = 0;
+        for (bucket, _) in self.buckets()? {
+            let mut after = Some(String::new());
+            while let Some(from) = after.take() {
+                let page = self
+                    .list_objects(&bucket, &PageRequest { after: from, max: PAGE, ..Default::default() })?;
+                for (key, record) in page.objects {
+                    match self.disk.open(&self.folder.object(record.order)) {
+                        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                            missing += 1;
+                            tell(&Location { bucket: bucket.clone(), key: listed_key(&key)? });
+                        }
+                        opened => drop(opened?),
+                    }
+                }
+                after = page.next;
+            }
+        }
+        Ok(missing)
     }
 }
 

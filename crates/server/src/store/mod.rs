@@ -41,7 +41,7 @@ pub use incoming::Incoming;
 pub use intact::{IntactError, check_before_opening, check_opened, has_object_files};
 pub(crate) use intact::{beyond_its_run, is_folder_of_objects, newest_beyond, number};
 pub use listing::{Page, PageRequest};
-pub use multipart::{CompletedPart, Completion, JoinedChecksum, NewUpload};
+pub use multipart::{CompletedPart, Completion, JoinedChecksum, NewUpload, UploadUnderWay, UploadsAsked};
 pub use notifications::Notifications;
 pub(crate) use object_file::Story;
 pub use objects::{Cause, CopyOptions};
@@ -81,6 +81,8 @@ pub struct DiskStore {
     ledger: Arc<Ledger>,
     notifications: Notifications,
     next_order: AtomicU64,
+    /// An order that the ledger durably knows to be used.
+    known_order: AtomicU64,
     /// The first order of this run.
     first_order: u64,
     /// The lowest order of a file of this run that is left for cleaning.
@@ -134,6 +136,7 @@ impl DiskStore {
             ledger,
             notifications,
             next_order: AtomicU64::new(first_order),
+            known_order: AtomicU64::new(first_order),
             first_order,
             leftover: Arc::new(AtomicU64::new(u64::MAX)),
             newest_folder: Mutex::default(),
@@ -163,6 +166,19 @@ impl DiskStore {
         self.next_order.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Has the ledger know of an order near this one before it names a file. Orders are used up by what leaves no trace
+    /// there, too, such as refused uploads; a file further ahead than [`ORDER_GAP`] would look as if the ledger were of an
+    /// older backup.
+    fn keep_near(&self, order: u64) -> Result<(), StoreFault> {
+        if order <= self.known_order.load(Ordering::Relaxed) + ORDER_GAP / 2 {
+            return Ok(());
+        }
+        let noted = self.ledger.submit(Vec::new(), move |changes| changes.use_order(order));
+        noted.wait()?;
+        self.known_order.fetch_max(order, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Wakes whoever works on events.
     pub fn event_queued(&self) {
         if let Some(wake) = self.on_event.get() {
@@ -180,7 +196,14 @@ impl DiskStore {
         let gone = std::mem::take(&mut *unlinked);
         drop(unlinked);
         let folders: BTreeSet<_> = gone.iter().map(|order| self.folder.object_folder(*order)).collect();
-        match folders.iter().try_for_each(|folder| self.disk.sync_folder(folder)) {
+        let sync = |folder: &std::path::PathBuf| match self.disk.sync_folder(folder) {
+            // Emptied, and removed itself since.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                self.disk.sync_folder(&self.folder.objects())
+            }
+            other => other,
+        };
+        match folders.iter().try_for_each(sync) {
             Ok(()) => gone,
             // Their rows stay until the cleaning after the next start.
             Err(error) => {

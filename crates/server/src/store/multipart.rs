@@ -1,5 +1,7 @@
 //! Multipart uploads. Parts are files of their own; completing copies them into the object's one file.
 
+use std::collections::BinaryHeap;
+
 use md5::{Digest as _, Md5};
 use tintype_function::store::{Condition, Location};
 
@@ -58,6 +60,41 @@ pub struct Completion {
     pub condition: Condition,
 }
 
+/// Which uploads under way are asked for.
+#[derive(Debug, Default)]
+pub struct UploadsAsked {
+    /// Of keys that begin so.
+    pub prefix: String,
+    /// Of keys after this one.
+    pub after_key: String,
+    /// And of that key those with ids after this one, if it is given.
+    pub after_id: String,
+}
+
+impl UploadsAsked {
+    fn wants(&self, key: &str, id: &str) -> bool {
+        let is_after = match self.after_id.as_str() {
+            "" => key > self.after_key.as_str(),
+            after => (key, id) > (self.after_key.as_str(), after),
+        };
+        is_after && key.starts_with(&self.prefix)
+    }
+}
+
+/// An upload under way.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UploadUnderWay {
+    /// The key it is for.
+    pub key: String,
+    /// Its id.
+    pub id: String,
+    /// Milliseconds since 1970 when it began.
+    pub initiated_ms: i64,
+}
+
+/// Uploads aborted in one transaction.
+const ABORTED_AT_ONCE: usize = 100;
+
 impl DiskStore {
     /// Begins an upload; answers its id.
     ///
@@ -98,16 +135,62 @@ impl DiskStore {
             .ok_or_else(|| StoreFault::NoSuchUpload(id.into()))
     }
 
-    /// A bucket's uploads under way, by key, then id.
+    /// The first `most` of a bucket's uploads under way, by key, then id; holds no more of them.
     ///
     /// # Errors
     /// The bucket does not exist.
-    pub fn uploads(&self, bucket: &str) -> Result<Vec<(String, UploadRecord)>, StoreFault> {
+    pub fn uploads(
+        &self,
+        bucket: &str,
+        asked: &UploadsAsked,
+        most: usize,
+    ) -> Result<Vec<UploadUnderWay>, StoreFault> {
         self.bucket(bucket)?;
-        let mut uploads = self.ledger.view()?.uploads()?;
-        uploads.retain(|(_, upload)| upload.bucket == bucket);
-        uploads.sort_by(|(a_id, a), (b_id, b)| (&a.key, a_id).cmp(&(&b.key, b_id)));
-        Ok(uploads)
+        let mut first = BinaryHeap::new();
+        self.ledger.view()?.walk_uploads(|id, upload| {
+            if upload.bucket == bucket && asked.wants(&upload.key, id) {
+                let initiated_ms = upload.initiated_ms;
+                first.push(UploadUnderWay { key: upload.key, id: id.to_owned(), initiated_ms });
+                if first.len() > most {
+                    first.pop();
+                }
+            }
+            true
+        })?;
+        Ok(first.into_sorted_vec())
+    }
+
+    /// Aborts the uploads that began before a moment; answers how many there were.
+    ///
+    /// # Errors
+    /// The ledger cannot be read or written.
+    pub fn abort_uploads_before(&self, began_ms: i64) -> Result<usize, StoreFault> {
+        let mut stale = Vec::new();
+        self.ledger.view()?.walk_uploads(|id, upload| {
+            let is_stale = upload.initiated_ms < began_ms;
+            if is_stale {
+                tracing::info!(
+                    bucket = upload.bucket,
+                    key = upload.key,
+                    id,
+                    "an abandoned upload is aborted"
+                );
+                stale.push(id.to_owned());
+            }
+            is_stale && stale.len() < ABORTED_AT_ONCE
+        })?;
+        let count = stale.len();
+        if count > 0 {
+            let pending = self.ledger.submit(Vec::new(), move |changes| {
+                let mut files = Vec::new();
+                for id in stale {
+                    files.extend(changes.remove_upload(&id)?);
+                }
+                Ok::<_, StoreFault>(files)
+            });
+            self.unlink(&pending.wait()?);
+        }
+        Ok(count)
     }
 
     /// An upload's parts, by number.

@@ -135,7 +135,13 @@ impl Recovered<'_> {
             mentioned +=
                 world.store.list_objects(bucket, &page).map_err(|fault| words(&fault))?.objects.len();
         }
-        for (id, _) in view.uploads().map_err(|error| error.to_string())? {
+        let mut uploads = Vec::new();
+        let walked = view.walk_uploads(|id, _| {
+            uploads.push(id.to_owned());
+            true
+        });
+        walked.map_err(|error| error.to_string())?;
+        for id in uploads {
             mentioned += view.parts(&id).map_err(|error| error.to_string())?.len();
         }
         let objects = tree.files_below(&self.settings.data.join("objects"));

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 use tintype::{
-    ledger::{EventRecord, LedgerError},
+    ledger::{EventRecord, LedgerError, Tries},
     queue::{DeadLetterFilter, Lease, Next, Queue, RetryPolicy, Settled, Verdict},
 };
 use tintype_function::{Settings, store::Condition};
@@ -390,11 +390,13 @@ impl Pair {
     fn records(&self) -> Vec<EventRecord> {
         let view = self.world().store.ledger().view().unwrap();
         let mut ids = Vec::new();
-        view.walk_due(|_, id| {
-            ids.push(id);
-            true
-        })
-        .unwrap();
+        for tries in Tries::ALL {
+            view.walk_due(tries, |_, id| {
+                ids.push(id);
+                true
+            })
+            .unwrap();
+        }
         ids.into_iter().map(|id| view.event(id).unwrap().unwrap()).collect()
     }
 

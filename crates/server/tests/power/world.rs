@@ -3,7 +3,7 @@
 use tintype::{
     disk::SharedDisk,
     invoker::{record, verdict},
-    ledger::{EventRecord, StoredHeaders},
+    ledger::{EventRecord, StoredHeaders, Tries},
     queue::{Next, Queue},
     server::{Parts, open_parts},
     store::{
@@ -148,11 +148,13 @@ impl World {
         let ledger = self.store.ledger();
         let mut ids = Vec::new();
         let view = ledger.view().map_err(|error| error.to_string())?;
-        let walked = view.walk_due(|_, id| {
-            ids.push(id);
-            true
-        });
-        walked.map_err(|error| error.to_string())?;
+        for tries in Tries::ALL {
+            let walked = view.walk_due(tries, |_, id| {
+                ids.push(id);
+                true
+            });
+            walked.map_err(|error| error.to_string())?;
+        }
         drop(view);
         let pending = ledger.submit(Vec::new(), move |changes| {
             for id in ids {

@@ -64,8 +64,9 @@ fn summarise(repaired: &Repaired, findings: &mut Findings) {
         findings.add(
             "not in the files",
             Ok("what waited in the queue and uploads under way are gone; sources without a thumbnail are queued anew. \
-                Look at notifications and CORS rules that were set through S3: as far as the old ledger could be read \
-                they are back"
+                Thumbnails of sources that were deleted shortly before may be left: tintype orphans finds them. Look at \
+                notifications and CORS rules that were set through S3: as far as the old ledger could be read they are \
+                back"
                 .into()),
         );
     }

@@ -3,8 +3,37 @@
 use indicatif::ProgressBar;
 
 use super::{Findings, tell};
-use crate::{disk::RealDisk, repair, store::DataFolder};
+use crate::{
+    disk::RealDisk,
+    repair::{self, Finding, What},
+    store::{DataFolder, DiskStore},
+};
 
+/// Looks for the file of every object.
+pub(super) fn missing(store: &DiskStore, findings: &mut Findings) {
+    let missing = store.missing_files(|at| {
+        tell(&Finding {
+            what: What::Lost,
+            bucket: Some(at.bucket.clone()),
+            key: Some(at.key.to_string()),
+            file: None,
+            why: String::new(),
+        });
+    });
+    findings.add(
+        "files",
+        match missing {
+            Ok(0) => Ok("every object has its file".into()),
+            Ok(missing) => Err(format!(
+                "{missing} object(s) without a file, listed above: put the files back from a backup, or upload the \
+                 objects again; \"tintype check --repair\" forgets them"
+            )),
+            Err(fault) => Err(fault.to_string()),
+        },
+    );
+}
+
+/// Verifies every file.
 pub(super) fn run(folder: &DataFolder, findings: &mut Findings) -> anyhow::Result<()> {
     // Hidden where no terminal is.
     let progress = ProgressBar::new(0);

@@ -149,6 +149,11 @@ impl Disk for SimulatedDisk {
         lock(&self.0.tree).remove(path)
     }
 
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        self.fails(Operation::Remove)?;
+        lock(&self.0.tree).remove_folder(path)
+    }
+
     fn create_folder(&self, path: &Path) -> io::Result<()> {
         self.fails(Operation::Create)?;
         lock(&self.0.tree).create_folder(path)

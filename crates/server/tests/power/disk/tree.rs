@@ -124,6 +124,16 @@ impl Tree {
         Ok(())
     }
 
+    /// What it held durably stays known: a power cut may bring it back.
+    pub(super) fn remove_folder(&mut self, path: &Path) -> io::Result<()> {
+        if !self.folder(path)?.seen.is_empty() {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+        let (above, name) = split(path);
+        self.folder(&above)?.change(Change { name, entry: None, moved_to: None });
+        Ok(())
+    }
+
     pub(super) fn create_folder(&mut self, path: &Path) -> io::Result<()> {
         if self.folders.contains_key(path) {
             return Ok(());
