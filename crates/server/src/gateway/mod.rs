@@ -145,14 +145,12 @@ impl Steps {
     /// Bounds of the head, who may call; then which side it is for.
     async fn guarded(&self, request: Request) -> Answered {
         let welcome = head::check(&request).and_then(|()| guard::check(&self.inner.settings, &request));
-        match self.inner.paths.iter().any(|path| path == request.uri().path()) {
-            true => Ok(self.across_origins(request, welcome).await),
-            false => {
-                welcome?;
-                // Boxed, here and below: the future of a request is to be small for the answers that are kept.
-                Ok(Box::pin(routed(&self.own, request.map(Body::new))).await)
-            }
+        if self.inner.paths.iter().any(|path| path == request.uri().path()) {
+            return Ok(self.across_origins(request, welcome).await);
         }
+        welcome?;
+        // Boxed, here and below: the future of a request is to be small for the answers that are kept.
+        Ok(Box::pin(routed(&self.own, request.map(Body::new))).await)
     }
 
     /// Preflights, and marks on whatever comes from further inside and on what turned the request away.
