@@ -242,3 +242,26 @@ def test_head_is_get_without_its_body(strict):
         assert {name: value for name, value in head.headers.items() if name.lower() not in map(str.lower, own)} == {
             name: value for name, value in got.headers.items() if name.lower() not in map(str.lower, own)
         }
+
+
+def test_records_without_end(strict):
+    """More than a request may have, and more than is parsed."""
+    many = b'{"Records": [' + b"{}," * 1000 + b"{}]}"
+    refused(requests.post(strict.api_url, many, headers=JSON, timeout=30), 400, "more than 1000 records")
+    endless = b'{"Records": [' + b"{}," * 400_000 + b"{}]}"
+    for path in ("", "/uploads"):
+        refused(requests.post(strict.api_url + path, endless, headers=JSON, timeout=30), 413, "1048576 bytes")
+
+
+def test_the_file_of_a_form_must_be_an_image(strict):
+    files = {"file": ("photo.html", pictures.jpeg(), "text/html")}
+    refused(requests.post(strict.api_url, files=files, timeout=30), 415, "text/html")
+
+
+def test_a_login_is_short_and_comes_in_time(new_server):
+    server = new_server(settings="[api]\ntimeout_s = 1\n").start()
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    refused(requests.post(f"{server.http_url}/login", b"a=" + b"x" * 70_000, headers=form, timeout=30), 413, "65536 bytes")
+    head = b"POST /login HTTP/1.1\r\nHost: HOST\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\na="
+    status, body = on_the_wire(server, head)
+    assert (status, b"did not arrive" in body) == (408, True)

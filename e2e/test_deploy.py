@@ -168,21 +168,24 @@ def test_a_dry_run_needs_no_account_and_shows_every_step(deploy):
     shown = deploy("--dry-run", "ThumbnailSize=64x64", AWS_ENDPOINT_URL="http://127.0.0.1:9", AWS_ACCESS_KEY_ID="", AWS_REGION="eu-central-1")
     assert shown.returncode == 0, shown.stderr
     steps = [line for line in shown.stdout.splitlines() if line.startswith("would run: ")]
-    assert [line.split()[3] for line in steps] == ["s3", "s3api", "s3", "cloudformation"]
-    assert "ThumbnailSize=64x64" in steps[-1] and "input-product-images-ACCOUNT-eu-central-1" in steps[-1]
+    assert [line.split()[3] for line in steps] == ["s3", "s3api", "s3", "apigateway", "cloudformation", "apigateway"]
+    assert "ThumbnailSize=64x64" in steps[4] and "input-product-images-ACCOUNT-eu-central-1" in steps[4]
+    assert "get-account" in steps[3] and "ApiAccountLogRole=true" in shown.stdout and "create-deployment" in steps[5]
 
 
-def test_new_settings_are_a_new_version(deploy):
+def test_other_parameters_are_a_new_version(deploy):
     offline = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": ""}
 
-    def version(settings):
-        shown = deploy("--dry-run", f"Settings={settings}", **offline).stdout
+    def version(*given):
+        shown = deploy("--dry-run", *given, **offline).stdout
         return re.search(r"SettingsVersion=(\w+)", shown)[1]
 
-    assert len({version("[api]\nrate = 1"), version("[api]\nrate = 2"), version("[api]\nrate = 1")}) == 2
-    assert "SettingsVersion" not in deploy("--dry-run", "MemorySize=256", **offline).stdout
-    described = [Template(ProvisionedConcurrency="1", SettingsVersion=one)["Version"]["Description"] for one in "ab"]
-    assert described[0] != described[1]
+    others = ["Settings=[api]\nrate = 1", "Settings=[api]\nrate = 2", "ExistingRoleArn=arn:aws:iam::1:role/LabRole"]
+    versions = [version(one) for one in [*others, others[0]]]
+    assert len(set(versions)) == 3 and versions[0] == versions[3]
+    template = Template(ProvisionedConcurrency="1", CodeKey="0" * 32 + ".zip", SettingsVersion=versions[0])
+    described = template["Version"]["Description"]
+    assert versions[0] in described and "0" * 32 in described and len(described) <= 256
 
 
 def test_what_is_wrong_is_said_before_anything_is_done(deploy):

@@ -32,6 +32,13 @@ def test_a_form_of_the_api(server, s3):
     server.thumbnail("thumb_forms/new.jpg", got["ETag"])
 
 
+@pytest.mark.parametrize(("key", "kind"), [("forms/untold.png", "image/png"), ("forms/untold", "image/jpeg")])
+def test_a_form_without_a_type_has_that_of_its_name(server, s3, key, kind):
+    answer = send(form(server, key), pictures.png())
+    assert answer.status_code == 201, answer.text
+    assert s3.head_object(Bucket=SOURCE, Key=key)["ContentType"] == kind
+
+
 def test_a_form_of_boto3(server, s3, bucket):
     fields = {"success_action_status": "200", "x-amz-meta-colour": "red", "Cache-Control": "no-cache"}
     conditions = [{name: value} for name, value in fields.items()]

@@ -5,6 +5,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -98,6 +99,37 @@ def test_sighup_reads_keys_and_limits_anew(new_server):
     server.process.send_signal(signal.SIGHUP)
     until(lambda: "stay as they were" in server.log_text(), "the refusal is in the log")
     assert get(server, secret=SECOND).status_code == 404
+
+
+def test_sighup_refills_nothing(new_server):
+    limited = "[api]\nrate = 1\nburst = 3\n"
+    server = new_server(settings=limited).start()
+    assert 429 in [get(server).status_code for _ in range(8)]
+    server.config.write_text(limited + "max_side = 100\n")
+    server.process.send_signal(signal.SIGHUP)
+    until(lambda: "settings" in server.log_text() and "reread" in server.log_text(), "the settings are reread")
+    assert 429 in [get(server).status_code for _ in range(3)], "a burst was not given again"
+
+
+def test_answers_are_for_the_key_alone_where_there_are_keys(new_server):
+    server = new_server(settings=key("shop", FIRST)).start()
+    server.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())
+    server.thumbnail("thumb_a.jpg")
+    assert get(server, "?key=a.jpg", secret=FIRST).headers["Cache-Control"].startswith("private, max-age=")
+
+
+def test_a_date_alone_is_no_proof_across_new_settings(new_server):
+    server = new_server().start()
+    server.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())
+    dated = get(server, "?key=a.jpg").headers["Last-Modified"]
+    assert get(server, "?key=a.jpg", **{"If-Modified-Since": dated}).status_code == 304
+    assert server.stop() == 0
+    # A date has no parts of a second.
+    time.sleep(1.1)
+    server.config.write_text('[[trigger]]\n[[trigger.rendition]]\nsize = "64x64"\n')
+    server.start()
+    answer = get(server, "?key=a.jpg", **{"If-Modified-Since": dated})
+    assert (answer.status_code, pictures.opened(answer.content).width) == (200, 64)
 
 
 def test_kept_answers_are_never_stale(server, s3):

@@ -1,6 +1,7 @@
 """The function's program as Lambda runs it, on our own Runtime API, with moto_server as S3 and SQS."""
 
 import base64
+import io
 import itertools
 import json
 import os
@@ -8,6 +9,7 @@ import socket
 
 import pytest
 import requests
+from PIL import Image
 
 import pictures
 from lambda_runtime import TRACE, Function, InitError
@@ -456,3 +458,14 @@ def test_from_s3_through_a_queue_to_the_thumbnail(moto, s3, function):
             assert thumbnail(s3, key).size == (128, 96)
     finally:
         s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
+
+
+def test_a_large_picture_takes_little_memory(moto, s3, tmp_path, key):
+    base = Image.linear_gradient("L").resize((6000, 4000))
+    out = io.BytesIO()
+    Image.merge("RGB", (base, base.rotate(90), base.rotate(180))).save(out, "JPEG", quality=88)
+    s3.put_object(Bucket=SOURCE, Key=key, Body=out.getvalue())
+    with Function([BOOTSTRAP], moto.environment(), tmp_path) as function:
+        (made,) = function.invoke({"key": key}).ok["records"]
+        assert made["outcome"] == "made"
+        assert function.memory_mb_peak() <= 40

@@ -184,3 +184,27 @@ def test_sigterm_with_a_deep_queue_loses_nothing(new_server):
     server.thumbnail("thumb_slow.jpg.webp", slow, s3, bucket="slow-thumbnails")
     server.wait_until_idle()
     assert server.metrics()["tintype_dead_letters"] == 0
+
+
+def test_what_was_handled_in_time_is_told_when_the_rest_was_not(new_server):
+    server = new_server(settings=SETTINGS + "[api]\ntimeout_s = 1\n").start()
+    s3 = server.client()
+    s3.put_object(Bucket=SOURCE, Key="prompt.jpg", Body=pictures.jpeg())
+    server.thumbnail("thumb_prompt.jpg", client=s3)
+    for number in range(4):
+        s3.put_object(Bucket=SLOW, Key=f"{number}.jpg", Body=slow_picture(number))
+
+    def record(bucket, key):
+        return {"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": bucket}, "object": {"key": key}}}
+
+    until(lambda: server.metrics()["ConcurrentExecutions"] == 1, "the worker is busy")
+    # The first waits for nobody: no trigger wants it.
+    records = [record(SOURCE, "notes.txt")] + [record(SLOW, f"{number}.jpg") for number in range(4)]
+    answer = requests.post(server.api_url, json={"Records": records}, timeout=60)
+    assert answer.status_code == 504
+    told = answer.json()
+    assert [one["source"]["key"] for one in told["records"]][:1] in ([], ["notes.txt"])
+    assert len(told["records"]) < len(records) and told["message"]
+    # The handling of those that are left goes on by their events.
+    for number in range(4):
+        server.thumbnail(f"thumb_{number}.jpg", client=s3, bucket="slow-thumbnails")

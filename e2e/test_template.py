@@ -94,6 +94,13 @@ def statements(policy):
     return policy["PolicyDocument"]["Statement"]
 
 
+def test_forms_of_the_configured_origin_may_be_sent_to_the_source_bucket():
+    (rule,) = Template(CorsOrigin="https://shop.example")["SourceBucket"]["CorsConfiguration"]["CorsRules"]
+    assert (rule["AllowedOrigins"], rule["AllowedMethods"]) == (["https://shop.example"], ["POST"])
+    assert rule["ExposedHeaders"] == ["ETag"]
+    assert "CorsConfiguration" not in Template()["SourceBucket"]
+
+
 @pytest.mark.parametrize("name", ["Source", "Destination"])
 def test_bucket_policies_refuse_what_is_not_tls(name):
     policy = Template()[f"{name}BucketPolicy"]
@@ -169,7 +176,12 @@ def test_the_function():
     assert function["LoggingConfig"] == {"LogFormat": "JSON", "LogGroup": "<FunctionLogs>"}
     variables = function["Environment"]["Variables"]
     assert (variables["SOURCE_BUCKET"], variables["DESTINATION_BUCKET"]) == ("in", "out")
-    assert variables["THUMBNAIL_SIZE"] == "128x128" and variables["DEAD_LETTER_QUEUE_URL"] == "<DeadLetters>"
+    assert variables["DEAD_LETTER_QUEUE_URL"] == "<DeadLetters>"
+    # What nobody says is left to the settings, which may have renditions of their own.
+    said = {"Size": "64x64", "Fit": "cover", "Format": "png", "Quality": "70", "Key": "t/{key}"}
+    assert {variables[f"THUMBNAIL_{name.upper()}"] for name in said} == {""}
+    given = Template(**{f"Thumbnail{name}": value for name, value in said.items()})["Function"]["Environment"]["Variables"]
+    assert {name: given[f"THUMBNAIL_{name.upper()}"] for name in said} == said
     assert "ReservedConcurrentExecutions" not in function
     assert Template(ReservedConcurrency=5)["Function"]["ReservedConcurrentExecutions"] == 5
 
@@ -259,6 +271,10 @@ def test_throttling_key_quota_and_cache():
     assert template["ApiStage"]["CacheClusterEnabled"] is True
     keyed = template["ImageGet"]["Integration"]["CacheKeyParameters"]
     assert set(keyed) == set(template["ImageGet"]["RequestParameters"])
+    # Whatever an answer depends on.
+    fields = re.search(r"const FIELDS: .* = \[(.*)\];", (ROOT / "crates/api/src/query.rs").read_text())[1]
+    query = {name.removeprefix("method.request.querystring.") for name in keyed if "querystring" in name}
+    assert query == {field.strip(' "') for field in fields.split(",")}
     assert template["UsagePlan"]["Quota"] == {"Limit": 100000, "Period": "DAY"}
     assert all(one["ApiKeyRequired"] is (verb != "OPTIONS") for (_, verb), one in methods(template).items())
     plain = Template()
@@ -304,6 +320,19 @@ def test_alarms():
         "AsyncEventAge",
         "ApproximateNumberOfMessagesVisible",
     }
+    said = {
+        one["MetricName"]: (one["Namespace"], one["Statistic"], one["Threshold"], one["EvaluationPeriods"], one["Period"])
+        for one in alarms.values()
+    }
+    assert said["AsyncEventsDropped"] == ("AWS/Lambda", "Sum", 0, 1, 60)
+    assert said["Errors"] == ("AWS/Lambda", "Sum", 5, 3, 60)
+    assert said["Throttles"] == ("AWS/Lambda", "Sum", 0, 3, 60)
+    assert said["AsyncEventAge"] == ("AWS/Lambda", "Maximum", 300_000, 3, 60)
+    assert said["ApproximateNumberOfMessagesVisible"] == ("AWS/SQS", "Maximum", 0, 1, 60)
+    assert {one["ComparisonOperator"] for one in alarms.values()} == {"GreaterThanThreshold"}
+    named = {one["MetricName"]: one["Dimensions"] for one in alarms.values()}
+    assert named["Errors"] == [{"Name": "FunctionName", "Value": "Thumbnails"}]
+    assert named["ApproximateNumberOfMessagesVisible"] == [{"Name": "QueueName", "Value": "<DeadLetters.QueueName>"}]
     assert {one["TreatMissingData"] for one in alarms.values()} == {"notBreaching"}
     assert all(one["AlarmActions"] == ["<AlarmTopic>"] for one in alarms.values())
     assert all(one["AlarmActions"] == [] for one in Template().of_type("AWS::CloudWatch::Alarm").values())
@@ -315,8 +344,26 @@ def test_saved_queries_speak_of_fields_there_are():
     for one in queries.values():
         assert one["LogGroupNames"] == ["<FunctionLogs>"]
         assert 'type = "tintype.record"' in one["QueryString"] or 'type = "platform.report"' in one["QueryString"]
+        if "tintype.record" in one["QueryString"]:
+            assert fields(one["QueryString"]) <= LOGGED, one["Name"]
+
+
+# What a record's line has; test_lambda_events.py looks at lines.
+LOGGED = {"type", "key", "outcome", "reason", "why", "milliseconds", "sinceUploadMs", "requestId", "sourceBytes"} | {
+    f"stages.{name}" for name in ("wait", "read", "decode", "resample", "encode", "write")
+}
+
+
+def fields(query):
+    """The names a query speaks of, but for those it gives."""
+    text = re.sub(r'"[^"]*"', "", query)
+    given = set(re.findall(r" as (\w+)", text))
+    words = set(re.findall(r"(?<![@\w.])[a-zA-Z][\w.]*", text)) - given
+    return words - {"filter", "fields", "stats", "sort", "limit", "and", "by", "as", "desc", "count", "avg", "pct", "max", "bin"} - {"5m"}
 
 
 def test_every_output_is_of_something_there():
     outputs = source()["Outputs"]
-    assert {"UploadCommand", "ApiUrl", "DeadLetterQueueUrl"} <= set(outputs)
+    assert {"UploadCommand", "ThumbnailCommand", "ApiUrl", "ApiId", "DeadLetterQueueUrl", "DashboardUrl"} <= set(outputs)
+    # Whatever its format and its key, it is in the list.
+    assert outputs["ThumbnailCommand"]["Value"] == {"Fn::Sub": "aws s3 ls --recursive s3://${DestinationBucketName}"}

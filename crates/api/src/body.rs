@@ -15,24 +15,38 @@ pub(crate) fn media_type(headers: &HeaderMap) -> String {
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
+/// The largest JSON body, in bytes: parsed it takes many times as much memory.
+const LARGEST_JSON: usize = 1 << 20;
+
 /// All of a body, if it has at most `max` bytes.
 pub(crate) async fn read(body: Body, max: usize) -> Result<Bytes, Box<Response>> {
-    axum::body::to_bytes(body, max).await.map_err(|error| Box::new(unreadable(&error, max)))
+    bounded(body, max, || {
+        format!(
+            "the body has more than {max} bytes (api.max_body); upload larger images to the source bucket, for example \
+             by a form from /uploads"
+        )
+    })
+    .await
 }
 
-fn unreadable(error: &axum::Error, max: usize) -> Response {
-    let mut cause: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = cause {
-        if error.is::<http_body_util::LengthLimitError>() {
-            return message(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                format!(
-                    "the body has more than {max} bytes (api.max_body); upload larger images to the source bucket, \
-                     for example by a form from /uploads"
-                ),
-            );
-        }
-        cause = error.source();
-    }
-    message(StatusCode::BAD_REQUEST, format!("the body could not be read: {error}"))
+/// All of a JSON body, if it is not too large to be parsed.
+pub(crate) async fn read_json(body: Body, max: usize) -> Result<Bytes, Box<Response>> {
+    let max = max.min(LARGEST_JSON);
+    bounded(body, max, || format!("the JSON body has more than {max} bytes; send fewer records a request"))
+        .await
+}
+
+async fn bounded(body: Body, max: usize, words: impl FnOnce() -> String) -> Result<Bytes, Box<Response>> {
+    axum::body::to_bytes(body, max).await.map_err(|error| {
+        Box::new(match is_of_length(&error) {
+            true => message(StatusCode::PAYLOAD_TOO_LARGE, words()),
+            false => message(StatusCode::BAD_REQUEST, format!("the body could not be read: {error}")),
+        })
+    })
+}
+
+fn is_of_length(error: &axum::Error) -> bool {
+    let first: &(dyn std::error::Error + 'static) = error;
+    std::iter::successors(Some(first), |error| error.source())
+        .any(|error| error.is::<http_body_util::LengthLimitError>())
 }

@@ -1,6 +1,9 @@
 //! What version of a thumbnail a client has, and whether it is still the right one.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, LazyLock},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use axum::http::{HeaderMap, header};
 use tintype_function::Location;
@@ -13,6 +16,22 @@ pub struct SourceTag {
     pub at: Arc<Location>,
     /// Its ETag, without quotes.
     pub etag: Arc<str>,
+}
+
+/// When this process began, in seconds since 1970: recipes change with the settings, and those with a start alone.
+static BEGAN_S: LazyLock<i64> = LazyLock::new(|| {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+});
+
+/// Has the process begin now, unless it has.
+pub(crate) fn begin() {
+    LazyLock::force(&BEGAN_S);
+}
+
+/// When a thumbnail was modified last, as far as dates can tell: with its source, or with its recipe.
+pub(crate) fn modified_s(source_ms: i64) -> i64 {
+    source_ms.div_euclid(1000).max(*BEGAN_S)
 }
 
 /// Whether the client has this version already. `modified_s`: seconds since 1970.

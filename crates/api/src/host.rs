@@ -98,6 +98,6 @@ pub trait Host: Clone + Send + Sync + 'static {
     /// Reads a thumbnail; `None` if there is none.
     fn read(&self, at: Location) -> impl Future<Output = Result<Option<Object>, Failure>> + Send;
 
-    /// What signs forms for uploads to the source bucket.
-    fn form_signer(&self) -> impl Future<Output = Result<FormSigner, Failure>> + Send;
+    /// What signs forms for uploads to the source bucket. `host`: what the caller called this host.
+    fn form_signer(&self, host: Option<&str>) -> impl Future<Output = Result<FormSigner, Failure>> + Send;
 }

@@ -1,5 +1,7 @@
 //! POST: run the function on the objects that a JSON body names, or on the image that the body is.
 
+use std::time::Duration;
+
 use axum::{
     body::Body,
     extract::Request,
@@ -9,14 +11,15 @@ use axum::{
 use serde_json::{Value, json};
 use tintype_function::{
     Ignored, Outcome, Report,
-    event::{self, Event, Part, Record, form_encoded},
+    event::{self, Event, Record, form_encoded},
 };
+use tokio::time::Instant;
 
 use crate::{
-    Api, Host, Queued,
+    Api, Host, Queued, Refused,
     answer::{self, message},
     body, multipart,
-    openapi::{FileForm, Keys, Records as RecordsTold, SpecQuery},
+    openapi::{FileForm, Records as RecordsTold, SpecQuery, Wish},
     picture,
     query::Query,
     refusals::OfPost,
@@ -35,7 +38,7 @@ const MOST_RECORDS: usize = 1000;
         ("Prefer" = inline(Option<String>), Header, description = "respond-async: queue and answer at once.")
     ),
     request_body(content(
-        (Keys = "application/json"),
+        (Wish = "application/json"),
         (String = "image/jpeg"),
         (String = "image/png"),
         (String = "application/octet-stream"),
@@ -57,19 +60,26 @@ async fn answered<H: Host>(api: &Api<H>, request: Request) -> Result<Box<Respons
     let query = Query::of(&request, &api.config)?;
     let (head, body) = request.into_parts();
     let kind = body::media_type(&head.headers);
-    let body = body::read(body, api.config.max_body).await?;
     let bad = |words: String| Box::new(message(StatusCode::BAD_REQUEST, words));
+    let max = api.config.max_body;
     Ok(Box::new(match kind.as_str() {
         "application/json" | "" if query.asks || query.key.is_some() => {
             return Err(bad("a JSON body takes no query fields; name the keys in the body".into()));
         }
-        "application/json" | "" => run(api, &head.headers, &body).await,
+        "application/json" | "" => run(api, &head.headers, &body::read_json(body, max).await?).await,
         "multipart/form-data" => {
-            let (kind, file) = multipart::file(&head.headers, body).await.map_err(bad)?;
+            let form = body::read(body, max).await?;
+            let (kind, file) = multipart::file(&head.headers, form).await.map_err(bad)?;
+            if !is_of_an_image(&kind) {
+                let words = format!(
+                    "the form's file is of type \"{kind}\"; image/* and application/octet-stream are taken"
+                );
+                return Err(Box::new(message(StatusCode::UNSUPPORTED_MEDIA_TYPE, words)));
+            }
             picture::post(api, query, kind, file).await
         }
-        kind if kind == "application/octet-stream" || kind.starts_with("image/") => {
-            picture::post(api, query, kind.to_owned(), body).await
+        kind if is_of_an_image(kind) => {
+            picture::post(api, query, kind.to_owned(), body::read(body, max).await?).await
         }
         other => message(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -81,26 +91,29 @@ async fn answered<H: Host>(api: &Api<H>, request: Request) -> Result<Box<Respons
     }))
 }
 
+/// Whether a body of this media type may be an image.
+fn is_of_an_image(kind: &str) -> bool {
+    kind == "application/octet-stream" || kind.starts_with("image/")
+}
+
 /// Runs the function on every record of an event, or queues it.
 async fn run<H: Host>(api: &Api<H>, headers: &HeaderMap, body: &[u8]) -> Response {
-    let parts = match event::parse(body, &api.config.trigger.bucket) {
+    let deadline = Instant::now() + in_time(api.config.timeout);
+    // What the parts were read from is not kept while the records are handled.
+    let parts: Vec<_> = match event::parse(body, &api.config.trigger.bucket, MOST_RECORDS) {
         Err(error) => return message(StatusCode::BAD_REQUEST, error),
         Ok(Event::Test) => return answer::json(StatusCode::OK, &json!({"records": []})),
-        Ok(Event::Records(parts)) => parts,
+        Ok(Event::Records(parts)) => parts.into_iter().map(|part| part.record).collect(),
     };
-    if parts.len() > MOST_RECORDS {
-        let words = format!("{} records; send at most {MOST_RECORDS} a request", parts.len());
-        return message(StatusCode::BAD_REQUEST, words);
-    }
     // Nothing to do at all: the request itself is wrong.
-    if let Some(Part { record: Err(error), .. }) = parts.first()
-        && parts.iter().all(|part| part.record.is_err())
+    if let Some(Err(error)) = parts.first()
+        && parts.iter().all(Result::is_err)
     {
         return message(StatusCode::BAD_REQUEST, error);
     }
     let mut records = Records::default();
     let wants_queue = prefers_async(headers);
-    for Part { record, .. } in parts {
+    for record in parts {
         let record = match record {
             Err(error) => {
                 records.push(&Report::bad_event(error));
@@ -125,7 +138,8 @@ async fn run<H: Host>(api: &Api<H>, headers: &HeaderMap, body: &[u8]) -> Respons
                 }
             }
         }
-        match api.host.invoke(record).await {
+        let invoked = tokio::time::timeout_at(deadline, api.host.invoke(record)).await;
+        match invoked.unwrap_or(Err(Refused::TimedOut)) {
             Ok(report) => records.push(&report),
             // What was done before stands; the rest is to be sent again.
             Err(refused) if records.told.is_empty() => return answer::refused(refused),
@@ -135,9 +149,19 @@ async fn run<H: Host>(api: &Api<H>, headers: &HeaderMap, body: &[u8]) -> Respons
     records.answer()
 }
 
-/// Whether the caller would rather have it queued than wait. Source: RFC 7240, section 4.1.
+/// What of a request's time its records have: a little is left to tell what became of those that were handled.
+fn in_time(timeout: Duration) -> Duration {
+    timeout - (timeout / 10).min(Duration::from_secs(1))
+}
+
+/// Whether a request's records are to be queued; what is made of an image in the body is waited for.
 #[must_use]
-pub fn prefers_async(headers: &HeaderMap) -> bool {
+pub fn is_to_be_queued(headers: &HeaderMap) -> bool {
+    matches!(body::media_type(headers).as_str(), "application/json" | "") && prefers_async(headers)
+}
+
+/// Whether the caller would rather have it queued than wait. Source: RFC 7240, section 4.1.
+fn prefers_async(headers: &HeaderMap) -> bool {
     let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
     values
         .flat_map(|value| value.split(','))

@@ -19,7 +19,7 @@ mod refusals;
 mod thumbnail;
 mod uploads;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -34,7 +34,7 @@ pub use answer::message;
 pub use conditions::{SourceTag, is_unchanged, seconds_of};
 pub use cors::{Cors, cross_origin, preflight, unknown};
 pub use host::{FormSigner, Host, Queued, Refused};
-pub use invoke::prefers_async;
+pub use invoke::is_to_be_queued;
 pub use openapi::description;
 
 /// What the routes need of the settings.
@@ -44,6 +44,10 @@ pub struct Config {
     max_body: usize,
     cache_ttl_s: u32,
     bounds: query::Bounds,
+    /// How long a request may take.
+    timeout: Duration,
+    /// Whether answers are for those alone who have a key.
+    has_keys: bool,
     /// The largest file that an upload form takes, in bytes.
     source_bytes: u64,
     /// The trigger whose bucket and renditions the routes speak of.
@@ -58,6 +62,8 @@ impl Config {
             path: format!("/{}/{}", settings.api.stage, settings.api.resource),
             max_body: usize::try_from(settings.api.max_body).unwrap_or(usize::MAX),
             cache_ttl_s: settings.api.cache_ttl_s,
+            timeout: settings.api.timeout,
+            has_keys: !settings.api.keys.is_empty(),
             bounds: query::Bounds { side: settings.api.max_side, quality: settings.api.max_quality },
             source_bytes: settings.limits.source_bytes,
             trigger: settings.triggers.first()?.clone(),
@@ -93,6 +99,7 @@ impl<H: Host> Clone for Api<H> {
 /// The routes over a host. [`cross_origin`] belongs around them and whatever the host puts before them.
 pub fn router<H: Host>(host: H, config: Config) -> Router {
     let path = config.path.clone();
+    conditions::begin();
     let api = Api { host, config: Arc::new(config), flights: thumbnail::Flights::default() };
     Router::new()
         .route(&path, any(resource::<H>))

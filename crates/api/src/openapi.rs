@@ -5,7 +5,11 @@ use serde_json::Value;
 use tintype_engine::{Fit, Gravity, OutputFormat};
 use utoipa::{
     IntoParams, OpenApi, ToSchema,
-    openapi::{PathItem, Paths, RefOr, Schema, path::Parameter},
+    openapi::{
+        PathItem, Paths, RefOr, Schema,
+        path::Parameter,
+        security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme},
+    },
 };
 
 use crate::Config;
@@ -19,13 +23,69 @@ pub(crate) struct Message {
     message: String,
 }
 
-/// `{"key": …}`, or an event as S3 sends it.
+/// One object by its key.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes JSON")]
 pub(crate) struct Keys {
     /// A key in the source bucket, as it is.
     #[schema(min_length = 1, max_length = 1024)]
     key: String,
+    /// Another bucket that a trigger watches.
+    #[schema(required = false)]
+    bucket: String,
+}
+
+/// An event as S3 sends it. SQS's, SNS's and EventBridge's envelopes around it are taken, too.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes JSON")]
+pub(crate) struct S3Event {
+    #[schema(rename = "Records", min_items = 1, max_items = 1000)]
+    records: Vec<S3Record>,
+}
+
+/// What happened to an object.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes JSON")]
+pub(crate) struct S3Record {
+    #[schema(rename = "eventName", pattern = "^Object(Created|Removed):[A-Za-z]+$")]
+    event_name: String,
+    s3: S3Entity,
+}
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes JSON")]
+pub(crate) struct S3Entity {
+    bucket: S3Bucket,
+    object: S3Object,
+}
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes JSON")]
+pub(crate) struct S3Bucket {
+    name: String,
+}
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes JSON")]
+pub(crate) struct S3Object {
+    /// URL-encoded as a form's field is, as S3 sends it.
+    #[schema(min_length = 1, max_length = 1024, pattern = "^[A-Za-z0-9._*/+-]+$")]
+    key: String,
+    /// Orders the events of a key.
+    #[schema(required = false, pattern = "^[0-9A-F]+$")]
+    sequencer: String,
+}
+
+/// What a JSON body says.
+#[derive(ToSchema, serde::Serialize)]
+#[schema(as = Wish)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes JSON")]
+pub(crate) enum Wish {
+    #[serde(skip_serializing)]
+    Key(Keys),
+    #[serde(skip_serializing)]
+    Event(S3Event),
 }
 
 /// What became of each record.
@@ -186,10 +246,7 @@ pub(crate) struct KeyQuery {
 pub(crate) struct SpecQuery {
     /// A box in pixels: "256" bounds the width, "x200" the height, "400x300" both. A side left open is no
     /// longer than the longest that may be asked for.
-    #[param(
-        required = false,
-        pattern = "^([1-9][0-9]{0,2}|x[1-9][0-9]{0,2}|[1-9][0-9]{0,2}x[1-9][0-9]{0,2})$"
-    )]
+    #[param(required = false)]
     size: String,
     /// How the picture meets the box.
     #[param(required = false)]
@@ -240,7 +297,34 @@ pub fn description(config: &Config) -> Value {
         renamed.paths.insert(format!("{}{}", config.path, path.trim_end_matches('/')), item);
     }
     api.paths = renamed;
+    let key = ApiKeyValue::with_description("X-Api-Key", "Needed where the settings name any.");
+    let components = api.components.get_or_insert_default();
+    components.add_security_scheme(KEY, SecurityScheme::ApiKey(ApiKey::Header(key)));
+    // Either will do: which one, the settings say.
+    api.security = Some(vec![SecurityRequirement::default(), SecurityRequirement::new(KEY, [""; 0])]);
     serde_json::to_value(api).unwrap_or_default()
+}
+
+/// The name of the API key in the description.
+const KEY: &str = "apiKey";
+
+/// A regular expression of the numbers from 1 to `most`.
+fn up_to(most: u32) -> String {
+    let digits: Vec<u32> = most.to_string().chars().filter_map(|digit| digit.to_digit(10)).collect();
+    let mut ways = Vec::new();
+    if digits.len() > 1 {
+        ways.push(format!("[1-9][0-9]{{0,{}}}", digits.len() - 2));
+    }
+    for (place, digit) in digits.iter().enumerate() {
+        let least = u32::from(place == 0);
+        if *digit > least {
+            let prefix: String = digits[..place].iter().map(u32::to_string).collect();
+            let rest = digits.len() - place - 1;
+            ways.push(format!("{prefix}[{least}-{}][0-9]{{{rest}}}", digit - 1));
+        }
+    }
+    ways.push(most.to_string());
+    format!("({})", ways.join("|"))
 }
 
 /// Names the engine's own words and the settings' bounds.
@@ -255,7 +339,65 @@ fn bound(parameter: &mut Parameter, config: &Config) {
     if !names.is_empty() {
         schema.enum_values = Some(names.iter().map(|name| Value::from(*name)).collect());
     }
+    if parameter.name == "size" {
+        let side = up_to(config.bounds.side);
+        schema.pattern = Some(format!("^({side}|x{side}|{side}x{side})$"));
+    }
     if parameter.name == "quality" {
         schema.maximum = Some(f64::from(config.bounds.quality).into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a text is one of the ways, each of which is made of digits, `[a-b]`, and those with a count.
+    fn matches(pattern: &str, text: &str) -> bool {
+        let ways = pattern.trim_start_matches('(').trim_end_matches(')').split('|');
+        ways.into_iter().any(|way| {
+            let mut shapes = vec![String::new()];
+            let mut rest = way;
+            while let Some(first) = rest.chars().next() {
+                let (choices, after) = match first {
+                    '[' => {
+                        let (inside, after) = rest[1..].split_once(']').unwrap();
+                        let (from, to) = inside.split_once('-').unwrap();
+                        let (from, to) = (from.chars().next().unwrap(), to.chars().next().unwrap());
+                        ((from..=to).collect::<Vec<_>>(), after)
+                    }
+                    digit => (vec![digit], &rest[1..]),
+                };
+                let (counts, after) = match after.strip_prefix('{') {
+                    Some(after) => {
+                        let (count, after) = after.split_once('}').unwrap();
+                        let (least, most) = count.split_once(',').unwrap_or((count, count));
+                        (least.parse::<usize>().unwrap()..=most.parse::<usize>().unwrap(), after)
+                    }
+                    None => (1..=1, after),
+                };
+                let more: Vec<String> = shapes
+                    .iter()
+                    .flat_map(|shape| counts.clone().map(move |count| (shape, count)))
+                    .filter_map(|(shape, count)| {
+                        let next = text.get(shape.len()..shape.len() + count)?;
+                        next.chars().all(|digit| choices.contains(&digit)).then(|| format!("{shape}{next}"))
+                    })
+                    .collect();
+                (shapes, rest) = (more, after);
+            }
+            shapes.iter().any(|shape| shape == text)
+        })
+    }
+
+    #[test]
+    fn a_pattern_of_numbers_ends_where_it_should() {
+        for most in [1, 7, 10, 99, 100, 999, 1000, 1009, 1010, 4096, 65_500] {
+            let pattern = up_to(most);
+            for number in (1..=most + 200).chain([10 * most]) {
+                assert_eq!(matches(&pattern, &number.to_string()), number <= most, "{pattern} {number}");
+            }
+            assert!(!matches(&pattern, "0") && !matches(&pattern, "01") && !matches(&pattern, ""));
+        }
     }
 }

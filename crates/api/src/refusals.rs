@@ -11,7 +11,7 @@ use utoipa::{
 };
 
 /// What each status says.
-const MEANINGS: [(u16, &str); 13] = [
+const MEANINGS: [(u16, &str); 14] = [
     (400, "The request is malformed; the message says where."),
     (403, "The API key is missing or wrong, or the origin is foreign."),
     (404, "There is no such object or bucket, or no trigger wants it."),
@@ -22,6 +22,7 @@ const MEANINGS: [(u16, &str); 13] = [
     (415, "Not an image, or of a kind not read here."),
     (422, "The image is damaged."),
     (429, "Too many requests, or the day's quota is used up."),
+    (431, "The head has too many fields, or too long ones."),
     (500, "A fault."),
     (503, "The store cannot be used now, or the server is shutting down."),
     (504, "It took too long."),

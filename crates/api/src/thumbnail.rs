@@ -21,7 +21,7 @@ use crate::{
     Api, Config, Host, Refused,
     accept::Accept,
     answer::{self, message},
-    conditions::{SourceTag, http_date, is_unchanged},
+    conditions::{SourceTag, http_date, is_unchanged, modified_s},
     flight,
     openapi::{KeyQuery, SpecQuery},
     query::Query,
@@ -98,7 +98,7 @@ pub(crate) async fn get<H: Host>(api: &Api<H>, request: Request) -> Response {
     };
     let mut spec = wanted.spec.clone();
     // Only what was answered before has this tag, so nothing needs to be made or read to know it again.
-    if is_unchanged(request.headers(), &tag(&stat.etag, &spec), Some(seconds(&stat))) {
+    if is_unchanged(request.headers(), &tag(&stat.etag, &spec), Some(modified_s(stat.modified_ms))) {
         return unchanged(api, &wanted, &spec, &stat);
     }
     let mut made = make(api, &wanted.at, &stat, &spec).await;
@@ -251,10 +251,6 @@ fn tag(source_etag: &str, spec: &Spec) -> String {
     format!("\"{source_etag}-{}\"", fingerprint(spec))
 }
 
-const fn seconds(stat: &Stat) -> i64 {
-    stat.modified_ms.div_euclid(1000)
-}
-
 fn unchanged<H: Host>(api: &Api<H>, wanted: &Wanted, spec: &Spec, stat: &Stat) -> Response {
     let mut response = headed(api, wanted, spec, &stat.etag, stat);
     *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -270,10 +266,11 @@ fn headed<H: Host>(api: &Api<H>, wanted: &Wanted, spec: &Spec, source_etag: &str
         }
     };
     insert(header::ETAG, &tag(source_etag, spec));
-    insert(header::CACHE_CONTROL, &format!("max-age={}", api.config.cache_ttl_s));
+    let whose = if api.config.has_keys { "private, " } else { "" };
+    insert(header::CACHE_CONTROL, &format!("{whose}max-age={}", api.config.cache_ttl_s));
     // Known of this version alone.
     if stat.etag == source_etag
-        && let Some(modified) = http_date(seconds(stat))
+        && let Some(modified) = http_date(modified_s(stat.modified_ms))
     {
         insert(header::LAST_MODIFIED, &modified);
     }

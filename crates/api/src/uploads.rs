@@ -2,14 +2,18 @@
 //! Sources: AWS, "Creating a POST policy"; "Authenticating requests in browser-based uploads using POST
 //! (AWS Signature Version 4)".
 
-use axum::{extract::Request, http::StatusCode, response::Response};
+use axum::{
+    extract::Request,
+    http::{StatusCode, header},
+    response::Response,
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sha2::Sha256;
 use time::{Duration, OffsetDateTime, macros::format_description};
-use tintype_function::ObjectKey;
+use tintype_function::{ObjectKey, format_by_name};
 use utoipa::ToSchema;
 
 use crate::{
@@ -32,7 +36,7 @@ pub(crate) struct Wanted {
     /// The key in the source bucket.
     #[schema(min_length = 1, max_length = 1024)]
     key: String,
-    /// The file's media type; without it any image's.
+    /// The file's media type; without it the one that the key's name says.
     #[serde(default)]
     #[schema(pattern = "^image/[!-~]*$")]
     content_type: Option<String>,
@@ -65,7 +69,8 @@ pub(crate) async fn post<H: Host>(api: &Api<H>, request: Request) -> Response {
         let words = format!("Content-Type \"{kind}\" is not taken; send application/json");
         return message(StatusCode::UNSUPPORTED_MEDIA_TYPE, words);
     }
-    let body = match body::read(body, api.config.max_body).await {
+    let host = head.headers.get(header::HOST).and_then(|value| value.to_str().ok());
+    let body = match body::read_json(body, api.config.max_body).await {
         Ok(body) => body,
         Err(response) => return *response,
     };
@@ -78,7 +83,7 @@ pub(crate) async fn post<H: Host>(api: &Api<H>, request: Request) -> Response {
         Ok(wanted) => wanted,
         Err(error) => return message(StatusCode::BAD_REQUEST, error),
     };
-    match api.host.form_signer().await {
+    match api.host.form_signer(host).await {
         Err(failure) => answer::failure(&failure),
         Ok(signer) => {
             let bucket = &api.config.trigger.bucket;
@@ -93,7 +98,7 @@ pub(crate) async fn post<H: Host>(api: &Api<H>, request: Request) -> Response {
 
 struct Checked {
     key: ObjectKey,
-    content_type: Option<String>,
+    content_type: String,
     expires: Duration,
 }
 
@@ -110,7 +115,9 @@ impl Checked {
             return Err(format!("\"expires_s\": {expires} is not 1 to {LONGEST_S}"));
         }
         let expires = Duration::seconds(expires.into());
-        Ok(Self { key, content_type: wanted.content_type, expires })
+        let by_name = || format_by_name(key.as_str()).media_type().to_owned();
+        let content_type = wanted.content_type.unwrap_or_else(by_name);
+        Ok(Self { key, content_type, expires })
     }
 }
 
@@ -138,15 +145,10 @@ fn form(
     if let Some(token) = &signer.session_token {
         field("x-amz-security-token", token.clone());
     }
-    if let Some(kind) = &wanted.content_type {
-        field("Content-Type", kind.clone());
-    }
+    field("Content-Type", wanted.content_type.clone());
     let mut conditions: Vec<Value> = fields.iter().map(|(name, value)| json!({name: value})).collect();
     conditions.push(json!({"bucket": bucket}));
     conditions.push(json!(["content-length-range", 1, most_bytes]));
-    if wanted.content_type.is_none() {
-        conditions.push(json!(["starts-with", "$Content-Type", "image/"]));
-    }
     let policy = STANDARD.encode(json!({"expiration": until, "conditions": conditions}).to_string());
     let signature = signature(&signer.secret_access_key, &day, &signer.region, &policy);
     fields.insert("policy".into(), policy.into());
@@ -209,6 +211,14 @@ mod tests {
     }
 
     #[test]
+    fn the_type_that_is_not_said_is_that_of_the_name() {
+        for (key, kind) in [("a.png", "image/png"), ("a.WEBP", "image/webp"), ("a", "image/jpeg")] {
+            let wanted = Wanted { key: key.into(), content_type: None, expires_s: None };
+            assert_eq!(Checked::of(wanted).unwrap().content_type, kind);
+        }
+    }
+
+    #[test]
     fn every_field_is_in_the_policy() {
         let signer = FormSigner {
             url: "http://127.0.0.1:9000/in".into(),
@@ -218,7 +228,7 @@ mod tests {
             session_token: Some("session".into()),
         };
         let key = ObjectKey::new("a \"quoted\".jpg").unwrap();
-        let wanted = Checked { key, content_type: None, expires: Duration::seconds(60) };
+        let wanted = Checked { key, content_type: "image/png".into(), expires: Duration::seconds(60) };
         let form = form(&signer, "in", &wanted, 10, OffsetDateTime::UNIX_EPOCH).unwrap();
         let policy = STANDARD.decode(form["fields"]["policy"].as_str().unwrap()).unwrap();
         let policy: Value = serde_json::from_slice(&policy).unwrap();
@@ -230,7 +240,7 @@ mod tests {
             }
         }
         assert!(conditions.contains(&json!(["content-length-range", 1, 10])));
-        assert!(conditions.contains(&json!(["starts-with", "$Content-Type", "image/"])));
+        assert_eq!(form["fields"]["Content-Type"], "image/png");
         assert!(!form.to_string().contains("secret\""));
     }
 }

@@ -89,18 +89,44 @@ pub enum Event {
 /// The most envelopes that may be nested (SNS in SQS is two).
 const MAX_NESTING: u32 = 3;
 
-/// Parses an event of any known shape. `default_bucket` is the bucket meant by `{"key": "photo.jpg"}`.
+/// The most records of an event from AWS: messages of the largest batch that SQS gives to a function (AWS,
+/// "Creating and configuring an Amazon SQS event source mapping").
+pub const MOST_RECORDS: usize = 10_000;
+
+/// Parses an event of any known shape with at most so many records. `default_bucket` is the bucket meant by
+/// `{"key": "photo.jpg"}`.
 ///
 /// # Errors
-/// Says what is wrong if it is not JSON or of no known shape.
-pub fn parse(json: &[u8], default_bucket: &str) -> Result<Event, String> {
+/// Says what is wrong if it is not JSON, of no known shape, or has more records.
+pub fn parse(json: &[u8], default_bucket: &str, most: usize) -> Result<Event, String> {
     let value: Value =
         serde_json::from_slice(json).map_err(|error| format!("the event is not JSON: {error}"))?;
-    let mut parts = Vec::new();
+    let mut parts = Parts { list: Vec::new(), most, is_over: false };
     if collect(&value, default_bucket, None, MAX_NESTING, &mut parts)? {
         return Ok(Event::Test);
     }
-    Ok(Event::Records(parts))
+    match parts.is_over {
+        true => Err(format!("the event has more than {most} records; send fewer at a time")),
+        false => Ok(Event::Records(parts.list)),
+    }
+}
+
+/// The parts found so far, no more than are wanted: each takes much more memory than it has bytes.
+struct Parts {
+    list: Vec<Part>,
+    most: usize,
+    is_over: bool,
+}
+
+impl Parts {
+    /// Adds a part, made only where there is room for it.
+    fn push(&mut self, part: impl FnOnce() -> Part) {
+        if self.list.len() < self.most {
+            self.list.push(part());
+        } else {
+            self.is_over = true;
+        }
+    }
 }
 
 /// Adds the records of one envelope; answers whether it was a test event.
@@ -109,7 +135,7 @@ fn collect(
     default_bucket: &str,
     message_id: Option<&str>,
     nesting: u32,
-    parts: &mut Vec<Part>,
+    parts: &mut Parts,
 ) -> Result<bool, String> {
     if value.get("Event").and_then(Value::as_str) == Some("s3:TestEvent") {
         return Ok(true);
@@ -118,13 +144,12 @@ fn collect(
     if let (Some(failed), true) = (value.get("requestPayload"), nesting > 0) {
         return collect(failed, default_bucket, message_id, nesting - 1, parts);
     }
-    let mut push = |record| parts.push(Part::new(message_id, record, value.clone()));
     if value.get("detail-type").is_some() {
-        push(event_bridge(value));
+        parts.push(|| Part::new(message_id, event_bridge(value), value.clone()));
         return Ok(false);
     }
     if let Some(key) = value.get("key") {
-        push(direct(value, key, default_bucket));
+        parts.push(|| Part::new(message_id, direct(value, key, default_bucket), value.clone()));
         return Ok(false);
     }
     let records = value.get("Records").ok_or_else(|| {
@@ -139,7 +164,7 @@ fn collect(
             record.pointer("/Sns/Message").map(|message| (message, message_id))
         };
         let Some((inner, id)) = inner else {
-            parts.push(Part::new(message_id, s3_record(record), json!({"Records": [record]})));
+            parts.push(|| Part::new(message_id, s3_record(record), json!({"Records": [record]})));
             continue;
         };
         let whole = inner;
@@ -162,7 +187,7 @@ fn collect(
                 collect(&inner, default_bucket, id, nesting - 1, parts)
             });
         if let Err(message) = outcome {
-            parts.push(Part::new(id, Err(message), whole.clone()));
+            parts.push(|| Part::new(id, Err(message), whole.clone()));
         }
     }
     Ok(false)
@@ -279,7 +304,7 @@ mod tests {
     }
 
     fn keys(value: &Value) -> Vec<String> {
-        match parse(value.to_string().as_bytes(), "in").unwrap() {
+        match parse(value.to_string().as_bytes(), "in", MOST_RECORDS).unwrap() {
             Event::Test => vec!["test".into()],
             Event::Records(parts) => parts
                 .into_iter()
@@ -338,7 +363,7 @@ mod tests {
             {"messageId": "1", "body": event.to_string()},
             {"messageId": "2", "body": "not json"},
         ]});
-        let Event::Records(parts) = parse(batch.to_string().as_bytes(), "in").unwrap() else {
+        let Event::Records(parts) = parse(batch.to_string().as_bytes(), "in", 2).unwrap() else {
             panic!("records")
         };
         assert_eq!(
@@ -353,11 +378,27 @@ mod tests {
 
     #[test]
     fn an_unknown_shape_or_version_says_so() {
-        assert!(parse(b"{}", "in").unwrap_err().contains("Records"));
-        assert!(parse(b"{", "in").unwrap_err().contains("not JSON"));
+        assert!(parse(b"{}", "in", 1).unwrap_err().contains("Records"));
+        assert!(parse(b"{", "in", 1).unwrap_err().contains("not JSON"));
         let mut event = s3("a.jpg");
         event["Records"][0]["eventVersion"] = "3.0".into();
         assert!(keys(&event)[0].contains("eventVersion"));
+    }
+
+    #[test]
+    fn records_without_end_are_refused_and_not_kept() {
+        let many = json!({"Records": vec![json!({}); 10]});
+        let nested = json!({"Records": [
+            {"messageId": "1", "body": many.to_string()},
+            {"messageId": "2", "body": many.to_string()},
+        ]});
+        for (event, count) in [(many, 10), (nested, 20)] {
+            let text = event.to_string();
+            let Ok(Event::Records(parts)) = parse(text.as_bytes(), "in", count) else { panic!("records") };
+            assert_eq!(parts.len(), count);
+            let refused = parse(text.as_bytes(), "in", count - 1).unwrap_err();
+            assert!(refused.contains(&format!("more than {} records", count - 1)), "{refused}");
+        }
     }
 
     #[test]

@@ -286,12 +286,7 @@ impl Thumbnails {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(Failure::new(
-            Reason::Contended,
-            format!(
-                "{at} or its thumbnail was changed by others {MAX_ROUNDS} times in a row; it will be tried again"
-            ),
-        ))
+        Err(contended(at))
     }
 
     /// Renders bytes that are in no bucket.
@@ -323,17 +318,27 @@ impl Thumbnails {
         at: &Location,
         spec: &Spec,
     ) -> Result<(Stat, Thumbnail), Failure> {
-        let known = store.head(at).await?.ok_or_else(|| missing(at))?;
         let limit = self.limits.source_bytes;
-        if known.size > limit {
-            return Err(StoreError::TooLarge { size: known.size, limit }.into());
+        for _ in 0..MAX_ROUNDS {
+            let known = store.head(at).await?.ok_or_else(|| missing(at))?;
+            if known.size > limit {
+                return Err(StoreError::TooLarge { size: known.size, limit }.into());
+            }
+            let memory =
+                self.budget.source(known.size, call.stop).ok_or_else(|| stopped("waiting for memory"))?;
+            match store.get(at, known.size.max(1)).await {
+                Ok(None) => return Err(missing(at)),
+                Ok(Some(source)) => {
+                    let (_, thumbnail, _) = self.render(call, &source.bytes, spec)?;
+                    drop(memory);
+                    return Ok((source.stat, thumbnail));
+                }
+                // Replaced by a larger one since it was looked at: it is looked at again.
+                Err(StoreError::TooLarge { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
-        let memory =
-            self.budget.source(known.size, call.stop).ok_or_else(|| stopped("waiting for memory"))?;
-        let source = store.get(at, known.size.max(1)).await?.ok_or_else(|| missing(at))?;
-        let (_, thumbnail, _) = self.render(call, &source.bytes, spec)?;
-        drop(memory);
-        Ok((source.stat, thumbnail))
+        Err(contended(at))
     }
 
     fn render_header(
@@ -368,6 +373,13 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, engine::Error>) -> Res
             Err(Failure::new(Reason::Internal, format!("the engine panicked on this picture: {words}")))
         }
     }
+}
+
+fn contended(at: &Location) -> Failure {
+    let words = format!(
+        "{at} or its thumbnail was changed by others {MAX_ROUNDS} times in a row; it will be tried again"
+    );
+    Failure::new(Reason::Contended, words)
 }
 
 pub(crate) fn missing(at: &Location) -> Failure {

@@ -109,7 +109,7 @@ impl Host for ApiHost {
         });
         read.await
     }
-    async fn form_signer(&self) -> Result<FormSigner, Failure> {
+    async fn form_signer(&self, _host: Option<&str>) -> Result<FormSigner, Failure> {
         let bucket = self.bucket_for_uploads()?;
         let aws = &self.function.aws;
         let keys = aws.credentials.clone();

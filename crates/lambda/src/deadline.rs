@@ -19,6 +19,12 @@ impl Deadline {
         Self { stop: Instant::now() + usable(left) }
     }
 
+    /// This one, or `time` from now if that comes earlier.
+    #[must_use]
+    pub(crate) fn within(self, time: Duration) -> Self {
+        Self { stop: self.stop.min(Instant::now() + time) }
+    }
+
     /// Whether it has come.
     #[must_use]
     pub(crate) fn has_come(&self) -> bool {
@@ -54,5 +60,7 @@ mod tests {
         let ahead = Deadline::before(SystemTime::now() + Duration::from_secs(60));
         assert!(!ahead.has_come());
         assert_eq!(ahead.bound(async { 5 }).await, Some(5));
+        assert!(ahead.within(Duration::ZERO).has_come());
+        assert!(past.within(Duration::from_secs(60)).has_come());
     }
 }

@@ -123,11 +123,13 @@ impl Environment {
 }
 
 /// Settings may ask for less than Lambda gives, never for more: a quarter for the source, the rest for its
-/// render.
+/// render. What they do not say of renders is all there is.
 fn bound(settings: &mut Settings, memory_bytes: u64) {
+    let renders = memory_bytes - memory_bytes / 4;
     let limits = &mut settings.limits;
     limits.source_bytes = limits.source_bytes.min(memory_bytes / 4);
-    limits.memory_bytes = limits.memory_bytes.min(memory_bytes - memory_bytes / 4);
+    limits.memory_bytes =
+        if settings.function.is_memory_given { limits.memory_bytes.min(renders) } else { renders };
 }
 
 fn endpoint(name: &str, url: Option<String>) -> Result<Option<String>, String> {
@@ -196,7 +198,10 @@ mod tests {
         assert_eq!(small.settings.limits.memory_bytes, 72 << 20);
         let large = environment(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "10240")]).unwrap();
         assert_eq!(large.settings.limits.source_bytes, 100 << 20, "the settings' own");
-        assert_eq!(large.settings.limits.memory_bytes, 512 << 20, "the settings' own");
+        assert_eq!(large.settings.limits.memory_bytes, (10_208 << 20) / 4 * 3, "all there is");
+        let both = [("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "10240"), ("TINTYPE_FUNCTION__MEMORY_MB", "512")];
+        let bound = environment(&both).unwrap();
+        assert_eq!(bound.settings.limits.memory_bytes, 512 << 20, "the settings' own");
     }
 
     #[test]
@@ -207,6 +212,9 @@ mod tests {
         let trigger = &settings.triggers[0];
         assert_eq!((trigger.bucket.as_str(), trigger.prefix.as_str()), ("photos-in", "raw/"));
         assert_eq!(trigger.renditions[0].spec.size.to_string(), "64x64");
+        // The template leaves empty what nobody said: the file's own holds.
+        let settings = environment(&[("TINTYPE_CONFIG", whole), ("THUMBNAIL_SIZE", "")]).unwrap().settings;
+        assert_eq!(settings.triggers[0].renditions[0].spec.size.to_string(), "64x64");
         let error = environment(&[("TINTYPE_FUNCTION__TIMEOUT", "3")]).unwrap_err();
         assert!(error.contains("function.timeout_s"), "{error}");
     }

@@ -43,6 +43,8 @@ fn request(payload: &str) -> Option<Value> {
 async fn respond(function: &Arc<Function>, request_id: &str, event: Value, deadline: Deadline) -> Value {
     let started = Instant::now();
     let api = &function.settings.api;
+    // API Gateway gives up on a call long before a function with much time has to.
+    let deadline = deadline.within(api.timeout);
     let host = ApiHost { function: function.clone(), request_id: request_id.to_owned(), deadline };
     let Some(config) = Config::new(&function.settings) else {
         return json!({"statusCode": 500, "body": "{\"message\": \"the settings have no trigger\"}"});

@@ -46,7 +46,7 @@ pub(crate) async fn handle(
 ) -> Result<Value, Failure> {
     let bucket =
         function.settings.triggers.first().map(|trigger| trigger.bucket.as_str()).unwrap_or_default();
-    let parts = match event::parse(payload.as_bytes(), bucket) {
+    let parts = match event::parse(payload.as_bytes(), bucket, event::MOST_RECORDS) {
         Ok(Event::Test) => Vec::new(),
         Ok(Event::Records(parts)) => parts,
         Err(message) => {

@@ -88,6 +88,8 @@ pub struct Function {
     pub name: String,
     /// Bound on one render, in MiB.
     pub memory_mb: u64,
+    /// Whether that bound was written; Lambda's own memory stands for it where it was not.
+    pub is_memory_given: bool,
     /// Bound on all renders at once, in MiB; 0: a quarter of the machine's.
     pub total_memory_mb: u64,
     /// An attempt is stopped after this long.
@@ -268,6 +270,7 @@ pub(super) fn validate(written: written::Written, origins: &Origins) -> Result<S
 fn function(check: &Check<'_>, written: written::Function) -> Result<Function, SettingsError> {
     let total_memory_mb = written.total_memory_mb.unwrap_or(0);
     let for_renders = if total_memory_mb == 0 { u64::MAX } else { total_memory_mb - total_memory_mb / 4 };
+    let is_memory_given = written.memory_mb.is_some();
     let memory_mb =
         check.within("function.memory_mb", written.memory_mb.unwrap_or(for_renders.min(512)), 64, 1 << 20)?;
     if memory_mb > for_renders {
@@ -306,6 +309,7 @@ fn function(check: &Check<'_>, written: written::Function) -> Result<Function, S
     Ok(Function {
         name,
         memory_mb,
+        is_memory_given,
         total_memory_mb,
         timeout: Duration::from_secs(check.within(
             "function.timeout_s",

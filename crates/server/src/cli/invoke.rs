@@ -59,7 +59,7 @@ impl Invoke {
 fn here(settings: &Settings, folder: DataFolder, event: &[u8]) -> anyhow::Result<u8> {
     let parts = open_parts(settings, Arc::new(RealDisk), folder)?;
     let bucket = settings.triggers.first().map(|trigger| trigger.bucket.as_str()).unwrap_or_default();
-    let records = match event::parse(event, bucket).map_err(anyhow::Error::msg)? {
+    let records = match event::parse(event, bucket, event::MOST_RECORDS).map_err(anyhow::Error::msg)? {
         Event::Test => Vec::new(),
         Event::Records(records) => records,
     };

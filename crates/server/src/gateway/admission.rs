@@ -17,6 +17,9 @@ use super::{
     closing, throttled,
 };
 
+/// Bytes of a short body: a form with a key of 1,024 bytes, each of them escaped, and more.
+const SHORT: u64 = 64 << 10;
+
 /// Whoever is refused because much is under way may come again after this long.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -27,34 +30,64 @@ pub(super) async fn admit<F: Future<Output = Response>>(
     answer: impl FnOnce(Request<Body>) -> F,
 ) -> Answered {
     let (max, timeout) = (inner.settings.api.max_body, inner.settings.api.timeout);
-    let length = request.headers().get(header::CONTENT_LENGTH);
-    let length = length.and_then(|value| value.to_str().ok()).and_then(|value| value.parse::<u64>().ok());
+    let too_large = || {
+        format!(
+            "the body has more than {max} bytes (api.max_body); upload larger images to the source bucket, for \
+             example by a form from /uploads"
+        )
+    };
+    let length = length(&request);
     if length.is_some_and(|length| length > max) {
-        return Err(too_large(max));
+        return Err(refused(StatusCode::PAYLOAD_TOO_LARGE, too_large()));
     }
-    let busy = || throttled(&inner.parts.instruments, "Too Many Requests", AGAIN);
     // Before any of the body is taken: who is refused is to know at once, and at no cost.
     if calls_the_function(&inner.settings, &request) && !inner.parts.invoker.has_room() {
-        return Err(busy());
+        return Err(throttled(&inner.parts.instruments, "Too Many Requests", AGAIN));
     }
+    let request = take(inner, request, max, too_large).await?;
+    let answered = tokio::time::timeout(timeout, answer(request)).await;
+    answered.map_err(|_| Box::new(message(StatusCode::GATEWAY_TIMEOUT, "Endpoint request timed out")))
+}
+
+/// Takes the whole body of a request that is to have a short one.
+pub(super) async fn short(inner: &Inner, request: super::Request) -> Result<Request<Body>, Box<Response>> {
+    let words = || format!("the body has more than {SHORT} bytes, and this route takes no more");
+    take(inner, request, SHORT, words).await
+}
+
+/// Takes the whole body of a request. Here rather than in the routes, so that a client's slowness is told from the
+/// function's.
+async fn take(
+    inner: &Inner,
+    request: super::Request,
+    max: u64,
+    too_large: impl Fn() -> String,
+) -> Result<Request<Body>, Box<Response>> {
+    let timeout = inner.settings.api.timeout;
+    let length = length(&request);
     let (head, body) = request.into_parts();
-    // Here rather than in the routes, so that a client's slowness is told from the function's.
-    let body = match tokio::time::timeout(timeout, whole(body, length, max, &inner.bodies)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(Refusal::TooLarge)) => return Err(too_large(max)),
-        Ok(Err(Refusal::NoMemory)) => return Err(busy()),
+    match tokio::time::timeout(timeout, whole(body, length, max, &inner.bodies)).await {
+        Ok(Ok(body)) => Ok(Request::from_parts(head, Body::from(body))),
+        Ok(Err(Refusal::TooLarge)) => Err(refused(StatusCode::PAYLOAD_TOO_LARGE, too_large())),
+        Ok(Err(Refusal::NoMemory)) => Err(throttled(&inner.parts.instruments, "Too Many Requests", AGAIN)),
         Ok(Err(Refusal::Broken(error))) => {
-            let words = format!("the body could not be read: {error}");
-            return Err(Box::new(closing(message(StatusCode::BAD_REQUEST, words))));
+            Err(refused(StatusCode::BAD_REQUEST, format!("the body could not be read: {error}")))
         }
         Err(_) => {
             let words = format!("the body did not arrive within {} s (api.timeout_s)", timeout.as_secs());
-            return Err(Box::new(closing(message(StatusCode::REQUEST_TIMEOUT, words))));
+            Err(refused(StatusCode::REQUEST_TIMEOUT, words))
         }
-    };
-    let request = Request::from_parts(head, Body::from(body));
-    let answered = tokio::time::timeout(timeout, answer(request)).await;
-    answered.map_err(|_| Box::new(message(StatusCode::GATEWAY_TIMEOUT, "Endpoint request timed out")))
+    }
+}
+
+/// What the head says of the body's length.
+fn length<B>(request: &Request<B>) -> Option<u64> {
+    request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// A refusal that ends the connection.
+fn refused(status: StatusCode, words: String) -> Box<Response> {
+    Box::new(closing(message(status, words)))
 }
 
 /// Whether a request waits for the function whatever is stored already.
@@ -63,15 +96,5 @@ fn calls_the_function<B>(settings: &Settings, request: &Request<B>) -> bool {
     let mut path = request.uri().path().trim_matches('/').split('/');
     request.method() == Method::POST
         && (path.next(), path.next(), path.next()) == (Some(stage), Some(resource), None)
-        && !tintype_api::prefers_async(request.headers())
-}
-
-fn too_large(max: u64) -> Box<Response> {
-    Box::new(closing(message(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        format!(
-            "the body has more than {max} bytes (api.max_body); upload larger images to the source bucket, for \
-             example by a form from /uploads"
-        ),
-    )))
+        && !tintype_api::is_to_be_queued(request.headers())
 }

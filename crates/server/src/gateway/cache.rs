@@ -96,6 +96,18 @@ impl Cache {
         }
     }
 
+    /// The cache under the settings before with what it keeps, if answers are the same under these; otherwise a new one.
+    pub(super) fn continued(api: &Api, before: Option<(&Api, &Arc<Self>)>) -> Arc<Self> {
+        // Answers tell how long they may be kept and by whom, and the bounds end sides that are left open.
+        let tells = |api: &Api| {
+            (api.cache_ttl_s, api.cache_bytes, api.keys.is_empty(), api.max_side, api.max_quality)
+        };
+        match before {
+            Some((of, before)) if tells(of) == tells(api) => before.clone(),
+            _ => Arc::new(Self::new(api)),
+        }
+    }
+
     /// What a request asks for, if its answer may be kept.
     pub(super) fn asked<B>(&self, request: &Request<B>, store: &DiskStore) -> Option<Asked> {
         let is_head = *request.method() == Method::HEAD;
@@ -252,6 +264,21 @@ mod tests {
         assert!(cache.look(&asked(49), now).is_some());
         cache.put(asked(99), answer(200_000, until));
         assert!(cache.look(&asked(99), now).is_none());
+    }
+
+    #[test]
+    fn answers_are_kept_across_settings_that_do_not_change_them() {
+        let api = Settings::load(Sources::default()).unwrap().api;
+        let (now, before) = (Instant::now(), Arc::new(cache(api.cache_bytes)));
+        before.put(asked(1), answer(10, now + Duration::from_secs(1)));
+        let keeps =
+            |api: &Api, of: &Api| Cache::continued(api, Some((of, &before))).look(&asked(1), now).is_some();
+        let mut rated = api.clone();
+        rated.rate += 1;
+        assert!(keeps(&rated, &api));
+        let mut shorter = api.clone();
+        shorter.cache_ttl_s += 1;
+        assert!(!keeps(&shorter, &api));
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! What the API's routes ask of their host, answered by this server's parts.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
+use http::uri::Authority;
 use tintype_api::{FormSigner, Host, Queued, Refused};
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_function::{
@@ -81,12 +84,12 @@ impl Host for Gateway {
         read.await.map_err(panicked)?.map_err(Failure::from)
     }
 
-    async fn form_signer(&self) -> Result<FormSigner, Failure> {
+    async fn form_signer(&self, host: Option<&str>) -> Result<FormSigner, Failure> {
         let settings = &self.inner.settings;
         let bucket = &settings.triggers.first().ok_or_else(no_trigger)?.bucket;
         let listens = || {
             let scheme = if settings.listen.tls.is_some() { "https" } else { "http" };
-            format!("{scheme}://{}", settings.listen.s3)
+            format!("{scheme}://{}", reached_at(settings.listen.s3, host))
         };
         let credentials = &self.inner.parts.credentials;
         Ok(FormSigner {
@@ -111,6 +114,15 @@ impl Host for Gateway {
     }
 }
 
+/// Where a caller reaches a port: one that listens everywhere is found by the name the caller has for this server.
+fn reached_at(port: SocketAddr, host: Option<&str>) -> String {
+    let name = host.and_then(|host| host.parse::<Authority>().ok());
+    match name {
+        Some(name) if port.ip().is_unspecified() => format!("{}:{}", name.host(), port.port()),
+        _ => port.to_string(),
+    }
+}
+
 fn no_trigger() -> Failure {
     Failure::new(Reason::Missing, "the settings have no trigger, so there is no source bucket")
 }
@@ -118,4 +130,19 @@ fn no_trigger() -> Failure {
 fn panicked(error: tokio::task::JoinError) -> Failure {
     tracing::error!(%error, "a disk operation panicked");
     Failure::new(Reason::Internal, "a fault of the server; it is in the log")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_listens_everywhere_has_the_name_it_was_called_by() {
+        let at = |port: &str, host| reached_at(port.parse().unwrap(), host);
+        assert_eq!(at("0.0.0.0:9000", Some("shop.example:8080")), "shop.example:9000");
+        assert_eq!(at("[::]:9000", Some("[2001:db8::1]:8080")), "[2001:db8::1]:9000");
+        assert_eq!(at("10.0.0.1:9000", Some("shop.example")), "10.0.0.1:9000");
+        assert_eq!(at("0.0.0.0:9000", None), "0.0.0.0:9000");
+        assert_eq!(at("0.0.0.0:9000", Some("no host")), "0.0.0.0:9000");
+    }
 }

@@ -29,7 +29,7 @@ pub(super) struct Keys {
 #[derive(Debug)]
 struct Key {
     name: Arc<str>,
-    bucket: Option<TokenBucket>,
+    bucket: Option<Arc<TokenBucket>>,
     daily: Option<u64>,
 }
 
@@ -61,11 +61,13 @@ impl Opened<'_> {
 }
 
 impl Keys {
-    /// The keys of the settings.
-    pub(super) fn new(keys: &[ApiKey]) -> Self {
+    /// The keys of the settings. One that had the same rate before goes on with what was left of it.
+    pub(super) fn new(keys: &[ApiKey], before: Option<&Self>) -> Self {
         let known = keys.iter().map(|key| {
-            let bucket = key.rate.map(|(rate, burst)| TokenBucket::new(rate, burst));
-            (digest(&key.key), Key { name: key.name.as_str().into(), bucket, daily: key.daily })
+            let digest = digest(&key.key);
+            let before = before.and_then(|before| before.known.get(&digest)?.bucket.as_ref());
+            let bucket = key.rate.map(|(rate, burst)| TokenBucket::continued(rate, burst, before));
+            (digest, Key { name: key.name.as_str().into(), bucket, daily: key.daily })
         });
         Self { known: known.collect() }
     }
@@ -102,7 +104,7 @@ impl Key {
         if self.daily.is_some_and(|most| !usage.take(&self.name, day, most)) {
             return Err(Closed::UsedUp(Duration::from_secs(DAY - now.as_secs() % DAY)));
         }
-        let taken = self.bucket.as_ref().map_or(Ok(()), TokenBucket::take);
+        let taken = self.bucket.as_ref().map_or(Ok(()), |bucket| bucket.take());
         taken.map_err(|wait| {
             self.give_back(usage, now);
             Closed::TooFast(wait)
@@ -137,18 +139,18 @@ mod tests {
 
     #[test]
     fn a_key_opens_and_another_does_not() {
-        let (keys, usage) = (Keys::new(&[key("shop", "secret", None, None)]), Usage::default());
+        let (keys, usage) = (Keys::new(&[key("shop", "secret", None, None)], None), Usage::default());
         let opened = keys.open_at(&with("secret"), &usage, NOON).unwrap().unwrap();
         assert_eq!(&*opened.key.name, "shop");
         for headers in [HeaderMap::new(), with("secre"), with("secret2"), with("")] {
             assert_eq!(keys.open_at(&headers, &usage, NOON).unwrap_err(), Closed::Unknown);
         }
-        assert!(Keys::new(&[]).open_at(&HeaderMap::new(), &usage, NOON).unwrap().is_none());
+        assert!(Keys::new(&[], None).open_at(&HeaderMap::new(), &usage, NOON).unwrap().is_none());
     }
 
     #[test]
     fn quotas_are_of_the_day_and_outlive_new_settings() {
-        let of = |daily| Keys::new(&[key("shop", "secret", None, Some(daily))]);
+        let of = |daily| Keys::new(&[key("shop", "secret", None, Some(daily))], None);
         let (keys, usage) = (of(2), Usage::default());
         for _ in 0..2 {
             assert!(keys.open_at(&with("secret"), &usage, NOON).is_ok());
@@ -163,9 +165,11 @@ mod tests {
 
     #[test]
     fn a_refused_request_uses_up_no_quota() {
-        let keys = Keys::new(&[key("shop", "secret", Some((1, 1)), Some(2))]);
-        let usage = Usage::default();
-        assert!(keys.open_at(&with("secret"), &usage, NOON).is_ok());
+        let of = |before| Keys::new(&[key("shop", "secret", Some((1, 1)), Some(2))], before);
+        let (first, usage) = (of(None), Usage::default());
+        assert!(first.open_at(&with("secret"), &usage, NOON).is_ok());
+        // Nor do new settings refill its rate.
+        let keys = of(Some(&first));
         for _ in 0..3 {
             let refused = keys.open_at(&with("secret"), &usage, NOON).unwrap_err();
             assert!(matches!(refused, Closed::TooFast(_)), "{refused:?}");

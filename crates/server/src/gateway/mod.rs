@@ -60,10 +60,10 @@ struct Inner {
     settings: Settings,
     parts: Parts,
     /// The rate of all requests together.
-    account: throttle::TokenBucket,
+    account: Arc<throttle::TokenBucket>,
     routes: throttle::Routes,
     keys: keys::Keys,
-    cache: cache::Cache,
+    cache: Arc<cache::Cache>,
     bodies: bodies::Bodies,
     cors: Cors,
     /// The paths of the API.
@@ -71,19 +71,27 @@ struct Inner {
 }
 
 impl Gateway {
-    /// The gateway over the server's parts; `before`, under the settings before, hands on what was counted.
+    /// The gateway over the server's parts; `before`, under the settings before, hands on what was counted and kept.
     #[must_use]
     pub fn new(settings: Settings, parts: Parts, before: Option<&Self>) -> Self {
         let api = &settings.api;
+        let before = before.map(|before| &*before.inner);
         let resource = format!("/{}/{}", api.stage, api.resource);
         let below = |path| format!("{resource}/{path}");
         Self {
             inner: Arc::new(Inner {
-                account: throttle::TokenBucket::new(api.rate, api.burst),
-                routes: throttle::Routes::new(api),
-                keys: keys::Keys::new(&api.keys),
-                cache: cache::Cache::new(api),
-                bodies: before.map_or_else(bodies::Bodies::default, |before| before.inner.bodies.clone()),
+                account: throttle::TokenBucket::continued(
+                    api.rate,
+                    api.burst,
+                    before.map(|before| &before.account),
+                ),
+                routes: throttle::Routes::new(api, before.map(|before| &before.routes)),
+                keys: keys::Keys::new(&api.keys, before.map(|before| &before.keys)),
+                cache: cache::Cache::continued(
+                    api,
+                    before.map(|before| (&before.settings.api, &before.cache)),
+                ),
+                bodies: before.map_or_else(bodies::Bodies::default, |before| before.bodies.clone()),
                 cors: Cors::new(&api.cors_origins),
                 paths: [below("info"), below("uploads"), "/openapi.json".into(), resource],
                 settings,
@@ -150,7 +158,18 @@ impl Steps {
         }
         welcome?;
         // Boxed, here and below: the future of a request is to be small for the answers that are kept.
-        Ok(Box::pin(routed(&self.own, request.map(Body::new))).await)
+        Ok(Box::pin(self.of_this_server(request)).await)
+    }
+
+    /// The server's own routes, whose bodies are short forms but for images dropped onto the page.
+    async fn of_this_server(&self, request: Request) -> Response {
+        if request.uri().path() == "/upload" {
+            return routed(&self.own, request.map(Body::new)).await;
+        }
+        match admission::short(&self.inner, request).await {
+            Ok(request) => routed(&self.own, request).await,
+            Err(refused) => *refused,
+        }
     }
 
     /// Preflights, and marks on whatever comes from further inside and on what turned the request away.

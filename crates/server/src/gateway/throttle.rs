@@ -2,7 +2,7 @@
 //! for the account, and for single routes.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -12,24 +12,29 @@ use super::Request;
 
 /// The rates of single routes.
 #[derive(Debug)]
-pub(super) struct Routes(Vec<(String, String, TokenBucket)>);
+pub(super) struct Routes(Vec<(String, String, Arc<TokenBucket>)>);
 
 impl Routes {
-    pub(super) fn new(api: &Api) -> Self {
-        let path = |below: &str| format!("/{}/{}{below}", api.stage, api.resource);
+    /// Those of the settings. A route that had the same rate before goes on with what was left of it.
+    pub(super) fn new(api: &Api, before: Option<&Self>) -> Self {
         let routes = api.routes.iter().map(|route| {
-            let bucket = TokenBucket::new(route.rate, route.burst);
-            (route.method.clone(), path(&route.path), bucket)
+            let path = format!("/{}/{}{}", api.stage, api.resource, route.path);
+            let before = before.and_then(|before| before.of(&route.method, &path));
+            let bucket = TokenBucket::continued(route.rate, route.burst, before);
+            (route.method.clone(), path, bucket)
         });
         Self(routes.collect())
     }
 
+    fn of(&self, method: &str, path: &str) -> Option<&Arc<TokenBucket>> {
+        self.0.iter().find(|(known, at, _)| known == method && at == path).map(|(_, _, bucket)| bucket)
+    }
+
     pub(super) fn take(&self, request: &Request) -> Result<(), Duration> {
         let (asked, at) = (request.method().as_str(), request.uri().path());
-        let of = |wanted: &str| self.0.iter().find(|(method, path, _)| method == wanted && path == at);
         // HEAD is GET without the bytes.
-        let route = of(asked).or_else(|| (asked == "HEAD").then(|| of("GET")).flatten());
-        route.map_or(Ok(()), |(_, _, bucket)| bucket.take())
+        let bucket = self.of(asked, at).or_else(|| (asked == "HEAD").then(|| self.of("GET", at)).flatten());
+        bucket.map_or(Ok(()), |bucket| bucket.take())
     }
 }
 
@@ -44,6 +49,15 @@ impl TokenBucket {
     pub(super) fn new(rate: u32, burst: u32) -> Self {
         let burst = f64::from(burst);
         Self { rate: f64::from(rate), burst, state: Mutex::new((burst, Instant::now())) }
+    }
+
+    /// The bucket before, with what is left in it, if it has this rate and burst; otherwise a new one.
+    pub(super) fn continued(rate: u32, burst: u32, before: Option<&Arc<Self>>) -> Arc<Self> {
+        let new = Self::new(rate, burst);
+        match before {
+            Some(before) if (before.rate, before.burst) == (new.rate, new.burst) => before.clone(),
+            _ => Arc::new(new),
+        }
     }
 
     /// Takes one token, or answers how long until there is one.
@@ -79,5 +93,14 @@ mod tests {
         assert!(wait > Duration::from_millis(50) && wait <= Duration::from_millis(100));
         assert!(bucket.take_at(start + Duration::from_millis(101)).is_ok());
         assert!(bucket.take_at(start + Duration::from_millis(102)).is_err());
+    }
+
+    #[test]
+    fn new_settings_fill_no_bucket_that_stays_as_it_is() {
+        let before = Arc::new(TokenBucket::new(1, 1));
+        assert!(before.take().is_ok());
+        assert!(TokenBucket::continued(1, 1, Some(&before)).take().is_err());
+        assert!(TokenBucket::continued(1, 2, Some(&before)).take().is_ok());
+        assert!(TokenBucket::continued(1, 1, None).take().is_ok());
     }
 }

@@ -127,7 +127,7 @@ mod tests {
         let paths = ["/", "/dev1/myimage", "/page/"].map(str::to_owned);
         let api = Counted::api((), instruments, &paths);
         assert_eq!(route(&api, &Method::GET, "/dev1/myimage"), "GET /dev1/myimage");
-        assert_eq!(route(&api, &Method::GET, "/page/style.css"), "GET /page/");
+        assert_eq!(route(&api, &Method::GET, "/page/script.js"), "GET /page/");
         assert_eq!(route(&api, &Method::from_bytes(b"BREW").unwrap(), "/nowhere"), "other other");
         assert_eq!(route(&api, &Method::GET, "/"), "GET /");
     }

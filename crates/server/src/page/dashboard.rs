@@ -73,7 +73,7 @@ fn body(inner: &Inner, range: &Range) -> anyhow::Result<String> {
          <ol class=\"list\" id=\"list\" data-events=\"/events\">{}</ol></section>",
         results::chooser(""),
         html::text(bucket),
-        results::list(inner, &Wanted::default())?,
+        results::list(inner, &Wanted::default(), results::FIRST)?,
     );
     let _ =
         write!(out, "<section aria-labelledby=\"triggers\">{}</section>{}", triggers(inner), footer(inner));

@@ -3,7 +3,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tintype_function::settings::Settings;
 
-use super::assets::VERSION;
+use super::assets::{STYLE, VERSION};
 
 /// Text as HTML shows it, in elements and in quoted attributes: names of buckets and keys come from
 /// outside. Control characters, and those that turn the direction of what follows, are shown as symbols.
@@ -111,7 +111,7 @@ pub(super) fn layout(settings: &Settings, title: &str, current: &str, body: &str
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <meta name=\"color-scheme\" content=\"light dark\"><title>{title} · Tintype</title>\
-         <link rel=\"icon\" href=\"/page/icon.svg\"><link rel=\"stylesheet\" href=\"/page/style.css?{VERSION}\">\
+         <link rel=\"icon\" href=\"/page/icon.svg\"><style>{STYLE}</style>\
          <script src=\"/page/script.js?{VERSION}\" defer></script></head><body>\
          <a class=\"skip\" href=\"#main\">Skip to content</a>\
          <header class=\"bar\"><a class=\"brand\" href=\"/\"><svg viewBox=\"0 0 24 24\" aria-hidden=\"true\">\

@@ -122,7 +122,6 @@ impl Page {
         Router::new()
             .route("/login", get(session::form).post(session::login))
             .route("/logout", post(session::logout))
-            .route("/page/style.css", get(assets::style))
             .route("/page/script.js", get(assets::script))
             .route("/page/icon.svg", get(assets::icon))
             .merge(inside)

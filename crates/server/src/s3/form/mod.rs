@@ -6,9 +6,12 @@
 mod fields;
 mod policy;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use futures::StreamExt as _;
@@ -31,6 +34,9 @@ use fields::Fields;
 /// Bytes of fields, of their heads, and of what of the file came along with them: the parser holds them in
 /// memory before anything has been judged.
 const MOST_BEFORE_FILE: usize = 256 << 10;
+
+/// All that comes before the file is to come within this long.
+const BEFORE_FILE_WITHIN: Duration = Duration::from_secs(30);
 
 /// Whether a request is an upload by form.
 pub(super) fn is_form<B>(request: &Request<B>) -> bool {
@@ -61,7 +67,11 @@ pub(super) async fn upload(
         Ok(chunk)
     });
     let mut form = Multipart::new(body, boundary);
-    let (fields, file) = fields::read(&mut form).await?;
+    let (fields, file) =
+        tokio::time::timeout(BEFORE_FILE_WITHIN, fields::read(&mut form)).await.map_err(|_| {
+            let seconds = BEFORE_FILE_WITHIN.as_secs();
+            s3_error!(RequestTimeout, "The fields before the file did not arrive within {seconds} s")
+        })??;
     before_file.store(false, Ordering::Relaxed);
     let allowed = policy::check(&fields, &bucket, &key, time::OffsetDateTime::now_utc())?;
     let at = answers::location(&bucket, &fields.key())?;
