@@ -107,7 +107,7 @@ def test_sighup_refills_nothing(new_server):
     assert 429 in [get(server).status_code for _ in range(8)]
     server.config.write_text(limited + "max_side = 100\n")
     server.process.send_signal(signal.SIGHUP)
-    until(lambda: "settings" in server.log_text() and "reread" in server.log_text(), "the settings are reread")
+    until(lambda: "were read anew" in server.log_text(), "the settings are reread")
     assert 429 in [get(server).status_code for _ in range(3)], "a burst was not given again"
 
 
