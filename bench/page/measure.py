@@ -5,8 +5,9 @@
 
 Each range is the first request to a server just started, on a copy of FOLDER/measurements.redb, in a Chromium that
 has shown nothing yet but an empty page and keeps nothing. Times are the browser's own: until the first byte of the
-answer and until the first contents are painted, from the beginning of the navigation. Bytes are those of page, style
-and script, as sent and unpacked.
+answer and until the first contents are painted, from the beginning of the navigation; and until the charts are, which
+come after the figures: the second frame after they are no longer put off, in browsers of their own. Bytes are those of
+page and script, as sent and unpacked.
 
 A live result's time is from the end of its attempt, by the server's clock, to the frame after which its thumbnail is
 decoded in the list, by the same machine's.
@@ -36,6 +37,15 @@ TIMES = """(async () => {
   const all = [page, ...performance.getEntriesByType('resource').filter(e => /style|script/.test(e.name))];
   const sum = (what) => all.reduce((sum, e) => sum + e[what], 0);
   return [page.responseStart, paint().startTime, sum('encodedBodySize'), sum('decodedBodySize'), page.decodedBodySize];
+})()"""
+
+CHARTS = """(() => {
+  const look = () => {
+    const charts = document.querySelector('.graph svg');
+    if (!charts?.checkVisibility({ contentVisibilityAuto: true })) return requestAnimationFrame(look);
+    requestAnimationFrame(() => requestAnimationFrame(() => { window.charts = performance.now(); }));
+  };
+  look();
 })()"""
 
 WATCH = """window.seen = [];
@@ -76,22 +86,30 @@ def first_paint(folder, measurements, rounds):
     now = int(time.time())
     names = [f"range={name}" for name in ("1h", "3h", "12h", "1d", "3d", "1w")]
     names.append(f"start={now - 15 * DAY + 600}")
-    print(f"{'range':>20} {'first byte':>11} {'first paint':>11} {'sent':>8} {'unpacked':>9} {'page':>8}")
+    print(f"{'range':>20} {'first byte':>11} {'first paint':>11} {'charts':>9} {'sent':>8} {'unpacked':>9} {'page':>8}")
     server = ready(folder / "server", measurements)
     for name in names:
-        shown = []
-        for number in range(rounds):
+        shown, charts = [], []
+        for number in range(2 * rounds):
             chromium = browser(folder / f"browser-{name}-{number}")
+            looks_for_charts = number % 2 == 1
+            if looks_for_charts:
+                chromium.call("Page.addScriptToEvaluateOnNewDocument", source=CHARTS)
             server.start()
             try:
                 chromium.open(f"{server.http_url}/?{name}")
-                shown.append(chromium.run(TIMES))
+                if looks_for_charts:
+                    chromium.wait_for("window.charts", "the charts are shown")
+                    charts.append(chromium.run("window.charts"))
+                else:
+                    shown.append(chromium.run(TIMES))
             finally:
                 chromium.close()
                 server.stop()
         byte, paint, sent, unpacked, page = (list(values) for values in zip(*shown))
         print(
             f"{name:>20} {statistics.median(byte):>8.0f} ms {statistics.median(paint):>8.0f} ms"
+            f" {statistics.median(charts):>6.0f} ms"
             f" {sent[0] / 1e3:>5.0f} KB {unpacked[0] / 1e3:>6.0f} KB {page[0] / 1e3:>5.0f} KB   worst {max(paint):.0f} ms"
         )
 

@@ -96,7 +96,7 @@ pub(super) fn number(value: f64) -> String {
     }
 }
 
-/// A whole page.
+/// A whole page. Its script stands at the end and may come after the first paint, which it is not needed for.
 pub(super) fn layout(settings: &Settings, title: &str, current: &str, body: &str) -> String {
     let link = |path: &str, name: &str| {
         let here = if path == current { " aria-current=\"page\"" } else { "" };
@@ -111,8 +111,7 @@ pub(super) fn layout(settings: &Settings, title: &str, current: &str, body: &str
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <meta name=\"color-scheme\" content=\"light dark\"><title>{title} · Tintype</title>\
-         <link rel=\"icon\" href=\"/page/icon.svg\"><style>{STYLE}</style>\
-         <script src=\"/page/script.js?{VERSION}\" defer></script></head><body>\
+         <link rel=\"icon\" href=\"/page/icon.svg\"><style>{STYLE}</style></head><body>\
          <a class=\"skip\" href=\"#main\">Skip to content</a>\
          <header class=\"bar\"><a class=\"brand\" href=\"/\"><svg viewBox=\"0 0 24 24\" aria-hidden=\"true\">\
          <rect x=\"2\" y=\"4\" width=\"20\" height=\"16\" rx=\"2.5\"/><circle cx=\"8.5\" cy=\"10\" r=\"2\"/>\
@@ -123,7 +122,8 @@ pub(super) fn layout(settings: &Settings, title: &str, current: &str, body: &str
          <div class=\"tools\"><button class=\"quiet\" data-zone aria-label=\"Times in UTC; switch to local time\" hidden>UTC</button>\
          <button class=\"quiet\" data-theme-switch aria-label=\"Dark or light\" hidden>◐</button>{out}</div></header>\
          <main id=\"main\" tabindex=\"-1\">{body}</main>\
-         <p class=\"visually-hidden\" role=\"status\" aria-live=\"polite\" data-status></p></body></html>",
+         <p class=\"visually-hidden\" role=\"status\" aria-live=\"polite\" data-status></p>\
+         <script src=\"/page/script.js?{VERSION}\" async></script></body></html>",
         title = text(title),
         dashboard = link("/", "Dashboard"),
         letters = link("/dead-letters", "Dead letters"),

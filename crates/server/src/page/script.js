@@ -10,6 +10,9 @@
     set(name, value) { try { localStorage.setItem(name, value); } catch { /* nothing to keep it in */ } },
   };
 
+  // What is renewed from now on is shown at once.
+  setTimeout(() => { root.dataset.painted = ""; }, 1000);
+
   // Dark or light: the system's choice until another is made.
   const setTheme = (theme) => { if (theme) root.dataset.theme = theme; };
   setTheme(kept.get("theme"));
