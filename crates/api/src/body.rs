@@ -48,5 +48,5 @@ async fn bounded(body: Body, max: usize, words: impl FnOnce() -> String) -> Resu
 fn is_of_length(error: &axum::Error) -> bool {
     let first: &(dyn std::error::Error + 'static) = error;
     std::iter::successors(Some(first), |error| error.source())
-        .any(|error| error.is::<http_body_util::LengthLimitError>())
+        .any(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>)
 }
