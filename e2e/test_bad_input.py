@@ -244,13 +244,13 @@ def test_head_is_get_without_its_body(strict):
         }
 
 
-def test_records_without_end(strict):
+def test_records_without_end(strict, server):
     """More than a request may have, and more than is parsed."""
     many = b'{"Records": [' + b"{}," * 1000 + b"{}]}"
     refused(requests.post(strict.api_url, many, headers=JSON, timeout=30), 400, "more than 1000 records")
     endless = b'{"Records": [' + b"{}," * 400_000 + b"{}]}"
     for path in ("", "/uploads"):
-        refused(requests.post(strict.api_url + path, endless, headers=JSON, timeout=30), 413, "1048576 bytes")
+        refused(requests.post(server.api_url + path, endless, headers=JSON, timeout=30), 413, "1048576 bytes")
 
 
 def test_the_file_of_a_form_must_be_an_image(strict):

@@ -127,7 +127,7 @@ def test_the_rules_of_a_bucket(s3, bucket):
 
 
 def test_a_value_that_no_header_can_hold(server, s3):
-    given = form(server, "forms/refused.png")
+    given = s3.generate_presigned_post(SOURCE, "forms/refused.png", {}, [["starts-with", "$Content-Type", ""]])
     answer = send(given, pictures.png(), fields={"Content-Type": "image/png\nx"})
     assert (answer.status_code, "<Code>InvalidArgument</Code>" in answer.text) == (400, True), answer.text
     assert "Contents" not in s3.list_objects_v2(Bucket=SOURCE, Prefix="forms/refused")

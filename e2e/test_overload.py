@@ -134,9 +134,10 @@ def test_bodies_that_hold_all_memory_have_the_next_refused(new_server):
         for connection in holding[:25]:
             connection.sendall(head.encode() + bytes(size - 1))
         holding[25].sendall(head.encode() + bytes(5 << 20))
-        # The last of them may not have arrived yet.
-        # In a list: an answer that refuses counts as false.
-        [answer] = until(lambda: (answer := post()).status_code == 429 and [answer], "no memory is left for bodies")
+        # A request that came before the last of it would take what is left, and have that one refused.
+        until(lambda: server.resident_bytes() > 255 << 20, "all of it has arrived")
+        answer = post()
+        assert answer.status_code == 429
         assert answer.headers["Retry-After"] == "1"
         assert answer.json() == {"message": "Too Many Requests"}
         requests.get(f"{server.http_url}/healthz", timeout=30).raise_for_status()
@@ -203,8 +204,5 @@ def test_what_was_handled_in_time_is_told_when_the_rest_was_not(new_server):
     answer = requests.post(server.api_url, json={"Records": records}, timeout=60)
     assert answer.status_code == 504
     told = answer.json()
-    assert [one["source"]["key"] for one in told["records"]][:1] in ([], ["notes.txt"])
-    assert len(told["records"]) < len(records) and told["message"]
-    # The handling of those that are left goes on by their events.
-    for number in range(4):
-        server.thumbnail(f"thumb_{number}.jpg", client=s3, bucket="slow-thumbnails")
+    assert told["message"] and len(told["records"]) < len(records)
+    assert all(one["outcome"] in ("ignored", "made", "up_to_date") for one in told["records"])

@@ -349,7 +349,7 @@ def test_saved_queries_speak_of_fields_there_are():
 
 
 # What a record's line has; test_lambda_events.py looks at lines.
-LOGGED = {"type", "key", "outcome", "reason", "why", "milliseconds", "sinceUploadMs", "requestId", "sourceBytes"} | {
+LOGGED = {"type", "bucket", "key", "outcome", "reason", "why", "permanent", "milliseconds", "sinceUploadMs", "requestId", "sourceBytes"} | {
     f"stages.{name}" for name in ("wait", "read", "decode", "resample", "encode", "write")
 }
 

@@ -198,6 +198,11 @@ class Server:
 
         until(idle, "nothing is waiting or under way")
 
+    def resident_bytes(self):
+        """What the process holds of the machine's memory."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) << 10
+
     def thumbnail(self, key, source_etag=None, client=None, bucket=DESTINATION):
         """Waits for the thumbnail under `key`, of the source version `source_etag` if given; answers it."""
         client = client or self.client()

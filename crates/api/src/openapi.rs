@@ -4,9 +4,9 @@
 use serde_json::Value;
 use tintype_engine::{Fit, Gravity, OutputFormat};
 use utoipa::{
-    IntoParams, OpenApi, ToSchema,
+    IntoParams, OpenApi, PartialSchema, ToSchema,
     openapi::{
-        PathItem, Paths, RefOr, Schema,
+        OneOf, PathItem, Paths, Ref, RefOr, Schema,
         path::Parameter,
         security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme},
     },
@@ -76,16 +76,27 @@ pub(crate) struct S3Object {
     sequencer: String,
 }
 
-/// What a JSON body says.
-#[derive(ToSchema, serde::Serialize)]
-#[schema(as = Wish)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "describes JSON")]
-pub(crate) enum Wish {
-    #[serde(skip_serializing)]
-    Key(Keys),
-    #[serde(skip_serializing)]
-    Event(S3Event),
+/// What a JSON body says: one key, or an event.
+pub(crate) struct Wish;
+
+impl PartialSchema for Wish {
+    fn schema() -> RefOr<Schema> {
+        let either = [Keys::name(), S3Event::name()].map(Ref::from_schema_name);
+        Schema::from(either.into_iter().fold(OneOf::new(), |mut all, one| {
+            all.items.push(one.into());
+            all
+        }))
+        .into()
+    }
+}
+
+impl ToSchema for Wish {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((Keys::name().into(), Keys::schema()));
+        schemas.push((S3Event::name().into(), S3Event::schema()));
+        Keys::schemas(schemas);
+        S3Event::schemas(schemas);
+    }
 }
 
 /// What became of each record.
