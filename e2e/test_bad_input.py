@@ -261,7 +261,7 @@ def test_the_file_of_a_form_must_be_an_image(strict):
 def test_a_login_is_short_and_comes_in_time(new_server):
     server = new_server(settings="[api]\ntimeout_s = 1\n").start()
     form = {"Content-Type": "application/x-www-form-urlencoded"}
-    refused(requests.post(f"{server.http_url}/login", b"a=" + b"x" * 70_000, headers=form, timeout=30), 413, "65536 bytes")
+    refused(requests.post(f"{server.http_url}/login", b"a=" + b"x" * 1_100_000, headers=form, timeout=30), 413, "1048576 bytes")
     head = b"POST /login HTTP/1.1\r\nHost: HOST\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\na="
     status, body = on_the_wire(server, head)
     assert (status, b"did not arrive" in body) == (408, True)

@@ -118,6 +118,75 @@ def test_images_dropped_onto_the_page_get_their_thumbnails(new_server, browser, 
     browser.wait_for("document.querySelector('[data-key=\"drawn.png\"]:not([data-waiting]) img[alt=thumbnail]')", "shown")
 
 
+def test_images_are_dropped_under_the_triggers_prefix(new_server, browser, tmp_path):
+    own = new_server(settings='[[trigger]]\nprefix = "raw/"\n[[trigger.rendition]]\n').start()
+    browser.open(own.http_url)
+    browser.wait_for("document.querySelector('[data-live]').innerText === 'live'", "the page is live")
+    assert f"{SOURCE}/raw/" in browser.text("[data-drop] .help")
+    picture = tmp_path / "photo.jpg"
+    picture.write_bytes(pictures.jpeg())
+    notes = tmp_path / "notes.txt"
+    notes.write_text("no image")
+    browser.choose_files("[data-pick]", [picture, notes])
+    browser.wait_for(
+        "document.querySelector('[data-key=\"raw/photo.jpg\"]:not([data-waiting]) img[alt=thumbnail]')?.naturalWidth === 128",
+        "its thumbnail is shown",
+    )
+    browser.wait_for(
+        "document.querySelector('[data-key=\"raw/notes.txt\"]').innerText.includes('keys begin with \"raw/\" and end with .jpg')",
+        "told which keys are taken",
+    )
+
+
+def test_an_objects_page_says_how_it_stands_now_and_what_to_do(new_server, browser):
+    own = new_server().start()
+    s3 = own.client()
+
+    def verdict(key):
+        browser.open(f"{own.http_url}/object?key={key}")
+        return browser.run("document.querySelector('.verdict').className"), browser.text(".verdict p")
+
+    s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())
+    own.wait_until_idle()
+    colour, words = verdict("a.jpg")
+    assert "good" in colour and "Uploaded" in words and "made" in words and "What to do: nothing to do" in words
+    # What was made is gone since.
+    s3.delete_object(Bucket=DESTINATION, Key="thumb_a.jpg")
+    colour, words = verdict("a.jpg")
+    assert "bad" in colour and "A thumbnail is gone" in words and "tintype backfill" in words
+    browser.run("document.querySelector('.verdict form button').click()")
+    own.thumbnail("thumb_a.jpg")
+    own.wait_until_idle()
+    colour, words = verdict("a.jpg")
+    assert "good" in colour and words.startswith("Queued again")
+    s3.delete_object(Bucket=SOURCE, Key="a.jpg")
+    colour, words = verdict("a.jpg")
+    assert "calm" in colour and "There is no such object now." in words
+    # A key that no form would bring back as it is.
+    odd = "a\tb\u202egpj.jpg"
+    s3.put_object(Bucket=SOURCE, Key=odd, Body=pictures.damaged_jpeg())
+    until(lambda: own.metrics()["AsyncEventsDropped"] == 1, "given up")
+    colour, words = verdict(requests.utils.quote(odd))
+    assert "bad" in colour and "upload another file" in words
+    browser.run("document.querySelector('.result form button').click()")
+    until(lambda: own.metrics()["AsyncEventsDropped"] == 2, "it was tried again")
+
+
+def test_the_charts_go_on_while_someone_looks_at_one(new_server, browser):
+    own = new_server().start()
+    browser.open(own.http_url)
+    browser.wait_for("document.querySelector('[data-live]').innerText === 'live'", "the page is live")
+    browser.run("document.querySelector('.graph').focus()")
+    browser.key("ArrowLeft", 37)
+    at = browser.run("document.querySelector('.graph').dataset.at")
+    as_of = browser.text(".asof time")
+    own.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())
+    browser.wait_for(f"document.querySelector('.asof time').innerText !== {json.dumps(as_of)}", "it was renewed")
+    browser.wait_for("document.querySelector('.figures dd').innerText === '1'", "what was made is counted")
+    assert browser.run("document.activeElement.classList.contains('graph')"), "the focus is where it was"
+    assert browser.run("document.querySelector('.graph').dataset.at") == at
+
+
 def test_a_dead_letter_is_redriven_and_purged_from_the_page(new_server, browser):
     own = new_server().start()
     s3 = own.client()
@@ -126,6 +195,10 @@ def test_a_dead_letter_is_redriven_and_purged_from_the_page(new_server, browser)
     until(lambda: own.metrics()["tintype_dead_letters"] == 3, "there are dead letters")
     browser.open(own.http_url + "/dead-letters?text=a.jp")
     assert browser.text(".letter .name a") == "a.jpg"
+    assert "all 1 that pass the filter" in browser.text(".actions")
+    browser.open(own.http_url + "/dead-letters?text=nothing")
+    assert browser.text(".empty") == "None of them passes the filter."
+    browser.open(own.http_url + "/dead-letters?text=a.jp")
     browser.run("document.querySelector('.letter input').click(); document.querySelector('button[value=redrive]').click()")
     until(lambda: own.metrics()["AsyncEventsDropped"] == 4, "it was tried and given up again")
 
@@ -143,7 +216,7 @@ def test_a_dead_letter_is_redriven_and_purged_from_the_page(new_server, browser)
     until(lambda: own.metrics()["AsyncEventsDropped"] == 6, "it was tried again")
     browser.open(own.http_url + "/object?key=d.jpg")
     verdict = browser.text(".verdict p")
-    assert re.match(r"Uploaded 20\d\d-\d\d-\d\d [\d:.]+ UTC, tried once, dead letter: malformed: ", verdict), verdict
+    assert re.match(r"Queued again 20\d\d-\d\d-\d\d [\d:.]+ UTC, tried once, dead letter: malformed: ", verdict), verdict
 
 
 def test_it_can_be_used_by_keyboard_on_a_phone_in_the_dark(new_server, browser):
@@ -223,7 +296,19 @@ def test_results_come_as_events_and_logs(new_server):
     assert kinds == ["platform.start", "platform.report"]
     asked = requests.get(own.api_url, params={"key": "live.jpg"}, timeout=30)
     api_id = asked.headers["x-amzn-requestid"]
-    until(lambda: api_id in own.log_text(), "the API request's call is in the log")
+
+
+    def called(request_id):
+        reports = [json.loads(line) for line in own.log_text().splitlines() if '"platform.report"' in line]
+        return [one["record"] for one in reports if one["record"]["requestId"] == request_id]
+
+    until(lambda: called(api_id), "the API request's call is in the log")
+    # A picture that is only answered has its line, too.
+    sized = requests.get(own.api_url, params={"key": "live.jpg", "size": "50"}, timeout=30)
+    until(lambda: called(sized.headers["x-amzn-requestid"]), "a render is in the log")
+    refused = requests.post(own.api_url, b"no picture", headers={"content-type": "image/jpeg"}, timeout=30)
+    [line] = until(lambda: called(refused.headers["x-amzn-requestid"]), "and so is a refused one")
+    assert (line["outcome"], line["errorType"], line["event"]) == ("failed", "unsupported", "Render")
     # A shutdown ends streams instead of waiting for them.
     with requests.get(f"{own.http_url}/events", stream=True, timeout=30):
         assert own.stop() == 0

@@ -8,6 +8,8 @@ import threading
 from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+import requests
+
 import pictures
 from tintype import SOURCE
 from waiting import until
@@ -65,6 +67,22 @@ def test_one_trace_from_upload_to_thumbnail(new_server):
         assert attempt.start_time_unix_nano <= spans[name].start_time_unix_nano <= spans[name].end_time_unix_nano
     failed = next(span for span in collector.spans if span.status.code == 2 and not span.parent_span_id)
     assert failed.status.message.startswith("malformed")
+    # One request about two objects is one trace with two of everything.
+    for key in ("b.jpg", "c.jpg"):
+        own.client().put_object(Bucket=SOURCE, Key=key, Body=pictures.jpeg())
+    own.wait_until_idle()
+    s3_records = [
+        {"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": SOURCE}, "object": {"key": key}}} for key in ("b.jpg", "c.jpg")
+    ]
+    answer = requests.post(own.api_url, json={"Records": s3_records}, headers={"Prefer": "respond-async"}, timeout=30)
+    trace = answer.headers["x-amzn-requestid"].replace("-", "")
+
+    def roots():
+        return [span for span in collector.spans if span.trace_id.hex() == trace and not span.parent_span_id]
+
+    until(lambda: len(roots()) == 2, "both are there")
+    ids = [span.span_id for span in collector.spans if span.trace_id.hex() == trace]
+    assert len(set(ids)) == len(ids)
     collector.shutdown()
 
 

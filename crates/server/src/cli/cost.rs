@@ -1,6 +1,5 @@
 //! `tintype cost`: measured milliseconds and memory as dollars on AWS.
-//! Source: AWS, "Lambda pricing", "S3 pricing" (us-east-1); "Configure Lambda function memory" (1,769 MB is
-//! one vCPU).
+//! Source: AWS, "S3 pricing" (us-east-1); of Lambda's prices, `instruments::cost`.
 
 use std::path::PathBuf;
 
@@ -9,19 +8,13 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{OK, output};
+use crate::instruments::{Price, REQUESTS, slowdown};
 
 /// What bench/lambda/measure.py wrote.
 const MEASURED: &str = include_str!("../../../../bench/lambda/measured.json");
 
 /// Memory sizes that are looked at, in MB.
 const SIZES: [u32; 10] = [128, 192, 256, 384, 512, 768, 1024, 1769, 3008, 10240];
-/// Memory that comes with one whole vCPU, in MB. A single thread gains nothing beyond.
-const ONE_CPU_MB: f64 = 1769.0;
-/// Dollars a GB-second.
-const X86_64: f64 = 0.000_016_666_7;
-const ARM64: f64 = 0.000_013_333_4;
-/// Dollars a million requests of Lambda.
-const REQUESTS: f64 = 0.20;
 /// Dollars a million calls of S3: GET and HEAD, PUT and LIST.
 const S3_READS: f64 = 0.40;
 const S3_WRITES: f64 = 5.0;
@@ -116,8 +109,9 @@ struct Million {
 
 impl Measured {
     fn million(self, memory_mb: u32, gb_second: f64) -> Million {
-        let share = (f64::from(memory_mb) / ONE_CPU_MB).min(1.0);
-        let billed_ms = ((self.compute_ms + self.store_ms) / share).ceil().max(1.0);
+        let whole = (self.compute_ms + self.store_ms) * slowdown(memory_mb.into());
+        // What is a whole number is not to be rounded up for its last bits.
+        let billed_ms = (whole - 1e-9).ceil().max(1.0);
         let gb_seconds = f64::from(memory_mb) / 1024.0 * billed_ms / 1e3;
         Million { memory_mb, billed_ms, compute: gb_seconds * gb_second * 1e6 }
     }
@@ -135,7 +129,8 @@ impl Measured {
 
 impl Cost {
     pub(super) fn run(self) -> anyhow::Result<u8> {
-        let gb_second = if self.arm64 { ARM64 } else { X86_64 };
+        let [arm64, x86_64] = Price::ALL;
+        let gb_second = if self.arm64 { arm64 } else { x86_64 }.per_gb_s;
         if let Some(compute_ms) = self.compute_ms {
             let own = Measured { compute_ms, store_ms: self.store_ms, peak_mb: self.peak_mb };
             show("your measurement", "function", own, TINTYPE, gb_second);
@@ -247,6 +242,8 @@ fn compare(picture: &Picture, gb_second: f64) {
 mod tests {
     use super::*;
 
+    const ARM64: f64 = Price::ALL[0].per_gb_s;
+    const X86_64: f64 = Price::ALL[1].per_gb_s;
     const ONE: Measured = Measured { compute_ms: 10.0, store_ms: 20.0, peak_mb: 40.0 };
 
     #[test]
@@ -260,7 +257,7 @@ mod tests {
     #[test]
     fn dollars_of_a_million() {
         // 1 GB for 100 ms, a million times, is 100,000 GB-seconds.
-        let hundred = Measured { compute_ms: 100.0 / ONE_CPU_MB * 1024.0, store_ms: 0.0, peak_mb: 1.0 };
+        let hundred = Measured { compute_ms: 100.0 / 1769.0 * 1024.0, store_ms: 0.0, peak_mb: 1.0 };
         let million = hundred.million(1024, X86_64);
         assert_eq!(million.billed_ms, 100.0);
         assert!((million.compute - 1.666_67).abs() < 1e-4, "{million:?}");

@@ -62,9 +62,13 @@ impl Logs {
                 let Ok(data) = frame?.into_data() else { continue };
                 if lines.print(&data).is_err() {
                     // Whoever read them has enough.
-                    break;
+                    return Ok(OK);
                 }
             }
+            anyhow::ensure!(
+                !self.follow,
+                "the server ended the stream: it stopped, or more came than could be read; run this again"
+            );
             Ok(OK)
         })
     }

@@ -17,8 +17,8 @@ use super::{
     closing, throttled,
 };
 
-/// Bytes of a short body: a form with a key of 1,024 bytes, each of them escaped, and more.
-const SHORT: u64 = 64 << 10;
+/// Bytes of a short body: forms, the largest of which name 10,000 dead letters.
+const SHORT: u64 = 1 << 20;
 
 /// Whoever is refused because much is under way may come again after this long.
 const AGAIN: Duration = Duration::from_secs(1);

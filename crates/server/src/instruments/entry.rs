@@ -35,8 +35,8 @@ pub struct Thumbnail {
 pub struct Entry {
     /// Milliseconds since 1970 when it ended.
     pub ended_ms: i64,
-    /// Milliseconds since 1970 when its event was queued, that is, its upload acknowledged; none of a
-    /// request that waited for the answer.
+    /// Milliseconds since 1970 when its event was queued: its upload acknowledged, or the object queued again; none
+    /// of a request that waited for the answer.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub queued_ms: Option<i64>,
     /// The source's bucket.
@@ -48,7 +48,8 @@ pub struct Entry {
     /// The dead letter's id, where it is one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub event: Option<u64>,
-    /// S3's name for what happened, such as `ObjectCreated:Put`.
+    /// S3's name for what happened, such as `ObjectCreated:Put`; or `ObjectCreated:` with `Backfill`, `Retry` or
+    /// `Redrive`.
     pub cause: String,
     /// Which attempt it was, from 1.
     pub attempt: u32,
@@ -76,9 +77,15 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Of a report.
+    /// Of a report on an object.
     #[must_use]
     pub fn of(report: &Report, at: &Location, ended_ms: i64) -> Self {
+        Self { bucket: at.bucket.clone(), key: at.key.to_string(), ..Self::unnamed(report, ended_ms) }
+    }
+
+    /// Of a report on a picture that is no object, or not told as one.
+    #[must_use]
+    pub fn unnamed(report: &Report, ended_ms: i64) -> Self {
         let micros = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let reason = match &report.outcome {
             Outcome::Failed(failure) => failure.reason.name(),
@@ -94,8 +101,8 @@ impl Entry {
         Self {
             ended_ms,
             queued_ms: None,
-            bucket: at.bucket.clone(),
-            key: at.key.to_string(),
+            bucket: String::new(),
+            key: String::new(),
             request_id: String::new(),
             event: None,
             cause: String::new(),
@@ -110,6 +117,12 @@ impl Entry {
             memory_mb: super::resident_bytes().div_ceil(1 << 20),
             thumbnails: thumbnails.collect(),
         }
+    }
+
+    /// Whether its event was queued by an upload, and not for an object that was there already.
+    #[must_use]
+    pub fn is_of_an_upload(&self) -> bool {
+        !["Backfill", "Retry", "Redrive"].iter().any(|again| self.cause.ends_with(again))
     }
 
     /// Whether it failed.

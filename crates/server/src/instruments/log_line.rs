@@ -82,7 +82,10 @@ pub fn report_line(entry: &Entry, function: &str, memory_mb: u64) -> String {
 #[must_use]
 pub fn human(entry: &Entry) -> String {
     use std::fmt::Write as _;
-    let mut line = format!("{:<10} {}/{}", entry.outcome, entry.bucket, entry.key.escape_debug());
+    let mut line = match entry.key.as_str() {
+        "" => format!("{:<10} {}", entry.outcome, entry.cause),
+        key => format!("{:<10} {}/{}", entry.outcome, entry.bucket, key.escape_debug()),
+    };
     let _ = write!(line, "  {:.1} ms", milliseconds(entry.duration_us));
     for made in &entry.thumbnails {
         let _ = write!(line, "  {}x{}", made.width, made.height);

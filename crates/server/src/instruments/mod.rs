@@ -22,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-pub use cost::{Cost, Price, cost};
+pub use cost::{Cost, Price, REQUESTS, cost, slowdown};
 pub use counted::Counted;
 pub use database::{KeepError, Keeper};
 pub use entry::{Entry, Next, Thumbnail};

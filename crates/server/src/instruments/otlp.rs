@@ -82,8 +82,10 @@ fn spans(entry: &Entry) -> Vec<Value> {
     }
     let end_us = entry.ended_ms * 1000;
     let begin_us = end_us - i64::try_from(entry.duration_us).unwrap_or(0);
-    let whole = id(&trace, 0, 0);
-    let attempt = id(&trace, entry.attempt, 1);
+    // One request may be about many objects, and an object may be queued again in its name.
+    let about = fold(&trace[16..], &[entry.bucket.as_bytes(), entry.key.as_bytes()], entry.queued_ms);
+    let whole = id(about, 0, 0);
+    let attempt = id(about, entry.attempt, 1);
     let span = |id: &str, parent: &str, name: &str, begin_us: i64, end_us: i64, attributes: Vec<Value>| {
         json!({
             "traceId": trace,
@@ -127,7 +129,7 @@ fn spans(entry: &Entry) -> Vec<Value> {
     {
         let until = at + i64::try_from(micros).unwrap_or(0);
         if micros > 0 {
-            let id = id(&trace, entry.attempt, index as u64 + 2);
+            let id = id(about, entry.attempt, index as u64 + 2);
             spans.push(span(&id, &attempt, name, at, until, Vec::new()));
         }
         at = until;
@@ -135,9 +137,17 @@ fn spans(entry: &Entry) -> Vec<Value> {
     spans
 }
 
+/// A number for what a trace's spans are about, by FNV-1a.
+fn fold(trace: &str, names: &[&[u8]], queued_ms: Option<i64>) -> u64 {
+    let when = queued_ms.unwrap_or(0).to_le_bytes();
+    let all = names.iter().flat_map(|name| name.iter().chain([&0])).chain(&when).chain(trace.as_bytes());
+    all.fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3)
+    })
+}
+
 /// An id of a span that is the same whenever it is asked for, and never nothing.
-fn id(trace: &str, attempt: u32, part: u64) -> String {
-    let seed = u64::from_str_radix(&trace[16..], 16).unwrap_or(1);
-    let mixed = (seed ^ u64::from(attempt) << 8 ^ part).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+fn id(about: u64, attempt: u32, part: u64) -> String {
+    let mixed = (about ^ u64::from(attempt) << 8 ^ part).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     format!("{:016x}", (mixed ^ mixed >> 31).max(1))
 }

@@ -10,7 +10,7 @@ use super::{KeepError, Keeper};
 
 /// Seconds of the finest rows and of minutes, and how long the finest are kept.
 pub(super) const FINE_S: i64 = 10;
-const FINE_KEPT_S: i64 = 3 * 3600;
+const FINE_KEPT_S: i64 = 3 * 3600 + 2 * COARSE_S;
 pub(super) const COARSE_S: i64 = 60;
 /// How long measurements and results are kept, in seconds.
 pub(super) const KEPT_S: i64 = 15 * 24 * 3600;

@@ -170,7 +170,7 @@ impl Invoker {
     /// See [`Refused`].
     pub async fn invoke(&self, record: Record) -> Result<Report, Refused> {
         let (request_id, cause) = (request_id::current(), record.name.clone());
-        self.request(Of::Record, move |desk| {
+        self.request(Of::Record, "", move |desk| {
             let store = SettlingStore::new(&desk.shared.store, None);
             let at = Location { bucket: record.bucket.clone(), key: record.key.clone() };
             worker::start(&request_id, &at, 1);
@@ -193,7 +193,7 @@ impl Invoker {
         bytes: Bytes,
         spec: Spec,
     ) -> Result<Result<(Header, Thumbnail), Failure>, Refused> {
-        self.request(Of::Picture, move |desk| {
+        self.request(Of::Picture, "Render", move |desk| {
             let made = desk.shared.thumbnails.render(&mut desk.call, &bytes, &spec);
             made.map(|(header, thumbnail, _)| (header, thumbnail))
         })
@@ -209,7 +209,7 @@ impl Invoker {
         at: Location,
         spec: Spec,
     ) -> Result<Result<(Stat, Thumbnail), Failure>, Refused> {
-        self.request(Of::Picture, move |desk| {
+        self.request(Of::Picture, "RenderObject", move |desk| {
             let store = SettlingStore::new(&desk.shared.store, None);
             let rendering = desk.shared.thumbnails.render_object(&mut desk.call, &store, &at, &spec);
             futures::executor::block_on(rendering)
@@ -226,7 +226,7 @@ impl Invoker {
         at: Location,
         trigger: Trigger,
     ) -> Result<Result<Inspection, Failure>, Refused> {
-        self.request(Of::Picture, move |desk| {
+        self.request(Of::Picture, "Inspect", move |desk| {
             let store = SettlingStore::new(&desk.shared.store, None);
             let looking = desk.shared.thumbnails.inspect(&mut desk.call, &store, &at, &trigger);
             futures::executor::block_on(looking)
@@ -234,9 +234,11 @@ impl Invoker {
         .await
     }
 
+    /// `name` is what the log calls a call that is about no record.
     async fn request<T: Send + Failing + 'static>(
         &self,
         of: Of,
+        name: &'static str,
         work: impl FnOnce(&mut Desk<'_>) -> T + Send + 'static,
     ) -> Result<T, Refused> {
         let Ok(waiting) = self.waiting.clone().try_acquire_owned() else {
@@ -246,9 +248,13 @@ impl Invoker {
         let request_timeout = Duration::from_millis(self.request_timeout_ms.load(Ordering::Relaxed));
         let (answer, answered) = oneshot::channel();
         let abandoned = Arc::new(AtomicBool::new(false));
+        let request_id = request_id::current();
         let task: Task = Box::new(move |desk| {
             let attempt = Attempt::begin(&desk.shared.instruments, of);
             let result = work(desk);
+            if !name.is_empty() {
+                worker::called(desk.shared, request_id, name, attempt.elapsed(), result.failure());
+            }
             attempt.ended(result.has_failed());
             let _ = answer.send(result);
         });
@@ -328,11 +334,20 @@ impl Drop for SetOnDrop {
 /// Whether a result counts as an error.
 trait Failing {
     fn has_failed(&self) -> bool;
+    /// Why there is no result, whoever is to blame.
+    fn failure(&self) -> Option<&Failure>;
 }
 
 impl Failing for Report {
     fn has_failed(&self) -> bool {
-        matches!(self.outcome, tintype_function::Outcome::Failed(_))
+        self.failure().is_some()
+    }
+
+    fn failure(&self) -> Option<&Failure> {
+        match &self.outcome {
+            tintype_function::Outcome::Failed(failure) => Some(failure),
+            _ => None,
+        }
     }
 }
 
@@ -341,6 +356,10 @@ impl<T> Failing for Result<T, Failure> {
         // A picture the client got wrong is an answer, not an error of the function.
         self.as_ref()
             .is_err_and(|failure| !failure.reason.is_permanent() || failure.reason == Reason::Internal)
+    }
+
+    fn failure(&self) -> Option<&Failure> {
+        self.as_ref().err()
     }
 }
 

@@ -129,11 +129,11 @@ fn handle(shared: &Shared, lease: &Lease, scratch: &mut Scratch) {
         attempt.count(matches!(report.outcome, Outcome::Failed(_)));
         instruments.report(&report);
     }
-    if report.outcome == Outcome::Made {
-        let since = u64::try_from(now_ms() - lease.event.queued_ms).unwrap_or(0);
+    let ended_ms = now_ms();
+    if report.outcome == Outcome::Made && entry(lease, &report, ended_ms).is_of_an_upload() {
+        let since = u64::try_from(ended_ms - lease.event.queued_ms).unwrap_or(0);
         instruments.thumbnail_ready(Duration::from_millis(since));
     }
-    let ended_ms = now_ms();
     let verdict = if released { Verdict::Released } else { verdict(&report, store.is_settled()) };
     let next = finish(shared, lease, verdict);
     if !released {
@@ -162,7 +162,7 @@ fn given_up(shared: &Shared, letter: &DeadLetter) {
         queued_ms: Some(letter.event.queued_ms),
         request_id: letter.event.request_id.clone(),
         event: Some(letter.event.id),
-        cause: letter.event.name.clone(),
+        cause: letter.event.cause().to_owned(),
         attempt: letter.event.started,
         next: After::DeadLetter,
         ..Entry::of(&report, &at, letter.dead_ms)
@@ -237,7 +237,7 @@ fn entry(lease: &Lease, report: &Report, ended_ms: i64) -> Entry {
         queued_ms: Some(event.queued_ms),
         request_id: event.request_id.clone(),
         event: Some(event.id),
-        cause: event.name.clone(),
+        cause: event.cause().to_owned(),
         attempt: event.failed + 1,
         ..Entry::of(report, &lease.at, ended_ms)
     }
@@ -254,14 +254,32 @@ pub(super) fn started(began_ms: i64, request_id: &str, at: &Location, attempt: u
     tracing::info!(target: "platform.start", json = line());
 }
 
+/// Logs a call that is about no record, such as a picture that is answered: it leaves no result to be kept.
+pub(super) fn called(
+    shared: &Shared,
+    request_id: String,
+    name: &str,
+    took: Duration,
+    failure: Option<&Failure>,
+) {
+    let outcome = failure.map_or(Outcome::Made, |failure| Outcome::Failed(failure.clone()));
+    let report = Report { outcome, total: took, ..Report::bad_event(String::new()) };
+    let entry = Entry { request_id, cause: name.to_owned(), ..Entry::unnamed(&report, now_ms()) };
+    log(shared, &entry);
+}
+
 /// Logs, shows and keeps how an attempt ended.
 pub(super) fn ended(shared: &Shared, entry: Entry) {
-    let json = || instruments::report_line(&entry, &shared.function_name, shared.memory_mb);
-    let words = instruments::human(&entry);
+    log(shared, &entry);
+    shared.instruments.result(entry);
+}
+
+fn log(shared: &Shared, entry: &Entry) {
+    let json = || instruments::report_line(entry, &shared.function_name, shared.memory_mb);
+    let words = instruments::human(entry);
     if entry.has_failed() {
         tracing::warn!(target: "platform.report", json = json(), "{words}");
     } else {
         tracing::info!(target: "platform.report", json = json(), "{words}");
     }
-    shared.instruments.result(entry);
 }

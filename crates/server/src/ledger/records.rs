@@ -197,6 +197,14 @@ pub struct EventRecord {
     pub tried_in: u64,
 }
 
+impl EventRecord {
+    /// What caused it, by name: S3's, unless it was a dead letter before.
+    #[must_use]
+    pub fn cause(&self) -> &str {
+        if self.redriven { "ObjectCreated:Redrive" } else { &self.name }
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 const fn is_zero(number: &u64) -> bool {
     *number == 0

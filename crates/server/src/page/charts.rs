@@ -111,6 +111,7 @@ pub(super) const MORE: [Chart; 7] = [
         "median of each",
         In::Milliseconds,
         &[
+            line("wait", Metric::StageWait, P50),
             line("read", Metric::StageRead, P50),
             line("decode", Metric::StageDecode, P50),
             line("resample", Metric::StageResample, P50),

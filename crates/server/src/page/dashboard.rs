@@ -11,13 +11,16 @@ use tintype_function::metrics::{Metric, Statistics};
 
 use super::{
     Inner, Page, answers,
-    charts::{self, Chart, In, LAMBDA, MORE},
+    charts::{self, Chart, LAMBDA, MORE},
     graph::{self, Values},
     html,
     range::{Asked, Range},
     results::{self, Wanted},
 };
-use crate::instruments::{Price, cost, query::Statistic};
+use crate::{
+    instruments::{Price, cost, query::Statistic, slowdown},
+    store::now_ms,
+};
 
 /// The whole page.
 pub(super) async fn page(State(page): State<Page>, Query(asked): Query<Asked>) -> Response {
@@ -48,6 +51,7 @@ fn body(inner: &Inner, range: &Range) -> anyhow::Result<String> {
     let settings = &inner.settings;
     let mut out = String::with_capacity(128 << 10);
     let bucket = settings.triggers.first().map_or("", |trigger| trigger.bucket.as_str());
+    let prefix = settings.triggers.first().map_or("", |trigger| trigger.prefix.as_str());
     let _ = write!(
         out,
         "<div class=\"head\"><div><h1>thumbnail</h1><p class=\"help\">Function <b>{}</b>, from <b>{}</b> to \
@@ -67,12 +71,14 @@ fn body(inner: &Inner, range: &Range) -> anyhow::Result<String> {
         out,
         "<section class=\"results\" aria-labelledby=\"results\"><div class=\"row\"><h2 id=\"results\">Recent results</h2>\
          <span class=\"live\" data-live>not live</span>{}</div>\
-         <div class=\"drop\" data-drop hidden><p><b>Drop images here</b> and watch their thumbnails appear, or \
+         <div class=\"drop\" data-drop data-prefix=\"{}\" hidden><p><b>Drop images here</b> and watch their thumbnails appear, or \
          <label class=\"pick\">choose files<input type=\"file\" multiple accept=\"image/*\" data-pick></label></p>\
-         <p class=\"help\">They are stored in {} as any upload.</p></div>\
+         <p class=\"help\">They are stored in {}/{} as any upload.</p></div>\
          <ol class=\"list\" id=\"list\" data-events=\"/events\">{}</ol></section>",
         results::chooser(""),
+        html::text(prefix),
         html::text(bucket),
+        html::text(prefix),
         results::list(inner, &Wanted::default(), results::FIRST)?,
     );
     let _ =
@@ -135,10 +141,11 @@ fn measured(inner: &Inner, range: &Range) -> anyhow::Result<String> {
         dollars(costs[0]),
         "",
         &format!(
-            "arm64; x86_64 {}. {} calls, {:.1} GB-s at {memory_mb} MB",
+            "arm64; x86_64 {}. {} calls, {:.1} GB-s at {memory_mb} MB, {:.2} of a vCPU",
             dollars(costs[1]),
             html::number(invocations as f64),
             cost(Price::ALL[0], invocations, billed, memory_mb).gb_s,
+            1.0 / slowdown(memory_mb),
         ),
     );
     out.push_str("</dl>");
@@ -154,6 +161,12 @@ fn measured(inner: &Inner, range: &Range) -> anyhow::Result<String> {
         }
         out.push_str("</div></section>");
     }
+    let _ = write!(
+        out,
+        "<p class=\"help asof\">As of {}. Each point of a chart is of {}; sums are of as long.</p>",
+        html::moment(now_ms()),
+        html::ms(range.period.period_s as f64 * 1e3),
+    );
     Ok(out)
 }
 
@@ -175,7 +188,7 @@ fn values(
         }
         values
     });
-    debug_assert!(chart.of != In::Bytes || chart.lines.len() < 6, "there are six colours");
+    debug_assert!(chart.lines.len() <= 6, "there are six colours");
     lines.collect()
 }
 
@@ -220,7 +233,7 @@ fn footer(inner: &Inner) -> String {
         "<footer><p>S3 endpoint <code>http://{}</code> · API <code>http://{}/{}/{}</code> · \
          <a href=\"/metrics\">metrics for Prometheus</a> · <a href=\"/readyz\">readiness</a></p>\
          <p class=\"help\">Cold starts and provisioned concurrency do not exist here: a server is warm. The cost is \
-         that of Lambda alone, without S3, API Gateway and logs.</p></footer>",
+         that of Lambda alone, without S3, API Gateway and logs, and counts its smaller share of a CPU below 1,769 MB.</p></footer>",
         settings.listen.s3,
         settings.listen.http,
         html::text(&settings.api.stage),

@@ -199,19 +199,21 @@ fn body(inner: &Inner, asked: &Asked) -> anyhow::Result<String> {
         let _ = write!(out, "<p class=\"card letter bad\" role=\"alert\">{}</p>", html::text(&warning));
     }
     if newest.is_empty() {
-        out.push_str("<p class=\"card empty\">None. Every event came to its end.</p>");
+        out.push_str(match by_reason.is_empty() {
+            true => "<p class=\"card empty\">None. Every event came to its end.</p>",
+            false => "<p class=\"card empty\">None of them passes the filter.</p>",
+        });
         return Ok(out);
     }
     let _ = write!(
         out,
         "<form method=\"post\" action=\"/dead-letters\"><input type=\"hidden\" name=\"reason\" value=\"{}\"><input type=\"hidden\" \
          name=\"text\" value=\"{}\"><input type=\"hidden\" name=\"prefix\" value=\"{}\"><div class=\"row actions\"><button name=\"action\" value=\"redrive\">Redrive chosen</button>\
-         <button name=\"action\" value=\"purge\" class=\"danger\" data-confirm=\"Throw the chosen dead letters away?\">Purge chosen</button>\
-         <label><input type=\"checkbox\" name=\"all\" value=\"1\"> all {} shown</label></div>",
+         <button name=\"action\" value=\"purge\" class=\"danger\" data-confirm=\"Throw the chosen dead letters away? If “all” is ticked, these are {passed}.\">Purge chosen</button>\
+         <label><input type=\"checkbox\" name=\"all\" value=\"1\"> all {passed} that pass the filter</label></div>",
         html::text(&asked.reason),
         html::text(&asked.text),
         html::text(&asked.prefix),
-        passed
     );
     out.push_str("<ul class=\"list\">");
     for letter in &newest {
@@ -240,7 +242,7 @@ fn item(letter: &DeadLetter) -> String {
     format!(
         "<li class=\"card letter bad\"><input type=\"checkbox\" name=\"id\" value=\"{}\" aria-label=\"Choose {}\">\
          {}<div class=\"what\"><p class=\"name\"><span class=\"badge bad\">{}</span> <a href=\"{}\">{}</a></p>\
-         <p class=\"why\">{}</p><p class=\"help\">given up {} · uploaded {} · {} · {} · request <code>{}</code></p></div></li>",
+         <p class=\"why\">{}</p><p class=\"help\">given up {} · queued {} · {} · {} · request <code>{}</code></p></div></li>",
         event.id,
         html::text(&event.key),
         picture,

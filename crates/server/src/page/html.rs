@@ -35,6 +35,11 @@ pub(super) fn object_link(bucket: &str, key: &str) -> String {
     format!("/object?bucket={}&amp;key={}", query(bucket), query(key))
 }
 
+/// The address that an object's retry is posted to.
+pub(super) fn retry_link(bucket: &str, key: &str) -> String {
+    format!("/retry?bucket={}&amp;key={}", query(bucket), query(key))
+}
+
 /// The address of an object's bytes.
 pub(super) fn picture_link(bucket: &str, key: &str, version: &str) -> String {
     format!("/picture?bucket={}&amp;key={}&amp;v={}", query(bucket), query(key), query(version))

@@ -1,6 +1,9 @@
 //! `/logs`: what became of attempts as JSON lines in Lambda's form; the past, and on request what comes.
 
-use std::{collections::BTreeSet, convert::Infallible};
+use std::{
+    collections::{BTreeSet, HashSet},
+    convert::Infallible,
+};
 
 use axum::{
     body::{Body, Bytes},
@@ -35,6 +38,11 @@ impl Asked {
     fn takes(&self, entry: &Entry) -> bool {
         (!self.failed || entry.has_failed()) && self.key.as_ref().is_none_or(|key| *key == entry.key)
     }
+}
+
+/// What tells one attempt from another.
+fn same(entry: &Entry) -> (i64, String, String, u32) {
+    (entry.ended_ms, entry.request_id.clone(), entry.key.clone(), entry.attempt)
 }
 
 pub(super) async fn lines(State(page): State<Page>, Query(asked): Query<Asked>) -> Response {
@@ -73,7 +81,8 @@ pub(super) async fn lines(State(page): State<Page>, Query(asked): Query<Asked>) 
         Ok(past) => past,
         Err(problem) => return *problem,
     };
-    let newest = past.first().map_or(i64::MIN, |entry| entry.ended_ms);
+    // What ended between following and reading is in both.
+    let told: HashSet<_> = past.iter().map(same).collect();
     let (function, memory_mb) =
         (page.inner.settings.function.name.clone(), page.inner.settings.function.memory_mb);
     let line = move |entry: &Entry| {
@@ -85,15 +94,17 @@ pub(super) async fn lines(State(page): State<Page>, Query(asked): Query<Asked>) 
     let body = match follower {
         None => Body::from_stream(shown),
         Some(follower) => {
-            let coming =
-                stream::unfold((follower, asked, line), move |(mut follower, asked, line)| async move {
+            let coming = stream::unfold(
+                (follower, asked, line, told),
+                |(mut follower, asked, line, told)| async move {
                     loop {
                         let entry = follower.next().await?;
-                        if asked.takes(&entry) && entry.ended_ms >= newest {
-                            return Some((line(&entry), (follower, asked, line)));
+                        if asked.takes(&entry) && !told.contains(&same(&entry)) {
+                            return Some((line(&entry), (follower, asked, line, told)));
                         }
                     }
-                });
+                },
+            );
             Body::from_stream(shown.chain(coming))
         }
     };

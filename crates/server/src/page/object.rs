@@ -17,7 +17,7 @@ use super::{
     html,
     pictures::Place,
     results,
-    story::Story,
+    story::{State as Stands, Story},
 };
 use crate::{
     instruments::{Entry, Next},
@@ -49,12 +49,15 @@ pub(super) async fn page(
     }
 }
 
-/// Tries an object again: its dead letters if it has any, otherwise as if it had been put just now.
+/// Tries an object again: its dead letters if it has any, otherwise as if it had been put just now. It is named in the
+/// query, where no browser changes what a key may hold, or in a form.
 pub(super) async fn retry(
     State(page): State<Page>,
+    Query(asked): Query<Place>,
     headers: HeaderMap,
     Form(place): Form<Place>,
 ) -> Response {
+    let place = if asked.key.is_empty() { place } else { asked };
     let at = match place.location(&page) {
         Ok(at) => at,
         Err(words) => return message(StatusCode::BAD_REQUEST, words),
@@ -88,7 +91,7 @@ pub(super) fn wants_json(headers: &HeaderMap) -> bool {
 
 fn body(inner: &Inner, at: &Location) -> anyhow::Result<String> {
     let known = Story::of(inner, at)?;
-    let Story { object, result, event: waiting, history, wanted, thumbnails, .. } = &known;
+    let Story { state, advice, object, result, event: waiting, history, wanted, thumbnails, .. } = &known;
     let mut out = String::new();
     let _ = write!(
         out,
@@ -120,15 +123,25 @@ fn body(inner: &Inner, at: &Location) -> anyhow::Result<String> {
         }
         (None, ..) => "There is no object of this key, and nothing is remembered of one.".into(),
     };
-    let class = history.first().map_or("calm", results::class);
-    let _ = write!(out, "<section class=\"card verdict {class}\"><p>{verdict}</p>");
+    let (class, now) = match state {
+        Stands::Made => ("good", "Its thumbnails are there."),
+        Stands::Pending => ("calm", "Its thumbnails are still to be made."),
+        Stands::Failed => ("bad", "It has no thumbnail."),
+        Stands::Ignored => ("calm", "It gets no thumbnail."),
+        Stands::Outdated => ("bad", "A thumbnail is gone, or of an earlier version."),
+        Stands::Unknown if object.is_none() => ("calm", "There is no such object now."),
+        Stands::Unknown => ("calm", "Nothing was made of it."),
+    };
+    let _ = write!(
+        out,
+        "<section class=\"card verdict {class}\"><div><p>{verdict}</p><p class=\"help\"><b>{now}</b> What to do: {}.</p></div>",
+        html::text(advice)
+    );
     if object.is_some() && *wanted {
         let _ = write!(
             out,
-            "<form method=\"post\" action=\"/retry\"><input type=\"hidden\" name=\"bucket\" value=\"{}\"><input type=\"hidden\" \
-             name=\"key\" value=\"{}\"><button>Make it again</button></form>",
-            html::text(&at.bucket),
-            html::text(at.key.as_str())
+            "<form method=\"post\" action=\"{}\"><button>Make it again</button></form>",
+            html::retry_link(&at.bucket, at.key.as_str())
         );
     }
     out.push_str("</section>");
@@ -185,7 +198,8 @@ pub(super) fn attempts(count: u32) -> String {
 /// What happened since the last upload, in one sentence.
 fn story(history: &[Entry], last: &Entry) -> String {
     let begun = match last.queued_ms {
-        Some(queued) => format!("Uploaded {}", html::moment(queued)),
+        Some(queued) if last.is_of_an_upload() => format!("Uploaded {}", html::moment(queued)),
+        Some(queued) => format!("Queued again {}", html::moment(queued)),
         None => format!("Asked for {}", html::moment(last.ended_ms)),
     };
     let tried = history.iter().filter(|entry| entry.queued_ms.is_some() && entry.queued_ms == last.queued_ms);

@@ -106,6 +106,7 @@ pub(super) fn moment(text: &str) -> Option<i64> {
     }
     let whole = match text.len() {
         16 => format!("{text}:00Z"),
+        17 => text.strip_suffix('Z').map_or_else(|| text.to_owned(), |text| format!("{text}:00Z")),
         19 => format!("{text}Z"),
         _ => text.to_owned(),
     };
@@ -132,6 +133,7 @@ mod tests {
             assert_eq!(moment(text), Some(1_790_000_000), "{text}");
         }
         assert_eq!(moment("2026-09-21T14:13"), Some(1_789_999_980));
+        assert_eq!(moment("2026-09-21T14:13Z"), Some(1_789_999_980));
         assert_eq!(moment("yesterday"), None);
         assert_eq!(local(1_790_000_000), "2026-09-21T14:13");
     }

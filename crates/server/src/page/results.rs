@@ -62,10 +62,11 @@ pub(super) fn list(inner: &Inner, wanted: &Wanted, most: usize) -> anyhow::Resul
         Err(error) => return Ok(format!("<li class=\"card empty\">{}</li>", html::text(&error.to_string()))),
     };
     if entries.is_empty() {
-        return Ok(
-            "<li class=\"card empty\" data-empty>No results yet. Upload an image, or drop one here.</li>"
-                .into(),
-        );
+        let words = match wanted.only.is_empty() && wanted.text.is_empty() {
+            true => "No results yet. Upload an image, or drop one here.",
+            false => "No result passes the filter.",
+        };
+        return Ok(format!("<li class=\"card empty\" data-empty>{words}</li>"));
     }
     Ok(entries.iter().map(item).collect())
 }
@@ -127,10 +128,8 @@ fn badge(entry: &Entry) -> String {
 /// The form that has an object tried again.
 pub(super) fn retry(entry: &Entry) -> String {
     format!(
-        "<form method=\"post\" action=\"/retry\" data-quiet><input type=\"hidden\" name=\"bucket\" value=\"{}\">\
-         <input type=\"hidden\" name=\"key\" value=\"{}\"><button>Try again</button></form>",
-        html::text(&entry.bucket),
-        html::text(&entry.key)
+        "<form method=\"post\" action=\"{}\" data-quiet><button>Try again</button></form>",
+        html::retry_link(&entry.bucket, &entry.key)
     )
 }
 

@@ -81,6 +81,8 @@
     if (!count) return;
     const at = Math.max(0, Math.min(count - 1, step));
     graph.dataset.at = at;
+    const help = one(".help", graph);
+    if (help.dataset.words === undefined) help.dataset.words = help.textContent;
     const x = 52 + (at + 0.5) / count * 344;
     one(".cursor", graph).setAttribute("d", `M${x.toFixed(1)} 8V130`);
     const words = lines.map(([item, values]) => {
@@ -89,7 +91,7 @@
       return `${item.textContent.trim()}`;
     });
     const when = new Date((+graph.dataset.start + at * graph.dataset.step) * 1000);
-    one(".help", graph).textContent = moment(when).slice(5, 16);
+    help.textContent = moment(when).slice(5, 16);
     return words;
   };
   const unpoint = (graph) => {
@@ -104,8 +106,6 @@
     const graph = graphOf(event);
     for (const other of all(".graph[data-at]")) if (other !== graph && other !== document.activeElement) unpoint(other);
     if (!graph) return;
-    const help = one(".help", graph);
-    if (help.dataset.words === undefined) help.dataset.words = help.textContent;
     const box = one("svg", graph).getBoundingClientRect();
     const inside = ((event.clientX - box.left) / box.width * 400 - 52) / 344;
     const count = (one("[data-values]", graph)?.dataset.values.split(",") || []).length;
@@ -115,27 +115,34 @@
     const graph = graphOf(event);
     if (!graph || !["ArrowLeft", "ArrowRight", "Home", "End", "Escape"].includes(event.key)) return;
     event.preventDefault();
-    const help = one(".help", graph);
-    if (help.dataset.words === undefined) help.dataset.words = help.textContent;
     if (event.key === "Escape") return unpoint(graph);
     const count = one("[data-values]", graph).dataset.values.split(",").length;
     const now = graph.dataset.at === undefined ? count : +graph.dataset.at;
     const to = { ArrowLeft: now - 1, ArrowRight: now + 1, Home: 0, End: count - 1 }[event.key];
     const words = point(graph, to);
-    if (words) say(`${help.textContent}: ${words.join(", ")}`);
+    if (words) say(`${one(".help", graph).textContent}: ${words.join(", ")}`);
   });
   document.addEventListener("focusout", (event) => { const graph = graphOf(event); if (graph) unpoint(graph); });
 
   // Figures and charts are renewed every ten seconds.
   const measured = one("#measured");
   const renew = async () => {
-    if (document.hidden || one(".graph[data-at]") || measured.contains(document.activeElement)) return;
+    if (document.hidden) return;
     try {
       const answer = await fetch(measured.dataset.renew, { headers: { accept: "text/html" } });
+      // To the login.
+      if (answer.redirected) return location.reload();
       if (!answer.ok) return;
-      measured.innerHTML = await answer.text();
+      const html = await answer.text();
+      // Where the pointer and the focus are, they stay.
+      const stops = () => all("a, .graph", measured);
+      const focused = stops().indexOf(document.activeElement);
+      const pointed = all(".graph", measured).map((graph) => graph.dataset.at);
+      measured.innerHTML = html;
       showTimes(measured);
-    } catch { /* The next time will tell. */ }
+      all(".graph", measured).forEach((graph, index) => { if (pointed[index] !== undefined) point(graph, +pointed[index]); });
+      if (focused >= 0) stops()[focused]?.focus({ preventScroll: true });
+    } catch { /* "As of" tells how old it is; the next time will tell more. */ }
   };
   if (measured) {
     setInterval(renew, 10000);
@@ -162,27 +169,51 @@
   let stream = null;
   const follow = () => {
     stream?.close();
-    stream = new EventSource(`${list.dataset.events}?${asked()}`);
-    stream.addEventListener("open", async () => {
+    const own = stream = new EventSource(`${list.dataset.events}?${asked()}`);
+    // What comes while the list as it stands is fetched is put above it.
+    let early = [];
+    own.addEventListener("open", async () => {
       live.textContent = "live";
       live.classList.add("on");
-      const answer = await fetch(`/results?${asked()}`);
-      if (!answer.ok) return;
-      const waiting = all("[data-waiting]", list);
-      list.innerHTML = await answer.text();
-      for (const item of waiting) if (!all("[data-key]", list).some((other) => other.dataset.key === item.dataset.key)) list.prepend(item);
-      showTimes(list);
+      early ??= [];
+      const answer = await fetch(`/results?${asked()}`).catch(() => null);
+      const html = answer?.ok && !answer.redirected ? await answer.text() : null;
+      if (own !== stream) return;
+      const came = early;
+      early = null;
+      if (html !== null) {
+        const own = all("[data-waiting], [data-refused]", list);
+        list.innerHTML = html;
+        for (const item of own) if (!all("[data-key]", list).some((other) => other.dataset.key === item.dataset.key)) list.prepend(item);
+        showTimes(list);
+      }
+      const mark = (item) => `${item.dataset.key} ${one("time", item)?.dateTime}`;
+      const there = (item) => all("[data-key]", list).some((other) => mark(other) === mark(item));
+      for (const item of came) if (!there(item)) put(item);
     });
-    stream.addEventListener("result", (event) => {
+    own.addEventListener("result", (event) => {
       const result = JSON.parse(event.data);
-      put(rendered(result.html));
+      const item = rendered(result.html);
+      if (early) early.push(item);
+      else put(item);
       if (result.outcome === "failed") say(`${result.key} failed`);
       soon();
     });
-    stream.addEventListener("error", () => { live.textContent = "not live"; live.classList.remove("on"); });
+    own.addEventListener("error", () => {
+      live.textContent = "not live";
+      live.classList.remove("on");
+      // A browser comes again by itself after a broken connection, but not after a refusal.
+      if (own.readyState === EventSource.CLOSED) setTimeout(() => { if (own === stream) follow(); }, 5000);
+    });
   };
   if (list) {
     follow();
+    // A page that nobody looks at holds none of the few connections that a browser has for a server.
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden) return follow();
+      stream?.close();
+      stream = null;
+    });
     if (filter) {
       filter.hidden = false;
       filter.addEventListener("submit", (event) => event.preventDefault());
@@ -196,14 +227,15 @@
   const words = (item, text) => { one(".help", item).textContent = text; };
   const upload = async (file) => {
     const item = rendered('<li class="card result calm" data-waiting><div class="pair"><figure><img alt="source"></figure><figure><span class="none">…</span></figure></div><div class="what"><p class="name"><span class="badge">uploading</span> <b></b></p><p class="help"></p></div></li>');
-    item.dataset.key = file.name;
-    one("b", item).textContent = file.name;
+    const key = drop.dataset.prefix + file.name;
+    item.dataset.key = key;
+    one("b", item).textContent = key;
     const address = URL.createObjectURL(file);
     one("img", item).src = address;
     one("[data-empty]", list)?.remove();
     list.prepend(item);
     try {
-      const answer = await fetch(`/upload?key=${encodeURIComponent(file.name)}`, {
+      const answer = await fetch(`/upload?key=${encodeURIComponent(key)}`, {
         method: "POST", body: file, headers: { "content-type": file.type || "application/octet-stream" },
       });
       const said = await answer.json();
@@ -216,11 +248,14 @@
       one(".badge", item).classList.add("bad");
       words(item, error.message);
       delete item.dataset.waiting;
+      item.dataset.refused = "";
       say(`${file.name} was refused: ${error.message}`);
     }
   };
   const uploadAll = async (files) => {
     say(`uploading ${files.length} images`);
+    // A filter would hide what becomes of them.
+    if (filter && [...new FormData(filter).values()].some((value) => value)) { filter.reset(); follow(); }
     const queue = [...files];
     await Promise.all([0, 1, 2, 3].map(async () => { for (let file = queue.shift(); file; file = queue.shift()) await upload(file); }));
   };

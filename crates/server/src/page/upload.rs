@@ -9,7 +9,7 @@ use axum::{
 use http_body_util::BodyExt as _;
 use serde_json::json;
 use tintype_api::message;
-use tintype_function::{Location, store::Condition};
+use tintype_function::{Location, store::Condition, trigger::Trigger};
 use tokio::sync::mpsc;
 
 use super::{Page, pictures::Place};
@@ -23,6 +23,22 @@ use crate::{
 /// Pieces of a body on their way to the disk.
 const PIECES: usize = 8;
 
+/// What keys a trigger takes, in words.
+fn takes(trigger: &Trigger) -> String {
+    let begin = match trigger.prefix.as_str() {
+        "" => String::new(),
+        prefix => format!("begin with \"{prefix}\""),
+    };
+    let end = match trigger.suffixes.as_slice() {
+        [] => String::new(),
+        suffixes => format!("end with {}", suffixes.join(" ")),
+    };
+    match (begin.is_empty(), end.is_empty()) {
+        (false, false) => format!("keys {begin} and {end}"),
+        _ => format!("keys {begin}{end}"),
+    }
+}
+
 pub(super) async fn upload(
     State(page): State<Page>,
     Query(place): Query<Place>,
@@ -35,12 +51,9 @@ pub(super) async fn upload(
     };
     let triggers = page.inner.store.triggers();
     if !triggers.iter().any(|trigger| trigger.matches(&at.bucket, at.key.as_str())) {
-        let suffixes: Vec<_> = triggers.iter().flat_map(|trigger| trigger.suffixes.clone()).collect();
-        let words = format!(
-            "no trigger matches \"{}\", so it would get no thumbnail; keys end with {}",
-            at.key,
-            suffixes.join(" ")
-        );
+        let ways: Vec<_> = triggers.iter().filter(|trigger| trigger.bucket == at.bucket).map(takes).collect();
+        let ways = if ways.is_empty() { "none does in this bucket".to_owned() } else { ways.join("; or ") };
+        let words = format!("no trigger matches \"{}\", so it would get no thumbnail; {ways}", at.key);
         return message(StatusCode::UNPROCESSABLE_ENTITY, words);
     }
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());

@@ -85,16 +85,18 @@ impl DiskStore {
         }
         if !dry_run && !queued.is_empty() {
             let pending = self.ledger.submit(Vec::new(), move |changes| {
+                let mut count = 0;
                 for (at, order) in queued {
                     // Deleted meanwhile: nothing to make.
-                    if let Some(object) = changes.object(&at)? {
-                        queue_event(changes, &triggers, &event(order, &at, &object, &cause, false))?;
+                    if let Some(object) = changes.object(&at)?
+                        && queue_event(changes, &triggers, &event(order, &at, &object, &cause, false))?
+                    {
+                        count += 1;
                     }
                 }
-                Ok::<_, StoreFault>(())
+                Ok::<_, StoreFault>(count)
             });
-            pending.wait()?;
-            self.event_queued();
+            (0..pending.wait()?).for_each(|_| self.event_queued());
         }
         Ok(done)
     }
