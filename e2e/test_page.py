@@ -176,6 +176,7 @@ def test_the_charts_go_on_while_someone_looks_at_one(new_server, browser):
     own = new_server().start()
     browser.open(own.http_url)
     browser.wait_for("document.querySelector('[data-live]').innerText === 'live'", "the page is live")
+    browser.wait_for("getComputedStyle(document.querySelector('.graphs')).contentVisibility === 'visible'", "charts are drawn")
     browser.run("document.querySelector('.graph').focus()")
     browser.key("ArrowLeft", 37)
     at = browser.run("document.querySelector('.graph').dataset.at")
@@ -239,6 +240,7 @@ def test_it_can_be_used_by_keyboard_on_a_phone_in_the_dark(new_server, browser):
     assert browser.run("getComputedStyle(document.documentElement).backgroundColor") != dark
     browser.key("Tab", 9)
     assert browser.run("document.activeElement.className") == "skip"
+    browser.wait_for("getComputedStyle(document.querySelector('.graphs')).contentVisibility === 'visible'", "charts are drawn")
     browser.run("document.querySelector('.graph').focus()")
     browser.key("ArrowLeft", 37)
     assert "p50" in browser.text("[data-status]")

@@ -363,7 +363,7 @@ mod tests {
             {"messageId": "1", "body": event.to_string()},
             {"messageId": "2", "body": "not json"},
         ]});
-        let Event::Records(parts) = parse(batch.to_string().as_bytes(), "in", 2).unwrap() else {
+        let Event::Records(parts) = parse(batch.to_string().as_bytes(), "in", 3).unwrap() else {
             panic!("records")
         };
         assert_eq!(
