@@ -8,7 +8,8 @@ writes measured.json, which "tintype cost" turns into dollars.
 
 Pictures are made here, from a seed, unless files are named. Every picture is uploaded anew for each round, so that nothing is up to date. A time is the
 least of the rounds: whatever else the machine does only adds to it. Memory is the process's peak. Store time is what passed in
-calls of S3, compute time what was spent on the picture: from its bytes to the thumbnail's.
+calls of S3, compute time what was spent on the picture: from its bytes to the thumbnail's. Cold starts are over TLS, with a
+dead-letter queue, as deployed functions have them.
 """
 
 import argparse
@@ -26,7 +27,7 @@ sys.path.insert(0, str(HERE.parent.parent / "e2e"))
 from PIL import Image, ImageFilter  # noqa: E402
 
 from lambda_runtime import Function  # noqa: E402
-from moto_server import Moto  # noqa: E402
+from moto_server import Moto, certificate  # noqa: E402
 from tintype import BOOTSTRAP, DESTINATION, SOURCE  # noqa: E402
 
 COLD_STARTS = 9
@@ -116,6 +117,18 @@ def main():
             for name, (key, data) in made.items():
                 results["pictures"].append({"name": name, "bytes": len(data)} | warm(s3, sides, key, data, rounds))
                 print(json.dumps(results["pictures"][-1]))
+        finally:
+            moto.stop()
+        # A cold start reads certificates and makes every client that a deployed function has.
+        files = certificate(folder)
+        moto = Moto(folder, *files)
+        try:
+            s3 = moto.client("s3")
+            for bucket in (SOURCE, DESTINATION):
+                s3.create_bucket(Bucket=bucket)
+            queue = moto.client("sqs").create_queue(QueueName="dead-letters")["QueueUrl"]
+            env.update(moto.environment())
+            env.update(SSL_CERT_FILE=str(files[0]), AWS_CA_BUNDLE=str(files[0]), DEAD_LETTER_QUEUE_URL=queue)
             key, data = next(iter(made.values()))
             for side, (start, _) in sides.items():
                 results["cold_start"][side] = cold(s3, start, key, data)
