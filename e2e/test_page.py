@@ -64,6 +64,7 @@ def test_after_uploads_failures_and_throttling_the_numbers_are_right(new_server,
     assert statuses.count(429) > 0
     counted = own.metrics()
     browser.open(own.http_url)
+    browser.wait_for("document.querySelector('.graph') && document.querySelectorAll('#list > .bad').length === 2", "all is shown")
     seen = figures(browser)
     assert seen["Thumbnails made"] == "8"
     assert seen["Failed attempts"] == "2" and seen["Dead letters"] == "2"
@@ -172,6 +173,18 @@ def test_an_objects_page_says_how_it_stands_now_and_what_to_do(new_server, brows
     until(lambda: own.metrics()["AsyncEventsDropped"] == 2, "it was tried again")
 
 
+def test_it_is_readable_without_a_script(new_server, browser):
+    own = new_server().start()
+    own.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())
+    own.wait_until_idle()
+    browser.call("Emulation.setScriptExecutionDisabled", value=True)
+    browser.call("Page.navigate", url=own.http_url)
+    until(lambda: "a.jpg" in browser.text("#list .name a"), "the result is there")
+    assert figures(browser)["Thumbnails made"] == "1"
+    assert browser.run("document.querySelectorAll('.graph svg').length") == 15
+    assert browser.run("document.querySelector('[data-drop]').checkVisibility()") is False
+
+
 def test_the_charts_go_on_while_someone_looks_at_one(new_server, browser):
     own = new_server().start()
     browser.open(own.http_url)
@@ -213,6 +226,7 @@ def test_a_dead_letter_is_redriven_and_purged_from_the_page(new_server, browser)
     s3.put_object(Bucket=SOURCE, Key="d.jpg", Body=pictures.damaged_jpeg())
     until(lambda: own.metrics()["tintype_dead_letters"] == 1, "given up")
     browser.open(own.http_url)
+    browser.wait_for("document.querySelector('[data-key=\"d.jpg\"] form button')", "the result is shown")
     browser.run("document.querySelector('[data-key=\"d.jpg\"] form button').click()")
     until(lambda: own.metrics()["AsyncEventsDropped"] == 6, "it was tried again")
     browser.open(own.http_url + "/object?key=d.jpg")
@@ -226,9 +240,10 @@ def test_it_can_be_used_by_keyboard_on_a_phone_in_the_dark(new_server, browser):
     own.wait_until_idle()
     browser.size(360, 740, phone=True)
     browser.theme("dark")
-    browser.open(own.http_url)
     for path in ("/", "/dead-letters", "/object?key=a.jpg"):
         browser.open(own.http_url + path)
+        if path == "/":
+            browser.wait_for("document.querySelector('.graph') && document.querySelector('#list [data-key]')", "all is shown")
         assert browser.run("document.documentElement.scrollWidth") == 360, f"{path} fits 360 pixels"
         unnamed = "[...document.querySelectorAll('button, a, input:not([type=hidden]), select')].filter(e => !e.textContent"
         unnamed += " && !e.getAttribute('aria-label') && !e.labels?.length).map(e => e.outerHTML)"

@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Weak},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tintype_function::{
@@ -21,7 +21,7 @@ use crate::{
     ledger::Ledger,
     listen::{self, Certificate},
     page::{self, Page},
-    queue::{Queue, RetryPolicy},
+    queue::{Queue, RetryPolicy, SteadyClock},
     s3::S3Service,
     store::{DataFolder, DiskStore, ResultsCursor, check_before_opening, check_opened, now_ms},
 };
@@ -160,6 +160,16 @@ impl Server {
         }
         let cleaner = store.clone();
         tokio::task::spawn_blocking(move || {
+            match cleaner.backfill_if_owed() {
+                Ok(0) => {}
+                Ok(count) => tracing::info!(
+                    count,
+                    "sources without a thumbnail are queued, as a repair left it to be done"
+                ),
+                Err(error) => {
+                    tracing::warn!(%error, "what a repair left to be queued is left to the next start");
+                }
+            }
             if let Err(error) = cleaner.clean_up() {
                 tracing::warn!(%error, "leftovers of an earlier run could not be cleaned up");
             }
@@ -230,16 +240,21 @@ async fn trim(
     let mut every = tokio::time::interval(BETWEEN_TRIMS);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut cursor = ResultsCursor::default();
+    let clock = Arc::new(SteadyClock::default());
     loop {
         every.tick().await;
         let (Some(store), Some(queue)) = (store.upgrade(), queue.upgrade()) else { return };
-        let instruments = instruments.clone();
+        let (instruments, clock) = (instruments.clone(), clock.clone());
         let trimmed = tokio::task::spawn_blocking(move || {
             match queue.trim(&bounds) {
                 Ok(dropped) => instruments.dead_letters_dropped(dropped),
                 Err(error) => tracing::warn!(%error, "dead letters could not be looked through"),
             }
-            match store.abort_uploads_before(before(ABANDONED_AFTER)) {
+            let aborted = match clock.is_steady(Instant::now(), now_ms()) {
+                true => store.abort_uploads_before(before(ABANDONED_AFTER)),
+                false => Ok(0),
+            };
+            match aborted {
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%error, "abandoned uploads could not be looked for"),
             }

@@ -88,6 +88,20 @@ fn an_event_not_begun_is_superseded_by_the_next_of_its_object() {
 }
 
 #[test]
+fn a_dead_letter_of_an_earlier_version_does_not_supersede_the_newer_ones_event() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    let queue = queue(&opened, 0, Duration::ZERO, HOUR);
+    upload(&opened, "a.jpg");
+    let dead = Verdict::Dead { reason: "malformed", message: "no picture".into() };
+    assert_eq!(queue.finish(&lease(&queue), dead).unwrap(), Settled::Dead);
+    upload(&opened, "a.jpg");
+    let newer = queue.event_of(&at(IN, "a.jpg")).unwrap().unwrap();
+    assert_eq!(queue.redrive(&Default::default()).unwrap(), 1);
+    assert_eq!((queue.depth().unwrap(), queue.event_of(&at(IN, "a.jpg")).unwrap()), (1, Some(newer)));
+}
+
+#[test]
 fn a_store_that_is_away_uses_up_no_retries() {
     let data = tempfile::tempdir().unwrap();
     let opened = open(data.path());

@@ -291,6 +291,43 @@ fn an_old_ledger_is_refused_and_brought_up_to_date() {
 }
 
 #[test]
+fn a_ledger_of_an_earlier_moment_of_the_same_run_is_refused_if_much_is_missing() {
+    // As many files as a crash can leave pass, and one more does not.
+    for (count, is_refused) in [(4096, false), (4097, true)] {
+        let data = tempfile::tempdir().unwrap();
+        let parts = start(data.path()).unwrap();
+        put(&parts.store, &at(IN, "a.jpg"), b"first").unwrap();
+        let last = parts.store.ledger().view().unwrap().last_order().unwrap();
+        drop(parts);
+        // Names are all that is looked at.
+        for order in last + 1..=last + count {
+            let folder = data.path().join("objects").join(format!("{:08x}", order >> 12));
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join(format!("{order:016x}")), b"").unwrap();
+        }
+        let refused = start(data.path()).err().map(|error| error.to_string());
+        assert_eq!(refused.is_some(), is_refused, "{refused:?}");
+        assert!(refused.is_none_or(|words| words.contains("older backup")));
+    }
+}
+
+#[test]
+fn a_repair_that_was_interrupted_before_the_end_is_finished_by_the_next_start() {
+    let data = tempfile::tempdir().unwrap();
+    let parts = start(data.path()).unwrap();
+    put(&parts.store, &at(IN, "a.jpg"), b"first").unwrap();
+    drop(parts);
+    fs::write(data.path().join("ledger.redb"), b"no ledger").unwrap();
+    // Nothing is queued by it: that is what would have come next.
+    rebuild(data.path());
+    let parts = start(data.path()).unwrap();
+    assert!(parts.queue.event_of(&at(IN, "a.jpg")).unwrap().is_none());
+    assert_eq!(parts.store.backfill_if_owed().unwrap(), 1);
+    assert!(parts.queue.event_of(&at(IN, "a.jpg")).unwrap().is_some());
+    assert_eq!(parts.store.backfill_if_owed().unwrap(), 0);
+}
+
+#[test]
 fn damaged_files_are_found_listed_and_set_aside() {
     let data = tempfile::tempdir().unwrap();
     let parts = start(data.path()).unwrap();

@@ -14,6 +14,8 @@ const IDENTITY: &str = "identity";
 const LAST_ORDER: &str = "last_order";
 /// From which order on leftovers of earlier runs may lie; there only until they are cleaned up.
 const UNCLEAN: &str = "unclean";
+/// There while sources without a thumbnail are still to be queued after a repair.
+const BACKFILL: &str = "backfill";
 /// How many commits there have been: tells after a failure whether the last one is there.
 const COMMITS: &str = "commits";
 
@@ -42,6 +44,11 @@ impl View {
     /// From which order on leftovers of earlier runs may lie, unless they were cleaned up.
     pub fn unclean(&self) -> Result<Option<u64>, LedgerError> {
         self.number(UNCLEAN)
+    }
+
+    /// Whether sources without a thumbnail are still to be queued after a repair.
+    pub fn owes_backfill(&self) -> Result<bool, LedgerError> {
+        Ok(self.number(BACKFILL)?.is_some())
     }
 
     /// The number of the last commit.
@@ -77,6 +84,16 @@ impl Changes<'_> {
         match order {
             Some(order) => drop(meta.insert(UNCLEAN, order).map_err(LedgerError::database)?),
             None => drop(meta.remove(UNCLEAN).map_err(LedgerError::database)?),
+        }
+        Ok(())
+    }
+
+    /// Remembers that sources without a thumbnail are still to be queued, or that they are.
+    pub fn set_owes_backfill(&self, owes: bool) -> Result<(), LedgerError> {
+        let mut meta = self.table(META)?;
+        match owes {
+            true => drop(meta.insert(BACKFILL, 1).map_err(LedgerError::database)?),
+            false => drop(meta.remove(BACKFILL).map_err(LedgerError::database)?),
         }
         Ok(())
     }

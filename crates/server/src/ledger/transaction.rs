@@ -439,16 +439,19 @@ impl<'t> Changes<'t> {
     pub fn queue_event(&self, at: &Location, event: &EventRecord) -> Result<(), LedgerError> {
         let key = object_key(at);
         let waiting = {
-            let mut table = self.table(WAITING)?;
-            let old = table.insert(key.as_slice(), event.id).map_err(LedgerError::database)?;
-            old.map(|old| old.value())
+            let table = self.table(WAITING)?;
+            table.get(key.as_slice()).map_err(LedgerError::database)?.map(|waiting| waiting.value())
         };
-        if let Some(old) = waiting
-            && let Some(old) = self.event(old)?
-            && old.started == 0
-            && !old.removed
-            && !event.removed
-        {
+        let superseded = match waiting.map(|waiting| self.event(waiting)).transpose()?.flatten() {
+            Some(old) if old.started == 0 && !old.removed && !event.removed => Some(old),
+            _ => None,
+        };
+        // A dead letter of an earlier version comes again: the newer one's event does all there is to do.
+        if superseded.as_ref().is_some_and(|old| old.id > event.id) {
+            return Ok(());
+        }
+        self.table(WAITING)?.insert(key.as_slice(), event.id).map_err(LedgerError::database)?;
+        if let Some(old) = superseded {
             self.remove_event(old.id)?;
             // In its place in the queue, or an object that is written all the time would never have its turn.
             self.table(WAITING)?.insert(key.as_slice(), event.id).map_err(LedgerError::database)?;

@@ -67,6 +67,8 @@ fn body(inner: &Inner, range: &Range) -> anyhow::Result<String> {
         range.query(),
         measured(inner, range)?
     );
+    // A browser with scripts takes the results, which are in `noscript`, for text: its script asks for them once it
+    // follows what comes.
     let _ = write!(
         out,
         "<section class=\"results\" aria-labelledby=\"results\"><div class=\"row\"><h2 id=\"results\">Recent results</h2>\
@@ -74,12 +76,12 @@ fn body(inner: &Inner, range: &Range) -> anyhow::Result<String> {
          <div class=\"drop\" data-drop data-prefix=\"{}\" hidden><p><b>Drop images here</b> and watch their thumbnails appear, or \
          <label class=\"pick\">choose files<input type=\"file\" multiple accept=\"image/*\" data-pick></label></p>\
          <p class=\"help\">They are stored in {}/{} as any upload.</p></div>\
-         <ol class=\"list\" id=\"list\" data-events=\"/events\">{}</ol></section>",
+         <ol class=\"list\" id=\"list\" data-events=\"/events\"><noscript>{}</noscript></ol></section>",
         results::chooser(""),
         html::text(prefix),
         html::text(bucket),
         html::text(prefix),
-        results::list(inner, &Wanted::default(), results::FIRST)?,
+        results::list(inner, &Wanted::default())?,
     );
     let _ =
         write!(out, "<section aria-labelledby=\"triggers\">{}</section>{}", triggers(inner), footer(inner));

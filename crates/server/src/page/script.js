@@ -10,9 +10,6 @@
     set(name, value) { try { localStorage.setItem(name, value); } catch { /* nothing to keep it in */ } },
   };
 
-  // What is renewed from now on is shown at once.
-  setTimeout(() => { root.dataset.painted = ""; }, 1000);
-
   // Dark or light: the system's choice until another is made.
   const setTheme = (theme) => { if (theme) root.dataset.theme = theme; };
   setTheme(kept.get("theme"));
@@ -123,6 +120,9 @@
     if (words) say(`${one(".help", graph).textContent}: ${words.join(", ")}`);
   });
   document.addEventListener("focusout", (event) => { const graph = graphOf(event); if (graph) unpoint(graph); });
+
+  // What is renewed from now on is shown at once.
+  setTimeout(() => { root.dataset.painted = ""; }, 1000);
 
   // Figures and charts are renewed every ten seconds.
   const measured = one("#measured");

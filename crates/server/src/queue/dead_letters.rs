@@ -4,6 +4,7 @@ use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap},
     sync::{PoisonError, atomic::Ordering},
+    time::Instant,
 };
 
 use tintype_function::{Reason, settings::DeadLetters, spelling::nearest, store::Location};
@@ -283,7 +284,8 @@ impl Queue {
         let oldest_kept =
             now_ms().saturating_sub(i64::try_from(bounds.max_age.as_millis()).unwrap_or(i64::MAX));
         // Not at a run's first look: those that grew old while it was down are warned of first.
-        let too_old = match self.looked_at.swap(true, Ordering::Relaxed) {
+        let is_first = !self.looked_at.swap(true, Ordering::Relaxed);
+        let too_old = match !is_first && self.clock.is_steady(Instant::now(), now_ms()) {
             true => all.partition_point(|(dead_ms, _)| *dead_ms < oldest_kept),
             false => 0,
         };

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     disk::{Disk, SharedDisk},
     ledger::{BucketRecord, Copied, Ledger, LedgerError, ObjectRecord, OldLedger, listed_key},
-    store::{DataFolder, REACH, Story, beyond_its_run, newest_beyond},
+    store::{DataFolder, REACH, Story, is_older, newest_beyond},
 };
 
 /// Rows written in one transaction.
@@ -166,7 +166,7 @@ fn trust(
 ) -> Result<Trust, RepairError> {
     let Some(old) = old.filter(|_| whole) else { return Ok(Trust::Files) };
     let last = old.last_order();
-    let newer = newest_beyond(disk, folder, beyond_its_run(last))?;
+    let newer = is_older(disk, folder, last)?;
     Ok(if newer.is_some() { Trust::UpTo(last) } else { Trust::Whole })
 }
 
@@ -333,6 +333,8 @@ impl Work<'_> {
             if let Some(identity) = identity {
                 changes.set_identity(identity)?;
             }
+            // Until every source without a thumbnail is queued, which comes next, unless something comes between.
+            changes.set_owes_backfill(true)?;
             changes.use_order(last)
         });
         Ok(pending.wait()?)

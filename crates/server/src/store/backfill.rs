@@ -101,6 +101,30 @@ impl DiskStore {
         Ok(done)
     }
 
+    /// Queues every source without a current thumbnail if a repair left that to be done; answers how many there were.
+    ///
+    /// # Errors
+    /// The ledger cannot be read or written; then it is still to be done.
+    pub fn backfill_if_owed(&self) -> Result<usize, StoreFault> {
+        if !self.ledger.view()?.owes_backfill()? {
+            return Ok(0);
+        }
+        let (mut count, mut next) = (0, None);
+        loop {
+            let cause = Cause { event: "ObjectCreated:Backfill", request_id: "check-repair".into() };
+            let page = self.backfill("", next, false, cause)?;
+            count += page.stale.len();
+            next = page.next;
+            if next.is_none() {
+                break;
+            }
+        }
+        let pending =
+            self.ledger.submit(Vec::new(), |changes| Ok::<_, StoreFault>(changes.set_owes_backfill(false)?));
+        pending.wait()?;
+        Ok(count)
+    }
+
     /// The thumbnails of an object, if all that a trigger wants are there, made of this version.
     ///
     /// # Errors

@@ -14,6 +14,9 @@ use crate::{
 /// Objects looked at in one view of the ledger.
 const PAGE: usize = 500;
 
+/// Files that a run may leave above its last commit: more than connections and workers have under way at once.
+const MOST_UNFINISHED: usize = 4096;
+
 /// Refuses a folder that holds object files but no ledger: a new ledger would hide all of them.
 ///
 /// # Errors
@@ -51,7 +54,7 @@ pub fn check_opened(disk: &dyn Disk, folder: &DataFolder, ledger: &Ledger) -> Re
         }
     }
     let last = ledger.view()?.last_order()?;
-    match newest_beyond(disk, folder, beyond_its_run(last))? {
+    match is_older(disk, folder, last)? {
         Some(newest) => Err(FolderError::LedgerOld { folder: folder.root().to_owned(), newest, last }.into()),
         None => Ok(()),
     }
@@ -102,9 +105,27 @@ impl From<crate::ledger::LedgerError> for IntactError {
     }
 }
 
+/// Whether a ledger that knows of `last` is older than its files: files are beyond all that its run can have given, or more
+/// lie above it than puts can have been under way at once. Answers the newest of them.
+///
+/// A copy of an earlier moment of the same run that lacks fewer passes; README, "When something is broken".
+pub(crate) fn is_older(disk: &dyn Disk, folder: &DataFolder, last: u64) -> Result<Option<u64>, FolderError> {
+    if let Some(newest) = newest_beyond(disk, folder, beyond_its_run(last))? {
+        return Ok(Some(newest));
+    }
+    let (mut count, mut newest) = (0, last);
+    for name in folders_beyond(disk, folder, last)? {
+        for order in orders_beyond(disk, folder, &name, last)? {
+            count += 1;
+            newest = newest.max(order);
+        }
+    }
+    Ok((count > MOST_UNFINISHED).then_some(newest))
+}
+
 /// The last order that a run can have given whose ledger knows of `last`: the next one begins above it, and writes that
 /// down before its first file.
-pub(crate) const fn beyond_its_run(last: u64) -> u64 {
+const fn beyond_its_run(last: u64) -> u64 {
     last.saturating_add(ORDER_GAP - 1)
 }
 
@@ -115,19 +136,34 @@ pub(crate) fn newest_beyond(
     folder: &DataFolder,
     bound: u64,
 ) -> Result<Option<u64>, FolderError> {
-    let unreadable = |error| FolderError::Unwritable { folder: folder.objects(), error };
-    let mut folders = folders_of_objects(disk, folder)?;
-    folders.retain(|name| number(name).is_some_and(|number| number >= bound >> FOLDER_BITS));
-    folders.sort_unstable_by(|a, b| b.cmp(a));
-    for name in folders {
-        let files = disk.list(&folder.objects().join(&name)).map_err(unreadable)?;
-        let here = |order: &u64| *order > bound && number(&name) == Some(order >> FOLDER_BITS);
-        let newest = files.iter().filter_map(|file| number(file)).filter(here).max();
+    for name in folders_beyond(disk, folder, bound)? {
+        let newest = orders_beyond(disk, folder, &name, bound)?.into_iter().max();
         if newest.is_some() {
             return Ok(newest);
         }
     }
     Ok(None)
+}
+
+/// Folders of object files that may hold orders above `bound`, the newest first.
+fn folders_beyond(disk: &dyn Disk, folder: &DataFolder, bound: u64) -> Result<Vec<String>, FolderError> {
+    let mut folders = folders_of_objects(disk, folder)?;
+    folders.retain(|name| number(name).is_some_and(|number| number >= bound >> FOLDER_BITS));
+    folders.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(folders)
+}
+
+/// The orders above `bound` of the files in one of them.
+fn orders_beyond(
+    disk: &dyn Disk,
+    folder: &DataFolder,
+    name: &str,
+    bound: u64,
+) -> Result<Vec<u64>, FolderError> {
+    let unreadable = |error| FolderError::Unwritable { folder: folder.objects(), error };
+    let files = disk.list(&folder.objects().join(name)).map_err(unreadable)?;
+    let here = |order: &u64| *order > bound && number(name) == Some(order >> FOLDER_BITS);
+    Ok(files.iter().filter_map(|file| number(file)).filter(here).collect())
 }
 
 /// The number in the name of an object file or of a folder of them.

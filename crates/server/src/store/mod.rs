@@ -39,7 +39,7 @@ pub use error::StoreFault;
 pub use folder::{DataFolder, FolderError};
 pub use incoming::Incoming;
 pub use intact::{IntactError, check_before_opening, check_opened, has_object_files};
-pub(crate) use intact::{beyond_its_run, is_folder_of_objects, newest_beyond, number};
+pub(crate) use intact::{is_folder_of_objects, is_older, newest_beyond, number};
 pub use listing::{Page, PageRequest};
 pub use multipart::{CompletedPart, Completion, JoinedChecksum, NewUpload, UploadUnderWay, UploadsAsked};
 pub use notifications::Notifications;

@@ -167,8 +167,8 @@ impl DiskStore {
     pub fn abort_uploads_before(&self, began_ms: i64) -> Result<usize, StoreFault> {
         let mut stale = Vec::new();
         self.ledger.view()?.walk_uploads(|id, upload| {
-            let is_stale = upload.initiated_ms < began_ms;
-            if is_stale {
+            // One begun while the clock stood ahead is no reason to keep those behind it.
+            if upload.initiated_ms < began_ms {
                 tracing::info!(
                     bucket = upload.bucket,
                     key = upload.key,
@@ -177,7 +177,7 @@ impl DiskStore {
                 );
                 stale.push(id.to_owned());
             }
-            is_stale && stale.len() < ABORTED_AT_ONCE
+            stale.len() < ABORTED_AT_ONCE
         })?;
         let count = stale.len();
         if count > 0 {

@@ -10,7 +10,7 @@ use crate::{
     disk::{RealDisk, SharedDisk},
     repair::{self, Options, Repaired},
     server::open_parts,
-    store::{Cause, DataFolder},
+    store::DataFolder,
 };
 
 pub(super) fn run(
@@ -39,16 +39,7 @@ pub(super) fn run(
 
     let folder = Arc::into_inner(folder).ok_or_else(|| anyhow::anyhow!("the data folder is still in use"))?;
     let parts = open_parts(settings, disk, folder)?;
-    let (mut queued, mut next) = (0, None);
-    loop {
-        let cause = Cause { event: "ObjectCreated:Backfill", request_id: "check-repair".into() };
-        let page = parts.store.backfill("", next, false, cause)?;
-        queued += page.stale.len();
-        next = page.next;
-        if next.is_none() {
-            break;
-        }
-    }
+    let queued = parts.store.backfill_if_owed()?;
     let words = match queued {
         0 => "every source has its thumbnails, or was given up".into(),
         _ => format!("{queued} source(s) without a current thumbnail; tintype serve makes them"),
