@@ -81,7 +81,7 @@ fn body(inner: &Inner, range: &Range) -> anyhow::Result<String> {
         html::text(prefix),
         html::text(bucket),
         html::text(prefix),
-        results::list(inner, &Wanted::default())?,
+        results::list(inner, &Wanted::default(), results::FIRST)?,
     );
     let _ =
         write!(out, "<section aria-labelledby=\"triggers\">{}</section>{}", triggers(inner), footer(inner));

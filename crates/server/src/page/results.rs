@@ -14,6 +14,8 @@ use crate::instruments::{Entry, Next};
 
 /// Results in a list.
 const MOST: usize = 30;
+/// Results in the page as it is sent: for readers without a script, who need not wait for more.
+pub(super) const FIRST: usize = 10;
 /// Sources larger than this are not shown beside their thumbnails.
 const SHOWN_BYTES: u64 = 12 << 20;
 
@@ -35,7 +37,7 @@ impl Wanted {
 
 /// The list alone, for the script.
 pub(super) async fn fragment(State(page): State<Page>, Query(wanted): Query<Wanted>) -> Response {
-    match answers::blocking(&page, move |inner| list(inner, &wanted)).await {
+    match answers::blocking(&page, move |inner| list(inner, &wanted, MOST)).await {
         Ok(list) => answers::fresh(list),
         Err(problem) => *problem,
     }
@@ -51,11 +53,11 @@ pub(super) fn chooser(text: &str) -> String {
     )
 }
 
-/// The latest results, latest first.
-pub(super) fn list(inner: &Inner, wanted: &Wanted) -> anyhow::Result<String> {
+/// The latest results, latest first, at most so many.
+pub(super) fn list(inner: &Inner, wanted: &Wanted, most: usize) -> anyhow::Result<String> {
     let Some(recorder) = inner.instruments.recorder() else { return Ok(String::new()) };
     // A fault of the database of measurements must not hide the rest of the page.
-    let entries = match recorder.latest(MOST, |entry| wanted.takes(entry)) {
+    let entries = match recorder.latest(most, |entry| wanted.takes(entry)) {
         Ok(entries) => entries,
         Err(error) => return Ok(format!("<li class=\"card empty\">{}</li>", html::text(&error.to_string()))),
     };
