@@ -13,7 +13,7 @@ use super::{Env, variable};
 const TUNING: [(&str, &str); 4] = [
     ("MALLOC_ARENA_MAX", "1"),
     ("MALLOC_TRIM_THRESHOLD_", "131072"),
-    ("MALLOC_MMAP_THRESHOLD_", "65536"),
+    ("MALLOC_MMAP_THRESHOLD_", "32768"),
     (ONCE, "1"),
 ];
 /// Says that it was tried: for a program with privileges of its own glibc takes the others away.

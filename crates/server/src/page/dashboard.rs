@@ -165,9 +165,9 @@ fn measured(inner: &Inner, range: &Range) -> anyhow::Result<String> {
     }
     let _ = write!(
         out,
-        "<p class=\"help asof\">As of {}. Each point of a chart is of {}; sums are of as long.</p>",
+        "<p class=\"help asof\">As of {}. A point of a chart stands for {}, and so does a sum.</p>",
         html::moment(now_ms()),
-        html::ms(range.period.period_s as f64 * 1e3),
+        html::ms(range.period.period_s as f64 * 1e3).replace(".0 ", " "),
     );
     Ok(out)
 }
