@@ -76,6 +76,12 @@ pub struct Entry {
     pub thumbnails: Vec<Thumbnail>,
 }
 
+/// Whether a cause is an upload, and not that an object which was there already is queued again.
+#[must_use]
+pub fn is_an_upload(cause: &str) -> bool {
+    !["Backfill", "Retry", "Redrive"].iter().any(|again| cause.ends_with(again))
+}
+
 impl Entry {
     /// Of a report on an object.
     #[must_use]
@@ -122,7 +128,7 @@ impl Entry {
     /// Whether its event was queued by an upload, and not for an object that was there already.
     #[must_use]
     pub fn is_of_an_upload(&self) -> bool {
-        !["Backfill", "Retry", "Redrive"].iter().any(|again| self.cause.ends_with(again))
+        is_an_upload(&self.cause)
     }
 
     /// Whether it failed.

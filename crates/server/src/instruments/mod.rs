@@ -25,7 +25,7 @@ use std::{
 pub use cost::{Cost, Price, REQUESTS, cost, slowdown};
 pub use counted::Counted;
 pub use database::{KeepError, Keeper};
-pub use entry::{Entry, Next, Thumbnail};
+pub use entry::{Entry, Next, Thumbnail, is_an_upload};
 pub use feed::{Feed, Follower};
 pub use history::Search;
 pub use log_line::{human, report_line, start_line};

@@ -130,7 +130,7 @@ fn handle(shared: &Shared, lease: &Lease, scratch: &mut Scratch) {
         instruments.report(&report);
     }
     let ended_ms = now_ms();
-    if report.outcome == Outcome::Made && entry(lease, &report, ended_ms).is_of_an_upload() {
+    if report.outcome == Outcome::Made && instruments::is_an_upload(lease.event.cause()) {
         let since = u64::try_from(ended_ms - lease.event.queued_ms).unwrap_or(0);
         instruments.thumbnail_ready(Duration::from_millis(since));
     }
