@@ -90,6 +90,13 @@ class Moto:
             config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
         )
 
+    def buckets(self, *names):
+        """Makes them; answers a client for them."""
+        s3 = self.client("s3")
+        for name in names:
+            s3.create_bucket(Bucket=name)
+        return s3
+
     def environment(self):
         """What a function needs to speak to it."""
         return {"AWS_ENDPOINT_URL": self.url}

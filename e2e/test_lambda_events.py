@@ -24,8 +24,7 @@ numbers = itertools.count(1)
 @pytest.fixture(scope="module")
 def moto(tmp_path_factory):
     server = Moto(tmp_path_factory.mktemp("moto"))
-    for bucket in (SOURCE, DESTINATION):
-        server.client("s3").create_bucket(Bucket=bucket)
+    server.buckets(SOURCE, DESTINATION)
     yield server
     server.stop()
 
@@ -310,9 +309,7 @@ def test_over_tls_to_a_host_found_by_name(tmp_path, key):
     files = certificate(tmp_path)
     moto = Moto(tmp_path, *files)
     try:
-        s3 = moto.client("s3")
-        for bucket in (SOURCE, DESTINATION):
-            s3.create_bucket(Bucket=bucket)
+        s3 = moto.buckets(SOURCE, DESTINATION)
         s3.put_object(Bucket=SOURCE, Key=key, Body=pictures.jpeg())
         with Function([BOOTSTRAP], moto.environment() | {"SSL_CERT_FILE": str(files[0])}, tmp_path) as function:
             assert function.invoke(s3_event(key)).ok["records"][0]["outcome"] == "made"

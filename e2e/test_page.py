@@ -314,7 +314,6 @@ def test_results_come_as_events_and_logs(new_server):
     asked = requests.get(own.api_url, params={"key": "live.jpg"}, timeout=30)
     api_id = asked.headers["x-amzn-requestid"]
 
-
     def called(request_id):
         reports = [json.loads(line) for line in own.log_text().splitlines() if '"platform.report"' in line]
         return [one["record"] for one in reports if one["record"]["requestId"] == request_id]

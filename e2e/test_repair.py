@@ -92,6 +92,18 @@ def test_a_lost_or_damaged_ledger(new_server, harm):
     assert code == 0 and "left as it is" in text, text
 
 
+def test_a_repair_queues_what_has_no_thumbnail_though_the_ledger_is_in_order(new_server):
+    server = new_server().start()
+    s3 = server.client()
+    etag = s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())["ETag"]
+    server.thumbnail("thumb_a.jpg", etag)
+    s3.delete_object(Bucket=DESTINATION, Key="thumb_a.jpg")
+    assert server.stop() == 0
+    code, told, text = check(server, "--repair")
+    assert code == 0 and "left as it is" in text and "1 source(s) without a current thumbnail" in text, text
+    server.start().thumbnail("thumb_a.jpg", etag)
+
+
 def test_bit_rot_is_told_when_read_and_found_by_scrub(new_server):
     server = new_server().start()
     s3 = server.client()

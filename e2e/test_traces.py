@@ -5,10 +5,9 @@ import http.server
 import json
 import threading
 
+import requests
 from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
-import requests
 
 import pictures
 from tintype import SOURCE

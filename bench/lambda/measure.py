@@ -102,9 +102,7 @@ def main():
         folder = Path(folder)
         moto = Moto(folder)
         try:
-            s3 = moto.client("s3")
-            for bucket in (SOURCE, DESTINATION):
-                s3.create_bucket(Bucket=bucket)
+            s3 = moto.buckets(SOURCE, DESTINATION)
             env = moto.environment() | {"SOURCE_BUCKET": SOURCE, "DESTINATION_BUCKET": DESTINATION}
             python = [sys.executable, "-m", "awslambdaric", "app.handler"]
             sides = {
@@ -123,9 +121,7 @@ def main():
         files = certificate(folder)
         moto = Moto(folder, *files)
         try:
-            s3 = moto.client("s3")
-            for bucket in (SOURCE, DESTINATION):
-                s3.create_bucket(Bucket=bucket)
+            s3 = moto.buckets(SOURCE, DESTINATION)
             queue = moto.client("sqs").create_queue(QueueName="dead-letters")["QueueUrl"]
             env.update(moto.environment())
             env.update(SSL_CERT_FILE=str(files[0]), AWS_CA_BUNDLE=str(files[0]), DEAD_LETTER_QUEUE_URL=queue)

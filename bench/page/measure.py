@@ -34,7 +34,7 @@ TIMES = """(async () => {
   const paint = () => performance.getEntriesByName('first-contentful-paint')[0];
   while (!paint()) await new Promise(done => setTimeout(done, 10));
   const page = performance.getEntriesByType('navigation')[0];
-  const all = [page, ...performance.getEntriesByType('resource').filter(e => /style|script/.test(e.name))];
+  const all = [page, ...performance.getEntriesByType('resource').filter(e => /script/.test(e.name))];
   const sum = (what) => all.reduce((sum, e) => sum + e[what], 0);
   return [page.responseStart, paint().startTime, sum('encodedBodySize'), sum('decodedBodySize'), page.decodedBodySize];
 })()"""

@@ -18,7 +18,8 @@ pub struct SourceTag {
     pub etag: Arc<str>,
 }
 
-/// When this process began, in seconds since 1970: recipes change with the settings, and those with a start alone.
+/// When this process began, in seconds since 1970: recipes change with the settings' renditions, and those with a
+/// start alone.
 static BEGAN_S: LazyLock<i64> = LazyLock::new(|| {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)

@@ -19,4 +19,5 @@ pub mod request_id;
 pub mod s3;
 pub mod sandbox;
 pub mod server;
+pub mod steady_clock;
 pub mod store;

@@ -21,8 +21,9 @@ use crate::{
     ledger::Ledger,
     listen::{self, Certificate},
     page::{self, Page},
-    queue::{Queue, RetryPolicy, SteadyClock},
+    queue::{Queue, RetryPolicy},
     s3::S3Service,
+    steady_clock::SteadyClock,
     store::{DataFolder, DiskStore, ResultsCursor, check_before_opening, check_opened, now_ms},
 };
 
@@ -240,17 +241,19 @@ async fn trim(
     let mut every = tokio::time::interval(BETWEEN_TRIMS);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut cursor = ResultsCursor::default();
-    let clock = Arc::new(SteadyClock::default());
+    let mut clock = SteadyClock::default();
     loop {
         every.tick().await;
         let (Some(store), Some(queue)) = (store.upgrade(), queue.upgrade()) else { return };
-        let (instruments, clock) = (instruments.clone(), clock.clone());
+        // Those of dead letters and uploads: one that looks old by mistake would be gone.
+        let knows_ages = clock.is_steady(Instant::now(), now_ms());
+        let instruments = instruments.clone();
         let trimmed = tokio::task::spawn_blocking(move || {
-            match queue.trim(&bounds) {
+            match queue.trim(&bounds, knows_ages) {
                 Ok(dropped) => instruments.dead_letters_dropped(dropped),
                 Err(error) => tracing::warn!(%error, "dead letters could not be looked through"),
             }
-            let aborted = match clock.is_steady(Instant::now(), now_ms()) {
+            let aborted = match knows_ages {
                 true => store.abort_uploads_before(before(ABANDONED_AFTER)),
                 false => Ok(0),
             };

@@ -81,6 +81,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("listen", &[][..]),
         ("sandbox", &[][..]),
         ("request_id", &[][..]),
+        ("steady_clock", &[][..]),
         ("s3", &["store", "ledger", "credentials", "listen", "request_id"][..]),
         ("page", &["instruments", "queue", "store", "ledger", "credentials", "listen", "request_id"][..]),
         (
@@ -100,6 +101,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "page",
                 "queue",
                 "s3",
+                "steady_clock",
                 "store",
             ][..],
         ),

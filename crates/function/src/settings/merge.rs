@@ -83,12 +83,12 @@ impl Origins {
 fn from_environment(env: &[(String, String)]) -> Vec<Override> {
     let mut changes = Vec::new();
     for (name, value) in env {
-        // Templates leave variables empty for what is not said.
-        if value.is_empty() && REFERENCE.iter().any(|(known, _)| known == name) {
-            continue;
-        }
         let origin = format!("environment variable {name}");
         if let Some((_, path)) = REFERENCE.iter().find(|(known, _)| known == name) {
+            // Templates leave variables empty for what is not said.
+            if value.is_empty() {
+                continue;
+            }
             // These are always text but for the quality, whatever they look like: a size of "128" is a box.
             let value = match value.parse::<i64>() {
                 Ok(number) if name == "THUMBNAIL_QUALITY" => toml::Value::Integer(number),

@@ -23,9 +23,9 @@ const S3_WRITES: f64 = 5.0;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Times are those in bench/lambda/measured.json, of one vCPU, beside the usual function of Pillow and boto3 under the
-same same emulator and store. Below one vCPU all of a call's time is taken to grow in proportion: 1,769 MB / memory. That is
-so for computing, and for what a call spends on HTTP, TLS and copying; what it waits for the network it is not, so that
-small sizes come out dearer than they are, for both functions.
+same emulator and store. Below one vCPU all of a call's time is taken to grow in proportion: 1,769 MB / memory. It does
+for computing and for what a call spends on HTTP, TLS and copying, but not for waiting on the network: small sizes come
+out dearer than they are, for both functions.
 
 Examples:
   tintype cost

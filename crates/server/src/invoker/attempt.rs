@@ -15,6 +15,17 @@ pub(super) enum Of {
     Picture,
 }
 
+/// What the log says of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// What the work itself writes.
+    ByItself,
+    /// Each call, by this name.
+    As(&'static str),
+    /// Its failures by this name; what succeeds is written by the work itself.
+    FailedAs(&'static str),
+}
+
 /// A call under way. One that is dropped in a panic counts as an error, and its record as failed.
 #[derive(Debug)]
 pub(super) struct Attempt<'a> {

@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use attempt::{Attempt, Of};
+use attempt::{Attempt, Of, Told};
 use bytes::Bytes;
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_function::{
@@ -170,7 +170,7 @@ impl Invoker {
     /// See [`Refused`].
     pub async fn invoke(&self, record: Record) -> Result<Report, Refused> {
         let (request_id, cause) = (request_id::current(), record.name.clone());
-        self.request(Of::Record, "", move |desk| {
+        self.request(Of::Record, Told::ByItself, move |desk| {
             let store = SettlingStore::new(&desk.shared.store, None);
             let at = Location { bucket: record.bucket.clone(), key: record.key.clone() };
             worker::start(&request_id, &at, 1);
@@ -193,7 +193,7 @@ impl Invoker {
         bytes: Bytes,
         spec: Spec,
     ) -> Result<Result<(Header, Thumbnail), Failure>, Refused> {
-        self.request(Of::Picture, "Render", move |desk| {
+        self.request(Of::Picture, Told::As("Render"), move |desk| {
             let made = desk.shared.thumbnails.render(&mut desk.call, &bytes, &spec);
             made.map(|(header, thumbnail, _)| (header, thumbnail))
         })
@@ -209,7 +209,7 @@ impl Invoker {
         at: Location,
         spec: Spec,
     ) -> Result<Result<(Stat, Thumbnail), Failure>, Refused> {
-        self.request(Of::Picture, "RenderObject", move |desk| {
+        self.request(Of::Picture, Told::As("RenderObject"), move |desk| {
             let store = SettlingStore::new(&desk.shared.store, None);
             let rendering = desk.shared.thumbnails.render_object(&mut desk.call, &store, &at, &spec);
             futures::executor::block_on(rendering)
@@ -226,7 +226,7 @@ impl Invoker {
         at: Location,
         trigger: Trigger,
     ) -> Result<Result<Inspection, Failure>, Refused> {
-        self.request(Of::Picture, "Inspect", move |desk| {
+        self.request(Of::Picture, Told::As("Inspect"), move |desk| {
             let store = SettlingStore::new(&desk.shared.store, None);
             let looking = desk.shared.thumbnails.inspect(&mut desk.call, &store, &at, &trigger);
             futures::executor::block_on(looking)
@@ -234,11 +234,10 @@ impl Invoker {
         .await
     }
 
-    /// `name` is what the log calls a call that is about no record.
     async fn request<T: Send + Failing + 'static>(
         &self,
         of: Of,
-        name: &'static str,
+        told: Told,
         work: impl FnOnce(&mut Desk<'_>) -> T + Send + 'static,
     ) -> Result<T, Refused> {
         let Ok(waiting) = self.waiting.clone().try_acquire_owned() else {
@@ -252,8 +251,11 @@ impl Invoker {
         let task: Task = Box::new(move |desk| {
             let attempt = Attempt::begin(&desk.shared.instruments, of);
             let result = work(desk);
-            if !name.is_empty() {
-                worker::called(desk.shared, request_id, name, attempt.elapsed(), result.failure());
+            match (told, result.failure()) {
+                (Told::As(name), failure) | (Told::FailedAs(name), failure @ Some(_)) => {
+                    worker::called(desk.shared, request_id, name, attempt.elapsed(), failure);
+                }
+                (Told::ByItself, _) | (Told::FailedAs(_), None) => {}
             }
             attempt.ended(result.has_failed());
             let _ = answer.send(result);

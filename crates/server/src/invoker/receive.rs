@@ -3,7 +3,11 @@
 use tintype_engine::Spec;
 use tintype_function::{Failure, Picture, store::Arrival};
 
-use super::{Invoker, Refused, attempt::Of, worker};
+use super::{
+    Invoker, Refused,
+    attempt::{Of, Told},
+    worker,
+};
 use crate::{
     instruments::Entry,
     request_id,
@@ -21,22 +25,12 @@ impl Invoker {
     /// See [`Refused`]; inside, why it is refused.
     pub async fn receive(&self, arrival: Arrival, spec: Spec) -> Result<Result<Picture, Failure>, Refused> {
         let request_id = request_id::current();
-        let refused_id = request_id.clone();
-        self.request(Of::Picture, "", move |desk| {
+        self.request(Of::Picture, Told::FailedAs("Receive"), move |desk| {
             let began_ms = now_ms();
             let cause = Cause { event: POSTED, request_id: request_id.clone() };
             let store = ArrivingStore::new(&desk.shared.store, &arrival, cause);
             let receiving = desk.shared.thumbnails.receive(&mut desk.call, &store, &arrival, &spec);
-            let (report, picture) = futures::executor::block_on(receiving).inspect_err(|failure| {
-                let took = u64::try_from(now_ms() - began_ms).unwrap_or(0);
-                worker::called(
-                    desk.shared,
-                    refused_id,
-                    "Receive",
-                    std::time::Duration::from_millis(took),
-                    Some(failure),
-                );
-            })?;
+            let (report, picture) = futures::executor::block_on(receiving)?;
             worker::started(began_ms, &request_id, &arrival.at, 1);
             desk.shared.instruments.report(&report);
             let entry =

@@ -450,14 +450,14 @@ impl<'t> Changes<'t> {
         if superseded.as_ref().is_some_and(|old| old.id > event.id) {
             return Ok(());
         }
-        self.table(WAITING)?.insert(key.as_slice(), event.id).map_err(LedgerError::database)?;
+        let mut due_ms = event.due_ms;
         if let Some(old) = superseded {
             self.remove_event(old.id)?;
             // In its place in the queue, or an object that is written all the time would never have its turn.
-            self.table(WAITING)?.insert(key.as_slice(), event.id).map_err(LedgerError::database)?;
-            return self.put_event(&EventRecord { due_ms: old.due_ms.min(event.due_ms), ..event.clone() });
+            due_ms = due_ms.min(old.due_ms);
         }
-        self.put_event(event)
+        self.table(WAITING)?.insert(key.as_slice(), event.id).map_err(LedgerError::database)?;
+        self.put_event(&EventRecord { due_ms, ..event.clone() })
     }
 
     fn remove_due(&self, event: &EventRecord) -> Result<(), LedgerError> {

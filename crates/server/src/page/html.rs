@@ -32,17 +32,21 @@ pub(super) fn query(raw: &str) -> String {
 
 /// The address of an object's page.
 pub(super) fn object_link(bucket: &str, key: &str) -> String {
-    format!("/object?bucket={}&amp;key={}", query(bucket), query(key))
+    place("/object", bucket, key)
 }
 
 /// The address that an object's retry is posted to.
 pub(super) fn retry_link(bucket: &str, key: &str) -> String {
-    format!("/retry?bucket={}&amp;key={}", query(bucket), query(key))
+    place("/retry", bucket, key)
+}
+
+fn place(path: &str, bucket: &str, key: &str) -> String {
+    format!("{path}?bucket={}&amp;key={}", query(bucket), query(key))
 }
 
 /// The address of an object's bytes.
 pub(super) fn picture_link(bucket: &str, key: &str, version: &str) -> String {
-    format!("/picture?bucket={}&amp;key={}&amp;v={}", query(bucket), query(key), query(version))
+    format!("{}&amp;v={}", place("/picture", bucket, key), query(version))
 }
 
 /// A moment: in UTC, until the script shows it as the reader wants it.

@@ -182,9 +182,9 @@
       const came = early;
       early = null;
       if (html !== null) {
-        const own = all("[data-waiting], [data-refused]", list);
+        const dropped = all("[data-waiting], [data-refused]", list);
         list.innerHTML = html;
-        for (const item of own) if (!all("[data-key]", list).some((other) => other.dataset.key === item.dataset.key)) list.prepend(item);
+        for (const item of dropped) if (!all("[data-key]", list).some((other) => other.dataset.key === item.dataset.key)) list.prepend(item);
         showTimes(list);
       }
       const mark = (item) => `${item.dataset.key} ${one("time", item)?.dateTime}`;

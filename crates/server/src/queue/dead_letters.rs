@@ -4,7 +4,6 @@ use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap},
     sync::{PoisonError, atomic::Ordering},
-    time::Instant,
 };
 
 use tintype_function::{Reason, settings::DeadLetters, spelling::nearest, store::Location};
@@ -269,12 +268,12 @@ impl Queue {
         pending.wait()
     }
 
-    /// Drops dead letters that are too old or too many, oldest first, and says how close to that the others are;
-    /// answers how many were dropped.
+    /// Drops dead letters that are too old, if `knows_ages`, or too many, oldest first, and says how close to that the
+    /// others are; answers how many were dropped.
     ///
     /// # Errors
     /// The ledger cannot be read or written.
-    pub fn trim(&self, bounds: &DeadLetters) -> Result<u64, LedgerError> {
+    pub fn trim(&self, bounds: &DeadLetters, knows_ages: bool) -> Result<u64, LedgerError> {
         let mut all: Vec<(i64, u64)> = Vec::new();
         self.ledger.view()?.walk_dead_letters(0, |letter| {
             all.push((letter.dead_ms, letter.event.id));
@@ -285,7 +284,7 @@ impl Queue {
             now_ms().saturating_sub(i64::try_from(bounds.max_age.as_millis()).unwrap_or(i64::MAX));
         // Not at a run's first look: those that grew old while it was down are warned of first.
         let is_first = !self.looked_at.swap(true, Ordering::Relaxed);
-        let too_old = match !is_first && self.clock.is_steady(Instant::now(), now_ms()) {
+        let too_old = match !is_first && knows_ages {
             true => all.partition_point(|(dead_ms, _)| *dead_ms < oldest_kept),
             false => 0,
         };

@@ -4,7 +4,6 @@
 //! written down without waiting for it, so that an object that brings the program down each time is given
 //! up in the end.
 
-mod clock;
 mod dead_letters;
 mod leased;
 
@@ -13,7 +12,6 @@ use std::{
     time::Duration,
 };
 
-pub use clock::SteadyClock;
 pub use dead_letters::{DeadLetterFilter, LettersPage, LettersSummary, reason};
 use leased::Leased;
 use tintype_function::store::Location;
@@ -132,7 +130,6 @@ pub struct Queue {
     warning: Mutex<Option<String>>,
     /// Whether dead letters were looked at in this run.
     looked_at: AtomicBool,
-    clock: SteadyClock,
 }
 
 /// What the queue has for whoever asks.
@@ -191,7 +188,6 @@ impl Queue {
             leased: Mutex::default(),
             warning: Mutex::default(),
             looked_at: AtomicBool::new(false),
-            clock: SteadyClock::default(),
         })
     }
 

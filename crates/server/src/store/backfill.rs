@@ -101,14 +101,22 @@ impl DiskStore {
         Ok(done)
     }
 
-    /// Queues every source without a current thumbnail if a repair left that to be done; answers how many there were.
+    /// The end of a repair if it was interrupted before it; answers how many sources were queued.
+    ///
+    /// # Errors
+    /// As for [`Self::backfill_after_repair`].
+    pub fn backfill_if_owed(&self) -> Result<usize, StoreFault> {
+        match self.ledger.view()?.owes_backfill()? {
+            true => self.backfill_after_repair(),
+            false => Ok(0),
+        }
+    }
+
+    /// The end of a repair: queues every source without a current thumbnail; answers how many there were.
     ///
     /// # Errors
     /// The ledger cannot be read or written; then it is still to be done.
-    pub fn backfill_if_owed(&self) -> Result<usize, StoreFault> {
-        if !self.ledger.view()?.owes_backfill()? {
-            return Ok(0);
-        }
+    pub fn backfill_after_repair(&self) -> Result<usize, StoreFault> {
         let (mut count, mut next) = (0, None);
         loop {
             let cause = Cause { event: "ObjectCreated:Backfill", request_id: "check-repair".into() };

@@ -39,7 +39,7 @@ pub(super) fn run(
 
     let folder = Arc::into_inner(folder).ok_or_else(|| anyhow::anyhow!("the data folder is still in use"))?;
     let parts = open_parts(settings, disk, folder)?;
-    let queued = parts.store.backfill_if_owed()?;
+    let queued = parts.store.backfill_after_repair()?;
     let words = match queued {
         0 => "every source has its thumbnails, or was given up".into(),
         _ => format!("{queued} source(s) without a current thumbnail; tintype serve makes them"),
