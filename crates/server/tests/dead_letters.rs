@@ -120,7 +120,7 @@ fn bounds_warn_before_they_drop_and_drop_the_oldest() {
     assert_eq!(queue.purge(&DeadLetterFilter::default()).unwrap(), 1000);
     assert_eq!(queue.trim(&bounds, true).unwrap(), 0);
     assert_eq!(queue.dead_letter_warning(), None);
-    // A burst, or a lower bound: the look that first sees it warns, but for twice as many.
+    // A burst, or a lower bound: the look that first sees it warns, however many there are.
     write(&opened, (3001..=4500).map(|id| letter(id, hours_ago(0))).collect());
     assert_eq!(queue.trim(&bounds, true).unwrap(), 0);
     assert!(queue.dead_letter_warning().unwrap().contains("1500 dead letters"));
@@ -128,10 +128,19 @@ fn bounds_warn_before_they_drop_and_drop_the_oldest() {
     assert_eq!(queue.purge(&DeadLetterFilter::default()).unwrap(), 1000);
     assert_eq!(queue.trim(&bounds, true).unwrap(), 0);
     write(&opened, (5001..=7500).map(|id| letter(id, hours_ago(0))).collect());
-    assert_eq!(queue.trim(&bounds, true).unwrap(), 500);
+    assert_eq!(queue.trim(&bounds, true).unwrap(), 0);
+    assert_eq!(queue.trim(&bounds, true).unwrap(), 1500);
+    assert_eq!(queue.purge(&DeadLetterFilter::default()).unwrap(), 1000);
+    // A warning of the one bound is none of the other.
+    write(&opened, (7501..=8400).map(|id| letter(id, hours_ago(0))).collect());
+    assert_eq!(queue.trim(&bounds, true).unwrap(), 0);
+    write(&opened, vec![letter(8500, hours_ago(11))]);
+    assert_eq!(queue.trim(&bounds, true).unwrap(), 0);
+    assert!(queue.dead_letter_warning().unwrap().contains("max_age"));
+    assert_eq!(queue.trim(&bounds, true).unwrap(), 1);
     // Given up by a clock that was ahead: all the same all of them.
     write(&opened, vec![letter(9000, hours_ago(-1))]);
-    assert_eq!(queue.purge(&DeadLetterFilter::default()).unwrap(), 2001);
+    assert_eq!(queue.purge(&DeadLetterFilter::default()).unwrap(), 901);
     assert_eq!(queue.trim(&bounds, true).unwrap(), 0);
     assert_eq!(queue.dead_letter_warning(), None);
 }

@@ -49,6 +49,11 @@ impl Running {
         eventually("the queue is empty", || self.queue.depth().unwrap() == 0);
     }
 
+    /// Nothing is worked on any more.
+    fn settled_or_released(&self) {
+        eventually("nothing is under way", || self.instruments.value(Metric::ConcurrentExecutions) == 0);
+    }
+
     fn metric(&self, line: &str) -> bool {
         self.instruments.prometheus("F").contains(line)
     }
@@ -113,6 +118,30 @@ fn what_cannot_be_made_is_a_dead_letter_and_holds_nobody_up() {
     assert_eq!(reasons, [("cut.jpg", "malformed"), ("empty.jpg", "unsupported")]);
     eventually("drops are counted", || running.metric("AsyncEventsDropped{function_name=\"F\"} 2"));
     running.invoker.drain(HOUR);
+}
+
+/// SIGTERM has an end, whatever does not: the attempt counts as not made, and nothing is lost.
+#[test]
+fn what_does_not_stop_is_left_behind_and_due_again() {
+    let data = tempfile::tempdir().unwrap();
+    let running = start(data.path(), "[function]\nconcurrency = 2");
+    let opened = &running.opened;
+    opened.faults.hold_reads(Some("/objects/"));
+    put(&opened.store, &at(IN, "held.jpg"), &jpeg(100, 100, 2)).unwrap();
+    let id = opened.store.head_object(&at(IN, "held.jpg")).unwrap().unwrap().order;
+    let started = || opened.ledger.view().unwrap().event(id).unwrap().unwrap().started;
+    eventually("the attempt began", || started() == 1);
+    running.invoker.drain(Duration::from_millis(50));
+    assert_eq!((started(), running.queue.depth().unwrap()), (0, 1));
+    // When it ends after all, it says no more than that.
+    opened.faults.hold_reads(None);
+    running.settled_or_released();
+    let instruments = Arc::new(Instruments::default());
+    let invoker =
+        Invoker::start(&opened.settings, opened.store.clone(), running.queue.clone(), instruments).unwrap();
+    running.settled();
+    assert!(read(&opened.store, &at(OUT, "thumb_held.jpg")).is_some());
+    invoker.drain(HOUR);
 }
 
 #[test]

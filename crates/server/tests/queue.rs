@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{IN, Opened, at, cause, eventually, open, put, queue};
+use common::{IN, Opened, at, cause, eventually, open, open_with, put, queue};
 use tintype::{
     ledger::EventRecord,
     queue::{Lease, Next, Queue, Settled, Verdict},
@@ -85,6 +85,55 @@ fn an_event_not_begun_is_superseded_by_the_next_of_its_object() {
     drop(hot);
     upload(&opened, "hot.jpg");
     assert_eq!(queue.depth().unwrap(), 2);
+}
+
+#[test]
+fn puts_and_deletes_in_turn_keep_two_events_at_most() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open_with(data.path(), "[[trigger]]\nmirror_deletes = true");
+    let queue = queue(&opened, 2, Duration::ZERO, HOUR);
+    let place = at(IN, "a.jpg");
+    let delete = || opened.store.delete(&place, None, cause()).unwrap();
+    for _ in 0..20 {
+        upload(&opened, "a.jpg");
+        assert!(delete());
+    }
+    assert_eq!(queue.depth().unwrap(), 2);
+    // One under way is not taken back, and what comes after it is queued beside it.
+    let under_way = lease(&queue);
+    upload(&opened, "a.jpg");
+    delete();
+    assert_eq!(queue.depth().unwrap(), 3);
+    assert!(matches!(queue.lease().unwrap(), Next::Empty), "one attempt at a time at an object");
+    assert_eq!(queue.finish(&under_way, done()).unwrap(), Settled::Done);
+    drop(under_way);
+    let kinds: Vec<bool> = (0..2)
+        .map(|_| {
+            let lease = lease(&queue);
+            queue.finish(&lease, done()).unwrap();
+            lease.event.removed
+        })
+        .collect();
+    assert!(kinds.contains(&true) && kinds.contains(&false), "{kinds:?}");
+    assert_eq!(queue.depth().unwrap(), 0);
+}
+
+/// Retries stamped by a clock that was years ahead are due, also behind one that really is due soon.
+#[test]
+fn a_retry_from_ahead_of_the_clock_waits_for_none_that_is_due_soon() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    let queue = queue(&opened, 2, Duration::from_secs(200), HOUR);
+    for key in ["soon.jpg", "ahead.jpg"] {
+        upload(&opened, key);
+        assert_eq!(queue.finish(&lease(&queue), retry()).unwrap(), Settled::Requeued);
+    }
+    assert!(matches!(queue.lease().unwrap(), Next::Wait(_)));
+    let ahead = queue.event_of(&at(IN, "ahead.jpg")).unwrap().unwrap();
+    let years = EventRecord { due_ms: ahead.due_ms + 100_000_000_000, ..ahead };
+    let pending = opened.ledger.submit(Vec::new(), move |changes| changes.put_event(&years));
+    pending.wait().unwrap();
+    assert_eq!(lease(&queue).event.key, "ahead.jpg");
 }
 
 #[test]

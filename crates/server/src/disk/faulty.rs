@@ -4,7 +4,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -17,6 +17,8 @@ use super::{Disk, DiskFile, SharedDisk};
 pub struct Faults {
     full: AtomicBool,
     failing_syncs: Mutex<Option<(String, u64)>>,
+    holding: Mutex<Option<String>>,
+    let_go: Condvar,
     sync_micros: AtomicU64,
     syncs: AtomicU64,
 }
@@ -33,6 +35,12 @@ impl Faults {
         *self.failing_syncs.lock().unwrap_or_else(PoisonError::into_inner) = Some((of.to_owned(), times));
     }
 
+    /// Reads of files whose path contains `of` hang, until this is told `None`.
+    pub fn hold_reads(&self, of: Option<&str>) {
+        *self.holding.lock().unwrap_or_else(PoisonError::into_inner) = of.map(str::to_owned);
+        self.let_go.notify_all();
+    }
+
     /// Every sync takes this much longer.
     pub fn set_sync_cost(&self, cost: Duration) {
         self.sync_micros.store(u64::try_from(cost.as_micros()).unwrap_or(u64::MAX), Ordering::SeqCst);
@@ -41,6 +49,14 @@ impl Faults {
     /// How many syncs there were, of files and folders.
     pub fn syncs(&self) -> u64 {
         self.syncs.load(Ordering::SeqCst)
+    }
+
+    fn read(&self, path: &Path) {
+        let path = path.to_string_lossy();
+        let mut holding = self.holding.lock().unwrap_or_else(PoisonError::into_inner);
+        while holding.as_ref().is_some_and(|of| path.contains(of.as_str())) {
+            holding = self.let_go.wait(holding).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     fn write(&self) -> io::Result<()> {
@@ -134,6 +150,7 @@ struct FaultyFile {
 
 impl DiskFile for FaultyFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.faults.read(&self.path);
         self.inner.read_at(buffer, offset)
     }
 

@@ -39,6 +39,9 @@ use crate::{
 /// Requests that may wait, for each that may work.
 const WAITING_PER_WORKER: usize = 32;
 
+/// What is told to stop at a shutdown has this long to do so.
+const TO_STOP: Duration = Duration::from_secs(1);
+
 /// Why a request was not answered by the function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
@@ -303,21 +306,44 @@ impl Invoker {
     }
 
     /// Takes no more work, gives what is under way `grace` to finish, then stops it; what is stopped is
-    /// due again at the next start. Blocks.
+    /// due again at the next start. So is what does not stop: a disk that hangs, a decoder that cannot be asked to
+    /// stop. It is left to itself. Blocks.
     pub fn drain(&self, grace: Duration) {
         self.shared.state().draining = true;
         self.shared.wake.notify_all();
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        let deadline = Instant::now() + grace;
-        while !threads.iter().all(JoinHandle::is_finished) && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let mut all_ended = ended_within(&threads, grace);
         self.shared.stopping.store(true, Ordering::SeqCst);
-        for thread in threads.drain(..) {
+        if !all_ended {
+            all_ended = ended_within(&threads, TO_STOP);
+        }
+        if !all_ended {
+            match self.shared.queue.release_all() {
+                Ok(count) => tracing::warn!(
+                    count,
+                    "what is under way does not stop: it is due again at the next start"
+                ),
+                Err(error) => {
+                    tracing::error!(%error, "that what does not stop is due again cannot be written down")
+                }
+            }
+        }
+        for thread in threads.drain(..).filter(JoinHandle::is_finished) {
             if thread.join().is_err() {
                 tracing::error!("a worker thread ended in a panic");
             }
         }
+    }
+}
+
+fn ended_within(threads: &[JoinHandle<()>], time: Duration) -> bool {
+    let deadline = Instant::now() + time;
+    loop {
+        let all_ended = threads.iter().all(JoinHandle::is_finished);
+        if all_ended || Instant::now() >= deadline {
+            return all_ended;
+        }
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
 };
 
 /// A file to be given its final name, durably, before the transaction that mentions it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Publish {
     /// The finished, synced file.
     pub from: PathBuf,

@@ -6,7 +6,7 @@ use tintype_function::store::Location;
 use super::{
     LedgerError,
     records::DeadLetter,
-    transaction::{Changes, DEAD_LETTERS, OBJECTS, View, WAITING, decode, encode, object_key},
+    transaction::{Changes, DEAD_LETTERS, OBJECTS, View, WAITING, decode, encode, waiting_key},
 };
 
 impl View {
@@ -71,12 +71,13 @@ impl View {
         self.table(DEAD_LETTERS)?.len().map_err(LedgerError::database)
     }
 
-    /// The event of an object that waits and was not begun.
+    /// The event of an object's creation, or removal, that was queued last, if it waits or is under way.
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub fn waiting_event(&self, at: &Location) -> Result<Option<u64>, LedgerError> {
-        let id = self.table(WAITING)?.get(object_key(at).as_slice()).map_err(LedgerError::database)?;
+    pub fn waiting_event(&self, at: &Location, removed: bool) -> Result<Option<u64>, LedgerError> {
+        let table = self.table(WAITING)?;
+        let id = table.get(waiting_key(at, removed).as_slice()).map_err(LedgerError::database)?;
         Ok(id.map(|id| id.value()))
     }
 }

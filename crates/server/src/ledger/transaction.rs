@@ -18,7 +18,7 @@ pub(super) const OBJECTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::n
 pub(super) const UPLOADS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("uploads");
 pub(super) const PARTS: TableDefinition<'_, (&str, u16), &[u8]> = TableDefinition::new("parts");
 pub(super) const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
-/// The event of each object that is waiting and was not begun, keyed as objects are.
+/// The event of each object that was queued last, by [`waiting_key`].
 pub(super) const WAITING: TableDefinition<'_, &[u8], u64> = TableDefinition::new("waiting");
 /// Events that were not tried yet, by when they are due.
 pub(super) const DUE: TableDefinition<'_, (i64, u64), ()> = TableDefinition::new("due");
@@ -32,6 +32,16 @@ pub(super) const TRASH: TableDefinition<'_, u64, ()> = TableDefinition::new("tra
 
 pub(super) fn object_key(at: &Location) -> Vec<u8> {
     [at.bucket.as_bytes(), &[0], at.key.as_str().as_bytes()].concat()
+}
+
+/// Creations of an object are keyed as it is. Removals come before all of them, after a zero byte, with which no
+/// bucket's name begins.
+pub(super) fn waiting_key(at: &Location, removed: bool) -> Vec<u8> {
+    let mut key = object_key(at);
+    if removed {
+        key.insert(0, 0);
+    }
+    key
 }
 
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, LedgerError> {
@@ -208,10 +218,16 @@ impl View {
         self.table(EVENTS)?.len().map_err(LedgerError::database)
     }
 
-    /// Ids of events of one kind with the time each is due, earliest first, until `take` answers `false`.
-    pub fn walk_due(&self, tries: Tries, mut take: impl FnMut(i64, u64) -> bool) -> Result<(), LedgerError> {
+    /// Ids of events of one kind with the time each is due, from the first that is due at `from_ms` or later, until
+    /// `take` answers `false`.
+    pub fn walk_due(
+        &self,
+        tries: Tries,
+        from_ms: i64,
+        mut take: impl FnMut(i64, u64) -> bool,
+    ) -> Result<(), LedgerError> {
         let table = self.table(tries.table())?;
-        for row in table.iter().map_err(LedgerError::database)? {
+        for row in table.range((from_ms, 0)..).map_err(LedgerError::database)? {
             let (due, id) = row.map_err(LedgerError::database)?.0.value();
             if !take(due, id) {
                 break;
@@ -434,18 +450,17 @@ impl<'t> Changes<'t> {
         self.use_order(event.id)
     }
 
-    /// Queues an event. One of the same object that was not begun yet is superseded if both are of
-    /// creations: the newer one makes the thumbnail of the newest version, and that is all that counts.
+    /// Queues an event. One of the same object that was not begun yet is superseded if both are of creations or both
+    /// of removals: the newer one looks at the object as it is then, and that is all that counts. So an object has no more
+    /// than two events that were not begun, however often it is written and deleted in turn.
     pub fn queue_event(&self, at: &Location, event: &EventRecord) -> Result<(), LedgerError> {
-        let key = object_key(at);
+        let key = waiting_key(at, event.removed);
         let waiting = {
             let table = self.table(WAITING)?;
             table.get(key.as_slice()).map_err(LedgerError::database)?.map(|waiting| waiting.value())
         };
-        let superseded = match waiting.map(|waiting| self.event(waiting)).transpose()?.flatten() {
-            Some(old) if old.started == 0 && !old.removed && !event.removed => Some(old),
-            _ => None,
-        };
+        let waiting = waiting.map(|waiting| self.event(waiting)).transpose()?.flatten();
+        let superseded = waiting.filter(|old| old.started == 0 && old.removed == event.removed);
         // A dead letter of an earlier version comes again: the newer one's event does all there is to do.
         if superseded.as_ref().is_some_and(|old| old.id > event.id) {
             return Ok(());
@@ -473,7 +488,7 @@ impl<'t> Changes<'t> {
         let Some(old) = self.event(id)? else { return Ok(false) };
         self.remove_due(&old)?;
         self.table(EVENTS)?.remove(id).map_err(LedgerError::database)?;
-        let key = object_key(&Location { bucket: old.bucket, key: listed_key(&old.key)? });
+        let key = waiting_key(&Location { bucket: old.bucket, key: listed_key(&old.key)? }, old.removed);
         let mut waiting = self.table(WAITING)?;
         let is_this =
             waiting.get(key.as_slice()).map_err(LedgerError::database)?.is_some_and(|row| row.value() == id);

@@ -3,7 +3,7 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap},
-    sync::{PoisonError, atomic::Ordering},
+    sync::PoisonError,
 };
 
 use tintype_function::{Reason, settings::DeadLetters, spelling::nearest, store::Location};
@@ -40,33 +40,42 @@ pub fn reason(name: &str) -> Result<&'static str, String> {
     Err(format!("reason \"{name}\" is not known; did you mean \"{nearest}\"? There are {}", known.join(", ")))
 }
 
+/// What a look at the dead letters warned of. Nothing is dropped for a bound that the look before it did not warn of.
+#[derive(Debug, Default)]
+pub(super) struct Warned {
+    of_number: bool,
+    of_age: bool,
+    words: Option<String>,
+}
+
 /// Warns before anything is dropped, and says what was.
-fn warning(bounds: &DeadLetters, kept: &[(i64, u64)], now_ms: i64, dropped: u64) -> Option<String> {
+fn warning(bounds: &DeadLetters, kept: &[(i64, u64)], now_ms: i64, dropped: u64) -> Warned {
     let count = kept.len() as u64;
     let max_age = u64::try_from(bounds.max_age.as_millis()).unwrap_or(u64::MAX);
     let age = kept.first().map_or(0, |(dead_ms, _)| u64::try_from(now_ms - dead_ms).unwrap_or(0));
+    let of_number = count.saturating_mul(100) >= bounds.max_count.saturating_mul(WARN_AT);
+    let of_age = count > 0 && age.saturating_mul(100) >= max_age.saturating_mul(WARN_AT);
     let mut words = Vec::new();
     if dropped > 0 {
         words.push(format!("{dropped} dead letter(s) were dropped for their age or number"));
     }
-    if count.saturating_mul(100) >= bounds.max_count.saturating_mul(WARN_AT) {
+    if of_number {
         words.push(format!(
             "there are {count} dead letters; with more than {} (dead_letters.max_count) the oldest are dropped",
             bounds.max_count
         ));
     }
-    if age.saturating_mul(100) >= max_age.saturating_mul(WARN_AT) {
+    if of_age {
         words.push(format!(
             "the oldest dead letter is {} h old; after {} h (dead_letters.max_age) it is dropped",
             age / 3_600_000,
             max_age / 3_600_000
         ));
     }
-    if words.is_empty() {
-        return None;
+    if !words.is_empty() {
+        words.push("redrive, export or purge them".into());
     }
-    words.push("redrive, export or purge them".into());
-    Some(words.join("; "))
+    Warned { of_number, of_age, words: (!words.is_empty()).then(|| words.join("; ")) }
 }
 
 /// Which dead letters are meant: all that pass every condition given.
@@ -268,8 +277,8 @@ impl Queue {
         pending.wait()
     }
 
-    /// Drops dead letters that are too old, if `knows_ages`, or too many, oldest first, and says how close to that the
-    /// others are; answers how many were dropped.
+    /// Drops dead letters that are too old, if `knows_ages`, or too many, oldest first, where the look before this one has
+    /// warned of it; and says how close to that the others are. Answers how many were dropped.
     ///
     /// # Errors
     /// The ledger cannot be read or written.
@@ -282,15 +291,15 @@ impl Queue {
         all.sort_unstable();
         let oldest_kept =
             now_ms().saturating_sub(i64::try_from(bounds.max_age.as_millis()).unwrap_or(i64::MAX));
-        // Not at a run's first look: those that grew old while it was down are warned of first.
-        let is_first = !self.looked_at.swap(true, Ordering::Relaxed);
-        let too_old = match !is_first && knows_ages {
+        let (of_number, of_age) = {
+            let warned = self.warned();
+            (warned.of_number, warned.of_age)
+        };
+        let too_old = match of_age && knows_ages {
             true => all.partition_point(|(dead_ms, _)| *dead_ms < oldest_kept),
             false => 0,
         };
-        // Nor for their number before a look has warned of it, as far as they are not twice as many.
-        let is_warned = self.dead_letter_warning().is_some();
-        let most = bounds.max_count.saturating_mul(if is_warned { 1 } else { 2 });
+        let most = if of_number { bounds.max_count } else { u64::MAX };
         let too_many = all.len().saturating_sub(usize::try_from(most).unwrap_or(usize::MAX));
         let kept = all.split_off(too_old.max(too_many));
         let mut dropped = 0;
@@ -304,18 +313,24 @@ impl Queue {
             dropped += pending.wait()?;
         }
         let warning = warning(bounds, &kept, now_ms(), dropped);
-        let mut told = self.warning.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(warning) = warning.as_ref().filter(|_| told.is_none() || dropped > 0) {
-            tracing::warn!(dropped, "{warning}");
+        let mut told = self.warned();
+        let is_news =
+            dropped > 0 || (warning.of_number && !told.of_number) || (warning.of_age && !told.of_age);
+        if let Some(words) = warning.words.as_ref().filter(|_| is_news) {
+            tracing::warn!(dropped, "{words}");
         }
         *told = warning;
         Ok(dropped)
     }
 
+    fn warned(&self) -> std::sync::MutexGuard<'_, Warned> {
+        self.warned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What is to be said of dead letters that are about to be dropped, or were, as of the last look.
     #[must_use]
     pub fn dead_letter_warning(&self) -> Option<String> {
-        self.warning.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.warned().words.clone()
     }
 
     /// The event of an object that waits or is under way, if there is one.
@@ -324,8 +339,8 @@ impl Queue {
     /// The ledger cannot be read.
     pub fn event_of(&self, at: &Location) -> Result<Option<EventRecord>, LedgerError> {
         let view = self.ledger.view()?;
-        match view.waiting_event(at)? {
-            Some(id) => view.event(id),
+        match view.waiting_event(at, false)?.max(view.waiting_event(at, true)?) {
+            Some(newest) => view.event(newest),
             None => Ok(None),
         }
     }

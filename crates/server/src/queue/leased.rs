@@ -68,6 +68,11 @@ impl Leased {
         self.before_suspect < BEFORE_A_SUSPECT
     }
 
+    /// The events that are worked on.
+    pub(super) fn under_way(&self) -> Vec<u64> {
+        self.events.keys().copied().collect()
+    }
+
     /// Of how many events anything is kept.
     pub(super) fn remembered(&self) -> usize {
         self.begun.len()

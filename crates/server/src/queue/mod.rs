@@ -8,7 +8,7 @@ mod dead_letters;
 mod leased;
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -126,10 +126,8 @@ pub struct Queue {
     /// Tells this run from others in what it writes.
     run: u64,
     leased: Mutex<Leased>,
-    /// What is to be said of the dead letters' number and age.
-    warning: Mutex<Option<String>>,
-    /// Whether dead letters were looked at in this run.
-    looked_at: AtomicBool,
+    /// What the last look at dead letters warned of.
+    warned: Mutex<dead_letters::Warned>,
 }
 
 /// What the queue has for whoever asks.
@@ -169,8 +167,17 @@ fn located(event: EventRecord) -> Result<(EventRecord, Location), LedgerError> {
     Ok((event, at))
 }
 
+fn milliseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
 fn due_in(delay: Duration) -> i64 {
-    now_ms().saturating_add(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX))
+    now_ms().saturating_add(milliseconds(delay))
+}
+
+/// As if the attempt under way had not been made.
+fn release(event: &mut EventRecord) {
+    event.started = event.started.saturating_sub(1).max(event.failed);
 }
 
 fn age(event: &EventRecord) -> Duration {
@@ -186,8 +193,7 @@ impl Queue {
             policy,
             run: leased::new_run(),
             leased: Mutex::default(),
-            warning: Mutex::default(),
-            looked_at: AtomicBool::new(false),
+            warned: Mutex::default(),
         })
     }
 
@@ -253,39 +259,46 @@ impl Queue {
 
     /// Looks for the next event of one kind.
     fn look(&self, view: &View, leased: &Leased, tries: Tries) -> Result<Due, LedgerError> {
-        let (now, mut next) = (now_ms(), Due::default());
-        view.walk_due(tries, |due, id| {
-            if leased.holds(id) {
-                return true;
-            }
-            // A clock set back must not keep events waiting for as long as it was set.
-            let in_ms = u64::try_from(due - now).unwrap_or(0);
-            if in_ms > 0 && Duration::from_millis(in_ms) <= self.longest_wait() {
-                next.wait = Some(Duration::from_millis(in_ms));
-                return false;
-            }
-            match view.event(id).and_then(|event| event.map(located).transpose()) {
-                Ok(Some((_, at))) if leased.holds_object(&at) => true,
-                Ok(Some(event))
-                    if (1..MAX_CRASHES).contains(&leased.crashes(&event.0))
-                        && leased.may_pass_a_suspect() =>
-                {
-                    next.suspect.get_or_insert(event);
-                    true
+        let (now, longest, mut next) = (now_ms(), milliseconds(self.longest_wait()), Due::default());
+        // What is due later than anything is ever made to wait was queued before the clock was set back: it does not
+        // wait for as long as that, nor behind those that are due soon.
+        for from_ms in [i64::MIN, now.saturating_add(longest).saturating_add(1)] {
+            view.walk_due(tries, from_ms, |due, id| {
+                if leased.holds(id) {
+                    return true;
                 }
-                Ok(Some(event)) => {
-                    next.found = Some(event);
-                    false
+                let in_ms = due.saturating_sub(now);
+                if (1..=longest).contains(&in_ms) {
+                    next.wait = Some(Duration::from_millis(in_ms.unsigned_abs()));
+                    return false;
                 }
-                Ok(None) => true,
-                Err(error) => {
-                    // One row that cannot be read must not hold up the others.
-                    tracing::error!(id, %error, "an event cannot be read");
-                    next.problem = Some(error);
-                    true
+                match view.event(id).and_then(|event| event.map(located).transpose()) {
+                    Ok(Some((_, at))) if leased.holds_object(&at) => true,
+                    Ok(Some(event))
+                        if (1..MAX_CRASHES).contains(&leased.crashes(&event.0))
+                            && leased.may_pass_a_suspect() =>
+                    {
+                        next.suspect.get_or_insert(event);
+                        true
+                    }
+                    Ok(Some(event)) => {
+                        next.found = Some(event);
+                        false
+                    }
+                    Ok(None) => true,
+                    Err(error) => {
+                        // One row that cannot be read must not hold up the others.
+                        tracing::error!(id, %error, "an event cannot be read");
+                        next.problem = Some(error);
+                        true
+                    }
                 }
+            })?;
+            // Only where the first walk ended early is there more.
+            if next.found.is_some() || next.wait.is_none() {
+                break;
             }
-        })?;
+        }
         Ok(next)
     }
 
@@ -361,7 +374,7 @@ impl Queue {
                 let doubled = FIRST_BACKOFF.saturating_mul(1 << lease.event.deferred.min(16));
                 let due = due_in(doubled.min(LONGEST_BACKOFF));
                 self.change(lease, move |event| {
-                    event.started = event.started.saturating_sub(1).max(event.failed);
+                    release(event);
                     event.deferred += 1;
                     event.due_ms = due;
                     event.last_error = Some(message);
@@ -369,9 +382,7 @@ impl Queue {
                 Settled::Requeued
             }
             Verdict::Released => {
-                self.change(lease, |event| {
-                    event.started = event.started.saturating_sub(1).max(event.failed);
-                })?;
+                self.change(lease, release)?;
                 Settled::Requeued
             }
             Verdict::Dead { reason, message } => {
@@ -385,6 +396,25 @@ impl Queue {
             Settled::Done | Settled::Dead => self.leased().forget(lease.event.id),
         }
         Ok(settled)
+    }
+
+    /// Gives up waiting for what is under way, as nobody may be there any more when it ends: durably, those attempts
+    /// count as not made. Answers how many there are.
+    ///
+    /// # Errors
+    /// The ledger cannot be written; the attempts then look as if the program had ended in them.
+    pub fn release_all(&self) -> Result<usize, LedgerError> {
+        let (ids, run) = (self.leased().under_way(), self.run);
+        let pending = self.ledger.submit(Vec::new(), move |changes| {
+            for id in &ids {
+                if let Some(mut event) = changes.event(*id)? {
+                    release(&mut event);
+                    changes.put_event(&EventRecord { tried_in: run, ..event })?;
+                }
+            }
+            Ok::<_, LedgerError>(ids.len())
+        });
+        pending.wait()
     }
 
     /// Changes an event that was tried and is still in the queue, durably.

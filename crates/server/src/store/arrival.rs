@@ -3,7 +3,7 @@
 
 use std::{
     panic::resume_unwind,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering, mpsc},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread::JoinHandle,
 };
 
@@ -12,11 +12,11 @@ use tintype_function::store::{
 };
 
 use super::{
-    Cause, DiskStore, REACH, SettlingStore, StoreFault,
+    Cause, DiskStore, SettlingStore, StoreFault,
     incoming::Finished,
     now_ms,
-    objects::{Placed, Published, check_condition, place},
-    port::Unpublished,
+    objects::{check_condition, place},
+    publication::Publication,
 };
 use crate::ledger::{ResultRecord, StoredHeaders};
 
@@ -110,7 +110,7 @@ impl Drop for ArrivingStore<'_> {
         if let State::Writing { file, .. } | State::Known { file, .. } = state
             && let Ok(Ok(unused)) = file.join()
         {
-            self.disk.abandon(&unused);
+            self.disk.discard(Publication::of(unused).0, false);
         }
     }
 }
@@ -178,14 +178,6 @@ impl<'a> Wrapper for ArrivingStore<'a> {
 }
 
 impl DiskStore {
-    /// Removes a finished file that will not be published.
-    fn abandon(&self, finished: &Finished) {
-        if let Err(error) = self.disk.remove(&finished.publish.from) {
-            let file = finished.publish.from.display();
-            tracing::warn!(%file, %error, "the file of a refused upload could not be removed");
-        }
-    }
-
     /// Makes a source and its thumbnails visible in one transaction. Without thumbnails it is an upload as
     /// any, whose event says what is to be done.
     fn put_arrival(
@@ -196,24 +188,10 @@ impl DiskStore {
         cause: Cause,
         began_ms: i64,
     ) -> Result<Vec<String>, StoreFault> {
-        // Others have passed it by so far that a cleaner would not look for it.
-        if self.next_order.load(Ordering::Relaxed).saturating_sub(source.record.order) > REACH / 2 {
-            self.abandon(&source);
-            return Err(StoreFault::PreconditionFailed(at.clone()));
-        }
-        let Unpublished { mut publishes, mut files, rows } = match self.finish_all(puts) {
-            Ok(finished) => finished,
-            Err(fault) => {
-                self.abandon(&source);
-                return Err(fault);
-            }
-        };
-        files.push(Published::of(&source));
-        let Finished { record, publish } = source;
-        publishes.push(publish);
-        let (at, triggers, gone) = (at.clone(), self.triggers(), self.take_unlinked());
-        let pending = self.ledger.submit(publishes, move |changes| {
-            changes.remove_trash(&gone)?;
+        let (publication, record) = Publication::of(source);
+        let (publication, rows) = self.finish_all(puts, publication)?;
+        let (at, triggers) = (at.clone(), self.triggers());
+        let placed = self.publish(publication, move |changes| {
             if changes.bucket(&at.bucket)?.is_none() {
                 return Err(StoreFault::NoSuchBucket(at.bucket));
             }
@@ -244,18 +222,10 @@ impl DiskStore {
             for (at, _, record) in rows {
                 placed.push(place(changes, &triggers, &at, record, &cause)?);
             }
-            Ok::<Vec<Placed>, StoreFault>(placed)
-        });
-        match pending.wait() {
-            Ok(placed) => {
-                let records = placed.into_iter().map(|placed| self.placed(placed).etag);
-                // The source's is not asked for.
-                Ok(records.skip(1).collect())
-            }
-            Err(fault) => {
-                self.discard(&fault, &files);
-                Err(fault)
-            }
-        }
+            Ok(placed)
+        })?;
+        let records = placed.into_iter().map(|placed| self.placed(placed).etag);
+        // The source's is not asked for.
+        Ok(records.skip(1).collect())
     }
 }

@@ -163,7 +163,7 @@ impl DiskStore {
             return Ok(Standing::Current);
         }
         let view = self.ledger.view()?;
-        if view.waiting_event(at)?.is_some() {
+        if view.waiting_event(at, false)?.is_some() {
             return Ok(Standing::Waiting);
         }
         Ok(if was_given_up(&view, at, record)? { Standing::GivenUp } else { Standing::Stale })

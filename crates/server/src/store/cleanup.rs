@@ -10,6 +10,7 @@ use super::{
     is_folder_of_objects, number,
     object_file::{self, Story, Unreadable},
 };
+use crate::ledger::Pending;
 
 /// Puts under way at once are far fewer than this, so a file nothing mentions is at most so much older
 /// than the last order of its run.
@@ -116,12 +117,11 @@ impl DiskStore {
         }
     }
 
-    /// A file of this run was left for the cleaning after a later start, which need not have it in reach.
-    /// Nobody waits for that: if it is not written down, a leftover may stay.
-    pub(super) fn remember_leftover(&self, order: u64) {
+    /// A file of this run is, or may be, left for the cleaning after a later start, which need not have it in reach.
+    pub(super) fn remember_leftover(&self, order: u64) -> Pending<(), StoreFault> {
         self.leftover.fetch_min(order, Ordering::SeqCst);
-        let _ = self.ledger.submit(Vec::new(), move |changes| {
-            changes.set_unclean(Some(changes.unclean()?.unwrap_or(u64::MAX).min(order)))
-        });
+        self.ledger.submit(Vec::new(), move |changes| {
+            Ok(changes.set_unclean(Some(changes.unclean()?.unwrap_or(u64::MAX).min(order)))?)
+        })
     }
 }

@@ -18,6 +18,7 @@ mod notifications;
 pub(crate) mod object_file;
 mod objects;
 mod port;
+mod publication;
 mod reading;
 mod results;
 

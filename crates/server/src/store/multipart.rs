@@ -9,7 +9,8 @@ use super::{
     Cause, DiskStore, Incoming, StoreFault,
     incoming::hex,
     now_ms,
-    objects::{Published, check_condition, place},
+    objects::{check_condition, place},
+    publication::Publication,
 };
 use crate::ledger::{Checksums, ObjectRecord, PartRecord, StoredHeaders, UploadRecord};
 
@@ -216,9 +217,7 @@ impl DiskStore {
     /// # Errors
     /// The upload is gone, or the disk fails.
     pub fn commit_part(&self, id: &str, number: u16, incoming: Incoming) -> Result<PartRecord, StoreFault> {
-        let finished = self.finish(incoming)?;
-        let published = [Published::of(&finished)];
-        let object = finished.record;
+        let (publication, object) = Publication::of(self.finish(incoming)?);
         let part = PartRecord {
             order: object.order,
             size: object.size,
@@ -228,26 +227,17 @@ impl DiskStore {
             body_offset: object.body_offset,
             checksums: object.checksums,
         };
-        let (upload, row, gone) = (id.to_owned(), part.clone(), self.take_unlinked());
-        let pending = self.ledger.submit(vec![finished.publish], move |changes| {
-            changes.remove_trash(&gone)?;
+        let (upload, row) = (id.to_owned(), part.clone());
+        let old = self.publish(publication, move |changes| {
             if changes.upload(&upload)?.is_none() {
                 return Err(StoreFault::NoSuchUpload(upload));
             }
             let old = changes.put_part(&upload, number, &row)?;
             old.iter().try_for_each(|old| changes.put_trash(old.order))?;
             Ok(old.map(|old| old.order))
-        });
-        match pending.wait() {
-            Ok(old) => {
-                self.unlink(old.as_slice());
-                Ok(part)
-            }
-            Err(fault) => {
-                self.discard(&fault, &published);
-                Err(fault)
-            }
-        }
+        })?;
+        self.unlink(old.as_slice());
+        Ok(part)
     }
 
     /// The object that these parts were joined to, if it still is the current version: whoever completes an
@@ -298,30 +288,19 @@ impl DiskStore {
         let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
         incoming.set_multipart(format!("{}-{count}", hex(&md5_of_md5s.finalize())), count);
         incoming.set_checksums(checksum.finish(&parts)?);
-        let finished = self.finish(incoming)?;
-        let published = [Published::of(&finished)];
-        let record = finished.record;
+        let (publication, record) = Publication::of(self.finish(incoming)?);
         let (place_at, upload_id, triggers) = (at.clone(), id.to_owned(), self.triggers());
-        let (condition, gone) = (completion.condition.clone(), self.take_unlinked());
-        let pending = self.ledger.submit(vec![finished.publish], move |changes| {
-            changes.remove_trash(&gone)?;
+        let condition = completion.condition.clone();
+        let (parts, placed) = self.publish(publication, move |changes| {
             if changes.upload(&upload_id)?.is_none() {
                 return Err(StoreFault::NoSuchUpload(upload_id));
             }
             check_condition(changes, &place_at, &condition)?;
             let parts = changes.remove_upload(&upload_id)?;
             Ok((parts, place(changes, &triggers, &place_at, record, &cause)?))
-        });
-        match pending.wait() {
-            Ok((parts, placed)) => {
-                self.unlink(&parts);
-                Ok(self.placed(placed))
-            }
-            Err(fault) => {
-                self.discard(&fault, &published);
-                Err(fault)
-            }
-        }
+        })?;
+        self.unlink(&parts);
+        Ok(self.placed(placed))
     }
 
     fn read_part(

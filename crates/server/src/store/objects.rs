@@ -1,11 +1,9 @@
 //! Putting, copying and deleting objects.
 
-use std::path::PathBuf;
-
 use tintype_function::store::{Condition, Location};
 
-use super::{DiskStore, Incoming, OpenObject, StoreFault, incoming::Finished, now_ms, queue_event};
-use crate::ledger::{Changes, EventRecord, LedgerError, ObjectRecord, Pending, Publish, StoredHeaders};
+use super::{DiskStore, Incoming, OpenObject, StoreFault, now_ms, publication::Publication, queue_event};
+use crate::ledger::{Changes, EventRecord, LedgerError, ObjectRecord, Pending, StoredHeaders};
 
 /// What caused a change: goes into its event.
 #[derive(Debug, Clone)]
@@ -33,20 +31,6 @@ pub(super) struct Placed {
     pub(super) event_queued: bool,
 }
 
-/// Where a file was and where it is to be.
-pub(super) struct Published {
-    order: u64,
-    from: PathBuf,
-    to: PathBuf,
-}
-
-impl Published {
-    pub(super) fn of(finished: &Finished) -> Self {
-        let Publish { from, to, .. } = &finished.publish;
-        Self { order: finished.record.order, from: from.clone(), to: to.clone() }
-    }
-}
-
 impl DiskStore {
     /// Begins an object.
     ///
@@ -70,22 +54,13 @@ impl DiskStore {
         condition: Condition,
         cause: Cause,
     ) -> Result<ObjectRecord, StoreFault> {
-        let finished = self.finish(incoming)?;
-        let published = [Published::of(&finished)];
-        let (at, record, triggers) = (at.clone(), finished.record, self.triggers());
-        let gone = self.take_unlinked();
-        let result = self.ledger.submit(vec![finished.publish], move |changes| {
-            changes.remove_trash(&gone)?;
+        let (publication, record) = Publication::of(self.finish(incoming)?);
+        let (at, triggers) = (at.clone(), self.triggers());
+        let placed = self.publish(publication, move |changes| {
             check_condition(changes, &at, &condition)?;
-            Ok::<_, StoreFault>(place(changes, &triggers, &at, record, &cause)?)
-        });
-        match result.wait() {
-            Ok(placed) => Ok(self.placed(placed)),
-            Err(fault) => {
-                self.discard(&fault, &published);
-                Err(fault)
-            }
-        }
+            Ok(place(changes, &triggers, &at, record, &cause)?)
+        })?;
+        Ok(self.placed(placed))
     }
 
     /// Queues an event for an object as it stands, as if it had just been put; answers whether a trigger
@@ -112,26 +87,6 @@ impl DiskStore {
             self.event_queued();
         }
         placed.record
-    }
-
-    /// Removes the files of a refused put. Where it is not known whether the put was made they stay: the
-    /// cleaning after the next start looks which of them the ledger mentions.
-    pub(super) fn discard(&self, fault: &StoreFault, published: &[Published]) {
-        let in_doubt = matches!(fault, StoreFault::InDoubt(_));
-        for published in published {
-            let mut left = in_doubt;
-            for file in [&published.to, &published.from].into_iter().filter(|_| !in_doubt) {
-                if let Err(error) = self.disk.remove(file)
-                    && error.kind() != std::io::ErrorKind::NotFound
-                {
-                    left = true;
-                    tracing::warn!(file = %file.display(), %error, "the file of a refused put could not be removed");
-                }
-            }
-            if left {
-                self.remember_leftover(published.order);
-            }
-        }
     }
 
     /// Copies an open object's bytes into a new object.

@@ -10,22 +10,15 @@ use tintype_function::store::{
 
 use super::{
     Cause, DiskStore, PageRequest, StoreFault, now_ms,
-    objects::{Placed, Published, check_condition, place},
+    objects::{Placed, check_condition, place},
+    publication::Publication,
 };
 use crate::ledger::{
-    Changes, EventRecord, LedgerError, ObjectRecord, Publish, ResultRecord, StoredHeaders, listed_key,
+    Changes, EventRecord, LedgerError, ObjectRecord, ResultRecord, StoredHeaders, listed_key,
 };
 
 /// An object to be made visible: where, what must hold there, and its row.
 pub(super) type Row = (Location, Condition, ObjectRecord);
-
-/// Files that are written and synced: how to publish them, where they are then, and their rows.
-#[derive(Default)]
-pub(super) struct Unpublished {
-    pub(super) publishes: Vec<Publish>,
-    pub(super) files: Vec<Published>,
-    pub(super) rows: Vec<Row>,
-}
 
 /// An event to be settled in the very transaction that makes its thumbnails visible.
 #[derive(Debug, Clone)]
@@ -143,9 +136,13 @@ impl Store for SettlingStore<'_> {
 }
 
 impl DiskStore {
-    /// Writes and syncs the files of puts.
-    pub(super) fn finish_all(&self, puts: Vec<Put>) -> Result<Unpublished, StoreFault> {
-        let mut all = Unpublished::default();
+    /// Writes and syncs the files of puts, beside those that are there; answers their rows. If one fails, all are gone.
+    pub(super) fn finish_all(
+        &self,
+        puts: Vec<Put>,
+        mut files: Publication,
+    ) -> Result<(Publication, Vec<Row>), StoreFault> {
+        let mut rows = Vec::with_capacity(puts.len());
         for put in puts {
             let headers = StoredHeaders {
                 content_type: Some(put.content_type),
@@ -157,18 +154,14 @@ impl DiskStore {
                 self.finish(incoming)
             });
             match finished {
-                Ok(finished) => {
-                    all.files.push(Published::of(&finished));
-                    all.publishes.push(finished.publish);
-                    all.rows.push((put.at, put.condition, finished.record));
-                }
+                Ok(finished) => rows.push((put.at, put.condition, files.add(finished))),
                 Err(fault) => {
-                    self.discard(&fault, &all.files);
+                    self.discard(files, false);
                     return Err(fault);
                 }
             }
         }
-        Ok(all)
+        Ok((files, rows))
     }
 
     /// Writes several objects, checks their source and settles their event: all of it in one transaction.
@@ -178,11 +171,9 @@ impl DiskStore {
         source: Option<SourceVersion>,
         settlement: Option<Settlement>,
     ) -> Result<Vec<ObjectRecord>, StoreFault> {
-        let Unpublished { publishes, files, rows } = self.finish_all(puts)?;
+        let (publication, rows) = self.finish_all(puts, Publication::default())?;
         let triggers = self.triggers();
-        let gone = self.take_unlinked();
-        let pending = self.ledger.submit(publishes, move |changes| {
-            changes.remove_trash(&gone)?;
+        let placed = self.publish(publication, move |changes| {
             if let Some(source) = source {
                 let now = changes.object(&source.at)?;
                 if now.is_none_or(|now| now.etag != source.etag) {
@@ -200,13 +191,7 @@ impl DiskStore {
             let placed =
                 rows.into_iter().map(|(at, _, record)| place(changes, &triggers, &at, record, &cause));
             Ok(placed.collect::<Result<Vec<Placed>, LedgerError>>()?)
-        });
-        match pending.wait() {
-            Ok(placed) => Ok(placed.into_iter().map(|placed| self.placed(placed)).collect()),
-            Err(fault) => {
-                self.discard(&fault, &files);
-                Err(fault)
-            }
-        }
+        })?;
+        Ok(placed.into_iter().map(|placed| self.placed(placed)).collect())
     }
 }

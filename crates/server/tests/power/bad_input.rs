@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use redb::StorageBackend as _;
 use tintype::{
     disk::{DatabaseFile, RealDisk},
+    ledger::StoredHeaders,
     store::StoreFault,
 };
 use tintype_function::store::Condition;
@@ -124,6 +125,42 @@ fn leftovers_are_found_however_many_runs_later() {
         let tree = disk.tree().after_cut(Survival::All);
         drop(world);
         Recovered { settings: &settings, log: &log }.check(tree).unwrap();
+    }
+}
+
+/// While one put's file is being synced, so many others come and go that the cleaning after a start would not look
+/// back as far as to it; then the power goes.
+#[test]
+fn a_put_that_very_many_others_pass_by_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path(), "");
+    let content = |number| Content { number, padding: 0, good: true };
+    let disk = SimulatedDisk::holding(&settings.data, Tree::new(&settings.data));
+    let world = Arc::new(World::open(disk.shared(), &settings).unwrap());
+    let (cuts, passing): (Arc<Mutex<Vec<Tree>>>, _) = (Arc::default(), Arc::downgrade(&world));
+    let (seen, is_first) = (cuts.clone(), std::sync::atomic::AtomicBool::new(true));
+    disk.on_sync(move |tree| {
+        if is_first.swap(false, std::sync::atomic::Ordering::SeqCst) {
+            let world = passing.upgrade().unwrap();
+            for _ in 0..9000 {
+                drop(world.store.begin_put(&at(IN, "refused.jpg"), StoredHeaders::default()).unwrap());
+            }
+            world.put("b.jpg", &content(2).bytes(), Condition::Any).unwrap();
+            seen.lock().unwrap().clear();
+        }
+        seen.lock().unwrap().push(tree().after_cut(Survival::All));
+    });
+    world.put("a.jpg", &content(1).bytes(), Condition::Any).unwrap();
+    drop(world);
+    let cuts = std::mem::take(&mut *cuts.lock().unwrap());
+    assert!(cuts.len() > 3);
+    for cut in cuts {
+        let mut log = Log::default();
+        let begun = log.begin("b.jpg", Some(content(2)));
+        log.end(begun, Told::Acknowledged);
+        let begun = log.begin("a.jpg", Some(content(1)));
+        log.end(begun, Told::InDoubt);
+        Recovered { settings: &settings, log: &log }.check(cut).unwrap();
     }
 }
 

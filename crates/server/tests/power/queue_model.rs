@@ -93,8 +93,8 @@ struct Model {
     /// The ETag of each object.
     objects: std::collections::BTreeMap<&'static str, String>,
     events: Vec<Event>,
-    /// Of each key the event that was queued last, as long as it is queued.
-    newest: std::collections::BTreeMap<&'static str, Event>,
+    /// Of each key the creation, and the removal, that was queued last, as long as it is queued.
+    newest: std::collections::BTreeMap<(&'static str, bool), Event>,
     leased: Vec<Event>,
     alone: bool,
     dead: Vec<(Event, &'static str)>,
@@ -107,16 +107,14 @@ impl Model {
         let event = Event { key, removed, etag, failed: 0, open: 0, open_before: 0, away: false, seen: None };
         let newest = self
             .newest
-            .get(key)
+            .get(&(key, removed))
             .and_then(|newest| self.events.iter().position(|event| event.identity() == newest.identity()));
         if let Some(old) = newest
-            && !self.events[old].removed
-            && !removed
             && self.events[old].failed + self.events[old].open + self.events[old].open_before == 0
         {
             self.events.remove(old);
         }
-        self.newest.insert(key, event.clone());
+        self.newest.insert((key, removed), event.clone());
         self.events.push(event);
     }
 
@@ -126,8 +124,9 @@ impl Model {
 
     fn remove(&mut self, event: &Event) -> Event {
         let at = self.events.iter().position(|other| other.identity() == event.identity()).unwrap();
-        if self.newest.get(event.key).is_some_and(|newest| newest.identity() == event.identity()) {
-            self.newest.remove(event.key);
+        let kind = (event.key, event.removed);
+        if self.newest.get(&kind).is_some_and(|newest| newest.identity() == event.identity()) {
+            self.newest.remove(&kind);
         }
         self.events.remove(at)
     }
@@ -246,8 +245,8 @@ impl Pair {
                 assert_eq!((record.started, record.failed), (0, 0));
             } else {
                 // Superseded by another of its object, which is there.
-                assert!(!event.removed);
-                assert!(records.iter().any(|record| record.key == event.key && !record.removed));
+                let kind = (event.key, event.removed);
+                assert!(records.iter().any(|record| (record.key.as_str(), record.removed) == kind));
             }
         }
         let fresh: Vec<Event> = records
@@ -269,17 +268,22 @@ impl Pair {
         // Nothing that was queued is lost, unless superseded before it was begun.
         for event in &self.model.events {
             let kept = fresh.iter().any(|other| other.identity() == event.identity());
-            assert!(kept || event.failed + event.open + event.open_before == 0 && !event.removed);
+            assert!(kept || event.failed + event.open + event.open_before == 0);
         }
         self.model.events = fresh;
         self.model.newest.clear();
-        for key in KEYS {
-            if let Some(record) = self.queue().event_of(&at(IN, key)).unwrap()
+        let view = self.world().store.ledger().view().unwrap();
+        let mut newest = Vec::new();
+        for (key, removed) in KEYS.into_iter().flat_map(|key| [(key, false), (key, true)]) {
+            if let Some(id) = view.waiting_event(&at(IN, key), removed).unwrap()
+                && let Some(record) = view.event(id).unwrap()
                 && let Some(event) = self.model.events.iter().find(|event| event.is(&record))
             {
-                self.model.newest.insert(key, event.clone());
+                newest.push(((key, removed), event.clone()));
             }
         }
+        drop(view);
+        self.model.newest.extend(newest);
     }
 
     fn lease(&mut self) {
@@ -391,7 +395,7 @@ impl Pair {
         let view = self.world().store.ledger().view().unwrap();
         let mut ids = Vec::new();
         for tries in Tries::ALL {
-            view.walk_due(tries, |_, id| {
+            view.walk_due(tries, i64::MIN, |_, id| {
                 ids.push(id);
                 true
             })

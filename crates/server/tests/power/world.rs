@@ -149,7 +149,7 @@ impl World {
         let mut ids = Vec::new();
         let view = ledger.view().map_err(|error| error.to_string())?;
         for tries in Tries::ALL {
-            let walked = view.walk_due(tries, |_, id| {
+            let walked = view.walk_due(tries, i64::MIN, |_, id| {
                 ids.push(id);
                 true
             });

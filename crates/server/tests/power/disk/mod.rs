@@ -19,7 +19,7 @@ pub use faults::{Faults, Synced};
 pub use tree::{Survival, Tree};
 
 /// Called just before each sync takes effect, with what the disk holds by then.
-type OnSync = Box<dyn Fn(&dyn Fn() -> Tree) + Send + Sync>;
+type OnSync = Arc<dyn Fn(&dyn Fn() -> Tree) + Send + Sync>;
 
 struct Shared {
     root: PathBuf,
@@ -74,7 +74,7 @@ impl SimulatedDisk {
 
     /// Has `look` called just before each sync takes effect.
     pub fn on_sync(&self, look: impl Fn(&dyn Fn() -> Tree) + Send + Sync + 'static) {
-        *lock(&self.0.on_sync) = Some(Box::new(look));
+        *lock(&self.0.on_sync) = Some(Arc::new(look));
     }
 
     fn fails(&self, operation: Operation) -> io::Result<()> {
@@ -103,7 +103,9 @@ impl SimulatedDisk {
 
     /// What comes before a sync takes effect; answers whether it is to be done, or only claimed.
     fn before_sync(&self, path: &Path) -> bool {
-        if let Some(look) = &*lock(&self.0.on_sync) {
+        // Not held meanwhile: who looks may sync something, too.
+        let look = lock(&self.0.on_sync).clone();
+        if let Some(look) = look {
             look(&|| self.tree());
         }
         let mut faults = lock(&self.0.faults);
