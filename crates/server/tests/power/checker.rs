@@ -43,8 +43,10 @@ impl Recovered<'_> {
         self.no_leftovers(&world, &disk.tree())
     }
 
-    /// Drains the queue, then checks sources and thumbnails.
+    /// Drains the queue, what was stopped too often included, then checks sources and thumbnails.
     pub fn drained(&self, world: &World) -> Result<(), String> {
+        world.drain()?;
+        world.redrive(Some("stopped"))?;
         world.drain()?;
         self.sources(world)?;
         self.thumbnails(world)
@@ -81,6 +83,7 @@ impl Recovered<'_> {
             let queued = world.queue.event_of(&place).map_err(|error| error.to_string())?.is_some();
             if !queued
                 && matched(world, key)
+                && !self.log.may_be_purged(key)
                 && !has_thumbnails(world, key, &object.etag)?
                 && dead_letters(world, key, object.order)?.is_empty()
             {
@@ -93,7 +96,8 @@ impl Recovered<'_> {
     /// The queue is empty: every picture has its thumbnail, everything else its dead letter, and a mirrored
     /// delete left nothing.
     fn thumbnails(&self, world: &World) -> Result<(), String> {
-        for key in self.log.keys().into_iter().filter(|key| matched(world, key)) {
+        let told_of = |key: &&str| matched(world, key) && !self.log.may_be_purged(key);
+        for key in self.log.keys().into_iter().filter(told_of) {
             let broken = |what: String| Err(format!("{key} {what}; its requests:\n{}", self.log.story(key)));
             let mirrored = world.store.triggers().iter().any(|trigger| trigger.removed);
             let Some(content) = self.source(world, key, self.log.len())? else {
@@ -189,10 +193,10 @@ fn thumbnail(world: &World, key: &str, index: usize) -> Result<Option<Thumbnail>
     Ok(Some(Thumbnail { of, sides: header.upright() }))
 }
 
-/// The reasons for which a version was given up.
+/// The reasons for which a version was given up, whether by its own event or by one that was queued for it later.
 fn dead_letters(world: &World, key: &str, order: u64) -> Result<Vec<String>, String> {
     let filter = DeadLetterFilter { object: Some(at(IN, key)), ..DeadLetterFilter::default() };
     let letters = world.queue.dead_letters(&filter).map_err(|error| error.to_string())?;
-    let of_this = letters.into_iter().filter(|letter| letter.event.id == order);
+    let of_this = letters.into_iter().filter(|letter| letter.event.id >= order);
     Ok(of_this.map(|letter| format!("{}: {}", letter.reason, letter.message)).collect())
 }

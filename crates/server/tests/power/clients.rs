@@ -17,6 +17,7 @@ pub enum Told {
 enum Entry {
     Begun { key: &'static str, wanted: Option<Content> },
     Ended { begun: usize, told: Told },
+    Purged { key: &'static str },
 }
 
 /// The requests in the order in which they began and were answered.
@@ -97,6 +98,23 @@ impl Log {
         acceptable
     }
 
+    /// What was given up of a key may be thrown away from now on.
+    pub fn purge(&mut self, key: &'static str) {
+        self.0.push(Entry::Purged { key });
+    }
+
+    /// Whether what the key holds may be given up with nothing to tell of it.
+    pub fn may_be_purged(&self, key: &str) -> bool {
+        let purged =
+            self.0.iter().rposition(|entry| matches!(entry, Entry::Purged { key: of } if *of == key));
+        purged.is_some_and(|purged| {
+            !(purged..self.0.len()).any(|begun| {
+                matches!(&self.0[begun], Entry::Begun { key: of, wanted: Some(_) } if *of == key)
+                    && matches!(self.answer(begun), Some((_, Told::Acknowledged)))
+            })
+        })
+    }
+
     /// Every key asked for.
     pub fn keys(&self) -> Vec<&'static str> {
         let mut keys: Vec<_> = self
@@ -104,7 +122,7 @@ impl Log {
             .iter()
             .filter_map(|entry| match entry {
                 Entry::Begun { key, .. } => Some(*key),
-                Entry::Ended { .. } => None,
+                Entry::Ended { .. } | Entry::Purged { .. } => None,
             })
             .collect();
         keys.sort_unstable();

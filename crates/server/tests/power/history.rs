@@ -16,7 +16,7 @@ use crate::{
     disk::{Faults, SimulatedDisk, Survival, Synced, Tree},
     pictures::Content,
     random::Random,
-    world::World,
+    world::{Manner, Stop, Worked, World},
 };
 
 const KEYS: [&str; 5] = ["a.jpg", "b.jpg", "shelf/c d.jpg", "ü.jpg", "note.txt"];
@@ -218,13 +218,18 @@ struct Stepper<'a, 'h> {
 
 impl Stepper<'_, '_> {
     fn any(&mut self) -> Result<(), String> {
-        match self.random.below(if self.alone { 100 } else { 60 }) {
-            0..34 => self.put(),
-            34..38 => self.put_in_parts(),
-            38..46 => self.delete(1),
+        match self.random.below(if self.alone { 110 } else { 68 }) {
+            0..28 => self.put(),
+            28..34 => return self.post(),
+            34..37 => self.put_in_parts(),
+            37..39 => self.abort(),
+            39..46 => self.delete(1),
             46..49 => self.delete(3),
-            49..58 => return self.read(),
-            58..60 => drop(self.world.store.clean_up()),
+            49..57 => return self.read(),
+            57..59 => drop(self.world.store.clean_up()),
+            59..62 => drop(self.world.redrive(None)),
+            62..64 => self.purge(),
+            64..68 => drop(self.world.backfill()),
             _ => return self.work(),
         }
         Ok(())
@@ -268,6 +273,33 @@ impl Stepper<'_, '_> {
         self.is_told(begun, &self.world.put(key, &content.bytes(), condition));
     }
 
+    /// An image that comes with the request for its thumbnail; at times clients do something meanwhile.
+    fn post(&mut self) -> Result<(), String> {
+        let (key, content) = (self.key(), self.content());
+        let begun = self.asks(key, Some(content));
+        let stored = self.meanwhile(|world, manner| world.post(key, &content.bytes(), manner))?;
+        let told = match stored {
+            true => Told::Acknowledged,
+            // Why is told in words, by which a disk that fails may leave it in doubt.
+            false if self.history.plan.faulty => Told::InDoubt,
+            false => Told::Refused,
+        };
+        locked(&self.history.log).end(begun, told);
+        Ok(())
+    }
+
+    fn abort(&mut self) {
+        let (key, content) = (self.key(), self.content());
+        drop(self.world.abort(key, &content.bytes()));
+    }
+
+    /// What was given up of a key is thrown away: from then on nothing tells of it.
+    fn purge(&mut self) {
+        let key = self.key();
+        locked(&self.history.log).purge(key);
+        drop(self.world.purge(key));
+    }
+
     fn put_in_parts(&mut self) {
         let (key, content) = (self.key(), self.content());
         let begun = self.asks(key, Some(content));
@@ -300,9 +332,14 @@ impl Stepper<'_, '_> {
         if right { Ok(()) } else { Err(format!("{key} was read wrongly:\n{}", log.story(key))) }
     }
 
-    /// One attempt of the function; at times clients do something between its reading and its writing.
-    fn work(&mut self) -> Result<(), String> {
+    /// Calls the function; at times clients do something between its reading and its writing, and at times it is
+    /// stopped.
+    fn meanwhile<T>(&mut self, call: impl FnOnce(&World, Manner<'_>) -> T) -> T {
         let interrupted = self.random.permille(300);
+        let stops = self
+            .random
+            .permille(200)
+            .then(|| Stop { asked: self.random.below(6), by_shutdown: self.random.permille(300) });
         let (history, world, alone) = (self.history, self.world, self.alone);
         let random = Mutex::new(Random::new(self.random.next()));
         let meanwhile = || {
@@ -312,7 +349,17 @@ impl Stepper<'_, '_> {
                 if step.random.permille(700) { step.put() } else { step.delete(1) }
             }
         };
-        match self.world.work(&meanwhile, alone) {
+        call(world, Manner { meanwhile: &meanwhile, alone, stops })
+    }
+
+    /// One attempt of the function. Where all events wait for their next one, time may pass.
+    fn work(&mut self) -> Result<(), String> {
+        let worked = self.meanwhile(|world, manner| world.work(manner));
+        let done = match worked {
+            Ok(Worked::Waiting) if self.random.permille(500) => self.world.make_due(),
+            other => other.map(drop),
+        };
+        match done {
             Err(error) if !self.history.plan.faulty => {
                 Err(format!("an attempt could not be settled: {error}"))
             }

@@ -1,20 +1,25 @@
 //! The real parts on a simulated disk: store, ledger, queue, and the function working on events one by one.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use tintype::{
     disk::SharedDisk,
     invoker::{record, verdict},
     ledger::{EventRecord, StoredHeaders, Tries},
-    queue::{Next, Queue},
+    queue::{DeadLetterFilter, Next, Queue, Verdict},
     server::{Parts, open_parts},
     store::{
-        Cause, CompletedPart, Completion, DataFolder, DiskStore, JoinedChecksum, NewUpload, SettlingStore,
-        StoreFault, now_ms,
+        ArrivingStore, Cause, CompletedPart, Completion, DataFolder, DiskStore, JoinedChecksum, NewUpload,
+        SettlingStore, StoreFault, now_ms,
     },
 };
 use tintype_engine::Scratch;
 use tintype_function::{
-    Outcome, Report, Settings, Thumbnails,
-    store::{Condition, Location, Put, SourceVersion, Store as _, StoreError, Wrapper},
+    Outcome, Reason, Report, Settings, Thumbnails,
+    store::{Arrival, Condition, Location, Put, SourceVersion, Store, StoreError, Wrapper},
     thumbnails::Call,
 };
 
@@ -24,9 +29,30 @@ use crate::common::{IN, at};
 const MOST_ATTEMPTS: usize = 2000;
 
 pub struct World {
-    pub store: std::sync::Arc<DiskStore>,
-    pub queue: std::sync::Arc<Queue>,
+    pub store: Arc<DiskStore>,
+    pub queue: Arc<Queue>,
     thumbnails: Thumbnails,
+}
+
+/// How an attempt goes.
+#[derive(Clone, Copy)]
+pub struct Manner<'a> {
+    /// Happens between the function's reading and its writing.
+    pub meanwhile: &'a (dyn Fn() + Sync),
+    /// Nothing else happens, so what was made is of the version that is there afterwards.
+    pub alone: bool,
+    /// It is told to stop when it asks for the so-many-th time: by its time-out, or by a shutdown.
+    pub stops: Option<Stop>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Stop {
+    pub asked: usize,
+    pub by_shutdown: bool,
+}
+
+impl Manner<'_> {
+    pub const UNDISTURBED: Manner<'static> = Manner { meanwhile: &|| (), alone: true, stops: None };
 }
 
 /// What one look at the queue came to.
@@ -61,17 +87,62 @@ impl World {
         Ok(())
     }
 
-    pub fn put_in_parts(&self, key: &str, bytes: &[u8]) -> Result<(), StoreFault> {
+    /// Posts an image with a key; answers whether it is stored.
+    pub fn post(&self, key: &str, bytes: &[u8], manner: Manner<'_>) -> Result<bool, String> {
+        let arrival = Arrival {
+            at: at(IN, key),
+            content_type: "image/jpeg".into(),
+            bytes: bytes::Bytes::copy_from_slice(bytes),
+        };
+        let cause = Cause { event: "ObjectCreated:Post", request_id: "history".into() };
+        let arriving = ArrivingStore::new(&self.store, &arrival, cause);
+        let store = Interrupted { store: &arriving, before_put: manner.meanwhile };
+        let triggers = self.store.triggers();
+        let mut scratch = Scratch::default();
+        let mut call = Call { triggers: &triggers, stop: &|| false, scratch: &mut scratch };
+        let spec = &triggers[0].renditions[0].spec;
+        let receiving = self.thumbnails.receive(&mut call, &store, &arrival, spec);
+        match futures::executor::block_on(receiving) {
+            Ok((report, _)) => {
+                if manner.alone && report.outcome == Outcome::Made {
+                    self.is_of_the_newest(&arrival.at, &report)?;
+                }
+                Ok(true)
+            }
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Begins an upload in parts, and gives it up.
+    pub fn abort(&self, key: &str, bytes: &[u8]) -> Result<(), StoreFault> {
         let place = at(IN, key);
+        let id = self.begin_upload(&place)?;
+        self.put_part(&place, &id, bytes)?;
+        self.store.abort_upload(&place, &id)
+    }
+
+    fn begin_upload(&self, place: &Location) -> Result<String, StoreFault> {
         let new = NewUpload {
             headers: StoredHeaders::default(),
             checksum_algorithm: None,
             full_object_checksum: false,
         };
-        let id = self.store.create_upload(&place, new)?;
-        let mut incoming = self.store.begin_part(&place, &id, 1)?;
+        self.store.create_upload(place, new)
+    }
+
+    /// Answers its ETag.
+    fn put_part(&self, place: &Location, upload: &str, bytes: &[u8]) -> Result<String, StoreFault> {
+        let mut incoming = self.store.begin_part(place, upload, 1)?;
         incoming.write(bytes)?;
-        let etag = self.store.commit_part(&id, 1, incoming)?.etag;
+        Ok(self.store.commit_part(upload, 1, incoming)?.etag)
+    }
+
+    /// Uploads in one part, which is sent again before the end.
+    pub fn put_in_parts(&self, key: &str, bytes: &[u8]) -> Result<(), StoreFault> {
+        let place = at(IN, key);
+        let id = self.begin_upload(&place)?;
+        self.put_part(&place, &id, &bytes[bytes.len() / 2..])?;
+        let etag = self.put_part(&place, &id, bytes)?;
         let parts = vec![CompletedPart { number: 1, etag, checksums: Vec::new() }];
         let completion = Completion { parts, size: None, condition: Condition::Any };
         let cause = Cause { event: "ObjectCreated:CompleteMultipartUpload", request_id: String::new() };
@@ -90,23 +161,56 @@ impl World {
         self.store.open_object(place)?.map(|object| object.bytes()).transpose()
     }
 
-    /// One attempt at the next event; `meanwhile` happens between the function's reading and its writing.
-    /// `alone`: nothing else happens, so what was made is of the version that is there afterwards.
-    pub fn work(&self, meanwhile: &(dyn Fn() + Sync), alone: bool) -> Result<Worked, String> {
+    /// Queues what was given up once more.
+    pub fn redrive(&self, reason: Option<&str>) -> Result<usize, String> {
+        let filter = DeadLetterFilter { reason: reason.map(str::to_owned), ..DeadLetterFilter::default() };
+        self.queue.redrive(&filter).map_err(|error| error.to_string())
+    }
+
+    /// Throws away what was given up of a key.
+    pub fn purge(&self, key: &str) -> Result<usize, String> {
+        let filter = DeadLetterFilter { object: Some(at(IN, key)), ..DeadLetterFilter::default() };
+        self.queue.purge(&filter).map_err(|error| error.to_string())
+    }
+
+    /// Queues sources that have no current thumbnail.
+    pub fn backfill(&self) -> Result<(), StoreFault> {
+        let cause = Cause { event: "ObjectCreated:Backfill", request_id: "history".into() };
+        let mut next = None;
+        loop {
+            next = self.store.backfill("", next, false, cause.clone())?.next;
+            if next.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// One attempt at the next event.
+    pub fn work(&self, manner: Manner<'_>) -> Result<Worked, String> {
         match self.queue.lease().map_err(|error| error.to_string())? {
             Next::Lease(lease) => {
                 let settling = SettlingStore::new(&self.store, Some(lease.settlement()));
-                let store = Interrupted { store: &settling, before_put: meanwhile };
+                let store = Interrupted { store: &settling, before_put: manner.meanwhile };
                 let triggers = self.store.triggers();
                 let mut scratch = Scratch::default();
-                let mut call = Call { triggers: &triggers, stop: &|| false, scratch: &mut scratch };
+                let asked = AtomicUsize::new(0);
+                let stop = || {
+                    let asked = asked.fetch_add(1, Ordering::Relaxed);
+                    manner.stops.is_some_and(|stop| asked >= stop.asked)
+                };
+                let mut call = Call { triggers: &triggers, stop: &stop, scratch: &mut scratch };
                 let record = record(&lease);
                 let handling = self.thumbnails.handle(&mut call, &store, &record);
                 let report = futures::executor::block_on(handling);
-                if alone && report.outcome == Outcome::Made {
+                if manner.alone && report.outcome == Outcome::Made {
                     self.is_of_the_newest(&lease.at, &report)?;
                 }
-                let verdict = verdict(&report, settling.is_settled());
+                let is_stopped =
+                    matches!(&report.outcome, Outcome::Failed(failure) if failure.reason == Reason::Stopped);
+                let verdict = match is_stopped && manner.stops.is_some_and(|stop| stop.by_shutdown) {
+                    true => Verdict::Released,
+                    false => verdict(&report, settling.is_settled()),
+                };
                 self.queue.finish(&lease, verdict).map_err(|error| error.to_string())?;
                 Ok(Worked::Attempt)
             }
@@ -132,7 +236,7 @@ impl World {
     /// Works until nothing is queued. Time passes in leaps: what waits for its next attempt is due at once.
     pub fn drain(&self) -> Result<(), String> {
         for _ in 0..MOST_ATTEMPTS {
-            match self.work(&|| (), true)? {
+            match self.work(Manner::UNDISTURBED)? {
                 Worked::Attempt => {}
                 Worked::Waiting => self.make_due()?,
                 Worked::Idle => {
@@ -144,7 +248,8 @@ impl World {
         Err(format!("the queue is not empty after {MOST_ATTEMPTS} attempts"))
     }
 
-    fn make_due(&self) -> Result<(), String> {
+    /// As if time had passed.
+    pub fn make_due(&self) -> Result<(), String> {
         let ledger = self.store.ledger();
         let mut ids = Vec::new();
         let view = ledger.view().map_err(|error| error.to_string())?;
@@ -182,15 +287,15 @@ impl JoinedChecksum for NoChecksum {
 }
 
 /// The store as the function sees it, with something happening before it writes.
-struct Interrupted<'a> {
-    store: &'a SettlingStore<'a>,
+struct Interrupted<'a, S> {
+    store: &'a S,
     before_put: &'a (dyn Fn() + Sync),
 }
 
-impl<'a> Wrapper for Interrupted<'a> {
-    type Inner = SettlingStore<'a>;
+impl<S: Store> Wrapper for Interrupted<'_, S> {
+    type Inner = S;
 
-    fn inner(&self) -> &SettlingStore<'a> {
+    fn inner(&self) -> &S {
         self.store
     }
 
