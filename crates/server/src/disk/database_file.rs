@@ -25,29 +25,54 @@ pub struct DatabaseFile {
     file: Box<dyn DiskFile>,
     disk: SharedDisk,
     marker: PathBuf,
-    suspect: Arc<AtomicBool>,
+    troubles: Arc<Troubles>,
+}
+
+/// What went wrong with a file. It belongs to the file and outlives each opening of it.
+#[derive(Debug, Default)]
+pub struct Troubles {
+    /// Something failed since the file was opened.
+    failed: AtomicBool,
+    /// A sync has failed, and the file was not written again since.
+    suspect: AtomicBool,
+}
+
+impl Troubles {
+    /// Whether anything failed since the file was opened: redb then refuses whatever its cache does not hold, until it is
+    /// opened anew.
+    #[must_use]
+    pub fn have_come(&self) -> bool {
+        self.failed.load(Ordering::SeqCst)
+    }
+
+    fn note<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        if result.is_err() {
+            self.failed.store(true, Ordering::SeqCst);
+        }
+        result
+    }
 }
 
 impl DatabaseFile {
-    /// Opens the file, making it if there is none. `suspect` belongs to the file and outlives this opening
-    /// of it: set once a sync has failed, until the file was written again.
+    /// Opens the file, making it if there is none.
     ///
     /// # Errors
     /// The disk does not give it, or it cannot be written again.
-    pub fn open(disk: &SharedDisk, path: &Path, suspect: &Arc<AtomicBool>) -> io::Result<Self> {
+    pub fn open(disk: &SharedDisk, path: &Path, troubles: &Arc<Troubles>) -> io::Result<Self> {
         let file = disk.open_or_create(path)?;
         let marker = path.with_extension("suspect");
         let marked = !matches!(disk.open(&marker), Err(error) if error.kind() == io::ErrorKind::NotFound);
-        if marked || suspect.load(Ordering::SeqCst) {
+        if marked || troubles.suspect.load(Ordering::SeqCst) {
             write_again(file.as_ref())?;
-            suspect.store(false, Ordering::SeqCst);
+            troubles.suspect.store(false, Ordering::SeqCst);
             // One that stays only has the file written again once more.
             let _ = disk.remove(&marker);
         }
         if let Some(folder) = path.parent() {
             disk.sync_folder(folder)?;
         }
-        Ok(Self { file, disk: disk.clone(), marker, suspect: suspect.clone() })
+        troubles.failed.store(false, Ordering::SeqCst);
+        Ok(Self { file, disk: disk.clone(), marker, troubles: troubles.clone() })
     }
 }
 
@@ -67,26 +92,26 @@ fn write_again(file: &dyn DiskFile) -> io::Result<()> {
 
 impl redb::StorageBackend for DatabaseFile {
     fn len(&self) -> Result<u64, io::Error> {
-        self.file.length()
+        self.troubles.note(self.file.length())
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
-        self.file.read_exact_at(out, offset)
+        self.troubles.note(self.file.read_exact_at(out, offset))
     }
 
     fn set_len(&self, len: u64) -> Result<(), io::Error> {
-        self.file.set_length(len)
+        self.troubles.note(self.file.set_length(len))
     }
 
     fn sync_data(&self) -> Result<(), io::Error> {
-        self.file.sync().inspect_err(|_| {
-            self.suspect.store(true, Ordering::SeqCst);
+        self.troubles.note(self.file.sync()).inspect_err(|_| {
+            self.troubles.suspect.store(true, Ordering::SeqCst);
             // Beside a file that is suspect already there may be one.
             let _ = self.disk.create(&self.marker);
         })
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
-        self.file.write_all_at(data, offset)
+        self.troubles.note(self.file.write_all_at(data, offset))
     }
 }

@@ -7,7 +7,7 @@ mod database_file;
 mod faulty;
 mod real;
 
-pub use database_file::DatabaseFile;
+pub use database_file::{DatabaseFile, Troubles};
 pub use faulty::{Faults, FaultyDisk};
 pub use real::RealDisk;
 

@@ -3,13 +3,13 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, PoisonError, RwLock, atomic::AtomicBool},
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use redb::{ReadTransaction, ReadableDatabase as _, WriteTransaction};
 
 use super::{Entry, Interval, history, series, usage};
-use crate::disk::{DatabaseFile, SharedDisk};
+use crate::disk::{DatabaseFile, SharedDisk, Troubles};
 
 /// Bytes of redb's page cache. What is written goes to the end of few tables, and what is read is read once in a long
 /// while: a larger one would only fill up slowly.
@@ -36,8 +36,7 @@ pub struct Keeper {
     disk: SharedDisk,
     path: PathBuf,
     database: RwLock<Option<redb::Database>>,
-    /// See [`DatabaseFile::open`].
-    suspect: Arc<AtomicBool>,
+    troubles: Arc<Troubles>,
 }
 
 impl Keeper {
@@ -45,16 +44,19 @@ impl Keeper {
     /// starting.
     #[must_use]
     pub fn new(disk: SharedDisk, path: PathBuf) -> Self {
-        Self { disk, path, database: RwLock::new(None), suspect: Arc::default() }
+        Self { disk, path, database: RwLock::new(None), troubles: Arc::default() }
     }
 
     fn opened(&self) -> Result<(), KeepError> {
-        if self.database.read().unwrap_or_else(PoisonError::into_inner).is_some() {
+        let usable = |slot: &Option<redb::Database>| slot.is_some() && !self.troubles.have_come();
+        if usable(&self.database.read().unwrap_or_else(PoisonError::into_inner)) {
             return Ok(());
         }
         let mut slot = self.database.write().unwrap_or_else(PoisonError::into_inner);
-        if slot.is_none() {
-            let file = DatabaseFile::open(&self.disk, &self.path, &self.suspect)
+        if !usable(&slot) {
+            // Two of one file must never be open at once.
+            *slot = None;
+            let file = DatabaseFile::open(&self.disk, &self.path, &self.troubles)
                 .map_err(|error| KeepError(error.to_string()))?;
             let database = redb::Builder::new()
                 .set_cache_size(CACHE_BYTES)

@@ -6,24 +6,25 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use super::{CACHE_BYTES, LedgerError, salvage, transaction};
-use crate::disk::{DatabaseFile, SharedDisk};
+use crate::disk::{DatabaseFile, SharedDisk, Troubles};
 
 /// Readers are waited for this long before a reopening is put off.
 const LONGEST_VIEW: Duration = Duration::from_secs(5);
+
+type Slot = Option<Arc<redb::Database>>;
 
 #[derive(Debug)]
 pub(super) struct Handle {
     disk: SharedDisk,
     path: PathBuf,
-    database: RwLock<Option<Arc<redb::Database>>>,
-    /// See [`DatabaseFile::open`].
-    suspect: Arc<AtomicBool>,
+    database: RwLock<Slot>,
+    troubles: Arc<Troubles>,
     /// Commits that may have changed something, counted once readers see them and before anybody is told.
     changes: AtomicU64,
 }
@@ -34,7 +35,7 @@ impl Handle {
             disk,
             path,
             database: RwLock::new(None),
-            suspect: Arc::default(),
+            troubles: Arc::default(),
             changes: AtomicU64::new(0),
         };
         // Only here: a file that is gone later is not to be replaced by an empty one.
@@ -58,22 +59,29 @@ impl Handle {
         self.changes.load(Ordering::Acquire)
     }
 
-    /// The database for one transaction; hold it no longer. If an earlier reopening failed, as while a
-    /// disk is full, it is tried again.
+    /// The database for one transaction; hold it no longer. It is opened anew if anything failed since the last time,
+    /// be it only a read, or if an earlier reopening failed, as while a disk is full.
     pub(super) fn database(&self) -> Result<Arc<redb::Database>, LedgerError> {
-        if let Some(database) = self.database.read().unwrap_or_else(PoisonError::into_inner).as_ref() {
-            return Ok(database.clone());
+        if let Some(database) = self.usable(&self.database.read().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(database);
         }
         let mut slot = self.database.write().unwrap_or_else(PoisonError::into_inner);
-        match slot.as_ref() {
-            Some(database) => Ok(database.clone()),
-            None => Ok(slot.insert(self.open_file()?).clone()),
+        match self.usable(&slot) {
+            Some(database) => Ok(database),
+            None => self.open_anew(&mut slot),
         }
+    }
+
+    fn usable(&self, slot: &Slot) -> Option<Arc<redb::Database>> {
+        slot.clone().filter(|_| !self.troubles.have_come())
     }
 
     /// Closes the database, once every reader is done with it, and opens it again.
     pub(super) fn reopen(&self) -> Result<(), LedgerError> {
-        let mut slot = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        self.open_anew(&mut self.database.write().unwrap_or_else(PoisonError::into_inner)).map(drop)
+    }
+
+    fn open_anew(&self, slot: &mut Slot) -> Result<Arc<redb::Database>, LedgerError> {
         if let Some(old) = slot.take() {
             // Views are short; two handles on one file must never be open at once.
             let deadline = Instant::now() + LONGEST_VIEW;
@@ -85,8 +93,7 @@ impl Handle {
                 std::thread::sleep(Duration::from_millis(1));
             }
         }
-        *slot = Some(self.open_file()?);
-        Ok(())
+        Ok(slot.insert(self.open_file()?).clone())
     }
 
     fn open_file(&self) -> Result<Arc<redb::Database>, LedgerError> {
@@ -111,7 +118,7 @@ impl Handle {
     }
 
     fn open_at(&self, path: &Path) -> Result<redb::Database, LedgerError> {
-        let backend = DatabaseFile::open(&self.disk, path, &self.suspect)?;
+        let backend = DatabaseFile::open(&self.disk, path, &self.troubles)?;
         redb::Builder::new()
             .set_cache_size(CACHE_BYTES)
             .create_with_backend(backend)

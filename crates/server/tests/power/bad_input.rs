@@ -77,8 +77,8 @@ fn after_a_failed_sync_a_database_is_written_again() {
     let path = folder.path().join("ledger.redb");
     for by_the_next_run in [false, true] {
         let disk = SimulatedDisk::holding(folder.path(), Tree::new(folder.path()));
-        let suspect = Arc::default();
-        let database = DatabaseFile::open(&disk.shared(), &path, &suspect).unwrap();
+        let troubles = Arc::default();
+        let database = DatabaseFile::open(&disk.shared(), &path, &troubles).unwrap();
         database.write(0, &[1; PAGE * PAGES]).unwrap();
         database.sync_data().unwrap();
         disk.set_faults(Faults::failing_sync(Synced::Ledger, 0));
@@ -86,8 +86,8 @@ fn after_a_failed_sync_a_database_is_written_again() {
         database.sync_data().unwrap_err();
         drop(database);
 
-        let suspect = if by_the_next_run { Arc::default() } else { suspect };
-        let again = DatabaseFile::open(&disk.shared(), &path, &suspect).unwrap();
+        let troubles = if by_the_next_run { Arc::default() } else { troubles };
+        let again = DatabaseFile::open(&disk.shared(), &path, &troubles).unwrap();
         again.sync_data().unwrap();
         let after_a_cut = disk.tree().after_cut(Survival::Nothing);
         let disk = SimulatedDisk::holding(folder.path(), after_a_cut);
@@ -125,6 +125,28 @@ fn leftovers_are_found_however_many_runs_later() {
         let tree = disk.tree().after_cut(Survival::All);
         drop(world);
         Recovered { settings: &settings, log: &log }.check(tree).unwrap();
+    }
+}
+
+/// redb refuses what its cache does not hold after any I/O error; reads alone must get over it, for there may be
+/// nothing to write for hours.
+#[test]
+fn a_read_that_failed_once_keeps_no_other_from_succeeding() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path(), "");
+    let content = Content { number: 1, padding: 0, good: true };
+    let disk = SimulatedDisk::holding(&settings.data, Tree::new(&settings.data));
+    let keys: Vec<String> = (0..300).map(|number| format!("{number}.jpg")).collect();
+    let world = World::open(disk.shared(), &settings).unwrap();
+    keys.iter().for_each(|key| world.put(key, &content.bytes(), Condition::Any).unwrap());
+    drop(world);
+    let world = World::open(disk.shared(), &settings).unwrap();
+    disk.set_faults(Faults::unreadable());
+    let failed = keys.iter().filter(|key| world.store.head_object(&at(IN, key)).is_err()).count();
+    assert!(failed > 0, "all of the ledger was in its cache");
+    disk.set_faults(Faults::default());
+    for key in &keys {
+        assert_eq!(world.read(&at(IN, key)).unwrap(), Some(content.bytes()));
     }
 }
 
