@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use redb::StorageBackend as _;
 use tintype::{
     disk::{DatabaseFile, RealDisk},
-    ledger::StoredHeaders,
+    ledger::{LedgerError, ResultRecord, StoredHeaders},
     store::StoreFault,
 };
-use tintype_function::store::Condition;
+use tintype_function::store::{Condition, Location};
 
 use crate::{
     checker::Recovered,
@@ -134,19 +134,31 @@ fn leftovers_are_found_however_many_runs_later() {
 fn a_read_that_failed_once_keeps_no_other_from_succeeding() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path(), "");
-    let content = Content { number: 1, padding: 0, good: true };
     let disk = SimulatedDisk::holding(&settings.data, Tree::new(&settings.data));
-    let keys: Vec<String> = (0..300).map(|number| format!("{number}.jpg")).collect();
     let world = World::open(disk.shared(), &settings).unwrap();
-    keys.iter().for_each(|key| world.put(key, &content.bytes(), Condition::Any).unwrap());
-    drop(world);
-    let world = World::open(disk.shared(), &settings).unwrap();
+    // More than the ledger's cache holds.
+    let keys: Vec<Location> = (0..20_000).map(|number| at(IN, &format!("{number}.jpg"))).collect();
+    let (ledger, rows) = (world.store.ledger(), keys.clone());
+    let result = ResultRecord {
+        event: 1,
+        outcome: "ignored".into(),
+        why: Some("why ".repeat(200)),
+        renditions: Vec::new(),
+        queued_ms: 1,
+        ended_ms: 2,
+        attempts: 1,
+    };
+    let pending = ledger.submit(Vec::new(), move |changes| {
+        rows.iter().try_for_each(|row| changes.put_result(row, &result))?;
+        Ok::<_, LedgerError>(())
+    });
+    pending.wait().unwrap();
+    let read = |key: &Location| ledger.view().and_then(|view| view.result(key));
     disk.set_faults(Faults::unreadable());
-    let failed = keys.iter().filter(|key| world.store.head_object(&at(IN, key)).is_err()).count();
-    assert!(failed > 0, "all of the ledger was in its cache");
+    assert!(keys.iter().any(|key| read(key).is_err()), "all of the ledger is in its cache");
     disk.set_faults(Faults::default());
     for key in &keys {
-        assert_eq!(world.read(&at(IN, key)).unwrap(), Some(content.bytes()));
+        assert_eq!(read(key).unwrap().unwrap().outcome, "ignored");
     }
 }
 
