@@ -105,15 +105,19 @@ impl<const N: usize> Kernel for Share<'_, N> {
             for x in (0..stride).step_by(WIDTH) {
                 let whole = simd.load(&blocks[x..]);
                 let much = whole.simd_gt(i16x16::splat(simd, LITTLE)).any_true();
-                let parts = if much {
-                    let weights = each(|y| differences(simd, cells, stride, rows, (x, top + y)));
-                    let parts = parts::<S, N>(simd, whole, weights);
-                    each(|y| parts[y].min(most(simd, simd.load(&cells[(top + y) * stride + x..]))))
-                } else {
-                    [whole; N]
-                };
-                for (y, part) in parts.into_iter().enumerate() {
-                    part.store_slice(&mut shared[(top + y) * stride + x..][..WIDTH]);
+                // Loops, because what is passed to an array's own methods is not compiled for the level.
+                let mut shares = [whole; N];
+                if much {
+                    for (y, weights) in shares.iter_mut().enumerate() {
+                        *weights = differences(simd, cells, stride, rows, (x, top + y));
+                    }
+                    shares = parts(simd, whole, shares);
+                    for (y, share) in shares.iter_mut().enumerate() {
+                        *share = share.min(most(simd, simd.load(&cells[(top + y) * stride + x..])));
+                    }
+                }
+                for (y, share) in shares.into_iter().enumerate() {
+                    share.store_slice(&mut shared[(top + y) * stride + x..][..WIDTH]);
                 }
             }
         }
@@ -156,7 +160,7 @@ fn most<S: Lanes>(simd: S, cells: i16x16<S>) -> i16x16<S> {
 
 /// The variances of rows of cells, of blocks whose variance is `whole`.
 #[inline(always)]
-fn parts<S: Lanes, const N: usize>(simd: S, whole: i16x16<S>, weights: [i16x16<S>; N]) -> [i16x16<S>; N] {
+fn parts<S: Lanes, const N: usize>(simd: S, whole: i16x16<S>, mut weights: [i16x16<S>; N]) -> [i16x16<S>; N] {
     let mut sums = weights[0];
     for &row in &weights[1..] {
         sums += row;
@@ -181,10 +185,11 @@ fn parts<S: Lanes, const N: usize>(simd: S, whole: i16x16<S>, weights: [i16x16<S
         (weights * factors).to_int()
     };
     let one = i16x16::splat(simd, 1);
-    weights.map(|weights| {
-        let (left, right) = simd.widening_mul_i16x16(weights, one);
-        simd.saturating_narrow_i32x8(times(left, low), times(right, high))
-    })
+    for weights in &mut weights {
+        let (left, right) = simd.widening_mul_i16x16(*weights, one);
+        *weights = simd.saturating_narrow_i32x8(times(left, low), times(right, high));
+    }
+    weights
 }
 
 #[cfg(test)]
