@@ -140,7 +140,7 @@ class Server:
         parser.read(self.data / "credentials")
         return parser["default"]["aws_access_key_id"], parser["default"]["aws_secret_access_key"]
 
-    def client(self, access_key=None, secret=None, **config):
+    def client(self, access_key=None, secret=None, verify=None, **config):
         """A boto3 client. It never tries again by itself: that would hide faults."""
         known = self.credentials
         return boto3.client(
@@ -149,6 +149,7 @@ class Server:
             region_name=REGION,
             aws_access_key_id=access_key or known[0],
             aws_secret_access_key=secret or known[1],
+            verify=verify,
             config=Config(
                 **{
                     "s3": {"addressing_style": "path"},

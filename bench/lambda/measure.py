@@ -9,7 +9,8 @@ writes measured.json, which "tintype cost" turns into dollars.
 Pictures are made here, from a seed, unless files are named. Every picture is uploaded anew for each round, so that nothing is up to date. A time is the
 least of the rounds: whatever else the machine does only adds to it. Memory is the process's peak. Store time is what passed in
 calls of S3, compute time what was spent on the picture: from its bytes to the thumbnail's. Cold starts are over TLS, with a
-dead-letter queue, as deployed functions have them.
+dead-letter queue, as deployed functions have them, and against the S3 endpoint of "tintype serve": like S3 it keeps a
+connection for the next call, which moto_server does not.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from PIL import Image, ImageFilter  # noqa: E402
 
 from lambda_runtime import Function  # noqa: E402
 from moto_server import Moto, certificate  # noqa: E402
-from tintype import BOOTSTRAP, DESTINATION, SOURCE  # noqa: E402
+from tintype import BOOTSTRAP, DESTINATION, SOURCE, Server  # noqa: E402
 
 COLD_STARTS = 9
 
@@ -118,20 +119,42 @@ def main():
         finally:
             moto.stop()
         # A cold start reads certificates and makes every client that a deployed function has.
-        files = certificate(folder)
-        moto = Moto(folder, *files)
+        server = over_tls(folder)
         try:
-            s3 = moto.buckets(SOURCE, DESTINATION)
-            queue = moto.client("sqs").create_queue(QueueName="dead-letters")["QueueUrl"]
-            env.update(moto.environment())
-            env.update(SSL_CERT_FILE=str(files[0]), AWS_CA_BUNDLE=str(files[0]), DEAD_LETTER_QUEUE_URL=queue)
+            s3 = server.client(verify=server.certificate)
+            for bucket in (SOURCE, DESTINATION):
+                s3.create_bucket(Bucket=bucket)
+            key_id, secret = server.credentials
+            env.update(
+                AWS_ENDPOINT_URL=server.s3_url,
+                AWS_ACCESS_KEY_ID=key_id,
+                AWS_SECRET_ACCESS_KEY=secret,
+                SSL_CERT_FILE=server.certificate,
+                AWS_CA_BUNDLE=server.certificate,
+                DEAD_LETTER_QUEUE_URL=f"{server.s3_url}/000000000000/dead-letters",
+            )
             key, data = next(iter(made.values()))
             for side, (start, _) in sides.items():
                 results["cold_start"][side] = cold(s3, start, key, data)
             print(json.dumps(results["cold_start"]))
         finally:
-            moto.stop()
+            server.stop()
     chosen.out.write_text(json.dumps(results, indent=2) + "\n")
+
+
+def over_tls(folder):
+    """An S3 endpoint whose own function watches other buckets than these."""
+    files = certificate(folder)
+    server = Server(
+        folder / "server",
+        f'[listen]\ntls_certificate = "{files[0]}"\ntls_key = "{files[1]}"\n\n'
+        '[[trigger]]\nbucket = "watched"\ndestination = "made"\n',
+    )
+    server.certificate = str(files[0])
+    server.ready = server.ready.replace("http://", "https://")
+    server.start()
+    server.s3_url = server.s3_url.replace("127.0.0.1", "localhost")
+    return server
 
 
 def warm(s3, sides, key, data, rounds):

@@ -18,6 +18,7 @@ use crate::limits::Limits;
 use crate::pixels::{Grid, Model, Row, Rows};
 use crate::simd::SimdLevel;
 use crate::stop::Stop;
+pub(crate) use jpeg::Lookups;
 
 /// What decoders are told besides the file.
 pub(crate) struct Context<'a> {
@@ -54,7 +55,7 @@ pub(crate) fn decode(
     // Libraries have been seen to panic on damaged files (image-webp 0.2.4 on some VP8 frames). Everything
     // they could leave half done is dropped with the error.
     let decoded = catch_unwind(AssertUnwindSafe(|| match header.format {
-        Format::Jpeg => jpeg::decode(bytes, header, context, rows),
+        Format::Jpeg => jpeg::decode(bytes, header, context, rows, &mut scratch.lookups),
         Format::Png => png::decode(bytes, header, context, rows),
         Format::WebP => webp::decode(bytes, header, stop, rows, scratch),
         Format::Gif => gif::decode(bytes, header, context, rows, scratch),

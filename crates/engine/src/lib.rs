@@ -48,6 +48,7 @@ pub const RECIPE: u32 = 4;
 pub struct Scratch {
     level: SimdLevel,
     transforms: colour::Transforms,
+    lookups: decode::Lookups,
     /// The decoded frame of formats that do not stream.
     frame: Vec<u8>,
 }

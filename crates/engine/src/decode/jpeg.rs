@@ -10,6 +10,7 @@ mod bits;
 mod frame;
 mod huffman;
 mod idct;
+mod lookups;
 mod pairs;
 mod planes;
 mod progressive;
@@ -28,6 +29,7 @@ use crate::header::jpeg::{Colour, Segments, next_marker, segments};
 use crate::pixels::{Grid, Model, Order, Rows};
 use crate::simd::{Kernel, Lanes};
 use frame::Frame;
+pub(crate) use lookups::Lookups;
 use planes::Planes;
 use sequential::{Stored, mcu_row};
 use store::Store;
@@ -55,6 +57,7 @@ pub(super) fn decode(
     header: &Header,
     context: &Context<'_>,
     rows: &mut dyn Rows,
+    lookups: &mut Lookups,
 ) -> Result<Decoded, Error> {
     let segments = segments(bytes)?;
     let marked = memchr::memmem::rfind(bytes, b"\xff\xd9").is_some();
@@ -67,7 +70,7 @@ pub(super) fn decode(
     let model = if segments.colour == Colour::Gray { Model::Gray } else { Model::Rgb };
     let cell = 8 / context.scale;
     rows.begin(Grid { model, cell: (cell, cell), order: Order::TopDown })?;
-    decoder.run(&frame, planes, rows)?;
+    decoder.run(&frame, planes, rows, lookups)?;
     Ok(Decoded { profile: profile.filter(|_| !inks) })
 }
 
@@ -93,7 +96,13 @@ struct Gathered {
 
 impl Decoder<'_> {
     /// Walks the segments and scans.
-    fn run(&self, frame: &Frame, mut planes: Planes, rows: &mut dyn Rows) -> Result<(), Error> {
+    fn run(
+        &self,
+        frame: &Frame,
+        mut planes: Planes,
+        rows: &mut dyn Rows,
+        lookups: &mut Lookups,
+    ) -> Result<(), Error> {
         let fail = |why: String| damaged(self.header, why);
         let mut tables = Tables::default();
         let mut gathered: Option<Gathered> = None;
@@ -122,7 +131,7 @@ impl Decoder<'_> {
                 && gathered.is_none()
                 && scan.components.len() == frame.components.len()
             {
-                return self.stream(frame, &scan, &tables, at, &mut planes, rows);
+                return self.stream(frame, &scan, (&tables, lookups), at, &mut planes, rows);
             }
             let gathered = gathered.get_or_insert_with(|| self.gather(frame, &planes));
             // T.81, B.2.3 and G.1.1.1: each scan tells something new. Others would be work without end.
@@ -143,7 +152,7 @@ impl Decoder<'_> {
                     gathered.steps[index] = tables.quantisation[table];
                 }
             }
-            match self.scan(frame, &scan, &tables, at, gathered) {
+            match self.scan(frame, &scan, (&tables, lookups), at, gathered) {
                 Ok(next) => {
                     at = next;
                     for &(index, ..) in &scan.components {
@@ -176,15 +185,16 @@ impl Decoder<'_> {
         &self,
         frame: &Frame,
         header: &ScanHeader,
-        tables: &Tables,
+        (tables, lookups): (&Tables, &mut Lookups),
         at: usize,
         planes: &mut Planes,
         rows: &mut dyn Rows,
     ) -> Result<(), Error> {
         let fail = |why: String| damaged(self.header, why);
         let wants_variance = planes.wants_variance();
-        let mut scan = sequential::Scan::new(self.bytes, at, header, frame, tables, wants_variance, true)
-            .map_err(fail)?;
+        let mut scan =
+            sequential::Scan::new(self.bytes, at, header, frame, (tables, lookups), wants_variance, true)
+                .map_err(fail)?;
         for row in 0..scan.mcus.1 {
             let read = mcu_row(self.context.level, &mut scan, planes);
             if let Err(why) = read {
@@ -222,7 +232,7 @@ impl Decoder<'_> {
         &self,
         frame: &Frame,
         header: &ScanHeader,
-        tables: &Tables,
+        (tables, lookups): (&Tables, &mut Lookups),
         at: usize,
         gathered: &mut Gathered,
     ) -> Result<usize, Error> {
@@ -252,8 +262,8 @@ impl Decoder<'_> {
             return Ok(scan.bits.position());
         }
         let energy = gathered.store.wants_energy();
-        let mut scan =
-            sequential::Scan::new(self.bytes, at, header, frame, tables, energy, false).map_err(fail)?;
+        let mut scan = sequential::Scan::new(self.bytes, at, header, frame, (tables, lookups), energy, false)
+            .map_err(fail)?;
         let alone = header.components.len() == 1;
         for row in 0..scan.mcus.1 {
             self.context.stop.check("decoding")?;

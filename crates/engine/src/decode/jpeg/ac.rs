@@ -14,7 +14,7 @@ pub(super) const SLOW: u32 = 64;
 ///
 /// One table for blocks whose values are kept, and one for what is stepped over.
 pub(super) struct AcTable {
-    codes: Codes,
+    pub(super) codes: Codes,
     pairs: Pairs,
     /// As many coefficients as fit. The number of bits in the low byte, then the step: by how much the index
     /// into the zigzag sequence grows, or [`SLOW`]; if the last of them is the end of the block, [`END`]

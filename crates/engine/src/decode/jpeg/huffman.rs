@@ -4,7 +4,7 @@
 use super::bits::Bits;
 
 /// The codes of a DHT segment.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(super) struct Codes {
     symbols: Vec<u8>,
     /// For each length the first code that is longer, shifted to 16 bits; and what to add to a code of

@@ -1,6 +1,6 @@
 //! Sequential scans (ITU-T T.81, F.2): MCU row by MCU row, block by block.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use fearless_simd::i32x8;
 use fearless_simd::prelude::*;
@@ -9,6 +9,7 @@ use super::ac::{AcTable, Rest, Wanted};
 use super::bits::Bits;
 use super::frame::Frame;
 use super::huffman::{DcTable, NATURAL};
+use super::lookups::Lookups;
 use super::planes::Planes;
 use super::restarts::{Before, Restarts};
 use super::store::Store;
@@ -28,8 +29,8 @@ pub(super) struct Scan<'a> {
 struct Part {
     view: PartView,
     factors: (usize, usize),
-    dc: Rc<DcTable>,
-    ac: Rc<AcTable>,
+    dc: Arc<DcTable>,
+    ac: Arc<AcTable>,
     dc_step: i32,
     squares: [u64; 64],
     last: usize,
@@ -70,28 +71,20 @@ impl<'a> Scan<'a> {
         at: usize,
         header: &ScanHeader,
         frame: &Frame,
-        tables: &Tables,
+        (tables, lookups): (&Tables, &mut Lookups),
         wants_variance: bool,
         multiply: bool,
     ) -> Result<Self, String> {
         let alone = header.components.len() == 1;
         let mut mcus = frame.mcus;
-        let mut made: Vec<(_, Rc<DcTable>, Rc<AcTable>)> = Vec::new();
         let mut parts = Vec::new();
         for &(index, dc, ac) in &header.components {
             let component = &frame.components[index];
             let steps = tables.quantisation[usize::from(component.sampled.table)]
                 .as_ref()
                 .ok_or("a scan before its quantisation table")?;
-            let slots = (dc, ac);
             let dc = tables.dc.get(dc).and_then(Option::as_ref).ok_or("a scan before its DC table")?;
             let ac = tables.ac.get(ac).and_then(Option::as_ref).ok_or("a scan before its AC table")?;
-            // Shared where components share them, to fill less of the cache.
-            let (dc, ac) = match made.iter().find(|(same, ..)| *same == slots) {
-                Some((_, dc, ac)) => (Rc::clone(dc), Rc::clone(ac)),
-                None => (Rc::new(DcTable::new(dc)), Rc::new(AcTable::new(ac))),
-            };
-            made.push((slots, Rc::clone(&dc), Rc::clone(&ac)));
             let last = component.last();
             let cells = component.cells;
             if alone {
@@ -106,8 +99,8 @@ impl<'a> Scan<'a> {
                     others: in_natural_order(&component.others(steps)),
                 },
                 factors: if alone { (1, 1) } else { component.factors },
-                dc,
-                ac,
+                dc: lookups.dc(dc),
+                ac: lookups.ac(ac),
                 dc_step: if multiply { steps[0].into() } else { 1 },
                 squares: weights(&component.others(steps)),
                 last,
