@@ -225,6 +225,27 @@ fn how_long_a_request_may_take_can_change_while_it_runs() {
 }
 
 #[test]
+fn what_nobody_waits_for_any_more_is_not_begun() {
+    let data = tempfile::tempdir().unwrap();
+    let running = start(data.path(), "[function]\nconcurrency = 1");
+    running.opened.faults.hold_reads(Some("/objects/"));
+    put(&running.opened.store, &at(IN, "a.jpg"), &jpeg(64, 48, 90)).unwrap();
+    eventually("the only worker is busy", || running.instruments.value(Metric::ConcurrentExecutions) == 1);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let spec = running.opened.settings.triggers[0].renditions[0].spec.clone();
+    let ask = || running.invoker.render_object(at(IN, "a.jpg"), spec.clone());
+    runtime.block_on(async {
+        let asked = std::pin::pin!(ask());
+        assert!(futures::poll!(asked).is_pending());
+    });
+    running.opened.faults.hold_reads(None);
+    // One that comes later is served, so the other has had its turn.
+    assert!(runtime.block_on(ask()).unwrap().is_ok());
+    assert_eq!(running.instruments.value(Metric::Invocations), 2);
+    running.invoker.drain(HOUR);
+}
+
+#[test]
 fn a_full_disk_for_measurements_stops_no_thumbnail() {
     let data = tempfile::tempdir().unwrap();
     let running = start(data.path(), "");
