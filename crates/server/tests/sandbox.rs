@@ -108,6 +108,13 @@ fn where_the_kernel_has_no_landlock_that_is_told_and_lived_with_unless_required(
     assert!(words.contains("the sandbox does not hold everything: files (Landlock) not at all"), "{words}");
     assert!(!words.contains("(seccomp) not at all"), "the other one holds: {words}");
 
+    // One of the two is enough to run no other program.
+    let mut check = tintype(folder.path(), &["check", "--sandbox"]);
+    check.env("TINTYPE_SANDBOX", "auto");
+    let tried = String::from_utf8(without_landlock(check).stdout).unwrap();
+    assert!(tried.contains("running a program: refused"), "{tried}");
+    assert!(tried.contains("writing a file elsewhere: possible"), "Landlock was there all the same: {tried}");
+
     let required = without_landlock(tintype(folder.path(), &["demo", "--once"]));
     assert!(!required.status.success() && kernel_has_none(&required));
 }
