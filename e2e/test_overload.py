@@ -44,6 +44,17 @@ def slow_picture(seed=0):
     return out.getvalue()
 
 
+def answer_to_head(server):
+    """The first line of what a POST is answered whose body is promised and does not come."""
+    address = urlsplit(server.api_url)
+    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+        connection.sendall(
+            f"POST {address.path} HTTP/1.1\r\nHost: {address.netloc}\r\n"
+            "Content-Type: image/jpeg\r\nContent-Length: 1000000\r\n\r\n".encode()
+        )
+        return connection.makefile("rb").readline()
+
+
 def test_uploads_are_taken_and_requests_are_refused_while_the_queue_is_deep(new_server):
     server = new_server(settings=SETTINGS).start()
     s3 = server.client()
@@ -62,13 +73,16 @@ def test_uploads_are_taken_and_requests_are_refused_while_the_queue_is_deep(new_
         return requests.post(server.api_url, data=body, headers={"Content-Type": "image/jpeg"}, timeout=60)
 
     with concurrent.futures.ThreadPoolExecutor(2 * MAY_WAIT) as pool:
-        answers = list(pool.map(post, range(2 * MAY_WAIT)))
+        posted = pool.map(post, range(2 * MAY_WAIT))
+        until(lambda: server.metrics()["Throttles"] > 0, "all places are taken")
+        assert b" 429 " in answer_to_head(server), "before any of the body"
+        answers = list(posted)
     refused = [answer for answer in answers if answer.status_code == 429]
     assert {answer.status_code for answer in answers} <= {200, 429}
     assert len(answers) - len(refused) >= MAY_WAIT, "who may wait is answered"
     assert refused, "who may not is told"
     assert all(answer.headers["Retry-After"] == "1" for answer in refused)
-    assert server.metrics()["Throttles"] == len(refused)
+    assert server.metrics()["Throttles"] == len(refused) + 1
     for key, etag in etags.items():
         server.thumbnail(f"thumb_{key}", etag, s3)
 

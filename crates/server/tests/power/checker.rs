@@ -193,10 +193,13 @@ fn thumbnail(world: &World, key: &str, index: usize) -> Result<Option<Thumbnail>
     Ok(Some(Thumbnail { of, sides: header.upright() }))
 }
 
-/// The reasons for which a version was given up, whether by its own event or by one that was queued for it later.
+/// The reasons for which a version was given up, whether by its own event or by one that was queued for it later. One
+/// that found nothing is of another version, which was removed.
 fn dead_letters(world: &World, key: &str, order: u64) -> Result<Vec<String>, String> {
     let filter = DeadLetterFilter { object: Some(at(IN, key)), ..DeadLetterFilter::default() };
     let letters = world.queue.dead_letters(&filter).map_err(|error| error.to_string())?;
-    let of_this = letters.into_iter().filter(|letter| letter.event.id >= order);
+    let of_this = letters
+        .into_iter()
+        .filter(|letter| letter.event.id == order || (letter.event.id > order && letter.reason != "missing"));
     Ok(of_this.map(|letter| format!("{}: {}", letter.reason, letter.message)).collect())
 }

@@ -15,9 +15,21 @@ pub enum Told {
 
 #[derive(Debug, Clone)]
 enum Entry {
-    Begun { key: &'static str, wanted: Option<Content> },
-    Ended { begun: usize, told: Told },
-    Purged { key: &'static str },
+    Begun {
+        key: &'static str,
+        wanted: Option<Content>,
+    },
+    Ended {
+        begun: usize,
+        told: Told,
+    },
+    /// What was given up of a key is thrown away; and that is done.
+    Purging {
+        key: &'static str,
+    },
+    Purged {
+        key: &'static str,
+    },
 }
 
 /// The requests in the order in which they began and were answered.
@@ -98,21 +110,33 @@ impl Log {
         acceptable
     }
 
-    /// What was given up of a key may be thrown away from now on.
-    pub fn purge(&mut self, key: &'static str) {
+    /// From now on what was given up of a key may be thrown away.
+    pub fn begin_purge(&mut self, key: &'static str) {
+        self.0.push(Entry::Purging { key });
+    }
+
+    /// And from now on no more.
+    pub fn end_purge(&mut self, key: &'static str) {
         self.0.push(Entry::Purged { key });
     }
 
-    /// Whether what the key holds may be given up with nothing to tell of it.
+    /// Whether what a key holds may have been given up with nothing left to tell of it.
     pub fn may_be_purged(&self, key: &str) -> bool {
-        let purged =
-            self.0.iter().rposition(|entry| matches!(entry, Entry::Purged { key: of } if *of == key));
-        purged.is_some_and(|purged| {
-            !(purged..self.0.len()).any(|begun| {
+        let (mut under_way, mut ended) = (0_u32, None);
+        for (at, entry) in self.0.iter().enumerate() {
+            match entry {
+                Entry::Purging { key: of } if *of == key => under_way += 1,
+                Entry::Purged { key: of } if *of == key => (under_way, ended) = (under_way - 1, Some(at)),
+                _ => {}
+            }
+        }
+        let is_new_since = |purged: usize| {
+            (purged..self.0.len()).any(|begun| {
                 matches!(&self.0[begun], Entry::Begun { key: of, wanted: Some(_) } if *of == key)
                     && matches!(self.answer(begun), Some((_, Told::Acknowledged)))
             })
-        })
+        };
+        under_way > 0 || ended.is_some_and(|purged| !is_new_since(purged))
     }
 
     /// Every key asked for.
@@ -122,7 +146,7 @@ impl Log {
             .iter()
             .filter_map(|entry| match entry {
                 Entry::Begun { key, .. } => Some(*key),
-                Entry::Ended { .. } | Entry::Purged { .. } => None,
+                Entry::Ended { .. } | Entry::Purging { .. } | Entry::Purged { .. } => None,
             })
             .collect();
         keys.sort_unstable();

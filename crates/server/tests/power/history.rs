@@ -296,8 +296,9 @@ impl Stepper<'_, '_> {
     /// What was given up of a key is thrown away: from then on nothing tells of it.
     fn purge(&mut self) {
         let key = self.key();
-        locked(&self.history.log).purge(key);
+        locked(&self.history.log).begin_purge(key);
         drop(self.world.purge(key));
+        locked(&self.history.log).end_purge(key);
     }
 
     fn put_in_parts(&mut self) {

@@ -19,13 +19,16 @@ pub use faults::{Faults, Synced};
 pub use tree::{Survival, Tree};
 
 /// Called just before each sync takes effect, with what the disk holds by then.
-type OnSync = Arc<dyn Fn(&dyn Fn() -> Tree) + Send + Sync>;
+type OnSync = Box<dyn Fn(&dyn Fn() -> Tree) + Send + Sync>;
+
+type Meanwhile = Box<dyn FnOnce() + Send>;
 
 struct Shared {
     root: PathBuf,
     tree: Mutex<Tree>,
     faults: Mutex<Faults>,
     on_sync: Mutex<Option<OnSync>>,
+    meanwhile: Mutex<Option<Meanwhile>>,
 }
 
 /// The disk; clones are the same one.
@@ -50,6 +53,7 @@ impl SimulatedDisk {
             tree: Mutex::new(tree),
             faults: Mutex::default(),
             on_sync: Mutex::default(),
+            meanwhile: Mutex::default(),
         }))
     }
 
@@ -74,7 +78,12 @@ impl SimulatedDisk {
 
     /// Has `look` called just before each sync takes effect.
     pub fn on_sync(&self, look: impl Fn(&dyn Fn() -> Tree) + Send + Sync + 'static) {
-        *lock(&self.0.on_sync) = Some(Arc::new(look));
+        *lock(&self.0.on_sync) = Some(Box::new(look));
+    }
+
+    /// Has something happen once, before the next sync.
+    pub fn meanwhile(&self, happens: impl FnOnce() + Send + 'static) {
+        *lock(&self.0.meanwhile) = Some(Box::new(happens));
     }
 
     fn fails(&self, operation: Operation) -> io::Result<()> {
@@ -103,9 +112,12 @@ impl SimulatedDisk {
 
     /// What comes before a sync takes effect; answers whether it is to be done, or only claimed.
     fn before_sync(&self, path: &Path) -> bool {
-        // Not held meanwhile: who looks may sync something, too.
-        let look = lock(&self.0.on_sync).clone();
-        if let Some(look) = look {
+        let meanwhile = lock(&self.0.meanwhile).take();
+        if let Some(meanwhile) = meanwhile {
+            meanwhile();
+        }
+        // Held while somebody looks: nothing else becomes durable meanwhile.
+        if let Some(look) = &*lock(&self.0.on_sync) {
             look(&|| self.tree());
         }
         let mut faults = lock(&self.0.faults);
