@@ -87,6 +87,30 @@ fn an_event_not_begun_is_superseded_by_the_next_of_its_object() {
     assert_eq!(queue.depth().unwrap(), 2);
 }
 
+/// A disk that takes no word of how attempts end, or a program that panics: none of that is a crash, of which the program
+/// can have one in each of its lives.
+#[test]
+fn attempts_whose_end_was_not_written_down_are_one_crash_a_run() {
+    let data = tempfile::tempdir().unwrap();
+    let started = |opened: &Opened| {
+        let view = opened.ledger.view().unwrap();
+        let id = view.object(&at(IN, "a.jpg")).unwrap().unwrap().order;
+        view.event(id).unwrap().unwrap().started
+    };
+    for run in 1..=4 {
+        let opened = open(data.path());
+        let queue = queue(&opened, 2, Duration::ZERO, HOUR);
+        if run == 1 {
+            upload(&opened, "a.jpg");
+        }
+        for _ in 0..10 {
+            drop(lease(&queue));
+            eventually("the attempt is written down", || started(&opened) >= run);
+        }
+        assert_eq!(started(&opened), run);
+    }
+}
+
 #[test]
 fn puts_and_deletes_in_turn_keep_two_events_at_most() {
     let data = tempfile::tempdir().unwrap();

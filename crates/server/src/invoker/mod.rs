@@ -324,7 +324,7 @@ impl Invoker {
                     "what is under way does not stop: it is due again at the next start"
                 ),
                 Err(error) => {
-                    tracing::error!(%error, "that what does not stop is due again cannot be written down")
+                    tracing::error!(%error, "that what does not stop is due again cannot be written down");
                 }
             }
         }

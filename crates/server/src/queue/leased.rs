@@ -19,9 +19,10 @@ const SWEEP_ABOVE: usize = 1024;
 #[derive(Debug, Default)]
 pub(super) struct Leased {
     events: HashMap<u64, Tries>,
-    /// Attempts begun in this run that are not written down as ended: these ended some way or other, while one
-    /// begun in an earlier run and never ended went down with the program.
-    begun: HashMap<u64, u32>,
+    /// Events with attempts begun in this run that are not written down as ended: these ended some way or other, while
+    /// one begun in an earlier run and never ended went down with the program. Counted once, however many there are
+    /// while a disk takes no word of their end: the program can end in one of them only.
+    begun: HashSet<u64>,
     /// Set while an event that may have brought the program down is worked on: nothing else is, so that
     /// another crash tells on it and on nobody else.
     alone: bool,
@@ -78,24 +79,31 @@ impl Leased {
         self.begun.len()
     }
 
-    /// Attempts at an event that this run began and that are not written down as ended.
-    pub(super) fn begun(&self, event: u64) -> u32 {
-        self.begun.get(&event).copied().unwrap_or(0)
+    /// Whether this run began an attempt at an event that is not written down as ended.
+    pub(super) fn is_begun(&self, event: u64) -> bool {
+        self.begun.contains(&event)
     }
 
     /// How many attempts at an event went down with the program.
     pub(super) fn crashes(&self, event: &EventRecord) -> u32 {
-        event.started.saturating_sub(event.failed).saturating_sub(self.begun(event.id))
+        event.started.saturating_sub(event.failed).saturating_sub(u32::from(self.is_begun(event.id)))
     }
 
-    /// An attempt begins: `alone`, with nothing beside it; or having `passed` a suspect.
-    pub(super) fn begin(&mut self, (event, tries): (u64, Tries), at: &Location, alone: bool, passed: bool) {
+    /// An attempt begins: `alone`, with nothing beside it; or having `passed` a suspect. Answers whether it is to be
+    /// counted.
+    pub(super) fn begin(
+        &mut self,
+        (event, tries): (u64, Tries),
+        at: &Location,
+        alone: bool,
+        passed: bool,
+    ) -> bool {
         self.alone = alone;
         self.before_suspect = if alone { 0 } else { self.before_suspect + u32::from(passed) };
         self.last_is_retry = tries == Tries::Again;
         self.events.insert(event, tries);
         self.objects.insert(at.clone());
-        *self.begun.entry(event).or_insert(0) += 1;
+        self.begun.insert(event)
     }
 
     /// It is over; how it ended was said before.
@@ -106,23 +114,14 @@ impl Leased {
         self.alone = false;
     }
 
-    /// Takes back that an attempt began, or it is written down as ended.
-    pub(super) fn not_begun(&mut self, event: u64) {
-        match self.begun.get_mut(&event) {
-            Some(begun) if *begun > 1 => *begun -= 1,
-            Some(_) => self.forget(event),
-            None => {}
-        }
-    }
-
     /// Forgets what others removed from the queue.
     pub(super) fn sweep(&mut self, is_queued: impl Fn(u64) -> bool) {
         if self.begun.len() > self.events.len() + SWEEP_ABOVE {
-            self.begun.retain(|event, _| self.events.contains_key(event) || is_queued(*event));
+            self.begun.retain(|event| self.events.contains_key(event) || is_queued(*event));
         }
     }
 
-    /// The event is gone from the queue.
+    /// Takes back that an attempt began, or it is written down as ended.
     pub(super) fn forget(&mut self, event: u64) {
         self.begun.remove(&event);
     }
@@ -146,6 +145,6 @@ mod tests {
         }
         leased.begin((7, Tries::First), &at, false, false);
         leased.sweep(|_| false);
-        assert_eq!((leased.begun(7), leased.holds(7)), (1, true));
+        assert!(leased.is_begun(7) && leased.holds(7));
     }
 }

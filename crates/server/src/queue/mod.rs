@@ -95,6 +95,8 @@ pub struct Lease {
     pub event: EventRecord,
     /// Its object.
     pub at: Location,
+    /// Whether the event as it was counts this attempt already.
+    is_counted: bool,
     queue: Arc<Queue>,
 }
 
@@ -102,7 +104,8 @@ impl Lease {
     /// The settlement for this attempt.
     #[must_use]
     pub fn settlement(&self) -> Settlement {
-        Settlement { event: self.event.clone(), attempts: self.event.started + 1 }
+        let attempts = self.event.started + u32::from(!self.is_counted);
+        Settlement { event: self.event.clone(), attempts }
     }
 
     /// How long ago it was queued.
@@ -233,26 +236,27 @@ impl Queue {
             };
         };
         let crashes = leased.crashes(&event);
-        let tried = event.tried_in == self.run || leased.begun(event.id) > 0;
+        let tried = event.tried_in == self.run || leased.is_begun(event.id);
         let hopeless = self.hopeless(&event, tried, crashes);
         if hopeless.is_none() && crashes > 0 && leased.is_any() {
             return Ok(Next::Empty);
         }
         let alone = crashes > 0 && hopeless.is_none();
-        leased.begin((event.id, Tries::of(&event)), &at, alone, passed);
+        let is_counted = !leased.begin((event.id, Tries::of(&event)), &at, alone, passed);
         drop(leased);
-        let lease = Box::new(Lease { event, at, queue: self.clone() });
+        let lease = Box::new(Lease { event, at, is_counted, queue: self.clone() });
         if let Some((reason, message)) = hopeless {
             let given_up = self.give_up(lease.event.clone(), reason, message);
-            match &given_up {
-                Ok(_) => self.leased().forget(lease.event.id),
-                Err(_) => self.leased().not_begun(lease.event.id),
+            if given_up.is_ok() || !is_counted {
+                self.leased().forget(lease.event.id);
             }
             return given_up.map(|letter| Next::GivenUp(Box::new(letter)));
         }
-        let noted = self.note_attempt(lease.event.id);
-        if crashes > 0 {
-            noted.wait().inspect_err(|_| self.leased().not_begun(lease.event.id))?;
+        if !is_counted {
+            let noted = self.note_attempt(lease.event.id);
+            if crashes > 0 {
+                noted.wait().inspect_err(|_| self.leased().forget(lease.event.id))?;
+            }
         }
         Ok(Next::Lease(lease))
     }
@@ -390,11 +394,8 @@ impl Queue {
                 Settled::Dead
             }
         };
-        match settled {
-            // What was begun in this run and has been counted as ended is not to be counted twice.
-            Settled::Requeued => self.leased().not_begun(lease.event.id),
-            Settled::Done | Settled::Dead => self.leased().forget(lease.event.id),
-        }
+        // What was begun in this run and has been counted as ended is not to be counted twice.
+        self.leased().forget(lease.event.id);
         Ok(settled)
     }
 

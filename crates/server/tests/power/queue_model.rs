@@ -298,7 +298,8 @@ impl Pair {
                 assert!(event.open_before == 0 || model.leased.is_empty());
                 model.alone = event.open_before > 0;
                 let queued = model.find(&event);
-                queued.open += 1;
+                // Of attempts that nobody told the end of, a run counts one.
+                queued.open = 1;
                 queued.away = false;
                 let mut queued = queued.clone();
                 queued.seen = model.objects.get(queued.key).cloned();

@@ -28,12 +28,11 @@ impl Lookups {
 
 /// The table that is of the codes wanted, made if there is none; it comes first.
 fn newest<T>(kept: &mut Vec<Arc<T>>, is_wanted: impl Fn(&T) -> bool, make: impl FnOnce() -> T) -> Arc<T> {
-    match kept.iter().position(|table| is_wanted(table)) {
-        Some(at) => kept[..=at].rotate_right(1),
-        None => {
-            kept.truncate(KEPT - 1);
-            kept.insert(0, Arc::new(make()));
-        }
+    if let Some(at) = kept.iter().position(|table| is_wanted(table)) {
+        kept[..=at].rotate_right(1);
+    } else {
+        kept.truncate(KEPT - 1);
+        kept.insert(0, Arc::new(make()));
     }
     Arc::clone(&kept[0])
 }
