@@ -450,17 +450,30 @@ impl<'t> Changes<'t> {
         self.use_order(event.id)
     }
 
+    /// Writes an event back after an attempt that does not count. If none counts any more it is as one that was not begun:
+    /// of two of those of one kind the newer stays.
+    pub fn put_back(&self, event: &EventRecord) -> Result<(), LedgerError> {
+        let key = waiting_key(
+            &Location { bucket: event.bucket.clone(), key: listed_key(&event.key)? },
+            event.removed,
+        );
+        let other = self.waiting(&key)?.filter(|other| other.id != event.id && other.started == 0);
+        if let Some(other) = other.filter(|_| event.started == 0) {
+            if other.id > event.id {
+                return self.remove_event(event.id).map(drop);
+            }
+            self.remove_event(other.id)?;
+            self.table(WAITING)?.insert(key.as_slice(), event.id).map_err(LedgerError::database)?;
+        }
+        self.put_event(event)
+    }
+
     /// Queues an event. One of the same object that was not begun yet is superseded if both are of creations or both
     /// of removals: the newer one looks at the object as it is then, and that is all that counts. So an object has no more
     /// than two events that were not begun, however often it is written and deleted in turn.
     pub fn queue_event(&self, at: &Location, event: &EventRecord) -> Result<(), LedgerError> {
         let key = waiting_key(at, event.removed);
-        let waiting = {
-            let table = self.table(WAITING)?;
-            table.get(key.as_slice()).map_err(LedgerError::database)?.map(|waiting| waiting.value())
-        };
-        let waiting = waiting.map(|waiting| self.event(waiting)).transpose()?.flatten();
-        let superseded = waiting.filter(|old| old.started == 0 && old.removed == event.removed);
+        let superseded = self.waiting(&key)?.filter(|old| old.started == 0 && old.removed == event.removed);
         // A dead letter of an earlier version comes again: the newer one's event does all there is to do.
         if superseded.as_ref().is_some_and(|old| old.id > event.id) {
             return Ok(());
@@ -473,6 +486,15 @@ impl<'t> Changes<'t> {
         }
         self.table(WAITING)?.insert(key.as_slice(), event.id).map_err(LedgerError::database)?;
         self.put_event(&EventRecord { due_ms, ..event.clone() })
+    }
+
+    /// The event queued last of those that `key` is of.
+    fn waiting(&self, key: &[u8]) -> Result<Option<EventRecord>, LedgerError> {
+        let id = {
+            let table = self.table(WAITING)?;
+            table.get(key).map_err(LedgerError::database)?.map(|waiting| waiting.value())
+        };
+        id.map(|id| self.event(id)).transpose().map(Option::flatten)
     }
 
     fn remove_due(&self, event: &EventRecord) -> Result<(), LedgerError> {
@@ -490,10 +512,13 @@ impl<'t> Changes<'t> {
         self.table(EVENTS)?.remove(id).map_err(LedgerError::database)?;
         let key = waiting_key(&Location { bucket: old.bucket, key: listed_key(&old.key)? }, old.removed);
         let mut waiting = self.table(WAITING)?;
-        let is_this =
-            waiting.get(key.as_slice()).map_err(LedgerError::database)?.is_some_and(|row| row.value() == id);
-        if is_this {
-            waiting.remove(key.as_slice()).map_err(LedgerError::database)?;
+        // Removals were keyed as creations are before each kind had a key of its own.
+        for key in [key.as_slice(), key.strip_prefix(&[0]).unwrap_or(&key)] {
+            let is_this =
+                waiting.get(key).map_err(LedgerError::database)?.is_some_and(|row| row.value() == id);
+            if is_this {
+                waiting.remove(key).map_err(LedgerError::database)?;
+            }
         }
         Ok(true)
     }

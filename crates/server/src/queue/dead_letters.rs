@@ -18,6 +18,8 @@ use crate::{
 const CHUNK: usize = 500;
 /// Of the bounds, in percent: from here on there is a warning.
 const WARN_AT: u64 = 80;
+/// So many times the bound are dropped without a warning in this run.
+const MOST_UNWARNED: u64 = 10;
 /// Dead letters answered at a time, and how many are looked at for them.
 const PAGE: usize = 500;
 const LOOKED_AT: usize = 5000;
@@ -299,7 +301,8 @@ impl Queue {
             true => all.partition_point(|(dead_ms, _)| *dead_ms < oldest_kept),
             false => 0,
         };
-        let most = if of_number { bounds.max_count } else { u64::MAX };
+        // A program that never lives to its second look must not gather them without end.
+        let most = if of_number { bounds.max_count } else { bounds.max_count.saturating_mul(MOST_UNWARNED) };
         let too_many = all.len().saturating_sub(usize::try_from(most).unwrap_or(usize::MAX));
         let kept = all.split_off(too_old.max(too_many));
         let mut dropped = 0;

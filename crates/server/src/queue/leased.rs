@@ -20,9 +20,9 @@ const SWEEP_ABOVE: usize = 1024;
 pub(super) struct Leased {
     events: HashMap<u64, Tries>,
     /// Events with attempts begun in this run that are not written down as ended: these ended some way or other, while
-    /// one begun in an earlier run and never ended went down with the program. Counted once, however many there are
-    /// while a disk takes no word of their end: the program can end in one of them only.
-    begun: HashSet<u64>,
+    /// one begun in an earlier run and never ended went down with the program. All of an event are one, the so-many-th of
+    /// all runs, however many there are while a disk takes no word of their end: the program can end in one only.
+    begun: HashMap<u64, u32>,
     /// Set while an event that may have brought the program down is worked on: nothing else is, so that
     /// another crash tells on it and on nobody else.
     alone: bool,
@@ -69,9 +69,9 @@ impl Leased {
         self.before_suspect < BEFORE_A_SUSPECT
     }
 
-    /// The events that are worked on.
-    pub(super) fn under_way(&self) -> Vec<u64> {
-        self.events.keys().copied().collect()
+    /// The events that are worked on, and which attempt at each.
+    pub(super) fn under_way(&self) -> Vec<(u64, u32)> {
+        self.events.keys().filter_map(|event| Some((*event, *self.begun.get(event)?))).collect()
     }
 
     /// Of how many events anything is kept.
@@ -81,29 +81,26 @@ impl Leased {
 
     /// Whether this run began an attempt at an event that is not written down as ended.
     pub(super) fn is_begun(&self, event: u64) -> bool {
-        self.begun.contains(&event)
+        self.begun.contains_key(&event)
     }
 
     /// How many attempts at an event went down with the program.
     pub(super) fn crashes(&self, event: &EventRecord) -> u32 {
-        event.started.saturating_sub(event.failed).saturating_sub(u32::from(self.is_begun(event.id)))
+        let open = event.started.saturating_sub(event.failed);
+        let is_own = self.begun.get(&event.id).is_some_and(|attempt| event.started >= *attempt);
+        open.saturating_sub(u32::from(is_own))
     }
 
-    /// An attempt begins: `alone`, with nothing beside it; or having `passed` a suspect. Answers whether it is to be
-    /// counted.
-    pub(super) fn begin(
-        &mut self,
-        (event, tries): (u64, Tries),
-        at: &Location,
-        alone: bool,
-        passed: bool,
-    ) -> bool {
+    /// An attempt begins: `alone`, with nothing beside it; or having `passed` a suspect. Answers which it is of the
+    /// event's.
+    pub(super) fn begin(&mut self, event: &EventRecord, at: &Location, alone: bool, passed: bool) -> u32 {
+        let tries = Tries::of(event);
         self.alone = alone;
         self.before_suspect = if alone { 0 } else { self.before_suspect + u32::from(passed) };
         self.last_is_retry = tries == Tries::Again;
-        self.events.insert(event, tries);
+        self.events.insert(event.id, tries);
         self.objects.insert(at.clone());
-        self.begun.insert(event)
+        *self.begun.entry(event.id).or_insert(event.started + 1)
     }
 
     /// It is over; how it ended was said before.
@@ -117,7 +114,7 @@ impl Leased {
     /// Forgets what others removed from the queue.
     pub(super) fn sweep(&mut self, is_queued: impl Fn(u64) -> bool) {
         if self.begun.len() > self.events.len() + SWEEP_ABOVE {
-            self.begun.retain(|event| self.events.contains_key(event) || is_queued(*event));
+            self.begun.retain(|event, _| self.events.contains_key(event) || is_queued(*event));
         }
     }
 
@@ -133,17 +130,38 @@ mod tests {
 
     use super::*;
 
+    fn record(id: u64) -> EventRecord {
+        EventRecord {
+            id,
+            removed: false,
+            name: "ObjectCreated:Put".into(),
+            bucket: "in".into(),
+            key: "a.jpg".into(),
+            etag: "etag".into(),
+            size: 1,
+            queued_ms: 1,
+            due_ms: 1,
+            request_id: String::new(),
+            started: 0,
+            failed: 0,
+            deferred: 0,
+            last_error: None,
+            redriven: false,
+            tried_in: 0,
+        }
+    }
+
     #[test]
     fn what_others_removed_is_swept() {
         let at = Location { bucket: "in".into(), key: ObjectKey::new("a.jpg").unwrap() };
         let mut leased = Leased::default();
         for event in 0..10_000 {
-            leased.begin((event, Tries::First), &at, false, false);
+            leased.begin(&record(event), &at, false, false);
             leased.end(event, &at);
             leased.sweep(|event| event % 1000 == 0);
             assert!(leased.remembered() <= SWEEP_ABOVE + 1);
         }
-        leased.begin((7, Tries::First), &at, false, false);
+        leased.begin(&record(7), &at, false, false);
         leased.sweep(|_| false);
         assert!(leased.is_begun(7) && leased.holds(7));
     }

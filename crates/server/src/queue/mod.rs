@@ -95,8 +95,8 @@ pub struct Lease {
     pub event: EventRecord,
     /// Its object.
     pub at: Location,
-    /// Whether the event as it was counts this attempt already.
-    is_counted: bool,
+    /// Attempts begun, this one included.
+    attempts: u32,
     queue: Arc<Queue>,
 }
 
@@ -104,8 +104,7 @@ impl Lease {
     /// The settlement for this attempt.
     #[must_use]
     pub fn settlement(&self) -> Settlement {
-        let attempts = self.event.started + u32::from(!self.is_counted);
-        Settlement { event: self.event.clone(), attempts }
+        Settlement { event: self.event.clone(), attempts: self.attempts }
     }
 
     /// How long ago it was queued.
@@ -178,9 +177,11 @@ fn due_in(delay: Duration) -> i64 {
     now_ms().saturating_add(milliseconds(delay))
 }
 
-/// As if the attempt under way had not been made.
-fn release(event: &mut EventRecord) {
-    event.started = event.started.saturating_sub(1).max(event.failed);
+/// As if the attempt under way, the so-many-th, had not been made.
+fn release(event: &mut EventRecord, attempt: u32) {
+    if event.started >= attempt {
+        event.started = attempt.saturating_sub(1).max(event.failed);
+    }
 }
 
 fn age(event: &EventRecord) -> Duration {
@@ -242,21 +243,25 @@ impl Queue {
             return Ok(Next::Empty);
         }
         let alone = crashes > 0 && hopeless.is_none();
-        let is_counted = !leased.begin((event.id, Tries::of(&event)), &at, alone, passed);
+        let is_first = !leased.is_begun(event.id);
+        let attempts = leased.begin(&event, &at, alone, passed);
         drop(leased);
-        let lease = Box::new(Lease { event, at, is_counted, queue: self.clone() });
+        let lease = Box::new(Lease { event, at, attempts, queue: self.clone() });
         if let Some((reason, message)) = hopeless {
             let given_up = self.give_up(lease.event.clone(), reason, message);
-            if given_up.is_ok() || !is_counted {
+            if given_up.is_ok() || is_first {
                 self.leased().forget(lease.event.id);
             }
             return given_up.map(|letter| Next::GivenUp(Box::new(letter)));
         }
-        if !is_counted {
-            let noted = self.note_attempt(lease.event.id);
-            if crashes > 0 {
-                noted.wait().inspect_err(|_| self.leased().forget(lease.event.id))?;
-            }
+        let noted = self.note_attempt(lease.event.id, attempts);
+        if crashes > 0 {
+            let forget = |_: &LedgerError| {
+                if is_first {
+                    self.leased().forget(lease.event.id);
+                }
+            };
+            noted.wait().inspect_err(forget)?;
         }
         Ok(Next::Lease(lease))
     }
@@ -285,8 +290,9 @@ impl Queue {
                         next.suspect.get_or_insert(event);
                         true
                     }
-                    Ok(Some(event)) => {
-                        next.found = Some(event);
+                    Ok(Some((event, at))) => {
+                        // One from ahead of the clock is due now, as far as others compare.
+                        next.found = Some((EventRecord { due_ms: event.due_ms.min(now), ..event }, at));
                         false
                     }
                     Ok(None) => true,
@@ -333,14 +339,13 @@ impl Queue {
         })
     }
 
-    /// Writes down that an attempt began; nobody need wait for it.
-    fn note_attempt(&self, id: u64) -> Pending<(), LedgerError> {
-        self.ledger.submit(Vec::new(), move |changes| {
-            if let Some(mut event) = changes.event(id)? {
-                event.started += 1;
-                changes.put_event(&event)?;
+    /// Writes down that the so-many-th attempt began; nobody need wait for it.
+    fn note_attempt(&self, id: u64, attempt: u32) -> Pending<(), LedgerError> {
+        self.ledger.submit(Vec::new(), move |changes| match changes.event(id)? {
+            Some(event) if event.started < attempt => {
+                changes.put_event(&EventRecord { started: attempt, ..event })
             }
-            Ok(())
+            _ => Ok(()),
         })
     }
 
@@ -376,9 +381,9 @@ impl Queue {
             }
             Verdict::Away { message } => {
                 let doubled = FIRST_BACKOFF.saturating_mul(1 << lease.event.deferred.min(16));
-                let due = due_in(doubled.min(LONGEST_BACKOFF));
+                let (due, attempt) = (due_in(doubled.min(LONGEST_BACKOFF)), lease.attempts);
                 self.change(lease, move |event| {
-                    release(event);
+                    release(event, attempt);
                     event.deferred += 1;
                     event.due_ms = due;
                     event.last_error = Some(message);
@@ -386,7 +391,8 @@ impl Queue {
                 Settled::Requeued
             }
             Verdict::Released => {
-                self.change(lease, release)?;
+                let attempt = lease.attempts;
+                self.change(lease, move |event| release(event, attempt))?;
                 Settled::Requeued
             }
             Verdict::Dead { reason, message } => {
@@ -405,15 +411,15 @@ impl Queue {
     /// # Errors
     /// The ledger cannot be written; the attempts then look as if the program had ended in them.
     pub fn release_all(&self) -> Result<usize, LedgerError> {
-        let (ids, run) = (self.leased().under_way(), self.run);
+        let (attempts, run) = (self.leased().under_way(), self.run);
         let pending = self.ledger.submit(Vec::new(), move |changes| {
-            for id in &ids {
+            for (id, attempt) in &attempts {
                 if let Some(mut event) = changes.event(*id)? {
-                    release(&mut event);
-                    changes.put_event(&EventRecord { tried_in: run, ..event })?;
+                    release(&mut event, *attempt);
+                    changes.put_back(&EventRecord { tried_in: run, ..event })?;
                 }
             }
-            Ok::<_, LedgerError>(ids.len())
+            Ok::<_, LedgerError>(attempts.len())
         });
         pending.wait()
     }
@@ -428,7 +434,7 @@ impl Queue {
         let pending = self.ledger.submit(Vec::new(), move |changes| {
             if let Some(mut event) = changes.event(id)? {
                 change(&mut event);
-                changes.put_event(&EventRecord { tried_in: run, ..event })?;
+                changes.put_back(&EventRecord { tried_in: run, ..event })?;
             }
             Ok::<_, LedgerError>(())
         });

@@ -106,10 +106,8 @@ impl DiskStore {
     /// # Errors
     /// As for [`Self::backfill_after_repair`].
     pub fn backfill_if_owed(&self) -> Result<usize, StoreFault> {
-        match self.ledger.view()?.owes_backfill()? {
-            true => self.backfill_after_repair(),
-            false => Ok(0),
-        }
+        let owes = self.ledger.view()?.owes_backfill()?;
+        if owes { self.backfill_after_repair() } else { Ok(0) }
     }
 
     /// The end of a repair: queues every source without a current thumbnail; answers how many there were.

@@ -1,7 +1,5 @@
 //! What unfinished work of an earlier run left on disk, removed in the background after the start.
 
-use std::sync::atomic::Ordering;
-
 use tintype_function::store::Location;
 
 use super::{
@@ -60,10 +58,9 @@ impl DiskStore {
             return Ok(());
         }
         // What this run has left so far is for the cleaning after the next start.
-        let left = self.leftover.clone();
+        let leftovers = self.leftovers.clone();
         let pending = self.ledger.submit(Vec::new(), move |changes| {
-            let left = left.load(Ordering::SeqCst);
-            Ok::<_, StoreFault>(changes.set_unclean((left != u64::MAX).then_some(left))?)
+            Ok::<_, StoreFault>(changes.set_unclean(leftovers.cleaned())?)
         });
         pending.wait()
     }
@@ -117,9 +114,32 @@ impl DiskStore {
         }
     }
 
-    /// A file of this run is, or may be, left for the cleaning after a later start, which need not have it in reach.
-    pub(super) fn remember_leftover(&self, order: u64) -> Pending<(), StoreFault> {
-        self.leftover.fetch_min(order, Ordering::SeqCst);
+    /// A file of this run is left for the cleaning after a later start, which need not have it in reach. Nobody waits for
+    /// that: if it is not written down, a leftover may stay.
+    pub(super) fn remember_leftover(&self, order: u64) {
+        self.leftovers.stays(order);
+        let _ = self.look_back_to(order);
+    }
+
+    /// Has the cleaning after the next start look as far back as to a file that is not published yet, until
+    /// [`Self::is_settled`].
+    pub(super) fn keep_in_reach(&self, order: u64) -> Pending<(), StoreFault> {
+        self.leftovers.is_passed(order);
+        self.look_back_to(order)
+    }
+
+    /// The cleaning need not look for a file any more that was kept in its reach. Nobody waits for that: it would only look
+    /// further back than it had to.
+    pub(super) fn is_settled(&self, order: u64) {
+        self.leftovers.is_settled(order);
+        let leftovers = self.leftovers.clone();
+        let _ = self.ledger.submit(Vec::new(), move |changes| match leftovers.of_this_run_alone() {
+            Some(unclean) => changes.set_unclean(unclean),
+            None => Ok(()),
+        });
+    }
+
+    fn look_back_to(&self, order: u64) -> Pending<(), StoreFault> {
         self.ledger.submit(Vec::new(), move |changes| {
             Ok(changes.set_unclean(Some(changes.unclean()?.unwrap_or(u64::MAX).min(order)))?)
         })

@@ -12,6 +12,7 @@ mod error;
 mod folder;
 mod incoming;
 mod intact;
+mod leftovers;
 mod listing;
 mod multipart;
 mod notifications;
@@ -86,8 +87,7 @@ pub struct DiskStore {
     known_order: AtomicU64,
     /// The first order of this run.
     first_order: u64,
-    /// The lowest order of a file of this run that is left for cleaning.
-    leftover: Arc<AtomicU64>,
+    leftovers: Arc<leftovers::Leftovers>,
     /// The folder known to exist.
     newest_folder: Mutex<std::path::PathBuf>,
     /// Files gone from disk whose trash rows the next change removes.
@@ -139,7 +139,7 @@ impl DiskStore {
             next_order: AtomicU64::new(first_order),
             known_order: AtomicU64::new(first_order),
             first_order,
-            leftover: Arc::new(AtomicU64::new(u64::MAX)),
+            leftovers: Arc::default(),
             newest_folder: Mutex::default(),
             unlinked: Mutex::default(),
             on_event: OnceLock::new(),

@@ -31,7 +31,12 @@ impl DiskStore {
         files: Publication,
         change: impl FnOnce(&Changes<'_>) -> Result<T, StoreFault> + Send + 'static,
     ) -> Result<T, StoreFault> {
-        let published = self.keep_in_reach(&files).and_then(|()| {
+        // Some took so long, after they had their place in the order, that others have passed them by further than the
+        // cleaning after the next start would look back.
+        let oldest = files.0.iter().map(|(order, _)| *order).min();
+        let passed =
+            oldest.filter(|order| self.next_order.load(Ordering::Relaxed).saturating_sub(*order) > REACH / 2);
+        let published = passed.map_or(Ok(()), |order| self.keep_in_reach(order).wait()).and_then(|()| {
             let publishes = files.0.iter().map(|(_, publish)| publish.clone()).collect();
             let gone = self.take_unlinked();
             let pending = self.ledger.submit(publishes, move |changes| {
@@ -40,17 +45,13 @@ impl DiskStore {
             });
             pending.wait()
         });
-        published.inspect_err(|fault| self.discard(files, matches!(fault, StoreFault::InDoubt(_))))
-    }
-
-    /// Has the cleaning after the next start look as far back as to these files: some took so long, after they had their
-    /// place in the order, that others have passed them by further than it would look.
-    fn keep_in_reach(&self, files: &Publication) -> Result<(), StoreFault> {
-        let Some(oldest) = files.0.iter().map(|(order, _)| *order).min() else { return Ok(()) };
-        match self.next_order.load(Ordering::Relaxed).saturating_sub(oldest) > REACH / 2 {
-            true => self.remember_leftover(oldest).wait(),
-            false => Ok(()),
+        if let Err(fault) = &published {
+            self.discard(files, matches!(fault, StoreFault::InDoubt(_)));
         }
+        if let Some(order) = passed {
+            self.is_settled(order);
+        }
+        published
     }
 
     /// Removes files that are not to be published. Where it is not known whether they were they stay: the cleaning
@@ -67,8 +68,7 @@ impl DiskStore {
                 }
             }
             if left {
-                // Nobody waits for that: if it is not written down, a leftover may stay.
-                let _ = self.remember_leftover(order);
+                self.remember_leftover(order);
             }
         }
     }

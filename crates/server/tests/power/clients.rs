@@ -29,6 +29,7 @@ enum Entry {
     },
     Purged {
         key: &'static str,
+        any: bool,
     },
 }
 
@@ -115,9 +116,9 @@ impl Log {
         self.0.push(Entry::Purging { key });
     }
 
-    /// And from now on no more.
-    pub fn end_purge(&mut self, key: &'static str) {
-        self.0.push(Entry::Purged { key });
+    /// And from now on no more; whether there was anything.
+    pub fn end_purge(&mut self, key: &'static str, any: bool) {
+        self.0.push(Entry::Purged { key, any });
     }
 
     /// Whether what a key holds may have been given up with nothing left to tell of it.
@@ -126,7 +127,10 @@ impl Log {
         for (at, entry) in self.0.iter().enumerate() {
             match entry {
                 Entry::Purging { key: of } if *of == key => under_way += 1,
-                Entry::Purged { key: of } if *of == key => (under_way, ended) = (under_way - 1, Some(at)),
+                Entry::Purged { key: of, any } if *of == key => {
+                    under_way -= 1;
+                    ended = if *any { Some(at) } else { ended };
+                }
                 _ => {}
             }
         }

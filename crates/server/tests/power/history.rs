@@ -297,8 +297,8 @@ impl Stepper<'_, '_> {
     fn purge(&mut self) {
         let key = self.key();
         locked(&self.history.log).begin_purge(key);
-        drop(self.world.purge(key));
-        locked(&self.history.log).end_purge(key);
+        let purged = self.world.purge(key);
+        locked(&self.history.log).end_purge(key, purged != Ok(0));
     }
 
     fn put_in_parts(&mut self) {
@@ -355,7 +355,7 @@ impl Stepper<'_, '_> {
 
     /// One attempt of the function. Where all events wait for their next one, time may pass.
     fn work(&mut self) -> Result<(), String> {
-        let worked = self.meanwhile(|world, manner| world.work(manner));
+        let worked = self.meanwhile(World::work);
         let done = match worked {
             Ok(Worked::Waiting) if self.random.permille(500) => self.world.make_due(),
             other => other.map(drop),

@@ -359,10 +359,12 @@ impl Pair {
                 let queued = self.model.find(&event);
                 queued.open -= 1;
                 queued.away = true;
+                self.put_back(&event);
             }
             Ending::Released => {
                 assert_eq!(failed(Verdict::Released), Settled::Requeued);
                 self.model.find(&event).open -= 1;
+                self.put_back(&event);
             }
             Ending::Dead => {
                 assert_eq!(failed(Verdict::Dead { reason: "malformed", message }), Settled::Dead);
@@ -372,6 +374,28 @@ impl Pair {
                 self.model.dies(&event, "malformed");
             }
             Ending::Dropped => {}
+        }
+    }
+
+    /// An attempt does not count. If none does, and one of its kind was queued meanwhile, one of the two is left.
+    fn put_back(&mut self, event: &Event) {
+        let is_begun = |event: &Event| event.failed + event.open + event.open_before > 0;
+        let newest = self.model.newest.get(&(event.key, event.removed)).cloned();
+        let Some(newest) = newest.filter(|newest| newest.identity() != event.identity()) else { return };
+        let newest = self.model.find(&newest).clone();
+        if is_begun(self.model.find(event)) || is_begun(&newest) {
+            return;
+        }
+        let records = self.records();
+        let [event_stays, newest_stays] =
+            [event, &newest].map(|one| records.iter().any(|record| one.is(record)));
+        assert!(event_stays != newest_stays, "one of two that were not begun is superseded");
+        if event_stays {
+            self.model.remove(&newest);
+            let stays = self.model.find(event).clone();
+            self.model.newest.insert((stays.key, stays.removed), stays);
+        } else {
+            self.model.remove(event);
         }
     }
 
@@ -419,6 +443,12 @@ impl Pair {
         for (event, reason) in &self.model.dead {
             let letter = letters.iter().find(|letter| event.is(&letter.event)).unwrap();
             assert_eq!((letter.reason.as_str(), letter.event.failed), (*reason, event.failed));
+        }
+        for (key, removed) in KEYS.into_iter().flat_map(|key| [(key, false), (key, true)]) {
+            let not_begun = records
+                .iter()
+                .filter(|record| (record.key.as_str(), record.removed, record.started) == (key, removed, 0));
+            assert!(not_begun.count() <= 1, "{records:?}");
         }
         // No acknowledged upload without its event, until that was handled.
         for (key, etag) in &self.model.objects {
