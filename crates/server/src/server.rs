@@ -39,6 +39,9 @@ const MOST_STEPS: usize = 60;
 /// What is under way at a shutdown has this long to finish.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// And what follows, until the ledger is closed, so long.
+const TO_CLOSE: Duration = Duration::from_secs(3);
+
 /// A running server.
 pub struct Server {
     /// Where the S3 endpoint listens.
@@ -103,7 +106,19 @@ impl Server {
     ///
     /// # Errors
     /// What stands in the way, for people.
-    pub async fn start(mut settings: Settings, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
+    pub async fn start(settings: Settings, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
+        Self::start_on(Arc::new(RealDisk), settings, env).await
+    }
+
+    /// The same on another disk, for tests.
+    ///
+    /// # Errors
+    /// What stands in the way, for people.
+    pub async fn start_on(
+        disk: SharedDisk,
+        mut settings: Settings,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> anyhow::Result<Self> {
         anyhow::ensure!(
             SystemTime::now() >= SystemTime::UNIX_EPOCH,
             "the machine's clock stands before 1970, where no time that a server tells can be written; set it, and \
@@ -118,17 +133,18 @@ impl Server {
 
         // Opening blocks on the disk.
         let (opening, access_key) = (settings.clone(), (env(ACCESS_KEY_ID), env(SECRET_ACCESS_KEY)));
+        let below = disk.clone();
         let opened = tokio::task::spawn_blocking(move || {
             let folder = DataFolder::open(&opening.data)?;
             let credentials = Credentials::load_or_make(folder.root(), access_key)?;
             let measurements = folder.measurements();
-            anyhow::Ok((open_parts(&opening, Arc::new(RealDisk), folder)?, credentials, measurements))
+            anyhow::Ok((open_parts(&opening, below, folder)?, credentials, measurements))
         });
         let (Parts { store, queue }, credentials, measurements) = opened.await??;
         let instruments = Arc::new(Instruments::default());
         let invoker = Arc::new(Invoker::start(&settings, store.clone(), queue.clone(), instruments.clone())?);
         instruments.sample_by(gauges(&store, &queue, &invoker));
-        instruments.keep(Keeper::new(Arc::new(RealDisk), measurements))?;
+        instruments.keep(Keeper::new(disk, measurements))?;
         if settings.api.keys.iter().any(|key| key.daily.is_some()) {
             // Before the first request: nobody is to have more than a day's quota by a new start.
             let reader = instruments.clone();
@@ -206,23 +222,31 @@ impl Server {
         Ok(())
     }
 
-    /// Takes no more requests, lets what is under way finish, and closes the store.
+    /// Takes no more requests, lets what is under way finish, and closes the store; all of it within a bounded time,
+    /// also where the disk hangs. What is acknowledged is durable already. Afterwards there may be threads that hang:
+    /// drop no runtime that would wait for them.
     pub async fn stop(self) {
-        let _ = self.stop.send(true);
+        let Self { live, stop, ports, invoker, instruments, store, .. } = self;
+        let _ = stop.send(true);
         // Streams of results would keep their connections open.
-        self.instruments.end_streams();
-        let (invoker, instruments) = (self.invoker, self.instruments);
+        instruments.end_streams();
         let drained = tokio::task::spawn_blocking(move || {
             invoker.drain(GRACE);
             instruments.close();
-            invoker
         });
-        for port in self.ports {
-            let _ = port.await;
+        let end = async {
+            for port in ports {
+                let _ = port.await;
+            }
+            let _ = drained.await;
+            // The last owner closes the ledger, which ends with what was submitted being durable.
+            let _ = tokio::task::spawn_blocking(move || drop((live, store))).await;
+        };
+        if tokio::time::timeout(GRACE + TO_CLOSE, end).await.is_err() {
+            tracing::warn!(
+                "the disk does not answer; what is under way is left behind, and due again at the next start"
+            );
         }
-        let _ = drained.await;
-        // The last owner closes the ledger, which ends with what was submitted being durable.
-        drop(self.store);
     }
 }
 

@@ -5,7 +5,7 @@ use std::{io::Write as _, path::Path};
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Env, OK, SettingsArguments, allocator, logging, runtime, variable};
+use super::{Env, OK, SettingsArguments, allocator, block_on, logging, variable};
 use crate::{
     sandbox::{self, Reach},
     server::Server,
@@ -38,7 +38,7 @@ impl Serve {
         allocator::tune(env);
         check_exposure(&settings, self.anyone_may_use_the_http_api)?;
         confine(&settings, self.settings.file(env).as_deref())?;
-        runtime()?.block_on(async {
+        block_on(async {
             let server = Server::start(settings, |name| variable(env, name)).await?;
             // Before anybody is told that the server is ready: a signal right after it must drain, too.
             let stop = Signals::listen()?;

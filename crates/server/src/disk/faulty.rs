@@ -4,7 +4,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{
-        Arc, Condvar, Mutex, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -12,12 +12,22 @@ use std::{
 
 use super::{Disk, DiskFile, SharedDisk};
 
+#[derive(Debug, Default)]
+struct Holding {
+    /// Reads of paths that contain this.
+    reads: Option<String>,
+    /// Reads and syncs of anything.
+    everything: bool,
+    /// How many hang.
+    held: usize,
+}
+
 /// What goes wrong; shared, so that it can be changed while the disk is in use.
 #[derive(Debug, Default)]
 pub struct Faults {
     full: AtomicBool,
     failing_syncs: Mutex<Option<(String, u64)>>,
-    holding: Mutex<Option<String>>,
+    holding: Mutex<Holding>,
     let_go: Condvar,
     sync_micros: AtomicU64,
     syncs: AtomicU64,
@@ -37,8 +47,34 @@ impl Faults {
 
     /// Reads of files whose path contains `of` hang, until this is told `None`.
     pub fn hold_reads(&self, of: Option<&str>) {
-        *self.holding.lock().unwrap_or_else(PoisonError::into_inner) = of.map(str::to_owned);
+        self.holding().reads = of.map(str::to_owned);
         self.let_go.notify_all();
+    }
+
+    /// Every read and every sync hangs, as on a network's disk whose network is gone; until this is told `false`.
+    pub fn hold_everything(&self, hold: bool) {
+        self.holding().everything = hold;
+        self.let_go.notify_all();
+    }
+
+    /// How many operations hang.
+    pub fn held(&self) -> usize {
+        self.holding().held
+    }
+
+    fn holding(&self) -> MutexGuard<'_, Holding> {
+        self.holding.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hang_while(&self, is_held: impl Fn(&Holding) -> bool) {
+        let mut holding = self.holding();
+        if is_held(&holding) {
+            holding.held += 1;
+            while is_held(&holding) {
+                holding = self.let_go.wait(holding).unwrap_or_else(PoisonError::into_inner);
+            }
+            holding.held -= 1;
+        }
     }
 
     /// Every sync takes this much longer.
@@ -53,10 +89,9 @@ impl Faults {
 
     fn read(&self, path: &Path) {
         let path = path.to_string_lossy();
-        let mut holding = self.holding.lock().unwrap_or_else(PoisonError::into_inner);
-        while holding.as_ref().is_some_and(|of| path.contains(of.as_str())) {
-            holding = self.let_go.wait(holding).unwrap_or_else(PoisonError::into_inner);
-        }
+        let of_reads =
+            |holding: &Holding| holding.reads.as_ref().is_some_and(|of| path.contains(of.as_str()));
+        self.hang_while(|holding| holding.everything || of_reads(holding));
     }
 
     fn write(&self) -> io::Result<()> {
@@ -68,6 +103,7 @@ impl Faults {
 
     fn sync(&self, path: &Path) -> io::Result<()> {
         self.syncs.fetch_add(1, Ordering::SeqCst);
+        self.hang_while(|holding| holding.everything);
         let cost = self.sync_micros.load(Ordering::SeqCst);
         if cost > 0 {
             std::thread::sleep(Duration::from_micros(cost));

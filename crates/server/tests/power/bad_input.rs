@@ -184,8 +184,11 @@ fn a_put_that_very_many_others_pass_by_leaves_nothing_behind() {
     let seen = cuts.clone();
     disk.on_sync(move |tree| seen.lock().unwrap().push(tree().after_cut(Survival::All)));
     world.put("a.jpg", &content(1).bytes(), Condition::Any).unwrap();
-    drop(world);
     let cuts = std::mem::take(&mut *cuts.lock().unwrap());
+    // Once it is published nothing is left to look for.
+    world.put("c.jpg", &content(3).bytes(), Condition::Any).unwrap();
+    assert_eq!(world.store.ledger().view().unwrap().unclean().unwrap(), None);
+    drop(world);
     assert!(cuts.len() > 3);
     for cut in cuts {
         let mut log = Log::default();

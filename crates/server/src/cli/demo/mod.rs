@@ -12,7 +12,7 @@ use indicatif::ProgressBar;
 use tintype_function::settings::DEFAULT_DATA;
 
 use self::{client::DemoClient, pictures::Picture, table::Row};
-use super::{Env, FAILED, OK, SettingsArguments, logging, output, runtime, serve, variable};
+use super::{Env, FAILED, OK, SettingsArguments, block_on, logging, output, serve, variable};
 use crate::server::Server;
 
 /// As many as the reference system's scaling test uploads at once.
@@ -49,7 +49,7 @@ impl Demo {
         logging::start(&settings.logs)?;
         serve::check_exposure(&settings, false)?;
         serve::confine(&settings, self.settings.file(env).as_deref())?;
-        runtime()?.block_on(async {
+        block_on(async {
             let server = Server::start(settings, |name| variable(env, name)).await?;
             println!("{}\n", serve::ready_line(&server));
             std::io::stdout().flush()?;
