@@ -8,7 +8,7 @@ use super::{Request, closing};
 
 /// Fields of a head, and bytes of their names and values and of the URL.
 const MOST_FIELDS: usize = 100;
-const MOST_BYTES: usize = 32 << 10;
+const MOST_BYTES: usize = 16 << 10;
 
 pub(super) fn check(request: &Request) -> Result<(), Box<Response>> {
     let (fields, bytes) = size(request);

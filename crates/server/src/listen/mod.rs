@@ -33,8 +33,9 @@ const CONNECTIONS: usize = 512;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// A client must have agreed on TLS in this time.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes of one request's head, and the write buffer of one connection.
-const BUFFER_BYTES: usize = 64 << 10;
+/// Bytes of one request's head, and of what is read of a body at a time. Buffers of 32 KiB and more the allocator is set
+/// to take from the system and give back, each time (`cli/allocator`), which costs more than reading more often.
+const BUFFER_BYTES: usize = 24 << 10;
 /// Header fields of one request, beyond which a connection refuses it without asking anybody.
 const HEADERS: usize = 256;
 
