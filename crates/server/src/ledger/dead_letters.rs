@@ -5,8 +5,9 @@ use tintype_function::store::Location;
 
 use super::{
     LedgerError,
+    events::waiting_key,
     records::DeadLetter,
-    transaction::{Changes, DEAD_LETTERS, OBJECTS, View, WAITING, decode, encode, waiting_key},
+    transaction::{Changes, DEAD_LETTERS, OBJECTS, View, WAITING, decode, encode},
 };
 
 impl View {

@@ -4,6 +4,7 @@
 
 mod committer;
 mod dead_letters;
+mod events;
 mod handle;
 mod numbers;
 mod records;
@@ -15,13 +16,14 @@ mod untouched;
 use std::{any::Any, path::Path, sync::Arc};
 
 pub use committer::{Pending, Publish};
+pub use events::Tries;
 pub use records::{
     BucketRecord, Checksums, CorsRecord, DeadLetter, EventRecord, NotificationRecord, ObjectRecord,
     PartRecord, ResultRecord, StoredHeaders, UploadRecord,
 };
 pub use results::Outdated;
 pub use salvage::{Copied, OldLedger};
-pub use transaction::{Changes, Tries, View, Walk, listed_key};
+pub use transaction::{Changes, View, Walk, listed_key};
 
 use crate::disk::SharedDisk;
 
