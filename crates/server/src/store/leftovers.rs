@@ -1,7 +1,7 @@
 //! Which files of this run the cleaning after a later start is to look for, by their place in the order.
 
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -13,15 +13,15 @@ pub(super) struct Leftovers(Mutex<Known>);
 struct Known {
     /// The lowest that is left for good.
     lowest: Option<u64>,
-    /// Those that are about to be published and that others have passed by, and how many files each stands for.
-    passed: BTreeMap<u64, u32>,
+    /// Those that are about to be published and that others have passed by.
+    passed: BTreeSet<u64>,
     /// Whether nothing of earlier runs is left.
     is_clean: bool,
 }
 
 impl Known {
     fn unclean(&self) -> Option<u64> {
-        self.lowest.into_iter().chain(self.passed.keys().next().copied()).min()
+        self.lowest.into_iter().chain(self.passed.first().copied()).min()
     }
 }
 
@@ -38,18 +38,12 @@ impl Leftovers {
 
     /// One may stay, should the run end before it is published.
     pub(super) fn is_passed(&self, order: u64) {
-        *self.known().passed.entry(order).or_insert(0) += 1;
+        self.known().passed.insert(order);
     }
 
     /// One that was passed by was published after all, or is gone.
     pub(super) fn is_settled(&self, order: u64) {
-        let mut known = self.known();
-        if let Some(files) = known.passed.get_mut(&order) {
-            *files -= 1;
-            if *files == 0 {
-                known.passed.remove(&order);
-            }
-        }
+        self.known().passed.remove(&order);
     }
 
     /// Nothing of earlier runs is left; answers from where on something of this one is.
