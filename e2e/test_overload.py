@@ -144,12 +144,16 @@ def test_bodies_that_hold_all_memory_have_the_next_refused(new_server):
     def post():
         return requests.post(server.api_url, body, headers={"Content-Type": "image/jpeg"}, timeout=30)
 
+    def has_arrived():
+        return server.unread_bytes() == 0
+
     try:
         for connection in holding[:25]:
             connection.sendall(head.encode() + bytes(size - 1))
+        # The last one's buffer would double into what these still need, and the next request take what that one needs.
+        until(has_arrived, "25 have arrived")
         holding[25].sendall(head.encode() + bytes(5 << 20))
-        # A request that came before the last of it would take what is left, and have that one refused.
-        until(lambda: server.resident_bytes() > 255 << 20, "all of it has arrived")
+        until(has_arrived, "all of it has arrived")
         answer = post()
         assert answer.status_code == 429
         assert answer.headers["Retry-After"] == "1"

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import boto3
 import requests
@@ -199,10 +200,15 @@ class Server:
 
         until(idle, "nothing is waiting or under way")
 
-    def resident_bytes(self):
-        """What the process holds of the machine's memory."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) << 10
+    def unread_bytes(self):
+        """What clients sent to the HTTP port that the program has not read from its sockets."""
+        port = f":{urlsplit(self.http_url).port:04X}"
+        unread = 0
+        for connection in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            _, local, remote, _, queues, *_ = connection.split()
+            sending, receiving = (int(bytes_waiting, 16) for bytes_waiting in queues.split(":"))
+            unread += sending * remote.endswith(port) + receiving * local.endswith(port)
+        return unread
 
     def thumbnail(self, key, source_etag=None, client=None, bucket=DESTINATION):
         """Waits for the thumbnail under `key`, of the source version `source_etag` if given; answers it."""

@@ -127,6 +127,28 @@ fn results_beyond_the_latest_are_packed_and_found() {
     again.close();
 }
 
+/// redb refuses what its cache does not hold after any I/O error; reads alone must get over it, for there may be
+/// nothing to write for long.
+#[test]
+fn history_that_could_not_be_read_once_can_be_read_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let (instruments, _) = kept(&folder.path().join("measurements.redb"));
+    let begin = now_ms() - 1_000_000;
+    for n in 0..6000 {
+        instruments.result(entry(&format!("photos/{n}.jpg"), begin + n));
+    }
+    instruments.close();
+    drop(instruments);
+    let (again, faults) = kept(&folder.path().join("measurements.redb"));
+    // Nothing is written from here on.
+    again.close();
+    let find = || again.recorder().unwrap().search(10, &of("photos/3.jpg"));
+    faults.set_unreadable(true);
+    assert!(find().is_err(), "all of it is in the cache");
+    faults.set_unreadable(false);
+    assert_eq!(find().unwrap().len(), 1);
+}
+
 #[test]
 fn failures_are_found_however_far_back_they_lie() {
     let folder = tempfile::tempdir().unwrap();

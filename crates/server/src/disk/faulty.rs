@@ -26,6 +26,7 @@ struct Holding {
 #[derive(Debug, Default)]
 pub struct Faults {
     full: AtomicBool,
+    unreadable: AtomicBool,
     failing_syncs: Mutex<Option<(String, u64)>>,
     holding: Mutex<Holding>,
     let_go: Condvar,
@@ -37,6 +38,11 @@ impl Faults {
     /// Every write fails as on a full disk.
     pub fn set_full(&self, full: bool) {
         self.full.store(full, Ordering::SeqCst);
+    }
+
+    /// Every read fails as on a broken disk.
+    pub fn set_unreadable(&self, unreadable: bool) {
+        self.unreadable.store(unreadable, Ordering::SeqCst);
     }
 
     /// The next `times` syncs of files or folders whose path ends with `of` fail with an I/O error: what
@@ -87,11 +93,15 @@ impl Faults {
         self.syncs.load(Ordering::SeqCst)
     }
 
-    fn read(&self, path: &Path) {
+    fn read(&self, path: &Path) -> io::Result<()> {
         let path = path.to_string_lossy();
         let of_reads =
             |holding: &Holding| holding.reads.as_ref().is_some_and(|of| path.contains(of.as_str()));
         self.hang_while(|holding| holding.everything || of_reads(holding));
+        match self.unreadable.load(Ordering::SeqCst) {
+            true => Err(io::Error::other("input/output error")),
+            false => Ok(()),
+        }
     }
 
     fn write(&self) -> io::Result<()> {
@@ -186,7 +196,7 @@ struct FaultyFile {
 
 impl DiskFile for FaultyFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.faults.read(&self.path);
+        self.faults.read(&self.path)?;
         self.inner.read_at(buffer, offset)
     }
 

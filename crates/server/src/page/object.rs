@@ -23,7 +23,7 @@ use crate::{
     instruments::{Entry, Next},
     queue::DeadLetterFilter,
     request_id,
-    store::Cause,
+    store::{Cause, StoreFault},
 };
 
 pub(super) async fn page(
@@ -68,7 +68,10 @@ pub(super) async fn retry(
         let of_it = DeadLetterFilter { object: Some(at.clone()), ..DeadLetterFilter::default() };
         let ids: Vec<u64> = inner.queue.dead_letters(&of_it)?.iter().map(|letter| letter.event.id).collect();
         if ids.is_empty() {
-            return Ok(inner.store.requeue(&at, cause)?);
+            return match inner.store.queue_again(&at, cause) {
+                Err(StoreFault::NoSuchKey(_)) => Ok(false),
+                queued => Ok(queued?),
+            };
         }
         let done =
             inner.queue.redrive(&DeadLetterFilter { ids: Some(ids), ..DeadLetterFilter::default() })?;

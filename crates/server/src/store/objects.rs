@@ -149,25 +149,6 @@ impl DiskStore {
         done.collect()
     }
 
-    /// Queues an event for an object as it stands, as if it had been put just now; answers whether there is
-    /// one that a trigger wants.
-    ///
-    /// # Errors
-    /// The ledger cannot be read or written.
-    pub fn requeue(&self, at: &Location, cause: Cause) -> Result<bool, StoreFault> {
-        let (order, triggers, at) = (self.take_order(), self.triggers(), at.clone());
-        let pending = self.ledger.submit(Vec::new(), move |changes| {
-            let Some(object) = changes.object(&at)? else { return Ok(false) };
-            let queued = queue_event(changes, &triggers, &event(order, &at, &object, &cause, false))?;
-            Ok::<_, StoreFault>(queued)
-        });
-        let queued = pending.wait()?;
-        if queued {
-            self.event_queued();
-        }
-        Ok(queued)
-    }
-
     /// Answers the file no longer needed, and whether an event was queued.
     fn submit_delete(
         &self,
