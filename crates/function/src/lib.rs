@@ -25,5 +25,5 @@ pub use outcome::{Failure, Ignored, Outcome, Reason, RenditionReport, Report};
 pub use receive::Picture;
 pub use settings::Settings;
 pub use store::{Location, ObjectKey, Store};
-pub use target::{current_thumbnails, format_by_name, source_of};
+pub use target::{current_thumbnails, format_by_name, is_thumbnail_of, source_of};
 pub use thumbnails::{Call, Thumbnails};

@@ -194,6 +194,14 @@ pub async fn current_thumbnails(
     Ok(Some(current))
 }
 
+/// Whether a trigger makes its thumbnails of a source under this name.
+#[must_use]
+pub fn is_thumbnail_of(trigger: &Trigger, source: &Location, at: &Location) -> bool {
+    trigger.destination == at.bucket
+        && trigger.matches(&source.bucket, source.key.as_str())
+        && trigger.renditions.iter().any(|rendition| places(trigger, rendition, source).contains(at))
+}
+
 /// The source that an object's metadata names, if the object is a thumbnail: `None` inside where it holds only a
 /// digest of a very long name.
 #[must_use]

@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Weak},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use tintype_function::{
@@ -23,7 +23,6 @@ use crate::{
     page::{self, Page},
     queue::{Queue, RetryPolicy},
     s3::S3Service,
-    steady_clock::SteadyClock,
     store::{DataFolder, DiskStore, ResultsCursor, check_before_opening, check_opened, now_ms},
 };
 
@@ -265,12 +264,11 @@ async fn trim(
     let mut every = tokio::time::interval(BETWEEN_TRIMS);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut cursor = ResultsCursor::default();
-    let mut clock = SteadyClock::default();
     loop {
         every.tick().await;
         let (Some(store), Some(queue)) = (store.upgrade(), queue.upgrade()) else { return };
-        // Those of dead letters and uploads: one that looks old by mistake would be gone.
-        let knows_ages = clock.is_steady(Instant::now(), now_ms());
+        // One that looks old by mistake would be gone.
+        let knows_ages = queue.knows_ages();
         let instruments = instruments.clone();
         let trimmed = tokio::task::spawn_blocking(move || {
             match queue.trim(&bounds, knows_ages) {
@@ -287,7 +285,8 @@ async fn trim(
             }
             // As long as the history has more to tell of them.
             let oldest = before(KEPT);
-            for _ in 0..MOST_STEPS {
+            let steps = if knows_ages { MOST_STEPS } else { 0 };
+            for _ in 0..steps {
                 match store.forget_results(&mut cursor, oldest) {
                     Ok(0) => break,
                     Ok(_) => {}

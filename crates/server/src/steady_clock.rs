@@ -1,6 +1,9 @@
 //! Whether the machine's clock can be believed about ages: one that jumps ahead makes everything look old.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 /// A difference between both clocks that is no jump.
 const LITTLE: Duration = Duration::from_secs(60);
@@ -8,29 +11,40 @@ const LITTLE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(24 * 3600);
 
 /// The machine's clock beside the one that only ever goes on.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SteadyClock {
-    last: Option<(Instant, i64)>,
+    /// What is not dropped after a jump, in words.
+    kept: &'static str,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// When both clocks were compared that the next is compared with: not the last time they were asked, or a jump in
+    /// small steps would pass.
+    compared: Option<(Instant, i64)>,
     jumped: Option<Instant>,
 }
 
 impl SteadyClock {
-    /// Whether the machine's clock has gone on as the other one since it was asked last, and for a day before.
+    /// `kept`: what must not be dropped for its age while the clock is not believed, for the log.
+    #[must_use]
+    pub fn new(kept: &'static str) -> Self {
+        Self { kept, state: Mutex::default() }
+    }
+
+    /// Whether the machine's clock has gone on as the other one since it was asked first, or for a day.
     /// `now_ms`: milliseconds since 1970.
-    pub fn is_steady(&mut self, now: Instant, now_ms: i64) -> bool {
-        if let Some((then, then_ms)) = self.last {
-            let passed = i64::try_from(now.duration_since(then).as_millis()).unwrap_or(i64::MAX);
-            let off = (now_ms - then_ms).abs_diff(passed);
-            if u128::from(off) > LITTLE.as_millis() {
-                tracing::warn!(
-                    off_ms = off,
-                    "the machine's clock has jumped: no dead letter and no upload is dropped for its age for a day"
-                );
-                self.jumped = Some(now);
-            }
+    pub fn is_steady(&self, now: Instant, now_ms: i64) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (then, then_ms) = *state.compared.get_or_insert((now, now_ms));
+        let passed = i64::try_from(now.saturating_duration_since(then).as_millis()).unwrap_or(i64::MAX);
+        let off = (now_ms - then_ms).abs_diff(passed);
+        if u128::from(off) > LITTLE.as_millis() {
+            tracing::warn!(off_ms = off, "the machine's clock has jumped: {} for a day", self.kept);
+            *state = State { compared: Some((now, now_ms)), jumped: Some(now) };
         }
-        self.last = Some((now, now_ms));
-        self.jumped.is_none_or(|jumped| now.duration_since(jumped) > PAUSE)
+        state.jumped.is_none_or(|jumped| now.saturating_duration_since(jumped) > PAUSE)
     }
 }
 
@@ -40,7 +54,7 @@ mod tests {
 
     #[test]
     fn after_a_jump_nothing_is_old_for_a_day() {
-        let (mut clock, begin) = (SteadyClock::default(), Instant::now());
+        let (clock, begin) = (SteadyClock::new("nothing is dropped"), Instant::now());
         let at = |seconds: u64| begin + Duration::from_secs(seconds);
         assert!(clock.is_steady(at(0), 0) && clock.is_steady(at(60), 61_000));
         // A month ahead, and back again.
@@ -51,5 +65,14 @@ mod tests {
         let later = 240 + 86_400;
         assert!(!clock.is_steady(at(later), (1 + later as i64) * 1000));
         assert!(clock.is_steady(at(later + 60), (61 + later as i64) * 1000));
+    }
+
+    #[test]
+    fn a_jump_in_small_steps_is_one() {
+        let (clock, begin) = (SteadyClock::new("nothing is dropped"), Instant::now());
+        // Asked every millisecond, while the clock goes a second ahead each time.
+        let is_steady = |step: u64| clock.is_steady(begin + Duration::from_millis(step), step as i64 * 1000);
+        assert!((0..60).all(is_steady));
+        assert!(!is_steady(100));
     }
 }

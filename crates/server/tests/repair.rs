@@ -291,7 +291,39 @@ fn an_old_ledger_is_refused_and_brought_up_to_date() {
 }
 
 #[test]
-fn a_ledger_of_an_earlier_moment_of_the_same_run_is_refused_if_much_is_missing() {
+fn a_ledger_of_an_earlier_moment_of_the_same_run_is_refused() {
+    let data = tempfile::tempdir().unwrap();
+    let parts = start(data.path()).unwrap();
+    put(&parts.store, &at(IN, "a.jpg"), b"a").unwrap();
+    put(&parts.store, &at(IN, "deleted.jpg"), b"deleted").unwrap();
+    // Every commit is durable, so a copy is a ledger.
+    let earlier = fs::read(data.path().join("ledger.redb")).unwrap();
+    put(&parts.store, &at(IN, "b.jpg"), b"b").unwrap();
+    parts.store.delete(&at(IN, "deleted.jpg"), None, cause()).unwrap();
+    let expected = everything(&parts.store);
+    drop(parts);
+    let ledger = data.path().join("ledger.redb");
+    let now = fs::read(&ledger).unwrap();
+    fs::write(&ledger, &earlier).unwrap();
+    for _ in 0..2 {
+        let refused = start(data.path()).err().unwrap().to_string();
+        assert!(refused.contains("older backup"), "{refused}");
+    }
+    // The right one again.
+    fs::write(&ledger, now).unwrap();
+    assert_eq!(everything(&start(data.path()).unwrap().store), expected);
+
+    fs::write(&ledger, &earlier).unwrap();
+    let (_, found) = rebuild(data.path());
+    let lost = found.iter().filter(|one| one.what == What::Lost).map(|one| one.key.as_deref());
+    assert_eq!(lost.collect::<Vec<_>>(), [Some("deleted.jpg")]);
+    for _ in 0..2 {
+        assert_eq!(everything(&start(data.path()).unwrap().store), expected);
+    }
+}
+
+#[test]
+fn where_commits_were_not_counted_an_earlier_moment_is_known_by_very_many_files() {
     // As many files as a crash can leave pass, and one more does not.
     for (count, is_refused) in [(4096, false), (4097, true)] {
         let data = tempfile::tempdir().unwrap();
@@ -299,6 +331,7 @@ fn a_ledger_of_an_earlier_moment_of_the_same_run_is_refused_if_much_is_missing()
         put(&parts.store, &at(IN, "a.jpg"), b"first").unwrap();
         let last = parts.store.ledger().view().unwrap().last_order().unwrap();
         drop(parts);
+        fs::remove_file(data.path().join("commits")).unwrap();
         // Names are all that is looked at.
         for order in last + 1..=last + count {
             let folder = data.path().join("objects").join(format!("{:08x}", order >> 12));
@@ -349,7 +382,7 @@ fn damaged_files_are_found_listed_and_set_aside() {
     let folder = DataFolder::open(data.path()).unwrap();
     let (mut found, mut seen, mut all) = (Vec::new(), 0, 0);
     let scrubbed =
-        repair::scrub(&RealDisk, &folder, |count| all = count, || seen += 1, |one| found.push(one.clone()))
+        repair::scrub(&RealDisk, &folder, |count| all = count, || seen += 1, |_, one| found.push(one))
             .unwrap();
     drop(folder);
     assert_eq!((scrubbed.files, scrubbed.damaged, all, seen), (4, 3, 4, 4));
@@ -420,11 +453,39 @@ fn files_that_are_gone_are_told() {
     for key in ["a", "b", "c"] {
         put(&parts.store, &at(IN, key), key.as_bytes()).unwrap();
     }
-    let mut gone = Vec::new();
-    assert_eq!(parts.store.missing_files(|at| gone.push(at.key.to_string())).unwrap(), 0);
+    let are_there = || {
+        let mut seen = Vec::new();
+        parts.store.each_file(|at, _, is_there| seen.push((at.key.to_string(), is_there))).unwrap();
+        seen
+    };
+    let told = |gone: &str| ["a", "b", "c"].map(|key| (key.to_owned(), key != gone)).to_vec();
+    assert_eq!(are_there(), told(""));
     fs::remove_file(&object_files(data.path())[1]).unwrap();
-    assert_eq!(parts.store.missing_files(|at| gone.push(at.key.to_string())).unwrap(), 1);
-    assert_eq!(gone, ["b"]);
+    assert_eq!(are_there(), told("b"));
+}
+
+#[test]
+fn a_ledger_whose_files_are_all_gone_is_refused() {
+    let data = tempfile::tempdir().unwrap();
+    // Without an object there is nothing to miss.
+    drop(start(data.path()).unwrap());
+    fs::remove_dir_all(data.path().join("objects")).unwrap();
+    put(&start(data.path()).unwrap().store, &at(IN, "a.jpg"), b"a").unwrap();
+    let objects = data.path().join("objects");
+    fs::rename(&objects, data.path().join("not mounted")).unwrap();
+    for _ in 0..2 {
+        let refused = start(data.path()).err().unwrap().to_string();
+        assert!(refused.contains("not one object file"), "{refused}");
+        // As an empty mount point.
+        let _ = fs::create_dir(&objects);
+    }
+    fs::remove_dir(&objects).unwrap();
+    fs::rename(data.path().join("not mounted"), &objects).unwrap();
+    assert_eq!(everything(&start(data.path()).unwrap().store).len(), 1);
+    fs::remove_dir_all(&objects).unwrap();
+    let (repaired, found) = rebuild(data.path());
+    assert_eq!((repaired.objects, repaired.lost, found[0].what), (0, 1, What::Lost));
+    drop(start(data.path()).unwrap());
 }
 
 #[test]

@@ -10,6 +10,8 @@ use std::{net::TcpListener, sync::Arc};
 use clap::Args;
 use tintype_function::settings::Settings;
 
+use scrub::Nameless;
+
 use super::{Env, FAILED, OK, SettingsArguments, output};
 use crate::{
     credentials::{ACCESS_KEY_ID, Credentials, SECRET_ACCESS_KEY},
@@ -80,7 +82,15 @@ impl Check {
         let count = settings.triggers.len();
         findings.add("settings", Ok(format!("{count} trigger(s), no overlap, no loop")));
         let shown = settings.data.display();
-        match DataFolder::open_existing(&settings.data) {
+        let opened = match DataFolder::open_existing(&settings.data) {
+            Err(FolderError::FormatLost(_)) if self.repair => {
+                DataFolder::mend_format(&settings.data)?;
+                findings.add("format", Ok("was missing or damaged; written anew".into()));
+                DataFolder::open_existing(&settings.data)
+            }
+            opened => opened,
+        };
+        match opened {
             Ok(None) if self.repair || self.scrub => {
                 findings
                     .add("data folder", Err(format!("{shown} is not there; name the one meant with --data")));
@@ -96,10 +106,11 @@ impl Check {
                     return Ok(findings.0);
                 }
                 credentials(&settings, env, &mut findings);
-                if self.scrub {
-                    scrub::run(&folder, &mut findings)?;
-                }
-                store(&settings, folder, self.scrub, &mut findings);
+                let nameless = match self.scrub {
+                    true => Some(scrub::run(&folder, true, &mut findings)?),
+                    false => None,
+                };
+                store(&settings, folder, nameless, &mut findings);
                 addresses(&settings, &mut findings);
             }
             Err(FolderError::InUse(folder)) if self.repair => {
@@ -111,9 +122,9 @@ impl Check {
                     .add("data folder", Ok(format!("{} is in use by a running server", folder.display())));
                 findings.add("server", ask(&settings));
                 if self.scrub {
-                    scrub::run(&DataFolder::look_at(&settings.data), &mut findings)?;
-                    findings
-                        .add("files", Ok("whether any is gone is looked for while no server runs".into()));
+                    scrub::run(&DataFolder::look_at(&settings.data), false, &mut findings)?;
+                    let words = "whether any is gone, and whose those with damaged heads are, is told while no server runs";
+                    findings.add("files", Ok(words.into()));
                 }
             }
             Err(error) => findings.add("data folder", Err(error.to_string())),
@@ -141,7 +152,7 @@ fn credentials(settings: &Settings, env: &Env, findings: &mut Findings) {
     );
 }
 
-fn store(settings: &Settings, folder: DataFolder, scrub: bool, findings: &mut Findings) {
+fn store(settings: &Settings, folder: DataFolder, nameless: Option<Nameless>, findings: &mut Findings) {
     if !folder.ledger().exists() {
         match has_object_files(&RealDisk, &folder) {
             Ok(false) => return findings.add("ledger", Ok("none yet; tintype serve makes it".into())),
@@ -163,8 +174,8 @@ fn store(settings: &Settings, folder: DataFolder, scrub: bool, findings: &mut Fi
     let buckets =
         store.buckets().map(|buckets| buckets.into_iter().map(|(name, _)| name).collect::<Vec<_>>());
     findings.add("buckets", buckets.map(|names| names.join(", ")).map_err(|fault| fault.to_string()));
-    if scrub {
-        scrub::missing(&store, findings);
+    if let Some(nameless) = nameless {
+        scrub::files(&store, nameless, findings);
     }
 }
 

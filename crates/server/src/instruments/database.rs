@@ -84,7 +84,7 @@ impl Keeper {
     }
 
     /// Writes what was measured, and results, each with a number that keeps those of one millisecond apart;
-    /// forgets what is too old.
+    /// forgets what is too old at `now_ms`: at 0, nothing.
     ///
     /// # Errors
     /// The database cannot be written; then nothing has changed.

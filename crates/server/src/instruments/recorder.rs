@@ -11,6 +11,7 @@ use std::{
 use tintype_function::metrics::{Metric, Row};
 
 use super::{Entry, Instruments, Interval, KeepError, Keeper, Search, series};
+use crate::steady_clock::SteadyClock;
 
 /// Results written at least this often, measurements by [`series::FINE_S`].
 const RESULTS_EVERY: Duration = Duration::from_secs(2);
@@ -165,6 +166,7 @@ fn run(instruments: &Weak<Instruments>, shared: &Shared, keeper: &Keeper) {
     let fine = Duration::from_secs(series::FINE_S.unsigned_abs());
     let mut due = Instant::now() + until_next(fine);
     let mut failing = false;
+    let clock = SteadyClock::new("no measurement and nothing of the history is forgotten for its age");
     loop {
         let stopping = {
             let state = shared.state();
@@ -189,7 +191,7 @@ fn run(instruments: &Weak<Instruments>, shared: &Shared, keeper: &Keeper) {
             }
         }
         let used = instruments.upgrade().map_or(Ok(()), |instruments| write_used(&instruments, keeper));
-        match write(shared, keeper, now).and(used) {
+        match write(shared, keeper, &clock).and(used) {
             Ok(()) if failing => {
                 failing = false;
                 tracing::info!("measurements are kept again");
@@ -223,7 +225,10 @@ fn write_used(instruments: &Instruments, keeper: &Keeper) -> Result<(), KeepErro
 }
 
 /// Writes what is waiting; on failure it goes on waiting.
-fn write(shared: &Shared, keeper: &Keeper, now_ms: i64) -> Result<(), KeepError> {
+fn write(shared: &Shared, keeper: &Keeper, clock: &SteadyClock) -> Result<(), KeepError> {
+    // By a clock that has jumped nothing is forgotten: all of it may look too old.
+    let now_ms = now_ms();
+    let now_ms = if clock.is_steady(Instant::now(), now_ms) { now_ms } else { 0 };
     let (intervals, entries) = {
         let state = shared.state();
         let entries: Vec<(u64, Arc<Entry>)> = state.waiting.iter().cloned().collect();

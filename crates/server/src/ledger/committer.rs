@@ -144,10 +144,11 @@ fn commit(handle: &Handle, batch: Vec<Job>) {
         changes.number_commit()
     };
     let committed = number.and_then(|number| {
-        transaction.commit().or_else(|error| {
+        let committed = transaction.commit().or_else(|error| {
             drop(database);
             settle_doubt(handle, number, LedgerError::database(error))
-        })
+        });
+        committed.map(|()| handle.witness().tell(number))
     });
     if let Err(error) = &committed {
         tracing::error!(%error, "a commit failed");

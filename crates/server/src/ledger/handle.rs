@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{CACHE_BYTES, LedgerError, salvage, transaction};
+use super::{CACHE_BYTES, LedgerError, salvage, transaction, witness::Witness};
 use crate::disk::{DatabaseFile, SharedDisk, Troubles};
 
 /// Readers are waited for this long before a reopening is put off.
@@ -27,6 +27,7 @@ pub(super) struct Handle {
     troubles: Arc<Troubles>,
     /// Commits that may have changed something, counted once readers see them and before anybody is told.
     changes: AtomicU64,
+    witness: Witness,
 }
 
 impl Handle {
@@ -37,6 +38,7 @@ impl Handle {
             database: RwLock::new(None),
             troubles: Arc::default(),
             changes: AtomicU64::new(0),
+            witness: Witness::default(),
         };
         // Only here: a file that is gone later is not to be replaced by an empty one.
         match handle.disk.open(&handle.path) {
@@ -49,6 +51,10 @@ impl Handle {
 
     pub(super) fn disk(&self) -> &SharedDisk {
         &self.disk
+    }
+
+    pub(super) const fn witness(&self) -> &Witness {
+        &self.witness
     }
 
     pub(super) fn changed(&self) {

@@ -12,6 +12,7 @@ mod results;
 mod salvage;
 mod transaction;
 mod untouched;
+mod witness;
 
 use std::{any::Any, path::Path, sync::Arc};
 
@@ -24,8 +25,9 @@ pub use records::{
 pub use results::Outdated;
 pub use salvage::{Copied, OldLedger};
 pub use transaction::{Changes, View, Walk, listed_key};
+pub(crate) use witness::told;
 
-use crate::disk::SharedDisk;
+use crate::disk::{DiskFile, SharedDisk};
 
 /// Bytes of redb's page cache; its default of 1 GiB would be most of the program's memory.
 const CACHE_BYTES: usize = 8 << 20;
@@ -155,6 +157,14 @@ impl Ledger {
     /// The database cannot be read.
     pub fn identity(&self) -> Result<Option<u64>, LedgerError> {
         self.view()?.identity()
+    }
+
+    /// Has the number of every further commit told to `file`, beginning with the last one's.
+    ///
+    /// # Errors
+    /// The database cannot be read, or the file not written.
+    pub fn tell_commits(&self, file: Box<dyn DiskFile>) -> Result<(), LedgerError> {
+        self.handle.witness().begin(file, self.view()?.last_commit()?)
     }
 
     /// Sets it, durably.

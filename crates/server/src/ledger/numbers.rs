@@ -52,7 +52,7 @@ impl View {
     }
 
     /// The number of the last commit.
-    pub(super) fn last_commit(&self) -> Result<u64, LedgerError> {
+    pub fn last_commit(&self) -> Result<u64, LedgerError> {
         Ok(self.number(COMMITS)?.unwrap_or(0))
     }
 }

@@ -103,6 +103,12 @@ impl OldLedger {
         guarded(|| self.view.identity()).unwrap_or_default()
     }
 
+    /// How many commits it has had; 0 if that cannot be read.
+    #[must_use]
+    pub fn last_commit(&self) -> u64 {
+        guarded(|| self.view.last_commit()).unwrap_or_default()
+    }
+
     /// The highest order it knows; 0 if that cannot be read.
     #[must_use]
     pub fn last_order(&self) -> u64 {

@@ -4,6 +4,7 @@
 //! HTML and SVG are rendered here; the browser gets one style sheet, one script, and nothing from
 //! elsewhere.
 
+mod advice;
 mod answers;
 mod assets;
 mod charts;

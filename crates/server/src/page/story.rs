@@ -4,7 +4,7 @@
 use serde::Serialize;
 use tintype_function::Location;
 
-use super::Inner;
+use super::{Inner, advice::advice};
 use crate::{
     instruments::{Entry, Search},
     ledger::{DeadLetter, EventRecord, ObjectRecord, ResultRecord},
@@ -14,6 +14,8 @@ use crate::{
 
 /// Attempts of one object that are told.
 const MOST: usize = 100;
+/// Objects up to so many bytes are read whole, to tell whether they are damaged.
+const VERIFIED: u64 = 64 << 20;
 
 /// How it stands with an object's thumbnails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -63,6 +65,9 @@ pub(super) struct Known {
     pub(super) etag: String,
     pub(super) modified_ms: i64,
     pub(super) content_type: Option<String>,
+    /// What is wrong with its stored bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) damage: Option<String>,
 }
 
 impl From<ObjectRecord> for Known {
@@ -72,6 +77,7 @@ impl From<ObjectRecord> for Known {
             etag: head.etag,
             modified_ms: head.modified_ms,
             content_type: head.headers.content_type,
+            damage: None,
         }
     }
 }
@@ -139,55 +145,24 @@ impl Story {
             (None, None, Some("made" | "up_to_date")) if object.is_some() => State::Outdated,
             _ => State::Unknown,
         };
-        let advice = advice(state, at, object.is_some(), dead_letter.as_ref());
-        Ok(Self {
+        let mut object = object.map(Known::from);
+        if let Some(object) = object.as_mut().filter(|object| object.size <= VERIFIED) {
+            object.damage = inner.store.damage(at)?;
+        }
+        let mut story = Self {
             bucket: at.bucket.clone(),
             key: at.key.to_string(),
             state,
-            advice,
-            object: object.map(Known::from),
+            advice: String::new(),
+            object,
             thumbnails,
             event,
             dead_letter,
             result,
             history,
             wanted,
-        })
-    }
-}
-
-fn advice(state: State, at: &Location, there: bool, letter: Option<&DeadLetter>) -> String {
-    match (state, letter) {
-        (State::Made, None) => "nothing to do".into(),
-        (State::Made, Some(letter)) => {
-            format!("nothing to do: its thumbnails are there; tintype dead-letters purge {}", letter.event.id)
-        }
-        (State::Pending, _) => "wait; ask again in a few seconds".into(),
-        (State::Failed, Some(letter)) => match letter.reason.as_str() {
-            "malformed" | "unsupported" | "too_large" => {
-                "upload another file under this key; trying this one again would end the same".into()
-            }
-            "key_too_long" => "upload it under a shorter key, or shorten the rendition's key template".into(),
-            "damaged" => {
-                "the stored file is damaged: upload it again; tintype check --scrub finds whatever else is"
-                    .into()
-            }
-            "missing" => "the object was gone when it was its turn; upload it again if it is wanted".into(),
-            _ => format!("when the cause is mended: tintype dead-letters redrive {}", letter.event.id),
-        },
-        (State::Failed, None) => "upload it again, or press \"Make it again\" on the page".into(),
-        (State::Ignored, _) => {
-            format!(
-                "if a thumbnail is wanted, let a trigger match \"{}\" in bucket \"{}\"",
-                at.key, at.bucket
-            )
-        }
-        (State::Outdated, _) => {
-            "a thumbnail is gone, or of an earlier version: tintype backfill makes whatever is missing, \
-             tintype invoke or another upload this one"
-                .into()
-        }
-        (State::Unknown, _) if there => "tintype invoke, or upload it again, makes its thumbnails".into(),
-        (State::Unknown, _) => "check the key's spelling; keys are case-sensitive".into(),
+        };
+        story.advice = advice(inner, at, &story)?;
+        Ok(story)
     }
 }

@@ -9,7 +9,7 @@ mod leased;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 pub use dead_letters::{DeadLetterFilter, LettersPage, LettersSummary, reason};
@@ -18,6 +18,7 @@ use tintype_function::store::Location;
 
 use crate::{
     ledger::{DeadLetter, EventRecord, Ledger, LedgerError, Pending, Tries, View, listed_key},
+    steady_clock::SteadyClock,
     store::{Settlement, now_ms},
 };
 
@@ -130,6 +131,7 @@ pub struct Queue {
     leased: Mutex<Leased>,
     /// What the last look at dead letters warned of.
     warned: Mutex<dead_letters::Warned>,
+    clock: SteadyClock,
 }
 
 /// What the queue has for whoever asks.
@@ -188,6 +190,33 @@ fn age(event: &EventRecord) -> Duration {
     Duration::from_millis(u64::try_from(now_ms() - event.queued_ms).unwrap_or(0))
 }
 
+/// Why an event is not worth another attempt, if so. `may_be_old`: whether its age counts. That of one that this run has
+/// not tried yet does not: it may be old only because the program was down.
+fn hopeless(
+    policy: &RetryPolicy,
+    event: &EventRecord,
+    may_be_old: bool,
+    crashes: u32,
+) -> Option<(&'static str, String)> {
+    let age = age(event);
+    if age > policy.max_age && may_be_old {
+        let last = event.last_error.as_deref().unwrap_or("none");
+        let message = format!(
+            "the event is {} s old, more than function.max_event_age ({} s) allows; last error: {last}",
+            age.as_secs(),
+            policy.max_age.as_secs()
+        );
+        return Some((dead_letters::TOO_OLD, message));
+    }
+    (crashes >= MAX_CRASHES).then(|| {
+        let message = format!(
+            "the program ended {crashes} times while it worked on this object; look at the logs for the time of \
+             each, and report the object if they do not explain it"
+        );
+        (dead_letters::CRASHED, message)
+    })
+}
+
 impl Queue {
     /// The queue on a ledger.
     #[must_use]
@@ -198,6 +227,7 @@ impl Queue {
             run: leased::new_run(),
             leased: Mutex::default(),
             warned: Mutex::default(),
+            clock: SteadyClock::new("no event, dead letter, upload or result is given up for its age"),
         })
     }
 
@@ -238,7 +268,8 @@ impl Queue {
         };
         let crashes = leased.crashes(&event);
         let tried = event.tried_in == self.run || leased.is_begun(event.id);
-        let hopeless = self.hopeless(&event, tried, crashes);
+        let knows_ages = self.knows_ages();
+        let hopeless = hopeless(&self.policy, &event, tried && knows_ages, crashes);
         if hopeless.is_none() && crashes > 0 && leased.is_any() {
             return Ok(Next::Empty);
         }
@@ -317,26 +348,9 @@ impl Queue {
         self.policy.delays.iter().copied().max().unwrap_or_default().max(LONGEST_BACKOFF)
     }
 
-    /// Why an event is not worth another attempt, if so. One that this run has not tried yet always is:
-    /// it may be old only because the program was down, or the clock set forward.
-    fn hopeless(&self, event: &EventRecord, tried: bool, crashes: u32) -> Option<(&'static str, String)> {
-        let age = age(event);
-        if age > self.policy.max_age && tried {
-            let last = event.last_error.as_deref().unwrap_or("none");
-            let message = format!(
-                "the event is {} s old, more than function.max_event_age ({} s) allows; last error: {last}",
-                age.as_secs(),
-                self.policy.max_age.as_secs()
-            );
-            return Some((dead_letters::TOO_OLD, message));
-        }
-        (crashes >= MAX_CRASHES).then(|| {
-            let message = format!(
-                "the program ended {crashes} times while it worked on this object; look at the logs for the time of \
-                 each, and report the object if they do not explain it"
-            );
-            (dead_letters::CRASHED, message)
-        })
+    /// Whether ages can be told from the machine's clock: it has not jumped for a day.
+    pub fn knows_ages(&self) -> bool {
+        self.clock.is_steady(Instant::now(), now_ms())
     }
 
     /// Writes down that the so-many-th attempt began; nobody need wait for it.

@@ -41,6 +41,8 @@ pub struct Repaired {
     pub findings: u64,
     /// Of these, objects in doubt.
     pub in_doubt: u64,
+    /// Of these, objects that no file holds.
+    pub lost: u64,
 }
 
 /// How to repair.
@@ -96,6 +98,7 @@ pub fn rebuild(
         findings: Findings::new(Box::new(file), tell),
         newest: newest_beyond(disk.as_ref(), folder, 0)?.unwrap_or_default(),
         in_doubt: 0,
+        lost: 0,
     };
     let copied = match &old {
         Some(old) => old.copy_into(&work.ledger)?,
@@ -110,7 +113,7 @@ pub fn rebuild(
     work.finish_ledger(options.buckets)?;
     let objects = work.count_objects()?;
 
-    let Work { ledger, aside, findings, in_doubt, .. } = work;
+    let Work { ledger, aside, findings, in_doubt, lost, .. } = work;
     drop(ledger);
     let count = findings.count;
     findings.finish().map_err(RepairError::at(&list))?;
@@ -131,7 +134,7 @@ pub fn rebuild(
         let _ = fs::remove_dir(folder.quarantine());
     }
     let quarantine = keep_list.then_some(quarantine);
-    Ok(Repaired { problem, kept_ledger, quarantine, objects, copied, findings: count, in_doubt })
+    Ok(Repaired { problem, kept_ledger, quarantine, objects, copied, findings: count, in_doubt, lost })
 }
 
 /// The old ledger, if anything of it reads and it is this folder's, and what is wrong with it.
@@ -166,8 +169,8 @@ fn trust(
 ) -> Result<Trust, RepairError> {
     let Some(old) = old.filter(|_| whole) else { return Ok(Trust::Files) };
     let last = old.last_order();
-    let newer = is_older(disk, folder, last)?;
-    Ok(if newer.is_some() { Trust::UpTo(last) } else { Trust::Whole })
+    let older = is_older(disk, folder, last, old.last_commit())?;
+    Ok(if older.is_some() { Trust::UpTo(last) } else { Trust::Whole })
 }
 
 /// A repair under way.
@@ -186,6 +189,7 @@ struct Work<'a> {
     /// The highest order there is.
     newest: u64,
     in_doubt: u64,
+    lost: u64,
 }
 
 impl Work<'_> {
@@ -316,6 +320,7 @@ impl Work<'_> {
             Ok(())
         })?;
         drop(view);
+        self.lost = lost.len() as u64;
         lost.into_iter().try_for_each(|place| self.find(What::Lost, Some(place), None, String::new()))
     }
 
@@ -392,6 +397,9 @@ fn replace_ledger(
         disk.rename(&ledger, &kept).map_err(RepairError::at(&ledger))?;
     }
     disk.rename(new, &ledger).map_err(RepairError::at(new))?;
+    disk.sync_folder(folder.root()).map_err(RepairError::at(folder.root()))?;
+    // The new one counts its commits anew. Only now: until then the old one is still known by that number.
+    remove_if_there(&folder.commits())?;
     disk.sync_folder(folder.root()).map_err(RepairError::at(folder.root()))?;
     Ok(old.then_some(kept))
 }

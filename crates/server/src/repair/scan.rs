@@ -1,6 +1,9 @@
 //! Every object file, oldest first, with what its head says.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 use super::RepairError;
 use crate::{
@@ -61,6 +64,9 @@ pub(super) fn scan(
                         // What the disk will not give any more is damaged; what it does not give now is not.
                         Err(Unreadable::Disk(error)) if error.raw_os_error() == Some(EIO) => {
                             Err(format!("its head cannot be read: {error}"))
+                        }
+                        Err(Unreadable::Disk(error)) if error.kind() == ErrorKind::IsADirectory => {
+                            Err("it is a folder".into())
                         }
                         Err(Unreadable::Disk(error)) => return Err(RepairError::File { path: file, error }),
                     };

@@ -21,7 +21,7 @@ pub struct Scrubbed {
 }
 
 /// Verifies every object file by what its head says. Files may come and go meanwhile: a server may run.
-/// `begin` is told how many there are, `progress` is called for each.
+/// `begin` is told how many there are, `progress` is called for each, `tell` for each that is damaged, with its order.
 ///
 /// # Errors
 /// A folder or file cannot be read.
@@ -30,13 +30,15 @@ pub fn scrub(
     folder: &DataFolder,
     begin: impl FnOnce(u64),
     mut progress: impl FnMut(),
-    mut tell: impl FnMut(&Finding),
+    mut tell: impl FnMut(u64, Finding),
 ) -> Result<Scrubbed, RepairError> {
     begin(scan::count(disk, folder)?);
     let mut scrubbed = Scrubbed::default();
     scan::scan(disk, folder, |scanned| {
         progress();
-        let (Some(story), Some(file)) = (scanned.story, scanned.file) else { return Ok(()) };
+        let (Some(order), Some(story), Some(file)) = (scanned.order, scanned.story, scanned.file) else {
+            return Ok(());
+        };
         scrubbed.files += 1;
         let finding = match story {
             Err(why) => Some(finding(What::DamagedHead, None, scanned.path, why)),
@@ -50,7 +52,7 @@ pub fn scrub(
         };
         if let Some(finding) = finding {
             scrubbed.damaged += 1;
-            tell(&finding);
+            tell(order, finding);
         }
         Ok(())
     })?;

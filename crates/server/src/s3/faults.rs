@@ -24,9 +24,10 @@ pub(super) fn s3(fault: impl Into<StoreFault>) -> S3Error {
         StoreFault::Invalid(_) | StoreFault::Notification(_) => S3ErrorCode::InvalidArgument,
         StoreFault::Damaged(..) => S3ErrorCode::InternalError,
         // S3 itself is never full; 503 has clients keep the upload and try again.
-        StoreFault::Full(_) | StoreFault::InDoubt(_) | StoreFault::Unavailable(_) => {
-            S3ErrorCode::ServiceUnavailable
-        }
+        StoreFault::Full(_)
+        | StoreFault::InDoubt(_)
+        | StoreFault::Unavailable(_)
+        | StoreFault::Mending(_) => S3ErrorCode::ServiceUnavailable,
     };
     if matches!(
         fault,

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     ledger::ObjectRecord,
-    store::{OpenObject, StoreFault},
+    store::{DiskStore, OpenObject, StoreFault},
 };
 
 /// Objects up to this size are read, and checked, before the answer begins.
@@ -73,6 +73,12 @@ fn range(
     Ok((bytes.start, bytes.end - bytes.start, Some(shown)))
 }
 
+/// A fault of reading; if that was damage to a thumbnail, it is taken out and made anew.
+fn mended(store: &DiskStore, at: &Location, fault: StoreFault) -> StoreFault {
+    let is_mended = matches!(fault, StoreFault::Damaged(..)) && store.mend(at).unwrap_or(false);
+    if is_mended { StoreFault::Mending(at.clone()) } else { fault }
+}
+
 fn no_such_key(at: &Location) -> s3s::S3Error {
     s3(StoreFault::NoSuchKey(at.clone()))
 }
@@ -86,7 +92,8 @@ pub(super) async fn get(
     let at = answers::location(&input.bucket, &input.key)?;
     let store = endpoint.store.clone();
     let (input, object, first, length, shown, whole) = blocking(move || {
-        let object = store.open_object(&at).map_err(s3)?.ok_or_else(|| no_such_key(&at))?;
+        let failed = |fault| s3(mended(&store, &at, fault));
+        let object = store.open_object(&at).map_err(failed)?.ok_or_else(|| no_such_key(&at))?;
         let conditions = ReadConditions {
             if_match: input.if_match.as_ref(),
             if_none_match: input.if_none_match.as_ref(),
@@ -95,7 +102,7 @@ pub(super) async fn get(
         };
         judge(&conditions, &object.record)?;
         let (first, length, shown) = range(input.range, input.part_number, &object.record)?;
-        let whole = if object.record.size <= WHOLE { Some(object.bytes().map_err(s3)?) } else { None };
+        let whole = if object.record.size <= WHOLE { Some(object.bytes().map_err(failed)?) } else { None };
         Ok((input, object, first, length, shown, whole))
     })
     .await?;

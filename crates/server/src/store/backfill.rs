@@ -142,7 +142,7 @@ impl DiskStore {
         record: &ObjectRecord,
     ) -> Result<Option<Vec<Location>>, StoreFault> {
         let source = SourceVersion { at: at.clone(), etag: record.etag.clone() };
-        let store = SettlingStore::new(self, None);
+        let store = SettlingStore::looking(self);
         match block_on(current_thumbnails(&store, trigger, &source)) {
             Ok(current) => Ok(current),
             // A destination that does not exist holds no thumbnails.

@@ -38,7 +38,7 @@ impl DiskStore {
         self.remove_empty_folders()?;
         let Some(unclean) = self.ledger.view()?.unclean()? else { return Ok(()) };
         let oldest = self.folder.object_folder(unclean);
-        let mut all_gone = true;
+        let (mut all_gone, mut removed) = (true, 0_u64);
         let oldest = oldest.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let mut folders = self.disk.list(&self.folder.objects())?;
         folders.retain(|name| is_folder_of_objects(name) && *name >= oldest);
@@ -48,11 +48,20 @@ impl DiskStore {
                 let path = folder.join(&name);
                 let order = u64::from_str_radix(&name, 16);
                 if order.is_ok_and(|order| order < self.first_order) {
-                    all_gone &= self.is_mentioned(&path)? || self.remove_file(&path);
+                    let is_mentioned = self.is_mentioned(&path)?;
+                    let is_gone = !is_mentioned && self.remove_file(&path);
+                    removed += u64::from(is_gone);
+                    all_gone &= is_mentioned || is_gone;
                 }
             }
             // Also for what an earlier run removed: only then no power cut brings it back.
             self.disk.sync_folder(&folder)?;
+        }
+        if removed > 0 {
+            tracing::info!(
+                files = removed,
+                "files of uploads that an earlier run had not finished are removed"
+            );
         }
         if !all_gone {
             return Ok(());

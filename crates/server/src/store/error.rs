@@ -60,6 +60,9 @@ pub enum StoreFault {
     /// Bytes on disk are not what was written.
     #[error("the stored file of {0} is damaged ({1}); upload the object again")]
     Damaged(Location, String),
+    /// Bytes on disk were not what was written; they are of a thumbnail, which is made anew.
+    #[error("the stored file of {0} was damaged; the thumbnail is being made anew: ask again in a moment")]
+    Mending(Location),
     /// No space is left; nothing was changed.
     #[error(
         "the disk that holds the data folder is full, nothing was stored; free some space and try again ({0})"

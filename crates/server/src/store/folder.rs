@@ -44,18 +44,28 @@ pub enum FolderError {
     LedgerMissing(PathBuf),
     /// Its ledger is older than its files.
     #[error(
-        "data folder {folder}: object files go up to number {newest}, far beyond the last one the ledger knows ({last}): the \
-         ledger seems to be from an older backup. Put the right ledger.redb back, or run \"tintype check --repair\", which \
-         brings it up to date from the object files"
+        "data folder {folder}: {why}: the ledger seems to be from an older backup. Put the right ledger.redb back, or run \
+         \"tintype check --repair\", which brings it up to date from the object files"
     )]
     LedgerOld {
         /// The folder.
         folder: PathBuf,
-        /// The order of its newest file.
-        newest: u64,
-        /// The last order in the ledger.
-        last: u64,
+        /// What tells that it is.
+        why: String,
     },
+    /// Its object files are gone, but not the ledger that tells of them.
+    #[error(
+        "data folder {0}: the ledger tells of objects, but there is not one object file: nothing is started over it. Is the \
+         volume that holds them mounted? Put {objects} back from a backup; \"tintype check --repair\" lists what is lost and \
+         forgets it", objects = .0.join("objects").display()
+    )]
+    FilesMissing(PathBuf),
+    /// What says which format it has is gone.
+    #[error(
+        "data folder {0}: its file \"format\" is missing or damaged, although a ledger lies beside it; run \
+         \"tintype check --repair\", which writes it anew and looks through the rest"
+    )]
+    FormatLost(PathBuf),
     /// Its ledger was made for another folder.
     #[error(
         "data folder {0}: ledger.redb belongs to another data folder and does not describe the objects here. Put the right \
@@ -78,8 +88,8 @@ pub enum FolderError {
 #[derive(Debug)]
 pub struct DataFolder {
     root: PathBuf,
-    /// `None`: somebody else has it, and this one only looks.
-    _lock: Option<File>,
+    /// None: somebody else has it, and this one only looks.
+    _locks: Vec<File>,
 }
 
 impl DataFolder {
@@ -117,7 +127,7 @@ impl DataFolder {
     /// The folder of a server that runs, to be looked at only.
     #[must_use]
     pub fn look_at(root: &Path) -> Self {
-        Self { root: root.to_owned(), _lock: None }
+        Self { root: root.to_owned(), _locks: Vec::new() }
     }
 
     fn take(root: &Path) -> Result<Self, FolderError> {
@@ -129,10 +139,25 @@ impl DataFolder {
             Err(TryLockError::WouldBlock) => return Err(FolderError::InUse(root.to_owned())),
             Err(TryLockError::Error(error)) => return Err(unwritable(error)),
         }
-        if !format.exists() {
-            write_durably(root, "format", &format!("{FORMAT_NAME}{FORMAT}")).map_err(unwritable)?;
+        // Somebody may take that file for a stale one and remove it; the folder itself stays. Where folders have no locks,
+        // as on NFS, the file has to do.
+        let whole = File::open(root).map_err(unwritable)?;
+        if let Err(TryLockError::WouldBlock) = whole.try_lock() {
+            return Err(FolderError::InUse(root.to_owned()));
         }
-        Ok(Self { root: root.to_owned(), _lock: Some(lock) })
+        if !format.exists() {
+            Self::mend_format(root)?;
+        }
+        Ok(Self { root: root.to_owned(), _locks: vec![lock, whole] })
+    }
+
+    /// Writes anew what says which format the folder has: the one of this program.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn mend_format(root: &Path) -> Result<(), FolderError> {
+        write_durably(root, "format", &format!("{FORMAT_NAME}{FORMAT}"))
+            .map_err(|error| FolderError::Unwritable { folder: root.to_owned(), error })
     }
 
     /// The number by which the folder and its ledger know each other; `None` before they have met.
@@ -174,6 +199,11 @@ impl DataFolder {
         self.root.join("measurements.redb")
     }
 
+    /// Where it is told how many commits the ledger has had.
+    pub(crate) fn commits(&self) -> PathBuf {
+        self.root.join("commits")
+    }
+
     /// Where repairs put what they do not use.
     pub(crate) fn quarantine(&self) -> PathBuf {
         self.root.join("quarantine")
@@ -205,8 +235,12 @@ fn is_made(root: &Path) -> Result<bool, FolderError> {
             match found {
                 Some(found) if found > FORMAT => Err(FolderError::Newer { folder: root.to_owned(), found }),
                 Some(_) => Ok(true),
+                None if has_ledger(root) => Err(FolderError::FormatLost(root.to_owned())),
                 None => Err(FolderError::Foreign(root.to_owned())),
             }
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && has_ledger(root) => {
+            Err(FolderError::FormatLost(root.to_owned()))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             // What a first start that was cut short may have left.
@@ -230,6 +264,11 @@ fn is_made(root: &Path) -> Result<bool, FolderError> {
         }
         Err(error) => Err(unwritable(error)),
     }
+}
+
+/// Whether a folder has what only a data folder has.
+fn has_ledger(root: &Path) -> bool {
+    root.join("ledger.redb").is_file() && root.join("objects").is_dir()
 }
 
 /// Writes a small file of the folder whole or not at all.
@@ -272,6 +311,34 @@ mod tests {
         assert!(matches!(DataFolder::open(&root), Err(FolderError::Newer { found: 99, .. })));
         fs::write(root.join("format"), "something else").unwrap();
         assert!(matches!(DataFolder::open(&root), Err(FolderError::Foreign(_))));
+    }
+
+    #[test]
+    fn who_removes_the_lock_file_has_no_second_server_let_in() {
+        let temporary = tempfile::tempdir().unwrap();
+        let open = DataFolder::open(temporary.path()).unwrap();
+        fs::remove_file(temporary.path().join("lock")).unwrap();
+        assert!(matches!(DataFolder::open(temporary.path()), Err(FolderError::InUse(_))));
+        drop(open);
+        drop(DataFolder::open(temporary.path()).unwrap());
+    }
+
+    #[test]
+    fn a_folder_without_its_format_is_known_by_its_ledger() {
+        let temporary = tempfile::tempdir().unwrap();
+        let root = temporary.path();
+        drop(DataFolder::open(root).unwrap());
+        fs::write(root.join("ledger.redb"), "x").unwrap();
+        fs::create_dir(root.join("objects")).unwrap();
+        for lost in [None, Some(""), Some("junk")] {
+            match lost {
+                None => fs::remove_file(root.join("format")).unwrap(),
+                Some(text) => fs::write(root.join("format"), text).unwrap(),
+            }
+            assert!(matches!(DataFolder::open(root), Err(FolderError::FormatLost(_))), "{lost:?}");
+        }
+        DataFolder::mend_format(root).unwrap();
+        drop(DataFolder::open(root).unwrap());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tintype_function::store::Location;
 use super::{DataFolder, DiskStore, FolderError, ORDER_GAP, PageRequest, StoreFault, folder::FOLDER_BITS};
 use crate::{
     disk::Disk,
-    ledger::{Ledger, listed_key},
+    ledger::{Ledger, listed_key, told},
 };
 
 /// Objects looked at in one view of the ledger.
@@ -28,12 +28,13 @@ pub fn check_before_opening(disk: &dyn Disk, folder: &DataFolder) -> Result<(), 
     Ok(())
 }
 
-/// Refuses a ledger of another folder or from before the newest files, and has folder and ledger know each
-/// other if they do not yet.
+/// Refuses a ledger of another folder, one that has been further already, and one whose object files are all gone; and has
+/// folder and ledger know each other if they do not yet.
 ///
 /// # Errors
-/// [`FolderError::LedgerElsewhere`], [`FolderError::LedgerOld`], or the disk fails.
+/// [`FolderError::LedgerElsewhere`], [`FolderError::LedgerOld`], [`FolderError::FilesMissing`], or the disk fails.
 pub fn check_opened(disk: &dyn Disk, folder: &DataFolder, ledger: &Ledger) -> Result<(), IntactError> {
+    let is_new = ledger.identity()?.is_none();
     match (folder.identity()?, ledger.identity()?) {
         (Some(ours), Some(its)) if ours != its => {
             return Err(FolderError::LedgerElsewhere(folder.root().to_owned()).into());
@@ -53,38 +54,43 @@ pub fn check_opened(disk: &dyn Disk, folder: &DataFolder, ledger: &Ledger) -> Re
             folder.set_identity(identity)?;
         }
     }
-    let last = ledger.view()?.last_order()?;
-    match is_older(disk, folder, last)? {
-        Some(newest) => Err(FolderError::LedgerOld { folder: folder.root().to_owned(), newest, last }.into()),
-        None => Ok(()),
+    let (last, commits, objects) = {
+        let view = ledger.view()?;
+        (view.last_order()?, view.last_commit()?, view.object_count()?)
+    };
+    if !is_new && let Some(why) = is_older(disk, folder, last, commits)? {
+        return Err(FolderError::LedgerOld { folder: folder.root().to_owned(), why }.into());
     }
+    if objects > 0 && !has_object_files(disk, folder)? {
+        return Err(FolderError::FilesMissing(folder.root().to_owned()).into());
+    }
+    ledger.tell_commits(disk.open_or_create(&folder.commits()).map_err(StoreFault::from)?)?;
+    Ok(())
 }
 
 impl DiskStore {
-    /// Objects that the ledger names and no file holds, for `tell`; answers how many there are.
+    /// Every object for `tell`, with the order of its file and whether that is there.
     ///
     /// # Errors
     /// Ledger or disk cannot be read.
-    pub fn missing_files(&self, mut tell: impl FnMut(&Location)) -> Result<u64, StoreFault> {
-        let mut missing = 0;
+    pub fn each_file(&self, mut tell: impl FnMut(Location, u64, bool)) -> Result<(), StoreFault> {
         for (bucket, _) in self.buckets()? {
             let mut after = Some(String::new());
             while let Some(from) = after.take() {
                 let page = self
                     .list_objects(&bucket, &PageRequest { after: from, max: PAGE, ..Default::default() })?;
                 for (key, record) in page.objects {
-                    match self.disk.open(&self.folder.object(record.order)) {
-                        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                            missing += 1;
-                            tell(&Location { bucket: bucket.clone(), key: listed_key(&key)? });
-                        }
-                        opened => drop(opened?),
-                    }
+                    let is_there = match self.disk.open(&self.folder.object(record.order)) {
+                        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+                        opened => opened.map(|_| true)?,
+                    };
+                    let at = Location { bucket: bucket.clone(), key: listed_key(&key)? };
+                    tell(at, record.order, is_there);
                 }
                 after = page.next;
             }
         }
-        Ok(missing)
+        Ok(())
     }
 }
 
@@ -105,13 +111,27 @@ impl From<crate::ledger::LedgerError> for IntactError {
     }
 }
 
-/// Whether a ledger that knows of `last` is older than its files: files are beyond all that its run can have given, or more
-/// lie above it than puts can have been under way at once. Answers the newest of them.
-///
-/// A copy of an earlier moment of the same run that lacks fewer passes; README, "When something is broken".
-pub(crate) fn is_older(disk: &dyn Disk, folder: &DataFolder, last: u64) -> Result<Option<u64>, FolderError> {
+/// Whether a ledger whose last order and last commit are these is a copy of an earlier moment: there have been more commits,
+/// or, where that was not written down, files are beyond all that its run can have given, or more lie above it than puts can
+/// have been under way at once. Answers what tells so.
+pub(crate) fn is_older(
+    disk: &dyn Disk,
+    folder: &DataFolder,
+    last: u64,
+    commits: u64,
+) -> Result<Option<String>, FolderError> {
+    let told = match disk.open(&folder.commits()).and_then(|file| told(file.as_ref())) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+        told => told.map_err(|error| FolderError::Unwritable { folder: folder.commits(), error })?,
+    };
+    if told > commits {
+        return Ok(Some(format!("its ledger stands at commit {commits}, and there have been {told}")));
+    }
+    let by_files = |newest| {
+        format!("object files go up to number {newest}, far beyond the last one the ledger knows ({last})")
+    };
     if let Some(newest) = newest_beyond(disk, folder, beyond_its_run(last))? {
-        return Ok(Some(newest));
+        return Ok(Some(by_files(newest)));
     }
     let (mut count, mut newest) = (0, last);
     for name in folders_beyond(disk, folder, last)? {
@@ -120,7 +140,7 @@ pub(crate) fn is_older(disk: &dyn Disk, folder: &DataFolder, last: u64) -> Resul
             newest = newest.max(order);
         }
     }
-    Ok((count > MOST_UNFINISHED).then_some(newest))
+    Ok((count > MOST_UNFINISHED).then(|| by_files(newest)))
 }
 
 /// The last order that a run can have given whose ledger knows of `last`: the next one begins above it, and writes that

@@ -14,6 +14,7 @@ mod incoming;
 mod intact;
 mod leftovers;
 mod listing;
+mod mending;
 mod multipart;
 mod notifications;
 pub(crate) mod object_file;

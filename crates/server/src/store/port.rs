@@ -56,19 +56,29 @@ impl Settlement {
     }
 }
 
+/// Thumbnails up to so many bytes are read whole when it is asked whether they are there.
+const VERIFIED: u64 = 4 << 20;
+
 /// The store as one call of the function sees it.
 #[derive(Debug)]
 pub struct SettlingStore<'a> {
     store: &'a DiskStore,
     settlement: Option<Settlement>,
     settled: AtomicBool,
+    /// Whether thumbnails that are not whole are taken out, or only passed over.
+    mends: bool,
 }
 
 impl<'a> SettlingStore<'a> {
     /// For a call that settles an event, or for one that was asked for directly.
     #[must_use]
     pub fn new(store: &'a DiskStore, settlement: Option<Settlement>) -> Self {
-        Self { store, settlement, settled: AtomicBool::new(false) }
+        Self { store, settlement, settled: AtomicBool::new(false), mends: true }
+    }
+
+    /// For questions alone: changes nothing.
+    pub(super) fn looking(store: &'a DiskStore) -> Self {
+        Self { mends: false, ..Self::new(store, None) }
     }
 
     /// Whether the event was settled together with its thumbnails.
@@ -89,7 +99,12 @@ fn stat(record: ObjectRecord) -> Stat {
 
 impl Store for SettlingStore<'_> {
     async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError> {
-        Ok(self.store.head_object(at)?.map(stat))
+        let Some(record) = self.store.head_object(at)? else { return Ok(None) };
+        // One that is not whole is as good as none, and can be made anew.
+        if self.store.is_broken_thumbnail(at, &record, VERIFIED)? && (!self.mends || self.store.mend(at)?) {
+            return Ok(None);
+        }
+        Ok(Some(stat(record)))
     }
 
     async fn get(&self, at: &Location, limit: u64) -> Result<Option<Object>, StoreError> {

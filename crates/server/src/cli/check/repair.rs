@@ -49,7 +49,8 @@ pub(super) fn run(
 }
 
 fn summarise(repaired: &Repaired, findings: &mut Findings) {
-    let Repaired { problem, kept_ledger, quarantine, objects, copied, findings: count, in_doubt } = repaired;
+    let Repaired { problem, kept_ledger, quarantine, objects, copied, findings: count, in_doubt, lost } =
+        repaired;
     if let Some(problem) = problem {
         findings.add("old ledger", Err(format!("could not be trusted: {problem}")));
         findings.add(
@@ -80,12 +81,12 @@ fn summarise(repaired: &Repaired, findings: &mut Findings) {
         findings.add("in doubt", Ok(words));
     }
     if let Some(quarantine) = quarantine {
-        let aside = count - in_doubt;
+        let aside = count - in_doubt - lost;
         let words = format!(
-            "{aside} file(s) or object(s) left out; all are listed in {}",
+            "{aside} file(s) moved there, {lost} object(s) forgotten that no sound file holds; all are listed in {}",
             quarantine.join("findings.jsonl").display()
         );
-        findings.add("quarantine", if aside > 0 { Err(words) } else { Ok(words) });
+        findings.add("quarantine", if aside + lost > 0 { Err(words) } else { Ok(words) });
     }
 }
 

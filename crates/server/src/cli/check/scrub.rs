@@ -1,5 +1,7 @@
 //! `tintype check --scrub`.
 
+use std::collections::BTreeMap;
+
 use indicatif::ProgressBar;
 
 use super::{Findings, tell};
@@ -9,20 +11,29 @@ use crate::{
     store::{DataFolder, DiskStore},
 };
 
-/// Looks for the file of every object.
-pub(super) fn missing(store: &DiskStore, findings: &mut Findings) {
-    let missing = store.missing_files(|at| {
-        tell(&Finding {
-            what: What::Lost,
-            bucket: Some(at.bucket.clone()),
-            key: Some(at.key.to_string()),
-            file: None,
-            why: String::new(),
-        });
+/// Files whose heads do not say any more whose they were, by their order: they wait for what the ledger knows of them.
+pub(super) type Nameless = BTreeMap<u64, Finding>;
+/// So many wait; what is beyond is told without its object's name.
+const MOST_NAMELESS: usize = 10_000;
+
+/// Looks for the file of every object, and tells whose the nameless are.
+pub(super) fn files(store: &DiskStore, mut nameless: Nameless, findings: &mut Findings) {
+    let mut missing = 0_u64;
+    let looked = store.each_file(|at, order, is_there| {
+        let found = match (nameless.remove(&order), is_there) {
+            (Some(found), _) => found,
+            (None, false) => {
+                Finding { what: What::Lost, bucket: None, key: None, file: None, why: String::new() }
+            }
+            (None, true) => return,
+        };
+        missing += u64::from(!is_there);
+        tell(&Finding { bucket: Some(at.bucket), key: Some(at.key.to_string()), ..found });
     });
+    nameless.values().for_each(tell);
     findings.add(
         "files",
-        match missing {
+        match looked.map(|()| missing) {
             Ok(0) => Ok("every object has its file".into()),
             Ok(missing) => Err(format!(
                 "{missing} object(s) without a file, listed above: put the files back from a backup, or upload the \
@@ -33,8 +44,9 @@ pub(super) fn missing(store: &DiskStore, findings: &mut Findings) {
     );
 }
 
-/// Verifies every file.
-pub(super) fn run(folder: &DataFolder, findings: &mut Findings) -> anyhow::Result<()> {
+/// Verifies every file. Where `waits`, those whose heads are damaged are not told yet but answered.
+pub(super) fn run(folder: &DataFolder, waits: bool, findings: &mut Findings) -> anyhow::Result<Nameless> {
+    let mut nameless = Nameless::new();
     // Hidden where no terminal is.
     let progress = ProgressBar::new(0);
     let scrubbed = repair::scrub(
@@ -42,7 +54,13 @@ pub(super) fn run(folder: &DataFolder, findings: &mut Findings) -> anyhow::Resul
         folder,
         |files| progress.set_length(files),
         || progress.inc(1),
-        |finding| progress.suspend(|| tell(finding)),
+        |order, finding| {
+            if waits && finding.what == What::DamagedHead && nameless.len() < MOST_NAMELESS {
+                nameless.insert(order, finding);
+            } else {
+                progress.suspend(|| tell(&finding));
+            }
+        },
     )?;
     progress.finish_and_clear();
     let repair::Scrubbed { files, bytes, damaged } = scrubbed;
@@ -57,5 +75,5 @@ pub(super) fn run(folder: &DataFolder, findings: &mut Findings) -> anyhow::Resul
             )),
         },
     );
-    Ok(())
+    Ok(nameless)
 }

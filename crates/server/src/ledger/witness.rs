@@ -1,0 +1,39 @@
+//! How many commits there have been, told beside the ledger: one that has fewer is a copy of an earlier moment.
+//!
+//! Written after each commit and never synced: what is there was durable in the ledger before, so after a power cut it
+//! tells too little and never too much.
+
+use std::{io, sync::OnceLock};
+
+use super::LedgerError;
+use crate::disk::DiskFile;
+
+/// Where the number of the last commit is told.
+#[derive(Debug, Default)]
+pub(super) struct Witness(OnceLock<Box<dyn DiskFile>>);
+
+impl Witness {
+    /// Has every further commit told to `file`; only the first call counts.
+    pub(super) fn begin(&self, file: Box<dyn DiskFile>, commits: u64) -> Result<(), LedgerError> {
+        file.write_all_at(&commits.to_le_bytes(), 0)?;
+        let _ = self.0.set(file);
+        Ok(())
+    }
+
+    /// Tells of a commit that is durable. What cannot be told is left out: the next one is.
+    pub(super) fn tell(&self, commits: u64) {
+        if let Some(file) = self.0.get() {
+            let _ = file.write_all_at(&commits.to_le_bytes(), 0);
+        }
+    }
+}
+
+/// What was told last; 0 if nothing was.
+pub(crate) fn told(file: &dyn DiskFile) -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    match file.read_exact_at(&mut bytes, 0) {
+        Ok(()) => Ok(u64::from_le_bytes(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+        Err(error) => Err(error),
+    }
+}
