@@ -18,7 +18,7 @@ import requests
 
 import pictures
 import signing
-from tintype import DESTINATION, PROGRAM, SOURCE, environment
+from tintype import DESTINATION, PROGRAM, SOURCE, environment, run
 from waiting import until
 
 # Debian's package faketime, whose library stands between the program and clock_gettime.
@@ -93,6 +93,47 @@ def test_a_clock_that_jumps_while_the_server_runs(new_server, tmp_path):
             assert status == 200, words
         for key, body in kept.items():
             thumbnail(server, key, body, now)
+    assert server.stop() == 0
+
+
+@needs_faketime
+def test_what_is_young_is_not_dropped_for_a_clock_that_jumps_ahead(new_server, tmp_path):
+    server, clock = new_server(settings='[function]\nretry_delays = ["1h", "1s"]\n'), tmp_path / "clock"
+    server.env = BY | {"FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1", "TINTYPE_SANDBOX": "off"}
+    story = lambda key: json.loads(run("status", key, "--server", server.http_url).stdout)
+
+    def upload(key, text, body):
+        clock.write_text(f"@{text}\n")
+        status, _, words = put(server, key, body, day(text))
+        assert status == 200, words
+
+    def failed():
+        event = story("rotten.jpg")["event"]
+        return event and event["failed"]
+
+    first = "2026-11-24 12:00:00"
+    clock.write_text(f"@{first}\n")
+    server.start()
+    upload("young.jpg", first, pictures.jpeg())
+    # An event that waits for its next attempt: its source is rotten, and its thumbnail gone.
+    upload("rotten.jpg", first, pictures.distinct_jpeg("rotten"))
+    thumbnail(server, "rotten.jpg", pictures.distinct_jpeg("rotten"), day(first))
+    server.wait_until_idle()
+    [source] = [path for path in (server.data / "objects").rglob("*") if path.is_file() and b'"rotten.jpg"' in path.read_bytes()[:4096]]
+    source.write_bytes(source.read_bytes()[:-5] + b"rot!!")
+    status, _, words = signing.request(server, "DELETE", DESTINATION, "thumb_rotten.jpg", when=day(first))
+    assert status == 204, words
+    assert run("backfill", "--server", server.http_url, "--data", server.data).returncode == 0
+    until(failed, "it failed once")
+    until(lambda: story("young.jpg")["history"], "the history is written")
+
+    # Longer than function.max_event_age, and than the history is kept.
+    upload("later.jpg", "2027-01-24 12:00:00", pictures.distinct_jpeg("later"))
+    until(lambda: story("later.jpg")["history"], "the history is written again")
+    letter = until(lambda: story("rotten.jpg")["deadLetter"], "its retries are over")
+    assert letter["reason"] == "damaged" and letter["event"]["started"] == 3, letter
+    clock.write_text(f"@{first}\n")
+    assert story("young.jpg")["history"] and story("young.jpg")["state"] == "made"
     assert server.stop() == 0
 
 

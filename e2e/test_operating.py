@@ -93,6 +93,8 @@ def test_dead_letters_are_listed_shown_and_exported(ask, given_up, tmp_path):
     assert {letter["event"]["key"] for letter in exported} == set(given_up)
     code, _, complaint = ask("dead-letters", "show", "1")
     assert code == 1 and "no such dead letter" in complaint
+    code, shown, complaint = ask("dead-letters", "show", "1", str(text["event"]["id"]))
+    assert (code, shown) == (1, [text]) and "of these ids 1 name(s) no dead letter" in complaint
 
 
 def test_a_redriven_one_is_tried_again_and_a_purged_one_is_gone(s3, ask, given_up):
@@ -114,7 +116,7 @@ def test_a_redriven_one_is_tried_again_and_a_purged_one_is_gone(s3, ask, given_u
 def test_what_is_meant_must_be_said(ask, given_up):
     for action in ("redrive", "purge"):
         code, _, complaint = ask("dead-letters", action)
-        assert code == 1 and "--all" in complaint
+        assert code == 2 and "--all" in complaint
     assert len(ask("dead-letters", "list", "--prefix", "operating/")[1]) == 3
 
 

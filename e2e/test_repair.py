@@ -142,6 +142,108 @@ def test_bit_rot_is_told_when_read_and_found_by_scrub(new_server):
     assert missing.value.response["ResponseMetadata"]["HTTPStatusCode"] == 404
 
 
+@pytest.mark.parametrize("harm", ["rotten", "gone", "cut"])
+def test_thumbnails_that_are_not_whole_are_made_anew(new_server, harm):
+    server = new_server().start()
+    s3 = server.client()
+    etag = s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())["ETag"]
+    server.thumbnail("thumb_a.jpg", etag)
+    now = lambda: s3.get_object(Bucket=DESTINATION, Key="thumb_a.jpg")
+    whole, tag = now()["Body"].read(), now()["ETag"]
+
+    def spoil():
+        server.wait_until_idle()
+        path = object_file(server, tag)
+        match harm:
+            case "rotten":
+                rot(path)
+            case "gone":
+                path.unlink()
+            case "cut":
+                path.write_bytes(path.read_bytes()[:20])
+
+    status = lambda: json.loads(run("status", "a.jpg", "--server", server.http_url).stdout)
+    # By whichever way it is found.
+    spoil()
+    answer = requests.get(server.api_url, params={"key": "a.jpg"}, timeout=60)
+    assert (answer.status_code, answer.content) == (200, whole)
+    spoil()
+    with pytest.raises(botocore.exceptions.ClientError) as told:
+        server.client().get_object(Bucket=DESTINATION, Key="thumb_a.jpg")
+    assert told.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503, told.value
+    assert "made anew" in str(told.value)
+    server.thumbnail("thumb_a.jpg", etag)
+    assert now()["Body"].read() == whole
+    spoil()
+    assert status()["state"] == "outdated" and "backfill" in status()["advice"]
+    assert command(server, "backfill")[-1]["queued"] == 1
+    server.thumbnail("thumb_a.jpg", etag)
+    assert now()["Body"].read() == whole
+    spoil()
+    posted = requests.post(server.api_url, json={"key": "a.jpg"}, timeout=60)
+    assert posted.status_code == 200, posted.text
+    server.thumbnail("thumb_a.jpg", etag)
+    assert now()["Body"].read() == whole
+    server.wait_until_idle()
+    assert status()["state"] == "made"
+    assert server.metrics()["tintype_dead_letters"] == 0
+
+
+def test_what_is_left_of_a_thumbnail_without_source_is_left_alone(new_server):
+    server = new_server().start()
+    s3 = server.client()
+    etag = s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())["ETag"]
+    thumbnail = server.thumbnail("thumb_a.jpg", etag)["ETag"]
+    s3.copy_object(Bucket=DESTINATION, Key="copy.jpg", CopySource={"Bucket": DESTINATION, "Key": "thumb_a.jpg"})
+    server.wait_until_idle()
+    for path in (server.data / "objects").rglob("*"):
+        if path.is_file() and b'"copy.jpg"' in path.read_bytes()[:4096]:
+            rot(path)
+    rotten = lambda key: server.client().get_object(Bucket=DESTINATION, Key=key)
+    for _ in range(2):
+        # A copy that nobody would make again.
+        with pytest.raises(botocore.exceptions.ClientError) as told:
+            rotten("copy.jpg")
+        assert told.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
+    s3.delete_object(Bucket=DESTINATION, Key="copy.jpg")
+    s3.delete_object(Bucket=SOURCE, Key="a.jpg")
+    rot(object_file(server, thumbnail))
+    for _ in range(2):
+        with pytest.raises(botocore.exceptions.ClientError) as told:
+            rotten("thumb_a.jpg")
+        assert told.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
+
+
+def test_status_knows_that_a_source_is_damaged(new_server):
+    server = new_server().start()
+    s3 = server.client()
+    etag = s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())["ETag"]
+    server.thumbnail("thumb_a.jpg", etag)
+    rot(object_file(server, etag))
+    story = json.loads(run("status", "a.jpg", "--server", server.http_url).stdout)
+    assert "checksum" in story["object"]["damage"] and "upload it again" in story["advice"]
+
+
+def test_damaged_heads_are_told_with_their_objects_and_a_lost_format_is_mended(new_server):
+    server = new_server().start()
+    s3 = server.client()
+    etag = s3.put_object(Bucket=SOURCE, Key="note.txt", Body=b"note")["ETag"]
+    path = object_file(server, etag)
+    assert server.stop() == 0
+    path.write_bytes(path.read_bytes()[:20])
+    code, told, text = check(server, "--scrub")
+    assert code == 1
+    found = [line["finding"] for line in told if "finding" in line]
+    assert [(one["what"], one["bucket"], one["key"]) for one in found] == [("damaged_head", SOURCE, "note.txt")], text
+
+    (server.data / "format").write_text("")
+    code, told, text = check(server)
+    assert code == 1 and "tintype check --repair" in text, text
+    code, told, text = check(server, "--repair")
+    assert "written anew" in text and "1 file(s) moved there, 1 object(s) forgotten" in text, text
+    server.start()
+
+
 def test_what_will_be_tried_again_is_pending(new_server):
     server = new_server(settings='[function]\nretry_delays = ["1h"]\n').start()
     s3 = server.client()

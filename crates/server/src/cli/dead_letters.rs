@@ -1,6 +1,7 @@
 //! `tintype dead-letters`: what was given up, and what to do with it.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{BufWriter, ErrorKind, Write as _},
     path::{Path, PathBuf},
@@ -10,7 +11,7 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::{
-    Env, FAILED, OK, output,
+    Env, FAILED, OK, WRONG_USAGE, output,
     remote::{Remote, ServerArguments, form, moment, plain},
 };
 
@@ -83,7 +84,7 @@ impl DeadLetters {
             }
             Action::Show(chosen) => {
                 let whole = |letter: &Value| serde_json::to_string_pretty(letter).unwrap_or_default();
-                Ok(found(chosen.pour(&chosen.server.find(env)?, whole)?))
+                Ok(chosen.found(chosen.pour(&chosen.server.find(env)?, whole)?))
             }
             Action::Redrive(chosen) => chosen.act(&chosen.server.find(env)?, "redrive"),
             Action::Purge(chosen) => chosen.act(&chosen.server.find(env)?, "purge"),
@@ -97,15 +98,6 @@ impl DeadLetters {
             }
         }
     }
-}
-
-/// Something failed if what was asked for is not there.
-fn found(count: usize) -> u8 {
-    if count == 0 {
-        eprintln!("tintype: there is no such dead letter; \"tintype dead-letters list\" lists them");
-        return FAILED;
-    }
-    OK
 }
 
 impl Chosen {
@@ -188,7 +180,8 @@ impl Chosen {
         let ids: Vec<String> = self.ids.iter().map(u64::to_string).collect();
         let mut fields = self.fields();
         if ids.is_empty() && fields.is_empty() && !self.all {
-            anyhow::bail!("say which: ids, --reason, --prefix, or --all");
+            eprintln!("tintype: say which: ids, --reason, --prefix, or --all; nothing has been done");
+            return Ok(WRONG_USAGE);
         }
         fields.push(("action", action));
         if ids.is_empty() {
@@ -199,7 +192,21 @@ impl Chosen {
         let count = answer["count"].as_u64().unwrap_or_default();
         let done = if action == "redrive" { "queued again" } else { "thrown away" };
         output::print(|| format!("{count} {done}"), || answer.clone());
-        Ok(found(usize::try_from(count).unwrap_or(usize::MAX)))
+        Ok(self.found(usize::try_from(count).unwrap_or(usize::MAX)))
+    }
+
+    /// Something failed if anything that was asked for is not there.
+    fn found(&self, count: usize) -> u8 {
+        let unknown = self.ids.iter().collect::<BTreeSet<_>>().len().saturating_sub(count);
+        if count > 0 && unknown == 0 {
+            return OK;
+        }
+        let which = match count {
+            0 => "there is no such dead letter".into(),
+            _ => format!("of these ids {unknown} name(s) no dead letter, or none that fits the rest"),
+        };
+        eprintln!("tintype: {which}; \"tintype dead-letters list\" lists them");
+        FAILED
     }
 }
 

@@ -50,6 +50,16 @@ pub(super) struct Warned {
     words: Option<String>,
 }
 
+/// A time in the largest unit of which it has several.
+fn span(ms: u64) -> String {
+    match ms / 1000 {
+        s if s < 120 => format!("{s} s"),
+        s if s < 7200 => format!("{} min", s / 60),
+        s if s < 172_800 => format!("{} h", s / 3600),
+        s => format!("{} days", s / 86_400),
+    }
+}
+
 /// Warns before anything is dropped, and says what was.
 fn warning(bounds: &DeadLetters, kept: &[(i64, u64)], now_ms: i64, dropped: u64) -> Warned {
     let count = kept.len() as u64;
@@ -69,9 +79,9 @@ fn warning(bounds: &DeadLetters, kept: &[(i64, u64)], now_ms: i64, dropped: u64)
     }
     if of_age {
         words.push(format!(
-            "the oldest dead letter is {} h old; after {} h (dead_letters.max_age) it is dropped",
-            age / 3_600_000,
-            max_age / 3_600_000
+            "the oldest dead letter is {} old; after {} (dead_letters.max_age) it is dropped",
+            span(age),
+            span(max_age)
         ));
     }
     if !words.is_empty() {
