@@ -70,11 +70,11 @@ fn the_engine_does_nothing_but_compute() {
 fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
     BTreeMap::from([
         ("disk", &[][..]),
-        ("instruments", &["disk", "request_id", "http_client"][..]),
+        ("instruments", &["disk", "request_id", "http_client", "steady_clock"][..]),
         ("ledger", &["disk"][..]),
         ("store", &["disk", "ledger"][..]),
         ("repair", &["disk", "ledger", "store"][..]),
-        ("queue", &["ledger", "store"][..]),
+        ("queue", &["ledger", "store", "steady_clock"][..]),
         ("invoker", &["queue", "store", "ledger", "instruments", "request_id"][..]),
         ("credentials", &[][..]),
         ("http_client", &["credentials"][..]),
@@ -101,7 +101,6 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "page",
                 "queue",
                 "s3",
-                "steady_clock",
                 "store",
             ][..],
         ),

@@ -22,7 +22,7 @@ const MOST_UNFINISHED: usize = 4096;
 /// # Errors
 /// [`FolderError::LedgerMissing`], or the folder cannot be read.
 pub fn check_before_opening(disk: &dyn Disk, folder: &DataFolder) -> Result<(), FolderError> {
-    if ledger_length(folder)? == 0 && has_object_files(disk, folder)? {
+    if ledger_length(disk, folder)? == 0 && has_object_files(disk, folder)? {
         return Err(FolderError::LedgerMissing(folder.root().to_owned()));
     }
     Ok(())
@@ -191,11 +191,10 @@ pub(crate) fn number(name: &str) -> Option<u64> {
     u64::from_str_radix(name, 16).ok()
 }
 
-fn ledger_length(folder: &DataFolder) -> Result<u64, FolderError> {
-    match std::fs::metadata(folder.ledger()) {
-        Ok(there) => Ok(there.len()),
+fn ledger_length(disk: &dyn Disk, folder: &DataFolder) -> Result<u64, FolderError> {
+    match disk.open(&folder.ledger()).and_then(|file| file.length()) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
-        Err(error) => Err(FolderError::Unwritable { folder: folder.root().to_owned(), error }),
+        length => length.map_err(|error| FolderError::Unwritable { folder: folder.root().to_owned(), error }),
     }
 }
 
@@ -207,8 +206,12 @@ pub fn has_object_files(disk: &dyn Disk, folder: &DataFolder) -> Result<bool, Fo
     let unreadable = |path: &Path, error| FolderError::Unwritable { folder: path.to_owned(), error };
     for name in folders_of_objects(disk, folder)? {
         let below = folder.objects().join(&name);
-        // A stray file among the folders is nobody's object.
-        if below.is_dir() && !disk.list(&below).map_err(|error| unreadable(&below, error))?.is_empty() {
+        let names = match disk.list(&below) {
+            // A stray file among the folders is nobody's object.
+            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => continue,
+            listed => listed.map_err(|error| unreadable(&below, error))?,
+        };
+        if !names.is_empty() {
             return Ok(true);
         }
     }
