@@ -18,31 +18,30 @@ pub struct SteadyClock {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    /// When both clocks were compared that the next is compared with: not the last time they were asked, or a jump in
-    /// small steps would pass.
-    compared: Option<(Instant, i64)>,
+    /// What both clocks are compared with: not the last time they were asked, or a jump in small steps would pass.
+    compared: (Instant, i64),
     jumped: Option<Instant>,
 }
 
 impl SteadyClock {
     /// `kept`: what must not be dropped for its age while the clock is not believed, for the log.
     #[must_use]
-    pub fn new(kept: &'static str) -> Self {
-        Self { kept, state: Mutex::default() }
+    pub fn new(kept: &'static str, now: Instant, now_ms: i64) -> Self {
+        Self { kept, state: Mutex::new(State { compared: (now, now_ms), jumped: None }) }
     }
 
-    /// Whether the machine's clock has gone on as the other one since it was asked first, or for a day.
-    /// `now_ms`: milliseconds since 1970.
+    /// Whether the machine's clock has gone on as the other one since the beginning, or for a day. `now_ms`: milliseconds
+    /// since 1970.
     pub fn is_steady(&self, now: Instant, now_ms: i64) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (then, then_ms) = *state.compared.get_or_insert((now, now_ms));
+        let (then, then_ms) = state.compared;
         let passed = i64::try_from(now.saturating_duration_since(then).as_millis()).unwrap_or(i64::MAX);
         let off = (now_ms - then_ms).abs_diff(passed);
         if u128::from(off) > LITTLE.as_millis() {
             tracing::warn!(off_ms = off, "the machine's clock has jumped: {} for a day", self.kept);
-            *state = State { compared: Some((now, now_ms)), jumped: Some(now) };
+            *state = State { compared: (now, now_ms), jumped: Some(now) };
         }
         state.jumped.is_none_or(|jumped| now.saturating_duration_since(jumped) > PAUSE)
     }
@@ -54,9 +53,10 @@ mod tests {
 
     #[test]
     fn after_a_jump_nothing_is_old_for_a_day() {
-        let (clock, begin) = (SteadyClock::new("nothing is dropped"), Instant::now());
+        let begin = Instant::now();
+        let clock = SteadyClock::new("nothing is dropped", begin, 0);
         let at = |seconds: u64| begin + Duration::from_secs(seconds);
-        assert!(clock.is_steady(at(0), 0) && clock.is_steady(at(60), 61_000));
+        assert!(clock.is_steady(at(60), 61_000));
         // A month ahead, and back again.
         let ahead = 30 * 86_400_000;
         assert!(!clock.is_steady(at(120), 121_000 + ahead));
@@ -69,7 +69,8 @@ mod tests {
 
     #[test]
     fn a_jump_in_small_steps_is_one() {
-        let (clock, begin) = (SteadyClock::new("nothing is dropped"), Instant::now());
+        let begin = Instant::now();
+        let clock = SteadyClock::new("nothing is dropped", begin, 0);
         // Asked every millisecond, while the clock goes a second ahead each time.
         let is_steady = |step: u64| clock.is_steady(begin + Duration::from_millis(step), step as i64 * 1000);
         assert!((0..60).all(is_steady));

@@ -166,7 +166,8 @@ fn run(instruments: &Weak<Instruments>, shared: &Shared, keeper: &Keeper) {
     let fine = Duration::from_secs(series::FINE_S.unsigned_abs());
     let mut due = Instant::now() + until_next(fine);
     let mut failing = false;
-    let clock = SteadyClock::new("no measurement and nothing of the history is forgotten for its age");
+    let kept = "no measurement and nothing of the history is forgotten for its age";
+    let clock = SteadyClock::new(kept, Instant::now(), now_ms());
     loop {
         let stopping = {
             let state = shared.state();

@@ -227,7 +227,11 @@ impl Queue {
             run: leased::new_run(),
             leased: Mutex::default(),
             warned: Mutex::default(),
-            clock: SteadyClock::new("no event, dead letter, upload or result is given up for its age"),
+            clock: SteadyClock::new(
+                "no event, dead letter, upload or result is given up for its age",
+                Instant::now(),
+                now_ms(),
+            ),
         })
     }
 
