@@ -201,7 +201,8 @@ class Server:
         until(idle, "nothing is waiting or under way")
 
     def unread_bytes(self):
-        """What clients sent to the HTTP port that the program has not read from its sockets."""
+        """What clients sent to the HTTP port that the program has not read from its sockets; no look at one moment, so ask
+        twice."""
         port = f":{urlsplit(self.http_url).port:04X}"
         unread = 0
         for connection in Path("/proc/net/tcp").read_text().splitlines()[1:]:

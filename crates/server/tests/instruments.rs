@@ -143,9 +143,9 @@ fn history_that_could_not_be_read_once_can_be_read_later() {
     // Nothing is written from here on.
     again.close();
     let find = || again.recorder().unwrap().search(10, &of("photos/3.jpg"));
-    faults.set_unreadable(true);
+    faults.fail_reads(Some("measurements"));
     assert!(find().is_err(), "all of it is in the cache");
-    faults.set_unreadable(false);
+    faults.fail_reads(None);
     assert_eq!(find().unwrap().len(), 1);
 }
 

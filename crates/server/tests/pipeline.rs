@@ -87,6 +87,84 @@ fn every_rendition_is_made_and_the_event_settled_with_them() {
     running.invoker.drain(HOUR);
 }
 
+/// A thumbnail on a broken sector: it keeps nobody from making it anew, nor others from being looked at.
+#[test]
+fn a_thumbnail_that_the_disk_does_not_give_is_made_anew() {
+    let data = tempfile::tempdir().unwrap();
+    let running = start(data.path(), "");
+    let (store, thumbnail) = (&running.opened.store, at(OUT, "thumb_b.jpg"));
+    for key in ["a.jpg", "b.jpg", "c.jpg"] {
+        put(store, &at(IN, key), &jpeg(200, 100, 90)).unwrap();
+    }
+    running.settled();
+    let order = || store.head_object(&thumbnail).unwrap().unwrap().order;
+    let broken = order();
+    running.opened.faults.fail_reads(Some(&format!("{broken:016x}")));
+    let rehearsed = store.backfill("", None, true, common::cause()).unwrap();
+    assert_eq!((rehearsed.stale, rehearsed.current), (vec![at(IN, "b.jpg")], 2));
+    assert!(store.mend(&thumbnail).unwrap());
+    running.settled();
+    assert_ne!(order(), broken);
+    let backfilled = store.backfill("", None, false, common::cause()).unwrap();
+    assert_eq!((backfilled.stale, backfilled.current), (vec![], 3));
+
+    // Another version's comes over it as well.
+    let broken = order();
+    running.opened.faults.fail_reads(Some(&format!("{broken:016x}")));
+    let etag = put(store, &at(IN, "b.jpg"), &jpeg(100, 100, 90)).unwrap();
+    running.settled();
+    let made = store.head_object(&thumbnail).unwrap().unwrap();
+    assert_eq!((made.order != broken, &made.headers.metadata["tintype-source-etag"]), (true, &etag));
+    running.invoker.drain(HOUR);
+}
+
+/// Nothing is promised that nobody would do, and what there is of it stays.
+#[test]
+fn a_damaged_thumbnail_whose_source_was_given_up_stays_as_it_is() {
+    let data = tempfile::tempdir().unwrap();
+    let running = start(data.path(), "");
+    let (store, thumbnail) = (&running.opened.store, at(OUT, "thumb_a.jpg"));
+    put(store, &at(IN, "a.jpg"), &jpeg(200, 100, 90)).unwrap();
+    running.settled();
+    let order_of = |at: &tintype_function::Location| store.head_object(at).unwrap().unwrap().order;
+    let order = order_of(&thumbnail);
+    let spoil = |order: u64| {
+        let path = data.path().join(format!("objects/{:08x}/{order:016x}", order >> 12));
+        let mut bytes = std::fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(path, bytes).unwrap();
+    };
+    spoil(order);
+    spoil(order_of(&at(IN, "a.jpg")));
+    assert!(store.mend(&thumbnail).unwrap());
+    eventually("its source is given up", || {
+        running.opened.ledger.view().unwrap().dead_letter_count().unwrap() == 1
+    });
+    assert!(!store.mend(&thumbnail).unwrap());
+    assert_eq!(order_of(&thumbnail), order);
+    assert_eq!(running.queue.depth().unwrap(), 0);
+    running.invoker.drain(HOUR);
+}
+
+/// A name so long that the thumbnail's metadata hold only a digest of it.
+#[test]
+fn a_damaged_thumbnail_of_a_long_key_is_made_anew_by_a_backfill() {
+    let data = tempfile::tempdir().unwrap();
+    let running = start(data.path(), "");
+    let key = format!("{}.jpg", "ü".repeat(400));
+    let (store, thumbnail) = (&running.opened.store, at(OUT, &format!("thumb_{key}")));
+    put(store, &at(IN, &key), &jpeg(200, 100, 90)).unwrap();
+    running.settled();
+    let order = || store.head_object(&thumbnail).unwrap().unwrap().order;
+    let broken = order();
+    std::fs::remove_file(data.path().join(format!("objects/{:08x}/{broken:016x}", broken >> 12))).unwrap();
+    assert_eq!(store.backfill("", None, false, common::cause()).unwrap().stale.len(), 1);
+    running.settled();
+    assert_ne!(order(), broken);
+    assert_eq!(store.backfill("", None, false, common::cause()).unwrap().current, 1);
+    running.invoker.drain(HOUR);
+}
+
 #[test]
 fn the_last_of_many_versions_has_the_thumbnail() {
     let data = tempfile::tempdir().unwrap();

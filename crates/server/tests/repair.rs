@@ -314,11 +314,45 @@ fn a_ledger_of_an_earlier_moment_of_the_same_run_is_refused() {
     assert_eq!(everything(&start(data.path()).unwrap().store), expected);
 
     fs::write(&ledger, &earlier).unwrap();
-    let (_, found) = rebuild(data.path());
+    let (repaired, found) = rebuild(data.path());
     let lost = found.iter().filter(|one| one.what == What::Lost).map(|one| one.key.as_deref());
     assert_eq!(lost.collect::<Vec<_>>(), [Some("deleted.jpg")]);
     for _ in 0..2 {
         assert_eq!(everything(&start(data.path()).unwrap().store), expected);
+    }
+    // That one is older than the new one is, too, and so is what the new one was a moment ago.
+    fs::copy(repaired.kept_ledger.unwrap(), &ledger).unwrap();
+    let refused = start(data.path()).err().unwrap().to_string();
+    assert!(refused.contains("older backup"), "{refused}");
+}
+
+/// What tells of commits may be gone, garbled, or not to be written: nothing else is worse for it.
+#[test]
+fn what_only_witnesses_keeps_nobody_from_starting() {
+    let data = tempfile::tempdir().unwrap();
+    let expected = filled(data.path());
+    let commits = data.path().join("commits");
+    let told = fs::read(&commits).unwrap();
+    let garbled = |place: usize| {
+        let mut bytes = told.clone();
+        bytes[place] ^= 0x40;
+        bytes
+    };
+    for wrong in [vec![], garbled(7), garbled(15), told[..9].to_vec(), vec![0; 4096]] {
+        fs::write(&commits, wrong).unwrap();
+        assert_eq!(everything(&start(data.path()).unwrap().store), expected);
+    }
+    fs::remove_file(&commits).unwrap();
+    fs::create_dir(&commits).unwrap();
+    assert_eq!(everything(&start(data.path()).unwrap().store), expected);
+    // A folder begun anew, in which the old number was left.
+    fs::remove_dir(&commits).unwrap();
+    fs::write(&commits, [&1_000_000_u64.to_le_bytes()[..], &(!1_000_000_u64).to_le_bytes()].concat())
+        .unwrap();
+    fs::remove_file(data.path().join("ledger.redb")).unwrap();
+    fs::remove_dir_all(data.path().join("objects")).unwrap();
+    for _ in 0..2 {
+        drop(start(data.path()).unwrap());
     }
 }
 

@@ -10,8 +10,6 @@ use std::{net::TcpListener, sync::Arc};
 use clap::Args;
 use tintype_function::settings::Settings;
 
-use scrub::Nameless;
-
 use super::{Env, FAILED, OK, SettingsArguments, output};
 use crate::{
     credentials::{ACCESS_KEY_ID, Credentials, SECRET_ACCESS_KEY},
@@ -19,7 +17,7 @@ use crate::{
     repair::Finding,
     sandbox::Reach,
     server::{Parts, open_as_it_is},
-    store::{DataFolder, FolderError, has_object_files},
+    store::{DataFolder, DiskStore, FolderError, has_object_files},
 };
 
 /// The arguments.
@@ -84,9 +82,10 @@ impl Check {
         let shown = settings.data.display();
         let opened = match DataFolder::open_existing(&settings.data) {
             Err(FolderError::FormatLost(_)) if self.repair => {
-                DataFolder::mend_format(&settings.data)?;
-                findings.add("format", Ok("was missing or damaged; written anew".into()));
-                DataFolder::open_existing(&settings.data)
+                let mended = DataFolder::mend_format(&settings.data);
+                let words = mended.as_ref().map(|()| "was missing or damaged; written anew".into());
+                findings.add("format", words.map_err(ToString::to_string));
+                mended.and_then(|()| DataFolder::open_existing(&settings.data))
             }
             opened => opened,
         };
@@ -110,7 +109,13 @@ impl Check {
                     true => Some(scrub::run(&folder, true, &mut findings)?),
                     false => None,
                 };
-                store(&settings, folder, nameless, &mut findings);
+                let store = store(&settings, folder, &mut findings);
+                match (store, nameless) {
+                    (Some(store), Some(nameless)) => scrub::files(&store, nameless, &mut findings),
+                    // Nobody knows whose they are.
+                    (None, Some(nameless)) => nameless.values().for_each(tell),
+                    (_, None) => {}
+                }
                 addresses(&settings, &mut findings);
             }
             Err(FolderError::InUse(folder)) if self.repair => {
@@ -152,17 +157,26 @@ fn credentials(settings: &Settings, env: &Env, findings: &mut Findings) {
     );
 }
 
-fn store(settings: &Settings, folder: DataFolder, nameless: Option<Nameless>, findings: &mut Findings) {
-    if !folder.ledger().exists() {
-        match has_object_files(&RealDisk, &folder) {
-            Ok(false) => return findings.add("ledger", Ok("none yet; tintype serve makes it".into())),
-            Ok(true) => {}
-            Err(error) => return findings.add("ledger", Err(error.to_string())),
+/// The store, if there is one that can be opened.
+fn store(settings: &Settings, folder: DataFolder, findings: &mut Findings) -> Option<Arc<DiskStore>> {
+    let is_made = match folder.ledger().exists() {
+        true => Ok(true),
+        false => has_object_files(&RealDisk, &folder),
+    };
+    let opened = match is_made {
+        Ok(true) => open_as_it_is(settings, Arc::new(RealDisk), folder).map_err(|error| format!("{error:#}")),
+        Ok(false) => {
+            findings.add("ledger", Ok("none yet; tintype serve makes it".into()));
+            return None;
         }
-    }
-    let Parts { store, .. } = match open_as_it_is(settings, Arc::new(RealDisk), folder) {
-        Ok(parts) => parts,
-        Err(error) => return findings.add("ledger", Err(format!("{error:#}"))),
+        Err(error) => Err(error.to_string()),
+    };
+    let store = match opened {
+        Ok(Parts { store, .. }) => store,
+        Err(error) => {
+            findings.add("ledger", Err(error));
+            return None;
+        }
     };
     let counts = store.ledger().view().and_then(|view| Ok((view.event_count()?, view.dead_letter_count()?)));
     findings.add(
@@ -174,9 +188,7 @@ fn store(settings: &Settings, folder: DataFolder, nameless: Option<Nameless>, fi
     let buckets =
         store.buckets().map(|buckets| buckets.into_iter().map(|(name, _)| name).collect::<Vec<_>>());
     findings.add("buckets", buckets.map(|names| names.join(", ")).map_err(|fault| fault.to_string()));
-    if let Some(nameless) = nameless {
-        scrub::files(&store, nameless, findings);
-    }
+    Some(store)
 }
 
 fn addresses(settings: &Settings, findings: &mut Findings) {

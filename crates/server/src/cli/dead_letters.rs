@@ -173,7 +173,8 @@ impl Chosen {
                 writeln!(out, "{line}").map_err(&mut failed)
             })
             .and_then(|()| out.flush().map_err(&mut failed));
-        if gone { Ok(count) } else { poured.map(|()| count) }
+        // Whoever reads no further has found what was wanted.
+        if gone { Ok(count.max(self.ids.len())) } else { poured.map(|()| count) }
     }
 
     fn act(&self, remote: &Remote, action: &str) -> anyhow::Result<u8> {

@@ -12,6 +12,9 @@ use std::{
 
 use super::{Disk, DiskFile, SharedDisk};
 
+/// The system's number for an error of the medium.
+const EIO: i32 = 5;
+
 #[derive(Debug, Default)]
 struct Holding {
     /// Reads of paths that contain this.
@@ -26,7 +29,7 @@ struct Holding {
 #[derive(Debug, Default)]
 pub struct Faults {
     full: AtomicBool,
-    unreadable: AtomicBool,
+    failing_reads: Mutex<Option<String>>,
     failing_syncs: Mutex<Option<(String, u64)>>,
     holding: Mutex<Holding>,
     let_go: Condvar,
@@ -40,9 +43,9 @@ impl Faults {
         self.full.store(full, Ordering::SeqCst);
     }
 
-    /// Every read fails as on a broken disk.
-    pub fn set_unreadable(&self, unreadable: bool) {
-        self.unreadable.store(unreadable, Ordering::SeqCst);
+    /// Reads of files whose path contains `of` fail as of a broken sector, until this is told `None`.
+    pub fn fail_reads(&self, of: Option<&str>) {
+        *self.failing_reads.lock().unwrap_or_else(PoisonError::into_inner) = of.map(str::to_owned);
     }
 
     /// The next `times` syncs of files or folders whose path ends with `of` fail with an I/O error: what
@@ -98,9 +101,9 @@ impl Faults {
         let of_reads =
             |holding: &Holding| holding.reads.as_ref().is_some_and(|of| path.contains(of.as_str()));
         self.hang_while(|holding| holding.everything || of_reads(holding));
-        match self.unreadable.load(Ordering::SeqCst) {
-            true => Err(io::Error::other("input/output error")),
-            false => Ok(()),
+        match &*self.failing_reads.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(of) if path.contains(of.as_str()) => Err(io::Error::from_raw_os_error(EIO)),
+            _ => Ok(()),
         }
     }
 

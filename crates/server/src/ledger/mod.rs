@@ -164,7 +164,7 @@ impl Ledger {
     /// # Errors
     /// The database cannot be read, or the file not written.
     pub fn tell_commits(&self, file: Box<dyn DiskFile>) -> Result<(), LedgerError> {
-        self.handle.witness().begin(file, self.view()?.last_commit()?)
+        Ok(self.handle.witness().begin(file, self.view()?.last_commit()?)?)
     }
 
     /// Sets it, durably.

@@ -98,6 +98,12 @@ impl Changes<'_> {
         Ok(())
     }
 
+    /// Has this commit be counted as the one after the so-many-th.
+    pub fn set_commits(&self, commits: u64) -> Result<(), LedgerError> {
+        self.table(META)?.insert(COMMITS, commits).map_err(LedgerError::database)?;
+        Ok(())
+    }
+
     /// Gives this commit its number.
     pub(super) fn number_commit(&self) -> Result<u64, LedgerError> {
         let mut meta = self.table(META)?;

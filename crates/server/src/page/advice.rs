@@ -75,7 +75,9 @@ fn nowhere(inner: &Inner, at: &Location, story: &Story) -> anyhow::Result<String
     if story.result.is_some() || !story.history.is_empty() {
         let orphans = match story.thumbnails.is_empty() {
             true => "",
-            false => "; its thumbnails are left: tintype orphans --delete removes those",
+            false => {
+                "; its thumbnails are left, as tintype orphans lists them and others, and with --delete removes all of them"
+            }
         };
         return Ok(format!("it is gone: deleted, or lost; upload it again if it is wanted{orphans}"));
     }
@@ -87,7 +89,7 @@ fn nowhere(inner: &Inner, at: &Location, story: &Story) -> anyhow::Result<String
         let there = Location { bucket: trigger.destination.clone(), key: at.key.clone() };
         if let Ok(Some(_)) = inner.store.head_object(&there) {
             return Ok(format!(
-                "that is the key of a thumbnail in bucket \"{}\"; ask for the key of its source",
+                "that is the key of an object in bucket \"{}\", where thumbnails are: ask for the key of its source",
                 trigger.destination
             ));
         }

@@ -14,7 +14,7 @@ use crate::{
 
 /// Attempts of one object that are told.
 const MOST: usize = 100;
-/// Objects up to so many bytes are read whole, to tell whether they are damaged.
+/// Objects up to so many bytes are read whole, to tell whether they are damaged; of larger ones the head.
 const VERIFIED: u64 = 64 << 20;
 
 /// How it stands with an object's thumbnails.
@@ -146,8 +146,8 @@ impl Story {
             _ => State::Unknown,
         };
         let mut object = object.map(Known::from);
-        if let Some(object) = object.as_mut().filter(|object| object.size <= VERIFIED) {
-            object.damage = inner.store.damage(at)?;
+        if let Some(object) = &mut object {
+            object.damage = inner.store.damage(at, VERIFIED).unwrap_or_else(|fault| Some(fault.to_string()));
         }
         let mut story = Self {
             bucket: at.bucket.clone(),

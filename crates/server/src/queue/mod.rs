@@ -9,7 +9,7 @@ mod leased;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 pub use dead_letters::{DeadLetterFilter, LettersPage, LettersSummary, reason};
@@ -227,11 +227,7 @@ impl Queue {
             run: leased::new_run(),
             leased: Mutex::default(),
             warned: Mutex::default(),
-            clock: SteadyClock::new(
-                "no event, dead letter, upload or result is given up for its age",
-                Instant::now(),
-                now_ms(),
-            ),
+            clock: SteadyClock::new("no event, dead letter, upload or result is given up for its age"),
         })
     }
 
@@ -354,7 +350,7 @@ impl Queue {
 
     /// Whether ages can be told from the machine's clock: it has not jumped for a day.
     pub fn knows_ages(&self) -> bool {
-        self.clock.is_steady(Instant::now(), now_ms())
+        self.clock.is_steady()
     }
 
     /// Writes down that the so-many-th attempt began; nobody need wait for it.

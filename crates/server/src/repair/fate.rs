@@ -1,6 +1,7 @@
 //! What becomes of one object file, from what it says of itself and what the ledgers know.
 
 use super::What;
+use crate::store::REACH;
 
 /// What the old ledger is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,7 +10,8 @@ pub(super) enum Trust {
     Files,
     /// Everything it says holds.
     Whole,
-    /// Everything it says holds, up to its last order: there are files far newer than it.
+    /// Everything it says holds, up to some way before its last order: there are files newer than it, and puts that were
+    /// under way when it was copied may have ended since.
     UpTo(u64),
 }
 
@@ -19,7 +21,7 @@ impl Trust {
         match self {
             Self::Files => false,
             Self::Whole => true,
-            Self::UpTo(last) => order <= last,
+            Self::UpTo(last) => order <= last.saturating_sub(REACH),
         }
     }
 }
@@ -93,9 +95,12 @@ mod tests {
 
     #[test]
     fn an_old_ledger_speaks_for_its_time_only() {
-        let trust = Trust::UpTo(100);
+        let last = REACH + 100;
+        let trust = Trust::UpTo(last);
         assert_eq!(fate(trust, known(7, None)), Fate::Aside(What::Unknown));
         assert_eq!(fate(trust, known(7, Some(7))), Fate::Place);
-        assert_eq!(fate(trust, known(101, Some(7))), Fate::Place);
+        assert_eq!(fate(trust, known(last + 1, Some(7))), Fate::Place);
+        // It may have been under way, and acknowledged after the copy was made.
+        assert_eq!(fate(trust, known(last - 1, None)), Fate::Place);
     }
 }

@@ -13,12 +13,11 @@ use super::{
     fate::{Fate, Known, Trust, fate},
     findings::Findings,
     scan::{self, Scanned},
-    scrub,
 };
 use crate::{
     disk::{Disk, SharedDisk},
     ledger::{BucketRecord, Copied, Ledger, LedgerError, ObjectRecord, OldLedger, listed_key},
-    store::{DataFolder, REACH, Story, is_older, newest_beyond},
+    store::{DataFolder, REACH, Story, commits_told, is_older, newest_beyond, verify},
 };
 
 /// Rows written in one transaction.
@@ -87,6 +86,7 @@ pub fn rebuild(
     let synced = file.try_clone().map_err(RepairError::at(&list))?;
 
     let mut work = Work {
+        disk: disk.as_ref(),
         folder,
         old: old.as_ref(),
         trust,
@@ -175,6 +175,7 @@ fn trust(
 
 /// A repair under way.
 struct Work<'a> {
+    disk: &'a dyn Disk,
     folder: &'a DataFolder,
     old: Option<&'a OldLedger>,
     trust: Trust,
@@ -238,7 +239,7 @@ impl Work<'_> {
             Fate::Aside(what) => self.set_aside(what, place, path, String::new()),
             Fate::Place => {
                 let problem = match self.verify {
-                    true => scrub::verify(file.as_ref(), &record).map_err(RepairError::at(&path))?,
+                    true => verify(file.as_ref(), &record).map_err(RepairError::at(&path))?,
                     false => None,
                 };
                 if let Some(why) = problem {
@@ -247,7 +248,8 @@ impl Work<'_> {
                 if let Some(placed) = known.placed {
                     self.set_aside(What::Older, place.clone(), self.folder.object(placed), String::new())?;
                 }
-                if !self.trust.covers(order) && self.newest.saturating_sub(order) < REACH {
+                let is_known = known.current == Some(order);
+                if !is_known && !self.trust.covers(order) && self.newest.saturating_sub(order) < REACH {
                     self.in_doubt += 1;
                     self.find(What::InDoubt, place, Some(path), String::new())?;
                 }
@@ -328,6 +330,8 @@ impl Work<'_> {
     fn finish_ledger(&self, buckets: &[String]) -> Result<(), RepairError> {
         let identity = self.folder.identity()?.or_else(|| self.old.and_then(OldLedger::identity));
         let last = self.newest.max(self.old.map_or(0, OldLedger::last_order));
+        // The new one goes on where the old one was, so that the old one is known for older from the first commit on.
+        let commits = commits_told(self.disk, self.folder).max(self.old.map_or(0, OldLedger::last_commit));
         let (buckets, now) = (buckets.to_vec(), crate::store::now_ms());
         let pending = self.ledger.submit(Vec::new(), move |changes| {
             for name in buckets {
@@ -340,6 +344,7 @@ impl Work<'_> {
             }
             // Until every source without a thumbnail is queued, which comes next, unless something comes between.
             changes.set_owes_backfill(true)?;
+            changes.set_commits(commits)?;
             changes.use_order(last)
         });
         Ok(pending.wait()?)
@@ -397,9 +402,6 @@ fn replace_ledger(
         disk.rename(&ledger, &kept).map_err(RepairError::at(&ledger))?;
     }
     disk.rename(new, &ledger).map_err(RepairError::at(new))?;
-    disk.sync_folder(folder.root()).map_err(RepairError::at(folder.root()))?;
-    // The new one counts its commits anew. Only now: until then the old one is still known by that number.
-    remove_if_there(&folder.commits())?;
     disk.sync_folder(folder.root()).map_err(RepairError::at(folder.root()))?;
     Ok(old.then_some(kept))
 }

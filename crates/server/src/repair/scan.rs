@@ -9,13 +9,10 @@ use super::RepairError;
 use crate::{
     disk::{Disk, DiskFile},
     store::{
-        DataFolder, number,
+        DataFolder, EIO, number,
         object_file::{self, Story, Unreadable},
     },
 };
-
-/// What the system calls an error of the medium.
-const EIO: i32 = 5;
 
 /// One entry below the folder of object files.
 #[derive(Debug)]

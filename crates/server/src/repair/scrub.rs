@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use super::{Finding, RepairError, What, scan};
 use crate::{
-    disk::{Disk, DiskFile},
-    ledger::ObjectRecord,
-    store::{DataFolder, checksum_of},
+    disk::Disk,
+    store::{DataFolder, verify},
 };
 
 /// What was verified.
@@ -63,23 +62,3 @@ fn finding(what: What, place: Option<(String, String)>, file: PathBuf, why: Stri
     let (bucket, key) = place.unzip();
     Finding { what, bucket, key, file: Some(file), why }
 }
-
-/// What is wrong with an object's bytes, if anything.
-///
-/// # Errors
-/// The disk does not give them.
-pub(super) fn verify(file: &dyn DiskFile, record: &ObjectRecord) -> std::io::Result<Option<String>> {
-    match checksum_of(file, record.body_offset, record.size) {
-        Ok(crc64) if crc64 == record.crc64 => Ok(None),
-        Ok(_) => Ok(Some("the checksum of its bytes is wrong".into())),
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            Ok(Some("the file is shorter than it was".into()))
-        }
-        // What the disk itself no longer gives is damage, too.
-        Err(error) if error.raw_os_error() == Some(EIO) => Ok(Some(error.to_string())),
-        Err(error) => Err(error),
-    }
-}
-
-/// Linux's and macOS's number for an input/output error.
-const EIO: i32 = 5;

@@ -142,7 +142,7 @@ impl DiskStore {
         record: &ObjectRecord,
     ) -> Result<Option<Vec<Location>>, StoreFault> {
         let source = SourceVersion { at: at.clone(), etag: record.etag.clone() };
-        let store = SettlingStore::looking(self);
+        let store = SettlingStore::new(self, None);
         match block_on(current_thumbnails(&store, trigger, &source)) {
             Ok(current) => Ok(current),
             // A destination that does not exist holds no thumbnails.
@@ -250,7 +250,7 @@ enum Standing {
 }
 
 /// Whether there is a dead letter for this version of an object.
-fn was_given_up(view: &View, at: &Location, record: &ObjectRecord) -> Result<bool, StoreFault> {
+pub(super) fn was_given_up(view: &View, at: &Location, record: &ObjectRecord) -> Result<bool, StoreFault> {
     let Some(result) = view.result(at)?.filter(|result| result.outcome == "failed") else { return Ok(false) };
     let letter = view.dead_letter(result.event)?;
     Ok(letter.is_some_and(|letter| letter.event.etag == record.etag))

@@ -229,8 +229,9 @@ impl DataFolder {
 /// Whether a folder is a data folder already (or may become one).
 fn is_made(root: &Path) -> Result<bool, FolderError> {
     let unwritable = |error| FolderError::Unwritable { folder: root.to_owned(), error };
-    match fs::read_to_string(root.join("format")) {
-        Ok(text) => {
+    match fs::read(root.join("format")) {
+        Ok(bytes) => {
+            let text = String::from_utf8_lossy(&bytes);
             let found = text.strip_prefix(FORMAT_NAME).and_then(|number| number.trim().parse::<u32>().ok());
             match found {
                 Some(found) if found > FORMAT => Err(FolderError::Newer { folder: root.to_owned(), found }),
@@ -330,7 +331,7 @@ mod tests {
         drop(DataFolder::open(root).unwrap());
         fs::write(root.join("ledger.redb"), "x").unwrap();
         fs::create_dir(root.join("objects")).unwrap();
-        for lost in [None, Some(""), Some("junk")] {
+        for lost in [None, Some(&b""[..]), Some(b"junk"), Some(b"tintype-data \xb1\n")] {
             match lost {
                 None => fs::remove_file(root.join("format")).unwrap(),
                 Some(text) => fs::write(root.join("format"), text).unwrap(),

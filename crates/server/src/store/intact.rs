@@ -1,14 +1,14 @@
 //! Whether a data folder and its ledger belong together: looked at before anything is started over them; and
 //! whether every object has its file.
 
-use std::path::Path;
+use std::{io::ErrorKind, path::Path};
 
 use tintype_function::store::Location;
 
 use super::{DataFolder, DiskStore, FolderError, ORDER_GAP, PageRequest, StoreFault, folder::FOLDER_BITS};
 use crate::{
     disk::Disk,
-    ledger::{Ledger, listed_key, told},
+    ledger::{Ledger, LedgerError, listed_key, told},
 };
 
 /// Objects looked at in one view of the ledger.
@@ -34,7 +34,11 @@ pub fn check_before_opening(disk: &dyn Disk, folder: &DataFolder) -> Result<(), 
 /// # Errors
 /// [`FolderError::LedgerElsewhere`], [`FolderError::LedgerOld`], [`FolderError::FilesMissing`], or the disk fails.
 pub fn check_opened(disk: &dyn Disk, folder: &DataFolder, ledger: &Ledger) -> Result<(), IntactError> {
+    // Of one that was just made, what was told of another before says nothing.
     let is_new = ledger.identity()?.is_none();
+    if is_new {
+        begin_to_tell(disk, folder, ledger);
+    }
     match (folder.identity()?, ledger.identity()?) {
         (Some(ours), Some(its)) if ours != its => {
             return Err(FolderError::LedgerElsewhere(folder.root().to_owned()).into());
@@ -58,14 +62,38 @@ pub fn check_opened(disk: &dyn Disk, folder: &DataFolder, ledger: &Ledger) -> Re
         let view = ledger.view()?;
         (view.last_order()?, view.last_commit()?, view.object_count()?)
     };
-    if !is_new && let Some(why) = is_older(disk, folder, last, commits)? {
+    if let Some(why) = is_older(disk, folder, last, if is_new { u64::MAX } else { commits })? {
         return Err(FolderError::LedgerOld { folder: folder.root().to_owned(), why }.into());
     }
     if objects > 0 && !has_object_files(disk, folder)? {
         return Err(FolderError::FilesMissing(folder.root().to_owned()).into());
     }
-    ledger.tell_commits(disk.open_or_create(&folder.commits()).map_err(StoreFault::from)?)?;
+    if !is_new {
+        begin_to_tell(disk, folder, ledger);
+    }
     Ok(())
+}
+
+/// Has commits told beside the ledger. Where that cannot be, as on a full disk, nothing else is worse for it.
+fn begin_to_tell(disk: &dyn Disk, folder: &DataFolder, ledger: &Ledger) {
+    let begun = disk.open_or_create(&folder.commits()).map_err(LedgerError::from);
+    if let Err(error) = begun.and_then(|file| ledger.tell_commits(file)) {
+        let path = folder.commits();
+        tracing::warn!(path = %path.display(), %error, "an older copy of the ledger, put back later, may not be known for one");
+    }
+}
+
+/// How many commits were told beside the ledger; 0 if nothing was, or it cannot be read.
+pub(crate) fn commits_told(disk: &dyn Disk, folder: &DataFolder) -> u64 {
+    match disk.open(&folder.commits()).and_then(|file| told(file.as_ref())) {
+        Ok(told) => told,
+        Err(error) if error.kind() == ErrorKind::NotFound => 0,
+        Err(error) => {
+            let path = folder.commits();
+            tracing::warn!(path = %path.display(), %error, "whether the ledger is an older copy cannot be told by this file");
+            0
+        }
+    }
 }
 
 impl DiskStore {
@@ -81,7 +109,7 @@ impl DiskStore {
                     .list_objects(&bucket, &PageRequest { after: from, max: PAGE, ..Default::default() })?;
                 for (key, record) in page.objects {
                     let is_there = match self.disk.open(&self.folder.object(record.order)) {
-                        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+                        Err(error) if error.kind() == ErrorKind::NotFound => false,
                         opened => opened.map(|_| true)?,
                     };
                     let at = Location { bucket: bucket.clone(), key: listed_key(&key)? };
@@ -105,8 +133,8 @@ pub enum IntactError {
     Store(#[from] StoreFault),
 }
 
-impl From<crate::ledger::LedgerError> for IntactError {
-    fn from(error: crate::ledger::LedgerError) -> Self {
+impl From<LedgerError> for IntactError {
+    fn from(error: LedgerError) -> Self {
         Self::Store(error.into())
     }
 }
@@ -120,10 +148,7 @@ pub(crate) fn is_older(
     last: u64,
     commits: u64,
 ) -> Result<Option<String>, FolderError> {
-    let told = match disk.open(&folder.commits()).and_then(|file| told(file.as_ref())) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
-        told => told.map_err(|error| FolderError::Unwritable { folder: folder.commits(), error })?,
-    };
+    let told = commits_told(disk, folder);
     if told > commits {
         return Ok(Some(format!("its ledger stands at commit {commits}, and there have been {told}")));
     }
@@ -193,7 +218,7 @@ pub(crate) fn number(name: &str) -> Option<u64> {
 
 fn ledger_length(disk: &dyn Disk, folder: &DataFolder) -> Result<u64, FolderError> {
     match disk.open(&folder.ledger()).and_then(|file| file.length()) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
         length => length.map_err(|error| FolderError::Unwritable { folder: folder.root().to_owned(), error }),
     }
 }
@@ -207,8 +232,8 @@ pub fn has_object_files(disk: &dyn Disk, folder: &DataFolder) -> Result<bool, Fo
     for name in folders_of_objects(disk, folder)? {
         let below = folder.objects().join(&name);
         let names = match disk.list(&below) {
-            // A stray file among the folders is nobody's object.
-            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => continue,
+            // A stray file among the folders is nobody's object, and so is a link to nowhere.
+            Err(error) if matches!(error.kind(), ErrorKind::NotADirectory | ErrorKind::NotFound) => continue,
             listed => listed.map_err(|error| unreadable(&below, error))?,
         };
         if !names.is_empty() {
@@ -222,7 +247,7 @@ pub fn has_object_files(disk: &dyn Disk, folder: &DataFolder) -> Result<bool, Fo
 /// nobody's.
 fn folders_of_objects(disk: &dyn Disk, folder: &DataFolder) -> Result<Vec<String>, FolderError> {
     let mut names = match disk.list(&folder.objects()) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
         listed => listed.map_err(|error| FolderError::Unwritable { folder: folder.objects(), error })?,
     };
     names.retain(|name| is_folder_of_objects(name));

@@ -1,76 +1,94 @@
-//! Thumbnails whose file is damaged or gone: taken out, so that they are made anew. Of a source nothing can be: whoever
-//! reads it is told.
+//! Thumbnails whose file is damaged or gone: known for what they are, so that they are made anew. Nothing is removed: a
+//! damaged one is there until a whole one takes its place.
 
-use tintype_function::{is_thumbnail_of, source_of, store::Location};
+use std::io::{self, ErrorKind};
 
-use super::{Cause, DiskStore, StoreFault, objects::event, queue_event};
+use tintype_function::{fingerprint::SOURCE_ETAG, is_thumbnail_of, source_of, store::Location};
+
+use super::{
+    Cause, DiskStore, StoreFault,
+    backfill::was_given_up,
+    object_file::{self, Unreadable},
+    reading::{EIO, verify},
+};
 use crate::ledger::ObjectRecord;
 
 impl DiskStore {
-    /// What is wrong with an object's stored bytes, if anything; all of them are read.
+    /// What is wrong with an object's file, if anything. Of what is larger than `most` bytes only the head is read.
     ///
     /// # Errors
-    /// Disk or ledger cannot be read.
-    pub fn damage(&self, at: &Location) -> Result<Option<String>, StoreFault> {
-        let read = || match self.open_object(at)? {
-            Some(object) => object.read_all(|_| Ok(())),
-            None => Ok(()),
+    /// The ledger cannot be read, or the disk does not give the file now, which says nothing about what is in it.
+    pub fn damage(&self, at: &Location, most: u64) -> Result<Option<String>, StoreFault> {
+        loop {
+            let Some(record) = self.head_object(at)? else { return Ok(None) };
+            let why = self.damage_of(&record, most)?;
+            // A file that is gone, or another's, may have been replaced meanwhile.
+            if why.is_none() || self.head_object(at)?.is_some_and(|now| now.order == record.order) {
+                return Ok(why);
+            }
+        }
+    }
+
+    fn damage_of(&self, record: &ObjectRecord, most: u64) -> io::Result<Option<String>> {
+        let file = match self.disk.open(&self.folder.object(record.order)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Ok(Some("its file is missing".into()));
+            }
+            Err(error) if error.raw_os_error() == Some(EIO) => return Ok(Some(error.to_string())),
+            opened => opened?,
         };
-        match read() {
-            Err(StoreFault::Damaged(_, why)) => Ok(Some(why)),
-            other => other.map(|()| None),
+        match object_file::read(file.as_ref()) {
+            Err(Unreadable::Damaged(words)) => Ok(Some(words)),
+            Err(Unreadable::Disk(error)) if error.raw_os_error() == Some(EIO) => Ok(Some(error.to_string())),
+            Err(Unreadable::Disk(error)) => Err(error),
+            Ok(story) if story.record != *record => Ok(Some("its file belongs to another version".into())),
+            Ok(_) if record.size > most => Ok(None),
+            Ok(_) => verify(file.as_ref(), record),
         }
     }
 
-    /// Whether an object is a thumbnail that is not whole. Of what is larger than `most` bytes only the beginning is read.
-    pub(super) fn is_broken_thumbnail(
-        &self,
-        at: &Location,
-        record: &ObjectRecord,
-        most: u64,
-    ) -> Result<bool, StoreFault> {
+    /// A row as the function is to see it: a thumbnail that is not whole is of no version of its source, so that it is made
+    /// anew and takes this one's place. `most`: as for [`Self::damage`].
+    pub(super) fn as_it_is(&self, at: &Location, mut record: ObjectRecord, most: u64) -> ObjectRecord {
         if source_of(&record.headers.metadata).is_none() {
-            return Ok(false);
+            return record;
         }
-        if record.size <= most {
-            return Ok(self.damage(at)?.is_some());
+        match self.damage(at, most) {
+            Ok(None) => {}
+            Ok(Some(why)) => {
+                tracing::error!(object = %at, why, "a thumbnail is damaged: it counts as none");
+                record.headers.metadata.remove(SOURCE_ETAG);
+            }
+            Err(error) => tracing::warn!(object = %at, %error, "a thumbnail cannot be looked at"),
         }
-        match self.open_object(at) {
-            Err(StoreFault::Damaged(..)) => Ok(true),
-            opened => opened.map(|_| false),
-        }
+        record
     }
 
-    /// Takes out a thumbnail that is not whole and queues its source, if there still is one: without it, what is left of
-    /// the thumbnail is all there is. Copies that somebody made of it elsewhere are left alone. Answers whether it did.
+    /// Has a thumbnail that was found damaged made anew, if a trigger makes it and its source was not given up; answers
+    /// whether that is under way. Copies that somebody made of thumbnails are nobody's to make.
     ///
     /// # Errors
-    /// Disk or ledger cannot be read or written.
+    /// The ledger cannot be read or written.
     pub fn mend(&self, at: &Location) -> Result<bool, StoreFault> {
         let Some(record) = self.head_object(at)? else { return Ok(false) };
         let Some(Some(source)) = source_of(&record.headers.metadata) else { return Ok(false) };
         let triggers = self.triggers();
-        if !triggers.iter().any(|trigger| is_thumbnail_of(trigger, &source, at)) {
+        if !triggers.iter().any(|trigger| trigger.created && is_thumbnail_of(trigger, &source, at)) {
             return Ok(false);
         }
-        let Some(why) = self.damage(at)? else { return Ok(false) };
-        let order = self.take_order();
-        let cause = Cause { event: "ObjectCreated:Mend", request_id: String::new() };
-        let (place, damaged) = (at.clone(), record.order);
-        let taken_out = self.ledger.submit(Vec::new(), move |changes| {
-            let is_there = changes.object(&place)?.is_some_and(|now| now.order == damaged);
-            let Some(object) = changes.object(&source)?.filter(|_| is_there) else { return Ok(None) };
-            changes.remove_object(&place)?;
-            changes.put_trash(damaged)?;
-            let queued = queue_event(changes, &triggers, &event(order, &source, &object, &cause, false))?;
-            Ok::<_, StoreFault>(Some(queued))
-        });
-        let Some(queued) = taken_out.wait()? else { return Ok(false) };
-        tracing::error!(object = %at, why, "a thumbnail was damaged: it is removed, and made anew");
-        self.unlink(&[damaged]);
-        if queued {
-            self.event_queued();
+        {
+            let view = self.ledger.view()?;
+            let Some(object) = view.object(&source)? else { return Ok(false) };
+            if view.waiting_event(&source, false)?.is_some() {
+                return Ok(true);
+            }
+            if was_given_up(&view, &source, &object)? {
+                return Ok(false);
+            }
         }
-        Ok(true)
+        match self.queue_again(&source, Cause { event: "ObjectCreated:Mend", request_id: String::new() }) {
+            Err(StoreFault::NoSuchKey(_)) => Ok(false),
+            queued => queued,
+        }
     }
 }

@@ -42,14 +42,14 @@ pub use error::StoreFault;
 pub use folder::{DataFolder, FolderError};
 pub use incoming::Incoming;
 pub use intact::{IntactError, check_before_opening, check_opened, has_object_files};
-pub(crate) use intact::{is_folder_of_objects, is_older, newest_beyond, number};
+pub(crate) use intact::{commits_told, is_folder_of_objects, is_older, newest_beyond, number};
 pub use listing::{Page, PageRequest};
 pub use multipart::{CompletedPart, Completion, JoinedChecksum, NewUpload, UploadUnderWay, UploadsAsked};
 pub use notifications::Notifications;
 pub(crate) use object_file::Story;
 pub use objects::{Cause, CopyOptions};
 pub use port::{Settlement, SettlingStore};
-pub(crate) use reading::checksum_of;
+pub(crate) use reading::{EIO, verify};
 pub use reading::{OpenObject, WholeCheck};
 pub use results::ResultsCursor;
 

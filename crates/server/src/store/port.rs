@@ -65,20 +65,13 @@ pub struct SettlingStore<'a> {
     store: &'a DiskStore,
     settlement: Option<Settlement>,
     settled: AtomicBool,
-    /// Whether thumbnails that are not whole are taken out, or only passed over.
-    mends: bool,
 }
 
 impl<'a> SettlingStore<'a> {
     /// For a call that settles an event, or for one that was asked for directly.
     #[must_use]
     pub fn new(store: &'a DiskStore, settlement: Option<Settlement>) -> Self {
-        Self { store, settlement, settled: AtomicBool::new(false), mends: true }
-    }
-
-    /// For questions alone: changes nothing.
-    pub(super) fn looking(store: &'a DiskStore) -> Self {
-        Self { mends: false, ..Self::new(store, None) }
+        Self { store, settlement, settled: AtomicBool::new(false) }
     }
 
     /// Whether the event was settled together with its thumbnails.
@@ -99,12 +92,8 @@ fn stat(record: ObjectRecord) -> Stat {
 
 impl Store for SettlingStore<'_> {
     async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError> {
-        let Some(record) = self.store.head_object(at)? else { return Ok(None) };
-        // One that is not whole is as good as none, and can be made anew.
-        if self.store.is_broken_thumbnail(at, &record, VERIFIED)? && (!self.mends || self.store.mend(at)?) {
-            return Ok(None);
-        }
-        Ok(Some(stat(record)))
+        let found = self.store.head_object(at)?;
+        Ok(found.map(|record| stat(self.store.as_it_is(at, record, VERIFIED))))
     }
 
     async fn get(&self, at: &Location, limit: u64) -> Result<Option<Object>, StoreError> {

@@ -133,8 +133,27 @@ impl OpenObject {
     }
 }
 
+/// Linux's and macOS's number for an input/output error: what the disk does not give any more.
+pub(crate) const EIO: i32 = 5;
+
+/// What is wrong with an object's bytes, if anything.
+///
+/// # Errors
+/// The disk does not give them now.
+pub(crate) fn verify(file: &dyn DiskFile, record: &ObjectRecord) -> std::io::Result<Option<String>> {
+    match checksum_of(file, record.body_offset, record.size) {
+        Ok(crc64) if crc64 == record.crc64 => Ok(None),
+        Ok(_) => Ok(Some("the checksum of its bytes is wrong".into())),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Ok(Some("the file is shorter than it was".into()))
+        }
+        Err(error) if error.raw_os_error() == Some(EIO) => Ok(Some(error.to_string())),
+        Err(error) => Err(error),
+    }
+}
+
 /// CRC-64/NVME of `size` bytes of a file from `offset` on.
-pub(crate) fn checksum_of(file: &dyn DiskFile, offset: u64, size: u64) -> std::io::Result<u64> {
+fn checksum_of(file: &dyn DiskFile, offset: u64, size: u64) -> std::io::Result<u64> {
     let mut digest = Digest::new(CrcAlgorithm::Crc64Nvme);
     let mut buffer = vec![0; usize::try_from(size).unwrap_or(usize::MAX).min(CHUNK_BYTES)];
     let mut done = 0;
