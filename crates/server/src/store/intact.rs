@@ -34,11 +34,6 @@ pub fn check_before_opening(disk: &dyn Disk, folder: &DataFolder) -> Result<(), 
 /// # Errors
 /// [`FolderError::LedgerElsewhere`], [`FolderError::LedgerOld`], [`FolderError::FilesMissing`], or the disk fails.
 pub fn check_opened(disk: &dyn Disk, folder: &DataFolder, ledger: &Ledger) -> Result<(), IntactError> {
-    // Of one that was just made, what was told of another before says nothing.
-    let is_new = ledger.identity()?.is_none();
-    if is_new {
-        begin_to_tell(disk, folder, ledger);
-    }
     match (folder.identity()?, ledger.identity()?) {
         (Some(ours), Some(its)) if ours != its => {
             return Err(FolderError::LedgerElsewhere(folder.root().to_owned()).into());
@@ -50,10 +45,12 @@ pub fn check_opened(disk: &dyn Disk, folder: &DataFolder, ledger: &Ledger) -> Re
             if has_object_files(disk, folder)? {
                 return Err(FolderError::LedgerElsewhere(folder.root().to_owned()).into());
             }
+            begin_to_tell(disk, folder, ledger);
             ledger.set_identity(ours).map_err(StoreFault::from)?;
         }
         (None, None) => {
             let identity = random()?;
+            begin_to_tell(disk, folder, ledger);
             ledger.set_identity(identity).map_err(StoreFault::from)?;
             folder.set_identity(identity)?;
         }
@@ -62,19 +59,17 @@ pub fn check_opened(disk: &dyn Disk, folder: &DataFolder, ledger: &Ledger) -> Re
         let view = ledger.view()?;
         (view.last_order()?, view.last_commit()?, view.object_count()?)
     };
-    if let Some(why) = is_older(disk, folder, last, if is_new { u64::MAX } else { commits })? {
+    if let Some(why) = is_older(disk, folder, last, commits)? {
         return Err(FolderError::LedgerOld { folder: folder.root().to_owned(), why }.into());
     }
     if objects > 0 && !has_object_files(disk, folder)? {
         return Err(FolderError::FilesMissing(folder.root().to_owned()).into());
     }
-    if !is_new {
-        begin_to_tell(disk, folder, ledger);
-    }
+    begin_to_tell(disk, folder, ledger);
     Ok(())
 }
 
-/// Has commits told beside the ledger. Where that cannot be, as on a full disk, nothing else is worse for it.
+/// Has commits told beside the ledger, in place of what was told of another. Where that cannot be, as on a full disk, nothing else is worse for it.
 fn begin_to_tell(disk: &dyn Disk, folder: &DataFolder, ledger: &Ledger) {
     let begun = disk.open_or_create(&folder.commits()).map_err(LedgerError::from);
     if let Err(error) = begun.and_then(|file| ledger.tell_commits(file)) {
