@@ -192,6 +192,27 @@ def test_thumbnails_that_are_not_whole_are_made_anew(new_server, harm):
     assert server.metrics()["tintype_dead_letters"] == 0
 
 
+def test_a_large_thumbnail_that_is_rotten_is_made_anew(new_server):
+    """One that is not read whole before its answer begins."""
+    server = new_server(settings='[[trigger]]\n[[trigger.rendition]]\nsize = "800x800"\n').start()
+    s3 = server.client()
+    etag = s3.put_object(Bucket=SOURCE, Key="a.png", Body=pictures.noise(1000, 900))["ETag"]
+    thumbnail = server.thumbnail("thumb_a.png", etag)
+    assert 256 << 10 < len(thumbnail["Bytes"]) < 4 << 20
+    server.wait_until_idle()
+    rot(object_file(server, thumbnail["ETag"]))
+    now = lambda: s3.get_object(Bucket=DESTINATION, Key="thumb_a.png")["Body"].read()
+    broken = (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError)
+    with pytest.raises(broken):
+        now()
+
+    def made_anew():
+        with contextlib.suppress(*broken):
+            return now() == thumbnail["Bytes"]
+
+    until(made_anew, "the thumbnail is whole")
+
+
 def test_what_is_left_of_a_thumbnail_without_source_is_left_alone(new_server):
     server = new_server().start()
     s3 = server.client()

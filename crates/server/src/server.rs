@@ -267,24 +267,25 @@ async fn trim(
     loop {
         every.tick().await;
         let (Some(store), Some(queue)) = (store.upgrade(), queue.upgrade()) else { return };
-        // One that looks old by mistake would be gone.
-        let knows_ages = queue.knows_ages();
         let instruments = instruments.clone();
         let trimmed = tokio::task::spawn_blocking(move || {
+            // One that looks old by mistake would be gone. First the moments, so that a clock that jumps in between is noticed;
+            // of dead letters none is dropped that the look before has not warned of. Results are kept for as long as the
+            // history has more to tell of them.
+            let (abandoned, oldest) = (before(ABANDONED_AFTER), before(KEPT));
+            let knows_ages = queue.knows_ages();
             match queue.trim(&bounds, knows_ages) {
                 Ok(dropped) => instruments.dead_letters_dropped(dropped),
                 Err(error) => tracing::warn!(%error, "dead letters could not be looked through"),
             }
             let aborted = match knows_ages {
-                true => store.abort_uploads_before(before(ABANDONED_AFTER)),
+                true => store.abort_uploads_before(abandoned),
                 false => Ok(0),
             };
             match aborted {
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%error, "abandoned uploads could not be looked for"),
             }
-            // As long as the history has more to tell of them.
-            let oldest = before(KEPT);
             let steps = if knows_ages { MOST_STEPS } else { 0 };
             for _ in 0..steps {
                 match store.forget_results(&mut cursor, oldest) {

@@ -12,7 +12,7 @@ const COMPARED_OVER: Duration = Duration::from_secs(3600);
 /// After a jump ages are not believed for so long: whoever sets clocks has that time to set this one right.
 const PAUSE: Duration = Duration::from_secs(24 * 3600);
 
-/// The machine's clock beside the one that only ever goes on, also while the machine sleeps.
+/// The machine's clock beside the one that only ever goes on, on Linux also while the machine sleeps.
 #[derive(Debug)]
 pub struct SteadyClock {
     /// What is not dropped after a jump, in words.
@@ -81,7 +81,7 @@ fn since_start() -> Duration {
     Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
-/// Time since this was asked first.
+/// Time since this was asked first. Where it stands still while the machine sleeps, each sleep counts as a jump.
 #[cfg(not(target_os = "linux"))]
 fn since_start() -> Duration {
     static FIRST: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();

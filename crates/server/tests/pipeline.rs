@@ -105,6 +105,7 @@ fn a_thumbnail_that_the_disk_does_not_give_is_made_anew() {
     assert!(store.mend(&thumbnail).unwrap());
     running.settled();
     assert_ne!(order(), broken);
+    assert!(!store.mend(&thumbnail).unwrap(), "it is whole");
     let backfilled = store.backfill("", None, false, common::cause()).unwrap();
     assert_eq!((backfilled.stale, backfilled.current), (vec![], 3));
 

@@ -516,10 +516,16 @@ fn a_ledger_whose_files_are_all_gone_is_refused() {
     fs::remove_dir(&objects).unwrap();
     fs::rename(data.path().join("not mounted"), &objects).unwrap();
     assert_eq!(everything(&start(data.path()).unwrap().store).len(), 1);
-    fs::remove_dir_all(&objects).unwrap();
+    fs::rename(&objects, data.path().join("not mounted")).unwrap();
     let (repaired, found) = rebuild(data.path());
     assert_eq!((repaired.objects, repaired.lost, found[0].what), (0, 1, What::Lost));
     drop(start(data.path()).unwrap());
+    // Mounted too late: nobody knows the files any more, but nobody removes them either.
+    fs::remove_dir_all(&objects).unwrap();
+    fs::rename(data.path().join("not mounted"), &objects).unwrap();
+    let parts = start(data.path()).unwrap();
+    parts.store.clean_up().unwrap();
+    assert_eq!(object_files(data.path()).len(), 1);
 }
 
 #[test]

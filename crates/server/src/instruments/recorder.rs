@@ -228,7 +228,8 @@ fn write_used(instruments: &Instruments, keeper: &Keeper) -> Result<(), KeepErro
 /// Writes what is waiting; on failure it goes on waiting.
 fn write(shared: &Shared, keeper: &Keeper, clock: &SteadyClock) -> Result<(), KeepError> {
     // By a clock that has jumped nothing is forgotten: all of it may look too old.
-    let now_ms = if clock.is_steady() { now_ms() } else { 0 };
+    let now_ms = now_ms();
+    let now_ms = if clock.is_steady() { now_ms } else { 0 };
     let (intervals, entries) = {
         let state = shared.state();
         let entries: Vec<(u64, Arc<Entry>)> = state.waiting.iter().cloned().collect();

@@ -109,6 +109,12 @@ impl OldLedger {
         guarded(|| self.view.last_commit()).unwrap_or_default()
     }
 
+    /// From which order on leftovers may lie; `None` if that is not known.
+    #[must_use]
+    pub fn unclean(&self) -> Option<u64> {
+        guarded(|| self.view.unclean()).unwrap_or_default()
+    }
+
     /// The highest order it knows; 0 if that cannot be read.
     #[must_use]
     pub fn last_order(&self) -> u64 {

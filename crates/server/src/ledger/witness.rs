@@ -1,6 +1,6 @@
 //! How many commits there have been, told beside the ledger: one that has fewer is a copy of an earlier moment.
 //!
-//! Written after each commit and never synced: what is there was durable in the ledger before, so after a power cut it
+//! Written after each commit and not synced then: what is there was durable in the ledger before, so after a power cut it
 //! tells too little and never too much. The number stands there with its complement: whatever else is there tells nothing.
 
 use std::{io, sync::OnceLock};
@@ -15,6 +15,8 @@ impl Witness {
     /// Has every further commit told to `file`; only the first call counts.
     pub(super) fn begin(&self, file: Box<dyn DiskFile>, commits: u64) -> io::Result<()> {
         write(file.as_ref(), commits)?;
+        // In place of what was told of another ledger, which must not come back.
+        file.sync()?;
         let _ = self.0.set(file);
         Ok(())
     }

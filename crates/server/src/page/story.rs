@@ -147,7 +147,8 @@ impl Story {
         };
         let mut object = object.map(Known::from);
         if let Some(object) = &mut object {
-            object.damage = inner.store.damage(at, VERIFIED).unwrap_or_else(|fault| Some(fault.to_string()));
+            // A disk that does not answer now says nothing about what is on it.
+            object.damage = inner.store.damage(at, VERIFIED).unwrap_or_default();
         }
         let mut story = Self {
             bucket: at.bucket.clone(),

@@ -6,6 +6,7 @@
 
 mod dead_letters;
 mod leased;
+mod policy;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -14,6 +15,8 @@ use std::{
 
 pub use dead_letters::{DeadLetterFilter, LettersPage, LettersSummary, reason};
 use leased::Leased;
+use policy::MAX_CRASHES;
+pub use policy::RetryPolicy;
 use tintype_function::store::Location;
 
 use crate::{
@@ -21,25 +24,6 @@ use crate::{
     steady_clock::SteadyClock,
     store::{Settlement, now_ms},
 };
-
-/// Attempts that may end with the program itself before an event is given up.
-const MAX_CRASHES: u32 = 5;
-/// The first wait after the store was not to be had, and the longest; each is twice the one before, as
-/// Lambda does it for throttles and its own faults.
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
-
-/// When an event is tried again, and when it is given up: as Lambda's asynchronous invocation does it.
-/// Source: AWS, "How Lambda handles errors and retries with asynchronous invocation".
-#[derive(Debug, Clone)]
-pub struct RetryPolicy {
-    /// Retries after the first attempt.
-    pub retries: u32,
-    /// Wait before each; the last one repeats.
-    pub delays: Vec<Duration>,
-    /// An event older than this is given up.
-    pub max_age: Duration,
-}
 
 /// How an attempt ended.
 #[derive(Debug, Clone)]
@@ -190,33 +174,6 @@ fn age(event: &EventRecord) -> Duration {
     Duration::from_millis(u64::try_from(now_ms() - event.queued_ms).unwrap_or(0))
 }
 
-/// Why an event is not worth another attempt, if so. `may_be_old`: whether its age counts. That of one that this run has
-/// not tried yet does not: it may be old only because the program was down.
-fn hopeless(
-    policy: &RetryPolicy,
-    event: &EventRecord,
-    may_be_old: bool,
-    crashes: u32,
-) -> Option<(&'static str, String)> {
-    let age = age(event);
-    if age > policy.max_age && may_be_old {
-        let last = event.last_error.as_deref().unwrap_or("none");
-        let message = format!(
-            "the event is {} s old, more than function.max_event_age ({} s) allows; last error: {last}",
-            age.as_secs(),
-            policy.max_age.as_secs()
-        );
-        return Some((dead_letters::TOO_OLD, message));
-    }
-    (crashes >= MAX_CRASHES).then(|| {
-        let message = format!(
-            "the program ended {crashes} times while it worked on this object; look at the logs for the time of \
-             each, and report the object if they do not explain it"
-        );
-        (dead_letters::CRASHED, message)
-    })
-}
-
 impl Queue {
     /// The queue on a ledger.
     #[must_use]
@@ -268,8 +225,10 @@ impl Queue {
         };
         let crashes = leased.crashes(&event);
         let tried = event.tried_in == self.run || leased.is_begun(event.id);
-        let knows_ages = self.knows_ages();
-        let hopeless = hopeless(&self.policy, &event, tried && knows_ages, crashes);
+        // Its age first: a clock that jumps in between is noticed.
+        let age = age(&event);
+        let may_be_old = tried && self.knows_ages();
+        let hopeless = self.policy.hopeless(&event, may_be_old.then_some(age), crashes);
         if hopeless.is_none() && crashes > 0 && leased.is_any() {
             return Ok(Next::Empty);
         }
@@ -299,7 +258,7 @@ impl Queue {
 
     /// Looks for the next event of one kind.
     fn look(&self, view: &View, leased: &Leased, tries: Tries) -> Result<Due, LedgerError> {
-        let (now, longest, mut next) = (now_ms(), milliseconds(self.longest_wait()), Due::default());
+        let (now, longest, mut next) = (now_ms(), milliseconds(self.policy.longest_wait()), Due::default());
         // What is due later than anything is ever made to wait was queued before the clock was set back: it does not
         // wait for as long as that, nor behind those that are due soon.
         for from_ms in [i64::MIN, now.saturating_add(longest).saturating_add(1)] {
@@ -341,11 +300,6 @@ impl Queue {
             }
         }
         Ok(next)
-    }
-
-    /// The longest that an event is ever made to wait.
-    fn longest_wait(&self) -> Duration {
-        self.policy.delays.iter().copied().max().unwrap_or_default().max(LONGEST_BACKOFF)
     }
 
     /// Whether ages can be told from the machine's clock: it has not jumped for a day.
@@ -394,8 +348,7 @@ impl Queue {
                 Settled::Requeued
             }
             Verdict::Away { message } => {
-                let doubled = FIRST_BACKOFF.saturating_mul(1 << lease.event.deferred.min(16));
-                let (due, attempt) = (due_in(doubled.min(LONGEST_BACKOFF)), lease.attempts);
+                let (due, attempt) = (due_in(policy::backoff(lease.event.deferred)), lease.attempts);
                 self.change(lease, move |event| {
                     release(event, attempt);
                     event.deferred += 1;

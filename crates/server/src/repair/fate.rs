@@ -1,7 +1,6 @@
 //! What becomes of one object file, from what it says of itself and what the ledgers know.
 
 use super::What;
-use crate::store::REACH;
 
 /// What the old ledger is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,8 +9,7 @@ pub(super) enum Trust {
     Files,
     /// Everything it says holds.
     Whole,
-    /// Everything it says holds, up to some way before its last order: there are files newer than it, and puts that were
-    /// under way when it was copied may have ended since.
+    /// Everything it says holds, up to this order: there are files newer than it.
     UpTo(u64),
 }
 
@@ -21,7 +19,7 @@ impl Trust {
         match self {
             Self::Files => false,
             Self::Whole => true,
-            Self::UpTo(last) => order <= last.saturating_sub(REACH),
+            Self::UpTo(last) => order <= last,
         }
     }
 }
@@ -56,10 +54,12 @@ pub(super) fn fate(trust: Trust, known: Known) -> Fate {
     if known.placed.is_some_and(|placed| placed > known.order) {
         return Fate::Aside(What::Older);
     }
+    if known.current.is_some_and(|current| current > known.order) {
+        return Fate::Aside(What::Older);
+    }
     if trust.covers(known.order) {
         return match known.current {
             Some(current) if current == known.order => Fate::Place,
-            Some(current) if current > known.order => Fate::Aside(What::Older),
             _ => Fate::Aside(What::Unknown),
         };
     }
@@ -95,12 +95,11 @@ mod tests {
 
     #[test]
     fn an_old_ledger_speaks_for_its_time_only() {
-        let last = REACH + 100;
-        let trust = Trust::UpTo(last);
+        let trust = Trust::UpTo(100);
         assert_eq!(fate(trust, known(7, None)), Fate::Aside(What::Unknown));
         assert_eq!(fate(trust, known(7, Some(7))), Fate::Place);
-        assert_eq!(fate(trust, known(last + 1, Some(7))), Fate::Place);
-        // It may have been under way, and acknowledged after the copy was made.
-        assert_eq!(fate(trust, known(last - 1, None)), Fate::Place);
+        assert_eq!(fate(trust, known(101, Some(7))), Fate::Place);
+        assert_eq!(fate(trust, known(101, None)), Fate::Place);
+        assert_eq!(fate(trust, known(101, Some(102))), Fate::Aside(What::Older));
     }
 }

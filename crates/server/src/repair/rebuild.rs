@@ -17,7 +17,7 @@ use super::{
 use crate::{
     disk::{Disk, SharedDisk},
     ledger::{BucketRecord, Copied, Ledger, LedgerError, ObjectRecord, OldLedger, listed_key},
-    store::{DataFolder, REACH, Story, commits_told, is_older, newest_beyond, verify},
+    store::{DataFolder, ORDER_GAP, REACH, Story, commits_told, is_older, newest_beyond, verify},
 };
 
 /// Rows written in one transaction.
@@ -170,7 +170,9 @@ fn trust(
     let Some(old) = old.filter(|_| whole) else { return Ok(Trust::Files) };
     let last = old.last_order();
     let older = is_older(disk, folder, last, old.last_commit())?;
-    Ok(if older.is_some() { Trust::UpTo(last) } else { Trust::Whole })
+    // Puts that were under way when it was copied may have been acknowledged since.
+    let covered = last.saturating_sub(REACH).min(old.unclean().unwrap_or(u64::MAX).saturating_sub(1));
+    Ok(if older.is_some() { Trust::UpTo(covered) } else { Trust::Whole })
 }
 
 /// A repair under way.
@@ -345,7 +347,8 @@ impl Work<'_> {
             // Until every source without a thumbnail is queued, which comes next, unless something comes between.
             changes.set_owes_backfill(true)?;
             changes.set_commits(commits)?;
-            changes.use_order(last)
+            // Nothing is left to be cleaned up: files that are put back must not be taken for leftovers.
+            changes.use_order(last + ORDER_GAP)
         });
         Ok(pending.wait()?)
     }

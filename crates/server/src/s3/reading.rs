@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     ledger::ObjectRecord,
-    store::{DiskStore, OpenObject, StoreFault},
+    store::{DiskStore, OpenObject, StoreFault, VERIFIED},
 };
 
 /// Objects up to this size are read, and checked, before the answer begins.
@@ -75,7 +75,13 @@ fn range(
 
 /// A fault of reading; if that was damage to a thumbnail, it is taken out and made anew.
 fn mended(store: &DiskStore, at: &Location, fault: StoreFault) -> StoreFault {
-    let is_mended = matches!(fault, StoreFault::Damaged(..)) && store.mend(at).unwrap_or(false);
+    let is_damaged = match fault {
+        StoreFault::Damaged(..) => true,
+        // What the disk does not give may be damage, too.
+        StoreFault::Unavailable(_) => matches!(store.damage(at, VERIFIED), Ok(Some(_))),
+        _ => false,
+    };
+    let is_mended = is_damaged && store.mend(at).unwrap_or(false);
     if is_mended { StoreFault::Mending(at.clone()) } else { fault }
 }
 
@@ -91,9 +97,10 @@ pub(super) async fn get(
     refuse_unoffered!(input, version_id, sse_customer_algorithm);
     let at = answers::location(&input.bucket, &input.key)?;
     let store = endpoint.store.clone();
-    let (input, object, first, length, shown, whole) = blocking(move || {
+    let (input, (store, at, object), first, length, shown, whole) = blocking(move || {
         let failed = |fault| s3(mended(&store, &at, fault));
-        let object = store.open_object(&at).map_err(failed)?.ok_or_else(|| no_such_key(&at))?;
+        let object = store.open_object(&at).map_err(failed)?;
+        let object = object.ok_or_else(|| no_such_key(&at))?;
         let conditions = ReadConditions {
             if_match: input.if_match.as_ref(),
             if_none_match: input.if_none_match.as_ref(),
@@ -103,7 +110,7 @@ pub(super) async fn get(
         judge(&conditions, &object.record)?;
         let (first, length, shown) = range(input.range, input.part_number, &object.record)?;
         let whole = if object.record.size <= WHOLE { Some(object.bytes().map_err(failed)?) } else { None };
-        Ok((input, object, first, length, shown, whole))
+        Ok((input, (store, at, object), first, length, shown, whole))
     })
     .await?;
     let record = object.record.clone();
@@ -113,7 +120,7 @@ pub(super) async fn get(
             let slice = Bytes::from(bytes).slice(usize::try_from(first).unwrap_or(usize::MAX)..end);
             StreamingBlob::wrap(futures::stream::once(async move { Ok::<_, std::io::Error>(slice) }))
         }
-        None => StreamingBlob::wrap(stream(object, first, length)),
+        None => StreamingBlob::wrap(stream(store, at, object, first, length)),
     };
     let headers = record.headers;
     let mut output = GetObjectOutput {
@@ -150,6 +157,8 @@ pub(super) async fn get(
 const DEFAULT_TYPE: &str = "binary/octet-stream";
 
 struct Reading {
+    store: Arc<DiskStore>,
+    at: Location,
     object: Arc<OpenObject>,
     offset: u64,
     left: u64,
@@ -160,24 +169,27 @@ struct Reading {
 /// Streams bytes from the open file. Damage found on the way ends the stream in an error, so that the
 /// client never takes a damaged object for a whole one.
 fn stream(
+    store: Arc<DiskStore>,
+    at: Location,
     object: OpenObject,
     first: u64,
     length: u64,
 ) -> impl futures::Stream<Item = Result<Bytes, std::io::Error>> + Send + Sync {
     let check = (first == 0 && length == object.record.size).then(|| object.whole_check());
-    let reading = Reading { object: Arc::new(object), offset: first, left: length, check };
+    let reading = Reading { store, at, object: Arc::new(object), offset: first, left: length, check };
     futures::stream::try_unfold(reading, |mut reading| async move {
         if reading.left == 0 {
             return Ok(None);
         }
         let read = tokio::task::spawn_blocking(move || {
-            let chunk = reading.object.read_chunk(reading.offset, reading.left)?;
+            let failed = |fault| mended(&reading.store, &reading.at, fault);
+            let chunk = reading.object.read_chunk(reading.offset, reading.left).map_err(failed)?;
             reading.offset += chunk.len() as u64;
             reading.left -= chunk.len() as u64;
             if let Some(mut check) = reading.check.take() {
                 check.update(&chunk);
                 if reading.left == 0 {
-                    check.finish()?;
+                    check.finish().map_err(failed)?;
                 } else {
                     reading.check = Some(check);
                 }

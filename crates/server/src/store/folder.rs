@@ -56,8 +56,8 @@ pub enum FolderError {
     /// Its object files are gone, but not the ledger that tells of them.
     #[error(
         "data folder {0}: the ledger tells of objects, but there is not one object file: nothing is started over it. Is the \
-         volume that holds them mounted? Put {objects} back from a backup; \"tintype check --repair\" lists what is lost and \
-         forgets it", objects = .0.join("objects").display()
+         volume that holds them mounted? Mount it, or put {objects} back from a backup; only if they are gone for good, run \
+         \"tintype check --repair\", which lists what is lost and forgets it", objects = .0.join("objects").display()
     )]
     FilesMissing(PathBuf),
     /// What says which format it has is gone.

@@ -3,7 +3,9 @@
 
 use std::io::{self, ErrorKind};
 
-use tintype_function::{fingerprint::SOURCE_ETAG, is_thumbnail_of, source_of, store::Location};
+use tintype_function::{
+    fingerprint::SOURCE_ETAG, is_thumbnail_of, source_of, store::Location, trigger::Trigger,
+};
 
 use super::{
     Cause, DiskStore, StoreFault,
@@ -12,6 +14,9 @@ use super::{
     reading::{EIO, verify},
 };
 use crate::ledger::ObjectRecord;
+
+/// Thumbnails up to so many bytes are read whole when it is asked whether they are there; of larger ones the head.
+pub(crate) const VERIFIED: u64 = 4 << 20;
 
 impl DiskStore {
     /// What is wrong with an object's file, if anything. Of what is larger than `most` bytes only the head is read.
@@ -48,15 +53,15 @@ impl DiskStore {
     }
 
     /// A row as the function is to see it: a thumbnail that is not whole is of no version of its source, so that it is made
-    /// anew and takes this one's place. `most`: as for [`Self::damage`].
-    pub(super) fn as_it_is(&self, at: &Location, mut record: ObjectRecord, most: u64) -> ObjectRecord {
+    /// anew and takes this one's place.
+    pub(super) fn as_it_is(&self, at: &Location, mut record: ObjectRecord) -> ObjectRecord {
         if source_of(&record.headers.metadata).is_none() {
             return record;
         }
-        match self.damage(at, most) {
+        match self.damage(at, VERIFIED) {
             Ok(None) => {}
             Ok(Some(why)) => {
-                tracing::error!(object = %at, why, "a thumbnail is damaged: it counts as none");
+                tracing::warn!(object = %at, why, "a thumbnail is damaged: it counts as none");
                 record.headers.metadata.remove(SOURCE_ETAG);
             }
             Err(error) => tracing::warn!(object = %at, %error, "a thumbnail cannot be looked at"),
@@ -73,12 +78,18 @@ impl DiskStore {
         let Some(record) = self.head_object(at)? else { return Ok(false) };
         let Some(Some(source)) = source_of(&record.headers.metadata) else { return Ok(false) };
         let triggers = self.triggers();
-        if !triggers.iter().any(|trigger| trigger.created && is_thumbnail_of(trigger, &source, at)) {
+        let makes = |trigger: &&Trigger| trigger.created && is_thumbnail_of(trigger, &source, at);
+        let Some(trigger) = triggers.iter().find(makes) else { return Ok(false) };
+        // What the function takes for whole it would not make, and so where it left this one behind for another name.
+        if self.damage(at, VERIFIED)?.is_none() {
+            return Ok(false);
+        }
+        let Some(object) = self.ledger.view()?.object(&source)? else { return Ok(false) };
+        if self.current_thumbnails(trigger, &source, &object)?.is_some() {
             return Ok(false);
         }
         {
             let view = self.ledger.view()?;
-            let Some(object) = view.object(&source)? else { return Ok(false) };
             if view.waiting_event(&source, false)?.is_some() {
                 return Ok(true);
             }

@@ -44,6 +44,7 @@ pub use incoming::Incoming;
 pub use intact::{IntactError, check_before_opening, check_opened, has_object_files};
 pub(crate) use intact::{commits_told, is_folder_of_objects, is_older, newest_beyond, number};
 pub use listing::{Page, PageRequest};
+pub(crate) use mending::VERIFIED;
 pub use multipart::{CompletedPart, Completion, JoinedChecksum, NewUpload, UploadUnderWay, UploadsAsked};
 pub use notifications::Notifications;
 pub(crate) use object_file::Story;

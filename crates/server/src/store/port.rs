@@ -56,9 +56,6 @@ impl Settlement {
     }
 }
 
-/// Thumbnails up to so many bytes are read whole when it is asked whether they are there.
-const VERIFIED: u64 = 4 << 20;
-
 /// The store as one call of the function sees it.
 #[derive(Debug)]
 pub struct SettlingStore<'a> {
@@ -93,7 +90,7 @@ fn stat(record: ObjectRecord) -> Stat {
 impl Store for SettlingStore<'_> {
     async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError> {
         let found = self.store.head_object(at)?;
-        Ok(found.map(|record| stat(self.store.as_it_is(at, record, VERIFIED))))
+        Ok(found.map(|record| stat(self.store.as_it_is(at, record))))
     }
 
     async fn get(&self, at: &Location, limit: u64) -> Result<Option<Object>, StoreError> {
