@@ -515,17 +515,20 @@ fn a_ledger_whose_files_are_all_gone_is_refused() {
     }
     fs::remove_dir(&objects).unwrap();
     fs::rename(data.path().join("not mounted"), &objects).unwrap();
-    assert_eq!(everything(&start(data.path()).unwrap().store).len(), 1);
+    let parts = start(data.path()).unwrap();
+    assert_eq!(everything(&parts.store).len(), 1);
+    put(&parts.store, &at(IN, "b.jpg"), b"b").unwrap();
+    drop(parts);
     fs::rename(&objects, data.path().join("not mounted")).unwrap();
     let (repaired, found) = rebuild(data.path());
-    assert_eq!((repaired.objects, repaired.lost, found[0].what), (0, 1, What::Lost));
+    assert_eq!((repaired.objects, repaired.lost, found[0].what), (0, 2, What::Lost));
     drop(start(data.path()).unwrap());
     // Mounted too late: nobody knows the files any more, but nobody removes them either.
     fs::remove_dir_all(&objects).unwrap();
     fs::rename(data.path().join("not mounted"), &objects).unwrap();
     let parts = start(data.path()).unwrap();
     parts.store.clean_up().unwrap();
-    assert_eq!(object_files(data.path()).len(), 1);
+    assert_eq!(object_files(data.path()).len(), 2);
 }
 
 #[test]
