@@ -47,6 +47,13 @@ def day(text):
     return datetime.datetime.fromisoformat(text).replace(tzinfo=datetime.timezone.utc)
 
 
+def set_clock(file, text):
+    """At once: a server that looks meanwhile sees the one time or the other."""
+    new = file.with_suffix(".new")
+    new.write_text(f"@{text}\n")
+    new.rename(file)
+
+
 needs_faketime = pytest.mark.skipif(FAKETIME is None, reason="needs Debian's package faketime")
 
 
@@ -75,13 +82,13 @@ def test_a_clock_that_jumps_while_the_server_runs(new_server, tmp_path):
     server, clock = new_server(), tmp_path / "clock"
     # In its sandbox the server could not read that file.
     server.env = BY | {"FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1", "TINTYPE_SANDBOX": "off"}
-    clock.write_text("@2026-11-24 12:00:00\n")
+    set_clock(clock, "2026-11-24 12:00:00")
     server.start()
     kept = {}
     # Before 1970 a server cannot even say what time it is, and may end connections instead of answering; what it did
     # before and does afterwards stands.
     for number, text in enumerate(["2026-11-24 12:00:00", "2036-01-01 00:00:00", "1965-01-01 00:00:00", "2019-01-01 00:00:00"]):
-        clock.write_text(f"@{text}\n")
+        set_clock(clock, text)
         now = day(text)
         if now.year < 1970:
             with contextlib.suppress(OSError, http.client.HTTPException):
@@ -103,7 +110,7 @@ def test_what_is_young_is_not_dropped_for_a_clock_that_jumps_ahead(new_server, t
     story = lambda key: json.loads(run("status", key, "--server", server.http_url).stdout)
 
     def upload(key, text, body):
-        clock.write_text(f"@{text}\n")
+        set_clock(clock, text)
         status, _, words = put(server, key, body, day(text))
         assert status == 200, words
 
@@ -112,7 +119,7 @@ def test_what_is_young_is_not_dropped_for_a_clock_that_jumps_ahead(new_server, t
         return event and event["failed"]
 
     first = "2026-11-24 12:00:00"
-    clock.write_text(f"@{first}\n")
+    set_clock(clock, first)
     server.start()
     upload("young.jpg", first, pictures.jpeg())
     # An event that waits for its next attempt: its source is rotten, and its thumbnail gone.
@@ -132,7 +139,7 @@ def test_what_is_young_is_not_dropped_for_a_clock_that_jumps_ahead(new_server, t
     until(lambda: "nothing of the history is forgotten" in server.log_text(), "the history is being written")
     letter = until(lambda: story("rotten.jpg")["deadLetter"], "its retries are over")
     assert letter["reason"] == "damaged" and letter["event"]["started"] == 3, letter
-    clock.write_text(f"@{first}\n")
+    set_clock(clock, first)
     assert server.stop() == 0
     server.start()
     assert story("young.jpg")["history"] and story("young.jpg")["state"] == "made"
