@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Mutex, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 /// A difference between both clocks that is no jump.
@@ -53,25 +53,20 @@ impl State {
 impl SteadyClock {
     /// `kept`: what must not be dropped for its age while the clock is not believed, for the log.
     #[must_use]
-    pub fn new(kept: &'static str) -> Self {
-        Self { kept, state: Mutex::new(State { compared: (since_start(), now_ms()), jumped: None }) }
+    pub fn new(kept: &'static str, now_ms: i64) -> Self {
+        Self { kept, state: Mutex::new(State { compared: (since_start(), now_ms), jumped: None }) }
     }
 
     /// Whether the machine's clock has gone on as the other one since the beginning, or for a day.
-    pub fn is_steady(&self) -> bool {
+    /// `now_ms`: what it shows, in milliseconds since 1970.
+    pub fn is_steady(&self, now_ms: i64) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let now = since_start();
-        if let Some(off) = state.jump(now, now_ms()) {
+        if let Some(off) = state.jump(now, now_ms) {
             tracing::warn!(off_s = off.as_secs(), "the machine's clock has jumped: {} for a day", self.kept);
         }
         state.is_steady(now)
     }
-}
-
-/// The machine's clock, in milliseconds since 1970.
-fn now_ms() -> i64 {
-    let ms = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or_else(|before| -ms(before.duration()), ms)
 }
 
 /// Time since the machine was started, its sleep included.

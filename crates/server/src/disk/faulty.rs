@@ -10,10 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Disk, DiskFile, SharedDisk};
-
-/// The system's number for an error of the medium.
-const EIO: i32 = 5;
+use super::{Disk, DiskFile, EIO, SharedDisk};
 
 #[derive(Debug, Default)]
 struct Holding {

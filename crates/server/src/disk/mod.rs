@@ -13,6 +13,9 @@ pub use real::RealDisk;
 
 use std::{fmt::Debug, io, path::Path, sync::Arc};
 
+/// Linux's and macOS's number for an error of the medium: what the disk does not give any more.
+pub const EIO: i32 = 5;
+
 /// A disk shared by everything that stores.
 pub type SharedDisk = Arc<dyn Disk>;
 

@@ -167,7 +167,7 @@ fn run(instruments: &Weak<Instruments>, shared: &Shared, keeper: &Keeper) {
     let mut due = Instant::now() + until_next(fine);
     let mut failing = false;
     let kept = "no measurement and nothing of the history is forgotten for its age";
-    let clock = SteadyClock::new(kept);
+    let clock = SteadyClock::new(kept, now_ms());
     loop {
         let stopping = {
             let state = shared.state();
@@ -229,7 +229,7 @@ fn write_used(instruments: &Instruments, keeper: &Keeper) -> Result<(), KeepErro
 fn write(shared: &Shared, keeper: &Keeper, clock: &SteadyClock) -> Result<(), KeepError> {
     // By a clock that has jumped nothing is forgotten: all of it may look too old.
     let now_ms = now_ms();
-    let now_ms = if clock.is_steady() { now_ms } else { 0 };
+    let now_ms = if clock.is_steady(now_ms) { now_ms } else { 0 };
     let (intervals, entries) = {
         let state = shared.state();
         let entries: Vec<(u64, Arc<Entry>)> = state.waiting.iter().cloned().collect();

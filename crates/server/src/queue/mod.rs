@@ -184,7 +184,10 @@ impl Queue {
             run: leased::new_run(),
             leased: Mutex::default(),
             warned: Mutex::default(),
-            clock: SteadyClock::new("no event, dead letter, upload or result is given up for its age"),
+            clock: SteadyClock::new(
+                "no event, dead letter, upload or result is given up for its age",
+                now_ms(),
+            ),
         })
     }
 
@@ -304,7 +307,7 @@ impl Queue {
 
     /// Whether ages can be told from the machine's clock: it has not jumped for a day.
     pub fn knows_ages(&self) -> bool {
-        self.clock.is_steady()
+        self.clock.is_steady(now_ms())
     }
 
     /// Writes down that the so-many-th attempt began; nobody need wait for it.

@@ -7,9 +7,9 @@ use std::{
 
 use super::RepairError;
 use crate::{
-    disk::{Disk, DiskFile},
+    disk::{Disk, DiskFile, EIO},
     store::{
-        DataFolder, EIO, number,
+        DataFolder, number,
         object_file::{self, Story, Unreadable},
     },
 };

@@ -11,9 +11,9 @@ use super::{
     Cause, DiskStore, StoreFault,
     backfill::was_given_up,
     object_file::{self, Unreadable},
-    reading::{EIO, verify},
+    reading::verify,
 };
-use crate::ledger::ObjectRecord;
+use crate::{disk::EIO, ledger::ObjectRecord};
 
 /// Thumbnails up to so many bytes are read whole when it is asked whether they are there; of larger ones the head.
 pub(crate) const VERIFIED: u64 = 4 << 20;
@@ -84,19 +84,18 @@ impl DiskStore {
         if self.damage(at, VERIFIED)?.is_none() {
             return Ok(false);
         }
-        let Some(object) = self.ledger.view()?.object(&source)? else { return Ok(false) };
+        let view = self.ledger.view()?;
+        let Some(object) = view.object(&source)? else { return Ok(false) };
         if self.current_thumbnails(trigger, &source, &object)?.is_some() {
             return Ok(false);
         }
-        {
-            let view = self.ledger.view()?;
-            if view.waiting_event(&source, false)?.is_some() {
-                return Ok(true);
-            }
-            if was_given_up(&view, &source, &object)? {
-                return Ok(false);
-            }
+        if view.waiting_event(&source, false)?.is_some() {
+            return Ok(true);
         }
+        if was_given_up(&view, &source, &object)? {
+            return Ok(false);
+        }
+        drop(view);
         match self.queue_again(&source, Cause { event: "ObjectCreated:Mend", request_id: String::new() }) {
             Err(StoreFault::NoSuchKey(_)) => Ok(false),
             queued => queued,

@@ -50,7 +50,7 @@ pub use notifications::Notifications;
 pub(crate) use object_file::Story;
 pub use objects::{Cause, CopyOptions};
 pub use port::{Settlement, SettlingStore};
-pub(crate) use reading::{EIO, verify};
+pub(crate) use reading::verify;
 pub use reading::{OpenObject, WholeCheck};
 pub use results::ResultsCursor;
 

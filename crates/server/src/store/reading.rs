@@ -7,7 +7,10 @@ use super::{
     DiskStore, StoreFault,
     object_file::{self, Unreadable},
 };
-use crate::{disk::DiskFile, ledger::ObjectRecord};
+use crate::{
+    disk::{DiskFile, EIO},
+    ledger::ObjectRecord,
+};
 
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -132,9 +135,6 @@ impl OpenObject {
         }
     }
 }
-
-/// Linux's and macOS's number for an input/output error: what the disk does not give any more.
-pub(crate) const EIO: i32 = 5;
 
 /// What is wrong with an object's bytes, if anything.
 ///
