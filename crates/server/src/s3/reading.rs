@@ -73,7 +73,7 @@ fn range(
     Ok((bytes.start, bytes.end - bytes.start, Some(shown)))
 }
 
-/// A fault of reading; if that was damage to a thumbnail, it is taken out and made anew.
+/// A fault of reading; if that was damage to a thumbnail that can be made anew, it is being made.
 fn mended(store: &DiskStore, at: &Location, fault: StoreFault) -> StoreFault {
     let is_damaged = match fault {
         StoreFault::Damaged(..) => true,

@@ -88,7 +88,7 @@ pub enum FolderError {
 #[derive(Debug)]
 pub struct DataFolder {
     root: PathBuf,
-    /// None: somebody else has it, and this one only looks.
+    /// Empty: somebody else has it, and this one only looks.
     _locks: Vec<File>,
 }
 

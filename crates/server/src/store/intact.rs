@@ -69,7 +69,8 @@ pub fn check_opened(disk: &dyn Disk, folder: &DataFolder, ledger: &Ledger) -> Re
     Ok(())
 }
 
-/// Has commits told beside the ledger, in place of what was told of another. Where that cannot be, as on a full disk, nothing else is worse for it.
+/// Has commits told beside the ledger, in place of what was told of another. Where that cannot be, as on a full disk,
+/// nothing else is worse for it.
 fn begin_to_tell(disk: &dyn Disk, folder: &DataFolder, ledger: &Ledger) {
     let begun = disk.open_or_create(&folder.commits()).map_err(LedgerError::from);
     if let Err(error) = begun.and_then(|file| ledger.tell_commits(file)) {
