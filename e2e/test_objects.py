@@ -395,7 +395,7 @@ LIST = b"<Delete><Object><Key>a</Key></Object></Delete>"
 )
 def test_a_list_of_deletes_that_is_not_what_was_sent_deletes_nothing(server, s3, bucket, said, code):
     s3.put_object(Bucket=bucket, Key="a", Body=BODY)
-    url = signing.presigned(server, "POST", bucket, "", query={"delete": ""})
+    url = signing.presigned(server, "POST", bucket, "", query={"delete": ""}, signed=said)
     answer = requests.post(url, LIST, headers=said, timeout=30)
     assert answer.status_code == 400, answer.text
     assert f"<Code>{code}</Code>" in answer.text
@@ -409,7 +409,7 @@ def test_a_list_of_deletes_that_is_what_was_sent(server, s3, bucket):
         {"x-amz-checksum-sha256": base64.b64encode(hashlib.sha256(LIST).digest()).decode()},
     ):
         s3.put_object(Bucket=bucket, Key="a", Body=BODY)
-        url = signing.presigned(server, "POST", bucket, "", query={"delete": ""})
+        url = signing.presigned(server, "POST", bucket, "", query={"delete": ""}, signed=said)
         answer = requests.post(url, LIST, headers=said, timeout=30)
         assert answer.status_code == 200 and "<Deleted><Key>a</Key></Deleted>" in answer.text, answer.text
         with refused("404", 404):

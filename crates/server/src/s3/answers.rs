@@ -124,41 +124,6 @@ pub(super) fn check_acl(acl: Option<&str>) -> S3Result<()> {
     }
 }
 
-/// Features that change what is stored and are not here: refused instead of silently left out.
-macro_rules! refuse_unoffered {
-    ($input:expr, $($field:ident),+ $(,)?) => {
-        $(if $input.$field.is_some() {
-            return Err(s3s::s3_error!(NotImplemented, "{} is not offered", stringify!($field).replace('_', " ")));
-        })+
-    };
-}
-pub(super) use refuse_unoffered;
-
-/// The same for every request that makes an object.
-macro_rules! refuse_unoffered_put {
-    ($input:expr) => {
-        $crate::s3::answers::refuse_unoffered!(
-            $input,
-            tagging,
-            website_redirect_location,
-            object_lock_mode,
-            object_lock_legal_hold_status,
-            object_lock_retain_until_date,
-            grant_full_control,
-            grant_read,
-            grant_read_acp,
-            grant_write_acp,
-            server_side_encryption,
-            sse_customer_algorithm,
-            ssekms_key_id,
-        );
-        $crate::s3::answers::check_storage_class(
-            $input.storage_class.as_ref().map(s3s::dto::StorageClass::as_str),
-        )?;
-    };
-}
-pub(super) use refuse_unoffered_put;
-
 /// There is one class of storage.
 pub(super) fn check_storage_class(class: Option<&str>) -> S3Result<()> {
     match class {

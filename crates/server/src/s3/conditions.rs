@@ -29,6 +29,26 @@ pub(super) struct ReadConditions<'a> {
     pub(super) if_unmodified_since: Option<&'a Timestamp>,
 }
 
+/// The conditions that a copy puts on its source, of either of its requests.
+macro_rules! copy_source_conditions {
+    ($input:expr) => {
+        &$crate::s3::conditions::ReadConditions {
+            if_match: $input.copy_source_if_match.as_ref(),
+            if_none_match: $input.copy_source_if_none_match.as_ref(),
+            if_modified_since: $input.copy_source_if_modified_since.as_ref(),
+            if_unmodified_since: $input.copy_source_if_unmodified_since.as_ref(),
+        }
+    };
+}
+pub(super) use copy_source_conditions;
+
+pub(super) fn check_copy_source(conditions: &ReadConditions<'_>, source: &ObjectRecord) -> S3Result<()> {
+    match conditions.judge(source) {
+        Verdict::Go => Ok(()),
+        _ => Err(s3_error!(PreconditionFailed, "the source is not as the condition says")),
+    }
+}
+
 /// How a read's conditions turned out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {

@@ -21,10 +21,10 @@ const LARGEST_PAGE: i32 = 1000;
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'*').remove(b'/');
 
 /// Keys as the client asked for them: XML 1.0 cannot hold every character a key can.
-struct Encoder(bool);
+pub(super) struct Encoder(bool);
 
 impl Encoder {
-    fn new(encoding: Option<&dto::EncodingType>) -> S3Result<Self> {
+    pub(super) fn new(encoding: Option<&dto::EncodingType>) -> S3Result<Self> {
         match encoding.map(dto::EncodingType::as_str) {
             None => Ok(Self(false)),
             Some("url") => Ok(Self(true)),
@@ -32,7 +32,7 @@ impl Encoder {
         }
     }
 
-    fn text(&self, text: &str) -> String {
+    pub(super) fn text(&self, text: &str) -> String {
         if self.0 { utf8_percent_encode(text, ESCAPED).to_string() } else { text.to_owned() }
     }
 

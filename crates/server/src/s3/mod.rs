@@ -1,20 +1,29 @@
 //! The S3 endpoint: S3's protocol in front of the store. The crate `s3s` (requests, signatures, XML) is
 //! used here and nowhere else.
 //!
-//! `s3s` checks signatures and the form of requests. Checksums, conditions and limits are checked here.
+//! A request's way: bounds and mechanism ([`check`]), its signature (s3s), then [`verified`]: what the signature covers,
+//! the table of operations, authorization, and the endpoint's [`operations`]. Forms are signed otherwise, and meet at
+//! authorization. Checksums and conditions are checked by the operations.
 
-mod amended;
 mod answers;
+mod authorization;
+mod aws_chunked;
+mod byte_range;
 mod conditions;
 mod cors;
+mod document;
 mod faults;
 mod form;
 mod listing;
 mod notification;
+mod operation;
 mod operations;
 mod parts;
+mod query;
 mod reading;
 mod receive;
+mod signature;
+mod verified;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
@@ -26,19 +35,22 @@ use s3s::{
 };
 
 use crate::{credentials::Credentials, listen::IdleLimited, request_id, store::DiskStore};
+use authorization::Authorizer;
+use aws_chunked::Terminated;
+use query::Query;
+use verified::Verified;
 
 /// What an object's key has escaped in a URL.
 const URL_ESCAPED: &percent_encoding::AsciiSet =
     &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 /// The largest body of one request: S3's own bound on a put.
 const LARGEST_BODY: u64 = 5 << 30;
-/// Seconds a presigned URL may be good: a week (AWS, "Authenticating requests: using query parameters").
-const LONGEST_PRESIGNED: u64 = 604_800;
 
 /// The endpoint's operations; cheap to clone.
 #[derive(Debug, Clone)]
 struct Endpoint {
     store: Arc<DiskStore>,
+    authorizer: Authorizer,
 }
 
 /// The endpoint as a hyper service.
@@ -47,6 +59,7 @@ pub struct S3Service {
     protocol: s3s::service::S3Service,
     store: Arc<DiskStore>,
     key: Arc<OneKey>,
+    authorizer: Authorizer,
 }
 
 impl S3Service {
@@ -57,13 +70,19 @@ impl S3Service {
             access_key_id: credentials.access_key_id.clone(),
             secret: credentials.secret_access_key().into(),
         };
-        let mut builder = S3ServiceBuilder::new(Endpoint { store: store.clone() });
+        let authorizer = Authorizer::new(&credentials.access_key_id);
+        let endpoint = Endpoint { store: store.clone(), authorizer: authorizer.clone() };
+        let mut builder = S3ServiceBuilder::new(Unreachable);
         builder.set_auth(key.clone());
-        let unsigned = S3ServiceBuilder::new(Endpoint { store: store.clone() }).build();
-        builder.set_route(amended::Amended::new(unsigned));
-        Self { protocol: builder.build(), store, key: Arc::new(key) }
+        builder.set_route(Verified::new(S3ServiceBuilder::new(endpoint).build(), authorizer.clone()));
+        Self { protocol: builder.build(), store, key: Arc::new(key), authorizer }
     }
 }
+
+/// The operations of the service that verifies signatures: all requests take the route instead.
+struct Unreachable;
+
+impl s3s::S3 for Unreachable {}
 
 /// Knows one access key.
 #[derive(Clone)]
@@ -111,6 +130,13 @@ impl hyper::service::Service<http::Request<hyper::body::Incoming>> for S3Service
 }
 
 impl S3Service {
+    async fn form(
+        &self,
+        request: http::Request<hyper::body::Incoming>,
+    ) -> S3Result<http::Response<s3s::Body>> {
+        form::upload(self.store.clone(), &self.key, &self.authorizer, request).await
+    }
+
     /// CORS around everything; forms and preflights beside the protocol's own operations.
     async fn answer(
         &self,
@@ -128,10 +154,8 @@ impl S3Service {
         let answered = match check(&request) {
             Err(error) => Err(error),
             Ok(()) if is_preflight => cors::preflight(&allowed),
-            Ok(()) if form::is_form(&request) => {
-                form::upload(self.store.clone(), self.key.clone(), request).await
-            }
-            Ok(()) => Ok(self.protocol.call(request.map(limited)).await?),
+            Ok(()) if form::is_form(&request) => self.form(request).await,
+            Ok(()) => Ok(self.protocol.call(with_limits(request)).await?),
         };
         let mut response = match answered {
             Ok(response) => response,
@@ -145,13 +169,24 @@ impl S3Service {
     }
 }
 
-fn limited(body: hyper::body::Incoming) -> s3s::Body {
-    s3s::Body::http_body_unsync(IdleLimited::new(body))
+/// The body of a request, which must come steadily and, in chunks, with the final one.
+fn with_limits(request: http::Request<hyper::body::Incoming>) -> http::Request<s3s::Body> {
+    let is_chunked = payload(request.headers()).starts_with("STREAMING-");
+    request.map(IdleLimited::new).map(|body| match is_chunked {
+        true => s3s::Body::http_body_unsync(Terminated::new(body)),
+        false => s3s::Body::http_body_unsync(body),
+    })
 }
 
-/// What s3s does not check: how long a body may be, and how long a presigned URL may be good.
-fn check(request: &http::Request<hyper::body::Incoming>) -> S3Result<()> {
-    let length = request.headers().get(http::header::CONTENT_LENGTH);
+/// What is signed of the body, or how it is sent.
+fn payload(headers: &http::HeaderMap) -> &str {
+    headers.get("x-amz-content-sha256").and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// What s3s does not check, and what needs no signature to be refused.
+fn check<B>(request: &http::Request<B>) -> S3Result<()> {
+    let headers = request.headers();
+    let length = headers.get(http::header::CONTENT_LENGTH);
     let length = length.and_then(|value| value.to_str().ok()).and_then(|value| value.parse::<u64>().ok());
     if length.is_some_and(|length| length > LARGEST_BODY) {
         return Err(s3_error!(
@@ -159,15 +194,25 @@ fn check(request: &http::Request<hyper::body::Incoming>) -> S3Result<()> {
             "a request's body may have at most 5 GiB; use a multipart upload"
         ));
     }
-    let query = request.uri().query().unwrap_or_default();
-    let expires = query.split('&').find_map(|field| field.strip_prefix("X-Amz-Expires="));
-    if expires.and_then(|text| text.parse::<u64>().ok()).is_some_and(|seconds| seconds > LONGEST_PRESIGNED) {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let is_encoded = text("content-encoding").is_some_and(|encodings| {
+        encodings.split(',').any(|encoding| encoding.trim().eq_ignore_ascii_case("aws-chunked"))
+    });
+    let payload = payload(headers);
+    let is_chunked = payload.starts_with("STREAMING-");
+    if !is_chunked && (is_encoded || headers.contains_key("x-amz-decoded-content-length")) {
         return Err(s3_error!(
-            AuthorizationQueryParametersError,
-            "X-Amz-Expires must be less than a week (in seconds); that is, at most {LONGEST_PRESIGNED}"
+            InvalidRequest,
+            "the body is said to be aws-chunked, but x-amz-content-sha256 is no STREAMING-… value"
         ));
     }
-    Ok(())
+    if headers.contains_key("x-amz-trailer") && !payload.ends_with("-TRAILER") {
+        return Err(s3_error!(
+            InvalidRequest,
+            "x-amz-trailer announces a trailer, but x-amz-content-sha256 is no STREAMING-…-TRAILER value"
+        ));
+    }
+    signature::check_mechanism(headers, &Query::of(request.uri()))
 }
 
 /// Runs what blocks on the disk where blocking is allowed.

@@ -1,16 +1,19 @@
-//! The operations offered, one method each. What is not here answers NotImplemented.
+//! The operations offered, one method each.
 
 use s3s::{S3, S3Request, S3Response, S3Result, dto::*, s3_error};
 use tintype_function::store::Location;
 
 use super::{
     Endpoint,
-    answers::{self, check_acl, refuse_unoffered, refuse_unoffered_put, stored_headers, with_checksums},
+    answers::{self, check_acl, check_storage_class, stored_headers, with_checksums},
+    authorization::Principal,
     blocking,
-    conditions::{self, ReadConditions, Verdict},
+    conditions::{self, copy_source_conditions},
     cors,
     faults::s3,
-    listing, notification, parts, reading,
+    listing, notification,
+    operation::OWNER,
+    parts, reading,
     receive::{self, expected},
 };
 use crate::request_id;
@@ -18,6 +21,9 @@ use crate::store::{Cause, CopyOptions, StoreFault};
 
 /// Objects one DeleteObjects may name: S3's own bound.
 const LARGEST_DELETE: usize = 1000;
+
+/// Buckets of one page: S3's own bound.
+const LARGEST_BUCKET_PAGE: i32 = 10_000;
 
 /// The region everything is in; clients need one for their signatures, none is checked.
 const REGION: &str = "us-east-1";
@@ -31,6 +37,20 @@ const fn is_xml(c: char) -> bool {
     matches!(c, '\u{9}' | '\u{A}' | '\u{D}' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
 }
 
+impl Endpoint {
+    /// Whether the sender of a verified request may take an action on an object that the request names besides its path.
+    pub(super) fn authorize(
+        &self,
+        of_request: &http::Extensions,
+        action: &str,
+        at: &Location,
+    ) -> S3Result<()> {
+        let principal = of_request.get::<Principal>();
+        let principal = principal.ok_or_else(|| s3_error!(AccessDenied, "Signature is required"))?;
+        self.authorizer.authorize(principal, action, &at.to_string())
+    }
+}
+
 #[async_trait::async_trait]
 impl S3 for Endpoint {
     async fn create_bucket(
@@ -41,6 +61,13 @@ impl S3 for Endpoint {
         check_acl(input.acl.as_ref().map(BucketCannedACL::as_str))?;
         if input.object_lock_enabled_for_bucket == Some(true) {
             return Err(s3_error!(NotImplemented, "object lock is not offered"));
+        }
+        let ownership = input.object_ownership.as_ref().map(ObjectOwnership::as_str);
+        if ownership.is_some_and(|ownership| ownership != ObjectOwnership::BUCKET_OWNER_ENFORCED) {
+            return Err(s3_error!(
+                NotImplemented,
+                "the object ownership is BucketOwnerEnforced; there is no other"
+            ));
         }
         let (store, name) = (self.store.clone(), input.bucket.clone());
         blocking(move || store.create_bucket(&name).map_err(s3)).await?;
@@ -73,20 +100,32 @@ impl S3 for Endpoint {
         request: S3Request<ListBucketsInput>,
     ) -> S3Result<S3Response<ListBucketsOutput>> {
         let store = self.store.clone();
-        let prefix = request.input.prefix;
+        let input = request.input;
+        let max = usize::try_from(input.max_buckets.unwrap_or(LARGEST_BUCKET_PAGE)).unwrap_or(0);
+        if !(1..=LARGEST_BUCKET_PAGE as usize).contains(&max) {
+            return Err(s3_error!(InvalidArgument, "max-buckets must be 1 to {LARGEST_BUCKET_PAGE}"));
+        }
+        let is_elsewhere = input.bucket_region.as_ref().is_some_and(|region| region.as_str() != REGION);
+        let prefix = input.prefix.clone().unwrap_or_default();
+        // The token is the last name of the page before.
+        let after = input.continuation_token.unwrap_or_default();
         let buckets = blocking(move || store.buckets().map_err(s3)).await?;
-        let shown =
-            buckets.into_iter().filter(|(name, _)| name.starts_with(prefix.as_deref().unwrap_or_default()));
-        let shown = shown.map(|(name, record)| Bucket {
-            name: Some(name),
-            creation_date: Some(answers::timestamp(record.created_ms)),
-            bucket_region: None,
-        });
-        let owner = Owner { display_name: Some("tintype".into()), id: Some("tintype".into()) };
+        let mut shown = buckets
+            .into_iter()
+            .filter(|(name, _)| !is_elsewhere && name.starts_with(&prefix) && *name > after)
+            .map(|(name, record)| Bucket {
+                name: Some(name),
+                creation_date: Some(answers::timestamp(record.created_ms)),
+                bucket_region: None,
+            });
+        let page: Vec<Bucket> = shown.by_ref().take(max).collect();
+        let next = shown.next().and(page.last()).and_then(|last| last.name.clone());
+        let owner = Owner { display_name: Some(OWNER.into()), id: Some(OWNER.into()) };
         Ok(S3Response::new(ListBucketsOutput {
-            buckets: Some(shown.collect()),
+            buckets: Some(page),
             owner: Some(owner),
-            ..ListBucketsOutput::default()
+            continuation_token: next,
+            prefix: input.prefix,
         }))
     }
 
@@ -129,8 +168,7 @@ impl S3 for Endpoint {
         let body = request.input.body.take();
         let input = request.input;
         check_acl(input.acl.as_ref().map(ObjectCannedACL::as_str))?;
-        refuse_unoffered!(input, write_offset_bytes);
-        refuse_unoffered_put!(input);
+        check_storage_class(input.storage_class.as_ref().map(StorageClass::as_str))?;
         let at = answers::location(&input.bucket, &input.key)?;
         let condition = conditions::write(input.if_match.as_ref(), input.if_none_match.as_ref())?;
         let headers = stored_headers!(input);
@@ -139,7 +177,7 @@ impl S3 for Endpoint {
         let cause = cause("ObjectCreated:Put");
         let record = receive::receive(
             body,
-            request.trailing_headers,
+            request.extensions.remove(),
             said,
             move || beginner.begin_put(&place, headers).map_err(s3),
             move |incoming| committer.commit_put(&at, incoming, condition, cause).map_err(s3),
@@ -170,8 +208,9 @@ impl S3 for Endpoint {
         let condition = conditions::write_headers(&request.headers)?;
         let input = request.input;
         check_acl(input.acl.as_ref().map(ObjectCannedACL::as_str))?;
-        refuse_unoffered_put!(input);
+        check_storage_class(input.storage_class.as_ref().map(StorageClass::as_str))?;
         let from = answers::copy_source(&input.copy_source)?;
+        self.authorize(&request.extensions, "s3:GetObject", &from)?;
         let to = answers::location(&input.bucket, &input.key)?;
         let replace = input
             .metadata_directive
@@ -188,14 +227,15 @@ impl S3 for Endpoint {
         let record = blocking(move || {
             let source =
                 store.open_object(&from).map_err(s3)?.ok_or_else(|| s3(StoreFault::NoSuchKey(from)))?;
-            let source_conditions = ReadConditions {
-                if_match: input.copy_source_if_match.as_ref(),
-                if_none_match: input.copy_source_if_none_match.as_ref(),
-                if_modified_since: input.copy_source_if_modified_since.as_ref(),
-                if_unmodified_since: input.copy_source_if_unmodified_since.as_ref(),
-            };
-            if source_conditions.judge(&source.record) != Verdict::Go {
-                return Err(s3_error!(PreconditionFailed, "the source is not as the condition says"));
+            conditions::check_copy_source(copy_source_conditions!(input), &source.record)?;
+            if let Some(algorithm) = &input.checksum_algorithm
+                && !source.record.checksums.values.contains_key(algorithm.as_str())
+            {
+                return Err(s3_error!(
+                    NotImplemented,
+                    "a copy has its source's checksum, which is not {}; leave x-amz-checksum-algorithm out",
+                    algorithm.as_str()
+                ));
             }
             let options = CopyOptions { headers, condition };
             store.copy(&source, &to, options, cause).map_err(s3)
@@ -218,7 +258,6 @@ impl S3 for Endpoint {
         request: S3Request<DeleteObjectInput>,
     ) -> S3Result<S3Response<DeleteObjectOutput>> {
         let input = request.input;
-        refuse_unoffered!(input, version_id, if_match_last_modified_time, if_match_size);
         let at = answers::location(&input.bucket, &input.key)?;
         let wanted = match conditions::write(input.if_match.as_ref(), None)? {
             tintype_function::store::Condition::Matches(etag) => Some(etag),
@@ -244,15 +283,22 @@ impl S3 for Endpoint {
             ));
         }
         let quiet = input.delete.quiet == Some(true);
+        let (endpoint, extensions) = (self.clone(), request.extensions);
         let (store, cause) = (self.store.clone(), cause("ObjectRemoved:Delete"));
         blocking(move || {
             store.bucket(&input.bucket).map_err(s3)?;
             let named = input.delete.objects.into_iter().map(|object| {
-                let at =
-                    answers::location(&input.bucket, &object.key).and_then(|at| match object.version_id {
-                        Some(_) => Err(s3_error!(NotImplemented, "versions are not kept")),
-                        None => Ok((at, object.e_tag.map(|etag| etag.value().to_owned()))),
-                    });
+                let at = answers::location(&input.bucket, &object.key).and_then(|at| {
+                    endpoint.authorize(&extensions, "s3:DeleteObject", &at)?;
+                    let conditions = [object.last_modified_time.is_some(), object.size.is_some()];
+                    if object.version_id.is_some() || conditions.contains(&true) {
+                        return Err(s3_error!(
+                            NotImplemented,
+                            "VersionId, LastModifiedTime and Size are not offered; the object was not deleted"
+                        ));
+                    }
+                    Ok((at, object.e_tag.map(|etag| etag.value().to_owned())))
+                });
                 (object.key, at)
             });
             let (mut deleted, mut errors) = (Vec::new(), Vec::new());
@@ -292,7 +338,6 @@ impl S3 for Endpoint {
         request: S3Request<GetObjectTaggingInput>,
     ) -> S3Result<S3Response<GetObjectTaggingOutput>> {
         let input = request.input;
-        refuse_unoffered!(input, version_id);
         let at = answers::location(&input.bucket, &input.key)?;
         let store = self.store.clone();
         blocking(move || store.head_object(&at).map_err(s3)?.ok_or_else(|| s3(StoreFault::NoSuchKey(at))))

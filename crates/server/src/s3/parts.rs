@@ -15,9 +15,11 @@ use s3s::{
 
 use super::{
     Endpoint,
-    answers::{self, check_acl, refuse_unoffered, refuse_unoffered_put, stored_headers, with_checksums},
-    blocking, conditions,
+    answers::{self, check_acl, check_storage_class, stored_headers, with_checksums},
+    blocking,
+    conditions::{self, copy_source_conditions},
     faults::s3,
+    listing::Encoder,
     receive::{self, ALGORITHMS, expected, hasher_for},
 };
 use crate::{
@@ -41,18 +43,15 @@ pub(super) async fn create(
 ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
     let input = request.input;
     check_acl(input.acl.as_ref().map(dto::ObjectCannedACL::as_str))?;
-    refuse_unoffered_put!(input);
+    check_storage_class(input.storage_class.as_ref().map(dto::StorageClass::as_str))?;
     let at = answers::location(&input.bucket, &input.key)?;
     let algorithm = input.checksum_algorithm.as_ref().map(|name| name.as_str().to_ascii_uppercase());
     if let Some(algorithm) = &algorithm {
         hasher_for(algorithm)?;
     }
     // CRC64NVME knows only whole objects; without a word the others are of the parts' checksums.
-    let full_object = match input.checksum_type.as_ref().map(dto::ChecksumType::as_str) {
-        Some(dto::ChecksumType::FULL_OBJECT) => true,
-        Some(dto::ChecksumType::COMPOSITE) => false,
-        _ => matches!(algorithm.as_deref(), None | Some("CRC64NVME")),
-    };
+    let full_object = is_full_object(input.checksum_type.as_ref())?
+        .unwrap_or(matches!(algorithm.as_deref(), None | Some("CRC64NVME")));
     if !full_object && algorithm.as_deref() == Some("CRC64NVME") {
         return Err(s3_error!(
             InvalidRequest,
@@ -83,6 +82,17 @@ pub(super) async fn create(
     }))
 }
 
+fn is_full_object(kind: Option<&dto::ChecksumType>) -> S3Result<Option<bool>> {
+    match kind.map(dto::ChecksumType::as_str) {
+        None => Ok(None),
+        Some(dto::ChecksumType::FULL_OBJECT) => Ok(Some(true)),
+        Some(dto::ChecksumType::COMPOSITE) => Ok(Some(false)),
+        Some(other) => {
+            Err(s3_error!(InvalidRequest, "the checksum type \"{other}\" is none of COMPOSITE, FULL_OBJECT"))
+        }
+    }
+}
+
 pub(super) async fn upload_part(
     endpoint: &Endpoint,
     mut request: S3Request<UploadPartInput>,
@@ -90,14 +100,13 @@ pub(super) async fn upload_part(
     let mut said = expected!(request);
     let body = request.input.body.take();
     let input = request.input;
-    refuse_unoffered!(input, sse_customer_algorithm);
     let number = number(input.part_number)?;
     let at = answers::location(&input.bucket, &input.key)?;
     let store = endpoint.store.clone();
     let (place, id) = (at.clone(), input.upload_id.clone());
     let upload = blocking(move || store.upload(&place, &id).map_err(s3)).await?;
     // A part's checksum is of the upload's kind, so that the object's can be made from it.
-    if said.checksums.is_empty() && said.algorithm.is_none() {
+    if said.checksums.is_empty() && said.trailer.is_none() {
         said.algorithm = upload.checksum_algorithm;
     }
     let (beginner, committer) = (endpoint.store.clone(), endpoint.store.clone());
@@ -105,7 +114,7 @@ pub(super) async fn upload_part(
     let begun = id.clone();
     let part = receive::receive(
         body,
-        request.trailing_headers,
+        request.extensions.remove(),
         said,
         move || beginner.begin_part(&at, &begun, number).map_err(s3),
         move |incoming| committer.commit_part(&id, number, incoming).map_err(s3),
@@ -125,6 +134,7 @@ pub(super) async fn upload_part_copy(
     let number = number(input.part_number)?;
     let at = answers::location(&input.bucket, &input.key)?;
     let from = answers::copy_source(&input.copy_source)?;
+    endpoint.authorize(&request.extensions, "s3:GetObject", &from)?;
     let store = endpoint.store.clone();
     let part = blocking(move || {
         let source = store.open_object(&from).map_err(s3)?.ok_or_else(|| s3(StoreFault::NoSuchKey(from)))?;
@@ -133,11 +143,7 @@ pub(super) async fn upload_part_copy(
             None => (0, size),
             Some(text) => copy_range(text, size)?,
         };
-        if input.copy_source_if_match.as_ref().is_some_and(|condition| {
-            condition.as_etag().is_some_and(|etag| etag.value() != source.record.etag)
-        }) {
-            return Err(s3_error!(PreconditionFailed, "the source has another ETag"));
-        }
+        conditions::check_copy_source(copy_source_conditions!(input), &source.record)?;
         let algorithm = store.upload(&at, &input.upload_id).map_err(s3)?.checksum_algorithm;
         let mut hasher = hasher_for(algorithm.as_deref().unwrap_or("CRC64NVME"))?;
         let mut incoming = store.begin_part(&at, &input.upload_id, number).map_err(s3)?;
@@ -267,6 +273,7 @@ pub(super) async fn complete(
     ]);
     let given = given.filter_map(|(name, value)| value.map(|value| (name, value))).collect();
     let store = endpoint.store.clone();
+    let full_object = is_full_object(input.checksum_type.as_ref())?;
     let size = input.mpu_object_size.and_then(|size| u64::try_from(size).ok());
     let (place, id) = (at.clone(), input.upload_id);
     let request_id = request_id::current();
@@ -277,6 +284,12 @@ pub(super) async fn complete(
             }
             found => found.map_err(s3)?,
         };
+        if full_object.is_some_and(|full_object| full_object != upload.full_object_checksum) {
+            return Err(s3_error!(
+                InvalidRequest,
+                "x-amz-checksum-type is not the one that the upload was begun with"
+            ));
+        }
         let checksum = Box::new(joined(&upload, given)?);
         let cause = Cause { event: "ObjectCreated:CompleteMultipartUpload", request_id };
         store
@@ -356,6 +369,13 @@ pub(super) async fn list_uploads(
     request: S3Request<ListMultipartUploadsInput>,
 ) -> Result<S3Response<ListMultipartUploadsOutput>, S3Error> {
     let input = request.input;
+    let encoder = Encoder::new(input.encoding_type.as_ref())?;
+    if input.delimiter.as_ref().is_some_and(|delimiter| !delimiter.is_empty()) {
+        return Err(s3_error!(
+            NotImplemented,
+            "listing uploads with a delimiter is not offered; use a prefix"
+        ));
+    }
     let store = endpoint.store.clone();
     let bucket = input.bucket.clone();
     let asked = UploadsAsked {
@@ -370,7 +390,7 @@ pub(super) async fn list_uploads(
     uploads.truncate(most);
     let last = uploads.last().filter(|_| truncated).cloned();
     let list = uploads.into_iter().map(|upload| dto::MultipartUpload {
-        key: Some(upload.key),
+        key: Some(encoder.text(&upload.key)),
         upload_id: Some(upload.id),
         initiated: Some(answers::timestamp(upload.initiated_ms)),
         storage_class: Some(dto::StorageClass::from_static(dto::StorageClass::STANDARD)),
@@ -378,12 +398,13 @@ pub(super) async fn list_uploads(
     });
     Ok(S3Response::new(ListMultipartUploadsOutput {
         bucket: Some(input.bucket),
-        prefix: input.prefix,
-        key_marker: input.key_marker,
+        prefix: input.prefix.map(|prefix| encoder.text(&prefix)),
+        key_marker: input.key_marker.map(|marker| encoder.text(&marker)),
+        encoding_type: input.encoding_type,
         upload_id_marker: input.upload_id_marker,
         max_uploads: Some(max),
         is_truncated: Some(truncated),
-        next_key_marker: last.as_ref().map(|upload| upload.key.clone()),
+        next_key_marker: last.as_ref().map(|upload| encoder.text(&upload.key)),
         next_upload_id_marker: last.map(|upload| upload.id),
         uploads: Some(list.collect()),
         ..ListMultipartUploadsOutput::default()

@@ -12,7 +12,7 @@ use tintype_function::store::Location;
 
 use super::{
     Endpoint,
-    answers::{self, refuse_unoffered, with_checksums},
+    answers::{self, with_checksums},
     blocking,
     conditions::{ReadConditions, Verdict},
     faults::s3,
@@ -94,7 +94,6 @@ pub(super) async fn get(
     request: S3Request<GetObjectInput>,
 ) -> S3Result<S3Response<GetObjectOutput>> {
     let input = request.input;
-    refuse_unoffered!(input, version_id, sse_customer_algorithm);
     let at = answers::location(&input.bucket, &input.key)?;
     let store = endpoint.store.clone();
     let (input, (store, at, object), first, length, shown, whole) = blocking(move || {
@@ -206,7 +205,6 @@ pub(super) async fn head(
     request: S3Request<HeadObjectInput>,
 ) -> S3Result<S3Response<HeadObjectOutput>> {
     let input = request.input;
-    refuse_unoffered!(input, version_id, sse_customer_algorithm);
     let at = answers::location(&input.bucket, &input.key)?;
     let store = endpoint.store.clone();
     let (input, record) = blocking(move || {

@@ -12,7 +12,7 @@ use s3s::{
 };
 use tokio::sync::mpsc;
 
-use super::{LARGEST_BODY, blocking, faults::s3};
+use super::{LARGEST_BODY, aws_chunked::MissingFinalChunk, blocking, faults::s3};
 use crate::{ledger::Checksums, listen::Silent, store::Incoming};
 
 /// Chunks in flight between connection and disk: what bounds the memory of an upload.
@@ -20,6 +20,9 @@ const CHUNKS_IN_FLIGHT: usize = 4;
 
 /// The checksum algorithms of S3, by their names there.
 pub(super) const ALGORITHMS: [&str; 5] = ["CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"];
+
+/// Signs the trailers; the decoder has compared it.
+const SIGNATURE_TRAILER: &str = "x-amz-trailer-signature";
 
 /// What the client says of a body.
 #[derive(Debug, Default)]
@@ -29,8 +32,10 @@ pub(super) struct Expected {
     pub(super) md5: Option<String>,
     /// By algorithm, base64.
     pub(super) checksums: Vec<(&'static str, String)>,
-    /// An algorithm whose value comes in a trailer, or is only asked to be computed.
+    /// The algorithm that is computed if none is given.
     pub(super) algorithm: Option<String>,
+    /// The algorithm whose value comes in a trailer.
+    pub(super) trailer: Option<&'static str>,
 }
 
 /// Collects what a put or a part says of its body.
@@ -44,9 +49,6 @@ macro_rules! expected {
             ("SHA1", &input.checksum_sha1),
             ("SHA256", &input.checksum_sha256),
         ];
-        let trailer = $request.headers.get("x-amz-trailer").and_then(|value| value.to_str().ok());
-        let trailer =
-            trailer.and_then(|text| text.trim().strip_prefix("x-amz-checksum-")).map(str::to_ascii_uppercase);
         $crate::s3::receive::Expected {
             length: input.content_length,
             md5: input.content_md5.clone(),
@@ -54,12 +56,82 @@ macro_rules! expected {
                 .into_iter()
                 .filter_map(|(name, value)| value.clone().map(|value| (name, value)))
                 .collect(),
-            algorithm: trailer
-                .or_else(|| input.checksum_algorithm.as_ref().map(|name| name.as_str().to_ascii_uppercase())),
+            algorithm: None,
+            trailer: $crate::s3::receive::trailer_algorithm(&$request.headers)?,
         }
     }};
 }
 pub(super) use expected;
+
+/// The header or trailer that holds a checksum.
+pub(super) fn checksum_header(algorithm: &str) -> String {
+    format!("x-amz-checksum-{}", algorithm.to_ascii_lowercase())
+}
+
+/// The algorithm that a client says it uses must be that of a checksum that it sends.
+pub(super) fn check_named_algorithm(headers: &http::HeaderMap) -> S3Result<()> {
+    let Some(named) = headers.get("x-amz-sdk-checksum-algorithm") else { return Ok(()) };
+    let header = checksum_header(named.to_str().unwrap_or_default());
+    let is_announced = headers
+        .get("x-amz-trailer")
+        .is_some_and(|trailer| trailer.as_bytes().eq_ignore_ascii_case(header.as_bytes()));
+    if is_announced || headers.contains_key(&header) {
+        return Ok(());
+    }
+    Err(s3_error!(
+        InvalidRequest,
+        "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers were found."
+    ))
+}
+
+/// The algorithm that `x-amz-trailer` announces.
+pub(super) fn trailer_algorithm(headers: &http::HeaderMap) -> S3Result<Option<&'static str>> {
+    let Some(announced) = headers.get("x-amz-trailer") else { return Ok(None) };
+    let announced = announced.to_str().unwrap_or_default().trim().to_ascii_lowercase();
+    let known = ALGORITHMS.into_iter().find(|name| checksum_header(name) == announced);
+    known.map(Some).ok_or_else(|| {
+        s3_error!(
+            InvalidRequest,
+            "the trailer \"{announced}\" is not offered; x-amz-trailer announces one checksum, of {}",
+            ALGORITHMS.join(", ")
+        )
+    })
+}
+
+/// The checksum in the trailer that was announced. Exactly that one must have come.
+pub(super) fn announced_trailer(
+    headers: &http::HeaderMap,
+    trailers: Option<&http::HeaderMap>,
+) -> S3Result<Option<(&'static str, String)>> {
+    arrived_trailer(trailer_algorithm(headers)?, trailers)
+}
+
+fn arrived_trailer(
+    announced: Option<&'static str>,
+    trailers: Option<&http::HeaderMap>,
+) -> S3Result<Option<(&'static str, String)>> {
+    let malformed = |words: String| {
+        let mut error = S3Error::with_message(S3ErrorCode::Custom("MalformedTrailerError".into()), words);
+        error.set_status_code(http::StatusCode::BAD_REQUEST);
+        error
+    };
+    let name = announced.map(checksum_header);
+    let others = trailers.into_iter().flat_map(http::HeaderMap::keys).map(http::HeaderName::as_str);
+    let mut others = others.filter(|found| *found != SIGNATURE_TRAILER && Some(*found) != name.as_deref());
+    if let Some(other) = others.next() {
+        return Err(malformed(format!(
+            "the trailer {other} was not announced in x-amz-trailer; nothing was stored"
+        )));
+    }
+    let (Some(algorithm), Some(name)) = (announced, name) else { return Ok(None) };
+    let values: Vec<_> = trailers.into_iter().flat_map(|trailers| trailers.get_all(&name)).collect();
+    let [value] = values.as_slice() else {
+        return Err(malformed(format!(
+            "the trailer {name} must come once, as announced; nothing was stored"
+        )));
+    };
+    Ok(Some((algorithm, value.to_str().unwrap_or_default().to_owned())))
+}
 
 enum Message {
     Data(Bytes),
@@ -141,6 +213,8 @@ pub(super) fn body_error(error: &(dyn std::error::Error + Send + Sync)) -> S3Err
         let mut error = S3Error::with_message(code, words);
         error.set_status_code(http::StatusCode::BAD_REQUEST);
         error
+    } else if said.contains(&MissingFinalChunk.to_string()) {
+        s3_error!(IncompleteBody, "{MissingFinalChunk}; nothing was stored")
     } else if said.contains("SignatureMismatch") {
         s3_error!(SignatureDoesNotMatch, "the signature of a chunk is wrong; nothing was stored")
     } else {
@@ -170,7 +244,7 @@ pub(super) fn hasher_for(algorithm: &str) -> S3Result<ChecksumHasher> {
 
 fn hasher(expected: &Expected) -> S3Result<ChecksumHasher> {
     let given = expected.checksums.first().map(|(name, _)| *name);
-    hasher_for(given.or(expected.algorithm.as_deref()).unwrap_or("CRC64NVME"))
+    hasher_for(given.or(expected.trailer).or(expected.algorithm.as_deref()).unwrap_or("CRC64NVME"))
 }
 
 /// A finished hasher's values by algorithm.
@@ -212,11 +286,8 @@ fn verify(
     let computed = values(computed);
     let mut given: Vec<(String, String)> =
         expected.checksums.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    for name in ALGORITHMS {
-        let header = format!("x-amz-checksum-{}", name.to_ascii_lowercase());
-        let value = trailers.and_then(|trailers| trailers.get(header)).and_then(|value| value.to_str().ok());
-        given.extend(value.map(|value| (name.to_owned(), value.to_owned())));
-    }
+    let trailing = arrived_trailer(expected.trailer, trailers)?;
+    given.extend(trailing.map(|(name, value)| (name.to_owned(), value)));
     for (name, value) in given {
         match computed.values.get(&name) {
             Some(computed) if *computed == value => {}

@@ -19,6 +19,12 @@ const KEPT: [&str; 6] = [
     "expires",
 ];
 
+/// Fields that the signature is made of.
+const AUTHENTICATION: [&str; 4] = ["x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature"];
+
+/// Fields of S3 that nothing comes of here, besides those that begin with `x-amz-`.
+const NOT_OFFERED: [&str; 2] = ["tagging", "content-md5"];
+
 /// Fields by name in lower case, in their order.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
@@ -88,10 +94,9 @@ impl Fields {
     pub(super) fn headers(&self, file_type: Option<&mime::Mime>) -> S3Result<StoredHeaders> {
         check_acl(self.get("acl"))?;
         let offered = |name: &str| {
-            !name.starts_with("x-amz-")
-                || name.starts_with("x-amz-meta-")
-                || ["algorithm", "credential", "date", "signature", "security-token"]
-                    .contains(&&name["x-amz-".len()..])
+            name.starts_with("x-amz-meta-")
+                || AUTHENTICATION.contains(&name)
+                || !name.starts_with("x-amz-") && !NOT_OFFERED.contains(&name)
         };
         if let Some((name, _)) = self.iter().find(|(name, _)| !offered(name)) {
             return Err(s3_error!(NotImplemented, "the form's field \"{name}\" is not offered"));

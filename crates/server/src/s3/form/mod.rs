@@ -22,7 +22,7 @@ use multer::{Field, Multipart};
 use s3s::{S3Error, S3Result, s3_error};
 use tintype_function::store::{Condition, Location};
 
-use super::{LARGEST_BODY, OneKey, answers, blocking, faults::s3};
+use super::{LARGEST_BODY, OneKey, answers, authorization::Authorizer, blocking, faults::s3, query::Query};
 use crate::{
     ledger::ObjectRecord,
     listen::{IdleLimited, Silent},
@@ -48,10 +48,12 @@ pub(super) fn is_form<B>(request: &Request<B>) -> bool {
 /// Stores the form's file.
 pub(super) async fn upload(
     store: Arc<DiskStore>,
-    key: Arc<OneKey>,
+    key: &OneKey,
+    authorizer: &Authorizer,
     request: Request<HttpBody>,
 ) -> S3Result<Response<s3s::Body>> {
     let bucket = bucket(request.uri().path())?;
+    check_nothing_unsigned(&request)?;
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let boundary = multer::parse_boundary(kind.unwrap_or_default()).map_err(|error| unreadable(&error))?;
     let before_file = Arc::new(AtomicBool::new(true));
@@ -73,10 +75,28 @@ pub(super) async fn upload(
             s3_error!(RequestTimeout, "The fields before the file did not arrive within {seconds} s")
         })??;
     before_file.store(false, Ordering::Relaxed);
-    let allowed = policy::check(&fields, &bucket, &key, time::OffsetDateTime::now_utc())?;
+    let (principal, allowed) = policy::check(&fields, &bucket, key, time::OffsetDateTime::now_utc())?;
     let at = answers::location(&bucket, &fields.key())?;
+    authorizer.authorize(&principal, "s3:PutObject", &at.to_string())?;
     let record = store_file(store, &at, &fields, file, allowed).await?;
     answer(&fields, &at, &record)
+}
+
+/// A form's policy signs its fields alone.
+fn check_nothing_unsigned(request: &Request<HttpBody>) -> S3Result<()> {
+    let query = Query::of(request.uri());
+    if let Some((name, _)) = query.of_operation().iter().next() {
+        return Err(s3_error!(NotImplemented, "a form with the query parameter \"{name}\" is not offered"));
+    }
+    let of_url = query.headers().map(|(name, _)| name).next();
+    let header = request.headers().keys().find(|name| name.as_str().starts_with("x-amz-"));
+    if let Some(name) = of_url.or_else(|| header.map(ToString::to_string)) {
+        return Err(s3_error!(
+            AccessDenied,
+            "There were headers present in the request which were not signed: {name}; a form sends it as a field"
+        ));
+    }
+    Ok(())
 }
 
 /// Path style: the bucket alone.

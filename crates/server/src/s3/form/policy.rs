@@ -9,7 +9,7 @@ use sha2::Sha256;
 use time::OffsetDateTime;
 
 use super::fields::Fields;
-use crate::s3::OneKey;
+use crate::s3::{OneKey, authorization::Principal};
 
 /// How large the file may be, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,12 +21,17 @@ pub(super) struct Sizes {
 /// Fields that no condition needs to mention.
 const FREE: [&str; 3] = ["policy", "x-amz-signature", "file"];
 
-/// Checks signature, time and every condition.
-pub(super) fn check(fields: &Fields, bucket: &str, key: &OneKey, now: OffsetDateTime) -> S3Result<Sizes> {
+/// Checks signature, time and every condition; returns who signed, and how large the file may be.
+pub(super) fn check(
+    fields: &Fields,
+    bucket: &str,
+    key: &OneKey,
+    now: OffsetDateTime,
+) -> S3Result<(Principal, Sizes)> {
     let policy = fields.get("policy").ok_or_else(|| {
         s3_error!(AccessDenied, "the form has no policy: nobody may put objects without one")
     })?;
-    check_signature(fields, policy, key)?;
+    let principal = check_signature(fields, policy, key)?;
     let malformed = |words: &str| s3_error!(InvalidPolicyDocument, "Invalid Policy: {words}");
     let json = STANDARD.decode(policy).map_err(|_| malformed("it is not base64"))?;
     let policy: Value =
@@ -46,10 +51,17 @@ pub(super) fn check(fields: &Fields, bucket: &str, key: &OneKey, now: OffsetDate
             malformed(&format!("the condition {condition} is none of eq, starts-with, content-length-range"))
         })?);
     }
-    judge(fields, bucket, &conditions)
+    Ok((principal, judge(fields, bucket, &conditions)?))
 }
 
-fn check_signature(fields: &Fields, policy: &str, key: &OneKey) -> S3Result<()> {
+fn check_signature(fields: &Fields, policy: &str, key: &OneKey) -> S3Result<Principal> {
+    if fields.get("signature").is_some() || fields.get("awsaccesskeyid").is_some() {
+        return Err(s3_error!(
+            InvalidRequest,
+            "The authorization mechanism you have provided is not supported. Please use Signature Version 4 \
+             (AWS4-HMAC-SHA256); with boto3: Config(signature_version=\"s3v4\")"
+        ));
+    }
     let field = |name: &str| {
         fields
             .get(name)
@@ -83,7 +95,7 @@ fn check_signature(fields: &Fields, policy: &str, key: &OneKey) -> S3Result<()> 
     // Compares in constant time.
     let right = signature.is_some_and(|signature| mac(&signing, policy).verify_slice(&signature).is_ok());
     if right {
-        return Ok(());
+        return Ok(Principal { access_key_id: id.to_owned() });
     }
     Err(s3_error!(
         SignatureDoesNotMatch,

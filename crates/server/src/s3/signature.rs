@@ -1,0 +1,181 @@
+//! What a signature must cover. The crate s3s verifies that it is right for what it names; here it is required to
+//! name everything that a request acts on.
+//! Sources: AWS, "Authenticating Requests (AWS Signature Version 4)"; "Error responses".
+
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use s3s::{Body, S3Response, S3Result, s3_error};
+
+use super::query::Query;
+use crate::request_id;
+
+/// Seconds a presigned URL may be valid: a week.
+const LONGEST_PRESIGNED: u64 = 604_800;
+/// Parameters of Signature Version 2.
+const SIGNATURE_V2: [&str; 3] = ["AWSAccessKeyId", "Signature", "Expires"];
+const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+
+/// Refuses what no signature of a request can make right, before one is computed: Signature Version 2, two signatures
+/// at once, parameters of two values, URLs that are valid for too long.
+pub(super) fn check_mechanism(headers: &HeaderMap, query: &Query) -> S3Result<()> {
+    if let Some(name) = query.repeated() {
+        return Err(s3_error!(InvalidArgument, "the query parameter \"{name}\" was sent more than once"));
+    }
+    let mut authorizations = headers.get_all(header::AUTHORIZATION).iter();
+    let authorization = authorizations.next();
+    if authorizations.next().is_some() || (authorization.is_some() && query.is_presigned()) {
+        return Err(s3_error!(
+            InvalidArgument,
+            "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter or the Authorization header \
+             should be specified"
+        ));
+    }
+    let has_other_scheme = authorization
+        .is_some_and(|value| value.to_str().map_or(true, |value| value.split(' ').next() != Some(ALGORITHM)));
+    if has_other_scheme || SIGNATURE_V2.iter().any(|name| query.has(name)) {
+        return Err(s3_error!(
+            InvalidRequest,
+            "The authorization mechanism you have provided is not supported. Please use Signature Version 4 \
+             ({ALGORITHM}); with boto3: Config(signature_version=\"s3v4\")"
+        ));
+    }
+    let expires = query.get("X-Amz-Expires").and_then(|text| text.parse::<u64>().ok());
+    if expires.is_some_and(|seconds| seconds > LONGEST_PRESIGNED) {
+        return Err(s3_error!(
+            AuthorizationQueryParametersError,
+            "X-Amz-Expires must be less than a week (in seconds); that is, at most {LONGEST_PRESIGNED}"
+        ));
+    }
+    // s3s takes the body of a presigned request as unsigned, whatever stands here.
+    if query.get("X-Amz-Content-Sha256").is_some_and(|value| value != "UNSIGNED-PAYLOAD") {
+        return Err(s3_error!(
+            NotImplemented,
+            "X-Amz-Content-Sha256 of a presigned URL must be UNSIGNED-PAYLOAD"
+        ));
+    }
+    let token = query.has("X-Amz-Security-Token") || headers.contains_key("x-amz-security-token");
+    if token {
+        let code = s3s::S3ErrorCode::InvalidToken;
+        let words = "The provided token is malformed or otherwise invalid: this server issues no session tokens; leave \
+                     AWS_SESSION_TOKEN out";
+        return Err(s3s::S3Error::with_message(code, words));
+    }
+    Ok(())
+}
+
+/// The headers of a verified request that its signature does not cover: of `host` and every `x-amz-*`. Names are compared
+/// exactly, and values must be text, since s3s leaves out of the canonical request what it does not find so.
+pub(super) fn unsigned_headers<'a>(headers: &'a HeaderMap, query: &Query) -> Vec<&'a str> {
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let list = query.get("X-Amz-SignedHeaders").or_else(|| signed_headers(authorization?));
+    let signed: Vec<&str> = list.unwrap_or_default().split(';').collect();
+    let is_covered = |(name, value): (&'a http::HeaderName, &HeaderValue)| {
+        signed.contains(&name.as_str()) && std::str::from_utf8(value.as_bytes()).is_ok()
+    };
+    let mut unsigned: Vec<&str> = headers
+        .iter()
+        .filter(|(name, _)| **name == header::HOST || name.as_str().starts_with("x-amz-"))
+        .filter(|&field| !is_covered(field))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    unsigned.sort_unstable();
+    unsigned.dedup();
+    unsigned
+}
+
+/// The list in an Authorization header.
+fn signed_headers(authorization: &str) -> Option<&str> {
+    let fields = authorization.strip_prefix(ALGORITHM)?;
+    fields.split(',').find_map(|field| field.trim().strip_prefix("SignedHeaders="))
+}
+
+/// S3's answer to headers that were not signed.
+pub(super) fn headers_not_signed(names: &[&str]) -> S3Response<Body> {
+    // Header names hold nothing that XML escapes.
+    let xml = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>AccessDenied</Code>\
+         <Message>There were headers present in the request which were not signed</Message>\
+         <HeadersNotSigned>{}</HeadersNotSigned><RequestId>{}</RequestId></Error>",
+        names.join(", "),
+        request_id::current()
+    );
+    let mut response = S3Response::with_status(Body::from(xml), StatusCode::FORBIDDEN);
+    response.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(text: &str) -> Query {
+        Query::of(&format!("/b/k?{text}").parse().unwrap())
+    }
+
+    fn headers(list: &[(&'static str, &[u8])]) -> HeaderMap {
+        let headers = list.iter().map(|(name, value)| {
+            (http::HeaderName::from_static(name), HeaderValue::from_bytes(value).unwrap())
+        });
+        let mut map = HeaderMap::new();
+        headers.for_each(|(name, value)| _ = map.append(name, value));
+        map
+    }
+
+    #[test]
+    fn host_and_every_amz_header_must_be_signed() {
+        let query = query("X-Amz-SignedHeaders=host%3Bx-amz-acl&X-Amz-Signature=1");
+        let sent =
+            headers(&[("host", b"h"), ("x-amz-acl", b"private"), ("content-type", b"a/b"), ("range", b"x")]);
+        assert!(unsigned_headers(&sent, &query).is_empty());
+        let sent = headers(&[("host", b"h"), ("x-amz-copy-source", b"/b/k"), ("x-amz-meta-a", b"1")]);
+        assert_eq!(unsigned_headers(&sent, &query), ["x-amz-copy-source", "x-amz-meta-a"]);
+    }
+
+    #[test]
+    fn lists_of_the_authorization_header() {
+        for list in ["host;x-amz-date", "x-amz-date;host"] {
+            let value = format!("AWS4-HMAC-SHA256 Credential=a/b, SignedHeaders={list}, Signature=0");
+            let sent = headers(&[("host", b"h"), ("x-amz-date", b"d"), ("authorization", value.as_bytes())]);
+            assert!(unsigned_headers(&sent, &query("")).is_empty(), "{list}");
+        }
+        // s3s finds no header by these names, so it leaves the value out of what was signed.
+        for list in ["host;X-Amz-Date", "host; x-amz-date", "host,x-amz-date", "host", "HOST;x-amz-date", ""]
+        {
+            let value = format!("AWS4-HMAC-SHA256 Credential=a/b,SignedHeaders={list},Signature=0");
+            let sent = headers(&[("host", b"h"), ("x-amz-date", b"d"), ("authorization", value.as_bytes())]);
+            assert!(!unsigned_headers(&sent, &query("")).is_empty(), "{list}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_no_text_is_not_signed() {
+        let query = query("X-Amz-SignedHeaders=host;x-amz-meta-a");
+        let sent = headers(&[("host", b"h"), ("x-amz-meta-a", b"\xff")]);
+        assert_eq!(unsigned_headers(&sent, &query), ["x-amz-meta-a"]);
+    }
+
+    #[test]
+    fn mechanisms() {
+        let v4: &[u8] = b"AWS4-HMAC-SHA256 Credential=a";
+        let good =
+            |sent: &[(&'static str, &[u8])], text| check_mechanism(&headers(sent), &query(text)).is_ok();
+        assert!(good(&[], "") && good(&[("authorization", v4)], "acl") && good(&[], "X-Amz-Signature=1"));
+        assert!(good(&[], "X-Amz-Expires=604800"));
+        for (sent, text) in [
+            (&[("authorization", v4)][..], "X-Amz-Signature=1"),
+            (&[("authorization", v4), ("authorization", v4)][..], ""),
+            (&[("authorization", b"AWS id:signature")][..], ""),
+            (&[("authorization", b"AWS4-ECDSA-P256-SHA256 Credential=a")][..], ""),
+            (&[("authorization", b"Basic YTpi")][..], ""),
+            (&[("x-amz-security-token", b"t")][..], ""),
+            (&[][..], "AWSAccessKeyId=a&Signature=b&Expires=1"),
+            (&[][..], "Signature=b"),
+            (&[][..], "X-Amz-Expires=604801"),
+            (&[][..], "X%2DAmz-Expires=604801"),
+            (&[][..], "X-Amz-Security-Token=t"),
+            (&[][..], "X-Amz-Content-Sha256=00"),
+            (&[][..], "uploadId=1&uploadId=2"),
+        ] {
+            assert!(!good(sent, text), "{sent:?} {text}");
+        }
+    }
+}

@@ -1,0 +1,273 @@
+"""Every operation of S3's service model, as the installed boto3 has it: done, or refused with a code; what is not offered
+changes nothing."""
+
+import botocore.session
+import pytest
+import requests
+from botocore.exceptions import ClientError
+
+import signing
+
+# Operations that are offered, in the order in which the model's minimal requests of them work on one bucket.
+OFFERED = {
+    "AbortMultipartUpload", "CompleteMultipartUpload", "CopyObject", "CreateBucket", "CreateMultipartUpload", "DeleteBucket",
+    "DeleteBucketCors", "DeleteObject", "DeleteObjects", "GetBucketCors", "GetBucketLocation",
+    "GetBucketNotificationConfiguration", "GetObject", "GetObjectTagging", "HeadBucket", "HeadObject", "ListBuckets",
+    "ListMultipartUploads", "ListObjects", "ListObjectsV2", "ListParts", "PutBucketCors",
+    "PutBucketNotificationConfiguration", "PutObject", "UploadPart", "UploadPartCopy",
+}  # fmt: skip
+
+# Older names of operations that are offered, for the same requests.
+ALIASES = {"GetBucketNotification", "PutBucketNotification"}
+
+# Its path names no bucket that could be.
+REFUSED_OTHERWISE = {("WriteGetObjectResponse", "400 InvalidBucketName")}
+
+MODEL = botocore.session.get_session().get_service_model("s3")
+
+
+def minimal(shape, known):
+    """The least that a shape requires."""
+    if shape.type_name == "structure":
+        if getattr(shape, "is_tagged_union", False):
+            name, member = next(iter(shape.members.items()))
+            return {name: minimal(member, known)}
+        return {name: known.get(name) or minimal(shape.members[name], known) for name in shape.required_members}
+    if shape.type_name == "list":
+        return [minimal(shape.member, known)]
+    if shape.type_name == "map":
+        return {}
+    if getattr(shape, "enum", None):
+        return shape.enum[0]
+    simple = {"string": "x" * max(1, shape.metadata.get("min", 1)), "integer": 1, "long": 1, "boolean": True, "timestamp": 0, "blob": b"x", "float": 1.0}
+    return simple[shape.type_name]
+
+
+@pytest.fixture
+def own(new_server):
+    return new_server(settings="[function]\nretries = 0\n").start()
+
+
+@pytest.fixture
+def s3(own):
+    return own.client(inject_host_prefix=False, parameter_validation=True)
+
+
+def state(s3):
+    """All that a refused request must leave as it is."""
+    seen = {}
+    for bucket in (found["Name"] for found in s3.list_buckets()["Buckets"]):
+        for one in s3.list_objects_v2(Bucket=bucket).get("Contents", []):
+            head = s3.head_object(Bucket=bucket, Key=one["Key"])
+            seen[bucket, one["Key"]] = head["ETag"], head["Metadata"], head["LastModified"], head.get("ContentType")
+        uploads = s3.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+        seen[bucket, "uploads"] = [
+            (upload["UploadId"], [part["ETag"] for part in s3.list_parts(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"]).get("Parts", [])])
+            for upload in uploads
+        ]
+        notifications = s3.get_bucket_notification_configuration(Bucket=bucket)
+        seen[bucket, "notifications"] = notifications.get("LambdaFunctionConfigurations")
+        seen[bucket, "cors"] = cors(s3, bucket)
+    return seen
+
+
+def cors(s3, bucket):
+    try:
+        return s3.get_bucket_cors(Bucket=bucket)["CORSRules"]
+    except ClientError:
+        return None
+
+
+def test_every_operation_of_the_model_is_done_or_refused(s3, capsys):
+    bucket, key = "sweep", "a.txt"
+    s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key=key, Body=b"precious", Metadata={"kept": "yes"})
+    upload = s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+    s3.upload_part(Bucket=bucket, Key=key, UploadId=upload, PartNumber=1, Body=b"part")
+    rule = {"AllowedMethods": ["GET"], "AllowedOrigins": ["https://shop.example"]}
+    s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [rule]})
+    known = {"Bucket": bucket, "Key": key, "UploadId": upload, "CopySource": f"{bucket}/{key}", "Body": b"overwritten"}
+
+    rows, before = [], state(s3)
+    for name in sorted(MODEL.operation_names):
+        if name in OFFERED | ALIASES:
+            continue
+        operation = MODEL.operation_model(name)
+        parameters = minimal(operation.input_shape, known) if operation.input_shape else {}
+        try:
+            s3._make_api_call(name, parameters)
+            rows.append((name, "DONE"))
+        except ClientError as error:
+            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            rows.append((name, f"{status} {error.response['Error']['Code']}"))
+        assert state(s3) == before, f"{name} changed something"
+    rows += [(name, "offered") for name in OFFERED | ALIASES]
+    with capsys.disabled():
+        print()
+        for name, outcome in sorted(rows):
+            print(f"{name:55} {outcome}")
+    assert {name for name, _ in rows} == set(MODEL.operation_names) | OFFERED | ALIASES
+    wrong = [row for row in rows if row[1] not in ("offered", "501 NotImplemented") and row not in REFUSED_OTHERWISE]
+    assert not wrong, wrong
+
+
+def test_the_operations_offered_are_done(s3):
+    """Each once, in an order in which all of them can be."""
+    bucket, key = "offered", "a.txt"
+    at = {"Bucket": bucket, "Key": key}
+    done = []
+
+    def do(name, **parameters):
+        done.append(name)
+        return s3._make_api_call(name, parameters)
+
+    do("CreateBucket", Bucket=bucket)
+    do("HeadBucket", Bucket=bucket)
+    do("GetBucketLocation", Bucket=bucket)
+    rule = {"AllowedMethods": ["GET"], "AllowedOrigins": ["https://shop.example"]}
+    do("PutBucketCors", Bucket=bucket, CORSConfiguration={"CORSRules": [rule]})
+    assert do("GetBucketCors", Bucket=bucket)["CORSRules"][0] == rule
+    do("DeleteBucketCors", Bucket=bucket)
+    do("PutBucketNotificationConfiguration", Bucket=bucket, NotificationConfiguration={})
+    do("GetBucketNotificationConfiguration", Bucket=bucket)
+    do("PutObject", **at, Body=b"x")
+    assert do("GetObject", **at)["Body"].read() == b"x"
+    do("HeadObject", **at)
+    do("GetObjectTagging", **at)
+    do("CopyObject", Bucket=bucket, Key="b.txt", CopySource=f"{bucket}/{key}")
+    upload = {**at, "UploadId": do("CreateMultipartUpload", **at)["UploadId"]}
+    do("UploadPart", **upload, PartNumber=1, Body=b"part")
+    part = do("UploadPartCopy", **upload, PartNumber=1, CopySource=f"{bucket}/{key}")["CopyPartResult"]
+    do("ListParts", **upload)
+    assert len(do("ListMultipartUploads", Bucket=bucket)["Uploads"]) == 1
+    parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    do("CompleteMultipartUpload", **upload, MultipartUpload=parts)
+    do("AbortMultipartUpload", **at, UploadId=s3.create_multipart_upload(**at)["UploadId"])
+    assert [one["Key"] for one in do("ListObjects", Bucket=bucket)["Contents"]] == [key, "b.txt"]
+    assert do("ListObjectsV2", Bucket=bucket)["KeyCount"] == 2
+    do("DeleteObject", Bucket=bucket, Key="b.txt")
+    do("DeleteObjects", Bucket=bucket, Delete={"Objects": [{"Key": key}]})
+    do("DeleteBucket", Bucket=bucket)
+    assert do("ListBuckets")["Buckets"]
+    assert set(done) == OFFERED
+
+
+# Subresources of S3, old and new, and some that it does not have.
+SUBRESOURCES = [
+    "abac", "accelerate", "acl", "analytics", "annotation", "append", "attributes", "cors", "delete", "encryption", "id",
+    "intelligent-tiering", "inventory", "legal-hold", "lifecycle", "list-type", "location", "logging",
+    "metadataConfiguration", "metadataInventoryTable", "metadataJournalTable", "metadataTable", "metrics", "notification",
+    "object-lock", "ownershipControls", "partNumber", "policy", "policyStatus", "publicAccessBlock", "renameObject",
+    "replication", "requestPayment", "restore", "retention", "rewrite", "select", "session", "tagging", "torrent",
+    "uploadId", "uploads", "versionId", "versioning", "versions", "website",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "POST"])
+def test_no_subresource_runs_as_the_plain_operation(own, s3, method):
+    bucket, key = "plain", "a.txt"
+    s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key=key, Body=b"precious")
+    before = state(s3)
+    for name in SUBRESOURCES:
+        for at, query in ((key, {name: ""}), (key, {name: "x"}), ("", {name: ""})):
+            # What is an operation of its own, on purpose.
+            if (method, at != "", name) in {("POST", True, "uploads"), ("DELETE", False, "cors"), ("POST", False, "delete")}:
+                continue
+            status, _, answer = signing.request(own, method, bucket, at, b"overwritten", query=query)
+            assert status >= 400, (name, at, answer)
+            assert state(s3) == before, (name, at)
+
+
+def test_a_read_with_an_unknown_subresource_is_no_plain_read(own, s3):
+    s3.create_bucket(Bucket="reads")
+    s3.put_object(Bucket="reads", Key="a.txt", Body=b"precious")
+    for name in SUBRESOURCES:
+        if name in ("tagging", "partNumber"):
+            continue
+        status, _, answer = signing.request(own, "GET", "reads", "a.txt", query={name: ""})
+        assert status >= 400 and b"precious" not in answer, (name, answer)
+
+
+def test_what_is_sent_and_cannot_be_honoured_is_refused(own, s3):
+    bucket = "honoured"
+    s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key="old", Body=b"old")
+    before = state(s3)
+    put = [
+        {"x-amz-server-side-encryption-customer-key": "AAAA"},
+        {"x-amz-server-side-encryption-customer-key-md5": "AAAA"},
+        {"x-amz-server-side-encryption": "AES256"},
+        {"x-amz-server-side-encryption-bucket-key-enabled": "true"},
+        {"x-amz-checksum-md5": "AAAA"},
+        {"x-amz-checksum-sha512": "AAAA"},
+        {"x-amz-checksum-xxhash64": "AAAA"},
+        {"x-amz-expected-bucket-owner": "111122223333"},
+        {"x-amz-grant-read": "uri=http://acs.amazonaws.com/groups/global/AllUsers"},
+        {"x-amz-object-lock-mode": "GOVERNANCE"},
+        {"x-amz-tagging": "a=b"},
+        {"x-amz-website-redirect-location": "/b"},
+        {"x-amz-write-offset-bytes": "3"},
+        {"x-amz-storage-class": "GLACIER"},
+        {"x-amz-acl": "public-read"},
+        {"x-amz-copy-source": f"/{bucket}/old", "x-amz-checksum-algorithm": "SHA1"},
+        {"x-amz-copy-source": f"/{bucket}/old", "x-amz-source-expected-bucket-owner": "111122223333"},
+        {"x-amz-sdk-checksum-algorithm": "SHA1", "x-amz-checksum-crc32": "AAAAAA=="},
+        {"x-amz-sdk-checksum-algorithm": "SHA1"},
+    ]
+    delete = [{"x-amz-if-match-size": "1"}, {"x-amz-if-match-last-modified-time": "Mon, 30 Nov 2026 00:00:00 GMT"}, {"x-amz-mfa": "1"}]
+    for method, key, headers in [("PUT", "new", one) for one in put] + [("DELETE", "old", one) for one in delete]:
+        status, _, answer = signing.request(own, method, bucket, key, more=headers)
+        assert status in (400, 403, 501), (headers, answer)
+        assert state(s3) == before, headers
+    for name, value in (("Size", 99), ("LastModifiedTime", "Mon, 30 Nov 2020 00:00:00 GMT"), ("VersionId", "null")):
+        body = f"<Delete><Object><Key>old</Key><{name}>{value}</{name}></Object></Delete>".encode()
+        status, _, answer = signing.request(own, "POST", bucket, "", body, query={"delete": ""})
+        assert status >= 400 or b"<Code>NotImplemented</Code>" in answer, answer
+        assert state(s3) == before, name
+    # A document that is not what its checksum says.
+    rules = b"<CORSConfiguration><CORSRule><AllowedMethod>GET</AllowedMethod><AllowedOrigin>*</AllowedOrigin></CORSRule></CORSConfiguration>"
+    for headers in ({"x-amz-checksum-crc32": "AAAAAA=="}, {"content-md5": "AAAAAAAAAAAAAAAAAAAAAA=="}):
+        status, _, answer = signing.request(own, "PUT", bucket, "", rules, query={"cors": ""}, more=headers)
+        assert (status, b"<Code>BadDigest</Code>" in answer) == (400, True), answer
+    # A notification as only older clients word it would be read as none.
+    s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [{"AllowedMethods": ["GET"], "AllowedOrigins": ["https://a.example"]}]})
+    before = state(s3)
+    for query, document in (
+        ("notification", b"<NotificationConfiguration><TopicConfiguration><Topic>arn:aws:sns:us-east-1:1:t</Topic><Event>s3:ObjectCreated:*</Event></TopicConfiguration></NotificationConfiguration>"),
+        ("notification", b"<NotificationConfiguration><CloudFunctionConfiguration><CloudFunction>arn</CloudFunction></CloudFunctionConfiguration></NotificationConfiguration>"),
+        ("cors", b"<CORSConfiguration><Rule/></CORSConfiguration>"),
+        ("delete", b"<Delete><Object><Key>old</Key><Unheard>1</Unheard></Object></Delete>"),
+    ):
+        method = "POST" if query == "delete" else "PUT"
+        status, _, answer = signing.request(own, method, bucket, "", document, query={query: ""})
+        assert status >= 400, (document, answer)
+        assert state(s3) == before, document
+
+
+def test_parameters_of_listings_are_honoured_or_refused(own, s3):
+    for name in ("list-a", "list-b", "list-c"):
+        s3.create_bucket(Bucket=name)
+    page = s3.list_buckets(MaxBuckets=2, Prefix="list-")
+    assert [bucket["Name"] for bucket in page["Buckets"]] == ["list-a", "list-b"]
+    page = s3.list_buckets(MaxBuckets=2, Prefix="list-", ContinuationToken=page["ContinuationToken"])
+    assert [bucket["Name"] for bucket in page["Buckets"]] == ["list-c"] and "ContinuationToken" not in page
+    assert s3.list_buckets(BucketRegion="eu-west-1")["Buckets"] == []
+    s3.create_multipart_upload(Bucket="list-a", Key="a b/\u00e9")
+    encoded = s3.list_multipart_uploads(Bucket="list-a", EncodingType="url")
+    assert [upload["Key"] for upload in encoded["Uploads"]] == ["a%20b/%C3%A9"]
+    status, _, answer = signing.request(own, "GET", "list-a", "", query={"uploads": "", "delimiter": "/"})
+    assert (status, b"<Code>NotImplemented</Code>" in answer) == (501, True), answer
+
+
+def test_a_form_is_signed_by_its_policy_alone(own, s3):
+    s3.create_bucket(Bucket="forms")
+    form = s3.generate_presigned_post("forms", "a")
+    for query, headers in (("?acl", {}), ("?x-amz-acl=private", {}), ("", {"x-amz-meta-a": "b"}), ("", {"x-amz-copy-source": "/forms/b"})):
+        answer = requests.post(form["url"] + query, data=form["fields"], files={"file": b"x"}, headers=headers, timeout=30)
+        assert answer.status_code in (403, 501), answer.text
+    tagged = s3.generate_presigned_post("forms", "a", Fields={"tagging": "<Tagging/>"}, Conditions=[{"tagging": "<Tagging/>"}])
+    answer = requests.post(tagged["url"], data=tagged["fields"], files={"file": b"x"}, timeout=30)
+    assert answer.status_code == 501, answer.text
+    assert s3.list_objects_v2(Bucket="forms")["KeyCount"] == 0
+    assert requests.post(form["url"], data=form["fields"], files={"file": b"x"}, timeout=30).status_code == 204
