@@ -47,6 +47,8 @@ def test_a_form_of_boto3(server, s3, bucket):
     assert send(given, b"some bytes").status_code == 200
     head = s3.head_object(Bucket=bucket, Key="user/photo.jpg")
     assert (head["Metadata"], head["CacheControl"]) == ({"colour": "red"}, "no-cache")
+    # The file was sent as image/jpeg, which the policy does not sign.
+    assert head["ContentType"] == "binary/octet-stream"
     assert (send(given, b"four").status_code, send(given, b"x" * 21).status_code) == (400, 400)
 
 

@@ -128,7 +128,7 @@ mod tests {
 
     /// Two chunks, the first of which holds what looks like a final one.
     const BODY: &[u8] =
-        b"f;chunk-signature=00\r\n\r\n0;chunk\r\n\r\n123\r\n2\r\nab\r\n0;chunk-signature=00\r\n\r\n";
+        b"10;chunk-signature=00\r\n\r\n0;chunk\r\n\r\n123\r\n2\r\nab\r\n0;chunk-signature=00\r\n\r\n";
 
     fn has_ended(pieces: &[&[u8]]) -> bool {
         let mut framing = Framing::default();

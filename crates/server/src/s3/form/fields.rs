@@ -91,7 +91,7 @@ impl Fields {
     }
 
     /// What is kept with the object.
-    pub(super) fn headers(&self, file_type: Option<&mime::Mime>) -> S3Result<StoredHeaders> {
+    pub(super) fn headers(&self) -> S3Result<StoredHeaders> {
         check_acl(self.get("acl"))?;
         let offered = |name: &str| {
             name.starts_with("x-amz-meta-")
@@ -115,7 +115,8 @@ impl Fields {
             Some((name.strip_prefix("x-amz-meta-")?.to_owned(), value.to_owned()))
         });
         Ok(StoredHeaders {
-            content_type: text("content-type").or_else(|| file_type.map(ToString::to_string)),
+            // The file's own head names a type, too, which no policy signs.
+            content_type: text("content-type"),
             cache_control: text("cache-control"),
             content_disposition: text("content-disposition"),
             content_encoding: text("content-encoding"),

@@ -120,7 +120,7 @@ async fn store_file(
     mut file: Field<'_>,
     allowed: policy::Sizes,
 ) -> S3Result<ObjectRecord> {
-    let (beginner, place, headers) = (store.clone(), at.clone(), fields.headers(file.content_type())?);
+    let (beginner, place, headers) = (store.clone(), at.clone(), fields.headers()?);
     let mut incoming = blocking(move || beginner.begin_put(&place, headers).map_err(s3)).await?;
     let most = allowed.most.min(LARGEST_BODY);
     while let Some(chunk) = file.chunk().await.map_err(|error| unreadable(&error))? {
