@@ -113,6 +113,8 @@ def test_deploy_creates_the_stack_and_its_resources_are_there(deploy, moto):
     }
     encryption = moto.client("s3").get_bucket_encryption(Bucket=source)["ServerSideEncryptionConfiguration"]
     assert encryption["Rules"][0]["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    packages = moto.client("s3").get_bucket_tagging(Bucket="tintype-artefacts-123456789012-us-east-1")["TagSet"]
+    assert packages == [{"Key": "tintype-stack", "Value": "tintype"}]
     function = moto.client("lambda").get_function_configuration(FunctionName="Thumbnails")
     assert (function["Runtime"], function["MemorySize"], function["Timeout"]) == ("provided.al2023", 512, 30)
     variables = function["Environment"]["Variables"]
@@ -157,9 +159,9 @@ def test_deploy_updates_prints_addresses_and_destroy_leaves_nothing(deploy, moto
     s3 = moto.client("s3")
     s3.delete_bucket_policy(Bucket="photos-in")
     s3.put_object(Bucket="photos-in", Key="a.jpg", Body=b"x")
-    refused = deploy("destroy", *given)
+    refused = deploy("destroy", "--yes")
     assert refused.returncode != 0 and "s3://photos-in holds images" in refused.stderr
-    gone = deploy("destroy", "--delete-images", *given)
+    gone = deploy("destroy", "--delete-images", "--yes")
     assert gone.returncode == 0, gone.stdout + gone.stderr
     assert {one["Name"] for one in s3.list_buckets()["Buckets"]} == {"code"}
 
@@ -168,9 +170,24 @@ def test_a_dry_run_needs_no_account_and_shows_every_step(deploy):
     shown = deploy("--dry-run", "ThumbnailSize=64x64", AWS_ENDPOINT_URL="http://127.0.0.1:9", AWS_ACCESS_KEY_ID="", AWS_REGION="eu-central-1")
     assert shown.returncode == 0, shown.stderr
     steps = [line for line in shown.stdout.splitlines() if line.startswith("would run: ")]
-    assert [line.split()[3] for line in steps] == ["s3", "s3api", "s3", "apigateway", "cloudformation", "apigateway"]
-    assert "ThumbnailSize=64x64" in steps[4] and "input-product-images-ACCOUNT-eu-central-1" in steps[4]
-    assert "get-account" in steps[3] and "ApiAccountLogRole=true" in shown.stdout and "create-deployment" in steps[5]
+    assert [line.split()[4] for line in steps] == [
+        "describe-stacks",
+        "create-bucket",
+        "put-public-access-block",
+        "put-bucket-tagging",
+        "put-object",
+        "get-account",
+        "deploy",
+        "create-deployment",
+    ]
+    assert "ThumbnailSize=64x64" in steps[6] and "input-product-images-ACCOUNT-eu-central-1" in steps[6]
+    assert "ApiAccountLogRole=true" in shown.stdout and "LocationConstraint=eu-central-1" in steps[1]
+
+
+def test_a_dry_run_does_not_show_settings(deploy):
+    shown = deploy("--dry-run", "Settings=[[api.key]]\nkey = 'hunter2'", AWS_ENDPOINT_URL="http://127.0.0.1:9", AWS_ACCESS_KEY_ID="")
+    assert shown.returncode == 0, shown.stderr
+    assert "Settings=…" in shown.stdout and "hunter2" not in shown.stdout + shown.stderr
 
 
 def test_other_parameters_are_a_new_version(deploy):
