@@ -15,7 +15,7 @@ from botocore.config import Config
 from requests.adapters import HTTPAdapter
 
 import pictures
-from test_trust import assert_it_opens, assert_nothing_is_open, filled, send
+from test_trust import SHOP, assert_it_opens, assert_nothing_is_open, filled, send
 from tintype import REGION, ROOT, SOURCE
 from waiting import until
 
@@ -158,13 +158,14 @@ def test_through_the_proxy_nothing_is_open_without_a_key_and_everything_with_it(
         assert send(base, "GET", "/logs", headers=headers, verify=verify).status_code == 401
 
     person = requests.Session()
-    person.verify = verify
     access_key, secret = server.credentials
     form = {"access_key_id": access_key, "secret_access_key": secret}
     origin = {"Origin": base}
-    login = person.post(f"{base}/login", data=form, headers=origin, allow_redirects=False, timeout=30)
+    login = person.post(f"{base}/login", data=form, headers=origin, verify=verify, allow_redirects=False, timeout=30)
     assert login.status_code == 303 and "; Secure" in login.headers["set-cookie"]
-    assert person.post(f"{base}/retry?key=a.jpg", headers=origin, timeout=30).status_code == 200
+    assert person.post(f"{base}/retry", data={"key": "a.jpg"}, headers=origin, verify=verify, timeout=30).status_code == 200
+    foreign = person.post(f"{base}/retry", data={"key": "a.jpg"}, headers={"Origin": SHOP}, verify=verify, timeout=30)
+    assert foreign.status_code == 403
 
 
 def test_an_upload_form_and_s3_through_the_proxy(behind):

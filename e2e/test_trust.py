@@ -293,7 +293,8 @@ ACTIVE = {
 @pytest.mark.parametrize("kind", ACTIVE)
 @pytest.mark.parametrize("content_type", ["image/jpeg", "image/svg+xml", "text/html"])
 def test_what_is_no_image_is_never_shown(server, s3, kind, content_type):
-    key, other = f"trust/{kind}-{content_type[-4:]}.jpg", f"trust/{kind}-{content_type[-4:]}-other.jpg"
+    folder = f"trust/{kind}/{content_type.partition('/')[2].partition('+')[0]}"
+    key, other = f"{folder}/a.jpg", f"{folder}/b.jpg"
     s3.put_object(Bucket=SOURCE, Key=key, Body=ACTIVE[kind], ContentType=content_type)
     for url in (
         f"{server.http_url}/picture?key={key}",

@@ -74,15 +74,12 @@ fn is_of_a_proxy(name: &HeaderName) -> bool {
 /// The last address that is not a trusted proxy's: what stands before it the sender may have written itself.
 /// X-Forwarded-For, or where there is none, Forwarded: a proxy sets one of them and may hand on the other as it came.
 fn forwarded_for(headers: &HeaderMap, proxies: &Proxies) -> Option<IpAddr> {
-    let mut addresses: Vec<Option<IpAddr>> = values(headers, &FORWARDED_FOR).map(address).collect();
-    if addresses.is_empty() {
-        let elements = values(headers, &header::FORWARDED);
-        addresses = elements.map(|element| parameter(element, "for").and_then(address)).collect();
-    }
+    let name = if headers.contains_key(&FORWARDED_FOR) { FORWARDED_FOR } else { header::FORWARDED };
     let mut last = None;
-    for address in addresses.into_iter().rev() {
+    for element in values(headers, &name).rev() {
+        let text = if name == header::FORWARDED { parameter(element, "for") } else { Some(element) };
         // What cannot be read hides what stands before it.
-        let Some(address) = address else { break };
+        let Some(address) = text.and_then(address) else { break };
         last = Some(address);
         if !proxies.contain(address) {
             break;
@@ -98,7 +95,7 @@ fn came_over_tls(headers: &HeaderMap) -> bool {
 }
 
 /// The elements of a list that may stand in several lines. No address and no scheme holds a comma.
-fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl DoubleEndedIterator<Item = &'a str> {
     let lines = headers.get_all(name).iter().map(|value| value.to_str().unwrap_or_default());
     lines.flat_map(|line| line.split(',')).map(str::trim)
 }
@@ -207,6 +204,32 @@ mod tests {
         // Handed on by a proxy that sets the other.
         let both = [("forwarded", "for=198.51.100.1"), ("x-forwarded-for", "203.0.113.7")];
         assert_eq!(said(HERE, &both), ip("203.0.113.7"));
+    }
+
+    #[test]
+    fn whatever_is_forwarded_can_be_read_or_passed_over() {
+        let behind = settings("[listen]\ntrusted_proxies = [\"127.0.0.1\"]");
+        let whole = "for=\"[2001:db8::1]:4711\";proto=https;by=10.0.0.1, for=203.0.113.7:80";
+        let cuts = (0..whole.len()).map(|end| whole.as_bytes()[..end].to_vec());
+        let flips = (0..whole.len()).flat_map(|at| {
+            (0..8).map(move |bit| {
+                let mut bytes = whole.as_bytes().to_vec();
+                bytes[at] ^= 1 << bit;
+                bytes
+            })
+        });
+        let mut read = 0;
+        for bytes in cuts.chain(flips) {
+            let Ok(value) = http::HeaderValue::from_bytes(&bytes) else { continue };
+            for name in [header::FORWARDED, FORWARDED_FOR] {
+                let mut request = request(HERE, &[]);
+                request.headers_mut().insert(name, value.clone());
+                let client = client(&behind, &request);
+                assert!(!client.is_trusted);
+                read += usize::from(client.forwarded_for.is_some());
+            }
+        }
+        assert!(read > 100, "{read}");
     }
 
     #[test]
