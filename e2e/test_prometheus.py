@@ -27,7 +27,10 @@ def free_port():
 @pytest.fixture
 def prometheus(new_server, tmp_path):
     """A Prometheus that scrapes a server with a history of every kind; answers a function that queries it."""
-    own = new_server().start()
+    # Where nobody is trusted it logs in as deploy/README.md says.
+    own = new_server(settings="[listen]\ntrust_loopback = false\n").start()
+    access_key, secret = own.credentials
+    (tmp_path / "secret").write_text(secret)
     s3 = own.client()
     program = shutil.which("prometheus")
     assert program, 'prometheus is missing: "apt-get install prometheus"'
@@ -39,7 +42,11 @@ def prometheus(new_server, tmp_path):
                 "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
                 "rule_files": ["alerts.yml"],
                 "scrape_configs": [
-                    {"job_name": "tintype", "static_configs": [{"targets": [own.http_url.removeprefix("http://")]}]}
+                    {
+                        "job_name": "tintype",
+                        "static_configs": [{"targets": [own.http_url.removeprefix("http://")]}],
+                        "basic_auth": {"username": access_key, "password_file": str(tmp_path / "secret")},
+                    }
                 ],
             }
         )

@@ -181,7 +181,9 @@ class Server:
 
     def metrics(self):
         """Every sample of /metrics by its name with labels, and by its bare name if that is unique."""
-        answer = requests.get(f"{self.http_url}/metrics", timeout=30)
+        # Asked for where there are API keys.
+        root = self.credentials if (self.data / "credentials").exists() else None
+        answer = requests.get(f"{self.http_url}/metrics", auth=root, timeout=30)
         answer.raise_for_status()
         samples = {}
         for line in answer.text.splitlines():

@@ -2,6 +2,8 @@
 
 use std::{fmt, future::Future};
 
+/// The head of a request.
+pub use axum::http::request::Parts;
 use bytes::Bytes;
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_function::{
@@ -98,6 +100,6 @@ pub trait Host: Clone + Send + Sync + 'static {
     /// Reads a thumbnail; `None` if there is none.
     fn read(&self, at: Location) -> impl Future<Output = Result<Option<Object>, Failure>> + Send;
 
-    /// What signs forms for uploads to the source bucket. `host`: what the caller called this host.
-    fn form_signer(&self, host: Option<&str>) -> impl Future<Output = Result<FormSigner, Failure>> + Send;
+    /// What signs forms for uploads to the source bucket, and where they are sent; `request` asks for one.
+    fn form_signer(&self, request: &Parts) -> impl Future<Output = Result<FormSigner, Failure>> + Send;
 }

@@ -33,7 +33,7 @@ use tintype_function::{ObjectKey, event::Kind, event::Record, settings::Settings
 pub use answer::message;
 pub use conditions::{SourceTag, is_unchanged, seconds_of};
 pub use cors::{Cors, cross_origin, preflight, unknown};
-pub use host::{FormSigner, Host, Queued, Refused};
+pub use host::{FormSigner, Host, Parts, Queued, Refused};
 pub use invoke::is_to_be_queued;
 pub use openapi::description;
 

@@ -225,10 +225,11 @@ async fn stored<H: Host>(
             return rendered(host, at, spec).await;
         }
         let Some(source_etag) = object.stat.metadata.get(SOURCE_ETAG).cloned() else { continue };
-        let kind = object.stat.content_type.as_deref().and_then(|kind| HeaderValue::from_str(kind).ok());
+        // What it is by its content, whatever is written of it: whoever may write there must not put a page here.
+        let Ok(header) = tintype_engine::probe(&object.bytes) else { return rendered(host, at, spec).await };
         return Ok(Ready {
             bytes: object.bytes,
-            content_type: kind.unwrap_or(HeaderValue::from_static("application/octet-stream")),
+            content_type: HeaderValue::from_static(header.format.media_type()),
             source_etag,
         });
     }

@@ -2,11 +2,7 @@
 //! Sources: AWS, "Creating a POST policy"; "Authenticating requests in browser-based uploads using POST
 //! (AWS Signature Version 4)".
 
-use axum::{
-    extract::Request,
-    http::{StatusCode, header},
-    response::Response,
-};
+use axum::{extract::Request, http::StatusCode, response::Response};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::Deserialize;
@@ -69,7 +65,6 @@ pub(crate) async fn post<H: Host>(api: &Api<H>, request: Request) -> Response {
         let words = format!("Content-Type \"{kind}\" is not taken; send application/json");
         return message(StatusCode::UNSUPPORTED_MEDIA_TYPE, words);
     }
-    let host = head.headers.get(header::HOST).and_then(|value| value.to_str().ok());
     let body = match body::read_json(body, api.config.max_body).await {
         Ok(body) => body,
         Err(response) => return *response,
@@ -83,7 +78,7 @@ pub(crate) async fn post<H: Host>(api: &Api<H>, request: Request) -> Response {
         Ok(wanted) => wanted,
         Err(error) => return message(StatusCode::BAD_REQUEST, error),
     };
-    match api.host.form_signer(host).await {
+    match api.host.form_signer(&head).await {
         Err(failure) => answer::failure(&failure),
         Ok(signer) => {
             let bucket = &api.config.trigger.bucket;

@@ -103,7 +103,7 @@ impl Host for Here {
         Ok(self.0.store.get(&at, u64::MAX).await?)
     }
 
-    async fn form_signer(&self, _host: Option<&str>) -> Result<FormSigner, Failure> {
+    async fn form_signer(&self, _: &axum::http::request::Parts) -> Result<FormSigner, Failure> {
         Ok(FormSigner {
             url: "https://in.example".into(),
             region: "us-east-1".into(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use md5::{Digest as _, Md5};
-use tintype_api::{FormSigner, Host, Refused};
+use tintype_api::{FormSigner, Host, Parts, Refused};
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_function::{
     Failure, Inspection, Location, Outcome, Picture, Reason, Report,
@@ -109,7 +109,7 @@ impl Host for ApiHost {
         });
         read.await
     }
-    async fn form_signer(&self, _host: Option<&str>) -> Result<FormSigner, Failure> {
+    async fn form_signer(&self, _: &Parts) -> Result<FormSigner, Failure> {
         let bucket = self.bucket_for_uploads()?;
         let aws = &self.function.aws;
         let keys = aws.credentials.clone();

@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    path::Path,
     sync::{Arc, Weak},
     time::{Duration, SystemTime},
 };
@@ -19,7 +20,7 @@ use crate::{
     instruments::{Counted, Instruments, KEPT, Keeper, otlp},
     invoker::Invoker,
     ledger::Ledger,
-    listen::{self, Certificate},
+    listen::{self, Certificate, UnixSocket},
     page::{self, Page},
     queue::{Queue, RetryPolicy},
     s3::S3Service,
@@ -127,6 +128,8 @@ impl Server {
         let s3 = listen::bind(settings.listen.s3, "listen.s3").await?;
         let http = listen::bind(settings.listen.http, "listen.http").await?;
         (settings.listen.s3, settings.listen.http) = (s3.local_addr()?, http.local_addr()?);
+        let s3_unix = bind_unix(settings.listen.s3_unix.as_deref(), "listen.s3_unix").await?;
+        let http_unix = bind_unix(settings.listen.http_unix.as_deref(), "listen.http_unix").await?;
 
         let certificate = settings.listen.tls.as_ref().map(Certificate::read).transpose()?;
 
@@ -166,10 +169,20 @@ impl Server {
         let live = Live::new(settings.clone(), parts, page.router());
         let s3_service = Counted::s3(s3_service, instruments.clone());
         let http_service = Counted::api(live.clone(), instruments.clone(), &routes(&settings));
-        let ports = vec![
+        let mut ports = Vec::new();
+        // On sockets there is nothing to encrypt: what they carry leaves no machine.
+        if let Some(socket) = s3_unix {
+            let serving = listen::serve(socket, s3_service.clone(), None, stopped.clone(), GRACE);
+            ports.push(tokio::spawn(serving));
+        }
+        if let Some(socket) = http_unix {
+            let serving = listen::serve(socket, http_service.clone(), None, stopped.clone(), GRACE);
+            ports.push(tokio::spawn(serving));
+        }
+        ports.extend([
             tokio::spawn(listen::serve(s3, s3_service, certificate.clone(), stopped.clone(), GRACE)),
             tokio::spawn(listen::serve(http, http_service, certificate.clone(), stopped, GRACE)),
-        ];
+        ]);
         if let Some(endpoint) = settings.logs.otlp.clone() {
             let function = settings.function.name.clone();
             tokio::spawn(otlp::export(instruments.clone(), endpoint, function));
@@ -247,6 +260,14 @@ impl Server {
             );
         }
     }
+}
+
+/// Takes a socket if one is named.
+async fn bind_unix(path: Option<&Path>, setting: &'static str) -> anyhow::Result<Option<UnixSocket>> {
+    let Some(path) = path else { return Ok(None) };
+    let socket = listen::bind_unix(path, setting).await?;
+    tracing::info!(path = %path.display(), setting, "listening on a unix socket");
+    Ok(Some(socket))
 }
 
 /// The moment so long ago.

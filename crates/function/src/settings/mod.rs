@@ -3,6 +3,7 @@
 
 mod api;
 mod known;
+mod listen;
 mod merge;
 mod units;
 mod usable;
@@ -10,8 +11,9 @@ mod written;
 
 pub use api::{Api, ApiKey, RouteRate};
 pub use known::KEYS;
+pub use listen::{Listen, Proxies, Tls};
 pub use merge::{Override, Sources};
-pub use usable::{DEFAULT_DATA, DeadLetters, Function, Listen, LogFormat, Logs, Sandbox, Settings, Tls};
+pub use usable::{DEFAULT_DATA, DeadLetters, Function, LogFormat, Logs, Sandbox, Settings};
 
 /// A setting that cannot be used: what is wrong, where it was written, what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -119,6 +121,15 @@ mod tests {
             ("[[trigger]]\n[[trigger.rendition]]\nkey = \"thumb\"", "{key}"),
             ("[[trigger]]\n[[trigger.rendition]]\nquality = 0", "1 to 100"),
             ("[listen]\ns3 = \"nowhere\"", "listen.s3"),
+            ("[listen]\ntrust_loopback = \"no\"", "listen.trust_loopback: invalid type"),
+            (
+                "[listen]\ntrusted_proxies = [\"proxy.example\"]",
+                "listen.trusted_proxies: \"proxy.example\" is no address",
+            ),
+            ("[listen]\ntrusted_proxies = \"10.0.0.1\"", "listen.trusted_proxies: invalid type"),
+            ("[listen]\ntrusted_proxies = [\"unix\"]", "set listen.http_unix"),
+            ("[listen]\nhttp_unix = \"/run/tintype/\"", "listen.http_unix: \"/run/tintype/\" is no file"),
+            ("[listen]\nhttp_unix = \"/a\"\ns3_unix = \"/a\"", "a socket of its own"),
             ("[[trigger]]\nbucket = \"UPPER\"", "bucket name"),
             ("[function]\nmemory_mb = 512\ntotal_memory_mb = 100", "total_memory_mb"),
             ("[api]\nmax_body = \"257 MiB\"", "api.max_body"),
@@ -131,6 +142,28 @@ mod tests {
             let error = load(file, &[]).unwrap_err().to_string();
             assert!(error.contains(part), "{file}: {error}");
         }
+    }
+
+    #[test]
+    fn loopback_is_trusted_until_somebody_else_is_named() {
+        let trusts = |file: &str| load(file, &[]).unwrap().trusts_loopback();
+        assert!(trusts("") && trusts("[listen]\ntrust_loopback = true\nhttp_unix = \"/run/a.sock\""));
+        let key = "[[api.key]]\nname = \"shop\"\nkey = \"0123456789abcdef0123\"\n";
+        for file in [
+            "[listen]\ntrust_loopback = false",
+            "[listen]\ntrust_loopback = true\ntrusted_proxies = [\"127.0.0.1\"]",
+            "[listen]\nhttp_unix = \"a.sock\"\ntrusted_proxies = [\"unix\"]",
+            key,
+            &format!("{key}[listen]\ntrust_loopback = true"),
+        ] {
+            assert!(!trusts(file), "{file}");
+        }
+        let long = format!("[listen]\ns3_unix = \"/{}\"", "a".repeat(103));
+        assert!(load(&long, &[]).unwrap_err().to_string().contains("at most 103"));
+        let by_variable = load("", &[("TINTYPE_LISTEN__TRUST_LOOPBACK", "false")]).unwrap();
+        assert!(!by_variable.trusts_loopback());
+        let proxies = load("", &[("TINTYPE_LISTEN__TRUSTED_PROXIES", "[\"10.0.0.0/8\"]")]).unwrap();
+        assert!(proxies.listen.trusted_proxies.contain([10, 1, 2, 3].into()));
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! The settings as the program uses them: typed, validated, every value present.
 
-use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use tintype_engine::{Limits, OutputFormat, Spec};
 
 use super::{
     SettingsError,
     api::{self, Api},
+    listen::{self, Listen},
     merge::Origins,
     units, written,
 };
@@ -41,6 +42,15 @@ pub struct Settings {
     pub logs: Logs,
 }
 
+impl Settings {
+    /// Whether a request from this machine may need no credentials: once there are keys or proxies to name, somebody
+    /// else is meant to call, and a proxy on this machine cannot be told from its users.
+    #[must_use]
+    pub fn trusts_loopback(&self) -> bool {
+        self.listen.trust_loopback && self.listen.trusted_proxies.is_empty() && self.api.keys.is_empty()
+    }
+}
+
 /// Whether the serving process gives up what it does not need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sandbox {
@@ -59,26 +69,6 @@ pub struct DeadLetters {
     pub max_age: Duration,
     /// The oldest, once there are more than this.
     pub max_count: u64,
-}
-
-/// Addresses of the two ports.
-#[derive(Debug, Clone)]
-pub struct Listen {
-    /// The S3 endpoint.
-    pub s3: SocketAddr,
-    /// The HTTP API.
-    pub http: SocketAddr,
-    /// With it both ports speak TLS.
-    pub tls: Option<Tls>,
-}
-
-/// Files of a certificate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tls {
-    /// The certificate and whatever leads to its root, PEM.
-    pub certificate: PathBuf,
-    /// Its private key, PEM.
-    pub key: PathBuf,
 }
 
 /// The function's bounds and retries.
@@ -142,18 +132,6 @@ impl Check<'_> {
         default: T,
     ) -> Result<T, SettingsError> {
         text.map_or(Ok(default), |text| text.parse().or_else(|message: String| self.fail(setting, message)))
-    }
-
-    fn address(
-        &self,
-        setting: &str,
-        text: Option<String>,
-        default: &str,
-    ) -> Result<SocketAddr, SettingsError> {
-        let text = text.unwrap_or_else(|| default.to_owned());
-        text.parse().or_else(|_| {
-            self.fail(setting, format!("\"{text}\" is not an address and port; write one like \"{default}\""))
-        })
     }
 
     pub(super) fn bytes(
@@ -220,22 +198,7 @@ pub(super) fn validate(written: written::Written, origins: &Origins) -> Result<S
                 return check.fail("sandbox", format!("\"{other}\" is not auto, off or require"));
             }
         },
-        listen: Listen {
-            s3: check.address("listen.s3", written.listen.s3, "127.0.0.1:9000")?,
-            http: check.address("listen.http", written.listen.http, "127.0.0.1:8080")?,
-            tls: match (written.listen.tls_certificate, written.listen.tls_key) {
-                (Some(certificate), Some(key)) => {
-                    Some(Tls { certificate: certificate.into(), key: key.into() })
-                }
-                (None, None) => None,
-                (Some(_), None) => {
-                    return check.fail("listen.tls_key", "set it together with listen.tls_certificate");
-                }
-                (None, Some(_)) => {
-                    return check.fail("listen.tls_certificate", "set it together with listen.tls_key");
-                }
-            },
-        },
+        listen: listen::validate(&check, written.listen)?,
         limits: limits(&check, written.limits, &function)?,
         function,
         triggers,

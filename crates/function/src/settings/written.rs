@@ -23,6 +23,10 @@ pub(super) struct Listen {
     pub(super) http: Option<String>,
     pub(super) tls_certificate: Option<String>,
     pub(super) tls_key: Option<String>,
+    pub(super) trust_loopback: Option<bool>,
+    pub(super) trusted_proxies: Option<Vec<String>>,
+    pub(super) http_unix: Option<String>,
+    pub(super) s3_unix: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

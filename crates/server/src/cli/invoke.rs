@@ -3,7 +3,8 @@
 use std::{io::Read as _, path::PathBuf, sync::Arc, time::Instant};
 
 use clap::Args;
-use http::Method;
+use http::{Request, header};
+use http_body_util::Full;
 use tintype_engine::Scratch;
 use tintype_function::{
     Call, Outcome, Report, Thumbnails,
@@ -93,8 +94,13 @@ fn there(settings: &Settings, event: Vec<u8>) -> anyhow::Result<u8> {
     let (server, trust) = remote::own(settings);
     let url = format!("{server}/{}/{}", settings.api.stage, settings.api.resource);
     let client = HttpClient::new(&url, &trust)?;
+    let mut request = Request::post(&url).header(header::CONTENT_TYPE, "application/json");
+    // The API's own keys are in the settings; any of them does.
+    if let Some(key) = settings.api.keys.first() {
+        request = request.header("x-api-key", &key.key);
+    }
     let Answer { status, body } = super::runtime()?
-        .block_on(client.send(Method::POST, &url, "application/json", event.into()))
+        .block_on(client.exchange(request.body(Full::new(event.into()))?))
         .map_err(|error| error.context(url.clone()))?;
     let answer: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
     let Some(records) = answer["records"].as_array() else {

@@ -1,6 +1,6 @@
 //! `tintype serve`.
 
-use std::{io::Write as _, path::Path};
+use std::{fmt::Write as _, io::Write as _, path::Path};
 
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -94,10 +94,17 @@ pub(super) fn check_exposure(settings: &Settings, said_so: bool) -> anyhow::Resu
 pub(super) fn ready_line(server: &Server) -> String {
     let api = &server.settings.api;
     let scheme = if server.settings.listen.tls.is_some() { "https" } else { "http" };
-    format!(
+    let mut line = format!(
         "ready: S3 endpoint {scheme}://{}, HTTP API {scheme}://{}/{}/{}",
         server.s3, server.http, api.stage, api.resource
-    )
+    );
+    let listen = &server.settings.listen;
+    for (name, socket) in [("S3", &listen.s3_unix), ("HTTP", &listen.http_unix)] {
+        if let Some(path) = socket {
+            let _ = write!(line, ", {name} socket {}", path.display());
+        }
+    }
+    line
 }
 
 /// Ctrl-C and SIGTERM.

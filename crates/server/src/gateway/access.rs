@@ -6,7 +6,10 @@ use axum::response::Response;
 use http::{Method, Uri};
 
 use super::Request;
-use crate::{listen::Peer, request_id};
+use crate::{
+    listen::{Client, Peer},
+    request_id,
+};
 
 /// The name of the API key that a request was sent with: an extension of its answer.
 #[derive(Debug, Clone)]
@@ -20,7 +23,7 @@ pub(super) struct Line {
     started: Instant,
     method: Method,
     uri: Uri,
-    peer: Option<Peer>,
+    peer: Option<String>,
     is_written: bool,
 }
 
@@ -36,7 +39,7 @@ impl Line {
             started: Instant::now(),
             method: request.method().clone(),
             uri: request.uri().clone(),
-            peer: request.extensions().get::<Peer>().copied(),
+            peer: peer(request),
             is_written: false,
         })
     }
@@ -56,7 +59,7 @@ impl Line {
         tracing::info!(
             target: "access",
             request_id = request_id::current(),
-            peer = self.peer.map(|peer| peer.0.to_string()),
+            peer = self.peer.as_deref(),
             api_key = caller.map(|caller| &*caller.0),
             method = self.method.as_str(),
             path = self.uri.path(),
@@ -66,6 +69,17 @@ impl Line {
             milliseconds = self.started.elapsed().as_secs_f64() * 1e3,
             "request"
         );
+    }
+}
+
+/// Who asks: whom a trusted proxy names, or who is at the other end.
+fn peer(request: &Request) -> Option<String> {
+    let extensions = request.extensions();
+    let forwarded = extensions.get::<Client>().and_then(|client| client.forwarded_for);
+    match (forwarded, extensions.get::<Peer>()?) {
+        (Some(address), _) => Some(address.to_string()),
+        (None, Peer::Network(address)) => Some(address.to_string()),
+        (None, Peer::Unix) => Some("unix".into()),
     }
 }
 

@@ -1,6 +1,5 @@
-//! Who may speak to the port. On loopback no key is needed, so the request must come from this machine's
-//! own programs and pages: a name that is no loopback name (DNS rebinding) or a page of another origin is
-//! refused.
+//! What a request may not be that needs no credentials: one that a page of another origin causes in the browser of
+//! this machine. A name that is no loopback name (DNS rebinding) and foreign origins are refused.
 
 use std::borrow::Cow;
 
@@ -11,8 +10,14 @@ use axum::{
 use tintype_api::message;
 use tintype_function::settings::Settings;
 
-pub(super) fn check<B>(settings: &Settings, request: &Request<B>) -> Result<(), Box<Response>> {
-    if !settings.listen.http.ip().is_loopback() {
+use crate::listen::Client;
+
+pub(super) fn check<B>(
+    settings: &Settings,
+    client: Client,
+    request: &Request<B>,
+) -> Result<(), Box<Response>> {
+    if !client.is_trusted {
         return Ok(());
     }
     let refused = |words| Err(Box::new(message(StatusCode::FORBIDDEN, words)));

@@ -1,10 +1,11 @@
-//! A request's head is bounded: fields and bytes. What is far over the bounds never gets here; the
+//! A request's head is bounded, fields and bytes, and names one host. What is far over the bounds never gets here; the
 //! connection refuses it in the bare words of HTTP.
 
 use axum::{http::StatusCode, response::Response};
 use tintype_api::message;
 
 use super::{Request, closing};
+use crate::listen::check_host;
 
 /// Fields of a head, and bytes of their names and values and of the URL.
 const MOST_FIELDS: usize = 100;
@@ -18,7 +19,8 @@ pub(super) fn check(request: &Request) -> Result<(), Box<Response>> {
         );
         return Err(Box::new(closing(message(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, words))));
     }
-    Ok(())
+    check_host(request)
+        .map_err(|error| Box::new(closing(message(StatusCode::BAD_REQUEST, error.to_string()))))
 }
 
 fn size(request: &Request) -> (usize, usize) {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http::uri::Authority;
+use http::{header, request::Parts, uri::Authority};
 use tintype_api::{FormSigner, Host, Queued, Refused};
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_function::{
@@ -14,7 +14,9 @@ use tintype_function::{
 
 use super::Gateway;
 use crate::{
-    invoker, request_id,
+    invoker,
+    listen::Client,
+    request_id,
     store::{Cause, SettlingStore, StoreFault},
 };
 
@@ -84,11 +86,15 @@ impl Host for Gateway {
         read.await.map_err(panicked)?.map_err(Failure::from)
     }
 
-    async fn form_signer(&self, host: Option<&str>) -> Result<FormSigner, Failure> {
+    async fn form_signer(&self, request: &Parts) -> Result<FormSigner, Failure> {
         let settings = &self.inner.settings;
         let bucket = &settings.triggers.first().ok_or_else(no_trigger)?.bucket;
         let listens = || {
-            let scheme = if settings.listen.tls.is_some() { "https" } else { "http" };
+            let host = request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+            // A page that came over TLS may send its form over nothing else.
+            let client = request.extensions.get::<Client>().copied().unwrap_or_default();
+            let is_tls = settings.listen.tls.is_some() || client.is_encrypted;
+            let scheme = if is_tls { "https" } else { "http" };
             format!("{scheme}://{}", reached_at(settings.listen.s3, host))
         };
         let credentials = &self.inner.parts.credentials;

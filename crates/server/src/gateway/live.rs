@@ -29,11 +29,13 @@ impl Live {
         Self { parts, page, now }
     }
 
-    /// From now on requests are served under other settings of the API; all else stays as it is.
+    /// From now on requests are served under other settings of the API and of whom to trust; all else stays as it is.
     pub fn replace(&self, settings: &Settings) {
         let before = Gateway { inner: self.now.load().inner.clone() };
         let mut changed = before.inner.settings.clone();
         changed.api = settings.api.clone();
+        changed.listen.trust_loopback = settings.listen.trust_loopback;
+        changed.listen.trusted_proxies = settings.listen.trusted_proxies.clone();
         self.parts.invoker.allow(settings.api.timeout);
         let gateway = Gateway::new(changed, self.parts.clone(), Some(&before));
         self.now.store(Arc::new(Steps::new(&gateway, self.page.clone())));

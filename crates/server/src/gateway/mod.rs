@@ -11,6 +11,7 @@ mod host;
 mod keys;
 mod live;
 mod throttle;
+mod trust;
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,7 +30,11 @@ use tintype_function::settings::Settings;
 use tower::ServiceExt as _;
 
 use crate::{
-    credentials::Credentials, instruments::Instruments, invoker::Invoker, listen::Lingering, store::DiskStore,
+    credentials::Credentials,
+    instruments::Instruments,
+    invoker::Invoker,
+    listen::{Client, Lingering},
+    store::DiskStore,
 };
 
 /// A request as it comes from its connection.
@@ -140,21 +145,24 @@ impl Steps {
         Self { inner: gateway.inner.clone(), api: gateway.api(), own: gateway.own(page) }
     }
 
-    /// Log line.
-    async fn answer(&self, request: Request) -> Response {
+    /// Who asks; log line.
+    async fn answer(&self, mut request: Request) -> Response {
+        let client = trust::client(&self.inner.settings, &request);
+        request.extensions_mut().insert(client);
         let line = access::Line::begin(&request);
-        let response = self.guarded(request).await.unwrap_or_else(|refused| *refused);
+        let response = self.guarded(client, request).await.unwrap_or_else(|refused| *refused);
         if let Some(line) = line {
             line.end(&response);
         }
         response
     }
 
-    /// Bounds of the head, who may call; then which side it is for.
-    async fn guarded(&self, request: Request) -> Answered {
-        let welcome = head::check(&request).and_then(|()| guard::check(&self.inner.settings, &request));
+    /// The head, who may call; then which side it is for.
+    async fn guarded(&self, client: Client, request: Request) -> Answered {
+        let welcome =
+            head::check(&request).and_then(|()| guard::check(&self.inner.settings, client, &request));
         if self.inner.paths.iter().any(|path| path == request.uri().path()) {
-            return Ok(self.across_origins(request, welcome).await);
+            return Ok(self.across_origins(client, request, welcome).await);
         }
         welcome?;
         // Boxed, here and below: the future of a request is to be small for the answers that are kept.
@@ -173,20 +181,26 @@ impl Steps {
     }
 
     /// Preflights, and marks on whatever comes from further inside and on what turned the request away.
-    async fn across_origins(&self, request: Request, welcome: Result<(), Box<Response>>) -> Response {
+    async fn across_origins(
+        &self,
+        client: Client,
+        request: Request,
+        welcome: Result<(), Box<Response>>,
+    ) -> Response {
         let cors = &self.inner.cors;
         let origin = cors.allowed(request.headers());
         let mut response = match (welcome, request.method()) {
             (Err(refused), _) => *refused,
             (Ok(()), &Method::OPTIONS) => preflight(request.uri().path(), origin.is_some()),
-            (Ok(()), _) => self.opened(request).await.unwrap_or_else(|refused| *refused),
+            (Ok(()), _) => self.opened(client, request).await.unwrap_or_else(|refused| *refused),
         };
         cors.mark(&mut response, origin);
         response
     }
 
     /// API key with its rate and quota.
-    async fn opened(&self, request: Request) -> Answered {
+    async fn opened(&self, client: Client, request: Request) -> Answered {
+        trust::check_api(&self.inner.settings, client, &request)?;
         let instruments = &self.inner.parts.instruments;
         // API Gateway's words, each.
         let key = match self.inner.keys.open(request.headers(), instruments.usage()) {

@@ -1,14 +1,19 @@
 //! Accepting connections: the limits and the graceful end that both ports share.
 
+mod client;
+mod host_header;
 mod idle;
 mod linger;
 mod stall;
 mod tls;
+mod unix;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response};
+pub use client::{Client, Peer};
+pub use host_header::{HostError, check_host};
+use http::{HeaderValue, Request, Response, header};
 use hyper::{
     body::Incoming,
     server::conn::http1,
@@ -23,9 +28,11 @@ pub use linger::Lingering;
 use stall::Stalling;
 pub use tls::{Certificate, TlsError};
 use tokio::{
-    net::TcpListener,
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
 };
+pub use unix::{UnixSocket, bind_unix};
 
 /// Connections at once on one port; further ones wait in the system's backlog.
 const CONNECTIONS: usize = 512;
@@ -39,16 +46,32 @@ const BUFFER_BYTES: usize = 24 << 10;
 /// Header fields of one request, beyond which a connection refuses it without asking anybody.
 const HEADERS: usize = 256;
 
-/// Who is at the other end: an extension of every request.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer(pub SocketAddr);
+/// Where connections come from.
+pub trait Listener: Send + 'static {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-/// Why a port could not be had.
+    /// The next one.
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send;
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&self) -> io::Result<(TcpStream, Peer)> {
+        let (stream, address) = self.accept().await?;
+        // Answers are written whole; waiting to fill packets only delays them.
+        let _ = stream.set_nodelay(true);
+        Ok((stream, Peer::Network(address)))
+    }
+}
+
+/// Why a port or a socket could not be had.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address} (setting {setting}): {words}")]
+#[error("cannot listen on {at} (setting {setting}): {words}")]
 pub struct ListenError {
-    /// The address.
-    pub address: SocketAddr,
+    /// The address or path.
+    pub at: String,
     /// The setting it comes from.
     pub setting: &'static str,
     words: String,
@@ -72,19 +95,20 @@ pub async fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListe
             }
             _ => format!("{error}; choose another with --{flag}"),
         };
-        ListenError { address, setting, words }
+        ListenError { at: address.to_string(), setting, words }
     })
 }
 
 /// Serves connections until `stop` turns true, then lets requests under way finish for `grace`. With a
-/// certificate connections speak TLS.
-pub async fn serve<S, B>(
-    listener: TcpListener,
+/// certificate connections speak TLS. No answer may be taken for another type than it says.
+pub async fn serve<L, S, B>(
+    listener: L,
     service: S,
     certificate: Option<Certificate>,
     mut stop: watch::Receiver<bool>,
     grace: Duration,
 ) where
+    L: Listener,
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -115,12 +139,16 @@ pub async fn serve<S, B>(
                 continue;
             }
         };
-        // Answers are written whole; waiting to fill packets only delays them.
-        let _ = stream.set_nodelay(true);
         let (service, acceptor, watcher) = (service.clone(), acceptor.clone(), graceful.watcher());
         let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(Peer(peer));
-            service.call(request)
+            request.extensions_mut().insert(peer);
+            let answering = service.call(request);
+            async move {
+                let mut response = answering.await?;
+                let nosniff = HeaderValue::from_static("nosniff");
+                response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+                Ok::<_, S::Error>(response)
+            }
         });
         tokio::spawn(async move {
             let Some(acceptor) = acceptor else {

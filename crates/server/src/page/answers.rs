@@ -7,6 +7,7 @@ use axum::{
 use tintype_api::message;
 
 use super::{Page, html};
+use crate::listen::Client;
 
 /// Runs what looks at the disk where blocking is allowed; a fault becomes a 503 that says what it is.
 pub(super) async fn blocking<T: Send + 'static>(
@@ -33,9 +34,9 @@ pub(super) fn fresh(html: String) -> Response {
 }
 
 /// A problem, as a page for people.
-pub(super) fn problem(page: &Page, status: StatusCode, words: &str) -> Response {
+pub(super) fn problem(client: Client, status: StatusCode, words: &str) -> Response {
     let body = format!("<section class=\"card\"><h2>{}</h2><p>{}</p></section>", status, html::text(words));
-    let mut response = fresh(html::layout(&page.inner.settings, "Problem", "", &body));
+    let mut response = fresh(html::layout(client, "Problem", "", &body));
     *response.status_mut() = status;
     response
 }

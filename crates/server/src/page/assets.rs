@@ -44,9 +44,8 @@ pub(super) async fn script() -> Response {
 /// Sets what every answer of the page carries, unless it says so itself.
 pub(super) async fn headers(mut response: Response) -> Response {
     let headers: &mut HeaderMap = response.headers_mut();
-    let all: [(HeaderName, &str); 4] = [
+    let all: [(HeaderName, &str); 3] = [
         (header::CONTENT_SECURITY_POLICY, &POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "same-origin"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     ];

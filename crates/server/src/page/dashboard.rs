@@ -19,18 +19,19 @@ use super::{
 };
 use crate::{
     instruments::{Price, cost, query::Statistic, slowdown},
+    listen::Client,
     store::now_ms,
 };
 
 /// The whole page.
-pub(super) async fn page(State(page): State<Page>, Query(asked): Query<Asked>) -> Response {
+pub(super) async fn page(State(page): State<Page>, client: Client, Query(asked): Query<Asked>) -> Response {
     let range = match Range::of(&asked) {
         Ok(range) => range,
-        Err(words) => return answers::problem(&page, StatusCode::BAD_REQUEST, &words),
+        Err(words) => return answers::problem(client, StatusCode::BAD_REQUEST, &words),
     };
     let body = answers::blocking(&page, move |inner| body(inner, &range)).await;
     match body {
-        Ok(body) => answers::fresh(html::layout(&page.inner.settings, "thumbnail", "/", &body)),
+        Ok(body) => answers::fresh(html::layout(client, "thumbnail", "/", &body)),
         Err(problem) => *problem,
     }
 }

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     ledger::DeadLetter,
+    listen::Client,
     queue::{DeadLetterFilter, LettersPage, LettersSummary, reason},
 };
 
@@ -89,12 +90,13 @@ impl Asked {
 
 pub(super) async fn page(
     State(page): State<Page>,
+    client: Client,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
     let asked = match Asked::read(&query.unwrap_or_default()) {
         Ok(asked) => asked,
-        Err(words) => return refuse(&page, &headers, &words),
+        Err(words) => return refuse(client, &headers, &words),
     };
     if wants_json(&headers) {
         let read = answers::blocking(&page, move |inner| {
@@ -108,38 +110,41 @@ pub(super) async fn page(
     }
     if !asked.ids.is_empty() {
         // Its box "all" is of all that pass the other conditions.
-        return refuse(&page, &headers, "id is for Accept: application/json; filter by reason or text");
+        return refuse(client, &headers, "id is for Accept: application/json; filter by reason or text");
     }
     match answers::blocking(&page, move |inner| body(inner, &asked)).await {
-        Ok(body) => {
-            answers::fresh(html::layout(&page.inner.settings, "Dead letters", "/dead-letters", &body))
-        }
+        Ok(body) => answers::fresh(html::layout(client, "Dead letters", "/dead-letters", &body)),
         Err(problem) => *problem,
     }
 }
 
-fn refuse(page: &Page, headers: &HeaderMap, words: &str) -> Response {
+fn refuse(client: Client, headers: &HeaderMap, words: &str) -> Response {
     match wants_json(headers) {
         true => message(StatusCode::BAD_REQUEST, words),
-        false => answers::problem(page, StatusCode::BAD_REQUEST, words),
+        false => answers::problem(client, StatusCode::BAD_REQUEST, words),
     }
 }
 
 /// A form: `action` is `redrive` or `purge`; `id`s, or `all` that pass the filter.
-pub(super) async fn act(State(page): State<Page>, headers: HeaderMap, body: String) -> Response {
+pub(super) async fn act(
+    State(page): State<Page>,
+    client: Client,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
     let asked = match Asked::read(&body) {
         Ok(asked) => asked,
-        Err(words) => return refuse(&page, &headers, &words),
+        Err(words) => return refuse(client, &headers, &words),
     };
     if asked.ids.is_empty() && !asked.all {
-        return refuse(&page, &headers, "choose dead letters first, or take all that are shown");
+        return refuse(client, &headers, "choose dead letters first, or take all that are shown");
     }
     if asked.before.is_some() {
-        return refuse(&page, &headers, "before is for reading; leave it out (nothing was done)");
+        return refuse(client, &headers, "before is for reading; leave it out (nothing was done)");
     }
     // A form of the page has both where some are ticked and then all.
     if asked.all && !asked.ids.is_empty() && wants_json(&headers) {
-        return refuse(&page, &headers, "give id or all=1, not both (nothing was done)");
+        return refuse(client, &headers, "give id or all=1, not both (nothing was done)");
     }
     let filter = asked.filter();
     let action = asked.action;

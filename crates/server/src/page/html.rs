@@ -1,9 +1,9 @@
 //! HTML: what is around every page, and how text, times and amounts are written.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use tintype_function::settings::Settings;
 
 use super::assets::{STYLE, VERSION};
+use crate::listen::Client;
 
 /// Text as HTML shows it, in elements and in quoted attributes: names of buckets and keys come from
 /// outside. Control characters, and those that turn the direction of what follows, are shown as symbols.
@@ -106,12 +106,12 @@ pub(super) fn number(value: f64) -> String {
 }
 
 /// A whole page. Its script stands at the end and may come after the first paint, which it is not needed for.
-pub(super) fn layout(settings: &Settings, title: &str, current: &str, body: &str) -> String {
+pub(super) fn layout(client: Client, title: &str, current: &str, body: &str) -> String {
     let link = |path: &str, name: &str| {
         let here = if path == current { " aria-current=\"page\"" } else { "" };
         format!("<a href=\"{path}\"{here}>{name}</a>")
     };
-    let out = if settings.listen.http.ip().is_loopback() {
+    let out = if client.is_trusted {
         ""
     } else {
         "<form method=\"post\" action=\"/logout\"><button class=\"quiet\">Log out</button></form>"

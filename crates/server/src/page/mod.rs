@@ -102,7 +102,7 @@ impl Page {
         }
     }
 
-    /// The page's routes. Beyond loopback all but the login ask who it is.
+    /// The page's routes. All but the login ask who it is of whoever is not trusted.
     pub fn router(&self) -> Router {
         let inside = Router::new()
             .route("/", get(dashboard::page))

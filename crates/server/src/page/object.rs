@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     instruments::{Entry, Next},
+    listen::Client,
     queue::DeadLetterFilter,
     request_id,
     store::{Cause, StoreFault},
@@ -28,13 +29,14 @@ use crate::{
 
 pub(super) async fn page(
     State(page): State<Page>,
+    client: Client,
     Query(place): Query<Place>,
     headers: HeaderMap,
 ) -> Response {
     let at = match place.location(&page) {
         Ok(at) => at,
         Err(words) if wants_json(&headers) => return message(StatusCode::BAD_REQUEST, words),
-        Err(words) => return answers::problem(&page, StatusCode::BAD_REQUEST, &words),
+        Err(words) => return answers::problem(client, StatusCode::BAD_REQUEST, &words),
     };
     if wants_json(&headers) {
         return match answers::blocking(&page, move |inner| Story::of(inner, &at)).await {
@@ -44,7 +46,7 @@ pub(super) async fn page(
     }
     let title = at.key.to_string();
     match answers::blocking(&page, move |inner| body(inner, &at)).await {
-        Ok(body) => answers::fresh(html::layout(&page.inner.settings, &title, "/object", &body)),
+        Ok(body) => answers::fresh(html::layout(client, &title, "/object", &body)),
         Err(problem) => *problem,
     }
 }

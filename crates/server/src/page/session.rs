@@ -1,5 +1,5 @@
-//! Who looks at the page: on loopback whoever is on this machine, elsewhere whoever has the access key, by
-//! a login for people or by HTTP Basic authentication for programs.
+//! Who looks at the page: whoever is trusted as this machine's own (`gateway/trust`), else whoever has the access key,
+//! by a login for people or by HTTP Basic authentication for programs.
 
 use std::{
     collections::HashMap,
@@ -19,7 +19,7 @@ use tintype_api::message;
 use tokio::sync::Semaphore;
 
 use super::{Page, answers, html};
-use crate::credentials;
+use crate::{credentials, listen::Client};
 
 const COOKIE: &str = "tintype_session";
 /// A login is good for this long.
@@ -107,12 +107,12 @@ impl Page {
         }
         known
     }
+}
 
-    /// A cookie of this name and value; over TLS it is sent over nothing else.
-    fn cookie(&self, value: &str, seconds: u64) -> String {
-        let secure = if self.inner.settings.listen.tls.is_some() { "; Secure" } else { "" };
-        format!("{COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}")
-    }
+/// A cookie of this name and value; over TLS it is sent over nothing else.
+fn cookie(client: Client, value: &str, seconds: u64) -> String {
+    let secure = if client.is_encrypted { "; Secure" } else { "" };
+    format!("{COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}")
 }
 
 fn token(headers: &HeaderMap) -> Option<&str> {
@@ -135,14 +135,19 @@ fn basic(headers: &HeaderMap) -> Option<(String, String)> {
     Some((id.to_owned(), secret.to_owned()))
 }
 
-/// Asks who it is, beyond loopback: people are led to the login, programs are answered 401.
-pub(super) async fn require(State(page): State<Page>, request: Request, next: Next) -> Response {
-    // On loopback a page that the API is open to could act here otherwise; beyond it a form of another site
+/// Asks whoever is not trusted who it is: people are led to the login, programs are answered 401.
+pub(super) async fn require(
+    State(page): State<Page>,
+    client: Client,
+    request: Request,
+    next: Next,
+) -> Response {
+    // Where no login is asked for a page that the API is open to could act here otherwise; elsewhere a form of another site
     // is sent without the cookie, by SameSite, and its Origin tells it, too.
     if !matches!(*request.method(), Method::GET | Method::HEAD) && !is_own(request.headers()) {
         return message(StatusCode::FORBIDDEN, "pages of another origin may not act here");
     }
-    if page.inner.settings.listen.http.ip().is_loopback() || page.is_logged_in(request.headers()).await {
+    if client.is_trusted || page.is_logged_in(request.headers()).await {
         return next.run(request).await;
     }
     let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
@@ -168,11 +173,11 @@ fn is_own(headers: &HeaderMap) -> bool {
     }
 }
 
-pub(super) async fn form(State(page): State<Page>) -> Response {
-    answers::fresh(login_page(&page, ""))
+pub(super) async fn form(client: Client) -> Response {
+    answers::fresh(login_page(client, ""))
 }
 
-fn login_page(page: &Page, problem: &str) -> String {
+fn login_page(client: Client, problem: &str) -> String {
     let problem = match problem {
         "" => String::new(),
         words => format!("<p class=\"why\" role=\"alert\">{}</p>", html::text(words)),
@@ -183,7 +188,7 @@ fn login_page(page: &Page, problem: &str) -> String {
          <label>Secret access key<input name=\"secret_access_key\" type=\"password\" autocomplete=\"current-password\" required></label>\
          <button>Log in</button><p class=\"help\">The root key is in the data folder's file <code>credentials</code>.</p></form>"
     );
-    html::layout(&page.inner.settings, "Log in", "/login", &body)
+    html::layout(client, "Log in", "/login", &body)
 }
 
 /// What the login form holds.
@@ -195,6 +200,7 @@ pub(super) struct Login {
 
 pub(super) async fn login(
     State(page): State<Page>,
+    client: Client,
     headers: HeaderMap,
     Form(login): Form<Login>,
 ) -> Response {
@@ -204,7 +210,7 @@ pub(super) async fn login(
     if !page.knows(login.access_key_id.trim(), login.secret_access_key.trim()) {
         page.inner.sessions.delay().await;
         tracing::warn!("a login with a wrong access key was refused");
-        let mut response = answers::fresh(login_page(&page, "This access key is not known."));
+        let mut response = answers::fresh(login_page(client, "This access key is not known."));
         *response.status_mut() = StatusCode::FORBIDDEN;
         return response;
     }
@@ -212,17 +218,17 @@ pub(super) async fn login(
         Ok(token) => token,
         Err(error) => {
             let words = format!("nobody can log in: {error}");
-            return answers::problem(&page, StatusCode::SERVICE_UNAVAILABLE, &words);
+            return answers::problem(client, StatusCode::SERVICE_UNAVAILABLE, &words);
         }
     };
-    with_cookie(answers::see_other("/"), &page.cookie(&token, LASTS.as_secs()))
+    with_cookie(answers::see_other("/"), &cookie(client, &token, LASTS.as_secs()))
 }
 
-pub(super) async fn logout(State(page): State<Page>, headers: HeaderMap) -> Response {
+pub(super) async fn logout(State(page): State<Page>, client: Client, headers: HeaderMap) -> Response {
     if let Some(token) = token(&headers) {
         page.inner.sessions.close(token);
     }
-    with_cookie(answers::see_other("/login"), &page.cookie("", 0))
+    with_cookie(answers::see_other("/login"), &cookie(client, "", 0))
 }
 
 fn with_cookie(mut response: Response, cookie: &str) -> Response {

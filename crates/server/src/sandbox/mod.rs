@@ -21,6 +21,8 @@ pub struct Reach {
     pub written: Vec<PathBuf>,
     /// Files and folders with everything below them, for reading.
     pub read: Vec<PathBuf>,
+    /// Folders with everything below them, where sockets may be made and files removed.
+    pub sockets: Vec<PathBuf>,
 }
 
 /// What the system's own functions read: to resolve names, to tell memory, and whom to trust over TLS.
@@ -53,12 +55,16 @@ const OF_THE_SYSTEM: &[&str] = &[
 ];
 
 impl Reach {
-    /// What a server needs: its data folder, and for SIGHUP the folders of its settings file and certificate.
+    /// What a server needs: its data folder, for SIGHUP the folders of its settings file and certificate, and those of
+    /// its unix sockets.
     #[must_use]
     pub fn of(settings: &Settings, config: Option<&Path>) -> Self {
-        let mut reach = Self { written: vec![settings.data.clone()], read: Vec::new() };
+        let listen = &settings.listen;
+        let sockets = [&listen.s3_unix, &listen.http_unix].into_iter().flatten();
+        let sockets = sockets.map(|socket| folder_of(socket)).collect();
+        let mut reach = Self { written: vec![settings.data.clone()], read: Vec::new(), sockets };
         reach.read.extend(OF_THE_SYSTEM.iter().map(PathBuf::from));
-        let tls = settings.listen.tls.iter().flat_map(|tls| [tls.certificate.as_path(), tls.key.as_path()]);
+        let tls = listen.tls.iter().flat_map(|tls| [tls.certificate.as_path(), tls.key.as_path()]);
         tls.chain(config).for_each(|file| reach.read_file(file));
         reach
     }
@@ -66,14 +72,17 @@ impl Reach {
     /// A file that may be replaced by another of its name: so its folder, and, where it is a link, the folder it
     /// leads to.
     fn read_file(&mut self, file: &Path) {
-        let folder = |file: &Path| match file.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        self.read.push(folder(file));
+        self.read.push(folder_of(file));
         if let Ok(real) = file.canonicalize() {
-            self.read.push(folder(&real));
+            self.read.push(folder_of(&real));
         }
+    }
+}
+
+fn folder_of(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
     }
 }
 

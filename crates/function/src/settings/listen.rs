@@ -1,0 +1,214 @@
+//! The settings of the two ports: addresses, sockets, TLS, and who is believed.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+};
+
+use super::{SettingsError, usable::Check, written};
+
+/// Where the two ports listen, and whom they believe.
+#[derive(Debug, Clone)]
+pub struct Listen {
+    /// The S3 endpoint.
+    pub s3: SocketAddr,
+    /// The HTTP API.
+    pub http: SocketAddr,
+    /// A unix socket of the S3 endpoint.
+    pub s3_unix: Option<PathBuf>,
+    /// A unix socket of the HTTP API.
+    pub http_unix: Option<PathBuf>,
+    /// With it both ports speak TLS; sockets never do.
+    pub tls: Option<Tls>,
+    /// As written. [`super::Settings::trusts_loopback`] says whether it holds.
+    pub trust_loopback: bool,
+    /// Whose forwarding headers are believed.
+    pub trusted_proxies: Proxies,
+}
+
+/// Files of a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate and whatever leads to its root, PEM.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+}
+
+/// Proxies whose forwarding headers are believed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Proxies {
+    networks: Vec<Network>,
+    /// Whoever connects to the unix socket is one of them.
+    pub unix: bool,
+}
+
+impl Proxies {
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.networks.is_empty() && !self.unix
+    }
+
+    /// Whether an address is one of them.
+    #[must_use]
+    pub fn contain(&self, address: IpAddr) -> bool {
+        self.networks.iter().any(|network| network.contains(address))
+    }
+}
+
+/// An address, or all that share its first bits (CIDR).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Network {
+    address: IpAddr,
+    bits: u8,
+}
+
+impl Network {
+    fn contains(self, address: IpAddr) -> bool {
+        // IPv4 in IPv6's notation is IPv4: a port that listens on [::] has such peers.
+        let shift = |whole: u8| u32::from(whole - self.bits);
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                (own.to_bits() ^ other.to_bits()).checked_shr(shift(32)).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                (own.to_bits() ^ other.to_bits()).checked_shr(shift(128)).unwrap_or(0) == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+impl FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = || {
+            let (address, bits) = match text.split_once('/') {
+                Some((address, bits)) => (address, Some(bits.parse::<u8>().ok()?)),
+                None => (text, None),
+            };
+            let address: IpAddr = address.parse().ok()?;
+            let (address, most) = match address {
+                IpAddr::V4(_) => (address, 32),
+                IpAddr::V6(six) if bits.is_none() => match six.to_canonical() {
+                    four @ IpAddr::V4(_) => (four, 32),
+                    six @ IpAddr::V6(_) => (six, 128),
+                },
+                IpAddr::V6(_) => (address, 128),
+            };
+            let bits = bits.unwrap_or(most);
+            (bits <= most).then_some(Self { address, bits })
+        };
+        parsed().ok_or_else(|| {
+            format!(
+                "\"{text}\" is no address or network; write one like \"10.0.0.5\", \"10.0.0.0/8\" or \"unix\""
+            )
+        })
+    }
+}
+
+pub(super) fn validate(check: &Check<'_>, written: written::Listen) -> Result<Listen, SettingsError> {
+    let address = |setting, text: Option<String>, default: &str| {
+        let text = text.unwrap_or_else(|| default.to_owned());
+        text.parse().or_else(|_| {
+            check
+                .fail(setting, format!("\"{text}\" is not an address and port; write one like \"{default}\""))
+        })
+    };
+    let tls = match (written.tls_certificate, written.tls_key) {
+        (Some(certificate), Some(key)) => Some(Tls { certificate: certificate.into(), key: key.into() }),
+        (None, None) => None,
+        (Some(_), None) => {
+            return check.fail("listen.tls_key", "set it together with listen.tls_certificate");
+        }
+        (None, Some(_)) => {
+            return check.fail("listen.tls_certificate", "set it together with listen.tls_key");
+        }
+    };
+    let s3_unix = socket(check, "listen.s3_unix", written.s3_unix)?;
+    let http_unix = socket(check, "listen.http_unix", written.http_unix)?;
+    if s3_unix.is_some() && s3_unix == http_unix {
+        return check
+            .fail("listen.s3_unix", "it is listen.http_unix, too; each port has a socket of its own");
+    }
+    let trusted_proxies = proxies(check, written.trusted_proxies.unwrap_or_default())?;
+    if trusted_proxies.unix && http_unix.is_none() {
+        return check.fail("listen.trusted_proxies", "\"unix\" needs a socket; set listen.http_unix");
+    }
+    Ok(Listen {
+        s3: address("listen.s3", written.s3, "127.0.0.1:9000")?,
+        http: address("listen.http", written.http, "127.0.0.1:8080")?,
+        s3_unix,
+        http_unix,
+        tls,
+        trust_loopback: written.trust_loopback.unwrap_or(true),
+        trusted_proxies,
+    })
+}
+
+/// The longest path of a socket that every system takes (Linux: 107 bytes, BSD and macOS: 103).
+const LONGEST_SOCKET: usize = 103;
+
+fn socket(check: &Check<'_>, setting: &str, path: Option<String>) -> Result<Option<PathBuf>, SettingsError> {
+    let Some(path) = path else { return Ok(None) };
+    if path.is_empty() || path.ends_with('/') || path.contains('\0') {
+        return check
+            .fail(setting, format!("\"{path}\" is no file; write one like \"/run/tintype/http.sock\""));
+    }
+    if path.len() > LONGEST_SOCKET {
+        return check.fail(
+            setting,
+            format!("the path has {} bytes; a socket's has at most {LONGEST_SOCKET}", path.len()),
+        );
+    }
+    Ok(Some(path.into()))
+}
+
+fn proxies(check: &Check<'_>, written: Vec<String>) -> Result<Proxies, SettingsError> {
+    let mut proxies = Proxies::default();
+    for text in written {
+        match text.as_str() {
+            "unix" => proxies.unix = true,
+            text => {
+                let network = text.parse();
+                proxies
+                    .networks
+                    .push(network.or_else(|message: String| check.fail("listen.trusted_proxies", message))?);
+            }
+        }
+    }
+    Ok(proxies)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_contain_what_shares_their_first_bits() {
+        let contains = |network: &str, address: &str| {
+            network.parse::<Network>().unwrap().contains(address.parse().unwrap())
+        };
+        for (network, inside, outside) in [
+            ("10.0.0.5", "10.0.0.5", "10.0.0.4"),
+            ("10.0.0.5", "::ffff:10.0.0.5", "::10.0.0.5"),
+            ("::ffff:10.0.0.5", "10.0.0.5", "10.0.0.4"),
+            ("10.0.0.0/8", "10.255.1.2", "11.0.0.1"),
+            ("10.1.2.3/8", "10.255.1.2", "11.0.0.1"),
+            ("192.168.1.128/25", "192.168.1.200", "192.168.1.127"),
+            ("0.0.0.0/0", "203.0.113.9", "2001:db8::1"),
+            ("::/0", "2001:db8::1", "203.0.113.9"),
+            ("2001:db8::/32", "2001:db8:ffff::1", "2001:db9::1"),
+            ("::1", "::1", "::2"),
+        ] {
+            assert!(contains(network, inside), "{inside} in {network}");
+            assert!(!contains(network, outside), "{outside} in {network}");
+        }
+        for wrong in ["", "proxy.example", "10.0.0.0/33", "::/129", "10.0.0.0/", "10.0.0/8", "10.0.0.1:80"] {
+            assert!(wrong.parse::<Network>().unwrap_err().contains("10.0.0.0/8"), "{wrong}");
+        }
+    }
+}

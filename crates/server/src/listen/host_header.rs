@@ -1,0 +1,111 @@
+//! Which host a request is for: one answer, or none at all. Proxies, caches and checks of origins that take one of
+//! two for the right one are how requests are smuggled past them. Source: RFC 9112, section 3.2.
+
+use http::{
+    Request, Version, header,
+    uri::{Authority, Scheme},
+};
+
+/// Why a request is for no host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HostError {
+    /// HTTP/1.1 needs one.
+    #[error("the request has no Host header; HTTP/1.1 needs one")]
+    Missing,
+    /// Two of them, even if they are the same.
+    #[error("the request has more than one Host header; send one")]
+    Repeated,
+    /// It cannot be read.
+    #[error("the Host header is no host and port")]
+    Malformed,
+    /// The request line names another.
+    #[error("the Host header and the request line name different hosts; send the same")]
+    Different,
+}
+
+/// Checks that a request is for one host, on either port.
+///
+/// # Errors
+/// It is not: to be answered 400.
+pub fn check_host<B>(request: &Request<B>) -> Result<(), HostError> {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let authority = request.uri().authority();
+    let host = match (hosts.next(), hosts.next()) {
+        (_, Some(_)) => return Err(HostError::Repeated),
+        (Some(host), None) => host,
+        (None, None) if request.version() >= Version::HTTP_11 => return Err(HostError::Missing),
+        (None, None) => return Ok(()),
+    };
+    let host: Authority =
+        host.to_str().ok().and_then(|host| host.parse().ok()).ok_or(HostError::Malformed)?;
+    // "user@host" is of URLs, never of this header.
+    if host.as_str().contains('@') {
+        return Err(HostError::Malformed);
+    }
+    let scheme = request.uri().scheme();
+    match authority {
+        Some(authority) if !is_same(authority, &host, scheme) => Err(HostError::Different),
+        _ => Ok(()),
+    }
+}
+
+fn is_same(a: &Authority, b: &Authority, scheme: Option<&Scheme>) -> bool {
+    let default = match scheme.map(Scheme::as_str) {
+        Some("http") => Some(80),
+        Some("https") => Some(443),
+        _ => None,
+    };
+    let port = |authority: &Authority| authority.port_u16().or(default);
+    !a.as_str().contains('@') && a.host().eq_ignore_ascii_case(b.host()) && port(a) == port(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(version: Version, target: &str, hosts: &[&str]) -> Result<(), HostError> {
+        let mut request = Request::builder().version(version).uri(target);
+        for host in hosts {
+            request = request.header(header::HOST, *host);
+        }
+        check_host(&request.body(()).unwrap())
+    }
+
+    #[test]
+    fn a_request_is_for_one_host() {
+        let check = |target, hosts: &[&str]| check(Version::HTTP_11, target, hosts);
+        for (target, host) in [
+            ("/", "127.0.0.1:8080"),
+            ("/", "[::1]:8080"),
+            ("/", "Shop.Example"),
+            ("http://shop.example/a", "SHOP.example"),
+            ("http://shop.example:80/", "shop.example"),
+            ("http://[2001:db8::1]:81/", "[2001:DB8::1]:81"),
+            ("shop.example:443", "shop.example:443"),
+        ] {
+            assert_eq!(check(target, &[host]), Ok(()), "{target} {host}");
+        }
+        assert_eq!(check("/", &["a", "a"]), Err(HostError::Repeated));
+        assert_eq!(check("/", &["a", "b"]), Err(HostError::Repeated));
+        assert_eq!(check("/", &[]), Err(HostError::Missing));
+        assert_eq!(check("http://a/", &[]), Err(HostError::Missing));
+        for host in ["", "a b", "a, b", "a/b", "user@a", "a:b:c"] {
+            assert_eq!(check("/", &[host]), Err(HostError::Malformed), "{host}");
+        }
+        for (target, host) in [
+            ("http://a/", "b"),
+            ("http://a:81/", "a"),
+            ("http://a/", "a:443"),
+            ("http://user@a/", "a"),
+            ("a:443", "a:80"),
+        ] {
+            assert_eq!(check(target, &[host]), Err(HostError::Different), "{target} {host}");
+        }
+    }
+
+    #[test]
+    fn before_http_1_1_there_need_be_none() {
+        assert_eq!(check(Version::HTTP_10, "/", &[]), Ok(()));
+        assert_eq!(check(Version::HTTP_10, "/", &["a", "b"]), Err(HostError::Repeated));
+    }
+}

@@ -1,0 +1,325 @@
+"""Who needs no credentials: programs of this machine, as long as nobody else is meant to call and no proxy stands between."""
+
+import json
+import re
+import signal
+import socket
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+import pictures
+from tintype import DESTINATION, SOURCE, run
+from waiting import until
+
+KEY = "a-key-of-the-shop-0123456789"
+SHOP = "https://shop.example"
+WITH_KEY = f'[[api.key]]\nname = "shop"\nkey = "{KEY}"\n'
+FORWARDED = [
+    {"X-Forwarded-For": "203.0.113.7"},
+    {"X-Forwarded-Proto": "https"},
+    {"X-Forwarded-Host": "images.example"},
+    {"Forwarded": "for=203.0.113.7"},
+    {"Via": "1.1 proxy"},
+    {"X-Real-IP": "203.0.113.7"},
+    {"X-Original-URL": "/"},
+]
+CONSOLE = [
+    ("GET", "/"),
+    ("GET", "/graphs"),
+    ("GET", "/results"),
+    ("GET", "/events"),
+    ("GET", "/logs"),
+    ("GET", "/object?key=a.jpg"),
+    ("GET", "/picture?key=a.jpg"),
+    ("GET", "/dead-letters"),
+    ("GET", "/metrics"),
+    ("GET", "/metrics/query?metric=Errors"),
+    ("POST", "/upload?key=new.jpg"),
+    ("POST", "/retry?key=a.jpg"),
+    ("POST", "/dead-letters"),
+    ("POST", "/backfill"),
+    ("POST", "/orphans"),
+]
+API = [
+    ("GET", "/dev1/myimage?key=a.jpg"),
+    ("GET", "/dev1/myimage?key=a.jpg&size=50"),
+    ("HEAD", "/dev1/myimage?key=a.jpg"),
+    ("GET", "/dev1/myimage/info?key=a.jpg"),
+    ("POST", "/dev1/myimage/uploads"),
+    ("POST", "/dev1/myimage"),
+    ("POST", "/dev1/myimage?key=new.jpg"),
+    ("GET", "/openapi.json"),
+]
+BODIES = {
+    "/upload?key=new.jpg": (pictures.jpeg(), "image/jpeg"),
+    "/dev1/myimage?key=new.jpg": (pictures.jpeg(), "image/jpeg"),
+    "/dead-letters": (b"action=purge&all=1", "application/x-www-form-urlencoded"),
+    "/dev1/myimage": (b'{"key": "a.jpg"}', "application/json"),
+    "/dev1/myimage/uploads": (b'{"key": "new.jpg"}', "application/json"),
+}
+
+
+def send(base, method, path, **how):
+    body, kind = BODIES.get(path, (None, "application/x-www-form-urlencoded"))
+    headers = how.pop("headers", {}) | ({"Content-Type": kind} if method == "POST" else {})
+    return requests.request(method, base + path, data=body, headers=headers, timeout=30, stream=True, **how)
+
+
+def filled(server):
+    """A server with an image, its thumbnail and a dead letter."""
+    s3 = server.client()
+    s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())
+    s3.put_object(Bucket=SOURCE, Key="broken.jpg", Body=pictures.damaged_jpeg())
+    server.thumbnail("thumb_a.jpg")
+    server.wait_until_idle()
+    return server
+
+
+def assert_nothing_is_open(server, base=None, **how):
+    """Nothing can be read and nothing done."""
+    base = base or server.http_url
+    before = server.metrics()
+    for method, path in CONSOLE:
+        assert send(base, method, path, **how).status_code == 401, path
+    for method, path in API:
+        answer = send(base, method, path, **how)
+        assert answer.status_code == 403, path
+        assert method == "HEAD" or set(answer.json()) == {"message"}
+    # Health is for whoever asks.
+    for path in ("/healthz", "/readyz"):
+        assert send(base, "GET", path, **how).status_code == 200
+    s3, after = server.client(), server.metrics()
+    assert [found["Key"] for found in s3.list_objects_v2(Bucket=SOURCE)["Contents"]] == ["a.jpg", "broken.jpg"]
+    assert [found["Key"] for found in s3.list_objects_v2(Bucket=DESTINATION)["Contents"]] == ["thumb_a.jpg"]
+    for counter in ("tintype_dead_letters", "Invocations", "AsyncEventsReceived"):
+        assert after[counter] == before[counter]
+
+
+def assert_it_opens(server, base=None, key=KEY, **how):
+    """With the root key the console is open, with an API key the API."""
+    base, headers = base or server.http_url, how.pop("headers", {})
+    for method, path in CONSOLE:
+        if (method, path) != ("GET", "/events"):
+            answer = send(base, method, path, headers=headers, auth=server.credentials, **how)
+            assert answer.status_code in (200, 202, 303), (path, answer.text)
+    for method, path in API if key else []:
+        answer = send(base, method, path, headers=headers | {"X-Api-Key": key}, **how)
+        assert answer.status_code == 200, (path, answer.text)
+
+
+@pytest.mark.parametrize("headers", [{}, *FORWARDED])
+def test_with_an_api_key_set_nobody_is_let_in_without_one(new_server, headers):
+    server = filled(new_server(settings=WITH_KEY).start())
+    assert_nothing_is_open(server, headers=headers)
+    assert_it_opens(server, headers=headers)
+
+
+@pytest.mark.parametrize("settings", ["trust_loopback = false", 'trusted_proxies = ["10.0.0.5"]', 'trusted_proxies = ["127.0.0.1"]'])
+def test_nobody_is_trusted_where_the_settings_say_so(new_server, settings):
+    server = filled(new_server(settings=f"[listen]\n{settings}\n").start())
+    for headers in ({}, FORWARDED[0]):
+        assert_nothing_is_open(server, headers=headers)
+    answer = send(server.http_url, "GET", "/openapi.json")
+    assert "add an [[api.key]]" in answer.json()["message"]
+    assert_it_opens(server, key=None)
+
+
+def test_what_a_proxy_forwards_is_not_trusted(new_server):
+    server = filled(new_server().start())
+    assert send(server.http_url, "GET", "/logs").status_code == 200
+    for headers in FORWARDED:
+        assert_nothing_is_open(server, headers=headers)
+    answer = send(server.http_url, "GET", "/openapi.json", headers=FORWARDED[0])
+    assert "a proxy has forwarded this request" in answer.json()["message"]
+    assert_it_opens(server, key=None, headers=FORWARDED[0])
+    assert_it_opens(server, key=None)
+
+
+def test_new_settings_close_what_was_open(new_server):
+    server = new_server().start()
+    url = f"{server.http_url}/logs"
+    assert requests.get(url, timeout=30).status_code == 200
+    for settings in (WITH_KEY, "", "[listen]\ntrust_loopback = false\n"):
+        server.config.write_text(settings)
+        server.process.send_signal(signal.SIGHUP)
+        status = 401 if settings else 200
+        until(lambda status=status: requests.get(url, timeout=30).status_code == status, f"{status} after {settings!r}")
+
+
+def test_pages_of_allowed_origins_call_with_a_key_through_a_proxy(new_server):
+    server = filled(new_server(settings=f'[api]\ncors_origins = ["{SHOP}"]\n{WITH_KEY}').start())
+    headers = FORWARDED[0] | {"Origin": SHOP}
+    preflight = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "x-api-key"}
+    answer = requests.options(server.api_url, headers=headers | preflight, timeout=30)
+    assert answer.status_code == 204
+    assert "x-api-key" in answer.headers["Access-Control-Allow-Headers"].lower()
+    for key, status in ((KEY, 200), ("wrong", 403), (None, 403)):
+        sent = headers | ({"X-Api-Key": key} if key else {})
+        answer = requests.get(server.api_url + "?key=a.jpg", headers=sent, timeout=30)
+        assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (status, SHOP)
+
+
+def test_no_page_of_another_origin_gains_by_claiming_a_proxy(new_server):
+    server = filled(new_server().start())
+    for headers in ({"Host": "rebound.example"}, {"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        assert send(server.http_url, "GET", "/logs", headers=headers).status_code == 403
+        claiming = headers | FORWARDED[0]
+        assert send(server.http_url, "GET", "/logs", headers=claiming).status_code == 401
+        for method, path in API:
+            assert send(server.http_url, method, path, headers=claiming).status_code == 403
+        assert send(server.http_url, "POST", "/dead-letters", headers=claiming).status_code in (401, 403)
+    assert server.metrics()["tintype_dead_letters"] == 1
+
+
+def test_a_trusted_proxy_is_believed_and_nobody_else(new_server):
+    settings = f'[listen]\ntrusted_proxies = ["127.0.0.1"]\n{WITH_KEY}'
+    server = new_server(settings=settings).start()
+    access_key, secret = server.credentials
+    form = {"access_key_id": access_key, "secret_access_key": secret}
+    forwarded = {"X-Forwarded-For": "198.51.100.1, 203.0.113.7", "X-Forwarded-Proto": "https"}
+
+    def seen(headers):
+        """What comes of the headers: the cookie, the upload form's URL, the log's peer."""
+        login = requests.post(f"{server.http_url}/login", data=form, headers=headers, allow_redirects=False, timeout=30)
+        sent = headers | {"X-Api-Key": KEY}
+        made = requests.post(f"{server.api_url}/uploads", json={"key": "a.jpg"}, headers=sent, timeout=30)
+        id = made.headers["X-Amzn-Requestid"]
+        until(lambda: id in server.log_text(), "the request is in the log")
+        (line,) = (json.loads(line) for line in server.log_text().splitlines() if id in line)
+        return "; Secure" in login.headers["set-cookie"], urlsplit(made.json()["url"]).scheme, line["peer"]
+
+    assert seen(forwarded) == (True, "https", "203.0.113.7")
+    assert seen({"Forwarded": 'for="[2001:db8::1]:4711";proto=https'}) == (True, "https", "2001:db8::1")
+    secure, scheme, peer = seen({})
+    assert (secure, scheme) == (False, "http") and peer.startswith("127.0.0.1:")
+
+    server.stop()
+    server.config.write_text(settings.replace("127.0.0.1", "10.0.0.5"))
+    server.start()
+    secure, scheme, peer = seen(forwarded)
+    assert (secure, scheme) == (False, "http") and peer.startswith("127.0.0.1:")
+
+
+def test_a_login_can_be_left_where_one_is_needed(new_server):
+    server = new_server().start()
+    assert "Log out" not in requests.get(server.http_url, timeout=30).text
+    person = requests.Session()
+    person.headers = {"Accept": "text/html", **FORWARDED[0]}
+    assert "Log in" in person.get(server.http_url, timeout=30).text
+    access_key, secret = server.credentials
+    form = {"access_key_id": access_key, "secret_access_key": secret}
+    assert "Log out" in person.post(f"{server.http_url}/login", data=form, timeout=30).text
+    assert "Log in" in person.post(f"{server.http_url}/logout", timeout=30).text
+    assert "Log in" in person.get(server.http_url, timeout=30).text
+
+
+def test_the_programs_own_commands_go_on_working(new_server, tmp_path):
+    server = filled(new_server(settings=f"[listen]\ntrust_loopback = false\n{WITH_KEY}").start())
+    here = ["--config", server.config, "--data", server.data, "--http", urlsplit(server.http_url).netloc]
+    event = tmp_path / "event.json"
+    event.write_text('{"key": "a.jpg"}')
+    for command in (
+        ["status", "a.jpg"],
+        ["logs"],
+        ["dead-letters", "list"],
+        ["backfill"],
+        ["orphans"],
+        ["invoke", "--event", event],
+    ):
+        done = run(*command, *here)
+        assert done.returncode == 0, (command, done.stderr)
+    letters = run("dead-letters", "purge", "--all", *here)
+    assert letters.returncode == 0, letters.stderr
+    assert server.metrics()["tintype_dead_letters"] == 0
+
+
+@pytest.mark.parametrize("port", ["http_url"])
+@pytest.mark.parametrize(
+    ("target", "hosts"),
+    [
+        ("/", ["{own}", "{own}"]),
+        ("/", ["{own}", "evil.example"]),
+        ("/", []),
+        ("/", ["{own} evil.example"]),
+        ("/", ["user@{own}"]),
+        ("http://evil.example/", ["{own}"]),
+        ("http://{own}/", ["evil.example"]),
+        ("http://user@{own}/", ["{own}"]),
+    ],
+)
+def test_a_request_is_for_one_host(server, port, target, hosts):
+    at = urlsplit(getattr(server, port))
+
+    def status(target, hosts, version="1.1"):
+        lines = [f"GET {target} HTTP/{version}", *(f"Host: {host}" for host in hosts), "Connection: close", "", ""]
+        with socket.create_connection((at.hostname, at.port), timeout=30) as connection:
+            connection.sendall("\r\n".join(lines).format(own=at.netloc).encode())
+            return int(connection.makefile("rb").readline().split()[1])
+
+    assert status(target, hosts) == 400
+    # What is right is taken, in every form.
+    good = {status("/", ["{own}"]), status("http://{own}/", ["{own}"]), status("http://{own}/", ["{own}"], "1.0")}
+    assert good == {200 if port == "http_url" else 403}
+
+
+def test_no_answer_may_be_taken_for_another_type(server, s3, bucket):
+    s3.put_object(Bucket=SOURCE, Key="trust/a.jpg", Body=pictures.jpeg())
+    s3.put_object(Bucket=bucket, Key="page", Body=b"<script>alert(1)</script>", ContentType="text/plain")
+    for url in (
+        *(server.http_url + path for path in ("/", "/healthz", "/login", "/logs", "/page/script.js", "/picture?key=trust/a.jpg")),
+        *(server.http_url + path for path in ("/picture?key=none", "/upload", "/nowhere", "/openapi.json")),
+        *(server.api_url + path for path in ("?key=trust/a.jpg", "?key=none.jpg", "?size=wrong", "/info?key=trust/a.jpg")),
+        s3.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "page"}),
+        s3.generate_presigned_url("list_objects_v2", {"Bucket": bucket}),
+        s3.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "none"}),
+        *(server.s3_url + path for path in ("", "/none/none", "/%ff")),
+    ):
+        for method in ("GET", "HEAD", "OPTIONS", "POST", "DELETE", "BREW"):
+            for headers in ({}, {"Host": "evil.example"}, {f"X-Header-{number}": "1" for number in range(200)}):
+                answer = requests.request(method, url, headers=headers, allow_redirects=False, timeout=30)
+                assert answer.headers["X-Content-Type-Options"] == "nosniff", (method, url)
+
+
+PAGE = b"<!doctype html><script>alert(document.domain)</script>"
+ACTIVE = {
+    "HTML": PAGE,
+    "SVG": b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>',
+    "PDF": b"%PDF-1.7\n1 0 obj<</Type/Catalog/OpenAction<</S/JavaScript/JS(app.alert(1))>>>>endobj\n%%EOF\n",
+}
+
+
+@pytest.mark.parametrize("kind", ACTIVE)
+@pytest.mark.parametrize("content_type", ["image/jpeg", "image/svg+xml", "text/html"])
+def test_what_is_no_image_is_never_shown(server, s3, kind, content_type):
+    folder = f"trust/{kind}/{content_type.partition('/')[2].partition('+')[0]}"
+    key, other = f"{folder}/a.jpg", f"{folder}/b.jpg"
+    s3.put_object(Bucket=SOURCE, Key=key, Body=ACTIVE[kind], ContentType=content_type)
+    for url in (
+        f"{server.http_url}/picture?key={key}",
+        f"{server.api_url}?key={key}",
+        f"{server.api_url}?key={key}&size=50",
+        f"{server.api_url}/info?key={key}",
+    ):
+        answer = requests.get(url, timeout=30)
+        assert (answer.status_code, answer.headers["Content-Type"]) == (415, "application/json"), url
+        assert ACTIVE[kind] not in answer.content
+
+    # Nor where it stands in for a thumbnail, with everything that is written of a thumbnail.
+    s3.put_object(Bucket=SOURCE, Key=other, Body=pictures.jpeg())
+    server.thumbnail(f"thumb_{other}")
+    metadata = s3.head_object(Bucket=DESTINATION, Key=f"thumb_{other}")["Metadata"]
+    s3.put_object(Bucket=DESTINATION, Key=f"thumb_{other}", Body=ACTIVE[kind], ContentType=content_type, Metadata=metadata)
+    answer = requests.get(f"{server.api_url}?key={other}", timeout=30)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "image/jpeg")
+    assert pictures.opened(answer.content).size == (128, 96)
+    shown = requests.get(f"{server.http_url}/picture?bucket={DESTINATION}&key=thumb_{other}", timeout=30)
+    assert (shown.status_code, shown.headers["Content-Type"]) == (415, "application/json")
+
+
+def test_an_image_is_shown_where_it_can_run_nothing(server, s3):
+    s3.put_object(Bucket=SOURCE, Key="trust/shown.jpg", Body=pictures.jpeg(), ContentType="text/html")
+    shown = requests.get(f"{server.http_url}/picture?key=trust/shown.jpg", timeout=30)
+    assert shown.headers["Content-Type"] == "image/jpeg"
+    assert re.search(r"\bsandbox\b", shown.headers["Content-Security-Policy"])
