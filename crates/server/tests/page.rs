@@ -113,6 +113,36 @@ async fn every_range_of_fifteen_days_is_a_small_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn free_space_is_told_in_words_and_alarms_below_the_floor() {
+    for (free, card) in [
+        (
+            12_000_000_000,
+            "<div class=\"card \"><dt>Disk</dt><dd>12 GB</dd><dd class=\"help\">free of 80 GB</dd>",
+        ),
+        (64 << 20, "<div class=\"card \"><dt>Disk</dt><dd>67.1 MB</dd>"),
+        (
+            (64 << 20) - 1,
+            "<div class=\"card bad\"><dt>Disk</dt><dd>67.1 MB</dd><dd class=\"help\">free of 80 GB: ",
+        ),
+    ] {
+        let shown = filled(|_| {});
+        shown.instruments.sample_by(move |metrics| {
+            metrics.set(Metric::DiskFree, free);
+            metrics.set(Metric::DiskTotal, 80_000_000_000);
+        });
+        let answer = shown.get("/").await;
+        let text = to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+        let text = std::str::from_utf8(&text).unwrap();
+        assert!(
+            text.contains(card),
+            "{free}: {}",
+            text.split("<dt>Disk").nth(1).map_or("", |rest| &rest[..99])
+        );
+        tokio::task::block_in_place(|| shown.instruments.close());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reader_of_events_that_does_not_read_is_dropped() {
     let shown = filled(|_| {});
     let mut lazy = shown.get("/events").await.into_body().into_data_stream();
