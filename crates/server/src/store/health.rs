@@ -10,7 +10,7 @@ const FREE_FLOOR: u64 = 64 << 20;
 /// What a small volume has of it: from 1 GiB on the floor is whole.
 const FLOOR_SHARE: u64 = 16;
 
-/// The file that is written to see whether files can be; whatever ends halfway leaves it to the next check.
+/// The file that is written to see whether files can be.
 const PROBE: &str = "probe";
 /// A block, so that the volume has to find one.
 const PROBE_BYTES: [u8; 4096] = [0x5A; 4096];
@@ -60,7 +60,8 @@ impl DiskStore {
         self.disk.space(self.folder.root())
     }
 
-    /// Looks at ledger and free space, and writes and removes a file of one block. One call at a time: they share the file.
+    /// Looks at the ledger's file and free space, writes and removes a file of one block, and reads the ledger. One call
+    /// at a time: they share the file.
     ///
     /// # Errors
     /// What is wrong first.
@@ -70,12 +71,16 @@ impl DiskStore {
         if space.free < free_floor(space.total) {
             return Err(HealthFault::Full(space));
         }
-        self.ledger.view().and_then(|view| view.event_count()).map_err(HealthFault::Ledger)?;
         let path = self.folder.incoming().join(PROBE);
-        let file = self.disk.open_or_create(&path)?;
+        // One that a check cut short has left, and whatever else has its name.
+        let _ = self.disk.remove(&path);
+        let file = self.disk.create(&path)?;
         let written = file.write_all_at(&PROBE_BYTES, 0).and_then(|()| file.sync());
-        self.disk.remove(&path)?;
-        Ok(written?)
+        let removed = self.disk.remove(&path);
+        written.and(removed)?;
+        // Last: after a failed commit it says less of the cause.
+        self.ledger.view().and_then(|view| view.event_count()).map_err(HealthFault::Ledger)?;
+        Ok(())
     }
 }
 
