@@ -1,6 +1,7 @@
 """What is there for other people's tools: a real Prometheus scrapes the server and evaluates every expression."""
 
 import json
+import os
 import re
 import shutil
 import socket
@@ -112,9 +113,17 @@ def test_every_expression_finds_what_it_asks_for(prometheus):
     assert "TintypeDown" not in firing()
 
 
+def test_the_rules_about_the_disk_fire_when_they_should():
+    """On series that are written, as disks do not fill up within a test."""
+    program = shutil.which("promtool")
+    assert program, 'promtool is missing: "apt-get install prometheus"'
+    tested = subprocess.run([program, "test", "rules", "alerts_test.yml"], cwd=ALERTS.parent, capture_output=True, text=True)
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+
+
 def test_the_numbers_are_the_servers(prometheus):
     own, ask = prometheus
-    counted = own.metrics()
+    counted, volume = own.metrics(), os.statvfs(own.data)
 
     def value(expression):
         result = ask("query", query=expression)["result"]
@@ -124,6 +133,7 @@ def test_the_numbers_are_the_servers(prometheus):
         ("Invocations", counted["Invocations"]),
         ("sum(tintype_outcomes_total{outcome='made'})", 12),
         ("tintype_dead_letters", 1),
+        ("tintype_disk_total_bytes", volume.f_blocks * volume.f_frsize),
         ("Duration_count", counted["Duration_count"]),
         ("sum(tintype_requests_total{door='s3', route='PUT object', status='200'})", 13),
     ]:

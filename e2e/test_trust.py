@@ -235,7 +235,7 @@ def test_the_programs_own_commands_go_on_working(new_server, tmp_path):
     assert server.metrics()["tintype_dead_letters"] == 0
 
 
-@pytest.mark.parametrize("port", ["http_url"])
+@pytest.mark.parametrize("port", ["http_url", "s3_url"])
 @pytest.mark.parametrize(
     ("target", "hosts"),
     [

@@ -345,9 +345,13 @@ fn gauges(
             metrics.set(Metric::QueueDepth, depth);
             metrics.set(Metric::QueueAge, age);
         }
-        let letters = store.upgrade().map(|store| store.ledger().view()?.dead_letter_count());
-        if let Some(Ok(letters)) = letters {
+        let Some(store) = store.upgrade() else { return };
+        if let Ok(letters) = store.ledger().view().and_then(|view| view.dead_letter_count()) {
             metrics.set(Metric::DeadLetters, letters);
+        }
+        if let Ok(space) = store.space() {
+            metrics.set(Metric::DiskFree, space.free);
+            metrics.set(Metric::DiskTotal, space.total);
         }
     }
 }

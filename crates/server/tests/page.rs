@@ -21,7 +21,7 @@ use tintype::{
 };
 use tintype_function::{
     Location, ObjectKey, Report,
-    metrics::{Metric, Metrics, Taken},
+    metrics::{Kind, Metric, Metrics, Taken},
 };
 use tower::ServiceExt as _;
 
@@ -82,7 +82,7 @@ fn fifteen_days(keeper: &Keeper) {
             let time = Duration::from_micros(1000 + uneven % 7919 * (call + 1));
             metrics.ended(time, call == 0 && number.is_multiple_of(3));
             metrics.add(Metric::Made, 1 + uneven % 17);
-            for metric in Metric::ALL.into_iter().filter(|metric| *metric > Metric::Duration) {
+            for metric in Metric::ALL.into_iter().filter(|metric| metric.kind() == Kind::Distribution) {
                 metrics.observe(metric, time * (metric as u32 % 7 + 1));
             }
         }
@@ -116,6 +116,36 @@ async fn every_range_of_fifteen_days_is_a_small_page() {
     assert_eq!(packed.headers()[header::CONTENT_ENCODING], "gzip");
     assert!(to_bytes(packed.into_body(), 1 << 20).await.unwrap().len() < 40_000);
     tokio::task::block_in_place(|| shown.instruments.close());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn free_space_is_told_in_words_and_alarms_below_the_floor() {
+    for (free, card) in [
+        (
+            12_000_000_000,
+            "<div class=\"card \"><dt>Disk</dt><dd>12 GB</dd><dd class=\"help\">free of 80 GB</dd>",
+        ),
+        (64 << 20, "<div class=\"card \"><dt>Disk</dt><dd>67.1 MB</dd>"),
+        (
+            (64 << 20) - 1,
+            "<div class=\"card bad\"><dt>Disk</dt><dd>67.1 MB</dd><dd class=\"help\">free of 80 GB: ",
+        ),
+    ] {
+        let shown = filled(|_| {});
+        shown.instruments.sample_by(move |metrics| {
+            metrics.set(Metric::DiskFree, free);
+            metrics.set(Metric::DiskTotal, 80_000_000_000);
+        });
+        let answer = shown.get("/").await;
+        let text = to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+        let text = std::str::from_utf8(&text).unwrap();
+        assert!(
+            text.contains(card),
+            "{free}: {}",
+            text.split("<dt>Disk").nth(1).map_or("", |rest| &rest[..99])
+        );
+        tokio::task::block_in_place(|| shown.instruments.close());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -59,8 +59,8 @@ use Unit::{Bytes, Count, Milliseconds};
 /// One row a metric: name, kind, unit, family and labels in Prometheus's text, meaning.
 macro_rules! metrics {
     ($($name:ident, $kind:ident, $unit:ident, $family:literal, $labels:literal, $help:literal;)*) => {
-        /// The metrics. Their numbers are on disk for 15 days: whoever adds one raises the layout in the
-        /// server's `instruments/series`.
+        /// The metrics. Their numbers are on disk for 15 days: new ones go to the end; whoever changes the number of another
+        /// raises the layout in the server's `instruments/series`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
         pub enum Metric {
@@ -142,12 +142,14 @@ metrics! {
     StageWrite, Distribution, Milliseconds, "tintype_stage_milliseconds", "stage=\"write\"", "Milliseconds of writing the thumbnails.";
     ApiLatency, Distribution, Milliseconds, "tintype_api_milliseconds", "", "Milliseconds to answer a request to the HTTP API.";
     S3Latency, Distribution, Milliseconds, "tintype_s3_milliseconds", "", "Milliseconds to answer a request to the S3 endpoint.";
+    DiskFree, Gauge, Bytes, "tintype_disk_free_bytes", "", "Bytes the server may still take of the data folder's volume.";
+    DiskTotal, Gauge, Bytes, "tintype_disk_total_bytes", "", "Size of the data folder's volume.";
 }
 
 impl Metric {
     /// How many there are.
     pub const COUNT: usize = Self::ALL.len();
-    /// From here on they are distributions.
+    /// The distributions are together; this is the first.
     pub(super) const FIRST_DISTRIBUTION: Self = Self::Duration;
     /// Those of the stages of a thumbnail, in order.
     pub const STAGES: [Self; 6] = [
@@ -247,7 +249,8 @@ mod tests {
             assert_eq!(metric as usize, index);
             assert_eq!(metric.name(), format!("{metric:?}"));
             assert_eq!(Metric::by_name(&metric.name().to_lowercase()), Some(metric));
-            assert_eq!(metric.kind() == Distribution, metric >= Metric::FIRST_DISTRIBUTION);
+            let distributions = Metric::FIRST_DISTRIBUTION..=Metric::S3Latency;
+            assert_eq!(metric.kind() == Distribution, distributions.contains(&metric));
         }
         for reason in Reason::ALL {
             let labels = Metric::failed(reason).definition().labels;

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Disk, DiskFile, EIO, SharedDisk};
+use super::{Disk, DiskFile, EIO, FileId, SharedDisk, Space};
 
 #[derive(Debug, Default)]
 struct Holding {
@@ -26,6 +26,8 @@ struct Holding {
 #[derive(Debug, Default)]
 pub struct Faults {
     full: AtomicBool,
+    read_only: AtomicBool,
+    free: Mutex<Option<u64>>,
     failing_reads: Mutex<Option<String>>,
     failing_syncs: Mutex<Option<(String, u64)>>,
     holding: Mutex<Holding>,
@@ -38,6 +40,16 @@ impl Faults {
     /// Every write fails as on a full disk.
     pub fn set_full(&self, full: bool) {
         self.full.store(full, Ordering::SeqCst);
+    }
+
+    /// Every write fails as on a volume mounted read-only.
+    pub fn set_read_only(&self, read_only: bool) {
+        self.read_only.store(read_only, Ordering::SeqCst);
+    }
+
+    /// The volume reports this many free bytes; with `None` again those it has.
+    pub fn set_free(&self, free: Option<u64>) {
+        *self.free.lock().unwrap_or_else(PoisonError::into_inner) = free;
     }
 
     /// Reads of files whose path contains `of` fail as of a broken sector, until this is told `None`.
@@ -105,6 +117,9 @@ impl Faults {
     }
 
     fn write(&self) -> io::Result<()> {
+        if self.read_only.load(Ordering::SeqCst) {
+            return Err(io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "read-only file system"));
+        }
         if self.full.load(Ordering::SeqCst) {
             return Err(io::Error::new(io::ErrorKind::StorageFull, "no space left on device"));
         }
@@ -185,6 +200,12 @@ impl Disk for FaultyDisk {
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
         self.inner.list(path)
     }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        let space = self.inner.space(path)?;
+        let free = *self.faults.free.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Space { free: free.unwrap_or(space.free), ..space })
+    }
 }
 
 #[derive(Debug)]
@@ -207,6 +228,10 @@ impl DiskFile for FaultyFile {
 
     fn length(&self) -> io::Result<u64> {
         self.inner.length()
+    }
+
+    fn id(&self) -> io::Result<FileId> {
+        self.inner.id()
     }
 
     fn set_length(&self, length: u64) -> io::Result<()> {

@@ -19,6 +19,24 @@ pub const EIO: i32 = 5;
 /// A disk shared by everything that stores.
 pub type SharedDisk = Arc<dyn Disk>;
 
+/// Bytes on the volume that holds a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// What this process may still take.
+    pub free: u64,
+    /// The size of the volume; 0 where it has none of its own.
+    pub total: u64,
+}
+
+/// What tells a file from every other that exists at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileId {
+    /// The device it is on.
+    pub device: u64,
+    /// Its inode there.
+    pub inode: u64,
+}
+
 /// A file system, as far as it is needed.
 pub trait Disk: Debug + Send + Sync + 'static {
     /// Makes a new file for reading and writing; it must not exist.
@@ -39,6 +57,8 @@ pub trait Disk: Debug + Send + Sync + 'static {
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
     /// The names in a folder.
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
+    /// Free and total bytes of the volume that holds a folder.
+    fn space(&self, path: &Path) -> io::Result<Space>;
 }
 
 /// An open file.
@@ -49,6 +69,8 @@ pub trait DiskFile: Debug + Send + Sync + 'static {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
     /// Length in bytes.
     fn length(&self) -> io::Result<u64>;
+    /// Which file it is, whatever its name is by now.
+    fn id(&self) -> io::Result<FileId>;
     /// Cuts or extends (with zeros) to a length.
     fn set_length(&self, length: u64) -> io::Result<()>;
     /// Makes contents and length durable.

@@ -3,11 +3,11 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, MetadataExt as _},
     path::Path,
 };
 
-use super::{Disk, DiskFile};
+use super::{Disk, DiskFile, FileId, Space};
 
 /// The operating system's files.
 #[derive(Debug, Default, Clone, Copy)]
@@ -49,6 +49,13 @@ impl Disk for RealDisk {
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
         fs::read_dir(path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
     }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        let volume = rustix::fs::statvfs(path)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(volume.f_frsize);
+        // Of the free blocks only those that are not reserved for root.
+        Ok(Space { free: bytes(volume.f_bavail), total: bytes(volume.f_blocks) })
+    }
 }
 
 impl DiskFile for File {
@@ -62,6 +69,11 @@ impl DiskFile for File {
 
     fn length(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
+    }
+
+    fn id(&self) -> io::Result<FileId> {
+        let metadata = self.metadata()?;
+        Ok(FileId { device: metadata.dev(), inode: metadata.ino() })
     }
 
     fn set_length(&self, length: u64) -> io::Result<()> {

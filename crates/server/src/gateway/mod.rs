@@ -10,6 +10,7 @@ mod head;
 mod host;
 mod keys;
 mod live;
+mod readiness;
 mod throttle;
 mod trust;
 
@@ -70,6 +71,7 @@ struct Inner {
     keys: keys::Keys,
     cache: Arc<cache::Cache>,
     bodies: bodies::Bodies,
+    readiness: Arc<readiness::Readiness>,
     cors: Cors,
     /// The paths of the API.
     paths: [String; 4],
@@ -97,6 +99,7 @@ impl Gateway {
                     before.map(|before| (&before.settings.api, &before.cache)),
                 ),
                 bodies: before.map_or_else(bodies::Bodies::default, |before| before.bodies.clone()),
+                readiness: before.map_or_else(Arc::default, |before| before.readiness.clone()),
                 cors: Cors::new(&api.cors_origins),
                 paths: [below("info"), below("uploads"), "/openapi.json".into(), resource],
                 settings,
@@ -280,13 +283,7 @@ async fn healthz() -> Response {
     message(StatusCode::OK, "alive")
 }
 
-/// Ready means that the ledger answers.
 async fn readyz(State(gateway): State<Gateway>) -> Response {
-    let store = gateway.inner.parts.store.clone();
-    let read = tokio::task::spawn_blocking(move || store.ledger().view().and_then(|view| view.event_count()));
-    match read.await {
-        Ok(Ok(_)) => message(StatusCode::OK, "ready"),
-        Ok(Err(error)) => message(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
-        Err(error) => message(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
-    }
+    let Inner { readiness, parts, .. } = &*gateway.inner;
+    readiness.answer(&parts.store).await
 }

@@ -5,14 +5,14 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, OnceLock, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use super::{CACHE_BYTES, LedgerError, salvage, transaction, witness::Witness};
-use crate::disk::{DatabaseFile, SharedDisk, Troubles};
+use crate::disk::{DatabaseFile, FileId, SharedDisk, Troubles};
 
 /// Readers are waited for this long before a reopening is put off.
 const LONGEST_VIEW: Duration = Duration::from_secs(5);
@@ -23,6 +23,8 @@ type Slot = Option<Arc<redb::Database>>;
 pub(super) struct Handle {
     disk: SharedDisk,
     path: PathBuf,
+    /// The file that was opened first.
+    file: OnceLock<FileId>,
     database: RwLock<Slot>,
     troubles: Arc<Troubles>,
     /// Commits that may have changed something, counted once readers see them and before anybody is told.
@@ -35,6 +37,7 @@ impl Handle {
         let handle = Self {
             disk,
             path,
+            file: OnceLock::new(),
             database: RwLock::new(None),
             troubles: Arc::default(),
             changes: AtomicU64::new(0),
@@ -102,8 +105,18 @@ impl Handle {
         Ok(slot.insert(self.open_file()?).clone())
     }
 
+    /// Whether the path still names the file that was opened first: what is written to one that was moved or replaced is
+    /// gone when the program ends.
+    pub(super) fn check_in_place(&self) -> Result<(), LedgerError> {
+        let found = match self.disk.open(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(LedgerError::Displaced),
+            opened => opened?.id()?,
+        };
+        if *self.file.get_or_init(|| found) == found { Ok(()) } else { Err(LedgerError::Displaced) }
+    }
+
     fn open_file(&self) -> Result<Arc<redb::Database>, LedgerError> {
-        drop(self.disk.open(&self.path)?);
+        self.check_in_place()?;
         salvage::guarded(|| {
             let database = self.open_at(&self.path)?;
             transaction::make_tables(&database)?;

@@ -53,6 +53,12 @@ pub enum LedgerError {
          \"tintype check --repair\", which rebuilds it from the object files"
     )]
     Foreign(&'static str),
+    /// The file is not where it was opened.
+    #[error(
+        "ledger.redb in the data folder was moved, removed or replaced while the server has it open: put that file back before \
+         the server ends; if it is lost, stop the server and run \"tintype check --repair\", which rebuilds it from the object files"
+    )]
+    Displaced,
     /// A record does not read back.
     #[error("the ledger holds a record that cannot be read: {0}")]
     Record(String),
@@ -142,6 +148,14 @@ impl Ledger {
     pub fn view(&self) -> Result<View, LedgerError> {
         // What fails at its first read is opened anew.
         View::begin(self.handle.database()?).or_else(|_| View::begin(self.handle.database()?))
+    }
+
+    /// Whether the file at the ledger's path is the one that is open.
+    ///
+    /// # Errors
+    /// [`LedgerError::Displaced`], or the file cannot be looked at.
+    pub fn check_in_place(&self) -> Result<(), LedgerError> {
+        self.handle.check_in_place()
     }
 
     /// A number that rises with every commit, before anybody is told of it: what was read after asking for

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     instruments::{Price, cost, query::Statistic, slowdown},
     listen::Client,
-    store::now_ms,
+    store::{free_floor, now_ms},
 };
 
 /// The whole page.
@@ -136,6 +136,19 @@ fn measured(inner: &Inner, range: &Range) -> anyhow::Result<String> {
         if dead > 0.0 { link } else { "none kept" },
     );
     figure("Memory", html::bytes(inner.instruments.value(Metric::MemoryUsed)), "", "of the process, now");
+    let (free, total) =
+        (inner.instruments.value(Metric::DiskFree), inner.instruments.value(Metric::DiskTotal));
+    let is_full = free < free_floor(total);
+    figure(
+        "Disk",
+        html::bytes(free).replace(".0 ", " "),
+        if is_full { "bad" } else { "" },
+        &format!(
+            "free of {}{}",
+            html::bytes(total).replace(".0 ", " "),
+            if is_full { ": free some space" } else { "" }
+        ),
+    );
     let memory_mb = inner.settings.function.memory_mb;
     let billed = of(Metric::BilledDuration).sum;
     let costs = Price::ALL.map(|price| cost(price, invocations, billed, memory_mb).total());

@@ -71,8 +71,8 @@ fn moments(milliseconds: i64) -> (String, String) {
 /// Bytes for people.
 pub(super) fn bytes(bytes: u64) -> String {
     let mut value = bytes as f64;
-    for unit in ["B", "KB", "MB", "GB"] {
-        if value < 1000.0 || unit == "GB" {
+    for unit in ["B", "KB", "MB", "GB", "TB"] {
+        if value < 1000.0 || unit == "TB" {
             return if unit == "B" || value >= 100.0 {
                 format!("{value:.0} {unit}")
             } else {

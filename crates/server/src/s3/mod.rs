@@ -34,7 +34,12 @@ use s3s::{
     service::S3ServiceBuilder,
 };
 
-use crate::{credentials::Credentials, listen::IdleLimited, request_id, store::DiskStore};
+use crate::{
+    credentials::Credentials,
+    listen::{self, IdleLimited},
+    request_id,
+    store::DiskStore,
+};
 use authorization::Authorizer;
 use aws_chunked::Terminated;
 use query::Query;
@@ -185,6 +190,7 @@ fn payload(headers: &http::HeaderMap) -> &str {
 
 /// What s3s does not check, and what needs no signature to be refused.
 fn check<B>(request: &http::Request<B>) -> S3Result<()> {
+    listen::check_host(request).map_err(|error| s3_error!(InvalidRequest, "{error}"))?;
     let headers = request.headers();
     let length = headers.get(http::header::CONTENT_LENGTH);
     let length = length.and_then(|value| value.to_str().ok()).and_then(|value| value.parse::<u64>().ok());

@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tintype::disk::{Disk, DiskFile, SharedDisk};
+use tintype::disk::{Disk, DiskFile, FileId, SharedDisk, Space};
 
 use faults::{Fault, Operation};
 pub use faults::{Faults, Synced};
@@ -183,6 +183,10 @@ impl Disk for SimulatedDisk {
         self.fails(Operation::List)?;
         lock(&self.0.tree).list(path)
     }
+
+    fn space(&self, _: &Path) -> io::Result<Space> {
+        Ok(Space { free: u64::MAX, total: u64::MAX })
+    }
 }
 
 #[derive(Debug)]
@@ -207,6 +211,10 @@ impl DiskFile for SimulatedFile {
     fn length(&self) -> io::Result<u64> {
         self.disk.fails(Operation::Read)?;
         Ok(lock(&self.disk.0.tree).content(self.file).length())
+    }
+
+    fn id(&self) -> io::Result<FileId> {
+        Ok(FileId { device: 0, inode: self.file })
     }
 
     fn set_length(&self, length: u64) -> io::Result<()> {

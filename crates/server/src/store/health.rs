@@ -1,0 +1,96 @@
+//! Whether the data folder can be used: its ledger, its free space, and a file that is really written.
+
+use crate::{disk::Space, ledger::LedgerError};
+
+use super::DiskStore;
+
+/// Free bytes below which a volume counts as full: room for what was admitted before, for the ledger and for the
+/// measurements, until requests go elsewhere or space is freed.
+const FREE_FLOOR: u64 = 64 << 20;
+/// What a small volume has of it: from 1 GiB on the floor is whole.
+const FLOOR_SHARE: u64 = 16;
+
+/// The file that is written to see whether files can be.
+const PROBE: &str = "probe";
+/// A block, so that the volume has to find one.
+const PROBE_BYTES: [u8; 4096] = [0x5A; 4096];
+
+/// Why the data folder cannot be used now, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum HealthFault {
+    /// Little or no space is left.
+    #[error(
+        "the volume of the data folder is full: {} of {} MB are free, {} MB are needed; delete objects or other files, or \
+         enlarge the volume", megabytes(.0.free), megabytes(.0.total), megabytes(free_floor(.0.total))
+    )]
+    Full(Space),
+    /// The ledger's file is not where it was opened, or cannot be looked at.
+    #[error("{0}")]
+    LedgerFile(LedgerError),
+    /// The ledger does not answer.
+    #[error(
+        "{0}; look at the disk of the data folder and at the server's log: the ledger is opened again by itself once it can be"
+    )]
+    Ledger(LedgerError),
+    /// A file cannot be written.
+    #[error(
+        "no file can be written in \"incoming\" of the data folder: {0}; look whether the volume is full or mounted read-only, who owns \
+         the folder, and what the system's log says of the disk"
+    )]
+    Unwritable(#[from] std::io::Error),
+}
+
+/// Free bytes that a volume of this size has to have.
+#[must_use]
+pub const fn free_floor(total: u64) -> u64 {
+    let share = total / FLOOR_SHARE;
+    if share < FREE_FLOOR { share } else { FREE_FLOOR }
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1}", bytes as f64 / 1e6)
+}
+
+impl DiskStore {
+    /// Free and total bytes of the volume of the data folder.
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub fn space(&self) -> std::io::Result<Space> {
+        self.disk.space(self.folder.root())
+    }
+
+    /// Looks at the ledger's file and free space, writes and removes a file of one block, and reads the ledger. One call
+    /// at a time: they share the file.
+    ///
+    /// # Errors
+    /// What is wrong first.
+    pub fn check_health(&self) -> Result<(), HealthFault> {
+        self.ledger.check_in_place().map_err(HealthFault::LedgerFile)?;
+        let space = self.space()?;
+        if space.free < free_floor(space.total) {
+            return Err(HealthFault::Full(space));
+        }
+        let path = self.folder.incoming().join(PROBE);
+        // One that a check cut short has left, and whatever else has its name.
+        let _ = self.disk.remove(&path);
+        let file = self.disk.create(&path)?;
+        let written = file.write_all_at(&PROBE_BYTES, 0).and_then(|()| file.sync());
+        let removed = self.disk.remove(&path);
+        written.and(removed)?;
+        // Last: after a failed commit it says less of the cause.
+        self.ledger.view().and_then(|view| view.event_count()).map_err(HealthFault::Ledger)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_floor_leaves_small_volumes_usable() {
+        let floors = [0, 64 << 20, 1 << 30, 8 << 40].map(free_floor);
+        assert_eq!(floors, [0, 4 << 20, 64 << 20, 64 << 20]);
+    }
+}

@@ -1,0 +1,162 @@
+"""/readyz, figures of the disk and the dashboard's tile, on real volumes: full, read-only after an error, gone."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import botocore.exceptions
+import pytest
+import requests
+
+import pictures
+from tintype import SOURCE
+from waiting import until
+
+VOLUME_BYTES = 64 << 20
+
+
+def run(*command):
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True)
+
+
+def mounted(kind, folder):
+    """Mounts a volume of its own; answers its folder."""
+    place = folder / "volume"
+    place.mkdir()
+    if kind == "tmpfs":
+        done = run("mount", "-t", "tmpfs", "-o", f"size={VOLUME_BYTES}", "tintype-test", place)
+    else:
+        image = folder / "image"
+        with image.open("wb") as file:
+            file.truncate(VOLUME_BYTES)
+        # Nothing reserved for root, who may run this.
+        run("mkfs.ext4", "-q", "-F", "-m", "0", image)
+        done = run("mount", "-o", "loop,errors=remount-ro", image, place)
+    if done.returncode:
+        pytest.skip(f"needs to mount {kind}: {done.stderr.strip()}")
+    return place
+
+
+@pytest.fixture
+def volume(request, tmp_path):
+    place = mounted(request.param, tmp_path)
+    yield place
+    # A test may have unmounted it.
+    run("umount", place)
+
+
+@pytest.fixture
+def on_volume(volume, new_server):
+    """A server whose data folder is on the volume."""
+    server = new_server()
+    server.data = volume / "data"
+    return server.start()
+
+
+tmpfs = pytest.mark.parametrize("volume", ["tmpfs"], indirect=True)
+ext4 = pytest.mark.parametrize("volume", ["ext4"], indirect=True)
+both = pytest.mark.parametrize("volume", ["tmpfs", "ext4"], indirect=True)
+
+
+def readiness(server):
+    answer = requests.get(f"{server.http_url}/readyz", timeout=30)
+    return answer.status_code, answer.json()["message"]
+
+
+def until_unready(server, words):
+    def look():
+        status, message = readiness(server)
+        return status == 503 and words in message and message
+
+    return until(look, f"/readyz is 503 and says {words}")
+
+
+def until_ready(server):
+    until(lambda: readiness(server) == (200, "ready"), "/readyz is 200")
+
+
+def disk_tile(server):
+    """Whether the tile is an alarm, and its words."""
+    page = requests.get(server.http_url, timeout=30).text
+    found = re.search(r'<div class="card ([a-z]*)"><dt>Disk</dt><dd>(.*?)</dd><dd class="help">(.*?)</dd>', page)
+    return found[1], f"{found[2]} {found[3]}"
+
+
+def fill(path, leave):
+    """Takes the volume's space but for `leave` bytes."""
+    with path.open("wb", buffering=0) as file:
+        try:
+            while (now := os.statvfs(path.parent)).f_bavail * now.f_frsize > leave:
+                file.write(bytes(1 << 16))
+        except OSError:
+            assert leave == 0
+
+
+@both
+def test_a_full_volume_is_not_ready_until_there_is_space(volume, on_volume):
+    server, s3 = on_volume, on_volume.client()
+    assert readiness(server) == (200, "ready")
+    colour, words = disk_tile(server)
+    assert colour == "" and re.fullmatch(r"[\d.]+ MB free of [\d.]+ MB", words), words
+    # Below the floor uploads still go through: whoever sends them has time to go elsewhere.
+    fill(volume / "filler", 3 << 20)
+    assert re.search(r"volume of the data folder is full: [0-3]\.\d of \d\d\.\d MB are free.*delete objects", until_unready(server, "full"))
+    assert disk_tile(server)[0] == "bad" and "free some space" in disk_tile(server)[1]
+    etag = s3.put_object(Bucket=SOURCE, Key="below.jpg", Body=pictures.jpeg())["ETag"]
+    server.thumbnail("thumb_below.jpg", etag)
+    now, counted = os.statvfs(volume), server.metrics()
+    assert counted["tintype_disk_total_bytes"] == now.f_blocks * now.f_frsize
+    assert 0 < counted["tintype_disk_free_bytes"] <= 3 << 20
+
+    fill(volume / "rest", 0)
+    with pytest.raises(botocore.exceptions.ClientError) as refused:
+        s3.put_object(Bucket=SOURCE, Key="full.jpg", Body=pictures.noise(400, 400))
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
+    until_unready(server, "full")
+
+    (volume / "filler").unlink()
+    (volume / "rest").unlink()
+    until_ready(server)
+    etag = s3.put_object(Bucket=SOURCE, Key="after.jpg", Body=pictures.jpeg())["ETag"]
+    server.thumbnail("thumb_after.jpg", etag)
+    assert disk_tile(server)[0] == ""
+    assert not list((server.data / "incoming").iterdir())
+
+
+@ext4
+def test_a_volume_that_the_kernel_made_read_only_is_not_ready(volume, on_volume):
+    server = on_volume
+    assert readiness(server) == (200, "ready")
+    device = Path(run("findmnt", "-no", "SOURCE", volume).stdout.strip()).name
+    # As after an error of the medium.
+    Path(f"/sys/fs/ext4/{device}/trigger_fs_error").write_text("1")
+    assert "mounted read-only" in until_unready(server, "Read-only file system")
+    assert requests.get(f"{server.http_url}/healthz", timeout=30).status_code == 200
+    assert "not ready" in server.log_text()
+
+
+def test_a_ledger_that_was_moved_away_is_not_ready_until_it_is_back(new_server, tmp_path):
+    server = new_server().start()
+    ledger, away = server.data / "ledger.redb", tmp_path / "away"
+    for replace in (lambda: None, lambda: shutil.copy(away, ledger)):
+        ledger.rename(away)
+        replace()
+        assert "put that file back" in until_unready(server, "ledger.redb")
+        away.rename(ledger)
+        until_ready(server)
+    server.data.rename(away)
+    until_unready(server, "ledger.redb")
+    away.rename(server.data)
+    until_ready(server)
+    etag = server.client().put_object(Bucket=SOURCE, Key="after.jpg", Body=pictures.jpeg())["ETag"]
+    server.thumbnail("thumb_after.jpg", etag)
+
+
+@tmpfs
+def test_a_volume_that_is_unmounted_is_not_ready(volume, on_volume):
+    assert readiness(on_volume) == (200, "ready")
+    # Lazily: the server has files open on it.
+    assert run("umount", "-l", volume).returncode == 0
+    until_unready(on_volume, "ledger.redb")
