@@ -76,7 +76,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("repair", &["disk", "ledger", "store"][..]),
         ("queue", &["ledger", "store", "steady_clock"][..]),
         ("invoker", &["queue", "store", "ledger", "instruments", "request_id"][..]),
-        ("credentials", &[][..]),
+        ("credentials", &["disk"][..]),
         ("http_client", &["credentials"][..]),
         ("listen", &[][..]),
         ("sandbox", &[][..]),
