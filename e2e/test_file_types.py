@@ -82,10 +82,8 @@ def test_in_place_of_an_object_file(new_server, tmp_path, kind, words):
         assert answer.status_code >= 500, answer.text
 
     is_refused()
-    # As a source of an event, its thumbnail is a dead letter with the reason.
-    copied = [SOURCE, "bad.source"]
     with pytest.raises(botocore.exceptions.ClientError):
-        s3.copy_object(Bucket=SOURCE, Key="copy.jpg", CopySource="/".join(copied))
+        s3.copy_object(Bucket=SOURCE, Key="copy.jpg", CopySource=f"{SOURCE}/bad.source")
     assert s3.get_object(Bucket=SOURCE, Key="good.source")["ETag"] == etags["good.source"]
 
     code, told, text = check(server, "--scrub", "--http", server.http_url.removeprefix("http://"))
@@ -129,6 +127,38 @@ def test_an_event_whose_source_is_none_is_a_dead_letter(new_server, tmp_path, ki
         "the dead letter",
     )
     assert '"damaged"' in letter and words in letter, letter
+
+
+@kinds
+def test_in_place_of_a_part(new_server, tmp_path, kind, words):
+    server = new_server(settings='sandbox = "off"\n').start()
+    s3 = server.client()
+    where = {"Bucket": SOURCE, "Key": "parts.bin"}
+    upload = s3.create_multipart_upload(**where)["UploadId"]
+    etag = s3.upload_part(**where, UploadId=upload, PartNumber=1, Body=b"a part")["ETag"]
+    replace(object_file(server, etag), kind, tmp_path)
+    with pytest.raises(botocore.exceptions.ClientError) as refused:
+        s3.complete_multipart_upload(
+            **where, UploadId=upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag}]}
+        )
+    assert words in str(refused.value), refused.value
+    s3.abort_multipart_upload(**where, UploadId=upload)
+
+
+@kinds
+@pytest.mark.parametrize("name", ["measurements.redb", "commits"])
+def test_in_place_of_what_a_server_can_do_without(new_server, tmp_path, name, kind, words):
+    server = new_server(settings='sandbox = "off"\n').start()
+    server.wait_until_idle()
+    assert server.stop() == 0
+    elsewhere = replace(server.data / name, kind, tmp_path)
+    before = elsewhere.read_bytes()
+    server.start()
+    etag = server.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())["ETag"]
+    server.thumbnail("thumb_a.jpg", etag)
+    until(lambda: words in server.log_text(), "the warning")
+    assert server.stop() == 0
+    assert elsewhere.read_bytes() == before, "what lies outside is not touched"
 
 
 @kinds

@@ -11,14 +11,16 @@ use tintype_engine::Limits;
 use crate::settings::Settings;
 
 /// The bounds of a process that may use `available_bytes`: on one picture, and in bytes on all at once. What the settings
-/// give stands; their defaults shrink where there is less than they take. A source never takes more than a quarter.
+/// give stands; their defaults shrink where there is less than they take.
 #[must_use]
 pub fn bounds(settings: &Settings, available_bytes: u64) -> (Limits, u64) {
     let (function, mut limits) = (&settings.function, settings.limits);
     if function.total_memory_mb > 0 {
         return (limits, function.total_memory_mb << 20);
     }
-    limits.source_bytes = limits.source_bytes.min(available_bytes / 4);
+    if limits.source_bytes == Limits::default().source_bytes {
+        limits.source_bytes = limits.source_bytes.min(available_bytes / 4);
+    }
     if !function.is_memory_given {
         limits.memory_bytes = limits.memory_bytes.min(available_bytes / 2);
     }
@@ -143,6 +145,7 @@ mod tests {
         assert_eq!(mb("", 1024), (100, 512, 682));
         assert_eq!(mb("", 256), (64, 128, 192));
         assert_eq!(mb("[function]\nmemory_mb = 512", 256), (64, 512, 192), "asked for, so it runs alone");
+        assert_eq!(mb("[limits]\nsource_bytes = \"80 MiB\"", 256), (80, 128, 192));
         assert_eq!(mb("[function]\ntotal_memory_mb = 400", 256), (100, 300, 400));
     }
 
