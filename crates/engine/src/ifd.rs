@@ -59,6 +59,16 @@ impl<'a> Ifd<'a> {
             .find(|&at| uint(self.bytes, at, 2, self.little) == Some(u64::from(tag)))
     }
 
+    /// The tag of each entry and how many values it declares, whether or not they are there.
+    pub(crate) fn declared(&self) -> impl Iterator<Item = (u16, u64)> {
+        let word = if self.big { 8 } else { 4 };
+        (0..self.count).filter_map(move |index| {
+            let at = self.start + index * self.entry_size();
+            let tag = u16::try_from(uint(self.bytes, at, 2, self.little)?).ok()?;
+            Some((tag, uint(self.bytes, at + 4, word, self.little)?))
+        })
+    }
+
     /// The value of a tag.
     pub(crate) fn entry(&self, tag: u16) -> Option<Entry<'a>> {
         let at = self.find(tag)?;

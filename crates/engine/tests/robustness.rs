@@ -67,6 +67,40 @@ fn the_largest_size_a_header_can_say_is_estimated_and_refused() {
 }
 
 #[test]
+fn a_tiff_tag_that_declares_too_many_values_is_refused_before_they_are_allocated() {
+    // 8 bits, uncompressed, gray, one strip of 100 rows.
+    let tags =
+        [(256, 8), (257, 100), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1), (278, 100), (279, 800)];
+    let file = |bad: Option<u16>| {
+        let mut bytes = b"II*\0\x28\x03\0\0".to_vec();
+        bytes.resize(808, 90);
+        let more = bad.filter(|bad| tags.iter().all(|(tag, _)| tag != bad)).map(|bad| (bad, 1));
+        bytes.extend((tags.len() as u16 + u16::from(more.is_some())).to_le_bytes());
+        for (tag, value) in tags.into_iter().chain(more) {
+            let count = if bad == Some(tag) { 8_000_000_u32 } else { 1 };
+            bytes.extend([tag, 4].map(u16::to_le_bytes).as_flattened());
+            bytes.extend([count, value].map(u32::to_le_bytes).as_flattened());
+        }
+        bytes.extend([0; 4]);
+        bytes
+    };
+    assert_eq!(with_limits(&file(None), Limits::default()), Ok(()));
+    for tag in [256, 257, 258, 259, 262, 273, 277, 278, 279, 284, 317, 322, 324, 325, 338, 339, 347, 530] {
+        match with_limits(&file(Some(tag)), Limits::default()) {
+            Err(Error::Malformed(why)) => {
+                assert!(
+                    why.contains("declares 8000000 values") || why.contains("in tags 256 and 257"),
+                    "{tag}: {why}"
+                );
+            }
+            other => panic!("{tag}: {other:?}"),
+        }
+    }
+    // Of no interest here, so they may be as long as they like.
+    assert_eq!(with_limits(&file(Some(700)), Limits::default()), Ok(()));
+}
+
+#[test]
 fn a_larger_thumbnail_is_estimated_larger() {
     let header = probe(&rgb_png(&texture(500, 500), 500, 500)).unwrap();
     let spec = |size: &str| Spec { size: size.parse().unwrap(), enlarge: true, ..Spec::default() };

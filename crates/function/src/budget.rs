@@ -6,6 +6,29 @@ use std::{
     time::Duration,
 };
 
+use tintype_engine::Limits;
+
+use crate::settings::Settings;
+
+/// The bounds of a process that may use `available_bytes`: on one picture, and in bytes on all at once. What the settings
+/// give stands; their defaults shrink where there is less than they take.
+#[must_use]
+pub fn bounds(settings: &Settings, available_bytes: u64) -> (Limits, u64) {
+    let (function, mut limits) = (&settings.function, settings.limits);
+    if function.total_memory_mb > 0 {
+        return (limits, function.total_memory_mb << 20);
+    }
+    if limits.source_bytes == Limits::default().source_bytes {
+        limits.source_bytes = limits.source_bytes.min(available_bytes / 4);
+    }
+    if !function.is_memory_given {
+        limits.memory_bytes = limits.memory_bytes.min(available_bytes / 2);
+    }
+    // Three quarters are for renders, one for sources: the largest of each must fit.
+    let largest = (limits.memory_bytes * 4).div_ceil(3).max(limits.source_bytes * 4);
+    (limits, largest.min(available_bytes / 4 * 3).max(available_bytes / 4))
+}
+
 /// Bytes that may be held at once, in two pools: sources read, and renders under way. Whoever waits for a
 /// render holds its source already and nobody who holds a render waits for a source, so the two pools
 /// cannot wait for each other in a circle.
@@ -107,6 +130,24 @@ impl Drop for Reservation<'_> {
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicU64, Ordering};
+
+    #[test]
+    fn bounds_fit_into_what_there_is() {
+        let settings = |text: &str| {
+            let file = Some(("test".to_owned(), text.to_owned()));
+            Settings::load(crate::settings::Sources { file, ..Default::default() }).unwrap()
+        };
+        let mb = |text: &str, available: u64| {
+            let (limits, total) = bounds(&settings(text), available << 20);
+            (limits.source_bytes >> 20, limits.memory_bytes >> 20, total >> 20)
+        };
+        assert_eq!(mb("", 16 << 10), (100, 512, 4096));
+        assert_eq!(mb("", 1024), (100, 512, 682));
+        assert_eq!(mb("", 256), (64, 128, 192));
+        assert_eq!(mb("[function]\nmemory_mb = 512", 256), (64, 512, 192), "asked for, so it runs alone");
+        assert_eq!(mb("[limits]\nsource_bytes = \"80 MiB\"", 256), (80, 128, 192));
+        assert_eq!(mb("[function]\ntotal_memory_mb = 400", 256), (100, 300, 400));
+    }
 
     #[test]
     fn never_more_than_the_pool_and_the_largest_runs_alone() {

@@ -8,7 +8,7 @@ use std::{
 use tintype_engine::{self as engine, Header, Limits, Scratch, Spec, Thumbnail};
 
 use crate::{
-    budget::MemoryBudget,
+    budget::{MemoryBudget, Reservation},
     event::{Kind, Record},
     fingerprint,
     outcome::{Failure, Ignored, Outcome, Reason, RenditionReport, Report, Stages},
@@ -65,6 +65,11 @@ impl Thumbnails {
     #[must_use]
     pub const fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// Waits until a source of `bytes` that is in no store may be read; `None` once `stop` says so.
+    pub fn admit_source(&self, bytes: u64, stop: &dyn Fn() -> bool) -> Option<Reservation<'_>> {
+        self.budget.source(bytes, stop)
     }
 
     /// Handles one record. CPU-bound between the store's answers: call it on a thread of its own.
@@ -211,7 +216,7 @@ impl Thumbnails {
             if source.bytes.is_empty() && at.key.as_str().ends_with('/') {
                 return Ok(Outcome::Ignored(Ignored::FolderMarker));
             }
-            let header = guarded(|| engine::probe(&source.bytes))?;
+            let header = probe(&source.bytes)?;
             if header.format != format {
                 format = header.format;
                 let named_alike = targets.iter().try_fold(true, |alike, target| {
@@ -299,7 +304,7 @@ impl Thumbnails {
         bytes: &[u8],
         spec: &Spec,
     ) -> Result<(Header, Thumbnail, Stages), Failure> {
-        let header = guarded(|| engine::probe(bytes))?;
+        let header = probe(bytes)?;
         let mut stages = Stages::default();
         let mut made = self.render_header(call, bytes, &header, std::slice::from_ref(spec), &mut stages)?;
         let thumbnail =
@@ -361,6 +366,14 @@ impl Thumbnails {
         }
         result
     }
+}
+
+/// What a picture is, from its header alone; a panic in reading it is its error and nobody else's.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn probe(bytes: &[u8]) -> Result<Header, Failure> {
+    guarded(|| engine::probe(bytes))
 }
 
 /// Runs the engine: a panic in it is this picture's error and nobody else's.

@@ -8,6 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::disk::{Links, open_regular, read_text, sync_folder};
+
 /// Environment variable of the key's id.
 pub const ACCESS_KEY_ID: &str = "TINTYPE_ACCESS_KEY_ID";
 /// Environment variable of its secret.
@@ -53,10 +55,16 @@ impl Credentials {
             }
         }
         let file = folder.join("credentials");
-        match fs::read_to_string(&file) {
+        match read_text(&file) {
             Ok(text) => Self::parse(&text, file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::make(file),
-            Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", file.display()))),
+            Err(error) => Err(io::Error::new(
+                error.kind(),
+                format!(
+                    "{}: {error}; put the file itself there, or set {ACCESS_KEY_ID} and {SECRET_ACCESS_KEY}",
+                    file.display()
+                ),
+            )),
         }
     }
 
@@ -67,7 +75,7 @@ impl Credentials {
             return Some(Self { access_key_id, secret, file: None });
         }
         let file = folder.join("credentials");
-        Self::parse(&fs::read_to_string(&file).ok()?, file).ok()
+        Self::parse(&read_text(&file).ok()?, file).ok()
     }
 
     fn parse(text: &str, file: PathBuf) -> io::Result<Self> {
@@ -91,13 +99,14 @@ impl Credentials {
         let secret = letters(40, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")?;
         // Written aside, so that a crash leaves no half of a key.
         let aside = file.with_extension("new");
-        let mut out =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+        let mut new = fs::OpenOptions::new();
+        let new = new.write(true).create(true).truncate(true).mode(0o600);
+        let mut out = open_regular(&aside, new, Links::Refuse)?;
         writeln!(out, "[default]\naws_access_key_id = {access_key_id}\naws_secret_access_key = {secret}")?;
         out.sync_all()?;
         fs::rename(&aside, &file)?;
         if let Some(folder) = file.parent() {
-            fs::File::open(folder)?.sync_all()?;
+            sync_folder(folder)?;
         }
         Ok(Self { access_key_id, secret, file: Some(file) })
     }

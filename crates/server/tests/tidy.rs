@@ -75,8 +75,9 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("store", &["disk", "ledger"][..]),
         ("repair", &["disk", "ledger", "store"][..]),
         ("queue", &["ledger", "store", "steady_clock"][..]),
-        ("invoker", &["queue", "store", "ledger", "instruments", "request_id"][..]),
-        ("credentials", &[][..]),
+        ("available_memory", &[][..]),
+        ("invoker", &["available_memory", "queue", "store", "ledger", "instruments", "request_id"][..]),
+        ("credentials", &["disk"][..]),
         ("http_client", &["credentials"][..]),
         ("listen", &[][..]),
         ("sandbox", &[][..]),
@@ -107,6 +108,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         (
             "cli",
             &[
+                "available_memory",
                 "server",
                 "store",
                 "repair",

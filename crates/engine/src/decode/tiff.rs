@@ -34,7 +34,8 @@ pub(super) fn decode(
     stop: Stop<'_>,
     rows: &mut dyn Rows,
 ) -> Result<Decoded, Error> {
-    let limit = usize::try_from(super::memory(header, 8) / 3).unwrap_or(usize::MAX);
+    let memory = super::memory(header, 8);
+    let limit = usize::try_from(memory / 3).unwrap_or(usize::MAX);
     let mut limits = Limits::default();
     limits.decoding_buffer_size = limit;
     limits.intermediate_buffer_size = limit;
@@ -43,7 +44,7 @@ pub(super) fn decode(
         TiffError::UnsupportedError(why) => Error::Unsupported(format!("TIFF: {why}; convert it")),
         other => damaged(header, other),
     };
-    let source = Source::new(bytes, stop).map_err(|why| damaged(header, why))?;
+    let source = Source::new(bytes, memory, stop).map_err(|why| damaged(header, why))?;
     let indexed = source.indexed();
     let mut decoder = Decoder::new(source).map_err(fail)?.with_limits(limits);
     if decoder.dimensions().map_err(fail)? != (header.width, header.height) {

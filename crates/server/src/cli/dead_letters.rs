@@ -132,7 +132,7 @@ impl Chosen {
             fields.extend(before.as_deref().map(|before| ("before", before)));
             let answer = remote.ask(&format!("/dead-letters?{}", form(fields)), None)?;
             if let Some(warning) = answer["warning"].as_str().filter(|_| before.is_none()) {
-                eprintln!("tintype: {warning}");
+                output::error(warning);
             }
             answer["deadLetters"].as_array().into_iter().flatten().try_for_each(&mut take)?;
             let Some(next) = answer["next"].as_u64() else { return Ok(()) };
@@ -181,7 +181,7 @@ impl Chosen {
         let ids: Vec<String> = self.ids.iter().map(u64::to_string).collect();
         let mut fields = self.fields();
         if ids.is_empty() && fields.is_empty() && !self.all {
-            eprintln!("tintype: say which: ids, --reason, --prefix, or --all; nothing has been done");
+            output::error("say which: ids, --reason, --prefix, or --all; nothing has been done");
             return Ok(WRONG_USAGE);
         }
         fields.push(("action", action));
@@ -206,7 +206,7 @@ impl Chosen {
             0 => "there is no such dead letter".into(),
             _ => format!("of these ids {unknown} name(s) no dead letter, or none that fits the rest"),
         };
-        eprintln!("tintype: {which}; \"tintype dead-letters list\" lists them");
+        output::error(format_args!("{which}; \"tintype dead-letters list\" lists them"));
         FAILED
     }
 }

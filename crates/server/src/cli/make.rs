@@ -2,7 +2,8 @@
 
 use std::{
     collections::HashSet,
-    fs, io,
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
     path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError,
@@ -14,20 +15,27 @@ use std::{
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tintype_engine::{
-    Background, Effort, Filter, Fit, Gravity, Limits, OutputFormat, Scratch, Size, Spec, Thumbnail,
+    Background, Effort, Filter, Fit, Gravity, OutputFormat, Scratch, Size, Spec, Thumbnail,
 };
 
-use super::{FAILED, OK, WRONG_USAGE, output};
+use super::{
+    Env, FAILED, OK, WRONG_USAGE,
+    image_files::{self, BoundsArguments, ImageFiles},
+    output,
+};
+use crate::disk::{Links, open_regular};
 
 /// The arguments.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(after_help = format!("\
 Examples:
   tintype make photo.jpg -o thumbs
   tintype make *.jpg *.png -o thumbs --size 400x400 --fit cover
   tintype make *.gif -o thumbs --format webp --quality 75 --jobs 4
 
-Exit code: 0 all made, 1 some failed (each named with its reason), 2 wrong usage.")]
+{}
+
+Exit code: 0 all made, 1 some failed (each named with its reason; the rest is made), 2 wrong usage or settings.", image_files::HELP))]
 pub(super) struct Make {
     /// The image files
     #[arg(required = true, value_name = "FILE")]
@@ -65,12 +73,16 @@ pub(super) struct Make {
     /// Files at once [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
+    #[command(flatten)]
+    bounds: BoundsArguments,
 }
 
 impl Make {
-    pub(super) fn run(self) -> anyhow::Result<u8> {
+    pub(super) fn run(self, env: &Env) -> anyhow::Result<u8> {
+        let images = ImageFiles::new(self.bounds, env)?;
         if let Err(error) = fs::create_dir_all(&self.output) {
-            eprintln!("tintype: {}: {error}; name a folder that can be made with -o", self.output.display());
+            let folder = self.output.display();
+            output::error(format_args!("{folder}: {error}; name a folder that can be made with -o"));
             return Ok(WRONG_USAGE);
         }
         let spec = Spec {
@@ -84,25 +96,29 @@ impl Make {
             filter: self.filter,
             effort: self.effort,
         };
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let jobs = self.jobs.map_or(cores, usize::from).min(self.files.len());
+        let jobs = self.jobs.map_or(images.most_threads(), usize::from).min(self.files.len());
         let progress = progress(self.files.len());
         let next = AtomicUsize::new(0);
         let failed = AtomicUsize::new(0);
-        let names = Mutex::new(HashSet::new());
-        std::thread::scope(|scope| {
-            for _ in 0..jobs {
-                scope.spawn(|| {
-                    let mut scratch = Scratch::default();
-                    while let Some(file) = self.files.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let started = Instant::now();
-                        let made = one(file, &self.output, &spec, &names, &mut scratch);
-                        progress.suspend(|| report(file, started.elapsed(), &made));
-                        failed.fetch_add(usize::from(made.is_err()), Ordering::Relaxed);
-                        progress.inc(1);
-                    }
-                });
+        let batch = Batch { images, folder: self.output, spec, names: Mutex::default() };
+        let work = || {
+            let mut scratch = Scratch::default();
+            while let Some(file) = self.files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let started = Instant::now();
+                let made = batch.make(file, &mut scratch);
+                progress.suspend(|| report(file, started.elapsed(), &made));
+                failed.fetch_add(usize::from(made.is_err()), Ordering::Relaxed);
+                progress.inc(1);
             }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..jobs {
+                // Fewer threads make the same thumbnails.
+                if std::thread::Builder::new().spawn_scoped(scope, work).is_err() {
+                    break;
+                }
+            }
+            work();
         });
         progress.finish_and_clear();
         Ok(if failed.into_inner() == 0 { OK } else { FAILED })
@@ -117,47 +133,53 @@ fn progress(files: usize) -> ProgressBar {
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-fn one(
-    file: &Path,
-    folder: &Path,
-    spec: &Spec,
-    names: &Mutex<HashSet<PathBuf>>,
-    scratch: &mut Scratch,
-) -> Result<(PathBuf, Thumbnail), String> {
-    let bytes = fs::read(file).map_err(|error| error.to_string())?;
-    let header = tintype_engine::probe(&bytes).map_err(|error| error.to_string())?;
-    let name = file.file_name().ok_or("it has no file name")?.to_os_string();
-    let mut target = std::ffi::OsString::from("thumb_");
-    target.push(&name);
-    let to = spec.format.resolve(header.format);
-    if to != header.format {
-        target.push(format!(".{}", to.extension()));
+/// What all files share.
+struct Batch {
+    images: ImageFiles,
+    folder: PathBuf,
+    spec: Spec,
+    /// Thumbnails by now.
+    names: Mutex<HashSet<PathBuf>>,
+}
+
+impl Batch {
+    fn make(&self, file: &Path, scratch: &mut Scratch) -> Result<(PathBuf, Thumbnail), String> {
+        let source = self.images.read(file)?;
+        let (header, thumbnail) = self.images.render(&source, &self.spec, scratch)?;
+        drop(source);
+        let mut name = std::ffi::OsString::from("thumb_");
+        name.push(file.file_name().ok_or("it has no file name")?);
+        if thumbnail.format != header.format {
+            name.push(format!(".{}", thumbnail.format.extension()));
+        }
+        let target = self.folder.join(name);
+        if !self.names.lock().unwrap_or_else(PoisonError::into_inner).insert(target.clone()) {
+            return Err(format!(
+                "another file given has the same name, and {} can hold only one thumbnail; make them into two folders",
+                target.display()
+            ));
+        }
+        write(&target, &thumbnail.bytes)?;
+        Ok((target, thumbnail))
     }
-    let target = folder.join(target);
-    if !names.lock().unwrap_or_else(PoisonError::into_inner).insert(target.clone()) {
-        return Err(format!(
-            "another file given has the same name, and {} can hold only one thumbnail; make them into two folders",
-            target.display()
-        ));
-    }
-    let made = tintype_engine::render(
-        &bytes,
-        std::slice::from_ref(spec),
-        &Limits { memory_bytes: u64::MAX, ..Limits::default() },
-        &|| false,
-        scratch,
-    );
-    let thumbnail = made.map_err(|error| error.to_string())?.pop().ok_or("the engine made nothing")?;
-    write(&target, &thumbnail.bytes).map_err(|error| format!("{}: {error}", target.display()))?;
-    Ok((target, thumbnail))
 }
 
 /// Writes beside the target, then renames: whoever looks sees a whole thumbnail or none.
-fn write(target: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write(target: &Path, bytes: &[u8]) -> Result<(), String> {
     let mut beside = target.as_os_str().to_owned();
     beside.push(".part");
-    fs::write(&beside, bytes)?;
-    fs::rename(&beside, target)
+    let beside = Path::new(&beside);
+    let words = |path: &Path, error: io::Error| {
+        format!("{}: {error}; move away what is there, or name another folder with -o", path.display())
+    };
+    let mut options = OpenOptions::new();
+    let options = options.write(true).create(true).truncate(true);
+    let mut file = open_regular(beside, options, Links::Refuse).map_err(|error| words(beside, error))?;
+    let written = file.write_all(bytes).and_then(|()| fs::rename(beside, target));
+    written.map_err(|error| {
+        let _ = fs::remove_file(beside);
+        words(target, error)
+    })
 }
 
 fn report(file: &Path, took: Duration, made: &Result<(PathBuf, Thumbnail), String>) {
@@ -181,6 +203,6 @@ fn report(file: &Path, took: Duration, made: &Result<(PathBuf, Thumbnail), Strin
                 })
             },
         ),
-        Err(error) => eprintln!("tintype: {}: {error}", file.display()),
+        Err(error) => output::file_error(file, error),
     }
 }

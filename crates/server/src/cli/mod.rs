@@ -6,6 +6,7 @@ mod check;
 mod cost;
 mod dead_letters;
 mod demo;
+mod image_files;
 mod invoke;
 mod logging;
 mod logs;
@@ -153,8 +154,8 @@ pub fn run(arguments: Arguments, env: Env) -> ExitCode {
     let result = match arguments.command {
         Command::Serve(serve) => serve.run(&env),
         Command::Demo(demo) => demo.run(&env),
-        Command::Make(make) => make.run(),
-        Command::Probe(probe) => probe.run(),
+        Command::Make(make) => make.run(&env),
+        Command::Probe(probe) => probe.run(&env),
         Command::Invoke(invoke) => invoke.run(&env),
         Command::Check(check) => check.run(&env),
         Command::Status(status) => status.run(&env),
@@ -171,7 +172,7 @@ pub fn run(arguments: Arguments, env: Env) -> ExitCode {
     match result {
         Ok(code) => code.into(),
         Err(error) => {
-            eprintln!("tintype: {error:#}");
+            output::error(format_args!("{error:#}"));
             let usage = error.is::<SettingsError>();
             if usage { WRONG_USAGE } else { FAILED }.into()
         }

@@ -1,6 +1,9 @@
 //! Results: lines for people on a terminal, one JSON object a line on a pipe.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    path::Path,
+};
 
 /// Whether a person reads standard output.
 pub(super) fn is_for_people() -> bool {
@@ -20,4 +23,19 @@ pub(super) fn bytes(count: u64) -> String {
         1_000..1_000_000 => format!("{:.1} KB", count as f64 / 1e3),
         _ => format!("{:.1} MB", count as f64 / 1e6),
     }
+}
+
+/// Prints an error. That nobody reads it is no error.
+pub(super) fn error(words: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "tintype: {words}");
+}
+
+/// Prints the error of one file, on one line whatever its name and the file hold.
+pub(super) fn file_error(file: &Path, words: &str) {
+    let line = format!("{}: {}", file.display(), words.trim_end());
+    error(
+        line.chars()
+            .map(|one| if one.is_control() { char::REPLACEMENT_CHARACTER } else { one })
+            .collect::<String>(),
+    );
 }

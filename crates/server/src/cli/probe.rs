@@ -4,26 +4,35 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{FAILED, OK, output};
+use super::{
+    Env, FAILED, OK,
+    image_files::{self, BoundsArguments, ImageFiles},
+    output,
+};
 
 /// The arguments.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  tintype probe photo.jpg\n  tintype probe *.png | jq .width")]
+#[command(after_help = format!("\
+Examples:
+  tintype probe photo.jpg
+  tintype probe *.png | jq .width
+
+{}", image_files::HELP))]
 pub(super) struct Probe {
     /// The files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    bounds: BoundsArguments,
 }
 
 impl Probe {
-    pub(super) fn run(self) -> anyhow::Result<u8> {
+    pub(super) fn run(self, env: &Env) -> anyhow::Result<u8> {
+        let images = ImageFiles::new(self.bounds, env)?;
         let mut code = OK;
         for file in self.files {
             let name = file.display().to_string();
-            let header = std::fs::read(&file)
-                .map_err(|error| error.to_string())
-                .and_then(|bytes| tintype_engine::probe(&bytes).map_err(|error| error.to_string()));
-            match header {
+            match images.probe(&file) {
                 Ok(header) => output::print(
                     || {
                         let (width, height) = header.upright();
@@ -56,7 +65,7 @@ impl Probe {
                     },
                 ),
                 Err(error) => {
-                    eprintln!("tintype: {name}: {error}");
+                    output::file_error(&file, &error);
                     code = FAILED;
                 }
             }

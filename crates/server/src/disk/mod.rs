@@ -6,15 +6,23 @@
 mod database_file;
 mod faulty;
 mod real;
+mod regular;
 
 pub use database_file::{DatabaseFile, Troubles};
 pub use faulty::{Faults, FaultyDisk};
-pub use real::RealDisk;
+pub use real::{RealDisk, sync_folder};
+pub use regular::{Links, check_no_link, is_wrong_type, open_regular, read_text};
 
 use std::{fmt::Debug, io, path::Path, sync::Arc};
 
 /// Linux's and macOS's number for an error of the medium: what the disk does not give any more.
 pub const EIO: i32 = 5;
+
+/// Whether an error says that what is stored is corrupt, rather than that it cannot be had now.
+#[must_use]
+pub fn is_corruption(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(EIO) || is_wrong_type(error)
+}
 
 /// A disk shared by everything that stores.
 pub type SharedDisk = Arc<dyn Disk>;

@@ -3,27 +3,30 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::{FileExt, MetadataExt as _},
+    os::unix::fs::{FileExt, MetadataExt as _, OpenOptionsExt as _},
     path::Path,
 };
 
-use super::{Disk, DiskFile, FileId, Space};
+use super::{
+    Disk, DiskFile, FileId, Space,
+    regular::{Links, check_no_link, open_regular},
+};
 
-/// The operating system's files.
+/// The operating system's files: regular ones alone, not through a link, nor in a folder that is one.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct RealDisk;
 
 impl Disk for RealDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(OpenOptions::new().read(true).write(true).create_new(true).open(path)?))
+        open(path, OpenOptions::new().read(true).write(true).create_new(true))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(File::open(path)?))
+        open(path, OpenOptions::new().read(true))
     }
 
     fn open_or_create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?))
+        open(path, OpenOptions::new().read(true).write(true).create(true).truncate(false))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -39,14 +42,16 @@ impl Disk for RealDisk {
     }
 
     fn create_folder(&self, path: &Path) -> io::Result<()> {
+        check_no_link(path)?;
         fs::create_dir_all(path)
     }
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
-        File::open(path)?.sync_all()
+        sync_folder(path)
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        check_no_link(path)?;
         fs::read_dir(path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
     }
 
@@ -56,6 +61,20 @@ impl Disk for RealDisk {
         // Of the free blocks only those that are not reserved for root.
         Ok(Space { free: bytes(volume.f_bavail), total: bytes(volume.f_blocks) })
     }
+}
+
+fn open(path: &Path, options: &mut OpenOptions) -> io::Result<Box<dyn DiskFile>> {
+    path.parent().map_or(Ok(()), check_no_link)?;
+    Ok(Box::new(open_regular(path, options, Links::Refuse)?))
+}
+
+/// Makes the names in a folder durable; not what a FIFO in its place could wait for.
+///
+/// # Errors
+/// It is no folder, or the disk fails.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
+    let flags = rustix::fs::OFlags::DIRECTORY.bits().cast_signed();
+    OpenOptions::new().read(true).custom_flags(flags).open(path)?.sync_all()
 }
 
 impl DiskFile for File {

@@ -22,7 +22,7 @@ use attempt::{Attempt, Of, Told};
 use bytes::Bytes;
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_function::{
-    Failure, Inspection, Location, Reason, Report, Thumbnails, event::Record, settings::Settings,
+    Failure, Inspection, Location, Reason, Report, Thumbnails, budget, event::Record, settings::Settings,
     store::Stat, thumbnails::Call, trigger::Trigger,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -30,6 +30,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 pub use worker::{record, verdict};
 
 use crate::{
+    available_memory::available_bytes,
     instruments::{Entry, Instruments},
     queue::Queue,
     request_id,
@@ -125,17 +126,11 @@ impl Invoker {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             fixed => fixed,
         };
-        let total_mb = match settings.function.total_memory_mb {
-            // Three quarters are for renders, one for sources: the largest of each must fit.
-            0 => (machine_memory_mb() / 4)
-                .max((settings.function.memory_mb * 4).div_ceil(3))
-                .max(settings.limits.source_bytes.div_ceil(1 << 18)),
-            fixed => fixed,
-        };
+        let (limits, total_bytes) = budget::bounds(settings, available_bytes());
         let shared = Arc::new(Shared {
             store: store.clone(),
             queue,
-            thumbnails: Thumbnails::new(settings.limits, total_mb << 20),
+            thumbnails: Thumbnails::new(limits, total_bytes),
             instruments: instruments.clone(),
             timeout: settings.function.timeout,
             function_name: settings.function.name.clone(),
@@ -389,12 +384,4 @@ impl<T> Failing for Result<T, Failure> {
     fn failure(&self) -> Option<&Failure> {
         self.as_ref().err()
     }
-}
-
-/// The machine's memory, from the kernel; a modest guess where it does not tell.
-fn machine_memory_mb() -> u64 {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let kilobytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
-    kilobytes.map_or(4096, |kilobytes| kilobytes / 1024)
 }

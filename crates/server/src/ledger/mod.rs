@@ -27,7 +27,7 @@ pub use salvage::{Copied, OldLedger};
 pub use transaction::{Changes, View, Walk, listed_key};
 pub(crate) use witness::told;
 
-use crate::disk::{DiskFile, SharedDisk};
+use crate::disk::{DiskFile, SharedDisk, is_wrong_type};
 
 /// Bytes of redb's page cache; its default of 1 GiB would be most of the program's memory.
 const CACHE_BYTES: usize = 8 << 20;
@@ -108,6 +108,8 @@ impl From<std::io::Error> for LedgerError {
     fn from(error: std::io::Error) -> Self {
         if error.kind() == std::io::ErrorKind::StorageFull {
             Self::Full(error.to_string())
+        } else if is_wrong_type(&error) {
+            Self::Damaged(error.to_string())
         } else {
             Self::Database(error.to_string())
         }

@@ -15,7 +15,7 @@ use super::{
     scan::{self, Scanned},
 };
 use crate::{
-    disk::{Disk, SharedDisk},
+    disk::{Disk, Links, SharedDisk, open_regular},
     ledger::{BucketRecord, Copied, Ledger, LedgerError, ObjectRecord, OldLedger, listed_key},
     store::{DataFolder, ORDER_GAP, REACH, Story, commits_told, is_older, newest_beyond, verify},
 };
@@ -82,7 +82,9 @@ pub fn rebuild(
         disk.sync_folder(&made_in).map_err(RepairError::at(&made_in))?;
     }
     let list = quarantine.join("findings.jsonl");
-    let file = fs::File::create(&list).map_err(RepairError::at(&list))?;
+    let mut new = fs::OpenOptions::new();
+    let new = new.write(true).create(true).truncate(true);
+    let file = open_regular(&list, new, Links::Refuse).map_err(RepairError::at(&list))?;
     let synced = file.try_clone().map_err(RepairError::at(&list))?;
 
     let mut work = Work {
@@ -197,12 +199,12 @@ struct Work<'a> {
 
 impl Work<'_> {
     fn take(&mut self, scanned: Scanned) -> Result<(), RepairError> {
-        let Scanned { path, order, story, file } = scanned;
-        let (Some(order), Some(story), Some(file)) = (order, story, file) else {
+        let Scanned { path, object } = scanned;
+        let Some((order, opened)) = object else {
             return self.set_aside(What::Stray, None, path, String::new());
         };
-        let story = match story {
-            Ok(story) => story,
+        let (story, file) = match opened {
+            Ok(opened) => opened,
             Err(why) => return self.set_aside(What::DamagedHead, None, path, why),
         };
         let Story { bucket, key, part, record } = story;

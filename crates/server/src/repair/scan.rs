@@ -1,15 +1,15 @@
 //! Every object file, oldest first, with what its head says.
 
 use std::{
-    io::ErrorKind,
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
 };
 
 use super::RepairError;
 use crate::{
-    disk::{Disk, DiskFile, EIO},
+    disk::{Disk, DiskFile, is_corruption, is_wrong_type},
     store::{
-        DataFolder, number,
+        DataFolder, is_folder_of_objects, number,
         object_file::{self, Story, Unreadable},
     },
 };
@@ -18,13 +18,12 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Scanned {
     pub(super) path: PathBuf,
-    /// The order its name says, if it has the name of an object file.
-    pub(super) order: Option<u64>,
-    /// What its head says, or what is wrong with it; `None` for what is no object file by its name.
-    pub(super) story: Option<Result<Story, String>>,
-    /// The file, if it could be opened.
-    pub(super) file: Option<Box<dyn DiskFile>>,
+    /// The order its name says and what is there; `None` for what is no object file by its name.
+    pub(super) object: Option<(u64, Opened)>,
 }
+
+/// What an object file's head says, and the file to read on; or what is wrong with it.
+pub(super) type Opened = Result<(Story, Box<dyn DiskFile>), String>;
 
 /// Calls `visit` for every entry. A file that is gone by the time it is opened is left out.
 ///
@@ -43,38 +42,40 @@ pub(super) fn scan(
             continue;
         }
         if !is_folder {
-            visit(Scanned { path, order: None, story: None, file: None })?;
+            visit(Scanned { path, object: None })?;
             continue;
         }
         for name in sorted(disk, &path)? {
-            let file = path.join(&name);
-            let order = number(&name).filter(|order| folder.object(*order) == file);
+            let path = path.join(&name);
+            let order = number(&name).filter(|order| folder.object(*order) == path);
             let Some(order) = order else {
-                visit(Scanned { path: file, order: None, story: None, file: None })?;
+                visit(Scanned { path, object: None })?;
                 continue;
             };
-            match disk.open(&file) {
-                Ok(open) => {
-                    let story = match object_file::read(open.as_ref()) {
-                        Ok(story) => Ok(story),
-                        Err(Unreadable::Damaged(words)) => Err(words),
-                        // What the disk will not give any more is damaged; what it does not give now is not.
-                        Err(Unreadable::Disk(error)) if error.raw_os_error() == Some(EIO) => {
-                            Err(format!("its head cannot be read: {error}"))
-                        }
-                        Err(Unreadable::Disk(error)) if error.kind() == ErrorKind::IsADirectory => {
-                            Err("it is a folder".into())
-                        }
-                        Err(Unreadable::Disk(error)) => return Err(RepairError::File { path: file, error }),
-                    };
-                    visit(Scanned { path: file, order: Some(order), story: Some(story), file: Some(open) })?;
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(RepairError::File { path: file, error }),
+            match open(disk, &path) {
+                Ok(opened) => visit(Scanned { path, object: Some((order, opened)) })?,
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(RepairError::File { path, error }),
             }
         }
     }
     Ok(())
+}
+
+/// Opens an object file. What the disk will not give any more is damaged; what it does not give now is an error.
+fn open(disk: &dyn Disk, path: &Path) -> io::Result<Opened> {
+    let file = match disk.open(path) {
+        Err(error) if is_wrong_type(&error) => return Ok(Err(error.to_string())),
+        opened => opened?,
+    };
+    match object_file::read(file.as_ref()) {
+        Ok(story) => Ok(Ok((story, file))),
+        Err(Unreadable::Damaged(words)) => Ok(Err(words)),
+        Err(Unreadable::Disk(error)) if is_corruption(&error) => {
+            Ok(Err(format!("its head cannot be read: {error}")))
+        }
+        Err(Unreadable::Disk(error)) => Err(error),
+    }
 }
 
 /// How many object files there are, by their names.
@@ -84,8 +85,8 @@ pub(super) fn scan(
 pub(super) fn count(disk: &dyn Disk, folder: &DataFolder) -> Result<u64, RepairError> {
     let mut count = 0;
     for below in sorted(disk, &folder.objects())? {
-        let path = folder.objects().join(below);
-        if path.is_dir() {
+        let path = folder.objects().join(&below);
+        if is_folder_of_objects(&below) && path.is_dir() {
             count += disk.list(&path).map_err(RepairError::at(&path))?.len() as u64;
         }
     }
@@ -96,7 +97,7 @@ pub(super) fn count(disk: &dyn Disk, folder: &DataFolder) -> Result<u64, RepairE
 fn sorted(disk: &dyn Disk, folder: &Path) -> Result<Vec<String>, RepairError> {
     let mut names = match disk.list(folder) {
         // Nothing was ever stored.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
         listed => listed.map_err(RepairError::at(folder))?,
     };
     names.sort_unstable();

@@ -35,13 +35,11 @@ pub fn scrub(
     let mut scrubbed = Scrubbed::default();
     scan::scan(disk, folder, |scanned| {
         progress();
-        let (Some(order), Some(story), Some(file)) = (scanned.order, scanned.story, scanned.file) else {
-            return Ok(());
-        };
+        let Some((order, opened)) = scanned.object else { return Ok(()) };
         scrubbed.files += 1;
-        let finding = match story {
+        let finding = match opened {
             Err(why) => Some(finding(What::DamagedHead, None, scanned.path, why)),
-            Ok(story) => {
+            Ok((story, file)) => {
                 scrubbed.bytes += story.record.size;
                 let problem = verify(file.as_ref(), &story.record)
                     .map_err(|error| RepairError::File { path: scanned.path.clone(), error })?;

@@ -8,7 +8,7 @@ use super::{
     is_folder_of_objects, number,
     object_file::{self, Story, Unreadable},
 };
-use crate::ledger::Pending;
+use crate::{disk::is_wrong_type, ledger::Pending};
 
 /// Puts under way at once are far fewer than this, so a file nothing mentions is at most so much older
 /// than the last order of its run.
@@ -95,7 +95,9 @@ impl DiskStore {
     /// a cleaner to judge damage.
     fn is_mentioned(&self, path: &std::path::Path) -> Result<bool, StoreFault> {
         let file = match self.disk.open(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound || is_wrong_type(&error) => {
+                return Ok(true);
+            }
             opened => opened?,
         };
         let story = match object_file::read(file.as_ref()) {

@@ -6,9 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::disk::{Links, check_no_link, is_wrong_type, open_regular, read_text, sync_folder};
+
 /// Raised when an older program could not read what this one writes.
 const FORMAT: u32 = 1;
 const FORMAT_NAME: &str = "tintype-data ";
+const FORMAT_FILE: &str = "format";
 /// The file of the number that folder and ledger share.
 const IDENTITY: &str = "identity";
 
@@ -26,6 +29,26 @@ pub enum FolderError {
         /// The folder.
         folder: PathBuf,
         /// What the system said.
+        error: std::io::Error,
+    },
+    /// One of its files is of another type.
+    #[error(
+        "data folder {folder}: {name}: {error}; move it away, and put back the file from a backup of this folder if there is one"
+    )]
+    WrongType {
+        /// The folder.
+        folder: PathBuf,
+        /// The file's name.
+        name: &'static str,
+        /// What it is.
+        error: std::io::Error,
+    },
+    /// One of its folders is a link.
+    #[error("data folder {folder}: {error}")]
+    Linked {
+        /// The folder.
+        folder: PathBuf,
+        /// Which, and what to do.
         error: std::io::Error,
     },
     /// Another server has it open.
@@ -107,6 +130,7 @@ impl DataFolder {
     /// See [`FolderError`].
     pub fn open(root: &Path) -> Result<Self, FolderError> {
         Self::make(root)?;
+        let root = &resolved(root);
         is_made(root)?;
         Self::take(root)
     }
@@ -118,6 +142,7 @@ impl DataFolder {
     pub fn open_existing(root: &Path) -> Result<Option<Self>, FolderError> {
         let there = root.try_exists();
         let there = there.map_err(|error| FolderError::Unwritable { folder: root.to_owned(), error })?;
+        let root = &resolved(root);
         if !there || !is_made(root)? {
             return Ok(None);
         }
@@ -127,13 +152,17 @@ impl DataFolder {
     /// The folder of a server that runs, to be looked at only.
     #[must_use]
     pub fn look_at(root: &Path) -> Self {
-        Self { root: root.to_owned(), _locks: Vec::new() }
+        Self { root: resolved(root), _locks: Vec::new() }
     }
 
     fn take(root: &Path) -> Result<Self, FolderError> {
         let unwritable = |error| FolderError::Unwritable { folder: root.to_owned(), error };
-        let format = root.join("format");
-        let lock = File::create(root.join("lock")).map_err(unwritable)?;
+        for name in ["objects", "incoming", "quarantine"] {
+            check_no_link(&root.join(name))
+                .map_err(|error| FolderError::Linked { folder: root.to_owned(), error })?;
+        }
+        let format = root.join(FORMAT_FILE);
+        let lock = create(&root.join("lock")).map_err(|error| unusable(root, "lock", error))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(FolderError::InUse(root.to_owned())),
@@ -156,7 +185,7 @@ impl DataFolder {
     /// # Errors
     /// It cannot be written.
     pub fn mend_format(root: &Path) -> Result<(), FolderError> {
-        write_durably(root, "format", &format!("{FORMAT_NAME}{FORMAT}"))
+        write_durably(root, FORMAT_FILE, &format!("{FORMAT_NAME}{FORMAT}"))
             .map_err(|error| FolderError::Unwritable { folder: root.to_owned(), error })
     }
 
@@ -165,10 +194,10 @@ impl DataFolder {
     /// # Errors
     /// It cannot be read.
     pub fn identity(&self) -> Result<Option<u64>, FolderError> {
-        match fs::read_to_string(self.root.join(IDENTITY)) {
+        match read_text(&self.root.join(IDENTITY)) {
             Ok(text) => Ok(u64::from_str_radix(text.trim(), 16).ok()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(FolderError::Unwritable { folder: self.root.clone(), error }),
+            Err(error) => Err(unusable(&self.root, IDENTITY, error)),
         }
     }
 
@@ -229,9 +258,12 @@ impl DataFolder {
 /// Whether a folder is a data folder already (or may become one).
 fn is_made(root: &Path) -> Result<bool, FolderError> {
     let unwritable = |error| FolderError::Unwritable { folder: root.to_owned(), error };
-    match fs::read(root.join("format")) {
-        Ok(bytes) => {
-            let text = String::from_utf8_lossy(&bytes);
+    let read = match read_text(&root.join(FORMAT_FILE)) {
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Ok(String::new()),
+        read => read,
+    };
+    match read {
+        Ok(text) => {
             let found = text.strip_prefix(FORMAT_NAME).and_then(|number| number.trim().parse::<u32>().ok());
             match found {
                 Some(found) if found > FORMAT => Err(FolderError::Newer { folder: root.to_owned(), found }),
@@ -263,7 +295,23 @@ fn is_made(root: &Path) -> Result<bool, FolderError> {
             }
             Ok(false)
         }
-        Err(error) => Err(unwritable(error)),
+        Err(error) => Err(unusable(root, FORMAT_FILE, error)),
+    }
+}
+
+/// The folder that a link leads to: the user named it. In the data folder itself there are no links.
+fn resolved(root: &Path) -> PathBuf {
+    match fs::symlink_metadata(root) {
+        Ok(there) if there.is_symlink() => root.canonicalize().unwrap_or_else(|_| root.to_owned()),
+        _ => root.to_owned(),
+    }
+}
+
+fn unusable(root: &Path, name: &'static str, error: std::io::Error) -> FolderError {
+    let folder = root.to_owned();
+    match is_wrong_type(&error) {
+        true => FolderError::WrongType { folder, name, error },
+        false => FolderError::Unwritable { folder, error },
     }
 }
 
@@ -275,11 +323,16 @@ fn has_ledger(root: &Path) -> bool {
 /// Writes a small file of the folder whole or not at all.
 fn write_durably(root: &Path, name: &str, line: &str) -> std::io::Result<()> {
     let new = root.join(format!("{name}.new"));
-    let mut file = File::create(&new)?;
+    let mut file = create(&new)?;
     writeln!(file, "{line}")?;
     file.sync_all()?;
     fs::rename(&new, root.join(name))?;
-    File::open(root)?.sync_all()
+    sync_folder(root)
+}
+
+/// Makes a file, or empties the one that is there.
+fn create(path: &Path) -> std::io::Result<File> {
+    open_regular(path, File::options().write(true).create(true).truncate(true), Links::Refuse)
 }
 
 /// Makes a folder and what is missing above it, each durably in the one above.
@@ -293,7 +346,7 @@ fn make_durably(folder: &Path) -> std::io::Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    File::open(above)?.sync_all()
+    sync_folder(above)
 }
 
 #[cfg(test)]

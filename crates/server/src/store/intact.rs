@@ -7,7 +7,7 @@ use tintype_function::store::Location;
 
 use super::{DataFolder, DiskStore, FolderError, ORDER_GAP, PageRequest, StoreFault, folder::FOLDER_BITS};
 use crate::{
-    disk::Disk,
+    disk::{Disk, is_wrong_type},
     ledger::{Ledger, LedgerError, listed_key, told},
 };
 
@@ -105,7 +105,7 @@ impl DiskStore {
                     .list_objects(&bucket, &PageRequest { after: from, max: PAGE, ..Default::default() })?;
                 for (key, record) in page.objects {
                     let is_there = match self.disk.open(&self.folder.object(record.order)) {
-                        Err(error) if error.kind() == ErrorKind::NotFound => false,
+                        Err(error) if error.kind() == ErrorKind::NotFound || is_wrong_type(&error) => false,
                         opened => opened.map(|_| true)?,
                     };
                     let at = Location { bucket: bucket.clone(), key: listed_key(&key)? };
@@ -215,6 +215,8 @@ pub(crate) fn number(name: &str) -> Option<u64> {
 fn ledger_length(disk: &dyn Disk, folder: &DataFolder) -> Result<u64, FolderError> {
     match disk.open(&folder.ledger()).and_then(|file| file.length()) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
+        // Something is there; what is wrong with it is for whoever opens it.
+        Err(error) if is_wrong_type(&error) => Ok(1),
         length => length.map_err(|error| FolderError::Unwritable { folder: folder.root().to_owned(), error }),
     }
 }

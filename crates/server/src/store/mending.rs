@@ -13,7 +13,7 @@ use super::{
     object_file::{self, Unreadable},
     reading::verify,
 };
-use crate::{disk::EIO, ledger::ObjectRecord};
+use crate::{disk::is_corruption, ledger::ObjectRecord};
 
 /// Thumbnails up to so many bytes are read whole when it is asked whether they are there; of larger ones the head.
 pub(crate) const VERIFIED: u64 = 4 << 20;
@@ -39,12 +39,12 @@ impl DiskStore {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Ok(Some("its file is missing".into()));
             }
-            Err(error) if error.raw_os_error() == Some(EIO) => return Ok(Some(error.to_string())),
+            Err(error) if is_corruption(&error) => return Ok(Some(error.to_string())),
             opened => opened?,
         };
         match object_file::read(file.as_ref()) {
             Err(Unreadable::Damaged(words)) => Ok(Some(words)),
-            Err(Unreadable::Disk(error)) if error.raw_os_error() == Some(EIO) => Ok(Some(error.to_string())),
+            Err(Unreadable::Disk(error)) if is_corruption(&error) => Ok(Some(error.to_string())),
             Err(Unreadable::Disk(error)) => Err(error),
             Ok(story) if story.record != *record => Ok(Some("its file belongs to another version".into())),
             Ok(_) if record.size > most => Ok(None),

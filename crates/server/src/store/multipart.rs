@@ -12,7 +12,10 @@ use super::{
     objects::{check_condition, place},
     publication::Publication,
 };
-use crate::ledger::{Checksums, ObjectRecord, PartRecord, StoredHeaders, UploadRecord};
+use crate::{
+    disk::is_wrong_type,
+    ledger::{Checksums, ObjectRecord, PartRecord, StoredHeaders, UploadRecord},
+};
 
 /// S3's bound on every part but the last.
 const SMALLEST_PART: u64 = 5 << 20;
@@ -309,7 +312,11 @@ impl DiskStore {
         part: &PartRecord,
         mut take: impl FnMut(&[u8]) -> Result<(), StoreFault>,
     ) -> Result<(), StoreFault> {
-        let file = self.disk.open(&self.folder.object(part.order))?;
+        let opened = self.disk.open(&self.folder.object(part.order));
+        let file = opened.map_err(|error| match is_wrong_type(&error) {
+            true => StoreFault::Damaged(at.clone(), format!("the file of a part: {error}")),
+            false => error.into(),
+        })?;
         let mut check = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme);
         let mut buffer = vec![0; 256 << 10];
         let mut offset = 0;

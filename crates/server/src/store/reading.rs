@@ -8,7 +8,7 @@ use super::{
     object_file::{self, Unreadable},
 };
 use crate::{
-    disk::{DiskFile, EIO},
+    disk::{DiskFile, is_corruption, is_wrong_type},
     ledger::ObjectRecord,
 };
 
@@ -55,6 +55,9 @@ impl DiskStore {
                     }
                     last_missing = Some(record.order);
                     continue;
+                }
+                Err(error) if is_wrong_type(&error) => {
+                    return Err(StoreFault::Damaged(at.clone(), error.to_string()));
                 }
                 Err(error) => return Err(error.into()),
             };
@@ -147,7 +150,7 @@ pub(crate) fn verify(file: &dyn DiskFile, record: &ObjectRecord) -> std::io::Res
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
             Ok(Some("the file is shorter than it was".into()))
         }
-        Err(error) if error.raw_os_error() == Some(EIO) => Ok(Some(error.to_string())),
+        Err(error) if is_corruption(&error) => Ok(Some(error.to_string())),
         Err(error) => Err(error),
     }
 }

@@ -10,6 +10,16 @@ const PHOTOMETRIC: u16 = 262;
 const PALETTE: u64 = 3;
 const GRAY: u8 = 1;
 
+/// The tags of which the crate reads all values when it opens a file, before it can be given limits: it allocates what they
+/// declare.
+const OPENED: [u16; 15] = [256, 257, 258, 259, 262, 277, 278, 284, 317, 322, 323, 338, 339, 347, 530];
+/// Of these, most values: as many as there may be samples in a pixel.
+const MOST_VALUES: u64 = u16::MAX as u64;
+/// Where strips and tiles begin, and their lengths.
+const CHUNKS: [u16; 4] = [273, 279, 324, 325];
+/// What the crate takes for a strip or tile when it opens a file.
+const CHUNK_BYTES: u64 = 48;
+
 /// The file, in which a palette picture passes for a gray one: the crate reads its indices only so.
 pub(super) struct Source<'a> {
     file: Input<'a>,
@@ -18,9 +28,20 @@ pub(super) struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// Checks that all strips or tiles lie within the file: some decompressors make up what is missing.
-    pub(super) fn new(bytes: &'a [u8], stop: Stop<'a>) -> std::result::Result<Self, String> {
+    /// Checks that no tag declares more values than fit into `memory` bytes, and that all strips or tiles lie within the
+    /// file: some decompressors make up what is missing.
+    pub(super) fn new(bytes: &'a [u8], memory: u64, stop: Stop<'a>) -> std::result::Result<Self, String> {
         let ifd = Ifd::first(bytes).ok_or("the directory is cut")?;
+        for (tag, count) in ifd.declared() {
+            let most = match tag {
+                tag if CHUNKS.contains(&tag) => memory / CHUNK_BYTES,
+                tag if OPENED.contains(&tag) => MOST_VALUES,
+                _ => continue,
+            };
+            if count > most {
+                return Err(format!("tag {tag} declares {count} values, where {most} are possible"));
+            }
+        }
         for (offsets, lengths) in [(273, 279), (324, 325)] {
             let (Some(offsets), Some(lengths)) = (ifd.entry(offsets), ifd.entry(lengths)) else { continue };
             for index in 0..offsets.len().min(lengths.len()) {
