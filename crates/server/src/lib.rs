@@ -3,7 +3,6 @@
 //! One folder each, lowest first: [`disk`], [`ledger`], [`store`], [`repair`], [`queue`], [`invoker`], then what faces
 //! outwards: [`s3`], [`gateway`], [`cli`]. `tests/tidy.rs` holds who may depend on whom.
 
-mod available_memory;
 pub mod cli;
 pub mod credentials;
 pub mod disk;

@@ -75,8 +75,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("store", &["disk", "ledger"][..]),
         ("repair", &["disk", "ledger", "store"][..]),
         ("queue", &["ledger", "store", "steady_clock"][..]),
-        ("available_memory", &[][..]),
-        ("invoker", &["available_memory", "queue", "store", "ledger", "instruments", "request_id"][..]),
+        ("invoker", &["queue", "store", "ledger", "instruments", "request_id"][..]),
         ("credentials", &["disk"][..]),
         ("http_client", &["credentials"][..]),
         ("listen", &[][..]),
@@ -108,7 +107,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         (
             "cli",
             &[
-                "available_memory",
+                "invoker",
                 "server",
                 "store",
                 "repair",

@@ -16,8 +16,8 @@ use tintype_function::{
 
 use super::{Env, SettingsArguments};
 use crate::{
-    available_memory::available_bytes,
     disk::{Links, is_wrong_type, open_regular},
+    invoker::available_bytes,
 };
 
 /// Address space that a thread's stack and its part of the allocator may take.

@@ -86,7 +86,7 @@ pub fn check_no_link(folder: &Path) -> io::Result<()> {
 /// Whether an error means that something else stands in a file's place: like a corrupt file, until somebody repairs it.
 #[must_use]
 pub fn is_wrong_type(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<WrongType>())
+    error.get_ref().and_then(|inner| inner.downcast_ref::<WrongType>()).is_some()
 }
 
 fn check_regular(file_type: FileType) -> io::Result<()> {

@@ -5,6 +5,7 @@
 //! work at once (the threads). Events wait in the queue on disk. Memory is admitted inside the function.
 
 mod attempt;
+mod available_memory;
 mod receive;
 mod worker;
 
@@ -27,10 +28,10 @@ use tintype_function::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+pub(crate) use available_memory::available_bytes;
 pub use worker::{record, verdict};
 
 use crate::{
-    available_memory::available_bytes,
     instruments::{Entry, Instruments},
     queue::Queue,
     request_id,
