@@ -23,7 +23,7 @@ use crate::{
     listen::{self, Certificate, UnixSocket},
     page::{self, Page},
     queue::{Queue, RetryPolicy},
-    s3::S3Service,
+    s3::{Authorizer, S3Service},
     store::{DataFolder, DiskStore, ResultsCursor, check_before_opening, check_opened, now_ms},
 };
 
@@ -159,7 +159,8 @@ impl Server {
         let page = Page::new(&settings, &credentials, store.clone(), queue, instruments.clone());
 
         let (stop, stopped) = watch::channel(false);
-        let s3_service = S3Service::new(store.clone(), &credentials);
+        let s3_service =
+            S3Service::new(store.clone(), &credentials, Authorizer::root_only(&credentials.access_key_id));
         let parts = gateway::Parts {
             store: store.clone(),
             invoker: invoker.clone(),

@@ -1,5 +1,6 @@
-//! XML documents that come with a request, such as the list of `DeleteObjects`: read whole, and compared with the checksums
-//! that the client sent, which the crate s3s does not do.
+//! XML documents that come with a request, such as the list of `DeleteObjects`: read whole, compared with the checksums that
+//! the client sent, and looked at for what the crate s3s passes over: CDATA, what stands beside the root element, and parts
+//! of configurations that it does not know.
 //! Source: AWS, "`DeleteObjects`", "Checking object integrity".
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -7,42 +8,89 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use md5::{Digest as _, Md5};
+use quick_xml::{Reader, events::Event};
 use s3s::{Body, S3Result, TrailingHeaders, s3_error};
 
 use super::receive::{ALGORITHMS, announced_trailer, body_error, checksum_header, hasher_for, values};
 
 /// A list of 1,000 keys of 1,024 bytes, each of which XML may write in six.
 const LARGEST: usize = 8 << 20;
+/// Elements within each other; S3's documents have five.
+const DEEPEST: usize = 16;
 
-/// The document's bytes.
+/// What the root elements of configurations may hold, of which s3s skips what it does not know.
+const CHILDREN: &[(&str, &[&str])] = &[
+    ("CORSConfiguration", &["CORSRule"]),
+    ("CreateBucketConfiguration", &["LocationConstraint"]),
+    (
+        "NotificationConfiguration",
+        &[
+            "CloudFunctionConfiguration",
+            "EventBridgeConfiguration",
+            "QueueConfiguration",
+            "TopicConfiguration",
+        ],
+    ),
+];
+
+/// Reads the document of a request whose `x-amz-checksum-*` are the document's, if `has_checksums`; its length becomes the
+/// headers'.
 pub(super) async fn read(
     body: Body,
-    headers: &HeaderMap,
+    headers: &mut HeaderMap,
     trailers: Option<TrailingHeaders>,
+    has_checksums: bool,
 ) -> S3Result<Bytes> {
-    let body = Limited::new(body, LARGEST).collect().await;
-    let body = body.map_err(|error| match error.is::<LengthLimitError>() {
-        true => s3_error!(
-            MaxMessageLengthExceeded,
-            "the document has more than {LARGEST} bytes; ask for less at once (nothing was done)"
-        ),
-        false => body_error(&*error),
-    })?;
-    let body = body.to_bytes();
-    verify(headers, trailers.and_then(|trailers| trailers.take()).as_ref(), &body)?;
+    let body = take(body, LARGEST).await?;
+    let trailers = trailers.and_then(|trailers| trailers.take());
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if declared.is_some_and(|declared: usize| declared != body.len()) {
+        return Err(s3_error!(
+            IncompleteBody,
+            "the document has another length than was said; nothing was done"
+        ));
+    }
+    verify_md5(headers, &body)?;
+    if has_checksums {
+        verify_checksums(headers, trailers.as_ref(), &body)?;
+    } else {
+        announced_trailer(headers, trailers.as_ref())?;
+    }
+    check_form(&body)?;
+    headers.insert(header::CONTENT_LENGTH, body.len().into());
     Ok(body)
 }
 
-fn verify(headers: &HeaderMap, trailers: Option<&HeaderMap>, body: &Bytes) -> S3Result<()> {
-    if let Some(md5) = headers.get("content-md5") {
-        let given = STANDARD.decode(md5).ok().filter(|md5| md5.len() == 16);
-        let Some(given) = given else {
-            return Err(s3_error!(InvalidDigest, "Content-MD5 is not the base64 of 16 bytes"));
-        };
-        if given != Md5::digest(body).as_slice() {
-            return Err(s3_error!(BadDigest, "Content-MD5 does not match the body; nothing was done"));
-        }
+/// Reads the body of an operation that has none, for its signature to be compared.
+pub(super) async fn read_nothing(body: Body) -> S3Result<()> {
+    take(body, 0).await.map(drop)
+}
+
+async fn take(body: Body, most: usize) -> S3Result<Bytes> {
+    let body = Limited::new(body, most).collect().await;
+    let body = body.map_err(|error| match error.is::<LengthLimitError>() {
+        true if most == 0 => s3_error!(InvalidRequest, "this operation takes no body; nothing was done"),
+        true => s3_error!(
+            MaxMessageLengthExceeded,
+            "the document has more than {most} bytes; ask for less at once (nothing was done)"
+        ),
+        false => body_error(&*error),
+    })?;
+    Ok(body.to_bytes())
+}
+
+fn verify_md5(headers: &HeaderMap, body: &Bytes) -> S3Result<()> {
+    let Some(md5) = headers.get("content-md5") else { return Ok(()) };
+    let Some(given) = STANDARD.decode(md5).ok().filter(|md5| md5.len() == 16) else {
+        return Err(s3_error!(InvalidDigest, "Content-MD5 is not the base64 of 16 bytes"));
+    };
+    if given != Md5::digest(body).as_slice() {
+        return Err(s3_error!(BadDigest, "Content-MD5 does not match the body; nothing was done"));
     }
+    Ok(())
+}
+
+fn verify_checksums(headers: &HeaderMap, trailers: Option<&HeaderMap>, body: &Bytes) -> S3Result<()> {
     let trailing = announced_trailer(headers, trailers)?;
     let trailing = trailing.as_ref().map(|(name, value)| (*name, value.as_bytes()));
     let leading = ALGORITHMS
@@ -69,7 +117,84 @@ fn verify(headers: &HeaderMap, trailers: Option<&HeaderMap>, body: &Bytes) -> S3
     Ok(())
 }
 
-/// The headers that a document's body has once it is read.
-pub(super) fn set_length(headers: &mut HeaderMap, body: &Bytes) {
-    headers.insert(header::CONTENT_LENGTH, body.len().into());
+/// One root element, nothing beside it, and nothing that s3s would skip.
+fn check_form(document: &[u8]) -> S3Result<()> {
+    let malformed = |words: &str| s3_error!(MalformedXML, "{words}; nothing was done");
+    if document.iter().all(u8::is_ascii_whitespace) {
+        return Ok(());
+    }
+    let mut reader = Reader::from_reader(document);
+    let (mut depth, mut root) = (0_usize, None);
+    loop {
+        let event = reader
+            .read_event()
+            .map_err(|error| malformed(&format!("the XML is not well-formed: {error}")))?;
+        let opened = match &event {
+            Event::Start(element) | Event::Empty(element) => Some(element.local_name()),
+            _ => None,
+        };
+        if let Some(name) = opened {
+            let name = String::from_utf8_lossy(name.as_ref()).into_owned();
+            match (depth, &root) {
+                (0, None) => root = Some(name),
+                (0, Some(_)) => return Err(malformed("the XML has more than one root element")),
+                (1, Some(root)) => {
+                    let known = CHILDREN.iter().find(|(known, _)| known == root);
+                    if known.is_some_and(|(_, children)| !children.contains(&name.as_str())) {
+                        return Err(malformed(&format!("{root} with {name} is not offered")));
+                    }
+                }
+                _ => {}
+            }
+        }
+        match event {
+            Event::Start(_) if depth == DEEPEST => return Err(malformed("the XML is nested too deeply")),
+            Event::Start(_) => depth += 1,
+            Event::End(_) => depth = depth.saturating_sub(1),
+            Event::CData(_) => return Err(malformed("CDATA is not offered; escape the text")),
+            Event::DocType(_) => return Err(malformed("a document type is not offered")),
+            Event::Text(text) if depth == 0 && !text.iter().all(u8::is_ascii_whitespace) => {
+                return Err(malformed("text stands beside the root element"));
+            }
+            Event::Eof if depth > 0 => return Err(malformed("the XML ends within an element")),
+            Event::Eof => return Ok(()),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_read_whole_is_a_document() {
+        let key = "<Delete><Object><Key>a &amp; b</Key></Object></Delete>";
+        let notification = "<CloudFunctionConfiguration><Id>1</Id></CloudFunctionConfiguration>";
+        for good in [
+            key.to_owned(),
+            format!("<?xml version=\"1.0\"?>\n{key}\n<!-- as it is -->"),
+            "<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Quiet/></Delete>".into(),
+            format!("<NotificationConfiguration>{notification}</NotificationConfiguration>"),
+            "<NotificationConfiguration/>".into(),
+            String::new(),
+        ] {
+            assert!(check_form(good.as_bytes()).is_ok(), "{good}");
+        }
+        for wrong in [
+            "<Delete><Object><Key>x/a<![CDATA[x]]></Key></Object></Delete>".to_owned(),
+            format!("{key}text"),
+            format!("text{key}"),
+            format!("{key}{key}"),
+            format!("<!DOCTYPE a>{key}"),
+            "<Delete><Object>".into(),
+            "<Delete></Object>".into(),
+            "<NotificationConfiguration><Foo/></NotificationConfiguration>".into(),
+            "<CreateBucketConfiguration><Tags/></CreateBucketConfiguration>".into(),
+            "<CORSConfiguration><Rule/></CORSConfiguration>".into(),
+            "<a>".repeat(100) + &"</a>".repeat(100),
+        ] {
+            assert!(check_form(wrong.as_bytes()).is_err(), "{wrong}");
+        }
+    }
 }

@@ -37,7 +37,7 @@ impl Verification {
         let key = OneKey { access_key_id: access_key_id.into(), secret: secret.into() };
         let mut endpoint = S3ServiceBuilder::new(Unreachable);
         endpoint.set_route(Receiver);
-        Self { protocol: protocol(key, Authorizer::new(access_key_id), endpoint.build()) }
+        Self { protocol: protocol(key, Authorizer::root_only(access_key_id), endpoint.build()) }
     }
 
     /// What the endpoint receives of a request, or the answer that refuses it.

@@ -59,11 +59,12 @@ impl Encoder {
     }
 }
 
-fn max_keys(asked: Option<i32>) -> S3Result<i32> {
+/// How many entries a page has at most, by the parameter that says so.
+pub(super) fn page_size(parameter: &str, asked: Option<i32>) -> S3Result<i32> {
     match asked {
         None => Ok(LARGEST_PAGE),
         Some(asked) if asked >= 0 => Ok(asked.min(LARGEST_PAGE)),
-        Some(asked) => Err(s3_error!(InvalidArgument, "max-keys {asked} is negative")),
+        Some(asked) => Err(s3_error!(InvalidArgument, "{parameter} {asked} is negative")),
     }
 }
 
@@ -78,7 +79,7 @@ pub(super) async fn v1(
 ) -> S3Result<S3Response<ListObjectsOutput>> {
     let input = request.input;
     let encoder = Encoder::new(input.encoding_type.as_ref())?;
-    let max = max_keys(input.max_keys)?;
+    let max = page_size("max-keys", input.max_keys)?;
     let wanted = PageRequest {
         prefix: input.prefix.clone().unwrap_or_default(),
         delimiter: input.delimiter.clone().unwrap_or_default(),
@@ -108,7 +109,7 @@ pub(super) async fn v2(
 ) -> S3Result<S3Response<ListObjectsV2Output>> {
     let input = request.input;
     let encoder = Encoder::new(input.encoding_type.as_ref())?;
-    let max = max_keys(input.max_keys)?;
+    let max = page_size("max-keys", input.max_keys)?;
     let after = match &input.continuation_token {
         None => input.start_after.clone().unwrap_or_default(),
         Some(token) => URL_SAFE_NO_PAD

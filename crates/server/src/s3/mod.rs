@@ -1,7 +1,7 @@
 //! The S3 endpoint: S3's protocol in front of the store. The crate `s3s` (requests, signatures, XML) is
 //! used here and nowhere else.
 //!
-//! A request's way: bounds and mechanism ([`check`]), its signature (s3s), then [`verified`]: what the signature covers,
+//! A request's way: bounds and mechanism ([`check`]), its signature (s3s), then [`verified_request`]: what the signature covers,
 //! the table of operations, authorization, and the endpoint's [`operations`]. Forms are signed otherwise, and meet at
 //! authorization. Checksums and conditions are checked by the operations.
 
@@ -16,16 +16,17 @@ mod faults;
 mod form;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod header_values;
 mod listing;
 mod notification;
-mod operation;
+mod operation_table;
 mod operations;
 mod parts;
 mod query;
 mod reading;
 mod receive;
 mod signature;
-mod verified;
+mod verified_request;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
@@ -33,6 +34,7 @@ use bytes::Bytes;
 use s3s::{
     S3Result,
     auth::{S3Auth, SecretKey},
+    config::{S3Config, StaticConfigProvider},
     s3_error,
     service::S3ServiceBuilder,
 };
@@ -43,10 +45,10 @@ use crate::{
     request_id,
     store::DiskStore,
 };
-use authorization::Authorizer;
+pub use authorization::{Authorizer, Principal};
 use aws_chunked::Terminated;
 use query::Query;
-use verified::Verified;
+use verified_request::Verified;
 
 /// What an object's key has escaped in a URL.
 const URL_ESCAPED: &percent_encoding::AsciiSet =
@@ -55,7 +57,7 @@ const URL_ESCAPED: &percent_encoding::AsciiSet =
 const LARGEST_BODY: u64 = 5 << 30;
 
 /// The endpoint's operations; cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Endpoint {
     store: Arc<DiskStore>,
     authorizer: Authorizer,
@@ -71,14 +73,13 @@ pub struct S3Service {
 }
 
 impl S3Service {
-    /// The endpoint over a store, for whoever has the credentials.
+    /// The endpoint over a store, for whoever has the credentials and is authorized.
     #[must_use]
-    pub fn new(store: Arc<DiskStore>, credentials: &Credentials) -> Self {
+    pub fn new(store: Arc<DiskStore>, credentials: &Credentials, authorizer: Authorizer) -> Self {
         let key = OneKey {
             access_key_id: credentials.access_key_id.clone(),
             secret: credentials.secret_access_key().into(),
         };
-        let authorizer = Authorizer::new(&credentials.access_key_id);
         let endpoint = Endpoint { store: store.clone(), authorizer: authorizer.clone() };
         let endpoint = S3ServiceBuilder::new(endpoint).build();
         let protocol = protocol(key.clone(), authorizer.clone(), endpoint);
@@ -94,6 +95,10 @@ fn protocol(
 ) -> s3s::service::S3Service {
     let mut builder = S3ServiceBuilder::new(Unreachable);
     builder.set_auth(key);
+    // Forms have a way of their own: s3s is to take none of their fields.
+    let mut config = S3Config::default();
+    (config.form_max_field_size, config.form_max_fields_size, config.form_max_parts) = (0, 0, 0);
+    builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
     builder.set_route(Verified::new(endpoint, authorizer));
     builder.build()
 }
@@ -210,6 +215,7 @@ fn payload(headers: &http::HeaderMap) -> &str {
 fn check<B>(request: &http::Request<B>) -> S3Result<()> {
     listen::check_host(request).map_err(|error| s3_error!(InvalidRequest, "{error}"))?;
     let headers = request.headers();
+    header_values::check(headers)?;
     let length = headers.get(http::header::CONTENT_LENGTH);
     let length = length.and_then(|value| value.to_str().ok()).and_then(|value| value.parse::<u64>().ok());
     if length.is_some_and(|length| length > LARGEST_BODY) {

@@ -6,13 +6,13 @@ use tintype_function::store::Location;
 use super::{
     Endpoint,
     answers::{self, check_acl, check_storage_class, stored_headers, with_checksums},
-    authorization::Principal,
+    authorization::{self, Principal},
     blocking,
     conditions::{self, copy_source_conditions},
     cors,
     faults::s3,
     listing, notification,
-    operation::OWNER,
+    operation_table::OWNER,
     parts, reading,
     receive::{self, expected},
 };
@@ -47,7 +47,7 @@ impl Endpoint {
     ) -> S3Result<()> {
         let principal = of_request.get::<Principal>();
         let principal = principal.ok_or_else(|| s3_error!(AccessDenied, "Signature is required"))?;
-        self.authorizer.authorize(principal, action, &at.to_string())
+        self.authorizer.authorize(principal, action, &authorization::object(at))
     }
 }
 

@@ -19,7 +19,7 @@ use super::{
     blocking,
     conditions::{self, copy_source_conditions},
     faults::s3,
-    listing::Encoder,
+    listing::{Encoder, page_size},
     receive::{self, ALGORITHMS, expected, hasher_for},
 };
 use crate::{
@@ -274,7 +274,8 @@ pub(super) async fn complete(
     let given = given.filter_map(|(name, value)| value.map(|value| (name, value))).collect();
     let store = endpoint.store.clone();
     let full_object = is_full_object(input.checksum_type.as_ref())?;
-    let size = input.mpu_object_size.and_then(|size| u64::try_from(size).ok());
+    let size = input.mpu_object_size.map(u64::try_from).transpose();
+    let size = size.map_err(|_| s3_error!(InvalidArgument, "x-amz-mp-object-size is negative"))?;
     let (place, id) = (at.clone(), input.upload_id);
     let request_id = request_id::current();
     let record = blocking(move || {
@@ -330,7 +331,7 @@ pub(super) async fn list_parts(
     let (place, id) = (at.clone(), input.upload_id.clone());
     let parts = blocking(move || store.parts(&place, &id).map_err(s3)).await?;
     let marker = input.part_number_marker.unwrap_or(0);
-    let max = input.max_parts.unwrap_or(1000).clamp(0, 1000);
+    let max = page_size("max-parts", input.max_parts)?;
     let mut later = parts.into_iter().filter(|(number, _)| i32::from(*number) > marker);
     let shown: Vec<dto::Part> = later
         .by_ref()
@@ -383,7 +384,7 @@ pub(super) async fn list_uploads(
         after_key: input.key_marker.clone().unwrap_or_default(),
         after_id: input.upload_id_marker.clone().unwrap_or_default(),
     };
-    let max = input.max_uploads.unwrap_or(1000).clamp(0, 1000);
+    let max = page_size("max-uploads", input.max_uploads)?;
     let most = usize::try_from(max).unwrap_or(0);
     let mut uploads = blocking(move || store.uploads(&bucket, &asked, most + 1).map_err(s3)).await?;
     let truncated = uploads.len() > most;

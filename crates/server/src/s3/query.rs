@@ -1,6 +1,8 @@
 //! A request's query, decoded once: signatures, the table of operations and the endpoint all go by the same
 //! parameters.
 
+use std::collections::HashSet;
+
 use http::Uri;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::form_urlencoded;
@@ -44,20 +46,20 @@ impl Query {
 
     /// A name that occurs more than once: which of the values would count is anybody's guess.
     pub(super) fn repeated(&self) -> Option<&str> {
-        let names: Vec<&str> = self.iter().map(|(name, _)| name).collect();
-        names.iter().enumerate().find(|(index, name)| names[..*index].contains(name)).map(|(_, name)| *name)
+        let mut seen = HashSet::new();
+        self.iter().map(|(name, _)| name).find(|name| !seen.insert(*name))
     }
 
     pub(super) fn is_presigned(&self) -> bool {
         self.has("X-Amz-Signature")
     }
 
-    /// Parameters that stand for a header, by the header's name.
+    /// Parameters that stand for a header, by the header's name; of a presigned URL those that do not make it one.
     pub(super) fn headers(&self) -> impl Iterator<Item = (String, &str)> {
-        let stands_for_header =
-            |name: &str| starts_with_ignoring_case(name, "x-amz-") && !AUTHENTICATION.contains(&name);
+        let is_presigned = self.is_presigned();
         self.iter()
-            .filter(move |(name, _)| stands_for_header(name))
+            .filter(|(name, _)| starts_with_ignoring_case(name, "x-amz-"))
+            .filter(move |(name, _)| !is_presigned || !AUTHENTICATION.contains(name))
             .map(|(name, value)| (name.to_ascii_lowercase(), value))
     }
 
@@ -74,6 +76,11 @@ impl Query {
         let pairs = self.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value)));
         pairs.collect::<Vec<_>>().join("&")
     }
+}
+
+/// Whether a header's name is that of a parameter of authentication, in whatever case.
+pub(super) fn is_of_authentication(header: &str) -> bool {
+    AUTHENTICATION.iter().any(|name| name.eq_ignore_ascii_case(header))
 }
 
 fn starts_with_ignoring_case(name: &str, prefix: &str) -> bool {

@@ -68,6 +68,12 @@ pub(super) fn checksum_header(algorithm: &str) -> String {
     format!("x-amz-checksum-{}", algorithm.to_ascii_lowercase())
 }
 
+/// The checksum of no bytes.
+pub(super) fn empty_checksum(algorithm: &str) -> Option<String> {
+    let name = ALGORITHMS.into_iter().find(|name| name.eq_ignore_ascii_case(algorithm))?;
+    values(hasher_for(name).ok()?.finalize()).values.remove(name)
+}
+
 /// The algorithm that a client says it uses must be that of a checksum that it sends.
 pub(super) fn check_named_algorithm(headers: &http::HeaderMap) -> S3Result<()> {
     let Some(named) = headers.get("x-amz-sdk-checksum-algorithm") else { return Ok(()) };

@@ -38,11 +38,15 @@ pub(super) fn check_mechanism(headers: &HeaderMap, query: &Query) -> S3Result<()
              ({ALGORITHM}); with boto3: Config(signature_version=\"s3v4\")"
         ));
     }
-    let expires = query.get("X-Amz-Expires").and_then(|text| text.parse::<u64>().ok());
-    if expires.is_some_and(|seconds| seconds > LONGEST_PRESIGNED) {
+    let expires = query.get("X-Amz-Expires");
+    let is_in_bounds = |text: &str| {
+        let seconds = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>());
+        seconds.is_some_and(|seconds| seconds.is_ok_and(|seconds| seconds <= LONGEST_PRESIGNED))
+    };
+    if expires.is_some_and(|text| !is_in_bounds(text)) {
         return Err(s3_error!(
             AuthorizationQueryParametersError,
-            "X-Amz-Expires must be less than a week (in seconds); that is, at most {LONGEST_PRESIGNED}"
+            "X-Amz-Expires must be a number of seconds, less than a week; that is, at most {LONGEST_PRESIGNED}"
         ));
     }
     // s3s takes the body of a presigned request as unsigned, whatever stands here.
@@ -66,7 +70,10 @@ pub(super) fn check_mechanism(headers: &HeaderMap, query: &Query) -> S3Result<()
 /// exactly, and values must be text, since s3s leaves out of the canonical request what it does not find so.
 pub(super) fn unsigned_headers<'a>(headers: &'a HeaderMap, query: &Query) -> Vec<&'a str> {
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let list = query.get("X-Amz-SignedHeaders").or_else(|| signed_headers(authorization?));
+    let list = match query.is_presigned() {
+        true => query.get("X-Amz-SignedHeaders"),
+        false => authorization.and_then(signed_headers),
+    };
     let signed: Vec<&str> = list.unwrap_or_default().split(';').collect();
     let is_covered = |(name, value): (&'a http::HeaderName, &HeaderValue)| {
         signed.contains(&name.as_str()) && std::str::from_utf8(value.as_bytes()).is_ok()
@@ -77,6 +84,9 @@ pub(super) fn unsigned_headers<'a>(headers: &'a HeaderMap, query: &Query) -> Vec
         .filter(|&field| !is_covered(field))
         .map(|(name, _)| name.as_str())
         .collect();
+    if !signed.contains(&"host") || !headers.contains_key(header::HOST) {
+        unsigned.push("host");
+    }
     unsigned.sort_unstable();
     unsigned.dedup();
     unsigned
@@ -147,8 +157,20 @@ mod tests {
     }
 
     #[test]
+    fn a_host_must_be_sent_and_signed() {
+        let listed = query("X-Amz-SignedHeaders=host&X-Amz-Signature=1");
+        assert_eq!(unsigned_headers(&headers(&[]), &listed), ["host"]);
+        assert_eq!(unsigned_headers(&headers(&[("host", b"h")]), &query("X-Amz-Signature=1")), ["host"]);
+        // What a query lists counts for a presigned URL alone.
+        assert_eq!(
+            unsigned_headers(&headers(&[("host", b"h")]), &query("X-Amz-SignedHeaders=host")),
+            ["host"]
+        );
+    }
+
+    #[test]
     fn a_value_that_is_no_text_is_not_signed() {
-        let query = query("X-Amz-SignedHeaders=host;x-amz-meta-a");
+        let query = query("X-Amz-SignedHeaders=host;x-amz-meta-a&X-Amz-Signature=1");
         let sent = headers(&[("host", b"h"), ("x-amz-meta-a", b"\xff")]);
         assert_eq!(unsigned_headers(&sent, &query), ["x-amz-meta-a"]);
     }
@@ -171,6 +193,8 @@ mod tests {
             (&[][..], "Signature=b"),
             (&[][..], "X-Amz-Expires=604801"),
             (&[][..], "X%2DAmz-Expires=604801"),
+            (&[][..], "X-Amz-Expires=%2B300"),
+            (&[][..], "X-Amz-Expires="),
             (&[][..], "X-Amz-Security-Token=t"),
             (&[][..], "X-Amz-Content-Sha256=00"),
             (&[][..], "uploadId=1&uploadId=2"),

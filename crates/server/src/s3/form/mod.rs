@@ -22,7 +22,13 @@ use multer::{Field, Multipart};
 use s3s::{S3Error, S3Result, s3_error};
 use tintype_function::store::{Condition, Location};
 
-use super::{LARGEST_BODY, OneKey, answers, authorization::Authorizer, blocking, faults::s3, query::Query};
+use super::{
+    LARGEST_BODY, OneKey, answers,
+    authorization::{self, Authorizer},
+    blocking,
+    faults::s3,
+    query::Query,
+};
 use crate::{
     ledger::ObjectRecord,
     listen::{IdleLimited, Silent},
@@ -79,7 +85,7 @@ pub(super) async fn upload(
     before_file.store(false, Ordering::Relaxed);
     let (principal, allowed) = policy::check(&fields, &bucket, key, time::OffsetDateTime::now_utc())?;
     let at = answers::location(&bucket, &fields.key())?;
-    authorizer.authorize(&principal, "s3:PutObject", &at.to_string())?;
+    authorizer.authorize(&principal, "s3:PutObject", &authorization::object(&at))?;
     let record = store_file(store, &at, &fields, file, allowed).await?;
     answer(&fields, &at, &record)
 }
@@ -89,6 +95,12 @@ fn check_nothing_unsigned(request: &Request<HttpBody>) -> S3Result<()> {
     let query = Query::of(request.uri());
     if let Some((name, _)) = query.of_operation().iter().next() {
         return Err(s3_error!(NotImplemented, "a form with the query parameter \"{name}\" is not offered"));
+    }
+    if query.is_presigned() || request.headers().contains_key(header::AUTHORIZATION) {
+        return Err(s3_error!(
+            InvalidArgument,
+            "Only one auth mechanism allowed; a form is signed by its policy"
+        ));
     }
     let of_url = query.headers().map(|(name, _)| name).next();
     let header = request.headers().keys().find(|name| name.as_str().starts_with("x-amz-"));

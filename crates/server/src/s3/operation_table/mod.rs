@@ -1,12 +1,14 @@
 //! The operations offered, in one table: what selects each, which query parameters and `x-amz-*` headers it may carry,
 //! and the right it needs. What is not in the table is refused before anything is read or written: a parameter that is
 //! passed over would turn one operation into another, and a header into a promise that nobody holds.
-//! Sources: AWS, "Amazon S3 API Reference"; "Actions, resources, and condition keys for Amazon S3".
+
+mod rows;
 
 use http::HeaderMap;
 use s3s::{S3Result, path::S3Path, s3_error};
 
 use super::query::Query;
+use rows::{CONDITIONS, COPY_SOURCE, EVERY, METADATA, OPERATIONS};
 
 /// The owner of every bucket, as listings name it.
 pub(super) const OWNER: &str = "tintype";
@@ -40,18 +42,23 @@ impl Level {
 /// What a request's body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RequestBody {
-    /// An object's bytes, a list of parts, or nothing that is read.
-    Own,
-    /// An XML document, with which its checksums are compared.
-    Document,
+    /// Empty.
+    None,
+    /// An object's bytes, which the operation takes as they come.
+    Object,
+    /// An XML document.
+    Document {
+        /// Whether `x-amz-checksum-*` are of the document, and not of the object that it makes.
+        checksums: bool,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Operation {
     /// As the S3 API names it.
     pub(super) name: &'static str,
-    /// The right that it needs, in the words of IAM.
-    pub(super) action: &'static str,
+    /// The right that it needs on what its path names, in the words of IAM.
+    pub(super) action: Option<&'static str>,
     pub(super) body: RequestBody,
     method: &'static str,
     level: Level,
@@ -63,286 +70,18 @@ pub(super) struct Operation {
     parameters: &'static [&'static str],
     /// `x-amz-*` headers it may have besides those of every request.
     headers: &'static [&'static [&'static str]],
+    /// Conditional headers it honours.
+    conditions: &'static [&'static str],
 }
 
-/// Headers that any request may have: those of its signature, and those that ask for nothing.
-const EVERY: &[&str] = &[
-    "x-amz-content-sha256",
-    "x-amz-date",
-    "x-amz-decoded-content-length",
-    "x-amz-expected-bucket-owner",
-    "x-amz-request-payer",
-    "x-amz-sdk-checksum-algorithm",
-    "x-amz-user-agent",
-];
-const CHECKSUMS: &[&str] = &[
-    "x-amz-checksum-crc32",
-    "x-amz-checksum-crc32c",
-    "x-amz-checksum-crc64nvme",
-    "x-amz-checksum-sha1",
-    "x-amz-checksum-sha256",
-];
-const CHECKSUM_ALGORITHM: &[&str] = &["x-amz-checksum-algorithm"];
-const CHECKSUM_MODE: &[&str] = &["x-amz-checksum-mode"];
-const TRAILER: &[&str] = &["x-amz-trailer"];
-/// `x-amz-meta-` stands for all that begin with it.
-const NEW_OBJECT: &[&str] = &["x-amz-acl", METADATA, "x-amz-storage-class"];
-const METADATA: &str = "x-amz-meta-";
-const COPY_SOURCE: &[&str] = &[
-    "x-amz-copy-source",
-    "x-amz-copy-source-if-match",
-    "x-amz-copy-source-if-modified-since",
-    "x-amz-copy-source-if-none-match",
-    "x-amz-copy-source-if-unmodified-since",
-    "x-amz-source-expected-bucket-owner",
-];
-/// Query parameters that override headers of an answer.
-const OVERRIDES: [&str; 6] = [
-    "response-cache-control",
-    "response-content-disposition",
-    "response-content-encoding",
-    "response-content-language",
-    "response-content-type",
-    "response-expires",
-];
-const READ: &[&str] =
-    &["partNumber", OVERRIDES[0], OVERRIDES[1], OVERRIDES[2], OVERRIDES[3], OVERRIDES[4], OVERRIDES[5]];
-
-const BASE: Operation = Operation {
-    name: "",
-    action: "",
-    body: RequestBody::Own,
-    method: "",
-    level: Level::Object,
-    selectors: &[],
-    is_copy: false,
-    parameters: &[],
-    headers: &[],
-};
-
-const OPERATIONS: &[Operation] = &[
-    Operation {
-        name: "ListBuckets",
-        action: "s3:ListAllMyBuckets",
-        method: "GET",
-        level: Level::Service,
-        parameters: &["bucket-region", "continuation-token", "max-buckets", "prefix"],
-        ..BASE
-    },
-    // Buckets.
-    Operation {
-        name: "ListObjects",
-        action: "s3:ListBucket",
-        method: "GET",
-        level: Level::Bucket,
-        parameters: &["delimiter", "encoding-type", "marker", "max-keys", "prefix"],
-        ..BASE
-    },
-    Operation {
-        name: "ListObjectsV2",
-        action: "s3:ListBucket",
-        method: "GET",
-        level: Level::Bucket,
-        selectors: &["list-type"],
-        parameters: &[
-            "continuation-token",
-            "delimiter",
-            "encoding-type",
-            "fetch-owner",
-            "max-keys",
-            "prefix",
-            "start-after",
-        ],
-        ..BASE
-    },
-    Operation {
-        name: "ListMultipartUploads",
-        action: "s3:ListBucketMultipartUploads",
-        method: "GET",
-        level: Level::Bucket,
-        selectors: &["uploads"],
-        parameters: &[
-            "delimiter",
-            "encoding-type",
-            "key-marker",
-            "max-uploads",
-            "prefix",
-            "upload-id-marker",
-        ],
-        ..BASE
-    },
-    Operation {
-        name: "GetBucketLocation",
-        action: "s3:GetBucketLocation",
-        method: "GET",
-        level: Level::Bucket,
-        selectors: &["location"],
-        ..BASE
-    },
-    Operation {
-        name: "GetBucketCors",
-        action: "s3:GetBucketCORS",
-        method: "GET",
-        level: Level::Bucket,
-        selectors: &["cors"],
-        ..BASE
-    },
-    Operation {
-        name: "GetBucketNotificationConfiguration",
-        action: "s3:GetBucketNotification",
-        method: "GET",
-        level: Level::Bucket,
-        selectors: &["notification"],
-        ..BASE
-    },
-    Operation { name: "HeadBucket", action: "s3:ListBucket", method: "HEAD", level: Level::Bucket, ..BASE },
-    Operation {
-        name: "CreateBucket",
-        action: "s3:CreateBucket",
-        body: RequestBody::Document,
-        method: "PUT",
-        level: Level::Bucket,
-        headers: &[&["x-amz-acl", "x-amz-bucket-object-lock-enabled", "x-amz-object-ownership"]],
-        ..BASE
-    },
-    Operation {
-        name: "PutBucketCors",
-        action: "s3:PutBucketCORS",
-        body: RequestBody::Document,
-        method: "PUT",
-        level: Level::Bucket,
-        selectors: &["cors"],
-        headers: &[CHECKSUMS, TRAILER],
-        ..BASE
-    },
-    Operation {
-        name: "PutBucketNotificationConfiguration",
-        action: "s3:PutBucketNotification",
-        body: RequestBody::Document,
-        method: "PUT",
-        level: Level::Bucket,
-        selectors: &["notification"],
-        headers: &[CHECKSUMS, TRAILER],
-        ..BASE
-    },
-    Operation {
-        name: "DeleteObjects",
-        action: "s3:DeleteObject",
-        body: RequestBody::Document,
-        method: "POST",
-        level: Level::Bucket,
-        selectors: &["delete"],
-        headers: &[CHECKSUMS, TRAILER],
-        ..BASE
-    },
-    Operation {
-        name: "DeleteBucket",
-        action: "s3:DeleteBucket",
-        method: "DELETE",
-        level: Level::Bucket,
-        ..BASE
-    },
-    Operation {
-        name: "DeleteBucketCors",
-        action: "s3:PutBucketCORS",
-        method: "DELETE",
-        level: Level::Bucket,
-        selectors: &["cors"],
-        ..BASE
-    },
-    // Objects.
-    Operation {
-        name: "GetObject",
-        action: "s3:GetObject",
-        method: "GET",
-        parameters: READ,
-        headers: &[CHECKSUM_MODE],
-        ..BASE
-    },
-    Operation {
-        name: "GetObjectTagging",
-        action: "s3:GetObjectTagging",
-        method: "GET",
-        selectors: &["tagging"],
-        ..BASE
-    },
-    Operation {
-        name: "ListParts",
-        action: "s3:ListMultipartUploadParts",
-        method: "GET",
-        selectors: &["uploadId"],
-        parameters: &["max-parts", "part-number-marker"],
-        ..BASE
-    },
-    Operation {
-        name: "HeadObject",
-        action: "s3:GetObject",
-        method: "HEAD",
-        parameters: READ,
-        headers: &[CHECKSUM_MODE],
-        ..BASE
-    },
-    Operation {
-        name: "PutObject",
-        action: "s3:PutObject",
-        method: "PUT",
-        headers: &[NEW_OBJECT, CHECKSUMS, TRAILER],
-        ..BASE
-    },
-    Operation {
-        name: "CopyObject",
-        action: "s3:PutObject",
-        method: "PUT",
-        is_copy: true,
-        headers: &[
-            NEW_OBJECT,
-            COPY_SOURCE,
-            CHECKSUM_ALGORITHM,
-            &["x-amz-metadata-directive", "x-amz-tagging-directive"],
-        ],
-        ..BASE
-    },
-    Operation {
-        name: "UploadPart",
-        action: "s3:PutObject",
-        method: "PUT",
-        selectors: &["partNumber", "uploadId"],
-        headers: &[CHECKSUMS, TRAILER],
-        ..BASE
-    },
-    Operation {
-        name: "UploadPartCopy",
-        action: "s3:PutObject",
-        method: "PUT",
-        selectors: &["partNumber", "uploadId"],
-        is_copy: true,
-        headers: &[COPY_SOURCE, &["x-amz-copy-source-range"]],
-        ..BASE
-    },
-    Operation {
-        name: "CreateMultipartUpload",
-        action: "s3:PutObject",
-        method: "POST",
-        selectors: &["uploads"],
-        headers: &[NEW_OBJECT, CHECKSUM_ALGORITHM, &["x-amz-checksum-type"]],
-        ..BASE
-    },
-    Operation {
-        name: "CompleteMultipartUpload",
-        action: "s3:PutObject",
-        method: "POST",
-        selectors: &["uploadId"],
-        headers: &[CHECKSUMS, &["x-amz-checksum-type", "x-amz-mp-object-size"]],
-        ..BASE
-    },
-    Operation { name: "DeleteObject", action: "s3:DeleteObject", method: "DELETE", ..BASE },
-    Operation {
-        name: "AbortMultipartUpload",
-        action: "s3:AbortMultipartUpload",
-        method: "DELETE",
-        selectors: &["uploadId"],
-        ..BASE
-    },
+/// Headers that have but these values. Asking for what is so anyway is asking for nothing.
+const VALUES: &[(&str, &[&str])] = &[
+    ("x-amz-checksum-mode", &["ENABLED"]),
+    ("x-amz-metadata-directive", &["COPY", "REPLACE"]),
+    // There are no tags, and nothing is ever archived.
+    ("x-amz-tagging-directive", &["COPY", "REPLACE"]),
+    ("x-amz-optional-object-attributes", &["RestoreStatus"]),
+    ("x-amz-request-payer", &["requester"]),
 ];
 
 impl Operation {
@@ -389,6 +128,19 @@ impl Operation {
         if query.get("list-type").is_some_and(|version| version != "2") {
             return Err(s3_error!(InvalidArgument, "list-type must be 2"));
         }
+        // A read answers what is there whatever else was asked; a write must not be done against a condition.
+        let is_read = matches!(self.method, "GET" | "HEAD");
+        let unheld = CONDITIONS
+            .iter()
+            .chain(&["content-range"])
+            .find(|name| headers.contains_key(**name) && !self.conditions.contains(name) && !is_read);
+        if let Some(name) = unheld {
+            return Err(s3_error!(
+                NotImplemented,
+                "{} with {name} is not offered; nothing was done",
+                self.name
+            ));
+        }
         let amz = headers.keys().map(http::HeaderName::as_str).filter(|name| name.starts_with("x-amz-"));
         for name in amz {
             if !self.takes_header(name) {
@@ -399,9 +151,11 @@ impl Operation {
                     self.name
                 ));
             }
-            // Which of two values counts is anybody's guess.
-            if headers.get_all(name).iter().nth(1).is_some() {
-                return Err(s3_error!(InvalidArgument, "the header {name} was sent more than once"));
+        }
+        for (name, allowed) in VALUES {
+            let value = headers.get(*name);
+            if value.is_some_and(|value| !allowed.iter().any(|allowed| value == allowed)) {
+                return Err(s3_error!(InvalidArgument, "{name} must be {}", allowed.join(" or ")));
             }
         }
         for name in ["x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"] {
@@ -417,7 +171,8 @@ impl Operation {
 
     fn takes_header(&self, name: &str) -> bool {
         let all = self.headers.iter().copied().chain([EVERY]).flatten();
-        all.into_iter().any(|known| *known == name || *known == METADATA && name.starts_with(METADATA))
+        let is_metadata = name.starts_with(METADATA) && name.len() > METADATA.len();
+        all.into_iter().any(|known| *known == name || *known == METADATA && is_metadata)
     }
 }
 
@@ -450,7 +205,8 @@ mod tests {
                 .map(|name| format!("{name}={}", if *name == "list-type" { "2" } else { "1" }))
                 .collect();
             let headers = if operation.is_copy { &["x-amz-copy-source"][..] } else { &[] };
-            let found = find(operation.method, operation.level, &query.join("&"), headers);
+            let headers = [headers, operation.conditions].concat();
+            let found = find(operation.method, operation.level, &query.join("&"), &headers);
             assert_eq!(found.as_deref(), Ok(operation.name));
         }
     }
@@ -541,6 +297,25 @@ mod tests {
         }
         assert_eq!(find("GET", Level::Bucket, "list-type=1", &[]), Err("InvalidArgument".into()));
         assert_eq!(find("POST", Level::Service, "", &[]), Err("NotImplemented".into()));
+    }
+
+    #[test]
+    fn a_write_is_not_done_against_a_condition_that_it_does_not_look_at() {
+        for (method, query, name) in [
+            ("DELETE", "", "if-none-match"),
+            ("DELETE", "", "if-unmodified-since"),
+            ("PUT", "", "if-modified-since"),
+            ("PUT", "", "content-range"),
+            ("PUT", "partNumber=1&uploadId=1", "if-match"),
+            ("POST", "uploads", "if-none-match"),
+        ] {
+            assert_eq!(
+                find(method, Level::Object, query, &[name]),
+                Err("NotImplemented".into()),
+                "{method} {name}"
+            );
+        }
+        assert_eq!(find("PUT", Level::Bucket, "cors", &["if-match"]), Err("NotImplemented".into()));
     }
 
     #[test]

@@ -13,10 +13,10 @@ use s3s::{
 
 use super::{
     authorization::{Authorizer, Principal},
-    byte_range, document,
-    operation::{Level, Operation, RequestBody},
-    query::Query,
-    receive::check_named_algorithm,
+    byte_range, document, header_values,
+    operation_table::{Level, Operation, RequestBody},
+    query::{Query, is_of_authentication},
+    receive::{check_named_algorithm, checksum_header, empty_checksum},
     signature,
 };
 
@@ -59,25 +59,34 @@ impl S3Route for Verified {
             return Err(s3_error!(AccessDenied, "the request is not signed for the service s3"));
         };
         let query = Query::of(&request.uri);
+        // s3s verifies forms, too, whose policy signs nothing of all this.
+        if !query.is_presigned() && !request.headers.contains_key(header::AUTHORIZATION) {
+            return Err(s3_error!(AccessDenied, "Signature is required"));
+        }
         let unsigned = signature::unsigned_headers(&request.headers, &query);
         if !unsigned.is_empty() {
             return Ok(signature::headers_not_signed(&unsigned));
         }
         let admitted = admit(&request.method, &request.uri, &query, request.headers)?;
         let principal = Principal { access_key_id };
-        self.authorizer.authorize(&principal, admitted.operation.action, &admitted.resource)?;
+        if let Some(action) = admitted.operation.action {
+            self.authorizer.authorize(&principal, action, &admitted.resource)?;
+        }
 
         let Admitted { operation, uri, mut headers, .. } = admitted;
         let mut verified = http::Request::new(Body::empty());
         *verified.extensions_mut() = request.extensions;
         verified.extensions_mut().insert(principal);
         *verified.body_mut() = match operation.body {
-            RequestBody::Document => {
-                let body = document::read(request.input, &headers, request.trailing_headers).await?;
-                document::set_length(&mut headers, &body);
-                Body::from(body)
+            RequestBody::None => {
+                document::read_nothing(request.input).await?;
+                Body::empty()
             }
-            RequestBody::Own => {
+            RequestBody::Document { checksums } => {
+                let trailers = request.trailing_headers;
+                Body::from(document::read(request.input, &mut headers, trailers, checksums).await?)
+            }
+            RequestBody::Object => {
                 request.trailing_headers.map(|trailers| verified.extensions_mut().insert(trailers));
                 request.input
             }
@@ -104,9 +113,10 @@ fn admit(method: &Method, uri: &Uri, query: &Query, mut headers: HeaderMap) -> S
     if query.is_presigned() {
         take_headers(query, &mut headers)?;
     } else if query.headers().next().is_some() {
-        // Only a presigned URL has no other place for them.
+        // Only a presigned URL has no other place for them: to the table they are unknown parameters.
         parameters = query.clone();
     }
+    header_values::check(&headers)?;
     let operation = Operation::find(method.as_str(), Level::of(&path), &parameters, &headers)?;
     check_named_algorithm(&headers)?;
     if let Some(length) = headers.remove("x-amz-decoded-content-length") {
@@ -126,7 +136,22 @@ fn admit(method: &Method, uri: &Uri, query: &Query, mut headers: HeaderMap) -> S
 
 /// Query parameters of a presigned URL that stand for headers become those headers.
 fn take_headers(query: &Query, headers: &mut HeaderMap) -> S3Result<()> {
+    let is_of_nothing = |algorithm: &str, value: &str| empty_checksum(algorithm).as_deref() == Some(value);
     for (name, value) in query.headers() {
+        // The AWS SDK for JavaScript signs the checksum of the body that it does not have yet, which S3 passes over.
+        let algorithm = match name.as_str() {
+            "x-amz-sdk-checksum-algorithm" => Some(value),
+            name => name.strip_prefix("x-amz-checksum-"),
+        };
+        let checksum = algorithm.map(|algorithm| (algorithm, checksum_header(algorithm)));
+        if let Some((algorithm, header)) = checksum
+            && query.headers().any(|(found, value)| found == header && is_of_nothing(algorithm, value))
+        {
+            continue;
+        }
+        if is_of_authentication(&name) || name == "x-amz-decoded-content-length" || name == "x-amz-trailer" {
+            return Err(s3_error!(InvalidArgument, "{name} cannot be a query parameter of a presigned URL"));
+        }
         let unusable = || s3_error!(InvalidArgument, "the query parameter \"{name}\" cannot be a header");
         let header = HeaderName::try_from(&name).map_err(|_| unusable())?;
         let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| unusable())?;
