@@ -1,7 +1,10 @@
 """Who may do what: every request is signed, and a signature is good for that request alone."""
 
 import datetime
+import hashlib
+import socket
 import urllib.request
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
@@ -193,7 +196,7 @@ def test_what_an_authorization_header_does_not_sign_is_not_done(server, s3, buck
 
 def test_host_and_date_must_be_signed(server, s3, bucket):
     when = datetime.datetime.now(datetime.timezone.utc)
-    for kept in ("x-amz-content-sha256;x-amz-date", "host;x-amz-content-sha256"):
+    for kept in ("x-amz-content-sha256;x-amz-date", "host;x-amz-content-sha256", "host;x-amz-date"):
         sent = signing.headers(server, "PUT", bucket, "a", b"x", when=when, only=kept.split(";"))
         status, _, answer = signing.send(server, "PUT", bucket, "a", b"x", sent)
         assert (status, b"<HeadersNotSigned>" in answer) == (403, True), answer
@@ -201,15 +204,26 @@ def test_host_and_date_must_be_signed(server, s3, bucket):
         s3.head_object(Bucket=bucket, Key="a")
 
 
+def test_a_request_without_a_host_is_not_signed_for_one(server, s3, bucket):
+    sent = signing.headers(server, "PUT", bucket, "a", b"x", only=["x-amz-content-sha256", "x-amz-date"])
+    lines = [f"PUT {signing.path_of(bucket, 'a')} HTTP/1.0", *(f"{name}: {value}" for name, value in sent.items() if name != "host")]
+    with socket.create_connection(urlsplit(server.s3_url).netloc.split(":"), timeout=30) as connection:
+        connection.sendall("\r\n".join([*lines, "Content-Length: 1", "", "x"]).encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert b" 403 " in answer.splitlines()[0] and b"<HeadersNotSigned>host<" in answer, answer
+    with refused("404"):
+        s3.head_object(Bucket=bucket, Key="a")
+
+
 def test_query_parameters_of_a_presigned_url_count_as_headers(server, s3, bucket):
-    def put(query, signed=None, headers=None):
+    def put(query, signed=None, headers=None, body=b"x"):
         url = signing.presigned(server, "PUT", bucket, "a", query=query, signed=signed)
-        return requests.put(url, data=b"x", headers=headers, timeout=30)
+        return requests.put(url, data=body, headers=headers, timeout=30)
 
     assert put({"x-amz-meta-a": "b c", "X-Amz-Meta-D": "e", "x-amz-acl": "private"}).status_code == 200
     assert s3.head_object(Bucket=bucket, Key="a")["Metadata"] == {"a": "b c", "d": "e"}
     s3.put_object(Bucket=bucket, Key="hidden", Body=b"private")
-    assert put({"x-amz-copy-source": f"/{bucket}/hidden"}).status_code == 200
+    assert put({"x-amz-copy-source": f"/{bucket}/hidden"}, body=b"").status_code == 200
     assert s3.get_object(Bucket=bucket, Key="a")["Body"].read() == b"private"
     s3.delete_object(Bucket=bucket, Key="a")
     for query, status in (
@@ -220,6 +234,7 @@ def test_query_parameters_of_a_presigned_url_count_as_headers(server, s3, bucket
         ({"x-amz-checksum-crc32": "AAAAAA=="}, 400),
         ({"x-amz-meta-a": "b\nc"}, 400),
         ({"X-Amz-Content-Sha256": "0" * 64}, 501),
+        ({"x-amz-acl": ""}, 400),
         ({"X-Amz-Security-Token": "token"}, 400),
         ({"x-amz-expected-bucket-owner": "111122223333"}, 403),
     ):
@@ -230,6 +245,67 @@ def test_query_parameters_of_a_presigned_url_count_as_headers(server, s3, bucket
     assert (answer.status_code, code(answer)) == (400, "InvalidArgument")
     with refused("404"):
         s3.head_object(Bucket=bucket, Key="a")
+
+
+def test_what_makes_a_presigned_url_has_one_spelling(server, s3, bucket):
+    digest = hashlib.sha256(b"good").hexdigest()
+    for query in (
+        {"x-amz-content-sha256": digest},
+        {"X-AMZ-Content-SHA256": digest},
+        {"x-amz-date": "20300101T000000Z"},
+        {"x-amz-decoded-content-length": "4"},
+        {"x-amz-trailer": "x-amz-checksum-crc32"},
+    ):
+        answer = requests.put(signing.presigned(server, "PUT", bucket, "a", query=query), data=b"evil", timeout=30)
+        assert (answer.status_code, code(answer)) == (400, "InvalidArgument"), (query, answer.text)
+    # Nor does one of them change what a request says that is signed by its header.
+    for query in ({"X-Amz-SignedHeaders": "host"}, {"X-Amz-Date": "1"}, {"x-amz-acl": "private"}):
+        status, _, answer = signing.request(server, "PUT", bucket, "a", b"x", query=query)
+        assert (status, b"<Code>NotImplemented</Code>" in answer) == (501, True), (query, answer)
+    with refused("404"):
+        s3.head_object(Bucket=bucket, Key="a")
+
+
+def test_the_checksum_of_a_body_that_was_not_there_yet(server, s3, bucket):
+    """The AWS SDK for JavaScript presigns the checksum of no bytes; a checksum of any is compared."""
+    nothing = {"x-amz-checksum-crc32": "AAAAAA==", "x-amz-sdk-checksum-algorithm": "CRC32", "x-id": "PutObject"}
+    url = signing.presigned(server, "PUT", bucket, "a", query=nothing)
+    assert requests.put(url, data=b"body", timeout=30).status_code == 200
+    url = signing.presigned(server, "PUT", bucket, "a", query=nothing | {"x-amz-checksum-crc32": "AAAAAQ=="})
+    answer = requests.put(url, data=b"other", timeout=30)
+    assert (answer.status_code, code(answer)) == (400, "BadDigest")
+    assert s3.get_object(Bucket=bucket, Key="a")["Body"].read() == b"body"
+
+
+def test_spaces_that_a_signature_does_not_tell_apart(server, s3, bucket):
+    for key in ("a b", "a  b", "a\tb"):
+        s3.put_object(Bucket=bucket, Key=key, Body=key.encode())
+    sent = signing.headers(server, "PUT", bucket, "mine", more={"x-amz-copy-source": f"/{bucket}/a b"})
+    for key in ("a  b", "a\tb"):
+        changed = sent | {"x-amz-copy-source": f"/{bucket}/{key}"}
+        status, _, answer = signing.send(server, "PUT", bucket, "mine", b"", changed)
+        assert (status, b"<Code>InvalidArgument</Code>" in answer) == (400, True), answer
+    assert signing.send(server, "PUT", bucket, "mine", b"", sent)[0] == 200
+    assert s3.get_object(Bucket=bucket, Key="mine")["Body"].read() == b"a b"
+
+
+def test_a_form_is_no_way_around_a_signature(server, s3, bucket):
+    """Its policy signs its fields, not the request; s3s would take it for a signature all the same."""
+    form = s3.generate_presigned_post(bucket, "user/x")
+    body = b"".join(f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode() for name, value in form["fields"].items())
+    body += b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\nx\r\n--b--\r\n'
+    s3.put_object(Bucket=bucket, Key="kept", Body=b"x")
+    host = urlsplit(server.s3_url).netloc
+    for kinds in ([b'multipart/form-data; boundary=b; a="\xc3\xa9"'], [b"\xff", b"multipart/form-data; boundary=b"], [b"text/plain", b"multipart/form-data; boundary=b"]):
+        for target in (f"/{bucket}?delete", f"/{bucket}/k?uploads&X-Amz-SignedHeaders=host", f"/{bucket}?X-Amz-SignedHeaders=host"):
+            lines = [f"POST {target} HTTP/1.1".encode(), f"Host: {host}".encode(), *(b"Content-Type: " + kind for kind in kinds)]
+            lines += [f"Content-Length: {len(body)}".encode(), b"Connection: close", b"", body]
+            with socket.create_connection(host.split(":"), timeout=30) as connection:
+                connection.sendall(b"\r\n".join(lines))
+                answer = b"".join(iter(lambda: connection.recv(65536), b""))
+            assert answer.startswith(b"HTTP/1.1 4") or answer.startswith(b"HTTP/1.1 501"), answer
+            assert b"<Code>MalformedPOSTRequest" not in answer, answer
+    assert [one["Key"] for one in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["kept"]
 
 
 def test_parameters_that_s3_ignores_are_signed(server, s3, bucket):

@@ -172,7 +172,8 @@ impl Operation {
     fn takes_header(&self, name: &str) -> bool {
         let all = self.headers.iter().copied().chain([EVERY]).flatten();
         let is_metadata = name.starts_with(METADATA) && name.len() > METADATA.len();
-        all.into_iter().any(|known| *known == name || *known == METADATA && is_metadata)
+        is_metadata && all.clone().any(|known| *known == METADATA)
+            || name != METADATA && all.into_iter().any(|known| *known == name)
     }
 }
 
