@@ -35,8 +35,8 @@ class FakeAws:
         self.stacks = {}
         # Buckets of other accounts, which let everybody do everything.
         self.owners = {}
-        # Tags that only AWS can set, by bucket.
-        self.tags = {}
+        # The stacks that created buckets, by bucket: CloudFormation tags what it creates, moto does not.
+        self.creators = {}
         # Keys that S3 does not delete.
         self.locked = set()
         # (method, path with query, expected owner) of each request to S3; actions of CloudFormation.
@@ -78,6 +78,13 @@ class FakeAws:
         """The requests to S3 that change something."""
         return [(method, path) for method, path, _ in self.s3 if method not in ("GET", "HEAD")]
 
+    def created(self, stack, *buckets):
+        """From now on the stack of this identifier has created the buckets; None: none has."""
+        for bucket in buckets:
+            self.creators.pop(bucket, None)
+            if stack:
+                self.creators[bucket] = stack
+
     def keys(self, bucket):
         return [one["Key"] for one in self.moto.client("s3").list_objects_v2(Bucket=bucket).get("Contents", [])]
 
@@ -93,9 +100,11 @@ class FakeAws:
             self.s3.append((method, path, expected))
             if expected and expected != self.owners.get(bucket, ACCOUNT):
                 return self._error(403, "AccessDenied", "Access Denied")
-            if method == "GET" and path.endswith("?tagging") and bucket in self.tags:
-                tags = "".join(f"<Tag><Key>{name}</Key><Value>{value}</Value></Tag>" for name, value in self.tags[bucket].items())
-                return self._xml(f"<Tagging><TagSet>{tags}</TagSet></Tagging>")
+            if method == "GET" and path.endswith("?tagging") and bucket in self.creators:
+                creator = self.creators[bucket]
+                tags = {"team": "web", "aws:cloudformation:stack-id": creator, "aws:cloudformation:stack-name": creator.split("/")[1]}
+                tag_set = "".join(f"<Tag><Key>{name}</Key><Value>{value}</Value></Tag>" for name, value in tags.items())
+                return self._xml(f"<Tagging><TagSet>{tag_set}</TagSet></Tagging>")
             if method == "POST" and path.endswith("?delete") and any(f"<Key>{key}</Key>" in body.decode() for key in self.locked):
                 errors = "".join(f"<Error><Key>{key}</Key><Code>AccessDenied</Code></Error>" for key in self.locked)
                 return self._xml(f"<DeleteResult>{errors}</DeleteResult>")
@@ -150,5 +159,6 @@ class FakeAws:
         return self._xml(around.format(f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"), status)
 
 
-def stack_id(name):
-    return f"arn:aws:cloudformation:us-east-1:{ACCOUNT}:stack/{name}/1"
+def stack_id(name, number=1):
+    """Of the first stack of that name, or of another that had the name before or has it now."""
+    return f"arn:aws:cloudformation:us-east-1:{ACCOUNT}:stack/{name}/{number}"

@@ -54,6 +54,7 @@ class Moto:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
+        self._clients = {}
         self.url = f"https://localhost:{port}" if certificate else f"http://127.0.0.1:{port}"
         tls = ["-c", str(certificate), "-k", str(key)] if certificate else []
         self.log = folder / "moto.log"
@@ -79,16 +80,20 @@ class Moto:
         self.process.wait(30)
 
     def client(self, service, access_key="test", secret="test", token=None):
-        return boto3.client(
-            service,
-            endpoint_url=self.url,
-            region_name=REGION,
-            aws_access_key_id=access_key,
-            aws_secret_access_key=secret,
-            aws_session_token=token,
-            verify=self.verify,
-            config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
-        )
+        """The one client there is for these credentials: to build one takes longer than most calls."""
+        which = service, access_key, secret, token
+        if which not in self._clients:
+            self._clients[which] = boto3.client(
+                service,
+                endpoint_url=self.url,
+                region_name=REGION,
+                aws_access_key_id=access_key,
+                aws_secret_access_key=secret,
+                aws_session_token=token,
+                verify=self.verify,
+                config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
+            )
+        return self._clients[which]
 
     def buckets(self, *names):
         """Makes them; answers a client for them."""

@@ -20,6 +20,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 import pictures
+from aws_cli import AwsCli
+from fake_aws import FakeAws
 from lambda_runtime import Function
 from moto_server import Moto
 from template import PATH, Template
@@ -60,8 +62,23 @@ def home(tmp_path):
     return folder
 
 
+@pytest.fixture(scope="module")
+def cli(tmp_path_factory):
+    cli = AwsCli(tmp_path_factory.mktemp("cli"))
+    yield cli
+    cli.stop()
+
+
 @pytest.fixture
-def deploy(moto, home, tmp_path):
+def aws(moto):
+    """Everything is moto's but the tags of buckets that a stack created."""
+    fake = FakeAws(moto)
+    yield fake
+    fake.stop()
+
+
+@pytest.fixture
+def deploy(aws, cli, home, tmp_path):
     def run(*arguments, package=tmp_path / "bootstrap.zip", **env):
         given = ["--package", str(package)] if package else []
         return subprocess.run(
@@ -69,12 +86,12 @@ def deploy(moto, home, tmp_path):
             capture_output=True,
             text=True,
             env=environment(
-                AWS_ENDPOINT_URL=moto.url,
+                AWS_ENDPOINT_URL=aws.url,
                 AWS_ACCESS_KEY_ID="test",
                 AWS_SECRET_ACCESS_KEY="test",
                 AWS_REGION="us-east-1",
                 AWS_PAGER="",
-                PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+                PATH=f"{cli.path}:{Path(sys.executable).parent}:{os.environ['PATH']}",
             )
             | env,
         )
@@ -137,7 +154,7 @@ def test_deploy_creates_the_stack_and_its_resources_are_there(deploy, moto):
     assert EIGHT <= {one["properties"]["title"] for one in json.loads(body)["widgets"]}
 
 
-def test_deploy_updates_prints_addresses_and_destroy_leaves_nothing(deploy, moto, home):
+def test_deploy_updates_prints_addresses_and_destroy_leaves_nothing(deploy, aws, moto, home):
     # moto cannot update a topic that is not there.
     outputs = create(moto, home, AlarmEmail="a@example.com")
     given = [f"{name}={value}" for name, value in BUCKETS.items()] + ["AlarmEmail=a@example.com"]
@@ -154,6 +171,7 @@ def test_deploy_updates_prints_addresses_and_destroy_leaves_nothing(deploy, moto
     assert (function["MemorySize"], function["Timeout"]) == (256, 20)
     stack = moto.client("cloudformation").describe_stacks(StackName="tintype")["Stacks"][0]
     kept = {one["ParameterKey"]: one["ParameterValue"] for one in stack["Parameters"]}
+    aws.created(stack["StackId"], *BUCKETS.values())
     said = BUCKETS | {"AlarmEmail": "a@example.com", "MemorySize": "256"}
     assert {name: kept.get(name) for name in said} == said
     s3 = moto.client("s3")

@@ -3,12 +3,11 @@
 import os
 import pty
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import requests
 
+from aws_cli import AwsCli
 from fake_aws import ACCOUNT, FakeAws, Stack, stack_id
 from moto_server import Moto
 from tintype import ROOT, environment
@@ -28,10 +27,18 @@ def moto(tmp_path_factory):
     server.stop()
 
 
+@pytest.fixture(scope="module")
+def cli(tmp_path_factory):
+    cli = AwsCli(tmp_path_factory.mktemp("cli"))
+    yield cli
+    cli.stop()
+
+
 @pytest.fixture
 def aws(moto):
-    """With the buckets of a stack that may be production's, an image in one and a thumbnail in the other."""
+    """With two buckets that the stack tintype created, an image in one and a thumbnail in the other."""
     fake = FakeAws(moto)
+    fake.created(stack_id("tintype"), IMAGES, THUMBNAILS)
     s3 = moto.buckets(IMAGES, THUMBNAILS)
     s3.put_object(Bucket=IMAGES, Key="a.jpg", Body=b"x")
     s3.put_object(Bucket=THUMBNAILS, Key="thumb_a.jpg", Body=b"x")
@@ -41,15 +48,9 @@ def aws(moto):
 
 
 @pytest.fixture
-def script(aws, tmp_path):
+def script(aws, cli):
     """Runs it; at a terminal on which `answer` is typed, if there is one. `script.calls` are its calls of the AWS CLI."""
-    calls = tmp_path / "calls"
-    calls.touch()
-    real = Path(sys.executable).parent / "aws"
-    recorder = tmp_path / "bin/aws"
-    recorder.parent.mkdir()
-    recorder.write_text(f'#!/bin/bash\nprintf "%s\\n" "${{*//$\'\\n\'/ }}" >>{calls}\nexec {real} "$@"\n')
-    recorder.chmod(0o755)
+    cli.forget()
 
     def run(*arguments, answer=None, **env):
         stdin = subprocess.DEVNULL
@@ -67,7 +68,7 @@ def script(aws, tmp_path):
                     AWS_ACCESS_KEY_ID="test",
                     AWS_SECRET_ACCESS_KEY="test",
                     AWS_REGION="us-east-1",
-                    PATH=f"{recorder.parent}:{os.environ['PATH']}",
+                    PATH=f"{cli.path}:{os.environ['PATH']}",
                 )
                 | env,
             )
@@ -76,11 +77,11 @@ def script(aws, tmp_path):
                 os.close(terminal)
                 os.close(stdin)
 
-    run.calls = lambda: calls.read_text().splitlines()
+    run.calls = cli.calls
     yield run
     # Whatever a test is about: S3 is always asked for this account's buckets only.
-    without = [line for line in run.calls() if line.split()[0] in ("s3", "s3api") and f"--expected-bucket-owner {ACCOUNT}" not in line]
-    assert without == []
+    owner = ["--expected-bucket-owner", ACCOUNT]
+    assert [call for call in cli.calls() if call[0] in ("s3", "s3api") and call[4:6] != owner] == []
     assert {owner for _, _, owner in aws.s3} <= {ACCOUNT}
 
 
@@ -108,6 +109,7 @@ def test_what_the_stack_created_is_deleted(aws, script):
 )
 def test_after_a_failed_create_what_was_there_before_stays(aws, script, status, of_bucket):
     resources = [(logical, of_bucket, name) for logical, _, name in CREATED]
+    aws.created(stack_id("production"), IMAGES, THUMBNAILS)
     aws.stacks["tintype"] = Stack(status, resources, PRODUCTION)
     done = script(*ALL)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -117,19 +119,27 @@ def test_after_a_failed_create_what_was_there_before_stays(aws, script, status, 
     assert f"s3://{IMAGES} (SourceBucket)" in left and f"s3://{THUMBNAILS} (DestinationBucket)" in left
 
 
-# The state of a bucket, which stack created it as its tag says, and whether it is the stack's own.
+# The status of a bucket, which stack created it as its tag says, and whether it is the stack's own.
+TINTYPE, PRODUCTIONS, EARLIER = stack_id("tintype"), stack_id("production"), stack_id("tintype", 0)
 BUCKETS = [
-    ("CREATE_COMPLETE", "tintype", True),
-    ("CREATE_COMPLETE", "production", False),
-    ("CREATE_FAILED", "production", False),
-    ("UPDATE_COMPLETE", None, True),
-    ("UPDATE_FAILED", "production", False),
+    ("CREATE_COMPLETE", TINTYPE, True),
+    ("CREATE_COMPLETE", PRODUCTIONS, False),
+    ("CREATE_COMPLETE", EARLIER, False),
+    # Deleted and created by hand: the resource is as it was.
+    ("CREATE_COMPLETE", None, False),
+    ("CREATE_FAILED", PRODUCTIONS, False),
+    ("UPDATE_COMPLETE", TINTYPE, True),
+    ("UPDATE_COMPLETE", None, False),
+    ("UPDATE_ROLLBACK_COMPLETE", None, False),
+    ("UPDATE_FAILED", PRODUCTIONS, False),
     ("UPDATE_FAILED", None, False),
-    ("DELETE_FAILED", "tintype", True),
-    ("DELETE_FAILED", "production", False),
-    ("DELETE_COMPLETE", "production", False),
-    ("DELETE_SKIPPED", "tintype", False),
-    ("IMPORT_FAILED", "production", False),
+    ("DELETE_FAILED", TINTYPE, True),
+    ("DELETE_FAILED", PRODUCTIONS, False),
+    ("DELETE_COMPLETE", PRODUCTIONS, False),
+    ("DELETE_SKIPPED", TINTYPE, False),
+    ("IMPORT_COMPLETE", None, False),
+    ("IMPORT_COMPLETE", EARLIER, False),
+    ("IMPORT_FAILED", PRODUCTIONS, False),
 ]
 
 
@@ -140,17 +150,35 @@ def test_which_buckets_are_the_stacks_own(aws, script):
         aws.moto.buckets(name).put_object(Bucket=name, Key="a", Body=b"x")
         stack.resources.append((f"Bucket{number}", of_bucket, name))
         stack.template += f"  Bucket{number}:\n    Type: AWS::S3::Bucket\n    DeletionPolicy: Delete\n"
-        if creator:
-            aws.tags[name] = {"aws:cloudformation:stack-id": stack_id(creator)}
+        aws.created(creator, name)
     aws.stacks["tintype"] = stack
     done = script(*ALL)
     assert done.returncode == 0, done.stdout + done.stderr
     emptied = [not aws.keys(f"bucket-{number}") for number in range(len(BUCKETS))]
-    assert dict(zip(BUCKETS, emptied)) == {one: one[2] for one in BUCKETS}
+    assert list(zip(BUCKETS, emptied)) == [(one, one[2]) for one in BUCKETS]
+    left = done.stdout[done.stdout.index("not touched:") :]
+    assert [number for number in range(len(BUCKETS)) if f"s3://bucket-{number} " in left] == [
+        number for number, (_, _, own) in enumerate(BUCKETS) if not own
+    ]
+
+
+def test_a_bucket_without_the_stacks_tag_stays_and_what_to_do_is_said(aws, script):
+    """Its images end the deletion of the stack: CloudFormation deletes only empty buckets."""
+    aws.created(None, THUMBNAILS)
+    aws.stacks["tintype"] = Stack(resources=CREATED, end="DELETE_FAILED")
+    done = script(*ALL)
+    assert done.returncode == 1 and "the stack tintype is not deleted" in done.stderr
+    assert aws.keys(IMAGES) == [] and aws.keys(THUMBNAILS) == ["thumb_a.jpg"]
+    left = done.stdout[done.stdout.index("not touched:") :]
+    assert f"s3://{THUMBNAILS} (DestinationBucket): imported or created by hand" in left
+    assert f"delete-stack --region us-east-1 --stack-name {TINTYPE} --retain-resources DestinationBucket" in left
+    assert "SourceBucket" not in left
 
 
 def test_a_bucket_that_was_never_created_is_skipped(aws, script):
     """The parameters name production's."""
+    aws.created(PRODUCTIONS, IMAGES, THUMBNAILS)
+    aws.created(TINTYPE, "own")
     aws.moto.buckets("own").put_object(Bucket="own", Key="b.jpg", Body=b"x")
     resources = [("SourceBucket", "CREATE_COMPLETE", "own"), ("DestinationBucket", "CREATE_FAILED", None), ("Third", "CREATE_FAILED", "")]
     aws.stacks["tintype"] = Stack("CREATE_FAILED", resources, PRODUCTION)
@@ -164,6 +192,7 @@ def test_a_bucket_that_was_never_created_is_skipped(aws, script):
 def test_another_stack_leaves_production_alone(aws, script):
     """Production has the default names; the other stack has no parameters that say otherwise."""
     aws.moto.buckets("staging-in", "staging-out").put_object(Bucket="staging-in", Key="b.jpg", Body=b"x")
+    aws.created(stack_id("staging"), "staging-in", "staging-out")
     aws.stacks["tintype"] = Stack(resources=CREATED, parameters=PRODUCTION)
     resources = [("SourceBucket", "CREATE_COMPLETE", "staging-in"), ("DestinationBucket", "UPDATE_COMPLETE", "staging-out")]
     aws.stacks["staging"] = Stack(resources=resources, parameters={"Prefix": "raw/"})
@@ -247,8 +276,10 @@ def test_versions_markers_and_unfinished_uploads_go_in_batches(aws, script):
     s3 = aws.moto.client("s3")
     s3.put_bucket_versioning(Bucket=IMAGES, VersioningConfiguration={"Status": "Enabled"})
     odd = "a b\t'\"\\<&>ü*.jpg"
-    for number in range(1001):
-        s3.put_object(Bucket=IMAGES, Key=f"{number}.jpg", Body=b"x")
+    with requests.Session() as plain:
+        # Signing this many takes boto3 seconds.
+        for number in range(1001):
+            plain.put(f"{aws.moto.url}/{IMAGES}/{number}.jpg", data=b"x", timeout=10).raise_for_status()
     s3.put_object(Bucket=IMAGES, Key="a.jpg", Body=b"second version")
     s3.put_object(Bucket=IMAGES, Key=odd, Body=b"x")
     s3.delete_object(Bucket=IMAGES, Key="a.jpg")
