@@ -6,6 +6,8 @@
 pub mod cli;
 pub mod credentials;
 pub mod disk;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod gateway;
 pub mod http_client;
 pub mod instruments;

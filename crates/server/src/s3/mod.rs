@@ -14,6 +14,8 @@ mod cors;
 mod document;
 mod faults;
 mod form;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod listing;
 mod notification;
 mod operation;
@@ -27,6 +29,7 @@ mod verified;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
+use bytes::Bytes;
 use s3s::{
     S3Result,
     auth::{S3Auth, SecretKey},
@@ -77,11 +80,22 @@ impl S3Service {
         };
         let authorizer = Authorizer::new(&credentials.access_key_id);
         let endpoint = Endpoint { store: store.clone(), authorizer: authorizer.clone() };
-        let mut builder = S3ServiceBuilder::new(Unreachable);
-        builder.set_auth(key.clone());
-        builder.set_route(Verified::new(S3ServiceBuilder::new(endpoint).build(), authorizer.clone()));
-        Self { protocol: builder.build(), store, key: Arc::new(key), authorizer }
+        let endpoint = S3ServiceBuilder::new(endpoint).build();
+        let protocol = protocol(key.clone(), authorizer.clone(), endpoint);
+        Self { protocol, store, key: Arc::new(key), authorizer }
     }
+}
+
+/// The verification of signatures in front of an endpoint that asks for none.
+fn protocol(
+    key: OneKey,
+    authorizer: Authorizer,
+    endpoint: s3s::service::S3Service,
+) -> s3s::service::S3Service {
+    let mut builder = S3ServiceBuilder::new(Unreachable);
+    builder.set_auth(key);
+    builder.set_route(Verified::new(endpoint, authorizer));
+    builder.build()
 }
 
 /// The operations of the service that verifies signatures: all requests take the route instead.
@@ -175,7 +189,11 @@ impl S3Service {
 }
 
 /// The body of a request, which must come steadily and, in chunks, with the final one.
-fn with_limits(request: http::Request<hyper::body::Incoming>) -> http::Request<s3s::Body> {
+fn with_limits<B>(request: http::Request<B>) -> http::Request<s3s::Body>
+where
+    B: hyper::body::Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let is_chunked = payload(request.headers()).starts_with("STREAMING-");
     request.map(IdleLimited::new).map(|body| match is_chunked {
         true => s3s::Body::http_body_unsync(Terminated::new(body)),

@@ -27,13 +27,13 @@ const NOT_OFFERED: [&str; 2] = ["tagging", "content-md5"];
 
 /// Fields by name in lower case, in their order.
 #[derive(Debug, Default)]
-pub(super) struct Fields {
+pub(in crate::s3) struct Fields {
     list: Vec<(String, String)>,
     file_name: String,
 }
 
 /// Reads the fields up to the file, and the file's beginning. What comes after the file is not looked at.
-pub(super) async fn read(form: &mut Multipart<'static>) -> S3Result<(Fields, Field<'static>)> {
+pub(in crate::s3) async fn read(form: &mut Multipart<'static>) -> S3Result<(Fields, Field<'static>)> {
     let mut fields = Fields::default();
     let mut size = 0;
     loop {
@@ -71,27 +71,26 @@ pub(super) async fn read(form: &mut Multipart<'static>) -> S3Result<(Fields, Fie
 }
 
 impl Fields {
-    #[cfg(test)]
-    pub(super) fn of(list: &[(&str, &str)]) -> Self {
-        let list = list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Self { list, file_name: "photo.jpg".into() }
+    #[cfg(any(test, fuzzing))]
+    pub(in crate::s3) fn new(list: Vec<(String, String)>, file_name: &str) -> Self {
+        Self { list, file_name: file_name.into() }
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(in crate::s3) fn get(&self, name: &str) -> Option<&str> {
         self.list.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(in crate::s3) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.list.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// The object's key; `${filename}` in it is the file's name.
-    pub(super) fn key(&self) -> String {
+    pub(in crate::s3) fn key(&self) -> String {
         self.get("key").unwrap_or_default().replace("${filename}", &self.file_name)
     }
 
     /// What is kept with the object.
-    pub(super) fn headers(&self) -> S3Result<StoredHeaders> {
+    pub(in crate::s3) fn headers(&self) -> S3Result<StoredHeaders> {
         check_acl(self.get("acl"))?;
         let offered = |name: &str| {
             name.starts_with("x-amz-meta-")

@@ -3,8 +3,8 @@
 //! disk as it comes.
 //! Sources: AWS, "POST Object"; "Browser-based uploads using POST (AWS Signature Version 4)".
 
-mod fields;
-mod policy;
+pub(super) mod fields;
+pub(super) mod policy;
 
 use std::{
     sync::{
@@ -38,11 +38,13 @@ const MOST_BEFORE_FILE: usize = 256 << 10;
 /// All that comes before the file is to come within this long.
 const BEFORE_FILE_WITHIN: Duration = Duration::from_secs(30);
 
-/// Whether a request is an upload by form.
+/// Whether a request is an upload by form. Looks at bytes, of every value: s3s must never take for a form, whose policy
+/// signs nothing but fields, what goes to the protocol's own operations.
 pub(super) fn is_form<B>(request: &Request<B>) -> bool {
-    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let mut kinds = request.headers().get_all(header::CONTENT_TYPE).iter();
     *request.method() == http::Method::POST
-        && kind.is_some_and(|kind| kind.to_ascii_lowercase().starts_with("multipart/form-data"))
+        && kinds
+            .any(|kind| kind.as_bytes().trim_ascii().to_ascii_lowercase().starts_with(b"multipart/form-data"))
 }
 
 /// Stores the form's file.
@@ -205,5 +207,31 @@ fn answer(fields: &Fields, at: &Location, record: &ObjectRecord) -> S3Result<Res
 fn insert(response: &mut Response<s3s::Body>, name: header::HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_is_one_whatever_else_its_type_holds() {
+        let is_form_of = |method: &str, kinds: &[&[u8]]| {
+            let mut request = Request::builder().method(method).body(()).unwrap();
+            for kind in kinds {
+                request.headers_mut().append(header::CONTENT_TYPE, HeaderValue::from_bytes(kind).unwrap());
+            }
+            is_form(&request)
+        };
+        for kind in [
+            &b"multipart/form-data; boundary=b"[..],
+            b"Multipart/Form-Data",
+            b"multipart/form-data; boundary=b; a=\"\xc3\xbc\"",
+            b" multipart/form-data; boundary=\xff",
+        ] {
+            assert!(is_form_of("POST", &[kind]) && is_form_of("POST", &[b"text/plain", kind]));
+            assert!(!is_form_of("PUT", &[kind]));
+        }
+        assert!(!is_form_of("POST", &[]) && !is_form_of("POST", &[b"multipart/mixed"]));
     }
 }

@@ -13,16 +13,16 @@ use crate::s3::{OneKey, authorization::Principal};
 
 /// How large the file may be, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Sizes {
-    pub(super) least: u64,
-    pub(super) most: u64,
+pub(in crate::s3) struct Sizes {
+    pub(in crate::s3) least: u64,
+    pub(in crate::s3) most: u64,
 }
 
 /// Fields that no condition needs to mention.
 const FREE: [&str; 3] = ["policy", "x-amz-signature", "file"];
 
 /// Checks signature, time and every condition; returns who signed, and how large the file may be.
-pub(super) fn check(
+pub(in crate::s3) fn check(
     fields: &Fields,
     bucket: &str,
     key: &OneKey,
@@ -210,7 +210,8 @@ mod tests {
     fn judged(conditions: &Value, fields: &[(&str, &str)]) -> Result<Sizes, String> {
         let parsed: Option<Vec<_>> = conditions.as_array().unwrap().iter().map(Condition::parse).collect();
         let parsed: Vec<Condition> = parsed.unwrap().into_iter().flatten().collect();
-        judge(&Fields::of(fields), "in", &parsed).map_err(|error| error.to_string())
+        let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        judge(&Fields::new(fields, "photo.jpg"), "in", &parsed).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -1,0 +1,18 @@
+//! What fuzz targets reach past the server's interface; compiled with `--cfg fuzzing` only.
+
+pub use crate::s3::fuzzing::{FormFields, Received, Verification, form_fields, has_final_chunk, judge_form};
+
+use crate::store::object_file;
+
+/// Reads the head of an object file and writes it again: where the object's bytes begin, and the head.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn object_file_head(file: &[u8]) -> Result<(u64, Vec<u8>), String> {
+    let story = object_file::decode(|buffer, offset| {
+        let from = usize::try_from(offset).ok().and_then(|offset| file.get(offset..)?.get(..buffer.len()));
+        buffer.copy_from_slice(from.ok_or(std::io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    })?;
+    Ok((story.record.body_offset, object_file::encode(&story)?))
+}
