@@ -73,14 +73,16 @@ pub(super) fn unsigned_headers<'a>(headers: &'a HeaderMap, query: &Query) -> Vec
         false => authorization.and_then(signed_headers),
     };
     let signed: Vec<&str> = list.unwrap_or_default().split(';').collect();
+    // As text: names of headers compare without regard to case.
+    let times_listed = |name: &HeaderName| signed.iter().filter(|listed| **listed == name.as_str()).count();
     let is_covered = |name: &HeaderName, value: &HeaderValue| {
         // Operations refuse a second value of `x-amz-*` in words of their own.
         let is_sent_once =
             name.as_str().starts_with("x-amz-") || headers.get_all(name).iter().nth(1).is_none();
-        signed.iter().filter(|listed| *listed == name).count() == 1 && is_sent_once && is_plain(value)
+        times_listed(name) == 1 && is_sent_once && is_plain(value)
     };
     let must_be_covered = |name: &HeaderName| {
-        name == header::HOST || name.as_str().starts_with("x-amz-") || signed.contains(&name.as_str())
+        name == header::HOST || name.as_str().starts_with("x-amz-") || times_listed(name) > 0
     };
     let fields = headers.iter().filter(|(name, value)| must_be_covered(name) && !is_covered(name, value));
     let mut unsigned: Vec<&str> = fields.map(|(name, _)| name.as_str()).collect();
