@@ -114,7 +114,7 @@ pub struct FormFields {
 pub async fn form_fields(boundary: &str, pieces: Vec<Bytes>) -> Result<FormFields, String> {
     let pieces = stream::iter(pieces.into_iter().map(Ok::<_, std::convert::Infallible>));
     let mut form = Multipart::new(pieces, boundary);
-    let (fields, file) = form::fields::read(&mut form).await.map_err(|error| error.to_string())?;
+    let (fields, _) = form::fields::read(&mut form).await.map_err(|error| error.to_string())?;
     let list = fields.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let headers = fields.headers().map_err(|error| error.to_string());
     Ok(FormFields { list, key: fields.key(), headers })

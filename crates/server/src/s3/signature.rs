@@ -2,7 +2,7 @@
 //! name everything that a request acts on.
 //! Sources: AWS, "Authenticating Requests (AWS Signature Version 4)"; "Error responses".
 
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use s3s::{Body, S3Response, S3Result, s3_error};
 
 use super::query::Query;
@@ -66,8 +66,10 @@ pub(super) fn check_mechanism(headers: &HeaderMap, query: &Query) -> S3Result<()
     Ok(())
 }
 
-/// The headers of a verified request that its signature does not cover: of `host` and every `x-amz-*`. Names are compared
-/// exactly, and values must be text, since s3s leaves out of the canonical request what it does not find so.
+/// The headers of a verified request that its signature does not cover, of `host`, every `x-amz-*` and those listed. What
+/// s3s would sign otherwise than it is sent does not count: it leaves out names that it does not find exactly so and
+/// values that are no text, takes whitespace of any script for a space, and joins values of one name by commas, whether
+/// the name is listed twice or sent twice.
 pub(super) fn unsigned_headers<'a>(headers: &'a HeaderMap, query: &Query) -> Vec<&'a str> {
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let list = match query.is_presigned() {
@@ -75,21 +77,31 @@ pub(super) fn unsigned_headers<'a>(headers: &'a HeaderMap, query: &Query) -> Vec
         false => authorization.and_then(signed_headers),
     };
     let signed: Vec<&str> = list.unwrap_or_default().split(';').collect();
-    let is_covered = |(name, value): (&'a http::HeaderName, &HeaderValue)| {
-        signed.contains(&name.as_str()) && std::str::from_utf8(value.as_bytes()).is_ok()
+    // As text: names of headers compare without regard to case.
+    let times_listed = |name: &HeaderName| signed.iter().filter(|listed| **listed == name.as_str()).count();
+    let is_covered = |name: &HeaderName, value: &HeaderValue| {
+        // Operations refuse a second value of `x-amz-*` in words of their own.
+        let is_sent_once =
+            name.as_str().starts_with("x-amz-") || headers.get_all(name).iter().nth(1).is_none();
+        times_listed(name) == 1 && is_sent_once && is_plain(value)
     };
-    let mut unsigned: Vec<&str> = headers
-        .iter()
-        .filter(|(name, _)| **name == header::HOST || name.as_str().starts_with("x-amz-"))
-        .filter(|&field| !is_covered(field))
-        .map(|(name, _)| name.as_str())
-        .collect();
+    let must_be_covered = |name: &HeaderName| {
+        name == header::HOST || name.as_str().starts_with("x-amz-") || times_listed(name) > 0
+    };
+    let fields = headers.iter().filter(|(name, value)| must_be_covered(name) && !is_covered(name, value));
+    let mut unsigned: Vec<&str> = fields.map(|(name, _)| name.as_str()).collect();
     if !signed.contains(&"host") || !headers.contains_key(header::HOST) {
         unsigned.push("host");
     }
     unsigned.sort_unstable();
     unsigned.dedup();
     unsigned
+}
+
+/// Whether s3s signs a value as it is, the number of spaces and tabs between its words apart.
+fn is_plain(value: &HeaderValue) -> bool {
+    let text = std::str::from_utf8(value.as_bytes());
+    text.is_ok_and(|text| !text.chars().any(|c| c.is_whitespace() && !c.is_ascii()))
 }
 
 /// The list in an Authorization header.
@@ -169,10 +181,39 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_no_text_is_not_signed() {
-        let query = query("X-Amz-SignedHeaders=host;x-amz-meta-a&X-Amz-Signature=1");
-        let sent = headers(&[("host", b"h"), ("x-amz-meta-a", b"\xff")]);
-        assert_eq!(unsigned_headers(&sent, &query), ["x-amz-meta-a"]);
+    fn a_value_that_s3s_signs_as_another_is_not_signed() {
+        let query = query("X-Amz-SignedHeaders=host;x-amz-meta-a;if-match&X-Amz-Signature=1");
+        let unsigned = |value| {
+            let sent = headers(&[("host", b"h"), ("x-amz-meta-a", value), ("if-match", value)]);
+            unsigned_headers(&sent, &query).len()
+        };
+        for value in [&b"\xff"[..], "a\u{a0}b".as_bytes(), "a\u{3000}".as_bytes(), "\u{85}a".as_bytes()] {
+            assert_eq!(unsigned(value), 2, "{}", value.escape_ascii());
+        }
+        for value in [&b""[..], b"a  b", b"a\tb", "\u{fc}".as_bytes()] {
+            assert_eq!(unsigned(value), 0, "{}", value.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn one_value_in_the_list_and_in_the_request() {
+        // All of these are signed as "if-match:a,a".
+        for (list, values) in
+            [("if-match", &["a,a"][..]), ("if-match;if-match", &["a"]), ("if-match", &["a", "a"])]
+        {
+            let query = query(&format!("X-Amz-SignedHeaders=host;{list}&X-Amz-Signature=1"));
+            let mut sent = headers(&[("host", b"h")]);
+            values.iter().for_each(|value| _ = sent.append("if-match", HeaderValue::from_static(value)));
+            let expected = if values == ["a,a"] { &[][..] } else { &["if-match"] };
+            assert_eq!(unsigned_headers(&sent, &query), expected, "{list} {values:?}");
+        }
+    }
+
+    #[test]
+    fn the_list_is_that_of_the_signature_that_was_verified() {
+        let authorization = &b"AWS4-HMAC-SHA256 Credential=a/b, SignedHeaders=host, Signature=0"[..];
+        let sent = headers(&[("host", b"h"), ("x-amz-date", b"d"), ("authorization", authorization)]);
+        assert_eq!(unsigned_headers(&sent, &query("X-Amz-SignedHeaders=host;x-amz-date")), ["x-amz-date"]);
     }
 
     #[test]

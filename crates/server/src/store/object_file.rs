@@ -24,6 +24,11 @@ const ALIGNMENT: usize = 512;
 /// More than the longest key, headers and metadata S3 takes, in JSON.
 const LARGEST: u32 = 64 << 10;
 
+/// Where the bytes of an object with the largest head begin.
+const FARTHEST: u64 = (FIXED as u64 + LARGEST as u64 + LATER as u64).next_multiple_of(ALIGNMENT as u64);
+/// Room for the widest values: every number at its longest, `ETag` with parts, five checksums.
+const LATER: usize = 1024;
+
 /// What a file says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Story {
@@ -40,8 +45,6 @@ pub(crate) struct Story {
 
 /// Room for a story whose numbers, ETag and checksums are not known yet.
 pub(crate) fn room_for(story: &Story) -> u64 {
-    // The widest values: every number at its longest, ETag with parts, five checksums.
-    const LATER: usize = 1024;
     let json = serde_json::to_vec(story).map_or(0, |json| json.len());
     ((FIXED + json + LATER).div_ceil(ALIGNMENT) * ALIGNMENT) as u64
 }
@@ -118,7 +121,9 @@ pub(crate) fn decode(read: impl Fn(&mut [u8], u64) -> std::io::Result<()>) -> Re
     }
     let story: Story =
         serde_json::from_slice(&json).map_err(|error| format!("its head does not parse: {error}"))?;
-    if story.record.body_offset != u64::from(number(12)) {
+    let body_offset = story.record.body_offset;
+    let is_behind_head = (FIXED as u64 + u64::from(length)..=FARTHEST).contains(&body_offset);
+    if body_offset != u64::from(number(12)) || !is_behind_head {
         return Err("its head contradicts itself".into());
     }
     Ok(story)
@@ -149,6 +154,30 @@ mod tests {
             let from = bytes.get(offset as usize..offset as usize + buffer.len());
             buffer.copy_from_slice(from.ok_or(std::io::ErrorKind::UnexpectedEof)?);
             Ok(())
+        }
+    }
+
+    #[test]
+    fn bytes_begin_behind_the_head_and_near_it() {
+        let mut story = story();
+        let room = room_for(&story);
+        let mut head = |body_offset: u64| {
+            story.record.body_offset = body_offset;
+            let json = serde_json::to_vec(&story).unwrap();
+            let fixed = [
+                &MAGIC[..],
+                &VERSION.to_le_bytes(),
+                &(body_offset as u32).to_le_bytes(),
+                &(json.len() as u32).to_le_bytes(),
+            ];
+            let fixed = fixed.concat();
+            let checksum = checksum(&fixed, &json).to_le_bytes();
+            [&fixed[..], &checksum, &json].concat()
+        };
+        let mut is_read = |body_offset| decode(read_from(&head(body_offset))).is_ok();
+        assert!(is_read(room) && is_read(FARTHEST));
+        for wrong in [0, FIXED as u64, 100, FARTHEST + 1, u32::MAX.into(), 1 << 40] {
+            assert!(!is_read(wrong), "{wrong}");
         }
     }
 
