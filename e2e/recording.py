@@ -16,10 +16,12 @@ import re
 import subprocess
 import time
 from pathlib import Path
+from unittest import mock
 from urllib.parse import urlsplit
 
 from PIL import Image
 
+import signing
 from tintype import PROGRAM, environment
 
 HERE = Path(__file__).resolve().parent
@@ -48,10 +50,12 @@ def compare(path, text):
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
         return
-    recorded = path.read_text() if path.exists() else ""
-    if recorded != text:
-        name = str(path.relative_to(HERE))
-        diff = difflib.unified_diff(recorded.splitlines(), text.splitlines(), f"{name} (recorded)", f"{name} (now)", lineterm="")
+    same(str(path.relative_to(HERE)), path.read_text() if path.exists() else "", text)
+
+
+def same(name, recorded, now):
+    if recorded != now:
+        diff = difflib.unified_diff(recorded.splitlines(), now.splitlines(), f"{name} (recorded)", f"{name} (now)", lineterm="")
         raise AssertionError(f"{name} differs; if this is meant, run with RECORD=1 and note it in CHANGELOG.md\n" + "\n".join(diff))
 
 
@@ -64,6 +68,13 @@ def ask(url, method, target, headers=None, body=None):
         return answer.status, answer.headers, answer.read()
     finally:
         connection.close()
+
+
+def signed(server, method, bucket="", key="", body=b"", **how):
+    """As signing.request, also for the path of the service, which has a single slash."""
+    of_objects, of_all = signing.path_of, lambda bucket, key: of_objects(bucket, key) if bucket else "/"
+    with mock.patch.object(signing, "path_of", of_all):
+        return signing.request(server, method, bucket, key, body, **how)
 
 
 def _is_near(seconds):
