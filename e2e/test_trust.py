@@ -247,6 +247,9 @@ def test_the_programs_own_commands_go_on_working(new_server, tmp_path):
         ("http://evil.example/", ["{own}"]),
         ("http://{own}/", ["evil.example"]),
         ("http://user@{own}/", ["{own}"]),
+        ("http://127.0.0.1:99999/", ["127.0.0.1"]),
+        ("/", ["127.0.0.1:99999"]),
+        ("/", ["127.0.0.1:+80"]),
     ],
 )
 def test_a_request_is_for_one_host(server, port, target, hosts):

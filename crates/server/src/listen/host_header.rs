@@ -1,10 +1,7 @@
 //! Which host a request is for: one answer, or none at all. Proxies, caches and checks of origins that take one of
 //! two for the right one are how requests are smuggled past them. Source: RFC 9112, section 3.2.
 
-use http::{
-    Request, Version, header,
-    uri::{Authority, Scheme},
-};
+use http::{Request, Version, header, uri::Authority};
 
 /// Why a request is for no host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -15,8 +12,10 @@ pub enum HostError {
     /// Two of them, even if they are the same.
     #[error("the request has more than one Host header; send one")]
     Repeated,
-    /// It cannot be read.
-    #[error("the Host header is no host and port")]
+    /// It, or the one in the request line, cannot be read.
+    #[error(
+        "the Host header or the request line holds no valid host and port; a port is a number up to 65535"
+    )]
     Malformed,
     /// The request line names another.
     #[error("the Host header and the request line name different hosts; send the same")]
@@ -29,7 +28,7 @@ pub enum HostError {
 /// It is not: to be answered 400.
 pub fn check_host<B>(request: &Request<B>) -> Result<(), HostError> {
     let mut hosts = request.headers().get_all(header::HOST).iter();
-    let authority = request.uri().authority();
+    let target = request.uri().authority().map(|target| Ok((target, port(target)?))).transpose()?;
     let host = match (hosts.next(), hosts.next()) {
         (_, Some(_)) => return Err(HostError::Repeated),
         (Some(host), None) => host,
@@ -38,25 +37,40 @@ pub fn check_host<B>(request: &Request<B>) -> Result<(), HostError> {
     };
     let host: Authority =
         host.to_str().ok().and_then(|host| host.parse().ok()).ok_or(HostError::Malformed)?;
+    let host_port = port(&host)?;
     // "user@host" is of URLs, never of this header.
     if host.as_str().contains('@') {
         return Err(HostError::Malformed);
     }
-    let scheme = request.uri().scheme();
-    match authority {
-        Some(authority) if !is_same(authority, &host, scheme) => Err(HostError::Different),
-        _ => Ok(()),
-    }
-}
-
-fn is_same(a: &Authority, b: &Authority, scheme: Option<&Scheme>) -> bool {
-    let default = match scheme.map(Scheme::as_str) {
+    let default = match request.uri().scheme_str() {
         Some("http") => Some(80),
         Some("https") => Some(443),
         _ => None,
     };
-    let port = |authority: &Authority| authority.port_u16().or(default);
-    !a.as_str().contains('@') && a.host().eq_ignore_ascii_case(b.host()) && port(a) == port(b)
+    match target {
+        Some((target, target_port))
+            if target.as_str().contains('@')
+                || !target.host().eq_ignore_ascii_case(host.host())
+                || target_port.or(default) != host_port.or(default) =>
+        {
+            Err(HostError::Different)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The port, if one is named. RFC 3986 allows a colon with nothing behind it; what is no port must not count as none.
+fn port(authority: &Authority) -> Result<Option<u16>, HostError> {
+    let host_and_port = authority.as_str().rsplit('@').next().unwrap_or_default();
+    match host_and_port.strip_prefix(authority.host()) {
+        Some("" | ":") => Ok(None),
+        Some(rest) => {
+            let digits = rest.strip_prefix(':').filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+            let port = digits.and_then(|digits| digits.parse().ok());
+            port.map(Some).ok_or(HostError::Malformed)
+        }
+        None => Err(HostError::Malformed),
+    }
 }
 
 #[cfg(test)]
@@ -82,6 +96,9 @@ mod tests {
             ("http://shop.example:80/", "shop.example"),
             ("http://[2001:db8::1]:81/", "[2001:DB8::1]:81"),
             ("shop.example:443", "shop.example:443"),
+            ("http://shop.example:/", "shop.example"),
+            ("/", "shop.example:"),
+            ("http://[2001:db8::1]:65535/", "[2001:db8::1]:65535"),
         ] {
             assert_eq!(check(target, &[host]), Ok(()), "{target} {host}");
         }
@@ -89,8 +106,25 @@ mod tests {
         assert_eq!(check("/", &["a", "b"]), Err(HostError::Repeated));
         assert_eq!(check("/", &[]), Err(HostError::Missing));
         assert_eq!(check("http://a/", &[]), Err(HostError::Missing));
-        for host in ["", "a b", "a, b", "a/b", "user@a", "a:b:c"] {
+        for host in [
+            "",
+            "a b",
+            "a, b",
+            "a/b",
+            "user@a",
+            "a:b:c",
+            "a:b",
+            "a:65536",
+            "a:+80",
+            "a:-1",
+            "[::1]:99999",
+            "[::1]x",
+        ] {
             assert_eq!(check("/", &[host]), Err(HostError::Malformed), "{host}");
+        }
+        for target in ["http://a:99999/", "http://a:b/", "http://a:+80/", "http://[::1]:65536/", "a:65616"] {
+            assert_eq!(check(target, &["a"]), Err(HostError::Malformed), "{target}");
+            assert_eq!(check(target, &["[::1]"]), Err(HostError::Malformed), "{target}");
         }
         for (target, host) in [
             ("http://a/", "b"),
@@ -107,5 +141,6 @@ mod tests {
     fn before_http_1_1_there_need_be_none() {
         assert_eq!(check(Version::HTTP_10, "/", &[]), Ok(()));
         assert_eq!(check(Version::HTTP_10, "/", &["a", "b"]), Err(HostError::Repeated));
+        assert_eq!(check(Version::HTTP_10, "http://a:99999/", &[]), Err(HostError::Malformed));
     }
 }

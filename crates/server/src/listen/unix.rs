@@ -1,9 +1,12 @@
 //! Unix sockets: who may connect is a matter of the file's permissions.
 
 use std::{
-    fs, io,
+    ffi::OsString,
+    fs::{self, File, TryLockError},
+    io,
     os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use tokio::net::{UnixListener, UnixStream};
@@ -14,12 +17,16 @@ use super::{ListenError, Listener, Peer};
 const MODE: u32 = 0o660;
 /// Connections that wait to be accepted; as many as for a port.
 const BACKLOG: u32 = 1024;
+/// Attempts to lock the folder, and the time between them: another server that starts holds it for a few milliseconds.
+const LOCK_ATTEMPTS: usize = 100;
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(20);
 
 /// A socket that listens. Its file goes with it.
 #[derive(Debug)]
 pub struct UnixSocket {
-    listener: UnixListener,
+    // Dropped first: a file whose listener is closed would be replaced as stale while it is removed here.
     _file: SocketFile,
+    listener: UnixListener,
 }
 
 impl Listener for UnixSocket {
@@ -65,34 +72,109 @@ fn id(path: &Path) -> Option<(u64, u64)> {
 /// # Errors
 /// Another program listens there, or the path cannot be used; says what to do.
 pub async fn bind_unix(path: &Path, setting: &'static str) -> Result<UnixSocket, ListenError> {
-    let bound = match remove_stale(path).await {
-        Ok(()) => bind(path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => "its folder does not exist; create it, or choose another path".into(),
-            io::ErrorKind::PermissionDenied => {
-                "this user may not create files in its folder; change that, or choose another path".into()
-            }
-            _ => format!("{error}; choose another path"),
-        }),
-        Err(words) => Err(words),
-    };
+    let bound = bind(path).await;
     bound.map_err(|words| ListenError { at: path.display().to_string(), setting, words })
 }
 
-fn bind(path: &Path) -> io::Result<UnixSocket> {
+/// Binds beside the path and links the socket to it once it listens: a socket under its final name that refuses
+/// connections is stale, always. The folder is locked meanwhile, or two servers that find the same stale socket would
+/// remove each other's.
+async fn bind(path: &Path) -> Result<UnixSocket, String> {
+    let (folder, name) = match (path.parent(), path.file_name()) {
+        (Some(folder), Some(name)) if folder.as_os_str().is_empty() => (Path::new("."), name),
+        (Some(folder), Some(name)) => (folder, name),
+        _ => return Err("it is no path of a file; choose another path".into()),
+    };
+    let _lock = lock(folder).await?;
+    remove_stale(path).await?;
+    let mut hidden = OsString::from(".");
+    hidden.push(name);
+    let hidden = folder.join(hidden);
+    // What a server left that was killed between the steps below.
+    remove_stale(&hidden).await?;
+    let (listener, _hidden) = listen(&hidden).map_err(refused)?;
+    fs::hard_link(&hidden, path).map_err(refused)?;
+    Ok(UnixSocket { _file: SocketFile::new(path), listener })
+}
+
+/// Locks a folder against other servers that take a path in it.
+async fn lock(folder: &Path) -> Result<File, String> {
+    let file = File::open(folder).map_err(refused)?;
+    for _ in 0..LOCK_ATTEMPTS {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(BETWEEN_ATTEMPTS).await,
+            Err(TryLockError::Error(error)) => return Err(refused(error)),
+        }
+    }
+    Err("another program holds a lock (flock) on its folder; stop that one, or choose another path".into())
+}
+
+fn refused(error: io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "its folder does not exist; create it, or choose another path".into(),
+        io::ErrorKind::PermissionDenied => {
+            "this user may not list its folder and create files there; change that, or choose another path"
+                .into()
+        }
+        io::ErrorKind::AlreadyExists => {
+            "another program has just created a file there; choose another path".into()
+        }
+        _ => format!("{error}; choose another path"),
+    }
+}
+
+/// A listener with the mode that this file promises, whatever the umask.
+fn listen(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     let socket = tokio::net::UnixSocket::new_stream()?;
     socket.bind(path)?;
     let file = SocketFile::new(path);
     // Until `listen` the kernel refuses every connection, so nobody comes in by the mode that the umask left; a umask
     // of its own would be that of all threads.
-    fs::set_permissions(path, fs::Permissions::from_mode(MODE))?;
-    Ok(UnixSocket { listener: socket.listen(BACKLOG)?, _file: file })
+    set_mode(path)?;
+    Ok((socket.listen(BACKLOG)?, file))
+}
+
+/// Gives a socket its mode; a link that somebody has put in its place is not followed.
+#[cfg(target_os = "linux")]
+fn set_mode(path: &Path) -> io::Result<()> {
+    use std::os::fd::AsRawFd as _;
+
+    use rustix::fs::{Mode, OFlags};
+
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    check_socket(&file.metadata()?)?;
+    // fchmod refuses a descriptor of O_PATH; its name in /proc leads to the very file that was opened.
+    let opened = format!("/proc/self/fd/{}", file.as_raw_fd());
+    fs::set_permissions(&opened, fs::Permissions::from_mode(MODE))
+        .map_err(|error| io::Error::other(format!("its mode cannot be set by {opened}: {error}")))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn set_mode(path: &Path) -> io::Result<()> {
+    use rustix::fs::{AtFlags, CWD, Mode, chmodat};
+
+    check_socket(&fs::symlink_metadata(path)?)?;
+    let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP;
+    Ok(chmodat(CWD, path, mode, AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+fn check_socket(file: &fs::Metadata) -> io::Result<()> {
+    match file.file_type().is_socket() {
+        true => Ok(()),
+        false => Err(io::Error::other("another program has replaced the new socket")),
+    }
 }
 
 /// Removes what a program left there that was killed.
 async fn remove_stale(path: &Path) -> Result<(), String> {
     let Ok(file) = fs::symlink_metadata(path) else { return Ok(()) };
     if !file.file_type().is_socket() {
-        return Err("there is something else than a socket; remove it, or choose another path".into());
+        return Err(format!(
+            "{} is something else than a socket; remove it, or choose another path",
+            path.display()
+        ));
     }
     match UnixStream::connect(path).await {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
@@ -143,6 +225,101 @@ mod tests {
         drop(ours);
         assert!(path.exists());
         drop(theirs);
+    }
+
+    /// A stale socket, as a killed program leaves it.
+    fn leave_stale(path: &Path) {
+        drop(std::os::unix::net::UnixListener::bind(path).unwrap());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn of_servers_that_start_at_once_one_gets_the_path_and_keeps_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("http.sock");
+        for round in 0..50 {
+            if round % 2 == 0 {
+                leave_stale(&path);
+            }
+            let binding: Vec<_> = (0..4)
+                .map(|_| {
+                    let path = path.clone();
+                    tokio::spawn(async move { bind_unix(&path, SETTING).await })
+                })
+                .collect();
+            let bound = futures::future::join_all(binding).await;
+            let (bound, refused): (Vec<_>, Vec<_>) =
+                bound.into_iter().map(Result::unwrap).partition(Result::is_ok);
+            assert_eq!(bound.len(), 1, "round {round}: {refused:?}");
+            for error in refused {
+                let error = error.unwrap_err().to_string();
+                assert!(error.contains("another program listens there"), "{error}");
+            }
+            assert!(UnixStream::connect(&path).await.is_ok());
+            drop(bound);
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_starting_or_ending_server_never_looks_like_one_that_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("http.sock");
+        let (watched, is_over) =
+            (path.clone(), std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)));
+        let over = is_over.clone();
+        let watcher = std::thread::spawn(move || {
+            let mut live = 0;
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                match std::os::unix::net::UnixStream::connect(&watched) {
+                    Ok(_) => live += 1,
+                    Err(error) => assert_eq!(error.kind(), io::ErrorKind::NotFound, "{error}"),
+                }
+            }
+            live
+        });
+        for _ in 0..500 {
+            let socket = bind_unix(&path, SETTING).await.unwrap();
+            socket.accept().await.unwrap();
+        }
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(watcher.join().unwrap() >= 500);
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_start_left_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("http.sock");
+        leave_stale(&folder.path().join(".http.sock"));
+        let socket = bind_unix(&path, SETTING).await.unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        drop(socket);
+        // Nor is a live one of that name taken, though nobody would choose it.
+        let other = bind_unix(&folder.path().join(".http.sock"), SETTING).await.unwrap();
+        assert!(bind_unix(&path, SETTING).await.unwrap_err().to_string().contains("another program listens"));
+        drop(other);
+    }
+
+    #[test]
+    fn the_mode_goes_to_no_file_that_a_link_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let (secret, link) = (folder.path().join("secret"), folder.path().join("link"));
+        fs::write(&secret, "text").unwrap();
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::symlink(&secret, &link).unwrap();
+        for path in [&link, &secret] {
+            assert!(set_mode(path).unwrap_err().to_string().contains("replaced the new socket"));
+        }
+        assert_eq!(fs::metadata(&secret).unwrap().permissions().mode() & 0o7777, 0o600);
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_stays_locked_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = File::open(folder.path()).unwrap();
+        held.lock().unwrap();
+        tokio::time::pause();
+        let error = bind_unix(&folder.path().join("a.sock"), SETTING).await.unwrap_err().to_string();
+        assert!(error.contains("holds a lock (flock)"), "{error}");
     }
 
     #[tokio::test]

@@ -39,8 +39,12 @@ fn apply(reach: &Reach) -> Result<RulesetStatus, RulesetError> {
         // What does not exist is left out.
         .add_rules(path_beneath_rules(&reach.read, read))?
         .add_rules(path_beneath_rules(&reach.written, write))?
-        // Removing: what a killed program has left there, and one's own at the end.
-        .add_rules(path_beneath_rules(&reach.sockets, AccessFs::MakeSock | AccessFs::RemoveFile))?
+        // Removing: what a killed program has left there, and one's own at the end. Reading: the folder is locked, and so
+        // opened, while a socket is bound.
+        .add_rules(path_beneath_rules(
+            &reach.sockets,
+            AccessFs::MakeSock | AccessFs::RemoveFile | AccessFs::ReadDir,
+        ))?
         .restrict_self()?;
     Ok(status.ruleset)
 }

@@ -21,7 +21,7 @@ pub struct Reach {
     pub written: Vec<PathBuf>,
     /// Files and folders with everything below them, for reading.
     pub read: Vec<PathBuf>,
-    /// Folders with everything below them, where sockets may be made and files removed.
+    /// Folders with everything below them, where sockets may be created and files removed; they may be listed.
     pub sockets: Vec<PathBuf>,
 }
 
