@@ -1,4 +1,5 @@
-"""/readyz, figures of the disk and the dashboard's tile, on real volumes: full, read-only after an error, gone."""
+"""/readyz, figures of the disk and the dashboard's tile, on real volumes: full, read-only after an error, frozen, gone, or
+mounted in place of one of the data folder's folders."""
 
 import os
 import re

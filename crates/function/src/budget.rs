@@ -10,7 +10,7 @@ use tintype_engine::Limits;
 
 use crate::settings::Settings;
 
-/// The bounds of a process that may use `available_bytes`: on one picture, and in bytes on all at once. What the settings
+/// The bounds of a process that may use `available_bytes`: on one image, and in bytes on all at once. What the settings
 /// give stands; their defaults shrink where there is less than they take.
 #[must_use]
 pub fn bounds(settings: &Settings, available_bytes: u64) -> (Limits, u64) {

@@ -368,7 +368,7 @@ impl Thumbnails {
     }
 }
 
-/// What a picture is, from its header alone; a panic in reading it is its error and nobody else's.
+/// The properties of an image, from its header alone; a panic in reading it is its error and nobody else's.
 ///
 /// # Errors
 /// What is wrong with it.

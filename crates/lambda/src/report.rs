@@ -75,7 +75,7 @@ impl Reporter {
 
     /// Tells the metrics of the invocation that ends here.
     pub(crate) fn invocation_ends(&self) {
-        self.metrics.set(Metric::MemoryUsed, peak_memory_bytes().unwrap_or(0));
+        self.metrics.set(Metric::MemoryUsed, peak_memory_bytes());
         let row = self.metrics.take(&mut self.taken.lock().unwrap_or_else(PoisonError::into_inner));
         for line in emf::lines(&row, &self.function_name, now_ms()) {
             print(&line);

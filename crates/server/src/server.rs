@@ -338,22 +338,19 @@ fn gauges(
             metrics.set(Metric::SourceMemory, sources);
             metrics.set(Metric::RenderMemory, renders);
         }
-        // Gauges that cannot be read keep what they were.
-        if let Some(queue) = queue.upgrade()
-            && let (Ok(depth), Ok(oldest)) = (queue.depth(), queue.oldest())
-        {
-            let age = oldest.map_or(0, |age| u64::try_from(age.as_micros()).unwrap_or(u64::MAX));
-            metrics.set(Metric::QueueDepth, depth);
-            metrics.set(Metric::QueueAge, age);
+        if let Some(queue) = queue.upgrade() {
+            let age = |oldest: Option<Duration>| {
+                oldest.map_or(0, |age| u64::try_from(age.as_micros()).unwrap_or(u64::MAX - 1))
+            };
+            metrics.set(Metric::QueueDepth, queue.depth().ok());
+            metrics.set(Metric::QueueAge, queue.oldest().ok().map(age));
         }
         let Some(store) = store.upgrade() else { return };
-        if let Ok(letters) = store.ledger().view().and_then(|view| view.dead_letter_count()) {
-            metrics.set(Metric::DeadLetters, letters);
-        }
-        if let Ok(space) = store.space() {
-            metrics.set(Metric::DiskFree, space.free);
-            metrics.set(Metric::DiskTotal, space.total);
-        }
+        let letters = store.ledger().view().and_then(|view| view.dead_letter_count());
+        metrics.set(Metric::DeadLetters, letters.ok());
+        let space = store.space().ok();
+        metrics.set(Metric::DiskFree, space.map(|space| space.free));
+        metrics.set(Metric::DiskTotal, space.map(|space| space.total));
     }
 }
 

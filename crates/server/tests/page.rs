@@ -119,29 +119,33 @@ async fn every_range_of_fifteen_days_is_a_small_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn free_space_is_told_in_words_and_alarms_below_the_floor() {
+async fn the_tile_of_the_disk_shows_free_space_and_alarms_below_the_floor() {
     for (free, card) in [
         (
-            12_000_000_000,
+            Some(12_000_000_000),
             "<div class=\"card \"><dt>Disk</dt><dd>12 GB</dd><dd class=\"help\">free of 80 GB</dd>",
         ),
-        (64 << 20, "<div class=\"card \"><dt>Disk</dt><dd>67.1 MB</dd>"),
+        (Some(64 << 20), "<div class=\"card \"><dt>Disk</dt><dd>67.1 MB</dd>"),
         (
-            (64 << 20) - 1,
+            Some((64 << 20) - 1),
             "<div class=\"card bad\"><dt>Disk</dt><dd>67.1 MB</dd><dd class=\"help\">free of 80 GB: ",
+        ),
+        (
+            None,
+            "<div class=\"card bad\"><dt>Disk</dt><dd>–</dd><dd class=\"help\">the free space cannot be read",
         ),
     ] {
         let shown = filled(|_| {});
         shown.instruments.sample_by(move |metrics| {
             metrics.set(Metric::DiskFree, free);
-            metrics.set(Metric::DiskTotal, 80_000_000_000);
+            metrics.set(Metric::DiskTotal, free.map(|_| 80_000_000_000));
         });
         let answer = shown.get("/").await;
         let text = to_bytes(answer.into_body(), 1 << 20).await.unwrap();
         let text = std::str::from_utf8(&text).unwrap();
         assert!(
             text.contains(card),
-            "{free}: {}",
+            "{free:?}: {}",
             text.split("<dt>Disk").nth(1).map_or("", |rest| &rest[..99])
         );
         tokio::task::block_in_place(|| shown.instruments.close());

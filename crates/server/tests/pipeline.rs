@@ -51,7 +51,9 @@ impl Running {
 
     /// Nothing is worked on any more.
     fn settled_or_released(&self) {
-        eventually("nothing is under way", || self.instruments.value(Metric::ConcurrentExecutions) == 0);
+        eventually("nothing is under way", || {
+            self.instruments.value(Metric::ConcurrentExecutions) == Some(0)
+        });
     }
 
     fn metric(&self, line: &str) -> bool {
@@ -309,7 +311,9 @@ fn what_nobody_waits_for_any_more_is_not_begun() {
     let running = start(data.path(), "[function]\nconcurrency = 1");
     running.opened.faults.hold_reads(Some("/objects/"));
     put(&running.opened.store, &at(IN, "a.jpg"), &jpeg(64, 48, 90)).unwrap();
-    eventually("the only worker is busy", || running.instruments.value(Metric::ConcurrentExecutions) == 1);
+    eventually("the only worker is busy", || {
+        running.instruments.value(Metric::ConcurrentExecutions) == Some(1)
+    });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let spec = running.opened.settings.triggers[0].renditions[0].spec.clone();
     let ask = || running.invoker.render_object(at(IN, "a.jpg"), spec.clone());
@@ -320,7 +324,7 @@ fn what_nobody_waits_for_any_more_is_not_begun() {
     running.opened.faults.hold_reads(None);
     // One that comes later is served, so the other has had its turn.
     assert!(runtime.block_on(ask()).unwrap().is_ok());
-    assert_eq!(running.instruments.value(Metric::Invocations), 2);
+    assert_eq!(running.instruments.value(Metric::Invocations), Some(2));
     running.invoker.drain(HOUR);
 }
 
@@ -336,7 +340,7 @@ fn a_full_disk_for_measurements_stops_no_thumbnail() {
     put(&running.opened.store, &at(IN, "a.jpg"), &jpeg(200, 100, 90)).unwrap();
     running.settled();
     assert!(read(&running.opened.store, &at(OUT, "thumb_a.jpg")).is_some());
-    eventually("it has been counted", || running.instruments.value(Metric::Made) == 1);
+    eventually("it has been counted", || running.instruments.value(Metric::Made) == Some(1));
     // With space again, what became of it is kept.
     faults.set_full(false);
     let recorder = running.instruments.recorder().unwrap();

@@ -125,9 +125,9 @@ metrics! {
     S34xxErrors, Counter, Count, "tintype_request_errors_total", "door=\"s3\",class=\"4xx\"", "Requests answered 4xx, by door.";
     S35xxErrors, Counter, Count, "tintype_request_errors_total", "door=\"s3\",class=\"5xx\"", "Requests answered 5xx, by door.";
     ConcurrentExecutions, Gauge, Count, "ConcurrentExecutions", "", "Calls under way; in statistics, the most at once.";
-    QueueDepth, Gauge, Count, "tintype_queue_depth", "", "Events waiting or under way.";
-    QueueAge, Gauge, Milliseconds, "tintype_queue_age_milliseconds", "", "Age of the oldest event waiting or under way.";
-    DeadLetters, Gauge, Count, "tintype_dead_letters", "", "Dead letters kept.";
+    QueueDepth, Gauge, Count, "tintype_queue_depth", "", "Events waiting or under way; no sample if the ledger cannot be read.";
+    QueueAge, Gauge, Milliseconds, "tintype_queue_age_milliseconds", "", "Age of the oldest event waiting or under way; no sample if the ledger cannot be read.";
+    DeadLetters, Gauge, Count, "tintype_dead_letters", "", "Dead letters kept; no sample if the ledger cannot be read.";
     MemoryUsed, Gauge, Bytes, "tintype_memory_used_bytes", "", "Resident memory of the process.";
     SourceMemory, Gauge, Bytes, "tintype_source_memory_bytes", "", "Bytes admitted for sources.";
     RenderMemory, Gauge, Bytes, "tintype_render_memory_bytes", "", "Bytes admitted for renders.";
@@ -142,8 +142,8 @@ metrics! {
     StageWrite, Distribution, Milliseconds, "tintype_stage_milliseconds", "stage=\"write\"", "Milliseconds of writing the thumbnails.";
     ApiLatency, Distribution, Milliseconds, "tintype_api_milliseconds", "", "Milliseconds to answer a request to the HTTP API.";
     S3Latency, Distribution, Milliseconds, "tintype_s3_milliseconds", "", "Milliseconds to answer a request to the S3 endpoint.";
-    DiskFree, Gauge, Bytes, "tintype_disk_free_bytes", "", "Bytes the server may still take of the data folder's volume.";
-    DiskTotal, Gauge, Bytes, "tintype_disk_total_bytes", "", "Size of the data folder's volume.";
+    DiskFree, Gauge, Bytes, "tintype_disk_free_bytes", "", "Bytes the server may still take of the data folder's volume; no sample if they cannot be read.";
+    DiskTotal, Gauge, Bytes, "tintype_disk_total_bytes", "", "Size of the data folder's volume; no sample if it cannot be read.";
 }
 
 impl Metric {

@@ -32,6 +32,9 @@ pub use row::{Row, Statistics};
 
 use crate::{Ignored, Outcome, Report};
 
+/// The value of a gauge that could not be read.
+const UNKNOWN: u64 = u64::MAX;
+
 /// Every measurement of one process.
 #[derive(Debug)]
 pub struct Metrics {
@@ -92,15 +95,16 @@ impl Metrics {
         self.number(metric).fetch_add(amount, Relaxed);
     }
 
-    /// The value of a counter since the start, or of a gauge now, in its base unit.
+    /// The value of a counter since the start, or of a gauge now, in its base unit; `None` for a gauge that could not be
+    /// read.
     #[must_use]
-    pub fn value(&self, metric: Metric) -> u64 {
-        self.number(metric).load(Relaxed)
+    pub fn value(&self, metric: Metric) -> Option<u64> {
+        Some(self.number(metric).load(Relaxed)).filter(|value| *value != UNKNOWN)
     }
 
-    /// Sets a gauge; times in microseconds.
-    pub fn set(&self, metric: Metric, value: u64) {
-        self.number(metric).store(value, Relaxed);
+    /// Sets a gauge; times in microseconds. `None` where it cannot be read: no figure is better than an old one.
+    pub fn set(&self, metric: Metric, value: impl Into<Option<u64>>) {
+        self.number(metric).store(value.into().unwrap_or(UNKNOWN), Relaxed);
     }
 
     /// Counts one time of a distribution.
@@ -209,6 +213,7 @@ impl Metrics {
                     };
                     Statistics::one(peak.max(number))
                 }
+                Kind::Gauge if number == UNKNOWN => Statistics::default(),
                 Kind::Gauge => Statistics::one(number),
                 Kind::Distribution => {
                     let place = index - Metric::FIRST_DISTRIBUTION as usize;
@@ -271,9 +276,26 @@ mod tests {
         metrics.report(&report);
         report.outcome = Outcome::Failed(Failure::new(Reason::Malformed, "cut"));
         metrics.report(&report);
-        assert_eq!(metrics.value(Metric::Failed), 2);
-        assert_eq!(metrics.value(Metric::failed(Reason::Malformed)), 1);
-        assert_eq!(metrics.value(Metric::failed(Reason::BadEvent)), 1);
-        assert_eq!(metrics.value(Metric::RecursiveInvocationsDropped), 1);
+        assert_eq!(metrics.value(Metric::Failed), Some(2));
+        assert_eq!(metrics.value(Metric::failed(Reason::Malformed)), Some(1));
+        assert_eq!(metrics.value(Metric::failed(Reason::BadEvent)), Some(1));
+        assert_eq!(metrics.value(Metric::RecursiveInvocationsDropped), Some(1));
+    }
+
+    #[test]
+    fn a_gauge_that_cannot_be_read_has_no_value_until_it_can() {
+        let metrics = Metrics::default();
+        for value in [Some(7), None, Some(8)] {
+            metrics.set(Metric::DiskFree, value);
+            assert_eq!(metrics.value(Metric::DiskFree), value);
+            let row = metrics.take(&mut Taken::default());
+            assert_eq!(row.get(Metric::DiskFree).map(|statistics| statistics.max), value);
+            let text = prometheus::text(&metrics, "Thumbnails");
+            let sample = text.lines().find(|line| line.starts_with("tintype_disk_free_bytes{"));
+            assert_eq!(
+                sample.map(str::to_owned),
+                value.map(|value| format!("tintype_disk_free_bytes{{function_name=\"Thumbnails\"}} {value}"))
+            );
+        }
     }
 }

@@ -57,8 +57,8 @@ pub fn text(metrics: &Metrics, function: &str) -> String {
         };
         if definition.kind == Kind::Distribution {
             histogram(&mut out, metrics, metric, &labels);
-        } else {
-            let value = metric.in_unit(metrics.value(metric) as f64);
+        } else if let Some(value) = metrics.value(metric) {
+            let value = metric.in_unit(value as f64);
             let _ = writeln!(out, "{}{{{labels}}} {value}", definition.family);
         }
         if metric == Metric::ConcurrentExecutions {

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    fs::File,
     io::{BufWriter, ErrorKind, Write as _},
     path::{Path, PathBuf},
 };
@@ -11,7 +10,9 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::{
-    Env, FAILED, OK, WRONG_USAGE, output,
+    Env, FAILED, OK, WRONG_USAGE,
+    atomic_file::AtomicFile,
+    output,
     remote::{Remote, ServerArguments, form, moment, plain},
 };
 
@@ -142,18 +143,11 @@ impl Chosen {
 
     /// Writes them into a file, which is as it was until all of them have come.
     fn export(&self, remote: &Remote, path: &Path) -> anyhow::Result<()> {
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
         let failed = |error: std::io::Error| anyhow::anyhow!("{} cannot be written: {error}", path.display());
-        let mut out = BufWriter::new(File::create(&partial).map_err(failed)?);
-        let written = self
-            .each(remote, |letter| writeln!(out, "{letter}").map_err(failed))
-            .and_then(|()| out.into_inner().map_err(|error| failed(error.into_error())))
-            .and_then(|file| file.sync_all().and_then(|()| std::fs::rename(&partial, path)).map_err(failed));
-        written.inspect_err(|_| {
-            let _ = std::fs::remove_file(&partial);
-        })
+        let mut out = BufWriter::new(AtomicFile::create(path).map_err(failed)?);
+        self.each(remote, |letter| writeln!(out, "{letter}").map_err(failed))?;
+        let file = out.into_inner().map_err(|error| failed(error.into_error()))?;
+        file.sync().and_then(|()| file.publish()).map_err(failed)
     }
 
     /// Writes them to standard output, as `text` for people and as one JSON object a line on a pipe; answers how many.

@@ -2,8 +2,8 @@
 
 use std::{
     collections::HashSet,
-    fs::{self, OpenOptions},
-    io::{self, Write as _},
+    fs,
+    io::Write as _,
     path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError,
@@ -20,10 +20,10 @@ use tintype_engine::{
 
 use super::{
     Env, FAILED, OK, WRONG_USAGE,
+    atomic_file::AtomicFile,
     image_files::{self, BoundsArguments, ImageFiles},
     output,
 };
-use crate::disk::{Links, open_regular};
 
 /// The arguments.
 #[derive(Debug, Args)]
@@ -35,12 +35,12 @@ Examples:
 
 {}
 
-Exit code: 0 all made, 1 some failed (each named with its reason; the rest is made), 2 wrong usage or settings.", image_files::HELP))]
+Exit code: 0 all rendered, 1 some failed (each named with its reason; the rest is rendered), 2 wrong usage or settings.", image_files::HELP))]
 pub(super) struct Make {
     /// The image files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Folder for the thumbnails, each named thumb_<name>; made if missing
+    /// Folder for the thumbnails, each named thumb_<name>; created if missing
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
     /// A box: width ("256"), height ("x200") or both ("400x300")
@@ -82,7 +82,7 @@ impl Make {
         let images = ImageFiles::new(self.bounds, env)?;
         if let Err(error) = fs::create_dir_all(&self.output) {
             let folder = self.output.display();
-            output::error(format_args!("{folder}: {error}; name a folder that can be made with -o"));
+            output::error(format_args!("{folder}: {error}; name a folder that can be created with -o"));
             return Ok(WRONG_USAGE);
         }
         let spec = Spec {
@@ -105,15 +105,15 @@ impl Make {
             let mut scratch = Scratch::default();
             while let Some(file) = self.files.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let started = Instant::now();
-                let made = batch.make(file, &mut scratch);
-                progress.suspend(|| report(file, started.elapsed(), &made));
-                failed.fetch_add(usize::from(made.is_err()), Ordering::Relaxed);
+                let rendered = batch.render(file, &mut scratch);
+                progress.suspend(|| report(file, started.elapsed(), &rendered));
+                failed.fetch_add(usize::from(rendered.is_err()), Ordering::Relaxed);
                 progress.inc(1);
             }
         };
         std::thread::scope(|scope| {
             for _ in 1..jobs {
-                // Fewer threads make the same thumbnails.
+                // Fewer threads render the same thumbnails.
                 if std::thread::Builder::new().spawn_scoped(scope, work).is_err() {
                     break;
                 }
@@ -143,7 +143,7 @@ struct Batch {
 }
 
 impl Batch {
-    fn make(&self, file: &Path, scratch: &mut Scratch) -> Result<(PathBuf, Thumbnail), String> {
+    fn render(&self, file: &Path, scratch: &mut Scratch) -> Result<(PathBuf, Thumbnail), String> {
         let source = self.images.read(file)?;
         let (header, thumbnail) = self.images.render(&source, &self.spec, scratch)?;
         drop(source);
@@ -155,36 +155,24 @@ impl Batch {
         let target = self.folder.join(name);
         if !self.names.lock().unwrap_or_else(PoisonError::into_inner).insert(target.clone()) {
             return Err(format!(
-                "another file given has the same name, and {} can hold only one thumbnail; make them into two folders",
+                "another file given has the same name, and {} can hold only one thumbnail; render them into two folders",
                 target.display()
             ));
         }
-        write(&target, &thumbnail.bytes)?;
+        let written = AtomicFile::create(&target).and_then(|mut file| {
+            file.write_all(&thumbnail.bytes)?;
+            file.publish()
+        });
+        written.map_err(|error| {
+            format!("{}: {error}; move away what is there, or name another folder with -o", target.display())
+        })?;
         Ok((target, thumbnail))
     }
 }
 
-/// Writes beside the target, then renames: whoever looks sees a whole thumbnail or none.
-fn write(target: &Path, bytes: &[u8]) -> Result<(), String> {
-    let mut beside = target.as_os_str().to_owned();
-    beside.push(".part");
-    let beside = Path::new(&beside);
-    let words = |path: &Path, error: io::Error| {
-        format!("{}: {error}; move away what is there, or name another folder with -o", path.display())
-    };
-    let mut options = OpenOptions::new();
-    let options = options.write(true).create(true).truncate(true);
-    let mut file = open_regular(beside, options, Links::Refuse).map_err(|error| words(beside, error))?;
-    let written = file.write_all(bytes).and_then(|()| fs::rename(beside, target));
-    written.map_err(|error| {
-        let _ = fs::remove_file(beside);
-        words(target, error)
-    })
-}
-
-fn report(file: &Path, took: Duration, made: &Result<(PathBuf, Thumbnail), String>) {
+fn report(file: &Path, took: Duration, rendered: &Result<(PathBuf, Thumbnail), String>) {
     let milliseconds = (took.as_secs_f64() * 1e4).round() / 10.0;
-    match made {
+    match rendered {
         Ok((target, thumbnail)) => output::print(
             || {
                 let size = output::bytes(thumbnail.bytes.len() as u64);

@@ -1,6 +1,7 @@
 //! The command line: what people type, one file a command.
 
 mod allocator;
+mod atomic_file;
 mod backfill;
 mod check;
 mod cost;

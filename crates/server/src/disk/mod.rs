@@ -6,12 +6,14 @@
 mod database_file;
 mod faulty;
 mod real;
-mod regular;
+mod regular_file;
+mod volume;
 
 pub use database_file::{DatabaseFile, Troubles};
 pub use faulty::{Faults, FaultyDisk};
 pub use real::{RealDisk, sync_folder};
-pub use regular::{Links, check_no_link, is_wrong_type, open_regular, read_text};
+pub use regular_file::{Links, check_no_link, is_wrong_type, open_regular, read_text};
+pub use volume::check_same_volume;
 
 use std::{fmt::Debug, io, path::Path, sync::Arc};
 

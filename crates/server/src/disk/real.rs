@@ -9,7 +9,8 @@ use std::{
 
 use super::{
     Disk, DiskFile, FileId, Space,
-    regular::{Links, check_no_link, open_regular},
+    regular_file::{Links, check_no_link, open_regular},
+    volume,
 };
 
 /// The operating system's files: regular ones alone, not through a link, nor in a folder that is one.
@@ -30,7 +31,7 @@ impl Disk for RealDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)
+        volume::rename(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

@@ -34,8 +34,19 @@ struct Check {
 impl Check {
     fn begin(store: Arc<DiskStore>, was_ready: bool) -> Self {
         let (sender, verdict) = watch::channel(None);
-        tokio::task::spawn_blocking(move || {
-            let found = store.check_health().map_err(|fault| fault.to_string());
+        let begun = Instant::now();
+        tokio::spawn(async move {
+            let mut check = tokio::task::spawn_blocking(move || store.check_health());
+            let (ended, was_ready) = match tokio::time::timeout_at(begun + PATIENCE, &mut check).await {
+                Ok(ended) => (ended, was_ready),
+                Err(_) => {
+                    tracing::warn!(why = hangs(begun), "not ready");
+                    (check.await, false)
+                }
+            };
+            // One that panicked leaves no verdict.
+            let Ok(found) = ended else { return };
+            let found = found.map_err(|fault| fault.to_string());
             match &found {
                 Err(why) if was_ready => tracing::warn!(%why, "not ready"),
                 Ok(()) if !was_ready => tracing::info!("ready again"),
@@ -43,7 +54,7 @@ impl Check {
             }
             sender.send_replace(Some(found));
         });
-        Self { begun: Instant::now(), verdict }
+        Self { begun, verdict }
     }
 
     /// Whether another may begin. One that panicked has ended without a verdict.
@@ -57,12 +68,16 @@ impl Check {
         match tokio::time::timeout_at(self.begun + PATIENCE, ended).await {
             Ok(Ok(verdict)) => verdict.clone().unwrap_or(Ok(())),
             Ok(Err(_)) => Err("the check of the data folder failed; the log has more".into()),
-            Err(_) => Err(format!(
-                "the volume of the data folder has not answered for {} s: look at the disk, or at the network it is reached by",
-                self.begun.elapsed().as_secs()
-            )),
+            Err(_) => Err(hangs(self.begun)),
         }
     }
+}
+
+fn hangs(since: Instant) -> String {
+    format!(
+        "the volume of the data folder has not answered for {} s: look at the disk, or at the network it is reached by",
+        since.elapsed().as_secs()
+    )
 }
 
 impl Readiness {

@@ -120,7 +120,7 @@ impl Entry {
             duration_us: micros(report.total),
             stages_us: report.stages.all().map(micros),
             source_bytes: report.source_bytes,
-            memory_mb: super::resident_bytes().div_ceil(1 << 20),
+            memory_mb: super::resident_bytes().map_or(0, |bytes| bytes.div_ceil(1 << 20)),
             thumbnails: thumbnails.collect(),
         }
     }

@@ -117,9 +117,9 @@ impl Instruments {
         &self.feed
     }
 
-    /// The value of a counter since the start, or of a gauge now.
+    /// The value of a counter since the start, or of a gauge now; `None` for a gauge that could not be read.
     #[must_use]
-    pub fn value(&self, metric: Metric) -> u64 {
+    pub fn value(&self, metric: Metric) -> Option<u64> {
         self.metrics.value(metric)
     }
 
@@ -218,12 +218,12 @@ impl Instruments {
     }
 }
 
-/// The memory this process has, from the kernel; 0 where it does not tell.
+/// The memory this process has, from the kernel; `None` where it has no such figure.
 #[must_use]
-pub fn resident_bytes() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0);
-    pages * PAGE_BYTES
+pub fn resident_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages = text.split(' ').nth(1)?.parse::<u64>().ok()?;
+    Some(pages * PAGE_BYTES)
 }
 
 /// The kernel's pages on the machines this runs on; `statm` counts in them.

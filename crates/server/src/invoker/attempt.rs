@@ -99,7 +99,7 @@ mod tests {
             assert!(call.is_err());
         }
         Attempt::begin(&instruments, Of::Record).ended(false);
-        let value = |metric| instruments.value(metric);
+        let value = |metric| instruments.value(metric).unwrap();
         assert_eq!((value(Metric::Invocations), value(Metric::Errors)), (3, 2));
         assert_eq!((value(Metric::Failed), value(Metric::FailedInternal)), (1, 1));
         assert_eq!(value(Metric::ConcurrentExecutions), 0);

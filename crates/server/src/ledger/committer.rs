@@ -196,13 +196,18 @@ fn publish_all(handle: &Handle, batch: &[Job]) -> Vec<Result<(), LedgerError>> {
     let disk = handle.disk();
     let renamed: Vec<Result<(), LedgerError>> = batch
         .iter()
-        .map(|job| job.publish.iter().try_for_each(|publish| Ok(disk.rename(&publish.from, &publish.to)?)))
+        .map(|job| {
+            let mut files = job.publish.iter();
+            files
+                .try_for_each(|publish| disk.rename(&publish.from, &publish.to))
+                .map_err(LedgerError::publishing)
+        })
         .collect();
     let mut synced: BTreeMap<&Path, Result<(), LedgerError>> = BTreeMap::new();
     for publish in batch.iter().flat_map(|job| &job.publish) {
         synced
             .entry(&publish.folder)
-            .or_insert_with(|| disk.sync_folder(&publish.folder).map_err(LedgerError::from));
+            .or_insert_with(|| disk.sync_folder(&publish.folder).map_err(LedgerError::publishing));
     }
     let folders = |job: &Job| {
         job.publish

@@ -41,6 +41,9 @@ pub enum LedgerError {
     /// The database cannot be used.
     #[error("the ledger cannot be used: {0}")]
     Database(String),
+    /// A file did not get its final name; nothing was changed.
+    #[error("a file cannot be moved into \"objects\" of the data folder: {0}")]
+    Unpublished(String),
     /// The database is damaged.
     #[error(
         "the ledger is damaged ({0}): run \"tintype check --repair\", which rebuilds it from the object files, or put \
@@ -71,12 +74,14 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
+    fn publishing(error: std::io::Error) -> Self {
+        if is_full(&error) { Self::Full(error.to_string()) } else { Self::Unpublished(error.to_string()) }
+    }
+
     fn database(error: impl Into<redb::Error>) -> Self {
         match error.into() {
             redb::Error::Corrupted(words) => Self::Damaged(words),
-            redb::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => {
-                Self::Full(error.to_string())
-            }
+            redb::Error::Io(error) if is_full(&error) => Self::Full(error.to_string()),
             error => Self::Database(error.to_string()),
         }
     }
@@ -106,7 +111,7 @@ impl LedgerError {
 
 impl From<std::io::Error> for LedgerError {
     fn from(error: std::io::Error) -> Self {
-        if error.kind() == std::io::ErrorKind::StorageFull {
+        if is_full(&error) {
             Self::Full(error.to_string())
         } else if is_wrong_type(&error) {
             Self::Damaged(error.to_string())
@@ -114,6 +119,10 @@ impl From<std::io::Error> for LedgerError {
             Self::Database(error.to_string())
         }
     }
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
 }
 
 /// The open ledger.

@@ -23,6 +23,9 @@ use crate::{
     store::{free_floor, now_ms},
 };
 
+/// In place of a figure of a ledger that does not answer.
+const UNREADABLE_LEDGER: &str = "the ledger cannot be read; /readyz has more";
+
 /// The whole page.
 pub(super) async fn page(State(page): State<Page>, client: Client, Query(asked): Query<Asked>) -> Response {
     let range = match Range::of(&asked) {
@@ -105,7 +108,8 @@ fn measured(inner: &Inner, range: &Range) -> anyhow::Result<String> {
     let mut out = String::with_capacity(100 << 10);
     out.push_str("<dl class=\"figures\">");
     let latency = Statistic::Percentile(95.0).of(Metric::UploadToThumbnail, of(Metric::UploadToThumbnail));
-    let now = |metric: Metric| inner.instruments.value(metric) as f64;
+    // Where one cannot be read there is a dash.
+    let now = |metric: Metric| inner.instruments.value(metric).map(|value| value as f64);
     let failed = of(Metric::Failed).sum as f64;
     let dead = now(Metric::DeadLetters);
     let mut figure = |name: &str, value: String, class: &str, note: &str| {
@@ -116,39 +120,41 @@ fn measured(inner: &Inner, range: &Range) -> anyhow::Result<String> {
     };
     let invocations = of(Metric::Invocations).sum;
     figure("Thumbnails made", html::number(of(Metric::Made).sum as f64), "", "in this range");
-    let latency_words = latency.map_or_else(|| "–".into(), html::ms);
+    let latency_words = latency.map_or_else(dash, html::ms);
     figure("Upload to thumbnail", latency_words, "", "p95, until readable");
     figure("Failed attempts", html::number(failed), if failed > 0.0 { "bad" } else { "" }, "in this range");
     figure(
         "Waiting",
-        html::number(now(Metric::QueueDepth)),
+        now(Metric::QueueDepth).map_or_else(dash, html::number),
         "",
         &match now(Metric::QueueAge) {
-            0.0 => "nothing waits".into(),
-            micros => format!("oldest {}", html::ms(micros / 1e3)),
+            None => UNREADABLE_LEDGER.into(),
+            Some(0.0) => "nothing waits".into(),
+            Some(micros) => format!("oldest {}", html::ms(micros / 1e3)),
         },
     );
     let link = "<a href=\"/dead-letters\">look at them</a>";
     figure(
         "Dead letters",
-        html::number(dead),
-        if dead > 0.0 { "bad" } else { "" },
-        if dead > 0.0 { link } else { "none kept" },
+        dead.map_or_else(dash, html::number),
+        if dead == Some(0.0) { "" } else { "bad" },
+        match dead {
+            None => UNREADABLE_LEDGER,
+            Some(0.0) => "none kept",
+            Some(_) => link,
+        },
     );
-    figure("Memory", html::bytes(inner.instruments.value(Metric::MemoryUsed)), "", "of the process, now");
-    let (free, total) =
-        (inner.instruments.value(Metric::DiskFree), inner.instruments.value(Metric::DiskTotal));
-    let is_full = free < free_floor(total);
-    figure(
-        "Disk",
-        html::bytes(free).replace(".0 ", " "),
-        if is_full { "bad" } else { "" },
-        &format!(
-            "free of {}{}",
-            html::bytes(total).replace(".0 ", " "),
-            if is_full { ": free some space" } else { "" }
-        ),
-    );
+    let value = |metric: Metric| inner.instruments.value(metric);
+    let memory = value(Metric::MemoryUsed).map_or_else(dash, html::bytes);
+    figure("Memory", memory, "", "of the process, now");
+    let round = |bytes: u64| html::bytes(bytes).replace(".0 ", " ");
+    match value(Metric::DiskFree).zip(value(Metric::DiskTotal)) {
+        None => figure("Disk", dash(), "bad", "the free space cannot be read; /readyz has more"),
+        Some((free, total)) if free < free_floor(total) => {
+            figure("Disk", round(free), "bad", &format!("free of {}: free some space", round(total)));
+        }
+        Some((free, total)) => figure("Disk", round(free), "", &format!("free of {}", round(total))),
+    }
     let memory_mb = inner.settings.function.memory_mb;
     let billed = of(Metric::BilledDuration).sum;
     let costs = Price::ALL.map(|price| cost(price, invocations, billed, memory_mb).total());
@@ -206,6 +212,10 @@ fn values(
     });
     debug_assert!(chart.lines.len() <= 6, "there are six colours");
     lines.collect()
+}
+
+fn dash() -> String {
+    "–".into()
 }
 
 fn dollars(amount: f64) -> String {

@@ -9,7 +9,7 @@ use super::RepairError;
 use crate::{
     disk::{Disk, DiskFile, is_corruption, is_wrong_type},
     store::{
-        DataFolder, is_folder_of_objects, number,
+        DataFolder, PROBE, is_folder_of_objects, number,
         object_file::{self, Story, Unreadable},
     },
 };
@@ -37,8 +37,8 @@ pub(super) fn scan(
     for below in sorted(disk, &folder.objects())? {
         let path = folder.objects().join(&below);
         let is_folder = path.is_dir();
-        if is_folder && !(below.len() == 8 && number(&below).is_some()) {
-            // Such as lost+found: nobody's, and not to be moved.
+        if below == PROBE || is_folder && !(below.len() == 8 && number(&below).is_some()) {
+            // A health check's file; or such as lost+found, which is nobody's and not to be moved.
             continue;
         }
         if !is_folder {

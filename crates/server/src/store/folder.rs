@@ -6,7 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::disk::{Links, check_no_link, is_wrong_type, open_regular, read_text, sync_folder};
+use crate::disk::{
+    Links, check_no_link, check_same_volume, is_wrong_type, open_regular, read_text, sync_folder,
+};
 
 /// Raised when an older program could not read what this one writes.
 const FORMAT: u32 = 1;
@@ -43,9 +45,9 @@ pub enum FolderError {
         /// What it is.
         error: std::io::Error,
     },
-    /// One of its folders is a link.
+    /// One of its folders is a link, or on another volume.
     #[error("data folder {folder}: {error}")]
-    Linked {
+    Elsewhere {
         /// The folder.
         folder: PathBuf,
         /// Which, and what to do.
@@ -78,8 +80,8 @@ pub enum FolderError {
     },
     /// Its object files are gone, but not the ledger that tells of them.
     #[error(
-        "data folder {0}: the ledger tells of objects, but there is not one object file: nothing is started over it. Is the \
-         volume that holds them mounted? Mount it, or put {objects} back from a backup; only if they are gone for good, run \
+        "data folder {0}: the ledger tells of objects, but there is not one object file: nothing is started over it. Put \
+         {objects} back, from where it was moved to or from a backup; only if they are gone for good, run \
          \"tintype check --repair\", which lists what is lost and forgets it", objects = .0.join("objects").display()
     )]
     FilesMissing(PathBuf),
@@ -158,8 +160,10 @@ impl DataFolder {
     fn take(root: &Path) -> Result<Self, FolderError> {
         let unwritable = |error| FolderError::Unwritable { folder: root.to_owned(), error };
         for name in ["objects", "incoming", "quarantine"] {
-            check_no_link(&root.join(name))
-                .map_err(|error| FolderError::Linked { folder: root.to_owned(), error })?;
+            let folder = root.join(name);
+            check_no_link(&folder)
+                .and_then(|()| check_same_volume(root, &folder))
+                .map_err(|error| FolderError::Elsewhere { folder: root.to_owned(), error })?;
         }
         let format = root.join(FORMAT_FILE);
         let lock = create(&root.join("lock")).map_err(|error| unusable(root, "lock", error))?;

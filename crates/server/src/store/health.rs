@@ -10,8 +10,8 @@ const FREE_FLOOR: u64 = 64 << 20;
 /// What a small volume has of it: from 1 GiB on the floor is whole.
 const FLOOR_SHARE: u64 = 16;
 
-/// The file that is written to see whether files can be.
-const PROBE: &str = "probe";
+/// The file that is written, and moved among the objects, to see whether files can be.
+pub(crate) const PROBE: &str = "probe";
 /// A block, so that the volume has to find one.
 const PROBE_BYTES: [u8; 4096] = [0x5A; 4096];
 
@@ -32,12 +32,24 @@ pub enum HealthFault {
         "{0}; look at the disk of the data folder and at the server's log: the ledger is opened again by itself once it can be"
     )]
     Ledger(LedgerError),
+    /// The free space cannot be read.
+    #[error(
+        "the free space of the data folder's volume cannot be read: {0}; look at the disk, or at the network it is reached by, and what \
+         the system's log says of it"
+    )]
+    Space(std::io::Error),
     /// A file cannot be written.
     #[error(
         "no file can be written in \"incoming\" of the data folder: {0}; look whether the volume is full or mounted read-only, who owns \
          the folder, and what the system's log says of the disk"
     )]
-    Unwritable(#[from] std::io::Error),
+    Unwritable(std::io::Error),
+    /// A file cannot be moved to where objects are.
+    #[error(
+        "no file can be moved from \"incoming\" into \"objects\" of the data folder: {0}; look who owns both folders, what is mounted \
+         there, and what the system's log says of the disk"
+    )]
+    Unmovable(std::io::Error),
 }
 
 /// Free bytes that a volume of this size has to have.
@@ -60,24 +72,33 @@ impl DiskStore {
         self.disk.space(self.folder.root())
     }
 
-    /// Looks at the ledger's file and free space, writes and removes a file of one block, and reads the ledger. One call
-    /// at a time: they share the file.
+    /// Looks at the ledger's file and free space, puts a file of one block as objects are put and removes it, and reads the
+    /// ledger. One call at a time: they share the file.
     ///
     /// # Errors
     /// What is wrong first.
     pub fn check_health(&self) -> Result<(), HealthFault> {
         self.ledger.check_in_place().map_err(HealthFault::LedgerFile)?;
-        let space = self.space()?;
+        let space = self.space().map_err(HealthFault::Space)?;
         if space.free < free_floor(space.total) {
             return Err(HealthFault::Full(space));
         }
-        let path = self.folder.incoming().join(PROBE);
-        // One that a check cut short has left, and whatever else has its name.
-        let _ = self.disk.remove(&path);
-        let file = self.disk.create(&path)?;
-        let written = file.write_all_at(&PROBE_BYTES, 0).and_then(|()| file.sync());
-        let removed = self.disk.remove(&path);
-        written.and(removed)?;
+        let [incoming, object] =
+            [self.folder.incoming(), self.folder.objects()].map(|folder| folder.join(PROBE));
+        // Those that a check cut short has left, and whatever else has their name.
+        let _ = self.disk.remove(&incoming);
+        let _ = self.disk.remove(&object);
+        let file = self.disk.create(&incoming).map_err(HealthFault::Unwritable)?;
+        let moved = file
+            .write_all_at(&PROBE_BYTES, 0)
+            .and_then(|()| file.sync())
+            .map_err(HealthFault::Unwritable)
+            .and_then(|()| self.disk.rename(&incoming, &object).map_err(HealthFault::Unmovable));
+        if moved.is_err() {
+            let _ = self.disk.remove(&incoming);
+        }
+        moved?;
+        self.disk.remove(&object).map_err(HealthFault::Unmovable)?;
         // Last: after a failed commit it says less of the cause.
         self.ledger.view().and_then(|view| view.event_count()).map_err(HealthFault::Ledger)?;
         Ok(())

@@ -41,6 +41,7 @@ pub use backfill::{Backfilled, Cursor, Orphan};
 pub(crate) use cleanup::REACH;
 pub use error::StoreFault;
 pub use folder::{DataFolder, FolderError};
+pub(crate) use health::PROBE;
 pub use health::{HealthFault, free_floor};
 pub use incoming::Incoming;
 pub use intact::{IntactError, check_before_opening, check_opened, has_object_files};

@@ -76,7 +76,7 @@ pub fn check_no_link(folder: &Path) -> io::Result<()> {
             let name = folder.file_name().unwrap_or_default().display();
             Err(io::Error::other(format!(
                 "the folder {name} is a symbolic link, and none is followed out of the data folder: put the folder itself \
-                 there, mount its volume there, or set \"data\" to a folder on that volume"
+                 there; or move the whole data folder to a volume that holds it, and set \"data\" to it"
             )))
         }
         _ => Ok(()),
