@@ -7,7 +7,8 @@
 //! - tabs and other whitespace than spaces in values of headers: aws-sigv4 signs them as they are; s3s, as botocore, takes
 //!   them for spaces, and what is no tab is refused.
 //!
-//! Signature Version 4 itself leaves open how many spaces there are between two words of a header's value.
+//! Signature Version 4 itself leaves open how many spaces there are between two words of a header's value, and in which order
+//! parameters are sent.
 #![no_main]
 
 use std::{
@@ -80,7 +81,8 @@ fuzz_target!(|bytes: &[u8]| {
 struct Effect {
     method: String,
     path: Bytes,
-    query: String,
+    /// In the order in which it is signed.
+    query: Vec<String>,
     headers: Vec<(String, Bytes)>,
     /// Where it is signed.
     body: Option<Bytes>,
@@ -98,10 +100,13 @@ impl Effect {
         let mut headers: Vec<_> =
             fields.map(|(name, value)| (name.to_string(), with_single_spaces(value.as_bytes()))).collect();
         headers.sort();
+        let mut query: Vec<_> =
+            received.uri.query().unwrap_or_default().split('&').map(str::to_owned).collect();
+        query.sort();
         Self {
             method: received.method.to_string(),
             path: percent_decode_str(received.uri.path()).collect(),
-            query: received.uri.query().unwrap_or_default().to_owned(),
+            query,
             headers,
             body: (signed.payload == Payload::Signed).then(|| received.body.clone()),
         }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures::stream;
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Collected, Full};
 use multer::Multipart;
 use s3s::{
     Body, S3Error, S3Request, S3Response, S3Result, route::S3Route, s3_error, service::S3ServiceBuilder,
@@ -53,13 +53,11 @@ impl Verification {
         let answer = self.protocol.call(request).await;
         let (mut head, body) =
             answer.map_err(|error| (StatusCode::BAD_GATEWAY, format!("{error:?}")))?.into_parts();
-        match head.extensions.remove::<Received>() {
-            Some(received) => Ok(received),
-            None => {
-                let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-                Err((head.status, String::from_utf8_lossy(&body).into_owned()))
-            }
+        if let Some(received) = head.extensions.remove::<Received>() {
+            return Ok(received);
         }
+        let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
+        Err((head.status, String::from_utf8_lossy(&body).into_owned()))
     }
 }
 
