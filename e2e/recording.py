@@ -27,7 +27,7 @@ from tintype import PROGRAM, environment
 HERE = Path(__file__).resolve().parent
 RECORDS = bool(os.environ.get("RECORD"))
 # A time as close to now as this is one of this run; others are data.
-NEAR_SECONDS = 2 * 86400
+NEAR_SECONDS = 3 * 3600
 
 # Fields of JSON whose values are measured or drawn, by their names.
 MEASURED = {
@@ -113,7 +113,7 @@ class Recorder:
     def __init__(self, name):
         self.path = HERE / "recorded" / f"{name}.txt"
         self.sections = []
-        # Blocks of headers and their numbers.
+        # Blocks of headers, and the request whose answer had them first.
         self.blocks = {}
         # Values of this run and their placeholders.
         self.known = {}
@@ -192,9 +192,8 @@ class Recorder:
         # A length is the body's own; the other headers of an answer are often those of an earlier one.
         length = " ".join(line for line in lines if line.startswith("content-length"))
         block = "\n".join(line for line in lines if line != length)
-        is_new = block not in self.blocks
-        number = self.blocks.setdefault(block, len(self.blocks) + 1)
-        headers = f"headers {number}:\n{block}" if is_new else f"headers {number}"
+        headers = f"headers as of: {self.blocks[block]}" if block in self.blocks else block
+        self.blocks.setdefault(block, self.stable(title).replace("\n", " ")[:100])
         self.add(title, f"{status} {length}".rstrip() + f"\n{headers}" + (f"\n\n{shown}" if shown else ""))
         return answer
 
