@@ -68,6 +68,7 @@ IMAGES = {
     LONG: lambda: pictures.distinct_jpeg("long"),
     "notes.txt": lambda: b"notes",
 }
+# Headers of answers that come from what is stored, besides metadata and checksums.
 STORED = {
     "cache-control", "content-disposition", "content-encoding", "content-language", "content-length", "content-type", "etag", "expires", "last-modified",
     "x-amz-mp-parts-count", "x-amz-storage-class",
@@ -84,12 +85,12 @@ def clock(when):
 
 
 class Life:
-    """A server on a data folder from a given time on."""
+    """A server on a data folder from a given time on, with the settings in it unless others are given."""
 
-    def __init__(self, folder, when, settings=SETTINGS, waiting=1):
+    def __init__(self, folder, when, settings=None, waiting=1):
         # Events that wait for longer than this life.
         self.waiting = waiting
-        self.server = Server(folder, settings, clock(when))
+        self.server = Server(folder, settings or (folder / "settings.toml").read_text(), clock(when))
         self.when = when
         self.server.start()
 
@@ -142,7 +143,7 @@ def found(pattern, body):
 def write(folder):
     """Writes a data folder in three lives of a server, some minutes apart."""
     digest = lambda kind, body: base64.b64encode(hashlib.new(kind, body).digest()).decode()
-    with Life(folder, at(0), waiting=0) as life:
+    with Life(folder, at(0), SETTINGS, waiting=0) as life:
         for key, body in IMAGES.items():
             life.done("PUT", SOURCE, key, body(), content_type="image/jpeg" if key == "photo.jpg" else "application/octet-stream")
         for bucket in (OTHER, MIRRORED, MIRROR):
@@ -177,8 +178,9 @@ def write(folder):
         life.done("PUT", OTHER, "", cors.encode(), query={"cors": ""})
         [arn, *_] = found("<CloudFunction>(.*?)</", life.done("GET", SOURCE, query={"notification": ""}))
         rule = "<S3Key><FilterRule><Name>prefix</Name><Value>raw/</Value></FilterRule><FilterRule><Name>suffix</Name><Value>.photo</Value></FilterRule></S3Key>"
-        notification = f"<NotificationConfiguration><CloudFunctionConfiguration><Id>mine</Id><CloudFunction>{arn}</CloudFunction><Event>s3:ObjectCreated:*</Event><Filter>{rule}</Filter></CloudFunctionConfiguration></NotificationConfiguration>"
-        life.done("PUT", OTHER, "", notification.encode(), query={"notification": ""})
+        function = f"<Id>mine</Id><CloudFunction>{arn}</CloudFunction><Event>s3:ObjectCreated:*</Event><Filter>{rule}</Filter>"
+        notification = f"<CloudFunctionConfiguration>{function}</CloudFunctionConfiguration>"
+        life.done("PUT", OTHER, "", f"<NotificationConfiguration>{notification}</NotificationConfiguration>".encode(), query={"notification": ""})
         life.done("PUT", OTHER, "raw/a.photo", pictures.distinct_jpeg("photo"))
     with Life(folder, at(5), waiting=0) as life:
         life.done("PUT", SOURCE, "twice.jpg", pictures.distinct_jpeg("second"))
@@ -192,6 +194,7 @@ def write(folder):
     with Life(folder, at(8), SETTINGS + QUOTA) as life:
         for _ in range(2):
             assert asked_by_key(life) == 404
+    (folder / "settings.toml").write_text(SETTINGS)
 
 
 def wait_for_a_retry(life):
@@ -242,7 +245,8 @@ def checked(folder, *options):
 
 def stored(headers):
     """Headers of an answer that come from what is stored."""
-    return {name: value for name, value in sorted(headers.items()) if name.startswith("x-amz-meta-") or name.startswith("x-amz-checksum-") or name in STORED}
+    prefixes = ("x-amz-meta-", "x-amz-checksum-")
+    return {name: value for name, value in sorted(headers.items()) if name.startswith(prefixes) or name in STORED}
 
 
 def seen(folder):
@@ -260,7 +264,7 @@ def seen(folder):
             for key in keys_of(about["list-type"]):
                 status, sent, body = life.s3("GET", bucket, key, x_amz_checksum_mode="ENABLED")
                 head_status, head, _ = life.s3("HEAD", bucket, key, x_amz_checksum_mode="ENABLED")
-                assert (status, stored(sent)) == (head_status, headers(head)), key
+                assert (status, stored(sent)) == (head_status, stored(head)), key
                 objects[f"{bucket}/{key}"] = {"status": status, "sha256": hashlib.sha256(body).hexdigest()} | stored(sent)
             for key, upload in re.findall(r"<Key>(.*?)</Key>.*?<UploadId>(.*?)</UploadId>", about["uploads"]):
                 uploads[f"{bucket}/{key}"] = life.done("GET", bucket, key, query={"uploadId": upload}).decode()

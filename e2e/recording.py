@@ -27,7 +27,7 @@ from tintype import PROGRAM, environment
 HERE = Path(__file__).resolve().parent
 RECORDS = bool(os.environ.get("RECORD"))
 # A time as close to now as this is one of this run; others are data.
-NEAR_SECONDS = 2 * 86400
+NEAR_SECONDS = 3 * 3600
 
 # Fields of JSON whose values are measured or drawn, by their names.
 MEASURED = {

@@ -7,7 +7,7 @@ import pytest
 
 import data_folder
 import pictures
-from data_folder import DESTINATION, FIXTURES, MADE, MIRROR, MIRRORED, OTHER, QUOTA, SETTINGS, SOURCE, Life, asked_by_key, at
+from data_folder import DESTINATION, FIXTURES, MADE, MIRROR, MIRRORED, OTHER, QUOTA, SOURCE, Life, asked_by_key, at
 from recording import RECORDS, same
 from waiting import until
 
@@ -78,7 +78,9 @@ def test_work_on_it_goes_on(folder):
         # The open upload takes another part and is completed.
         upload = data_folder.found("<Key>open.bin</Key>.*?<UploadId>(.*?)<", life.done("GET", OTHER, query={"uploads": ""}))[0]
         life.done("PUT", OTHER, "open.bin", bytes(5 << 20), query={"partNumber": "1", "uploadId": upload})
-        parts = "".join(f"<Part><PartNumber>{number}</PartNumber><ETag>{hashlib.md5(body).hexdigest()}</ETag></Part>" for number, body in ((1, bytes(5 << 20)), (3, b"part 3")))
+        bodies = {1: bytes(5 << 20), 3: b"part 3"}
+        etags = {number: hashlib.md5(body).hexdigest() for number, body in bodies.items()}
+        parts = "".join(f"<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>" for number, etag in etags.items())
         life.done("POST", OTHER, "open.bin", f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode(), query={"uploadId": upload})
         assert life.done("GET", OTHER, "open.bin")[5 << 20 :] == b"part 3"
         # Its triggers: the settings', and one put by S3.
@@ -104,5 +106,5 @@ def test_the_waiting_event_is_tried_again_when_it_is_due(folder):
 
 
 def test_a_quota_of_the_day_goes_on(folder):
-    with Life(folder, at(10), SETTINGS + QUOTA) as life:
+    with Life(folder, at(10), (folder / "settings.toml").read_text() + QUOTA) as life:
         assert [asked_by_key(life) for _ in range(2)] == [404, 429]

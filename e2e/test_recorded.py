@@ -168,7 +168,7 @@ def test_commands_files(recorder, tmp_path):
     recorder.command("make", "photo.jpg", "-o", "out", "--size", "50x60", "--fit", "cover", "--format", "webp", "--gravity", "north", *how, cwd=tmp_path)
     recorder.command("make", "box.png", "-o", "out", "--size", "x40", "--fit", "contain", "--background", "transparent", "--effort", "best", *how, cwd=tmp_path)
     recorder.command("make", "anim.gif", "-o", "out", "--size", "900", "--enlarge", "--filter", "mitchell", "--format", "jpeg", "--quality", 50, *how, cwd=tmp_path)
-    made = [f"{path.name} {pictures.opened(path.read_bytes()).size} {path.stat().st_size} bytes" for path in sorted((tmp_path / "out").iterdir())]
+    made = [f"{path.name} {pictures.opened(path.read_bytes()).size} {path.stat().st_size} bytes" for path in sorted(tmp_path.glob("out/*"))]
     recorder.add("files in out", "\n".join(made))
     recorder.command("probe", *names, "missing.jpg", *how, cwd=tmp_path)
     recorder.command("check", *how, "--data", "none", "--s3", "127.0.0.1:0", "--http", "127.0.0.1:0", cwd=tmp_path)
@@ -452,14 +452,13 @@ def test_server_log(recorder, start):
     """What the process writes: its line once it is ready, and one line of JSON an event."""
     server = start('sandbox = "off"\n' + SETTINGS)
     for target in ("/healthz", "/dev1/myimage?key=photo.jpg", "/nowhere", "/dead-letters"):
-        ask(server.http_url, "GET", target)
+        ask(server.http_url, "GET", target, AS_JSON if target == "/dead-letters" else None)
     ask(server.http_url, "POST", "/dev1/myimage", {"content-type": "application/json"}, '{"key": "missing.jpg"}')
     signing.request(server, "GET", SOURCE, "missing")
-    server.client(secret="x" * 40)
     assert server.stop() == 0
     lines = [line for line in server.log_text().splitlines() if '"path":"/metrics"' not in line]
-    assert lines
-    # A line of a request and one of an attempt for it may come either way.
+    # Of an answer that holds how long it took, the length varies.
+    lines = [re.sub(r'"bytes":\d+(?=.*"method":"POST")', '"bytes":"…"', line) for line in lines]
     recorder.add("the log", "\n".join(recorder.text(line) for line in lines))
     recorder.add("exit code at SIGTERM", "0")
     recorder.finish()
@@ -574,7 +573,8 @@ def test_s3_buckets(recorder, start):
     s3("GET", "plain", query={"notification": ""})
     arn = re.search(rb"<CloudFunction>(.*?)</", signing.request(server, "GET", SOURCE, "", query={"notification": ""})[2])[1].decode()
     rule = "<S3Key><FilterRule><Name>suffix</Name><Value>{}</Value></FilterRule></S3Key>"
-    wanted = f"<NotificationConfiguration><CloudFunctionConfiguration><Id>mine</Id><CloudFunction>{arn}</CloudFunction><Event>{{}}</Event><Filter>{rule}</Filter></CloudFunctionConfiguration></NotificationConfiguration>"
+    function = f"<Id>mine</Id><CloudFunction>{arn}</CloudFunction><Event>{{}}</Event><Filter>{rule}</Filter>"
+    wanted = f"<NotificationConfiguration><CloudFunctionConfiguration>{function}</CloudFunctionConfiguration></NotificationConfiguration>"
     s3("PUT", "plain", "", wanted.format("s3:ObjectCreated:*", ".jpg"), {"notification": ""})
     s3("GET", "plain", query={"notification": ""})
     for event, suffix in (("s3:ObjectRestore:*", ".jpg"), ("s3:ObjectCreated:Put", ".jpg"), ("nothing", ".jpg")):
@@ -656,8 +656,7 @@ def test_s3_access(recorder, start):
     route = Routes(recorder, server.s3_url)
     for method in ("GET", "PUT", "HEAD", "DELETE"):
         route(method, f"/{SOURCE}/a.txt", note="not signed")
-    answer = signing.request(server, "GET", SOURCE, "a.txt", secret="wrong")
-    recorder.answer("GET a.txt\n(a wrong secret)", answer, re.sub(r"(?s)<(Canonical|String|Signature)\w+>.*?</\w+>", "…", answer[2].decode()) and recorder.body(answer[1], answer[2]))
+    recorder.answer("GET a.txt\n(a wrong secret)", signing.request(server, "GET", SOURCE, "a.txt", secret="wrong"))
     old = datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc)
     recorder.answer("GET a.txt\n(signed long ago)", signing.request(server, "GET", SOURCE, "a.txt", when=old))
     recorder.answer("PUT b.txt\n(x-amz-copy-source not signed)", signing.request(server, "PUT", SOURCE, "b.txt", unsigned={"x-amz-copy-source": f"/{SOURCE}/a.txt"}))
@@ -680,7 +679,7 @@ def test_s3_access(recorder, start):
     presigned("presigned", "PUT", "b.txt", b"new")
     presigned("presigned, with a header that is not signed", "PUT", "b.txt", b"new", {"x-amz-copy-source": f"/{SOURCE}/a.txt"})
     presigned("presigned, with metadata in the query", "PUT", "b.txt", b"new", query={"x-amz-meta-a": "b"})
-    presigned("presigned for GET, sent as DELETE".replace("GET, sent as ", ""), "DELETE", "b.txt")
+    presigned("presigned", "DELETE", "b.txt")
     for title, more, fields in (
         ("a form", [], {}), ("a form with a field that the policy does not name", [], {"x-amz-meta-a": "b"}), ("a form with a redirect", [{"success_action_status": "201"}], {"success_action_status": "201"}),
         ("a form whose file is too large", [["content-length-range", 0, 2]], {}), ("a form that ran out", None, {}),
@@ -700,7 +699,8 @@ def posted(server, conditions, fields):
     ends = now + datetime.timedelta(hours=-1 if conditions is None else 1)
     scope = f"{now:%Y%m%d}/us-east-1/s3/aws4_request"
     signed = {"key": "form.txt", "x-amz-algorithm": "AWS4-HMAC-SHA256", "x-amz-credential": f"{known}/{scope}", "x-amz-date": f"{now:%Y%m%dT%H%M%SZ}"}
-    policy = {"expiration": f"{ends:%Y-%m-%dT%H:%M:%SZ}", "conditions": [{"bucket": SOURCE}, *({name: value} for name, value in signed.items()), *(conditions or [])]}
+    required = [{"bucket": SOURCE}, *({name: value} for name, value in signed.items())]
+    policy = {"expiration": f"{ends:%Y-%m-%dT%H:%M:%SZ}", "conditions": required + (conditions or [])}
     text = base64.b64encode(json.dumps(policy).encode()).decode()
     key = signing._key(secret, f"{now:%Y%m%d}")
     sent = signed | {"policy": text, "x-amz-signature": hmac.new(key, text.encode(), hashlib.sha256).hexdigest()} | fields
