@@ -107,7 +107,7 @@ def test_sighup_refills_nothing(new_server):
     assert 429 in (get(server).status_code for _ in range(1000)), "the burst is used up"
     server.config.write_text(limited + "max_side = 100\n")
     server.process.send_signal(signal.SIGHUP)
-    until(lambda: "were read anew" in server.log_text(), "the settings are reread")
+    until(lambda: "were re-read" in server.log_text(), "the settings are re-read")
     # Far fewer than a new burst, and more than the rate gives meanwhile.
     assert 429 in [get(server).status_code for _ in range(100)], "a burst was not given again"
 

@@ -422,6 +422,7 @@ def test_what_lambda_cannot_answer_is_a_413_that_points_to_uploads(function, s3)
     assert answer["statusCode"] == 413 and answer["isBase64Encoded"] is False
     assert "POST /dev1/myimage/uploads" in json.loads(answer["body"])["message"]
     assert answer["headers"]["content-type"] == "application/json"
+    assert answer["headers"]["x-content-type-options"] == "nosniff"
 
 
 def test_from_s3_through_a_queue_to_the_thumbnail(moto, s3, function):

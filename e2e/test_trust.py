@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import socket
+import tempfile
 from urllib.parse import urlsplit
 
 import pytest
@@ -98,15 +99,17 @@ def assert_nothing_is_open(server, base=None, **how):
 
 
 def assert_it_opens(server, base=None, key=KEY, **how):
-    """With the root key the console is open, with an API key the API."""
+    """With the root key everything is open to programs, with an API key the API to whoever sends it."""
     base, headers = base or server.http_url, how.pop("headers", {})
     for method, path in CONSOLE:
         if (method, path) != ("GET", "/events"):
             answer = send(base, method, path, headers=headers, auth=server.credentials, **how)
             assert answer.status_code in (200, 202, 303), (path, answer.text)
-    for method, path in API if key else []:
-        answer = send(base, method, path, headers=headers | {"X-Api-Key": key}, **how)
-        assert answer.status_code == 200, (path, answer.text)
+    shown = [{"auth": server.credentials}] + ([{"headers": headers | {"X-Api-Key": key}}] if key else [])
+    for method, path in API:
+        for credentials in shown:
+            answer = send(base, method, path, **{"headers": headers} | credentials, **how)
+            assert answer.status_code == 200, (path, answer.text)
 
 
 @pytest.mark.parametrize("headers", [{}, *FORWARDED])
@@ -215,8 +218,55 @@ def test_a_login_can_be_left_where_one_is_needed(new_server):
     assert "Log in" in person.get(server.http_url, timeout=30).text
 
 
-def test_the_programs_own_commands_go_on_working(new_server, tmp_path):
-    server = filled(new_server(settings=f"[listen]\ntrust_loopback = false\n{WITH_KEY}").start())
+@pytest.mark.parametrize("settings", ["", "[listen]\ntrust_loopback = false\n", WITH_KEY])
+def test_browsers_do_not_open_the_api_with_the_root_key(new_server, settings):
+    """They send it with requests that pages of other origins cause, once they were asked for it by the console."""
+    server = filled(new_server(settings=settings).start())
+    by_browser = [
+        {"Origin": "https://evil.example"},
+        {"Origin": server.http_url},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "none"},
+        {"Sec-Fetch-Mode": "no-cors"},
+        {"Sec-Fetch-Dest": "image"},
+    ]
+    for headers in by_browser:
+        # Where loopback is trusted, as a proxy forwards it: Basic must not open what is closed.
+        headers = headers | ({} if settings else FORWARDED[0])
+        for method, path in API:
+            answer = send(server.http_url, method, path, headers=headers, auth=server.credentials)
+            assert answer.status_code == 403, (headers, path)
+        if settings == WITH_KEY:
+            sent = headers | {"X-Api-Key": KEY}
+            answer = send(server.http_url, "GET", "/openapi.json", headers=sent, auth=server.credentials)
+            assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize("settings", ["[listen]\ntrust_loopback = false\n", WITH_KEY])
+def test_wrong_root_keys_are_no_keys(new_server, settings):
+    server = filled(new_server(settings=settings).start())
+    access_key, secret = server.credentials
+    missing = send(server.http_url, "GET", "/openapi.json")
+    for wrong in ((access_key, secret[:-1]), (access_key, secret + "a"), ("", ""), (secret, access_key)):
+        answer = send(server.http_url, "GET", "/openapi.json", auth=wrong)
+        assert (answer.status_code, answer.json()) == (403, missing.json())
+        assert "WWW-Authenticate" not in answer.headers
+    assert server.log_text().count("a wrong access key was refused") == 4
+    # An API key is enough, whatever stands beside it, as where a proxy hands on a login of its own.
+    if settings == WITH_KEY:
+        headers = {"X-Api-Key": KEY}
+        assert send(server.http_url, "GET", "/openapi.json", headers=headers, auth=("somebody", "else")).status_code == 200
+        assert server.log_text().count("a wrong access key was refused") == 4
+
+
+@pytest.mark.parametrize("settings", ["trust_loopback = false\n", f"trust_loopback = false\n{WITH_KEY}", 'http_unix = "{socket}"\n'])
+def test_the_programs_own_commands_go_on_working(new_server, tmp_path, settings):
+    # Its path is short enough for a socket.
+    folder = tempfile.TemporaryDirectory()
+    server = new_server(settings="[listen]\n" + settings.replace("{socket}", f"{folder.name}/http.sock"))
+    server.ready = r"ready: S3 endpoint (http://\S+), HTTP API ((http://[^/]+)/[^\s,]+).*\n"
+    filled(server.start())
     here = ["--config", server.config, "--data", server.data, "--http", urlsplit(server.http_url).netloc]
     event = tmp_path / "event.json"
     event.write_text('{"key": "a.jpg"}')
@@ -233,6 +283,15 @@ def test_the_programs_own_commands_go_on_working(new_server, tmp_path):
     letters = run("dead-letters", "purge", "--all", *here)
     assert letters.returncode == 0, letters.stderr
     assert server.metrics()["tintype_dead_letters"] == 0
+    # Who may not read the root key sends the API key that the settings name.
+    access_key, secret = server.credentials
+    (server.data / "credentials").unlink()
+    done = run("invoke", "--event", event, *here)
+    assert done.returncode == (0 if WITH_KEY in settings else 1), done.stderr
+    given = {"TINTYPE_ACCESS_KEY_ID": access_key, "TINTYPE_SECRET_ACCESS_KEY": secret}
+    assert run("invoke", "--event", event, *here, env=given).returncode == 0
+    assert server.stop() == 0
+    folder.cleanup()
 
 
 @pytest.mark.parametrize("port", ["http_url", "s3_url"])

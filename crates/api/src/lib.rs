@@ -24,7 +24,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{Request, State},
-    http::Method,
+    http::{Method, StatusCode},
     response::Response,
     routing::any,
 };
@@ -106,6 +106,13 @@ pub fn router<H: Host>(host: H, config: Config) -> Router {
         .route(&format!("{path}/info"), any(described::<H>))
         .route(&format!("{path}/uploads"), any(form::<H>))
         .with_state(api)
+}
+
+/// The routes where the settings have no trigger: every request is answered so.
+pub fn without_trigger() -> Router {
+    let words = "the settings have no trigger, so there is no source bucket: add a [[trigger]]";
+    Router::new()
+        .route("/{*path}", any(move || async move { message(StatusCode::INTERNAL_SERVER_ERROR, words) }))
 }
 
 async fn resource<H: Host>(State(api): State<Api<H>>, request: Request) -> Response {

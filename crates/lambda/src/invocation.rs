@@ -4,7 +4,7 @@ use std::{pin::Pin, sync::Arc, time::Instant};
 
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use serde_json::{Value, json, value::RawValue};
-use tintype_api::{Config, Cors, apigateway::ApiGateway, cross_origin, router};
+use tintype_api::{Config, Cors, apigateway::ApiGateway, cross_origin, router, without_trigger};
 use tintype_function::Failure;
 
 use crate::{api_host::ApiHost, deadline::Deadline, function::Function, records};
@@ -46,10 +46,8 @@ async fn respond(function: &Arc<Function>, request_id: &str, event: Value, deadl
     // API Gateway gives up on a call long before a function with much time has to.
     let deadline = deadline.within(api.timeout);
     let host = ApiHost { function: function.clone(), request_id: request_id.to_owned(), deadline };
-    let Some(config) = Config::new(&function.settings) else {
-        return json!({"statusCode": 500, "body": "{\"message\": \"the settings have no trigger\"}"});
-    };
-    let routes = cross_origin(router(host, config), Cors::new(&api.cors_origins));
+    let routes = Config::new(&function.settings).map_or_else(without_trigger, |config| router(host, config));
+    let routes = cross_origin(routes, Cors::new(&api.cors_origins));
     let asked = (event.get("httpMethod").or_else(|| event.pointer("/requestContext/http/method")).cloned())
         .unwrap_or_default();
     let path = event.get("path").or_else(|| event.get("rawPath")).cloned().unwrap_or_default();
@@ -102,7 +100,7 @@ mod tests {
         let answer = |bytes: usize| {
             json!({
                 "statusCode": 200, "isBase64Encoded": true, "body": "A".repeat(bytes),
-                "headers": {"content-type": "image/png", "ETag": "\"e\"", "access-control-allow-origin": "*"},
+                "headers": {"content-type": "image/png", "ETag": "\"e\"", "access-control-allow-origin": "*", "x-content-type-options": "nosniff"},
             })
         };
         assert_eq!(bounded(answer(LARGEST_ANSWER), "/u"), answer(LARGEST_ANSWER));
@@ -110,7 +108,9 @@ mod tests {
         assert_eq!(told["statusCode"], 413);
         assert_eq!(
             told["headers"],
-            json!({"content-type": "application/json", "access-control-allow-origin": "*"})
+            json!({
+                "content-type": "application/json", "access-control-allow-origin": "*", "x-content-type-options": "nosniff",
+            })
         );
         assert!(told["body"].as_str().is_some_and(|body| body.contains("POST /dev1/myimage/uploads")));
         assert_eq!(told["isBase64Encoded"], false);

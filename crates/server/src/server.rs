@@ -14,7 +14,7 @@ use tintype_function::{
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
-    credentials::{ACCESS_KEY_ID, Credentials, SECRET_ACCESS_KEY},
+    credentials::{ACCESS_KEY_ID, Authenticator, Credentials, SECRET_ACCESS_KEY},
     disk::{RealDisk, SharedDisk},
     gateway::{self, Live},
     instruments::{Counted, Instruments, KEPT, Keeper, otlp},
@@ -156,7 +156,8 @@ impl Server {
         }
         let kept = (Arc::downgrade(&store), Arc::downgrade(&queue));
         tokio::spawn(trim(kept, settings.dead_letters, instruments.clone()));
-        let page = Page::new(&settings, &credentials, store.clone(), queue, instruments.clone());
+        let authenticator = Arc::new(Authenticator::new(credentials.clone()));
+        let page = Page::new(&settings, authenticator.clone(), store.clone(), queue, instruments.clone());
 
         let (stop, stopped) = watch::channel(false);
         let s3_service =
@@ -166,6 +167,7 @@ impl Server {
             invoker: invoker.clone(),
             instruments: instruments.clone(),
             credentials: credentials.clone(),
+            authenticator,
         };
         let live = Live::new(settings.clone(), parts, page.router());
         let s3_service = Counted::s3(s3_service, instruments.clone());
@@ -220,8 +222,8 @@ impl Server {
         })
     }
 
-    /// Takes over what may change while the program runs: the settings of the API (keys, limits, origins) and
-    /// the certificate's files. Everything else needs a new start.
+    /// Takes over what may change while the program runs: the settings of the API (keys, limits, origins),
+    /// `listen.trust_loopback`, `listen.trusted_proxies` and the certificate's files. Everything else needs a new start.
     ///
     /// # Errors
     /// The certificate cannot be used; then nothing has changed.

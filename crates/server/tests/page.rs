@@ -12,7 +12,7 @@ use axum::{
 use common::{IN, Opened, at, open, put, queue};
 use futures::StreamExt as _;
 use tintype::{
-    credentials::Credentials,
+    credentials::{Authenticator, Credentials},
     disk::RealDisk,
     instruments::{Entry, Instruments, Interval, Keeper},
     listen::Client,
@@ -37,12 +37,13 @@ fn shown(fill: impl FnOnce(&Keeper)) -> Shown {
     let data = tempfile::tempdir().unwrap();
     let opened = open(data.path());
     let credentials = Credentials::load_or_make(data.path(), (None, None)).unwrap();
+    let authenticator = Arc::new(Authenticator::new(credentials));
     let queue = queue(&opened, 0, Duration::ZERO, Duration::from_secs(60));
     let instruments = Arc::new(Instruments::default());
     let file = data.path().join("measurements.redb");
     fill(&Keeper::new(Arc::new(RealDisk), file.clone()));
     instruments.keep(Keeper::new(Arc::new(RealDisk), file)).unwrap();
-    let page = Page::new(&opened.settings, &credentials, opened.store.clone(), queue, instruments.clone());
+    let page = Page::new(&opened.settings, authenticator, opened.store.clone(), queue, instruments.clone());
     Shown { router: page.router(), opened, instruments, _data: data }
 }
 

@@ -14,7 +14,7 @@ use axum::{
     extract::Request,
     http::{
         HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri,
-        header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING},
+        header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS},
     },
     response::Response,
 };
@@ -85,20 +85,22 @@ impl ApiGateway {
     }
 
     /// Serves the request that an event tells, and answers in the shape that the event's version wants.
-    /// What cannot be read as a request is answered 400, so nothing that arrives ends in API Gateway's 502.
+    /// What cannot be read as a request is answered 400, so nothing that arrives ends in API Gateway's 502. No answer may
+    /// be taken for another type than it names.
     pub async fn answer(&self, event: Value) -> Value {
         let payload = Payload::of(&event).unwrap_or(Payload::Rest);
         let read = match payload {
             Payload::Rest => rest::call(event),
             Payload::HttpApi => http_api::call(event),
         };
-        let response = match read.and_then(|call| call.into_request(&self.stage)) {
+        let mut response = match read.and_then(|call| call.into_request(&self.stage)) {
             Err(wrong) => message(StatusCode::BAD_REQUEST, wrong),
             Ok(request) => match self.router.clone().oneshot(request).await {
                 Ok(response) => response,
                 Err(never) => match never {},
             },
         };
+        response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         let answer = Answer::of(response).await;
         match payload {
             Payload::Rest => rest::answer(answer),
@@ -344,6 +346,7 @@ mod tests {
         for event in wrong {
             let answer = gateway().answer(event.clone()).await;
             assert_eq!(answer["statusCode"], 400, "{event}");
+            assert_eq!(answer["headers"]["x-content-type-options"], "nosniff", "{event}");
             assert!(said(&answer)["message"].is_string());
         }
         assert!(!ApiGateway::takes(&json!({"Records": []})));

@@ -12,10 +12,10 @@ use tintype_function::{
     settings::Settings,
 };
 
-use super::{Env, FAILED, OK, SettingsArguments, output, remote};
+use super::{Env, FAILED, OK, SettingsArguments, output, remote::Remote};
 use crate::{
     disk::RealDisk,
-    http_client::{Answer, HttpClient},
+    http_client::{Answer, authorized},
     server::open_parts,
     store::{DataFolder, FolderError, SettlingStore},
 };
@@ -50,7 +50,7 @@ impl Invoke {
         }
         match DataFolder::open(&settings.data) {
             Ok(folder) => here(&settings, folder, &event),
-            Err(FolderError::InUse(_)) => there(&settings, event),
+            Err(FolderError::InUse(_)) => there(&settings, env, event),
             Err(error) => Err(error.into()),
         }
     }
@@ -90,15 +90,15 @@ fn here(settings: &Settings, folder: DataFolder, event: &[u8]) -> anyhow::Result
 }
 
 /// Has the running server do it.
-fn there(settings: &Settings, event: Vec<u8>) -> anyhow::Result<u8> {
-    let (server, trust) = remote::own(settings);
-    let url = format!("{server}/{}/{}", settings.api.stage, settings.api.resource);
-    let client = HttpClient::new(&url, &trust)?;
-    let mut request = Request::post(&url).header(header::CONTENT_TYPE, "application/json");
-    // The API's own keys are in the settings; any of them does.
-    if let Some(key) = settings.api.keys.first() {
-        request = request.header("x-api-key", &key.key);
-    }
+fn there(settings: &Settings, env: &Env, event: Vec<u8>) -> anyhow::Result<u8> {
+    let server = Remote::own(settings, env);
+    let url = format!("{}/{}/{}", server.url, settings.api.stage, settings.api.resource);
+    let client = server.client()?;
+    let request = Request::post(&url).header(header::CONTENT_TYPE, "application/json");
+    let request = match (&server.key, settings.api.keys.first()) {
+        (None, Some(key)) => request.header("x-api-key", &key.key),
+        (key, _) => authorized(request, key.as_ref()),
+    };
     let Answer { status, body } = super::runtime()?
         .block_on(client.exchange(request.body(Full::new(event.into()))?))
         .map_err(|error| error.context(url.clone()))?;

@@ -28,7 +28,8 @@ pub(super) struct ServerArguments {
     ca: Option<PathBuf>,
 }
 
-/// A running server. On loopback it asks for no key; elsewhere the root key's owner may ask.
+/// A running server, asked with the root key where there is one: a server that trusts this machine's programs needs
+/// none, every other does.
 pub(super) struct Remote {
     /// Its address, without a slash at the end.
     pub(super) url: String,
@@ -48,20 +49,25 @@ pub(super) fn own(settings: &Settings) -> (String, Trust) {
 impl ServerArguments {
     pub(super) fn find(&self, env: &Env) -> anyhow::Result<Remote> {
         let settings = self.settings.load(env)?;
-        let (url, mut trust) = match &self.server {
-            Some(url) => (url.clone(), Trust::System),
-            None => own(&settings),
-        };
-        if let Some(file) = &self.ca {
-            trust = Trust::File(file.clone());
+        let mut remote = Remote::own(&settings, env);
+        if let Some(url) = &self.server {
+            (remote.url, remote.trust) = (url.trim_end_matches('/').to_owned(), Trust::System);
         }
-        let given = (variable(env, ACCESS_KEY_ID), variable(env, SECRET_ACCESS_KEY));
-        let key = Credentials::known(&settings.data, given);
-        Ok(Remote { url: url.trim_end_matches('/').to_owned(), key, trust })
+        if let Some(file) = &self.ca {
+            remote.trust = Trust::File(file.clone());
+        }
+        Ok(remote)
     }
 }
 
 impl Remote {
+    /// The server of these settings.
+    pub(super) fn own(settings: &Settings, env: &Env) -> Self {
+        let (url, trust) = own(settings);
+        let given = (variable(env, ACCESS_KEY_ID), variable(env, SECRET_ACCESS_KEY));
+        Self { url, key: Credentials::known(&settings.data, given), trust }
+    }
+
     /// A client for it.
     ///
     /// # Errors

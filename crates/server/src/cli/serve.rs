@@ -57,15 +57,17 @@ impl Serve {
         })
     }
 
-    /// SIGHUP: settings are read anew; what cannot be used changes nothing.
+    /// SIGHUP: settings are re-read; what cannot be used changes nothing.
     fn reload(&self, env: &Env, server: &Server) {
         let loaded = self.settings.load(env).and_then(|settings| {
             check_exposure(&settings, self.anyone_may_use_the_http_api)?;
             server.reload(&settings)
         });
         match loaded {
-            Ok(()) => tracing::info!("keys, limits, origins and certificate were read anew"),
-            Err(error) => tracing::error!(%error, "the settings were not read anew and stay as they were"),
+            Ok(()) => tracing::info!(
+                "the settings of the API, listen.trust_loopback, listen.trusted_proxies and the certificate were re-read"
+            ),
+            Err(error) => tracing::error!(%error, "the settings could not be re-read and stay as they were"),
         }
     }
 }

@@ -31,7 +31,7 @@ use tintype_function::settings::Settings;
 use tower::ServiceExt as _;
 
 use crate::{
-    credentials::Credentials,
+    credentials::{Authenticator, Credentials},
     instruments::Instruments,
     invoker::Invoker,
     listen::{Client, Lingering},
@@ -60,6 +60,8 @@ pub struct Parts {
     pub instruments: Arc<Instruments>,
     /// The key that upload forms are signed with.
     pub credentials: Credentials,
+    /// Checks the root key of requests.
+    pub authenticator: Arc<Authenticator>,
 }
 
 struct Inner {
@@ -201,14 +203,26 @@ impl Steps {
         response
     }
 
-    /// API key with its rate and quota.
+    /// Who may call: whoever is trusted, whoever sends an API key, within its rate and quota, and programs that send the
+    /// root key.
     async fn opened(&self, client: Client, request: Request) -> Answered {
-        trust::check_api(&self.inner.settings, client, &request)?;
-        let instruments = &self.inner.parts.instruments;
-        // API Gateway's words, each.
-        let key = match self.inner.keys.open(request.headers(), instruments.usage()) {
+        let Inner { settings, keys, parts, .. } = &*self.inner;
+        let instruments = &parts.instruments;
+        let opened = match trust::is_closed(settings, client, &request) {
+            true => Err(keys::Closed::Unknown),
+            false => keys.open(request.headers(), instruments.usage()),
+        };
+        let key = match opened {
             Ok(key) => key,
-            Err(keys::Closed::Unknown) => return Err(Box::new(message(StatusCode::FORBIDDEN, "Forbidden"))),
+            Err(keys::Closed::Unknown) => {
+                // Browsers send the root key that they were given for the console with requests of foreign pages, too.
+                let headers = request.headers();
+                if trust::is_of_a_browser(headers) || !Box::pin(parts.authenticator.admits(headers)).await {
+                    return Err(Box::new(trust::refusal(settings, headers)));
+                }
+                None
+            }
+            // API Gateway's words, each.
             Err(keys::Closed::TooFast(wait)) => {
                 return Err(throttled(instruments, "Too Many Requests", wait));
             }

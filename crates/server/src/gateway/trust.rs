@@ -42,26 +42,35 @@ pub(super) fn client<B>(settings: &Settings, request: &Request<B>) -> Client {
 
 /// Whether the API is closed to a request for want of any key in the settings. Beyond loopback the operator has said
 /// in words that it is open (`cli/serve`).
-pub(super) fn check_api<B>(
-    settings: &Settings,
-    client: Client,
-    request: &Request<B>,
-) -> Result<(), Box<Response>> {
+pub(super) fn is_closed<B>(settings: &Settings, client: Client, request: &Request<B>) -> bool {
     let is_beyond_loopback = match request.extensions().get() {
         Some(Peer::Network(_)) => !settings.listen.http.ip().is_loopback(),
         Some(Peer::Unix) | None => false,
     };
-    if client.is_trusted || is_beyond_loopback || !settings.api.keys.is_empty() {
-        return Ok(());
-    }
-    let words = if settings.trusts_loopback() && request.headers().keys().any(is_of_a_proxy) {
+    !client.is_trusted && !is_beyond_loopback && settings.api.keys.is_empty()
+}
+
+/// The answer to a request that shows no key that opens the API.
+pub(super) fn refusal(settings: &Settings, headers: &HeaderMap) -> Response {
+    let words = if !settings.api.keys.is_empty() {
+        // API Gateway's.
+        "Forbidden"
+    } else if settings.trusts_loopback() && headers.keys().any(is_of_a_proxy) {
         "a proxy has forwarded this request, so it needs an API key, and the settings have none: add an [[api.key]], send \
-         it as X-Api-Key, and set listen.trust_loopback = false"
+         it as X-Api-Key, and set listen.trust_loopback = false; programs may send the root key by HTTP Basic \
+         authentication instead"
     } else {
         "requests need an API key here (listen.trust_loopback, listen.trusted_proxies and listen.http_unix say for whom), \
-         and the settings have none: add an [[api.key]] and send it as X-Api-Key"
+         and the settings have none: add an [[api.key]] and send it as X-Api-Key; programs may send the root key by \
+         HTTP Basic authentication instead"
     };
-    Err(Box::new(message(StatusCode::FORBIDDEN, words)))
+    message(StatusCode::FORBIDDEN, words)
+}
+
+/// Whether a page may have caused a request: browsers mark what pages send, and pages cannot remove the marks.
+/// Source: W3C, Fetch Metadata Request Headers.
+pub(super) fn is_of_a_browser(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| *name == header::ORIGIN || name.as_str().starts_with("sec-fetch-"))
 }
 
 /// Headers that proxies set, each of some: whoever sends one is no program of this machine that asks for itself.
@@ -250,20 +259,19 @@ mod tests {
 
     #[test]
     fn without_any_key_the_api_is_open_to_the_trusted_and_where_the_operator_said_so() {
-        let check = |file: &str, peer: &str, headers: &[(&str, &str)]| {
+        let is_closed = |file: &str, peer: &str, headers: &[(&str, &str)]| {
             let (settings, request) = (settings(file), request(peer, headers));
-            check_api(&settings, client(&settings, &request), &request).map_err(|refusal| refusal.status())
+            is_closed(&settings, client(&settings, &request), &request)
         };
-        let forbidden = Err(StatusCode::FORBIDDEN);
-        assert_eq!(check("", HERE, &[]), Ok(()));
-        assert_eq!(check("", HERE, &[("via", "1.1 proxy")]), forbidden);
-        assert_eq!(check("[listen]\ntrust_loopback = false", HERE, &[]), forbidden);
+        assert!(!is_closed("", HERE, &[]));
+        assert!(is_closed("", HERE, &[("via", "1.1 proxy")]));
+        assert!(is_closed("[listen]\ntrust_loopback = false", HERE, &[]));
         let socket = "[listen]\nhttp = \"0.0.0.0:8080\"\nhttp_unix = \"a.sock\"\n";
-        assert_eq!(check(socket, "unix", &[]), Ok(()));
-        assert_eq!(check(socket, "203.0.113.7:50000", &[("via", "1.1 proxy")]), Ok(()));
-        assert_eq!(check(&format!("{socket}trust_loopback = false"), "unix", &[]), forbidden);
+        assert!(!is_closed(socket, "unix", &[]));
+        assert!(!is_closed(socket, "203.0.113.7:50000", &[("via", "1.1 proxy")]));
+        assert!(is_closed(&format!("{socket}trust_loopback = false"), "unix", &[]));
         // The key itself is asked for after this.
         let key = "[[api.key]]\nname = \"shop\"\nkey = \"0123456789abcdef0123\"";
-        assert_eq!(check(key, HERE, &[]), Ok(()));
+        assert!(!is_closed(key, HERE, &[]));
     }
 }

@@ -37,7 +37,7 @@ use axum::{
 use tintype_function::settings::Settings;
 use tokio::sync::Semaphore;
 
-use crate::{credentials::Credentials, instruments::Instruments, queue::Queue, store::DiskStore};
+use crate::{credentials::Authenticator, instruments::Instruments, queue::Queue, store::DiskStore};
 
 /// The page's routes, as requests are counted by them.
 pub const ROUTES: &[&str] = &[
@@ -71,7 +71,7 @@ pub struct Page {
 
 struct Inner {
     settings: Settings,
-    credentials: Credentials,
+    authenticator: Arc<Authenticator>,
     store: Arc<DiskStore>,
     queue: Arc<Queue>,
     instruments: Arc<Instruments>,
@@ -84,7 +84,7 @@ impl Page {
     #[must_use]
     pub fn new(
         settings: &Settings,
-        credentials: &Credentials,
+        authenticator: Arc<Authenticator>,
         store: Arc<DiskStore>,
         queue: Arc<Queue>,
         instruments: Arc<Instruments>,
@@ -92,7 +92,7 @@ impl Page {
         Self {
             inner: Arc::new(Inner {
                 settings: settings.clone(),
-                credentials: credentials.clone(),
+                authenticator,
                 store,
                 queue,
                 instruments,

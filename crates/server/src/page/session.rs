@@ -14,9 +14,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use base64::Engine as _;
 use tintype_api::message;
-use tokio::sync::Semaphore;
 
 use super::{Page, answers, html};
 use crate::{credentials, listen::Client};
@@ -26,28 +24,11 @@ const COOKIE: &str = "tintype_session";
 const LASTS: Duration = Duration::from_secs(12 * 3600);
 /// Logins at once; the oldest makes room.
 const MOST: usize = 1000;
-/// A wrong key is answered only after this long, one at a time.
-const PENALTY: Duration = Duration::from_millis(500);
-/// Callers that wait so at once.
-const MOST_WAITING: usize = 16;
 
 /// Who is logged in: tokens, and until when each is good.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Sessions {
     good: Mutex<HashMap<String, Instant>>,
-    penalty: tokio::sync::Mutex<()>,
-    /// Places to wait for it.
-    waiting: Semaphore,
-}
-
-impl Default for Sessions {
-    fn default() -> Self {
-        Self {
-            good: Mutex::default(),
-            penalty: tokio::sync::Mutex::default(),
-            waiting: Semaphore::new(MOST_WAITING),
-        }
-    }
 }
 
 impl Sessions {
@@ -64,14 +45,6 @@ impl Sessions {
         Ok(token)
     }
 
-    /// Passes after [`PENALTY`], one caller after the other; at once where many wait already, who would fill the
-    /// port's connections.
-    async fn delay(&self) {
-        let Ok(_place) = self.waiting.try_acquire() else { return };
-        let _turn = self.penalty.lock().await;
-        tokio::time::sleep(PENALTY).await;
-    }
-
     fn holds(&self, token: &str) -> bool {
         let good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
         good.get(token).is_some_and(|until| *until > Instant::now())
@@ -82,30 +55,10 @@ impl Sessions {
     }
 }
 
-/// Whether two texts are the same, in a time that does not tell where they differ.
-fn same(a: &str, b: &str) -> bool {
-    let different = a.bytes().zip(b.bytes()).fold(0, |all, (a, b)| all | (a ^ b));
-    a.len() == b.len() && different == 0
-}
-
 impl Page {
-    fn knows(&self, access_key_id: &str, secret: &str) -> bool {
-        let known = &self.inner.credentials;
-        same(access_key_id, &known.access_key_id) & same(secret, &known.secret_access_key())
-    }
-
-    /// Whoever shows a wrong key has to wait for the answer.
     async fn is_logged_in(&self, headers: &HeaderMap) -> bool {
-        if token(headers).is_some_and(|token| self.inner.sessions.holds(token)) {
-            return true;
-        }
-        let Some((id, secret)) = basic(headers) else { return false };
-        let known = self.knows(&id, &secret);
-        if !known {
-            self.inner.sessions.delay().await;
-            tracing::warn!("a request with a wrong access key was refused");
-        }
-        known
+        token(headers).is_some_and(|token| self.inner.sessions.holds(token))
+            || self.inner.authenticator.admits(headers).await
     }
 }
 
@@ -121,18 +74,6 @@ fn token(headers: &HeaderMap) -> Option<&str> {
         .flat_map(|line| line.split(';'))
         .filter_map(|cookie| cookie.trim().split_once('='))
         .find_map(|(name, value)| (name == COOKIE).then_some(value))
-}
-
-/// RFC 7617: the access key's id as the user, its secret as the password.
-fn basic(headers: &HeaderMap) -> Option<(String, String)> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, encoded) = value.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let decoded = base64::engine::general_purpose::STANDARD.decode(encoded.trim()).ok()?;
-    let (id, secret) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
-    Some((id.to_owned(), secret.to_owned()))
 }
 
 /// Asks whoever is not trusted who it is: people are led to the login, programs are answered 401.
@@ -207,9 +148,7 @@ pub(super) async fn login(
     if !is_own(&headers) {
         return message(StatusCode::FORBIDDEN, "pages of another origin may not log in here");
     }
-    if !page.knows(login.access_key_id.trim(), login.secret_access_key.trim()) {
-        page.inner.sessions.delay().await;
-        tracing::warn!("a login with a wrong access key was refused");
+    if !page.inner.authenticator.knows(login.access_key_id.trim(), login.secret_access_key.trim()).await {
         let mut response = answers::fresh(login_page(client, "This access key is not known."));
         *response.status_mut() = StatusCode::FORBIDDEN;
         return response;
@@ -243,22 +182,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cookies_and_basic_authentication_are_read() {
-        let headers = HeaderMap::from_iter([
-            (header::COOKIE, "a=b; tintype_session=abc; c=d".parse().unwrap()),
-            (header::AUTHORIZATION, "Basic aWQ6czplY3JldA==".parse().unwrap()),
-        ]);
-        assert_eq!(token(&headers), Some("abc"));
-        assert_eq!(basic(&headers), Some(("id".into(), "s:ecret".into())));
-        assert_eq!(basic(&HeaderMap::new()), None);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn wrong_keys_are_answered_one_after_the_other() {
-        let (sessions, begin) = (Sessions::default(), tokio::time::Instant::now());
-        futures::join!(sessions.delay(), sessions.delay(), sessions.delay());
-        // Of the paused clock, which only waiting moves.
-        assert!(begin.elapsed() >= 3 * PENALTY);
+    fn cookies_are_read() {
+        let cookies = "a=b; tintype_session=abc; c=d".parse().unwrap();
+        assert_eq!(token(&HeaderMap::from_iter([(header::COOKIE, cookies)])), Some("abc"));
+        assert_eq!(token(&HeaderMap::new()), None);
     }
 
     #[test]

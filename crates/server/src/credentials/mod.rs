@@ -1,12 +1,16 @@
 //! The root access key: from the environment, or made at the first start and kept in the data folder in
 //! the format of AWS credentials files.
 
+mod authenticator;
+
 use std::{
     fmt, fs,
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
+
+pub use authenticator::Authenticator;
 
 use crate::disk::{Links, open_regular, read_text, sync_folder};
 
