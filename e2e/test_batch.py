@@ -114,17 +114,17 @@ def batch(tmp_path):
 GOOD = {"a.jpg", "linked.jpg", "z.png"}
 
 
-def told_of(ended, files):
-    """Each bad file has one line; answers them by name."""
-    told = ended.stderr.decode().splitlines()
-    assert ended.returncode == 1, told
+def errors_of(ended, files):
+    """Each bad file has one line; returns them by name."""
+    errors = ended.stderr.decode().splitlines()
+    assert ended.returncode == 1, errors
     found = {}
     for file in files:
         shown = str(file).replace("\n", "\ufffd")
-        named = [line for line in told if line.startswith(f"tintype: {shown}: ")]
+        named = [line for line in errors if line.startswith(f"tintype: {shown}: ")]
         assert len(named) == (0 if file.name in GOOD else 1), (file, named)
         found |= {file.name: line for line in named}
-    assert len(told) == len(found), told
+    assert len(errors) == len(found), errors
     return found
 
 
@@ -142,14 +142,14 @@ def test_make_names_each_bad_file_and_makes_the_rest(batch, tmp_path, address_sp
         preexec_fn=bound,
         timeout=120,
     )
-    told = told_of(ended, batch)
+    errors = errors_of(ended, batch)
     assert {line["file"] for line in lines(ended)} == {str(file) for file in batch if file.name in GOOD}
-    assert sorted(made.name for made in (tmp_path / "out").iterdir()) == [f"thumb_{name}" for name in sorted(GOOD)]
-    assert "it is a FIFO, not a regular file" in told["fifo.png"]
-    assert "it is a folder, not a regular file" in told["folder.png"]
-    assert "it is a device, not a regular file" in told["device.png"]
-    assert "limits.pixels" in told["bomb beyond.png"] and "TINTYPE_LIMITS__PIXELS" in told["bomb beyond.png"]
-    assert "TINTYPE_FUNCTION__MEMORY_MB" in told["bomb wide.png"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"thumb_{name}" for name in sorted(GOOD)]
+    assert "it is a FIFO, not a regular file" in errors["fifo.png"]
+    assert "it is a folder, not a regular file" in errors["folder.png"]
+    assert "it is a device, not a regular file" in errors["device.png"]
+    assert "limits.pixels" in errors["bomb beyond.png"] and "TINTYPE_LIMITS__PIXELS" in errors["bomb beyond.png"]
+    assert "TINTYPE_FUNCTION__MEMORY_MB" in errors["bomb wide.png"]
 
 
 def test_probe_names_each_bad_file_and_reads_the_rest(batch, tmp_path):
@@ -157,9 +157,9 @@ def test_probe_names_each_bad_file_and_reads_the_rest(batch, tmp_path):
     assert ended.returncode == 1
     read = {line["file"] for line in lines(ended)}
     assert {str(file) for file in batch if file.name in GOOD} <= read
-    told = ended.stderr.decode()
+    errors = ended.stderr.decode()
     for name in ("fifo.png", "folder.png", "device.png", "dangling.png", "empty.png"):
-        assert f"{name}: " in told and not any(name in file for file in read)
+        assert f"{name}: " in errors and not any(name in file for file in read)
 
 
 def test_the_bounds_are_the_settings(tmp_path):
@@ -172,32 +172,61 @@ def test_the_bounds_are_the_settings(tmp_path):
         return ended.returncode, ended.stderr.decode()
 
     assert make() == (0, "")
-    code, told = make(TINTYPE_LIMITS__SOURCE_BYTES=str(size - 1))
-    assert code == 1 and f"the file has {size} bytes, more than the {size - 1} of limits.source_bytes" in told, told
-    code, told = make(TINTYPE_LIMITS__PIXELS="1000")
-    assert code == 1 and "600x300 is 180000 pixels, more than the 1000 of limits.pixels" in told, told
+    code, errors = make(TINTYPE_LIMITS__SOURCE_BYTES=str(size - 1))
+    assert code == 1 and f"the file has {size} bytes, more than the {size - 1} of limits.source_bytes" in errors, errors
+    code, errors = make(TINTYPE_LIMITS__PIXELS="1000")
+    assert code == 1 and "600x300 is 180000 pixels, more than the 1000 of limits.pixels" in errors, errors
     (tmp_path / "tintype.toml").write_text("[limits]\npixels = 2000\n")
-    code, told = make()
-    assert code == 1 and "2000 of limits.pixels" in told, told
+    code, errors = make()
+    assert code == 1 and "2000 of limits.pixels" in errors, errors
     assert make(TINTYPE_LIMITS__PIXELS="200000") == (0, "")
-    code, told = make(TINTYPE_FUNCTION__MEMORY_MB="7")
-    assert code == 2 and "function.memory_mb" in told, told
+    code, errors = make(TINTYPE_FUNCTION__MEMORY_MB="7")
+    assert code == 2 and "function.memory_mb" in errors, errors
     ended = run("probe", picture, env={"TINTYPE_LIMITS__SOURCE_BYTES": "10"}, cwd=tmp_path)
     assert ended.returncode == 1 and b"limits.source_bytes" in ended.stderr
 
 
 def test_what_stands_in_the_way_of_a_thumbnail_is_its_error_alone(tmp_path):
-    for name in ("a.jpg", "b.jpg", "c.jpg"):
+    for name in ("a.jpg", "b.jpg"):
         (tmp_path / name).write_bytes(pictures.jpeg())
     out = tmp_path / "out"
     (out / "thumb_a.jpg").mkdir(parents=True)
-    os.mkfifo(out / "thumb_b.jpg.part")
     ended = run("make", *sorted(tmp_path.glob("*.jpg")), "-o", out, cwd=tmp_path)
     assert ended.returncode == 1
-    told = ended.stderr.decode()
-    assert f"{out / 'thumb_a.jpg'}: " in told and f"{out / 'thumb_b.jpg.part'}: it is a FIFO" in told, told
-    assert len(told.splitlines()) == 2 and len(lines(ended)) == 1
-    assert sorted(path.name for path in out.iterdir()) == ["thumb_a.jpg", "thumb_b.jpg.part", "thumb_c.jpg"]
+    errors = ended.stderr.decode()
+    assert f"{out / 'thumb_a.jpg'}: " in errors and "move away what is there" in errors, errors
+    assert len(errors.splitlines()) == 1 and len(lines(ended)) == 1
+    assert sorted(path.name for path in out.iterdir()) == ["thumb_a.jpg", "thumb_b.jpg"]
+
+
+@pytest.mark.parametrize("link", [os.link, os.symlink])
+def test_no_other_file_is_written_through_a_temporary_name(tmp_path, link):
+    (tmp_path / "a.jpg").write_bytes(pictures.jpeg())
+    other = tmp_path / "other"
+    other.write_bytes(b"other")
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("thumb_a.jpg", "thumb_a.jpg.part"):
+        link(other, out / name)
+    ended = run("make", tmp_path / "a.jpg", "-o", out, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert other.read_bytes() == (out / "thumb_a.jpg.part").read_bytes() == b"other"
+    assert (out / "thumb_a.jpg").read_bytes().startswith(b"\xff\xd8") and not (out / "thumb_a.jpg").is_symlink()
+    assert sorted(path.name for path in out.iterdir()) == ["thumb_a.jpg", "thumb_a.jpg.part"]
+
+
+def test_runs_into_one_folder_do_not_share_a_temporary_file(tmp_path):
+    source = tmp_path / "a.png"
+    source.write_bytes(pictures.noise(900, 900))
+    out = tmp_path / "out"
+    out.mkdir()
+    command = [PROGRAM, "make", source, "-o", out, "--size", "800x800"]
+    runs = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment(), cwd=tmp_path) for _ in range(8)]
+    for one in runs:
+        _, errors = one.communicate(timeout=120)
+        assert one.returncode == 0, errors
+    [thumbnail] = out.iterdir()
+    assert run("probe", thumbnail, cwd=tmp_path).returncode == 0
 
 
 @pytest.mark.parametrize("closed", ["stdout", "stderr", "both"])
@@ -223,7 +252,7 @@ def test_nobody_who_reads_is_no_reason_to_stop(batch, tmp_path, closed):
     for write in pipes:
         os.close(write)
     assert ended.returncode == 1
-    assert sorted(made.name for made in (tmp_path / "out").iterdir()) == [f"thumb_{name}" for name in sorted(GOOD)]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"thumb_{name}" for name in sorted(GOOD)]
 
 
 def test_a_file_that_grows_and_shrinks_all_the_time_is_its_own_error(tmp_path):

@@ -86,9 +86,9 @@ def test_in_place_of_an_object_file(new_server, tmp_path, kind, words):
         s3.copy_object(Bucket=SOURCE, Key="copy.jpg", CopySource=f"{SOURCE}/bad.source")
     assert s3.get_object(Bucket=SOURCE, Key="good.source")["ETag"] == etags["good.source"]
 
-    code, told, text = check(server, "--scrub", "--http", server.http_url.removeprefix("http://"))
+    code, output, text = check(server, "--scrub", "--http", server.http_url.removeprefix("http://"))
     assert code == 1, text
-    [found] = [line["finding"] for line in told if "finding" in line]
+    [found] = [line["finding"] for line in output if "finding" in line]
     assert (found["what"], found["file"], found["why"]) == ("damaged_head", str(path), words)
 
     # Neither the start nor its cleaning is kept by it.
@@ -100,7 +100,7 @@ def test_in_place_of_an_object_file(new_server, tmp_path, kind, words):
     assert server.stop() == 0
 
     bytes_before = elsewhere.read_bytes()
-    code, told, text = check(server, "--repair")
+    code, output, text = check(server, "--repair")
     assert code == 1 and words in text, text
     assert elsewhere.read_bytes() == bytes_before, "what lies outside is not touched"
     server.start()
@@ -170,9 +170,9 @@ def test_in_place_of_a_file_of_the_folder(new_server, tmp_path, name, kind, word
     before = elsewhere.read_bytes()
     refused = run("serve", "--data", server.data, "--s3", "127.0.0.1:0", "--http", "127.0.0.1:0", cwd=server.folder)
     assert refused.returncode == 1, refused.stderr
-    told = refused.stderr.decode()
-    assert words in told and "choose a folder this user may write" not in told, told
-    assert name.removesuffix(".redb") in told, told
+    errors = refused.stderr.decode()
+    assert words in errors and "choose a folder this user may write" not in errors, errors
+    assert name.removesuffix(".redb") in errors, errors
     assert elsewhere.read_bytes() == before, "what lies outside is not touched"
     assert check(server)[0] == 1
 
@@ -185,11 +185,11 @@ def test_a_linked_folder_is_refused_with_what_to_do(new_server, tmp_path, name):
     shutil.move(server.data / name, tmp_path / "volume")
     (server.data / name).symlink_to(tmp_path / "volume")
     refused = run("serve", "--data", server.data, "--s3", "127.0.0.1:0", "--http", "127.0.0.1:0", cwd=server.folder)
-    told = refused.stderr.decode()
-    assert refused.returncode == 1 and f"the folder {name} is a symbolic link" in told and "mount its volume there" in told, told
+    errors = refused.stderr.decode()
+    assert refused.returncode == 1 and f"the folder {name} is a symbolic link" in errors and "move the whole data folder to a volume" in errors, errors
     for arguments in ((), ("--scrub",), ("--repair",)):
         code, _, text = check(server, *arguments)
-        assert code == 1 and "mount its volume there" in text, text
+        assert code == 1 and "move the whole data folder to a volume" in text, text
 
 
 def test_a_linked_folder_of_object_files_is_refused_with_what_to_do(new_server, tmp_path):

@@ -1,6 +1,7 @@
 """What became of an image, and what was given up, by the commands that ask a running server."""
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -135,6 +136,15 @@ def test_an_export_that_fails_leaves_the_file_as_it_was(ask, given_up, tmp_path)
     file.write_text("kept\n")
     assert ask("dead-letters", "export", "--reason", "malfromed", "-o", file)[0] == 1
     assert file.read_text() == "kept\n" and list(tmp_path.iterdir()) == [file]
+
+
+def test_an_export_writes_to_no_other_file(ask, given_up, tmp_path):
+    other, file = tmp_path / "other", tmp_path / "letters"
+    other.write_text("other\n")
+    os.link(other, tmp_path / "letters.partial")
+    assert ask("dead-letters", "export", "--prefix", "operating/", "-o", file)[0] == 0
+    assert other.read_text() == "other\n" and len(file.read_text().splitlines()) == len(given_up)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["letters", "letters.partial", "other"]
 
 
 def test_what_could_mean_all_is_refused(server, ask, given_up):

@@ -12,6 +12,7 @@ import pytest
 import requests
 
 import pictures
+import tintype
 from tintype import SOURCE
 from waiting import until
 
@@ -161,3 +162,88 @@ def test_a_volume_that_is_unmounted_is_not_ready(volume, on_volume):
     # Lazily: the server has files open on it.
     assert run("umount", "-l", volume).returncode == 0
     until_unready(on_volume, "ledger.redb")
+
+
+@ext4
+def test_a_volume_that_hangs_is_logged_once_and_ready_again_afterwards(volume, on_volume):
+    server = on_volume
+    assert readiness(server) == (200, "ready")
+    assert run("fsfreeze", "--freeze", volume).returncode == 0
+    try:
+        for _ in range(3):
+            until_unready(server, "has not answered for")
+    finally:
+        assert run("fsfreeze", "--unfreeze", volume).returncode == 0
+    until_ready(server)
+    until(lambda: "ready again" in server.log_text(), "it is logged")
+    [line] = [line for line in server.log_text().splitlines() if "not ready" in line]
+    assert "has not answered for 5 s" in line
+
+
+def mounted_over(folder, kind):
+    """Mounts another volume over a folder, or the folder over itself: then the device is the same."""
+    source = ("-t", "tmpfs", "tintype-test") if kind == "tmpfs" else ("--bind", folder)
+    done = run("mount", *source, folder)
+    if done.returncode:
+        pytest.skip(f"needs to mount: {done.stderr.strip()}")
+
+
+kinds = pytest.mark.parametrize("kind", ["tmpfs", "bind"])
+
+
+@kinds
+@pytest.mark.parametrize("name", ["objects", "incoming", "quarantine"])
+def test_a_volume_mounted_in_place_of_a_folder_is_refused_with_what_to_do(new_server, name, kind):
+    server = new_server().start()
+    server.client().put_object(Bucket=SOURCE, Key="a.txt", Body=b"a")
+    assert server.stop() == 0
+    folder = server.data / name
+    folder.mkdir(exist_ok=True)
+    before = sorted(path.name for path in folder.iterdir())
+    mounted_over(folder, kind)
+    try:
+        for command in (("serve", "--s3", "127.0.0.1:0", "--http", "127.0.0.1:0"), ("check", "--repair")):
+            refused = tintype.run(*command, "--data", server.data, cwd=server.folder)
+            errors = refused.stdout.decode() + refused.stderr.decode()
+            assert refused.returncode == 1 and f"the folder {name} is on another volume" in errors, errors
+            assert "unmount it" in errors and "choose a folder this user may write" not in errors, errors
+    finally:
+        assert run("umount", folder).returncode == 0
+    assert sorted(path.name for path in folder.iterdir()) == before
+    server.start()
+    assert server.client().get_object(Bucket=SOURCE, Key="a.txt")["Body"].read() == b"a"
+
+
+@kinds
+def test_a_volume_mounted_over_the_objects_of_a_running_server_is_not_ready(new_server, kind):
+    server = new_server().start()
+    s3 = server.client()
+    mounted_over(server.data / "objects", kind)
+    try:
+        words = until_unready(server, "the folders incoming and objects are on two volumes or mounts")
+        assert "ledger" not in words and str(server.data) not in words, words
+        with pytest.raises(botocore.exceptions.ClientError) as refused:
+            s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())
+        assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
+        words = str(refused.value)
+        assert "are on two volumes or mounts" in words and "ledger" not in words and str(server.data) not in words, words
+    finally:
+        assert run("umount", server.data / "objects").returncode == 0
+    until_ready(server)
+    etag = s3.put_object(Bucket=SOURCE, Key="after.jpg", Body=pictures.jpeg())["ETag"]
+    server.thumbnail("thumb_after.jpg", etag)
+    assert not (server.data / "objects" / "probe").exists()
+
+
+@ext4
+def test_objects_that_nothing_can_be_moved_into_are_not_ready(volume, on_volume):
+    server = on_volume
+    assert readiness(server) == (200, "ready")
+    objects = server.data / "objects"
+    assert run("chattr", "+i", objects).returncode == 0
+    try:
+        assert "Operation not permitted" in until_unready(server, 'from "incoming" into "objects"')
+    finally:
+        assert run("chattr", "-i", objects).returncode == 0
+    until_ready(server)
+    assert not list((server.data / "incoming").iterdir())

@@ -39,16 +39,57 @@ fn what_keeps_files_from_being_written_is_found_and_leaves_nothing() {
     assert_eq!(files(data.path(), "incoming"), 0);
 
     fs::remove_dir(data.path().join("incoming")).unwrap();
-    assert!(fault(store).contains("\"incoming\""), "{}", fault(store));
+    assert!(fault(store).contains("no file can be written in \"incoming\""), "{}", fault(store));
+}
+
+#[test]
+fn objects_that_no_file_can_be_moved_into_are_found() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    let objects = data.path().join("objects");
+    fs::remove_dir_all(&objects).unwrap();
+    let words = fault(&opened.store);
+    assert!(words.contains("from \"incoming\" into \"objects\""), "{words}");
+    assert_eq!(files(data.path(), "incoming"), 0);
+    fs::create_dir(&objects).unwrap();
+    opened.store.check_health().unwrap();
+    assert_eq!(files(data.path(), "objects"), 0);
+}
+
+#[test]
+fn a_folder_of_object_files_that_is_gone_fails_one_put_and_is_created_for_the_next() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    put(&opened.store, &at(IN, "a.jpg"), b"a").unwrap();
+    let objects = data.path().join("objects");
+    fs::remove_dir_all(&objects).unwrap();
+    fs::create_dir(&objects).unwrap();
+    let refused = put(&opened.store, &at(IN, "b.jpg"), b"b").unwrap_err().to_string();
+    assert!(refused.contains("cannot be moved into \"objects\"") && !refused.contains("ledger"), "{refused}");
+    put(&opened.store, &at(IN, "c.jpg"), b"c").unwrap();
+}
+
+#[test]
+fn free_space_that_cannot_be_read_is_not_taken_for_a_file_that_cannot_be_written() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    opened.faults.fail_space(true);
+    let words = fault(&opened.store);
+    assert!(words.contains("free space of the data folder's volume cannot be read"), "{words}");
+    assert!(!words.contains("incoming"), "{words}");
+    opened.faults.fail_space(false);
+    opened.store.check_health().unwrap();
 }
 
 #[test]
 fn a_check_cut_short_leaves_its_file_to_the_next() {
     let data = tempfile::tempdir().unwrap();
     let opened = open(data.path());
-    fs::write(data.path().join("incoming/probe"), "cut").unwrap();
+    for left in ["incoming/probe", "objects/probe"] {
+        fs::write(data.path().join(left), "cut").unwrap();
+    }
     opened.store.check_health().unwrap();
-    assert_eq!(files(data.path(), "incoming"), 0);
+    assert_eq!((files(data.path(), "incoming"), files(data.path(), "objects")), (0, 0));
 }
 
 #[test]

@@ -47,14 +47,19 @@ impl Drop for Running {
     }
 }
 
-fn readyz(http: SocketAddr) -> (u16, String) {
+fn get(http: SocketAddr, path: &str) -> (u16, String) {
     let mut client = TcpStream::connect(http).unwrap();
-    write!(client, "GET /readyz HTTP/1.1\r\nhost: {http}\r\nconnection: close\r\n\r\n").unwrap();
+    write!(client, "GET {path} HTTP/1.1\r\nhost: {http}\r\nconnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     client.read_to_string(&mut answer).unwrap();
     let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
     let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    (status, body.to_owned())
+}
+
+fn readyz(http: SocketAddr) -> (u16, String) {
+    let (status, body) = get(http, "/readyz");
+    let body: serde_json::Value = serde_json::from_str(&body).unwrap();
     (status, body["message"].as_str().unwrap().to_owned())
 }
 
@@ -89,6 +94,19 @@ fn a_disk_that_hangs_is_not_ready_and_holds_up_one_check() {
     assert!(running.faults.held() < MANY / 4, "{} threads hang", running.faults.held());
     running.faults.hold_everything(false);
     eventually("it is ready again", || readyz(running.http).0 == 200);
+}
+
+#[test]
+fn space_that_cannot_be_read_has_no_figure_until_it_can() {
+    let running = Running::start();
+    for fails in [false, true, false] {
+        running.faults.fail_space(fails);
+        let (status, metrics) = get(running.http, "/metrics");
+        assert_eq!(status, 200);
+        for name in ["\ntintype_disk_free_bytes{", "\ntintype_disk_total_bytes{"] {
+            assert_eq!(metrics.contains(name), !fails, "{name}");
+        }
+    }
 }
 
 #[test]

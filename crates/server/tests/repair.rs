@@ -499,6 +499,17 @@ fn files_that_are_gone_are_told() {
 }
 
 #[test]
+fn the_file_of_a_health_check_is_no_finding() {
+    let data = tempfile::tempdir().unwrap();
+    put(&start(data.path()).unwrap().store, &at(IN, "a.jpg"), b"a").unwrap();
+    let probe = data.path().join("objects/probe");
+    fs::write(&probe, "cut").unwrap();
+    let (repaired, found) = rebuild_with(data.path(), true);
+    assert_eq!((repaired.objects, found.len()), (1, 0), "{found:?}");
+    assert!(probe.exists(), "it is the next check's to remove");
+}
+
+#[test]
 fn a_ledger_whose_files_are_all_gone_is_refused() {
     let data = tempfile::tempdir().unwrap();
     // Without an object there is nothing to miss.

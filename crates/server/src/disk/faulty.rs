@@ -27,6 +27,7 @@ struct Holding {
 pub struct Faults {
     full: AtomicBool,
     read_only: AtomicBool,
+    failing_space: AtomicBool,
     free: Mutex<Option<u64>>,
     failing_reads: Mutex<Option<String>>,
     failing_syncs: Mutex<Option<(String, u64)>>,
@@ -45,6 +46,11 @@ impl Faults {
     /// Every write fails as on a volume mounted read-only.
     pub fn set_read_only(&self, read_only: bool) {
         self.read_only.store(read_only, Ordering::SeqCst);
+    }
+
+    /// The volume does not report its space.
+    pub fn fail_space(&self, fail: bool) {
+        self.failing_space.store(fail, Ordering::SeqCst);
     }
 
     /// The volume reports this many free bytes; with `None` again those it has.
@@ -202,6 +208,9 @@ impl Disk for FaultyDisk {
     }
 
     fn space(&self, path: &Path) -> io::Result<Space> {
+        if self.faults.failing_space.load(Ordering::SeqCst) {
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
         let space = self.inner.space(path)?;
         let free = *self.faults.free.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Space { free: free.unwrap_or(space.free), ..space })

@@ -1,6 +1,9 @@
 //! The step from files that are written and synced to files that the ledger mentions: both or neither.
 
-use std::{io::ErrorKind, sync::atomic::Ordering};
+use std::{
+    io::ErrorKind,
+    sync::{PoisonError, atomic::Ordering},
+};
 
 use super::{DiskStore, REACH, StoreFault, incoming::Finished};
 use crate::ledger::{Changes, ObjectRecord, Publish};
@@ -46,6 +49,8 @@ impl DiskStore {
             pending.wait()
         });
         if let Err(fault) = &published {
+            // Its folder may be gone: the next put makes sure of it.
+            self.newest_folder.lock().unwrap_or_else(PoisonError::into_inner).clear();
             self.discard(files, matches!(fault, StoreFault::InDoubt(_)));
         }
         if let Some(order) = passed {
