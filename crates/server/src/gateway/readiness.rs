@@ -37,12 +37,12 @@ impl Check {
         let begun = Instant::now();
         tokio::spawn(async move {
             let mut check = tokio::task::spawn_blocking(move || store.check_health());
-            let (ended, was_ready) = match tokio::time::timeout_at(begun + PATIENCE, &mut check).await {
-                Ok(ended) => (ended, was_ready),
-                Err(_) => {
-                    tracing::warn!(why = hangs(begun), "not ready");
-                    (check.await, false)
-                }
+            let in_time = tokio::time::timeout_at(begun + PATIENCE, &mut check).await;
+            let (ended, was_ready) = if let Ok(ended) = in_time {
+                (ended, was_ready)
+            } else {
+                tracing::warn!(why = hangs(begun), "not ready");
+                (check.await, false)
             };
             // One that panicked leaves no verdict.
             let Ok(found) = ended else { return };
