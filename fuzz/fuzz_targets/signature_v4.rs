@@ -483,7 +483,8 @@ impl Sent {
                 self.replace_list(&names.join(";"));
             }
             15 => self.become_form(input)?,
-            _ if !self.body.is_empty() => edit(input, &mut self.body)?,
+            // Another body is another request only where it is signed.
+            _ if self.payload == Payload::Signed => edit(input, &mut self.body)?,
             _ => {}
         }
         Ok(())
