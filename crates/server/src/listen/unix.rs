@@ -229,60 +229,90 @@ mod tests {
 
     /// A stale socket, as a killed program leaves it.
     fn leave_stale(path: &Path) {
+        let _ = fs::remove_file(path);
         drop(std::os::unix::net::UnixListener::bind(path).unwrap());
     }
 
-    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn of_servers_that_start_at_once_one_gets_the_path_and_keeps_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("http.sock");
-        for round in 0..50 {
-            if round % 2 == 0 {
-                leave_stale(&path);
-            }
-            let binding: Vec<_> = (0..4)
-                .map(|_| {
-                    let path = path.clone();
-                    tokio::spawn(async move { bind_unix(&path, SETTING).await })
-                })
-                .collect();
-            let bound = futures::future::join_all(binding).await;
-            let (bound, refused): (Vec<_>, Vec<_>) =
-                bound.into_iter().map(Result::unwrap).partition(Result::is_ok);
-            assert_eq!(bound.len(), 1, "round {round}: {refused:?}");
-            for error in refused {
-                let error = error.unwrap_err().to_string();
-                assert!(error.contains("another program listens there"), "{error}");
-            }
-            assert!(UnixStream::connect(&path).await.is_ok());
-            drop(bound);
-            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-        }
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
     }
 
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_starting_or_ending_server_never_looks_like_one_that_is_gone() {
+    #[test]
+    fn of_servers_that_start_at_once_one_gets_the_path_and_keeps_it() {
+        const SERVERS: usize = 4;
+        const ROUNDS: usize = 300;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("http.sock");
-        let (watched, is_over) =
-            (path.clone(), std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)));
-        let over = is_over.clone();
-        let watcher = std::thread::spawn(move || {
-            let mut live = 0;
-            while !over.load(std::sync::atomic::Ordering::Relaxed) {
-                match std::os::unix::net::UnixStream::connect(&watched) {
-                    Ok(_) => live += 1,
-                    Err(error) => assert_eq!(error.kind(), io::ErrorKind::NotFound, "{error}"),
+        let together = std::sync::Barrier::new(SERVERS);
+        // Nothing is asserted before all have ended: they wait for each other.
+        let server = |number| {
+            let runtime = runtime();
+            let mut outcomes = Vec::new();
+            for _ in 0..ROUNDS {
+                if number == 0 {
+                    leave_stale(&path);
                 }
+                together.wait();
+                let bound = runtime.block_on(bind_unix(&path, SETTING));
+                together.wait();
+                let is_live = std::os::unix::net::UnixStream::connect(&path).is_ok();
+                together.wait();
+                outcomes.push((bound.map(drop).map_err(|error| error.to_string()), is_live));
+                together.wait();
             }
-            live
+            outcomes
+        };
+        let outcomes: Vec<_> = std::thread::scope(|scope| {
+            let servers: Vec<_> = (0..SERVERS)
+                .map(|number| {
+                    scope.spawn({
+                        let server = &server;
+                        move || server(number)
+                    })
+                })
+                .collect();
+            servers.into_iter().map(|server| server.join().unwrap()).collect()
         });
-        for _ in 0..500 {
-            let socket = bind_unix(&path, SETTING).await.unwrap();
-            socket.accept().await.unwrap();
+        for round in 0..ROUNDS {
+            let of_round: Vec<_> = outcomes.iter().map(|outcomes| &outcomes[round]).collect();
+            assert_eq!(of_round.iter().filter(|(bound, _)| bound.is_ok()).count(), 1, "{of_round:?}");
+            for (bound, is_live) in &of_round {
+                let refused_rightly = |error: &String| error.contains("another program listens there");
+                assert!(*is_live && bound.as_ref().err().is_none_or(refused_rightly), "{of_round:?}");
+            }
         }
-        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
-        assert!(watcher.join().unwrap() >= 500);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_starting_or_ending_server_never_looks_like_one_that_is_gone() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("http.sock");
+        let is_over = AtomicBool::new(false);
+        let (live, refused) = std::thread::scope(|scope| {
+            let watcher = scope.spawn(|| {
+                let (mut live, mut refused) = (0, 0);
+                while !is_over.load(Ordering::Relaxed) {
+                    match std::os::unix::net::UnixStream::connect(&path) {
+                        Ok(_) => live += 1,
+                        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => refused += 1,
+                        Err(_) => {}
+                    }
+                }
+                (live, refused)
+            });
+            runtime().block_on(async {
+                for _ in 0..500 {
+                    let socket = bind_unix(&path, SETTING).await.unwrap();
+                    socket.accept().await.unwrap();
+                }
+            });
+            is_over.store(true, Ordering::Relaxed);
+            watcher.join().unwrap()
+        });
+        assert!(live >= 500 && refused == 0, "{live} live, {refused} refused");
     }
 
     #[tokio::test]
