@@ -111,8 +111,8 @@ impl ImageFiles {
         scratch: &mut Scratch,
     ) -> Result<(Header, Thumbnail), String> {
         let mut call = Call { triggers: &[], stop: &|| false, scratch };
-        let made = self.thumbnails.render(&mut call, &source.bytes, spec);
-        made.map(|(header, thumbnail, _)| (header, thumbnail)).map_err(|failure| advised(&failure))
+        let rendered = self.thumbnails.render(&mut call, &source.bytes, spec);
+        rendered.map(|(header, thumbnail, _)| (header, thumbnail)).map_err(|failure| advised(&failure))
     }
 }
 
