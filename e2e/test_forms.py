@@ -52,6 +52,18 @@ def test_a_form_of_boto3(server, s3, bucket):
     assert (send(given, b"four").status_code, send(given, b"x" * 21).status_code) == (400, 400)
 
 
+def test_a_file_whose_name_cannot_be_read(server, s3, bucket):
+    """Two of them would be one object."""
+    given = s3.generate_presigned_post(bucket, "user/${filename}", Conditions=[["starts-with", "$key", "user/"]])
+    parts = [(name, value.encode()) for name, value in given["fields"].items()]
+    body = b"".join(b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' % (name.encode(), value) for name, value in parts)
+    for name in (b'; filename="caf\xe9.txt"', b"", b'; filename=""'):
+        file = b'--b\r\nContent-Disposition: form-data; name="file"%s\r\n\r\nx\r\n--b--\r\n' % name
+        answer = requests.post(given["url"], body + file, headers={"Content-Type": "multipart/form-data; boundary=b"}, timeout=30)
+        assert (answer.status_code, "<Code>InvalidArgument</Code>" in answer.text) == (400, True), answer.text
+    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+
+
 @pytest.mark.parametrize(
     ("changed", "status", "code"),
     [

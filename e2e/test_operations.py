@@ -250,6 +250,10 @@ def test_what_is_sent_and_cannot_be_honoured_is_refused(own, s3):
         ("notification", b"<NotificationConfiguration><TopicConfiguration><Topic>arn:aws:sns:us-east-1:1:t</Topic><Event>s3:ObjectCreated:*</Event></TopicConfiguration></NotificationConfiguration>"),
         ("notification", b"<NotificationConfiguration><CloudFunctionConfiguration><CloudFunction>arn</CloudFunction></CloudFunctionConfiguration></NotificationConfiguration>"),
         ("notification", b"<NotificationConfiguration><Foo/></NotificationConfiguration>"),
+        ("notification", b"<NotificationConfiguration>text</NotificationConfiguration>"),
+        ("notification", b"<NotificationConfiguration xmlns:x='x'><x:CloudFunctionConfiguration/></NotificationConfiguration>"),
+        ("delete", b"<Delete xmlns:x='x'><Object><Key>old</Key></Object><x:Object><Key>b</Key></x:Object></Delete>"),
+        ("delete", b"<?xml version='1.0' encoding='ISO-8859-1'?><Delete><Object><Key>old</Key></Object></Delete>"),
         ("cors", b"<CORSConfiguration><Rule/></CORSConfiguration>"),
         ("delete", b"<Delete><Object><Key>ol<![CDATA[d]]></Key></Object><Object><Key>old<![CDATA[er]]></Key></Object></Delete>"),
         ("delete", b"<Delete><Object><Key>old</Key></Object></Delete>trailing"),
@@ -298,6 +302,7 @@ def test_a_completion_is_what_was_sent_or_nothing(own, s3):
         ("InvalidArgument", {"more": {"x-amz-mp-object-size": "-3"}}),
         ("InvalidRequest", {"more": {"x-amz-checksum-type": "COMPOSITE"}}),
         ("MalformedXML", {"body": body.replace(b"<PartNumber>1", b"<PartNumber>1<![CDATA[0]]>")}),
+        ("MalformedXML", {"body": body.replace(b"</Complete", b"<part><PartNumber>2</PartNumber></part></Complete")}),
     ):
         status, answer = complete(**how)
         assert (status, f"<Code>{code}</Code>".encode() in answer) == (400, True), (code, answer)

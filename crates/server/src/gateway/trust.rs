@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::{
-    http::{HeaderMap, HeaderName, Request, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header},
     response::Response,
 };
 use tintype_api::message;
@@ -70,13 +70,31 @@ pub(super) fn refusal(settings: &Settings, headers: &HeaderMap) -> Response {
 /// Whether a page may have caused a request: browsers mark what pages send, and pages cannot remove the marks.
 /// Source: W3C, Fetch Metadata Request Headers.
 pub(super) fn is_of_a_browser(headers: &HeaderMap) -> bool {
-    headers.keys().any(|name| *name == header::ORIGIN || name.as_str().starts_with("sec-fetch-"))
+    // Over plain HTTP beyond loopback browsers send no Sec-Fetch-*, and with images no Origin.
+    let is_mark = |name: &HeaderName| {
+        [header::ORIGIN, header::REFERER].contains(name) || name.as_str().starts_with("sec-fetch-")
+    };
+    let agent = headers.get(header::USER_AGENT).map(HeaderValue::as_bytes);
+    headers.keys().any(is_mark) || agent.is_some_and(|agent| agent.starts_with(b"Mozilla/"))
 }
+
+const OF_PROXIES: [&str; 10] = [
+    "cdn-loop",
+    "cf-connecting-ip",
+    "forwarded",
+    "true-client-ip",
+    "via",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-envoy-external-address",
+    "x-forwarded",
+    "x-real-ip",
+];
 
 /// Headers that proxies set, each of some: whoever sends one is no program of this machine that asks for itself.
 fn is_of_a_proxy(name: &HeaderName) -> bool {
     let name = name.as_str();
-    matches!(name, "forwarded" | "via" | "x-forwarded" | "x-real-ip" | "x-client-ip")
+    OF_PROXIES.contains(&name)
         || ["x-forwarded-", "x-original-"].iter().any(|beginning| name.starts_with(beginning))
 }
 
@@ -157,6 +175,8 @@ mod tests {
             "Via",
             "X-Forwarded-For",
             "X-Forwarded-Proto",
+            "CF-Connecting-IP",
+            "X-Envoy-External-Address",
             "X-Forwarded-Anything",
             "X-Forwarded",
             "X-Real-IP",

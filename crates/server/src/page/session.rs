@@ -107,8 +107,10 @@ pub(super) async fn require(
 /// Whether a request comes from a page of this server, or from no page at all.
 fn is_own(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    // What browsers say of a request that has no Origin.
+    let site = headers.get("sec-fetch-site").map_or(&b"none"[..], HeaderValue::as_bytes);
     match (text(header::ORIGIN), text(header::HOST)) {
-        (None, _) => true,
+        (None, _) => [&b"none"[..], b"same-origin"].contains(&site),
         (Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, name)| name == host),
         (Some(_), None) => false,
     }
@@ -206,6 +208,10 @@ mod tests {
             ])
         };
         assert!(is_own(&headers("http://10.0.0.1:8080")) && is_own(&HeaderMap::new()));
+        let from = |site: &'static str| {
+            HeaderMap::from_iter([("sec-fetch-site".parse().unwrap(), site.parse().unwrap())])
+        };
+        assert!(is_own(&from("same-origin")) && !is_own(&from("cross-site")) && !is_own(&from("same-site")));
         assert!(!is_own(&headers("http://evil.example")) && !is_own(&headers("null")));
     }
 }

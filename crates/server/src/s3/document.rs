@@ -18,10 +18,12 @@ const LARGEST: usize = 8 << 20;
 /// Elements within each other; S3's documents have five.
 const DEEPEST: usize = 16;
 
-/// What the root elements of configurations may hold, of which s3s skips what it does not know.
+/// What root elements may hold: what s3s does not know there, it skips.
 const CHILDREN: &[(&str, &[&str])] = &[
     ("CORSConfiguration", &["CORSRule"]),
+    ("CompleteMultipartUpload", &["Part"]),
     ("CreateBucketConfiguration", &["LocationConstraint"]),
+    ("Delete", &["Object", "Quiet"]),
     (
         "NotificationConfiguration",
         &[
@@ -130,7 +132,7 @@ fn check_form(document: &[u8]) -> S3Result<()> {
             .read_event()
             .map_err(|error| malformed(&format!("the XML is not well-formed: {error}")))?;
         let opened = match &event {
-            Event::Start(element) | Event::Empty(element) => Some(element.local_name()),
+            Event::Start(element) | Event::Empty(element) => Some(element.name()),
             _ => None,
         };
         if let Some(name) = opened {
@@ -151,10 +153,16 @@ fn check_form(document: &[u8]) -> S3Result<()> {
             Event::Start(_) if depth == DEEPEST => return Err(malformed("the XML is nested too deeply")),
             Event::Start(_) => depth += 1,
             Event::End(_) => depth = depth.saturating_sub(1),
+            Event::Decl(declaration) => {
+                let encoding = declaration.encoding().transpose().ok().flatten();
+                if encoding.is_some_and(|encoding| !encoding.eq_ignore_ascii_case(b"utf-8")) {
+                    return Err(malformed("the XML is in another encoding than UTF-8"));
+                }
+            }
             Event::CData(_) => return Err(malformed("CDATA is not offered; escape the text")),
             Event::DocType(_) => return Err(malformed("a document type is not offered")),
-            Event::Text(text) if depth == 0 && !text.iter().all(u8::is_ascii_whitespace) => {
-                return Err(malformed("text stands beside the root element"));
+            Event::Text(text) if depth <= 1 && !text.iter().all(u8::is_ascii_whitespace) => {
+                return Err(malformed("text stands beside the elements"));
             }
             Event::Eof if depth > 0 => return Err(malformed("the XML ends within an element")),
             Event::Eof => return Ok(()),
@@ -173,7 +181,7 @@ mod tests {
         let notification = "<CloudFunctionConfiguration><Id>1</Id></CloudFunctionConfiguration>";
         for good in [
             key.to_owned(),
-            format!("<?xml version=\"1.0\"?>\n{key}\n<!-- as it is -->"),
+            format!("<?xml version=\"1.0\" encoding=\"utf-8\"?>\n{key}\n<!-- as it is -->"),
             "<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Quiet/></Delete>".into(),
             format!("<NotificationConfiguration>{notification}</NotificationConfiguration>"),
             "<NotificationConfiguration/>".into(),
@@ -192,6 +200,15 @@ mod tests {
             "<NotificationConfiguration><Foo/></NotificationConfiguration>".into(),
             "<CreateBucketConfiguration><Tags/></CreateBucketConfiguration>".into(),
             "<CORSConfiguration><Rule/></CORSConfiguration>".into(),
+            "<NotificationConfiguration>text</NotificationConfiguration>".into(),
+            format!(
+                "<NotificationConfiguration xmlns:x=\"x\">{}</NotificationConfiguration>",
+                notification.replace("Cloud", "x:Cloud")
+            ),
+            "<CompleteMultipartUpload><Part/><x:Part/></CompleteMultipartUpload>".into(),
+            "<CompleteMultipartUpload><part/></CompleteMultipartUpload>".into(),
+            "<Delete><Object/><Foo/></Delete>".into(),
+            format!("<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>{key}"),
             "<a>".repeat(100) + &"</a>".repeat(100),
         ] {
             assert!(check_form(wrong.as_bytes()).is_err(), "{wrong}");

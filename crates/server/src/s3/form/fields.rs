@@ -47,6 +47,13 @@ pub(in crate::s3) async fn read(form: &mut Multipart<'static>) -> S3Result<(Fiel
         let name = field.name().unwrap_or_default().to_ascii_lowercase();
         if name == "file" {
             fields.file_name = field.file_name().unwrap_or_default().to_owned();
+            let needs_name = fields.get("key").is_some_and(|key| key.contains("${filename}"));
+            if needs_name && fields.file_name.is_empty() {
+                return Err(s3_error!(
+                    InvalidArgument,
+                    "the key holds ${{filename}}, but the form's file has no name that is UTF-8"
+                ));
+            }
             return Ok((fields, field));
         }
         let mut value = Vec::new();
