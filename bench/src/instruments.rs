@@ -9,7 +9,7 @@ use tintype::{
     store::now_ms,
 };
 use tintype_engine::Scratch;
-use tintype_function::{
+use tintype_pipeline::{
     Call, Location, ObjectKey, Settings, Thumbnails,
     event::{Kind, Record},
     metrics::{Metric, Metrics, Taken},

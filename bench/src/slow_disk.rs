@@ -16,7 +16,7 @@ use tintype::{
     server::LARGEST_BATCH,
     store::{Cause, DataFolder, DiskStore},
 };
-use tintype_function::{
+use tintype_pipeline::{
     ObjectKey,
     store::{Condition, Location},
 };

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tintype_function::event::{Event, MOST_RECORDS, form_encoded, parse};
+use tintype_pipeline::event::{Event, MOST_RECORDS, form_encoded, parse};
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(Event::Records(parts)) = parse(bytes, "bucket", MOST_RECORDS) {

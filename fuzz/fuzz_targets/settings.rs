@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tintype_function::settings::{Settings, Sources};
+use tintype_pipeline::settings::{Settings, Sources};
 
 fuzz_target!(|text: &str| {
     let sources = Sources { file: Some(("fuzz".into(), text.into())), ..Sources::default() };

@@ -6,7 +6,7 @@ use axum::{
     response::Response,
 };
 use serde_json::{Value, json};
-use tintype_function::{Failure, Reason};
+use tintype_pipeline::{Failure, Reason};
 
 use crate::Refused;
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use axum::http::{HeaderMap, header};
-use tintype_function::Location;
+use tintype_pipeline::Location;
 
 /// The source that an answer was made from, for whoever keeps answers: such an answer is right for as long
 /// as the source has this ETag. It is an extension of the answers to GET and HEAD.

@@ -6,7 +6,7 @@ use std::{fmt, future::Future};
 pub use axum::http::request::Parts;
 use bytes::Bytes;
 use tintype_engine::{Header, Spec, Thumbnail};
-use tintype_function::{
+use tintype_pipeline::{
     Failure, Inspection, Location, Picture, Report,
     event::Record,
     store::{Arrival, Object, Stat},

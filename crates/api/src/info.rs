@@ -3,7 +3,7 @@
 use axum::{extract::Request, http::StatusCode, response::Response};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
-use tintype_function::{Inspection, Location, inspect::Standing};
+use tintype_pipeline::{Inspection, Location, inspect::Standing};
 
 use crate::{
     Api, Host,

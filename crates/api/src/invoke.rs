@@ -9,7 +9,7 @@ use axum::{
     response::Response,
 };
 use serde_json::{Value, json};
-use tintype_function::{
+use tintype_pipeline::{
     Ignored, Outcome, Report,
     event::{self, Event, Record, form_encoded},
 };

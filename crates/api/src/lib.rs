@@ -28,7 +28,7 @@ use axum::{
     response::Response,
     routing::any,
 };
-use tintype_function::{ObjectKey, event::Kind, event::Record, settings::Settings, trigger::Trigger};
+use tintype_pipeline::{ObjectKey, event::Kind, event::Record, settings::Settings, trigger::Trigger};
 
 pub use answer::message;
 pub use conditions::{SourceTag, is_unchanged, seconds_of};

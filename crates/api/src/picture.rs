@@ -6,7 +6,7 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
-use tintype_function::{Location, Picture, store::Arrival};
+use tintype_pipeline::{Location, Picture, store::Arrival};
 
 use crate::{Api, Host, answer, query::Query};
 

@@ -2,7 +2,7 @@
 
 use axum::{extract::Request, http::StatusCode, response::Response};
 use tintype_engine::{Fit, Size, Spec};
-use tintype_function::{Location, ObjectKey};
+use tintype_pipeline::{Location, ObjectKey};
 
 use crate::{Config, answer::message};
 

@@ -10,7 +10,7 @@ use axum::{
 };
 use bytes::Bytes;
 use tintype_engine::{Format, OutputFormat, Spec};
-use tintype_function::{
+use tintype_pipeline::{
     Failure, Location, Outcome,
     fingerprint::{RECIPE_FINGERPRINT, SOURCE_ETAG, fingerprint},
     format_by_name,

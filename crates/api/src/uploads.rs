@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sha2::Sha256;
 use time::{Duration, OffsetDateTime, macros::format_description};
-use tintype_function::{ObjectKey, format_by_name};
+use tintype_pipeline::{ObjectKey, format_by_name};
 use utoipa::ToSchema;
 
 use crate::{

@@ -14,7 +14,7 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tintype_api::{Config, Cors, FormSigner, Host, Refused, apigateway::ApiGateway};
 use tintype_engine::{Header, Scratch, Spec, Thumbnail};
-use tintype_function::{
+use tintype_pipeline::{
     Call, Failure, Inspection, Location, ObjectKey, Picture, Report, Settings, Store as _, Thumbnails,
     event::Record,
     settings::Sources,

@@ -1,7 +1,7 @@
 //! Payload 1.0: REST APIs.
 
 use serde_json::{Map, Value, json};
-use tintype_function::event::form_encoded;
+use tintype_pipeline::event::form_encoded;
 
 use super::{Answer, Body64, Call, header_text, single_values};
 

@@ -1,0 +1,245 @@
+//! One call of the function as a step machine: what it asks its store next, given every answer so far. The
+//! function itself runs, from its beginning, on a store that repeats the answers.
+
+use std::{
+    collections::BTreeMap,
+    future::{Future, pending},
+    pin::pin,
+    sync::{Mutex, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use tintype_engine::{Limits, Scratch, Spec};
+use tintype_pipeline::{
+    Call, Outcome, Store, Thumbnails,
+    event::{Kind, Record},
+    store::{
+        Condition, Listing, Location, Object, ObjectKey, Put, SourceVersion, Stat, StoreError,
+        one_by_one::{PutOne, put_one_by_one},
+    },
+    trigger::{Rendition, Trigger},
+};
+
+pub const IN: &str = "in-bucket";
+pub const OUT: &str = "out-bucket";
+
+/// A version of the source. `Same` looks as `First` does, so their thumbnails have the same bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Version {
+    First,
+    Second,
+    Same,
+}
+
+impl Version {
+    pub fn bytes(self) -> Bytes {
+        let mut out = Vec::new();
+        let (width, text) = match self {
+            Self::First => (4, "first"),
+            Self::Second => (2, "second"),
+            Self::Same => (4, "same"),
+        };
+        let mut encoder = png::Encoder::new(&mut out, width, 2);
+        encoder.set_color(png::ColorType::Grayscale);
+        encoder.add_text_chunk("Comment".into(), text.into()).unwrap();
+        let mut writer = encoder.write_header().unwrap();
+        writer.write_image_data(&vec![90; width as usize * 2]).unwrap();
+        writer.finish().unwrap();
+        out.into()
+    }
+}
+
+/// What is known of an object: enough to tell whether its bytes and its origin are the same.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Known {
+    pub etag: String,
+    pub metadata: BTreeMap<String, String>,
+    /// For a source.
+    pub version: Option<Version>,
+}
+
+/// What the function asks its store.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Request {
+    Head(Location),
+    Get(Location),
+    Put { at: Location, absent: bool, matches: Option<String>, made: Known },
+    Delete { at: Location, matches: Option<String> },
+}
+
+/// What the store answers.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// To a look or a read.
+    Found(Option<Known>),
+    /// To a write or a deletion.
+    Done,
+    /// The condition does not hold.
+    Refused,
+    /// The connection broke: whether it was done is not known.
+    Lost,
+}
+
+/// What a call does next.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Next {
+    Asks(Request),
+    Ends(Ending),
+}
+
+/// How a call ends.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Ending {
+    Done,
+    /// A dead letter, by its class.
+    Permanent(String),
+    /// Tried again.
+    Transient(String),
+}
+
+pub fn source() -> Location {
+    Location { bucket: IN.into(), key: ObjectKey::new("a.png").unwrap() }
+}
+
+pub fn triggers(renditions: usize, mirrored: bool) -> Vec<Trigger> {
+    let renditions = [("s_{key}", "2"), ("l_{key}", "4")].into_iter().take(renditions);
+    let rendition = |(key, size): (&str, &str)| Rendition {
+        key: key.parse().unwrap(),
+        spec: Spec { size: size.parse().unwrap(), ..Spec::default() },
+    };
+    vec![Trigger {
+        id: None,
+        bucket: IN.into(),
+        prefix: String::new(),
+        suffixes: vec![".png".into()],
+        destination: OUT.into(),
+        created: true,
+        removed: mirrored,
+        renditions: renditions.map(rendition).collect(),
+    }]
+}
+
+/// Runs a call on `answers` until it asks for one more, or ends.
+pub fn next(function: &Thumbnails, triggers: &[Trigger], removed: bool, answers: &[Answer]) -> Next {
+    let store = Replay { answers, state: Mutex::default() };
+    let record = Record {
+        kind: if removed { Kind::Removed } else { Kind::Created },
+        name: if removed { "ObjectRemoved:Delete" } else { "ObjectCreated:Put" }.into(),
+        bucket: IN.into(),
+        key: source().key,
+        etag: None,
+        size: None,
+        sequencer: None,
+    };
+    let mut scratch = Scratch::default();
+    let mut call = Call { triggers, stop: &|| false, scratch: &mut scratch };
+    let polled = {
+        let handling = pin!(function.handle(&mut call, &store, &record));
+        handling.poll(&mut Context::from_waker(Waker::noop()))
+    };
+    match polled {
+        Poll::Pending => Next::Asks(store.state.into_inner().unwrap().asked.unwrap()),
+        Poll::Ready(report) => Next::Ends(match report.outcome {
+            Outcome::Failed(failure) if failure.reason.is_permanent() => {
+                Ending::Permanent(failure.reason.name().to_owned())
+            }
+            Outcome::Failed(failure) => Ending::Transient(failure.reason.name().to_owned()),
+            _ => Ending::Done,
+        }),
+    }
+}
+
+pub fn function() -> Thumbnails {
+    Thumbnails::new(Limits::default(), 1 << 30)
+}
+
+#[derive(Default)]
+struct State {
+    used: usize,
+    asked: Option<Request>,
+}
+
+struct Replay<'a> {
+    answers: &'a [Answer],
+    state: Mutex<State>,
+}
+
+impl Replay<'_> {
+    async fn ask(&self, request: Request) -> Result<Answer, StoreError> {
+        let answer = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let answer = self.answers.get(state.used).cloned();
+            state.used += 1;
+            if answer.is_none() {
+                state.asked = Some(request);
+            }
+            answer
+        };
+        match answer {
+            None => pending().await,
+            Some(Answer::Lost) => Err(StoreError::Unavailable("the connection broke".into())),
+            Some(answer) => Ok(answer),
+        }
+    }
+}
+
+fn stat(known: Known, size: u64) -> Stat {
+    Stat { etag: known.etag, size, content_type: None, metadata: known.metadata, modified_ms: 0 }
+}
+
+impl Store for Replay<'_> {
+    async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError> {
+        let Answer::Found(found) = self.ask(Request::Head(at.clone())).await? else { unreachable!() };
+        Ok(found.map(|known| {
+            let size = known.version.map_or(1, |version| version.bytes().len() as u64);
+            stat(known, size)
+        }))
+    }
+
+    async fn get(&self, at: &Location, _: u64) -> Result<Option<Object>, StoreError> {
+        let Answer::Found(found) = self.ask(Request::Get(at.clone())).await? else { unreachable!() };
+        Ok(found.map(|known| {
+            let bytes = known.version.expect("only sources are read").bytes();
+            Object { stat: stat(known, bytes.len() as u64), bytes }
+        }))
+    }
+
+    async fn put_all(
+        &self,
+        puts: Vec<Put>,
+        source: Option<&SourceVersion>,
+    ) -> Result<Vec<String>, StoreError> {
+        put_one_by_one(self, puts, source).await
+    }
+
+    async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError> {
+        let request = Request::Delete { at: at.clone(), matches: if_match.map(str::to_owned) };
+        match self.ask(request).await? {
+            Answer::Refused => Err(StoreError::Conflict(at.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    async fn list(&self, _: &str, _: &str, _: Option<&ObjectKey>, _: usize) -> Result<Listing, StoreError> {
+        unreachable!("a call lists nothing")
+    }
+}
+
+impl PutOne for Replay<'_> {
+    async fn put_one(&self, put: Put) -> Result<String, StoreError> {
+        // As in S3, the ETag says what the bytes are, and nothing of the metadata.
+        let etag = format!("{:x?}", put.bytes.as_ref());
+        let (absent, matches) = match put.condition {
+            Condition::Any => (false, None),
+            Condition::Absent => (true, None),
+            Condition::Matches(etag) => (false, Some(etag)),
+        };
+        let made = Known { etag: etag.clone(), metadata: put.metadata, version: None };
+        let at = put.at.clone();
+        match self.ask(Request::Put { at: put.at, absent, matches, made }).await? {
+            Answer::Refused => Err(StoreError::Conflict(at)),
+            _ => Ok(etag),
+        }
+    }
+}

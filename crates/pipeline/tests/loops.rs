@@ -1,0 +1,289 @@
+//! No setting makes a loop: triggers of every kind are either refused or, really run, come to an end; and so do
+//! copies of thumbnails that others put back among the sources.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use tintype_engine::{Limits, OutputFormat, Scratch, Spec};
+use tintype_pipeline::{
+    Call, Ignored, Outcome, Store, Thumbnails,
+    event::{Kind, Record},
+    fingerprint::{HOPS, MAX_HOPS, RECIPE_FINGERPRINT},
+    store::{Condition, Location, ObjectKey, Put, SourceVersion, StoreError, Wrapper, memory::MemoryStore},
+    trigger::{Rendition, Trigger, check_all},
+};
+
+const BUCKETS: [&str; 3] = ["one", "two", "three"];
+const PREFIXES: [&str; 7] = ["", "raw/", "raw", "thumb_", "64", "64/", "t/raw/"];
+const SUFFIXES: [&str; 7] = [".gif", ".png", "g", "_s.png", ".gif.png", "/x.png", "s"];
+const TEMPLATES: [&str; 10] = [
+    "thumb_{key}",
+    "{key}",
+    "{key}_s.png",
+    "{dir}{stem}_s{ext}",
+    "{dir}t/{name}",
+    "t/{key}",
+    "{width}/{key}",
+    "{width}{key}",
+    "{dir}{name}s",
+    "raw/{dir}{stem}{ext}",
+];
+
+/// A store that keeps no metadata, so that nothing but the settings' checks stands against a loop; and what was
+/// written to it.
+struct Forgetful {
+    store: MemoryStore,
+    written: Mutex<Vec<Location>>,
+}
+
+impl Wrapper for Forgetful {
+    type Inner = MemoryStore;
+
+    fn inner(&self) -> &MemoryStore {
+        &self.store
+    }
+
+    async fn put_all(
+        &self,
+        mut puts: Vec<Put>,
+        source: Option<&SourceVersion>,
+    ) -> Result<Vec<String>, StoreError> {
+        puts.iter_mut().for_each(|put| put.metadata.clear());
+        let places: Vec<_> = puts.iter().map(|put| put.at.clone()).collect();
+        let etags = self.store.put_all(puts, source).await?;
+        self.written.lock().unwrap().extend(places);
+        Ok(etags)
+    }
+}
+
+fn at(bucket: &str, key: &str) -> Location {
+    Location { bucket: bucket.into(), key: ObjectKey::new(key).unwrap() }
+}
+
+/// A picture; its GIF has thumbnails with an extension appended.
+fn picture(is_gif: bool) -> Bytes {
+    if is_gif {
+        // One red pixel.
+        return Bytes::from_static(
+            b"GIF89a\x01\0\x01\0\x80\0\0\xff\0\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;",
+        );
+    }
+    let mut out = Vec::new();
+    let mut encoder = png::Encoder::new(&mut out, 2, 2);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.write_header().unwrap().write_image_data(&[7; 4]).unwrap();
+    out.into()
+}
+
+fn put(at: Location, bytes: Bytes) -> Put {
+    Put {
+        at,
+        condition: Condition::Any,
+        bytes,
+        content_type: "image/png".into(),
+        metadata: Default::default(),
+    }
+}
+
+fn record(at: &Location) -> Record {
+    Record {
+        kind: Kind::Created,
+        name: "ObjectCreated:Put".into(),
+        bucket: at.bucket.clone(),
+        key: at.key.clone(),
+        etag: None,
+        size: None,
+        sequencer: None,
+    }
+}
+
+fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+async fn call(store: &impl Store, triggers: &[Trigger], at: &Location) -> Outcome {
+    let thumbnails = Thumbnails::new(Limits::default(), 1 << 30);
+    let mut call = Call { triggers, stop: &|| false, scratch: &mut Scratch::default() };
+    thumbnails.handle(&mut call, store, &record(at)).await.outcome
+}
+
+/// Puts sources that every trigger watches and calls the function for them and for all that it writes, as a
+/// bucket's notifications do; answers how many calls there were that wrote something because of a thumbnail.
+fn rounds(triggers: &[Trigger], most: usize) -> usize {
+    run(async {
+        let store = Forgetful { store: MemoryStore::with_buckets(&BUCKETS), written: Mutex::default() };
+        let mut events = VecDeque::new();
+        for trigger in triggers {
+            let any = [String::new()];
+            let suffixes = if trigger.suffixes.is_empty() { &any[..] } else { &trigger.suffixes };
+            for suffix in suffixes {
+                for (name, is_gif) in [("a", false), ("d/b", true), ("x.gif", true)] {
+                    let place = at(&trigger.bucket, &format!("{}{name}{suffix}", trigger.prefix));
+                    store.store.put_all(vec![put(place.clone(), picture(is_gif))], None).await.unwrap();
+                    events.push_back((place, false));
+                }
+            }
+        }
+        let mut made_of_thumbnails = 0;
+        while let Some((place, is_thumbnail)) = events.pop_front() {
+            call(&store, triggers, &place).await;
+            let written = std::mem::take(&mut *store.written.lock().unwrap());
+            made_of_thumbnails += usize::from(is_thumbnail && !written.is_empty());
+            if made_of_thumbnails >= most {
+                break;
+            }
+            events.extend(written.into_iter().map(|place| (place, true)));
+        }
+        made_of_thumbnails
+    })
+}
+
+fn rendition() -> impl Strategy<Value = Rendition> {
+    let format = prop::sample::select(vec![
+        OutputFormat::Same,
+        OutputFormat::Png,
+        OutputFormat::Jpeg,
+        OutputFormat::WebP,
+    ]);
+    let size = prop::sample::select(vec!["64x64", "6x6", "128x128"]);
+    (prop::sample::select(&TEMPLATES[..]), format, size).prop_filter_map(
+        "a template",
+        |(key, format, size)| {
+            let spec = Spec { size: size.parse().unwrap(), format, ..Spec::default() };
+            Some(Rendition { key: key.parse().ok()?, spec })
+        },
+    )
+}
+
+fn trigger() -> impl Strategy<Value = Trigger> {
+    (
+        prop::sample::select(&BUCKETS[..]),
+        prop::sample::select(&PREFIXES[..]),
+        prop::sample::subsequence(&SUFFIXES[..], 0..=2),
+        prop::sample::select(&BUCKETS[..]),
+        prop::collection::vec(rendition(), 1..=2),
+        any::<bool>(),
+    )
+        .prop_map(|(bucket, prefix, suffixes, destination, renditions, removed)| Trigger {
+            id: None,
+            bucket: bucket.into(),
+            prefix: prefix.into(),
+            suffixes: suffixes.into_iter().map(str::to_owned).collect(),
+            destination: destination.into(),
+            created: true,
+            removed,
+            renditions,
+        })
+}
+
+/// Triggers as the settings have them, and as `PutBucketNotificationConfiguration` adds them: those make what
+/// the first one makes.
+fn triggers() -> impl Strategy<Value = Vec<Trigger>> {
+    (prop::collection::vec(trigger(), 1..=3), prop::collection::vec(trigger(), 0..=2)).prop_map(
+        |(mut all, set)| {
+            let first = all[0].clone();
+            all.extend(set.into_iter().enumerate().map(|(index, trigger)| Trigger {
+                id: Some(format!("set-{index}")),
+                destination: first.destination.clone(),
+                renditions: first.renditions.clone(),
+                suffixes: trigger.suffixes.into_iter().take(1).collect(),
+                ..trigger
+            }));
+            all
+        },
+    )
+}
+
+#[test]
+fn triggers_are_refused_or_come_to_an_end() {
+    let (accepted, looping) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let config = ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() };
+    let mut runner = proptest::test_runner::TestRunner::new_with_rng(
+        config,
+        proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
+    );
+    let result = runner.run(&triggers(), |triggers| {
+        match check_all(&triggers) {
+            Ok(()) => {
+                accepted.fetch_add(1, Ordering::Relaxed);
+                prop_assert_eq!(rounds(&triggers, 1), 0, "a thumbnail was made of a thumbnail");
+            }
+            // Of those refused, enough are run to see that the check is what stands against loops.
+            Err(refusal) if refusal.contains("would loop") && looping.load(Ordering::Relaxed) < 20 => {
+                looping.fetch_add(usize::from(rounds(&triggers, 12) == 12), Ordering::Relaxed);
+            }
+            Err(_) => {}
+        }
+        Ok(())
+    });
+    result.unwrap();
+    let (accepted, looping) = (accepted.into_inner(), looping.into_inner());
+    assert!(accepted >= 100, "only {accepted} sets of triggers were accepted");
+    assert!(looping >= 5, "only {looping} of the refused sets really loop");
+}
+
+/// A tool that copies every thumbnail back among the sources; answers how many were made.
+fn copied_back(template: &str, rename: impl Fn(&str) -> String, keep: &[&str]) -> usize {
+    run(async {
+        let store = MemoryStore::with_buckets(&BUCKETS);
+        let triggers = [Trigger {
+            id: None,
+            bucket: "one".into(),
+            prefix: String::new(),
+            suffixes: Vec::new(),
+            destination: "two".into(),
+            created: true,
+            removed: false,
+            renditions: vec![Rendition { key: template.parse().unwrap(), spec: Spec::default() }],
+        }];
+        check_all(&triggers).unwrap();
+        let mut source = at("one", "a.png");
+        store.put_all(vec![put(source.clone(), picture(false))], None).await.unwrap();
+        for made in 0..100 {
+            match call(&store, &triggers, &source).await {
+                Outcome::Made => {}
+                outcome => {
+                    assert_eq!(outcome, Outcome::Ignored(Ignored::Thumbnail));
+                    return made;
+                }
+            }
+            let mut after = None;
+            let newest = loop {
+                let page = store.list("two", "", after.as_ref(), 1000).await.unwrap();
+                let found = page
+                    .objects
+                    .into_iter()
+                    .max_by_key(|(key, stat)| (stat.metadata.get(HOPS).cloned(), key.as_str().len()));
+                if !page.more {
+                    break found.unwrap().0;
+                }
+                after = found.map(|(key, _)| key);
+            };
+            let from = store.get(&at("two", newest.as_str()), u64::MAX).await.unwrap().unwrap();
+            source = at("one", &rename(newest.as_str()));
+            let mut copy = put(source.clone(), from.bytes);
+            copy.metadata = from.stat.metadata;
+            copy.metadata.retain(|name, _| keep.contains(&name.as_str()));
+            store.put_all(vec![copy], None).await.unwrap();
+        }
+        100
+    })
+}
+
+#[test]
+fn thumbnails_copied_back_among_the_sources_end_after_few_hops() {
+    let same = |key: &str| key.to_owned();
+    for template in ["thumb_{key}", "{dir}small/{name}", "{key}"] {
+        assert_eq!(copied_back(template, same, &[RECIPE_FINGERPRINT]), 1, "{template}: with its mark");
+        assert_eq!(copied_back(template, same, &[]), 1, "{template}: without metadata, under its name");
+        let renamed = copied_back(template, |key| format!("in/{key}"), &[HOPS]);
+        assert_eq!(renamed, MAX_HOPS as usize, "{template}: renamed, with the counter alone");
+    }
+}

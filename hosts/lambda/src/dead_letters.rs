@@ -1,0 +1,109 @@
+//! Permanent failures, each one message to an SQS queue, in the form in which Lambda fills its own dead-letter
+//! queues: the event, and attributes that say why.
+//! Source: AWS, "Dead-letter queues" (Lambda); "SendMessage" (SQS).
+
+use aws_sdk_sqs::{Client, types::MessageAttributeValue};
+use serde_json::Value;
+use tintype_pipeline::Failure;
+
+use crate::faults::chain;
+
+/// What SQS takes, less room for the attributes.
+const LARGEST_BODY: usize = (1 << 20) - (4 << 10);
+/// Lambda, too, keeps the first KB.
+const LONGEST_MESSAGE: usize = 1024;
+/// The invocation itself succeeds; Lambda's own records say the same of a function's errors.
+const ERROR_CODE: &str = "200";
+
+/// The dead-letter queue.
+#[derive(Debug)]
+pub(crate) struct DeadLetters {
+    client: Client,
+    queue_url: String,
+}
+
+impl DeadLetters {
+    /// The queue at `queue_url`.
+    #[must_use]
+    pub(crate) fn new(client: Client, queue_url: String) -> Self {
+        Self { client, queue_url }
+    }
+
+    /// Sends the event `raw`, which can be sent to the function again as it is, with the reason of its failure.
+    ///
+    /// # Errors
+    /// The queue did not take it; nothing is lost as long as the invocation fails then.
+    pub(crate) async fn send(&self, request_id: &str, raw: &Value, failure: &Failure) -> Result<(), String> {
+        let attributes = [
+            ("RequestID", "String", request_id),
+            ("ErrorCode", "Number", ERROR_CODE),
+            ("ErrorMessage", "String", &attribute(&failure.message)),
+            ("Reason", "String", failure.reason.name()),
+        ];
+        let mut request = self.client.send_message().queue_url(&self.queue_url).message_body(body(raw));
+        for (name, kind, value) in attributes {
+            let value = MessageAttributeValue::builder().data_type(kind).string_value(value).build();
+            let value = value.map_err(|error| error.to_string())?;
+            request = request.message_attributes(name, value);
+        }
+        match request.send().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!(
+                "the dead-letter queue {} did not take \"{}\": {}",
+                self.queue_url,
+                failure.message,
+                chain(&error)
+            )),
+        }
+    }
+}
+
+/// The event as text. One too large for a message is cut, which is better than losing the reason with it.
+fn body(raw: &Value) -> String {
+    let text = match raw {
+        // A message that was no JSON goes on as it came.
+        Value::String(text) if !text.is_empty() => legal(text),
+        // The two that JSON takes and SQS does not can be said in JSON in another way.
+        other => other.to_string().replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff"),
+    };
+    shortened(&text, LARGEST_BODY).to_owned()
+}
+
+fn attribute(text: &str) -> String {
+    shortened(&legal(text), LONGEST_MESSAGE).to_owned()
+}
+
+/// SQS takes no control characters but tab and line ends; keys may hold any.
+fn legal(text: &str) -> String {
+    let illegal =
+        |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r') || matches!(c, '\u{fffe}' | '\u{ffff}');
+    text.replace(illegal, "\u{fffd}")
+}
+
+fn shortened(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_body_is_the_event_as_it_came() {
+        let event = json!({"Records": [{"s3": {"object": {"key": "a+b\u{1}.jpg"}}}]});
+        assert_eq!(serde_json::from_str::<Value>(&body(&event)).unwrap(), event);
+        let event = json!({"key": "a\u{fffe}b\u{ffff}.jpg"});
+        assert!(!body(&event).contains(['\u{fffe}', '\u{ffff}']));
+        assert_eq!(serde_json::from_str::<Value>(&body(&event)).unwrap(), event);
+        assert_eq!(body(&json!("not json")), "not json");
+        assert_eq!(body(&json!("")), "\"\"", "SQS refuses an empty body");
+    }
+
+    #[test]
+    fn nothing_that_sqs_refuses_is_left() {
+        assert_eq!(attribute("a\u{0}b\tc"), "a\u{fffd}b\tc");
+        assert_eq!(attribute(&"ü".repeat(900)).len(), 1024);
+        assert_eq!(body(&json!("x".repeat(2 << 20))).len(), LARGEST_BODY);
+    }
+}

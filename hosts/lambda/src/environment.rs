@@ -1,0 +1,236 @@
+//! What Lambda says by environment variables, and the settings in them.
+//! Source: AWS, "Defined runtime environment variables"; "Service-specific endpoints" (AWS SDKs).
+
+use tintype_pipeline::{Settings, settings::Sources};
+
+/// Of what Lambda gives, what the program takes for itself: code, stacks, connections, answers.
+const PROGRAM_MB: u64 = 32;
+/// The least that Lambda gives.
+const LEAST_MB: u64 = 128;
+
+/// Everything the host needs to know, in one place.
+#[derive(Debug)]
+pub struct Environment {
+    /// The function's settings.
+    pub settings: Settings,
+    /// How to speak to AWS.
+    pub aws: Aws,
+    /// The function's name on Lambda.
+    pub function_name: String,
+    /// Bytes that sources and renders may hold together.
+    pub memory_bytes: u64,
+    /// The queue that permanent failures are sent to.
+    pub dead_letter_queue: Option<String>,
+    /// Whether the API may put images into the source bucket.
+    pub takes_uploads: bool,
+}
+
+/// How to speak to AWS.
+#[derive(Debug, Clone)]
+pub struct Aws {
+    /// The region.
+    pub region: String,
+    /// The role's credentials.
+    pub credentials: Keys,
+    /// Where S3 is, if not at AWS.
+    pub s3_endpoint: Option<String>,
+    /// Where everything else is, if not at AWS.
+    pub endpoint: Option<String>,
+}
+
+impl Aws {
+    /// Where requests to a bucket are sent.
+    #[must_use]
+    pub fn bucket_url(&self, bucket: &str) -> String {
+        let region = &self.region;
+        let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+        match &self.s3_endpoint {
+            Some(endpoint) => format!("{endpoint}/{bucket}"),
+            // No certificate covers a name with more dots.
+            None if bucket.contains('.') => format!("https://s3.{region}.{suffix}/{bucket}"),
+            None => format!("https://{bucket}.s3.{region}.{suffix}"),
+        }
+    }
+}
+
+/// The role's credentials. They are never printed.
+#[derive(Clone, Default)]
+pub struct Keys {
+    /// The access key's id.
+    pub access_key_id: String,
+    /// The secret.
+    pub secret_access_key: String,
+    /// The session they belong to.
+    pub session_token: Option<String>,
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keys").field("access_key_id", &self.access_key_id).finish_non_exhaustive()
+    }
+}
+
+impl Environment {
+    /// Reads the variables.
+    ///
+    /// # Errors
+    /// The first that is missing or unusable, and what to do.
+    pub fn new(variables: Vec<(String, String)>) -> Result<Self, String> {
+        let variable = |name: &str| {
+            let found = variables.iter().find(|(known, value)| known == name && !value.is_empty());
+            found.map(|(_, value)| value.clone())
+        };
+        let required = |name: &str| {
+            variable(name).ok_or_else(|| {
+                format!("environment variable {name} is missing; Lambda sets it, elsewhere set it by hand")
+            })
+        };
+        let credentials = Keys {
+            access_key_id: required("AWS_ACCESS_KEY_ID")?,
+            secret_access_key: required("AWS_SECRET_ACCESS_KEY")?,
+            session_token: variable("AWS_SESSION_TOKEN"),
+        };
+        let everywhere = endpoint("AWS_ENDPOINT_URL", variable("AWS_ENDPOINT_URL"))?;
+        let aws = Aws {
+            region: variable("AWS_REGION").map_or_else(|| required("AWS_DEFAULT_REGION"), Ok)?,
+            credentials,
+            s3_endpoint: endpoint("AWS_ENDPOINT_URL_S3", variable("AWS_ENDPOINT_URL_S3"))?
+                .or_else(|| everywhere.clone()),
+            endpoint: everywhere,
+        };
+        let memory = required("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")?;
+        let memory_mb: u64 = memory.parse().map_err(|_| {
+            format!("environment variable AWS_LAMBDA_FUNCTION_MEMORY_SIZE: \"{memory}\" is no number of MB")
+        })?;
+        let memory_bytes = (memory_mb.max(LEAST_MB) - PROGRAM_MB) << 20;
+        let function_name = required("AWS_LAMBDA_FUNCTION_NAME")?;
+        let dead_letter_queue = variable("DEAD_LETTER_QUEUE_URL");
+        let takes_uploads = match variable("API_UPLOADS").as_deref() {
+            None | Some("true") => true,
+            Some("false") => false,
+            Some(other) => {
+                return Err(format!("environment variable API_UPLOADS: \"{other}\"; write true or false"));
+            }
+        };
+
+        let file =
+            variable("TINTYPE_CONFIG").map(|text| ("environment variable TINTYPE_CONFIG".to_owned(), text));
+        let mut settings = Settings::load(Sources { file, env: variables, flags: Vec::new() })
+            .map_err(|error| error.to_string())?;
+        bound(&mut settings, memory_bytes);
+        Ok(Self { settings, aws, function_name, memory_bytes, dead_letter_queue, takes_uploads })
+    }
+}
+
+/// Settings may ask for less than Lambda gives, never for more: a quarter for the source, the rest for its
+/// render. What they do not say of renders is all there is.
+fn bound(settings: &mut Settings, memory_bytes: u64) {
+    let renders = memory_bytes - memory_bytes / 4;
+    let limits = &mut settings.limits;
+    limits.source_bytes = limits.source_bytes.min(memory_bytes / 4);
+    limits.memory_bytes =
+        if settings.function.is_memory_given { limits.memory_bytes.min(renders) } else { renders };
+}
+
+fn endpoint(name: &str, url: Option<String>) -> Result<Option<String>, String> {
+    match url {
+        Some(url) if !url.starts_with("http://") && !url.starts_with("https://") => Err(format!(
+            "environment variable {name}: \"{url}\" is no endpoint; write one like \"https://s3.eu-central-1.amazonaws.com\""
+        )),
+        url => Ok(url.map(|url| url.trim_end_matches('/').to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(more: &[(&str, &str)]) -> Result<Environment, String> {
+        let base = [
+            ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
+            ("AWS_SECRET_ACCESS_KEY", "very secret"),
+            ("AWS_SESSION_TOKEN", "a token"),
+            ("AWS_REGION", "eu-central-1"),
+            ("AWS_LAMBDA_FUNCTION_NAME", "Thumbnails"),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512"),
+        ];
+        // Whatever is given again replaces what was there.
+        let mut all: Vec<(String, String)> = Vec::new();
+        for (name, value) in base.iter().chain(more) {
+            all.retain(|(known, _)| known != name);
+            all.push(((*name).to_owned(), (*value).to_owned()));
+        }
+        Environment::new(all)
+    }
+
+    #[test]
+    fn endpoints_are_read_as_the_sdks_do() {
+        let aws = environment(&[]).unwrap().aws;
+        assert_eq!((aws.s3_endpoint, aws.endpoint), (None, None));
+        let aws = environment(&[("AWS_ENDPOINT_URL", "http://a:1/")]).unwrap().aws;
+        assert_eq!(
+            (aws.s3_endpoint.as_deref(), aws.endpoint.as_deref()),
+            (Some("http://a:1"), Some("http://a:1"))
+        );
+        let both = [("AWS_ENDPOINT_URL", "http://a:1"), ("AWS_ENDPOINT_URL_S3", "http://b:2")];
+        let aws = environment(&both).unwrap().aws;
+        assert_eq!(
+            (aws.s3_endpoint.as_deref(), aws.endpoint.as_deref()),
+            (Some("http://b:2"), Some("http://a:1"))
+        );
+        assert!(environment(&[("AWS_ENDPOINT_URL_S3", "b:2")]).unwrap_err().contains("AWS_ENDPOINT_URL_S3"));
+    }
+
+    #[test]
+    fn buckets_have_urls() {
+        let url = |more: &[(&str, &str)], bucket| environment(more).unwrap().aws.bucket_url(bucket);
+        assert_eq!(url(&[], "in"), "https://in.s3.eu-central-1.amazonaws.com");
+        assert_eq!(url(&[], "in.put"), "https://s3.eu-central-1.amazonaws.com/in.put");
+        assert_eq!(url(&[("AWS_REGION", "cn-north-1")], "in"), "https://in.s3.cn-north-1.amazonaws.com.cn");
+        assert_eq!(url(&[("AWS_ENDPOINT_URL_S3", "http://b:2/")], "in"), "http://b:2/in");
+    }
+
+    #[test]
+    fn settings_are_bounded_by_what_lambda_gives() {
+        let small = environment(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")]).unwrap();
+        assert_eq!(small.memory_bytes, 96 << 20);
+        assert_eq!(small.settings.limits.source_bytes, 24 << 20);
+        assert_eq!(small.settings.limits.memory_bytes, 72 << 20);
+        let large = environment(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "10240")]).unwrap();
+        assert_eq!(large.settings.limits.source_bytes, 100 << 20, "the settings' own");
+        assert_eq!(large.settings.limits.memory_bytes, (10_208 << 20) / 4 * 3, "all there is");
+        let both = [("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "10240"), ("TINTYPE_FUNCTION__MEMORY_MB", "512")];
+        let bound = environment(&both).unwrap();
+        assert_eq!(bound.settings.limits.memory_bytes, 512 << 20, "the settings' own");
+    }
+
+    #[test]
+    fn the_reference_variables_and_a_whole_file_of_settings() {
+        let whole = "[[trigger]]\nbucket = \"photos-raw\"\nprefix = \"raw/\"\n[[trigger.rendition]]\nsize = \"64x64\"";
+        let settings =
+            environment(&[("TINTYPE_CONFIG", whole), ("SOURCE_BUCKET", "photos-in")]).unwrap().settings;
+        let trigger = &settings.triggers[0];
+        assert_eq!((trigger.bucket.as_str(), trigger.prefix.as_str()), ("photos-in", "raw/"));
+        assert_eq!(trigger.renditions[0].spec.size.to_string(), "64x64");
+        // The template leaves empty what nobody said: the file's own holds.
+        let settings = environment(&[("TINTYPE_CONFIG", whole), ("THUMBNAIL_SIZE", "")]).unwrap().settings;
+        assert_eq!(settings.triggers[0].renditions[0].spec.size.to_string(), "64x64");
+        let error = environment(&[("TINTYPE_FUNCTION__TIMEOUT", "3")]).unwrap_err();
+        assert!(error.contains("function.timeout_s"), "{error}");
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let error = environment(&[("AWS_ACCESS_KEY_ID", "")]).unwrap_err();
+        assert!(error.contains("AWS_ACCESS_KEY_ID"), "{error}");
+        let error = environment(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "much")]).unwrap_err();
+        assert!(error.contains("no number of MB"), "{error}");
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let printed = format!("{:?}", environment(&[]).unwrap());
+        assert!(!printed.contains("very secret") && !printed.contains("a token"), "{printed}");
+        assert!(printed.contains("AKIDEXAMPLE"));
+    }
+}

@@ -1,0 +1,73 @@
+//! What AWS answers, in the words of the port and for people.
+//! Source: AWS, "Error responses" (Amazon S3 API Reference).
+
+use aws_sdk_s3::{
+    config::http::HttpResponse,
+    error::{ProvideErrorMetadata, SdkError},
+};
+use tintype_pipeline::{Location, store::StoreError};
+
+/// A call that S3 did not carry out, before it is known what that means.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    /// The HTTP status, if there was an answer.
+    status: Option<u16>,
+    /// S3's code, such as `NoSuchKey`; answers without a body (to HEAD) have none.
+    code: Option<String>,
+    /// For people.
+    message: String,
+}
+
+impl<E> From<SdkError<E, HttpResponse>> for Fault
+where
+    E: std::error::Error + ProvideErrorMetadata + 'static,
+{
+    fn from(error: SdkError<E, HttpResponse>) -> Self {
+        let status = error.raw_response().map(|response| response.status().as_u16());
+        let code = error.as_service_error().and_then(ProvideErrorMetadata::code).map(str::to_owned);
+        let message = match error.as_service_error() {
+            Some(said) => said.message().unwrap_or("without a word").to_owned(),
+            None => chain(&error),
+        };
+        Self { status, code, message }
+    }
+}
+
+/// An error with what it came of.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(error.source(), |cause| cause.source())
+        .fold(error.to_string(), |said, cause| format!("{said}: {cause}"))
+}
+
+impl Fault {
+    /// There is no object (or, where the answer has no code, no object or no bucket).
+    pub(crate) fn is_absent(&self) -> bool {
+        self.status == Some(404) && self.code.as_deref() != Some("NoSuchBucket")
+    }
+
+    /// A condition does not hold, or another writer was at the same object at the same time.
+    pub(crate) fn is_conflict(&self) -> bool {
+        matches!(self.status, Some(412 | 409)) && self.code.as_deref() != Some("OperationAborted")
+    }
+
+    /// What it means to the function.
+    pub(crate) fn at(self, at: &Location) -> StoreError {
+        if self.is_conflict() {
+            return StoreError::Conflict(at.clone());
+        }
+        let status = self.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+        let code = self.code.as_deref().unwrap_or_default();
+        match (self.status, code) {
+            (_, "NoSuchBucket") => StoreError::NoSuchBucket(at.bucket.clone()),
+            (Some(403), _) => StoreError::Denied(format!(
+                "S3 refused {at} ({code}): {}; the function's role needs s3:GetObject and s3:ListBucket on both buckets \
+                 and s3:PutObject on the destination",
+                self.message
+            )),
+            _ => StoreError::Unavailable(format!(
+                "S3 could not serve {at} ({status} {code}): {}",
+                self.message
+            )),
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The port [`Store`] on S3.
+//!
+//! S3 has no transactions: renditions are written one by one, each with its condition, and the source is
+//! looked at once more at the end.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Mutex, PoisonError},
+};
+
+use aws_sdk_s3::{
+    Client,
+    operation::{get_object::GetObjectOutput, head_object::HeadObjectOutput},
+    primitives::{ByteStream, DateTime},
+    types::EncodingType,
+};
+use bytes::{Bytes, BytesMut};
+use percent_encoding::percent_decode_str;
+use tintype_pipeline::{
+    Location, ObjectKey,
+    store::{
+        Condition, Listing, Object, Put, SourceVersion, Stat, Store, StoreError,
+        one_by_one::{PutOne, put_one_by_one},
+    },
+};
+
+use crate::faults::Fault;
+
+/// Objects in S3.
+#[derive(Debug)]
+pub struct S3Store {
+    client: Client,
+    /// Buckets that have answered: a HEAD of a missing object does not say whether its bucket is missing too.
+    known_buckets: Mutex<HashSet<String>>,
+}
+
+impl S3Store {
+    /// A store that speaks through `client`.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self { client, known_buckets: Mutex::default() }
+    }
+
+    fn remember(&self, bucket: &str) {
+        let mut known = self.known_buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.contains(bucket) {
+            known.insert(bucket.to_owned());
+        }
+    }
+
+    /// Says whether it is the bucket that is missing; asks S3 once a bucket.
+    async fn check_bucket(&self, at: &Location) -> Result<(), StoreError> {
+        if self.known_buckets.lock().unwrap_or_else(PoisonError::into_inner).contains(&at.bucket) {
+            return Ok(());
+        }
+        // s3:ListBucket is granted for this; and unlike HEAD, the answer says what is missing.
+        let asked = self.client.list_objects_v2().bucket(&at.bucket).max_keys(1).send().await;
+        asked.map_err(|error| Fault::from(error).at(at))?;
+        self.remember(&at.bucket);
+        Ok(())
+    }
+}
+
+impl Store for S3Store {
+    async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError> {
+        let answer = self.client.head_object().bucket(&at.bucket).key(at.key.as_str()).send().await;
+        match answer.map_err(Fault::from) {
+            Ok(found) => {
+                self.remember(&at.bucket);
+                Ok(Some(stat_of_head(found)))
+            }
+            Err(fault) if fault.is_absent() => {
+                self.check_bucket(at).await?;
+                Ok(None)
+            }
+            Err(fault) => Err(fault.at(at)),
+        }
+    }
+
+    async fn get(&self, at: &Location, limit: u64) -> Result<Option<Object>, StoreError> {
+        let answer = self.client.get_object().bucket(&at.bucket).key(at.key.as_str()).send().await;
+        let found = match answer.map_err(Fault::from) {
+            Ok(found) => found,
+            Err(fault) if fault.is_absent() => {
+                self.check_bucket(at).await?;
+                return Ok(None);
+            }
+            Err(fault) => return Err(fault.at(at)),
+        };
+        self.remember(&at.bucket);
+        let (stat, body) = parts_of_get(found);
+        if stat.size > limit {
+            // The body is not read; its connection closes with it.
+            return Err(StoreError::TooLarge { size: stat.size, limit });
+        }
+        let bytes = gather(at, body, stat.size).await?;
+        Ok(Some(Object { stat, bytes }))
+    }
+
+    async fn put_all(
+        &self,
+        puts: Vec<Put>,
+        source: Option<&SourceVersion>,
+    ) -> Result<Vec<String>, StoreError> {
+        put_one_by_one(self, puts, source).await
+    }
+
+    async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError> {
+        let request = self.client.delete_object().bucket(&at.bucket).key(at.key.as_str());
+        let answer = request.set_if_match(if_match.map(quoted)).send().await;
+        match answer.map_err(Fault::from) {
+            Ok(_) => Ok(()),
+            Err(fault) if fault.is_absent() => self.check_bucket(at).await,
+            Err(fault) => Err(fault.at(at)),
+        }
+    }
+
+    async fn list(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: Option<&ObjectKey>,
+        max: usize,
+    ) -> Result<Listing, StoreError> {
+        let answer = self
+            .client
+            .list_objects_v2()
+            .bucket(bucket)
+            .prefix(prefix)
+            .set_start_after(after.map(|key| key.as_str().to_owned()))
+            .max_keys(i32::try_from(max).unwrap_or(i32::MAX))
+            // Keys may hold what XML cannot.
+            .encoding_type(EncodingType::Url)
+            .send()
+            .await;
+        let page = match answer.map_err(Fault::from) {
+            Ok(page) => page,
+            Err(fault) => {
+                let key = ObjectKey::new(prefix).or_else(|_| ObjectKey::new("*"));
+                let key = key.map_err(StoreError::Unavailable)?;
+                return Err(fault.at(&Location { bucket: bucket.to_owned(), key }));
+            }
+        };
+        let encoded = page.encoding_type == Some(EncodingType::Url);
+        let mut objects = Vec::new();
+        for object in page.contents.unwrap_or_default() {
+            let key = object.key.unwrap_or_default();
+            let key = if encoded { url_decoded(&key)? } else { key };
+            let stat = Stat {
+                etag: unquoted(object.e_tag),
+                size: size(object.size),
+                content_type: None,
+                metadata: BTreeMap::new(),
+                modified_ms: milliseconds(object.last_modified),
+            };
+            objects.push((ObjectKey::new(&key).map_err(StoreError::Damaged)?, stat));
+        }
+        Ok(Listing { objects, more: page.is_truncated.unwrap_or(false) })
+    }
+}
+
+impl PutOne for S3Store {
+    async fn put_one(&self, put: Put) -> Result<String, StoreError> {
+        let request = self
+            .client
+            .put_object()
+            .bucket(&put.at.bucket)
+            .key(put.at.key.as_str())
+            .content_type(put.content_type)
+            .set_metadata(Some(put.metadata.into_iter().collect()))
+            .body(ByteStream::from(put.bytes));
+        let request = match &put.condition {
+            Condition::Any => request,
+            Condition::Absent => request.if_none_match("*"),
+            Condition::Matches(etag) => request.if_match(quoted(etag)),
+        };
+        match request.send().await.map_err(Fault::from) {
+            Ok(written) => {
+                self.remember(&put.at.bucket);
+                Ok(unquoted(written.e_tag))
+            }
+            // An object that was to have an ETag and is gone.
+            Err(fault) if fault.is_absent() && put.condition != Condition::Any => {
+                Err(StoreError::Conflict(put.at))
+            }
+            Err(fault) => Err(fault.at(&put.at)),
+        }
+    }
+}
+
+/// Reads a body of `size` bytes into one piece of memory of that size.
+async fn gather(at: &Location, mut body: ByteStream, size: u64) -> Result<Bytes, StoreError> {
+    let interrupted = |why: String| {
+        StoreError::Unavailable(format!("reading {at} was interrupted: {why}; it can be tried again"))
+    };
+    let expected = usize::try_from(size).map_err(|error| interrupted(error.to_string()))?;
+    let mut bytes = BytesMut::with_capacity(expected);
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|error| interrupted(error.to_string()))?;
+        if bytes.len() + chunk.len() > expected {
+            return Err(interrupted(format!("more than {expected} bytes came")));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    if bytes.len() != expected {
+        return Err(interrupted(format!("{} of {expected} bytes came", bytes.len())));
+    }
+    Ok(bytes.freeze())
+}
+
+fn stat_of_head(found: HeadObjectOutput) -> Stat {
+    Stat {
+        etag: unquoted(found.e_tag),
+        size: size(found.content_length),
+        content_type: found.content_type,
+        metadata: sorted(found.metadata),
+        modified_ms: milliseconds(found.last_modified),
+    }
+}
+
+fn parts_of_get(found: GetObjectOutput) -> (Stat, ByteStream) {
+    let stat = Stat {
+        etag: unquoted(found.e_tag),
+        size: size(found.content_length),
+        content_type: found.content_type,
+        metadata: sorted(found.metadata),
+        modified_ms: milliseconds(found.last_modified),
+    };
+    (stat, found.body)
+}
+
+fn sorted(metadata: Option<HashMap<String, String>>) -> BTreeMap<String, String> {
+    metadata.into_iter().flatten().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect()
+}
+
+fn size(length: Option<i64>) -> u64 {
+    length.and_then(|length| u64::try_from(length).ok()).unwrap_or(0)
+}
+
+fn milliseconds(time: Option<DateTime>) -> i64 {
+    time.and_then(|time| time.to_millis().ok()).unwrap_or(0)
+}
+
+fn quoted(etag: &str) -> String {
+    format!("\"{etag}\"")
+}
+
+fn unquoted(etag: Option<String>) -> String {
+    etag.unwrap_or_default().trim_matches('"').to_owned()
+}
+
+fn url_decoded(key: &str) -> Result<String, StoreError> {
+    let spaced = key.replace('+', " ");
+    let decoded = percent_decode_str(&spaced).decode_utf8();
+    decoded.map(std::borrow::Cow::into_owned).map_err(|_| {
+        StoreError::Damaged(format!("S3 listed the key \"{key}\", which does not decode to UTF-8"))
+    })
+}

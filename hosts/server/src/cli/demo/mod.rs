@@ -1,0 +1,138 @@
+//! `tintype demo`: the main job at work, on pictures drawn in code, through the S3 endpoint.
+
+mod client;
+mod pictures;
+mod table;
+
+use std::{io::Write as _, path::Path, time::Duration};
+
+use clap::Args;
+use futures::{StreamExt as _, stream};
+use indicatif::ProgressBar;
+use tintype_pipeline::settings::DEFAULT_DATA;
+
+use self::{client::DemoClient, pictures::Picture, table::Row};
+use super::{Env, FAILED, OK, SettingsArguments, block_on, logging, output, serve, variable};
+use crate::server::Server;
+
+/// As many as the reference system's scaling test uploads at once.
+const AT_ONCE: usize = 30;
+/// Where the demo keeps its data unless another folder is named: not where `serve` does.
+const DEMO_DATA: &str = "./tintype-demo";
+/// A thumbnail that is not there by then is counted as failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The arguments.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Keeps its data in ./tintype-demo unless another folder is named.\n\nExamples:\n  tintype demo\n  tintype demo --once --data /tmp/tintype-demo"
+)]
+pub(super) struct Demo {
+    #[command(flatten)]
+    settings: SettingsArguments,
+    /// End after the table: exit code 0 if every thumbnail was made, else 1
+    #[arg(long)]
+    once: bool,
+}
+
+impl Demo {
+    pub(super) fn run(self, env: &Env) -> anyhow::Result<u8> {
+        let mut settings = self.settings.load(env)?;
+        if settings.data == Path::new(DEFAULT_DATA) {
+            // The samples have everyday names; they must not replace somebody's own.
+            settings.data = DEMO_DATA.into();
+        }
+        if variable(env, "TINTYPE_LOGS__LEVEL").is_none() {
+            // The table is the point; what goes wrong is still told.
+            settings.logs.level = "warn".into();
+        }
+        logging::start(&settings.logs)?;
+        serve::check_exposure(&settings, false)?;
+        serve::confine(&settings, self.settings.file(env).as_deref())?;
+        block_on(async {
+            let server = Server::start(settings, |name| variable(env, name)).await?;
+            println!("{}\n", serve::ready_line(&server));
+            std::io::stdout().flush()?;
+            let stop = serve::Signals::listen()?;
+            let shown = show(&server).await;
+            let code = match &shown {
+                Ok(true) => OK,
+                _ => FAILED,
+            };
+            shown?;
+            print_next_steps(&server);
+            std::io::stdout().flush()?;
+            if !self.once {
+                stop.wait().await;
+            }
+            server.stop().await;
+            Ok(if self.once { code } else { OK })
+        })
+    }
+}
+
+/// Uploads the samples one by one, then thirty at once; answers whether every thumbnail was made.
+async fn show(server: &Server) -> anyhow::Result<bool> {
+    let client = DemoClient::new(server)?;
+    let samples = tokio::task::spawn_blocking(pictures::samples).await??;
+    let many = tokio::task::spawn_blocking(|| pictures::many(AT_ONCE)).await??;
+    for picture in samples.iter().chain(&many) {
+        client.forget(picture).await?;
+    }
+
+    let progress = ProgressBar::new((samples.len() + many.len()) as u64);
+    let mut rows = Vec::new();
+    for picture in samples {
+        rows.push(client.upload(picture, PATIENCE).await);
+        progress.inc(1);
+    }
+    let began = std::time::Instant::now();
+    let all: Vec<Row> = stream::iter(many)
+        .map(|picture| client.upload(picture, PATIENCE))
+        .buffer_unordered(AT_ONCE)
+        .inspect(|_| progress.inc(1))
+        .collect()
+        .await;
+    let took = began.elapsed();
+    progress.finish_and_clear();
+
+    let mut out = std::io::stdout().lock();
+    table::print(&mut out, &rows)?;
+    table::summary(&mut out, &all, took)?;
+    Ok(rows.iter().chain(&all).all(|row| row.thumbnail.is_ok()))
+}
+
+fn print_next_steps(server: &Server) {
+    let Some(trigger) = server.settings.triggers.first() else { return };
+    let credentials = match &server.credentials.file {
+        Some(file) => format!("AWS_SHARED_CREDENTIALS_FILE='{}'", file.display()),
+        None => format!(
+            "AWS_ACCESS_KEY_ID=${} AWS_SECRET_ACCESS_KEY=${}",
+            crate::credentials::ACCESS_KEY_ID,
+            crate::credentials::SECRET_ACCESS_KEY
+        ),
+    };
+    let (s3, http) = (server.s3, server.http);
+    println!("Page:        http://{http}/");
+    println!("S3 endpoint: http://{s3}");
+    println!("HTTP API:    http://{http}/{}/{}", server.settings.api.stage, server.settings.api.resource);
+    println!("\nUpload an image of your own and fetch its thumbnail with the aws CLI:");
+    println!("  export {credentials} AWS_REGION=us-east-1 AWS_ENDPOINT_URL=http://{s3}");
+    println!("  aws s3 cp photo.jpg s3://{}/", trigger.bucket);
+    println!("  aws s3 cp s3://{}/thumb_photo.jpg .", trigger.destination);
+    if !output::is_for_people() {
+        return;
+    }
+    println!("\nCtrl-C ends it.");
+}
+
+/// A sample's name, kept short enough for a table.
+fn shortened(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
+    kept + "…"
+}
+
+type Drawn = anyhow::Result<Vec<Picture>>;

@@ -1,0 +1,119 @@
+//! `tintype invoke`.
+
+use std::{io::Read as _, path::PathBuf, sync::Arc, time::Instant};
+
+use clap::Args;
+use http::{Request, header};
+use http_body_util::Full;
+use tintype_engine::Scratch;
+use tintype_pipeline::{
+    Call, Outcome, Report, Thumbnails,
+    event::{self, Event},
+    settings::Settings,
+};
+
+use super::{Env, FAILED, OK, SettingsArguments, output, remote::Remote};
+use crate::{
+    disk::RealDisk,
+    http_client::{Answer, authorized},
+    server::open_parts,
+    store::{DataFolder, FolderError, SettlingStore},
+};
+
+/// The arguments.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Works on the data folder; if a server has it open, the event is sent to that server.
+
+Examples:
+  echo '{\"key\": \"photo.jpg\"}' | tintype invoke --event -
+  tintype invoke --event s3-put.json")]
+pub(super) struct Invoke {
+    /// The event: a file with any shape the function takes (S3, SQS, SNS, EventBridge, {"key": …}); - for
+    /// standard input
+    #[arg(long, value_name = "FILE")]
+    event: PathBuf,
+    #[command(flatten)]
+    settings: SettingsArguments,
+}
+
+impl Invoke {
+    pub(super) fn run(self, env: &Env) -> anyhow::Result<u8> {
+        let settings = self.settings.load(env)?;
+        super::logging::start(&settings.logs)?;
+        let mut event = Vec::new();
+        if self.event.as_os_str() == "-" {
+            std::io::stdin().read_to_end(&mut event)?;
+        } else {
+            event = std::fs::read(&self.event)
+                .map_err(|error| anyhow::anyhow!("{}: {error}", self.event.display()))?;
+        }
+        match DataFolder::open(&settings.data) {
+            Ok(folder) => here(&settings, folder, &event),
+            Err(FolderError::InUse(_)) => there(&settings, env, event),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Runs the function on the data folder.
+fn here(settings: &Settings, folder: DataFolder, event: &[u8]) -> anyhow::Result<u8> {
+    let parts = open_parts(settings, Arc::new(RealDisk), folder)?;
+    let bucket = settings.triggers.first().map(|trigger| trigger.bucket.as_str()).unwrap_or_default();
+    let records = match event::parse(event, bucket, event::MOST_RECORDS).map_err(anyhow::Error::msg)? {
+        Event::Test => Vec::new(),
+        Event::Records(records) => records,
+    };
+    let thumbnails =
+        // One call at a time: room for one render and its source.
+        Thumbnails::new(settings.limits, (settings.function.memory_mb * 4).div_ceil(3) << 20);
+    let store = SettlingStore::new(&parts.store, None);
+    let triggers = parts.store.triggers();
+    let mut scratch = Scratch::default();
+    let mut code = OK;
+    for part in records {
+        let report = match part.record {
+            Err(error) => Report::bad_event(error),
+            Ok(record) => {
+                let deadline = Instant::now() + settings.function.timeout;
+                let stop = || Instant::now() >= deadline;
+                let mut call = Call { triggers: &triggers, stop: &stop, scratch: &mut scratch };
+                futures::executor::block_on(thumbnails.handle(&mut call, &store, &record))
+            }
+        };
+        if matches!(report.outcome, Outcome::Failed(_)) {
+            code = FAILED;
+        }
+        print(&report.to_json());
+    }
+    Ok(code)
+}
+
+/// Has the running server do it.
+fn there(settings: &Settings, env: &Env, event: Vec<u8>) -> anyhow::Result<u8> {
+    let server = Remote::own(settings, env);
+    let url = format!("{}/{}/{}", server.url, settings.api.stage, settings.api.resource);
+    let client = server.client()?;
+    let request = Request::post(&url).header(header::CONTENT_TYPE, "application/json");
+    let request = match (&server.key, settings.api.keys.first()) {
+        (None, Some(key)) => request.header("x-api-key", &key.key),
+        (key, _) => authorized(request, key.as_ref()),
+    };
+    let Answer { status, body } = super::runtime()?
+        .block_on(client.exchange(request.body(Full::new(event.into()))?))
+        .map_err(|error| error.context(url.clone()))?;
+    let answer: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    let Some(records) = answer["records"].as_array() else {
+        anyhow::bail!(
+            "the server at {url} answered {status}: {}",
+            answer["message"].as_str().unwrap_or("nothing")
+        );
+    };
+    records.iter().for_each(print);
+    let failed = records.iter().any(|record| record["outcome"] == "failed");
+    Ok(if failed { FAILED } else { OK })
+}
+
+fn print(report: &serde_json::Value) {
+    output::print(|| serde_json::to_string_pretty(report).unwrap_or_default(), || report.clone());
+}

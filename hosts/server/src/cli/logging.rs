@@ -1,0 +1,132 @@
+//! Where log lines go: standard error, as text on a terminal and elsewhere as JSON in the forms Lambda has:
+//! `platform.start` and `platform.report` for calls, and `timestamp`, `level`, `message` for the rest.
+
+use std::{fmt, io::IsTerminal as _};
+
+use serde_json::{Map, Value};
+use tintype_pipeline::settings::{LogFormat, Logs};
+use tracing::{
+    Event, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    registry::LookupSpan,
+};
+
+/// Starts logging. A second call changes nothing.
+pub(super) fn start(logs: &Logs) -> anyhow::Result<()> {
+    // What s3s logs are errors of clients, two lines each; whoever wants them names it in logs.level.
+    let level =
+        if logs.level.contains("s3s") { logs.level.clone() } else { format!("{},s3s=off", logs.level) };
+    let filter = EnvFilter::try_new(&level).map_err(|error| {
+        anyhow::anyhow!("logs.level \"{}\": {error}; write one like \"info\"", logs.level)
+    })?;
+    let terminal = std::io::stderr().is_terminal();
+    let json = match logs.format {
+        LogFormat::Json => true,
+        LogFormat::Text => false,
+        LogFormat::Auto => !terminal,
+    };
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let _ = builder.with_ansi(terminal).event_format(Lines { json }).try_init();
+    Ok(())
+}
+
+struct Lines {
+    json: bool,
+}
+
+/// What an event holds.
+#[derive(Default)]
+struct Fields {
+    message: String,
+    /// A line that is finished already.
+    line: Option<String>,
+    others: Map<String, Value>,
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "json" => self.line = Some(value.to_owned()),
+            "message" => value.clone_into(&mut self.message),
+            name => _ = self.others.insert(name.to_owned(), value.into()),
+        }
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.others.insert(field.name().to_owned(), value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.others.insert(field.name().to_owned(), value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.others.insert(field.name().to_owned(), value.into());
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.others.insert(field.name().to_owned(), value.into());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.record_str(field, &format!("{value:?}"));
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let level = event.metadata().level();
+        if self.json {
+            if let Some(line) = fields.line {
+                return writeln!(writer, "{line}");
+            }
+            let mut all = Map::new();
+            all.insert("timestamp".into(), now(true).into());
+            all.insert("level".into(), level.as_str().into());
+            all.insert("message".into(), fields.message.into());
+            all.append(&mut fields.others);
+            return writeln!(writer, "{}", Value::Object(all));
+        }
+        // A finished line without words is for machines alone.
+        if fields.message.is_empty() && fields.line.is_some() {
+            return Ok(());
+        }
+        let (on, off) = match (writer.has_ansi_escapes(), *level) {
+            (true, tracing::Level::ERROR) => ("\x1b[31m", "\x1b[0m"),
+            (true, tracing::Level::WARN) => ("\x1b[33m", "\x1b[0m"),
+            (true, tracing::Level::DEBUG | tracing::Level::TRACE) => ("\x1b[2m", "\x1b[0m"),
+            _ => ("", ""),
+        };
+        write!(writer, "{} {on}{level:<5}{off} {}", now(false), fields.message)?;
+        for (name, value) in &fields.others {
+            match value {
+                Value::String(text) => write!(writer, "  {name}: {}", text.escape_debug())?,
+                other => write!(writer, "  {name}: {other}")?,
+            }
+        }
+        writeln!(writer)
+    }
+}
+
+/// The time in UTC; for machines with date and zone.
+fn now(whole: bool) -> String {
+    let time = time::OffsetDateTime::now_utc();
+    let clock = time::macros::format_description!("[hour]:[minute]:[second].[subsecond digits:3]");
+    let clock = time.format(clock).unwrap_or_default();
+    if whole { format!("{}T{clock}Z", time.date()) } else { clock }
+}

@@ -1,0 +1,201 @@
+//! The command line: what people type, one file a command.
+
+mod allocator;
+mod atomic_file;
+mod backfill;
+mod check;
+mod cost;
+mod dead_letters;
+mod demo;
+mod image_files;
+mod invoke;
+mod logging;
+mod logs;
+mod make;
+mod orphans;
+mod output;
+mod probe;
+mod remote;
+mod serve;
+mod status;
+
+use std::{io, path::PathBuf, process::ExitCode};
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use tintype_pipeline::settings::{Override, Settings, SettingsError, Sources};
+
+/// Everything went well.
+const OK: u8 = 0;
+/// Something failed.
+const FAILED: u8 = 1;
+/// The command or the settings are wrong.
+const WRONG_USAGE: u8 = 2;
+
+/// An image put into a bucket becomes a thumbnail in another.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tintype",
+    version,
+    propagate_version = true,
+    after_help = "\
+Examples:
+  tintype demo                         see it work: serve, upload samples, show their thumbnails
+  tintype serve                        S3 endpoint on 127.0.0.1:9000, HTTP API on 127.0.0.1:8080
+  tintype make *.jpg -o thumbs         thumbnails of files, without a server
+  tintype COMMAND --help               more on a command"
+)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server until Ctrl-C: S3 endpoint, queue, function and HTTP API
+    Serve(serve::Serve),
+    /// Run the server and show it at work on sample pictures
+    Demo(demo::Demo),
+    /// Make thumbnails of files
+    Make(make::Make),
+    /// Tell what image files are, from their headers
+    Probe(probe::Probe),
+    /// Run the function on a test event and print the outcome
+    Invoke(invoke::Invoke),
+    /// Check settings, data folder, buckets and addresses
+    Check(check::Check),
+    /// Tell what became of one object: its whole story, and what to do next
+    Status(status::Status),
+    /// What was given up: list, show, redrive, purge, export
+    DeadLetters(dead_letters::DeadLetters),
+    /// Queue every source that has no current thumbnail
+    Backfill(backfill::Backfill),
+    /// List thumbnails without a source and sources without a thumbnail
+    Orphans(orphans::Orphans),
+    /// Show what became of images: the latest attempts, or every one as it happens
+    Logs(logs::Logs),
+    /// Tell what a million thumbnails cost on AWS Lambda, by measurement
+    Cost(cost::Cost),
+    /// Print completions for a shell
+    #[command(
+        after_help = "Examples:\n  tintype completions bash > /etc/bash_completion.d/tintype\n  tintype completions zsh > \"${fpath[1]}/_tintype\""
+    )]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where settings come from, for every command that has them.
+#[derive(Debug, clap::Args)]
+struct SettingsArguments {
+    /// Settings file [default: tintype.toml, if there is one]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Data folder (setting "data")
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Address of the S3 endpoint (setting "listen.s3")
+    #[arg(long, value_name = "ADDR")]
+    s3: Option<String>,
+    /// Address of the HTTP API (setting "listen.http")
+    #[arg(long, value_name = "ADDR")]
+    http: Option<String>,
+}
+
+/// The environment, read in `main`.
+type Env = Vec<(String, String)>;
+
+fn variable(env: &Env, name: &str) -> Option<String> {
+    env.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+}
+
+impl SettingsArguments {
+    /// The settings file that is read, if there is one.
+    fn file(&self, env: &Env) -> Option<PathBuf> {
+        match (&self.config, variable(env, "TINTYPE_CONFIG")) {
+            (Some(path), _) => Some(path.clone()),
+            (None, Some(_)) => None,
+            (None, None) => Some(PathBuf::from("tintype.toml")).filter(|file| file.exists()),
+        }
+    }
+
+    fn load(&self, env: &Env) -> anyhow::Result<Settings> {
+        let file = match (&self.config, variable(env, "TINTYPE_CONFIG")) {
+            (Some(path), _) => {
+                let text = std::fs::read_to_string(path).map_err(|error| SettingsError {
+                    origin: path.display().to_string(),
+                    message: format!("{error}; name a settings file that can be read with --config"),
+                })?;
+                Some((path.display().to_string(), text))
+            }
+            (None, Some(text)) => Some(("environment variable TINTYPE_CONFIG".into(), text)),
+            (None, None) => match std::fs::read_to_string("tintype.toml") {
+                Ok(text) => Some(("tintype.toml".into(), text)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                Err(error) => anyhow::bail!("settings file tintype.toml: {error}"),
+            },
+        };
+        let flag = |name: &str, path: &[&str], value: String| Override {
+            origin: format!("flag --{name}"),
+            path: path.iter().map(|part| (*part).to_owned()).collect(),
+            value: toml::Value::String(value),
+        };
+        let flags = [
+            self.data.as_ref().map(|data| flag("data", &["data"], data.display().to_string())),
+            self.s3.clone().map(|address| flag("s3", &["listen", "s3"], address)),
+            self.http.clone().map(|address| flag("http", &["listen", "http"], address)),
+        ];
+        Ok(Settings::load(Sources { file, env: env.clone(), flags: flags.into_iter().flatten().collect() })?)
+    }
+}
+
+/// Runs a command; answers its exit code.
+#[must_use]
+pub fn run(arguments: Arguments, env: Env) -> ExitCode {
+    let result = match arguments.command {
+        Command::Serve(serve) => serve.run(&env),
+        Command::Demo(demo) => demo.run(&env),
+        Command::Make(make) => make.run(&env),
+        Command::Probe(probe) => probe.run(&env),
+        Command::Invoke(invoke) => invoke.run(&env),
+        Command::Check(check) => check.run(&env),
+        Command::Status(status) => status.run(&env),
+        Command::DeadLetters(letters) => letters.run(&env),
+        Command::Backfill(backfill) => backfill.run(&env),
+        Command::Orphans(orphans) => orphans.run(&env),
+        Command::Logs(logs) => logs.run(&env),
+        Command::Cost(cost) => cost.run(),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "tintype", &mut io::stdout());
+            Ok(OK)
+        }
+    };
+    match result {
+        Ok(code) => code.into(),
+        Err(error) => {
+            output::error(format_args!("{error:#}"));
+            let usage = error.is::<SettingsError>();
+            if usage { WRONG_USAGE } else { FAILED }.into()
+        }
+    }
+}
+
+/// The runtime of commands that serve.
+/// Runs something to its end, and waits for nothing else: what hangs on a disk that does not answer must not keep
+/// the program.
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = runtime()?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_background();
+    done
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        // One for every connection there may be and then some: a slow upload holds one, and must never
+        // keep others from the disk.
+        .max_blocking_threads(1536)
+        .thread_keep_alive(std::time::Duration::from_secs(2))
+        .build()
+}

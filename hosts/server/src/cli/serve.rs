@@ -1,0 +1,140 @@
+//! `tintype serve`.
+
+use std::{fmt::Write as _, io::Write as _, path::Path};
+
+use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{Env, OK, SettingsArguments, allocator, block_on, logging, variable};
+use crate::{
+    sandbox::{self, Reach},
+    server::Server,
+    store::DataFolder,
+};
+use tintype_pipeline::Settings;
+
+/// The arguments.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tintype serve
+  tintype serve --data /var/lib/tintype --s3 127.0.0.1:9000 --http 127.0.0.1:8080
+  THUMBNAIL_SIZE=256x256 tintype serve
+  AWS_SHARED_CREDENTIALS_FILE=tintype-data/credentials AWS_REGION=us-east-1 \\
+    aws --endpoint-url http://127.0.0.1:9000 s3 cp photo.jpg s3://input-product-images/")]
+pub(super) struct Serve {
+    #[command(flatten)]
+    settings: SettingsArguments,
+    /// Let the HTTP API listen beyond this machine although no [[api.key]] is set: anyone who reaches it may
+    /// then use it and write through it
+    #[arg(long)]
+    anyone_may_use_the_http_api: bool,
+}
+
+impl Serve {
+    pub(super) fn run(self, env: &Env) -> anyhow::Result<u8> {
+        let settings = self.settings.load(env)?;
+        logging::start(&settings.logs)?;
+        allocator::tune(env);
+        check_exposure(&settings, self.anyone_may_use_the_http_api)?;
+        confine(&settings, self.settings.file(env).as_deref())?;
+        block_on(async {
+            let server = Server::start(settings, |name| variable(env, name)).await?;
+            // Before anybody is told that the server is ready: a signal right after it must drain, too.
+            let stop = Signals::listen()?;
+            let mut hangup = signal(SignalKind::hangup())?;
+            println!("{}", ready_line(&server));
+            std::io::stdout().flush()?;
+            let mut stopped = std::pin::pin!(stop.wait());
+            loop {
+                tokio::select! {
+                    () = &mut stopped => break,
+                    _ = hangup.recv() => self.reload(env, &server),
+                }
+            }
+            server.stop().await;
+            Ok(OK)
+        })
+    }
+
+    /// SIGHUP: settings are re-read; what cannot be used changes nothing.
+    fn reload(&self, env: &Env, server: &Server) {
+        let loaded = self.settings.load(env).and_then(|settings| {
+            check_exposure(&settings, self.anyone_may_use_the_http_api)?;
+            server.reload(&settings)
+        });
+        match loaded {
+            Ok(()) => tracing::info!(
+                "the settings of the API, listen.trust_loopback, listen.trusted_proxies and the certificate were re-read"
+            ),
+            Err(error) => tracing::error!(%error, "the settings could not be re-read and stay as they were"),
+        }
+    }
+}
+
+/// Gives up what a server does not need, before there is a second thread.
+pub(super) fn confine(settings: &Settings, config: Option<&Path>) -> anyhow::Result<()> {
+    // It must exist to be kept.
+    DataFolder::make(&settings.data)?;
+    sandbox::enforce(settings.sandbox, &Reach::of(settings, config))?;
+    Ok(())
+}
+
+/// Without keys the HTTP API is for anybody, so it stays on this machine unless the operator says so in words.
+pub(super) fn check_exposure(settings: &Settings, said_so: bool) -> anyhow::Result<()> {
+    let http = settings.listen.http;
+    if http.ip().is_loopback() || said_so || !settings.api.keys.is_empty() {
+        return Ok(());
+    }
+    anyhow::bail!(
+        "listen.http is {http}, which other machines can reach, and there is no [[api.key]]: anyone could use the API. \
+         Add one, or listen on 127.0.0.1, or, if that is meant, run tintype serve --anyone-may-use-the-http-api"
+    )
+}
+
+/// The one line that says that the server takes requests.
+pub(super) fn ready_line(server: &Server) -> String {
+    let api = &server.settings.api;
+    let scheme = if server.settings.listen.tls.is_some() { "https" } else { "http" };
+    let mut line = format!(
+        "ready: S3 endpoint {scheme}://{}, HTTP API {scheme}://{}/{}/{}",
+        server.s3, server.http, api.stage, api.resource
+    );
+    let listen = &server.settings.listen;
+    for (name, socket) in [("S3", &listen.s3_unix), ("HTTP", &listen.http_unix)] {
+        if let Some(path) = socket {
+            let _ = write!(line, ", {name} socket {}", path.display());
+        }
+    }
+    line
+}
+
+/// Ctrl-C and SIGTERM.
+pub(super) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// From now on the signals no longer end the program by themselves.
+    pub(super) fn listen() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Waits for a signal. A second one ends the program at once: what was acknowledged is safe.
+    pub(super) async fn wait(mut self) {
+        self.next().await;
+        tracing::info!("shutting down: finishing what is under way");
+        tokio::spawn(async move {
+            self.next().await;
+            std::process::exit(130);
+        });
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

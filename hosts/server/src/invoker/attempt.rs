@@ -1,0 +1,107 @@
+//! A call of the function, counted however it ends.
+
+use std::time::{Duration, Instant};
+
+use tintype_pipeline::{Failure, Outcome, Reason, Report, metrics::UnderWay};
+
+use crate::instruments::Instruments;
+
+/// What a call is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
+    /// A record, whose outcome is counted, too.
+    Record,
+    /// A picture that is answered or looked at.
+    Picture,
+}
+
+/// What the log says of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// What the work itself writes.
+    ByItself,
+    /// Each call, by this name.
+    As(&'static str),
+    /// Its failures by this name; what succeeds is written by the work itself.
+    FailedAs(&'static str),
+}
+
+/// A call under way. One that is dropped in a panic counts as an error, and its record as failed.
+#[derive(Debug)]
+pub(super) struct Attempt<'a> {
+    instruments: &'a Instruments,
+    of: Of,
+    started: Instant,
+    is_counted: bool,
+    _under_way: UnderWay<'a>,
+}
+
+/// What became of a record whose call panicked.
+pub(super) fn panicked() -> Report {
+    let failure = Failure::new(Reason::Internal, "the function panicked; the log has the place");
+    Report { outcome: Outcome::Failed(failure), ..Report::bad_event(String::new()) }
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn begin(instruments: &'a Instruments, of: Of) -> Self {
+        let under_way = instruments.invocation();
+        Self { instruments, of, started: Instant::now(), is_counted: false, _under_way: under_way }
+    }
+
+    pub(super) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    pub(super) const fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Counts it as ended; the call is under way until this is dropped.
+    pub(super) fn count(&mut self, error: bool) {
+        self.instruments.ended(self.elapsed(), error);
+        self.is_counted = true;
+    }
+
+    /// It came to its end.
+    pub(super) fn ended(mut self, error: bool) {
+        self.count(error);
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if self.is_counted || !std::thread::panicking() {
+            return;
+        }
+        self.instruments.ended(self.elapsed(), true);
+        if self.of == Of::Record {
+            self.instruments.report(&panicked());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use tintype_pipeline::metrics::Metric;
+
+    use super::*;
+
+    #[test]
+    fn a_call_that_panics_is_an_error() {
+        let instruments = Instruments::default();
+        for of in [Of::Record, Of::Picture] {
+            let call = catch_unwind(AssertUnwindSafe(|| {
+                let _attempt = Attempt::begin(&instruments, of);
+                panic!("on purpose");
+            }));
+            assert!(call.is_err());
+        }
+        Attempt::begin(&instruments, Of::Record).ended(false);
+        let value = |metric| instruments.value(metric).unwrap();
+        assert_eq!((value(Metric::Invocations), value(Metric::Errors)), (3, 2));
+        assert_eq!((value(Metric::Failed), value(Metric::FailedInternal)), (1, 1));
+        assert_eq!(value(Metric::ConcurrentExecutions), 0);
+    }
+}

@@ -1,0 +1,249 @@
+//! Uploads by HTML form: the file of a `multipart/form-data` POST becomes an object, if the form's signed
+//! policy allows it. The fields are read and judged before a byte of the file is taken, and the file goes to
+//! disk as it comes.
+//! Sources: AWS, "POST Object"; "Browser-based uploads using POST (AWS Signature Version 4)".
+
+pub(super) mod fields;
+pub(super) mod policy;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::StreamExt as _;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::BodyDataStream;
+use hyper::body::Incoming as HttpBody;
+use multer::{Field, Multipart};
+use s3s::{S3Error, S3Result, s3_error};
+use tintype_pipeline::store::{Condition, Location};
+
+use super::{
+    LARGEST_BODY, OneKey, answers,
+    authorization::{self, Authorizer},
+    blocking,
+    faults::s3,
+    query::Query,
+};
+use crate::{
+    ledger::ObjectRecord,
+    listen::{IdleLimited, Silent},
+    request_id,
+    store::{Cause, DiskStore},
+};
+use fields::Fields;
+
+/// Bytes of fields, of their heads, and of what of the file came along with them: the parser holds them in
+/// memory before anything has been judged.
+const MOST_BEFORE_FILE: usize = 256 << 10;
+
+/// All that comes before the file is to come within this long.
+const BEFORE_FILE_WITHIN: Duration = Duration::from_secs(30);
+
+/// Whether a request is an upload by form. Looks at bytes, of every value: s3s must never take for a form, whose policy
+/// signs nothing but fields, what goes to the protocol's own operations.
+pub(super) fn is_form<B>(request: &Request<B>) -> bool {
+    let mut kinds = request.headers().get_all(header::CONTENT_TYPE).iter();
+    *request.method() == http::Method::POST
+        && kinds
+            .any(|kind| kind.as_bytes().trim_ascii().to_ascii_lowercase().starts_with(b"multipart/form-data"))
+}
+
+/// Stores the form's file.
+pub(super) async fn upload(
+    store: Arc<DiskStore>,
+    key: &OneKey,
+    authorizer: &Authorizer,
+    request: Request<HttpBody>,
+) -> S3Result<Response<s3s::Body>> {
+    let bucket = bucket(request.uri().path())?;
+    check_nothing_unsigned(&request)?;
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let boundary = multer::parse_boundary(kind.unwrap_or_default()).map_err(|error| unreadable(&error))?;
+    let before_file = Arc::new(AtomicBool::new(true));
+    let (counting, mut taken) = (before_file.clone(), 0);
+    let body = BodyDataStream::new(IdleLimited::new(request.into_body())).map(move |chunk| {
+        let chunk = chunk.map_err(std::io::Error::other)?;
+        if counting.load(Ordering::Relaxed) {
+            taken += chunk.len();
+            if taken > MOST_BEFORE_FILE {
+                return Err(std::io::Error::other("too much comes before the file"));
+            }
+        }
+        Ok(chunk)
+    });
+    let mut form = Multipart::new(body, boundary);
+    let (fields, file) =
+        tokio::time::timeout(BEFORE_FILE_WITHIN, fields::read(&mut form)).await.map_err(|_| {
+            let seconds = BEFORE_FILE_WITHIN.as_secs();
+            s3_error!(RequestTimeout, "The fields before the file did not arrive within {seconds} s")
+        })??;
+    before_file.store(false, Ordering::Relaxed);
+    let (principal, allowed) = policy::check(&fields, &bucket, key, time::OffsetDateTime::now_utc())?;
+    let at = answers::location(&bucket, &fields.key())?;
+    authorizer.authorize(&principal, "s3:PutObject", &authorization::object(&at))?;
+    let record = store_file(store, &at, &fields, file, allowed).await?;
+    answer(&fields, &at, &record)
+}
+
+/// A form's policy signs its fields alone.
+fn check_nothing_unsigned(request: &Request<HttpBody>) -> S3Result<()> {
+    let query = Query::of(request.uri());
+    if let Some((name, _)) = query.of_operation().iter().next() {
+        return Err(s3_error!(NotImplemented, "a form with the query parameter \"{name}\" is not offered"));
+    }
+    if query.is_presigned() || request.headers().contains_key(header::AUTHORIZATION) {
+        return Err(s3_error!(
+            InvalidArgument,
+            "Only one auth mechanism allowed; a form is signed by its policy"
+        ));
+    }
+    let of_url = query.headers().map(|(name, _)| name).next();
+    let header = request.headers().keys().find(|name| name.as_str().starts_with("x-amz-"));
+    if let Some(name) = of_url.or_else(|| header.map(ToString::to_string)) {
+        return Err(s3_error!(
+            AccessDenied,
+            "There were headers present in the request which were not signed: {name}; a form sends it as a field"
+        ));
+    }
+    Ok(())
+}
+
+/// Path style: the bucket alone.
+fn bucket(path: &str) -> S3Result<String> {
+    let name = path.trim_matches('/');
+    if name.is_empty() || name.contains('/') {
+        return Err(s3_error!(
+            MethodNotAllowed,
+            "a form is sent to the bucket's URL, and names the key in a field"
+        ));
+    }
+    let name = percent_encoding::percent_decode_str(name).decode_utf8();
+    Ok(name.map_err(|_| s3_error!(InvalidURI))?.into_owned())
+}
+
+/// Takes the file chunk by chunk; what is refused leaves nothing.
+async fn store_file(
+    store: Arc<DiskStore>,
+    at: &Location,
+    fields: &Fields,
+    mut file: Field<'_>,
+    allowed: policy::Sizes,
+) -> S3Result<ObjectRecord> {
+    let (beginner, place, headers) = (store.clone(), at.clone(), fields.headers()?);
+    let mut incoming = blocking(move || beginner.begin_put(&place, headers).map_err(s3)).await?;
+    let most = allowed.most.min(LARGEST_BODY);
+    while let Some(chunk) = file.chunk().await.map_err(|error| unreadable(&error))? {
+        if incoming.size() + chunk.len() as u64 > most {
+            return Err(s3_error!(
+                EntityTooLarge,
+                "Your proposed upload exceeds the maximum allowed size ({most})"
+            ));
+        }
+        incoming = blocking(move || {
+            incoming.write(&chunk).map_err(s3)?;
+            Ok(incoming)
+        })
+        .await?;
+    }
+    if incoming.size() < allowed.least {
+        return Err(s3_error!(
+            EntityTooSmall,
+            "Your proposed upload is smaller than the minimum allowed size ({})",
+            allowed.least
+        ));
+    }
+    let at = at.clone();
+    let cause = Cause { event: "ObjectCreated:Post", request_id: request_id::current() };
+    blocking(move || store.commit_put(&at, incoming, Condition::Any, cause).map_err(s3)).await
+}
+
+fn unreadable(error: &(dyn std::error::Error + Send + Sync + 'static)) -> S3Error {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<Silent>() {
+            return s3_error!(RequestTimeout, "{error}");
+        }
+        cause = error.source();
+    }
+    s3_error!(
+        MalformedPOSTRequest,
+        "The body of your POST request is not well-formed multipart/form-data: {error}"
+    )
+}
+
+/// 204, or what the form asks for.
+fn answer(fields: &Fields, at: &Location, record: &ObjectRecord) -> S3Result<Response<s3s::Body>> {
+    let etag = format!("\"{}\"", record.etag);
+    let encoded = percent_encoding::utf8_percent_encode(at.key.as_str(), super::URL_ESCAPED).to_string();
+    let location = format!("/{}/{encoded}", at.bucket);
+    let mut response = Response::new(s3s::Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    // The file is stored by now, so a URL that is none must not make it a failure.
+    let redirect = fields.get("success_action_redirect").and_then(|url| url::Url::parse(url).ok());
+    if let Some(mut url) = redirect {
+        url.query_pairs_mut()
+            .append_pair("bucket", &at.bucket)
+            .append_pair("key", at.key.as_str())
+            .append_pair("etag", &etag);
+        *response.status_mut() = StatusCode::SEE_OTHER;
+        insert(&mut response, header::LOCATION, url.as_str());
+    } else {
+        insert(&mut response, header::LOCATION, &location);
+        match fields.get("success_action_status") {
+            Some("200") => *response.status_mut() = StatusCode::OK,
+            Some("201") => {
+                *response.status_mut() = StatusCode::CREATED;
+                let text = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+                let xml = format!(
+                    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<PostResponse><Location>{location}</Location>\
+                     <Bucket>{}</Bucket><Key>{}</Key><ETag>{}</ETag></PostResponse>",
+                    text(&at.bucket),
+                    text(at.key.as_str()),
+                    text(&etag)
+                );
+                insert(&mut response, header::CONTENT_TYPE, "application/xml");
+                *response.body_mut() = s3s::Body::from(xml);
+            }
+            _ => {}
+        }
+    }
+    insert(&mut response, header::ETAG, &etag);
+    Ok(response)
+}
+
+fn insert(response: &mut Response<s3s::Body>, name: header::HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_is_one_whatever_else_its_type_holds() {
+        let is_form_of = |method: &str, kinds: &[&[u8]]| {
+            let mut request = Request::builder().method(method).body(()).unwrap();
+            for kind in kinds {
+                request.headers_mut().append(header::CONTENT_TYPE, HeaderValue::from_bytes(kind).unwrap());
+            }
+            is_form(&request)
+        };
+        for kind in [
+            &b"multipart/form-data; boundary=b"[..],
+            b"Multipart/Form-Data",
+            b"multipart/form-data; boundary=b; a=\"\xc3\xbc\"",
+            b" multipart/form-data; boundary=\xff",
+        ] {
+            assert!(is_form_of("POST", &[kind]) && is_form_of("POST", &[b"text/plain", kind]));
+            assert!(!is_form_of("PUT", &[kind]));
+        }
+        assert!(!is_form_of("POST", &[]) && !is_form_of("POST", &[b"multipart/mixed"]));
+    }
+}

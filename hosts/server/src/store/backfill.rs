@@ -1,0 +1,257 @@
+//! Sources without a current thumbnail, queued; thumbnails whose source is gone, removed. Page by page, so that
+//! neither memory nor any one transaction grows with the number of objects.
+
+use std::collections::BTreeSet;
+
+use futures::executor::block_on;
+use tintype_pipeline::{
+    current_thumbnails, source_of,
+    store::{Location, SourceVersion, StoreError},
+    trigger::Trigger,
+};
+
+use super::{Cause, DiskStore, Page, PageRequest, SettlingStore, StoreFault, objects::event, queue_event};
+use crate::ledger::{ObjectRecord, View, listed_key};
+
+/// Objects looked at in one page, and events in one transaction.
+const PAGE: usize = 500;
+
+/// Where a walk over buckets goes on: the bucket, and the key after which.
+pub type Cursor = (String, String);
+
+/// What one page of a backfill came to.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Backfilled {
+    /// Sources without a current thumbnail; their events are queued unless it was a rehearsal.
+    pub stale: Vec<Location>,
+    /// Sources whose thumbnails are current.
+    pub current: u64,
+    /// Sources whose event waits already.
+    pub waiting: u64,
+    /// Sources that were given up at this version: redriving their dead letters tries them again.
+    pub given_up: u64,
+    /// Where to go on; `None`: this was the end.
+    pub next: Option<Cursor>,
+}
+
+/// A thumbnail whose source is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Orphan {
+    /// The thumbnail.
+    pub at: Location,
+    /// The source it was made from.
+    pub source: Location,
+    etag: String,
+}
+
+impl DiskStore {
+    /// Looks at the next page of sources whose keys begin with `prefix`, and queues those without a current
+    /// thumbnail, unless `dry_run`.
+    ///
+    /// # Errors
+    /// The ledger cannot be read or written.
+    pub fn backfill(
+        &self,
+        prefix: &str,
+        after: Option<Cursor>,
+        dry_run: bool,
+        cause: Cause,
+    ) -> Result<Backfilled, StoreFault> {
+        let triggers = self.triggers();
+        let created = || triggers.iter().filter(|trigger| trigger.created);
+        let buckets: BTreeSet<&str> = created().map(|trigger| trigger.bucket.as_str()).collect();
+        let Some((bucket, page, next)) = self.next_page(&buckets, prefix, after)? else {
+            return Ok(Backfilled::default());
+        };
+        let mut done = Backfilled { next, ..Backfilled::default() };
+        let mut queued = Vec::new();
+        for (key, record) in page.objects {
+            let Some(trigger) = created().find(|trigger| trigger.matches(&bucket, &key)) else { continue };
+            let is_thumbnail = source_of(&record.headers.metadata).is_some();
+            let is_folder = record.size == 0 && key.ends_with('/');
+            if is_thumbnail || is_folder {
+                continue;
+            }
+            let at = Location { bucket: bucket.clone(), key: listed_key(&key)? };
+            match self.standing(trigger, &at, &record)? {
+                Standing::Current => done.current += 1,
+                Standing::Waiting => done.waiting += 1,
+                Standing::GivenUp => done.given_up += 1,
+                Standing::Stale => {
+                    done.stale.push(at.clone());
+                    queued.push((at, self.take_order()));
+                }
+            }
+        }
+        if !dry_run && !queued.is_empty() {
+            let pending = self.ledger.submit(Vec::new(), move |changes| {
+                let mut count = 0;
+                for (at, order) in queued {
+                    // Deleted meanwhile: nothing to make.
+                    if let Some(object) = changes.object(&at)?
+                        && queue_event(changes, &triggers, &event(order, &at, &object, &cause, false))?
+                    {
+                        count += 1;
+                    }
+                }
+                Ok::<_, StoreFault>(count)
+            });
+            (0..pending.wait()?).for_each(|_| self.event_queued());
+        }
+        Ok(done)
+    }
+
+    /// The end of a repair if it was interrupted before it; answers how many sources were queued.
+    ///
+    /// # Errors
+    /// As for [`Self::backfill_after_repair`].
+    pub fn backfill_if_owed(&self) -> Result<usize, StoreFault> {
+        let owes = self.ledger.view()?.owes_backfill()?;
+        if owes { self.backfill_after_repair() } else { Ok(0) }
+    }
+
+    /// The end of a repair: queues every source without a current thumbnail; answers how many there were.
+    ///
+    /// # Errors
+    /// The ledger cannot be read or written; then it is still to be done.
+    pub fn backfill_after_repair(&self) -> Result<usize, StoreFault> {
+        let (mut count, mut next) = (0, None);
+        loop {
+            let cause = Cause { event: "ObjectCreated:Backfill", request_id: "check-repair".into() };
+            let page = self.backfill("", next, false, cause)?;
+            count += page.stale.len();
+            next = page.next;
+            if next.is_none() {
+                break;
+            }
+        }
+        let pending =
+            self.ledger.submit(Vec::new(), |changes| Ok::<_, StoreFault>(changes.set_owes_backfill(false)?));
+        pending.wait()?;
+        Ok(count)
+    }
+
+    /// The thumbnails of an object, if all that a trigger wants are there, made of this version.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn current_thumbnails(
+        &self,
+        trigger: &Trigger,
+        at: &Location,
+        record: &ObjectRecord,
+    ) -> Result<Option<Vec<Location>>, StoreFault> {
+        let source = SourceVersion { at: at.clone(), etag: record.etag.clone() };
+        let store = SettlingStore::new(self, None);
+        match block_on(current_thumbnails(&store, trigger, &source)) {
+            Ok(current) => Ok(current),
+            // A destination that does not exist holds no thumbnails.
+            Err(StoreError::NoSuchBucket(_)) => Ok(None),
+            Err(error) => Err(StoreFault::Unavailable(error.to_string())),
+        }
+    }
+
+    fn standing(
+        &self,
+        trigger: &Trigger,
+        at: &Location,
+        record: &ObjectRecord,
+    ) -> Result<Standing, StoreFault> {
+        if self.current_thumbnails(trigger, at, record)?.is_some() {
+            return Ok(Standing::Current);
+        }
+        let view = self.ledger.view()?;
+        if view.waiting_event(at, false)?.is_some() {
+            return Ok(Standing::Waiting);
+        }
+        Ok(if was_given_up(&view, at, record)? { Standing::GivenUp } else { Standing::Stale })
+    }
+
+    /// Looks at the next page of thumbnails whose keys begin with `prefix`: those whose source is gone, and where
+    /// to go on.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn orphans(
+        &self,
+        prefix: &str,
+        after: Option<Cursor>,
+    ) -> Result<(Vec<Orphan>, Option<Cursor>), StoreFault> {
+        let triggers = self.triggers();
+        let buckets: BTreeSet<&str> = triggers.iter().map(|trigger| trigger.destination.as_str()).collect();
+        let Some((bucket, page, next)) = self.next_page(&buckets, prefix, after)? else {
+            return Ok((Vec::new(), None));
+        };
+        let view = self.ledger.view()?;
+        let mut orphans = Vec::new();
+        for (key, record) in page.objects {
+            // Of a very long key only a digest is known: whether its source is gone cannot be told.
+            let Some(Some(source)) = source_of(&record.headers.metadata) else { continue };
+            if view.object(&source)?.is_none() {
+                let at = Location { bucket: bucket.clone(), key: listed_key(&key)? };
+                orphans.push(Orphan { at, source, etag: record.etag });
+            }
+        }
+        Ok((orphans, next))
+    }
+
+    /// Removes orphans, each only as it was seen; answers how many there were.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn remove_orphans(&self, orphans: Vec<Orphan>, cause: &Cause) -> Result<u64, StoreFault> {
+        let wanted = orphans.into_iter().map(|orphan| (orphan.at, Some(orphan.etag), Some(orphan.source)));
+        let mut removed = 0;
+        for result in self.delete_each(wanted, cause) {
+            match result {
+                Ok(was_there) => removed += u64::from(was_there),
+                // Made anew meanwhile, or its source has come back and found it current.
+                Err(StoreFault::PreconditionFailed(_)) => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(removed)
+    }
+
+    /// The next page of objects over several buckets, with its bucket, and where to go on.
+    fn next_page(
+        &self,
+        buckets: &BTreeSet<&str>,
+        prefix: &str,
+        after: Option<Cursor>,
+    ) -> Result<Option<(String, Page, Option<Cursor>)>, StoreFault> {
+        let (from, after) = after.unwrap_or_default();
+        let mut ahead = buckets.range(from.as_str()..);
+        let Some(bucket) = ahead.next().map(|bucket| (*bucket).to_owned()) else { return Ok(None) };
+        let request = PageRequest {
+            prefix: prefix.into(),
+            delimiter: String::new(),
+            after: if bucket == from { after } else { String::new() },
+            max: PAGE,
+        };
+        let mut page = match self.list_objects(&bucket, &request) {
+            Err(StoreFault::NoSuchBucket(_)) => Page::default(),
+            other => other?,
+        };
+        let next = match page.next.take() {
+            Some(key) => Some((bucket.clone(), key)),
+            None => ahead.next().map(|bucket| ((*bucket).to_owned(), String::new())),
+        };
+        Ok(Some((bucket, page, next)))
+    }
+}
+
+/// How a source stands.
+enum Standing {
+    Current,
+    Waiting,
+    GivenUp,
+    Stale,
+}
+
+/// Whether there is a dead letter for this version of an object.
+pub(super) fn was_given_up(view: &View, at: &Location, record: &ObjectRecord) -> Result<bool, StoreFault> {
+    let Some(result) = view.result(at)?.filter(|result| result.outcome == "failed") else { return Ok(false) };
+    let letter = view.dead_letter(result.event)?;
+    Ok(letter.is_some_and(|letter| letter.event.etag == record.etag))
+}

@@ -1,0 +1,198 @@
+//! The function's port on this store. Its futures never wait for anything but this disk, on the calling
+//! thread: poll them on a thread that may block.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use tintype_pipeline::store::{
+    Condition, Listing, Location, Object, ObjectKey, Put, SourceVersion, Stat, Store, StoreError,
+};
+
+use super::{
+    Cause, DiskStore, PageRequest, StoreFault, now_ms,
+    objects::{Placed, check_condition, place},
+    publication::Publication,
+};
+use crate::ledger::{
+    Changes, EventRecord, LedgerError, ObjectRecord, ResultRecord, StoredHeaders, listed_key,
+};
+
+/// An object to be made visible: where, what must hold there, and its row.
+pub(super) type Row = (Location, Condition, ObjectRecord);
+
+/// An event to be settled in the very transaction that makes its thumbnails visible.
+#[derive(Debug, Clone)]
+pub struct Settlement {
+    /// The event.
+    pub event: EventRecord,
+    /// Attempts begun, this one included.
+    pub attempts: u32,
+}
+
+impl Settlement {
+    /// Removes the event from the queue and remembers what became of its source.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn settle(
+        &self,
+        changes: &Changes<'_>,
+        outcome: &str,
+        why: Option<String>,
+        renditions: Vec<Location>,
+    ) -> Result<(), LedgerError> {
+        changes.remove_event(self.event.id)?;
+        let at = Location { bucket: self.event.bucket.clone(), key: listed_key(&self.event.key)? };
+        let result = ResultRecord {
+            event: self.event.id,
+            outcome: outcome.into(),
+            why,
+            renditions,
+            queued_ms: self.event.queued_ms,
+            ended_ms: now_ms(),
+            attempts: self.attempts,
+        };
+        changes.put_result(&at, &result)
+    }
+}
+
+/// The store as one call of the function sees it.
+#[derive(Debug)]
+pub struct SettlingStore<'a> {
+    store: &'a DiskStore,
+    settlement: Option<Settlement>,
+    settled: AtomicBool,
+}
+
+impl<'a> SettlingStore<'a> {
+    /// For a call that settles an event, or for one that was asked for directly.
+    #[must_use]
+    pub fn new(store: &'a DiskStore, settlement: Option<Settlement>) -> Self {
+        Self { store, settlement, settled: AtomicBool::new(false) }
+    }
+
+    /// Whether the event was settled together with its thumbnails.
+    pub fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Acquire)
+    }
+}
+
+fn stat(record: ObjectRecord) -> Stat {
+    Stat {
+        etag: record.etag,
+        size: record.size,
+        content_type: record.headers.content_type,
+        metadata: record.headers.metadata,
+        modified_ms: record.modified_ms,
+    }
+}
+
+impl Store for SettlingStore<'_> {
+    async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError> {
+        let found = self.store.head_object(at)?;
+        Ok(found.map(|record| stat(self.store.as_it_is(at, record))))
+    }
+
+    async fn get(&self, at: &Location, limit: u64) -> Result<Option<Object>, StoreError> {
+        let Some(object) = self.store.open_object(at)? else { return Ok(None) };
+        if object.record.size > limit {
+            return Err(StoreError::TooLarge { size: object.record.size, limit });
+        }
+        let bytes = Bytes::from(object.bytes()?);
+        Ok(Some(Object { stat: stat(object.record), bytes }))
+    }
+
+    async fn put_all(
+        &self,
+        puts: Vec<Put>,
+        source: Option<&SourceVersion>,
+    ) -> Result<Vec<String>, StoreError> {
+        let records = self.store.put_all(puts, source.cloned(), self.settlement.clone())?;
+        self.settled.store(self.settlement.is_some(), Ordering::Release);
+        Ok(records.into_iter().map(|record| record.etag).collect())
+    }
+
+    async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError> {
+        let cause = Cause { event: "ObjectRemoved:Delete", request_id: String::new() };
+        self.store.delete(at, if_match, cause)?;
+        Ok(())
+    }
+
+    async fn list(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: Option<&ObjectKey>,
+        max: usize,
+    ) -> Result<Listing, StoreError> {
+        let after = after.map(ToString::to_string).unwrap_or_default();
+        let request = PageRequest { prefix: prefix.into(), delimiter: String::new(), after, max };
+        let page = self.store.list_objects(bucket, &request)?;
+        let objects = page
+            .objects
+            .into_iter()
+            .map(|(key, record)| Ok((listed_key(&key).map_err(StoreFault::from)?, stat(record))));
+        Ok(Listing { objects: objects.collect::<Result<_, StoreFault>>()?, more: page.next.is_some() })
+    }
+}
+
+impl DiskStore {
+    /// Writes and syncs the files of puts, beside those that are there; answers their rows. If one fails, all are gone.
+    pub(super) fn finish_all(
+        &self,
+        puts: Vec<Put>,
+        mut files: Publication,
+    ) -> Result<(Publication, Vec<Row>), StoreFault> {
+        let mut rows = Vec::with_capacity(puts.len());
+        for put in puts {
+            let headers = StoredHeaders {
+                content_type: Some(put.content_type),
+                metadata: put.metadata,
+                ..StoredHeaders::default()
+            };
+            let finished = self.begin_put(&put.at, headers).and_then(|mut incoming| {
+                incoming.write(&put.bytes)?;
+                self.finish(incoming)
+            });
+            match finished {
+                Ok(finished) => rows.push((put.at, put.condition, files.add(finished))),
+                Err(fault) => {
+                    self.discard(files, false);
+                    return Err(fault);
+                }
+            }
+        }
+        Ok((files, rows))
+    }
+
+    /// Writes several objects, checks their source and settles their event: all of it in one transaction.
+    fn put_all(
+        &self,
+        puts: Vec<Put>,
+        source: Option<SourceVersion>,
+        settlement: Option<Settlement>,
+    ) -> Result<Vec<ObjectRecord>, StoreFault> {
+        let (publication, rows) = self.finish_all(puts, Publication::default())?;
+        let triggers = self.triggers();
+        let placed = self.publish(publication, move |changes| {
+            if let Some(source) = source {
+                let now = changes.object(&source.at)?;
+                if now.is_none_or(|now| now.etag != source.etag) {
+                    return Err(StoreFault::PreconditionFailed(source.at));
+                }
+            }
+            for (at, condition, _) in &rows {
+                check_condition(changes, at, condition)?;
+            }
+            if let Some(settlement) = settlement {
+                let places = rows.iter().map(|(at, ..)| at.clone()).collect();
+                settlement.settle(changes, "made", None, places)?;
+            }
+            let cause = Cause { event: "ObjectCreated:Put", request_id: String::new() };
+            let placed =
+                rows.into_iter().map(|(at, _, record)| place(changes, &triggers, &at, record, &cause));
+            Ok(placed.collect::<Result<Vec<Placed>, LedgerError>>()?)
+        })?;
+        Ok(placed.into_iter().map(|placed| self.placed(placed)).collect())
+    }
+}

@@ -1,0 +1,351 @@
+//! Store, queue and invoker together: an upload becomes thumbnails.
+
+mod common;
+
+use std::{sync::Arc, time::Duration};
+
+use common::{IN, OUT, Opened, at, eventually, open_with, put, queue, read};
+use tintype::{
+    disk::{Faults, FaultyDisk, RealDisk},
+    instruments::{Instruments, Keeper, Search},
+    invoker::{Invoker, Refused},
+    queue::Queue,
+};
+use tintype_pipeline::{
+    Outcome,
+    event::{Kind, Record},
+    metrics::Metric,
+};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn jpeg(width: u16, height: u16, shade: u8) -> Vec<u8> {
+    let mut out = Vec::new();
+    let pixels = vec![shade; usize::from(width) * usize::from(height)];
+    jpeg_encoder::Encoder::new(&mut out, 80)
+        .encode(&pixels, width, height, jpeg_encoder::ColorType::Luma)
+        .unwrap();
+    out
+}
+
+struct Running {
+    opened: Opened,
+    queue: Arc<Queue>,
+    invoker: Invoker,
+    instruments: Arc<Instruments>,
+}
+
+fn start(data: &std::path::Path, toml: &str) -> Running {
+    let opened = open_with(data, toml);
+    let queue = queue(&opened, 2, Duration::from_millis(20), HOUR);
+    let instruments = Arc::new(Instruments::default());
+    let invoker =
+        Invoker::start(&opened.settings, opened.store.clone(), queue.clone(), instruments.clone()).unwrap();
+    Running { opened, queue, invoker, instruments }
+}
+
+impl Running {
+    fn settled(&self) {
+        eventually("the queue is empty", || self.queue.depth().unwrap() == 0);
+    }
+
+    /// Nothing is worked on any more.
+    fn settled_or_released(&self) {
+        eventually("nothing is under way", || {
+            self.instruments.value(Metric::ConcurrentExecutions) == Some(0)
+        });
+    }
+
+    fn metric(&self, line: &str) -> bool {
+        self.instruments.prometheus("F").contains(line)
+    }
+}
+
+#[test]
+fn every_rendition_is_made_and_the_event_settled_with_them() {
+    let data = tempfile::tempdir().unwrap();
+    let running = start(
+        data.path(),
+        "[[trigger]]\n[[trigger.rendition]]\nkey = \"s/{key}\"\nsize = \"16\"\n\
+         [[trigger.rendition]]\nkey = \"l/{key}\"\nsize = \"64\"\nformat = \"webp\"\n",
+    );
+    put(&running.opened.store, &at(IN, "a b+c.jpg"), &jpeg(200, 100, 90)).unwrap();
+    running.settled();
+    let view = running.opened.ledger.view().unwrap();
+    let result = view.result(&at(IN, "a b+c.jpg")).unwrap().unwrap();
+    assert_eq!((result.outcome.as_str(), result.attempts, result.renditions.len()), ("made", 1, 2));
+    for (key, size) in [("s/a b+c.jpg", (16, 8)), ("l/a b+c.jpg.webp", (64, 32))] {
+        let bytes = read(&running.opened.store, &at(OUT, key)).unwrap();
+        assert_eq!(tintype_engine::probe(&bytes).unwrap().upright(), size, "{key}");
+    }
+    // Counted just after the commit that the queue's being empty tells of.
+    for line in [
+        "AsyncEventsReceived{function_name=\"F\"} 1",
+        "Invocations{function_name=\"F\"} 1",
+        "tintype_outcomes_total{outcome=\"made\"} 1",
+    ] {
+        eventually(line, || running.metric(line));
+    }
+    running.invoker.drain(HOUR);
+}
+
+/// A thumbnail on a broken sector: it keeps nobody from making it anew, nor others from being looked at.
+#[test]
+fn a_thumbnail_that_the_disk_does_not_give_is_made_anew() {
+    let data = tempfile::tempdir().unwrap();
+    let running = start(data.path(), "");
+    let (store, thumbnail) = (&running.opened.store, at(OUT, "thumb_b.jpg"));
+    for key in ["a.jpg", "b.jpg", "c.jpg"] {
+        put(store, &at(IN, key), &jpeg(200, 100, 90)).unwrap();
+    }
+    running.settled();
+    let order = || store.head_object(&thumbnail).unwrap().unwrap().order;
+    let broken = order();
+    running.opened.faults.fail_reads(Some(&format!("{broken:016x}")));
+    let rehearsed = store.backfill("", None, true, common::cause()).unwrap();
+    assert_eq!((rehearsed.stale, rehearsed.current), (vec![at(IN, "b.jpg")], 2));
+    assert!(store.mend(&thumbnail).unwrap());
+    running.settled();
+    assert_ne!(order(), broken);
+    assert!(!store.mend(&thumbnail).unwrap(), "it is whole");
+    let backfilled = store.backfill("", None, false, common::cause()).unwrap();
+    assert_eq!((backfilled.stale, backfilled.current), (vec![], 3));
+
+    // Another version's comes over it as well.
+    let broken = order();
+    running.opened.faults.fail_reads(Some(&format!("{broken:016x}")));
+    let etag = put(store, &at(IN, "b.jpg"), &jpeg(100, 100, 90)).unwrap();
+    running.settled();
+    let made = store.head_object(&thumbnail).unwrap().unwrap();
+    assert_eq!((made.order != broken, &made.headers.metadata["tintype-source-etag"]), (true, &etag));
+    running.invoker.drain(HOUR);
+}
+
+/// Nothing is promised that nobody would do, and what there is of it stays.
+#[test]
+fn a_damaged_thumbnail_whose_source_was_given_up_stays_as_it_is() {
+    let data = tempfile::tempdir().unwrap();
+    let running = start(data.path(), "");
+    let (store, thumbnail) = (&running.opened.store, at(OUT, "thumb_a.jpg"));
+    put(store, &at(IN, "a.jpg"), &jpeg(200, 100, 90)).unwrap();
+    running.settled();
+    let order_of = |at: &tintype_pipeline::Location| store.head_object(at).unwrap().unwrap().order;
+    let order = order_of(&thumbnail);
+    let spoil = |order: u64| {
+        let path = data.path().join(format!("objects/{:08x}/{order:016x}", order >> 12));
+        let mut bytes = std::fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(path, bytes).unwrap();
+    };
+    spoil(order);
+    spoil(order_of(&at(IN, "a.jpg")));
+    assert!(store.mend(&thumbnail).unwrap());
+    eventually("its source is given up", || {
+        running.opened.ledger.view().unwrap().dead_letter_count().unwrap() == 1
+    });
+    assert!(!store.mend(&thumbnail).unwrap());
+    assert_eq!(order_of(&thumbnail), order);
+    assert_eq!(running.queue.depth().unwrap(), 0);
+    running.invoker.drain(HOUR);
+}
+
+/// A name so long that the thumbnail's metadata hold only a digest of it.
+#[test]
+fn a_damaged_thumbnail_of_a_long_key_is_made_anew_by_a_backfill() {
+    let data = tempfile::tempdir().unwrap();
+    let running = start(data.path(), "");
+    let key = format!("{}.jpg", "ü".repeat(400));
+    let (store, thumbnail) = (&running.opened.store, at(OUT, &format!("thumb_{key}")));
+    put(store, &at(IN, &key), &jpeg(200, 100, 90)).unwrap();
+    running.settled();
+    let order = || store.head_object(&thumbnail).unwrap().unwrap().order;
+    let broken = order();
+    std::fs::remove_file(data.path().join(format!("objects/{:08x}/{broken:016x}", broken >> 12))).unwrap();
+    assert_eq!(store.backfill("", None, false, common::cause()).unwrap().stale.len(), 1);
+    running.settled();
+    assert_ne!(order(), broken);
+    assert_eq!(store.backfill("", None, false, common::cause()).unwrap().current, 1);
+    running.invoker.drain(HOUR);
+}
+
+#[test]
+fn the_last_of_many_versions_has_the_thumbnail() {
+    let data = tempfile::tempdir().unwrap();
+    let running = start(data.path(), "[function]\nconcurrency = 4");
+    let place = at(IN, "hot.jpg");
+    let mut last = String::new();
+    for version in 1..=30_u16 {
+        last = put(&running.opened.store, &place, &jpeg(30 + version, 40, 90)).unwrap();
+    }
+    running.settled();
+    let thumbnail = running.opened.store.head_object(&at(OUT, "thumb_hot.jpg")).unwrap().unwrap();
+    assert_eq!(thumbnail.headers.metadata["tintype-source-etag"], last);
+    running.invoker.drain(HOUR);
+}
+
+#[test]
+fn what_cannot_be_made_is_a_dead_letter_and_holds_nobody_up() {
+    let data = tempfile::tempdir().unwrap();
+    let running = start(data.path(), "[function]\nconcurrency = 1");
+    let whole = jpeg(300, 300, 90);
+    put(&running.opened.store, &at(IN, "cut.jpg"), &whole[..whole.len() / 2]).unwrap();
+    put(&running.opened.store, &at(IN, "empty.jpg"), b"").unwrap();
+    put(&running.opened.store, &at(IN, "good.jpg"), &whole).unwrap();
+    running.settled();
+    assert!(read(&running.opened.store, &at(OUT, "thumb_good.jpg")).is_some());
+    let letters = running.opened.ledger.view().unwrap().dead_letters(|_| true).unwrap();
+    let reasons: Vec<_> =
+        letters.iter().map(|letter| (letter.event.key.as_str(), letter.reason.as_str())).collect();
+    assert_eq!(reasons, [("cut.jpg", "malformed"), ("empty.jpg", "unsupported")]);
+    eventually("drops are counted", || running.metric("AsyncEventsDropped{function_name=\"F\"} 2"));
+    running.invoker.drain(HOUR);
+}
+
+/// SIGTERM has an end, whatever does not: the attempt counts as not made, and nothing is lost.
+#[test]
+fn what_does_not_stop_is_left_behind_and_due_again() {
+    let data = tempfile::tempdir().unwrap();
+    let running = start(data.path(), "[function]\nconcurrency = 2");
+    let opened = &running.opened;
+    opened.faults.hold_reads(Some("/objects/"));
+    put(&opened.store, &at(IN, "held.jpg"), &jpeg(100, 100, 2)).unwrap();
+    let id = opened.store.head_object(&at(IN, "held.jpg")).unwrap().unwrap().order;
+    let started = || opened.ledger.view().unwrap().event(id).unwrap().unwrap().started;
+    eventually("the attempt began", || started() == 1);
+    running.invoker.drain(Duration::from_millis(50));
+    assert_eq!((started(), running.queue.depth().unwrap()), (0, 1));
+    // When it ends after all, it says no more than that.
+    opened.faults.hold_reads(None);
+    running.settled_or_released();
+    let instruments = Arc::new(Instruments::default());
+    let invoker =
+        Invoker::start(&opened.settings, opened.store.clone(), running.queue.clone(), instruments).unwrap();
+    running.settled();
+    assert!(read(&opened.store, &at(OUT, "thumb_held.jpg")).is_some());
+    invoker.drain(HOUR);
+}
+
+#[test]
+fn a_full_disk_delays_thumbnails_but_loses_none() {
+    let data = tempfile::tempdir().unwrap();
+    let running = start(data.path(), "");
+    running.invoker.drain(HOUR);
+    put(&running.opened.store, &at(IN, "during.jpg"), &jpeg(100, 100, 2)).unwrap();
+    running.opened.faults.set_full(true);
+    let opened = &running.opened;
+    let instruments = Arc::new(Instruments::default());
+    let (store, queue) = (opened.store.clone(), running.queue.clone());
+    let invoker = Invoker::start(&opened.settings, store, queue, instruments.clone()).unwrap();
+    eventually("an attempt failed", || instruments.prometheus("F").contains("reason=\"unavailable\"} 1"));
+    opened.faults.set_full(false);
+    running.settled();
+    assert!(read(&opened.store, &at(OUT, "thumb_during.jpg")).is_some());
+    invoker.drain(HOUR);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_wait_their_turn_and_too_many_are_refused() {
+    let data = tempfile::tempdir().unwrap();
+    let running =
+        tokio::task::spawn_blocking(move || (start(data.path(), "[function]\nconcurrency = 1"), data))
+            .await
+            .unwrap();
+    let (running, _data) = running;
+    let record = || Record {
+        kind: Kind::Created,
+        name: "ObjectCreated:Put".into(),
+        bucket: IN.into(),
+        key: at(IN, "nowhere.jpg").key,
+        etag: None,
+        size: None,
+        sequencer: None,
+    };
+    let answers = futures::future::join_all((0..200).map(|_| running.invoker.invoke(record()))).await;
+    let (answered, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    assert!(!answered.is_empty() && !refused.is_empty());
+    for answer in answered {
+        assert!(matches!(answer.unwrap().outcome, Outcome::Failed(_)));
+    }
+    assert!(refused.iter().all(|answer| answer.as_ref().err() == Some(&Refused::Throttled)));
+    assert!(running.metric(&format!("Throttles{{function_name=\"F\"}} {}", refused.len())));
+    tokio::task::spawn_blocking(move || {
+        running.invoker.drain(HOUR);
+        drop(running);
+    })
+    .await
+    .unwrap();
+}
+
+#[test]
+fn a_shutdown_leaves_what_is_waiting_for_the_next_start() {
+    let data = tempfile::tempdir().unwrap();
+    let running = start(data.path(), "");
+    running.invoker.drain(Duration::ZERO);
+    put(&running.opened.store, &at(IN, "late.jpg"), &jpeg(50, 50, 7)).unwrap();
+    assert_eq!(running.queue.depth().unwrap(), 1);
+    drop(running);
+    let running = start(data.path(), "");
+    running.settled();
+    assert!(read(&running.opened.store, &at(OUT, "thumb_late.jpg")).is_some());
+    running.invoker.drain(HOUR);
+}
+
+#[test]
+fn how_long_a_request_may_take_can_change_while_it_runs() {
+    let data = tempfile::tempdir().unwrap();
+    let running = start(data.path(), "");
+    put(&running.opened.store, &at(IN, "a.jpg"), &jpeg(64, 48, 90)).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let spec = running.opened.settings.triggers[0].renditions[0].spec.clone();
+    let ask = || runtime.block_on(running.invoker.render_object(at(IN, "a.jpg"), spec.clone()));
+    running.invoker.allow(Duration::ZERO);
+    assert_eq!(ask().unwrap_err(), Refused::TimedOut);
+    running.invoker.allow(HOUR);
+    assert!(ask().unwrap().is_ok());
+    running.invoker.drain(Duration::from_secs(5));
+}
+
+#[test]
+fn what_nobody_waits_for_any_more_is_not_begun() {
+    let data = tempfile::tempdir().unwrap();
+    let running = start(data.path(), "[function]\nconcurrency = 1");
+    running.opened.faults.hold_reads(Some("/objects/"));
+    put(&running.opened.store, &at(IN, "a.jpg"), &jpeg(64, 48, 90)).unwrap();
+    eventually("the only worker is busy", || {
+        running.instruments.value(Metric::ConcurrentExecutions) == Some(1)
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let spec = running.opened.settings.triggers[0].renditions[0].spec.clone();
+    let ask = || running.invoker.render_object(at(IN, "a.jpg"), spec.clone());
+    runtime.block_on(async {
+        let asked = std::pin::pin!(ask());
+        assert!(futures::poll!(asked).is_pending());
+    });
+    running.opened.faults.hold_reads(None);
+    // One that comes later is served, so the other has had its turn.
+    assert!(runtime.block_on(ask()).unwrap().is_ok());
+    assert_eq!(running.instruments.value(Metric::Invocations), Some(2));
+    running.invoker.drain(HOUR);
+}
+
+#[test]
+fn a_full_disk_for_measurements_stops_no_thumbnail() {
+    let data = tempfile::tempdir().unwrap();
+    let running = start(data.path(), "");
+    let faults = Arc::new(Faults::default());
+    faults.set_full(true);
+    let disk = Arc::new(FaultyDisk::new(Arc::new(RealDisk), faults.clone()));
+    let file = data.path().join("measurements.redb");
+    running.instruments.keep(Keeper::new(disk, file)).unwrap();
+    put(&running.opened.store, &at(IN, "a.jpg"), &jpeg(200, 100, 90)).unwrap();
+    running.settled();
+    assert!(read(&running.opened.store, &at(OUT, "thumb_a.jpg")).is_some());
+    eventually("it has been counted", || running.instruments.value(Metric::Made) == Some(1));
+    // With space again, what became of it is kept.
+    faults.set_full(false);
+    let recorder = running.instruments.recorder().unwrap();
+    eventually("what became of it is kept", || {
+        recorder.search(10, &Search::default()).is_ok_and(|kept| kept.len() == 1 && kept[0].key == "a.jpg")
+    });
+    running.instruments.close();
+}

@@ -1,0 +1,315 @@
+//! The real parts on a simulated disk: store, ledger, queue, and the function working on events one by one.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use tintype::{
+    disk::SharedDisk,
+    invoker::{record, verdict},
+    ledger::{EventRecord, StoredHeaders, Tries},
+    queue::{DeadLetterFilter, Next, Queue, Verdict},
+    server::{Parts, open_parts},
+    store::{
+        ArrivingStore, Cause, CompletedPart, Completion, DataFolder, DiskStore, JoinedChecksum, NewUpload,
+        SettlingStore, StoreFault, now_ms,
+    },
+};
+use tintype_engine::Scratch;
+use tintype_pipeline::{
+    Outcome, Reason, Report, Settings, Thumbnails,
+    store::{Arrival, Condition, Location, Put, SourceVersion, Store, StoreError, Wrapper},
+    thumbnails::Call,
+};
+
+use crate::common::{IN, at};
+
+/// More attempts than any history's events need.
+const MOST_ATTEMPTS: usize = 2000;
+
+pub struct World {
+    pub store: Arc<DiskStore>,
+    pub queue: Arc<Queue>,
+    thumbnails: Thumbnails,
+}
+
+/// How an attempt goes.
+#[derive(Clone, Copy)]
+pub struct Manner<'a> {
+    /// Happens between the function's reading and its writing.
+    pub meanwhile: &'a (dyn Fn() + Sync),
+    /// Nothing else happens, so what was made is of the version that is there afterwards.
+    pub alone: bool,
+    /// It is told to stop when it asks for the so-many-th time: by its time-out, or by a shutdown.
+    pub stops: Option<Stop>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Stop {
+    pub asked: usize,
+    pub by_shutdown: bool,
+}
+
+impl Manner<'_> {
+    pub const UNDISTURBED: Manner<'static> = Manner { meanwhile: &|| (), alone: true, stops: None };
+}
+
+/// What one look at the queue came to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Worked {
+    Attempt,
+    Waiting,
+    Idle,
+}
+
+fn put_cause() -> Cause {
+    Cause { event: "ObjectCreated:Put", request_id: "history".into() }
+}
+
+impl World {
+    /// Opens everything as `tintype serve` does; the data folder's lock is on the real disk.
+    pub fn open(disk: SharedDisk, settings: &Settings) -> Result<Self, String> {
+        let folder = DataFolder::open(&settings.data).map_err(|error| error.to_string())?;
+        let Parts { store, queue } =
+            open_parts(settings, disk, folder).map_err(|error| format!("{error:#}"))?;
+        Ok(Self { store, queue, thumbnails: Thumbnails::new(settings.limits, 64 << 20) })
+    }
+
+    pub fn put(&self, key: &str, bytes: &[u8], condition: Condition) -> Result<(), StoreFault> {
+        let place = at(IN, key);
+        let mut incoming = self.store.begin_put(&place, StoredHeaders::default())?;
+        // Twice, so that a file is written in more than one piece.
+        let (first, second) = bytes.split_at(bytes.len() / 2);
+        incoming.write(first)?;
+        incoming.write(second)?;
+        self.store.commit_put(&place, incoming, condition, put_cause())?;
+        Ok(())
+    }
+
+    /// Posts an image with a key; answers whether it is stored.
+    pub fn post(&self, key: &str, bytes: &[u8], manner: Manner<'_>) -> Result<bool, String> {
+        let arrival = Arrival {
+            at: at(IN, key),
+            content_type: "image/jpeg".into(),
+            bytes: bytes::Bytes::copy_from_slice(bytes),
+        };
+        let cause = Cause { event: "ObjectCreated:Post", request_id: "history".into() };
+        let arriving = ArrivingStore::new(&self.store, &arrival, cause);
+        let store = Interrupted { store: &arriving, before_put: manner.meanwhile };
+        let triggers = self.store.triggers();
+        let mut scratch = Scratch::default();
+        let mut call = Call { triggers: &triggers, stop: &|| false, scratch: &mut scratch };
+        let spec = &triggers[0].renditions[0].spec;
+        let receiving = self.thumbnails.receive(&mut call, &store, &arrival, spec);
+        match futures::executor::block_on(receiving) {
+            Ok((report, _)) => {
+                if manner.alone && report.outcome == Outcome::Made {
+                    self.is_of_the_newest(&arrival.at, &report)?;
+                }
+                Ok(true)
+            }
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Begins an upload in parts, and gives it up.
+    pub fn abort(&self, key: &str, bytes: &[u8]) -> Result<(), StoreFault> {
+        let place = at(IN, key);
+        let id = self.begin_upload(&place)?;
+        self.put_part(&place, &id, bytes)?;
+        self.store.abort_upload(&place, &id)
+    }
+
+    fn begin_upload(&self, place: &Location) -> Result<String, StoreFault> {
+        let new = NewUpload {
+            headers: StoredHeaders::default(),
+            checksum_algorithm: None,
+            full_object_checksum: false,
+        };
+        self.store.create_upload(place, new)
+    }
+
+    /// Answers its ETag.
+    fn put_part(&self, place: &Location, upload: &str, bytes: &[u8]) -> Result<String, StoreFault> {
+        let mut incoming = self.store.begin_part(place, upload, 1)?;
+        incoming.write(bytes)?;
+        Ok(self.store.commit_part(upload, 1, incoming)?.etag)
+    }
+
+    /// Uploads in one part, which is sent again before the end.
+    pub fn put_in_parts(&self, key: &str, bytes: &[u8]) -> Result<(), StoreFault> {
+        let place = at(IN, key);
+        let id = self.begin_upload(&place)?;
+        self.put_part(&place, &id, &bytes[bytes.len() / 2..])?;
+        let etag = self.put_part(&place, &id, bytes)?;
+        let parts = vec![CompletedPart { number: 1, etag, checksums: Vec::new() }];
+        let completion = Completion { parts, size: None, condition: Condition::Any };
+        let cause = Cause { event: "ObjectCreated:CompleteMultipartUpload", request_id: String::new() };
+        self.store.complete_upload(&place, &id, &completion, cause, Box::new(NoChecksum))?;
+        Ok(())
+    }
+
+    pub fn delete(&self, keys: &[&str]) -> Vec<Result<(), StoreFault>> {
+        let cause = Cause { event: "ObjectRemoved:Delete", request_id: String::new() };
+        let objects = keys.iter().map(|key| (at(IN, key), None)).collect();
+        let answers = self.store.delete_all(objects, &cause);
+        answers.into_iter().map(|answer| answer.map(|_| ())).collect()
+    }
+
+    pub fn read(&self, place: &Location) -> Result<Option<Vec<u8>>, StoreFault> {
+        self.store.open_object(place)?.map(|object| object.bytes()).transpose()
+    }
+
+    /// Queues what was given up once more.
+    pub fn redrive(&self, reason: Option<&str>) -> Result<usize, String> {
+        let filter = DeadLetterFilter { reason: reason.map(str::to_owned), ..DeadLetterFilter::default() };
+        self.queue.redrive(&filter).map_err(|error| error.to_string())
+    }
+
+    /// Throws away what was given up of a key.
+    pub fn purge(&self, key: &str) -> Result<usize, String> {
+        let filter = DeadLetterFilter { object: Some(at(IN, key)), ..DeadLetterFilter::default() };
+        self.queue.purge(&filter).map_err(|error| error.to_string())
+    }
+
+    /// Queues sources that have no current thumbnail.
+    pub fn backfill(&self) -> Result<(), StoreFault> {
+        let cause = Cause { event: "ObjectCreated:Backfill", request_id: "history".into() };
+        let mut next = None;
+        loop {
+            next = self.store.backfill("", next, false, cause.clone())?.next;
+            if next.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// One attempt at the next event.
+    pub fn work(&self, manner: Manner<'_>) -> Result<Worked, String> {
+        match self.queue.lease().map_err(|error| error.to_string())? {
+            Next::Lease(lease) => {
+                let settling = SettlingStore::new(&self.store, Some(lease.settlement()));
+                let store = Interrupted { store: &settling, before_put: manner.meanwhile };
+                let triggers = self.store.triggers();
+                let mut scratch = Scratch::default();
+                let asked = AtomicUsize::new(0);
+                let stop = || {
+                    let asked = asked.fetch_add(1, Ordering::Relaxed);
+                    manner.stops.is_some_and(|stop| asked >= stop.asked)
+                };
+                let mut call = Call { triggers: &triggers, stop: &stop, scratch: &mut scratch };
+                let record = record(&lease);
+                let handling = self.thumbnails.handle(&mut call, &store, &record);
+                let report = futures::executor::block_on(handling);
+                if manner.alone && report.outcome == Outcome::Made {
+                    self.is_of_the_newest(&lease.at, &report)?;
+                }
+                let is_stopped =
+                    matches!(&report.outcome, Outcome::Failed(failure) if failure.reason == Reason::Stopped);
+                let verdict = match is_stopped && manner.stops.is_some_and(|stop| stop.by_shutdown) {
+                    true => Verdict::Released,
+                    false => verdict(&report, settling.is_settled()),
+                };
+                self.queue.finish(&lease, verdict).map_err(|error| error.to_string())?;
+                Ok(Worked::Attempt)
+            }
+            Next::GivenUp(_) => Ok(Worked::Attempt),
+            Next::Wait(_) => Ok(Worked::Waiting),
+            Next::Empty => Ok(Worked::Idle),
+        }
+    }
+
+    /// A version that was acknowledged before a thumbnail was written is what it is made of.
+    fn is_of_the_newest(&self, source: &Location, report: &Report) -> Result<(), String> {
+        // A disk that fails says nothing.
+        let Ok(Some(source)) = self.store.head_object(source) else { return Ok(()) };
+        for made in &report.renditions {
+            let Ok(Some(thumbnail)) = self.store.head_object(&made.at) else { continue };
+            if thumbnail.headers.metadata.get("tintype-source-etag") != Some(&source.etag) {
+                return Err(format!("{} was made of a version that had been replaced", made.at));
+            }
+        }
+        Ok(())
+    }
+
+    /// Works until nothing is queued. Time passes in leaps: what waits for its next attempt is due at once.
+    pub fn drain(&self) -> Result<(), String> {
+        for _ in 0..MOST_ATTEMPTS {
+            match self.work(Manner::UNDISTURBED)? {
+                Worked::Attempt => {}
+                Worked::Waiting => self.make_due()?,
+                Worked::Idle => {
+                    let depth = self.queue.depth().map_err(|error| error.to_string())?;
+                    return if depth == 0 { Ok(()) } else { Err(format!("{depth} events are stuck")) };
+                }
+            }
+        }
+        Err(format!("the queue is not empty after {MOST_ATTEMPTS} attempts"))
+    }
+
+    /// As if time had passed.
+    pub fn make_due(&self) -> Result<(), String> {
+        let ledger = self.store.ledger();
+        let mut ids = Vec::new();
+        let view = ledger.view().map_err(|error| error.to_string())?;
+        for tries in Tries::ALL {
+            let walked = view.walk_due(tries, i64::MIN, |_, id| {
+                ids.push(id);
+                true
+            });
+            walked.map_err(|error| error.to_string())?;
+        }
+        drop(view);
+        let pending = ledger.submit(Vec::new(), move |changes| {
+            for id in ids {
+                if let Some(event) = changes.event(id)? {
+                    changes.put_event(&EventRecord { due_ms: now_ms(), ..event })?;
+                }
+            }
+            Ok::<_, StoreFault>(())
+        });
+        pending.wait().map_err(|error| error.to_string())
+    }
+}
+
+struct NoChecksum;
+
+impl JoinedChecksum for NoChecksum {
+    fn update(&mut self, _: &[u8]) {}
+
+    fn finish(
+        self: Box<Self>,
+        _: &[tintype::ledger::PartRecord],
+    ) -> Result<tintype::ledger::Checksums, StoreFault> {
+        Ok(tintype::ledger::Checksums::default())
+    }
+}
+
+/// The store as the function sees it, with something happening before it writes.
+struct Interrupted<'a, S> {
+    store: &'a S,
+    before_put: &'a (dyn Fn() + Sync),
+}
+
+impl<S: Store> Wrapper for Interrupted<'_, S> {
+    type Inner = S;
+
+    fn inner(&self) -> &S {
+        self.store
+    }
+
+    async fn put_all(
+        &self,
+        puts: Vec<Put>,
+        source: Option<&SourceVersion>,
+    ) -> Result<Vec<String>, StoreError> {
+        (self.before_put)();
+        self.store.put_all(puts, source).await
+    }
+
+    async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError> {
+        (self.before_put)();
+        self.store.delete(at, if_match).await
+    }
+}

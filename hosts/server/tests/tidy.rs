@@ -1,0 +1,262 @@
+//! The layout's invariants: who may depend on whom, what must be documented, how large a file may grow.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use clap::CommandFactory as _;
+use tintype_pipeline::{Settings, settings::Sources};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// The project's own crates that a crate depends on, tests apart.
+fn own_dependencies(folder: &str) -> Vec<String> {
+    let manifest: toml::Table = read(&format!("{folder}/Cargo.toml")).parse().unwrap();
+    let dependencies = manifest["dependencies"].as_table().unwrap();
+    let own = dependencies.keys().filter_map(|name| name.strip_prefix("tintype-")).map(str::to_owned);
+    own.collect()
+}
+
+#[test]
+fn crates_depend_one_way() {
+    for (folder, allowed) in [
+        ("crates/engine", &[][..]),
+        ("crates/pipeline", &["engine"][..]),
+        ("crates/api", &["engine", "pipeline"][..]),
+        ("hosts/lambda", &["engine", "pipeline", "api"][..]),
+        ("hosts/server", &["engine", "pipeline", "api"][..]),
+    ] {
+        for dependency in own_dependencies(folder) {
+            assert!(allowed.contains(&dependency.as_str()), "{folder} must not depend on {dependency}");
+        }
+    }
+}
+
+#[test]
+fn the_engine_does_nothing_but_compute() {
+    for file in rust_files(&root().join("crates/engine/src")) {
+        let text = fs::read_to_string(&file).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for word in
+            ["std::fs", "std::net", "std::env", "std::time", "std::thread", "tokio", "tracing", "async fn"]
+        {
+            assert!(!code.contains(word), "{} has {word}", file.display());
+        }
+    }
+}
+
+/// What each folder (or file) of the server may use of the others.
+fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
+    BTreeMap::from([
+        ("disk", &[][..]),
+        ("instruments", &["disk", "request_id", "http_client", "steady_clock"][..]),
+        ("ledger", &["disk"][..]),
+        ("store", &["disk", "ledger"][..]),
+        ("repair", &["disk", "ledger", "store"][..]),
+        ("queue", &["ledger", "store", "steady_clock"][..]),
+        ("invoker", &["queue", "store", "ledger", "instruments", "request_id"][..]),
+        ("credentials", &["disk"][..]),
+        ("http_client", &["credentials"][..]),
+        ("listen", &[][..]),
+        ("sandbox", &[][..]),
+        ("request_id", &[][..]),
+        ("steady_clock", &[][..]),
+        ("s3", &["store", "ledger", "credentials", "listen", "request_id"][..]),
+        ("page", &["instruments", "queue", "store", "ledger", "credentials", "listen", "request_id"][..]),
+        (
+            "gateway",
+            &["invoker", "store", "ledger", "instruments", "credentials", "listen", "request_id"][..],
+        ),
+        (
+            "server",
+            &[
+                "credentials",
+                "disk",
+                "gateway",
+                "instruments",
+                "invoker",
+                "ledger",
+                "listen",
+                "page",
+                "queue",
+                "s3",
+                "store",
+            ][..],
+        ),
+        (
+            "cli",
+            &[
+                "invoker",
+                "server",
+                "store",
+                "repair",
+                "sandbox",
+                "disk",
+                "ledger",
+                "credentials",
+                "http_client",
+                "instruments",
+                "cli",
+            ][..],
+        ),
+        // Compiled for fuzz targets only.
+        ("fuzzing", &["s3", "store"][..]),
+        ("lib", &[][..]),
+        ("main", &[][..]),
+    ])
+}
+
+#[test]
+fn server_folders_depend_one_way() {
+    let source = root().join("hosts/server/src");
+    let allowed = allowed();
+    for file in rust_files(&source) {
+        let relative = file.strip_prefix(&source).unwrap();
+        let place = relative.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs");
+        let may =
+            allowed.get(place).unwrap_or_else(|| panic!("{place} is in no row of the table of dependencies"));
+        for used in used_modules(&fs::read_to_string(&file).unwrap()) {
+            assert!(
+                used == place || may.contains(&used.as_str()),
+                "{} uses crate::{used}, which {place} may not",
+                relative.display()
+            );
+        }
+    }
+}
+
+/// The top-level modules named by `crate::…`, singly or in a group.
+fn used_modules(text: &str) -> Vec<String> {
+    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let mut used = Vec::new();
+    for (at, _) in text.match_indices("crate::") {
+        let rest = &text[at + "crate::".len()..];
+        let Some(group) = rest.strip_prefix('{') else {
+            used.push(word(rest));
+            continue;
+        };
+        let mut depth = 0;
+        let mut start = true;
+        for (at, c) in group.char_indices() {
+            match c {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => start = true,
+                c if start && depth == 0 && (c.is_alphanumeric() || c == '_') => {
+                    used.push(word(&group[at..]));
+                    start = false;
+                }
+                _ => {}
+            }
+        }
+    }
+    used.retain(|name| !name.is_empty());
+    used
+}
+
+#[test]
+fn the_scan_for_modules_sees_groups() {
+    let text = "use crate::{a::{b, c}, d,\n e::f};\nlet x = crate::g::h();";
+    assert_eq!(used_modules(text), ["a", "d", "e", "g"]);
+}
+
+#[test]
+fn s3s_is_confined_to_one_folder() {
+    let source = root().join("hosts/server/src");
+    for file in rust_files(&source).into_iter().filter(|file| !file.starts_with(source.join("s3"))) {
+        assert!(!fs::read_to_string(&file).unwrap().contains("s3s::"), "{} uses s3s", file.display());
+    }
+}
+
+/// A line of the example, a setting in it even if it is a comment.
+fn uncommented(line: &str) -> &str {
+    let inner = line.strip_prefix("# ").unwrap_or(line);
+    let name = inner.split(" = ").next().unwrap_or_default();
+    let is_setting = inner.contains(" = ") && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if is_setting || inner.starts_with("[[") { inner } else { line }
+}
+
+#[test]
+fn every_setting_is_documented_with_its_default() {
+    let example = read("tintype.example.toml");
+    // What there is none of by default stands there as a comment; uncommented it must be right, too.
+    let whole: Vec<&str> = example.lines().map(uncommented).collect();
+    let whole = whole.join("\n");
+    let table: toml::Table = whole.parse().unwrap();
+    for key in tintype_pipeline::settings::KEYS {
+        let mut value = Some(&toml::Value::Table(table.clone())).cloned();
+        for part in key.split('.') {
+            value = value.and_then(|value| match value {
+                toml::Value::Array(items) => items.first().and_then(|item| item.get(part)).cloned(),
+                other => other.get(part).cloned(),
+            });
+        }
+        assert!(value.is_some(), "{key} is not in tintype.example.toml");
+    }
+    let load = |text: String| {
+        Settings::load(Sources { file: Some(("example".into(), text)), ..Sources::default() }).unwrap()
+    };
+    load(whole);
+    // What is written as it is by default is written all the same.
+    let mut shown = load(example);
+    assert!(std::mem::take(&mut shown.function.is_memory_given));
+    assert_eq!(format!("{shown:?}"), format!("{:?}", load(String::new())), "the example shows the defaults");
+}
+
+#[test]
+fn every_command_is_documented() {
+    let readme = read("README.md");
+    for command in tintype::cli::Arguments::command().get_subcommands() {
+        let name = command.get_name();
+        assert!(readme.contains(&format!("tintype {name}")), "README.md does not mention \"tintype {name}\"");
+        assert!(command.get_after_help().is_some(), "tintype {name} --help has no example");
+    }
+}
+
+#[test]
+fn every_file_has_one_purpose() {
+    let crates = ["crates/engine", "crates/pipeline", "crates/api", "hosts/lambda", "hosts/server"]
+        .map(|folder| root().join(folder).join("src"));
+    for file in crates.iter().flat_map(|folder| rust_files(folder)) {
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.starts_with("//!"), "{} does not begin by saying what it is for", file.display());
+        let lines = text.lines().count();
+        assert!(lines <= 500, "{} has {lines} lines: more than one purpose?", file.display());
+        let name = file.file_stem().unwrap().to_str().unwrap();
+        assert!(
+            !["utils", "util", "helpers", "misc", "common"].contains(&name),
+            "{} says nothing",
+            file.display()
+        );
+    }
+}
+
+#[test]
+fn the_code_map_names_every_folder() {
+    let map = read("ARCHITECTURE.md");
+    for (name, _) in allowed().into_iter().filter(|(name, _)| !["fuzzing", "lib", "main"].contains(name)) {
+        assert!(map.contains(&format!("`{name}")), "ARCHITECTURE.md does not mention `{name}`");
+    }
+}
