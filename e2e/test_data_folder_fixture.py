@@ -66,15 +66,15 @@ def test_work_on_it_goes_on(folder):
                 assert [record["outcome"] for record in answer["records"]] == ["up_to_date"], key
                 assert head(thumbnail(key))[1]["last-modified"] == headers["last-modified"]
         # Dead letters are tried again, are made up for, and are purged.
-        letters = lambda: {letter["event"]["key"]: letter for letter in life.command("dead-letters", "list")}
-        was = letters()
+        dead_letters = lambda: {one["event"]["key"]: one for one in life.command("dead-letters", "list")}
+        was = dead_letters()
         life.command("dead-letters", "redrive", "--prefix", "broken")
-        until(lambda: letters().get("broken.jpg", was["broken.jpg"])["dead_ms"] > was["broken.jpg"]["dead_ms"], "it is a dead letter again")
+        until(lambda: dead_letters().get("broken.jpg", was["broken.jpg"])["dead_ms"] > was["broken.jpg"]["dead_ms"], "it is a dead letter again")
         life.done("PUT", SOURCE, "broken.jpg", pictures.jpeg())
         assert json.loads(life.page("/object?key=broken.jpg"))["state"] == "made"
         assert life.command("backfill", "--dry-run")[-1]["stale"] == 0
         life.command("dead-letters", "purge", "--all")
-        assert letters() == {}
+        assert dead_letters() == {}
         # The open upload takes another part and is completed.
         upload = data_folder.found("<Key>open.bin</Key>.*?<UploadId>(.*?)<", life.done("GET", OTHER, query={"uploads": ""}))[0]
         life.done("PUT", OTHER, "open.bin", bytes(5 << 20), query={"partNumber": "1", "uploadId": upload})

@@ -132,19 +132,19 @@ def test_an_unknown_reason_is_refused_with_the_nearest(server, ask, given_up):
 
 
 def test_an_export_that_fails_leaves_the_file_as_it_was(ask, given_up, tmp_path):
-    file = tmp_path / "letters"
+    file = tmp_path / "exported"
     file.write_text("kept\n")
     assert ask("dead-letters", "export", "--reason", "malfromed", "-o", file)[0] == 1
     assert file.read_text() == "kept\n" and list(tmp_path.iterdir()) == [file]
 
 
 def test_an_export_writes_to_no_other_file(ask, given_up, tmp_path):
-    other, file = tmp_path / "other", tmp_path / "letters"
+    other, file = tmp_path / "other", tmp_path / "exported"
     other.write_text("other\n")
-    os.link(other, tmp_path / "letters.partial")
+    os.link(other, tmp_path / "exported.partial")
     assert ask("dead-letters", "export", "--prefix", "operating/", "-o", file)[0] == 0
     assert other.read_text() == "other\n" and len(file.read_text().splitlines()) == len(given_up)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["letters", "letters.partial", "other"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["exported", "exported.partial", "other"]
 
 
 def test_what_could_mean_all_is_refused(server, ask, given_up):

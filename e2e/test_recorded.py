@@ -93,7 +93,7 @@ class S3:
 
 
 COMMANDS = "serve demo make probe invoke check status dead-letters backfill orphans logs cost completions".split()
-LETTERS = "list show redrive purge export".split()
+DEAD_LETTER_ACTIONS = "list show redrive purge export".split()
 
 
 def test_commands_help(recorder):
@@ -102,7 +102,7 @@ def test_commands_help(recorder):
     recorder.command("help", "make")
     for command in COMMANDS:
         recorder.command(command, "--help")
-    for action in LETTERS:
+    for action in DEAD_LETTER_ACTIONS:
         recorder.command("dead-letters", action, "--help")
     recorder.command("completions", "fish")
     recorder.finish()

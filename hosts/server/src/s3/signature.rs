@@ -3,7 +3,7 @@
 //! Sources: AWS, "Authenticating Requests (AWS Signature Version 4)"; "Error responses".
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use s3s::{Body, S3Response, S3Result, s3_error};
+use s3s::{Body, S3Error, S3Response, S3Result, s3_error};
 
 use super::query::Query;
 use crate::request_id;
@@ -32,11 +32,7 @@ pub(super) fn check_mechanism(headers: &HeaderMap, query: &Query) -> S3Result<()
     let has_other_scheme = authorization
         .is_some_and(|value| value.to_str().map_or(true, |value| value.split(' ').next() != Some(ALGORITHM)));
     if has_other_scheme || SIGNATURE_V2.iter().any(|name| query.has(name)) {
-        return Err(s3_error!(
-            InvalidRequest,
-            "The authorization mechanism you have provided is not supported. Please use Signature Version 4 \
-             ({ALGORITHM}); with boto3: Config(signature_version=\"s3v4\")"
-        ));
+        return Err(unsupported_mechanism());
     }
     let expires = query.get("X-Amz-Expires");
     let is_in_bounds = |text: &str| {
@@ -64,6 +60,15 @@ pub(super) fn check_mechanism(headers: &HeaderMap, query: &Query) -> S3Result<()
         return Err(s3s::S3Error::with_message(code, words));
     }
     Ok(())
+}
+
+/// The answer to Signature Version 2, of a request or of a form.
+pub(super) fn unsupported_mechanism() -> S3Error {
+    s3_error!(
+        InvalidRequest,
+        "The authorization mechanism you have provided is not supported. Please use Signature Version 4 ({ALGORITHM}); with \
+         boto3: Config(signature_version=\"s3v4\")"
+    )
 }
 
 /// The headers of a verified request that its signature does not cover, of `host`, every `x-amz-*` and those listed. What

@@ -80,7 +80,7 @@ pub enum FolderError {
     },
     /// Its object files are gone, but not the ledger that tells of them.
     #[error(
-        "data folder {0}: the ledger tells of objects, but there is not one object file: nothing is started over it. Put \
+        "data folder {0}: the ledger lists objects, but there is not one object file: nothing is started over it. Put \
          {objects} back, from where it was moved to or from a backup; only if they are gone for good, run \
          \"tintype check --repair\", which lists what is lost and forgets it", objects = .0.join("objects").display()
     )]

@@ -9,7 +9,7 @@ use sha2::Sha256;
 use time::OffsetDateTime;
 
 use super::fields::Fields;
-use crate::s3::{OneKey, authorization::Principal};
+use crate::s3::{OneKey, authorization::Principal, signature};
 
 /// How large the file may be, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,11 +56,7 @@ pub(in crate::s3) fn check(
 
 fn check_signature(fields: &Fields, policy: &str, key: &OneKey) -> S3Result<Principal> {
     if fields.get("signature").is_some() || fields.get("awsaccesskeyid").is_some() {
-        return Err(s3_error!(
-            InvalidRequest,
-            "The authorization mechanism you have provided is not supported. Please use Signature Version 4 \
-             (AWS4-HMAC-SHA256); with boto3: Config(signature_version=\"s3v4\")"
-        ));
+        return Err(signature::unsupported_mechanism());
     }
     let field = |name: &str| {
         fields

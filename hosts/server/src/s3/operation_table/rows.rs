@@ -38,8 +38,9 @@ pub(super) const COPY_SOURCE: &[&str] = &[
 /// The conditional headers of HTTP.
 pub(super) const CONDITIONS: &[&str] =
     &["if-match", "if-modified-since", "if-none-match", "if-unmodified-since"];
-/// Query parameters that override headers of an answer.
-const OVERRIDES: [&str; 6] = [
+/// Query parameters of a read: most override headers of the answer.
+const READ: &[&str] = &[
+    "partNumber",
     "response-cache-control",
     "response-content-disposition",
     "response-content-encoding",
@@ -47,8 +48,6 @@ const OVERRIDES: [&str; 6] = [
     "response-content-type",
     "response-expires",
 ];
-const READ: &[&str] =
-    &["partNumber", OVERRIDES[0], OVERRIDES[1], OVERRIDES[2], OVERRIDES[3], OVERRIDES[4], OVERRIDES[5]];
 
 const BASE: Operation = Operation {
     name: "",
