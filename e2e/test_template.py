@@ -304,7 +304,7 @@ def test_the_dashboard_has_the_eight_graphs_and_memory():
 
 def test_what_the_dashboard_shows_is_measured():
     """Metrics of our own are named as the function names them."""
-    catalogue = (ROOT / "crates/pipeline/src/metrics/catalogue.rs").read_text()
+    catalogue = (ROOT / "crates/telemetry/src/metrics/catalogue.rs").read_text()
     for one in json.loads(Template()["Dashboard"]["DashboardBody"])["widgets"]:
         for namespace, name, *_ in one["properties"]["metrics"]:
             assert namespace != "Tintype" or re.search(rf"^    {name}, ", catalogue, re.M), name

@@ -12,10 +12,11 @@ use tintype_engine::Scratch;
 use tintype_pipeline::{
     Call, Location, ObjectKey, Settings, Thumbnails,
     event::{Kind, Record},
-    metrics::{Metric, Metrics, Taken},
     settings::Sources,
     store::{Condition, Put, Store as _, memory::MemoryStore},
 };
+
+use tintype_telemetry::metrics::{Metric, Metrics, Taken};
 
 use crate::pictures;
 
@@ -94,8 +95,7 @@ fn work(images: u32, with: bool) -> anyhow::Result<()> {
             measured.event_received();
             measured.event_taken(Duration::from_millis(3));
             measured.ended(report.total, false);
-            measured.report(&report);
-            measured.thumbnail_ready(report.total);
+            measured.report(&report, Some(report.total));
             let id = format!("{number:032x}");
             measured.result(Entry {
                 request_id: id,

@@ -8,7 +8,6 @@ pub mod budget;
 pub mod event;
 pub mod fingerprint;
 pub mod inspect;
-pub mod metrics;
 pub mod naming;
 pub mod outcome;
 pub mod receive;

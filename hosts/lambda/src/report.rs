@@ -9,9 +9,10 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tintype_pipeline::{
-    Outcome, Report,
-    metrics::{Metric, Metrics, Taken, emf},
+use tintype_pipeline::{Outcome, Report};
+use tintype_telemetry::{
+    metrics::{Metric, Metrics, Taken},
+    render::emf,
 };
 
 /// Writes the lines.
@@ -41,11 +42,8 @@ impl Reporter {
     /// Tells what became of a record, and counts it.
     pub(crate) fn record(&self, origin: Origin<'_>, report: &Report) {
         let since_upload = origin.occurred_ms.map(|occurred| (now_ms() - occurred).max(0));
-        self.metrics.report(report);
-        if let (Outcome::Made, Some(since)) = (&report.outcome, since_upload) {
-            let since = Duration::from_millis(u64::try_from(since).unwrap_or(0));
-            self.metrics.observe(Metric::UploadToThumbnail, since);
-        }
+        let time = since_upload.map(|since| Duration::from_millis(since.unsigned_abs()));
+        self.metrics.report(report, time);
         print(&self.record_line(origin.request_id, since_upload, report));
     }
 

@@ -7,10 +7,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tintype_pipeline::{
-    metrics::{Metric, Metrics},
-    settings::{DeadLetters, Settings},
-};
+use tintype_pipeline::settings::{DeadLetters, Settings};
+use tintype_telemetry::metrics::{Metric, Metrics};
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{

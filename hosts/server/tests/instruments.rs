@@ -13,10 +13,8 @@ use tintype::{
     },
     store::now_ms,
 };
-use tintype_pipeline::{
-    Location, ObjectKey, Report,
-    metrics::{Metric, Metrics, Taken},
-};
+use tintype_pipeline::{Location, ObjectKey, Report};
+use tintype_telemetry::metrics::{Metric, Metrics, Taken};
 
 fn kept(file: &Path) -> (Arc<Instruments>, Arc<Faults>) {
     let faults = Arc::new(Faults::default());

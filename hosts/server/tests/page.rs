@@ -19,10 +19,8 @@ use tintype::{
     page::Page,
     store::now_ms,
 };
-use tintype_pipeline::{
-    Location, ObjectKey, Report,
-    metrics::{Kind, Metric, Metrics, Taken},
-};
+use tintype_pipeline::{Location, ObjectKey, Report};
+use tintype_telemetry::metrics::{Kind, Metric, Metrics, Taken};
 use tower::ServiceExt as _;
 
 struct Shown {

@@ -14,8 +14,8 @@ use tintype::{
 use tintype_pipeline::{
     Outcome,
     event::{Kind, Record},
-    metrics::Metric,
 };
+use tintype_telemetry::metrics::Metric;
 
 const HOUR: Duration = Duration::from_secs(3600);
 

@@ -40,7 +40,7 @@ pub(super) struct Invoke {
 impl Invoke {
     pub(super) fn run(self, env: &Env) -> anyhow::Result<u8> {
         let settings = self.settings.load(env)?;
-        super::logging::start(&settings.logs)?;
+        tintype_telemetry::logging::start(&settings.logs.level, settings.logs.format)?;
         let mut event = Vec::new();
         if self.event.as_os_str() == "-" {
             std::io::stdin().read_to_end(&mut event)?;

@@ -9,7 +9,6 @@ mod dead_letters;
 mod demo;
 mod image_files;
 mod invoke;
-mod logging;
 mod logs;
 mod make;
 mod orphans;

@@ -5,7 +5,7 @@ use std::{fmt::Write as _, io::Write as _, path::Path};
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Env, OK, SettingsArguments, allocator, block_on, logging, variable};
+use super::{Env, OK, SettingsArguments, allocator, block_on, variable};
 use crate::{
     sandbox::{self, Reach},
     server::Server,
@@ -34,7 +34,7 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(self, env: &Env) -> anyhow::Result<u8> {
         let settings = self.settings.load(env)?;
-        logging::start(&settings.logs)?;
+        tintype_telemetry::logging::start(&settings.logs.level, settings.logs.format)?;
         allocator::tune(env);
         check_exposure(&settings, self.anyone_may_use_the_http_api)?;
         confine(&settings, self.settings.file(env).as_deref())?;

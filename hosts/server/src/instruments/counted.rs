@@ -4,7 +4,7 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Instant};
 
 use http::{HeaderName, HeaderValue, Method, Request, Response};
 use hyper::{body::Incoming, service::Service};
-use tintype_pipeline::metrics::Door;
+use tintype_telemetry::requests::Endpoint;
 
 use super::Instruments;
 use crate::request_id::{RequestId, serve};
@@ -21,7 +21,7 @@ const METHODS: [Method; 6] =
 pub struct Counted<S> {
     service: S,
     instruments: Arc<Instruments>,
-    door: Door,
+    endpoint: Endpoint,
     places: Arc<[Place]>,
 }
 
@@ -49,27 +49,27 @@ impl<S> Counted<S> {
     /// the service.
     pub fn s3(service: S, instruments: Arc<Instruments>) -> Self {
         let places = ["object", "bucket", "service"].map(Place::new);
-        Self { service, instruments, door: Door::S3, places: places.into() }
+        Self { service, instruments, endpoint: Endpoint::S3, places: places.into() }
     }
 
     /// Counts the HTTP port's requests, by method and path if that is one of `paths` or below one that ends
     /// with a slash.
     pub fn api(service: S, instruments: Arc<Instruments>, paths: &[String]) -> Self {
         let places = paths.iter().map(String::as_str).chain(["other"]).map(Place::new).collect();
-        Self { service, instruments, door: Door::Api, places }
+        Self { service, instruments, endpoint: Endpoint::Api, places }
     }
 
     /// The index of the place that a path is at.
     fn place(&self, path: &str) -> usize {
-        match self.door {
-            Door::Api => {
+        match self.endpoint {
+            Endpoint::Api => {
                 let is_here = |known: &str| {
                     known == path || known.len() > 1 && known.ends_with('/') && path.starts_with(known)
                 };
                 let last = self.places.len() - 1;
                 self.places[..last].iter().position(|place| is_here(&place.path)).unwrap_or(last)
             }
-            Door::S3 => match path.trim_start_matches('/').split_once('/') {
+            Endpoint::S3 => match path.trim_start_matches('/').split_once('/') {
                 Some((_, key)) if !key.is_empty() => 0,
                 _ if path.len() > 1 => 1,
                 _ => 2,
@@ -92,14 +92,14 @@ where
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let started = Instant::now();
         let (place, method) = (self.place(request.uri().path()), request.method().clone());
-        let (instruments, door, places) = (self.instruments.clone(), self.door, self.places.clone());
+        let (instruments, endpoint, places) = (self.instruments.clone(), self.endpoint, self.places.clone());
         let id = RequestId::new();
         let answering = serve(id, self.service.call(request));
         Box::pin(async move {
             let mut response = answering.await?;
             let route = places[place].route(&method);
-            instruments.request(door, route, response.status().as_u16(), started.elapsed());
-            if door == Door::Api
+            instruments.request(endpoint, route, response.status().as_u16(), started.elapsed());
+            if endpoint == Endpoint::Api
                 && let Ok(id) = HeaderValue::from_str(id.as_str())
             {
                 response.headers_mut().insert(API_REQUEST_ID, id);

@@ -32,9 +32,11 @@ pub use log_line::{human, report_line, start_line};
 pub use query::{Period, Point, QueryError};
 pub use recorder::Recorder;
 pub use series::Interval;
-use tintype_pipeline::{
-    Report,
-    metrics::{Door, Metric, Metrics, Row, Taken, UnderWay, prometheus},
+use tintype_pipeline::Report;
+use tintype_telemetry::{
+    metrics::{Metric, Metrics, Row, Taken, UnderWay},
+    render::prometheus,
+    requests::Endpoint,
 };
 pub use usage::Usage;
 
@@ -133,9 +135,10 @@ impl Instruments {
         self.metrics.ended(duration, error);
     }
 
-    /// What became of a record.
-    pub fn report(&self, report: &Report) {
-        self.metrics.report(report);
+    /// What became of a record; for a thumbnail, how long after its upload was acknowledged it is readable, if that is
+    /// known.
+    pub fn report(&self, report: &Report, since_upload: Option<Duration>) {
+        self.metrics.report(report, since_upload);
     }
 
     /// A synchronous request was refused with 429.
@@ -168,14 +171,9 @@ impl Instruments {
         self.metrics.add(Metric::DeadLetterErrors, 1);
     }
 
-    /// A thumbnail is readable this long after its upload was acknowledged.
-    pub fn thumbnail_ready(&self, latency: Duration) {
-        self.metrics.observe(Metric::UploadToThumbnail, latency);
-    }
-
     /// A request was answered.
-    pub fn request(&self, door: Door, route: &str, status: u16, duration: Duration) {
-        self.metrics.request(door, route, status, duration);
+    pub fn request(&self, endpoint: Endpoint, route: &str, status: u16, duration: Duration) {
+        self.metrics.request(endpoint, route, status, duration);
     }
 
     /// An attempt ended: kept, and then shown to whoever follows, who may ask for it at once.

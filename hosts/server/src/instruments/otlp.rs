@@ -1,10 +1,9 @@
 //! One trace from upload to thumbnail, sent to an OpenTelemetry collector.
-//! Source: OpenTelemetry, "OTLP Specification", OTLP/HTTP in JSON; ids are hexadecimal there.
 
 use std::{sync::Arc, time::Duration};
 
 use http::Method;
-use serde_json::{Value, json};
+use tintype_telemetry::render::otlp::{self, Attribute, Span};
 
 use super::{Entry, Instruments, Next};
 use crate::http_client::{HttpClient, Trust};
@@ -32,7 +31,8 @@ pub async fn export(instruments: Arc<Instruments>, endpoint: String, function: S
             {
                 entries.push(entry);
             }
-            let body = request(&entries, &function).to_string();
+            let spans: Vec<Span> = entries.iter().flat_map(|entry| spans(entry)).collect();
+            let body = otlp::request("tintype", env!("CARGO_PKG_VERSION"), &function, &spans).to_string();
             let sent = client.send(Method::POST, &url, "application/json", body.into()).await;
             let problem = match sent {
                 Ok(answer) if answer.status.is_success() => None,
@@ -49,33 +49,9 @@ pub async fn export(instruments: Arc<Instruments>, endpoint: String, function: S
     }
 }
 
-/// An `ExportTraceServiceRequest` of these results.
-fn request(entries: &[Arc<Entry>], function: &str) -> Value {
-    let spans: Vec<Value> = entries.iter().flat_map(|entry| spans(entry)).collect();
-    json!({
-        "resourceSpans": [{
-            "resource": {"attributes": [
-                text("service.name", "tintype"),
-                text("service.version", env!("CARGO_PKG_VERSION")),
-                text("faas.name", function),
-            ]},
-            "scopeSpans": [{"scope": {"name": "tintype"}, "spans": spans}],
-        }],
-    })
-}
-
-fn text(key: &str, value: &str) -> Value {
-    json!({"key": key, "value": {"stringValue": value}})
-}
-
-fn number(key: &str, value: u64) -> Value {
-    // 64-bit integers are text in protobuf's JSON.
-    json!({"key": key, "value": {"intValue": value.to_string()}})
-}
-
 /// The spans of an attempt and its stages; with the last attempt that of the whole, too. The trace has the
 /// request's id, which is a UUID and so of the right length.
-fn spans(entry: &Entry) -> Vec<Value> {
+fn spans(entry: &Entry) -> Vec<Span> {
     let trace: String = entry.request_id.chars().filter(char::is_ascii_hexdigit).collect();
     if trace.len() != 32 {
         return Vec::new();
@@ -86,19 +62,18 @@ fn spans(entry: &Entry) -> Vec<Value> {
     let about = fold(&trace[16..], &[entry.bucket.as_bytes(), entry.key.as_bytes()], entry.queued_ms);
     let whole = id(about, 0, 0);
     let attempt = id(about, entry.attempt, 1);
-    let span = |id: &str, parent: &str, name: &str, begin_us: i64, end_us: i64, attributes: Vec<Value>| {
-        json!({
-            "traceId": trace,
-            "spanId": id,
-            "parentSpanId": parent,
-            "name": name,
-            "kind": if parent.is_empty() { 5 } else { 1 },
-            "startTimeUnixNano": (begin_us * 1000).to_string(),
-            "endTimeUnixNano": (end_us.max(begin_us) * 1000).to_string(),
-            "attributes": attributes,
-            "status": if entry.has_failed() { json!({"code": 2, "message": entry.why}) } else { json!({"code": 1}) },
-        })
+    let span = |id: &str, parent: &str, name: &str, begin_us: i64, end_us: i64, attributes| Span {
+        trace_id: trace.clone(),
+        span_id: id.to_owned(),
+        parent_span_id: parent.to_owned(),
+        name: name.to_owned(),
+        begin_us,
+        end_us,
+        attributes,
+        error: entry.has_failed().then(|| entry.why.clone()),
     };
+    let text = |key, value: &str| (key, Attribute::Text(value.to_owned()));
+    let number = |key, value| (key, Attribute::Number(value));
     let mut spans = Vec::new();
     let parent = match entry.queued_ms {
         Some(queued_ms) => {

@@ -1,9 +1,7 @@
 //! Questions about what was measured: a metric, a statistic, a period, a range.
 
-use tintype_pipeline::{
-    metrics::{Kind, Metric, Statistics},
-    spelling::nearest,
-};
+use tintype_pipeline::spelling::nearest;
+use tintype_telemetry::metrics::{Kind, Metric, Statistics};
 
 use super::{
     Instruments, KeepError,

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tintype_pipeline::metrics::{Metric, Row};
+use tintype_telemetry::metrics::{Metric, Row};
 
 use super::{Entry, Instruments, Interval, KeepError, Keeper, Search, series};
 use crate::steady_clock::SteadyClock;
@@ -249,7 +249,7 @@ fn write(shared: &Shared, keeper: &Keeper, clock: &SteadyClock) -> Result<(), Ke
 
 #[cfg(test)]
 mod tests {
-    use tintype_pipeline::metrics::Statistics;
+    use tintype_telemetry::metrics::Statistics;
 
     use super::*;
 

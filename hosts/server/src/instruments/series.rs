@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
-use tintype_pipeline::metrics::{Metric, Row, Statistics};
+use tintype_telemetry::metrics::{Metric, Row, Statistics};
 
 use super::{KeepError, Keeper};
 

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use tintype_pipeline::{Failure, Outcome, Reason, Report, metrics::UnderWay};
+use tintype_pipeline::{Failure, Outcome, Reason, Report};
+use tintype_telemetry::metrics::UnderWay;
 
 use crate::instruments::Instruments;
 
@@ -75,7 +76,7 @@ impl Drop for Attempt<'_> {
         }
         self.instruments.ended(self.elapsed(), true);
         if self.of == Of::Record {
-            self.instruments.report(&panicked());
+            self.instruments.report(&panicked(), None);
         }
     }
 }
@@ -84,7 +85,7 @@ impl Drop for Attempt<'_> {
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
-    use tintype_pipeline::metrics::Metric;
+    use tintype_telemetry::metrics::Metric;
 
     use super::*;
 

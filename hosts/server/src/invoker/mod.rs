@@ -175,7 +175,7 @@ impl Invoker {
             worker::start(&request_id, &at, 1);
             let handling = desk.shared.thumbnails.handle(&mut desk.call, &store, &record);
             let report = futures::executor::block_on(handling);
-            desk.shared.instruments.report(&report);
+            desk.shared.instruments.report(&report, None);
             let entry = Entry { request_id, cause, ..Entry::of(&report, &at, now_ms()) };
             worker::ended(desk.shared, entry);
             report

@@ -32,7 +32,7 @@ impl Invoker {
             let receiving = desk.shared.thumbnails.receive(&mut desk.call, &store, &arrival, &spec);
             let (report, picture) = futures::executor::block_on(receiving)?;
             worker::started(began_ms, &request_id, &arrival.at, 1);
-            desk.shared.instruments.report(&report);
+            desk.shared.instruments.report(&report, None);
             let entry =
                 Entry { request_id, cause: POSTED.into(), ..Entry::of(&report, &arrival.at, now_ms()) };
             worker::ended(desk.shared, entry);

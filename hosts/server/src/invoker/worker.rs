@@ -125,14 +125,14 @@ fn handle(shared: &Shared, lease: &Lease, scratch: &mut Scratch) {
 
     let released = shared.stopping.load(Ordering::Relaxed)
         && matches!(&report.outcome, Outcome::Failed(failure) if failure.reason == Reason::Stopped);
+    let ended_ms = now_ms();
     if !released {
         attempt.count(matches!(report.outcome, Outcome::Failed(_)));
-        instruments.report(&report);
-    }
-    let ended_ms = now_ms();
-    if report.outcome == Outcome::Made && instruments::is_an_upload(lease.event.cause()) {
-        let since = u64::try_from(ended_ms - lease.event.queued_ms).unwrap_or(0);
-        instruments.thumbnail_ready(Duration::from_millis(since));
+        let since_upload = instruments::is_an_upload(lease.event.cause()).then(|| {
+            let since = u64::try_from(ended_ms - lease.event.queued_ms).unwrap_or(0);
+            Duration::from_millis(since)
+        });
+        instruments.report(&report, since_upload);
     }
     let verdict = if released { Verdict::Released } else { verdict(&report, store.is_settled()) };
     let next = finish(shared, lease, verdict);

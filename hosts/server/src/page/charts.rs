@@ -1,6 +1,6 @@
 //! The dashboard's charts: the reference's eight first, then what an operator here asks for.
 
-use tintype_pipeline::metrics::Metric;
+use tintype_telemetry::metrics::Metric;
 
 use crate::instruments::query::Statistic::{self, Maximum, Percentile, Sum};
 

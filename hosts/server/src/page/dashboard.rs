@@ -7,7 +7,7 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-use tintype_pipeline::metrics::{Metric, Statistics};
+use tintype_telemetry::metrics::{Metric, Statistics};
 
 use super::{
     Inner, Page, answers,

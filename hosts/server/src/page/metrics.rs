@@ -7,7 +7,7 @@ use axum::{
 };
 use serde_json::json;
 use tintype_api::message;
-use tintype_pipeline::metrics::prometheus::MEDIA_TYPE;
+use tintype_telemetry::render::prometheus::MEDIA_TYPE;
 
 use super::{Page, answers, range::moment};
 use crate::instruments::{
@@ -26,7 +26,7 @@ pub(super) async fn prometheus(State(page): State<Page>) -> Response {
 
 /// What a query asks for.
 struct Question {
-    metric: tintype_pipeline::metrics::Metric,
+    metric: tintype_telemetry::metrics::Metric,
     statistic: Statistic,
     statistic_name: String,
     period: Period,

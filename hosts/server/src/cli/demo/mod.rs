@@ -12,7 +12,7 @@ use indicatif::ProgressBar;
 use tintype_pipeline::settings::DEFAULT_DATA;
 
 use self::{client::DemoClient, pictures::Picture, table::Row};
-use super::{Env, FAILED, OK, SettingsArguments, block_on, logging, output, serve, variable};
+use super::{Env, FAILED, OK, SettingsArguments, block_on, output, serve, variable};
 use crate::server::Server;
 
 /// As many as the reference system's scaling test uploads at once.
@@ -46,7 +46,7 @@ impl Demo {
             // The table is the point; what goes wrong is still told.
             settings.logs.level = "warn".into();
         }
-        logging::start(&settings.logs)?;
+        tintype_telemetry::logging::start(&settings.logs.level, settings.logs.format)?;
         serve::check_exposure(&settings, false)?;
         serve::confine(&settings, self.settings.file(env).as_deref())?;
         block_on(async {

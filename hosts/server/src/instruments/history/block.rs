@@ -4,7 +4,7 @@
 use std::{collections::HashMap, io::Read as _};
 
 use flate2::{Compression, read::DeflateDecoder, write::DeflateEncoder};
-use tintype_pipeline::metrics::{MAX_BUCKET, bounds, bucket};
+use tintype_telemetry::metrics::{MAX_BUCKET, bounds, bucket};
 
 use super::super::{Entry, Next, Thumbnail};
 

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Kind, Metric, Row, Unit, bounds};
+use crate::metrics::{Kind, Metric, Row, Unit, bounds};
 
 /// Where CloudWatch files them.
 pub const NAMESPACE: &str = "Tintype";

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Kind, Metric, Metrics, Unit};
+use crate::metrics::{Kind, Metric, Metrics, Unit};
 
 /// Upper bounds of the buckets, in microseconds.
 const BOUNDS: [u64; 18] = [
@@ -70,12 +70,12 @@ pub fn text(metrics: &Metrics, function: &str) -> String {
     }
     out.push_str("# HELP tintype_requests_total Requests by door, route and status.\n");
     out.push_str("# TYPE tintype_requests_total counter\n");
-    for (door, route, status, count) in metrics.requests().all() {
+    for (endpoint, route, status, count) in metrics.requests().all() {
         let route = escaped(&route);
-        let door = door.name();
+        let endpoint = endpoint.name();
         let _ = writeln!(
             out,
-            "tintype_requests_total{{door=\"{door}\",route=\"{route}\",status=\"{status}\"}} {count}"
+            "tintype_requests_total{{door=\"{endpoint}\",route=\"{route}\",status=\"{status}\"}} {count}"
         );
     }
     out
@@ -100,7 +100,7 @@ fn escaped(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Door;
+    use crate::requests::Endpoint;
     use std::time::Duration;
 
     #[test]
@@ -108,7 +108,7 @@ mod tests {
         let metrics = Metrics::default();
         drop(metrics.invocation());
         metrics.ended(Duration::from_millis(3), true);
-        metrics.request(Door::S3, "PUT object", 200, Duration::from_millis(1));
+        metrics.request(Endpoint::S3, "PUT object", 200, Duration::from_millis(1));
         let text = text(&metrics, "Thumbnails");
         for name in [
             "Invocations{function_name=\"Thumbnails\"} 1\n",

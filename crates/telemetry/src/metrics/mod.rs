@@ -1,23 +1,22 @@
 //! What is measured: one struct of counters, gauges and histograms, updated without locks; read as rows of
-//! intervals and rendered as Prometheus text ([`prometheus`]) or as CloudWatch's embedded format ([`emf`]).
+//! intervals and rendered as Prometheus text ([`prometheus`](crate::render::prometheus)) or as CloudWatch's
+//! embedded format ([`emf`](crate::render::emf)).
 //! Names and meanings are Lambda's where Lambda has them (AWS, "Types of metrics for Lambda functions").
 //!
 //! ```
-//! use tintype_pipeline::{Report, metrics::{Metrics, Taken, emf}};
+//! use tintype_pipeline::Report;
+//! use tintype_telemetry::{metrics::{Metrics, Taken}, render::emf};
 //!
 //! let metrics = Metrics::default();
 //! let mut taken = Taken::default();
-//! metrics.report(&Report::bad_event("no Records".into()));
+//! metrics.report(&Report::bad_event("no Records".into()), None);
 //! for line in emf::lines(&metrics.take(&mut taken), "Thumbnails", 1_700_000_000_000) {
 //!     println!("{line}");
 //! }
 //! ```
 
 mod catalogue;
-pub mod emf;
 mod histogram;
-pub mod prometheus;
-mod requests;
 mod row;
 
 use std::{
@@ -27,10 +26,11 @@ use std::{
 
 pub use catalogue::{Definition, Kind, Metric, Unit};
 pub use histogram::{Histogram, MAX_BUCKET, bounds, bucket};
-pub use requests::{Door, Requests};
 pub use row::{Row, Statistics};
 
-use crate::{Ignored, Outcome, Report};
+use tintype_pipeline::{Ignored, Outcome, Report};
+
+use crate::requests::{Endpoint, Requests};
 
 /// The value of a gauge that could not be read.
 const UNKNOWN: u64 = u64::MAX;
@@ -43,7 +43,7 @@ pub struct Metrics {
     /// Distributions, by the metric's code less that of the first.
     distributions: Vec<Histogram>,
     concurrent_peak: AtomicU64,
-    concurrent_peak_ever: AtomicU64,
+    pub(crate) concurrent_peak_ever: AtomicU64,
     requests: Requests,
 }
 
@@ -86,7 +86,7 @@ impl Metrics {
         &self.numbers[metric as usize]
     }
 
-    fn distribution(&self, metric: Metric) -> &Histogram {
+    pub(crate) fn distribution(&self, metric: Metric) -> &Histogram {
         &self.distributions[metric as usize - Metric::FIRST_DISTRIBUTION as usize]
     }
 
@@ -128,11 +128,15 @@ impl Metrics {
         self.add(Metric::Errors, u64::from(error));
     }
 
-    /// What became of a record: outcome, bytes and the time of each stage.
-    pub fn report(&self, report: &Report) {
+    /// What became of a record: outcome, bytes and the time of each stage; for a thumbnail also the time since its
+    /// source was uploaded, where it is known.
+    pub fn report(&self, report: &Report, since_upload: Option<Duration>) {
         match &report.outcome {
             Outcome::Made => {
                 self.add(Metric::Made, 1);
+                if let Some(time) = since_upload {
+                    self.observe(Metric::UploadToThumbnail, time);
+                }
                 self.add(Metric::SourceBytes, report.source_bytes);
                 let written = report.renditions.iter().map(|rendition| rendition.bytes).sum();
                 self.add(Metric::ThumbnailBytes, written);
@@ -157,13 +161,13 @@ impl Metrics {
     }
 
     /// A request was answered.
-    pub fn request(&self, door: Door, route: &str, status: u16, duration: Duration) {
-        let (all, wrong, fault, latency) = door.metrics();
+    pub fn request(&self, endpoint: Endpoint, route: &str, status: u16, duration: Duration) {
+        let (all, wrong, fault, latency) = endpoint.metrics();
         self.add(all, 1);
         self.add(wrong, u64::from((400..500).contains(&status)));
         self.add(fault, u64::from(status >= 500));
         self.observe(latency, duration);
-        self.requests.count(door, route, status);
+        self.requests.count(endpoint, route, status);
     }
 
     /// Requests by route and status.
@@ -230,7 +234,9 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Failure, Reason};
+    use tintype_pipeline::{Failure, Reason};
+
+    use crate::render::prometheus;
 
     #[test]
     fn intervals_add_up_to_the_whole() {
@@ -271,15 +277,29 @@ mod tests {
     fn outcomes_are_counted_by_reason() {
         let metrics = Metrics::default();
         let mut report = Report::bad_event("no".into());
-        metrics.report(&report);
+        metrics.report(&report, None);
         report.outcome = Outcome::Ignored(Ignored::Thumbnail);
-        metrics.report(&report);
+        metrics.report(&report, None);
         report.outcome = Outcome::Failed(Failure::new(Reason::Malformed, "cut"));
-        metrics.report(&report);
+        metrics.report(&report, None);
         assert_eq!(metrics.value(Metric::Failed), Some(2));
         assert_eq!(metrics.value(Metric::failed(Reason::Malformed)), Some(1));
         assert_eq!(metrics.value(Metric::failed(Reason::BadEvent)), Some(1));
         assert_eq!(metrics.value(Metric::RecursiveInvocationsDropped), Some(1));
+    }
+
+    #[test]
+    fn only_a_thumbnail_has_a_time_since_its_upload() {
+        let metrics = Metrics::default();
+        let mut report = Report::bad_event("no".into());
+        let since_upload = Some(Duration::from_millis(7));
+        metrics.report(&report, since_upload);
+        report.outcome = Outcome::Made;
+        metrics.report(&report, None);
+        metrics.report(&report, since_upload);
+        let row = metrics.take(&mut Taken::default());
+        let statistics = row.of(Metric::UploadToThumbnail);
+        assert_eq!((statistics.count, statistics.sum), (1, 7000));
     }
 
     #[test]

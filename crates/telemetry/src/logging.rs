@@ -4,27 +4,37 @@
 use std::{fmt, io::IsTerminal as _};
 
 use serde_json::{Map, Value};
-use tintype_pipeline::settings::{LogFormat, Logs};
 use tracing::{
     Event, Subscriber,
     field::{Field, Visit},
 };
 use tracing_subscriber::{
     EnvFilter,
+    filter::ParseError,
     fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
     registry::LookupSpan,
 };
 
-/// Starts logging. A second call changes nothing.
-pub(super) fn start(logs: &Logs) -> anyhow::Result<()> {
-    // What s3s logs are errors of clients, two lines each; whoever wants them names it in logs.level.
-    let level =
-        if logs.level.contains("s3s") { logs.level.clone() } else { format!("{},s3s=off", logs.level) };
-    let filter = EnvFilter::try_new(&level).map_err(|error| {
-        anyhow::anyhow!("logs.level \"{}\": {error}; write one like \"info\"", logs.level)
-    })?;
+pub use tintype_pipeline::settings::LogFormat;
+
+/// A filter that cannot be read: what the setting `logs.level` holds.
+#[derive(Debug, thiserror::Error)]
+#[error("logs.level \"{level}\": {error}; write one like \"info\"")]
+pub struct BadLevel {
+    level: String,
+    error: ParseError,
+}
+
+/// Starts logging what passes the filter `level`, as `tracing` reads it. A second call changes nothing.
+///
+/// # Errors
+/// [`BadLevel`].
+pub fn start(level: &str, format: LogFormat) -> Result<(), BadLevel> {
+    // What s3s logs are errors of clients, two lines each; whoever wants them names it in the filter.
+    let filter = if level.contains("s3s") { level.to_owned() } else { format!("{level},s3s=off") };
+    let filter = EnvFilter::try_new(filter).map_err(|error| BadLevel { level: level.to_owned(), error })?;
     let terminal = std::io::stderr().is_terminal();
-    let json = match logs.format {
+    let json = match format {
         LogFormat::Json => true,
         LogFormat::Text => false,
         LogFormat::Auto => !terminal,

@@ -1,6 +1,6 @@
 //! Every metric there is: name, kind, unit, meaning.
 
-use crate::{Ignored, Reason};
+use tintype_pipeline::{Ignored, Reason};
 
 /// What a metric counts in, outside; inside, times are microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

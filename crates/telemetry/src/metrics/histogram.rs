@@ -89,7 +89,7 @@ impl Histogram {
 
     /// How many values there were up to each of `bounds` and in all, and their sum. A bound must be 1, 2
     /// or 5 of a power of ten.
-    pub(super) fn cumulative(&self, bounds: &[u64]) -> (Vec<u64>, u64, u64) {
+    pub(crate) fn cumulative(&self, bounds: &[u64]) -> (Vec<u64>, u64, u64) {
         let counts: Vec<u64> = self.buckets.iter().map(|count| count.load(Relaxed)).collect();
         let up_to = bounds.iter().map(|bound| counts[..=bucket(*bound)].iter().sum()).collect();
         (up_to, counts.iter().sum(), self.sum.load(Relaxed))
