@@ -6,11 +6,12 @@ use clap::Subcommand;
 use tintype::{
     disk::RealDisk,
     instruments::{Entry, Instruments as Measured, Interval, Keeper, Next, Thumbnail},
+    settings::Settings,
     store::now_ms,
 };
 use tintype_engine::Scratch;
 use tintype_pipeline::{
-    Call, Location, ObjectKey, Settings, Thumbnails,
+    Call, Location, ObjectKey, Thumbnails,
     event::{Kind, Record},
     settings::Sources,
     store::{Condition, Put, Store as _, memory::MemoryStore},

@@ -2,7 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tintype_pipeline::settings::{Settings, Sources};
+use tintype::settings::Settings;
+use tintype_pipeline::settings::Sources;
 
 fuzz_target!(|text: &str| {
     let sources = Sources { file: Some(("fuzz".into(), text.into())), ..Sources::default() };

@@ -16,6 +16,7 @@ mod openapi;
 mod picture;
 mod query;
 mod refusals;
+pub mod settings;
 mod thumbnail;
 mod uploads;
 
@@ -28,7 +29,8 @@ use axum::{
     response::Response,
     routing::any,
 };
-use tintype_pipeline::{ObjectKey, event::Kind, event::Record, settings::Settings, trigger::Trigger};
+use tintype_engine::Limits;
+use tintype_pipeline::{ObjectKey, event::Kind, event::Record, trigger::Trigger};
 
 pub use answer::message;
 pub use conditions::{SourceTag, is_unchanged, seconds_of};
@@ -36,6 +38,7 @@ pub use cors::{Cors, cross_origin, preflight, unknown};
 pub use host::{FormSigner, Host, Parts, Queued, Refused};
 pub use invoke::is_to_be_queued;
 pub use openapi::description;
+use settings::ApiSettings;
 
 /// What the routes need of the settings.
 #[derive(Debug)]
@@ -55,19 +58,19 @@ pub struct Config {
 }
 
 impl Config {
-    /// From the settings; `None` if they have no trigger.
+    /// From the settings; `trigger` is the one whose bucket and renditions the routes speak of.
     #[must_use]
-    pub fn new(settings: &Settings) -> Option<Self> {
-        Some(Self {
-            path: format!("/{}/{}", settings.api.stage, settings.api.resource),
-            max_body: usize::try_from(settings.api.max_body).unwrap_or(usize::MAX),
-            cache_ttl_s: settings.api.cache_ttl_s,
-            timeout: settings.api.timeout,
-            has_keys: !settings.api.keys.is_empty(),
-            bounds: query::Bounds { side: settings.api.max_side, quality: settings.api.max_quality },
-            source_bytes: settings.limits.source_bytes,
-            trigger: settings.triggers.first()?.clone(),
-        })
+    pub fn new(api: &ApiSettings, limits: Limits, trigger: Trigger) -> Self {
+        Self {
+            path: format!("/{}/{}", api.stage, api.resource),
+            max_body: usize::try_from(api.max_body).unwrap_or(usize::MAX),
+            cache_ttl_s: api.cache_ttl_s,
+            timeout: api.timeout,
+            has_keys: !api.keys.is_empty(),
+            bounds: query::Bounds { side: api.max_side, quality: api.max_quality },
+            source_bytes: limits.source_bytes,
+            trigger,
+        }
     }
 
     /// A record that asks for the thumbnails of a source; `how` names the method, as in S3's events.

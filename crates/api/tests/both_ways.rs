@@ -11,14 +11,20 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
+use serde::Deserialize;
 use serde_json::{Value, json};
-use tintype_api::{Config, Cors, FormSigner, Host, Refused, apigateway::ApiGateway};
+use tintype_api::{
+    Config, Cors, FormSigner, Host, Refused,
+    apigateway::ApiGateway,
+    settings::{self, ApiSection},
+};
 use tintype_engine::{Header, Scratch, Spec, Thumbnail};
 use tintype_pipeline::{
-    Call, Failure, Inspection, Location, ObjectKey, Picture, Report, Settings, Store as _, Thumbnails,
+    Call, Failure, Inspection, Location, ObjectKey, Picture, Report, Store as _, Thumbnails,
     event::Record,
-    settings::Sources,
+    settings::{FunctionSection, LimitsSection, Schema, Sources, triggers},
     store::{Arrival, Condition, Object, Put, Stat, WithArrival, memory::MemoryStore},
+    trigger::Trigger,
 };
 use tower::ServiceExt as _;
 
@@ -28,7 +34,7 @@ const SHOP: &str = "https://shop.example";
 struct Here(Arc<Parts>);
 
 struct Parts {
-    settings: Settings,
+    triggers: Vec<Trigger>,
     thumbnails: Thumbnails,
     store: MemoryStore,
 }
@@ -36,13 +42,13 @@ struct Parts {
 impl Here {
     fn with<T>(&self, work: impl FnOnce(&mut Call<'_>) -> T) -> T {
         let (stop, mut scratch) = (|| false, Scratch::default());
-        work(&mut Call { triggers: &self.0.settings.triggers, stop: &stop, scratch: &mut scratch })
+        work(&mut Call { triggers: &self.0.triggers, stop: &stop, scratch: &mut scratch })
     }
 }
 
 impl Here {
     async fn upload(&self, key: &str, bytes: Vec<u8>) {
-        let (bucket, key) = (self.0.settings.triggers[0].bucket.clone(), ObjectKey::new(key).unwrap());
+        let (bucket, key) = (self.0.triggers[0].bucket.clone(), ObjectKey::new(key).unwrap());
         let at = Location { bucket, key };
         let content_type = "image/png".to_owned();
         let put =
@@ -79,7 +85,7 @@ impl Host for Here {
     }
 
     async fn inspect(&self, at: Location) -> Result<Result<Inspection, Failure>, Refused> {
-        let (parts, trigger) = (&self.0, &self.0.settings.triggers[0]);
+        let (parts, trigger) = (&self.0, &self.0.triggers[0]);
         Ok(self.with(|call| {
             futures::executor::block_on(parts.thumbnails.inspect(call, &parts.store, &at, trigger))
         }))
@@ -125,18 +131,30 @@ fn png(width: u32, height: u32, colour: [u8; 3]) -> Vec<u8> {
     bytes
 }
 
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Written {
+    api: ApiSection,
+}
+
+const SCHEMA: Schema =
+    Schema { keys: settings::KEYS, lists: settings::LISTS, other_variables: &[], others: &[] };
+
 async fn routes() -> (Router, Here) {
     let file = format!(
         "[api]\ncors_origins = [\"{SHOP}\"]\nmax_body = \"64 KiB\"\nmax_side = 512\nmax_quality = 90\n"
     );
     let sources = Sources { file: Some(("settings".into(), file)), ..Sources::default() };
-    let settings = Settings::load(sources).unwrap();
-    let trigger = &settings.triggers[0];
+    let (written, check) = sources.read::<Written>(&SCHEMA).unwrap();
+    let function = FunctionSection::default().validate(&check).unwrap();
+    let limits = LimitsSection::default().validate(&check, &function).unwrap();
+    let (api, triggers) = (written.api.validate(&check).unwrap(), triggers(&check, None).unwrap());
+    let trigger = &triggers[0];
     let store = MemoryStore::with_buckets(&[&trigger.bucket, &trigger.destination]);
-    let thumbnails = Thumbnails::new(settings.limits, 1 << 30);
-    let config = Config::new(&settings).unwrap();
-    let cors = Cors::new(&settings.api.cors_origins);
-    let host = Here(Arc::new(Parts { settings, thumbnails, store }));
+    let thumbnails = Thumbnails::new(limits, 1 << 30);
+    let config = Config::new(&api, limits, trigger.clone());
+    let cors = Cors::new(&api.cors_origins);
+    let host = Here(Arc::new(Parts { triggers, thumbnails, store }));
     for (key, bytes) in [
         ("a b+c.png", png(300, 200, [200, 40, 30])),
         ("wrong.jpg", png(300, 200, [30, 160, 50])),

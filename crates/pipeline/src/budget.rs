@@ -8,13 +8,12 @@ use std::{
 
 use tintype_engine::Limits;
 
-use crate::settings::Settings;
+use crate::settings::Function;
 
 /// The bounds of a process that may use `available_bytes`: on one image, and in bytes on all at once. What the settings
 /// give stands; their defaults shrink where there is less than they take.
 #[must_use]
-pub fn bounds(settings: &Settings, available_bytes: u64) -> (Limits, u64) {
-    let (function, mut limits) = (&settings.function, settings.limits);
+pub fn bounds(function: &Function, mut limits: Limits, available_bytes: u64) -> (Limits, u64) {
     if function.total_memory_mb > 0 {
         return (limits, function.total_memory_mb << 20);
     }
@@ -133,12 +132,9 @@ mod tests {
 
     #[test]
     fn bounds_fit_into_what_there_is() {
-        let settings = |text: &str| {
-            let file = Some(("test".to_owned(), text.to_owned()));
-            Settings::load(crate::settings::Sources { file, ..Default::default() }).unwrap()
-        };
         let mb = |text: &str, available: u64| {
-            let (limits, total) = bounds(&settings(text), available << 20);
+            let settings = crate::settings::tests::load(text, &[]).unwrap();
+            let (limits, total) = bounds(&settings.function, settings.limits, available << 20);
             (limits.source_bytes >> 20, limits.memory_bytes >> 20, total >> 20)
         };
         assert_eq!(mb("", 16 << 10), (100, 512, 4096));

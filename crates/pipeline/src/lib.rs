@@ -22,7 +22,6 @@ pub mod trigger;
 pub use inspect::Inspection;
 pub use outcome::{Failure, Ignored, Outcome, Reason, RenditionReport, Report};
 pub use receive::Picture;
-pub use settings::Settings;
 pub use store::{Location, ObjectKey, Store};
 pub use target::{current_thumbnails, format_by_name, is_thumbnail_of, source_of};
 pub use thumbnails::{Call, Thumbnails};

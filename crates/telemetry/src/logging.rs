@@ -15,7 +15,16 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-pub use tintype_pipeline::settings::LogFormat;
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
 
 /// A filter that cannot be read: what the setting `logs.level` holds.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,9 @@
 //! What Lambda says by environment variables, and the settings in them.
 //! Source: AWS, "Defined runtime environment variables"; "Service-specific endpoints" (AWS SDKs).
 
-use tintype_pipeline::{Settings, settings::Sources};
+use tintype_pipeline::settings::Sources;
+
+use crate::settings::Settings;
 
 /// Of what Lambda gives, what the program takes for itself: code, stacks, connections, answers.
 const PROGRAM_MB: u64 = 32;

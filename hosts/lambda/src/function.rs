@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tintype_engine::Scratch;
 use tintype_pipeline::{
-    Call, Failure, Location, Outcome, Reason, Report, Settings, Thumbnails, event::Record, outcome::Stages,
+    Call, Failure, Location, Outcome, Reason, Report, Thumbnails, event::Record, outcome::Stages,
 };
 
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     environment::{Aws, Environment},
     report::Reporter,
     s3_store::S3Store,
+    settings::Settings,
 };
 
 /// The function, its store, and where it tells what became of things.

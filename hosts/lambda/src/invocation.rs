@@ -46,7 +46,10 @@ async fn respond(function: &Arc<Function>, request_id: &str, event: Value, deadl
     // API Gateway gives up on a call long before a function with much time has to.
     let deadline = deadline.within(api.timeout);
     let host = ApiHost { function: function.clone(), request_id: request_id.to_owned(), deadline };
-    let routes = Config::new(&function.settings).map_or_else(without_trigger, |config| router(host, config));
+    let routes = match function.settings.triggers.first() {
+        Some(trigger) => router(host, Config::new(api, function.settings.limits, trigger.clone())),
+        None => without_trigger(),
+    };
     let routes = cross_origin(routes, Cors::new(&api.cors_origins));
     let asked = (event.get("httpMethod").or_else(|| event.pointer("/requestContext/http/method")).cloned())
         .unwrap_or_default();

@@ -12,6 +12,7 @@ pub mod invocation;
 mod records;
 mod report;
 mod s3_store;
+pub mod settings;
 
 pub use environment::Environment;
 pub use function::Function;

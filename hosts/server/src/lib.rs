@@ -21,5 +21,6 @@ pub mod request_id;
 pub mod s3;
 pub mod sandbox;
 pub mod server;
+pub mod settings;
 pub mod steady_clock;
 pub mod store;

@@ -7,7 +7,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tintype_pipeline::settings::{DeadLetters, Settings};
 use tintype_telemetry::metrics::{Metric, Metrics};
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -22,6 +21,7 @@ use crate::{
     page::{self, Page},
     queue::{Queue, RetryPolicy},
     s3::{Authorizer, S3Service},
+    settings::{DeadLetters, Settings},
     store::{DataFolder, DiskStore, ResultsCursor, check_before_opening, check_opened, now_ms},
 };
 

@@ -7,7 +7,8 @@ use std::{
 };
 
 use clap::CommandFactory as _;
-use tintype_pipeline::{Settings, settings::Sources};
+use tintype::settings::Settings;
+use tintype_pipeline::settings::Sources;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
@@ -75,19 +76,25 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("ledger", &["disk"][..]),
         ("store", &["disk", "ledger"][..]),
         ("repair", &["disk", "ledger", "store"][..]),
-        ("queue", &["ledger", "store", "steady_clock"][..]),
-        ("invoker", &["queue", "store", "ledger", "instruments", "request_id"][..]),
+        ("queue", &["ledger", "store", "settings", "steady_clock"][..]),
+        ("invoker", &["queue", "store", "ledger", "instruments", "request_id", "settings"][..]),
         ("credentials", &["disk"][..]),
         ("http_client", &["credentials"][..]),
-        ("listen", &[][..]),
-        ("sandbox", &[][..]),
+        ("listen", &["settings"][..]),
+        ("sandbox", &["settings"][..]),
         ("request_id", &[][..]),
+        // Only what is written; whom it concerns acts on it.
+        ("settings", &[][..]),
         ("steady_clock", &[][..]),
         ("s3", &["store", "ledger", "credentials", "listen", "request_id"][..]),
-        ("page", &["instruments", "queue", "store", "ledger", "credentials", "listen", "request_id"][..]),
+        (
+            "page",
+            &["instruments", "queue", "store", "ledger", "credentials", "listen", "request_id", "settings"][..],
+        ),
         (
             "gateway",
-            &["invoker", "store", "ledger", "instruments", "credentials", "listen", "request_id"][..],
+            &["invoker", "store", "ledger", "instruments", "credentials", "listen", "request_id", "settings"]
+                [..],
         ),
         (
             "server",
@@ -102,6 +109,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "page",
                 "queue",
                 "s3",
+                "settings",
                 "store",
             ][..],
         ),
@@ -118,6 +126,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "credentials",
                 "http_client",
                 "instruments",
+                "settings",
                 "cli",
             ][..],
         ),
@@ -206,7 +215,7 @@ fn every_setting_is_documented_with_its_default() {
     let whole: Vec<&str> = example.lines().map(uncommented).collect();
     let whole = whole.join("\n");
     let table: toml::Table = whole.parse().unwrap();
-    for key in tintype_pipeline::settings::KEYS {
+    for key in tintype::settings::KEYS {
         let mut value = Some(&toml::Value::Table(table.clone())).cloned();
         for part in key.split('.') {
             value = value.and_then(|value| match value {

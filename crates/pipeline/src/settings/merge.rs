@@ -1,6 +1,6 @@
 //! Merging what was written: file, then environment, then flags.
 
-use super::{SettingsError, known};
+use super::{Schema, SettingsError, trigger::VARIABLES};
 
 /// Everything settings can be written in. The caller reads files and environment; this only merges.
 #[derive(Debug, Clone, Default)]
@@ -24,37 +24,23 @@ pub struct Override {
     pub value: toml::Value,
 }
 
-/// Variables that set the first trigger in both hosts, as in the reference system.
-const REFERENCE: &[(&str, &[&str])] = &[
-    ("SOURCE_BUCKET", &["trigger", "bucket"]),
-    ("DESTINATION_BUCKET", &["trigger", "destination"]),
-    ("THUMBNAIL_SIZE", &["trigger", "rendition", "size"]),
-    ("THUMBNAIL_KEY", &["trigger", "rendition", "key"]),
-    ("THUMBNAIL_FIT", &["trigger", "rendition", "fit"]),
-    ("THUMBNAIL_FORMAT", &["trigger", "rendition", "format"]),
-    ("THUMBNAIL_QUALITY", &["trigger", "rendition", "quality"]),
-];
-
-/// `TINTYPE_` variables that are no settings.
-const NOT_SETTINGS: &[&str] =
-    &["TINTYPE_CONFIG", "TINTYPE_ACCESS_KEY_ID", "TINTYPE_SECRET_ACCESS_KEY", "TINTYPE_SERVER"];
-
 impl Sources {
     /// The merged document, and where each setting in it was written.
-    pub(super) fn merged(self) -> Result<(toml::Table, Origins), SettingsError> {
+    pub(super) fn merged(self, schema: &Schema) -> Result<(toml::Table, Origins), SettingsError> {
         let (name, text) = self.file.unwrap_or_else(|| ("defaults".into(), String::new()));
         let mut document: toml::Table = text.parse().map_err(|error: toml::de::Error| {
             let line =
                 error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
             SettingsError::new(&name, format!("line {line}: {}", error.message()))
         })?;
+        document.retain(|name, _| !schema.leaves_alone(name));
         let mut changed = Vec::new();
-        for change in from_environment(&self.env).into_iter().chain(self.flags) {
+        for change in from_environment(&self.env, schema).into_iter().chain(self.flags) {
             let path = change.path.join(".");
-            if !known::KEYS.iter().any(|known| *known == path || known.starts_with(&format!("{path}."))) {
-                return Err(SettingsError::new(change.origin, known::unknown(&path)));
+            if !schema.has(&path) {
+                return Err(SettingsError::new(change.origin, schema.unknown(&path)));
             }
-            set(&mut document, &change.path, change.value)
+            set(&mut document, "", &change.path, change.value, schema)
                 .map_err(|message| SettingsError::new(&change.origin, message))?;
             changed.push((path, change.origin));
         }
@@ -63,7 +49,7 @@ impl Sources {
 }
 
 /// Where settings were written: what to blame for an unusable one.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Origins {
     file: String,
     changed: Vec<(String, String)>,
@@ -80,11 +66,11 @@ impl Origins {
     }
 }
 
-fn from_environment(env: &[(String, String)]) -> Vec<Override> {
+fn from_environment(env: &[(String, String)], schema: &Schema) -> Vec<Override> {
     let mut changes = Vec::new();
     for (name, value) in env {
         let origin = format!("environment variable {name}");
-        if let Some((_, path)) = REFERENCE.iter().find(|(known, _)| known == name) {
+        if let Some((_, path)) = VARIABLES.iter().find(|(known, _)| known == name) {
             // Templates leave variables empty for what is not said.
             if value.is_empty() {
                 continue;
@@ -100,9 +86,12 @@ fn from_environment(env: &[(String, String)]) -> Vec<Override> {
                 value,
             });
         } else if let Some(path) = name.strip_prefix("TINTYPE_")
-            && !NOT_SETTINGS.contains(&name.as_str())
+            && !schema.other_variables.contains(&name.as_str())
         {
-            let path = path.to_ascii_lowercase().split("__").map(str::to_owned).collect();
+            let path: Vec<String> = path.to_ascii_lowercase().split("__").map(str::to_owned).collect();
+            if path.first().is_some_and(|first| schema.leaves_alone(first)) {
+                continue;
+            }
             changes.push(Override { origin, path, value: value_of(value) });
         }
     }
@@ -118,14 +107,21 @@ fn value_of(text: &str) -> toml::Value {
         .unwrap_or_else(|| toml::Value::String(text.to_owned()))
 }
 
-/// Sets `path`, going into the first element of a list on the way and making what is missing.
-fn set(table: &mut toml::Table, path: &[String], value: toml::Value) -> Result<(), String> {
+/// Sets `path` below `above`, going into the first element of a list on the way and making what is missing.
+fn set(
+    table: &mut toml::Table,
+    above: &str,
+    path: &[String],
+    value: toml::Value,
+    schema: &Schema,
+) -> Result<(), String> {
     let Some((name, rest)) = path.split_first() else { return Ok(()) };
     if rest.is_empty() {
         table.insert(name.clone(), value);
         return Ok(());
     }
-    let list = matches!(name.as_str(), "trigger" | "rendition" | "key" | "route");
+    let here = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
+    let list = schema.lists.contains(&here.as_str());
     let empty = || toml::Value::Table(toml::Table::new());
     let inner =
         table.entry(name).or_insert_with(|| if list { toml::Value::Array(vec![empty()]) } else { empty() });
@@ -139,7 +135,7 @@ fn set(table: &mut toml::Table, path: &[String], value: toml::Value) -> Result<(
         other => Some(other),
     };
     match inner.and_then(toml::Value::as_table_mut) {
-        Some(inner) => set(inner, rest, value),
+        Some(inner) => set(inner, &here, rest, value, schema),
         None => Err(format!("\"{name}\" is not a section in the settings file")),
     }
 }

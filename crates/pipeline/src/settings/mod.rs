@@ -1,19 +1,58 @@
 //! Settings, in two layers: what was written (file, environment, flags; all optional) becomes what is
-//! usable (typed, validated, every value present). Both hosts read the same document.
+//! usable (typed, validated, every value present). This is the machinery and the pipeline's own sections; the
+//! others are with their owners. A host puts a [`Schema`] and a struct of its sections together and has
+//! [`Sources::read`] fill it. All hosts read the same document.
 
-mod api;
-mod known;
-mod listen;
+mod check;
+mod function;
+mod limits;
 mod merge;
+mod schema;
+mod trigger;
 mod units;
-mod usable;
-mod written;
 
-pub use api::{Api, ApiKey, RouteRate};
-pub use known::KEYS;
-pub use listen::{Listen, Proxies, Tls};
+pub use check::{Amount, Check};
+pub use function::{Function, FunctionSection};
+pub use limits::LimitsSection;
 pub use merge::{Override, Sources};
-pub use usable::{DEFAULT_DATA, DeadLetters, Function, LogFormat, Logs, Sandbox, Settings};
+pub use schema::{Schema, joined, length};
+use serde::de::DeserializeOwned;
+pub use trigger::{TriggerSection, triggers};
+
+/// The pipeline's settings: sections `function`, `limits` and `trigger`.
+pub const KEYS: &[&str] = &[
+    "function.name",
+    "function.memory_mb",
+    "function.total_memory_mb",
+    "function.timeout_s",
+    "function.concurrency",
+    "function.retries",
+    "function.retry_delays",
+    "function.max_event_age",
+    "limits.source_bytes",
+    "limits.pixels",
+    "limits.frames",
+    "limits.tolerant",
+    "limits.tolerant_share",
+    "trigger.bucket",
+    "trigger.prefix",
+    "trigger.suffixes",
+    "trigger.destination",
+    "trigger.mirror_deletes",
+    "trigger.rendition.key",
+    "trigger.rendition.size",
+    "trigger.rendition.fit",
+    "trigger.rendition.enlarge",
+    "trigger.rendition.format",
+    "trigger.rendition.quality",
+    "trigger.rendition.gravity",
+    "trigger.rendition.background",
+    "trigger.rendition.filter",
+    "trigger.rendition.effort",
+];
+
+/// The lists among them.
+pub const LISTS: &[&str] = &["trigger", "trigger.rendition"];
 
 /// A setting that cannot be used: what is wrong, where it was written, what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,21 +70,22 @@ impl SettingsError {
     }
 }
 
-impl Settings {
-    /// Merges the sources (flags over environment over file over defaults) and validates the result.
+impl Sources {
+    /// Merges the sources (flags over environment over file over defaults) and reads the sections of `schema`. What
+    /// they hold is yet to be validated, with the [`Check`].
     ///
     /// # Errors
-    /// The first setting that is unknown, of the wrong kind or unusable.
-    pub fn load(sources: Sources) -> Result<Self, SettingsError> {
-        let (document, origins) = sources.merged()?;
-        known::check(&document, &origins)?;
-        let written: written::Written = serde_path_to_error::deserialize(document).map_err(|error| {
+    /// The first setting that is unknown or of the wrong kind.
+    pub fn read<T: DeserializeOwned>(self, schema: &Schema) -> Result<(T, Check), SettingsError> {
+        let (document, origins) = self.merged(schema)?;
+        schema.check(&document, &origins)?;
+        let written = serde_path_to_error::deserialize(document).map_err(|error| {
             // Elements of lists share their list's name.
             let path: Vec<String> = error.path().to_string().split('.').map(without_index).collect();
             let path = path.join(".");
             SettingsError::new(origins.of(&path), format!("{path}: {}", error.inner().message()))
         })?;
-        usable::validate(written, &origins)
+        Ok((written, Check { origins }))
     }
 }
 
@@ -55,12 +95,42 @@ fn without_index(part: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
+pub(crate) mod tests {
+    use serde::Deserialize;
+    use tintype_engine::Limits;
 
-    fn load(file: &str, env: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+    use super::*;
+    use crate::trigger::Trigger;
+
+    const SCHEMA: Schema =
+        Schema { keys: KEYS, lists: LISTS, other_variables: &["TINTYPE_CONFIG"], others: &["shelf", "door"] };
+
+    /// As a host reads them that has no sections of its own.
+    #[derive(Debug)]
+    pub(crate) struct Settings {
+        pub(crate) function: Function,
+        pub(crate) limits: Limits,
+        triggers: Vec<Trigger>,
+    }
+
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Written {
+        function: FunctionSection,
+        limits: LimitsSection,
+        trigger: Option<Vec<TriggerSection>>,
+    }
+
+    pub(crate) fn load(file: &str, env: &[(&str, &str)]) -> Result<Settings, SettingsError> {
         let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Settings::load(Sources { file: Some(("tintype.toml".into(), file.into())), env, flags: vec![] })
+        let sources = Sources { file: Some(("tintype.toml".into(), file.into())), env, flags: vec![] };
+        let (written, check) = sources.read::<Written>(&SCHEMA)?;
+        let function = written.function.validate(&check)?;
+        Ok(Settings {
+            triggers: triggers(&check, written.trigger)?,
+            limits: written.limits.validate(&check, &function)?,
+            function,
+        })
     }
 
     #[test]
@@ -80,14 +150,13 @@ mod tests {
             "[function]\ntimeout_s = 5",
             &[
                 ("TINTYPE_FUNCTION__TIMEOUT_S", "20"),
-                ("TINTYPE_DATA", "/tmp/x"),
+                ("TINTYPE_CONFIG", "no setting"),
                 ("SOURCE_BUCKET", "in-bucket"),
                 ("THUMBNAIL_SIZE", "300x200"),
             ],
         )
         .unwrap();
         assert_eq!(settings.function.timeout.as_secs(), 20);
-        assert_eq!(settings.data.to_str(), Some("/tmp/x"));
         assert_eq!(settings.triggers[0].bucket, "in-bucket");
         assert_eq!(settings.triggers[0].renditions[0].spec.size.to_string(), "300x200");
     }
@@ -98,21 +167,32 @@ mod tests {
         assert!(message("[function]\ntimeout = 5").contains("\"function.timeout_s\""));
         assert!(message("[functions]\ntimeout_s = 5").contains("\"function.timeout_s\""));
         assert!(message("[[trigger]]\nbuckets = \"a\"").contains("\"trigger.bucket\""));
-        let error = load("", &[("TINTYPE_LISTEN__S4", "127.0.0.1:1")]).unwrap_err();
-        assert_eq!(error.origin, "environment variable TINTYPE_LISTEN__S4");
-        for (name, value) in
-            [("TINTYPE_API__RATE", "0"), ("TINTYPE_FUNCTION__TIMEOUT_S", "soon"), ("THUMBNAIL_SIZE", "big")]
-        {
+        for (name, value) in [("TINTYPE_FUNCTION__TIMEOUT_S", "soon"), ("THUMBNAIL_SIZE", "big")] {
             let error = load("", &[(name, value)]).unwrap_err();
             assert_eq!(error.origin, format!("environment variable {name}"), "{error}");
         }
-        let error = load("", &[("TINTYPE_LISTEN__S4", "127.0.0.1:1")]).unwrap_err();
-        assert!(error.message.contains("\"listen.s3\""), "{error}");
+        let error = load("", &[("TINTYPE_LIMITS__PIXEL", "1")]).unwrap_err();
+        assert_eq!(error.origin, "environment variable TINTYPE_LIMITS__PIXEL");
+        assert!(error.message.contains("\"limits.pixels\""), "{error}");
+    }
+
+    #[test]
+    fn sections_of_other_programs_are_left_alone() {
+        let file = "shelf = 5\n[door]\nopens = [1]\n[function]\nretries = 1";
+        let settings = load(file, &[("TINTYPE_DOOR__OPENS", "no"), ("TINTYPE_SHELF", "5")]).unwrap();
+        assert_eq!(settings.function.retries, 1);
+        let error = load("[doors]\nopens = 1", &[]).unwrap_err().to_string();
+        assert!(error.contains("\"doors.opens\"; did you mean \"door\""), "{error}");
+        let error = load("", &[("TINTYPE_DOORS", "1")]).unwrap_err().to_string();
+        assert!(error.contains("unknown setting \"doors\""), "{error}");
     }
 
     #[test]
     fn unusable_values_say_what_to_write() {
         for (file, part) in [
+            ("function = 5", "function: invalid type: integer `5`, expected struct Function"),
+            ("limits = \"none\"", "limits: invalid type: string \"none\", expected struct Limits"),
+            ("trigger = [5]", "trigger: invalid type: integer `5`, expected struct Trigger"),
             ("[limits]\nsource_bytes = \"100 potatoes\"", "limits.source_bytes"),
             ("[function]\nretries = 3", "0 to 2"),
             ("[function]\nretries = \"many\"", "function.retries: invalid type"),
@@ -120,19 +200,8 @@ mod tests {
             ("[[trigger]]\n[[trigger.rendition]]\nsize = \"big\"", "not a box"),
             ("[[trigger]]\n[[trigger.rendition]]\nkey = \"thumb\"", "{key}"),
             ("[[trigger]]\n[[trigger.rendition]]\nquality = 0", "1 to 100"),
-            ("[listen]\ns3 = \"nowhere\"", "listen.s3"),
-            ("[listen]\ntrust_loopback = \"no\"", "listen.trust_loopback: invalid type"),
-            (
-                "[listen]\ntrusted_proxies = [\"proxy.example\"]",
-                "listen.trusted_proxies: \"proxy.example\" is no address",
-            ),
-            ("[listen]\ntrusted_proxies = \"10.0.0.1\"", "listen.trusted_proxies: invalid type"),
-            ("[listen]\ntrusted_proxies = [\"unix\"]", "set listen.http_unix"),
-            ("[listen]\nhttp_unix = \"/run/tintype/\"", "listen.http_unix: \"/run/tintype/\" is no file"),
-            ("[listen]\nhttp_unix = \"/a\"\ns3_unix = \"/a\"", "a socket of its own"),
             ("[[trigger]]\nbucket = \"UPPER\"", "bucket name"),
             ("[function]\nmemory_mb = 512\ntotal_memory_mb = 100", "total_memory_mb"),
-            ("[api]\nmax_body = \"257 MiB\"", "api.max_body"),
             ("[function]\nmemory_mb = 512\ntotal_memory_mb = 680", "write at least 683"),
             (
                 "[function]\ntotal_memory_mb = 256\n[limits]\nsource_bytes = \"65 MiB\"",
@@ -142,28 +211,6 @@ mod tests {
             let error = load(file, &[]).unwrap_err().to_string();
             assert!(error.contains(part), "{file}: {error}");
         }
-    }
-
-    #[test]
-    fn loopback_is_trusted_until_somebody_else_is_named() {
-        let trusts = |file: &str| load(file, &[]).unwrap().trusts_loopback();
-        assert!(trusts("") && trusts("[listen]\ntrust_loopback = true\nhttp_unix = \"/run/a.sock\""));
-        let key = "[[api.key]]\nname = \"shop\"\nkey = \"0123456789abcdef0123\"\n";
-        for file in [
-            "[listen]\ntrust_loopback = false",
-            "[listen]\ntrust_loopback = true\ntrusted_proxies = [\"127.0.0.1\"]",
-            "[listen]\nhttp_unix = \"a.sock\"\ntrusted_proxies = [\"unix\"]",
-            key,
-            &format!("{key}[listen]\ntrust_loopback = true"),
-        ] {
-            assert!(!trusts(file), "{file}");
-        }
-        let long = format!("[listen]\ns3_unix = \"/{}\"", "a".repeat(103));
-        assert!(load(&long, &[]).unwrap_err().to_string().contains("at most 103"));
-        let by_variable = load("", &[("TINTYPE_LISTEN__TRUST_LOOPBACK", "false")]).unwrap();
-        assert!(!by_variable.trusts_loopback());
-        let proxies = load("", &[("TINTYPE_LISTEN__TRUSTED_PROXIES", "[\"10.0.0.0/8\"]")]).unwrap();
-        assert!(proxies.listen.trusted_proxies.contain([10, 1, 2, 3].into()));
     }
 
     #[test]
@@ -177,7 +224,13 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_toml_says_where() {
-        let error = load("data = \n", &[]).unwrap_err().to_string();
+        let error = load("function = \n", &[]).unwrap_err().to_string();
         assert!(error.contains("line 1"), "{error}");
+    }
+
+    #[test]
+    fn lists_of_names_are_put_together_in_order() {
+        const LISTS: &[&[&str]] = &[&["a", "b"], &[], &["c"]];
+        assert_eq!(joined::<{ length(LISTS) }>(LISTS), ["a", "b", "c"]);
     }
 }

@@ -8,7 +8,6 @@ mod scrub;
 use std::{net::TcpListener, sync::Arc};
 
 use clap::Args;
-use tintype_pipeline::settings::Settings;
 
 use super::{Env, FAILED, OK, SettingsArguments, output};
 use crate::{
@@ -17,6 +16,7 @@ use crate::{
     repair::Finding,
     sandbox::Reach,
     server::{Parts, open_as_it_is},
+    settings::Settings,
     store::{DataFolder, DiskStore, FolderError, has_object_files},
 };
 

@@ -62,7 +62,7 @@ impl ImageFiles {
         let settings =
             SettingsArguments { config: arguments.config, data: None, s3: None, http: None }.load(env)?;
         let available = available_bytes();
-        let (limits, total) = budget::bounds(&settings, available);
+        let (limits, total) = budget::bounds(&settings.function, settings.limits, available);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let fitting = usize::try_from(available / THREAD_BYTES).unwrap_or(usize::MAX);
         Ok(Self { thumbnails: Thumbnails::new(limits, total), most_threads: cores.min(fitting).max(1) })

@@ -9,7 +9,6 @@ use tintype_engine::Scratch;
 use tintype_pipeline::{
     Call, Outcome, Report, Thumbnails,
     event::{self, Event},
-    settings::Settings,
 };
 
 use super::{Env, FAILED, OK, SettingsArguments, output, remote::Remote};
@@ -17,6 +16,7 @@ use crate::{
     disk::RealDisk,
     http_client::{Answer, authorized},
     server::open_parts,
+    settings::Settings,
     store::{DataFolder, FolderError, SettlingStore},
 };
 

@@ -21,7 +21,9 @@ mod status;
 use std::{io, path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use tintype_pipeline::settings::{Override, Settings, SettingsError, Sources};
+use tintype_pipeline::settings::{Override, SettingsError, Sources};
+
+use crate::settings::Settings;
 
 /// Everything went well.
 const OK: u8 = 0;

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::Full;
 use serde_json::Value;
-use tintype_pipeline::settings::Settings;
 
 use super::{Env, SettingsArguments, variable};
 use crate::{
     credentials::{ACCESS_KEY_ID, Credentials, SECRET_ACCESS_KEY},
     http_client::{HttpClient, Trust, authorized},
+    settings::Settings,
 };
 
 /// Which server, and where its key is found.

@@ -9,9 +9,9 @@ use super::{Env, OK, SettingsArguments, allocator, block_on, variable};
 use crate::{
     sandbox::{self, Reach},
     server::Server,
+    settings::Settings,
     store::DataFolder,
 };
-use tintype_pipeline::Settings;
 
 /// The arguments.
 #[derive(Debug, Args)]

@@ -9,13 +9,13 @@ use axum::{
 };
 use http::Request;
 use tintype_api::message;
-use tintype_pipeline::settings::Settings;
 
 use super::{
     Answered, Inner,
     bodies::{Refusal, whole},
     closing, throttled,
 };
+use crate::settings::Settings;
 
 /// Bytes of a short body: forms, the largest of which name 10,000 dead letters.
 const SHORT: u64 = 1 << 20;

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use http_body::Body;
 use http_body_util::BodyExt as _;
-use tintype_pipeline::settings::Api;
+use tintype_api::settings::ApiSettings;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Memory that bodies may take at once, in steps.
-const STEPS: usize = Api::ALL_BODIES as usize / STEP;
+const STEPS: usize = ApiSettings::ALL_BODIES as usize / STEP;
 /// A body takes memory in steps of so many bytes.
 const STEP: usize = 64 << 10;
 /// A buffer begins with at most this; then it doubles, up to what the head promises.

@@ -17,8 +17,8 @@ use axum::{
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use lru::LruCache;
+use tintype_api::settings::ApiSettings;
 use tintype_api::{SourceTag, is_unchanged, seconds_of};
-use tintype_pipeline::settings::Api;
 
 use crate::{ledger::LedgerError, store::DiskStore};
 
@@ -88,7 +88,7 @@ impl Answer {
 }
 
 impl Cache {
-    pub(super) fn new(api: &Api) -> Self {
+    pub(super) fn new(api: &ApiSettings) -> Self {
         Self {
             ttl: Duration::from_secs(api.cache_ttl_s.into()),
             most_bytes: usize::try_from(api.cache_bytes).unwrap_or(usize::MAX),
@@ -97,9 +97,9 @@ impl Cache {
     }
 
     /// The cache under the settings before with what it keeps, if answers are the same under these; otherwise a new one.
-    pub(super) fn continued(api: &Api, before: Option<(&Api, &Arc<Self>)>) -> Arc<Self> {
+    pub(super) fn continued(api: &ApiSettings, before: Option<(&ApiSettings, &Arc<Self>)>) -> Arc<Self> {
         // Answers tell how long they may be kept and by whom, and the bounds end sides that are left open.
-        let tells = |api: &Api| {
+        let tells = |api: &ApiSettings| {
             (api.cache_ttl_s, api.cache_bytes, api.keys.is_empty(), api.max_side, api.max_quality)
         };
         match before {
@@ -230,7 +230,9 @@ fn is_current(store: &DiskStore, source: &SourceTag) -> Result<bool, LedgerError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tintype_pipeline::{Location, ObjectKey, Settings, settings::Sources};
+    use tintype_pipeline::{Location, ObjectKey, settings::Sources};
+
+    use crate::settings::Settings;
 
     fn cache(most: u64) -> Cache {
         let mut api = Settings::load(Sources::default()).unwrap().api;
@@ -271,8 +273,9 @@ mod tests {
         let api = Settings::load(Sources::default()).unwrap().api;
         let (now, before) = (Instant::now(), Arc::new(cache(api.cache_bytes)));
         before.put(asked(1), answer(10, now + Duration::from_secs(1)));
-        let keeps =
-            |api: &Api, of: &Api| Cache::continued(api, Some((of, &before))).look(&asked(1), now).is_some();
+        let keeps = |api: &ApiSettings, of: &ApiSettings| {
+            Cache::continued(api, Some((of, &before))).look(&asked(1), now).is_some()
+        };
         let mut rated = api.clone();
         rated.rate += 1;
         assert!(keeps(&rated, &api));

@@ -8,9 +8,8 @@ use axum::{
     response::Response,
 };
 use tintype_api::message;
-use tintype_pipeline::settings::Settings;
 
-use crate::listen::Client;
+use crate::{listen::Client, settings::Settings};
 
 pub(super) fn check<B>(
     settings: &Settings,

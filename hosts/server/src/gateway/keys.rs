@@ -11,7 +11,7 @@ use axum::{
     response::Response,
 };
 use sha2::{Digest as _, Sha256};
-use tintype_pipeline::settings::ApiKey;
+use tintype_api::settings::ApiKey;
 
 use super::{access::Caller, throttle::TokenBucket};
 use crate::instruments::Usage;

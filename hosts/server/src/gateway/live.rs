@@ -7,10 +7,9 @@ use arc_swap::ArcSwap;
 use axum::{Router, response::Response};
 use http::header;
 use hyper::body::Incoming;
-use tintype_pipeline::settings::Settings;
 
 use super::{Gateway, Parts, Steps};
-use crate::listen::Lingering;
+use crate::{listen::Lingering, settings::Settings};
 
 /// The gateway as a service; cheap to clone, all clones are the same.
 #[derive(Clone)]

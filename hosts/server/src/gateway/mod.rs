@@ -27,7 +27,6 @@ use axum::{
 use hyper::body::Incoming;
 pub use live::Live;
 use tintype_api::{Cors, message, preflight, unknown};
-use tintype_pipeline::settings::Settings;
 use tower::ServiceExt as _;
 
 use crate::{
@@ -35,6 +34,7 @@ use crate::{
     instruments::Instruments,
     invoker::Invoker,
     listen::{Client, Lingering},
+    settings::Settings,
     store::DiskStore,
 };
 
@@ -110,11 +110,18 @@ impl Gateway {
         }
     }
 
+    /// What the API's routes need; `None` without a trigger.
+    fn config(&self) -> Option<tintype_api::Config> {
+        let settings = &self.inner.settings;
+        let trigger = settings.triggers.first()?.clone();
+        Some(tintype_api::Config::new(&settings.api, settings.limits, trigger))
+    }
+
     /// The API's routes.
     fn api(&self) -> Router {
         let description =
             Router::new().route("/openapi.json", get(openapi).fallback(unknown)).with_state(self.clone());
-        tintype_api::Config::new(&self.inner.settings)
+        self.config()
             .map(|config| tintype_api::router(self.clone(), config))
             .unwrap_or_default()
             .merge(description)
@@ -287,7 +294,7 @@ fn closing(mut response: Response) -> Response {
 
 /// The description of the API.
 async fn openapi(State(gateway): State<Gateway>) -> Response {
-    let Some(config) = tintype_api::Config::new(&gateway.inner.settings) else { return unknown().await };
+    let Some(config) = gateway.config() else { return unknown().await };
     let mut response = Response::new(tintype_api::description(&config).to_string().into());
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

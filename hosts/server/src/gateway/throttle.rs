@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tintype_pipeline::settings::Api;
+use tintype_api::settings::ApiSettings;
 
 use super::Request;
 
@@ -16,7 +16,7 @@ pub(super) struct Routes(Vec<(String, String, Arc<TokenBucket>)>);
 
 impl Routes {
     /// Those of the settings. A route that had the same rate before goes on with what was left of it.
-    pub(super) fn new(api: &Api, before: Option<&Self>) -> Self {
+    pub(super) fn new(api: &ApiSettings, before: Option<&Self>) -> Self {
         let routes = api.routes.iter().map(|route| {
             let path = format!("/{}/{}{}", api.stage, api.resource, route.path);
             let before = before.and_then(|before| before.of(&route.method, &path));

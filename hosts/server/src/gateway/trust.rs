@@ -8,9 +8,11 @@ use axum::{
     response::Response,
 };
 use tintype_api::message;
-use tintype_pipeline::settings::{Proxies, Settings};
 
-use crate::listen::{Client, Peer};
+use crate::{
+    listen::{Client, Peer},
+    settings::{Proxies, Settings},
+};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");

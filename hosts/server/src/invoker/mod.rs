@@ -23,8 +23,8 @@ use attempt::{Attempt, Of, Told};
 use bytes::Bytes;
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_pipeline::{
-    Failure, Inspection, Location, Reason, Report, Thumbnails, budget, event::Record, settings::Settings,
-    store::Stat, thumbnails::Call, trigger::Trigger,
+    Failure, Inspection, Location, Reason, Report, Thumbnails, budget, event::Record, store::Stat,
+    thumbnails::Call, trigger::Trigger,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -35,6 +35,7 @@ use crate::{
     instruments::{Entry, Instruments},
     queue::Queue,
     request_id,
+    settings::Settings,
     store::{DiskStore, SettlingStore, now_ms},
 };
 
@@ -127,7 +128,7 @@ impl Invoker {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             fixed => fixed,
         };
-        let (limits, total_bytes) = budget::bounds(settings, available_bytes());
+        let (limits, total_bytes) = budget::bounds(&settings.function, settings.limits, available_bytes());
         let shared = Arc::new(Shared {
             store: store.clone(),
             queue,

@@ -12,8 +12,9 @@ use rustls::{
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
-use tintype_pipeline::settings;
 use tokio_rustls::TlsAcceptor;
+
+use crate::settings;
 
 /// The certificate in use; cheap to clone, all clones are the same.
 #[derive(Debug, Clone)]

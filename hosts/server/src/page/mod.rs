@@ -34,10 +34,11 @@ use axum::{
     middleware,
     routing::{get, post},
 };
-use tintype_pipeline::settings::Settings;
 use tokio::sync::Semaphore;
 
-use crate::{credentials::Authenticator, instruments::Instruments, queue::Queue, store::DiskStore};
+use crate::{
+    credentials::Authenticator, instruments::Instruments, queue::Queue, settings::Settings, store::DiskStore,
+};
 
 /// The page's routes, as requests are counted by them.
 pub const ROUTES: &[&str] = &[

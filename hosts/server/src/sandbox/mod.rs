@@ -12,7 +12,7 @@ mod system_calls;
 
 use std::path::{Path, PathBuf};
 
-use tintype_pipeline::settings::{Sandbox, Settings};
+use crate::settings::{Sandbox, Settings};
 
 /// What may be reached after.
 #[derive(Debug, Default, Clone)]

@@ -8,10 +8,11 @@ use tintype::{
     ledger::{Ledger, StoredHeaders},
     queue::{Queue, RetryPolicy},
     server::LARGEST_BATCH,
+    settings::Settings,
     store::{Cause, DataFolder, DiskStore, StoreFault},
 };
 use tintype_pipeline::{
-    ObjectKey, Settings,
+    ObjectKey,
     settings::Sources,
     store::{Condition, Location},
 };

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use tintype::settings::Settings;
 use tintype::{queue::DeadLetterFilter, store::StoreFault};
-use tintype_pipeline::Settings;
 
 use crate::{
     clients::Log,

@@ -6,8 +6,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use tintype::settings::Settings;
 use tintype::store::StoreFault;
-use tintype_pipeline::{Settings, store::Condition};
+use tintype_pipeline::store::Condition;
 
 use crate::{
     checker::Recovered,

@@ -4,11 +4,12 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use proptest::prelude::*;
+use tintype::settings::Settings;
 use tintype::{
     ledger::{EventRecord, LedgerError, Tries},
     queue::{DeadLetterFilter, Lease, Next, Queue, RetryPolicy, Settled, Verdict},
 };
-use tintype_pipeline::{Settings, store::Condition};
+use tintype_pipeline::store::Condition;
 
 use crate::{
     common::{IN, at, settings},

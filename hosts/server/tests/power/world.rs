@@ -11,6 +11,7 @@ use tintype::{
     ledger::{EventRecord, StoredHeaders, Tries},
     queue::{DeadLetterFilter, Next, Queue, Verdict},
     server::{Parts, open_parts},
+    settings::Settings,
     store::{
         ArrivingStore, Cause, CompletedPart, Completion, DataFolder, DiskStore, JoinedChecksum, NewUpload,
         SettlingStore, StoreFault, now_ms,
@@ -18,7 +19,7 @@ use tintype::{
 };
 use tintype_engine::Scratch;
 use tintype_pipeline::{
-    Outcome, Reason, Report, Settings, Thumbnails,
+    Outcome, Reason, Report, Thumbnails,
     store::{Arrival, Condition, Location, Put, SourceVersion, Store, StoreError, Wrapper},
     thumbnails::Call,
 };

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use indicatif::ProgressBar;
-use tintype_pipeline::settings::Settings;
 
 use super::{Findings, tell};
 use crate::{
     disk::{RealDisk, SharedDisk},
     repair::{self, Options, Repaired},
     server::open_parts,
+    settings::Settings,
     store::DataFolder,
 };
 

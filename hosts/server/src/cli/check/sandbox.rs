@@ -2,11 +2,10 @@
 
 use std::{fs, io, process::Command};
 
-use tintype_pipeline::settings::Settings;
-
 use super::Findings;
 use crate::{
     sandbox::{self, Reach},
+    settings::Settings,
     store::DataFolder,
 };
 

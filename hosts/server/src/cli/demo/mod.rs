@@ -9,11 +9,10 @@ use std::{io::Write as _, path::Path, time::Duration};
 use clap::Args;
 use futures::{StreamExt as _, stream};
 use indicatif::ProgressBar;
-use tintype_pipeline::settings::DEFAULT_DATA;
 
 use self::{client::DemoClient, pictures::Picture, table::Row};
 use super::{Env, FAILED, OK, SettingsArguments, block_on, output, serve, variable};
-use crate::server::Server;
+use crate::{server::Server, settings::DEFAULT_DATA};
 
 /// As many as the reference system's scaling test uploads at once.
 const AT_ONCE: usize = 30;

@@ -1,4 +1,4 @@
-//! The settings of the two ports: addresses, sockets, TLS, and who is believed.
+//! The section `listen`: the two ports, that is, addresses, sockets, TLS, and who is believed.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -6,7 +6,20 @@ use std::{
     str::FromStr,
 };
 
-use super::{SettingsError, usable::Check, written};
+use serde::Deserialize;
+use tintype_pipeline::settings::{Check, SettingsError};
+
+/// The section's settings.
+pub(super) const KEYS: &[&str] = &[
+    "listen.s3",
+    "listen.http",
+    "listen.tls_certificate",
+    "listen.tls_key",
+    "listen.trust_loopback",
+    "listen.trusted_proxies",
+    "listen.http_unix",
+    "listen.s3_unix",
+];
 
 /// Where the two ports listen, and whom they believe.
 #[derive(Debug, Clone)]
@@ -110,49 +123,67 @@ impl FromStr for Network {
     }
 }
 
-pub(super) fn validate(check: &Check<'_>, written: written::Listen) -> Result<Listen, SettingsError> {
-    let address = |setting, text: Option<String>, default: &str| {
-        let text = text.unwrap_or_else(|| default.to_owned());
-        text.parse().or_else(|_| {
-            check
-                .fail(setting, format!("\"{text}\" is not an address and port; write one like \"{default}\""))
+/// The section as written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "struct Listen")]
+pub(super) struct ListenSection {
+    s3: Option<String>,
+    http: Option<String>,
+    tls_certificate: Option<String>,
+    tls_key: Option<String>,
+    trust_loopback: Option<bool>,
+    trusted_proxies: Option<Vec<String>>,
+    http_unix: Option<String>,
+    s3_unix: Option<String>,
+}
+
+impl ListenSection {
+    pub(super) fn validate(self, check: &Check) -> Result<Listen, SettingsError> {
+        let address = |setting, text: Option<String>, default: &str| {
+            let text = text.unwrap_or_else(|| default.to_owned());
+            text.parse().or_else(|_| {
+                check.fail(
+                    setting,
+                    format!("\"{text}\" is not an address and port; write one like \"{default}\""),
+                )
+            })
+        };
+        let tls = match (self.tls_certificate, self.tls_key) {
+            (Some(certificate), Some(key)) => Some(Tls { certificate: certificate.into(), key: key.into() }),
+            (None, None) => None,
+            (Some(_), None) => {
+                return check.fail("listen.tls_key", "set it together with listen.tls_certificate");
+            }
+            (None, Some(_)) => {
+                return check.fail("listen.tls_certificate", "set it together with listen.tls_key");
+            }
+        };
+        let s3_unix = socket(check, "listen.s3_unix", self.s3_unix)?;
+        let http_unix = socket(check, "listen.http_unix", self.http_unix)?;
+        if s3_unix.is_some() && s3_unix == http_unix {
+            return check
+                .fail("listen.s3_unix", "it is listen.http_unix, too; each port has a socket of its own");
+        }
+        let trusted_proxies = proxies(check, self.trusted_proxies.unwrap_or_default())?;
+        if trusted_proxies.unix && http_unix.is_none() {
+            return check.fail("listen.trusted_proxies", "\"unix\" needs a socket; set listen.http_unix");
+        }
+        Ok(Listen {
+            s3: address("listen.s3", self.s3, "127.0.0.1:9000")?,
+            http: address("listen.http", self.http, "127.0.0.1:8080")?,
+            s3_unix,
+            http_unix,
+            tls,
+            trust_loopback: self.trust_loopback.unwrap_or(true),
+            trusted_proxies,
         })
-    };
-    let tls = match (written.tls_certificate, written.tls_key) {
-        (Some(certificate), Some(key)) => Some(Tls { certificate: certificate.into(), key: key.into() }),
-        (None, None) => None,
-        (Some(_), None) => {
-            return check.fail("listen.tls_key", "set it together with listen.tls_certificate");
-        }
-        (None, Some(_)) => {
-            return check.fail("listen.tls_certificate", "set it together with listen.tls_key");
-        }
-    };
-    let s3_unix = socket(check, "listen.s3_unix", written.s3_unix)?;
-    let http_unix = socket(check, "listen.http_unix", written.http_unix)?;
-    if s3_unix.is_some() && s3_unix == http_unix {
-        return check
-            .fail("listen.s3_unix", "it is listen.http_unix, too; each port has a socket of its own");
     }
-    let trusted_proxies = proxies(check, written.trusted_proxies.unwrap_or_default())?;
-    if trusted_proxies.unix && http_unix.is_none() {
-        return check.fail("listen.trusted_proxies", "\"unix\" needs a socket; set listen.http_unix");
-    }
-    Ok(Listen {
-        s3: address("listen.s3", written.s3, "127.0.0.1:9000")?,
-        http: address("listen.http", written.http, "127.0.0.1:8080")?,
-        s3_unix,
-        http_unix,
-        tls,
-        trust_loopback: written.trust_loopback.unwrap_or(true),
-        trusted_proxies,
-    })
 }
 
 /// The longest path of a socket that every system takes (Linux: 107 bytes, BSD and macOS: 103).
 const LONGEST_SOCKET: usize = 103;
 
-fn socket(check: &Check<'_>, setting: &str, path: Option<String>) -> Result<Option<PathBuf>, SettingsError> {
+fn socket(check: &Check, setting: &str, path: Option<String>) -> Result<Option<PathBuf>, SettingsError> {
     let Some(path) = path else { return Ok(None) };
     if path.is_empty() || path.ends_with('/') || path.contains('\0') {
         return check
@@ -167,7 +198,7 @@ fn socket(check: &Check<'_>, setting: &str, path: Option<String>) -> Result<Opti
     Ok(Some(path.into()))
 }
 
-fn proxies(check: &Check<'_>, written: Vec<String>) -> Result<Proxies, SettingsError> {
+fn proxies(check: &Check, written: Vec<String>) -> Result<Proxies, SettingsError> {
     let mut proxies = Proxies::default();
     for text in written {
         match text.as_str() {

@@ -1,0 +1,326 @@
+//! The section `api` of the settings: the HTTP API.
+
+use std::{fmt, time::Duration};
+
+use serde::Deserialize;
+use tintype_engine::Size;
+use tintype_pipeline::settings::{Amount, Check, SettingsError};
+
+/// The API's settings.
+pub const KEYS: &[&str] = &[
+    "api.stage",
+    "api.resource",
+    "api.cors_origins",
+    "api.max_body",
+    "api.timeout_s",
+    "api.rate",
+    "api.burst",
+    "api.cache_ttl_s",
+    "api.cache_bytes",
+    "api.max_side",
+    "api.max_quality",
+    "api.s3_url",
+    "api.key.name",
+    "api.key.key",
+    "api.key.rate",
+    "api.key.burst",
+    "api.key.daily",
+    "api.route.route",
+    "api.route.rate",
+    "api.route.burst",
+];
+
+/// The lists among them.
+pub const LISTS: &[&str] = &["api.key", "api.route"];
+
+/// The HTTP API.
+#[derive(Debug, Clone)]
+pub struct ApiSettings {
+    /// First part of the path.
+    pub stage: String,
+    /// Second part of the path.
+    pub resource: String,
+    /// Origins whose pages may call it; `*`: all.
+    pub cors_origins: Vec<String>,
+    /// Largest request body, in bytes.
+    pub max_body: u64,
+    /// A request is answered 504 after this long.
+    pub timeout: Duration,
+    /// Requests a second, on average.
+    pub rate: u32,
+    /// Requests at once above the average.
+    pub burst: u32,
+    /// Seconds a thumbnail may be kept by whoever asked for it, and in the cache of answers; 0: not at all.
+    pub cache_ttl_s: u32,
+    /// Bytes that the cache of answers may hold.
+    pub cache_bytes: u64,
+    /// The largest side that a request may ask for, in pixels.
+    pub max_side: u32,
+    /// The highest quality that a request may ask for.
+    pub max_quality: u8,
+    /// Where clients reach the S3 endpoint, without a slash at its end; `None`: where it listens.
+    pub s3_url: Option<String>,
+    /// API keys; where there are any, every request needs one.
+    pub keys: Vec<ApiKey>,
+    /// Rates of single routes.
+    pub routes: Vec<RouteRate>,
+}
+
+impl ApiSettings {
+    /// Bytes that the bodies of all requests at once may have, so that none can have more.
+    pub const ALL_BODIES: u64 = 256 << 20;
+}
+
+/// An API key and what it may do.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey {
+    /// Its name, for logs.
+    pub name: String,
+    /// The secret that requests send as `X-Api-Key`.
+    pub key: String,
+    /// Requests a second and at once above that; `None`: the account's.
+    pub rate: Option<(u32, u32)>,
+    /// Requests a day (UTC); `None`: any number.
+    pub daily: Option<u64>,
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiKey")
+            .field("name", &self.name)
+            .field("rate", &self.rate)
+            .field("daily", &self.daily)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The rate of one route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteRate {
+    /// Its method.
+    pub method: String,
+    /// Its path below the resource: empty, `/info` or `/uploads`.
+    pub path: String,
+    /// Requests a second.
+    pub rate: u32,
+    /// Requests at once above that.
+    pub burst: u32,
+}
+
+/// The section as written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "struct Api")]
+pub struct ApiSection {
+    stage: Option<String>,
+    resource: Option<String>,
+    cors_origins: Option<Vec<String>>,
+    max_body: Option<Amount>,
+    timeout_s: Option<u64>,
+    rate: Option<u32>,
+    burst: Option<u32>,
+    cache_ttl_s: Option<u32>,
+    cache_bytes: Option<Amount>,
+    max_side: Option<u32>,
+    max_quality: Option<u8>,
+    s3_url: Option<String>,
+    key: Vec<KeySection>,
+    route: Vec<RouteSection>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "struct ApiKey")]
+struct KeySection {
+    name: String,
+    key: String,
+    rate: Option<u32>,
+    burst: Option<u32>,
+    daily: Option<u64>,
+}
+
+impl fmt::Debug for KeySection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiKey").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "struct ApiRoute")]
+struct RouteSection {
+    route: String,
+    rate: u32,
+    burst: u32,
+}
+
+impl ApiSection {
+    /// The section as it is used.
+    ///
+    /// # Errors
+    /// The first setting that is unusable.
+    pub fn validate(self, check: &Check) -> Result<ApiSettings, SettingsError> {
+        let segment = |setting, text: Option<String>, default: &str| {
+            let text = text.unwrap_or_else(|| default.to_owned());
+            let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+            if text.is_empty() || !text.chars().all(legal) {
+                return check
+                    .fail(setting, format!("\"{text}\" is no path segment: letters, digits, - and _"));
+            }
+            Ok(text)
+        };
+        let cors_origins = self.cors_origins.unwrap_or_default();
+        for origin in &cors_origins {
+            let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+            if origin != "*" && !host.is_some_and(|host| !host.is_empty() && !host.contains('/')) {
+                return check.fail(
+                "api.cors_origins",
+                format!(
+                    "\"{origin}\" is no origin; write scheme and host like \"https://shop.example\", or \"*\""
+                ),
+            );
+            }
+        }
+        Ok(ApiSettings {
+            stage: segment("api.stage", self.stage, "dev1")?,
+            resource: segment("api.resource", self.resource, "myimage")?,
+            cors_origins,
+            max_body: check.within(
+                "api.max_body",
+                check.bytes("api.max_body", self.max_body, 10 << 20)?,
+                1,
+                ApiSettings::ALL_BODIES,
+            )?,
+            timeout: Duration::from_secs(check.within(
+                "api.timeout_s",
+                self.timeout_s.unwrap_or(29),
+                1,
+                900,
+            )?),
+            rate: check.within("api.rate", self.rate.unwrap_or(10_000), 1, 1_000_000)?,
+            burst: check.within("api.burst", self.burst.unwrap_or(5_000), 1, 1_000_000)?,
+            cache_ttl_s: check.within("api.cache_ttl_s", self.cache_ttl_s.unwrap_or(300), 0, 3600)?,
+            cache_bytes: check.bytes("api.cache_bytes", self.cache_bytes, 64 << 20)?,
+            max_side: check.within("api.max_side", self.max_side.unwrap_or(4096), 1, Size::MAX)?,
+            max_quality: check.within("api.max_quality", self.max_quality.unwrap_or(100), 1, 100)?,
+            s3_url: s3_url(check, self.s3_url)?,
+            keys: keys(check, self.key)?,
+            routes: routes(check, self.route)?,
+        })
+    }
+}
+
+/// The shortest API key: nothing that can be guessed (API Gateway's own bound).
+const SHORTEST_KEY: usize = 20;
+
+fn s3_url(check: &Check, url: Option<String>) -> Result<Option<String>, SettingsError> {
+    let Some(url) = url else { return Ok(None) };
+    let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    if !host.is_some_and(|host| !host.is_empty() && !host.contains(['?', '#', ' '])) {
+        return check
+            .fail("api.s3_url", format!("\"{url}\" is no URL; write one like \"https://s3.example\""));
+    }
+    Ok(Some(url.trim_end_matches('/').to_owned()))
+}
+
+fn keys(check: &Check, written: Vec<KeySection>) -> Result<Vec<ApiKey>, SettingsError> {
+    let mut keys: Vec<ApiKey> = Vec::with_capacity(written.len());
+    for KeySection { name, key, rate, burst, daily } in written {
+        // The key itself is never told.
+        let fail = |setting: &str, words: &str| check.fail(setting, format!("key \"{name}\": {words}"));
+        if keys.iter().any(|other| other.name == name) {
+            return fail("api.key.name", "the name is taken by another key");
+        }
+        if keys.iter().any(|other| other.key == key) {
+            return fail("api.key.key", "another key has the same text");
+        }
+        if key.len() < SHORTEST_KEY || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return fail(
+                "api.key.key",
+                "write at least 20 visible ASCII characters, as from \"openssl rand -hex 20\"",
+            );
+        }
+        let rate = match (rate, burst) {
+            (None, None) => None,
+            (Some(rate), burst) if rate > 0 => Some((rate, burst.unwrap_or(rate).max(1))),
+            _ => return fail("api.key.rate", "write at least 1, and with a burst a rate"),
+        };
+        keys.push(ApiKey { name, key, rate, daily });
+    }
+    Ok(keys)
+}
+
+fn routes(check: &Check, written: Vec<RouteSection>) -> Result<Vec<RouteRate>, SettingsError> {
+    let route = |RouteSection { route, rate, burst }: RouteSection| {
+        let (method, path) = route.split_once(' ').unwrap_or((&route, "/"));
+        let path = path.trim_end_matches('/');
+        if !matches!(method, "GET" | "HEAD" | "POST") || !matches!(path, "" | "/info" | "/uploads") {
+            return check.fail(
+                "api.route.route",
+                format!(
+                    "\"{route}\" is no route; write one like \"POST /\", \"GET /info\" or \"POST /uploads\""
+                ),
+            );
+        }
+        Ok(RouteRate {
+            method: method.into(),
+            path: path.into(),
+            rate: check.within("api.route.rate", rate, 1, 1_000_000)?,
+            burst: check.within("api.route.burst", burst, 1, 1_000_000)?,
+        })
+    };
+    written.into_iter().map(route).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use tintype_pipeline::settings::{Schema, Sources};
+
+    use super::*;
+
+    const SCHEMA: Schema = Schema { keys: KEYS, lists: LISTS, other_variables: &[], others: &[] };
+
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Written {
+        api: ApiSection,
+    }
+
+    fn load(file: &str, env: &[(&str, &str)]) -> Result<ApiSettings, SettingsError> {
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let sources = Sources { file: Some(("tintype.toml".into(), file.into())), env, flags: vec![] };
+        let (written, check) = sources.read::<Written>(&SCHEMA)?;
+        written.api.validate(&check)
+    }
+
+    #[test]
+    fn unusable_values_say_what_to_write() {
+        for (file, part) in [
+            ("api = 5", "api: invalid type: integer `5`, expected struct Api"),
+            ("[api]\nkey = [5]", "api.key: invalid type: integer `5`, expected struct ApiKey"),
+            ("[api]\nroute = [5]", "api.route: invalid type: integer `5`, expected struct ApiRoute"),
+            ("[api]\nmax_body = \"257 MiB\"", "api.max_body"),
+            ("[[api.key]]\nname = \"shop\"\nkey = \"short\"", "api.key.key: key \"shop\": write at least 20"),
+        ] {
+            let error = load(file, &[]).unwrap_err().to_string();
+            assert!(error.contains(part), "{file}: {error}");
+        }
+        let error = load("", &[("TINTYPE_API__RATE", "0")]).unwrap_err();
+        assert_eq!(error.origin, "environment variable TINTYPE_API__RATE", "{error}");
+    }
+
+    #[test]
+    fn variables_set_the_first_key_and_the_first_route() {
+        let settings = load(
+            "",
+            &[
+                ("TINTYPE_API__KEY__NAME", "shop"),
+                ("TINTYPE_API__KEY__KEY", "0123456789abcdef0123"),
+                ("TINTYPE_API__ROUTE__ROUTE", "GET /info"),
+                ("TINTYPE_API__ROUTE__RATE", "5"),
+                ("TINTYPE_API__ROUTE__BURST", "6"),
+            ],
+        );
+        let settings = settings.unwrap();
+        assert_eq!((settings.keys.len(), settings.keys[0].name.as_str()), (1, "shop"));
+        let route = &settings.routes[0];
+        assert_eq!((route.path.as_str(), route.rate, route.burst), ("/info", 5, 6));
+    }
+}
