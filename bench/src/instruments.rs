@@ -7,11 +7,11 @@ use tintype::{
     disk::RealDisk,
     instruments::{Entry, Instruments as Measured, Interval, Keeper, Next, Thumbnail},
     settings::Settings,
-    store::now_ms,
 };
 use tintype_engine::Scratch;
 use tintype_pipeline::{
     Call, Location, ObjectKey, Thumbnails,
+    clock::now_ms,
     event::{Kind, Record},
     settings::Sources,
     store::{Condition, Put, Store as _, memory::MemoryStore},

@@ -163,7 +163,7 @@ fn signature(secret: &str, day: &str, region: &str, policy: &str) -> String {
     for part in [day, region, "s3", "aws4_request"] {
         key = mac(&key, part.as_bytes());
     }
-    mac(&key, policy.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    tintype_pipeline::hex::encode(&mac(&key, policy.as_bytes()))
 }
 
 fn mac(key: &[u8], message: &[u8]) -> Vec<u8> {

@@ -38,7 +38,7 @@ pub fn fingerprint(spec: &Spec) -> String {
     let text = format!(
         "{RECIPE}|{size}|{fit}|{enlarge}|{format}|{quality}|{gravity}|{background}|{filter}|{effort}"
     );
-    Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    crate::hex::encode(&Sha256::digest(text)[..8])
 }
 
 #[cfg(test)]

@@ -5,8 +5,10 @@
 //! counts it is the host's.
 
 pub mod budget;
+pub mod clock;
 pub mod event;
 pub mod fingerprint;
+pub mod hex;
 pub mod inspect;
 pub mod naming;
 pub mod outcome;

@@ -13,6 +13,7 @@ use crate::{
         COLOUR, HEIGHT, HOPS, MAX_HOPS, RECIPE_FINGERPRINT, SOURCE, SOURCE_ETAG, THUMB_HASH, WIDTH,
         fingerprint, hops,
     },
+    hex,
     outcome::{Failure, Reason, RenditionReport},
     store::{Condition, Location, Put, SourceVersion, Stat, Store, StoreError},
     trigger::{Rendition, Trigger},
@@ -85,12 +86,7 @@ fn source_mark(source: &Location) -> String {
     if named.len() <= LONGEST_MARK {
         return named;
     }
-    hex(&Sha256::digest(named)[..16])
-}
-
-/// Bytes as hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&Sha256::digest(named)[..16])
 }
 
 /// The source that a mark names; `None` if it holds only a digest.
@@ -256,7 +252,7 @@ pub(crate) fn put(target: &Target<'_>, made: Thumbnail, source: &SourceVersion, 
         (WIDTH.to_owned(), made.width.to_string()),
         (HEIGHT.to_owned(), made.height.to_string()),
         (THUMB_HASH.to_owned(), STANDARD.encode(&made.placeholder.thumb_hash)),
-        (COLOUR.to_owned(), hex(&made.placeholder.colour)),
+        (COLOUR.to_owned(), hex::encode(&made.placeholder.colour)),
     ]);
     Put {
         at: target.at.clone(),

@@ -9,6 +9,7 @@ use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_pipeline::{
     Failure, Inspection, Location, Outcome, Picture, Reason, Report,
     event::Record,
+    hex,
     store::{Arrival, Object, Stat, Store as _, WithArrival},
 };
 
@@ -85,7 +86,7 @@ impl Host for ApiHost {
         }
         let received = self.function.call(self.deadline, async |thumbnails, call| {
             // What S3 gives objects that it does not encrypt with keys of KMS.
-            let etag = hex(&Md5::digest(&arrival.bytes));
+            let etag = hex::encode(&Md5::digest(&arrival.bytes));
             let store = WithArrival::new(&self.function.store, arrival.clone(), etag);
             thumbnails.receive(call, &store, &arrival, &spec).await
         });
@@ -135,8 +136,4 @@ impl ApiHost {
         let trigger = self.function.settings.triggers.first().ok_or_else(no_trigger)?;
         Ok(trigger.bucket.clone())
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

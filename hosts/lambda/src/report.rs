@@ -5,11 +5,11 @@ use std::{
     fs,
     io::{self, Write as _},
     sync::{Mutex, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
-use tintype_pipeline::{Outcome, Report};
+use tintype_pipeline::{Outcome, Report, clock::now_ms};
 use tintype_telemetry::{
     metrics::{Metric, Metrics, Taken},
     render::emf,
@@ -107,11 +107,6 @@ fn print(line: &impl std::fmt::Display) {
     let mut out = io::stdout().lock();
     // Where nobody reads, there is nobody to tell.
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
-}
-
-fn now_ms() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The most memory the process has held; `None` where the system does not tell.

@@ -10,6 +10,8 @@ use std::{
 use tintype_telemetry::metrics::{Metric, Metrics};
 use tokio::{sync::watch, task::JoinHandle};
 
+use tintype_pipeline::clock::now_ms;
+
 use crate::{
     credentials::{ACCESS_KEY_ID, Authenticator, Credentials, SECRET_ACCESS_KEY},
     disk::{RealDisk, SharedDisk},
@@ -22,7 +24,7 @@ use crate::{
     queue::{Queue, RetryPolicy},
     s3::{Authorizer, S3Service},
     settings::{DeadLetters, Settings},
-    store::{DataFolder, DiskStore, ResultsCursor, check_before_opening, check_opened, now_ms},
+    store::{DataFolder, DiskStore, ResultsCursor, check_before_opening, check_opened},
 };
 
 /// The most changes that share one commit.

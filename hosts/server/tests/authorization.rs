@@ -14,6 +14,8 @@ use common::{IN, at, open, put, read};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use time::{OffsetDateTime, macros::format_description};
+use tintype_pipeline::hex;
+
 use tintype::{
     credentials::Credentials,
     listen,
@@ -71,15 +73,11 @@ fn hmac(key: &[u8], text: &str) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn signature(date: &str, text: &str) -> String {
     let key = [&date[..8], "us-east-1", "s3", "aws4_request"]
         .iter()
         .fold(format!("AWS4{}", KEY.1).into_bytes(), |key, part| hmac(&key, part));
-    hex(&hmac(&key, text))
+    hex::encode(&hmac(&key, text))
 }
 
 fn now() -> String {
@@ -101,7 +99,7 @@ impl Endpoint {
 
     /// Sends a request of Signature Version 4; `query` is sorted and encoded, as `name=value`.
     fn signed(&self, method: &str, path: &str, query: &str, more: &[(&str, &str)], body: &[u8]) -> String {
-        let (date, host, digest) = (now(), self.address.to_string(), hex(&Sha256::digest(body)));
+        let (date, host, digest) = (now(), self.address.to_string(), hex::encode(&Sha256::digest(body)));
         let mut headers =
             vec![("host", host.as_str()), ("x-amz-content-sha256", &digest), ("x-amz-date", &date)];
         headers.extend(more);
@@ -111,8 +109,10 @@ impl Endpoint {
         let names = names.join(";");
         let canonical = format!("{method}\n{path}\n{query}\n{lines}\n{names}\n{digest}");
         let scope = format!("{}/us-east-1/s3/aws4_request", &date[..8]);
-        let text =
-            format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{}", hex(&Sha256::digest(canonical.as_bytes())));
+        let text = format!(
+            "AWS4-HMAC-SHA256\n{date}\n{scope}\n{}",
+            hex::encode(&Sha256::digest(canonical.as_bytes()))
+        );
         let signature = signature(&date, &text);
         let id = KEY.0;
         let sent: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();

@@ -5,11 +5,12 @@ mod common;
 use std::time::Duration;
 
 use common::{IN, at, open, put, queue};
+use tintype_pipeline::clock::now_ms;
+
 use tintype::settings::DeadLetters;
 use tintype::{
     ledger::{DeadLetter, EventRecord, LedgerError},
     queue::{DeadLetterFilter, reason},
-    store::now_ms,
 };
 
 fn letter(id: u64, dead_ms: i64) -> DeadLetter {

@@ -11,9 +11,8 @@ use tintype::{
     instruments::{
         Entry, Instruments, Interval, Keeper, Next, Period, QueryError, Search, query, query::Statistic,
     },
-    store::now_ms,
 };
-use tintype_pipeline::{Location, ObjectKey, Report};
+use tintype_pipeline::{Location, ObjectKey, Report, clock::now_ms};
 use tintype_telemetry::metrics::{Metric, Metrics, Taken};
 
 fn kept(file: &Path) -> (Arc<Instruments>, Arc<Faults>) {

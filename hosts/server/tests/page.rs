@@ -17,9 +17,8 @@ use tintype::{
     instruments::{Entry, Instruments, Interval, Keeper},
     listen::Client,
     page::Page,
-    store::now_ms,
 };
-use tintype_pipeline::{Location, ObjectKey, Report};
+use tintype_pipeline::{Location, ObjectKey, Report, clock::now_ms};
 use tintype_telemetry::metrics::{Kind, Metric, Metrics, Taken};
 use tower::ServiceExt as _;
 

@@ -413,8 +413,8 @@ fn uploads_that_nobody_finishes_are_aborted_in_time() {
     assert_eq!(listed(after, 10), all[2..]);
     assert_eq!(listed(UploadsAsked { prefix: "a".into(), ..UploadsAsked::default() }, 10), all[..1]);
 
-    assert_eq!(store.abort_uploads_before(tintype::store::now_ms() - 60_000).unwrap(), 0);
+    assert_eq!(store.abort_uploads_before(tintype_pipeline::clock::now_ms() - 60_000).unwrap(), 0);
     assert_eq!(files(data.path(), "objects"), 1);
-    assert_eq!(store.abort_uploads_before(tintype::store::now_ms() + 1).unwrap(), 3);
+    assert_eq!(store.abort_uploads_before(tintype_pipeline::clock::now_ms() + 1).unwrap(), 3);
     assert_eq!((listed(UploadsAsked::default(), 10).len(), files(data.path(), "objects")), (0, 0));
 }

@@ -86,8 +86,7 @@ impl Store for MemoryStore {
         }
         let mut etags = Vec::new();
         for put in puts {
-            let etag: String =
-                Sha256::digest(&put.bytes).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+            let etag = crate::hex::encode(&Sha256::digest(&put.bytes)[..16]);
             let stat = Stat {
                 etag: etag.clone(),
                 size: put.bytes.len() as u64,

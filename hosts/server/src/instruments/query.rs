@@ -1,11 +1,10 @@
 //! Questions about what was measured: a metric, a statistic, a period, a range.
 
-use tintype_pipeline::spelling::nearest;
+use tintype_pipeline::{clock::now_ms, spelling::nearest};
 use tintype_telemetry::metrics::{Kind, Metric, Statistics};
 
 use super::{
     Instruments, KeepError,
-    recorder::now_ms,
     series::{self, COARSE_S, FINE_S, KEPT_S},
 };
 

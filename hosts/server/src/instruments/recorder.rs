@@ -10,6 +10,8 @@ use std::{
 
 use tintype_telemetry::metrics::{Metric, Row};
 
+use tintype_pipeline::clock::now_ms;
+
 use super::{Entry, Instruments, Interval, KeepError, Keeper, Search, series};
 use crate::steady_clock::SteadyClock;
 
@@ -79,11 +81,6 @@ pub struct Recorder {
     keeper: Arc<Keeper>,
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-pub(super) fn now_ms() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 impl Recorder {

@@ -23,8 +23,8 @@ use attempt::{Attempt, Of, Told};
 use bytes::Bytes;
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_pipeline::{
-    Failure, Inspection, Location, Reason, Report, Thumbnails, budget, event::Record, store::Stat,
-    thumbnails::Call, trigger::Trigger,
+    Failure, Inspection, Location, Reason, Report, Thumbnails, budget, clock::now_ms, event::Record,
+    store::Stat, thumbnails::Call, trigger::Trigger,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -36,7 +36,7 @@ use crate::{
     queue::Queue,
     request_id,
     settings::Settings,
-    store::{DiskStore, SettlingStore, now_ms},
+    store::{DiskStore, SettlingStore},
 };
 
 /// Requests that may wait, for each that may work.

@@ -1,7 +1,7 @@
 //! An image that comes with the request for its thumbnails.
 
 use tintype_engine::Spec;
-use tintype_pipeline::{Failure, Picture, store::Arrival};
+use tintype_pipeline::{Failure, Picture, clock::now_ms, store::Arrival};
 
 use super::{
     Invoker, Refused,
@@ -11,7 +11,7 @@ use super::{
 use crate::{
     instruments::Entry,
     request_id,
-    store::{ArrivingStore, Cause, now_ms},
+    store::{ArrivingStore, Cause},
 };
 
 /// S3's name for what happens.

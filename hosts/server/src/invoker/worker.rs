@@ -8,8 +8,8 @@ use std::{
 
 use tintype_engine::Scratch;
 use tintype_pipeline::{
-    Failure, ObjectKey, Outcome, Report, event::Record, event::Sequencer, outcome::Reason, store::Location,
-    thumbnails::Call,
+    Failure, ObjectKey, Outcome, Report, clock::now_ms, event::Record, event::Sequencer, outcome::Reason,
+    store::Location, thumbnails::Call,
 };
 
 use super::{
@@ -20,7 +20,7 @@ use crate::{
     instruments::{self, Entry, Next as After},
     ledger::DeadLetter,
     queue::{Lease, Next, Settled, Verdict},
-    store::{SettlingStore, now_ms},
+    store::SettlingStore,
 };
 
 /// Looks at the queue at least this often, should the clock or a wake-up go astray.

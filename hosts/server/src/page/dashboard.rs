@@ -9,6 +9,8 @@ use axum::{
 };
 use tintype_telemetry::metrics::{Metric, Statistics};
 
+use tintype_pipeline::clock::now_ms;
+
 use super::{
     Inner, Page, answers,
     charts::{self, Chart, LAMBDA, MORE},
@@ -20,7 +22,7 @@ use super::{
 use crate::{
     instruments::{Price, cost, query::Statistic, slowdown},
     listen::Client,
-    store::{free_floor, now_ms},
+    store::free_floor,
 };
 
 /// In place of a figure of a ledger that does not answer.

@@ -57,7 +57,7 @@ fn parse(raw: &str) -> Result<Question, QueryError> {
     let metric = query::metric(&metric)?;
     let statistic_name = statistic.unwrap_or_else(|| "Average".into());
     let statistic = Statistic::parse(&statistic_name)?;
-    let now_s = crate::store::now_ms() / 1000;
+    let now_s = tintype_pipeline::clock::now_ms() / 1000;
     let time = |name: &str, text: Option<String>, otherwise: i64| match text {
         None => Ok(otherwise),
         Some(text) => moment(&text).ok_or_else(|| {

@@ -1,6 +1,8 @@
 //! The range a dashboard shows, and how finely.
 
-use crate::{instruments::Period, store::now_ms};
+use tintype_pipeline::clock::now_ms;
+
+use crate::instruments::Period;
 
 /// Name, seconds, seconds a point.
 const RANGES: [(&str, i64, i64); 6] = [

@@ -6,13 +6,12 @@ use std::{
     sync::PoisonError,
 };
 
-use tintype_pipeline::{Reason, spelling::nearest, store::Location};
+use tintype_pipeline::{Reason, clock::now_ms, spelling::nearest, store::Location};
 
 use super::Queue;
 use crate::{
     ledger::{Changes, DeadLetter, EventRecord, LedgerError, listed_key},
     settings::DeadLetters,
-    store::now_ms,
 };
 
 /// Dead letters changed in one transaction.

@@ -37,7 +37,7 @@ pub(super) struct Leased {
 /// A number that no other run has; 0 is no run's.
 pub(super) fn new_run() -> u64 {
     // Where there is no randomness, the clock has to do.
-    getrandom::u64().unwrap_or_else(|_| crate::store::now_ms().unsigned_abs()).max(1)
+    getrandom::u64().unwrap_or_else(|_| tintype_pipeline::clock::now_ms().unsigned_abs()).max(1)
 }
 
 impl Leased {

@@ -17,12 +17,12 @@ pub use dead_letters::{DeadLetterFilter, LettersPage, LettersSummary, reason};
 use leased::Leased;
 use policy::MAX_CRASHES;
 pub use policy::RetryPolicy;
-use tintype_pipeline::store::Location;
+use tintype_pipeline::{clock::now_ms, store::Location};
 
 use crate::{
     ledger::{DeadLetter, EventRecord, Ledger, LedgerError, Pending, Tries, View, listed_key},
     steady_clock::SteadyClock,
-    store::{Settlement, now_ms},
+    store::Settlement,
 };
 
 /// How an attempt ended.

@@ -336,7 +336,7 @@ impl Work<'_> {
         let last = self.newest.max(self.old.map_or(0, OldLedger::last_order));
         // The new one goes on where the old one was, so that the old one is known for older from the first commit on.
         let commits = commits_told(self.disk, self.folder).max(self.old.map_or(0, OldLedger::last_commit));
-        let (buckets, now) = (buckets.to_vec(), crate::store::now_ms());
+        let (buckets, now) = (buckets.to_vec(), tintype_pipeline::clock::now_ms());
         let pending = self.ledger.submit(Vec::new(), move |changes| {
             for name in buckets {
                 if changes.bucket(&name)?.is_none() {

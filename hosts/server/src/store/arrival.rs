@@ -7,14 +7,14 @@ use std::{
     thread::JoinHandle,
 };
 
-use tintype_pipeline::store::{
-    Arrival, Location, Object, Put, SourceVersion, Stat, Store as _, StoreError, Wrapper,
+use tintype_pipeline::{
+    clock::now_ms,
+    store::{Arrival, Location, Object, Put, SourceVersion, Stat, Store as _, StoreError, Wrapper},
 };
 
 use super::{
     Cause, DiskStore, SettlingStore, StoreFault,
     incoming::Finished,
-    now_ms,
     objects::{check_condition, place},
     publication::Publication,
 };

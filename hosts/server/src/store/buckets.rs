@@ -1,6 +1,8 @@
 //! Buckets.
 
-use super::{DiskStore, StoreFault, now_ms};
+use tintype_pipeline::clock::now_ms;
+
+use super::{DiskStore, StoreFault};
 use crate::ledger::{BucketRecord, CorsRecord};
 
 impl DiskStore {

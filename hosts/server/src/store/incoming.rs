@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use crc_fast::{CrcAlgorithm, Digest};
 use md5::{Digest as _, Md5};
-use tintype_pipeline::store::Location;
+use tintype_pipeline::{clock::now_ms, hex, store::Location};
 
 use super::{
-    DiskStore, StoreFault, now_ms,
+    DiskStore, StoreFault,
     object_file::{self, Story},
 };
 use crate::{
@@ -87,7 +87,7 @@ impl DiskStore {
         self.keep_near(record.order)?;
         record.modified_ms = now_ms();
         if record.etag.is_empty() {
-            record.etag = hex(&incoming.md5.clone().finalize());
+            record.etag = hex::encode(&incoming.md5.clone().finalize());
         }
         record.crc64 = incoming.crc64.finalize();
         record.size = incoming.written;
@@ -178,7 +178,7 @@ impl Incoming {
 
     /// The ETag of the bytes so far.
     pub(super) fn etag(&self) -> String {
-        hex(&self.md5())
+        hex::encode(&self.md5())
     }
 
     /// Sets what a multipart upload's object has in place of an MD5 of its bytes.
@@ -215,12 +215,4 @@ impl Drop for Incoming {
             let _ = self.disk.remove(&self.path);
         }
     }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

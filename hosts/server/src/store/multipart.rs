@@ -3,12 +3,14 @@
 use std::collections::BinaryHeap;
 
 use md5::{Digest as _, Md5};
-use tintype_pipeline::store::{Condition, Location};
+use tintype_pipeline::{
+    clock::now_ms,
+    hex,
+    store::{Condition, Location},
+};
 
 use super::{
     Cause, DiskStore, Incoming, StoreFault,
-    incoming::hex,
-    now_ms,
     objects::{check_condition, place},
     publication::Publication,
 };
@@ -255,7 +257,7 @@ impl DiskStore {
     ) -> Result<Option<ObjectRecord>, StoreFault> {
         let mut md5_of_md5s = Md5::new();
         parts.iter().for_each(|part| md5_of_md5s.update(unhex(&part.etag)));
-        let etag = format!("{}-{}", hex(&md5_of_md5s.finalize()), parts.len());
+        let etag = format!("{}-{}", hex::encode(&md5_of_md5s.finalize()), parts.len());
         Ok(self.head_object(at)?.filter(|object| object.parts.is_some() && object.etag == etag))
     }
 
@@ -289,7 +291,7 @@ impl DiskStore {
             md5_of_md5s.update(unhex(&part.etag));
         }
         let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
-        incoming.set_multipart(format!("{}-{count}", hex(&md5_of_md5s.finalize())), count);
+        incoming.set_multipart(format!("{}-{count}", hex::encode(&md5_of_md5s.finalize())), count);
         incoming.set_checksums(checksum.finish(&parts)?);
         let (publication, record) = Publication::of(self.finish(incoming)?);
         let (place_at, upload_id, triggers) = (at.clone(), id.to_owned(), self.triggers());

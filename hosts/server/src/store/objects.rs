@@ -1,8 +1,11 @@
 //! Putting, copying and deleting objects.
 
-use tintype_pipeline::store::{Condition, Location};
+use tintype_pipeline::{
+    clock::now_ms,
+    store::{Condition, Location},
+};
 
-use super::{DiskStore, Incoming, OpenObject, StoreFault, now_ms, publication::Publication, queue_event};
+use super::{DiskStore, Incoming, OpenObject, StoreFault, publication::Publication, queue_event};
 use crate::ledger::{Changes, EventRecord, LedgerError, ObjectRecord, Pending, StoredHeaders};
 
 /// What caused a change: goes into its event.

@@ -4,12 +4,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use tintype_pipeline::store::{
-    Condition, Listing, Location, Object, ObjectKey, Put, SourceVersion, Stat, Store, StoreError,
+use tintype_pipeline::{
+    clock::now_ms,
+    store::{Condition, Listing, Location, Object, ObjectKey, Put, SourceVersion, Stat, Store, StoreError},
 };
 
 use super::{
-    Cause, DiskStore, PageRequest, StoreFault, now_ms,
+    Cause, DiskStore, PageRequest, StoreFault,
     objects::{Placed, check_condition, place},
     publication::Publication,
 };

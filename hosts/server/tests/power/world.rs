@@ -14,12 +14,13 @@ use tintype::{
     settings::Settings,
     store::{
         ArrivingStore, Cause, CompletedPart, Completion, DataFolder, DiskStore, JoinedChecksum, NewUpload,
-        SettlingStore, StoreFault, now_ms,
+        SettlingStore, StoreFault,
     },
 };
 use tintype_engine::Scratch;
 use tintype_pipeline::{
     Outcome, Reason, Report, Thumbnails,
+    clock::now_ms,
     store::{Arrival, Condition, Location, Put, SourceVersion, Store, StoreError, Wrapper},
     thumbnails::Call,
 };
