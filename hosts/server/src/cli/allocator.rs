@@ -1,8 +1,8 @@
 //! glibc's allocator, told to give memory back.
 //!
 //! By default each thread gets an arena of its own and keeps what it once needed. One arena that is trimmed holds less
-//! by far, and does not creep upwards if rows and bodies lie outside of it, where they leave no holes (ARCHITECTURE.md,
-//! "Memory"). glibc takes this from the environment alone, before anything runs, or from a
+//! by far, and does not creep upwards if rows and bodies lie outside of it, where they leave no holes
+//! (docs/adr/0032-one-malloc-arena.md). glibc takes this from the environment alone, before anything runs, or from a
 //! call that Rust holds unsafe: so the program starts itself once more in its place, which takes a millisecond.
 
 use std::{os::unix::process::CommandExt as _, process::Command};

@@ -82,13 +82,13 @@ fn a_disk_that_lies_about_any_kind_of_sync_is_found_out() {
 }
 
 #[test]
-#[ignore = "long: the figure of ARCHITECTURE.md"]
+#[ignore = "long: a figure of docs/adr/0038-power-cuts-by-simulation.md"]
 fn power_cut_at_every_sync_point_of_a_thousand_histories() {
     run_all(Plan { steps: 40, ..HONEST }, 0..1000);
 }
 
 #[test]
-#[ignore = "long: the figure of ARCHITECTURE.md"]
+#[ignore = "long: a figure of docs/adr/0038-power-cuts-by-simulation.md"]
 fn two_hundred_runs_on_failing_disks() {
     run_all(FAULTY, 0..200);
 }
