@@ -8,15 +8,14 @@ use tintype::{
     instruments::{Entry, Instruments as Measured, Interval, Keeper, Next, Thumbnail},
     settings::Settings,
 };
-use tintype_engine::Scratch;
 use tintype_pipeline::{
-    Call, Location, ObjectKey, Thumbnails,
+    Call, Location, ObjectKey, Stop, Thumbnails,
     clock::now_ms,
     event::{Kind, Record},
     settings::Sources,
-    store::{Condition, Put, Store as _, memory::MemoryStore},
+    store::{Condition, Put, Store as _},
 };
-
+use tintype_stores::MemoryStore;
 use tintype_telemetry::metrics::{Metric, Metrics, Taken};
 
 use crate::pictures;
@@ -65,8 +64,8 @@ fn work(images: u32, with: bool) -> anyhow::Result<()> {
         measured.keep(Keeper::new(Arc::new(RealDisk), folder.path().join("measurements.redb")))?;
     }
     let store = MemoryStore::with_buckets(&[&settings.triggers[0].bucket, &settings.triggers[0].destination]);
-    let thumbnails = Thumbnails::new(settings.limits, 1 << 30);
-    let mut scratch = Scratch::default();
+    let thumbnails = Thumbnails::new(settings.limits, 1 << 30, 1)?;
+    let stop = Stop::never();
     let bytes = pictures::jpeg(1000, 750, 1)?;
     for number in 0..images {
         let key = ObjectKey::new(&format!("photo {number}.jpg")).map_err(anyhow::Error::msg)?;
@@ -88,9 +87,9 @@ fn work(images: u32, with: bool) -> anyhow::Result<()> {
             size: Some(bytes.len() as u64),
             sequencer: None,
         };
-        let mut call = Call { triggers: &settings.triggers, stop: &|| false, scratch: &mut scratch };
+        let call = Call { triggers: &settings.triggers, stop: &stop };
         let under_way = with.then(|| measured.invocation());
-        let report = futures::executor::block_on(thumbnails.handle(&mut call, &store, &record));
+        let report = futures::executor::block_on(thumbnails.handle(call, &store, &record));
         anyhow::ensure!(report.outcome.name() == "made", "{:?}", report.outcome);
         if with {
             measured.event_received();

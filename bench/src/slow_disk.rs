@@ -11,11 +11,12 @@ use std::{
 
 use clap::Args;
 use tintype::{
-    disk::{Faults, FaultyDisk, RealDisk},
+    disk::RealDisk,
     ledger::{Ledger, StoredHeaders},
     server::LARGEST_BATCH,
     store::{Cause, DataFolder, DiskStore},
 };
+use tintype_faulty_disk::{Faults, FaultyDisk};
 use tintype_pipeline::{
     ObjectKey,
     store::{Condition, Location},

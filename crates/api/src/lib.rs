@@ -30,7 +30,7 @@ use axum::{
     routing::any,
 };
 use tintype_engine::Limits;
-use tintype_pipeline::{ObjectKey, event::Kind, event::Record, trigger::Trigger};
+use tintype_pipeline::{Location, ObjectKey, event::Kind, event::Record, trigger::Trigger};
 
 pub use answer::message;
 pub use conditions::{SourceTag, is_unchanged, seconds_of};
@@ -75,15 +75,8 @@ impl Config {
 
     /// A record that asks for the thumbnails of a source; `how` names the method, as in S3's events.
     fn record(&self, key: ObjectKey, how: &str) -> Record {
-        Record {
-            kind: Kind::Created,
-            name: format!("ObjectCreated:{how}"),
-            bucket: self.trigger.bucket.clone(),
-            key,
-            etag: None,
-            size: None,
-            sequencer: None,
-        }
+        let at = Location { bucket: self.trigger.bucket.clone(), key };
+        Record::new(Kind::Created, format!("ObjectCreated:{how}"), at)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The same cases, sent as HTTP requests and as API Gateway's events of both versions: every answer is the
 //! same. The host is the function itself over a store in memory.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::{
     Router,
@@ -18,17 +18,20 @@ use tintype_api::{
     apigateway::ApiGateway,
     settings::{self, ApiSection},
 };
-use tintype_engine::{Header, Scratch, Spec, Thumbnail};
+use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_pipeline::{
-    Call, Failure, Inspection, Location, ObjectKey, Picture, Report, Store as _, Thumbnails,
+    Call, Failure, Inspection, Location, ObjectKey, Picture, Report, Stop, Store as _, Thumbnails,
     event::Record,
     settings::{FunctionSection, LimitsSection, Schema, Sources, triggers},
-    store::{Arrival, Condition, Object, Put, Stat, WithArrival, memory::MemoryStore},
+    store::{Arrival, Condition, Object, Put, Stat, WithArrival},
     trigger::Trigger,
 };
+use tintype_stores::MemoryStore;
 use tower::ServiceExt as _;
 
 const SHOP: &str = "https://shop.example";
+
+static STOP: LazyLock<Stop> = LazyLock::new(Stop::never);
 
 #[derive(Clone)]
 struct Here(Arc<Parts>);
@@ -37,13 +40,6 @@ struct Parts {
     triggers: Vec<Trigger>,
     thumbnails: Thumbnails,
     store: MemoryStore,
-}
-
-impl Here {
-    fn with<T>(&self, work: impl FnOnce(&mut Call<'_>) -> T) -> T {
-        let (stop, mut scratch) = (|| false, Scratch::default());
-        work(&mut Call { triggers: &self.0.triggers, stop: &stop, scratch: &mut scratch })
-    }
 }
 
 impl Here {
@@ -60,8 +56,10 @@ impl Here {
 impl Host for Here {
     async fn invoke(&self, record: Record) -> Result<Report, Refused> {
         let parts = &self.0;
-        Ok(self
-            .with(|call| futures::executor::block_on(parts.thumbnails.handle(call, &parts.store, &record))))
+        Ok(parts
+            .thumbnails
+            .handle(Call { triggers: &parts.triggers, stop: &STOP }, &parts.store, &record)
+            .await)
     }
 
     async fn render(
@@ -69,8 +67,8 @@ impl Host for Here {
         bytes: Bytes,
         spec: Spec,
     ) -> Result<Result<(Header, Thumbnail), Failure>, Refused> {
-        let made = self.with(|call| self.0.thumbnails.render(call, &bytes, &spec));
-        Ok(made.map(|(header, thumbnail, _)| (header, thumbnail)))
+        let rendered = self.0.thumbnails.render(&STOP, bytes, &spec).await;
+        Ok(rendered.map(|(header, thumbnail, _)| (header, thumbnail)))
     }
 
     async fn render_object(
@@ -79,25 +77,20 @@ impl Host for Here {
         spec: Spec,
     ) -> Result<Result<(Stat, Thumbnail), Failure>, Refused> {
         let parts = &self.0;
-        Ok(self.with(|call| {
-            futures::executor::block_on(parts.thumbnails.render_object(call, &parts.store, &at, &spec))
-        }))
+        Ok(parts.thumbnails.render_object(&STOP, &parts.store, &at, &spec).await)
     }
 
     async fn inspect(&self, at: Location) -> Result<Result<Inspection, Failure>, Refused> {
         let (parts, trigger) = (&self.0, &self.0.triggers[0]);
-        Ok(self.with(|call| {
-            futures::executor::block_on(parts.thumbnails.inspect(call, &parts.store, &at, trigger))
-        }))
+        Ok(parts.thumbnails.inspect(&STOP, &parts.store, &at, trigger).await)
     }
 
     async fn receive(&self, arrival: Arrival, spec: Spec) -> Result<Result<Picture, Failure>, Refused> {
         let parts = &self.0;
         // Not the ETag that it will have: as on S3 with keys of KMS, the stored object is looked at again.
         let store = WithArrival::new(&parts.store, arrival.clone(), "another".into());
-        let received = self.with(|call| {
-            futures::executor::block_on(parts.thumbnails.receive(call, &store, &arrival, &spec))
-        });
+        let call = Call { triggers: &parts.triggers, stop: &STOP };
+        let received = parts.thumbnails.receive(call, &store, &arrival, &spec).await;
         Ok(received.map(|(_, picture)| picture))
     }
 
@@ -151,7 +144,7 @@ async fn routes() -> (Router, Here) {
     let (api, triggers) = (written.api.validate(&check).unwrap(), triggers(&check, None).unwrap());
     let trigger = &triggers[0];
     let store = MemoryStore::with_buckets(&[&trigger.bucket, &trigger.destination]);
-    let thumbnails = Thumbnails::new(limits, 1 << 30);
+    let thumbnails = Thumbnails::new(limits, 1 << 30, 1).unwrap();
     let config = Config::new(&api, limits, trigger.clone());
     let cors = Cors::new(&api.cors_origins);
     let host = Here(Arc::new(Parts { triggers, thumbnails, store }));

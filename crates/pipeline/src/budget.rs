@@ -1,12 +1,12 @@
 //! Admission by memory: how many bytes of sources and of renders may be held at once.
 
-use std::{
-    collections::VecDeque,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use tintype_engine::Limits;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::settings::Function;
 
@@ -30,33 +30,32 @@ pub fn bounds(function: &Function, mut limits: Limits, available_bytes: u64) -> 
 
 /// Bytes that may be held at once, in two pools: sources read, and renders under way. Whoever waits for a
 /// render holds its source already and nobody who holds a render waits for a source, so the two pools
-/// cannot wait for each other in a circle.
-#[derive(Debug)]
+/// cannot wait for each other in a circle. Clones share the pools.
+#[derive(Debug, Clone)]
 pub struct MemoryBudget {
     sources: Pool,
     renders: Pool,
 }
 
-#[derive(Debug)]
+/// Admits in the order of arrival: a large render is not passed by small ones for ever.
+#[derive(Debug, Clone)]
 struct Pool {
     total: u64,
-    state: Mutex<State>,
-    freed: Condvar,
+    /// One permit for each [`UNIT`] of `total`.
+    free: Arc<Semaphore>,
+    /// Whoever waits gathers permits before it is admitted, so that those taken do not say what is used.
+    used: Arc<AtomicU64>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    used: u64,
-    /// Who waits, in the order of arrival: a large render is not passed by small ones for ever.
-    waiting: VecDeque<u64>,
-    next_ticket: u64,
-}
+/// Bytes of one permit: coarse, so that terabytes are few enough permits.
+const UNIT: u64 = 1024;
 
 /// Bytes held until dropped.
 #[derive(Debug)]
-pub struct Reservation<'a> {
-    pool: &'a Pool,
+pub struct Reservation {
     bytes: u64,
+    used: Arc<AtomicU64>,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl MemoryBudget {
@@ -68,67 +67,56 @@ impl MemoryBudget {
         Self { sources: Pool::new(sources), renders: Pool::new(total_bytes - sources) }
     }
 
-    /// Waits until a source of `bytes` may be read; `None` once `stop` says so.
-    pub fn source(&self, bytes: u64, stop: &dyn Fn() -> bool) -> Option<Reservation<'_>> {
-        self.sources.take(bytes, stop)
+    /// Waits until a source of `bytes` may be read.
+    pub async fn source(&self, bytes: u64) -> Reservation {
+        self.sources.take(bytes).await
     }
 
-    /// Waits until a render that holds `bytes` may begin; `None` once `stop` says so.
-    pub fn render(&self, bytes: u64, stop: &dyn Fn() -> bool) -> Option<Reservation<'_>> {
-        self.renders.take(bytes, stop)
+    /// Waits until a render that holds `bytes` may begin.
+    pub async fn render(&self, bytes: u64) -> Reservation {
+        self.renders.take(bytes).await
     }
 
     /// Bytes reserved now, of sources and of renders.
     #[must_use]
     pub fn used(&self) -> (u64, u64) {
-        (self.sources.state().used, self.renders.state().used)
+        (self.sources.used.load(Ordering::Relaxed), self.renders.used.load(Ordering::Relaxed))
     }
+}
+
+/// Permits for so many bytes, of a pool of any size.
+fn permits(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
 }
 
 impl Pool {
     fn new(total: u64) -> Self {
-        Self { total, state: Mutex::default(), freed: Condvar::new() }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        Self { total, free: Arc::new(Semaphore::new(permits(total) as usize)), used: Arc::default() }
     }
 
     /// What is larger than the whole pool gets the whole pool: it runs alone.
-    fn take(&self, bytes: u64, stop: &dyn Fn() -> bool) -> Option<Reservation<'_>> {
+    async fn take(&self, bytes: u64) -> Reservation {
         let bytes = bytes.min(self.total);
-        let mut state = self.state();
-        let ticket = state.next_ticket;
-        state.next_ticket += 1;
-        state.waiting.push_back(ticket);
-        while state.waiting.front() != Some(&ticket) || state.used + bytes > self.total {
-            if stop() {
-                state.waiting.retain(|waiting| *waiting != ticket);
-                self.freed.notify_all();
-                return None;
-            }
-            let woken = self.freed.wait_timeout(state, Duration::from_millis(50));
-            state = woken.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        state.waiting.pop_front();
-        state.used += bytes;
-        // The next in line may fit, too.
-        self.freed.notify_all();
-        Some(Reservation { pool: self, bytes })
+        // Nobody closes it.
+        let permit = self.free.clone().acquire_many_owned(permits(bytes)).await.ok();
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+        Reservation { bytes, used: self.used.clone(), _permit: permit }
     }
 }
 
-impl Drop for Reservation<'_> {
+impl Drop for Reservation {
     fn drop(&mut self) {
-        self.pool.state().used -= self.bytes;
-        self.pool.freed.notify_all();
+        self.used.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use futures::{executor::block_on, poll};
+
     use super::*;
-    use std::sync::atomic::{AtomicU64, Ordering};
 
     #[test]
     fn bounds_fit_into_what_there_is() {
@@ -145,48 +133,56 @@ mod tests {
         assert_eq!(mb("[function]\ntotal_memory_mb = 400", 256), (100, 300, 400));
     }
 
+    const KIB: u64 = 1024;
+
     #[test]
     fn never_more_than_the_pool_and_the_largest_runs_alone() {
-        let budget = MemoryBudget::new(400);
+        let budget = MemoryBudget::new(400 * KIB);
         let peak = AtomicU64::new(0);
         std::thread::scope(|scope| {
-            for bytes in [100, 250, 300, 9999, 1, 150, 150] {
+            for kib in [100, 250, 300, 9999, 1, 150, 150] {
                 let (budget, peak) = (&budget, &peak);
                 scope.spawn(move || {
                     for _ in 0..50 {
-                        let held = budget.render(bytes, &|| false);
+                        let held = block_on(budget.render(kib * KIB));
                         peak.fetch_max(budget.used().1, Ordering::Relaxed);
                         drop(held);
                     }
                 });
             }
         });
-        assert!(peak.into_inner() <= 300);
+        assert!(peak.into_inner() <= 300 * KIB);
         assert_eq!(budget.used(), (0, 0));
     }
 
     #[test]
     fn a_large_render_is_not_passed_for_ever() {
-        let budget = MemoryBudget::new(400);
-        let small = budget.render(100, &|| false);
-        std::thread::scope(|scope| {
-            let large = scope.spawn(|| drop(budget.render(300, &|| false)));
-            while budget.renders.state().waiting.is_empty() {
-                std::thread::yield_now();
-            }
+        block_on(async {
+            let budget = MemoryBudget::new(400 * KIB);
+            let small = budget.render(100 * KIB).await;
+            let mut large = pin!(budget.render(300 * KIB));
+            assert!(poll!(&mut large).is_pending());
+            assert_eq!(budget.used().1, 100 * KIB, "who waits holds nothing");
             // There would be room for it, but somebody was here before.
-            let asked = std::sync::atomic::AtomicU32::new(0);
-            let stop = || asked.fetch_add(1, Ordering::Relaxed) > 1;
-            assert!(budget.render(100, &stop).is_none());
+            let mut late = Box::pin(budget.render(100 * KIB));
+            assert!(poll!(&mut late).is_pending());
             drop(small);
-            large.join().unwrap();
+            let large = large.await;
+            assert!(poll!(&mut late).is_pending());
+            drop(large);
+            late.await;
         });
     }
 
     #[test]
-    fn waiting_ends_when_stopped() {
-        let budget = MemoryBudget::new(400);
-        let _held = budget.source(100, &|| false);
-        assert!(budget.source(1, &|| true).is_none());
+    fn who_stops_waiting_holds_nothing_up() {
+        block_on(async {
+            let budget = MemoryBudget::new(400 * KIB);
+            let held = budget.source(100 * KIB).await;
+            let mut leaving = Box::pin(budget.source(KIB));
+            assert!(poll!(&mut leaving).is_pending());
+            drop((leaving, held));
+            assert_eq!(budget.source(100 * KIB).await.bytes, 100 * KIB);
+        });
     }
 }

@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::store::ObjectKey;
+use crate::store::{Location, ObjectKey};
 
 /// What happened to the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,6 +17,8 @@ pub enum Kind {
     Created,
     /// It was deleted.
     Removed,
+    /// Its renditions were committed, and the [`Step`](crate::Step) of this name follows.
+    Step(&'static str),
 }
 
 /// One object named by an event.
@@ -36,6 +38,15 @@ pub struct Record {
     pub size: Option<u64>,
     /// Orders the events of one key.
     pub sequencer: Option<Sequencer>,
+}
+
+impl Record {
+    /// Of an object, with nothing known but its place; `name` is S3's for what happened.
+    #[must_use]
+    pub fn new(kind: Kind, name: impl Into<String>, at: Location) -> Self {
+        let Location { bucket, key } = at;
+        Self { kind, name: name.into(), bucket, key, etag: None, size: None, sequencer: None }
+    }
 }
 
 /// Orders the events of one key: hexadecimal text, compared after padding the shorter with zeros on the

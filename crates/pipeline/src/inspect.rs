@@ -4,9 +4,10 @@ use tintype_engine::{Header, Placeholder, Size, Spec};
 
 use crate::{
     outcome::{Failure, RenditionReport},
-    store::{Location, Stat, Store, StoreError},
+    stop::Stop,
+    store::{Location, Stat, Store},
     target::target,
-    thumbnails::{Call, Thumbnails, missing, stopped},
+    thumbnails::Thumbnails,
     trigger::Trigger,
 };
 
@@ -44,22 +45,14 @@ impl Thumbnails {
     /// The object does not exist or cannot be read, what is wrong with the picture, or that it was stopped.
     pub async fn inspect(
         &self,
-        call: &mut Call<'_>,
-        store: &impl Store,
+        stop: &Stop,
+        store: &dyn Store,
         at: &Location,
         trigger: &Trigger,
     ) -> Result<Inspection, Failure> {
-        let known = store.head(at).await?.ok_or_else(|| missing(at))?;
-        let limit = self.limits.source_bytes;
-        if known.size > limit {
-            return Err(StoreError::TooLarge { size: known.size, limit }.into());
-        }
-        let memory =
-            self.budget.source(known.size, call.stop).ok_or_else(|| stopped("waiting for memory"))?;
-        let source = store.get(at, known.size.max(1)).await?.ok_or_else(|| missing(at))?;
+        let (source, memory) = self.read(stop, store, at).await?;
         let spec = Spec { size: Size { width: SIDE, height: SIDE }, ..Spec::default() };
-        let (header, thumbnail, _) = self.render(call, &source.bytes, &spec)?;
-        drop(memory);
+        let (header, thumbnail, _) = self.render_admitted(stop, source.bytes, Some(memory), &spec).await?;
         let mut renditions = Vec::with_capacity(trigger.renditions.len());
         for rendition in &trigger.renditions {
             let target = target(store, trigger, rendition, at, header.format).await?;

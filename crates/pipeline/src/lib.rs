@@ -1,11 +1,13 @@
-//! The Thumbnails function: an event in, thumbnails out, an outcome back.
+//! One record: fetch, render, commit. An event in, thumbnails out, an outcome back.
 //!
-//! Settings → for each record: decode the key, match the trigger, refuse loops, skip what is already
-//! made, read, render all, write, report. Its only port is [`store::Store`]; what calls it, retries it and
-//! counts it is the host's.
+//! For each record: decode the key, match the trigger, refuse loops, look at what is there, read, render, write,
+//! report. The ports are [`Store`] for objects, [`EventSource`] and [`Delivery`] for events, and [`Step`] for
+//! what follows; what calls the function and counts it is the host's.
 
 pub mod budget;
 pub mod clock;
+pub mod delivery;
+pub mod disposition;
 pub mod event;
 pub mod fingerprint;
 pub mod hex;
@@ -13,17 +15,23 @@ pub mod inspect;
 pub mod naming;
 pub mod outcome;
 pub mod receive;
+pub mod render_threads;
 pub mod settings;
 pub mod spelling;
-mod stopwatch;
+pub mod step;
+pub mod stop;
 pub mod store;
 mod target;
 pub mod thumbnails;
 pub mod trigger;
 
+pub use delivery::{Conclusion, Delivery, EventSource};
+pub use disposition::{Attempts, Disposition, RetryPolicy};
 pub use inspect::Inspection;
 pub use outcome::{Failure, Ignored, Outcome, Reason, RenditionReport, Report};
 pub use receive::Picture;
+pub use step::Step;
+pub use stop::Stop;
 pub use store::{Location, ObjectKey, Store};
 pub use target::{current_thumbnails, format_by_name, is_thumbnail_of, source_of};
-pub use thumbnails::{Call, Thumbnails};
+pub use thumbnails::{Call, Processed, Renderer, Thumbnails};

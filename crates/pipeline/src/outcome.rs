@@ -238,6 +238,16 @@ impl Stages {
     /// Their names in reports, logs and metrics, in order.
     pub const NAMES: [&str; 6] = ["wait", "read", "decode", "resample", "encode", "write"];
 
+    /// Adds the time of others.
+    pub fn add(&mut self, other: &Self) {
+        self.wait += other.wait;
+        self.read += other.read;
+        self.decode += other.decode;
+        self.resample += other.resample;
+        self.encode += other.encode;
+        self.write += other.write;
+    }
+
     /// All of them, in order.
     #[must_use]
     pub const fn all(&self) -> [Duration; 6] {

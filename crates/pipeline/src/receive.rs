@@ -38,15 +38,8 @@ impl Picture {
 
 /// The record that asks for the thumbnails of an arrival.
 fn record(arrival: &Arrival) -> Record {
-    Record {
-        kind: Kind::Created,
-        name: "ObjectCreated:Post".into(),
-        bucket: arrival.at.bucket.clone(),
-        key: arrival.at.key.clone(),
-        etag: None,
-        size: Some(arrival.bytes.len() as u64),
-        sequencer: None,
-    }
+    let size = Some(arrival.bytes.len() as u64);
+    Record { size, ..Record::new(Kind::Created, "ObjectCreated:Post", arrival.at.clone()) }
 }
 
 impl Thumbnails {
@@ -58,8 +51,8 @@ impl Thumbnails {
     /// was stored. Or the store failed.
     pub async fn receive(
         &self,
-        call: &mut Call<'_>,
-        store: &impl Store,
+        call: Call<'_>,
+        store: &dyn Store,
         arrival: &Arrival,
         spec: &Spec,
     ) -> Result<(Report, Picture), Failure> {
@@ -72,9 +65,9 @@ impl Thumbnails {
             trigger.is_some_and(|trigger| trigger.renditions.iter().any(|rendition| rendition.spec == *spec));
         let mut answer = match is_stored {
             true => None,
-            false => Some(self.picture(call, arrival, spec)?),
+            false => Some(self.picture(call, arrival, spec).await?),
         };
-        let (report, made) = self.handle_and_keep(call, store, &record).await;
+        let (report, made) = self.handle_and_return(call, store, &record).await;
         match &report.outcome {
             Outcome::Failed(failure) => return Err(failure.clone()),
             Outcome::Made => {
@@ -84,7 +77,7 @@ impl Thumbnails {
             }
             Outcome::UpToDate | Outcome::Removed | Outcome::Ignored(_) => {
                 if answer.is_none() {
-                    answer = Some(self.picture(call, arrival, spec)?);
+                    answer = Some(self.picture(call, arrival, spec).await?);
                 }
                 // There was nothing to write with it.
                 store.put_all(Vec::new(), None).await?;
@@ -93,13 +86,13 @@ impl Thumbnails {
         // Of several renditions some may have been up to date, and this one among them.
         let answer = match answer {
             Some(answer) => answer,
-            None => self.picture(call, arrival, spec)?,
+            None => self.picture(call, arrival, spec).await?,
         };
         Ok((report, answer))
     }
 
-    fn picture(&self, call: &mut Call<'_>, arrival: &Arrival, spec: &Spec) -> Result<Picture, Failure> {
-        let (_, thumbnail, _) = self.render(call, &arrival.bytes, spec)?;
+    async fn picture(&self, call: Call<'_>, arrival: &Arrival, spec: &Spec) -> Result<Picture, Failure> {
+        let (_, thumbnail, _) = self.render(call.stop, arrival.bytes.clone(), spec).await?;
         Ok(Picture {
             content_type: thumbnail.format.media_type().to_owned(),
             width: thumbnail.width,

@@ -52,7 +52,7 @@ impl Target<'_> {
 
 /// Refuses a thumbnail whose name is taken by the thumbnail of another source that still exists.
 pub(crate) async fn check_collision(
-    store: &impl Store,
+    store: &dyn Store,
     target: &Target<'_>,
     source: &Location,
 ) -> Result<(), Failure> {
@@ -137,7 +137,7 @@ pub(crate) fn location(
 }
 
 pub(crate) async fn target<'a>(
-    store: &impl Store,
+    store: &dyn Store,
     trigger: &Trigger,
     rendition: &'a Rendition,
     source: &Location,
@@ -163,20 +163,21 @@ fn places(trigger: &Trigger, rendition: &Rendition, source: &Location) -> Vec<Lo
     places
 }
 
-/// The thumbnails of a source, if it has every one that a trigger makes, each of this version and by today's recipe.
+/// The thumbnails of a source, if it has every one that a trigger renders, each of this version and by today's
+/// recipe; `head` looks an object up.
 ///
 /// # Errors
-/// The store does not answer.
-pub async fn current_thumbnails(
-    store: &impl Store,
+/// Those of `head`.
+pub fn current_thumbnails<E>(
+    mut head: impl FnMut(&Location) -> Result<Option<Stat>, E>,
     trigger: &Trigger,
     source: &SourceVersion,
-) -> Result<Option<Vec<Location>>, StoreError> {
+) -> Result<Option<Vec<Location>>, E> {
     let mut current = Vec::new();
     for rendition in &trigger.renditions {
         let before = current.len();
         for at in places(trigger, rendition, &source.at) {
-            let stat = store.head(&at).await?;
+            let stat = head(&at)?;
             let target = Target { rendition, fingerprint: fingerprint(&rendition.spec), at, stat };
             if target.is_current(&source.at, &source.etag) {
                 current.push(target.at);
@@ -207,7 +208,7 @@ pub fn source_of(metadata: &BTreeMap<String, String>) -> Option<Option<Location>
 
 /// Removes the thumbnails of a source that is gone, under every name they may have; only thumbnails made
 /// here, and only as seen.
-pub(crate) async fn remove(store: &impl Store, trigger: &Trigger, source: &Location) -> Result<(), Failure> {
+pub(crate) async fn remove(store: &dyn Store, trigger: &Trigger, source: &Location) -> Result<(), Failure> {
     for rendition in &trigger.renditions {
         for place in places(trigger, rendition, source) {
             if let Some(stat) = store.head(&place).await?
@@ -224,7 +225,7 @@ pub(crate) async fn remove(store: &impl Store, trigger: &Trigger, source: &Locat
 /// Whether a source is a thumbnail, or a copy of one that lost its metadata on the way: a tool that copies
 /// thumbnails back under their names would otherwise have each made into another, round and round.
 pub(crate) async fn is_thumbnail(
-    store: &impl Store,
+    store: &dyn Store,
     trigger: &Trigger,
     source: &Location,
     stat: &Stat,

@@ -37,6 +37,23 @@ pub struct Trigger {
     pub renditions: Vec<Rendition>,
 }
 
+impl Default for Trigger {
+    /// That of the reference system.
+    fn default() -> Self {
+        let suffixes = [".jpg", ".jpeg", ".png", ".webp", ".gif", ".JPG", ".JPEG", ".PNG"];
+        Self {
+            id: None,
+            bucket: "input-product-images".into(),
+            prefix: String::new(),
+            suffixes: suffixes.map(str::to_owned).to_vec(),
+            destination: "output-product-thumbnail".into(),
+            created: true,
+            removed: false,
+            renditions: vec![Rendition { key: KeyTemplate::default(), spec: Spec::default() }],
+        }
+    }
+}
+
 impl Trigger {
     /// Whether the filter passes a key.
     #[must_use]
@@ -50,7 +67,7 @@ impl Trigger {
     #[must_use]
     pub const fn wants(&self, kind: Kind) -> bool {
         match kind {
-            Kind::Created => self.created,
+            Kind::Created | Kind::Step(_) => self.created,
             Kind::Removed => self.removed,
         }
     }

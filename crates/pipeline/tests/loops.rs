@@ -4,21 +4,23 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Mutex,
+        LazyLock, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use proptest::prelude::*;
-use tintype_engine::{Limits, OutputFormat, Scratch, Spec};
+use tintype_engine::{Limits, OutputFormat, Spec};
 use tintype_pipeline::{
-    Call, Ignored, Outcome, Store, Thumbnails,
+    Call, Ignored, Outcome, Stop, Store, Thumbnails,
     event::{Kind, Record},
     fingerprint::{HOPS, MAX_HOPS, RECIPE_FINGERPRINT},
-    store::{Condition, Location, ObjectKey, Put, SourceVersion, StoreError, Wrapper, memory::MemoryStore},
+    store::{Condition, Listing, Location, Object, ObjectKey, Put, SourceVersion, Stat, StoreError},
     trigger::{Rendition, Trigger, check_all},
 };
+use tintype_stores::MemoryStore;
 
 const BUCKETS: [&str; 3] = ["one", "two", "three"];
 const PREFIXES: [&str; 7] = ["", "raw/", "raw", "thumb_", "64", "64/", "t/raw/"];
@@ -43,11 +45,32 @@ struct Forgetful {
     written: Mutex<Vec<Location>>,
 }
 
-impl Wrapper for Forgetful {
-    type Inner = MemoryStore;
+#[async_trait]
+impl Store for Forgetful {
+    async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError> {
+        self.store.head(at).await
+    }
 
-    fn inner(&self) -> &MemoryStore {
-        &self.store
+    async fn get(&self, at: &Location, limit: u64) -> Result<Option<Object>, StoreError> {
+        self.store.get(at, limit).await
+    }
+
+    async fn put(&self, put: Put) -> Result<String, StoreError> {
+        Ok(self.put_all(vec![put], None).await?.remove(0))
+    }
+
+    async fn list(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: Option<&ObjectKey>,
+        max: usize,
+    ) -> Result<Listing, StoreError> {
+        self.store.list(bucket, prefix, after, max).await
+    }
+
+    async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError> {
+        self.store.delete(at, if_match).await
     }
 
     async fn put_all(
@@ -93,25 +116,17 @@ fn put(at: Location, bytes: Bytes) -> Put {
 }
 
 fn record(at: &Location) -> Record {
-    Record {
-        kind: Kind::Created,
-        name: "ObjectCreated:Put".into(),
-        bucket: at.bucket.clone(),
-        key: at.key.clone(),
-        etag: None,
-        size: None,
-        sequencer: None,
-    }
+    Record::new(Kind::Created, "ObjectCreated:Put", at.clone())
 }
 
 fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
-async fn call(store: &impl Store, triggers: &[Trigger], at: &Location) -> Outcome {
-    let thumbnails = Thumbnails::new(Limits::default(), 1 << 30);
-    let mut call = Call { triggers, stop: &|| false, scratch: &mut Scratch::default() };
-    thumbnails.handle(&mut call, store, &record(at)).await.outcome
+async fn call(store: &dyn Store, triggers: &[Trigger], at: &Location) -> Outcome {
+    static FUNCTION: LazyLock<Thumbnails> =
+        LazyLock::new(|| Thumbnails::new(Limits::default(), 1 << 30, 2).unwrap());
+    FUNCTION.handle(Call { triggers, stop: &Stop::never() }, store, &record(at)).await.outcome
 }
 
 /// Puts sources that every trigger watches and calls the function for them and for all that it writes, as a

@@ -1,12 +1,13 @@
 //! A picture that comes with the request for its thumbnails: stored with them, or not at all.
 
 use bytes::Bytes;
-use tintype_engine::{Fit, Limits, OutputFormat, Scratch, Spec};
+use tintype_engine::{Fit, Limits, OutputFormat, Spec};
 use tintype_pipeline::{
-    Call, Failure, Outcome, Picture, Reason, Report, Store, Thumbnails,
-    store::{Arrival, Condition, Location, ObjectKey, Put, WithArrival, memory::MemoryStore},
+    Call, Failure, Outcome, Picture, Reason, Report, Stop, Store, Thumbnails,
+    store::{Arrival, Condition, Location, ObjectKey, Put, WithArrival},
     trigger::{Rendition, Trigger},
 };
+use tintype_stores::MemoryStore;
 
 const IN: &str = "in-bucket";
 const OUT: &str = "out-bucket";
@@ -77,11 +78,11 @@ async fn receive_as(
     spec: &Spec,
     etag: String,
 ) -> Result<(Report, Picture), Failure> {
-    let function = Thumbnails::new(Limits::default(), 1 << 30);
-    let mut call = Call { triggers, stop: &|| false, scratch: &mut Scratch::default() };
+    let function = Thumbnails::new(Limits::default(), 1 << 30, 1).unwrap();
+    let stop = Stop::never();
     let arrival = Arrival { at: at(IN, key), content_type: "image/png".into(), bytes };
     let holding = WithArrival::new(store, arrival.clone(), etag);
-    function.receive(&mut call, &holding, &arrival, spec).await
+    function.receive(Call { triggers, stop: &stop }, &holding, &arrival, spec).await
 }
 
 async fn is_there(store: &MemoryStore, at: Location) -> bool {

@@ -5,14 +5,16 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use async_trait::async_trait;
 use bytes::Bytes;
-use tintype_engine::{Limits, Scratch, Spec};
+use tintype_engine::{Limits, Spec};
 use tintype_pipeline::{
-    Call, Ignored, Outcome, Reason, Report, Store, Thumbnails,
+    Call, Ignored, Outcome, Reason, Report, Stop, Store, Thumbnails,
     event::{Kind, Record},
-    store::{Condition, Location, ObjectKey, Put, SourceVersion, StoreError, Wrapper, memory::MemoryStore},
+    store::{Condition, Listing, Location, Object, ObjectKey, Put, SourceVersion, Stat, StoreError},
     trigger::{Rendition, Trigger},
 };
+use tintype_stores::MemoryStore;
 
 const IN: &str = "in-bucket";
 const OUT: &str = "out-bucket";
@@ -49,19 +51,10 @@ fn trigger(renditions: Vec<Rendition>) -> Trigger {
 }
 
 fn record(kind: Kind, key: &str) -> Record {
-    let key = ObjectKey::new(key).unwrap();
-    Record {
-        kind,
-        name: "ObjectCreated:Put".into(),
-        bucket: IN.into(),
-        key,
-        etag: None,
-        size: None,
-        sequencer: None,
-    }
+    Record::new(kind, "ObjectCreated:Put", at(IN, key))
 }
 
-async fn put(store: &impl Store, at: Location, bytes: Bytes) -> String {
+async fn put(store: &dyn Store, at: Location, bytes: Bytes) -> String {
     let put = Put {
         at,
         condition: Condition::Any,
@@ -72,10 +65,12 @@ async fn put(store: &impl Store, at: Location, bytes: Bytes) -> String {
     store.put_all(vec![put], None).await.unwrap().remove(0)
 }
 
-async fn handle(store: &impl Store, triggers: &[Trigger], record: &Record) -> Report {
-    let function = Thumbnails::new(Limits::default(), 1 << 30);
-    let mut call = Call { triggers, stop: &|| false, scratch: &mut Scratch::default() };
-    function.handle(&mut call, store, record).await
+async fn handle(store: &dyn Store, triggers: &[Trigger], record: &Record) -> Report {
+    function(Limits::default()).handle(Call { triggers, stop: &Stop::never() }, store, record).await
+}
+
+fn function(limits: Limits) -> Thumbnails {
+    Thumbnails::new(limits, 1 << 30, 1).unwrap()
 }
 
 fn store() -> MemoryStore {
@@ -213,13 +208,13 @@ async fn failures_are_classified() {
 
     let small = Limits { source_bytes: 50, ..Limits::default() };
     put(&store, at(IN, "large.png"), png(64, 64, 3)).await;
-    let mut call = Call { triggers: &triggers, stop: &|| false, scratch: &mut Scratch::default() };
-    let report =
-        Thumbnails::new(small, 1 << 30).handle(&mut call, &store, &record(Kind::Created, "large.png")).await;
+    let large = record(Kind::Created, "large.png");
+    let never = Stop::never();
+    let report = function(small).handle(Call { triggers: &triggers, stop: &never }, &store, &large).await;
     assert!(matches!(report.outcome, Outcome::Failed(failure) if failure.reason == Reason::TooLarge));
-    let mut call = Call { triggers: &triggers, stop: &|| true, scratch: &mut Scratch::default() };
-    let function = Thumbnails::new(Limits::default(), 1 << 30);
-    let report = function.handle(&mut call, &store, &record(Kind::Created, "large.png")).await;
+    let now = Stop::never().by(std::time::Instant::now());
+    let call = Call { triggers: &triggers, stop: &now };
+    let report = function(Limits::default()).handle(call, &store, &large).await;
     assert!(matches!(report.outcome, Outcome::Failed(failure) if failure.reason == Reason::Stopped));
 }
 
@@ -241,6 +236,52 @@ async fn the_newest_version_wins_over_a_slow_writer() {
         (stat.metadata["tintype-width"].as_str(), stat.metadata["tintype-height"].as_str()),
         ("8", "16")
     );
+}
+
+#[tokio::test]
+async fn a_thumbnail_that_others_keep_changing_ends_the_attempt() {
+    let triggers = [trigger(vec![rendition("thumb_{key}", "16x16")])];
+    let store = Contended(store());
+    put(&store.0, at(IN, "a.png"), png(64, 32, 9)).await;
+    match handle(&store, &triggers, &record(Kind::Created, "a.png")).await.outcome {
+        Outcome::Failed(failure) => {
+            assert_eq!(failure.reason, Reason::Contended);
+            assert!(failure.message.contains("16 times"), "{}", failure.message);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Another writer is always there first.
+struct Contended(MemoryStore);
+
+#[async_trait]
+impl Store for Contended {
+    async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError> {
+        self.0.head(at).await
+    }
+
+    async fn get(&self, at: &Location, limit: u64) -> Result<Option<Object>, StoreError> {
+        self.0.get(at, limit).await
+    }
+
+    async fn put(&self, put: Put) -> Result<String, StoreError> {
+        Err(StoreError::Conflict(put.at))
+    }
+
+    async fn list(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: Option<&ObjectKey>,
+        max: usize,
+    ) -> Result<Listing, StoreError> {
+        self.0.list(bucket, prefix, after, max).await
+    }
+
+    async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError> {
+        self.0.delete(at, if_match).await
+    }
 }
 
 #[tokio::test]
@@ -269,11 +310,32 @@ struct Counting {
     before_put: Mutex<Option<Bytes>>,
 }
 
-impl Wrapper for Counting {
-    type Inner = MemoryStore;
+#[async_trait]
+impl Store for Counting {
+    async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError> {
+        self.inner.head(at).await
+    }
 
-    fn inner(&self) -> &MemoryStore {
-        &self.inner
+    async fn get(&self, at: &Location, limit: u64) -> Result<Option<Object>, StoreError> {
+        self.inner.get(at, limit).await
+    }
+
+    async fn put(&self, put: Put) -> Result<String, StoreError> {
+        Ok(self.put_all(vec![put], None).await?.remove(0))
+    }
+
+    async fn list(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: Option<&ObjectKey>,
+        max: usize,
+    ) -> Result<Listing, StoreError> {
+        self.inner.list(bucket, prefix, after, max).await
+    }
+
+    async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError> {
+        self.inner.delete(at, if_match).await
     }
 
     async fn put_all(
@@ -286,10 +348,7 @@ impl Wrapper for Counting {
             put(&self.inner, source.at.clone(), newer).await;
             let triggers = [trigger(vec![rendition("thumb_{key}", "16x16")])];
             let key = source.at.key.as_str().to_owned();
-            let other = Thumbnails::new(Limits::default(), 1 << 30);
-            let mut scratch = Scratch::default();
-            let mut call = Call { triggers: &triggers, stop: &|| false, scratch: &mut scratch };
-            let made = Box::pin(other.handle(&mut call, &self.inner, &record(Kind::Created, &key))).await;
+            let made = handle(&self.inner, &triggers, &record(Kind::Created, &key)).await;
             assert_eq!(made.outcome, Outcome::Made);
         }
         self.puts.fetch_add(puts.len(), Ordering::Relaxed);

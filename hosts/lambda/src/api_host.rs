@@ -7,13 +7,16 @@ use md5::{Digest as _, Md5};
 use tintype_api::{FormSigner, Host, Parts, Refused};
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_pipeline::{
-    Failure, Inspection, Location, Outcome, Picture, Reason, Report,
+    Failure, Inspection, Location, Outcome, Picture, Reason, Report, Stop,
     event::Record,
     hex,
     store::{Arrival, Object, Stat, Store as _, WithArrival},
 };
 
-use crate::{deadline::Deadline, function::Function, report::Origin};
+use crate::{
+    function::{Function, out_of_time},
+    report::Origin,
+};
 
 /// No larger thumbnail could be answered, and none is near this.
 const LARGEST_THUMBNAIL: u64 = 32 << 20;
@@ -23,7 +26,7 @@ const LARGEST_THUMBNAIL: u64 = 32 << 20;
 pub(crate) struct ApiHost {
     pub(crate) function: Arc<Function>,
     pub(crate) request_id: String,
-    pub(crate) deadline: Deadline,
+    pub(crate) stop: Stop,
 }
 
 /// A failure for want of time is a time-out to whoever asked.
@@ -40,7 +43,7 @@ fn no_trigger() -> Failure {
 
 impl Host for ApiHost {
     async fn invoke(&self, record: Record) -> Result<Report, Refused> {
-        let report = self.function.handle(&record, self.deadline).await;
+        let report = self.function.handle(&record, &self.stop).await;
         self.function.reporter.record(Origin { request_id: &self.request_id, occurred_ms: None }, &report);
         match &report.outcome {
             Outcome::Failed(Failure { reason: Reason::Stopped, .. }) => Err(Refused::TimedOut),
@@ -53,8 +56,9 @@ impl Host for ApiHost {
         bytes: Bytes,
         spec: Spec,
     ) -> Result<Result<(Header, Thumbnail), Failure>, Refused> {
-        let rendered = self.function.call(self.deadline, async |thumbnails, call| {
-            thumbnails.render(call, &bytes, &spec).map(|(header, thumbnail, _)| (header, thumbnail))
+        let rendered = self.bound(async {
+            let (header, thumbnail, _) = self.function.thumbnails.render(&self.stop, bytes, &spec).await?;
+            Ok((header, thumbnail))
         });
         in_time(rendered.await)
     }
@@ -64,19 +68,17 @@ impl Host for ApiHost {
         at: Location,
         spec: Spec,
     ) -> Result<Result<(Stat, Thumbnail), Failure>, Refused> {
-        let rendered = self.function.call(self.deadline, async |thumbnails, call| {
-            thumbnails.render_object(call, &self.function.store, &at, &spec).await
-        });
+        let Function { thumbnails, store, .. } = self.function.as_ref();
+        let rendered = self.bound(thumbnails.render_object(&self.stop, store, &at, &spec));
         in_time(rendered.await)
     }
 
     async fn inspect(&self, at: Location) -> Result<Result<Inspection, Failure>, Refused> {
-        let inspected = self.function.call(self.deadline, async |thumbnails, call| {
-            match self.function.settings.triggers.first() {
-                Some(trigger) => thumbnails.inspect(call, &self.function.store, &at, trigger).await,
-                None => Err(no_trigger()),
-            }
-        });
+        let Some(trigger) = self.function.settings.triggers.first() else {
+            return Ok(Err(no_trigger()));
+        };
+        let Function { thumbnails, store, .. } = self.function.as_ref();
+        let inspected = self.bound(thumbnails.inspect(&self.stop, store, &at, trigger));
         in_time(inspected.await)
     }
 
@@ -84,12 +86,11 @@ impl Host for ApiHost {
         if let Err(failure) = self.bucket_for_uploads() {
             return Ok(Err(failure));
         }
-        let received = self.function.call(self.deadline, async |thumbnails, call| {
-            // What S3 gives objects that it does not encrypt with keys of KMS.
-            let etag = hex::encode(&Md5::digest(&arrival.bytes));
-            let store = WithArrival::new(&self.function.store, arrival.clone(), etag);
-            thumbnails.receive(call, &store, &arrival, &spec).await
-        });
+        // What S3 gives objects that it does not encrypt with keys of KMS.
+        let etag = hex::encode(&Md5::digest(&arrival.bytes));
+        let store = WithArrival::new(&self.function.store, arrival.clone(), etag);
+        let call = self.function.call(&self.stop);
+        let received = self.bound(self.function.thumbnails.receive(call, &store, &arrival, &spec));
         in_time(received.await.map(|(report, picture)| {
             let origin = Origin { request_id: &self.request_id, occurred_ms: None };
             self.function.reporter.record(origin, &report);
@@ -98,18 +99,13 @@ impl Host for ApiHost {
     }
 
     async fn stat(&self, at: Location) -> Result<Option<Stat>, Failure> {
-        let looked_at = self
-            .function
-            .call(self.deadline, async |_, _| self.function.store.head(&at).await.map_err(Failure::from));
-        looked_at.await
+        self.bound(async { Ok(self.function.store.head(&at).await?) }).await
     }
 
     async fn read(&self, at: Location) -> Result<Option<Object>, Failure> {
-        let read = self.function.call(self.deadline, async |_, _| {
-            self.function.store.get(&at, LARGEST_THUMBNAIL).await.map_err(Failure::from)
-        });
-        read.await
+        self.bound(async { Ok(self.function.store.get(&at, LARGEST_THUMBNAIL).await?) }).await
     }
+
     async fn form_signer(&self, _: &Parts) -> Result<FormSigner, Failure> {
         let bucket = self.bucket_for_uploads()?;
         let aws = &self.function.aws;
@@ -125,6 +121,11 @@ impl Host for ApiHost {
 }
 
 impl ApiHost {
+    /// Waits for `work` no longer than this invocation may take.
+    async fn bound<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        self.stop.bound(work).await.unwrap_or_else(|| Err(out_of_time()))
+    }
+
     /// The source bucket, if the function may write there.
     fn bucket_for_uploads(&self) -> Result<String, Failure> {
         if !self.function.takes_uploads {

@@ -2,11 +2,14 @@
 //! queues: the event, and attributes that say why.
 //! Source: AWS, "Dead-letter queues" (Lambda); "SendMessage" (SQS).
 
-use aws_sdk_sqs::{Client, types::MessageAttributeValue};
+use aws_sdk_sqs::{
+    Client,
+    config::{BehaviorVersion, Region, retry::RetryConfig},
+    types::MessageAttributeValue,
+};
 use serde_json::Value;
 use tintype_pipeline::Failure;
-
-use crate::faults::chain;
+use tintype_stores::s3::{ATTEMPTS, Connection, chain, http_client, timeouts};
 
 /// What SQS takes, less room for the attributes.
 const LARGEST_BODY: usize = (1 << 20) - (4 << 10);
@@ -25,8 +28,16 @@ pub(crate) struct DeadLetters {
 impl DeadLetters {
     /// The queue at `queue_url`.
     #[must_use]
-    pub(crate) fn new(client: Client, queue_url: String) -> Self {
-        Self { client, queue_url }
+    pub(crate) fn new(aws: &Connection, queue_url: String) -> Self {
+        let mut config = aws_sdk_sqs::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new(aws.region.clone()))
+            .credentials_provider(aws.sdk_credentials())
+            .http_client(http_client(aws.endpoint.as_deref()))
+            .timeout_config(timeouts())
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
+        config.set_endpoint_url(aws.endpoint.clone());
+        Self { client: Client::from_conf(config.build()), queue_url }
     }
 
     /// Sends the event `raw`, which can be sent to the function again as it is, with the reason of its failure.

@@ -1,40 +1,18 @@
-//! When to stop, so that Lambda never has to: a failure is then told with its reason and its log line.
+//! When to stop, so that Lambda never has to: a failure is then reported with its reason and its log line.
 
 use std::time::{Duration, Instant, SystemTime};
 
-/// The longest time kept for telling what became of an invocation.
+use tintype_pipeline::Stop;
+
+/// The longest time that is left for reporting how an invocation ended.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// The moment an invocation stops by itself.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Deadline {
-    stop: Instant,
-}
-
-impl Deadline {
-    /// A little before `deadline`, which Lambda ends the process at: a fifth of what is left, at most a second.
-    #[must_use]
-    pub(crate) fn before(deadline: SystemTime) -> Self {
-        let left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
-        Self { stop: Instant::now() + usable(left) }
-    }
-
-    /// This one, or `time` from now if that comes earlier.
-    #[must_use]
-    pub(crate) fn within(self, time: Duration) -> Self {
-        Self { stop: self.stop.min(Instant::now() + time) }
-    }
-
-    /// Whether it has come.
-    #[must_use]
-    pub(crate) fn has_come(&self) -> bool {
-        Instant::now() >= self.stop
-    }
-
-    /// Waits for `work` no longer than until it comes.
-    pub(crate) async fn bound<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        tokio::time::timeout_at(self.stop.into(), work).await.ok()
-    }
+/// When an invocation stops by itself: a little before `deadline`, at which Lambda ends the process, a fifth of what
+/// is left and at most a second.
+#[must_use]
+pub(crate) fn before(deadline: SystemTime) -> Stop {
+    let left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
+    Stop::never().by(Instant::now() + usable(left))
 }
 
 fn usable(left: Duration) -> Duration {
@@ -52,15 +30,9 @@ mod tests {
         assert_eq!(usable(Duration::ZERO), Duration::ZERO);
     }
 
-    #[tokio::test]
-    async fn what_is_past_has_come_and_what_never_ends_is_left() {
-        let past = Deadline::before(SystemTime::UNIX_EPOCH);
-        assert!(past.has_come());
-        assert_eq!(past.bound(std::future::pending::<()>()).await, None);
-        let ahead = Deadline::before(SystemTime::now() + Duration::from_secs(60));
-        assert!(!ahead.has_come());
-        assert_eq!(ahead.bound(async { 5 }).await, Some(5));
-        assert!(ahead.within(Duration::ZERO).has_come());
-        assert!(past.within(Duration::from_secs(60)).has_come());
+    #[test]
+    fn what_is_past_is_due() {
+        assert!(before(SystemTime::UNIX_EPOCH).is_due());
+        assert!(!before(SystemTime::now() + Duration::from_secs(60)).is_due());
     }
 }

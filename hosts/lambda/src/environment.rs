@@ -1,7 +1,8 @@
 //! What Lambda says by environment variables, and the settings in them.
-//! Source: AWS, "Defined runtime environment variables"; "Service-specific endpoints" (AWS SDKs).
+//! Source: AWS, "Defined runtime environment variables".
 
 use tintype_pipeline::settings::Sources;
+use tintype_stores::s3::Connection;
 
 use crate::settings::Settings;
 
@@ -15,8 +16,8 @@ const LEAST_MB: u64 = 128;
 pub struct Environment {
     /// The function's settings.
     pub settings: Settings,
-    /// How to speak to AWS.
-    pub aws: Aws,
+    /// How to reach S3 and SQS.
+    pub aws: Connection,
     /// The function's name on Lambda.
     pub function_name: String,
     /// Bytes that sources and renders may hold together.
@@ -25,51 +26,6 @@ pub struct Environment {
     pub dead_letter_queue: Option<String>,
     /// Whether the API may put images into the source bucket.
     pub takes_uploads: bool,
-}
-
-/// How to speak to AWS.
-#[derive(Debug, Clone)]
-pub struct Aws {
-    /// The region.
-    pub region: String,
-    /// The role's credentials.
-    pub credentials: Keys,
-    /// Where S3 is, if not at AWS.
-    pub s3_endpoint: Option<String>,
-    /// Where everything else is, if not at AWS.
-    pub endpoint: Option<String>,
-}
-
-impl Aws {
-    /// Where requests to a bucket are sent.
-    #[must_use]
-    pub fn bucket_url(&self, bucket: &str) -> String {
-        let region = &self.region;
-        let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-        match &self.s3_endpoint {
-            Some(endpoint) => format!("{endpoint}/{bucket}"),
-            // No certificate covers a name with more dots.
-            None if bucket.contains('.') => format!("https://s3.{region}.{suffix}/{bucket}"),
-            None => format!("https://{bucket}.s3.{region}.{suffix}"),
-        }
-    }
-}
-
-/// The role's credentials. They are never printed.
-#[derive(Clone, Default)]
-pub struct Keys {
-    /// The access key's id.
-    pub access_key_id: String,
-    /// The secret.
-    pub secret_access_key: String,
-    /// The session they belong to.
-    pub session_token: Option<String>,
-}
-
-impl std::fmt::Debug for Keys {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Keys").field("access_key_id", &self.access_key_id).finish_non_exhaustive()
-    }
 }
 
 impl Environment {
@@ -87,19 +43,7 @@ impl Environment {
                 format!("environment variable {name} is missing; Lambda sets it, elsewhere set it by hand")
             })
         };
-        let credentials = Keys {
-            access_key_id: required("AWS_ACCESS_KEY_ID")?,
-            secret_access_key: required("AWS_SECRET_ACCESS_KEY")?,
-            session_token: variable("AWS_SESSION_TOKEN"),
-        };
-        let everywhere = endpoint("AWS_ENDPOINT_URL", variable("AWS_ENDPOINT_URL"))?;
-        let aws = Aws {
-            region: variable("AWS_REGION").map_or_else(|| required("AWS_DEFAULT_REGION"), Ok)?,
-            credentials,
-            s3_endpoint: endpoint("AWS_ENDPOINT_URL_S3", variable("AWS_ENDPOINT_URL_S3"))?
-                .or_else(|| everywhere.clone()),
-            endpoint: everywhere,
-        };
+        let aws = Connection::from_environment(variable)?;
         let memory = required("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")?;
         let memory_mb: u64 = memory.parse().map_err(|_| {
             format!("environment variable AWS_LAMBDA_FUNCTION_MEMORY_SIZE: \"{memory}\" is no number of MB")
@@ -134,15 +78,6 @@ fn bound(settings: &mut Settings, memory_bytes: u64) {
         if settings.function.is_memory_given { limits.memory_bytes.min(renders) } else { renders };
 }
 
-fn endpoint(name: &str, url: Option<String>) -> Result<Option<String>, String> {
-    match url {
-        Some(url) if !url.starts_with("http://") && !url.starts_with("https://") => Err(format!(
-            "environment variable {name}: \"{url}\" is no endpoint; write one like \"https://s3.eu-central-1.amazonaws.com\""
-        )),
-        url => Ok(url.map(|url| url.trim_end_matches('/').to_owned())),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,33 +98,6 @@ mod tests {
             all.push(((*name).to_owned(), (*value).to_owned()));
         }
         Environment::new(all)
-    }
-
-    #[test]
-    fn endpoints_are_read_as_the_sdks_do() {
-        let aws = environment(&[]).unwrap().aws;
-        assert_eq!((aws.s3_endpoint, aws.endpoint), (None, None));
-        let aws = environment(&[("AWS_ENDPOINT_URL", "http://a:1/")]).unwrap().aws;
-        assert_eq!(
-            (aws.s3_endpoint.as_deref(), aws.endpoint.as_deref()),
-            (Some("http://a:1"), Some("http://a:1"))
-        );
-        let both = [("AWS_ENDPOINT_URL", "http://a:1"), ("AWS_ENDPOINT_URL_S3", "http://b:2")];
-        let aws = environment(&both).unwrap().aws;
-        assert_eq!(
-            (aws.s3_endpoint.as_deref(), aws.endpoint.as_deref()),
-            (Some("http://b:2"), Some("http://a:1"))
-        );
-        assert!(environment(&[("AWS_ENDPOINT_URL_S3", "b:2")]).unwrap_err().contains("AWS_ENDPOINT_URL_S3"));
-    }
-
-    #[test]
-    fn buckets_have_urls() {
-        let url = |more: &[(&str, &str)], bucket| environment(more).unwrap().aws.bucket_url(bucket);
-        assert_eq!(url(&[], "in"), "https://in.s3.eu-central-1.amazonaws.com");
-        assert_eq!(url(&[], "in.put"), "https://s3.eu-central-1.amazonaws.com/in.put");
-        assert_eq!(url(&[("AWS_REGION", "cn-north-1")], "in"), "https://in.s3.cn-north-1.amazonaws.com.cn");
-        assert_eq!(url(&[("AWS_ENDPOINT_URL_S3", "http://b:2/")], "in"), "http://b:2/in");
     }
 
     #[test]

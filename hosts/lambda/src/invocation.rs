@@ -5,9 +5,9 @@ use std::{pin::Pin, sync::Arc, time::Instant};
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use serde_json::{Value, json, value::RawValue};
 use tintype_api::{Config, Cors, apigateway::ApiGateway, cross_origin, router, without_trigger};
-use tintype_pipeline::Failure;
+use tintype_pipeline::{Failure, Stop};
 
-use crate::{api_host::ApiHost, deadline::Deadline, function::Function, records};
+use crate::{api_host::ApiHost, deadline, function::Function, records};
 
 /// What Lambda takes as an answer, less room for its head.
 const LARGEST_ANSWER: usize = (6 << 20) - (16 << 10);
@@ -21,11 +21,11 @@ pub type Invocation = Pin<Box<dyn Future<Output = Result<Value, Diagnostic>>>>;
 pub fn handle(function: Arc<Function>, event: LambdaEvent<Box<RawValue>>) -> Invocation {
     Box::pin(async move {
         let LambdaEvent { payload, context } = event;
-        let deadline = Deadline::before(context.deadline());
+        let stop = deadline::before(context.deadline());
         let Context { request_id, .. } = context;
         let answer = match request(payload.get()) {
-            Some(event) => Ok(respond(&function, &request_id, event, deadline).await),
-            None => records::handle(&function, &request_id, payload.get(), deadline).await,
+            Some(event) => Ok(respond(&function, &request_id, event, stop).await),
+            None => records::handle(&function, &request_id, payload.get(), &stop).await,
         };
         function.reporter.invocation_ends();
         answer.map_err(diagnostic)
@@ -40,12 +40,12 @@ fn request(payload: &str) -> Option<Value> {
     serde_json::from_str(payload).ok().filter(ApiGateway::takes)
 }
 
-async fn respond(function: &Arc<Function>, request_id: &str, event: Value, deadline: Deadline) -> Value {
+async fn respond(function: &Arc<Function>, request_id: &str, event: Value, stop: Stop) -> Value {
     let started = Instant::now();
     let api = &function.settings.api;
     // API Gateway gives up on a call long before a function with much time has to.
-    let deadline = deadline.within(api.timeout);
-    let host = ApiHost { function: function.clone(), request_id: request_id.to_owned(), deadline };
+    let stop = stop.by(Instant::now() + api.timeout);
+    let host = ApiHost { function: function.clone(), request_id: request_id.to_owned(), stop };
     let routes = match function.settings.triggers.first() {
         Some(trigger) => router(host, Config::new(api, function.settings.limits, trigger.clone())),
         None => without_trigger(),

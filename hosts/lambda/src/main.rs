@@ -19,7 +19,7 @@ fn main() -> ExitCode {
     };
     let started = Environment::new(variables).and_then(|environment| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        Ok((Arc::new(Function::new(environment)), runtime.map_err(|error| error.to_string())?))
+        Ok((Arc::new(Function::new(environment)?), runtime.map_err(|error| error.to_string())?))
     });
     let (function, runtime) = match started {
         Ok(parts) => parts,

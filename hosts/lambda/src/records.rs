@@ -1,29 +1,41 @@
 //! Every record of an event through the function, and what Lambda is told of it.
 
+use std::time::Duration;
+
+use async_trait::async_trait;
 use serde_json::{Value, json};
 use tintype_pipeline::{
-    Failure, Outcome, Reason, Report,
-    event::{self, Event, Part},
+    Attempts, Conclusion, Delivery, Disposition, Failure, Outcome, Processed, Reason, Report, RetryPolicy,
+    Stop,
+    event::{self, Event, Part, Record},
+    store::StoreError,
 };
 
-use crate::{deadline::Deadline, function::Function, report::Origin};
+use crate::{
+    function::{Function, out_of_time},
+    report::Origin,
+};
 
-/// What is to be done about a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict<'a> {
-    /// Nothing more.
-    Done,
-    /// A dead letter: trying again cannot help.
-    DeadLetter(&'a Failure),
-    /// Lambda is to bring it again.
-    Retry(&'a Failure),
+/// Lambda counts attempts and ends them: a record fails its invocation for as long as trying again may help.
+fn policy() -> RetryPolicy {
+    RetryPolicy { retries: u32::MAX, delays: Vec::new(), max_age: Duration::MAX }
 }
 
-fn verdict(report: &Report) -> Verdict<'_> {
-    match &report.outcome {
-        Outcome::Made | Outcome::UpToDate | Outcome::Removed | Outcome::Ignored(_) => Verdict::Done,
-        Outcome::Failed(failure) if failure.reason.is_permanent() => Verdict::DeadLetter(failure),
-        Outcome::Failed(failure) => Verdict::Retry(failure),
+/// A record that is delivered: what becomes of it is settled with the others of its invocation.
+struct RecordDelivery<'a>(&'a Result<Record, String>);
+
+#[async_trait]
+impl Delivery for RecordDelivery<'_> {
+    fn record(&self) -> Result<&Record, &str> {
+        self.0.as_ref().map_err(String::as_str)
+    }
+
+    fn attempts(&self) -> Attempts {
+        Attempts::default()
+    }
+
+    async fn settle(&mut self, _: Conclusion) -> Result<(), StoreError> {
+        Ok(())
     }
 }
 
@@ -31,6 +43,34 @@ fn verdict(report: &Report) -> Verdict<'_> {
 struct Handled {
     part: Part,
     report: Report,
+    disposition: Disposition,
+}
+
+impl Handled {
+    fn failure(&self) -> Option<&Failure> {
+        match &self.report.outcome {
+            Outcome::Failed(failure) => Some(failure),
+            Outcome::Made | Outcome::UpToDate | Outcome::Removed | Outcome::Ignored(_) => None,
+        }
+    }
+}
+
+/// Handles one record, and waits for S3 no longer than until `stop`.
+async fn process(function: &Function, record: &Result<Record, String>, stop: &Stop) -> (Report, Disposition) {
+    let mut delivery = RecordDelivery(record);
+    let policy = policy();
+    let processing =
+        function.thumbnails.process(function.call(stop), &policy, &function.store, &mut delivery);
+    if let Some(Processed { report, disposition, .. }) = stop.bound(processing).await {
+        return (report, disposition);
+    }
+    let outcome = Outcome::Failed(out_of_time());
+    let disposition = Disposition::of(&outcome, Attempts::default(), &policy, false);
+    let report = match record {
+        Ok(record) => Report::of(record, outcome),
+        Err(message) => Report::bad_event(message.clone()),
+    };
+    (report, disposition)
 }
 
 /// Handles an event of any known shape; answers what Lambda is told.
@@ -42,7 +82,7 @@ pub(crate) async fn handle(
     function: &Function,
     request_id: &str,
     payload: &str,
-    deadline: Deadline,
+    stop: &Stop,
 ) -> Result<Value, Failure> {
     let bucket =
         function.settings.triggers.first().map(|trigger| trigger.bucket.as_str()).unwrap_or_default();
@@ -56,21 +96,18 @@ pub(crate) async fn handle(
     };
     let mut handled = Vec::with_capacity(parts.len());
     for part in parts {
-        let report = match &part.record {
-            Ok(record) => function.handle(record, deadline).await,
-            Err(message) => Report::bad_event(message.clone()),
-        };
+        let (report, disposition) = process(function, &part.record, stop).await;
         function.reporter.record(Origin { request_id, occurred_ms: part.occurred_ms }, &report);
-        handled.push(Handled { part, report });
+        handled.push(Handled { part, report, disposition });
     }
-    settle(function, request_id, deadline, &handled).await
+    settle(function, request_id, stop, &handled).await
 }
 
 /// Messages of SQS are settled one by one; everything else as a whole, since Lambda brings it again whole.
 async fn settle(
     function: &Function,
     request_id: &str,
-    deadline: Deadline,
+    stop: &Stop,
     handled: &[Handled],
 ) -> Result<Value, Failure> {
     let mut messages: Vec<(Option<&str>, Vec<&Handled>)> = Vec::new();
@@ -84,7 +121,7 @@ async fn settle(
     let is_batch = messages.iter().any(|(id, _)| id.is_some());
     let mut again = Vec::new();
     for (id, of_message) in messages {
-        if let Err(failure) = settle_message(function, request_id, deadline, &of_message).await {
+        if let Err(failure) = settle_message(function, request_id, stop, &of_message).await {
             let Some(id) = id else { return Err(failure) };
             again.push(json!({"itemIdentifier": id}));
         }
@@ -100,26 +137,26 @@ async fn settle(
 async fn settle_message(
     function: &Function,
     request_id: &str,
-    deadline: Deadline,
+    stop: &Stop,
     handled: &[&Handled],
 ) -> Result<(), Failure> {
     let mut dead = Vec::new();
     for one in handled {
-        match verdict(&one.report) {
-            Verdict::Done => {}
-            Verdict::DeadLetter(failure) => dead.push((one, failure)),
-            Verdict::Retry(failure) => {
+        match (one.disposition, one.failure()) {
+            (Disposition::DeadLetter(_), Some(failure)) => dead.push((one, failure)),
+            (Disposition::RetryAfter(_) | Disposition::Defer(_), Some(failure)) => {
                 let source = one.report.source.as_ref().map(ToString::to_string).unwrap_or_default();
                 return Err(Failure::new(failure.reason, format!("{source}: {}", failure.message)));
             }
+            // What has not failed is done.
+            (Disposition::Ack, _) | (_, None) => {}
         }
     }
     for (one, failure) in dead {
         let sent = match &function.dead_letters {
             Some(queue) => {
                 let sending = queue.send(request_id, &one.part.raw, failure);
-                deadline
-                    .bound(sending)
+                stop.bound(sending)
                     .await
                     .unwrap_or_else(|| Err("no time was left to send a dead letter".into()))
             }

@@ -7,10 +7,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use tintype_pipeline::{RetryPolicy, clock::now_ms};
 use tintype_telemetry::metrics::{Metric, Metrics};
 use tokio::{sync::watch, task::JoinHandle};
-
-use tintype_pipeline::clock::now_ms;
 
 use crate::{
     credentials::{ACCESS_KEY_ID, Authenticator, Credentials, SECRET_ACCESS_KEY},
@@ -21,7 +20,7 @@ use crate::{
     ledger::Ledger,
     listen::{self, Certificate, UnixSocket},
     page::{self, Page},
-    queue::{Queue, RetryPolicy},
+    queue::Queue,
     s3::{Authorizer, S3Service},
     settings::{DeadLetters, Settings},
     store::{DataFolder, DiskStore, ResultsCursor, check_before_opening, check_opened},
@@ -110,7 +109,7 @@ impl Server {
         Self::start_on(Arc::new(RealDisk), settings, env).await
     }
 
-    /// The same on another disk, for tests.
+    /// The same on another disk.
     ///
     /// # Errors
     /// What stands in the way, for people.
@@ -245,15 +244,19 @@ impl Server {
         let _ = stop.send(true);
         // Streams of results would keep their connections open.
         instruments.end_streams();
-        let drained = tokio::task::spawn_blocking(move || {
-            invoker.drain(GRACE);
-            instruments.close();
-        });
+        let drained = async move {
+            invoker.drain(GRACE).await;
+            drop(invoker);
+            // What is not stored yet is written to the disk. A panic there is in the log.
+            let _ = tokio::task::spawn_blocking(move || instruments.close()).await;
+        };
         let end = async {
-            for port in ports {
-                let _ = port.await;
-            }
-            let _ = drained.await;
+            let ports = async {
+                for port in ports {
+                    let _ = port.await;
+                }
+            };
+            tokio::join!(ports, drained);
             // The last owner closes the ledger, which ends with what was submitted being durable.
             let _ = tokio::task::spawn_blocking(move || drop((live, store))).await;
         };

@@ -4,11 +4,10 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{IN, OUT, Opened, at, cause, files, open, put, read};
-use tintype::store::{ArrivingStore, Cause};
-use tintype_engine::Scratch;
+use common::{IN, OUT, Opened, at, cause, files, open, put, read, runtime};
+use tintype::store::{ArrivingStore, Cause, DiskPort};
 use tintype_pipeline::{
-    Call, Failure, Outcome, Picture, Reason, Report, Store as _, Thumbnails,
+    Call, Failure, Outcome, Picture, Reason, Report, Stop, Store as _, Thumbnails,
     store::{Arrival, Condition, Put, SourceVersion, StoreError},
 };
 
@@ -29,12 +28,20 @@ fn posted() -> Cause {
 }
 
 fn receive(opened: &Opened, arrival: &Arrival) -> Result<(Report, Picture), Failure> {
-    let store = ArrivingStore::new(&opened.store, arrival, posted());
-    let function = Thumbnails::new(opened.settings.limits, 1 << 30);
+    let function = Thumbnails::new(opened.settings.limits, 1 << 30, 1).unwrap();
     let spec = opened.settings.triggers[0].renditions[0].spec.clone();
-    let triggers = &opened.settings.triggers;
-    let mut call = Call { triggers, stop: &|| false, scratch: &mut Scratch::default() };
-    futures::executor::block_on(function.receive(&mut call, &store, arrival, &spec))
+    let (triggers, stop) = (&opened.settings.triggers, Stop::never());
+    runtime().block_on(async {
+        let store = arriving(opened, arrival);
+        let received = function.receive(Call { triggers, stop: &stop }, &store, arrival, &spec).await;
+        store.close().await;
+        received
+    })
+}
+
+/// Needs a runtime around it.
+fn arriving(opened: &Opened, arrival: &Arrival) -> ArrivingStore {
+    ArrivingStore::new(DiskPort::new(opened.store.clone()), arrival.clone(), posted())
 }
 
 fn events(opened: &Opened) -> u64 {
@@ -81,10 +88,13 @@ fn a_disk_that_fails_or_a_bucket_that_is_gone_is_told_and_leaves_nothing() {
     let data = tempfile::tempdir().unwrap();
     let opened = open(data.path());
     let elsewhere = Arrival { at: at("nowhere", "a.jpg"), ..arrival("a.jpg", jpeg(90)) };
-    let store = ArrivingStore::new(&opened.store, &elsewhere, posted());
-    let gone = futures::executor::block_on(store.head(&elsewhere.at));
+    let gone = runtime().block_on(async {
+        let store = arriving(&opened, &elsewhere);
+        let gone = store.head(&elsewhere.at).await;
+        store.close().await;
+        gone
+    });
     assert_eq!(gone, Err(StoreError::NoSuchBucket("nowhere".into())));
-    drop(store);
 
     opened.faults.set_full(true);
     assert_eq!(receive(&opened, &arrival("a.jpg", jpeg(90))).unwrap_err().reason, Reason::Unavailable);
@@ -98,8 +108,11 @@ fn whoever_comes_meanwhile_is_not_mixed_with_it() {
     let data = tempfile::tempdir().unwrap();
     let opened = open(data.path());
     let arrived = arrival("a.jpg", jpeg(90));
-    let store = ArrivingStore::new(&opened.store, &arrived, posted());
-    let etag = futures::executor::block_on(store.head(&arrived.at)).unwrap().unwrap().etag;
+    let (store, etag) = runtime().block_on(async {
+        let store = arriving(&opened, &arrived);
+        let etag = store.head(&arrived.at).await.unwrap().unwrap().etag;
+        (store, etag)
+    });
     let thumbnail = |condition| Put {
         at: at(OUT, "thumb_a.jpg"),
         condition,
@@ -110,8 +123,7 @@ fn whoever_comes_meanwhile_is_not_mixed_with_it() {
     let version = SourceVersion { at: arrived.at.clone(), etag };
     // Another version comes while the thumbnail is made: its file is the newer one.
     put(&opened.store, &arrived.at, &jpeg(30)).unwrap();
-    let written =
-        futures::executor::block_on(store.put_all(vec![thumbnail(Condition::Absent)], Some(&version)));
+    let written = runtime().block_on(store.put_all(vec![thumbnail(Condition::Absent)], Some(&version)));
     // Whether this one was newer depends on which file was finished first; never are the two mixed.
     match written {
         Ok(_) => assert_eq!(read(&opened.store, &arrived.at).unwrap(), jpeg(90)),
@@ -121,7 +133,7 @@ fn whoever_comes_meanwhile_is_not_mixed_with_it() {
             assert!(read(&opened.store, &at(OUT, "thumb_a.jpg")).is_none());
         }
     }
-    drop(store);
+    runtime().block_on(store.close());
 
     // Begun anew, it is the newest.
     let (report, picture) = receive(&opened, &arrived).unwrap();

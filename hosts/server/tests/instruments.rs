@@ -7,11 +7,12 @@ use std::{path::Path, sync::Arc, time::Duration};
 use common::eventually;
 use redb::ReadableDatabase as _;
 use tintype::{
-    disk::{Faults, FaultyDisk, RealDisk},
+    disk::RealDisk,
     instruments::{
         Entry, Instruments, Interval, Keeper, Next, Period, QueryError, Search, query, query::Statistic,
     },
 };
+use tintype_faulty_disk::{Faults, FaultyDisk};
 use tintype_pipeline::{Location, ObjectKey, Report, clock::now_ms};
 use tintype_telemetry::metrics::{Metric, Metrics, Taken};
 

@@ -4,13 +4,15 @@ mod common;
 
 use std::{sync::Arc, time::Duration};
 
-use common::{IN, OUT, Opened, at, eventually, open_with, put, queue, read};
+use common::{IN, OUT, Opened, at, eventually, open_with, put, queue, read, runtime};
 use tintype::{
-    disk::{Faults, FaultyDisk, RealDisk},
+    disk::RealDisk,
     instruments::{Instruments, Keeper, Search},
-    invoker::{Invoker, Refused},
+    invoker::Invoker,
     queue::Queue,
 };
+use tintype_api::Refused;
+use tintype_faulty_disk::{Faults, FaultyDisk};
 use tintype_pipeline::{
     Outcome,
     event::{Kind, Record},
@@ -39,6 +41,7 @@ fn start(data: &std::path::Path, toml: &str) -> Running {
     let opened = open_with(data, toml);
     let queue = queue(&opened, 2, Duration::from_millis(20), HOUR);
     let instruments = Arc::new(Instruments::default());
+    let _runtime = runtime().enter();
     let invoker =
         Invoker::start(&opened.settings, opened.store.clone(), queue.clone(), instruments.clone()).unwrap();
     Running { opened, queue, invoker, instruments }
@@ -86,7 +89,7 @@ fn every_rendition_is_made_and_the_event_settled_with_them() {
     ] {
         eventually(line, || running.metric(line));
     }
-    running.invoker.drain(HOUR);
+    runtime().block_on(running.invoker.drain(HOUR));
 }
 
 /// A thumbnail on a broken sector: it keeps nobody from making it anew, nor others from being looked at.
@@ -118,7 +121,7 @@ fn a_thumbnail_that_the_disk_does_not_give_is_made_anew() {
     running.settled();
     let made = store.head_object(&thumbnail).unwrap().unwrap();
     assert_eq!((made.order != broken, &made.headers.metadata["tintype-source-etag"]), (true, &etag));
-    running.invoker.drain(HOUR);
+    runtime().block_on(running.invoker.drain(HOUR));
 }
 
 /// Nothing is promised that nobody would do, and what there is of it stays.
@@ -146,7 +149,7 @@ fn a_damaged_thumbnail_whose_source_was_given_up_stays_as_it_is() {
     assert!(!store.mend(&thumbnail).unwrap());
     assert_eq!(order_of(&thumbnail), order);
     assert_eq!(running.queue.depth().unwrap(), 0);
-    running.invoker.drain(HOUR);
+    runtime().block_on(running.invoker.drain(HOUR));
 }
 
 /// A name so long that the thumbnail's metadata hold only a digest of it.
@@ -165,7 +168,7 @@ fn a_damaged_thumbnail_of_a_long_key_is_made_anew_by_a_backfill() {
     running.settled();
     assert_ne!(order(), broken);
     assert_eq!(store.backfill("", None, false, common::cause()).unwrap().current, 1);
-    running.invoker.drain(HOUR);
+    runtime().block_on(running.invoker.drain(HOUR));
 }
 
 #[test]
@@ -180,7 +183,7 @@ fn the_last_of_many_versions_has_the_thumbnail() {
     running.settled();
     let thumbnail = running.opened.store.head_object(&at(OUT, "thumb_hot.jpg")).unwrap().unwrap();
     assert_eq!(thumbnail.headers.metadata["tintype-source-etag"], last);
-    running.invoker.drain(HOUR);
+    runtime().block_on(running.invoker.drain(HOUR));
 }
 
 #[test]
@@ -198,7 +201,7 @@ fn what_cannot_be_made_is_a_dead_letter_and_holds_nobody_up() {
         letters.iter().map(|letter| (letter.event.key.as_str(), letter.reason.as_str())).collect();
     assert_eq!(reasons, [("cut.jpg", "malformed"), ("empty.jpg", "unsupported")]);
     eventually("drops are counted", || running.metric("AsyncEventsDropped{function_name=\"F\"} 2"));
-    running.invoker.drain(HOUR);
+    runtime().block_on(running.invoker.drain(HOUR));
 }
 
 /// SIGTERM has an end, whatever does not: the attempt counts as not made, and nothing is lost.
@@ -212,35 +215,37 @@ fn what_does_not_stop_is_left_behind_and_due_again() {
     let id = opened.store.head_object(&at(IN, "held.jpg")).unwrap().unwrap().order;
     let started = || opened.ledger.view().unwrap().event(id).unwrap().unwrap().started;
     eventually("the attempt began", || started() == 1);
-    running.invoker.drain(Duration::from_millis(50));
+    runtime().block_on(running.invoker.drain(Duration::from_millis(50)));
     assert_eq!((started(), running.queue.depth().unwrap()), (0, 1));
     // When it ends after all, it says no more than that.
     opened.faults.hold_reads(None);
     running.settled_or_released();
     let instruments = Arc::new(Instruments::default());
+    let _runtime = runtime().enter();
     let invoker =
         Invoker::start(&opened.settings, opened.store.clone(), running.queue.clone(), instruments).unwrap();
     running.settled();
     assert!(read(&opened.store, &at(OUT, "thumb_held.jpg")).is_some());
-    invoker.drain(HOUR);
+    runtime().block_on(invoker.drain(HOUR));
 }
 
 #[test]
 fn a_full_disk_delays_thumbnails_but_loses_none() {
     let data = tempfile::tempdir().unwrap();
     let running = start(data.path(), "");
-    running.invoker.drain(HOUR);
+    runtime().block_on(running.invoker.drain(HOUR));
     put(&running.opened.store, &at(IN, "during.jpg"), &jpeg(100, 100, 2)).unwrap();
     running.opened.faults.set_full(true);
     let opened = &running.opened;
     let instruments = Arc::new(Instruments::default());
     let (store, queue) = (opened.store.clone(), running.queue.clone());
+    let _runtime = runtime().enter();
     let invoker = Invoker::start(&opened.settings, store, queue, instruments.clone()).unwrap();
     eventually("an attempt failed", || instruments.prometheus("F").contains("reason=\"unavailable\"} 1"));
     opened.faults.set_full(false);
     running.settled();
     assert!(read(&opened.store, &at(OUT, "thumb_during.jpg")).is_some());
-    invoker.drain(HOUR);
+    runtime().block_on(invoker.drain(HOUR));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -251,15 +256,7 @@ async fn requests_wait_their_turn_and_too_many_are_refused() {
             .await
             .unwrap();
     let (running, _data) = running;
-    let record = || Record {
-        kind: Kind::Created,
-        name: "ObjectCreated:Put".into(),
-        bucket: IN.into(),
-        key: at(IN, "nowhere.jpg").key,
-        etag: None,
-        size: None,
-        sequencer: None,
-    };
+    let record = || Record::new(Kind::Created, "ObjectCreated:Put", at(IN, "nowhere.jpg"));
     let answers = futures::future::join_all((0..200).map(|_| running.invoker.invoke(record()))).await;
     let (answered, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
     assert!(!answered.is_empty() && !refused.is_empty());
@@ -268,26 +265,22 @@ async fn requests_wait_their_turn_and_too_many_are_refused() {
     }
     assert!(refused.iter().all(|answer| answer.as_ref().err() == Some(&Refused::Throttled)));
     assert!(running.metric(&format!("Throttles{{function_name=\"F\"}} {}", refused.len())));
-    tokio::task::spawn_blocking(move || {
-        running.invoker.drain(HOUR);
-        drop(running);
-    })
-    .await
-    .unwrap();
+    running.invoker.drain(HOUR).await;
+    tokio::task::spawn_blocking(move || drop(running)).await.unwrap();
 }
 
 #[test]
 fn a_shutdown_leaves_what_is_waiting_for_the_next_start() {
     let data = tempfile::tempdir().unwrap();
     let running = start(data.path(), "");
-    running.invoker.drain(Duration::ZERO);
+    runtime().block_on(running.invoker.drain(Duration::ZERO));
     put(&running.opened.store, &at(IN, "late.jpg"), &jpeg(50, 50, 7)).unwrap();
     assert_eq!(running.queue.depth().unwrap(), 1);
     drop(running);
     let running = start(data.path(), "");
     running.settled();
     assert!(read(&running.opened.store, &at(OUT, "thumb_late.jpg")).is_some());
-    running.invoker.drain(HOUR);
+    runtime().block_on(running.invoker.drain(HOUR));
 }
 
 #[test]
@@ -295,14 +288,13 @@ fn how_long_a_request_may_take_can_change_while_it_runs() {
     let data = tempfile::tempdir().unwrap();
     let running = start(data.path(), "");
     put(&running.opened.store, &at(IN, "a.jpg"), &jpeg(64, 48, 90)).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let spec = running.opened.settings.triggers[0].renditions[0].spec.clone();
-    let ask = || runtime.block_on(running.invoker.render_object(at(IN, "a.jpg"), spec.clone()));
+    let ask = || runtime().block_on(running.invoker.render_object(at(IN, "a.jpg"), spec.clone()));
     running.invoker.allow(Duration::ZERO);
     assert_eq!(ask().unwrap_err(), Refused::TimedOut);
     running.invoker.allow(HOUR);
     assert!(ask().unwrap().is_ok());
-    running.invoker.drain(Duration::from_secs(5));
+    runtime().block_on(running.invoker.drain(Duration::from_secs(5)));
 }
 
 #[test]
@@ -314,18 +306,17 @@ fn what_nobody_waits_for_any_more_is_not_begun() {
     eventually("the only worker is busy", || {
         running.instruments.value(Metric::ConcurrentExecutions) == Some(1)
     });
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let spec = running.opened.settings.triggers[0].renditions[0].spec.clone();
     let ask = || running.invoker.render_object(at(IN, "a.jpg"), spec.clone());
-    runtime.block_on(async {
+    runtime().block_on(async {
         let asked = std::pin::pin!(ask());
         assert!(futures::poll!(asked).is_pending());
     });
     running.opened.faults.hold_reads(None);
     // One that comes later is served, so the other has had its turn.
-    assert!(runtime.block_on(ask()).unwrap().is_ok());
+    assert!(runtime().block_on(ask()).unwrap().is_ok());
     assert_eq!(running.instruments.value(Metric::Invocations), Some(2));
-    running.invoker.drain(HOUR);
+    runtime().block_on(running.invoker.drain(HOUR));
 }
 
 #[test]

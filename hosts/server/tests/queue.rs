@@ -4,11 +4,12 @@ mod common;
 
 use std::time::Duration;
 
-use common::{IN, Opened, at, cause, eventually, open, open_with, put, queue};
+use common::{IN, Opened, at, cause, eventually, finish, open, open_with, put, queue};
 use tintype::{
     ledger::{EventRecord, LedgerError},
-    queue::{Lease, Next, Queue, Settled, Verdict},
+    queue::{Lease, Next, Queue},
 };
+use tintype_pipeline::{Disposition, Failure, Ignored, Outcome, Reason};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -19,12 +20,26 @@ fn lease(queue: &std::sync::Arc<Queue>) -> Box<Lease> {
     }
 }
 
-fn retry() -> Verdict {
-    Verdict::Retry { reason: "unavailable", message: "the store was away".into() }
+fn failed(reason: Reason, message: &str) -> Outcome {
+    Outcome::Failed(Failure::new(reason, message))
 }
 
-fn done() -> Verdict {
-    Verdict::Done { outcome: "ignored", why: None, renditions: Vec::new() }
+fn retry() -> Outcome {
+    failed(Reason::Internal, "the store was away")
+}
+
+fn done() -> Outcome {
+    Outcome::Ignored(Ignored::NoTrigger)
+}
+
+/// Stopped by a shutdown.
+fn released() -> Outcome {
+    failed(Reason::Stopped, "the program ends")
+}
+
+fn end(queue: &Queue, lease: &Lease, outcome: Outcome) -> Disposition {
+    let is_shutdown = outcome == released();
+    finish(queue, lease, outcome, is_shutdown)
 }
 
 fn upload(opened: &Opened, key: &str) {
@@ -43,9 +58,9 @@ fn only_what_the_trigger_matches_is_queued_and_in_order() {
     let (first, second) = (lease(&queue), lease(&queue));
     assert_eq!((first.event.key.as_str(), second.event.key.as_str()), ("a.jpg", "c.png"));
     assert!(matches!(queue.lease().unwrap(), Next::Empty));
-    queue.finish(&first, done()).unwrap();
+    end(&queue, &first, done());
     drop(second);
-    assert_eq!(lease(&queue).event.key, "c.png", "a lease dropped without a verdict is due again");
+    assert_eq!(lease(&queue).event.key, "c.png", "a lease dropped without being settled is due again");
     assert_eq!(queue.depth().unwrap(), 1);
 }
 
@@ -62,7 +77,7 @@ fn one_object_is_worked_on_once_at_a_time() {
     assert_eq!((first.event.key.as_str(), other.event.key.as_str()), ("a.jpg", "b.jpg"));
     assert!(matches!(queue.lease().unwrap(), Next::Empty));
     let id = first.event.id;
-    queue.finish(&first, done()).unwrap();
+    end(&queue, &first, done());
     drop(first);
     let second = lease(&queue);
     assert!(second.event.key == "a.jpg" && second.event.id > id, "sequencers rise");
@@ -81,7 +96,7 @@ fn an_event_not_begun_is_superseded_by_the_next_of_its_object() {
     let hot = lease(&queue);
     let object = opened.store.head_object(&at(IN, "hot.jpg")).unwrap().unwrap();
     assert_eq!(hot.event.id, object.order, "the newest version's event");
-    queue.finish(&hot, done()).unwrap();
+    end(&queue, &hot, done());
     drop(hot);
     upload(&opened, "hot.jpg");
     assert_eq!(queue.depth().unwrap(), 2);
@@ -131,12 +146,12 @@ fn puts_and_deletes_in_turn_keep_two_events_at_most() {
     delete();
     assert_eq!(queue.depth().unwrap(), 3);
     assert!(matches!(queue.lease().unwrap(), Next::Empty), "one attempt at a time at an object");
-    assert_eq!(queue.finish(&under_way, done()).unwrap(), Settled::Done);
+    assert_eq!(end(&queue, &under_way, done()), Disposition::Ack);
     drop(under_way);
     let kinds: Vec<bool> = (0..2)
         .map(|_| {
             let lease = lease(&queue);
-            queue.finish(&lease, done()).unwrap();
+            end(&queue, &lease, done());
             lease.event.removed
         })
         .collect();
@@ -152,7 +167,7 @@ fn a_retry_from_ahead_of_the_clock_waits_for_none_that_is_due_soon() {
     let queue = queue(&opened, 2, Duration::from_secs(200), HOUR);
     for key in ["soon.jpg", "ahead.jpg"] {
         upload(&opened, key);
-        assert_eq!(queue.finish(&lease(&queue), retry()).unwrap(), Settled::Requeued);
+        assert!(matches!(end(&queue, &lease(&queue), retry()), Disposition::RetryAfter(_)));
     }
     assert!(matches!(queue.lease().unwrap(), Next::Wait(_)));
     let ahead = queue.event_of(&at(IN, "ahead.jpg")).unwrap().unwrap();
@@ -168,8 +183,8 @@ fn a_dead_letter_of_an_earlier_version_does_not_supersede_the_newer_ones_event()
     let opened = open(data.path());
     let queue = queue(&opened, 0, Duration::ZERO, HOUR);
     upload(&opened, "a.jpg");
-    let dead = Verdict::Dead { reason: "malformed", message: "no picture".into() };
-    assert_eq!(queue.finish(&lease(&queue), dead).unwrap(), Settled::Dead);
+    let dead = failed(Reason::Malformed, "no picture");
+    assert_eq!(end(&queue, &lease(&queue), dead), Disposition::DeadLetter(Reason::Malformed));
     upload(&opened, "a.jpg");
     let newer = queue.event_of(&at(IN, "a.jpg")).unwrap().unwrap();
     assert_eq!(queue.redrive(&Default::default()).unwrap(), 1);
@@ -182,8 +197,8 @@ fn a_store_that_is_away_uses_up_no_retries() {
     let opened = open(data.path());
     let queue = queue(&opened, 0, Duration::ZERO, HOUR);
     upload(&opened, "a.jpg");
-    let away = Verdict::Away { message: "no space".into() };
-    assert_eq!(queue.finish(&lease(&queue), away).unwrap(), Settled::Requeued);
+    let away = failed(Reason::Unavailable, "no space");
+    assert_eq!(end(&queue, &lease(&queue), away), Disposition::Defer(Duration::from_secs(1)));
     match queue.lease().unwrap() {
         Next::Wait(time) => assert!(time <= Duration::from_secs(1)),
         other => panic!("{other:?}"),
@@ -213,14 +228,18 @@ fn retries_are_counted_and_end_as_a_dead_letter() {
             }
             other => panic!("{other:?}"),
         });
-        let settled = queue.finish(&taken.unwrap(), retry()).unwrap();
-        assert_eq!(settled, if attempt < 2 { Settled::Requeued } else { Settled::Dead });
+        let settled = end(&queue, &taken.unwrap(), retry());
+        let expected = match attempt {
+            0 | 1 => Disposition::RetryAfter(Duration::from_millis(30)),
+            _ => Disposition::DeadLetter(Reason::Internal),
+        };
+        assert_eq!(settled, expected);
     }
     assert!(matches!(queue.lease().unwrap(), Next::Empty));
     let letters = opened.ledger.view().unwrap().dead_letters(|_| true).unwrap();
     assert_eq!(letters.len(), 1);
     let letter = &letters[0];
-    assert_eq!((letter.event.failed, letter.reason.as_str()), (3, "unavailable"));
+    assert_eq!((letter.event.failed, letter.reason.as_str()), (3, "internal"));
     assert_eq!(letter.message, "the store was away");
     let result = opened.ledger.view().unwrap().result(&at(IN, "a.jpg")).unwrap().unwrap();
     assert_eq!((result.outcome.as_str(), result.attempts), ("failed", 3));
@@ -232,8 +251,8 @@ fn a_permanent_failure_is_a_dead_letter_at_once() {
     let opened = open(data.path());
     let queue = queue(&opened, 2, Duration::ZERO, HOUR);
     upload(&opened, "a.jpg");
-    let verdict = Verdict::Dead { reason: "malformed", message: "cut off".into() };
-    assert_eq!(queue.finish(&lease(&queue), verdict).unwrap(), Settled::Dead);
+    let verdict = failed(Reason::Malformed, "cut off");
+    assert_eq!(end(&queue, &lease(&queue), verdict), Disposition::DeadLetter(Reason::Malformed));
     assert_eq!(queue.depth().unwrap(), 0);
     assert_eq!(opened.ledger.view().unwrap().dead_letter_count().unwrap(), 1);
 }
@@ -246,7 +265,7 @@ fn an_old_event_is_given_up_with_its_last_error() {
     std::thread::sleep(Duration::from_millis(20));
     let impatient = queue(&opened, 2, Duration::ZERO, Duration::from_millis(1));
     // Old only because nobody was there: it is tried once all the same.
-    impatient.finish(&lease(&impatient), retry()).unwrap();
+    end(&impatient, &lease(&impatient), retry());
     assert!(matches!(impatient.lease().unwrap(), Next::GivenUp(_)));
     let letters = opened.ledger.view().unwrap().dead_letters(|_| true).unwrap();
     assert_eq!(letters[0].reason, "event_age");
@@ -265,7 +284,7 @@ fn a_crash_redelivers_and_a_crashing_object_is_given_up() {
         let mut taken = lease(&queue);
         while taken.event.key != "bomb.jpg" {
             others.push(taken.event.key.clone());
-            queue.finish(&taken, done()).unwrap();
+            end(&queue, &taken, done());
             drop(taken);
             taken = lease(&queue);
         }
@@ -311,7 +330,7 @@ fn a_suspect_is_not_put_off_for_ever() {
         if taken.event.key == "suspect.jpg" {
             break;
         }
-        queue.finish(&taken, done()).unwrap();
+        end(&queue, &taken, done());
         passed += 1;
     }
     assert_eq!(passed, 64);
@@ -329,7 +348,7 @@ fn retries_and_fresh_events_take_turns() {
         // Times are told in milliseconds: nothing is to fall due in the same one, neither a retry with another nor
         // with the last of the uploads.
         std::thread::sleep(Duration::from_millis(2));
-        queue.finish(&lease(&queue), retry()).unwrap();
+        end(&queue, &lease(&queue), retry());
     }
     // Ten retries are due, and each will fail again, while others go on coming: neither kind waits for the other.
     let mut order = Vec::new();
@@ -339,7 +358,7 @@ fn retries_and_fresh_events_take_turns() {
         let taken = lease(&queue);
         order.push(taken.event.key.clone());
         let verdict = if taken.event.key.starts_with("failing") { retry() } else { done() };
-        queue.finish(&taken, verdict).unwrap();
+        end(&queue, &taken, verdict);
     }
     let expected: Vec<String> =
         (0..10).flat_map(|number| [format!("failing-{number}.jpg"), format!("fresh-{number}.jpg")]).collect();
@@ -352,7 +371,7 @@ fn retries_under_way_leave_half_of_the_attempts_to_others() {
     let opened = open(data.path());
     let queue = queue(&opened, 2, Duration::ZERO, HOUR);
     (0..8).for_each(|number| upload(&opened, &format!("failing-{number}.jpg")));
-    (0..8).for_each(|_| assert_eq!(queue.finish(&lease(&queue), retry()).unwrap(), Settled::Requeued));
+    (0..8).for_each(|_| assert!(matches!(end(&queue, &lease(&queue), retry()), Disposition::RetryAfter(_))));
     std::thread::sleep(Duration::from_millis(2));
     // With nothing else to do they may have all of them.
     let mut under_way: Vec<_> = (0..4).map(|_| lease(&queue)).collect();
@@ -362,7 +381,7 @@ fn retries_under_way_leave_half_of_the_attempts_to_others() {
     // As attempts end, others have their turn, and then both halves.
     for (ends_a_retry, retries) in [(true, 3), (true, 2), (false, 2), (true, 2), (false, 2)] {
         let at = under_way.iter().position(|lease| is_retry(lease) == ends_a_retry).unwrap();
-        queue.finish(&under_way.remove(at), done()).unwrap();
+        end(&queue, &under_way.remove(at), done());
         under_way.push(lease(&queue));
         assert_eq!(under_way.iter().filter(|lease| is_retry(lease)).count(), retries);
     }
@@ -375,7 +394,7 @@ fn a_shutdown_counts_as_no_attempt() {
     let queue = queue(&opened, 0, Duration::ZERO, HOUR);
     upload(&opened, "a.jpg");
     for _ in 0..5 {
-        assert_eq!(queue.finish(&lease(&queue), Verdict::Released).unwrap(), Settled::Requeued);
+        assert_eq!(end(&queue, &lease(&queue), released()), Disposition::Defer(Duration::ZERO));
     }
     let event = lease(&queue).event.clone();
     assert_eq!((event.started, event.failed), (0, 0));
@@ -401,7 +420,7 @@ fn the_oldest_event_is_the_one_queued_first_whatever_was_redriven() {
     let opened = open(data.path());
     let queue = queue(&opened, 0, Duration::ZERO, HOUR);
     upload(&opened, "given-up.jpg");
-    queue.finish(&lease(&queue), retry()).unwrap();
+    end(&queue, &lease(&queue), retry());
     upload(&opened, "waiting.jpg");
     let waited = Duration::from_millis(50);
     std::thread::sleep(waited);
@@ -416,8 +435,8 @@ fn nothing_is_remembered_of_events_that_are_over() {
     let data = tempfile::tempdir().unwrap();
     let opened = open(data.path());
     let queue = queue(&opened, 1, Duration::ZERO, HOUR);
-    let dead = Verdict::Dead { reason: "malformed", message: "torn".into() };
-    let away = Verdict::Away { message: "full".into() };
+    let dead = failed(Reason::Malformed, "torn");
+    let away = failed(Reason::Unavailable, "full");
     // What waits for the store may become due meanwhile, and is then given up like the rest.
     let given_up = std::cell::Cell::new(0);
     let next = || loop {
@@ -429,9 +448,7 @@ fn nothing_is_remembered_of_events_that_are_over() {
             next => return next,
         }
     };
-    for (number, verdict) in
-        [Verdict::Released, retry(), away, dead, done()].iter().cycle().take(40).enumerate()
-    {
+    for (number, verdict) in [released(), retry(), away, dead, done()].iter().cycle().take(40).enumerate() {
         upload(&opened, &format!("{number}.jpg"));
         let Next::Lease(taken) = next() else { panic!("{number}.jpg is not to be had") };
         assert_eq!(queue.remembered(), 1);
@@ -442,7 +459,7 @@ fn nothing_is_remembered_of_events_that_are_over() {
             changes.put_event(&EventRecord { queued_ms: 0, ..event })
         });
         aged.wait().unwrap();
-        queue.finish(&taken, verdict.clone()).unwrap();
+        end(&queue, &taken, verdict.clone());
         drop(taken);
         assert!(!matches!(next(), Next::Lease(_)));
         assert_eq!(queue.remembered(), 0, "{verdict:?}");

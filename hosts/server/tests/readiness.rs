@@ -9,10 +9,8 @@ use std::{
 };
 
 use common::{eventually, settings};
-use tintype::{
-    disk::{Faults, FaultyDisk, RealDisk},
-    server::Server,
-};
+use tintype::{disk::RealDisk, server::Server};
+use tintype_faulty_disk::{Faults, FaultyDisk};
 
 /// Far more than there may be checks while they are asked.
 const MANY: usize = 40;

@@ -15,12 +15,12 @@ use common::{IN, OUT, at, cause, files, open, put, read, settings};
 use tintype::{
     disk::{RealDisk, SharedDisk},
     ledger::{ObjectRecord, StoredHeaders},
-    queue::{Next, Verdict},
+    queue::Next,
     repair::{self, Finding, Options, Repaired, What},
     server::{Parts, open_parts},
     store::{DataFolder, DiskStore, PageRequest},
 };
-use tintype_pipeline::store::Condition;
+use tintype_pipeline::{Failure, Outcome, Reason, store::Condition};
 
 fn start(data: &Path) -> anyhow::Result<Parts> {
     open_parts(&settings(data, ""), Arc::new(RealDisk), DataFolder::open(data)?)
@@ -555,8 +555,8 @@ fn what_was_given_up_is_not_tried_anew_after_a_damaged_ledger() {
             other => drop(other),
         }
     };
-    let verdict = Verdict::Dead { reason: "malformed", message: "no JPEG".into() };
-    parts.queue.finish(&lease, verdict).unwrap();
+    let failure = Failure::new(Reason::Malformed, "no JPEG");
+    common::finish(&parts.queue, &lease, Outcome::Failed(failure), false);
     drop((lease, parts));
     // A page of the objects' rows is enough for the whole not to be trusted.
     damage_a_row_of(data.path(), b"good.jpg");

@@ -5,10 +5,8 @@ mod common;
 use std::{io::Write as _, net::TcpStream, sync::Arc, time::Duration};
 
 use common::{eventually, settings};
-use tintype::{
-    disk::{Faults, FaultyDisk, RealDisk},
-    server::Server,
-};
+use tintype::{disk::RealDisk, server::Server};
+use tintype_faulty_disk::{Faults, FaultyDisk};
 
 /// Far more than it may take; without a bound it would never end.
 const FOR_EVER: Duration = Duration::from_secs(120);

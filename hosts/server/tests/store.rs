@@ -5,9 +5,10 @@ mod common;
 use common::{IN, OUT, at, cause, eventually, files, open, put, read};
 use tintype::{
     ledger::{LedgerError, ResultRecord, StoredHeaders},
-    store::{NewUpload, PageRequest, ResultsCursor, SettlingStore, StoreFault, UploadsAsked},
+    store::{DiskPort, NewUpload, PageRequest, ResultsCursor, StoreFault, UploadsAsked},
 };
-use tintype_pipeline::store::{Condition, conformance};
+use tintype_pipeline::store::Condition;
+use tintype_stores::conformance;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn conforms() {
@@ -17,7 +18,7 @@ async fn conforms() {
         for bucket in [conformance::SOURCE, conformance::DESTINATION] {
             opened.store.create_bucket(bucket).unwrap();
         }
-        futures::executor::block_on(conformance::run(&SettlingStore::new(&opened.store, None)));
+        common::runtime().block_on(conformance::run(&DiskPort::new(opened.store.clone())));
     })
     .await
     .unwrap();

@@ -44,9 +44,10 @@ fn crates_depend_one_way() {
     for (folder, allowed) in [
         ("crates/engine", &[][..]),
         ("crates/pipeline", &["engine"][..]),
+        ("crates/stores", &["pipeline"][..]),
         ("crates/telemetry", &["engine", "pipeline"][..]),
         ("crates/api", &["engine", "pipeline"][..]),
-        ("hosts/lambda", &["engine", "pipeline", "telemetry", "api"][..]),
+        ("hosts/lambda", &["engine", "pipeline", "stores", "telemetry", "api"][..]),
         ("hosts/server", &["engine", "pipeline", "telemetry", "api"][..]),
     ] {
         for dependency in own_dependencies(folder) {
@@ -63,6 +64,19 @@ fn the_engine_does_nothing_but_compute() {
         for word in
             ["std::fs", "std::net", "std::env", "std::time", "std::thread", "tokio", "tracing", "async fn"]
         {
+            assert!(!code.contains(word), "{} has {word}", file.display());
+        }
+    }
+}
+
+/// Whoever polls the pipeline's futures is held up by nothing in them: it waits by `await` alone, and what computes runs
+/// on a thread of its own.
+#[test]
+fn the_pipeline_holds_up_no_thread_that_polls_it() {
+    for file in rust_files(&root().join("crates/pipeline/src")) {
+        let text = fs::read_to_string(&file).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for word in ["Condvar", "thread::sleep", "block_on", "blocking_", "park"] {
             assert!(!code.contains(word), "{} has {word}", file.display());
         }
     }
@@ -276,4 +290,27 @@ fn the_code_map_names_every_folder() {
     for (name, _) in allowed().into_iter().filter(|(name, _)| !["fuzzing", "lib", "main"].contains(name)) {
         assert!(map.contains(&format!("`{name}")), "docs/design/overview.md does not mention `{name}`");
     }
+}
+
+/// Promises stand beside their tests: `path::test` for each.
+#[test]
+fn every_promise_names_a_test_that_exists() {
+    let mut promises = 0;
+    for entry in fs::read_dir(root().join("docs/design")).unwrap() {
+        let page = entry.unwrap().path();
+        if page.extension().is_none_or(|extension| extension != "md") {
+            continue;
+        }
+        let text = fs::read_to_string(&page).unwrap();
+        for reference in text.split('`').skip(1).step_by(2) {
+            let Some((path, test)) = reference.split_once("::") else { continue };
+            if !(path.ends_with(".rs") || path.ends_with(".py")) {
+                continue;
+            }
+            let is_there = ["fn ", "def "].iter().any(|word| read(path).contains(&format!("{word}{test}(")));
+            assert!(is_there, "{}: there is no {reference}", page.display());
+            promises += 1;
+        }
+    }
+    assert!(promises > 100, "{promises}");
 }

@@ -60,8 +60,9 @@ pub fn triggers(check: &Check, written: Option<Vec<TriggerSection>>) -> Result<V
 }
 
 fn trigger(check: &Check, written: TriggerSection) -> Result<Trigger, SettingsError> {
-    let bucket = |setting, name: Option<String>, default: &str| {
-        let name = name.unwrap_or_else(|| default.to_owned());
+    let default = Trigger::default();
+    let bucket = |setting, name: Option<String>, default: String| {
+        let name = name.unwrap_or(default);
         crate::trigger::check_bucket_name(&name).or_else(|message| check.fail(setting, message))?;
         Ok(name)
     };
@@ -69,25 +70,23 @@ fn trigger(check: &Check, written: TriggerSection) -> Result<Trigger, SettingsEr
     if renditions.is_empty() {
         return check.fail("trigger.rendition", "a trigger needs at least one rendition");
     }
-    let suffixes = written.suffixes.unwrap_or_else(|| {
-        [".jpg", ".jpeg", ".png", ".webp", ".gif", ".JPG", ".JPEG", ".PNG"].map(str::to_owned).to_vec()
-    });
+    let suffixes = written.suffixes.unwrap_or(default.suffixes);
     if suffixes.iter().any(String::is_empty) {
         return check
             .fail("trigger.suffixes", "an empty suffix matches every key; write [] if that is meant");
     }
     Ok(Trigger {
-        id: None,
-        bucket: bucket("trigger.bucket", written.bucket, "input-product-images")?,
-        prefix: written.prefix.unwrap_or_default(),
+        bucket: bucket("trigger.bucket", written.bucket, default.bucket)?,
+        prefix: written.prefix.unwrap_or(default.prefix),
         suffixes,
-        destination: bucket("trigger.destination", written.destination, "output-product-thumbnail")?,
-        created: true,
-        removed: written.mirror_deletes.unwrap_or(false),
+        destination: bucket("trigger.destination", written.destination, default.destination)?,
+        removed: written.mirror_deletes.unwrap_or(default.removed),
         renditions: renditions
             .into_iter()
             .map(|written| rendition(check, written))
             .collect::<Result<Vec<_>, _>>()?,
+        id: default.id,
+        created: default.created,
     })
 }
 

@@ -1,12 +1,13 @@
-//! A picture that comes with the request for its thumbnails, and a store that writes it only once they are made.
+//! An image that comes with the request for its thumbnails, and a store that writes it only once they are rendered.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Condition, Location, Object, Put, SourceVersion, Stat, Store, StoreError, Wrapper};
+use super::{Condition, Listing, Location, Object, ObjectKey, Put, SourceVersion, Stat, Store, StoreError};
 
-/// A picture as it came, before it is stored.
+/// An image as it came, before it is stored.
 #[derive(Debug, Clone)]
 pub struct Arrival {
     /// Where it is to be stored.
@@ -30,7 +31,7 @@ impl Arrival {
         }
     }
 
-    /// The picture as [`Store::get`] answers it.
+    /// The image as [`Store::get`] returns it.
     ///
     /// # Errors
     /// It is larger than the caller would take.
@@ -45,20 +46,19 @@ impl Arrival {
 
 /// A store without transactions that holds an arrival as if it had been stored. The first [`Store::put_all`]
 /// writes it, before everything else; until then nothing of it is there.
-#[derive(Debug)]
-pub struct WithArrival<'a, S> {
-    store: &'a S,
+pub struct WithArrival<'a> {
+    store: &'a dyn Store,
     arrival: Arrival,
     /// The ETag that the store will most likely give it.
     etag: String,
     is_written: AtomicBool,
 }
 
-impl<'a, S: Store> WithArrival<'a, S> {
-    /// `etag`: the one that the store will most likely give it; where it gives another, what was made is
-    /// made again from the stored object.
+impl<'a> WithArrival<'a> {
+    /// `etag`: the one that the store will most likely give it; where it gives another, the thumbnails are
+    /// rendered again from the stored object.
     #[must_use]
-    pub fn new(store: &'a S, arrival: Arrival, etag: String) -> Self {
+    pub fn new(store: &'a dyn Store, arrival: Arrival, etag: String) -> Self {
         Self { store, arrival, etag, is_written: AtomicBool::new(false) }
     }
 
@@ -69,19 +69,14 @@ impl<'a, S: Store> WithArrival<'a, S> {
     async fn write(&self) -> Result<(), StoreError> {
         let Arrival { at, content_type, bytes } = self.arrival.clone();
         let put = Put { at: at.clone(), condition: Condition::Any, bytes, content_type, metadata: [].into() };
-        let written = self.store.put_all(vec![put], None).await?;
+        let written = self.store.put(put).await?;
         self.is_written.store(true, Ordering::Release);
-        if written.first() == Some(&self.etag) { Ok(()) } else { Err(StoreError::Conflict(at)) }
+        if written == self.etag { Ok(()) } else { Err(StoreError::Conflict(at)) }
     }
 }
 
-impl<S: Store> Wrapper for WithArrival<'_, S> {
-    type Inner = S;
-
-    fn inner(&self) -> &S {
-        self.store
-    }
-
+#[async_trait]
+impl Store for WithArrival<'_> {
     async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError> {
         if self.holds(at) {
             return Ok(Some(self.arrival.stat(&self.etag)));
@@ -96,6 +91,11 @@ impl<S: Store> Wrapper for WithArrival<'_, S> {
         self.store.get(at, limit).await
     }
 
+    async fn put(&self, put: Put) -> Result<String, StoreError> {
+        let etags = self.put_all(vec![put], None).await?;
+        etags.into_iter().next().ok_or_else(|| StoreError::Unavailable("the store returned no ETag".into()))
+    }
+
     async fn put_all(
         &self,
         puts: Vec<Put>,
@@ -103,11 +103,25 @@ impl<S: Store> Wrapper for WithArrival<'_, S> {
     ) -> Result<Vec<String>, StoreError> {
         if !self.is_written.load(Ordering::Acquire) {
             match self.write().await {
-                // Of no consequence where nothing was made of it.
+                // Of no consequence where nothing was rendered from it.
                 Err(StoreError::Conflict(_)) if puts.is_empty() => {}
                 written => written?,
             }
         }
         self.store.put_all(puts, source).await
+    }
+
+    async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError> {
+        self.store.delete(at, if_match).await
+    }
+
+    async fn list(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: Option<&ObjectKey>,
+        max: usize,
+    ) -> Result<Listing, StoreError> {
+        self.store.list(bucket, prefix, after, max).await
     }
 }

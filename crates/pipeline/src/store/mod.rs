@@ -1,20 +1,14 @@
-//! The function's only port: objects in buckets, under keys exactly as S3 has them.
+//! The port to objects in buckets, under keys exactly as S3 has them.
 
 mod arrival;
-#[cfg(feature = "testing")]
-pub mod conformance;
-#[cfg(feature = "testing")]
-pub mod memory;
-pub mod one_by_one;
-mod wrapper;
 
-use std::{collections::BTreeMap, fmt, future::Future};
+use std::{collections::BTreeMap, fmt};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub use arrival::{Arrival, WithArrival};
-pub use wrapper::Wrapper;
 
 use crate::naming::MAX_KEY_BYTES;
 
@@ -174,40 +168,51 @@ pub enum StoreError {
     Unavailable(String),
 }
 
-/// Objects in buckets. All methods see whole versions: never a mix of two.
-pub trait Store: Sync {
+/// Objects in buckets. All methods see whole versions: never a mix of two. Object-safe: hosts share an
+/// `Arc<dyn Store>`. `tintype-stores` has implementations, and the suite that each must pass.
+#[async_trait]
+pub trait Store: Send + Sync {
     /// What is known of an object; `None` if there is none.
-    fn head(&self, at: &Location) -> impl Future<Output = Result<Option<Stat>, StoreError>> + Send;
+    async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError>;
 
     /// An object with its bytes, if it has at most `limit` of them; `None` if there is none.
-    fn get(
-        &self,
-        at: &Location,
-        limit: u64,
-    ) -> impl Future<Output = Result<Option<Object>, StoreError>> + Send;
+    async fn get(&self, at: &Location, limit: u64) -> Result<Option<Object>, StoreError>;
+
+    /// Writes an object if its condition holds; returns its ETag.
+    async fn put(&self, put: Put) -> Result<String, StoreError>;
 
     /// Writes all of `puts` if every condition holds and `source`, if given, is still at that version;
-    /// answers their ETags in order. In one step where the store can; otherwise in order, each by itself,
-    /// with the source looked at once more at the end, so that whoever wrote from an old version finds out.
-    fn put_all(
+    /// returns their ETags in order. A store with transactions does it in one.
+    ///
+    /// Without, they are written in order, each by itself, and the source is read again at the end. Conditions
+    /// on what is written to are not enough: a thumbnail that was rewritten with the same bytes has the same
+    /// ETag, and a writer with an old source would pass. Whoever wrote from an old version finds out here.
+    async fn put_all(
         &self,
         puts: Vec<Put>,
         source: Option<&SourceVersion>,
-    ) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;
+    ) -> Result<Vec<String>, StoreError> {
+        let mut etags = Vec::with_capacity(puts.len());
+        for put in puts {
+            etags.push(self.put(put).await?);
+        }
+        if let Some(source) = source
+            && self.head(&source.at).await?.is_none_or(|stat| stat.etag != source.etag)
+        {
+            return Err(StoreError::Conflict(source.at.clone()));
+        }
+        Ok(etags)
+    }
 
     /// Deletes an object, if it has the ETag (where one is given). That there was none is no error.
-    fn delete(
-        &self,
-        at: &Location,
-        if_match: Option<&str>,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+    async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError>;
 
     /// The next at most `max` keys with `prefix`, after `after`.
-    fn list(
+    async fn list(
         &self,
         bucket: &str,
         prefix: &str,
         after: Option<&ObjectKey>,
         max: usize,
-    ) -> impl Future<Output = Result<Listing, StoreError>> + Send;
+    ) -> Result<Listing, StoreError>;
 }

@@ -3,21 +3,23 @@
 
 use std::{
     collections::BTreeMap,
-    future::{Future, pending},
+    future::pending,
     pin::pin,
     sync::{Mutex, PoisonError},
-    task::{Context, Poll, Waker},
 };
 
+use async_trait::async_trait;
 use bytes::Bytes;
-use tintype_engine::{Limits, Scratch, Spec};
+use futures::{
+    channel::oneshot,
+    executor::block_on,
+    future::{Either, select},
+};
+use tintype_engine::{Limits, Spec};
 use tintype_pipeline::{
-    Call, Outcome, Store, Thumbnails,
+    Call, Outcome, Stop, Store, Thumbnails,
     event::{Kind, Record},
-    store::{
-        Condition, Listing, Location, Object, ObjectKey, Put, SourceVersion, Stat, StoreError,
-        one_by_one::{PutOne, put_one_by_one},
-    },
+    store::{Condition, Listing, Location, Object, ObjectKey, Put, Stat, StoreError},
     trigger::{Rendition, Trigger},
 };
 
@@ -122,25 +124,18 @@ pub fn triggers(renditions: usize, mirrored: bool) -> Vec<Trigger> {
 
 /// Runs a call on `answers` until it asks for one more, or ends.
 pub fn next(function: &Thumbnails, triggers: &[Trigger], removed: bool, answers: &[Answer]) -> Next {
-    let store = Replay { answers, state: Mutex::default() };
-    let record = Record {
-        kind: if removed { Kind::Removed } else { Kind::Created },
-        name: if removed { "ObjectRemoved:Delete" } else { "ObjectCreated:Put" }.into(),
-        bucket: IN.into(),
-        key: source().key,
-        etag: None,
-        size: None,
-        sequencer: None,
+    let (asks, asked) = oneshot::channel();
+    let store = Replay { answers, state: Mutex::new(State { used: 0, asks: Some(asks) }) };
+    let (kind, name) = match removed {
+        true => (Kind::Removed, "ObjectRemoved:Delete"),
+        false => (Kind::Created, "ObjectCreated:Put"),
     };
-    let mut scratch = Scratch::default();
-    let mut call = Call { triggers, stop: &|| false, scratch: &mut scratch };
-    let polled = {
-        let handling = pin!(function.handle(&mut call, &store, &record));
-        handling.poll(&mut Context::from_waker(Waker::noop()))
-    };
-    match polled {
-        Poll::Pending => Next::Asks(store.state.into_inner().unwrap().asked.unwrap()),
-        Poll::Ready(report) => Next::Ends(match report.outcome {
+    let record = Record::new(kind, name, source());
+    let stop = Stop::never();
+    let handling = pin!(function.handle(Call { triggers, stop: &stop }, &store, &record));
+    match block_on(select(handling, asked)) {
+        Either::Right((request, _)) => Next::Asks(request.unwrap()),
+        Either::Left((report, _)) => Next::Ends(match report.outcome {
             Outcome::Failed(failure) if failure.reason.is_permanent() => {
                 Ending::Permanent(failure.reason.name().to_owned())
             }
@@ -151,13 +146,13 @@ pub fn next(function: &Thumbnails, triggers: &[Trigger], removed: bool, answers:
 }
 
 pub fn function() -> Thumbnails {
-    Thumbnails::new(Limits::default(), 1 << 30)
+    Thumbnails::new(Limits::default(), 1 << 30, 2).unwrap()
 }
 
-#[derive(Default)]
 struct State {
     used: usize,
-    asked: Option<Request>,
+    /// Where the request goes that has no answer yet.
+    asks: Option<oneshot::Sender<Request>>,
 }
 
 struct Replay<'a> {
@@ -171,8 +166,10 @@ impl Replay<'_> {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             let answer = self.answers.get(state.used).cloned();
             state.used += 1;
-            if answer.is_none() {
-                state.asked = Some(request);
+            if answer.is_none()
+                && let Some(asks) = state.asks.take()
+            {
+                asks.send(request).unwrap();
             }
             answer
         };
@@ -188,6 +185,7 @@ fn stat(known: Known, size: u64) -> Stat {
     Stat { etag: known.etag, size, content_type: None, metadata: known.metadata, modified_ms: 0 }
 }
 
+#[async_trait]
 impl Store for Replay<'_> {
     async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError> {
         let Answer::Found(found) = self.ask(Request::Head(at.clone())).await? else { unreachable!() };
@@ -205,29 +203,7 @@ impl Store for Replay<'_> {
         }))
     }
 
-    async fn put_all(
-        &self,
-        puts: Vec<Put>,
-        source: Option<&SourceVersion>,
-    ) -> Result<Vec<String>, StoreError> {
-        put_one_by_one(self, puts, source).await
-    }
-
-    async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError> {
-        let request = Request::Delete { at: at.clone(), matches: if_match.map(str::to_owned) };
-        match self.ask(request).await? {
-            Answer::Refused => Err(StoreError::Conflict(at.clone())),
-            _ => Ok(()),
-        }
-    }
-
-    async fn list(&self, _: &str, _: &str, _: Option<&ObjectKey>, _: usize) -> Result<Listing, StoreError> {
-        unreachable!("a call lists nothing")
-    }
-}
-
-impl PutOne for Replay<'_> {
-    async fn put_one(&self, put: Put) -> Result<String, StoreError> {
+    async fn put(&self, put: Put) -> Result<String, StoreError> {
         // As in S3, the ETag says what the bytes are, and nothing of the metadata.
         let etag = format!("{:x?}", put.bytes.as_ref());
         let (absent, matches) = match put.condition {
@@ -241,5 +217,17 @@ impl PutOne for Replay<'_> {
             Answer::Refused => Err(StoreError::Conflict(at)),
             _ => Ok(etag),
         }
+    }
+
+    async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError> {
+        let request = Request::Delete { at: at.clone(), matches: if_match.map(str::to_owned) };
+        match self.ask(request).await? {
+            Answer::Refused => Err(StoreError::Conflict(at.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    async fn list(&self, _: &str, _: &str, _: Option<&ObjectKey>, _: usize) -> Result<Listing, StoreError> {
+        unreachable!("a call lists nothing")
     }
 }

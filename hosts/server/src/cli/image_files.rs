@@ -7,11 +7,13 @@ use std::{
 };
 
 use clap::Args;
+use futures::executor::block_on;
 use tintype_engine::{Header, Scratch, Spec, Thumbnail};
 use tintype_pipeline::{
-    Failure, Reason, Thumbnails,
-    budget::{self, Reservation},
-    thumbnails::{self, Call},
+    Failure, Reason, Renderer, Stop,
+    budget::{self, MemoryBudget, Reservation},
+    outcome::Stages,
+    thumbnails,
 };
 
 use super::{Env, SettingsArguments};
@@ -47,14 +49,14 @@ pub(super) struct BoundsArguments {
 
 /// Reads and renders within bounds that all threads share.
 pub(super) struct ImageFiles {
-    thumbnails: Thumbnails,
+    renderer: Renderer,
     most_threads: usize,
 }
 
 /// A file's bytes, admitted until dropped.
-pub(super) struct Source<'a> {
+pub(super) struct Source {
     bytes: Vec<u8>,
-    _admitted: Reservation<'a>,
+    _admitted: Reservation,
 }
 
 impl ImageFiles {
@@ -65,7 +67,8 @@ impl ImageFiles {
         let (limits, total) = budget::bounds(&settings.function, settings.limits, available);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let fitting = usize::try_from(available / THREAD_BYTES).unwrap_or(usize::MAX);
-        Ok(Self { thumbnails: Thumbnails::new(limits, total), most_threads: cores.min(fitting).max(1) })
+        let renderer = Renderer::new(limits, MemoryBudget::new(total));
+        Ok(Self { renderer, most_threads: cores.min(fitting).max(1) })
     }
 
     /// Threads that render at once unless the user asks for another number.
@@ -74,7 +77,7 @@ impl ImageFiles {
     }
 
     /// Reads a file, once there is room for it.
-    pub(super) fn read(&self, path: &Path) -> Result<Source<'_>, String> {
+    pub(super) fn read(&self, path: &Path) -> Result<Source, String> {
         let opened = open_regular(path, OpenOptions::new().read(true), Links::Follow);
         let file = opened.map_err(|error| match is_wrong_type(&error) {
             true => format!("{error}; name image files"),
@@ -82,12 +85,12 @@ impl ImageFiles {
         })?;
         let words = |error: io::Error| error.to_string();
         let size = file.metadata().map_err(words)?.len();
-        let limit = self.thumbnails.limits().source_bytes;
+        let limit = self.renderer.limits().source_bytes;
         if size > limit {
             let words = format!("the file has {size} bytes, more than the {limit} of limits.source_bytes");
             return Err(advised(&Failure::new(Reason::TooLarge, words)));
         }
-        let admitted = self.thumbnails.admit_source(size, &|| false).ok_or("stopped")?;
+        let admitted = block_on(self.renderer.budget().source(size));
         let mut bytes = Vec::new();
         let capacity = usize::try_from(size).unwrap_or(usize::MAX).saturating_add(1);
         bytes.try_reserve_exact(capacity).map_err(|_| format!("there is no memory for its {size} bytes"))?;
@@ -106,13 +109,22 @@ impl ImageFiles {
     /// Renders a file that was read.
     pub(super) fn render(
         &self,
-        source: &Source<'_>,
+        source: &Source,
         spec: &Spec,
         scratch: &mut Scratch,
     ) -> Result<(Header, Thumbnail), String> {
-        let mut call = Call { triggers: &[], stop: &|| false, scratch };
-        let rendered = self.thumbnails.render(&mut call, &source.bytes, spec);
-        rendered.map(|(header, thumbnail, _)| (header, thumbnail)).map_err(|failure| advised(&failure))
+        let mut rendered = || {
+            let header = thumbnails::probe(&source.bytes)?;
+            let specs = std::slice::from_ref(spec);
+            let _admitted = block_on(self.renderer.admit(&header, specs));
+            let mut stages = Stages::default();
+            let bytes = &source.bytes;
+            let mut rendered = self.renderer.render(bytes, specs, &Stop::never(), scratch, &mut stages)?;
+            let thumbnail = rendered.pop();
+            let nothing = || Failure::new(Reason::Internal, "the engine made nothing");
+            Ok((header, thumbnail.ok_or_else(nothing)?))
+        };
+        rendered().map_err(|failure: Failure| advised(&failure))
     }
 }
 

@@ -5,9 +5,8 @@ use std::{io::Read as _, path::PathBuf, sync::Arc, time::Instant};
 use clap::Args;
 use http::{Request, header};
 use http_body_util::Full;
-use tintype_engine::Scratch;
 use tintype_pipeline::{
-    Call, Outcome, Report, Thumbnails,
+    Call, Outcome, Report, Stop, Thumbnails,
     event::{self, Event},
 };
 
@@ -17,7 +16,7 @@ use crate::{
     http_client::{Answer, authorized},
     server::open_parts,
     settings::Settings,
-    store::{DataFolder, FolderError, SettlingStore},
+    store::{DataFolder, DiskPort, FolderError},
 };
 
 /// The arguments.
@@ -64,21 +63,20 @@ fn here(settings: &Settings, folder: DataFolder, event: &[u8]) -> anyhow::Result
         Event::Test => Vec::new(),
         Event::Records(records) => records,
     };
-    let thumbnails =
-        // One call at a time: room for one render and its source.
-        Thumbnails::new(settings.limits, (settings.function.memory_mb * 4).div_ceil(3) << 20);
-    let store = SettlingStore::new(&parts.store, None);
+    // One call at a time: room for one render and its source.
+    let memory = (settings.function.memory_mb * 4).div_ceil(3) << 20;
+    let thumbnails = Thumbnails::new(settings.limits, memory, 1)?;
     let triggers = parts.store.triggers();
-    let mut scratch = Scratch::default();
+    let store = DiskPort::new(parts.store);
+    let runtime = super::runtime()?;
     let mut code = OK;
     for part in records {
         let report = match part.record {
             Err(error) => Report::bad_event(error),
             Ok(record) => {
-                let deadline = Instant::now() + settings.function.timeout;
-                let stop = || Instant::now() >= deadline;
-                let mut call = Call { triggers: &triggers, stop: &stop, scratch: &mut scratch };
-                futures::executor::block_on(thumbnails.handle(&mut call, &store, &record))
+                let stop = Stop::never().by(Instant::now() + settings.function.timeout);
+                let call = Call { triggers: &triggers, stop: &stop };
+                runtime.block_on(thumbnails.handle(call, &store, &record))
             }
         };
         if matches!(report.outcome, Outcome::Failed(_)) {

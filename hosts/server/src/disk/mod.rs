@@ -4,13 +4,11 @@
 //! Positions are explicit (no cursor), so one open file serves any number of readers.
 
 mod database_file;
-mod faulty;
 mod real;
 mod regular_file;
 mod volume;
 
 pub use database_file::{DatabaseFile, Troubles};
-pub use faulty::{Faults, FaultyDisk};
 pub use real::{RealDisk, sync_folder};
 pub use regular_file::{Links, check_no_link, is_wrong_type, open_regular, read_text};
 pub use volume::check_same_volume;

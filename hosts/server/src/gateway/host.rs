@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use futures::executor::block_on;
 use http::{header, request::Parts, uri::Authority};
 use tintype_api::{FormSigner, Host, Queued, Refused};
 use tintype_engine::{Header, Spec, Thumbnail};
@@ -14,10 +15,9 @@ use tintype_pipeline::{
 
 use super::Gateway;
 use crate::{
-    invoker,
     listen::Client,
     request_id,
-    store::{Cause, SettlingStore, StoreFault},
+    store::{Cause, DiskPort, StoreFault},
 };
 
 /// Thumbnails are read whole; none is near this.
@@ -26,17 +26,9 @@ const LARGEST_THUMBNAIL: u64 = 256 << 20;
 /// The region that signatures name.
 const REGION: &str = "us-east-1";
 
-const fn refused(refused: invoker::Refused) -> Refused {
-    match refused {
-        invoker::Refused::Throttled => Refused::Throttled,
-        invoker::Refused::TimedOut => Refused::TimedOut,
-        invoker::Refused::ShuttingDown => Refused::ShuttingDown,
-    }
-}
-
 impl Host for Gateway {
     async fn invoke(&self, record: Record) -> Result<Report, Refused> {
-        self.inner.parts.invoker.invoke(record).await.map_err(refused)
+        self.inner.parts.invoker.invoke(record).await
     }
 
     async fn render(
@@ -44,7 +36,7 @@ impl Host for Gateway {
         bytes: Bytes,
         spec: Spec,
     ) -> Result<Result<(Header, Thumbnail), Failure>, Refused> {
-        self.inner.parts.invoker.render(bytes, spec).await.map_err(refused)
+        self.inner.parts.invoker.render(bytes, spec).await
     }
 
     async fn render_object(
@@ -52,14 +44,14 @@ impl Host for Gateway {
         at: Location,
         spec: Spec,
     ) -> Result<Result<(Stat, Thumbnail), Failure>, Refused> {
-        self.inner.parts.invoker.render_object(at, spec).await.map_err(refused)
+        self.inner.parts.invoker.render_object(at, spec).await
     }
 
     async fn inspect(&self, at: Location) -> Result<Result<Inspection, Failure>, Refused> {
         let Some(trigger) = self.inner.settings.triggers.first().cloned() else {
             return Ok(Err(no_trigger()));
         };
-        self.inner.parts.invoker.inspect(at, trigger).await.map_err(refused)
+        self.inner.parts.invoker.inspect(at, trigger).await
     }
 
     async fn enqueue(&self, record: Record) -> Result<Queued, Failure> {
@@ -79,11 +71,7 @@ impl Host for Gateway {
     }
 
     async fn stat(&self, at: Location) -> Result<Option<Stat>, Failure> {
-        let store = self.inner.parts.store.clone();
-        let read = tokio::task::spawn_blocking(move || {
-            futures::executor::block_on(SettlingStore::new(&store, None).head(&at))
-        });
-        read.await.map_err(panicked)?.map_err(Failure::from)
+        self.on_disk(move |port| block_on(port.head(&at))).await
     }
 
     async fn form_signer(&self, request: &Parts) -> Result<FormSigner, Failure> {
@@ -108,15 +96,22 @@ impl Host for Gateway {
     }
 
     async fn receive(&self, arrival: Arrival, spec: Spec) -> Result<Result<Picture, Failure>, Refused> {
-        self.inner.parts.invoker.receive(arrival, spec).await.map_err(refused)
+        self.inner.parts.invoker.receive(arrival, spec).await
     }
 
     async fn read(&self, at: Location) -> Result<Option<Object>, Failure> {
-        let store = self.inner.parts.store.clone();
-        let read = tokio::task::spawn_blocking(move || {
-            futures::executor::block_on(SettlingStore::new(&store, None).get(&at, LARGEST_THUMBNAIL))
-        });
-        read.await.map_err(panicked)?.map_err(Failure::from)
+        self.on_disk(move |port| block_on(port.get(&at, LARGEST_THUMBNAIL))).await
+    }
+}
+
+impl Gateway {
+    /// Does `work` on a thread that may block.
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(DiskPort) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let port = DiskPort::new(self.inner.parts.store.clone());
+        Ok(tokio::task::spawn_blocking(move || work(port)).await.map_err(panicked)??)
     }
 }
 

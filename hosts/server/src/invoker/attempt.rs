@@ -9,29 +9,29 @@ use crate::instruments::Instruments;
 
 /// What a call is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Of {
+pub(super) enum Subject {
     /// A record, whose outcome is counted, too.
     Record,
-    /// A picture that is answered or looked at.
-    Picture,
+    /// An image that is returned or looked at.
+    Image,
 }
 
-/// What the log says of a call.
+/// Which calls the dispatcher logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Told {
-    /// What the work itself writes.
-    ByItself,
-    /// Each call, by this name.
-    As(&'static str),
-    /// Its failures by this name; what succeeds is written by the work itself.
-    FailedAs(&'static str),
+pub(super) enum LogMode {
+    /// None: the work logs its own.
+    Own,
+    /// Each, by this name.
+    All(&'static str),
+    /// Those that fail, by this name; the work logs the others.
+    Failed(&'static str),
 }
 
 /// A call under way. One that is dropped in a panic counts as an error, and its record as failed.
 #[derive(Debug)]
 pub(super) struct Attempt<'a> {
     instruments: &'a Instruments,
-    of: Of,
+    subject: Subject,
     started: Instant,
     is_counted: bool,
     _under_way: UnderWay<'a>,
@@ -44,9 +44,9 @@ pub(super) fn panicked() -> Report {
 }
 
 impl<'a> Attempt<'a> {
-    pub(super) fn begin(instruments: &'a Instruments, of: Of) -> Self {
+    pub(super) fn begin(instruments: &'a Instruments, subject: Subject) -> Self {
         let under_way = instruments.invocation();
-        Self { instruments, of, started: Instant::now(), is_counted: false, _under_way: under_way }
+        Self { instruments, subject, started: Instant::now(), is_counted: false, _under_way: under_way }
     }
 
     pub(super) fn elapsed(&self) -> Duration {
@@ -75,7 +75,7 @@ impl Drop for Attempt<'_> {
             return;
         }
         self.instruments.ended(self.elapsed(), true);
-        if self.of == Of::Record {
+        if self.subject == Subject::Record {
             self.instruments.report(&panicked(), None);
         }
     }
@@ -92,14 +92,14 @@ mod tests {
     #[test]
     fn a_call_that_panics_is_an_error() {
         let instruments = Instruments::default();
-        for of in [Of::Record, Of::Picture] {
+        for subject in [Subject::Record, Subject::Image] {
             let call = catch_unwind(AssertUnwindSafe(|| {
-                let _attempt = Attempt::begin(&instruments, of);
+                let _attempt = Attempt::begin(&instruments, subject);
                 panic!("on purpose");
             }));
             assert!(call.is_err());
         }
-        Attempt::begin(&instruments, Of::Record).ended(false);
+        Attempt::begin(&instruments, Subject::Record).ended(false);
         let value = |metric| instruments.value(metric).unwrap();
         assert_eq!((value(Metric::Invocations), value(Metric::Errors)), (3, 2));
         assert_eq!((value(Metric::Failed), value(Metric::FailedInternal)), (1, 1));

@@ -8,8 +8,6 @@ use std::{
     thread::JoinHandle,
 };
 
-use tokio::sync::oneshot;
-
 use super::{
     LedgerError,
     handle::Handle,
@@ -47,7 +45,7 @@ pub(super) struct Committer {
 
 /// The answer to a submitted change, once it is durable.
 #[derive(Debug)]
-pub struct Pending<T, E>(Option<oneshot::Receiver<Result<T, E>>>);
+pub struct Pending<T, E>(Option<mpsc::Receiver<Result<T, E>>>);
 
 impl<T, E: From<LedgerError>> Pending<T, E> {
     /// Waits for the answer. Blocks: never call it on an async worker.
@@ -57,7 +55,7 @@ impl<T, E: From<LedgerError>> Pending<T, E> {
     pub fn wait(self) -> Result<T, E> {
         let Some(answer) = self.0 else { return Err(LedgerError::Closed.into()) };
         let lost = || LedgerError::InDoubt("the commit panicked".into());
-        answer.blocking_recv().unwrap_or_else(|_| Err(lost().into()))
+        answer.recv().unwrap_or_else(|_| Err(lost().into()))
     }
 }
 
@@ -79,7 +77,7 @@ impl Committer {
         T: Send + 'static,
         E: From<LedgerError> + Send + 'static,
     {
-        let (answer, pending) = oneshot::channel();
+        let (answer, pending) = mpsc::sync_channel(1);
         let work = Box::new(move |changes: Result<&Changes<'_>, LedgerError>| -> Reply {
             let result = match changes {
                 Ok(changes) => work(changes),

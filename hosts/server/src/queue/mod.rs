@@ -5,8 +5,8 @@
 //! up in the end.
 
 mod dead_letters;
+mod hopeless;
 mod leased;
-mod policy;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -14,10 +14,14 @@ use std::{
 };
 
 pub use dead_letters::{DeadLetterFilter, LettersPage, LettersSummary, reason};
+use hopeless::{MAX_CRASHES, hopeless};
 use leased::Leased;
-use policy::MAX_CRASHES;
-pub use policy::RetryPolicy;
-use tintype_pipeline::{clock::now_ms, store::Location};
+use tintype_pipeline::{
+    Attempts, Conclusion, Disposition, RetryPolicy,
+    clock::now_ms,
+    event::{Record, Sequencer},
+    store::Location,
+};
 
 use crate::{
     ledger::{DeadLetter, EventRecord, Ledger, LedgerError, Pending, Tries, View, listed_key},
@@ -25,55 +29,7 @@ use crate::{
     store::Settlement,
 };
 
-/// How an attempt ended.
-#[derive(Debug, Clone)]
-pub enum Verdict {
-    /// Settled already, together with the thumbnails.
-    Settled,
-    /// Done: nothing more to do.
-    Done {
-        /// Name of the outcome.
-        outcome: &'static str,
-        /// Why, where there is something to say.
-        why: Option<String>,
-        /// The thumbnails.
-        renditions: Vec<Location>,
-    },
-    /// Failed in a way that trying again may mend.
-    Retry {
-        /// Class of the failure.
-        reason: &'static str,
-        /// What happened.
-        message: String,
-    },
-    /// The store was not to be had: tried again for as long as the event may live, however often.
-    Away {
-        /// What happened.
-        message: String,
-    },
-    /// Interrupted by a shutdown: due again, and not counted as an attempt.
-    Released,
-    /// Failed for good.
-    Dead {
-        /// Class of the failure.
-        reason: &'static str,
-        /// What happened.
-        message: String,
-    },
-}
-
-/// What became of the event after a verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settled {
-    /// It is gone from the queue.
-    Done,
-    /// It will be tried again.
-    Requeued,
-    /// It is a dead letter.
-    Dead,
-}
-
-/// An event taken for one attempt. Dropped without a verdict, it is due again.
+/// An event taken for one attempt. Dropped without being settled, it is due again.
 #[derive(Debug)]
 pub struct Lease {
     /// The event as it was when taken.
@@ -81,7 +37,7 @@ pub struct Lease {
     /// Its object.
     pub at: Location,
     /// Attempts begun, this one included.
-    attempts: u32,
+    attempt: u32,
     queue: Arc<Queue>,
 }
 
@@ -89,7 +45,33 @@ impl Lease {
     /// The settlement for this attempt.
     #[must_use]
     pub fn settlement(&self) -> Settlement {
-        Settlement { event: self.event.clone(), attempts: self.attempts }
+        Settlement { event: self.event.clone(), attempts: self.attempt }
+    }
+
+    /// The queue it is of.
+    #[must_use]
+    pub const fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+
+    /// Earlier attempts at it.
+    #[must_use]
+    pub const fn attempts(&self) -> Attempts {
+        Attempts { failed: self.event.failed, deferred: self.event.deferred }
+    }
+
+    /// The event as the function takes it.
+    #[must_use]
+    pub fn record(&self) -> Record {
+        Record {
+            kind: self.event.kind(),
+            name: self.event.name.clone(),
+            bucket: self.event.bucket.clone(),
+            key: self.at.key.clone(),
+            etag: Some(self.event.etag.clone()),
+            size: (!self.event.removed).then_some(self.event.size),
+            sequencer: Some(Sequencer(format!("{:016X}", self.event.id))),
+        }
     }
 
     /// How long ago it was queued.
@@ -231,15 +213,15 @@ impl Queue {
         // Its age first: a clock that jumps in between is noticed.
         let age = age(&event);
         let may_be_old = tried && self.knows_ages();
-        let hopeless = self.policy.hopeless(&event, may_be_old.then_some(age), crashes);
+        let hopeless = hopeless(&self.policy, &event, may_be_old.then_some(age), crashes);
         if hopeless.is_none() && crashes > 0 && leased.is_any() {
             return Ok(Next::Empty);
         }
         let alone = crashes > 0 && hopeless.is_none();
         let is_first = !leased.is_begun(event.id);
-        let attempts = leased.begin(&event, &at, alone, passed);
+        let attempt = leased.begin(&event, &at, alone, passed);
         drop(leased);
-        let lease = Box::new(Lease { event, at, attempts, queue: self.clone() });
+        let lease = Box::new(Lease { event, at, attempt, queue: self.clone() });
         if let Some((reason, message)) = hopeless {
             let given_up = self.give_up(lease.event.clone(), reason, message);
             if given_up.is_ok() || is_first {
@@ -247,7 +229,7 @@ impl Queue {
             }
             return given_up.map(|letter| Next::GivenUp(Box::new(letter)));
         }
-        let noted = self.note_attempt(lease.event.id, attempts);
+        let noted = self.note_attempt(lease.event.id, attempt);
         if crashes > 0 {
             let forget = |_: &LedgerError| {
                 if is_first {
@@ -320,59 +302,62 @@ impl Queue {
         })
     }
 
-    /// Acts on how an attempt ended, durably.
+    /// Does what a conclusion says, durably.
     ///
     /// # Errors
     /// The ledger cannot be written; the event is then due again.
-    pub fn finish(&self, lease: &Lease, verdict: Verdict) -> Result<Settled, LedgerError> {
-        let settled = match verdict {
-            Verdict::Settled => Settled::Done,
-            Verdict::Done { outcome, why, renditions } => {
-                let settlement = lease.settlement();
+    pub fn settle(&self, lease: &Lease, conclusion: &Conclusion) -> Result<(), LedgerError> {
+        let outcome = &conclusion.outcome;
+        let message = outcome.why().unwrap_or_default();
+        match conclusion.disposition {
+            Disposition::Ack => {
+                let (settlement, renditions) = (lease.settlement(), conclusion.renditions.clone());
+                let (name, why) = (outcome.name(), outcome.why());
                 let pending = self
                     .ledger
-                    .submit(Vec::new(), move |changes| settlement.settle(changes, outcome, why, renditions));
+                    .submit(Vec::new(), move |changes| settlement.settle(changes, name, why, renditions));
                 pending.wait()?;
-                Settled::Done
             }
-            Verdict::Retry { reason, message } if lease.event.failed >= self.policy.retries => {
-                self.give_up(self.current(lease)?, reason, message)?;
-                Settled::Dead
-            }
-            Verdict::Retry { message, .. } => {
-                let delay = self.policy.delays.get(lease.event.failed as usize).or(self.policy.delays.last());
-                let due = due_in(delay.copied().unwrap_or_default());
+            Disposition::RetryAfter(delay) => {
+                let due = due_in(delay);
                 self.change(lease, move |event| {
                     event.failed += 1;
                     event.started = event.started.max(event.failed);
                     event.due_ms = due;
                     event.last_error = Some(message);
                 })?;
-                Settled::Requeued
             }
-            Verdict::Away { message } => {
-                let (due, attempt) = (due_in(policy::backoff(lease.event.deferred)), lease.attempts);
+            Disposition::Defer(Duration::ZERO) => {
+                let attempt = lease.attempt;
+                self.change(lease, move |event| release(event, attempt))?;
+            }
+            Disposition::Defer(delay) => {
+                let (due, attempt) = (due_in(delay), lease.attempt);
                 self.change(lease, move |event| {
                     release(event, attempt);
                     event.deferred += 1;
                     event.due_ms = due;
                     event.last_error = Some(message);
                 })?;
-                Settled::Requeued
             }
-            Verdict::Released => {
-                let attempt = lease.attempts;
-                self.change(lease, move |event| release(event, attempt))?;
-                Settled::Requeued
+            Disposition::DeadLetter(reason) => {
+                self.give_up(self.current(lease)?, reason.name(), message)?;
             }
-            Verdict::Dead { reason, message } => {
-                self.give_up(self.current(lease)?, reason, message)?;
-                Settled::Dead
-            }
-        };
-        // What was begun in this run and has been counted as ended is not to be counted twice.
+        }
+        self.is_settled(lease);
+        Ok(())
+    }
+
+    /// A lease's event was settled, here or in a transaction of the store's: what was begun in this run and has been
+    /// counted as ended is not to be counted twice.
+    pub fn is_settled(&self, lease: &Lease) {
         self.leased().forget(lease.event.id);
-        Ok(settled)
+    }
+
+    /// When events are tried again.
+    #[must_use]
+    pub const fn policy(&self) -> &RetryPolicy {
+        &self.policy
     }
 
     /// Gives up waiting for what is under way, as nobody may be there any more when it ends: durably, those attempts

@@ -1,19 +1,21 @@
-//! A picture that is stored together with its thumbnails: source, thumbnails and what became of them are one
+//! An image that is stored together with its thumbnails: source, thumbnails and their result are one
 //! transaction, so no event is needed, and nothing is rendered twice.
 
-use std::{
-    panic::resume_unwind,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
-    thread::JoinHandle,
-};
+use std::{panic::resume_unwind, sync::Arc};
 
+use async_trait::async_trait;
 use tintype_pipeline::{
     clock::now_ms,
-    store::{Arrival, Location, Object, Put, SourceVersion, Stat, Store as _, StoreError, Wrapper},
+    store::{Arrival, Listing, Location, Object, ObjectKey, Put, SourceVersion, Stat, Store, StoreError},
+};
+use tokio::{
+    runtime::Handle,
+    sync::{Mutex, oneshot},
+    task::JoinHandle,
 };
 
 use super::{
-    Cause, DiskStore, SettlingStore, StoreFault,
+    Cause, DiskPort, DiskStore, StoreFault,
     incoming::Finished,
     objects::{check_condition, place},
     publication::Publication,
@@ -21,59 +23,67 @@ use super::{
 use crate::ledger::{ResultRecord, StoredHeaders};
 
 /// A store that holds an arrival as if it had been stored; the first [`Store::put_all`] writes it. Its file
-/// is written and synced meanwhile, on a thread of its own.
-pub struct ArrivingStore<'a> {
-    store: SettlingStore<'a>,
-    disk: &'a Arc<DiskStore>,
-    arrival: &'a Arrival,
+/// is written and synced meanwhile, on another thread; it needs Tokio. [`ArrivingStore::close`] belongs at the end.
+pub struct ArrivingStore {
+    store: DiskPort,
+    arrival: Arrival,
     cause: Cause,
     began_ms: i64,
     state: Mutex<State>,
 }
 
+type File = JoinHandle<Result<Finished, StoreFault>>;
+
 enum State {
     /// The file is being written; its ETag comes first.
-    Writing { etag: mpsc::Receiver<String>, file: JoinHandle<Result<Finished, StoreFault>> },
+    Writing { etag: oneshot::Receiver<String>, file: File },
     /// The file is being synced, and its ETag is known.
-    Known { etag: String, file: JoinHandle<Result<Finished, StoreFault>> },
-    /// There is no file: it could not be made, or was used up by an attempt that others came before.
+    Known { etag: String, file: File },
+    /// There is no file: it was used up by an attempt that others came before.
     Nothing,
-    /// It is stored.
+    /// It is stored, or is not to be stored any more.
     Stored,
 }
 
-impl<'a> ArrivingStore<'a> {
-    /// Begins to write the file of an arrival.
-    #[must_use]
-    pub fn new(disk: &'a Arc<DiskStore>, arrival: &'a Arrival, cause: Cause) -> Self {
-        Self {
-            store: SettlingStore::new(disk, None),
-            disk,
-            arrival,
-            cause,
-            began_ms: now_ms(),
-            state: Mutex::new(write(disk, arrival)),
+impl State {
+    fn into_file(self) -> Option<File> {
+        match self {
+            Self::Writing { file, .. } | Self::Known { file, .. } => Some(file),
+            Self::Nothing | Self::Stored => None,
         }
     }
+}
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl ArrivingStore {
+    /// Begins to write the file of an arrival.
+    #[must_use]
+    pub fn new(store: DiskPort, arrival: Arrival, cause: Cause) -> Self {
+        let state = Mutex::new(write(store.disk(), &arrival));
+        Self { store, arrival, cause, began_ms: now_ms(), state }
+    }
+
+    /// Leaves no file of what was not stored.
+    pub async fn close(self) {
+        let file = std::mem::replace(&mut *self.state.lock().await, State::Stored).into_file();
+        if let Some(file) = file {
+            discard(self.store.disk().clone(), file).await;
+        }
     }
 
     /// The ETag that the arrival will have; `None` if the place is not its, or no longer.
-    fn etag(&self, at: &Location) -> Result<Option<String>, StoreError> {
+    async fn etag(&self, at: &Location) -> Result<Option<String>, StoreError> {
         if *at != self.arrival.at {
             return Ok(None);
         }
-        let mut state = self.state();
+        let mut state = self.state.lock().await;
         if matches!(*state, State::Nothing) {
-            *state = write(self.disk, self.arrival);
+            *state = write(self.store.disk(), &self.arrival);
         }
         let (etag, file) = match std::mem::replace(&mut *state, State::Nothing) {
-            State::Writing { etag, file } => match etag.recv() {
+            State::Writing { etag, file } => match etag.await {
                 Ok(etag) => (etag, file),
                 // It ended without one.
-                Err(_) => return Err(finished(file).err().unwrap_or_else(lost).into()),
+                Err(_) => return Err(finished(file).await.err().unwrap_or_else(lost).into()),
             },
             State::Known { etag, file } => (etag, file),
             State::Nothing => return Err(lost().into()),
@@ -87,13 +97,13 @@ impl<'a> ArrivingStore<'a> {
     }
 
     /// The synced file, if the arrival is not stored yet.
-    fn take(&self) -> Result<Option<Finished>, StoreFault> {
-        let mut state = self.state();
+    async fn take(&self) -> Result<Option<Finished>, StoreFault> {
+        let mut state = self.state.lock().await;
         if matches!(*state, State::Nothing) {
-            *state = write(self.disk, self.arrival);
+            *state = write(self.store.disk(), &self.arrival);
         }
         match std::mem::replace(&mut *state, State::Nothing) {
-            State::Writing { file, .. } | State::Known { file, .. } => finished(file).map(Some),
+            State::Writing { file, .. } | State::Known { file, .. } => finished(file).await.map(Some),
             State::Nothing => Err(lost()),
             State::Stored => {
                 *state = State::Stored;
@@ -103,66 +113,73 @@ impl<'a> ArrivingStore<'a> {
     }
 }
 
-impl Drop for ArrivingStore<'_> {
-    /// Leaves no file of what was not stored.
+impl Drop for ArrivingStore {
+    /// For what ended early: without a runtime the file is an orphan that the next start removes.
     fn drop(&mut self) {
-        let state = std::mem::replace(&mut *self.state(), State::Stored);
-        if let State::Writing { file, .. } | State::Known { file, .. } = state
-            && let Ok(Ok(unused)) = file.join()
-        {
-            self.disk.discard(Publication::of(unused).0, false);
+        let state = std::mem::replace(self.state.get_mut(), State::Stored);
+        if let (Some(file), Ok(runtime)) = (state.into_file(), Handle::try_current()) {
+            runtime.spawn(discard(self.store.disk().clone(), file));
         }
+    }
+}
+
+/// Waits until a file is written, and removes it.
+async fn discard(disk: Arc<DiskStore>, file: File) {
+    if let Ok(Ok(unused)) = file.await {
+        let removing = tokio::task::spawn_blocking(move || disk.discard(Publication::of(unused).0, false));
+        // A panic there is in the log.
+        let _ = removing.await;
     }
 }
 
 fn write(disk: &Arc<DiskStore>, arrival: &Arrival) -> State {
     let (disk, arrival) = (disk.clone(), arrival.clone());
-    let (tell, etag) = mpsc::channel();
-    let work = move || {
+    let (sender, etag) = oneshot::channel();
+    let file = tokio::task::spawn_blocking(move || {
         let headers =
             StoredHeaders { content_type: Some(arrival.content_type.clone()), ..StoredHeaders::default() };
         let mut incoming = disk.begin_put(&arrival.at, headers)?;
         incoming.write(&arrival.bytes)?;
-        // Nobody asks any more where the call is over already.
-        let _ = tell.send(incoming.etag());
+        // Nobody waits any more where the call is over already.
+        let _ = sender.send(incoming.etag());
         disk.finish(incoming)
-    };
-    match std::thread::Builder::new().name("arrival".into()).spawn(work) {
-        Ok(file) => State::Writing { etag, file },
-        Err(error) => {
-            tracing::error!(%error, "the system gives no thread to write a file");
-            State::Nothing
-        }
-    }
+    });
+    State::Writing { etag, file }
 }
 
-fn finished(file: JoinHandle<Result<Finished, StoreFault>>) -> Result<Finished, StoreFault> {
-    file.join().unwrap_or_else(|panic| resume_unwind(panic))
+async fn finished(file: File) -> Result<Finished, StoreFault> {
+    match file.await {
+        Ok(finished) => finished,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            Err(_) => Err(lost()),
+        },
+    }
 }
 
 fn lost() -> StoreFault {
     StoreFault::Unavailable("the file of the object could not be begun; try again".into())
 }
 
-impl<'a> Wrapper for ArrivingStore<'a> {
-    type Inner = SettlingStore<'a>;
-
-    fn inner(&self) -> &SettlingStore<'a> {
-        &self.store
-    }
-
+#[async_trait]
+impl Store for ArrivingStore {
     async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError> {
-        match self.etag(at)? {
+        match self.etag(at).await? {
             Some(etag) => Ok(Some(self.arrival.stat(&etag))),
             None => self.store.head(at).await,
         }
     }
 
     async fn get(&self, at: &Location, limit: u64) -> Result<Option<Object>, StoreError> {
-        match self.etag(at)? {
+        match self.etag(at).await? {
             Some(etag) => self.arrival.object(&etag, limit).map(Some),
             None => self.store.get(at, limit).await,
         }
+    }
+
+    async fn put(&self, put: Put) -> Result<String, StoreError> {
+        let etags = self.put_all(vec![put], None).await?;
+        etags.into_iter().next().ok_or_else(|| StoreError::Unavailable("the store returned no ETag".into()))
     }
 
     async fn put_all(
@@ -170,10 +187,25 @@ impl<'a> Wrapper for ArrivingStore<'a> {
         puts: Vec<Put>,
         source: Option<&SourceVersion>,
     ) -> Result<Vec<String>, StoreError> {
-        let Some(file) = self.take()? else { return self.store.put_all(puts, source).await };
-        let etags = self.disk.put_arrival(&self.arrival.at, file, puts, self.cause.clone(), self.began_ms)?;
-        *self.state() = State::Stored;
+        let Some(file) = self.take().await? else { return self.store.put_all(puts, source).await };
+        let disk = self.store.disk();
+        let etags = disk.put_arrival(&self.arrival.at, file, puts, self.cause.clone(), self.began_ms)?;
+        *self.state.lock().await = State::Stored;
         Ok(etags)
+    }
+
+    async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError> {
+        self.store.delete(at, if_match).await
+    }
+
+    async fn list(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: Option<&ObjectKey>,
+        max: usize,
+    ) -> Result<Listing, StoreError> {
+        self.store.list(bucket, prefix, after, max).await
     }
 }
 
@@ -195,7 +227,7 @@ impl DiskStore {
             if changes.bucket(&at.bucket)?.is_none() {
                 return Err(StoreFault::NoSuchBucket(at.bucket));
             }
-            // A newer version has thumbnails of its own: this one begins anew, to be the newest.
+            // A newer version has thumbnails of its own: this one begins again, to be the newest.
             if changes.object(&at)?.is_some_and(|now| now.order > record.order) {
                 return Err(StoreFault::PreconditionFailed(at));
             }

@@ -3,14 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use futures::executor::block_on;
 use tintype_pipeline::{
     current_thumbnails, source_of,
-    store::{Location, SourceVersion, StoreError},
+    store::{Location, SourceVersion},
     trigger::Trigger,
 };
 
-use super::{Cause, DiskStore, Page, PageRequest, SettlingStore, StoreFault, objects::event, queue_event};
+use super::{Cause, DiskStore, Page, PageRequest, StoreFault, objects::event, queue_event};
 use crate::ledger::{ObjectRecord, View, listed_key};
 
 /// Objects looked at in one page, and events in one transaction.
@@ -142,12 +141,11 @@ impl DiskStore {
         record: &ObjectRecord,
     ) -> Result<Option<Vec<Location>>, StoreFault> {
         let source = SourceVersion { at: at.clone(), etag: record.etag.clone() };
-        let store = SettlingStore::new(self, None);
-        match block_on(current_thumbnails(&store, trigger, &source)) {
+        match current_thumbnails(|at| self.head(at), trigger, &source) {
             Ok(current) => Ok(current),
             // A destination that does not exist holds no thumbnails.
-            Err(StoreError::NoSuchBucket(_)) => Ok(None),
-            Err(error) => Err(StoreFault::Unavailable(error.to_string())),
+            Err(StoreFault::NoSuchBucket(_)) => Ok(None),
+            Err(fault) => Err(StoreFault::Unavailable(fault.to_string())),
         }
     }
 

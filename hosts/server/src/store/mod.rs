@@ -51,7 +51,7 @@ pub use multipart::{CompletedPart, Completion, JoinedChecksum, NewUpload, Upload
 pub use notifications::Notifications;
 pub(crate) use object_file::Story;
 pub use objects::{Cause, CopyOptions};
-pub use port::{Settlement, SettlingStore};
+pub use port::{DiskPort, Settlement};
 pub(crate) use reading::verify;
 pub use reading::{OpenObject, WholeCheck};
 pub use results::ResultsCursor;

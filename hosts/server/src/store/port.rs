@@ -1,8 +1,8 @@
-//! The function's port on this store. Its futures never wait for anything but this disk, on the calling
-//! thread: poll them on a thread that may block.
+//! The port [`Store`] on this store.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use tintype_pipeline::{
     clock::now_ms,
@@ -57,24 +57,22 @@ impl Settlement {
     }
 }
 
-/// The store as one call of the function sees it.
-#[derive(Debug)]
-pub struct SettlingStore<'a> {
-    store: &'a DiskStore,
-    settlement: Option<Settlement>,
-    settled: AtomicBool,
-}
+/// The port on this store. Its futures wait for the disk on the thread that polls them: poll them on one that may
+/// block.
+#[derive(Debug, Clone)]
+pub struct DiskPort(Arc<DiskStore>);
 
-impl<'a> SettlingStore<'a> {
-    /// For a call that settles an event, or for one that was asked for directly.
+impl DiskPort {
+    /// The port on a store.
     #[must_use]
-    pub fn new(store: &'a DiskStore, settlement: Option<Settlement>) -> Self {
-        Self { store, settlement, settled: AtomicBool::new(false) }
+    pub const fn new(store: Arc<DiskStore>) -> Self {
+        Self(store)
     }
 
-    /// Whether the event was settled together with its thumbnails.
-    pub fn is_settled(&self) -> bool {
-        self.settled.load(Ordering::Acquire)
+    /// The store.
+    #[must_use]
+    pub const fn disk(&self) -> &Arc<DiskStore> {
+        &self.0
     }
 }
 
@@ -88,14 +86,14 @@ fn stat(record: ObjectRecord) -> Stat {
     }
 }
 
-impl Store for SettlingStore<'_> {
+#[async_trait]
+impl Store for DiskPort {
     async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError> {
-        let found = self.store.head_object(at)?;
-        Ok(found.map(|record| stat(self.store.as_it_is(at, record))))
+        Ok(self.0.head(at)?)
     }
 
     async fn get(&self, at: &Location, limit: u64) -> Result<Option<Object>, StoreError> {
-        let Some(object) = self.store.open_object(at)? else { return Ok(None) };
+        let Some(object) = self.0.open_object(at)? else { return Ok(None) };
         if object.record.size > limit {
             return Err(StoreError::TooLarge { size: object.record.size, limit });
         }
@@ -103,19 +101,22 @@ impl Store for SettlingStore<'_> {
         Ok(Some(Object { stat: stat(object.record), bytes }))
     }
 
+    async fn put(&self, put: Put) -> Result<String, StoreError> {
+        let etags = self.put_all(vec![put], None).await?;
+        etags.into_iter().next().ok_or_else(|| StoreError::Unavailable("the store returned no ETag".into()))
+    }
+
     async fn put_all(
         &self,
         puts: Vec<Put>,
         source: Option<&SourceVersion>,
     ) -> Result<Vec<String>, StoreError> {
-        let records = self.store.put_all(puts, source.cloned(), self.settlement.clone())?;
-        self.settled.store(self.settlement.is_some(), Ordering::Release);
-        Ok(records.into_iter().map(|record| record.etag).collect())
+        Ok(self.0.put_all(puts, source.cloned(), None)?)
     }
 
     async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError> {
         let cause = Cause { event: "ObjectRemoved:Delete", request_id: String::new() };
-        self.store.delete(at, if_match, cause)?;
+        self.0.delete(at, if_match, cause)?;
         Ok(())
     }
 
@@ -128,7 +129,7 @@ impl Store for SettlingStore<'_> {
     ) -> Result<Listing, StoreError> {
         let after = after.map(ToString::to_string).unwrap_or_default();
         let request = PageRequest { prefix: prefix.into(), delimiter: String::new(), after, max };
-        let page = self.store.list_objects(bucket, &request)?;
+        let page = self.0.list_objects(bucket, &request)?;
         let objects = page
             .objects
             .into_iter()
@@ -138,6 +139,12 @@ impl Store for SettlingStore<'_> {
 }
 
 impl DiskStore {
+    /// What is known of an object, as the port has it.
+    pub(super) fn head(&self, at: &Location) -> Result<Option<Stat>, StoreFault> {
+        let found = self.head_object(at)?;
+        Ok(found.map(|record| stat(self.as_it_is(at, record))))
+    }
+
     /// Writes and syncs the files of puts, beside those that are there; answers their rows. If one fails, all are gone.
     pub(super) fn finish_all(
         &self,
@@ -167,12 +174,15 @@ impl DiskStore {
     }
 
     /// Writes several objects, checks their source and settles their event: all of it in one transaction.
-    fn put_all(
+    ///
+    /// # Errors
+    /// A condition does not hold, the source is no longer at that version, or the disk does not take them.
+    pub(crate) fn put_all(
         &self,
         puts: Vec<Put>,
         source: Option<SourceVersion>,
         settlement: Option<Settlement>,
-    ) -> Result<Vec<ObjectRecord>, StoreFault> {
+    ) -> Result<Vec<String>, StoreFault> {
         let (publication, rows) = self.finish_all(puts, Publication::default())?;
         let triggers = self.triggers();
         let placed = self.publish(publication, move |changes| {
@@ -194,6 +204,6 @@ impl DiskStore {
                 rows.into_iter().map(|(at, _, record)| place(changes, &triggers, &at, record, &cause));
             Ok(placed.collect::<Result<Vec<Placed>, LedgerError>>()?)
         })?;
-        Ok(placed.into_iter().map(|placed| self.placed(placed)).collect())
+        Ok(placed.into_iter().map(|placed| self.placed(placed).etag).collect())
     }
 }

@@ -4,15 +4,16 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use tintype::{
-    disk::{Faults, FaultyDisk, RealDisk},
+    disk::RealDisk,
     ledger::{Ledger, StoredHeaders},
-    queue::{Queue, RetryPolicy},
+    queue::{Lease, Queue},
     server::LARGEST_BATCH,
     settings::Settings,
     store::{Cause, DataFolder, DiskStore, StoreFault},
 };
+use tintype_faulty_disk::{Faults, FaultyDisk};
 use tintype_pipeline::{
-    ObjectKey,
+    Conclusion, Disposition, ObjectKey, Outcome, RetryPolicy,
     settings::Sources,
     store::{Condition, Location},
 };
@@ -56,6 +57,22 @@ pub fn open_with(data: &Path, toml: &str) -> Opened {
 
 pub fn queue(opened: &Opened, retries: u32, delay: Duration, max_age: Duration) -> Arc<Queue> {
     Queue::new(opened.ledger.clone(), RetryPolicy { retries, delays: vec![delay], max_age })
+}
+
+/// Settles an attempt that ended so; returns what becomes of its event.
+pub fn finish(queue: &Queue, lease: &Lease, outcome: Outcome, is_shutdown: bool) -> Disposition {
+    let disposition = Disposition::of(&outcome, lease.attempts(), queue.policy(), is_shutdown);
+    let conclusion = Conclusion { disposition, outcome, renditions: Vec::new(), steps: Vec::new() };
+    queue.settle(lease, &conclusion).unwrap();
+    disposition
+}
+
+/// A runtime for tests that are no async functions.
+pub fn runtime() -> &'static tokio::runtime::Runtime {
+    static RUNTIME: std::sync::LazyLock<tokio::runtime::Runtime> = std::sync::LazyLock::new(|| {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+    });
+    &RUNTIME
 }
 
 pub fn at(bucket: &str, key: &str) -> Location {

@@ -17,7 +17,7 @@ use crate::{
     disk::{Faults, SimulatedDisk, Survival, Synced, Tree},
     pictures::Content,
     random::Random,
-    world::{Manner, Stop, Worked, World},
+    world::{Manner, Stops, Worked, World},
 };
 
 const KEYS: [&str; 5] = ["a.jpg", "b.jpg", "shelf/c d.jpg", "ü.jpg", "note.txt"];
@@ -341,7 +341,7 @@ impl Stepper<'_, '_> {
         let stops = self
             .random
             .permille(200)
-            .then(|| Stop { asked: self.random.below(6), by_shutdown: self.random.permille(300) });
+            .then(|| Stops { asked: self.random.below(6), by_shutdown: self.random.permille(300) });
         let (history, world, alone) = (self.history, self.world, self.alone);
         let random = Mutex::new(Random::new(self.random.next()));
         let meanwhile = || {

@@ -7,12 +7,12 @@ use proptest::prelude::*;
 use tintype::settings::Settings;
 use tintype::{
     ledger::{EventRecord, LedgerError, Tries},
-    queue::{DeadLetterFilter, Lease, Next, Queue, RetryPolicy, Settled, Verdict},
+    queue::{DeadLetterFilter, Lease, Next, Queue},
 };
-use tintype_pipeline::store::Condition;
+use tintype_pipeline::{Disposition, Failure, Ignored, Outcome, Reason, RetryPolicy, store::Condition};
 
 use crate::{
-    common::{IN, at, settings},
+    common::{IN, at, finish, settings},
     disk::{SimulatedDisk, Survival, Tree},
     world::World,
 };
@@ -43,7 +43,7 @@ enum Ending {
     Away,
     Released,
     Dead,
-    /// Without a verdict, as after a panic.
+    /// Without being settled, as after a panic.
     Dropped,
 }
 
@@ -334,41 +334,43 @@ impl Pair {
         let event = self.model.leased.remove(slot);
         self.model.alone = false;
         let queue = self.queue().clone();
-        let failed = |verdict| queue.finish(&lease, verdict).unwrap();
-        let (reason, message) = ("stopped", "it took too long".to_owned());
+        let end = |reason, message: &str, is_shutdown| {
+            finish(&queue, &lease, Outcome::Failed(Failure::new(reason, message)), is_shutdown)
+        };
         match ending {
             Ending::Done => {
-                let verdict = Verdict::Done { outcome: "ignored", why: None, renditions: Vec::new() };
-                assert_eq!(failed(verdict), Settled::Done);
+                let done = Outcome::Ignored(Ignored::NoTrigger);
+                assert_eq!(finish(&queue, &lease, done, false), Disposition::Ack);
                 self.model.remove(&event);
                 self.model.handled.extend(event.seen);
             }
             Ending::Retry => {
-                let settled = failed(Verdict::Retry { reason, message });
+                let settled = end(Reason::Stopped, "it took too long", false);
                 let queued = self.model.find(&event);
                 queued.failed += 1;
                 queued.open -= 1;
                 if queued.failed > RETRIES {
-                    assert_eq!(settled, Settled::Dead, "retries are bounded");
+                    assert_eq!(settled, Disposition::DeadLetter(Reason::Stopped), "retries are bounded");
                     self.model.dies(&event, "stopped");
                 } else {
-                    assert_eq!(settled, Settled::Requeued);
+                    assert!(matches!(settled, Disposition::RetryAfter(_)));
                 }
             }
             Ending::Away => {
-                assert_eq!(failed(Verdict::Away { message }), Settled::Requeued);
+                assert!(matches!(end(Reason::Unavailable, "no space", false), Disposition::Defer(_)));
                 let queued = self.model.find(&event);
                 queued.open -= 1;
                 queued.away = true;
                 self.put_back(&event);
             }
             Ending::Released => {
-                assert_eq!(failed(Verdict::Released), Settled::Requeued);
+                assert_eq!(end(Reason::Stopped, "the end", true), Disposition::Defer(Duration::ZERO));
                 self.model.find(&event).open -= 1;
                 self.put_back(&event);
             }
             Ending::Dead => {
-                assert_eq!(failed(Verdict::Dead { reason: "malformed", message }), Settled::Dead);
+                let dead = Disposition::DeadLetter(Reason::Malformed);
+                assert_eq!(end(Reason::Malformed, "torn", false), dead);
                 let queued = self.model.find(&event);
                 queued.failed += 1;
                 queued.open -= 1;

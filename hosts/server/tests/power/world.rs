@@ -5,27 +5,32 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use async_trait::async_trait;
 use tintype::{
     disk::SharedDisk,
-    invoker::{record, verdict},
+    invoker::DiskDelivery,
     ledger::{EventRecord, StoredHeaders, Tries},
-    queue::{DeadLetterFilter, Next, Queue, Verdict},
+    queue::{DeadLetterFilter, Lease, Next, Queue},
     server::{Parts, open_parts},
     settings::Settings,
     store::{
-        ArrivingStore, Cause, CompletedPart, Completion, DataFolder, DiskStore, JoinedChecksum, NewUpload,
-        SettlingStore, StoreFault,
+        ArrivingStore, Cause, CompletedPart, Completion, DataFolder, DiskPort, DiskStore, JoinedChecksum,
+        NewUpload, StoreFault,
     },
 };
-use tintype_engine::Scratch;
+use tintype_engine::Limits;
 use tintype_pipeline::{
-    Outcome, Reason, Report, Thumbnails,
+    Attempts, Call, Conclusion, Delivery, Disposition, Outcome, Processed, Report, RetryPolicy, Stop,
+    Thumbnails,
     clock::now_ms,
-    store::{Arrival, Condition, Location, Put, SourceVersion, Store, StoreError, Wrapper},
-    thumbnails::Call,
+    event::Record,
+    store::{
+        Arrival, Condition, Listing, Location, Object, ObjectKey, Put, SourceVersion, Stat, Store, StoreError,
+    },
 };
+use tokio_util::sync::CancellationToken;
 
-use crate::common::{IN, at};
+use crate::common::{IN, at, runtime};
 
 /// More attempts than any history's events need.
 const MOST_ATTEMPTS: usize = 2000;
@@ -43,12 +48,12 @@ pub struct Manner<'a> {
     pub meanwhile: &'a (dyn Fn() + Sync),
     /// Nothing else happens, so what was made is of the version that is there afterwards.
     pub alone: bool,
-    /// It is told to stop when it asks for the so-many-th time: by its time-out, or by a shutdown.
-    pub stops: Option<Stop>,
+    /// It is stopped at its so-many-th request to the store: by its time-out, or by a shutdown.
+    pub stops: Option<Stops>,
 }
 
 #[derive(Debug, Clone, Copy)]
-pub struct Stop {
+pub struct Stops {
     pub asked: usize,
     pub by_shutdown: bool,
 }
@@ -75,7 +80,7 @@ impl World {
         let folder = DataFolder::open(&settings.data).map_err(|error| error.to_string())?;
         let Parts { store, queue } =
             open_parts(settings, disk, folder).map_err(|error| format!("{error:#}"))?;
-        Ok(Self { store, queue, thumbnails: Thumbnails::new(settings.limits, 64 << 20) })
+        Ok(Self { store, queue, thumbnails: function(settings.limits) })
     }
 
     pub fn put(&self, key: &str, bytes: &[u8], condition: Condition) -> Result<(), StoreFault> {
@@ -97,14 +102,18 @@ impl World {
             bytes: bytes::Bytes::copy_from_slice(bytes),
         };
         let cause = Cause { event: "ObjectCreated:Post", request_id: "history".into() };
-        let arriving = ArrivingStore::new(&self.store, &arrival, cause);
-        let store = Interrupted { store: &arriving, before_put: manner.meanwhile };
         let triggers = self.store.triggers();
-        let mut scratch = Scratch::default();
-        let mut call = Call { triggers: &triggers, stop: &|| false, scratch: &mut scratch };
         let spec = &triggers[0].renditions[0].spec;
-        let receiving = self.thumbnails.receive(&mut call, &store, &arrival, spec);
-        match futures::executor::block_on(receiving) {
+        let stop = Stop::never();
+        let received = runtime().block_on(async {
+            let arriving = ArrivingStore::new(DiskPort::new(self.store.clone()), arrival.clone(), cause);
+            let store = Interrupted::new(&arriving, manner, None);
+            let call = Call { triggers: &triggers, stop: &stop };
+            let received = self.thumbnails.receive(call, &store, &arrival, spec).await;
+            arriving.close().await;
+            received
+        });
+        match received {
             Ok((report, _)) => {
                 if manner.alone && report.outcome == Outcome::Made {
                     self.is_of_the_newest(&arrival.at, &report)?;
@@ -191,35 +200,31 @@ impl World {
     pub fn work(&self, manner: Manner<'_>) -> Result<Worked, String> {
         match self.queue.lease().map_err(|error| error.to_string())? {
             Next::Lease(lease) => {
-                let settling = SettlingStore::new(&self.store, Some(lease.settlement()));
-                let store = Interrupted { store: &settling, before_put: manner.meanwhile };
-                let triggers = self.store.triggers();
-                let mut scratch = Scratch::default();
-                let asked = AtomicUsize::new(0);
-                let stop = || {
-                    let asked = asked.fetch_add(1, Ordering::Relaxed);
-                    manner.stops.is_some_and(|stop| asked >= stop.asked)
-                };
-                let mut call = Call { triggers: &triggers, stop: &stop, scratch: &mut scratch };
-                let record = record(&lease);
-                let handling = self.thumbnails.handle(&mut call, &store, &record);
-                let report = futures::executor::block_on(handling);
+                let at = lease.at.clone();
+                let Processed { report, settled, .. } = runtime().block_on(self.attempt(*lease, manner));
+                settled.map_err(|error| error.to_string())?;
                 if manner.alone && report.outcome == Outcome::Made {
-                    self.is_of_the_newest(&lease.at, &report)?;
+                    self.is_of_the_newest(&at, &report)?;
                 }
-                let is_stopped =
-                    matches!(&report.outcome, Outcome::Failed(failure) if failure.reason == Reason::Stopped);
-                let verdict = match is_stopped && manner.stops.is_some_and(|stop| stop.by_shutdown) {
-                    true => Verdict::Released,
-                    false => verdict(&report, settling.is_settled()),
-                };
-                self.queue.finish(&lease, verdict).map_err(|error| error.to_string())?;
                 Ok(Worked::Attempt)
             }
             Next::GivenUp(_) => Ok(Worked::Attempt),
             Next::Wait(_) => Ok(Worked::Waiting),
             Next::Empty => Ok(Worked::Idle),
         }
+    }
+
+    async fn attempt(&self, lease: Lease, manner: Manner<'_>) -> Processed {
+        let port = DiskPort::new(self.store.clone());
+        let token = CancellationToken::new();
+        let by_time_out = manner.stops.is_some_and(|stops| !stops.by_shutdown);
+        let stop = Stop::new(token.clone());
+        let store = Interrupted::new(&port, manner, Some(token));
+        let triggers = self.store.triggers();
+        let call = Call { triggers: &triggers, stop: &stop };
+        let (inner, policy) = (DiskDelivery::new(lease, port.clone()), self.queue.policy());
+        let mut delivery = InterruptedDelivery { inner, store: &store, policy, by_time_out };
+        self.thumbnails.process(call, policy, &store, &mut delivery).await
     }
 
     /// A version that was acknowledged before a thumbnail was written is what it is made of.
@@ -288,17 +293,51 @@ impl JoinedChecksum for NoChecksum {
     }
 }
 
-/// The store as the function sees it, with something happening before it writes.
-struct Interrupted<'a, S> {
-    store: &'a S,
-    before_put: &'a (dyn Fn() + Sync),
+fn function(limits: Limits) -> Thumbnails {
+    Thumbnails::new(limits, 64 << 20, 2).unwrap()
 }
 
-impl<S: Store> Wrapper for Interrupted<'_, S> {
-    type Inner = S;
+/// The store as the function sees it, with something happening before it writes.
+struct Interrupted<'a> {
+    store: &'a dyn Store,
+    manner: Manner<'a>,
+    requests: AtomicUsize,
+    stop: Option<CancellationToken>,
+}
 
-    fn inner(&self) -> &S {
-        self.store
+impl<'a> Interrupted<'a> {
+    fn new(store: &'a dyn Store, manner: Manner<'a>, stop: Option<CancellationToken>) -> Self {
+        Self { store, manner, requests: AtomicUsize::new(0), stop }
+    }
+
+    fn requested(&self) {
+        let requests = self.requests.fetch_add(1, Ordering::Relaxed);
+        if let (Some(stop), Some(stops)) = (&self.stop, self.manner.stops)
+            && requests >= stops.asked
+        {
+            stop.cancel();
+        }
+    }
+
+    fn before_put(&self) {
+        tokio::task::block_in_place(self.manner.meanwhile);
+    }
+}
+
+#[async_trait]
+impl Store for Interrupted<'_> {
+    async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError> {
+        self.requested();
+        self.store.head(at).await
+    }
+
+    async fn get(&self, at: &Location, limit: u64) -> Result<Option<Object>, StoreError> {
+        self.requested();
+        self.store.get(at, limit).await
+    }
+
+    async fn put(&self, put: Put) -> Result<String, StoreError> {
+        Ok(self.put_all(vec![put], None).await?.remove(0))
     }
 
     async fn put_all(
@@ -306,12 +345,61 @@ impl<S: Store> Wrapper for Interrupted<'_, S> {
         puts: Vec<Put>,
         source: Option<&SourceVersion>,
     ) -> Result<Vec<String>, StoreError> {
-        (self.before_put)();
+        self.before_put();
         self.store.put_all(puts, source).await
     }
 
     async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError> {
-        (self.before_put)();
+        self.before_put();
         self.store.delete(at, if_match).await
+    }
+
+    async fn list(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: Option<&ObjectKey>,
+        max: usize,
+    ) -> Result<Listing, StoreError> {
+        self.store.list(bucket, prefix, after, max).await
+    }
+}
+
+/// A delivery with something happening before its commit.
+struct InterruptedDelivery<'a, 's> {
+    inner: DiskDelivery,
+    store: &'a Interrupted<'s>,
+    policy: &'a RetryPolicy,
+    /// What ends the attempt stands for its time-out, not for a shutdown.
+    by_time_out: bool,
+}
+
+#[async_trait]
+impl Delivery for InterruptedDelivery<'_, '_> {
+    fn record(&self) -> Result<&Record, &str> {
+        self.inner.record()
+    }
+
+    fn attempts(&self) -> Attempts {
+        self.inner.attempts()
+    }
+
+    async fn settle(&mut self, mut conclusion: Conclusion) -> Result<(), StoreError> {
+        if self.by_time_out {
+            let Conclusion { outcome, disposition, .. } = &mut conclusion;
+            *disposition = Disposition::of(outcome, self.inner.attempts(), self.policy, false);
+        }
+        self.inner.settle(conclusion).await
+    }
+
+    async fn commit(
+        &mut self,
+        store: &dyn Store,
+        puts: Vec<Put>,
+        source: &SourceVersion,
+        conclusion: Conclusion,
+    ) -> Result<Vec<String>, StoreError> {
+        self.store.before_put();
+        self.inner.commit(store, puts, source, conclusion).await
     }
 }

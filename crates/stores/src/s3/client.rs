@@ -1,9 +1,9 @@
-//! The S3 and SQS clients. Credentials come from the environment, as Lambda gives them; other sources are
-//! not looked at, which a cold start would pay for.
+//! The S3 client, and what clients of sibling services share with it. Credentials are given, not searched for,
+//! which a cold start would pay for.
 
 use std::time::Duration;
 
-use aws_credential_types::Credentials;
+use aws_credential_types::Credentials as SdkCredentials;
 use aws_sdk_s3::config::{
     BehaviorVersion, Region, SharedHttpClient, StalledStreamProtectionConfig, retry::RetryConfig,
     timeout::TimeoutConfig,
@@ -13,23 +13,22 @@ use aws_smithy_http_client::{
     tls::{Provider, rustls_provider::CryptoMode},
 };
 
-use crate::environment::Aws;
+use super::Connection;
 
 /// Within a region a connection takes a millisecond or two.
 const CONNECT: Duration = Duration::from_secs(2);
 /// Until the first byte of an answer.
 const READ: Duration = Duration::from_secs(20);
 /// The first call and two more, as the SDKs do.
-const ATTEMPTS: u32 = 3;
+pub const ATTEMPTS: u32 = 3;
 
 /// The client of S3.
-#[must_use]
-pub fn s3(aws: &Aws) -> aws_sdk_s3::Client {
+pub(super) fn s3(aws: &Connection) -> aws_sdk_s3::Client {
     let endpoint = aws.s3_endpoint.as_deref();
     let mut config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new(aws.region.clone()))
-        .credentials_provider(credentials(aws))
+        .credentials_provider(aws.sdk_credentials())
         .http_client(http_client(endpoint))
         .timeout_config(timeouts())
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
@@ -40,31 +39,24 @@ pub fn s3(aws: &Aws) -> aws_sdk_s3::Client {
     aws_sdk_s3::Client::from_conf(config.build())
 }
 
-/// The client of SQS.
+impl Connection {
+    /// The credentials as the SDK's clients take them.
+    #[must_use]
+    pub fn sdk_credentials(&self) -> SdkCredentials {
+        let keys = &self.credentials;
+        SdkCredentials::from_keys(&keys.access_key_id, &keys.secret_access_key, keys.session_token.clone())
+    }
+}
+
+/// Time-outs of every client.
 #[must_use]
-pub fn sqs(aws: &Aws) -> aws_sdk_sqs::Client {
-    let mut config = aws_sdk_sqs::Config::builder()
-        .behavior_version(aws_sdk_sqs::config::BehaviorVersion::v2026_01_12())
-        .region(aws_sdk_sqs::config::Region::new(aws.region.clone()))
-        .credentials_provider(credentials(aws))
-        .http_client(http_client(aws.endpoint.as_deref()))
-        .timeout_config(timeouts())
-        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
-    config.set_endpoint_url(aws.endpoint.clone());
-    aws_sdk_sqs::Client::from_conf(config.build())
-}
-
-fn credentials(aws: &Aws) -> Credentials {
-    let keys = &aws.credentials;
-    Credentials::from_keys(&keys.access_key_id, &keys.secret_access_key, keys.session_token.clone())
-}
-
-fn timeouts() -> TimeoutConfig {
+pub fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder().connect_timeout(CONNECT).read_timeout(READ).build()
 }
 
 /// Plain HTTP where an endpoint says so: then no certificates are read.
-fn http_client(endpoint: Option<&str>) -> SharedHttpClient {
+#[must_use]
+pub fn http_client(endpoint: Option<&str>) -> SharedHttpClient {
     if endpoint.is_some_and(|endpoint| endpoint.starts_with("http://")) {
         return Builder::new().build_http();
     }

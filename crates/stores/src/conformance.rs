@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::{Condition, Location, ObjectKey, Put, SourceVersion, Store, StoreError};
+use tintype_pipeline::store::{Condition, Location, ObjectKey, Put, SourceVersion, Store, StoreError};
 
 /// The bucket the suite takes sources from.
 pub const SOURCE: &str = "conformance-source";
@@ -44,7 +44,7 @@ fn put(at: Location, condition: Condition, bytes: &'static [u8]) -> Put {
 ///
 /// # Panics
 /// Where the store differs from what it must do.
-pub async fn run(store: &impl Store) {
+pub async fn run(store: &dyn Store) {
     round_trip(store).await;
     odd_keys(store).await;
     conditions(store).await;
@@ -54,11 +54,11 @@ pub async fn run(store: &impl Store) {
     missing_bucket(store).await;
 }
 
-async fn write(store: &impl Store, at: Location, bytes: &'static [u8]) -> String {
-    store.put_all(vec![put(at, Condition::Any, bytes)], None).await.expect("put").remove(0)
+async fn write(store: &dyn Store, at: Location, bytes: &'static [u8]) -> String {
+    store.put(put(at, Condition::Any, bytes)).await.expect("put")
 }
 
-async fn round_trip(store: &impl Store) {
+async fn round_trip(store: &dyn Store) {
     let place = at(SOURCE, "round/trip");
     assert_eq!(store.head(&place).await.expect("head"), None);
     assert_eq!(store.get(&place, 100).await.expect("get"), None);
@@ -78,7 +78,7 @@ async fn round_trip(store: &impl Store) {
     store.delete(&place, None).await.expect("deleting what is not there is no error");
 }
 
-async fn odd_keys(store: &impl Store) {
+async fn odd_keys(store: &dyn Store) {
     let longest = "k".repeat(1024);
     for key in ODD_KEYS.iter().copied().chain([longest.as_str()]) {
         write(store, at(SOURCE, key), b"odd").await;
@@ -90,7 +90,7 @@ async fn odd_keys(store: &impl Store) {
     }
 }
 
-async fn conditions(store: &impl Store) {
+async fn conditions(store: &dyn Store) {
     let place = at(DESTINATION, "conditions");
     let attempt =
         async |condition, bytes| store.put_all(vec![put(place.clone(), condition, bytes)], None).await;
@@ -106,7 +106,7 @@ async fn conditions(store: &impl Store) {
     assert_eq!(store.head(&place).await.expect("head"), None);
 }
 
-async fn source_versions(store: &impl Store) {
+async fn source_versions(store: &dyn Store) {
     let (from, to) = (at(SOURCE, "versioned"), at(DESTINATION, "versioned"));
     let old = SourceVersion { at: from.clone(), etag: write(store, from.clone(), b"old").await };
     let new = SourceVersion { at: from.clone(), etag: write(store, from.clone(), b"new").await };
@@ -120,7 +120,7 @@ async fn source_versions(store: &impl Store) {
 }
 
 /// A store that writes in order may have written what came before the conflict; never what comes after.
-async fn all_or_nothing(store: &impl Store) {
+async fn all_or_nothing(store: &dyn Store) {
     let (first, second, third) =
         (at(DESTINATION, "set/1"), at(DESTINATION, "set/2"), at(DESTINATION, "set/3"));
     write(store, second.clone(), b"there").await;
@@ -137,7 +137,7 @@ async fn all_or_nothing(store: &impl Store) {
     }
 }
 
-async fn listing(store: &impl Store) {
+async fn listing(store: &dyn Store) {
     let keys = ["l/", "l/a", "l/a/b", "l/b", "l/ü", "m"];
     for key in keys {
         write(store, at(SOURCE, key), b"x").await;
@@ -158,7 +158,7 @@ async fn listing(store: &impl Store) {
     }
 }
 
-async fn missing_bucket(store: &impl Store) {
+async fn missing_bucket(store: &dyn Store) {
     let nowhere = at("conformance-nowhere", "x");
     let gone = StoreError::NoSuchBucket("conformance-nowhere".into());
     assert_eq!(store.head(&nowhere).await, Err(gone.clone()));

@@ -1,4 +1,4 @@
-"""The port on S3 does what every store must do: its conformance suite, against moto_server and against Tintype's own
+"""The S3 store does what every store must do: its conformance suite, against moto_server and against Tintype's own
 S3 endpoint."""
 
 import subprocess
@@ -13,7 +13,7 @@ BUCKETS = ("conformance-source", "conformance-destination")
 
 def run_suite(url, access_key, secret):
     found = subprocess.run(
-        ["cargo", "test", "--workspace", "--locked", "--quiet", "--test", "s3_store", "--", "--ignored"],
+        ["cargo", "test", "-p", "tintype-stores", "--all-features", "--locked", "--quiet", "--test", "s3", "--", "--ignored"],
         cwd=ROOT,
         capture_output=True,
         text=True,

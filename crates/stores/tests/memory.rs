@@ -1,6 +1,6 @@
 //! The in-memory store does what every store must do.
 
-use tintype_pipeline::store::{conformance, memory::MemoryStore};
+use tintype_stores::{MemoryStore, conformance};
 
 #[tokio::test]
 async fn conforms() {

@@ -1,4 +1,4 @@
-//! What AWS answers, in the words of the port and for people.
+//! S3's errors, as the port's.
 //! Source: AWS, "Error responses" (Amazon S3 API Reference).
 
 use aws_sdk_s3::{
@@ -9,7 +9,7 @@ use tintype_pipeline::{Location, store::StoreError};
 
 /// A call that S3 did not carry out, before it is known what that means.
 #[derive(Debug)]
-pub(crate) struct Fault {
+pub(super) struct ServiceError {
     /// The HTTP status, if there was an answer.
     status: Option<u16>,
     /// S3's code, such as `NoSuchKey`; answers without a body (to HEAD) have none.
@@ -18,7 +18,7 @@ pub(crate) struct Fault {
     message: String,
 }
 
-impl<E> From<SdkError<E, HttpResponse>> for Fault
+impl<E> From<SdkError<E, HttpResponse>> for ServiceError
 where
     E: std::error::Error + ProvideErrorMetadata + 'static,
 {
@@ -34,24 +34,24 @@ where
 }
 
 /// An error with what it came of.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn std::error::Error) -> String {
     std::iter::successors(error.source(), |cause| cause.source())
         .fold(error.to_string(), |said, cause| format!("{said}: {cause}"))
 }
 
-impl Fault {
+impl ServiceError {
     /// There is no object (or, where the answer has no code, no object or no bucket).
-    pub(crate) fn is_absent(&self) -> bool {
+    pub(super) fn is_absent(&self) -> bool {
         self.status == Some(404) && self.code.as_deref() != Some("NoSuchBucket")
     }
 
     /// A condition does not hold, or another writer was at the same object at the same time.
-    pub(crate) fn is_conflict(&self) -> bool {
+    pub(super) fn is_conflict(&self) -> bool {
         matches!(self.status, Some(412 | 409)) && self.code.as_deref() != Some("OperationAborted")
     }
 
     /// What it means to the function.
-    pub(crate) fn at(self, at: &Location) -> StoreError {
+    pub(super) fn at(self, at: &Location) -> StoreError {
         if self.is_conflict() {
             return StoreError::Conflict(at.clone());
         }

@@ -1,13 +1,17 @@
 //! The port [`Store`] on S3.
 //!
-//! S3 has no transactions: renditions are written one by one, each with its condition, and the source is
-//! looked at once more at the end.
+//! S3 has no transactions: objects are written one by one, each with its condition, as [`Store::put_all`] does it.
+
+mod client;
+mod connection;
+mod error;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{Mutex, PoisonError},
 };
 
+use async_trait::async_trait;
 use aws_sdk_s3::{
     Client,
     operation::{get_object::GetObjectOutput, head_object::HeadObjectOutput},
@@ -18,13 +22,13 @@ use bytes::{Bytes, BytesMut};
 use percent_encoding::percent_decode_str;
 use tintype_pipeline::{
     Location, ObjectKey,
-    store::{
-        Condition, Listing, Object, Put, SourceVersion, Stat, Store, StoreError,
-        one_by_one::{PutOne, put_one_by_one},
-    },
+    store::{Condition, Listing, Object, Put, Stat, Store, StoreError},
 };
 
-use crate::faults::Fault;
+pub use client::{ATTEMPTS, http_client, timeouts};
+pub use connection::{Connection, Credentials};
+use error::ServiceError;
+pub use error::chain;
 
 /// Objects in S3.
 #[derive(Debug)]
@@ -35,10 +39,10 @@ pub struct S3Store {
 }
 
 impl S3Store {
-    /// A store that speaks through `client`.
+    /// A store over a connection; nothing is sent yet.
     #[must_use]
-    pub fn new(client: Client) -> Self {
-        Self { client, known_buckets: Mutex::default() }
+    pub fn new(connection: &Connection) -> Self {
+        Self { client: client::s3(connection), known_buckets: Mutex::default() }
     }
 
     fn remember(&self, bucket: &str) {
@@ -48,44 +52,45 @@ impl S3Store {
         }
     }
 
-    /// Says whether it is the bucket that is missing; asks S3 once a bucket.
+    /// Fails if it is the bucket that is missing; asks S3 once a bucket.
     async fn check_bucket(&self, at: &Location) -> Result<(), StoreError> {
         if self.known_buckets.lock().unwrap_or_else(PoisonError::into_inner).contains(&at.bucket) {
             return Ok(());
         }
         // s3:ListBucket is granted for this; and unlike HEAD, the answer says what is missing.
         let asked = self.client.list_objects_v2().bucket(&at.bucket).max_keys(1).send().await;
-        asked.map_err(|error| Fault::from(error).at(at))?;
+        asked.map_err(|error| ServiceError::from(error).at(at))?;
         self.remember(&at.bucket);
         Ok(())
     }
 }
 
+#[async_trait]
 impl Store for S3Store {
     async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError> {
         let answer = self.client.head_object().bucket(&at.bucket).key(at.key.as_str()).send().await;
-        match answer.map_err(Fault::from) {
+        match answer.map_err(ServiceError::from) {
             Ok(found) => {
                 self.remember(&at.bucket);
                 Ok(Some(stat_of_head(found)))
             }
-            Err(fault) if fault.is_absent() => {
+            Err(error) if error.is_absent() => {
                 self.check_bucket(at).await?;
                 Ok(None)
             }
-            Err(fault) => Err(fault.at(at)),
+            Err(error) => Err(error.at(at)),
         }
     }
 
     async fn get(&self, at: &Location, limit: u64) -> Result<Option<Object>, StoreError> {
         let answer = self.client.get_object().bucket(&at.bucket).key(at.key.as_str()).send().await;
-        let found = match answer.map_err(Fault::from) {
+        let found = match answer.map_err(ServiceError::from) {
             Ok(found) => found,
-            Err(fault) if fault.is_absent() => {
+            Err(error) if error.is_absent() => {
                 self.check_bucket(at).await?;
                 return Ok(None);
             }
-            Err(fault) => return Err(fault.at(at)),
+            Err(error) => return Err(error.at(at)),
         };
         self.remember(&at.bucket);
         let (stat, body) = parts_of_get(found);
@@ -97,21 +102,40 @@ impl Store for S3Store {
         Ok(Some(Object { stat, bytes }))
     }
 
-    async fn put_all(
-        &self,
-        puts: Vec<Put>,
-        source: Option<&SourceVersion>,
-    ) -> Result<Vec<String>, StoreError> {
-        put_one_by_one(self, puts, source).await
+    async fn put(&self, put: Put) -> Result<String, StoreError> {
+        let request = self
+            .client
+            .put_object()
+            .bucket(&put.at.bucket)
+            .key(put.at.key.as_str())
+            .content_type(put.content_type)
+            .set_metadata(Some(put.metadata.into_iter().collect()))
+            .body(ByteStream::from(put.bytes));
+        let request = match &put.condition {
+            Condition::Any => request,
+            Condition::Absent => request.if_none_match("*"),
+            Condition::Matches(etag) => request.if_match(quoted(etag)),
+        };
+        match request.send().await.map_err(ServiceError::from) {
+            Ok(written) => {
+                self.remember(&put.at.bucket);
+                Ok(unquoted(written.e_tag))
+            }
+            // An object that was to have an ETag and is gone.
+            Err(error) if error.is_absent() && put.condition != Condition::Any => {
+                Err(StoreError::Conflict(put.at))
+            }
+            Err(error) => Err(error.at(&put.at)),
+        }
     }
 
     async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError> {
         let request = self.client.delete_object().bucket(&at.bucket).key(at.key.as_str());
         let answer = request.set_if_match(if_match.map(quoted)).send().await;
-        match answer.map_err(Fault::from) {
+        match answer.map_err(ServiceError::from) {
             Ok(_) => Ok(()),
-            Err(fault) if fault.is_absent() => self.check_bucket(at).await,
-            Err(fault) => Err(fault.at(at)),
+            Err(error) if error.is_absent() => self.check_bucket(at).await,
+            Err(error) => Err(error.at(at)),
         }
     }
 
@@ -133,12 +157,12 @@ impl Store for S3Store {
             .encoding_type(EncodingType::Url)
             .send()
             .await;
-        let page = match answer.map_err(Fault::from) {
+        let page = match answer.map_err(ServiceError::from) {
             Ok(page) => page,
-            Err(fault) => {
+            Err(error) => {
                 let key = ObjectKey::new(prefix).or_else(|_| ObjectKey::new("*"));
                 let key = key.map_err(StoreError::Unavailable)?;
-                return Err(fault.at(&Location { bucket: bucket.to_owned(), key }));
+                return Err(error.at(&Location { bucket: bucket.to_owned(), key }));
             }
         };
         let encoded = page.encoding_type == Some(EncodingType::Url);
@@ -156,35 +180,6 @@ impl Store for S3Store {
             objects.push((ObjectKey::new(&key).map_err(StoreError::Damaged)?, stat));
         }
         Ok(Listing { objects, more: page.is_truncated.unwrap_or(false) })
-    }
-}
-
-impl PutOne for S3Store {
-    async fn put_one(&self, put: Put) -> Result<String, StoreError> {
-        let request = self
-            .client
-            .put_object()
-            .bucket(&put.at.bucket)
-            .key(put.at.key.as_str())
-            .content_type(put.content_type)
-            .set_metadata(Some(put.metadata.into_iter().collect()))
-            .body(ByteStream::from(put.bytes));
-        let request = match &put.condition {
-            Condition::Any => request,
-            Condition::Absent => request.if_none_match("*"),
-            Condition::Matches(etag) => request.if_match(quoted(etag)),
-        };
-        match request.send().await.map_err(Fault::from) {
-            Ok(written) => {
-                self.remember(&put.at.bucket);
-                Ok(unquoted(written.e_tag))
-            }
-            // An object that was to have an ETag and is gone.
-            Err(fault) if fault.is_absent() && put.condition != Condition::Any => {
-                Err(StoreError::Conflict(put.at))
-            }
-            Err(fault) => Err(fault.at(&put.at)),
-        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Disk, DiskFile, EIO, FileId, SharedDisk, Space};
+use tintype::disk::{Disk, DiskFile, EIO, FileId, SharedDisk, Space};
 
 #[derive(Debug, Default)]
 struct Holding {

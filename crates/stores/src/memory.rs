@@ -1,13 +1,16 @@
-//! A store in memory: the reference for the conformance suite, and for tests of the function.
+//! A store in memory: the reference for the conformance suite, and for tests of hosts.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard},
 };
 
+use async_trait::async_trait;
 use sha2::{Digest, Sha256};
-
-use super::{Condition, Listing, Location, Object, ObjectKey, Put, SourceVersion, Stat, Store, StoreError};
+use tintype_pipeline::{
+    hex,
+    store::{Condition, Listing, Location, Object, ObjectKey, Put, SourceVersion, Stat, Store, StoreError},
+};
 
 /// Buckets and objects behind one lock.
 #[derive(Debug, Default)]
@@ -44,6 +47,7 @@ impl Inner {
     }
 }
 
+#[async_trait]
 impl Store for MemoryStore {
     async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError> {
         let inner = self.lock();
@@ -60,6 +64,10 @@ impl Store for MemoryStore {
             }
             found => Ok(found.cloned()),
         }
+    }
+
+    async fn put(&self, put: Put) -> Result<String, StoreError> {
+        Ok(self.put_all(vec![put], None).await?.remove(0))
     }
 
     async fn put_all(
@@ -86,7 +94,7 @@ impl Store for MemoryStore {
         }
         let mut etags = Vec::new();
         for put in puts {
-            let etag = crate::hex::encode(&Sha256::digest(&put.bytes)[..16]);
+            let etag = hex::encode(&Sha256::digest(&put.bytes)[..16]);
             let stat = Stat {
                 etag: etag.clone(),
                 size: put.bytes.len() as u64,

@@ -1,0 +1,82 @@
+//! The ports to where events come from.
+
+use async_trait::async_trait;
+
+use crate::{
+    disposition::{Attempts, Disposition},
+    event::Record,
+    outcome::Outcome,
+    store::{Location, Put, SourceVersion, Store, StoreError},
+};
+
+/// Where events come from: a queue on disk, a broker, a bucket that is polled. Each event is delivered until
+/// it is settled, so one may come more than once.
+#[async_trait]
+pub trait EventSource: Send + Sync {
+    /// An event taken for one attempt.
+    type Delivery: Delivery;
+
+    /// Waits for the next event that is due; `None` once there will be none.
+    ///
+    /// # Errors
+    /// The source cannot be read now.
+    async fn next(&self) -> Result<Option<Self::Delivery>, StoreError>;
+}
+
+/// An event taken for one attempt. Dropped without being settled, it is delivered again.
+#[async_trait]
+pub trait Delivery: Send {
+    /// What it asks for.
+    ///
+    /// # Errors
+    /// The message holds no record that can be read, and why.
+    fn record(&self) -> Result<&Record, &str>;
+
+    /// Earlier attempts at it.
+    fn attempts(&self) -> Attempts;
+
+    /// Asks the source for as much time again as it gave: called before work that may take long.
+    ///
+    /// # Errors
+    /// The source cannot be reached.
+    async fn extend(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Does what the conclusion says.
+    ///
+    /// # Errors
+    /// The source cannot be written; the event is then delivered again.
+    async fn settle(&mut self, conclusion: Conclusion) -> Result<(), StoreError>;
+
+    /// Writes objects as [`Store::put_all`] does, and settles the event; returns their ETags. In one transaction
+    /// where queue and store are one; otherwise the objects come first. After [`StoreError::Conflict`]
+    /// nothing is settled.
+    ///
+    /// # Errors
+    /// As those of [`Store::put_all`] and [`Delivery::settle`].
+    async fn commit(
+        &mut self,
+        store: &dyn Store,
+        puts: Vec<Put>,
+        source: &SourceVersion,
+        conclusion: Conclusion,
+    ) -> Result<Vec<String>, StoreError> {
+        let etags = store.put_all(puts, Some(source)).await?;
+        self.settle(conclusion).await?;
+        Ok(etags)
+    }
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conclusion {
+    /// What becomes of the event.
+    pub disposition: Disposition,
+    /// What became of its record.
+    pub outcome: Outcome,
+    /// The thumbnails.
+    pub renditions: Vec<Location>,
+    /// Steps that follow: the source queues each as an event of its own.
+    pub steps: Vec<Record>,
+}

@@ -1,0 +1,103 @@
+//! Threads that render: CPU work never runs where futures are polled.
+
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread,
+};
+
+use tintype_engine::Scratch;
+use tokio::sync::oneshot;
+
+use crate::outcome::{Failure, Reason};
+
+type Task = Box<dyn FnOnce(&mut Scratch) + Send>;
+
+/// A fixed number of threads, each with the engine's buffers. They end once this is dropped and what was
+/// queued is done.
+#[derive(Debug)]
+pub struct RenderThreads {
+    tasks: mpsc::Sender<Task>,
+}
+
+impl RenderThreads {
+    /// Starts `count` threads.
+    ///
+    /// # Errors
+    /// The system does not give another thread.
+    pub fn start(count: usize) -> io::Result<Self> {
+        let (tasks, queued) = mpsc::channel();
+        let queued = Arc::new(Mutex::new(queued));
+        for index in 0..count {
+            let queued = queued.clone();
+            thread::Builder::new().name(format!("render-{index}")).spawn(move || run(&queued))?;
+        }
+        Ok(Self { tasks })
+    }
+
+    /// Runs `work` on the next free thread. What is no longer waited for runs all the same.
+    ///
+    /// # Errors
+    /// It panicked.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Scratch) -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (answer, answered) = oneshot::channel();
+        let task: Task = Box::new(move |scratch| {
+            let _ = answer.send(work(scratch));
+        });
+        // Without threads the task comes back and is dropped, and with it the answer.
+        let _ = self.tasks.send(task);
+        answered
+            .await
+            .map_err(|_| Failure::new(Reason::Internal, "a render thread panicked; the log has the place"))
+    }
+}
+
+fn run(queued: &Mutex<mpsc::Receiver<Task>>) {
+    let mut scratch = Scratch::default();
+    loop {
+        let task = queued.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(task) = task else { return };
+        if catch_unwind(AssertUnwindSafe(|| task(&mut scratch))).is_err() {
+            scratch = Scratch::default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::executor::block_on;
+
+    use super::*;
+
+    #[test]
+    fn work_is_done_elsewhere_and_a_panic_is_its_own() {
+        let threads = RenderThreads::start(1).unwrap();
+        let here = thread::current().id();
+        assert_ne!(block_on(threads.run(|_| thread::current().id())).unwrap(), here);
+        let failed = block_on(threads.run(|_| -> u32 { panic!("on purpose") }));
+        assert_eq!(failed.unwrap_err().reason, Reason::Internal);
+        assert_eq!(block_on(threads.run(|_| 7)).unwrap(), 7);
+    }
+
+    #[test]
+    fn never_more_at_once_than_threads() {
+        let threads = RenderThreads::start(2).unwrap();
+        let at_once = Arc::new(Mutex::new((0_u32, 0_u32)));
+        let work = || {
+            let at_once = at_once.clone();
+            threads.run(move |_| {
+                let mut counts = at_once.lock().unwrap();
+                *counts = (counts.0 + 1, counts.1.max(counts.0 + 1));
+                drop(counts);
+                thread::yield_now();
+                at_once.lock().unwrap().0 -= 1;
+            })
+        };
+        block_on(futures::future::join_all((0..200).map(|_| work())));
+        assert!((1..=2).contains(&at_once.lock().unwrap().1));
+    }
+}

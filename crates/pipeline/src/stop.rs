@@ -1,0 +1,97 @@
+//! When to give up: at a deadline, at a shutdown, or once nobody waits for the answer.
+
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+
+/// When to give up. Clones share the cancellation.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    deadline: Option<Instant>,
+    cancelled: CancellationToken,
+}
+
+impl Stop {
+    /// Once `cancelled` is.
+    #[must_use]
+    pub const fn new(cancelled: CancellationToken) -> Self {
+        Self { deadline: None, cancelled }
+    }
+
+    /// Never, unless a clone of its token is cancelled.
+    #[must_use]
+    pub fn never() -> Self {
+        Self::default()
+    }
+
+    /// At `deadline`, too, if that comes before any it has. Waiting until then needs Tokio's timer.
+    #[must_use]
+    pub fn by(self, deadline: Instant) -> Self {
+        Self { deadline: Some(self.deadline.map_or(deadline, |known| known.min(deadline))), ..self }
+    }
+
+    /// Whether it was cancelled; a deadline that has passed does not count.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.is_cancelled()
+    }
+
+    /// Whether to give up now: for loops on CPU threads. Async code waits with [`Stop::bound`].
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        self.is_cancelled() || self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// Waits for `work`, but no longer than until it is time to give up; `None` then, with the work dropped.
+    pub async fn bound<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        // The timer rounds up: nothing is begun after the end.
+        if self.is_due() {
+            return None;
+        }
+        let due = async {
+            match self.deadline {
+                None => self.cancelled.cancelled().await,
+                Some(deadline) => tokio::select! {
+                    () = self.cancelled.cancelled() => {}
+                    () = tokio::time::sleep_until(deadline.into()) => {}
+                },
+            }
+        };
+        tokio::select! {
+            biased;
+            () = due => None,
+            done = work => Some(done),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::pending, time::Duration};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_past_is_due_and_what_never_ends_is_left() {
+        let past = Stop::never().by(Instant::now());
+        assert!(past.is_due() && !past.is_cancelled());
+        assert_eq!(past.bound(async { 5 }).await, None, "no work is begun after the end");
+        let ahead = Stop::never().by(Instant::now() + Duration::from_secs(60));
+        assert!(!ahead.is_due());
+        assert_eq!(ahead.bound(async { 5 }).await, Some(5));
+        assert!(ahead.clone().by(Instant::now()).is_due());
+        assert!(past.by(Instant::now() + Duration::from_secs(60)).is_due(), "the earlier one holds");
+        let soon = Stop::never().by(Instant::now() + Duration::from_millis(1));
+        assert_eq!(soon.bound(pending::<()>()).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_token_ends_every_clone() {
+        let token = CancellationToken::new();
+        let stop = Stop::new(token.child_token());
+        let waiting = stop.clone();
+        let (ended, ()) = tokio::join!(waiting.bound(pending::<()>()), async { token.cancel() });
+        assert_eq!(ended, None);
+        assert!(stop.is_due() && stop.is_cancelled());
+    }
+}

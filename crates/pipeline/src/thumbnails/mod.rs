@@ -1,0 +1,343 @@
+//! The function: a record in, thumbnails out, an outcome back. One record goes through three stages:
+//! [`fetch`](fetch) (async), [`render`] (a plain function on a render thread), [`commit`] (async).
+
+mod commit;
+mod fetch;
+mod on_demand;
+mod render;
+mod stopwatch;
+
+use std::{io, sync::Arc, time::Instant};
+
+use fetch::{Fetched, Guess};
+use tintype_engine::Limits;
+
+use crate::{
+    Step,
+    budget::MemoryBudget,
+    delivery::{Conclusion, Delivery},
+    disposition::{Disposition, RetryPolicy},
+    event::{Kind, Record},
+    outcome::{Failure, Ignored, Outcome, Reason, RenditionReport, Report, Stages},
+    render_threads::RenderThreads,
+    stop::Stop,
+    store::{Location, Put, SourceVersion, Store, StoreError},
+    target::remove,
+    trigger::Trigger,
+};
+
+pub use render::{Renderer, probe};
+
+/// Rounds against other writers of the same thumbnail before this attempt ends.
+const MAX_ROUNDS: u32 = 16;
+
+/// The function, ready to be called any number of times at once.
+pub struct Thumbnails {
+    renderer: Renderer,
+    threads: RenderThreads,
+    steps: Vec<Arc<dyn Step>>,
+}
+
+/// What one call is given beside its record.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// The triggers in force.
+    pub triggers: &'a [Trigger],
+    /// When to give up.
+    pub stop: &'a Stop,
+}
+
+/// What became of a delivery.
+#[derive(Debug)]
+pub struct Processed {
+    /// What became of its record.
+    pub report: Report,
+    /// What was to become of the event.
+    pub disposition: Disposition,
+    /// Whether the source did that; if not, the event is delivered again.
+    pub settled: Result<(), StoreError>,
+}
+
+/// A call under way.
+struct Run<'a, 'd> {
+    call: Call<'a>,
+    store: &'a dyn Store,
+    /// What is settled with the thumbnails, if an event asked for them.
+    delivery: Option<&'d mut dyn Delivery>,
+    is_settled: bool,
+    progress: Progress,
+}
+
+/// What is learnt on the way, reported whatever the outcome.
+#[derive(Default)]
+struct Progress {
+    renditions: Vec<RenditionReport>,
+    source_bytes: u64,
+    stages: Stages,
+    /// What was written.
+    puts: Vec<Put>,
+}
+
+impl std::fmt::Debug for Thumbnails {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Thumbnails").field("limits", self.limits()).finish_non_exhaustive()
+    }
+}
+
+impl Thumbnails {
+    /// The function with its bounds: `total_memory_bytes` holds for all calls at once, and so many renders run
+    /// at a time as there are `threads`.
+    ///
+    /// # Errors
+    /// The system does not give another thread.
+    pub fn new(limits: Limits, total_memory_bytes: u64, threads: usize) -> io::Result<Self> {
+        Ok(Self {
+            renderer: Renderer::new(limits, MemoryBudget::new(total_memory_bytes)),
+            threads: RenderThreads::start(threads)?,
+            steps: Vec::new(),
+        })
+    }
+
+    /// With a step that follows every commit of renditions.
+    #[must_use]
+    pub fn with_step(mut self, step: Arc<dyn Step>) -> Self {
+        self.steps.push(step);
+        self
+    }
+
+    /// Bytes admitted now, of sources and of renders.
+    #[must_use]
+    pub fn memory_admitted(&self) -> (u64, u64) {
+        self.renderer.budget().used()
+    }
+
+    /// The bounds on one image.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        self.renderer.limits()
+    }
+
+    /// Handles one record of no queue.
+    pub async fn handle(&self, call: Call<'_>, store: &dyn Store, record: &Record) -> Report {
+        self.handle_and_return(call, store, record).await.0
+    }
+
+    /// Handles one record of no queue; returns what was written, too.
+    pub(crate) async fn handle_and_return(
+        &self,
+        call: Call<'_>,
+        store: &dyn Store,
+        record: &Record,
+    ) -> (Report, Vec<Put>) {
+        let mut run = Run { call, store, delivery: None, is_settled: false, progress: Progress::default() };
+        let report = self.report(&mut run, record).await;
+        (report, run.progress.puts)
+    }
+
+    /// Handles the record of a delivery and settles it: with the thumbnails where there are any.
+    pub async fn process(
+        &self,
+        call: Call<'_>,
+        policy: &RetryPolicy,
+        store: &dyn Store,
+        delivery: &mut dyn Delivery,
+    ) -> Processed {
+        let (report, is_settled, steps) = match delivery.record().cloned().map_err(str::to_owned) {
+            Err(message) => (Report::bad_event(message), false, Vec::new()),
+            Ok(record) => {
+                let progress = Progress::default();
+                let mut run =
+                    Run { call, store, delivery: Some(&mut *delivery), is_settled: false, progress };
+                let report = self.report(&mut run, &record).await;
+                // An attempt before this one may have ended between its commit and the settlement.
+                let steps = match report.outcome {
+                    Outcome::UpToDate => self.follow_ups(&record),
+                    _ => Vec::new(),
+                };
+                (report, run.is_settled, steps)
+            }
+        };
+        let disposition =
+            Disposition::of(&report.outcome, delivery.attempts(), policy, call.stop.is_cancelled());
+        let settled = if is_settled {
+            Ok(())
+        } else {
+            let renditions = report.renditions.iter().map(|rendition| rendition.at.clone()).collect();
+            let outcome = report.outcome.clone();
+            delivery.settle(Conclusion { disposition, outcome, renditions, steps }).await
+        };
+        Processed { report, disposition, settled }
+    }
+
+    async fn report(&self, run: &mut Run<'_, '_>, record: &Record) -> Report {
+        let started = Instant::now();
+        let at = Location { bucket: record.bucket.clone(), key: record.key.clone() };
+        let outcome = self.outcome(run, record, &at).await.unwrap_or_else(Outcome::Failed);
+        Report {
+            source: Some(at),
+            outcome,
+            renditions: std::mem::take(&mut run.progress.renditions),
+            source_bytes: run.progress.source_bytes,
+            stages: run.progress.stages,
+            total: started.elapsed(),
+        }
+    }
+
+    async fn outcome(
+        &self,
+        run: &mut Run<'_, '_>,
+        record: &Record,
+        at: &Location,
+    ) -> Result<Outcome, Failure> {
+        let key = record.key.as_str();
+        let triggers = run.call.triggers;
+        let Some(trigger) =
+            triggers.iter().find(|trigger| trigger.matches(&at.bucket, key) && trigger.wants(record.kind))
+        else {
+            return Ok(Outcome::Ignored(Ignored::NoTrigger));
+        };
+        match record.kind {
+            Kind::Created => self.created(run, trigger, record, at).await,
+            Kind::Removed => self.removed(run, trigger, record, at).await,
+            Kind::Step(name) => self.step(run.call.stop, run.store, name, record).await,
+        }
+    }
+
+    async fn created(
+        &self,
+        run: &mut Run<'_, '_>,
+        trigger: &Trigger,
+        record: &Record,
+        at: &Location,
+    ) -> Result<Outcome, Failure> {
+        let rendered = self.rounds(run, trigger, record, at, record.size).await;
+        if trigger.removed && rendered.as_ref().is_err_and(|failure| failure.reason == Reason::Missing) {
+            // An attempt before this one may have ended between writing and seeing that the source is gone.
+            remove(run.store, trigger, at).await?;
+            if run.store.head(at).await?.is_some() {
+                return self.rounds(run, trigger, record, at, None).await;
+            }
+        }
+        rendered
+    }
+
+    async fn removed(
+        &self,
+        run: &mut Run<'_, '_>,
+        trigger: &Trigger,
+        record: &Record,
+        at: &Location,
+    ) -> Result<Outcome, Failure> {
+        if run.store.head(at).await?.is_none() {
+            remove(run.store, trigger, at).await?;
+            if run.store.head(at).await?.is_none() {
+                return Ok(Outcome::Removed);
+            }
+        }
+        // The source is there again. It has an event of its own, which may have found the thumbnails current just
+        // before they were removed, by this attempt or by one that ended there.
+        if !trigger.created {
+            return Ok(Outcome::Ignored(Ignored::NothingToRemove));
+        }
+        match self.rounds(run, trigger, record, at, None).await {
+            Ok(Outcome::UpToDate) => Ok(Outcome::Ignored(Ignored::NothingToRemove)),
+            // What is wrong with it is reported for its own event.
+            Err(failure) if failure.reason.is_permanent() => Ok(Outcome::Ignored(Ignored::NothingToRemove)),
+            other => other,
+        }
+    }
+
+    async fn step(
+        &self,
+        stop: &Stop,
+        store: &dyn Store,
+        name: &str,
+        record: &Record,
+    ) -> Result<Outcome, Failure> {
+        let step = self.steps.iter().find(|step| step.name() == name).ok_or_else(|| {
+            Failure::new(Reason::BadEvent, format!("there is no step \"{name}\" in this program"))
+        })?;
+        stop.bound(step.run(store, record)).await.ok_or_else(stopped)?
+    }
+
+    /// Newest version wins: the destination is looked at before the source is read, and written only if
+    /// it and the source are still as seen; otherwise everything begins again from the current source.
+    async fn rounds(
+        &self,
+        run: &mut Run<'_, '_>,
+        trigger: &Trigger,
+        record: &Record,
+        at: &Location,
+        size: Option<u64>,
+    ) -> Result<Outcome, Failure> {
+        let mut guess = Guess::new(at, size);
+        for _ in 0..MAX_ROUNDS {
+            let stop = run.call.stop;
+            let fetching = self.fetch(run.store, &mut run.progress, trigger, at, &mut guess);
+            let source = match stop.bound(fetching).await.ok_or_else(stopped)?? {
+                Fetched::Done(outcome) => return Ok(outcome),
+                Fetched::GuessedWrong => continue,
+                Fetched::Source(source) => *source,
+            };
+            if let Some(delivery) = &mut run.delivery {
+                delivery.extend().await?;
+            }
+            let (thumbnails, placed) = self.rendered(source, stop, &mut run.progress.stages).await?;
+            let steps = self.follow_ups(record);
+            if let Some(outcome) = run.commit(trigger, at, placed, thumbnails, steps).await? {
+                return Ok(outcome);
+            }
+            guess.size = None;
+        }
+        Err(contended(at))
+    }
+
+    /// The events of the steps that follow once a record's renditions are there.
+    fn follow_ups(&self, record: &Record) -> Vec<Record> {
+        let steps = self.steps.iter().map(|step| step.name());
+        steps
+            .map(|name| Record { kind: Kind::Step(name), name: format!("Step:{name}"), ..record.clone() })
+            .collect()
+    }
+}
+
+impl Run<'_, '_> {
+    /// Writes thumbnails, together with the settlement of their event if there is one.
+    async fn write(
+        &mut self,
+        puts: Vec<Put>,
+        source: &SourceVersion,
+        steps: Vec<Record>,
+    ) -> Result<Vec<String>, StoreError> {
+        let Some(delivery) = &mut self.delivery else { return self.store.put_all(puts, Some(source)).await };
+        let renditions = puts.iter().map(|put| put.at.clone()).collect();
+        let conclusion =
+            Conclusion { disposition: Disposition::Ack, outcome: Outcome::Made, renditions, steps };
+        let etags = delivery.commit(self.store, puts, source, conclusion).await?;
+        self.is_settled = true;
+        Ok(etags)
+    }
+}
+
+fn contended(at: &Location) -> Failure {
+    let words = format!(
+        "{at} or its thumbnail was changed by others {MAX_ROUNDS} times in a row; it will be tried again"
+    );
+    Failure::new(Reason::Contended, words)
+}
+
+pub(crate) fn missing(at: &Location) -> Failure {
+    Failure::new(
+        Reason::Missing,
+        format!(
+            "{at} does not exist: it was deleted before the function read it, or never uploaded; upload it (again) if its thumbnail is wanted"
+        ),
+    )
+}
+
+pub(crate) fn stopped() -> Failure {
+    Failure::new(
+        Reason::Stopped,
+        "the function was stopped (time-out or shutdown) before the image was rendered; it can be tried again",
+    )
+}

@@ -1,0 +1,86 @@
+//! Thumbnails that are returned and not stored.
+
+use bytes::Bytes;
+use tintype_engine::{Header, Spec, Thumbnail};
+
+use super::{MAX_ROUNDS, Thumbnails, contended, missing, probe, stopped};
+use crate::{
+    budget::Reservation,
+    outcome::{Failure, Reason, Stages},
+    stop::Stop,
+    store::{Location, Object, Stat, Store, StoreError},
+};
+
+impl Thumbnails {
+    /// Renders bytes that are in no bucket.
+    ///
+    /// # Errors
+    /// What is wrong with the image, or that it was stopped.
+    pub async fn render(
+        &self,
+        stop: &Stop,
+        bytes: Bytes,
+        spec: &Spec,
+    ) -> Result<(Header, Thumbnail, Stages), Failure> {
+        self.render_admitted(stop, bytes, None, spec).await
+    }
+
+    /// Renders an object of a store.
+    ///
+    /// # Errors
+    /// The object does not exist or cannot be read, what is wrong with the image, or that it was stopped.
+    pub async fn render_object(
+        &self,
+        stop: &Stop,
+        store: &dyn Store,
+        at: &Location,
+        spec: &Spec,
+    ) -> Result<(Stat, Thumbnail), Failure> {
+        let (source, memory) = self.read(stop, store, at).await?;
+        let (_, thumbnail, _) = self.render_admitted(stop, source.bytes, Some(memory), spec).await?;
+        Ok((source.stat, thumbnail))
+    }
+
+    /// Reads an object once there is memory for it.
+    pub(crate) async fn read(
+        &self,
+        stop: &Stop,
+        store: &dyn Store,
+        at: &Location,
+    ) -> Result<(Object, Reservation), Failure> {
+        let limit = self.limits().source_bytes;
+        let reading = async {
+            for _ in 0..MAX_ROUNDS {
+                let known = store.head(at).await?.ok_or_else(|| missing(at))?;
+                if known.size > limit {
+                    return Err(StoreError::TooLarge { size: known.size, limit }.into());
+                }
+                let memory = self.renderer.budget().source(known.size).await;
+                match store.get(at, known.size.max(1)).await {
+                    Ok(None) => return Err(missing(at)),
+                    Ok(Some(source)) => return Ok((source, memory)),
+                    // Replaced by a larger one since it was looked at: it is looked at again.
+                    Err(StoreError::TooLarge { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Err(contended(at))
+        };
+        stop.bound(reading).await.ok_or_else(stopped)?
+    }
+
+    pub(crate) async fn render_admitted(
+        &self,
+        stop: &Stop,
+        bytes: Bytes,
+        memory: Option<Reservation>,
+        spec: &Spec,
+    ) -> Result<(Header, Thumbnail, Stages), Failure> {
+        let header = probe(&bytes)?;
+        let mut stages = Stages::default();
+        let rendering = self.on_a_thread(bytes, memory, &header, vec![spec.clone()], stop, &mut stages);
+        let thumbnail = rendering.await?.pop();
+        let thumbnail = thumbnail.ok_or_else(|| Failure::new(Reason::Internal, "the engine made nothing"))?;
+        Ok((header, thumbnail, stages))
+    }
+}

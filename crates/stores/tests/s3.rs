@@ -1,0 +1,16 @@
+//! The S3 store does what every store must do. It runs against the S3 endpoint that the environment names,
+//! which e2e/test_s3_store.py sets up: moto_server, and Tintype's own.
+
+use tintype_stores::{
+    conformance,
+    s3::{Connection, S3Store},
+};
+
+#[tokio::test]
+#[ignore = "needs an S3 endpoint: scripts/test e2e -- -k s3_store"]
+async fn conforms() {
+    let connection = Connection::from_environment(|name| std::env::var(name).ok());
+    let connection = connection.expect("the environment names an endpoint and credentials");
+    assert!(connection.s3_endpoint.is_some(), "AWS_ENDPOINT_URL_S3 is set: never against S3 itself");
+    conformance::run(&S3Store::new(&connection)).await;
+}

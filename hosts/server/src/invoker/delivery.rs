@@ -1,0 +1,123 @@
+//! The queue on disk as a source of events.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use tintype_pipeline::{
+    Attempts, Conclusion, Delivery, EventSource, Store,
+    event::Record,
+    store::{Put, SourceVersion, StoreError},
+};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::slots::{Class, Slot, Slots};
+use crate::{
+    ledger::DeadLetter,
+    queue::{Lease, Next, Queue},
+    store::{DiskPort, StoreFault},
+};
+
+/// The queue is looked at at least this often, should the clock or a wake-up go astray.
+pub(super) const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+/// The queue on disk, with a slot to work in for each event. Like the store's, its futures wait for the disk on the
+/// thread that polls them.
+pub(super) struct DiskQueue {
+    pub(super) queue: Arc<Queue>,
+    pub(super) store: DiskPort,
+    pub(super) slots: Slots,
+    /// Something may be due.
+    pub(super) wake: Notify,
+    /// No more is taken.
+    pub(super) draining: CancellationToken,
+    /// Told of events that became dead letters without another attempt.
+    pub(super) given_up: Box<dyn Fn(&DeadLetter) + Send + Sync>,
+}
+
+/// An event under a lease. Its objects and its settlement are one transaction.
+#[derive(Debug)]
+pub struct DiskDelivery {
+    lease: Arc<Lease>,
+    record: Record,
+    store: DiskPort,
+    _slot: Option<Slot>,
+}
+
+#[async_trait]
+impl EventSource for DiskQueue {
+    type Delivery = DiskDelivery;
+
+    /// Waits for a slot first: an event that is leased is worked on at once.
+    async fn next(&self) -> Result<Option<DiskDelivery>, StoreError> {
+        loop {
+            let slot = tokio::select! {
+                biased;
+                () = self.draining.cancelled() => return Ok(None),
+                slot = self.slots.acquire(Class::Event) => slot,
+            };
+            let sleep = match self.queue.lease().map_err(StoreFault::from)? {
+                Next::Lease(lease) => {
+                    return Ok(Some(DiskDelivery {
+                        _slot: Some(slot),
+                        ..DiskDelivery::new(*lease, self.store.clone())
+                    }));
+                }
+                Next::GivenUp(letter) => {
+                    (self.given_up)(&letter);
+                    continue;
+                }
+                Next::Wait(time) => time.min(LONGEST_SLEEP),
+                Next::Empty => LONGEST_SLEEP,
+            };
+            drop(slot);
+            tokio::select! {
+                () = self.draining.cancelled() => return Ok(None),
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(sleep) => {}
+            }
+        }
+    }
+}
+
+impl DiskDelivery {
+    /// For an event that was leased.
+    #[must_use]
+    pub fn new(lease: Lease, store: DiskPort) -> Self {
+        Self { record: lease.record(), lease: Arc::new(lease), store, _slot: None }
+    }
+
+    /// The lease, which lasts as long as anybody holds it.
+    #[must_use]
+    pub const fn lease(&self) -> &Arc<Lease> {
+        &self.lease
+    }
+}
+
+#[async_trait]
+impl Delivery for DiskDelivery {
+    fn record(&self) -> Result<&Record, &str> {
+        Ok(&self.record)
+    }
+
+    fn attempts(&self) -> Attempts {
+        self.lease.attempts()
+    }
+
+    async fn settle(&mut self, conclusion: Conclusion) -> Result<(), StoreError> {
+        Ok(self.lease.queue().settle(&self.lease, &conclusion).map_err(StoreFault::from)?)
+    }
+
+    async fn commit(
+        &mut self,
+        _: &dyn Store,
+        puts: Vec<Put>,
+        source: &SourceVersion,
+        _: Conclusion,
+    ) -> Result<Vec<String>, StoreError> {
+        let settlement = self.lease.settlement();
+        let etags = self.store.disk().put_all(puts, Some(source.clone()), Some(settlement))?;
+        self.lease.queue().is_settled(&self.lease);
+        Ok(etags)
+    }
+}

@@ -1,0 +1,134 @@
+//! Events of the queue, each an attempt of its own.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures::FutureExt as _;
+use tintype_pipeline::{
+    Call, Conclusion, Delivery as _, Disposition, EventSource as _, Failure, ObjectKey, Outcome, Processed,
+    Reason, Report, Stop, clock::now_ms, store::Location,
+};
+
+use super::{
+    Shared,
+    attempt::{self, Attempt, Subject},
+    delivery::{DiskDelivery, LONGEST_SLEEP},
+    log,
+};
+use crate::{
+    instruments::{self, Entry, Next},
+    ledger::DeadLetter,
+    queue::Lease,
+};
+
+/// Takes events until the drain begins, and works on each on a thread of its own.
+pub(super) async fn run(shared: Arc<Shared>) {
+    loop {
+        match shared.source.next().await {
+            Ok(Some(delivery)) => drop(shared.on_a_worker(handle(shared.clone(), delivery))),
+            Ok(None) => return,
+            Err(error) => {
+                tracing::error!(%error, "the queue cannot be read");
+                wait_out(&shared).await;
+            }
+        }
+    }
+}
+
+/// Waits where trying again at once would only do the same work over.
+async fn wait_out(shared: &Shared) {
+    let draining = shared.source.draining.cancelled();
+    // Either way it goes on.
+    let _ = tokio::time::timeout(LONGEST_SLEEP, draining).await;
+}
+
+async fn handle(shared: Arc<Shared>, mut delivery: DiskDelivery) {
+    let instruments = &shared.instruments;
+    let lease = delivery.lease().clone();
+    log::start(now_ms(), &lease.event.request_id, &lease.at, lease.event.failed + 1);
+    instruments.event_taken(lease.age());
+    // Dropped last: once nothing is under way, everything has been counted.
+    let mut attempt = Attempt::begin(instruments, Subject::Record);
+    let stop = Stop::new(shared.stopping.clone()).by(attempt.started() + shared.timeout);
+    let triggers = shared.store.disk().triggers();
+    let call = Call { triggers: &triggers, stop: &stop };
+    let policy = shared.source.queue.policy();
+    let processing = shared.thumbnails.process(call, policy, &shared.store, &mut delivery);
+    let Processed { report, disposition, settled } = match AssertUnwindSafe(processing).catch_unwind().await {
+        Ok(processed) => processed,
+        Err(_) => panicked(&shared, &mut delivery).await,
+    };
+    // At a shutdown: the attempt does not count, nor is it logged.
+    if disposition != Disposition::Defer(Duration::ZERO) {
+        let ended_ms = now_ms();
+        attempt.count(matches!(report.outcome, Outcome::Failed(_)));
+        let since_upload = instruments::is_an_upload(lease.event.cause())
+            .then(|| Duration::from_millis(u64::try_from(ended_ms - lease.event.queued_ms).unwrap_or(0)));
+        instruments.report(&report, since_upload);
+        let next = next(&shared, disposition, settled.is_ok());
+        log::ended(&shared.function, instruments, Entry { next, ..entry(&lease, &report, ended_ms) });
+    }
+    if let Err(error) = settled {
+        if matches!(disposition, Disposition::DeadLetter(_)) {
+            instruments.dead_letter_error();
+        }
+        tracing::error!(%error, object = %lease.at, "an event could not be settled; it is due again");
+        wait_out(&shared).await;
+    }
+    drop((delivery, lease));
+    // An event leased on its own keeps the others from looking until now.
+    shared.source.wake.notify_one();
+}
+
+/// The engine's panics are the function's errors already; this one is the host's own.
+async fn panicked(shared: &Shared, delivery: &mut DiskDelivery) -> Processed {
+    let report = attempt::panicked();
+    let policy = shared.source.queue.policy();
+    let disposition = Disposition::of(&report.outcome, delivery.attempts(), policy, false);
+    let outcome = report.outcome.clone();
+    let conclusion = Conclusion { disposition, outcome, renditions: Vec::new(), steps: Vec::new() };
+    let settled = delivery.settle(conclusion).await;
+    Processed { report, disposition, settled }
+}
+
+/// What comes after an attempt.
+fn next(shared: &Shared, disposition: Disposition, is_settled: bool) -> Next {
+    match disposition {
+        Disposition::Ack if is_settled => Next::Done,
+        Disposition::DeadLetter(_) if is_settled => {
+            shared.instruments.event_dropped();
+            Next::DeadLetter
+        }
+        // What could not be settled is due again.
+        _ => Next::Retry,
+    }
+}
+
+/// An event became a dead letter without another attempt.
+pub(super) fn given_up(letter: &DeadLetter) -> Option<Entry> {
+    let failure = Failure::new(Reason::Unavailable, letter.message.clone());
+    let report = Report { outcome: Outcome::Failed(failure), ..Report::bad_event(String::new()) };
+    let key = ObjectKey::new(&letter.event.key).ok()?;
+    let at = Location { bucket: letter.event.bucket.clone(), key };
+    Some(Entry {
+        reason: letter.reason.clone(),
+        queued_ms: Some(letter.event.queued_ms),
+        request_id: letter.event.request_id.clone(),
+        event: Some(letter.event.id),
+        cause: letter.event.cause().to_owned(),
+        attempt: letter.event.started,
+        next: Next::DeadLetter,
+        ..Entry::of(&report, &at, letter.dead_ms)
+    })
+}
+
+fn entry(lease: &Lease, report: &Report, ended_ms: i64) -> Entry {
+    let event = &lease.event;
+    Entry {
+        queued_ms: Some(event.queued_ms),
+        request_id: event.request_id.clone(),
+        event: Some(event.id),
+        cause: event.cause().to_owned(),
+        attempt: event.failed + 1,
+        ..Entry::of(report, &lease.at, ended_ms)
+    }
+}
