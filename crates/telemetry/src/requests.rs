@@ -8,8 +8,6 @@ use std::{
     },
 };
 
-use crate::metrics::Metric;
-
 /// Different routes and statuses kept; what is beyond is counted under the route `other`.
 const MOST: usize = 512;
 
@@ -29,16 +27,6 @@ impl Endpoint {
         match self {
             Self::Api => "api",
             Self::S3 => "s3",
-        }
-    }
-
-    /// All requests, those answered 4xx, those answered 5xx, and how long they took.
-    pub(crate) const fn metrics(self) -> (Metric, Metric, Metric, Metric) {
-        match self {
-            Self::Api => {
-                (Metric::ApiRequests, Metric::Api4xxErrors, Metric::Api5xxErrors, Metric::ApiLatency)
-            }
-            Self::S3 => (Metric::S3Requests, Metric::S34xxErrors, Metric::S35xxErrors, Metric::S3Latency),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use tintype_engine::{Format, Header};
 
-use super::{Progress, Thumbnails, missing, render::probe};
+use super::{Progress, Thumbnails, missing, renderer::probe};
 use crate::{
     budget::Reservation,
     fingerprint,

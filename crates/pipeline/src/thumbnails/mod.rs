@@ -1,10 +1,11 @@
 //! The function: a record in, thumbnails out, an outcome back. One record goes through three stages:
-//! [`fetch`](fetch) (async), [`render`] (a plain function on a render thread), [`commit`] (async).
+//! `fetch` (async), `render` (a plain function on a render thread), `commit` (async).
 
 mod commit;
 mod fetch;
 mod on_demand;
 mod render;
+mod renderer;
 mod stopwatch;
 
 use std::{io, sync::Arc, time::Instant};
@@ -26,7 +27,7 @@ use crate::{
     trigger::Trigger,
 };
 
-pub use render::{Renderer, probe};
+pub use renderer::{Renderer, probe};
 
 /// Rounds against other writers of the same thumbnail before this attempt ends.
 const MAX_ROUNDS: u32 = 16;

@@ -162,7 +162,12 @@ impl Metrics {
 
     /// A request was answered.
     pub fn request(&self, endpoint: Endpoint, route: &str, status: u16, duration: Duration) {
-        let (all, wrong, fault, latency) = endpoint.metrics();
+        let (all, wrong, fault, latency) = match endpoint {
+            Endpoint::Api => {
+                (Metric::ApiRequests, Metric::Api4xxErrors, Metric::Api5xxErrors, Metric::ApiLatency)
+            }
+            Endpoint::S3 => (Metric::S3Requests, Metric::S34xxErrors, Metric::S35xxErrors, Metric::S3Latency),
+        };
         self.add(all, 1);
         self.add(wrong, u64::from((400..500).contains(&status)));
         self.add(fault, u64::from(status >= 500));
