@@ -3,7 +3,7 @@
 use axum::{extract::Request, http::StatusCode, response::Response};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
-use tintype_pipeline::{Inspection, Location, inspect::Standing};
+use tintype_pipeline::{Inspection, Location, inspect::RenditionStatus};
 
 use crate::{
     Api, Host,
@@ -62,17 +62,17 @@ fn told(at: &Location, inspection: &Inspection) -> Value {
     })
 }
 
-fn rendition(standing: &Standing) -> Value {
+fn rendition(status: &RenditionStatus) -> Value {
     let mut told = json!({
-        "bucket": standing.at.bucket,
-        "key": standing.at.key.as_str(),
-        "state": match (&standing.found, standing.is_current) {
+        "bucket": status.at.bucket,
+        "key": status.at.key.as_str(),
+        "state": match (&status.found, status.is_current) {
             (None, _) => "missing",
             (Some(_), false) => "stale",
             (Some(_), true) => "current",
         },
     });
-    if let Some(found) = &standing.found {
+    if let Some(found) = &status.found {
         told["width"] = found.width.into();
         told["height"] = found.height.into();
         told["bytes"] = found.bytes.into();

@@ -49,23 +49,30 @@ pub trait Delivery: Send {
     /// The source cannot be written; the event is then delivered again.
     async fn settle(&mut self, conclusion: Conclusion) -> Result<(), StoreError>;
 
-    /// Writes objects as [`Store::put_all`] does, and settles the event; returns their ETags. In one transaction
-    /// where queue and store are one; otherwise the objects come first. After [`StoreError::Conflict`]
-    /// nothing is settled.
+    /// Writes objects as [`Store::put_all`] does, and settles the event. In one transaction where queue and store
+    /// are one; otherwise the objects come first. Where they are not written nothing is settled.
     ///
     /// # Errors
-    /// As those of [`Store::put_all`] and [`Delivery::settle`].
+    /// As those of [`Store::put_all`].
     async fn commit(
         &mut self,
         store: &dyn Store,
         puts: Vec<Put>,
         source: &SourceVersion,
         conclusion: Conclusion,
-    ) -> Result<Vec<String>, StoreError> {
+    ) -> Result<Committed, StoreError> {
         let etags = store.put_all(puts, Some(source)).await?;
-        self.settle(conclusion).await?;
-        Ok(etags)
+        Ok(Committed { etags, settled: self.settle(conclusion).await })
     }
+}
+
+/// Objects that were written.
+#[derive(Debug)]
+pub struct Committed {
+    /// Their ETags, in order.
+    pub etags: Vec<String>,
+    /// Whether the event was settled with them; if not, it is delivered again, and finds them there.
+    pub settled: Result<(), StoreError>,
 }
 
 /// How an attempt ended.

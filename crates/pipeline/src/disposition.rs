@@ -27,8 +27,8 @@ pub struct Attempts {
     pub deferred: u32,
 }
 
-/// When an event is tried again, and when it moves to the dead-letter queue; as Lambda's asynchronous
-/// invocation has it.
+/// When an event is tried again; as Lambda's asynchronous invocation has it. How old an event may become is its
+/// source's to watch.
 /// Source: AWS, "How Lambda handles errors and retries with asynchronous invocation".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryPolicy {
@@ -36,8 +36,6 @@ pub struct RetryPolicy {
     pub retries: u32,
     /// Wait before each; the last one repeats.
     pub delays: Vec<Duration>,
-    /// An event older than this becomes a dead letter instead of another attempt.
-    pub max_age: Duration,
 }
 
 /// The first wait while the store is away, and the longest; each is twice the one before, as Lambda does it
@@ -104,7 +102,7 @@ mod tests {
 
     fn policy() -> RetryPolicy {
         let seconds = [1, 10].map(Duration::from_secs).to_vec();
-        RetryPolicy { retries: 2, delays: seconds, max_age: Duration::from_secs(60) }
+        RetryPolicy { retries: 2, delays: seconds }
     }
 
     fn of(reason: Reason, failed: u32, deferred: u32) -> Disposition {

@@ -1,4 +1,4 @@
-//! What an object of a source bucket is, and how its thumbnails stand.
+//! What an object of a source bucket is, and the status of its thumbnails.
 
 use tintype_engine::{Header, Placeholder, Size, Spec};
 
@@ -16,17 +16,17 @@ use crate::{
 pub struct Inspection {
     /// The object.
     pub stat: Stat,
-    /// The picture, from its header.
+    /// The image, from its header.
     pub header: Header,
     /// What to show before anything of it has come.
     pub placeholder: Placeholder,
     /// Its thumbnails, one for each rendition of the trigger.
-    pub renditions: Vec<Standing>,
+    pub renditions: Vec<RenditionStatus>,
 }
 
-/// How one thumbnail stands.
+/// The status of one thumbnail.
 #[derive(Debug, Clone)]
-pub struct Standing {
+pub struct RenditionStatus {
     /// Where it belongs.
     pub at: Location,
     /// What is there.
@@ -42,7 +42,7 @@ impl Thumbnails {
     /// Looks at an object and at the thumbnails that `trigger` makes of it. Writes nothing.
     ///
     /// # Errors
-    /// The object does not exist or cannot be read, what is wrong with the picture, or that it was stopped.
+    /// The object does not exist or cannot be read, what is wrong with the image, or that it was stopped.
     pub async fn inspect(
         &self,
         stop: &Stop,
@@ -56,7 +56,7 @@ impl Thumbnails {
         let mut renditions = Vec::with_capacity(trigger.renditions.len());
         for rendition in &trigger.renditions {
             let target = target(store, trigger, rendition, at, header.format).await?;
-            renditions.push(Standing {
+            renditions.push(RenditionStatus {
                 found: target.report(),
                 is_current: target.is_current(at, &source.stat.etag),
                 at: target.at,

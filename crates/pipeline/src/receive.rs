@@ -1,4 +1,4 @@
-//! A picture that is to be stored together with its thumbnails: all of it, or nothing where it is refused.
+//! An image that is to be stored together with its thumbnails: all of it, or nothing where it is refused.
 
 use bytes::Bytes;
 use tintype_engine::Spec;
@@ -11,7 +11,7 @@ use crate::{
     thumbnails::{Call, Thumbnails},
 };
 
-/// A thumbnail that is answered.
+/// A thumbnail that is returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picture {
     /// Its media type.
@@ -43,11 +43,11 @@ fn record(arrival: &Arrival) -> Record {
 }
 
 impl Thumbnails {
-    /// Stores an arrival with its thumbnails, and answers the one that `spec` describes. `store` holds the
+    /// Stores an arrival with its thumbnails, and returns the one that `spec` describes. `store` holds the
     /// arrival as if it had been stored, and its first [`Store::put_all`] writes it.
     ///
     /// # Errors
-    /// Why it is refused, such as that it is no picture or that its thumbnail's name is taken: then nothing
+    /// Why it is refused, such as that it is no image or that its thumbnail's name is taken: then nothing
     /// was stored. Or the store failed.
     pub async fn receive(
         &self,

@@ -8,17 +8,20 @@ use std::{
 };
 
 use tintype_engine::Scratch;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::outcome::{Failure, Reason};
 
 type Task = Box<dyn FnOnce(&mut Scratch) + Send>;
 
-/// A fixed number of threads, each with the engine's buffers. They end once this is dropped and what was
-/// queued is done.
+/// A fixed number of threads, each with the engine's buffers. They end once this is dropped and what they do is
+/// done.
 #[derive(Debug)]
-pub struct RenderThreads {
+pub(crate) struct RenderThreads {
     tasks: mpsc::Sender<Task>,
+    count: u32,
+    /// One permit for each thread that has nothing to do: who waits for one in vain leaves no task behind.
+    free: Arc<Semaphore>,
 }
 
 impl RenderThreads {
@@ -26,26 +29,36 @@ impl RenderThreads {
     ///
     /// # Errors
     /// The system does not give another thread.
-    pub fn start(count: usize) -> io::Result<Self> {
+    pub(crate) fn start(count: usize) -> io::Result<Self> {
         let (tasks, queued) = mpsc::channel();
         let queued = Arc::new(Mutex::new(queued));
         for index in 0..count {
             let queued = queued.clone();
             thread::Builder::new().name(format!("render-{index}")).spawn(move || run(&queued))?;
         }
-        Ok(Self { tasks })
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        Ok(Self { tasks, count, free: Arc::new(Semaphore::new(count as usize)) })
     }
 
-    /// Runs `work` on the next free thread. What is no longer waited for runs all the same.
+    /// Waits until every thread has nothing to do.
+    pub(crate) async fn idle(&self) {
+        // Nobody closes it.
+        let _ = self.free.acquire_many(self.count).await;
+    }
+
+    /// Runs `work` on the next free thread. What has begun runs to its end, waited for or not.
     ///
     /// # Errors
     /// It panicked.
-    pub async fn run<T: Send + 'static>(
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Scratch) -> T + Send + 'static,
     ) -> Result<T, Failure> {
+        let permit = self.free.clone().acquire_owned().await;
         let (answer, answered) = oneshot::channel();
         let task: Task = Box::new(move |scratch| {
+            let _permit = permit;
+            // Nobody may wait any more.
             let _ = answer.send(work(scratch));
         });
         // Without threads the task comes back and is dropped, and with it the answer.
@@ -69,7 +82,7 @@ fn run(queued: &Mutex<mpsc::Receiver<Task>>) {
 
 #[cfg(test)]
 mod tests {
-    use futures::executor::block_on;
+    use futures::{executor::block_on, poll};
 
     use super::*;
 
@@ -81,6 +94,21 @@ mod tests {
         let failed = block_on(threads.run(|_| -> u32 { panic!("on purpose") }));
         assert_eq!(failed.unwrap_err().reason, Reason::Internal);
         assert_eq!(block_on(threads.run(|_| 7)).unwrap(), 7);
+    }
+
+    #[test]
+    fn idle_waits_for_what_was_given_up() {
+        let threads = RenderThreads::start(2).unwrap();
+        let (go, wait) = mpsc::channel::<()>();
+        block_on(async {
+            let mut given_up = Box::pin(threads.run(move |_| wait.recv()));
+            assert!(poll!(&mut given_up).is_pending());
+            drop(given_up);
+            let mut idle = Box::pin(threads.idle());
+            assert!(poll!(&mut idle).is_pending());
+            go.send(()).unwrap();
+            idle.await;
+        });
     }
 
     #[test]

@@ -6,7 +6,6 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -82,7 +81,7 @@ async fn a_step_follows_a_commit_as_an_event_of_its_own() {
     let triggers = [Trigger { bucket: "in".into(), destination: "out".into(), ..Trigger::default() }];
     let thumbnails = Thumbnails::new(Limits::default(), 64 << 20, 1).unwrap();
     let thumbnails = thumbnails.with_step(Arc::new(Describe(AtomicU32::new(0))));
-    let policy = RetryPolicy { retries: 2, delays: Vec::new(), max_age: Duration::MAX };
+    let policy = RetryPolicy { retries: 2, delays: Vec::new() };
     let (created, stop) =
         (Record::new(Kind::Created, "ObjectCreated:Put", at("in", "dot.gif")), Stop::never());
     let mut queue = VecDeque::from([(created.clone(), Attempts::default())]);
@@ -91,8 +90,9 @@ async fn a_step_follows_a_commit_as_an_event_of_its_own() {
         let kind = record.kind;
         let mut taken = Taken { record, attempts, queue: &mut queue };
         let call = Call { triggers: &triggers, stop: &stop };
-        let processed = thumbnails.process(call, &policy, &store, &mut taken).await;
-        outcomes.push((kind, processed.report.outcome.name()));
+        let mut attempt = thumbnails.attempt(call, &policy, &store, &mut taken).await;
+        outcomes.push((kind, attempt.report.outcome.name()));
+        attempt.settle(&mut taken).await.unwrap();
     }
     let step = Kind::Step("describe");
     assert_eq!(outcomes, [(Kind::Created, "made"), (step, "failed"), (step, "made")]);
@@ -101,6 +101,8 @@ async fn a_step_follows_a_commit_as_an_event_of_its_own() {
     // An attempt may have ended between a commit and its settlement: what is there already is followed, too.
     let mut taken = Taken { record: created, attempts: Attempts::default(), queue: &mut queue };
     let call = Call { triggers: &triggers, stop: &stop };
-    let processed = thumbnails.process(call, &policy, &store, &mut taken).await;
-    assert_eq!((processed.report.outcome, queue.len()), (Outcome::UpToDate, 1));
+    let mut attempt = thumbnails.attempt(call, &policy, &store, &mut taken).await;
+    assert_eq!(attempt.report.outcome, Outcome::UpToDate);
+    attempt.settle(&mut taken).await.unwrap();
+    assert_eq!(queue.len(), 1);
 }

@@ -1,6 +1,6 @@
 //! A third host, of the public parts alone: 1,000 events of a queue in memory, some of which fail.
 
-use std::{collections::VecDeque, sync::Arc, sync::Mutex, time::Duration, time::Instant};
+use std::{collections::VecDeque, sync::Arc, sync::Mutex, time::Instant};
 
 use async_trait::async_trait;
 use tintype_pipeline::{
@@ -76,7 +76,7 @@ async fn a_thousand_events() {
     let trigger =
         Trigger { bucket: "in".into(), destination: "out".into(), suffixes: vec![], ..Trigger::default() };
     let thumbnails = Thumbnails::new(Default::default(), 64 << 20, 2).unwrap();
-    let policy = RetryPolicy { retries: 2, delays: vec![], max_age: Duration::MAX };
+    let policy = RetryPolicy { retries: 2, delays: vec![] };
     let work = async || {
         while let Some(mut taken) = queue.next().await.unwrap() {
             // Keys that end in 1 time out once, those that end in 2 each time.
@@ -84,7 +84,8 @@ async fn a_thousand_events() {
             let times_out = key.ends_with('2') || (key.ends_with('1') && failed == 0);
             let stop = if times_out { Stop::never().by(Instant::now()) } else { Stop::never() };
             let call = Call { triggers: std::slice::from_ref(&trigger), stop: &stop };
-            thumbnails.process(call, &policy, &store, &mut taken).await.settled.unwrap();
+            let mut attempt = thumbnails.attempt(call, &policy, &store, &mut taken).await;
+            attempt.settle(&mut taken).await.unwrap();
         }
     };
     tokio::join!(work(), work(), work(), work());

@@ -13,10 +13,7 @@ use tintype_pipeline::{
     store::{Arrival, Object, Stat, Store as _, WithArrival},
 };
 
-use crate::{
-    function::{Function, out_of_time},
-    report::Origin,
-};
+use crate::{function::Function, report::Origin};
 
 /// No larger thumbnail could be answered, and none is near this.
 const LARGEST_THUMBNAIL: u64 = 32 << 20;
@@ -123,7 +120,7 @@ impl Host for ApiHost {
 impl ApiHost {
     /// Waits for `work` no longer than this invocation may take.
     async fn bound<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        self.stop.bound(work).await.unwrap_or_else(|| Err(out_of_time()))
+        self.function.bound(&self.stop, work).await
     }
 
     /// The source bucket, if the function may write there.

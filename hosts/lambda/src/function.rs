@@ -5,7 +5,7 @@ use tintype_stores::s3::{Connection, S3Store};
 
 use crate::{dead_letters::DeadLetters, environment::Environment, report::Reporter, settings::Settings};
 
-/// The function, its store, and where it tells what became of things.
+/// The function, its store, and where it reports.
 pub struct Function {
     pub(crate) settings: Settings,
     pub(crate) aws: Connection,
@@ -43,15 +43,32 @@ impl Function {
         Call { triggers: &self.settings.triggers, stop }
     }
 
-    /// Handles one record, and waits for S3 no longer than until `stop`.
+    /// Handles one record.
     pub(crate) async fn handle(&self, record: &Record, stop: &Stop) -> Report {
         let handling = self.thumbnails.handle(self.call(stop), &self.store, record);
-        stop.bound(handling).await.unwrap_or_else(|| Report::of(record, Outcome::Failed(out_of_time())))
+        let handled = self.bound(stop, async { Ok(handling.await) }).await;
+        handled.unwrap_or_else(|failure| Report::of(record, Outcome::Failed(failure)))
+    }
+
+    /// Waits for S3 no longer than until `stop`. A decoder that cannot be stopped is waited for: Lambda ends this
+    /// process with it, and does not give it the next invocation.
+    pub(crate) async fn bound<T>(
+        &self,
+        stop: &Stop,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        match stop.bound(work).await {
+            Some(done) => done,
+            None => {
+                self.thumbnails.idle().await;
+                Err(out_of_time())
+            }
+        }
     }
 }
 
 /// The failure of what waited for S3 until the end.
-pub(crate) fn out_of_time() -> Failure {
+fn out_of_time() -> Failure {
     Failure::new(
         Reason::Stopped,
         "the function's time was used up waiting for S3; it will be tried again. If it happens often, raise \

@@ -1,4 +1,4 @@
-//! Telling Lambda why the process cannot start, so that the reason is shown to whoever invokes the function.
+//! Reports to Lambda why the process cannot start, so that whoever invokes the function sees the reason.
 //! Source: AWS, "Using the Lambda runtime API for custom runtimes": initialization error.
 
 use std::{
@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// The runtime API cannot be reached.
-pub fn tell(address: &str, message: &str) -> io::Result<()> {
+pub fn report(address: &str, message: &str) -> io::Result<()> {
     let body =
         json!({"errorType": "Tintype.Settings", "errorMessage": message, "stackTrace": []}).to_string();
     let mut stream = TcpStream::connect(address)?;

@@ -15,7 +15,7 @@ const LARGEST_ANSWER: usize = (6 << 20) - (16 << 10);
 /// An invocation under way; boxed, since its true type is deeper than the compiler cares to look.
 pub type Invocation = Pin<Box<dyn Future<Output = Result<Value, Diagnostic>>>>;
 
-/// Handles whatever Lambda brings. It fails where trying again may mend it; Lambda then does as its retries
+/// Handles whatever Lambda brings. It fails where trying again may help; Lambda then does as its retries
 /// say.
 #[must_use]
 pub fn handle(function: Arc<Function>, event: LambdaEvent<Box<RawValue>>) -> Invocation {
@@ -61,7 +61,7 @@ async fn respond(function: &Arc<Function>, request_id: &str, event: Value, stop:
     answer
 }
 
-/// Lambda takes no answer over 6 MB; the caller is told so instead of API Gateway's 502.
+/// Lambda takes no answer over 6 MB; the caller gets that instead of API Gateway's 502.
 fn bounded(mut answer: Value, uploads: &str) -> Value {
     let bytes = answer["body"].as_str().map_or(0, str::len);
     if bytes <= LARGEST_ANSWER {

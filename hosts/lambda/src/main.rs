@@ -25,8 +25,8 @@ fn main() -> ExitCode {
         Ok(parts) => parts,
         Err(message) => {
             eprintln!("bootstrap: {message}");
-            if let Err(error) = init_error::tell(&runtime_api, &message) {
-                eprintln!("bootstrap: the runtime API at {runtime_api} cannot be told: {error}");
+            if let Err(error) = init_error::report(&runtime_api, &message) {
+                eprintln!("bootstrap: the runtime API at {runtime_api} cannot be reached: {error}");
             }
             return 1.into();
         }

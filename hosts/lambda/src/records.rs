@@ -1,24 +1,19 @@
-//! Every record of an event through the function, and what Lambda is told of it.
-
-use std::time::Duration;
+//! Every record of an event through the function, and what Lambda gets back.
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use tintype_pipeline::{
-    Attempts, Conclusion, Delivery, Disposition, Failure, Outcome, Processed, Reason, Report, RetryPolicy,
+    Attempt, Attempts, Conclusion, Delivery, Disposition, Failure, Outcome, Reason, Report, RetryPolicy,
     Stop,
     event::{self, Event, Part, Record},
     store::StoreError,
 };
 
-use crate::{
-    function::{Function, out_of_time},
-    report::Origin,
-};
+use crate::{function::Function, report::Origin};
 
 /// Lambda counts attempts and ends them: a record fails its invocation for as long as trying again may help.
 fn policy() -> RetryPolicy {
-    RetryPolicy { retries: u32::MAX, delays: Vec::new(), max_age: Duration::MAX }
+    RetryPolicy { retries: u32::MAX, delays: Vec::new() }
 }
 
 /// A record that is delivered: what becomes of it is settled with the others of its invocation.
@@ -55,28 +50,31 @@ impl Handled {
     }
 }
 
-/// Handles one record, and waits for S3 no longer than until `stop`.
-async fn process(function: &Function, record: &Result<Record, String>, stop: &Stop) -> (Report, Disposition) {
-    let mut delivery = RecordDelivery(record);
-    let policy = policy();
-    let processing =
-        function.thumbnails.process(function.call(stop), &policy, &function.store, &mut delivery);
-    if let Some(Processed { report, disposition, .. }) = stop.bound(processing).await {
-        return (report, disposition);
-    }
-    let outcome = Outcome::Failed(out_of_time());
-    let disposition = Disposition::of(&outcome, Attempts::default(), &policy, false);
-    let report = match record {
-        Ok(record) => Report::of(record, outcome),
-        Err(message) => Report::bad_event(message.clone()),
+/// One attempt at a record.
+async fn attempt(function: &Function, record: &Result<Record, String>, stop: &Stop) -> (Report, Disposition) {
+    let (policy, mut delivery) = (policy(), RecordDelivery(record));
+    let attempt = async {
+        let call = function.call(stop);
+        Ok(function.thumbnails.attempt(call, &policy, &function.store, &mut delivery).await)
     };
-    (report, disposition)
+    match function.bound(stop, attempt).await {
+        Ok(Attempt { report, disposition, .. }) => (report, disposition),
+        Err(failure) => {
+            let outcome = Outcome::Failed(failure);
+            let disposition = Disposition::of(&outcome, Attempts::default(), &policy, false);
+            let report = match record {
+                Ok(record) => Report::of(record, outcome),
+                Err(message) => Report::bad_event(message.clone()),
+            };
+            (report, disposition)
+        }
+    }
 }
 
-/// Handles an event of any known shape; answers what Lambda is told.
+/// Handles an event of any known shape; returns what Lambda gets back.
 ///
 /// # Errors
-/// Records that failed in a way that trying again may mend: the invocation is to fail, so that Lambda brings
+/// Records for which trying again may help: the invocation is to fail, so that Lambda brings
 /// the event again. Batches of SQS answer the messages to bring again instead.
 pub(crate) async fn handle(
     function: &Function,
@@ -96,7 +94,7 @@ pub(crate) async fn handle(
     };
     let mut handled = Vec::with_capacity(parts.len());
     for part in parts {
-        let (report, disposition) = process(function, &part.record, stop).await;
+        let (report, disposition) = attempt(function, &part.record, stop).await;
         function.reporter.record(Origin { request_id, occurred_ms: part.occurred_ms }, &report);
         handled.push(Handled { part, report, disposition });
     }

@@ -1,4 +1,4 @@
-//! What is told on standard output: a JSON line a record, which CloudWatch Logs Insights searches, and at the
+//! What is written to standard output: a JSON line a record, which CloudWatch Logs Insights searches, and at the
 //! end of an invocation the metrics that Lambda itself does not have, in CloudWatch's embedded format.
 
 use std::{
@@ -39,7 +39,7 @@ impl Reporter {
         Self { function_name, metrics: Metrics::default(), taken: Mutex::default() }
     }
 
-    /// Tells what became of a record, and counts it.
+    /// Reports what became of a record, and counts it.
     pub(crate) fn record(&self, origin: Origin<'_>, report: &Report) {
         let since_upload = origin.occurred_ms.map(|occurred| (now_ms() - occurred).max(0));
         let time = since_upload.map(|since| Duration::from_millis(since.unsigned_abs()));
@@ -47,7 +47,7 @@ impl Reporter {
         print(&self.record_line(origin.request_id, since_upload, report));
     }
 
-    /// Tells of a fault that belongs to no record.
+    /// Reports a fault that belongs to no record.
     pub(crate) fn fault(&self, request_id: &str, message: &str) {
         print(&json!({
             "level": "ERROR", "type": "tintype.fault", "function": self.function_name,
@@ -55,7 +55,7 @@ impl Reporter {
         }));
     }
 
-    /// Tells of a request of the API.
+    /// Reports a request of the API.
     pub(crate) fn request(
         &self,
         request_id: &str,
@@ -71,7 +71,7 @@ impl Reporter {
         }));
     }
 
-    /// Tells the metrics of the invocation that ends here.
+    /// Reports the metrics of the invocation that ends here.
     pub(crate) fn invocation_ends(&self) {
         self.metrics.set(Metric::MemoryUsed, peak_memory_bytes());
         let row = self.metrics.take(&mut self.taken.lock().unwrap_or_else(PoisonError::into_inner));
@@ -105,11 +105,11 @@ impl Reporter {
 /// A line at once: Lambda freezes the process as soon as the invocation has ended.
 fn print(line: &impl std::fmt::Display) {
     let mut out = io::stdout().lock();
-    // Where nobody reads, there is nobody to tell.
+    // Nobody may read it.
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
-/// The most memory the process has held; `None` where the system does not tell.
+/// The most memory the process has held; `None` where the system does not report it.
 fn peak_memory_bytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

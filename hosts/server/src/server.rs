@@ -92,12 +92,9 @@ pub fn open_as_it_is(settings: &Settings, disk: SharedDisk, folder: DataFolder) 
     check_opened(disk.as_ref(), &folder, &ledger)?;
     let triggers = settings.triggers.clone();
     let store = Arc::new(DiskStore::open(disk, folder, ledger.clone(), triggers, &settings.function.name)?);
-    let policy = RetryPolicy {
-        retries: settings.function.retries,
-        delays: settings.function.retry_delays.clone(),
-        max_age: settings.function.max_event_age,
-    };
-    Ok(Parts { store, queue: Queue::new(ledger, policy) })
+    let policy =
+        RetryPolicy { retries: settings.function.retries, delays: settings.function.retry_delays.clone() };
+    Ok(Parts { store, queue: Queue::new(ledger, policy, settings.function.max_event_age) })
 }
 
 impl Server {

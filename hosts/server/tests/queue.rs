@@ -266,7 +266,7 @@ fn an_old_event_is_given_up_with_its_last_error() {
     let impatient = queue(&opened, 2, Duration::ZERO, Duration::from_millis(1));
     // Old only because nobody was there: it is tried once all the same.
     end(&impatient, &lease(&impatient), retry());
-    assert!(matches!(impatient.lease().unwrap(), Next::GivenUp(_)));
+    assert!(matches!(impatient.lease().unwrap(), Next::DeadLetter(_)));
     let letters = opened.ledger.view().unwrap().dead_letters(|_| true).unwrap();
     assert_eq!(letters[0].reason, "event_age");
     assert!(letters[0].message.contains("the store was away"));
@@ -307,7 +307,7 @@ fn a_crash_redelivers_and_a_crashing_object_is_given_up() {
         opened = open(data.path());
     }
     let queue = queue(&opened, 2, Duration::ZERO, HOUR);
-    assert!(matches!(queue.lease().unwrap(), Next::GivenUp(_)));
+    assert!(matches!(queue.lease().unwrap(), Next::DeadLetter(_)));
     assert_eq!(lease(&queue).event.key, "later.jpg");
     let letters = opened.ledger.view().unwrap().dead_letters(|_| true).unwrap();
     assert_eq!((letters[0].reason.as_str(), letters[0].event.key.as_str()), ("crashed", "bomb.jpg"));
@@ -441,7 +441,7 @@ fn nothing_is_remembered_of_events_that_are_over() {
     let given_up = std::cell::Cell::new(0);
     let next = || loop {
         match queue.lease().unwrap() {
-            Next::GivenUp(letter) => {
+            Next::DeadLetter(letter) => {
                 assert_eq!(letter.reason, "event_age");
                 given_up.set(given_up.get() + 1);
             }

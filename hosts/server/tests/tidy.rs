@@ -45,7 +45,7 @@ fn crates_depend_one_way() {
         ("crates/engine", &[][..]),
         ("crates/pipeline", &["engine"][..]),
         ("crates/stores", &["pipeline"][..]),
-        ("crates/telemetry", &["engine", "pipeline"][..]),
+        ("crates/telemetry", &["pipeline"][..]),
         ("crates/api", &["engine", "pipeline"][..]),
         ("hosts/lambda", &["engine", "pipeline", "stores", "telemetry", "api"][..]),
         ("hosts/server", &["engine", "pipeline", "telemetry", "api"][..]),
@@ -78,6 +78,19 @@ fn the_pipeline_holds_up_no_thread_that_polls_it() {
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         for word in ["Condvar", "thread::sleep", "block_on", "blocking_", "park"] {
             assert!(!code.contains(word), "{} has {word}", file.display());
+        }
+    }
+}
+
+/// The port on the disk waits for it on the thread that polls: whoever serves requests hands it to another.
+#[test]
+fn only_workers_poll_the_port_on_the_disk() {
+    let source = root().join("hosts/server/src");
+    let may = ["store/", "invoker/", "cli/"].map(|folder| source.join(folder));
+    for file in rust_files(&source) {
+        let text = fs::read_to_string(&file).unwrap();
+        if text.contains("DiskPort") && !may.iter().any(|folder| file.starts_with(folder)) {
+            assert!(text.contains("spawn_blocking"), "{} polls the port on the disk", file.display());
         }
     }
 }
@@ -264,10 +277,12 @@ fn every_file_has_one_purpose() {
     let crates = [
         "crates/engine",
         "crates/pipeline",
+        "crates/stores",
         "crates/telemetry",
         "crates/api",
         "hosts/lambda",
         "hosts/server",
+        "hosts/server/faulty-disk",
     ]
     .map(|folder| root().join(folder).join("src"));
     for file in crates.iter().flat_map(|folder| rust_files(folder)) {

@@ -16,7 +16,7 @@ use tintype_engine::Limits;
 use crate::{
     Step,
     budget::MemoryBudget,
-    delivery::{Conclusion, Delivery},
+    delivery::{Committed, Conclusion, Delivery},
     disposition::{Disposition, RetryPolicy},
     event::{Kind, Record},
     outcome::{Failure, Ignored, Outcome, Reason, RenditionReport, Report, Stages},
@@ -48,15 +48,35 @@ pub struct Call<'a> {
     pub stop: &'a Stop,
 }
 
-/// What became of a delivery.
+/// How an attempt at an event ended.
 #[derive(Debug)]
-pub struct Processed {
+pub struct Attempt {
     /// What became of its record.
     pub report: Report,
-    /// What was to become of the event.
+    /// What is to become of the event.
     pub disposition: Disposition,
-    /// Whether the source did that; if not, the event is delivered again.
-    pub settled: Result<(), StoreError>,
+    settlement: Settlement,
+}
+
+#[derive(Debug)]
+enum Settlement {
+    /// Tried together with the thumbnails.
+    WithPuts(Result<(), StoreError>),
+    /// Still to be done.
+    Open(Conclusion),
+}
+
+impl Attempt {
+    /// Settles the event, where that was not done with the thumbnails. To be called once.
+    ///
+    /// # Errors
+    /// The source cannot be written; the event is then delivered again.
+    pub async fn settle(&mut self, delivery: &mut dyn Delivery) -> Result<(), StoreError> {
+        match std::mem::replace(&mut self.settlement, Settlement::WithPuts(Ok(()))) {
+            Settlement::WithPuts(settled) => settled,
+            Settlement::Open(conclusion) => delivery.settle(conclusion).await,
+        }
+    }
 }
 
 /// A call under way.
@@ -65,7 +85,7 @@ struct Run<'a, 'd> {
     store: &'a dyn Store,
     /// What is settled with the thumbnails, if an event asked for them.
     delivery: Option<&'d mut dyn Delivery>,
-    is_settled: bool,
+    settled: Option<Result<(), StoreError>>,
     progress: Progress,
 }
 
@@ -112,13 +132,18 @@ impl Thumbnails {
         self.renderer.budget().used()
     }
 
+    /// Waits until no thread renders any more, not even for a call that was given up.
+    pub async fn idle(&self) {
+        self.threads.idle().await;
+    }
+
     /// The bounds on one image.
     #[must_use]
     pub const fn limits(&self) -> &Limits {
         self.renderer.limits()
     }
 
-    /// Handles one record of no queue.
+    /// Handles one record of no queue. No step follows, since there is no queue to take its event.
     pub async fn handle(&self, call: Call<'_>, store: &dyn Store, record: &Record) -> Report {
         self.handle_and_return(call, store, record).await.0
     }
@@ -130,44 +155,50 @@ impl Thumbnails {
         store: &dyn Store,
         record: &Record,
     ) -> (Report, Vec<Put>) {
-        let mut run = Run { call, store, delivery: None, is_settled: false, progress: Progress::default() };
+        let mut run = Run { call, store, delivery: None, settled: None, progress: Progress::default() };
         let report = self.report(&mut run, record).await;
         (report, run.progress.puts)
     }
 
-    /// Handles the record of a delivery and settles it: with the thumbnails where there are any.
-    pub async fn process(
+    /// One attempt at the event of a delivery. Where there are thumbnails to write, the event is settled with them;
+    /// otherwise [`Attempt::settle`] does it.
+    pub async fn attempt(
         &self,
         call: Call<'_>,
         policy: &RetryPolicy,
         store: &dyn Store,
         delivery: &mut dyn Delivery,
-    ) -> Processed {
-        let (report, is_settled, steps) = match delivery.record().cloned().map_err(str::to_owned) {
-            Err(message) => (Report::bad_event(message), false, Vec::new()),
+    ) -> Attempt {
+        let record = delivery.record().cloned().map_err(str::to_owned);
+        let (report, settled) = match &record {
+            Err(message) => (Report::bad_event(message.clone()), None),
             Ok(record) => {
                 let progress = Progress::default();
-                let mut run =
-                    Run { call, store, delivery: Some(&mut *delivery), is_settled: false, progress };
-                let report = self.report(&mut run, &record).await;
-                // An attempt before this one may have ended between its commit and the settlement.
-                let steps = match report.outcome {
-                    Outcome::UpToDate => self.follow_ups(&record),
-                    _ => Vec::new(),
-                };
-                (report, run.is_settled, steps)
+                let mut run = Run { call, store, delivery: Some(&mut *delivery), settled: None, progress };
+                let report = self.report(&mut run, record).await;
+                (report, run.settled)
             }
         };
         let disposition =
             Disposition::of(&report.outcome, delivery.attempts(), policy, call.stop.is_cancelled());
-        let settled = if is_settled {
-            Ok(())
-        } else {
-            let renditions = report.renditions.iter().map(|rendition| rendition.at.clone()).collect();
-            let outcome = report.outcome.clone();
-            delivery.settle(Conclusion { disposition, outcome, renditions, steps }).await
+        let settlement = match settled {
+            Some(settled) => Settlement::WithPuts(settled),
+            None => {
+                let renditions = report.renditions.iter().map(|rendition| rendition.at.clone()).collect();
+                // An attempt before this one may have ended between its commit and the settlement.
+                let steps = match (&report.outcome, &record) {
+                    (Outcome::UpToDate, Ok(record)) => self.follow_ups(record),
+                    _ => Vec::new(),
+                };
+                Settlement::Open(Conclusion {
+                    disposition,
+                    outcome: report.outcome.clone(),
+                    renditions,
+                    steps,
+                })
+            }
         };
-        Processed { report, disposition, settled }
+        Attempt { report, disposition, settlement }
     }
 
     async fn report(&self, run: &mut Run<'_, '_>, record: &Record) -> Report {
@@ -280,10 +311,11 @@ impl Thumbnails {
                 Fetched::GuessedWrong => continue,
                 Fetched::Source(source) => *source,
             };
+            let admitted = self.admitted(source, stop, &mut run.progress.stages).await?;
             if let Some(delivery) = &mut run.delivery {
                 delivery.extend().await?;
             }
-            let (thumbnails, placed) = self.rendered(source, stop, &mut run.progress.stages).await?;
+            let (thumbnails, placed) = self.rendered(admitted, stop, &mut run.progress.stages).await?;
             let steps = self.follow_ups(record);
             if let Some(outcome) = run.commit(trigger, at, placed, thumbnails, steps).await? {
                 return Ok(outcome);
@@ -293,8 +325,11 @@ impl Thumbnails {
         Err(contended(at))
     }
 
-    /// The events of the steps that follow once a record's renditions are there.
+    /// The events of the steps that follow once a record's renditions are there. Nothing follows a step.
     fn follow_ups(&self, record: &Record) -> Vec<Record> {
+        if matches!(record.kind, Kind::Step(_)) {
+            return Vec::new();
+        }
         let steps = self.steps.iter().map(|step| step.name());
         steps
             .map(|name| Record { kind: Kind::Step(name), name: format!("Step:{name}"), ..record.clone() })
@@ -314,8 +349,8 @@ impl Run<'_, '_> {
         let renditions = puts.iter().map(|put| put.at.clone()).collect();
         let conclusion =
             Conclusion { disposition: Disposition::Ack, outcome: Outcome::Made, renditions, steps };
-        let etags = delivery.commit(self.store, puts, source, conclusion).await?;
-        self.is_settled = true;
+        let Committed { etags, settled } = delivery.commit(self.store, puts, source, conclusion).await?;
+        self.settled = Some(settled);
         Ok(etags)
     }
 }

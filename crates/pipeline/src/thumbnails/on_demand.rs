@@ -78,9 +78,11 @@ impl Thumbnails {
     ) -> Result<(Header, Thumbnail, Stages), Failure> {
         let header = probe(&bytes)?;
         let mut stages = Stages::default();
-        let rendering = self.on_a_thread(bytes, memory, &header, vec![spec.clone()], stop, &mut stages);
-        let thumbnail = rendering.await?.pop();
-        let thumbnail = thumbnail.ok_or_else(|| Failure::new(Reason::Internal, "the engine made nothing"))?;
+        let specs = vec![spec.clone()];
+        let of_render = self.admit(&header, &specs, stop, &mut stages).await?;
+        let rendering = self.on_a_thread(bytes, specs, (memory, of_render), stop, &mut stages);
+        let nothing = || Failure::new(Reason::Internal, "the engine returned nothing");
+        let thumbnail = rendering.await?.pop().ok_or_else(nothing)?;
         Ok((header, thumbnail, stages))
     }
 }

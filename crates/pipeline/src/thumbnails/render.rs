@@ -16,38 +16,67 @@ use crate::{
     stop::Stop,
 };
 
+/// A source with the memory to render it.
+pub(super) struct Admitted<'a> {
+    source: Source<'a>,
+    specs: Vec<Spec>,
+    memory: Reservation,
+}
+
 impl Thumbnails {
-    /// Renders what is stale of a source that was fetched, and lets go of its bytes.
-    pub(super) async fn rendered<'a>(
+    /// Waits for the memory to render what is stale of a source.
+    pub(super) async fn admitted<'a>(
         &self,
         source: Source<'a>,
         stop: &Stop,
         stages: &mut Stages,
+    ) -> Result<Admitted<'a>, Failure> {
+        let Placed { targets, stale, .. } = &source.placed;
+        let specs: Vec<_> = stale.iter().map(|index| targets[*index].rendition.spec.clone()).collect();
+        let memory = self.admit(&source.header, &specs, stop, stages).await?;
+        Ok(Admitted { source, specs, memory })
+    }
+
+    /// Renders a source, and lets go of its bytes.
+    pub(super) async fn rendered<'a>(
+        &self,
+        admitted: Admitted<'a>,
+        stop: &Stop,
+        stages: &mut Stages,
     ) -> Result<(Vec<Thumbnail>, Placed<'a>), Failure> {
-        let Source { bytes, header, memory, placed } = source;
-        let specs = placed.stale.iter().map(|index| placed.targets[*index].rendition.spec.clone()).collect();
-        let thumbnails = self.on_a_thread(bytes, Some(memory), &header, specs, stop, stages).await?;
+        let Admitted { source: Source { bytes, memory, placed, .. }, specs, memory: of_render } = admitted;
+        let thumbnails = self.on_a_thread(bytes, specs, (Some(memory), of_render), stop, stages).await?;
         Ok((thumbnails, placed))
     }
 
-    /// Waits for memory and a thread, and renders there. `source_memory`, which `bytes` hold, is free afterwards.
+    /// Waits for the memory of a render.
+    pub(super) async fn admit(
+        &self,
+        header: &Header,
+        specs: &[Spec],
+        stop: &Stop,
+        stages: &mut Stages,
+    ) -> Result<Reservation, Failure> {
+        let waiting = Instant::now();
+        let memory = stop.bound(self.renderer.admit(header, specs)).await.ok_or_else(stopped)?;
+        stages.wait += waiting.elapsed();
+        Ok(memory)
+    }
+
+    /// Renders on a thread. `memory`, of the source and of the render, is free afterwards.
     pub(super) async fn on_a_thread(
         &self,
         bytes: Bytes,
-        source_memory: Option<Reservation>,
-        header: &Header,
         specs: Vec<Spec>,
+        memory: (Option<Reservation>, Reservation),
         stop: &Stop,
         stages: &mut Stages,
     ) -> Result<Vec<Thumbnail>, Failure> {
-        let waiting = Instant::now();
-        let memory = stop.bound(self.renderer.admit(header, &specs)).await.ok_or_else(stopped)?;
-        stages.wait += waiting.elapsed();
         let (renderer, stop) = (self.renderer.clone(), stop.clone());
         let rendering = self.threads.run(move |scratch| {
             let mut spent = Stages::default();
             let result = renderer.render(&bytes, &specs, &stop, scratch, &mut spent);
-            drop((bytes, source_memory, memory));
+            drop((bytes, memory));
             (result, spent)
         });
         let (result, spent) = rendering.await?;

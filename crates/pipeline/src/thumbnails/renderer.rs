@@ -78,7 +78,7 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, engine::Error>) -> Result<T, Fail
         Err(panic) => {
             let words = panic.downcast_ref::<&str>().copied().map(str::to_owned);
             let words = words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-            Err(Failure::new(Reason::Internal, format!("the engine panicked on this picture: {words}")))
+            Err(Failure::new(Reason::Internal, format!("the engine panicked on this image: {words}")))
         }
     }
 }

@@ -102,7 +102,7 @@ impl Histogram {
         }
     }
 
-    /// The values of an interval; with `reset` the least and greatest begin anew.
+    /// The values of an interval; with `reset` the least and greatest begin again.
     pub(super) fn between(&self, before: Option<&Totals>, now: &Totals, reset: bool) -> Statistics {
         let mut buckets = Vec::new();
         let mut count = 0;

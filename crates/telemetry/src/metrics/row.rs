@@ -146,7 +146,7 @@ impl Row {
         out
     }
 
-    /// What [`Row::encode`] wrote; metrics this program does not know end it. `None` if it is damaged.
+    /// What [`Row::encode`] wrote; metrics this program does not know end it. `None` if it is corrupt.
     #[must_use]
     pub fn decode(mut bytes: &[u8]) -> Option<Self> {
         let mut row = Self::default();

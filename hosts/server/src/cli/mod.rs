@@ -194,9 +194,10 @@ fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        // One for every connection there may be and then some: a slow upload holds one, and must never
-        // keep others from the disk.
-        .max_blocking_threads(1536)
+        // Four listeners with 512 connections each, of which a slow upload holds a thread; 1,024 attempts and requests
+        // (function.concurrency at its most), each of which may write an arrival on a second one; and some to spare. None
+        // ever keeps others from the disk.
+        .max_blocking_threads(4 * 512 + 2 * 1024 + 512)
         .thread_keep_alive(std::time::Duration::from_secs(2))
         .build()
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tintype_pipeline::{
-    Attempts, Conclusion, Delivery, EventSource, Store,
+    Attempts, Committed, Conclusion, Delivery, EventSource, Store,
     event::Record,
     store::{Put, SourceVersion, StoreError},
 };
@@ -31,8 +31,8 @@ pub(super) struct DiskQueue {
     pub(super) wake: Notify,
     /// No more is taken.
     pub(super) draining: CancellationToken,
-    /// Told of events that became dead letters without another attempt.
-    pub(super) given_up: Box<dyn Fn(&DeadLetter) + Send + Sync>,
+    /// Called with events that became dead letters without another attempt.
+    pub(super) on_dead_letter: Box<dyn Fn(&DeadLetter) + Send + Sync>,
 }
 
 /// An event under a lease. Its objects and its settlement are one transaction.
@@ -41,6 +41,7 @@ pub struct DiskDelivery {
     lease: Arc<Lease>,
     record: Record,
     store: DiskPort,
+    is_settled: bool,
     _slot: Option<Slot>,
 }
 
@@ -63,8 +64,8 @@ impl EventSource for DiskQueue {
                         ..DiskDelivery::new(*lease, self.store.clone())
                     }));
                 }
-                Next::GivenUp(letter) => {
-                    (self.given_up)(&letter);
+                Next::DeadLetter(letter) => {
+                    (self.on_dead_letter)(&letter);
                     continue;
                 }
                 Next::Wait(time) => time.min(LONGEST_SLEEP),
@@ -84,7 +85,13 @@ impl DiskDelivery {
     /// For an event that was leased.
     #[must_use]
     pub fn new(lease: Lease, store: DiskPort) -> Self {
-        Self { record: lease.record(), lease: Arc::new(lease), store, _slot: None }
+        Self { record: lease.record(), lease: Arc::new(lease), store, is_settled: false, _slot: None }
+    }
+
+    /// Whether nothing is left to be done with the event.
+    #[must_use]
+    pub const fn is_settled(&self) -> bool {
+        self.is_settled
     }
 
     /// The lease, which lasts as long as anybody holds it.
@@ -105,7 +112,10 @@ impl Delivery for DiskDelivery {
     }
 
     async fn settle(&mut self, conclusion: Conclusion) -> Result<(), StoreError> {
-        Ok(self.lease.queue().settle(&self.lease, &conclusion).map_err(StoreFault::from)?)
+        check_steps(&conclusion)?;
+        self.lease.queue().settle(&self.lease, &conclusion).map_err(StoreFault::from)?;
+        self.is_settled = true;
+        Ok(())
     }
 
     async fn commit(
@@ -113,11 +123,23 @@ impl Delivery for DiskDelivery {
         _: &dyn Store,
         puts: Vec<Put>,
         source: &SourceVersion,
-        _: Conclusion,
-    ) -> Result<Vec<String>, StoreError> {
+        conclusion: Conclusion,
+    ) -> Result<Committed, StoreError> {
+        check_steps(&conclusion)?;
         let settlement = self.lease.settlement();
         let etags = self.store.disk().put_all(puts, Some(source.clone()), Some(settlement))?;
-        self.lease.queue().is_settled(&self.lease);
-        Ok(etags)
+        self.lease.queue().note_settled(&self.lease);
+        self.is_settled = true;
+        Ok(Committed { etags, settled: Ok(()) })
+    }
+}
+
+/// The ledger has no events of steps yet, and the server is started with none: better an error than one that is lost.
+fn check_steps(conclusion: &Conclusion) -> Result<(), StoreError> {
+    match conclusion.steps.first() {
+        None => Ok(()),
+        Some(step) => {
+            Err(StoreError::Unavailable(format!("the queue on disk takes no event of {}", step.name)))
+        }
     }
 }

@@ -4,8 +4,10 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt as _;
 use tintype_pipeline::{
-    Call, Conclusion, Delivery as _, Disposition, EventSource as _, Failure, ObjectKey, Outcome, Processed,
-    Reason, Report, Stop, clock::now_ms, store::Location,
+    Call, Conclusion, Delivery as _, Disposition, EventSource as _, Failure, ObjectKey, Outcome, Reason,
+    Report, Stop,
+    clock::now_ms,
+    store::{Location, StoreError},
 };
 
 use super::{
@@ -23,11 +25,15 @@ use crate::{
 /// Takes events until the drain begins, and works on each on a thread of its own.
 pub(super) async fn run(shared: Arc<Shared>) {
     loop {
-        match shared.source.next().await {
-            Ok(Some(delivery)) => drop(shared.on_a_worker(handle(shared.clone(), delivery))),
-            Ok(None) => return,
-            Err(error) => {
+        match AssertUnwindSafe(shared.source.next()).catch_unwind().await {
+            Ok(Ok(Some(delivery))) => drop(shared.on_a_worker(handle(shared.clone(), delivery))),
+            Ok(Ok(None)) => return,
+            Ok(Err(error)) => {
                 tracing::error!(%error, "the queue cannot be read");
+                wait_out(&shared).await;
+            }
+            Err(_) => {
+                tracing::error!("taking an event panicked");
                 wait_out(&shared).await;
             }
         }
@@ -42,69 +48,86 @@ async fn wait_out(shared: &Shared) {
 }
 
 async fn handle(shared: Arc<Shared>, mut delivery: DiskDelivery) {
-    let instruments = &shared.instruments;
     let lease = delivery.lease().clone();
-    log::start(now_ms(), &lease.event.request_id, &lease.at, lease.event.failed + 1);
-    instruments.event_taken(lease.age());
-    // Dropped last: once nothing is under way, everything has been counted.
-    let mut attempt = Attempt::begin(instruments, Subject::Record);
-    let stop = Stop::new(shared.stopping.clone()).by(attempt.started() + shared.timeout);
-    let triggers = shared.store.disk().triggers();
-    let call = Call { triggers: &triggers, stop: &stop };
-    let policy = shared.source.queue.policy();
-    let processing = shared.thumbnails.process(call, policy, &shared.store, &mut delivery);
-    let Processed { report, disposition, settled } = match AssertUnwindSafe(processing).catch_unwind().await {
-        Ok(processed) => processed,
-        Err(_) => panicked(&shared, &mut delivery).await,
-    };
-    // At a shutdown: the attempt does not count, nor is it logged.
-    if disposition != Disposition::Defer(Duration::ZERO) {
-        let ended_ms = now_ms();
-        attempt.count(matches!(report.outcome, Outcome::Failed(_)));
-        let since_upload = instruments::is_an_upload(lease.event.cause())
-            .then(|| Duration::from_millis(u64::try_from(ended_ms - lease.event.queued_ms).unwrap_or(0)));
-        instruments.report(&report, since_upload);
-        let next = next(&shared, disposition, settled.is_ok());
-        log::ended(&shared.function, instruments, Entry { next, ..entry(&lease, &report, ended_ms) });
-    }
-    if let Err(error) = settled {
-        if matches!(disposition, Disposition::DeadLetter(_)) {
-            instruments.dead_letter_error();
-        }
-        tracing::error!(%error, object = %lease.at, "an event could not be settled; it is due again");
-        wait_out(&shared).await;
+    if AssertUnwindSafe(attempt(&shared, &lease, &mut delivery)).catch_unwind().await.is_err() {
+        panicked(&shared, &lease, &mut delivery).await;
     }
     drop((delivery, lease));
     // An event leased on its own keeps the others from looking until now.
     shared.source.wake.notify_one();
 }
 
-/// The engine's panics are the function's errors already; this one is the host's own.
-async fn panicked(shared: &Shared, delivery: &mut DiskDelivery) -> Processed {
+async fn attempt(shared: &Shared, lease: &Lease, delivery: &mut DiskDelivery) {
+    let instruments = &shared.instruments;
+    log::start(now_ms(), &lease.event.request_id, &lease.at, lease.event.failed + 1);
+    instruments.event_taken(lease.age());
+    // Dropped last: once nothing is under way, everything has been counted.
+    let mut under_way = Attempt::begin(instruments, Subject::Record);
+    let stop = Stop::new(shared.stopping.clone()).by(under_way.started() + shared.timeout);
+    let triggers = shared.store.disk().triggers();
+    let call = Call { triggers: &triggers, stop: &stop };
+    let policy = shared.source.queue.policy();
+    let mut ended = shared.thumbnails.attempt(call, policy, &shared.store, delivery).await;
+    // At a shutdown the attempt does not count, nor is it logged.
+    let counts = ended.disposition != Disposition::Defer(Duration::ZERO);
+    let ended_ms = now_ms();
+    if counts {
+        under_way.count(matches!(ended.report.outcome, Outcome::Failed(_)));
+        let since_upload = instruments::is_an_upload(lease.event.cause())
+            .then(|| Duration::from_millis(u64::try_from(ended_ms - lease.event.queued_ms).unwrap_or(0)));
+        instruments.report(&ended.report, since_upload);
+    }
+    let settled = ended.settle(delivery).await;
+    let next = next(shared, lease, ended.disposition, settled).await;
+    if counts {
+        let entry = Entry { next, ..entry(lease, &ended.report, ended_ms) };
+        log::ended(&shared.function, instruments, entry);
+    }
+}
+
+/// The engine's panics are the function's errors already; this one is the host's own, and is counted.
+async fn panicked(shared: &Shared, lease: &Lease, delivery: &mut DiskDelivery) {
     let report = attempt::panicked();
     let policy = shared.source.queue.policy();
     let disposition = Disposition::of(&report.outcome, delivery.attempts(), policy, false);
     let outcome = report.outcome.clone();
     let conclusion = Conclusion { disposition, outcome, renditions: Vec::new(), steps: Vec::new() };
-    let settled = delivery.settle(conclusion).await;
-    Processed { report, disposition, settled }
+    // It may have panicked after all was done.
+    let next = match delivery.is_settled() {
+        true => Next::Done,
+        false => next(shared, lease, disposition, delivery.settle(conclusion).await).await,
+    };
+    let entry = Entry { next, ..entry(lease, &report, now_ms()) };
+    log::ended(&shared.function, &shared.instruments, entry);
 }
 
-/// What comes after an attempt.
-fn next(shared: &Shared, disposition: Disposition, is_settled: bool) -> Next {
-    match disposition {
-        Disposition::Ack if is_settled => Next::Done,
-        Disposition::DeadLetter(_) if is_settled => {
+/// What comes after an attempt whose event was `settled`, or is due again.
+async fn next(
+    shared: &Shared,
+    lease: &Lease,
+    disposition: Disposition,
+    settled: Result<(), StoreError>,
+) -> Next {
+    match (settled, disposition) {
+        (Ok(()), Disposition::Ack) => Next::Done,
+        (Ok(()), Disposition::RetryAfter(_) | Disposition::Defer(_)) => Next::Retry,
+        (Ok(()), Disposition::DeadLetter(_)) => {
             shared.instruments.event_dropped();
             Next::DeadLetter
         }
-        // What could not be settled is due again.
-        _ => Next::Retry,
+        (Err(error), _) => {
+            if matches!(disposition, Disposition::DeadLetter(_)) {
+                shared.instruments.dead_letter_error();
+            }
+            tracing::error!(%error, object = %lease.at, "an event could not be settled; it is due again");
+            wait_out(shared).await;
+            Next::Retry
+        }
     }
 }
 
 /// An event became a dead letter without another attempt.
-pub(super) fn given_up(letter: &DeadLetter) -> Option<Entry> {
+pub(super) fn dead_letter(letter: &DeadLetter) -> Option<Entry> {
     let failure = Failure::new(Reason::Unavailable, letter.message.clone());
     let report = Report { outcome: Outcome::Failed(failure), ..Report::bad_event(String::new()) };
     let key = ObjectKey::new(&letter.event.key).ok()?;

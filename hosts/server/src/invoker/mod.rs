@@ -43,7 +43,7 @@ use crate::{
 /// Requests that may wait, for each that may work.
 const WAITING_PER_SLOT: usize = 32;
 
-/// What is told to stop at a shutdown has this long to do so.
+/// What is cancelled at a shutdown has this long to end.
 const TO_STOP: Duration = Duration::from_secs(1);
 
 struct Shared {
@@ -96,11 +96,11 @@ impl Invoker {
         let (limits, total_bytes) = budget::bounds(&settings.function, settings.limits, available_bytes());
         let function =
             log::Function { name: settings.function.name.clone(), memory_mb: settings.function.memory_mb };
-        let given_up = {
+        let on_dead_letter = {
             let (function, instruments) = (function.clone(), instruments.clone());
             Box::new(move |letter: &_| {
                 instruments.event_dropped();
-                if let Some(entry) = events::given_up(letter) {
+                if let Some(entry) = events::dead_letter(letter) {
                     log::ended(&function, &instruments, entry);
                 }
             })
@@ -113,7 +113,7 @@ impl Invoker {
                 slots: Slots::new(concurrency),
                 wake: Notify::new(),
                 draining: CancellationToken::new(),
-                given_up,
+                on_dead_letter,
             },
             thumbnails: Thumbnails::new(limits, total_bytes, concurrency)?,
             instruments: instruments.clone(),

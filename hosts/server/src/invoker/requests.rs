@@ -136,6 +136,8 @@ impl Invoker {
         T: Failing + Send + 'static,
         F: Future<Output = T> + Send,
     {
+        // From here on a drain waits for it.
+        let _tracked = self.shared.tasks.token();
         let Ok(waiting) = self.waiting.clone().try_acquire_owned() else {
             self.shared.instruments.throttled();
             return Err(Refused::Throttled);
@@ -149,7 +151,6 @@ impl Invoker {
         let stop = Stop::new(abandoned.clone()).by(deadline);
         // Whoever stops waiting, at the time-out or because the client went away, stops the work.
         let _abandon = abandoned.drop_guard();
-        let _tracked = self.shared.tasks.token();
         let Some(slot) = stop.bound(self.shared.source.slots.acquire(Class::Request)).await else {
             return Err(not_begun(deadline));
         };
@@ -169,8 +170,10 @@ impl Invoker {
         });
         match tokio::time::timeout_at(deadline.into(), task).await {
             Ok(Ok(result)) => Ok(result),
-            // It panicked; the log has the place.
-            Ok(Err(_)) => Err(not_begun(deadline)),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "a request panicked");
+                Err(not_begun(deadline))
+            }
             Err(_) => Err(Refused::TimedOut),
         }
     }

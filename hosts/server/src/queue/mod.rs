@@ -5,7 +5,7 @@
 //! up in the end.
 
 mod dead_letters;
-mod hopeless;
+mod expiry;
 mod leased;
 
 use std::{
@@ -14,7 +14,7 @@ use std::{
 };
 
 pub use dead_letters::{DeadLetterFilter, LettersPage, LettersSummary, reason};
-use hopeless::{MAX_CRASHES, hopeless};
+use expiry::{MAX_CRASHES, expiry};
 use leased::Leased;
 use tintype_pipeline::{
     Attempts, Conclusion, Disposition, RetryPolicy,
@@ -92,6 +92,8 @@ impl Drop for Lease {
 pub struct Queue {
     ledger: Arc<Ledger>,
     policy: RetryPolicy,
+    /// An event older than this becomes a dead letter instead of another attempt.
+    max_age: Duration,
     /// Tells this run from others in what it writes.
     run: u64,
     leased: Mutex<Leased>,
@@ -109,8 +111,8 @@ pub enum Next {
     Wait(Duration),
     /// Nothing at all.
     Empty,
-    /// An event that had to be given up instead of being tried.
-    GivenUp(Box<DeadLetter>),
+    /// An event that became a dead letter instead of being tried.
+    DeadLetter(Box<DeadLetter>),
 }
 
 /// What comes next of the events of one kind.
@@ -159,10 +161,11 @@ fn age(event: &EventRecord) -> Duration {
 impl Queue {
     /// The queue on a ledger.
     #[must_use]
-    pub fn new(ledger: Arc<Ledger>, policy: RetryPolicy) -> Arc<Self> {
+    pub fn new(ledger: Arc<Ledger>, policy: RetryPolicy, max_age: Duration) -> Arc<Self> {
         Arc::new(Self {
             ledger,
             policy,
+            max_age,
             run: leased::new_run(),
             leased: Mutex::default(),
             warned: Mutex::default(),
@@ -213,21 +216,21 @@ impl Queue {
         // Its age first: a clock that jumps in between is noticed.
         let age = age(&event);
         let may_be_old = tried && self.knows_ages();
-        let hopeless = hopeless(&self.policy, &event, may_be_old.then_some(age), crashes);
-        if hopeless.is_none() && crashes > 0 && leased.is_any() {
+        let expired = expiry(self.max_age, &event, may_be_old.then_some(age), crashes);
+        if expired.is_none() && crashes > 0 && leased.is_any() {
             return Ok(Next::Empty);
         }
-        let alone = crashes > 0 && hopeless.is_none();
+        let alone = crashes > 0 && expired.is_none();
         let is_first = !leased.is_begun(event.id);
         let attempt = leased.begin(&event, &at, alone, passed);
         drop(leased);
         let lease = Box::new(Lease { event, at, attempt, queue: self.clone() });
-        if let Some((reason, message)) = hopeless {
+        if let Some((reason, message)) = expired {
             let given_up = self.give_up(lease.event.clone(), reason, message);
             if given_up.is_ok() || is_first {
                 self.leased().forget(lease.event.id);
             }
-            return given_up.map(|letter| Next::GivenUp(Box::new(letter)));
+            return given_up.map(|letter| Next::DeadLetter(Box::new(letter)));
         }
         let noted = self.note_attempt(lease.event.id, attempt);
         if crashes > 0 {
@@ -344,13 +347,13 @@ impl Queue {
                 self.give_up(self.current(lease)?, reason.name(), message)?;
             }
         }
-        self.is_settled(lease);
+        self.note_settled(lease);
         Ok(())
     }
 
-    /// A lease's event was settled, here or in a transaction of the store's: what was begun in this run and has been
-    /// counted as ended is not to be counted twice.
-    pub fn is_settled(&self, lease: &Lease) {
+    /// Notes that a lease's event was settled, here or in a transaction of the store's: what was begun in this run and has
+    /// been counted as ended is not to be counted twice.
+    pub fn note_settled(&self, lease: &Lease) {
         self.leased().forget(lease.event.id);
     }
 

@@ -54,9 +54,9 @@ pub struct Settings {
     pub listen: Listen,
     /// The function's bounds and retries.
     pub function: Function,
-    /// Bounds on one picture.
+    /// Bounds on one image.
     pub limits: Limits,
-    /// What to watch and what to make.
+    /// What to watch and what to render.
     pub triggers: Vec<Trigger>,
     /// When dead letters are dropped.
     pub dead_letters: DeadLetters,

@@ -11,7 +11,7 @@ use tintype_pipeline::{
 use tokio::{
     runtime::Handle,
     sync::{Mutex, oneshot},
-    task::JoinHandle,
+    task::{JoinError, JoinHandle},
 };
 
 use super::{
@@ -70,45 +70,46 @@ impl ArrivingStore {
         }
     }
 
-    /// The ETag that the arrival will have; `None` if the place is not its, or no longer.
+    /// The ETag that the arrival will have; `None` if the place is not its, or no longer. May be dropped while it waits:
+    /// the file stays known.
     async fn etag(&self, at: &Location) -> Result<Option<String>, StoreError> {
         if *at != self.arrival.at {
             return Ok(None);
         }
         let mut state = self.state.lock().await;
-        if matches!(*state, State::Nothing) {
-            *state = write(self.store.disk(), &self.arrival);
-        }
-        let (etag, file) = match std::mem::replace(&mut *state, State::Nothing) {
-            State::Writing { etag, file } => match etag.await {
-                Ok(etag) => (etag, file),
-                // It ended without one.
-                Err(_) => return Err(finished(file).await.err().unwrap_or_else(lost).into()),
-            },
-            State::Known { etag, file } => (etag, file),
-            State::Nothing => return Err(lost().into()),
-            State::Stored => {
-                *state = State::Stored;
-                return Ok(None);
-            }
+        self.write_if_gone(&mut state);
+        let etag = match &mut *state {
+            State::Writing { etag, .. } => etag.await,
+            State::Known { etag, .. } => Ok(etag.clone()),
+            State::Nothing | State::Stored => return Ok(None),
         };
-        *state = State::Known { etag: etag.clone(), file };
-        Ok(Some(etag))
+        let Some(file) = std::mem::replace(&mut *state, State::Nothing).into_file() else { return Ok(None) };
+        match etag {
+            Ok(etag) => {
+                *state = State::Known { etag: etag.clone(), file };
+                Ok(Some(etag))
+            }
+            // It ended without one.
+            Err(_) => Err(finished(file.await).err().unwrap_or_else(lost).into()),
+        }
     }
 
     /// The synced file, if the arrival is not stored yet.
     async fn take(&self) -> Result<Option<Finished>, StoreFault> {
         let mut state = self.state.lock().await;
-        if matches!(*state, State::Nothing) {
+        self.write_if_gone(&mut state);
+        let file = match &mut *state {
+            State::Writing { file, .. } | State::Known { file, .. } => file.await,
+            State::Nothing | State::Stored => return Ok(None),
+        };
+        *state = State::Nothing;
+        finished(file).map(Some)
+    }
+
+    /// Begins the file again where an attempt that others came before has used it up.
+    fn write_if_gone(&self, state: &mut State) {
+        if matches!(state, State::Nothing) {
             *state = write(self.store.disk(), &self.arrival);
-        }
-        match std::mem::replace(&mut *state, State::Nothing) {
-            State::Writing { file, .. } | State::Known { file, .. } => finished(file).await.map(Some),
-            State::Nothing => Err(lost()),
-            State::Stored => {
-                *state = State::Stored;
-                Ok(None)
-            }
         }
     }
 }
@@ -147,8 +148,8 @@ fn write(disk: &Arc<DiskStore>, arrival: &Arrival) -> State {
     State::Writing { etag, file }
 }
 
-async fn finished(file: File) -> Result<Finished, StoreFault> {
-    match file.await {
+fn finished(file: Result<Result<Finished, StoreFault>, JoinError>) -> Result<Finished, StoreFault> {
+    match file {
         Ok(finished) => finished,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => resume_unwind(panic),

@@ -56,7 +56,7 @@ pub fn open_with(data: &Path, toml: &str) -> Opened {
 }
 
 pub fn queue(opened: &Opened, retries: u32, delay: Duration, max_age: Duration) -> Arc<Queue> {
-    Queue::new(opened.ledger.clone(), RetryPolicy { retries, delays: vec![delay], max_age })
+    Queue::new(opened.ledger.clone(), RetryPolicy { retries, delays: vec![delay] }, max_age)
 }
 
 /// Settles an attempt that ended so; returns what becomes of its event.

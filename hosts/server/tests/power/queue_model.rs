@@ -173,12 +173,9 @@ impl Pair {
 
     fn open(&mut self) {
         let world = World::open(self.disk.shared(), &self.settings).unwrap();
-        let policy = RetryPolicy {
-            retries: RETRIES,
-            delays: vec![Duration::ZERO],
-            max_age: Duration::from_secs(3600),
-        };
-        self.queue = Some(Queue::new(world.store.ledger().clone(), policy));
+        let policy = RetryPolicy { retries: RETRIES, delays: vec![Duration::ZERO] };
+        let max_age = Duration::from_secs(3600);
+        self.queue = Some(Queue::new(world.store.ledger().clone(), policy, max_age));
         self.world = Some(world);
     }
 
@@ -307,7 +304,7 @@ impl Pair {
                 model.leased.push(queued);
                 self.leases.push(*lease);
             }
-            Next::GivenUp(letter) => {
+            Next::DeadLetter(letter) => {
                 let found = model.available().into_iter().find(|event| event.is(&letter.event)).cloned();
                 let mut event = found.unwrap();
                 event.seen = model.objects.get(event.key).cloned();

@@ -20,7 +20,7 @@ use tintype::{
 };
 use tintype_engine::Limits;
 use tintype_pipeline::{
-    Attempts, Call, Conclusion, Delivery, Disposition, Outcome, Processed, Report, RetryPolicy, Stop,
+    Attempts, Call, Committed, Conclusion, Delivery, Disposition, Outcome, Report, RetryPolicy, Stop,
     Thumbnails,
     clock::now_ms,
     event::Record,
@@ -201,20 +201,20 @@ impl World {
         match self.queue.lease().map_err(|error| error.to_string())? {
             Next::Lease(lease) => {
                 let at = lease.at.clone();
-                let Processed { report, settled, .. } = runtime().block_on(self.attempt(*lease, manner));
+                let (report, settled) = runtime().block_on(self.attempt(*lease, manner));
                 settled.map_err(|error| error.to_string())?;
                 if manner.alone && report.outcome == Outcome::Made {
                     self.is_of_the_newest(&at, &report)?;
                 }
                 Ok(Worked::Attempt)
             }
-            Next::GivenUp(_) => Ok(Worked::Attempt),
+            Next::DeadLetter(_) => Ok(Worked::Attempt),
             Next::Wait(_) => Ok(Worked::Waiting),
             Next::Empty => Ok(Worked::Idle),
         }
     }
 
-    async fn attempt(&self, lease: Lease, manner: Manner<'_>) -> Processed {
+    async fn attempt(&self, lease: Lease, manner: Manner<'_>) -> (Report, Result<(), StoreError>) {
         let port = DiskPort::new(self.store.clone());
         let token = CancellationToken::new();
         let by_time_out = manner.stops.is_some_and(|stops| !stops.by_shutdown);
@@ -224,7 +224,9 @@ impl World {
         let call = Call { triggers: &triggers, stop: &stop };
         let (inner, policy) = (DiskDelivery::new(lease, port.clone()), self.queue.policy());
         let mut delivery = InterruptedDelivery { inner, store: &store, policy, by_time_out };
-        self.thumbnails.process(call, policy, &store, &mut delivery).await
+        let mut attempt = self.thumbnails.attempt(call, policy, &store, &mut delivery).await;
+        let settled = attempt.settle(&mut delivery).await;
+        (attempt.report, settled)
     }
 
     /// A version that was acknowledged before a thumbnail was written is what it is made of.
@@ -398,7 +400,7 @@ impl Delivery for InterruptedDelivery<'_, '_> {
         puts: Vec<Put>,
         source: &SourceVersion,
         conclusion: Conclusion,
-    ) -> Result<Vec<String>, StoreError> {
+    ) -> Result<Committed, StoreError> {
         self.store.before_put();
         self.inner.commit(store, puts, source, conclusion).await
     }

@@ -1,8 +1,6 @@
-//! Events that are not worth another attempt.
+//! Events that get no other attempt, for their age or because they end the program.
 
 use std::time::Duration;
-
-use tintype_pipeline::RetryPolicy;
 
 use super::dead_letters;
 use crate::ledger::EventRecord;
@@ -10,20 +8,20 @@ use crate::ledger::EventRecord;
 /// Attempts that may end with the program itself before an event becomes a dead letter.
 pub(super) const MAX_CRASHES: u32 = 5;
 
-/// Why an event is not worth another attempt, if so. `age`: if it counts. That of one that this run has not tried yet
+/// Why an event gets no other attempt, if so. `age`: if it counts. That of one that this run has not tried yet
 /// does not: it may be old only because the program was down.
-pub(super) fn hopeless(
-    policy: &RetryPolicy,
+pub(super) fn expiry(
+    max_age: Duration,
     event: &EventRecord,
     age: Option<Duration>,
     crashes: u32,
 ) -> Option<(&'static str, String)> {
-    if let Some(age) = age.filter(|age| *age > policy.max_age) {
+    if let Some(age) = age.filter(|age| *age > max_age) {
         let last = event.last_error.as_deref().unwrap_or("none");
         let message = format!(
             "the event is {} s old, more than function.max_event_age ({} s) allows; last error: {last}",
             age.as_secs(),
-            policy.max_age.as_secs()
+            max_age.as_secs()
         );
         return Some((dead_letters::TOO_OLD, message));
     }
