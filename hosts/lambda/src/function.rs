@@ -57,13 +57,11 @@ impl Function {
         stop: &Stop,
         work: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        match stop.bound(work).await {
-            Some(done) => done,
-            None => {
-                self.thumbnails.idle().await;
-                Err(out_of_time())
-            }
+        if let Some(done) = stop.bound(work).await {
+            return done;
         }
+        self.thumbnails.idle().await;
+        Err(out_of_time())
     }
 }
 

@@ -5,6 +5,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{IN, OUT, Opened, at, cause, files, open, put, read, runtime};
+use futures::FutureExt as _;
 use tintype::store::{ArrivingStore, Cause, DiskPort};
 use tintype_pipeline::{
     Call, Failure, Outcome, Picture, Reason, Report, Stop, Store as _, Thumbnails,
@@ -101,6 +102,25 @@ fn a_disk_that_fails_or_a_bucket_that_is_gone_is_told_and_leaves_nothing() {
     opened.faults.set_full(false);
     assert_eq!((files(data.path(), "objects"), files(data.path(), "incoming")), (0, 0));
     assert!(receive(&opened, &arrival("a.jpg", jpeg(90))).is_ok());
+}
+
+/// As when the client goes while the disk is slow.
+#[test]
+fn a_wait_that_is_given_up_leaves_no_file() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    let arrived = arrival("a.jpg", jpeg(90));
+    runtime().block_on(async {
+        let store = arriving(&opened, &arrived);
+        for _ in 0..3 {
+            // Polled once, and dropped.
+            let _ = store.head(&arrived.at).now_or_never();
+            let _ = store.put_all(Vec::new(), None).now_or_never();
+        }
+        store.close().await;
+    });
+    let is_stored = read(&opened.store, &arrived.at).is_some();
+    assert_eq!((files(data.path(), "objects"), files(data.path(), "incoming")), (usize::from(is_stored), 0));
 }
 
 #[test]

@@ -181,22 +181,16 @@ impl Thumbnails {
         };
         let disposition =
             Disposition::of(&report.outcome, delivery.attempts(), policy, call.stop.is_cancelled());
-        let settlement = match settled {
-            Some(settled) => Settlement::WithPuts(settled),
-            None => {
-                let renditions = report.renditions.iter().map(|rendition| rendition.at.clone()).collect();
-                // An attempt before this one may have ended between its commit and the settlement.
-                let steps = match (&report.outcome, &record) {
-                    (Outcome::UpToDate, Ok(record)) => self.follow_ups(record),
-                    _ => Vec::new(),
-                };
-                Settlement::Open(Conclusion {
-                    disposition,
-                    outcome: report.outcome.clone(),
-                    renditions,
-                    steps,
-                })
-            }
+        let settlement = if let Some(settled) = settled {
+            Settlement::WithPuts(settled)
+        } else {
+            let renditions = report.renditions.iter().map(|rendition| rendition.at.clone()).collect();
+            // An attempt before this one may have ended between its commit and the settlement.
+            let steps = match (&report.outcome, &record) {
+                (Outcome::UpToDate, Ok(record)) => self.follow_ups(record),
+                _ => Vec::new(),
+            };
+            Settlement::Open(Conclusion { disposition, outcome: report.outcome.clone(), renditions, steps })
         };
         Attempt { report, disposition, settlement }
     }
