@@ -22,18 +22,30 @@ use crate::{
     queue::Lease,
 };
 
-/// Takes events until the drain begins, and works on each on a thread of its own.
-pub(super) async fn run(shared: Arc<Shared>) {
+/// A worker: takes events and works on each, until the drain begins.
+pub(super) async fn work(shared: Arc<Shared>) {
     loop {
-        match AssertUnwindSafe(shared.source.next()).catch_unwind().await {
-            Ok(Ok(Some(delivery))) => drop(shared.on_a_worker(handle(shared.clone(), delivery))),
-            Ok(Ok(None)) => return,
-            Ok(Err(error)) => {
-                tracing::error!(%error, "the queue cannot be read");
-                wait_out(&shared).await;
+        let worked = AssertUnwindSafe(async {
+            match shared.source.next().await {
+                Ok(Some(delivery)) => {
+                    // Where there was one there may be another, for another worker.
+                    shared.source.wake.notify_one();
+                    handle(&shared, delivery).await;
+                    true
+                }
+                Ok(None) => false,
+                Err(error) => {
+                    tracing::error!(%error, "the queue cannot be read");
+                    wait_out(&shared).await;
+                    true
+                }
             }
+        });
+        match worked.catch_unwind().await {
+            Ok(true) => {}
+            Ok(false) => return,
             Err(_) => {
-                tracing::error!("taking an event panicked");
+                tracing::error!("a worker panicked");
                 wait_out(&shared).await;
             }
         }
@@ -47,10 +59,10 @@ async fn wait_out(shared: &Shared) {
     let _ = tokio::time::timeout(LONGEST_SLEEP, draining).await;
 }
 
-async fn handle(shared: Arc<Shared>, mut delivery: DiskDelivery) {
+async fn handle(shared: &Shared, mut delivery: DiskDelivery) {
     let lease = delivery.lease().clone();
-    if AssertUnwindSafe(attempt(&shared, &lease, &mut delivery)).catch_unwind().await.is_err() {
-        panicked(&shared, &lease, &mut delivery).await;
+    if AssertUnwindSafe(attempt(shared, &lease, &mut delivery)).catch_unwind().await.is_err() {
+        panicked(shared, &lease, &mut delivery).await;
     }
     drop((delivery, lease));
     // An event leased on its own keeps the others from looking until now.

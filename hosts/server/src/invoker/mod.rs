@@ -129,7 +129,9 @@ impl Invoker {
                 shared.source.wake.notify_one();
             }
         });
-        drop(shared.on_a_worker(events::run(shared.clone())));
+        for _ in 0..concurrency {
+            drop(shared.on_a_worker(events::work(shared.clone())));
+        }
         Ok(Self {
             shared,
             waiting: Arc::new(Semaphore::new(concurrency * WAITING_PER_SLOT)),
