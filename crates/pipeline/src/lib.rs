@@ -6,6 +6,7 @@
 
 pub mod budget;
 pub mod clock;
+mod cpu;
 pub mod delivery;
 pub mod disposition;
 pub mod event;

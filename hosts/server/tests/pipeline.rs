@@ -269,6 +269,37 @@ async fn requests_wait_their_turn_and_too_many_are_refused() {
     tokio::task::spawn_blocking(move || drop(running)).await.unwrap();
 }
 
+/// One worker, and always another request: every second call is an event's.
+#[test]
+fn requests_and_events_take_turns() {
+    let data = tempfile::tempdir().unwrap();
+    let running = start(data.path(), "[function]\nconcurrency = 1");
+    running.opened.faults.hold_reads(Some("/objects/"));
+    put(&running.opened.store, &at(IN, "first.jpg"), &jpeg(64, 48, 90)).unwrap();
+    eventually("the only worker is busy", || {
+        running.instruments.value(Metric::ConcurrentExecutions) == Some(1)
+    });
+    for number in 0..10 {
+        put(&running.opened.store, &at(IN, &format!("{number}.jpg")), &jpeg(64, 48, 90)).unwrap();
+    }
+    let record = || Record::new(Kind::Created, "ObjectCreated:Put", at(IN, "nowhere.jpg"));
+    let depths = runtime().block_on(async {
+        let waiting = (0..10).map(|_| async {
+            running.invoker.invoke(record()).await.unwrap();
+            running.queue.depth().unwrap()
+        });
+        let waiting = futures::future::join_all(waiting);
+        let release = async { running.opened.faults.hold_reads(None) };
+        futures::future::join(waiting, release).await.0
+    });
+    // One more event may have been settled than requests answered, or as many as were by the time of the look.
+    for (answered, depth) in depths.iter().enumerate() {
+        assert!(*depth as usize <= 11 - answered, "after {answered} requests {depth} events wait");
+    }
+    running.settled();
+    runtime().block_on(running.invoker.drain(HOUR));
+}
+
 #[test]
 fn a_shutdown_leaves_what_is_waiting_for_the_next_start() {
     let data = tempfile::tempdir().unwrap();

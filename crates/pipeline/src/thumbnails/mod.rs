@@ -16,11 +16,11 @@ use tintype_engine::Limits;
 use crate::{
     Step,
     budget::MemoryBudget,
+    cpu::Cpu,
     delivery::{Committed, Conclusion, Delivery},
     disposition::{Disposition, RetryPolicy},
     event::{Kind, Record},
     outcome::{Failure, Ignored, Outcome, Reason, RenditionReport, Report, Stages},
-    render_threads::RenderThreads,
     stop::Stop,
     store::{Location, Put, SourceVersion, Store, StoreError},
     target::remove,
@@ -35,7 +35,7 @@ const MAX_ROUNDS: u32 = 16;
 /// The function, ready to be called any number of times at once.
 pub struct Thumbnails {
     renderer: Renderer,
-    threads: RenderThreads,
+    cpu: Cpu,
     steps: Vec<Arc<dyn Step>>,
 }
 
@@ -106,17 +106,28 @@ impl std::fmt::Debug for Thumbnails {
 }
 
 impl Thumbnails {
-    /// The function with its bounds: `total_memory_bytes` holds for all calls at once, and so many renders run
-    /// at a time as there are `threads`.
+    /// The function with its bounds: `total_memory_bytes` holds for all calls at once. Renders have `threads` of their
+    /// own, so calls may be polled anywhere.
     ///
     /// # Errors
     /// The system does not give another thread.
     pub fn new(limits: Limits, total_memory_bytes: u64, threads: usize) -> io::Result<Self> {
-        Ok(Self {
+        Ok(Self::with(Cpu::threads(threads)?, limits, total_memory_bytes))
+    }
+
+    /// The same for a host that polls each call on a thread of its own, which may compute: it renders there, without a
+    /// hand-over. The host bounds how many calls there are at once.
+    #[must_use]
+    pub fn on_polling_threads(limits: Limits, total_memory_bytes: u64) -> Self {
+        Self::with(Cpu::polling(), limits, total_memory_bytes)
+    }
+
+    fn with(cpu: Cpu, limits: Limits, total_memory_bytes: u64) -> Self {
+        Self {
             renderer: Renderer::new(limits, MemoryBudget::new(total_memory_bytes)),
-            threads: RenderThreads::start(threads)?,
+            cpu,
             steps: Vec::new(),
-        })
+        }
     }
 
     /// With a step that follows every commit of renditions.
@@ -134,7 +145,7 @@ impl Thumbnails {
 
     /// Waits until no thread renders any more, not even for a call that was given up.
     pub async fn idle(&self) {
-        self.threads.idle().await;
+        self.cpu.idle().await;
     }
 
     /// The bounds on one image.

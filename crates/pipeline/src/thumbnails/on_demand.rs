@@ -80,7 +80,7 @@ impl Thumbnails {
         let mut stages = Stages::default();
         let specs = vec![spec.clone()];
         let of_render = self.admit(&header, &specs, stop, &mut stages).await?;
-        let rendering = self.on_a_thread(bytes, specs, (memory, of_render), stop, &mut stages);
+        let rendering = self.compute(bytes, specs, (memory, of_render), stop, &mut stages);
         let nothing = || Failure::new(Reason::Internal, "the engine returned nothing");
         let thumbnail = rendering.await?.pop().ok_or_else(nothing)?;
         Ok((header, thumbnail, stages))

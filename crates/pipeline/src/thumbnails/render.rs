@@ -1,4 +1,4 @@
-//! The second stage: a source that was fetched, rendered on a thread for CPU work.
+//! The second stage: a source that was fetched, rendered where the host computes.
 
 use std::time::Instant;
 
@@ -45,7 +45,7 @@ impl Thumbnails {
         stages: &mut Stages,
     ) -> Result<(Vec<Thumbnail>, Placed<'a>), Failure> {
         let Admitted { source: Source { bytes, memory, placed, .. }, specs, memory: of_render } = admitted;
-        let thumbnails = self.on_a_thread(bytes, specs, (Some(memory), of_render), stop, stages).await?;
+        let thumbnails = self.compute(bytes, specs, (Some(memory), of_render), stop, stages).await?;
         Ok((thumbnails, placed))
     }
 
@@ -63,8 +63,8 @@ impl Thumbnails {
         Ok(memory)
     }
 
-    /// Renders on a thread. `memory`, of the source and of the render, is free afterwards.
-    pub(super) async fn on_a_thread(
+    /// Renders where the host computes. `memory`, of the source and of the render, is free afterwards.
+    pub(super) async fn compute(
         &self,
         bytes: Bytes,
         specs: Vec<Spec>,
@@ -73,7 +73,7 @@ impl Thumbnails {
         stages: &mut Stages,
     ) -> Result<Vec<Thumbnail>, Failure> {
         let (renderer, stop) = (self.renderer.clone(), stop.clone());
-        let rendering = self.threads.run(move |scratch| {
+        let rendering = self.cpu.run(move |scratch| {
             let mut spent = Stages::default();
             let result = renderer.render(&bytes, &specs, &stop, scratch, &mut spent);
             drop((bytes, memory));

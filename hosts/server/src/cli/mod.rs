@@ -194,10 +194,10 @@ fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        // Four listeners with 512 connections each, of which a slow upload holds a thread; 1,024 workers for events and as
-        // many requests (function.concurrency at its most), each of which may write an arrival on a thread beside; and
-        // some to spare. None ever keeps others from the disk.
-        .max_blocking_threads(4 * 512 + 3 * 1024 + 512)
+        // Four listeners with 512 connections each, of which a slow upload holds a thread; 1,024 workers
+        // (function.concurrency at its most), each of which may write an arrival on one; and some to spare. None ever
+        // keeps others from the disk.
+        .max_blocking_threads(4 * 512 + 1024 + 512)
         .thread_keep_alive(std::time::Duration::from_secs(2))
         .build()
 }

@@ -11,7 +11,6 @@ use tintype_pipeline::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::slots::{Class, Slot, Slots};
 use crate::{
     ledger::DeadLetter,
     queue::{Lease, Next, Queue},
@@ -21,12 +20,10 @@ use crate::{
 /// The queue is looked at at least this often, should the clock or a wake-up go astray.
 pub(super) const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
-/// The queue on disk, with a slot to work in for each event. Like the store's, its futures wait for the disk on the
-/// thread that polls them.
+/// The queue on disk. Like the store's, its futures wait for the disk on the thread that polls them.
 pub(super) struct DiskQueue {
     pub(super) queue: Arc<Queue>,
     pub(super) store: DiskPort,
-    pub(super) slots: Slots,
     /// Something may be due.
     pub(super) wake: Notify,
     /// No more is taken.
@@ -42,42 +39,40 @@ pub struct DiskDelivery {
     record: Record,
     store: DiskPort,
     is_settled: bool,
-    _slot: Option<Slot>,
 }
 
 #[async_trait]
 impl EventSource for DiskQueue {
     type Delivery = DiskDelivery;
 
-    /// Waits for a slot first: an event that is leased is worked on at once.
+    /// May be dropped while it waits: an event that is leased is returned at once. Where the queue cannot be read it is
+    /// looked at again.
     async fn next(&self) -> Result<Option<DiskDelivery>, StoreError> {
-        loop {
-            let slot = tokio::select! {
-                biased;
-                () = self.draining.cancelled() => return Ok(None),
-                slot = self.slots.acquire(Class::Event) => slot,
-            };
-            let sleep = match self.queue.lease().map_err(StoreFault::from)? {
-                Next::Lease(lease) => {
-                    return Ok(Some(DiskDelivery {
-                        _slot: Some(slot),
-                        ..DiskDelivery::new(*lease, self.store.clone())
-                    }));
+        while !self.draining.is_cancelled() {
+            let sleep = match self.queue.lease() {
+                Ok(Next::Lease(lease)) => {
+                    // Where there was one there may be another, for another worker.
+                    self.wake.notify_one();
+                    return Ok(Some(DiskDelivery::new(*lease, self.store.clone())));
                 }
-                Next::DeadLetter(letter) => {
+                Ok(Next::DeadLetter(letter)) => {
                     (self.on_dead_letter)(&letter);
                     continue;
                 }
-                Next::Wait(time) => time.min(LONGEST_SLEEP),
-                Next::Empty => LONGEST_SLEEP,
+                Ok(Next::Wait(time)) => time.min(LONGEST_SLEEP),
+                Ok(Next::Empty) => LONGEST_SLEEP,
+                Err(error) => {
+                    tracing::error!(%error, "the queue cannot be read");
+                    LONGEST_SLEEP
+                }
             };
-            drop(slot);
             tokio::select! {
-                () = self.draining.cancelled() => return Ok(None),
+                () = self.draining.cancelled() => {}
                 () = self.wake.notified() => {}
                 () = tokio::time::sleep(sleep) => {}
             }
         }
+        Ok(None)
     }
 }
 
@@ -85,7 +80,7 @@ impl DiskDelivery {
     /// For an event that was leased.
     #[must_use]
     pub fn new(lease: Lease, store: DiskPort) -> Self {
-        Self { record: lease.record(), lease: Arc::new(lease), store, is_settled: false, _slot: None }
+        Self { record: lease.record(), lease: Arc::new(lease), store, is_settled: false }
     }
 
     /// Whether nothing is left to be done with the event.

@@ -1,11 +1,10 @@
-//! Events of the queue, each an attempt of its own.
+//! An attempt at an event of the queue.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, time::Duration};
 
 use futures::FutureExt as _;
 use tintype_pipeline::{
-    Call, Conclusion, Delivery as _, Disposition, EventSource as _, Failure, ObjectKey, Outcome, Reason,
-    Report, Stop,
+    Call, Conclusion, Delivery as _, Disposition, Failure, ObjectKey, Outcome, Reason, Report, Stop,
     clock::now_ms,
     store::{Location, StoreError},
 };
@@ -22,44 +21,14 @@ use crate::{
     queue::Lease,
 };
 
-/// A worker: takes events and works on each, until the drain begins.
-pub(super) async fn work(shared: Arc<Shared>) {
-    loop {
-        let worked = AssertUnwindSafe(async {
-            match shared.source.next().await {
-                Ok(Some(delivery)) => {
-                    // Where there was one there may be another, for another worker.
-                    shared.source.wake.notify_one();
-                    handle(&shared, delivery).await;
-                    true
-                }
-                Ok(None) => false,
-                Err(error) => {
-                    tracing::error!(%error, "the queue cannot be read");
-                    wait_out(&shared).await;
-                    true
-                }
-            }
-        });
-        match worked.catch_unwind().await {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err(_) => {
-                tracing::error!("a worker panicked");
-                wait_out(&shared).await;
-            }
-        }
-    }
-}
-
 /// Waits where trying again at once would only do the same work over.
-async fn wait_out(shared: &Shared) {
+pub(super) async fn wait_out(shared: &Shared) {
     let draining = shared.source.draining.cancelled();
     // Either way it goes on.
     let _ = tokio::time::timeout(LONGEST_SLEEP, draining).await;
 }
 
-async fn handle(shared: &Shared, mut delivery: DiskDelivery) {
+pub(super) async fn handle(shared: &Shared, mut delivery: DiskDelivery) {
     let lease = delivery.lease().clone();
     if AssertUnwindSafe(attempt(shared, &lease, &mut delivery)).catch_unwind().await.is_err() {
         panicked(shared, &lease, &mut delivery).await;

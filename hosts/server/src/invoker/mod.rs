@@ -1,16 +1,17 @@
-//! Calls the function: for events of the queue and for requests that wait for the answer. Each call has a worker
-//! thread, which may wait for the disk; CPU work runs on render threads.
+//! Calls the function: for events of the queue and for requests that wait for the answer.
 //!
 //! Admission has two bounds: how many requests may wait (a semaphore; beyond it, 429) and how many calls work at
-//! once (slots, by turns). Events wait in the queue on disk. Memory is admitted inside the function.
+//! once (worker threads, which take requests and events by turns). Events wait in the queue on disk. Memory is admitted
+//! inside the function.
 
 mod attempt;
 mod available_memory;
 mod delivery;
 mod events;
 mod log;
+mod pending_requests;
 mod requests;
-mod slots;
+mod worker;
 
 use std::{
     sync::{
@@ -24,14 +25,13 @@ use tintype_pipeline::{Thumbnails, budget};
 use tokio::{
     runtime::Handle,
     sync::{Notify, Semaphore},
-    task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use available_memory::available_bytes;
 pub use delivery::DiskDelivery;
 use delivery::DiskQueue;
-use slots::Slots;
+use pending_requests::PendingRequests;
 
 use crate::{
     instruments::Instruments,
@@ -41,7 +41,7 @@ use crate::{
 };
 
 /// Requests that may wait, for each that may work.
-const WAITING_PER_SLOT: usize = 32;
+const WAITING_PER_WORKER: usize = 32;
 
 /// What is cancelled at a shutdown has this long to end.
 const TO_STOP: Duration = Duration::from_secs(1);
@@ -49,12 +49,13 @@ const TO_STOP: Duration = Duration::from_secs(1);
 struct Shared {
     store: DiskPort,
     source: DiskQueue,
+    requests: PendingRequests,
     thumbnails: Thumbnails,
     instruments: Arc<Instruments>,
     function: log::Function,
     /// How long an attempt may take.
     timeout: Duration,
-    tasks: TaskTracker,
+    workers: TaskTracker,
     /// What is under way must end, too.
     stopping: CancellationToken,
 }
@@ -65,17 +66,6 @@ pub struct Invoker {
     waiting: Arc<Semaphore>,
     /// Milliseconds that a request may take.
     request_timeout_ms: AtomicU64,
-}
-
-impl Shared {
-    /// Runs `work` on a thread that may block: the futures of the store and of the queue wait for the disk there.
-    fn on_a_worker<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = T> + Send + 'static,
-    ) -> JoinHandle<T> {
-        let runtime = Handle::current();
-        self.tasks.spawn_blocking(move || runtime.block_on(work))
-    }
 }
 
 impl Invoker {
@@ -110,16 +100,16 @@ impl Invoker {
             source: DiskQueue {
                 queue,
                 store: DiskPort::new(store.clone()),
-                slots: Slots::new(concurrency),
                 wake: Notify::new(),
                 draining: CancellationToken::new(),
                 on_dead_letter,
             },
-            thumbnails: Thumbnails::new(limits, total_bytes, concurrency)?,
+            requests: PendingRequests::default(),
+            thumbnails: Thumbnails::on_polling_threads(limits, total_bytes),
             instruments: instruments.clone(),
             function,
             timeout: settings.function.timeout,
-            tasks: TaskTracker::new(),
+            workers: TaskTracker::new(),
             stopping: CancellationToken::new(),
         });
         let wakeable = Arc::downgrade(&shared);
@@ -129,12 +119,17 @@ impl Invoker {
                 shared.source.wake.notify_one();
             }
         });
-        for _ in 0..concurrency {
-            drop(shared.on_a_worker(events::work(shared.clone())));
+        for index in 0..concurrency {
+            let (shared, runtime, running) = (shared.clone(), Handle::current(), shared.workers.token());
+            let work = move || {
+                runtime.block_on(worker::run(shared));
+                drop(running);
+            };
+            std::thread::Builder::new().name(format!("worker-{index}")).spawn(work)?;
         }
         Ok(Self {
             shared,
-            waiting: Arc::new(Semaphore::new(concurrency * WAITING_PER_SLOT)),
+            waiting: Arc::new(Semaphore::new(concurrency * WAITING_PER_WORKER)),
             request_timeout_ms: AtomicU64::new(milliseconds(settings.api.timeout)),
         })
     }
@@ -160,13 +155,14 @@ impl Invoker {
     /// due again at the next start. So is what does not stop: a disk that hangs, a decoder that cannot be asked to
     /// stop. It is left to itself.
     pub async fn drain(&self, grace: Duration) {
-        let Shared { tasks, source, stopping, .. } = self.shared.as_ref();
+        let Shared { workers, source, requests, stopping, .. } = self.shared.as_ref();
+        requests.close();
         source.draining.cancel();
-        tasks.close();
-        let mut all_ended = tokio::time::timeout(grace, tasks.wait()).await.is_ok();
+        workers.close();
+        let mut all_ended = tokio::time::timeout(grace, workers.wait()).await.is_ok();
         stopping.cancel();
         if !all_ended {
-            all_ended = tokio::time::timeout(TO_STOP, tasks.wait()).await.is_ok();
+            all_ended = tokio::time::timeout(TO_STOP, workers.wait()).await.is_ok();
         }
         if all_ended {
             return;

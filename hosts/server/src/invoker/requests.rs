@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures::FutureExt as _;
 use tintype_api::Refused;
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_pipeline::{
@@ -15,12 +16,12 @@ use tintype_pipeline::{
     store::{Arrival, Stat},
     trigger::Trigger,
 };
+use tokio::sync::oneshot;
 
 use super::{
     Invoker, Shared,
     attempt::{Attempt, LogMode, Subject},
     log,
-    slots::Class,
 };
 use crate::{
     instruments::Entry,
@@ -124,8 +125,8 @@ impl Invoker {
         .await
     }
 
-    /// Runs `work` once there is a slot for it, on a thread of its own: it ends by itself when nobody waits for it any
-    /// more, and is counted and logged however it ends.
+    /// Has a worker do `work`: it ends by itself when nobody waits for it any more, and is counted and logged however
+    /// it ends.
     async fn request<T, F>(
         &self,
         subject: Subject,
@@ -136,27 +137,23 @@ impl Invoker {
         T: Failing + Send + 'static,
         F: Future<Output = T> + Send,
     {
-        // From here on a drain waits for it.
-        let _tracked = self.shared.tasks.token();
         let Ok(waiting) = self.waiting.clone().try_acquire_owned() else {
             self.shared.instruments.throttled();
             return Err(Refused::Throttled);
         };
-        if self.shared.source.draining.is_cancelled() {
-            return Err(Refused::ShuttingDown);
-        }
         let timeout = Duration::from_millis(self.request_timeout_ms.load(Ordering::Relaxed));
         let deadline = Instant::now() + timeout;
         let abandoned = self.shared.stopping.child_token();
         let stop = Stop::new(abandoned.clone()).by(deadline);
         // Whoever stops waiting, at the time-out or because the client went away, stops the work.
         let _abandon = abandoned.drop_guard();
-        let Some(slot) = stop.bound(self.shared.source.slots.acquire(Class::Request)).await else {
-            return Err(not_begun(deadline));
-        };
         let (shared, request_id) = (self.shared.clone(), request_id::current());
-        let task = self.shared.on_a_worker(async move {
-            let _held = (waiting, slot);
+        let (answer, answered) = oneshot::channel();
+        let task = async move {
+            let _waiting = waiting;
+            if stop.is_due() {
+                return;
+            }
             let attempt = Attempt::begin(&shared.instruments, subject);
             let result = work(shared.clone(), stop).await;
             match (mode, result.failure()) {
@@ -166,22 +163,19 @@ impl Invoker {
                 (LogMode::Own, _) | (LogMode::Failed(_), None) => {}
             }
             attempt.ended(result.has_failed());
-            result
-        });
-        match tokio::time::timeout_at(deadline.into(), task).await {
+            // Nobody may wait any more.
+            let _ = answer.send(result);
+        };
+        if self.shared.requests.push(task.boxed()).is_err() {
+            return Err(Refused::ShuttingDown);
+        }
+        match tokio::time::timeout_at(deadline.into(), answered).await {
             Ok(Ok(result)) => Ok(result),
-            Ok(Err(error)) => {
-                tracing::error!(%error, "a request panicked");
-                Err(not_begun(deadline))
-            }
-            Err(_) => Err(Refused::TimedOut),
+            // It was not begun: too late, or because of the end. Or it panicked, which is in the log.
+            Ok(Err(_)) if Instant::now() < deadline => Err(Refused::ShuttingDown),
+            Ok(Err(_)) | Err(_) => Err(Refused::TimedOut),
         }
     }
-}
-
-/// Why there is no answer: before the deadline because of the program's end.
-fn not_begun(deadline: Instant) -> Refused {
-    if Instant::now() < deadline { Refused::ShuttingDown } else { Refused::TimedOut }
 }
 
 /// Whether a result counts as an error.
