@@ -6,6 +6,7 @@ use std::{
 };
 
 use tintype_engine::Scratch;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{outcome::Failure, render_threads::RenderThreads};
 
@@ -17,6 +18,10 @@ pub(crate) enum Cpu {
     Polling(Mutex<Vec<Scratch>>),
 }
 
+/// A thread that is free for a render.
+#[derive(Debug)]
+pub(crate) struct Turn(Option<OwnedSemaphorePermit>);
+
 impl Cpu {
     pub(crate) fn threads(count: usize) -> io::Result<Self> {
         RenderThreads::start(count).map(Self::Threads)
@@ -26,16 +31,25 @@ impl Cpu {
         Self::Polling(Mutex::new(Vec::new()))
     }
 
+    /// Waits until a thread is free, where renders have their own.
+    pub(crate) async fn turn(&self) -> Turn {
+        match self {
+            Self::Threads(threads) => Turn(threads.turn().await),
+            Self::Polling(_) => Turn(None),
+        }
+    }
+
     /// Runs `work` with buffers of the engine.
     ///
     /// # Errors
     /// It panicked on a thread of its own; here the panic goes on.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
+        turn: Turn,
         work: impl FnOnce(&mut Scratch) -> T + Send + 'static,
     ) -> Result<T, Failure> {
         let buffers = match self {
-            Self::Threads(threads) => return threads.run(work).await,
+            Self::Threads(threads) => return threads.run(turn.0, work).await,
             Self::Polling(buffers) => buffers,
         };
         let taken = buffers.lock().unwrap_or_else(PoisonError::into_inner).pop();

@@ -8,7 +8,7 @@ use std::{
 };
 
 use tintype_engine::Scratch;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::outcome::{Failure, Reason};
 
@@ -25,11 +25,12 @@ pub(crate) struct RenderThreads {
 }
 
 impl RenderThreads {
-    /// Starts `count` threads.
+    /// Starts `count` threads, at least one.
     ///
     /// # Errors
     /// The system does not give another thread.
     pub(crate) fn start(count: usize) -> io::Result<Self> {
+        let count = count.max(1);
         let (tasks, queued) = mpsc::channel();
         let queued = Arc::new(Mutex::new(queued));
         for index in 0..count {
@@ -46,22 +47,28 @@ impl RenderThreads {
         let _ = self.free.acquire_many(self.count).await;
     }
 
-    /// Runs `work` on the next free thread. What has begun runs to its end, waited for or not.
+    /// Waits until a thread has nothing to do.
+    pub(crate) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        // Nobody closes it.
+        self.free.clone().acquire_owned().await.ok()
+    }
+
+    /// Runs `work` on a thread that is free, as `turn` says. What has begun runs to its end, waited for or not.
     ///
     /// # Errors
     /// It panicked.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
+        turn: Option<OwnedSemaphorePermit>,
         work: impl FnOnce(&mut Scratch) -> T + Send + 'static,
     ) -> Result<T, Failure> {
-        let permit = self.free.clone().acquire_owned().await;
         let (answer, answered) = oneshot::channel();
         let task: Task = Box::new(move |scratch| {
-            let _permit = permit;
+            let _turn = turn;
             // Nobody may wait any more.
             let _ = answer.send(work(scratch));
         });
-        // Without threads the task comes back and is dropped, and with it the answer.
+        // The threads end only with this.
         let _ = self.tasks.send(task);
         answered
             .await
@@ -86,14 +93,23 @@ mod tests {
 
     use super::*;
 
+    impl RenderThreads {
+        async fn render<T: Send + 'static>(
+            &self,
+            work: impl FnOnce(&mut Scratch) -> T + Send + 'static,
+        ) -> Result<T, Failure> {
+            self.run(self.turn().await, work).await
+        }
+    }
+
     #[test]
     fn work_is_done_elsewhere_and_a_panic_is_its_own() {
         let threads = RenderThreads::start(1).unwrap();
         let here = thread::current().id();
-        assert_ne!(block_on(threads.run(|_| thread::current().id())).unwrap(), here);
-        let failed = block_on(threads.run(|_| -> u32 { panic!("on purpose") }));
+        assert_ne!(block_on(threads.render(|_| thread::current().id())).unwrap(), here);
+        let failed = block_on(threads.render(|_| -> u32 { panic!("on purpose") }));
         assert_eq!(failed.unwrap_err().reason, Reason::Internal);
-        assert_eq!(block_on(threads.run(|_| 7)).unwrap(), 7);
+        assert_eq!(block_on(threads.render(|_| 7)).unwrap(), 7);
     }
 
     #[test]
@@ -101,7 +117,7 @@ mod tests {
         let threads = RenderThreads::start(2).unwrap();
         let (go, wait) = mpsc::channel::<()>();
         block_on(async {
-            let mut given_up = Box::pin(threads.run(move |_| wait.recv()));
+            let mut given_up = Box::pin(threads.render(move |_| wait.recv()));
             assert!(poll!(&mut given_up).is_pending());
             drop(given_up);
             let mut idle = Box::pin(threads.idle());
@@ -117,7 +133,7 @@ mod tests {
         let at_once = Arc::new(Mutex::new((0_u32, 0_u32)));
         let work = || {
             let at_once = at_once.clone();
-            threads.run(move |_| {
+            threads.render(move |_| {
                 let mut counts = at_once.lock().unwrap();
                 *counts = (counts.0 + 1, counts.1.max(counts.0 + 1));
                 drop(counts);

@@ -90,7 +90,7 @@ async fn a_step_follows_a_commit_as_an_event_of_its_own() {
         let kind = record.kind;
         let mut taken = Taken { record, attempts, queue: &mut queue };
         let call = Call { triggers: &triggers, stop: &stop };
-        let mut attempt = thumbnails.attempt(call, &policy, &store, &mut taken).await;
+        let attempt = thumbnails.attempt(call, &policy, &store, &mut taken).await;
         outcomes.push((kind, attempt.report.outcome.name()));
         attempt.settle(&mut taken).await.unwrap();
     }
@@ -101,7 +101,7 @@ async fn a_step_follows_a_commit_as_an_event_of_its_own() {
     // An attempt may have ended between a commit and its settlement: what is there already is followed, too.
     let mut taken = Taken { record: created, attempts: Attempts::default(), queue: &mut queue };
     let call = Call { triggers: &triggers, stop: &stop };
-    let mut attempt = thumbnails.attempt(call, &policy, &store, &mut taken).await;
+    let attempt = thumbnails.attempt(call, &policy, &store, &mut taken).await;
     assert_eq!(attempt.report.outcome, Outcome::UpToDate);
     attempt.settle(&mut taken).await.unwrap();
     assert_eq!(queue.len(), 1);

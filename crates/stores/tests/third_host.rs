@@ -84,7 +84,7 @@ async fn a_thousand_events() {
             let times_out = key.ends_with('2') || (key.ends_with('1') && failed == 0);
             let stop = if times_out { Stop::never().by(Instant::now()) } else { Stop::never() };
             let call = Call { triggers: std::slice::from_ref(&trigger), stop: &stop };
-            let mut attempt = thumbnails.attempt(call, &policy, &store, &mut taken).await;
+            let attempt = thumbnails.attempt(call, &policy, &store, &mut taken).await;
             attempt.settle(&mut taken).await.unwrap();
         }
     };

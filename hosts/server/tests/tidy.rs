@@ -69,8 +69,7 @@ fn the_engine_does_nothing_but_compute() {
     }
 }
 
-/// Whoever polls the pipeline's futures is held up by nothing in them: it waits by `await` alone, and what computes runs
-/// on a thread of its own.
+/// The pipeline waits by `await` alone; what computes runs where its host says.
 #[test]
 fn the_pipeline_holds_up_no_thread_that_polls_it() {
     for file in rust_files(&root().join("crates/pipeline/src")) {

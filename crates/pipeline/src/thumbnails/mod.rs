@@ -1,5 +1,5 @@
 //! The function: a record in, thumbnails out, an outcome back. One record goes through three stages:
-//! `fetch` (async), `render` (a plain function on a render thread), `commit` (async).
+//! `fetch` (async), `render` (a plain function on a CPU thread), `commit` (async).
 
 mod commit;
 mod fetch;
@@ -50,6 +50,7 @@ pub struct Call<'a> {
 
 /// How an attempt at an event ended.
 #[derive(Debug)]
+#[must_use = "its event is settled by `settle`"]
 pub struct Attempt {
     /// What became of its record.
     pub report: Report,
@@ -67,14 +68,14 @@ enum Settlement {
 }
 
 impl Attempt {
-    /// Settles the event, where that was not done with the thumbnails. To be called once.
+    /// Settles the event, where that was not done with the thumbnails; again where it failed.
     ///
     /// # Errors
     /// The source cannot be written; the event is then delivered again.
-    pub async fn settle(&mut self, delivery: &mut dyn Delivery) -> Result<(), StoreError> {
-        match std::mem::replace(&mut self.settlement, Settlement::WithPuts(Ok(()))) {
-            Settlement::WithPuts(settled) => settled,
-            Settlement::Open(conclusion) => delivery.settle(conclusion).await,
+    pub async fn settle(&self, delivery: &mut dyn Delivery) -> Result<(), StoreError> {
+        match &self.settlement {
+            Settlement::WithPuts(settled) => settled.clone(),
+            Settlement::Open(conclusion) => delivery.settle(conclusion.clone()).await,
         }
     }
 }

@@ -72,8 +72,11 @@ impl Thumbnails {
         stop: &Stop,
         stages: &mut Stages,
     ) -> Result<Vec<Thumbnail>, Failure> {
+        let waiting = Instant::now();
+        let turn = stop.bound(self.cpu.turn()).await.ok_or_else(stopped)?;
+        stages.wait += waiting.elapsed();
         let (renderer, stop) = (self.renderer.clone(), stop.clone());
-        let rendering = self.cpu.run(move |scratch| {
+        let rendering = self.cpu.run(turn, move |scratch| {
             let mut spent = Stages::default();
             let result = renderer.render(&bytes, &specs, &stop, scratch, &mut spent);
             drop((bytes, memory));

@@ -181,7 +181,6 @@ pub fn run(arguments: Arguments, env: Env) -> ExitCode {
     }
 }
 
-/// The runtime of commands that serve.
 /// Runs something to its end, and waits for nothing else: what hangs on a disk that does not answer must not keep
 /// the program.
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
@@ -191,6 +190,7 @@ fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<
     done
 }
 
+/// The runtime of commands that serve or ask a server.
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -57,6 +57,8 @@ impl EventSource for DiskQueue {
                 }
                 Ok(Next::DeadLetter(letter)) => {
                     (self.on_dead_letter)(&letter);
+                    // There may be very many: others are polled in between.
+                    tokio::task::yield_now().await;
                     continue;
                 }
                 Ok(Next::Wait(time)) => time.min(LONGEST_SLEEP),

@@ -28,14 +28,24 @@ pub(super) async fn wait_out(shared: &Shared) {
     let _ = tokio::time::timeout(LONGEST_SLEEP, draining).await;
 }
 
-pub(super) async fn handle(shared: &Shared, mut delivery: DiskDelivery) {
+/// Has another worker look at the queue, however the work on an event ends.
+struct WakeOnDrop<'a>(&'a Shared);
+
+impl Drop for WakeOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.source.wake.notify_one();
+    }
+}
+
+pub(super) async fn handle(shared: &Shared, delivery: DiskDelivery) {
+    // Dropped last: an event leased on its own keeps the others from looking until then.
+    let _wake = WakeOnDrop(shared);
+    let mut delivery = delivery;
     let lease = delivery.lease().clone();
     if AssertUnwindSafe(attempt(shared, &lease, &mut delivery)).catch_unwind().await.is_err() {
         panicked(shared, &lease, &mut delivery).await;
     }
     drop((delivery, lease));
-    // An event leased on its own keeps the others from looking until now.
-    shared.source.wake.notify_one();
 }
 
 async fn attempt(shared: &Shared, lease: &Lease, delivery: &mut DiskDelivery) {
@@ -48,7 +58,7 @@ async fn attempt(shared: &Shared, lease: &Lease, delivery: &mut DiskDelivery) {
     let triggers = shared.store.disk().triggers();
     let call = Call { triggers: &triggers, stop: &stop };
     let policy = shared.source.queue.policy();
-    let mut ended = shared.thumbnails.attempt(call, policy, &shared.store, delivery).await;
+    let ended = shared.thumbnails.attempt(call, policy, &shared.store, delivery).await;
     // At a shutdown the attempt does not count, nor is it logged.
     let counts = ended.disposition != Disposition::Defer(Duration::ZERO);
     let ended_ms = now_ms();

@@ -119,13 +119,16 @@ impl Invoker {
                 shared.source.wake.notify_one();
             }
         });
+        let source = shared.source.draining.clone();
         for index in 0..concurrency {
             let (shared, runtime, running) = (shared.clone(), Handle::current(), shared.workers.token());
             let work = move || {
                 runtime.block_on(worker::run(shared));
                 drop(running);
             };
-            std::thread::Builder::new().name(format!("worker-{index}")).spawn(work)?;
+            let started = std::thread::Builder::new().name(format!("worker-{index}")).spawn(work);
+            // Those before it end.
+            started.inspect_err(|_| source.cancel())?;
         }
         Ok(Self {
             shared,
@@ -161,6 +164,8 @@ impl Invoker {
         workers.close();
         let mut all_ended = tokio::time::timeout(grace, workers.wait()).await.is_ok();
         stopping.cancel();
+        // What no worker came to is refused.
+        while requests.try_next().is_some() {}
         if !all_ended {
             all_ended = tokio::time::timeout(TO_STOP, workers.wait()).await.is_ok();
         }

@@ -166,9 +166,9 @@ impl Invoker {
             // Nobody may wait any more.
             let _ = answer.send(result);
         };
-        if self.shared.requests.push(task.boxed()).is_err() {
+        let Some(_place) = self.shared.requests.push(task.boxed()) else {
             return Err(Refused::ShuttingDown);
-        }
+        };
         match tokio::time::timeout_at(deadline.into(), answered).await {
             Ok(Ok(result)) => Ok(result),
             // It was not begun: too late, or because of the end. Or it panicked, which is in the log.

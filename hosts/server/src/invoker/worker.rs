@@ -16,13 +16,7 @@ enum Job {
 /// Works until the drain begins, and then on the requests that are there.
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut request_first = true;
-    loop {
-        let Ok(job) = AssertUnwindSafe(next(&shared, request_first)).catch_unwind().await else {
-            tracing::error!("a worker panicked");
-            events::wait_out(&shared).await;
-            continue;
-        };
-        let Some(job) = job else { return };
+    while let Some(job) = next(&shared, request_first).await {
         request_first = matches!(job, Job::Event(_));
         let worked = match job {
             Job::Request(task) => AssertUnwindSafe(task).catch_unwind().await,
@@ -30,19 +24,28 @@ pub(super) async fn run(shared: Arc<Shared>) {
         };
         if worked.is_err() {
             tracing::error!("{} panicked", if request_first { "an event" } else { "a request" });
+            events::wait_out(&shared).await;
         }
     }
 }
 
 /// The next thing to do; `None` once everything is drained.
 async fn next(shared: &Shared, request_first: bool) -> Option<Job> {
-    let request = async { Some(Job::Request(shared.requests.next().await)) };
-    // The queue on disk has no errors but those that it waits out.
-    let event = async { shared.source.next().await.ok().flatten().map(Job::Event) };
-    let job = if request_first {
-        tokio::select! { biased; job = request => job, job = event => job }
-    } else {
-        tokio::select! { biased; job = event => job, job = request => job }
+    if request_first && let Some(task) = shared.requests.try_next() {
+        return Some(Job::Request(task));
+    }
+    let event = async {
+        loop {
+            if let Ok(found) = AssertUnwindSafe(shared.source.next()).catch_unwind().await {
+                // The queue on disk has no errors but those that it waits out.
+                return found.ok().flatten().map(Job::Event);
+            }
+            tracing::error!("taking an event panicked");
+            events::wait_out(shared).await;
+        }
     };
+    let request = async { Some(Job::Request(shared.requests.next().await)) };
+    // The queue is looked at before this worker waits for requests: none is given to one that is busy with that.
+    let job = tokio::select! { biased; job = event => job, job = request => job };
     job.or_else(|| shared.requests.try_next().map(Job::Request))
 }

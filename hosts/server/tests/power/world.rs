@@ -224,7 +224,7 @@ impl World {
         let call = Call { triggers: &triggers, stop: &stop };
         let (inner, policy) = (DiskDelivery::new(lease, port.clone()), self.queue.policy());
         let mut delivery = InterruptedDelivery { inner, store: &store, policy, by_time_out };
-        let mut attempt = self.thumbnails.attempt(call, policy, &store, &mut delivery).await;
+        let attempt = self.thumbnails.attempt(call, policy, &store, &mut delivery).await;
         let settled = attempt.settle(&mut delivery).await;
         (attempt.report, settled)
     }
