@@ -113,13 +113,13 @@ mod tests {
     }
 
     #[test]
-    fn idle_waits_for_what_was_given_up() {
+    fn idle_waits_for_abandoned_renders() {
         let threads = RenderThreads::start(2).unwrap();
         let (go, wait) = mpsc::channel::<()>();
         block_on(async {
-            let mut given_up = Box::pin(threads.render(move |_| wait.recv()));
-            assert!(poll!(&mut given_up).is_pending());
-            drop(given_up);
+            let mut abandoned = Box::pin(threads.render(move |_| wait.recv()));
+            assert!(poll!(&mut abandoned).is_pending());
+            drop(abandoned);
             let mut idle = Box::pin(threads.idle());
             assert!(poll!(&mut idle).is_pending());
             go.send(()).unwrap();

@@ -17,7 +17,7 @@ use tintype_pipeline::{
     Call, Ignored, Outcome, Stop, Store, Thumbnails,
     event::{Kind, Record},
     fingerprint::{HOPS, MAX_HOPS, RECIPE_FINGERPRINT},
-    store::{Condition, Listing, Location, Object, ObjectKey, Put, SourceVersion, Stat, StoreError},
+    store::{Condition, Location, ObjectKey, Put, SourceVersion, StoreError, Wrapper},
     trigger::{Rendition, Trigger, check_all},
 };
 use tintype_stores::MemoryStore;
@@ -46,31 +46,9 @@ struct Forgetful {
 }
 
 #[async_trait]
-impl Store for Forgetful {
-    async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError> {
-        self.store.head(at).await
-    }
-
-    async fn get(&self, at: &Location, limit: u64) -> Result<Option<Object>, StoreError> {
-        self.store.get(at, limit).await
-    }
-
-    async fn put(&self, put: Put) -> Result<String, StoreError> {
-        Ok(self.put_all(vec![put], None).await?.remove(0))
-    }
-
-    async fn list(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        after: Option<&ObjectKey>,
-        max: usize,
-    ) -> Result<Listing, StoreError> {
-        self.store.list(bucket, prefix, after, max).await
-    }
-
-    async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError> {
-        self.store.delete(at, if_match).await
+impl Wrapper for Forgetful {
+    fn inner(&self) -> &dyn Store {
+        &self.store
     }
 
     async fn put_all(

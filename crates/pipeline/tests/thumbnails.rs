@@ -11,7 +11,7 @@ use tintype_engine::{Limits, Spec};
 use tintype_pipeline::{
     Call, Ignored, Outcome, Reason, Report, Stop, Store, Thumbnails,
     event::{Kind, Record},
-    store::{Condition, Listing, Location, Object, ObjectKey, Put, SourceVersion, Stat, StoreError},
+    store::{Condition, Location, ObjectKey, Put, SourceVersion, StoreError, Wrapper},
     trigger::{Rendition, Trigger},
 };
 use tintype_stores::MemoryStore;
@@ -256,31 +256,13 @@ async fn a_thumbnail_that_others_keep_changing_ends_the_attempt() {
 struct Contended(MemoryStore);
 
 #[async_trait]
-impl Store for Contended {
-    async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError> {
-        self.0.head(at).await
+impl Wrapper for Contended {
+    fn inner(&self) -> &dyn Store {
+        &self.0
     }
 
-    async fn get(&self, at: &Location, limit: u64) -> Result<Option<Object>, StoreError> {
-        self.0.get(at, limit).await
-    }
-
-    async fn put(&self, put: Put) -> Result<String, StoreError> {
-        Err(StoreError::Conflict(put.at))
-    }
-
-    async fn list(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        after: Option<&ObjectKey>,
-        max: usize,
-    ) -> Result<Listing, StoreError> {
-        self.0.list(bucket, prefix, after, max).await
-    }
-
-    async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError> {
-        self.0.delete(at, if_match).await
+    async fn put_all(&self, puts: Vec<Put>, _: Option<&SourceVersion>) -> Result<Vec<String>, StoreError> {
+        Err(StoreError::Conflict(puts[0].at.clone()))
     }
 }
 
@@ -311,31 +293,9 @@ struct Counting {
 }
 
 #[async_trait]
-impl Store for Counting {
-    async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError> {
-        self.inner.head(at).await
-    }
-
-    async fn get(&self, at: &Location, limit: u64) -> Result<Option<Object>, StoreError> {
-        self.inner.get(at, limit).await
-    }
-
-    async fn put(&self, put: Put) -> Result<String, StoreError> {
-        Ok(self.put_all(vec![put], None).await?.remove(0))
-    }
-
-    async fn list(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        after: Option<&ObjectKey>,
-        max: usize,
-    ) -> Result<Listing, StoreError> {
-        self.inner.list(bucket, prefix, after, max).await
-    }
-
-    async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError> {
-        self.inner.delete(at, if_match).await
+impl Wrapper for Counting {
+    fn inner(&self) -> &dyn Store {
+        &self.inner
     }
 
     async fn put_all(

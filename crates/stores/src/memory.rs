@@ -9,7 +9,10 @@ use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use tintype_pipeline::{
     hex,
-    store::{Condition, Listing, Location, Object, ObjectKey, Put, SourceVersion, Stat, Store, StoreError},
+    store::{
+        Condition, Listing, Location, Object, ObjectKey, Put, SourceVersion, Stat, Store, StoreError,
+        single_etag,
+    },
 };
 
 /// Buckets and objects behind one lock.
@@ -67,7 +70,7 @@ impl Store for MemoryStore {
     }
 
     async fn put(&self, put: Put) -> Result<String, StoreError> {
-        Ok(self.put_all(vec![put], None).await?.remove(0))
+        single_etag(self.put_all(vec![put], None).await?)
     }
 
     async fn put_all(

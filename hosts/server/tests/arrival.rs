@@ -106,7 +106,7 @@ fn a_disk_that_fails_or_a_bucket_that_is_gone_is_told_and_leaves_nothing() {
 
 /// As when the client goes while the disk is slow.
 #[test]
-fn a_wait_that_is_given_up_leaves_no_file() {
+fn an_abandoned_wait_leaves_no_file() {
     let data = tempfile::tempdir().unwrap();
     let opened = open(data.path());
     let arrived = arrival("a.jpg", jpeg(90));

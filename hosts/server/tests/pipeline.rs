@@ -47,6 +47,17 @@ fn start(data: &std::path::Path, toml: &str) -> Running {
     Running { opened, queue, invoker, instruments }
 }
 
+/// The only worker waits for the disk, which holds what is read, at an attempt at `a.jpg`.
+fn start_with_a_held_worker(data: &std::path::Path) -> Running {
+    let running = start(data, "[function]\nconcurrency = 1");
+    running.opened.faults.hold_reads(Some("/objects/"));
+    put(&running.opened.store, &at(IN, "a.jpg"), &jpeg(64, 48, 90)).unwrap();
+    eventually("the only worker is busy", || {
+        running.instruments.value(Metric::ConcurrentExecutions) == Some(1)
+    });
+    running
+}
+
 impl Running {
     fn settled(&self) {
         eventually("the queue is empty", || self.queue.depth().unwrap() == 0);
@@ -273,12 +284,7 @@ async fn requests_wait_their_turn_and_too_many_are_refused() {
 #[test]
 fn requests_and_events_take_turns() {
     let data = tempfile::tempdir().unwrap();
-    let running = start(data.path(), "[function]\nconcurrency = 1");
-    running.opened.faults.hold_reads(Some("/objects/"));
-    put(&running.opened.store, &at(IN, "first.jpg"), &jpeg(64, 48, 90)).unwrap();
-    eventually("the only worker is busy", || {
-        running.instruments.value(Metric::ConcurrentExecutions) == Some(1)
-    });
+    let running = start_with_a_held_worker(data.path());
     for number in 0..10 {
         put(&running.opened.store, &at(IN, &format!("{number}.jpg")), &jpeg(64, 48, 90)).unwrap();
     }
@@ -308,12 +314,7 @@ fn requests_and_events_take_turns() {
 #[test]
 fn a_request_that_no_worker_comes_to_is_refused_at_the_end() {
     let data = tempfile::tempdir().unwrap();
-    let running = start(data.path(), "[function]\nconcurrency = 1");
-    running.opened.faults.hold_reads(Some("/objects/"));
-    put(&running.opened.store, &at(IN, "a.jpg"), &jpeg(64, 48, 90)).unwrap();
-    eventually("the only worker is busy", || {
-        running.instruments.value(Metric::ConcurrentExecutions) == Some(1)
-    });
+    let running = start_with_a_held_worker(data.path());
     let record = Record::new(Kind::Created, "ObjectCreated:Put", at(IN, "nowhere.jpg"));
     let (waiting, ending) =
         (running.invoker.invoke(record), running.invoker.drain(Duration::from_millis(50)));
@@ -354,12 +355,7 @@ fn how_long_a_request_may_take_can_change_while_it_runs() {
 #[test]
 fn what_nobody_waits_for_any_more_is_not_begun() {
     let data = tempfile::tempdir().unwrap();
-    let running = start(data.path(), "[function]\nconcurrency = 1");
-    running.opened.faults.hold_reads(Some("/objects/"));
-    put(&running.opened.store, &at(IN, "a.jpg"), &jpeg(64, 48, 90)).unwrap();
-    eventually("the only worker is busy", || {
-        running.instruments.value(Metric::ConcurrentExecutions) == Some(1)
-    });
+    let running = start_with_a_held_worker(data.path());
     let spec = running.opened.settings.triggers[0].renditions[0].spec.clone();
     let ask = || running.invoker.render_object(at(IN, "a.jpg"), spec.clone());
     runtime().block_on(async {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Condition, Listing, Location, Object, ObjectKey, Put, SourceVersion, Stat, Store, StoreError};
+use super::{Condition, Location, Object, Put, SourceVersion, Stat, Store, StoreError, Wrapper};
 
 /// An image as it came, before it is stored.
 #[derive(Debug, Clone)]
@@ -76,7 +76,11 @@ impl<'a> WithArrival<'a> {
 }
 
 #[async_trait]
-impl Store for WithArrival<'_> {
+impl Wrapper for WithArrival<'_> {
+    fn inner(&self) -> &dyn Store {
+        self.store
+    }
+
     async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError> {
         if self.holds(at) {
             return Ok(Some(self.arrival.stat(&self.etag)));
@@ -89,11 +93,6 @@ impl Store for WithArrival<'_> {
             return self.arrival.object(&self.etag, limit).map(Some);
         }
         self.store.get(at, limit).await
-    }
-
-    async fn put(&self, put: Put) -> Result<String, StoreError> {
-        let etags = self.put_all(vec![put], None).await?;
-        etags.into_iter().next().ok_or_else(|| StoreError::Unavailable("the store returned no ETag".into()))
     }
 
     async fn put_all(
@@ -109,19 +108,5 @@ impl Store for WithArrival<'_> {
             }
         }
         self.store.put_all(puts, source).await
-    }
-
-    async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError> {
-        self.store.delete(at, if_match).await
-    }
-
-    async fn list(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        after: Option<&ObjectKey>,
-        max: usize,
-    ) -> Result<Listing, StoreError> {
-        self.store.list(bucket, prefix, after, max).await
     }
 }

@@ -1,6 +1,7 @@
 //! The port to objects in buckets, under keys exactly as S3 has them.
 
 mod arrival;
+mod wrapper;
 
 use std::{collections::BTreeMap, fmt};
 
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub use arrival::{Arrival, WithArrival};
+pub use wrapper::Wrapper;
 
 use crate::naming::MAX_KEY_BYTES;
 
@@ -215,4 +217,13 @@ pub trait Store: Send + Sync {
         after: Option<&ObjectKey>,
         max: usize,
     ) -> Result<Listing, StoreError>;
+}
+
+/// The ETag of the one object that was written, for stores whose [`Store::put`] is a [`Store::put_all`].
+///
+/// # Errors
+/// There is none: the store broke its promise.
+pub fn single_etag(etags: Vec<String>) -> Result<String, StoreError> {
+    let none = || StoreError::Unavailable("the store returned no ETag; the object is written again".into());
+    etags.into_iter().next().ok_or_else(none)
 }

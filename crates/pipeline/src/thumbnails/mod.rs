@@ -144,7 +144,7 @@ impl Thumbnails {
         self.renderer.budget().used()
     }
 
-    /// Waits until no thread renders any more, not even for a call that was given up.
+    /// Waits until no thread renders any more, not even for a call that was abandoned.
     pub async fn idle(&self) {
         self.cpu.idle().await;
     }

@@ -135,8 +135,9 @@ impl Delivery for DiskDelivery {
 fn check_steps(conclusion: &Conclusion) -> Result<(), StoreError> {
     match conclusion.steps.first() {
         None => Ok(()),
-        Some(step) => {
-            Err(StoreError::Unavailable(format!("the queue on disk takes no event of {}", step.name)))
-        }
+        Some(step) => Err(StoreError::Unavailable(format!(
+            "the queue on disk takes no event of {}: start the server without this step",
+            step.name
+        ))),
     }
 }

@@ -6,7 +6,7 @@ use std::{panic::resume_unwind, sync::Arc};
 use async_trait::async_trait;
 use tintype_pipeline::{
     clock::now_ms,
-    store::{Arrival, Listing, Location, Object, ObjectKey, Put, SourceVersion, Stat, Store, StoreError},
+    store::{Arrival, Location, Object, Put, SourceVersion, Stat, Store, StoreError, Wrapper},
 };
 use tokio::{
     runtime::Handle,
@@ -163,7 +163,11 @@ fn lost() -> StoreFault {
 }
 
 #[async_trait]
-impl Store for ArrivingStore {
+impl Wrapper for ArrivingStore {
+    fn inner(&self) -> &dyn Store {
+        &self.store
+    }
+
     async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError> {
         match self.etag(at).await? {
             Some(etag) => Ok(Some(self.arrival.stat(&etag))),
@@ -178,11 +182,6 @@ impl Store for ArrivingStore {
         }
     }
 
-    async fn put(&self, put: Put) -> Result<String, StoreError> {
-        let etags = self.put_all(vec![put], None).await?;
-        etags.into_iter().next().ok_or_else(|| StoreError::Unavailable("the store returned no ETag".into()))
-    }
-
     async fn put_all(
         &self,
         puts: Vec<Put>,
@@ -193,20 +192,6 @@ impl Store for ArrivingStore {
         let etags = disk.put_arrival(&self.arrival.at, file, puts, self.cause.clone(), self.began_ms)?;
         *self.state.lock().await = State::Stored;
         Ok(etags)
-    }
-
-    async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError> {
-        self.store.delete(at, if_match).await
-    }
-
-    async fn list(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        after: Option<&ObjectKey>,
-        max: usize,
-    ) -> Result<Listing, StoreError> {
-        self.store.list(bucket, prefix, after, max).await
     }
 }
 

@@ -6,7 +6,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tintype_pipeline::{
     clock::now_ms,
-    store::{Condition, Listing, Location, Object, ObjectKey, Put, SourceVersion, Stat, Store, StoreError},
+    store::{
+        Condition, Listing, Location, Object, ObjectKey, Put, SourceVersion, Stat, Store, StoreError,
+        single_etag,
+    },
 };
 
 use super::{
@@ -102,8 +105,7 @@ impl Store for DiskPort {
     }
 
     async fn put(&self, put: Put) -> Result<String, StoreError> {
-        let etags = self.put_all(vec![put], None).await?;
-        etags.into_iter().next().ok_or_else(|| StoreError::Unavailable("the store returned no ETag".into()))
+        single_etag(self.put_all(vec![put], None).await?)
     }
 
     async fn put_all(

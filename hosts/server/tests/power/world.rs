@@ -24,9 +24,7 @@ use tintype_pipeline::{
     Thumbnails,
     clock::now_ms,
     event::Record,
-    store::{
-        Arrival, Condition, Listing, Location, Object, ObjectKey, Put, SourceVersion, Stat, Store, StoreError,
-    },
+    store::{Arrival, Condition, Location, Object, Put, SourceVersion, Stat, Store, StoreError, Wrapper},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -327,7 +325,11 @@ impl<'a> Interrupted<'a> {
 }
 
 #[async_trait]
-impl Store for Interrupted<'_> {
+impl Wrapper for Interrupted<'_> {
+    fn inner(&self) -> &dyn Store {
+        self.store
+    }
+
     async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError> {
         self.requested();
         self.store.head(at).await
@@ -336,10 +338,6 @@ impl Store for Interrupted<'_> {
     async fn get(&self, at: &Location, limit: u64) -> Result<Option<Object>, StoreError> {
         self.requested();
         self.store.get(at, limit).await
-    }
-
-    async fn put(&self, put: Put) -> Result<String, StoreError> {
-        Ok(self.put_all(vec![put], None).await?.remove(0))
     }
 
     async fn put_all(
@@ -354,16 +352,6 @@ impl Store for Interrupted<'_> {
     async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError> {
         self.before_put();
         self.store.delete(at, if_match).await
-    }
-
-    async fn list(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        after: Option<&ObjectKey>,
-        max: usize,
-    ) -> Result<Listing, StoreError> {
-        self.store.list(bucket, prefix, after, max).await
     }
 }
 
