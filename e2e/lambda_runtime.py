@@ -46,6 +46,89 @@ class _Server(ThreadingHTTPServer):
         """A process that is ended leaves its connections as they are."""
 
 
+class _RuntimeApi:
+    """The Runtime API of one process. Each has its own port, so that no late request of a process that is gone takes
+    an invocation meant for the next."""
+
+    def __init__(self, name):
+        self.name = name
+        self.invocations, self.results = queue.Queue(), queue.Queue()
+        self.ready, self.ready_at = threading.Event(), None
+        self.server = _Server(("127.0.0.1", 0), self._handler())
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close(self):
+        self.invocations.put(None)
+        self.server.shutdown()
+        self.server.server_close()
+
+    def _handler(self):
+        api = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            # Answers leave at once: what is measured is the function.
+            wbufsize = -1
+            disable_nagle_algorithm = True
+
+            def log_message(self, *_):
+                pass
+
+            def _answer(self, status, body=b"", headers=()):
+                self.send_response(status)
+                for name, value in headers:
+                    self.send_header(name, value)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+                self.wfile.flush()
+
+            def do_GET(self):
+                if self.path != "/2018-06-01/runtime/invocation/next":
+                    return self._answer(404)
+                if not api.ready.is_set():
+                    api.ready_at = time.perf_counter()
+                    api.ready.set()
+                invocation = api.invocations.get()
+                if invocation is None:
+                    self.close_connection = True
+                    return None
+                request_id, body, deadline_ms = invocation
+                headers = [
+                    ("Lambda-Runtime-Aws-Request-Id", request_id),
+                    ("Lambda-Runtime-Deadline-Ms", str(deadline_ms)),
+                    (
+                        "Lambda-Runtime-Invoked-Function-Arn",
+                        f"arn:aws:lambda:us-east-1:123456789012:function:{api.name}",
+                    ),
+                    ("Lambda-Runtime-Trace-Id", TRACE),
+                ]
+                return self._answer(200, body, headers)
+
+            def _body(self):
+                if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+                    return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                body = b""
+                while size := int(self.rfile.readline().split(b";")[0], 16):
+                    body += self.rfile.read(size)
+                    self.rfile.readline()
+                while self.rfile.readline().strip():
+                    pass
+                return body
+
+            def do_POST(self):
+                body = self._body()
+                match = re.fullmatch(r"/2018-06-01/runtime/(?:invocation/([^/]+)/(response|error)|init/error)", self.path)
+                if not match:
+                    return self._answer(404)
+                payload = json.loads(body) if body else None
+                api.results.put((match[2] or "init", match[1], payload))
+                return self._answer(202, b'{"status":"OK"}')
+
+        return Handler
+
+
 class Function:
     """A function of one process at a time. `command` starts it; `env` is added to what Lambda sets."""
 
@@ -56,11 +139,7 @@ class Function:
         self.starts = 0
         # From the start of the process to its first request for work.
         self.init_seconds = None
-        self._work, self._told = queue.Queue(), queue.Queue()
-        self._asked = threading.Event()
-        self._current = None
-        self._server = _Server(("127.0.0.1", 0), self._handler())
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._api = None
         self.log = folder / f"{name}.log"
 
     def __enter__(self):
@@ -68,12 +147,10 @@ class Function:
 
     def __exit__(self, *_):
         self.stop()
-        self._server.shutdown()
-        self._server.server_close()
 
     def _environment(self):
         kept = {name: value for name, value in os.environ.items() if not FOREIGN.match(name)}
-        host, port = self._server.server_address
+        host, port = self._api.server.server_address
         return (
             kept
             | {
@@ -94,27 +171,29 @@ class Function:
 
     def start(self):
         """Starts the process and waits until it asks for work."""
-        self._asked.clear()
-        # Requests for work of a process that is gone still wait at the queue it had.
-        self._work, self._told = queue.Queue(), queue.Queue()
+        self._api = _RuntimeApi(self.name)
         self.starts += 1
         with self.log.open("ab") as log:
-            self._started = time.perf_counter()
+            started = time.perf_counter()
             self.process = subprocess.Popen(self.command, stdout=log, stderr=log, env=self._environment(), cwd=self.folder)
         end = time.monotonic() + INIT_SECONDS
-        while not self._asked.wait(0.001):
+        while not self._api.ready.wait(0.001):
             if self.process.poll() is not None:
-                told = self._told.get_nowait() if not self._told.empty() else None
-                raise InitError(told[2] if told else f"exit code {self.process.returncode}: {self.log_text()[-2000:]}")
+                error = self._api.results.get_nowait() if not self._api.results.empty() else None
+                raise InitError(
+                    error[2] if error else f"exit code {self.process.returncode}: {self.log_text()[-2000:]}"
+                )
             assert time.monotonic() < end, "the process did not ask for work in time"
+        self.init_seconds = self._api.ready_at - started
         return self
 
     def stop(self):
         if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.wait(30)
-        self._work.put(None)
-        self.process = None
+        if self._api:
+            self._api.close()
+        self.process = self._api = None
 
     def invoke(self, event):
         """Hands an event over and waits for what it comes to."""
@@ -123,11 +202,11 @@ class Function:
             self.start()
         request_id = str(uuid.uuid4())
         started = time.perf_counter()
-        self._work.put((request_id, json.dumps(event).encode(), int((time.time() + self.timeout_seconds) * 1000)))
+        self._api.invocations.put((request_id, json.dumps(event).encode(), int((time.time() + self.timeout_seconds) * 1000)))
         end = time.monotonic() + self.timeout_seconds
         while True:
             try:
-                kind, told_id, payload = self._told.get(timeout=0.02)
+                kind, result_id, payload = self._api.results.get(timeout=0.02)
             except queue.Empty:
                 if self.process.poll() is not None:
                     return Answer("crash", self.log_text()[-2000:])
@@ -135,7 +214,7 @@ class Function:
                     self.stop()
                     return Answer("timeout", f"ended after {self.timeout_seconds} s")
                 continue
-            assert told_id == request_id, f"{kind} for {told_id} instead of {request_id}"
+            assert result_id == request_id, f"{kind} for {result_id} instead of {request_id}"
             return Answer(kind, payload, time.perf_counter() - started)
 
     def invoke_asynchronously(self, event, retries=2):
@@ -166,69 +245,3 @@ class Function:
         """The most memory the process has held, in MB."""
         with open(f"/proc/{self.process.pid}/status") as status:
             return int(re.search(r"VmHWM:\s+(\d+) kB", status.read())[1]) / 1024
-
-    def _handler(self):
-        function = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            # Answers leave at once: what is measured is the function.
-            wbufsize = -1
-            disable_nagle_algorithm = True
-
-            def log_message(self, *_):
-                pass
-
-            def _answer(self, status, body=b"", headers=()):
-                self.send_response(status)
-                for name, value in headers:
-                    self.send_header(name, value)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-                self.wfile.flush()
-
-            def do_GET(self):
-                if self.path != "/2018-06-01/runtime/invocation/next":
-                    return self._answer(404)
-                if not function._asked.is_set():
-                    function.init_seconds = time.perf_counter() - function._started
-                    function._asked.set()
-                work = function._work.get()
-                if work is None:
-                    self.close_connection = True
-                    return None
-                request_id, body, deadline_ms = work
-                headers = [
-                    ("Lambda-Runtime-Aws-Request-Id", request_id),
-                    ("Lambda-Runtime-Deadline-Ms", str(deadline_ms)),
-                    (
-                        "Lambda-Runtime-Invoked-Function-Arn",
-                        f"arn:aws:lambda:us-east-1:123456789012:function:{function.name}",
-                    ),
-                    ("Lambda-Runtime-Trace-Id", TRACE),
-                ]
-                return self._answer(200, body, headers)
-
-            def _body(self):
-                if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
-                    return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                body = b""
-                while size := int(self.rfile.readline().split(b";")[0], 16):
-                    body += self.rfile.read(size)
-                    self.rfile.readline()
-                while self.rfile.readline().strip():
-                    pass
-                return body
-
-            def do_POST(self):
-                body = self._body()
-                told = re.fullmatch(r"/2018-06-01/runtime/(?:invocation/([^/]+)/(response|error)|init/error)", self.path)
-                if not told:
-                    return self._answer(404)
-                payload = json.loads(body) if body else None
-                function._told.put((told[2] or "init", told[1], payload))
-                return self._answer(202, b'{"status":"OK"}')
-
-        return Handler
