@@ -5,7 +5,7 @@ use std::{os::unix::fs::MetadataExt as _, path::PathBuf, sync::Arc, time::Durati
 use clap::Subcommand;
 use tintype::{
     disk::RealDisk,
-    instruments::{Entry, Instruments as Measured, Interval, Keeper, Next, Thumbnail},
+    history::{Entry, History as Measured, Interval, Keeper, Next, Thumbnail},
     settings::Settings,
 };
 use tintype_pipeline::{

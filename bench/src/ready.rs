@@ -7,7 +7,7 @@ use tintype::{
     disk::RealDisk,
     ledger::{Ledger, StoredHeaders},
     server::LARGEST_BATCH,
-    store::{Cause, DataFolder, DiskStore},
+    storage::{Cause, DataFolder, DiskStore},
 };
 use tintype_pipeline::{
     ObjectKey,

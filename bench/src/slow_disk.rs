@@ -14,7 +14,7 @@ use tintype::{
     disk::RealDisk,
     ledger::{Ledger, StoredHeaders},
     server::LARGEST_BATCH,
-    store::{Cause, DataFolder, DiskStore},
+    storage::{Cause, DataFolder, DiskStore},
 };
 use tintype_faulty_disk::{Faults, FaultyDisk};
 use tintype_pipeline::{

@@ -2,7 +2,7 @@
 
 pub use crate::s3::fuzzing::{FormFields, Received, Verification, form_fields, has_final_chunk, judge_form};
 
-use crate::store::object_file;
+use crate::storage::object_file;
 
 /// Reads the head of an object file and writes it again: where the object's bytes begin, and the head.
 ///

@@ -17,7 +17,7 @@ use hyper_util::{
 };
 pub use trust::Trust;
 
-use crate::credentials::Credentials;
+use crate::auth::Credentials;
 
 /// A request is given up after this long.
 const TIMEOUT: Duration = Duration::from_secs(60);

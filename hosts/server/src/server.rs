@@ -1,4 +1,4 @@
-//! The server put together: folder, ledger, store, queue, invoker and the two ports.
+//! The server put together: folder, ledger, store, queue, dispatcher and the two ports.
 
 use std::{
     net::SocketAddr,
@@ -12,18 +12,18 @@ use tintype_telemetry::metrics::{Metric, Metrics};
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
-    credentials::{ACCESS_KEY_ID, Authenticator, Credentials, SECRET_ACCESS_KEY},
+    auth::{ACCESS_KEY_ID, Authenticator, Credentials, SECRET_ACCESS_KEY},
+    console::{self, Console},
     disk::{RealDisk, SharedDisk},
-    gateway::{self, Live},
-    instruments::{Counted, Instruments, KEPT, Keeper, otlp},
-    invoker::Invoker,
+    dispatch::Dispatcher,
+    history::{Counted, History, KEPT, Keeper, otlp},
+    http::{self, Live},
     ledger::Ledger,
     listen::{self, Certificate, UnixSocket},
-    page::{self, Page},
     queue::Queue,
     s3::{Authorizer, S3Service},
     settings::{DeadLetters, Settings},
-    store::{DataFolder, DiskStore, ResultsCursor, check_before_opening, check_opened},
+    storage::{DataFolder, DiskStore, ResultsCursor, check_before_opening, check_opened},
 };
 
 /// The most changes that share one commit.
@@ -55,8 +55,8 @@ pub struct Server {
     certificate: Option<Certificate>,
     stop: watch::Sender<bool>,
     ports: Vec<JoinHandle<()>>,
-    invoker: Arc<Invoker>,
-    instruments: Arc<Instruments>,
+    dispatcher: Arc<Dispatcher>,
+    history: Arc<History>,
     store: Arc<DiskStore>,
 }
 
@@ -139,35 +139,36 @@ impl Server {
             anyhow::Ok((open_parts(&opening, below, folder)?, credentials, measurements))
         });
         let (Parts { store, queue }, credentials, measurements) = opened.await??;
-        let instruments = Arc::new(Instruments::default());
-        let invoker = Arc::new(Invoker::start(&settings, store.clone(), queue.clone(), instruments.clone())?);
-        instruments.sample_by(gauges(&store, &queue, &invoker));
-        instruments.keep(Keeper::new(disk, measurements))?;
+        let history = Arc::new(History::default());
+        let dispatcher =
+            Arc::new(Dispatcher::start(&settings, store.clone(), queue.clone(), history.clone())?);
+        history.sample_by(gauges(&store, &queue, &dispatcher));
+        history.keep(Keeper::new(disk, measurements))?;
         if settings.api.keys.iter().any(|key| key.daily.is_some()) {
             // Before the first request: nobody is to have more than a day's quota by a new start.
-            let reader = instruments.clone();
+            let reader = history.clone();
             if let Err(error) = tokio::task::spawn_blocking(move || reader.read_usage()).await? {
                 tracing::warn!(%error, "what API keys have used today cannot be read yet");
             }
         }
         let kept = (Arc::downgrade(&store), Arc::downgrade(&queue));
-        tokio::spawn(trim(kept, settings.dead_letters, instruments.clone()));
+        tokio::spawn(trim(kept, settings.dead_letters, history.clone()));
         let authenticator = Arc::new(Authenticator::new(credentials.clone()));
-        let page = Page::new(&settings, authenticator.clone(), store.clone(), queue, instruments.clone());
+        let console = Console::new(&settings, authenticator.clone(), store.clone(), queue, history.clone());
 
         let (stop, stopped) = watch::channel(false);
         let s3_service =
             S3Service::new(store.clone(), &credentials, Authorizer::root_only(&credentials.access_key_id));
-        let parts = gateway::Parts {
+        let parts = http::Parts {
             store: store.clone(),
-            invoker: invoker.clone(),
-            instruments: instruments.clone(),
+            dispatcher: dispatcher.clone(),
+            history: history.clone(),
             credentials: credentials.clone(),
             authenticator,
         };
-        let live = Live::new(settings.clone(), parts, page.router());
-        let s3_service = Counted::s3(s3_service, instruments.clone());
-        let http_service = Counted::api(live.clone(), instruments.clone(), &routes(&settings));
+        let live = Live::new(settings.clone(), parts, console.router());
+        let s3_service = Counted::s3(s3_service, history.clone());
+        let http_service = Counted::api(live.clone(), history.clone(), &routes(&settings));
         let mut ports = Vec::new();
         // On sockets there is nothing to encrypt: what they carry leaves no machine.
         if let Some(socket) = s3_unix {
@@ -184,7 +185,7 @@ impl Server {
         ]);
         if let Some(endpoint) = settings.logs.otlp.clone() {
             let function = settings.function.name.clone();
-            tokio::spawn(otlp::export(instruments.clone(), endpoint, function));
+            tokio::spawn(otlp::export(history.clone(), endpoint, function));
         }
         let cleaner = store.clone();
         tokio::task::spawn_blocking(move || {
@@ -212,8 +213,8 @@ impl Server {
             certificate,
             stop,
             ports,
-            invoker,
-            instruments,
+            dispatcher,
+            history,
             store,
         })
     }
@@ -237,15 +238,15 @@ impl Server {
     /// also where the disk hangs. What is acknowledged is durable already. Afterwards there may be threads that hang:
     /// drop no runtime that would wait for them.
     pub async fn stop(self) {
-        let Self { live, stop, ports, invoker, instruments, store, .. } = self;
+        let Self { live, stop, ports, dispatcher, history, store, .. } = self;
         let _ = stop.send(true);
         // Streams of results would keep their connections open.
-        instruments.end_streams();
+        history.end_streams();
         let drained = async move {
-            invoker.drain(GRACE).await;
-            drop(invoker);
+            dispatcher.drain(GRACE).await;
+            drop(dispatcher);
             // What is not stored yet is written to the disk. A panic there is in the log.
-            let _ = tokio::task::spawn_blocking(move || instruments.close()).await;
+            let _ = tokio::task::spawn_blocking(move || history.close()).await;
         };
         let end = async {
             let ports = async {
@@ -280,18 +281,14 @@ fn before(span: Duration) -> i64 {
 
 /// Looks after the bounds of dead letters, of uploads that nobody finishes, and of what became of objects that are gone, for as long as there is a
 /// store with its queue.
-async fn trim(
-    (store, queue): (Weak<DiskStore>, Weak<Queue>),
-    bounds: DeadLetters,
-    instruments: Arc<Instruments>,
-) {
+async fn trim((store, queue): (Weak<DiskStore>, Weak<Queue>), bounds: DeadLetters, history: Arc<History>) {
     let mut every = tokio::time::interval(BETWEEN_TRIMS);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut cursor = ResultsCursor::default();
     loop {
         every.tick().await;
         let (Some(store), Some(queue)) = (store.upgrade(), queue.upgrade()) else { return };
-        let instruments = instruments.clone();
+        let history = history.clone();
         let trimmed = tokio::task::spawn_blocking(move || {
             // One that looks old by mistake would be gone. First the moments, so that a clock that jumps in between is noticed;
             // of dead letters none is dropped that the look before has not warned of. Results are kept for as long as the
@@ -299,7 +296,7 @@ async fn trim(
             let (abandoned, oldest) = (before(ABANDONED_AFTER), before(KEPT));
             let knows_ages = queue.knows_ages();
             match queue.trim(&bounds, knows_ages) {
-                Ok(dropped) => instruments.dead_letters_dropped(dropped),
+                Ok(dropped) => history.dead_letters_dropped(dropped),
                 Err(error) => tracing::warn!(%error, "dead letters could not be looked through"),
             }
             let aborted = match knows_ages {
@@ -327,16 +324,17 @@ async fn trim(
     }
 }
 
-/// Sets the gauges from the parts that know them. Holds the invoker weakly: it holds the instruments.
+/// Sets the gauges from the parts that know them. Holds the dispatcher weakly: it holds the history.
 fn gauges(
     store: &Arc<DiskStore>,
     queue: &Arc<Queue>,
-    invoker: &Arc<Invoker>,
+    dispatcher: &Arc<Dispatcher>,
 ) -> impl Fn(&Metrics) + Send + Sync + 'static {
-    let (store, queue, invoker) = (Arc::downgrade(store), Arc::downgrade(queue), Arc::downgrade(invoker));
+    let (store, queue, dispatcher) =
+        (Arc::downgrade(store), Arc::downgrade(queue), Arc::downgrade(dispatcher));
     move |metrics| {
-        if let Some(invoker) = invoker.upgrade() {
-            let (sources, renders) = invoker.thumbnails().memory_admitted();
+        if let Some(dispatcher) = dispatcher.upgrade() {
+            let (sources, renders) = dispatcher.thumbnails().memory_admitted();
             metrics.set(Metric::SourceMemory, sources);
             metrics.set(Metric::RenderMemory, renders);
         }
@@ -369,6 +367,6 @@ fn routes(settings: &Settings) -> Vec<String> {
         "/readyz".into(),
         "/openapi.json".into(),
     ];
-    routes.extend(page::ROUTES.iter().map(|route| (*route).to_owned()));
+    routes.extend(console::ROUTES.iter().map(|route| (*route).to_owned()));
     routes
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use common::{IN, OUT, Opened, at, cause, files, open, put, read, runtime};
 use futures::FutureExt as _;
-use tintype::store::{ArrivingStore, Cause, DiskPort};
+use tintype::storage::{ArrivingStore, Cause, DiskPort};
 use tintype_pipeline::{
     Call, Failure, Outcome, Picture, Reason, Report, Stop, Store as _, Thumbnails,
     store::{Arrival, Condition, Put, SourceVersion, StoreError},

@@ -17,10 +17,10 @@ use time::{OffsetDateTime, macros::format_description};
 use tintype_pipeline::hex;
 
 use tintype::{
-    credentials::Credentials,
+    auth::Credentials,
     listen,
     s3::{Authorizer, S3Service},
-    store::DiskStore,
+    storage::DiskStore,
 };
 
 const KEY: (&str, &str) = ("access-key", "secret-of-the-access-key");

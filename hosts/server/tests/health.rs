@@ -5,7 +5,7 @@ mod common;
 use std::{fs, path::Path};
 
 use common::{IN, at, files, open, put};
-use tintype::store::DiskStore;
+use tintype::storage::DiskStore;
 
 fn fault(store: &DiskStore) -> String {
     store.check_health().expect_err("the folder cannot be used").to_string()

@@ -1,4 +1,4 @@
-//! Store, queue and invoker together: an upload becomes thumbnails.
+//! Store, queue and dispatcher together: an upload becomes thumbnails.
 
 mod common;
 
@@ -7,8 +7,8 @@ use std::{sync::Arc, time::Duration};
 use common::{IN, OUT, Opened, at, eventually, open_with, put, queue, read, runtime};
 use tintype::{
     disk::RealDisk,
-    instruments::{Instruments, Keeper, Search},
-    invoker::Invoker,
+    dispatch::Dispatcher,
+    history::{History, Keeper, Search},
     queue::Queue,
 };
 use tintype_api::Refused;
@@ -33,18 +33,18 @@ fn jpeg(width: u16, height: u16, shade: u8) -> Vec<u8> {
 struct Running {
     opened: Opened,
     queue: Arc<Queue>,
-    invoker: Invoker,
-    instruments: Arc<Instruments>,
+    dispatcher: Dispatcher,
+    history: Arc<History>,
 }
 
 fn start(data: &std::path::Path, toml: &str) -> Running {
     let opened = open_with(data, toml);
     let queue = queue(&opened, 2, Duration::from_millis(20), HOUR);
-    let instruments = Arc::new(Instruments::default());
+    let history = Arc::new(History::default());
     let _runtime = runtime().enter();
-    let invoker =
-        Invoker::start(&opened.settings, opened.store.clone(), queue.clone(), instruments.clone()).unwrap();
-    Running { opened, queue, invoker, instruments }
+    let dispatcher =
+        Dispatcher::start(&opened.settings, opened.store.clone(), queue.clone(), history.clone()).unwrap();
+    Running { opened, queue, dispatcher, history }
 }
 
 /// The only worker waits for the disk, which holds what is read, at an attempt at `a.jpg`.
@@ -52,9 +52,7 @@ fn start_with_a_held_worker(data: &std::path::Path) -> Running {
     let running = start(data, "[function]\nconcurrency = 1");
     running.opened.faults.hold_reads(Some("/objects/"));
     put(&running.opened.store, &at(IN, "a.jpg"), &jpeg(64, 48, 90)).unwrap();
-    eventually("the only worker is busy", || {
-        running.instruments.value(Metric::ConcurrentExecutions) == Some(1)
-    });
+    eventually("the only worker is busy", || running.history.value(Metric::ConcurrentExecutions) == Some(1));
     running
 }
 
@@ -65,13 +63,11 @@ impl Running {
 
     /// Nothing is worked on any more.
     fn settled_or_released(&self) {
-        eventually("nothing is under way", || {
-            self.instruments.value(Metric::ConcurrentExecutions) == Some(0)
-        });
+        eventually("nothing is under way", || self.history.value(Metric::ConcurrentExecutions) == Some(0));
     }
 
     fn metric(&self, line: &str) -> bool {
-        self.instruments.prometheus("F").contains(line)
+        self.history.prometheus("F").contains(line)
     }
 }
 
@@ -100,7 +96,7 @@ fn every_rendition_is_made_and_the_event_settled_with_them() {
     ] {
         eventually(line, || running.metric(line));
     }
-    runtime().block_on(running.invoker.drain(HOUR));
+    runtime().block_on(running.dispatcher.drain(HOUR));
 }
 
 /// A thumbnail on a broken sector: it keeps nobody from making it anew, nor others from being looked at.
@@ -132,7 +128,7 @@ fn a_thumbnail_that_the_disk_does_not_give_is_made_anew() {
     running.settled();
     let made = store.head_object(&thumbnail).unwrap().unwrap();
     assert_eq!((made.order != broken, &made.headers.metadata["tintype-source-etag"]), (true, &etag));
-    runtime().block_on(running.invoker.drain(HOUR));
+    runtime().block_on(running.dispatcher.drain(HOUR));
 }
 
 /// Nothing is promised that nobody would do, and what there is of it stays.
@@ -160,7 +156,7 @@ fn a_damaged_thumbnail_whose_source_was_given_up_stays_as_it_is() {
     assert!(!store.mend(&thumbnail).unwrap());
     assert_eq!(order_of(&thumbnail), order);
     assert_eq!(running.queue.depth().unwrap(), 0);
-    runtime().block_on(running.invoker.drain(HOUR));
+    runtime().block_on(running.dispatcher.drain(HOUR));
 }
 
 /// A name so long that the thumbnail's metadata hold only a digest of it.
@@ -179,7 +175,7 @@ fn a_damaged_thumbnail_of_a_long_key_is_made_anew_by_a_backfill() {
     running.settled();
     assert_ne!(order(), broken);
     assert_eq!(store.backfill("", None, false, common::cause()).unwrap().current, 1);
-    runtime().block_on(running.invoker.drain(HOUR));
+    runtime().block_on(running.dispatcher.drain(HOUR));
 }
 
 #[test]
@@ -194,7 +190,7 @@ fn the_last_of_many_versions_has_the_thumbnail() {
     running.settled();
     let thumbnail = running.opened.store.head_object(&at(OUT, "thumb_hot.jpg")).unwrap().unwrap();
     assert_eq!(thumbnail.headers.metadata["tintype-source-etag"], last);
-    runtime().block_on(running.invoker.drain(HOUR));
+    runtime().block_on(running.dispatcher.drain(HOUR));
 }
 
 #[test]
@@ -212,7 +208,7 @@ fn what_cannot_be_made_is_a_dead_letter_and_holds_nobody_up() {
         letters.iter().map(|letter| (letter.event.key.as_str(), letter.reason.as_str())).collect();
     assert_eq!(reasons, [("cut.jpg", "malformed"), ("empty.jpg", "unsupported")]);
     eventually("drops are counted", || running.metric("AsyncEventsDropped{function_name=\"F\"} 2"));
-    runtime().block_on(running.invoker.drain(HOUR));
+    runtime().block_on(running.dispatcher.drain(HOUR));
 }
 
 /// SIGTERM has an end, whatever does not: the attempt counts as not made, and nothing is lost.
@@ -226,37 +222,37 @@ fn what_does_not_stop_is_left_behind_and_due_again() {
     let id = opened.store.head_object(&at(IN, "held.jpg")).unwrap().unwrap().order;
     let started = || opened.ledger.view().unwrap().event(id).unwrap().unwrap().started;
     eventually("the attempt began", || started() == 1);
-    runtime().block_on(running.invoker.drain(Duration::from_millis(50)));
+    runtime().block_on(running.dispatcher.drain(Duration::from_millis(50)));
     assert_eq!((started(), running.queue.depth().unwrap()), (0, 1));
     // When it ends after all, it says no more than that.
     opened.faults.hold_reads(None);
     running.settled_or_released();
-    let instruments = Arc::new(Instruments::default());
+    let history = Arc::new(History::default());
     let _runtime = runtime().enter();
-    let invoker =
-        Invoker::start(&opened.settings, opened.store.clone(), running.queue.clone(), instruments).unwrap();
+    let dispatcher =
+        Dispatcher::start(&opened.settings, opened.store.clone(), running.queue.clone(), history).unwrap();
     running.settled();
     assert!(read(&opened.store, &at(OUT, "thumb_held.jpg")).is_some());
-    runtime().block_on(invoker.drain(HOUR));
+    runtime().block_on(dispatcher.drain(HOUR));
 }
 
 #[test]
 fn a_full_disk_delays_thumbnails_but_loses_none() {
     let data = tempfile::tempdir().unwrap();
     let running = start(data.path(), "");
-    runtime().block_on(running.invoker.drain(HOUR));
+    runtime().block_on(running.dispatcher.drain(HOUR));
     put(&running.opened.store, &at(IN, "during.jpg"), &jpeg(100, 100, 2)).unwrap();
     running.opened.faults.set_full(true);
     let opened = &running.opened;
-    let instruments = Arc::new(Instruments::default());
+    let history = Arc::new(History::default());
     let (store, queue) = (opened.store.clone(), running.queue.clone());
     let _runtime = runtime().enter();
-    let invoker = Invoker::start(&opened.settings, store, queue, instruments.clone()).unwrap();
-    eventually("an attempt failed", || instruments.prometheus("F").contains("reason=\"unavailable\"} 1"));
+    let dispatcher = Dispatcher::start(&opened.settings, store, queue, history.clone()).unwrap();
+    eventually("an attempt failed", || history.prometheus("F").contains("reason=\"unavailable\"} 1"));
     opened.faults.set_full(false);
     running.settled();
     assert!(read(&opened.store, &at(OUT, "thumb_during.jpg")).is_some());
-    runtime().block_on(invoker.drain(HOUR));
+    runtime().block_on(dispatcher.drain(HOUR));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -268,7 +264,7 @@ async fn requests_wait_their_turn_and_too_many_are_refused() {
             .unwrap();
     let (running, _data) = running;
     let record = || Record::new(Kind::Created, "ObjectCreated:Put", at(IN, "nowhere.jpg"));
-    let answers = futures::future::join_all((0..200).map(|_| running.invoker.invoke(record()))).await;
+    let answers = futures::future::join_all((0..200).map(|_| running.dispatcher.invoke(record()))).await;
     let (answered, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
     assert!(!answered.is_empty() && !refused.is_empty());
     for answer in answered {
@@ -276,7 +272,7 @@ async fn requests_wait_their_turn_and_too_many_are_refused() {
     }
     assert!(refused.iter().all(|answer| answer.as_ref().err() == Some(&Refused::Throttled)));
     assert!(running.metric(&format!("Throttles{{function_name=\"F\"}} {}", refused.len())));
-    running.invoker.drain(HOUR).await;
+    running.dispatcher.drain(HOUR).await;
     tokio::task::spawn_blocking(move || drop(running)).await.unwrap();
 }
 
@@ -291,7 +287,7 @@ fn requests_and_events_take_turns() {
     let record = || Record::new(Kind::Created, "ObjectCreated:Put", at(IN, "nowhere.jpg"));
     let depths = runtime().block_on(async {
         let waiting = (0..10).map(|_| async {
-            running.invoker.invoke(record()).await.unwrap();
+            running.dispatcher.invoke(record()).await.unwrap();
             running.queue.depth().unwrap()
         });
         let waiting = futures::future::join_all(waiting);
@@ -307,7 +303,7 @@ fn requests_and_events_take_turns() {
         );
     }
     running.settled();
-    runtime().block_on(running.invoker.drain(HOUR));
+    runtime().block_on(running.dispatcher.drain(HOUR));
 }
 
 /// The only worker hangs on the disk.
@@ -317,7 +313,7 @@ fn a_request_that_no_worker_comes_to_is_refused_at_the_end() {
     let running = start_with_a_held_worker(data.path());
     let record = Record::new(Kind::Created, "ObjectCreated:Put", at(IN, "nowhere.jpg"));
     let (waiting, ending) =
-        (running.invoker.invoke(record), running.invoker.drain(Duration::from_millis(50)));
+        (running.dispatcher.invoke(record), running.dispatcher.drain(Duration::from_millis(50)));
     let (refused, ()) = runtime().block_on(futures::future::join(waiting, ending));
     assert_eq!(refused.unwrap_err(), Refused::ShuttingDown);
     running.opened.faults.hold_reads(None);
@@ -328,14 +324,14 @@ fn a_request_that_no_worker_comes_to_is_refused_at_the_end() {
 fn a_shutdown_leaves_what_is_waiting_for_the_next_start() {
     let data = tempfile::tempdir().unwrap();
     let running = start(data.path(), "");
-    runtime().block_on(running.invoker.drain(Duration::ZERO));
+    runtime().block_on(running.dispatcher.drain(Duration::ZERO));
     put(&running.opened.store, &at(IN, "late.jpg"), &jpeg(50, 50, 7)).unwrap();
     assert_eq!(running.queue.depth().unwrap(), 1);
     drop(running);
     let running = start(data.path(), "");
     running.settled();
     assert!(read(&running.opened.store, &at(OUT, "thumb_late.jpg")).is_some());
-    runtime().block_on(running.invoker.drain(HOUR));
+    runtime().block_on(running.dispatcher.drain(HOUR));
 }
 
 #[test]
@@ -344,12 +340,12 @@ fn how_long_a_request_may_take_can_change_while_it_runs() {
     let running = start(data.path(), "");
     put(&running.opened.store, &at(IN, "a.jpg"), &jpeg(64, 48, 90)).unwrap();
     let spec = running.opened.settings.triggers[0].renditions[0].spec.clone();
-    let ask = || runtime().block_on(running.invoker.render_object(at(IN, "a.jpg"), spec.clone()));
-    running.invoker.allow(Duration::ZERO);
+    let ask = || runtime().block_on(running.dispatcher.render_object(at(IN, "a.jpg"), spec.clone()));
+    running.dispatcher.allow(Duration::ZERO);
     assert_eq!(ask().unwrap_err(), Refused::TimedOut);
-    running.invoker.allow(HOUR);
+    running.dispatcher.allow(HOUR);
     assert!(ask().unwrap().is_ok());
-    runtime().block_on(running.invoker.drain(Duration::from_secs(5)));
+    runtime().block_on(running.dispatcher.drain(Duration::from_secs(5)));
 }
 
 #[test]
@@ -357,7 +353,7 @@ fn what_nobody_waits_for_any_more_is_not_begun() {
     let data = tempfile::tempdir().unwrap();
     let running = start_with_a_held_worker(data.path());
     let spec = running.opened.settings.triggers[0].renditions[0].spec.clone();
-    let ask = || running.invoker.render_object(at(IN, "a.jpg"), spec.clone());
+    let ask = || running.dispatcher.render_object(at(IN, "a.jpg"), spec.clone());
     runtime().block_on(async {
         let asked = std::pin::pin!(ask());
         assert!(futures::poll!(asked).is_pending());
@@ -365,8 +361,8 @@ fn what_nobody_waits_for_any_more_is_not_begun() {
     running.opened.faults.hold_reads(None);
     // One that comes later is served, so the other has had its turn.
     assert!(runtime().block_on(ask()).unwrap().is_ok());
-    assert_eq!(running.instruments.value(Metric::Invocations), Some(2));
-    runtime().block_on(running.invoker.drain(HOUR));
+    assert_eq!(running.history.value(Metric::Invocations), Some(2));
+    runtime().block_on(running.dispatcher.drain(HOUR));
 }
 
 #[test]
@@ -377,16 +373,16 @@ fn a_full_disk_for_measurements_stops_no_thumbnail() {
     faults.set_full(true);
     let disk = Arc::new(FaultyDisk::new(Arc::new(RealDisk), faults.clone()));
     let file = data.path().join("measurements.redb");
-    running.instruments.keep(Keeper::new(disk, file)).unwrap();
+    running.history.keep(Keeper::new(disk, file)).unwrap();
     put(&running.opened.store, &at(IN, "a.jpg"), &jpeg(200, 100, 90)).unwrap();
     running.settled();
     assert!(read(&running.opened.store, &at(OUT, "thumb_a.jpg")).is_some());
-    eventually("it has been counted", || running.instruments.value(Metric::Made) == Some(1));
+    eventually("it has been counted", || running.history.value(Metric::Made) == Some(1));
     // With space again, what became of it is kept.
     faults.set_full(false);
-    let recorder = running.instruments.recorder().unwrap();
+    let recorder = running.history.recorder().unwrap();
     eventually("what became of it is kept", || {
         recorder.search(10, &Search::default()).is_ok_and(|kept| kept.len() == 1 && kept[0].key == "a.jpg")
     });
-    running.instruments.close();
+    running.history.close();
 }

@@ -16,9 +16,9 @@ use tintype::{
     disk::{RealDisk, SharedDisk},
     ledger::{ObjectRecord, StoredHeaders},
     queue::Next,
-    repair::{self, Finding, Options, Repaired, What},
     server::{Parts, open_parts},
-    store::{DataFolder, DiskStore, PageRequest},
+    storage::repair::{self, Finding, Options, Repaired, What},
+    storage::{DataFolder, DiskStore, PageRequest},
 };
 use tintype_pipeline::{Failure, Outcome, Reason, store::Condition};
 

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::credentials::token;
+use crate::auth::token;
 
 /// A file under a temporary name in the folder of its target, which has it once it is published; removed if it is dropped
 /// before.

@@ -11,13 +11,13 @@ use clap::Args;
 
 use super::{Env, FAILED, OK, SettingsArguments, output};
 use crate::{
-    credentials::{ACCESS_KEY_ID, Credentials, SECRET_ACCESS_KEY},
+    auth::{ACCESS_KEY_ID, Credentials, SECRET_ACCESS_KEY},
     disk::RealDisk,
-    repair::Finding,
     sandbox::Reach,
     server::{Parts, open_as_it_is},
     settings::Settings,
-    store::{DataFolder, DiskStore, FolderError, has_object_files},
+    storage::repair::Finding,
+    storage::{DataFolder, DiskStore, FolderError, has_object_files},
 };
 
 /// The arguments.

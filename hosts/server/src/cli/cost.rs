@@ -1,5 +1,5 @@
 //! `tintype cost`: measured milliseconds and memory as dollars on AWS.
-//! Source: AWS, "S3 pricing" (us-east-1); of Lambda's prices, `instruments::cost`.
+//! Source: AWS, "S3 pricing" (us-east-1); of Lambda's prices, `history::cost`.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{OK, output};
-use crate::instruments::{Price, REQUESTS, slowdown};
+use crate::history::{Price, REQUESTS, slowdown};
 
 /// What bench/lambda/measure.py wrote.
 const MEASURED: &str = include_str!("../../../../bench/lambda/measured.json");

@@ -19,7 +19,7 @@ use tintype_pipeline::{
 use super::{Env, SettingsArguments};
 use crate::{
     disk::{Links, is_wrong_type, open_regular},
-    invoker::available_bytes,
+    dispatch::available_bytes,
 };
 
 /// Address space that a thread's stack and its part of the allocator may take.

@@ -16,7 +16,7 @@ use crate::{
     http_client::{Answer, authorized},
     server::open_parts,
     settings::Settings,
-    store::{DataFolder, DiskPort, FolderError},
+    storage::{DataFolder, DiskPort, FolderError},
 };
 
 /// The arguments.

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{Env, SettingsArguments, variable};
 use crate::{
-    credentials::{ACCESS_KEY_ID, Credentials, SECRET_ACCESS_KEY},
+    auth::{ACCESS_KEY_ID, Credentials, SECRET_ACCESS_KEY},
     http_client::{HttpClient, Trust, authorized},
     settings::Settings,
 };

@@ -10,7 +10,7 @@ use crate::{
     sandbox::{self, Reach},
     server::Server,
     settings::Settings,
-    store::DataFolder,
+    storage::DataFolder,
 };
 
 /// The arguments.

@@ -17,7 +17,7 @@ pub enum Peer {
     Unix,
 }
 
-/// What is believed of a request's sender: an extension of every request to the HTTP port, set by its gateway.
+/// What is believed of a request's sender: an extension of every request to the HTTP port, set by its http.
 /// Without it nothing is believed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Client {

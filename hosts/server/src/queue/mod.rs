@@ -26,7 +26,7 @@ use tintype_pipeline::{
 use crate::{
     ledger::{DeadLetter, EventRecord, Ledger, LedgerError, Pending, Tries, View, listed_key},
     steady_clock::SteadyClock,
-    store::Settlement,
+    storage::Settlement,
 };
 
 /// An event taken for one attempt. Dropped without being settled, it is due again.

@@ -12,7 +12,7 @@ use s3s::{
 };
 
 use super::{Endpoint, blocking, faults::s3};
-use crate::{ledger::CorsRecord, store::DiskStore};
+use crate::{ledger::CorsRecord, storage::DiskStore};
 
 /// Rules a bucket may have: S3's own bound.
 const MOST_RULES: usize = 100;

@@ -3,7 +3,7 @@
 
 use s3s::{S3Error, S3ErrorCode};
 
-use crate::store::StoreFault;
+use crate::storage::StoreFault;
 
 pub(super) fn s3(fault: impl Into<StoreFault>) -> S3Error {
     let fault = fault.into();

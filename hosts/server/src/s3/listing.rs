@@ -11,7 +11,7 @@ use s3s::{
 use super::{Endpoint, answers, blocking, faults::s3};
 use crate::{
     ledger::ObjectRecord,
-    store::{Page, PageRequest},
+    storage::{Page, PageRequest},
 };
 
 /// S3's bound on a page.

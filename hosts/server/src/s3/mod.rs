@@ -40,10 +40,10 @@ use s3s::{
 };
 
 use crate::{
-    credentials::Credentials,
+    auth::Credentials,
     listen::{self, IdleLimited},
     request_id,
-    store::DiskStore,
+    storage::DiskStore,
 };
 pub use authorization::{Authorizer, Principal};
 use aws_chunked::Terminated;

@@ -17,7 +17,7 @@ use super::{
     receive::{self, expected},
 };
 use crate::request_id;
-use crate::store::{Cause, CopyOptions, StoreFault};
+use crate::storage::{Cause, CopyOptions, StoreFault};
 
 /// Objects one DeleteObjects may name: S3's own bound.
 const LARGEST_DELETE: usize = 1000;

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     ledger::{Checksums, PartRecord, UploadRecord},
     request_id,
-    store::{Cause, CompletedPart, Completion, JoinedChecksum, NewUpload, StoreFault, UploadsAsked},
+    storage::{Cause, CompletedPart, Completion, JoinedChecksum, NewUpload, StoreFault, UploadsAsked},
 };
 
 /// S3's bound on part numbers.

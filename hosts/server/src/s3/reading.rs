@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     ledger::ObjectRecord,
-    store::{DiskStore, OpenObject, StoreFault, VERIFIED},
+    storage::{DiskStore, OpenObject, StoreFault, VERIFIED},
 };
 
 /// Objects up to this size are read, and checked, before the answer begins.
@@ -162,7 +162,7 @@ struct Reading {
     offset: u64,
     left: u64,
     /// Only where the whole object passes.
-    check: Option<crate::store::WholeCheck>,
+    check: Option<crate::storage::WholeCheck>,
 }
 
 /// Streams bytes from the open file. Damage found on the way ends the stream in an error, so that the

@@ -9,7 +9,7 @@ use tintype::{
     queue::{Lease, Queue},
     server::LARGEST_BATCH,
     settings::Settings,
-    store::{Cause, DataFolder, DiskStore, StoreFault},
+    storage::{Cause, DataFolder, DiskStore, StoreFault},
 };
 use tintype_faulty_disk::{Faults, FaultyDisk};
 use tintype_pipeline::{

@@ -6,7 +6,7 @@ use redb::StorageBackend as _;
 use tintype::{
     disk::{DatabaseFile, RealDisk},
     ledger::{LedgerError, ResultRecord, StoredHeaders},
-    store::StoreFault,
+    storage::StoreFault,
 };
 use tintype_pipeline::store::{Condition, Location};
 

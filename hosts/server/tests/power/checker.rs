@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use tintype::settings::Settings;
-use tintype::{queue::DeadLetterFilter, store::StoreFault};
+use tintype::{queue::DeadLetterFilter, storage::StoreFault};
 
 use crate::{
     clients::Log,
@@ -135,7 +135,7 @@ impl Recovered<'_> {
         let view = world.store.ledger().view().map_err(|error| error.to_string())?;
         let mut mentioned = 0;
         for bucket in [IN, OUT] {
-            let page = tintype::store::PageRequest { max: 10_000, ..Default::default() };
+            let page = tintype::storage::PageRequest { max: 10_000, ..Default::default() };
             mentioned +=
                 world.store.list_objects(bucket, &page).map_err(|fault| words(&fault))?.objects.len();
         }

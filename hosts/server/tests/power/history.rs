@@ -7,7 +7,7 @@ use std::{
 };
 
 use tintype::settings::Settings;
-use tintype::store::StoreFault;
+use tintype::storage::StoreFault;
 use tintype_pipeline::store::Condition;
 
 use crate::{

@@ -8,12 +8,12 @@ use std::sync::{
 use async_trait::async_trait;
 use tintype::{
     disk::SharedDisk,
-    invoker::DiskDelivery,
+    dispatch::DiskDelivery,
     ledger::{EventRecord, StoredHeaders, Tries},
     queue::{DeadLetterFilter, Lease, Next, Queue},
     server::{Parts, open_parts},
     settings::Settings,
-    store::{
+    storage::{
         ArrivingStore, Cause, CompletedPart, Completion, DataFolder, DiskPort, DiskStore, JoinedChecksum,
         NewUpload, StoreFault,
     },

@@ -7,10 +7,10 @@ use indicatif::ProgressBar;
 use super::{Findings, tell};
 use crate::{
     disk::{RealDisk, SharedDisk},
-    repair::{self, Options, Repaired},
     server::open_parts,
     settings::Settings,
-    store::DataFolder,
+    storage::DataFolder,
+    storage::repair::{self, Options, Repaired},
 };
 
 pub(super) fn run(

@@ -6,7 +6,7 @@ use super::Findings;
 use crate::{
     sandbox::{self, Reach},
     settings::Settings,
-    store::DataFolder,
+    storage::DataFolder,
 };
 
 /// Nothing outside can be reached after this.

@@ -7,8 +7,8 @@ use indicatif::ProgressBar;
 use super::{Findings, tell};
 use crate::{
     disk::RealDisk,
-    repair::{self, Finding, What},
-    store::{DataFolder, DiskStore},
+    storage::repair::{self, Finding, What},
+    storage::{DataFolder, DiskStore},
 };
 
 /// Files whose heads do not say any more whose they were, by their order: they wait for what the ledger knows of them.

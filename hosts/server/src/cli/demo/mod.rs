@@ -107,8 +107,8 @@ fn print_next_steps(server: &Server) {
         Some(file) => format!("AWS_SHARED_CREDENTIALS_FILE='{}'", file.display()),
         None => format!(
             "AWS_ACCESS_KEY_ID=${} AWS_SECRET_ACCESS_KEY=${}",
-            crate::credentials::ACCESS_KEY_ID,
-            crate::credentials::SECRET_ACCESS_KEY
+            crate::auth::ACCESS_KEY_ID,
+            crate::auth::SECRET_ACCESS_KEY
         ),
     };
     let (s3, http) = (server.s3, server.http);

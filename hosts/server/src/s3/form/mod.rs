@@ -33,7 +33,7 @@ use crate::{
     ledger::ObjectRecord,
     listen::{IdleLimited, Silent},
     request_id,
-    store::{Cause, DiskStore},
+    storage::{Cause, DiskStore},
 };
 use fields::Fields;
 

@@ -1,0 +1,155 @@
+//! The dashboard's charts: the reference's eight first, then what an operator here asks for.
+
+use tintype_telemetry::metrics::Metric;
+
+use crate::history::query::Statistic::{self, Maximum, Percentile, Sum};
+
+/// A line of a chart.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Line {
+    pub(super) name: &'static str,
+    pub(super) metric: Metric,
+    pub(super) statistic: Statistic,
+}
+
+/// What its values are in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum In {
+    Number,
+    Milliseconds,
+    Bytes,
+}
+
+/// A chart.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Chart {
+    pub(super) title: &'static str,
+    pub(super) help: &'static str,
+    pub(super) of: In,
+    /// Whether anything above nothing is bad news.
+    pub(super) alarming: bool,
+    pub(super) lines: &'static [Line],
+}
+
+const fn line(name: &'static str, metric: Metric, statistic: Statistic) -> Line {
+    Line { name, metric, statistic }
+}
+
+const P50: Statistic = Percentile(50.0);
+const P95: Statistic = Percentile(95.0);
+const P99: Statistic = Percentile(99.0);
+
+const fn chart(title: &'static str, help: &'static str, of: In, lines: &'static [Line]) -> Chart {
+    Chart { title, help, of, alarming: false, lines }
+}
+
+const fn alarm(title: &'static str, help: &'static str, lines: &'static [Line]) -> Chart {
+    Chart { title, help, of: In::Number, alarming: true, lines }
+}
+
+/// Lambda's eight, by their exact names.
+pub(super) const LAMBDA: [Chart; 8] = [
+    chart(
+        "Duration",
+        "of a call",
+        In::Milliseconds,
+        &[
+            line("p50", Metric::Duration, P50),
+            line("p95", Metric::Duration, P95),
+            line("p99", Metric::Duration, P99),
+        ],
+    ),
+    alarm("Throttles", "refused with 429", &[line("Sum", Metric::Throttles, Sum)]),
+    chart(
+        "ConcurrentExecutions",
+        "calls at once",
+        In::Number,
+        &[line("Maximum", Metric::ConcurrentExecutions, Maximum)],
+    ),
+    chart("Invocations", "calls", In::Number, &[line("Sum", Metric::Invocations, Sum)]),
+    alarm("Errors", "failures and time-outs", &[line("Sum", Metric::Errors, Sum)]),
+    chart(
+        "AsyncEventsReceived",
+        "uploads queued",
+        In::Number,
+        &[line("Sum", Metric::AsyncEventsReceived, Sum)],
+    ),
+    alarm("AsyncEventsDropped", "became dead letters", &[line("Sum", Metric::AsyncEventsDropped, Sum)]),
+    chart(
+        "AsyncEventAge",
+        "queued to called",
+        In::Milliseconds,
+        &[line("p50", Metric::AsyncEventAge, P50), line("Maximum", Metric::AsyncEventAge, Maximum)],
+    ),
+];
+
+/// What else there is to see here.
+pub(super) const MORE: [Chart; 7] = [
+    chart(
+        "Upload to thumbnail",
+        "acknowledged to readable",
+        In::Milliseconds,
+        &[
+            line("p50", Metric::UploadToThumbnail, P50),
+            line("p95", Metric::UploadToThumbnail, P95),
+            line("p99", Metric::UploadToThumbnail, P99),
+        ],
+    ),
+    chart(
+        "Outcomes",
+        "what became of records",
+        In::Number,
+        &[
+            line("made", Metric::Made, Sum),
+            line("up to date", Metric::UpToDate, Sum),
+            line("ignored", Metric::Ignored, Sum),
+            line("failed", Metric::Failed, Sum),
+        ],
+    ),
+    chart(
+        "Stages",
+        "median of each",
+        In::Milliseconds,
+        &[
+            line("wait", Metric::StageWait, P50),
+            line("read", Metric::StageRead, P50),
+            line("decode", Metric::StageDecode, P50),
+            line("resample", Metric::StageResample, P50),
+            line("encode", Metric::StageEncode, P50),
+            line("write", Metric::StageWrite, P50),
+        ],
+    ),
+    chart("Queue", "waiting or under way", In::Number, &[line("depth", Metric::QueueDepth, Maximum)]),
+    alarm("Dead letters", "kept", &[line("kept", Metric::DeadLetters, Maximum)]),
+    chart(
+        "Memory",
+        "of the process, and admitted",
+        In::Bytes,
+        &[
+            line("used", Metric::MemoryUsed, Maximum),
+            line("renders", Metric::RenderMemory, Maximum),
+            line("sources", Metric::SourceMemory, Maximum),
+        ],
+    ),
+    chart(
+        "Requests",
+        "HTTP API and S3 endpoint",
+        In::Number,
+        &[
+            line("API", Metric::ApiRequests, Sum),
+            line("S3", Metric::S3Requests, Sum),
+            line("API 4xx", Metric::Api4xxErrors, Sum),
+            line("API 5xx", Metric::Api5xxErrors, Sum),
+        ],
+    ),
+];
+
+/// Every metric that the charts and the figures above them are made of, once.
+pub(super) fn metrics() -> Vec<Metric> {
+    let lines = LAMBDA.iter().chain(&MORE).flat_map(|chart| chart.lines);
+    let mut all: Vec<Metric> = lines.map(|line| line.metric).collect();
+    all.extend([Metric::BilledDuration, Metric::SourceBytes, Metric::ThumbnailBytes, Metric::QueueAge]);
+    all.sort_unstable();
+    all.dedup();
+    all
+}

@@ -1,0 +1,214 @@
+//! Results as a list: source and thumbnail side by side, the time of each stage, a failure with its
+//! reason.
+
+use std::fmt::Write as _;
+
+use axum::{
+    extract::{Query, State},
+    response::Response,
+};
+use tintype_pipeline::outcome::Stages;
+
+use super::{Console, Inner, answers, html};
+use crate::history::{Entry, Next};
+
+/// Results in a list.
+const MOST: usize = 30;
+/// Results in the page as it is sent: for readers without a script, who need not wait for more.
+pub(super) const FIRST: usize = 10;
+/// Sources larger than this are not shown beside their thumbnails.
+const SHOWN_BYTES: u64 = 12 << 20;
+
+/// Which results are wanted.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub(super) struct Wanted {
+    /// `failed`: only those.
+    pub(super) only: String,
+    /// Of keys that hold this text.
+    pub(super) text: String,
+}
+
+impl Wanted {
+    pub(super) fn takes(&self, entry: &Entry) -> bool {
+        (self.only != "failed" || entry.has_failed()) && entry.key.contains(&self.text)
+    }
+}
+
+/// The list alone, for the script.
+pub(super) async fn fragment(State(console): State<Console>, Query(wanted): Query<Wanted>) -> Response {
+    match answers::blocking(&console, move |inner| list(inner, &wanted, MOST)).await {
+        Ok(list) => answers::fresh(list),
+        Err(problem) => *problem,
+    }
+}
+
+/// Chooses between all and failed ones, and by key.
+pub(super) fn chooser(text: &str) -> String {
+    format!(
+        "<form class=\"filter\" data-filter hidden><label><input type=\"checkbox\" name=\"only\" value=\"failed\"> \
+         failed only</label><input type=\"search\" name=\"text\" placeholder=\"filter by key\" aria-label=\"Filter by key\" \
+         value=\"{}\" autocomplete=\"off\" spellcheck=\"false\"></form>",
+        html::text(text)
+    )
+}
+
+/// The latest results, latest first, at most so many.
+pub(super) fn list(inner: &Inner, wanted: &Wanted, most: usize) -> anyhow::Result<String> {
+    let Some(recorder) = inner.history.recorder() else { return Ok(String::new()) };
+    // A fault of the database of measurements must not hide the rest of the page.
+    let entries = match recorder.latest(most, |entry| wanted.takes(entry)) {
+        Ok(entries) => entries,
+        Err(error) => return Ok(format!("<li class=\"card empty\">{}</li>", html::text(&error.to_string()))),
+    };
+    if entries.is_empty() {
+        let words = match wanted.only.is_empty() && wanted.text.is_empty() {
+            true => "No results yet. Upload an image, or drop one here.",
+            false => "No result passes the filter.",
+        };
+        return Ok(format!("<li class=\"card empty\" data-empty>{words}</li>"));
+    }
+    Ok(entries.iter().map(item).collect())
+}
+
+/// One result.
+pub(super) fn item(entry: &Entry) -> String {
+    let mut out = String::with_capacity(1500);
+    let class = class(entry);
+    let link = html::object_link(&entry.bucket, &entry.key);
+    let _ = write!(
+        out,
+        "<li class=\"card result {class}\" data-key=\"{}\" data-bucket=\"{}\"><div class=\"pair\">{}{}</div>\
+         <div class=\"what\"><p class=\"name\"><span class=\"badge {class}\">{}</span> <a href=\"{link}\">{}</a></p>",
+        html::text(&entry.key),
+        html::text(&entry.bucket),
+        source(entry),
+        thumbnail(entry),
+        badge(entry),
+        html::text(&entry.key),
+    );
+    if !entry.why.is_empty() {
+        let _ = write!(out, "<p class=\"why\">{}</p>", html::text(&entry.why));
+    }
+    if entry.has_failed() && entry.next != Next::Retry {
+        out.push_str(&retry(entry));
+    }
+    let _ = write!(
+        out,
+        "{}<p class=\"help\">{}{}{} · request <code>{}</code></p></div></li>",
+        stages(entry),
+        html::moment(entry.ended_ms),
+        entry
+            .latency_ms()
+            .map_or_else(String::new, |ms| format!(" · {} after the upload", html::ms(ms as f64))),
+        if entry.attempt > 1 { format!(" · attempt {}", entry.attempt) } else { String::new() },
+        html::text(if entry.request_id.is_empty() { "in the log" } else { &entry.request_id }),
+    );
+    out
+}
+
+pub(super) fn class(entry: &Entry) -> &'static str {
+    match entry.outcome.as_str() {
+        "made" => "good",
+        "failed" => "bad",
+        _ => "calm",
+    }
+}
+
+fn badge(entry: &Entry) -> String {
+    let name = entry.outcome.replace('_', " ");
+    match (entry.has_failed(), entry.next) {
+        (true, Next::Retry) => format!("{} · trying again", html::text(&entry.reason.replace('_', " "))),
+        (true, Next::DeadLetter) => format!("{} · dead letter", html::text(&entry.reason.replace('_', " "))),
+        (true, Next::Done) => html::text(&entry.reason.replace('_', " ")),
+        (false, _) => html::text(&name),
+    }
+}
+
+/// The form that has an object tried again.
+pub(super) fn retry(entry: &Entry) -> String {
+    format!(
+        "<form method=\"post\" action=\"{}\" data-quiet><button>Try again</button></form>",
+        html::retry_link(&entry.bucket, &entry.key)
+    )
+}
+
+fn source(entry: &Entry) -> String {
+    let note = if entry.source_bytes > 0 { html::bytes(entry.source_bytes) } else { "source".into() };
+    // What is up to date was not read, and what is no picture cannot be shown.
+    let is_picture = entry.outcome == "up_to_date" || entry.source_bytes > 0 && entry.reason != "unsupported";
+    let shown = is_picture && entry.source_bytes <= SHOWN_BYTES;
+    let picture = if shown {
+        let link = html::picture_link(&entry.bucket, &entry.key, &entry.ended_ms.to_string());
+        format!("<img src=\"{link}\" alt=\"source\" loading=\"lazy\" decoding=\"async\">")
+    } else {
+        "<span class=\"none\" aria-hidden=\"true\">▦</span>".into()
+    };
+    format!("<figure>{picture}<figcaption>{note}</figcaption></figure>")
+}
+
+fn thumbnail(entry: &Entry) -> String {
+    let Some(made) = entry.thumbnails.first() else {
+        return "<figure><span class=\"none\" aria-hidden=\"true\">–</span><figcaption>no thumbnail</figcaption></figure>"
+            .into();
+    };
+    let link = html::picture_link(&made.bucket, &made.key, &entry.ended_ms.to_string());
+    let more = entry.thumbnails.len() - 1;
+    let more = if more > 0 { format!(" +{more}") } else { String::new() };
+    format!(
+        "<figure><img src=\"{link}\" alt=\"thumbnail\" loading=\"lazy\" decoding=\"async\"><figcaption>{}×{}, \
+         {}{more}</figcaption></figure>",
+        made.width,
+        made.height,
+        html::bytes(made.bytes)
+    )
+}
+
+/// The time of each stage as a bar, and in words.
+pub(super) fn stages(entry: &Entry) -> String {
+    if entry.duration_us == 0 {
+        return String::new();
+    }
+    let words: Vec<String> = entry
+        .stages_ms()
+        .filter(|(_, ms)| *ms >= 0.05)
+        .map(|(name, ms)| format!("{name} {}", html::ms(ms).replace(" ms", "")))
+        .collect();
+    let mut out = format!(
+        "<div class=\"stages\"><b>{}</b><svg viewBox=\"0 0 100 6\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"{}\">",
+        html::ms(entry.duration_us as f64 / 1e3),
+        html::text(&words.join(", ")),
+    );
+    let mut at = 0.0;
+    for (index, micros) in entry.stages_us.iter().enumerate() {
+        let width = *micros as f64 / entry.duration_us as f64 * 100.0;
+        if width >= 0.3 {
+            let _ = write!(
+                out,
+                "<rect class=\"s{index}\" x=\"{at:.1}\" width=\"{width:.1}\" height=\"6\"><title>{}</title></rect>",
+                Stages::NAMES[index]
+            );
+        }
+        at += width;
+    }
+    let _ = write!(out, "</svg><span class=\"help\">{} ms</span></div>", words.join(" · "));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_from_outside_are_text_everywhere() {
+        let report = tintype_pipeline::Report::bad_event("<script>alert(1)</script>".into());
+        let key = "\"><script>alert('x')</script>&.jpg";
+        let at = tintype_pipeline::Location {
+            bucket: "in".into(),
+            key: tintype_pipeline::ObjectKey::new(key).unwrap(),
+        };
+        let item = item(&Entry { next: Next::DeadLetter, source_bytes: 1, ..Entry::of(&report, &at, 0) });
+        assert!(!item.contains("<script"), "{item}");
+        assert!(item.contains("&quot;&gt;&lt;script&gt;"));
+    }
+}

@@ -1,0 +1,50 @@
+//! What is logged, shown and stored of each call.
+
+use std::time::Duration;
+
+use tintype_pipeline::{Failure, Outcome, Report, clock::now_ms, store::Location};
+
+use crate::history::{self, Entry, History};
+
+/// What log lines say of the function itself.
+#[derive(Debug, Clone)]
+pub(super) struct Function {
+    pub(super) name: String,
+    pub(super) memory_mb: u64,
+}
+
+/// Logs when an attempt began; on a terminal only its end is shown.
+pub(super) fn start(began_ms: i64, request_id: &str, at: &Location, attempt: u32) {
+    let line = || history::start_line(began_ms, request_id, at, attempt);
+    tracing::info!(target: "platform.start", json = line());
+}
+
+/// Logs a call that is about no record, such as an image that is returned: it leaves no result to be stored.
+pub(super) fn called(
+    function: &Function,
+    request_id: String,
+    name: &str,
+    took: Duration,
+    failure: Option<&Failure>,
+) {
+    let outcome = failure.map_or(Outcome::Made, |failure| Outcome::Failed(failure.clone()));
+    let report = Report { outcome, total: took, ..Report::bad_event(String::new()) };
+    let entry = Entry { request_id, cause: name.to_owned(), ..Entry::unnamed(&report, now_ms()) };
+    log(function, &entry);
+}
+
+/// Logs, shows and stores how an attempt ended.
+pub(super) fn ended(function: &Function, history: &History, entry: Entry) {
+    log(function, &entry);
+    history.result(entry);
+}
+
+fn log(function: &Function, entry: &Entry) {
+    let json = || history::report_line(entry, &function.name, function.memory_mb);
+    let words = history::human(entry);
+    if entry.has_failed() {
+        tracing::warn!(target: "platform.report", json = json(), "{words}");
+    } else {
+        tracing::info!(target: "platform.report", json = json(), "{words}");
+    }
+}

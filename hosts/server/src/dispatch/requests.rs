@@ -1,0 +1,211 @@
+//! Requests that wait for the function's answer.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use futures::FutureExt as _;
+use tintype_api::Refused;
+use tintype_engine::{Header, Spec, Thumbnail};
+use tintype_pipeline::{
+    Call, Failure, Inspection, Location, Outcome, Picture, Reason, Report, Stop,
+    clock::now_ms,
+    event::Record,
+    store::{Arrival, Stat},
+    trigger::Trigger,
+};
+use tokio::sync::oneshot;
+
+use super::{
+    Dispatcher, Shared,
+    attempt::{Attempt, LogMode, Subject},
+    log,
+};
+use crate::{
+    history::Entry,
+    request_id,
+    storage::{ArrivingStore, Cause},
+};
+
+/// S3's name for an image that comes by POST.
+const POSTED: &str = "ObjectCreated:Post";
+
+impl Dispatcher {
+    /// Handles one record and waits for what becomes of it.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub async fn invoke(&self, record: Record) -> Result<Report, Refused> {
+        let (request_id, cause) = (request_id::current(), record.name.clone());
+        self.request(Subject::Record, LogMode::Own, move |shared, stop| async move {
+            let at = Location { bucket: record.bucket.clone(), key: record.key.clone() };
+            log::start(now_ms(), &request_id, &at, 1);
+            let triggers = shared.store.disk().triggers();
+            let call = Call { triggers: &triggers, stop: &stop };
+            let report = shared.thumbnails.handle(call, &shared.store, &record).await;
+            shared.history.report(&report, None);
+            let entry = Entry { request_id, cause, ..Entry::of(&report, &at, now_ms()) };
+            log::ended(&shared.function, &shared.history, entry);
+            report
+        })
+        .await
+    }
+
+    /// Renders bytes that are in no bucket.
+    ///
+    /// # Errors
+    /// See [`Refused`]; inside, what is wrong with the image.
+    pub async fn render(
+        &self,
+        bytes: Bytes,
+        spec: Spec,
+    ) -> Result<Result<(Header, Thumbnail), Failure>, Refused> {
+        self.request(Subject::Image, LogMode::All("Render"), move |shared, stop| async move {
+            let (header, thumbnail, _) = shared.thumbnails.render(&stop, bytes, &spec).await?;
+            Ok((header, thumbnail))
+        })
+        .await
+    }
+
+    /// Renders an object without storing the result.
+    ///
+    /// # Errors
+    /// See [`Refused`]; inside, why it could not be rendered.
+    pub async fn render_object(
+        &self,
+        at: Location,
+        spec: Spec,
+    ) -> Result<Result<(Stat, Thumbnail), Failure>, Refused> {
+        self.request(Subject::Image, LogMode::All("RenderObject"), move |shared, stop| async move {
+            shared.thumbnails.render_object(&stop, &shared.store, &at, &spec).await
+        })
+        .await
+    }
+
+    /// Looks at an object and at the thumbnails that a trigger makes of it.
+    ///
+    /// # Errors
+    /// See [`Refused`]; inside, why it could not be looked at.
+    pub async fn inspect(
+        &self,
+        at: Location,
+        trigger: Trigger,
+    ) -> Result<Result<Inspection, Failure>, Refused> {
+        self.request(Subject::Image, LogMode::All("Inspect"), move |shared, stop| async move {
+            shared.thumbnails.inspect(&stop, &shared.store, &at, &trigger).await
+        })
+        .await
+    }
+
+    /// Stores an image with its thumbnails and returns one of `spec`. What is refused leaves nothing behind,
+    /// neither an object nor a result.
+    ///
+    /// # Errors
+    /// See [`Refused`]; inside, why it is refused.
+    pub async fn receive(&self, arrival: Arrival, spec: Spec) -> Result<Result<Picture, Failure>, Refused> {
+        let request_id = request_id::current();
+        self.request(Subject::Image, LogMode::Failed("Receive"), move |shared, stop| async move {
+            let began_ms = now_ms();
+            let cause = Cause { event: POSTED, request_id: request_id.clone() };
+            let store = ArrivingStore::new(shared.store.clone(), arrival.clone(), cause);
+            let triggers = shared.store.disk().triggers();
+            let call = Call { triggers: &triggers, stop: &stop };
+            let received = shared.thumbnails.receive(call, &store, &arrival, &spec).await;
+            store.close().await;
+            let (report, picture) = received?;
+            log::start(began_ms, &request_id, &arrival.at, 1);
+            shared.history.report(&report, None);
+            let entry =
+                Entry { request_id, cause: POSTED.into(), ..Entry::of(&report, &arrival.at, now_ms()) };
+            log::ended(&shared.function, &shared.history, entry);
+            Ok(picture)
+        })
+        .await
+    }
+
+    /// Has a worker do `work`: it ends by itself when nobody waits for it any more, and is counted and logged however
+    /// it ends.
+    async fn request<T, F>(
+        &self,
+        subject: Subject,
+        mode: LogMode,
+        work: impl FnOnce(Arc<Shared>, Stop) -> F + Send + 'static,
+    ) -> Result<T, Refused>
+    where
+        T: Failing + Send + 'static,
+        F: Future<Output = T> + Send,
+    {
+        let Ok(waiting) = self.waiting.clone().try_acquire_owned() else {
+            self.shared.history.throttled();
+            return Err(Refused::Throttled);
+        };
+        let timeout = Duration::from_millis(self.request_timeout_ms.load(Ordering::Relaxed));
+        let deadline = Instant::now() + timeout;
+        let abandoned = self.shared.stopping.child_token();
+        let stop = Stop::new(abandoned.clone()).by(deadline);
+        // Whoever stops waiting, at the time-out or because the client went away, stops the work.
+        let _abandon = abandoned.drop_guard();
+        let (shared, request_id) = (self.shared.clone(), request_id::current());
+        let (answer, answered) = oneshot::channel();
+        let task = async move {
+            let _waiting = waiting;
+            if stop.is_due() {
+                return;
+            }
+            let attempt = Attempt::begin(&shared.history, subject);
+            let result = work(shared.clone(), stop).await;
+            match (mode, result.failure()) {
+                (LogMode::All(name), failure) | (LogMode::Failed(name), failure @ Some(_)) => {
+                    log::called(&shared.function, request_id, name, attempt.elapsed(), failure);
+                }
+                (LogMode::Own, _) | (LogMode::Failed(_), None) => {}
+            }
+            attempt.ended(result.has_failed());
+            // Nobody may wait any more.
+            let _ = answer.send(result);
+        };
+        let Some(_place) = self.shared.requests.push(task.boxed()) else {
+            return Err(Refused::ShuttingDown);
+        };
+        match tokio::time::timeout_at(deadline.into(), answered).await {
+            Ok(Ok(result)) => Ok(result),
+            // It was not begun: too late, or because of the end. Or it panicked, which is in the log.
+            Ok(Err(_)) if Instant::now() < deadline => Err(Refused::ShuttingDown),
+            Ok(Err(_)) | Err(_) => Err(Refused::TimedOut),
+        }
+    }
+}
+
+/// Whether a result counts as an error.
+pub(super) trait Failing {
+    fn has_failed(&self) -> bool;
+    /// Why there is no result, whoever is to blame.
+    fn failure(&self) -> Option<&Failure>;
+}
+
+impl Failing for Report {
+    fn has_failed(&self) -> bool {
+        self.failure().is_some()
+    }
+
+    fn failure(&self) -> Option<&Failure> {
+        match &self.outcome {
+            Outcome::Failed(failure) => Some(failure),
+            _ => None,
+        }
+    }
+}
+
+impl<T> Failing for Result<T, Failure> {
+    fn has_failed(&self) -> bool {
+        // An image the client got wrong is an answer, not an error of the function.
+        self.as_ref()
+            .is_err_and(|failure| !failure.reason.is_permanent() || failure.reason == Reason::Internal)
+    }
+
+    fn failure(&self) -> Option<&Failure> {
+        self.as_ref().err()
+    }
+}

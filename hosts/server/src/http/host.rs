@@ -1,0 +1,149 @@
+//! What the API's routes ask of their host, answered by this server's parts.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use futures::executor::block_on;
+use http::{header, request::Parts, uri::Authority};
+use tintype_api::{FormSigner, Host, Queued, Refused};
+use tintype_engine::{Header, Spec, Thumbnail};
+use tintype_pipeline::{
+    Failure, Inspection, Location, Picture, Reason, Report,
+    event::Record,
+    store::{Arrival, Object, Stat, Store, StoreError},
+};
+
+use super::HttpApi;
+use crate::{
+    listen::Client,
+    request_id,
+    storage::{Cause, DiskPort, StoreFault},
+};
+
+/// Thumbnails are read whole; none is near this.
+const LARGEST_THUMBNAIL: u64 = 256 << 20;
+
+/// The region that signatures name.
+const REGION: &str = "us-east-1";
+
+impl Host for HttpApi {
+    async fn invoke(&self, record: Record) -> Result<Report, Refused> {
+        self.inner.parts.dispatcher.invoke(record).await
+    }
+
+    async fn render(
+        &self,
+        bytes: Bytes,
+        spec: Spec,
+    ) -> Result<Result<(Header, Thumbnail), Failure>, Refused> {
+        self.inner.parts.dispatcher.render(bytes, spec).await
+    }
+
+    async fn render_object(
+        &self,
+        at: Location,
+        spec: Spec,
+    ) -> Result<Result<(Stat, Thumbnail), Failure>, Refused> {
+        self.inner.parts.dispatcher.render_object(at, spec).await
+    }
+
+    async fn inspect(&self, at: Location) -> Result<Result<Inspection, Failure>, Refused> {
+        let Some(trigger) = self.inner.settings.triggers.first().cloned() else {
+            return Ok(Err(no_trigger()));
+        };
+        self.inner.parts.dispatcher.inspect(at, trigger).await
+    }
+
+    async fn enqueue(&self, record: Record) -> Result<Queued, Failure> {
+        let store = self.inner.parts.store.clone();
+        let cause = Cause { event: "ObjectCreated:Post", request_id: request_id::current() };
+        let queued = tokio::task::spawn_blocking(move || {
+            store.queue_again(&Location { bucket: record.bucket, key: record.key }, cause)
+        });
+        match queued.await.map_err(panicked)? {
+            Ok(true) => Ok(Queued::Yes),
+            Ok(false) => Ok(Queued::NoTrigger),
+            Err(StoreFault::NoSuchKey(at)) => {
+                Err(Failure::new(Reason::Missing, format!("{at} does not exist; upload it first")))
+            }
+            Err(fault) => Err(StoreError::from(fault).into()),
+        }
+    }
+
+    async fn stat(&self, at: Location) -> Result<Option<Stat>, Failure> {
+        self.on_disk(move |port| block_on(port.head(&at))).await
+    }
+
+    async fn form_signer(&self, request: &Parts) -> Result<FormSigner, Failure> {
+        let settings = &self.inner.settings;
+        let bucket = &settings.triggers.first().ok_or_else(no_trigger)?.bucket;
+        let listens = || {
+            let host = request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+            // A page that came over TLS may send its form over nothing else.
+            let client = request.extensions.get::<Client>().copied().unwrap_or_default();
+            let is_tls = settings.listen.tls.is_some() || client.is_encrypted;
+            let scheme = if is_tls { "https" } else { "http" };
+            format!("{scheme}://{}", reached_at(settings.listen.s3, host))
+        };
+        let credentials = &self.inner.parts.credentials;
+        Ok(FormSigner {
+            url: format!("{}/{bucket}", settings.api.s3_url.clone().unwrap_or_else(listens)),
+            region: REGION.into(),
+            access_key_id: credentials.access_key_id.clone(),
+            secret_access_key: credentials.secret_access_key(),
+            session_token: None,
+        })
+    }
+
+    async fn receive(&self, arrival: Arrival, spec: Spec) -> Result<Result<Picture, Failure>, Refused> {
+        self.inner.parts.dispatcher.receive(arrival, spec).await
+    }
+
+    async fn read(&self, at: Location) -> Result<Option<Object>, Failure> {
+        self.on_disk(move |port| block_on(port.get(&at, LARGEST_THUMBNAIL))).await
+    }
+}
+
+impl HttpApi {
+    /// Does `work` on a thread that may block.
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(DiskPort) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let port = DiskPort::new(self.inner.parts.store.clone());
+        Ok(tokio::task::spawn_blocking(move || work(port)).await.map_err(panicked)??)
+    }
+}
+
+/// Where a caller reaches a port: one that listens everywhere is found by the name the caller has for this server.
+fn reached_at(port: SocketAddr, host: Option<&str>) -> String {
+    let name = host.and_then(|host| host.parse::<Authority>().ok());
+    match name {
+        Some(name) if port.ip().is_unspecified() => format!("{}:{}", name.host(), port.port()),
+        _ => port.to_string(),
+    }
+}
+
+fn no_trigger() -> Failure {
+    Failure::new(Reason::Missing, "the settings have no trigger, so there is no source bucket")
+}
+
+fn panicked(error: tokio::task::JoinError) -> Failure {
+    tracing::error!(%error, "a disk operation panicked");
+    Failure::new(Reason::Internal, "a fault of the server; it is in the log")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_listens_everywhere_has_the_name_it_was_called_by() {
+        let at = |port: &str, host| reached_at(port.parse().unwrap(), host);
+        assert_eq!(at("0.0.0.0:9000", Some("shop.example:8080")), "shop.example:9000");
+        assert_eq!(at("[::]:9000", Some("[2001:db8::1]:8080")), "[2001:db8::1]:9000");
+        assert_eq!(at("10.0.0.1:9000", Some("shop.example")), "10.0.0.1:9000");
+        assert_eq!(at("0.0.0.0:9000", None), "0.0.0.0:9000");
+        assert_eq!(at("0.0.0.0:9000", Some("no host")), "0.0.0.0:9000");
+    }
+}

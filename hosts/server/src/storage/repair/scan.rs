@@ -1,0 +1,105 @@
+//! Every object file, oldest first, with what its head says.
+
+use std::{
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+};
+
+use super::RepairError;
+use crate::{
+    disk::{Disk, DiskFile, is_corruption, is_wrong_type},
+    storage::{
+        DataFolder, PROBE, is_folder_of_objects, number,
+        object_file::{self, Story, Unreadable},
+    },
+};
+
+/// One entry below the folder of object files.
+#[derive(Debug)]
+pub(super) struct Scanned {
+    pub(super) path: PathBuf,
+    /// The order its name says and what is there; `None` for what is no object file by its name.
+    pub(super) object: Option<(u64, Opened)>,
+}
+
+/// What an object file's head says, and the file to read on; or what is wrong with it.
+pub(super) type Opened = Result<(Story, Box<dyn DiskFile>), String>;
+
+/// Calls `visit` for every entry. A file that is gone by the time it is opened is left out.
+///
+/// # Errors
+/// A folder or file cannot be read, or `visit` failed.
+pub(super) fn scan(
+    disk: &dyn Disk,
+    folder: &DataFolder,
+    mut visit: impl FnMut(Scanned) -> Result<(), RepairError>,
+) -> Result<(), RepairError> {
+    for below in sorted(disk, &folder.objects())? {
+        let path = folder.objects().join(&below);
+        let is_folder = path.is_dir();
+        if below == PROBE || is_folder && !(below.len() == 8 && number(&below).is_some()) {
+            // A health check's file; or such as lost+found, which is nobody's and not to be moved.
+            continue;
+        }
+        if !is_folder {
+            visit(Scanned { path, object: None })?;
+            continue;
+        }
+        for name in sorted(disk, &path)? {
+            let path = path.join(&name);
+            let order = number(&name).filter(|order| folder.object(*order) == path);
+            let Some(order) = order else {
+                visit(Scanned { path, object: None })?;
+                continue;
+            };
+            match open(disk, &path) {
+                Ok(opened) => visit(Scanned { path, object: Some((order, opened)) })?,
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(RepairError::File { path, error }),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Opens an object file. What the disk will not give any more is damaged; what it does not give now is an error.
+fn open(disk: &dyn Disk, path: &Path) -> io::Result<Opened> {
+    let file = match disk.open(path) {
+        Err(error) if is_wrong_type(&error) => return Ok(Err(error.to_string())),
+        opened => opened?,
+    };
+    match object_file::read(file.as_ref()) {
+        Ok(story) => Ok(Ok((story, file))),
+        Err(Unreadable::Damaged(words)) => Ok(Err(words)),
+        Err(Unreadable::Disk(error)) if is_corruption(&error) => {
+            Ok(Err(format!("its head cannot be read: {error}")))
+        }
+        Err(Unreadable::Disk(error)) => Err(error),
+    }
+}
+
+/// How many object files there are, by their names.
+///
+/// # Errors
+/// A folder cannot be read.
+pub(super) fn count(disk: &dyn Disk, folder: &DataFolder) -> Result<u64, RepairError> {
+    let mut count = 0;
+    for below in sorted(disk, &folder.objects())? {
+        let path = folder.objects().join(&below);
+        if is_folder_of_objects(&below) && path.is_dir() {
+            count += disk.list(&path).map_err(RepairError::at(&path))?.len() as u64;
+        }
+    }
+    Ok(count)
+}
+
+/// Names of one width are in the order of their numbers.
+fn sorted(disk: &dyn Disk, folder: &Path) -> Result<Vec<String>, RepairError> {
+    let mut names = match disk.list(folder) {
+        // Nothing was ever stored.
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        listed => listed.map_err(RepairError::at(folder))?,
+    };
+    names.sort_unstable();
+    Ok(names)
+}

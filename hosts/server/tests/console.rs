@@ -1,0 +1,191 @@
+//! The page's answers: small whatever there is to show, pictures within bounds, readers that do not read.
+
+mod common;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{Request, Response, StatusCode, header},
+};
+use common::{IN, Opened, at, open, put, queue};
+use futures::StreamExt as _;
+use tintype::{
+    auth::{Authenticator, Credentials},
+    console::Console,
+    disk::RealDisk,
+    history::{Entry, History, Interval, Keeper},
+    listen::Client,
+};
+use tintype_pipeline::{Location, ObjectKey, Report, clock::now_ms};
+use tintype_telemetry::metrics::{Kind, Metric, Metrics, Taken};
+use tower::ServiceExt as _;
+
+struct Shown {
+    router: Router,
+    opened: Opened,
+    history: Arc<History>,
+    _data: tempfile::TempDir,
+}
+
+/// A page over an empty store, with what `fill` writes into its database of measurements.
+fn shown(fill: impl FnOnce(&Keeper)) -> Shown {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    let credentials = Credentials::load_or_make(data.path(), (None, None)).unwrap();
+    let authenticator = Arc::new(Authenticator::new(credentials));
+    let queue = queue(&opened, 0, Duration::ZERO, Duration::from_secs(60));
+    let history = Arc::new(History::default());
+    let file = data.path().join("measurements.redb");
+    fill(&Keeper::new(Arc::new(RealDisk), file.clone()));
+    history.keep(Keeper::new(Arc::new(RealDisk), file)).unwrap();
+    let page = Console::new(&opened.settings, authenticator, opened.store.clone(), queue, history.clone());
+    Shown { router: page.router(), opened, history, _data: data }
+}
+
+/// The same where blocking has to be told.
+fn filled(fill: impl FnOnce(&Keeper)) -> Shown {
+    tokio::task::block_in_place(|| shown(fill))
+}
+
+/// As the http hands on what comes from this machine.
+fn request(path: &str) -> http::request::Builder {
+    Request::get(path).extension(Client { is_trusted: true, ..Client::default() })
+}
+
+impl Shown {
+    async fn get(&self, path: &str) -> Response<Body> {
+        self.router.clone().oneshot(request(path).body(Body::empty()).unwrap()).await.unwrap()
+    }
+}
+
+fn entry(key: &str) -> Entry {
+    let at = Location { bucket: IN.into(), key: ObjectKey::new(key).unwrap() };
+    Entry::of(&Report::bad_event("cut".into()), &at, now_ms())
+}
+
+/// Fifteen days of a busy server, an interval every ten minutes and one every ten seconds in the last hour.
+fn fifteen_days(keeper: &Keeper) {
+    let (metrics, mut taken) = (Metrics::default(), Taken::default());
+    let now = now_ms();
+    let coarse = (6..15 * 144).rev().map(|n| now - n * 600_000);
+    let fine = (0..360).rev().map(|n| now - n * 10_000);
+    let intervals = coarse.chain(fine).zip(1_u64..).map(|(at, number)| {
+        let uneven = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
+        metrics.set(Metric::MemoryUsed, 60_000_000 + uneven);
+        metrics.set(Metric::QueueDepth, uneven % 37);
+        for call in 0..8 {
+            drop(metrics.invocation());
+            let time = Duration::from_micros(1000 + uneven % 7919 * (call + 1));
+            metrics.ended(time, call == 0 && number.is_multiple_of(3));
+            metrics.add(Metric::Made, 1 + uneven % 17);
+            for metric in Metric::ALL.into_iter().filter(|metric| metric.kind() == Kind::Distribution) {
+                metrics.observe(metric, time * (metric as u32 % 7 + 1));
+            }
+        }
+        Interval::that_ends(at, number, metrics.take(&mut taken))
+    });
+    let results: Vec<_> =
+        (1..=200).map(|n| (n, Arc::new(entry(&format!("products/2026/IMG_{n:05}.jpg"))))).collect();
+    keeper.keep(now, &intervals.collect::<Vec<_>>(), &results).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_range_of_fifteen_days_is_a_small_page() {
+    let shown = filled(fifteen_days);
+    let custom = format!("start={}", now_ms() / 1000 - 15 * 86_400);
+    for range in
+        ["1h", "3h", "12h", "1d", "3d", "1w"].map(|name| format!("range={name}")).iter().chain([&custom])
+    {
+        let answer = shown.get(&format!("/?{range}")).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{range}");
+        let text = to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+        let text = std::str::from_utf8(&text).unwrap();
+        assert!(text.len() < 150_000, "{range}: {} bytes", text.len());
+        assert!(text.matches("<figure class=\"card graph").count() == 15, "{range}");
+        assert!(!text.contains("nothing measured yet"), "{range}: every chart shows something");
+    }
+    let packed = shown
+        .router
+        .clone()
+        .oneshot(request("/").header(header::ACCEPT_ENCODING, "gzip, br").body(Body::empty()).unwrap());
+    let packed = packed.await.unwrap();
+    assert_eq!(packed.headers()[header::CONTENT_ENCODING], "gzip");
+    assert!(to_bytes(packed.into_body(), 1 << 20).await.unwrap().len() < 40_000);
+    tokio::task::block_in_place(|| shown.history.close());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tile_of_the_disk_shows_free_space_and_alarms_below_the_floor() {
+    for (free, card) in [
+        (
+            Some(12_000_000_000),
+            "<div class=\"card \"><dt>Disk</dt><dd>12 GB</dd><dd class=\"help\">free of 80 GB</dd>",
+        ),
+        (Some(64 << 20), "<div class=\"card \"><dt>Disk</dt><dd>67.1 MB</dd>"),
+        (
+            Some((64 << 20) - 1),
+            "<div class=\"card bad\"><dt>Disk</dt><dd>67.1 MB</dd><dd class=\"help\">free of 80 GB: ",
+        ),
+        (
+            None,
+            "<div class=\"card bad\"><dt>Disk</dt><dd>–</dd><dd class=\"help\">the free space cannot be read",
+        ),
+    ] {
+        let shown = filled(|_| {});
+        shown.history.sample_by(move |metrics| {
+            metrics.set(Metric::DiskFree, free);
+            metrics.set(Metric::DiskTotal, free.map(|_| 80_000_000_000));
+        });
+        let answer = shown.get("/").await;
+        let text = to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+        let text = std::str::from_utf8(&text).unwrap();
+        assert!(
+            text.contains(card),
+            "{free:?}: {}",
+            text.split("<dt>Disk").nth(1).map_or("", |rest| &rest[..99])
+        );
+        tokio::task::block_in_place(|| shown.history.close());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_of_events_that_does_not_read_is_dropped() {
+    let shown = filled(|_| {});
+    let mut lazy = shown.get("/events").await.into_body().into_data_stream();
+    assert!(lazy.next().await.is_some(), "it begins");
+    for _ in 0..300 {
+        shown.history.result(entry("a.jpg"));
+    }
+    // What was buffered for it is nothing: it ends, although the server goes on.
+    let rest = tokio::time::timeout(Duration::from_secs(60), lazy.collect::<Vec<_>>()).await.unwrap();
+    assert!(rest.is_empty(), "{} events", rest.len());
+    let mut other = shown.get("/events").await.into_body().into_data_stream();
+    assert!(other.next().await.is_some());
+    shown.history.result(entry("b.jpg"));
+    let next = other.next().await.unwrap().unwrap();
+    assert!(std::str::from_utf8(&next).unwrap().contains("b.jpg"));
+    tokio::task::block_in_place(|| shown.history.close());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_picture_is_in_memory_until_it_has_been_sent_and_few_are_at_once() {
+    let shown = filled(|_| {});
+    let mut png = Vec::new();
+    png::Encoder::new(&mut png, 1, 1).write_header().unwrap().write_image_data(&[7]).unwrap();
+    tokio::task::block_in_place(|| put(&shown.opened.store, &at(IN, "a.png"), &png)).unwrap();
+    let mut unread = Vec::new();
+    for _ in 0..8 {
+        unread.push(shown.get("/picture?key=a.png").await);
+    }
+    assert!(unread.iter().all(|answer| answer.status() == StatusCode::OK));
+    let one_more = shown.get("/picture?key=a.png");
+    futures::pin_mut!(one_more);
+    let early = tokio::time::timeout(Duration::from_millis(200), &mut one_more).await;
+    assert!(early.is_err(), "eight are in memory");
+    unread.pop();
+    let answer = tokio::time::timeout(Duration::from_secs(60), one_more).await.unwrap();
+    assert_eq!(to_bytes(answer.into_body(), 1 << 20).await.unwrap(), png);
+    tokio::task::block_in_place(|| shown.history.close());
+}
