@@ -1,10 +1,8 @@
 //! POST: run the function on the objects that a JSON body names, or on the image that the body is.
 
-use std::time::Duration;
-
 use axum::{
     body::Body,
-    extract::Request,
+    extract::{Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
@@ -12,17 +10,18 @@ use serde_json::{Value, json};
 use tintype_pipeline::{
     Ignored, Outcome, Report,
     event::{self, Event, Record, form_encoded},
+    trigger::default_trigger,
 };
-use tokio::time::Instant;
 
 use crate::{
-    Api, Host, Queued, Refused,
+    Api, Deadline, Host, Queued, Refused,
     answer::{self, message},
     body, multipart,
-    openapi::{FileForm, Records as RecordsTold, SpecQuery, Wish},
+    openapi::{BucketQuery, FileForm, Records as RecordsTold, SpecQuery, Wish},
     picture,
     query::Query,
     refusals::OfPost,
+    routes::INFO,
 };
 
 /// Records of one request.
@@ -30,10 +29,11 @@ const MOST_RECORDS: usize = 1000;
 
 #[utoipa::path(
     post,
-    path = "/",
+    path = "",
     operation_id = "makeThumbnails",
     params(
         ("key" = inline(Option<String>), Query, description = "With an image body: store it under this key, too."),
+        BucketQuery,
         SpecQuery,
         ("Prefer" = inline(Option<String>), Header, description = "respond-async: queue and answer at once.")
     ),
@@ -50,23 +50,26 @@ const MOST_RECORDS: usize = 1000;
         OfPost,
     )
 )]
-pub(crate) async fn post<H: Host>(api: &Api<H>, request: Request) -> Response {
-    match answered(api, request).await {
+pub(crate) async fn post<H: Host>(State(api): State<Api<H>>, request: Request) -> Response {
+    match answered(&api, request).await {
         Ok(response) | Err(response) => *response,
     }
 }
 
 async fn answered<H: Host>(api: &Api<H>, request: Request) -> Result<Box<Response>, Box<Response>> {
-    let query = Query::of(&request, &api.config)?;
+    let query = Query::of(&request, &api.config, api.host.triggers())?;
+    let deadline = Deadline::of(&request);
     let (head, body) = request.into_parts();
     let kind = body::media_type(&head.headers);
     let bad = |words: String| Box::new(message(StatusCode::BAD_REQUEST, words));
     let max = api.config.max_body;
     Ok(Box::new(match kind.as_str() {
-        "application/json" | "" if query.asks || query.key.is_some() => {
+        "application/json" | "" if query.asks || query.key.is_some() || query.names_bucket => {
             return Err(bad("a JSON body takes no query fields; name the keys in the body".into()));
         }
-        "application/json" | "" => run(api, &head.headers, &body::read_json(body, max).await?).await,
+        "application/json" | "" => {
+            run(api, &head.headers, &body::read_json(body, max).await?, deadline).await
+        }
         "multipart/form-data" => {
             let form = body::read(body, max).await?;
             let (kind, file) = multipart::file(&head.headers, form).await.map_err(bad)?;
@@ -76,10 +79,10 @@ async fn answered<H: Host>(api: &Api<H>, request: Request) -> Result<Box<Respons
                 );
                 return Err(Box::new(message(StatusCode::UNSUPPORTED_MEDIA_TYPE, words)));
             }
-            picture::post(api, query, kind, file).await
+            picture::post(api, query, kind, file, deadline).await
         }
         kind if is_of_an_image(kind) => {
-            picture::post(api, query, kind.to_owned(), body::read(body, max).await?).await
+            picture::post(api, query, kind.to_owned(), body::read(body, max).await?, deadline).await
         }
         other => message(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -97,10 +100,13 @@ fn is_of_an_image(kind: &str) -> bool {
 }
 
 /// Runs the function on every record of an event, or queues it.
-async fn run<H: Host>(api: &Api<H>, headers: &HeaderMap, body: &[u8]) -> Response {
-    let deadline = Instant::now() + in_time(api.config.timeout);
+async fn run<H: Host>(api: &Api<H>, headers: &HeaderMap, body: &[u8], deadline: Deadline) -> Response {
+    // A little is left to report the records that were handled by then.
+    let deadline = deadline.with_margin();
+    let triggers = api.host.triggers();
+    let bucket = default_trigger(&triggers).map(|trigger| trigger.bucket.as_str()).unwrap_or_default();
     // What the parts were read from is not kept while the records are handled.
-    let parts: Vec<_> = match event::parse(body, &api.config.trigger.bucket, MOST_RECORDS) {
+    let parts: Vec<_> = match event::parse(body, bucket, MOST_RECORDS) {
         Err(error) => return message(StatusCode::BAD_REQUEST, error),
         Ok(Event::Test) => return answer::json(StatusCode::OK, &json!({"records": []})),
         Ok(Event::Records(parts)) => parts.into_iter().map(|part| part.record).collect(),
@@ -125,7 +131,7 @@ async fn run<H: Host>(api: &Api<H>, headers: &HeaderMap, body: &[u8]) -> Respons
             match api.host.enqueue(record.clone()).await {
                 Ok(Queued::NoQueue) => {}
                 Ok(Queued::Yes) => {
-                    records.queued(&api.config.path, &record);
+                    records.queued(&api.config.path, bucket, &record);
                     continue;
                 }
                 Ok(Queued::NoTrigger) => {
@@ -138,7 +144,7 @@ async fn run<H: Host>(api: &Api<H>, headers: &HeaderMap, body: &[u8]) -> Respons
                 }
             }
         }
-        let invoked = tokio::time::timeout_at(deadline, api.host.invoke(record)).await;
+        let invoked = tokio::time::timeout_at(deadline.0.into(), api.host.invoke(record, deadline)).await;
         match invoked.unwrap_or(Err(Refused::TimedOut)) {
             Ok(report) => records.push(&report),
             // What was done before stands; the rest is to be sent again.
@@ -147,11 +153,6 @@ async fn run<H: Host>(api: &Api<H>, headers: &HeaderMap, body: &[u8]) -> Respons
         }
     }
     records.answer()
-}
-
-/// What of a request's time its records have: a little is left to tell what became of those that were handled.
-fn in_time(timeout: Duration) -> Duration {
-    timeout - (timeout / 10).min(Duration::from_secs(1))
 }
 
 /// Whether a request's records are to be queued; what is made of an image in the body is waited for.
@@ -184,8 +185,12 @@ impl Records {
         self.told.push(report.to_json());
     }
 
-    fn queued(&mut self, path: &str, record: &Record) {
-        let ask = format!("{path}/info?key={}", form_encoded(record.key.as_str()));
+    /// `default_bucket` need not be named to ask.
+    fn queued(&mut self, path: &str, default_bucket: &str, record: &Record) {
+        let mut ask = format!("{path}{INFO}?key={}", form_encoded(record.key.as_str()));
+        if record.bucket != default_bucket {
+            ask = format!("{ask}&bucket={}", form_encoded(&record.bucket));
+        }
         self.told.push(json!({
             "source": {"bucket": record.bucket, "key": record.key.as_str()},
             "outcome": "queued",

@@ -8,7 +8,7 @@ use axum::{
 use bytes::Bytes;
 use tintype_pipeline::{Location, Picture, store::Arrival};
 
-use crate::{Api, Host, answer, query::Query};
+use crate::{Api, Deadline, Host, answer, query::Query};
 
 /// Makes a thumbnail of the bytes; with a key, the image is stored and its stored renditions are made, too.
 pub(crate) async fn post<H: Host>(
@@ -16,9 +16,10 @@ pub(crate) async fn post<H: Host>(
     query: Query,
     content_type: String,
     bytes: Bytes,
+    deadline: Deadline,
 ) -> Response {
     let made = match query.key {
-        None => api.host.render(bytes, query.spec).await.map(|made| {
+        None => api.host.render(bytes, query.spec, deadline).await.map(|made| {
             made.map(|(_, thumbnail)| Picture {
                 content_type: thumbnail.format.media_type().to_owned(),
                 width: thumbnail.width,
@@ -27,8 +28,8 @@ pub(crate) async fn post<H: Host>(
             })
         }),
         Some(key) => {
-            let at = Location { bucket: api.config.trigger.bucket.clone(), key };
-            api.host.receive(Arrival { at, content_type, bytes }, query.spec).await
+            let at = Location { bucket: query.trigger.bucket.clone(), key };
+            api.host.receive(Arrival { at, content_type, bytes }, query.spec, deadline).await
         }
     };
     match made {

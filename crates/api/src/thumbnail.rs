@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::Request,
+    extract::{Request, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::Response,
 };
@@ -12,19 +12,20 @@ use bytes::Bytes;
 use tintype_engine::{Format, OutputFormat, Spec};
 use tintype_pipeline::{
     Failure, Location, Outcome,
+    event::{Kind, Record},
     fingerprint::{RECIPE_FINGERPRINT, SOURCE_ETAG, fingerprint},
     format_by_name,
     store::Stat,
 };
 
 use crate::{
-    Api, Config, Host, Refused,
+    Api, Deadline, Host, Refused,
     accept::Accept,
     answer::{self, message},
     conditions::{SourceTag, http_date, is_unchanged, modified_s},
     flight,
-    openapi::{KeyQuery, SpecQuery},
-    query::Query,
+    openapi::{BucketQuery, KeyQuery, SpecQuery},
+    query::{Chosen, Query},
     refusals::{OfGet, OfHead},
 };
 
@@ -62,6 +63,7 @@ impl Problem {
 /// A parsed request.
 struct Wanted {
     at: Location,
+    trigger: Chosen,
     spec: Spec,
     /// Set if the format was chosen by `Accept`: then it is the choice to fall back on.
     negotiated: Option<(Accept, Format)>,
@@ -69,10 +71,11 @@ struct Wanted {
 
 #[utoipa::path(
     get,
-    path = "/",
+    path = "",
     operation_id = "getThumbnail",
     params(
         KeyQuery,
+        BucketQuery,
         SpecQuery,
         ("Accept" = inline(Option<String>), Header, description = "Formats the client takes."),
         ("If-None-Match" = inline(Option<String>), Header, description = "ETags the client has.")
@@ -83,8 +86,9 @@ struct Wanted {
         OfGet,
     )
 )]
-pub(crate) async fn get<H: Host>(api: &Api<H>, request: Request) -> Response {
-    let wanted = match wanted(&request, &api.config) {
+pub(crate) async fn get<H: Host>(State(api): State<Api<H>>, request: Request) -> Response {
+    let deadline = Deadline::of(&request);
+    let wanted = match wanted(&request, &api) {
         Ok(wanted) => wanted,
         Err(response) => return *response,
     };
@@ -99,20 +103,20 @@ pub(crate) async fn get<H: Host>(api: &Api<H>, request: Request) -> Response {
     let mut spec = wanted.spec.clone();
     // Only what was answered before has this tag, so nothing needs to be made or read to know it again.
     if is_unchanged(request.headers(), &tag(&stat.etag, &spec), Some(modified_s(stat.modified_ms))) {
-        return unchanged(api, &wanted, &spec, &stat);
+        return unchanged(&api, &wanted, &spec, &stat);
     }
-    let mut made = make(api, &wanted.at, &stat, &spec).await;
+    let mut made = make(&api, &wanted, &stat, &spec, deadline).await;
     if let (Ok(ready), Some((accept, choice))) = (&made, &wanted.negotiated)
         && !ready.content_type.to_str().is_ok_and(|kind| accept.takes(kind))
     {
         // The source is not what its name says.
         spec.format = explicit(*choice);
-        made = make(api, &wanted.at, &stat, &spec).await;
+        made = make(&api, &wanted, &stat, &spec, deadline).await;
     }
     match made {
         Err(problem) => problem.response(),
         Ok(ready) => {
-            let mut response = headed(api, &wanted, &spec, &ready.source_etag, &stat);
+            let mut response = headed(&api, &wanted, &spec, &ready.source_etag, &stat);
             response.headers_mut().insert(header::CONTENT_TYPE, ready.content_type);
             response.headers_mut().insert(header::CONTENT_LENGTH, ready.bytes.len().into());
             if *request.method() != Method::HEAD {
@@ -125,10 +129,11 @@ pub(crate) async fn get<H: Host>(api: &Api<H>, request: Request) -> Response {
 
 #[utoipa::path(
     head,
-    path = "/",
+    path = "",
     operation_id = "headThumbnail",
     params(
         KeyQuery,
+        BucketQuery,
         SpecQuery,
         ("Accept" = inline(Option<String>), Header, description = "Formats the client takes."),
         ("If-None-Match" = inline(Option<String>), Header, description = "ETags the client has.")
@@ -140,20 +145,20 @@ pub(crate) async fn get<H: Host>(api: &Api<H>, request: Request) -> Response {
     )
 )]
 /// HEAD is GET without its body; this stands for its description.
-pub(crate) async fn head<H: Host>(api: &Api<H>, request: Request) -> Response {
-    get(api, request).await
+pub(crate) async fn head<H: Host>(state: State<Api<H>>, request: Request) -> Response {
+    get(state, request).await
 }
 
-fn wanted(request: &Request, config: &Config) -> Result<Wanted, Box<Response>> {
-    let query = Query::of(request, config)?;
-    let at = query.location(config)?;
-    let mut spec = query.spec;
+fn wanted<H: Host>(request: &Request, api: &Api<H>) -> Result<Wanted, Box<Response>> {
+    let query = Query::of(request, &api.config, api.host.triggers())?;
+    let at = query.location()?;
+    let Query { trigger, mut spec, .. } = query;
     if query.names_format {
-        return Ok(Wanted { at, spec, negotiated: None });
+        return Ok(Wanted { at, trigger, spec, negotiated: None });
     }
     let (spec_format, accept) = negotiate(request.headers(), spec.format, at.key.as_str())?;
     spec.format = spec_format;
-    Ok(Wanted { at, spec, negotiated: Some(accept) })
+    Ok(Wanted { at, trigger, spec, negotiated: Some(accept) })
 }
 
 /// The format to make: the settings' own if it is as welcome as any.
@@ -184,15 +189,23 @@ const fn explicit(format: Format) -> OutputFormat {
 }
 
 /// Makes a thumbnail, or joins whoever makes the same one.
-async fn make<H: Host>(api: &Api<H>, at: &Location, stat: &Stat, spec: &Spec) -> Result<Ready, Problem> {
+async fn make<H: Host>(
+    api: &Api<H>,
+    wanted: &Wanted,
+    stat: &Stat,
+    spec: &Spec,
+    deadline: Deadline,
+) -> Result<Ready, Problem> {
+    let Wanted { at, trigger, .. } = wanted;
     let same = (at.clone(), stat.etag.clone(), fingerprint(spec));
     api.flights
         .join(same, || {
-            let (host, config, at, spec) = (api.host.clone(), api.config.clone(), at.clone(), spec.clone());
+            let index = trigger.renditions.iter().position(|rendition| rendition.spec == *spec);
+            let (host, at, spec) = (api.host.clone(), at.clone(), spec.clone());
             async move {
-                match config.trigger.renditions.iter().position(|rendition| rendition.spec == spec) {
-                    Some(index) => stored(&host, &config, at, index, spec).await,
-                    None => rendered(&host, at, spec).await,
+                match index {
+                    Some(index) => stored(&host, at, index, spec, deadline).await,
+                    None => rendered(&host, at, spec, deadline).await,
                 }
             }
         })
@@ -202,15 +215,15 @@ async fn make<H: Host>(api: &Api<H>, at: &Location, stat: &Stat, spec: &Spec) ->
 /// A rendition that is stored, made if it is missing or out of date.
 async fn stored<H: Host>(
     host: &H,
-    config: &Config,
     at: Location,
     index: usize,
     spec: Spec,
+    deadline: Deadline,
 ) -> Result<Ready, Problem> {
     // An object replaced between making and reading is a new start; nobody replaces it for ever.
     for _ in 0..3 {
-        let record = config.record(at.key.clone(), "Get");
-        let report = host.invoke(record).await.map_err(Problem::Refused)?;
+        let record = Record::new(Kind::Created, "ObjectCreated:Get", at.clone());
+        let report = host.invoke(record, deadline).await.map_err(Problem::Refused)?;
         let rendition = match &report.outcome {
             Outcome::Failed(failure) => return Err(Problem::Failure(failure.clone())),
             Outcome::Ignored(why) => return Err(Problem::Nothing(format!("there is no thumbnail: {why}"))),
@@ -218,15 +231,17 @@ async fn stored<H: Host>(
             Outcome::Made | Outcome::UpToDate => report.renditions.get(index),
         };
         // Another trigger may want the key, with fewer renditions or others.
-        let Some(rendition) = rendition else { return rendered(host, at, spec).await };
+        let Some(rendition) = rendition else { return rendered(host, at, spec, deadline).await };
         let object = host.read(rendition.at.clone()).await.map_err(Problem::Failure)?;
         let Some(object) = object else { continue };
         if object.stat.metadata.get(RECIPE_FINGERPRINT) != Some(&fingerprint(&spec)) {
-            return rendered(host, at, spec).await;
+            return rendered(host, at, spec, deadline).await;
         }
         let Some(source_etag) = object.stat.metadata.get(SOURCE_ETAG).cloned() else { continue };
         // What it is by its content, whatever is written of it: whoever may write there must not put a page here.
-        let Ok(header) = tintype_engine::probe(&object.bytes) else { return rendered(host, at, spec).await };
+        let Ok(header) = tintype_engine::probe(&object.bytes) else {
+            return rendered(host, at, spec, deadline).await;
+        };
         return Ok(Ready {
             bytes: object.bytes,
             content_type: HeaderValue::from_static(header.format.media_type()),
@@ -237,8 +252,8 @@ async fn stored<H: Host>(
 }
 
 /// A rendition of the request's own, not stored.
-async fn rendered<H: Host>(host: &H, at: Location, spec: Spec) -> Result<Ready, Problem> {
-    let made = host.render_object(at, spec).await.map_err(Problem::Refused)?;
+async fn rendered<H: Host>(host: &H, at: Location, spec: Spec, deadline: Deadline) -> Result<Ready, Problem> {
+    let made = host.render_object(at, spec, deadline).await.map_err(Problem::Refused)?;
     let (source, thumbnail) = made.map_err(Problem::Failure)?;
     Ok(Ready {
         content_type: HeaderValue::from_static(thumbnail.format.media_type()),

@@ -2,7 +2,11 @@
 //! Sources: AWS, "Creating a POST policy"; "Authenticating requests in browser-based uploads using POST
 //! (AWS Signature Version 4)".
 
-use axum::{extract::Request, http::StatusCode, response::Response};
+use axum::{
+    extract::{Request, State},
+    http::StatusCode,
+    response::Response,
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::Deserialize;
@@ -17,7 +21,9 @@ use crate::{
     answer::{self, message},
     body,
     openapi::UploadForm,
+    query::Chosen,
     refusals::OfUploads,
+    routes::UPLOADS,
 };
 
 /// How long a form is good if the request does not say, and the longest it may ask for, in seconds.
@@ -32,6 +38,9 @@ pub(crate) struct Wanted {
     /// The key in the source bucket.
     #[schema(min_length = 1, max_length = 1024)]
     key: String,
+    /// The source bucket; without it the first trigger's.
+    #[serde(default)]
+    bucket: Option<String>,
     /// The file's media type; without it the one that the key's name says.
     #[serde(default)]
     #[schema(pattern = "^image/[!-~]*$")]
@@ -44,7 +53,7 @@ pub(crate) struct Wanted {
 
 #[utoipa::path(
     post,
-    path = "/uploads",
+    path = "",
     operation_id = "makeUploadForm",
     request_body = Wanted,
     responses(
@@ -52,11 +61,11 @@ pub(crate) struct Wanted {
         OfUploads,
     )
 )]
-pub(crate) async fn post<H: Host>(api: &Api<H>, request: Request) -> Response {
+pub(crate) async fn post<H: Host>(State(api): State<Api<H>>, request: Request) -> Response {
     if request.uri().query().is_some_and(|query| !query.is_empty()) {
         return message(
             StatusCode::BAD_REQUEST,
-            "/uploads takes no query fields; write them into the JSON body",
+            format!("{UPLOADS} takes no query fields; write them into the JSON body"),
         );
     }
     let (head, body) = request.into_parts();
@@ -71,17 +80,23 @@ pub(crate) async fn post<H: Host>(api: &Api<H>, request: Request) -> Response {
     };
     let wanted = match serde_json::from_slice::<Wanted>(&body)
         .map_err(|error| {
-            format!("the body is not {{\"key\": …, \"content_type\": …, \"expires_s\": …}}: {error}")
+            format!(
+                "the body is not {{\"key\": …, \"bucket\": …, \"content_type\": …, \"expires_s\": …}}: {error}"
+            )
         })
         .and_then(Checked::of)
     {
         Ok(wanted) => wanted,
         Err(error) => return message(StatusCode::BAD_REQUEST, error),
     };
-    match api.host.form_signer(&head).await {
+    let trigger = match Chosen::find(api.host.triggers(), wanted.bucket.as_deref(), Some(&wanted.key)) {
+        Ok(trigger) => trigger,
+        Err(unknown) => return *unknown.response("\"bucket\""),
+    };
+    let bucket = &trigger.bucket;
+    match api.host.form_signer(bucket, &head).await {
         Err(failure) => answer::failure(&failure),
         Ok(signer) => {
-            let bucket = &api.config.trigger.bucket;
             let form = form(&signer, bucket, &wanted, api.config.source_bytes, OffsetDateTime::now_utc());
             match form {
                 Some(form) => answer::json(StatusCode::OK, &form),
@@ -93,6 +108,7 @@ pub(crate) async fn post<H: Host>(api: &Api<H>, request: Request) -> Response {
 
 struct Checked {
     key: ObjectKey,
+    bucket: Option<String>,
     content_type: String,
     expires: Duration,
 }
@@ -112,7 +128,7 @@ impl Checked {
         let expires = Duration::seconds(expires.into());
         let by_name = || format_by_name(key.as_str()).media_type().to_owned();
         let content_type = wanted.content_type.unwrap_or_else(by_name);
-        Ok(Self { key, content_type, expires })
+        Ok(Self { key, bucket: wanted.bucket, content_type, expires })
     }
 }
 
@@ -208,7 +224,7 @@ mod tests {
     #[test]
     fn the_type_that_is_not_said_is_that_of_the_name() {
         for (key, kind) in [("a.png", "image/png"), ("a.WEBP", "image/webp"), ("a", "image/jpeg")] {
-            let wanted = Wanted { key: key.into(), content_type: None, expires_s: None };
+            let wanted = Wanted { key: key.into(), bucket: None, content_type: None, expires_s: None };
             assert_eq!(Checked::of(wanted).unwrap().content_type, kind);
         }
     }
@@ -223,7 +239,8 @@ mod tests {
             session_token: Some("session".into()),
         };
         let key = ObjectKey::new("a \"quoted\".jpg").unwrap();
-        let wanted = Checked { key, content_type: "image/png".into(), expires: Duration::seconds(60) };
+        let (bucket, content_type) = (None, "image/png".into());
+        let wanted = Checked { key, bucket, content_type, expires: Duration::seconds(60) };
         let form = form(&signer, "in", &wanted, 10, OffsetDateTime::UNIX_EPOCH).unwrap();
         let policy = STANDARD.decode(form["fields"]["policy"].as_str().unwrap()).unwrap();
         let policy: Value = serde_json::from_slice(&policy).unwrap();

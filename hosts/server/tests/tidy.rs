@@ -123,18 +123,8 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         (
             "server",
             &[
-                "auth",
-                "disk",
-                "http",
-                "history",
-                "dispatch",
-                "ledger",
-                "listen",
-                "console",
-                "queue",
-                "s3",
-                "settings",
-                "storage",
+                "auth", "disk", "http", "history", "dispatch", "ledger", "listen", "console", "queue", "s3",
+                "settings", "storage",
             ][..],
         ),
         (
