@@ -37,7 +37,7 @@ pub use cors::{Cors, cross_origin, preflight, unknown};
 pub use host::{Deadline, FormSigner, Host, Parts, Queued, Refused};
 pub use invoke::is_to_be_queued;
 pub use openapi::description;
-pub use route_table::{Access, BodyLimit, Path, Place, Route, RouteTable};
+pub use route_table::{Access, BodyLimit, Permission, Place, Route, RouteLimits, RoutePath, RouteTable};
 pub use routes::{Action, UPLOADS, rows};
 use settings::ApiSettings;
 

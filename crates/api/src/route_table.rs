@@ -12,14 +12,14 @@ use crate::cors::unknown;
 
 /// Where a route is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Path {
+pub enum RoutePath {
     /// Below the API's resource, `/{stage}/{resource}`; empty: the resource itself.
     Resource(&'static str),
     /// A path of its own.
     Root(&'static str),
 }
 
-impl Path {
+impl RoutePath {
     /// The whole path, in axum's syntax; `resource` is the API's.
     #[must_use]
     pub fn below(self, resource: &str) -> String {
@@ -37,14 +37,27 @@ pub enum Access {
     Anyone,
     /// Who sends an API key or the root key, and programs of this machine where it is trusted.
     ApiKey,
-    /// Who is logged in at the console or sends the root key, and programs of this machine where it is trusted.
-    Login,
+    /// Who is logged in at the console or sends the root key and may do this, and programs of this machine where it is
+    /// trusted.
+    Login(Permission),
+}
+
+/// What a route of the console needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permission {
+    /// It only shows.
+    Read,
+    /// It stores images.
+    Write,
+    /// It changes what the server does or has stored.
+    Admin,
 }
 
 /// What a body may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum BodyLimit {
     /// A form: 1 MiB, read whole before the handler begins.
+    #[default]
     Form,
     /// An image: the setting `api.max_body`, read whole before the handler begins.
     Image,
@@ -57,25 +70,32 @@ impl BodyLimit {
     pub const FORM: u64 = 1 << 20;
 }
 
-/// One route: a method at a path. `H` is what answers it. GET answers HEAD, too, where HEAD has no row.
-#[derive(Debug, Clone)]
-pub struct Route<H> {
-    /// Its method.
-    pub method: Method,
-    /// Its path.
-    pub path: Path,
-    /// What answers it.
-    pub handler: H,
-    /// The name of its path in metrics; `None`: the path.
-    pub metric: Option<&'static str>,
-    /// Who is answered.
-    pub access: Access,
+/// What a request may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RouteLimits {
     /// What its body may have.
     pub body: BodyLimit,
     /// Whether it is answered 504 after the setting `api.timeout_s`.
     pub is_timed: bool,
     /// Whether it waits for a worker, so that it is refused while too many do.
     pub needs_worker: bool,
+}
+
+/// One route: a method at a path. `H` is what answers it. GET answers HEAD, too, where HEAD has no row.
+#[derive(Debug, Clone)]
+pub struct Route<H> {
+    /// Its method.
+    pub method: Method,
+    /// Its path.
+    pub path: RoutePath,
+    /// What answers it.
+    pub handler: H,
+    /// The name of its path in metrics; `None`: the path.
+    pub metric: Option<&'static str>,
+    /// Who is answered.
+    pub access: Access,
+    /// What a request may take.
+    pub limits: RouteLimits,
     /// Whether the host may cache its answers.
     pub is_cached: bool,
     /// Whether its requests are in the access log.
@@ -89,16 +109,14 @@ pub struct Route<H> {
 impl<H> Route<H> {
     /// A route with a short body and nothing more.
     #[must_use]
-    pub const fn new(method: Method, path: Path, access: Access, handler: H) -> Self {
+    pub const fn new(method: Method, path: RoutePath, access: Access, handler: H) -> Self {
         Self {
             method,
             path,
             handler,
             metric: None,
             access,
-            body: BodyLimit::Form,
-            is_timed: false,
-            needs_worker: false,
+            limits: RouteLimits { body: BodyLimit::Form, is_timed: false, needs_worker: false },
             is_cached: false,
             is_logged: true,
             is_linkable: false,
@@ -114,9 +132,7 @@ impl<H> Route<H> {
             handler: with(self.handler),
             metric: self.metric,
             access: self.access,
-            body: self.body,
-            is_timed: self.is_timed,
-            needs_worker: self.needs_worker,
+            limits: self.limits,
             is_cached: self.is_cached,
             is_logged: self.is_logged,
             is_linkable: self.is_linkable,
@@ -151,9 +167,9 @@ impl<H> Place<H> {
         self.route(method).unwrap_or(&self.routes[0])
     }
 
-    /// Who is answered here, whatever the method.
-    pub fn access(&self) -> Access {
-        self.routes[0].access
+    /// Whether the routes are the API's, which need an API key.
+    pub fn is_of_api(&self) -> bool {
+        self.routes[0].access == Access::ApiKey
     }
 
     /// The methods there are, with OPTIONS, as `Allow` lists them.
@@ -173,15 +189,16 @@ impl<H> RouteTable<H> {
     /// The table of these routes; `resource` is the API's path.
     ///
     /// # Panics
-    /// Two paths contradict each other, or a path's routes answer different people: a fault of the program.
+    /// Two paths contradict each other, or a path is the API's for one method only: a fault of the program.
     pub fn new(resource: &str, routes: impl IntoIterator<Item = Route<H>>) -> Self {
         let mut table = Self { places: Vec::new(), by_path: matchit::Router::new() };
         for route in routes {
             let path = route.path.below(resource);
             let known = table.places.iter_mut().find(|place| place.path == path);
             if let Some(place) = known {
-                assert_eq!(place.access(), route.access, "{path} answers different people by method");
                 place.routes.push(route);
+                let of_api = place.routes.iter().filter(|route| route.access == Access::ApiKey).count();
+                assert!([0, place.routes.len()].contains(&of_api), "{path} is the API's for one method only");
                 continue;
             }
             let inserted = table.by_path.insert(path.clone(), table.places.len());
@@ -230,8 +247,8 @@ impl RouteTable<MethodRouter> {
         for place in &self.places {
             let start = match place.routes[0].path {
                 // API Gateway does not name the methods that there are.
-                Path::Resource(_) => any(unknown),
-                Path::Root(_) => MethodRouter::new(),
+                RoutePath::Resource(_) => any(unknown),
+                RoutePath::Root(_) => MethodRouter::new(),
             };
             let methods =
                 place.routes.iter().fold(start, |methods, route| methods.merge(route.handler.clone()));
@@ -245,7 +262,7 @@ impl RouteTable<MethodRouter> {
 mod tests {
     use super::*;
 
-    fn route(method: Method, path: Path) -> Route<u8> {
+    fn route(method: Method, path: RoutePath) -> Route<u8> {
         Route::new(method, path, Access::ApiKey, 0)
     }
 
@@ -254,11 +271,11 @@ mod tests {
         let table = RouteTable::new(
             "/dev1/myimage",
             [
-                route(Method::GET, Path::Resource("")),
-                route(Method::POST, Path::Resource("")),
-                route(Method::POST, Path::Resource("/uploads")),
-                route(Method::GET, Path::Resource("/{preset}/{*key}")),
-                Route { metric: Some("/page/"), ..route(Method::GET, Path::Root("/page/script.js")) },
+                route(Method::GET, RoutePath::Resource("")),
+                route(Method::POST, RoutePath::Resource("")),
+                route(Method::POST, RoutePath::Resource("/uploads")),
+                route(Method::GET, RoutePath::Resource("/{preset}/{*key}")),
+                Route { metric: Some("/page/"), ..route(Method::GET, RoutePath::Root("/page/script.js")) },
             ],
         );
         let found = |path: &str| table.at(path).map(|place| (place.metric(), place.methods()));

@@ -8,7 +8,7 @@ use utoipa::OpenApi;
 
 use crate::{
     Api, Host, info, invoke, openapi,
-    route_table::{Access, BodyLimit, Path, Route},
+    route_table::{Access, BodyLimit, Route, RouteLimits, RoutePath},
     thumbnail, uploads,
 };
 
@@ -39,9 +39,10 @@ macro_rules! described {
     }};
 }
 
-fn api(method: Method, path: Path, action: Action) -> Route<Action> {
-    let route = Route::new(method, path, Access::ApiKey, action);
-    Route { body: BodyLimit::Image, is_timed: true, ..route }
+const LIMITS: RouteLimits = RouteLimits { body: BodyLimit::Image, is_timed: true, needs_worker: false };
+
+fn api(method: Method, path: RoutePath, action: Action) -> Route<Action> {
+    Route { limits: LIMITS, ..Route::new(method, path, Access::ApiKey, action) }
 }
 
 /// The API's routes.
@@ -51,27 +52,27 @@ pub fn rows() -> Vec<Route<Action>> {
         Route {
             is_cached: true,
             description: described!(crate::thumbnail::get),
-            ..api(Method::GET, Path::Resource(""), Action::GetThumbnail)
+            ..api(Method::GET, RoutePath::Resource(""), Action::GetThumbnail)
         },
         Route {
             is_cached: true,
             description: described!(crate::thumbnail::head),
-            ..api(Method::HEAD, Path::Resource(""), Action::HeadThumbnail)
+            ..api(Method::HEAD, RoutePath::Resource(""), Action::HeadThumbnail)
         },
         Route {
-            needs_worker: true,
+            limits: RouteLimits { needs_worker: true, ..LIMITS },
             description: described!(crate::invoke::post),
-            ..api(Method::POST, Path::Resource(""), Action::RenderThumbnails)
+            ..api(Method::POST, RoutePath::Resource(""), Action::RenderThumbnails)
         },
         Route {
             description: described!(crate::info::get),
-            ..api(Method::GET, Path::Resource(INFO), Action::DescribeImage)
+            ..api(Method::GET, RoutePath::Resource(INFO), Action::DescribeImage)
         },
         Route {
             description: described!(crate::uploads::post),
-            ..api(Method::POST, Path::Resource(UPLOADS), Action::MakeUploadForm)
+            ..api(Method::POST, RoutePath::Resource(UPLOADS), Action::MakeUploadForm)
         },
-        api(Method::GET, Path::Root("/openapi.json"), Action::DescribeApi),
+        api(Method::GET, RoutePath::Root("/openapi.json"), Action::DescribeApi),
     ]
 }
 

@@ -7,7 +7,7 @@ use tintype_engine::Size;
 use tintype_pipeline::settings::{Amount, Check, SettingsError};
 
 use crate::{
-    route_table::{Path, Route},
+    route_table::{Route, RoutePath},
     routes::rows,
 };
 
@@ -264,8 +264,8 @@ fn routes(check: &Check, written: Vec<RouteSection>) -> Result<Vec<RouteRate>, S
         let path = path.trim_end_matches('/');
         let rows = rows();
         let below = |row: &Route<_>| match row.path {
-            Path::Resource(below) => Some(below),
-            Path::Root(_) => None,
+            RoutePath::Resource(below) => Some(below),
+            RoutePath::Root(_) => None,
         };
         let has_method = rows.iter().any(|row| below(row).is_some() && row.method == method);
         if !has_method || !rows.iter().any(|row| below(row) == Some(path)) {

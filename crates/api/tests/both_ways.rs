@@ -1,7 +1,10 @@
 //! The same cases, sent as HTTP requests and as API Gateway's events of both versions: every answer is the
 //! same. The host is the function itself over a store in memory.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -301,7 +304,7 @@ async fn as_rest_event(gateway: &ApiGateway, case: &Case) -> Told {
         "requestContext": {"stage": "prod", "path": format!("/prod{}", case.path)},
         "body": STANDARD.encode(&case.body), "isBase64Encoded": true,
     });
-    told(&gateway.answer(event).await)
+    told(&gateway.answer(event, Deadline::after(Duration::from_secs(60))).await)
 }
 
 /// Fields of a query, decoded, as API Gateway tells them.
@@ -327,7 +330,7 @@ async fn as_http_api_event(gateway: &ApiGateway, case: &Case) -> Told {
         "requestContext": {"stage": "prod", "http": {"method": case.method, "path": path}},
         "body": STANDARD.encode(&case.body), "isBase64Encoded": true,
     });
-    told(&gateway.answer(event).await)
+    told(&gateway.answer(event, Deadline::after(Duration::from_secs(60))).await)
 }
 
 const FORM: &str = "multipart/form-data; boundary=b";

@@ -13,7 +13,7 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
     auth::{ACCESS_KEY_ID, Authenticator, Credentials, SECRET_ACCESS_KEY},
-    console::{self, Console},
+    console::Console,
     disk::{RealDisk, SharedDisk},
     dispatch::Dispatcher,
     history::{Counted, History, KEPT, Keeper, otlp},
@@ -166,9 +166,11 @@ impl Server {
             credentials: credentials.clone(),
             authenticator,
         };
-        let live = Live::new(settings.clone(), parts, console.router());
+        let live = Live::new(settings.clone(), parts, console.routes());
         let s3_service = Counted::s3(s3_service, history.clone());
-        let http_service = Counted::api(live.clone(), history.clone(), &routes(&settings));
+        let named = live.clone();
+        let http_service =
+            Counted::api(live.clone(), history.clone(), move |method, path| named.route_name(method, path));
         let mut ports = Vec::new();
         // On sockets there is nothing to encrypt: what they carry leaves no machine.
         if let Some(socket) = s3_unix {
@@ -352,21 +354,4 @@ fn gauges(
         metrics.set(Metric::DiskFree, space.map(|space| space.free));
         metrics.set(Metric::DiskTotal, space.map(|space| space.total));
     }
-}
-
-/// The HTTP port's routes, by which its requests are counted.
-fn routes(settings: &Settings) -> Vec<String> {
-    let api = format!("/{}/{}", settings.api.stage, settings.api.resource);
-    let below = |path: &str| format!("{api}{path}");
-    let mut routes = vec![
-        api.clone(),
-        below("/"),
-        below("/info"),
-        below("/uploads"),
-        "/healthz".into(),
-        "/readyz".into(),
-        "/openapi.json".into(),
-    ];
-    routes.extend(console::ROUTES.iter().map(|route| (*route).to_owned()));
-    routes
 }

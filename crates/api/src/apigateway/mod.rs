@@ -24,7 +24,7 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-use crate::answer::message;
+use crate::{answer::message, host::Deadline};
 
 /// The routes, called with API Gateway's events.
 #[derive(Debug, Clone)]
@@ -86,8 +86,8 @@ impl ApiGateway {
 
     /// Serves the request that an event tells, and answers in the shape that the event's version wants.
     /// What cannot be read as a request is answered 400, so nothing that arrives ends in API Gateway's 502. No answer may
-    /// be taken for another type than it names.
-    pub async fn answer(&self, event: Value) -> Value {
+    /// be taken for another type than it names. The caller enforces the deadline.
+    pub async fn answer(&self, event: Value, deadline: Deadline) -> Value {
         let payload = Payload::of(&event).unwrap_or(Payload::Rest);
         let read = match payload {
             Payload::Rest => rest::call(event),
@@ -95,10 +95,13 @@ impl ApiGateway {
         };
         let mut response = match read.and_then(|call| call.into_request(&self.stage)) {
             Err(wrong) => message(StatusCode::BAD_REQUEST, wrong),
-            Ok(request) => match self.router.clone().oneshot(request).await {
-                Ok(response) => response,
-                Err(never) => match never {},
-            },
+            Ok(mut request) => {
+                request.extensions_mut().insert(deadline);
+                match self.router.clone().oneshot(request).await {
+                    Ok(response) => response,
+                    Err(never) => match never {},
+                }
+            }
         };
         response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         let answer = Answer::of(response).await;
@@ -258,8 +261,9 @@ mod tests {
         response
     }
 
-    fn gateway() -> ApiGateway {
-        ApiGateway::new(Router::new().fallback(any(echo)), "dev1")
+    async fn answered(event: Value) -> Value {
+        let gateway = ApiGateway::new(Router::new().fallback(any(echo)), "dev1");
+        gateway.answer(event, Deadline::after(std::time::Duration::from_secs(60))).await
     }
 
     fn said(answer: &Value) -> Value {
@@ -278,7 +282,7 @@ mod tests {
             "body": "AAH/", "isBase64Encoded": true,
         });
         assert!(ApiGateway::takes(&event));
-        let answer = gateway().answer(event).await;
+        let answer = answered(event).await;
         let asked = said(&answer);
         assert_eq!(asked["method"], "POST");
         assert_eq!(asked["target"], "/dev1/myimage?key=a+b%2Bc%26d%3D.jpg&key=%C3%BC");
@@ -301,7 +305,7 @@ mod tests {
             "queryStringParameters": {"key": "a.jpg"}, "multiValueQueryStringParameters": null, "body": null,
             "isBase64Encoded": false, "requestContext": {},
         });
-        let asked = said(&gateway().answer(event).await);
+        let asked = said(&answered(event).await);
         assert_eq!(asked["target"], "/dev1/myimage?key=a.jpg");
         assert_eq!((&asked["headers"], &asked["body"]), (&json!(["x-a: \"1\""]), &json!("")));
     }
@@ -318,7 +322,7 @@ mod tests {
         };
         for (stage, path) in [("prod", "/prod/myimage"), ("$default", "/myimage")] {
             assert!(ApiGateway::takes(&event(stage, path)));
-            let answer = gateway().answer(event(stage, path)).await;
+            let answer = answered(event(stage, path)).await;
             let asked = said(&answer);
             assert_eq!(asked["target"], "/dev1/myimage?key=a+b%2Bc.jpg");
             assert_eq!(
@@ -344,7 +348,7 @@ mod tests {
             json!({}),
         ];
         for event in wrong {
-            let answer = gateway().answer(event.clone()).await;
+            let answer = answered(event.clone()).await;
             assert_eq!(answer["statusCode"], 400, "{event}");
             assert_eq!(answer["headers"]["x-content-type-options"], "nosniff", "{event}");
             assert!(said(&answer)["message"].is_string());
@@ -361,7 +365,7 @@ mod tests {
             ("/a?b", "/dev1/a%3Fb"),
         ] {
             let event = json!({"httpMethod": "GET", "path": path, "requestContext": {"stage": "dev1"}});
-            assert_eq!(said(&gateway().answer(event).await)["target"], target);
+            assert_eq!(said(&answered(event).await)["target"], target);
         }
     }
 }

@@ -9,7 +9,7 @@ use axum::{
 };
 use tintype_telemetry::metrics::{Metric, Statistics};
 
-use tintype_pipeline::clock::now_ms;
+use tintype_pipeline::{clock::now_ms, trigger::Trigger};
 
 use super::{
     Console, Inner, answers,
@@ -60,15 +60,15 @@ pub(super) async fn graphs(State(console): State<Console>, Query(asked): Query<A
 fn body(inner: &Inner, range: &Range) -> anyhow::Result<String> {
     let settings = &inner.settings;
     let mut out = String::with_capacity(128 << 10);
-    let bucket = settings.triggers.first().map_or("", |trigger| trigger.bucket.as_str());
-    let prefix = settings.triggers.first().map_or("", |trigger| trigger.prefix.as_str());
+    let trigger = settings.default_trigger();
+    let bucket = trigger.map_or("", |trigger| trigger.bucket.as_str());
     let _ = write!(
         out,
         "<div class=\"head\"><div><h1>thumbnail</h1><p class=\"help\">Function <b>{}</b>, from <b>{}</b> to \
          <b>{}</b></p></div>{}</div>",
         html::text(&settings.function.name),
         html::text(bucket),
-        html::text(settings.triggers.first().map_or("", |trigger| trigger.destination.as_str())),
+        html::text(trigger.map_or("", |trigger| trigger.destination.as_str())),
         range.chooser(),
     );
     let _ = write!(
@@ -83,14 +83,12 @@ fn body(inner: &Inner, range: &Range) -> anyhow::Result<String> {
         out,
         "<section class=\"results\" aria-labelledby=\"results\"><div class=\"row\"><h2 id=\"results\">Recent results</h2>\
          <span class=\"live\" data-live>not live</span>{}</div>\
-         <div class=\"drop\" data-drop data-prefix=\"{}\" hidden><p><b>Drop images here</b> and watch their thumbnails appear, or \
+         <div class=\"drop\" data-drop hidden><p><b>Drop images here</b> and watch their thumbnails appear, or \
          <label class=\"pick\">choose files<input type=\"file\" multiple accept=\"image/*\" data-pick></label></p>\
-         <p class=\"help\">They are stored in {}/{} as any upload.</p></div>\
+         <p class=\"help\">{}</p></div>\
          <ol class=\"list\" id=\"list\" data-events=\"/events\"><noscript>{}</noscript></ol></section>",
         results::chooser(""),
-        html::text(prefix),
-        html::text(bucket),
-        html::text(prefix),
+        upload_target(&inner.store.triggers()),
         results::list(inner, &Wanted::default(), results::FIRST)?,
     );
     let _ =
@@ -229,6 +227,22 @@ fn dollars(amount: f64) -> String {
         0.0 => "$0".into(),
         a if a < 0.01 => format!("${a:.6}"),
         a => format!("${a:.2}"),
+    }
+}
+
+/// Where images that are dropped are stored: of several triggers one is chosen.
+fn upload_target(triggers: &[Trigger]) -> String {
+    let place = |tag: &str, trigger: &Trigger| {
+        let (bucket, prefix) = (html::text(&trigger.bucket), html::text(&trigger.prefix));
+        format!("<{tag} data-bucket=\"{bucket}\" data-prefix=\"{prefix}\">{bucket}/{prefix}</{tag}>")
+    };
+    match triggers {
+        [] => String::new(),
+        [only] => format!("They are stored in {} as any upload.", place("span", only)),
+        several => {
+            let options: String = several.iter().map(|trigger| place("option", trigger)).collect();
+            format!("<label>They are stored as any upload in <select>{options}</select></label>")
+        }
     }
 }
 

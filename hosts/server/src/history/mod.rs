@@ -23,7 +23,7 @@ use std::{
 };
 
 pub use cost::{Cost, Price, REQUESTS, cost, slowdown};
-pub use counted::Counted;
+pub use counted::{Counted, RouteNames};
 pub use database::{KeepError, Keeper};
 pub use entry::{Entry, Next, Thumbnail, is_an_upload};
 pub use feed::{Feed, Follower};

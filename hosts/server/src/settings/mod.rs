@@ -17,7 +17,7 @@ use tintype_pipeline::{
         self as pipeline, Function, FunctionSection, LimitsSection, Schema, SettingsError, Sources,
         TriggerSection, joined, length, triggers,
     },
-    trigger::Trigger,
+    trigger::{Trigger, default_trigger},
 };
 
 /// The data folder where none is named.
@@ -118,6 +118,12 @@ impl Settings {
             api: written.api.validate(&check)?,
             logs: written.logs.validate(&check)?,
         })
+    }
+
+    /// The trigger whose bucket is meant where none is named.
+    #[must_use]
+    pub fn default_trigger(&self) -> Option<&Trigger> {
+        default_trigger(&self.triggers)
     }
 
     /// Whether a request from this machine may need no credentials: once there are keys or proxies to name, somebody
