@@ -16,7 +16,7 @@ use tintype_pipeline::{
     store::{Condition, Put, Store as _},
 };
 use tintype_stores::MemoryStore;
-use tintype_telemetry::metrics::{Metric, Metrics, Taken};
+use tintype_telemetry::metrics::{Metric, Metrics, MetricsSnapshot};
 
 use crate::pictures;
 
@@ -114,7 +114,7 @@ fn disk(folder: PathBuf, days: i64, rate: u64, metrics_only: bool) -> anyhow::Re
     std::fs::create_dir_all(&folder)?;
     let file = folder.join("measurements.redb");
     let keeper = Keeper::new(Arc::new(RealDisk), file.clone());
-    let (metrics, mut taken) = (Metrics::default(), Taken::default());
+    let (metrics, mut taken) = (Metrics::default(), MetricsSnapshot::default());
     let begin = now_ms() - days * 86_400_000;
     let (mut number, mut chance) = (0_u64, 1_u64);
     let mut random = |below: u64| {

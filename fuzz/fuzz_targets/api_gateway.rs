@@ -16,7 +16,7 @@ use tintype_api::apigateway::ApiGateway;
 fuzz_target!(|bytes: &[u8]| {
     let event = event(&mut Unstructured::new(bytes)).ok().or_else(|| serde_json::from_slice(bytes).ok());
     let Some(event) = event else { return };
-    let is_rest = !ApiGateway::takes(&event) || event["httpMethod"].is_string();
+    let is_rest = !ApiGateway::accepts(&event) || event["httpMethod"].is_string();
     let gateway = ApiGateway::new(Router::new().fallback(any(echo)), "dev1");
     let answer = block_on(gateway.answer(event.clone()));
 

@@ -7,7 +7,7 @@ use md5::{Digest as _, Md5};
 use tintype_api::{FormSigner, Host, Parts, Refused};
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_pipeline::{
-    Failure, Inspection, Location, Outcome, Picture, Reason, Report, Stop,
+    Failure, Inspection, Location, Outcome, Reason, RenderedImage, Report, Stop,
     event::Record,
     hex,
     store::{Arrival, Object, Stat, Store as _, WithArrival},
@@ -79,7 +79,7 @@ impl Host for ApiHost {
         in_time(inspected.await)
     }
 
-    async fn receive(&self, arrival: Arrival, spec: Spec) -> Result<Result<Picture, Failure>, Refused> {
+    async fn receive(&self, arrival: Arrival, spec: Spec) -> Result<Result<RenderedImage, Failure>, Refused> {
         if let Err(failure) = self.bucket_for_uploads() {
             return Ok(Err(failure));
         }

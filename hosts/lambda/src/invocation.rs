@@ -37,7 +37,7 @@ fn request(payload: &str) -> Option<Value> {
     if !payload.contains("\"requestContext\"") {
         return None;
     }
-    serde_json::from_str(payload).ok().filter(ApiGateway::takes)
+    serde_json::from_str(payload).ok().filter(ApiGateway::accepts)
 }
 
 async fn respond(function: &Arc<Function>, request_id: &str, event: Value, stop: Stop) -> Value {

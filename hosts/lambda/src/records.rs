@@ -45,7 +45,7 @@ impl Handled {
     fn failure(&self) -> Option<&Failure> {
         match &self.report.outcome {
             Outcome::Failed(failure) => Some(failure),
-            Outcome::Made | Outcome::UpToDate | Outcome::Removed | Outcome::Ignored(_) => None,
+            Outcome::Rendered | Outcome::UpToDate | Outcome::Removed | Outcome::Ignored(_) => None,
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use serde_json::{Value, json};
 use tintype_pipeline::{Outcome, Report, clock::now_ms};
 use tintype_telemetry::{
-    metrics::{Metric, Metrics, Taken},
+    metrics::{Metric, Metrics, MetricsSnapshot},
     render::emf,
 };
 
@@ -20,7 +20,7 @@ use tintype_telemetry::{
 pub(crate) struct Reporter {
     function_name: String,
     metrics: Metrics,
-    taken: Mutex<Taken>,
+    taken: Mutex<MetricsSnapshot>,
 }
 
 /// What a record's line says beside its report.
@@ -84,7 +84,7 @@ impl Reporter {
         let mut line = report.to_json();
         let level = match &report.outcome {
             Outcome::Failed(_) => "ERROR",
-            Outcome::Made | Outcome::UpToDate | Outcome::Removed | Outcome::Ignored(_) => "INFO",
+            Outcome::Rendered | Outcome::UpToDate | Outcome::Removed | Outcome::Ignored(_) => "INFO",
         };
         line["level"] = level.into();
         line["type"] = "tintype.record".into();

@@ -177,7 +177,7 @@ impl Store for S3Store {
                 metadata: BTreeMap::new(),
                 modified_ms: milliseconds(object.last_modified),
             };
-            objects.push((ObjectKey::new(&key).map_err(StoreError::Damaged)?, stat));
+            objects.push((ObjectKey::new(&key).map_err(StoreError::Corrupt)?, stat));
         }
         Ok(Listing { objects, more: page.is_truncated.unwrap_or(false) })
     }
@@ -248,6 +248,6 @@ fn url_decoded(key: &str) -> Result<String, StoreError> {
     let spaced = key.replace('+', " ");
     let decoded = percent_decode_str(&spaced).decode_utf8();
     decoded.map(std::borrow::Cow::into_owned).map_err(|_| {
-        StoreError::Damaged(format!("S3 listed the key \"{key}\", which does not decode to UTF-8"))
+        StoreError::Corrupt(format!("S3 listed the key \"{key}\", which does not decode to UTF-8"))
     })
 }

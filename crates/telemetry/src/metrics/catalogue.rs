@@ -219,7 +219,7 @@ impl Metric {
             Reason::Collision => Self::FailedCollision,
             Reason::BadEvent => Self::FailedBadEvent,
             Reason::Denied => Self::FailedDenied,
-            Reason::Damaged => Self::FailedDamaged,
+            Reason::Corrupt => Self::FailedDamaged,
             Reason::Stopped => Self::FailedStopped,
             Reason::Unavailable => Self::FailedUnavailable,
             Reason::Contended => Self::FailedContended,

@@ -5,10 +5,10 @@
 //!
 //! ```
 //! use tintype_pipeline::Report;
-//! use tintype_telemetry::{metrics::{Metrics, Taken}, render::emf};
+//! use tintype_telemetry::{metrics::{Metrics, MetricsSnapshot}, render::emf};
 //!
 //! let metrics = Metrics::default();
-//! let mut taken = Taken::default();
+//! let mut taken = MetricsSnapshot::default();
 //! metrics.report(&Report::bad_event("no Records".into()), None);
 //! for line in emf::lines(&metrics.take(&mut taken), "Thumbnails", 1_700_000_000_000) {
 //!     println!("{line}");
@@ -62,16 +62,16 @@ impl Default for Metrics {
 
 /// What [`Metrics::take`] has answered so far, so that the next interval begins where it ended.
 #[derive(Debug, Clone, Default)]
-pub struct Taken {
+pub struct MetricsSnapshot {
     numbers: Vec<u64>,
     distributions: Vec<histogram::Totals>,
 }
 
 /// An invocation under way; counted as ended when dropped.
 #[derive(Debug)]
-pub struct UnderWay<'a>(&'a Metrics);
+pub struct InvocationGuard<'a>(&'a Metrics);
 
-impl Drop for UnderWay<'_> {
+impl Drop for InvocationGuard<'_> {
     fn drop(&mut self) {
         self.0.number(Metric::ConcurrentExecutions).fetch_sub(1, Relaxed);
     }
@@ -113,12 +113,12 @@ impl Metrics {
     }
 
     /// An invocation begins.
-    pub fn invocation(&self) -> UnderWay<'_> {
+    pub fn invocation(&self) -> InvocationGuard<'_> {
         self.add(Metric::Invocations, 1);
         let now = self.number(Metric::ConcurrentExecutions).fetch_add(1, Relaxed) + 1;
         self.concurrent_peak.fetch_max(now, Relaxed);
         self.concurrent_peak_ever.fetch_max(now, Relaxed);
-        UnderWay(self)
+        InvocationGuard(self)
     }
 
     /// An invocation ended after `duration`, in an error or not.
@@ -132,7 +132,7 @@ impl Metrics {
     /// source was uploaded, where it is known.
     pub fn report(&self, report: &Report, since_upload: Option<Duration>) {
         match &report.outcome {
-            Outcome::Made => {
+            Outcome::Rendered => {
                 self.add(Metric::Made, 1);
                 if let Some(time) = since_upload {
                     self.observe(Metric::UploadToThumbnail, time);
@@ -182,7 +182,7 @@ impl Metrics {
     }
 
     /// What was measured since the last call with this `taken`: the statistics of one interval.
-    pub fn take(&self, taken: &mut Taken) -> Row {
+    pub fn take(&self, taken: &mut MetricsSnapshot) -> Row {
         let now = self.totals();
         let row = self.between(taken, &now, true);
         *taken = now;
@@ -191,20 +191,20 @@ impl Metrics {
 
     /// What was measured since then, without beginning another interval.
     #[must_use]
-    pub fn peek(&self, taken: &Taken) -> Row {
+    pub fn peek(&self, taken: &MetricsSnapshot) -> Row {
         self.between(taken, &self.totals(), false)
     }
 
     /// Everything at one moment. Each number is read once: what is counted while this runs is in this
     /// interval or in the next one.
-    fn totals(&self) -> Taken {
-        Taken {
+    fn totals(&self) -> MetricsSnapshot {
+        MetricsSnapshot {
             numbers: self.numbers.iter().map(|number| number.load(Relaxed)).collect(),
             distributions: self.distributions.iter().map(Histogram::totals).collect(),
         }
     }
 
-    fn between(&self, before: &Taken, now: &Taken, reset: bool) -> Row {
+    fn between(&self, before: &MetricsSnapshot, now: &MetricsSnapshot, reset: bool) -> Row {
         let mut row = Row::default();
         for metric in Metric::ALL {
             let index = metric as usize;
@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn intervals_add_up_to_the_whole() {
         let metrics = Metrics::default();
-        let mut taken = Taken::default();
+        let mut taken = MetricsSnapshot::default();
         for n in 1..=3 {
             drop(metrics.invocation());
             metrics.ended(Duration::from_micros(n * 1500), n == 2);
@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn the_peak_is_that_of_the_interval() {
         let metrics = Metrics::default();
-        let mut taken = Taken::default();
+        let mut taken = MetricsSnapshot::default();
         let (first, second) = (metrics.invocation(), metrics.invocation());
         drop(first);
         assert_eq!(metrics.take(&mut taken).of(Metric::ConcurrentExecutions).max, 2);
@@ -299,10 +299,10 @@ mod tests {
         let mut report = Report::bad_event("no".into());
         let since_upload = Some(Duration::from_millis(7));
         metrics.report(&report, since_upload);
-        report.outcome = Outcome::Made;
+        report.outcome = Outcome::Rendered;
         metrics.report(&report, None);
         metrics.report(&report, since_upload);
-        let row = metrics.take(&mut Taken::default());
+        let row = metrics.take(&mut MetricsSnapshot::default());
         let statistics = row.of(Metric::UploadToThumbnail);
         assert_eq!((statistics.count, statistics.sum), (1, 7000));
     }
@@ -313,7 +313,7 @@ mod tests {
         for value in [Some(7), None, Some(8)] {
             metrics.set(Metric::DiskFree, value);
             assert_eq!(metrics.value(Metric::DiskFree), value);
-            let row = metrics.take(&mut Taken::default());
+            let row = metrics.take(&mut MetricsSnapshot::default());
             assert_eq!(row.get(Metric::DiskFree).map(|statistics| statistics.max), value);
             let text = prometheus::text(&metrics, "Thumbnails");
             let sample = text.lines().find(|line| line.starts_with("tintype_disk_free_bytes{"));

@@ -198,7 +198,7 @@ fn read(bytes: &mut &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{Metrics, Taken};
+    use crate::metrics::{Metrics, MetricsSnapshot};
     use std::time::Duration;
 
     fn sample() -> Row {
@@ -208,7 +208,7 @@ mod tests {
             metrics.ended(Duration::from_micros(n * n), n % 3 == 0);
         }
         metrics.set(Metric::MemoryUsed, 12_345_678);
-        metrics.take(&mut Taken::default())
+        metrics.take(&mut MetricsSnapshot::default())
     }
 
     #[test]
@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn merging_is_what_measuring_at_once_gives() {
         let (whole, parts) = (Metrics::default(), Metrics::default());
-        let mut taken = Taken::default();
+        let mut taken = MetricsSnapshot::default();
         let mut merged = Row::default();
         for n in 1..=100 {
             whole.ended(Duration::from_micros(n * 77), false);
@@ -240,7 +240,7 @@ mod tests {
                 merged.merge(&parts.take(&mut taken));
             }
         }
-        let whole = whole.take(&mut Taken::default());
+        let whole = whole.take(&mut MetricsSnapshot::default());
         assert_eq!(whole.of(Metric::Duration), merged.of(Metric::Duration));
     }
 }

@@ -88,7 +88,7 @@ fn line(series: impl Iterator<Item = (Metric, Vec<f64>)>, function: &str, timest
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{Metrics, Taken};
+    use crate::metrics::{Metrics, MetricsSnapshot};
     use std::time::Duration;
 
     #[test]
@@ -100,7 +100,7 @@ mod tests {
         }
         metrics.observe(Metric::StageWrite, Duration::from_micros(1234));
         metrics.ended(Duration::from_millis(5), false);
-        let lines = lines(&metrics.take(&mut Taken::default()), "F", 1_700_000_000_000);
+        let lines = lines(&metrics.take(&mut MetricsSnapshot::default()), "F", 1_700_000_000_000);
         let values: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(values.len(), 3);
         let mut decoded = 0;
@@ -121,6 +121,6 @@ mod tests {
 
     #[test]
     fn nothing_measured_is_no_line() {
-        assert!(lines(&Metrics::default().take(&mut Taken::default()), "F", 0).is_empty());
+        assert!(lines(&Metrics::default().take(&mut MetricsSnapshot::default()), "F", 0).is_empty());
     }
 }
