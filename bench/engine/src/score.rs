@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_picture_is_100_and_a_blurred_one_less() {
+    fn an_identical_image_is_100_and_a_blurred_one_less() {
         let sharp = image(|at| texture(at, 1.0));
         let flat = image(|_| [0.5, 0.5, 0.5, 1.0]);
         assert_eq!(compare(&sharp, &sharp).unwrap(), 100.0);
