@@ -227,7 +227,7 @@ def test_errors_are_reported_before_anything_is_done(deploy):
     for arguments, part in [
         (["ThumbnailSise=64x64"], '"ThumbnailSise" is no parameter'),
         (["--frobnicate"], 'unknown: "--frobnicate"'),
-        (["--stack"], "--stack wants a value"),
+        (["--stack"], "--stack needs a value"),
         (["build", "Architecture=sparc"], "there are x86_64 and arm64"),
     ]:
         done = deploy(*arguments, package=None)

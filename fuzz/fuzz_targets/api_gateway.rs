@@ -80,7 +80,7 @@ fn assert_same(event: &Value, is_rest: bool, answer: &Value, body: &[u8]) {
             value if !is_multiple => value.as_str(),
             _ => None,
         };
-        // Of two spellings of one name both count, in an order that nobody promises.
+        // Two spellings of one name are both included, in an unspecified order.
         let is_single = names.iter().filter(|other| other.eq_ignore_ascii_case(name)).count() == 1;
         let (Ok(name), Some(value), true) = (HeaderName::try_from(name), value, is_single) else { continue };
         if name.as_str().starts_with("x-") {
