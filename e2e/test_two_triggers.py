@@ -5,7 +5,7 @@ import json
 import pytest
 import requests
 
-import pictures
+import sample_images
 from tintype import run
 from waiting import until
 
@@ -54,7 +54,7 @@ def get(server, path="", **query):
 
 def width(answer):
     assert answer.status_code == 200, answer.text
-    return pictures.opened(answer.content).size[0]
+    return sample_images.opened(answer.content).size[0]
 
 
 def stored(s3, key, bucket="second-out"):
@@ -70,12 +70,12 @@ def status(server, key, *more):
 
 
 def test_get_finds_the_trigger_by_bucket_and_key(server, s3):
-    for bucket, colour in ((FIRST, pictures.RED), (SECOND, pictures.BLUE)):
-        s3.put_object(Bucket=bucket, Key="raw/a.jpg", Body=pictures.jpeg(colour=colour))
+    for bucket, colour in ((FIRST, sample_images.RED), (SECOND, sample_images.BLUE)):
+        s3.put_object(Bucket=bucket, Key="raw/a.jpg", Body=sample_images.jpeg(colour=colour))
     first, second = get(server, key="raw/a.jpg"), get(server, key="raw/a.jpg", bucket=SECOND)
     assert (width(first), first.headers["Content-Type"]) == (100, "image/jpeg")
     assert (width(second), second.headers["Content-Type"]) == (40, "image/png")
-    assert pictures.is_near(pictures.middle(pictures.opened(second.content)), pictures.BLUE)
+    assert sample_images.is_near(sample_images.middle(sample_images.opened(second.content)), sample_images.BLUE)
     assert get(server, key="raw/a.jpg", bucket=FIRST).content == first.content
     # The second rendition is stored, too, and answered as it is.
     server.wait_until_idle()
@@ -83,9 +83,9 @@ def test_get_finds_the_trigger_by_bucket_and_key(server, s3):
     assert answer.content == stored(s3, "200/raw/a.jpg")
     # From the cache, until there is a newer version.
     assert get(server, key="raw/a.jpg", bucket=SECOND).content == second.content
-    s3.put_object(Bucket=SECOND, Key="raw/a.jpg", Body=pictures.jpeg(colour=pictures.GREEN))
+    s3.put_object(Bucket=SECOND, Key="raw/a.jpg", Body=sample_images.jpeg(colour=sample_images.GREEN))
     newer = get(server, key="raw/a.jpg", bucket=SECOND)
-    assert pictures.is_near(pictures.middle(pictures.opened(newer.content)), pictures.GREEN)
+    assert sample_images.is_near(sample_images.middle(sample_images.opened(newer.content)), sample_images.GREEN)
     tag = {"If-None-Match": newer.headers["ETag"]}
     url = f"{server.api_url}?bucket={SECOND}&key=raw/a.jpg"
     assert requests.get(url, headers=tag, timeout=30).status_code == 304
@@ -94,7 +94,7 @@ def test_get_finds_the_trigger_by_bucket_and_key(server, s3):
 
 def test_a_bucket_that_no_trigger_watches_is_refused_by_name(server, s3):
     s3.create_bucket(Bucket="private")
-    s3.put_object(Bucket="private", Key="raw/a.jpg", Body=pictures.jpeg())
+    s3.put_object(Bucket="private", Key="raw/a.jpg", Body=sample_images.jpeg())
     for bucket in ("private", "first-out", "nowhere", ""):
         for path in ("", "/info"):
             answer = get(server, path, key="raw/a.jpg", bucket=bucket)
@@ -102,7 +102,7 @@ def test_a_bucket_that_no_trigger_watches_is_refused_by_name(server, s3):
             assert answer.json()["message"].endswith(f'"{bucket}" is not one of {FIRST}, {SECOND}')
         body = {"key": "raw/a.jpg", "bucket": bucket}
         assert requests.post(f"{server.api_url}/uploads", json=body, timeout=30).status_code == 400
-    sent = {"data": pictures.jpeg(), "headers": {"Content-Type": "image/jpeg"}, "timeout": 30}
+    sent = {"data": sample_images.jpeg(), "headers": {"Content-Type": "image/jpeg"}, "timeout": 30}
     assert requests.post(f"{server.api_url}?bucket=private&key=raw/new.jpg", **sent).status_code == 400
     assert stored(s3, "raw/new.jpg", "private") is None
 
@@ -115,7 +115,7 @@ def test_a_bucket_set_through_s3_is_watched_too(server, s3):
     s3.put_bucket_notification_configuration(
         Bucket="third-in", NotificationConfiguration={"LambdaFunctionConfigurations": [wanted]}
     )
-    s3.put_object(Bucket="third-in", Key="third.jpg", Body=pictures.jpeg())
+    s3.put_object(Bucket="third-in", Key="third.jpg", Body=sample_images.jpeg())
     assert width(get(server, key="third.jpg", bucket="third-in")) == 100
     s3.put_bucket_notification_configuration(Bucket="third-in", NotificationConfiguration={})
     # Also of what is in the cache.
@@ -123,7 +123,7 @@ def test_a_bucket_set_through_s3_is_watched_too(server, s3):
 
 
 def test_post_of_an_image(server, s3):
-    sent = {"data": pictures.jpeg(), "headers": {"Content-Type": "image/jpeg"}, "timeout": 30}
+    sent = {"data": sample_images.jpeg(), "headers": {"Content-Type": "image/jpeg"}, "timeout": 30}
     assert width(requests.post(server.api_url, **sent)) == 100
     assert width(requests.post(f"{server.api_url}?bucket={SECOND}", **sent)) == 40
     assert width(requests.post(f"{server.api_url}?bucket={SECOND}&key=raw/posted.jpg", **sent)) == 40
@@ -134,7 +134,7 @@ def test_post_of_an_image(server, s3):
 
 
 def test_post_of_a_key(server, s3):
-    s3.put_object(Bucket=SECOND, Key="raw/key.jpg", Body=pictures.jpeg())
+    s3.put_object(Bucket=SECOND, Key="raw/key.jpg", Body=sample_images.jpeg())
     record = requests.post(server.api_url, json={"key": "raw/key.jpg", "bucket": SECOND}, timeout=30).json()["records"][0]
     assert record["source"] == {"bucket": SECOND, "key": "raw/key.jpg"}
     assert [(one["bucket"], one["width"]) for one in record["renditions"]] == [("second-out", 40), ("second-out", 200)]
@@ -147,8 +147,8 @@ def test_post_of_a_key(server, s3):
 
 
 def test_info(server, s3):
-    s3.put_object(Bucket=SECOND, Key="raw/info.jpg", Body=pictures.jpeg())
-    s3.put_object(Bucket=FIRST, Key="raw/info.jpg", Body=pictures.jpeg(width=320, height=240))
+    s3.put_object(Bucket=SECOND, Key="raw/info.jpg", Body=sample_images.jpeg())
+    s3.put_object(Bucket=FIRST, Key="raw/info.jpg", Body=sample_images.jpeg(width=320, height=240))
     server.wait_until_idle()
     info = get(server, "/info", key="raw/info.jpg", bucket=SECOND).json()
     assert (info["source"]["bucket"], info["width"]) == (SECOND, 640)
@@ -162,7 +162,7 @@ def test_an_upload_form(server, s3):
     wish = {"key": "raw/form.jpg", "bucket": SECOND}
     form = requests.post(f"{server.api_url}/uploads", json=wish, timeout=30).json()
     assert form["url"].endswith(f"/{SECOND}")
-    files = {"file": ("a.jpg", pictures.jpeg(), "image/jpeg")}
+    files = {"file": ("a.jpg", sample_images.jpeg(), "image/jpeg")}
     assert requests.post(form["url"], data=form["fields"], files=files, timeout=30).status_code == 201
     until(lambda: stored(s3, "40/raw/form.jpg.png"), "its thumbnail is there")
     # The form is for no other bucket.
@@ -174,7 +174,7 @@ def test_the_console(server, s3):
     url, query = server.http_url, {"bucket": SECOND, "key": "raw/console.jpg"}
     page = requests.get(url, timeout=30).text
     assert f'data-bucket="{SECOND}" data-prefix="raw/"' in page and f'data-bucket="{FIRST}" data-prefix=""' in page
-    answer = requests.post(f"{url}/upload", params=query, data=pictures.jpeg(), timeout=30)
+    answer = requests.post(f"{url}/upload", params=query, data=sample_images.jpeg(), timeout=30)
     assert (answer.status_code, answer.json()["bucket"]) == (200, SECOND)
     until(lambda: stored(s3, "200/raw/console.jpg"), "its thumbnail is there")
     server.wait_until_idle()
@@ -185,15 +185,15 @@ def test_the_console(server, s3):
     picture = {"bucket": "second-out", "key": "200/raw/console.jpg"}
     assert width(requests.get(f"{url}/picture", params=picture, timeout=30)) == 200
     # What no trigger of the bucket takes is refused, and a key alone is of the first trigger's bucket.
-    refused = requests.post(f"{url}/upload", params=query | {"key": "console.jpg"}, data=pictures.jpeg(), timeout=30)
+    refused = requests.post(f"{url}/upload", params=query | {"key": "console.jpg"}, data=sample_images.jpeg(), timeout=30)
     assert refused.status_code == 422 and 'keys begin with "raw/"' in refused.json()["message"]
-    first = requests.post(f"{url}/upload", params={"key": "console.jpg"}, data=pictures.jpeg(), timeout=30)
+    first = requests.post(f"{url}/upload", params={"key": "console.jpg"}, data=sample_images.jpeg(), timeout=30)
     assert first.json()["bucket"] == FIRST
 
 
 def test_status(server, s3):
-    s3.put_object(Bucket=SECOND, Key="raw/status.jpg", Body=pictures.jpeg())
-    s3.put_object(Bucket=FIRST, Key="status.jpg", Body=pictures.jpeg())
+    s3.put_object(Bucket=SECOND, Key="raw/status.jpg", Body=sample_images.jpeg())
+    s3.put_object(Bucket=FIRST, Key="status.jpg", Body=sample_images.jpeg())
     server.wait_until_idle()
     code, told = status(server, "raw/status.jpg", "--bucket", SECOND)
     assert (code, told["state"], [one["bucket"] for one in told["thumbnails"]]) == (0, "made", ["second-out"] * 2)

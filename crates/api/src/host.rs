@@ -1,4 +1,4 @@
-//! The port of the routes: what they ask of the host that serves them.
+//! The port of the routes to the host that serves them.
 
 use std::{
     fmt,
@@ -13,7 +13,7 @@ pub use axum::http::request::Parts;
 use bytes::Bytes;
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_pipeline::{
-    Failure, Inspection, Location, Picture, Report,
+    Failure, Inspection, Location, RenderedImage, Report,
     event::Record,
     store::{Arrival, Object, Stat},
     trigger::Trigger,
@@ -54,18 +54,18 @@ pub enum Refused {
     ShuttingDown,
 }
 
-/// What became of a record that was to be queued.
+/// The result of queueing a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Queued {
-    /// It waits in the queue.
+    /// It is in the queue.
     Yes,
-    /// No trigger wants it.
+    /// No trigger matches it.
     NoTrigger,
-    /// This host has no queue of its own: the record is to be handled while the client waits.
+    /// This host has no queue: the record is handled while the client waits.
     NoQueue,
 }
 
-/// What signs an upload form: a key that may put objects into the source bucket.
+/// The key that signs an upload form; it may put objects into the source bucket.
 #[derive(Clone)]
 pub struct FormSigner {
     /// Where the form is sent: the source bucket's URL.
@@ -86,7 +86,7 @@ impl fmt::Debug for FormSigner {
     }
 }
 
-/// What a host does for the routes.
+/// The operations of a host.
 pub trait Host: Clone + Send + Sync + 'static {
     /// The triggers in force, the default first ([`tintype_pipeline::trigger::default_trigger`]).
     fn triggers(&self) -> Arc<Vec<Trigger>>;
@@ -98,13 +98,13 @@ pub trait Host: Clone + Send + Sync + 'static {
         deadline: Deadline,
     ) -> impl Future<Output = Result<Report, Refused>> + Send;
 
-    /// Queues a record; answers [`Queued::NoQueue`] where there is none.
+    /// Queues a record; returns [`Queued::NoQueue`] where there is no queue.
     fn enqueue(&self, record: Record) -> impl Future<Output = Result<Queued, Failure>> + Send {
         drop(record);
         async { Ok(Queued::NoQueue) }
     }
 
-    /// Renders bytes that are in no bucket.
+    /// Renders bytes of the request.
     fn render(
         &self,
         bytes: Bytes,
@@ -112,7 +112,7 @@ pub trait Host: Clone + Send + Sync + 'static {
         deadline: Deadline,
     ) -> impl Future<Output = Result<Result<(Header, Thumbnail), Failure>, Refused>> + Send;
 
-    /// Renders an object; it is read where its memory is admitted. Answers what is known of the object, too.
+    /// Renders an object, read once its memory is admitted. Returns the object's properties, too.
     fn render_object(
         &self,
         at: Location,
@@ -120,7 +120,7 @@ pub trait Host: Clone + Send + Sync + 'static {
         deadline: Deadline,
     ) -> impl Future<Output = Result<Result<(Stat, Thumbnail), Failure>, Refused>> + Send;
 
-    /// Looks at an object of a source bucket and at the thumbnails that `trigger` makes of it.
+    /// Inspects an object of a source bucket and the thumbnails that `trigger` renders of it.
     fn inspect(
         &self,
         at: Location,
@@ -128,19 +128,19 @@ pub trait Host: Clone + Send + Sync + 'static {
         deadline: Deadline,
     ) -> impl Future<Output = Result<Result<Inspection, Failure>, Refused>> + Send;
 
-    /// Stores an image in a source bucket together with its thumbnails, and answers the one that `spec`
-    /// describes. What is refused leaves nothing behind.
+    /// Stores an image in a source bucket together with its thumbnails, and returns the one that `spec` describes. A
+    /// refused image leaves nothing behind.
     fn receive(
         &self,
         arrival: Arrival,
         spec: Spec,
         deadline: Deadline,
-    ) -> impl Future<Output = Result<Result<Picture, Failure>, Refused>> + Send;
+    ) -> impl Future<Output = Result<Result<RenderedImage, Failure>, Refused>> + Send;
 
-    /// What is known of an object; `None` if there is none.
+    /// An object's properties; `None` if there is no object.
     fn stat(&self, at: Location) -> impl Future<Output = Result<Option<Stat>, Failure>> + Send;
 
-    /// Reads a thumbnail; `None` if there is none.
+    /// Reads a thumbnail; `None` if there is no object.
     fn read(&self, at: Location) -> impl Future<Output = Result<Option<Object>, Failure>> + Send;
 
     /// What signs forms for uploads to a source bucket, and where they are sent; `request` asks for one.

@@ -1,4 +1,4 @@
-//! GET of `/info`: what an image is, what to show before it has come, and how its thumbnails stand.
+//! GET of `/info`: an image's properties, its placeholder, and the status of its thumbnails.
 
 use axum::{
     extract::{Request, State},
@@ -7,7 +7,7 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
-use tintype_pipeline::{Inspection, Location, inspect::RenditionStatus};
+use tintype_pipeline::{Inspection, Location, inspection::RenditionStatus};
 
 use crate::{
     Api, Deadline, Host,
@@ -15,7 +15,7 @@ use crate::{
     conditions::http_date,
     openapi::{BucketQuery, Info, KeyQuery},
     query::Query,
-    refusals::OfInfo,
+    refusals::InfoRefusals,
     routes::INFO,
 };
 
@@ -25,8 +25,8 @@ use crate::{
     operation_id = "describeImage",
     params(KeyQuery, BucketQuery),
     responses(
-        (status = 200, body = Info, description = "What the image is, and how its thumbnails stand."),
-        OfInfo,
+        (status = 200, body = Info, description = "What the image is, and the status of its thumbnails."),
+        InfoRefusals,
     )
 )]
 pub(crate) async fn get<H: Host>(State(api): State<Api<H>>, request: Request) -> Response {
@@ -37,20 +37,20 @@ pub(crate) async fn get<H: Host>(State(api): State<Api<H>>, request: Request) ->
     match api.host.inspect(at.clone(), query.trigger.clone(), Deadline::of(&request)).await {
         Err(refused) => answer::refused(refused),
         Ok(Err(failure)) => answer::failure(&failure),
-        Ok(Ok(inspection)) => answer::json(StatusCode::OK, &told(&at, &inspection)),
+        Ok(Ok(inspection)) => answer::json(StatusCode::OK, &description(&at, &inspection)),
     }
 }
 
 fn query<H: Host>(api: &Api<H>, request: &Request) -> Result<(Location, Query), Box<Response>> {
     let query = Query::of(request, &api.config, api.host.triggers())?;
-    if query.asks {
-        let words = format!("{INFO} takes the query fields \"key\" and \"bucket\" alone");
-        return Err(Box::new(message(StatusCode::BAD_REQUEST, words)));
+    if query.has_spec {
+        let text = format!("{INFO} takes the query fields \"key\" and \"bucket\" alone");
+        return Err(Box::new(message(StatusCode::BAD_REQUEST, text)));
     }
     Ok((query.location()?, query))
 }
 
-fn told(at: &Location, inspection: &Inspection) -> Value {
+fn description(at: &Location, inspection: &Inspection) -> Value {
     let Inspection { stat, header, placeholder, renditions } = inspection;
     let (width, height) = header.upright();
     let [r, g, b] = placeholder.colour;
@@ -71,7 +71,7 @@ fn told(at: &Location, inspection: &Inspection) -> Value {
 }
 
 fn rendition(status: &RenditionStatus) -> Value {
-    let mut told = json!({
+    let mut json = json!({
         "bucket": status.at.bucket,
         "key": status.at.key.as_str(),
         "state": match (&status.found, status.is_current) {
@@ -81,10 +81,10 @@ fn rendition(status: &RenditionStatus) -> Value {
         },
     });
     if let Some(found) = &status.found {
-        told["width"] = found.width.into();
-        told["height"] = found.height.into();
-        told["bytes"] = found.bytes.into();
-        told["etag"] = found.etag.clone().into();
+        json["width"] = found.width.into();
+        json["height"] = found.height.into();
+        json["bytes"] = found.bytes.into();
+        json["etag"] = found.etag.clone().into();
     }
-    told
+    json
 }

@@ -1,5 +1,5 @@
-//! The HTTP routes, as both hosts serve them: one resource that runs the function and answers thumbnails.
-//! Keys, quotas, throttling and the cache are the host's (API Gateway's on AWS, `gateway`'s on one machine).
+//! The HTTP routes of every host: one resource that runs the function and returns thumbnails. Keys, quotas, throttling
+//! and caching belong to the host (API Gateway on AWS, `gateway` on one machine).
 
 mod accept;
 mod answer;
@@ -7,18 +7,19 @@ pub mod apigateway;
 mod body;
 mod conditions;
 mod cors;
-mod flight;
+
 mod host;
+mod image;
 mod info;
 mod invoke;
 mod multipart;
 mod openapi;
-mod picture;
 mod query;
 mod refusals;
 mod route_table;
 mod routes;
 pub mod settings;
+mod single_flight;
 mod thumbnail;
 mod uploads;
 
@@ -41,16 +42,16 @@ pub use route_table::{Access, BodyLimit, Permission, Place, Route, RouteLimits, 
 pub use routes::{Action, UPLOADS, rows};
 use settings::ApiSettings;
 
-/// What the routes need of the settings.
+/// The settings that the routes use.
 #[derive(Debug)]
 pub struct Config {
     path: String,
     max_body: usize,
     cache_ttl_s: u32,
     bounds: query::Bounds,
-    /// Whether answers are for those alone who have a key.
+    /// Whether responses are private to clients with a key.
     has_keys: bool,
-    /// The largest file that an upload form takes, in bytes.
+    /// The largest file that an upload form accepts, in bytes.
     source_bytes: u64,
 }
 
@@ -72,22 +73,22 @@ impl Config {
 struct Api<H> {
     host: H,
     config: Arc<Config>,
-    flights: thumbnail::Flights,
+    thumbnails: thumbnail::InFlight,
 }
 
 impl<H: Host> Clone for Api<H> {
     fn clone(&self) -> Self {
-        Self { host: self.host.clone(), config: self.config.clone(), flights: self.flights.clone() }
+        Self { host: self.host.clone(), config: self.config.clone(), thumbnails: self.thumbnails.clone() }
     }
 }
 
 /// The API's routes over a host, for its table.
 pub fn routes<H: Host>(host: H, config: Config) -> Vec<Route<MethodRouter>> {
-    conditions::begin();
-    routes::served(&Api { host, config: Arc::new(config), flights: thumbnail::Flights::default() })
+    conditions::record_start();
+    routes::served(&Api { host, config: Arc::new(config), thumbnails: thumbnail::InFlight::default() })
 }
 
-/// The API's routes over a host. [`cross_origin`] belongs around them and whatever the host puts before them.
+/// The API's routes over a host. [`cross_origin`] wraps them and the host's own layers.
 pub fn router<H: Host>(host: H, config: Config) -> Router {
     let path = config.path.clone();
     RouteTable::new(&path, routes(host, config)).router()
@@ -95,7 +96,7 @@ pub fn router<H: Host>(host: H, config: Config) -> Router {
 
 const NO_TRIGGER: &str = "the settings have no trigger, so there is no source bucket: add a [[trigger]]";
 
-/// The routes where the settings have no trigger: every request is answered so.
+/// The routes where the settings have no trigger: every request is an error that names the cause.
 pub fn without_trigger() -> Router {
     Router::new().route("/{*path}", any(async || message(StatusCode::INTERNAL_SERVER_ERROR, NO_TRIGGER)))
 }

@@ -11,7 +11,7 @@ use tintype_pipeline::{
 
 use crate::{Config, NO_TRIGGER, answer::message};
 
-/// What a request may ask for: the settings `api.max_side` and `api.max_quality`.
+/// The bounds of a request: the settings `api.max_side` and `api.max_quality`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
     /// The largest side, in pixels.
@@ -20,17 +20,17 @@ pub(crate) struct Bounds {
     pub(crate) quality: u8,
 }
 
-/// The fields there are.
+/// The known fields.
 const FIELDS: [&str; 8] = ["key", "bucket", "size", "fit", "format", "quality", "gravity", "background"];
 
 /// A trigger among those in force.
 #[derive(Debug)]
-pub(crate) struct Chosen {
+pub(crate) struct MatchedTrigger {
     triggers: Arc<Vec<Trigger>>,
     index: usize,
 }
 
-impl Deref for Chosen {
+impl Deref for MatchedTrigger {
     type Target = Trigger;
 
     fn deref(&self) -> &Trigger {
@@ -38,23 +38,23 @@ impl Deref for Chosen {
     }
 }
 
-impl Chosen {
+impl MatchedTrigger {
     /// The trigger for a key of a bucket; where none is named, the default trigger's bucket is meant.
     pub(crate) fn find(
         triggers: Arc<Vec<Trigger>>,
         bucket: Option<&str>,
         key: Option<&ObjectKey>,
-    ) -> Result<Self, Unknown> {
+    ) -> Result<Self, NotFound> {
         let bucket = match bucket {
             Some(bucket) => bucket,
-            None => &default_trigger(&triggers).ok_or(Unknown::NoTrigger)?.bucket,
+            None => &default_trigger(&triggers).ok_or(NotFound::NoTrigger)?.bucket,
         };
         let found = find_trigger(&triggers, bucket, key.map(ObjectKey::as_str));
         let index = found.and_then(|found| triggers.iter().position(|trigger| std::ptr::eq(trigger, found)));
         match index {
             Some(index) => Ok(Self { triggers, index }),
             None => {
-                Err(Unknown::Bucket(format!("\"{bucket}\" is not one of {}", buckets(&triggers).join(", "))))
+                Err(NotFound::Bucket(format!("\"{bucket}\" is not one of {}", buckets(&triggers).join(", "))))
             }
         }
     }
@@ -62,19 +62,19 @@ impl Chosen {
 
 /// Why no trigger was found.
 #[derive(Debug)]
-pub(crate) enum Unknown {
+pub(crate) enum NotFound {
     /// There is none.
     NoTrigger,
     /// No trigger watches the bucket: what is wrong, without the field it stands in.
     Bucket(String),
 }
 
-impl Unknown {
+impl NotFound {
     /// The answer; `field` names the bucket.
     pub(crate) fn response(self, field: &str) -> Box<Response> {
         Box::new(match self {
             Self::NoTrigger => message(StatusCode::INTERNAL_SERVER_ERROR, NO_TRIGGER),
-            Self::Bucket(words) => message(StatusCode::BAD_REQUEST, format!("{field}: {words}")),
+            Self::Bucket(text) => message(StatusCode::BAD_REQUEST, format!("{field}: {text}")),
         })
     }
 }
@@ -95,11 +95,11 @@ pub(crate) fn buckets(triggers: &[Trigger]) -> Vec<&str> {
 pub(crate) struct Query {
     pub(crate) key: Option<ObjectKey>,
     /// The trigger for the key.
-    pub(crate) trigger: Chosen,
-    /// What to make: the first rendition of the trigger, with what the request says instead.
+    pub(crate) trigger: MatchedTrigger,
+    /// The first rendition of the trigger, overridden by the request.
     pub(crate) spec: Spec,
-    /// Whether the request says anything of it.
-    pub(crate) asks: bool,
+    /// Whether the request overrides anything.
+    pub(crate) has_spec: bool,
     /// Whether the request names the bucket.
     pub(crate) names_bucket: bool,
     /// Whether the request names the format.
@@ -115,20 +115,20 @@ impl Query {
     ) -> Result<Self, Box<Response>> {
         let fields = parse(request.uri().query().unwrap_or_default(), config.bounds)
             .map_err(|error| Box::new(message(StatusCode::BAD_REQUEST, error)))?;
-        let trigger = Chosen::find(triggers, fields.bucket.as_deref(), fields.key.as_ref())
+        let trigger = MatchedTrigger::find(triggers, fields.bucket.as_deref(), fields.key.as_ref())
             .map_err(|unknown| unknown.response("query field \"bucket\""))?;
         let base = trigger.renditions.first().map(|rendition| rendition.spec.clone()).unwrap_or_default();
         let mut query = Self {
-            asks: fields.asks(),
+            has_spec: fields.has_spec(),
             names_bucket: fields.bucket.is_some(),
             names_format: fields.format.is_some(),
             spec: fields.over(base),
             key: fields.key,
             trigger,
         };
-        // What the settings themselves make is theirs to bound.
+        // Renditions of the settings are not bounded.
         if !query.trigger.renditions.iter().any(|rendition| rendition.spec == query.spec) {
-            close(&mut query.spec, config.bounds);
+            bound_open_sides(&mut query.spec, config.bounds);
         }
         Ok(query)
     }
@@ -136,8 +136,8 @@ impl Query {
     /// The object in the source bucket that the query names.
     pub(crate) fn location(&self) -> Result<Location, Box<Response>> {
         let key = self.key.clone().ok_or_else(|| {
-            let words = "which image? Add ?key= and its key in the source bucket";
-            Box::new(message(StatusCode::BAD_REQUEST, words))
+            let text = "which image? Add ?key= and its key in the source bucket";
+            Box::new(message(StatusCode::BAD_REQUEST, text))
         })?;
         Ok(Location { bucket: self.trigger.bucket.clone(), key })
     }
@@ -157,8 +157,8 @@ struct Fields {
 }
 
 impl Fields {
-    /// Whether any says what to make.
-    fn asks(&self) -> bool {
+    /// Whether any overrides the rendition.
+    fn has_spec(&self) -> bool {
         self.size.is_some()
             || self.fit.is_some()
             || self.format.is_some()
@@ -167,7 +167,7 @@ impl Fields {
             || self.background.is_some()
     }
 
-    /// What to make where the fields that are not given are as in `base`.
+    /// The rendition `base`, overridden by the fields.
     fn over(&self, base: Spec) -> Spec {
         Spec {
             size: self.size.unwrap_or(base.size),
@@ -228,11 +228,11 @@ fn size(text: &str, bounds: Bounds) -> Result<Size, String> {
     Ok(size)
 }
 
-/// Bounds a side left open: it follows from the picture, which may be a thousand times as high as it is wide.
-fn close(spec: &mut Spec, bounds: Bounds) {
+/// Bounds an open side: it follows from the image, which may be a thousand times as high as it is wide.
+fn bound_open_sides(spec: &mut Spec, bounds: Bounds) {
     let Size { width, height } = spec.size;
     if width.is_none() || height.is_none() {
-        // With an open side every fit is this one.
+        // With an open side every fit is equivalent to this one.
         spec.fit = Fit::Inside;
         spec.size = Size { width: width.or(Some(bounds.side)), height: height.or(Some(bounds.side)) };
     }
@@ -263,25 +263,25 @@ mod tests {
         let fields = parsed("key=a+b%2Bc.jpg&size=64x32&quality=50").unwrap();
         let spec = fields.over(Spec::default());
         assert_eq!((spec.size.to_string(), spec.quality), ("64x32".into(), 50));
-        assert!(fields.asks() && fields.format.is_none());
+        assert!(fields.has_spec() && fields.format.is_none());
         assert_eq!(fields.key.unwrap().as_str(), "a b+c.jpg");
         let fields = parsed("key=a.jpg&bucket=in").unwrap();
-        assert!(!fields.asks() && fields.over(Spec::default()) == Spec::default());
+        assert!(!fields.has_spec() && fields.over(Spec::default()) == Spec::default());
         assert_eq!(fields.bucket.as_deref(), Some("in"));
     }
 
     #[test]
-    fn a_side_left_open_is_bounded_too() {
-        for (size, closed) in [("256", "256x4096"), ("x200", "4096x200"), ("300x400", "300x400")] {
+    fn an_open_side_is_bounded_too() {
+        for (size, bounded) in [("256", "256x4096"), ("x200", "4096x200"), ("300x400", "300x400")] {
             let mut spec = parsed(&format!("size={size}&fit=cover")).unwrap().over(Spec::default());
-            close(&mut spec, BOUNDS);
-            assert_eq!(spec.size.to_string(), closed);
-            assert_eq!(spec.fit == Fit::Cover, size == closed);
+            bound_open_sides(&mut spec, BOUNDS);
+            assert_eq!(spec.size.to_string(), bounded);
+            assert_eq!(spec.fit == Fit::Cover, size == bounded);
         }
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_field() {
         for (query, part) in [
             ("url=http://x", "\"url\""),
             ("key=a&key=b", "twice"),

@@ -186,19 +186,20 @@ pub struct RouteTable<H> {
 }
 
 impl<H> RouteTable<H> {
-    /// The table of these routes; `resource` is the API's path.
+    /// The table of these routes, the API's first; `resource` is its path.
     ///
     /// # Panics
-    /// Two paths contradict each other, or a path is the API's for one method only: a fault of the program.
+    /// Two paths contradict each other: a fault of the program.
     pub fn new(resource: &str, routes: impl IntoIterator<Item = Route<H>>) -> Self {
         let mut table = Self { places: Vec::new(), by_path: matchit::Router::new() };
         for route in routes {
             let path = route.path.below(resource);
             let known = table.places.iter_mut().find(|place| place.path == path);
             if let Some(place) = known {
-                place.routes.push(route);
-                let of_api = place.routes.iter().filter(|route| route.access == Access::ApiKey).count();
-                assert!([0, place.routes.len()].contains(&of_api), "{path} is the API's for one method only");
+                // The settings may give the API a path that the console has, too: the first one has it.
+                if place.is_of_api() == (route.access == Access::ApiKey) {
+                    place.routes.push(route);
+                }
                 continue;
             }
             let inserted = table.by_path.insert(path.clone(), table.places.len());
@@ -290,6 +291,11 @@ mod tests {
         for path in ["/", "/dev1", "/dev1/myimage/", "/dev1/myimage/other", "/page/other", "dev1/myimage"] {
             assert_eq!(found(path), None, "{path}");
         }
+        let page =
+            Route::new(Method::GET, RoutePath::Root("/metrics/query"), Access::Login(Permission::Read), 1);
+        let hidden = RouteTable::new("/metrics/query", [route(Method::POST, RoutePath::Resource("")), page]);
+        let place = hidden.at("/metrics/query").unwrap();
+        assert!(place.is_of_api() && place.route(&Method::GET).is_none());
         let place = table.at("/dev1/myimage").unwrap();
         assert_eq!(place.route(&Method::HEAD).map(|route| &route.method), Some(&Method::GET));
         assert!(place.route(&Method::PUT).is_none());

@@ -83,12 +83,13 @@ fn body(inner: &Inner, range: &Range) -> anyhow::Result<String> {
         out,
         "<section class=\"results\" aria-labelledby=\"results\"><div class=\"row\"><h2 id=\"results\">Recent results</h2>\
          <span class=\"live\" data-live>not live</span>{}</div>\
-         <div class=\"drop\" data-drop hidden><p><b>Drop images here</b> and watch their thumbnails appear, or \
+         <div class=\"drop\" data-drop data-prefix=\"{}\" hidden><p><b>Drop images here</b> and watch their thumbnails appear, or \
          <label class=\"pick\">choose files<input type=\"file\" multiple accept=\"image/*\" data-pick></label></p>\
          <p class=\"help\">{}</p></div>\
          <ol class=\"list\" id=\"list\" data-events=\"/events\"><noscript>{}</noscript></ol></section>",
         results::chooser(""),
-        upload_target(&inner.store.triggers()),
+        html::text(trigger.map_or("", |trigger| trigger.prefix.as_str())),
+        upload_target(trigger, &inner.store.triggers()),
         results::list(inner, &Wanted::default(), results::FIRST)?,
     );
     let _ =
@@ -231,19 +232,18 @@ fn dollars(amount: f64) -> String {
 }
 
 /// Where images that are dropped are stored: of several triggers one is chosen.
-fn upload_target(triggers: &[Trigger]) -> String {
-    let place = |tag: &str, trigger: &Trigger| {
-        let (bucket, prefix) = (html::text(&trigger.bucket), html::text(&trigger.prefix));
-        format!("<{tag} data-bucket=\"{bucket}\" data-prefix=\"{prefix}\">{bucket}/{prefix}</{tag}>")
-    };
-    match triggers {
-        [] => String::new(),
-        [only] => format!("They are stored in {} as any upload.", place("span", only)),
-        several => {
-            let options: String = several.iter().map(|trigger| place("option", trigger)).collect();
-            format!("<label>They are stored as any upload in <select>{options}</select></label>")
-        }
+fn upload_target(default: Option<&Trigger>, triggers: &[Trigger]) -> String {
+    let place = |trigger: &Trigger| (html::text(&trigger.bucket), html::text(&trigger.prefix));
+    if triggers.len() < 2 {
+        let (bucket, prefix) = default.map(place).unwrap_or_default();
+        return format!("They are stored in {bucket}/{prefix} as any upload.");
     }
+    let option = |trigger: &Trigger| {
+        let (bucket, prefix) = place(trigger);
+        format!("<option data-bucket=\"{bucket}\" data-prefix=\"{prefix}\">{bucket}/{prefix}</option>")
+    };
+    let options: String = triggers.iter().map(option).collect();
+    format!("<label>They are stored as any upload in <select>{options}</select></label>")
 }
 
 fn triggers(inner: &Inner) -> String {

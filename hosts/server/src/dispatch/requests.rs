@@ -7,7 +7,7 @@ use futures::FutureExt as _;
 use tintype_api::{Deadline, Refused};
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_pipeline::{
-    Call, Failure, Inspection, Location, Outcome, Picture, Reason, Report, Stop,
+    Call, Failure, Inspection, Location, Outcome, Reason, RenderedImage, Report, Stop,
     clock::now_ms,
     event::Record,
     store::{Arrival, Stat},
@@ -109,7 +109,7 @@ impl Dispatcher {
         arrival: Arrival,
         spec: Spec,
         deadline: Deadline,
-    ) -> Result<Result<Picture, Failure>, Refused> {
+    ) -> Result<Result<RenderedImage, Failure>, Refused> {
         let request_id = request_id::current();
         self.request(deadline, Subject::Image, LogMode::Failed("Receive"), move |shared, stop| async move {
             let began_ms = now_ms();

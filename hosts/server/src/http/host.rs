@@ -8,7 +8,7 @@ use http::{header, request::Parts, uri::Authority};
 use tintype_api::{Deadline, FormSigner, Host, Queued, Refused};
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_pipeline::{
-    Failure, Inspection, Location, Picture, Reason, Report,
+    Failure, Inspection, Location, Reason, RenderedImage, Report,
     event::Record,
     store::{Arrival, Object, Stat, Store, StoreError},
     trigger::Trigger,
@@ -108,7 +108,7 @@ impl Host for HttpApi {
         arrival: Arrival,
         spec: Spec,
         deadline: Deadline,
-    ) -> Result<Result<Picture, Failure>, Refused> {
+    ) -> Result<Result<RenderedImage, Failure>, Refused> {
         self.inner.parts.dispatcher.receive(arrival, spec, deadline).await
     }
 

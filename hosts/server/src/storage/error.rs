@@ -102,7 +102,7 @@ impl From<StoreFault> for StoreError {
         match fault {
             StoreFault::NoSuchBucket(name) => Self::NoSuchBucket(name),
             StoreFault::PreconditionFailed(at) | StoreFault::NoSuchKey(at) => Self::Conflict(at),
-            damaged @ StoreFault::Damaged(..) => Self::Damaged(damaged.to_string()),
+            damaged @ StoreFault::Damaged(..) => Self::Corrupt(damaged.to_string()),
             other => Self::Unavailable(other.to_string()),
         }
     }
