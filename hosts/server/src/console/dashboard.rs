@@ -279,7 +279,7 @@ fn footer(inner: &Inner) -> String {
         "<footer><p>S3 endpoint <code>http://{}</code> · API <code>http://{}/{}/{}</code> · \
          <a href=\"/metrics\">metrics for Prometheus</a> · <a href=\"/readyz\">readiness</a></p>\
          <p class=\"help\">Cold starts and provisioned concurrency do not exist here: a server is warm. The cost is \
-         that of Lambda alone, without S3, API HttpApi and logs, and counts its smaller share of a CPU below 1,769 MB.</p></footer>",
+         that of Lambda alone, without S3, API Gateway and logs, and counts its smaller share of a CPU below 1,769 MB.</p></footer>",
         settings.listen.s3,
         settings.listen.http,
         html::text(&settings.api.stage),
