@@ -177,7 +177,7 @@ def test_thumbnails_that_are_not_whole_are_made_anew(new_server, harm):
     with pytest.raises(botocore.exceptions.ClientError) as told:
         server.client().get_object(Bucket=DESTINATION, Key="thumb_a.jpg")
     assert told.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503, told.value
-    assert "made anew" in str(told.value)
+    assert "rendered again" in str(told.value)
     until(made_anew, "the thumbnail is whole")
     spoil()
     assert status()["state"] == "outdated" and "backfill" in status()["advice"]

@@ -18,12 +18,11 @@ use crate::{
     dispatch::Dispatcher,
     history::{Counted, History, KEPT, Keeper, otlp},
     http::{self, Live},
-    ledger::Ledger,
     listen::{self, Certificate, UnixSocket},
-    queue::Queue,
+    queue::{Enqueuer, Queue, ResultsCursor},
     s3::{Authorizer, S3Service},
     settings::{DeadLetters, Settings},
-    storage::{DataFolder, DiskStore, ResultsCursor, check_before_opening, check_opened},
+    storage::{DataFolder, Storage, open_ledger},
 };
 
 /// The most changes that share one commit.
@@ -57,13 +56,13 @@ pub struct Server {
     ports: Vec<JoinHandle<()>>,
     dispatcher: Arc<Dispatcher>,
     history: Arc<History>,
-    store: Arc<DiskStore>,
+    store: Arc<Storage>,
 }
 
 /// The parts under the ports: what commands that need no network work on, too.
 pub struct Parts {
     /// The store.
-    pub store: Arc<DiskStore>,
+    pub store: Arc<Storage>,
     /// The queue.
     pub queue: Arc<Queue>,
 }
@@ -75,8 +74,8 @@ pub struct Parts {
 pub fn open_parts(settings: &Settings, disk: SharedDisk, folder: DataFolder) -> anyhow::Result<Parts> {
     let parts = open_as_it_is(settings, disk, folder)?;
     for trigger in &settings.triggers {
-        parts.store.ensure_bucket(&trigger.bucket)?;
-        parts.store.ensure_bucket(&trigger.destination)?;
+        parts.store.buckets.ensure(&trigger.bucket)?;
+        parts.store.buckets.ensure(&trigger.destination)?;
     }
     Ok(parts)
 }
@@ -87,14 +86,14 @@ pub fn open_parts(settings: &Settings, disk: SharedDisk, folder: DataFolder) -> 
 /// What stands in the way, for people.
 pub fn open_as_it_is(settings: &Settings, disk: SharedDisk, folder: DataFolder) -> anyhow::Result<Parts> {
     let folder = Arc::new(folder);
-    check_before_opening(disk.as_ref(), &folder)?;
-    let ledger = Arc::new(Ledger::open(disk.clone(), &folder.ledger(), LARGEST_BATCH, folder.clone())?);
-    check_opened(disk.as_ref(), &folder, &ledger)?;
-    let triggers = settings.triggers.clone();
-    let store = Arc::new(DiskStore::open(disk, folder, ledger.clone(), triggers, &settings.function.name)?);
+    let ledger = open_ledger(&disk, &folder, LARGEST_BATCH)?;
     let policy =
         RetryPolicy { retries: settings.function.retries, delays: settings.function.retry_delays.clone() };
-    Ok(Parts { store, queue: Queue::new(ledger, policy, settings.function.max_event_age) })
+    let enqueuer = Enqueuer::new(ledger.clone());
+    let queue = Queue::new(enqueuer.clone(), policy, settings.function.max_event_age);
+    let (triggers, name) = (settings.triggers.clone(), &settings.function.name);
+    let store = Arc::new(Storage::open(disk, folder, ledger, enqueuer, triggers, name)?);
+    Ok(Parts { store, queue })
 }
 
 impl Server {
@@ -189,7 +188,7 @@ impl Server {
         }
         let cleaner = store.clone();
         tokio::task::spawn_blocking(move || {
-            match cleaner.backfill_if_owed() {
+            match cleaner.backfill.run_if_owed() {
                 Ok(0) => {}
                 Ok(count) => tracing::info!(
                     count,
@@ -199,7 +198,7 @@ impl Server {
                     tracing::warn!(%error, "what a repair left to be queued is left to the next start");
                 }
             }
-            if let Err(error) = cleaner.clean_up() {
+            if let Err(error) = cleaner.cleanup.run() {
                 tracing::warn!(%error, "leftovers of an earlier run could not be cleaned up");
             }
         });
@@ -281,7 +280,7 @@ fn before(span: Duration) -> i64 {
 
 /// Looks after the bounds of dead letters, of uploads that nobody finishes, and of what became of objects that are gone, for as long as there is a
 /// store with its queue.
-async fn trim((store, queue): (Weak<DiskStore>, Weak<Queue>), bounds: DeadLetters, history: Arc<History>) {
+async fn trim((store, queue): (Weak<Storage>, Weak<Queue>), bounds: DeadLetters, history: Arc<History>) {
     let mut every = tokio::time::interval(BETWEEN_TRIMS);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut cursor = ResultsCursor::default();
@@ -300,7 +299,7 @@ async fn trim((store, queue): (Weak<DiskStore>, Weak<Queue>), bounds: DeadLetter
                 Err(error) => tracing::warn!(%error, "dead letters could not be looked through"),
             }
             let aborted = match knows_ages {
-                true => store.abort_uploads_before(abandoned),
+                true => store.uploads.abort_before(abandoned),
                 false => Ok(0),
             };
             match aborted {
@@ -309,7 +308,7 @@ async fn trim((store, queue): (Weak<DiskStore>, Weak<Queue>), bounds: DeadLetter
             }
             let steps = if knows_ages { MOST_STEPS } else { 0 };
             for _ in 0..steps {
-                match store.forget_results(&mut cursor, oldest) {
+                match queue.forget_results(&mut cursor, oldest) {
                     Ok(0) => break,
                     Ok(_) => {}
                     Err(error) => {
@@ -326,7 +325,7 @@ async fn trim((store, queue): (Weak<DiskStore>, Weak<Queue>), bounds: DeadLetter
 
 /// Sets the gauges from the parts that know them. Holds the dispatcher weakly: it holds the history.
 fn gauges(
-    store: &Arc<DiskStore>,
+    store: &Arc<Storage>,
     queue: &Arc<Queue>,
     dispatcher: &Arc<Dispatcher>,
 ) -> impl Fn(&Metrics) + Send + Sync + 'static {
@@ -344,11 +343,10 @@ fn gauges(
             };
             metrics.set(Metric::QueueDepth, queue.depth().ok());
             metrics.set(Metric::QueueAge, queue.oldest().ok().map(age));
+            metrics.set(Metric::DeadLetters, queue.dead_letter_count().ok());
         }
         let Some(store) = store.upgrade() else { return };
-        let letters = store.ledger().view().and_then(|view| view.dead_letter_count());
-        metrics.set(Metric::DeadLetters, letters.ok());
-        let space = store.space().ok();
+        let space = store.health.space().ok();
         metrics.set(Metric::DiskFree, space.map(|space| space.free));
         metrics.set(Metric::DiskTotal, space.map(|space| space.total));
     }

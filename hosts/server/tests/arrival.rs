@@ -173,9 +173,9 @@ fn many_at_once_on_one_key_leave_one_of_them_whole() {
             scope.spawn(move || receive(&opened, &arrival("a.jpg", jpeg(shade))).unwrap());
         }
     });
-    let source = opened.store.head_object(&at(IN, "a.jpg")).unwrap().unwrap();
-    let thumbnail = opened.store.head_object(&at(OUT, "thumb_a.jpg")).unwrap().unwrap();
+    let source = opened.store.objects.head(&at(IN, "a.jpg")).unwrap().unwrap();
+    let thumbnail = opened.store.objects.head(&at(OUT, "thumb_a.jpg")).unwrap().unwrap();
     assert_eq!(thumbnail.headers.metadata["tintype-source-etag"], source.etag);
     assert_eq!((files(data.path(), "objects"), files(data.path(), "incoming")), (2, 0));
-    opened.store.delete(&at(IN, "a.jpg"), None, cause()).unwrap();
+    opened.store.objects.delete(&at(IN, "a.jpg"), None, cause()).unwrap();
 }

@@ -9,8 +9,8 @@ use tintype_pipeline::clock::now_ms;
 
 use tintype::settings::DeadLetters;
 use tintype::{
-    ledger::{DeadLetter, EventRecord, LedgerError},
-    queue::{DeadLetterFilter, reason},
+    ledger::LedgerError,
+    queue::{DeadLetter, DeadLetterFilter, EventRecord, reason},
 };
 
 fn letter(id: u64, dead_ms: i64) -> DeadLetter {
@@ -163,7 +163,7 @@ fn very_many_are_answered_page_by_page() {
         let (mut pages, mut before) = (Vec::new(), u64::MAX);
         loop {
             let page = queue.dead_letters_below(before, filter).unwrap();
-            pages.push(page.letters.iter().map(|letter| letter.event.id).collect::<Vec<_>>());
+            pages.push(page.dead_letters.iter().map(|letter| letter.event.id).collect::<Vec<_>>());
             match page.next {
                 Some(next) => before = next,
                 None => return pages,

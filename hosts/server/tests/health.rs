@@ -5,10 +5,10 @@ mod common;
 use std::{fs, path::Path};
 
 use common::{IN, at, files, open, put};
-use tintype::storage::DiskStore;
+use tintype::storage::Storage;
 
-fn fault(store: &DiskStore) -> String {
-    store.check_health().expect_err("the folder cannot be used").to_string()
+fn fault(store: &Storage) -> String {
+    store.health.check().expect_err("the folder cannot be used").to_string()
 }
 
 #[test]
@@ -16,26 +16,26 @@ fn what_keeps_files_from_being_written_is_found_and_leaves_nothing() {
     let data = tempfile::tempdir().unwrap();
     let opened = open(data.path());
     let (store, faults) = (&opened.store, &opened.faults);
-    store.check_health().unwrap();
+    store.health.check().unwrap();
 
     faults.set_free(Some(1_000_000));
     assert!(fault(store).contains("full: 1.0 of "), "{}", fault(store));
     faults.set_free(None);
-    store.check_health().unwrap();
+    store.health.check().unwrap();
 
     faults.set_full(true);
     assert!(fault(store).contains("no space left on device"), "{}", fault(store));
     faults.set_full(false);
-    store.check_health().unwrap();
+    store.health.check().unwrap();
 
     faults.set_read_only(true);
     assert!(fault(store).contains("read-only"), "{}", fault(store));
     faults.set_read_only(false);
-    store.check_health().unwrap();
+    store.health.check().unwrap();
 
     faults.fail_syncs("incoming/probe", 1);
     assert!(fault(store).contains("input/output error"), "{}", fault(store));
-    store.check_health().unwrap();
+    store.health.check().unwrap();
     assert_eq!(files(data.path(), "incoming"), 0);
 
     fs::remove_dir(data.path().join("incoming")).unwrap();
@@ -52,7 +52,7 @@ fn objects_that_no_file_can_be_moved_into_are_found() {
     assert!(words.contains("from \"incoming\" into \"objects\""), "{words}");
     assert_eq!(files(data.path(), "incoming"), 0);
     fs::create_dir(&objects).unwrap();
-    opened.store.check_health().unwrap();
+    opened.store.health.check().unwrap();
     assert_eq!(files(data.path(), "objects"), 0);
 }
 
@@ -78,7 +78,7 @@ fn free_space_that_cannot_be_read_is_not_taken_for_a_file_that_cannot_be_written
     assert!(words.contains("free space of the data folder's volume cannot be read"), "{words}");
     assert!(!words.contains("incoming"), "{words}");
     opened.faults.fail_space(false);
-    opened.store.check_health().unwrap();
+    opened.store.health.check().unwrap();
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn a_check_cut_short_leaves_its_file_to_the_next() {
     for left in ["incoming/probe", "objects/probe"] {
         fs::write(data.path().join(left), "cut").unwrap();
     }
-    opened.store.check_health().unwrap();
+    opened.store.health.check().unwrap();
     assert_eq!((files(data.path(), "incoming"), files(data.path(), "objects")), (0, 0));
 }
 
@@ -107,7 +107,7 @@ fn a_ledger_that_is_not_where_it_was_opened_is_found() {
     fs::copy(folder.path().join("elsewhere"), &ledger).unwrap();
     displaced();
     fs::rename(folder.path().join("elsewhere"), &ledger).unwrap();
-    opened.store.check_health().unwrap();
+    opened.store.health.check().unwrap();
 
     away(&data, "another place");
     displaced();

@@ -109,16 +109,16 @@ fn a_thumbnail_that_the_disk_does_not_give_is_made_anew() {
         put(store, &at(IN, key), &jpeg(200, 100, 90)).unwrap();
     }
     running.settled();
-    let order = || store.head_object(&thumbnail).unwrap().unwrap().order;
+    let order = || store.objects.head(&thumbnail).unwrap().unwrap().order;
     let broken = order();
     running.opened.faults.fail_reads(Some(&format!("{broken:016x}")));
-    let rehearsed = store.backfill("", None, true, common::cause()).unwrap();
+    let rehearsed = store.backfill.page("", None, true, common::cause()).unwrap();
     assert_eq!((rehearsed.stale, rehearsed.current), (vec![at(IN, "b.jpg")], 2));
-    assert!(store.mend(&thumbnail).unwrap());
+    assert!(store.backfill.repair_thumbnail(&thumbnail).unwrap());
     running.settled();
     assert_ne!(order(), broken);
-    assert!(!store.mend(&thumbnail).unwrap(), "it is whole");
-    let backfilled = store.backfill("", None, false, common::cause()).unwrap();
+    assert!(!store.backfill.repair_thumbnail(&thumbnail).unwrap(), "it is whole");
+    let backfilled = store.backfill.page("", None, false, common::cause()).unwrap();
     assert_eq!((backfilled.stale, backfilled.current), (vec![], 3));
 
     // Another version's comes over it as well.
@@ -126,7 +126,7 @@ fn a_thumbnail_that_the_disk_does_not_give_is_made_anew() {
     running.opened.faults.fail_reads(Some(&format!("{broken:016x}")));
     let etag = put(store, &at(IN, "b.jpg"), &jpeg(100, 100, 90)).unwrap();
     running.settled();
-    let made = store.head_object(&thumbnail).unwrap().unwrap();
+    let made = store.objects.head(&thumbnail).unwrap().unwrap();
     assert_eq!((made.order != broken, &made.headers.metadata["tintype-source-etag"]), (true, &etag));
     runtime().block_on(running.dispatcher.drain(HOUR));
 }
@@ -139,7 +139,7 @@ fn a_damaged_thumbnail_whose_source_was_given_up_stays_as_it_is() {
     let (store, thumbnail) = (&running.opened.store, at(OUT, "thumb_a.jpg"));
     put(store, &at(IN, "a.jpg"), &jpeg(200, 100, 90)).unwrap();
     running.settled();
-    let order_of = |at: &tintype_pipeline::Location| store.head_object(at).unwrap().unwrap().order;
+    let order_of = |at: &tintype_pipeline::Location| store.objects.head(at).unwrap().unwrap().order;
     let order = order_of(&thumbnail);
     let spoil = |order: u64| {
         let path = data.path().join(format!("objects/{:08x}/{order:016x}", order >> 12));
@@ -149,11 +149,11 @@ fn a_damaged_thumbnail_whose_source_was_given_up_stays_as_it_is() {
     };
     spoil(order);
     spoil(order_of(&at(IN, "a.jpg")));
-    assert!(store.mend(&thumbnail).unwrap());
+    assert!(store.backfill.repair_thumbnail(&thumbnail).unwrap());
     eventually("its source is given up", || {
         running.opened.ledger.view().unwrap().dead_letter_count().unwrap() == 1
     });
-    assert!(!store.mend(&thumbnail).unwrap());
+    assert!(!store.backfill.repair_thumbnail(&thumbnail).unwrap());
     assert_eq!(order_of(&thumbnail), order);
     assert_eq!(running.queue.depth().unwrap(), 0);
     runtime().block_on(running.dispatcher.drain(HOUR));
@@ -168,13 +168,13 @@ fn a_damaged_thumbnail_of_a_long_key_is_made_anew_by_a_backfill() {
     let (store, thumbnail) = (&running.opened.store, at(OUT, &format!("thumb_{key}")));
     put(store, &at(IN, &key), &jpeg(200, 100, 90)).unwrap();
     running.settled();
-    let order = || store.head_object(&thumbnail).unwrap().unwrap().order;
+    let order = || store.objects.head(&thumbnail).unwrap().unwrap().order;
     let broken = order();
     std::fs::remove_file(data.path().join(format!("objects/{:08x}/{broken:016x}", broken >> 12))).unwrap();
-    assert_eq!(store.backfill("", None, false, common::cause()).unwrap().stale.len(), 1);
+    assert_eq!(store.backfill.page("", None, false, common::cause()).unwrap().stale.len(), 1);
     running.settled();
     assert_ne!(order(), broken);
-    assert_eq!(store.backfill("", None, false, common::cause()).unwrap().current, 1);
+    assert_eq!(store.backfill.page("", None, false, common::cause()).unwrap().current, 1);
     runtime().block_on(running.dispatcher.drain(HOUR));
 }
 
@@ -188,7 +188,7 @@ fn the_last_of_many_versions_has_the_thumbnail() {
         last = put(&running.opened.store, &place, &jpeg(30 + version, 40, 90)).unwrap();
     }
     running.settled();
-    let thumbnail = running.opened.store.head_object(&at(OUT, "thumb_hot.jpg")).unwrap().unwrap();
+    let thumbnail = running.opened.store.objects.head(&at(OUT, "thumb_hot.jpg")).unwrap().unwrap();
     assert_eq!(thumbnail.headers.metadata["tintype-source-etag"], last);
     runtime().block_on(running.dispatcher.drain(HOUR));
 }
@@ -219,7 +219,7 @@ fn what_does_not_stop_is_left_behind_and_due_again() {
     let opened = &running.opened;
     opened.faults.hold_reads(Some("/objects/"));
     put(&opened.store, &at(IN, "held.jpg"), &jpeg(100, 100, 2)).unwrap();
-    let id = opened.store.head_object(&at(IN, "held.jpg")).unwrap().unwrap().order;
+    let id = opened.store.objects.head(&at(IN, "held.jpg")).unwrap().unwrap().order;
     let started = || opened.ledger.view().unwrap().event(id).unwrap().unwrap().started;
     eventually("the attempt began", || started() == 1);
     runtime().block_on(running.dispatcher.drain(Duration::from_millis(50)));

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use common::{IN, Opened, at, cause, eventually, finish, open, open_with, put, queue};
 use tintype::{
-    ledger::{EventRecord, LedgerError},
-    queue::{Lease, Next, Queue},
+    ledger::LedgerError,
+    queue::{EventRecord, Lease, Next, Queue},
 };
 use tintype_pipeline::{Disposition, Failure, Ignored, Outcome, Reason};
 
@@ -94,7 +94,7 @@ fn an_event_not_begun_is_superseded_by_the_next_of_its_object() {
     upload(&opened, "other.jpg");
     assert_eq!(queue.depth().unwrap(), 2);
     let hot = lease(&queue);
-    let object = opened.store.head_object(&at(IN, "hot.jpg")).unwrap().unwrap();
+    let object = opened.store.objects.head(&at(IN, "hot.jpg")).unwrap().unwrap();
     assert_eq!(hot.event.id, object.order, "the newest version's event");
     end(&queue, &hot, done());
     drop(hot);
@@ -134,7 +134,7 @@ fn puts_and_deletes_in_turn_keep_two_events_at_most() {
     let opened = open_with(data.path(), "[[trigger]]\nmirror_deletes = true");
     let queue = queue(&opened, 2, Duration::ZERO, HOUR);
     let place = at(IN, "a.jpg");
-    let delete = || opened.store.delete(&place, None, cause()).unwrap();
+    let delete = || opened.store.objects.delete(&place, None, cause()).unwrap();
     for _ in 0..20 {
         upload(&opened, "a.jpg");
         assert!(delete());
@@ -203,7 +203,7 @@ fn a_store_that_is_away_uses_up_no_retries() {
         Next::Wait(time) => assert!(time <= Duration::from_secs(1)),
         other => panic!("{other:?}"),
     }
-    let id = opened.store.head_object(&at(IN, "a.jpg")).unwrap().unwrap().order;
+    let id = opened.store.objects.head(&at(IN, "a.jpg")).unwrap().unwrap().order;
     let event = opened.ledger.view().unwrap().event(id).unwrap().unwrap();
     assert_eq!((event.started, event.failed, event.deferred), (0, 0, 1));
     assert_eq!(event.last_error.as_deref(), Some("no space"));
@@ -405,12 +405,12 @@ fn deletes_are_queued_only_where_they_are_mirrored() {
     let data = tempfile::tempdir().unwrap();
     let opened = open(data.path());
     upload(&opened, "a.jpg");
-    opened.store.delete(&at(IN, "a.jpg"), None, cause()).unwrap();
+    opened.store.objects.delete(&at(IN, "a.jpg"), None, cause()).unwrap();
     assert_eq!(opened.ledger.view().unwrap().event_count().unwrap(), 1);
     let mirrored = tempfile::tempdir().unwrap();
     let opened = common::open_with(mirrored.path(), "[[trigger]]\nmirror_deletes = true");
     upload(&opened, "a.jpg");
-    opened.store.delete(&at(IN, "a.jpg"), None, cause()).unwrap();
+    opened.store.objects.delete(&at(IN, "a.jpg"), None, cause()).unwrap();
     assert_eq!(opened.ledger.view().unwrap().event_count().unwrap(), 2);
 }
 

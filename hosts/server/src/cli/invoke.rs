@@ -66,7 +66,7 @@ fn here(settings: &Settings, folder: DataFolder, event: &[u8]) -> anyhow::Result
     // One call at a time: room for one render and its source.
     let memory = (settings.function.memory_mb * 4).div_ceil(3) << 20;
     let thumbnails = Thumbnails::on_polling_threads(settings.limits, memory);
-    let triggers = parts.store.triggers();
+    let triggers = parts.store.notifications.triggers();
     let store = DiskPort::new(parts.store);
     let runtime = super::runtime()?;
     let mut code = OK;

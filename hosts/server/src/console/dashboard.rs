@@ -237,7 +237,7 @@ fn triggers(inner: &Inner) -> String {
         "<h2 id=\"triggers\">Triggers</h2><div class=\"card scroll\"><table><thead><tr><th scope=\"col\">Watched</th>\
          <th scope=\"col\">Suffixes</th><th scope=\"col\">Written</th></tr></thead><tbody>",
     );
-    for trigger in inner.store.triggers().iter() {
+    for trigger in inner.store.notifications.triggers().iter() {
         let renditions: Vec<String> = trigger
             .renditions
             .iter()

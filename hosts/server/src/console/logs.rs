@@ -66,7 +66,7 @@ pub(super) async fn lines(State(console): State<Console>, Query(asked): Query<As
             let search = Search { object: None, failed: wanted.failed };
             return Ok(recorder.search(most, &search)?);
         };
-        let triggers = inner.store.triggers();
+        let triggers = inner.store.notifications.triggers();
         let buckets: BTreeSet<&str> = triggers.iter().map(|trigger| trigger.bucket.as_str()).collect();
         let mut past = Vec::new();
         for bucket in buckets {

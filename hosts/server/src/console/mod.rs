@@ -36,7 +36,7 @@ use axum::{
 };
 use tokio::sync::Semaphore;
 
-use crate::{auth::Authenticator, history::History, queue::Queue, settings::Settings, storage::DiskStore};
+use crate::{auth::Authenticator, history::History, queue::Queue, settings::Settings, storage::Storage};
 
 /// The page's routes, as requests are counted by them.
 pub const ROUTES: &[&str] = &[
@@ -71,7 +71,7 @@ pub struct Console {
 struct Inner {
     settings: Settings,
     authenticator: Arc<Authenticator>,
-    store: Arc<DiskStore>,
+    store: Arc<Storage>,
     queue: Arc<Queue>,
     history: Arc<History>,
     sessions: session::Sessions,
@@ -84,7 +84,7 @@ impl Console {
     pub fn new(
         settings: &Settings,
         authenticator: Arc<Authenticator>,
-        store: Arc<DiskStore>,
+        store: Arc<Storage>,
         queue: Arc<Queue>,
         history: Arc<History>,
     ) -> Self {

@@ -70,14 +70,13 @@ pub(super) async fn retry(
         let of_it = DeadLetterFilter { object: Some(at.clone()), ..DeadLetterFilter::default() };
         let ids: Vec<u64> = inner.queue.dead_letters(&of_it)?.iter().map(|letter| letter.event.id).collect();
         if ids.is_empty() {
-            return match inner.store.queue_again(&at, cause) {
+            return match inner.store.backfill.enqueue(&at, cause) {
                 Err(StoreFault::NoSuchKey(_)) => Ok(false),
                 queued => Ok(queued?),
             };
         }
         let done =
             inner.queue.redrive(&DeadLetterFilter { ids: Some(ids), ..DeadLetterFilter::default() })?;
-        (0..done).for_each(|_| inner.store.event_queued());
         Ok(done > 0)
     });
     match tried.await {

@@ -17,8 +17,7 @@ use super::{
 };
 use crate::{
     history::{self, Entry, Next},
-    ledger::DeadLetter,
-    queue::Lease,
+    queue::{DeadLetter, Lease},
 };
 
 /// Waits where trying again at once would only do the same work over.
@@ -55,7 +54,7 @@ async fn attempt(shared: &Shared, lease: &Lease, delivery: &mut DiskDelivery) {
     // Dropped last: once nothing is under way, everything has been counted.
     let mut under_way = Attempt::begin(history, Subject::Record);
     let stop = Stop::new(shared.stopping.clone()).by(under_way.started() + shared.timeout);
-    let triggers = shared.store.disk().triggers();
+    let triggers = shared.store.storage().notifications.triggers();
     let call = Call { triggers: &triggers, stop: &stop };
     let policy = shared.source.queue.policy();
     let ended = shared.thumbnails.attempt(call, policy, &shared.store, delivery).await;

@@ -42,7 +42,7 @@ impl Dispatcher {
         self.request(Subject::Record, LogMode::Own, move |shared, stop| async move {
             let at = Location { bucket: record.bucket.clone(), key: record.key.clone() };
             log::start(now_ms(), &request_id, &at, 1);
-            let triggers = shared.store.disk().triggers();
+            let triggers = shared.store.storage().notifications.triggers();
             let call = Call { triggers: &triggers, stop: &stop };
             let report = shared.thumbnails.handle(call, &shared.store, &record).await;
             shared.history.report(&report, None);
@@ -110,7 +110,7 @@ impl Dispatcher {
             let began_ms = now_ms();
             let cause = Cause { event: POSTED, request_id: request_id.clone() };
             let store = ArrivingStore::new(shared.store.clone(), arrival.clone(), cause);
-            let triggers = shared.store.disk().triggers();
+            let triggers = shared.store.storage().notifications.triggers();
             let call = Call { triggers: &triggers, stop: &stop };
             let received = shared.thumbnails.receive(call, &store, &arrival, &spec).await;
             store.close().await;

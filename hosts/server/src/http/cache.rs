@@ -20,7 +20,7 @@ use lru::LruCache;
 use tintype_api::settings::ApiSettings;
 use tintype_api::{SourceTag, is_unchanged, seconds_of};
 
-use crate::{ledger::LedgerError, storage::DiskStore};
+use crate::storage::{Storage, StoreFault};
 
 /// The largest answer kept: API HttpApi's own bound.
 const LARGEST: usize = 1 << 20;
@@ -109,12 +109,12 @@ impl Cache {
     }
 
     /// What a request asks for, if its answer may be kept.
-    pub(super) fn asked<B>(&self, request: &Request<B>, store: &DiskStore) -> Option<Asked> {
+    pub(super) fn asked<B>(&self, request: &Request<B>, store: &Storage) -> Option<Asked> {
         let is_head = *request.method() == Method::HEAD;
         if self.ttl.is_zero() || self.most_bytes == 0 || !(is_head || *request.method() == Method::GET) {
             return None;
         }
-        Some(Asked { question: question(request), is_head, number: store.ledger().changes() })
+        Some(Asked { question: question(request), is_head, number: store.changes() })
     }
 
     /// The answer that is kept, if it is still right.
@@ -122,7 +122,7 @@ impl Cache {
         &self,
         asked: &Asked,
         headers: &HeaderMap,
-        store: &Arc<DiskStore>,
+        store: &Arc<Storage>,
     ) -> Option<Response> {
         let kept = self.look(&asked.question, Instant::now())?;
         if kept.seen.load(Ordering::Relaxed) != asked.number {
@@ -222,9 +222,12 @@ fn question<B>(request: &Request<B>) -> Question {
     question
 }
 
-fn is_current(store: &DiskStore, source: &SourceTag) -> Result<bool, LedgerError> {
-    let object = store.ledger().view()?.object(&source.at)?;
-    Ok(object.is_some_and(|object| *object.etag == *source.etag))
+fn is_current(store: &Storage, source: &SourceTag) -> Result<bool, StoreFault> {
+    match store.objects.head(&source.at) {
+        Ok(object) => Ok(object.is_some_and(|object| *object.etag == *source.etag)),
+        Err(StoreFault::NoSuchBucket(_)) => Ok(false),
+        Err(fault) => Err(fault),
+    }
 }
 
 #[cfg(test)]

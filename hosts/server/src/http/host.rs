@@ -58,7 +58,7 @@ impl Host for HttpApi {
         let store = self.inner.parts.store.clone();
         let cause = Cause { event: "ObjectCreated:Post", request_id: request_id::current() };
         let queued = tokio::task::spawn_blocking(move || {
-            store.queue_again(&Location { bucket: record.bucket, key: record.key }, cause)
+            store.backfill.enqueue(&Location { bucket: record.bucket, key: record.key }, cause)
         });
         match queued.await.map_err(panicked)? {
             Ok(true) => Ok(Queued::Yes),

@@ -35,7 +35,7 @@ use crate::{
     history::History,
     listen::{Client, Lingering},
     settings::Settings,
-    storage::DiskStore,
+    storage::Storage,
 };
 
 /// A request as it comes from its connection.
@@ -53,7 +53,7 @@ pub struct HttpApi {
 #[derive(Clone)]
 pub struct Parts {
     /// The store.
-    pub store: Arc<DiskStore>,
+    pub store: Arc<Storage>,
     /// Calls the function.
     pub dispatcher: Arc<Dispatcher>,
     /// Counts.

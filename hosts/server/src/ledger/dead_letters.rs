@@ -1,17 +1,15 @@
-//! Dead letters in the ledger, and events by their object.
+//! Dead letters in the ledger.
 
 use redb::{AccessGuard, ReadableTable as _, ReadableTableMetadata as _, StorageError};
-use tintype_pipeline::store::Location;
 
 use super::{
     LedgerError,
-    events::waiting_key,
     records::DeadLetter,
-    transaction::{Changes, DEAD_LETTERS, OBJECTS, View, WAITING, decode, encode},
+    transaction::{Changes, DEAD_LETTERS, OBJECTS, View, decode, encode},
 };
 
 impl View {
-    /// The dead letters that are wanted, oldest first.
+    /// The dead letters that `wanted` selects, oldest first.
     ///
     /// # Errors
     /// The ledger cannot be used.
@@ -71,19 +69,9 @@ impl View {
     pub fn dead_letter_count(&self) -> Result<u64, LedgerError> {
         self.table(DEAD_LETTERS)?.len().map_err(LedgerError::database)
     }
-
-    /// The event of an object's creation, or removal, that was queued last, if it waits or is under way.
-    ///
-    /// # Errors
-    /// The ledger cannot be read.
-    pub fn waiting_event(&self, at: &Location, removed: bool) -> Result<Option<u64>, LedgerError> {
-        let table = self.table(WAITING)?;
-        let id = table.get(waiting_key(at, removed).as_slice()).map_err(LedgerError::database)?;
-        Ok(id.map(|id| id.value()))
-    }
 }
 
-/// Hands rows over until `visit` answers `false`.
+/// Visits rows until `visit` returns `false`.
 fn walk<'a>(
     rows: impl Iterator<Item = Result<(AccessGuard<'a, u64>, AccessGuard<'a, &'static [u8]>), StorageError>>,
     mut visit: impl FnMut(DeadLetter) -> bool,

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{CACHE_BYTES, LedgerError, salvage, transaction, witness::Witness};
+use super::{CACHE_BYTES, LedgerError, commit_counter::CommitCounter, salvage, transaction};
 use crate::disk::{DatabaseFile, FileId, SharedDisk, Troubles};
 
 /// Readers are waited for this long before a reopening is put off.
@@ -27,9 +27,9 @@ pub(super) struct Handle {
     file: OnceLock<FileId>,
     database: RwLock<Slot>,
     troubles: Arc<Troubles>,
-    /// Commits that may have changed something, counted once readers see them and before anybody is told.
+    /// Commits that may have changed something, counted once readers see them and before their waiters return.
     changes: AtomicU64,
-    witness: Witness,
+    commit_counter: CommitCounter,
 }
 
 impl Handle {
@@ -41,7 +41,7 @@ impl Handle {
             database: RwLock::new(None),
             troubles: Arc::default(),
             changes: AtomicU64::new(0),
-            witness: Witness::default(),
+            commit_counter: CommitCounter::default(),
         };
         // Only here: a file that is gone later is not to be replaced by an empty one.
         match handle.disk.open(&handle.path) {
@@ -56,8 +56,8 @@ impl Handle {
         &self.disk
     }
 
-    pub(super) const fn witness(&self) -> &Witness {
-        &self.witness
+    pub(super) const fn commit_counter(&self) -> &CommitCounter {
+        &self.commit_counter
     }
 
     pub(super) fn changed(&self) {
@@ -68,8 +68,8 @@ impl Handle {
         self.changes.load(Ordering::Acquire)
     }
 
-    /// The database for one transaction; hold it no longer. It is opened anew if anything failed since the last time,
-    /// be it only a read, or if an earlier reopening failed, as while a disk is full.
+    /// The database for one transaction; hold it no longer. It is reopened if anything failed since the last time,
+    /// even a read, or if an earlier reopening failed, as on a full disk.
     pub(super) fn database(&self) -> Result<Arc<redb::Database>, LedgerError> {
         if let Some(database) = self.usable(&self.database.read().unwrap_or_else(PoisonError::into_inner)) {
             return Ok(database);
@@ -77,7 +77,7 @@ impl Handle {
         let mut slot = self.database.write().unwrap_or_else(PoisonError::into_inner);
         match self.usable(&slot) {
             Some(database) => Ok(database),
-            None => self.open_anew(&mut slot),
+            None => self.reopen_locked(&mut slot),
         }
     }
 
@@ -87,10 +87,10 @@ impl Handle {
 
     /// Closes the database, once every reader is done with it, and opens it again.
     pub(super) fn reopen(&self) -> Result<(), LedgerError> {
-        self.open_anew(&mut self.database.write().unwrap_or_else(PoisonError::into_inner)).map(drop)
+        self.reopen_locked(&mut self.database.write().unwrap_or_else(PoisonError::into_inner)).map(drop)
     }
 
-    fn open_anew(&self, slot: &mut Slot) -> Result<Arc<redb::Database>, LedgerError> {
+    fn reopen_locked(&self, slot: &mut Slot) -> Result<Arc<redb::Database>, LedgerError> {
         if let Some(old) = slot.take() {
             // Views are short; two handles on one file must never be open at once.
             let deadline = Instant::now() + LONGEST_VIEW;

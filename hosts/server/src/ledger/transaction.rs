@@ -27,7 +27,7 @@ pub(super) const RETRIES: TableDefinition<'_, (i64, u64), ()> = TableDefinition:
 pub(super) const DEAD_LETTERS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("dead_letters");
 /// By source, keyed as objects are.
 pub(super) const RESULTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("results");
-/// Files no longer mentioned anywhere, until they are removed from disk.
+/// Files no longer referenced, until they are removed from disk.
 pub(super) const TRASH: TableDefinition<'_, u64, ()> = TableDefinition::new("trash");
 
 pub(super) fn object_key(at: &Location) -> Vec<u8> {

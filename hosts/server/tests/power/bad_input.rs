@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 use redb::StorageBackend as _;
 use tintype::{
     disk::{DatabaseFile, RealDisk},
-    ledger::{LedgerError, ResultRecord, StoredHeaders},
-    storage::StoreFault,
+    ledger::LedgerError,
+    queue::ResultRecord,
+    storage::{StoreFault, StoredHeaders},
 };
 use tintype_pipeline::store::{Condition, Location};
 
@@ -138,7 +139,7 @@ fn a_read_that_failed_once_keeps_no_other_from_succeeding() {
     let world = World::open(disk.shared(), &settings).unwrap();
     // More than the ledger's cache holds.
     let keys: Vec<Location> = (0..20_000).map(|number| at(IN, &format!("{number}.jpg"))).collect();
-    let (ledger, rows) = (world.store.ledger(), keys.clone());
+    let (ledger, rows) = (&world.ledger, keys.clone());
     let result = ResultRecord {
         event: 1,
         outcome: "ignored".into(),
@@ -172,11 +173,11 @@ fn a_put_that_very_many_others_pass_by_leaves_nothing_behind() {
     let disk = SimulatedDisk::holding(&settings.data, Tree::new(&settings.data));
     let world = Arc::new(World::open(disk.shared(), &settings).unwrap());
     // From here on the next cleaning looks back no further than it reaches.
-    world.store.clean_up().unwrap();
+    world.store.cleanup.run().unwrap();
     let passing = world.clone();
     disk.meanwhile(move || {
         for _ in 0..13_000 {
-            drop(passing.store.begin_put(&at(IN, "refused.jpg"), StoredHeaders::default()).unwrap());
+            drop(passing.store.objects.begin(&at(IN, "refused.jpg"), StoredHeaders::default()).unwrap());
         }
         passing.put("b.jpg", &content(2).bytes(), Condition::Any).unwrap();
     });
@@ -187,7 +188,7 @@ fn a_put_that_very_many_others_pass_by_leaves_nothing_behind() {
     let cuts = std::mem::take(&mut *cuts.lock().unwrap());
     // Once it is published nothing is left to look for.
     world.put("c.jpg", &content(3).bytes(), Condition::Any).unwrap();
-    assert_eq!(world.store.ledger().view().unwrap().unclean().unwrap(), None);
+    assert_eq!(world.ledger.view().unwrap().unclean().unwrap(), None);
     drop(world);
     assert!(cuts.len() > 3);
     for cut in cuts {

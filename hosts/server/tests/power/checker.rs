@@ -37,7 +37,7 @@ impl Recovered<'_> {
             .map_err(|error| format!("what the power cut left cannot be opened: {error}"))?;
         self.sources(&world)?;
         self.nothing_is_forgotten(&world)?;
-        world.store.clean_up().map_err(|fault| words(&fault))?;
+        world.store.cleanup.run().map_err(|fault| words(&fault))?;
         self.no_leftovers(&world, &disk.tree())?;
         self.drained(&world)?;
         self.no_leftovers(&world, &disk.tree())
@@ -77,7 +77,7 @@ impl Recovered<'_> {
     fn nothing_is_forgotten(&self, world: &World) -> Result<(), String> {
         for key in self.log.keys() {
             let place = at(IN, key);
-            let Some(object) = world.store.head_object(&place).map_err(|fault| words(&fault))? else {
+            let Some(object) = world.store.objects.head(&place).map_err(|fault| words(&fault))? else {
                 continue;
             };
             let queued = world.queue.event_of(&place).map_err(|error| error.to_string())?.is_some();
@@ -99,14 +99,14 @@ impl Recovered<'_> {
         let told_of = |key: &&str| matched(world, key) && !self.log.may_be_purged(key);
         for key in self.log.keys().into_iter().filter(told_of) {
             let broken = |what: String| Err(format!("{key} {what}; its requests:\n{}", self.log.story(key)));
-            let mirrored = world.store.triggers().iter().any(|trigger| trigger.removed);
+            let mirrored = world.store.notifications.triggers().iter().any(|trigger| trigger.removed);
             let Some(content) = self.source(world, key, self.log.len())? else {
                 if mirrored && thumbnail(world, key, 0)?.is_some() {
                     return broken("is deleted, and its thumbnail is not".into());
                 }
                 continue;
             };
-            let object = world.store.head_object(&at(IN, key)).map_err(|fault| words(&fault))?;
+            let object = world.store.objects.head(&at(IN, key)).map_err(|fault| words(&fault))?;
             let Some(object) = object else { return broken("is gone again".into()) };
             let letters = dead_letters(world, key, object.order)?;
             if !content.good {
@@ -132,12 +132,12 @@ impl Recovered<'_> {
 
     /// Nothing is on disk that the ledger does not mention.
     pub fn no_leftovers(&self, world: &World, tree: &Tree) -> Result<(), String> {
-        let view = world.store.ledger().view().map_err(|error| error.to_string())?;
+        let view = world.ledger.view().map_err(|error| error.to_string())?;
         let mut mentioned = 0;
         for bucket in [IN, OUT] {
             let page = tintype::storage::PageRequest { max: 10_000, ..Default::default() };
             mentioned +=
-                world.store.list_objects(bucket, &page).map_err(|fault| words(&fault))?.objects.len();
+                world.store.listing.page(bucket, &page).map_err(|fault| words(&fault))?.objects.len();
         }
         let mut uploads = Vec::new();
         let walked = view.walk_uploads(|id, _| {
@@ -167,12 +167,12 @@ struct Thumbnail {
 
 /// Whether a trigger wants a key.
 fn matched(world: &World, key: &str) -> bool {
-    world.store.triggers().iter().any(|trigger| trigger.matches(IN, key))
+    world.store.notifications.triggers().iter().any(|trigger| trigger.matches(IN, key))
 }
 
 /// Whether a thumbnail of a source's current version is there, under every name it should have.
 fn has_thumbnails(world: &World, key: &str, etag: &str) -> Result<bool, String> {
-    let triggers = world.store.triggers();
+    let triggers = world.store.notifications.triggers();
     let Some(trigger) = triggers.iter().find(|trigger| trigger.matches(IN, key)) else { return Ok(true) };
     for index in 0..trigger.renditions.len() {
         let thumbnail = thumbnail(world, key, index)?;
@@ -186,7 +186,7 @@ fn has_thumbnails(world: &World, key: &str, etag: &str) -> Result<bool, String> 
 fn thumbnail(world: &World, key: &str, index: usize) -> Result<Option<Thumbnail>, String> {
     let place = at(OUT, &format!("{}{key}", ["thumb_", "small_"][index]));
     let unreadable = |fault: StoreFault| format!("{place} cannot be read: {fault}");
-    let Some(object) = world.store.open_object(&place).map_err(unreadable)? else { return Ok(None) };
+    let Some(object) = world.store.objects.open(&place).map_err(unreadable)? else { return Ok(None) };
     let bytes = object.bytes().map_err(unreadable)?;
     let header = tintype_engine::probe(&bytes).map_err(|error| format!("{place} is torn: {error}"))?;
     let of = object.record.headers.metadata.get("tintype-source-etag").cloned().unwrap_or_default();

@@ -227,7 +227,7 @@ impl Stepper<'_, '_> {
             39..46 => self.delete(1),
             46..49 => self.delete(3),
             49..57 => return self.read(),
-            57..59 => drop(self.world.store.clean_up()),
+            57..59 => drop(self.world.store.cleanup.run()),
             59..62 => drop(self.world.redrive(None)),
             62..64 => self.purge(),
             64..68 => drop(self.world.backfill()),

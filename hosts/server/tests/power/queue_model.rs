@@ -6,10 +6,12 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use proptest::prelude::*;
 use tintype::settings::Settings;
 use tintype::{
-    ledger::{EventRecord, LedgerError, Tries},
-    queue::{DeadLetterFilter, Lease, Next, Queue},
+    ledger::{LedgerError, Tries},
+    queue::{DeadLetterFilter, EventRecord, Lease, Next, Queue},
 };
-use tintype_pipeline::{Disposition, Failure, Ignored, Outcome, Reason, RetryPolicy, store::Condition};
+use tintype_pipeline::{
+    Disposition, Failure, Ignored, Outcome, Reason, RetryPolicy, event::Kind, store::Condition,
+};
 
 use crate::{
     common::{IN, at, finish, settings},
@@ -175,7 +177,7 @@ impl Pair {
         let world = World::open(self.disk.shared(), &self.settings).unwrap();
         let policy = RetryPolicy { retries: RETRIES, delays: vec![Duration::ZERO] };
         let max_age = Duration::from_secs(3600);
-        self.queue = Some(Queue::new(world.store.ledger().clone(), policy, max_age));
+        self.queue = Some(Queue::new(world.enqueuer.clone(), policy, max_age));
         self.world = Some(world);
     }
 
@@ -189,7 +191,7 @@ impl Pair {
 
     /// What was submitted and not waited for is done.
     fn flush(&self) {
-        let nothing = self.world().store.ledger().submit(Vec::new(), |_| Ok::<_, LedgerError>(()));
+        let nothing = self.world().ledger.submit(Vec::new(), |_| Ok::<_, LedgerError>(()));
         nothing.wait().unwrap();
     }
 
@@ -199,7 +201,7 @@ impl Pair {
                 let key = KEYS[*key];
                 self.versions += 1;
                 self.world().put(key, self.versions.to_string().as_bytes(), Condition::Any).unwrap();
-                let etag = self.world().store.head_object(&at(IN, key)).unwrap().unwrap().etag;
+                let etag = self.world().store.objects.head(&at(IN, key)).unwrap().unwrap().etag;
                 self.model.objects.insert(key, etag.clone());
                 self.model.queue(key, false, etag);
             }
@@ -270,10 +272,11 @@ impl Pair {
         }
         self.model.events = fresh;
         self.model.newest.clear();
-        let view = self.world().store.ledger().view().unwrap();
+        let view = self.world().ledger.view().unwrap();
         let mut newest = Vec::new();
         for (key, removed) in KEYS.into_iter().flat_map(|key| [(key, false), (key, true)]) {
-            if let Some(id) = view.waiting_event(&at(IN, key), removed).unwrap()
+            let kind = if removed { Kind::Removed } else { Kind::Created };
+            if let Some(id) = view.waiting_event(&at(IN, key), kind).unwrap()
                 && let Some(record) = view.event(id).unwrap()
                 && let Some(event) = self.model.events.iter().find(|event| event.is(&record))
             {
@@ -417,7 +420,7 @@ impl Pair {
     }
 
     fn records(&self) -> Vec<EventRecord> {
-        let view = self.world().store.ledger().view().unwrap();
+        let view = self.world().ledger.view().unwrap();
         let mut ids = Vec::new();
         for tries in Tries::ALL {
             view.walk_due(tries, i64::MIN, |_, id| {

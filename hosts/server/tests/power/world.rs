@@ -9,13 +9,13 @@ use async_trait::async_trait;
 use tintype::{
     disk::SharedDisk,
     dispatch::DiskDelivery,
-    ledger::{EventRecord, StoredHeaders, Tries},
-    queue::{DeadLetterFilter, Lease, Next, Queue},
-    server::{Parts, open_parts},
+    ledger::{Ledger, Tries},
+    queue::{DeadLetterFilter, Enqueuer, EventRecord, Lease, Next, Queue},
+    server::LARGEST_BATCH,
     settings::Settings,
     storage::{
-        ArrivingStore, Cause, CompletedPart, Completion, DataFolder, DiskPort, DiskStore, JoinedChecksum,
-        NewUpload, StoreFault,
+        ArrivingStore, Cause, CompletedPart, Completion, DataFolder, DiskPort, JoinedChecksum, NewUpload,
+        Storage, StoreFault, StoredHeaders, open_ledger,
     },
 };
 use tintype_engine::Limits;
@@ -34,8 +34,10 @@ use crate::common::{IN, at, runtime};
 const MOST_ATTEMPTS: usize = 2000;
 
 pub struct World {
-    pub store: Arc<DiskStore>,
+    pub store: Arc<Storage>,
     pub queue: Arc<Queue>,
+    pub ledger: Arc<Ledger>,
+    pub enqueuer: Enqueuer,
     thumbnails: Thumbnails,
 }
 
@@ -76,19 +78,33 @@ impl World {
     /// Opens everything as `tintype serve` does; the data folder's lock is on the real disk.
     pub fn open(disk: SharedDisk, settings: &Settings) -> Result<Self, String> {
         let folder = DataFolder::open(&settings.data).map_err(|error| error.to_string())?;
-        let Parts { store, queue } =
-            open_parts(settings, disk, folder).map_err(|error| format!("{error:#}"))?;
-        Ok(Self { store, queue, thumbnails: function(settings.limits) })
+        Self::open_on(disk, Arc::new(folder), settings).map_err(|error| format!("{error:#}"))
+    }
+
+    fn open_on(disk: SharedDisk, folder: Arc<DataFolder>, settings: &Settings) -> anyhow::Result<Self> {
+        let function = &settings.function;
+        let ledger = open_ledger(&disk, &folder, LARGEST_BATCH)?;
+        let enqueuer = Enqueuer::new(ledger.clone());
+        let policy = RetryPolicy { retries: function.retries, delays: function.retry_delays.clone() };
+        let queue = Queue::new(enqueuer.clone(), policy, function.max_event_age);
+        let (triggers, name) = (settings.triggers.clone(), &function.name);
+        let store = Storage::open(disk, folder, ledger.clone(), enqueuer.clone(), triggers, name)?;
+        for trigger in &settings.triggers {
+            store.buckets.ensure(&trigger.bucket)?;
+            store.buckets.ensure(&trigger.destination)?;
+        }
+        let thumbnails = self::function(settings.limits);
+        Ok(Self { store: Arc::new(store), queue, ledger, enqueuer, thumbnails })
     }
 
     pub fn put(&self, key: &str, bytes: &[u8], condition: Condition) -> Result<(), StoreFault> {
         let place = at(IN, key);
-        let mut incoming = self.store.begin_put(&place, StoredHeaders::default())?;
+        let mut incoming = self.store.objects.begin(&place, StoredHeaders::default())?;
         // Twice, so that a file is written in more than one piece.
         let (first, second) = bytes.split_at(bytes.len() / 2);
         incoming.write(first)?;
         incoming.write(second)?;
-        self.store.commit_put(&place, incoming, condition, put_cause())?;
+        self.store.objects.commit(&place, incoming, condition, put_cause())?;
         Ok(())
     }
 
@@ -100,7 +116,7 @@ impl World {
             bytes: bytes::Bytes::copy_from_slice(bytes),
         };
         let cause = Cause { event: "ObjectCreated:Post", request_id: "history".into() };
-        let triggers = self.store.triggers();
+        let triggers = self.store.notifications.triggers();
         let spec = &triggers[0].renditions[0].spec;
         let stop = Stop::never();
         let received = runtime().block_on(async {
@@ -127,7 +143,7 @@ impl World {
         let place = at(IN, key);
         let id = self.begin_upload(&place)?;
         self.put_part(&place, &id, bytes)?;
-        self.store.abort_upload(&place, &id)
+        self.store.uploads.abort(&place, &id)
     }
 
     fn begin_upload(&self, place: &Location) -> Result<String, StoreFault> {
@@ -136,14 +152,14 @@ impl World {
             checksum_algorithm: None,
             full_object_checksum: false,
         };
-        self.store.create_upload(place, new)
+        self.store.uploads.create(place, new)
     }
 
     /// Answers its ETag.
     fn put_part(&self, place: &Location, upload: &str, bytes: &[u8]) -> Result<String, StoreFault> {
-        let mut incoming = self.store.begin_part(place, upload, 1)?;
+        let mut incoming = self.store.uploads.begin_part(place, upload, 1)?;
         incoming.write(bytes)?;
-        Ok(self.store.commit_part(upload, 1, incoming)?.etag)
+        Ok(self.store.uploads.commit_part(upload, 1, incoming)?.etag)
     }
 
     /// Uploads in one part, which is sent again before the end.
@@ -155,19 +171,19 @@ impl World {
         let parts = vec![CompletedPart { number: 1, etag, checksums: Vec::new() }];
         let completion = Completion { parts, size: None, condition: Condition::Any };
         let cause = Cause { event: "ObjectCreated:CompleteMultipartUpload", request_id: String::new() };
-        self.store.complete_upload(&place, &id, &completion, cause, Box::new(NoChecksum))?;
+        self.store.uploads.complete(&place, &id, &completion, cause, Box::new(NoChecksum))?;
         Ok(())
     }
 
     pub fn delete(&self, keys: &[&str]) -> Vec<Result<(), StoreFault>> {
         let cause = Cause { event: "ObjectRemoved:Delete", request_id: String::new() };
         let objects = keys.iter().map(|key| (at(IN, key), None)).collect();
-        let answers = self.store.delete_all(objects, &cause);
+        let answers = self.store.objects.delete_all(objects, &cause);
         answers.into_iter().map(|answer| answer.map(|_| ())).collect()
     }
 
     pub fn read(&self, place: &Location) -> Result<Option<Vec<u8>>, StoreFault> {
-        self.store.open_object(place)?.map(|object| object.bytes()).transpose()
+        self.store.objects.open(place)?.map(|object| object.bytes()).transpose()
     }
 
     /// Queues what was given up once more.
@@ -187,7 +203,7 @@ impl World {
         let cause = Cause { event: "ObjectCreated:Backfill", request_id: "history".into() };
         let mut next = None;
         loop {
-            next = self.store.backfill("", next, false, cause.clone())?.next;
+            next = self.store.backfill.page("", next, false, cause.clone())?.next;
             if next.is_none() {
                 return Ok(());
             }
@@ -218,7 +234,7 @@ impl World {
         let by_time_out = manner.stops.is_some_and(|stops| !stops.by_shutdown);
         let stop = Stop::new(token.clone());
         let store = Interrupted::new(&port, manner, Some(token));
-        let triggers = self.store.triggers();
+        let triggers = self.store.notifications.triggers();
         let call = Call { triggers: &triggers, stop: &stop };
         let (inner, policy) = (DiskDelivery::new(lease, port.clone()), self.queue.policy());
         let mut delivery = InterruptedDelivery { inner, store: &store, policy, by_time_out };
@@ -230,9 +246,9 @@ impl World {
     /// A version that was acknowledged before a thumbnail was written is what it is made of.
     fn is_of_the_newest(&self, source: &Location, report: &Report) -> Result<(), String> {
         // A disk that fails says nothing.
-        let Ok(Some(source)) = self.store.head_object(source) else { return Ok(()) };
+        let Ok(Some(source)) = self.store.objects.head(source) else { return Ok(()) };
         for made in &report.renditions {
-            let Ok(Some(thumbnail)) = self.store.head_object(&made.at) else { continue };
+            let Ok(Some(thumbnail)) = self.store.objects.head(&made.at) else { continue };
             if thumbnail.headers.metadata.get("tintype-source-etag") != Some(&source.etag) {
                 return Err(format!("{} was made of a version that had been replaced", made.at));
             }
@@ -257,7 +273,7 @@ impl World {
 
     /// As if time had passed.
     pub fn make_due(&self) -> Result<(), String> {
-        let ledger = self.store.ledger();
+        let ledger = &self.ledger;
         let mut ids = Vec::new();
         let view = ledger.view().map_err(|error| error.to_string())?;
         for tries in Tries::ALL {
@@ -287,9 +303,9 @@ impl JoinedChecksum for NoChecksum {
 
     fn finish(
         self: Box<Self>,
-        _: &[tintype::ledger::PartRecord],
-    ) -> Result<tintype::ledger::Checksums, StoreFault> {
-        Ok(tintype::ledger::Checksums::default())
+        _: &[tintype::storage::PartRecord],
+    ) -> Result<tintype::storage::Checksums, StoreFault> {
+        Ok(tintype::storage::Checksums::default())
     }
 }
 

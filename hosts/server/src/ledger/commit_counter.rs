@@ -1,28 +1,28 @@
-//! How many commits there have been, told beside the ledger: one that has fewer is a copy of an earlier moment.
+//! The number of commits, stored beside the ledger: a ledger that has fewer is a copy of an earlier time.
 //!
-//! Written after each commit and not synced then: what is there was durable in the ledger before, so after a power cut it
-//! tells too little and never too much. The number stands there with its complement: whatever else is there tells nothing.
+//! Written after each commit and not synced then: the commit was durable before, so after a power cut the number is too
+//! low and never too high. It is stored with its complement; a file without it counts as 0.
 
 use std::{io, sync::OnceLock};
 
 use crate::disk::DiskFile;
 
-/// Where the number of the last commit is told.
+/// The file that holds the number of the last commit.
 #[derive(Debug, Default)]
-pub(super) struct Witness(OnceLock<Box<dyn DiskFile>>);
+pub(super) struct CommitCounter(OnceLock<Box<dyn DiskFile>>);
 
-impl Witness {
-    /// Has every further commit told to `file`; only the first call counts.
+impl CommitCounter {
+    /// Writes every further commit's number to `file`; only the first call counts.
     pub(super) fn begin(&self, file: Box<dyn DiskFile>, commits: u64) -> io::Result<()> {
         write(file.as_ref(), commits)?;
-        // In place of what was told of another ledger, which must not come back.
+        // In place of another ledger's number, which must not come back.
         file.sync()?;
         let _ = self.0.set(file);
         Ok(())
     }
 
-    /// Tells of a commit that is durable. What cannot be told is left out: the next one is.
-    pub(super) fn tell(&self, commits: u64) {
+    /// Records a commit that is durable. What cannot be written is left out: the next one is.
+    pub(super) fn record(&self, commits: u64) {
         if let Some(file) = self.0.get() {
             let _ = write(file.as_ref(), commits);
         }
@@ -36,8 +36,8 @@ fn write(file: &dyn DiskFile, commits: u64) -> io::Result<()> {
     file.write_all_at(&bytes, 0)
 }
 
-/// What was told last; 0 if nothing was.
-pub(crate) fn told(file: &dyn DiskFile) -> io::Result<u64> {
+/// The number recorded last; 0 if none was.
+pub(crate) fn recorded_commits(file: &dyn DiskFile) -> io::Result<u64> {
     let number = |offset| {
         let mut bytes = [0; 8];
         file.read_exact_at(&mut bytes, offset).map(|()| u64::from_le_bytes(bytes))

@@ -1,14 +1,16 @@
-//! Whether a data folder and its ledger belong together: looked at before anything is started over them; and
+//! Integrity checks: whether a data folder and its ledger belong together, before anything is started over them; and
 //! whether every object has its file.
 
-use std::{io::ErrorKind, path::Path};
+use std::{io::ErrorKind, path::Path, sync::Arc};
 
 use tintype_pipeline::store::Location;
 
-use super::{DataFolder, DiskStore, FolderError, ORDER_GAP, PageRequest, StoreFault, folder::FOLDER_BITS};
+use super::{
+    DataFolder, FolderError, PageRequest, Storage, StoreFault, folder::FOLDER_BITS, orders::ORDER_GAP,
+};
 use crate::{
-    disk::{Disk, is_wrong_type},
-    ledger::{Ledger, LedgerError, listed_key, told},
+    disk::{Disk, SharedDisk, is_wrong_type},
+    ledger::{Ledger, LedgerError, listed_key, recorded_commits},
 };
 
 /// Objects looked at in one view of the ledger.
@@ -17,11 +19,26 @@ const PAGE: usize = 500;
 /// Files that a run may leave above its last commit: more than connections and workers have under way at once.
 const MOST_UNFINISHED: usize = 4096;
 
+/// Opens the ledger of a data folder, if the two belong together; at most `max_batch` changes share one commit.
+///
+/// # Errors
+/// They do not, or the ledger cannot be opened.
+pub fn open_ledger(
+    disk: &SharedDisk,
+    folder: &Arc<DataFolder>,
+    max_batch: usize,
+) -> Result<Arc<Ledger>, IntegrityError> {
+    check_before_opening(disk.as_ref(), folder)?;
+    let ledger = Ledger::open(disk.clone(), &folder.ledger(), max_batch, folder.clone())?;
+    check_opened(disk.as_ref(), folder, &ledger)?;
+    Ok(Arc::new(ledger))
+}
+
 /// Refuses a folder that holds object files but no ledger: a new ledger would hide all of them.
 ///
 /// # Errors
 /// [`FolderError::LedgerMissing`], or the folder cannot be read.
-pub fn check_before_opening(disk: &dyn Disk, folder: &DataFolder) -> Result<(), FolderError> {
+fn check_before_opening(disk: &dyn Disk, folder: &DataFolder) -> Result<(), FolderError> {
     if ledger_length(disk, folder)? == 0 && has_object_files(disk, folder)? {
         return Err(FolderError::LedgerMissing(folder.root().to_owned()));
     }
@@ -33,7 +50,7 @@ pub fn check_before_opening(disk: &dyn Disk, folder: &DataFolder) -> Result<(), 
 ///
 /// # Errors
 /// [`FolderError::LedgerElsewhere`], [`FolderError::LedgerOld`], [`FolderError::FilesMissing`], or the disk fails.
-pub fn check_opened(disk: &dyn Disk, folder: &DataFolder, ledger: &Ledger) -> Result<(), IntactError> {
+fn check_opened(disk: &dyn Disk, folder: &DataFolder, ledger: &Ledger) -> Result<(), IntegrityError> {
     match (folder.identity()?, ledger.identity()?) {
         (Some(ours), Some(its)) if ours != its => {
             return Err(FolderError::LedgerElsewhere(folder.root().to_owned()).into());
@@ -45,12 +62,12 @@ pub fn check_opened(disk: &dyn Disk, folder: &DataFolder, ledger: &Ledger) -> Re
             if has_object_files(disk, folder)? {
                 return Err(FolderError::LedgerElsewhere(folder.root().to_owned()).into());
             }
-            begin_to_tell(disk, folder, ledger);
+            count_commits(disk, folder, ledger);
             ledger.set_identity(ours).map_err(StoreFault::from)?;
         }
         (None, None) => {
             let identity = random()?;
-            begin_to_tell(disk, folder, ledger);
+            count_commits(disk, folder, ledger);
             ledger.set_identity(identity).map_err(StoreFault::from)?;
             folder.set_identity(identity)?;
         }
@@ -65,51 +82,51 @@ pub fn check_opened(disk: &dyn Disk, folder: &DataFolder, ledger: &Ledger) -> Re
     if objects > 0 && !has_object_files(disk, folder)? {
         return Err(FolderError::FilesMissing(folder.root().to_owned()).into());
     }
-    begin_to_tell(disk, folder, ledger);
+    count_commits(disk, folder, ledger);
     Ok(())
 }
 
-/// Has commits told beside the ledger, in place of what was told of another. Where that cannot be, as on a full disk,
-/// nothing else is worse for it.
-fn begin_to_tell(disk: &dyn Disk, folder: &DataFolder, ledger: &Ledger) {
+/// Begins the commit counter beside the ledger, in place of another ledger's. Where it cannot be written, as on a full
+/// disk, only the check for older copies suffers.
+fn count_commits(disk: &dyn Disk, folder: &DataFolder, ledger: &Ledger) {
     let begun = disk.open_or_create(&folder.commits()).map_err(LedgerError::from);
-    if let Err(error) = begun.and_then(|file| ledger.tell_commits(file)) {
+    if let Err(error) = begun.and_then(|file| ledger.count_commits_in(file)) {
         let path = folder.commits();
-        tracing::warn!(path = %path.display(), %error, "an older copy of the ledger, put back later, may not be known for one");
+        tracing::warn!(path = %path.display(), %error, "an older copy of the ledger, put back later, may not be recognised");
     }
 }
 
-/// How many commits were told beside the ledger; 0 if nothing was, or it cannot be read.
-pub(crate) fn commits_told(disk: &dyn Disk, folder: &DataFolder) -> u64 {
-    match disk.open(&folder.commits()).and_then(|file| told(file.as_ref())) {
-        Ok(told) => told,
+/// The commit counter beside the ledger; 0 if there is none, or it cannot be read.
+pub(super) fn counted_commits(disk: &dyn Disk, folder: &DataFolder) -> u64 {
+    match disk.open(&folder.commits()).and_then(|file| recorded_commits(file.as_ref())) {
+        Ok(commits) => commits,
         Err(error) if error.kind() == ErrorKind::NotFound => 0,
         Err(error) => {
             let path = folder.commits();
-            tracing::warn!(path = %path.display(), %error, "whether the ledger is an older copy cannot be told by this file");
+            tracing::warn!(path = %path.display(), %error, "this file cannot show whether the ledger is an older copy");
             0
         }
     }
 }
 
-impl DiskStore {
-    /// Every object for `tell`, with the order of its file and whether that is there.
+impl Storage {
+    /// Visits every object with the order of its file and whether that is there.
     ///
     /// # Errors
     /// Ledger or disk cannot be read.
-    pub fn each_file(&self, mut tell: impl FnMut(Location, u64, bool)) -> Result<(), StoreFault> {
-        for (bucket, _) in self.buckets()? {
+    pub fn each_file(&self, mut visit: impl FnMut(Location, u64, bool)) -> Result<(), StoreFault> {
+        for (bucket, _) in self.buckets.list()? {
             let mut after = Some(String::new());
             while let Some(from) = after.take() {
-                let page = self
-                    .list_objects(&bucket, &PageRequest { after: from, max: PAGE, ..Default::default() })?;
+                let request = PageRequest { after: from, max: PAGE, ..Default::default() };
+                let page = self.listing.page(&bucket, &request)?;
                 for (key, record) in page.objects {
-                    let is_there = match self.disk.open(&self.folder.object(record.order)) {
+                    let is_there = match self.files.open(record.order) {
                         Err(error) if error.kind() == ErrorKind::NotFound || is_wrong_type(&error) => false,
                         opened => opened.map(|_| true)?,
                     };
                     let at = Location { bucket: bucket.clone(), key: listed_key(&key)? };
-                    tell(at, record.order, is_there);
+                    visit(at, record.order, is_there);
                 }
                 after = page.next;
             }
@@ -118,9 +135,9 @@ impl DiskStore {
     }
 }
 
-/// Why they do not belong together, or could not be looked at.
+/// Why they do not belong together, or could not be checked.
 #[derive(Debug, thiserror::Error)]
-pub enum IntactError {
+pub enum IntegrityError {
     /// They do not, or the folder cannot be read.
     #[error(transparent)]
     Folder(#[from] FolderError),
@@ -129,7 +146,7 @@ pub enum IntactError {
     Store(#[from] StoreFault),
 }
 
-impl From<LedgerError> for IntactError {
+impl From<LedgerError> for IntegrityError {
     fn from(error: LedgerError) -> Self {
         Self::Store(error.into())
     }
@@ -137,16 +154,16 @@ impl From<LedgerError> for IntactError {
 
 /// Whether a ledger whose last order and last commit are these is a copy of an earlier moment: there have been more commits,
 /// or, where that was not written down, files are beyond all that its run can have given, or more lie above it than puts can
-/// have been under way at once. Answers what tells so.
+/// have been under way at once. Returns the reason.
 pub(crate) fn is_older(
     disk: &dyn Disk,
     folder: &DataFolder,
     last: u64,
     commits: u64,
 ) -> Result<Option<String>, FolderError> {
-    let told = commits_told(disk, folder);
-    if told > commits {
-        return Ok(Some(format!("its ledger stands at commit {commits}, and there have been {told}")));
+    let counted = counted_commits(disk, folder);
+    if counted > commits {
+        return Ok(Some(format!("its ledger stands at commit {commits}, and there have been {counted}")));
     }
     let by_files = |newest| {
         format!("object files go up to number {newest}, far beyond the last one the ledger knows ({last})")
@@ -230,7 +247,7 @@ pub fn has_object_files(disk: &dyn Disk, folder: &DataFolder) -> Result<bool, Fo
     for name in folders_of_objects(disk, folder)? {
         let below = folder.objects().join(&name);
         let names = match disk.list(&below) {
-            // A stray file among the folders is nobody's object, and so is a link to nowhere.
+            // A stray file among the folders is no object, nor is a dangling link.
             Err(error) if matches!(error.kind(), ErrorKind::NotADirectory | ErrorKind::NotFound) => continue,
             listed => listed.map_err(|error| unreadable(&below, error))?,
         };
@@ -241,8 +258,8 @@ pub fn has_object_files(disk: &dyn Disk, folder: &DataFolder) -> Result<bool, Fo
     Ok(false)
 }
 
-/// The names of the folders that object files lie in; none before the first start has made any. What else lies there is
-/// nobody's.
+/// The names of the folders that object files lie in; none before the first start has made any. Anything else is
+/// ignored.
 fn folders_of_objects(disk: &dyn Disk, folder: &DataFolder) -> Result<Vec<String>, FolderError> {
     let mut names = match disk.list(&folder.objects()) {
         Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),

@@ -1,4 +1,4 @@
-//! redb on a file that must stay as it is: what is written goes to memory and is forgotten.
+//! redb on a file that is not changed: writes go to memory and are dropped.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -12,7 +12,7 @@ const BLOCK: usize = 4096;
 
 /// A database file that is never written.
 #[derive(Debug)]
-pub(super) struct Untouched {
+pub(super) struct ReadOnlyFile {
     file: Box<dyn DiskFile>,
     file_length: u64,
     state: Mutex<State>,
@@ -25,7 +25,7 @@ struct State {
     written: HashMap<u64, Box<[u8; BLOCK]>>,
 }
 
-impl Untouched {
+impl ReadOnlyFile {
     pub(super) fn new(file: Box<dyn DiskFile>) -> io::Result<Self> {
         let file_length = file.length()?;
         let state = State { length: file_length, written: HashMap::new() };
@@ -61,7 +61,7 @@ fn blocks(offset: u64, length: usize) -> impl Iterator<Item = (u64, usize, usize
     })
 }
 
-impl redb::StorageBackend for Untouched {
+impl redb::StorageBackend for ReadOnlyFile {
     fn len(&self) -> io::Result<u64> {
         Ok(self.state().length)
     }
@@ -84,9 +84,9 @@ impl redb::StorageBackend for Untouched {
     fn set_len(&self, length: u64) -> io::Result<()> {
         let mut state = self.state();
         // What is cut off reads as zeros should the file grow again.
-        let kept = length.div_ceil(BLOCK as u64);
+        let within = length.div_ceil(BLOCK as u64);
         if length < state.length {
-            state.written.retain(|number, _| *number < kept);
+            state.written.retain(|number, _| *number < within);
             if length < self.file_length {
                 return Err(io::Error::other("the file would have to be cut"));
             }

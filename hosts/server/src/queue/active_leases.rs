@@ -17,7 +17,7 @@ const SWEEP_ABOVE: usize = 1024;
 
 /// The events under way.
 #[derive(Debug, Default)]
-pub(super) struct Leased {
+pub(super) struct ActiveLeases {
     events: HashMap<u64, Tries>,
     /// Events with attempts begun in this run that are not written down as ended: these ended some way or other, while
     /// one begun in an earlier run and never ended went down with the program. All of an event are one, the so-many-th of
@@ -40,7 +40,7 @@ pub(super) fn new_run() -> u64 {
     getrandom::u64().unwrap_or_else(|_| tintype_pipeline::clock::now_ms().unsigned_abs()).max(1)
 }
 
-impl Leased {
+impl ActiveLeases {
     pub(super) fn is_any(&self) -> bool {
         !self.events.is_empty()
     }
@@ -154,15 +154,15 @@ mod tests {
     #[test]
     fn what_others_removed_is_swept() {
         let at = Location { bucket: "in".into(), key: ObjectKey::new("a.jpg").unwrap() };
-        let mut leased = Leased::default();
+        let mut leases = ActiveLeases::default();
         for event in 0..10_000 {
-            leased.begin(&record(event), &at, false, false);
-            leased.end(event, &at);
-            leased.sweep(|event| event % 1000 == 0);
-            assert!(leased.remembered() <= SWEEP_ABOVE + 1);
+            leases.begin(&record(event), &at, false, false);
+            leases.end(event, &at);
+            leases.sweep(|event| event % 1000 == 0);
+            assert!(leases.remembered() <= SWEEP_ABOVE + 1);
         }
-        leased.begin(&record(7), &at, false, false);
-        leased.sweep(|_| false);
-        assert!(leased.is_begun(7) && leased.holds(7));
+        leases.begin(&record(7), &at, false, false);
+        leases.sweep(|_| false);
+        assert!(leases.is_begun(7) && leases.holds(7));
     }
 }

@@ -1,6 +1,6 @@
 //! Multipart uploads. Parts are files of their own; completing copies them into the object's one file.
 
-use std::collections::BinaryHeap;
+use std::{collections::BinaryHeap, sync::Arc};
 
 use md5::{Digest as _, Md5};
 use tintype_pipeline::{
@@ -10,19 +10,20 @@ use tintype_pipeline::{
 };
 
 use super::{
-    Cause, DiskStore, Incoming, StoreFault,
+    Cause, Incoming, Objects, StoreFault,
+    incoming::check_headers,
     objects::{check_condition, place},
-    publication::Publication,
+    publication::{Publication, Publisher},
 };
 use crate::{
     disk::is_wrong_type,
-    ledger::{Checksums, ObjectRecord, PartRecord, StoredHeaders, UploadRecord},
+    ledger::{Checksums, Ledger, ObjectRecord, PartRecord, StoredHeaders, UploadRecord},
 };
 
 /// S3's bound on every part but the last.
 const SMALLEST_PART: u64 = 5 << 20;
 
-/// What a new upload is told.
+/// What a new upload starts with.
 #[derive(Debug)]
 pub struct NewUpload {
     /// Headers for the object.
@@ -33,7 +34,7 @@ pub struct NewUpload {
     pub full_object_checksum: bool,
 }
 
-/// Makes an object's checksums while its parts are joined.
+/// Computes an object's checksums while its parts are joined.
 pub trait JoinedChecksum: Send {
     /// The next bytes of the object.
     fn update(&mut self, bytes: &[u8]);
@@ -66,9 +67,9 @@ pub struct Completion {
     pub condition: Condition,
 }
 
-/// Which uploads under way are asked for.
+/// Which uploads under way to list.
 #[derive(Debug, Default)]
-pub struct UploadsAsked {
+pub struct UploadsRequest {
     /// Of keys that begin so.
     pub prefix: String,
     /// Of keys after this one.
@@ -77,8 +78,8 @@ pub struct UploadsAsked {
     pub after_id: String,
 }
 
-impl UploadsAsked {
-    fn wants(&self, key: &str, id: &str) -> bool {
+impl UploadsRequest {
+    fn matches(&self, key: &str, id: &str) -> bool {
         let is_after = match self.after_id.as_str() {
             "" => key > self.after_key.as_str(),
             after => (key, id) > (self.after_key.as_str(), after),
@@ -101,14 +102,32 @@ pub struct UploadUnderWay {
 /// Uploads aborted in one transaction.
 const ABORTED_AT_ONCE: usize = 100;
 
-impl DiskStore {
-    /// Begins an upload; answers its id.
+/// The multipart uploads.
+#[derive(Debug)]
+pub struct Uploads {
+    objects: Arc<Objects>,
+}
+
+impl Uploads {
+    pub(super) const fn new(objects: Arc<Objects>) -> Self {
+        Self { objects }
+    }
+
+    fn publisher(&self) -> &Publisher {
+        &self.objects.publisher
+    }
+
+    fn ledger(&self) -> &Ledger {
+        &self.publisher().ledger
+    }
+
+    /// Begins an upload; returns its id.
     ///
     /// # Errors
     /// The bucket does not exist, or the disk fails.
-    pub fn create_upload(&self, at: &Location, new: NewUpload) -> Result<String, StoreFault> {
-        super::incoming::check_headers(&new.headers)?;
-        let order = self.take_order();
+    pub fn create(&self, at: &Location, new: NewUpload) -> Result<String, StoreFault> {
+        check_headers(&new.headers)?;
+        let order = self.publisher().files.orders.take();
         let id = format!("{order:016x}{:08x}", now_ms() as u32);
         let record = UploadRecord {
             bucket: at.bucket.clone(),
@@ -119,7 +138,7 @@ impl DiskStore {
             full_object_checksum: new.full_object_checksum,
         };
         let upload = id.clone();
-        let pending = self.ledger.submit(Vec::new(), move |changes| {
+        let pending = self.ledger().submit(Vec::new(), move |changes| {
             if changes.bucket(&record.bucket)?.is_none() {
                 return Err(StoreFault::NoSuchBucket(record.bucket));
             }
@@ -134,8 +153,8 @@ impl DiskStore {
     ///
     /// # Errors
     /// There is none.
-    pub fn upload(&self, at: &Location, id: &str) -> Result<UploadRecord, StoreFault> {
-        let record = self.ledger.view()?.upload(id)?;
+    pub fn get(&self, at: &Location, id: &str) -> Result<UploadRecord, StoreFault> {
+        let record = self.ledger().view()?.upload(id)?;
         record
             .filter(|record| record.bucket == at.bucket && record.key == at.key.as_str())
             .ok_or_else(|| StoreFault::NoSuchUpload(id.into()))
@@ -145,16 +164,19 @@ impl DiskStore {
     ///
     /// # Errors
     /// The bucket does not exist.
-    pub fn uploads(
+    pub fn list(
         &self,
         bucket: &str,
-        asked: &UploadsAsked,
+        request: &UploadsRequest,
         most: usize,
     ) -> Result<Vec<UploadUnderWay>, StoreFault> {
-        self.bucket(bucket)?;
+        let view = self.ledger().view()?;
+        if view.bucket(bucket)?.is_none() {
+            return Err(StoreFault::NoSuchBucket(bucket.into()));
+        }
         let mut first = BinaryHeap::new();
-        self.ledger.view()?.walk_uploads(|id, upload| {
-            if upload.bucket == bucket && asked.wants(&upload.key, id) {
+        view.walk_uploads(|id, upload| {
+            if upload.bucket == bucket && request.matches(&upload.key, id) {
                 let initiated_ms = upload.initiated_ms;
                 first.push(UploadUnderWay { key: upload.key, id: id.to_owned(), initiated_ms });
                 if first.len() > most {
@@ -166,13 +188,13 @@ impl DiskStore {
         Ok(first.into_sorted_vec())
     }
 
-    /// Aborts the uploads that began before a moment; answers how many there were.
+    /// Aborts the uploads that began before a time; returns how many there were.
     ///
     /// # Errors
     /// The ledger cannot be read or written.
-    pub fn abort_uploads_before(&self, began_ms: i64) -> Result<usize, StoreFault> {
+    pub fn abort_before(&self, began_ms: i64) -> Result<usize, StoreFault> {
         let mut stale = Vec::new();
-        self.ledger.view()?.walk_uploads(|id, upload| {
+        self.ledger().view()?.walk_uploads(|id, upload| {
             // One begun while the clock stood ahead is no reason to keep those behind it.
             if upload.initiated_ms < began_ms {
                 tracing::info!(
@@ -187,14 +209,14 @@ impl DiskStore {
         })?;
         let count = stale.len();
         if count > 0 {
-            let pending = self.ledger.submit(Vec::new(), move |changes| {
+            let pending = self.ledger().submit(Vec::new(), move |changes| {
                 let mut files = Vec::new();
                 for id in stale {
                     files.extend(changes.remove_upload(&id)?);
                 }
                 Ok::<_, StoreFault>(files)
             });
-            self.unlink(&pending.wait()?);
+            self.publisher().unlink(&pending.wait()?);
         }
         Ok(count)
     }
@@ -204,8 +226,8 @@ impl DiskStore {
     /// # Errors
     /// There is no such upload.
     pub fn parts(&self, at: &Location, id: &str) -> Result<Vec<(u16, PartRecord)>, StoreFault> {
-        self.upload(at, id)?;
-        Ok(self.ledger.view()?.parts(id)?)
+        self.get(at, id)?;
+        Ok(self.ledger().view()?.parts(id)?)
     }
 
     /// Begins a part.
@@ -213,8 +235,8 @@ impl DiskStore {
     /// # Errors
     /// There is no such upload, or the disk does not take another file.
     pub fn begin_part(&self, at: &Location, id: &str, number: u16) -> Result<Incoming, StoreFault> {
-        self.upload(at, id)?;
-        self.incoming(at, StoredHeaders::default(), Some((id.to_owned(), number)))
+        self.get(at, id)?;
+        self.publisher().files.create(at, StoredHeaders::default(), Some((id.to_owned(), number)))
     }
 
     /// Makes a begun part durable.
@@ -222,7 +244,7 @@ impl DiskStore {
     /// # Errors
     /// The upload is gone, or the disk fails.
     pub fn commit_part(&self, id: &str, number: u16, incoming: Incoming) -> Result<PartRecord, StoreFault> {
-        let (publication, object) = Publication::of(self.finish(incoming)?);
+        let (publication, object) = Publication::of(self.publisher().files.seal(incoming)?);
         let part = PartRecord {
             order: object.order,
             size: object.size,
@@ -233,7 +255,7 @@ impl DiskStore {
             checksums: object.checksums,
         };
         let (upload, row) = (id.to_owned(), part.clone());
-        let old = self.publish(publication, move |changes| {
+        let old = self.publisher().publish(publication, move |changes| {
             if changes.upload(&upload)?.is_none() {
                 return Err(StoreFault::NoSuchUpload(upload));
             }
@@ -241,12 +263,12 @@ impl DiskStore {
             old.iter().try_for_each(|old| changes.put_trash(old.order))?;
             Ok(old.map(|old| old.order))
         })?;
-        self.unlink(old.as_slice());
+        self.publisher().unlink(old.as_slice());
         Ok(part)
     }
 
-    /// The object that these parts were joined to, if it still is the current version: whoever completes an
-    /// upload again, having missed the first answer, gets the same one.
+    /// The object that these parts were joined to, if it still is the current version: completing an
+    /// upload again returns the same.
     ///
     /// # Errors
     /// The ledger cannot be read.
@@ -258,14 +280,14 @@ impl DiskStore {
         let mut md5_of_md5s = Md5::new();
         parts.iter().for_each(|part| md5_of_md5s.update(unhex(&part.etag)));
         let etag = format!("{}-{}", hex::encode(&md5_of_md5s.finalize()), parts.len());
-        Ok(self.head_object(at)?.filter(|object| object.parts.is_some() && object.etag == etag))
+        Ok(self.objects.head(at)?.filter(|object| object.parts.is_some() && object.etag == etag))
     }
 
     /// Joins the parts into the object.
     ///
     /// # Errors
     /// A part is missing, out of order or too small, the condition does not hold, or the disk fails.
-    pub fn complete_upload(
+    pub fn complete(
         &self,
         at: &Location,
         id: &str,
@@ -273,15 +295,15 @@ impl DiskStore {
         cause: Cause,
         mut checksum: Box<dyn JoinedChecksum>,
     ) -> Result<ObjectRecord, StoreFault> {
-        let upload = self.upload(at, id)?;
-        let parts = choose(&self.ledger.view()?.parts(id)?, &completion.parts)?;
+        let upload = self.get(at, id)?;
+        let parts = choose(&self.ledger().view()?.parts(id)?, &completion.parts)?;
         let size: u64 = parts.iter().map(|part| part.size).sum();
         if completion.size.is_some_and(|said| said != size) {
             return Err(StoreFault::Invalid(format!(
                 "the parts have {size} bytes, not as many as x-amz-mp-object-size says"
             )));
         }
-        let mut incoming = self.incoming(at, upload.headers.clone(), None)?;
+        let mut incoming = self.publisher().files.create(at, upload.headers.clone(), None)?;
         let mut md5_of_md5s = Md5::new();
         for part in &parts {
             self.read_part(at, part, |chunk| {
@@ -293,10 +315,10 @@ impl DiskStore {
         let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
         incoming.set_multipart(format!("{}-{count}", hex::encode(&md5_of_md5s.finalize())), count);
         incoming.set_checksums(checksum.finish(&parts)?);
-        let (publication, record) = Publication::of(self.finish(incoming)?);
-        let (place_at, upload_id, triggers) = (at.clone(), id.to_owned(), self.triggers());
+        let (publication, record) = Publication::of(self.publisher().files.seal(incoming)?);
+        let (place_at, upload_id, triggers) = (at.clone(), id.to_owned(), self.objects.triggers());
         let condition = completion.condition.clone();
-        let (parts, placed) = self.publish(publication, move |changes| {
+        let (parts, placed) = self.publisher().publish(publication, move |changes| {
             if changes.upload(&upload_id)?.is_none() {
                 return Err(StoreFault::NoSuchUpload(upload_id));
             }
@@ -304,8 +326,8 @@ impl DiskStore {
             let parts = changes.remove_upload(&upload_id)?;
             Ok((parts, place(changes, &triggers, &place_at, record, &cause)?))
         })?;
-        self.unlink(&parts);
-        Ok(self.placed(placed))
+        self.publisher().unlink(&parts);
+        Ok(self.objects.placed(placed))
     }
 
     fn read_part(
@@ -314,9 +336,9 @@ impl DiskStore {
         part: &PartRecord,
         mut take: impl FnMut(&[u8]) -> Result<(), StoreFault>,
     ) -> Result<(), StoreFault> {
-        let opened = self.disk.open(&self.folder.object(part.order));
+        let opened = self.publisher().files.open(part.order);
         let file = opened.map_err(|error| match is_wrong_type(&error) {
-            true => StoreFault::Damaged(at.clone(), format!("the file of a part: {error}")),
+            true => StoreFault::Corrupt(at.clone(), format!("the file of a part: {error}")),
             false => error.into(),
         })?;
         let mut check = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme);
@@ -332,22 +354,19 @@ impl DiskStore {
         if check.finalize() == part.crc64 {
             Ok(())
         } else {
-            Err(StoreFault::Damaged(at.clone(), "the checksum of a part is wrong".into()))
+            Err(StoreFault::Corrupt(at.clone(), "the checksum of a part is wrong".into()))
         }
     }
 
-    /// Gives an upload up.
+    /// Aborts an upload.
     ///
     /// # Errors
     /// There is no such upload, or the disk fails.
-    pub fn abort_upload(&self, at: &Location, id: &str) -> Result<(), StoreFault> {
-        self.upload(at, id)?;
-        let (upload, gone) = (id.to_owned(), self.take_unlinked());
-        let pending = self.ledger.submit(Vec::new(), move |changes| {
-            changes.remove_trash(&gone)?;
-            Ok::<_, StoreFault>(changes.remove_upload(&upload)?)
-        });
-        self.unlink(&pending.wait()?);
+    pub fn abort(&self, at: &Location, id: &str) -> Result<(), StoreFault> {
+        self.get(at, id)?;
+        let upload = id.to_owned();
+        let removed = self.publisher().submit(Vec::new(), move |changes| Ok(changes.remove_upload(&upload)?));
+        self.publisher().unlink(&removed.wait()?);
         Ok(())
     }
 }
