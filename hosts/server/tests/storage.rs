@@ -81,7 +81,7 @@ fn leftovers_of_a_crash_are_cleaned_up_and_nothing_else() {
     let text = String::from_utf8_lossy(&bytes).replace(&format!("\"order\":{number}"), "\"order\":1");
     assert_ne!(text.as_bytes(), bytes, "the head names its order");
     drop(store);
-    drop(opened.ledger);
+    drop((opened.ledger, opened.enqueuer));
     let orphan = folder.join(format!("{:016x}", number + 1));
     write_orphan(&bytes, number, &orphan);
 
