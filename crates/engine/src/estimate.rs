@@ -12,7 +12,7 @@ const PROFILE: u64 = 16 << 20;
 /// Bytes that encoding takes per pixel of the canvas: the image, the encoder's planes and its output.
 const ENCODE: u64 = 40;
 
-/// See [`crate::estimate`].
+/// See [`crate::estimate()`].
 pub(crate) fn estimate(header: &Header, specs: &[Spec]) -> u64 {
     let plans: Vec<_> = specs.iter().map(|spec| plan(header, spec)).collect();
     let scale = scale(header, &plans);

@@ -12,7 +12,7 @@ pub struct Limits {
     pub pixels: u64,
     /// Largest number of frames of an animation.
     pub frames: u32,
-    /// Most bytes that a render may hold at once, as estimated by [`crate::estimate`].
+    /// Most bytes that a render may hold at once, as estimated by [`crate::estimate()`].
     pub memory_bytes: u64,
     /// Whether an image whose data is corrupt or truncated is accepted, if enough of it could be read.
     pub tolerant: bool,

@@ -50,9 +50,9 @@ impl Grid {
 /// The order in which the rows of an image are passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// From the top, each row whole: by [`Rows::row`].
+    /// From the top, each row whole: by [`RowSink::row`].
     TopDown,
-    /// In the seven passes of an interlaced PNG: by [`Rows::pass_row`].
+    /// In the seven passes of an interlaced PNG: by [`RowSink::pass_row`].
     Passes,
 }
 

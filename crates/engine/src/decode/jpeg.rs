@@ -191,9 +191,9 @@ impl Decoder<'_> {
         rows: &mut dyn RowSink,
     ) -> Result<(), Error> {
         let fail = |why: String| corrupt(self.header, why);
-        let wants_variance = planes.wants_variance();
+        let records_variance = planes.records_variance();
         let mut scan =
-            sequential::Scan::new(self.bytes, at, header, frame, (tables, cache), wants_variance, true)
+            sequential::Scan::new(self.bytes, at, header, frame, (tables, cache), records_variance, true)
                 .map_err(fail)?;
         for row in 0..scan.mcus.1 {
             let read = mcu_row(self.context.level, &mut scan, planes);
@@ -220,7 +220,7 @@ impl Decoder<'_> {
         let count = frame.components.len();
         let progressive = self.segments.progressive;
         BufferedScans {
-            buffer: CoefficientBuffer::new(frame, planes.wants_variance(), progressive && self.refines()),
+            buffer: CoefficientBuffer::new(frame, planes.records_variance(), progressive && self.refines()),
             steps: vec![None; count],
             progress: vec![[None; 64]; count],
             known: vec![[0; 64]; count],
@@ -241,7 +241,7 @@ impl Decoder<'_> {
         // Of coefficients that are not stored only the luma's energy is used.
         let needed = header.components.iter().any(|&(index, ..)| {
             let stored = header.band.0 <= frame.components[index].last();
-            stored || (index == 0 && buffered.buffer.wants_energy()) || self.refines()
+            stored || (index == 0 && buffered.buffer.records_energy()) || self.refines()
         });
         if !needed || (header.band.0 > 0 && header.bits.0 > 0 && !self.refines()) {
             return Ok(self.skip_scan(at));
@@ -261,7 +261,7 @@ impl Decoder<'_> {
             }
             return Ok(scan.reader.position());
         }
-        let energy = buffered.buffer.wants_energy();
+        let energy = buffered.buffer.records_energy();
         let mut scan = sequential::Scan::new(self.bytes, at, header, frame, (tables, cache), energy, false)
             .map_err(fail)?;
         let interleaved = header.components.len() > 1;
@@ -341,7 +341,7 @@ impl Kernel for BufferedMcuRow<'_> {
             let halves = plane.placed(|at| 1_i16 << known[at] >> 1);
             for y in 0..component.factors.1 {
                 let line = row * component.factors.1 + y;
-                if index == 0 && planes.wants_variance() {
+                if index == 0 && planes.records_variance() {
                     for x in 0..component.padded.0 {
                         let energy = buffer.energy(line * plane.blocks.0 + x);
                         planes.variance((x, y), sequential::variance(energy));

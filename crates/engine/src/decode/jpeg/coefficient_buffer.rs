@@ -53,7 +53,7 @@ impl CoefficientBuffer {
     }
 
     /// Whether energy is recorded.
-    pub(super) fn wants_energy(&self) -> bool {
+    pub(super) fn records_energy(&self) -> bool {
         !self.energy.is_empty()
     }
 

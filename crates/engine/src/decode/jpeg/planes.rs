@@ -78,7 +78,7 @@ impl Planes {
     }
 
     /// Whether the variance within samples is to be recorded.
-    pub(super) const fn wants_variance(&self) -> bool {
+    pub(super) const fn records_variance(&self) -> bool {
         self.variance.is_some()
     }
 
@@ -118,7 +118,7 @@ impl Planes {
             (8, 4) => idct::reduced_samples::<8, 4>(block, target, stride),
             (4, 2) => idct::reduced_samples::<4, 2>(block, target, stride),
             (2, 1) => idct::reduced_samples::<2, 1>(block, target, stride),
-            _ => uncommon(block_samples, block, target, stride),
+            _ => transform_rare_size(block_samples, block, target, stride),
         }
         *block = [0; 64];
     }
@@ -211,7 +211,7 @@ pub(super) fn fill(row: &mut [i16], value: i16) {
 }
 
 #[inline(never)]
-fn uncommon(block_samples: (usize, usize), block: &[i16; 64], target: &mut [i16], stride: usize) {
+fn transform_rare_size(block_samples: (usize, usize), block: &[i16; 64], target: &mut [i16], stride: usize) {
     match block_samples {
         (4, 8) => idct::reduced_samples::<4, 8>(block, target, stride),
         (2, 4) => idct::reduced_samples::<2, 4>(block, target, stride),

@@ -72,7 +72,7 @@ impl<'a> Scan<'a> {
         header: &ScanHeader,
         frame: &Frame,
         (tables, cache): (&Tables, &mut TableCache),
-        wants_variance: bool,
+        records_variance: bool,
         dequantise: bool,
     ) -> Result<Self, String> {
         let interleaved = header.components.len() > 1;
@@ -94,7 +94,7 @@ impl<'a> Scan<'a> {
                 view: ComponentView {
                     index,
                     block_samples,
-                    energy: index == 0 && wants_variance,
+                    energy: index == 0 && records_variance,
                     steps: in_natural_order(steps),
                     unused_steps: in_natural_order(&component.unused_steps(steps)),
                 },

@@ -118,7 +118,7 @@ impl Tokeniser {
                 for row in 0..factor {
                     for column in 0..factor {
                         let (x, y) = (mcu * factor + column, index * factor + row);
-                        if layout.holds(component, x, y) {
+                        if layout.has_block(component, x, y) {
                             let levels = &self.levels[component][row * groups + x / 4];
                             tokens.block(levels, x % 4, tables, &mut self.before[component]);
                         } else {

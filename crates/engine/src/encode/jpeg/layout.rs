@@ -40,7 +40,7 @@ impl Layout {
 
     /// Whether block (`x`, `y`) of component `index` holds image data; the last MCUs of an interleaved scan have
     /// some that do not.
-    pub(super) const fn holds(self, index: usize, x: usize, y: usize) -> bool {
+    pub(super) const fn has_block(self, index: usize, x: usize, y: usize) -> bool {
         x < self.blocks_across(index) && y < self.blocks_down(index)
     }
 

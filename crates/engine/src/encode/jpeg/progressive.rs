@@ -29,7 +29,7 @@ pub(super) fn encode<S: Simd>(
     quality: u8,
     stop: Stop<'_>,
 ) -> Result<Vec<u8>, Error> {
-    let steps = tables::even_steps(quality, layout.sampling);
+    let steps = tables::flat_steps(quality, layout.sampling);
     let coefficients = block_grid::coefficients(simd, image, layout, stop)?;
     let levels = levels(&coefficients, &steps, stop)?;
     drop(coefficients);

@@ -116,7 +116,7 @@ pub(super) fn dc(mut scan: Scan, layout: Layout, grids: &[BlockGrid], stop: Stop
             for block in 0..factor * factor {
                 let (x, y) = (mcu_x * factor + block % factor, mcu_y * factor + block / factor);
                 // Blocks beyond the image repeat the previous level.
-                let level = if layout.holds(component, x, y) {
+                let level = if layout.has_block(component, x, y) {
                     grid.blocks[y * grid.across + x][0]
                 } else {
                     before[component]

@@ -33,7 +33,7 @@ const STEPS: [Steps; 2] = [
 ///
 /// Flatter than annex K's, for a better score at the same size: ADR 0006.
 #[rustfmt::skip]
-const EVEN: [u32; 64] = [
+const FLAT_STEPS: [u32; 64] = [
      96, 163, 222, 286, 353, 423, 495, 569,
     163, 188, 238, 298, 362, 431, 502, 575,
     222, 238, 276, 328, 387, 452, 520, 591,
@@ -50,14 +50,14 @@ pub(super) fn steps(quality: u8) -> [Steps; 2] {
     STEPS.map(|table| table.map(|step| ((u32::from(step) * percent + 50) / 100).clamp(1, 255) as u8))
 }
 
-/// The tables of [`EVEN`] for a quality, of about the same visual quality as [`steps`].
-pub(super) fn even_steps(quality: u8, sampling: Sampling) -> [Steps; 2] {
+/// The tables of [`FLAT_STEPS`] for a quality, of about the same visual quality as [`steps`].
+pub(super) fn flat_steps(quality: u8, sampling: Sampling) -> [Steps; 2] {
     // In thousandths; scaled to the visual quality of annex K's tables, at low and at high qualities.
     let percent = percent(quality);
     let both = percent * 900 + (percent * 333).min(6000);
     // Chroma at full resolution has four times as many coefficients, which may be coarser.
     let scales = if sampling == Sampling::Full { [both * 7 / 8, both * 3 / 2] } else { [both; 2] };
-    scales.map(|scale| EVEN.map(|step| ((step * scale + 500_000) / 1_000_000).clamp(1, 255) as u8))
+    scales.map(|scale| FLAT_STEPS.map(|step| ((step * scale + 500_000) / 1_000_000).clamp(1, 255) as u8))
 }
 
 fn percent(quality: u8) -> u32 {

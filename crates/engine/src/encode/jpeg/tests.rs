@@ -126,7 +126,7 @@ fn the_error_of_any_gray_image_is_bounded_by_its_steps() {
         for effort in EFFORTS {
             let best = effort == Effort::Best;
             let steps =
-                if best { tables::even_steps(quality, Sampling::Gray) } else { tables::steps(quality) };
+                if best { tables::flat_steps(quality, Sampling::Gray) } else { tables::steps(quality) };
             let squares: f64 = steps[0].iter().map(|&step| (f64::from(step) / 2.0).powi(2)).sum();
             // Rate-distortion optimisation may change a level by one more.
             let further = if best { 2.0 } else { 1.0 };

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     /// The predictor as the standard defines it.
-    fn by_distances(a: i16, b: i16, c: i16) -> i16 {
+    fn paeth_by_definition(a: i16, b: i16, c: i16) -> i16 {
         let p = a + b - c;
         let (pa, pb, pc) = ((p - a).abs(), (p - b).abs(), (p - c).abs());
         if pa <= pb && pa <= pc {
@@ -88,7 +88,7 @@ mod tests {
         for a in 0..256 {
             for b in 0..256 {
                 for c in 0..256 {
-                    assert_eq!(paeth(a, b, c), by_distances(a, b, c), "{a} {b} {c}");
+                    assert_eq!(paeth(a, b, c), paeth_by_definition(a, b, c), "{a} {b} {c}");
                 }
             }
         }

@@ -156,15 +156,15 @@ struct Codes {
     symbols: Vec<u16>,
     distances: Vec<u16>,
     /// The code lengths as in the block header: symbols of the code length code, and extra bits.
-    head: Vec<(u8, u8)>,
-    head_lengths: Vec<u8>,
+    header: Vec<(u8, u8)>,
+    header_lengths: Vec<u8>,
 }
 
 /// The order of the lengths of the code length code (section 3.2.7).
 const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 
 /// Extra bits of the code length code.
-fn head_extra(symbol: u8) -> u32 {
+fn header_extra(symbol: u8) -> u32 {
     match symbol {
         16 => 2,
         17 => 3,
@@ -181,8 +181,8 @@ impl Codes {
             distance_lengths,
             symbols,
             distances,
-            head: Vec::new(),
-            head_lengths: Vec::new(),
+            header: Vec::new(),
+            header_lengths: Vec::new(),
         }
     }
 
@@ -203,23 +203,23 @@ impl Codes {
         codes.symbol_lengths.truncate(symbols);
         codes.distance_lengths.truncate(distances);
         let all = [&codes.symbol_lengths[..], &codes.distance_lengths].concat();
-        codes.head = runs(&all);
+        codes.header = runs(&all);
         let mut counts = [0; 19];
-        codes.head.iter().for_each(|&(symbol, _)| counts[usize::from(symbol)] += 1);
-        codes.head_lengths = lengths(&counts, 7);
+        codes.header.iter().for_each(|&(symbol, _)| counts[usize::from(symbol)] += 1);
+        codes.header_lengths = lengths(&counts, 7);
         codes
     }
 
     /// Number of lengths of the code length code in the header.
     fn header_count(&self) -> usize {
-        ORDER.iter().rposition(|&symbol| self.head_lengths[symbol] > 0).map_or(4, |last| (last + 1).max(4))
+        ORDER.iter().rposition(|&symbol| self.header_lengths[symbol] > 0).map_or(4, |last| (last + 1).max(4))
     }
 
     fn header_bits(&self) -> usize {
         let bits = |&(symbol, _): &(u8, u8)| {
-            usize::from(self.head_lengths[usize::from(symbol)]) + head_extra(symbol) as usize
+            usize::from(self.header_lengths[usize::from(symbol)]) + header_extra(symbol) as usize
         };
-        14 + 3 * self.header_count() + self.head.iter().map(bits).sum::<usize>()
+        14 + 3 * self.header_count() + self.header.iter().map(bits).sum::<usize>()
     }
 
     fn write_header(&self, writer: &mut BitWriter) {
@@ -228,14 +228,14 @@ impl Codes {
         writer.bits((self.distance_lengths.len() - 1) as u64, 5);
         writer.bits((count - 4) as u64, 4);
         for &symbol in &ORDER[..count] {
-            writer.bits(self.head_lengths[symbol].into(), 3);
+            writer.bits(self.header_lengths[symbol].into(), 3);
         }
-        let codes = codes(&self.head_lengths);
-        for &(symbol, extra) in &self.head {
-            let bits = u32::from(self.head_lengths[usize::from(symbol)]);
+        let codes = codes(&self.header_lengths);
+        for &(symbol, extra) in &self.header {
+            let bits = u32::from(self.header_lengths[usize::from(symbol)]);
             writer.bits(
                 u64::from(codes[usize::from(symbol)]) | u64::from(extra) << bits,
-                bits + head_extra(symbol),
+                bits + header_extra(symbol),
             );
         }
     }
@@ -243,27 +243,27 @@ impl Codes {
 
 /// Run-length encoded code lengths.
 fn runs(lengths: &[u8]) -> Vec<(u8, u8)> {
-    let mut head = Vec::new();
+    let mut header = Vec::new();
     for run in lengths.chunk_by(|a, b| a == b) {
         let (length, mut left) = (run[0], run.len());
         if length == 0 {
             while left >= 3 {
                 let taken = left.min(138);
-                head.push(if taken > 10 { (18, (taken - 11) as u8) } else { (17, (taken - 3) as u8) });
+                header.push(if taken > 10 { (18, (taken - 11) as u8) } else { (17, (taken - 3) as u8) });
                 left -= taken;
             }
         } else if left >= 4 {
-            head.push((length, 0));
+            header.push((length, 0));
             left -= 1;
             while left >= 3 {
                 let taken = left.min(6);
-                head.push((16, (taken - 3) as u8));
+                header.push((16, (taken - 3) as u8));
                 left -= taken;
             }
         }
-        head.extend(std::iter::repeat_n((length, 0), left));
+        header.extend(std::iter::repeat_n((length, 0), left));
     }
-    head
+    header
 }
 
 /// Writes bits, lowest first.
