@@ -1,23 +1,23 @@
-//! Coefficients to levels: division by the quantisation table, to nearest (T.81, A.3.4).
+//! Quantisation of coefficients to levels, rounded to nearest (T.81, A.3.4).
 
 use super::dct::{Coefficients, GROUP, UNIT};
 use super::layout::BLOCK;
 
-/// A quantisation table, element by element, in the order of rows.
+/// A quantisation table, row by row.
 pub(super) type Steps = [u8; 64];
 
-/// Levels of four blocks, laid out as their [`Coefficients`], and which of them are not zero.
+/// Levels of four blocks, in the layout of [`Coefficients`], and which of them are not zero.
 #[derive(Clone)]
 pub(super) struct Levels {
     pub(super) values: Coefficients,
-    /// A bit a horizontal frequency, for each vertical frequency of each block.
+    /// A bit per horizontal frequency, for each vertical frequency of each block.
     nonzero: [u8; GROUP],
 }
 
 impl Levels {
     pub(super) const NONE: Self = Self { values: [[0; GROUP]; BLOCK], nonzero: [0; GROUP] };
 
-    /// The nonzero levels of block `index` of the four: a bit each, in zigzag order.
+    /// Mask of the nonzero levels of block `index` of the four, in zigzag order.
     #[inline(always)]
     pub(super) fn mask(&self, index: usize) -> u64 {
         let rows = &self.nonzero.as_chunks::<BLOCK>().0[index];
@@ -25,7 +25,7 @@ impl Levels {
     }
 }
 
-/// For each row of a block and each set of its columns, their places in zigzag order as bits.
+/// For each row of a block and each mask of its columns, their mask in zigzag order.
 static IN_ZIGZAG: [[u64; 256]; BLOCK] = {
     let mut places = [[0; 256]; BLOCK];
     let mut k = 0;
@@ -41,7 +41,7 @@ static IN_ZIGZAG: [[u64; 256]; BLOCK] = {
     places
 };
 
-/// Row by row places of coefficients in the order of the zigzag (T.81, figure A.6).
+/// Positions of coefficients, row by row, in zigzag order (T.81, figure A.6).
 pub(super) const ZIGZAG: [u8; 64] = {
     let mut order = [0; 64];
     let (mut row, mut column, mut k) = (0_usize, 0_usize, 0);
@@ -68,7 +68,7 @@ pub(super) const ZIGZAG: [u8; 64] = {
     order
 };
 
-/// Divides by one table, as two multiplications whose high halves are kept.
+/// Divides by a table with two multiplications, of which the high halves are used.
 pub(super) struct Quantiser {
     half: [[u16; GROUP]; BLOCK],
     reciprocal: [[u16; GROUP]; BLOCK],
@@ -82,7 +82,7 @@ impl Quantiser {
         for u in 0..BLOCK {
             for at in 0..GROUP {
                 let divisor = u32::from(steps[at % BLOCK * BLOCK + u]) * UNIT as u32;
-                // The reciprocal takes all sixteen bits; the shift it was given is taken back after it.
+                // The reciprocal is scaled to sixteen bits; the second multiplication reverses the scaling.
                 let shift = (divisor - 1).ilog2();
                 this.half[u][at] = (divisor / 2) as u16;
                 this.reciprocal[u][at] = (1_u32 << (16 + shift)).div_ceil(divisor) as u16;
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_division_is_to_nearest() {
+    fn every_division_rounds_to_nearest() {
         for step in 1..=255_u8 {
             let quantiser = Quantiser::new(&[step; 64]);
             let divisor = i32::from(step) * UNIT;
@@ -132,7 +132,7 @@ mod tests {
                 quantiser.quantise(&coefficients, &mut levels);
                 for (&from, &to) in coefficients.as_flattened().iter().zip(levels.values.as_flattened()) {
                     let off = 2 * (i32::from(from) - i32::from(to) * divisor).abs();
-                    // Halves may go either way, and far out the reciprocal's last bit shows.
+                    // Halves may be rounded either way, and large values show the reciprocal's last bit.
                     assert!(off <= divisor + 4, "{from} / {divisor} is not {to}");
                 }
             }
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn masks_tell_what_is_not_zero_in_zigzag_order() {
+    fn masks_have_the_nonzero_levels_in_zigzag_order() {
         let quantiser = Quantiser::new(&[1; 64]);
         for (k, &place) in ZIGZAG.iter().enumerate() {
             for block in 0..GROUP / BLOCK {

@@ -1,22 +1,21 @@
-//! The file as libraries read it: whether to stop is asked as the bytes go by, since they ask for nothing
-//! else on their way.
+//! A file for libraries that have no hook to stop them: `stop` is polled as they read.
 
 use std::io::{BufRead, Cursor, Error, Read, Result, Seek, SeekFrom};
 
 use crate::stop::Stop;
 
-/// Bytes between two questions, and the most that is given at a time.
+/// Bytes between polls, and the most that one read returns.
 pub(super) const STEP: usize = 4 << 10;
 
-/// A file in memory; reading fails once the caller wants to stop.
-pub(super) struct Input<'a> {
+/// A file in memory; reading fails once `stop` returns true.
+pub(super) struct PollingReader<'a> {
     file: Cursor<&'a [u8]>,
     stop: Stop<'a>,
-    /// Bytes left until it is asked again.
+    /// Bytes left until the next poll.
     left: usize,
 }
 
-impl<'a> Input<'a> {
+impl<'a> PollingReader<'a> {
     pub(super) fn new(bytes: &'a [u8], stop: Stop<'a>) -> Self {
         Self { file: Cursor::new(bytes), stop, left: 0 }
     }
@@ -25,7 +24,7 @@ impl<'a> Input<'a> {
         self.file.position()
     }
 
-    /// Asks if it is time to, and says how much may be read before the next time.
+    /// Polls `stop` if it is due; returns how much may be read before the next poll.
     fn allowance(&mut self) -> Result<usize> {
         if self.left == 0 {
             self.stop.check("decoding").map_err(|_| Error::other("stopped"))?;
@@ -35,7 +34,7 @@ impl<'a> Input<'a> {
     }
 }
 
-impl Read for Input<'_> {
+impl Read for PollingReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let most = self.allowance()?.min(buffer.len());
         let count = self.file.read(&mut buffer[..most])?;
@@ -44,7 +43,7 @@ impl Read for Input<'_> {
     }
 }
 
-impl BufRead for Input<'_> {
+impl BufRead for PollingReader<'_> {
     fn fill_buf(&mut self) -> Result<&[u8]> {
         let most = self.allowance()?;
         let rest = self.file.fill_buf()?;
@@ -57,7 +56,7 @@ impl BufRead for Input<'_> {
     }
 }
 
-impl Seek for Input<'_> {
+impl Seek for PollingReader<'_> {
     fn seek(&mut self, to: SeekFrom) -> Result<u64> {
         self.file.seek(to)
     }
@@ -70,20 +69,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gives_the_file_and_asks_on_the_way() {
+    fn returns_the_file_and_polls_as_it_is_read() {
         let file: Vec<u8> = (0..100_000_u32).map(|at| (at * 7) as u8).collect();
-        let asked = Cell::new(0);
-        let ask = || {
-            asked.set(asked.get() + 1);
+        let polls = Cell::new(0);
+        let poll = || {
+            polls.set(polls.get() + 1);
             false
         };
         let mut read = Vec::new();
-        Input::new(&file, Stop(&ask)).read_to_end(&mut read).unwrap();
+        PollingReader::new(&file, Stop(&poll)).read_to_end(&mut read).unwrap();
         assert!(read == file);
-        assert!(asked.get() >= file.len() / STEP, "asked {} times", asked.get());
-        asked.set(0);
+        assert!(polls.get() >= file.len() / STEP, "polled {} times", polls.get());
+        polls.set(0);
         read.clear();
-        let mut input = Input::new(&file, Stop(&ask));
+        let mut input = PollingReader::new(&file, Stop(&poll));
         input.seek(SeekFrom::Start(5)).unwrap();
         while let Ok(bytes @ [_, ..]) = input.fill_buf() {
             let taken = bytes.len().div_ceil(2);
@@ -91,18 +90,18 @@ mod tests {
             input.consume(taken);
         }
         assert!(read == file[5..]);
-        assert!(asked.get() >= file.len() / STEP, "asked {} times", asked.get());
+        assert!(polls.get() >= file.len() / STEP, "polled {} times", polls.get());
     }
 
     #[test]
-    fn fails_once_it_is_to_stop() {
-        let asked = Cell::new(0);
-        let ask = || {
-            asked.set(asked.get() + 1);
-            asked.get() > 2
+    fn fails_once_stop_returns_true() {
+        let polls = Cell::new(0);
+        let poll = || {
+            polls.set(polls.get() + 1);
+            polls.get() > 2
         };
         let mut read = Vec::new();
-        assert!(Input::new(&[1; 5 * STEP], Stop(&ask)).read_to_end(&mut read).is_err());
+        assert!(PollingReader::new(&[1; 5 * STEP], Stop(&poll)).read_to_end(&mut read).is_err());
         assert_eq!(read.len(), 2 * STEP);
     }
 }

@@ -1,44 +1,44 @@
-//! Weights: how much of each cell goes into each output pixel, along one axis.
+//! Resampling weights along one axis: the share of each sample in each output pixel.
 
 use std::sync::LazyLock;
 
 use crate::spec::Filter;
 
-/// Boxes of several cells are averaged first, as long as so many are left for an output pixel; the
-/// response of the box is then undone with the weights.
-const LEFT: f64 = 3.0;
-/// A picture has at most 65,535 pixels a side; more than that is never one cell.
+/// Samples are first averaged in boxes that leave at least so many for an output pixel; the weights then
+/// compensate the response of the box.
+const MIN_BOXES_PER_PIXEL: f64 = 3.0;
+/// An image has at most 65,535 pixels a side; a box never covers more.
 const MAX_FACTOR: f64 = 32768.0;
 /// Weights are in 2⁻¹⁴.
 pub(crate) const ONE: i32 = 1 << 14;
 
-/// The part of one axis to resample, in pixels of the picture.
+/// The part of one axis to resample, in pixels of the image.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Axis {
     pub(crate) from: f64,
     pub(crate) length: f64,
-    /// Pixels of the picture's axis.
+    /// Pixels of the image's axis.
     pub(crate) limit: u32,
-    /// Pixels in a cell of the decoder's grid.
-    pub(crate) cell: u32,
-    /// Pixels to make.
+    /// Pixels in a sample of the decoder's grid.
+    pub(crate) sample_size: u32,
+    /// Output pixels.
     pub(crate) out: u32,
     pub(crate) filter: Filter,
-    /// Whether cells may be averaged before the weights are applied.
+    /// Whether samples may be averaged before the weights are applied.
     pub(crate) boxes: bool,
 }
 
-/// Which cells matter, and how many are averaged before the weights are applied.
+/// The samples that are used, and how many are averaged before the weights are applied.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Reach {
-    /// The first cell needed, and the one after the last.
+pub(crate) struct Span {
+    /// The first sample used, and the one after the last.
     pub(crate) start: usize,
     pub(crate) end: usize,
-    /// Cells averaged into one.
+    /// Samples averaged into a box.
     pub(crate) factor: usize,
-    /// Number of such averages; the last may be of fewer.
+    /// Number of boxes; the last may cover fewer samples.
     pub(crate) boxes: usize,
-    /// Most boxes that one output pixel is made of.
+    /// Most boxes in the window of an output pixel.
     pub(crate) taps: usize,
 }
 
@@ -47,9 +47,9 @@ impl Axis {
         self.length / f64::from(self.out)
     }
 
-    /// Pixels in a box of `factor` cells.
+    /// Pixels in a box of `factor` samples.
     fn unit(self, factor: f64) -> f64 {
-        f64::from(self.cell) * factor
+        f64::from(self.sample_size) * factor
     }
 
     /// Pixels to which the filter's unit is stretched; it never narrows below one box.
@@ -57,18 +57,18 @@ impl Axis {
         self.ratio().max(self.unit(factor))
     }
 
-    pub(crate) fn reach(self) -> Reach {
-        let cell = f64::from(self.cell);
-        let most = if self.boxes { MAX_FACTOR } else { 1.0 };
-        let factor = (self.ratio() / (LEFT * cell)).floor().clamp(1.0, most);
-        // One box more on each side, for undoing the box's response.
+    pub(crate) fn span(self) -> Span {
+        let sample_size = f64::from(self.sample_size);
+        let limit = if self.boxes { MAX_FACTOR } else { 1.0 };
+        let factor = (self.ratio() / (MIN_BOXES_PER_PIXEL * sample_size)).floor().clamp(1.0, limit);
+        // One more box on each side, to compensate the box's response.
         let support = self.filter.support() * self.stretch(factor) + self.unit(factor);
-        let start = ((self.from - support) / cell).floor().max(0.0);
-        let last = (f64::from(self.limit) / cell).ceil();
-        let end = ((self.from + self.length + support) / cell).ceil().min(last);
+        let start = ((self.from - support) / sample_size).floor().max(0.0);
+        let last = (f64::from(self.limit) / sample_size).ceil();
+        let end = ((self.from + self.length + support) / sample_size).ceil().min(last);
         let boxes = ((end - start) / factor).ceil().max(1.0);
         let taps = (2.0 * support / self.unit(factor)).ceil() + 1.0;
-        Reach {
+        Span {
             start: start as usize,
             end: end as usize,
             factor: factor as usize,
@@ -78,41 +78,41 @@ impl Axis {
     }
 }
 
-/// For each output pixel the boxes it is made of and their weights, which add up to [`ONE`].
+/// For each output pixel the window of boxes and their weights, whose sum is [`ONE`].
 pub(crate) struct Weights {
-    pub(crate) reach: Reach,
+    pub(crate) span: Span,
     /// For each output pixel its first box and where its weights begin.
     windows: Vec<(usize, usize)>,
     weights: Vec<i16>,
 }
 
 impl Weights {
-    /// Windows begin at a multiple of `start` and hold a multiple of `length` boxes; the weights of what
-    /// is added are zero.
+    /// Windows begin at a multiple of `start` and hold a multiple of `length` boxes; boxes added for that have
+    /// a weight of zero.
     pub(crate) fn new(axis: Axis, start: usize, length: usize) -> Self {
-        let reach = axis.reach();
+        let span = axis.span();
         let mut windows = Vec::with_capacity(axis.out as usize + 1);
         let mut weights =
-            Vec::with_capacity(axis.out as usize * (reach.taps + start).next_multiple_of(length));
-        let mut exact = Vec::with_capacity(reach.taps + 2);
+            Vec::with_capacity(axis.out as usize * (span.taps + start).next_multiple_of(length));
+        let mut exact = Vec::with_capacity(span.taps + 2);
         for out in 0..axis.out {
             let centre = axis.from + (f64::from(out) + 0.5) * axis.ratio();
-            let first = window(axis, reach, centre, &mut exact);
+            let first = window(axis, span, centre, &mut exact);
             let lead = first % start;
             windows.push((first - lead, weights.len()));
             let from = weights.len();
             weights.resize(from + lead, 0);
-            quantize(&exact, &mut weights);
+            quantise(&exact, &mut weights);
             let taps = (weights.len() - from).next_multiple_of(length);
             weights.resize(from + taps, 0);
         }
-        windows.push((reach.boxes, weights.len()));
-        Self { reach, windows, weights }
+        windows.push((span.boxes, weights.len()));
+        Self { span, windows, weights }
     }
 
-    /// The most bytes that the weights of `axis` take.
+    /// Upper bound on the bytes that the weights of `axis` take.
     pub(crate) fn memory(axis: Axis, length: u64) -> u64 {
-        u64::from(axis.out) * ((axis.reach().taps as u64 + length * 2) * 2 + 16)
+        u64::from(axis.out) * ((axis.span().taps as u64 + length * 2) * 2 + 16)
     }
 
     /// Output pixels.
@@ -128,8 +128,8 @@ impl Weights {
     }
 }
 
-/// Appends weights that add up to [`ONE`]; what rounding leaves goes to the largest.
-fn quantize(exact: &[f64], weights: &mut Vec<i16>) {
+/// Appends weights whose sum is [`ONE`]; the remainder of rounding goes to the largest.
+fn quantise(exact: &[f64], weights: &mut Vec<i16>) {
     let sum: f64 = exact.iter().sum();
     let from = weights.len();
     weights.extend(exact.iter().map(|weight| nearest(weight / sum * f64::from(ONE))));
@@ -146,40 +146,40 @@ fn nearest(value: f64) -> i16 {
 }
 
 /// Fills `exact` with the weights of the boxes around `centre`; returns the first box.
-fn window(axis: Axis, reach: Reach, centre: f64, exact: &mut Vec<f64>) -> usize {
-    let factor = reach.factor as f64;
-    let (start, unit, stretch) = (axis.unit(reach.start as f64), axis.unit(factor), axis.stretch(factor));
-    let limit = axis.unit(reach.end as f64).min(f64::from(axis.limit));
-    let support = axis.filter.support() * stretch + if sharpens(axis, unit) { unit } else { 0.0 };
-    let index = |at: f64| ((at - start) / unit).floor().clamp(0.0, reach.boxes as f64 - 1.0) as usize;
+fn window(axis: Axis, span: Span, centre: f64, exact: &mut Vec<f64>) -> usize {
+    let factor = span.factor as f64;
+    let (start, unit, stretch) = (axis.unit(span.start as f64), axis.unit(factor), axis.stretch(factor));
+    let limit = axis.unit(span.end as f64).min(f64::from(axis.limit));
+    let support = axis.filter.support() * stretch + if compensates(axis, unit) { unit } else { 0.0 };
+    let index = |at: f64| ((at - start) / unit).floor().clamp(0.0, span.boxes as f64 - 1.0) as usize;
     let (first, last) = (index(centre - support), index(centre + support));
     exact.clear();
     exact.extend((first..=last).map(|index| {
-        // The last box may reach past the picture: only what is inside counts.
+        // The last box may extend past the image: only the part inside counts.
         let left = start + index as f64 * unit;
         let right = (left + unit).min(limit);
         axis.filter.weight((left - centre) / stretch, (right - centre) / stretch) * (right - left)
     }));
-    // A window cannot be all zero, except by a centre outside the picture; the nearest box then serves.
+    // All weights are zero only if the centre is outside the image; the nearest box is then used.
     if exact.iter().sum::<f64>().abs() < 1e-9 {
         exact.clear();
         exact.push(1.0);
         return index(centre);
     }
-    if sharpens(axis, unit) {
-        undo_box(exact, unit);
+    if compensates(axis, unit) {
+        compensate_box(exact, unit);
     }
     first
 }
 
-/// Whether the response of the boxes is to be undone: not where boxes are what was asked for.
-fn sharpens(axis: Axis, unit: f64) -> bool {
+/// Whether the response of the boxes is compensated: not for the box filter.
+fn compensates(axis: Axis, unit: f64) -> bool {
     unit > 1.0 && axis.filter != Filter::Box
 }
 
-/// Undoes, to second order, what averaging over `unit` pixels does to low frequencies: a three-tap
+/// Compensates, to second order, the response of a mean over `unit` pixels at low frequencies: a three-tap
 /// sharpening over the boxes, folded into their weights. At the ends the edge is repeated.
-fn undo_box(weights: &mut [f64], unit: f64) {
+fn compensate_box(weights: &mut [f64], unit: f64) {
     let side = (1.0 - 1.0 / (unit * unit)) / 24.0;
     let mut before = weights[0];
     for index in 0..weights.len() {
@@ -228,8 +228,7 @@ fn cubic(x: f64, b: f64, c: f64) -> f64 {
 /// Steps of [`LANCZOS`] between whole numbers.
 const STEPS: usize = 1024;
 
-/// The Lanczos filter from 0 to 3. Interpolating between its steps is exact to 10⁻⁶, and much faster than
-/// sines.
+/// The Lanczos filter from 0 to 3. Interpolation between its steps is exact to 10⁻⁶.
 static LANCZOS: LazyLock<Vec<f64>> = LazyLock::new(|| {
     (0..=3 * STEPS + 1)
         .map(|step| {
@@ -279,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_add_up_and_stay_in_the_picture() {
+    fn weights_sum_to_one_within_the_image() {
         for (from, length, limit, out) in [
             (0.0, 1000.0, 1000, 128),
             (10.5, 3.25, 100, 7),
@@ -287,23 +286,23 @@ mod tests {
             (0.0, 65_500.0, 65_500, 1),
             (0.0, 681.25, 682, 100),
         ] {
-            for (filter, cell) in ALL.into_iter().flat_map(|filter| [1, 2, 4, 8].map(|cell| (filter, cell))) {
+            for (filter, sample_size) in
+                ALL.into_iter().flat_map(|filter| [1, 2, 4, 8].map(|size| (filter, size)))
+            {
                 for (start, multiple) in [(1, 16), (2, 2)] {
-                    let axis = Axis { from, length, limit, cell, out, filter, boxes: true };
+                    let axis = Axis { from, length, limit, sample_size, out, filter, boxes: true };
                     let weights = Weights::new(axis, start, multiple);
                     let mut before = 0;
                     for pixel in 0..weights.len() {
                         let (first, window) = weights.window(pixel);
-                        assert!(
-                            first >= before && first < weights.reach.boxes && first.is_multiple_of(start)
-                        );
-                        assert!(window.len() <= (weights.reach.taps + start).next_multiple_of(multiple));
+                        assert!(first >= before && first < weights.span.boxes && first.is_multiple_of(start));
+                        assert!(window.len() <= (weights.span.taps + start).next_multiple_of(multiple));
                         assert_eq!(window.iter().map(|&weight| i32::from(weight)).sum::<i32>(), ONE);
-                        let beyond = weights.reach.boxes - first;
+                        let beyond = weights.span.boxes - first;
                         assert!(window.iter().skip(beyond).all(|&weight| weight == 0));
                         before = first;
                     }
-                    assert!(weights.reach.end <= limit.div_ceil(cell) as usize);
+                    assert!(weights.span.end <= limit.div_ceil(sample_size) as usize);
                 }
             }
         }
@@ -313,7 +312,7 @@ mod tests {
     fn one_to_one_is_the_identity() {
         for filter in [Filter::Lanczos3, Filter::CatmullRom, Filter::Box] {
             let weights = Weights::new(
-                Axis { from: 0.0, length: 9.0, limit: 9, cell: 1, out: 9, filter, boxes: true },
+                Axis { from: 0.0, length: 9.0, limit: 9, sample_size: 1, out: 9, filter, boxes: true },
                 1,
                 1,
             );
@@ -327,10 +326,18 @@ mod tests {
     }
 
     #[test]
-    fn boxes_weigh_by_what_they_cover() {
+    fn box_weights_are_proportional_to_coverage() {
         // Five pixels into two: each takes two and a half.
         let weights = Weights::new(
-            Axis { from: 0.0, length: 5.0, limit: 5, cell: 1, out: 2, filter: Filter::Box, boxes: true },
+            Axis {
+                from: 0.0,
+                length: 5.0,
+                limit: 5,
+                sample_size: 1,
+                out: 2,
+                filter: Filter::Box,
+                boxes: true,
+            },
             1,
             1,
         );

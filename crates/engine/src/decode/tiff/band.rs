@@ -1,14 +1,14 @@
-//! From the samples of TIFF chunks to rows of a model.
+//! Bands of a TIFF: the samples of its strips or tiles, converted to rows of a colour model.
 
 use tiff::ColorType;
 
 use crate::colour::Cmyk;
 use crate::error::Error;
 use crate::header::Header;
-use crate::pixels::{Model, Row, Rows};
+use crate::pixels::{Model, Row, RowSink};
 
-/// Gathers the chunks of a band, then gives its rows.
-pub(super) struct Unpack {
+/// Collects the strips or tiles of a band, then passes on its rows.
+pub(super) struct Band {
     width: usize,
     bits: u8,
     /// Samples a pixel in the file.
@@ -24,7 +24,7 @@ pub(super) struct Unpack {
     band_16: Vec<u16>,
 }
 
-/// What the samples of a pixel mean, where they are not simply the channels of the model.
+/// How the samples of a pixel are converted to the channels of the model.
 enum Kind {
     Direct,
     /// Gray of fewer than 8 bits, by its largest value.
@@ -34,7 +34,7 @@ enum Kind {
     Cmyk(Cmyk),
 }
 
-impl Unpack {
+impl Band {
     pub(super) fn new(
         header: &Header,
         colour: ColorType,
@@ -52,7 +52,7 @@ impl Unpack {
             (RGBA(8 | 16), _) => (Model::Rgba, Kind::Direct),
             (YCbCr(8), _) => (Model::Rgb, Kind::YCbCr),
             (CMYK(8 | 16) | CMYKA(8 | 16), _) => (Model::Rgb, Kind::Cmyk(Cmyk::new(profile))),
-            // The crate counts bands where there are extra samples.
+            // The crate returns this type where there are extra samples.
             (Multiband { bit_depth: 8 | 16, num_samples: 2.. }, None) if header.colour == "gray" => {
                 (if header.alpha { Model::GrayAlpha } else { Model::Gray }, Kind::Direct)
             }
@@ -84,7 +84,7 @@ impl Unpack {
         self.samples
     }
 
-    pub(super) fn begin_band(&mut self, height: usize) {
+    pub(super) fn begin(&mut self, height: usize) {
         self.height = height;
         self.band_8.clear();
         self.band_16.clear();
@@ -113,8 +113,8 @@ impl Unpack {
         shape.place(&mut self.band_16, chunk, left, width, plane);
     }
 
-    /// Gives the rows of the band.
-    pub(super) fn give(&mut self, rows: &mut dyn Rows) -> Result<(), Error> {
+    /// Passes on the rows of the band.
+    pub(super) fn emit(&mut self, rows: &mut dyn RowSink) -> Result<(), Error> {
         let stride = self.width * self.samples;
         let mut out = vec![0; self.width * self.model.channels()];
         if self.band_16.is_empty() {
@@ -205,19 +205,19 @@ impl Shape {
         if width == 0 || left >= self.width {
             return;
         }
-        let kept = width.min(self.width - left);
+        let visible = width.min(self.width - left);
         let rows = band.chunks_exact_mut(self.width * self.samples).take(self.height);
         match plane {
             None => {
                 for (row, source) in rows.zip(chunk.chunks_exact(width * self.samples)) {
-                    let kept = kept * self.samples;
-                    row[left * self.samples..][..kept].copy_from_slice(&source[..kept]);
+                    let visible = visible * self.samples;
+                    row[left * self.samples..][..visible].copy_from_slice(&source[..visible]);
                 }
             }
             Some(plane) => {
                 for (row, source) in rows.zip(chunk.chunks_exact(width)) {
                     let pixels = row.chunks_exact_mut(self.samples).skip(left);
-                    for (pixel, &value) in pixels.zip(&source[..kept]) {
+                    for (pixel, &value) in pixels.zip(&source[..visible]) {
                         pixel[plane] = value;
                     }
                 }

@@ -1,38 +1,35 @@
-//! Several rows unfiltered together. A sample needs the one before it, so a row alone waits for each
-//! result before the next; but row after row can follow, each a pixel behind the one above. One vector
-//! holds a pixel of each of them.
+//! Reconstruction of several rows at once, as a wavefront: a pixel depends on the one before it, so a single row
+//! is bound by latency, but each row can follow one pixel behind the row above. A vector holds a pixel of each.
 //!
 //! ```text
-//! row 0   . . . 7 8          at each step the pixels marked by one figure are made:
-//! row 1   . . 7 8            the one on the left and the two above were made in the two steps before
+//! row 0   . . . 7 8          pixels with the same figure are computed in one step;
+//! row 1   . . 7 8            the left, above and upper left ones are from the two steps before
 //! row 2   . 7 8
 //! ```
-
 //!
-//! Where a vector holds four rows, a second four follow some pixels behind the first: each waits for
-//! results, and meanwhile the processor works on the other.
+//! Where a vector holds four rows, a second wavefront of four follows the first, to hide more of the latency.
 
 use fearless_simd::{Level, Simd, dispatch, prelude::*, u8x16};
 
-use super::vectors::{Near, average, down, gather, load, paeth, reverse, spread, transpose};
+use super::vectors::{Neighbours, average, down, gather, load, paeth, reverse, spread, transpose};
 use super::{AVERAGE, PAETH, SUB, UP};
 
-/// How the rows to be unfiltered lie.
+/// The rows to be unfiltered, and their layout.
 pub(in crate::decode::png) struct Rows<'a> {
     /// Bytes of a pixel.
     pub(in crate::decode::png) bytes: usize,
     /// Bytes of a row.
     pub(in crate::decode::png) length: usize,
-    /// The filtered rows, each behind the number of its filter.
+    /// The filtered rows, each after its filter type.
     pub(in crate::decode::png) raw: &'a [u8],
-    /// The row above the first, then the unfiltered ones, each of `length + SLACK` bytes.
+    /// The row above the first, then the unfiltered rows, each of `length + SLACK` bytes.
     pub(in crate::decode::png) rows: &'a mut [u8],
 }
 
-/// Bytes behind each row that may be overwritten.
+/// Bytes after each row that may be overwritten.
 pub(in crate::decode::png) const SLACK: usize = 16;
 
-/// How many rows make a vector, for pixels of so many bytes; none for 6 and 8.
+/// Rows in a vector, for pixels of so many bytes; none for 6 and 8.
 pub(in crate::decode::png) const fn count(bytes: usize) -> Option<usize> {
     match bytes {
         1 => Some(16),
@@ -42,24 +39,24 @@ pub(in crate::decode::png) const fn count(bytes: usize) -> Option<usize> {
     }
 }
 
-/// Whether it pays for as many rows as make a vector, by what a pixel of `bytes` bytes was measured to take
-/// alone and together, in tenths of a nanosecond.
-pub(in crate::decode::png) fn pays(bytes: usize, filters: impl Iterator<Item = u8>) -> bool {
-    let ([sub, average, paeth], together) = match bytes {
+/// Whether a wavefront is faster than single rows, for one vector of rows: by measured costs of a
+/// pixel of `bytes` bytes, in tenths of a nanosecond.
+pub(in crate::decode::png) fn is_faster(bytes: usize, filters: impl Iterator<Item = u8>) -> bool {
+    let ([sub, average, paeth], wavefront) = match bytes {
         1 => ([1, 14, 26], 88),
         2 => ([2, 18, 39], 60),
         _ => ([3, 18, 38], 56),
     };
-    let alone = |filter| match filter {
+    let single_row = |filter| match filter {
         SUB => sub,
         AVERAGE => average,
         PAETH => paeth,
         _ => 0,
     };
-    filters.map(alone).sum::<u32>() > together
+    filters.map(single_row).sum::<u32>() > wavefront
 }
 
-/// Unfilters the rows, which must be one or, for pixels of 3 and 4 bytes, two vectors full.
+/// Unfilters the rows: one vector of them or, for pixels of 3 and 4 bytes, one or two.
 pub(in crate::decode::png) fn unfilter(level: Level, rows: &mut Rows<'_>) {
     dispatch!(level, simd => by_layout(simd, rows));
 }
@@ -81,32 +78,32 @@ fn by_layout<S: Simd>(simd: S, rows: &mut Rows<'_>) {
     );
 }
 
-/// Unfilters as many rows as make a vector.
+/// Unfilters one vector of rows.
 #[inline(always)]
 fn one<S: Simd, const BYTES: usize, const SLOT: usize, const ROWS: usize>(simd: S, rows: &mut Rows<'_>) {
-    let mut front = Front::<S, BYTES, SLOT, ROWS>::new(simd, rows, 0);
-    front.begin(rows.rows);
-    if front.all_paeth {
-        while front.block::<false>(rows.rows) {}
+    let mut wavefront = Wavefront::<S, BYTES, SLOT, ROWS>::new(simd, rows, 0);
+    wavefront.begin(rows.rows);
+    if wavefront.all_paeth {
+        while wavefront.block::<false>(rows.rows) {}
     } else {
-        while front.block::<true>(rows.rows) {}
+        while wavefront.block::<true>(rows.rows) {}
     }
-    front.end(rows.rows);
+    wavefront.end(rows.rows);
 }
 
-/// Unfilters twice as many.
+/// Unfilters two vectors of rows.
 #[inline(always)]
 fn two<S: Simd, const BYTES: usize, const SLOT: usize, const ROWS: usize>(simd: S, rows: &mut Rows<'_>) {
-    let mut first = Front::<S, BYTES, SLOT, ROWS>::new(simd, rows, 0);
-    let mut second = Front::<S, BYTES, SLOT, ROWS>::new(simd, rows, 1);
+    let mut first = Wavefront::<S, BYTES, SLOT, ROWS>::new(simd, rows, 0);
+    let mut second = Wavefront::<S, BYTES, SLOT, ROWS>::new(simd, rows, 1);
     let rows = &mut *rows.rows;
     first.begin(rows);
-    // The lead: with one block the second would still wait for what the first makes in the same round.
-    let mut goes_on = true;
+    // With a lead of one block the second would wait for results of the first in the same round.
+    let mut has_block = true;
     for _ in 0..3 {
-        goes_on = goes_on && first.block::<true>(rows);
+        has_block = has_block && first.block::<true>(rows);
     }
-    if goes_on {
+    if has_block {
         second.begin(rows);
         if first.all_paeth && second.all_paeth {
             while first.block::<false>(rows) {
@@ -126,7 +123,7 @@ fn two<S: Simd, const BYTES: usize, const SLOT: usize, const ROWS: usize>(simd: 
     second.end(rows);
 }
 
-/// What the filters of the rows are, a byte of each mask for each byte of the vector.
+/// Masks of the rows' filters, a byte for each byte of the vector.
 struct Filters<S: Simd> {
     sub: u8x16<S>,
     up: u8x16<S>,
@@ -134,22 +131,24 @@ struct Filters<S: Simd> {
     paeth: u8x16<S>,
 }
 
-/// `ROWS` rows under way. Pixels have `BYTES` bytes, which take `SLOT` in the vector.
-struct Front<'a, S: Simd, const BYTES: usize, const SLOT: usize, const ROWS: usize> {
+/// The state of a wavefront of `ROWS` rows. Pixels have `BYTES` bytes, which take `SLOT` in the vector.
+struct Wavefront<'a, S: Simd, const BYTES: usize, const SLOT: usize, const ROWS: usize> {
     simd: S,
     raw: [&'a [u8]; ROWS],
     filters: Filters<S>,
     all_paeth: bool,
-    near: Near<S>,
+    neighbours: Neighbours<S>,
     /// The first row's next pixel.
     step: usize,
     pixels: usize,
     stride: usize,
-    /// Where the row above the first begins.
+    /// Offset of the row above the first.
     above: usize,
 }
 
-impl<'a, S: Simd, const BYTES: usize, const SLOT: usize, const ROWS: usize> Front<'a, S, BYTES, SLOT, ROWS> {
+impl<'a, S: Simd, const BYTES: usize, const SLOT: usize, const ROWS: usize>
+    Wavefront<'a, S, BYTES, SLOT, ROWS>
+{
     #[inline(always)]
     fn new(simd: S, rows: &Rows<'a>, number: usize) -> Self {
         let (length, stride) = (rows.length, rows.length + SLACK);
@@ -169,7 +168,7 @@ impl<'a, S: Simd, const BYTES: usize, const SLOT: usize, const ROWS: usize> Fron
                 paeth: filter(PAETH),
             },
             all_paeth: (0..ROWS).all(|row| all[row * (length + 1)] == PAETH),
-            near: Near::new(simd),
+            neighbours: Neighbours::new(simd),
             step: 0,
             pixels: length / BYTES,
             stride,
@@ -177,50 +176,49 @@ impl<'a, S: Simd, const BYTES: usize, const SLOT: usize, const ROWS: usize> Fron
         }
     }
 
-    /// The steps before the last row takes part.
+    /// The steps before the last row begins.
     #[inline(always)]
     fn begin(&mut self, rows: &mut [u8]) {
         while self.step < ROWS - 1 {
-            self.careful(rows);
+            self.checked_step(rows);
         }
     }
 
-    /// The steps that are left.
+    /// The remaining steps.
     #[inline(always)]
     fn end(&mut self, rows: &mut [u8]) {
         while self.step < self.pixels + ROWS - 1 {
-            self.careful(rows);
+            self.checked_step(rows);
         }
     }
 
-    /// One step in which not all rows need take part.
-    fn careful(&mut self, rows: &mut [u8]) {
+    /// Checked path: a step in which not all rows take part.
+    fn checked_step(&mut self, rows: &mut [u8]) {
         let Self { simd, step, pixels, .. } = *self;
-        let (mut bytes, mut top, mut takes_part) = ([0; 16], [0; 16], [0; 16]);
+        let (mut bytes, mut top, mut active) = ([0; 16], [0; 16], [0; 16]);
         let pixel_of = |row: usize| step.checked_sub(row).filter(|&pixel| pixel < pixels);
         for row in 0..ROWS {
             let Some(pixel) = pixel_of(row) else { continue };
             bytes[row * SLOT..][..BYTES].copy_from_slice(&self.raw[row][pixel * BYTES..][..BYTES]);
-            takes_part[row * SLOT..][..BYTES].fill(255);
+            active[row * SLOT..][..BYTES].fill(255);
         }
         if step < pixels {
             top[16 - SLOT..][..BYTES].copy_from_slice(&rows[self.above + step * BYTES..][..BYTES]);
         }
-        self.near.above = down::<S, SLOT>(u8x16::simd_from(simd, top), self.near.left);
-        let made = predict::<S, true>(&self.near, &self.filters) + u8x16::simd_from(simd, bytes);
-        let made = made & u8x16::simd_from(simd, takes_part);
-        (self.near.left, self.near.corner) = (made, self.near.above);
-        let made: [u8; 16] = made.into();
+        self.neighbours.above = down::<S, SLOT>(u8x16::simd_from(simd, top), self.neighbours.left);
+        let output = predict::<S, true>(&self.neighbours, &self.filters) + u8x16::simd_from(simd, bytes);
+        let output = output & u8x16::simd_from(simd, active);
+        (self.neighbours.left, self.neighbours.upper_left) = (output, self.neighbours.above);
+        let output: [u8; 16] = output.into();
         for row in 0..ROWS {
             let Some(pixel) = pixel_of(row) else { continue };
             let to = self.above + (row + 1) * self.stride + pixel * BYTES;
-            rows[to..to + BYTES].copy_from_slice(&made[row * SLOT..][..BYTES]);
+            rows[to..to + BYTES].copy_from_slice(&output[row * SLOT..][..BYTES]);
         }
         self.step += 1;
     }
 
-    /// Steps in which all rows take part, as many as a vector holds pixels, which is the number of rows.
-    /// False if there are no more so many.
+    /// `ROWS` steps in which all rows take part; false if fewer are left.
     #[inline(always)]
     fn block<const MIXED: bool>(&mut self, rows: &mut [u8]) -> bool {
         let (simd, step) = (self.simd, self.step);
@@ -236,15 +234,15 @@ impl<'a, S: Simd, const BYTES: usize, const SLOT: usize, const ROWS: usize> Fron
         let mut block = transpose::<S, SLOT, ROWS>(block);
         let top = u8x16::simd_from(simd, load(rows, self.above + step * BYTES));
         let mut top = reverse::<S, SLOT>(spread::<S, BYTES>(top));
-        let Near { mut left, mut above, mut corner } = self.near;
+        let Neighbours { mut left, mut above, mut upper_left } = self.neighbours;
         for pixel in &mut block {
             above = down::<S, SLOT>(top, left);
             top = down::<S, SLOT>(zero, top);
-            left = predict::<S, MIXED>(&Near { left, above, corner }, &self.filters) + *pixel;
-            corner = above;
+            left = predict::<S, MIXED>(&Neighbours { left, above, upper_left }, &self.filters) + *pixel;
+            upper_left = above;
             *pixel = left;
         }
-        self.near = Near { left, above, corner };
+        self.neighbours = Neighbours { left, above, upper_left };
         let block = transpose::<S, SLOT, ROWS>(block);
         for (row, pixels) in block.iter().enumerate() {
             let to = self.above + (row + 1) * self.stride + (step - row) * BYTES;
@@ -257,11 +255,11 @@ impl<'a, S: Simd, const BYTES: usize, const SLOT: usize, const ROWS: usize> Fron
 
 /// The prediction of each row's filter; all are Paeth's unless `MIXED`.
 #[inline(always)]
-fn predict<S: Simd, const MIXED: bool>(near: &Near<S>, filters: &Filters<S>) -> u8x16<S> {
+fn predict<S: Simd, const MIXED: bool>(neighbours: &Neighbours<S>, filters: &Filters<S>) -> u8x16<S> {
     if !MIXED {
-        return paeth(near);
+        return paeth(neighbours);
     }
-    let Near { left, above, .. } = *near;
-    let others = (left & filters.sub) | (above & filters.up) | (average(near) & filters.average);
-    (paeth(near) & filters.paeth) | others
+    let Neighbours { left, above, .. } = *neighbours;
+    let others = (left & filters.sub) | (above & filters.up) | (average(neighbours) & filters.average);
+    (paeth(neighbours) & filters.paeth) | others
 }

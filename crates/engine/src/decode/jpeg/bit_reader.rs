@@ -1,20 +1,20 @@
 //! Reading bits from entropy-coded data (ITU-T T.81, F.2.2.5): a 64-bit window that is filled eight bytes
 //! at a time where there is no 0xFF among them, and byte by byte around stuffed zeros and markers.
 
-/// A reader that stops at the first marker and then gives zeros, which it counts.
+/// A reader that stops at the first marker and returns zeros from there on, which it counts.
 #[derive(Clone, Copy)]
-pub(super) struct Bits<'a> {
-    /// What has not come into the window, and how long all was.
+pub(super) struct BitReader<'a> {
+    /// Data that is not in the window yet, and the length of all data.
     rest: &'a [u8],
     length: usize,
-    /// The next bits, from the top. Below `count` of them may stand the first bits of `rest`.
+    /// The next bits, from the top. Below the first `count` may be the first bits of `rest`.
     window: u64,
     count: u32,
-    /// Zeros given beyond the end of the data.
+    /// Zero bits returned beyond the end of the data.
     padding: u64,
 }
 
-impl<'a> Bits<'a> {
+impl<'a> BitReader<'a> {
     pub(super) fn new(data: &'a [u8], at: usize) -> Self {
         Self { rest: data.get(at..).unwrap_or_default(), length: data.len(), window: 0, count: 0, padding: 0 }
     }
@@ -33,12 +33,12 @@ impl<'a> Bits<'a> {
                 return;
             }
         }
-        // By value, so that the fields can stay in registers around the loop that this is part of.
-        *self = self.refilled_slowly();
+        // By value, so that the fields stay in registers in the calling loop.
+        *self = self.refilled_bytewise();
     }
 
     #[inline(never)]
-    fn refilled_slowly(mut self) -> Self {
+    fn refilled_bytewise(mut self) -> Self {
         while self.count < 56 {
             let byte = match *self.rest {
                 [0xff, 0, ref rest @ ..] => {
@@ -68,26 +68,26 @@ impl<'a> Bits<'a> {
         self.window
     }
 
-    /// Goes on by up to 56 bits, which must be available.
+    /// Consumes up to 56 bits, which must be available.
     #[inline(always)]
     pub(super) const fn consume(&mut self, count: u32) {
         self.window <<= count;
         self.count = self.count.wrapping_sub(count);
     }
 
-    /// Goes on by the number in the low six bits of `entry`, without counting it; see [`Self::settle`].
+    /// Shifts the window by the low six bits of `entry`, without counting them; see [`Self::settle`].
     #[inline(always)]
     pub(super) const fn shift(&mut self, entry: u32) {
         self.window <<= entry & 63;
     }
 
-    /// Counts bits as consumed that the window was shifted by.
+    /// Counts bits as consumed by which the window was shifted.
     #[inline(always)]
     pub(super) const fn settle(&mut self, used: u32) {
         self.count = self.count.wrapping_sub(used);
     }
 
-    /// Bits that can be read before the next refill.
+    /// BitReader that can be read before the next refill.
     #[inline(always)]
     pub(super) const fn available(&self) -> u32 {
         self.count
@@ -102,12 +102,12 @@ impl<'a> Bits<'a> {
         value
     }
 
-    /// Whether more was read than there was.
+    /// Whether more bits were read than the data has.
     pub(super) const fn overrun(&self) -> bool {
         self.padding > self.count as u64
     }
 
-    /// Where the marker stands, or at most a few bytes before it.
+    /// Position of the marker, or at most a few bytes before it.
     pub(super) const fn position(&self) -> usize {
         self.length - self.rest.len()
     }
@@ -131,20 +131,20 @@ mod tests {
         }
         data.extend([0xff, 0xd9, 1, 2, 3]);
         for width in [1, 3, 7, 8, 13, 24] {
-            let mut bits = Bits::new(&data, 0);
+            let mut reader = BitReader::new(&data, 0);
             let total = expected.len() as u32 * 8 / width;
             for index in 0..total {
-                bits.refill();
-                let wanted = (index * width..(index + 1) * width).fold(0, |value, bit| {
+                reader.refill();
+                let value = (index * width..(index + 1) * width).fold(0, |value, bit| {
                     value << 1 | u64::from(expected[bit as usize / 8] >> (7 - bit % 8) & 1)
                 });
-                assert_eq!(bits.take(width), wanted, "bit {} by {width}", index * width);
+                assert_eq!(reader.take(width), value, "bit {} by {width}", index * width);
             }
-            assert!(!bits.overrun());
-            bits.refill();
-            bits.consume(width + 7);
-            assert!(bits.overrun());
-            assert_eq!(data[bits.position()..][..2], [0xff, 0xd9]);
+            assert!(!reader.overrun());
+            reader.refill();
+            reader.consume(width + 7);
+            assert!(reader.overrun());
+            assert_eq!(data[reader.position()..][..2], [0xff, 0xd9]);
         }
     }
 }

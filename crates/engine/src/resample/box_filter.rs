@@ -1,14 +1,14 @@
-//! The means of boxes of cells.
+//! Box filter: the means of boxes of samples.
 
-use super::kernel::Reach;
+use super::weights::Span;
 use crate::light::LightRow;
 use crate::simd::{Kernel, Lanes, SimdLevel, padded};
 
-/// Adds rows up by column; then across.
-pub(super) struct Boxes {
+/// Sums rows by column, then columns by box.
+pub(super) struct BoxFilter {
     channels: usize,
-    across: Reach,
-    /// Column sums, laid out as the rows are.
+    across: Span,
+    /// Column sums, in the layout of the rows.
     sums: Vec<i32>,
     rows: usize,
     /// The row of boxes, in planes.
@@ -17,8 +17,8 @@ pub(super) struct Boxes {
     layout: (usize, usize),
 }
 
-impl Boxes {
-    pub(super) fn new(channels: usize, across: Reach) -> Self {
+impl BoxFilter {
+    pub(super) fn new(channels: usize, across: Span) -> Self {
         let sums = vec![0; (across.end - across.start) * channels];
         let line = vec![0; padded(across.boxes) * channels];
         Self { channels, across, sums, rows: 0, line, layout: (0, 1) }
@@ -43,10 +43,10 @@ impl Boxes {
         }
     }
 
-    /// The row of boxes, in planes padded to whole vectors; the sums begin again.
+    /// The row of boxes, in planes padded to whole vectors; the sums are reset.
     pub(super) fn take(&mut self) -> &[i16] {
         let (plane, step) = self.layout;
-        let Reach { factor, boxes, .. } = self.across;
+        let Span { factor, boxes, .. } = self.across;
         let columns = self.across.end - self.across.start;
         let stride = padded(boxes);
         let whole = Reciprocal::new(factor * self.rows);
@@ -61,7 +61,7 @@ impl Boxes {
                 let (count, reciprocal) =
                     if index + 1 == boxes { (rest, &partial) } else { (factor, &whole) };
                 let column = sums[from..].iter().step_by(step).take(count);
-                *mean = reciprocal.of(column.map(|&sum| i64::from(sum)).sum());
+                *mean = reciprocal.divide(column.map(|&sum| i64::from(sum)).sum());
             }
         }
         self.sums.fill(0);
@@ -81,7 +81,7 @@ impl Reciprocal {
         Self((1_i64 << Self::BITS) / count as i64 + 1)
     }
 
-    fn of(&self, sum: i64) -> i16 {
+    fn divide(&self, sum: i64) -> i16 {
         ((sum * self.0 + (1 << (Self::BITS - 1))) >> Self::BITS) as i16
     }
 }

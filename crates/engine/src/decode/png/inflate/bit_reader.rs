@@ -1,35 +1,35 @@
-//! The compressed bytes, bit by bit from the lowest (RFC 1951, section 3.1.1).
+//! Reads the compressed bytes bit by bit, lowest first (RFC 1951, section 3.1.1).
 
 use super::{Fault, Source};
 
-/// Input at a time, a power of two.
+/// Bytes buffered at a time, a power of two.
 pub(super) const INPUT: usize = 16 << 10;
 /// More input than any one step takes: three refills of 8 bytes.
 pub(super) const STEP: usize = 48;
 
-/// The input and the bits taken from it.
-pub(super) struct Input {
+/// Buffered input, and the bits taken from it.
+pub(super) struct BitReader {
     pub(super) buffer: Box<[u8; INPUT + STEP]>,
     /// The next byte to take.
     pub(super) at: usize,
     pub(super) end: usize,
-    /// Nothing follows the buffer.
-    pub(super) dry: bool,
+    /// Whether the source has no more.
+    pub(super) exhausted: bool,
     pub(super) bits: u64,
     pub(super) count: u32,
 }
 
-impl Input {
+impl BitReader {
     pub(super) fn new() -> Self {
-        Self { buffer: super::zeroed(), at: 0, end: 0, dry: false, bits: 0, count: 0 }
+        Self { buffer: super::zeroed(), at: 0, end: 0, exhausted: false, bits: 0, count: 0 }
     }
 
-    /// Sees to it that `bytes` bytes are in the buffer, unless the source has no more.
-    pub(super) fn want(&mut self, bytes: usize, source: &mut dyn Source) -> Result<(), Fault> {
-        if self.dry || self.end - self.at >= bytes {
+    /// Ensures that `bytes` bytes are buffered, unless the source has no more.
+    pub(super) fn ensure(&mut self, bytes: usize, source: &mut dyn Source) -> Result<(), Fault> {
+        if self.exhausted || self.end - self.at >= bytes {
             return Ok(());
         }
-        // Whole bytes that stand in `bits` are given back to the buffer.
+        // Whole bytes in `bits` are returned to the buffer.
         let spare = (self.count / 8) as usize;
         self.at -= spare;
         self.count %= 8;
@@ -37,16 +37,16 @@ impl Input {
         self.buffer.copy_within(self.at..self.end, 0);
         self.end -= self.at;
         self.at = 0;
-        while self.end < bytes && !self.dry {
+        while self.end < bytes && !self.exhausted {
             let read = source.read(&mut self.buffer[self.end..INPUT])?;
             self.end += read;
-            self.dry = read == 0;
+            self.exhausted = read == 0;
         }
         self.buffer[self.end..self.end + STEP].fill(0);
         Ok(())
     }
 
-    /// Fills up `bits`; beyond the end of the input with zeros.
+    /// Refills `bits`, with zeros beyond the end of the input.
     pub(super) fn refill(&mut self) {
         let at = self.at.min(self.end + STEP - 8);
         let next = u64::from_le_bytes(*self.buffer[at..].first_chunk().unwrap());
@@ -55,7 +55,7 @@ impl Input {
         self.count |= 56;
     }
 
-    /// Drops bits, which must be bits of the input.
+    /// Consumes bits; fails beyond the end of the input.
     pub(super) fn skip(&mut self, count: u32) -> Result<(), Fault> {
         self.bits >>= count;
         self.count -= count;
@@ -82,7 +82,7 @@ impl Input {
         Ok(length as usize)
     }
 
-    /// Takes whole bytes, as many as are there.
+    /// Copies whole bytes, as many as are buffered.
     pub(super) fn copy(&mut self, into: &mut [u8]) -> usize {
         let mut taken = 0;
         while self.count >= 8 && taken < into.len() && self.at * 8 < self.end * 8 + self.count as usize {

@@ -1,8 +1,8 @@
-//! The file as the tiff crate is to see it.
+//! The file as the tiff crate reads it: a palette image declared as gray.
 
 use std::io::{Read, Result, Seek, SeekFrom};
 
-use super::super::input::Input;
+use super::super::polling_reader::PollingReader;
 use crate::ifd::Ifd;
 use crate::stop::Stop;
 
@@ -10,36 +10,37 @@ const PHOTOMETRIC: u16 = 262;
 const PALETTE: u64 = 3;
 const GRAY: u8 = 1;
 
-/// The tags of which the crate reads all values when it opens a file, before it can be given limits: it allocates what they
-/// declare.
-const OPENED: [u16; 15] = [256, 257, 258, 259, 262, 277, 278, 284, 317, 322, 323, 338, 339, 347, 530];
-/// Of these, most values: as many as there may be samples in a pixel.
-const MOST_VALUES: u64 = u16::MAX as u64;
-/// Where strips and tiles begin, and their lengths.
+/// The tags whose values the crate reads when it opens a file, before limits can be set: it allocates what
+/// they declare.
+const READ_ON_OPEN: [u16; 15] = [256, 257, 258, 259, 262, 277, 278, 284, 317, 322, 323, 338, 339, 347, 530];
+/// Most values of one of these: one per sample of a pixel.
+const MAX_VALUES: u64 = u16::MAX as u64;
+/// Offsets and byte counts of strips and tiles.
 const CHUNKS: [u16; 4] = [273, 279, 324, 325];
-/// What the crate takes for a strip or tile when it opens a file.
+/// Bytes that the crate allocates for a strip or tile when it opens a file.
 const CHUNK_BYTES: u64 = 48;
 
-/// The file, in which a palette picture passes for a gray one: the crate reads its indices only so.
-pub(super) struct Source<'a> {
-    file: Input<'a>,
-    /// The byte to replace.
+/// The file, with the photometric interpretation of a palette image changed to gray: only then does the
+/// crate return its indices.
+pub(super) struct PatchedReader<'a> {
+    file: PollingReader<'a>,
+    /// Offset of the byte to replace.
     patch: Option<u64>,
 }
 
-impl<'a> Source<'a> {
-    /// Checks that no tag declares more values than fit into `memory` bytes, and that all strips or tiles lie within the
-    /// file: some decompressors make up what is missing.
+impl<'a> PatchedReader<'a> {
+    /// Checks that no tag declares more values than fit into `memory` bytes, and that all strips or tiles lie
+    /// within the file: some decompressors fill in what is missing.
     pub(super) fn new(bytes: &'a [u8], memory: u64, stop: Stop<'a>) -> std::result::Result<Self, String> {
-        let ifd = Ifd::first(bytes).ok_or("the directory is cut")?;
+        let ifd = Ifd::first(bytes).ok_or("the directory is truncated")?;
         for (tag, count) in ifd.declared() {
-            let most = match tag {
+            let limit = match tag {
                 tag if CHUNKS.contains(&tag) => memory / CHUNK_BYTES,
-                tag if OPENED.contains(&tag) => MOST_VALUES,
+                tag if READ_ON_OPEN.contains(&tag) => MAX_VALUES,
                 _ => continue,
             };
-            if count > most {
-                return Err(format!("tag {tag} declares {count} values, where {most} are possible"));
+            if count > limit {
+                return Err(format!("tag {tag} declares {count} values, where {limit} are possible"));
             }
         }
         for (offsets, lengths) in [(273, 279), (324, 325)] {
@@ -53,7 +54,7 @@ impl<'a> Source<'a> {
         }
         let palette = ifd.uint(PHOTOMETRIC) == Some(PALETTE);
         let patch = if palette { ifd.low_byte(PHOTOMETRIC).map(|at| at as u64) } else { None };
-        Ok(Self { file: Input::new(bytes, stop), patch })
+        Ok(Self { file: PollingReader::new(bytes, stop), patch })
     }
 
     /// Whether the samples are indices into the colour map.
@@ -62,7 +63,7 @@ impl<'a> Source<'a> {
     }
 }
 
-impl Read for Source<'_> {
+impl Read for PatchedReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let from = self.file.position();
         let count = self.file.read(buffer)?;
@@ -75,7 +76,7 @@ impl Read for Source<'_> {
     }
 }
 
-impl Seek for Source<'_> {
+impl Seek for PatchedReader<'_> {
     fn seek(&mut self, to: SeekFrom) -> Result<u64> {
         self.file.seek(to)
     }

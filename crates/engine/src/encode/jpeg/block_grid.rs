@@ -1,25 +1,25 @@
-//! All blocks of a picture at once, for what looks at them more than once.
+//! The blocks of a whole image, for encoding in several passes.
 
 use fearless_simd::Simd;
 
 use super::STAGE;
 use super::dct;
 use super::layout::{BLOCK, Layout};
-use super::quantise::ZIGZAG;
-use super::strip::Strip;
+use super::mcu_row::McuRow;
+use super::quantisation::ZIGZAG;
 use crate::error::Error;
-use crate::pixels::Finished;
+use crate::pixels::Image8;
 use crate::stop::Stop;
 
-/// How many blocks are looked at between two questions whether to stop.
-pub(super) const AT_ONCE: usize = 512;
+/// Blocks processed between polls of `stop`.
+pub(super) const BLOCKS_PER_POLL: usize = 512;
 
 /// The values of a block in zigzag order.
 pub(super) type Block = [i16; 64];
 
-/// The blocks of one component that hold something of the picture, row by row.
+/// The blocks of one component that hold image data, row by row.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Grid {
+pub(super) struct BlockGrid {
     pub(super) across: usize,
     pub(super) blocks: Vec<Block>,
 }
@@ -28,30 +28,30 @@ pub(super) struct Grid {
 #[inline(always)]
 pub(super) fn coefficients<S: Simd>(
     simd: S,
-    picture: &Finished,
+    image: &Image8,
     layout: Layout,
     stop: Stop<'_>,
-) -> Result<Vec<Grid>, Error> {
-    let mut grids: Vec<Grid> = (0..layout.components())
+) -> Result<Vec<BlockGrid>, Error> {
+    let mut grids: Vec<BlockGrid> = (0..layout.components())
         .map(|index| {
             let (across, down) = (layout.blocks_across(index), layout.blocks_down(index));
-            Grid { across, blocks: vec![[0; 64]; across * down] }
+            BlockGrid { across, blocks: vec![[0; 64]; across * down] }
         })
         .collect();
-    let mut strip = Strip::new(layout);
-    for index in 0..layout.units_down() {
+    let mut samples = McuRow::new(layout);
+    for index in 0..layout.mcus_down() {
         stop.check(STAGE)?;
-        strip.fill(picture, index);
+        samples.fill(image, index);
         for (component, grid) in grids.iter_mut().enumerate() {
-            let plane = &strip.planes[component];
+            let plane = &samples.planes[component];
             let factor = layout.factor(component);
             let rows = grid.blocks.chunks_exact_mut(grid.across).skip(index * factor).take(factor);
             for (row, blocks) in rows.enumerate() {
                 for (group, blocks) in blocks.chunks_mut(dct::GROUP / BLOCK).enumerate() {
-                    let made = dct::forward(simd, &plane.group(row, group));
+                    let coefficients = dct::forward(simd, &plane.group(row, group));
                     for (at, block) in blocks.iter_mut().enumerate() {
                         for (value, place) in block.iter_mut().zip(ZIGZAG.map(usize::from)) {
-                            *value = made[place % BLOCK][at * BLOCK + place / BLOCK];
+                            *value = coefficients[place % BLOCK][at * BLOCK + place / BLOCK];
                         }
                     }
                 }

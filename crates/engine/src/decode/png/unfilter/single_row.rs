@@ -1,11 +1,11 @@
-//! A row by itself, a vector of its pixels at a time.
+//! Reconstruction of a single row, a vector of its pixels at a time.
 
 use fearless_simd::{Level, Simd, dispatch, prelude::*, u8x16};
 
-use super::vectors::{Near, average, down, gather, last, load, paeth, spread, up};
+use super::vectors::{Neighbours, average, down, gather, last, load, paeth, spread, up};
 use super::{AVERAGE, PAETH, SUB, UP, scalar};
 
-/// Undoes a filter on a row of whole pixels of `bytes` bytes.
+/// Reverses a filter on a row of whole pixels of `bytes` bytes.
 pub(super) fn unfilter(level: Level, filter: u8, bytes: usize, raw: &[u8], above: &[u8], row: &mut [u8]) {
     dispatch!(level, simd => by_layout(simd, filter, bytes, raw, above, row));
 }
@@ -37,15 +37,15 @@ fn by_pixel<S: Simd, const BYTES: usize, const SLOT: usize>(
     let done = match filter {
         UP => 0,
         SUB => sub::<S, BYTES, SLOT>(simd, raw, row),
-        // One byte a pixel is no more work without vectors.
+        // For one byte a pixel, scalar code is as fast.
         _ if BYTES == 1 => 0,
-        AVERAGE => in_turn::<S, AVERAGE, BYTES, SLOT>(simd, raw, above, row),
-        _ => in_turn::<S, PAETH, BYTES, SLOT>(simd, raw, above, row),
+        AVERAGE => sequentially::<S, AVERAGE, BYTES, SLOT>(simd, raw, above, row),
+        _ => sequentially::<S, PAETH, BYTES, SLOT>(simd, raw, above, row),
     };
     scalar::unfilter::<BYTES>(filter, raw, above, row, done);
 }
 
-/// Sums over the pixels of a vector first, then over the vectors. Gives the bytes that are done.
+/// Prefix sums, over the pixels of a vector and then over vectors. Returns the bytes done.
 #[inline(always)]
 fn sub<S: Simd, const BYTES: usize, const SLOT: usize>(simd: S, raw: &[u8], row: &mut [u8]) -> usize {
     let zero = u8x16::splat(simd, 0);
@@ -70,28 +70,28 @@ fn sub<S: Simd, const BYTES: usize, const SLOT: usize>(simd: S, raw: &[u8], row:
     at
 }
 
-/// One pixel after the other, in the first slot. Gives the bytes that are done.
+/// One pixel after the other, in the first slot. Returns the bytes done.
 #[inline(always)]
-fn in_turn<S: Simd, const FILTER: u8, const BYTES: usize, const SLOT: usize>(
+fn sequentially<S: Simd, const FILTER: u8, const BYTES: usize, const SLOT: usize>(
     simd: S,
     raw: &[u8],
     above: &[u8],
     row: &mut [u8],
 ) -> usize {
-    let (mut near, mut at) = (Near::new(simd), 0);
+    let (mut neighbours, mut at) = (Neighbours::new(simd), 0);
     while at + 16 <= raw.len() {
         let mut pixels = spread::<S, BYTES>(u8x16::simd_from(simd, load(raw, at)));
-        near.above = spread::<S, BYTES>(u8x16::simd_from(simd, load(above, at)));
-        let mut made = pixels;
+        neighbours.above = spread::<S, BYTES>(u8x16::simd_from(simd, load(above, at)));
+        let mut output = pixels;
         for _ in 0..16 / SLOT {
-            let predicted = if FILTER == AVERAGE { average(&near) } else { paeth(&near) };
-            near.left = predicted + pixels;
-            made = up::<S, SLOT>(made, near.left);
+            let predicted = if FILTER == AVERAGE { average(&neighbours) } else { paeth(&neighbours) };
+            neighbours.left = predicted + pixels;
+            output = up::<S, SLOT>(output, neighbours.left);
             pixels = up::<S, SLOT>(pixels, pixels);
-            near.corner = near.above;
-            near.above = up::<S, SLOT>(near.above, near.above);
+            neighbours.upper_left = neighbours.above;
+            neighbours.above = up::<S, SLOT>(neighbours.above, neighbours.above);
         }
-        gather::<S, BYTES>(made).store_slice(&mut row[at..at + 16]);
+        gather::<S, BYTES>(output).store_slice(&mut row[at..at + 16]);
         at += 16 / SLOT * BYTES;
     }
     at

@@ -1,6 +1,6 @@
-//! Lengths of the codes of a block, by how often each symbol comes.
+//! Length-limited Huffman codes of a block, by the frequencies of its symbols.
 
-/// The lengths of a Huffman code, none longer than `longest`. A lone symbol gets one bit.
+/// The lengths of a Huffman code, none longer than `longest`. A single symbol gets one bit.
 pub(super) fn lengths(counts: &[u32], longest: usize) -> Vec<u8> {
     let mut lengths = vec![0; counts.len()];
     let mut symbols: Vec<(u32, usize)> = counts
@@ -20,8 +20,8 @@ pub(super) fn lengths(counts: &[u32], longest: usize) -> Vec<u8> {
     for depth in depths(&symbols) {
         of_length[depth.min(longest)] += 1;
     }
-    // Those cut short take more than there is; each step frees the room of one longest code, by moving a
-    // shorter one down to where it shares its place with one of these.
+    // Shortened codes oversubscribe the code; each step frees the space of one longest code, by lengthening a
+    // shorter code, whose sibling becomes one of the longest.
     let mut used: usize = (1..=longest).map(|length| of_length[length] << (longest - length)).sum();
     while used > 1 << longest {
         let Some(length) = (1..longest).rev().find(|&length| of_length[length] > 0) else { break };
@@ -39,10 +39,10 @@ pub(super) fn lengths(counts: &[u32], longest: usize) -> Vec<u8> {
     lengths
 }
 
-/// How deep each symbol stands in the tree, rarest first: the two rarest nodes are joined again and again.
+/// The depth of each symbol in the Huffman tree, rarest first.
 fn depths(symbols: &[(u32, usize)]) -> Vec<usize> {
     let count = symbols.len();
-    // Nodes: the symbols, then what was joined, which comes in rising order of itself.
+    // Nodes: the symbols, then the joined ones, which are in ascending order.
     let mut weights: Vec<u64> = symbols.iter().map(|&(count, _)| count.into()).collect();
     let mut parents = vec![0; 2 * count - 1];
     let (mut leaf, mut inner) = (0, count);
@@ -65,7 +65,7 @@ fn depths(symbols: &[(u32, usize)]) -> Vec<usize> {
     depths
 }
 
-/// The codes that go with lengths, first bit lowest (RFC 1951, section 3.2.2).
+/// The codes of given lengths, first bit lowest (RFC 1951, section 3.2.2).
 pub(super) fn codes(lengths: &[u8]) -> Vec<u16> {
     let mut next = 0_u16;
     let mut codes = vec![0; lengths.len()];
@@ -84,8 +84,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_fill_the_room_and_keep_to_the_limit() {
-        // Fibonacci numbers make the deepest trees.
+    fn codes_are_complete_and_within_the_limit() {
+        // Fibonacci numbers give the deepest trees.
         let mut counts = vec![1_u32, 1];
         while counts.len() < 40 {
             counts.push(counts[counts.len() - 1] + counts[counts.len() - 2]);

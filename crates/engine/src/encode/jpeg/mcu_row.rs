@@ -1,24 +1,24 @@
-//! Pixels to samples: one row of interleaved units at a time, as luma and chroma about zero.
+//! Converts pixels to level-shifted samples of luma and chroma, one MCU row at a time.
 //!
-//! Samples keep four bits below the point all the way into the transform, so nothing is rounded to
-//! whole levels in between. All of it is integer arithmetic, so every machine makes the same samples.
+//! Samples have four fractional bits up to the transform, so that they are not rounded to whole values. Arithmetic
+//! is in integers, so every machine gives the same samples.
 
 use super::dct::GROUP;
 use super::layout::{BLOCK, Layout, Sampling};
-use crate::pixels::Finished;
+use crate::pixels::Image8;
 
-/// Bits of a sample below the point.
+/// Fractional bits of a sample.
 pub(super) const FRACTION: u32 = 4;
 
 /// Luma of red, green and blue in 1/65536 (T.871, clause 7: those of BT.601).
 const LUMA: [u32; 3] = [19595, 38470, 7471];
-/// What makes chroma of blue or red less luma, in 1/32768: 0.5 / (1 - 0.114) and 0.5 / (1 - 0.299).
+/// Factors from blue and red less luma to chroma, in 1/32768: 0.5 / (1 - 0.114) and 0.5 / (1 - 0.299).
 const CHROMA: [i16; 2] = [18492, 23372];
 
-/// The samples of one component in one row of units.
+/// The samples of one component in an MCU row.
 #[derive(Debug, Default)]
 pub(super) struct Plane {
-    /// Samples in a row: a multiple of what the transform takes at once.
+    /// Samples in a row: a multiple of [`GROUP`].
     stride: usize,
     /// Row after row.
     samples: Vec<i16>,
@@ -30,7 +30,7 @@ impl Plane {
         Self { stride, samples: vec![0; stride * rows] }
     }
 
-    /// How many groups of blocks stand side by side.
+    /// Groups of blocks across.
     pub(super) const fn groups(&self) -> usize {
         self.stride / GROUP
     }
@@ -49,22 +49,22 @@ impl Plane {
     }
 }
 
-/// The samples of one row of units, and the buffers that make them.
-pub(super) struct Strip {
+/// The samples of an MCU row, and the buffers of their conversion.
+pub(super) struct McuRow {
     layout: Layout,
     pub(super) planes: [Plane; 3],
-    /// One row of pixels, gone on to the width of a plane.
+    /// A row of pixels, extended to the width of a plane.
     pixels: Vec<u8>,
     /// Red, green and blue of that row, in the upper half of sixteen bits.
     wide: [Vec<u16>; 3],
-    /// Blue and red less luma of as many rows of pixels as make one row of chroma.
+    /// Blue and red less luma of the rows of pixels of one row of chroma.
     differences: [Plane; 2],
 }
 
-impl Strip {
+impl McuRow {
     pub(super) fn new(layout: Layout) -> Self {
-        let columns = layout.units_across() * layout.unit();
-        let luma = Plane::new(columns, layout.unit());
+        let columns = layout.mcus_across() * layout.mcu_size();
+        let luma = Plane::new(columns, layout.mcu_size());
         let stride = luma.stride;
         let gray = layout.sampling == Sampling::Gray;
         let pixels = vec![0; stride * layout.components()];
@@ -75,13 +75,13 @@ impl Strip {
         Self { layout, planes: [luma, chroma(), chroma()], pixels, wide, differences }
     }
 
-    /// Reads the rows of unit row `index`. Beyond the picture its last row and column go on.
+    /// Converts the pixels of MCU row `index`. Beyond the image its last row and column are repeated.
     #[inline(always)]
-    pub(super) fn fill(&mut self, picture: &Finished, index: usize) {
-        let top = index * self.layout.unit();
+    pub(super) fn fill(&mut self, image: &Image8, index: usize) {
+        let top = index * self.layout.mcu_size();
         if self.layout.sampling == Sampling::Gray {
             for y in 0..BLOCK {
-                self.read::<1>(picture, top + y);
+                self.read::<1>(image, top + y);
                 gray(&self.pixels, self.planes[0].row(y));
             }
             return;
@@ -89,7 +89,7 @@ impl Strip {
         let rows = self.layout.factor(0);
         for y in 0..BLOCK {
             for part in 0..rows {
-                self.read::<3>(picture, top + y * rows + part);
+                self.read::<3>(image, top + y * rows + part);
                 widen(&self.pixels, &mut self.wide);
                 let [blue, red] = &mut self.differences;
                 colour(&self.wide, self.planes[0].row(y * rows + part), blue.row(part), red.row(part));
@@ -106,11 +106,11 @@ impl Strip {
         }
     }
 
-    /// Reads row `y` of the picture, or its last.
+    /// Reads row `y` of the image, or its last one.
     #[inline(always)]
-    fn read<const CHANNELS: usize>(&mut self, picture: &Finished, y: usize) {
+    fn read<const CHANNELS: usize>(&mut self, image: &Image8, y: usize) {
         let length = self.layout.width * CHANNELS;
-        let row = &picture.samples[y.min(self.layout.height - 1) * length..][..length];
+        let row = &image.samples[y.min(self.layout.height - 1) * length..][..length];
         let (inside, beyond) = self.pixels.split_at_mut(length);
         inside.copy_from_slice(row);
         let last = row.last_chunk::<CHANNELS>().expect("rows have pixels");
@@ -125,10 +125,10 @@ fn gray(pixels: &[u8], luma: &mut [i16]) {
     }
 }
 
-/// Takes red, green and blue apart.
+/// Deinterleaves red, green and blue.
 ///
-/// In a loop of its own: seen together with the products that follow, the shift would be made part of
-/// their factors, which then no longer fit 16 bits.
+/// A separate loop: merged with the following products, the compiler folds the shift into their factors, which
+/// then do not fit 16 bits.
 #[inline(always)]
 fn widen(pixels: &[u8], [red, green, blue]: &mut [Vec<u16>; 3]) {
     for (((pixel, red), green), blue) in pixels.as_chunks::<3>().0.iter().zip(red).zip(green).zip(blue) {
@@ -142,7 +142,7 @@ fn widen(pixels: &[u8], [red, green, blue]: &mut [Vec<u16>; 3]) {
 #[inline(always)]
 fn colour([r, g, b]: &[Vec<u16>; 3], luma: &mut [i16], blue: &mut [i16], red: &mut [i16]) {
     for (((((&r, &g), &b), luma), blue), red) in r.iter().zip(g).zip(b).zip(luma).zip(blue).zip(red) {
-        // 8 bits below the point in 16 bits, each product cut off; one unit makes up for the cuts.
+        // 8 fractional bits in 16 bits, each product truncated; the one added compensates that.
         let part = |value: u16, weight: u32| ((u32::from(value) * weight) >> 16) as u16;
         let sum = part(r, LUMA[0]) + part(g, LUMA[1]) + part(b, LUMA[2]) + 1;
         let about_zero = |value: u16| (value >> (8 - FRACTION)) as i16 - (128 << FRACTION);
@@ -153,7 +153,7 @@ fn colour([r, g, b]: &[Vec<u16>; 3], luma: &mut [i16], blue: &mut [i16], red: &m
     }
 }
 
-/// Differences to one row of chroma of the same size.
+/// Differences to a row of chroma at full resolution.
 #[inline(always)]
 fn full(differences: &[i16], chroma: &mut [i16], factor: i16) {
     for (chroma, &difference) in chroma.iter_mut().zip(differences) {
@@ -161,7 +161,7 @@ fn full(differences: &[i16], chroma: &mut [i16], factor: i16) {
     }
 }
 
-/// Two rows of differences to one row of chroma: the mean of each four.
+/// Two rows of differences to a row of chroma: the mean of each four.
 #[inline(always)]
 fn halved(differences: &[i16], chroma: &mut [i16], factor: i16) {
     let (upper, lower) = differences.split_at(differences.len() / 2);
@@ -171,7 +171,7 @@ fn halved(differences: &[i16], chroma: &mut [i16], factor: i16) {
     }
 }
 
-/// `value * factor / 65536`, cut off.
+/// `value * factor / 65536`, truncated.
 #[inline(always)]
 fn scaled(value: i16, factor: i16) -> i16 {
     ((i32::from(value) * i32::from(factor)) >> 16) as i16

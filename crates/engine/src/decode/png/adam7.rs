@@ -1,4 +1,4 @@
-//! The seven passes of an interlaced picture (W3C PNG, third edition, section 8).
+//! The seven passes of Adam7 interlacing (W3C PNG, third edition, section 8).
 
 use crate::pixels::PassRow;
 
@@ -20,7 +20,7 @@ const PASSES: [((u32, u32), (u32, u32)); 7] = [
     ((0, 1), (1, 2)),
 ];
 
-/// The passes of a picture of this size that hold pixels.
+/// The passes of an image of this size that hold pixels.
 pub(super) fn passes(width: u32, height: u32) -> impl Iterator<Item = Pass> {
     let length = |all: u32, from: u32, step: u32| all.saturating_sub(from).div_ceil(step);
     PASSES
@@ -33,8 +33,8 @@ pub(super) fn passes(width: u32, height: u32) -> impl Iterator<Item = Pass> {
 }
 
 impl Pass {
-    /// Where row `y` of the pass stands in the picture.
-    pub(super) fn place(&self, y: u32) -> PassRow {
+    /// The position of row `y` of the pass in the image.
+    pub(super) fn row_position(&self, y: u32) -> PassRow {
         PassRow { y: self.from.1 + y * self.step.1, from: self.from.0, step: self.step.0 }
     }
 }

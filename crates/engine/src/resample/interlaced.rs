@@ -1,27 +1,27 @@
-//! Interlaced pictures: their rows come in passes, each over the whole picture.
+//! Resampling of interlaced images, whose rows arrive in passes over the whole image.
 //!
-//! Resampling is linear, so every row is reduced across and added, weighted, to each row of the small
-//! picture that it has a share in. The sums are as large as the small picture, however large the other is.
+//! Resampling is linear, so every row is reduced across and added, weighted, to each output row that it has a
+//! share in. Memory is that of the output, whatever the size of the source.
 
 use super::horizontal::encode_row;
-use super::kernel::{Axis, Weights};
+use super::weights::{Axis, Weights};
 use crate::light::LightRow;
-use crate::pixels::{Model, PassRow, Small};
+use crate::pixels::{Image16, Model, PassRow};
 
-/// Bits of the sums below full light, 2¹⁴: many small shares are added up.
+/// Bits of the sums below full light, 2¹⁴: many small shares are summed.
 const FINE: u32 = 6;
 
-pub(super) struct Passes {
+pub(super) struct InterlacedResampler {
     model: Model,
     across: Weights,
     down: Weights,
     /// A row, reduced across, plane by plane.
     line: Vec<i32>,
-    /// The small picture, row by row, of each row plane by plane.
+    /// The output, row by row, of each row plane by plane.
     sums: Vec<i32>,
 }
 
-impl Passes {
+impl InterlacedResampler {
     pub(super) fn new((across, down): (Axis, Axis), model: Model) -> Self {
         let (across, down) = (Weights::new(across, 1, 1), Weights::new(down, 1, 1));
         let length = across.len() * model.channels();
@@ -30,8 +30,8 @@ impl Passes {
 
     /// Takes a row of a pass.
     pub(super) fn row(&mut self, place: PassRow, row: LightRow<'_>) {
-        let reach = self.down.reach;
-        let Some(y) = (place.y as usize).checked_sub(reach.start).filter(|&y| y < reach.boxes) else {
+        let span = self.down.span;
+        let Some(y) = (place.y as usize).checked_sub(span.start).filter(|&y| y < span.boxes) else {
             return;
         };
         self.reduce(place, row);
@@ -50,15 +50,15 @@ impl Passes {
         }
     }
 
-    /// Reduces a row across, as far as its pixels go.
+    /// Reduces a row across.
     fn reduce(&mut self, place: PassRow, row: LightRow<'_>) {
         let (from, step) = (place.from as usize, place.step as usize);
         let width = self.across.len();
         for (channel, line) in self.line.chunks_exact_mut(width).enumerate() {
             for (out, value) in line.iter_mut().enumerate() {
                 let (first, weights) = self.across.window(out);
-                // The first pixel of the row at or behind the window's first column.
-                let column = self.across.reach.start + first;
+                // The first pixel of the row at or after the window's first column.
+                let column = self.across.span.start + first;
                 let index = column.saturating_sub(from).div_ceil(step);
                 let lead = from + index * step - column;
                 let samples = row.samples[channel * row.plane..].iter().step_by(row.step).skip(index);
@@ -72,8 +72,8 @@ impl Passes {
         }
     }
 
-    /// The finished picture.
-    pub(super) fn finish(self) -> Small {
+    /// The resampled image.
+    pub(super) fn finish(self) -> Image16 {
         let (width, height) = (self.across.len(), self.down.len());
         let mut samples = Vec::with_capacity(self.sums.len());
         let mut row = Vec::with_capacity(self.line.len());
@@ -82,11 +82,11 @@ impl Passes {
             row.extend(sums.iter().map(|sum| (sum + (1 << (FINE - 1))) >> FINE));
             encode_row(self.model, width, &row, &mut samples);
         }
-        Small { width, height, model: self.model, samples }
+        Image16 { width, height, model: self.model, samples }
     }
 }
 
-/// The first of `0..count` for which `before` does not hold any more.
+/// The first of `0..count` for which `before` is false.
 fn partition(count: usize, before: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut high) = (0, count);
     while low < high {
