@@ -1,5 +1,5 @@
-"""The AWS CLI without its start-up time: one process loads it and forks for each call. It is the CLI itself that runs, with
-the arguments, environment, folder and descriptors of its caller."""
+"""The AWS CLI without its start-up time: one process loads it and forks for each call, with the arguments, environment, folder
+and descriptors of the caller."""
 
 import gc
 import json
@@ -11,7 +11,7 @@ import traceback
 
 SERVICES = ("apigateway", "cloudformation", "s3", "sts")
 
-# `aws` in PATH: hands over what it was started with, and exits with the status that comes back.
+# `aws` in PATH: passes its arguments, environment and descriptors on, and exits with the status returned.
 CLIENT = """\
 #!{python} -IS
 import json, os, socket, sys
@@ -59,7 +59,7 @@ def serve(address, calls):
     print("listening", flush=True)
     while True:
         client, _ = listener.accept()
-        # Those that have ended. Nobody waits for one: its caller may have been killed while it polls.
+        # Reaps finished children; no call waits for one.
         try:
             while os.waitpid(-1, os.WNOHANG) != (0, 0):
                 pass
@@ -78,7 +78,7 @@ def serve(address, calls):
 
 
 def load():
-    """Imports the CLI and reads the models of SERVICES. Every call has a session of its own, which shares only them."""
+    """Imports the CLI and reads the models of SERVICES. Calls share only the models."""
     import awscli.clidriver
     import botocore.session
 
@@ -92,7 +92,7 @@ def load():
         session.get_paginator_model(service)
     session.get_waiter_model("cloudformation")
     botocore.session.create_loader = lambda _: loader
-    # The children share memory that no collection writes to.
+    # Keeps the memory shared with the children.
     gc.freeze()
 
 
@@ -103,7 +103,7 @@ def call(client, descriptors, arguments, environment, folder):
     try:
         for target, source in enumerate(descriptors):
             os.dup2(source, target)
-        # The CLI set it when it was imported: the folder of its own data.
+        # Set by the CLI at import: the folder of its data.
         data = os.environ["AWS_DATA_PATH"]
         os.environ.clear()
         os.environ.update(environment | {"AWS_DATA_PATH": data})

@@ -1,4 +1,4 @@
-"""A headless Chromium, driven by its own protocol (Chrome DevTools Protocol)."""
+"""A headless Chromium, driven by the Chrome DevTools Protocol."""
 
 import base64
 import json
@@ -37,32 +37,32 @@ class Browser:
             self.call(f"{domain}.enable")
 
     def call(self, method, **parameters):
-        """Sends a command and waits for its answer; what else comes is taken note of."""
+        """Sends a command and waits for its response; other messages are recorded."""
         self.number += 1
         self.socket.send(json.dumps({"id": self.number, "method": method, "params": parameters}))
         while True:
-            said = json.loads(self.socket.recv())
-            if said.get("id") == self.number:
-                assert "error" not in said, f"{method}: {said['error']}"
-                return said["result"]
-            self._note(said)
+            message = json.loads(self.socket.recv())
+            if message.get("id") == self.number:
+                assert "error" not in message, f"{method}: {message['error']}"
+                return message["result"]
+            self._note(message)
 
-    def _note(self, said):
-        if said.get("method") == "Network.requestWillBeSent":
-            self.requests.append(said["params"]["request"]["url"])
-        elif said.get("method") == "Runtime.exceptionThrown":
-            self.problems.append(said["params"]["exceptionDetails"])
-        elif said.get("method") == "Log.entryAdded" and said["params"]["entry"]["level"] == "error":
-            self.problems.append(said["params"]["entry"])
-        elif said.get("method") == "Page.javascriptDialogOpening":
-            self.problems.append(said["params"])
+    def _note(self, message):
+        if message.get("method") == "Network.requestWillBeSent":
+            self.requests.append(message["params"]["request"]["url"])
+        elif message.get("method") == "Runtime.exceptionThrown":
+            self.problems.append(message["params"]["exceptionDetails"])
+        elif message.get("method") == "Log.entryAdded" and message["params"]["entry"]["level"] == "error":
+            self.problems.append(message["params"]["entry"])
+        elif message.get("method") == "Page.javascriptDialogOpening":
+            self.problems.append(message["params"])
 
     def open(self, url):
         self.call("Page.navigate", url=url)
         until(lambda: self.run("location.href !== 'about:blank' && document.readyState") == "complete", f"{url} is there")
 
     def run(self, script):
-        """What a script answers; promises are waited for."""
+        """The value of a script; promises are awaited."""
         answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
@@ -71,7 +71,7 @@ class Browser:
         return self.run(f"[...document.querySelectorAll({json.dumps(selector)})].map(e => e.innerText || e.textContent.trim()).join('\\n')")
 
     def wait_for(self, script, what):
-        """Waits until a script answers something true; that it fails while a page is changing is no answer."""
+        """Waits until a script returns a true value; exceptions while a page changes count as false."""
         return until(lambda: self.run(f"(() => {{ try {{ return !!({script}) }} catch {{ return false }} }})()"), what)
 
     def size(self, width, height, phone=False):
@@ -87,14 +87,14 @@ class Browser:
             self.call("Input.dispatchKeyEvent", type=kind, key=name, code=name, windowsVirtualKeyCode=code)
 
     def choose_files(self, selector, paths):
-        """Puts files into a file field, as somebody choosing them does."""
+        """Sets the files of a file field, as a user's choice does."""
         root = self.call("DOM.getDocument")["root"]["nodeId"]
         field = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
         self.call("DOM.setFileInputFiles", nodeId=field, files=[str(path) for path in paths])
 
     def screenshot(self, path, whole=False):
-        picture = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
-        path.write_bytes(base64.b64decode(picture["data"]))
+        capture = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        path.write_bytes(base64.b64decode(capture["data"]))
 
     def close(self):
         try:

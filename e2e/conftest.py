@@ -5,7 +5,7 @@ import pytest
 
 from tintype import FOREIGN, Server
 
-# Nobody's settings or proxies reach the clients in this process either.
+# Settings and proxies of the environment must not reach the clients in this process.
 for name in [name for name in os.environ if FOREIGN.match(name)]:
     del os.environ[name]
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
@@ -15,7 +15,7 @@ numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    """A server with default settings, shared by tests that leave each other alone."""
+    """A server with default settings, shared by independent tests."""
     server = Server(tmp_path_factory.mktemp("shared"))
     try:
         yield server.start()
@@ -30,7 +30,7 @@ def s3(server):
 
 @pytest.fixture
 def bucket(s3):
-    """An empty bucket of the test's own that no trigger watches."""
+    """A new, empty bucket without a trigger."""
     name = f"bucket-{next(numbers)}"
     s3.create_bucket(Bucket=name)
     return name
@@ -38,15 +38,15 @@ def bucket(s3):
 
 @pytest.fixture
 def new_server(tmp_path):
-    """Makes servers of the test's own; they end with it."""
-    made = []
+    """A factory of servers that end with the test."""
+    servers = []
 
-    def make(name="own", **how):
-        made.append(Server(tmp_path / name, **how))
-        return made[-1]
+    def create(name="own", **how):
+        servers.append(Server(tmp_path / name, **how))
+        return servers[-1]
 
-    yield make
-    for server in made:
+    yield create
+    for server in servers:
         server.kill()
         Server.shown.remove(server)
 

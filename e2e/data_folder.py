@@ -1,4 +1,4 @@
-"""A data folder with everything in it that one can hold: written, packed, and looked at.
+"""A data folder with every kind of content: written, packed, and inspected.
 
 Every build must open the folders in e2e/fixtures. Run this file to add that of the program in TINTYPE_BIN, which is due with
 each release and before each change of format; never remove one that users may still have.
@@ -17,7 +17,7 @@ import tempfile
 import zlib
 from pathlib import Path
 
-import pictures
+import sample_images
 import signing
 from recording import ask, signed
 from tintype import DESTINATION, SOURCE, Server, run
@@ -25,7 +25,7 @@ from waiting import until
 
 FIXTURES = Path(__file__).resolve().parent / "fixtures"
 
-# Debian's package faketime: what is stored is dropped for its age, so each folder is opened at the time it was written.
+# Debian's package faketime: stored data expires by age, so each folder is opened at the time it was written.
 FAKETIME = next(iter(glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")), None)
 WRITTEN = datetime.datetime(2026, 11, 30, tzinfo=datetime.timezone.utc)
 
@@ -53,22 +53,22 @@ format = "webp"
 API_KEY = "throwaway-key-0123456789"
 QUOTA = f'\n[[api.key]]\nname = "shop"\nkey = "{API_KEY}"\ndaily = 3\n'
 LONG = "k" * 1020 + ".jpg"
-# Sources whose thumbnails are there.
-MADE = {"photo.jpg", "a b+\u00fc.jpg", "raw/box.png", "raw/anim.gif", "twice.jpg"}
+# Sources with current thumbnails.
+RENDERED = {"photo.jpg", "a b+\u00fc.jpg", "raw/box.png", "raw/anim.gif", "twice.jpg"}
 IMAGES = {
-    "photo.jpg": lambda: pictures.jpeg(160, 120),
-    "a b+\u00fc.jpg": lambda: pictures.turned_jpeg(160, 120),
-    "raw/box.png": lambda: pictures.png(300, 200),
-    "raw/anim.gif": lambda: pictures.gif(160, 120),
-    "twice.jpg": lambda: pictures.distinct_jpeg("first"),
-    "gone.jpg": lambda: pictures.distinct_jpeg("gone"),
-    "waiting.jpg": lambda: pictures.distinct_jpeg("waiting"),
-    "broken.jpg": pictures.damaged_jpeg,
+    "photo.jpg": lambda: sample_images.jpeg(160, 120),
+    "a b+\u00fc.jpg": lambda: sample_images.rotated_jpeg(160, 120),
+    "raw/box.png": lambda: sample_images.png(300, 200),
+    "raw/anim.gif": lambda: sample_images.gif(160, 120),
+    "twice.jpg": lambda: sample_images.distinct_jpeg("first"),
+    "gone.jpg": lambda: sample_images.distinct_jpeg("gone"),
+    "waiting.jpg": lambda: sample_images.distinct_jpeg("waiting"),
+    "broken.jpg": sample_images.corrupt_jpeg,
     "text.jpg": lambda: b"no picture",
-    LONG: lambda: pictures.distinct_jpeg("long"),
+    LONG: lambda: sample_images.distinct_jpeg("long"),
     "notes.txt": lambda: b"notes",
 }
-# Headers of answers that come from what is stored, besides metadata and checksums.
+# Response headers that are stored with an object, besides metadata and checksums.
 STORED = {
     "cache-control", "content-disposition", "content-encoding", "content-language", "content-length", "content-type", "etag", "expires", "last-modified",
     "x-amz-mp-parts-count", "x-amz-storage-class",
@@ -84,11 +84,11 @@ def clock(when):
     return {"LD_PRELOAD": FAKETIME, "DONT_FAKE_MONOTONIC": "1", "FAKETIME": f"@{when:%Y-%m-%d %H:%M:%S}", "TZ": "UTC"}
 
 
-class Life:
-    """A server on a data folder from a given time on, with the settings in it unless others are given."""
+class ServerRun:
+    """A server on a data folder, started at a given time, with the folder's settings by default."""
 
     def __init__(self, folder, when, settings=None, waiting=1):
-        # Events that wait for longer than this life.
+        # Events that stay in the queue.
         self.waiting = waiting
         self.server = Server(folder, settings or (folder / "settings.toml").read_text(), clock(when))
         self.when = when
@@ -108,14 +108,14 @@ class Life:
 
 
     def done(self, *request, **how):
-        """The body of an S3 answer that is no refusal, once what follows from it is done."""
+        """The body of a successful S3 response, once its events are processed."""
         status, _, body = self.s3(*request, **how)
         assert status < 300, (request[:3], body)
         self.settle()
         return body
 
     def settle(self):
-        """Waits until all is done that is not to wait longer."""
+        """Waits until no events but the expected ones are in the queue."""
 
         def is_idle():
             now = self.server.metrics()
@@ -130,7 +130,7 @@ class Life:
         return answer.decode()
 
     def command(self, *arguments):
-        """The lines of a command that asks this server."""
+        """The output lines of a command against this server."""
         ended = run(*arguments, "--server", self.server.http_url)
         assert ended.returncode == 0, ended.stderr
         return [json.loads(line) for line in ended.stdout.decode().splitlines()]
@@ -141,81 +141,81 @@ def found(pattern, body):
 
 
 def write(folder):
-    """Writes a data folder in three lives of a server, some minutes apart."""
+    """Writes a data folder in three runs of a server, some minutes apart."""
     digest = lambda kind, body: base64.b64encode(hashlib.new(kind, body).digest()).decode()
-    with Life(folder, at(0), SETTINGS, waiting=0) as life:
+    with ServerRun(folder, at(0), SETTINGS, waiting=0) as server_run:
         for key, body in IMAGES.items():
-            life.done("PUT", SOURCE, key, body(), content_type="image/jpeg" if key == "photo.jpg" else "application/octet-stream")
+            server_run.done("PUT", SOURCE, key, body(), content_type="image/jpeg" if key == "photo.jpg" else "application/octet-stream")
         for bucket in (OTHER, MIRRORED, MIRROR):
-            life.s3("PUT", bucket)
-        life.done("PUT", OTHER, "a b+c.txt", b"hello", content_type="text/plain", cache_control="no-store", content_disposition="attachment",
+            server_run.s3("PUT", bucket)
+        server_run.done("PUT", OTHER, "a b+c.txt", b"hello", content_type="text/plain", cache_control="no-store", content_disposition="attachment",
                   content_language="en", expires="Thu, 01 Jan 2032 00:00:00 GMT", x_amz_meta_colour="red", x_amz_meta_size="1")  # fmt: skip
-        life.done("PUT", OTHER, "\u00fc/\u65e5\u672c.bin", b"sha256", x_amz_checksum_sha256=digest("sha256", b"sha256"))
-        life.done("PUT", OTHER, "a//b", b"sha1", x_amz_checksum_sha1=digest("sha1", b"sha1"))
+        server_run.done("PUT", OTHER, "\u00fc/\u65e5\u672c.bin", b"sha256", x_amz_checksum_sha256=digest("sha256", b"sha256"))
+        server_run.done("PUT", OTHER, "a//b", b"sha1", x_amz_checksum_sha1=digest("sha1", b"sha1"))
         crc32 = base64.b64encode(zlib.crc32(b"crc32").to_bytes(4, "big")).decode()
-        life.done("PUT", OTHER, "a&<b>\"'", b"crc32", x_amz_checksum_crc32=crc32)
-        life.done("PUT", OTHER, "\u00fc" * 512, b"a key of 1,024 bytes")
-        life.done("PUT", OTHER, "dir/")
-        life.done("PUT", OTHER, "copy", x_amz_copy_source=f"/{OTHER}/a%20b%2Bc.txt")
-        life.done("PUT", OTHER, "deleted", b"deleted")
-        life.done("DELETE", OTHER, "deleted")
+        server_run.done("PUT", OTHER, "a&<b>\"'", b"crc32", x_amz_checksum_crc32=crc32)
+        server_run.done("PUT", OTHER, "\u00fc" * 512, b"a key of 1,024 bytes")
+        server_run.done("PUT", OTHER, "dir/")
+        server_run.done("PUT", OTHER, "copy", x_amz_copy_source=f"/{OTHER}/a%20b%2Bc.txt")
+        server_run.done("PUT", OTHER, "deleted", b"deleted")
+        server_run.done("DELETE", OTHER, "deleted")
         for key, algorithm in (("large.bin", "SHA256"), ("plain.bin", None)):
             how = {"x_amz_checksum_algorithm": algorithm} if algorithm else {}
-            [upload] = found("<UploadId>(.*?)</", life.done("POST", OTHER, key, query={"uploads": ""}, x_amz_meta_colour="blue", **how))
+            [upload] = found("<UploadId>(.*?)</", server_run.done("POST", OTHER, key, query={"uploads": ""}, x_amz_meta_colour="blue", **how))
             listed = ""
             for number, body in ((1, bytes(5 << 20)), (2, b"end")):
                 how = {"x_amz_checksum_sha256": digest("sha256", body)} if algorithm else {}
-                life.done("PUT", OTHER, key, body, query={"partNumber": str(number), "uploadId": upload}, **how)
+                server_run.done("PUT", OTHER, key, body, query={"partNumber": str(number), "uploadId": upload}, **how)
                 checksum = f"<ChecksumSHA256>{digest('sha256', body)}</ChecksumSHA256>" if algorithm else ""
                 listed += f"<Part><PartNumber>{number}</PartNumber><ETag>{hashlib.md5(body).hexdigest()}</ETag>{checksum}</Part>"
-            life.done("POST", OTHER, key, f"<CompleteMultipartUpload>{listed}</CompleteMultipartUpload>".encode(), query={"uploadId": upload})
+            server_run.done("POST", OTHER, key, f"<CompleteMultipartUpload>{listed}</CompleteMultipartUpload>".encode(), query={"uploadId": upload})
         for key, parts in (("open.bin", [1, 3]), ("raw/empty.bin", [])):
-            [upload] = found("<UploadId>(.*?)</", life.done("POST", OTHER, key, query={"uploads": ""}, content_type="text/plain"))
+            [upload] = found("<UploadId>(.*?)</", server_run.done("POST", OTHER, key, query={"uploads": ""}, content_type="text/plain"))
             for number in parts:
-                life.done("PUT", OTHER, key, b"part %d" % number, query={"partNumber": str(number), "uploadId": upload})
+                server_run.done("PUT", OTHER, key, b"part %d" % number, query={"partNumber": str(number), "uploadId": upload})
         cors = "<CORSConfiguration><CORSRule><ID>shop</ID><AllowedOrigin>https://*.shop.example</AllowedOrigin><AllowedMethod>GET</AllowedMethod><AllowedHeader>*</AllowedHeader>"
         cors += "<ExposeHeader>ETag</ExposeHeader><MaxAgeSeconds>60</MaxAgeSeconds></CORSRule></CORSConfiguration>"
-        life.done("PUT", OTHER, "", cors.encode(), query={"cors": ""})
-        [arn, *_] = found("<CloudFunction>(.*?)</", life.done("GET", SOURCE, query={"notification": ""}))
+        server_run.done("PUT", OTHER, "", cors.encode(), query={"cors": ""})
+        [arn, *_] = found("<CloudFunction>(.*?)</", server_run.done("GET", SOURCE, query={"notification": ""}))
         rule = "<S3Key><FilterRule><Name>prefix</Name><Value>raw/</Value></FilterRule><FilterRule><Name>suffix</Name><Value>.photo</Value></FilterRule></S3Key>"
         function = f"<Id>mine</Id><CloudFunction>{arn}</CloudFunction><Event>s3:ObjectCreated:*</Event><Filter>{rule}</Filter>"
         notification = f"<CloudFunctionConfiguration>{function}</CloudFunctionConfiguration>"
-        life.done("PUT", OTHER, "", f"<NotificationConfiguration>{notification}</NotificationConfiguration>".encode(), query={"notification": ""})
-        life.done("PUT", OTHER, "raw/a.photo", pictures.distinct_jpeg("photo"))
-    with Life(folder, at(5), waiting=0) as life:
-        life.done("PUT", SOURCE, "twice.jpg", pictures.distinct_jpeg("second"))
-        life.done("DELETE", SOURCE, "gone.jpg")
+        server_run.done("PUT", OTHER, "", f"<NotificationConfiguration>{notification}</NotificationConfiguration>".encode(), query={"notification": ""})
+        server_run.done("PUT", OTHER, "raw/a.photo", sample_images.distinct_jpeg("photo"))
+    with ServerRun(folder, at(5), waiting=0) as server_run:
+        server_run.done("PUT", SOURCE, "twice.jpg", sample_images.distinct_jpeg("second"))
+        server_run.done("DELETE", SOURCE, "gone.jpg")
         for key in ("stays.jpg", "goes.jpg"):
-            life.done("PUT", MIRRORED, key, pictures.distinct_jpeg(key))
-        life.done("DELETE", MIRRORED, "goes.jpg")
-        life.page("/dead-letters", "POST", "action=redrive&all=1&prefix=text")
-        life.settle()
-        wait_for_a_retry(life)
-    with Life(folder, at(8), SETTINGS + QUOTA) as life:
+            server_run.done("PUT", MIRRORED, key, sample_images.distinct_jpeg(key))
+        server_run.done("DELETE", MIRRORED, "goes.jpg")
+        server_run.page("/dead-letters", "POST", "action=redrive&all=1&prefix=text")
+        server_run.settle()
+        wait_for_a_retry(server_run)
+    with ServerRun(folder, at(8), SETTINGS + QUOTA) as server_run:
         for _ in range(2):
-            assert asked_by_key(life) == 404
+            assert asked_by_key(server_run) == 404
     (folder / "settings.toml").write_text(SETTINGS)
 
 
-def wait_for_a_retry(life):
-    """Has an event wait for its second attempt: its source was corrupt during the first."""
-    life.s3("DELETE", DESTINATION, "thumb_waiting.jpg")
+def wait_for_a_retry(server_run):
+    """Leaves an event that waits for its second attempt: its source was corrupt during the first."""
+    server_run.s3("DELETE", DESTINATION, "thumb_waiting.jpg")
     etag = hashlib.md5(IMAGES["waiting.jpg"]()).hexdigest()
-    [file] = [path for path in (life.server.data / "objects").rglob("*") if path.is_file() and f'"etag":"{etag}"'.encode() in path.read_bytes()[:4096]]
+    [file] = [path for path in (server_run.server.data / "objects").rglob("*") if path.is_file() and f'"etag":"{etag}"'.encode() in path.read_bytes()[:4096]]
     good = file.read_bytes()
     file.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
-    life.page("/retry?key=waiting.jpg", "POST", "")
-    until(lambda: (json.loads(life.page("/object?key=waiting.jpg"))["event"] or {}).get("failed") == 1, "an attempt has failed")
-    # In place: the file stays the one that the program knows.
+    server_run.page("/retry?key=waiting.jpg", "POST", "")
+    until(lambda: (json.loads(server_run.page("/object?key=waiting.jpg"))["event"] or {}).get("failed") == 1, "an attempt has failed")
+    # In place, so that the inode stays the same.
     file.write_bytes(good)
 
 
-def asked_by_key(life):
-    return ask(life.server.http_url, "GET", "/dev1/myimage?key=missing.jpg", {"x-api-key": API_KEY})[0]
+def asked_by_key(server_run):
+    return ask(server_run.server.http_url, "GET", "/dev1/myimage?key=missing.jpg", {"x-api-key": API_KEY})[0]
 
 
 def pack(folder, file):
-    """Packs data and settings, with nothing of this machine in it."""
+    """Packs data and settings, without owners and times of this machine."""
 
     def plain(member):
         member.uid = member.gid = 0
@@ -236,7 +236,7 @@ def unpack(file, folder):
 
 
 def checked(folder, *options):
-    """Lines of `tintype check` on a folder that no server has open."""
+    """Output lines of `tintype check` on a folder that no server has open."""
     where = ["--config", folder / "settings.toml", "--data", folder / "data", "--s3", "127.0.0.1:0", "--http", "127.0.0.1:0"]
     ended = run("check", *options, *where, env=clock(at(9)), cwd=folder)
     assert ended.returncode == 0, (ended.stdout, ended.stderr)
@@ -244,45 +244,45 @@ def checked(folder, *options):
 
 
 def stored(headers):
-    """Headers of an answer that come from what is stored."""
+    """Response headers that are stored with an object."""
     prefixes = ("x-amz-meta-", "x-amz-checksum-")
     return {name: value for name, value in sorted(headers.items()) if name.startswith(prefixes) or name in STORED}
 
 
 def seen(folder):
-    """Everything that clients and operators see of a folder, as values to record; changes nothing."""
+    """Everything that clients and operators see of a folder, as values to record; read-only."""
     known = {"check": checked(folder), "check --scrub": checked(folder, "--scrub")}
-    with Life(folder, at(10)) as life:
-        listed = life.done("GET", "")
+    with ServerRun(folder, at(10)) as server_run:
+        listed = server_run.done("GET", "")
         known["buckets"] = {"": listed.decode()}
         objects, uploads = known.setdefault("objects", {}), known.setdefault("uploads", {})
         for bucket in found("<Name>(.*?)</Name>", listed):
             about = known["buckets"][bucket] = {}
             for query in ("location", "cors", "notification", "uploads", "list-type"):
-                status, _, body = life.s3("GET", bucket, query={query: "2" if query == "list-type" else ""})
+                status, _, body = server_run.s3("GET", bucket, query={query: "2" if query == "list-type" else ""})
                 about[query] = f"{status} " + re.sub(r"<RequestId>.*?</RequestId>", "", body.decode())
             for key in keys_of(about["list-type"]):
-                status, sent, body = life.s3("GET", bucket, key, x_amz_checksum_mode="ENABLED")
-                head_status, head, _ = life.s3("HEAD", bucket, key, x_amz_checksum_mode="ENABLED")
+                status, sent, body = server_run.s3("GET", bucket, key, x_amz_checksum_mode="ENABLED")
+                head_status, head, _ = server_run.s3("HEAD", bucket, key, x_amz_checksum_mode="ENABLED")
                 assert (status, stored(sent)) == (head_status, stored(head)), key
                 objects[f"{bucket}/{key}"] = {"status": status, "sha256": hashlib.sha256(body).hexdigest()} | stored(sent)
             for key, upload in re.findall(r"<Key>(.*?)</Key>.*?<UploadId>(.*?)</UploadId>", about["uploads"]):
-                uploads[f"{bucket}/{key}"] = life.done("GET", bucket, key, query={"uploadId": upload}).decode()
-        known["dead letters"] = life.command("dead-letters", "list")
-        known["status"] = {key: json.loads(life.page(f"/object?key={signing.quote(key, safe='')}")) for key in IMAGES}
-        known["status"][MIRRORED] = json.loads(life.page(f"/object?bucket={MIRRORED}&key=stays.jpg"))
-        known["logs"] = life.command("logs", "--last", "1000")
+                uploads[f"{bucket}/{key}"] = server_run.done("GET", bucket, key, query={"uploadId": upload}).decode()
+        known["dead letters"] = server_run.command("dead-letters", "list")
+        known["status"] = {key: json.loads(server_run.page(f"/object?key={signing.quote(key, safe='')}")) for key in IMAGES}
+        known["status"][MIRRORED] = json.loads(server_run.page(f"/object?bucket={MIRRORED}&key=stays.jpg"))
+        known["logs"] = server_run.command("logs", "--last", "1000")
         known["measurements"] = {
-            query: json.loads(life.page(f"/metrics/query?{query}&period=60&start={at(0):%Y-%m-%dT%H:%M:%SZ}&end={at(9):%Y-%m-%dT%H:%M:%SZ}"))
+            query: json.loads(server_run.page(f"/metrics/query?{query}&period=60&start={at(0):%Y-%m-%dT%H:%M:%SZ}&end={at(9):%Y-%m-%dT%H:%M:%SZ}"))
             for query in (
                 "metric=Made&statistic=Sum", "metric=Failed&statistic=Sum", "metric=Invocations&statistic=Sum", "metric=AsyncEventsDropped&statistic=Sum",
                 "metric=Duration&statistic=SampleCount", "metric=Duration&statistic=p95", "metric=UploadToThumbnail&statistic=Maximum", "metric=DeadLetters&statistic=Maximum",
                 "metric=S3Requests&statistic=Sum",
             )
         }  # fmt: skip
-        known["backfill"] = life.command("backfill", "--dry-run")
-        known["orphans"] = life.command("orphans")
-        metrics = life.server.metrics()
+        known["backfill"] = server_run.command("backfill", "--dry-run")
+        known["orphans"] = server_run.command("orphans")
+        metrics = server_run.server.metrics()
         known["gauges"] = {name: metrics[name] for name in ("tintype_queue_depth", "tintype_dead_letters")}
     return known
 

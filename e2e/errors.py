@@ -1,4 +1,4 @@
-"""What S3 refuses, by its code and status."""
+"""Refusals of S3, by code and status."""
 
 import contextlib
 
@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 @contextlib.contextmanager
 def refused(code, status=None, words=None):
-    """The block must be refused with this code, status and words in the message."""
+    """The block must be refused with this code, status and text in the message."""
     with pytest.raises(ClientError) as caught:
         yield caught
     error = caught.value.response["Error"]

@@ -1,4 +1,4 @@
-"""AWS as deploy/aws/deploy meets it: buckets of several accounts and stacks in any state. S3 and STS are moto's."""
+"""AWS for deploy/aws/deploy: buckets of several accounts and stacks in any state. S3 and STS are moto's."""
 
 import re
 import threading
@@ -23,17 +23,17 @@ class Stack:
     parameters: dict = field(default_factory=dict)
     template: str = PATH.read_text()
     protected: bool = False
-    # What becomes of it when it is deleted.
+    # Its status after a deletion.
     end: str = "DELETE_COMPLETE"
 
 
 class FakeAws:
-    """Records every request; answers CloudFormation's from `stacks`, if there are any, and passes the rest on to moto."""
+    """Records every request; serves CloudFormation from `stacks`, if there are any, and forwards the rest to moto."""
 
     def __init__(self, moto):
         self.moto = moto
         self.stacks = {}
-        # Buckets of other accounts, which let everybody do everything.
+        # Buckets of other accounts, public to all.
         self.owners = {}
         # The stacks that created buckets, by bucket: CloudFormation tags what it creates, moto does not.
         self.creators = {}
@@ -79,7 +79,7 @@ class FakeAws:
         return [(method, path) for method, path, _ in self.s3 if method not in ("GET", "HEAD")]
 
     def created(self, stack, *buckets):
-        """From now on the stack of this identifier has created the buckets; None: none has."""
+        """Sets the stack that created the buckets; None: no stack."""
         for bucket in buckets:
             self.creators.pop(bucket, None)
             if stack:
@@ -131,7 +131,7 @@ class FakeAws:
                 f"<Parameters>{parameters}</Parameters></member></Stacks>"
             )
         elif action == "ListStackResources":
-            # One a page: AWS, too, ends pages where it likes.
+            # One resource a page: AWS may end pages anywhere.
             at = int(form.get("NextToken", 0))
             result = "<StackResourceSummaries>"
             for logical, status, physical in stack.resources[at : at + 1]:
@@ -160,5 +160,5 @@ class FakeAws:
 
 
 def stack_id(name, number=1):
-    """Of the first stack of that name, or of another that had the name before or has it now."""
+    """The ARN of the first stack of that name, or of an earlier or later one by `number`."""
     return f"arn:aws:cloudformation:us-east-1:{ACCOUNT}:stack/{name}/{number}"

@@ -1,5 +1,5 @@
-"""The Lambda Runtime API, as far as a function sees it: starts a function's process, hands it events, ends it when
-its time is up and starts it anew.
+"""The Lambda Runtime API as a function sees it: starts a function's process, sends it events, ends it at its time-out and
+restarts it.
 
 Source: AWS, "Using the Lambda runtime API for custom runtimes"; "Lambda runtime environment".
 """
@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from tintype import FOREIGN
-# How long a process may take from its start to asking for work; Lambda's own limit.
+# The longest time from a process's start to its first request for work; Lambda's own limit.
 INIT_SECONDS = 10
 TRACE = "Root=1-65a1b2c3-0123456789abcdef01234567;Parent=0123456789abcdef;Sampled=0;Lineage=1:01234567:0"
 
 
 @dataclass
 class Answer:
-    """What an invocation came to: `kind` is "response", "error", "timeout" or "crash"."""
+    """The result of an invocation: `kind` is "response", "error", "timeout" or "crash"."""
 
     kind: str
     payload: object = None
@@ -36,19 +36,18 @@ class Answer:
 
 
 class InitError(Exception):
-    """The process told that it cannot start, or ended before it asked for work."""
+    """The process reported an initialisation error, or ended before its first request for work."""
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_):
-        """A process that is ended leaves its connections as they are."""
+        """Ignored: a killed process does not close its connections."""
 
 
 class _RuntimeApi:
-    """The Runtime API of one process. Each has its own port, so that no late request of a process that is gone takes
-    an invocation meant for the next."""
+    """The Runtime API of one process. Each has its own port, so that a late request of a killed process takes no invocation of the next one."""
 
     def __init__(self, name):
         self.name = name
@@ -67,7 +66,7 @@ class _RuntimeApi:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            # Answers leave at once: what is measured is the function.
+            # Unbuffered, so that only the function is measured.
             wbufsize = -1
             disable_nagle_algorithm = True
 
@@ -149,10 +148,10 @@ class Function:
         self.stop()
 
     def _environment(self):
-        kept = {name: value for name, value in os.environ.items() if not FOREIGN.match(name)}
+        inherited = {name: value for name, value in os.environ.items() if not FOREIGN.match(name)}
         host, port = self._api.server.server_address
         return (
-            kept
+            inherited
             | {
                 "AWS_LAMBDA_RUNTIME_API": f"{host}:{port}",
                 "AWS_LAMBDA_FUNCTION_NAME": self.name,
@@ -170,7 +169,7 @@ class Function:
         )
 
     def start(self):
-        """Starts the process and waits until it asks for work."""
+        """Starts the process and waits for its first request for work."""
         self._api = _RuntimeApi(self.name)
         self.starts += 1
         with self.log.open("ab") as log:
@@ -183,7 +182,7 @@ class Function:
                 raise InitError(
                     error[2] if error else f"exit code {self.process.returncode}: {self.log_text()[-2000:]}"
                 )
-            assert time.monotonic() < end, "the process did not ask for work in time"
+            assert time.monotonic() < end, "the process did not request work in time"
         self.init_seconds = self._api.ready_at - started
         return self
 
@@ -196,7 +195,7 @@ class Function:
         self.process = self._api = None
 
     def invoke(self, event):
-        """Hands an event over and waits for what it comes to."""
+        """Sends an event and waits for the result."""
         if self.process is None or self.process.poll() is not None:
             self.stop()
             self.start()
@@ -218,7 +217,7 @@ class Function:
             return Answer(kind, payload, time.perf_counter() - started)
 
     def invoke_asynchronously(self, event, retries=2):
-        """As Lambda does for events: tries again while the function fails. Answers every attempt."""
+        """As Lambda does for events: retries while the function fails. Returns every attempt."""
         answers = []
         for _ in range(1 + retries):
             answers.append(self.invoke(event))
@@ -242,6 +241,6 @@ class Function:
         return lines
 
     def memory_mb_peak(self):
-        """The most memory the process has held, in MB."""
+        """The peak resident memory of the process, in MB."""
         with open(f"/proc/{self.process.pid}/status") as status:
             return int(re.search(r"VmHWM:\s+(\d+) kB", status.read())[1]) / 1024

@@ -1,4 +1,4 @@
-"""moto_server: S3, SQS, IAM and CloudFormation on this machine, in a process of its own."""
+"""moto_server: local S3, SQS, IAM and CloudFormation, in a separate process."""
 
 import datetime
 import os
@@ -21,11 +21,11 @@ START_SECONDS = 60
 
 
 def certificate(folder):
-    """Files with a certificate for localhost, which vouches for itself, and its key."""
+    """Files with a self-signed certificate for localhost and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.datetime.now(datetime.timezone.utc)
-    made = (
+    built = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -37,7 +37,7 @@ def certificate(folder):
         .sign(key, hashes.SHA256())
     )
     paths = folder / "certificate.pem", folder / "key.pem"
-    paths[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    paths[0].write_bytes(built.public_bytes(serialization.Encoding.PEM))
     paths[1].write_bytes(
         key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -58,13 +58,13 @@ class Moto:
         self.url = f"https://localhost:{port}" if certificate else f"http://127.0.0.1:{port}"
         tls = ["-c", str(certificate), "-k", str(key)] if certificate else []
         self.log = folder / "moto.log"
-        kept = {name: value for name, value in os.environ.items() if not FOREIGN.match(name)}
+        inherited = {name: value for name, value in os.environ.items() if not FOREIGN.match(name)}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port), *tls],
                 stdout=log,
                 stderr=log,
-                env=kept | {"MOTO_S3_CUSTOM_ENDPOINTS": ""},
+                env=inherited | {"MOTO_S3_CUSTOM_ENDPOINTS": ""},
             )
         end = time.monotonic() + START_SECONDS
         while True:
@@ -80,10 +80,10 @@ class Moto:
         self.process.wait(30)
 
     def client(self, service, access_key="test", secret="test", token=None):
-        """The one client there is for these credentials: to build one takes longer than most calls."""
-        which = service, access_key, secret, token
-        if which not in self._clients:
-            self._clients[which] = boto3.client(
+        """A cached client for these credentials: building one takes longer than most calls."""
+        identity = service, access_key, secret, token
+        if identity not in self._clients:
+            self._clients[identity] = boto3.client(
                 service,
                 endpoint_url=self.url,
                 region_name=REGION,
@@ -93,15 +93,15 @@ class Moto:
                 verify=self.verify,
                 config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
             )
-        return self._clients[which]
+        return self._clients[identity]
 
     def buckets(self, *names):
-        """Makes them; answers a client for them."""
+        """Creates the buckets; returns a client."""
         s3 = self.client("s3")
         for name in names:
             s3.create_bucket(Bucket=name)
         return s3
 
     def environment(self):
-        """What a function needs to speak to it."""
+        """The environment of a function that uses this server."""
         return {"AWS_ENDPOINT_URL": self.url}

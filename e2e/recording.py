@@ -1,5 +1,5 @@
-"""Outputs of the program, recorded in text files and compared. Only what differs from run to run is replaced by a placeholder:
-addresses, paths and keys of the run by their value, ids by their form, times if they lie near now, durations by their name.
+"""Outputs of the program, recorded in text files and compared. Values that vary between runs are replaced by placeholders:
+addresses, paths and keys by value, ids by format, times near now, durations by field name.
 
 RECORD=1 in the environment writes the files instead of comparing them.
 """
@@ -26,17 +26,17 @@ from tintype import PROGRAM, environment
 
 HERE = Path(__file__).resolve().parent
 RECORDS = bool(os.environ.get("RECORD"))
-# A time as close to now as this is one of this run; others are data.
+# Times closer to now than this are of this run; others are data.
 NEAR_SECONDS = 3 * 3600
 
-# Fields of JSON whose values are measured or drawn, by their names.
+# JSON fields with measured or random values.
 MEASURED = {
     "billedDurationMs", "durationMs", "duration_us", "maxMemoryUsedMB", "memory_mb", "milliseconds",
     "peer", "sinceUploadMs", "stages", "stagesMs", "stages_us",
 }  # fmt: skip
-# What an upload form is signed with.
+# Signature fields of an upload form.
 SIGNED = {"x-amz-credential", "x-amz-date", "x-amz-signature"}
-# Event numbers follow from the order in which puts and thumbnails were stored.
+# Event numbers depend on the order of puts and thumbnails.
 NUMBERED = {"event", "id"}
 FIRST_EVENT = 65536
 
@@ -60,7 +60,7 @@ def same(name, recorded, now):
 
 
 def ask(url, method, target, headers=None, body=None):
-    """Sends exactly this; returns (status, headers, body)."""
+    """Sends the request unchanged; returns (status, headers, body)."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
     try:
         connection.request(method, target, body, headers or {})
@@ -71,7 +71,7 @@ def ask(url, method, target, headers=None, body=None):
 
 
 def signed(server, method, bucket="", key="", body=b"", **how):
-    """As signing.request, also for the path of the service, which has a single slash."""
+    """As signing.request, also for the root path `/`."""
     of_objects, of_all = signing.path_of, lambda bucket, key: of_objects(bucket, key) if bucket else "/"
     with mock.patch.object(signing, "path_of", of_all):
         return signing.request(server, method, bucket, key, body, **how)
@@ -108,12 +108,12 @@ FORMS = [
 
 
 class Recorder:
-    """Gathers sections of one file."""
+    """Collects the sections of one file."""
 
     def __init__(self, name):
         self.path = HERE / "recorded" / f"{name}.txt"
         self.sections = []
-        # Blocks of headers, and the request whose answer had them first.
+        # Header blocks, and the first request with each.
         self.blocks = {}
         # Values of this run and their placeholders.
         self.known = {}
@@ -121,7 +121,7 @@ class Recorder:
         self.version = re.compile(rf"(?<![\w.]){re.escape(version)}(?![\w.])")
 
     def knows(self, server):
-        """The server's addresses, folder and key are values of this run."""
+        """Registers the server's addresses, folder and key as values of this run."""
         self.known |= {urlsplit(server.s3_url).netloc: "<s3>", urlsplit(server.http_url).netloc: "<http>"}
         self.known |= dict(zip(server.credentials, ("<access key>", "<secret>"), strict=True)) | {str(server.folder): "<folder>"}
         return server
@@ -134,7 +134,7 @@ class Recorder:
         return self.version.sub("<version>", text)
 
     def json(self, value, name=""):
-        """A JSON value with placeholders in place of what was measured."""
+        """A JSON value with placeholders for measured values."""
         if name in MEASURED and not isinstance(value, (dict, list)):
             return None if value is None else "<measured>"
         if name in SIGNED and isinstance(value, str):
@@ -150,7 +150,7 @@ class Recorder:
         return value
 
     def text(self, text):
-        """Text as it is recorded; JSON by the line without what was measured."""
+        """Text as recorded; lines of JSON with placeholders for measured values."""
         lines = []
         for line in text.splitlines():
             if line.startswith("{"):
@@ -178,7 +178,7 @@ class Recorder:
         self.sections.append(f"=== {self.stable(title)}\n{text}".rstrip() + "\n")
 
     def answer(self, title, answer, body=None):
-        """An answer over HTTP; `body` in place of its own, if given."""
+        """Records an HTTP response; `body` replaces its own, if given."""
         status, headers, own = answer
         shown = self.body(headers, own) if body is None else body
         lines = []
@@ -189,7 +189,7 @@ class Recorder:
                 value = "…"
             value = re.sub(r"'sha256-[^']+'", "'sha256-…'", value)
             lines.append(f"{name}: {self.stable(value)}")
-        # A length is the body's own; the other headers of an answer are often those of an earlier one.
+        # Content-Length differs by body; the other headers often equal those of an earlier response.
         length = " ".join(line for line in lines if line.startswith("content-length"))
         block = "\n".join(line for line in lines if line != length)
         headers = f"headers as of: {self.blocks[block]}" if block in self.blocks else block
@@ -223,7 +223,7 @@ class Recorder:
 
 PLACEHOLDER = re.compile(r"<(uuid|time|date|ms|s|measured|signed|event|s3|http|folder|access key|secret|[a-z]+ \d)>|\[…\]")
 
-# What a page of measurements holds besides its words.
+# Measured parts of a console page.
 MEASURED_IN_PAGES = [
     re.compile(r"(?<=<style>).*?(?=</style>)", re.DOTALL),
     re.compile(r'(?<=<div class="stages">).*?(?=</div>)', re.DOTALL),
@@ -239,12 +239,12 @@ MEASURED_IN_PAGES = [
 
 
 def varies(text):
-    """Whether a text holds what is not the same in each run."""
+    """Whether a text varies between runs."""
     return PLACEHOLDER.search(text) is not None
 
 
 def tags(html):
-    """HTML with a line for each opening tag, without its style sheet and what was drawn of measurements."""
+    """HTML with a line for each opening tag, without style sheet and charts."""
     for form in MEASURED_IN_PAGES:
         html = form.sub("[…]", html)
     return re.sub(r"\s*<(?!/)", r"\n<", html).strip()

@@ -1,4 +1,4 @@
-"""A server between a function and S3: sees every call, and can answer in S3's place."""
+"""A proxy between a function and S3: records every call, and can fail some."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -7,7 +7,7 @@ import requests
 
 
 class Between:
-    """Passes calls on to `url`, but for those whose path holds `refused`: they are answered 503."""
+    """Forwards calls to `url`, except those whose path contains `refused`: they fail with 503."""
 
     def __init__(self, url, refused=None):
         self.seen = []

@@ -1,4 +1,4 @@
-"""Signature Version 4 by hand, for requests that no library sends as they are meant to be sent.
+"""Signature Version 4 by hand, for requests that libraries would change.
 Source: AWS, "Authenticating Requests (AWS Signature Version 4)".
 """
 
@@ -40,7 +40,7 @@ def _query_text(query):
 
 
 def presigned(server, method, bucket, key, expires=300, when=None, query=None, signed=None):
-    """A presigned URL, made at `when`, with further query fields, that also signs the headers `signed`."""
+    """A presigned URL of the time `when`, with further query fields; the headers `signed` are signed, too."""
     access_key, secret = server.credentials
     when = when or _now()
     path = path_of(bucket, key)
@@ -83,7 +83,7 @@ def headers(server, method, bucket, key, body=b"", when=None, secret=None, query
 
 
 def send(server, method, bucket, key, body, headers, query=None):
-    """Sends exactly these headers to exactly the key's path; answers (status, headers, body)."""
+    """Sends these headers unchanged to the key's path; returns (status, headers, body)."""
     connection = http.client.HTTPConnection(urlsplit(server.s3_url).netloc, timeout=30)
     target = path_of(bucket, key) + (f"?{_query_text(query)}" if query else "")
     try:
@@ -95,13 +95,13 @@ def send(server, method, bucket, key, body, headers, query=None):
 
 
 def request(server, method, bucket, key, body=b"", query=None, unsigned=None, **how):
-    """Sends a signed request, with the headers `unsigned` besides; answers (status, headers, body)."""
+    """Sends a signed request, plus the headers `unsigned`; returns (status, headers, body)."""
     sent = headers(server, method, bucket, key, body, query=query, **how) | (unsigned or {})
     return send(server, method, bucket, key, body, sent, query)
 
 
 def chunks(server, sent, pieces):
-    """The body of a request with the headers `sent` in signed chunks, one a piece; the last piece is to be empty.
+    """The body of a request with the headers `sent` in signed chunks, one for each piece; the last piece must be empty.
     Source: AWS, "Signature calculations for the authorization header: transferring payload in multiple chunks"."""
     _, secret = server.credentials
     date, previous = sent["x-amz-date"], sent["authorization"].rpartition("Signature=")[2]

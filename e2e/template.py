@@ -1,4 +1,4 @@
-"""deploy/aws/template.yaml as a stack would have it: conditions decided, parameters filled in."""
+"""deploy/aws/template.yaml with conditions and parameters resolved."""
 
 import re
 
@@ -90,7 +90,7 @@ class Template:
             if name == "Fn::Split":
                 return self._value(inner[1]).split(inner[0])
             if name == "Fn::Select":
-                # What is not known here, such as an ARN, has no parts.
+                # A placeholder, such as of an ARN, has no parts.
                 parts = self._value(inner[1])
                 return parts[inner[0]] if inner[0] < len(parts) else parts[0]
         filled = {name: self._value(one) for name, one in value.items()}

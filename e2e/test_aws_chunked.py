@@ -41,12 +41,12 @@ def test_signed_chunks(server, s3, bucket):
 
 
 def test_a_body_without_its_final_chunk_is_refused(server, s3, bucket):
-    """Every byte is there and every chunk's signature is right, but nobody signed that this is the end."""
+    """Every byte is there with valid chunk signatures, but the end is not signed."""
     sent = signed(server, bucket, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD")
     cut = b"".join(signing.chunks(server, sent, PIECES))
     status, _, answer = put(server, bucket, cut, sent)
     assert (status, b"<Code>IncompleteBody</Code>" in answer) == (400, True), answer
-    # Nor does an object's own bytes end it, that look like a final chunk.
+    # Data that looks like a final chunk does not end the body.
     looks = b"\r\n0;chunk-signature=" + b"0" * 64 + b"\r\n\r\n"
     more = LENGTH | {"x-amz-decoded-content-length": str(len(looks))}
     sent = signing.headers(server, "PUT", bucket, "a", more=more, payload="STREAMING-AWS4-HMAC-SHA256-PAYLOAD")

@@ -1,4 +1,4 @@
-"""Bad input to the HTTP API: each its status and a JSON message, and nothing is stored of what is refused."""
+"""Bad input to the HTTP API: a status and a JSON message each, and nothing of it is stored."""
 
 import json
 import socket
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-import pictures
+import sample_images
 from tintype import DESTINATION, SOURCE, Server
 
 SHOP = "https://shop.example"
@@ -17,13 +17,13 @@ JPEG, JSON = {"Content-Type": "image/jpeg"}, {"Content-Type": "application/json"
 
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory):
-    """A server with narrow bounds and a picture in it."""
+    """A server with narrow bounds and one image."""
     settings = f'[api]\ncors_origins = ["{SHOP}"]\nmax_body = "256 KiB"\nmax_side = 1000\ntimeout_s = 2\n'
     settings += "[limits]\npixels = 1000000\n"
     server = Server(tmp_path_factory.mktemp("strict"), settings=settings)
     try:
         server.start()
-        body = pictures.png()
+        body = sample_images.png()
         requests.post(server.api_url, body, params={"key": "there.gif.png"}, headers=JPEG, timeout=30).raise_for_status()
         yield server
     finally:
@@ -59,7 +59,7 @@ def refused(answer, status, words=""):
 
 
 def on_the_wire(server, request):
-    """Sends bytes and answers status and body."""
+    """Sends bytes and returns status and body."""
     at = urlsplit(server.http_url)
     with socket.create_connection((at.hostname, at.port), timeout=30) as connection:
         connection.sendall(request.replace(b"HOST", at.netloc.encode()))
@@ -108,7 +108,7 @@ def test_malformed_json(strict, body, words):
 )
 def test_queries(strict, query, words):
     refused(requests.get(f"{strict.api_url}?key=there.gif.png&{query}", timeout=30), 400, words)
-    posted = requests.post(f"{strict.api_url}?key=new.jpg&{query}", pictures.jpeg(), headers=JPEG, timeout=30)
+    posted = requests.post(f"{strict.api_url}?key=new.jpg&{query}", sample_images.jpeg(), headers=JPEG, timeout=30)
     refused(posted, 400, words)
 
 
@@ -126,16 +126,16 @@ def bomb():
 @pytest.mark.parametrize(
     ("name", "body", "status"),
     [
-        ("text", b"no picture at all", 415),
+        ("text", b"not an image at all", 415),
         ("empty", b"", 415),
         ("svg", b'<svg xmlns="http://www.w3.org/2000/svg"/>', 415),
-        ("cut", pictures.damaged_jpeg(), 422),
+        ("cut", sample_images.corrupt_jpeg(), 422),
         ("head only", b"GIF89a", 422),
         ("pixels", bomb(), 413),
-        ("bytes", pictures.noise(400, 300), 413),
+        ("bytes", sample_images.noise(400, 300), 413),
     ],
 )
-def test_bodies_that_are_no_pictures_or_too_large(strict, name, body, status):
+def test_bodies_that_are_no_images_or_too_large(strict, name, body, status):
     for query in ("", "?key=new.jpg", "?key=new.dat", "?key=new.jpg&size=10"):
         refused(requests.post(strict.api_url + query, body, headers=JPEG, timeout=30), status)
         form = {"file": ("a.jpg", body, "image/jpeg")}
@@ -148,10 +148,10 @@ def test_keys(strict):
         refused(requests.get(f"{strict.api_url}/info?{query}", timeout=30), 404, "does not exist")
     # The thumbnail's name would be too long, or is another image's.
     long = "k" * 1020 + ".jpg"
-    refused(requests.post(strict.api_url, pictures.jpeg(), params={"key": long}, headers=JPEG, timeout=30), 400, "bytes")
-    other = requests.post(strict.api_url, pictures.gif(), params={"key": "there.gif"}, headers=JPEG, timeout=30)
+    refused(requests.post(strict.api_url, sample_images.jpeg(), params={"key": long}, headers=JPEG, timeout=30), 400, "bytes")
+    other = requests.post(strict.api_url, sample_images.gif(), params={"key": "there.gif"}, headers=JPEG, timeout=30)
     refused(other, 409, "there.gif.png")
-    long = requests.post(strict.api_url, pictures.jpeg(), params={"key": "k" * 1025}, headers=JPEG, timeout=30)
+    long = requests.post(strict.api_url, sample_images.jpeg(), params={"key": "k" * 1025}, headers=JPEG, timeout=30)
     refused(long, 400, "1025 bytes")
 
 
@@ -183,7 +183,7 @@ def test_paths(strict, path):
 
 @pytest.mark.parametrize("path", ["/dev1/myimage?key=new.jpg", "/", "/metrics", "/openapi.json", "/other"])
 def test_foreign_origins_and_rebound_hosts(strict, path):
-    body = pictures.jpeg()
+    body = sample_images.jpeg()
     for headers in (
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
@@ -204,7 +204,7 @@ def test_foreign_origins_and_rebound_hosts(strict, path):
 @pytest.mark.parametrize("extra", [{f"X-{number}": "1" for number in range(150)}, {"X-Long": "x" * (20 << 10)}])
 def test_header_floods(strict, extra):
     refused(requests.get(strict.api_url, headers=extra, timeout=30), 431, "head")
-    posted = requests.post(strict.api_url, pictures.jpeg(), params={"key": "new.jpg"}, headers=JPEG | extra, timeout=30)
+    posted = requests.post(strict.api_url, sample_images.jpeg(), params={"key": "new.jpg"}, headers=JPEG | extra, timeout=30)
     refused(posted, 431, "head")
 
 
@@ -227,11 +227,11 @@ def test_slow_bodies(strict, head):
 
 
 def test_a_side_left_open_is_bounded(strict):
-    tall = pictures.png(1, 60000)
+    tall = sample_images.png(1, 60000)
     for size in ("256", "x900"):
         answer = requests.post(f"{strict.api_url}?size={size}", tall, headers=JPEG, timeout=30)
         assert answer.status_code == 200
-        assert max(pictures.opened(answer.content).size) <= 1000
+        assert max(sample_images.opened(answer.content).size) <= 1000
 
 
 def test_head_is_get_without_its_body(strict):
@@ -254,7 +254,7 @@ def test_records_without_end(strict, server):
 
 
 def test_the_file_of_a_form_must_be_an_image(strict):
-    files = {"file": ("photo.html", pictures.jpeg(), "text/html")}
+    files = {"file": ("photo.html", sample_images.jpeg(), "text/html")}
     refused(requests.post(strict.api_url, files=files, timeout=30), 415, "text/html")
 
 

@@ -1,4 +1,4 @@
-"""make and probe: bounds as the server's, and no file that ends the others' batch."""
+"""make and probe: the server's bounds; a bad file does not end the batch."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import zlib
 
 import pytest
 
-import pictures
+import sample_images
 from tintype import PROGRAM, environment, run
 
 MIB = 1 << 20
@@ -96,18 +96,18 @@ def batch(tmp_path):
     """Bad files, and a good one before and after."""
     folder = tmp_path / "in"
     folder.mkdir()
-    (folder / "a.jpg").write_bytes(pictures.jpeg())
+    (folder / "a.jpg").write_bytes(sample_images.jpeg())
     for name, data in bombs():
         (folder / f"bomb {name}").write_bytes(data)
-    (folder / "cut.png").write_bytes(pictures.png()[:90])
+    (folder / "cut.png").write_bytes(sample_images.png()[:90])
     (folder / "empty.png").write_bytes(b"")
     (folder / "folder.png").mkdir()
     os.mkfifo(folder / "fifo.png")
     (folder / "device.png").symlink_to("/dev/zero")
     (folder / "dangling.png").symlink_to("nowhere")
-    (folder / "line\nbreak.png").write_bytes(b"no picture")
+    (folder / "line\nbreak.png").write_bytes(b"no image")
     (folder / "linked.jpg").symlink_to(folder / "a.jpg")
-    (folder / "z.png").write_bytes(pictures.png())
+    (folder / "z.png").write_bytes(sample_images.png())
     return sorted(folder.iterdir())
 
 
@@ -130,7 +130,7 @@ def errors_of(ended, files):
 
 @pytest.mark.parametrize("address_space", [None, 1024 * MIB, 256 * MIB])
 @pytest.mark.parametrize("jobs", [[], ["--jobs", "1"], ["--jobs", "3"]])
-def test_make_names_each_bad_file_and_makes_the_rest(batch, tmp_path, address_space, jobs):
+def test_make_names_each_bad_file_and_renders_the_rest(batch, tmp_path, address_space, jobs):
     bound = None
     if address_space:
         bound = lambda: resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
@@ -163,32 +163,32 @@ def test_probe_names_each_bad_file_and_reads_the_rest(batch, tmp_path):
 
 
 def test_the_bounds_are_the_settings(tmp_path):
-    picture = tmp_path / "a.png"
-    picture.write_bytes(pictures.png(600, 300))
-    size = picture.stat().st_size
+    image = tmp_path / "a.png"
+    image.write_bytes(sample_images.png(600, 300))
+    size = image.stat().st_size
 
-    def make(**env):
-        ended = run("make", picture, "-o", tmp_path / "out", env=env, cwd=tmp_path)
+    def run_make(**env):
+        ended = run("make", image, "-o", tmp_path / "out", env=env, cwd=tmp_path)
         return ended.returncode, ended.stderr.decode()
 
-    assert make() == (0, "")
-    code, errors = make(TINTYPE_LIMITS__SOURCE_BYTES=str(size - 1))
+    assert run_make() == (0, "")
+    code, errors = run_make(TINTYPE_LIMITS__SOURCE_BYTES=str(size - 1))
     assert code == 1 and f"the file has {size} bytes, more than the {size - 1} of limits.source_bytes" in errors, errors
-    code, errors = make(TINTYPE_LIMITS__PIXELS="1000")
+    code, errors = run_make(TINTYPE_LIMITS__PIXELS="1000")
     assert code == 1 and "600x300 is 180000 pixels, more than the 1000 of limits.pixels" in errors, errors
     (tmp_path / "tintype.toml").write_text("[limits]\npixels = 2000\n")
-    code, errors = make()
+    code, errors = run_make()
     assert code == 1 and "2000 of limits.pixels" in errors, errors
-    assert make(TINTYPE_LIMITS__PIXELS="200000") == (0, "")
-    code, errors = make(TINTYPE_FUNCTION__MEMORY_MB="7")
+    assert run_make(TINTYPE_LIMITS__PIXELS="200000") == (0, "")
+    code, errors = run_make(TINTYPE_FUNCTION__MEMORY_MB="7")
     assert code == 2 and "function.memory_mb" in errors, errors
-    ended = run("probe", picture, env={"TINTYPE_LIMITS__SOURCE_BYTES": "10"}, cwd=tmp_path)
+    ended = run("probe", image, env={"TINTYPE_LIMITS__SOURCE_BYTES": "10"}, cwd=tmp_path)
     assert ended.returncode == 1 and b"limits.source_bytes" in ended.stderr
 
 
-def test_what_stands_in_the_way_of_a_thumbnail_is_its_error_alone(tmp_path):
+def test_an_obstacle_to_one_thumbnail_is_its_error_alone(tmp_path):
     for name in ("a.jpg", "b.jpg"):
-        (tmp_path / name).write_bytes(pictures.jpeg())
+        (tmp_path / name).write_bytes(sample_images.jpeg())
     out = tmp_path / "out"
     (out / "thumb_a.jpg").mkdir(parents=True)
     ended = run("make", *sorted(tmp_path.glob("*.jpg")), "-o", out, cwd=tmp_path)
@@ -201,7 +201,7 @@ def test_what_stands_in_the_way_of_a_thumbnail_is_its_error_alone(tmp_path):
 
 @pytest.mark.parametrize("link", [os.link, os.symlink])
 def test_no_other_file_is_written_through_a_temporary_name(tmp_path, link):
-    (tmp_path / "a.jpg").write_bytes(pictures.jpeg())
+    (tmp_path / "a.jpg").write_bytes(sample_images.jpeg())
     other = tmp_path / "other"
     other.write_bytes(b"other")
     out = tmp_path / "out"
@@ -217,7 +217,7 @@ def test_no_other_file_is_written_through_a_temporary_name(tmp_path, link):
 
 def test_runs_into_one_folder_do_not_share_a_temporary_file(tmp_path):
     source = tmp_path / "a.png"
-    source.write_bytes(pictures.noise(900, 900))
+    source.write_bytes(sample_images.noise(900, 900))
     out = tmp_path / "out"
     out.mkdir()
     command = [PROGRAM, "make", source, "-o", out, "--size", "800x800"]
@@ -230,7 +230,7 @@ def test_runs_into_one_folder_do_not_share_a_temporary_file(tmp_path):
 
 
 @pytest.mark.parametrize("closed", ["stdout", "stderr", "both"])
-def test_nobody_who_reads_is_no_reason_to_stop(batch, tmp_path, closed):
+def test_a_closed_pipe_does_not_stop_the_batch(batch, tmp_path, closed):
     pipes = []
 
     def broken():
@@ -257,8 +257,8 @@ def test_nobody_who_reads_is_no_reason_to_stop(batch, tmp_path, closed):
 
 def test_a_file_that_grows_and_shrinks_all_the_time_is_its_own_error(tmp_path):
     steady, changing = tmp_path / "steady.jpg", tmp_path / "changing.jpg"
-    steady.write_bytes(pictures.jpeg())
-    whole = pictures.jpeg() + bytes(4 * MIB)
+    steady.write_bytes(sample_images.jpeg())
+    whole = sample_images.jpeg() + bytes(4 * MIB)
     changing.write_bytes(whole)
     done = threading.Event()
 

@@ -20,7 +20,7 @@ def test_create_head_list_locate_delete(s3):
     assert s3.head_bucket(Bucket="a.bucket-1")["ResponseMetadata"]["HTTPStatusCode"] == 200
     assert "a.bucket-1" in names(s3)
     assert names(s3) == sorted(names(s3))
-    # us-east-1 is told by telling none.
+    # us-east-1 is an empty LocationConstraint.
     assert s3.get_bucket_location(Bucket="a.bucket-1")["LocationConstraint"] is None
     assert s3.delete_bucket(Bucket="a.bucket-1")["ResponseMetadata"]["HTTPStatusCode"] == 204
     assert "a.bucket-1" not in names(s3)

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 import requests
 
-import pictures
+import sample_images
 import signing
 from tintype import DESTINATION, SOURCE, run
 
@@ -21,9 +21,9 @@ def lines(ended):
 def photos(tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
-    (folder / "a b.jpg").write_bytes(pictures.jpeg())
-    (folder / "b.png").write_bytes(pictures.png(600, 300))
-    (folder / "c.gif").write_bytes(pictures.gif())
+    (folder / "a b.jpg").write_bytes(sample_images.jpeg())
+    (folder / "b.png").write_bytes(sample_images.png(600, 300))
+    (folder / "c.gif").write_bytes(sample_images.gif())
     return folder
 
 
@@ -31,33 +31,33 @@ def test_make(photos, tmp_path):
     files = sorted(photos.iterdir())
     ended = run("make", *files, "-o", tmp_path / "new" / "thumbs")
     assert (ended.returncode, ended.stderr) == (0, b"")
-    made = sorted((tmp_path / "new" / "thumbs").iterdir())
-    assert [file.name for file in made] == ["thumb_a b.jpg", "thumb_b.png", "thumb_c.gif.png"]
-    assert [pictures.opened(file.read_bytes()).size for file in made] == [(128, 96), (128, 64), (128, 96)]
+    thumbnails = sorted((tmp_path / "new" / "thumbs").iterdir())
+    assert [file.name for file in thumbnails] == ["thumb_a b.jpg", "thumb_b.png", "thumb_c.gif.png"]
+    assert [sample_images.opened(file.read_bytes()).size for file in thumbnails] == [(128, 96), (128, 64), (128, 96)]
     # On a pipe each result is one line of JSON.
-    told = {line["file"]: line for line in lines(ended)}
-    assert set(told) == {str(file) for file in files}
-    first = told[str(photos / "a b.jpg")]
-    assert (first["thumbnail"], first["width"], first["height"]) == (str(made[0]), 128, 96)
-    assert first["bytes"] == made[0].stat().st_size
+    output = {line["file"]: line for line in lines(ended)}
+    assert set(output) == {str(file) for file in files}
+    first = output[str(photos / "a b.jpg")]
+    assert (first["thumbnail"], first["width"], first["height"]) == (str(thumbnails[0]), 128, 96)
+    assert first["bytes"] == thumbnails[0].stat().st_size
 
 
-def test_make_as_asked(photos, tmp_path):
+def test_make_with_options(photos, tmp_path):
     how = ["--size", "50x60", "--fit", "cover", "--format", "webp", "--quality", "60", "--jobs", "2"]
     assert run("make", *photos.iterdir(), "-o", tmp_path / "out", *how).returncode == 0
-    made = [pictures.opened(file.read_bytes()) for file in sorted((tmp_path / "out").iterdir())]
-    assert [(image.format, image.size) for image in made] == [("WEBP", (50, 60))] * 3
+    thumbnails = [sample_images.opened(file.read_bytes()) for file in sorted((tmp_path / "out").iterdir())]
+    assert [(image.format, image.size) for image in thumbnails] == [("WEBP", (50, 60))] * 3
 
 
-def test_make_goes_on_after_a_failure_and_names_it(photos, tmp_path):
-    (photos / "damaged.jpg").write_bytes(pictures.damaged_jpeg())
-    (photos / "text.jpg").write_bytes(b"no picture")
+def test_make_continues_after_a_failure_and_names_it(photos, tmp_path):
+    (photos / "damaged.jpg").write_bytes(sample_images.corrupt_jpeg())
+    (photos / "text.jpg").write_bytes(b"no image")
     ended = run("make", *photos.iterdir(), photos / "missing.jpg", "-o", tmp_path / "out")
     assert ended.returncode == 1
-    told = ended.stderr.decode()
+    output = ended.stderr.decode()
     for name in ("damaged.jpg", "text.jpg", "missing.jpg"):
-        assert name in told
-    assert len(told.splitlines()) == 3
+        assert name in output
+    assert len(output.splitlines()) == 3
     assert len(lines(ended)) == 3
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["thumb_a b.jpg", "thumb_b.png", "thumb_c.gif.png"]
 
@@ -65,7 +65,7 @@ def test_make_goes_on_after_a_failure_and_names_it(photos, tmp_path):
 def test_make_never_writes_one_thumbnail_over_another(photos, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
-    (other / "b.png").write_bytes(pictures.png())
+    (other / "b.png").write_bytes(sample_images.png())
     ended = run("make", photos / "b.png", other / "b.png", "-o", tmp_path / "out")
     assert ended.returncode == 1
     assert b"b.png" in ended.stderr
@@ -96,12 +96,12 @@ def test_wrong_usage(tmp_path, arguments):
 
 
 def test_probe(photos):
-    (photos / "text.jpg").write_bytes(b"no picture")
-    (photos / "turned.jpg").write_bytes(pictures.turned_jpeg(640, 480))
+    (photos / "text.jpg").write_bytes(b"no image")
+    (photos / "turned.jpg").write_bytes(sample_images.rotated_jpeg(640, 480))
     good = run("probe", photos / "b.png", photos / "turned.jpg")
     assert good.returncode == 0
-    told = [(one["format"], one["width"], one["height"], one["orientation"]) for one in lines(good)]
-    assert told == [("png", 600, 300, 1), ("jpeg", 640, 480, 6)]
+    output = [(one["format"], one["width"], one["height"], one["orientation"]) for one in lines(good)]
+    assert output == [("png", 600, 300, 1), ("jpeg", 640, 480, 6)]
     bad = run("probe", photos / "text.jpg", photos / "b.png")
     assert (bad.returncode, len(lines(bad))) == (1, 1)
     assert b"text.jpg" in bad.stderr
@@ -109,9 +109,9 @@ def test_probe(photos):
 
 def test_version_and_help():
     assert re.fullmatch(rb"tintype \d+\.\d+\.\d+\n", run("--version").stdout)
-    told = run("--help")
-    assert told.returncode == 0
-    for command in re.findall(r"^  ([a-z-]+)  ", told.stdout.decode(), re.MULTILINE):
+    output = run("--help")
+    assert output.returncode == 0
+    for command in re.findall(r"^  ([a-z-]+)  ", output.stdout.decode(), re.MULTILINE):
         if command not in ("help", "tintype"):
             ended = run(command, "--help")
             assert (ended.returncode, b"Usage:" in ended.stdout) == (0, True), command
@@ -135,26 +135,26 @@ def invoke(server, event, *arguments):
 def test_invoke_with_and_without_a_server(new_server):
     server = new_server().start()
     s3 = server.client()
-    s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())
+    s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=sample_images.jpeg())
     server.thumbnail("thumb_a.jpg")
     s3.delete_object(Bucket=DESTINATION, Key="thumb_a.jpg")
 
     def outcomes(*arguments):
         for key in ("a.jpg", "a.jpg", "missing.jpg", "a.txt"):
             ended = invoke(server, {"key": key}, *arguments)
-            (told,) = lines(ended)
-            assert told["source"] == {"bucket": SOURCE, "key": key}
-            yield ended.returncode, told["outcome"]
+            (output,) = lines(ended)
+            assert output["source"] == {"bucket": SOURCE, "key": key}
+            yield ended.returncode, output["outcome"]
 
     rest = [(0, "up_to_date"), (1, "failed"), (0, "ignored")]
     assert list(outcomes("--http", server.http_url.removeprefix("http://"))) == [(0, "made"), *rest]
     server.stop()
-    # With other settings there is another thumbnail to be made.
+    # With other settings another thumbnail is rendered.
     server.config.write_text('[[trigger]]\n[[trigger.rendition]]\nsize = "32x32"\n')
     assert list(outcomes()) == [(0, "made"), *rest]
     server.start()
     found = server.client().get_object(Bucket=DESTINATION, Key="thumb_a.jpg")
-    assert pictures.opened(found["Body"].read()).size == (32, 24)
+    assert sample_images.opened(found["Body"].read()).size == (32, 24)
 
 
 def test_invoke_what_is_no_event(new_server, tmp_path):
@@ -169,15 +169,15 @@ def test_check(new_server, tmp_path):
     ended = run("check", "--data", tmp_path / "none", *free, cwd=tmp_path)
     assert ended.returncode == 0, ended.stdout
     assert all(line["ok"] for line in lines(ended))
-    assert not (tmp_path / "none").exists(), "looking makes nothing"
+    assert not (tmp_path / "none").exists(), "check creates nothing"
 
     server = new_server().start()
     assert server.stop() == 0
     ended = run("check", "--data", server.data, *free, cwd=tmp_path)
     assert ended.returncode == 0, ended.stdout
-    told = {line["check"]: line["ok"] for line in lines(ended)}
-    assert {"settings", "data folder", "credentials", "ledger", "buckets"} <= set(told)
-    assert all(told.values())
+    output = {line["check"]: line["ok"] for line in lines(ended)}
+    assert {"settings", "data folder", "credentials", "ledger", "buckets"} <= set(output)
+    assert all(output.values())
 
     server.start()
     running = run("check", "--data", server.data, "--http", server.http_url.removeprefix("http://"), cwd=tmp_path)
@@ -236,24 +236,24 @@ def serve(data, *arguments, **how):
 
 def test_a_port_in_use(server, tmp_path):
     taken = server.s3_url.removeprefix("http://")
-    told = serve(tmp_path / "data", "--s3", taken, "--http", "127.0.0.1:0", cwd=tmp_path)
-    assert taken in told and "in use" in told and "--s3" in told
-    told = serve(tmp_path / "data", "--s3", "127.0.0.1:0", "--http", taken, cwd=tmp_path)
-    assert "in use" in told and "--http" in told
+    output = serve(tmp_path / "data", "--s3", taken, "--http", "127.0.0.1:0", cwd=tmp_path)
+    assert taken in output and "in use" in output and "--s3" in output
+    output = serve(tmp_path / "data", "--s3", "127.0.0.1:0", "--http", taken, cwd=tmp_path)
+    assert "in use" in output and "--http" in output
 
 
-def test_listening_beyond_this_machine_needs_words(tmp_path):
-    told = serve(tmp_path / "data", "--s3", "127.0.0.1:0", "--http", "0.0.0.0:0", cwd=tmp_path)
-    assert "--anyone-may-use-the-http-api" in told
+def test_listening_beyond_this_machine_needs_an_option(tmp_path):
+    output = serve(tmp_path / "data", "--s3", "127.0.0.1:0", "--http", "0.0.0.0:0", cwd=tmp_path)
+    assert "--anyone-may-use-the-http-api" in output
 
 
 def test_a_data_folder_that_cannot_be(tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    told = serve(tmp_path / "file" / "data", cwd=tmp_path)
-    assert str(tmp_path / "file" / "data") in told and "--data" in told
+    output = serve(tmp_path / "file" / "data", cwd=tmp_path)
+    assert str(tmp_path / "file" / "data") in output and "--data" in output
 
 
-def test_somebody_elses_folder(tmp_path):
+def test_a_folder_of_another_program(tmp_path):
     folder = tmp_path / "thesis"
     folder.mkdir()
     (folder / "thesis.tex").write_bytes(b"years of work")
@@ -271,18 +271,18 @@ def test_a_folder_of_a_newer_program(new_server, tmp_path):
     server.stop()
     before = (server.data / "ledger.redb").read_bytes()
     (server.data / "format").write_text("tintype-data 99\n")
-    told = serve(server.data, cwd=tmp_path)
-    assert "99" in told and "newer" in told
+    output = serve(server.data, cwd=tmp_path)
+    assert "99" in output and "newer" in output
     assert (server.data / "ledger.redb").read_bytes() == before
 
 
-def test_the_secret_is_kept(new_server):
+def test_the_secret_is_not_disclosed(new_server):
     server = new_server(settings='[logs]\nlevel = "trace"\n').start()
     _, secret = server.credentials
     mode = stat.S_IMODE((server.data / "credentials").stat().st_mode)
     assert mode == 0o600
     s3 = server.client()
-    s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())
+    s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=sample_images.jpeg())
     server.thumbnail("thumb_a.jpg")
     assert requests.get(signing.presigned(server, "GET", SOURCE, "a.jpg"), timeout=30).status_code == 200
     assert requests.get(server.s3_url, timeout=30).status_code == 403
@@ -296,7 +296,7 @@ def test_the_secret_is_kept(new_server):
 
 def test_logs_are_lines_of_json(new_server):
     server = new_server().start()
-    server.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=b"no picture")
+    server.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=b"no image")
     server.wait_until_idle()
     server.stop()
     logged = [json.loads(line, object_pairs_hook=list) for line in server.log_text().splitlines()]
@@ -305,7 +305,7 @@ def test_logs_are_lines_of_json(new_server):
     assert names and all(any(form <= set(line) for form in forms) for line in names), "Lambda's forms"
     records = [dict(fields)["record"] for fields in logged if "record" in dict(fields)]
     assert any(["key", "a.jpg"] == list(field) for record in records for field in record)
-    # Readers of JSON take one of two fields of the same name, and lose the other.
+    # JSON readers drop one of two fields of the same name.
     assert [line for line in names if len(line) != len(set(line))] == []
 
 

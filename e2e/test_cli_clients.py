@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import pictures
+import sample_images
 from tintype import DESTINATION, SOURCE
 
 AWS = Path(sys.executable).parent / "aws"
@@ -59,7 +59,7 @@ def rclone(server, tmp_path):
 def folder(tmp_path):
     """A folder with files of all kinds; by relative name, what is in them."""
     files = {
-        ODD: pictures.jpeg(),
+        ODD: sample_images.jpeg(),
         "plain.txt": b"text",
         "deep/er/ünïcode 😀.txt": b"more text",
         "per%20cent & <brackets>.txt": b"odd",
@@ -86,14 +86,14 @@ def test_aws_cp_of_the_reference_folder(server, s3, aws, folder, tmp_path):
     assert (head["ContentType"], head["ContentLength"]) == ("image/jpeg", len(folder[ODD]))
     server.thumbnail(f"thumb_{ODD}", head["ETag"])
     aws("s3", "cp", f"s3://{DESTINATION}/thumb_{ODD}", tmp_path / "thumbnail.jpg")
-    assert pictures.opened((tmp_path / "thumbnail.jpg").read_bytes()).size == (128, 96)
+    assert sample_images.opened((tmp_path / "thumbnail.jpg").read_bytes()).size == (128, 96)
     assert ODD.split("/")[1] in aws("s3", "ls", f"s3://{SOURCE}/{ODD.split('/')[0]}/")
 
 
 def test_aws_sync_ls_mv_rm(s3, bucket, aws, folder, tmp_path):
     aws("s3", "sync", tmp_path / "from", f"s3://{bucket}/copy/")
     assert keys(s3, bucket) == {f"copy/{name}" for name in folder}
-    # What is the same already is left alone.
+    # Unchanged objects are skipped.
     assert aws("s3", "sync", tmp_path / "from", f"s3://{bucket}/copy/").strip() == ""
     listed = aws("s3", "ls", "--recursive", f"s3://{bucket}")
     assert all(f"copy/{name}" in listed for name in folder)
@@ -124,7 +124,7 @@ def test_aws_streams_and_presigned_urls(s3, bucket, server, aws, tmp_path):
     command = [str(AWS), "--endpoint-url", server.s3_url, "s3", "cp", "-", f"s3://{bucket}/piped"]
     subprocess.run(command, input=b"from a pipe", env=server.tool_environment(), check=True, timeout=120)
     assert aws("s3", "cp", f"s3://{bucket}/piped", "-") == "from a pipe"
-    # Version 1 of the AWS CLI presigns by Signature Version 2 if nobody says otherwise.
+    # Version 1 of the AWS CLI presigns with Signature Version 2 by default.
     (server.folder / "no-aws-config").write_text("[default]\ns3 =\n    signature_version = s3v4\n")
     url = aws("s3", "presign", f"s3://{bucket}/piped").strip()
     assert tool(["curl", "-sSf", "--noproxy", "*", url], server.tool_environment(), tmp_path) == "from a pipe"

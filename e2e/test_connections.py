@@ -1,4 +1,4 @@
-"""Connections: what a client may rely on when it uses one again."""
+"""Connections: what a client may rely on when it reuses one."""
 
 import hashlib
 import http.client
@@ -8,14 +8,14 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-import pictures
+import sample_images
 import signing
 
 
 @pytest.mark.parametrize("path", ["/no-such-bucket/a", "/{bucket}/" + "k" * 1025])
-def test_a_refused_upload_leaves_the_connection_usable_or_says_that_it_ends(server, bucket, path):
-    """Clients wait for "100 Continue" before they send a body. If they get an error instead they keep the
-    connection for their next request, unless the answer says that it ends."""
+def test_a_refused_upload_leaves_the_connection_usable_or_announces_its_end(server, bucket, path):
+    """Clients wait for "100 Continue" before they send a body. After an error they reuse the
+    connection for the next request, unless the response has `Connection: close`."""
     _, bucket, key = path.format(bucket=bucket).split("/")
     body = b"x" * 1000
     sent = signing.headers(server, "PUT", bucket, key, body)
@@ -68,9 +68,9 @@ def test_one_connection_for_many_requests(server, s3, bucket):
 
 def test_one_session_with_the_api(server):
     with requests.Session() as session:
-        for body in (pictures.jpeg(), b"no picture", pictures.png()) * 3:
+        for body in (sample_images.jpeg(), b"no image", sample_images.png()) * 3:
             answer = session.post(server.api_url, data=body, headers={"Content-Type": "image/jpeg"}, timeout=30)
-            assert answer.status_code == (415 if body == b"no picture" else 200)
+            assert answer.status_code == (415 if body == b"no image" else 200)
 
 
 def test_an_upload_cut_off_stores_nothing(server, s3, bucket):
@@ -82,7 +82,7 @@ def test_an_upload_cut_off_stores_nothing(server, s3, bucket):
         connection.putheader(name, value)
     connection.endheaders(body[:50_000])
     connection.close()
-    # The same connection limit serves the next request, which sees nothing of it.
+    # The next request is not affected.
     assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
     s3.put_object(Bucket=bucket, Key="a", Body=b"whole")
     assert s3.get_object(Bucket=bucket, Key="a")["Body"].read() == b"whole"

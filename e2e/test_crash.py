@@ -1,4 +1,4 @@
-"""Ends of all kinds: what was acknowledged is kept, and gets its thumbnail."""
+"""Shutdowns and crashes: acknowledged uploads are durable, and get their thumbnails."""
 
 import concurrent.futures
 import hashlib
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import botocore.exceptions
 import pytest
 
-import pictures
+import sample_images
 import signing
 from tintype import DESTINATION, SOURCE
 from waiting import until
@@ -26,7 +26,7 @@ def md5(data):
 
 
 class HalfAnUpload:
-    """An upload whose second half has not been sent yet."""
+    """An upload of which the second half is not sent yet."""
 
     def __init__(self, server, key, body):
         self.rest = body[len(body) // 2 :]
@@ -52,13 +52,13 @@ def incoming(server):
 
 
 class Writer:
-    """Uploads, replaces and deletes pictures under keys that are its own, one after the other."""
+    """Uploads, replaces and deletes images under its own keys, one after the other."""
 
     def __init__(self, number, bodies):
         self.number, self.bodies = number, bodies
         self.chance = random.Random(f"writer {number}")
-        # By key: the ETags it may have, oldest first; None for no object. What was never acknowledged may
-        # have come to pass or not; what was is all that is possible from then on.
+        # By key: the ETags it may have, oldest first; None for no object. An unacknowledged write may have taken effect
+        # or not; after an acknowledged one only its result is possible.
         self.possible = {}
         self.acknowledged = 0
 
@@ -85,10 +85,10 @@ class Writer:
             self.acknowledged += 1
 
 
-def test_killed_again_and_again(new_server):
+def test_killed_repeatedly(new_server):
     chance = random.Random("tintype")
     server = new_server()
-    bodies = [pictures.distinct_jpeg(number) for number in range(DIFFERENT)]
+    bodies = [sample_images.distinct_jpeg(number) for number in range(DIFFERENT)]
     writers = [Writer(number, bodies) for number in range(WRITERS)]
     halves = []
 
@@ -108,7 +108,7 @@ def test_killed_again_and_again(new_server):
                     or any(one.done() for one in running),
                     "uploads are acknowledged",
                 )
-                # Not a whole number of uploads: any moment will do, in the middle of one most of all.
+                # At any time, preferably in the middle of an upload.
                 time.sleep(chance.uniform(0, 0.05))
             finally:
                 stop.set()
@@ -123,11 +123,11 @@ def test_killed_again_and_again(new_server):
     present = {}
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=SOURCE):
         present |= {found["Key"]: found["ETag"].strip('"') for found in page.get("Contents", [])}
-    assert not set(halves) & set(present), "a half upload is there"
+    assert not set(halves) & set(present), "a partial upload is stored"
     assert set(present) <= set(possible)
 
     wrong = {key: present.get(key) for key, etags in possible.items() if present.get(key) not in etags}
-    assert not wrong, "acknowledged uploads are gone or older than they were, or deleted ones are back"
+    assert not wrong, "acknowledged uploads are lost or outdated, or deleted ones are back"
 
     def look(key):
         etag = present[key]
@@ -139,18 +139,18 @@ def test_killed_again_and_again(new_server):
         list(pool.map(look, sorted(present)))
 
     server.wait_until_idle()
-    # Pictures deleted before their turn are the only ones without a thumbnail.
+    # Only images deleted before their event have no thumbnail.
     dead = [line for line in server.log_text().splitlines() if '"dead letter"' in line]
     assert [line for line in dead if '"reason":"missing"' not in line] == []
-    until(lambda: incoming(server) == [], "nothing is left of unfinished uploads")
+    until(lambda: incoming(server) == [], "temporary files of unfinished uploads are removed")
     assert server.stop() == 0
 
 
 def test_sigterm_lets_an_upload_finish(new_server):
     server = new_server().start()
-    body = pictures.distinct_jpeg("slow", 800, 600)
+    body = sample_images.distinct_jpeg("slow", 800, 600)
     upload = HalfAnUpload(server, "slow.jpg", body)
-    until(lambda: incoming(server), "the upload is under way")
+    until(lambda: incoming(server), "the upload is in progress")
     server.terminate()
     until(lambda: "shutting down" in server.log_text(), "the server is shutting down")
     assert upload.finish() == 200
@@ -161,13 +161,13 @@ def test_sigterm_lets_an_upload_finish(new_server):
     server.thumbnail("thumb_slow.jpg", md5(body))
 
 
-def test_sigterm_leaves_nothing_behind(new_server):
+def test_sigterm_leaves_no_temporary_files(new_server):
     server = new_server().start()
     s3 = server.client()
     etags = {}
     for number in range(20):
         key = f"{number}.jpg"
-        etags[key] = s3.put_object(Bucket=SOURCE, Key=key, Body=pictures.distinct_jpeg(number, 800, 600))["ETag"]
+        etags[key] = s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.distinct_jpeg(number, 800, 600))["ETag"]
     assert server.stop() == 0
     assert incoming(server) == []
     server.start()
@@ -176,24 +176,24 @@ def test_sigterm_leaves_nothing_behind(new_server):
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
-def test_everything_outlives_a_restart(new_server, end):
+def test_everything_survives_a_restart(new_server, end):
     server = new_server().start()
     s3 = server.client()
     credentials = server.credentials
-    s3.create_bucket(Bucket="kept")
+    s3.create_bucket(Bucket="other")
     described = {"ContentType": "text/plain", "CacheControl": "no-cache", "Metadata": {"colour": "red"}}
-    s3.put_object(Bucket="kept", Key="odd/../key ", Body=b"kept", **described)
-    s3.put_object(Bucket="kept", Key="deleted", Body=b"deleted")
-    s3.delete_object(Bucket="kept", Key="deleted")
-    etag = s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())["ETag"]
+    s3.put_object(Bucket="other", Key="odd/../key ", Body=b"stored", **described)
+    s3.put_object(Bucket="other", Key="deleted", Body=b"deleted")
+    s3.delete_object(Bucket="other", Key="deleted")
+    etag = s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=sample_images.jpeg())["ETag"]
     thumbnail = server.thumbnail("thumb_a.jpg", etag)
     getattr(server, end)()
 
     s3 = server.start().client()
     assert server.credentials == credentials
-    assert [found["Key"] for found in s3.list_objects_v2(Bucket="kept")["Contents"]] == ["odd/../key "]
-    got = s3.get_object(Bucket="kept", Key="odd/../key ")
-    assert got["Body"].read() == b"kept"
+    assert [found["Key"] for found in s3.list_objects_v2(Bucket="other")["Contents"]] == ["odd/../key "]
+    got = s3.get_object(Bucket="other", Key="odd/../key ")
+    assert got["Body"].read() == b"stored"
     assert {name: got[name] for name in described} == described
     again = s3.get_object(Bucket=DESTINATION, Key="thumb_a.jpg")
     assert (again["ETag"], again["LastModified"]) == (thumbnail["ETag"], thumbnail["LastModified"])

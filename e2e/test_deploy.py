@@ -19,7 +19,7 @@ import requests
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-import pictures
+import sample_images
 from aws_cli import AwsCli
 from fake_aws import FakeAws
 from lambda_runtime import Function
@@ -49,7 +49,7 @@ def moto(tmp_path):
 
 @pytest.fixture
 def home(tmp_path):
-    """deploy/aws in a folder of its own, with what moto wants and AWS does not: it reads a URI from every integration."""
+    """A copy of deploy/aws, adapted to moto, which reads a URI from every integration."""
     folder = tmp_path / "home/deploy/aws"
     folder.mkdir(parents=True)
     shutil.copy(ROOT / "deploy/aws/deploy", folder)
@@ -71,7 +71,7 @@ def cli(tmp_path_factory):
 
 @pytest.fixture
 def aws(moto):
-    """Everything is moto's but the tags of buckets that a stack created."""
+    """moto, with the tags of buckets that a stack created."""
     fake = FakeAws(moto)
     yield fake
     fake.stop()
@@ -100,7 +100,7 @@ def deploy(aws, cli, home, tmp_path):
 
 
 def create(moto, home, **parameters):
-    """The stack, made directly: moto knows no outputs of a stack made through a change set."""
+    """Creates the stack directly: moto has no outputs of a stack created by a change set."""
     moto.client("s3").create_bucket(Bucket="code")
     package = io.BytesIO()
     with zipfile.ZipFile(package, "w") as writer:
@@ -155,7 +155,7 @@ def test_deploy_creates_the_stack_and_its_resources_are_there(deploy, moto):
 
 
 def test_deploy_updates_prints_addresses_and_destroy_leaves_nothing(deploy, aws, moto, home):
-    # moto cannot update a topic that is not there.
+    # moto cannot update a missing topic.
     outputs = create(moto, home, AlarmEmail="a@example.com")
     given = [f"{name}={value}" for name, value in BUCKETS.items()] + ["AlarmEmail=a@example.com"]
     done = deploy(*given, "MemorySize=256")
@@ -164,16 +164,16 @@ def test_deploy_updates_prints_addresses_and_destroy_leaves_nothing(deploy, aws,
     assert f"{outputs['ApiUrl']}?key=photo.jpg" in done.stdout
     function = moto.client("lambda").get_function_configuration(FunctionName="Thumbnails")
     assert function["MemorySize"] == 256
-    # What is not said again keeps its value, and the buckets their names.
+    # Parameters that are not given keep their values, and the buckets their names.
     done = deploy("Timeout=20")
     assert done.returncode == 0, done.stdout + done.stderr
     function = moto.client("lambda").get_function_configuration(FunctionName="Thumbnails")
     assert (function["MemorySize"], function["Timeout"]) == (256, 20)
     stack = moto.client("cloudformation").describe_stacks(StackName="tintype")["Stacks"][0]
-    kept = {one["ParameterKey"]: one["ParameterValue"] for one in stack["Parameters"]}
+    parameters = {one["ParameterKey"]: one["ParameterValue"] for one in stack["Parameters"]}
     aws.created(stack["StackId"], *BUCKETS.values())
-    said = BUCKETS | {"AlarmEmail": "a@example.com", "MemorySize": "256"}
-    assert {name: kept.get(name) for name in said} == said
+    expected = BUCKETS | {"AlarmEmail": "a@example.com", "MemorySize": "256"}
+    assert {name: parameters.get(name) for name in expected} == expected
     s3 = moto.client("s3")
     s3.delete_bucket_policy(Bucket="photos-in")
     s3.put_object(Bucket="photos-in", Key="a.jpg", Body=b"x")
@@ -223,18 +223,18 @@ def test_other_parameters_are_a_new_version(deploy):
     assert versions[0] in described and "0" * 32 in described and len(described) <= 256
 
 
-def test_what_is_wrong_is_said_before_anything_is_done(deploy):
+def test_errors_are_reported_before_anything_is_done(deploy):
     for arguments, part in [
         (["ThumbnailSise=64x64"], '"ThumbnailSise" is no parameter'),
         (["--frobnicate"], 'unknown: "--frobnicate"'),
-        (["--stack"], "--stack wants a value"),
+        (["--stack"], "--stack needs a value"),
         (["build", "Architecture=sparc"], "there are x86_64 and arm64"),
     ]:
         done = deploy(*arguments, package=None)
         assert done.returncode != 0 and part in done.stderr, (arguments, done.stderr)
 
 
-def test_a_target_that_is_not_there_is_an_error_that_says_how_to_get_it(deploy):
+def test_a_missing_target_is_an_error_with_advice(deploy):
     library = subprocess.run(["rustc", "--print", "sysroot"], capture_output=True, text=True).stdout.strip()
     if (Path(library) / "lib/rustlib/aarch64-unknown-linux-gnu/lib").exists():
         pytest.skip("the target for arm64 is there")
@@ -243,7 +243,7 @@ def test_a_target_that_is_not_there_is_an_error_that_says_how_to_get_it(deploy):
 
 
 def test_the_package_that_was_built():
-    """What scripts/test built: it holds the program, which can be executed and needs no library."""
+    """The package of scripts/test contains the program, executable and without dynamic libraries."""
     package = ROOT / "target/aws/bootstrap-x86_64.zip"
     if not package.exists():
         pytest.skip("built by scripts/test build on x86_64")
@@ -264,25 +264,25 @@ class Role:
     def __init__(self, moto, home, **parameters):
         self.moto = moto
         self.outputs = create(moto, home, **parameters)
-        # moto names queues as AWS does; here they are at its own address.
+        # moto returns AWS's queue URLs; here queues are at moto's address.
         self.queue = self.outputs["DeadLetterQueueUrl"].replace("https://sqs.us-east-1.amazonaws.com", moto.url)
         name = self.outputs["RoleArn"].rsplit("/", 1)[1]
         (policy,) = Template(**BUCKETS, **parameters)["Role"]["Policies"]
-        # moto enforces only policies that were put by themselves.
+        # moto enforces only separately attached policies.
         text = json.dumps(policy["PolicyDocument"])
         for placeholder, arn in {
             "<FunctionLogs.Arn>": "arn:aws:logs:us-east-1:123456789012:log-group:/aws/lambda/Thumbnails:*",
-            # Of queues moto sees the action alone; which one is looked at in test_template.py.
+            # For queues moto checks the action alone; test_template.py checks the resource.
             "<DeadLetters.Arn>": "*",
         }.items():
             text = text.replace(placeholder, arn)
         assert "<" not in text
         moto.client("iam").put_role_policy(RoleName=name, PolicyName="thumbnails", PolicyDocument=text)
-        # What the buckets' policies say of TLS would keep this test out: it speaks HTTP.
+        # The buckets' policies require TLS; this test uses plain HTTP.
         s3 = moto.client("s3")
         for bucket in BUCKETS.values():
             s3.delete_bucket_policy(Bucket=bucket)
-        s3.put_object(Bucket="photos-in", Key="photo.jpg", Body=pictures.jpeg())
+        s3.put_object(Bucket="photos-in", Key="photo.jpg", Body=sample_images.jpeg())
         s3.create_bucket(Bucket="another")
         s3.put_object(Bucket="another", Key="photo.jpg", Body=b"x")
         s3.put_object(Bucket="photos-out", Key="old.jpg", Body=b"x")
@@ -319,7 +319,7 @@ class Role:
             "see all buckets": lambda: s3.list_buckets(),
             "change a bucket": lambda: s3.put_bucket_versioning(Bucket="photos-in", VersioningConfiguration={"Status": "Enabled"}),
             "take dead letters": lambda: sqs.receive_message(QueueUrl=self.queue),
-            "make a role": lambda: self.client("iam").create_role(RoleName="r", AssumeRolePolicyDocument="{}"),
+            "create a role": lambda: self.client("iam").create_role(RoleName="r", AssumeRolePolicyDocument="{}"),
             "call a function": lambda: self.client("lambda").list_functions(),
         }
         if call is None:
@@ -371,8 +371,8 @@ def test_the_pipeline_works_with_the_role_and_no_more(moto, home, tmp_path):
         }
     )
     with Function([BOOTSTRAP], env, tmp_path) as function:
-        (made,) = function.invoke({"key": "photo.jpg"}).ok["records"]
-        assert made["outcome"] == "made" and made["renditions"][0]["key"] == "thumb_photo.jpg"
+        (record,) = function.invoke({"key": "photo.jpg"}).ok["records"]
+        assert record["outcome"] == "made" and record["renditions"][0]["key"] == "thumb_photo.jpg"
         (missing,) = function.invoke({"key": "nowhere.jpg"}).ok["records"]
         assert missing["reason"] == "missing", "404, since the role may list"
         upload = {
@@ -381,7 +381,7 @@ def test_the_pipeline_works_with_the_role_and_no_more(moto, home, tmp_path):
             "headers": {"content-type": "image/jpeg"},
             "queryStringParameters": {"key": "up.jpg"},
             "requestContext": {},
-            "body": base64.b64encode(pictures.jpeg()).decode(),
+            "body": base64.b64encode(sample_images.jpeg()).decode(),
             "isBase64Encoded": True,
         }
         refused = function.invoke(upload).ok

@@ -1,14 +1,14 @@
-"""The API's description: what schemathesis makes of it finds no disagreement and no fault."""
+"""The API's description: schemathesis finds no deviation and no server error."""
 
 import subprocess
 import sys
 
 import requests
 
-import pictures
+import sample_images
 from tintype import SOURCE, environment
 
-# What a random body is (a picture or not) no description can say, so whether it is taken is not judged.
+# Whether a random body is an image is beyond the description, so its acceptance is not checked.
 CHECKS = [
     "not_a_server_error",
     "status_code_conformance",
@@ -18,7 +18,7 @@ CHECKS = [
 ]
 
 
-def test_the_description_says_what_the_routes_are(server):
+def test_the_description_lists_the_routes(server):
     description = requests.get(f"{server.http_url}/openapi.json", timeout=30).json()
     assert description["openapi"].startswith("3.1")
     assert set(description["paths"]) == {"/dev1/myimage", "/dev1/myimage/info", "/dev1/myimage/uploads"}
@@ -33,14 +33,14 @@ def schemathesis(server, *arguments):
     assert "No issues found" in done.stdout or " passed" in done.stdout
 
 
-def test_the_routes_do_what_the_description_says(new_server):
+def test_the_routes_match_the_description(new_server):
     server = new_server(settings="[api]\nmax_side = 1000\n").start()
     schemathesis(server, "--max-examples", "60", "--phases", "coverage,fuzzing")
 
 
-def test_answers_about_an_image_are_what_the_description_says(new_server):
+def test_responses_about_an_image_match_the_description(new_server):
     server = new_server(settings="[api]\nmax_side = 1000\n").start()
-    server.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())
+    server.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=sample_images.jpeg())
     (server.folder / "schemathesis.toml").write_text('[parameters]\n"query.key" = "a.jpg"\n')
     methods = ["--include-method", "GET", "--include-method", "HEAD"]
     schemathesis(server, *methods, "--max-examples", "40", "--phases", "fuzzing")

@@ -1,4 +1,4 @@
-"""deploy/aws/deploy destroy: it deletes what its stack created, and nothing that only bears such a name."""
+"""deploy/aws/deploy destroy: it deletes what its stack created, and nothing else of the same name."""
 
 import os
 import pty
@@ -79,7 +79,7 @@ def script(aws, cli):
 
     run.calls = cli.calls
     yield run
-    # Whatever a test is about: S3 is always asked for this account's buckets only.
+    # Every request to S3 expects this account as the owner.
     owner = ["--expected-bucket-owner", ACCOUNT]
     assert [call for call in cli.calls() if call[0] in ("s3", "s3api") and call[4:6] != owner] == []
     assert {owner for _, _, owner in aws.s3} <= {ACCOUNT}
@@ -107,7 +107,7 @@ def test_what_the_stack_created_is_deleted(aws, script):
     ("status", "of_bucket"),
     [("ROLLBACK_COMPLETE", "DELETE_COMPLETE"), ("CREATE_FAILED", "CREATE_FAILED"), ("ROLLBACK_FAILED", "DELETE_FAILED")],
 )
-def test_after_a_failed_create_what_was_there_before_stays(aws, script, status, of_bucket):
+def test_after_a_failed_create_earlier_buckets_stay(aws, script, status, of_bucket):
     resources = [(logical, of_bucket, name) for logical, _, name in CREATED]
     aws.created(stack_id("production"), IMAGES, THUMBNAILS)
     aws.stacks["tintype"] = Stack(status, resources, PRODUCTION)
@@ -119,13 +119,13 @@ def test_after_a_failed_create_what_was_there_before_stays(aws, script, status, 
     assert f"s3://{IMAGES} (SourceBucket)" in left and f"s3://{THUMBNAILS} (DestinationBucket)" in left
 
 
-# The status of a bucket, which stack created it as its tag says, and whether it is the stack's own.
+# The status of a bucket, the stack that created it by its tag, and whether it is the stack's own.
 TINTYPE, PRODUCTIONS, EARLIER = stack_id("tintype"), stack_id("production"), stack_id("tintype", 0)
 BUCKETS = [
     ("CREATE_COMPLETE", TINTYPE, True),
     ("CREATE_COMPLETE", PRODUCTIONS, False),
     ("CREATE_COMPLETE", EARLIER, False),
-    # Deleted and created by hand: the resource is as it was.
+    # Deleted and created by hand: the resource is unchanged.
     ("CREATE_COMPLETE", None, False),
     ("CREATE_FAILED", PRODUCTIONS, False),
     ("UPDATE_COMPLETE", TINTYPE, True),
@@ -162,7 +162,7 @@ def test_which_buckets_are_the_stacks_own(aws, script):
     ]
 
 
-def test_a_bucket_without_the_stacks_tag_stays_and_what_to_do_is_said(aws, script):
+def test_a_bucket_without_the_stacks_tag_stays_with_advice(aws, script):
     """Its images end the deletion of the stack: CloudFormation deletes only empty buckets."""
     aws.created(None, THUMBNAILS)
     aws.stacks["tintype"] = Stack(resources=CREATED, end="DELETE_FAILED")
@@ -189,8 +189,8 @@ def test_a_bucket_that_was_never_created_is_skipped(aws, script):
     assert aws.keys(IMAGES) == ["a.jpg"] and aws.keys(THUMBNAILS) == ["thumb_a.jpg"]
 
 
-def test_another_stack_leaves_production_alone(aws, script):
-    """Production has the default names; the other stack has no parameters that say otherwise."""
+def test_another_stack_does_not_touch_production(aws, script):
+    """Production has the default names, and so has the other stack by its parameters."""
     aws.moto.buckets("staging-in", "staging-out").put_object(Bucket="staging-in", Key="b.jpg", Body=b"x")
     aws.created(stack_id("staging"), "staging-in", "staging-out")
     aws.stacks["tintype"] = Stack(resources=CREATED, parameters=PRODUCTION)
@@ -233,7 +233,7 @@ def test_where_nothing_may_be_deleted_nothing_is(aws, script):
 
 
 def test_a_bucket_of_another_account_is_refused(aws, script):
-    """It was deleted, and somebody else has taken the name."""
+    """It was deleted, and another account has the name now."""
     aws.stacks["tintype"] = Stack(resources=CREATED)
     aws.owners = {THUMBNAILS: "999999999999"}
     done = script(*ALL)
@@ -264,7 +264,7 @@ def test_the_right_answer_deletes(aws, script):
     assert aws.keys(IMAGES) == [] and aws.stacks["tintype"].status == "DELETE_COMPLETE"
 
 
-def test_without_a_terminal_nothing_is_deleted_unless_yes_is_said(aws, script):
+def test_without_a_terminal_nothing_is_deleted_without_yes(aws, script):
     aws.stacks["tintype"] = Stack(resources=CREATED[:1])
     done = script("destroy", "--delete-images")
     assert done.returncode == 1 and "no terminal" in done.stderr and "--yes" in done.stderr
@@ -380,7 +380,7 @@ def test_packages_of_another_account_stay(aws, script):
 
 
 def test_nothing_is_uploaded_to_a_bucket_of_another_account(aws, script, tmp_path):
-    """Somebody has taken the name, which can be guessed, and waits for the program."""
+    """Another account took the name, which can be guessed, to receive the program."""
     (tmp_path / "p.zip").write_bytes(b"x")
     artefacts(aws)
     aws.owners = {ARTEFACTS: "999999999999"}

@@ -1,4 +1,4 @@
-"""What goes wrong outside the program: clocks, connections, events that come twice or late, a second server."""
+"""Faults outside the program: clocks, connections, duplicate and late events, a second server."""
 
 import concurrent.futures
 import contextlib
@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-import pictures
+import sample_images
 import signing
 from tintype import DESTINATION, PROGRAM, SOURCE, environment, run
 from waiting import until
 
-# Debian's package faketime, whose library stands between the program and clock_gettime.
+# Debian's package faketime, whose library intercepts clock_gettime.
 FAKETIME = next(iter(glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")), None)
 BY = {"LD_PRELOAD": FAKETIME, "DONT_FAKE_MONOTONIC": "1"}
 
@@ -31,7 +31,7 @@ def md5(data):
 
 
 def put(server, key, body, now):
-    """An upload signed at the time that the server takes it to be."""
+    """An upload signed at the server's time."""
     return signing.request(server, "PUT", SOURCE, key, body, when=now)
 
 
@@ -48,7 +48,7 @@ def day(text):
 
 
 def set_clock(file, text):
-    """At once: a server that looks meanwhile sees the one time or the other."""
+    """Sets the clock atomically: a concurrent reader sees the old or the new time."""
     new = file.with_suffix(".new")
     new.write_text(f"@{text}\n")
     new.rename(file)
@@ -59,55 +59,54 @@ needs_faketime = pytest.mark.skipif(FAKETIME is None, reason="needs Debian's pac
 
 @needs_faketime
 @pytest.mark.parametrize("ends_by", ["kill", "stop"])
-def test_clocks_that_differ_from_life_to_life(new_server, ends_by):
-    server, kept = new_server(), {}
+def test_clocks_that_differ_between_runs(new_server, ends_by):
+    server, stored = new_server(), {}
     for number, text in enumerate(["2026-11-24 12:00:00", "2036-11-24 12:00:00", "2016-11-24 12:00:00"]):
         server.env = BY | {"FAKETIME": f"@{text}"}
         server.start()
         now = day(text)
-        # One that is new, and one that is written under every clock.
+        # A new key, and a key that is written under every clock.
         for key in (f"{number}.jpg", "again.jpg"):
-            kept[key] = pictures.distinct_jpeg(f"clock {number} {key}")
-            status, _, words = put(server, key, kept[key], now)
+            stored[key] = sample_images.distinct_jpeg(f"clock {number} {key}")
+            status, _, words = put(server, key, stored[key], now)
             assert status == 200, words
         if number != 1:
-            for key, body in kept.items():
+            for key, body in stored.items():
                 thumbnail(server, key, body, now)
-        # In the second life what is left to do is left to the third, twenty years before.
+        # The second run leaves work to the third, twenty years earlier.
         getattr(server, ends_by)()
 
 
 @needs_faketime
 def test_a_clock_that_jumps_while_the_server_runs(new_server, tmp_path):
     server, clock = new_server(), tmp_path / "clock"
-    # In its sandbox the server could not read that file.
+    # Inside the sandbox the server could not read the clock file.
     server.env = BY | {"FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1", "TINTYPE_SANDBOX": "off"}
     set_clock(clock, "2026-11-24 12:00:00")
     server.start()
-    kept = {}
-    # Before 1970 a server cannot even say what time it is, and may end connections instead of answering; what it did
-    # before and does afterwards stands.
+    stored = {}
+    # Before 1970 the server has no valid date and may close connections; what it did before and does afterwards holds.
     for number, text in enumerate(["2026-11-24 12:00:00", "2036-01-01 00:00:00", "1965-01-01 00:00:00", "2019-01-01 00:00:00"]):
         set_clock(clock, text)
         now = day(text)
         if now.year < 1970:
             with contextlib.suppress(OSError, http.client.HTTPException):
-                put(server, "before-1970.jpg", pictures.jpeg(), now)
+                put(server, "before-1970.jpg", sample_images.jpeg(), now)
             continue
         for key in (f"{number}.jpg", "again.jpg"):
-            kept[key] = pictures.distinct_jpeg(f"clock {number} {key}")
-            status, _, words = put(server, key, kept[key], now)
+            stored[key] = sample_images.distinct_jpeg(f"clock {number} {key}")
+            status, _, words = put(server, key, stored[key], now)
             assert status == 200, words
-        for key, body in kept.items():
+        for key, body in stored.items():
             thumbnail(server, key, body, now)
     assert server.stop() == 0
 
 
 @needs_faketime
-def test_what_is_young_is_not_dropped_for_a_clock_that_jumps_ahead(new_server, tmp_path):
+def test_a_clock_that_jumps_ahead_drops_nothing_recent(new_server, tmp_path):
     server, clock = new_server(settings='[function]\nretry_delays = ["1h", "1s"]\n'), tmp_path / "clock"
     server.env = BY | {"FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1", "TINTYPE_SANDBOX": "off"}
-    story = lambda key: json.loads(run("status", key, "--server", server.http_url).stdout)
+    status_of = lambda key: json.loads(run("status", key, "--server", server.http_url).stdout)
 
     def upload(key, text, body):
         set_clock(clock, text)
@@ -115,16 +114,16 @@ def test_what_is_young_is_not_dropped_for_a_clock_that_jumps_ahead(new_server, t
         assert status == 200, words
 
     def failed():
-        event = story("rotten.jpg")["event"]
+        event = status_of("rotten.jpg")["event"]
         return event and event["failed"]
 
     first = "2026-11-24 12:00:00"
     set_clock(clock, first)
     server.start()
-    upload("young.jpg", first, pictures.jpeg())
-    # An event that waits for its next attempt: its source is rotten, and its thumbnail gone.
-    upload("rotten.jpg", first, pictures.distinct_jpeg("rotten"))
-    thumbnail(server, "rotten.jpg", pictures.distinct_jpeg("rotten"), day(first))
+    upload("young.jpg", first, sample_images.jpeg())
+    # An event that waits for its next attempt: its source is corrupt, and its thumbnail deleted.
+    upload("rotten.jpg", first, sample_images.distinct_jpeg("rotten"))
+    thumbnail(server, "rotten.jpg", sample_images.distinct_jpeg("rotten"), day(first))
     server.wait_until_idle()
     [source] = [path for path in (server.data / "objects").rglob("*") if path.is_file() and b'"rotten.jpg"' in path.read_bytes()[:4096]]
     source.write_bytes(source.read_bytes()[:-5] + b"rot!!")
@@ -132,22 +131,22 @@ def test_what_is_young_is_not_dropped_for_a_clock_that_jumps_ahead(new_server, t
     assert status == 204, words
     assert run("backfill", "--server", server.http_url, "--data", server.data).returncode == 0
     until(failed, "it failed once")
-    until(lambda: story("young.jpg")["history"], "the history is written")
+    until(lambda: status_of("young.jpg")["history"], "the history is written")
 
-    # Longer than function.max_event_age, and than the history is kept.
-    upload("later.jpg", "2027-01-24 12:00:00", pictures.distinct_jpeg("later"))
+    # Longer than function.max_event_age and the retention of the history.
+    upload("later.jpg", "2027-01-24 12:00:00", sample_images.distinct_jpeg("later"))
     until(lambda: "nothing of the history is forgotten" in server.log_text(), "the history is being written")
-    letter = until(lambda: story("rotten.jpg")["deadLetter"], "its retries are over")
-    assert letter["reason"] == "damaged" and letter["event"]["started"] == 3, letter
+    dead_letter = until(lambda: status_of("rotten.jpg")["deadLetter"], "its retries are over")
+    assert dead_letter["reason"] == "damaged" and dead_letter["event"]["started"] == 3, dead_letter
     set_clock(clock, first)
     assert server.stop() == 0
     server.start()
-    assert story("young.jpg")["history"] and story("young.jpg")["state"] == "made"
+    assert status_of("young.jpg")["history"] and status_of("young.jpg")["state"] == "made"
     assert server.stop() == 0
 
 
 @needs_faketime
-def test_a_start_before_1970_is_refused_with_what_to_do(new_server):
+def test_a_start_before_1970_is_refused_with_advice(new_server):
     server = new_server()
     server.env = BY | {"FAKETIME": "@1965-01-01 00:00:00"}
     with pytest.raises(AssertionError, match="clock stands before 1970.*set it"):
@@ -165,15 +164,15 @@ def connected(url):
 
 
 def reset(connection):
-    """Ends a connection as a machine does that vanishes and comes back: by RST."""
+    """Ends a connection by RST, as a machine does after a restart."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
 
 
-def test_clients_that_vanish_in_the_middle_leave_nothing(new_server):
+def test_clients_that_vanish_leave_no_temporary_files(new_server):
     server = new_server().start()
     s3 = server.client()
-    body = pictures.distinct_jpeg("vanishing", 640, 480)
+    body = sample_images.distinct_jpeg("vanishing", 640, 480)
     api = urlsplit(server.api_url).path
     for number in range(40):
         cut = (number * 997) % len(body)
@@ -184,20 +183,20 @@ def test_clients_that_vanish_in_the_middle_leave_nothing(new_server):
         post = f"POST {api}?key=vanished/api-{number}.jpg HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
         connection.sendall(post.encode() + body[:cut])
         connection.close() if number % 2 else reset(connection)
-    until(lambda: not list((server.data / "incoming").iterdir()), "nothing is left of unfinished uploads")
+    until(lambda: not list((server.data / "incoming").iterdir()), "temporary files of unfinished uploads are removed")
     etag = s3.put_object(Bucket=SOURCE, Key="whole.jpg", Body=body)["ETag"]
     server.thumbnail("thumb_whole.jpg", etag)
     assert [found["Key"] for found in s3.list_objects_v2(Bucket=SOURCE)["Contents"]] == ["whole.jpg"]
 
 
-def test_a_half_closed_connection_is_one_whose_client_has_gone(server, s3):
-    """So that nobody works for those who have gone. What was sent whole is stored whole or not at all."""
-    body = pictures.distinct_jpeg("half closed")
+def test_a_half_closed_connection_counts_as_closed(server, s3):
+    """So that no work is done for absent clients. A complete upload is stored completely or not at all."""
+    body = sample_images.distinct_jpeg("half closed")
     for key, sent in (("half-closed/whole.jpg", body), ("half-closed/half.jpg", body[:100])):
         with connected(server.s3_url) as connection:
             connection.sendall(head(server, key, body, {}).encode() + sent)
             connection.shutdown(socket.SHUT_WR)
-            # It ends: nobody waits for ever.
+            # The connection ends.
             while connection.recv(4096):
                 pass
     server.wait_until_idle()
@@ -205,14 +204,14 @@ def test_a_half_closed_connection_is_one_whose_client_has_gone(server, s3):
     assert [(one["Key"], one["ETag"]) for one in found] in ([], [("half-closed/whole.jpg", f'"{md5(body)}"')])
 
 
-def test_many_slow_clients_hold_up_nobody(new_server):
+def test_many_slow_clients_do_not_block_others(new_server):
     server = new_server().start()
-    body = pictures.distinct_jpeg("slow")
+    body = sample_images.distinct_jpeg("slow")
     slow = [connected(url) for url in (server.s3_url, server.http_url) for _ in range(100)]
     try:
         for number, connection in enumerate(slow):
             if number % 2:
-                # Not even a head.
+                # An incomplete head.
                 connection.sendall(b"GET / HT")
             elif number < 100:
                 connection.sendall(head(server, f"slow/{number}.jpg", body, {}).encode() + body[:10])
@@ -227,10 +226,10 @@ def test_many_slow_clients_hold_up_nobody(new_server):
             connection.close()
 
 
-def test_events_that_come_twice_or_late_change_nothing(new_server):
+def test_duplicate_and_late_events_change_nothing(new_server):
     server = new_server().start()
     s3 = server.client()
-    versions = [pictures.distinct_jpeg(f"version {number}") for number in range(5)]
+    versions = [sample_images.distinct_jpeg(f"version {number}") for number in range(5)]
     for body in versions:
         etag = s3.put_object(Bucket=SOURCE, Key="a b.jpg", Body=body)["ETag"]
     newest = server.thumbnail("thumb_a b.jpg", etag)
@@ -240,11 +239,11 @@ def test_events_that_come_twice_or_late_change_nothing(new_server):
         described = {"key": "a+b.jpg", "size": len(versions[number]), "eTag": md5(versions[number]), "sequencer": f"{number:016X}"}
         return {"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": SOURCE}, "object": described}}
 
-    # Every one twice, the newest first; then side by side.
+    # Each twice, the newest first; then concurrently.
     records = [record(number) for number in (4, 0, 3, 1, 2, 2, 4, 0)]
     answer = requests.post(server.api_url, json={"Records": records}, timeout=30)
     assert answer.status_code == 200, answer.text
-    assert [told["outcome"] for told in answer.json()["records"]] == ["up_to_date"] * len(records)
+    assert [entry["outcome"] for entry in answer.json()["records"]] == ["up_to_date"] * len(records)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         posted = pool.map(lambda one: requests.post(server.api_url, json={"Records": [one]}, timeout=30).status_code, records)
         assert set(posted) == {200}
@@ -255,7 +254,7 @@ def test_events_that_come_twice_or_late_change_nothing(new_server):
     assert (now["ETag"], now["LastModified"]) == (newest["ETag"], newest["LastModified"])
     assert server.metrics()["tintype_dead_letters"] == 0
 
-    # Late: its object is gone.
+    # Late: its object is deleted.
     s3.delete_object(Bucket=SOURCE, Key="a b.jpg")
     answer = requests.post(server.api_url, json={"Records": [record(4)]}, timeout=30)
     assert "missing" in json.dumps(answer.json()), answer.text
@@ -264,13 +263,13 @@ def test_events_that_come_twice_or_late_change_nothing(new_server):
 def test_a_second_server_on_the_same_folder_is_refused_and_harms_nothing(new_server):
     server = new_server().start()
     s3 = server.client()
-    etag = s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())["ETag"]
+    etag = s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=sample_images.jpeg())["ETag"]
     command = [PROGRAM, "serve", "--data", str(server.data), "--s3", "127.0.0.1:0", "--http", "127.0.0.1:0"]
     second = subprocess.run(command, capture_output=True, timeout=30, env=environment(), cwd=server.folder)
     assert second.returncode != 0 and second.stdout == b""
     assert re.search(r"is in use by another tintype server; stop that one first", second.stderr.decode())
     server.thumbnail("thumb_a.jpg", etag)
-    # The first has its folder for as long as it runs, and not longer.
+    # The first server locks its folder as long as it runs.
     server.kill()
     with contextlib.closing(server.start().client()) as s3:
         assert s3.head_object(Bucket=SOURCE, Key="a.jpg")["ETag"] == etag

@@ -1,5 +1,5 @@
-"""What else may stand where the data folder has a file: FIFOs, links, devices, folders. Nothing waits for them or goes
-through them."""
+"""FIFOs, links, devices and folders in place of files of the data folder: the server neither waits for them nor follows
+them."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ import botocore.exceptions
 import pytest
 import requests
 
-import pictures
+import sample_images
 from test_repair import check, object_file
 from tintype import DESTINATION, SOURCE, run
 from waiting import until
@@ -21,12 +21,12 @@ def fifo(path, elsewhere):
 
 
 def link(path, elsewhere):
-    """To a file with the very bytes, outside."""
+    """A link to a file with the same bytes, outside of the data folder."""
     path.symlink_to(elsewhere)
 
 
 def device(path, elsewhere):
-    """/dev/zero, of which there is no end."""
+    """/dev/zero, which is endless."""
     try:
         os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 5))
     except PermissionError:
@@ -56,7 +56,7 @@ kinds = pytest.mark.parametrize(("kind", "words"), KINDS, ids=[kind.__name__ for
 
 
 def replace(path, kind, outside):
-    """Puts something else in a file's place; the file itself goes outside of the data folder."""
+    """Replaces a file; the file itself is moved outside of the data folder."""
     elsewhere = outside / path.name
     shutil.move(path, elsewhere)
     kind(path, elsewhere)
@@ -67,9 +67,9 @@ def replace(path, kind, outside):
 def test_in_place_of_an_object_file(new_server, tmp_path, kind, words):
     server = new_server(settings='sandbox = "off"\n[[trigger]]\nsuffixes = [".jpg"]\n').start()
     s3 = server.client()
-    # No trigger takes these, so that nothing has looked at them before.
+    # No trigger matches these, so that nothing has read them before.
     etags = {
-        name: s3.put_object(Bucket=SOURCE, Key=name, Body=pictures.distinct_jpeg(name))["ETag"]
+        name: s3.put_object(Bucket=SOURCE, Key=name, Body=sample_images.distinct_jpeg(name))["ETag"]
         for name in ("bad.source", "good.source")
     }
     path = object_file(server, etags["bad.source"])
@@ -91,7 +91,7 @@ def test_in_place_of_an_object_file(new_server, tmp_path, kind, words):
     [found] = [line["finding"] for line in output if "finding" in line]
     assert (found["what"], found["file"], found["why"]) == ("damaged_head", str(path), words)
 
-    # Neither the start nor its cleaning is kept by it.
+    # It blocks neither the start nor the cleanup.
     server.kill()
     server.start()
     s3 = server.client()
@@ -102,7 +102,7 @@ def test_in_place_of_an_object_file(new_server, tmp_path, kind, words):
     bytes_before = elsewhere.read_bytes()
     code, output, text = check(server, "--repair")
     assert code == 1 and words in text, text
-    assert elsewhere.read_bytes() == bytes_before, "what lies outside is not touched"
+    assert elsewhere.read_bytes() == bytes_before, "files outside are unchanged"
     server.start()
     s3 = server.client()
     assert s3.get_object(Bucket=SOURCE, Key="good.source")["ETag"] == etags["good.source"]
@@ -112,10 +112,10 @@ def test_in_place_of_an_object_file(new_server, tmp_path, kind, words):
 
 
 @kinds
-def test_an_event_whose_source_is_none_is_a_dead_letter(new_server, tmp_path, kind, words):
+def test_an_event_whose_source_is_no_file_is_a_dead_letter(new_server, tmp_path, kind, words):
     server = new_server(settings='sandbox = "off"\n').start()
     s3 = server.client()
-    etag = s3.put_object(Bucket=SOURCE, Key="bad.jpg", Body=pictures.jpeg())["ETag"]
+    etag = s3.put_object(Bucket=SOURCE, Key="bad.jpg", Body=sample_images.jpeg())["ETag"]
     server.thumbnail("thumb_bad.jpg", etag)
     server.wait_until_idle()
     replace(object_file(server, etag), kind, tmp_path)
@@ -147,18 +147,18 @@ def test_in_place_of_a_part(new_server, tmp_path, kind, words):
 
 @kinds
 @pytest.mark.parametrize("name", ["measurements.redb", "commits"])
-def test_in_place_of_what_a_server_can_do_without(new_server, tmp_path, name, kind, words):
+def test_in_place_of_an_optional_file(new_server, tmp_path, name, kind, words):
     server = new_server(settings='sandbox = "off"\n').start()
     server.wait_until_idle()
     assert server.stop() == 0
     elsewhere = replace(server.data / name, kind, tmp_path)
     before = elsewhere.read_bytes()
     server.start()
-    etag = server.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())["ETag"]
+    etag = server.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=sample_images.jpeg())["ETag"]
     server.thumbnail("thumb_a.jpg", etag)
     until(lambda: words in server.log_text(), "the warning")
     assert server.stop() == 0
-    assert elsewhere.read_bytes() == before, "what lies outside is not touched"
+    assert elsewhere.read_bytes() == before, "files outside are unchanged"
 
 
 @kinds
@@ -173,12 +173,12 @@ def test_in_place_of_a_file_of_the_folder(new_server, tmp_path, name, kind, word
     errors = refused.stderr.decode()
     assert words in errors and "choose a folder this user may write" not in errors, errors
     assert name.removesuffix(".redb") in errors, errors
-    assert elsewhere.read_bytes() == before, "what lies outside is not touched"
+    assert elsewhere.read_bytes() == before, "files outside are unchanged"
     assert check(server)[0] == 1
 
 
 @pytest.mark.parametrize("name", ["objects", "incoming"])
-def test_a_linked_folder_is_refused_with_what_to_do(new_server, tmp_path, name):
+def test_a_linked_folder_is_refused_with_advice(new_server, tmp_path, name):
     server = new_server().start()
     server.client().put_object(Bucket=SOURCE, Key="a.txt", Body=b"a")
     assert server.stop() == 0
@@ -192,7 +192,7 @@ def test_a_linked_folder_is_refused_with_what_to_do(new_server, tmp_path, name):
         assert code == 1 and "move the whole data folder to a volume" in text, text
 
 
-def test_a_linked_folder_of_object_files_is_refused_with_what_to_do(new_server, tmp_path):
+def test_a_linked_folder_of_object_files_is_refused_with_advice(new_server, tmp_path):
     server = new_server(settings='sandbox = "off"\n').start()
     etag = server.client().put_object(Bucket=SOURCE, Key="a.txt", Body=b"a")["ETag"]
     inner = object_file(server, etag).parent
@@ -205,7 +205,7 @@ def test_a_linked_folder_of_object_files_is_refused_with_what_to_do(new_server, 
     for arguments in (("--scrub",), ("--repair",)):
         code, _, text = check(server, *arguments)
         assert code == 1 and f"the folder {inner.name} is a symbolic link" in text, text
-    # It is put right by putting the folder there; nothing was lost.
+    # Putting the folder there repairs it; nothing was lost.
     inner.unlink()
     shutil.move(tmp_path / "volume", inner)
     server.start()
@@ -217,7 +217,7 @@ def test_the_data_folder_itself_may_be_a_link(new_server, tmp_path):
     (tmp_path / "volume").mkdir()
     server.data.symlink_to(tmp_path / "volume")
     server.start()
-    etag = server.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())["ETag"]
+    etag = server.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=sample_images.jpeg())["ETag"]
     server.thumbnail("thumb_a.jpg", etag)
     assert (tmp_path / "volume" / "ledger.redb").is_file()
     assert server.stop() == 0

@@ -3,7 +3,7 @@
 import pytest
 import requests
 
-import pictures
+import sample_images
 from tintype import SOURCE
 
 SHOP = "https://shop.example"
@@ -21,20 +21,20 @@ def send(form, body, kind="image/jpeg", fields=None):
 
 
 def test_a_form_of_the_api(server, s3):
-    body = pictures.jpeg(colour=pictures.GREEN)
+    body = sample_images.jpeg(colour=sample_images.GREEN)
     answer = send(form(server, content_type="image/jpeg"), body)
     assert answer.status_code == 201, answer.text
     assert "<Key>forms/new.jpg</Key>" in answer.text
     got = s3.get_object(Bucket=SOURCE, Key="forms/new.jpg")
     assert (got["Body"].read(), got["ContentType"]) == (body, "image/jpeg")
     assert answer.headers["ETag"] == got["ETag"]
-    # It is an upload like any other.
+    # An ordinary upload.
     server.thumbnail("thumb_forms/new.jpg", got["ETag"])
 
 
 @pytest.mark.parametrize(("key", "kind"), [("forms/untold.png", "image/png"), ("forms/untold", "image/jpeg")])
 def test_a_form_without_a_type_has_that_of_its_name(server, s3, key, kind):
-    answer = send(form(server, key), pictures.png())
+    answer = send(form(server, key), sample_images.png())
     assert answer.status_code == 201, answer.text
     assert s3.head_object(Bucket=SOURCE, Key=key)["ContentType"] == kind
 
@@ -53,7 +53,7 @@ def test_a_form_of_boto3(server, s3, bucket):
 
 
 def test_a_file_whose_name_cannot_be_read(server, s3, bucket):
-    """Two of them would be one object."""
+    """Two such names would be one object."""
     given = s3.generate_presigned_post(bucket, "user/${filename}", Conditions=[["starts-with", "$key", "user/"]])
     parts = [(name, value.encode()) for name, value in given["fields"].items()]
     body = b"".join(b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' % (name.encode(), value) for name, value in parts)
@@ -82,7 +82,7 @@ def test_a_file_whose_name_cannot_be_read(server, s3, bucket):
 def test_a_form_that_was_tampered_with(server, s3, changed, status, code):
     given = form(server, "forms/refused.jpg", content_type="image/jpeg")
     given["fields"] = {name: value for name, value in (given["fields"] | changed).items() if value is not None}
-    answer = send(given, pictures.jpeg())
+    answer = send(given, sample_images.jpeg())
     assert (answer.status_code, f"<Code>{code}</Code>" in answer.text) == (status, True), answer.text
     assert "Contents" not in s3.list_objects_v2(Bucket=SOURCE, Prefix="forms/refused")
     assert "Contents" not in s3.list_objects_v2(Bucket=SOURCE, Prefix="forms/other")
@@ -121,34 +121,34 @@ def test_the_rules_of_a_bucket(s3, bucket):
             s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [wrong]})
 
     url = f"{s3.meta.endpoint_url}/{bucket}/a.jpg"
-    asked = {"Origin": SHOP, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "X-Amz-Date"}
-    preflight = requests.options(url, headers=asked, timeout=30)
+    preflight_headers = {"Origin": SHOP, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "X-Amz-Date"}
+    preflight = requests.options(url, headers=preflight_headers, timeout=30)
     assert preflight.status_code == 200
     assert preflight.headers["Access-Control-Allow-Origin"] == SHOP
     assert preflight.headers["Access-Control-Allow-Headers"] == "x-amz-date"
     assert preflight.headers["Access-Control-Max-Age"] == "60"
     for other in ({"Origin": "https://evil.example"}, {"Access-Control-Request-Method": "DELETE"}):
-        refused = requests.options(url, headers=asked | other, timeout=30)
+        refused = requests.options(url, headers=preflight_headers | other, timeout=30)
         assert refused.status_code == 403
         assert "Access-Control-Allow-Origin" not in refused.headers
-    # Errors too: the page is to know what went wrong.
+    # Errors too, so that the page can read them.
     answer = requests.get(url, headers={"Origin": SHOP}, timeout=30)
     assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (403, SHOP)
     assert answer.headers["Access-Control-Expose-Headers"] == "ETag"
 
     s3.delete_bucket_cors(Bucket=bucket)
-    assert requests.options(url, headers=asked, timeout=30).status_code == 403
+    assert requests.options(url, headers=preflight_headers, timeout=30).status_code == 403
 
 
 def test_a_value_that_no_header_can_hold(server, s3):
     given = s3.generate_presigned_post(SOURCE, "forms/refused.png", {}, [["starts-with", "$Content-Type", ""]])
-    answer = send(given, pictures.png(), fields={"Content-Type": "image/png\nx"})
+    answer = send(given, sample_images.png(), fields={"Content-Type": "image/png\nx"})
     assert (answer.status_code, "<Code>InvalidArgument</Code>" in answer.text) == (400, True), answer.text
     assert "Contents" not in s3.list_objects_v2(Bucket=SOURCE, Prefix="forms/refused")
 
 
 @pytest.mark.parametrize("start", [b"", b"--b\r\nX-Long: "])
-def test_what_comes_before_the_file_is_bounded(server, start):
+def test_fields_before_the_file_are_bounded(server, start):
     sent = 0
 
     def without_end():

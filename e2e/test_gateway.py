@@ -1,4 +1,4 @@
-"""What stands before the API: keys, quotas, rates, the cache, slow clients, TLS, new settings by SIGHUP."""
+"""The layers before the API: keys, quotas, rates, the cache, slow clients, TLS, new settings by SIGHUP."""
 
 import json
 import signal
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-import pictures
+import sample_images
 from tintype import DESTINATION, SOURCE, run
 from waiting import until
 
@@ -35,10 +35,10 @@ def test_a_key_is_needed_once_there_are_any(new_server):
     for secret in (None, "wrong", FIRST + "x"):
         answer = get(server, secret=secret, Origin=SHOP)
         assert (answer.status_code, answer.json()) == (403, {"message": "Forbidden"})
-        # A page is to see that it is the key.
+        # A page can read that the key is wrong.
         assert answer.headers["Access-Control-Allow-Origin"] == SHOP
     assert get(server, secret=FIRST).status_code == 404
-    # Preflights come without a key.
+    # Preflights have no key.
     preflight = {"Origin": SHOP, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "x-api-key"}
     answer = requests.options(server.api_url, headers=preflight, timeout=30)
     assert answer.status_code == 204
@@ -66,7 +66,7 @@ def test_quotas_and_rates_of_keys(new_server):
     assert server.metrics()["Throttles"] == 2 + len(refused)
 
 
-def test_quotas_outlive_the_program(new_server):
+def test_quotas_survive_a_restart(new_server):
     server = new_server(settings=key("daily", FIRST, daily=2)).start()
     assert get(server, secret=FIRST).status_code == 404
     assert server.stop() == 0
@@ -79,12 +79,12 @@ def test_the_rate_of_a_route(new_server):
     server = new_server(settings=settings).start()
     assert 429 in [get(server, "/info?key=missing.jpg").status_code for _ in range(5)]
     assert [get(server).status_code for _ in range(5)] == [404] * 5
-    # HEAD is no way around the rate of GET.
+    # HEAD counts towards the rate of GET.
     heads = [requests.head(server.api_url + "/info?key=missing.jpg", timeout=30).status_code for _ in range(5)]
     assert 429 in heads
 
 
-def test_sighup_reads_keys_and_limits_anew(new_server):
+def test_sighup_reloads_keys_and_limits(new_server):
     server = new_server(settings=key("one", FIRST)).start()
     assert get(server, secret=FIRST).status_code == 404
 
@@ -94,7 +94,7 @@ def test_sighup_reads_keys_and_limits_anew(new_server):
     assert get(server, secret=FIRST).status_code == 403
     assert "max_side" in get(server, "?key=a.jpg&size=101", secret=SECOND).json()["message"]
 
-    # What cannot be used changes nothing.
+    # Unusable settings change nothing.
     server.config.write_text("[api]\nmax_sides = 100\n")
     server.process.send_signal(signal.SIGHUP)
     until(lambda: "stay as they were" in server.log_text(), "the refusal is in the log")
@@ -108,54 +108,54 @@ def test_sighup_refills_nothing(new_server):
     server.config.write_text(limited + "max_side = 100\n")
     server.process.send_signal(signal.SIGHUP)
     until(lambda: "were re-read" in server.log_text(), "the settings are re-read")
-    # Far fewer than a new burst, and more than the rate gives meanwhile.
-    assert 429 in [get(server).status_code for _ in range(100)], "a burst was not given again"
+    # Far fewer than a new burst, and more than the rate refills meanwhile.
+    assert 429 in [get(server).status_code for _ in range(100)], "the burst was not refilled"
 
 
-def test_answers_are_for_the_key_alone_where_there_are_keys(new_server):
+def test_responses_are_private_where_there_are_keys(new_server):
     server = new_server(settings=key("shop", FIRST)).start()
-    server.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())
+    server.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=sample_images.jpeg())
     server.thumbnail("thumb_a.jpg")
     assert get(server, "?key=a.jpg", secret=FIRST).headers["Cache-Control"].startswith("private, max-age=")
 
 
-def test_a_date_alone_is_no_proof_across_new_settings(new_server):
+def test_a_date_alone_does_not_validate_across_new_settings(new_server):
     server = new_server().start()
-    server.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())
+    server.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=sample_images.jpeg())
     dated = get(server, "?key=a.jpg").headers["Last-Modified"]
     assert get(server, "?key=a.jpg", **{"If-Modified-Since": dated}).status_code == 304
     assert server.stop() == 0
-    # A date has no parts of a second.
+    # HTTP dates have whole seconds.
     time.sleep(1.1)
     server.config.write_text('[[trigger]]\n[[trigger.rendition]]\nsize = "64x64"\n')
     server.start()
     answer = get(server, "?key=a.jpg", **{"If-Modified-Since": dated})
-    assert (answer.status_code, pictures.opened(answer.content).width) == (200, 64)
+    assert (answer.status_code, sample_images.opened(answer.content).width) == (200, 64)
 
 
-def test_kept_answers_are_never_stale(server, s3):
-    for colour in (pictures.RED, pictures.GREEN, pictures.BLUE):
-        s3.put_object(Bucket=SOURCE, Key="gateway/kept.jpg", Body=pictures.jpeg(colour=colour))
-        answers = [get(server, "?key=gateway/kept.jpg&size=32x32") for _ in range(3)]
+def test_cached_responses_are_never_stale(server, s3):
+    for colour in (sample_images.RED, sample_images.GREEN, sample_images.BLUE):
+        s3.put_object(Bucket=SOURCE, Key="gateway/cached.jpg", Body=sample_images.jpeg(colour=colour))
+        answers = [get(server, "?key=gateway/cached.jpg&size=32x32") for _ in range(3)]
         assert {answer.headers["ETag"] for answer in answers} == {answers[0].headers["ETag"]}
         for answer in answers:
-            assert pictures.is_near(pictures.middle(pictures.opened(answer.content)), colour)
+            assert sample_images.is_near(sample_images.middle(sample_images.opened(answer.content)), colour)
     invoked = server.metrics()["Invocations"]
-    again = get(server, "?key=gateway/kept.jpg&size=32x32")
+    again = get(server, "?key=gateway/cached.jpg&size=32x32")
     assert again.content == answers[0].content
     assert server.metrics()["Invocations"] == invoked
-    # Formats are kept apart, and who has the answer is told so.
-    assert get(server, "?key=gateway/kept.jpg&size=32x32", Accept="image/png").headers["Content-Type"] == "image/png"
-    known = get(server, "?key=gateway/kept.jpg&size=32x32", **{"If-None-Match": again.headers["ETag"]})
+    # Formats are cached separately, and conditional requests are answered 304.
+    assert get(server, "?key=gateway/cached.jpg&size=32x32", Accept="image/png").headers["Content-Type"] == "image/png"
+    known = get(server, "?key=gateway/cached.jpg&size=32x32", **{"If-None-Match": again.headers["ETag"]})
     assert (known.status_code, known.content) == (304, b"")
-    s3.delete_object(Bucket=SOURCE, Key="gateway/kept.jpg")
-    assert get(server, "?key=gateway/kept.jpg&size=32x32").status_code == 404
+    s3.delete_object(Bucket=SOURCE, Key="gateway/cached.jpg")
+    assert get(server, "?key=gateway/cached.jpg&size=32x32").status_code == 404
 
 
 def test_identical_requests_at_the_same_time(server, s3):
     from concurrent.futures import ThreadPoolExecutor
 
-    s3.put_object(Bucket=SOURCE, Key="gateway/large.png", Body=pictures.png(3000, 2000))
+    s3.put_object(Bucket=SOURCE, Key="gateway/large.png", Body=sample_images.png(3000, 2000))
     server.thumbnail("thumb_gateway/large.png")
     server.wait_until_idle()
     before = server.metrics()["Invocations"]
@@ -163,7 +163,7 @@ def test_identical_requests_at_the_same_time(server, s3):
         answers = list(pool.map(lambda _: get(server, "?key=gateway/large.png&size=301"), range(8)))
     assert len({answer.content for answer in answers}) == 1
     assert {answer.status_code for answer in answers} == {200}
-    # Eight connections come at nearly the same time; without joining there would be eight.
+    # Eight nearly concurrent connections; without joining there would be eight renders.
     assert server.metrics()["Invocations"] - before < 8
 
 
@@ -179,19 +179,19 @@ def test_a_slow_body(new_server):
 
 
 def test_a_client_that_does_not_wait(server, s3):
-    s3.put_object(Bucket=SOURCE, Key="gateway/given-up.png", Body=pictures.png(3000, 2000))
+    s3.put_object(Bucket=SOURCE, Key="gateway/given-up.png", Body=sample_images.png(3000, 2000))
     at = urlsplit(server.http_url)
     sides = iter(range(100, 400))
 
-    def is_told():
-        # Another size each time: an answer that is kept would come before the client is gone.
+    def is_logged():
+        # Another size each time: a cached response would arrive before the client is gone.
         with socket.create_connection((at.hostname, at.port), timeout=20) as connection:
             path = f"/dev1/myimage?key=gateway/given-up.png&size={next(sides)}"
             connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {at.netloc}\r\n\r\n".encode())
         lines = [json.loads(line) for line in server.log_text().splitlines() if '"status":499' in line]
         return any("gateway/given-up.png" in str(line) for line in lines)
 
-    until(is_told, "a request given up has its line in the log, as one that no answer reached")
+    until(is_logged, "an abandoned request has its line in the log")
 
 
 def test_too_many_and_too_long_headers(server):
@@ -201,7 +201,7 @@ def test_too_many_and_too_long_headers(server):
     assert requests.get(server.api_url, headers={"X-Long": "x" * (100 << 10)}, timeout=30).status_code in (400, 431)
 
 
-def test_a_page_may_read_why_its_request_was_turned_away(new_server):
+def test_a_page_may_read_why_its_request_was_refused(new_server):
     server = new_server(settings=f'[api]\ncors_origins = ["{SHOP}"]\n').start()
     many = {f"X-Header-{number}": "1" for number in range(200)}
     for headers, status in ((many, 431), ({"Host": "tintype.example"}, 403)):
@@ -215,8 +215,8 @@ def test_request_ids(server):
     until(lambda: all(server.log_text().count(id) >= 1 for id in ids), "each request has its line in the log")
 
 
-def test_queued_instead_of_waited_for(server, s3):
-    s3.put_object(Bucket=SOURCE, Key="gateway/queued +.jpg", Body=pictures.jpeg())
+def test_requests_are_queued_on_preference(server, s3):
+    s3.put_object(Bucket=SOURCE, Key="gateway/queued +.jpg", Body=sample_images.jpeg())
     server.thumbnail("thumb_gateway/queued +.jpg")
     s3.delete_object(Bucket=DESTINATION, Key="thumb_gateway/queued +.jpg")
     body = {"key": "gateway/queued +.jpg"}
@@ -227,10 +227,10 @@ def test_queued_instead_of_waited_for(server, s3):
     assert record["outcome"] == "queued"
 
     def state():
-        told = requests.get(server.http_url + answer.headers["Location"], timeout=30).json()
-        return told["renditions"][0]["state"] == "current"
+        info = requests.get(server.http_url + answer.headers["Location"], timeout=30).json()
+        return info["renditions"][0]["state"] == "current"
 
-    until(state, "the queued thumbnail is made")
+    until(state, "the queued thumbnail is rendered")
     server.thumbnail("thumb_gateway/queued +.jpg")
     for missing, outcome in (("gateway/missing.jpg", "failed"), ("gateway/notes.txt", "failed")):
         answer = requests.post(server.api_url, json={"key": missing}, headers={"Prefer": "respond-async"}, timeout=30)
@@ -267,13 +267,13 @@ def test_tls_on_both_ports(new_server, tmp_path):
     with pytest.raises(requests.exceptions.ConnectionError):
         requests.get(f"{server.http_url}/healthz".replace("https", "http"), timeout=30)
 
-    # A login's cookie goes over nothing else.
+    # A login's cookie is for TLS only.
     access_key, secret = server.credentials
     form = {"access_key_id": access_key, "secret_access_key": secret}
     login = requests.post(f"{server.http_url}/login", data=form, verify=first[0], allow_redirects=False, timeout=30)
     assert "; Secure" in login.headers["set-cookie"]
 
-    # Commands trust the certificate of the settings, the one they are told of, and no other.
+    # Commands trust the certificate of the settings or of their option, and no other.
     there = ["--data", server.data, "--server", server.http_url]
     of_settings = ["--config", server.config, "--data", server.data, "--http", urlsplit(server.http_url).netloc]
     for arguments in (of_settings, [*there, "--ca", first[0]]):
@@ -305,14 +305,14 @@ def test_tls_on_both_ports(new_server, tmp_path):
     assert requests.get(f"{server.http_url}/healthz", verify=second[0], timeout=30).status_code == 200
 
 
-def test_beyond_loopback_a_key_is_asked_for(new_server):
+def test_beyond_loopback_a_key_is_required(new_server):
     server = new_server()
     server.http_listen = "0.0.0.0:0"
     with pytest.raises(AssertionError, match="api.key"):
         server.start()
 
 
-def test_a_request_refused_further_on_uses_up_no_quota(new_server):
+def test_a_request_refused_by_a_later_layer_uses_no_quota(new_server):
     settings = '[[api.route]]\nroute = "GET /"\nrate = 1\nburst = 1\n' + key("daily", FIRST, daily=3)
     server = new_server(settings=settings).start()
     served = 0
@@ -325,7 +325,7 @@ def test_a_request_refused_further_on_uses_up_no_quota(new_server):
     assert served < 12
 
 
-def test_the_rendition_asked_for_and_not_another_triggers(new_server):
+def test_the_requested_rendition_and_not_another_triggers(new_server):
     trigger = """
 [[trigger]]
 bucket = "input-product-images"
@@ -337,6 +337,6 @@ key = "thumb_{key}"
 size = "%s"
 """
     server = new_server(settings=trigger % ("raw", "128x128") + trigger % ("big", "300x300")).start()
-    server.client().put_object(Bucket=SOURCE, Key="big/a.jpg", Body=pictures.jpeg())
+    server.client().put_object(Bucket=SOURCE, Key="big/a.jpg", Body=sample_images.jpeg())
     answer = get(server, "?key=big/a.jpg&size=128x128")
-    assert (answer.status_code, pictures.opened(answer.content).size) == (200, (128, 96))
+    assert (answer.status_code, sample_images.opened(answer.content).size) == (200, (128, 96))

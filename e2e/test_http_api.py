@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-import pictures
+import sample_images
 from tintype import DESTINATION, SOURCE, Server
 
 SHOP = "https://shop.example"
@@ -15,7 +15,7 @@ SHOP = "https://shop.example"
 
 @pytest.fixture(scope="module")
 def configured(tmp_path_factory):
-    """A server that a shop's pages may call and that takes small bodies only."""
+    """A server that a shop's pages may call and that accepts small bodies only."""
     settings = f'[api]\ncors_origins = ["{SHOP}"]\nmax_body = "64 KiB"\n'
     server = Server(tmp_path_factory.mktemp("configured"), settings=settings)
     try:
@@ -31,7 +31,7 @@ def call(server, method="GET", path=None, **how):
 
 
 def stored(server, s3, key, body=None):
-    etag = s3.put_object(Bucket=SOURCE, Key=key, Body=pictures.jpeg() if body is None else body)["ETag"]
+    etag = s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.jpeg() if body is None else body)["ETag"]
     return etag.strip('"')
 
 
@@ -52,7 +52,7 @@ def s3_event(*keys):
 def test_post_a_key(server, s3):
     stored(server, s3, "api/posted (1).jpg")
     server.thumbnail("thumb_api/posted (1).jpg")
-    # Without its thumbnail it is made, with it there is nothing to do.
+    # Rendered once, then up to date.
     s3.delete_object(Bucket=DESTINATION, Key="thumb_api/posted (1).jpg")
     outcomes = []
     for _ in range(2):
@@ -71,11 +71,11 @@ def test_post_a_key(server, s3):
     assert outcomes == ["made", "up_to_date"]
 
 
-def test_post_records_as_s3_words_them(server, s3):
+def test_post_records_of_s3(server, s3):
     stored(server, s3, "api/one two.jpg")
-    stored(server, s3, "api/three.png", pictures.png())
+    stored(server, s3, "api/three.png", sample_images.png())
     stored(server, s3, "api/notes.txt", b"text")
-    # In S3's events keys are encoded, spaces as plus signs.
+    # In S3's events keys are form-encoded.
     event = s3_event("api/one+two.jpg", "api/missing.jpg", "api%2Fthree.png", "api/notes.txt")
     answer = call(server, "POST", json=event)
     assert answer.status_code == 200
@@ -105,30 +105,30 @@ def test_post_what_is_no_event(server, body):
 @pytest.mark.parametrize(
     ("body", "sent", "received", "kind"),
     [
-        (pictures.jpeg(), "image/jpeg", "image/jpeg", "JPEG"),
-        (pictures.png(640, 480), "image/png", "image/png", "PNG"),
-        (pictures.png(640, 480), "application/octet-stream", "image/png", "PNG"),
-        (pictures.gif(640, 480), "image/gif", "image/png", "PNG"),
+        (sample_images.jpeg(), "image/jpeg", "image/jpeg", "JPEG"),
+        (sample_images.png(640, 480), "image/png", "image/png", "PNG"),
+        (sample_images.png(640, 480), "application/octet-stream", "image/png", "PNG"),
+        (sample_images.gif(640, 480), "image/gif", "image/png", "PNG"),
     ],
 )
 def test_post_an_image(server, s3, body, sent, received, kind):
     before = s3.list_objects_v2(Bucket=SOURCE)["KeyCount"]
     answer = call(server, "POST", data=body, headers={"Content-Type": sent})
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, received)
-    thumbnail = pictures.opened(answer.content)
+    thumbnail = sample_images.opened(answer.content)
     assert (thumbnail.format, thumbnail.size) == (kind, (128, 96))
     assert (answer.headers["X-Tintype-Width"], answer.headers["X-Tintype-Height"]) == ("128", "96")
     assert s3.list_objects_v2(Bucket=SOURCE)["KeyCount"] == before
 
 
 def test_post_an_image_with_a_key_stores_it(server, s3):
-    body = pictures.jpeg(colour=pictures.GREEN)
+    body = sample_images.jpeg(colour=sample_images.GREEN)
     answer = call(server, "POST", params={"key": "api/stored + here.jpg"}, data=body, headers={"Content-Type": "image/jpeg"})
     assert answer.status_code == 200
-    assert pictures.opened(answer.content).size == (128, 96)
+    assert sample_images.opened(answer.content).size == (128, 96)
     got = s3.get_object(Bucket=SOURCE, Key="api/stored + here.jpg")
     assert (got["Body"].read(), got["ContentType"]) == (body, "image/jpeg")
-    # The stored rendition is there when the answer is.
+    # The stored rendition is there with the response.
     head = s3.head_object(Bucket=DESTINATION, Key="thumb_api/stored + here.jpg")
     assert head["Metadata"]["tintype-source-etag"] == got["ETag"].strip('"')
 
@@ -139,7 +139,7 @@ def test_get(server, s3):
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "image/jpeg")
     thumbnail = server.thumbnail("thumb_api/got.jpg")
     assert answer.content == thumbnail["Bytes"]
-    # The source's version and the recipe: other thumbnails of the same source differ in the latter alone.
+    # The tag has the source's version and the recipe: other thumbnails of the same source differ in the latter alone.
     source = s3.head_object(Bucket=SOURCE, Key="api/got.jpg")["ETag"].strip('"')
     assert answer.headers["ETag"] == f'"{source}-{thumbnail["Metadata"]["tintype-recipe"]}"'
     assert answer.headers["Vary"] == "Accept"
@@ -160,10 +160,10 @@ def test_get(server, s3):
 
 
 def test_get_gives_the_new_version_at_once(server, s3):
-    for colour in (pictures.RED, pictures.GREEN, pictures.BLUE):
-        stored(server, s3, "api/changing.jpg", pictures.jpeg(colour=colour))
+    for colour in (sample_images.RED, sample_images.GREEN, sample_images.BLUE):
+        stored(server, s3, "api/changing.jpg", sample_images.jpeg(colour=colour))
         answer = call(server, params={"key": "api/changing.jpg"})
-        assert pictures.is_near(pictures.middle(pictures.opened(answer.content)), colour)
+        assert sample_images.is_near(sample_images.middle(sample_images.opened(answer.content)), colour)
 
 
 @pytest.mark.parametrize(
@@ -176,13 +176,13 @@ def test_get_gives_the_new_version_at_once(server, s3):
         ({"size": "100", "format": "webp", "quality": "50"}, "WEBP", (100, 75)),
     ],
 )
-def test_get_a_rendition_of_its_own(server, s3, query, kind, size):
+def test_get_a_custom_rendition(server, s3, query, kind, size):
     stored(server, s3, "api/renditions.jpg")
     server.thumbnail("thumb_api/renditions.jpg")
     before = s3.list_objects_v2(Bucket=DESTINATION)["KeyCount"]
     answer = call(server, params={"key": "api/renditions.jpg", **query})
     assert answer.status_code == 200, answer.text
-    thumbnail = pictures.opened(answer.content)
+    thumbnail = sample_images.opened(answer.content)
     assert (thumbnail.format, thumbnail.size) == (kind, size)
     again = call(
         server, params={"key": "api/renditions.jpg", **query}, headers={"If-None-Match": answer.headers["ETag"]}
@@ -212,7 +212,7 @@ def test_wrong_queries(server, query, named):
     assert named in answer.json()["message"]
 
 
-def test_get_what_is_not_there(server, s3):
+def test_get_a_missing_object(server, s3):
     for query in ({"key": "api/missing.jpg"}, {"key": "api/missing.jpg", "size": "64x64"}):
         answer = call(server, params=query)
         assert answer.status_code == 404
@@ -221,17 +221,17 @@ def test_get_what_is_not_there(server, s3):
 
 @pytest.mark.parametrize(
     ("body", "status"),
-    [(b"no picture at all", 415), (b"", 415), (pictures.damaged_jpeg(), 422), (b"GIF89a", 422)],
+    [(b"no picture at all", 415), (b"", 415), (sample_images.corrupt_jpeg(), 422), (b"GIF89a", 422)],
 )
-def test_what_is_no_picture(server, s3, body, status):
+def test_invalid_images(server, s3, body, status):
     posted = call(server, "POST", data=body, headers={"Content-Type": "image/jpeg"})
     assert posted.status_code == status, posted.text
     assert posted.json()["message"]
     posted = call(server, "POST", params={"key": "api/refused.jpg"}, data=body, headers={"Content-Type": "image/jpeg"})
     assert posted.status_code == status
     assert "Contents" not in s3.list_objects_v2(Bucket=SOURCE, Prefix="api/refused")
-    stored(server, s3, "api/no picture.jpg", body)
-    got = call(server, params={"key": "api/no picture.jpg"})
+    stored(server, s3, "api/no image.jpg", body)
+    got = call(server, params={"key": "api/no image.jpg"})
     assert got.status_code == status, got.text
 
 
@@ -242,18 +242,18 @@ def test_other_content_types(server):
 
 
 def test_bodies_have_a_bound(configured):
-    fits = pictures.jpeg(64, 64)
+    fits = sample_images.jpeg(64, 64)
     assert call(configured, "POST", data=fits, headers={"Content-Type": "image/jpeg"}).status_code == 200
     large = fits + bytes(64 << 10)
     for body in (large, iter([large])):
-        # The second is sent in chunks, without a length.
+        # The second is chunked, without a length.
         answer = call(configured, "POST", data=body, headers={"Content-Type": "image/jpeg"})
         assert answer.status_code == 413
         assert "max_body" in answer.json()["message"]
 
 
 @pytest.mark.parametrize("path", ["/other", "/dev1", "/dev1/other", "/dev1/myimage/", "/dev2/myimage", "/%2e%2e/etc/passwd"])
-def test_unknown_routes_are_refused_in_the_words_of_api_gateway(server, path):
+def test_unknown_routes_are_refused_as_by_api_gateway(server, path):
     answer = call(server, path=path)
     assert (answer.status_code, answer.json()) == (403, {"message": "Missing Authentication Token"})
 
@@ -272,15 +272,15 @@ def test_options(server):
 
 
 def test_pages_of_a_configured_origin(configured):
-    asked = {"Origin": SHOP, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
-    preflight = call(configured, "OPTIONS", headers=asked)
+    preflight_headers = {"Origin": SHOP, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+    preflight = call(configured, "OPTIONS", headers=preflight_headers)
     assert preflight.status_code in (200, 204)
     assert preflight.headers["Access-Control-Allow-Origin"] == SHOP
     assert "POST" in preflight.headers["Access-Control-Allow-Methods"]
     assert "content-type" in preflight.headers["Access-Control-Allow-Headers"].lower()
     for answer in (
         call(configured, "POST", json={"key": "missing.jpg"}, headers={"Origin": SHOP}),
-        # Errors too: the page is to know what went wrong.
+        # Errors too, so that the page can read them.
         call(configured, params={"key": "missing.jpg"}, headers={"Origin": SHOP}),
     ):
         assert answer.headers["Access-Control-Allow-Origin"] == SHOP
@@ -343,7 +343,7 @@ def test_metrics(new_server):
     s3 = server.client()
     stored(server, s3, "a.jpg")
     server.thumbnail("thumb_a.jpg")
-    stored(server, s3, "b.jpg", b"no picture")
+    stored(server, s3, "b.jpg", b"no image")
     server.wait_until_idle()
     assert call(server, "POST", json={"key": "a.jpg"}).status_code == 200
     counted = server.metrics()
@@ -365,7 +365,7 @@ def test_throttling(new_server):
 
 
 def test_nonsense_on_the_wire(server):
-    """Neither port is impressed."""
+    """Both ports refuse it."""
     for url in (server.http_url, server.s3_url):
         address = urlsplit(url)
         for nonsense in (b"\x00\xff" * 500 + b"\r\n\r\n", b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
@@ -376,7 +376,7 @@ def test_nonsense_on_the_wire(server):
                     connection.shutdown(socket.SHUT_WR)
                     answer = connection.recv(100)
                 except OSError as end:
-                    # It may be closed before all of it has been sent.
+                    # The connection may be closed before all of it is sent.
                     assert end.errno in (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN), end
                     answer = b""
                 assert answer == b"" or answer.startswith(b"HTTP/1.1 4")
@@ -384,7 +384,7 @@ def test_nonsense_on_the_wire(server):
 
 
 def test_a_form_of_more_than_two_mebibytes(server):
-    noise = pictures.noise(1000, 900)
+    noise = sample_images.noise(1000, 900)
     assert 2 << 20 < len(noise) < 10 << 20
     answer = requests.post(server.api_url, files={"file": ("noise.png", noise, "image/png")}, timeout=30)
-    assert (answer.status_code, pictures.opened(answer.content).size) == (200, (128, 115)), answer.text[:200]
+    assert (answer.status_code, sample_images.opened(answer.content).size) == (200, (128, 115)), answer.text[:200]

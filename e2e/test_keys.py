@@ -1,4 +1,4 @@
-"""Keys are data: what looks like a path to others is a key like any other here."""
+"""Keys are data: what looks like a path is an ordinary key."""
 
 import pytest
 
@@ -61,7 +61,7 @@ def test_exactly_as_on_the_wire(server, s3, bucket, name):
 
 
 def test_a_key_that_xml_cannot_hold(s3, bucket):
-    """Such a key is listed encoded, as boto3 asks for, and is deleted by name."""
+    """Such a key is listed encoded, as boto3 requests it, and is deleted by name."""
     key = "a\x01b"
     s3.put_object(Bucket=bucket, Key=key, Body=b"x")
     assert [found["Key"] for found in s3.list_objects_v2(Bucket=bucket)["Contents"]] == [key]

@@ -1,10 +1,10 @@
-"""Killed at random moments under load; `killing.py` has the long run."""
+"""Killed at random times under load; `killing.py` has the long run."""
 
 import pytest
 
-from killing import kill_again_and_again
+from killing import kill_repeatedly
 
 
 @pytest.mark.parametrize("seed", [1])
-def test_what_was_acknowledged_outlives_every_kill(new_server, seed):
-    kill_again_and_again(new_server(), kills=20, seed=seed)
+def test_acknowledged_writes_survive_every_kill(new_server, seed):
+    kill_repeatedly(new_server(), kills=20, seed=seed)

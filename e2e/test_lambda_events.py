@@ -1,4 +1,4 @@
-"""The function's program as Lambda runs it, on our own Runtime API, with moto_server as S3 and SQS."""
+"""The Lambda binary on the tests' own Runtime API, with moto_server as S3 and SQS."""
 
 import base64
 import io
@@ -11,7 +11,7 @@ import pytest
 import requests
 from PIL import Image
 
-import pictures
+import sample_images
 from lambda_runtime import TRACE, Function, InitError
 from moto_server import Moto, certificate
 from s3_between import Between
@@ -36,7 +36,7 @@ def s3(moto):
 
 @pytest.fixture
 def dead_letters(moto):
-    """A queue of the test's own."""
+    """A new queue."""
     sqs = moto.client("sqs")
     url = sqs.create_queue(QueueName=f"dead-letters-{next(numbers)}")["QueueUrl"]
 
@@ -95,7 +95,7 @@ def sqs_event(*bodies):
 
 def thumbnail(s3, key):
     found = s3.get_object(Bucket=DESTINATION, Key=f"thumb_{key}")
-    return pictures.opened(found["Body"].read())
+    return sample_images.opened(found["Body"].read())
 
 
 def in_sns(event):
@@ -123,8 +123,8 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_an_event_of_each_shape_makes_the_thumbnail(shape, function, s3, key):
-    s3.put_object(Bucket=SOURCE, Key=key, Body=pictures.jpeg())
+def test_an_event_of_each_shape_renders_the_thumbnail(shape, function, s3, key):
+    s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.jpeg())
     answer = function.invoke(SHAPES[shape](key)).ok
     assert thumbnail(s3, key).size == (128, 96)
     assert answer == {"batchItemFailures": []} or answer["records"][0]["outcome"] == "made"
@@ -133,7 +133,7 @@ def test_an_event_of_each_shape_makes_the_thumbnail(shape, function, s3, key):
     assert [line["outcome"] for line in function.log_lines("tintype.record")] == ["made", "up_to_date"]
 
 
-def test_a_test_event_needs_nothing_done(function):
+def test_a_test_event_is_ignored(function):
     event = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": SOURCE, "Time": "2026-01-02T03:04:05.678Z"}
     assert function.invoke(event).ok == {"records": []}
     assert function.invoke(sqs_event(event)).ok == {"records": []}
@@ -143,7 +143,7 @@ def test_keys_are_decoded_and_every_record_is_handled(function, s3):
     keys = ["Medium-input(30)/photo 1+2.jpg", "ü.jpg", "a//b.jpg"]
     encoded = ["Medium-input%2830%29/photo+1%2B2.jpg", "%C3%BC.jpg", "a%2F%2Fb.jpg"]
     for key in keys:
-        s3.put_object(Bucket=SOURCE, Key=key, Body=pictures.jpeg())
+        s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.jpeg())
     answer = function.invoke(s3_event(*encoded)).ok
     assert [one["outcome"] for one in answer["records"]] == ["made"] * 3
     for key in keys:
@@ -151,34 +151,34 @@ def test_keys_are_decoded_and_every_record_is_handled(function, s3):
 
 
 def test_a_permanent_failure_is_one_dead_letter_and_no_error(function, s3, key, dead_letters):
-    s3.put_object(Bucket=SOURCE, Key=key, Body=pictures.damaged_jpeg())
+    s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.corrupt_jpeg())
     attempts = function.invoke_asynchronously(s3_event(key))
     assert [one.kind for one in attempts] == ["response"]
-    (letter,) = dead_letters.all()
-    assert json.loads(letter["Body"]) == s3_event(key)
-    said = {name: one["StringValue"] for name, one in letter["MessageAttributes"].items()}
-    assert said["Reason"] == "malformed" and said["ErrorCode"] == "200"
-    assert said["RequestID"] == function.log_lines("tintype.record")[0]["requestId"]
-    assert "the data ends at byte" in said["ErrorMessage"]
+    (dead_letter,) = dead_letters.all()
+    assert json.loads(dead_letter["Body"]) == s3_event(key)
+    attributes = {name: one["StringValue"] for name, one in dead_letter["MessageAttributes"].items()}
+    assert attributes["Reason"] == "malformed" and attributes["ErrorCode"] == "200"
+    assert attributes["RequestID"] == function.log_lines("tintype.record")[0]["requestId"]
+    assert "the data ends at byte" in attributes["ErrorMessage"]
 
 
 def test_a_dead_letter_can_be_sent_to_the_function_again(function, s3, key, dead_letters):
-    s3.put_object(Bucket=SOURCE, Key=key, Body=b"no picture")
+    s3.put_object(Bucket=SOURCE, Key=key, Body=b"no image")
     function.invoke(s3_event(key)).ok
-    (letter,) = dead_letters.all()
-    s3.put_object(Bucket=SOURCE, Key=key, Body=pictures.jpeg())
-    assert function.invoke(sqs_event(letter["Body"])).ok == {"batchItemFailures": []}
+    (dead_letter,) = dead_letters.all()
+    s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.jpeg())
+    assert function.invoke(sqs_event(dead_letter["Body"])).ok == {"batchItemFailures": []}
     assert thumbnail(s3, key).size == (128, 96)
 
 
 def test_an_event_that_cannot_be_read_is_a_dead_letter(function, dead_letters):
     assert function.invoke({"hello": "world"}).ok["records"][0]["reason"] == "bad_event"
-    (letter,) = dead_letters.all()
-    assert json.loads(letter["Body"]) == {"hello": "world"}
+    (dead_letter,) = dead_letters.all()
+    assert json.loads(dead_letter["Body"]) == {"hello": "world"}
 
 
-def test_a_transient_failure_fails_the_invocation_and_is_tried_again(moto, dead_letters, tmp_path, key):
-    # A place where nobody listens stands for an S3 that is away.
+def test_a_transient_failure_fails_the_invocation_and_is_retried(moto, dead_letters, tmp_path, key):
+    # A closed port stands for an unavailable S3.
     env = moto.environment() | {"DEAD_LETTER_QUEUE_URL": dead_letters.url, "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"}
     with Function([BOOTSTRAP], env, tmp_path) as function:
         attempts = function.invoke_asynchronously(s3_event(key))
@@ -190,34 +190,34 @@ def test_a_transient_failure_fails_the_invocation_and_is_tried_again(moto, dead_
 
 @pytest.fixture
 def flaky(moto, dead_letters, tmp_path):
-    """A function whose S3 does not serve keys that hold "away"."""
+    """A function whose S3 fails for keys that contain "away"."""
     with Between(moto.url, refused="away") as between:
         env = moto.environment() | {"DEAD_LETTER_QUEUE_URL": dead_letters.url, "AWS_ENDPOINT_URL_S3": between.url}
         with Function([BOOTSTRAP], env, tmp_path) as function:
             yield function
 
 
-def test_of_a_batch_only_what_failed_transiently_comes_again(flaky, s3, dead_letters):
-    good, damaged = f"good-{next(numbers)}.jpg", f"damaged-{next(numbers)}.jpg"
-    s3.put_object(Bucket=SOURCE, Key=good, Body=pictures.jpeg())
-    s3.put_object(Bucket=SOURCE, Key=damaged, Body=pictures.damaged_jpeg())
-    event = sqs_event(s3_event("away-1.jpg"), s3_event(good), s3_event(damaged), "not json")
+def test_of_a_batch_only_transient_failures_are_retried(flaky, s3, dead_letters):
+    good, corrupt = f"good-{next(numbers)}.jpg", f"corrupt-{next(numbers)}.jpg"
+    s3.put_object(Bucket=SOURCE, Key=good, Body=sample_images.jpeg())
+    s3.put_object(Bucket=SOURCE, Key=corrupt, Body=sample_images.corrupt_jpeg())
+    event = sqs_event(s3_event("away-1.jpg"), s3_event(good), s3_event(corrupt), "not json")
     assert flaky.invoke(event).ok == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
     assert thumbnail(s3, good).size == (128, 96)
-    letters = {one["MessageAttributes"]["Reason"]["StringValue"]: one["Body"] for one in dead_letters.all()}
-    assert set(letters) == {"malformed", "bad_event"} and letters["bad_event"] == "not json"
+    received = {one["MessageAttributes"]["Reason"]["StringValue"]: one["Body"] for one in dead_letters.all()}
+    assert set(received) == {"malformed", "bad_event"} and received["bad_event"] == "not json"
 
 
-def test_beside_a_transient_failure_a_permanent_one_waits(flaky, s3, key, dead_letters):
-    """The event comes again whole, so a dead letter now would be the first of several."""
-    s3.put_object(Bucket=SOURCE, Key=key, Body=b"no picture")
+def test_a_permanent_failure_waits_for_a_transient_one(flaky, s3, key, dead_letters):
+    """The whole event is retried, so a dead letter now would be the first of several."""
+    s3.put_object(Bucket=SOURCE, Key=key, Body=b"no image")
     attempts = flaky.invoke_asynchronously(s3_event(key, "away-1.jpg"), retries=1)
     assert [one.kind for one in attempts] == ["error", "error"]
     assert dead_letters.all() == []
 
 
 def test_a_dead_letter_that_cannot_be_sent_fails_the_invocation(moto, s3, tmp_path, key):
-    s3.put_object(Bucket=SOURCE, Key=key, Body=b"no picture")
+    s3.put_object(Bucket=SOURCE, Key=key, Body=b"no image")
     gone = moto.environment() | {"DEAD_LETTER_QUEUE_URL": f"{moto.url}/123456789012/gone"}
     for number, env in enumerate((moto.environment(), gone)):
         folder = tmp_path / str(number)
@@ -229,16 +229,16 @@ def test_a_dead_letter_that_cannot_be_sent_fails_the_invocation(moto, s3, tmp_pa
             assert failures == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
 
 
-def test_overwritten_is_made_anew(function, s3, key):
-    s3.put_object(Bucket=SOURCE, Key=key, Body=pictures.jpeg(colour=pictures.RED))
+def test_an_overwritten_source_is_rendered_again(function, s3, key):
+    s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.jpeg(colour=sample_images.RED))
     function.invoke(s3_event(key)).ok
-    s3.put_object(Bucket=SOURCE, Key=key, Body=pictures.jpeg(colour=pictures.BLUE))
+    s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.jpeg(colour=sample_images.BLUE))
     assert function.invoke(s3_event(key)).ok["records"][0]["outcome"] == "made"
-    assert pictures.is_near(pictures.middle(thumbnail(s3, key)), pictures.BLUE)
+    assert sample_images.is_near(sample_images.middle(thumbnail(s3, key)), sample_images.BLUE)
 
 
-def test_deletes_are_mirrored_where_the_settings_say_so(moto, s3, tmp_path, key):
-    s3.put_object(Bucket=SOURCE, Key=key, Body=pictures.jpeg())
+def test_deletes_are_mirrored_by_the_settings(moto, s3, tmp_path, key):
+    s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.jpeg())
     env = moto.environment() | {"TINTYPE_TRIGGER__MIRROR_DELETES": "true"}
     with Function([BOOTSTRAP], env, tmp_path) as function:
         function.invoke(s3_event(key)).ok
@@ -249,8 +249,8 @@ def test_deletes_are_mirrored_where_the_settings_say_so(moto, s3, tmp_path, key)
         thumbnail(s3, key)
 
 
-def test_it_stops_before_lambda_has_to(moto, dead_letters, tmp_path, key):
-    """A store that takes a connection and never answers."""
+def test_it_stops_before_the_time_out_of_lambda(moto, dead_letters, tmp_path, key):
+    """A store that accepts connections and never responds."""
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen(16)
@@ -266,8 +266,8 @@ def test_it_stops_before_lambda_has_to(moto, dead_letters, tmp_path, key):
             assert [one["itemIdentifier"] for one in failures] == ["m1", "m2"]
 
 
-def test_a_process_that_is_gone_is_started_anew(function, s3, key):
-    s3.put_object(Bucket=SOURCE, Key=key, Body=pictures.jpeg())
+def test_a_killed_process_is_restarted(function, s3, key):
+    s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.jpeg())
     function.invoke(s3_event(key)).ok
     function.process.kill()
     function.process.wait()
@@ -275,7 +275,7 @@ def test_a_process_that_is_gone_is_started_anew(function, s3, key):
     assert function.starts == 2
 
 
-def test_unusable_settings_are_an_init_error_that_says_what_to_do(moto, tmp_path):
+def test_unusable_settings_are_an_init_error_with_advice(moto, tmp_path):
     cases = {
         "function.timeout_s": {"TINTYPE_FUNCTION__TIMEOUT": "3"},
         "would loop": {"DESTINATION_BUCKET": SOURCE, "THUMBNAIL_KEY": "{key}"},
@@ -284,14 +284,14 @@ def test_unusable_settings_are_an_init_error_that_says_what_to_do(moto, tmp_path
     for number, (part, env) in enumerate(cases.items()):
         folder = tmp_path / str(number)
         folder.mkdir()
-        with Function([BOOTSTRAP], moto.environment() | env, folder) as function, pytest.raises(InitError) as told:
+        with Function([BOOTSTRAP], moto.environment() | env, folder) as function, pytest.raises(InitError) as raised:
             function.start()
-        assert part in str(told.value)
-        assert "Tintype.Settings" in str(told.value)
+        assert part in str(raised.value)
+        assert "Tintype.Settings" in str(raised.value)
 
 
 def test_logs_and_metrics(function, s3, key):
-    s3.put_object(Bucket=SOURCE, Key=key, Body=pictures.jpeg())
+    s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.jpeg())
     function.invoke(s3_event(key)).ok
     (line,) = function.log_lines("tintype.record")
     assert (line["bucket"], line["key"], line["outcome"], line["level"]) == (SOURCE, key, "made", "INFO")
@@ -305,12 +305,12 @@ def test_logs_and_metrics(function, s3, key):
 
 
 def test_over_tls_to_a_host_found_by_name(tmp_path, key):
-    """The program is static: names and certificates are found without a library of the system's."""
+    """The program is static: DNS and certificates work without system libraries."""
     files = certificate(tmp_path)
     moto = Moto(tmp_path, *files)
     try:
         s3 = moto.buckets(SOURCE, DESTINATION)
-        s3.put_object(Bucket=SOURCE, Key=key, Body=pictures.jpeg())
+        s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.jpeg())
         with Function([BOOTSTRAP], moto.environment() | {"SSL_CERT_FILE": str(files[0])}, tmp_path) as function:
             assert function.invoke(s3_event(key)).ok["records"][0]["outcome"] == "made"
         with Function([BOOTSTRAP], moto.environment(), tmp_path, name="distrustful") as function:
@@ -320,8 +320,8 @@ def test_over_tls_to_a_host_found_by_name(tmp_path, key):
 
 
 def test_the_trace_header_is_passed_on(moto, s3, tmp_path, key):
-    """By what goes with every call AWS finds loops."""
-    s3.put_object(Bucket=SOURCE, Key=key, Body=pictures.jpeg())
+    """AWS detects loops by this header of every call."""
+    s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.jpeg())
     with Between(moto.url) as between:
         env = moto.environment() | {"AWS_ENDPOINT_URL_S3": between.url}
         with Function([BOOTSTRAP], env, tmp_path) as function:
@@ -365,13 +365,13 @@ def body(answer):
 
 
 def test_the_api_through_both_kinds_of_gateway(function, s3, key):
-    s3.put_object(Bucket=SOURCE, Key=key, Body=pictures.jpeg())
+    s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.jpeg())
     for event in (rest("GET", query={"key": key}), http_api("GET", query=f"key={key}")):
         answer = function.invoke(event).ok
         assert answer["statusCode"] == 200 and answer["isBase64Encoded"] is True
-        assert pictures.opened(body(answer)).size == (128, 96)
-    posted = function.invoke(rest("POST", headers={"content-type": "image/jpeg"}, body=pictures.jpeg())).ok
-    assert pictures.opened(body(posted)).size == (128, 96)
+        assert sample_images.opened(body(answer)).size == (128, 96)
+    posted = function.invoke(rest("POST", headers={"content-type": "image/jpeg"}, body=sample_images.jpeg())).ok
+    assert sample_images.opened(body(posted)).size == (128, 96)
     named = function.invoke(
         http_api("POST", headers={"content-type": "application/json"}, body=json.dumps({"key": key}).encode())
     ).ok
@@ -381,43 +381,43 @@ def test_the_api_through_both_kinds_of_gateway(function, s3, key):
     assert [line["status"] for line in function.log_lines("tintype.request")] == [200, 200, 200, 200, 404]
 
 
-def test_an_upload_through_the_api_is_stored_and_made(function, s3, key):
-    event = rest("POST", query={"key": key}, headers={"content-type": "image/jpeg"}, body=pictures.jpeg())
+def test_an_upload_through_the_api_is_stored_and_rendered(function, s3, key):
+    event = rest("POST", query={"key": key}, headers={"content-type": "image/jpeg"}, body=sample_images.jpeg())
     assert function.invoke(event).ok["statusCode"] == 200
-    assert s3.get_object(Bucket=SOURCE, Key=key)["Body"].read() == pictures.jpeg()
+    assert s3.get_object(Bucket=SOURCE, Key=key)["Body"].read() == sample_images.jpeg()
     assert thumbnail(s3, key).size == (128, 96)
 
 
-def test_an_upload_form_works_and_info_tells_of_the_image(function, s3, moto, key):
-    wanted = rest("POST", "/myimage/uploads", headers={"content-type": "application/json"}, body=json.dumps({"key": key}).encode())
-    form = json.loads(body(function.invoke(wanted).ok))
+def test_an_upload_form_works_and_info_describes_the_image(function, s3, moto, key):
+    form_request = rest("POST", "/myimage/uploads", headers={"content-type": "application/json"}, body=json.dumps({"key": key}).encode())
+    form = json.loads(body(function.invoke(form_request).ok))
     assert form["url"] == f"{moto.url}/{SOURCE}" and form["fields"]["key"] == key
     sent = requests.post(
         form["url"],
         data=form["fields"] | {"Content-Type": "image/jpeg"},
-        files={form["file_field"]: pictures.jpeg()},
+        files={form["file_field"]: sample_images.jpeg()},
         timeout=30,
     )
     assert sent.status_code < 300, sent.text
-    assert s3.get_object(Bucket=SOURCE, Key=key)["Body"].read() == pictures.jpeg()
+    assert s3.get_object(Bucket=SOURCE, Key=key)["Body"].read() == sample_images.jpeg()
     info = json.loads(body(function.invoke(rest("GET", "/myimage/info", query={"key": key})).ok))
     assert (info["width"], info["height"]) == (640, 480)
 
 
-def test_uploads_are_refused_where_the_stack_takes_none(moto, tmp_path, key):
+def test_uploads_are_refused_where_the_stack_allows_none(moto, tmp_path, key):
     with Function([BOOTSTRAP], moto.environment() | {"API_UPLOADS": "false"}, tmp_path) as function:
         for event in (
             rest("POST", "/myimage/uploads", headers={"content-type": "application/json"}, body=b'{"key": "a.jpg"}'),
-            rest("POST", query={"key": key}, headers={"content-type": "image/jpeg"}, body=pictures.jpeg()),
+            rest("POST", query={"key": key}, headers={"content-type": "image/jpeg"}, body=sample_images.jpeg()),
         ):
             answer = function.invoke(event).ok
             assert answer["statusCode"] == 403 and "ApiUploads=true" in answer["body"]
 
 
-def test_what_lambda_cannot_answer_is_a_413_that_points_to_uploads(function, s3):
+def test_a_response_too_large_for_lambda_is_a_413_that_points_to_uploads(function, s3):
     key = f"noise-{next(numbers)}.png"
-    noise = pictures.Image.frombytes("RGB", (1600, 1100), os.urandom(1600 * 1100 * 3))
-    s3.put_object(Bucket=SOURCE, Key=key, Body=pictures._bytes(noise, "PNG"))
+    noise = sample_images.Image.frombytes("RGB", (1600, 1100), os.urandom(1600 * 1100 * 3))
+    s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images._bytes(noise, "PNG"))
     answer = function.invoke(rest("GET", query={"key": key, "size": "1600x1100", "format": "png"})).ok
     assert answer["statusCode"] == 413 and answer["isBase64Encoded"] is False
     assert "POST /dev1/myimage/uploads" in json.loads(answer["body"])["message"]
@@ -426,7 +426,7 @@ def test_what_lambda_cannot_answer_is_a_413_that_points_to_uploads(function, s3)
 
 
 def test_from_s3_through_a_queue_to_the_thumbnail(moto, s3, function):
-    """moto's own notifications: what it writes into the queue is what the function gets."""
+    """moto's own notifications: the function receives the messages of its queue."""
     sqs = moto.client("sqs")
     bucket = SOURCE
     url = sqs.create_queue(QueueName=f"uploads-{next(numbers)}")["QueueUrl"]
@@ -438,14 +438,14 @@ def test_from_s3_through_a_queue_to_the_thumbnail(moto, s3, function):
     try:
         keys = [f"queued {number}+ü.jpg" for number in range(3)]
         for key in keys:
-            s3.put_object(Bucket=bucket, Key=key, Body=pictures.jpeg())
+            s3.put_object(Bucket=bucket, Key=key, Body=sample_images.jpeg())
 
         def taken():
             messages.extend(sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []))
             return sum("ObjectCreated" in one["Body"] for one in messages) >= len(keys)
 
         messages = []
-        until(taken, "moto has told of every upload")
+        until(taken, "moto has notified of every upload")
         batch = {
             "Records": [
                 {"messageId": one["MessageId"], "eventSource": "aws:sqs", "body": one["Body"]} for one in messages
@@ -458,12 +458,12 @@ def test_from_s3_through_a_queue_to_the_thumbnail(moto, s3, function):
         s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
 
 
-def test_a_large_picture_takes_little_memory(moto, s3, tmp_path, key):
+def test_a_large_image_takes_little_memory(moto, s3, tmp_path, key):
     base = Image.linear_gradient("L").resize((6000, 4000))
     out = io.BytesIO()
     Image.merge("RGB", (base, base.rotate(90), base.rotate(180))).save(out, "JPEG", quality=88)
     s3.put_object(Bucket=SOURCE, Key=key, Body=out.getvalue())
     with Function([BOOTSTRAP], moto.environment(), tmp_path) as function:
-        (made,) = function.invoke({"key": key}).ok["records"]
-        assert made["outcome"] == "made"
+        (record,) = function.invoke({"key": key}).ok["records"]
+        assert record["outcome"] == "made"
         assert function.memory_mb_peak() <= 40

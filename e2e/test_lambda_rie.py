@@ -1,4 +1,4 @@
-"""The function's program under AWS's own emulator of the runtime: its lifecycle, its time-out, its new start."""
+"""The Lambda binary under AWS's Runtime Interface Emulator: lifecycle, time-out, restart."""
 
 import os
 import platform
@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import requests
 
-import pictures
+import sample_images
 from moto_server import Moto
 from tintype import BOOTSTRAP, DESTINATION, ROOT, SOURCE, environment
 
 MACHINE = {"x86_64": "x86_64", "aarch64": "arm64"}[platform.machine()]
-# scripts/test takes it out of the package aws-sam-cli.
+# scripts/test extracts it from the package aws-sam-cli.
 EMULATOR = ROOT / f"target/aws-lambda-rie/samcli/local/rapid/aws-lambda-rie-{MACHINE}"
 
 
@@ -57,7 +57,7 @@ class Emulator:
         return requests.post(self.url, json=event, timeout=60)
 
     def function_pid(self):
-        """The function's process: the emulator starts it, at the first event."""
+        """The function's process, which the emulator starts at the first event."""
         for status in Path("/proc").glob("[0-9]*/stat"):
             try:
                 after_name = status.read_text().rsplit(")", 1)[1].split()
@@ -84,18 +84,18 @@ def moto(tmp_path):
     server.stop()
 
 
-def test_its_lifecycle_time_out_and_new_start(moto, tmp_path):
+def test_lifecycle_time_out_and_restart(moto, tmp_path):
     s3 = moto.client("s3")
-    s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())
+    s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=sample_images.jpeg())
     emulator = Emulator(tmp_path, moto.environment(), timeout_seconds=3)
     try:
-        (made,) = emulator.invoke({"key": "a.jpg"}).json()["records"]
-        assert made["outcome"] == "made"
+        (record,) = emulator.invoke({"key": "a.jpg"}).json()["records"]
+        assert record["outcome"] == "made"
         first = emulator.function_pid()
         (again,) = emulator.invoke({"key": "a.jpg"}).json()["records"]
         assert again["outcome"] == "up_to_date" and emulator.function_pid() == first
 
-        # A process that does nothing any more is ended at its time-out, and the next event has a new one.
+        # A stopped process is killed at its time-out, and the next event gets a new one.
         os.kill(first, signal.SIGSTOP)
         late = emulator.invoke({"key": "a.jpg"})
         assert "timed out" in late.text.lower(), late.text
@@ -105,7 +105,7 @@ def test_its_lifecycle_time_out_and_new_start(moto, tmp_path):
         emulator.stop()
 
 
-def test_unusable_settings_are_told(moto, tmp_path):
+def test_unusable_settings_are_reported(moto, tmp_path):
     emulator = Emulator(tmp_path, moto.environment() | {"THUMBNAIL_SIZE": "big"}, timeout_seconds=3)
     try:
         answer = emulator.invoke({"key": "a.jpg"})

@@ -4,7 +4,7 @@ true (moto looks and writes in two steps; this server does in one)."""
 import random
 import threading
 
-import pictures
+import sample_images
 from lambda_runtime import Function
 from tintype import BOOTSTRAP
 
@@ -38,24 +38,24 @@ def test_two_workers_and_reordered_events_on_one_key(new_server, tmp_path):
         "DESTINATION_BUCKET": DESTINATION,
     }
     order = random.Random(5)
-    told, lock, done = [], threading.Lock(), threading.Event()
+    pending, lock, done = [], threading.Lock(), threading.Event()
     outcomes = []
 
     def work(function):
-        """Takes events in no order, some of them twice, while new versions keep coming."""
+        """Handles events in random order, some of them twice, while new versions are written."""
         while True:
             with lock:
-                if not told and done.is_set():
+                if not pending and done.is_set():
                     return
-                one = told.pop(order.randrange(len(told))) if told else None
+                one = pending.pop(order.randrange(len(pending))) if pending else None
                 if one and order.random() < 0.3:
-                    told.append(one)
+                    pending.append(one)
             if one:
                 answer = function.invoke(event(one))
                 if answer.kind == "error" and answer.payload["errorType"] == "Tintype.contended":
-                    # Lambda would bring it again.
+                    # Lambda would retry it.
                     with lock:
-                        told.append(one)
+                        pending.append(one)
                 else:
                     outcomes.append(answer.payload["records"][0]["outcome"] if answer.kind == "response" else answer)
             else:
@@ -66,9 +66,9 @@ def test_two_workers_and_reordered_events_on_one_key(new_server, tmp_path):
         for worker in workers:
             worker.start()
         for number in range(VERSIONS):
-            last = s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.distinct_jpeg(number, 800, 600))["ETag"]
+            last = s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=sample_images.distinct_jpeg(number, 800, 600))["ETag"]
             with lock:
-                told.append(last)
+                pending.append(last)
         done.set()
         for worker in workers:
             worker.join(120)

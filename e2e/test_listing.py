@@ -76,7 +76,7 @@ def test_start_after(s3, many):
     page = s3.list_objects_v2(Bucket="many", StartAfter=many[99], MaxKeys=5)
     assert keys_of([page]) == many[100:105]
     assert page["StartAfter"] == many[99]
-    # It need not be a key that is there.
+    # The key need not exist.
     page = s3.list_objects_v2(Bucket="many", StartAfter="folder-24/key-99999")
     assert (page["KeyCount"], page["IsTruncated"]) == (0, False)
     page = s3.list_objects(Bucket="many", Marker=many[99], MaxKeys=5)
@@ -92,12 +92,12 @@ def test_max_keys(s3, many):
     assert keys_of([s3.list_objects_v2(Bucket="many", MaxKeys=1)]) == many[:1]
 
 
-def test_a_made_up_token_is_refused(s3, many):
+def test_an_invented_token_is_refused(s3, many):
     with refused("InvalidArgument", 400, "continuation token"):
         s3.list_objects_v2(Bucket="many", ContinuationToken="!!")
 
 
-def test_what_is_told_of_each_object(s3, bucket):
+def test_fields_of_each_object(s3, bucket):
     etag = s3.put_object(Bucket=bucket, Key="a", Body=b"12345")["ETag"]
     for ask in (s3.list_objects, s3.list_objects_v2):
         (found,) = ask(Bucket=bucket)["Contents"]
@@ -111,10 +111,10 @@ def test_keys_that_need_encoding(s3, bucket):
     keys = sorted(["a b", "a+b", "a%20b", "a&b", "<a>", "tab\tkey", "line\nkey", "\x01control", "ü/1", "ü/2", "😀"])
     for key in keys:
         s3.put_object(Bucket=bucket, Key=key, Body=b"")
-    # boto3 asks for encoding-type=url and decodes what it gets.
+    # boto3 requests encoding-type=url and decodes the result.
     for ask in (s3.list_objects, s3.list_objects_v2):
         assert keys_of([ask(Bucket=bucket)]) == sorted(keys, key=str.encode)
         page = ask(Bucket=bucket, Delimiter="/", Prefix="ü")
         assert prefixes_of([page]) == ["ü/"]
-    asked = s3.list_objects_v2(Bucket=bucket, EncodingType="url")
-    assert "a+b" not in keys_of([asked]) and "a%2Bb" in keys_of([asked])
+    page = s3.list_objects_v2(Bucket=bucket, EncodingType="url")
+    assert "a+b" not in keys_of([page]) and "a%2Bb" in keys_of([page])

@@ -20,7 +20,7 @@ def noise(seed, size):
 
 
 class Stream(io.RawIOBase):
-    """Bytes that follow from their position, without holding them all: 1 MiB blocks, each another."""
+    """Deterministic bytes by position, generated in different blocks of 1 MiB."""
 
     BLOCK = noise("block", MIB)
 
@@ -101,7 +101,7 @@ def test_description_and_order_of_parts(s3, bucket):
     assert done["ETag"].endswith('-2"')
 
 
-def test_nothing_is_there_before_it_is_complete(s3, bucket):
+def test_no_object_exists_before_completion(s3, bucket):
     at = begin(s3, bucket, "a")
     part = upload(s3, at, 1, b"one")
     with refused("NoSuchKey", 404):
@@ -116,7 +116,7 @@ def test_completing_again(s3, bucket):
     parts = [upload(s3, at, 1, bytes(5 << 20)), upload(s3, at, 2, b"end")]
     first = complete(s3, at, parts)
     assert complete(s3, at, parts)["ETag"] == first["ETag"]
-    # Other parts than it was made of, or another object by now: the upload is gone.
+    # Other parts, or another object meanwhile: the upload no longer exists.
     with refused("NoSuchUpload", 404):
         complete(s3, at, parts[:1])
     s3.put_object(Bucket=bucket, Key="again", Body=b"newer")
@@ -184,7 +184,7 @@ def test_part_numbers_have_bounds(s3, bucket):
     s3.abort_multipart_upload(**at)
 
 
-def test_what_cannot_be_completed(s3, bucket):
+def test_invalid_completions(s3, bucket):
     s3.put_object(Bucket=bucket, Key="a", Body=b"before")
     at = begin(s3, bucket, "a")
     small, big, last = upload(s3, at, 1, b"x"), upload(s3, at, 2, noise("big", PART)), upload(s3, at, 3, b"end")
@@ -201,7 +201,7 @@ def test_what_cannot_be_completed(s3, bucket):
     with refused("MalformedXML", 400):
         complete(s3, at, [])
     assert s3.get_object(Bucket=bucket, Key="a")["Body"].read() == b"before"
-    # None of that has spoiled it.
+    # The upload is intact.
     complete(s3, at, [big, last])
     assert s3.get_object(Bucket=bucket, Key="a")["Body"].read() == noise("big", PART) + b"end"
 
@@ -254,7 +254,7 @@ def test_composite_checksum(s3, bucket, halves):
 
 
 def test_checksum_of_the_whole(server, bucket, halves):
-    # A client that says nothing of its parts: the server makes the checksum the upload asks for.
+    # A client without checksums of parts: the server computes the upload's checksum.
     s3 = server.client(request_checksum_calculation="when_required")
     at = begin(s3, bucket, "a", ChecksumAlgorithm="CRC64NVME", ChecksumType="FULL_OBJECT")
     parts = [upload(s3, at, number, half) for number, half in enumerate(halves, 1)]
@@ -279,7 +279,7 @@ def test_wrong_checksums(s3, bucket, halves):
     assert s3.get_object(Bucket=bucket, Key="a")["Body"].read() == b"this"
 
 
-def test_an_unfinished_upload_outlives_a_crash(new_server):
+def test_an_unfinished_upload_survives_a_crash(new_server):
     server = new_server().start()
     s3 = server.client()
     s3.create_bucket(Bucket="xxx")

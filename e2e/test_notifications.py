@@ -1,8 +1,8 @@
-"""Triggers as S3 words them: notification configurations."""
+"""Triggers as notification configurations of S3."""
 
 import pytest
 
-import pictures
+import sample_images
 from errors import refused
 from tintype import DESTINATION, SOURCE, run
 
@@ -58,7 +58,7 @@ def test_the_settings_triggers_are_read_only(own):
         with refused("InvalidArgument", 400, "read-only"):
             put(s3, SOURCE, *changed)
     assert configurations(s3, SOURCE) == before
-    own.thumbnail("thumb_a.jpg", s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())["ETag"])
+    own.thumbnail("thumb_a.jpg", s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=sample_images.jpeg())["ETag"])
 
 
 def test_another_trigger_beside_the_settings(own):
@@ -66,7 +66,7 @@ def test_another_trigger_beside_the_settings(own):
     before = configurations(s3, SOURCE)
     put(s3, SOURCE, *before, configuration(s3, "mine", suffix=".photo"))
     assert len(configurations(s3, SOURCE)) == len(before) + 1
-    own.thumbnail("thumb_a.photo", s3.put_object(Bucket=SOURCE, Key="a.photo", Body=pictures.jpeg())["ETag"])
+    own.thumbnail("thumb_a.photo", s3.put_object(Bucket=SOURCE, Key="a.photo", Body=sample_images.jpeg())["ETag"])
     put(s3, SOURCE, *before)
     assert configurations(s3, SOURCE) == before
 
@@ -78,19 +78,19 @@ def test_a_second_bucket(own):
     put(s3, "second", configuration(s3, "mine", prefix="raw/", suffix=".jpg"))
 
     def works(s3, name, colour):
-        s3.put_object(Bucket="second", Key=f"not-raw/{name}.jpg", Body=pictures.jpeg())
-        etag = s3.put_object(Bucket="second", Key=f"raw/{name}.jpg", Body=pictures.jpeg(colour=colour))["ETag"]
+        s3.put_object(Bucket="second", Key=f"not-raw/{name}.jpg", Body=sample_images.jpeg())
+        etag = s3.put_object(Bucket="second", Key=f"raw/{name}.jpg", Body=sample_images.jpeg(colour=colour))["ETag"]
         own.thumbnail(f"thumb_raw/{name}.jpg", etag)
         own.wait_until_idle()
         found = [found["Key"] for found in s3.list_objects_v2(Bucket=DESTINATION)["Contents"]]
         assert not [key for key in found if "not-raw" in key]
 
-    works(s3, "one", pictures.GREEN)
+    works(s3, "one", sample_images.GREEN)
     own.stop()
     s3 = own.start().client()
     (found,) = configurations(s3, "second")
     assert (found["Id"], rules(found)) == ("mine", {"prefix": "raw/", "suffix": ".jpg"})
-    works(s3, "two", pictures.BLUE)
+    works(s3, "two", sample_images.BLUE)
     put(s3, "second")
     assert configurations(s3, "second") == []
 
@@ -132,7 +132,7 @@ def test_loops_in_the_settings_are_refused(tmp_path):
     assert not (tmp_path / "data").exists()
 
 
-def test_what_is_not_offered(own):
+def test_unsupported_configurations(own):
     s3 = own.client()
     s3.create_bucket(Bucket="second")
     with refused("InvalidArgument", 400, "function"):

@@ -1,4 +1,4 @@
-"""Objects: what is put comes back, whole and as it was described."""
+"""Objects: bytes and metadata are returned as put."""
 
 import base64
 import hashlib
@@ -21,7 +21,7 @@ ALGORITHMS = {
     "CRC32": base64.b64encode(zlib.crc32(BODY).to_bytes(4, "big")).decode(),
     "SHA1": base64.b64encode(hashlib.sha1(BODY).digest()).decode(),
     "SHA256": base64.b64encode(hashlib.sha256(BODY).digest()).decode(),
-    # Python has none of its own: computed bit by bit below.
+    # Not in Python's library: computed bit by bit below.
     "CRC32C": None,
     "CRC64NVME": None,
 }
@@ -75,7 +75,7 @@ def test_put_get_head_delete(s3, bucket):
         s3.get_object(Bucket=bucket, Key="a")
     with refused("404", 404):
         s3.head_object(Bucket=bucket, Key="a")
-    # As S3 has it, to delete what is not there is no error.
+    # As in S3, deleting a missing object is no error.
     assert s3.delete_object(Bucket=bucket, Key="a")["ResponseMetadata"]["HTTPStatusCode"] == 204
 
 
@@ -109,7 +109,7 @@ def test_description_round_trip(s3, bucket):
         assert {name: answer[name] for name in description} == description
 
 
-def test_answers_described_by_the_request(s3, bucket):
+def test_response_headers_set_by_the_request(s3, bucket):
     s3.put_object(Bucket=bucket, Key="a", Body=BODY, ContentType="image/jpeg")
     got = s3.get_object(
         Bucket=bucket, Key="a", ResponseContentType="text/plain", ResponseContentDisposition="inline"
@@ -118,7 +118,7 @@ def test_answers_described_by_the_request(s3, bucket):
 
 
 @pytest.mark.parametrize(
-    ("asked", "first", "last"),
+    ("range_header", "first", "last"),
     [
         ("bytes=0-0", 0, 0),
         ("bytes=0-99", 0, 99),
@@ -131,9 +131,9 @@ def test_answers_described_by_the_request(s3, bucket):
         ("bytes=-99999999999999999999", 0, len(BODY) - 1),
     ],
 )
-def test_ranges(s3, bucket, asked, first, last):
+def test_ranges(s3, bucket, range_header, first, last):
     s3.put_object(Bucket=bucket, Key="a", Body=BODY)
-    got = s3.get_object(Bucket=bucket, Key="a", Range=asked)
+    got = s3.get_object(Bucket=bucket, Key="a", Range=range_header)
     assert got["ResponseMetadata"]["HTTPStatusCode"] == 206
     assert got["Body"].read() == BODY[first : last + 1]
     assert got["ContentRange"] == f"bytes {first}-{last}/{len(BODY)}"
@@ -150,30 +150,30 @@ def test_range_of_a_large_object(s3, bucket):
     assert s3.get_object(Bucket=bucket, Key="large")["Body"].read() == body
 
 
-@pytest.mark.parametrize("asked", ["bytes=0-1,5-6", "items=0-1", "bytes=5-2", "bytes=a-b", "whole"])
-def test_what_is_no_single_range_of_bytes_is_ignored(server, s3, bucket, asked):
+@pytest.mark.parametrize("range_header", ["bytes=0-1,5-6", "items=0-1", "bytes=5-2", "bytes=a-b", "whole"])
+def test_other_than_a_single_byte_range_is_ignored(server, s3, bucket, range_header):
     s3.put_object(Bucket=bucket, Key="a b", Body=BODY)
-    got = s3.get_object(Bucket=bucket, Key="a b", Range=asked)
+    got = s3.get_object(Bucket=bucket, Key="a b", Range=range_header)
     assert (got["ResponseMetadata"]["HTTPStatusCode"], got["Body"].read()) == (200, BODY)
     assert "ContentRange" not in got
-    assert s3.head_object(Bucket=bucket, Key="a b", Range=asked)["ContentLength"] == len(BODY)
+    assert s3.head_object(Bucket=bucket, Key="a b", Range=range_header)["ContentLength"] == len(BODY)
     url = s3.generate_presigned_url(
         "get_object", {"Bucket": bucket, "Key": "a b", "ResponseContentType": "text/plain"}
     )
-    got = requests.get(url, headers={"Range": asked}, timeout=30)
+    got = requests.get(url, headers={"Range": range_header}, timeout=30)
     assert (got.status_code, got.content, got.headers["Content-Type"]) == (200, BODY, "text/plain")
     with refused("NoSuchKey", 404):
-        s3.get_object(Bucket=bucket, Key="missing", Range=asked)
+        s3.get_object(Bucket=bucket, Key="missing", Range=range_header)
     # Not even such a request gets around the signature.
-    assert requests.get(url[:-1] + ("0" if url[-1] != "0" else "1"), headers={"Range": asked}, timeout=30).status_code == 403
-    assert requests.get(url.split("?")[0], headers={"Range": asked}, timeout=30).status_code == 403
+    assert requests.get(url[:-1] + ("0" if url[-1] != "0" else "1"), headers={"Range": range_header}, timeout=30).status_code == 403
+    assert requests.get(url.split("?")[0], headers={"Range": range_header}, timeout=30).status_code == 403
 
 
-@pytest.mark.parametrize("asked", [f"bytes={len(BODY)}-", "bytes=999999-1000000", "bytes=99999999999999999999-", "bytes=-0"])
-def test_unsatisfiable_ranges(s3, bucket, asked):
+@pytest.mark.parametrize("range_header", [f"bytes={len(BODY)}-", "bytes=999999-1000000", "bytes=99999999999999999999-", "bytes=-0"])
+def test_unsatisfiable_ranges(s3, bucket, range_header):
     s3.put_object(Bucket=bucket, Key="a", Body=BODY)
     with refused("InvalidRange", 416):
-        s3.get_object(Bucket=bucket, Key="a", Range=asked)
+        s3.get_object(Bucket=bucket, Key="a", Range=range_header)
 
 
 def test_conditional_reads(s3, bucket):
@@ -219,7 +219,7 @@ def test_checksums(server, s3, bucket, algorithm):
         answer = read(Bucket=bucket, Key="a", ChecksumMode="ENABLED")
         assert answer[field] == ALGORITHMS[algorithm]
         assert answer["ChecksumType"] == "FULL_OBJECT"
-    # boto3 asks for checksums by itself unless told not to.
+    # boto3 requests checksums by default.
     unasking = server.client(response_checksum_validation="when_required")
     assert field not in unasking.get_object(Bucket=bucket, Key="a")
     listed = s3.list_objects_v2(Bucket=bucket)["Contents"][0]
@@ -228,13 +228,13 @@ def test_checksums(server, s3, bucket, algorithm):
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_wrong_checksums_store_nothing(s3, bucket, algorithm):
-    s3.put_object(Bucket=bucket, Key="kept", Body=b"before")
+    s3.put_object(Bucket=bucket, Key="existing", Body=b"before")
     wrong = {f"Checksum{algorithm}": ALGORITHMS[algorithm]}
-    for key in ("new", "kept"):
+    for key in ("new", "existing"):
         with refused("BadDigest", 400):
             s3.put_object(Bucket=bucket, Key=key, Body=OTHER, **wrong)
-    assert [found["Key"] for found in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["kept"]
-    assert s3.get_object(Bucket=bucket, Key="kept")["Body"].read() == b"before"
+    assert [found["Key"] for found in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["existing"]
+    assert s3.get_object(Bucket=bucket, Key="existing")["Body"].read() == b"before"
 
 
 def test_checksum_in_a_trailer(s3, bucket):
@@ -335,7 +335,7 @@ def test_the_canned_acl_private_is_accepted_and_no_other(s3, bucket):
     s3.put_object(Bucket=bucket, Key="a", Body=BODY, ACL="private")
     with refused("NotImplemented", 501):
         s3.put_object(Bucket=bucket, Key="b", Body=BODY, ACL="public-read")
-    # Grants say the same in other words.
+    # Grants are another form of ACLs.
     everyone = "uri=http://acs.amazonaws.com/groups/global/AllUsers"
     with refused("NotImplemented", 501):
         s3.put_object(Bucket=bucket, Key="b", Body=BODY, GrantRead=everyone)
@@ -350,7 +350,7 @@ def test_metadata_has_a_bound(s3, bucket):
     s3.put_object(Bucket=bucket, Key="a", Body=BODY, Metadata={"a": "x" * 2047})
 
 
-def test_what_is_not_offered_says_so(s3, bucket):
+def test_unsupported_features_are_refused(s3, bucket):
     s3.put_object(Bucket=bucket, Key="a", Body=BODY)
     at = {"Bucket": bucket, "Key": "a"}
     for ask in (
@@ -383,7 +383,7 @@ LIST = b"<Delete><Object><Key>a</Key></Object></Delete>"
 
 
 @pytest.mark.parametrize(
-    ("said", "code"),
+    ("headers", "code"),
     [
         ({"content-md5": base64.b64encode(hashlib.md5(b"other").digest()).decode()}, "BadDigest"),
         ({"content-md5": "bm8gbWQ1"}, "InvalidDigest"),
@@ -393,24 +393,24 @@ LIST = b"<Delete><Object><Key>a</Key></Object></Delete>"
         ({"x-amz-checksum-crc32": "AAAA"}, "InvalidRequest"),
     ],
 )
-def test_a_list_of_deletes_that_is_not_what_was_sent_deletes_nothing(server, s3, bucket, said, code):
+def test_a_list_of_deletes_with_a_wrong_checksum_deletes_nothing(server, s3, bucket, headers, code):
     s3.put_object(Bucket=bucket, Key="a", Body=BODY)
-    url = signing.presigned(server, "POST", bucket, "", query={"delete": ""}, signed=said)
-    answer = requests.post(url, LIST, headers=said, timeout=30)
+    url = signing.presigned(server, "POST", bucket, "", query={"delete": ""}, signed=headers)
+    answer = requests.post(url, LIST, headers=headers, timeout=30)
     assert answer.status_code == 400, answer.text
     assert f"<Code>{code}</Code>" in answer.text
     assert s3.head_object(Bucket=bucket, Key="a")["ContentLength"] == len(BODY)
 
 
-def test_a_list_of_deletes_that_is_what_was_sent(server, s3, bucket):
-    for said in (
+def test_a_list_of_deletes_with_the_right_checksum(server, s3, bucket):
+    for headers in (
         {},
         {"content-md5": base64.b64encode(hashlib.md5(LIST).digest()).decode()},
         {"x-amz-checksum-sha256": base64.b64encode(hashlib.sha256(LIST).digest()).decode()},
     ):
         s3.put_object(Bucket=bucket, Key="a", Body=BODY)
-        url = signing.presigned(server, "POST", bucket, "", query={"delete": ""}, signed=said)
-        answer = requests.post(url, LIST, headers=said, timeout=30)
+        url = signing.presigned(server, "POST", bucket, "", query={"delete": ""}, signed=headers)
+        answer = requests.post(url, LIST, headers=headers, timeout=30)
         assert answer.status_code == 200 and "<Deleted><Key>a</Key></Deleted>" in answer.text, answer.text
         with refused("404", 404):
             s3.head_object(Bucket=bucket, Key="a")

@@ -1,4 +1,4 @@
-"""What became of an image, and what was given up, by the commands that ask a running server."""
+"""Object status and dead letters, by the commands against a running server."""
 
 import json
 import os
@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-import pictures
+import sample_images
 from tintype import DESTINATION, SOURCE, run
 from waiting import until
 
 
 @pytest.fixture
 def ask(server):
-    """Runs a command against the shared server; answers exit code, JSON lines and what it complained of."""
+    """Runs a command against the shared server; returns exit code, JSON lines and standard error."""
 
     def ask(*arguments):
         ended = run(*arguments, "--server", server.http_url)
@@ -24,104 +24,104 @@ def ask(server):
 
 
 @pytest.fixture
-def given_up(s3, ask):
+def failed_keys(s3, ask):
     """Three objects that became dead letters."""
     keys = [f"operating/{name}.jpg" for name in ("text", "cut", "raw/cut")]
-    s3.put_object(Bucket=SOURCE, Key=keys[0], Body=b"no picture")
+    s3.put_object(Bucket=SOURCE, Key=keys[0], Body=b"no image")
     for key in keys[1:]:
-        s3.put_object(Bucket=SOURCE, Key=key, Body=pictures.damaged_jpeg())
-    letters = until(lambda: all_there(ask("dead-letters", "list", "--prefix", "operating/")[1], keys), "dead letters")
-    yield letters
+        s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.corrupt_jpeg())
+    dead_letters = until(lambda: all_there(ask("dead-letters", "list", "--prefix", "operating/")[1], keys), "dead letters")
+    yield dead_letters
     ask("dead-letters", "purge", "--prefix", "operating/")
 
 
-def all_there(letters, keys):
-    found = {letter["event"]["key"]: letter for letter in letters}
+def all_there(dead_letters, keys):
+    found = {dead_letter["event"]["key"]: dead_letter for dead_letter in dead_letters}
     return found if set(found) == set(keys) else None
 
 
-def test_status_tells_what_became_of_it(server, s3, ask, given_up):
-    etag = s3.put_object(Bucket=SOURCE, Key="operating/good.jpg", Body=pictures.jpeg())["ETag"]
+def test_status_reports_the_outcome(server, s3, ask, failed_keys):
+    etag = s3.put_object(Bucket=SOURCE, Key="operating/good.jpg", Body=sample_images.jpeg())["ETag"]
     server.thumbnail("thumb_operating/good.jpg", etag)
-    code, [story], _ = until(lambda: made(ask("status", "operating/good.jpg")), "made")
+    code, [status], _ = until(lambda: is_rendered(ask("status", "operating/good.jpg")), "made")
     assert code == 0
-    assert [thumbnail["key"] for thumbnail in story["thumbnails"]] == ["thumb_operating/good.jpg"]
-    assert story["history"][0]["outcome"] == "made"
+    assert [thumbnail["key"] for thumbnail in status["thumbnails"]] == ["thumb_operating/good.jpg"]
+    assert status["history"][0]["outcome"] == "made"
 
-    code, [story], _ = ask("status", "operating/text.jpg")
-    assert (code, story["state"], story["deadLetter"]["reason"]) == (4, "failed", "unsupported")
-    assert story["advice"]
+    code, [status], _ = ask("status", "operating/text.jpg")
+    assert (code, status["state"], status["deadLetter"]["reason"]) == (4, "failed", "unsupported")
+    assert status["advice"]
 
     s3.put_object(Bucket=SOURCE, Key="operating/notes.txt", Body=b"notes")
-    code, [story], _ = ask("status", "operating/notes.txt")
-    assert (code, story["state"]) == (0, "ignored")
+    code, [status], _ = ask("status", "operating/notes.txt")
+    assert (code, status["state"]) == (0, "ignored")
 
     for nowhere in (["operating/nothing.jpg"], ["a.jpg", "--bucket", "no-such-bucket"]):
-        code, [story], _ = ask("status", *nowhere)
-        assert (code, story["state"], story["object"]) == (5, "unknown", None)
+        code, [status], _ = ask("status", *nowhere)
+        assert (code, status["state"], status["object"]) == (5, "unknown", None)
 
 
-def test_status_says_what_is_there_now(server, s3, ask):
-    key, body = "operating/again.jpg", pictures.distinct_jpeg("status")
+def test_status_reports_the_current_state(server, s3, ask):
+    key, body = "operating/again.jpg", sample_images.distinct_jpeg("status")
     etag = s3.put_object(Bucket=SOURCE, Key=key, Body=body)["ETag"]
     server.thumbnail(f"thumb_{key}", etag)
-    until(lambda: made(ask("status", key)), "made")
+    until(lambda: is_rendered(ask("status", key)), "made")
     s3.delete_object(Bucket=DESTINATION, Key=f"thumb_{key}")
-    code, [story], _ = ask("status", key)
-    assert (code, story["state"], story["thumbnails"]) == (5, "outdated", [])
-    assert "backfill" in story["advice"]
-    # Made by a request that waits for it, which leaves no result behind.
+    code, [status], _ = ask("status", key)
+    assert (code, status["state"], status["thumbnails"]) == (5, "outdated", [])
+    assert "backfill" in status["advice"]
+    # Rendered by a synchronous request, which leaves no result.
     assert requests.post(server.api_url, json={"key": key}, timeout=60).status_code == 200
-    code, [story], _ = ask("status", key)
-    assert (code, story["state"]) == (0, "made")
-    assert [thumbnail["key"] for thumbnail in story["thumbnails"]] == [f"thumb_{key}"]
+    code, [status], _ = ask("status", key)
+    assert (code, status["state"]) == (0, "made")
+    assert [thumbnail["key"] for thumbnail in status["thumbnails"]] == [f"thumb_{key}"]
 
 
-def made(answer):
+def is_rendered(answer):
     return answer if answer[1][0]["state"] == "made" and answer[1][0]["history"] else None
 
 
-def test_dead_letters_are_listed_shown_and_exported(ask, given_up, tmp_path):
-    text = given_up["operating/text.jpg"]
+def test_dead_letters_are_listed_shown_and_exported(ask, failed_keys, tmp_path):
+    text = failed_keys["operating/text.jpg"]
     code, shown, _ = ask("dead-letters", "show", str(text["event"]["id"]))
     assert (code, shown) == (0, [text])
     assert "text" in text["message"]
     code, listed, _ = ask("dead-letters", "list", "--prefix", "operating/", "--reason", "malformed")
-    assert {letter["event"]["key"] for letter in listed} == {"operating/cut.jpg", "operating/raw/cut.jpg"}
+    assert {dead_letter["event"]["key"] for dead_letter in listed} == {"operating/cut.jpg", "operating/raw/cut.jpg"}
     file = tmp_path / "dead.jsonl"
     assert ask("dead-letters", "export", "--prefix", "operating/", "-o", file)[0] == 0
     exported = [json.loads(line) for line in file.read_text().splitlines()]
-    assert {letter["event"]["key"] for letter in exported} == set(given_up)
+    assert {dead_letter["event"]["key"] for dead_letter in exported} == set(failed_keys)
     code, _, complaint = ask("dead-letters", "show", "1")
     assert code == 1 and "no such dead letter" in complaint
     code, shown, complaint = ask("dead-letters", "show", "1", str(text["event"]["id"]))
     assert (code, shown) == (1, [text]) and "of these ids 1 name(s) no dead letter" in complaint
 
 
-def test_a_redriven_one_is_tried_again_and_a_purged_one_is_gone(s3, ask, given_up):
-    before = given_up["operating/raw/cut.jpg"]["dead_ms"]
-    code, [told], _ = ask("dead-letters", "redrive", "--prefix", "operating/raw/")
-    assert (code, told) == (0, {"action": "redrive", "count": 1})
+def test_redriven_dead_letters_are_retried_and_purged_ones_are_gone(s3, ask, failed_keys):
+    before = failed_keys["operating/raw/cut.jpg"]["dead_ms"]
+    code, [result], _ = ask("dead-letters", "redrive", "--prefix", "operating/raw/")
+    assert (code, result) == (0, {"action": "redrive", "count": 1})
 
     def again():
-        letters = ask("dead-letters", "list", "--prefix", "operating/raw/")[1]
-        return letters and letters[0]["dead_ms"] > before
+        dead_letters = ask("dead-letters", "list", "--prefix", "operating/raw/")[1]
+        return dead_letters and dead_letters[0]["dead_ms"] > before
 
-    until(again, "given up again")
-    assert ask("dead-letters", "purge", str(given_up["operating/text.jpg"]["event"]["id"]))[0] == 0
+    until(again, "dead letters again")
+    assert ask("dead-letters", "purge", str(failed_keys["operating/text.jpg"]["event"]["id"]))[0] == 0
     assert "operating/text.jpg" not in {
-        letter["event"]["key"] for letter in ask("dead-letters", "list", "--prefix", "operating/")[1]
+        dead_letter["event"]["key"] for dead_letter in ask("dead-letters", "list", "--prefix", "operating/")[1]
     }
 
 
-def test_what_is_meant_must_be_said(ask, given_up):
+def test_a_selection_is_required(ask, failed_keys):
     for action in ("redrive", "purge"):
         code, _, complaint = ask("dead-letters", action)
         assert code == 2 and "--all" in complaint
     assert len(ask("dead-letters", "list", "--prefix", "operating/")[1]) == 3
 
 
-def test_an_unknown_reason_is_refused_with_the_nearest(server, ask, given_up):
+def test_an_unknown_reason_is_refused_with_the_nearest(server, ask, failed_keys):
     for action in ("list", "export", "redrive", "purge"):
         code, _, complaint = ask("dead-letters", action, "--reason", "malfromed")
         assert code == 1 and 'did you mean "malformed"?' in complaint, action
@@ -131,25 +131,25 @@ def test_an_unknown_reason_is_refused_with_the_nearest(server, ask, given_up):
     assert len(ask("dead-letters", "list", "--prefix", "operating/")[1]) == 3
 
 
-def test_an_export_that_fails_leaves_the_file_as_it_was(ask, given_up, tmp_path):
+def test_a_failed_export_leaves_the_file_unchanged(ask, failed_keys, tmp_path):
     file = tmp_path / "exported"
     file.write_text("kept\n")
     assert ask("dead-letters", "export", "--reason", "malfromed", "-o", file)[0] == 1
     assert file.read_text() == "kept\n" and list(tmp_path.iterdir()) == [file]
 
 
-def test_an_export_writes_to_no_other_file(ask, given_up, tmp_path):
+def test_an_export_writes_to_no_other_file(ask, failed_keys, tmp_path):
     other, file = tmp_path / "other", tmp_path / "exported"
     other.write_text("other\n")
     os.link(other, tmp_path / "exported.partial")
     assert ask("dead-letters", "export", "--prefix", "operating/", "-o", file)[0] == 0
-    assert other.read_text() == "other\n" and len(file.read_text().splitlines()) == len(given_up)
+    assert other.read_text() == "other\n" and len(file.read_text().splitlines()) == len(failed_keys)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["exported", "exported.partial", "other"]
 
 
-def test_what_could_mean_all_is_refused(server, ask, given_up):
-    """Nobody who names one is to throw all away."""
-    [number, *_] = (letter["event"]["id"] for letter in given_up.values())
+def test_an_ambiguous_selection_is_refused(server, ask, failed_keys):
+    """Naming one dead letter must not purge all."""
+    [number, *_] = (dead_letter["event"]["id"] for dead_letter in failed_keys.values())
     url, as_json = f"{server.http_url}/dead-letters", {"Accept": "application/json"}
     for form, words in [
         ({"id": number, "all": "1"}, "not both"),
@@ -158,19 +158,19 @@ def test_what_could_mean_all_is_refused(server, ask, given_up):
     ]:
         answer = requests.post(url, {"action": "purge", **form}, headers=as_json, timeout=30)
         assert answer.status_code == 400 and words in answer.json()["message"], answer.text
-    # The page's box "all" does not know of ids.
+    # The page's box "all" is not combined with ids.
     shown = requests.get(url, params={"id": number}, headers={"Accept": "text/html"}, timeout=30)
     assert shown.status_code == 400 and "application/json" in shown.text
     assert len(ask("dead-letters", "list", "--prefix", "operating/")[1]) == 3
 
 
-def test_dead_letters_are_answered_bounded_and_the_command_goes_on(new_server):
+def test_dead_letters_are_paged_and_the_command_follows(new_server):
     server = new_server().start()
     client, count = server.client(), 620
     with ThreadPoolExecutor(8) as pool:
-        put = lambda number: client.put_object(Bucket=SOURCE, Key=f"many/{number}.jpg", Body=b"no picture")
+        put = lambda number: client.put_object(Bucket=SOURCE, Key=f"many/{number}.jpg", Body=b"no image")
         list(pool.map(put, range(count)))
-    until(lambda: server.metrics()["tintype_dead_letters"] == count, "all are given up")
+    until(lambda: server.metrics()["tintype_dead_letters"] == count, "all are dead letters")
     ask = lambda **query: requests.get(
         f"{server.http_url}/dead-letters", params=query, headers={"Accept": "application/json"}, timeout=30
     ).json()
@@ -188,16 +188,16 @@ def test_a_server_that_is_not_there():
     assert "is it running" in ended.stderr.decode()
 
 
-def test_a_good_version_makes_up_for_a_dead_letter_of_an_earlier_one(server, s3, ask, given_up):
-    etag = s3.put_object(Bucket=SOURCE, Key="operating/cut.jpg", Body=pictures.jpeg())["ETag"]
+def test_a_good_version_resolves_a_dead_letter_of_an_earlier_one(server, s3, ask, failed_keys):
+    etag = s3.put_object(Bucket=SOURCE, Key="operating/cut.jpg", Body=sample_images.jpeg())["ETag"]
     server.thumbnail("thumb_operating/cut.jpg", etag)
-    code, [story], _ = until(lambda: made(ask("status", "operating/cut.jpg")), "made")
-    assert (code, story["deadLetter"]) == (0, None)
+    code, [status], _ = until(lambda: is_rendered(ask("status", "operating/cut.jpg")), "made")
+    assert (code, status["deadLetter"]) == (0, None)
 
 
-def test_the_page_acts_only_on_what_it_shows(server, given_up):
+def test_the_page_acts_only_on_what_it_shows(server, failed_keys):
     shown = requests.get(f"{server.http_url}/dead-letters", params={"prefix": "operating/raw/"}, timeout=30).text
-    # The form says it again, and so does the filter.
+    # The form repeats the filter.
     assert shown.count('name="prefix" value="operating/raw/"') == 2
 
 

@@ -1,5 +1,5 @@
-"""Every operation of S3's service model, as the installed boto3 has it: done, or refused with a code; what is not offered
-changes nothing."""
+"""Every operation of S3's service model in the installed boto3: done, or refused with a code; unsupported ones change
+nothing."""
 
 import hashlib
 
@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 import signing
 from errors import refused
 
-# Operations that are offered, in the order in which the model's minimal requests of them work on one bucket.
+# Supported operations, in an order in which the model's minimal requests work on one bucket.
 OFFERED = {
     "AbortMultipartUpload", "CompleteMultipartUpload", "CopyObject", "CreateBucket", "CreateMultipartUpload", "DeleteBucket",
     "DeleteBucketCors", "DeleteObject", "DeleteObjects", "GetBucketCors", "GetBucketLocation",
@@ -20,17 +20,17 @@ OFFERED = {
     "PutBucketNotificationConfiguration", "PutObject", "UploadPart", "UploadPartCopy",
 }  # fmt: skip
 
-# Older names of operations that are offered, for the same requests.
+# Older names of supported operations, for the same requests.
 ALIASES = {"GetBucketNotification", "PutBucketNotification"}
 
-# Its path names no bucket that could be.
+# Its path names no valid bucket.
 REFUSED_OTHERWISE = {("WriteGetObjectResponse", "400 InvalidBucketName")}
 
 MODEL = botocore.session.get_session().get_service_model("s3")
 
 
 def minimal(shape, known):
-    """The least that a shape requires."""
+    """The minimal value of a shape."""
     if shape.type_name == "structure":
         if getattr(shape, "is_tagged_union", False):
             name, member = next(iter(shape.members.items()))
@@ -57,7 +57,7 @@ def s3(own):
 
 
 def state(s3):
-    """All that a refused request must leave as it is."""
+    """The state that a refused request must not change."""
     seen = {}
     for bucket in (found["Name"] for found in s3.list_buckets()["Buckets"]):
         for one in s3.list_objects_v2(Bucket=bucket).get("Contents", []):
@@ -84,7 +84,7 @@ def cors(s3, bucket):
 def test_every_operation_of_the_model_is_done_or_refused(s3, capsys):
     bucket, key = "sweep", "a.txt"
     s3.create_bucket(Bucket=bucket)
-    s3.put_object(Bucket=bucket, Key=key, Body=b"precious", Metadata={"kept": "yes"})
+    s3.put_object(Bucket=bucket, Key=key, Body=b"precious", Metadata={"marked": "yes"})
     upload = s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
     s3.upload_part(Bucket=bucket, Key=key, UploadId=upload, PartNumber=1, Body=b"part")
     rule = {"AllowedMethods": ["GET"], "AllowedOrigins": ["https://shop.example"]}
@@ -174,7 +174,7 @@ def test_no_subresource_runs_as_the_plain_operation(own, s3, method):
     before = state(s3)
     for name in SUBRESOURCES:
         for at, query in ((key, {name: ""}), (key, {name: "x"}), ("", {name: ""})):
-            # What is an operation of its own, on purpose.
+            # Deliberately separate operations.
             if (method, at != "", name) in {("POST", True, "uploads"), ("DELETE", False, "cors"), ("POST", False, "delete")}:
                 continue
             status, _, answer = signing.request(own, method, bucket, at, b"overwritten", query=query)
@@ -192,7 +192,7 @@ def test_a_read_with_an_unknown_subresource_is_no_plain_read(own, s3):
         assert status >= 400 and b"precious" not in answer, (name, answer)
 
 
-def test_what_is_sent_and_cannot_be_honoured_is_refused(own, s3):
+def test_unsupported_headers_and_parameters_are_refused(own, s3):
     bucket = "honoured"
     s3.create_bucket(Bucket=bucket)
     s3.put_object(Bucket=bucket, Key="old", Body=b"old")
@@ -238,12 +238,12 @@ def test_what_is_sent_and_cannot_be_honoured_is_refused(own, s3):
         status, _, answer = signing.request(own, "POST", bucket, "", body, query={"delete": ""})
         assert status >= 400 or b"<Code>NotImplemented</Code>" in answer, answer
         assert state(s3) == before, name
-    # A document that is not what its checksum says.
+    # A document with a wrong checksum.
     rules = b"<CORSConfiguration><CORSRule><AllowedMethod>GET</AllowedMethod><AllowedOrigin>*</AllowedOrigin></CORSRule></CORSConfiguration>"
     for headers in ({"x-amz-checksum-crc32": "AAAAAA=="}, {"content-md5": "AAAAAAAAAAAAAAAAAAAAAA=="}):
         status, _, answer = signing.request(own, "PUT", bucket, "", rules, query={"cors": ""}, more=headers)
         assert (status, b"<Code>BadDigest</Code>" in answer) == (400, True), answer
-    # A notification as only older clients word it would be read as none.
+    # The obsolete form of a notification would be read as none.
     s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [{"AllowedMethods": ["GET"], "AllowedOrigins": ["https://a.example"]}]})
     before = state(s3)
     for query, document in (
@@ -284,7 +284,7 @@ def test_parameters_of_listings_are_honoured_or_refused(own, s3):
         assert (status, b"<Code>InvalidArgument</Code>" in answer) == (400, True), answer
 
 
-def test_a_completion_is_what_was_sent_or_nothing(own, s3):
+def test_a_completion_is_exact_or_refused(own, s3):
     s3.create_bucket(Bucket="complete")
     at = {"Bucket": "complete", "Key": "a"}
     upload = s3.create_multipart_upload(**at)["UploadId"]

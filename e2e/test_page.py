@@ -1,4 +1,4 @@
-"""The page in a real browser: the right numbers, live results, uploads by dropping, dead letters, a login."""
+"""The console in a real browser: figures, live results, uploads by dropping, dead letters, a login."""
 
 import concurrent.futures
 import json
@@ -8,7 +8,7 @@ import time
 import pytest
 import requests
 
-import pictures
+import sample_images
 from browser import PROGRAM, Browser
 from tintype import DESTINATION, SOURCE
 from waiting import until
@@ -22,7 +22,7 @@ def browser(tmp_path):
     folder = tmp_path / "browser"
     folder.mkdir()
     browser = Browser(folder)
-    # High enough to load what is lazy.
+    # High enough to load lazy images.
     browser.size(1300, 4000)
     yield browser
     browser.close()
@@ -39,7 +39,7 @@ def figures(browser):
 
 
 def latest(browser, title):
-    """The sum of what a chart's first line shows."""
+    """The sum of a chart's first line."""
     return browser.run(
         "[...document.querySelectorAll('.graph')].filter(g => g.querySelector('h3').innerText === %s)"
         ".map(g => g.querySelector('[data-values]').dataset.values.split(',').reduce((a, b) => a + +b, 0))[0]"
@@ -47,13 +47,13 @@ def latest(browser, title):
     )
 
 
-def test_after_uploads_failures_and_throttling_the_numbers_are_right(new_server, browser):
+def test_figures_after_uploads_failures_and_throttling(new_server, browser):
     own = new_server(settings="[api]\nrate = 1\nburst = 20\n").start()
     s3 = own.client()
     for number in range(8):
-        s3.put_object(Bucket=SOURCE, Key=f"{number}.jpg", Body=pictures.distinct_jpeg(number))
-    s3.put_object(Bucket=SOURCE, Key="broken.jpg", Body=pictures.damaged_jpeg())
-    s3.put_object(Bucket=SOURCE, Key=SCRIPT_NAME, Body=b"no picture")
+        s3.put_object(Bucket=SOURCE, Key=f"{number}.jpg", Body=sample_images.distinct_jpeg(number))
+    s3.put_object(Bucket=SOURCE, Key="broken.jpg", Body=sample_images.corrupt_jpeg())
+    s3.put_object(Bucket=SOURCE, Key=SCRIPT_NAME, Body=b"no image")
     own.wait_until_idle()
 
     def ask(number):
@@ -75,14 +75,14 @@ def test_after_uploads_failures_and_throttling_the_numbers_are_right(new_server,
     eight = ["Duration", "Throttles", "ConcurrentExecutions", "Invocations", "Errors"]
     assert titles[:8] == eight + ["AsyncEventsReceived", "AsyncEventsDropped", "AsyncEventAge"]
 
-    # Names of files are text, on every page.
+    # File names are escaped, on every page.
     letters = browser.text("#list .bad .name a").splitlines()
     assert SCRIPT_NAME in letters
     for path in ("/dead-letters", f"/object?key={requests.utils.quote(SCRIPT_NAME, safe='')}"):
         browser.open(own.http_url + path)
         assert SCRIPT_NAME in browser.text("main")
     foreign = [url for url in browser.requests if not url.startswith((own.http_url, "data:", "about:", "blob:"))]
-    assert not foreign, "nothing is asked of anybody else"
+    assert not foreign, "no requests to other hosts"
     assert not browser.problems
 
 
@@ -90,13 +90,13 @@ def test_images_dropped_onto_the_page_get_their_thumbnails(new_server, browser, 
     own = new_server().start()
     browser.open(own.http_url)
     browser.wait_for("document.querySelector('[data-live]').innerText === 'live'", "the page is live")
-    picture = tmp_path / "dropped photo.jpg"
-    picture.write_bytes(pictures.jpeg())
+    photo = tmp_path / "dropped photo.jpg"
+    photo.write_bytes(sample_images.jpeg())
     broken = tmp_path / "broken.jpg"
-    broken.write_bytes(pictures.damaged_jpeg())
+    broken.write_bytes(sample_images.corrupt_jpeg())
     notes = tmp_path / "notes.txt"
     notes.write_text("no image")
-    browser.choose_files("[data-pick]", [picture, broken, notes])
+    browser.choose_files("[data-pick]", [photo, broken, notes])
     browser.wait_for(
         "document.querySelector('[data-key=\"dropped photo.jpg\"]:not([data-waiting]) img[alt=thumbnail]')?.naturalWidth === 128",
         "its thumbnail is shown",
@@ -105,9 +105,9 @@ def test_images_dropped_onto_the_page_get_their_thumbnails(new_server, browser, 
         "document.querySelector('[data-key=\"broken.jpg\"]:not([data-waiting]) .why')?.innerText.startsWith('malformed')",
         "the broken one says why",
     )
-    browser.wait_for("document.querySelector('[data-key=\"notes.txt\"]').innerText.includes('no trigger matches')", "told why not")
+    browser.wait_for("document.querySelector('[data-key=\"notes.txt\"]').innerText.includes('no trigger matches')", "the reason is shown")
     assert own.client().head_object(Bucket=DESTINATION, Key="thumb_dropped photo.jpg")
-    # The same by dropping, as far as a script can: the event a drop makes.
+    # The same by dropping, as far as a script can: by the drop event.
     browser.run(
         """(() => { const data = new DataTransfer();
         const canvas = document.createElement('canvas'); canvas.width = 300; canvas.height = 200;
@@ -124,22 +124,22 @@ def test_images_are_dropped_under_the_triggers_prefix(new_server, browser, tmp_p
     browser.open(own.http_url)
     browser.wait_for("document.querySelector('[data-live]').innerText === 'live'", "the page is live")
     assert f"{SOURCE}/raw/" in browser.text("[data-drop] .help")
-    picture = tmp_path / "photo.jpg"
-    picture.write_bytes(pictures.jpeg())
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(sample_images.jpeg())
     notes = tmp_path / "notes.txt"
     notes.write_text("no image")
-    browser.choose_files("[data-pick]", [picture, notes])
+    browser.choose_files("[data-pick]", [photo, notes])
     browser.wait_for(
         "document.querySelector('[data-key=\"raw/photo.jpg\"]:not([data-waiting]) img[alt=thumbnail]')?.naturalWidth === 128",
         "its thumbnail is shown",
     )
     browser.wait_for(
         "document.querySelector('[data-key=\"raw/notes.txt\"]').innerText.includes('keys begin with \"raw/\" and end with .jpg')",
-        "told which keys are taken",
+        "the accepted keys are shown",
     )
 
 
-def test_an_objects_page_says_how_it_stands_now_and_what_to_do(new_server, browser):
+def test_an_objects_page_has_its_status_and_advice(new_server, browser):
     own = new_server().start()
     s3 = own.client()
 
@@ -147,11 +147,11 @@ def test_an_objects_page_says_how_it_stands_now_and_what_to_do(new_server, brows
         browser.open(f"{own.http_url}/object?key={key}")
         return browser.run("document.querySelector('.verdict').className"), browser.text(".verdict p")
 
-    s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())
+    s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=sample_images.jpeg())
     own.wait_until_idle()
     colour, words = verdict("a.jpg")
     assert "good" in colour and "Uploaded" in words and "made" in words and "What to do: nothing to do" in words
-    # What was made is gone since.
+    # The thumbnail has been deleted since.
     s3.delete_object(Bucket=DESTINATION, Key="thumb_a.jpg")
     colour, words = verdict("a.jpg")
     assert "bad" in colour and "A thumbnail is gone" in words and "tintype backfill" in words
@@ -163,19 +163,19 @@ def test_an_objects_page_says_how_it_stands_now_and_what_to_do(new_server, brows
     s3.delete_object(Bucket=SOURCE, Key="a.jpg")
     colour, words = verdict("a.jpg")
     assert "calm" in colour and "There is no such object now." in words
-    # A key that no form would bring back as it is.
+    # A key that forms would change.
     odd = "a\tb\u202egpj.jpg"
-    s3.put_object(Bucket=SOURCE, Key=odd, Body=pictures.damaged_jpeg())
-    until(lambda: own.metrics()["AsyncEventsDropped"] == 1, "given up")
+    s3.put_object(Bucket=SOURCE, Key=odd, Body=sample_images.corrupt_jpeg())
+    until(lambda: own.metrics()["AsyncEventsDropped"] == 1, "it is a dead letter")
     colour, words = verdict(requests.utils.quote(odd))
     assert "bad" in colour and "upload another file" in words
     browser.run("document.querySelector('.result form button').click()")
-    until(lambda: own.metrics()["AsyncEventsDropped"] == 2, "it was tried again")
+    until(lambda: own.metrics()["AsyncEventsDropped"] == 2, "it was retried")
 
 
 def test_it_is_readable_without_a_script(new_server, browser):
     own = new_server().start()
-    own.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())
+    own.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=sample_images.jpeg())
     own.wait_until_idle()
     browser.call("Emulation.setScriptExecutionDisabled", value=True)
     browser.call("Page.navigate", url=own.http_url)
@@ -185,7 +185,7 @@ def test_it_is_readable_without_a_script(new_server, browser):
     assert browser.run("document.querySelector('[data-drop]').checkVisibility()") is False
 
 
-def test_the_charts_go_on_while_someone_looks_at_one(new_server, browser):
+def test_charts_are_updated_while_one_is_focused(new_server, browser):
     own = new_server().start()
     browser.open(own.http_url)
     browser.wait_for("document.querySelector('[data-live]').innerText === 'live'", "the page is live")
@@ -194,9 +194,9 @@ def test_the_charts_go_on_while_someone_looks_at_one(new_server, browser):
     browser.key("ArrowLeft", 37)
     at = browser.run("document.querySelector('.graph').dataset.at")
     as_of = browser.text(".asof time")
-    own.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())
+    own.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=sample_images.jpeg())
     browser.wait_for(f"document.querySelector('.asof time').innerText !== {json.dumps(as_of)}", "it was renewed")
-    browser.wait_for("document.querySelector('.figures dd').innerText === '1'", "what was made is counted")
+    browser.wait_for("document.querySelector('.figures dd').innerText === '1'", "the thumbnail is counted")
     assert browser.run("document.activeElement.classList.contains('graph')"), "the focus is where it was"
     assert browser.run("document.querySelector('.graph').dataset.at") == at
 
@@ -205,7 +205,7 @@ def test_a_dead_letter_is_redriven_and_purged_from_the_page(new_server, browser)
     own = new_server().start()
     s3 = own.client()
     for key in ("a.jpg", "b.jpg", "c.jpg"):
-        s3.put_object(Bucket=SOURCE, Key=key, Body=pictures.damaged_jpeg())
+        s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.corrupt_jpeg())
     until(lambda: own.metrics()["tintype_dead_letters"] == 3, "there are dead letters")
     browser.open(own.http_url + "/dead-letters?text=a.jp")
     assert browser.text(".letter .name a") == "a.jpg"
@@ -214,7 +214,7 @@ def test_a_dead_letter_is_redriven_and_purged_from_the_page(new_server, browser)
     assert browser.text(".empty") == "None of them passes the filter."
     browser.open(own.http_url + "/dead-letters?text=a.jp")
     browser.run("document.querySelector('.letter input').click(); document.querySelector('button[value=redrive]').click()")
-    until(lambda: own.metrics()["AsyncEventsDropped"] == 4, "it was tried and given up again")
+    until(lambda: own.metrics()["AsyncEventsDropped"] == 4, "it was retried and is a dead letter again")
 
     browser.open(own.http_url + "/dead-letters")
     browser.run("window.confirm = () => true; document.querySelector('input[name=all]').click()")
@@ -222,13 +222,13 @@ def test_a_dead_letter_is_redriven_and_purged_from_the_page(new_server, browser)
     browser.wait_for("document.body.innerText.includes('Every event came to its end')", "none is left")
     assert own.metrics()["tintype_dead_letters"] == 0
 
-    # Mended, and tried again from the live list.
-    s3.put_object(Bucket=SOURCE, Key="d.jpg", Body=pictures.damaged_jpeg())
-    until(lambda: own.metrics()["tintype_dead_letters"] == 1, "given up")
+    # Repaired, and retried from the live list.
+    s3.put_object(Bucket=SOURCE, Key="d.jpg", Body=sample_images.corrupt_jpeg())
+    until(lambda: own.metrics()["tintype_dead_letters"] == 1, "it is a dead letter")
     browser.open(own.http_url)
     browser.wait_for("document.querySelector('[data-key=\"d.jpg\"] form button')", "the result is shown")
     browser.run("document.querySelector('[data-key=\"d.jpg\"] form button').click()")
-    until(lambda: own.metrics()["AsyncEventsDropped"] == 6, "it was tried again")
+    until(lambda: own.metrics()["AsyncEventsDropped"] == 6, "it was retried")
     browser.open(own.http_url + "/object?key=d.jpg")
     verdict = browser.text(".verdict p")
     assert re.match(r"Queued again 20\d\d-\d\d-\d\d [\d:.]+ UTC, tried once, dead letter: malformed: ", verdict), verdict
@@ -236,7 +236,7 @@ def test_a_dead_letter_is_redriven_and_purged_from_the_page(new_server, browser)
 
 def test_it_can_be_used_by_keyboard_on_a_phone_in_the_dark(new_server, browser):
     own = new_server().start()
-    own.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())
+    own.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=sample_images.jpeg())
     own.wait_until_idle()
     browser.size(360, 740, phone=True)
     browser.theme("dark")
@@ -265,7 +265,7 @@ def test_it_can_be_used_by_keyboard_on_a_phone_in_the_dark(new_server, browser):
     assert browser.text("[data-zone]") == "Local"
 
 
-def test_queries_answer_or_say_what_is_wrong(server):
+def test_queries_return_values_or_errors(server):
     url = f"{server.http_url}/metrics/query"
     now = int(time.time())
     for query, words in [
@@ -282,12 +282,12 @@ def test_queries_answer_or_say_what_is_wrong(server):
     ]:
         answer = requests.get(url, params=query, timeout=30)
         assert answer.status_code == 400 and words in answer.json()["message"], (query, answer.text)
-    server.client().put_object(Bucket=SOURCE, Key="queried.jpg", Body=pictures.jpeg())
+    server.client().put_object(Bucket=SOURCE, Key="queried.jpg", Body=sample_images.jpeg())
     server.wait_until_idle()
     answer = requests.get(url, params={"metric": "Duration", "statistic": "p95", "period": 10}, timeout=30).json()
     assert answer["unit"] == "Milliseconds" and answer["values"] and len(answer["values"]) == len(answer["timestamps"])
-    made = requests.get(url, params={"metric": "Made", "statistic": "Sum"}, timeout=30).json()
-    assert sum(made["values"]) == server.metrics()['tintype_outcomes_total{outcome="made"}']
+    series = requests.get(url, params={"metric": "Made", "statistic": "Sum"}, timeout=30).json()
+    assert sum(series["values"]) == server.metrics()['tintype_outcomes_total{outcome="made"}']
 
 
 def test_results_come_as_events_and_logs(new_server):
@@ -296,7 +296,7 @@ def test_results_come_as_events_and_logs(new_server):
         assert stream.headers["content-type"] == "text/event-stream"
         lines = stream.iter_lines(decode_unicode=True)
         assert next(lines).startswith((":", "retry"))
-        put = own.client().put_object(Bucket=SOURCE, Key="live.jpg", Body=pictures.jpeg())
+        put = own.client().put_object(Bucket=SOURCE, Key="live.jpg", Body=sample_images.jpeg())
         result = next(json.loads(line[5:]) for line in lines if line.startswith("data:"))
         assert (result["key"], result["outcome"]) == ("live.jpg", "made")
         request_id = put["ResponseMetadata"]["HTTPHeaders"]["x-amz-request-id"]
@@ -307,22 +307,22 @@ def test_results_come_as_events_and_logs(new_server):
     metrics = record["record"]["metrics"]
     assert {"durationMs", "billedDurationMs", "memorySizeMB", "maxMemoryUsedMB"} <= metrics.keys()
     assert 1 < metrics["maxMemoryUsedMB"] < metrics["memorySizeMB"]
-    # The server's own log has the same, begun and ended, and the API's id is the answer's.
+    # The server's log has start and end, with the response's request id.
     lines = [json.loads(line) for line in own.log_text().splitlines()]
     kinds = [line["type"] for line in lines if line.get("record", {}).get("requestId") == request_id]
     assert kinds == ["platform.start", "platform.report"]
-    asked = requests.get(own.api_url, params={"key": "live.jpg"}, timeout=30)
-    api_id = asked.headers["x-amzn-requestid"]
+    api_response = requests.get(own.api_url, params={"key": "live.jpg"}, timeout=30)
+    api_id = api_response.headers["x-amzn-requestid"]
 
     def called(request_id):
         reports = [json.loads(line) for line in own.log_text().splitlines() if '"platform.report"' in line]
         return [one["record"] for one in reports if one["record"]["requestId"] == request_id]
 
     until(lambda: called(api_id), "the API request's call is in the log")
-    # A picture that is only answered has its line, too.
+    # A thumbnail that is not stored has its line, too.
     sized = requests.get(own.api_url, params={"key": "live.jpg", "size": "50"}, timeout=30)
     until(lambda: called(sized.headers["x-amzn-requestid"]), "a render is in the log")
-    refused = requests.post(own.api_url, b"no picture", headers={"content-type": "image/jpeg"}, timeout=30)
+    refused = requests.post(own.api_url, b"no image", headers={"content-type": "image/jpeg"}, timeout=30)
     [line] = until(lambda: called(refused.headers["x-amzn-requestid"]), "and so is a refused one")
     assert (line["outcome"], line["errorType"], line["event"]) == ("failed", "unsupported", "Render")
     # A shutdown ends streams instead of waiting for them.
@@ -334,7 +334,7 @@ def test_no_secret_is_ever_logged_or_shown(new_server):
     own = new_server(settings='[logs]\nlevel = "debug"\n').start()
     access_key, secret = own.credentials
     s3 = own.client()
-    s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())
+    s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=sample_images.jpeg())
     url = s3.generate_presigned_url("get_object", {"Bucket": SOURCE, "Key": "a.jpg"})
     requests.get(url, timeout=30)
     requests.get(own.http_url, auth=(access_key, secret), timeout=30)
@@ -347,7 +347,7 @@ def test_no_secret_is_ever_logged_or_shown(new_server):
         assert secret not in text and signature not in text
 
 
-def test_beyond_loopback_a_login_is_asked_for(tmp_path, new_server):
+def test_beyond_loopback_a_login_is_required(tmp_path, new_server):
     own = new_server()
     own.http_listen = "0.0.0.0:0"
     own.more = ["--anyone-may-use-the-http-api"]

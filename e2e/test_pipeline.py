@@ -4,14 +4,14 @@ import concurrent.futures
 
 import pytest
 
-import pictures
+import sample_images
 from tintype import DESTINATION, SOURCE
 from waiting import until
 
 
 @pytest.fixture
 def own(new_server):
-    """A server of the test's own, for tests that count or restart."""
+    """A separate server, for tests that count or restart."""
     return new_server().start()
 
 
@@ -26,20 +26,20 @@ def keys(s3, bucket=DESTINATION):
 @pytest.mark.parametrize(
     ("key", "body", "size", "kind", "colour"),
     [
-        ("pipeline/wide.jpg", pictures.jpeg(640, 480), (128, 96), "JPEG", pictures.RED),
-        ("pipeline/tall.png", pictures.png(300, 600), (64, 128), "PNG", pictures.BLUE),
-        ("pipeline/small.jpeg", pictures.jpeg(50, 40), (50, 40), "JPEG", pictures.RED),
-        ("pipeline/SHOUTED.JPG", pictures.jpeg(256, 256, pictures.GREEN), (128, 128), "JPEG", pictures.GREEN),
-        # Formats are told by content, never by name.
-        ("pipeline/a PNG in truth.jpg", pictures.png(256, 128), (128, 64), "PNG", pictures.BLUE),
+        ("pipeline/wide.jpg", sample_images.jpeg(640, 480), (128, 96), "JPEG", sample_images.RED),
+        ("pipeline/tall.png", sample_images.png(300, 600), (64, 128), "PNG", sample_images.BLUE),
+        ("pipeline/small.jpeg", sample_images.jpeg(50, 40), (50, 40), "JPEG", sample_images.RED),
+        ("pipeline/SHOUTED.JPG", sample_images.jpeg(256, 256, sample_images.GREEN), (128, 128), "JPEG", sample_images.GREEN),
+        # Formats follow from content, never from names.
+        ("pipeline/a PNG in truth.jpg", sample_images.png(256, 128), (128, 64), "PNG", sample_images.BLUE),
     ],
 )
 def test_a_thumbnail_appears(server, s3, key, body, size, kind, colour):
     etag = upload(s3, key, body)
     found = server.thumbnail(f"thumb_{key}", etag)
-    thumbnail = pictures.opened(found["Bytes"])
+    thumbnail = sample_images.opened(found["Bytes"])
     assert (thumbnail.size, thumbnail.format) == (size, kind)
-    assert pictures.is_near(pictures.middle(thumbnail), colour)
+    assert sample_images.is_near(sample_images.middle(thumbnail), colour)
     assert found["ContentType"] == f"image/{kind.lower()}"
     metadata = found["Metadata"]
     assert metadata["tintype-source-etag"] == etag.strip('"')
@@ -48,55 +48,55 @@ def test_a_thumbnail_appears(server, s3, key, body, size, kind, colour):
 
 
 def test_a_gif_becomes_a_png_beside_its_name(server, s3):
-    etag = upload(s3, "pipeline/a.gif", pictures.gif())
-    thumbnail = pictures.opened(server.thumbnail("thumb_pipeline/a.gif.png", etag)["Bytes"])
+    etag = upload(s3, "pipeline/a.gif", sample_images.gif())
+    thumbnail = sample_images.opened(server.thumbnail("thumb_pipeline/a.gif.png", etag)["Bytes"])
     assert (thumbnail.format, thumbnail.size) == ("PNG", (128, 96))
-    assert pictures.is_near(pictures.middle(thumbnail), pictures.GREEN)
+    assert sample_images.is_near(sample_images.middle(thumbnail), sample_images.GREEN)
 
 
-def test_pictures_are_turned_upright(server, s3):
-    etag = upload(s3, "pipeline/turned.jpg", pictures.turned_jpeg(640, 480))
-    thumbnail = pictures.opened(server.thumbnail("thumb_pipeline/turned.jpg", etag)["Bytes"])
+def test_images_are_rotated_upright(server, s3):
+    etag = upload(s3, "pipeline/turned.jpg", sample_images.rotated_jpeg(640, 480))
+    thumbnail = sample_images.opened(server.thumbnail("thumb_pipeline/turned.jpg", etag)["Bytes"])
     assert thumbnail.size == (96, 128)
     assert thumbnail.getexif().get(0x0112, 1) == 1
     shown = thumbnail.convert("RGB")
-    assert pictures.is_near(shown.getpixel((80, 64)), pictures.RED)
-    assert pictures.is_near(shown.getpixel((16, 64)), pictures.BLUE)
+    assert sample_images.is_near(shown.getpixel((80, 64)), sample_images.RED)
+    assert sample_images.is_near(shown.getpixel((16, 64)), sample_images.BLUE)
 
 
-def test_what_no_trigger_matches_is_left_alone(own):
+def test_keys_without_a_trigger_are_ignored(own):
     s3 = own.client()
     for key in ("notes.txt", "picture.jpg.bak", "photos/", "picture.Jpg"):
-        upload(s3, key, pictures.jpeg())
-    # Events are handled in order or nearly so; that nothing waits any more is what proves it.
-    own.thumbnail("thumb_later.jpg", upload(s3, "later.jpg", pictures.jpeg()))
+        upload(s3, key, sample_images.jpeg())
+    # An empty queue proves that all events are handled.
+    own.thumbnail("thumb_later.jpg", upload(s3, "later.jpg", sample_images.jpeg()))
     own.wait_until_idle()
     assert keys(s3) == ["thumb_later.jpg"]
     assert own.metrics()["AsyncEventsDropped"] == 0
 
 
 def test_overwriting_gives_the_new_thumbnail(server, s3):
-    for colour in (pictures.RED, pictures.GREEN, pictures.BLUE):
-        etag = upload(s3, "pipeline/changing.jpg", pictures.jpeg(colour=colour))
+    for colour in (sample_images.RED, sample_images.GREEN, sample_images.BLUE):
+        etag = upload(s3, "pipeline/changing.jpg", sample_images.jpeg(colour=colour))
         found = server.thumbnail("thumb_pipeline/changing.jpg", etag)
-        assert pictures.is_near(pictures.middle(pictures.opened(found["Bytes"])), colour)
+        assert sample_images.is_near(sample_images.middle(sample_images.opened(found["Bytes"])), colour)
 
 
 def test_the_newest_of_many_quick_versions_wins(own):
     s3 = own.client()
     for number in range(20):
-        etag = upload(s3, "quick.jpg", pictures.distinct_jpeg(number))
+        etag = upload(s3, "quick.jpg", sample_images.distinct_jpeg(number))
     own.thumbnail("thumb_quick.jpg", etag)
-    # No older event that is still on its way may undo it.
+    # No older event in the queue may undo it.
     own.wait_until_idle()
     own.thumbnail("thumb_quick.jpg", etag)
     assert own.metrics()["AsyncEventsDropped"] == 0
 
 
-def test_the_newest_of_versions_written_side_by_side_wins(own):
+def test_the_newest_of_concurrent_versions_wins(own):
     s3 = own.client()
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: upload(s3, "quick.jpg", pictures.distinct_jpeg(number)), range(40)))
+        list(pool.map(lambda number: upload(s3, "quick.jpg", sample_images.distinct_jpeg(number)), range(40)))
     own.wait_until_idle()
     etag = s3.head_object(Bucket=SOURCE, Key="quick.jpg")["ETag"]
     assert s3.head_object(Bucket=DESTINATION, Key="thumb_quick.jpg")["Metadata"]["tintype-source-etag"] == etag.strip('"')
@@ -106,10 +106,10 @@ def test_thirty_at_once(own):
     s3 = own.client()
     names = [f"Medium-input(30)/photo ({number}).jpg" for number in range(30)]
     with concurrent.futures.ThreadPoolExecutor(30) as pool:
-        etags = list(pool.map(lambda name: upload(s3, name, pictures.distinct_jpeg(name, 1200, 800)), names))
+        etags = list(pool.map(lambda name: upload(s3, name, sample_images.distinct_jpeg(name, 1200, 800)), names))
     for name, etag in zip(names, etags, strict=True):
         found = own.thumbnail(f"thumb_{name}", etag, s3)
-        assert pictures.opened(found["Bytes"]).size == (128, 85)
+        assert sample_images.opened(found["Bytes"]).size == (128, 85)
     own.wait_until_idle()
     counted = own.metrics()
     assert (counted["AsyncEventsReceived"], counted["Errors"], counted["AsyncEventsDropped"]) == (30, 0, 0)
@@ -119,12 +119,12 @@ def test_thirty_at_once(own):
 @pytest.mark.parametrize(
     ("name", "body", "reason"),
     [
-        ("damaged", pictures.damaged_jpeg(), "malformed"),
-        ("text", b"this is no picture", "unsupported"),
+        ("damaged", sample_images.corrupt_jpeg(), "malformed"),
+        ("text", b"this is no image", "unsupported"),
         ("empty", b"", "unsupported"),
     ],
 )
-def test_what_is_no_picture_becomes_a_dead_letter(own, name, body, reason):
+def test_an_invalid_image_becomes_a_dead_letter(own, name, body, reason):
     s3 = own.client()
     upload(s3, f"{name}.jpg", body)
     until(lambda: own.metrics()["tintype_dead_letters"] == 1, "there is a dead letter")
@@ -132,32 +132,32 @@ def test_what_is_no_picture_becomes_a_dead_letter(own, name, body, reason):
     counted = own.metrics()
     assert counted["AsyncEventsDropped"] == 1
     assert counted[f'tintype_outcomes_total{{outcome="failed",reason="{reason}"}}'] == 1
-    # Trying again cannot help, so it was not tried again.
+    # A retry cannot help, so there was none.
     assert counted["Invocations"] == 1
     assert keys(s3) == []
-    # It is kept over a restart, and does not keep others from their thumbnails.
+    # It survives a restart, and does not block others.
     own.stop()
     own.start()
     assert own.metrics()["tintype_dead_letters"] == 1
-    own.thumbnail("thumb_good.jpg", upload(own.client(), "good.jpg", pictures.jpeg()))
+    own.thumbnail("thumb_good.jpg", upload(own.client(), "good.jpg", sample_images.jpeg()))
 
 
-def test_a_picture_over_the_limit_becomes_a_dead_letter(new_server):
+def test_an_image_over_the_limit_becomes_a_dead_letter(new_server):
     own = new_server(settings="[limits]\npixels = 100_000").start()
     s3 = own.client()
-    upload(s3, "huge.png", pictures.png(1000, 1000))
+    upload(s3, "huge.png", sample_images.png(1000, 1000))
     until(lambda: own.metrics()["tintype_dead_letters"] == 1, "there is a dead letter")
     own.wait_until_idle()
     assert own.metrics()['tintype_outcomes_total{outcome="failed",reason="too_large"}'] == 1
-    own.thumbnail("thumb_fits.png", upload(s3, "fits.png", pictures.png(300, 300)))
+    own.thumbnail("thumb_fits.png", upload(s3, "fits.png", sample_images.png(300, 300)))
     assert keys(s3) == ["thumb_fits.png"]
 
 
-def test_a_trigger_for_every_key_passes_over_folder_markers(new_server):
+def test_a_trigger_for_every_key_ignores_folder_markers(new_server):
     own = new_server(settings="[[trigger]]\nsuffixes = []").start()
     s3 = own.client()
     upload(s3, "photos/", b"")
-    own.thumbnail("thumb_photos/no suffix", upload(s3, "photos/no suffix", pictures.jpeg()))
+    own.thumbnail("thumb_photos/no suffix", upload(s3, "photos/no suffix", sample_images.jpeg()))
     own.wait_until_idle()
     assert keys(s3) == ["thumb_photos/no suffix"]
     counted = own.metrics()
@@ -165,7 +165,7 @@ def test_a_trigger_for_every_key_passes_over_folder_markers(new_server):
 
 
 def test_copies_and_multipart_uploads_are_uploads_too(server, s3):
-    body = pictures.distinct_jpeg("copied", 800, 600)
+    body = sample_images.distinct_jpeg("copied", 800, 600)
     etag = upload(s3, "pipeline/original.jpg", body)
     s3.copy_object(Bucket=SOURCE, Key="pipeline/copy.jpg", CopySource={"Bucket": SOURCE, "Key": "pipeline/original.jpg"})
     server.thumbnail("thumb_pipeline/copy.jpg", etag)
@@ -176,10 +176,10 @@ def test_copies_and_multipart_uploads_are_uploads_too(server, s3):
     done = s3.complete_multipart_upload(**at, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part}]})
     assert done["ETag"].endswith('-1"')
     found = server.thumbnail("thumb_pipeline/parts.jpg", done["ETag"])
-    assert pictures.opened(found["Bytes"]).size == (128, 96)
+    assert sample_images.opened(found["Bytes"]).size == (128, 96)
 
 
-def test_settings_make_the_thumbnail(new_server):
+def test_settings_define_the_thumbnail(new_server):
     settings = """
         [[trigger]]
         bucket = "photos"
@@ -197,37 +197,37 @@ def test_settings_make_the_thumbnail(new_server):
     """
     own = new_server(settings=settings).start()
     s3 = own.client()
-    etag = upload(s3, "raw/a.jpg", pictures.jpeg(), bucket="photos")
+    etag = upload(s3, "raw/a.jpg", sample_images.jpeg(), bucket="photos")
     found = {}
     for key in ("small/raw/a.jpg", "large/raw/a.jpg.webp"):
-        image = pictures.opened(own.thumbnail(key, etag, bucket="photos")["Bytes"])
+        image = sample_images.opened(own.thumbnail(key, etag, bucket="photos")["Bytes"])
         found[key] = (image.format, image.size)
     assert found == {"small/raw/a.jpg": ("JPEG", (50, 50)), "large/raw/a.jpg.webp": ("WEBP", (267, 200))}
     own.wait_until_idle()
     assert keys(s3, "photos") == ["large/raw/a.jpg.webp", "raw/a.jpg", "small/raw/a.jpg"]
 
 
-def test_variables_make_the_thumbnail(new_server):
+def test_variables_define_the_thumbnail(new_server):
     own = new_server(env={"SOURCE_BUCKET": "from-here", "DESTINATION_BUCKET": "to-there", "THUMBNAIL_SIZE": "32x32"})
     s3 = own.start().client()
-    etag = upload(s3, "a.jpg", pictures.jpeg(), bucket="from-here")
-    assert pictures.opened(own.thumbnail("thumb_a.jpg", etag, bucket="to-there")["Bytes"]).size == (32, 24)
+    etag = upload(s3, "a.jpg", sample_images.jpeg(), bucket="from-here")
+    assert sample_images.opened(own.thumbnail("thumb_a.jpg", etag, bucket="to-there")["Bytes"]).size == (32, 24)
 
 
-def test_removals_are_mirrored_if_asked(new_server):
+def test_removals_are_mirrored_by_setting(new_server):
     own = new_server(settings="[[trigger]]\nmirror_deletes = true").start()
     s3 = own.client()
-    for key in ("kept.jpg", "removed.jpg", "removed too.jpg"):
-        own.thumbnail(f"thumb_{key}", upload(s3, key, pictures.jpeg()))
+    for key in ("retained.jpg", "removed.jpg", "removed too.jpg"):
+        own.thumbnail(f"thumb_{key}", upload(s3, key, sample_images.jpeg()))
     s3.delete_object(Bucket=SOURCE, Key="removed.jpg")
     s3.delete_objects(Bucket=SOURCE, Delete={"Objects": [{"Key": "removed too.jpg"}]})
-    until(lambda: keys(s3) == ["thumb_kept.jpg"], "the thumbnails of removed pictures are gone")
+    until(lambda: keys(s3) == ["thumb_retained.jpg"], "the thumbnails of removed images are gone")
 
 
-def test_removals_are_not_mirrored_unasked(own):
+def test_removals_are_not_mirrored_by_default(own):
     s3 = own.client()
-    own.thumbnail("thumb_a.jpg", upload(s3, "a.jpg", pictures.jpeg()))
+    own.thumbnail("thumb_a.jpg", upload(s3, "a.jpg", sample_images.jpeg()))
     s3.delete_object(Bucket=SOURCE, Key="a.jpg")
-    own.thumbnail("thumb_b.jpg", upload(s3, "b.jpg", pictures.jpeg()))
+    own.thumbnail("thumb_b.jpg", upload(s3, "b.jpg", sample_images.jpeg()))
     own.wait_until_idle()
     assert keys(s3) == ["thumb_a.jpg", "thumb_b.jpg"]

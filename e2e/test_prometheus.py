@@ -1,4 +1,4 @@
-"""What is there for other people's tools: a real Prometheus scrapes the server and evaluates every expression."""
+"""A real Prometheus scrapes the server and evaluates every expression of deploy/."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import pytest
 import requests
 import yaml
 
-import pictures
+import sample_images
 from tintype import ROOT, SOURCE
 from waiting import until
 
@@ -27,8 +27,8 @@ def free_port():
 
 @pytest.fixture
 def prometheus(new_server, tmp_path):
-    """A Prometheus that scrapes a server with a history of every kind; answers a function that queries it."""
-    # Where nobody is trusted it logs in as deploy/README.md says.
+    """A Prometheus that scrapes a server with every kind of event; returns a function that queries it."""
+    # Where loopback is not trusted it authenticates as in deploy/README.md.
     own = new_server(settings="[listen]\ntrust_loopback = false\n").start()
     access_key, secret = own.credentials
     (tmp_path / "secret").write_text(secret)
@@ -74,8 +74,8 @@ def prometheus(new_server, tmp_path):
     try:
         until(up, "prometheus scrapes the server")
         for number in range(12):
-            s3.put_object(Bucket=SOURCE, Key=f"{number}.jpg", Body=pictures.distinct_jpeg(number))
-        s3.put_object(Bucket=SOURCE, Key="broken.jpg", Body=pictures.damaged_jpeg())
+            s3.put_object(Bucket=SOURCE, Key=f"{number}.jpg", Body=sample_images.distinct_jpeg(number))
+        s3.put_object(Bucket=SOURCE, Key="broken.jpg", Body=sample_images.corrupt_jpeg())
         own.wait_until_idle()
         yield own, ask
     finally:
@@ -90,10 +90,10 @@ def expressions():
             yield panel["title"], target["expr"].replace("$__rate_interval", "1m")
 
 
-def test_every_expression_finds_what_it_asks_for(prometheus):
+def test_every_expression_has_results(prometheus):
     own, ask = prometheus
-    # Rates want two samples after the change.
-    until(lambda: ask("query", query="sum(increase(AsyncEventsDropped[1m])) > 0")["result"], "the drop is seen")
+    # Rates need two samples after the change.
+    until(lambda: ask("query", query="sum(increase(AsyncEventsDropped[1m])) > 0")["result"], "the drop is scraped")
     known = set(ask("label/__name__/values"))
     for title, expression in expressions():
         until(lambda: ask("query", query=expression)["result"], f"{title}: {expression} finds something")
@@ -109,19 +109,19 @@ def test_every_expression_finds_what_it_asks_for(prometheus):
     def firing():
         return {alert["labels"]["alertname"] for alert in ask("alerts")["alerts"] if alert["state"] == "firing"}
 
-    until(lambda: "TintypeEventsDropped" in firing(), "the alert for the damaged image fires")
+    until(lambda: "TintypeEventsDropped" in firing(), "the alert for the corrupt image fires")
     assert "TintypeDown" not in firing()
 
 
 def test_the_rules_about_the_disk_fire_when_they_should():
-    """On series that are written, as disks do not fill up within a test."""
+    """On synthetic series: disks do not fill up within a test."""
     program = shutil.which("promtool")
     assert program, 'promtool is missing: "apt-get install prometheus"'
     tested = subprocess.run([program, "test", "rules", "alerts_test.yml"], cwd=ALERTS.parent, capture_output=True, text=True)
     assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
-def test_the_numbers_are_the_servers(prometheus):
+def test_the_values_equal_the_servers(prometheus):
     own, ask = prometheus
     counted, volume = own.metrics(), os.statvfs(own.data)
 

@@ -11,7 +11,7 @@ import botocore.exceptions
 import pytest
 import requests
 
-import pictures
+import sample_images
 import tintype
 from tintype import SOURCE
 from waiting import until
@@ -24,7 +24,7 @@ def run(*command):
 
 
 def mounted(kind, folder):
-    """Mounts a volume of its own; answers its folder."""
+    """Mounts a new volume; returns its folder."""
     place = folder / "volume"
     place.mkdir()
     if kind == "tmpfs":
@@ -33,7 +33,7 @@ def mounted(kind, folder):
         image = folder / "image"
         with image.open("wb") as file:
             file.truncate(VOLUME_BYTES)
-        # Nothing reserved for root, who may run this.
+        # No blocks reserved for root, who may run this.
         run("mkfs.ext4", "-q", "-F", "-m", "0", image)
         done = run("mount", "-o", "loop,errors=remount-ro", image, place)
     if done.returncode:
@@ -87,7 +87,7 @@ def disk_tile(server):
 
 
 def fill(path, leave):
-    """Takes the volume's space but for `leave` bytes."""
+    """Fills the volume except `leave` bytes."""
     with path.open("wb", buffering=0) as file:
         try:
             while (now := os.statvfs(path.parent)).f_bavail * now.f_frsize > leave:
@@ -102,11 +102,11 @@ def test_a_full_volume_is_not_ready_until_there_is_space(volume, on_volume):
     assert readiness(server) == (200, "ready")
     colour, words = disk_tile(server)
     assert colour == "" and re.fullmatch(r"[\d.]+ MB free of [\d.]+ MB", words), words
-    # Below the floor uploads still go through: whoever sends them has time to go elsewhere.
+    # Below the floor uploads are still accepted, so that clients have time to switch.
     fill(volume / "filler", 3 << 20)
     assert re.search(r"volume of the data folder is full: [0-3]\.\d of \d\d\.\d MB are free.*delete objects", until_unready(server, "full"))
     assert disk_tile(server)[0] == "bad" and "free some space" in disk_tile(server)[1]
-    etag = s3.put_object(Bucket=SOURCE, Key="below.jpg", Body=pictures.jpeg())["ETag"]
+    etag = s3.put_object(Bucket=SOURCE, Key="below.jpg", Body=sample_images.jpeg())["ETag"]
     server.thumbnail("thumb_below.jpg", etag)
     now, counted = os.statvfs(volume), server.metrics()
     assert counted["tintype_disk_total_bytes"] == now.f_blocks * now.f_frsize
@@ -114,14 +114,14 @@ def test_a_full_volume_is_not_ready_until_there_is_space(volume, on_volume):
 
     fill(volume / "rest", 0)
     with pytest.raises(botocore.exceptions.ClientError) as refused:
-        s3.put_object(Bucket=SOURCE, Key="full.jpg", Body=pictures.noise(400, 400))
+        s3.put_object(Bucket=SOURCE, Key="full.jpg", Body=sample_images.noise(400, 400))
     assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
     until_unready(server, "full")
 
     (volume / "filler").unlink()
     (volume / "rest").unlink()
     until_ready(server)
-    etag = s3.put_object(Bucket=SOURCE, Key="after.jpg", Body=pictures.jpeg())["ETag"]
+    etag = s3.put_object(Bucket=SOURCE, Key="after.jpg", Body=sample_images.jpeg())["ETag"]
     server.thumbnail("thumb_after.jpg", etag)
     assert disk_tile(server)[0] == ""
     assert not list((server.data / "incoming").iterdir())
@@ -132,7 +132,7 @@ def test_a_volume_that_the_kernel_made_read_only_is_not_ready(volume, on_volume)
     server = on_volume
     assert readiness(server) == (200, "ready")
     device = Path(run("findmnt", "-no", "SOURCE", volume).stdout.strip()).name
-    # As after an error of the medium.
+    # As after an I/O error.
     Path(f"/sys/fs/ext4/{device}/trigger_fs_error").write_text("1")
     assert "mounted read-only" in until_unready(server, "Read-only file system")
     assert requests.get(f"{server.http_url}/healthz", timeout=30).status_code == 200
@@ -152,7 +152,7 @@ def test_a_ledger_that_was_moved_away_is_not_ready_until_it_is_back(new_server, 
     until_unready(server, "ledger.redb")
     away.rename(server.data)
     until_ready(server)
-    etag = server.client().put_object(Bucket=SOURCE, Key="after.jpg", Body=pictures.jpeg())["ETag"]
+    etag = server.client().put_object(Bucket=SOURCE, Key="after.jpg", Body=sample_images.jpeg())["ETag"]
     server.thumbnail("thumb_after.jpg", etag)
 
 
@@ -193,7 +193,7 @@ kinds = pytest.mark.parametrize("kind", ["tmpfs", "bind"])
 
 @kinds
 @pytest.mark.parametrize("name", ["objects", "incoming", "quarantine"])
-def test_a_volume_mounted_in_place_of_a_folder_is_refused_with_what_to_do(new_server, name, kind):
+def test_a_volume_mounted_in_place_of_a_folder_is_refused_with_advice(new_server, name, kind):
     server = new_server().start()
     server.client().put_object(Bucket=SOURCE, Key="a.txt", Body=b"a")
     assert server.stop() == 0
@@ -223,14 +223,14 @@ def test_a_volume_mounted_over_the_objects_of_a_running_server_is_not_ready(new_
         words = until_unready(server, "the folders incoming and objects are on two volumes or mounts")
         assert "ledger" not in words and str(server.data) not in words, words
         with pytest.raises(botocore.exceptions.ClientError) as refused:
-            s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())
+            s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=sample_images.jpeg())
         assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
         words = str(refused.value)
         assert "are on two volumes or mounts" in words and "ledger" not in words and str(server.data) not in words, words
     finally:
         assert run("umount", server.data / "objects").returncode == 0
     until_ready(server)
-    etag = s3.put_object(Bucket=SOURCE, Key="after.jpg", Body=pictures.jpeg())["ETag"]
+    etag = s3.put_object(Bucket=SOURCE, Key="after.jpg", Body=sample_images.jpeg())["ETag"]
     server.thumbnail("thumb_after.jpg", etag)
     assert not (server.data / "objects" / "probe").exists()
 

@@ -1,5 +1,5 @@
-"""Outputs of every command and route on fixed inputs, as recorded in e2e/recorded: whatever is seen from outside and
-changes shows up here. See recording.py for how they are renewed."""
+"""Outputs of every command and route on fixed inputs, as recorded in e2e/recorded: every visible change shows up here.
+recording.py describes how to renew them."""
 
 import base64
 import datetime
@@ -14,12 +14,12 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
 
-import pictures
+import sample_images
 import signing
 from recording import Recorder, ask, signed
 from tintype import DESTINATION, SOURCE
 
-# Bounds that otherwise follow from the machine.
+# Bounds that otherwise depend on the machine.
 SETTINGS = "[function]\nmemory_mb = 256\ntotal_memory_mb = 1024\nconcurrency = 1\nretries = 0\n"
 SHOP = "https://shop.example"
 FIRST, SECOND = "first-key-0123456789abcdef", "second-key-0123456789abcde"
@@ -27,12 +27,12 @@ FORM = {"content-type": "application/x-www-form-urlencoded"}
 AS_JSON = {"accept": "application/json"}
 
 SOURCES = {
-    "photo.jpg": lambda: pictures.jpeg(),
-    "a b+\u00fc.jpg": lambda: pictures.turned_jpeg(),
-    "raw/box.png": lambda: pictures.png(300, 200),
-    "raw/anim.gif": lambda: pictures.gif(),
+    "photo.jpg": lambda: sample_images.jpeg(),
+    "a b+\u00fc.jpg": lambda: sample_images.rotated_jpeg(),
+    "raw/box.png": lambda: sample_images.png(300, 200),
+    "raw/anim.gif": lambda: sample_images.gif(),
 }
-BROKEN = {"broken.jpg": pictures.damaged_jpeg, "text.jpg": lambda: b"no picture", "notes.txt": lambda: b"notes"}
+BROKEN = {"broken.jpg": sample_images.corrupt_jpeg, "text.jpg": lambda: b"no picture", "notes.txt": lambda: b"notes"}
 
 
 @pytest.fixture
@@ -53,14 +53,14 @@ def start(new_server, recorder):
 
 
 def put(server, key, body, bucket=SOURCE, **headers):
-    """Stores an object and waits for what follows, so that events are always in the same order."""
+    """Stores an object and waits for its event, so that events are always in the same order."""
     status, _, answer = signing.request(server, "PUT", bucket, key, body, unsigned=headers)
     assert status == 200, answer
     server.wait_until_idle()
 
 
 class Routes:
-    """Sends requests to one port and records the answers."""
+    """Sends requests to one port and records the responses."""
 
     def __init__(self, recorder, url):
         self.recorder, self.url = recorder, url
@@ -74,7 +74,7 @@ class Routes:
 
 
 class S3:
-    """Sends signed requests to the S3 endpoint and records the answers."""
+    """Sends signed requests to the S3 endpoint and records the responses."""
 
     def __init__(self, recorder, server):
         self.recorder, self.server = recorder, server
@@ -112,7 +112,7 @@ def test_commands_usage(recorder, start, tmp_path):
     here = tmp_path / "here"
     here.mkdir()
     recorder.known[str(here)] = "<here>"
-    (here / "a.jpg").write_bytes(pictures.jpeg())
+    (here / "a.jpg").write_bytes(sample_images.jpeg())
     (here / "file").write_bytes(b"")
     for words in (
         "", "mak", "serve --unknown", "serve --dat x", "make", "make a.jpg", "make a.jpg -o out --size 0x0", "make a.jpg -o out --size x",
@@ -146,7 +146,7 @@ def test_commands_usage(recorder, start, tmp_path):
     (here / "foreign" / "x").write_bytes(b"")
     server = start(sources=False)
     for words in ("--data foreign", f"--data {server.data}", f"--data other --s3 {urlsplit(server.s3_url).netloc} --http 127.0.0.1:0", "--data none --s3 127.0.0.1:0 --http 0.0.0.0:0"):
-        # What the kernel offers for a sandbox would be in the log.
+        # The kernel's sandbox support would be in the log.
         recorder.command("serve", *words.split(), cwd=here, env={"TINTYPE_SANDBOX": "off"})
     recorder.command("dead-letters", "list", "--reason", "malfromed", "--server", server.http_url, cwd=here)
     recorder.command("dead-letters", "purge", "--reason", "malfromed", "--server", server.http_url, cwd=here)
@@ -159,7 +159,7 @@ def test_commands_files(recorder, tmp_path):
     (tmp_path / "bounds.toml").write_text(SETTINGS + "[limits]\npixels = 1_000_000\n")
     for name, body in (SOURCES | BROKEN).items():
         (tmp_path / Path(name).name).write_bytes(body())
-    (tmp_path / "large.png").write_bytes(pictures.png(2000, 1000))
+    (tmp_path / "large.png").write_bytes(sample_images.png(2000, 1000))
     (tmp_path / "empty.jpg").write_bytes(b"")
     names = sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".toml")
     how = ["--config", "bounds.toml"]
@@ -168,8 +168,8 @@ def test_commands_files(recorder, tmp_path):
     recorder.command("make", "photo.jpg", "-o", "out", "--size", "50x60", "--fit", "cover", "--format", "webp", "--gravity", "north", *how, cwd=tmp_path)
     recorder.command("make", "box.png", "-o", "out", "--size", "x40", "--fit", "contain", "--background", "transparent", "--effort", "best", *how, cwd=tmp_path)
     recorder.command("make", "anim.gif", "-o", "out", "--size", "900", "--enlarge", "--filter", "mitchell", "--format", "jpeg", "--quality", 50, *how, cwd=tmp_path)
-    made = [f"{path.name} {pictures.opened(path.read_bytes()).size} {path.stat().st_size} bytes" for path in sorted(tmp_path.glob("out/*"))]
-    recorder.add("files in out", "\n".join(made))
+    files = [f"{path.name} {sample_images.opened(path.read_bytes()).size} {path.stat().st_size} bytes" for path in sorted(tmp_path.glob("out/*"))]
+    recorder.add("files in out", "\n".join(files))
     recorder.command("probe", *names, "missing.jpg", *how, cwd=tmp_path)
     recorder.command("check", *how, "--data", "none", "--s3", "127.0.0.1:0", "--http", "127.0.0.1:0", cwd=tmp_path)
     recorder.command("cost", cwd=tmp_path)
@@ -266,23 +266,23 @@ def test_http_api(recorder, start):
     server.wait_until_idle()
     if location := headers.get("location"):
         api("GET", location.removeprefix(server.http_url))
-    images = {"image/jpeg": pictures.jpeg(), "image/png": pictures.png(300, 200), "application/octet-stream": pictures.gif(), "image/webp": b"no picture", "text/plain": b"text"}
+    images = {"image/jpeg": sample_images.jpeg(), "image/png": sample_images.png(300, 200), "application/octet-stream": sample_images.gif(), "image/webp": b"no picture", "text/plain": b"text"}
     for kind, body in images.items():
         api("POST", path, {"content-type": kind}, body)
     api("POST", path, {"content-type": "image/jpeg"}, b"")
-    api("POST", path, None, pictures.jpeg(), note="no type")
+    api("POST", path, None, sample_images.jpeg(), note="no type")
     api("POST", path, {"content-type": "image/jpeg"}, bytes(65 * 1024), note="larger than max_body")
-    api("POST", path, {"content-type": "image/jpeg"}, pictures.damaged_jpeg(), note="corrupt")
+    api("POST", path, {"content-type": "image/jpeg"}, sample_images.corrupt_jpeg(), note="corrupt")
     for key in ("posted.jpg", "posted.txt", "", "raw/posted.png"):
-        api("POST", at(f"key={key}"), {"content-type": "image/jpeg"}, pictures.jpeg())
-    api("POST", at("key=posted-corrupt.jpg"), {"content-type": "image/jpeg"}, pictures.damaged_jpeg())
+        api("POST", at(f"key={key}"), {"content-type": "image/jpeg"}, sample_images.jpeg())
+    api("POST", at("key=posted-corrupt.jpg"), {"content-type": "image/jpeg"}, sample_images.corrupt_jpeg())
     api("GET", at("key=posted-corrupt.jpg", "/info"))
     boundary = {"content-type": "multipart/form-data; boundary=b"}
     part = b'--b\r\nContent-Disposition: form-data; name="file"; filename="f.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
-    api("POST", path, boundary, part + pictures.jpeg() + b"\r\n--b--\r\n", note="a form with a file")
-    api("POST", path, boundary, part + pictures.jpeg(), note="a form without its end")
+    api("POST", path, boundary, part + sample_images.jpeg() + b"\r\n--b--\r\n", note="a form with a file")
+    api("POST", path, boundary, part + sample_images.jpeg(), note="a form without its end")
     api("POST", path, boundary, b"--b--\r\n", note="a form without a file")
-    api("POST", path, boundary, (part + pictures.jpeg() + b"\r\n") * 2 + b"--b--\r\n", note="a form with two files")
+    api("POST", path, boundary, (part + sample_images.jpeg() + b"\r\n") * 2 + b"--b--\r\n", note="a form with two files")
     for body in ('{"key": "form.jpg"}', '{"key": "form.jpg", "content_type": "image/jpeg", "expires_s": 60}', '{"key": "form.txt"}', '{"key": ""}', "{}", '{"key": "form.jpg", "expires_s": 0}',
                  '{"key": "form.jpg", "expires_s": 1000000}', '{"key": "form.jpg", "content_type": ""}', '{"key": "form.jpg", "more": 1}', "no json"):  # fmt: skip
         api("POST", f"{path}/uploads", in_json, body)
@@ -367,7 +367,7 @@ def test_console(recorder, start):
     for target, sent in (("/retry?key=photo.jpg", AS_JSON), ("/retry?key=photo.jpg", {}), ("/retry?key=missing.jpg", AS_JSON), ("/retry?key=notes.txt", AS_JSON), ("/retry", AS_JSON)):
         page("POST", target, FORM | sent, "")
         server.wait_until_idle()
-    page("POST", "/upload?key=dropped.jpg", {"content-type": "image/jpeg"}, pictures.jpeg())
+    page("POST", "/upload?key=dropped.jpg", {"content-type": "image/jpeg"}, sample_images.jpeg())
     server.wait_until_idle()
     page("POST", "/upload?key=dropped.txt", {"content-type": "text/plain"}, b"text")
     page("POST", "/upload", {}, b"text")
@@ -380,14 +380,14 @@ def test_console(recorder, start):
 
 
 def folded(found):
-    """An answer of /metrics/query without how its intervals fall."""
+    """A response of /metrics/query without its interval boundaries."""
     if "values" in found:
         is_count = found["statistic"] in ("Sum", "SampleCount") and found["metric"] in EXACT
         found |= {"start": "…", "end": "…", "timestamps": "…", "values": sum(found["values"]) if is_count else "…"}
     return json.dumps(found, ensure_ascii=False)
 
 
-# Counters of what the inputs alone decide.
+# Counters that depend on the inputs alone.
 EXACT = {"Made", "UpToDate", "Failed", "Ignored", "AsyncEventsReceived", "AsyncEventsDropped", "Throttles"}
 
 
@@ -404,10 +404,10 @@ def test_telemetry(recorder, start):
     # Each name once, in the order of the text.
     recorder.answer("GET /metrics\n(names and help, without values and bounds)", answer, "\n".join(dict.fromkeys(names)) + "\n[…]")
     metrics = re.search(rb"There are (.*?)[\"]", ask(server.http_url, "GET", "/metrics/query?metric=x")[2])[1].decode().split(", ")
-    asked = [(metric, statistic) for metric in metrics for statistic in ("Sum", "p95")]
-    asked += [("Duration", statistic) for statistic in ("Average", "Minimum", "Maximum", "SampleCount", "p50", "p99")]
+    series = [(metric, statistic) for metric in metrics for statistic in ("Sum", "p95")]
+    series += [("Duration", statistic) for statistic in ("Average", "Minimum", "Maximum", "SampleCount", "p50", "p99")]
     lines = []
-    for metric, statistic in asked:
+    for metric, statistic in series:
         status, _, body = ask(server.http_url, "GET", f"/metrics/query?metric={metric}&statistic={statistic}&period=3600")
         lines.append(f"{metric} {statistic}: {status} {folded(json.loads(body))}")
     recorder.add("GET /metrics/query?metric=…&statistic=…&period=3600", "\n".join(lines))
@@ -422,17 +422,17 @@ def test_telemetry(recorder, start):
 
 
 def followed(recorder, server):
-    """Results as they come, by /events and /logs."""
+    """Live results of /events and /logs."""
     for target in ("/events", "/logs?follow=true&last=0"):
         connection = http.client.HTTPConnection(urlsplit(server.http_url).netloc, timeout=60)
         connection.request("GET", target)
         answer = connection.getresponse()
         lines = []
         if target == "/events":
-            # The first block says that whoever asks is followed.
+            # The first block confirms the subscription.
             lines += iter(lambda: answer.readline().decode().strip(), "")
             lines.append("")
-        put(server, "followed.jpg", pictures.jpeg())
+        put(server, "followed.jpg", sample_images.jpeg())
         lines += [answer.readline().decode().strip() for _ in range(2 if target == "/events" else 1)]
         connection.close()
         shown = [tags_of_event(recorder, line) for line in lines]
@@ -449,7 +449,7 @@ def tags_of_event(recorder, line):
 
 
 def test_server_log(recorder, start):
-    """What the process writes: its line once it is ready, and one line of JSON an event."""
+    """The process's output: the ready line, and one line of JSON for each event."""
     server = start('sandbox = "off"\n' + SETTINGS)
     for target in ("/healthz", "/dev1/myimage?key=photo.jpg", "/nowhere", "/dead-letters"):
         ask(server.http_url, "GET", target, AS_JSON if target == "/dead-letters" else None)
@@ -457,7 +457,7 @@ def test_server_log(recorder, start):
     signing.request(server, "GET", SOURCE, "missing")
     assert server.stop() == 0
     lines = [line for line in server.log_text().splitlines() if '"path":"/metrics"' not in line]
-    # Of an answer that holds how long it took, the length varies.
+    # A response with durations varies in length.
     lines = [re.sub(r'"bytes":\d+(?=.*"method":"POST")', '"bytes":"…"', line) for line in lines]
     recorder.add("the log", "\n".join(recorder.text(line) for line in lines))
     recorder.add("exit code at SIGTERM", "0")
@@ -574,15 +574,15 @@ def test_s3_buckets(recorder, start):
     arn = re.search(rb"<CloudFunction>(.*?)</", signing.request(server, "GET", SOURCE, "", query={"notification": ""})[2])[1].decode()
     rule = "<S3Key><FilterRule><Name>suffix</Name><Value>{}</Value></FilterRule></S3Key>"
     function = f"<Id>mine</Id><CloudFunction>{arn}</CloudFunction><Event>{{}}</Event><Filter>{rule}</Filter>"
-    wanted = f"<NotificationConfiguration><CloudFunctionConfiguration>{function}</CloudFunctionConfiguration></NotificationConfiguration>"
-    s3("PUT", "plain", "", wanted.format("s3:ObjectCreated:*", ".jpg"), {"notification": ""})
+    configuration = f"<NotificationConfiguration><CloudFunctionConfiguration>{function}</CloudFunctionConfiguration></NotificationConfiguration>"
+    s3("PUT", "plain", "", configuration.format("s3:ObjectCreated:*", ".jpg"), {"notification": ""})
     s3("GET", "plain", query={"notification": ""})
     for event, suffix in (("s3:ObjectRestore:*", ".jpg"), ("s3:ObjectCreated:Put", ".jpg"), ("nothing", ".jpg")):
-        s3("PUT", "plain", "", wanted.format(event, suffix), {"notification": ""})
-    s3("PUT", SOURCE, "", wanted.format("s3:ObjectCreated:*", "x.jpg"), {"notification": ""})
-    s3("PUT", DESTINATION, "", wanted.format("s3:ObjectCreated:*", ".jpg"), {"notification": ""})
-    s3("PUT", "plain", "", wanted.replace(arn, arn + "Other").format("s3:ObjectCreated:*", ".jpg"), {"notification": ""})
-    # What is not offered.
+        s3("PUT", "plain", "", configuration.format(event, suffix), {"notification": ""})
+    s3("PUT", SOURCE, "", configuration.format("s3:ObjectCreated:*", "x.jpg"), {"notification": ""})
+    s3("PUT", DESTINATION, "", configuration.format("s3:ObjectCreated:*", ".jpg"), {"notification": ""})
+    s3("PUT", "plain", "", configuration.replace(arn, arn + "Other").format("s3:ObjectCreated:*", ".jpg"), {"notification": ""})
+    # Unsupported.
     for method in ("GET", "PUT", "DELETE"):
         for query in ("acl", "policy", "lifecycle", "versioning", "tagging", "encryption", "website"):
             s3(method, "plain", query={query: ""})
@@ -686,7 +686,7 @@ def test_s3_access(recorder, start):
     ):  # fmt: skip
         recorder.answer(f"POST /{SOURCE}\n({title})", posted(server, more, fields))
     s3("GET", SOURCE, query={"list-type": "2"})
-    # The port is not one of HTTP's API, and a request is for one host.
+    # The S3 port, and a request for another host.
     for target in ("/healthz", "/dev1/myimage"):
         route("GET", target)
     recorder.finish()

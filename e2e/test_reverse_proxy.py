@@ -1,4 +1,4 @@
-"""The recipe for nginx in the documents, run as it stands there but for names, ports and certificates."""
+"""The recipe for nginx of the guide, unchanged except names, ports and certificates."""
 
 import json
 import re
@@ -14,14 +14,14 @@ import requests
 from botocore.config import Config
 from requests.adapters import HTTPAdapter
 
-import pictures
+import sample_images
 from test_trust import SHOP, assert_it_opens, assert_nothing_is_open, filled, send
 from tintype import REGION, ROOT, SOURCE
 from waiting import until
 
 GUIDE = ROOT / "docs/guides/reverse-proxy.md"
 KEY = "write-20-characters-or-more"
-# Nobody's default: a request from here is told apart from the proxy's own.
+# No default: distinguishes the client's requests from the proxy's own.
 CLIENT = "127.0.0.2"
 
 
@@ -50,7 +50,7 @@ class Proxy:
             f"{kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
         config = folder / "nginx.conf"
-        # The workers of an nginx that root starts would be another user's.
+        # The workers of an nginx started by root would run as another user.
         config.write_text(
             f"daemon off;\nmaster_process off;\npid {folder}/nginx.pid;\nerror_log {folder}/error.log;\n"
             f"events {{}}\nhttp {{\naccess_log off;\n{temporary}{servers}\n}}\n"
@@ -106,7 +106,7 @@ def with_replaced(text, replaced):
 
 @pytest.fixture(params=["port", "socket"])
 def behind(request, new_server, proxy, tmp_path):
-    """A server behind the guide's nginx; answers it with where it is reached."""
+    """A server behind the guide's nginx; returns it with its public addresses."""
     folder = Path(tempfile.mkdtemp())
     settings = blocks("toml")
     api = settings[0]
@@ -144,7 +144,7 @@ def behind(request, new_server, proxy, tmp_path):
         shutil.rmtree(folder)
 
 
-def test_the_guides_settings_say_so_themselves():
+def test_the_guides_settings_are_used():
     assert all("trust_loopback = false" in block for block in blocks("toml"))
 
 
@@ -153,7 +153,7 @@ def test_through_the_proxy_nothing_is_open_without_a_key_and_everything_with_it(
     filled(server)
     assert_nothing_is_open(server, base, verify=verify)
     assert_it_opens(server, base, key=KEY, verify=verify)
-    # Whatever a client says of itself.
+    # Whatever headers a client sends.
     for headers in ({"Host": "127.0.0.1"}, {"X-Forwarded-For": "127.0.0.1"}, {"Forwarded": "for=127.0.0.1"}):
         assert send(base, "GET", "/logs", headers=headers, verify=verify).status_code == 401
 
@@ -175,7 +175,7 @@ def test_an_upload_form_and_s3_through_the_proxy(behind):
         f"{base}/dev1/myimage/uploads", json={"key": "form.jpg"}, headers=headers, verify=verify, timeout=30
     ).json()
     assert form["url"] == f"{s3_base}/{SOURCE}"
-    files = {form["file_field"]: ("form.jpg", pictures.jpeg(), "image/jpeg")}
+    files = {form["file_field"]: ("form.jpg", sample_images.jpeg(), "image/jpeg")}
     sent = requests.post(form["url"], data=form["fields"], files=files, verify=verify, timeout=30)
     assert sent.status_code == 201, sent.text
     server.thumbnail("thumb_form.jpg")
@@ -185,8 +185,8 @@ def test_an_upload_form_and_s3_through_the_proxy(behind):
         "s3", endpoint_url=s3_base, region_name=REGION, aws_access_key_id=access_key, aws_secret_access_key=secret,
         verify=verify, config=Config(s3={"addressing_style": "path"}),
     )  # fmt: skip
-    body = pictures.noise(1000, 800)
-    # nginx drops headers of such names unless told otherwise, and they are signed.
+    body = sample_images.noise(1000, 800)
+    # nginx drops such header names by default, and they are signed.
     metadata = {"plain": "1", "with_underscore": "2", "with.dot": "3", "_": "4", "a.b_c-d": "5"}
     s3.put_object(Bucket=SOURCE, Key="raw é+.jpg", Body=body, Metadata=metadata)
     read = s3.get_object(Bucket=SOURCE, Key="raw é+.jpg")
@@ -207,7 +207,7 @@ def test_the_access_log_has_the_clients_address(behind):
 
 
 def test_a_proxy_that_adds_no_header_opens_nothing_either(new_server, proxy):
-    """nginx's own defaults: its requests look like those of a program of this machine."""
+    """nginx's defaults: its requests look like those of a local program."""
     server = filled(new_server(settings="[listen]\ntrust_loopback = false\n").start())
     port = free_port()
     proxy(f"server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass {server.http_url}; }} }}", port)

@@ -1,5 +1,4 @@
-"""The S3 store does what every store must do: its conformance suite, against moto_server and against Tintype's own
-S3 endpoint."""
+"""The conformance suite of the S3 store, against moto_server and against Tintype's own S3 endpoint."""
 
 import subprocess
 

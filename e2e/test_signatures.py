@@ -1,4 +1,4 @@
-"""Who may do what: every request is signed, and a signature is good for that request alone."""
+"""Authorization: every request is signed, and a signature is valid for that request alone."""
 
 import datetime
 import hashlib
@@ -73,7 +73,7 @@ def test_presigned_get_and_put(server, s3, bucket):
     assert requests.get(get, timeout=30).content == b"by requests"
     with urllib.request.urlopen(get, timeout=30) as answer:
         assert answer.read() == b"by requests"
-    # A URL is good for its own method alone.
+    # A URL is valid for its own method alone.
     for method, url in (("PUT", get), ("GET", put), ("DELETE", get)):
         answer = requests.request(method, url, timeout=30)
         assert (answer.status_code, code(answer)) == (403, "SignatureDoesNotMatch")
@@ -114,7 +114,7 @@ def test_tampered_presigned_urls(server, s3, bucket):
 
 
 def test_old_signatures(server, bucket):
-    """AWS, "Signature Version 4": a request is good for 15 minutes."""
+    """AWS, "Signature Version 4": a request is valid for 15 minutes."""
     ago = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(minutes=30)
     status, _, body = signing.request(server, "PUT", bucket, "a", b"x", when=ago)
     assert (status, b"<Code>RequestTimeTooSkewed</Code>" in body) == (403, True), body
@@ -144,8 +144,8 @@ def test_keys_from_the_environment(new_server):
 
 
 def test_what_a_presigned_url_does_not_sign_is_not_done(server, s3, bucket):
-    """An uploader's URL must not copy somebody's object to where the uploader can read it."""
-    s3.put_object(Bucket=bucket, Key="hidden", Body=b"private", Metadata={"kept": "yes"})
+    """An uploader's URL must not copy a foreign object to where the uploader can read it."""
+    s3.put_object(Bucket=bucket, Key="hidden", Body=b"private", Metadata={"marked": "yes"})
     put = s3.generate_presigned_url("put_object", Params={"Bucket": bucket, "Key": "mine"})
     upload = s3.create_multipart_upload(Bucket=bucket, Key="mine")["UploadId"]
     part = {"Bucket": bucket, "Key": "mine", "UploadId": upload, "PartNumber": 1}
@@ -177,7 +177,7 @@ def test_what_an_authorization_header_does_not_sign_is_not_done(server, s3, buck
     for unsigned in (copy, {"x-amz-meta-a": "b"}, {"x-amz-acl": "private"}):
         status, _, answer = signing.request(server, "PUT", bucket, "mine", b"x", unsigned=unsigned)
         assert (status, b"<HeadersNotSigned>" in answer) == (403, True), answer
-    # Listed, and even so not signed: by a name that no header has, by a value that is no text.
+    # Listed but not signed: by a name that no header has, by a value that is no text.
     for unsigned, listed in (
         (copy, "X-Amz-Copy-Source"),
         (copy, " x-amz-copy-source"),
@@ -196,8 +196,8 @@ def test_what_an_authorization_header_does_not_sign_is_not_done(server, s3, buck
 
 def test_host_and_date_must_be_signed(server, s3, bucket):
     when = datetime.datetime.now(datetime.timezone.utc)
-    for kept in ("x-amz-content-sha256;x-amz-date", "host;x-amz-content-sha256", "host;x-amz-date"):
-        sent = signing.headers(server, "PUT", bucket, "a", b"x", when=when, only=kept.split(";"))
+    for signed_names in ("x-amz-content-sha256;x-amz-date", "host;x-amz-content-sha256", "host;x-amz-date"):
+        sent = signing.headers(server, "PUT", bucket, "a", b"x", when=when, only=signed_names.split(";"))
         status, _, answer = signing.send(server, "PUT", bucket, "a", b"x", sent)
         assert (status, b"<HeadersNotSigned>" in answer) == (403, True), answer
     with refused("404"):
@@ -240,7 +240,7 @@ def test_query_parameters_of_a_presigned_url_count_as_headers(server, s3, bucket
     ):
         answer = put(query)
         assert answer.status_code == status, (query, answer.text)
-    # Said in both places, which of them counts is unclear.
+    # Given in both places, precedence would be ambiguous.
     answer = put({"x-amz-meta-a": "b"}, {"x-amz-meta-a": "c"}, {"x-amz-meta-a": "c"})
     assert (answer.status_code, code(answer)) == (400, "InvalidArgument")
     with refused("404"):
@@ -258,7 +258,7 @@ def test_what_makes_a_presigned_url_has_one_spelling(server, s3, bucket):
     ):
         answer = requests.put(signing.presigned(server, "PUT", bucket, "a", query=query), data=b"evil", timeout=30)
         assert (answer.status_code, code(answer)) == (400, "InvalidArgument"), (query, answer.text)
-    # Nor does one of them change what a request says that is signed by its header.
+    # Nor does one of them change a request that is signed by header.
     for query in ({"X-Amz-SignedHeaders": "host"}, {"X-Amz-Date": "1"}, {"x-amz-acl": "private"}):
         status, _, answer = signing.request(server, "PUT", bucket, "a", b"x", query=query)
         assert (status, b"<Code>NotImplemented</Code>" in answer) == (501, True), (query, answer)
@@ -266,7 +266,7 @@ def test_what_makes_a_presigned_url_has_one_spelling(server, s3, bucket):
         s3.head_object(Bucket=bucket, Key="a")
 
 
-def test_the_checksum_of_a_body_that_was_not_there_yet(server, s3, bucket):
+def test_the_presigned_checksum_of_an_empty_body(server, s3, bucket):
     """The AWS SDK for JavaScript presigns the checksum of no bytes; a checksum of any is compared."""
     nothing = {"x-amz-checksum-crc32": "AAAAAA==", "x-amz-sdk-checksum-algorithm": "CRC32", "x-id": "PutObject"}
     url = signing.presigned(server, "PUT", bucket, "a", query=nothing)
@@ -290,11 +290,11 @@ def test_spaces_that_a_signature_does_not_tell_apart(server, s3, bucket):
 
 
 def test_a_form_is_no_way_around_a_signature(server, s3, bucket):
-    """Its policy signs its fields, not the request; s3s would take it for a signature all the same."""
+    """Its policy signs its fields, not the request; s3s would accept it as a signature of the request."""
     form = s3.generate_presigned_post(bucket, "user/x")
     body = b"".join(f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode() for name, value in form["fields"].items())
     body += b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\nx\r\n--b--\r\n'
-    s3.put_object(Bucket=bucket, Key="kept", Body=b"x")
+    s3.put_object(Bucket=bucket, Key="existing", Body=b"x")
     host = urlsplit(server.s3_url).netloc
     for kinds in ([b'multipart/form-data; boundary=b; a="\xc3\xa9"'], [b"\xff", b"multipart/form-data; boundary=b"], [b"text/plain", b"multipart/form-data; boundary=b"]):
         for target in (f"/{bucket}?delete", f"/{bucket}/k?uploads&X-Amz-SignedHeaders=host", f"/{bucket}?X-Amz-SignedHeaders=host"):
@@ -305,7 +305,7 @@ def test_a_form_is_no_way_around_a_signature(server, s3, bucket):
                 answer = b"".join(iter(lambda: connection.recv(65536), b""))
             assert answer.startswith(b"HTTP/1.1 4") or answer.startswith(b"HTTP/1.1 501"), answer
             assert b"<Code>MalformedPOSTRequest" not in answer, answer
-    assert [one["Key"] for one in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["kept"]
+    assert [one["Key"] for one in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["existing"]
 
 
 def test_parameters_that_s3_ignores_are_signed(server, s3, bucket):
@@ -324,7 +324,7 @@ def test_one_signature_a_request(server, s3, bucket):
     assert (answer.status_code, code(answer)) == (400, "InvalidArgument")
 
 
-def test_signature_version_2_is_refused_with_words(server, bucket):
+def test_signature_version_2_is_refused_with_a_message(server, bucket):
     """Presigned, by header, by form: it signs too little, and S3 refuses it for buckets made since 2020."""
     old = server.client(signature_version="s3")
     with refused("InvalidRequest", 400, "Signature Version 4"):

@@ -1,5 +1,5 @@
-"""deploy/aws/template.yaml: what it says of each thing, by cfn-lint and read as a stack would have it. What moto makes of
-it is in test_deploy.py; most of what is looked at here moto passes over."""
+"""deploy/aws/template.yaml, by cfn-lint and with conditions resolved. test_deploy.py deploys it on moto, which ignores most
+of what is checked here."""
 
 import json
 import re
@@ -30,7 +30,7 @@ def listed(value):
 
 
 def test_cfn_lint_finds_nothing():
-    # It looks for circular dependencies, too.
+    # cfn-lint finds circular dependencies, too.
     found = subprocess.run(
         [str(Path(sys.executable).parent / "cfn-lint"), "--non-zero-exit-code", "informational", str(PATH)],
         capture_output=True,
@@ -69,7 +69,7 @@ def test_the_filter_of_the_function_is_that_of_the_notifications():
     assert "TINTYPE_TRIGGER__PREFIX" not in Template()["Function"]["Environment"]["Variables"]
 
 
-def test_deletes_are_mirrored_only_where_it_is_asked_for():
+def test_deletes_are_mirrored_only_by_parameter():
     plain, mirrored = Template(), Template(MirrorDeletes="true")
     assert notifications(plain, "s3:ObjectRemoved:*") == []
     found = notifications(mirrored, "s3:ObjectRemoved:*")
@@ -102,7 +102,7 @@ def test_forms_of_the_configured_origin_may_be_sent_to_the_source_bucket():
 
 
 @pytest.mark.parametrize("name", ["Source", "Destination"])
-def test_bucket_policies_refuse_what_is_not_tls(name):
+def test_bucket_policies_require_tls(name):
     policy = Template()[f"{name}BucketPolicy"]
     refused = [one for one in statements(policy) if one["Effect"] == "Deny" and "Bool" in one.get("Condition", {})]
     assert refused[0]["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
@@ -140,14 +140,14 @@ def test_the_role_may_what_it_must_and_nothing_else():
     template = Template()
     (policy,) = template["Role"]["Policies"]
     assert "ManagedPolicyArns" not in template["Role"]
-    said = {
+    actual = {
         (action, resource)
         for one in statements(policy)
         for action in listed(one["Action"])
         for resource in listed(one["Resource"])
     }
     assert all(one["Effect"] == "Allow" for one in statements(policy))
-    assert said == {
+    assert actual == {
         ("s3:GetObject", "arn:aws:s3:::in/*"),
         ("s3:GetObject", "arn:aws:s3:::out/*"),
         ("s3:ListBucket", "arn:aws:s3:::in"),
@@ -177,11 +177,11 @@ def test_the_function():
     variables = function["Environment"]["Variables"]
     assert (variables["SOURCE_BUCKET"], variables["DESTINATION_BUCKET"]) == ("in", "out")
     assert variables["DEAD_LETTER_QUEUE_URL"] == "<DeadLetters>"
-    # What nobody says is left to the settings, which may have renditions of their own.
-    said = {"Size": "64x64", "Fit": "cover", "Format": "png", "Quality": "70", "Key": "t/{key}"}
-    assert {variables[f"THUMBNAIL_{name.upper()}"] for name in said} == {""}
-    given = Template(**{f"Thumbnail{name}": value for name, value in said.items()})["Function"]["Environment"]["Variables"]
-    assert {name: given[f"THUMBNAIL_{name.upper()}"] for name in said} == said
+    # Parameters without a value are left to the settings, which may have renditions of their own.
+    actual = {"Size": "64x64", "Fit": "cover", "Format": "png", "Quality": "70", "Key": "t/{key}"}
+    assert {variables[f"THUMBNAIL_{name.upper()}"] for name in actual} == {""}
+    given = Template(**{f"Thumbnail{name}": value for name, value in actual.items()})["Function"]["Environment"]["Variables"]
+    assert {name: given[f"THUMBNAIL_{name.upper()}"] for name in actual} == actual
     assert "ReservedConcurrentExecutions" not in function
     assert Template(ReservedConcurrency=5)["Function"]["ReservedConcurrentExecutions"] == 5
 
@@ -242,7 +242,7 @@ def test_the_api():
     assert set(template.of_type("AWS::ApiGateway::GatewayResponse")) <= set(waited_for)
 
 
-def test_cors_also_on_what_the_gateway_itself_answers():
+def test_cors_also_on_the_gateways_own_responses():
     template = Template(CorsOrigin="https://shop.example")
     answers = template.of_type("AWS::ApiGateway::GatewayResponse")
     assert {one["ResponseType"] for one in answers.values()} == {"DEFAULT_4XX", "DEFAULT_5XX", "REQUEST_TOO_LARGE"}
@@ -271,7 +271,7 @@ def test_throttling_key_quota_and_cache():
     assert template["ApiStage"]["CacheClusterEnabled"] is True
     keyed = template["ImageGet"]["Integration"]["CacheKeyParameters"]
     assert set(keyed) == set(template["ImageGet"]["RequestParameters"])
-    # Whatever an answer depends on.
+    # Everything that a response depends on.
     fields = re.search(r"const FIELDS: .* = \[(.*)\];", (ROOT / "crates/api/src/query.rs").read_text())[1]
     query = {name.removeprefix("method.request.querystring.") for name in keyed if "querystring" in name}
     assert query == {field.strip(' "') for field in fields.split(",")}
@@ -303,7 +303,7 @@ def test_the_dashboard_has_the_eight_graphs_and_memory():
 
 
 def test_what_the_dashboard_shows_is_measured():
-    """Metrics of our own are named as the function names them."""
+    """Custom metrics have the names of the function's metrics."""
     catalogue = (ROOT / "crates/telemetry/src/metrics/catalogue.rs").read_text()
     for one in json.loads(Template()["Dashboard"]["DashboardBody"])["widgets"]:
         for namespace, name, *_ in one["properties"]["metrics"]:
@@ -320,15 +320,15 @@ def test_alarms():
         "AsyncEventAge",
         "ApproximateNumberOfMessagesVisible",
     }
-    said = {
+    actual = {
         one["MetricName"]: (one["Namespace"], one["Statistic"], one["Threshold"], one["EvaluationPeriods"], one["Period"])
         for one in alarms.values()
     }
-    assert said["AsyncEventsDropped"] == ("AWS/Lambda", "Sum", 0, 1, 60)
-    assert said["Errors"] == ("AWS/Lambda", "Sum", 5, 3, 60)
-    assert said["Throttles"] == ("AWS/Lambda", "Sum", 0, 3, 60)
-    assert said["AsyncEventAge"] == ("AWS/Lambda", "Maximum", 300_000, 3, 60)
-    assert said["ApproximateNumberOfMessagesVisible"] == ("AWS/SQS", "Maximum", 0, 1, 60)
+    assert actual["AsyncEventsDropped"] == ("AWS/Lambda", "Sum", 0, 1, 60)
+    assert actual["Errors"] == ("AWS/Lambda", "Sum", 5, 3, 60)
+    assert actual["Throttles"] == ("AWS/Lambda", "Sum", 0, 3, 60)
+    assert actual["AsyncEventAge"] == ("AWS/Lambda", "Maximum", 300_000, 3, 60)
+    assert actual["ApproximateNumberOfMessagesVisible"] == ("AWS/SQS", "Maximum", 0, 1, 60)
     assert {one["ComparisonOperator"] for one in alarms.values()} == {"GreaterThanThreshold"}
     named = {one["MetricName"]: one["Dimensions"] for one in alarms.values()}
     assert named["Errors"] == [{"Name": "FunctionName", "Value": "Thumbnails"}]
@@ -338,7 +338,7 @@ def test_alarms():
     assert all(one["AlarmActions"] == [] for one in Template().of_type("AWS::CloudWatch::Alarm").values())
 
 
-def test_saved_queries_speak_of_fields_there_are():
+def test_saved_queries_use_existing_fields():
     queries = Template().of_type("AWS::Logs::QueryDefinition")
     assert len(queries) >= 5
     for one in queries.values():
@@ -348,22 +348,22 @@ def test_saved_queries_speak_of_fields_there_are():
             assert fields(one["QueryString"]) <= LOGGED, one["Name"]
 
 
-# What a record's line has; test_lambda_events.py looks at lines.
+# The fields of a record's line; test_lambda_events.py checks lines.
 LOGGED = {"type", "bucket", "key", "outcome", "reason", "why", "permanent", "milliseconds", "sinceUploadMs", "requestId", "sourceBytes"} | {
     f"stages.{name}" for name in ("wait", "read", "decode", "resample", "encode", "write")
 }
 
 
 def fields(query):
-    """The names a query speaks of, but for those it gives."""
+    """The fields that a query uses, without its own aliases."""
     text = re.sub(r'"[^"]*"', "", query)
     given = set(re.findall(r" as (\w+)", text))
     words = set(re.findall(r"(?<![@\w.])[a-zA-Z][\w.]*", text)) - given
     return words - {"filter", "fields", "stats", "sort", "limit", "and", "by", "as", "desc", "count", "avg", "pct", "max", "bin"}
 
 
-def test_every_output_is_of_something_there():
+def test_every_output_refers_to_a_resource():
     outputs = source()["Outputs"]
     assert {"UploadCommand", "ThumbnailCommand", "ApiUrl", "ApiId", "DeadLetterQueueUrl", "DashboardUrl"} <= set(outputs)
-    # Whatever its format and its key, it is in the list.
+    # For every format and key the path matches.
     assert outputs["ThumbnailCommand"]["Value"] == {"Fn::Sub": "aws s3 ls --recursive s3://${DestinationBucketName}"}

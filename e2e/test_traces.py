@@ -9,13 +9,13 @@ import requests
 from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-import pictures
+import sample_images
 from tintype import SOURCE
 from waiting import until
 
 
 class Collector(http.server.ThreadingHTTPServer):
-    """Takes traces and keeps their spans."""
+    """Receives traces and stores their spans."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -53,8 +53,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def test_one_trace_from_upload_to_thumbnail(new_server):
     collector = Collector()
     own = new_server(settings=f'[logs]\notlp = "{collector.url}"\n').start()
-    put = own.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())
-    own.client().put_object(Bucket=SOURCE, Key="broken.jpg", Body=pictures.damaged_jpeg())
+    put = own.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=sample_images.jpeg())
+    own.client().put_object(Bucket=SOURCE, Key="broken.jpg", Body=sample_images.corrupt_jpeg())
     until(lambda: len({span.trace_id for span in collector.spans}) == 2, "both traces are there")
     trace = put["ResponseMetadata"]["HTTPHeaders"]["x-amz-request-id"].replace("-", "")
     spans = {span.name: span for span in collector.spans if span.trace_id.hex() == trace}
@@ -68,7 +68,7 @@ def test_one_trace_from_upload_to_thumbnail(new_server):
     assert failed.status.message.startswith("malformed")
     # One request about two objects is one trace with two of everything.
     for key in ("b.jpg", "c.jpg"):
-        own.client().put_object(Bucket=SOURCE, Key=key, Body=pictures.jpeg())
+        own.client().put_object(Bucket=SOURCE, Key=key, Body=sample_images.jpeg())
     own.wait_until_idle()
     s3_records = [
         {"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": SOURCE}, "object": {"key": key}}} for key in ("b.jpg", "c.jpg")
@@ -85,9 +85,9 @@ def test_one_trace_from_upload_to_thumbnail(new_server):
     collector.shutdown()
 
 
-def test_a_collector_that_is_away_holds_nothing_up(new_server):
+def test_an_unavailable_collector_delays_nothing(new_server):
     own = new_server(settings='[logs]\notlp = "http://127.0.0.1:9"\n').start()
-    own.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())
+    own.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=sample_images.jpeg())
     own.thumbnail("thumb_a.jpg")
-    until(lambda: "the collector takes no traces" in own.log_text(), "it is told once")
+    until(lambda: "the collector takes no traces" in own.log_text(), "it is logged once")
     assert own.stop() == 0

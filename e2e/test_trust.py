@@ -1,4 +1,4 @@
-"""Who needs no credentials: programs of this machine, as long as nobody else is meant to call and no proxy stands between."""
+"""Who needs no credentials: local programs, as long as no other party is configured and no proxy stands between."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-import pictures
+import sample_images
 from tintype import DESTINATION, SOURCE, run
 from waiting import until
 
@@ -54,8 +54,8 @@ API = [
     ("GET", "/openapi.json"),
 ]
 BODIES = {
-    "/upload?key=new.jpg": (pictures.jpeg(), "image/jpeg"),
-    "/dev1/myimage?key=new.jpg": (pictures.jpeg(), "image/jpeg"),
+    "/upload?key=new.jpg": (sample_images.jpeg(), "image/jpeg"),
+    "/dev1/myimage?key=new.jpg": (sample_images.jpeg(), "image/jpeg"),
     "/dead-letters": (b"action=purge&all=1", "application/x-www-form-urlencoded"),
     "/dev1/myimage": (b'{"key": "a.jpg"}', "application/json"),
     "/dev1/myimage/uploads": (b'{"key": "new.jpg"}', "application/json"),
@@ -71,8 +71,8 @@ def send(base, method, path, **how):
 def filled(server):
     """A server with an image, its thumbnail and a dead letter."""
     s3 = server.client()
-    s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=pictures.jpeg())
-    s3.put_object(Bucket=SOURCE, Key="broken.jpg", Body=pictures.damaged_jpeg())
+    s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=sample_images.jpeg())
+    s3.put_object(Bucket=SOURCE, Key="broken.jpg", Body=sample_images.corrupt_jpeg())
     server.thumbnail("thumb_a.jpg")
     server.wait_until_idle()
     return server
@@ -88,7 +88,7 @@ def assert_nothing_is_open(server, base=None, **how):
         answer = send(base, method, path, **how)
         assert answer.status_code == 403, path
         assert method == "HEAD" or set(answer.json()) == {"message"}
-    # Health is for whoever asks.
+    # Health is public.
     for path in ("/healthz", "/readyz"):
         assert send(base, "GET", path, **how).status_code == 200
     s3, after = server.client(), server.metrics()
@@ -99,7 +99,7 @@ def assert_nothing_is_open(server, base=None, **how):
 
 
 def assert_it_opens(server, base=None, key=KEY, **how):
-    """With the root key everything is open to programs, with an API key the API to whoever sends it."""
+    """With the root key everything is open to programs, with an API key the API."""
     base, headers = base or server.http_url, how.pop("headers", {})
     for method, path in CONSOLE:
         if (method, path) != ("GET", "/events"):
@@ -113,14 +113,14 @@ def assert_it_opens(server, base=None, key=KEY, **how):
 
 
 @pytest.mark.parametrize("headers", [{}, *FORWARDED])
-def test_with_an_api_key_set_nobody_is_let_in_without_one(new_server, headers):
+def test_with_an_api_key_set_every_request_needs_one(new_server, headers):
     server = filled(new_server(settings=WITH_KEY).start())
     assert_nothing_is_open(server, headers=headers)
     assert_it_opens(server, headers=headers)
 
 
 @pytest.mark.parametrize("settings", ["trust_loopback = false", 'trusted_proxies = ["10.0.0.5"]', 'trusted_proxies = ["127.0.0.1"]'])
-def test_nobody_is_trusted_where_the_settings_say_so(new_server, settings):
+def test_loopback_is_not_trusted_by_setting(new_server, settings):
     server = filled(new_server(settings=f"[listen]\n{settings}\n").start())
     for headers in ({}, FORWARDED[0]):
         assert_nothing_is_open(server, headers=headers)
@@ -164,7 +164,7 @@ def test_pages_of_allowed_origins_call_with_a_key_through_a_proxy(new_server):
         assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (status, SHOP)
 
 
-def test_no_page_of_another_origin_gains_by_claiming_a_proxy(new_server):
+def test_a_page_of_another_origin_gains_nothing_by_claiming_a_proxy(new_server):
     server = filled(new_server().start())
     for headers in ({"Host": "rebound.example"}, {"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
         assert send(server.http_url, "GET", "/logs", headers=headers).status_code == 403
@@ -176,7 +176,7 @@ def test_no_page_of_another_origin_gains_by_claiming_a_proxy(new_server):
     assert server.metrics()["tintype_dead_letters"] == 1
 
 
-def test_a_trusted_proxy_is_believed_and_nobody_else(new_server):
+def test_only_a_trusted_proxy_is_believed(new_server):
     settings = f'[listen]\ntrusted_proxies = ["127.0.0.1"]\n{WITH_KEY}'
     server = new_server(settings=settings).start()
     access_key, secret = server.credentials
@@ -184,14 +184,14 @@ def test_a_trusted_proxy_is_believed_and_nobody_else(new_server):
     forwarded = {"X-Forwarded-For": "198.51.100.1, 203.0.113.7", "X-Forwarded-Proto": "https"}
 
     def seen(headers):
-        """What comes of the headers: the cookie, the upload form's URL, the log's peer."""
+        """The effects of the headers: the cookie, the upload form's URL, the log's peer."""
         login = requests.post(f"{server.http_url}/login", data=form, headers=headers, allow_redirects=False, timeout=30)
         sent = headers | {"X-Api-Key": KEY}
-        made = requests.post(f"{server.api_url}/uploads", json={"key": "a.jpg"}, headers=sent, timeout=30)
-        id = made.headers["X-Amzn-Requestid"]
+        response = requests.post(f"{server.api_url}/uploads", json={"key": "a.jpg"}, headers=sent, timeout=30)
+        id = response.headers["X-Amzn-Requestid"]
         until(lambda: id in server.log_text(), "the request is in the log")
         (line,) = (json.loads(line) for line in server.log_text().splitlines() if id in line)
-        return "; Secure" in login.headers["set-cookie"], urlsplit(made.json()["url"]).scheme, line["peer"]
+        return "; Secure" in login.headers["set-cookie"], urlsplit(response.json()["url"]).scheme, line["peer"]
 
     assert seen(forwarded) == (True, "https", "203.0.113.7")
     assert seen({"Forwarded": 'for="[2001:db8::1]:4711";proto=https'}) == (True, "https", "2001:db8::1")
@@ -220,7 +220,7 @@ def test_a_login_can_be_left_where_one_is_needed(new_server):
 
 @pytest.mark.parametrize("settings", ["", "[listen]\ntrust_loopback = false\n", WITH_KEY])
 def test_browsers_do_not_open_the_api_with_the_root_key(new_server, settings):
-    """They send it with requests that pages of other origins cause, once they were asked for it by the console."""
+    """Once entered in the console, browsers send it with requests of pages of other origins, too."""
     server = filled(new_server(settings=settings).start())
     by_browser = [
         {"Origin": "https://evil.example"},
@@ -253,7 +253,7 @@ def test_wrong_root_keys_are_no_keys(new_server, settings):
         assert (answer.status_code, answer.json()) == (403, missing.json())
         assert "WWW-Authenticate" not in answer.headers
     assert server.log_text().count("a wrong access key was refused") == 4
-    # An API key is enough, whatever stands beside it, as where a proxy hands on a login of its own.
+    # An API key is sufficient, even beside the credentials of a proxy's own login.
     if settings == WITH_KEY:
         headers = {"X-Api-Key": KEY}
         assert send(server.http_url, "GET", "/openapi.json", headers=headers, auth=("somebody", "else")).status_code == 200
@@ -261,7 +261,7 @@ def test_wrong_root_keys_are_no_keys(new_server, settings):
 
 
 @pytest.mark.parametrize("settings", ["trust_loopback = false\n", f"trust_loopback = false\n{WITH_KEY}", 'http_unix = "{socket}"\n'])
-def test_the_programs_own_commands_go_on_working(new_server, tmp_path, settings):
+def test_the_programs_own_commands_work(new_server, tmp_path, settings):
     # Its path is short enough for a socket.
     folder = tempfile.TemporaryDirectory()
     server = new_server(settings="[listen]\n" + settings.replace("{socket}", f"{folder.name}/http.sock"))
@@ -283,7 +283,7 @@ def test_the_programs_own_commands_go_on_working(new_server, tmp_path, settings)
     letters = run("dead-letters", "purge", "--all", *here)
     assert letters.returncode == 0, letters.stderr
     assert server.metrics()["tintype_dead_letters"] == 0
-    # Who may not read the root key sends the API key that the settings name.
+    # Without access to the root key commands send the API key of the settings.
     access_key, secret = server.credentials
     (server.data / "credentials").unlink()
     done = run("invoke", "--event", event, *here)
@@ -321,13 +321,13 @@ def test_a_request_is_for_one_host(server, port, target, hosts):
             return int(connection.makefile("rb").readline().split()[1])
 
     assert status(target, hosts) == 400
-    # What is right is taken, in every form.
+    # The right host is accepted, in every form.
     good = {status("/", ["{own}"]), status("http://{own}/", ["{own}"]), status("http://{own}/", ["{own}"], "1.0")}
     assert good == {200 if port == "http_url" else 403}
 
 
-def test_no_answer_may_be_taken_for_another_type(server, s3, bucket):
-    s3.put_object(Bucket=SOURCE, Key="trust/a.jpg", Body=pictures.jpeg())
+def test_no_response_may_be_sniffed_as_another_type(server, s3, bucket):
+    s3.put_object(Bucket=SOURCE, Key="trust/a.jpg", Body=sample_images.jpeg())
     s3.put_object(Bucket=bucket, Key="page", Body=b"<script>alert(1)</script>", ContentType="text/plain")
     for url in (
         *(server.http_url + path for path in ("/", "/healthz", "/login", "/logs", "/page/script.js", "/picture?key=trust/a.jpg")),
@@ -354,7 +354,7 @@ ACTIVE = {
 
 @pytest.mark.parametrize("kind", ACTIVE)
 @pytest.mark.parametrize("content_type", ["image/jpeg", "image/svg+xml", "text/html"])
-def test_what_is_no_image_is_never_shown(server, s3, kind, content_type):
+def test_other_than_images_is_never_shown(server, s3, kind, content_type):
     folder = f"trust/{kind}/{content_type.partition('/')[2].partition('+')[0]}"
     key, other = f"{folder}/a.jpg", f"{folder}/b.jpg"
     s3.put_object(Bucket=SOURCE, Key=key, Body=ACTIVE[kind], ContentType=content_type)
@@ -368,20 +368,20 @@ def test_what_is_no_image_is_never_shown(server, s3, kind, content_type):
         assert (answer.status_code, answer.headers["Content-Type"]) == (415, "application/json"), url
         assert ACTIVE[kind] not in answer.content
 
-    # Nor where it stands in for a thumbnail, with everything that is written of a thumbnail.
-    s3.put_object(Bucket=SOURCE, Key=other, Body=pictures.jpeg())
+    # Nor in place of a thumbnail, with all the metadata of a thumbnail.
+    s3.put_object(Bucket=SOURCE, Key=other, Body=sample_images.jpeg())
     server.thumbnail(f"thumb_{other}")
     metadata = s3.head_object(Bucket=DESTINATION, Key=f"thumb_{other}")["Metadata"]
     s3.put_object(Bucket=DESTINATION, Key=f"thumb_{other}", Body=ACTIVE[kind], ContentType=content_type, Metadata=metadata)
     answer = requests.get(f"{server.api_url}?key={other}", timeout=30)
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "image/jpeg")
-    assert pictures.opened(answer.content).size == (128, 96)
+    assert sample_images.opened(answer.content).size == (128, 96)
     shown = requests.get(f"{server.http_url}/picture?bucket={DESTINATION}&key=thumb_{other}", timeout=30)
     assert (shown.status_code, shown.headers["Content-Type"]) == (415, "application/json")
 
 
 def test_an_image_is_shown_where_it_can_run_nothing(server, s3):
-    s3.put_object(Bucket=SOURCE, Key="trust/shown.jpg", Body=pictures.jpeg(), ContentType="text/html")
+    s3.put_object(Bucket=SOURCE, Key="trust/shown.jpg", Body=sample_images.jpeg(), ContentType="text/html")
     shown = requests.get(f"{server.http_url}/picture?key=trust/shown.jpg", timeout=30)
     assert shown.headers["Content-Type"] == "image/jpeg"
     assert re.search(r"\bsandbox\b", shown.headers["Content-Security-Policy"])

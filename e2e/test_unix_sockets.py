@@ -1,4 +1,4 @@
-"""Unix sockets of both ports: who may connect is a matter of the file's permissions."""
+"""Unix sockets of both ports: the file's permissions decide who may connect."""
 
 import http.client
 import json
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
-import pictures
+import sample_images
 import signing
 from tintype import SOURCE
 from waiting import until
@@ -23,7 +23,7 @@ READY = r"ready: S3 endpoint (http://\S+), HTTP API ((http://[^/]+)/[^\s,]+), S3
 
 
 class Connection(http.client.HTTPConnection):
-    """A connection by a socket's path."""
+    """A connection to a unix socket."""
 
     def __init__(self, path):
         super().__init__("localhost", timeout=30)
@@ -61,15 +61,15 @@ def sockets(folder):
 
 @pytest.fixture
 def listening(new_server, sockets):
-    """Makes servers that listen on both sockets, under settings of [listen] and more."""
+    """A factory of servers that listen on both sockets, with settings of [listen] and more."""
 
-    def make(listen="", more="", name="own"):
+    def start(listen="", more="", name="own"):
         settings = f'[listen]\ns3_unix = "{sockets[0]}"\nhttp_unix = "{sockets[1]}"\n{listen}\n{more}'
         server = new_server(name, settings=settings)
         server.ready = READY
         return server
 
-    return make
+    return start
 
 
 def test_the_ready_line_and_the_log_name_them(listening, sockets):
@@ -81,20 +81,20 @@ def test_the_ready_line_and_the_log_name_them(listening, sockets):
 def test_both_ports_are_served(listening, sockets):
     server = listening().start()
     s3_socket, http_socket = sockets
-    # S3 wants signatures as ever.
-    body = pictures.jpeg()
+    # S3 requires signatures as always.
+    body = sample_images.jpeg()
     signed = signing.headers(server, "PUT", SOURCE, "a.jpg", body)
     status, headers, answer = ask(s3_socket, "PUT", f"/{SOURCE}/a.jpg", body, signed)
     assert (status, headers["X-Content-Type-Options"]) == (200, "nosniff"), answer
     assert ask(s3_socket, "GET", f"/{SOURCE}/a.jpg")[0] == 403
     server.thumbnail("thumb_a.jpg")
-    # Who may open the HTTP socket needs nothing else.
+    # Access to the HTTP socket is sufficient.
     for target in ("/", "/logs", "/picture?key=a.jpg", "/dev1/myimage?key=a.jpg"):
         status, headers, _ = ask(http_socket, "GET", target)
         assert (status, headers["X-Content-Type-Options"]) == (200, "nosniff"), target
     lines = [json.loads(line) for line in server.log_text().splitlines() if '"request"' in line]
     assert any(line.get("peer") == "unix" for line in lines)
-    # But a proxy does, and a page, and whoever takes the port.
+    # But requests of proxies, pages and the TCP port need a key.
     assert ask(http_socket, "GET", "/logs", headers={"Via": "1.1 proxy"})[0] == 401
     assert ask(http_socket, "GET", "/logs", headers={"Origin": "https://evil.example"})[0] == 403
     assert ask(http_socket, "GET", "/logs", headers={"Host": "rebound.example"})[0] == 403
@@ -148,7 +148,7 @@ def test_another_user_needs_the_group(listening, sockets):
     assert server.stop() == 0
 
 
-def test_the_files_go_at_the_end_and_are_replaced_after_a_crash(listening, sockets):
+def test_the_files_are_removed_at_the_end_and_replaced_after_a_crash(listening, sockets):
     server = listening().start()
     assert server.stop() == 0
     assert not any(path.exists() for path in sockets)
@@ -159,7 +159,7 @@ def test_the_files_go_at_the_end_and_are_replaced_after_a_crash(listening, socke
     assert ask(sockets[1], "GET", "/healthz")[0] == 200
 
 
-def test_a_live_socket_and_other_files_are_left_alone(listening, sockets, folder):
+def test_a_live_socket_and_other_files_are_not_replaced(listening, sockets, folder):
     first = listening().start()
     second = listening(name="second")
     with pytest.raises(AssertionError, match="another program listens there"):
@@ -172,18 +172,18 @@ def test_a_live_socket_and_other_files_are_left_alone(listening, sockets, folder
     assert sockets[0].read_text() == "not a socket"
 
 
-def test_requests_under_way_finish_at_the_end(listening, sockets):
+def test_requests_in_progress_finish_at_the_end(listening, sockets):
     server = listening().start()
     connection = Connection(sockets[1])
-    body = pictures.jpeg()
+    body = sample_images.jpeg()
     connection.putrequest("POST", "/upload?key=late.jpg")
     connection.putheader("Content-Length", str(len(body)))
     connection.putheader("Expect", "100-continue")
     connection.endheaders()
-    # It is under way once its body is asked for.
+    # In progress once the server sends "100 Continue".
     assert connection.sock.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 100"
     server.process.send_signal(signal.SIGTERM)
-    until(lambda: not sockets[1].exists(), "nobody else is let in")
+    until(lambda: not sockets[1].exists(), "no other client is accepted")
     connection.send(body)
     assert connection.getresponse().status == 200
     connection.close()

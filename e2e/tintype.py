@@ -19,7 +19,7 @@ from waiting import until
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = str(Path(os.environ.get("TINTYPE_BIN", ROOT / "target/release/tintype")).resolve())
-# The function's program as it is deployed.
+# The Lambda binary as deployed.
 BOOTSTRAP = os.environ.get("TINTYPE_BOOTSTRAP") or str(
     ROOT / f"target/{platform.machine()}-unknown-linux-gnu/lambda/bootstrap"
 )
@@ -31,14 +31,14 @@ REGION = "us-east-1"
 START_SECONDS = 60
 STOP_SECONDS = 30
 
-# Settings of whoever runs the tests must not reach the program or the clients.
+# Settings of the developer's environment must not reach the program or the clients.
 FOREIGN = re.compile(r"^(TINTYPE_|THUMBNAIL_|AWS_|RCLONE_|SOURCE_BUCKET$|DESTINATION_BUCKET$|.*_proxy$)", re.IGNORECASE)
 
 
 def environment(**more):
-    """The environment without anybody's settings, and `more`."""
-    kept = {name: value for name, value in os.environ.items() if not FOREIGN.match(name)}
-    return kept | more
+    """The environment without settings and credentials, plus `more`."""
+    inherited = {name: value for name, value in os.environ.items() if not FOREIGN.match(name)}
+    return inherited | more
 
 
 def run(*arguments, stdin=b"", env=None, cwd=None, timeout=60):
@@ -56,7 +56,7 @@ def run(*arguments, stdin=b"", env=None, cwd=None, timeout=60):
 class Server:
     """A server on ephemeral ports, with the data folder `<folder>/data`."""
 
-    # Every server of the running test, for the report if it fails.
+    # Every server of the running test, for its failure report.
     shown = []
 
     def __init__(self, folder, settings="", env=None):
@@ -68,7 +68,7 @@ class Server:
         self.config = self.folder / "settings.toml"
         self.config.write_text(settings)
         self.log_before = 0
-        # Where the HTTP API listens, further arguments, and what the line says that tells that it does.
+        # The HTTP API's address, further arguments, and the pattern of the ready line.
         self.http_listen, self.more = "127.0.0.1:0", []
         self.ready = r"ready: S3 endpoint (http://\S+), HTTP API ((http://[^/]+)/\S+)\n"
         self.process = None
@@ -110,11 +110,11 @@ class Server:
         return line.decode()
 
     def terminate(self):
-        """Asks it to end, without waiting."""
+        """Sends SIGTERM without waiting."""
         self.process.send_signal(signal.SIGTERM)
 
     def stop(self):
-        """Asks it to end and waits; answers the exit code."""
+        """Sends SIGTERM and waits; returns the exit code."""
         self.terminate()
         return self.wait()
 
@@ -124,7 +124,7 @@ class Server:
         return code
 
     def kill(self):
-        """Ends it as a crash would."""
+        """Sends SIGKILL."""
         if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.wait(STOP_SECONDS)
@@ -142,7 +142,7 @@ class Server:
         return parser["default"]["aws_access_key_id"], parser["default"]["aws_secret_access_key"]
 
     def client(self, access_key=None, secret=None, verify=None, **config):
-        """A boto3 client. It never tries again by itself: that would hide faults."""
+        """A boto3 client without retries, which would hide faults."""
         known = self.credentials
         return boto3.client(
             "s3",
@@ -181,7 +181,7 @@ class Server:
 
     def metrics(self):
         """Every sample of /metrics by its name with labels, and by its bare name if that is unique."""
-        # Asked for where there are API keys.
+        # Needed where there are API keys.
         root = self.credentials if (self.data / "credentials").exists() else None
         answer = requests.get(f"{self.http_url}/metrics", auth=root, timeout=30)
         answer.raise_for_status()
@@ -194,17 +194,16 @@ class Server:
         return samples
 
     def wait_until_idle(self):
-        """Waits until no event is waiting and no call under way; then everything has been counted."""
+        """Waits until the queue is empty and no call runs; then all metrics are final."""
 
         def idle():
             now = self.metrics()
             return now["tintype_queue_depth"] == 0 and now["ConcurrentExecutions"] == 0
 
-        until(idle, "nothing is waiting or under way")
+        until(idle, "the queue is empty and no call runs")
 
     def unread_bytes(self):
-        """What clients sent to the HTTP port that the program has not read from its sockets; no look at one moment, so ask
-        twice."""
+        """Bytes that clients sent to the HTTP port and the program has not read yet. Not an atomic snapshot: call twice."""
         port = f":{urlsplit(self.http_url).port:04X}"
         unread = 0
         for connection in Path("/proc/net/tcp").read_text().splitlines()[1:]:
@@ -214,7 +213,7 @@ class Server:
         return unread
 
     def thumbnail(self, key, source_etag=None, client=None, bucket=DESTINATION):
-        """Waits for the thumbnail under `key`, of the source version `source_etag` if given; answers it."""
+        """Waits for the thumbnail under `key`, of the source version `source_etag` if given; returns it."""
         client = client or self.client()
 
         def look():

@@ -1,19 +1,19 @@
-"""A heavier profile: nobody pauses. As many requests as the server answers, for example:
+"""A heavier profile without pauses: as many requests as the server answers, for example:
 
     locust -f heavy.py --host http://127.0.0.1:8080/dev1/myimage --headless -u 64 -r 16 -t 60s
 
-An answer of 429 with Retry-After is counted by itself: it is what an overloaded server is to say.
+A 429 with Retry-After is counted separately: it is the correct response of an overloaded server.
 """
 
 from locust import constant
 
-from test import ImageProcessingTestUser as Calm
+from test import ImageProcessingTestUser as PausingUser
 
-Calm.abstract = True
+PausingUser.abstract = True
 
 
-class ImpatientUser(Calm):
-    """The same requests, one right after the other."""
+class ImpatientUser(PausingUser):
+    """The same requests without pauses."""
 
     wait_time = constant(0)
 

@@ -1,11 +1,10 @@
-"""The reference's load test:
+"""The load test of the reference system:
 
     locust -f test.py --host http://127.0.0.1:8080/dev1/myimage --headless -u 10 -r 2 -t 10s
 
-Pictures of 50 KB to 5 MB, JPEG and PNG, made at the start. Nineteen requests in twenty have the server render
-something: an image in the body, an upload under a key of its own, or a size nobody asked for before. How many did is
-printed at the end.
-Needs what requirements.txt names.
+Images of 50 KB to 5 MB, JPEG and PNG, generated at the start. Nineteen requests in twenty cause a render: an image in the
+body, an upload under a new key, or a new size. Their share is printed at the end.
+requirements.txt lists the dependencies.
 """
 
 import io
@@ -20,7 +19,7 @@ from PIL import Image
 CHANCE = random.Random(1)
 
 
-def picture(width, height, kind, grain):
+def sample_image(width, height, kind, grain):
     """A gradient with grain: the more of it, the larger the file."""
     base = Image.linear_gradient("L").resize((width, height))
     noise = Image.effect_noise((width, height), grain)
@@ -30,7 +29,7 @@ def picture(width, height, kind, grain):
     return out.getvalue()
 
 
-# Width, height, format, grain, and how often out of a hundred: most pictures of a shop are small.
+# Width, height, format, grain, and weight in percent: most images of a shop are small.
 KINDS = [
     (640, 480, "JPEG", 12, 40),
     (1000, 750, "JPEG", 30, 30),
@@ -40,31 +39,31 @@ KINDS = [
     (4000, 3000, "JPEG", 36, 3),
     (1400, 1050, "PNG", 60, 1),
 ]
-PICTURES, WEIGHTS = [], []
+IMAGES, WEIGHTS = [], []
 SIZES = itertools.count(1)
 
 
 @events.test_start.add_listener
-def make_pictures(environment, **_):
-    if PICTURES:
+def generate_images(environment, **_):
+    if IMAGES:
         return
     for width, height, kind, grain, weight in KINDS:
-        PICTURES.append((kind.lower(), picture(width, height, kind, grain)))
+        IMAGES.append((kind.lower(), sample_image(width, height, kind, grain)))
         WEIGHTS.append(weight)
-    sizes = sorted(len(body) for _, body in PICTURES)
-    print(f"pictures of {sizes[0] >> 10} to {sizes[-1] >> 10} KiB")
+    sizes = sorted(len(body) for _, body in IMAGES)
+    print(f"images of {sizes[0] >> 10} to {sizes[-1] >> 10} KiB")
 
 
 @events.test_stop.add_listener
-def tell_what_was_rendered(environment, **_):
+def print_share_rendered(environment, **_):
     every = environment.stats.total.num_requests
     if every:
         stored = environment.stats.get("GET", "GET").num_requests
-        print(f"{every - stored} of {every} requests had something rendered, {100 * (every - stored) / every:.0f} %")
+        print(f"{every - stored} of {every} requests caused a render, {100 * (every - stored) / every:.0f} %")
 
 
 class ImageProcessingTestUser(HttpUser):
-    """Someone whose images become thumbnails."""
+    """A user of the API."""
 
     wait_time = between(0.5, 1.5)
 
@@ -76,18 +75,18 @@ class ImageProcessingTestUser(HttpUser):
         self.upload()
 
     def choose(self):
-        return CHANCE.choices(PICTURES, WEIGHTS)[0]
+        return CHANCE.choices(IMAGES, WEIGHTS)[0]
 
     @task(12)
     def convert(self):
-        """An image in the body, its thumbnail as the answer; nothing is stored."""
+        """An image in the body, its thumbnail as the response; nothing is stored."""
         kind, body = self.choose()
         with self.client.post("", body, headers={"Content-Type": f"image/{kind}"}, name="POST image", catch_response=True) as answer:
             self.check(answer)
 
     @task(2)
     def upload(self):
-        """An image stored under a key of its own, its renditions made."""
+        """An image stored under a new key, with its renditions."""
         kind, body = self.choose()
         key = f"load/{uuid.uuid4()}.{'jpg' if kind == 'jpeg' else 'png'}"
         headers = {"Content-Type": f"image/{kind}"}
@@ -97,7 +96,7 @@ class ImageProcessingTestUser(HttpUser):
 
     @task(5)
     def fetch_a_size(self):
-        """A thumbnail of a size of its own: rendered for this request."""
+        """A thumbnail of a new size: rendered for this request."""
         if not self.mine:
             return self.upload()
         number = next(SIZES)
@@ -114,7 +113,7 @@ class ImageProcessingTestUser(HttpUser):
             self.check(answer)
 
     def check(self, answer):
-        """A thumbnail, and nothing else, is a success."""
+        """Only an image counts as a success."""
         if answer.status_code not in (200, 202):
             answer.failure(f"{answer.status_code}: {answer.text[:200]}")
             return False

@@ -2,8 +2,8 @@
 """The engine beside its peers: CPU time, output bytes, peak memory and sharpness, from the same settings.
 
     compare.py --corpus DIR                       everything; each folder in DIR is a group
-    compare.py                                    on pictures it draws itself
-    compare.py --only tintype --sharpness         our scores alone, in seconds once references are kept
+    compare.py                                    on generated images
+    compare.py --only tintype --sharpness         our scores alone, in seconds once references are cached
     compare.py --speed --build before=PATH        two builds of our worker beside the peers
     compare.py --corpus DIR --stages              where our time goes, by perf
 
@@ -16,12 +16,12 @@ from pathlib import Path
 
 import environment
 
-PICTURES = {".jpg", ".jpeg", ".png", ".webp"}
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--corpus", type=Path, metavar="DIR", help="pictures, in one folder a group")
+    parser.add_argument("--corpus", type=Path, metavar="DIR", help="images, in one folder a group")
     parser.add_argument("--groups", type=words, metavar="A,B", help="these groups only")
     parser.add_argument("--match", metavar="TEXT", help="only files whose group/name contains this")
     parser.add_argument("--only", type=words, metavar="A,B", help="these contenders only")
@@ -29,10 +29,10 @@ def arguments():
     parser.add_argument("--memory", action="store_true", help="measure peak memory")
     parser.add_argument("--sharpness", action="store_true", help="score against references (without these three: all)")
     parser.add_argument("--stages", action="store_true", help="only print our time by the engine's modules")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="times each file is made (5)")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="times each file is rendered (5)")
     parser.add_argument("--files", action="store_true", help="print every file, not only groups")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the raw run; in a folder such as runs/, under its date")
-    parser.add_argument("--pictures", type=Path, metavar="DIR", help="keep the scored PNG files to look at")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="store the raw run; in a folder such as runs/, under its date")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="store the scored PNG files")
     parser.add_argument("--build", action="append", type=named, default=[], metavar="NAME=PATH",
                         help="another build of our worker as a contender; may be repeated")
     parser.add_argument("--oximg", metavar="PATH", help="the oximg program, where it is not on the PATH")
@@ -56,7 +56,7 @@ def find(corpus, groups, match):
     chosen = {}
     for path in sorted(corpus.glob("*/*")):
         key = f"{path.parent.name}/{path.name}"
-        if path.suffix.lower() not in PICTURES or (groups and path.parent.name not in groups):
+        if path.suffix.lower() not in IMAGE_SUFFIXES or (groups and path.parent.name not in groups):
             continue
         if not match or match in key:
             chosen[key] = path.resolve()
@@ -69,42 +69,42 @@ def progress(text):
 
 
 def main():
-    wanted = arguments()
+    options = arguments()
     environment.enter_venv()
-    # Only in the environment: these need what it holds.
+    # Only inside the virtual environment, which has their packages.
     import contenders
     import measure
-    import pictures
     import report
+    import sample_images
     import stages
 
-    corpus = wanted.corpus or pictures.draw(environment.KEPT / "drawn")
-    files = find(corpus, wanted.groups, wanted.match)
+    corpus = options.corpus or sample_images.draw(environment.CACHE / "drawn")
+    files = find(corpus, options.groups, options.match)
     if not files:
-        sys.exit(f"no pictures of these groups in {corpus}: it should hold folders of {', '.join(sorted(PICTURES))} files")
-    if wanted.stages:
-        return stages.report_stages(files, wanted.rounds)
-    ours = environment.our_worker(build=not wanted.no_build)
-    commands = contenders.commands(ours, wanted.build, wanted.oximg, wanted.only)
+        sys.exit(f"no images of these groups in {corpus}: it should hold folders of {', '.join(sorted(IMAGE_SUFFIXES))} files")
+    if options.stages:
+        return stages.report_stages(files, options.rounds)
+    ours = environment.our_worker(build=not options.no_build)
+    commands = contenders.commands(ours, options.build, options.oximg, options.only)
     names = list(commands)
-    peers = [name for name in names[1:] if name not in dict(wanted.build)]
+    peers = [name for name in names[1:] if name not in dict(options.build)]
     results = {key: {name: {} for name in names} for key in files}
-    everything = not (wanted.speed or wanted.memory or wanted.sharpness)
+    everything = not (options.speed or options.memory or options.sharpness)
 
     versions, whole = contenders.versions(commands), {}
-    if wanted.speed or everything:
-        measure.speed(commands, files, wanted.rounds, results, progress)
-    if wanted.memory or everything:
+    if options.speed or everything:
+        measure.speed(commands, files, options.rounds, results, progress)
+    if options.memory or everything:
         measure.memory(commands, files, results, progress)
         program = environment.TARGET / "release" / "tintype"
         if program.exists() and "tintype" in commands:
             whole = measure.whole_process(program, files, progress)
-    if wanted.sharpness or everything:
-        kept = environment.KEPT / "references"
-        measure.sharpness(commands, files, ours, kept, results, progress, wanted.pictures)
+    if options.sharpness or everything:
+        references = environment.CACHE / "references"
+        measure.sharpness(commands, files, ours, references, results, progress, options.images)
     progress("")
 
-    if wanted.files:
+    if options.files:
         print(report.per_file(names, files, results), end="\n\n")
     for group, keys in report.groups(files).items():
         print(report.summary(group, keys, names, peers, results))
@@ -112,8 +112,8 @@ def main():
             print(f"The whole process of tintype make peaks at {max(peaks):.1f} MB, its input not counted.")
         print()
     print("; ".join(f"{name}: {version}" for name, version in versions.items()))
-    if wanted.json:
-        report.save(wanted.json, report.raw(versions, wanted.rounds, contenders.SETTINGS, files, results, whole))
+    if options.json:
+        report.save(options.json, report.raw(versions, options.rounds, contenders.SETTINGS, files, results, whole))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Who is compared: long-lived worker processes that answer one JSON line with another."""
+"""The contenders: long-lived worker processes that respond to one JSON line with another."""
 
 import json
 import os
@@ -11,12 +11,12 @@ import environment
 
 SETTINGS = {"size": 256, "quality": 80}
 WORKERS = environment.HERE / "workers"
-# One thread each; what a peer needs besides is set in its worker.
-ALONE = {"VIPS_CONCURRENCY": "1", "UV_THREADPOOL_SIZE": "1", "OMP_NUM_THREADS": "1"}
+# One thread each; other settings of a peer are in its worker.
+SINGLE_THREADED = {"VIPS_CONCURRENCY": "1", "UV_THREADPOOL_SIZE": "1", "OMP_NUM_THREADS": "1"}
 
 
-class Gone(Exception):
-    """The worker ended instead of answering."""
+class WorkerExited(Exception):
+    """The worker ended without a response."""
 
 
 class Worker:
@@ -28,12 +28,12 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | ALONE,
+            env=os.environ | SINGLE_THREADED,
         )
         greeting = self._read()
         self.version = greeting["ready"]
         self.pid = greeting.get("pid", self.process.pid)
-        # One that reads from disk as it goes never holds its input.
+        # A worker that streams its input never holds it.
         self.holds_input = greeting.get("holds_input", True)
 
     def ask(self, **request):
@@ -41,19 +41,19 @@ class Worker:
             self.process.stdin.write(json.dumps(request, default=str) + "\n")
             self.process.stdin.flush()
         except BrokenPipeError as error:
-            raise Gone from error
+            raise WorkerExited from error
         return self._read()
 
-    def make(self, path, format, output=None):
+    def render(self, path, format, output=None):
         return self.ask(path=path, format=format, output=output, **SETTINGS)
 
     def _read(self):
-        # Nothing here takes minutes; what does, hangs. An answer is one line, so there is never a second one waiting.
+        # No render takes minutes. A response is one line, so no second one is buffered.
         ready, _, _ = select.select([self.process.stdout], [], [], 120)
         line = self.process.stdout.readline() if ready else ""
         if not line:
             self.process.kill()
-            raise Gone
+            raise WorkerExited
         return json.loads(line)
 
     def close(self):
@@ -75,20 +75,20 @@ class Worker:
 
 
 def commands(ours, builds, oximg, only):
-    """Each contender's command by name, ours first; without `only` all, and what cannot be had is named."""
+    """Each contender's command by name, ours first; without `only` all that are installed; missing ones are reported."""
     python = sys.executable
-    wanted = lambda *names: not only or set(names) & set(only)
+    is_chosen = lambda *names: not only or set(names) & set(only)
     found = {"tintype": [ours, "worker"]}
     found |= {name: [path, "worker"] for name, path in builds}
     found["libvips"] = [python, WORKERS / "vips.py"]
-    if wanted("sharp"):
+    if is_chosen("sharp"):
         node = environment.node_packages()
         if node:
             found["sharp"] = ["node", WORKERS / "sharp.cjs", node]
         else:
             print("sharp is left out: there is no node with npm here", file=sys.stderr)
     found["Pillow"] = [python, WORKERS / "pillow.py"]
-    if wanted("oximg", "oximg fast"):
+    if is_chosen("oximg", "oximg fast"):
         program = shutil.which(oximg or "oximg")
         if program:
             found |= {name: [python, WORKERS / "oximg.py", program, name] for name in ("oximg", "oximg fast")}
@@ -97,7 +97,7 @@ def commands(ours, builds, oximg, only):
     unknown = set(only or ()) - set(found)
     if unknown:
         sys.exit(f"no contender {', '.join(sorted(unknown))}; there are {', '.join(found)}")
-    return {name: command for name, command in found.items() if wanted(name)}
+    return {name: command for name, command in found.items() if is_chosen(name)}
 
 
 def versions(commands):

@@ -1,4 +1,4 @@
-"""Gets what the comparison needs under target/: a Python environment, node packages, our worker."""
+"""Installs the comparison's dependencies under target/: a Python environment, node packages, our worker."""
 
 import filecmp
 import os
@@ -10,13 +10,13 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").resolve()
-KEPT = TARGET / "engine-bench"
-VENV = KEPT / "venv"
-NODE = KEPT / "node"
+CACHE = TARGET / "engine-bench"
+VENV = CACHE / "venv"
+NODE = CACHE / "node"
 
 
 def enter_venv():
-    """Goes on in the environment of requirements.txt, made first where it is missing or old."""
+    """Continues in the environment of requirements.txt, which is created where it is missing or outdated."""
     python = VENV / "bin" / "python"
     if not same(HERE / "requirements.txt", VENV / "installed.txt"):
         print("installing the Python packages …", file=sys.stderr)
@@ -29,7 +29,7 @@ def enter_venv():
 
 
 def node_packages():
-    """The folder with sharp in it, or None where there is no npm."""
+    """The folder with sharp, or None without npm."""
     if not (shutil.which("npm") and shutil.which("node")):
         return None
     if not same(HERE / "package.json", NODE / "installed.json"):
@@ -52,5 +52,5 @@ def our_worker(build):
     return worker
 
 
-def same(wanted, installed):
-    return installed.exists() and filecmp.cmp(wanted, installed, shallow=False)
+def same(required, installed):
+    return installed.exists() and filecmp.cmp(required, installed, shallow=False)

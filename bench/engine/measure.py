@@ -1,4 +1,4 @@
-"""The three measurements, each of one file by one contender; see METHODOLOGY.md for what they mean."""
+"""The three measurements, each of one file by one contender; METHODOLOGY.md explains them."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import reference
-from contenders import Gone, Worker
+from contenders import WorkerExited, Worker
 
 
 def speed(commands, files, rounds, results, progress):
@@ -14,7 +14,7 @@ def speed(commands, files, rounds, results, progress):
     workers = {name: Worker(command) for name, command in commands.items()}
     names = list(commands)
     try:
-        # One round more than is counted: the first also loads code and grows buffers.
+        # The first round is not counted: it loads code and grows buffers.
         for number in range(rounds + 1):
             for index, (key, path) in enumerate(files.items()):
                 first = (index + number) % len(names)
@@ -23,8 +23,8 @@ def speed(commands, files, rounds, results, progress):
                     if "error" in result:
                         continue
                     try:
-                        answer = workers[name].make(path, "jpeg")
-                    except Gone:
+                        answer = workers[name].render(path, "jpeg")
+                    except WorkerExited:
                         answer = {"error": "the worker ended"}
                         workers[name].close()
                         workers[name] = Worker(commands[name])
@@ -41,19 +41,19 @@ def speed(commands, files, rounds, results, progress):
 
 
 def memory(commands, files, results, progress):
-    """What one thumbnail adds to the peak of a fresh process, its input not counted."""
+    """The memory that one thumbnail adds to the peak of a new process, without its input."""
     for key, path in files.items():
         for name, command in commands.items():
             result = results[key][name]
             if "error" in result:
                 continue
             with Worker(command) as worker:
-                # Forgets the peak of the start, so that the peak seen is the thumbnail's.
+                # Resets the peak, so that it is the thumbnail's.
                 Path(f"/proc/{worker.pid}/clear_refs").write_text("5")
                 before = status(worker.pid, "VmRSS")
                 try:
-                    answer = worker.make(path, "jpeg")
-                except Gone:
+                    answer = worker.render(path, "jpeg")
+                except WorkerExited:
                     answer = {"error": "the worker ended"}
                 if answer.get("error"):
                     result["error"] = answer["error"]
@@ -72,7 +72,7 @@ def status(pid, field):
 
 
 def whole_process(program, files, progress):
-    """The peak of `tintype make` from start to end, its input not counted, in KiB."""
+    """The peak of `tintype make` from start to end, without its input, in KiB."""
     peaks = {}
     with tempfile.TemporaryDirectory() as folder:
         for key, path in files.items():
@@ -86,31 +86,31 @@ def whole_process(program, files, progress):
     return peaks
 
 
-def sharpness(commands, files, scorer, kept, results, progress, pictures=None):
+def sharpness(commands, files, scorer, folder_of_references, results, progress, images=None):
     """SSIMULACRA2 of the pixels before they are encoded: a PNG at the same settings against the reference."""
-    references = reference.References(kept)
+    references = reference.References(folder_of_references)
     with tempfile.TemporaryDirectory() as scratch, Worker([scorer, "score"]) as score:
-        folder = Path(pictures or scratch)
+        folder = Path(images or scratch)
         for name, command in commands.items():
             with Worker(command) as worker:
                 for key, path in files.items():
                     result = results[key][name]
                     if "error" in result:
                         continue
-                    picture = folder / f"{key.replace('/', ' ')} {name}.png"
-                    picture.parent.mkdir(parents=True, exist_ok=True)
-                    answer = worker.make(path, "png", picture)
+                    image = folder / f"{key.replace('/', ' ')} {name}.png"
+                    image.parent.mkdir(parents=True, exist_ok=True)
+                    answer = worker.render(path, "png", image)
                     if answer.get("error"):
                         result["error"] = answer["error"]
                         continue
                     try:
                         truth, converted = references.of(path, answer["width"], answer["height"])
                     except (OSError, ValueError) as error:
-                        # Damaged beyond what the reference's decoder bears, or of a kind it does not define.
+                        # Too corrupt for the reference's decoder, or of a kind it does not define.
                         result["unscored"] = str(error)
                         continue
-                    reference.as_seen(picture)
-                    answer = score.ask(reference=truth, picture=picture)
+                    reference.as_seen(image)
+                    answer = score.ask(reference=truth, image=image)
                     if answer["error"]:
                         result["unscored"] = answer["error"]
                     else:

@@ -1,6 +1,6 @@
-"""The picture a thumbnail ought to be: the whole file decoded, reduced in one step, in light, in floating point.
+"""The reference of a thumbnail: the whole file decoded, reduced in one step, in linear light, in floating point.
 
-Nothing here is fast and nothing here is shared with the engine: it says what is right, not how to get there.
+Independent of the engine, and written for correctness, not speed.
 """
 
 import hashlib
@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
-# Raised whenever the references change, so that those kept from before are made anew.
+# Raised whenever the references change, so that cached ones are rebuilt.
 VERSION = 1
 LOBES = 3
-# The pictures measured are larger than what Pillow takes for an attack.
+# The images exceed Pillow's limit for decompression bombs.
 Image.MAX_IMAGE_PIXELS = None
 
 _levels = np.arange(256) / 255
@@ -27,20 +27,20 @@ def to_srgb(light):
 
 def decode(path):
     """Upright pixels as (height, width, 3 or 4), 8 bits, and the profile they are in, None for sRGB."""
-    with Image.open(path) as picture:
+    with Image.open(path) as image:
         # No draft: libjpeg-turbo decodes every coefficient, with its fancy upsampling of chroma.
-        profile = foreign_profile(picture)
-        picture.load()
-        transparent = "transparency" in picture.info or picture.mode in ("LA", "PA", "RGBA")
-        if picture.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
-            raise ValueError(f"no reference for pictures of mode {picture.mode}")
-        upright = ImageOps.exif_transpose(picture)
+        profile = foreign_profile(image)
+        image.load()
+        transparent = "transparency" in image.info or image.mode in ("LA", "PA", "RGBA")
+        if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
+            raise ValueError(f"no reference for images of mode {image.mode}")
+        upright = ImageOps.exif_transpose(image)
         return np.asarray(upright.convert("RGBA" if transparent else "RGB")), profile
 
 
-def foreign_profile(picture):
-    """The picture's profile if it makes a visible difference from sRGB."""
-    embedded = picture.info.get("icc_profile")
+def foreign_profile(image):
+    """The image's profile if it differs visibly from sRGB."""
+    embedded = image.info.get("icc_profile")
     if not embedded:
         return None
     try:
@@ -56,20 +56,20 @@ def foreign_profile(picture):
             probe = Image.fromarray(np.stack(np.meshgrid(steps, steps, steps), -1).reshape(18, -1, 3))
         converted = ImageCms.profileToProfile(probe, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
     except ImageCms.PyCMSError:
-        # Browsers and peers ignore what cannot be used.
+        # Browsers and peers ignore unusable profiles.
         return None
     off = np.abs(np.asarray(converted, int) - np.asarray(probe.convert("RGB"), int)).max()
     return embedded if off > 2 else None
 
 
-def profile_to_srgb(picture, embedded):
+def profile_to_srgb(image, embedded):
     """8-bit pixels, (height, width, 3 or 4), from a profile to sRGB."""
-    colour = Image.fromarray(picture[..., :3])
+    colour = Image.fromarray(image[..., :3])
     profile = ImageCms.ImageCmsProfile(io.BytesIO(embedded))
     if profile.profile.xcolor_space.strip() == "GRAY":
-        colour = Image.fromarray(picture[..., 0])
+        colour = Image.fromarray(image[..., 0])
     converted = ImageCms.profileToProfile(colour, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    return np.concatenate([np.asarray(converted), picture[..., 3:]], axis=-1)
+    return np.concatenate([np.asarray(converted), image[..., 3:]], axis=-1)
 
 
 def lanczos(source, target):
@@ -89,11 +89,11 @@ def lanczos(source, target):
 
 
 def reduce(pixels, width, height):
-    """8-bit sRGB pixels to light (premultiplied where there is alpha) of the size asked, in float64."""
+    """8-bit sRGB pixels to light (premultiplied where there is alpha) of the given size, in float64."""
     source_height, source_width, channels = pixels.shape
     down, across = lanczos(source_height, height), lanczos(source_width, width)
     squeezed = np.empty((height, source_width, channels))
-    # In strips of columns: the whole picture in float64 would be gigabytes.
+    # In strips of columns: the whole image in float64 would be gigabytes.
     for left in range(0, source_width, 512):
         strip = pixels[:, left : left + 512]
         light = TO_LIGHT[strip[..., :3]]
@@ -118,7 +118,7 @@ def encode(small):
     return (levels * 255).round().astype(np.uint8)
 
 
-def make(path, width, height):
+def render(path, width, height):
     """The reference as 8-bit sRGB, and whether it went through a profile."""
     pixels, profile = decode(path)
     small = encode(reduce(pixels, width, height))
@@ -128,7 +128,7 @@ def make(path, width, height):
 
 
 class References:
-    """References by the file's content and the dimensions, kept as PNG between runs."""
+    """References by the file's content and the dimensions, cached as PNG between runs."""
 
     def __init__(self, folder):
         self.folder = Path(folder)
@@ -141,24 +141,24 @@ class References:
             self._hashes[path] = hashlib.sha256(Path(path).read_bytes()).hexdigest()[:24]
         stem = f"{self._hashes[path]}-{width}x{height}-v{VERSION}"
         for converted in (False, True):
-            kept = self.folder / f"{stem}{'-converted' if converted else ''}.png"
-            if kept.exists():
-                return kept, converted
-        small, converted = make(path, width, height)
-        kept = self.folder / f"{stem}{'-converted' if converted else ''}.png"
-        # Under another name first, so that an interrupted run leaves no half reference.
-        partial = kept.with_suffix(".partial")
+            cached = self.folder / f"{stem}{'-converted' if converted else ''}.png"
+            if cached.exists():
+                return cached, converted
+        small, converted = render(path, width, height)
+        cached = self.folder / f"{stem}{'-converted' if converted else ''}.png"
+        # Under another name first, so that an interrupted run leaves no partial reference.
+        partial = cached.with_suffix(".partial")
         Image.fromarray(small).save(partial, "PNG")
-        partial.rename(kept)
-        return kept, converted
+        partial.rename(cached)
+        return cached, converted
 
 
 def as_seen(path):
-    """A thumbnail whose embedded profile makes a difference is turned into sRGB in place, as a browser would."""
-    with Image.open(path) as picture:
-        profile = foreign_profile(picture)
+    """Converts a thumbnail with a profile that matters to sRGB in place, as a browser would."""
+    with Image.open(path) as image:
+        profile = foreign_profile(image)
         if not profile:
             return
-        transparent = "transparency" in picture.info or picture.mode in ("LA", "PA", "RGBA")
-        pixels = np.asarray(picture.convert("RGBA" if transparent else "RGB"))
+        transparent = "transparency" in image.info or image.mode in ("LA", "PA", "RGBA")
+        pixels = np.asarray(image.convert("RGBA" if transparent else "RGB"))
     Image.fromarray(profile_to_srgb(pixels, profile)).save(path, "PNG")

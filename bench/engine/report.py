@@ -1,4 +1,4 @@
-"""Tables for people, and the raw run as JSON."""
+"""Markdown tables, and the raw run as JSON."""
 
 import datetime
 import json
@@ -55,9 +55,9 @@ def per_file(names, files, results):
 
 
 def summary(group, keys, names, peers, results):
-    """One table a group. `results[key][name]` holds what was measured of one file by one contender."""
+    """One table a group. `results[key][name]` holds the measurements of one file by one contender."""
     ours = names[0]
-    # Sums compare only over what everyone could make.
+    # Sums are over the files that every contender could render.
     common = [key for key in keys if all(milliseconds(results[key][name]) for name in names)]
     srgb = [key for key in keys if not any(results[key][name].get("converted") for name in names)]
     rows = [[
@@ -82,7 +82,7 @@ def summary(group, keys, names, peers, results):
         scores = [results[key][name]["score"] for key in srgb if "score" in results[key][name]]
         row += [f"{fmean(scores):.2f}", f"{min(scores):.2f}"] if scores else ["-", "-"]
         rows.append(row)
-    # Columns that nobody has are left out.
+    # Empty columns are omitted.
     full = [column for column in range(len(rows[0])) if any(row[column] != "-" for row in rows[1:])]
     lines = [table([[row[column] for column in full] for row in rows])]
 

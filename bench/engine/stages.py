@@ -12,10 +12,10 @@ import environment
 import report
 from contenders import SETTINGS
 
-# Samples a second. A prime, so that nothing periodic keeps step with it.
+# Samples a second. A prime, so that it does not alias with periodic work.
 RATE = 1997
 MODULE = re.compile(r"tintype_engine::(\w+)")
-# Modules that pass others through; the stage is whoever called them. `render` itself is the last resort.
+# Modules that belong to their caller's stage; `render` itself is the last resort.
 PASSAGES = {"pixels", "stop", "bytes", "render"}
 
 
@@ -28,8 +28,8 @@ def report_stages(files, repeats):
 
 
 def profiled_worker():
-    """Our worker with frame pointers, so that what a library does is told from whom it does it for."""
-    target = environment.KEPT / "profiled"
+    """Our worker with frame pointers, so that samples in libraries are attributed to their callers."""
+    target = environment.CACHE / "profiled"
     flags = {"RUSTFLAGS": "-C force-frame-pointers=yes", "CARGO_TARGET_DIR": str(target)}
     command = ["cargo", "build", "--release", "--quiet", "--locked", "-p", "tintype-engine-bench"]
     subprocess.run(command, cwd=environment.ROOT, check=True, env=os.environ | flags)
@@ -38,14 +38,14 @@ def profiled_worker():
 
 def stages(worker, group, paths, repeats):
     requests = [json.dumps({"path": str(path), "format": "jpeg"} | SETTINGS) for path in paths] * repeats
-    samples = environment.KEPT / "perf.data"
+    samples = environment.CACHE / "perf.data"
     record = ["perf", "record", "--quiet", "-e", "cpu-clock:u", "-F", str(RATE), "-g", "-o", samples, "--", worker, "worker"]
     subprocess.run(record, input="\n".join(requests), text=True, check=True, stdout=subprocess.DEVNULL)
     script = ["perf", "script", "-i", samples, "-F", "ip,sym"]
     stacks = subprocess.run(script, capture_output=True, text=True, check=True).stdout.split("\n\n")
     counts = collections.Counter(stage(stack.splitlines()) for stack in stacks if stack.strip())
     total = sum(counts.values())
-    rows = [[group, "ms a picture", "share"]]
+    rows = [[group, "ms an image", "share"]]
     for name, count in counts.most_common():
         rows.append([name, f"{count / RATE / len(requests) * 1000:.2f}", f"{count / total:.1%}"])
     return report.table(rows)

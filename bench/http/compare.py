@@ -1,6 +1,6 @@
-"""The HTTP API beside its peers, on the same pictures and settings, in one run: POST of 1000-pixel JPEGs, each
+"""The HTTP API beside its peers, on the same images and settings, in one run: POST of 1000-pixel JPEGs, each
 rendered, beside fastify with sharp in two processes and thumbor in two; GET of a stored thumbnail beside a bare axum
-handler that answers the same bytes from memory.
+handler that returns the same bytes from memory.
 
     cargo build --release -p tintype -p tintype-bench
     npm install --prefix target/http-peers fastify sharp
@@ -8,13 +8,13 @@ handler that answers the same bytes from memory.
     target/venv/bin/python bench/http/compare.py [--seconds 8] [--rounds 5]
 
 Needs wrk, node, Pillow and requests. Contenders and wrk have a session each, by which Linux shares the CPU. Rounds are
-interleaved, and the order changes from round to round; told are the median rate, the server's CPU time a request, and
-how busy wrk itself was. Every contender's answer is checked first: a JPEG of 128 x 96 pixels. thumbor takes no image in
-a request for a thumbnail: it is asked for the same pictures by GET and reads them from a folder, without a storage, so
-it renders each time and is spared the upload.
+interleaved, and the order changes from round to round; reported are the median rate, the server's CPU time a request, and
+wrk's own load. Every contender's answer is checked first: a JPEG of 128 x 96 pixels. thumbor accepts no image in a request for a
+thumbnail: it gets the same images by GET and reads them from a folder, without a storage, so it renders each time and
+saves the upload.
 
-Whether wrk holds a contender up is told by the line "wrk's own ceiling": the same requests, taken by a handler that
-reads the body and answers a thumbnail from memory.
+The line "wrk's own ceiling" shows whether wrk is the bottleneck: the same requests, to a handler that reads the body and
+returns a thumbnail from memory.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from PIL import Image
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT / "e2e"))
-from measure import PICTURES, picture, set_nice, wrk  # noqa: E402
+from measure import IMAGES, sample_image, set_nice, wrk  # noqa: E402
 from tintype import PROGRAM, environment  # noqa: E402
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -95,15 +95,15 @@ class Peer:
 
 
 class Case:
-    """One contender of one comparison, and what was measured of it."""
+    """One contender of one comparison, with its measurements."""
 
     def __init__(self, name, url, script, peer):
         self.name, self.url, self.script, self.group = name, url, script, peer.process.pid
         self.rounds = []
 
-    def measure(self, arguments, connections, pictures):
+    def measure(self, arguments, connections, images):
         cpu, own, seconds = cpu_seconds(self.group), os.times(), arguments.seconds
-        rate, median, p95 = wrk(self.url, self.script, seconds, connections, pictures, arguments.nice)
+        rate, median, p95 = wrk(self.url, self.script, seconds, connections, images, arguments.nice)
         after = os.times()
         client = after.children_user + after.children_system - own.children_user - own.children_system
         used = cpu_seconds(self.group) - cpu
@@ -113,7 +113,7 @@ class Case:
     def rate(self):
         return statistics.median(rate for rate, *_ in self.rounds)
 
-    def told(self):
+    def summary(self):
         rate, median, p95, micros, client = (statistics.median(values) for values in zip(*self.rounds, strict=True))
         return (
             f"  {self.name:34} {rate:9,.0f} requests a second, median {median:6.2f} ms, p95 {p95:6.2f} ms, "
@@ -128,16 +128,16 @@ def check(answer, size=(128, 96)):
     return answer.content
 
 
-def compare(title, cases, arguments, connections, pictures):
+def compare(title, cases, arguments, connections, images):
     print(title, flush=True)
     for case in cases:
         # Warm: processes started, code compiled, nothing else.
-        wrk(case.url, case.script, 1, connections, pictures, arguments.nice)
+        wrk(case.url, case.script, 1, connections, images, arguments.nice)
     for number in range(arguments.rounds):
         for case in cases[number % len(cases) :] + cases[: number % len(cases)]:
-            case.measure(arguments, connections, pictures)
+            case.measure(arguments, connections, images)
     for case in cases:
-        print(case.told(), flush=True)
+        print(case.summary(), flush=True)
 
 
 def main():
@@ -153,13 +153,13 @@ def main():
     running = []
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        pictures = folder / "pictures"
-        pictures.mkdir()
-        for seed in range(PICTURES):
-            (pictures / f"{seed:03}.jpg").write_bytes(picture(seed))
-        sizes = sorted(file.stat().st_size for file in pictures.iterdir())
-        print(f"{PICTURES} JPEGs of 1000 x 750 pixels, {sizes[0] >> 10} to {sizes[-1] >> 10} KiB")
-        first = (pictures / "000.jpg").read_bytes()
+        images = folder / "images"
+        images.mkdir()
+        for seed in range(IMAGES):
+            (images / f"{seed:03}.jpg").write_bytes(sample_image(seed))
+        sizes = sorted(file.stat().st_size for file in images.iterdir())
+        print(f"{IMAGES} JPEGs of 1000 x 750 pixels, {sizes[0] >> 10} to {sizes[-1] >> 10} KiB")
+        first = (images / "000.jpg").read_bytes()
 
         try:
             port = free_port()
@@ -195,7 +195,7 @@ def main():
             port = free_port()
             (folder / "thumbor.conf").write_text(
                 "LOADER = 'thumbor.loaders.file_loader'\n"
-                f"FILE_LOADER_ROOT_PATH = {str(pictures)!r}\n"
+                f"FILE_LOADER_ROOT_PATH = {str(images)!r}\n"
                 "STORAGE = 'thumbor.storages.no_storage'\nRESULT_STORAGE = None\nQUALITY = 80\n"
             )
             thumbor = Peer(
@@ -211,14 +211,14 @@ def main():
                 Case("thumbor, 2 processes", thumbor.url, "paths.lua", thumbor),
                 Case("wrk's own ceiling", f"{bare.url}/", "post.lua", bare),
             ]
-            compare("POST of distinct 1000-pixel JPEGs, 8 connections:", post, arguments, 8, pictures)
+            compare("POST of distinct 1000-pixel JPEGs, 8 connections:", post, arguments, 8, images)
             for peer in post[1:3]:
                 print(f"  {post[0].rate / peer.rate:.2f} times {peer.name}")
             get = [
                 Case("tintype", f"{api}?key=a.jpg", "get.lua", own),
                 Case("bare axum handler", bare.url, "get.lua", bare),
             ]
-            compare(f"GET of a stored thumbnail of {len(stored)} bytes, 32 connections:", get, arguments, 32, pictures)
+            compare(f"GET of a stored thumbnail of {len(stored)} bytes, 32 connections:", get, arguments, 32, images)
             print(f"  {get[0].rate / get[1].rate:.2f} of the bare handler")
         finally:
             for peer in running:

@@ -1,4 +1,4 @@
--- Gets one path, and tells the result in one line.
+-- Requests one path, and prints the result in one line.
 done = function(summary, latency)
   io.write(string.format("RESULT %d %d %d %.3f %.3f\n", summary.requests, summary.duration,
     summary.errors.status + summary.errors.read + summary.errors.write + summary.errors.timeout,

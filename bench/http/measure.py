@@ -1,10 +1,9 @@
-"""Requests a second of the HTTP API, by wrk on the same machine: POST of distinct pictures, each rendered; GET of
-a stored thumbnail, kept and with the cache off.
+"""Requests a second of the HTTP API, by wrk on the same machine: POST of distinct images, each rendered; GET of a
+stored thumbnail, with and without the cache.
 
     cargo build --release && target/venv/bin/python bench/http/measure.py [--seconds 10] [--rounds 3]
 
-Rounds are interleaved, and the median round is told. Before anything is measured, each answer is checked to be a
-thumbnail. Needs wrk, Pillow and requests.
+Rounds are interleaved; the median round is reported. Responses are checked first. Needs wrk, Pillow and requests.
 """
 
 import argparse
@@ -24,11 +23,11 @@ ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT / "e2e"))
 from tintype import Server  # noqa: E402
 
-PICTURES = 64
+IMAGES = 64
 
 
-def picture(seed):
-    """A 1000-pixel JPEG of about 150 KB that no other seed gives."""
+def sample_image(seed):
+    """A 1000-pixel JPEG of about 150 KB, different for each seed."""
     noise = Image.effect_noise((1000, 750), 20 + seed % 7)
     ramp = Image.linear_gradient("L").rotate(seed * 5).resize((1000, 750))
     image = Image.merge("RGB", (ramp, Image.blend(ramp, noise, 0.3), noise))
@@ -38,14 +37,14 @@ def picture(seed):
 
 
 def set_nice(process, nice):
-    """Linux shares the CPU by session: a process that began one stands for all of it. Less than 0 needs root."""
+    """Linux shares the CPU by session, so this sets the nice value of the process's session. Less than 0 needs root."""
     if nice:
         Path(f"/proc/{process.pid}/autogroup").write_text(str(nice))
 
 
-def wrk(url, script, seconds, connections, pictures, nice=0):
+def wrk(url, script, seconds, connections, images, nice=0):
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(HERE / script), url]
-    environment = os.environ | {"PICTURES": str(pictures)}
+    environment = os.environ | {"IMAGES": str(images)}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True)
     set_nice(process, nice)
     out, _ = process.communicate()
@@ -68,31 +67,31 @@ def main():
     arguments = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        pictures = folder / "pictures"
-        pictures.mkdir()
-        for seed in range(PICTURES):
-            (pictures / f"{seed:03}.jpg").write_bytes(picture(seed))
-        # No line a request: writing them to a file is not what is measured.
+        images = folder / "images"
+        images.mkdir()
+        for seed in range(IMAGES):
+            (images / f"{seed:03}.jpg").write_bytes(sample_image(seed))
+        # No log line for each request: log writes are not measured.
         limits = '[api]\nrate = 1000000\nburst = 1000000\n'
         quiet = '\n[logs]\nlevel = "warn"\n'
-        kept = Server(folder / "kept", settings=limits + quiet).start()
+        cached = Server(folder / "cached", settings=limits + quiet).start()
         plain = Server(folder / "plain", settings=limits + "cache_ttl_s = 0\n" + quiet).start()
         try:
-            for server in (kept, plain):
-                first = (pictures / "000.jpg").read_bytes()
+            for server in (cached, plain):
+                first = (images / "000.jpg").read_bytes()
                 check(requests.post(server.api_url, first, params={"key": "a.jpg"}, headers={"Content-Type": "image/jpeg"}))
                 check(requests.get(server.api_url, params={"key": "a.jpg"}))
             cases = {
-                "POST of 1000-pixel JPEGs, 8 connections": (kept.api_url, "post.lua", 8),
-                "GET of a stored thumbnail, kept, 32 connections": (f"{kept.api_url}?key=a.jpg", "get.lua", 32),
+                "POST of 1000-pixel JPEGs, 8 connections": (cached.api_url, "post.lua", 8),
+                "GET of a stored thumbnail, cached, 32 connections": (f"{cached.api_url}?key=a.jpg", "get.lua", 32),
                 "GET of a stored thumbnail, cache off, 32 connections": (f"{plain.api_url}?key=a.jpg", "get.lua", 32),
             }
             results = {name: [] for name in cases}
             for _ in range(arguments.rounds):
                 for name, (url, script, connections) in cases.items():
-                    results[name].append(wrk(url, script, arguments.seconds, connections, pictures))
+                    results[name].append(wrk(url, script, arguments.seconds, connections, images))
         finally:
-            kept.kill()
+            cached.kill()
             plain.kill()
     for name, rounds in results.items():
         rate, median, p95 = (statistics.median(values) for values in zip(*rounds, strict=True))

@@ -1,7 +1,6 @@
--- Gets thumbnails of the pictures of a folder in turn, by thumbor's URLs: every request is for another one than the
--- one before.
+-- Requests thumbnails of a folder's images in turn, by thumbor's URLs: consecutive requests differ.
 local paths = {}
-local files = io.popen('ls "' .. os.getenv("PICTURES") .. '"')
+local files = io.popen('ls "' .. os.getenv("IMAGES") .. '"')
 for name in files:lines() do
   if name:match("%.jpg$") then
     paths[#paths + 1] = "/unsafe/fit-in/128x128/" .. name

@@ -1,6 +1,6 @@
--- Posts the pictures of a folder in turn: every request has another body than the one before.
+-- Posts a folder's images in turn: consecutive requests have different bodies.
 local bodies = {}
-local files = io.popen('ls "' .. os.getenv("PICTURES") .. '"/*.jpg')
+local files = io.popen('ls "' .. os.getenv("IMAGES") .. '"/*.jpg')
 for name in files:lines() do
   local file = io.open(name, "rb")
   bodies[#bodies + 1] = file:read("*a")

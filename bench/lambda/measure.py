@@ -6,11 +6,11 @@ writes measured.json, which "tintype cost" turns into dollars.
     target/venv/bin/python -m pip install awslambdaric==4.2.2
     target/venv/bin/python bench/lambda/measure.py [--rounds 25] [--out measured.json] [FILE…]
 
-Pictures are made here, from a seed, unless files are named. Every picture is uploaded anew for each round, so that nothing is up to date. A time is the
-least of the rounds: whatever else the machine does only adds to it. Memory is the process's peak. Store time is what passed in
-calls of S3, compute time what was spent on the picture: from its bytes to the thumbnail's. Cold starts are over TLS, with a
-dead-letter queue, as deployed functions have them, and against the S3 endpoint of "tintype serve": like S3 it keeps a
-connection for the next call, which moto_server does not.
+Images are generated from a seed, unless files are named. Every image is uploaded again for each round, so that no thumbnail
+is up to date. A time is the minimum of the rounds, since other load only adds to it. Memory is the process's peak. Store
+time is that of S3 calls, compute time that from the image's bytes to the thumbnail's. Cold starts are over TLS, with a
+dead-letter queue, as deployed functions have them, and against the S3 endpoint of "tintype serve": like S3 it
+supports persistent connections, which moto_server does not.
 """
 
 import argparse
@@ -34,8 +34,8 @@ from tintype import BOOTSTRAP, DESTINATION, SOURCE, Server  # noqa: E402
 COLD_STARTS = 9
 
 
-def picture(width, height):
-    """Shapes at every scale, as a photograph has them: octaves of noise, each half as strong as the one before."""
+def sample_image(width, height):
+    """Shapes at every scale, like a photograph: octaves of noise, each half as strong as the one before."""
     chance = random.Random(7)
     out = None
     side = 4
@@ -57,8 +57,8 @@ def encoded(image, kind, **options):
     return out.getvalue()
 
 
-def pictures():
-    small, medium, large = picture(1000, 750), picture(4000, 3000), picture(6000, 4000)
+def sample_images():
+    small, medium, large = sample_image(1000, 750), sample_image(4000, 3000), sample_image(6000, 4000)
     return {
         "1000-pixel JPEG": ("a.jpg", encoded(small, "JPEG", quality=85)),
         "1000-pixel PNG": ("b.png", encoded(small, "PNG")),
@@ -97,7 +97,7 @@ def main():
     parser.add_argument("files", type=Path, nargs="*")
     chosen = parser.parse_args()
     rounds = chosen.rounds
-    made = {file.name: (file.name, file.read_bytes()) for file in chosen.files} or pictures()
+    images = {file.name: (file.name, file.read_bytes()) for file in chosen.files} or sample_images()
     results = {"machine": f"{platform.machine()}, {cpu()}", "rounds": rounds, "pictures": [], "cold_start": {}}
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -113,12 +113,12 @@ def main():
                     pillows,
                 ),
             }
-            for name, (key, data) in made.items():
+            for name, (key, data) in images.items():
                 results["pictures"].append({"name": name, "bytes": len(data)} | warm(s3, sides, key, data, rounds))
                 print(json.dumps(results["pictures"][-1]))
         finally:
             moto.stop()
-        # A cold start reads certificates and makes every client that a deployed function has.
+        # A cold start reads certificates and creates every client of a deployed function.
         server = over_tls(folder)
         try:
             s3 = server.client(verify=server.certificate)
@@ -133,7 +133,7 @@ def main():
                 AWS_CA_BUNDLE=server.certificate,
                 DEAD_LETTER_QUEUE_URL=f"{server.s3_url}/000000000000/dead-letters",
             )
-            key, data = next(iter(made.values()))
+            key, data = next(iter(images.values()))
             for side, (start, _) in sides.items():
                 results["cold_start"][side] = cold(s3, start, key, data)
             print(json.dumps(results["cold_start"]))
@@ -143,12 +143,12 @@ def main():
 
 
 def over_tls(folder):
-    """An S3 endpoint whose own function watches other buckets than these."""
+    """An S3 endpoint whose own trigger has other buckets."""
     files = certificate(folder)
     server = Server(
         folder / "server",
         f'[listen]\ntls_certificate = "{files[0]}"\ntls_key = "{files[1]}"\n\n'
-        '[[trigger]]\nbucket = "watched"\ndestination = "made"\n',
+        '[[trigger]]\nbucket = "watched"\ndestination = "thumbnails"\n',
     )
     server.certificate = str(files[0])
     server.ready = server.ready.replace("http://", "https://")
@@ -158,7 +158,7 @@ def over_tls(folder):
 
 
 def warm(s3, sides, key, data, rounds):
-    """Each side in a process of its own for this picture, so that the peak is this picture's; rounds in turn."""
+    """Each side in a new process for this image, so that the peak is this image's; rounds in turn."""
     times = {side: ([], []) for side in sides}
     found = {}
     functions = {side: start() for side, (start, _) in sides.items()}

@@ -1,16 +1,15 @@
-"""How soon the page is on screen with fifteen days of measurements, and a live result after its thumbnail.
+"""Time until the console is painted with fifteen days of measurements, and until a live result is shown.
 
     cargo build --release && cargo run --release -p tintype-bench -- instruments disk FOLDER
     target/venv/bin/python bench/page/measure.py FOLDER
 
-Each range is the first request to a server just started, on a copy of FOLDER/measurements.redb, in a Chromium that
-has shown nothing yet but an empty page and keeps nothing. Times are the browser's own: until the first byte of the
-answer and until the first contents are painted, from the beginning of the navigation; and until the charts are, which
-come after the figures: the second frame after they are no longer put off, in browsers of their own. Bytes are those of
-page and script, as sent and unpacked.
+Each range is the first request to a server just started, on a copy of FOLDER/measurements.redb, in a new Chromium
+without a cache. Times are the browser's own, from the start of the navigation: until the first byte of the response, until
+the first contentful paint, and until the charts are painted (the second frame after they become visible; in separate
+browsers). Bytes are those of page and script, as sent and unpacked.
 
-A live result's time is from the end of its attempt, by the server's clock, to the frame after which its thumbnail is
-decoded in the list, by the same machine's.
+A live result's time is from the end of its attempt to the frame after which its thumbnail is decoded in the list, by the
+same machine's clock.
 """
 
 import argparse
@@ -24,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "e2e"))
 
-import pictures  # noqa: E402
+import sample_images  # noqa: E402
 from browser import Browser  # noqa: E402
 from tintype import SOURCE, Server  # noqa: E402
 
@@ -51,10 +50,10 @@ CHARTS = """(() => {
 WATCH = """window.seen = [];
 new MutationObserver((changes) => {
   for (const item of changes.flatMap(c => [...c.addedNodes])) {
-    const picture = item.querySelector?.('img[alt=thumbnail]');
-    if (!picture || !item.classList.contains('new')) continue;
-    picture.loading = 'eager';
-    picture.decode().then(() => requestAnimationFrame(() => requestAnimationFrame(() =>
+    const image = item.querySelector?.('img[alt=thumbnail]');
+    if (!image || !item.classList.contains('new')) continue;
+    image.loading = 'eager';
+    image.decode().then(() => requestAnimationFrame(() => requestAnimationFrame(() =>
       seen.push([item.dataset.key, Date.now()]))));
   }
 }).observe(document.querySelector('#list'), { childList: true });
@@ -68,7 +67,7 @@ new EventSource('/events').addEventListener('result', (event) => {
 def ready(folder, measurements):
     """A server with these measurements, not started."""
     server = Server(folder)
-    # A data folder is made by its first start.
+    # The first start creates the data folder.
     server.start().stop()
     shutil.copy(measurements, server.data / "measurements.redb")
     return server
@@ -124,7 +123,7 @@ def live(folder, measurements, count):
         time.sleep(1)
         client = server.client()
         for number in range(count):
-            client.put_object(Bucket=SOURCE, Key=f"live {number}.jpg", Body=pictures.distinct_jpeg(number))
+            client.put_object(Bucket=SOURCE, Key=f"live {number}.jpg", Body=sample_images.distinct_jpeg(number))
             time.sleep(0.3)
         chromium.wait_for(f"seen.length === {count}", "all are shown")
         late = sorted(chromium.run("seen.map(([key, at]) => at - ended[key])"))
@@ -136,7 +135,7 @@ def live(folder, measurements, count):
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("folder", type=Path, help="where `instruments disk` made measurements.redb")
+    arguments.add_argument("folder", type=Path, help="where `instruments disk` wrote measurements.redb")
     arguments.add_argument("--rounds", type=int, default=3, help="servers a range")
     arguments.add_argument("--uploads", type=int, default=20, help="live results")
     given = arguments.parse_args()

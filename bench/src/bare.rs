@@ -1,4 +1,4 @@
-//! A bare axum handler that answers one file from memory: the most that a server of this kind can do here.
+//! A bare axum handler that returns one file from memory: the upper bound for a server of this kind.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use axum::{
 use bytes::Bytes;
 use clap::Args;
 
-/// Answers a file's bytes to GET, and to POST once its body was read.
+/// Returns a file's bytes to GET, and to POST after reading its body.
 #[derive(Debug, Args)]
 pub(crate) struct ServeBytes {
     /// The file, a JPEG.

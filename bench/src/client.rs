@@ -1,4 +1,4 @@
-//! An S3 client for all servers alike: presigned requests over kept connections.
+//! The S3 client for every server: presigned requests over persistent connections.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 use rusty_s3::{Bucket, Credentials, S3Action as _, UrlStyle};
 use tintype::http_client::HttpClient;
 
-const GOOD_FOR: Duration = Duration::from_secs(3600);
+const VALIDITY: Duration = Duration::from_secs(3600);
 
 #[derive(Clone)]
 pub(crate) struct Client {
@@ -36,7 +36,7 @@ impl Client {
     }
 
     pub(crate) async fn create_bucket(&self) -> anyhow::Result<()> {
-        let url = self.bucket.create_bucket(&self.credentials).sign(GOOD_FOR);
+        let url = self.bucket.create_bucket(&self.credentials).sign(VALIDITY);
         let answer = self.http.send(Method::PUT, url.as_str(), "", Bytes::new()).await?;
         anyhow::ensure!(
             answer.status.is_success() || answer.status == StatusCode::CONFLICT,
@@ -47,23 +47,23 @@ impl Client {
     }
 
     pub(crate) async fn put(&self, key: &str, bytes: Bytes) -> anyhow::Result<()> {
-        let url = self.bucket.put_object(Some(&self.credentials), key).sign(GOOD_FOR);
+        let url = self.bucket.put_object(Some(&self.credentials), key).sign(VALIDITY);
         let answer = self.http.send(Method::PUT, url.as_str(), "image/jpeg", bytes).await?;
-        let words = String::from_utf8_lossy(&answer.body);
-        anyhow::ensure!(answer.status.is_success(), "put {key}: {} {words}", answer.status);
+        let text = String::from_utf8_lossy(&answer.body);
+        anyhow::ensure!(answer.status.is_success(), "put {key}: {} {text}", answer.status);
         Ok(())
     }
 
     pub(crate) async fn delete(&self, key: &str) -> anyhow::Result<()> {
-        let url = self.bucket.delete_object(Some(&self.credentials), key).sign(GOOD_FOR);
+        let url = self.bucket.delete_object(Some(&self.credentials), key).sign(VALIDITY);
         let answer = self.http.send(Method::DELETE, url.as_str(), "", Bytes::new()).await?;
         anyhow::ensure!(answer.status.is_success(), "delete {key}: {}", answer.status);
         Ok(())
     }
 
-    /// The object's bytes, or `None` while there is none.
+    /// The object's bytes; `None` if there is no object.
     pub(crate) async fn get(&self, key: &str) -> anyhow::Result<Option<Bytes>> {
-        let url = self.bucket.get_object(Some(&self.credentials), key).sign(GOOD_FOR);
+        let url = self.bucket.get_object(Some(&self.credentials), key).sign(VALIDITY);
         let answer = self.http.send(Method::GET, url.as_str(), "", Bytes::new()).await?;
         match answer.status {
             StatusCode::OK => Ok(Some(answer.body)),

@@ -1,18 +1,18 @@
-//! Pictures of every other format, written by hand where no library writes them, with the shapes of `pictures`.
+//! Sample images of the other formats, written by hand where no library does, with the shapes of `sample_images`.
 
 use std::{borrow::Cow, io::Write as _};
 
 use flate2::{Compression, Crc, write::ZlibEncoder};
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
-use crate::pictures;
+use crate::sample_images;
 
 pub(crate) fn progressive_jpeg(width: u16, height: u16, seed: u32) -> anyhow::Result<Vec<u8>> {
     let mut out = Vec::new();
     let mut encoder = Encoder::new(&mut out, 85);
     encoder.set_progressive(true);
     encoder.set_sampling_factor(SamplingFactor::F_2_2);
-    encoder.encode(&pictures::rgb(width, height, seed), width, height, ColorType::Rgb)?;
+    encoder.encode(&sample_images::rgb(width, height, seed), width, height, ColorType::Rgb)?;
     Ok(out)
 }
 
@@ -22,7 +22,7 @@ const ADAM7: [[usize; 4]; 7] =
 
 /// An RGB PNG, every row under the filter Sub.
 pub(crate) fn png(width: u16, height: u16, seed: u32, interlaced: bool) -> anyhow::Result<Vec<u8>> {
-    let rgb = pictures::rgb(width, height, seed);
+    let rgb = sample_images::rgb(width, height, seed);
     let (w, h) = (usize::from(width), usize::from(height));
     let passes: &[[usize; 4]] = if interlaced { &ADAM7 } else { &[[0, 0, 1, 1]] };
     let mut rows = ZlibEncoder::new(Vec::new(), Compression::fast());
@@ -44,7 +44,7 @@ pub(crate) fn png(width: u16, height: u16, seed: u32, interlaced: bool) -> anyho
     Ok(png_file([width.into(), height.into()], [8, 2, 0, 0, u8::from(interlaced)], &rows.finish()?))
 }
 
-/// A gray PNG of one bit a pixel, all black, which says it has `height` rows and has `rows`.
+/// A gray PNG of one bit a pixel, all black, that declares `height` rows and contains `rows`.
 pub(crate) fn flat_png(width: u32, height: u32, rows: u32) -> anyhow::Result<Vec<u8>> {
     let mut packed = ZlibEncoder::new(Vec::new(), Compression::fast());
     let row = vec![0; width.div_ceil(8) as usize + 1];
@@ -54,7 +54,7 @@ pub(crate) fn flat_png(width: u32, height: u32, rows: u32) -> anyhow::Result<Vec
     Ok(png_file([width, height], [1, 0, 0, 0, 0], &packed.finish()?))
 }
 
-fn png_file(sides: [u32; 2], how: [u8; 5], data: &[u8]) -> Vec<u8> {
+fn png_file(sides: [u32; 2], layout: [u8; 5], data: &[u8]) -> Vec<u8> {
     let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
     let mut chunk = |kind: &[u8; 4], data: &[u8]| {
         file.extend((data.len() as u32).to_be_bytes());
@@ -65,7 +65,7 @@ fn png_file(sides: [u32; 2], how: [u8; 5], data: &[u8]) -> Vec<u8> {
         }
         file.extend(sum.sum().to_be_bytes());
     };
-    let header = [&sides[0].to_be_bytes()[..], &sides[1].to_be_bytes(), &how].concat();
+    let header = [&sides[0].to_be_bytes()[..], &sides[1].to_be_bytes(), &layout].concat();
     chunk(b"IHDR", &header);
     chunk(b"IDAT", data);
     chunk(b"IEND", &[]);
@@ -74,7 +74,7 @@ fn png_file(sides: [u32; 2], how: [u8; 5], data: &[u8]) -> Vec<u8> {
 
 /// A GIF of 64 grays.
 pub(crate) fn gif(width: u16, height: u16, seed: u32, interlaced: bool) -> anyhow::Result<Vec<u8>> {
-    let rgb = pictures::rgb(width, height, seed);
+    let rgb = sample_images::rgb(width, height, seed);
     let indices: Vec<u8> = rgb.chunks_exact(3).map(|pixel| pixel[0] / 4).collect();
     gif_file(width, height, indices, interlaced)
 }
@@ -101,7 +101,7 @@ fn gif_file(width: u16, height: u16, indices: Vec<u8>, interlaced: bool) -> anyh
 
 /// A BMP of 24 bits a pixel, bottom row first.
 pub(crate) fn bmp(width: u16, height: u16, seed: u32) -> Vec<u8> {
-    let rgb = pictures::rgb(width, height, seed);
+    let rgb = sample_images::rgb(width, height, seed);
     let line = usize::from(width) * 3;
     let padding = line.next_multiple_of(4) - line;
     let size = 54 + (line + padding) * usize::from(height);
@@ -120,12 +120,12 @@ pub(crate) fn bmp(width: u16, height: u16, seed: u32) -> Vec<u8> {
 pub(crate) fn tiff(width: u16, height: u16, seed: u32) -> Vec<u8> {
     const SHORT: u16 = 3;
     const LONG: u16 = 4;
-    let rgb = pictures::rgb(width, height, seed);
+    let rgb = sample_images::rgb(width, height, seed);
     let (entries, data) = (9_u16, 8 + 2 + 9 * 12 + 4 + 6);
     let fields = [
         (256, SHORT, 1, u32::from(width)),
         (257, SHORT, 1, u32::from(height)),
-        // Bits a sample, three of them: they stand behind the directory.
+        // Bits a sample, three values after the directory.
         (258, SHORT, 3, data - 6),
         (259, SHORT, 1, 1),
         (262, SHORT, 1, 2),
@@ -149,7 +149,7 @@ pub(crate) fn tiff(width: u16, height: u16, seed: u32) -> Vec<u8> {
 }
 
 pub(crate) fn webp(width: u16, height: u16, seed: u32, lossless: bool) -> Vec<u8> {
-    let rgb = pictures::rgb(width, height, seed);
+    let rgb = sample_images::rgb(width, height, seed);
     let encoder = webp::Encoder::from_rgb(&rgb, width.into(), height.into());
     if lossless { encoder.encode_lossless().to_vec() } else { encoder.encode(80.0).to_vec() }
 }

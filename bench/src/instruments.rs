@@ -1,4 +1,4 @@
-//! What the instruments cost: instructions an image, and space for fifteen days.
+//! The cost of instruments: instructions an image, and space for fifteen days.
 
 use std::{os::unix::fs::MetadataExt as _, path::PathBuf, sync::Arc, time::Duration};
 
@@ -16,24 +16,24 @@ use tintype_pipeline::{
     store::{Condition, Put, Store as _},
 };
 use tintype_stores::MemoryStore;
-use tintype_telemetry::metrics::{Metric, Metrics, Taken};
+use tintype_telemetry::metrics::{Metric, Metrics, MetricsSnapshot};
 
-use crate::pictures;
+use crate::sample_images;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Instruments {
-    /// Makes thumbnails in memory, with or without instruments: run both under callgrind and compare
+    /// Renders thumbnails in memory, with or without instruments: run both under callgrind and compare
     Work {
-        /// Thumbnails to make
+        /// Thumbnails to render
         #[arg(long, default_value_t = 200)]
         images: u32,
-        /// Measure them and keep their results
+        /// Measure them and store their results
         #[arg(long)]
         with: bool,
     },
-    /// Fills a database of measurements as so many days would, and tells its size
+    /// Fills a database with measurements of so many days, and prints its size
     Disk {
-        /// The folder to make it in
+        /// The folder of the database
         folder: PathBuf,
         /// Days
         #[arg(long, default_value_t = 15)]
@@ -41,7 +41,7 @@ pub(crate) enum Instruments {
         /// Images a second
         #[arg(long, default_value_t = 10)]
         rate: u64,
-        /// Without results: what measurements alone take
+        /// Without results: the space of measurements alone
         #[arg(long)]
         metrics_only: bool,
     },
@@ -66,7 +66,7 @@ fn work(images: u32, with: bool) -> anyhow::Result<()> {
     let store = MemoryStore::with_buckets(&[&settings.triggers[0].bucket, &settings.triggers[0].destination]);
     let thumbnails = Thumbnails::new(settings.limits, 1 << 30, 1)?;
     let stop = Stop::never();
-    let bytes = pictures::jpeg(1000, 750, 1)?;
+    let bytes = sample_images::jpeg(1000, 750, 1)?;
     for number in 0..images {
         let key = ObjectKey::new(&format!("photo {number}.jpg")).map_err(anyhow::Error::msg)?;
         let at = Location { bucket: settings.triggers[0].bucket.clone(), key: key.clone() };
@@ -114,7 +114,7 @@ fn disk(folder: PathBuf, days: i64, rate: u64, metrics_only: bool) -> anyhow::Re
     std::fs::create_dir_all(&folder)?;
     let file = folder.join("measurements.redb");
     let keeper = Keeper::new(Arc::new(RealDisk), file.clone());
-    let (metrics, mut taken) = (Metrics::default(), Taken::default());
+    let (metrics, mut snapshot) = (Metrics::default(), MetricsSnapshot::default());
     let begin = now_ms() - days * 86_400_000;
     let (mut number, mut chance) = (0_u64, 1_u64);
     let mut random = |below: u64| {
@@ -177,16 +177,13 @@ fn disk(folder: PathBuf, days: i64, rate: u64, metrics_only: bool) -> anyhow::Re
             results.clear();
         }
         let end_ms = begin + (minute + 1) * 60_000;
-        let interval = Interval::that_ends(end_ms, number, metrics.take(&mut taken));
+        let interval = Interval::that_ends(end_ms, number, metrics.take(&mut snapshot));
         keeper.keep(end_ms, &[interval], &results)?;
         if minute % 1440 == 1439 {
-            // The file is grown in leaps, and what is not written yet takes no space.
+            // The file grows in large steps, and unwritten parts take no space.
             let file = std::fs::metadata(&file)?;
-            let (taken, length) = (file.blocks() as f64 * 512.0 / 1e6, file.len() as f64 / 1e6);
-            println!(
-                "day {}: {number} images, {taken:.0} MB on disk, file {length:.0} MB",
-                minute / 1440 + 1
-            );
+            let (used, length) = (file.blocks() as f64 * 512.0 / 1e6, file.len() as f64 / 1e6);
+            println!("day {}: {number} images, {used:.0} MB on disk, file {length:.0} MB", minute / 1440 + 1);
         }
     }
     Ok(())

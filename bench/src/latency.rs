@@ -10,8 +10,8 @@ use clap::Args;
 
 use crate::{
     client::Client,
-    pictures,
     process::Server,
+    sample_images,
     statistics::{ms, percentile},
 };
 
@@ -33,16 +33,17 @@ impl Latency {
             &server.secret_access_key,
         )?;
         let destination = source.with_bucket("output-product-thumbnail")?;
-        let pictures = (0..20).map(|seed| pictures::jpeg(1000, 750, seed)).collect::<Result<Vec<_>, _>>()?;
+        let images =
+            (0..20).map(|seed| sample_images::jpeg(1000, 750, seed)).collect::<Result<Vec<_>, _>>()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (mut puts, mut waits) = (Vec::new(), Vec::new());
         runtime.block_on(async {
             for number in 0..self.uploads + 10 {
-                // A trailing byte makes each upload another file without changing the picture.
-                let mut bytes = pictures[number as usize % pictures.len()].clone();
+                // Trailing bytes make each upload a distinct file with the same pixels.
+                let mut bytes = images[number as usize % images.len()].clone();
                 bytes.extend(number.to_le_bytes());
                 let key = format!("latency/{number}.jpg");
-                let began = Instant::now();
+                let started = Instant::now();
                 source.put(&key, bytes.into()).await?;
                 let acknowledged = Instant::now();
                 while destination.get(&format!("thumb_{key}")).await?.is_none() {
@@ -50,18 +51,18 @@ impl Latency {
                 }
                 // The first ten warm up.
                 if number >= 10 {
-                    puts.push(acknowledged - began);
+                    puts.push(acknowledged - started);
                     waits.push(acknowledged.elapsed());
                 }
             }
             anyhow::Ok(())
         })?;
-        let mut syncs = sync_pairs(data.path(), pictures[0].len())?;
+        let mut syncs = sync_pairs(data.path(), images[0].len())?;
         server.stop()?;
         for times in [&mut puts, &mut waits, &mut syncs] {
             times.sort();
         }
-        println!("1000x750 JPEG of {} KB, one client, {} uploads", pictures[0].len() / 1000, self.uploads);
+        println!("1000x750 JPEG of {} KB, one client, {} uploads", images[0].len() / 1000, self.uploads);
         for (what, times) in [
             ("put sent to acknowledged", &puts),
             ("acknowledged to thumbnail readable", &waits),
@@ -82,12 +83,12 @@ fn sync_pairs(folder: &std::path::Path, bytes: usize) -> anyhow::Result<Vec<Dura
     let contents = vec![7; bytes];
     (0..100)
         .map(|number| {
-            let began = Instant::now();
+            let started = Instant::now();
             let mut file = File::create(folder.join(format!("sync-{number}")))?;
             file.write_all(&contents)?;
             file.sync_data()?;
             File::open(folder)?.sync_all()?;
-            Ok(began.elapsed())
+            Ok(started.elapsed())
         })
         .collect()
 }

@@ -1,4 +1,4 @@
-//! Measurements of the server, each beside what it must be compared with, in one run. See METHODOLOGY.md.
+//! Measurements of the server, each with its reference in the same run. See METHODOLOGY.md.
 
 mod bare;
 mod client;
@@ -8,10 +8,10 @@ mod latency;
 mod memory;
 mod overload;
 mod peers;
-mod pictures;
 mod process;
 mod puts;
 mod ready;
+mod sample_images;
 mod slope;
 mod slow_disk;
 mod soak;
@@ -19,7 +19,7 @@ mod statistics;
 
 use clap::{Parser, Subcommand};
 
-/// Measurements of the server, each beside what it must be compared with.
+/// Measurements of the server, each with its reference.
 #[derive(Debug, Parser)]
 #[command(
     after_help = "Build the server first: cargo build --release. Then for example:\n  cargo run --release -p tintype-bench -- latency"
@@ -37,15 +37,15 @@ enum Command {
     Puts(puts::Puts),
     /// Group commit against one commit a put, where a sync is slow
     SlowDisk(slow_disk::SlowDisk),
-    /// Start to ready with many objects there, and idle memory
+    /// Start to ready with many objects stored, and idle memory
     Ready(ready::Ready),
-    /// Peak memory over many uploads of large pictures
+    /// Peak memory over many uploads of large images
     Memory(memory::Memory),
     /// Resident memory over 100,000 uploads of all kinds: its slope, its peak, its plot
     Soak(soak::Soak),
-    /// Four times the capacity offered to POST: goodput, how soon the rest is refused, and what comes after
+    /// Four times the capacity offered to POST: goodput, time to refusals, and recovery
     Overload(overload::Overload),
-    /// What instruments cost: work for callgrind with and without them, and space on disk
+    /// The cost of instruments: work for callgrind with and without them, and space on disk
     #[command(subcommand)]
     Instruments(instruments::Instruments),
     /// Runs s3s-fs as a server; used by `puts`

@@ -1,10 +1,10 @@
-//! Peak memory over many uploads of large pictures in a row.
+//! Peak memory over many consecutive uploads of large images.
 
 use std::time::Duration;
 
 use clap::Args;
 
-use crate::{client::Client, pictures, process::Server};
+use crate::{client::Client, process::Server, sample_images};
 
 #[derive(Debug, Args)]
 pub(crate) struct Memory {
@@ -24,12 +24,13 @@ impl Memory {
             &server.secret_access_key,
         )?;
         let destination = source.with_bucket("output-product-thumbnail")?;
-        let pictures = (0..4).map(|seed| pictures::jpeg(4000, 3000, seed)).collect::<Result<Vec<_>, _>>()?;
+        let images =
+            (0..4).map(|seed| sample_images::jpeg(4000, 3000, seed)).collect::<Result<Vec<_>, _>>()?;
         let idle = server.memory_kib("VmRSS")?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             for number in 0..self.uploads {
-                let mut bytes = pictures[number as usize % pictures.len()].clone();
+                let mut bytes = images[number as usize % images.len()].clone();
                 bytes.extend(number.to_le_bytes());
                 // Sixteen keys in turn, so that the disk does not fill up.
                 source.put(&format!("memory/{}.jpg", number % 16), bytes.into()).await?;
@@ -52,7 +53,7 @@ impl Memory {
         println!(
             "{} uploads of 4000x3000 JPEGs ({:.1} MB) in a row: idle {:.1} MB, peak {:.1} MB",
             self.uploads,
-            pictures[0].len() as f64 / 1e6,
+            images[0].len() as f64 / 1e6,
             idle as f64 * 1.024 / 1e3,
             server.memory_kib("VmHWM")? as f64 * 1.024 / 1e3
         );

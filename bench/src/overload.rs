@@ -1,5 +1,5 @@
-//! What becomes of POST when four times the capacity is offered: an open loop, which sends on its schedule whether
-//! or not earlier requests have been answered, as the world does.
+//! POST at four times the capacity: an open loop, which sends on its schedule whether or not earlier requests were
+//! answered, like independent clients.
 
 mod connections;
 mod tally;
@@ -15,18 +15,18 @@ use http::StatusCode;
 use tokio::task::LocalSet;
 
 use crate::{
-    pictures,
     process::{self, Server},
+    sample_images,
     statistics::{ms, percentile},
 };
 use connections::Connections;
-use tally::{Answered, Tally};
+use tally::{RequestResult, Tally};
 
-/// Pictures sent in turn.
-const PICTURES: u32 = 32;
+/// Images sent in turn.
+const IMAGES: u32 = 32;
 /// Connections that measure the capacity: enough to keep every core busy, too few to be refused.
 const CLOSED_LOOP: usize = 16;
-/// An answer that says "not now" is of use only if it comes at once.
+/// A refusal must be fast to be useful.
 const REFUSED_WITHIN: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Args)]
@@ -51,14 +51,14 @@ impl Overload {
         let env = [
             ("TINTYPE_FUNCTION__TOTAL_MEMORY_MB", self.total_memory_mb.to_string()),
             ("TINTYPE_FUNCTION__MEMORY_MB", (self.total_memory_mb * 3 / 4).to_string()),
-            // What is measured is being full, not the gateway's own rate.
+            // Measures overload, not the gateway's rate limit.
             ("TINTYPE_API__RATE", "1000000".to_owned()),
             ("TINTYPE_API__BURST", "1000000".to_owned()),
         ];
         let env = env.map(|(name, value)| (name.to_owned(), value));
         let server = Server::start_with(&folder.path().join("data"), &[], &env)?;
-        let bodies = (0..PICTURES)
-            .map(|seed| Ok(Bytes::from(pictures::jpeg(1000, 750, seed)?)))
+        let bodies = (0..IMAGES)
+            .map(|seed| Ok(Bytes::from(sample_images::jpeg(1000, 750, seed)?)))
             .collect::<anyhow::Result<Vec<_>>>()?;
         let connections = Rc::new(Connections::new(&server.http, &bodies));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -105,7 +105,7 @@ impl Overload {
             self.total_memory_mb
         );
 
-        // A second at a time, at once after it.
+        // Second by second, immediately after the overload.
         let after = open(connections, capacity / 2.0, 5).await?;
         println!("half the capacity offered after it (p95 before: {})", ms(normal));
         for second in 0..5 {
@@ -132,7 +132,7 @@ async fn closed(connections: &Rc<Connections>, seconds: u64) -> anyhow::Result<f
             let mut count = 0_u64;
             while Instant::now() < until {
                 let status = connections.post().await?;
-                anyhow::ensure!(status == StatusCode::OK, "{status} where there was room");
+                anyhow::ensure!(status == StatusCode::OK, "{status} below the capacity");
                 count += 1;
             }
             anyhow::Ok(count)
@@ -146,7 +146,7 @@ async fn closed(connections: &Rc<Connections>, seconds: u64) -> anyhow::Result<f
     Ok(count as f64 / began.elapsed().as_secs_f64())
 }
 
-/// Requests at random moments, `rate` a second on average, each timed from the moment it was due.
+/// Requests at random times, `rate` a second on average, each timed from when it was due.
 async fn open(connections: &Rc<Connections>, rate: f64, seconds: u64) -> anyhow::Result<Tally> {
     let began = tokio::time::Instant::now();
     let length = Duration::from_secs(seconds);
@@ -159,12 +159,12 @@ async fn open(connections: &Rc<Connections>, rate: f64, seconds: u64) -> anyhow:
         sent.push(tokio::task::spawn_local(async move {
             let status = connections.post().await;
             let status = status.unwrap_or(StatusCode::IM_A_TEAPOT);
-            Answered { due, took: began.elapsed().saturating_sub(due), status }
+            RequestResult { due, took: began.elapsed().saturating_sub(due), status }
         }));
         chance ^= chance << 13;
         chance ^= chance >> 7;
         chance ^= chance << 17;
-        // An exponential pause: arrivals that know nothing of each other.
+        // Exponential pauses: independent arrivals (a Poisson process).
         let even = ((chance >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
         due += Duration::from_secs_f64(-even.ln() / rate);
     }

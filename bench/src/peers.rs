@@ -1,4 +1,4 @@
-//! Peers as servers.
+//! Peer servers.
 
 use std::{
     path::PathBuf,
@@ -10,7 +10,7 @@ use clap::Args;
 use hyper_util::rt::TokioIo;
 use s3s::{auth::SimpleAuth, service::S3ServiceBuilder};
 
-/// The key that peers take.
+/// The access key of peers.
 pub(crate) const KEY: (&str, &str) = ("bench", "bench-secret");
 
 #[derive(Debug, Args)]

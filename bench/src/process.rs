@@ -1,4 +1,4 @@
-//! The server as its own process, as users run it.
+//! The server as a process of its own.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -83,7 +83,7 @@ impl Server {
         cpu_seconds(&self.child.id().to_string())
     }
 
-    /// Ends it at once, as a crash would.
+    /// Ends it by SIGKILL.
     pub(crate) fn kill(mut self) -> anyhow::Result<()> {
         self.child.kill()?;
         self.child.wait()?;

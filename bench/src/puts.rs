@@ -30,7 +30,7 @@ pub(crate) struct Puts {
     /// Rounds for each server, in turn
     #[arg(long, default_value_t = 5)]
     rounds: u32,
-    /// The program moto_server, to have it in the comparison
+    /// The program moto_server, to include it
     #[arg(long, value_name = "FILE")]
     moto: Option<PathBuf>,
 }
@@ -86,7 +86,7 @@ impl Puts {
             async move {
                 let mut count = 0_u64;
                 while Instant::now() < until {
-                    // No trigger watches this bucket: what is measured is storing.
+                    // No trigger watches this bucket, so only storing is measured.
                     client.put(&format!("k{}", NEXT.fetch_add(1, Ordering::Relaxed)), body.clone()).await?;
                     count += 1;
                 }

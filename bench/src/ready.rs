@@ -22,7 +22,7 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(crate) struct Ready {
-    /// Objects there
+    /// Objects stored
     #[arg(long, default_value_t = 100_000)]
     objects: u32,
     /// Starts measured of each kind
@@ -55,7 +55,7 @@ impl Ready {
             let mut idle = 0;
             for start in 0..=self.starts {
                 let server = Server::start(data)?;
-                // The first start makes or warms the folder.
+                // The first start creates or warms the folder.
                 if start > 0 {
                     times.push(server.ready_after);
                 }
@@ -87,7 +87,7 @@ impl Ready {
     }
 }
 
-/// A put, so that the crash meets a ledger that was written to.
+/// A put, so that the ledger was written to before the crash.
 fn touch(server: &Server, start: u32) -> anyhow::Result<()> {
     let client =
         Client::new(&server.s3, "input-product-images", &server.access_key_id, &server.secret_access_key)?;

@@ -1,4 +1,4 @@
-//! A straight line through measurements, and how sure its slope is.
+//! A linear fit of measurements with the confidence interval of its slope.
 
 /// A slope with its 95 % interval.
 #[derive(Debug, Clone, Copy)]
@@ -39,8 +39,8 @@ pub(crate) fn of_blocks(points: &[(f64, f64)], blocks: usize) -> Option<Slope> {
     let slope = sum(&|point| (point.0 - middle.0) * (point.1 - middle.1)) / spread;
     let left = sum(&|point| (point.1 - middle.1 - slope * (point.0 - middle.0)).powi(2));
     let freedom = (blocks - 2) as f64;
-    let reach = quantile(freedom) * (left / freedom / spread).sqrt();
-    Some(Slope { per_unit: slope, low: slope - reach, high: slope + reach, middle })
+    let margin = quantile(freedom) * (left / freedom / spread).sqrt();
+    Some(Slope { per_unit: slope, low: slope - margin, high: slope + margin, middle })
 }
 
 /// Student's t at 97.5 %, by the expansion about the normal's quantile. Source: Abramowitz and Stegun, 26.7.5;
@@ -70,14 +70,14 @@ mod tests {
     }
 
     #[test]
-    fn students_quantiles_are_those_of_the_tables() {
+    fn quantiles_match_tables() {
         for (freedom, known) in [(5.0, 2.571), (10.0, 2.228), (18.0, 2.101), (100.0, 1.984)] {
             assert!((quantile(freedom) - known).abs() < 0.002, "{freedom}: {}", quantile(freedom));
         }
     }
 
     #[test]
-    fn growth_is_told_from_noise() {
+    fn growth_is_distinguished_from_noise() {
         let points = |growth: f64| -> Vec<_> {
             (0..600).map(|at| (at as f64, 1e5 + growth * at as f64 + 50.0 * noise(at))).collect()
         };

@@ -1,4 +1,4 @@
-//! Group commit against one commit a put, on a disk where every sync takes long.
+//! Group commit against one commit a put, on a disk with slow syncs.
 
 use std::{
     path::Path,

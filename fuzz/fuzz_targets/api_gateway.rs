@@ -16,7 +16,7 @@ use tintype_api::apigateway::ApiGateway;
 fuzz_target!(|bytes: &[u8]| {
     let event = event(&mut Unstructured::new(bytes)).ok().or_else(|| serde_json::from_slice(bytes).ok());
     let Some(event) = event else { return };
-    let is_rest = !ApiGateway::takes(&event) || event["httpMethod"].is_string();
+    let is_rest = !ApiGateway::accepts(&event) || event["httpMethod"].is_string();
     let gateway = ApiGateway::new(Router::new().fallback(any(echo)), "dev1");
     let answer = block_on(gateway.answer(event.clone()));
 
@@ -80,7 +80,7 @@ fn assert_same(event: &Value, is_rest: bool, answer: &Value, body: &[u8]) {
             value if !is_multiple => value.as_str(),
             _ => None,
         };
-        // Of two spellings of one name both count, in an order that nobody promises.
+        // Two spellings of one name are both included, in an unspecified order.
         let is_single = names.iter().filter(|other| other.eq_ignore_ascii_case(name)).count() == 1;
         let (Ok(name), Some(value), true) = (HeaderName::try_from(name), value, is_single) else { continue };
         if name.as_str().starts_with("x-") {

@@ -1,5 +1,5 @@
-//! What `compare.py` runs of ours: `worker` makes thumbnails, `score` says how true they are. Both read one
-//! JSON request a line from standard input and write one JSON answer a line. `outcomes` says what becomes of
+//! The program that `compare.py` runs: `worker` renders thumbnails, `score` scores them against references. Both read
+//! one JSON request a line from standard input and write one JSON response a line. `outcomes` prints the outcome of
 //! each file of a folder.
 
 mod lines;

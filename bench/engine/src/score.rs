@@ -1,4 +1,4 @@
-//! SSIMULACRA2 of a PNG against its reference: 100 is the same picture, 2 points are visible.
+//! SSIMULACRA2 of a PNG against its reference: 100 is identical, 2 points are visible.
 
 use std::{fs::File, io::BufReader, path::PathBuf};
 
@@ -6,14 +6,14 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use ssimulacra2::{ColorPrimaries, Rgb, TransferCharacteristic, compute_frame_ssimulacra2};
 
-/// What transparent pictures are looked at on, as browsers blend: white, and a gray that shows both light
-/// and dark fringes.
+/// The backgrounds of transparent images, blended as in browsers: white, and a gray that shows both light and dark
+/// fringes.
 const BACKGROUNDS: [f32; 2] = [1.0, 0.5];
 
 #[derive(Deserialize)]
 struct Request {
     reference: PathBuf,
-    picture: PathBuf,
+    image: PathBuf,
 }
 
 #[derive(Serialize)]
@@ -30,29 +30,29 @@ pub(crate) fn run() -> anyhow::Result<()> {
 }
 
 fn score(request: &Request) -> anyhow::Result<f64> {
-    compare(&Picture::read(&request.reference)?, &Picture::read(&request.picture)?)
+    compare(&Image::read(&request.reference)?, &Image::read(&request.image)?)
 }
 
-fn compare(reference: &Picture, picture: &Picture) -> anyhow::Result<f64> {
-    let transparent = !(reference.is_opaque() && picture.is_opaque());
-    // The worse of the backgrounds: a fringe is a fault wherever it shows.
+fn compare(reference: &Image, image: &Image) -> anyhow::Result<f64> {
+    let transparent = !(reference.is_opaque() && image.is_opaque());
+    // The worse score: a fringe is a fault on any background.
     let backgrounds = if transparent { &BACKGROUNDS[..] } else { &BACKGROUNDS[..1] };
     backgrounds
         .iter()
         .map(|&background| {
-            Ok(compute_frame_ssimulacra2(reference.over(background)?, picture.over(background)?)?)
+            Ok(compute_frame_ssimulacra2(reference.over(background)?, image.over(background)?)?)
         })
         .try_fold(f64::INFINITY, |worst, score: anyhow::Result<f64>| Ok(worst.min(score?)))
 }
 
 /// sRGB with straight alpha, each from 0 to 1.
-struct Picture {
+struct Image {
     pixels: Vec<[f32; 4]>,
     width: usize,
     height: usize,
 }
 
-impl Picture {
+impl Image {
     fn read(path: &PathBuf) -> anyhow::Result<Self> {
         Self::decode(path).with_context(|| path.display().to_string())
     }
@@ -100,8 +100,8 @@ mod tests {
 
     const SIDE: usize = 32;
 
-    fn picture(pixel: impl Fn(usize) -> [f32; 4]) -> Picture {
-        Picture { pixels: (0..SIDE * SIDE).map(pixel).collect(), width: SIDE, height: SIDE }
+    fn image(pixel: impl Fn(usize) -> [f32; 4]) -> Image {
+        Image { pixels: (0..SIDE * SIDE).map(pixel).collect(), width: SIDE, height: SIDE }
     }
 
     fn texture(at: usize, alpha: f32) -> [f32; 4] {
@@ -110,22 +110,22 @@ mod tests {
     }
 
     #[test]
-    fn the_same_picture_is_100_and_a_blurred_one_less() {
-        let sharp = picture(|at| texture(at, 1.0));
-        let flat = picture(|_| [0.5, 0.5, 0.5, 1.0]);
+    fn an_identical_image_is_100_and_a_blurred_one_less() {
+        let sharp = image(|at| texture(at, 1.0));
+        let flat = image(|_| [0.5, 0.5, 0.5, 1.0]);
         assert_eq!(compare(&sharp, &sharp).unwrap(), 100.0);
         assert!(compare(&sharp, &flat).unwrap() < 50.0);
     }
 
     #[test]
-    fn what_is_invisible_does_not_count_and_what_shows_on_gray_alone_does() {
-        let hidden = picture(|at| texture(at, if at < 512 { 0.0 } else { 1.0 }));
-        let black = picture(|at| if at < 512 { [0.0; 4] } else { texture(at, 1.0) });
+    fn invisible_pixels_do_not_count_and_differences_on_gray_alone_do() {
+        let hidden = image(|at| texture(at, if at < 512 { 0.0 } else { 1.0 }));
+        let black = image(|at| if at < 512 { [0.0; 4] } else { texture(at, 1.0) });
         assert_eq!(compare(&hidden, &black).unwrap(), 100.0);
 
         // White with a pattern in its alpha is all white on white.
-        let patterned = picture(|at| [1.0, 1.0, 1.0, texture(at, 1.0)[0]]);
-        let white = picture(|_| [1.0; 4]);
+        let patterned = image(|at| [1.0, 1.0, 1.0, texture(at, 1.0)[0]]);
+        let white = image(|_| [1.0; 4]);
         assert!(compare(&patterned, &white).unwrap() < 90.0);
     }
 }

@@ -1,4 +1,4 @@
-//! Makes one thumbnail a request, in process, with one [`Scratch`] kept, as a server's thread would.
+//! Renders one thumbnail a request, in process, reusing one [`Scratch`], as a server's thread does.
 
 use std::{
     path::PathBuf,
@@ -15,7 +15,7 @@ struct Request {
     size: u32,
     format: String,
     quality: u8,
-    /// Where to write the thumbnail, if it is wanted.
+    /// Where to write the thumbnail, if anywhere.
     output: Option<PathBuf>,
 }
 
@@ -32,12 +32,12 @@ struct Answer {
 pub(crate) fn run() -> anyhow::Result<()> {
     let mut scratch = Scratch::default();
     crate::lines::serve(&format!("tintype, recipe {RECIPE}"), |request: Request| {
-        make(&request, &mut scratch)
+        render_file(&request, &mut scratch)
             .unwrap_or_else(|error| Answer { error: Some(format!("{error:#}")), ..Answer::default() })
     })
 }
 
-fn make(request: &Request, scratch: &mut Scratch) -> anyhow::Result<Answer> {
+fn render_file(request: &Request, scratch: &mut Scratch) -> anyhow::Result<Answer> {
     let spec = Spec {
         size: Size { width: Some(request.size), height: Some(request.size) },
         format: request.format.parse::<OutputFormat>().map_err(anyhow::Error::msg)?,
@@ -68,7 +68,7 @@ fn make(request: &Request, scratch: &mut Scratch) -> anyhow::Result<Answer> {
     })
 }
 
-/// What all threads of this process have used, so that a thread started aside would be counted.
+/// CPU time of the process, so that extra threads are counted.
 fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::from_secs(time.tv_sec.unsigned_abs()) + Duration::from_nanos(time.tv_nsec.unsigned_abs())

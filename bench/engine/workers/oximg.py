@@ -15,25 +15,24 @@ from statistics import median
 
 from protocol import serve_measured
 
-# The speed mode of its own documentation (sRGB light, decoding no larger than needed) with the encoder that
-# proved fastest here.
+# The speed mode of its documentation (sRGB light, minimal decoding) with the fastest encoder here.
 PROFILES = {
     "oximg": {},
     "oximg fast": {"OXIMG_RESIZE": "srgb", "OXIMG_DCT_MARGIN": "1.0", "PRESET": "fast"},
 }
-# One thread works on a picture, as in every other worker. A still is a still everywhere.
-ALONE = {"OXIMG_WORKERS": "1", "OXIMG_PAR": "1", "OXIMG_OVERLAP": "0", "OXIMG_WEBP_DECODE_THREADS": "0"}
+# One thread an image, as in every other worker.
+SINGLE_THREADED = {"OXIMG_WORKERS": "1", "OXIMG_PAR": "1", "OXIMG_OVERLAP": "0", "OXIMG_WEBP_DECODE_THREADS": "0"}
 
 
 class Server:
     def __init__(self, program, profile, folder):
         self.folder = folder
-        environment = ALONE | PROFILES[profile] | {
+        environment = SINGLE_THREADED | PROFILES[profile] | {
             "OXIMG_BIND": "127.0.0.1",
             "PORT": "0",
             "IMAGES_DIR": str(folder),
             "OXIMG_OPTIONS_PREFIX": "/image",
-            # Room for the largest pictures, as the others have it.
+            # Accepts the largest images, as the others do.
             "OXIMG_MAX_SRC_PIXELS": "300000000",
         }
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("OXIMG_")}
@@ -46,11 +45,11 @@ class Server:
                 break
         else:
             raise SystemExit("oximg did not start")
-        # Read on, or a full pipe would stop it.
+        # Drains the pipe, which would block the server when full.
         threading.Thread(target=self.process.stderr.read, daemon=True).start()
         # The clock of that process's CPU time, all its threads, as clock_getcpuclockid(3) makes it.
         self.clock = (~self.process.pid << 3) | 2
-        # What HTTP alone costs is not the picture's.
+        # The cost of HTTP alone is subtracted.
         self.idle = median(self.measured("/health")[1] for _ in range(50))
 
     def measured(self, url):
@@ -63,9 +62,9 @@ class Server:
             raise RuntimeError(f"{response.status} {body[:200].decode(errors='replace').strip()}")
         return body, cpu, wall
 
-    def make(self, request):
+    def render(self, request):
         source = Path(request["path"])
-        # Its server reads files below one folder, and follows no link out of it.
+        # Its server reads files below one folder, without links.
         name = hashlib.sha256(bytes(source)).hexdigest()[:24] + source.suffix
         if not (self.folder / name).exists():
             shutil.copy(source, self.folder / name)
@@ -97,7 +96,7 @@ def main():
         server = Server(program, profile, Path(folder))
         try:
             greeting = f"{version}, {settings or 'defaults'}"
-            serve_measured(server.make, ready=greeting, pid=server.process.pid, holds_input=False)
+            serve_measured(server.render, ready=greeting, pid=server.process.pid, holds_input=False)
         finally:
             server.process.terminate()
             server.process.wait()

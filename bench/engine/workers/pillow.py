@@ -1,4 +1,4 @@
-"""Pillow: draft and thumbnail, as most people use it."""
+"""Pillow: draft and thumbnail, the common usage."""
 
 import io
 
@@ -10,27 +10,27 @@ Image.MAX_IMAGE_PIXELS = None
 
 
 def render(data, request):
-    picture = Image.open(io.BytesIO(data))
-    profile = picture.info.get("icc_profile")
-    if picture.mode not in ("L", "LA", "RGB", "RGBA"):
+    image = Image.open(io.BytesIO(data))
+    profile = image.info.get("icc_profile")
+    if image.mode not in ("L", "LA", "RGB", "RGBA"):
         # A palette cannot be resampled.
-        transparent = "transparency" in picture.info or picture.mode == "PA"
-        picture = picture.convert("RGBA" if transparent else "RGB")
-    # Asks libjpeg for a reduced scale (draft), then reduces by whole factors as far as reducing_gap allows.
-    picture.thumbnail((request["size"],) * 2, Image.Resampling.LANCZOS)
-    # The box is square, so turning the small picture is as good as turning the large one, and cheap.
-    picture = ImageOps.exif_transpose(picture)
+        transparent = "transparency" in image.info or image.mode == "PA"
+        image = image.convert("RGBA" if transparent else "RGB")
+    # Requests a reduced scale from libjpeg (draft), then reduces by whole factors as far as reducing_gap allows.
+    image.thumbnail((request["size"],) * 2, Image.Resampling.LANCZOS)
+    # The box is square, so rotating the small image is equivalent and cheaper.
+    image = ImageOps.exif_transpose(image)
     out = io.BytesIO()
     if request["format"] == "png":
-        picture.save(out, "PNG", icc_profile=profile)
+        image.save(out, "PNG", icc_profile=profile)
     else:
-        if picture.mode in ("LA", "RGBA"):
-            picture = picture.convert("RGBA")
-            white = Image.new("RGB", picture.size, "white")
-            white.paste(picture, mask=picture.getchannel("A"))
-            picture = white
-        picture.save(out, "JPEG", quality=request["quality"], icc_profile=profile)
-    return out.getvalue(), *picture.size
+        if image.mode in ("LA", "RGBA"):
+            image = image.convert("RGBA")
+            white = Image.new("RGB", image.size, "white")
+            white.paste(image, mask=image.getchannel("A"))
+            image = white
+        image.save(out, "JPEG", quality=request["quality"], icc_profile=profile)
+    return out.getvalue(), *image.size
 
 
 turbo = features.version_feature("libjpeg_turbo")

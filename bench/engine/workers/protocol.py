@@ -19,21 +19,21 @@ def serve(render, **greeting):
     serve_measured(measured, **greeting)
 
 
-def serve_measured(make, **greeting):
-    """As `serve`, for a `make(request)` that measures itself."""
-    say(greeting)
+def serve_measured(render, **greeting):
+    """As `serve`, for a `render(request)` that measures itself."""
+    write(greeting)
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            thumbnail, width, height, cpu, wall = make(request)
+            thumbnail, width, height, cpu, wall = render(request)
         except Exception as error:
-            say({"error": f"{type(error).__name__}: {error}"})
+            write({"error": f"{type(error).__name__}: {error}"})
             continue
         if request.get("output"):
             Path(request["output"]).write_bytes(thumbnail)
         numbers = {"cpu_us": cpu / 1000, "wall_us": wall / 1000}
-        say(numbers | {"width": width, "height": height, "bytes": len(thumbnail), "error": None})
+        write(numbers | {"width": width, "height": height, "bytes": len(thumbnail), "error": None})
 
 
-def say(what):
-    print(json.dumps(what), flush=True)
+def write(value):
+    print(json.dumps(value), flush=True)

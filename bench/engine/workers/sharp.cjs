@@ -1,4 +1,4 @@
-// sharp, as its documentation has people make thumbnails. The argument is the folder it is installed in.
+// sharp, used as in its documentation. The argument is the folder it is installed in.
 'use strict';
 
 const fs = require('node:fs');
@@ -9,7 +9,7 @@ const sharp = require(require.resolve('sharp', { paths: [process.argv[2]] }));
 sharp.concurrency(1);
 sharp.cache(false);
 
-async function make({ path, size, format, quality, output }) {
+async function render({ path, size, format, quality, output }) {
   const data = fs.readFileSync(path);
   const wall = process.hrtime.bigint();
   const cpu = process.cpuUsage();
@@ -29,15 +29,15 @@ async function make({ path, size, format, quality, output }) {
   };
 }
 
-function say(what) {
-  fs.writeSync(1, JSON.stringify(what) + '\n');
+function write(value) {
+  fs.writeSync(1, JSON.stringify(value) + '\n');
 }
 
 async function main() {
   const { sharp: version, vips } = sharp.versions;
-  say({ ready: `sharp ${version}, libvips ${vips}, node ${process.versions.node}` });
+  write({ ready: `sharp ${version}, libvips ${vips}, node ${process.versions.node}` });
   for await (const line of readline.createInterface({ input: process.stdin })) {
-    say(await make(JSON.parse(line)).catch((error) => ({ error: error.message })));
+    write(await render(JSON.parse(line)).catch((error) => ({ error: error.message })));
   }
 }
 

@@ -1,4 +1,4 @@
-// The usual server of Node: fastify takes an image and sharp makes its thumbnail, in as many processes as asked for.
+// A usual server on Node: fastify receives an image and sharp renders its thumbnail, in several processes.
 //   node fastify.cjs PORT WORKERS
 const cluster = require("node:cluster");
 
@@ -9,7 +9,7 @@ if (cluster.isPrimary) {
 } else {
   const fastify = require("fastify")({ bodyLimit: 100 << 20 });
   const sharp = require("sharp");
-  // As many threads of libvips as this process has cores; and no input is met twice, so nothing is kept.
+  // One libvips thread a process; inputs do not repeat, so the cache is off.
   sharp.concurrency(1);
   sharp.cache(false);
   fastify.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body));

@@ -1,5 +1,5 @@
-"""The function that Tintype's is measured against: the usual one of Pillow and boto3, as tutorials have it, with its
-stages timed. It decodes keys and keeps formats, and does no more."""
+"""The function that Tintype's is measured against: a typical one with Pillow and boto3, with its stages timed. It decodes
+keys and retains formats, and does no more."""
 
 import io
 import json
@@ -17,7 +17,7 @@ def handler(event, _context):
     for record in event["Records"]:
         bucket = record["s3"]["bucket"]["name"]
         key = unquote_plus(record["s3"]["object"]["key"])
-        began = time.perf_counter()
+        started = time.perf_counter()
         source = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
         read = time.perf_counter()
         image = Image.open(io.BytesIO(source))
@@ -30,6 +30,6 @@ def handler(event, _context):
             Bucket=os.environ["DESTINATION_BUCKET"], Key=f"thumb_{key}", Body=out.getvalue(), ContentType=Image.MIME[kind]
         )
         written = time.perf_counter()
-        stages = {"read": read - began, "render": rendered - read, "write": written - rendered}
+        stages = {"read": read - started, "render": rendered - read, "write": written - rendered}
         print(json.dumps({"type": "pillow.record"} | {name: seconds * 1e3 for name, seconds in stages.items()}), flush=True)
     return {"statusCode": 200}

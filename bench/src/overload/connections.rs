@@ -1,6 +1,5 @@
-//! Connections to the server, kept and used again; as many as are needed at once. They cost as little as they can,
-//! because they take it from the cores that the server is measured on: requests are laid out beforehand, and of an
-//! answer only what is needed is looked at.
+//! A pool of persistent connections to the server. Client and server share the cores, so requests are serialised
+//! beforehand and responses are parsed minimally.
 
 use std::cell::{Cell, RefCell};
 
@@ -12,21 +11,21 @@ use tokio::{
     net::TcpStream,
 };
 
-/// The largest answer: head and thumbnail.
+/// The largest response: head and thumbnail.
 const LARGEST_ANSWER: usize = 1 << 20;
 
 pub(super) struct Connections {
     address: String,
-    /// Whole requests, heads and pictures.
+    /// Complete requests, heads and images.
     requests: Vec<Vec<u8>>,
     next: Cell<usize>,
     idle: RefCell<Vec<TcpStream>>,
 }
 
-/// What an answer's head says.
+/// The head of a response.
 struct Head {
     status: StatusCode,
-    /// Where its body begins and ends in what was read.
+    /// The range of its body in the bytes read.
     body: std::ops::Range<usize>,
     closes: bool,
 }
@@ -48,12 +47,11 @@ impl Connections {
         }
     }
 
-    /// Posts the next picture whole, whatever is answered meanwhile, and reads the whole answer; only a picture is a
-    /// good one.
+    /// Posts the next image completely and reads the complete response; a success must be an image.
     pub(super) async fn post(&self) -> anyhow::Result<StatusCode> {
         let number = self.next.get();
         self.next.set(number + 1);
-        let mut stream = match self.kept() {
+        let mut stream = match self.reuse() {
             Some(stream) => stream,
             None => self.connect().await?,
         };
@@ -62,26 +60,26 @@ impl Connections {
         let head = loop {
             anyhow::ensure!(
                 stream.read_buf(&mut answer).await? > 0,
-                "the connection ended without an answer"
+                "the connection ended without a response"
             );
-            anyhow::ensure!(answer.len() < LARGEST_ANSWER, "an answer without end");
+            anyhow::ensure!(answer.len() < LARGEST_ANSWER, "an endless response");
             if let Some(head) = Head::of(&answer)?.filter(|head| answer.len() >= head.body.end) {
                 break head;
             }
         };
-        let is_picture = answer[head.body.clone()].starts_with(&[0xFF, 0xD8]);
-        anyhow::ensure!(head.status != StatusCode::OK || is_picture, "no JPEG came back");
+        let is_image = answer[head.body.clone()].starts_with(&[0xFF, 0xD8]);
+        anyhow::ensure!(head.status != StatusCode::OK || is_image, "the response is no JPEG");
         if !head.closes {
             self.idle.borrow_mut().push(stream);
         }
         Ok(head.status)
     }
 
-    /// A connection that was used before; those that the server has closed meanwhile are dropped.
-    fn kept(&self) -> Option<TcpStream> {
+    /// An idle connection; those that the server has closed are dropped.
+    fn reuse(&self) -> Option<TcpStream> {
         let mut idle = self.idle.borrow_mut();
         std::iter::from_fn(|| idle.pop()).find(|stream| {
-            // Nothing to be read, which is not the end either.
+            // Neither data nor end of stream.
             stream.try_read(&mut [0]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
         })
     }
@@ -94,7 +92,7 @@ impl Connections {
 }
 
 impl Head {
-    /// The head, once all of it has been read. This server's answers say how long they are.
+    /// The head, once all of it has been read. This server's responses have Content-Length.
     fn of(answer: &[u8]) -> anyhow::Result<Option<Self>> {
         let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
         let head = std::str::from_utf8(&answer[..end])?.to_ascii_lowercase();

@@ -1,4 +1,4 @@
-//! What was answered, and when.
+//! Results of requests by status and time.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -6,21 +6,21 @@ use http::StatusCode;
 
 use crate::statistics::{ms, percentile};
 
-/// One request's end.
+/// The result of one request.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Answered {
-    /// When it was to be sent, from the beginning.
+pub(super) struct RequestResult {
+    /// When it was due, from the start.
     pub(super) due: Duration,
-    /// From then to the whole answer.
+    /// From then to the complete response.
     pub(super) took: Duration,
-    /// 418 stands for a connection that broke.
+    /// 418 stands for a broken connection.
     pub(super) status: StatusCode,
 }
 
-/// The answers of one phase.
+/// The results of one phase.
 #[derive(Debug)]
 pub(super) struct Tally {
-    pub(super) answers: Vec<Answered>,
+    pub(super) answers: Vec<RequestResult>,
 }
 
 impl Tally {

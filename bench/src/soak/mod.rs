@@ -1,5 +1,5 @@
-//! Memory over many uploads: every picture distinct, some overwritten, all deleted in the end, resident memory
-//! sampled all the while. Whether it grows is told by the slope over the second half.
+//! Memory over many uploads: every image distinct, some overwritten, older ones deleted, resident memory sampled every
+//! second. Growth is decided by the slope of the second half.
 
 mod mix;
 mod plot;
@@ -23,24 +23,22 @@ use mix::{Kind, Mix};
 use samples::Sample;
 use traffic::Traffic;
 
-/// Blocks that the second half is averaged in. Samples that follow each other are alike, which an interval made
-/// of single samples would take for certainty.
+/// Blocks of the second half. Consecutive samples are correlated, so an interval of single samples would be too narrow.
 const BLOCKS: usize = 20;
-/// Growth that is none, KiB for 1,000 images.
+/// Negligible growth, in KiB for 1,000 images.
 const NO_GROWTH: f64 = 1.0;
-/// Beside `total_memory_mb`: the program itself, two databases' caches, threads, connections, the frames workers
-/// keep, and what the allocator holds back.
+/// Beside `total_memory_mb`: the program, two databases' caches, threads, connections, frame buffers of workers, and
+/// memory retained by the allocator.
 const BASE_MB: u64 = 96;
-/// How long the server rests before the last look at its memory.
+/// Idle time before the last sample of memory.
 const REST: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 pub(crate) struct Soak {
-    /// Pictures uploaded
+    /// Images uploaded
     #[arg(long, default_value_t = 100_000)]
     images: u64,
-    /// Uploads a second at most. Memory goes with the load: one that went with the machine's mood would be measured
-    /// instead of what is kept
+    /// Uploads a second at most: a fixed load, because memory depends on it
     #[arg(long, default_value_t = 80.0, value_parser = a_rate)]
     rate: f64,
     /// Clients at once
@@ -75,7 +73,7 @@ impl Soak {
             ("TINTYPE_FUNCTION__TOTAL_MEMORY_MB".to_owned(), self.total_memory_mb.to_string()),
             ("TINTYPE_FUNCTION__MEMORY_MB".to_owned(), (self.total_memory_mb * 3 / 4).to_string()),
             ("TINTYPE_LIMITS__SOURCE_BYTES".to_owned(), (self.total_memory_mb << 18).to_string()),
-            // What is given up is part of the mix; a line for each would be most of the output.
+            // Dead letters are part of the mix; their log lines would be most of the output.
             ("TINTYPE_LOGS__LEVEL".to_owned(), "error".to_owned()),
         ];
         for pair in &self.env {
@@ -89,14 +87,14 @@ impl Soak {
         std::thread::sleep(Duration::from_millis(500));
         let idle = server.memory_kib("VmRSS")?;
 
-        let began = Instant::now();
+        let started = Instant::now();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (samples, done) = runtime.block_on(traffic::run(
             Traffic::new(&server, mix, self.images, self.rate)?,
             &server,
             self.clients,
         ))?;
-        let took = began.elapsed();
+        let took = started.elapsed();
         let computing = server.cpu_seconds()?;
         let peak = server.memory_kib("VmHWM")?;
         std::thread::sleep(REST);
@@ -105,7 +103,7 @@ impl Soak {
 
         println!(
             "{} images by {} clients in {:.0} s ({:.0} a second), {} deletes, {} dead letters as expected; every good \
-             picture left has its thumbnail",
+             image left has its thumbnail",
             self.images,
             self.clients,
             took.as_secs_f64(),
@@ -143,7 +141,7 @@ impl Soak {
             std::fs::write(out.join("soak.svg"), plot::svg(&samples, bound << 10, &slope))?;
             println!("written to {}", out.display());
         }
-        anyhow::ensure!(is_bounded && is_level, "a promise about memory is broken");
+        anyhow::ensure!(is_bounded && is_level, "the bound on memory is exceeded or memory grows");
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Resident memory over images as a picture.
+//! Resident memory over images as an SVG plot.
 
 use std::fmt::Write as _;
 
@@ -7,9 +7,9 @@ use crate::slope::Slope;
 
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 320.0;
-/// Room for words: left, top, right, bottom.
+/// Margins for labels: left, top, right, bottom.
 const MARGINS: [f64; 4] = [56.0, 28.0, 16.0, 40.0];
-/// Lines of text and points more than this would not be told apart.
+/// The most points plotted; more are indistinguishable.
 const POINTS: usize = 700;
 
 /// The plot: samples, the bound, and the line through the second half.

@@ -1,8 +1,8 @@
-//! What is looked at every second.
+//! Samples of the server, one each second.
 
 use std::fmt::Write as _;
 
-/// One look.
+/// One sample.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sample {
     /// Since the first upload.
@@ -11,11 +11,11 @@ pub(crate) struct Sample {
     pub(crate) images: u64,
     /// `VmRSS`.
     pub(crate) resident_kib: u64,
-    /// Events waiting or under way.
+    /// Events queued or in progress.
     pub(crate) queued: u64,
 }
 
-/// All looks, a line each.
+/// All samples as TSV, a line each.
 pub(crate) fn table(samples: &[Sample]) -> String {
     let mut text = String::from("seconds\timages\tresident_kib\tqueued\n");
     for Sample { seconds, images, resident_kib, queued } in samples {

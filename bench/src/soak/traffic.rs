@@ -1,5 +1,5 @@
-//! The clients: uploads, overwrites and deletes, so that the disk does not fill; never further ahead of the
-//! function than a bound, so that the run measures it and not the queue.
+//! The clients: uploads, overwrites and deletes, so that the disk does not fill; their lead over the function is
+//! bounded, so that the run does not measure the queue.
 
 use std::{
     cell::Cell,
@@ -17,13 +17,13 @@ use crate::{client::Client, process::Server};
 
 /// Every so many uploads one replaces an earlier one instead of being a new object.
 const OVERWRITE_EVERY: u64 = 10;
-/// Objects that are left; older ones are deleted.
-const KEPT: usize = 2000;
+/// Objects retained; older ones are deleted.
+const RETAINED: usize = 2000;
 /// The clients pause while more events wait.
-const FARTHEST_AHEAD: u64 = 500;
-const EVERY: Duration = Duration::from_secs(1);
+const MAX_QUEUED: u64 = 500;
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What the clients share.
+/// The state shared by the clients.
 pub(crate) struct Traffic {
     source: Client,
     destination: Client,
@@ -38,11 +38,11 @@ pub(crate) struct Traffic {
     acknowledged: Cell<u64>,
     deletes: Cell<u64>,
     must_pause: Cell<bool>,
-    /// Objects that are there: the number their key has, and whether their latest version is good.
-    there: std::cell::RefCell<VecDeque<(u64, bool)>>,
+    /// Stored objects: the number of their key, and whether their latest version is good.
+    stored: std::cell::RefCell<VecDeque<(u64, bool)>>,
 }
 
-/// What came of it.
+/// The result of the run.
 pub(crate) struct Done {
     pub(crate) deletes: u64,
     pub(crate) dead_letters: u64,
@@ -68,7 +68,7 @@ impl Traffic {
             acknowledged: Cell::new(0),
             deletes: Cell::new(0),
             must_pause: Cell::new(false),
-            there: Default::default(),
+            stored: Default::default(),
         })
     }
 
@@ -77,7 +77,7 @@ impl Traffic {
             while self.must_pause.get() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            // What was held up is not made up for: that would be another load.
+            // A delay is not compensated: that would change the load.
             let due = self.due.get().max(Instant::now());
             self.due.set(due + self.between);
             tokio::time::sleep_until(due.into()).await;
@@ -86,17 +86,17 @@ impl Traffic {
                 return Ok(());
             }
             self.next.set(number + 1);
-            let picture = self.mix.picture(number);
-            // Taken out while it is written, so that nobody deletes it meanwhile.
+            let image = self.mix.image(number);
+            // Removed from the list while it is written, so that no other client deletes it.
             let replaced = (number % OVERWRITE_EVERY == OVERWRITE_EVERY - 1)
-                .then(|| self.there.borrow_mut().pop_back())
+                .then(|| self.stored.borrow_mut().pop_back())
                 .flatten();
             let named = replaced.map_or(number, |(named, _)| named);
-            self.source.put(&key(named), picture.numbered(number)).await?;
+            self.source.put(&key(named), image.numbered(number)).await?;
             self.acknowledged.set(self.acknowledged.get() + 1);
-            self.there.borrow_mut().push_back((named, picture.is_good));
-            let too_many = self.there.borrow().len() > KEPT;
-            let oldest = too_many.then(|| self.there.borrow_mut().pop_front()).flatten();
+            self.stored.borrow_mut().push_back((named, image.is_good));
+            let too_many = self.stored.borrow().len() > RETAINED;
+            let oldest = too_many.then(|| self.stored.borrow_mut().pop_front()).flatten();
             if let Some((oldest, _)) = oldest {
                 self.source.delete(&key(oldest)).await?;
                 self.deletes.set(self.deletes.get() + 1);
@@ -117,7 +117,7 @@ impl Traffic {
     }
 }
 
-/// Runs the clients to the end and until every event is settled; answers what was sampled.
+/// Runs the clients to the end and until every event is settled; returns the samples.
 pub(crate) async fn run(
     traffic: Traffic,
     server: &Server,
@@ -126,16 +126,16 @@ pub(crate) async fn run(
     let traffic = Rc::new(traffic);
     let local = tokio::task::LocalSet::new();
     let mut running: Vec<_> = (0..clients).map(|_| local.spawn_local(traffic.clone().client())).collect();
-    let began = Instant::now();
+    let started = Instant::now();
     let watching = async {
         let mut samples: Vec<Sample> = Vec::new();
         loop {
-            tokio::time::sleep(EVERY).await;
+            tokio::time::sleep(SAMPLE_INTERVAL).await;
             let queued = traffic.metric(&["tintype_queue_depth"]).await?[0];
-            traffic.must_pause.set(queued > FARTHEST_AHEAD);
+            traffic.must_pause.set(queued > MAX_QUEUED);
             let images = traffic.acknowledged.get();
             samples.push(Sample {
-                seconds: began.elapsed().as_secs_f64(),
+                seconds: started.elapsed().as_secs_f64(),
                 images,
                 resident_kib: server.memory_kib("VmRSS")?,
                 queued,
@@ -158,13 +158,13 @@ pub(crate) async fn run(
     };
     let samples = local.run_until(watching).await?;
 
-    for (number, is_good) in traffic.there.take() {
-        let mut is_made = false;
-        // Of formats without a format of their own for thumbnails it is a PNG, and named so.
+    for (number, is_good) in traffic.stored.take() {
+        let mut is_rendered = false;
+        // Thumbnails of formats that are not written are PNGs with an appended extension.
         for name in [format!("thumb_{}", key(number)), format!("thumb_{}.png", key(number))] {
-            is_made = is_made || traffic.destination.get(&name).await?.is_some();
+            is_rendered = is_rendered || traffic.destination.get(&name).await?.is_some();
         }
-        anyhow::ensure!(is_made == is_good, "{} ended otherwise than expected", key(number));
+        anyhow::ensure!(is_rendered == is_good, "{} has an unexpected outcome", key(number));
     }
     let counted = traffic
         .metric(&[
@@ -176,6 +176,10 @@ pub(crate) async fn run(
         ])
         .await?;
     let expected: u64 = counted[1..4].iter().sum();
-    anyhow::ensure!(counted[4] == expected, "{} failures, of which {expected} are pictures' own", counted[4]);
+    anyhow::ensure!(
+        counted[4] == expected,
+        "{} failures, of which {expected} are of invalid images",
+        counted[4]
+    );
     Ok((samples, Done { deletes: traffic.deletes.get(), dead_letters: counted[0] }))
 }

@@ -1,10 +1,10 @@
-//! `Accept`: which formats a client takes, and how much it likes each.
+//! `Accept`: which formats a client accepts, with their weights.
 //! Source: RFC 9110, section 12.5.1.
 
 use axum::http::{HeaderMap, header};
 use tintype_engine::Format;
 
-/// What a request's `Accept` says; without one, everything is welcome.
+/// The `Accept` header of a request; without one, everything is accepted.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Accept {
     /// Media ranges in lower case, each with its weight in thousandths.
@@ -17,7 +17,7 @@ impl Accept {
         Self { ranges: values.flat_map(|value| value.split(',')).filter_map(range).collect() }
     }
 
-    /// How welcome a media type is, in thousandths; the most specific range counts.
+    /// The weight of a media type, in thousandths; the most specific range counts.
     fn weight(&self, media_type: &str) -> u16 {
         if self.ranges.is_empty() {
             return 1000;
@@ -30,11 +30,11 @@ impl Accept {
             .map_or(0, |(_, weight)| *weight)
     }
 
-    pub(crate) fn takes(&self, media_type: &str) -> bool {
+    pub(crate) fn accepts(&self, media_type: &str) -> bool {
         self.weight(media_type) > 0
     }
 
-    /// The most welcome of the formats; of equals the first. `None` if none is welcome.
+    /// The format with the highest weight; of equals the first. `None` if none is accepted.
     pub(crate) fn choose(&self, formats: &[Format]) -> Option<Format> {
         let mut best = None;
         for format in formats {
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_welcome_and_of_equals_the_stored_one() {
+    fn the_highest_weight_wins_and_of_equals_the_stored_format() {
         for (accept, format) in [
             ("*/*", Some(Format::Jpeg)),
             ("image/avif,image/webp,image/*,*/*;q=0.8", Some(Format::Jpeg)),

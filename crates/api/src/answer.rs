@@ -1,4 +1,4 @@
-//! Answers: JSON, and errors as JSON with the right status.
+//! JSON responses, and errors as JSON with their status.
 
 use axum::{
     body::Body,
@@ -10,7 +10,7 @@ use tintype_pipeline::{Failure, Reason};
 
 use crate::Refused;
 
-/// A JSON answer.
+/// A JSON response.
 pub(crate) fn json(status: StatusCode, value: &Value) -> Response {
     let mut response = Response::new(Body::from(value.to_string()));
     *response.status_mut() = status;
@@ -34,7 +34,7 @@ pub(crate) const fn status(reason: Reason) -> StatusCode {
         Reason::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Reason::Unsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Reason::Malformed => StatusCode::UNPROCESSABLE_ENTITY,
-        Reason::Internal | Reason::Damaged => StatusCode::INTERNAL_SERVER_ERROR,
+        Reason::Internal | Reason::Corrupt => StatusCode::INTERNAL_SERVER_ERROR,
         Reason::Unavailable | Reason::Contended => StatusCode::SERVICE_UNAVAILABLE,
         Reason::Stopped => StatusCode::GATEWAY_TIMEOUT,
     }
@@ -51,7 +51,7 @@ pub(crate) fn refused(refused: Refused) -> Response {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             response
         }
-        // API Gateway's words.
+        // The text of API Gateway.
         Refused::TimedOut => message(StatusCode::GATEWAY_TIMEOUT, "Endpoint request timed out"),
         Refused::ShuttingDown => {
             message(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down; try again")

@@ -1,4 +1,4 @@
-//! A request's body: its media type, and its bytes within the bound.
+//! A request's body: its media type, and its bytes up to a bound.
 
 use axum::{
     body::Body,
@@ -15,7 +15,7 @@ pub(crate) fn media_type(headers: &HeaderMap) -> String {
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-/// The largest JSON body, in bytes: parsed it takes many times as much memory.
+/// The largest JSON body, in bytes: parsed JSON takes many times its size.
 const LARGEST_JSON: usize = 1 << 20;
 
 /// All of a body, if it has at most `max` bytes.
@@ -36,10 +36,10 @@ pub(crate) async fn read_json(body: Body, max: usize) -> Result<Bytes, Box<Respo
         .await
 }
 
-async fn bounded(body: Body, max: usize, words: impl FnOnce() -> String) -> Result<Bytes, Box<Response>> {
+async fn bounded(body: Body, max: usize, text: impl FnOnce() -> String) -> Result<Bytes, Box<Response>> {
     axum::body::to_bytes(body, max).await.map_err(|error| {
         Box::new(match is_of_length(&error) {
-            true => message(StatusCode::PAYLOAD_TOO_LARGE, words()),
+            true => message(StatusCode::PAYLOAD_TOO_LARGE, text()),
             false => message(StatusCode::BAD_REQUEST, format!("the body could not be read: {error}")),
         })
     })

@@ -1,4 +1,4 @@
-//! What version of a thumbnail a client has, and whether it is still the right one.
+//! Conditional requests: whether the version that a client has is current.
 
 use std::{
     sync::{Arc, LazyLock},
@@ -8,8 +8,8 @@ use std::{
 use axum::http::{HeaderMap, header};
 use tintype_pipeline::Location;
 
-/// The source that an answer was made from, for whoever keeps answers: such an answer is right for as long
-/// as the source has this ETag. It is an extension of the answers to GET and HEAD.
+/// The source of a response, for caches of the host: the response is valid as long as the source has this ETag. An
+/// extension of the responses to GET and HEAD.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceTag {
     /// The source.
@@ -18,24 +18,23 @@ pub struct SourceTag {
     pub etag: Arc<str>,
 }
 
-/// When this process began, in seconds since 1970: recipes change with the settings' renditions, and those with a
-/// start alone.
-static BEGAN_S: LazyLock<i64> = LazyLock::new(|| {
+/// When this process started, in seconds since 1970: recipes change only with the settings, and those only at a start.
+static STARTED_S: LazyLock<i64> = LazyLock::new(|| {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 });
 
-/// Has the process begin now, unless it has.
-pub(crate) fn begin() {
-    LazyLock::force(&BEGAN_S);
+/// Records the start of the process, on the first call.
+pub(crate) fn record_start() {
+    LazyLock::force(&STARTED_S);
 }
 
-/// When a thumbnail was modified last, as far as dates can tell: with its source, or with its recipe.
+/// When a thumbnail was last modified, in seconds since 1970: with its source, or with its recipe.
 pub(crate) fn modified_s(source_ms: i64) -> i64 {
-    source_ms.div_euclid(1000).max(*BEGAN_S)
+    source_ms.div_euclid(1000).max(*STARTED_S)
 }
 
-/// Whether the client has this version already. `modified_s`: seconds since 1970.
+/// Whether the client has this version. `modified_s`: seconds since 1970.
 /// Source: RFC 9110, section 13.1.2 (weak comparison, any of the list) and 13.1.3.
 #[must_use]
 pub fn is_unchanged(headers: &HeaderMap, etag: &str, modified_s: Option<i64>) -> bool {
@@ -50,7 +49,7 @@ pub fn is_unchanged(headers: &HeaderMap, etag: &str, modified_s: Option<i64>) ->
     since.and_then(seconds_of).zip(modified_s).is_some_and(|(since, modified)| modified <= since)
 }
 
-/// A header's time in seconds since 1970; `None` if it is none.
+/// An HTTP date in seconds since 1970; `None` if it is invalid.
 #[must_use]
 pub fn seconds_of(date: &str) -> Option<i64> {
     let date = time::PrimitiveDateTime::parse(date, HTTP_DATE).ok()?;
@@ -62,7 +61,7 @@ const HTTP_DATE: &[time::format_description::BorrowedFormatItem<'_>] = time::mac
     "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
 );
 
-/// A time as headers tell it.
+/// A time as an HTTP date.
 pub(crate) fn http_date(seconds: i64) -> Option<String> {
     time::OffsetDateTime::from_unix_timestamp(seconds).ok()?.format(HTTP_DATE).ok()
 }

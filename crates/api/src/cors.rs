@@ -1,4 +1,4 @@
-//! Cross-origin requests: preflights, and what every answer says to pages of other origins.
+//! Cross-origin requests: preflights, and the CORS headers of every response.
 //! Source: WHATWG Fetch, "CORS protocol".
 
 use std::sync::Arc;
@@ -14,22 +14,22 @@ use axum::{
 
 use crate::answer::message;
 
-/// The origins whose pages may read answers; cheap to clone.
+/// The origins whose pages may read responses; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Cors {
     origins: Arc<[String]>,
-    /// Whether every origin may.
+    /// Whether every origin is allowed.
     any: bool,
 }
 
 impl Cors {
-    /// Pages of these origins may; of all, if one of them is `*`.
+    /// Allows pages of these origins; of all, if one of them is `*`.
     #[must_use]
     pub fn new(origins: &[String]) -> Self {
         Self { origins: origins.into(), any: origins.iter().any(|origin| origin == "*") }
     }
 
-    /// What `Access-Control-Allow-Origin` is to say to a request, if its origin may read the answer.
+    /// The value of `Access-Control-Allow-Origin`, if the request's origin may read the response.
     #[must_use]
     pub fn allowed(&self, request: &HeaderMap) -> Option<HeaderValue> {
         let origin = request.get(header::ORIGIN)?;
@@ -39,7 +39,7 @@ impl Cors {
         self.origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()).then(|| origin.clone())
     }
 
-    /// Marks an answer, refusals too, so that pages of the origin that [`Cors::allowed`] answered may read it.
+    /// Adds the CORS headers to a response, refusals included; `allowed` comes from [`Cors::allowed`].
     pub fn mark(&self, response: &mut Response, allowed: Option<HeaderValue>) {
         let headers = response.headers_mut();
         if !self.origins.is_empty() {
@@ -56,7 +56,7 @@ impl Cors {
         }
     }
 
-    /// The refusal of a route or method that is not there, marked.
+    /// The refusal of an unknown route or method, with CORS headers.
     pub async fn unknown(&self, request: &HeaderMap) -> Response {
         let mut response = unknown().await;
         self.mark(&mut response, self.allowed(request));
@@ -64,9 +64,9 @@ impl Cors {
     }
 }
 
-/// Answers OPTIONS of the routes, refuses what is not there, and marks every answer.
+/// Responds to OPTIONS, refuses unknown routes, and adds CORS headers to every response.
 pub fn cross_origin(router: Router, cors: Cors) -> Router {
-    let nowhere = cors.clone();
+    let fallback = cors.clone();
     router
         .layer(middleware::from_fn(move |request: Request, next: Next| {
             let cors = cors.clone();
@@ -81,12 +81,12 @@ pub fn cross_origin(router: Router, cors: Cors) -> Router {
             }
         }))
         .fallback(move |headers: HeaderMap| {
-            let cors = nowhere.clone();
+            let cors = fallback.clone();
             async move { cors.unknown(&headers).await }
         })
 }
 
-/// API Gateway's words for a route or method that is not there.
+/// The response of API Gateway to an unknown route or method.
 pub async fn unknown() -> Response {
     message(StatusCode::FORBIDDEN, "Missing Authentication Token")
 }
@@ -99,7 +99,7 @@ fn methods(path: &str) -> &'static str {
     }
 }
 
-/// The answer to OPTIONS, before [`Cors::mark`].
+/// The response to OPTIONS, before [`Cors::mark`].
 #[must_use]
 pub fn preflight(path: &str, allowed: bool) -> Response {
     let mut response = Response::new(Body::empty());

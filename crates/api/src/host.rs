@@ -1,4 +1,4 @@
-//! The port of the routes: what they ask of the host that serves them.
+//! The port of the routes to the host that serves them.
 
 use std::{fmt, future::Future};
 
@@ -7,7 +7,7 @@ pub use axum::http::request::Parts;
 use bytes::Bytes;
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_pipeline::{
-    Failure, Inspection, Location, Picture, Report,
+    Failure, Inspection, Location, RenderedImage, Report,
     event::Record,
     store::{Arrival, Object, Stat},
 };
@@ -23,18 +23,18 @@ pub enum Refused {
     ShuttingDown,
 }
 
-/// What became of a record that was to be queued.
+/// The result of queueing a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Queued {
-    /// It waits in the queue.
+    /// It is in the queue.
     Yes,
-    /// No trigger wants it.
+    /// No trigger matches it.
     NoTrigger,
-    /// This host has no queue of its own: the record is to be handled while the client waits.
+    /// This host has no queue: the record is handled while the client waits.
     NoQueue,
 }
 
-/// What signs an upload form: a key that may put objects into the source bucket.
+/// The key that signs an upload form; it may put objects into the source bucket.
 #[derive(Clone)]
 pub struct FormSigner {
     /// Where the form is sent: the source bucket's URL.
@@ -55,51 +55,51 @@ impl fmt::Debug for FormSigner {
     }
 }
 
-/// What a host does for the routes.
+/// The operations of a host.
 pub trait Host: Clone + Send + Sync + 'static {
     /// Runs the function on one record.
     fn invoke(&self, record: Record) -> impl Future<Output = Result<Report, Refused>> + Send;
 
-    /// Queues a record; answers [`Queued::NoQueue`] where there is none.
+    /// Queues a record; returns [`Queued::NoQueue`] where there is no queue.
     fn enqueue(&self, record: Record) -> impl Future<Output = Result<Queued, Failure>> + Send {
         drop(record);
         async { Ok(Queued::NoQueue) }
     }
 
-    /// Renders bytes that are in no bucket.
+    /// Renders bytes of the request.
     fn render(
         &self,
         bytes: Bytes,
         spec: Spec,
     ) -> impl Future<Output = Result<Result<(Header, Thumbnail), Failure>, Refused>> + Send;
 
-    /// Renders an object; it is read where its memory is admitted. Answers what is known of the object, too.
+    /// Renders an object, read once its memory is admitted. Returns the object's properties, too.
     fn render_object(
         &self,
         at: Location,
         spec: Spec,
     ) -> impl Future<Output = Result<Result<(Stat, Thumbnail), Failure>, Refused>> + Send;
 
-    /// Looks at an object of the source bucket and at its thumbnails.
+    /// Inspects an object of the source bucket and its thumbnails.
     fn inspect(
         &self,
         at: Location,
     ) -> impl Future<Output = Result<Result<Inspection, Failure>, Refused>> + Send;
 
-    /// Stores an image in the source bucket together with its thumbnails, and answers the one that `spec`
-    /// describes. What is refused leaves nothing behind.
+    /// Stores an image in the source bucket together with its thumbnails, and returns the one that `spec` describes. A
+    /// refused image leaves nothing behind.
     fn receive(
         &self,
         arrival: Arrival,
         spec: Spec,
-    ) -> impl Future<Output = Result<Result<Picture, Failure>, Refused>> + Send;
+    ) -> impl Future<Output = Result<Result<RenderedImage, Failure>, Refused>> + Send;
 
-    /// What is known of an object; `None` if there is none.
+    /// An object's properties; `None` if there is no object.
     fn stat(&self, at: Location) -> impl Future<Output = Result<Option<Stat>, Failure>> + Send;
 
-    /// Reads a thumbnail; `None` if there is none.
+    /// Reads a thumbnail; `None` if there is no object.
     fn read(&self, at: Location) -> impl Future<Output = Result<Option<Object>, Failure>> + Send;
 
-    /// What signs forms for uploads to the source bucket, and where they are sent; `request` asks for one.
+    /// The signer of upload forms to the source bucket, for the client of `request`.
     fn form_signer(&self, request: &Parts) -> impl Future<Output = Result<FormSigner, Failure>> + Send;
 }

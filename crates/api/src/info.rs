@@ -1,9 +1,9 @@
-//! GET of `/info`: what an image is, what to show before it has come, and how its thumbnails stand.
+//! GET of `/info`: an image's properties, its placeholder, and the status of its thumbnails.
 
 use axum::{extract::Request, http::StatusCode, response::Response};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
-use tintype_pipeline::{Inspection, Location, inspect::RenditionStatus};
+use tintype_pipeline::{Inspection, Location, inspection::RenditionStatus};
 
 use crate::{
     Api, Host,
@@ -11,7 +11,7 @@ use crate::{
     conditions::http_date,
     openapi::{Info, KeyQuery},
     query::Query,
-    refusals::OfInfo,
+    refusals::InfoRefusals,
 };
 
 #[utoipa::path(
@@ -20,15 +20,15 @@ use crate::{
     operation_id = "describeImage",
     params(KeyQuery),
     responses(
-        (status = 200, body = Info, description = "What the image is, and how its thumbnails stand."),
-        OfInfo,
+        (status = 200, body = Info, description = "What the image is, and the status of its thumbnails."),
+        InfoRefusals,
     )
 )]
 pub(crate) async fn get<H: Host>(api: &Api<H>, request: Request) -> Response {
     let found = match Query::of(&request, &api.config).and_then(|query| {
-        if query.asks {
-            let words = "/info takes the query field \"key\" alone";
-            return Err(Box::new(message(StatusCode::BAD_REQUEST, words)));
+        if query.has_spec {
+            let text = "/info takes the query field \"key\" alone";
+            return Err(Box::new(message(StatusCode::BAD_REQUEST, text)));
         }
         query.location(&api.config)
     }) {
@@ -38,11 +38,11 @@ pub(crate) async fn get<H: Host>(api: &Api<H>, request: Request) -> Response {
     match found {
         Err(refused) => answer::refused(refused),
         Ok((_, Err(failure))) => answer::failure(&failure),
-        Ok((at, Ok(inspection))) => answer::json(StatusCode::OK, &told(&at, &inspection)),
+        Ok((at, Ok(inspection))) => answer::json(StatusCode::OK, &description(&at, &inspection)),
     }
 }
 
-fn told(at: &Location, inspection: &Inspection) -> Value {
+fn description(at: &Location, inspection: &Inspection) -> Value {
     let Inspection { stat, header, placeholder, renditions } = inspection;
     let (width, height) = header.upright();
     let [r, g, b] = placeholder.colour;
@@ -63,7 +63,7 @@ fn told(at: &Location, inspection: &Inspection) -> Value {
 }
 
 fn rendition(status: &RenditionStatus) -> Value {
-    let mut told = json!({
+    let mut json = json!({
         "bucket": status.at.bucket,
         "key": status.at.key.as_str(),
         "state": match (&status.found, status.is_current) {
@@ -73,10 +73,10 @@ fn rendition(status: &RenditionStatus) -> Value {
         },
     });
     if let Some(found) = &status.found {
-        told["width"] = found.width.into();
-        told["height"] = found.height.into();
-        told["bytes"] = found.bytes.into();
-        told["etag"] = found.etag.clone().into();
+        json["width"] = found.width.into();
+        json["height"] = found.height.into();
+        json["bytes"] = found.bytes.into();
+        json["etag"] = found.etag.clone().into();
     }
-    told
+    json
 }

@@ -1,4 +1,4 @@
-//! POST: run the function on the objects that a JSON body names, or on the image that the body is.
+//! POST: runs the function on the objects that a JSON body names, or on an image in the body.
 
 use std::time::Duration;
 
@@ -18,14 +18,13 @@ use tokio::time::Instant;
 use crate::{
     Api, Host, Queued, Refused,
     answer::{self, message},
-    body, multipart,
-    openapi::{FileForm, Records as RecordsTold, SpecQuery, Wish},
-    picture,
+    body, image, multipart,
+    openapi::{FileForm, InvokeRequest, RecordResults, SpecQuery},
     query::Query,
-    refusals::OfPost,
+    refusals::PostRefusals,
 };
 
-/// Records of one request.
+/// The most records of one request.
 const MOST_RECORDS: usize = 1000;
 
 #[utoipa::path(
@@ -38,48 +37,48 @@ const MOST_RECORDS: usize = 1000;
         ("Prefer" = inline(Option<String>), Header, description = "respond-async: queue and answer at once.")
     ),
     request_body(content(
-        (Wish = "application/json"),
+        (InvokeRequest = "application/json"),
         (String = "image/jpeg"),
         (String = "image/png"),
         (String = "application/octet-stream"),
         (FileForm = "multipart/form-data")
     )),
     responses(
-        (status = 200, description = "What became of each record, or the thumbnail of the image.", content((RecordsTold = "application/json"), (String = "image/jpeg"), (String = "image/png"), (String = "image/webp"))),
-        (status = 202, body = RecordsTold, description = "Queued: ask at Location."),
-        OfPost,
+        (status = 200, description = "The outcome of each record, or the thumbnail of the image.", content((RecordResults = "application/json"), (String = "image/jpeg"), (String = "image/png"), (String = "image/webp"))),
+        (status = 202, body = RecordResults, description = "Queued: ask at Location."),
+        PostRefusals,
     )
 )]
 pub(crate) async fn post<H: Host>(api: &Api<H>, request: Request) -> Response {
-    match answered(api, request).await {
+    match response(api, request).await {
         Ok(response) | Err(response) => *response,
     }
 }
 
-async fn answered<H: Host>(api: &Api<H>, request: Request) -> Result<Box<Response>, Box<Response>> {
+async fn response<H: Host>(api: &Api<H>, request: Request) -> Result<Box<Response>, Box<Response>> {
     let query = Query::of(&request, &api.config)?;
     let (head, body) = request.into_parts();
     let kind = body::media_type(&head.headers);
-    let bad = |words: String| Box::new(message(StatusCode::BAD_REQUEST, words));
+    let bad = |text: String| Box::new(message(StatusCode::BAD_REQUEST, text));
     let max = api.config.max_body;
     Ok(Box::new(match kind.as_str() {
-        "application/json" | "" if query.asks || query.key.is_some() => {
+        "application/json" | "" if query.has_spec || query.key.is_some() => {
             return Err(bad("a JSON body takes no query fields; name the keys in the body".into()));
         }
         "application/json" | "" => run(api, &head.headers, &body::read_json(body, max).await?).await,
         "multipart/form-data" => {
             let form = body::read(body, max).await?;
             let (kind, file) = multipart::file(&head.headers, form).await.map_err(bad)?;
-            if !is_of_an_image(&kind) {
-                let words = format!(
+            if !is_image(&kind) {
+                let text = format!(
                     "the form's file is of type \"{kind}\"; image/* and application/octet-stream are taken"
                 );
-                return Err(Box::new(message(StatusCode::UNSUPPORTED_MEDIA_TYPE, words)));
+                return Err(Box::new(message(StatusCode::UNSUPPORTED_MEDIA_TYPE, text)));
             }
-            picture::post(api, query, kind, file).await
+            image::post(api, query, kind, file).await
         }
-        kind if is_of_an_image(kind) => {
-            picture::post(api, query, kind.to_owned(), body::read(body, max).await?).await
+        kind if is_image(kind) => {
+            image::post(api, query, kind.to_owned(), body::read(body, max).await?).await
         }
         other => message(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -92,27 +91,27 @@ async fn answered<H: Host>(api: &Api<H>, request: Request) -> Result<Box<Respons
 }
 
 /// Whether a body of this media type may be an image.
-fn is_of_an_image(kind: &str) -> bool {
+fn is_image(kind: &str) -> bool {
     kind == "application/octet-stream" || kind.starts_with("image/")
 }
 
 /// Runs the function on every record of an event, or queues it.
 async fn run<H: Host>(api: &Api<H>, headers: &HeaderMap, body: &[u8]) -> Response {
     let deadline = Instant::now() + in_time(api.config.timeout);
-    // What the parts were read from is not kept while the records are handled.
+    // The raw parts are dropped before the records are handled.
     let parts: Vec<_> = match event::parse(body, &api.config.trigger.bucket, MOST_RECORDS) {
         Err(error) => return message(StatusCode::BAD_REQUEST, error),
         Ok(Event::Test) => return answer::json(StatusCode::OK, &json!({"records": []})),
         Ok(Event::Records(parts)) => parts.into_iter().map(|part| part.record).collect(),
     };
-    // Nothing to do at all: the request itself is wrong.
+    // No record can be read: the request itself is malformed.
     if let Some(Err(error)) = parts.first()
         && parts.iter().all(Result::is_err)
     {
         return message(StatusCode::BAD_REQUEST, error);
     }
     let mut records = Records::default();
-    let wants_queue = prefers_async(headers);
+    let is_async = prefers_async(headers);
     for record in parts {
         let record = match record {
             Err(error) => {
@@ -121,7 +120,7 @@ async fn run<H: Host>(api: &Api<H>, headers: &HeaderMap, body: &[u8]) -> Respons
             }
             Ok(record) => record,
         };
-        if wants_queue {
+        if is_async {
             match api.host.enqueue(record.clone()).await {
                 Ok(Queued::NoQueue) => {}
                 Ok(Queued::Yes) => {
@@ -141,26 +140,26 @@ async fn run<H: Host>(api: &Api<H>, headers: &HeaderMap, body: &[u8]) -> Respons
         let invoked = tokio::time::timeout_at(deadline, api.host.invoke(record)).await;
         match invoked.unwrap_or(Err(Refused::TimedOut)) {
             Ok(report) => records.push(&report),
-            // What was done before stands; the rest is to be sent again.
-            Err(refused) if records.told.is_empty() => return answer::refused(refused),
+            // Earlier records are done; the client sends the rest again.
+            Err(refused) if records.results.is_empty() => return answer::refused(refused),
             Err(refused) => return records.interrupted(answer::refused(refused)),
         }
     }
     records.answer()
 }
 
-/// What of a request's time its records have: a little is left to tell what became of those that were handled.
+/// The part of a request's time for its records; the rest is for the response.
 fn in_time(timeout: Duration) -> Duration {
     timeout - (timeout / 10).min(Duration::from_secs(1))
 }
 
-/// Whether a request's records are to be queued; what is made of an image in the body is waited for.
+/// Whether a request's records are to be queued; an image in the body is always rendered at once.
 #[must_use]
 pub fn is_to_be_queued(headers: &HeaderMap) -> bool {
     matches!(body::media_type(headers).as_str(), "application/json" | "") && prefers_async(headers)
 }
 
-/// Whether the caller would rather have it queued than wait. Source: RFC 7240, section 4.1.
+/// Whether the client prefers queueing to waiting. Source: RFC 7240, section 4.1.
 fn prefers_async(headers: &HeaderMap) -> bool {
     let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
     values
@@ -168,12 +167,12 @@ fn prefers_async(headers: &HeaderMap) -> bool {
         .any(|preference| preference.trim().eq_ignore_ascii_case("respond-async"))
 }
 
-/// What became of the records so far.
+/// The results of the records so far.
 #[derive(Default)]
 struct Records {
-    told: Vec<Value>,
+    results: Vec<Value>,
     failed_transiently: bool,
-    /// Where to ask about the first that was queued.
+    /// The status URL of the first queued record.
     ask: Option<String>,
 }
 
@@ -181,12 +180,12 @@ impl Records {
     fn push(&mut self, report: &Report) {
         self.failed_transiently |=
             matches!(&report.outcome, Outcome::Failed(failure) if !failure.reason.is_permanent());
-        self.told.push(report.to_json());
+        self.results.push(report.to_json());
     }
 
     fn queued(&mut self, path: &str, record: &Record) {
         let ask = format!("{path}/info?key={}", form_encoded(record.key.as_str()));
-        self.told.push(json!({
+        self.results.push(json!({
             "source": {"bucket": record.bucket, "key": record.key.as_str()},
             "outcome": "queued",
             "renditions": [],
@@ -196,15 +195,16 @@ impl Records {
     }
 
     fn interrupted(self, mut response: Response) -> Response {
-        let body = json!({"message": "some records were not handled; send them again", "records": self.told});
+        let body =
+            json!({"message": "some records were not handled; send them again", "records": self.results});
         *response.body_mut() = Body::from(body.to_string());
         response
     }
 
     fn answer(self) -> Response {
-        let mut answer = json!({"records": self.told});
+        let mut answer = json!({"records": self.results});
         if self.failed_transiently {
-            answer["message"] = "a record failed in a way that trying again may mend; see \"records\"".into();
+            answer["message"] = "a record failed in a way that trying again may fix; see \"records\"".into();
             return answer::json(StatusCode::INTERNAL_SERVER_ERROR, &answer);
         }
         let Some(ask) = self.ask else { return answer::json(StatusCode::OK, &answer) };

@@ -1,5 +1,5 @@
-//! The HTTP routes, as both hosts serve them: one resource that runs the function and answers thumbnails.
-//! Keys, quotas, throttling and the cache are the host's (API Gateway's on AWS, `gateway`'s on one machine).
+//! The HTTP routes of every host: one resource that runs the function and returns thumbnails. Keys, quotas, throttling
+//! and caching belong to the host (API Gateway on AWS, `gateway` on one machine).
 
 mod accept;
 mod answer;
@@ -7,16 +7,18 @@ pub mod apigateway;
 mod body;
 mod conditions;
 mod cors;
-mod flight;
+
 mod host;
+mod image;
 mod info;
 mod invoke;
 mod multipart;
 mod openapi;
-mod picture;
+
 mod query;
 mod refusals;
 pub mod settings;
+mod single_flight;
 mod thumbnail;
 mod uploads;
 
@@ -40,7 +42,7 @@ pub use invoke::is_to_be_queued;
 pub use openapi::description;
 use settings::ApiSettings;
 
-/// What the routes need of the settings.
+/// The settings that the routes use.
 #[derive(Debug)]
 pub struct Config {
     path: String,
@@ -49,16 +51,16 @@ pub struct Config {
     bounds: query::Bounds,
     /// How long a request may take.
     timeout: Duration,
-    /// Whether answers are for those alone who have a key.
+    /// Whether responses are private to clients with a key.
     has_keys: bool,
-    /// The largest file that an upload form takes, in bytes.
+    /// The largest file that an upload form accepts, in bytes.
     source_bytes: u64,
-    /// The trigger whose bucket and renditions the routes speak of.
+    /// The trigger whose bucket and renditions the routes serve.
     trigger: Trigger,
 }
 
 impl Config {
-    /// From the settings; `trigger` is the one whose bucket and renditions the routes speak of.
+    /// From the settings; `trigger` is the one whose bucket and renditions the routes serve.
     #[must_use]
     pub fn new(api: &ApiSettings, limits: Limits, trigger: Trigger) -> Self {
         Self {
@@ -73,42 +75,42 @@ impl Config {
         }
     }
 
-    /// A record that asks for the thumbnails of a source; `how` names the method, as in S3's events.
-    fn record(&self, key: ObjectKey, how: &str) -> Record {
+    /// The record that creates the thumbnails of a source; `method` as in S3's event names.
+    fn record(&self, key: ObjectKey, method: &str) -> Record {
         let at = Location { bucket: self.trigger.bucket.clone(), key };
-        Record::new(Kind::Created, format!("ObjectCreated:{how}"), at)
+        Record::new(Kind::Created, format!("ObjectCreated:{method}"), at)
     }
 }
 
 struct Api<H> {
     host: H,
     config: Arc<Config>,
-    flights: thumbnail::Flights,
+    thumbnails: thumbnail::InFlight,
 }
 
 impl<H: Host> Clone for Api<H> {
     fn clone(&self) -> Self {
-        Self { host: self.host.clone(), config: self.config.clone(), flights: self.flights.clone() }
+        Self { host: self.host.clone(), config: self.config.clone(), thumbnails: self.thumbnails.clone() }
     }
 }
 
-/// The routes over a host. [`cross_origin`] belongs around them and whatever the host puts before them.
+/// The routes over a host. [`cross_origin`] wraps them and the host's own layers.
 pub fn router<H: Host>(host: H, config: Config) -> Router {
     let path = config.path.clone();
-    conditions::begin();
-    let api = Api { host, config: Arc::new(config), flights: thumbnail::Flights::default() };
+    conditions::record_start();
+    let api = Api { host, config: Arc::new(config), thumbnails: thumbnail::InFlight::default() };
     Router::new()
         .route(&path, any(resource::<H>))
-        .route(&format!("{path}/info"), any(described::<H>))
+        .route(&format!("{path}/info"), any(info::<H>))
         .route(&format!("{path}/uploads"), any(form::<H>))
         .with_state(api)
 }
 
-/// The routes where the settings have no trigger: every request is answered so.
+/// The routes where the settings have no trigger: every request is an error that names the cause.
 pub fn without_trigger() -> Router {
-    let words = "the settings have no trigger, so there is no source bucket: add a [[trigger]]";
+    let text = "the settings have no trigger, so there is no source bucket: add a [[trigger]]";
     Router::new()
-        .route("/{*path}", any(move || async move { message(StatusCode::INTERNAL_SERVER_ERROR, words) }))
+        .route("/{*path}", any(move || async move { message(StatusCode::INTERNAL_SERVER_ERROR, text) }))
 }
 
 async fn resource<H: Host>(State(api): State<Api<H>>, request: Request) -> Response {
@@ -120,7 +122,7 @@ async fn resource<H: Host>(State(api): State<Api<H>>, request: Request) -> Respo
     }
 }
 
-async fn described<H: Host>(State(api): State<Api<H>>, request: Request) -> Response {
+async fn info<H: Host>(State(api): State<Api<H>>, request: Request) -> Response {
     match *request.method() {
         Method::GET | Method::HEAD => info::get(&api, request).await,
         _ => unknown().await,

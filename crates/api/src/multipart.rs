@@ -18,7 +18,7 @@ pub(crate) async fn file(headers: &HeaderMap, body: Bytes) -> Result<(String, By
     }
     // The body was bounded when it was read.
     DefaultBodyLimit::disable().apply(&mut request);
-    let unreadable = |words: String| format!("the form cannot be read: {words}");
+    let unreadable = |reason: String| format!("the form cannot be read: {reason}");
     let mut form =
         Multipart::from_request(request, &()).await.map_err(|error| unreadable(error.body_text()))?;
     let mut found = None;
@@ -41,8 +41,7 @@ pub(crate) async fn file(headers: &HeaderMap, body: Bytes) -> Result<(String, By
     })
 }
 
-/// The same bytes as a part of the body they came in, whose memory is accounted for; what the parser has copied is
-/// not.
+/// The same bytes as a slice of the body, whose memory is accounted for; the parser's copy is not.
 fn part_of(body: &Bytes, copy: Bytes) -> Bytes {
     // A part's head ends with an empty line.
     let begins = body.windows(4).enumerate().filter(|(_, four)| four == b"\r\n\r\n").map(|(at, _)| at + 4);
@@ -82,7 +81,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn anything_else_is_refused_in_words() {
+    async fn anything_else_is_refused_with_a_message() {
         let field = "Content-Disposition: form-data; name=\"size\"\r\n\r\n64";
         assert!(read(&[FILE, FILE]).await.unwrap_err().contains("second file"));
         assert!(read(&[field, FILE]).await.unwrap_err().contains("\"size\""));

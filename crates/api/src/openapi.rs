@@ -1,5 +1,5 @@
-//! The description of the routes, OpenAPI 3.1, made from the handlers' annotations and the types below.
-//! The types describe the JSON that handlers write; end-to-end tests compare the two.
+//! The OpenAPI 3.1 description of the routes, from the handlers' annotations and the types below. The types describe
+//! the JSON that handlers write; end-to-end tests compare the two.
 
 use serde_json::Value;
 use tintype_engine::{Fit, Gravity, OutputFormat};
@@ -76,10 +76,10 @@ pub(crate) struct S3Object {
     sequencer: String,
 }
 
-/// What a JSON body says: one key, or an event.
-pub(crate) struct Wish;
+/// A JSON body: one key, or an event. Named `Wish` in the description.
+pub(crate) struct InvokeRequest;
 
-impl PartialSchema for Wish {
+impl PartialSchema for InvokeRequest {
     fn schema() -> RefOr<Schema> {
         let one = |name| Ref::from_schema_name(name);
         let either = OneOfBuilder::new().item(one(Keys::name())).item(one(S3Event::name()));
@@ -87,7 +87,11 @@ impl PartialSchema for Wish {
     }
 }
 
-impl ToSchema for Wish {
+impl ToSchema for InvokeRequest {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "Wish".into()
+    }
+
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         schemas.push((Keys::name().into(), Keys::schema()));
         schemas.push((S3Event::name().into(), S3Event::schema()));
@@ -96,17 +100,18 @@ impl ToSchema for Wish {
     }
 }
 
-/// What became of each record.
+/// The outcome of each record.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes JSON")]
-pub(crate) struct Records {
+#[schema(as = Records)]
+pub(crate) struct RecordResults {
     records: Vec<Record>,
-    /// There if a record failed in a way that trying again may mend.
+    /// There if a record failed in a way that trying again may fix.
     #[schema(required = false)]
     message: String,
 }
 
-/// What became of a record.
+/// The outcome of a record.
 #[derive(ToSchema)]
 #[schema(as = Record)]
 #[expect(dead_code, reason = "describes JSON")]
@@ -187,13 +192,14 @@ pub(crate) struct Info {
     /// The dominant colour.
     #[schema(pattern = "^#[0-9a-f]{6}$")]
     colour: String,
-    renditions: Vec<Standing>,
+    renditions: Vec<RenditionStatus>,
 }
 
-/// A thumbnail of the settings and how it stands.
+/// A thumbnail of the settings and its status.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes JSON")]
-pub(crate) struct Standing {
+#[schema(as = Standing)]
+pub(crate) struct RenditionStatus {
     bucket: String,
     key: String,
     state: State,
@@ -247,7 +253,7 @@ pub(crate) struct KeyQuery {
     key: String,
 }
 
-/// What to make; what is not said is as in the settings' first rendition.
+/// The rendition to return; fields not given are as in the settings' first rendition.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes a query")]
@@ -256,7 +262,7 @@ pub(crate) struct SpecQuery {
     /// longer than the longest that may be asked for.
     #[param(required = false)]
     size: String,
-    /// How the picture meets the box.
+    /// How the image fits the box.
     #[param(required = false)]
     fit: String,
     /// The format to write; without it `Accept` decides.
@@ -265,7 +271,7 @@ pub(crate) struct SpecQuery {
     /// Of JPEG and WebP.
     #[param(required = false, minimum = 1)]
     quality: u8,
-    /// What cover keeps.
+    /// The part that cover retains.
     #[param(required = false)]
     gravity: String,
     /// Behind transparency and around contain.
@@ -308,7 +314,7 @@ pub fn description(config: &Config) -> Value {
     let key = ApiKeyValue::with_description("X-Api-Key", "Needed where the settings name any.");
     let components = api.components.get_or_insert_default();
     components.add_security_scheme(KEY, SecurityScheme::ApiKey(ApiKey::Header(key)));
-    // Either will do: which one, the settings say.
+    // The settings decide which of the two applies.
     api.security = Some(vec![SecurityRequirement::default(), SecurityRequirement::new(KEY, [""; 0])]);
     serde_json::to_value(api).unwrap_or_default()
 }
@@ -319,23 +325,23 @@ const KEY: &str = "apiKey";
 /// A regular expression of the numbers from 1 to `most`.
 fn up_to(most: u32) -> String {
     let digits: Vec<u32> = most.to_string().chars().filter_map(|digit| digit.to_digit(10)).collect();
-    let mut ways = Vec::new();
+    let mut alternatives = Vec::new();
     if digits.len() > 1 {
-        ways.push(format!("[1-9][0-9]{{0,{}}}", digits.len() - 2));
+        alternatives.push(format!("[1-9][0-9]{{0,{}}}", digits.len() - 2));
     }
     for (place, digit) in digits.iter().enumerate() {
         let least = u32::from(place == 0);
         if *digit > least {
             let prefix: String = digits[..place].iter().map(u32::to_string).collect();
             let rest = digits.len() - place - 1;
-            ways.push(format!("{prefix}[{least}-{}][0-9]{{{rest}}}", digit - 1));
+            alternatives.push(format!("{prefix}[{least}-{}][0-9]{{{rest}}}", digit - 1));
         }
     }
-    ways.push(most.to_string());
-    format!("({})", ways.join("|"))
+    alternatives.push(most.to_string());
+    format!("({})", alternatives.join("|"))
 }
 
-/// Names the engine's own words and the settings' bounds.
+/// Adds the engine's values and the settings' bounds to a parameter.
 fn bound(parameter: &mut Parameter, config: &Config) {
     let names: &[&str] = match parameter.name.as_str() {
         "fit" => Fit::NAMES,
@@ -361,7 +367,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pattern_of_numbers_ends_where_it_should() {
+    fn a_pattern_of_numbers_matches_up_to_its_bound() {
         for most in [1, 7, 10, 99, 100, 999, 1000, 1009, 1010, 4096, 65_500] {
             let pattern = regex_lite::Regex::new(&format!("^{}$", up_to(most))).unwrap();
             for number in (1..=most + 200).chain([10 * most]) {

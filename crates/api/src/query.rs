@@ -6,7 +6,7 @@ use tintype_pipeline::{Location, ObjectKey};
 
 use crate::{Config, answer::message};
 
-/// What a request may ask for: the settings `api.max_side` and `api.max_quality`.
+/// The bounds of a request: the settings `api.max_side` and `api.max_quality`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
     /// The largest side, in pixels.
@@ -15,17 +15,17 @@ pub(crate) struct Bounds {
     pub(crate) quality: u8,
 }
 
-/// The fields there are.
+/// The known fields.
 const FIELDS: [&str; 7] = ["key", "size", "fit", "format", "quality", "gravity", "background"];
 
 /// A parsed query.
 #[derive(Debug)]
 pub(crate) struct Query {
     pub(crate) key: Option<ObjectKey>,
-    /// What to make: the first rendition of the settings, with what the request says instead.
+    /// The first rendition of the settings, overridden by the request.
     pub(crate) spec: Spec,
-    /// Whether the request says anything of it.
-    pub(crate) asks: bool,
+    /// Whether the request overrides anything.
+    pub(crate) has_spec: bool,
     /// Whether the request names the format.
     pub(crate) names_format: bool,
 }
@@ -37,9 +37,9 @@ impl Query {
         let base = renditions.first().map(|rendition| rendition.spec.clone()).unwrap_or_default();
         let mut query = parse(request.uri().query().unwrap_or_default(), &base, config.bounds)
             .map_err(|error| Box::new(message(StatusCode::BAD_REQUEST, error)))?;
-        // What the settings themselves make is theirs to bound.
+        // Renditions of the settings are not bounded.
         if !renditions.iter().any(|rendition| rendition.spec == query.spec) {
-            close(&mut query.spec, config.bounds);
+            bound_open_sides(&mut query.spec, config.bounds);
         }
         Ok(query)
     }
@@ -47,8 +47,8 @@ impl Query {
     /// The object in the source bucket that the query names.
     pub(crate) fn location(&self, config: &Config) -> Result<Location, Box<Response>> {
         let key = self.key.clone().ok_or_else(|| {
-            let words = "which image? Add ?key= and its key in the source bucket";
-            Box::new(message(StatusCode::BAD_REQUEST, words))
+            let text = "which image? Add ?key= and its key in the source bucket";
+            Box::new(message(StatusCode::BAD_REQUEST, text))
         })?;
         Ok(Location { bucket: config.trigger.bucket.clone(), key })
     }
@@ -94,8 +94,8 @@ fn parse(query: &str, base: &Spec, bounds: Bounds) -> Result<Query, String> {
         }
         seen.push(name);
     }
-    let asks = seen.iter().any(|name| name != "key");
-    Ok(Query { key, spec, asks, names_format: seen.iter().any(|name| name == "format") })
+    let has_spec = seen.iter().any(|name| name != "key");
+    Ok(Query { key, spec, has_spec, names_format: seen.iter().any(|name| name == "format") })
 }
 
 fn check_size(spec: &Spec, bounds: Bounds) -> Result<(), String> {
@@ -108,11 +108,11 @@ fn check_size(spec: &Spec, bounds: Bounds) -> Result<(), String> {
     Ok(())
 }
 
-/// Bounds a side left open: it follows from the picture, which may be a thousand times as high as it is wide.
-fn close(spec: &mut Spec, bounds: Bounds) {
+/// Bounds an open side: it follows from the image, which may be a thousand times as high as it is wide.
+fn bound_open_sides(spec: &mut Spec, bounds: Bounds) {
     let Size { width, height } = spec.size;
     if width.is_none() || height.is_none() {
-        // With an open side every fit is this one.
+        // With an open side every fit is equivalent to this one.
         spec.fit = Fit::Inside;
         spec.size = Size { width: width.or(Some(bounds.side)), height: height.or(Some(bounds.side)) };
     }
@@ -141,24 +141,24 @@ mod tests {
         let query = parsed("key=a+b%2Bc.jpg&size=64x32&quality=50").unwrap();
         assert_eq!(query.key.unwrap().as_str(), "a b+c.jpg");
         assert_eq!((query.spec.size.to_string(), query.spec.quality), ("64x32".into(), 50));
-        assert!(query.asks && !query.names_format);
+        assert!(query.has_spec && !query.names_format);
         let query = parsed("key=a.jpg").unwrap();
-        assert!(!query.asks && query.spec == Spec::default());
+        assert!(!query.has_spec && query.spec == Spec::default());
         assert!(parsed("format=webp").unwrap().names_format);
     }
 
     #[test]
-    fn a_side_left_open_is_bounded_too() {
-        for (size, closed) in [("256", "256x4096"), ("x200", "4096x200"), ("300x400", "300x400")] {
+    fn an_open_side_is_bounded_too() {
+        for (size, bounded) in [("256", "256x4096"), ("x200", "4096x200"), ("300x400", "300x400")] {
             let mut query = parsed(&format!("size={size}&fit=cover")).unwrap();
-            close(&mut query.spec, Bounds { side: 4096, quality: 95 });
-            assert_eq!(query.spec.size.to_string(), closed);
-            assert_eq!(query.spec.fit == Fit::Cover, size == closed);
+            bound_open_sides(&mut query.spec, Bounds { side: 4096, quality: 95 });
+            assert_eq!(query.spec.size.to_string(), bounded);
+            assert_eq!(query.spec.fit == Fit::Cover, size == bounded);
         }
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_field() {
         for (query, part) in [
             ("url=http://x", "\"url\""),
             ("key=a&key=b", "twice"),

@@ -1,4 +1,4 @@
-//! Every status of a refusal, with what it says, and which route answers which.
+//! Every status of a refusal with its meaning, and the statuses of each route.
 
 use std::collections::BTreeMap;
 
@@ -10,17 +10,17 @@ use utoipa::{
     },
 };
 
-/// What each status says.
+/// The meaning of each status.
 const MEANINGS: [(u16, &str); 14] = [
     (400, "The request is malformed; the message says where."),
     (403, "The API key is missing or wrong, or the origin is foreign."),
-    (404, "There is no such object or bucket, or no trigger wants it."),
+    (404, "There is no such object or bucket, or no trigger matches it."),
     (406, "Accept takes no format there is."),
     (408, "The body came too slowly."),
     (409, "Another image's thumbnail has the name."),
     (413, "The body or the image is too large."),
     (415, "Not an image, or of a kind not read here."),
-    (422, "The image is damaged."),
+    (422, "The image is corrupt."),
     (429, "Too many requests, or the day's quota is used up."),
     (431, "The head has too many fields, or too long ones."),
     (500, "A fault."),
@@ -29,8 +29,9 @@ const MEANINGS: [(u16, &str); 14] = [
 ];
 
 fn refusals(without: &[u16], has_body: bool) -> BTreeMap<String, RefOr<Response>> {
-    let kept = MEANINGS.iter().filter(|(status, _)| !without.contains(status));
-    kept.map(|(status, meaning)| (status.to_string(), RefOr::T(refusal(*status, meaning, has_body))))
+    let listed = MEANINGS.iter().filter(|(status, _)| !without.contains(status));
+    listed
+        .map(|(status, meaning)| (status.to_string(), RefOr::T(refusal(*status, meaning, has_body))))
         .collect()
 }
 
@@ -67,13 +68,13 @@ macro_rules! routes {
 
 routes! {
     /// Of GET of a thumbnail.
-    OfGet: without [408], has_body true;
+    GetRefusals: without [408], has_body true;
     /// Of HEAD of a thumbnail.
-    OfHead: without [408], has_body false;
+    HeadRefusals: without [408], has_body false;
     /// Of POST of keys and images.
-    OfPost: without [406], has_body true;
-    /// Of GET of what an image is.
-    OfInfo: without [406, 408, 409], has_body true;
+    PostRefusals: without [406], has_body true;
+    /// Of GET of an image's properties.
+    InfoRefusals: without [406, 408, 409], has_body true;
     /// Of POST for an upload form.
-    OfUploads: without [404, 406, 409, 422], has_body true;
+    UploadsRefusals: without [404, 406, 409, 422], has_body true;
 }

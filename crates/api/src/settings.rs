@@ -44,19 +44,19 @@ pub struct ApiSettings {
     pub cors_origins: Vec<String>,
     /// Largest request body, in bytes.
     pub max_body: u64,
-    /// A request is answered 504 after this long.
+    /// A request ends with 504 after this long.
     pub timeout: Duration,
     /// Requests a second, on average.
     pub rate: u32,
     /// Requests at once above the average.
     pub burst: u32,
-    /// Seconds a thumbnail may be kept by whoever asked for it, and in the cache of answers; 0: not at all.
+    /// Seconds a thumbnail may be cached by clients and by the response cache; 0: not at all.
     pub cache_ttl_s: u32,
-    /// Bytes that the cache of answers may hold.
+    /// Bytes that the response cache may hold.
     pub cache_bytes: u64,
-    /// The largest side that a request may ask for, in pixels.
+    /// The largest side of a requested thumbnail, in pixels.
     pub max_side: u32,
-    /// The highest quality that a request may ask for.
+    /// The highest quality of a requested thumbnail.
     pub max_quality: u8,
     /// Where clients reach the S3 endpoint, without a slash at its end; `None`: where it listens.
     pub s3_url: Option<String>,
@@ -67,11 +67,11 @@ pub struct ApiSettings {
 }
 
 impl ApiSettings {
-    /// Bytes that the bodies of all requests at once may have, so that none can have more.
+    /// Bytes that the bodies of all concurrent requests may have together; no single body may exceed it.
     pub const ALL_BODIES: u64 = 256 << 20;
 }
 
-/// An API key and what it may do.
+/// An API key and its limits.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey {
     /// Its name, for logs.
@@ -152,7 +152,7 @@ struct RouteSection {
 }
 
 impl ApiSection {
-    /// The section as it is used.
+    /// Validates the section.
     ///
     /// # Errors
     /// The first setting that is unusable.
@@ -207,7 +207,7 @@ impl ApiSection {
     }
 }
 
-/// The shortest API key: nothing that can be guessed (API Gateway's own bound).
+/// The shortest API key, in characters (API Gateway's bound), so that keys cannot be guessed.
 const SHORTEST_KEY: usize = 20;
 
 fn s3_url(check: &Check, url: Option<String>) -> Result<Option<String>, SettingsError> {
@@ -223,8 +223,8 @@ fn s3_url(check: &Check, url: Option<String>) -> Result<Option<String>, Settings
 fn keys(check: &Check, written: Vec<KeySection>) -> Result<Vec<ApiKey>, SettingsError> {
     let mut keys: Vec<ApiKey> = Vec::with_capacity(written.len());
     for KeySection { name, key, rate, burst, daily } in written {
-        // The key itself is never told.
-        let fail = |setting: &str, words: &str| check.fail(setting, format!("key \"{name}\": {words}"));
+        // The key itself is never in a message.
+        let fail = |setting: &str, text: &str| check.fail(setting, format!("key \"{name}\": {text}"));
         if keys.iter().any(|other| other.name == name) {
             return fail("api.key.name", "the name is taken by another key");
         }
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn unusable_values_say_what_to_write() {
+    fn unusable_values_are_errors_with_advice() {
         for (file, part) in [
             ("api = 5", "api: invalid type: integer `5`, expected struct Api"),
             ("[api]\nkey = [5]", "api.key: invalid type: integer `5`, expected struct ApiKey"),

@@ -1,4 +1,4 @@
-//! GET and HEAD: the thumbnail of an object in the source bucket, made if it is missing.
+//! GET and HEAD: the thumbnail of an object in the source bucket, rendered if it is missing.
 
 use std::sync::Arc;
 
@@ -22,18 +22,18 @@ use crate::{
     accept::Accept,
     answer::{self, message},
     conditions::{SourceTag, http_date, is_unchanged, modified_s},
-    flight,
     openapi::{KeyQuery, SpecQuery},
     query::Query,
-    refusals::{OfGet, OfHead},
+    refusals::{GetRefusals, HeadRefusals},
+    single_flight::SingleFlight,
 };
 
-/// The same thumbnail: source, its ETag, recipe.
-type Same = (Location, String, String);
-/// Thumbnails under way.
-pub(crate) type Flights = flight::Flights<Same, Result<Ready, Problem>>;
+/// What identifies a thumbnail: source, its ETag, recipe.
+type Identity = (Location, String, String);
+/// Thumbnails in flight.
+pub(crate) type InFlight = SingleFlight<Identity, Result<Ready, Problem>>;
 
-/// A thumbnail ready to be answered.
+/// A thumbnail ready to be returned.
 #[derive(Debug, Clone)]
 pub(crate) struct Ready {
     bytes: Bytes,
@@ -41,12 +41,12 @@ pub(crate) struct Ready {
     source_etag: String,
 }
 
-/// Why there is none.
+/// Why there is no thumbnail.
 #[derive(Debug, Clone)]
 pub(crate) enum Problem {
     Refused(Refused),
     Failure(Failure),
-    Nothing(String),
+    NotFound(String),
 }
 
 impl Problem {
@@ -54,16 +54,16 @@ impl Problem {
         match self {
             Self::Refused(refused) => answer::refused(*refused),
             Self::Failure(failure) => answer::failure(failure),
-            Self::Nothing(words) => message(StatusCode::NOT_FOUND, words),
+            Self::NotFound(text) => message(StatusCode::NOT_FOUND, text),
         }
     }
 }
 
 /// A parsed request.
-struct Wanted {
+struct ThumbnailRequest {
     at: Location,
     spec: Spec,
-    /// Set if the format was chosen by `Accept`: then it is the choice to fall back on.
+    /// Set if the format was chosen by `Accept`: the fallback if the source is of another format than its name.
     negotiated: Option<(Accept, Format)>,
 }
 
@@ -74,45 +74,45 @@ struct Wanted {
     params(
         KeyQuery,
         SpecQuery,
-        ("Accept" = inline(Option<String>), Header, description = "Formats the client takes."),
+        ("Accept" = inline(Option<String>), Header, description = "Formats the client accepts."),
         ("If-None-Match" = inline(Option<String>), Header, description = "ETags the client has.")
     ),
     responses(
-        (status = 200, description = "The thumbnail, made if it is missing.", headers(("ETag" = String), ("Cache-Control" = String)), content((String = "image/jpeg"), (String = "image/png"), (String = "image/webp"))),
+        (status = 200, description = "The thumbnail, rendered if it is missing.", headers(("ETag" = String), ("Cache-Control" = String)), content((String = "image/jpeg"), (String = "image/png"), (String = "image/webp"))),
         (status = 304, description = "The client has it."),
-        OfGet,
+        GetRefusals,
     )
 )]
 pub(crate) async fn get<H: Host>(api: &Api<H>, request: Request) -> Response {
-    let wanted = match wanted(&request, &api.config) {
-        Ok(wanted) => wanted,
+    let parsed = match parse(&request, &api.config) {
+        Ok(parsed) => parsed,
         Err(response) => return *response,
     };
-    let stat = match api.host.stat(wanted.at.clone()).await {
+    let stat = match api.host.stat(parsed.at.clone()).await {
         Err(failure) => return answer::failure(&failure),
         Ok(None) => {
-            let words = format!("{} does not exist; upload it, or look for its exact key", wanted.at);
-            return message(StatusCode::NOT_FOUND, words);
+            let text = format!("{} does not exist; upload it, or look for its exact key", parsed.at);
+            return message(StatusCode::NOT_FOUND, text);
         }
         Ok(Some(stat)) => stat,
     };
-    let mut spec = wanted.spec.clone();
-    // Only what was answered before has this tag, so nothing needs to be made or read to know it again.
+    let mut spec = parsed.spec.clone();
+    // A client can have this tag only from an earlier response, so nothing is rendered or read.
     if is_unchanged(request.headers(), &tag(&stat.etag, &spec), Some(modified_s(stat.modified_ms))) {
-        return unchanged(api, &wanted, &spec, &stat);
+        return unchanged(api, &parsed, &spec, &stat);
     }
-    let mut made = make(api, &wanted.at, &stat, &spec).await;
-    if let (Ok(ready), Some((accept, choice))) = (&made, &wanted.negotiated)
-        && !ready.content_type.to_str().is_ok_and(|kind| accept.takes(kind))
+    let mut result = shared(api, &parsed.at, &stat, &spec).await;
+    if let (Ok(ready), Some((accept, choice))) = (&result, &parsed.negotiated)
+        && !ready.content_type.to_str().is_ok_and(|kind| accept.accepts(kind))
     {
-        // The source is not what its name says.
+        // The source's format is not that of its name.
         spec.format = explicit(*choice);
-        made = make(api, &wanted.at, &stat, &spec).await;
+        result = shared(api, &parsed.at, &stat, &spec).await;
     }
-    match made {
+    match result {
         Err(problem) => problem.response(),
         Ok(ready) => {
-            let mut response = headed(api, &wanted, &spec, &ready.source_etag, &stat);
+            let mut response = headed(api, &parsed, &spec, &ready.source_etag, &stat);
             response.headers_mut().insert(header::CONTENT_TYPE, ready.content_type);
             response.headers_mut().insert(header::CONTENT_LENGTH, ready.bytes.len().into());
             if *request.method() != Method::HEAD {
@@ -130,33 +130,34 @@ pub(crate) async fn get<H: Host>(api: &Api<H>, request: Request) -> Response {
     params(
         KeyQuery,
         SpecQuery,
-        ("Accept" = inline(Option<String>), Header, description = "Formats the client takes."),
+        ("Accept" = inline(Option<String>), Header, description = "Formats the client accepts."),
         ("If-None-Match" = inline(Option<String>), Header, description = "ETags the client has.")
     ),
     responses(
-        (status = 200, description = "The thumbnail, made if it is missing.", headers(("ETag" = String), ("Cache-Control" = String))),
+        (status = 200, description = "The thumbnail, rendered if it is missing.", headers(("ETag" = String), ("Cache-Control" = String))),
         (status = 304, description = "The client has it."),
-        OfHead,
+        HeadRefusals,
     )
 )]
-/// HEAD is GET without its body; this stands for its description.
+/// The headers of GET, without its body.
 pub(crate) async fn head<H: Host>(api: &Api<H>, request: Request) -> Response {
+    // A handler of its own only for the OpenAPI description.
     get(api, request).await
 }
 
-fn wanted(request: &Request, config: &Config) -> Result<Wanted, Box<Response>> {
+fn parse(request: &Request, config: &Config) -> Result<ThumbnailRequest, Box<Response>> {
     let query = Query::of(request, config)?;
     let at = query.location(config)?;
     let mut spec = query.spec;
     if query.names_format {
-        return Ok(Wanted { at, spec, negotiated: None });
+        return Ok(ThumbnailRequest { at, spec, negotiated: None });
     }
     let (spec_format, accept) = negotiate(request.headers(), spec.format, at.key.as_str())?;
     spec.format = spec_format;
-    Ok(Wanted { at, spec, negotiated: Some(accept) })
+    Ok(ThumbnailRequest { at, spec, negotiated: Some(accept) })
 }
 
-/// The format to make: the settings' own if it is as welcome as any.
+/// The format to return: that of the settings unless `Accept` weighs another higher.
 fn negotiate(
     headers: &HeaderMap,
     format: OutputFormat,
@@ -168,9 +169,9 @@ fn negotiate(
         Some(choice) if choice == own => Ok((format, (accept, choice))),
         Some(choice) => Ok((explicit(choice), (accept, choice))),
         None => {
-            let words =
+            let text =
                 "Accept takes none of image/jpeg, image/png and image/webp, and thumbnails are nothing else";
-            Err(Box::new(message(StatusCode::NOT_ACCEPTABLE, words)))
+            Err(Box::new(message(StatusCode::NOT_ACCEPTABLE, text)))
         }
     }
 }
@@ -183,11 +184,11 @@ const fn explicit(format: Format) -> OutputFormat {
     }
 }
 
-/// Makes a thumbnail, or joins whoever makes the same one.
-async fn make<H: Host>(api: &Api<H>, at: &Location, stat: &Stat, spec: &Spec) -> Result<Ready, Problem> {
-    let same = (at.clone(), stat.etag.clone(), fingerprint(spec));
-    api.flights
-        .join(same, || {
+/// Renders a thumbnail, or joins a request that is rendering the same one.
+async fn shared<H: Host>(api: &Api<H>, at: &Location, stat: &Stat, spec: &Spec) -> Result<Ready, Problem> {
+    let identity = (at.clone(), stat.etag.clone(), fingerprint(spec));
+    api.thumbnails
+        .join(identity, || {
             let (host, config, at, spec) = (api.host.clone(), api.config.clone(), at.clone(), spec.clone());
             async move {
                 match config.trigger.renditions.iter().position(|rendition| rendition.spec == spec) {
@@ -199,7 +200,7 @@ async fn make<H: Host>(api: &Api<H>, at: &Location, stat: &Stat, spec: &Spec) ->
         .await
 }
 
-/// A rendition that is stored, made if it is missing or out of date.
+/// A stored rendition, rendered if it is missing or stale.
 async fn stored<H: Host>(
     host: &H,
     config: &Config,
@@ -207,17 +208,17 @@ async fn stored<H: Host>(
     index: usize,
     spec: Spec,
 ) -> Result<Ready, Problem> {
-    // An object replaced between making and reading is a new start; nobody replaces it for ever.
+    // An object replaced between rendering and reading restarts the loop.
     for _ in 0..3 {
         let record = config.record(at.key.clone(), "Get");
         let report = host.invoke(record).await.map_err(Problem::Refused)?;
         let rendition = match &report.outcome {
             Outcome::Failed(failure) => return Err(Problem::Failure(failure.clone())),
-            Outcome::Ignored(why) => return Err(Problem::Nothing(format!("there is no thumbnail: {why}"))),
+            Outcome::Ignored(why) => return Err(Problem::NotFound(format!("there is no thumbnail: {why}"))),
             Outcome::Removed => continue,
-            Outcome::Made | Outcome::UpToDate => report.renditions.get(index),
+            Outcome::Rendered | Outcome::UpToDate => report.renditions.get(index),
         };
-        // Another trigger may want the key, with fewer renditions or others.
+        // Another trigger may match the key, with fewer renditions or others.
         let Some(rendition) = rendition else { return rendered(host, at, spec).await };
         let object = host.read(rendition.at.clone()).await.map_err(Problem::Failure)?;
         let Some(object) = object else { continue };
@@ -225,7 +226,7 @@ async fn stored<H: Host>(
             return rendered(host, at, spec).await;
         }
         let Some(source_etag) = object.stat.metadata.get(SOURCE_ETAG).cloned() else { continue };
-        // What it is by its content, whatever is written of it: whoever may write there must not put a page here.
+        // The type follows from the content, not from the object's metadata: a writer to the bucket must not serve pages here.
         let Ok(header) = tintype_engine::probe(&object.bytes) else { return rendered(host, at, spec).await };
         return Ok(Ready {
             bytes: object.bytes,
@@ -233,13 +234,13 @@ async fn stored<H: Host>(
             source_etag,
         });
     }
-    Err(Problem::Nothing("the thumbnail was removed again and again; ask later".into()))
+    Err(Problem::NotFound("the thumbnail was removed repeatedly; try again later".into()))
 }
 
-/// A rendition of the request's own, not stored.
+/// A rendition of the request alone, not stored.
 async fn rendered<H: Host>(host: &H, at: Location, spec: Spec) -> Result<Ready, Problem> {
-    let made = host.render_object(at, spec).await.map_err(Problem::Refused)?;
-    let (source, thumbnail) = made.map_err(Problem::Failure)?;
+    let rendered = host.render_object(at, spec).await.map_err(Problem::Refused)?;
+    let (source, thumbnail) = rendered.map_err(Problem::Failure)?;
     Ok(Ready {
         content_type: HeaderValue::from_static(thumbnail.format.media_type()),
         bytes: thumbnail.bytes.into(),
@@ -247,19 +248,25 @@ async fn rendered<H: Host>(host: &H, at: Location, spec: Spec) -> Result<Ready, 
     })
 }
 
-/// The version of the source, and the recipe.
+/// The ETag: the version of the source, and the recipe.
 fn tag(source_etag: &str, spec: &Spec) -> String {
     format!("\"{source_etag}-{}\"", fingerprint(spec))
 }
 
-fn unchanged<H: Host>(api: &Api<H>, wanted: &Wanted, spec: &Spec, stat: &Stat) -> Response {
-    let mut response = headed(api, wanted, spec, &stat.etag, stat);
+fn unchanged<H: Host>(api: &Api<H>, parsed: &ThumbnailRequest, spec: &Spec, stat: &Stat) -> Response {
+    let mut response = headed(api, parsed, spec, &stat.etag, stat);
     *response.status_mut() = StatusCode::NOT_MODIFIED;
     response
 }
 
-/// An answer with the headers that 200 and 304 share.
-fn headed<H: Host>(api: &Api<H>, wanted: &Wanted, spec: &Spec, source_etag: &str, stat: &Stat) -> Response {
+/// A response with the headers that 200 and 304 share.
+fn headed<H: Host>(
+    api: &Api<H>,
+    parsed: &ThumbnailRequest,
+    spec: &Spec,
+    source_etag: &str,
+    stat: &Stat,
+) -> Response {
     let mut response = Response::new(Body::empty());
     let mut insert = |name: header::HeaderName, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
@@ -267,18 +274,18 @@ fn headed<H: Host>(api: &Api<H>, wanted: &Wanted, spec: &Spec, source_etag: &str
         }
     };
     insert(header::ETAG, &tag(source_etag, spec));
-    let whose = if api.config.has_keys { "private, " } else { "" };
-    insert(header::CACHE_CONTROL, &format!("{whose}max-age={}", api.config.cache_ttl_s));
-    // Known of this version alone.
+    let scope = if api.config.has_keys { "private, " } else { "" };
+    insert(header::CACHE_CONTROL, &format!("{scope}max-age={}", api.config.cache_ttl_s));
+    // The date is that of this version.
     if stat.etag == source_etag
         && let Some(modified) = http_date(modified_s(stat.modified_ms))
     {
         insert(header::LAST_MODIFIED, &modified);
     }
-    if wanted.negotiated.is_some() {
+    if parsed.negotiated.is_some() {
         insert(header::VARY, "Accept");
     }
-    let tag = SourceTag { at: Arc::new(wanted.at.clone()), etag: source_etag.into() };
+    let tag = SourceTag { at: Arc::new(parsed.at.clone()), etag: source_etag.into() };
     response.extensions_mut().insert(tag);
     response
 }

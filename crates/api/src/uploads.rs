@@ -17,26 +17,26 @@ use crate::{
     answer::{self, message},
     body,
     openapi::UploadForm,
-    refusals::OfUploads,
+    refusals::UploadsRefusals,
 };
 
-/// How long a form is good if the request does not say, and the longest it may ask for, in seconds.
+/// The default and the longest validity of a form, in seconds.
 const EXPIRES_S: u32 = 900;
 const LONGEST_S: u32 = 3600;
 
-/// What an upload form is to be for.
+/// A request for an upload form.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = UploadWish)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Wanted {
+pub(crate) struct UploadFormRequest {
     /// The key in the source bucket.
     #[schema(min_length = 1, max_length = 1024)]
     key: String,
-    /// The file's media type; without it the one that the key's name says.
+    /// The file's media type; by default that of the key's extension.
     #[serde(default)]
     #[schema(pattern = "^image/[!-~]*$")]
     content_type: Option<String>,
-    /// How long the form is good.
+    /// How long the form is valid.
     #[serde(default)]
     #[schema(minimum = 1, maximum = 3600)]
     expires_s: Option<u32>,
@@ -46,10 +46,10 @@ pub(crate) struct Wanted {
     post,
     path = "/uploads",
     operation_id = "makeUploadForm",
-    request_body = Wanted,
+    request_body = UploadFormRequest,
     responses(
         (status = 200, body = UploadForm, description = "A form for one upload straight to the source bucket."),
-        OfUploads,
+        UploadsRefusals,
     )
 )]
 pub(crate) async fn post<H: Host>(api: &Api<H>, request: Request) -> Response {
@@ -62,27 +62,27 @@ pub(crate) async fn post<H: Host>(api: &Api<H>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let kind = body::media_type(&head.headers);
     if !matches!(kind.as_str(), "application/json" | "") {
-        let words = format!("Content-Type \"{kind}\" is not taken; send application/json");
-        return message(StatusCode::UNSUPPORTED_MEDIA_TYPE, words);
+        let text = format!("Content-Type \"{kind}\" is not taken; send application/json");
+        return message(StatusCode::UNSUPPORTED_MEDIA_TYPE, text);
     }
     let body = match body::read_json(body, api.config.max_body).await {
         Ok(body) => body,
         Err(response) => return *response,
     };
-    let wanted = match serde_json::from_slice::<Wanted>(&body)
+    let terms = match serde_json::from_slice::<UploadFormRequest>(&body)
         .map_err(|error| {
             format!("the body is not {{\"key\": …, \"content_type\": …, \"expires_s\": …}}: {error}")
         })
-        .and_then(Checked::of)
+        .and_then(UploadFormTerms::of)
     {
-        Ok(wanted) => wanted,
+        Ok(terms) => terms,
         Err(error) => return message(StatusCode::BAD_REQUEST, error),
     };
     match api.host.form_signer(&head).await {
         Err(failure) => answer::failure(&failure),
         Ok(signer) => {
             let bucket = &api.config.trigger.bucket;
-            let form = form(&signer, bucket, &wanted, api.config.source_bytes, OffsetDateTime::now_utc());
+            let form = form(&signer, bucket, &terms, api.config.source_bytes, OffsetDateTime::now_utc());
             match form {
                 Some(form) => answer::json(StatusCode::OK, &form),
                 None => message(StatusCode::INTERNAL_SERVER_ERROR, "the machine's clock is out of range"),
@@ -91,27 +91,28 @@ pub(crate) async fn post<H: Host>(api: &Api<H>, request: Request) -> Response {
     }
 }
 
-struct Checked {
+/// The validated terms of an upload form.
+struct UploadFormTerms {
     key: ObjectKey,
     content_type: String,
     expires: Duration,
 }
 
-impl Checked {
-    fn of(wanted: Wanted) -> Result<Self, String> {
-        let key = ObjectKey::new(&wanted.key).map_err(|message| format!("\"key\": {message}"))?;
-        if let Some(kind) = &wanted.content_type
+impl UploadFormTerms {
+    fn of(request: UploadFormRequest) -> Result<Self, String> {
+        let key = ObjectKey::new(&request.key).map_err(|message| format!("\"key\": {message}"))?;
+        if let Some(kind) = &request.content_type
             && (!kind.starts_with("image/") || !kind.bytes().all(|byte| byte.is_ascii_graphic()))
         {
             return Err(format!("\"content_type\": \"{kind}\" is no image's; write one like \"image/jpeg\""));
         }
-        let expires = wanted.expires_s.unwrap_or(EXPIRES_S);
+        let expires = request.expires_s.unwrap_or(EXPIRES_S);
         if !(1..=LONGEST_S).contains(&expires) {
             return Err(format!("\"expires_s\": {expires} is not 1 to {LONGEST_S}"));
         }
         let expires = Duration::seconds(expires.into());
         let by_name = || format_by_name(key.as_str()).media_type().to_owned();
-        let content_type = wanted.content_type.unwrap_or_else(by_name);
+        let content_type = request.content_type.unwrap_or_else(by_name);
         Ok(Self { key, content_type, expires })
     }
 }
@@ -120,19 +121,19 @@ impl Checked {
 fn form(
     signer: &FormSigner,
     bucket: &str,
-    wanted: &Checked,
+    terms: &UploadFormTerms,
     most_bytes: u64,
     now: OffsetDateTime,
 ) -> Option<Value> {
     let day = now.format(format_description!("[year][month][day]")).ok()?;
     let instant = now.format(format_description!("[year][month][day]T[hour][minute][second]Z")).ok()?;
-    let until = (now + wanted.expires)
+    let until = (now + terms.expires)
         .format(format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].000Z"))
         .ok()?;
     let scope = format!("{day}/{}/s3/aws4_request", signer.region);
     let mut fields = Map::new();
     let mut field = |name: &str, value: String| fields.insert(name.to_owned(), value.into());
-    field("key", wanted.key.to_string());
+    field("key", terms.key.to_string());
     field("success_action_status", "201".into());
     field("x-amz-algorithm", "AWS4-HMAC-SHA256".into());
     field("x-amz-credential", format!("{}/{scope}", signer.access_key_id));
@@ -140,7 +141,7 @@ fn form(
     if let Some(token) = &signer.session_token {
         field("x-amz-security-token", token.clone());
     }
-    field("Content-Type", wanted.content_type.clone());
+    field("Content-Type", terms.content_type.clone());
     let mut conditions: Vec<Value> = fields.iter().map(|(name, value)| json!({name: value})).collect();
     conditions.push(json!({"bucket": bucket}));
     conditions.push(json!(["content-length-range", 1, most_bytes]));
@@ -167,7 +168,7 @@ fn signature(secret: &str, day: &str, region: &str, policy: &str) -> String {
 }
 
 fn mac(key: &[u8], message: &[u8]) -> Vec<u8> {
-    // Keys of any length are taken.
+    // HMAC accepts keys of any length.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return Vec::new() };
     mac.update(message);
     mac.finalize().into_bytes().to_vec()
@@ -189,9 +190,10 @@ mod tests {
     }
 
     #[test]
-    fn wishes_are_checked() {
-        let wanted = |json: &str| serde_json::from_str::<Wanted>(json).map_err(|error| error.to_string());
-        let check = |json: &str| wanted(json).and_then(Checked::of).map(|_| ());
+    fn requests_are_validated() {
+        let parse =
+            |json: &str| serde_json::from_str::<UploadFormRequest>(json).map_err(|error| error.to_string());
+        let check = |json: &str| parse(json).and_then(UploadFormTerms::of).map(|_| ());
         assert!(check(r#"{"key": "a.jpg", "content_type": "image/jpeg", "expires_s": 60}"#).is_ok());
         for wrong in [
             r#"{}"#,
@@ -206,10 +208,10 @@ mod tests {
     }
 
     #[test]
-    fn the_type_that_is_not_said_is_that_of_the_name() {
+    fn the_default_type_is_that_of_the_extension() {
         for (key, kind) in [("a.png", "image/png"), ("a.WEBP", "image/webp"), ("a", "image/jpeg")] {
-            let wanted = Wanted { key: key.into(), content_type: None, expires_s: None };
-            assert_eq!(Checked::of(wanted).unwrap().content_type, kind);
+            let request = UploadFormRequest { key: key.into(), content_type: None, expires_s: None };
+            assert_eq!(UploadFormTerms::of(request).unwrap().content_type, kind);
         }
     }
 
@@ -223,8 +225,8 @@ mod tests {
             session_token: Some("session".into()),
         };
         let key = ObjectKey::new("a \"quoted\".jpg").unwrap();
-        let wanted = Checked { key, content_type: "image/png".into(), expires: Duration::seconds(60) };
-        let form = form(&signer, "in", &wanted, 10, OffsetDateTime::UNIX_EPOCH).unwrap();
+        let terms = UploadFormTerms { key, content_type: "image/png".into(), expires: Duration::seconds(60) };
+        let form = form(&signer, "in", &terms, 10, OffsetDateTime::UNIX_EPOCH).unwrap();
         let policy = STANDARD.decode(form["fields"]["policy"].as_str().unwrap()).unwrap();
         let policy: Value = serde_json::from_slice(&policy).unwrap();
         assert_eq!(policy["expiration"], "1970-01-01T00:01:00.000Z");

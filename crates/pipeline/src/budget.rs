@@ -10,8 +10,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::settings::Function;
 
-/// The bounds of a process that may use `available_bytes`: on one image, and in bytes on all at once. What the settings
-/// give stands; their defaults shrink where there is less than they take.
+/// The bounds of a process that may use `available_bytes`: on one image, and in bytes on all at once. Written settings
+/// stand; defaults shrink to the memory available.
 #[must_use]
 pub fn bounds(function: &Function, mut limits: Limits, available_bytes: u64) -> (Limits, u64) {
     if function.total_memory_mb > 0 {
@@ -28,22 +28,22 @@ pub fn bounds(function: &Function, mut limits: Limits, available_bytes: u64) -> 
     (limits, largest.min(available_bytes / 4 * 3).max(available_bytes / 4))
 }
 
-/// Bytes that may be held at once, in two pools: sources read, and renders under way. Whoever waits for a
-/// render holds its source already and nobody who holds a render waits for a source, so the two pools
-/// cannot wait for each other in a circle. Clones share the pools.
+/// Bytes that may be held at once, in two pools: sources read, and renders under way. A task that waits for a render
+/// already holds its source, and none that holds a render waits for a source, so the two pools cannot deadlock. Clones
+/// share the pools.
 #[derive(Debug, Clone)]
 pub struct MemoryBudget {
     sources: Pool,
     renders: Pool,
 }
 
-/// Admits in the order of arrival: a large render is not passed by small ones for ever.
+/// Admits in order of arrival, so that small renders cannot starve a large one.
 #[derive(Debug, Clone)]
 struct Pool {
     total: u64,
     /// One permit for each [`UNIT`] of `total`.
     free: Arc<Semaphore>,
-    /// Whoever waits gathers permits before it is admitted, so that those taken do not say what is used.
+    /// Waiters collect permits before they are admitted, so permits taken are not bytes in use.
     used: Arc<AtomicU64>,
 }
 
@@ -94,10 +94,10 @@ impl Pool {
         Self { total, free: Arc::new(Semaphore::new(permits(total) as usize)), used: Arc::default() }
     }
 
-    /// What is larger than the whole pool gets the whole pool: it runs alone.
+    /// A request larger than the pool gets the whole pool: it runs alone.
     async fn take(&self, bytes: u64) -> Reservation {
         let bytes = bytes.min(self.total);
-        // Nobody closes it.
+        // The semaphore is never closed.
         let permit = self.free.clone().acquire_many_owned(permits(bytes)).await.ok();
         self.used.fetch_add(bytes, Ordering::Relaxed);
         Reservation { bytes, used: self.used.clone(), _permit: permit }
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bounds_fit_into_what_there_is() {
+    fn bounds_fit_the_available_memory() {
         let mb = |text: &str, available: u64| {
             let settings = crate::settings::tests::load(text, &[]).unwrap();
             let (limits, total) = bounds(&settings.function, settings.limits, available << 20);
@@ -128,7 +128,11 @@ mod tests {
         assert_eq!(mb("", 16 << 10), (100, 512, 4096));
         assert_eq!(mb("", 1024), (100, 512, 682));
         assert_eq!(mb("", 256), (64, 128, 192));
-        assert_eq!(mb("[function]\nmemory_mb = 512", 256), (64, 512, 192), "asked for, so it runs alone");
+        assert_eq!(
+            mb("[function]\nmemory_mb = 512", 256),
+            (64, 512, 192),
+            "set explicitly, so it runs alone"
+        );
         assert_eq!(mb("[limits]\nsource_bytes = \"80 MiB\"", 256), (80, 128, 192));
         assert_eq!(mb("[function]\ntotal_memory_mb = 400", 256), (100, 300, 400));
     }
@@ -144,9 +148,9 @@ mod tests {
                 let (budget, peak) = (&budget, &peak);
                 scope.spawn(move || {
                     for _ in 0..50 {
-                        let held = block_on(budget.render(kib * KIB));
+                        let reserved = block_on(budget.render(kib * KIB));
                         peak.fetch_max(budget.used().1, Ordering::Relaxed);
-                        drop(held);
+                        drop(reserved);
                     }
                 });
             }
@@ -156,14 +160,14 @@ mod tests {
     }
 
     #[test]
-    fn a_large_render_is_not_passed_for_ever() {
+    fn a_large_render_is_not_starved() {
         block_on(async {
             let budget = MemoryBudget::new(400 * KIB);
             let small = budget.render(100 * KIB).await;
             let mut large = pin!(budget.render(300 * KIB));
             assert!(poll!(&mut large).is_pending());
-            assert_eq!(budget.used().1, 100 * KIB, "who waits holds nothing");
-            // There would be room for it, but somebody was here before.
+            assert_eq!(budget.used().1, 100 * KIB, "a waiter holds nothing");
+            // There is room for it, but the large one came first.
             let mut late = Box::pin(budget.render(100 * KIB));
             assert!(poll!(&mut late).is_pending());
             drop(small);
@@ -175,13 +179,13 @@ mod tests {
     }
 
     #[test]
-    fn who_stops_waiting_holds_nothing_up() {
+    fn a_cancelled_wait_blocks_no_other() {
         block_on(async {
             let budget = MemoryBudget::new(400 * KIB);
-            let held = budget.source(100 * KIB).await;
-            let mut leaving = Box::pin(budget.source(KIB));
-            assert!(poll!(&mut leaving).is_pending());
-            drop((leaving, held));
+            let reserved = budget.source(100 * KIB).await;
+            let mut cancelled = Box::pin(budget.source(KIB));
+            assert!(poll!(&mut cancelled).is_pending());
+            drop((cancelled, reserved));
             assert_eq!(budget.source(100 * KIB).await.bytes, 100 * KIB);
         });
     }

@@ -1,4 +1,4 @@
-//! The time as records and logs have it.
+//! The wall clock of records and logs.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,7 +8,7 @@ pub fn now_ms() -> i64 {
     ms_of(SystemTime::now())
 }
 
-/// Before 1970 it is negative, and runs all the same: what is due later becomes due.
+/// Negative before 1970, so that due times are reached there, too.
 fn ms_of(time: SystemTime) -> i64 {
     let ms = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
     time.duration_since(UNIX_EPOCH).map_or_else(|before| -ms(before.duration()), ms)
@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_before_1970_runs_on_into_it() {
+    fn times_before_1970_are_negative() {
         let at = |seconds: i64| {
             let span = Duration::from_secs(seconds.unsigned_abs());
             ms_of(if seconds < 0 { UNIX_EPOCH - span } else { UNIX_EPOCH + span })

@@ -1,4 +1,4 @@
-//! Where a render runs: on threads for it, or on the thread that polls, where a host has that for computing.
+//! Where a render runs: on render threads, or on the polling thread where a host uses that for computing.
 
 use std::{
     io,
@@ -10,17 +10,17 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{outcome::Failure, render_threads::RenderThreads};
 
-/// The threads that compute.
+/// The threads that render.
 pub(crate) enum Cpu {
-    /// Threads of their own: polling goes on meanwhile.
+    /// Dedicated threads; polling continues meanwhile.
     Threads(RenderThreads),
-    /// Each call on the thread that polls it, with buffers that the next one takes over.
+    /// The thread that polls the call; buffers are reused by the next one.
     Polling(Mutex<Vec<Scratch>>),
 }
 
-/// A thread that is free for a render.
+/// The right to run one render on a free thread.
 #[derive(Debug)]
-pub(crate) struct Turn(Option<OwnedSemaphorePermit>);
+pub(crate) struct ThreadPermit(Option<OwnedSemaphorePermit>);
 
 impl Cpu {
     pub(crate) fn threads(count: usize) -> io::Result<Self> {
@@ -31,35 +31,35 @@ impl Cpu {
         Self::Polling(Mutex::new(Vec::new()))
     }
 
-    /// Waits until a thread is free, where renders have their own.
-    pub(crate) async fn turn(&self) -> Turn {
+    /// Waits for a free render thread; at once on the polling thread.
+    pub(crate) async fn acquire(&self) -> ThreadPermit {
         match self {
-            Self::Threads(threads) => Turn(threads.turn().await),
-            Self::Polling(_) => Turn(None),
+            Self::Threads(threads) => ThreadPermit(threads.acquire().await),
+            Self::Polling(_) => ThreadPermit(None),
         }
     }
 
     /// Runs `work` with buffers of the engine.
     ///
     /// # Errors
-    /// It panicked on a thread of its own; here the panic goes on.
+    /// `work` panicked on a render thread. On the polling thread the panic propagates.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
-        turn: Turn,
+        permit: ThreadPermit,
         work: impl FnOnce(&mut Scratch) -> T + Send + 'static,
     ) -> Result<T, Failure> {
         let buffers = match self {
-            Self::Threads(threads) => return threads.run(turn.0, work).await,
+            Self::Threads(threads) => return threads.run(permit.0, work).await,
             Self::Polling(buffers) => buffers,
         };
         let taken = buffers.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut scratch = taken.unwrap_or_default();
-        let done = work(&mut scratch);
+        let result = work(&mut scratch);
         buffers.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
-        Ok(done)
+        Ok(result)
     }
 
-    /// Waits until no thread computes any more.
+    /// Waits until every render thread is idle.
     pub(crate) async fn idle(&self) {
         if let Self::Threads(threads) = self {
             threads.idle().await;

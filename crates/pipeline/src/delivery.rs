@@ -1,4 +1,4 @@
-//! The ports to where events come from.
+//! The ports to event sources.
 
 use async_trait::async_trait;
 
@@ -9,14 +9,13 @@ use crate::{
     store::{Location, Put, SourceVersion, Store, StoreError},
 };
 
-/// Where events come from: a queue on disk, a broker, a bucket that is polled. Each event is delivered until
-/// it is settled, so one may come more than once.
+/// A queue on disk, a broker, or a bucket that is polled. Each event is delivered at least once, until it is settled.
 #[async_trait]
 pub trait EventSource: Send + Sync {
     /// An event taken for one attempt.
     type Delivery: Delivery;
 
-    /// Waits for the next event that is due; `None` once there will be none.
+    /// Waits for the next event that is due; `None` once the source has ended.
     ///
     /// # Errors
     /// The source cannot be read now.
@@ -26,16 +25,16 @@ pub trait EventSource: Send + Sync {
 /// An event taken for one attempt. Dropped without being settled, it is delivered again.
 #[async_trait]
 pub trait Delivery: Send {
-    /// What it asks for.
+    /// The record of the event.
     ///
     /// # Errors
-    /// The message holds no record that can be read, and why.
+    /// Why the message holds no readable record.
     fn record(&self) -> Result<&Record, &str>;
 
-    /// Earlier attempts at it.
+    /// Earlier attempts at the event.
     fn attempts(&self) -> Attempts;
 
-    /// Asks the source for as much time again as it gave: called before work that may take long.
+    /// Renews the lease for its whole duration; called before work that may take long.
     ///
     /// # Errors
     /// The source cannot be reached.
@@ -43,7 +42,7 @@ pub trait Delivery: Send {
         Ok(())
     }
 
-    /// Does what the conclusion says.
+    /// Settles the event by its conclusion.
     ///
     /// # Errors
     /// The source cannot be written; the event is then delivered again.
@@ -71,16 +70,16 @@ pub trait Delivery: Send {
 pub struct Committed {
     /// Their ETags, in order.
     pub etags: Vec<String>,
-    /// Whether the event was settled with them; if not, it is delivered again, and finds them there.
+    /// Whether the event was settled with them; if not, it is delivered again and found up to date.
     pub settled: Result<(), StoreError>,
 }
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conclusion {
-    /// What becomes of the event.
+    /// How the event is settled.
     pub disposition: Disposition,
-    /// What became of its record.
+    /// The outcome of its record.
     pub outcome: Outcome,
     /// The thumbnails.
     pub renditions: Vec<Location>,

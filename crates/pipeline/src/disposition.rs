@@ -1,24 +1,24 @@
-//! What is to be done with an event after an attempt: one match for every host.
+//! How an event is settled after an attempt: one match for every host.
 
 use std::time::Duration;
 
 use crate::outcome::{Outcome, Reason};
 
-/// What becomes of an event.
+/// How an event is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
     /// Done: it leaves the queue.
     Ack,
     /// It failed, and is delivered again after this long.
     RetryAfter(Duration),
-    /// Not its own fault: it is delivered again after this long, and the attempt does not count. Zero at a
-    /// shutdown, which says nothing about the event at all.
+    /// The event is not at fault: it is delivered again after this long, and the attempt does not count. Zero at a
+    /// shutdown.
     Defer(Duration),
     /// It moves to the dead-letter queue.
     DeadLetter(Reason),
 }
 
-/// What a source knows of earlier attempts at an event.
+/// Earlier attempts at an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Attempts {
     /// Those that failed and count.
@@ -27,8 +27,8 @@ pub struct Attempts {
     pub deferred: u32,
 }
 
-/// When an event is tried again; as Lambda's asynchronous invocation has it. How old an event may become is its
-/// source's to watch.
+/// When an event is tried again; as Lambda's asynchronous invocation has it. The maximum age of an event is enforced by
+/// its source.
 /// Source: AWS, "How Lambda handles errors and retries with asynchronous invocation".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryPolicy {
@@ -38,25 +38,25 @@ pub struct RetryPolicy {
     pub delays: Vec<Duration>,
 }
 
-/// The first wait while the store is away, and the longest; each is twice the one before, as Lambda does it
-/// for throttles and its own faults.
+/// The first and the longest wait while the store is unavailable; each is twice the one before, as on Lambda for
+/// throttles and its own faults.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
 
 impl RetryPolicy {
-    /// The wait before the retry that follows so many failed attempts.
+    /// The wait before the retry that follows `failed` attempts.
     #[must_use]
     pub fn delay(&self, failed: u32) -> Duration {
         self.delays.get(failed as usize).or(self.delays.last()).copied().unwrap_or_default()
     }
 
-    /// The wait after the store was away so many times before.
+    /// The wait after `deferred` earlier deferrals.
     #[must_use]
     pub fn backoff(deferred: u32) -> Duration {
         FIRST_BACKOFF.saturating_mul(1 << deferred.min(16)).min(LONGEST_BACKOFF)
     }
 
-    /// The longest that an event is ever made to wait.
+    /// The longest wait of any event.
     #[must_use]
     pub fn longest_wait(&self) -> Duration {
         self.delays.iter().copied().max().unwrap_or_default().max(LONGEST_BACKOFF)
@@ -71,11 +71,13 @@ impl RetryPolicy {
 }
 
 impl Disposition {
-    /// What an outcome means for its event. `is_shutdown`: the host stopped the attempt, not its time-out.
+    /// The disposition of an event by the outcome of its record. `is_shutdown`: the host stopped the attempt, not its time-out.
     #[must_use]
     pub fn of(outcome: &Outcome, attempts: Attempts, policy: &RetryPolicy, is_shutdown: bool) -> Self {
         let failure = match outcome {
-            Outcome::Made | Outcome::UpToDate | Outcome::Removed | Outcome::Ignored(_) => return Self::Ack,
+            Outcome::Rendered | Outcome::UpToDate | Outcome::Removed | Outcome::Ignored(_) => {
+                return Self::Ack;
+            }
             Outcome::Failed(failure) => failure,
         };
         match failure.reason {
@@ -88,7 +90,7 @@ impl Disposition {
             | Reason::BadEvent => Self::DeadLetter(failure.reason),
             Reason::Unavailable => Self::Defer(RetryPolicy::backoff(attempts.deferred)),
             Reason::Stopped if is_shutdown => Self::Defer(Duration::ZERO),
-            Reason::Stopped | Reason::Denied | Reason::Damaged | Reason::Contended | Reason::Internal => {
+            Reason::Stopped | Reason::Denied | Reason::Corrupt | Reason::Contended | Reason::Internal => {
                 policy.retry(attempts, failure.reason)
             }
         }
@@ -111,16 +113,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_done_leaves_the_queue() {
+    fn success_is_acknowledged() {
         for outcome in
-            [Outcome::Made, Outcome::UpToDate, Outcome::Removed, Outcome::Ignored(Ignored::NoTrigger)]
+            [Outcome::Rendered, Outcome::UpToDate, Outcome::Removed, Outcome::Ignored(Ignored::NoTrigger)]
         {
             assert_eq!(Disposition::of(&outcome, Attempts::default(), &policy(), true), Disposition::Ack);
         }
     }
 
     #[test]
-    fn every_class_of_failure_is_permanent_or_tried_again() {
+    fn every_reason_is_permanent_or_retried() {
         for reason in Reason::ALL {
             assert_eq!(
                 of(reason, 0, 0) == Disposition::DeadLetter(reason),
@@ -144,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shutdown_is_no_attempt_and_a_time_out_is_one() {
+    fn a_shutdown_does_not_count_as_an_attempt_and_a_time_out_does() {
         let stopped = Outcome::Failed(Failure::new(Reason::Stopped, "on purpose"));
         let last = Attempts { failed: 2, deferred: 3 };
         assert_eq!(Disposition::of(&stopped, last, &policy(), true), Disposition::Defer(Duration::ZERO));

@@ -13,7 +13,7 @@ use crate::store::{Location, ObjectKey};
 /// What happened to the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// It was put, copied or completed.
+    /// It was put, copied or completed as a multipart upload.
     Created,
     /// It was deleted.
     Removed,
@@ -41,7 +41,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// Of an object, with nothing known but its place; `name` is S3's for what happened.
+    /// A record of an object by its location alone; `name` is the S3 event name.
     #[must_use]
     pub fn new(kind: Kind, name: impl Into<String>, at: Location) -> Self {
         let Location { bucket, key } = at;
@@ -74,7 +74,7 @@ pub struct Part {
     pub record: Result<Record, String>,
     /// Milliseconds since 1970 when it happened, where the event says so.
     pub occurred_ms: Option<i64>,
-    /// What it was read from: an event of this part alone, which can be sent again.
+    /// Its source: an event of this part alone, which can be sent again.
     pub raw: Value,
 }
 
@@ -93,7 +93,7 @@ impl Part {
 pub enum Event {
     /// `s3:TestEvent`, sent when a notification is set up: nothing to do.
     Test,
-    /// Objects to look at.
+    /// The objects named.
     Records(Vec<Part>),
 }
 
@@ -108,7 +108,7 @@ pub const MOST_RECORDS: usize = 10_000;
 /// `{"key": "photo.jpg"}`.
 ///
 /// # Errors
-/// Says what is wrong if it is not JSON, of no known shape, or has more records.
+/// The event is not JSON, has no known shape, or has more records.
 pub fn parse(json: &[u8], default_bucket: &str, most: usize) -> Result<Event, String> {
     let value: Value =
         serde_json::from_slice(json).map_err(|error| format!("the event is not JSON: {error}"))?;
@@ -122,7 +122,7 @@ pub fn parse(json: &[u8], default_bucket: &str, most: usize) -> Result<Event, St
     }
 }
 
-/// The parts found so far, no more than are wanted: each takes much more memory than it has bytes.
+/// The parts found so far, bounded: each takes much more memory than its JSON.
 struct Parts {
     list: Vec<Part>,
     most: usize,
@@ -130,7 +130,7 @@ struct Parts {
 }
 
 impl Parts {
-    /// Adds a part, made only where there is room for it.
+    /// Adds a part, built only where there is room for it.
     fn push(&mut self, part: impl FnOnce() -> Part) {
         if self.list.len() < self.most {
             self.list.push(part());
@@ -140,7 +140,7 @@ impl Parts {
     }
 }
 
-/// Adds the records of one envelope; answers whether it was a test event.
+/// Adds the records of one envelope; returns whether it was a test event.
 fn collect(
     value: &Value,
     default_bucket: &str,
@@ -151,7 +151,7 @@ fn collect(
     if value.get("Event").and_then(Value::as_str) == Some("s3:TestEvent") {
         return Ok(true);
     }
-    // What Lambda sends to the destination of failed events holds the event that failed.
+    // An on-failure destination of Lambda receives the failed event inside an envelope.
     if let (Some(failed), true) = (value.get("requestPayload"), nesting > 0) {
         return collect(failed, default_bucket, message_id, nesting - 1, parts);
     }
@@ -186,7 +186,7 @@ fn collect(
                 serde_json::from_str(inner).map_err(|error| format!("the message is not JSON: {error}"))
             })
             .and_then(|inner: Value| {
-                // An SNS notification in an SQS body carries the event as text once more.
+                // An SNS notification in an SQS body carries the event as nested JSON text.
                 let inner = match (inner.get("Type").and_then(Value::as_str), inner.get("Message")) {
                     (Some("Notification"), Some(Value::String(message))) => serde_json::from_str(message)
                         .map_err(|error| format!("the SNS message is not JSON: {error}"))?,
@@ -265,7 +265,7 @@ fn event_bridge(value: &Value) -> Result<Record, String> {
     })
 }
 
-/// `{"key": "photo.jpg"}`, as a person writes a test event; the key stands as it is.
+/// `{"key": "photo.jpg"}`, as a test event is written by hand; the key is not decoded.
 fn direct(value: &Value, key: &Value, default_bucket: &str) -> Result<Record, String> {
     Ok(Record {
         kind: Kind::Created,
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn every_record_is_kept_and_a_bad_one_hides_no_other() {
+    fn every_record_is_parsed_and_a_bad_one_hides_no_other() {
         let mut event = s3("a.jpg");
         let records = event["Records"].as_array_mut().unwrap();
         records.push(json!({"eventName": "ObjectCreated:Put"}));
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn each_part_holds_what_it_was_read_from_and_when_it_happened() {
+    fn each_part_holds_its_source_and_its_time() {
         let mut event = s3("a.jpg");
         let mut second = s3("b.jpg")["Records"][0].clone();
         second["eventTime"] = "2026-01-02T03:04:05.678Z".into();
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_shape_or_version_says_so() {
+    fn an_unknown_shape_or_version_is_an_error() {
         assert!(parse(b"{}", "in", 1).unwrap_err().contains("Records"));
         assert!(parse(b"{", "in", 1).unwrap_err().contains("not JSON"));
         let mut event = s3("a.jpg");
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn records_without_end_are_refused_and_not_kept() {
+    fn too_many_records_are_refused_without_being_held() {
         let many = json!({"Records": vec![json!({}); 10]});
         let nested = json!({"Records": [
             {"messageId": "1", "body": many.to_string()},

@@ -1,37 +1,37 @@
-//! The recipe fingerprint: which pixels a rendition's settings stand for.
+//! The recipe fingerprint: identifies the pixels that a rendition's settings produce.
 
 use sha2::{Digest, Sha256};
 use tintype_engine::{RECIPE, Spec};
 
-/// Metadata of a thumbnail: the source's ETag it was made from.
+/// Metadata of a thumbnail: the ETag of the source version it was rendered from.
 pub const SOURCE_ETAG: &str = "tintype-source-etag";
 /// Metadata of a thumbnail: the fingerprint of its recipe. Marks the object as a thumbnail.
 pub const RECIPE_FINGERPRINT: &str = "tintype-recipe";
-/// Metadata of a thumbnail: its source's bucket and percent-encoded key (or a digest of a very long one), so
-/// that two sources whose thumbnails would have one name are noticed.
+/// Metadata of a thumbnail: its source's bucket and percent-encoded key (or a digest of a very long one), so that
+/// collisions of thumbnail names are detected.
 pub const SOURCE: &str = "tintype-source";
 /// Metadata of a thumbnail: its width in pixels.
 pub const WIDTH: &str = "tintype-width";
 /// Metadata of a thumbnail: its height in pixels.
 pub const HEIGHT: &str = "tintype-height";
-/// Metadata of a thumbnail: its ThumbHash in base64, to be shown before it has come.
+/// Metadata of a thumbnail: its ThumbHash in base64, a placeholder while it loads.
 pub const THUMB_HASH: &str = "tintype-thumbhash";
 /// Metadata of a thumbnail: its dominant colour as six hexadecimal digits.
 pub const COLOUR: &str = "tintype-colour";
 
-/// Metadata of a thumbnail: how many times over it was made of one. Kept apart from the mark itself, so that a
-/// tool which drops the one and keeps the other cannot make a loop without end.
+/// Metadata of a thumbnail: how many renders led to it, counted from the first source. Separate from the recipe, so
+/// that a tool which drops one of the two cannot cause an endless loop.
 pub const HOPS: &str = "tintype-hops";
-/// An object with this many hops is made into nothing more.
+/// An object with this many hops is not rendered.
 pub const MAX_HOPS: u32 = 4;
 
-/// How many times over an object with this metadata was made of a thumbnail.
+/// The hops of an object with this metadata.
 pub(crate) fn hops(metadata: &std::collections::BTreeMap<String, String>) -> u32 {
     metadata.get(HOPS).and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-/// Settings that make other pixels have another fingerprint; the program's version plays no part, only
-/// [`RECIPE`] does, which is raised by hand when pixels change.
+/// The fingerprint of a rendition's settings and [`RECIPE`], which is raised by hand when pixels change. The program's
+/// version has no influence.
 #[must_use]
 pub fn fingerprint(spec: &Spec) -> String {
     let Spec { size, fit, enlarge, format, quality, gravity, background, filter, effort } = spec;

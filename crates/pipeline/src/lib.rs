@@ -1,8 +1,8 @@
 //! One record: fetch, render, commit. An event in, thumbnails out, an outcome back.
 //!
-//! For each record: decode the key, match the trigger, refuse loops, look at what is there, read, render, write,
+//! For each record: decode the key, match the trigger, refuse loops, check the destination, read, render, write,
 //! report. The ports are [`Store`] for objects, [`EventSource`] and [`Delivery`] for events, and [`Step`] for
-//! what follows; what calls the function and counts it is the host's.
+//! what follows; invocation and metrics belong to the hosts.
 
 pub mod budget;
 pub mod clock;
@@ -12,10 +12,10 @@ pub mod disposition;
 pub mod event;
 pub mod fingerprint;
 pub mod hex;
-pub mod inspect;
+pub mod inspection;
 pub mod naming;
 pub mod outcome;
-pub mod receive;
+
 mod render_threads;
 pub mod settings;
 pub mod spelling;
@@ -25,14 +25,15 @@ pub mod store;
 mod target;
 pub mod thumbnails;
 pub mod trigger;
+pub mod upload;
 
 pub use delivery::{Committed, Conclusion, Delivery, EventSource};
 pub use disposition::{Attempts, Disposition, RetryPolicy};
-pub use inspect::Inspection;
+pub use inspection::Inspection;
 pub use outcome::{Failure, Ignored, Outcome, Reason, RenditionReport, Report};
-pub use receive::Picture;
 pub use step::Step;
 pub use stop::Stop;
 pub use store::{Location, ObjectKey, Store};
 pub use target::{current_thumbnails, format_by_name, is_thumbnail_of, source_of};
 pub use thumbnails::{Attempt, Call, Renderer, Thumbnails};
+pub use upload::RenderedImage;

@@ -81,8 +81,7 @@ impl FromStr for KeyTemplate {
             parts.push(Part::Text(rest.into()));
         }
         let has = |part| parts.contains(&part);
-        // {dir} ends with the last slash there is, so what follows it can be told from it; what precedes it
-        // could not.
+        // {dir} ends with the last slash, so what follows it is unambiguous; what precedes it is not.
         let after_dir = parts.iter().position(|part| *part == Part::Dir).and_then(|dir| parts.get(dir + 1..));
         let named = |part: &Part| after_dir.is_some_and(|rest| rest.contains(part));
         let whole = named(&Part::Name) || named(&Part::Stem) && named(&Part::Ext);
@@ -96,10 +95,10 @@ impl FromStr for KeyTemplate {
 }
 
 impl KeyTemplate {
-    /// Checks that `{width}` and `{height}` are told by the rendition's box.
+    /// Checks that the rendition's box defines `{width}` and `{height}` where the template uses them.
     ///
     /// # Errors
-    /// Says which side the box leaves open.
+    /// The side that the box leaves open.
     pub fn check_size(&self, size: Size) -> Result<(), String> {
         for (part, side, name) in [(Part::Width, size.width, "width"), (Part::Height, size.height, "height")]
         {
@@ -142,8 +141,8 @@ impl KeyTemplate {
         if key.len() > MAX_KEY_BYTES { Err(KeyTooLong { bytes: key.len() }) } else { Ok(key) }
     }
 
-    /// Whether a key may be one that this template gave to some source; rather yes than no.
-    pub(crate) fn may_have_made(&self, key: &str, size: Size) -> bool {
+    /// Whether this template may produce a key for some source; errs towards true.
+    pub(crate) fn may_produce(&self, key: &str, size: Size) -> bool {
         let has = |part: &Part| match part {
             Part::Text(text) => key.contains(text.as_str()),
             _ => true,
@@ -175,7 +174,7 @@ impl KeyTemplate {
     }
 
     /// Text that every thumbnail's key ends with, for sources whose keys end with `suffix` (unless an
-    /// extension is appended); for the loop check, so rather too short than too long.
+    /// extension is appended); for the loop check, so it errs towards shorter.
     pub(crate) fn end(&self, size: Size, suffix: &str) -> String {
         let mut end = String::new();
         for part in self.parts.iter().rev() {

@@ -1,4 +1,4 @@
-//! What became of a record, and why.
+//! The outcome of a record, and its reason.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use crate::{
     store::{Location, StoreError},
 };
 
-/// What became of a record. Each host turns it into retry, dead letter or status in one exhaustive match.
+/// The outcome of a record. Each host maps it to retry, dead letter or status in one exhaustive match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Thumbnails were written.
-    Made,
-    /// They were there already, from this version of the source and this recipe.
+    Rendered,
+    /// The thumbnails are current: of this version of the source, by this recipe.
     UpToDate,
     /// The source is gone and its thumbnails were removed (`mirror_deletes`).
     Removed,
@@ -30,7 +30,7 @@ impl Outcome {
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Made => "made",
+            Self::Rendered => "made",
             Self::UpToDate => "up_to_date",
             Self::Removed => "removed",
             Self::Ignored(_) => "ignored",
@@ -38,27 +38,27 @@ impl Outcome {
         }
     }
 
-    /// Why, where there is something to say.
+    /// The reason of a failure or of ignoring the record.
     #[must_use]
     pub fn why(&self) -> Option<String> {
         match self {
-            Self::Made | Self::UpToDate | Self::Removed => None,
+            Self::Rendered | Self::UpToDate | Self::Removed => None,
             Self::Ignored(why) => Some(why.to_string()),
             Self::Failed(failure) => Some(failure.message.clone()),
         }
     }
 }
 
-/// Why nothing was to be done.
+/// Why a record was ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Ignored {
     /// No trigger's filter passes the key.
     #[error("no trigger matches this bucket and key; see the triggers' prefix and suffixes")]
     NoTrigger,
-    /// The object is a thumbnail made by this function: making one of it again would be a loop.
-    #[error("the object is itself a thumbnail made here, or a copy of one")]
+    /// The object is a thumbnail: rendering it again would be a loop.
+    #[error("the object is itself a thumbnail, or a copy of one")]
     Thumbnail,
-    /// A key that ends in `/` and holds nothing: a folder, as consoles make them.
+    /// An empty object whose key ends in `/`: a folder, as consoles create them.
     #[error("the object is an empty folder marker")]
     FolderMarker,
     /// The source exists again, or the removal was not to be mirrored.
@@ -70,7 +70,7 @@ pub enum Ignored {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
-    /// The class.
+    /// Its class.
     pub reason: Reason,
     /// What happened, where, and what to do.
     pub message: String,
@@ -88,9 +88,9 @@ impl Failure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// The picture is damaged.
+    /// The image is corrupt.
     Malformed,
-    /// Not a picture, or of a kind not read here.
+    /// Not an image, or of an unsupported format.
     Unsupported,
     /// A limit would be exceeded.
     TooLarge,
@@ -104,13 +104,14 @@ pub enum Reason {
     BadEvent,
     /// The store refused access.
     Denied,
-    /// The store's own copy of the source is damaged.
-    Damaged,
+    #[serde(rename = "damaged")]
+    /// The stored source is corrupt.
+    Corrupt,
     /// A time-out or shutdown.
     Stopped,
     /// The store cannot be used now.
     Unavailable,
-    /// Others wrote the same object again and again.
+    /// Other writers changed the same object repeatedly.
     Contended,
     /// A fault of the program.
     Internal,
@@ -127,7 +128,7 @@ impl Reason {
         Self::Collision,
         Self::BadEvent,
         Self::Denied,
-        Self::Damaged,
+        Self::Corrupt,
         Self::Stopped,
         Self::Unavailable,
         Self::Contended,
@@ -146,7 +147,7 @@ impl Reason {
             | Self::Collision
             | Self::BadEvent => true,
             Self::Denied
-            | Self::Damaged
+            | Self::Corrupt
             | Self::Stopped
             | Self::Unavailable
             | Self::Contended
@@ -166,7 +167,7 @@ impl Reason {
             Self::Collision => "collision",
             Self::BadEvent => "bad_event",
             Self::Denied => "denied",
-            Self::Damaged => "damaged",
+            Self::Corrupt => "damaged",
             Self::Stopped => "stopped",
             Self::Unavailable => "unavailable",
             Self::Contended => "contended",
@@ -195,14 +196,14 @@ impl From<StoreError> for Failure {
             StoreError::Conflict(_) => Reason::Contended,
             StoreError::TooLarge { .. } => Reason::TooLarge,
             StoreError::Denied(_) => Reason::Denied,
-            StoreError::Damaged(_) => Reason::Damaged,
+            StoreError::Corrupt(_) => Reason::Corrupt,
             StoreError::Unavailable(_) => Reason::Unavailable,
         };
         Self::new(reason, error.to_string())
     }
 }
 
-/// A thumbnail as it stands in the store.
+/// A thumbnail in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenditionReport {
     /// Where it is.
@@ -222,9 +223,9 @@ pub struct RenditionReport {
 pub struct Stages {
     /// Waiting for memory.
     pub wait: Duration,
-    /// Looking at the destination and reading the source.
+    /// Checking the destination and reading the source.
     pub read: Duration,
-    /// Reading the picture's header and samples.
+    /// Reading the image's header and samples.
     pub decode: Duration,
     /// To light and to the thumbnail's size.
     pub resample: Duration,
@@ -255,14 +256,14 @@ impl Stages {
     }
 }
 
-/// What became of one record.
+/// The result of one record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// The source, unless the record could not be read.
     pub source: Option<Location>,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: Outcome,
-    /// Its thumbnails as they stand now.
+    /// Its thumbnails in the store.
     pub renditions: Vec<RenditionReport>,
     /// Bytes of the source that were read.
     pub source_bytes: u64,
@@ -273,13 +274,13 @@ pub struct Report {
 }
 
 impl Report {
-    /// The report for a record that could not even be read.
+    /// The report of a record that could not be parsed.
     #[must_use]
     pub fn bad_event(message: String) -> Self {
         Self::unhandled(None, Outcome::Failed(Failure::new(Reason::BadEvent, message)))
     }
 
-    /// The report for a record that the function was not called for.
+    /// The report of a record for which the function was not called.
     #[must_use]
     pub fn of(record: &Record, outcome: Outcome) -> Self {
         let at = Location { bucket: record.bucket.clone(), key: record.key.clone() };

@@ -1,4 +1,4 @@
-//! Threads that render: CPU work never runs where futures are polled.
+//! Threads that render, so that CPU work does not block the threads that poll futures.
 
 use std::{
     io,
@@ -14,13 +14,12 @@ use crate::outcome::{Failure, Reason};
 
 type Task = Box<dyn FnOnce(&mut Scratch) + Send>;
 
-/// A fixed number of threads, each with the engine's buffers. They end once this is dropped and what they do is
-/// done.
+/// A fixed number of threads, each with the engine's buffers. They end once this is dropped and their work is finished.
 #[derive(Debug)]
 pub(crate) struct RenderThreads {
     tasks: mpsc::Sender<Task>,
     count: u32,
-    /// One permit for each thread that has nothing to do: who waits for one in vain leaves no task behind.
+    /// One permit for each idle thread: a cancelled wait leaves no task behind.
     free: Arc<Semaphore>,
 }
 
@@ -28,7 +27,7 @@ impl RenderThreads {
     /// Starts `count` threads, at least one.
     ///
     /// # Errors
-    /// The system does not give another thread.
+    /// The system refuses another thread.
     pub(crate) fn start(count: usize) -> io::Result<Self> {
         let count = count.max(1);
         let (tasks, queued) = mpsc::channel();
@@ -41,34 +40,34 @@ impl RenderThreads {
         Ok(Self { tasks, count, free: Arc::new(Semaphore::new(count as usize)) })
     }
 
-    /// Waits until every thread has nothing to do.
+    /// Waits until every thread is idle.
     pub(crate) async fn idle(&self) {
-        // Nobody closes it.
+        // The semaphore is never closed.
         let _ = self.free.acquire_many(self.count).await;
     }
 
-    /// Waits until a thread has nothing to do.
-    pub(crate) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
-        // Nobody closes it.
+    /// Waits for an idle thread.
+    pub(crate) async fn acquire(&self) -> Option<OwnedSemaphorePermit> {
+        // The semaphore is never closed.
         self.free.clone().acquire_owned().await.ok()
     }
 
-    /// Runs `work` on a thread that is free, as `turn` says. What has begun runs to its end, waited for or not.
+    /// Runs `work` on the idle thread of `permit`. Work that has begun runs to its end, even if the caller is dropped.
     ///
     /// # Errors
     /// It panicked.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
-        turn: Option<OwnedSemaphorePermit>,
+        permit: Option<OwnedSemaphorePermit>,
         work: impl FnOnce(&mut Scratch) -> T + Send + 'static,
     ) -> Result<T, Failure> {
         let (answer, answered) = oneshot::channel();
         let task: Task = Box::new(move |scratch| {
-            let _turn = turn;
-            // Nobody may wait any more.
+            let _permit = permit;
+            // The caller may have been dropped.
             let _ = answer.send(work(scratch));
         });
-        // The threads end only with this.
+        // The threads live as long as this.
         let _ = self.tasks.send(task);
         answered
             .await
@@ -98,12 +97,12 @@ mod tests {
             &self,
             work: impl FnOnce(&mut Scratch) -> T + Send + 'static,
         ) -> Result<T, Failure> {
-            self.run(self.turn().await, work).await
+            self.run(self.acquire().await, work).await
         }
     }
 
     #[test]
-    fn work_is_done_elsewhere_and_a_panic_is_its_own() {
+    fn work_runs_on_another_thread_and_a_panic_fails_it_alone() {
         let threads = RenderThreads::start(1).unwrap();
         let here = thread::current().id();
         assert_ne!(block_on(threads.render(|_| thread::current().id())).unwrap(), here);

@@ -1,13 +1,13 @@
-//! The known name that somebody most likely meant.
+//! Spelling suggestions.
 
-/// More characters than any name has; what is longer is compared as far as this.
+/// More characters than any name has; longer input is cut here.
 const LONGEST: usize = 64;
 
 /// The name among `known` that is most like `written`; none if none is known.
 pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let end = written.char_indices().nth(LONGEST).map_or(written.len(), |(at, _)| at);
     let written = &written[..end];
-    // A wrong beginning is a closer mistake than a wrong end, so both measures compete.
+    // Jaro-Winkler favours common prefixes, so edit distance balances it.
     let likeness = |known: &str| {
         strsim::jaro_winkler(known, written) + strsim::normalized_damerau_levenshtein(known, written)
     };
@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slips_find_what_was_meant() {
+    fn misspellings_find_the_intended_name() {
         let known = ["malformed", "unsupported", "too_large", "key_too_long", "internal"];
         for (written, meant) in [
             ("malfromed", "malformed"),

@@ -1,4 +1,4 @@
-//! What follows once renditions are committed.
+//! Steps that follow a commit of renditions.
 
 use async_trait::async_trait;
 
@@ -8,16 +8,16 @@ use crate::{
     store::Store,
 };
 
-/// Work that follows a commit, such as describing the image. It has an event of its own, with its own attempts
-/// and dead letters, and runs on no render thread: it never holds up a thumbnail.
+/// Work that follows a commit, such as describing the image. It has its own event, attempts and dead letters, and runs
+/// on no render thread, so that it delays no thumbnail.
 #[async_trait]
 pub trait Step: Send + Sync {
     /// Its name in events.
     fn name(&self) -> &'static str;
 
-    /// Does it for one object, whose renditions are there; again for an event that is delivered again.
+    /// Runs the step for one object whose renditions are stored. Must be idempotent: events are delivered at least once.
     ///
     /// # Errors
-    /// It could not be done.
+    /// The step failed.
     async fn run(&self, store: &dyn Store, record: &Record) -> Result<Outcome, Failure>;
 }

@@ -1,10 +1,10 @@
-//! When to give up: at a deadline, at a shutdown, or once nobody waits for the answer.
+//! When to stop: at a deadline, at a shutdown, or once the client is gone.
 
 use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-/// When to give up. Clones share the cancellation.
+/// A deadline and a cancellation token. Clones share the cancellation.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
     deadline: Option<Instant>,
@@ -12,39 +12,39 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Once `cancelled` is.
+    /// Stops once `cancelled` is cancelled.
     #[must_use]
     pub const fn new(cancelled: CancellationToken) -> Self {
         Self { deadline: None, cancelled }
     }
 
-    /// Never, unless a clone of its token is cancelled.
+    /// Never stops, unless a clone of its token is cancelled.
     #[must_use]
     pub fn never() -> Self {
         Self::default()
     }
 
-    /// At `deadline`, too, if that comes before any it has. Waiting until then needs Tokio's timer.
+    /// Stops at `deadline`, too; the earliest deadline holds. Waiting for it needs Tokio's timer.
     #[must_use]
     pub fn by(self, deadline: Instant) -> Self {
         Self { deadline: Some(self.deadline.map_or(deadline, |known| known.min(deadline))), ..self }
     }
 
-    /// Whether it was cancelled; a deadline that has passed does not count.
+    /// Whether it was cancelled, regardless of the deadline.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.is_cancelled()
     }
 
-    /// Whether to give up now: for loops on CPU threads. Async code waits with [`Stop::bound`].
+    /// Whether to stop now: for loops on CPU threads. Async code waits with [`Stop::bound`].
     #[must_use]
     pub fn is_due(&self) -> bool {
         self.is_cancelled() || self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
-    /// Waits for `work`, but no longer than until it is time to give up; `None` then, with the work dropped.
+    /// Waits for `work` until it is time to stop; then drops it and returns `None`.
     pub async fn bound<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        // The timer rounds up: nothing is begun after the end.
+        // The timer rounds up: without this check work could start after the deadline.
         if self.is_due() {
             return None;
         }
@@ -72,10 +72,10 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_past_is_due_and_what_never_ends_is_left() {
+    async fn a_past_deadline_is_due_and_endless_work_is_dropped() {
         let past = Stop::never().by(Instant::now());
         assert!(past.is_due() && !past.is_cancelled());
-        assert_eq!(past.bound(async { 5 }).await, None, "no work is begun after the end");
+        assert_eq!(past.bound(async { 5 }).await, None, "no work starts after the deadline");
         let ahead = Stop::never().by(Instant::now() + Duration::from_secs(60));
         assert!(!ahead.is_due());
         assert_eq!(ahead.bound(async { 5 }).await, Some(5));

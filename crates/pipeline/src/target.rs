@@ -1,4 +1,4 @@
-//! Where a source's thumbnails belong, what stands there, and what is written about where each came from.
+//! Where a source's thumbnails are stored, which objects are there, and the metadata that links each to its source.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use crate::{
     trigger::{Rendition, Trigger},
 };
 
-/// A thumbnail to be written and what stands in its place now.
+/// A thumbnail to be written, and the object at its location now.
 pub(crate) struct Target<'a> {
     pub(crate) rendition: &'a Rendition,
     pub(crate) fingerprint: String,
@@ -29,12 +29,12 @@ pub(crate) struct Target<'a> {
 
 impl Target<'_> {
     pub(crate) fn is_current(&self, source: &Location, source_etag: &str) -> bool {
-        let says = |name, value: &str| {
+        let has = |name, value: &str| {
             self.stat.as_ref().and_then(|stat| stat.metadata.get(name)).is_some_and(|found| found == value)
         };
-        says(RECIPE_FINGERPRINT, &self.fingerprint)
-            && says(SOURCE_ETAG, source_etag)
-            && says(SOURCE, &source_mark(source))
+        has(RECIPE_FINGERPRINT, &self.fingerprint)
+            && has(SOURCE_ETAG, source_etag)
+            && has(SOURCE, &source_mark(source))
     }
 
     pub(crate) fn report(&self) -> Option<RenditionReport> {
@@ -77,10 +77,10 @@ pub(crate) async fn check_collision(
     ))
 }
 
-/// The longest mark that names its source; with the rest it stays under S3's 2 KB of metadata.
+/// The longest mark that names its source: with the other metadata it stays under S3's 2 KB.
 const LONGEST_MARK: usize = 1500;
 
-/// Names a source in its thumbnails' metadata, which take no more than ASCII and not much of it.
+/// The source of a thumbnail for its metadata, in ASCII; a digest where that is too long.
 fn source_mark(source: &Location) -> String {
     let named = format!("{}/{}", source.bucket, utf8_percent_encode(source.key.as_str(), NON_ALPHANUMERIC));
     if named.len() <= LONGEST_MARK {
@@ -96,7 +96,7 @@ fn marked_source(mark: &str) -> Option<Location> {
     Some(Location { bucket: bucket.to_owned(), key: crate::store::ObjectKey::new(&key).ok()? })
 }
 
-/// The most likely format of an image by its key alone; only a guess, to save a round.
+/// The most likely format of an image by its key alone; a wrong guess costs one more round.
 #[must_use]
 pub fn format_by_name(key: &str) -> Format {
     let extension = key.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
@@ -148,8 +148,8 @@ pub(crate) async fn target<'a>(
     Ok(Target { rendition, fingerprint: fingerprint(&rendition.spec), at, stat })
 }
 
-/// Every place that a source's thumbnail by this rendition may have: whether an extension is appended depends on
-/// the source's format, which only its bytes tell. A name that would be too long was never written.
+/// Every location that a source's thumbnail by this rendition may have: whether an extension is appended depends on the
+/// source's format, which is unknown without its bytes. A name that would be too long was never written.
 fn places(trigger: &Trigger, rendition: &Rendition, source: &Location) -> Vec<Location> {
     let mut places: Vec<Location> = Vec::new();
     let likely = format_by_name(source.key.as_str());
@@ -163,7 +163,7 @@ fn places(trigger: &Trigger, rendition: &Rendition, source: &Location) -> Vec<Lo
     places
 }
 
-/// The thumbnails of a source, if it has every one that a trigger renders, each of this version and by today's
+/// The thumbnails of a source, if every one that a trigger renders is stored, of this version and by the current
 /// recipe; `head` looks an object up.
 ///
 /// # Errors
@@ -191,7 +191,7 @@ pub fn current_thumbnails<E>(
     Ok(Some(current))
 }
 
-/// Whether a trigger makes its thumbnails of a source under this name.
+/// Whether a trigger stores a thumbnail of `source` at this location.
 #[must_use]
 pub fn is_thumbnail_of(trigger: &Trigger, source: &Location, at: &Location) -> bool {
     trigger.destination == at.bucket
@@ -206,8 +206,8 @@ pub fn source_of(metadata: &BTreeMap<String, String>) -> Option<Option<Location>
     metadata.contains_key(RECIPE_FINGERPRINT).then(|| marked_source(metadata.get(SOURCE)?))
 }
 
-/// Removes the thumbnails of a source that is gone, under every name they may have; only thumbnails made
-/// here, and only as seen.
+/// Removes the thumbnails of a deleted source at every location they may have; only thumbnails of this program, and
+/// only the versions seen.
 pub(crate) async fn remove(store: &dyn Store, trigger: &Trigger, source: &Location) -> Result<(), Failure> {
     for rendition in &trigger.renditions {
         for place in places(trigger, rendition, source) {
@@ -222,8 +222,8 @@ pub(crate) async fn remove(store: &dyn Store, trigger: &Trigger, source: &Locati
     Ok(())
 }
 
-/// Whether a source is a thumbnail, or a copy of one that lost its metadata on the way: a tool that copies
-/// thumbnails back under their names would otherwise have each made into another, round and round.
+/// Whether a source is a thumbnail, or a copy of one that lost its metadata: copying thumbnails back under their names
+/// would otherwise cause an endless loop.
 pub(crate) async fn is_thumbnail(
     store: &dyn Store,
     trigger: &Trigger,
@@ -233,8 +233,7 @@ pub(crate) async fn is_thumbnail(
     if stat.metadata.contains_key(RECIPE_FINGERPRINT) || hops(&stat.metadata) >= MAX_HOPS {
         return Ok(true);
     }
-    let may_be =
-        |rendition: &Rendition| rendition.key.may_have_made(source.key.as_str(), rendition.spec.size);
+    let may_be = |rendition: &Rendition| rendition.key.may_produce(source.key.as_str(), rendition.spec.size);
     let original = Location { bucket: trigger.destination.clone(), key: source.key.clone() };
     if original == *source || !trigger.renditions.iter().any(may_be) {
         return Ok(false);
@@ -243,17 +242,17 @@ pub(crate) async fn is_thumbnail(
     Ok(found.is_some_and(|found| found.etag == stat.etag && found.metadata.contains_key(RECIPE_FINGERPRINT)))
 }
 
-/// `hops`: how many times over the source was made of a thumbnail.
-pub(crate) fn put(target: &Target<'_>, made: Thumbnail, source: &SourceVersion, hops: u32) -> Put {
+/// `hops`: those of the source.
+pub(crate) fn put(target: &Target<'_>, thumbnail: Thumbnail, source: &SourceVersion, hops: u32) -> Put {
     let metadata = BTreeMap::from([
         (HOPS.to_owned(), hops.saturating_add(1).to_string()),
         (SOURCE.to_owned(), source_mark(&source.at)),
         (SOURCE_ETAG.to_owned(), source.etag.clone()),
         (RECIPE_FINGERPRINT.to_owned(), target.fingerprint.clone()),
-        (WIDTH.to_owned(), made.width.to_string()),
-        (HEIGHT.to_owned(), made.height.to_string()),
-        (THUMB_HASH.to_owned(), STANDARD.encode(&made.placeholder.thumb_hash)),
-        (COLOUR.to_owned(), hex::encode(&made.placeholder.colour)),
+        (WIDTH.to_owned(), thumbnail.width.to_string()),
+        (HEIGHT.to_owned(), thumbnail.height.to_string()),
+        (THUMB_HASH.to_owned(), STANDARD.encode(&thumbnail.placeholder.thumb_hash)),
+        (COLOUR.to_owned(), hex::encode(&thumbnail.placeholder.colour)),
     ]);
     Put {
         at: target.at.clone(),
@@ -261,8 +260,8 @@ pub(crate) fn put(target: &Target<'_>, made: Thumbnail, source: &SourceVersion, 
             .stat
             .as_ref()
             .map_or(Condition::Absent, |stat| Condition::Matches(stat.etag.clone())),
-        bytes: Bytes::from(made.bytes),
-        content_type: made.format.media_type().to_owned(),
+        bytes: Bytes::from(thumbnail.bytes),
+        content_type: thumbnail.format.media_type().to_owned(),
         metadata,
     }
 }

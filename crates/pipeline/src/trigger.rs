@@ -1,4 +1,4 @@
-//! Triggers: which objects the function is called for, and what it makes of them. Filters follow S3's
+//! Triggers: which objects the function is called for, and which renditions it creates. Filters follow S3's
 //! rules (prefix and suffix, no wildcards, case-sensitive; no two may overlap for one event type), and
 //! no trigger may match what any trigger writes.
 //! Source: AWS, "Configuring event notifications using object key name filtering".
@@ -7,25 +7,25 @@ use tintype_engine::{Format, OutputFormat, Spec};
 
 use crate::{event::Kind, naming::KeyTemplate};
 
-/// One rendition a trigger makes.
+/// One rendition of a trigger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rendition {
     /// How its key follows from the source's.
     pub key: KeyTemplate,
-    /// How it looks.
+    /// Its size, format and quality.
     pub spec: Spec,
 }
 
-/// A bucket watched, with its filter, and what is made of what lands in it.
+/// A source bucket with a filter, and the renditions of its objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trigger {
     /// Its name, if it was set through `PutBucketNotificationConfiguration`.
     pub id: Option<String>,
     /// The bucket watched.
     pub bucket: String,
-    /// What a key must begin with.
+    /// A key must begin with this.
     pub prefix: String,
-    /// One of these a key must end with; none: every key.
+    /// A key must end with one of these; empty: every key matches.
     pub suffixes: Vec<String>,
     /// The bucket written.
     pub destination: String,
@@ -33,7 +33,7 @@ pub struct Trigger {
     pub created: bool,
     /// Called for removed objects: their thumbnails are removed too.
     pub removed: bool,
-    /// What is made.
+    /// The renditions.
     pub renditions: Vec<Rendition>,
 }
 
@@ -77,10 +77,10 @@ impl Trigger {
     }
 }
 
-/// Checks a set of triggers together: overlaps, then loops.
+/// Checks a set of triggers for overlaps, loops and collisions.
 ///
 /// # Errors
-/// The two triggers at odds, and what to do.
+/// The two triggers in conflict, and what to do.
 pub fn check_all(triggers: &[Trigger]) -> Result<(), String> {
     for (index, trigger) in triggers.iter().enumerate() {
         for other in &triggers[index + 1..] {
@@ -96,7 +96,7 @@ pub fn check_all(triggers: &[Trigger]) -> Result<(), String> {
     check_collisions(triggers)
 }
 
-fn overlap_words(bucket: &str, a: (&str, &str), b: (&str, &str)) -> String {
+fn overlap_message(bucket: &str, a: (&str, &str), b: (&str, &str)) -> String {
     // The first sentence is S3's own.
     format!(
         "Configurations overlap. Configurations on the same bucket cannot share a common event type. \
@@ -113,7 +113,7 @@ fn check_overlap(a: &Trigger, b: &Trigger) -> Result<(), String> {
     for one in a.suffixes_or_all() {
         for two in b.suffixes_or_all() {
             if ends_overlap(one, two) {
-                return Err(overlap_words(&a.bucket, (&a.prefix, one), (&b.prefix, two)));
+                return Err(overlap_message(&a.bucket, (&a.prefix, one), (&b.prefix, two)));
             }
         }
     }
@@ -124,7 +124,7 @@ fn check_suffixes(trigger: &Trigger) -> Result<(), String> {
     for (index, one) in trigger.suffixes.iter().enumerate() {
         for two in &trigger.suffixes[index + 1..] {
             if ends_overlap(one, two) {
-                return Err(overlap_words(&trigger.bucket, (&trigger.prefix, one), (&trigger.prefix, two)));
+                return Err(overlap_message(&trigger.bucket, (&trigger.prefix, one), (&trigger.prefix, two)));
             }
         }
     }
@@ -139,10 +139,10 @@ fn ends_overlap(a: &str, b: &str) -> bool {
     a.ends_with(b) || b.ends_with(a)
 }
 
-/// Refuses a trigger that could match another's output. The answer errs on the side of refusing: it
-/// compares what every output begins and ends with, not single keys.
+/// Refuses a trigger that could match another's output. Errs towards refusing: it compares prefixes and suffixes of the
+/// output, not single keys.
 fn check_loop(from: &Trigger, to: &Trigger) -> Result<(), String> {
-    // One called for removals alone writes, too, where its source is there again.
+    // A trigger for removals alone writes, too, where its source exists again.
     if from.destination != to.bucket || !to.created {
         return Ok(());
     }
@@ -157,7 +157,7 @@ fn check_loop(from: &Trigger, to: &Trigger) -> Result<(), String> {
         {
             return Err(format!(
                 "this would loop: thumbnails written to bucket \"{}\" under \"{}\" match the trigger on that same \
-                 bucket (prefix \"{}\"), so that every thumbnail would be made into another one, for ever. Write to \
+                 bucket (prefix \"{}\"), so that every thumbnail would be rendered again, without end. Write to \
                  another bucket, or give key template and prefix different beginnings",
                 from.destination, rendition.key, to.prefix
             ));
@@ -181,8 +181,8 @@ fn possible_ends(from: &Trigger, rendition: &Rendition) -> Vec<String> {
 }
 
 /// Refuses two renditions of one trigger, or of two in the settings with one destination, that share a
-/// name. Triggers set through S3 all make the same renditions; should two of their sources meet in one
-/// name, the function refuses the second (see `Thumbnails`).
+/// name. Triggers set through S3 all have the same renditions; if two of their sources collide, the function refuses
+/// the second (see `Thumbnails`).
 fn check_collisions(triggers: &[Trigger]) -> Result<(), String> {
     let all: Vec<_> = triggers
         .iter()
@@ -207,8 +207,7 @@ fn check_collisions(triggers: &[Trigger]) -> Result<(), String> {
     Ok(())
 }
 
-/// The keys a rendition gives to a few sources of a format: templates that are written differently may mean
-/// the same.
+/// The keys of a few sources of a format: templates that are written differently may be equivalent.
 fn sample_keys(rendition: &Rendition, from: Format) -> [Option<String>; 3] {
     let to = rendition.spec.format.resolve(from);
     ["a/b.c", "d.e", "f/g"].map(|source| rendition.key.render(source, rendition.spec.size, from, to).ok())
@@ -303,7 +302,7 @@ mod tests {
                 with_key(trigger("one", "64/", &[".jpg"], "two"), "{width}/{key}"),
                 with_key(trigger("two", "128/", &[".jpg"], "one"), "{height}/{key}"),
             ],
-            // A stem that ends as the other's filter wants.
+            // A stem that ends as the other's filter requires.
             vec![
                 with_key(trigger("one", "", &["_a.jpg"], "two"), "{dir}{stem}_b{ext}"),
                 with_key(trigger("two", "", &["_b.jpg"], "one"), "{dir}{stem}_a{ext}"),
@@ -315,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn one_bucket_is_legal_where_names_keep_apart() {
+    fn one_bucket_is_legal_where_names_are_disjoint() {
         assert_eq!(
             check_all(&[with_key(trigger("same", "raw/", &[".jpg"], "same"), "thumbs/{key}")]),
             Ok(())

@@ -1,5 +1,5 @@
-//! No setting makes a loop: triggers of every kind are either refused or, really run, come to an end; and so do
-//! copies of thumbnails that others put back among the sources.
+//! No setting causes a loop: sets of triggers are either refused or terminate when run, and so do copies of thumbnails
+//! among the sources.
 
 use std::{
     collections::VecDeque,
@@ -38,15 +38,14 @@ const TEMPLATES: [&str; 10] = [
     "raw/{dir}{stem}{ext}",
 ];
 
-/// A store that keeps no metadata, so that nothing but the settings' checks stands against a loop; and what was
-/// written to it.
-struct Forgetful {
+/// A store that drops metadata, so that only the settings' checks prevent loops; records what was written.
+struct WithoutMetadata {
     store: MemoryStore,
     written: Mutex<Vec<Location>>,
 }
 
 #[async_trait]
-impl Wrapper for Forgetful {
+impl Wrapper for WithoutMetadata {
     fn inner(&self) -> &dyn Store {
         &self.store
     }
@@ -68,8 +67,8 @@ fn at(bucket: &str, key: &str) -> Location {
     Location { bucket: bucket.into(), key: ObjectKey::new(key).unwrap() }
 }
 
-/// A picture; its GIF has thumbnails with an extension appended.
-fn picture(is_gif: bool) -> Bytes {
+/// An image; thumbnails of a GIF have an extension appended.
+fn sample_image(is_gif: bool) -> Bytes {
     if is_gif {
         // One red pixel.
         return Bytes::from_static(
@@ -107,11 +106,11 @@ async fn call(store: &dyn Store, triggers: &[Trigger], at: &Location) -> Outcome
     FUNCTION.handle(Call { triggers, stop: &Stop::never() }, store, &record(at)).await.outcome
 }
 
-/// Puts sources that every trigger watches and calls the function for them and for all that it writes, as a
-/// bucket's notifications do; answers how many calls there were that wrote something because of a thumbnail.
+/// Puts sources for every trigger and calls the function for them and for all that it writes, as a bucket's
+/// notifications do; returns the number of calls that rendered a thumbnail of a thumbnail.
 fn rounds(triggers: &[Trigger], most: usize) -> usize {
     run(async {
-        let store = Forgetful { store: MemoryStore::with_buckets(&BUCKETS), written: Mutex::default() };
+        let store = WithoutMetadata { store: MemoryStore::with_buckets(&BUCKETS), written: Mutex::default() };
         let mut events = VecDeque::new();
         for trigger in triggers {
             let any = [String::new()];
@@ -119,22 +118,22 @@ fn rounds(triggers: &[Trigger], most: usize) -> usize {
             for suffix in suffixes {
                 for (name, is_gif) in [("a", false), ("d/b", true), ("x.gif", true)] {
                     let place = at(&trigger.bucket, &format!("{}{name}{suffix}", trigger.prefix));
-                    store.store.put_all(vec![put(place.clone(), picture(is_gif))], None).await.unwrap();
+                    store.store.put_all(vec![put(place.clone(), sample_image(is_gif))], None).await.unwrap();
                     events.push_back((place, false));
                 }
             }
         }
-        let mut made_of_thumbnails = 0;
+        let mut thumbnails_of_thumbnails = 0;
         while let Some((place, is_thumbnail)) = events.pop_front() {
             call(&store, triggers, &place).await;
             let written = std::mem::take(&mut *store.written.lock().unwrap());
-            made_of_thumbnails += usize::from(is_thumbnail && !written.is_empty());
-            if made_of_thumbnails >= most {
+            thumbnails_of_thumbnails += usize::from(is_thumbnail && !written.is_empty());
+            if thumbnails_of_thumbnails >= most {
                 break;
             }
             events.extend(written.into_iter().map(|place| (place, true)));
         }
-        made_of_thumbnails
+        thumbnails_of_thumbnails
     })
 }
 
@@ -176,8 +175,8 @@ fn trigger() -> impl Strategy<Value = Trigger> {
         })
 }
 
-/// Triggers as the settings have them, and as `PutBucketNotificationConfiguration` adds them: those make what
-/// the first one makes.
+/// Triggers of the settings, and those added by `PutBucketNotificationConfiguration`, which have the renditions of the
+/// first one.
 fn triggers() -> impl Strategy<Value = Vec<Trigger>> {
     (prop::collection::vec(trigger(), 1..=3), prop::collection::vec(trigger(), 0..=2)).prop_map(
         |(mut all, set)| {
@@ -195,7 +194,7 @@ fn triggers() -> impl Strategy<Value = Vec<Trigger>> {
 }
 
 #[test]
-fn triggers_are_refused_or_come_to_an_end() {
+fn triggers_are_refused_or_terminate() {
     let (accepted, looping) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let config = ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() };
     let mut runner = proptest::test_runner::TestRunner::new_with_rng(
@@ -206,9 +205,9 @@ fn triggers_are_refused_or_come_to_an_end() {
         match check_all(&triggers) {
             Ok(()) => {
                 accepted.fetch_add(1, Ordering::Relaxed);
-                prop_assert_eq!(rounds(&triggers, 1), 0, "a thumbnail was made of a thumbnail");
+                prop_assert_eq!(rounds(&triggers, 1), 0, "a thumbnail was rendered of a thumbnail");
             }
-            // Of those refused, enough are run to see that the check is what stands against loops.
+            // Some refused sets are run to show that they do loop without the check.
             Err(refusal) if refusal.contains("would loop") && looping.load(Ordering::Relaxed) < 20 => {
                 looping.fetch_add(usize::from(rounds(&triggers, 12) == 12), Ordering::Relaxed);
             }
@@ -222,8 +221,8 @@ fn triggers_are_refused_or_come_to_an_end() {
     assert!(looping >= 5, "only {looping} of the refused sets really loop");
 }
 
-/// A tool that copies every thumbnail back among the sources; answers how many were made.
-fn copied_back(template: &str, rename: impl Fn(&str) -> String, keep: &[&str]) -> usize {
+/// A tool that copies every thumbnail back among the sources; returns the number of thumbnails rendered.
+fn copied_back(template: &str, rename: impl Fn(&str) -> String, metadata: &[&str]) -> usize {
     run(async {
         let store = MemoryStore::with_buckets(&BUCKETS);
         let triggers = [Trigger {
@@ -238,13 +237,13 @@ fn copied_back(template: &str, rename: impl Fn(&str) -> String, keep: &[&str]) -
         }];
         check_all(&triggers).unwrap();
         let mut source = at("one", "a.png");
-        store.put_all(vec![put(source.clone(), picture(false))], None).await.unwrap();
-        for made in 0..100 {
+        store.put_all(vec![put(source.clone(), sample_image(false))], None).await.unwrap();
+        for rendered in 0..100 {
             match call(&store, &triggers, &source).await {
-                Outcome::Made => {}
+                Outcome::Rendered => {}
                 outcome => {
                     assert_eq!(outcome, Outcome::Ignored(Ignored::Thumbnail));
-                    return made;
+                    return rendered;
                 }
             }
             let mut after = None;
@@ -263,7 +262,7 @@ fn copied_back(template: &str, rename: impl Fn(&str) -> String, keep: &[&str]) -
             source = at("one", &rename(newest.as_str()));
             let mut copy = put(source.clone(), from.bytes);
             copy.metadata = from.stat.metadata;
-            copy.metadata.retain(|name, _| keep.contains(&name.as_str()));
+            copy.metadata.retain(|name, _| metadata.contains(&name.as_str()));
             store.put_all(vec![copy], None).await.unwrap();
         }
         100

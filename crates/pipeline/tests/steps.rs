@@ -1,4 +1,4 @@
-//! What follows a commit of renditions.
+//! Steps that follow a commit of renditions.
 
 use std::{
     collections::VecDeque,
@@ -19,7 +19,7 @@ use tintype_pipeline::{
 };
 use tintype_stores::MemoryStore;
 
-/// Fails once, then writes what it was called with beside the thumbnail.
+/// Fails once, then writes a description beside the thumbnail.
 struct Describe(AtomicU32);
 
 #[async_trait]
@@ -34,18 +34,18 @@ impl Step for Describe {
         }
         let description = at("out", &format!("{}.txt", record.key));
         store.put(put(description, b"a red dot")).await?;
-        Ok(Outcome::Made)
+        Ok(Outcome::Rendered)
     }
 }
 
-struct Taken<'a> {
+struct TestDelivery<'a> {
     record: Record,
     attempts: Attempts,
     queue: &'a mut VecDeque<(Record, Attempts)>,
 }
 
 #[async_trait]
-impl Delivery for Taken<'_> {
+impl Delivery for TestDelivery<'_> {
     fn record(&self) -> Result<&Record, &str> {
         Ok(&self.record)
     }
@@ -88,21 +88,21 @@ async fn a_step_follows_a_commit_as_an_event_of_its_own() {
     let mut outcomes = Vec::new();
     while let Some((record, attempts)) = queue.pop_front() {
         let kind = record.kind;
-        let mut taken = Taken { record, attempts, queue: &mut queue };
+        let mut delivery = TestDelivery { record, attempts, queue: &mut queue };
         let call = Call { triggers: &triggers, stop: &stop };
-        let attempt = thumbnails.attempt(call, &policy, &store, &mut taken).await;
+        let attempt = thumbnails.attempt(call, &policy, &store, &mut delivery).await;
         outcomes.push((kind, attempt.report.outcome.name()));
-        attempt.settle(&mut taken).await.unwrap();
+        attempt.settle(&mut delivery).await.unwrap();
     }
     let step = Kind::Step("describe");
     assert_eq!(outcomes, [(Kind::Created, "made"), (step, "failed"), (step, "made")]);
     assert!(store.head(&at("out", "dot.gif.txt")).await.unwrap().is_some());
 
-    // An attempt may have ended between a commit and its settlement: what is there already is followed, too.
-    let mut taken = Taken { record: created, attempts: Attempts::default(), queue: &mut queue };
+    // An attempt may have ended between commit and settlement: steps follow current thumbnails, too.
+    let mut delivery = TestDelivery { record: created, attempts: Attempts::default(), queue: &mut queue };
     let call = Call { triggers: &triggers, stop: &stop };
-    let attempt = thumbnails.attempt(call, &policy, &store, &mut taken).await;
+    let attempt = thumbnails.attempt(call, &policy, &store, &mut delivery).await;
     assert_eq!(attempt.report.outcome, Outcome::UpToDate);
-    attempt.settle(&mut taken).await.unwrap();
+    attempt.settle(&mut delivery).await.unwrap();
     assert_eq!(queue.len(), 1);
 }

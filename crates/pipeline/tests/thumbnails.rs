@@ -1,4 +1,4 @@
-//! The function on an in-memory store: what becomes of a record.
+//! The function on an in-memory store: outcomes of records.
 
 use std::sync::{
     Mutex,
@@ -78,15 +78,15 @@ fn store() -> MemoryStore {
 }
 
 #[tokio::test]
-async fn made_then_up_to_date_then_made_anew() {
+async fn rendered_then_up_to_date_then_rendered_again() {
     let store = store();
     let triggers = [trigger(vec![rendition("thumb_{key}", "16x16")])];
     let etag = put(&store, at(IN, "a b.png"), png(64, 32, 9)).await;
     let report = handle(&store, &triggers, &record(Kind::Created, "a b.png")).await;
-    assert_eq!(report.outcome, Outcome::Made);
-    let made = &report.renditions[0];
-    assert_eq!((made.at.clone(), made.width, made.height), (at(OUT, "thumb_a b.png"), 16, 8));
-    let stat = store.head(&made.at).await.unwrap().unwrap();
+    assert_eq!(report.outcome, Outcome::Rendered);
+    let rendition = &report.renditions[0];
+    assert_eq!((rendition.at.clone(), rendition.width, rendition.height), (at(OUT, "thumb_a b.png"), 16, 8));
+    let stat = store.head(&rendition.at).await.unwrap().unwrap();
     assert_eq!(stat.metadata["tintype-source-etag"], etag);
     assert_eq!(stat.content_type.as_deref(), Some("image/png"));
 
@@ -98,28 +98,31 @@ async fn made_then_up_to_date_then_made_anew() {
     let newer = handle(&store, &triggers, &record(Kind::Created, "a b.png")).await;
     assert_eq!(
         (newer.outcome, newer.renditions[0].width, newer.renditions[0].height),
-        (Outcome::Made, 8, 16)
+        (Outcome::Rendered, 8, 16)
     );
 }
 
 #[tokio::test]
-async fn a_changed_setting_makes_only_what_is_stale() {
+async fn a_changed_setting_renders_only_stale_thumbnails() {
     let store = store();
     put(&store, at(IN, "a.png"), png(64, 64, 9)).await;
     let both = |small| [trigger(vec![rendition("s_{key}", small), rendition("l_{key}", "32x32")])];
-    assert_eq!(handle(&store, &both("8x8"), &record(Kind::Created, "a.png")).await.outcome, Outcome::Made);
+    assert_eq!(
+        handle(&store, &both("8x8"), &record(Kind::Created, "a.png")).await.outcome,
+        Outcome::Rendered
+    );
     let counting = Counting { inner: store, puts: AtomicUsize::new(0), before_put: Mutex::new(None) };
     let report = handle(&counting, &both("16x16"), &record(Kind::Created, "a.png")).await;
-    assert_eq!(report.outcome, Outcome::Made);
-    assert_eq!(report.renditions.iter().map(|made| made.width).collect::<Vec<_>>(), [16, 32]);
+    assert_eq!(report.outcome, Outcome::Rendered);
+    assert_eq!(report.renditions.iter().map(|rendition| rendition.width).collect::<Vec<_>>(), [16, 32]);
     assert_eq!(counting.puts.into_inner(), 1, "only the small one was written");
 }
 
 #[tokio::test]
-async fn the_format_appends_its_extension_whatever_the_name_says() {
+async fn the_extension_follows_the_content_not_the_name() {
     let store = store();
     let triggers = [trigger(vec![rendition("thumb_{key}", "16x16")])];
-    // A PNG under a GIF's name: content decides.
+    // A PNG under a GIF's name.
     put(&store, at(IN, "a.gif"), png(20, 20, 1)).await;
     let report = handle(&store, &triggers, &record(Kind::Created, "a.gif")).await;
     assert_eq!(report.renditions[0].at, at(OUT, "thumb_a.gif"));
@@ -138,8 +141,8 @@ async fn a_thumbnail_of_another_source_is_not_overwritten_while_that_source_exis
     jpeg[0].suffixes = vec![".png".into(), ".jpg".into()];
     // The thumbnail of a.png and of a.png.jpg are both thumb_a.png.jpg.
     put(&store, at(IN, "a.png"), png(64, 64, 9)).await;
-    let made = handle(&store, &jpeg, &record(Kind::Created, "a.png")).await;
-    assert_eq!(made.renditions[0].at, at(OUT, "thumb_a.png.jpg"));
+    let first = handle(&store, &jpeg, &record(Kind::Created, "a.png")).await;
+    assert_eq!(first.renditions[0].at, at(OUT, "thumb_a.png.jpg"));
     let thumbnail = store.get(&at(OUT, "thumb_a.png.jpg"), 1 << 20).await.unwrap().unwrap();
     put(&store, at(IN, "a.png.jpg"), thumbnail.bytes).await;
     let refused = handle(&store, &jpeg, &record(Kind::Created, "a.png.jpg")).await;
@@ -151,11 +154,11 @@ async fn a_thumbnail_of_another_source_is_not_overwritten_while_that_source_exis
         other => panic!("{other:?}"),
     }
     store.delete(&at(IN, "a.png"), None).await.unwrap();
-    assert_eq!(handle(&store, &jpeg, &record(Kind::Created, "a.png.jpg")).await.outcome, Outcome::Made);
+    assert_eq!(handle(&store, &jpeg, &record(Kind::Created, "a.png.jpg")).await.outcome, Outcome::Rendered);
 }
 
 #[tokio::test]
-async fn what_needs_nothing_done_is_ignored() {
+async fn records_without_work_are_ignored() {
     let store = store();
     let triggers = [trigger(vec![rendition("thumb_{key}", "16x16")])];
     put(&store, at(IN, "a.txt"), Bytes::from_static(b"x")).await;
@@ -166,7 +169,7 @@ async fn what_needs_nothing_done_is_ignored() {
 
     // A thumbnail copied into the source bucket, metadata and all.
     put(&store, at(IN, "a.png"), png(64, 64, 9)).await;
-    assert_eq!(outcome("a.png").await, Outcome::Made);
+    assert_eq!(outcome("a.png").await, Outcome::Rendered);
     let thumbnail = store.get(&at(OUT, "thumb_a.png"), 1 << 20).await.unwrap().unwrap();
     let copy = Put {
         at: at(IN, "copy.png"),
@@ -185,7 +188,7 @@ async fn failures_are_classified() {
     let triggers = [trigger(vec![rendition("thumb_{key}", "16x16")])];
     let whole = png(64, 64, 9);
     put(&store, at(IN, "cut.png"), whole.slice(..whole.len() - 30)).await;
-    put(&store, at(IN, "text.png"), Bytes::from_static(b"hello, this is not a picture")).await;
+    put(&store, at(IN, "text.png"), Bytes::from_static(b"hello, this is not an image")).await;
     put(&store, at(IN, "empty.png"), Bytes::new()).await;
     let longest = format!("{}.png", "k".repeat(1016));
     put(&store, at(IN, &longest), whole).await;
@@ -223,12 +226,12 @@ async fn the_newest_version_wins_over_a_slow_writer() {
     let store = store();
     let triggers = [trigger(vec![rendition("thumb_{key}", "16x16")])];
     put(&store, at(IN, "a.png"), png(64, 32, 9)).await;
-    // While the thumbnail of the first version is about to be written, a second version arrives, and
-    // another worker makes its thumbnail first.
+    // Just before the thumbnail of the first version is written, a second version is put, and another worker renders
+    // its thumbnail first.
     let newer = png(32, 64, 9);
     let racing = Counting { inner: store, puts: AtomicUsize::new(0), before_put: Mutex::new(Some(newer)) };
     let report = handle(&racing, &triggers, &record(Kind::Created, "a.png")).await;
-    assert!(matches!(report.outcome, Outcome::Made | Outcome::UpToDate), "{:?}", report.outcome);
+    assert!(matches!(report.outcome, Outcome::Rendered | Outcome::UpToDate), "{:?}", report.outcome);
     let stat = racing.inner.head(&at(OUT, "thumb_a.png")).await.unwrap().unwrap();
     let source = racing.inner.head(&at(IN, "a.png")).await.unwrap().unwrap();
     assert_eq!(stat.metadata["tintype-source-etag"], source.etag);
@@ -252,7 +255,7 @@ async fn a_thumbnail_that_others_keep_changing_ends_the_attempt() {
     }
 }
 
-/// Another writer is always there first.
+/// Another writer is always first.
 struct Contended(MemoryStore);
 
 #[async_trait]
@@ -278,17 +281,17 @@ async fn a_removal_is_mirrored_only_while_the_source_is_gone() {
     store.delete(&at(IN, "a.png"), None).await.unwrap();
     assert_eq!(handle(&store, &triggers, &record(Kind::Removed, "a.png")).await.outcome, Outcome::Removed);
     assert!(store.head(&at(OUT, "thumb_a.png")).await.unwrap().is_none());
-    // Something else under the thumbnail's name is not ours to remove.
+    // A foreign object under the thumbnail's name is not removed.
     put(&store, at(OUT, "thumb_a.png"), Bytes::from_static(b"mine")).await;
     assert_eq!(handle(&store, &triggers, &record(Kind::Removed, "a.png")).await.outcome, Outcome::Removed);
     assert!(store.head(&at(OUT, "thumb_a.png")).await.unwrap().is_some());
 }
 
-/// A store that counts what is written, and lets something happen just before the first write.
+/// A store that counts writes, and runs a concurrent writer before the first one.
 struct Counting {
     inner: MemoryStore,
     puts: AtomicUsize,
-    /// A newer source, put and made into a thumbnail before the first write goes through.
+    /// A newer source that is put and rendered before the first write.
     before_put: Mutex<Option<Bytes>>,
 }
 
@@ -308,8 +311,8 @@ impl Wrapper for Counting {
             put(&self.inner, source.at.clone(), newer).await;
             let triggers = [trigger(vec![rendition("thumb_{key}", "16x16")])];
             let key = source.at.key.as_str().to_owned();
-            let made = handle(&self.inner, &triggers, &record(Kind::Created, &key)).await;
-            assert_eq!(made.outcome, Outcome::Made);
+            let newer = handle(&self.inner, &triggers, &record(Kind::Created, &key)).await;
+            assert_eq!(newer.outcome, Outcome::Rendered);
         }
         self.puts.fetch_add(puts.len(), Ordering::Relaxed);
         self.inner.put_all(puts, source).await

@@ -1,5 +1,5 @@
-//! What every [`Store`] must do. One suite, run on each implementation; it panics at the first
-//! difference. The store must be empty and hold the buckets [`SOURCE`] and [`DESTINATION`].
+//! The contract of [`Store`] as one suite, run on each implementation; it panics at the first violation. The store must
+//! be empty and have the buckets [`SOURCE`] and [`DESTINATION`].
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,9 @@ use bytes::Bytes;
 
 use tintype_pipeline::store::{Condition, Location, ObjectKey, Put, SourceVersion, Store, StoreError};
 
-/// The bucket the suite takes sources from.
+/// The bucket of sources.
 pub const SOURCE: &str = "conformance-source";
-/// The bucket the suite writes results to.
+/// The bucket of results.
 pub const DESTINATION: &str = "conformance-destination";
 
 /// Keys that break stores which treat keys as paths, patterns or markup.
@@ -43,7 +43,7 @@ fn put(at: Location, condition: Condition, bytes: &'static [u8]) -> Put {
 /// Runs the whole suite.
 ///
 /// # Panics
-/// Where the store differs from what it must do.
+/// The store violates the contract.
 pub async fn run(store: &dyn Store) {
     round_trip(store).await;
     odd_keys(store).await;
@@ -75,7 +75,7 @@ async fn round_trip(store: &dyn Store) {
     assert_eq!(store.get(&place, 0).await.expect("get").expect("an object").bytes.len(), 0);
     store.delete(&place, None).await.expect("delete");
     assert_eq!(store.head(&place).await.expect("head"), None);
-    store.delete(&place, None).await.expect("deleting what is not there is no error");
+    store.delete(&place, None).await.expect("deleting a missing object is no error");
 }
 
 async fn odd_keys(store: &dyn Store) {
@@ -115,7 +115,7 @@ async fn source_versions(store: &dyn Store) {
     store.put_all(vec![put(to.clone(), Condition::Any, b"t2")], Some(&new)).await.expect("it is the newest");
     store.delete(&from, None).await.expect("delete");
     let result = store.put_all(vec![put(to.clone(), Condition::Any, b"t3")], Some(&new)).await;
-    assert_eq!(result, Err(StoreError::Conflict(from)), "a source that is gone has no version");
+    assert_eq!(result, Err(StoreError::Conflict(from)), "a deleted source has no version");
     store.delete(&to, None).await.expect("delete");
 }
 

@@ -1,4 +1,4 @@
-//! The in-memory store does what every store must do.
+//! The in-memory store passes the conformance suite.
 
 use tintype_stores::{MemoryStore, conformance};
 

@@ -1,5 +1,5 @@
-//! The S3 store does what every store must do. It runs against the S3 endpoint that the environment names,
-//! which e2e/test_s3_store.py sets up: moto_server, and Tintype's own.
+//! The S3 store passes the conformance suite, against the endpoint in the environment. e2e/test_s3_store.py runs it on
+//! moto_server and on Tintype.
 
 use tintype_stores::{
     conformance,

@@ -1,4 +1,4 @@
-//! A third host, of the public parts alone: 1,000 events of a queue in memory, some of which fail.
+//! A third host of public APIs only: 1,000 events of an in-memory queue, some of which fail.
 
 use std::{collections::VecDeque, sync::Arc, sync::Mutex, time::Instant};
 
@@ -22,21 +22,21 @@ struct State {
     dead_letters: Vec<Reason>,
 }
 
-struct Taken(Queue, Record, Attempts);
+struct LeasedEvent(Queue, Record, Attempts);
 
 #[async_trait]
 impl EventSource for Queue {
-    type Delivery = Taken;
+    type Delivery = LeasedEvent;
 
-    /// Whoever puts an event back comes again, so that none is left.
-    async fn next(&self) -> Result<Option<Taken>, StoreError> {
+    /// Ends once the queue is empty: a worker that returns an event polls again.
+    async fn next(&self) -> Result<Option<LeasedEvent>, StoreError> {
         let event = self.0.lock().unwrap().ready.pop_front();
-        Ok(event.map(|(record, attempts)| Taken(self.clone(), record, attempts)))
+        Ok(event.map(|(record, attempts)| LeasedEvent(self.clone(), record, attempts)))
     }
 }
 
 #[async_trait]
-impl Delivery for Taken {
+impl Delivery for LeasedEvent {
     fn record(&self) -> Result<&Record, &str> {
         Ok(&self.1)
     }
@@ -78,14 +78,14 @@ async fn a_thousand_events() {
     let thumbnails = Thumbnails::new(Default::default(), 64 << 20, 2).unwrap();
     let policy = RetryPolicy { retries: 2, delays: vec![] };
     let work = async || {
-        while let Some(mut taken) = queue.next().await.unwrap() {
+        while let Some(mut event) = queue.next().await.unwrap() {
             // Keys that end in 1 time out once, those that end in 2 each time.
-            let (key, failed) = (taken.1.key.as_str(), taken.2.failed);
+            let (key, failed) = (event.1.key.as_str(), event.2.failed);
             let times_out = key.ends_with('2') || (key.ends_with('1') && failed == 0);
             let stop = if times_out { Stop::never().by(Instant::now()) } else { Stop::never() };
             let call = Call { triggers: std::slice::from_ref(&trigger), stop: &stop };
-            let attempt = thumbnails.attempt(call, &policy, &store, &mut taken).await;
-            attempt.settle(&mut taken).await.unwrap();
+            let attempt = thumbnails.attempt(call, &policy, &store, &mut event).await;
+            attempt.settle(&mut event).await.unwrap();
         }
     };
     tokio::join!(work(), work(), work(), work());

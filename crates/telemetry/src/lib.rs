@@ -1,5 +1,5 @@
-//! What the hosts measure and log: counters and histograms, requests by route, the set-up of the log, and what
-//! renders all of it for others ([`render`]). Counts the pipeline's reports; the pipeline knows nothing of it.
+//! Measurements and logs of the hosts: counters and histograms, requests by route, log set-up, and renderers
+//! ([`render`]). Counts the pipeline's reports; the pipeline does not depend on it.
 
 pub mod logging;
 pub mod metrics;

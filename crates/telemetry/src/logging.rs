@@ -1,4 +1,4 @@
-//! Where log lines go: standard error, as text on a terminal and elsewhere as JSON in the forms Lambda has:
+//! Log lines go to standard error, as text on a terminal and elsewhere as JSON in Lambda's formats:
 //! `platform.start` and `platform.report` for calls, and `timestamp`, `level`, `message` for the rest.
 
 use std::{fmt, io::IsTerminal as _};
@@ -15,7 +15,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// Text on a terminal, JSON elsewhere.
@@ -26,7 +26,7 @@ pub enum LogFormat {
     Text,
 }
 
-/// A filter that cannot be read: what the setting `logs.level` holds.
+/// The setting `logs.level` holds an invalid filter.
 #[derive(Debug, thiserror::Error)]
 #[error("logs.level \"{level}\": {error}; write one like \"info\"")]
 pub struct BadLevel {
@@ -39,7 +39,7 @@ pub struct BadLevel {
 /// # Errors
 /// [`BadLevel`].
 pub fn start(level: &str, format: LogFormat) -> Result<(), BadLevel> {
-    // What s3s logs are errors of clients, two lines each; whoever wants them names it in the filter.
+    // s3s logs two lines for each client error; they are off unless the filter names s3s.
     let filter = if level.contains("s3s") { level.to_owned() } else { format!("{level},s3s=off") };
     let filter = EnvFilter::try_new(filter).map_err(|error| BadLevel { level: level.to_owned(), error })?;
     let terminal = std::io::stderr().is_terminal();
@@ -57,11 +57,11 @@ struct Lines {
     json: bool,
 }
 
-/// What an event holds.
+/// The fields of an event.
 #[derive(Default)]
 struct Fields {
     message: String,
-    /// A line that is finished already.
+    /// A complete JSON line.
     line: Option<String>,
     others: Map<String, Value>,
 }
@@ -121,7 +121,7 @@ where
             all.append(&mut fields.others);
             return writeln!(writer, "{}", Value::Object(all));
         }
-        // A finished line without words is for machines alone.
+        // A complete line without a message is for machines only.
         if fields.message.is_empty() && fields.line.is_some() {
             return Ok(());
         }
@@ -142,7 +142,7 @@ where
     }
 }
 
-/// The time in UTC; for machines with date and zone.
+/// The time in UTC; `whole`: with date and zone.
 fn now(whole: bool) -> String {
     let time = time::OffsetDateTime::now_utc();
     let clock = time::macros::format_description!("[hour]:[minute]:[second].[subsecond digits:3]");

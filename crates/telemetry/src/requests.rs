@@ -8,10 +8,10 @@ use std::{
     },
 };
 
-/// Different routes and statuses kept; what is beyond is counted under the route `other`.
+/// The most combinations of route and status; others are counted under the route `other`.
 const MOST: usize = 512;
 
-/// Where a request came in.
+/// The endpoint that received a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Endpoint {
     /// The HTTP API.
@@ -35,11 +35,11 @@ impl Endpoint {
 #[derive(Debug, Default)]
 pub struct Requests(RwLock<Counts>);
 
-/// By endpoint, route and status; a route is looked up as it is, without a copy of it.
+/// By endpoint, route and status; nested, so that a lookup copies no route.
 #[derive(Debug, Default)]
 struct Counts {
     by_endpoint: BTreeMap<Endpoint, BTreeMap<String, BTreeMap<u16, AtomicU64>>>,
-    /// How many there are.
+    /// The number of counts.
     len: usize,
 }
 
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bounded_however_many_routes_there_are() {
+    fn the_number_of_routes_is_bounded() {
         let requests = Requests::default();
         for n in 0..10_000_u32 {
             requests.count(Endpoint::Api, &n.to_string(), 400 + (n % 10) as u16);

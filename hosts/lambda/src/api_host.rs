@@ -1,4 +1,4 @@
-//! What the API's routes ask of their host, answered by the function and S3, within one invocation.
+//! The API's [`Host`] within one invocation: the function over S3.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use md5::{Digest as _, Md5};
 use tintype_api::{FormSigner, Host, Parts, Refused};
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_pipeline::{
-    Failure, Inspection, Location, Outcome, Picture, Reason, Report, Stop,
+    Failure, Inspection, Location, Outcome, Reason, RenderedImage, Report, Stop,
     event::Record,
     hex,
     store::{Arrival, Object, Stat, Store as _, WithArrival},
@@ -15,7 +15,7 @@ use tintype_pipeline::{
 
 use crate::{function::Function, report::Origin};
 
-/// No larger thumbnail could be answered, and none is near this.
+/// More than a response of Lambda may have.
 const LARGEST_THUMBNAIL: u64 = 32 << 20;
 
 /// The host of one request.
@@ -26,7 +26,7 @@ pub(crate) struct ApiHost {
     pub(crate) stop: Stop,
 }
 
-/// A failure for want of time is a time-out to whoever asked.
+/// Maps a stopped call to a time-out of the request.
 fn in_time<T>(result: Result<T, Failure>) -> Result<Result<T, Failure>, Refused> {
     match result {
         Err(Failure { reason: Reason::Stopped, .. }) => Err(Refused::TimedOut),
@@ -79,19 +79,19 @@ impl Host for ApiHost {
         in_time(inspected.await)
     }
 
-    async fn receive(&self, arrival: Arrival, spec: Spec) -> Result<Result<Picture, Failure>, Refused> {
+    async fn receive(&self, arrival: Arrival, spec: Spec) -> Result<Result<RenderedImage, Failure>, Refused> {
         if let Err(failure) = self.bucket_for_uploads() {
             return Ok(Err(failure));
         }
-        // What S3 gives objects that it does not encrypt with keys of KMS.
+        // The ETag of objects that S3 does not encrypt with KMS keys.
         let etag = hex::encode(&Md5::digest(&arrival.bytes));
         let store = WithArrival::new(&self.function.store, arrival.clone(), etag);
         let call = self.function.call(&self.stop);
-        let received = self.bound(self.function.thumbnails.receive(call, &store, &arrival, &spec));
-        in_time(received.await.map(|(report, picture)| {
+        let uploaded = self.bound(self.function.thumbnails.receive(call, &store, &arrival, &spec));
+        in_time(uploaded.await.map(|(report, image)| {
             let origin = Origin { request_id: &self.request_id, occurred_ms: None };
             self.function.reporter.record(origin, &report);
-            picture
+            image
         }))
     }
 
@@ -118,17 +118,17 @@ impl Host for ApiHost {
 }
 
 impl ApiHost {
-    /// Waits for `work` no longer than this invocation may take.
+    /// Bounds `work` by the deadline of this invocation.
     async fn bound<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         self.function.bound(&self.stop, work).await
     }
 
     /// The source bucket, if the function may write there.
     fn bucket_for_uploads(&self) -> Result<String, Failure> {
-        if !self.function.takes_uploads {
+        if !self.function.accepts_uploads {
             return Err(Failure::new(
                 Reason::Denied,
-                "this API takes no uploads: deploy the stack with the parameter ApiUploads=true",
+                "this API accepts no uploads: deploy the stack with the parameter ApiUploads=true",
             ));
         }
         let trigger = self.function.settings.triggers.first().ok_or_else(no_trigger)?;

@@ -1,5 +1,5 @@
-//! Permanent failures, each one message to an SQS queue, in the form in which Lambda fills its own dead-letter
-//! queues: the event, and attributes that say why.
+//! Permanent failures as messages to an SQS queue, in the format of Lambda's own dead-letter queues: the event, with
+//! the reason in attributes.
 //! Source: AWS, "Dead-letter queues" (Lambda); "SendMessage" (SQS).
 
 use aws_sdk_sqs::{
@@ -11,11 +11,11 @@ use serde_json::Value;
 use tintype_pipeline::Failure;
 use tintype_stores::s3::{ATTEMPTS, Connection, chain, http_client, timeouts};
 
-/// What SQS takes, less room for the attributes.
+/// The size limit of SQS, in bytes, less room for the attributes.
 const LARGEST_BODY: usize = (1 << 20) - (4 << 10);
-/// Lambda, too, keeps the first KB.
+/// In bytes, as in Lambda's own dead letters.
 const LONGEST_MESSAGE: usize = 1024;
-/// The invocation itself succeeds; Lambda's own records say the same of a function's errors.
+/// As in Lambda's own dead letters: the invocation itself succeeded.
 const ERROR_CODE: &str = "200";
 
 /// The dead-letter queue.
@@ -40,10 +40,10 @@ impl DeadLetters {
         Self { client: Client::from_conf(config.build()), queue_url }
     }
 
-    /// Sends the event `raw`, which can be sent to the function again as it is, with the reason of its failure.
+    /// Sends the event `raw` with the reason of its failure. The message body can be sent to the function again unchanged.
     ///
     /// # Errors
-    /// The queue did not take it; nothing is lost as long as the invocation fails then.
+    /// The queue refused the message. The caller must fail the invocation, or the event is lost.
     pub(crate) async fn send(&self, request_id: &str, raw: &Value, failure: &Failure) -> Result<(), String> {
         let attributes = [
             ("RequestID", "String", request_id),
@@ -60,7 +60,7 @@ impl DeadLetters {
         match request.send().await {
             Ok(_) => Ok(()),
             Err(error) => Err(format!(
-                "the dead-letter queue {} did not take \"{}\": {}",
+                "the dead-letter queue {} did not accept \"{}\": {}",
                 self.queue_url,
                 failure.message,
                 chain(&error)
@@ -69,12 +69,12 @@ impl DeadLetters {
     }
 }
 
-/// The event as text. One too large for a message is cut, which is better than losing the reason with it.
+/// The event as text. One too large for a message is truncated, so that at least the reason is delivered.
 fn body(raw: &Value) -> String {
     let text = match raw {
-        // A message that was no JSON goes on as it came.
+        // A message that was no JSON is sent unchanged.
         Value::String(text) if !text.is_empty() => legal(text),
-        // The two that JSON takes and SQS does not can be said in JSON in another way.
+        // Two characters are legal in JSON but not in SQS; escapes avoid them.
         other => other.to_string().replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff"),
     };
     shortened(&text, LARGEST_BODY).to_owned()
@@ -84,7 +84,7 @@ fn attribute(text: &str) -> String {
     shortened(&legal(text), LONGEST_MESSAGE).to_owned()
 }
 
-/// SQS takes no control characters but tab and line ends; keys may hold any.
+/// SQS refuses control characters other than tab and line ends; keys may contain any.
 fn legal(text: &str) -> String {
     let illegal =
         |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r') || matches!(c, '\u{fffe}' | '\u{ffff}');
@@ -101,7 +101,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_body_is_the_event_as_it_came() {
+    fn a_body_is_the_unchanged_event() {
         let event = json!({"Records": [{"s3": {"object": {"key": "a+b\u{1}.jpg"}}}]});
         assert_eq!(serde_json::from_str::<Value>(&body(&event)).unwrap(), event);
         let event = json!({"key": "a\u{fffe}b\u{ffff}.jpg"});
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_sqs_refuses_is_left() {
+    fn characters_and_sizes_that_sqs_refuses_are_removed() {
         assert_eq!(attribute("a\u{0}b\tc"), "a\u{fffd}b\tc");
         assert_eq!(attribute(&"ü".repeat(900)).len(), 1024);
         assert_eq!(body(&json!("x".repeat(2 << 20))).len(), LARGEST_BODY);

@@ -1,4 +1,4 @@
-//! What Lambda says by environment variables, and the settings in them.
+//! Lambda's environment variables, and the settings in them.
 //! Source: AWS, "Defined runtime environment variables".
 
 use tintype_pipeline::settings::Sources;
@@ -6,26 +6,26 @@ use tintype_stores::s3::Connection;
 
 use crate::settings::Settings;
 
-/// Of what Lambda gives, what the program takes for itself: code, stacks, connections, answers.
+/// The part of the function's memory for the program itself: code, stacks, connections, responses.
 const PROGRAM_MB: u64 = 32;
-/// The least that Lambda gives.
+/// The minimum memory of a Lambda function.
 const LEAST_MB: u64 = 128;
 
-/// Everything the host needs to know, in one place.
+/// The whole configuration of the host.
 #[derive(Debug)]
 pub struct Environment {
     /// The function's settings.
     pub settings: Settings,
-    /// How to reach S3 and SQS.
+    /// Endpoints and credentials of S3 and SQS.
     pub aws: Connection,
     /// The function's name on Lambda.
     pub function_name: String,
-    /// Bytes that sources and renders may hold together.
+    /// Bytes for sources and renders together.
     pub memory_bytes: u64,
     /// The queue that permanent failures are sent to.
     pub dead_letter_queue: Option<String>,
     /// Whether the API may put images into the source bucket.
-    pub takes_uploads: bool,
+    pub accepts_uploads: bool,
 }
 
 impl Environment {
@@ -51,7 +51,7 @@ impl Environment {
         let memory_bytes = (memory_mb.max(LEAST_MB) - PROGRAM_MB) << 20;
         let function_name = required("AWS_LAMBDA_FUNCTION_NAME")?;
         let dead_letter_queue = variable("DEAD_LETTER_QUEUE_URL");
-        let takes_uploads = match variable("API_UPLOADS").as_deref() {
+        let accepts_uploads = match variable("API_UPLOADS").as_deref() {
             None | Some("true") => true,
             Some("false") => false,
             Some(other) => {
@@ -64,12 +64,12 @@ impl Environment {
         let mut settings = Settings::load(Sources { file, env: variables, flags: Vec::new() })
             .map_err(|error| error.to_string())?;
         bound(&mut settings, memory_bytes);
-        Ok(Self { settings, aws, function_name, memory_bytes, dead_letter_queue, takes_uploads })
+        Ok(Self { settings, aws, function_name, memory_bytes, dead_letter_queue, accepts_uploads })
     }
 }
 
-/// Settings may ask for less than Lambda gives, never for more: a quarter for the source, the rest for its
-/// render. What they do not say of renders is all there is.
+/// Bounds the settings by the function's memory: a quarter for the source, the rest for its render, which is also the
+/// default of renders.
 fn bound(settings: &mut Settings, memory_bytes: u64) {
     let renders = memory_bytes - memory_bytes / 4;
     let limits = &mut settings.limits;
@@ -91,7 +91,7 @@ mod tests {
             ("AWS_LAMBDA_FUNCTION_NAME", "Thumbnails"),
             ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512"),
         ];
-        // Whatever is given again replaces what was there.
+        // A repeated variable replaces the earlier one.
         let mut all: Vec<(String, String)> = Vec::new();
         for (name, value) in base.iter().chain(more) {
             all.retain(|(known, _)| known != name);
@@ -101,14 +101,14 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_bounded_by_what_lambda_gives() {
+    fn settings_are_bounded_by_the_functions_memory() {
         let small = environment(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")]).unwrap();
         assert_eq!(small.memory_bytes, 96 << 20);
         assert_eq!(small.settings.limits.source_bytes, 24 << 20);
         assert_eq!(small.settings.limits.memory_bytes, 72 << 20);
         let large = environment(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "10240")]).unwrap();
         assert_eq!(large.settings.limits.source_bytes, 100 << 20, "the settings' own");
-        assert_eq!(large.settings.limits.memory_bytes, (10_208 << 20) / 4 * 3, "all there is");
+        assert_eq!(large.settings.limits.memory_bytes, (10_208 << 20) / 4 * 3, "all of the rest");
         let both = [("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "10240"), ("TINTYPE_FUNCTION__MEMORY_MB", "512")];
         let bound = environment(&both).unwrap();
         assert_eq!(bound.settings.limits.memory_bytes, 512 << 20, "the settings' own");
@@ -122,7 +122,7 @@ mod tests {
         let trigger = &settings.triggers[0];
         assert_eq!((trigger.bucket.as_str(), trigger.prefix.as_str()), ("photos-in", "raw/"));
         assert_eq!(trigger.renditions[0].spec.size.to_string(), "64x64");
-        // The template leaves empty what nobody said: the file's own holds.
+        // The template leaves unset parameters empty: the file's value holds.
         let settings = environment(&[("TINTYPE_CONFIG", whole), ("THUMBNAIL_SIZE", "")]).unwrap().settings;
         assert_eq!(settings.triggers[0].renditions[0].spec.size.to_string(), "64x64");
         let error = environment(&[("TINTYPE_FUNCTION__TIMEOUT", "3")]).unwrap_err();
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn the_missing_variable_is_named() {
         let error = environment(&[("AWS_ACCESS_KEY_ID", "")]).unwrap_err();
         assert!(error.contains("AWS_ACCESS_KEY_ID"), "{error}");
         let error = environment(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "much")]).unwrap_err();

@@ -1,15 +1,15 @@
-//! The function with everything it needs, built once a process.
+//! The function with its dependencies, built once a process.
 
 use tintype_pipeline::{Call, Failure, Outcome, Reason, Report, Stop, Thumbnails, event::Record};
 use tintype_stores::s3::{Connection, S3Store};
 
 use crate::{dead_letters::DeadLetters, environment::Environment, report::Reporter, settings::Settings};
 
-/// The function, its store, and where it reports.
+/// The function, its store, dead-letter queue and reporter.
 pub struct Function {
     pub(crate) settings: Settings,
     pub(crate) aws: Connection,
-    pub(crate) takes_uploads: bool,
+    pub(crate) accepts_uploads: bool,
     pub(crate) store: S3Store,
     pub(crate) dead_letters: Option<DeadLetters>,
     pub(crate) reporter: Reporter,
@@ -20,13 +20,13 @@ impl Function {
     /// Builds the parts.
     ///
     /// # Errors
-    /// The system does not give a thread.
+    /// The system refuses a thread.
     pub fn new(environment: Environment) -> Result<Self, String> {
-        let Environment { settings, aws, function_name, memory_bytes, dead_letter_queue, takes_uploads } =
+        let Environment { settings, aws, function_name, memory_bytes, dead_letter_queue, accepts_uploads } =
             environment;
-        // Lambda gives a process one invocation at a time.
+        // Lambda runs one invocation at a time in a process.
         let thumbnails = Thumbnails::new(settings.limits, memory_bytes, 1)
-            .map_err(|error| format!("the thread that renders cannot be started: {error}"))?;
+            .map_err(|error| format!("the render thread cannot be started: {error}"))?;
         Ok(Self {
             store: S3Store::new(&aws),
             dead_letters: dead_letter_queue.map(|queue| DeadLetters::new(&aws, queue)),
@@ -34,7 +34,7 @@ impl Function {
             thumbnails,
             settings,
             aws,
-            takes_uploads,
+            accepts_uploads,
         })
     }
 
@@ -50,8 +50,8 @@ impl Function {
         handled.unwrap_or_else(|failure| Report::of(record, Outcome::Failed(failure)))
     }
 
-    /// Waits for S3 no longer than until `stop`. A decoder that cannot be stopped is waited for: Lambda ends this
-    /// process with it, and does not give it the next invocation.
+    /// Bounds waiting for S3 by `stop`. A decoder that cannot be stopped is waited for: Lambda then ends this process,
+    /// so that it does not delay the next invocation.
     pub(crate) async fn bound<T>(
         &self,
         stop: &Stop,
@@ -65,11 +65,11 @@ impl Function {
     }
 }
 
-/// The failure of what waited for S3 until the end.
+/// The failure of a call that waited for S3 until its deadline.
 fn out_of_time() -> Failure {
     Failure::new(
         Reason::Stopped,
-        "the function's time was used up waiting for S3; it will be tried again. If it happens often, raise \
+        "the function's time was used up waiting for S3; it will be retried. If it happens often, raise \
          the function's time-out",
     )
 }

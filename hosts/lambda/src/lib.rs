@@ -1,4 +1,4 @@
-//! The host on AWS Lambda: events in, the function's thumbnails out. `main` wires it.
+//! The host on AWS Lambda. `main` wires it.
 
 mod api_host;
 mod dead_letters;

@@ -1,4 +1,4 @@
-//! The binary `bootstrap`, which Lambda starts.
+//! The binary `bootstrap`, the entry point on Lambda.
 
 use std::{process::ExitCode, sync::Arc};
 

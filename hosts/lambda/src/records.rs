@@ -1,4 +1,4 @@
-//! Every record of an event through the function, and what Lambda gets back.
+//! Handles every record of an event, and builds the response for Lambda.
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -11,12 +11,12 @@ use tintype_pipeline::{
 
 use crate::{function::Function, report::Origin};
 
-/// Lambda counts attempts and ends them: a record fails its invocation for as long as trying again may help.
+/// Lambda counts attempts and ends them: a record fails its invocation as long as a retry may help.
 fn policy() -> RetryPolicy {
     RetryPolicy { retries: u32::MAX, delays: Vec::new() }
 }
 
-/// A record that is delivered: what becomes of it is settled with the others of its invocation.
+/// The delivery of one record, settled with the others of its invocation.
 struct RecordDelivery<'a>(&'a Result<Record, String>);
 
 #[async_trait]
@@ -45,7 +45,7 @@ impl Handled {
     fn failure(&self) -> Option<&Failure> {
         match &self.report.outcome {
             Outcome::Failed(failure) => Some(failure),
-            Outcome::Made | Outcome::UpToDate | Outcome::Removed | Outcome::Ignored(_) => None,
+            Outcome::Rendered | Outcome::UpToDate | Outcome::Removed | Outcome::Ignored(_) => None,
         }
     }
 }
@@ -71,11 +71,11 @@ async fn attempt(function: &Function, record: &Result<Record, String>, stop: &St
     }
 }
 
-/// Handles an event of any known shape; returns what Lambda gets back.
+/// Handles an event of any known shape; returns the response for Lambda.
 ///
 /// # Errors
-/// Records for which trying again may help: the invocation is to fail, so that Lambda brings
-/// the event again. Batches of SQS answer the messages to bring again instead.
+/// A record for which a retry may help: the invocation fails, so that Lambda retries the event. Batches of SQS return
+/// the failed messages instead.
 pub(crate) async fn handle(
     function: &Function,
     request_id: &str,
@@ -101,7 +101,7 @@ pub(crate) async fn handle(
     settle(function, request_id, stop, &handled).await
 }
 
-/// Messages of SQS are settled one by one; everything else as a whole, since Lambda brings it again whole.
+/// Messages of SQS are settled one by one; other events as a whole, since Lambda retries them as a whole.
 async fn settle(
     function: &Function,
     request_id: &str,
@@ -117,21 +117,21 @@ async fn settle(
         }
     }
     let is_batch = messages.iter().any(|(id, _)| id.is_some());
-    let mut again = Vec::new();
+    let mut failed = Vec::new();
     for (id, of_message) in messages {
         if let Err(failure) = settle_message(function, request_id, stop, &of_message).await {
             let Some(id) = id else { return Err(failure) };
-            again.push(json!({"itemIdentifier": id}));
+            failed.push(json!({"itemIdentifier": id}));
         }
     }
     if is_batch {
-        return Ok(json!({"batchItemFailures": again}));
+        return Ok(json!({"batchItemFailures": failed}));
     }
     let records: Vec<Value> = handled.iter().map(|one| one.report.to_json()).collect();
     Ok(json!({"records": records}))
 }
 
-/// Dead letters are sent only once nothing is to be brought again: each failure becomes one, not one an attempt.
+/// Dead letters are sent only once nothing is left to retry, so that each failure becomes one dead letter, not one for each attempt.
 async fn settle_message(
     function: &Function,
     request_id: &str,
@@ -146,7 +146,7 @@ async fn settle_message(
                 let source = one.report.source.as_ref().map(ToString::to_string).unwrap_or_default();
                 return Err(Failure::new(failure.reason, format!("{source}: {}", failure.message)));
             }
-            // What has not failed is done.
+            // The record succeeded.
             (Disposition::Ack, _) | (_, None) => {}
         }
     }

@@ -1,5 +1,5 @@
-//! What is written to standard output: a JSON line a record, which CloudWatch Logs Insights searches, and at the
-//! end of an invocation the metrics that Lambda itself does not have, in CloudWatch's embedded format.
+//! Standard output: a JSON line for each record, for CloudWatch Logs Insights, and at the end of an invocation the
+//! metrics that Lambda does not publish itself, in CloudWatch's embedded metric format.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use std::{
 use serde_json::{Value, json};
 use tintype_pipeline::{Outcome, Report, clock::now_ms};
 use tintype_telemetry::{
-    metrics::{Metric, Metrics, Taken},
+    metrics::{Metric, Metrics, MetricsSnapshot},
     render::emf,
 };
 
@@ -20,26 +20,26 @@ use tintype_telemetry::{
 pub(crate) struct Reporter {
     function_name: String,
     metrics: Metrics,
-    taken: Mutex<Taken>,
+    snapshot: Mutex<MetricsSnapshot>,
 }
 
-/// What a record's line says beside its report.
+/// The fields of a record's line beside its report.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Origin<'a> {
     /// The invocation.
     pub(crate) request_id: &'a str,
-    /// Milliseconds since 1970 when the object was written, if the event says so.
+    /// Milliseconds since 1970 when the object was written, if the event has its time.
     pub(crate) occurred_ms: Option<i64>,
 }
 
 impl Reporter {
-    /// Lines of the function of this name.
+    /// A reporter for the function of this name.
     #[must_use]
     pub(crate) fn new(function_name: String) -> Self {
-        Self { function_name, metrics: Metrics::default(), taken: Mutex::default() }
+        Self { function_name, metrics: Metrics::default(), snapshot: Mutex::default() }
     }
 
-    /// Reports what became of a record, and counts it.
+    /// Logs and counts a record.
     pub(crate) fn record(&self, origin: Origin<'_>, report: &Report) {
         let since_upload = origin.occurred_ms.map(|occurred| (now_ms() - occurred).max(0));
         let time = since_upload.map(|since| Duration::from_millis(since.unsigned_abs()));
@@ -47,7 +47,7 @@ impl Reporter {
         print(&self.record_line(origin.request_id, since_upload, report));
     }
 
-    /// Reports a fault that belongs to no record.
+    /// Logs a fault that belongs to no record.
     pub(crate) fn fault(&self, request_id: &str, message: &str) {
         print(&json!({
             "level": "ERROR", "type": "tintype.fault", "function": self.function_name,
@@ -55,7 +55,7 @@ impl Reporter {
         }));
     }
 
-    /// Reports a request of the API.
+    /// Logs a request of the API.
     pub(crate) fn request(
         &self,
         request_id: &str,
@@ -71,10 +71,10 @@ impl Reporter {
         }));
     }
 
-    /// Reports the metrics of the invocation that ends here.
+    /// Logs the metrics of the invocation, at its end.
     pub(crate) fn invocation_ends(&self) {
         self.metrics.set(Metric::MemoryUsed, peak_memory_bytes());
-        let row = self.metrics.take(&mut self.taken.lock().unwrap_or_else(PoisonError::into_inner));
+        let row = self.metrics.take(&mut self.snapshot.lock().unwrap_or_else(PoisonError::into_inner));
         for line in emf::lines(&row, &self.function_name, now_ms()) {
             print(&line);
         }
@@ -84,13 +84,13 @@ impl Reporter {
         let mut line = report.to_json();
         let level = match &report.outcome {
             Outcome::Failed(_) => "ERROR",
-            Outcome::Made | Outcome::UpToDate | Outcome::Removed | Outcome::Ignored(_) => "INFO",
+            Outcome::Rendered | Outcome::UpToDate | Outcome::Removed | Outcome::Ignored(_) => "INFO",
         };
         line["level"] = level.into();
         line["type"] = "tintype.record".into();
         line["function"] = self.function_name.as_str().into();
         line["requestId"] = request_id.into();
-        // One level, so that queries name them simply.
+        // Flattened, for simple queries.
         if let Some(Value::Object(source)) = line.as_object_mut().and_then(|line| line.remove("source")) {
             line["bucket"] = source["bucket"].clone();
             line["key"] = source["key"].clone();
@@ -102,14 +102,14 @@ impl Reporter {
     }
 }
 
-/// A line at once: Lambda freezes the process as soon as the invocation has ended.
+/// Writes and flushes a line: Lambda freezes the process as soon as the invocation has ended.
 fn print(line: &impl std::fmt::Display) {
     let mut out = io::stdout().lock();
-    // Nobody may read it.
+    // A closed standard output is ignored.
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
-/// The most memory the process has held; `None` where the system does not report it.
+/// The peak resident memory of the process in bytes; `None` where the system does not report it.
 fn peak_memory_bytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -123,7 +123,7 @@ mod tests {
     use tintype_pipeline::{Failure, Location, ObjectKey, Reason, outcome::Stages};
 
     #[test]
-    fn a_line_names_the_object_and_what_became_of_it() {
+    fn a_line_has_the_object_and_its_outcome() {
         let source = Location { bucket: "in".into(), key: ObjectKey::new("a b.jpg").unwrap() };
         let report = Report {
             source: Some(source),
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn this_process_uses_some_memory() {
+    fn the_peak_memory_is_read() {
         assert!(peak_memory_bytes().is_some_and(|memory| memory > 1 << 20));
     }
 }

@@ -1,5 +1,5 @@
-//! The settings of the function on Lambda: the pipeline's and the API's. One file may serve every host, so the
-//! sections of the others are left alone.
+//! The settings of the function on Lambda: the pipeline's and the API's. One file may serve every host, so the sections
+//! of other hosts are ignored.
 
 use serde::Deserialize;
 use tintype_api::settings::{self as api, ApiSection, ApiSettings};
@@ -18,7 +18,7 @@ const LISTS: &[&[&str]] = &[pipeline::LISTS, api::LISTS];
 const SCHEMA: Schema = Schema {
     keys: &joined::<{ length(KEYS) }>(KEYS),
     lists: &joined::<{ length(LISTS) }>(LISTS),
-    // Those of the other hosts, too: an environment may be shared as well as a file.
+    // Those of other hosts, too: an environment may be shared as well as a file.
     other_variables: &[
         "TINTYPE_CONFIG",
         "TINTYPE_ACCESS_KEY_ID",
@@ -28,7 +28,7 @@ const SCHEMA: Schema = Schema {
     others: &["data", "sandbox", "listen", "dead_letters", "logs", "store", "worker", "notify"],
 };
 
-/// What the function needs to know.
+/// The settings of the function.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The function's bounds.
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn sections_of_other_hosts_are_left_alone() {
+    fn sections_of_other_hosts_are_ignored() {
         let file = "data = 5\nsandbox = \"?\"\n[listen]\ns4 = 1\n[dead_letters]\n[logs]\n[store]\nregion = \"eu\"\n\
                     [worker]\nsource = \"poll\"\n[[notify]]\nbucket = \"in\"\n[function]\nname = \"F\"\n\
                     [api]\nstage = \"s\"";
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_unknown_names_the_nearest() {
+    fn unknown_settings_name_the_nearest() {
         for (file, part) in [
             ("[api]\nstages = \"s\"", "unknown setting \"api.stages\"; did you mean \"api.stage\"?"),
             ("[functions]\ntimeout_s = 5", "did you mean \"function.timeout_s\"?"),

@@ -8,7 +8,7 @@ use common::{IN, OUT, Opened, at, cause, files, open, put, read, runtime};
 use futures::FutureExt as _;
 use tintype::storage::{ArrivingStore, Cause, DiskPort};
 use tintype_pipeline::{
-    Call, Failure, Outcome, Picture, Reason, Report, Stop, Store as _, Thumbnails,
+    Call, Failure, Outcome, Reason, RenderedImage, Report, Stop, Store as _, Thumbnails,
     store::{Arrival, Condition, Put, SourceVersion, StoreError},
 };
 
@@ -28,7 +28,7 @@ fn posted() -> Cause {
     Cause { event: "ObjectCreated:Post", request_id: "test".into() }
 }
 
-fn receive(opened: &Opened, arrival: &Arrival) -> Result<(Report, Picture), Failure> {
+fn receive(opened: &Opened, arrival: &Arrival) -> Result<(Report, RenderedImage), Failure> {
     let function = Thumbnails::new(opened.settings.limits, 1 << 30, 1).unwrap();
     let spec = opened.settings.triggers[0].renditions[0].spec.clone();
     let (triggers, stop) = (&opened.settings.triggers, Stop::never());
@@ -55,7 +55,7 @@ fn source_and_thumbnail_are_there_at_once_without_an_event() {
     let opened = open(data.path());
     let before = opened.ledger.changes();
     let (report, picture) = receive(&opened, &arrival("a.jpg", jpeg(90))).unwrap();
-    assert_eq!(report.outcome, Outcome::Made);
+    assert_eq!(report.outcome, Outcome::Rendered);
     assert_eq!(opened.ledger.changes() - before, 1, "one commit holds all of it");
     assert_eq!(read(&opened.store, &at(IN, "a.jpg")).unwrap(), jpeg(90));
     assert_eq!(read(&opened.store, &at(OUT, "thumb_a.jpg")).unwrap(), picture.bytes);
@@ -157,7 +157,7 @@ fn whoever_comes_meanwhile_is_not_mixed_with_it() {
 
     // Begun anew, it is the newest.
     let (report, picture) = receive(&opened, &arrived).unwrap();
-    assert!(matches!(report.outcome, Outcome::Made), "{:?}", report.outcome);
+    assert!(matches!(report.outcome, Outcome::Rendered), "{:?}", report.outcome);
     assert_eq!(read(&opened.store, &arrived.at).unwrap(), jpeg(90));
     assert_eq!(read(&opened.store, &at(OUT, "thumb_a.jpg")).unwrap(), picture.bytes);
     assert_eq!(files(data.path(), "incoming"), 0);

@@ -19,7 +19,7 @@ use tintype::{
     listen::Client,
 };
 use tintype_pipeline::{Location, ObjectKey, Report, clock::now_ms};
-use tintype_telemetry::metrics::{Kind, Metric, Metrics, Taken};
+use tintype_telemetry::metrics::{Kind, Metric, Metrics, MetricsSnapshot};
 use tower::ServiceExt as _;
 
 struct Shown {
@@ -67,7 +67,7 @@ fn entry(key: &str) -> Entry {
 
 /// Fifteen days of a busy server, an interval every ten minutes and one every ten seconds in the last hour.
 fn fifteen_days(keeper: &Keeper) {
-    let (metrics, mut taken) = (Metrics::default(), Taken::default());
+    let (metrics, mut taken) = (Metrics::default(), MetricsSnapshot::default());
     let now = now_ms();
     let coarse = (6..15 * 144).rev().map(|n| now - n * 600_000);
     let fine = (0..360).rev().map(|n| now - n * 10_000);

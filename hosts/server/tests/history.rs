@@ -12,7 +12,7 @@ use tintype::{
 };
 use tintype_faulty_disk::{Faults, FaultyDisk};
 use tintype_pipeline::{Location, ObjectKey, Report, clock::now_ms};
-use tintype_telemetry::metrics::{Metric, Metrics, Taken};
+use tintype_telemetry::metrics::{Metric, Metrics, MetricsSnapshot};
 
 fn kept(file: &Path) -> (Arc<History>, Arc<Faults>) {
     let faults = Arc::new(Faults::default());
@@ -167,7 +167,7 @@ fn failures_are_found_however_far_back_they_lie() {
 
 /// Three days of a busy server, an interval an hour and a half.
 fn days_of_intervals(now_ms: i64) -> Vec<Interval> {
-    let (metrics, mut taken) = (Metrics::default(), Taken::default());
+    let (metrics, mut taken) = (Metrics::default(), MetricsSnapshot::default());
     let intervals = (0..48).map(|n| {
         for call in 0..=n {
             drop(metrics.invocation());

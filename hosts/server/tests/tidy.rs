@@ -117,8 +117,8 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         (
             "server",
             &[
-                "auth", "console", "disk", "dispatch", "history", "http", "listen", "queue", "s3", "settings",
-                "storage",
+                "auth", "console", "disk", "dispatch", "history", "http", "listen", "queue", "s3",
+                "settings", "storage",
             ][..],
         ),
         (

@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 
 use super::{Answer, Body64, Call, header_text, single_values};
 
-/// Reads an event. Its path begins with the stage, unless that is `$default`; its query is as it came;
-/// headers are joined by commas, cookies stand by themselves.
+/// Reads an event. Its path begins with the stage, unless that is `$default`; its query is raw; headers are joined by
+/// commas, cookies are a list.
 pub(super) fn call(mut event: Value) -> Result<Call, String> {
     let body = Body64::taken(&mut event);
     let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str);
@@ -34,7 +34,7 @@ pub(super) fn call(mut event: Value) -> Result<Call, String> {
     })
 }
 
-/// Headers are joined by commas, but for cookies.
+/// Headers are joined by commas, except cookies.
 pub(super) fn answer(answer: Answer) -> Value {
     let mut headers = Map::new();
     for name in answer.headers.keys().filter(|name| **name != SET_COOKIE) {

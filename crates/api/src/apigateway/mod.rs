@@ -1,6 +1,6 @@
-//! API Gateway's proxy events as requests of the routes, and the routes' answers as API Gateway takes them.
+//! API Gateway's proxy events as requests to the routes, and responses in the shape API Gateway expects.
 //!
-//! Two versions of the event are understood: payload 1.0 (REST APIs, and HTTP APIs that ask for it) and
+//! Two versions of the event are supported: payload 1.0 (REST APIs, and HTTP APIs that ask for it) and
 //! payload 2.0 (HTTP APIs, function URLs). Both become one [`Call`]; only the two files below know the
 //! shapes. Sources: AWS, "Input format of a Lambda function for proxy integration"; "Create AWS Lambda
 //! proxy integrations for HTTP APIs in API Gateway".
@@ -33,7 +33,7 @@ pub struct ApiGateway {
     stage: String,
 }
 
-/// One request as an event tells it.
+/// One request of an event.
 #[derive(Debug)]
 struct Call {
     method: String,
@@ -47,14 +47,14 @@ struct Call {
     id: Option<String>,
 }
 
-/// A body as an event holds it.
+/// The body of an event.
 #[derive(Debug, Default)]
 struct Body64 {
     text: Option<String>,
     is_base64: bool,
 }
 
-/// The version of an event, which its answer has too.
+/// The version of an event and of its response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Payload {
     Rest,
@@ -71,8 +71,7 @@ impl Payload {
 }
 
 impl ApiGateway {
-    /// The routes as [`crate::router`] makes them, at `stage` (the setting `api.stage`). Whatever stage the
-    /// API is deployed to, its requests reach them there.
+    /// The routes of [`crate::router`] at `stage` (the setting `api.stage`), whatever stage the API is deployed to.
     #[must_use]
     pub fn new(router: Router, stage: impl Into<String>) -> Self {
         Self { router, stage: stage.into() }
@@ -80,21 +79,21 @@ impl ApiGateway {
 
     /// Whether an event is one of API Gateway's, of either version.
     #[must_use]
-    pub fn takes(event: &Value) -> bool {
+    pub fn accepts(event: &Value) -> bool {
         Payload::of(event).is_some()
     }
 
-    /// Serves the request that an event tells, and answers in the shape that the event's version wants.
-    /// What cannot be read as a request is answered 400, so nothing that arrives ends in API Gateway's 502. No answer may
-    /// be taken for another type than it names.
+    /// Serves the request of an event, and responds in the shape of the event's version. An unreadable request is
+    /// answered 400, so that no event ends in API Gateway's 502. Responses carry `nosniff`, so that browsers trust
+    /// their media type.
     pub async fn answer(&self, event: Value) -> Value {
         let payload = Payload::of(&event).unwrap_or(Payload::Rest);
-        let read = match payload {
+        let call = match payload {
             Payload::Rest => rest::call(event),
             Payload::HttpApi => http_api::call(event),
         };
-        let mut response = match read.and_then(|call| call.into_request(&self.stage)) {
-            Err(wrong) => message(StatusCode::BAD_REQUEST, wrong),
+        let mut response = match call.and_then(|call| call.into_request(&self.stage)) {
+            Err(error) => message(StatusCode::BAD_REQUEST, error),
             Ok(request) => match self.router.clone().oneshot(request).await {
                 Ok(response) => response,
                 Err(never) => match never {},
@@ -132,7 +131,7 @@ impl Call {
             let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| wrong())?;
             headers.append(name, value);
         }
-        // The body comes in one piece, however it came to API Gateway.
+        // The event holds the whole body, whatever its transfer encoding was.
         headers.remove(TRANSFER_ENCODING);
         headers.remove(CONTENT_LENGTH);
         if !body.is_empty() {
@@ -149,7 +148,7 @@ impl Call {
     }
 }
 
-/// Escapes what may not stand in a URL as it is; escapes there already stay.
+/// Percent-encodes what a URL may not contain; existing escapes are retained.
 fn escaped(part: &str) -> String {
     use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
     const ESCAPED: &AsciiSet = &CONTROLS
@@ -169,7 +168,7 @@ fn escaped(part: &str) -> String {
 }
 
 impl Body64 {
-    /// Takes the body out of an event.
+    /// Takes the body from an event.
     fn taken(event: &mut Value) -> Self {
         let is_base64 = event.get("isBase64Encoded").and_then(Value::as_bool).unwrap_or(false);
         let text = match event.get_mut("body").map(Value::take) {
@@ -186,12 +185,12 @@ impl Body64 {
             (Some(text), true) => STANDARD
                 .decode(text)
                 .map(Bytes::from)
-                .map_err(|error| format!("the event's body says it is base64 and is not: {error}")),
+                .map_err(|error| format!("the event's body is marked as base64 and is not: {error}")),
         }
     }
 }
 
-/// An answer, taken apart.
+/// The parts of a response.
 struct Answer {
     status: u16,
     headers: HeaderMap,
@@ -202,7 +201,7 @@ struct Answer {
 impl Answer {
     async fn of(response: Response) -> Self {
         let (head, body) = response.into_parts();
-        // The routes answer from memory; a body that cannot be read would be a fault of the program.
+        // Bodies are in memory; one that cannot be read would be a fault of the program.
         let (status, bytes) = match body.collect().await {
             Ok(body) => (head.status, body.to_bytes()),
             Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, Bytes::new()),
@@ -214,19 +213,19 @@ impl Answer {
     }
 }
 
-/// Whether a body may go as it is instead of in base64.
+/// Whether a body needs no base64.
 fn is_text(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     kind.starts_with("text/") || kind.starts_with("application/json")
 }
 
-/// Names and values that an event holds as a map of text.
+/// The entries of a map of strings in an event.
 fn single_values(map: Option<&Value>) -> Vec<(String, String)> {
     let entries = map.and_then(Value::as_object).into_iter().flatten();
     entries.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
 }
 
-/// A header's value as text; what is not ASCII in it stands for itself, as in Latin-1.
+/// A header's value as text; bytes beyond ASCII are decoded as Latin-1.
 fn header_text(value: &HeaderValue) -> String {
     value.as_bytes().iter().map(|byte| char::from(*byte)).collect()
 }
@@ -237,19 +236,19 @@ mod tests {
     use axum::routing::any;
     use serde_json::json;
 
-    /// Answers what it was asked.
+    /// Returns the request it received.
     async fn echo(request: Request) -> Response {
         let (head, body) = request.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let headers = head.headers.iter().map(|(name, value)| format!("{name}: {value:?}"));
-        let said = json!({
+        let echoed = json!({
             "method": head.method.as_str(),
             "target": head.uri.to_string(),
             "headers": headers.collect::<Vec<_>>(),
             "body": body.iter().map(u8::to_string).collect::<Vec<_>>().join(" "),
             "id": head.extensions.get::<RequestId>().map(|id| id.0.clone()),
         });
-        let mut response = Response::new(Body::from(said.to_string()));
+        let mut response = Response::new(Body::from(echoed.to_string()));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         response.headers_mut().append("vary", HeaderValue::from_static("Accept"));
         response.headers_mut().append("vary", HeaderValue::from_static("Origin"));
@@ -262,7 +261,7 @@ mod tests {
         ApiGateway::new(Router::new().fallback(any(echo)), "dev1")
     }
 
-    fn said(answer: &Value) -> Value {
+    fn echoed(answer: &Value) -> Value {
         serde_json::from_str(answer["body"].as_str().unwrap()).unwrap()
     }
 
@@ -277,14 +276,14 @@ mod tests {
             "requestContext": {"stage": "prod", "path": "/prod/myimage", "requestId": "r-1"},
             "body": "AAH/", "isBase64Encoded": true,
         });
-        assert!(ApiGateway::takes(&event));
+        assert!(ApiGateway::accepts(&event));
         let answer = gateway().answer(event).await;
-        let asked = said(&answer);
-        assert_eq!(asked["method"], "POST");
-        assert_eq!(asked["target"], "/dev1/myimage?key=a+b%2Bc%26d%3D.jpg&key=%C3%BC");
-        assert_eq!(asked["headers"], json!(["x-a: \"1\"", "x-a: \"2\"", "content-length: \"3\""]));
-        assert_eq!(asked["body"], "0 1 255");
-        assert_eq!(asked["id"], "r-1");
+        let request = echoed(&answer);
+        assert_eq!(request["method"], "POST");
+        assert_eq!(request["target"], "/dev1/myimage?key=a+b%2Bc%26d%3D.jpg&key=%C3%BC");
+        assert_eq!(request["headers"], json!(["x-a: \"1\"", "x-a: \"2\"", "content-length: \"3\""]));
+        assert_eq!(request["body"], "0 1 255");
+        assert_eq!(request["id"], "r-1");
         assert_eq!(answer["statusCode"], 200);
         assert_eq!(answer["headers"]["content-type"], "application/json");
         assert_eq!(
@@ -301,9 +300,9 @@ mod tests {
             "queryStringParameters": {"key": "a.jpg"}, "multiValueQueryStringParameters": null, "body": null,
             "isBase64Encoded": false, "requestContext": {},
         });
-        let asked = said(&gateway().answer(event).await);
-        assert_eq!(asked["target"], "/dev1/myimage?key=a.jpg");
-        assert_eq!((&asked["headers"], &asked["body"]), (&json!(["x-a: \"1\""]), &json!("")));
+        let request = echoed(&gateway().answer(event).await);
+        assert_eq!(request["target"], "/dev1/myimage?key=a.jpg");
+        assert_eq!((&request["headers"], &request["body"]), (&json!(["x-a: \"1\""]), &json!("")));
     }
 
     #[tokio::test]
@@ -317,15 +316,15 @@ mod tests {
             })
         };
         for (stage, path) in [("prod", "/prod/myimage"), ("$default", "/myimage")] {
-            assert!(ApiGateway::takes(&event(stage, path)));
+            assert!(ApiGateway::accepts(&event(stage, path)));
             let answer = gateway().answer(event(stage, path)).await;
-            let asked = said(&answer);
-            assert_eq!(asked["target"], "/dev1/myimage?key=a+b%2Bc.jpg");
+            let request = echoed(&answer);
+            assert_eq!(request["target"], "/dev1/myimage?key=a+b%2Bc.jpg");
             assert_eq!(
-                asked["headers"],
+                request["headers"],
                 json!(["x-a: \"1,2\"", "cookie: \"c=1; d=2\"", "content-length: \"4\""])
             );
-            assert_eq!(asked["id"], "r-2");
+            assert_eq!(request["id"], "r-2");
             assert_eq!(answer["headers"]["content-type"], "application/json");
             assert_eq!(answer["headers"]["vary"], "Accept,Origin");
             assert!(answer["headers"].get("set-cookie").is_none());
@@ -334,8 +333,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_request_is_answered_400() {
-        let wrong = [
+    async fn an_event_that_is_no_request_is_answered_400() {
+        let events = [
             json!({"httpMethod": "G T", "path": "/myimage"}),
             json!({"httpMethod": "GET", "path": "/myimage", "headers": {"a b": "1"}}),
             json!({"httpMethod": "POST", "path": "/myimage", "body": "%", "isBase64Encoded": true}),
@@ -343,17 +342,17 @@ mod tests {
             json!({"requestContext": {"http": {"path": "/myimage"}}}),
             json!({}),
         ];
-        for event in wrong {
+        for event in events {
             let answer = gateway().answer(event.clone()).await;
             assert_eq!(answer["statusCode"], 400, "{event}");
             assert_eq!(answer["headers"]["x-content-type-options"], "nosniff", "{event}");
-            assert!(said(&answer)["message"].is_string());
+            assert!(echoed(&answer)["message"].is_string());
         }
-        assert!(!ApiGateway::takes(&json!({"Records": []})));
+        assert!(!ApiGateway::accepts(&json!({"Records": []})));
     }
 
     #[tokio::test]
-    async fn paths_stay_where_they_are() {
+    async fn paths_are_not_normalised() {
         for (path, target) in [
             ("/myimage/../../x", "/dev1/myimage/../../x"),
             ("/a b\"é", "/dev1/a%20b%22%C3%A9"),
@@ -361,7 +360,7 @@ mod tests {
             ("/a?b", "/dev1/a%3Fb"),
         ] {
             let event = json!({"httpMethod": "GET", "path": path, "requestContext": {"stage": "dev1"}});
-            assert_eq!(said(&gateway().answer(event).await)["target"], target);
+            assert_eq!(echoed(&gateway().answer(event).await)["target"], target);
         }
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn call(mut event: Value) -> Result<Call, String> {
     })
 }
 
-/// Every value of a map that an event holds twice: with all values, and with the last of each.
+/// Every value of a map that an event has twice: with all values, and with the last of each.
 fn values(event: &Value, multiple: &str, single: &str) -> Vec<(String, String)> {
     let Some(map) = event.get(multiple).and_then(Value::as_object) else {
         return single_values(event.get(single));
@@ -35,7 +35,7 @@ fn values(event: &Value, multiple: &str, single: &str) -> Vec<(String, String)> 
         .collect()
 }
 
-/// A header with one value stands under `headers`, one with several under `multiValueHeaders`.
+/// A header with one value is under `headers`, one with several under `multiValueHeaders`.
 pub(super) fn answer(answer: Answer) -> Value {
     let (mut single, mut multiple) = (Map::new(), Map::new());
     for name in answer.headers.keys() {

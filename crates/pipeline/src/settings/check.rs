@@ -1,4 +1,4 @@
-//! What sections are validated with: values read, errors that name the setting and where it was written.
+//! Validation of settings: parsed values, and errors that name the setting and its origin.
 
 use std::{fmt::Display, str::FromStr, time::Duration};
 
@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{SettingsError, merge::Origins, units};
 
-/// A number of bytes as written: bare, or with a unit.
+/// A number of bytes as written, with or without a unit.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub enum Amount {
@@ -16,14 +16,14 @@ pub enum Amount {
     Text(String),
 }
 
-/// Validates settings; knows where each was written.
+/// Validates settings; holds the origin of each.
 #[derive(Debug, Default)]
 pub struct Check {
     pub(super) origins: Origins,
 }
 
 impl Check {
-    /// An error that blames `setting`.
+    /// An error at `setting`.
     ///
     /// # Errors
     /// Always.
@@ -31,7 +31,7 @@ impl Check {
         Err(SettingsError::new(self.origins.of(setting), format!("{setting}: {message}")))
     }
 
-    /// A setting in words of its own; `default` where it is not written.
+    /// A setting that is parsed from text; `default` where it is not written.
     ///
     /// # Errors
     /// It cannot be read.

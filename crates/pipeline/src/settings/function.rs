@@ -13,7 +13,7 @@ pub struct Function {
     pub name: String,
     /// Bound on one render, in MiB.
     pub memory_mb: u64,
-    /// Whether that bound was written; Lambda's own memory stands for it where it was not.
+    /// Whether that bound was written; otherwise it follows from the memory of the machine or Lambda function.
     pub is_memory_given: bool,
     /// Bound on all renders at once, in MiB; 0: a quarter of the machine's.
     pub total_memory_mb: u64,
@@ -44,7 +44,7 @@ pub struct FunctionSection {
 }
 
 impl FunctionSection {
-    /// The section as it is used.
+    /// Validates the section.
     ///
     /// # Errors
     /// The first setting that is unusable.

@@ -17,7 +17,7 @@ pub struct LimitsSection {
 }
 
 impl LimitsSection {
-    /// The section as it is used; what it does not say fits into the memory that `function` has.
+    /// Validates the section; defaults shrink to the memory that `function` has.
     ///
     /// # Errors
     /// The first setting that is unusable.

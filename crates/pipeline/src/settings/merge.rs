@@ -1,13 +1,13 @@
-//! Merging what was written: file, then environment, then flags.
+//! Merging the sources of settings: file, then environment, then flags.
 
 use super::{Schema, SettingsError, trigger::VARIABLES};
 
-/// Everything settings can be written in. The caller reads files and environment; this only merges.
+/// The sources of settings. The caller reads files and environment; this only merges.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
     /// Name and text of the settings file, if there is one.
     pub file: Option<(String, String)>,
-    /// The environment; variables that are no settings are passed over.
+    /// The environment; variables that are no settings are ignored.
     pub env: Vec<(String, String)>,
     /// Settings given as flags.
     pub flags: Vec<Override>,
@@ -16,7 +16,7 @@ pub struct Sources {
 /// One setting from outside the file.
 #[derive(Debug, Clone)]
 pub struct Override {
-    /// What the person wrote: the flag's or variable's name.
+    /// The flag's or variable's name, for errors.
     pub origin: String,
     /// The setting's path.
     pub path: Vec<String>,
@@ -25,7 +25,7 @@ pub struct Override {
 }
 
 impl Sources {
-    /// The merged document, and where each setting in it was written.
+    /// The merged document, and the origin of each setting.
     pub(super) fn merged(self, schema: &Schema) -> Result<(toml::Table, Origins), SettingsError> {
         let (name, text) = self.file.unwrap_or_else(|| ("defaults".into(), String::new()));
         let mut document: toml::Table = text.parse().map_err(|error: toml::de::Error| {
@@ -33,7 +33,7 @@ impl Sources {
                 error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
             SettingsError::new(&name, format!("line {line}: {}", error.message()))
         })?;
-        document.retain(|name, _| !schema.leaves_alone(name));
+        document.retain(|name, _| !schema.ignores(name));
         let mut changed = Vec::new();
         for change in from_environment(&self.env, schema).into_iter().chain(self.flags) {
             let path = change.path.join(".");
@@ -48,7 +48,7 @@ impl Sources {
     }
 }
 
-/// Where settings were written: what to blame for an unusable one.
+/// Where settings were written, for errors.
 #[derive(Debug, Default)]
 pub(super) struct Origins {
     file: String,
@@ -71,11 +71,11 @@ fn from_environment(env: &[(String, String)], schema: &Schema) -> Vec<Override> 
     for (name, value) in env {
         let origin = format!("environment variable {name}");
         if let Some((_, path)) = VARIABLES.iter().find(|(known, _)| known == name) {
-            // Templates leave variables empty for what is not said.
+            // Templates leave variables empty for parameters without a value.
             if value.is_empty() {
                 continue;
             }
-            // These are always text but for the quality, whatever they look like: a size of "128" is a box.
+            // All but the quality are text, even if they look like numbers: a size of "128" is a box.
             let value = match value.parse::<i64>() {
                 Ok(number) if name == "THUMBNAIL_QUALITY" => toml::Value::Integer(number),
                 _ => toml::Value::String(value.clone()),
@@ -89,7 +89,7 @@ fn from_environment(env: &[(String, String)], schema: &Schema) -> Vec<Override> 
             && !schema.other_variables.contains(&name.as_str())
         {
             let path: Vec<String> = path.to_ascii_lowercase().split("__").map(str::to_owned).collect();
-            if path.first().is_some_and(|first| schema.leaves_alone(first)) {
+            if path.first().is_some_and(|first| schema.ignores(first)) {
                 continue;
             }
             changes.push(Override { origin, path, value: value_of(value) });
@@ -98,7 +98,7 @@ fn from_environment(env: &[(String, String)], schema: &Schema) -> Vec<Override> 
     changes
 }
 
-/// A value as TOML; what is no TOML is a bare word, that is, text.
+/// A value as TOML; text that is no TOML is a string.
 fn value_of(text: &str) -> toml::Value {
     format!("value = {text}")
         .parse::<toml::Table>()
@@ -107,7 +107,7 @@ fn value_of(text: &str) -> toml::Value {
         .unwrap_or_else(|| toml::Value::String(text.to_owned()))
 }
 
-/// Sets `path` below `above`, going into the first element of a list on the way and making what is missing.
+/// Sets `path` below `above`, through the first element of lists; missing tables and lists are created.
 fn set(
     table: &mut toml::Table,
     above: &str,

@@ -1,7 +1,7 @@
-//! Settings, in two layers: what was written (file, environment, flags; all optional) becomes what is
-//! usable (typed, validated, every value present). This is the machinery and the pipeline's own sections; the
-//! others are with their owners. A host puts a [`Schema`] and a struct of its sections together and has
-//! [`Sources::read`] fill it. All hosts read the same document.
+//! Settings in two layers: sections as written (file, environment, flags; all optional) are validated into typed
+//! values. This module holds the mechanism and the pipeline's own sections; other sections belong to their owners. A
+//! host combines a [`Schema`] and a struct of its sections, which [`Sources::read`] fills. All hosts read the same
+//! document.
 
 mod check;
 mod function;
@@ -54,7 +54,7 @@ pub const KEYS: &[&str] = &[
 /// The lists among them.
 pub const LISTS: &[&str] = &["trigger", "trigger.rendition"];
 
-/// A setting that cannot be used: what is wrong, where it was written, what to do.
+/// An unusable setting: what is wrong, where it was written, what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{origin}: {message}")]
 pub struct SettingsError {
@@ -71,8 +71,8 @@ impl SettingsError {
 }
 
 impl Sources {
-    /// Merges the sources (flags over environment over file over defaults) and reads the sections of `schema`. What
-    /// they hold is yet to be validated, with the [`Check`].
+    /// Merges the sources (flags over environment over file over defaults) and reads the sections of `schema`. The
+    /// sections are then validated with the [`Check`].
     ///
     /// # Errors
     /// The first setting that is unknown or of the wrong kind.
@@ -89,7 +89,7 @@ impl Sources {
     }
 }
 
-/// A part of a path as serde tells it: `trigger[0]` is `trigger`.
+/// A part of serde's path without its index: `trigger[0]` is `trigger`.
 fn without_index(part: &str) -> String {
     part.split('[').next().unwrap_or_default().to_owned()
 }
@@ -103,9 +103,9 @@ pub(crate) mod tests {
     use crate::trigger::Trigger;
 
     const SCHEMA: Schema =
-        Schema { keys: KEYS, lists: LISTS, other_variables: &["TINTYPE_CONFIG"], others: &["shelf", "door"] };
+        Schema { keys: KEYS, lists: LISTS, other_variables: &["TINTYPE_CONFIG"], others: &["shelf", "lamp"] };
 
-    /// As a host reads them that has no sections of its own.
+    /// The settings of a host without sections of its own.
     #[derive(Debug)]
     pub(crate) struct Settings {
         pub(crate) function: Function,
@@ -177,18 +177,18 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn sections_of_other_programs_are_left_alone() {
-        let file = "shelf = 5\n[door]\nopens = [1]\n[function]\nretries = 1";
-        let settings = load(file, &[("TINTYPE_DOOR__OPENS", "no"), ("TINTYPE_SHELF", "5")]).unwrap();
+    fn sections_of_other_programs_are_ignored() {
+        let file = "shelf = 5\n[lamp]\nlumens = [1]\n[function]\nretries = 1";
+        let settings = load(file, &[("TINTYPE_LAMP__LUMENS", "no"), ("TINTYPE_SHELF", "5")]).unwrap();
         assert_eq!(settings.function.retries, 1);
-        let error = load("[doors]\nopens = 1", &[]).unwrap_err().to_string();
-        assert!(error.contains("\"doors.opens\"; did you mean \"door\""), "{error}");
-        let error = load("", &[("TINTYPE_DOORS", "1")]).unwrap_err().to_string();
-        assert!(error.contains("unknown setting \"doors\""), "{error}");
+        let error = load("[lamps]\nlumens = 1", &[]).unwrap_err().to_string();
+        assert!(error.contains("\"lamps.lumens\"; did you mean \"lamp\""), "{error}");
+        let error = load("", &[("TINTYPE_LAMPS", "1")]).unwrap_err().to_string();
+        assert!(error.contains("unknown setting \"lamps\""), "{error}");
     }
 
     #[test]
-    fn unusable_values_say_what_to_write() {
+    fn unusable_values_are_errors_with_advice() {
         for (file, part) in [
             ("function = 5", "function: invalid type: integer `5`, expected struct Function"),
             ("limits = \"none\"", "limits: invalid type: string \"none\", expected struct Limits"),
@@ -214,7 +214,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn defaults_fit_into_the_memory_there_is() {
+    fn defaults_fit_the_available_memory() {
         let settings = load("[function]\ntotal_memory_mb = 256", &[]).unwrap();
         assert_eq!(settings.function.memory_mb, 192);
         assert_eq!((settings.limits.memory_bytes, settings.limits.source_bytes), (192 << 20, 64 << 20));
@@ -223,13 +223,13 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_toml_says_where() {
+    fn a_file_that_is_not_toml_is_an_error_with_its_line() {
         let error = load("function = \n", &[]).unwrap_err().to_string();
         assert!(error.contains("line 1"), "{error}");
     }
 
     #[test]
-    fn lists_of_names_are_put_together_in_order() {
+    fn lists_of_names_are_joined_in_order() {
         const LISTS: &[&[&str]] = &[&["a", "b"], &[], &["c"]];
         assert_eq!(joined::<{ length(LISTS) }>(LISTS), ["a", "b", "c"]);
     }

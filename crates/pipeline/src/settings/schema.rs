@@ -1,8 +1,8 @@
-//! Which settings a program has, and the check that nothing else was written.
+//! The settings that a program has; anything else is refused.
 
 use super::{SettingsError, merge::Origins};
 
-/// The settings of one program. Each section's keys are with their owner; a host puts them together.
+/// The settings of one program, joined by the host from the keys of each section's owner.
 #[derive(Debug, Clone, Copy)]
 pub struct Schema {
     /// Every setting by its dotted path; elements of `[[lists]]` share their list's path.
@@ -11,7 +11,7 @@ pub struct Schema {
     pub lists: &'static [&'static str],
     /// Variables that begin with `TINTYPE_` and are no settings.
     pub other_variables: &'static [&'static str],
-    /// What other programs that read the same file have at its top: left alone, whatever it holds.
+    /// Top-level names of other programs that read the same file: ignored, whatever they hold.
     pub others: &'static [&'static str],
 }
 
@@ -22,7 +22,7 @@ impl Schema {
     }
 
     /// Whether a path of this first part is another program's.
-    pub(super) fn leaves_alone(&self, first: &str) -> bool {
+    pub(super) fn ignores(&self, first: &str) -> bool {
         self.others.contains(&first)
     }
 
@@ -35,7 +35,7 @@ impl Schema {
         self.walk(document, "", &mut |path| Err(SettingsError::new(origins.of(path), self.unknown(path))))
     }
 
-    /// The words for an unknown setting.
+    /// The message for an unknown setting.
     pub(super) fn unknown(&self, path: &str) -> String {
         let known = self.keys.iter().chain(self.others).copied();
         let nearest = crate::spelling::nearest(path, known);
@@ -59,7 +59,7 @@ impl Schema {
                     }
                 }
                 toml::Value::Table(inner) if !is_key => {
-                    // An unknown section: name its first setting, so that the nearest can be told.
+                    // Of an unknown section report the first setting, for a better suggestion.
                     let path = inner.keys().next().map_or(path.clone(), |first| format!("{path}.{first}"));
                     found(&path)?;
                 }

@@ -1,4 +1,4 @@
-//! The sections `[[trigger]]` and `[[trigger.rendition]]`: what to watch and what to make.
+//! The sections `[[trigger]]` and `[[trigger.rendition]]`: source buckets and renditions.
 
 use serde::Deserialize;
 use tintype_engine::{OutputFormat, Spec};
@@ -47,10 +47,10 @@ struct RenditionSection {
     effort: Option<String>,
 }
 
-/// The triggers as they are used; that of the reference system where none is written.
+/// Validates the triggers; that of the reference system where none is written.
 ///
 /// # Errors
-/// The first setting that is unusable, or triggers that together would make a loop.
+/// The first setting that is unusable, or triggers that together would loop.
 pub fn triggers(check: &Check, written: Option<Vec<TriggerSection>>) -> Result<Vec<Trigger>, SettingsError> {
     let triggers = written.unwrap_or_else(|| vec![TriggerSection::default()]);
     let triggers =

@@ -1,4 +1,4 @@
-//! An image that comes with the request for its thumbnails, and a store that writes it only once they are rendered.
+//! An image uploaded with the request for its thumbnails, and a store that writes it only once they are rendered.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -7,19 +7,19 @@ use bytes::Bytes;
 
 use super::{Condition, Location, Object, Put, SourceVersion, Stat, Store, StoreError, Wrapper};
 
-/// An image as it came, before it is stored.
+/// An uploaded image that is not stored yet.
 #[derive(Debug, Clone)]
 pub struct Arrival {
     /// Where it is to be stored.
     pub at: Location,
-    /// Its media type, as the client says.
+    /// Its media type, as sent by the client.
     pub content_type: String,
     /// All of its bytes.
     pub bytes: Bytes,
 }
 
 impl Arrival {
-    /// What is known of it under the ETag that it will have.
+    /// Its properties, with the ETag that it will have.
     #[must_use]
     pub fn stat(&self, etag: &str) -> Stat {
         Stat {
@@ -44,8 +44,8 @@ impl Arrival {
     }
 }
 
-/// A store without transactions that holds an arrival as if it had been stored. The first [`Store::put_all`]
-/// writes it, before everything else; until then nothing of it is there.
+/// A view of a store without transactions that returns an arrival as if it were stored. The first [`Store::put_all`]
+/// writes it, before everything else; until then nothing of it is stored.
 pub struct WithArrival<'a> {
     store: &'a dyn Store,
     arrival: Arrival,
@@ -102,7 +102,7 @@ impl Wrapper for WithArrival<'_> {
     ) -> Result<Vec<String>, StoreError> {
         if !self.is_written.load(Ordering::Acquire) {
             match self.write().await {
-                // Of no consequence where nothing was rendered from it.
+                // The ETag is irrelevant where nothing was rendered from it.
                 Err(StoreError::Conflict(_)) if puts.is_empty() => {}
                 written => written?,
             }

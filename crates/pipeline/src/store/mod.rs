@@ -14,8 +14,8 @@ pub use wrapper::Wrapper;
 
 use crate::naming::MAX_KEY_BYTES;
 
-/// An object's key: 1 to 1,024 bytes of UTF-8 and nothing else. It is data, never a path: `a//b`, `../x`,
-/// `photos/` and `/lead` are four keys like any other.
+/// An object's key: 1 to 1,024 bytes of UTF-8. It is data, never a path: `a//b`, `../x`,
+/// `photos/` and `/lead` are four ordinary keys.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ObjectKey(Box<str>);
@@ -37,7 +37,7 @@ impl ObjectKey {
     /// Checks the length.
     ///
     /// # Errors
-    /// Says what is wrong with it.
+    /// The key is empty or too long.
     pub fn new(key: &str) -> Result<Self, String> {
         match key.len() {
             0 => Err("the key is empty".into()),
@@ -59,7 +59,7 @@ impl fmt::Display for ObjectKey {
     }
 }
 
-/// An object's place.
+/// An object's bucket and key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Location {
     /// The bucket.
@@ -74,7 +74,7 @@ impl fmt::Display for Location {
     }
 }
 
-/// What is known of an object without its bytes.
+/// An object's properties, without its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stat {
     /// Its ETag, without quotes.
@@ -92,13 +92,13 @@ pub struct Stat {
 /// An object with its bytes, of one version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
-    /// What is known of it.
+    /// Its properties.
     pub stat: Stat,
     /// All of its bytes.
     pub bytes: Bytes,
 }
 
-/// What must hold of the place written to.
+/// What must hold of the destination of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
     /// Nothing.
@@ -114,7 +114,7 @@ pub enum Condition {
 pub struct Put {
     /// Where.
     pub at: Location,
-    /// What must hold there.
+    /// The condition.
     pub condition: Condition,
     /// The bytes.
     pub bytes: Bytes,
@@ -124,7 +124,7 @@ pub struct Put {
     pub metadata: BTreeMap<String, String>,
 }
 
-/// A version of an object that something was made from.
+/// A version of a source object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceVersion {
     /// The object.
@@ -136,13 +136,13 @@ pub struct SourceVersion {
 /// One page of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing {
-    /// Keys in the order of their bytes, with what is known of each.
+    /// Keys in byte order, with their properties.
     pub objects: Vec<(ObjectKey, Stat)>,
     /// Whether there is more after the last of them.
     pub more: bool,
 }
 
-/// Why a store did not do what it was asked.
+/// Why a store did not carry out an operation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The bucket does not exist.
@@ -151,33 +151,33 @@ pub enum StoreError {
     /// A condition does not hold, or the source is no longer at that version.
     #[error("{0} was changed by another writer")]
     Conflict(Location),
-    /// The object is larger than the caller would take.
+    /// The object is larger than the caller's limit.
     #[error("the object has {size} bytes, more than limits.source_bytes allows ({limit})")]
     TooLarge {
         /// Its size.
         size: u64,
-        /// What the caller would take.
+        /// The caller's limit.
         limit: u64,
     },
     /// No permission.
     #[error("access denied: {0}")]
     Denied(String),
-    /// The stored bytes are not what was written.
+    /// The stored bytes are not those that were written.
     #[error("{0}")]
-    Damaged(String),
-    /// The store cannot do it now; later it may.
+    Corrupt(String),
+    /// The store is unavailable; retrying later may help.
     #[error("{0}")]
     Unavailable(String),
 }
 
-/// Objects in buckets. All methods see whole versions: never a mix of two. Object-safe: hosts share an
+/// Objects in buckets. All methods see whole versions, never a mix of two. Object-safe: hosts share an
 /// `Arc<dyn Store>`. `tintype-stores` has implementations, and the suite that each must pass.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// What is known of an object; `None` if there is none.
+    /// An object's properties; `None` if there is no object.
     async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError>;
 
-    /// An object with its bytes, if it has at most `limit` of them; `None` if there is none.
+    /// An object with its bytes, if it has at most `limit` of them; `None` if there is no object.
     async fn get(&self, at: &Location, limit: u64) -> Result<Option<Object>, StoreError>;
 
     /// Writes an object if its condition holds; returns its ETag.
@@ -186,9 +186,9 @@ pub trait Store: Send + Sync {
     /// Writes all of `puts` if every condition holds and `source`, if given, is still at that version;
     /// returns their ETags in order. A store with transactions does it in one.
     ///
-    /// Without, they are written in order, each by itself, and the source is read again at the end. Conditions
-    /// on what is written to are not enough: a thumbnail that was rewritten with the same bytes has the same
-    /// ETag, and a writer with an old source would pass. Whoever wrote from an old version finds out here.
+    /// Without transactions they are written in order, and the version of the source is checked at the end. Conditions
+    /// on the destination alone are not enough: a thumbnail rewritten with the same bytes has the same ETag, so a
+    /// writer with an old source would pass.
     async fn put_all(
         &self,
         puts: Vec<Put>,
@@ -206,7 +206,7 @@ pub trait Store: Send + Sync {
         Ok(etags)
     }
 
-    /// Deletes an object, if it has the ETag (where one is given). That there was none is no error.
+    /// Deletes an object, if it has the ETag `if_match` (where given). A missing object is no error.
     async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError>;
 
     /// The next at most `max` keys with `prefix`, after `after`.
@@ -222,8 +222,9 @@ pub trait Store: Send + Sync {
 /// The ETag of the one object that was written, for stores whose [`Store::put`] is a [`Store::put_all`].
 ///
 /// # Errors
-/// There is none: the store broke its promise.
+/// There is none, against the contract of [`Store::put_all`].
 pub fn single_etag(etags: Vec<String>) -> Result<String, StoreError> {
-    let none = || StoreError::Unavailable("the store returned no ETag; the object is written again".into());
+    let none =
+        || StoreError::Unavailable("the store returned no ETag; the object will be written again".into());
     etags.into_iter().next().ok_or_else(none)
 }

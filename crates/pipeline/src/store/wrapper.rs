@@ -1,10 +1,10 @@
-//! A store around another: what it does not do in its own way is the inner store's.
+//! A store that wraps another one.
 
 use async_trait::async_trait;
 
 use super::{Listing, Location, Object, ObjectKey, Put, SourceVersion, Stat, Store, StoreError, single_etag};
 
-/// A store around another, and thereby a [`Store`] itself. A single object is written by [`Wrapper::put_all`], too.
+/// A [`Store`] that wraps another one and overrides some of its methods. A single object is written by [`Wrapper::put_all`], too.
 #[async_trait]
 pub trait Wrapper: Send + Sync {
     /// The store inside.

@@ -1,10 +1,10 @@
-//! The third stage: thumbnails to their places, if nobody was there first.
+//! The third stage: writing the thumbnails, unless another writer was first.
 
 use std::time::Instant;
 
 use tintype_engine::Thumbnail;
 
-use super::{Run, fetch::Placed};
+use super::{Run, fetch::Placement};
 use crate::{
     event::Record,
     outcome::{Failure, Outcome, RenditionReport},
@@ -14,19 +14,19 @@ use crate::{
 };
 
 impl Run<'_, '_> {
-    /// Writes thumbnails over what was seen in their places, and settles the event with them. `None` if another
-    /// writer was there first: everything is to begin again from the current source.
+    /// Writes thumbnails over the versions that `fetch` saw, and settles the event with them. `None` if another writer
+    /// was first: the caller starts again from the current source.
     pub(super) async fn commit(
         &mut self,
         trigger: &Trigger,
         at: &Location,
-        placed: Placed<'_>,
+        placement: Placement<'_>,
         thumbnails: Vec<Thumbnail>,
         steps: Vec<Record>,
     ) -> Result<Option<Outcome>, Failure> {
-        let Placed { version, hops, targets, stale } = placed;
+        let Placement { version, hops, targets, stale } = placement;
         let writing = Instant::now();
-        // Of the targets that are current the reports stand already.
+        // Targets that are current have their reports already.
         let mut reports: Vec<_> = targets.iter().map(Target::report).collect();
         let mut puts: Vec<Put> = Vec::with_capacity(stale.len());
         for (index, thumbnail) in stale.iter().zip(thumbnails) {
@@ -50,11 +50,10 @@ impl Run<'_, '_> {
                     }
                 }
                 self.progress.renditions = reports.into_iter().flatten().collect();
-                Ok(Some(Outcome::Made))
+                Ok(Some(Outcome::Rendered))
             }
             Err(StoreError::Conflict(_)) => {
-                // A store without transactions has written already, perhaps after the object was removed and that was
-                // mirrored.
+                // A store without transactions may have written after the source was removed and the removal mirrored.
                 if trigger.removed && self.store.head(at).await?.is_none() {
                     remove(self.store, trigger, at).await?;
                     if self.store.head(at).await?.is_none() {

@@ -1,4 +1,4 @@
-//! The first stage: what a source's thumbnails are to be, which of them are current, and the source's bytes.
+//! The first stage: the targets of a source, which of them are current, and the source's bytes.
 
 use std::time::Instant;
 
@@ -15,10 +15,9 @@ use crate::{
     trigger::Trigger,
 };
 
-/// What is assumed of a source before it is read.
+/// Assumptions about a source before it is read.
 pub(super) struct Guess {
-    /// Whether an extension is appended to a thumbnail's key depends on the source's format, which is known for
-    /// sure only once the source has been read.
+    /// Decides whether an extension is appended to a thumbnail's key; certain only once the source has been read.
     format: Format,
     /// In bytes, where it is known.
     pub(super) size: Option<u64>,
@@ -30,29 +29,29 @@ impl Guess {
     }
 }
 
-/// What came of reading.
+/// The result of the first stage.
 pub(super) enum Fetched<'a> {
     /// There is nothing to render.
     Done(Outcome),
-    /// The source is not what was assumed: everything begins again with what is known now.
+    /// A guess was wrong and has been corrected: the stage starts again.
     GuessedWrong,
     /// To be rendered.
     Source(Box<Source<'a>>),
 }
 
-/// A source with its bytes, and where its thumbnails go.
+/// A source with its bytes and the placement of its thumbnails.
 pub(super) struct Source<'a> {
     pub(super) bytes: Bytes,
     pub(super) header: Header,
     /// The memory that the bytes hold.
     pub(super) memory: Reservation,
-    pub(super) placed: Placed<'a>,
+    pub(super) placement: Placement<'a>,
 }
 
-/// Where the thumbnails of a version of a source go.
-pub(super) struct Placed<'a> {
+/// Where the thumbnails of a source version are written.
+pub(super) struct Placement<'a> {
     pub(super) version: SourceVersion,
-    /// How many times over the source was made of a thumbnail.
+    /// The hops of the source.
     pub(super) hops: u32,
     pub(super) targets: Vec<Target<'a>>,
     /// Those of the targets that are not current, by index.
@@ -60,7 +59,7 @@ pub(super) struct Placed<'a> {
 }
 
 impl Thumbnails {
-    /// Looks at the destinations, then reads the source: whatever is written later is written over what was seen here.
+    /// Checks the destinations, then reads the source: `commit` writes only over the versions seen here.
     pub(super) async fn fetch<'a>(
         &self,
         store: &dyn Store,
@@ -69,7 +68,7 @@ impl Thumbnails {
         at: &Location,
         guess: &mut Guess,
     ) -> Result<Fetched<'a>, Failure> {
-        let looking = Instant::now();
+        let checking = Instant::now();
         let mut targets = Vec::with_capacity(trigger.renditions.len());
         for rendition in &trigger.renditions {
             targets.push(target(store, trigger, rendition, at, guess.format).await?);
@@ -77,12 +76,12 @@ impl Thumbnails {
         if targets.iter().all(|target| target.stat.is_some()) || guess.size.is_none() {
             let source = store.head(at).await?.ok_or_else(|| missing(at))?;
             if targets.iter().all(|target| target.is_current(at, &source.etag)) {
-                progress.stages.read += looking.elapsed();
+                progress.stages.read += checking.elapsed();
                 return Ok(up_to_date(progress, &targets));
             }
             guess.size = Some(source.size);
         }
-        progress.stages.read += looking.elapsed();
+        progress.stages.read += checking.elapsed();
 
         let limit = self.limits().source_bytes;
         let expected = guess.size.unwrap_or(limit).min(limit);
@@ -128,8 +127,8 @@ impl Thumbnails {
         }
         let hops = fingerprint::hops(&source.stat.metadata);
         let version = SourceVersion { at: at.clone(), etag: source.stat.etag };
-        let placed = Placed { version, hops, targets, stale };
-        Ok(Fetched::Source(Box::new(Source { bytes: source.bytes, header, memory, placed })))
+        let placement = Placement { version, hops, targets, stale };
+        Ok(Fetched::Source(Box::new(Source { bytes: source.bytes, header, memory, placement })))
     }
 }
 

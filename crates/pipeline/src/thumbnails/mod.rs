@@ -29,7 +29,7 @@ use crate::{
 
 pub use renderer::{Renderer, probe};
 
-/// Rounds against other writers of the same thumbnail before this attempt ends.
+/// Rounds against other writers of the same thumbnail before an attempt fails as contended.
 const MAX_ROUNDS: u32 = 16;
 
 /// The function, ready to be called any number of times at once.
@@ -39,12 +39,12 @@ pub struct Thumbnails {
     steps: Vec<Arc<dyn Step>>,
 }
 
-/// What one call is given beside its record.
+/// The context of one call.
 #[derive(Debug, Clone, Copy)]
 pub struct Call<'a> {
     /// The triggers in force.
     pub triggers: &'a [Trigger],
-    /// When to give up.
+    /// When to stop.
     pub stop: &'a Stop,
 }
 
@@ -52,23 +52,23 @@ pub struct Call<'a> {
 #[derive(Debug)]
 #[must_use = "its event is settled by `settle`"]
 pub struct Attempt {
-    /// What became of its record.
+    /// The report of its record.
     pub report: Report,
-    /// What is to become of the event.
+    /// How the event is settled.
     pub disposition: Disposition,
     settlement: Settlement,
 }
 
 #[derive(Debug)]
 enum Settlement {
-    /// Tried together with the thumbnails.
+    /// Done or failed together with the thumbnails.
     WithPuts(Result<(), StoreError>),
-    /// Still to be done.
+    /// Outstanding.
     Open(Conclusion),
 }
 
 impl Attempt {
-    /// Settles the event, where that was not done with the thumbnails; again where it failed.
+    /// Settles the event, unless that was done with the thumbnails.
     ///
     /// # Errors
     /// The source cannot be written; the event is then delivered again.
@@ -80,17 +80,17 @@ impl Attempt {
     }
 }
 
-/// A call under way.
+/// A call in progress.
 struct Run<'a, 'd> {
     call: Call<'a>,
     store: &'a dyn Store,
-    /// What is settled with the thumbnails, if an event asked for them.
+    /// Settled with the thumbnails, if the call is for an event.
     delivery: Option<&'d mut dyn Delivery>,
     settled: Option<Result<(), StoreError>>,
     progress: Progress,
 }
 
-/// What is learnt on the way, reported whatever the outcome.
+/// Collected for the report, whatever the outcome.
 #[derive(Default)]
 struct Progress {
     renditions: Vec<RenditionReport>,
@@ -107,17 +107,17 @@ impl std::fmt::Debug for Thumbnails {
 }
 
 impl Thumbnails {
-    /// The function with its bounds: `total_memory_bytes` holds for all calls at once. Renders have `threads` of their
-    /// own, so calls may be polled anywhere.
+    /// The function with its bounds; `total_memory_bytes` is shared by all calls. Renders run on `threads` dedicated
+    /// threads, so calls may be polled anywhere.
     ///
     /// # Errors
-    /// The system does not give another thread.
+    /// The system refuses another thread.
     pub fn new(limits: Limits, total_memory_bytes: u64, threads: usize) -> io::Result<Self> {
         Ok(Self::with(Cpu::threads(threads)?, limits, total_memory_bytes))
     }
 
-    /// The same for a host that polls each call on a thread of its own, which may compute: it renders there, without a
-    /// hand-over. The host bounds how many calls there are at once.
+    /// For a host that polls each call on a thread that may compute: renders run on the polling thread. The host bounds
+    /// the number of calls.
     #[must_use]
     pub fn on_polling_threads(limits: Limits, total_memory_bytes: u64) -> Self {
         Self::with(Cpu::polling(), limits, total_memory_bytes)
@@ -131,7 +131,7 @@ impl Thumbnails {
         }
     }
 
-    /// With a step that follows every commit of renditions.
+    /// Adds a step that follows every commit of renditions.
     #[must_use]
     pub fn with_step(mut self, step: Arc<dyn Step>) -> Self {
         self.steps.push(step);
@@ -144,7 +144,7 @@ impl Thumbnails {
         self.renderer.budget().used()
     }
 
-    /// Waits until no thread renders any more, not even for a call that was abandoned.
+    /// Waits until no thread renders, including renders of abandoned calls.
     pub async fn idle(&self) {
         self.cpu.idle().await;
     }
@@ -155,12 +155,12 @@ impl Thumbnails {
         self.renderer.limits()
     }
 
-    /// Handles one record of no queue. No step follows, since there is no queue to take its event.
+    /// Handles one record outside any queue. No step follows, since there is no queue for its event.
     pub async fn handle(&self, call: Call<'_>, store: &dyn Store, record: &Record) -> Report {
         self.handle_and_return(call, store, record).await.0
     }
 
-    /// Handles one record of no queue; returns what was written, too.
+    /// Handles one record outside any queue; returns the objects written, too.
     pub(crate) async fn handle_and_return(
         &self,
         call: Call<'_>,
@@ -197,7 +197,7 @@ impl Thumbnails {
             Settlement::WithPuts(settled)
         } else {
             let renditions = report.renditions.iter().map(|rendition| rendition.at.clone()).collect();
-            // An attempt before this one may have ended between its commit and the settlement.
+            // An earlier attempt may have ended between its commit and the settlement.
             let steps = match (&report.outcome, &record) {
                 (Outcome::UpToDate, Ok(record)) => self.follow_ups(record),
                 _ => Vec::new(),
@@ -250,7 +250,7 @@ impl Thumbnails {
     ) -> Result<Outcome, Failure> {
         let rendered = self.rounds(run, trigger, record, at, record.size).await;
         if trigger.removed && rendered.as_ref().is_err_and(|failure| failure.reason == Reason::Missing) {
-            // An attempt before this one may have ended between writing and seeing that the source is gone.
+            // An earlier attempt may have ended between its write and the check of the source.
             remove(run.store, trigger, at).await?;
             if run.store.head(at).await?.is_some() {
                 return self.rounds(run, trigger, record, at, None).await;
@@ -272,14 +272,14 @@ impl Thumbnails {
                 return Ok(Outcome::Removed);
             }
         }
-        // The source is there again. It has an event of its own, which may have found the thumbnails current just
-        // before they were removed, by this attempt or by one that ended there.
+        // The source exists again. Its own event may have found the thumbnails current just before they were removed,
+        // by this attempt or an earlier one.
         if !trigger.created {
             return Ok(Outcome::Ignored(Ignored::NothingToRemove));
         }
         match self.rounds(run, trigger, record, at, None).await {
             Ok(Outcome::UpToDate) => Ok(Outcome::Ignored(Ignored::NothingToRemove)),
-            // What is wrong with it is reported for its own event.
+            // Its failure is reported for its own event.
             Err(failure) if failure.reason.is_permanent() => Ok(Outcome::Ignored(Ignored::NothingToRemove)),
             other => other,
         }
@@ -298,8 +298,8 @@ impl Thumbnails {
         stop.bound(step.run(store, record)).await.ok_or_else(stopped)?
     }
 
-    /// Newest version wins: the destination is looked at before the source is read, and written only if
-    /// it and the source are still as seen; otherwise everything begins again from the current source.
+    /// Newest version wins: the destination is checked before the source is read, and written only if both are
+    /// unchanged; otherwise the round is repeated with the current source.
     async fn rounds(
         &self,
         run: &mut Run<'_, '_>,
@@ -321,9 +321,9 @@ impl Thumbnails {
             if let Some(delivery) = &mut run.delivery {
                 delivery.extend().await?;
             }
-            let (thumbnails, placed) = self.rendered(admitted, stop, &mut run.progress.stages).await?;
+            let (thumbnails, placement) = self.rendered(admitted, stop, &mut run.progress.stages).await?;
             let steps = self.follow_ups(record);
-            if let Some(outcome) = run.commit(trigger, at, placed, thumbnails, steps).await? {
+            if let Some(outcome) = run.commit(trigger, at, placement, thumbnails, steps).await? {
                 return Ok(outcome);
             }
             guess.size = None;
@@ -331,7 +331,7 @@ impl Thumbnails {
         Err(contended(at))
     }
 
-    /// The events of the steps that follow once a record's renditions are there. Nothing follows a step.
+    /// The events of the steps that follow a commit. Nothing follows a step.
     fn follow_ups(&self, record: &Record) -> Vec<Record> {
         if matches!(record.kind, Kind::Step(_)) {
             return Vec::new();
@@ -354,7 +354,7 @@ impl Run<'_, '_> {
         let Some(delivery) = &mut self.delivery else { return self.store.put_all(puts, Some(source)).await };
         let renditions = puts.iter().map(|put| put.at.clone()).collect();
         let conclusion =
-            Conclusion { disposition: Disposition::Ack, outcome: Outcome::Made, renditions, steps };
+            Conclusion { disposition: Disposition::Ack, outcome: Outcome::Rendered, renditions, steps };
         let Committed { etags, settled } = delivery.commit(self.store, puts, source, conclusion).await?;
         self.settled = Some(settled);
         Ok(etags)
@@ -362,10 +362,10 @@ impl Run<'_, '_> {
 }
 
 fn contended(at: &Location) -> Failure {
-    let words = format!(
-        "{at} or its thumbnail was changed by others {MAX_ROUNDS} times in a row; it will be tried again"
+    let message = format!(
+        "{at} or its thumbnail was changed by other writers {MAX_ROUNDS} times in a row; it will be retried"
     );
-    Failure::new(Reason::Contended, words)
+    Failure::new(Reason::Contended, message)
 }
 
 pub(crate) fn missing(at: &Location) -> Failure {
@@ -380,6 +380,6 @@ pub(crate) fn missing(at: &Location) -> Failure {
 pub(crate) fn stopped() -> Failure {
     Failure::new(
         Reason::Stopped,
-        "the function was stopped (time-out or shutdown) before the image was rendered; it can be tried again",
+        "the function was stopped (time-out or shutdown) before the image was rendered; it can be retried",
     )
 }

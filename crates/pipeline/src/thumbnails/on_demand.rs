@@ -12,10 +12,10 @@ use crate::{
 };
 
 impl Thumbnails {
-    /// Renders bytes that are in no bucket.
+    /// Renders bytes of the request.
     ///
     /// # Errors
-    /// What is wrong with the image, or that it was stopped.
+    /// The image is invalid, or the call was stopped.
     pub async fn render(
         &self,
         stop: &Stop,
@@ -28,7 +28,7 @@ impl Thumbnails {
     /// Renders an object of a store.
     ///
     /// # Errors
-    /// The object does not exist or cannot be read, what is wrong with the image, or that it was stopped.
+    /// The object does not exist or cannot be read, the image is invalid, or the call was stopped.
     pub async fn render_object(
         &self,
         stop: &Stop,
@@ -51,15 +51,15 @@ impl Thumbnails {
         let limit = self.limits().source_bytes;
         let reading = async {
             for _ in 0..MAX_ROUNDS {
-                let known = store.head(at).await?.ok_or_else(|| missing(at))?;
-                if known.size > limit {
-                    return Err(StoreError::TooLarge { size: known.size, limit }.into());
+                let stat = store.head(at).await?.ok_or_else(|| missing(at))?;
+                if stat.size > limit {
+                    return Err(StoreError::TooLarge { size: stat.size, limit }.into());
                 }
-                let memory = self.renderer.budget().source(known.size).await;
-                match store.get(at, known.size.max(1)).await {
+                let memory = self.renderer.budget().source(stat.size).await;
+                match store.get(at, stat.size.max(1)).await {
                     Ok(None) => return Err(missing(at)),
                     Ok(Some(source)) => return Ok((source, memory)),
-                    // Replaced by a larger one since it was looked at: it is looked at again.
+                    // Replaced by a larger one since its HEAD: repeat.
                     Err(StoreError::TooLarge { .. }) => {}
                     Err(error) => return Err(error.into()),
                 }

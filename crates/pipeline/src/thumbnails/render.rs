@@ -1,4 +1,4 @@
-//! The second stage: a source that was fetched, rendered where the host computes.
+//! The second stage: rendering a fetched source.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use tintype_engine::{Header, Spec, Thumbnail};
 
 use super::{
     Thumbnails,
-    fetch::{Placed, Source},
+    fetch::{Placement, Source},
     stopped,
 };
 use crate::{
@@ -24,29 +24,29 @@ pub(super) struct Admitted<'a> {
 }
 
 impl Thumbnails {
-    /// Waits for the memory to render what is stale of a source.
+    /// Waits for the memory to render the stale thumbnails of a source.
     pub(super) async fn admitted<'a>(
         &self,
         source: Source<'a>,
         stop: &Stop,
         stages: &mut Stages,
     ) -> Result<Admitted<'a>, Failure> {
-        let Placed { targets, stale, .. } = &source.placed;
+        let Placement { targets, stale, .. } = &source.placement;
         let specs: Vec<_> = stale.iter().map(|index| targets[*index].rendition.spec.clone()).collect();
         let memory = self.admit(&source.header, &specs, stop, stages).await?;
         Ok(Admitted { source, specs, memory })
     }
 
-    /// Renders a source, and lets go of its bytes.
+    /// Renders a source, and frees its bytes.
     pub(super) async fn rendered<'a>(
         &self,
         admitted: Admitted<'a>,
         stop: &Stop,
         stages: &mut Stages,
-    ) -> Result<(Vec<Thumbnail>, Placed<'a>), Failure> {
-        let Admitted { source: Source { bytes, memory, placed, .. }, specs, memory: of_render } = admitted;
+    ) -> Result<(Vec<Thumbnail>, Placement<'a>), Failure> {
+        let Admitted { source: Source { bytes, memory, placement, .. }, specs, memory: of_render } = admitted;
         let thumbnails = self.compute(bytes, specs, (Some(memory), of_render), stop, stages).await?;
-        Ok((thumbnails, placed))
+        Ok((thumbnails, placement))
     }
 
     /// Waits for the memory of a render.
@@ -63,7 +63,7 @@ impl Thumbnails {
         Ok(memory)
     }
 
-    /// Renders where the host computes. `memory`, of the source and of the render, is free afterwards.
+    /// Renders on a CPU thread. `memory`, of the source and of the render, is released afterwards.
     pub(super) async fn compute(
         &self,
         bytes: Bytes,
@@ -73,10 +73,10 @@ impl Thumbnails {
         stages: &mut Stages,
     ) -> Result<Vec<Thumbnail>, Failure> {
         let waiting = Instant::now();
-        let turn = stop.bound(self.cpu.turn()).await.ok_or_else(stopped)?;
+        let permit = stop.bound(self.cpu.acquire()).await.ok_or_else(stopped)?;
         stages.wait += waiting.elapsed();
         let (renderer, stop) = (self.renderer.clone(), stop.clone());
-        let rendering = self.cpu.run(turn, move |scratch| {
+        let rendering = self.cpu.run(permit, move |scratch| {
             let mut spent = Stages::default();
             let result = renderer.render(&bytes, &specs, &stop, scratch, &mut spent);
             drop((bytes, memory));

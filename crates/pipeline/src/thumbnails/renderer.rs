@@ -1,4 +1,4 @@
-//! Bytes of a source to bytes of its thumbnails: plain functions, for threads that compute.
+//! Source bytes to thumbnail bytes: plain functions, for CPU threads.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -11,7 +11,7 @@ use crate::{
     stop::Stop,
 };
 
-/// Renders within bounds on one image and on all at once. Clones share the memory.
+/// Renders within bounds on one image and on all at once. Clones share the memory budget.
 #[derive(Debug, Clone)]
 pub struct Renderer {
     limits: Limits,
@@ -42,11 +42,10 @@ impl Renderer {
         self.budget.render(engine::estimate(header, specs).min(self.limits.memory_bytes)).await
     }
 
-    /// Renders on this thread; adds the time of each stage to `stages`. A panic in the engine is this image's error
-    /// and nobody else's.
+    /// Renders on this thread; adds the time of each stage to `stages`. A panic in the engine fails this image alone.
     ///
     /// # Errors
-    /// What is wrong with the image, or that it was stopped.
+    /// The image is invalid, or the render was stopped.
     pub fn render(
         &self,
         bytes: &[u8],
@@ -64,10 +63,10 @@ impl Renderer {
     }
 }
 
-/// The properties of an image, from its header alone; a panic in reading it is its error and nobody else's.
+/// The properties of an image, from its header alone; a panic fails this image alone.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The image is invalid.
 pub fn probe(bytes: &[u8]) -> Result<Header, Failure> {
     guarded(|| engine::probe(bytes))
 }
@@ -76,9 +75,9 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, engine::Error>) -> Result<T, Fail
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => Ok(result?),
         Err(panic) => {
-            let words = panic.downcast_ref::<&str>().copied().map(str::to_owned);
-            let words = words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-            Err(Failure::new(Reason::Internal, format!("the engine panicked on this image: {words}")))
+            let message = panic.downcast_ref::<&str>().copied().map(str::to_owned);
+            let message = message.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            Err(Failure::new(Reason::Internal, format!("the engine panicked on this image: {message}")))
         }
     }
 }

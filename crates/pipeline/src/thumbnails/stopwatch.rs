@@ -1,4 +1,4 @@
-//! Takes the time of the engine's stages, which has no clock of its own.
+//! Measures the stages of the engine, which has no clock of its own.
 
 use std::{
     cell::Cell,
@@ -24,7 +24,7 @@ pub(crate) fn render(
     result
 }
 
-/// The time of each stage of one render; stages may take turns.
+/// The time of each stage of one render; stages may alternate.
 #[derive(Debug)]
 struct Stopwatch {
     since: Cell<(Stage, Instant)>,
@@ -40,7 +40,7 @@ impl Stopwatch {
         }
     }
 
-    /// A stage begins, and the one before ends.
+    /// A stage begins; the previous one ends.
     fn mark(&self, stage: Stage) {
         let now = Instant::now();
         let (before, since) = self.since.replace((stage, now));

@@ -1,6 +1,6 @@
-//! The function on a store without transactions, as on AWS: two calls at the same time in every interleaving
-//! with each other, with clients, with crashes, lost answers, duplicate and reordered events. It is the
-//! function itself that runs; only the store and the order are the model's.
+//! The function on a store without transactions, as on AWS: two concurrent calls in every interleaving with each other,
+//! clients, crashes, lost responses, duplicate and reordered events. The function is the real one; the store and the
+//! schedule are the model's.
 
 #![allow(unreachable_pub, reason = "nothing is outside a test")]
 
@@ -30,7 +30,7 @@ fn explore(renditions: usize, mirrored: bool, scripts: &[Script], crashes: u8, d
     checked.assert_properties();
 }
 
-/// The last one puts back what was there: the thumbnail has the ETag it had.
+/// The last ones restore earlier bytes, so that the thumbnail has an earlier ETag again.
 fn overwrites() -> Vec<Script> {
     vec![
         vec![Some(First), Some(Second)],

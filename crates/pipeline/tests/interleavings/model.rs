@@ -1,4 +1,4 @@
-//! The states that a bucket, its events and two calls of the function can be in, and every step from each.
+//! The states of a bucket, its events and two calls of the function, and every step from each.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -8,7 +8,7 @@ use std::{
 use stateright::{Model, Property};
 use tintype_pipeline::{Thumbnails, store::Location, trigger::Trigger};
 
-use crate::replay::{Answer, Ending, Known, Next, OUT, Request, Version, next, source};
+use crate::replay::{Answer, Ending, Next, OUT, ObjectState, Request, Version, next, source};
 
 /// Retries after the first attempt, as Lambda has them.
 const RETRIES: u8 = 2;
@@ -16,18 +16,18 @@ const RETRIES: u8 = 2;
 /// What clients do to the source, in order: put a version, or delete it.
 pub type Script = Vec<Option<Version>>;
 
-/// What is explored.
+/// The model.
 pub struct Interleavings {
     pub function: Thumbnails,
     pub triggers: Vec<Trigger>,
     pub scripts: Vec<Script>,
-    /// Calls that may end at any point, with nothing said.
+    /// Calls that may end at any point without a report.
     pub crashes: u8,
     /// Events delivered twice.
     pub duplicates: u8,
-    /// Requests whose answers get lost.
+    /// Requests whose responses are lost.
     pub lost: u8,
-    /// What a call asks after these answers.
+    /// The next request of a call after these responses.
     pub known: Mutex<HashMap<(bool, Vec<Answer>), Next>>,
 }
 
@@ -45,10 +45,10 @@ pub struct Worker {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct State {
-    /// What clients have left to do, next last.
+    /// The remaining operations of clients, next last.
     script: Script,
     deletes: bool,
-    objects: BTreeMap<Location, Known>,
+    objects: BTreeMap<Location, ObjectState>,
     /// In no order: any may be delivered next.
     events: Vec<Event>,
     workers: Vec<Worker>,
@@ -87,9 +87,9 @@ impl Interleavings {
         self.triggers[0].removed
     }
 
-    /// Whether every thumbnail is of the source as it is.
+    /// Whether every thumbnail is of the current source.
     fn is_right(&self, state: &State) -> bool {
-        let thumbnails: Vec<&Known> =
+        let thumbnails: Vec<&ObjectState> =
             state.objects.iter().filter(|(at, _)| at.bucket == OUT).map(|(_, known)| known).collect();
         match state.objects.get(&source()) {
             Some(current) => {
@@ -100,8 +100,8 @@ impl Interleavings {
         }
     }
 
-    /// An attempt has ended without success.
-    fn again(event: Event, why: &str, state: &mut State) {
+    /// Settles an attempt that failed.
+    fn retry_or_dead_letter(event: Event, why: &str, state: &mut State) {
         if event.attempts < RETRIES {
             state.events.push(Event { attempts: event.attempts + 1, ..event });
             state.events.sort();
@@ -111,18 +111,19 @@ impl Interleavings {
     }
 }
 
-fn act(objects: &mut BTreeMap<Location, Known>, request: Request) -> Answer {
-    let holds = |objects: &BTreeMap<Location, Known>, at: &Location, absent, matches: &Option<String>| {
-        let current = objects.get(at).map(|known| &known.etag);
-        !(absent && current.is_some()) && matches.as_ref().is_none_or(|etag| current == Some(etag))
-    };
+fn act(objects: &mut BTreeMap<Location, ObjectState>, request: Request) -> Answer {
+    let holds =
+        |objects: &BTreeMap<Location, ObjectState>, at: &Location, absent, matches: &Option<String>| {
+            let current = objects.get(at).map(|known| &known.etag);
+            !(absent && current.is_some()) && matches.as_ref().is_none_or(|etag| current == Some(etag))
+        };
     match request {
         Request::Head(at) | Request::Get(at) => Answer::Found(objects.get(&at).cloned()),
-        Request::Put { at, absent, matches, made } => {
+        Request::Put { at, absent, matches, object } => {
             if !holds(objects, &at, absent, &matches) {
                 return Answer::Refused;
             }
-            objects.insert(at, made);
+            objects.insert(at, object);
             Answer::Done
         }
         Request::Delete { at, matches } => {
@@ -175,7 +176,7 @@ impl Model for Interleavings {
                 continue;
             }
             steps.push(Step::Answer(index));
-            if state.lost > 0 && matches!(self.next(worker), Next::Asks(_)) {
+            if state.lost > 0 && matches!(self.next(worker), Next::Request(_)) {
                 steps.push(Step::LoseAnswer(index));
             }
             if state.crashes > 0 {
@@ -188,17 +189,20 @@ impl Model for Interleavings {
         let mut state = last.clone();
         match step {
             Step::Client => {
-                let wanted = state.script.pop()?;
-                match wanted {
+                let version = state.script.pop()?;
+                match version {
                     Some(version) => {
-                        let known =
-                            Known { etag: etag(version), metadata: BTreeMap::new(), version: Some(version) };
+                        let known = ObjectState {
+                            etag: etag(version),
+                            metadata: BTreeMap::new(),
+                            version: Some(version),
+                        };
                         state.objects.insert(source(), known);
                     }
                     None => drop(state.objects.remove(&source())),
                 }
-                if wanted.is_some() || self.mirrored() {
-                    state.events.push(Event { removed: wanted.is_none(), attempts: 0 });
+                if version.is_some() || self.mirrored() {
+                    state.events.push(Event { removed: version.is_none(), attempts: 0 });
                     state.events.sort();
                 }
             }
@@ -212,7 +216,7 @@ impl Model for Interleavings {
                 state.workers.push(Worker { event, answers: Vec::new() });
             }
             Step::Answer(index) => match self.next(&state.workers[index]) {
-                Next::Asks(request) => {
+                Next::Request(request) => {
                     let answer = act(&mut state.objects, request);
                     state.conflict |= answer == Answer::Refused;
                     state.workers[index].answers.push(answer);
@@ -222,13 +226,13 @@ impl Model for Interleavings {
                     match ending {
                         Ending::Done => {}
                         Ending::Permanent(why) => state.dead.push(why),
-                        Ending::Transient(why) => Self::again(worker.event, &why, &mut state),
+                        Ending::Transient(why) => Self::retry_or_dead_letter(worker.event, &why, &mut state),
                     }
                 }
             },
             Step::LoseAnswer(index) => {
                 state.lost -= 1;
-                if let Next::Asks(request) = self.next(&state.workers[index]) {
+                if let Next::Request(request) = self.next(&state.workers[index]) {
                     act(&mut state.objects, request);
                     state.workers[index].answers.push(Answer::Lost);
                 }
@@ -236,10 +240,10 @@ impl Model for Interleavings {
             Step::Crash(index) => {
                 state.crashes -= 1;
                 let worker = state.workers.remove(index);
-                Self::again(worker.event, "a crash", &mut state);
+                Self::retry_or_dead_letter(worker.event, "a crash", &mut state);
             }
         }
-        // Which worker is which says nothing.
+        // Workers are interchangeable.
         state.workers.sort_by_key(|worker| {
             (worker.event.clone(), worker.answers.len(), format!("{:?}", worker.answers))
         });

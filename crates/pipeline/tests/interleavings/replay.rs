@@ -1,5 +1,5 @@
-//! One call of the function as a step machine: what it asks its store next, given every answer so far. The
-//! function itself runs, from its beginning, on a store that repeats the answers.
+//! One call of the function as a step machine: its next request to the store, given every response so far. The real
+//! function runs from the start, on a store that replays the responses.
 
 use std::{
     collections::BTreeMap,
@@ -52,41 +52,41 @@ impl Version {
     }
 }
 
-/// What is known of an object: enough to tell whether its bytes and its origin are the same.
+/// An object's state: enough to compare its bytes and its origin.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Known {
+pub struct ObjectState {
     pub etag: String,
     pub metadata: BTreeMap<String, String>,
     /// For a source.
     pub version: Option<Version>,
 }
 
-/// What the function asks its store.
+/// A request of the function to its store.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Request {
     Head(Location),
     Get(Location),
-    Put { at: Location, absent: bool, matches: Option<String>, made: Known },
+    Put { at: Location, absent: bool, matches: Option<String>, object: ObjectState },
     Delete { at: Location, matches: Option<String> },
 }
 
-/// What the store answers.
+/// A response of the store.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Answer {
-    /// To a look or a read.
-    Found(Option<Known>),
+    /// To HEAD or GET.
+    Found(Option<ObjectState>),
     /// To a write or a deletion.
     Done,
     /// The condition does not hold.
     Refused,
-    /// The connection broke: whether it was done is not known.
+    /// The connection broke: whether the request took effect is unknown.
     Lost,
 }
 
-/// What a call does next.
+/// The next step of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Next {
-    Asks(Request),
+    Request(Request),
     Ends(Ending),
 }
 
@@ -96,7 +96,7 @@ pub enum Ending {
     Done,
     /// A dead letter, by its class.
     Permanent(String),
-    /// Tried again.
+    /// Retried.
     Transient(String),
 }
 
@@ -122,10 +122,10 @@ pub fn triggers(renditions: usize, mirrored: bool) -> Vec<Trigger> {
     }]
 }
 
-/// Runs a call on `answers` until it asks for one more, or ends.
+/// Runs a call on `answers` until it sends another request, or ends.
 pub fn next(function: &Thumbnails, triggers: &[Trigger], removed: bool, answers: &[Answer]) -> Next {
-    let (asks, asked) = oneshot::channel();
-    let store = Replay { answers, state: Mutex::new(State { used: 0, asks: Some(asks) }) };
+    let (sender, requested) = oneshot::channel();
+    let store = Replay { answers, state: Mutex::new(State { used: 0, next_request: Some(sender) }) };
     let (kind, name) = match removed {
         true => (Kind::Removed, "ObjectRemoved:Delete"),
         false => (Kind::Created, "ObjectCreated:Put"),
@@ -133,8 +133,8 @@ pub fn next(function: &Thumbnails, triggers: &[Trigger], removed: bool, answers:
     let record = Record::new(kind, name, source());
     let stop = Stop::never();
     let handling = pin!(function.handle(Call { triggers, stop: &stop }, &store, &record));
-    match block_on(select(handling, asked)) {
-        Either::Right((request, _)) => Next::Asks(request.unwrap()),
+    match block_on(select(handling, requested)) {
+        Either::Right((request, _)) => Next::Request(request.unwrap()),
         Either::Left((report, _)) => Next::Ends(match report.outcome {
             Outcome::Failed(failure) if failure.reason.is_permanent() => {
                 Ending::Permanent(failure.reason.name().to_owned())
@@ -151,8 +151,8 @@ pub fn function() -> Thumbnails {
 
 struct State {
     used: usize,
-    /// Where the request goes that has no answer yet.
-    asks: Option<oneshot::Sender<Request>>,
+    /// Receives the first request without a recorded response.
+    next_request: Option<oneshot::Sender<Request>>,
 }
 
 struct Replay<'a> {
@@ -161,15 +161,15 @@ struct Replay<'a> {
 }
 
 impl Replay<'_> {
-    async fn ask(&self, request: Request) -> Result<Answer, StoreError> {
+    async fn send(&self, request: Request) -> Result<Answer, StoreError> {
         let answer = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             let answer = self.answers.get(state.used).cloned();
             state.used += 1;
             if answer.is_none()
-                && let Some(asks) = state.asks.take()
+                && let Some(sender) = state.next_request.take()
             {
-                asks.send(request).unwrap();
+                sender.send(request).unwrap();
             }
             answer
         };
@@ -181,14 +181,14 @@ impl Replay<'_> {
     }
 }
 
-fn stat(known: Known, size: u64) -> Stat {
+fn stat(known: ObjectState, size: u64) -> Stat {
     Stat { etag: known.etag, size, content_type: None, metadata: known.metadata, modified_ms: 0 }
 }
 
 #[async_trait]
 impl Store for Replay<'_> {
     async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError> {
-        let Answer::Found(found) = self.ask(Request::Head(at.clone())).await? else { unreachable!() };
+        let Answer::Found(found) = self.send(Request::Head(at.clone())).await? else { unreachable!() };
         Ok(found.map(|known| {
             let size = known.version.map_or(1, |version| version.bytes().len() as u64);
             stat(known, size)
@@ -196,7 +196,7 @@ impl Store for Replay<'_> {
     }
 
     async fn get(&self, at: &Location, _: u64) -> Result<Option<Object>, StoreError> {
-        let Answer::Found(found) = self.ask(Request::Get(at.clone())).await? else { unreachable!() };
+        let Answer::Found(found) = self.send(Request::Get(at.clone())).await? else { unreachable!() };
         Ok(found.map(|known| {
             let bytes = known.version.expect("only sources are read").bytes();
             Object { stat: stat(known, bytes.len() as u64), bytes }
@@ -204,16 +204,16 @@ impl Store for Replay<'_> {
     }
 
     async fn put(&self, put: Put) -> Result<String, StoreError> {
-        // As in S3, the ETag says what the bytes are, and nothing of the metadata.
+        // As in S3, the ETag depends on the bytes alone, not on the metadata.
         let etag = format!("{:x?}", put.bytes.as_ref());
         let (absent, matches) = match put.condition {
             Condition::Any => (false, None),
             Condition::Absent => (true, None),
             Condition::Matches(etag) => (false, Some(etag)),
         };
-        let made = Known { etag: etag.clone(), metadata: put.metadata, version: None };
+        let object = ObjectState { etag: etag.clone(), metadata: put.metadata, version: None };
         let at = put.at.clone();
-        match self.ask(Request::Put { at: put.at, absent, matches, made }).await? {
+        match self.send(Request::Put { at: put.at, absent, matches, object }).await? {
             Answer::Refused => Err(StoreError::Conflict(at)),
             _ => Ok(etag),
         }
@@ -221,7 +221,7 @@ impl Store for Replay<'_> {
 
     async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError> {
         let request = Request::Delete { at: at.clone(), matches: if_match.map(str::to_owned) };
-        match self.ask(request).await? {
+        match self.send(request).await? {
             Answer::Refused => Err(StoreError::Conflict(at.clone())),
             _ => Ok(()),
         }

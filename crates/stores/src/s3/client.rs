@@ -1,5 +1,5 @@
-//! The S3 client, and what clients of sibling services share with it. Credentials are given, not searched for,
-//! which a cold start would pay for.
+//! The S3 client, and the configuration it shares with clients of other services. Credentials are passed in: searching
+//! for them would slow cold starts.
 
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ use aws_smithy_http_client::{
 
 use super::Connection;
 
-/// Within a region a connection takes a millisecond or two.
+/// Within a region a connection takes milliseconds.
 const CONNECT: Duration = Duration::from_secs(2);
-/// Until the first byte of an answer.
+/// Until the first byte of a response.
 const READ: Duration = Duration::from_secs(20);
-/// The first call and two more, as the SDKs do.
+/// The first attempt and two retries, the default of the SDKs.
 pub const ATTEMPTS: u32 = 3;
 
 /// The client of S3.
@@ -33,7 +33,7 @@ pub(super) fn s3(aws: &Connection) -> aws_sdk_s3::Client {
         .timeout_config(timeouts())
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
         .stalled_stream_protection(StalledStreamProtectionConfig::enabled().build())
-        // What stands in for S3 knows no host name for each bucket.
+        // Custom endpoints rarely have a host name for each bucket.
         .force_path_style(endpoint.is_some());
     config.set_endpoint_url(aws.s3_endpoint.clone());
     aws_sdk_s3::Client::from_conf(config.build())
@@ -54,7 +54,7 @@ pub fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder().connect_timeout(CONNECT).read_timeout(READ).build()
 }
 
-/// Plain HTTP where an endpoint says so: then no certificates are read.
+/// Plain HTTP for an `http://` endpoint: then no certificates are loaded.
 #[must_use]
 pub fn http_client(endpoint: Option<&str>) -> SharedHttpClient {
     if endpoint.is_some_and(|endpoint| endpoint.starts_with("http://")) {

@@ -1,18 +1,18 @@
-//! How to reach S3, and with which credentials.
+//! Endpoint and credentials of S3.
 //! Source: AWS, "Service-specific endpoints" (AWS SDKs).
 
 use std::fmt;
 
-/// How to reach S3 and its sibling services.
+/// Endpoints and credentials of S3 and other AWS services.
 #[derive(Debug, Clone)]
 pub struct Connection {
     /// The region.
     pub region: String,
     /// Credentials that sign every request.
     pub credentials: Credentials,
-    /// Where S3 is, if not at AWS.
+    /// The endpoint of S3, if not at AWS.
     pub s3_endpoint: Option<String>,
-    /// Where everything else is, if not at AWS.
+    /// The endpoint of other services, if not at AWS.
     pub endpoint: Option<String>,
 }
 
@@ -34,7 +34,7 @@ impl fmt::Debug for Credentials {
 }
 
 impl Connection {
-    /// From environment variables, named as for AWS SDKs; `variable` looks one up and passes over empty ones.
+    /// From environment variables, named as for AWS SDKs; `variable` looks one up and returns `None` for empty ones.
     ///
     /// # Errors
     /// The first that is missing or unusable, and what to do.
@@ -59,14 +59,14 @@ impl Connection {
         })
     }
 
-    /// Where requests to a bucket are sent.
+    /// The URL of a bucket.
     #[must_use]
     pub fn bucket_url(&self, bucket: &str) -> String {
         let region = &self.region;
         let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
         match &self.s3_endpoint {
             Some(endpoint) => format!("{endpoint}/{bucket}"),
-            // No certificate covers a name with more dots.
+            // The wildcard certificate covers no bucket name with dots.
             None if bucket.contains('.') => format!("https://s3.{region}.{suffix}/{bucket}"),
             None => format!("https://{bucket}.s3.{region}.{suffix}"),
         }
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn the_missing_variable_is_named() {
         assert!(connection(&[("AWS_ACCESS_KEY_ID", "")]).unwrap_err().contains("AWS_ACCESS_KEY_ID"));
     }
 }

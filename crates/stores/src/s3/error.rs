@@ -1,4 +1,4 @@
-//! S3's errors, as the port's.
+//! S3's errors as [`StoreError`].
 //! Source: AWS, "Error responses" (Amazon S3 API Reference).
 
 use aws_sdk_s3::{
@@ -7,14 +7,14 @@ use aws_sdk_s3::{
 };
 use tintype_pipeline::{Location, store::StoreError};
 
-/// A call that S3 did not carry out, before it is known what that means.
+/// A failed call, before its meaning for the function is known.
 #[derive(Debug)]
 pub(super) struct ServiceError {
     /// The HTTP status, if there was an answer.
     status: Option<u16>,
-    /// S3's code, such as `NoSuchKey`; answers without a body (to HEAD) have none.
+    /// S3's code, such as `NoSuchKey`; responses without a body (to HEAD) have none.
     code: Option<String>,
-    /// For people.
+    /// A message for humans.
     message: String,
 }
 
@@ -26,31 +26,31 @@ where
         let status = error.raw_response().map(|response| response.status().as_u16());
         let code = error.as_service_error().and_then(ProvideErrorMetadata::code).map(str::to_owned);
         let message = match error.as_service_error() {
-            Some(said) => said.message().unwrap_or("without a word").to_owned(),
+            Some(error) => error.message().unwrap_or("no message").to_owned(),
             None => chain(&error),
         };
         Self { status, code, message }
     }
 }
 
-/// An error with what it came of.
+/// An error with its causes.
 pub fn chain(error: &dyn std::error::Error) -> String {
     std::iter::successors(error.source(), |cause| cause.source())
-        .fold(error.to_string(), |said, cause| format!("{said}: {cause}"))
+        .fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 impl ServiceError {
-    /// There is no object (or, where the answer has no code, no object or no bucket).
+    /// There is no object (or, where the response has no code, no object or no bucket).
     pub(super) fn is_absent(&self) -> bool {
         self.status == Some(404) && self.code.as_deref() != Some("NoSuchBucket")
     }
 
-    /// A condition does not hold, or another writer was at the same object at the same time.
+    /// A condition does not hold, or another writer wrote the same object concurrently.
     pub(super) fn is_conflict(&self) -> bool {
         matches!(self.status, Some(412 | 409)) && self.code.as_deref() != Some("OperationAborted")
     }
 
-    /// What it means to the function.
+    /// As an error of the port.
     pub(super) fn at(self, at: &Location) -> StoreError {
         if self.is_conflict() {
             return StoreError::Conflict(at.clone());

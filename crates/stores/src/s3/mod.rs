@@ -1,6 +1,6 @@
 //! The port [`Store`] on S3.
 //!
-//! S3 has no transactions: objects are written one by one, each with its condition, as [`Store::put_all`] does it.
+//! S3 has no transactions: [`Store::put_all`] writes objects one by one, each with its condition.
 
 mod client;
 mod connection;
@@ -34,7 +34,7 @@ pub use error::chain;
 #[derive(Debug)]
 pub struct S3Store {
     client: Client,
-    /// Buckets that have answered: a HEAD of a missing object does not say whether its bucket is missing too.
+    /// Buckets known to exist: a HEAD of a missing object does not show whether its bucket is missing, too.
     known_buckets: Mutex<HashSet<String>>,
 }
 
@@ -52,14 +52,14 @@ impl S3Store {
         }
     }
 
-    /// Fails if it is the bucket that is missing; asks S3 once a bucket.
+    /// Fails if the bucket is missing; one request to S3 for each bucket.
     async fn check_bucket(&self, at: &Location) -> Result<(), StoreError> {
         if self.known_buckets.lock().unwrap_or_else(PoisonError::into_inner).contains(&at.bucket) {
             return Ok(());
         }
-        // s3:ListBucket is granted for this; and unlike HEAD, the answer says what is missing.
-        let asked = self.client.list_objects_v2().bucket(&at.bucket).max_keys(1).send().await;
-        asked.map_err(|error| ServiceError::from(error).at(at))?;
+        // Needs s3:ListBucket. Unlike that of HEAD, the response shows what is missing.
+        let listed = self.client.list_objects_v2().bucket(&at.bucket).max_keys(1).send().await;
+        listed.map_err(|error| ServiceError::from(error).at(at))?;
         self.remember(&at.bucket);
         Ok(())
     }
@@ -95,7 +95,7 @@ impl Store for S3Store {
         self.remember(&at.bucket);
         let (stat, body) = parts_of_get(found);
         if stat.size > limit {
-            // The body is not read; its connection closes with it.
+            // Dropping the unread body closes its connection.
             return Err(StoreError::TooLarge { size: stat.size, limit });
         }
         let bytes = gather(at, body, stat.size).await?;
@@ -121,7 +121,7 @@ impl Store for S3Store {
                 self.remember(&put.at.bucket);
                 Ok(unquoted(written.e_tag))
             }
-            // An object that was to have an ETag and is gone.
+            // If-Match on an object that does not exist.
             Err(error) if error.is_absent() && put.condition != Condition::Any => {
                 Err(StoreError::Conflict(put.at))
             }
@@ -153,7 +153,7 @@ impl Store for S3Store {
             .prefix(prefix)
             .set_start_after(after.map(|key| key.as_str().to_owned()))
             .max_keys(i32::try_from(max).unwrap_or(i32::MAX))
-            // Keys may hold what XML cannot.
+            // Keys may contain characters that XML cannot.
             .encoding_type(EncodingType::Url)
             .send()
             .await;
@@ -177,28 +177,28 @@ impl Store for S3Store {
                 metadata: BTreeMap::new(),
                 modified_ms: milliseconds(object.last_modified),
             };
-            objects.push((ObjectKey::new(&key).map_err(StoreError::Damaged)?, stat));
+            objects.push((ObjectKey::new(&key).map_err(StoreError::Corrupt)?, stat));
         }
         Ok(Listing { objects, more: page.is_truncated.unwrap_or(false) })
     }
 }
 
-/// Reads a body of `size` bytes into one piece of memory of that size.
+/// Reads a body of `size` bytes into one allocation of that size.
 async fn gather(at: &Location, mut body: ByteStream, size: u64) -> Result<Bytes, StoreError> {
     let interrupted = |why: String| {
-        StoreError::Unavailable(format!("reading {at} was interrupted: {why}; it can be tried again"))
+        StoreError::Unavailable(format!("reading {at} was interrupted: {why}; it can be retried"))
     };
     let expected = usize::try_from(size).map_err(|error| interrupted(error.to_string()))?;
     let mut bytes = BytesMut::with_capacity(expected);
     while let Some(chunk) = body.next().await {
         let chunk = chunk.map_err(|error| interrupted(error.to_string()))?;
         if bytes.len() + chunk.len() > expected {
-            return Err(interrupted(format!("more than {expected} bytes came")));
+            return Err(interrupted(format!("more than {expected} bytes received")));
         }
         bytes.extend_from_slice(&chunk);
     }
     if bytes.len() != expected {
-        return Err(interrupted(format!("{} of {expected} bytes came", bytes.len())));
+        return Err(interrupted(format!("{} of {expected} bytes received", bytes.len())));
     }
     Ok(bytes.freeze())
 }
@@ -248,6 +248,6 @@ fn url_decoded(key: &str) -> Result<String, StoreError> {
     let spaced = key.replace('+', " ");
     let decoded = percent_decode_str(&spaced).decode_utf8();
     decoded.map(std::borrow::Cow::into_owned).map_err(|_| {
-        StoreError::Damaged(format!("S3 listed the key \"{key}\", which does not decode to UTF-8"))
+        StoreError::Corrupt(format!("S3 listed the key \"{key}\", which does not decode to UTF-8"))
     })
 }

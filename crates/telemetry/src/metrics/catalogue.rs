@@ -1,11 +1,11 @@
-//! Every metric there is: name, kind, unit, meaning.
+//! The catalogue of metrics: name, kind, unit, meaning.
 
 use tintype_pipeline::{Ignored, Reason};
 
-/// What a metric counts in, outside; inside, times are microseconds.
+/// The unit of a metric where it is rendered; internally, times are microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// Things.
+    /// A number of items.
     Count,
     /// Milliseconds.
     Milliseconds,
@@ -14,7 +14,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// CloudWatch's word for it.
+    /// Its name in CloudWatch.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -28,28 +28,28 @@ impl Unit {
 /// How a metric behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Only rises; an interval's value is by how much.
+    /// Only rises; an interval's value is the increase.
     Counter,
-    /// Is what it is at the moment of looking.
+    /// A current value.
     Gauge,
-    /// Has a value each time, and percentiles.
+    /// A value for each event, with percentiles.
     Distribution,
 }
 
-/// A metric described.
+/// The definition of a metric.
 #[derive(Debug, Clone, Copy)]
 pub struct Definition {
     /// Its name in queries, on the page and in CloudWatch.
     pub name: &'static str,
     /// How it behaves.
     pub kind: Kind,
-    /// What it counts in.
+    /// Its unit.
     pub unit: Unit,
-    /// Its family in Prometheus's text; empty if that has it by other labels.
+    /// Its family in Prometheus's text; empty if other metrics cover it there.
     pub family: &'static str,
     /// Its labels there.
     pub labels: &'static str,
-    /// What it means.
+    /// Its meaning.
     pub help: &'static str,
 }
 
@@ -59,8 +59,8 @@ use Unit::{Bytes, Count, Milliseconds};
 /// One row a metric: name, kind, unit, family and labels in Prometheus's text, meaning.
 macro_rules! metrics {
     ($($name:ident, $kind:ident, $unit:ident, $family:literal, $labels:literal, $help:literal;)*) => {
-        /// The metrics. Their numbers are on disk for 15 days: new ones go to the end; whoever changes the number of another
-        /// raises the layout in the server's `instruments/series`.
+        /// The metrics. Their numbers are on disk for 15 days: new ones go to the end; changing another number requires
+        /// a new layout version in the server's `instruments/series`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
         pub enum Metric {
@@ -88,11 +88,11 @@ metrics! {
     Errors, Counter, Count, "Errors", "", "Calls that ended in an error or a time-out.";
     Throttles, Counter, Count, "Throttles", "", "Synchronous requests refused with 429.";
     AsyncEventsReceived, Counter, Count, "AsyncEventsReceived", "", "Events queued.";
-    AsyncEventsDropped, Counter, Count, "AsyncEventsDropped", "", "Events given up as dead letters.";
+    AsyncEventsDropped, Counter, Count, "AsyncEventsDropped", "", "Events moved to the dead-letter queue.";
     DeadLetterErrors, Counter, Count, "DeadLetterErrors", "", "Dead letters that could not be written; the event is then due again.";
     RecursiveInvocationsDropped, Counter, Count, "RecursiveInvocationsDropped", "", "Calls ignored because the object is itself a thumbnail.";
     BilledDuration, Counter, Milliseconds, "tintype_billed_milliseconds_total", "", "Milliseconds Lambda would bill: each call's duration, rounded up.";
-    Made, Counter, Count, "tintype_outcomes_total", "outcome=\"made\"", "Records by what became of them.";
+    Made, Counter, Count, "tintype_outcomes_total", "outcome=\"made\"", "Records by outcome.";
     UpToDate, Counter, Count, "tintype_outcomes_total", "outcome=\"up_to_date\"", "Records whose thumbnails were there already.";
     Removed, Counter, Count, "tintype_outcomes_total", "outcome=\"removed\"", "Records whose thumbnails were removed with their source.";
     Ignored, Counter, Count, "tintype_outcomes_total", "outcome=\"ignored\"", "Records with nothing to do.";
@@ -114,20 +114,20 @@ metrics! {
     IgnoredThumbnail, Counter, Count, "tintype_ignored_total", "reason=\"thumbnail\"", "Records with nothing to do, by why.";
     IgnoredFolderMarker, Counter, Count, "tintype_ignored_total", "reason=\"folder_marker\"", "Records with nothing to do, by why.";
     IgnoredNothingToRemove, Counter, Count, "tintype_ignored_total", "reason=\"nothing_to_remove\"", "Records with nothing to do, by why.";
-    SourceBytes, Counter, Bytes, "tintype_source_bytes_total", "", "Bytes of sources read for thumbnails that were made.";
+    SourceBytes, Counter, Bytes, "tintype_source_bytes_total", "", "Bytes of sources read for rendered thumbnails.";
     ThumbnailBytes, Counter, Bytes, "tintype_thumbnail_bytes_total", "", "Bytes of thumbnails written.";
     DeadLettersDropped, Counter, Count, "tintype_dead_letters_dropped_total", "", "Dead letters dropped because there were too many or they were too old (dead_letters.max_count, max_age).";
-    HistoryDropped, Counter, Count, "tintype_history_dropped_total", "", "Results not kept in the history, because its disk was full or too slow.";
+    HistoryDropped, Counter, Count, "tintype_history_dropped_total", "", "Results not stored in the history, because its disk was full or too slow.";
     ApiRequests, Counter, Count, "", "", "Requests to the HTTP API.";
-    Api4xxErrors, Counter, Count, "tintype_request_errors_total", "door=\"api\",class=\"4xx\"", "Requests answered 4xx, by door.";
-    Api5xxErrors, Counter, Count, "tintype_request_errors_total", "door=\"api\",class=\"5xx\"", "Requests answered 5xx, by door.";
+    Api4xxErrors, Counter, Count, "tintype_request_errors_total", "door=\"api\",class=\"4xx\"", "Requests answered 4xx, by endpoint.";
+    Api5xxErrors, Counter, Count, "tintype_request_errors_total", "door=\"api\",class=\"5xx\"", "Requests answered 5xx, by endpoint.";
     S3Requests, Counter, Count, "", "", "Requests to the S3 endpoint.";
-    S34xxErrors, Counter, Count, "tintype_request_errors_total", "door=\"s3\",class=\"4xx\"", "Requests answered 4xx, by door.";
-    S35xxErrors, Counter, Count, "tintype_request_errors_total", "door=\"s3\",class=\"5xx\"", "Requests answered 5xx, by door.";
+    S34xxErrors, Counter, Count, "tintype_request_errors_total", "door=\"s3\",class=\"4xx\"", "Requests answered 4xx, by endpoint.";
+    S35xxErrors, Counter, Count, "tintype_request_errors_total", "door=\"s3\",class=\"5xx\"", "Requests answered 5xx, by endpoint.";
     ConcurrentExecutions, Gauge, Count, "ConcurrentExecutions", "", "Calls under way; in statistics, the most at once.";
     QueueDepth, Gauge, Count, "tintype_queue_depth", "", "Events waiting or under way; no sample if the ledger cannot be read.";
     QueueAge, Gauge, Milliseconds, "tintype_queue_age_milliseconds", "", "Age of the oldest event waiting or under way; no sample if the ledger cannot be read.";
-    DeadLetters, Gauge, Count, "tintype_dead_letters", "", "Dead letters kept; no sample if the ledger cannot be read.";
+    DeadLetters, Gauge, Count, "tintype_dead_letters", "", "Dead letters stored; no sample if the ledger cannot be read.";
     MemoryUsed, Gauge, Bytes, "tintype_memory_used_bytes", "", "Resident memory of the process.";
     SourceMemory, Gauge, Bytes, "tintype_source_memory_bytes", "", "Bytes admitted for sources.";
     RenderMemory, Gauge, Bytes, "tintype_render_memory_bytes", "", "Bytes admitted for renders.";
@@ -147,9 +147,9 @@ metrics! {
 }
 
 impl Metric {
-    /// How many there are.
+    /// The number of metrics.
     pub const COUNT: usize = Self::ALL.len();
-    /// The distributions are together; this is the first.
+    /// The first of the distributions, which are contiguous.
     pub(super) const FIRST_DISTRIBUTION: Self = Self::Duration;
     /// Those of the stages of a thumbnail, in order.
     pub const STAGES: [Self; 6] = [
@@ -160,7 +160,7 @@ impl Metric {
         Self::StageEncode,
         Self::StageWrite,
     ];
-    /// What it is.
+    /// Its definition.
     #[must_use]
     pub const fn definition(self) -> &'static Definition {
         &DEFINITIONS[self as usize]
@@ -178,7 +178,7 @@ impl Metric {
         self.definition().kind
     }
 
-    /// What it counts in.
+    /// Its unit.
     #[must_use]
     pub const fn unit(self) -> Unit {
         self.definition().unit
@@ -201,7 +201,7 @@ impl Metric {
         Self::ALL.get(usize::try_from(code).ok()?).copied()
     }
 
-    /// By its name, however written.
+    /// By its name, ignoring case.
     #[must_use]
     pub fn by_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|metric| metric.name().eq_ignore_ascii_case(name))
@@ -219,7 +219,7 @@ impl Metric {
             Reason::Collision => Self::FailedCollision,
             Reason::BadEvent => Self::FailedBadEvent,
             Reason::Denied => Self::FailedDenied,
-            Reason::Damaged => Self::FailedDamaged,
+            Reason::Corrupt => Self::FailedDamaged,
             Reason::Stopped => Self::FailedStopped,
             Reason::Unavailable => Self::FailedUnavailable,
             Reason::Contended => Self::FailedContended,
@@ -227,7 +227,7 @@ impl Metric {
         }
     }
 
-    /// The counter of a reason to do nothing.
+    /// The counter of a reason to ignore a record.
     #[must_use]
     pub const fn ignored(why: Ignored) -> Self {
         match why {

@@ -1,5 +1,5 @@
-//! A histogram whose percentiles are true to 2.5 % whatever the distribution, and whose buckets begin and
-//! end at 1, 2 and 5 of every power of ten, so that Prometheus's bounds are exact.
+//! A histogram with percentiles within 2.5 % for any distribution. Buckets align with 1, 2 and 5 of every power of ten,
+//! so that Prometheus's bounds are exact.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -14,17 +14,17 @@ const BUCKETS: usize = 1 + DECADES * A_DECADE;
 /// The number of the last bucket.
 pub const MAX_BUCKET: u16 = BUCKETS as u16 - 1;
 
-/// Counts by bucket, and what is exact: count, sum, least and greatest.
+/// Counts by bucket, with exact sum, minimum and maximum.
 #[derive(Debug)]
 pub struct Histogram {
     buckets: Box<[AtomicU64]>,
     sum: AtomicU64,
-    /// Of the interval under way.
+    /// Of the current interval.
     min: AtomicU64,
     max: AtomicU64,
 }
 
-/// A histogram's counts at one moment.
+/// A histogram's counts at one time.
 #[derive(Debug, Clone)]
 pub(super) struct Totals {
     buckets: Box<[u64]>,
@@ -42,7 +42,7 @@ impl Default for Histogram {
     }
 }
 
-/// The bucket of a value: `(low, high]`, so that a bound belongs below it as Prometheus's `le` has it.
+/// The bucket of a value: `(low, high]`, as Prometheus's `le`.
 #[must_use]
 pub fn bucket(value: u64) -> usize {
     let Some(below) = value.saturating_sub(1).checked_ilog10() else { return 0 };
@@ -72,7 +72,7 @@ pub fn bounds(bucket: u16) -> (f64, f64) {
             place @ 20..50 => (place, 10),
             place => (place - 30, 4),
         };
-        // Values are whole, so narrow buckets at the beginning hold one value or none.
+        // Values are integers, so the first, narrow buckets hold one value or none.
         (times * 10_u64.pow(decade as u32)).div_ceil(of) as f64
     };
     (begin(usize::from(bucket)), begin(usize::from(bucket) + 1))
@@ -87,8 +87,8 @@ impl Histogram {
         self.max.fetch_max(value, Relaxed);
     }
 
-    /// How many values there were up to each of `bounds` and in all, and their sum. A bound must be 1, 2
-    /// or 5 of a power of ten.
+    /// The number of values up to each of `bounds` and in total, and their sum. A bound must be 1, 2 or 5 of a power of
+    /// ten.
     pub(crate) fn cumulative(&self, bounds: &[u64]) -> (Vec<u64>, u64, u64) {
         let counts: Vec<u64> = self.buckets.iter().map(|count| count.load(Relaxed)).collect();
         let up_to = bounds.iter().map(|bound| counts[..=bucket(*bound)].iter().sum()).collect();
@@ -102,7 +102,7 @@ impl Histogram {
         }
     }
 
-    /// The values of an interval; with `reset` the least and greatest begin again.
+    /// The values of an interval; `reset` restarts minimum and maximum.
     pub(super) fn between(&self, before: Option<&Totals>, now: &Totals, reset: bool) -> Statistics {
         let mut buckets = Vec::new();
         let mut count = 0;
@@ -123,7 +123,7 @@ impl Histogram {
         if count == 0 {
             return Statistics::default();
         }
-        // Values that come while this runs may be in one of the numbers and not yet in the other.
+        // Values observed concurrently may be in one of the atomics and not yet in the other.
         let (least, greatest) = (bounds(buckets[0].0).0, bounds(buckets[buckets.len() - 1].0).1);
         let min = if min == u64::MAX { least as u64 } else { min };
         let max = if max == 0 { greatest as u64 } else { max };
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn buckets_hold_what_their_bounds_say_and_are_narrow() {
+    fn buckets_match_their_bounds_and_are_narrow() {
         let mut value = 1_u64;
         while value < 50_000_000_000 {
             for value in [value - 1, value, value + 1] {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_counts_what_is_not_above_it() {
+    fn a_bound_counts_values_up_to_it() {
         let histogram = Histogram::default();
         for value in [0, 1, 999, 1000, 1001, 2000, 2001, 5000] {
             histogram.observe(value);
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_are_true() {
+    fn percentiles_are_within_their_error() {
         let histogram = Histogram::default();
         let mut values: Vec<u64> = (0..10_000_u64).map(|n| 300 + n * n % 7919 * 37).collect();
         values.iter().for_each(|value| histogram.observe(*value));

@@ -1,16 +1,16 @@
-//! What is measured: one struct of counters, gauges and histograms, updated without locks; read as rows of
-//! intervals and rendered as Prometheus text ([`prometheus`](crate::render::prometheus)) or as CloudWatch's
+//! The measurements: one struct of counters, gauges and histograms, updated without locks; read as rows of intervals
+//! and rendered as Prometheus text ([`prometheus`](crate::render::prometheus)) or as CloudWatch's
 //! embedded format ([`emf`](crate::render::emf)).
 //! Names and meanings are Lambda's where Lambda has them (AWS, "Types of metrics for Lambda functions").
 //!
 //! ```
 //! use tintype_pipeline::Report;
-//! use tintype_telemetry::{metrics::{Metrics, Taken}, render::emf};
+//! use tintype_telemetry::{metrics::{Metrics, MetricsSnapshot}, render::emf};
 //!
 //! let metrics = Metrics::default();
-//! let mut taken = Taken::default();
+//! let mut snapshot = MetricsSnapshot::default();
 //! metrics.report(&Report::bad_event("no Records".into()), None);
-//! for line in emf::lines(&metrics.take(&mut taken), "Thumbnails", 1_700_000_000_000) {
+//! for line in emf::lines(&metrics.take(&mut snapshot), "Thumbnails", 1_700_000_000_000) {
 //!     println!("{line}");
 //! }
 //! ```
@@ -60,18 +60,18 @@ impl Default for Metrics {
     }
 }
 
-/// What [`Metrics::take`] has answered so far, so that the next interval begins where it ended.
+/// The totals at the last [`Metrics::take`], where the next interval begins.
 #[derive(Debug, Clone, Default)]
-pub struct Taken {
+pub struct MetricsSnapshot {
     numbers: Vec<u64>,
     distributions: Vec<histogram::Totals>,
 }
 
-/// An invocation under way; counted as ended when dropped.
+/// Counts an invocation as concurrent until dropped.
 #[derive(Debug)]
-pub struct UnderWay<'a>(&'a Metrics);
+pub struct InvocationGuard<'a>(&'a Metrics);
 
-impl Drop for UnderWay<'_> {
+impl Drop for InvocationGuard<'_> {
     fn drop(&mut self) {
         self.0.number(Metric::ConcurrentExecutions).fetch_sub(1, Relaxed);
     }
@@ -90,7 +90,7 @@ impl Metrics {
         &self.distributions[metric as usize - Metric::FIRST_DISTRIBUTION as usize]
     }
 
-    /// Counts `amount` more.
+    /// Adds `amount` to a counter.
     pub fn add(&self, metric: Metric, amount: u64) {
         self.number(metric).fetch_add(amount, Relaxed);
     }
@@ -102,23 +102,23 @@ impl Metrics {
         Some(self.number(metric).load(Relaxed)).filter(|value| *value != UNKNOWN)
     }
 
-    /// Sets a gauge; times in microseconds. `None` where it cannot be read: no figure is better than an old one.
+    /// Sets a gauge; times in microseconds. `None` where it cannot be read, so that no stale value is reported.
     pub fn set(&self, metric: Metric, value: impl Into<Option<u64>>) {
         self.number(metric).store(value.into().unwrap_or(UNKNOWN), Relaxed);
     }
 
-    /// Counts one time of a distribution.
+    /// Adds a duration to a distribution.
     pub fn observe(&self, metric: Metric, time: Duration) {
         self.distribution(metric).observe(micros(time));
     }
 
     /// An invocation begins.
-    pub fn invocation(&self) -> UnderWay<'_> {
+    pub fn invocation(&self) -> InvocationGuard<'_> {
         self.add(Metric::Invocations, 1);
         let now = self.number(Metric::ConcurrentExecutions).fetch_add(1, Relaxed) + 1;
         self.concurrent_peak.fetch_max(now, Relaxed);
         self.concurrent_peak_ever.fetch_max(now, Relaxed);
-        UnderWay(self)
+        InvocationGuard(self)
     }
 
     /// An invocation ended after `duration`, in an error or not.
@@ -128,11 +128,11 @@ impl Metrics {
         self.add(Metric::Errors, u64::from(error));
     }
 
-    /// What became of a record: outcome, bytes and the time of each stage; for a thumbnail also the time since its
-    /// source was uploaded, where it is known.
+    /// Counts a record: outcome, bytes and the time of each stage; for a thumbnail also the time since its source was
+    /// uploaded, where it is known.
     pub fn report(&self, report: &Report, since_upload: Option<Duration>) {
         match &report.outcome {
-            Outcome::Made => {
+            Outcome::Rendered => {
                 self.add(Metric::Made, 1);
                 if let Some(time) = since_upload {
                     self.observe(Metric::UploadToThumbnail, time);
@@ -160,7 +160,7 @@ impl Metrics {
         }
     }
 
-    /// A request was answered.
+    /// Counts a request.
     pub fn request(&self, endpoint: Endpoint, route: &str, status: u16, duration: Duration) {
         let (all, wrong, fault, latency) = match endpoint {
             Endpoint::Api => {
@@ -181,30 +181,29 @@ impl Metrics {
         &self.requests
     }
 
-    /// What was measured since the last call with this `taken`: the statistics of one interval.
-    pub fn take(&self, taken: &mut Taken) -> Row {
+    /// The statistics of the interval since the last call with this `snapshot`.
+    pub fn take(&self, snapshot: &mut MetricsSnapshot) -> Row {
         let now = self.totals();
-        let row = self.between(taken, &now, true);
-        *taken = now;
+        let row = self.between(snapshot, &now, true);
+        *snapshot = now;
         row
     }
 
-    /// What was measured since then, without beginning another interval.
+    /// The statistics of the current interval, without ending it.
     #[must_use]
-    pub fn peek(&self, taken: &Taken) -> Row {
-        self.between(taken, &self.totals(), false)
+    pub fn peek(&self, snapshot: &MetricsSnapshot) -> Row {
+        self.between(snapshot, &self.totals(), false)
     }
 
-    /// Everything at one moment. Each number is read once: what is counted while this runs is in this
-    /// interval or in the next one.
-    fn totals(&self) -> Taken {
-        Taken {
+    /// The current totals. Each number is read once, so a concurrent count falls into this interval or the next one.
+    fn totals(&self) -> MetricsSnapshot {
+        MetricsSnapshot {
             numbers: self.numbers.iter().map(|number| number.load(Relaxed)).collect(),
             distributions: self.distributions.iter().map(Histogram::totals).collect(),
         }
     }
 
-    fn between(&self, before: &Taken, now: &Taken, reset: bool) -> Row {
+    fn between(&self, before: &MetricsSnapshot, now: &MetricsSnapshot, reset: bool) -> Row {
         let mut row = Row::default();
         for metric in Metric::ALL {
             let index = metric as usize;
@@ -246,36 +245,36 @@ mod tests {
     #[test]
     fn intervals_add_up_to_the_whole() {
         let metrics = Metrics::default();
-        let mut taken = Taken::default();
+        let mut snapshot = MetricsSnapshot::default();
         for n in 1..=3 {
             drop(metrics.invocation());
             metrics.ended(Duration::from_micros(n * 1500), n == 2);
         }
-        assert_eq!(metrics.peek(&taken).of(Metric::Invocations).sum, 3);
-        let first = metrics.take(&mut taken);
+        assert_eq!(metrics.peek(&snapshot).of(Metric::Invocations).sum, 3);
+        let first = metrics.take(&mut snapshot);
         drop(metrics.invocation());
         metrics.ended(Duration::from_micros(10), false);
-        let second = metrics.take(&mut taken);
+        let second = metrics.take(&mut snapshot);
         let mut both = first.clone();
         both.merge(&second);
         assert_eq!((first.of(Metric::Duration).min, first.of(Metric::Duration).max), (1500, 4500));
         assert_eq!((second.of(Metric::Duration).count, second.of(Metric::Duration).min), (1, 10));
         assert_eq!((both.of(Metric::Duration).count, both.of(Metric::Duration).sum), (4, 9010));
         assert_eq!((both.of(Metric::Errors).sum, both.of(Metric::BilledDuration).sum), (1, 2 + 3 + 5 + 1));
-        assert_eq!(metrics.take(&mut taken).of(Metric::Invocations).sum, 0);
+        assert_eq!(metrics.take(&mut snapshot).of(Metric::Invocations).sum, 0);
     }
 
     #[test]
     fn the_peak_is_that_of_the_interval() {
         let metrics = Metrics::default();
-        let mut taken = Taken::default();
+        let mut snapshot = MetricsSnapshot::default();
         let (first, second) = (metrics.invocation(), metrics.invocation());
         drop(first);
-        assert_eq!(metrics.take(&mut taken).of(Metric::ConcurrentExecutions).max, 2);
-        assert_eq!(metrics.take(&mut taken).of(Metric::ConcurrentExecutions).max, 1);
+        assert_eq!(metrics.take(&mut snapshot).of(Metric::ConcurrentExecutions).max, 2);
+        assert_eq!(metrics.take(&mut snapshot).of(Metric::ConcurrentExecutions).max, 1);
         drop(second);
-        metrics.take(&mut taken);
-        assert_eq!(metrics.take(&mut taken).of(Metric::ConcurrentExecutions).max, 0);
+        metrics.take(&mut snapshot);
+        assert_eq!(metrics.take(&mut snapshot).of(Metric::ConcurrentExecutions).max, 0);
     }
 
     #[test]
@@ -299,10 +298,10 @@ mod tests {
         let mut report = Report::bad_event("no".into());
         let since_upload = Some(Duration::from_millis(7));
         metrics.report(&report, since_upload);
-        report.outcome = Outcome::Made;
+        report.outcome = Outcome::Rendered;
         metrics.report(&report, None);
         metrics.report(&report, since_upload);
-        let row = metrics.take(&mut Taken::default());
+        let row = metrics.take(&mut MetricsSnapshot::default());
         let statistics = row.of(Metric::UploadToThumbnail);
         assert_eq!((statistics.count, statistics.sum), (1, 7000));
     }
@@ -313,7 +312,7 @@ mod tests {
         for value in [Some(7), None, Some(8)] {
             metrics.set(Metric::DiskFree, value);
             assert_eq!(metrics.value(Metric::DiskFree), value);
-            let row = metrics.take(&mut Taken::default());
+            let row = metrics.take(&mut MetricsSnapshot::default());
             assert_eq!(row.get(Metric::DiskFree).map(|statistics| statistics.max), value);
             let text = prometheus::text(&metrics, "Thumbnails");
             let sample = text.lines().find(|line| line.starts_with("tintype_disk_free_bytes{"));

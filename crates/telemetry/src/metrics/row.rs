@@ -1,26 +1,26 @@
-//! The statistics of one interval, merged with others and written down compactly.
+//! The statistics of one interval, with merging and a compact encoding.
 
 use std::collections::BTreeMap;
 
 use super::{Kind, MAX_BUCKET, Metric, bounds};
 
-/// How a metric was in an interval, in its base unit (times in microseconds).
+/// A metric's statistics of an interval, in its base unit (times in microseconds).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Statistics {
-    /// Values.
+    /// The number of values.
     pub count: u64,
     /// Their sum.
     pub sum: u64,
-    /// The least.
+    /// The minimum.
     pub min: u64,
-    /// The greatest.
+    /// The maximum.
     pub max: u64,
     /// Counts by bucket, of distributions; see [`bounds`].
     pub buckets: Vec<(u16, u64)>,
 }
 
 impl Statistics {
-    /// Of one value.
+    /// The statistics of one value.
     #[must_use]
     pub const fn one(value: u64) -> Self {
         Self { count: 1, sum: value, min: value, max: value, buckets: Vec::new() }
@@ -42,8 +42,7 @@ impl Statistics {
         }
     }
 
-    /// The value that `percent` of all values do not exceed, to within 2.5 %; `None` where there are no
-    /// values or no buckets.
+    /// The percentile, within 2.5 %; `None` where there are no values or no buckets.
     #[must_use]
     pub fn percentile(&self, percent: f64) -> Option<f64> {
         let total: u64 = self.buckets.iter().map(|(_, count)| count).sum();
@@ -67,7 +66,7 @@ impl Statistics {
     }
 }
 
-/// Both lists of counts in one; all are in the order of their buckets.
+/// Merges two lists of counts; all are in the order of their buckets.
 fn merged(a: &[(u16, u64)], b: &[(u16, u64)]) -> Vec<(u16, u64)> {
     let mut out = Vec::with_capacity(a.len() + b.len());
     let (mut a, mut b) = (a.iter().copied().peekable(), b.iter().copied().peekable());
@@ -84,14 +83,14 @@ fn merged(a: &[(u16, u64)], b: &[(u16, u64)]) -> Vec<(u16, u64)> {
 pub struct Row(BTreeMap<Metric, Statistics>);
 
 impl Row {
-    /// Puts a metric's statistics.
+    /// Sets a metric's statistics.
     pub fn insert(&mut self, metric: Metric, statistics: Statistics) {
         if statistics.count > 0 {
             self.0.insert(metric, statistics);
         }
     }
 
-    /// A metric's statistics; of no values if there are none.
+    /// A metric's statistics; empty if there are none.
     #[must_use]
     pub fn of(&self, metric: Metric) -> Statistics {
         self.0.get(&metric).cloned().unwrap_or_default()
@@ -103,7 +102,7 @@ impl Row {
         self.0.get(&metric)
     }
 
-    /// All there are.
+    /// All metrics with statistics.
     pub fn iter(&self) -> impl Iterator<Item = (Metric, &Statistics)> {
         self.0.iter().map(|(metric, statistics)| (*metric, statistics))
     }
@@ -115,9 +114,8 @@ impl Row {
         }
     }
 
-    /// As bytes: for each metric its code, count, sum, least and greatest, and for distributions their
-    /// buckets as steps and counts, all as LEB128. Intervals in which a counter or gauge stayed at nothing
-    /// take two bytes.
+    /// As bytes: for each metric its code, count, sum, minimum and range, and for distributions their buckets as deltas
+    /// and counts, all as LEB128. A counter or gauge of zero takes two bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
@@ -146,7 +144,7 @@ impl Row {
         out
     }
 
-    /// What [`Row::encode`] wrote; metrics this program does not know end it. `None` if it is corrupt.
+    /// Decodes the output of [`Row::encode`] up to the first metric that this program does not know. `None` if it is corrupt.
     #[must_use]
     pub fn decode(mut bytes: &[u8]) -> Option<Self> {
         let mut row = Self::default();
@@ -198,7 +196,7 @@ fn read(bytes: &mut &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{Metrics, Taken};
+    use crate::metrics::{Metrics, MetricsSnapshot};
     use std::time::Duration;
 
     fn sample() -> Row {
@@ -208,17 +206,17 @@ mod tests {
             metrics.ended(Duration::from_micros(n * n), n % 3 == 0);
         }
         metrics.set(Metric::MemoryUsed, 12_345_678);
-        metrics.take(&mut Taken::default())
+        metrics.take(&mut MetricsSnapshot::default())
     }
 
     #[test]
-    fn written_and_read_back() {
+    fn encoding_round_trips() {
         let row = sample();
         assert_eq!(Row::decode(&row.encode()), Some(row));
     }
 
     #[test]
-    fn damage_is_noticed_or_harmless() {
+    fn corrupt_input_never_panics() {
         let bytes = sample().encode();
         for cut in 0..bytes.len() {
             let _ = Row::decode(&bytes[..cut]);
@@ -229,18 +227,18 @@ mod tests {
     }
 
     #[test]
-    fn merging_is_what_measuring_at_once_gives() {
+    fn merged_intervals_equal_one_interval() {
         let (whole, parts) = (Metrics::default(), Metrics::default());
-        let mut taken = Taken::default();
+        let mut snapshot = MetricsSnapshot::default();
         let mut merged = Row::default();
         for n in 1..=100 {
             whole.ended(Duration::from_micros(n * 77), false);
             parts.ended(Duration::from_micros(n * 77), false);
             if n % 10 == 0 {
-                merged.merge(&parts.take(&mut taken));
+                merged.merge(&parts.take(&mut snapshot));
             }
         }
-        let whole = whole.take(&mut Taken::default());
+        let whole = whole.take(&mut MetricsSnapshot::default());
         assert_eq!(whole.of(Metric::Duration), merged.of(Metric::Duration));
     }
 }

@@ -1,16 +1,16 @@
-//! The metrics of one interval as CloudWatch's embedded metric format: lines for standard output.
+//! The metrics of one interval in CloudWatch's embedded metric format: lines for standard output.
 //! Source: AWS, "Specification: Embedded metric format".
 
 use serde_json::{Map, Value, json};
 
 use crate::metrics::{Kind, Metric, Row, Unit, bounds};
 
-/// Where CloudWatch files them.
+/// The namespace in CloudWatch.
 pub const NAMESPACE: &str = "Tintype";
 /// The most values of one metric in one line.
 const MOST_VALUES: usize = 100;
-/// What Lambda itself measures there, under these very names, or what only a server has.
-const NOT_OURS: [Metric; 10] = [
+/// Metrics that Lambda itself publishes under these names, or that only a server has.
+const EXCLUDED: [Metric; 10] = [
     Metric::Invocations,
     Metric::Errors,
     Metric::Throttles,
@@ -29,7 +29,7 @@ const NOT_OURS: [Metric; 10] = [
 pub fn lines(row: &Row, function: &str, timestamp_ms: i64) -> Vec<String> {
     let mut series: Vec<(Metric, Vec<f64>)> = Vec::new();
     for (metric, statistics) in row.iter() {
-        if NOT_OURS.contains(&metric) || statistics.max == 0 {
+        if EXCLUDED.contains(&metric) || statistics.max == 0 {
             continue;
         }
         let values = match metric.kind() {
@@ -62,7 +62,7 @@ fn line(series: impl Iterator<Item = (Metric, Vec<f64>)>, function: &str, timest
     let mut members = Map::new();
     for (metric, values) in series {
         let unit = metric.unit();
-        debug_assert!(matches!(unit, Unit::Count | Unit::Milliseconds | Unit::Bytes), "CloudWatch's words");
+        debug_assert!(matches!(unit, Unit::Count | Unit::Milliseconds | Unit::Bytes), "a unit of CloudWatch");
         definitions.push(json!({"Name": metric.name(), "Unit": unit.name()}));
         let value = match values.as_slice() {
             [one] => json!(one),
@@ -88,11 +88,11 @@ fn line(series: impl Iterator<Item = (Metric, Vec<f64>)>, function: &str, timest
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{Metrics, Taken};
+    use crate::metrics::{Metrics, MetricsSnapshot};
     use std::time::Duration;
 
     #[test]
-    fn every_metric_named_has_its_member_and_no_more_values_than_allowed() {
+    fn every_metric_has_its_member_and_at_most_100_values() {
         let metrics = Metrics::default();
         metrics.add(Metric::Made, 250);
         for n in 0..250 {
@@ -100,7 +100,7 @@ mod tests {
         }
         metrics.observe(Metric::StageWrite, Duration::from_micros(1234));
         metrics.ended(Duration::from_millis(5), false);
-        let lines = lines(&metrics.take(&mut Taken::default()), "F", 1_700_000_000_000);
+        let lines = lines(&metrics.take(&mut MetricsSnapshot::default()), "F", 1_700_000_000_000);
         let values: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(values.len(), 3);
         let mut decoded = 0;
@@ -116,11 +116,11 @@ mod tests {
         }
         assert_eq!(decoded, 250);
         assert_eq!((&values[0]["Made"], &values[0]["StageWrite"]), (&json!(250.0), &json!(1.234)));
-        assert!(values[0].get("Duration").is_none(), "Lambda measures that itself");
+        assert!(values[0].get("Duration").is_none(), "Lambda publishes that itself");
     }
 
     #[test]
-    fn nothing_measured_is_no_line() {
-        assert!(lines(&Metrics::default().take(&mut Taken::default()), "F", 0).is_empty());
+    fn no_measurements_are_no_lines() {
+        assert!(lines(&Metrics::default().take(&mut MetricsSnapshot::default()), "F", 0).is_empty());
     }
 }

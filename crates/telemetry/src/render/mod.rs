@@ -1,4 +1,4 @@
-//! Measurements and traces in the forms that other systems read.
+//! Measurements and traces in the formats of other systems.
 
 pub mod emf;
 pub mod otlp;

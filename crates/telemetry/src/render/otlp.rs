@@ -10,7 +10,7 @@ pub struct Span {
     pub trace_id: String,
     /// Its own id: 16 hexadecimal digits.
     pub span_id: String,
-    /// The id of the span it is a part of; empty for the first one, which an event began.
+    /// The id of its parent span; empty for the root span of an event.
     pub parent_span_id: String,
     /// Its name.
     pub name: String,
@@ -18,7 +18,7 @@ pub struct Span {
     pub begin_us: i64,
     /// Microseconds since 1970 when it ended.
     pub end_us: i64,
-    /// What else is known of it.
+    /// Its attributes.
     pub attributes: Vec<(&'static str, Attribute)>,
     /// Why it failed, if it did.
     pub error: Option<String>,
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_are_written_as_collectors_read_them() {
+    fn spans_are_valid_otlp_json() {
         let first = Span {
             trace_id: "0123456789abcdef0123456789abcdef".into(),
             span_id: "0123456789abcdef".into(),
@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(spans[0]["attributes"][1], json!({"key": "tintype.attempts", "value": {"intValue": "2"}}));
         assert_eq!((&spans[0]["kind"], &spans[0]["status"]), (&json!(5), &json!({"code": 1})));
         assert_eq!(spans[1]["parentSpanId"], spans[0]["spanId"]);
-        assert_eq!(spans[1]["endTimeUnixNano"], spans[1]["startTimeUnixNano"], "never before it began");
+        assert_eq!(spans[1]["endTimeUnixNano"], spans[1]["startTimeUnixNano"], "never before its start");
         assert_eq!(spans[1]["status"], json!({"code": 2, "message": "cut short"}));
     }
 }

@@ -50,7 +50,7 @@ pub fn text(metrics: &Metrics, function: &str) -> String {
             let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
             last = definition.family;
         }
-        // What counts calls carries the function's name, as Lambda's metrics do.
+        // Metrics of the function carry its name, as Lambda's metrics do.
         let labels = match definition.labels {
             "" => format!("function_name=\"{function}\""),
             labels => labels.to_owned(),
@@ -64,11 +64,11 @@ pub fn text(metrics: &Metrics, function: &str) -> String {
         if metric == Metric::ConcurrentExecutions {
             let peak = metrics.concurrent_peak_ever.load(std::sync::atomic::Ordering::Relaxed);
             let name = "ConcurrentExecutions_max";
-            let help = "The most calls under way at once since the start.";
+            let help = "The most concurrent calls since the start.";
             let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n{name}{{{labels}}} {peak}");
         }
     }
-    out.push_str("# HELP tintype_requests_total Requests by door, route and status.\n");
+    out.push_str("# HELP tintype_requests_total Requests by endpoint, route and status.\n");
     out.push_str("# TYPE tintype_requests_total counter\n");
     for (endpoint, route, status, count) in metrics.requests().all() {
         let route = escaped(&route);
@@ -82,7 +82,7 @@ pub fn text(metrics: &Metrics, function: &str) -> String {
 }
 
 fn histogram(out: &mut String, metrics: &Metrics, metric: Metric, labels: &str) {
-    debug_assert_eq!(metric.unit(), Unit::Milliseconds, "bounds are those of times");
+    debug_assert_eq!(metric.unit(), Unit::Milliseconds, "the bounds are durations");
     let name = metric.definition().family;
     let (up_to, count, sum) = metrics.distribution(metric).cumulative(&BOUNDS);
     for (bound, below) in BOUNDS.iter().zip(up_to) {
@@ -104,7 +104,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn lambdas_names_are_there_and_every_family_once() {
+    fn lambdas_metrics_are_present_and_every_family_once() {
         let metrics = Metrics::default();
         drop(metrics.invocation());
         metrics.ended(Duration::from_millis(3), true);

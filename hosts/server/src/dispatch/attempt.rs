@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tintype_pipeline::{Failure, Outcome, Reason, Report};
-use tintype_telemetry::metrics::UnderWay;
+use tintype_telemetry::metrics::InvocationGuard;
 
 use crate::history::History;
 
@@ -34,7 +34,7 @@ pub(super) struct Attempt<'a> {
     subject: Subject,
     started: Instant,
     is_counted: bool,
-    _under_way: UnderWay<'a>,
+    _under_way: InvocationGuard<'a>,
 }
 
 /// What became of a record whose call panicked.

@@ -27,7 +27,7 @@ pub(super) fn called(
     took: Duration,
     failure: Option<&Failure>,
 ) {
-    let outcome = failure.map_or(Outcome::Made, |failure| Outcome::Failed(failure.clone()));
+    let outcome = failure.map_or(Outcome::Rendered, |failure| Outcome::Failed(failure.clone()));
     let report = Report { outcome, total: took, ..Report::bad_event(String::new()) };
     let entry = Entry { request_id, cause: name.to_owned(), ..Entry::unnamed(&report, now_ms()) };
     log(function, &entry);

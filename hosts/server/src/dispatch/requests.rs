@@ -10,7 +10,7 @@ use futures::FutureExt as _;
 use tintype_api::Refused;
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_pipeline::{
-    Call, Failure, Inspection, Location, Outcome, Picture, Reason, Report, Stop,
+    Call, Failure, Inspection, Location, Outcome, Reason, RenderedImage, Report, Stop,
     clock::now_ms,
     event::Record,
     store::{Arrival, Stat},
@@ -104,7 +104,11 @@ impl Dispatcher {
     ///
     /// # Errors
     /// See [`Refused`]; inside, why it is refused.
-    pub async fn receive(&self, arrival: Arrival, spec: Spec) -> Result<Result<Picture, Failure>, Refused> {
+    pub async fn receive(
+        &self,
+        arrival: Arrival,
+        spec: Spec,
+    ) -> Result<Result<RenderedImage, Failure>, Refused> {
         let request_id = request_id::current();
         self.request(Subject::Image, LogMode::Failed("Receive"), move |shared, stop| async move {
             let began_ms = now_ms();

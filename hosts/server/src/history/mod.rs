@@ -34,7 +34,7 @@ pub use results::Search;
 pub use series::Interval;
 use tintype_pipeline::Report;
 use tintype_telemetry::{
-    metrics::{Metric, Metrics, Row, Taken, UnderWay},
+    metrics::{InvocationGuard, Metric, Metrics, MetricsSnapshot, Row},
     render::prometheus,
     requests::Endpoint,
 };
@@ -51,7 +51,7 @@ type Sampler = Box<dyn Fn(&Metrics) + Send + Sync>;
 pub struct History {
     metrics: Metrics,
     /// Where the interval under way began.
-    taken: Mutex<Taken>,
+    taken: Mutex<MetricsSnapshot>,
     feed: Feed,
     sampler: OnceLock<Sampler>,
     usage: Usage,
@@ -126,7 +126,7 @@ impl History {
     }
 
     /// An invocation begins.
-    pub fn invocation(&self) -> UnderWay<'_> {
+    pub fn invocation(&self) -> InvocationGuard<'_> {
         self.metrics.invocation()
     }
 
@@ -201,7 +201,7 @@ impl History {
         }
     }
 
-    fn taken(&self) -> MutexGuard<'_, Taken> {
+    fn taken(&self) -> MutexGuard<'_, MetricsSnapshot> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -8,7 +8,7 @@ use http::{header, request::Parts, uri::Authority};
 use tintype_api::{FormSigner, Host, Queued, Refused};
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_pipeline::{
-    Failure, Inspection, Location, Picture, Reason, Report,
+    Failure, Inspection, Location, Reason, RenderedImage, Report,
     event::Record,
     store::{Arrival, Object, Stat, Store, StoreError},
 };
@@ -95,7 +95,7 @@ impl Host for HttpApi {
         })
     }
 
-    async fn receive(&self, arrival: Arrival, spec: Spec) -> Result<Result<Picture, Failure>, Refused> {
+    async fn receive(&self, arrival: Arrival, spec: Spec) -> Result<Result<RenderedImage, Failure>, Refused> {
         self.inner.parts.dispatcher.receive(arrival, spec).await
     }
 

@@ -104,7 +104,7 @@ impl From<StoreFault> for StoreError {
         match fault {
             StoreFault::NoSuchBucket(name) => Self::NoSuchBucket(name),
             StoreFault::PreconditionFailed(at) | StoreFault::NoSuchKey(at) => Self::Conflict(at),
-            corrupt @ StoreFault::Corrupt(..) => Self::Damaged(corrupt.to_string()),
+            corrupt @ StoreFault::Corrupt(..) => Self::Corrupt(corrupt.to_string()),
             other => Self::Unavailable(other.to_string()),
         }
     }

@@ -129,7 +129,7 @@ impl World {
         });
         match received {
             Ok((report, _)) => {
-                if manner.alone && report.outcome == Outcome::Made {
+                if manner.alone && report.outcome == Outcome::Rendered {
                     self.is_of_the_newest(&arrival.at, &report)?;
                 }
                 Ok(true)
@@ -217,7 +217,7 @@ impl World {
                 let at = lease.at.clone();
                 let (report, settled) = runtime().block_on(self.attempt(*lease, manner));
                 settled.map_err(|error| error.to_string())?;
-                if manner.alone && report.outcome == Outcome::Made {
+                if manner.alone && report.outcome == Outcome::Rendered {
                     self.is_of_the_newest(&at, &report)?;
                 }
                 Ok(Worked::Attempt)

@@ -1,12 +1,12 @@
-"""Pictures for those without a corpus, drawn from fixed seeds, in the same groups as a corpus would have.
+"""Generated images for runs without a corpus, from fixed seeds, in the same groups as a corpus.
 
-They have what costs a decoder time in photographs: gradients, texture at every scale, edges and grain.
+They have the features of photographs that cost decoders time: gradients, texture at every scale, edges and grain.
 """
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-# Raised whenever what is drawn changes.
+# Raised whenever the images change.
 VERSION = 1
 
 
@@ -18,7 +18,7 @@ def draw(folder):
     products = [product(1000, 816, seed) for seed in range(3, 7)]
     turned = Image.Exif()
     turned[0x0112] = 6
-    pictures = {
+    images = {
         "jpeg-camera/12mp-420.jpg": (large, {"quality": 90}),
         "jpeg-camera/12mp-420-turned.jpg": (large.transpose(Image.Transpose.FLIP_LEFT_RIGHT), {"quality": 85, "exif": turned}),
         "jpeg-camera/6mp-422.jpg": (medium, {"quality": 92, "subsampling": 1}),
@@ -34,14 +34,14 @@ def draw(folder):
         "webp/1mp-alpha.webp": (products[2], {"quality": 80}),
         "webp/1mp-lossless.webp": (products[3], {"lossless": True}),
     }
-    for number, picture in enumerate(products):
-        pictures[f"jpeg-product/1mp-{number}.jpg"] = flat(picture), {"quality": 80 + 4 * number}
-        pictures[f"png-product/1mp-rgba-{number}.png"] = picture, {}
-        pictures[f"png-product/1mp-palette-{number}.png"] = flat(picture).quantize(200), {}
-    for name, (picture, settings) in pictures.items():
+    for number, image in enumerate(products):
+        images[f"jpeg-product/1mp-{number}.jpg"] = flat(image), {"quality": 80 + 4 * number}
+        images[f"png-product/1mp-rgba-{number}.png"] = image, {}
+        images[f"png-product/1mp-palette-{number}.png"] = flat(image).quantize(200), {}
+    for name, (image, settings) in images.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(path, **settings)
+        image.save(path, **settings)
     done.touch()
     return folder
 
@@ -51,26 +51,26 @@ def scene(width, height, seed):
     random = np.random.default_rng(seed)
     light = np.zeros((height, width, 3), np.float32)
     for octave in range(2, 10):
-        cells = random.normal(size=(2**octave * height // width + 2, 2**octave, 3)).astype(np.float32)
-        layers = [Image.fromarray(cells[..., channel]) for channel in range(3)]
+        noise = random.normal(size=(2**octave * height // width + 2, 2**octave, 3)).astype(np.float32)
+        layers = [Image.fromarray(noise[..., channel]) for channel in range(3)]
         grown = [np.asarray(layer.resize((width, height), Image.Resampling.BICUBIC)) for layer in layers]
         light += np.stack(grown, -1) * 0.75**octave
     light = 128 + 60 * (light.mean(-1, keepdims=True) * 0.7 + light * 0.3)
-    picture = Image.fromarray(light.clip(0, 255).astype(np.uint8))
-    canvas = ImageDraw.Draw(picture)
+    image = Image.fromarray(light.clip(0, 255).astype(np.uint8))
+    canvas = ImageDraw.Draw(image)
     for _ in range(60):
         x, y = random.integers(0, width), random.integers(0, height)
-        reach = int(random.integers(width // 200, width // 12))
+        extent = int(random.integers(width // 200, width // 12))
         colour = tuple(map(int, random.integers(0, 256, 3)))
         shape = canvas.ellipse if random.random() < 0.5 else canvas.rectangle
-        shape((x, y, x + reach, y + reach), fill=colour, outline="black", width=max(width // 1000, 1))
-    # A lens and a sensor: nothing is sharper than about a pixel, and nothing is free of noise.
-    soft = np.asarray(picture.filter(ImageFilter.GaussianBlur(0.8)), np.float32)
+        shape((x, y, x + extent, y + extent), fill=colour, outline="black", width=max(width // 1000, 1))
+    # Lens blur of about a pixel, and sensor noise.
+    soft = np.asarray(image.filter(ImageFilter.GaussianBlur(0.8)), np.float32)
     return Image.fromarray((soft + random.normal(0, 2.5, soft.shape)).clip(0, 255).astype(np.uint8))
 
 
 def product(width, height, seed):
-    """Something cut out: textured inside, transparent around, smooth along its edge."""
+    """A cut-out: textured inside, transparent around, with a smooth edge."""
     random = np.random.default_rng(seed)
     mask = Image.new("L", (width * 2, height * 2))
     canvas = ImageDraw.Draw(mask)
@@ -78,12 +78,12 @@ def product(width, height, seed):
         x, y = random.integers(width // 3, width), random.integers(height // 3, height)
         across, down = random.integers(width // 4, width), random.integers(height // 4, height)
         canvas.rounded_rectangle((x, y, x + across, y + down), radius=int(min(across, down) // 3), fill=255)
-    picture = scene(width, height, seed)
-    picture.putalpha(mask.resize((width, height), Image.Resampling.BOX))
-    return picture
+    image = scene(width, height, seed)
+    image.putalpha(mask.resize((width, height), Image.Resampling.BOX))
+    return image
 
 
-def flat(picture):
-    white = Image.new("RGB", picture.size, "white")
-    white.paste(picture, mask=picture.getchannel("A"))
+def flat(image):
+    white = Image.new("RGB", image.size, "white")
+    white.paste(image, mask=image.getchannel("A"))
     return white

@@ -1,4 +1,4 @@
-//! What an object of a source bucket is, and the status of its thumbnails.
+//! The properties of an object in a source bucket, and the status of its thumbnails.
 
 use tintype_engine::{Header, Placeholder, Size, Spec};
 
@@ -11,14 +11,14 @@ use crate::{
     trigger::Trigger,
 };
 
-/// What there is to know of a source.
+/// A source and its thumbnails.
 #[derive(Debug, Clone)]
 pub struct Inspection {
     /// The object.
     pub stat: Stat,
     /// The image, from its header.
     pub header: Header,
-    /// What to show before anything of it has come.
+    /// What a page shows while the image loads.
     pub placeholder: Placeholder,
     /// Its thumbnails, one for each rendition of the trigger.
     pub renditions: Vec<RenditionStatus>,
@@ -27,11 +27,11 @@ pub struct Inspection {
 /// The status of one thumbnail.
 #[derive(Debug, Clone)]
 pub struct RenditionStatus {
-    /// Where it belongs.
+    /// Its location.
     pub at: Location,
-    /// What is there.
+    /// The object there.
     pub found: Option<RenditionReport>,
-    /// Whether that was made from this version of the source by the recipe in force.
+    /// Whether that was rendered from this version of the source by the current recipe.
     pub is_current: bool,
 }
 
@@ -39,10 +39,10 @@ pub struct RenditionStatus {
 const SIDE: Option<u32> = Some(64);
 
 impl Thumbnails {
-    /// Looks at an object and at the thumbnails that `trigger` makes of it. Writes nothing.
+    /// Reads an object, and the status of the thumbnails that `trigger` renders from it. Writes nothing.
     ///
     /// # Errors
-    /// The object does not exist or cannot be read, what is wrong with the image, or that it was stopped.
+    /// The object does not exist or cannot be read, the image is invalid, or the call was stopped.
     pub async fn inspect(
         &self,
         stop: &Stop,

@@ -1,5 +1,5 @@
-//! The same cases, sent as HTTP requests and as API Gateway's events of both versions: every answer is the
-//! same. The host is the function itself over a store in memory.
+//! The same cases over HTTP and as API Gateway's events of both versions: the responses are equal. The host is the real
+//! function over an in-memory store.
 
 use std::sync::{Arc, LazyLock};
 
@@ -20,7 +20,7 @@ use tintype_api::{
 };
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_pipeline::{
-    Call, Failure, Inspection, Location, ObjectKey, Picture, Report, Stop, Store as _, Thumbnails,
+    Call, Failure, Inspection, Location, ObjectKey, RenderedImage, Report, Stop, Store as _, Thumbnails,
     event::Record,
     settings::{FunctionSection, LimitsSection, Schema, Sources, triggers},
     store::{Arrival, Condition, Object, Put, Stat, WithArrival},
@@ -34,7 +34,7 @@ const SHOP: &str = "https://shop.example";
 static STOP: LazyLock<Stop> = LazyLock::new(Stop::never);
 
 #[derive(Clone)]
-struct Here(Arc<Parts>);
+struct TestHost(Arc<Parts>);
 
 struct Parts {
     triggers: Vec<Trigger>,
@@ -42,7 +42,7 @@ struct Parts {
     store: MemoryStore,
 }
 
-impl Here {
+impl TestHost {
     async fn upload(&self, key: &str, bytes: Vec<u8>) {
         let (bucket, key) = (self.0.triggers[0].bucket.clone(), ObjectKey::new(key).unwrap());
         let at = Location { bucket, key };
@@ -53,7 +53,7 @@ impl Here {
     }
 }
 
-impl Host for Here {
+impl Host for TestHost {
     async fn invoke(&self, record: Record) -> Result<Report, Refused> {
         let parts = &self.0;
         Ok(parts
@@ -85,13 +85,13 @@ impl Host for Here {
         Ok(parts.thumbnails.inspect(&STOP, &parts.store, &at, trigger).await)
     }
 
-    async fn receive(&self, arrival: Arrival, spec: Spec) -> Result<Result<Picture, Failure>, Refused> {
+    async fn receive(&self, arrival: Arrival, spec: Spec) -> Result<Result<RenderedImage, Failure>, Refused> {
         let parts = &self.0;
-        // Not the ETag that it will have: as on S3 with keys of KMS, the stored object is looked at again.
+        // Not the ETag that the store assigns, as on S3 with KMS keys: the stored object is read again.
         let store = WithArrival::new(&parts.store, arrival.clone(), "another".into());
         let call = Call { triggers: &parts.triggers, stop: &STOP };
         let received = parts.thumbnails.receive(call, &store, &arrival, &spec).await;
-        Ok(received.map(|(_, picture)| picture))
+        Ok(received.map(|(_, image)| image))
     }
 
     async fn stat(&self, at: Location) -> Result<Option<Stat>, Failure> {
@@ -113,7 +113,7 @@ impl Host for Here {
     }
 }
 
-/// A picture whose every pixel is of one colour.
+/// An image of one colour.
 fn png(width: u32, height: u32, colour: [u8; 3]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
@@ -133,7 +133,7 @@ struct Written {
 const SCHEMA: Schema =
     Schema { keys: settings::KEYS, lists: settings::LISTS, other_variables: &[], others: &[] };
 
-async fn routes() -> (Router, Here) {
+async fn routes() -> (Router, TestHost) {
     let file = format!(
         "[api]\ncors_origins = [\"{SHOP}\"]\nmax_body = \"64 KiB\"\nmax_side = 512\nmax_quality = 90\n"
     );
@@ -147,11 +147,11 @@ async fn routes() -> (Router, Here) {
     let thumbnails = Thumbnails::new(limits, 1 << 30, 1).unwrap();
     let config = Config::new(&api, limits, trigger.clone());
     let cors = Cors::new(&api.cors_origins);
-    let host = Here(Arc::new(Parts { triggers, thumbnails, store }));
+    let host = TestHost(Arc::new(Parts { triggers, thumbnails, store }));
     for (key, bytes) in [
         ("a b+c.png", png(300, 200, [200, 40, 30])),
         ("wrong.jpg", png(300, 200, [30, 160, 50])),
-        ("text.png", b"no picture".to_vec()),
+        ("text.png", b"not an image".to_vec()),
         ("notes.txt", b"text".to_vec()),
     ] {
         host.upload(key, bytes).await;
@@ -187,13 +187,13 @@ impl Case {
 
 /// Status, headers and bytes.
 #[derive(Debug, PartialEq)]
-struct Told {
+struct ApiResponse {
     status: u64,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
 }
 
-impl Told {
+impl ApiResponse {
     fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
@@ -205,18 +205,18 @@ impl Told {
 
 /// Several values of a header mean the same as one with commas (RFC 9110, section 5.3).
 fn joined(headers: &HeaderMap) -> Vec<(String, String)> {
-    let mut told: Vec<_> = headers
+    let mut joined: Vec<_> = headers
         .keys()
         .map(|name| {
             let values: Vec<_> = headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect();
             (name.to_string(), values.join(","))
         })
         .collect();
-    told.sort();
-    told
+    joined.sort();
+    joined
 }
 
-async fn over_http(router: &Router, case: &Case) -> Told {
+async fn over_http(router: &Router, case: &Case) -> ApiResponse {
     let uri = format!("/dev1{}?{}", case.path, case.query);
     let mut request = Request::builder().method(case.method).uri(uri);
     for (name, value) in &case.headers {
@@ -225,14 +225,14 @@ async fn over_http(router: &Router, case: &Case) -> Told {
     let response =
         router.clone().oneshot(request.body(Body::from(case.body.clone())).unwrap()).await.unwrap();
     let (head, body) = response.into_parts();
-    Told {
+    ApiResponse {
         status: head.status.as_u16().into(),
         headers: joined(&head.headers),
         body: body.collect().await.unwrap().to_bytes().to_vec(),
     }
 }
 
-fn told(answer: &Value) -> Told {
+fn from_gateway(answer: &Value) -> ApiResponse {
     let body = answer["body"].as_str().unwrap();
     let body = if answer["isBase64Encoded"] == true { STANDARD.decode(body).unwrap() } else { body.into() };
     let mut headers: Vec<(String, String)> = Vec::new();
@@ -243,15 +243,15 @@ fn told(answer: &Value) -> Told {
         let values: Vec<_> = values.as_array().unwrap().iter().map(|value| value.as_str().unwrap()).collect();
         headers.push((name.clone(), values.join(",")));
     }
-    // On one machine the listener adds it.
+    // Over HTTP the listener of the server adds it.
     let nosniff = ("x-content-type-options".to_owned(), "nosniff".to_owned());
-    let at = headers.iter().position(|header| *header == nosniff).expect("every answer has it");
+    let at = headers.iter().position(|header| *header == nosniff).expect("every response has it");
     headers.remove(at);
     headers.sort();
-    Told { status: answer["statusCode"].as_u64().unwrap(), headers, body }
+    ApiResponse { status: answer["statusCode"].as_u64().unwrap(), headers, body }
 }
 
-async fn as_rest_event(gateway: &ApiGateway, case: &Case) -> Told {
+async fn as_rest_event(gateway: &ApiGateway, case: &Case) -> ApiResponse {
     let mut query = serde_json::Map::new();
     for (name, value) in url_pairs(case.query) {
         query.entry(name).or_insert_with(|| json!([])).as_array_mut().unwrap().push(value.into());
@@ -265,10 +265,10 @@ async fn as_rest_event(gateway: &ApiGateway, case: &Case) -> Told {
         "requestContext": {"stage": "prod", "path": format!("/prod{}", case.path)},
         "body": STANDARD.encode(&case.body), "isBase64Encoded": true,
     });
-    told(&gateway.answer(event).await)
+    from_gateway(&gateway.answer(event).await)
 }
 
-/// Fields of a query, decoded, as API Gateway tells them.
+/// The decoded fields of a query, as API Gateway sends them.
 fn url_pairs(query: &str) -> Vec<(String, String)> {
     let decode = |text: &str| {
         let text = text.replace('+', " ");
@@ -282,7 +282,7 @@ fn url_pairs(query: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-async fn as_http_api_event(gateway: &ApiGateway, case: &Case) -> Told {
+async fn as_http_api_event(gateway: &ApiGateway, case: &Case) -> ApiResponse {
     let path = format!("/prod{}", case.path);
     let headers: serde_json::Map<_, _> =
         case.headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
@@ -291,7 +291,7 @@ async fn as_http_api_event(gateway: &ApiGateway, case: &Case) -> Told {
         "requestContext": {"stage": "prod", "http": {"method": case.method, "path": path}},
         "body": STANDARD.encode(&case.body), "isBase64Encoded": true,
     });
-    told(&gateway.answer(event).await)
+    from_gateway(&gateway.answer(event).await)
 }
 
 const FORM: &str = "multipart/form-data; boundary=b";
@@ -303,7 +303,7 @@ fn form(file: &[u8]) -> Vec<u8> {
 
 fn cases() -> Vec<(u64, Case)> {
     let red = png(300, 200, [200, 40, 30]);
-    let damaged = red[..red.len() / 2].to_vec();
+    let truncated = red[..red.len() / 2].to_vec();
     let get = |query| case("GET", "/myimage", query);
     let post = || case("POST", "/myimage", "");
     let json = |body: &'static str| post().body("application/json", body);
@@ -325,8 +325,8 @@ fn cases() -> Vec<(u64, Case)> {
         (200, post().body(FORM, form(&red))),
         (400, post().body(FORM, "--b")),
         (200, case("POST", "/myimage", "size=64&format=jpeg").body("image/png", red.clone())),
-        (415, post().body("image/png", "no picture")),
-        (422, post().body("image/png", damaged)),
+        (415, post().body("image/png", "not an image")),
+        (422, post().body("image/png", truncated)),
         (413, post().body("image/png", vec![0; 65 << 10])),
         (415, post().body("text/html", "x")),
         (200, get("key=a+b%2Bc.png")),
@@ -364,44 +364,44 @@ fn cases() -> Vec<(u64, Case)> {
 }
 
 #[tokio::test]
-async fn every_way_gives_the_same_answer() {
+async fn every_transport_gives_the_same_response() {
     let (router, _) = routes().await;
     let gateway = ApiGateway::new(router.clone(), "dev1");
-    // The first answer to a key says that it made something, the others that it was there.
+    // The first response for a key reports "made", later ones "up_to_date".
     over_http(&router, &cases()[0].1).await;
     for (number, (status, case)) in cases().into_iter().enumerate() {
         let name = format!("{number}: {} {}?{}", case.method, case.path, case.query);
-        let mut ways = [
+        let mut responses = [
             over_http(&router, &case).await,
             as_rest_event(&gateway, &case).await,
             as_http_api_event(&gateway, &case).await,
         ];
-        for way in &mut ways {
-            assert_eq!(way.status, status, "{name}: {}", String::from_utf8_lossy(&way.body));
+        for response in &mut responses {
+            assert_eq!(response.status, status, "{name}: {}", String::from_utf8_lossy(&response.body));
             if status >= 400 && case.method != "HEAD" {
-                assert!(way.json()["message"].is_string(), "{name}");
+                assert!(response.json()["message"].is_string(), "{name}");
             }
-            // How long it took is never the same.
-            let mut told = way.json();
-            for record in told["records"].as_array_mut().into_iter().flatten() {
+            // Durations differ.
+            let mut json = response.json();
+            for record in json["records"].as_array_mut().into_iter().flatten() {
                 record["milliseconds"] = Value::Null;
                 record["stages"] = Value::Null;
             }
-            if told.get("records").is_some() {
-                way.body = told.to_string().into();
-                way.headers.retain(|(name, _)| name != "content-length");
+            if json.get("records").is_some() {
+                response.body = json.to_string().into();
+                response.headers.retain(|(name, _)| name != "content-length");
             }
         }
-        assert_eq!(ways[0], ways[1], "{name}");
-        assert_eq!(ways[0], ways[2], "{name}");
+        assert_eq!(responses[0], responses[1], "{name}");
+        assert_eq!(responses[0], responses[2], "{name}");
     }
 }
 
 #[tokio::test]
-async fn without_a_trigger_events_are_answered_with_what_to_do() {
+async fn without_a_trigger_the_error_names_the_setting() {
     let gateway = ApiGateway::new(tintype_api::without_trigger(), "dev1");
-    let asked = case("GET", "/myimage", "key=a.png");
-    for answer in [as_rest_event(&gateway, &asked).await, as_http_api_event(&gateway, &asked).await] {
+    let request = case("GET", "/myimage", "key=a.png");
+    for answer in [as_rest_event(&gateway, &request).await, as_http_api_event(&gateway, &request).await] {
         assert_eq!(answer.status, 500);
         assert!(answer.json()["message"].as_str().unwrap().contains("add a [[trigger]]"));
     }
@@ -442,7 +442,7 @@ async fn formats_are_negotiated() {
         ("key=a+b%2Bc.png", "image/webp,*/*;q=0.5", "image/webp"),
         ("key=a+b%2Bc.png", "image/avif,image/webp,*/*", "image/png"),
         ("key=a+b%2Bc.png&format=jpeg", "image/webp", "image/jpeg"),
-        // A PNG by another name.
+        // A PNG with another extension.
         ("key=wrong.jpg", "image/jpeg", "image/jpeg"),
         ("key=wrong.jpg", "*/*", "image/png"),
     ] {
@@ -452,7 +452,7 @@ async fn formats_are_negotiated() {
 }
 
 #[tokio::test]
-async fn info_tells_what_there_is() {
+async fn info_describes_the_image_and_its_thumbnails() {
     let (router, _) = routes().await;
     let info = case("GET", "/myimage/info", "key=a+b%2Bc.png");
     let before = over_http(&router, &info).await.json();
@@ -474,9 +474,9 @@ async fn info_tells_what_there_is() {
 }
 
 #[tokio::test]
-async fn nothing_is_stored_of_what_is_refused() {
+async fn a_refused_image_is_not_stored() {
     let (router, host) = routes().await;
-    for body in [b"no picture".to_vec(), vec![0; 65 << 10]] {
+    for body in [b"not an image".to_vec(), vec![0; 65 << 10]] {
         let posted = case("POST", "/myimage", "key=refused.png").body("image/png", body);
         assert!(over_http(&router, &posted).await.status >= 400);
     }
@@ -486,8 +486,8 @@ async fn nothing_is_stored_of_what_is_refused() {
     let posted = case("POST", "/myimage", "key=taken.png").body("image/png", png(300, 200, [1, 2, 3]));
     assert_eq!(over_http(&router, &posted).await.status, 200);
     assert!(host.stat(at("taken.png")).await.unwrap().is_some());
-    let made = Location { bucket: "output-product-thumbnail".into(), ..at("thumb_taken.png") };
-    assert!(host.stat(made).await.unwrap().is_some());
+    let thumbnail = Location { bucket: "output-product-thumbnail".into(), ..at("thumb_taken.png") };
+    assert!(host.stat(thumbnail).await.unwrap().is_some());
 }
 
 #[tokio::test]

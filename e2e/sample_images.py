@@ -1,4 +1,4 @@
-"""Pictures made in code: each has one main colour, by which its thumbnail is told from others."""
+"""Generated images: each has one main colour, which identifies its thumbnail."""
 
 import io
 import random
@@ -19,7 +19,7 @@ def jpeg(width=640, height=480, colour=RED, **options):
 
 
 def distinct_jpeg(seed, width=160, height=120):
-    """A small JPEG that no other seed gives."""
+    """A small JPEG, different for each seed."""
     chance = random.Random(seed)
     tiles = Image.new("RGB", (8, 6))
     tiles.putdata([tuple(chance.randrange(256) for _ in range(3)) for _ in range(48)])
@@ -31,7 +31,7 @@ def png(width=640, height=480, colour=BLUE):
 
 
 def noise(width, height):
-    """A PNG that hardly shrinks, the same each time."""
+    """A PNG that hardly compresses, always the same."""
     data = random.Random(1).randbytes(width * height * 3)
     return _bytes(Image.frombytes("RGB", (width, height), data), "PNG")
 
@@ -40,9 +40,9 @@ def gif(width=320, height=240, colour=GREEN):
     return _bytes(Image.new("RGB", (width, height), colour).quantize(4), "GIF")
 
 
-def turned_jpeg(width=640, height=480):
-    """Orientation 6: to be shown turned clockwise by a quarter. The stored top half is red, so that the
-    shown right half is; the other half is blue."""
+def rotated_jpeg(width=640, height=480):
+    """Orientation 6: shown rotated clockwise by 90 degrees. The stored top half is red, so the shown right half is; the other
+    half is blue."""
     image = Image.new("RGB", (width, height), BLUE)
     image.paste(RED, (0, 0, width, height // 2))
     exif = Image.Exif()
@@ -50,8 +50,8 @@ def turned_jpeg(width=640, height=480):
     return _bytes(image, "JPEG", quality=90, exif=exif)
 
 
-def damaged_jpeg():
-    """A real header, then not half of the picture."""
+def corrupt_jpeg():
+    """A valid header with two fifths of the file."""
     whole = distinct_jpeg("damaged", 640, 480)
     return whole[: len(whole) * 2 // 5]
 

@@ -1,4 +1,4 @@
-//! Pictures to upload: smooth shapes with grain, as photographs are, different for each seed.
+//! Sample images: smooth shapes with grain like photographs, different for each seed.
 
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
@@ -11,7 +11,7 @@ pub(crate) fn jpeg(width: u16, height: u16, seed: u32) -> anyhow::Result<Vec<u8>
     Ok(out)
 }
 
-/// The pixels of a picture, three bytes each.
+/// The pixels of an image, three bytes each.
 pub(crate) fn rgb(width: u16, height: u16, seed: u32) -> Vec<u8> {
     let mut noise = seed.wrapping_mul(2_654_435_761) | 1;
     let mut rgb = Vec::with_capacity(usize::from(width) * usize::from(height) * 3);

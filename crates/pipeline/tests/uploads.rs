@@ -1,9 +1,9 @@
-//! A picture that comes with the request for its thumbnails: stored with them, or not at all.
+//! An image uploaded with the request for its thumbnails: stored with them, or not at all.
 
 use bytes::Bytes;
 use tintype_engine::{Fit, Limits, OutputFormat, Spec};
 use tintype_pipeline::{
-    Call, Failure, Outcome, Picture, Reason, Report, Stop, Store, Thumbnails,
+    Call, Failure, Outcome, Reason, RenderedImage, Report, Stop, Store, Thumbnails,
     store::{Arrival, Condition, Location, ObjectKey, Put, WithArrival},
     trigger::{Rendition, Trigger},
 };
@@ -47,7 +47,7 @@ fn store() -> MemoryStore {
     MemoryStore::with_buckets(&[IN, OUT])
 }
 
-/// The ETag that the store in memory gives to what is put there.
+/// The ETag that the in-memory store assigns.
 async fn etag_of(bytes: &Bytes) -> String {
     let elsewhere = store();
     let put = Put {
@@ -65,7 +65,7 @@ async fn receive(
     key: &str,
     bytes: Bytes,
     spec: &Spec,
-) -> Result<(Report, Picture), Failure> {
+) -> Result<(Report, RenderedImage), Failure> {
     let etag = etag_of(&bytes).await;
     receive_as(store, &[trigger("thumb_{key}")], key, bytes, spec, etag).await
 }
@@ -77,7 +77,7 @@ async fn receive_as(
     bytes: Bytes,
     spec: &Spec,
     etag: String,
-) -> Result<(Report, Picture), Failure> {
+) -> Result<(Report, RenderedImage), Failure> {
     let function = Thumbnails::new(Limits::default(), 1 << 30, 1).unwrap();
     let stop = Stop::never();
     let arrival = Arrival { at: at(IN, key), content_type: "image/png".into(), bytes };
@@ -90,54 +90,54 @@ async fn is_there(store: &MemoryStore, at: Location) -> bool {
 }
 
 #[tokio::test]
-async fn it_is_stored_with_its_thumbnail_which_is_the_answer() {
+async fn it_is_stored_with_its_thumbnail_which_is_returned() {
     let (store, bytes) = (store(), png(64, 32));
-    let (report, picture) = receive(&store, "a.png", bytes.clone(), &spec("16x16")).await.unwrap();
-    assert_eq!((report.outcome, picture.width, picture.height), (Outcome::Made, 16, 8));
+    let (report, image) = receive(&store, "a.png", bytes.clone(), &spec("16x16")).await.unwrap();
+    assert_eq!((report.outcome, image.width, image.height), (Outcome::Rendered, 16, 8));
     let stored = store.get(&at(OUT, "thumb_a.png"), 1 << 20).await.unwrap().unwrap();
-    assert_eq!((&stored.bytes, stored.stat.content_type.as_deref()), (&picture.bytes, Some("image/png")));
+    assert_eq!((&stored.bytes, stored.stat.content_type.as_deref()), (&image.bytes, Some("image/png")));
     let source = store.get(&at(IN, "a.png"), 1 << 20).await.unwrap().unwrap();
     assert_eq!((&source.bytes, source.stat.content_type.as_deref()), (&bytes, Some("image/png")));
     assert_eq!(stored.stat.metadata["tintype-source-etag"], source.stat.etag);
 
-    // Once more: there is nothing to make, and the answer is the same.
+    // Again: nothing is rendered, and the response is the same.
     let (report, again) = receive(&store, "a.png", bytes, &spec("16x16")).await.unwrap();
-    assert_eq!((report.outcome, again), (Outcome::UpToDate, picture));
+    assert_eq!((report.outcome, again), (Outcome::UpToDate, image));
 }
 
 #[tokio::test]
-async fn another_thumbnail_may_be_asked_for() {
+async fn another_thumbnail_may_be_requested() {
     let store = store();
     let square = Spec { fit: Fit::Cover, ..spec("10x10") };
-    let (report, picture) = receive(&store, "a.png", png(64, 32), &square).await.unwrap();
-    assert_eq!((report.outcome, picture.width, picture.height), (Outcome::Made, 10, 10));
+    let (report, image) = receive(&store, "a.png", png(64, 32), &square).await.unwrap();
+    assert_eq!((report.outcome, image.width, image.height), (Outcome::Rendered, 10, 10));
     assert_eq!((report.renditions[0].width, report.renditions[0].height), (16, 8));
 }
 
 #[tokio::test]
-async fn where_no_trigger_wants_it_it_is_stored_all_the_same() {
+async fn without_a_matching_trigger_it_is_stored_alone() {
     let store = store();
-    let (report, picture) = receive(&store, "a.dat", png(64, 32), &spec("16x16")).await.unwrap();
+    let (report, image) = receive(&store, "a.dat", png(64, 32), &spec("16x16")).await.unwrap();
     assert!(matches!(report.outcome, Outcome::Ignored(_)));
-    assert_eq!((picture.width, picture.height), (16, 8));
+    assert_eq!((image.width, image.height), (16, 8));
     assert!(is_there(&store, at(IN, "a.dat")).await);
     assert!(!is_there(&store, at(OUT, "thumb_a.dat")).await);
 }
 
 #[tokio::test]
-async fn an_etag_not_foreseen_has_it_made_from_the_stored_object() {
+async fn an_unexpected_etag_renders_from_the_stored_object() {
     let (store, triggers) = (store(), [trigger("thumb_{key}")]);
     let received =
         receive_as(&store, &triggers, "a.png", png(64, 32), &spec("16x16"), "another".into()).await;
     let (report, _) = received.unwrap();
-    assert_eq!(report.outcome, Outcome::Made);
+    assert_eq!(report.outcome, Outcome::Rendered);
     let source = store.head(&at(IN, "a.png")).await.unwrap().unwrap();
-    let made = store.head(&at(OUT, "thumb_a.png")).await.unwrap().unwrap();
-    assert_eq!(made.metadata["tintype-source-etag"], source.etag);
+    let thumbnail = store.head(&at(OUT, "thumb_a.png")).await.unwrap().unwrap();
+    assert_eq!(thumbnail.metadata["tintype-source-etag"], source.etag);
 }
 
 #[tokio::test]
-async fn what_is_refused_leaves_nothing() {
+async fn a_refused_image_leaves_nothing() {
     let store = store();
     // Two sources, one name.
     let mut jpeg = trigger("thumb_{key}");
@@ -150,14 +150,14 @@ async fn what_is_refused_leaves_nothing() {
 
     let plain = [trigger("thumb_{key}")];
     let too_long = format!("{}.png", "k".repeat(1020));
-    let no_picture = || Bytes::from_static(b"no picture");
+    let not_an_image = || Bytes::from_static(b"not an image");
     for (triggers, key, bytes, reason) in [
         (&jpeg, "a.png.jpg", thumbnail.bytes, Reason::Collision),
         (&plain, too_long.as_str(), png(64, 32), Reason::KeyTooLong),
-        (&plain, "b.png", no_picture(), Reason::Unsupported),
+        (&plain, "b.png", not_an_image(), Reason::Unsupported),
         (&plain, "b.png", png(64, 32).slice(..60), Reason::Malformed),
         (&plain, "folder/", Bytes::new(), Reason::Unsupported),
-        (&plain, "b.dat", no_picture(), Reason::Unsupported),
+        (&plain, "b.dat", not_an_image(), Reason::Unsupported),
     ] {
         for spec in [triggers[0].renditions[0].spec.clone(), spec("10x10")] {
             let etag = etag_of(&bytes).await;

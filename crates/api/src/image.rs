@@ -1,4 +1,4 @@
-//! POST of an image: its thumbnail is the answer; with a key it is stored, too.
+//! POST of an image: returns its thumbnail; with a key it is stored, too.
 
 use axum::{
     body::Body,
@@ -6,20 +6,20 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
-use tintype_pipeline::{Location, Picture, store::Arrival};
+use tintype_pipeline::{Location, RenderedImage, store::Arrival};
 
 use crate::{Api, Host, answer, query::Query};
 
-/// Makes a thumbnail of the bytes; with a key, the image is stored and its stored renditions are made, too.
+/// Renders a thumbnail of the bytes; with a key, the image and its renditions are stored, too.
 pub(crate) async fn post<H: Host>(
     api: &Api<H>,
     query: Query,
     content_type: String,
     bytes: Bytes,
 ) -> Response {
-    let made = match query.key {
-        None => api.host.render(bytes, query.spec).await.map(|made| {
-            made.map(|(_, thumbnail)| Picture {
+    let result = match query.key {
+        None => api.host.render(bytes, query.spec).await.map(|rendered| {
+            rendered.map(|(_, thumbnail)| RenderedImage {
                 content_type: thumbnail.format.media_type().to_owned(),
                 width: thumbnail.width,
                 height: thumbnail.height,
@@ -31,20 +31,20 @@ pub(crate) async fn post<H: Host>(
             api.host.receive(Arrival { at, content_type, bytes }, query.spec).await
         }
     };
-    match made {
+    match result {
         Err(refused) => answer::refused(refused),
         Ok(Err(failure)) => answer::failure(&failure),
-        Ok(Ok(picture)) => answer(picture),
+        Ok(Ok(image)) => response(image),
     }
 }
 
-fn answer(picture: Picture) -> Response {
-    let mut response = Response::new(Body::from(picture.bytes));
+fn response(image: RenderedImage) -> Response {
+    let mut response = Response::new(Body::from(image.bytes));
     let headers = response.headers_mut();
-    if let Ok(kind) = HeaderValue::from_str(&picture.content_type) {
+    if let Ok(kind) = HeaderValue::from_str(&image.content_type) {
         headers.insert(header::CONTENT_TYPE, kind);
     }
-    headers.insert("x-tintype-width", picture.width.into());
-    headers.insert("x-tintype-height", picture.height.into());
+    headers.insert("x-tintype-width", image.width.into());
+    headers.insert("x-tintype-height", image.height.into());
     response
 }
