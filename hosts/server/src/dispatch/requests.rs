@@ -118,19 +118,18 @@ impl Dispatcher {
             let call = Call { triggers: &triggers, stop: &stop };
             let received = shared.thumbnails.receive(call, &store, &arrival, &spec).await;
             store.close().await;
-            let (report, picture) = received?;
+            let (report, image) = received?;
             log::start(began_ms, &request_id, &arrival.at, 1);
             shared.history.report(&report, None);
             let entry =
                 Entry { request_id, cause: POSTED.into(), ..Entry::of(&report, &arrival.at, now_ms()) };
             log::ended(&shared.function, &shared.history, entry);
-            Ok(picture)
+            Ok(image)
         })
         .await
     }
 
-    /// Has a worker do `work`: it ends by itself when nobody waits for it any more, and is counted and logged however
-    /// it ends.
+    /// Has a worker do `work`. It stops when its caller is gone, and is counted and logged however it ends.
     async fn request<T, F>(
         &self,
         subject: Subject,

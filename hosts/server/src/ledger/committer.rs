@@ -84,7 +84,7 @@ impl Committer {
                 Err(error) => Err(error.into()),
             };
             Box::new(move |failed: Option<LedgerError>| {
-                // Nobody waiting any more is no error: the change stands all the same.
+                // Without a waiter the change is committed all the same.
                 let _ = answer.send(failed.map_or(result, |error| Err(error.into())));
             })
         });

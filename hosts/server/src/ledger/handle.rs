@@ -124,7 +124,7 @@ impl Handle {
         })
     }
 
-    /// Makes a new database under another name first: one that a power cut left half made would never open.
+    /// Creates a new database under another name first: a half-written one would never open.
     fn make_file(&self) -> Result<(), LedgerError> {
         let new = self.path.with_extension("new");
         match self.disk.remove(&new) {

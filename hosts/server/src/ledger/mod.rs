@@ -80,7 +80,7 @@ impl LedgerError {
 
     fn database(error: impl Into<redb::Error>) -> Self {
         match error.into() {
-            redb::Error::Corrupted(words) => Self::Corrupt(words),
+            redb::Error::Corrupted(why) => Self::Corrupt(why),
             redb::Error::Io(error) if is_full(&error) => Self::Full(error.to_string()),
             error => Self::Database(error.to_string()),
         }
@@ -140,7 +140,7 @@ impl Ledger {
     /// commit. `owner` is dropped when the database is closed.
     ///
     /// # Errors
-    /// The database is damaged, in use, or cannot be written.
+    /// The database is corrupt, in use, or cannot be written.
     pub fn open(
         disk: SharedDisk,
         path: &Path,

@@ -8,7 +8,7 @@ use tintype_pipeline::{event::Kind, store::Location};
 /// A bucket.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct BucketRecord {
-    /// Milliseconds since 1970 when it was made.
+    /// Milliseconds since 1970 when it was created.
     pub created_ms: i64,
     /// Notifications set through `PutBucketNotificationConfiguration`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -238,7 +238,7 @@ pub struct ResultRecord {
     pub event: u64,
     /// Name of the outcome.
     pub outcome: String,
-    /// Why, where there is something to say.
+    /// Why, where the outcome has a reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
     /// Its thumbnails.

@@ -26,7 +26,7 @@ pub struct Outdated {
 }
 
 fn is_before(row: &[u8], ended_before_ms: i64) -> bool {
-    // One that cannot be read tells nothing to anybody.
+    // One that cannot be read is of no use.
     decode::<Ended>(row).map_or(true, |row| row.ended_ms < ended_before_ms)
 }
 

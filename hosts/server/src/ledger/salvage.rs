@@ -1,6 +1,6 @@
 //! What can be read of a ledger that may be corrupt. Its file is only read, never written.
 //!
-//! A ledger that passes redb's check of every page is trusted. Of any other only what stands nowhere else is read, as
+//! A ledger that passes redb's check of every page is trusted. Of any other only what is nowhere else is read, as
 //! far as it reads: buckets with their rules, dead letters, and which files were to be removed. Objects are rebuilt from
 //! their files.
 
@@ -61,9 +61,9 @@ impl OldLedger {
             Ok(view) => Ok(Self { view, problem: None }),
             Err(error @ LedgerError::Foreign(_)) => Err(error),
             Err(error) => {
-                // Only Corrupt's own words: what to do is being done.
+                // Only the reason: the advice of Corrupt is being followed.
                 let problem = match &error {
-                    LedgerError::Corrupt(words) => words.clone(),
+                    LedgerError::Corrupt(why) => why.clone(),
                     other => other.to_string(),
                 };
                 let view = Self::open_with(disk, path, false).map_err(|_| error)?;

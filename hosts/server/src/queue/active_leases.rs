@@ -1,6 +1,6 @@
-//! What is under way, and what else of this run only memory knows. A crash makes everything due again.
+//! What is under way, in memory only: a crash makes everything due again.
 //!
-//! It holds as many events as are worked on, and those whose end could not be written down: never as many as wait.
+//! It holds as many events as are worked on, and those whose end could not be recorded: never as many as wait.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,23 +8,21 @@ use tintype_pipeline::store::Location;
 
 use crate::ledger::{EventRecord, Tries};
 
-/// Others that are due go before an event that may have brought the program down, up to so many at a time: each
-/// life of a program that crashes again and again gets something done, and no suspect waits for ever.
+/// Events that are due and go before one that may have crashed the program (a suspect): each run of a program that
+/// crashes repeatedly makes progress, and no suspect waits for ever.
 const BEFORE_A_SUSPECT: u32 = 64;
 
-/// Events whose end could not be written down may have been removed by others since: looked for beyond this many.
+/// Events whose end could not be recorded may have been removed by others since: looked for beyond this many.
 const SWEEP_ABOVE: usize = 1024;
 
 /// The events under way.
 #[derive(Debug, Default)]
 pub(super) struct ActiveLeases {
     events: HashMap<u64, Tries>,
-    /// Events with attempts begun in this run that are not written down as ended: these ended some way or other, while
-    /// one begun in an earlier run and never ended went down with the program. All of an event are one, the so-many-th of
-    /// all runs, however many there are while a disk takes no word of their end: the program can end in one only.
+    /// Events with attempts begun in this run that are not recorded as ended, and the number of the first such attempt. An
+    /// attempt of an earlier run that never ended went down with the program; one of this run did not.
     begun: HashMap<u64, u32>,
-    /// Set while an event that may have brought the program down is worked on: nothing else is, so that
-    /// another crash tells on it and on nobody else.
+    /// Set while a suspect is under way: nothing else is, so that another crash is its own.
     alone: bool,
     /// Events that went before a suspect since the last one was taken.
     before_suspect: u32,
@@ -74,12 +72,12 @@ impl ActiveLeases {
         self.events.keys().filter_map(|event| Some((*event, *self.begun.get(event)?))).collect()
     }
 
-    /// Of how many events anything is kept.
+    /// The number of events of which anything is stored here.
     pub(super) fn remembered(&self) -> usize {
         self.begun.len()
     }
 
-    /// Whether this run began an attempt at an event that is not written down as ended.
+    /// Whether this run began an attempt at an event that is not recorded as ended.
     pub(super) fn is_begun(&self, event: u64) -> bool {
         self.begun.contains_key(&event)
     }
@@ -103,11 +101,11 @@ impl ActiveLeases {
         *self.begun.entry(event.id).or_insert(event.started + 1)
     }
 
-    /// It is over; how it ended was said before.
+    /// It is over, settled or not.
     pub(super) fn end(&mut self, event: u64, at: &Location) {
         self.events.remove(&event);
         self.objects.remove(at);
-        // Whoever works alone is the only one there is.
+        // A suspect is the only one under way.
         self.alone = false;
     }
 
@@ -118,7 +116,7 @@ impl ActiveLeases {
         }
     }
 
-    /// Takes back that an attempt began, or it is written down as ended.
+    /// Its attempts count as never begun, or as ended.
     pub(super) fn forget(&mut self, event: u64) {
         self.begun.remove(&event);
     }

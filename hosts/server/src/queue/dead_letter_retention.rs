@@ -30,7 +30,7 @@ fn span(ms: u64) -> String {
     }
 }
 
-/// Warns before anything is dropped, and says what was.
+/// The warning before anything is dropped, and of what was.
 fn warn(bounds: &DeadLetters, retained: &[(i64, u64)], now_ms: i64, dropped: u64) -> Warning {
     let count = retained.len() as u64;
     let max_age = u64::try_from(bounds.max_age.as_millis()).unwrap_or(u64::MAX);
@@ -62,7 +62,7 @@ fn warn(bounds: &DeadLetters, retained: &[(i64, u64)], now_ms: i64, dropped: u64
 
 impl Queue {
     /// Drops dead letters that are too old, if `knows_ages`, or too many, oldest first, where the look before this one has
-    /// warned of it; and says how close to that the others are. Answers how many were dropped.
+    /// warned of it, and warns of the others. Returns how many were dropped.
     ///
     /// # Errors
     /// The ledger cannot be read or written.
@@ -112,7 +112,7 @@ impl Queue {
         self.warning.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is to be said of dead letters that are about to be dropped, or were, as of the last look.
+    /// The warning about dead letters that are about to be dropped, or were, as of the last look.
     #[must_use]
     pub fn dead_letter_warning(&self) -> Option<String> {
         self.warning().text.clone()

@@ -93,7 +93,7 @@ pub enum Next {
 #[derive(Default)]
 struct Due {
     found: Option<(EventRecord, Location)>,
-    /// One that may have ended the program, passed over for the one found.
+    /// One that may have crashed the program, passed over for the one found.
     suspect: Option<(EventRecord, Location)>,
     /// How long until the next is due.
     wait: Option<Duration>,
@@ -181,7 +181,7 @@ impl Queue {
     /// Looks for the next event of one kind.
     fn look(&self, view: &View, active: &ActiveLeases, tries: Tries) -> Result<Due, LedgerError> {
         let (now, longest, mut next) = (now_ms(), milliseconds(self.policy.longest_wait()), Due::default());
-        // What is due later than anything is ever made to wait was queued before the clock was set back: it does not
+        // What is due later than the longest wait was queued before the clock was set back: it does not
         // wait for as long as that, nor behind those that are due soon.
         for from_ms in [i64::MIN, now.saturating_add(longest).saturating_add(1)] {
             view.walk_due(tries, from_ms, |due, id| {
@@ -224,7 +224,7 @@ impl Queue {
         Ok(next)
     }
 
-    /// Writes down that the so-many-th attempt began; nobody need wait for it.
+    /// Records that an attempt began; nobody need wait for it.
     fn note_attempt(&self, id: u64, attempt: u32) -> Pending<(), LedgerError> {
         self.ledger.submit(Vec::new(), move |changes| match changes.event(id)? {
             Some(event) if event.started < attempt => {

@@ -8,7 +8,7 @@
 //! | `dead_letters`, `dead_letter_retention` | listed, redriven, purged; dropped by age and number |
 //! | `results` | what last became of each source |
 //!
-//! A lease lives in memory only: whatever a crash interrupts is due again. That an attempt began is written down
+//! A lease lives in memory only: whatever a crash interrupts is due again. That an attempt began is recorded
 //! without waiting for it, so that an object that ends the program each time becomes a dead letter.
 
 mod active_leases;
@@ -118,7 +118,7 @@ impl Queue {
         self.ledger.view()?.event_count()
     }
 
-    /// Events of which memory holds anything: those under way, and those whose end could not be written down. All
+    /// Events of which memory holds anything: those under way, and those whose end could not be recorded. All
     /// else is in the ledger.
     pub fn remembered(&self) -> usize {
         self.active().remembered()

@@ -198,7 +198,7 @@ impl Wrapper for ArrivingStore {
 
 impl Objects {
     /// Makes a source and its thumbnails visible in one transaction. Without thumbnails it is an upload as
-    /// any, whose event says what is to be done.
+    /// any, whose event has it rendered.
     fn put_arrival(
         &self,
         at: &Location,

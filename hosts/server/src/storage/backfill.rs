@@ -43,7 +43,7 @@ pub struct Backfilled {
 pub struct Orphan {
     /// The thumbnail.
     pub at: Location,
-    /// The source it was made from.
+    /// The source it was rendered from.
     pub source: Location,
     etag: String,
 }
@@ -171,7 +171,7 @@ impl Backfill {
         Ok(count)
     }
 
-    /// The thumbnails of an object, if all that a trigger wants are there, made of this version.
+    /// The thumbnails of an object, if all that a trigger wants are there, rendered from this version.
     ///
     /// # Errors
     /// The ledger cannot be read.
@@ -226,7 +226,7 @@ impl Backfill {
         let view = self.ledger().view()?;
         let mut orphans = Vec::new();
         for (key, record) in page.objects {
-            // Of a very long key only a digest is known: whether its source is gone cannot be told.
+            // Of a very long key only a digest is known: whether its source is gone cannot be known.
             let Some(Some(source)) = source_of(&record.headers.metadata) else { continue };
             if view.object(&source)?.is_none() {
                 let at = Location { bucket: bucket.clone(), key: listed_key(&key)? };

@@ -26,7 +26,7 @@ pub enum StoreFault {
     #[error("{0} does not exist")]
     NoSuchKey(Location),
     /// A condition does not hold.
-    #[error("{0} is not as the condition says")]
+    #[error("{0} does not meet the condition")]
     PreconditionFailed(Location),
     /// The upload does not exist.
     #[error("multipart upload \"{0}\" does not exist: it was completed or aborted, or its id is wrong")]

@@ -23,7 +23,7 @@ pub(crate) const FOLDER_BITS: u32 = 12;
 /// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    /// It cannot be made or written.
+    /// It cannot be created or written.
     #[error(
         "data folder {folder}: {error}; choose a folder this user may write with --data or the setting \"data\""
     )]
@@ -91,7 +91,7 @@ pub enum FolderError {
          \"tintype check --repair\", which writes it again and checks the rest"
     )]
     FormatLost(PathBuf),
-    /// Its ledger was made for another folder.
+    /// Its ledger belongs to another folder.
     #[error(
         "data folder {0}: ledger.redb belongs to another data folder and does not describe the objects here. Put the right \
          one back, or run \"tintype check --repair\", which rebuilds it from the object files"
@@ -113,7 +113,7 @@ pub enum FolderError {
 #[derive(Debug)]
 pub struct DataFolder {
     root: PathBuf,
-    /// Empty: somebody else has it, and this one only looks.
+    /// Empty: another process has it, and this one only reads.
     _locks: Vec<File>,
 }
 
@@ -137,7 +137,7 @@ impl DataFolder {
         Self::take(root)
     }
 
-    /// Opens the folder and takes it for this process, if it has been made already; makes nothing.
+    /// Opens the folder and locks it for this process, if it is a data folder already; creates nothing.
     ///
     /// # Errors
     /// See [`FolderError`].
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn who_removes_the_lock_file_has_no_second_server_let_in() {
+    fn without_the_lock_file_a_second_server_is_still_refused() {
         let temporary = tempfile::tempdir().unwrap();
         let open = DataFolder::open(temporary.path()).unwrap();
         fs::remove_file(temporary.path().join("lock")).unwrap();
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_elses_folder_is_left_alone() {
+    fn a_folder_of_other_files_is_left_alone() {
         let temporary = tempfile::tempdir().unwrap();
         fs::write(temporary.path().join("thesis.tex"), "x").unwrap();
         assert!(matches!(DataFolder::open(temporary.path()), Err(FolderError::Foreign(_))));

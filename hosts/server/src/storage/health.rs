@@ -114,7 +114,7 @@ impl Health {
         }
         moved?;
         disk.remove(&object).map_err(HealthFault::Unmovable)?;
-        // Last: after a failed commit it says less of the cause.
+        // Last: after a failed commit its error shows less of the cause.
         self.ledger.view().and_then(|view| view.event_count()).map_err(HealthFault::Ledger)?;
         Ok(())
     }

@@ -58,7 +58,7 @@ fn check_opened(disk: &dyn Disk, folder: &DataFolder, ledger: &Ledger) -> Result
         (Some(_), Some(_)) => {}
         (None, Some(its)) => folder.set_identity(its)?,
         (Some(ours), None) => {
-            // A ledger that was just made. Over object files it is not the one that describes them.
+            // A ledger that was just created. Over object files it is not the one that describes them.
             if has_object_files(disk, folder)? {
                 return Err(FolderError::LedgerElsewhere(folder.root().to_owned()).into());
             }
@@ -163,7 +163,7 @@ pub(crate) fn is_older(
 ) -> Result<Option<String>, FolderError> {
     let counted = counted_commits(disk, folder);
     if counted > commits {
-        return Ok(Some(format!("its ledger stands at commit {commits}, and there have been {counted}")));
+        return Ok(Some(format!("its ledger is at commit {commits}, and there have been {counted}")));
     }
     let by_files = |newest| {
         format!("object files go up to number {newest}, far beyond the last one the ledger knows ({last})")
@@ -258,7 +258,7 @@ pub fn has_object_files(disk: &dyn Disk, folder: &DataFolder) -> Result<bool, Fo
     Ok(false)
 }
 
-/// The names of the folders that object files lie in; none before the first start has made any. Anything else is
+/// The names of the folders that object files lie in; none before the first start. Anything else is
 /// ignored.
 fn folders_of_objects(disk: &dyn Disk, folder: &DataFolder) -> Result<Vec<String>, FolderError> {
     let mut names = match disk.list(&folder.objects()) {

@@ -107,8 +107,8 @@ impl Storage {
         function_name: &str,
     ) -> Result<Self, StoreFault> {
         let notifications = Arc::new(Notifications::new(ledger.clone(), triggers, function_name)?);
-        for made in [folder.objects(), folder.incoming()] {
-            disk.create_folder(&made)?;
+        for path in [folder.objects(), folder.incoming()] {
+            disk.create_folder(&path)?;
         }
         disk.sync_folder(folder.root())?;
         let orders = begin_run(&ledger)?;

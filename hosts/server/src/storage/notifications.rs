@@ -87,7 +87,7 @@ impl Notifications {
         let first = self.fixed.first();
         for (bucket, records) in set {
             for record in records {
-                let first = first.ok_or("the settings have no trigger whose renditions could be made")?;
+                let first = first.ok_or("the settings have no trigger whose renditions could be used")?;
                 all.push(Trigger {
                     id: Some(record.id.clone()),
                     bucket: bucket.clone(),

@@ -80,7 +80,7 @@ fn checksum(fixed: &[u8], json: &[u8]) -> u32 {
 
 /// Why the head of a file cannot be read.
 pub(crate) enum Unreadable {
-    /// The disk does not give it now, which says nothing about what is on it.
+    /// The disk cannot read it now, which is no corruption.
     Disk(io::Error),
     /// It is not as it was written.
     Corrupt(String),

@@ -14,14 +14,14 @@ use super::{
 };
 use crate::{disk::is_corruption, ledger::ObjectRecord};
 
-/// Thumbnails up to so many bytes are read whole when it is asked whether they are there; of larger ones the head.
+/// Thumbnails up to this size are verified whole; of larger ones the head.
 pub const VERIFIED_BYTES: u64 = 4 << 20;
 
 impl Objects {
     /// What is wrong with an object's file, if anything. Of what is larger than `most` bytes only the head is read.
     ///
     /// # Errors
-    /// The ledger cannot be read, or the disk does not give the file now, which says nothing about what is in it.
+    /// The ledger cannot be read, or the disk does not give the file now, which is no corruption.
     pub fn corruption(&self, at: &Location, most: u64) -> Result<Option<String>, StoreFault> {
         loop {
             let Some(record) = self.head(at)? else { return Ok(None) };
@@ -42,7 +42,7 @@ impl Objects {
             opened => opened?,
         };
         match object_file::read(file.as_ref()) {
-            Err(Unreadable::Corrupt(words)) => Ok(Some(words)),
+            Err(Unreadable::Corrupt(why)) => Ok(Some(why)),
             Err(Unreadable::Disk(error)) if is_corruption(&error) => Ok(Some(error.to_string())),
             Err(Unreadable::Disk(error)) => Err(error),
             Ok(header) if header.record != *record => Ok(Some("its file belongs to another version".into())),
@@ -71,7 +71,7 @@ impl Objects {
 
 impl Backfill {
     /// Has a thumbnail that was found corrupt rendered again, if a trigger makes it and its source is no dead letter;
-    /// returns whether that is under way. Copies that somebody made of thumbnails are left alone.
+    /// returns whether that is under way. Copies of thumbnails are left alone.
     ///
     /// # Errors
     /// The ledger cannot be read or written.

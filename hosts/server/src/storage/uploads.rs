@@ -41,7 +41,7 @@ pub trait JoinedChecksum: Send {
     /// All bytes have passed.
     ///
     /// # Errors
-    /// The checksums are not what the client says.
+    /// The checksums are not the client's.
     fn finish(self: Box<Self>, parts: &[PartRecord]) -> Result<Checksums, StoreFault>;
 }
 
@@ -61,7 +61,7 @@ pub struct CompletedPart {
 pub struct Completion {
     /// The parts, in ascending order.
     pub parts: Vec<CompletedPart>,
-    /// The object's size, if the client says it.
+    /// The object's size, if the client sent it.
     pub size: Option<u64>,
     /// What must hold at the destination.
     pub condition: Condition,
@@ -298,7 +298,7 @@ impl Uploads {
         let upload = self.get(at, id)?;
         let parts = choose(&self.ledger().view()?.parts(id)?, &completion.parts)?;
         let size: u64 = parts.iter().map(|part| part.size).sum();
-        if completion.size.is_some_and(|said| said != size) {
+        if completion.size.is_some_and(|sent| sent != size) {
             return Err(StoreFault::Invalid(format!(
                 "the parts have {size} bytes, not as many as x-amz-mp-object-size says"
             )));

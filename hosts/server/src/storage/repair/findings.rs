@@ -17,13 +17,13 @@ pub enum FindingKind {
     /// The bytes are not what was written.
     #[serde(rename = "damaged_bytes")]
     CorruptBytes,
-    /// The file has not the name its head says.
+    /// The file's name is not that of its head.
     Misplaced,
     /// No object file.
     Stray,
     /// An older version of an object whose newer one is there.
     Older,
-    /// The ledger says that it was overwritten or deleted.
+    /// The ledger lists it as overwritten or deleted.
     Removed,
     /// The ledger, which can be trusted, does not know it: it was deleted, or its upload was never acknowledged.
     Unknown,
@@ -43,10 +43,10 @@ impl FindingKind {
         match self {
             Self::CorruptHead => "its head is corrupt: what it was is not known",
             Self::CorruptBytes => "its bytes are corrupt: upload the object again",
-            Self::Misplaced => "its name is not the one its head says",
+            Self::Misplaced => "its name is not the one in its head",
             Self::Stray => "no object file",
             Self::Older => "an older version of an object whose newer one is there",
-            Self::Removed => "the ledger says that it was overwritten or deleted",
+            Self::Removed => "the ledger lists it as overwritten or deleted",
             Self::Unknown => "the ledger does not know it: deleted, or its upload was never acknowledged",
             Self::UnfinishedUpload => "a part of an unfinished upload, which its client has to begin again",
             Self::Lost => "no file holds it any more: upload it again",

@@ -25,7 +25,7 @@ use crate::{
     storage::{FolderError, StoreFault},
 };
 
-/// Why a repair did not finish. The old state still stands.
+/// Why a repair did not finish. The old state is unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum RepairError {
     /// The folder cannot be used.

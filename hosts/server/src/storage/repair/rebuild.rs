@@ -54,7 +54,7 @@ pub struct Repaired {
 /// How to repair.
 #[derive(Debug, Clone)]
 pub struct Options<'a> {
-    /// Buckets that are to be there whatever the files say.
+    /// Buckets that must exist.
     pub buckets: &'a [String],
     /// Whether every object's bytes are verified, too.
     pub verify: bool,
@@ -157,8 +157,8 @@ fn old_ledger(
     }
     let old = match OldLedger::open(disk, &path) {
         Ok(old) => old,
-        Err(LedgerError::Corrupt(words)) => return Ok((None, Some(words))),
-        Err(LedgerError::Foreign(words)) => return Ok((None, Some(format!("it is {words}")))),
+        Err(LedgerError::Corrupt(why)) => return Ok((None, Some(why))),
+        Err(LedgerError::Foreign(kind)) => return Ok((None, Some(format!("it is {kind}")))),
         Err(error) => return Err(error.into()),
     };
     if let (Some(ours), Some(its)) = (folder.identity()?, old.identity())
@@ -221,7 +221,7 @@ impl Work<'_> {
                 FindingKind::Misplaced,
                 place,
                 path,
-                format!("its head says {:016x}", record.order),
+                format!("its head has {:016x}", record.order),
             );
         }
         let key = match listed_key(&key) {

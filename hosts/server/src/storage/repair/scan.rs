@@ -40,7 +40,7 @@ pub(super) fn scan(
         let path = folder.objects().join(&below);
         let is_folder = path.is_dir();
         if below == PROBE || is_folder && !(below.len() == 8 && number(&below).is_some()) {
-            // A health check's file; or such as lost+found, which is nobody's and not to be moved.
+            // A health check's file; or such as lost+found, which is not to be moved.
             continue;
         }
         if !is_folder {
@@ -72,7 +72,7 @@ fn open(disk: &dyn Disk, path: &Path) -> io::Result<Opened> {
     };
     match object_file::read(file.as_ref()) {
         Ok(header) => Ok(Ok((header, file))),
-        Err(Unreadable::Corrupt(words)) => Ok(Err(words)),
+        Err(Unreadable::Corrupt(why)) => Ok(Err(why)),
         Err(Unreadable::Disk(error)) if is_corruption(&error) => {
             Ok(Err(format!("its head cannot be read: {error}")))
         }
