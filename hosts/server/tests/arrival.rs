@@ -46,7 +46,7 @@ fn arriving(opened: &Opened, arrival: &Arrival) -> ArrivingStore {
 }
 
 fn events(opened: &Opened) -> u64 {
-    opened.ledger.view().unwrap().event_count().unwrap()
+    opened.ledger.view().unwrap().queue().event_count().unwrap()
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn source_and_thumbnail_are_there_at_once_without_an_event() {
     assert_eq!(read(&opened.store, &at(IN, "a.jpg")).unwrap(), jpeg(90));
     assert_eq!(read(&opened.store, &at(OUT, "thumb_a.jpg")).unwrap(), picture.bytes);
     assert_eq!(events(&opened), 0);
-    let result = opened.ledger.view().unwrap().result(&at(IN, "a.jpg")).unwrap().unwrap();
+    let result = opened.ledger.view().unwrap().queue().result(&at(IN, "a.jpg")).unwrap().unwrap();
     assert_eq!((result.outcome.as_str(), result.renditions), ("made", vec![at(OUT, "thumb_a.jpg")]));
     drop(opened);
     let opened = open(data.path());

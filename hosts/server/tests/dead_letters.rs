@@ -37,7 +37,7 @@ fn letter(id: u64, dead_ms: i64) -> DeadLetter {
 
 fn write(opened: &common::Opened, letters: Vec<DeadLetter>) {
     let pending = opened.ledger.submit(Vec::new(), move |changes| {
-        letters.iter().try_for_each(|letter| changes.put_dead_letter(letter))?;
+        letters.iter().try_for_each(|letter| changes.queue().put_dead_letter(letter))?;
         Ok::<_, LedgerError>(())
     });
     pending.wait().unwrap();
@@ -59,8 +59,8 @@ fn very_many_are_redriven_in_bounded_transactions_while_uploads_go_on() {
     assert_eq!(queue.depth().unwrap(), 2000);
     assert_eq!(queue.redrive(&even).unwrap(), 0);
     let view = opened.ledger.view().unwrap();
-    assert_eq!(view.dead_letter_count().unwrap(), 2001);
-    let event = view.event(2).unwrap().unwrap();
+    assert_eq!(view.queue().dead_letter_count().unwrap(), 2001);
+    let event = view.queue().event(2).unwrap().unwrap();
     assert_eq!((event.started, event.failed, event.deferred, event.last_error), (0, 0, 0, None));
     drop(view);
 
@@ -115,7 +115,9 @@ fn bounds_warn_before_they_drop_and_drop_the_oldest() {
     assert_eq!(queue.trim(&bounds, true).unwrap(), 500);
     assert_eq!(ids(), 1000);
     let view = opened.ledger.view().unwrap();
-    assert!(view.dead_letter(2700).unwrap().is_some() && view.dead_letter(500).unwrap().is_none());
+    assert!(
+        view.queue().dead_letter(2700).unwrap().is_some() && view.queue().dead_letter(500).unwrap().is_none()
+    );
     drop(view);
 
     assert_eq!(queue.purge(&DeadLetterFilter::default()).unwrap(), 1000);

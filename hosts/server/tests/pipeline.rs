@@ -82,7 +82,7 @@ fn every_rendition_is_made_and_the_event_settled_with_them() {
     put(&running.opened.store, &at(IN, "a b+c.jpg"), &jpeg(200, 100, 90)).unwrap();
     running.settled();
     let view = running.opened.ledger.view().unwrap();
-    let result = view.result(&at(IN, "a b+c.jpg")).unwrap().unwrap();
+    let result = view.queue().result(&at(IN, "a b+c.jpg")).unwrap().unwrap();
     assert_eq!((result.outcome.as_str(), result.attempts, result.renditions.len()), ("made", 1, 2));
     for (key, size) in [("s/a b+c.jpg", (16, 8)), ("l/a b+c.jpg.webp", (64, 32))] {
         let bytes = read(&running.opened.store, &at(OUT, key)).unwrap();
@@ -151,7 +151,7 @@ fn a_damaged_thumbnail_whose_source_was_given_up_stays_as_it_is() {
     spoil(order_of(&at(IN, "a.jpg")));
     assert!(store.backfill.repair_thumbnail(&thumbnail).unwrap());
     eventually("its source is given up", || {
-        running.opened.ledger.view().unwrap().dead_letter_count().unwrap() == 1
+        running.opened.ledger.view().unwrap().queue().dead_letter_count().unwrap() == 1
     });
     assert!(!store.backfill.repair_thumbnail(&thumbnail).unwrap());
     assert_eq!(order_of(&thumbnail), order);
@@ -203,7 +203,7 @@ fn what_cannot_be_made_is_a_dead_letter_and_holds_nobody_up() {
     put(&running.opened.store, &at(IN, "good.jpg"), &whole).unwrap();
     running.settled();
     assert!(read(&running.opened.store, &at(OUT, "thumb_good.jpg")).is_some());
-    let letters = running.opened.ledger.view().unwrap().dead_letters(|_| true).unwrap();
+    let letters = running.opened.ledger.view().unwrap().queue().dead_letters(|_| true).unwrap();
     let reasons: Vec<_> =
         letters.iter().map(|letter| (letter.event.key.as_str(), letter.reason.as_str())).collect();
     assert_eq!(reasons, [("cut.jpg", "malformed"), ("empty.jpg", "unsupported")]);
@@ -220,7 +220,7 @@ fn what_does_not_stop_is_left_behind_and_due_again() {
     opened.faults.hold_reads(Some("/objects/"));
     put(&opened.store, &at(IN, "held.jpg"), &jpeg(100, 100, 2)).unwrap();
     let id = opened.store.objects.head(&at(IN, "held.jpg")).unwrap().unwrap().order;
-    let started = || opened.ledger.view().unwrap().event(id).unwrap().unwrap().started;
+    let started = || opened.ledger.view().unwrap().queue().event(id).unwrap().unwrap().started;
     eventually("the attempt began", || started() == 1);
     runtime().block_on(running.dispatcher.drain(Duration::from_millis(50)));
     assert_eq!((started(), running.queue.depth().unwrap()), (0, 1));

@@ -315,10 +315,12 @@ fn what_became_of_deleted_objects_is_forgotten_in_time() {
     };
     put(&opened.store, &at(IN, "there.txt"), b"x").unwrap();
     let pending = opened.ledger.submit(Vec::new(), move |changes| {
-        changes.put_result(&at(IN, "there.txt"), &long_ago)?;
-        changes.put_result(&at(IN, "young.txt"), &ResultRecord { ended_ms: 3000, ..long_ago.clone() })?;
+        changes.queue().put_result(&at(IN, "there.txt"), &long_ago)?;
+        changes
+            .queue()
+            .put_result(&at(IN, "young.txt"), &ResultRecord { ended_ms: 3000, ..long_ago.clone() })?;
         for number in 0..12_000 {
-            changes.put_result(&at(IN, &format!("gone/{number}.txt")), &long_ago)?;
+            changes.queue().put_result(&at(IN, &format!("gone/{number}.txt")), &long_ago)?;
         }
         Ok::<_, LedgerError>(())
     });
@@ -330,7 +332,7 @@ fn what_became_of_deleted_objects_is_forgotten_in_time() {
     // A few thousand at a time, each row once; the fourth step finds nothing left and begins again.
     assert_eq!((steps.iter().sum::<u64>(), steps[3]), (12_000, 0), "{steps:?}");
     assert!(steps.iter().all(|step| *step <= 5000), "{steps:?}");
-    let result = |key: &str| opened.ledger.view().unwrap().result(&at(IN, key)).unwrap();
+    let result = |key: &str| opened.ledger.view().unwrap().queue().result(&at(IN, key)).unwrap();
     assert!(result("there.txt").is_some() && result("young.txt").is_some());
     assert!(result("gone/0.txt").is_none() && result("gone/11999.txt").is_none());
 

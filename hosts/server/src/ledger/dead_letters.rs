@@ -5,16 +5,16 @@ use redb::{AccessGuard, ReadableTable as _, ReadableTableMetadata as _, StorageE
 use super::{
     LedgerError,
     records::DeadLetter,
-    transaction::{Changes, DEAD_LETTERS, OBJECTS, View, decode, encode},
+    transaction::{DEAD_LETTERS, QueueChanges, QueueView, decode, encode},
 };
 
-impl View {
+impl QueueView<'_> {
     /// The dead letters that `wanted` selects, oldest first.
     ///
     /// # Errors
     /// The ledger cannot be used.
     pub fn dead_letters(&self, wanted: impl Fn(&DeadLetter) -> bool) -> Result<Vec<DeadLetter>, LedgerError> {
-        let table = self.table(DEAD_LETTERS)?;
+        let table = self.0.table(DEAD_LETTERS)?;
         let rows = table.iter().map_err(LedgerError::database)?;
         rows.map(|row| decode(row.map_err(LedgerError::database)?.1.value()))
             .filter(|letter| letter.as_ref().map_or(true, &wanted))
@@ -30,7 +30,7 @@ impl View {
         from: u64,
         visit: impl FnMut(DeadLetter) -> bool,
     ) -> Result<(), LedgerError> {
-        walk(self.table(DEAD_LETTERS)?.range(from..).map_err(LedgerError::database)?, visit)
+        walk(self.0.table(DEAD_LETTERS)?.range(from..).map_err(LedgerError::database)?, visit)
     }
 
     /// Dead letters by their ids, downwards from the last below `before`, until `visit` answers `false`.
@@ -42,7 +42,7 @@ impl View {
         before: u64,
         visit: impl FnMut(DeadLetter) -> bool,
     ) -> Result<(), LedgerError> {
-        walk(self.table(DEAD_LETTERS)?.range(..before).map_err(LedgerError::database)?.rev(), visit)
+        walk(self.0.table(DEAD_LETTERS)?.range(..before).map_err(LedgerError::database)?.rev(), visit)
     }
 
     /// A dead letter.
@@ -50,16 +50,8 @@ impl View {
     /// # Errors
     /// The ledger cannot be used.
     pub fn dead_letter(&self, id: u64) -> Result<Option<DeadLetter>, LedgerError> {
-        let row = self.table(DEAD_LETTERS)?.get(id).map_err(LedgerError::database)?;
+        let row = self.0.table(DEAD_LETTERS)?.get(id).map_err(LedgerError::database)?;
         row.map(|row| decode(row.value())).transpose()
-    }
-
-    /// How many objects there are.
-    ///
-    /// # Errors
-    /// The ledger cannot be used.
-    pub fn object_count(&self) -> Result<u64, LedgerError> {
-        self.table(OBJECTS)?.len().map_err(LedgerError::database)
     }
 
     /// How many dead letters there are.
@@ -67,7 +59,7 @@ impl View {
     /// # Errors
     /// The ledger cannot be used.
     pub fn dead_letter_count(&self) -> Result<u64, LedgerError> {
-        self.table(DEAD_LETTERS)?.len().map_err(LedgerError::database)
+        self.0.table(DEAD_LETTERS)?.len().map_err(LedgerError::database)
     }
 }
 
@@ -84,13 +76,14 @@ fn walk<'a>(
     Ok(())
 }
 
-impl Changes<'_> {
+impl QueueChanges<'_, '_> {
     /// Writes a dead letter.
     ///
     /// # Errors
     /// The ledger cannot be used.
     pub fn put_dead_letter(&self, letter: &DeadLetter) -> Result<(), LedgerError> {
-        self.table(DEAD_LETTERS)?
+        self.0
+            .table(DEAD_LETTERS)?
             .insert(letter.event.id, encode(letter)?.as_slice())
             .map_err(LedgerError::database)?;
         Ok(())
@@ -101,7 +94,7 @@ impl Changes<'_> {
     /// # Errors
     /// The ledger cannot be read.
     pub fn has_dead_letter(&self, id: u64) -> Result<bool, LedgerError> {
-        Ok(self.table(DEAD_LETTERS)?.get(id).map_err(LedgerError::database)?.is_some())
+        Ok(self.0.table(DEAD_LETTERS)?.get(id).map_err(LedgerError::database)?.is_some())
     }
 
     /// Removes a dead letter; answers whether it was there.
@@ -109,6 +102,6 @@ impl Changes<'_> {
     /// # Errors
     /// The ledger cannot be written.
     pub fn remove_dead_letter(&self, id: u64) -> Result<bool, LedgerError> {
-        Ok(self.table(DEAD_LETTERS)?.remove(id).map_err(LedgerError::database)?.is_some())
+        Ok(self.0.table(DEAD_LETTERS)?.remove(id).map_err(LedgerError::database)?.is_some())
     }
 }

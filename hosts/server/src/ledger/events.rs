@@ -7,7 +7,7 @@ use super::{
     LedgerError,
     records::EventRecord,
     transaction::{
-        Changes, DUE, EVENTS, RETRIES, View, WAITING, decode, encode, get, listed_key, object_key,
+        DUE, EVENTS, QueueChanges, QueueView, RETRIES, WAITING, decode, encode, get, listed_key, object_key,
     },
 };
 
@@ -48,17 +48,17 @@ impl Tries {
     }
 }
 
-impl View {
+impl QueueView<'_> {
     /// An event, if it is still waiting.
     pub fn event(&self, id: u64) -> Result<Option<EventRecord>, LedgerError> {
-        get(&self.table(EVENTS)?, id)
+        get(&self.0.table(EVENTS)?, id)
     }
 
     /// The event that was queued first. Ids rise with the time of queueing but for events that were dead
     /// letters before, so that only those are looked through, and the first of the others.
     pub fn oldest_event(&self) -> Result<Option<EventRecord>, LedgerError> {
         let mut oldest: Option<EventRecord> = None;
-        for row in self.table(EVENTS)?.iter().map_err(LedgerError::database)? {
+        for row in self.0.table(EVENTS)?.iter().map_err(LedgerError::database)? {
             let event: EventRecord = decode(row.map_err(LedgerError::database)?.1.value())?;
             let is_last = !event.redriven;
             if oldest.as_ref().is_none_or(|oldest| event.queued_ms < oldest.queued_ms) {
@@ -73,7 +73,7 @@ impl View {
 
     /// The event of an object's creation, or removal, that was enqueued last, if it waits or is under way.
     pub fn waiting_event(&self, at: &Location, kind: Kind) -> Result<Option<u64>, LedgerError> {
-        let table = self.table(WAITING)?;
+        let table = self.0.table(WAITING)?;
         let id = table.get(waiting_key(at, kind).as_slice()).map_err(LedgerError::database)?;
         Ok(id.map(|id| id.value()))
     }
@@ -87,7 +87,7 @@ impl View {
 
     /// How many events are waiting or under way.
     pub fn event_count(&self) -> Result<u64, LedgerError> {
-        self.table(EVENTS)?.len().map_err(LedgerError::database)
+        self.0.table(EVENTS)?.len().map_err(LedgerError::database)
     }
 
     /// Ids of events of one kind with the time each is due, from the first that is due at `from_ms` or later, until
@@ -98,7 +98,7 @@ impl View {
         from_ms: i64,
         mut take: impl FnMut(i64, u64) -> bool,
     ) -> Result<(), LedgerError> {
-        let table = self.table(tries.table())?;
+        let table = self.0.table(tries.table())?;
         for row in table.range((from_ms, 0)..).map_err(LedgerError::database)? {
             let (due, id) = row.map_err(LedgerError::database)?.0.value();
             if !take(due, id) {
@@ -109,10 +109,10 @@ impl View {
     }
 }
 
-impl Changes<'_> {
+impl QueueChanges<'_, '_> {
     /// An event, if it is still waiting.
     pub fn event(&self, id: u64) -> Result<Option<EventRecord>, LedgerError> {
-        get(&self.table(EVENTS)?, id)
+        get(&self.0.table(EVENTS)?, id)
     }
 
     /// Writes an event, in place of what it was.
@@ -120,30 +120,31 @@ impl Changes<'_> {
         if let Some(old) = self.event(event.id)? {
             self.remove_due(&old)?;
         }
-        self.table(Tries::of(event).table())?
+        self.0
+            .table(Tries::of(event).table())?
             .insert((event.due_ms, event.id), ())
             .map_err(LedgerError::database)?;
-        self.table(EVENTS)?.insert(event.id, encode(event)?.as_slice()).map_err(LedgerError::database)?;
-        self.use_order(event.id)
+        self.0.table(EVENTS)?.insert(event.id, encode(event)?.as_slice()).map_err(LedgerError::database)?;
+        self.0.use_order(event.id)
     }
 
     /// The id of the event of an object's creation, or removal, that was enqueued last.
     pub fn waiting_event(&self, at: &Location, kind: Kind) -> Result<Option<u64>, LedgerError> {
-        let table = self.table(WAITING)?;
+        let table = self.0.table(WAITING)?;
         let id = table.get(waiting_key(at, kind).as_slice()).map_err(LedgerError::database)?;
         Ok(id.map(|id| id.value()))
     }
 
     /// Sets it.
     pub fn set_waiting_event(&self, at: &Location, kind: Kind, id: u64) -> Result<(), LedgerError> {
-        self.table(WAITING)?.insert(waiting_key(at, kind).as_slice(), id).map_err(LedgerError::database)?;
+        self.0.table(WAITING)?.insert(waiting_key(at, kind).as_slice(), id).map_err(LedgerError::database)?;
         Ok(())
     }
 
     fn remove_due(&self, event: &EventRecord) -> Result<(), LedgerError> {
         // From both: ledgers of before there were two have all in one.
         for tries in Tries::ALL {
-            self.table(tries.table())?.remove((event.due_ms, event.id)).map_err(LedgerError::database)?;
+            self.0.table(tries.table())?.remove((event.due_ms, event.id)).map_err(LedgerError::database)?;
         }
         Ok(())
     }
@@ -152,10 +153,10 @@ impl Changes<'_> {
     pub fn remove_event(&self, id: u64) -> Result<bool, LedgerError> {
         let Some(old) = self.event(id)? else { return Ok(false) };
         self.remove_due(&old)?;
-        self.table(EVENTS)?.remove(id).map_err(LedgerError::database)?;
+        self.0.table(EVENTS)?.remove(id).map_err(LedgerError::database)?;
         let kind = old.kind();
         let key = waiting_key(&Location { bucket: old.bucket, key: listed_key(&old.key)? }, kind);
-        let mut waiting = self.table(WAITING)?;
+        let mut waiting = self.0.table(WAITING)?;
         // Removals were keyed as creations are before each kind had a key of its own.
         for key in [key.as_slice(), key.strip_prefix(&[0]).unwrap_or(&key)] {
             let is_this =

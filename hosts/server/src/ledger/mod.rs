@@ -25,7 +25,7 @@ pub use records::{
 };
 pub use results::Outdated;
 pub use salvage::{Copied, OldLedger};
-pub use transaction::{Changes, View, Walk, listed_key};
+pub use transaction::{Changes, QueueChanges, QueueView, View, Walk, listed_key};
 
 use crate::disk::{DiskFile, SharedDisk, is_wrong_type};
 

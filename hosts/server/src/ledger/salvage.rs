@@ -245,7 +245,7 @@ fn add_dead_letter_results(ledger: &Ledger) -> Result<(), LedgerError> {
     let mut from = 0;
     loop {
         let mut chunk = Vec::new();
-        ledger.view()?.walk_dead_letters(from, |letter| {
+        ledger.view()?.queue().walk_dead_letters(from, |letter| {
             chunk.push(letter);
             chunk.len() < CHUNK
         })?;
@@ -264,7 +264,7 @@ fn add_dead_letter_results(ledger: &Ledger) -> Result<(), LedgerError> {
                     ended_ms: dead_ms,
                     attempts: event.started,
                 };
-                changes.put_result(&at, &result)?;
+                changes.queue().put_result(&at, &result)?;
             }
             Ok::<_, LedgerError>(())
         });

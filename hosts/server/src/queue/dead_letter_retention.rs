@@ -68,7 +68,7 @@ impl Queue {
     /// The ledger cannot be read or written.
     pub fn trim(&self, bounds: &DeadLetters, knows_ages: bool) -> Result<u64, LedgerError> {
         let mut all: Vec<(i64, u64)> = Vec::new();
-        self.ledger.view()?.walk_dead_letters(0, |dead_letter| {
+        self.ledger.view()?.queue().walk_dead_letters(0, |dead_letter| {
             all.push((dead_letter.dead_ms, dead_letter.event.id));
             true
         })?;
@@ -92,7 +92,7 @@ impl Queue {
             let ids: Vec<u64> = chunk.iter().map(|(_, id)| *id).collect();
             let pending = self.ledger.submit(Vec::new(), move |changes| {
                 ids.into_iter().try_fold(0, |done, id| {
-                    Ok::<_, LedgerError>(done + u64::from(changes.remove_dead_letter(id)?))
+                    Ok::<_, LedgerError>(done + u64::from(changes.queue().remove_dead_letter(id)?))
                 })
             });
             dropped += pending.wait()?;

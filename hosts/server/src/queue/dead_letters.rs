@@ -87,7 +87,7 @@ impl Queue {
     /// # Errors
     /// The ledger cannot be read.
     pub fn dead_letter_count(&self) -> Result<u64, LedgerError> {
-        self.ledger.view()?.dead_letter_count()
+        self.ledger.view()?.queue().dead_letter_count()
     }
 
     /// All dead letters that pass a filter, newest first: for filters that pass few.
@@ -97,7 +97,7 @@ impl Queue {
     pub fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<Vec<DeadLetter>, LedgerError> {
         let mut dead_letters = match &filter.ids {
             Some(ids) => self.by_ids(ids, filter)?,
-            None => self.ledger.view()?.dead_letters(|dead_letter| filter.passes(dead_letter))?,
+            None => self.ledger.view()?.queue().dead_letters(|dead_letter| filter.passes(dead_letter))?,
         };
         dead_letters.sort_by_key(|one| (Reverse(one.dead_ms), one.event.id));
         Ok(dead_letters)
@@ -105,7 +105,7 @@ impl Queue {
 
     fn by_ids(&self, ids: &[u64], filter: &DeadLetterFilter) -> Result<Vec<DeadLetter>, LedgerError> {
         let view = self.ledger.view()?;
-        let found = ids.iter().filter_map(|id| view.dead_letter(*id).transpose());
+        let found = ids.iter().filter_map(|id| view.queue().dead_letter(*id).transpose());
         found
             .filter(|dead_letter| dead_letter.as_ref().map_or(true, |dead_letter| filter.passes(dead_letter)))
             .collect()
@@ -122,7 +122,7 @@ impl Queue {
     ) -> Result<DeadLetterPage, LedgerError> {
         let mut page = DeadLetterPage::default();
         let mut looked_at = 0;
-        self.ledger.view()?.walk_dead_letters_down(before, |dead_letter| {
+        self.ledger.view()?.queue().walk_dead_letters_down(before, |dead_letter| {
             let id = dead_letter.event.id;
             if filter.passes(&dead_letter) {
                 page.dead_letters.push(dead_letter);
@@ -144,7 +144,7 @@ impl Queue {
         // The oldest on top, to make room for a newer one.
         let mut newest: BinaryHeap<Reverse<(i64, u64)>> = BinaryHeap::new();
         let view = self.ledger.view()?;
-        view.walk_dead_letters(0, |dead_letter| {
+        view.queue().walk_dead_letters(0, |dead_letter| {
             if filter.passes(&dead_letter) {
                 summary.passed += 1;
                 newest.push(Reverse((dead_letter.dead_ms, dead_letter.event.id)));
@@ -156,7 +156,8 @@ impl Queue {
             true
         })?;
         let newest = newest.into_sorted_vec();
-        let found = newest.into_iter().filter_map(|Reverse((_, id))| view.dead_letter(id).transpose());
+        let found =
+            newest.into_iter().filter_map(|Reverse((_, id))| view.queue().dead_letter(id).transpose());
         summary.newest = found.collect::<Result<_, _>>()?;
         Ok(summary)
     }
@@ -210,7 +211,7 @@ impl Queue {
         let (mut done, mut from) = (0, 0);
         loop {
             let mut chunk = Vec::new();
-            self.ledger.view()?.walk_dead_letters(from, |dead_letter| {
+            self.ledger.view()?.queue().walk_dead_letters(from, |dead_letter| {
                 // Not those from ahead of the clock: it was set back.
                 let came_later = dead_letter.dead_ms > before && dead_letter.dead_ms <= now_ms();
                 if !came_later && filter.passes(&dead_letter) {
@@ -235,9 +236,9 @@ impl Queue {
             for dead_letter in dead_letters {
                 let id = dead_letter.event.id;
                 // Somebody else may have been faster. Removed last: what fails on the way leaves it here.
-                if changes.has_dead_letter(id)? {
+                if changes.queue().has_dead_letter(id)? {
                     then(changes, dead_letter)?;
-                    changes.remove_dead_letter(id)?;
+                    changes.queue().remove_dead_letter(id)?;
                     done += 1;
                 }
             }

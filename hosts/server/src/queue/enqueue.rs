@@ -115,7 +115,7 @@ impl Enqueuer {
     /// # Errors
     /// The ledger cannot be read.
     pub fn is_queued(&self, at: &Location) -> Result<bool, LedgerError> {
-        Ok(self.ledger.view()?.waiting_event(at, Kind::Created)?.is_some())
+        Ok(self.ledger.view()?.queue().waiting_event(at, Kind::Created)?.is_some())
     }
 
     /// Whether the event of this version of an object is a dead letter.
@@ -124,10 +124,10 @@ impl Enqueuer {
     /// The ledger cannot be read.
     pub fn is_dead_lettered(&self, at: &Location, etag: &str) -> Result<bool, LedgerError> {
         let view = self.ledger.view()?;
-        let Some(result) = view.result(at)?.filter(|result| result.outcome == "failed") else {
+        let Some(result) = view.queue().result(at)?.filter(|result| result.outcome == "failed") else {
             return Ok(false);
         };
-        let dead_letter = view.dead_letter(result.event)?;
+        let dead_letter = view.queue().dead_letter(result.event)?;
         Ok(dead_letter.is_some_and(|dead_letter| dead_letter.event.etag == etag))
     }
 }
@@ -146,12 +146,12 @@ pub(super) fn enqueue_record(
     }
     let mut due_ms = event.due_ms;
     if let Some(old) = superseded {
-        changes.remove_event(old.id)?;
+        changes.queue().remove_event(old.id)?;
         // In its place in the queue, or an object that is written all the time would never have its turn.
         due_ms = due_ms.min(old.due_ms);
     }
-    changes.set_waiting_event(at, event.kind(), event.id)?;
-    changes.put_event(&EventRecord { due_ms, ..event.clone() })
+    changes.queue().set_waiting_event(at, event.kind(), event.id)?;
+    changes.queue().put_event(&EventRecord { due_ms, ..event.clone() })
 }
 
 /// Writes an event back after an attempt that does not count. Without any that counts it is as one not attempted: of two
@@ -162,16 +162,16 @@ pub(super) fn put_back(changes: &Changes<'_>, event: &EventRecord) -> Result<(),
         waiting(changes, &at, event.kind())?.filter(|other| other.id != event.id && other.started == 0);
     if let Some(other) = other.filter(|_| event.started == 0) {
         if other.id > event.id {
-            return changes.remove_event(event.id).map(drop);
+            return changes.queue().remove_event(event.id).map(drop);
         }
-        changes.remove_event(other.id)?;
-        changes.set_waiting_event(&at, event.kind(), event.id)?;
+        changes.queue().remove_event(other.id)?;
+        changes.queue().set_waiting_event(&at, event.kind(), event.id)?;
     }
-    changes.put_event(event)
+    changes.queue().put_event(event)
 }
 
 /// The event of an object and kind that was enqueued last.
 fn waiting(changes: &Changes<'_>, at: &Location, kind: Kind) -> Result<Option<EventRecord>, LedgerError> {
-    let id = changes.waiting_event(at, kind)?;
-    id.map(|id| changes.event(id)).transpose().map(Option::flatten)
+    let id = changes.queue().waiting_event(at, kind)?;
+    id.map(|id| changes.queue().event(id)).transpose().map(Option::flatten)
 }

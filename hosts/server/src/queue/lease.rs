@@ -126,7 +126,7 @@ impl Queue {
             return Ok(Next::Empty);
         }
         let view = self.ledger.view()?;
-        active.sweep(|id| !matches!(view.event(id), Ok(None)));
+        active.sweep(|id| !matches!(view.queue().event(id), Ok(None)));
         let [first, again] = Tries::ALL.map(|tries| self.look(&view, &active, tries));
         let (first, again) = (first?, again?);
         drop(view);
@@ -184,7 +184,7 @@ impl Queue {
         // What is due later than the longest wait was queued before the clock was set back: it does not
         // wait for as long as that, nor behind those that are due soon.
         for from_ms in [i64::MIN, now.saturating_add(longest).saturating_add(1)] {
-            view.walk_due(tries, from_ms, |due, id| {
+            view.queue().walk_due(tries, from_ms, |due, id| {
                 if active.holds(id) {
                     return true;
                 }
@@ -193,7 +193,7 @@ impl Queue {
                     next.wait = Some(Duration::from_millis(in_ms.unsigned_abs()));
                     return false;
                 }
-                match view.event(id).and_then(|event| event.map(located).transpose()) {
+                match view.queue().event(id).and_then(|event| event.map(located).transpose()) {
                     Ok(Some((_, at))) if active.holds_object(&at) => true,
                     Ok(Some(event))
                         if (1..MAX_CRASHES).contains(&active.crashes(&event.0))
@@ -226,9 +226,9 @@ impl Queue {
 
     /// Records that an attempt began; nobody need wait for it.
     fn note_attempt(&self, id: u64, attempt: u32) -> Pending<(), LedgerError> {
-        self.ledger.submit(Vec::new(), move |changes| match changes.event(id)? {
+        self.ledger.submit(Vec::new(), move |changes| match changes.queue().event(id)? {
             Some(event) if event.started < attempt => {
-                changes.put_event(&EventRecord { started: attempt, ..event })
+                changes.queue().put_event(&EventRecord { started: attempt, ..event })
             }
             _ => Ok(()),
         })

@@ -107,7 +107,7 @@ impl Queue {
     /// # Errors
     /// The ledger cannot be read.
     pub fn oldest(&self) -> Result<Option<Duration>, LedgerError> {
-        Ok(self.ledger.view()?.oldest_event()?.as_ref().map(age))
+        Ok(self.ledger.view()?.queue().oldest_event()?.as_ref().map(age))
     }
 
     /// Events waiting or under way.
@@ -115,7 +115,7 @@ impl Queue {
     /// # Errors
     /// The ledger cannot be read.
     pub fn depth(&self) -> Result<u64, LedgerError> {
-        self.ledger.view()?.event_count()
+        self.ledger.view()?.queue().event_count()
     }
 
     /// Events of which memory holds anything: those under way, and those whose end could not be recorded. All

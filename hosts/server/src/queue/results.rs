@@ -19,7 +19,7 @@ impl Queue {
     /// # Errors
     /// The ledger cannot be read.
     pub fn result(&self, at: &Location) -> Result<Option<ResultRecord>, LedgerError> {
-        self.ledger.view()?.result(at)
+        self.ledger.view()?.queue().result(at)
     }
 
     /// The event of an object that waits or is under way, if there is one.
@@ -27,7 +27,7 @@ impl Queue {
     /// # Errors
     /// The ledger cannot be read.
     pub fn event_of(&self, at: &Location) -> Result<Option<EventRecord>, LedgerError> {
-        self.ledger.view()?.newest_waiting_event(at)
+        self.ledger.view()?.queue().newest_waiting_event(at)
     }
 
     /// Looks through the next results, and removes those of objects that are gone which ended before
@@ -41,13 +41,14 @@ impl Queue {
         ended_before_ms: i64,
     ) -> Result<u64, LedgerError> {
         let Outdated { rows, next } =
-            self.ledger.view()?.outdated_results(&cursor.0, AT_ONCE, ended_before_ms)?;
+            self.ledger.view()?.queue().outdated_results(&cursor.0, AT_ONCE, ended_before_ms)?;
         cursor.0 = next.unwrap_or_default();
         if rows.is_empty() {
             return Ok(0);
         }
-        let pending =
-            self.ledger.submit(Vec::new(), move |changes| changes.remove_results(&rows, ended_before_ms));
+        let pending = self
+            .ledger
+            .submit(Vec::new(), move |changes| changes.queue().remove_results(&rows, ended_before_ms));
         pending.wait()
     }
 }

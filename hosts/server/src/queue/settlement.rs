@@ -28,7 +28,7 @@ impl Settlement {
         why: Option<String>,
         renditions: Vec<Location>,
     ) -> Result<(), LedgerError> {
-        changes.remove_event(self.event.id)?;
+        changes.queue().remove_event(self.event.id)?;
         let at = Location { bucket: self.event.bucket.clone(), key: listed_key(&self.event.key)? };
         let result = ResultRecord {
             event: self.event.id,
@@ -39,7 +39,7 @@ impl Settlement {
             ended_ms: now_ms(),
             attempts: self.attempts,
         };
-        changes.put_result(&at, &result)
+        changes.queue().put_result(&at, &result)
     }
 }
 
@@ -116,7 +116,7 @@ impl Queue {
         let (attempts, run) = (self.active().under_way(), self.run);
         let pending = self.ledger.submit(Vec::new(), move |changes| {
             for (id, attempt) in &attempts {
-                if let Some(mut event) = changes.event(*id)? {
+                if let Some(mut event) = changes.queue().event(*id)? {
                     release(&mut event, *attempt);
                     put_back(changes, &EventRecord { tried_in: run, ..event })?;
                 }
@@ -134,7 +134,7 @@ impl Queue {
     ) -> Result<(), LedgerError> {
         let (id, run) = (lease.event.id, self.run);
         let pending = self.ledger.submit(Vec::new(), move |changes| {
-            if let Some(mut event) = changes.event(id)? {
+            if let Some(mut event) = changes.queue().event(id)? {
                 change(&mut event);
                 put_back(changes, &EventRecord { tried_in: run, ..event })?;
             }
@@ -145,7 +145,8 @@ impl Queue {
 
     /// The event with this attempt counted as failed.
     fn failed(&self, lease: &Lease) -> Result<EventRecord, LedgerError> {
-        let mut event = self.ledger.view()?.event(lease.event.id)?.unwrap_or_else(|| lease.event.clone());
+        let mut event =
+            self.ledger.view()?.queue().event(lease.event.id)?.unwrap_or_else(|| lease.event.clone());
         event.failed = lease.event.failed + 1;
         event.started = event.started.max(event.failed);
         Ok(event)
@@ -165,7 +166,7 @@ impl Queue {
             DeadLetter { event, reason: reason.into(), message: message.clone(), dead_ms: now_ms() };
         let pending = self.ledger.submit(Vec::new(), move |changes| {
             settlement.settle(changes, "failed", Some(message), Vec::new())?;
-            changes.put_dead_letter(&dead_letter)?;
+            changes.queue().put_dead_letter(&dead_letter)?;
             Ok(dead_letter)
         });
         pending.wait()

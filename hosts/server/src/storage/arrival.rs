@@ -235,7 +235,7 @@ impl Objects {
                 ended_ms: now_ms(),
                 attempts: 1,
             };
-            changes.put_result(&at, &result)?;
+            changes.queue().put_result(&at, &result)?;
             // No trigger is asked: what its event would do is done here.
             placed.push(place(changes, &[], &at, record, &cause)?);
             for (at, _, record) in rows {

@@ -115,7 +115,7 @@ impl Health {
         moved?;
         disk.remove(&object).map_err(HealthFault::Unmovable)?;
         // Last: after a failed commit its error shows less of the cause.
-        self.ledger.view().and_then(|view| view.event_count()).map_err(HealthFault::Ledger)?;
+        self.ledger.view().and_then(|view| view.queue().event_count()).map_err(HealthFault::Ledger)?;
         Ok(())
     }
 }

@@ -150,11 +150,11 @@ fn a_read_that_failed_once_keeps_no_other_from_succeeding() {
         attempts: 1,
     };
     let pending = ledger.submit(Vec::new(), move |changes| {
-        rows.iter().try_for_each(|row| changes.put_result(row, &result))?;
+        rows.iter().try_for_each(|row| changes.queue().put_result(row, &result))?;
         Ok::<_, LedgerError>(())
     });
     pending.wait().unwrap();
-    let read = |key: &Location| ledger.view().and_then(|view| view.result(key));
+    let read = |key: &Location| ledger.view().and_then(|view| view.queue().result(key));
     disk.set_faults(Faults::unreadable());
     assert!(keys.iter().any(|key| read(key).is_err()), "all of the ledger is in its cache");
     disk.set_faults(Faults::default());

@@ -276,8 +276,8 @@ impl Pair {
         let mut newest = Vec::new();
         for (key, removed) in KEYS.into_iter().flat_map(|key| [(key, false), (key, true)]) {
             let kind = if removed { Kind::Removed } else { Kind::Created };
-            if let Some(id) = view.waiting_event(&at(IN, key), kind).unwrap()
-                && let Some(record) = view.event(id).unwrap()
+            if let Some(id) = view.queue().waiting_event(&at(IN, key), kind).unwrap()
+                && let Some(record) = view.queue().event(id).unwrap()
                 && let Some(event) = self.model.events.iter().find(|event| event.is(&record))
             {
                 newest.push(((key, removed), event.clone()));
@@ -423,13 +423,14 @@ impl Pair {
         let view = self.world().ledger.view().unwrap();
         let mut ids = Vec::new();
         for tries in Tries::ALL {
-            view.walk_due(tries, i64::MIN, |_, id| {
-                ids.push(id);
-                true
-            })
-            .unwrap();
+            view.queue()
+                .walk_due(tries, i64::MIN, |_, id| {
+                    ids.push(id);
+                    true
+                })
+                .unwrap();
         }
-        ids.into_iter().map(|id| view.event(id).unwrap().unwrap()).collect()
+        ids.into_iter().map(|id| view.queue().event(id).unwrap().unwrap()).collect()
     }
 
     fn compare(&self) {

@@ -277,7 +277,7 @@ impl World {
         let mut ids = Vec::new();
         let view = ledger.view().map_err(|error| error.to_string())?;
         for tries in Tries::ALL {
-            let walked = view.walk_due(tries, i64::MIN, |_, id| {
+            let walked = view.queue().walk_due(tries, i64::MIN, |_, id| {
                 ids.push(id);
                 true
             });
@@ -286,8 +286,8 @@ impl World {
         drop(view);
         let pending = ledger.submit(Vec::new(), move |changes| {
             for id in ids {
-                if let Some(event) = changes.event(id)? {
-                    changes.put_event(&EventRecord { due_ms: now_ms(), ..event })?;
+                if let Some(event) = changes.queue().event(id)? {
+                    changes.queue().put_event(&EventRecord { due_ms: now_ms(), ..event })?;
                 }
             }
             Ok::<_, StoreFault>(())
