@@ -85,7 +85,7 @@ fn what_is_refused_leaves_no_file() {
 }
 
 #[test]
-fn a_disk_that_fails_or_a_bucket_that_is_gone_is_told_and_leaves_nothing() {
+fn a_failing_disk_or_a_missing_bucket_is_reported_and_leaves_nothing() {
     let data = tempfile::tempdir().unwrap();
     let opened = open(data.path());
     let elsewhere = Arrival { at: at("nowhere", "a.jpg"), ..arrival("a.jpg", jpeg(90)) };
@@ -124,7 +124,7 @@ fn an_abandoned_wait_leaves_no_file() {
 }
 
 #[test]
-fn whoever_comes_meanwhile_is_not_mixed_with_it() {
+fn a_concurrent_put_is_not_mixed_with_it() {
     let data = tempfile::tempdir().unwrap();
     let opened = open(data.path());
     let arrived = arrival("a.jpg", jpeg(90));
@@ -155,7 +155,7 @@ fn whoever_comes_meanwhile_is_not_mixed_with_it() {
     }
     runtime().block_on(store.close());
 
-    // Begun anew, it is the newest.
+    // Begun again, it is the newest.
     let (report, picture) = receive(&opened, &arrived).unwrap();
     assert!(matches!(report.outcome, Outcome::Rendered), "{:?}", report.outcome);
     assert_eq!(read(&opened.store, &arrived.at).unwrap(), jpeg(90));

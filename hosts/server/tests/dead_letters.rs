@@ -155,7 +155,7 @@ fn bounds_warn_before_they_drop_and_drop_the_oldest() {
 }
 
 #[test]
-fn very_many_are_answered_page_by_page() {
+fn very_many_are_returned_page_by_page() {
     let data = tempfile::tempdir().unwrap();
     let opened = open(data.path());
     let queue = queue(&opened, 2, Duration::from_secs(1), Duration::from_secs(3600));

@@ -72,7 +72,7 @@ impl Running {
 }
 
 #[test]
-fn every_rendition_is_made_and_the_event_settled_with_them() {
+fn every_rendition_is_rendered_and_the_event_settled_with_them() {
     let data = tempfile::tempdir().unwrap();
     let running = start(
         data.path(),
@@ -99,9 +99,9 @@ fn every_rendition_is_made_and_the_event_settled_with_them() {
     runtime().block_on(running.dispatcher.drain(HOUR));
 }
 
-/// A thumbnail on a broken sector: it keeps nobody from making it anew, nor others from being looked at.
+/// A thumbnail on a broken sector: it is rendered again, and others can be listed.
 #[test]
-fn a_thumbnail_that_the_disk_does_not_give_is_made_anew() {
+fn an_unreadable_thumbnail_is_rendered_again() {
     let data = tempfile::tempdir().unwrap();
     let running = start(data.path(), "");
     let (store, thumbnail) = (&running.opened.store, at(OUT, "thumb_b.jpg"));
@@ -131,9 +131,9 @@ fn a_thumbnail_that_the_disk_does_not_give_is_made_anew() {
     runtime().block_on(running.dispatcher.drain(HOUR));
 }
 
-/// Nothing is promised that nobody would do, and what there is of it stays.
+/// No render is promised that would not happen, and the file stays.
 #[test]
-fn a_damaged_thumbnail_whose_source_was_given_up_stays_as_it_is() {
+fn a_corrupt_thumbnail_of_a_dead_lettered_source_stays() {
     let data = tempfile::tempdir().unwrap();
     let running = start(data.path(), "");
     let (store, thumbnail) = (&running.opened.store, at(OUT, "thumb_a.jpg"));
@@ -161,7 +161,7 @@ fn a_damaged_thumbnail_whose_source_was_given_up_stays_as_it_is() {
 
 /// A name so long that the thumbnail's metadata hold only a digest of it.
 #[test]
-fn a_damaged_thumbnail_of_a_long_key_is_made_anew_by_a_backfill() {
+fn a_corrupt_thumbnail_of_a_long_key_is_rendered_again_by_a_backfill() {
     let data = tempfile::tempdir().unwrap();
     let running = start(data.path(), "");
     let key = format!("{}.jpg", "ü".repeat(400));
@@ -194,7 +194,7 @@ fn the_last_of_many_versions_has_the_thumbnail() {
 }
 
 #[test]
-fn what_cannot_be_made_is_a_dead_letter_and_holds_nobody_up() {
+fn a_failed_render_is_a_dead_letter_and_delays_no_other() {
     let data = tempfile::tempdir().unwrap();
     let running = start(data.path(), "[function]\nconcurrency = 1");
     let whole = jpeg(300, 300, 90);
@@ -308,7 +308,7 @@ fn requests_and_events_take_turns() {
 
 /// The only worker hangs on the disk.
 #[test]
-fn a_request_that_no_worker_comes_to_is_refused_at_the_end() {
+fn a_request_without_a_worker_is_refused_at_shutdown() {
     let data = tempfile::tempdir().unwrap();
     let running = start_with_a_held_worker(data.path());
     let record = Record::new(Kind::Created, "ObjectCreated:Put", at(IN, "nowhere.jpg"));
@@ -349,7 +349,7 @@ fn how_long_a_request_may_take_can_change_while_it_runs() {
 }
 
 #[test]
-fn what_nobody_waits_for_any_more_is_not_begun() {
+fn an_abandoned_request_is_not_begun() {
     let data = tempfile::tempdir().unwrap();
     let running = start_with_a_held_worker(data.path());
     let spec = running.opened.settings.triggers[0].renditions[0].spec.clone();
@@ -378,7 +378,7 @@ fn a_full_disk_for_measurements_stops_no_thumbnail() {
     running.settled();
     assert!(read(&running.opened.store, &at(OUT, "thumb_a.jpg")).is_some());
     eventually("it has been counted", || running.history.value(Metric::Made) == Some(1));
-    // With space again, what became of it is kept.
+    // With space again, its result is stored.
     faults.set_full(false);
     let recorder = running.history.recorder().unwrap();
     eventually("what became of it is kept", || {

@@ -258,13 +258,13 @@ fn a_permanent_failure_is_a_dead_letter_at_once() {
 }
 
 #[test]
-fn an_old_event_is_given_up_with_its_last_error() {
+fn an_expired_event_becomes_a_dead_letter_with_its_last_error() {
     let data = tempfile::tempdir().unwrap();
     let opened = open(data.path());
     upload(&opened, "a.jpg");
     std::thread::sleep(Duration::from_millis(20));
     let impatient = queue(&opened, 2, Duration::ZERO, Duration::from_millis(1));
-    // Old only because nobody was there: it is tried once all the same.
+    // Old only because no server ran: it is tried once all the same.
     end(&impatient, &lease(&impatient), retry());
     assert!(matches!(impatient.lease().unwrap(), Next::DeadLetter(_)));
     let letters = opened.ledger.view().unwrap().queue().dead_letters(|_| true).unwrap();
@@ -273,7 +273,7 @@ fn an_old_event_is_given_up_with_its_last_error() {
 }
 
 #[test]
-fn a_crash_redelivers_and_a_crashing_object_is_given_up() {
+fn a_crash_redelivers_and_a_crashing_object_becomes_a_dead_letter() {
     let data = tempfile::tempdir().unwrap();
     let mut opened = open(data.path());
     upload(&opened, "bomb.jpg");
@@ -289,7 +289,7 @@ fn a_crash_redelivers_and_a_crashing_object_is_given_up() {
             taken = lease(&queue);
         }
         let bomb = taken;
-        // Under suspicion it lets others go first, and is worked on alone, so that a crash tells on nobody else.
+        // A suspect lets others go first and runs alone, so that another crash is its own.
         let before: &[&str] = match run {
             0 => &[],
             1 => &["good.jpg", "later.jpg"],
@@ -345,7 +345,7 @@ fn retries_and_fresh_events_take_turns() {
         upload(&opened, &format!("failing-{number}.jpg"));
     }
     for _ in 0..10 {
-        // Times are told in milliseconds: nothing is to fall due in the same one, neither a retry with another nor
+        // Times are in milliseconds: nothing is to fall due in the same one, neither a retry with another nor
         // with the last of the uploads.
         std::thread::sleep(Duration::from_millis(2));
         end(&queue, &lease(&queue), retry());
@@ -437,7 +437,7 @@ fn nothing_is_remembered_of_events_that_are_over() {
     let queue = queue(&opened, 1, Duration::ZERO, HOUR);
     let dead = failed(Reason::Malformed, "torn");
     let away = failed(Reason::Unavailable, "full");
-    // What waits for the store may become due meanwhile, and is then given up like the rest.
+    // What waits for the store may become due meanwhile, and is then a dead letter like the rest.
     let given_up = std::cell::Cell::new(0);
     let next = || loop {
         match queue.lease().unwrap() {
@@ -452,7 +452,7 @@ fn nothing_is_remembered_of_events_that_are_over() {
         upload(&opened, &format!("{number}.jpg"));
         let Next::Lease(taken) = next() else { panic!("{number}.jpg is not to be had") };
         assert_eq!(queue.remembered(), 1);
-        // As old as the clock: what is put back is given up at its next turn.
+        // As old as the clock: what is put back is a dead letter at its next turn.
         let id = taken.event.id;
         let aged = opened.ledger.submit(Vec::new(), move |changes| {
             let event = changes.queue().event(id)?.unwrap();

@@ -121,7 +121,7 @@ fn a_lost_ledger_is_refused_at_the_start_and_rebuilt() {
 }
 
 #[test]
-fn wherever_the_ledger_is_damaged_every_object_comes_back() {
+fn wherever_the_ledger_is_corrupt_every_object_is_restored() {
     let data = tempfile::tempdir().unwrap();
     let before = filled(data.path());
     let ledger = data.path().join("ledger.redb");
@@ -207,7 +207,7 @@ fn deleted_and_overwritten_objects_do_not_come_back() {
     assert_eq!(read(&parts.store, &at(IN, "changed")).as_deref(), Some(&b"new"[..]));
     drop(parts);
 
-    // Without a ledger only the overwritten one can be told; the other is in doubt.
+    // Without a ledger only the overwritten one is known; the other is in doubt.
     copies.iter().for_each(|(bytes, path)| fs::write(path, bytes).unwrap());
     fs::remove_file(data.path().join("ledger.redb")).unwrap();
     let (_, found) = rebuild(data.path());
@@ -221,7 +221,7 @@ fn deleted_and_overwritten_objects_do_not_come_back() {
 }
 
 #[test]
-fn events_dead_letters_and_rules_of_a_sound_ledger_are_kept() {
+fn events_dead_letters_and_rules_of_an_intact_ledger_are_copied() {
     let data = tempfile::tempdir().unwrap();
     filled(data.path());
     let depth = {
@@ -230,7 +230,7 @@ fn events_dead_letters_and_rules_of_a_sound_ledger_are_kept() {
         assert!(depth > 0);
         depth
     };
-    // A stray file makes it write the ledger anew.
+    // A stray file has it rewrite the ledger.
     fs::write(data.path().join("objects/README"), "not ours").unwrap();
     let (repaired, found) = rebuild(data.path());
     assert_eq!(found.iter().map(|finding| finding.kind).collect::<Vec<_>>(), [FindingKind::Stray]);
@@ -290,7 +290,7 @@ fn an_old_ledger_is_refused_and_brought_up_to_date() {
 }
 
 #[test]
-fn a_ledger_of_an_earlier_moment_of_the_same_run_is_refused() {
+fn an_earlier_copy_of_the_ledger_of_the_same_run_is_refused() {
     let data = tempfile::tempdir().unwrap();
     let parts = start(data.path()).unwrap();
     put(&parts.store, &at(IN, "a.jpg"), b"a").unwrap();
@@ -327,7 +327,7 @@ fn a_ledger_of_an_earlier_moment_of_the_same_run_is_refused() {
 
 /// FindingKind tells of commits may be gone, garbled, or not to be written: nothing else is worse for it.
 #[test]
-fn what_only_witnesses_keeps_nobody_from_starting() {
+fn a_lost_commit_counter_prevents_no_start() {
     let data = tempfile::tempdir().unwrap();
     let expected = filled(data.path());
     let commits = data.path().join("commits");
@@ -344,7 +344,7 @@ fn what_only_witnesses_keeps_nobody_from_starting() {
     fs::remove_file(&commits).unwrap();
     fs::create_dir(&commits).unwrap();
     assert_eq!(everything(&start(data.path()).unwrap().store), expected);
-    // A folder begun anew, in which the old number was left.
+    // A new folder in which the old number was left.
     fs::remove_dir(&commits).unwrap();
     fs::write(&commits, [&1_000_000_u64.to_le_bytes()[..], &(!1_000_000_u64).to_le_bytes()].concat())
         .unwrap();
@@ -356,7 +356,7 @@ fn what_only_witnesses_keeps_nobody_from_starting() {
 }
 
 #[test]
-fn where_commits_were_not_counted_an_earlier_moment_is_known_by_very_many_files() {
+fn without_a_commit_counter_an_earlier_copy_is_known_by_very_many_files() {
     // As many files as a crash can leave pass, and one more does not.
     for (count, is_refused) in [(4096, false), (4097, true)] {
         let data = tempfile::tempdir().unwrap();
@@ -394,7 +394,7 @@ fn a_repair_that_was_interrupted_before_the_end_is_finished_by_the_next_start() 
 }
 
 #[test]
-fn damaged_files_are_found_listed_and_set_aside() {
+fn corrupt_files_are_listed_and_set_aside() {
     let data = tempfile::tempdir().unwrap();
     let parts = start(data.path()).unwrap();
     for key in ["head", "bytes", "cut", "good"] {
@@ -434,7 +434,7 @@ fn damaged_files_are_found_listed_and_set_aside() {
 }
 
 #[test]
-fn nothing_is_made_where_nothing_is() {
+fn a_repair_creates_no_data_folder() {
     let data = tempfile::tempdir().unwrap();
     let none = data.path().join("none");
     assert!(DataFolder::open_existing(&none).unwrap().is_none());
@@ -480,7 +480,7 @@ fn orphans_are_found_and_removed() {
 }
 
 #[test]
-fn files_that_are_gone_are_told() {
+fn missing_files_are_reported() {
     let data = tempfile::tempdir().unwrap();
     let parts = start(data.path()).unwrap();
     for key in ["a", "b", "c"] {
@@ -533,7 +533,7 @@ fn a_ledger_whose_files_are_all_gone_is_refused() {
     let (repaired, found) = rebuild(data.path());
     assert_eq!((repaired.objects, repaired.lost, found[0].kind), (0, 2, FindingKind::Lost));
     drop(start(data.path()).unwrap());
-    // Mounted too late: nobody knows the files any more, but nobody removes them either.
+    // Mounted too late: the files are not known any more, and are not removed.
     fs::remove_dir_all(&objects).unwrap();
     fs::rename(data.path().join("not mounted"), &objects).unwrap();
     let parts = start(data.path()).unwrap();
@@ -542,7 +542,7 @@ fn a_ledger_whose_files_are_all_gone_is_refused() {
 }
 
 #[test]
-fn what_was_given_up_is_not_tried_anew_after_a_damaged_ledger() {
+fn dead_letters_are_not_tried_again_after_a_corrupt_ledger() {
     let data = tempfile::tempdir().unwrap();
     let parts = start(data.path()).unwrap();
     for key in ["malformed.jpg", "good.jpg"] {

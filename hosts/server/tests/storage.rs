@@ -66,7 +66,7 @@ fn nothing_is_left_of_what_was_replaced_deleted_refused_or_dropped() {
 }
 
 #[test]
-fn leftovers_of_a_crash_are_cleaned_up_and_nothing_else() {
+fn orphaned_files_of_a_crash_are_cleaned_up_and_nothing_else() {
     let data = tempfile::tempdir().unwrap();
     let opened = open(data.path());
     put(&opened.store, &at(IN, "kept"), b"kept").unwrap();
@@ -284,7 +284,7 @@ fn listing_pages_roll_up_prefixes() {
 
 /// Rows of files that are gone go again, whatever clients do: with deletes alone, too.
 #[test]
-fn rows_of_removed_files_do_not_gather() {
+fn rows_of_removed_files_do_not_accumulate() {
     let data = tempfile::tempdir().unwrap();
     let opened = open(data.path());
     let keys: Vec<String> = (0..400).map(|number| format!("{number}.txt")).collect();
@@ -299,9 +299,9 @@ fn rows_of_removed_files_do_not_gather() {
     assert_eq!(files(data.path(), "objects"), 0);
 }
 
-/// What became of an object is kept as long as the object, and for a while after it: not for ever.
+/// Results stay as long as their objects, and for a bounded time after them.
 #[test]
-fn what_became_of_deleted_objects_is_forgotten_in_time() {
+fn results_of_deleted_objects_are_dropped_in_time() {
     let data = tempfile::tempdir().unwrap();
     let opened = open(data.path());
     let long_ago = ResultRecord {
@@ -395,7 +395,7 @@ fn folders_without_objects_go_with_the_next_start() {
 }
 
 #[test]
-fn uploads_that_nobody_finishes_are_aborted_in_time() {
+fn abandoned_uploads_are_aborted_in_time() {
     let data = tempfile::tempdir().unwrap();
     let opened = open(data.path());
     let store = &opened.store;
