@@ -226,7 +226,7 @@ impl Server {
     /// The certificate cannot be used; then nothing has changed.
     pub fn reload(&self, settings: &Settings) -> anyhow::Result<()> {
         match (&self.certificate, &settings.listen.tls) {
-            (Some(certificate), Some(files)) => certificate.read_again(files)?,
+            (Some(certificate), Some(files)) => certificate.reload(files)?,
             (None, None) => {}
             _ => anyhow::bail!("listen.tls_certificate: TLS begins and ends only with a new start"),
         }
