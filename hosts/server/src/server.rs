@@ -16,7 +16,7 @@ use crate::{
     console::{self, Console},
     disk::{RealDisk, SharedDisk},
     dispatch::Dispatcher,
-    history::{Counted, History, KEPT, Keeper, otlp},
+    history::{self, Database, History, RequestMetrics, otlp},
     http::{self, Live},
     ledger::Ledger,
     listen::{self, Certificate, UnixSocket},
@@ -142,8 +142,8 @@ impl Server {
         let history = Arc::new(History::default());
         let dispatcher =
             Arc::new(Dispatcher::start(&settings, store.clone(), queue.clone(), history.clone())?);
-        history.sample_by(gauges(&store, &queue, &dispatcher));
-        history.keep(Keeper::new(disk, measurements))?;
+        history.set_sampler(gauges(&store, &queue, &dispatcher));
+        history.record_to(Database::new(disk, measurements))?;
         if settings.api.keys.iter().any(|key| key.daily.is_some()) {
             // Before the first request: nobody is to have more than a day's quota by a new start.
             let reader = history.clone();
@@ -167,8 +167,8 @@ impl Server {
             authenticator,
         };
         let live = Live::new(settings.clone(), parts, console.router());
-        let s3_service = Counted::s3(s3_service, history.clone());
-        let http_service = Counted::api(live.clone(), history.clone(), &routes(&settings));
+        let s3_service = RequestMetrics::s3(s3_service, history.clone());
+        let http_service = RequestMetrics::api(live.clone(), history.clone(), &routes(&settings));
         let mut ports = Vec::new();
         // On sockets there is nothing to encrypt: what they carry leaves no machine.
         if let Some(socket) = s3_unix {
@@ -293,7 +293,7 @@ async fn trim((store, queue): (Weak<DiskStore>, Weak<Queue>), bounds: DeadLetter
             // One that looks old by mistake would be gone. First the moments, so that a clock that jumps in between is noticed;
             // of dead letters none is dropped that the look before has not warned of. Results are kept for as long as the
             // history has more to tell of them.
-            let (abandoned, oldest) = (before(ABANDONED_AFTER), before(KEPT));
+            let (abandoned, oldest) = (before(ABANDONED_AFTER), before(history::RETENTION));
             let knows_ages = queue.knows_ages();
             match queue.trim(&bounds, knows_ages) {
                 Ok(dropped) => history.dead_letters_dropped(dropped),

@@ -8,7 +8,7 @@ use common::{IN, OUT, Opened, at, eventually, open_with, put, queue, read, runti
 use tintype::{
     disk::RealDisk,
     dispatch::Dispatcher,
-    history::{History, Keeper, Search},
+    history::{Database, History, Search},
     queue::Queue,
 };
 use tintype_api::Refused;
@@ -373,7 +373,7 @@ fn a_full_disk_for_measurements_stops_no_thumbnail() {
     faults.set_full(true);
     let disk = Arc::new(FaultyDisk::new(Arc::new(RealDisk), faults.clone()));
     let file = data.path().join("measurements.redb");
-    running.history.keep(Keeper::new(disk, file)).unwrap();
+    running.history.record_to(Database::new(disk, file)).unwrap();
     put(&running.opened.store, &at(IN, "a.jpg"), &jpeg(200, 100, 90)).unwrap();
     running.settled();
     assert!(read(&running.opened.store, &at(OUT, "thumb_a.jpg")).is_some());
