@@ -9,7 +9,7 @@ use std::{
 use redb::{ReadTransaction, ReadableDatabase as _, WriteTransaction};
 
 use super::{Entry, Interval, results, series, usage};
-use crate::disk::{DatabaseFile, SharedDisk, Troubles};
+use crate::disk::{DatabaseFile, FaultState, SharedDisk};
 
 /// Bytes of redb's page cache. Writes append to a few tables and reads are rare, so a larger cache gains nothing.
 const CACHE_BYTES: usize = 1 << 20;
@@ -35,18 +35,18 @@ pub struct Database {
     disk: SharedDisk,
     path: PathBuf,
     database: RwLock<Option<redb::Database>>,
-    troubles: Arc<Troubles>,
+    faults: Arc<FaultState>,
 }
 
 impl Database {
     /// The database at `path`. It is opened on first use, so that a fault in it does not prevent a start.
     #[must_use]
     pub fn new(disk: SharedDisk, path: PathBuf) -> Self {
-        Self { disk, path, database: RwLock::new(None), troubles: Arc::default() }
+        Self { disk, path, database: RwLock::new(None), faults: Arc::default() }
     }
 
     fn open(&self) -> Result<(), DatabaseError> {
-        let usable = |slot: &Option<redb::Database>| slot.is_some() && !self.troubles.have_come();
+        let usable = |slot: &Option<redb::Database>| slot.is_some() && !self.faults.has_failed();
         if usable(&self.database.read().unwrap_or_else(PoisonError::into_inner)) {
             return Ok(());
         }
@@ -54,7 +54,7 @@ impl Database {
         if !usable(&slot) {
             // The file must not be open twice.
             *slot = None;
-            let file = DatabaseFile::open(&self.disk, &self.path, &self.troubles)
+            let file = DatabaseFile::open(&self.disk, &self.path, &self.faults)
                 .map_err(|error| DatabaseError(error.to_string()))?;
             let database = redb::Builder::new()
                 .set_cache_size(CACHE_BYTES)
