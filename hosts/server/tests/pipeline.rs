@@ -8,7 +8,7 @@ use common::{IN, OUT, Opened, at, eventually, open_with, put, queue, read, runti
 use tintype::{
     disk::RealDisk,
     dispatch::Dispatcher,
-    history::{History, Keeper, Search},
+    history::{Database, History, Search},
     queue::Queue,
 };
 use tintype_api::Refused;
@@ -50,7 +50,7 @@ fn start(data: &std::path::Path, toml: &str) -> Running {
 /// The only worker waits for the disk, which holds what is read, at an attempt at `a.jpg`.
 fn start_with_a_held_worker(data: &std::path::Path) -> Running {
     let running = start(data, "[function]\nconcurrency = 1");
-    running.opened.faults.hold_reads(Some("/objects/"));
+    running.opened.faults.hang_reads(Some("/objects/"));
     put(&running.opened.store, &at(IN, "a.jpg"), &jpeg(64, 48, 90)).unwrap();
     eventually("the only worker is busy", || running.history.value(Metric::ConcurrentExecutions) == Some(1));
     running
@@ -217,7 +217,7 @@ fn what_does_not_stop_is_left_behind_and_due_again() {
     let data = tempfile::tempdir().unwrap();
     let running = start(data.path(), "[function]\nconcurrency = 2");
     let opened = &running.opened;
-    opened.faults.hold_reads(Some("/objects/"));
+    opened.faults.hang_reads(Some("/objects/"));
     put(&opened.store, &at(IN, "held.jpg"), &jpeg(100, 100, 2)).unwrap();
     let id = opened.store.objects.head(&at(IN, "held.jpg")).unwrap().unwrap().order;
     let started = || opened.ledger.view().unwrap().queue().event(id).unwrap().unwrap().started;
@@ -225,7 +225,7 @@ fn what_does_not_stop_is_left_behind_and_due_again() {
     runtime().block_on(running.dispatcher.drain(Duration::from_millis(50)));
     assert_eq!((started(), running.queue.depth().unwrap()), (0, 1));
     // When it ends after all, it says no more than that.
-    opened.faults.hold_reads(None);
+    opened.faults.hang_reads(None);
     running.settled_or_released();
     let history = Arc::new(History::default());
     let _runtime = runtime().enter();
@@ -291,7 +291,7 @@ fn requests_and_events_take_turns() {
             running.queue.depth().unwrap()
         });
         let waiting = futures::future::join_all(waiting);
-        let release = async { running.opened.faults.hold_reads(None) };
+        let release = async { running.opened.faults.hang_reads(None) };
         futures::future::join(waiting, release).await.0
     });
     // An event is handled for each request; the first was before them, and another may be by the time of the look.
@@ -316,7 +316,7 @@ fn a_request_without_a_worker_is_refused_at_shutdown() {
         (running.dispatcher.invoke(record), running.dispatcher.drain(Duration::from_millis(50)));
     let (refused, ()) = runtime().block_on(futures::future::join(waiting, ending));
     assert_eq!(refused.unwrap_err(), Refused::ShuttingDown);
-    running.opened.faults.hold_reads(None);
+    running.opened.faults.hang_reads(None);
     running.settled_or_released();
 }
 
@@ -358,7 +358,7 @@ fn an_abandoned_request_is_not_begun() {
         let asked = std::pin::pin!(ask());
         assert!(futures::poll!(asked).is_pending());
     });
-    running.opened.faults.hold_reads(None);
+    running.opened.faults.hang_reads(None);
     // One that comes later is served, so the other has had its turn.
     assert!(runtime().block_on(ask()).unwrap().is_ok());
     assert_eq!(running.history.value(Metric::Invocations), Some(2));
@@ -373,7 +373,7 @@ fn a_full_disk_for_measurements_stops_no_thumbnail() {
     faults.set_full(true);
     let disk = Arc::new(FaultyDisk::new(Arc::new(RealDisk), faults.clone()));
     let file = data.path().join("measurements.redb");
-    running.history.keep(Keeper::new(disk, file)).unwrap();
+    running.history.record_to(Database::new(disk, file)).unwrap();
     put(&running.opened.store, &at(IN, "a.jpg"), &jpeg(200, 100, 90)).unwrap();
     running.settled();
     assert!(read(&running.opened.store, &at(OUT, "thumb_a.jpg")).is_some());

@@ -13,7 +13,7 @@ use super::{Env, FAILED, OK, SettingsArguments, output};
 use crate::{
     auth::{ACCESS_KEY_ID, Credentials, SECRET_ACCESS_KEY},
     disk::RealDisk,
-    sandbox::Reach,
+    sandbox::AllowedPaths,
     server::{Parts, open_as_it_is},
     settings::Settings,
     storage::repair::Finding,
@@ -135,7 +135,7 @@ impl Check {
             Err(error) => findings.add("data folder", Err(error.to_string())),
         }
         if self.sandbox {
-            let reach = Reach::of(&settings, self.settings.file(env).as_deref());
+            let reach = AllowedPaths::new(&settings, self.settings.file(env).as_deref());
             sandbox::run(&settings, &reach, &mut findings)?;
         }
         Ok(findings.0)

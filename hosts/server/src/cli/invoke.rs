@@ -13,7 +13,7 @@ use tintype_pipeline::{
 use super::{Env, FAILED, OK, SettingsArguments, output, remote::Remote};
 use crate::{
     disk::RealDisk,
-    http_client::{Answer, authorized},
+    http_client::{FullResponse, authorized},
     server::open_parts,
     settings::Settings,
     storage::{DataFolder, DiskPort, FolderError},
@@ -97,7 +97,7 @@ fn there(settings: &Settings, env: &Env, event: Vec<u8>) -> anyhow::Result<u8> {
         (None, Some(key)) => request.header("x-api-key", &key.key),
         (key, _) => authorized(request, key.as_ref()),
     };
-    let Answer { status, body } = super::runtime()?
+    let FullResponse { status, body } = super::runtime()?
         .block_on(client.exchange(request.body(Full::new(event.into()))?))
         .map_err(|error| error.context(url.clone()))?;
     let answer: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();

@@ -48,7 +48,7 @@ fn same(entry: &Entry) -> (i64, String, String, u32) {
 pub(super) async fn lines(State(console): State<Console>, Query(asked): Query<Asked>) -> Response {
     // Followed before the past is read, so that nothing falls between them.
     let follower = match asked.follow {
-        true => match console.inner.history.feed().follow() {
+        true => match console.inner.history.result_stream().subscribe() {
             Some(follower) => Some(follower),
             None => {
                 return message(StatusCode::SERVICE_UNAVAILABLE, "too many follow already; try again");

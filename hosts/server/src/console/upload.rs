@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::{Console, pictures::Place};
 use crate::{
-    listen::IdleLimited,
+    listen::TimeoutBody,
     request_id,
     storage::{Cause, ObjectRecord, Storage, StoreFault, StoredHeaders},
 };
@@ -94,7 +94,7 @@ pub(super) async fn upload(
 
 /// Hands on the body, piece by piece.
 async fn send(body: Body, pieces: &mpsc::Sender<Option<Bytes>>, limit: u64) -> Result<(), Box<Response>> {
-    let mut body = IdleLimited::new(body);
+    let mut body = TimeoutBody::new(body);
     let mut length = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {

@@ -29,7 +29,7 @@ pub(super) fn called(
 ) {
     let outcome = failure.map_or(Outcome::Rendered, |failure| Outcome::Failed(failure.clone()));
     let report = Report { outcome, total: took, ..Report::bad_event(String::new()) };
-    let entry = Entry { request_id, cause: name.to_owned(), ..Entry::unnamed(&report, now_ms()) };
+    let entry = Entry { request_id, cause: name.to_owned(), ..Entry::without_object(&report, now_ms()) };
     log(function, &entry);
 }
 
@@ -41,7 +41,7 @@ pub(super) fn ended(function: &Function, history: &History, entry: Entry) {
 
 fn log(function: &Function, entry: &Entry) {
     let json = || history::report_line(entry, &function.name, function.memory_mb);
-    let text = history::human(entry);
+    let text = history::text_line(entry);
     if entry.has_failed() {
         tracing::warn!(target: "platform.report", json = json(), "{text}");
     } else {

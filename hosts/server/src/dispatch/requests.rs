@@ -46,7 +46,7 @@ impl Dispatcher {
             let call = Call { triggers: &triggers, stop: &stop };
             let report = shared.thumbnails.handle(call, &shared.store, &record).await;
             shared.history.report(&report, None);
-            let entry = Entry { request_id, cause, ..Entry::of(&report, &at, now_ms()) };
+            let entry = Entry { request_id, cause, ..Entry::new(&report, &at, now_ms()) };
             log::ended(&shared.function, &shared.history, entry);
             report
         })
@@ -122,7 +122,7 @@ impl Dispatcher {
             log::start(began_ms, &request_id, &arrival.at, 1);
             shared.history.report(&report, None);
             let entry =
-                Entry { request_id, cause: POSTED.into(), ..Entry::of(&report, &arrival.at, now_ms()) };
+                Entry { request_id, cause: POSTED.into(), ..Entry::new(&report, &arrival.at, now_ms()) };
             log::ended(&shared.function, &shared.history, entry);
             Ok(image)
         })

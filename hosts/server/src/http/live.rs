@@ -9,7 +9,7 @@ use http::header;
 use hyper::body::Incoming;
 
 use super::{HttpApi, Parts, Steps};
-use crate::{listen::Lingering, settings::Settings};
+use crate::{listen::DrainOnDrop, settings::Settings};
 
 /// The http as a service; cheap to clone, all clones are the same.
 #[derive(Clone)]
@@ -49,7 +49,8 @@ impl hyper::service::Service<http::Request<Incoming>> for Live {
     fn call(&self, request: http::Request<Incoming>) -> Self::Future {
         // Who waits to be told to go on has not sent a body that would have to be taken.
         let waits = request.headers().contains_key(header::EXPECT);
-        let request = request.map(|body| if waits { Lingering::passing(body) } else { Lingering::new(body) });
+        let request =
+            request.map(|body| if waits { DrainOnDrop::disabled(body) } else { DrainOnDrop::new(body) });
         let steps = self.now.load_full();
         Box::pin(async move { Ok(steps.answer(request).await) })
     }

@@ -31,7 +31,7 @@ pub(super) fn client<B>(settings: &Settings, request: &Request<B>) -> Client {
         Peer::Unix => true,
     };
     let is_proxy = match peer {
-        Peer::Network(from) => listen.trusted_proxies.contain(from.ip()),
+        Peer::Network(from) => listen.trusted_proxies.contains(from.ip()),
         Peer::Unix => listen.trusted_proxies.unix,
     };
     let is_tls = listen.tls.is_some() && matches!(peer, Peer::Network(_));
@@ -110,7 +110,7 @@ fn forwarded_for(headers: &HeaderMap, proxies: &Proxies) -> Option<IpAddr> {
         // What cannot be read hides what stands before it.
         let Some(address) = text.and_then(address) else { break };
         last = Some(address);
-        if !proxies.contain(address) {
+        if !proxies.contains(address) {
             break;
         }
     }

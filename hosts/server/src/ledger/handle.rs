@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{CACHE_BYTES, LedgerError, commit_counter::CommitCounter, salvage, transaction};
-use crate::disk::{DatabaseFile, FileId, SharedDisk, Troubles};
+use crate::disk::{DatabaseFile, FaultState, FileId, SharedDisk};
 
 /// Readers are waited for this long before a reopening is put off.
 const LONGEST_VIEW: Duration = Duration::from_secs(5);
@@ -26,7 +26,7 @@ pub(super) struct Handle {
     /// The file that was opened first.
     file: OnceLock<FileId>,
     database: RwLock<Slot>,
-    troubles: Arc<Troubles>,
+    faults: Arc<FaultState>,
     /// Commits that may have changed something, counted once readers see them and before their waiters return.
     changes: AtomicU64,
     commit_counter: CommitCounter,
@@ -39,7 +39,7 @@ impl Handle {
             path,
             file: OnceLock::new(),
             database: RwLock::new(None),
-            troubles: Arc::default(),
+            faults: Arc::default(),
             changes: AtomicU64::new(0),
             commit_counter: CommitCounter::default(),
         };
@@ -82,7 +82,7 @@ impl Handle {
     }
 
     fn usable(&self, slot: &Slot) -> Option<Arc<redb::Database>> {
-        slot.clone().filter(|_| !self.troubles.have_come())
+        slot.clone().filter(|_| !self.faults.has_failed())
     }
 
     /// Closes the database, once every reader is done with it, and opens it again.
@@ -137,7 +137,7 @@ impl Handle {
     }
 
     fn open_at(&self, path: &Path) -> Result<redb::Database, LedgerError> {
-        let backend = DatabaseFile::open(&self.disk, path, &self.troubles)?;
+        let backend = DatabaseFile::open(&self.disk, path, &self.faults)?;
         redb::Builder::new()
             .set_cache_size(CACHE_BYTES)
             .create_with_backend(backend)

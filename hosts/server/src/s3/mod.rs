@@ -41,7 +41,7 @@ use s3s::{
 
 use crate::{
     auth::Credentials,
-    listen::{self, IdleLimited},
+    listen::{self, TimeoutBody},
     request_id,
     storage::Storage,
 };
@@ -200,7 +200,7 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let is_chunked = payload(request.headers()).starts_with("STREAMING-");
-    request.map(IdleLimited::new).map(|body| match is_chunked {
+    request.map(TimeoutBody::new).map(|body| match is_chunked {
         true => s3s::Body::http_body_unsync(Terminated::new(body)),
         false => s3s::Body::http_body_unsync(body),
     })

@@ -30,7 +30,7 @@ use super::{
     query::Query,
 };
 use crate::{
-    listen::{IdleLimited, Silent},
+    listen::{BodyTimeoutError, TimeoutBody},
     request_id,
     storage::{Cause, ObjectRecord, Storage},
 };
@@ -65,7 +65,7 @@ pub(super) async fn upload(
     let boundary = multer::parse_boundary(kind.unwrap_or_default()).map_err(|error| unreadable(&error))?;
     let before_file = Arc::new(AtomicBool::new(true));
     let (counting, mut taken) = (before_file.clone(), 0);
-    let body = BodyDataStream::new(IdleLimited::new(request.into_body())).map(move |chunk| {
+    let body = BodyDataStream::new(TimeoutBody::new(request.into_body())).map(move |chunk| {
         let chunk = chunk.map_err(std::io::Error::other)?;
         if counting.load(Ordering::Relaxed) {
             taken += chunk.len();
@@ -164,7 +164,7 @@ async fn store_file(
 fn unreadable(error: &(dyn std::error::Error + Send + Sync + 'static)) -> S3Error {
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(error) = cause {
-        if error.is::<Silent>() {
+        if error.is::<BodyTimeoutError>() {
             return s3_error!(RequestTimeout, "{error}");
         }
         cause = error.source();

@@ -1,4 +1,4 @@
-//! The real parts on a simulated disk: store, ledger, queue, and the function working on events one by one.
+//! The system under test on a simulated disk: store, ledger and queue, and attempts of the function one by one.
 
 use std::sync::{
     Arc,
@@ -30,10 +30,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::common::{IN, at, runtime};
 
-/// More attempts than any history's events need.
-const MOST_ATTEMPTS: usize = 2000;
+/// More attempts than the events of any history need.
+const MAX_ATTEMPTS: usize = 2000;
 
-pub struct World {
+pub struct System {
     pub store: Arc<Storage>,
     pub queue: Arc<Queue>,
     pub ledger: Arc<Ledger>,
@@ -41,30 +41,31 @@ pub struct World {
     thumbnails: Thumbnails,
 }
 
-/// How an attempt goes.
+/// The circumstances of an attempt.
 #[derive(Clone, Copy)]
-pub struct Manner<'a> {
-    /// Happens between the function's reading and its writing.
-    pub meanwhile: &'a (dyn Fn() + Sync),
-    /// Nothing else happens, so what was made is of the version that is there afterwards.
-    pub alone: bool,
-    /// It is stopped at its so-many-th request to the store: by its time-out, or by a shutdown.
-    pub stops: Option<Stops>,
+pub struct Execution<'a> {
+    /// Called before the function writes.
+    pub before_write: &'a (dyn Fn() + Sync),
+    /// There are no concurrent clients, so the thumbnail must be of the version stored afterwards.
+    pub exclusive: bool,
+    pub cancellation: Option<Cancellation>,
 }
 
+/// Cancels an attempt after a number of its requests to the store, as its time-out or a shutdown does.
 #[derive(Debug, Clone, Copy)]
-pub struct Stops {
-    pub asked: usize,
+pub struct Cancellation {
+    pub after_requests: usize,
     pub by_shutdown: bool,
 }
 
-impl Manner<'_> {
-    pub const UNDISTURBED: Manner<'static> = Manner { meanwhile: &|| (), alone: true, stops: None };
+impl Execution<'_> {
+    pub const UNDISTURBED: Execution<'static> =
+        Execution { before_write: &|| (), exclusive: true, cancellation: None };
 }
 
-/// What one look at the queue came to.
+/// The result of leasing an event.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Worked {
+pub enum Progress {
     Attempt,
     Waiting,
     Idle,
@@ -74,7 +75,7 @@ fn put_cause() -> Cause {
     Cause { event: "ObjectCreated:Put", request_id: "history".into() }
 }
 
-impl World {
+impl System {
     /// Opens everything as `tintype serve` does; the data folder's lock is on the real disk.
     pub fn open(disk: SharedDisk, settings: &Settings) -> Result<Self, String> {
         let folder = DataFolder::open(&settings.data).map_err(|error| error.to_string())?;
@@ -100,7 +101,7 @@ impl World {
     pub fn put(&self, key: &str, bytes: &[u8], condition: Condition) -> Result<(), StoreFault> {
         let place = at(IN, key);
         let mut incoming = self.store.objects.begin(&place, StoredHeaders::default())?;
-        // Twice, so that a file is written in more than one piece.
+        // In two pieces.
         let (first, second) = bytes.split_at(bytes.len() / 2);
         incoming.write(first)?;
         incoming.write(second)?;
@@ -108,8 +109,8 @@ impl World {
         Ok(())
     }
 
-    /// Posts an image with a key; answers whether it is stored.
-    pub fn post(&self, key: &str, bytes: &[u8], manner: Manner<'_>) -> Result<bool, String> {
+    /// Posts an image with a key; returns whether it is stored.
+    pub fn post(&self, key: &str, bytes: &[u8], execution: Execution<'_>) -> Result<bool, String> {
         let arrival = Arrival {
             at: at(IN, key),
             content_type: "image/jpeg".into(),
@@ -121,7 +122,7 @@ impl World {
         let stop = Stop::never();
         let received = runtime().block_on(async {
             let arriving = ArrivingStore::new(DiskPort::new(self.store.clone()), arrival.clone(), cause);
-            let store = Interrupted::new(&arriving, manner, None);
+            let store = Interrupted::new(&arriving, execution, None);
             let call = Call { triggers: &triggers, stop: &stop };
             let received = self.thumbnails.receive(call, &store, &arrival, spec).await;
             arriving.close().await;
@@ -129,8 +130,8 @@ impl World {
         });
         match received {
             Ok((report, _)) => {
-                if manner.alone && report.outcome == Outcome::Rendered {
-                    self.is_of_the_newest(&arrival.at, &report)?;
+                if execution.exclusive && report.outcome == Outcome::Rendered {
+                    self.check_versions(&arrival.at, &report)?;
                 }
                 Ok(true)
             }
@@ -138,7 +139,7 @@ impl World {
         }
     }
 
-    /// Begins an upload in parts, and gives it up.
+    /// Begins a multipart upload and aborts it.
     pub fn abort(&self, key: &str, bytes: &[u8]) -> Result<(), StoreFault> {
         let place = at(IN, key);
         let id = self.begin_upload(&place)?;
@@ -155,14 +156,14 @@ impl World {
         self.store.uploads.create(place, new)
     }
 
-    /// Answers its ETag.
+    /// Returns the part's ETag.
     fn put_part(&self, place: &Location, upload: &str, bytes: &[u8]) -> Result<String, StoreFault> {
         let mut incoming = self.store.uploads.begin_part(place, upload, 1)?;
         incoming.write(bytes)?;
         Ok(self.store.uploads.commit_part(upload, 1, incoming)?.etag)
     }
 
-    /// Uploads in one part, which is sent again before the end.
+    /// A multipart upload of one part, which is sent twice.
     pub fn put_in_parts(&self, key: &str, bytes: &[u8]) -> Result<(), StoreFault> {
         let place = at(IN, key);
         let id = self.begin_upload(&place)?;
@@ -178,27 +179,27 @@ impl World {
     pub fn delete(&self, keys: &[&str]) -> Vec<Result<(), StoreFault>> {
         let cause = Cause { event: "ObjectRemoved:Delete", request_id: String::new() };
         let objects = keys.iter().map(|key| (at(IN, key), None)).collect();
-        let answers = self.store.objects.delete_all(objects, &cause);
-        answers.into_iter().map(|answer| answer.map(|_| ())).collect()
+        let results = self.store.objects.delete_all(objects, &cause);
+        results.into_iter().map(|result| result.map(|_| ())).collect()
     }
 
     pub fn read(&self, place: &Location) -> Result<Option<Vec<u8>>, StoreFault> {
         self.store.objects.open(place)?.map(|object| object.bytes()).transpose()
     }
 
-    /// Queues what was given up once more.
+    /// Redrives dead letters.
     pub fn redrive(&self, reason: Option<&str>) -> Result<usize, String> {
         let filter = DeadLetterFilter { reason: reason.map(str::to_owned), ..DeadLetterFilter::default() };
         self.queue.redrive(&filter).map_err(|error| error.to_string())
     }
 
-    /// Throws away what was given up of a key.
+    /// Purges the dead letters of a key.
     pub fn purge(&self, key: &str) -> Result<usize, String> {
         let filter = DeadLetterFilter { object: Some(at(IN, key)), ..DeadLetterFilter::default() };
         self.queue.purge(&filter).map_err(|error| error.to_string())
     }
 
-    /// Queues sources that have no current thumbnail.
+    /// Queues the sources without a current thumbnail.
     pub fn backfill(&self) -> Result<(), StoreFault> {
         let cause = Cause { event: "ObjectCreated:Backfill", request_id: "history".into() };
         let mut next = None;
@@ -211,29 +212,29 @@ impl World {
     }
 
     /// One attempt at the next event.
-    pub fn work(&self, manner: Manner<'_>) -> Result<Worked, String> {
+    pub fn work(&self, execution: Execution<'_>) -> Result<Progress, String> {
         match self.queue.lease().map_err(|error| error.to_string())? {
             Next::Lease(lease) => {
                 let at = lease.at.clone();
-                let (report, settled) = runtime().block_on(self.attempt(*lease, manner));
+                let (report, settled) = runtime().block_on(self.attempt(*lease, execution));
                 settled.map_err(|error| error.to_string())?;
-                if manner.alone && report.outcome == Outcome::Rendered {
-                    self.is_of_the_newest(&at, &report)?;
+                if execution.exclusive && report.outcome == Outcome::Rendered {
+                    self.check_versions(&at, &report)?;
                 }
-                Ok(Worked::Attempt)
+                Ok(Progress::Attempt)
             }
-            Next::DeadLetter(_) => Ok(Worked::Attempt),
-            Next::Wait(_) => Ok(Worked::Waiting),
-            Next::Empty => Ok(Worked::Idle),
+            Next::DeadLetter(_) => Ok(Progress::Attempt),
+            Next::Wait(_) => Ok(Progress::Waiting),
+            Next::Empty => Ok(Progress::Idle),
         }
     }
 
-    async fn attempt(&self, lease: Lease, manner: Manner<'_>) -> (Report, Result<(), StoreError>) {
+    async fn attempt(&self, lease: Lease, execution: Execution<'_>) -> (Report, Result<(), StoreError>) {
         let port = DiskPort::new(self.store.clone());
         let token = CancellationToken::new();
-        let by_time_out = manner.stops.is_some_and(|stops| !stops.by_shutdown);
+        let by_time_out = execution.cancellation.is_some_and(|cancellation| !cancellation.by_shutdown);
         let stop = Stop::new(token.clone());
-        let store = Interrupted::new(&port, manner, Some(token));
+        let store = Interrupted::new(&port, execution, Some(token));
         let triggers = self.store.notifications.triggers();
         let call = Call { triggers: &triggers, stop: &stop };
         let (inner, policy) = (DiskDelivery::new(lease, port.clone()), self.queue.policy());
@@ -243,35 +244,35 @@ impl World {
         (attempt.report, settled)
     }
 
-    /// A version that was acknowledged before a thumbnail was written is what it is made of.
-    fn is_of_the_newest(&self, source: &Location, report: &Report) -> Result<(), String> {
-        // A disk that fails says nothing.
+    /// Checks that the thumbnails are of the source's current version.
+    fn check_versions(&self, source: &Location, report: &Report) -> Result<(), String> {
+        // On a failing disk it cannot be checked.
         let Ok(Some(source)) = self.store.objects.head(source) else { return Ok(()) };
-        for made in &report.renditions {
-            let Ok(Some(thumbnail)) = self.store.objects.head(&made.at) else { continue };
+        for rendition in &report.renditions {
+            let Ok(Some(thumbnail)) = self.store.objects.head(&rendition.at) else { continue };
             if thumbnail.headers.metadata.get("tintype-source-etag") != Some(&source.etag) {
-                return Err(format!("{} was made of a version that had been replaced", made.at));
+                return Err(format!("{} was rendered from a replaced version", rendition.at));
             }
         }
         Ok(())
     }
 
-    /// Works until nothing is queued. Time passes in leaps: what waits for its next attempt is due at once.
+    /// Processes events until the queue is empty. Retries are made due at once.
     pub fn drain(&self) -> Result<(), String> {
-        for _ in 0..MOST_ATTEMPTS {
-            match self.work(Manner::UNDISTURBED)? {
-                Worked::Attempt => {}
-                Worked::Waiting => self.make_due()?,
-                Worked::Idle => {
+        for _ in 0..MAX_ATTEMPTS {
+            match self.work(Execution::UNDISTURBED)? {
+                Progress::Attempt => {}
+                Progress::Waiting => self.make_due()?,
+                Progress::Idle => {
                     let depth = self.queue.depth().map_err(|error| error.to_string())?;
                     return if depth == 0 { Ok(()) } else { Err(format!("{depth} events are stuck")) };
                 }
             }
         }
-        Err(format!("the queue is not empty after {MOST_ATTEMPTS} attempts"))
+        Err(format!("the queue is not empty after {MAX_ATTEMPTS} attempts"))
     }
 
-    /// As if time had passed.
+    /// Makes all events due.
     pub fn make_due(&self) -> Result<(), String> {
         let ledger = &self.ledger;
         let mut ids = Vec::new();
@@ -313,30 +314,30 @@ fn function(limits: Limits) -> Thumbnails {
     Thumbnails::new(limits, 64 << 20, 2).unwrap()
 }
 
-/// The store as the function sees it, with something happening before it writes.
+/// The store of an attempt, with the interruptions of its [`Execution`].
 struct Interrupted<'a> {
     store: &'a dyn Store,
-    manner: Manner<'a>,
+    execution: Execution<'a>,
     requests: AtomicUsize,
     stop: Option<CancellationToken>,
 }
 
 impl<'a> Interrupted<'a> {
-    fn new(store: &'a dyn Store, manner: Manner<'a>, stop: Option<CancellationToken>) -> Self {
-        Self { store, manner, requests: AtomicUsize::new(0), stop }
+    fn new(store: &'a dyn Store, execution: Execution<'a>, stop: Option<CancellationToken>) -> Self {
+        Self { store, execution, requests: AtomicUsize::new(0), stop }
     }
 
-    fn requested(&self) {
+    fn count_request(&self) {
         let requests = self.requests.fetch_add(1, Ordering::Relaxed);
-        if let (Some(stop), Some(stops)) = (&self.stop, self.manner.stops)
-            && requests >= stops.asked
+        if let (Some(stop), Some(cancellation)) = (&self.stop, self.execution.cancellation)
+            && requests >= cancellation.after_requests
         {
             stop.cancel();
         }
     }
 
-    fn before_put(&self) {
-        tokio::task::block_in_place(self.manner.meanwhile);
+    fn before_write(&self) {
+        tokio::task::block_in_place(self.execution.before_write);
     }
 }
 
@@ -347,12 +348,12 @@ impl Wrapper for Interrupted<'_> {
     }
 
     async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError> {
-        self.requested();
+        self.count_request();
         self.store.head(at).await
     }
 
     async fn get(&self, at: &Location, limit: u64) -> Result<Option<Object>, StoreError> {
-        self.requested();
+        self.count_request();
         self.store.get(at, limit).await
     }
 
@@ -361,22 +362,22 @@ impl Wrapper for Interrupted<'_> {
         puts: Vec<Put>,
         source: Option<&SourceVersion>,
     ) -> Result<Vec<String>, StoreError> {
-        self.before_put();
+        self.before_write();
         self.store.put_all(puts, source).await
     }
 
     async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError> {
-        self.before_put();
+        self.before_write();
         self.store.delete(at, if_match).await
     }
 }
 
-/// A delivery with something happening before its commit.
+/// A delivery with an interruption before its commit.
 struct InterruptedDelivery<'a, 's> {
     inner: DiskDelivery,
     store: &'a Interrupted<'s>,
     policy: &'a RetryPolicy,
-    /// What ends the attempt stands for its time-out, not for a shutdown.
+    /// The cancellation stands for a time-out, not for a shutdown.
     by_time_out: bool,
 }
 
@@ -405,7 +406,7 @@ impl Delivery for InterruptedDelivery<'_, '_> {
         source: &SourceVersion,
         conclusion: Conclusion,
     ) -> Result<Committed, StoreError> {
-        self.store.before_put();
+        self.store.before_write();
         self.inner.commit(store, puts, source, conclusion).await
     }
 }

@@ -1,11 +1,11 @@
-//! A file's bytes, once as programs see them and once as they are on the platter.
+//! A file's bytes, as programs read them and as they are durable.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::random::Random;
 
 const PAGE: usize = 4096;
-/// What a disk writes whole or not at all.
+/// A disk writes sectors atomically.
 const SECTOR: usize = 512;
 
 /// Bytes in pages; pages that were never written are zeros.
@@ -16,13 +16,13 @@ struct Bytes {
 }
 
 impl Bytes {
-    /// Copies as much as there is; answers how much.
+    /// Copies the bytes there are; returns their number.
     fn read(&self, buffer: &mut [u8], offset: u64) -> usize {
-        let there = usize::try_from(self.length.saturating_sub(offset)).unwrap().min(buffer.len());
+        let available = usize::try_from(self.length.saturating_sub(offset)).unwrap().min(buffer.len());
         let mut done = 0;
-        while done < there {
-            let (page, within) = place(offset + done as u64);
-            let count = (PAGE - within).min(there - done);
+        while done < available {
+            let (page, within) = position(offset + done as u64);
+            let count = (PAGE - within).min(available - done);
             let target = &mut buffer[done..done + count];
             match self.pages.get(&page) {
                 Some(bytes) => target.copy_from_slice(&bytes[within..within + count]),
@@ -30,13 +30,13 @@ impl Bytes {
             }
             done += count;
         }
-        there
+        available
     }
 
     fn write(&mut self, bytes: &[u8], offset: u64) {
         let mut done = 0;
         while done < bytes.len() {
-            let (page, within) = place(offset + done as u64);
+            let (page, within) = position(offset + done as u64);
             let count = (PAGE - within).min(bytes.len() - done);
             let target = Arc::make_mut(self.pages.entry(page).or_insert_with(|| Arc::new([0; PAGE])));
             target[within..within + count].copy_from_slice(&bytes[done..done + count]);
@@ -47,7 +47,7 @@ impl Bytes {
 
     fn set_length(&mut self, length: u64) {
         if length < self.length {
-            let (page, within) = place(length);
+            let (page, within) = position(length);
             self.pages.split_off(&(page + 1));
             if let Some(bytes) = self.pages.get_mut(&page) {
                 Arc::make_mut(bytes)[within..].fill(0);
@@ -63,22 +63,22 @@ impl Bytes {
         }
     }
 
-    /// Applies what chance lets reach the platter: of each page nothing, some first sectors, or all.
+    /// Applies a random part: of each page nothing, some first sectors, or all.
     fn apply_some(&mut self, change: &Change, random: &mut Random) {
         match change {
             Change::Write { offset, bytes } => {
                 let mut done = 0;
                 while done < bytes.len() {
-                    let (_, within) = place(offset + done as u64);
+                    let (_, within) = position(offset + done as u64);
                     let count = (PAGE - within).min(bytes.len() - done);
-                    let kept = match random.below(5) {
+                    let written = match random.below(5) {
                         0 | 1 => 0,
-                        // A torn write ends where a sector of the platter does.
+                        // A torn write ends at a sector's end.
                         2 => (random.below(PAGE / SECTOR) * SECTOR).saturating_sub(within).min(count),
                         _ => count,
                     };
-                    if kept > 0 {
-                        self.write(&bytes[done..done + kept], offset + done as u64);
+                    if written > 0 {
+                        self.write(&bytes[done..done + written], offset + done as u64);
                     }
                     done += count;
                 }
@@ -92,7 +92,7 @@ impl Bytes {
     }
 }
 
-fn place(offset: u64) -> (u64, usize) {
+fn position(offset: u64) -> (u64, usize) {
     (offset / PAGE as u64, (offset % PAGE as u64) as usize)
 }
 
@@ -104,20 +104,20 @@ enum Change {
 
 /// A file's contents.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Content {
+pub(super) struct FileContent {
     durable: Bytes,
-    seen: Bytes,
-    /// What a sync would make durable.
+    visible: Bytes,
+    /// The changes that a sync would make durable.
     pending: Vec<Change>,
 }
 
-impl Content {
+impl FileContent {
     pub(super) fn length(&self) -> u64 {
-        self.seen.length
+        self.visible.length
     }
 
     pub(super) fn read(&self, buffer: &mut [u8], offset: u64) -> usize {
-        self.seen.read(buffer, offset)
+        self.visible.read(buffer, offset)
     }
 
     pub(super) fn write(&mut self, bytes: &[u8], offset: u64) {
@@ -129,7 +129,7 @@ impl Content {
     }
 
     fn change(&mut self, change: Change) {
-        self.seen.apply(&change);
+        self.visible.apply(&change);
         self.pending.push(change);
     }
 
@@ -139,23 +139,23 @@ impl Content {
         }
     }
 
-    /// A sync that fails: chance decides what reached the platter. The rest stays readable, but counts as
-    /// clean, so no later sync writes it: as Linux does it.
+    /// A failed sync makes a random part durable. The rest stays readable, but counts as clean, so that no later sync
+    /// writes it, as on Linux.
     pub(super) fn fail_to_sync(&mut self, random: &mut Random) {
         for change in std::mem::take(&mut self.pending) {
             self.durable.apply_some(&change, random);
         }
     }
 
-    /// Only what was synced is left.
-    pub(super) fn forget(&mut self) {
+    /// Loses everything that was not synced.
+    pub(super) fn lose_unsynced(&mut self) {
         self.pending.clear();
-        self.seen = self.durable.clone();
+        self.visible = self.durable.clone();
     }
 
-    /// What was synced is left, and what chance brought to the platter before.
-    pub(super) fn forget_some(&mut self, random: &mut Random) {
+    /// Loses a random part of what was not synced.
+    pub(super) fn lose_some_unsynced(&mut self, random: &mut Random) {
         self.fail_to_sync(random);
-        self.forget();
+        self.lose_unsynced();
     }
 }

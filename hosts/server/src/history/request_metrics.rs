@@ -1,4 +1,4 @@
-//! Requests of a port counted by route and status, each under an id of its own.
+//! Counts the requests of a port by route and status, and gives each an id.
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Instant};
 
@@ -12,27 +12,27 @@ use crate::request_id::{RequestId, serve};
 /// API HttpApi's header for the id of a request.
 const API_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
-/// The methods that are counted by their names; others are counted together.
+/// The methods counted by name; all others count as "other".
 const METHODS: [Method; 6] =
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS];
 
-/// A service whose requests are counted.
+/// A service whose requests are counted and timed.
 #[derive(Debug, Clone)]
-pub struct Counted<S> {
+pub struct RequestMetrics<S> {
     service: S,
     history: Arc<History>,
     endpoint: Endpoint,
-    places: Arc<[Place]>,
+    resources: Arc<[Resource]>,
 }
 
-/// Where requests go: a path, or a kind of it, and the names of its routes by method.
+/// A path, or a kind of path, with the name of its route for each method.
 #[derive(Debug)]
-struct Place {
+struct Resource {
     path: String,
     routes: [String; METHODS.len() + 1],
 }
 
-impl Place {
+impl Resource {
     fn new(path: &str) -> Self {
         let method = |index| METHODS.get(index).map_or("other", Method::as_str);
         Self { path: path.into(), routes: std::array::from_fn(|index| format!("{} {path}", method(index))) }
@@ -44,30 +44,29 @@ impl Place {
     }
 }
 
-impl<S> Counted<S> {
-    /// Counts the S3 endpoint's requests, by method and by whether they are about an object, a bucket or
-    /// the service.
+impl<S> RequestMetrics<S> {
+    /// Counts the S3 endpoint's requests by method and kind of resource: object, bucket or service.
     pub fn s3(service: S, history: Arc<History>) -> Self {
-        let places = ["object", "bucket", "service"].map(Place::new);
-        Self { service, history, endpoint: Endpoint::S3, places: places.into() }
+        let resources = ["object", "bucket", "service"].map(Resource::new);
+        Self { service, history, endpoint: Endpoint::S3, resources: resources.into() }
     }
 
-    /// Counts the HTTP port's requests, by method and path if that is one of `paths` or below one that ends
-    /// with a slash.
+    /// Counts the HTTP port's requests by method and path. A path is one of `paths`, or below one of them that ends
+    /// with a slash, or "other".
     pub fn api(service: S, history: Arc<History>, paths: &[String]) -> Self {
-        let places = paths.iter().map(String::as_str).chain(["other"]).map(Place::new).collect();
-        Self { service, history, endpoint: Endpoint::Api, places }
+        let resources = paths.iter().map(String::as_str).chain(["other"]).map(Resource::new).collect();
+        Self { service, history, endpoint: Endpoint::Api, resources }
     }
 
-    /// The index of the place that a path is at.
-    fn place(&self, path: &str) -> usize {
+    /// The index of a path's resource.
+    fn resource(&self, path: &str) -> usize {
         match self.endpoint {
             Endpoint::Api => {
-                let is_here = |known: &str| {
+                let matches = |known: &str| {
                     known == path || known.len() > 1 && known.ends_with('/') && path.starts_with(known)
                 };
-                let last = self.places.len() - 1;
-                self.places[..last].iter().position(|place| is_here(&place.path)).unwrap_or(last)
+                let other = self.resources.len() - 1;
+                self.resources[..other].iter().position(|one| matches(&one.path)).unwrap_or(other)
             }
             Endpoint::S3 => match path.trim_start_matches('/').split_once('/') {
                 Some((_, key)) if !key.is_empty() => 0,
@@ -78,7 +77,7 @@ impl<S> Counted<S> {
     }
 }
 
-impl<S, B> Service<Request<Incoming>> for Counted<S>
+impl<S, B> Service<Request<Incoming>> for RequestMetrics<S>
 where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send,
@@ -91,13 +90,13 @@ where
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let started = Instant::now();
-        let (place, method) = (self.place(request.uri().path()), request.method().clone());
-        let (history, endpoint, places) = (self.history.clone(), self.endpoint, self.places.clone());
+        let (resource, method) = (self.resource(request.uri().path()), request.method().clone());
+        let (history, endpoint, resources) = (self.history.clone(), self.endpoint, self.resources.clone());
         let id = RequestId::new();
-        let answering = serve(id, self.service.call(request));
+        let response = serve(id, self.service.call(request));
         Box::pin(async move {
-            let mut response = answering.await?;
-            let route = places[place].route(&method);
+            let mut response = response.await?;
+            let route = resources[resource].route(&method);
             history.request(endpoint, route, response.status().as_u16(), started.elapsed());
             if endpoint == Endpoint::Api
                 && let Ok(id) = HeaderValue::from_str(id.as_str())
@@ -114,18 +113,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn routes_are_few_whatever_is_asked_for() {
+    fn the_number_of_routes_is_bounded_for_any_requests() {
         let history = Arc::new(History::default());
-        let route = |counted: &Counted<()>, method: &Method, path: &str| {
-            counted.places[counted.place(path)].route(method).to_owned()
+        let route = |service: &RequestMetrics<()>, method: &Method, path: &str| {
+            service.resources[service.resource(path)].route(method).to_owned()
         };
-        let s3 = Counted::s3((), history.clone());
+        let s3 = RequestMetrics::s3((), history.clone());
         assert_eq!(route(&s3, &Method::PUT, "/bucket/a/b.jpg"), "PUT object");
         assert_eq!(route(&s3, &Method::GET, "/bucket/"), "GET bucket");
         assert_eq!(route(&s3, &Method::GET, "/bucket"), "GET bucket");
         assert_eq!(route(&s3, &Method::GET, "/"), "GET service");
         let paths = ["/", "/dev1/myimage", "/page/"].map(str::to_owned);
-        let api = Counted::api((), history, &paths);
+        let api = RequestMetrics::api((), history, &paths);
         assert_eq!(route(&api, &Method::GET, "/dev1/myimage"), "GET /dev1/myimage");
         assert_eq!(route(&api, &Method::GET, "/page/script.js"), "GET /page/");
         assert_eq!(route(&api, &Method::from_bytes(b"BREW").unwrap(), "/nowhere"), "other other");

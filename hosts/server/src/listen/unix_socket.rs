@@ -1,4 +1,4 @@
-//! Unix sockets: who may connect is a matter of the file's permissions.
+//! Unix sockets: the file's permissions decide who may connect.
 
 use std::{
     ffi::OsString,
@@ -13,18 +13,18 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::{ListenError, Listener, Peer};
 
-/// Who may connect: the owner, and the group that the operator gives the file or its folder.
+/// The owner may connect, and the group that the operator gives the file or its folder.
 const MODE: u32 = 0o660;
-/// Connections that wait to be accepted; as many as for a port.
+/// Connections that wait to be accepted; the same as of a TCP port.
 const BACKLOG: u32 = 1024;
-/// Attempts to lock the folder, and the time between them: another server that starts holds it for a few milliseconds.
+/// Attempts to lock the folder: another server that starts holds the lock for a few milliseconds.
 const LOCK_ATTEMPTS: usize = 100;
-const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(20);
+const LOCK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A socket that listens. Its file goes with it.
+/// A listening socket; its file is removed when it is dropped.
 #[derive(Debug)]
 pub struct UnixSocket {
-    // Dropped first: a file whose listener is closed would be replaced as stale while it is removed here.
+    // Dropped first: after the listener is closed another server could replace the file as stale.
     _file: SocketFile,
     listener: UnixListener,
 }
@@ -37,11 +37,11 @@ impl Listener for UnixSocket {
     }
 }
 
-/// The file of a socket of this program.
+/// The file of a socket of this program, removed on drop.
 #[derive(Debug)]
 struct SocketFile {
     path: PathBuf,
-    /// Device and number: another program may have put its own socket there since.
+    /// Device and inode: another program may have put its own socket there since.
     id: Option<(u64, u64)>,
 }
 
@@ -67,50 +67,49 @@ fn id(path: &Path) -> Option<(u64, u64)> {
     Some((file.dev(), file.ino()))
 }
 
-/// Takes a socket's path: a new one, or that of a socket whose program is gone.
+/// Listens on a unix socket; replaces a stale one.
 ///
 /// # Errors
-/// Another program listens there, or the path cannot be used; says what to do.
+/// Another program listens there, or the path cannot be used; the message says what to do.
 pub async fn bind_unix(path: &Path, setting: &'static str) -> Result<UnixSocket, ListenError> {
     let bound = bind(path).await;
-    bound.map_err(|words| ListenError { at: path.display().to_string(), setting, words })
+    bound.map_err(|reason| ListenError { at: path.display().to_string(), setting, reason })
 }
 
-/// Binds beside the path and links the socket to it once it listens: a socket under its final name that refuses
-/// connections is stale, always. The folder is locked meanwhile, or two servers that find the same stale socket would
-/// remove each other's.
+/// Binds under a hidden name and links the socket to `path` once it listens, so a socket there that refuses connections
+/// is always stale. The folder is locked meanwhile, or two servers could remove each other's new socket.
 async fn bind(path: &Path) -> Result<UnixSocket, String> {
     let (folder, name) = match (path.parent(), path.file_name()) {
         (Some(folder), Some(name)) if folder.as_os_str().is_empty() => (Path::new("."), name),
         (Some(folder), Some(name)) => (folder, name),
-        _ => return Err("it is no path of a file; choose another path".into()),
+        _ => return Err("it is not a file's path; choose another path".into()),
     };
     let _lock = lock(folder).await?;
     remove_stale(path).await?;
     let mut hidden = OsString::from(".");
     hidden.push(name);
     let hidden = folder.join(hidden);
-    // What a server left that was killed between the steps below.
+    // Left by a server that was killed between the steps below.
     remove_stale(&hidden).await?;
-    let (listener, _hidden) = listen(&hidden).map_err(refused)?;
-    fs::hard_link(&hidden, path).map_err(refused)?;
+    let (listener, _hidden) = listen(&hidden).map_err(reason)?;
+    fs::hard_link(&hidden, path).map_err(reason)?;
     Ok(UnixSocket { _file: SocketFile::new(path), listener })
 }
 
-/// Locks a folder against other servers that take a path in it.
+/// Locks a folder against other servers that bind a socket in it.
 async fn lock(folder: &Path) -> Result<File, String> {
-    let file = File::open(folder).map_err(refused)?;
+    let file = File::open(folder).map_err(reason)?;
     for _ in 0..LOCK_ATTEMPTS {
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) => tokio::time::sleep(BETWEEN_ATTEMPTS).await,
-            Err(TryLockError::Error(error)) => return Err(refused(error)),
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_INTERVAL).await,
+            Err(TryLockError::Error(error)) => return Err(reason(error)),
         }
     }
     Err("another program holds a lock (flock) on its folder; stop that one, or choose another path".into())
 }
 
-fn refused(error: io::Error) -> String {
+fn reason(error: io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "its folder does not exist; create it, or choose another path".into(),
         io::ErrorKind::PermissionDenied => {
@@ -124,18 +123,18 @@ fn refused(error: io::Error) -> String {
     }
 }
 
-/// A listener with the mode that this file promises, whatever the umask.
+/// A listener whose file has [`MODE`], whatever the umask.
 fn listen(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     let socket = tokio::net::UnixSocket::new_stream()?;
     socket.bind(path)?;
     let file = SocketFile::new(path);
-    // Until `listen` the kernel refuses every connection, so nobody comes in by the mode that the umask left; a umask
-    // of its own would be that of all threads.
+    // Until `listen` the kernel refuses every connection, so the umask's mode is never in effect. Setting the umask
+    // instead would change it for all threads.
     set_mode(path)?;
     Ok((socket.listen(BACKLOG)?, file))
 }
 
-/// Gives a socket its mode; a link that somebody has put in its place is not followed.
+/// Sets a socket's mode; does not follow a link put in its place.
 #[cfg(target_os = "linux")]
 fn set_mode(path: &Path) -> io::Result<()> {
     use std::os::fd::AsRawFd as _;
@@ -145,7 +144,7 @@ fn set_mode(path: &Path) -> io::Result<()> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     check_socket(&file.metadata()?)?;
-    // fchmod refuses a descriptor of O_PATH; its name in /proc leads to the very file that was opened.
+    // fchmod refuses an O_PATH descriptor; its name in /proc refers to the file that was opened.
     let opened = format!("/proc/self/fd/{}", file.as_raw_fd());
     fs::set_permissions(&opened, fs::Permissions::from_mode(MODE))
         .map_err(|error| io::Error::other(format!("its mode cannot be set by {opened}: {error}")))
@@ -167,26 +166,20 @@ fn check_socket(file: &fs::Metadata) -> io::Result<()> {
     }
 }
 
-/// Removes what a program left there that was killed.
+/// Removes the socket of a program that was killed.
 async fn remove_stale(path: &Path) -> Result<(), String> {
     let Ok(file) = fs::symlink_metadata(path) else { return Ok(()) };
     if !file.file_type().is_socket() {
-        return Err(format!(
-            "{} is something else than a socket; remove it, or choose another path",
-            path.display()
-        ));
+        return Err(format!("{} is not a socket; remove it, or choose another path", path.display()));
     }
     match UnixStream::connect(path).await {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            fs::remove_file(path).map_err(|error| {
-                format!("the socket of a program that is gone cannot be removed: {error}; remove it")
-            })
-        }
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)
+            .map_err(|error| format!("a stale socket cannot be removed: {error}; remove it")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            Err("the socket there is another user's; choose another path".into())
+            Err("the socket there belongs to another user; choose another path".into())
         }
-        // A full backlog, too.
+        // Also where its backlog is full.
         _ => Err("another program listens there; stop that one, or choose another path".into()),
     }
 }
@@ -198,7 +191,7 @@ mod tests {
     const SETTING: &str = "listen.http_unix";
 
     #[tokio::test]
-    async fn who_may_connect_does_not_depend_on_the_umask_and_the_file_goes_with_the_socket() {
+    async fn the_mode_does_not_depend_on_the_umask_and_the_file_is_removed_with_the_socket() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("http.sock");
         let socket = bind_unix(&path, SETTING).await.unwrap();
@@ -210,25 +203,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_live_socket_is_left_alone_and_a_dead_ones_file_replaced() {
+    async fn a_live_socket_is_not_replaced_and_a_stale_one_is() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("http.sock");
         let first = std::os::unix::net::UnixListener::bind(&path).unwrap();
         let error = bind_unix(&path, SETTING).await.unwrap_err().to_string();
         assert!(error.contains("another program listens there") && error.contains(SETTING), "{error}");
         drop(first);
-        assert!(path.exists(), "what a killed program leaves");
-        let ours = bind_unix(&path, SETTING).await.unwrap();
-        // Somebody else's file of this name stays.
+        assert!(path.exists(), "std leaves the file, as a killed program does");
+        let own = bind_unix(&path, SETTING).await.unwrap();
+        // Another program's file under this name is not removed.
         fs::remove_file(&path).unwrap();
-        let theirs = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        drop(ours);
+        let foreign = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        drop(own);
         assert!(path.exists());
-        drop(theirs);
+        drop(foreign);
     }
 
-    /// A stale socket, as a killed program leaves it.
-    fn leave_stale(path: &Path) {
+    /// Creates a stale socket, as a killed program leaves it.
+    fn create_stale(path: &Path) {
         let _ = fs::remove_file(path);
         drop(std::os::unix::net::UnixListener::bind(path).unwrap());
     }
@@ -238,27 +231,27 @@ mod tests {
     }
 
     #[test]
-    fn of_servers_that_start_at_once_one_gets_the_path_and_keeps_it() {
+    fn one_of_several_concurrent_servers_binds_the_path() {
         const SERVERS: usize = 4;
         const ROUNDS: usize = 300;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("http.sock");
-        let together = std::sync::Barrier::new(SERVERS);
-        // Nothing is asserted before all have ended: they wait for each other.
+        let barrier = std::sync::Barrier::new(SERVERS);
+        // Asserts come after all threads have ended: a panic would leave the others at the barrier.
         let server = |number| {
             let runtime = runtime();
             let mut outcomes = Vec::new();
             for _ in 0..ROUNDS {
                 if number == 0 {
-                    leave_stale(&path);
+                    create_stale(&path);
                 }
-                together.wait();
+                barrier.wait();
                 let bound = runtime.block_on(bind_unix(&path, SETTING));
-                together.wait();
+                barrier.wait();
                 let is_live = std::os::unix::net::UnixStream::connect(&path).is_ok();
-                together.wait();
+                barrier.wait();
                 outcomes.push((bound.map(drop).map_err(|error| error.to_string()), is_live));
-                together.wait();
+                barrier.wait();
             }
             outcomes
         };
@@ -274,18 +267,18 @@ mod tests {
             servers.into_iter().map(|server| server.join().unwrap()).collect()
         });
         for round in 0..ROUNDS {
-            let of_round: Vec<_> = outcomes.iter().map(|outcomes| &outcomes[round]).collect();
-            assert_eq!(of_round.iter().filter(|(bound, _)| bound.is_ok()).count(), 1, "{of_round:?}");
-            for (bound, is_live) in &of_round {
-                let refused_rightly = |error: &String| error.contains("another program listens there");
-                assert!(*is_live && bound.as_ref().err().is_none_or(refused_rightly), "{of_round:?}");
+            let results: Vec<_> = outcomes.iter().map(|outcomes| &outcomes[round]).collect();
+            assert_eq!(results.iter().filter(|(bound, _)| bound.is_ok()).count(), 1, "{results:?}");
+            for (bound, is_live) in &results {
+                let is_in_use = |error: &String| error.contains("another program listens there");
+                assert!(*is_live && bound.as_ref().err().is_none_or(is_in_use), "{results:?}");
             }
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]
-    fn a_starting_or_ending_server_never_looks_like_one_that_is_gone() {
+    fn a_starting_or_stopping_server_never_appears_stale() {
         use std::sync::atomic::{AtomicBool, Ordering};
 
         let folder = tempfile::tempdir().unwrap();
@@ -316,21 +309,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_killed_start_left_is_replaced() {
+    async fn the_hidden_file_of_a_killed_start_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("http.sock");
-        leave_stale(&folder.path().join(".http.sock"));
+        create_stale(&folder.path().join(".http.sock"));
         let socket = bind_unix(&path, SETTING).await.unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         drop(socket);
-        // Nor is a live one of that name taken, though nobody would choose it.
+        // A live socket of the hidden name is not replaced.
         let other = bind_unix(&folder.path().join(".http.sock"), SETTING).await.unwrap();
         assert!(bind_unix(&path, SETTING).await.unwrap_err().to_string().contains("another program listens"));
         drop(other);
     }
 
     #[test]
-    fn the_mode_goes_to_no_file_that_a_link_names() {
+    fn setting_the_mode_follows_no_link() {
         let folder = tempfile::tempdir().unwrap();
         let (secret, link) = (folder.path().join("secret"), folder.path().join("link"));
         fs::write(&secret, "text").unwrap();
@@ -343,24 +336,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_folder_that_stays_locked_is_named() {
+    async fn a_folder_that_stays_locked_is_reported() {
         let folder = tempfile::tempdir().unwrap();
-        let held = File::open(folder.path()).unwrap();
-        held.lock().unwrap();
+        let locked = File::open(folder.path()).unwrap();
+        locked.lock().unwrap();
         tokio::time::pause();
         let error = bind_unix(&folder.path().join("a.sock"), SETTING).await.unwrap_err().to_string();
         assert!(error.contains("holds a lock (flock)"), "{error}");
     }
 
     #[tokio::test]
-    async fn nothing_but_sockets_is_replaced() {
+    async fn only_sockets_are_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let (file, link) = (folder.path().join("file"), folder.path().join("link"));
         fs::write(&file, "text").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
         for path in [&file, &link, &folder.path().to_owned()] {
             let error = bind_unix(path, SETTING).await.unwrap_err().to_string();
-            assert!(error.contains("something else than a socket"), "{error}");
+            assert!(error.contains("is not a socket"), "{error}");
         }
         assert_eq!(fs::read(&file).unwrap(), b"text");
         let error = bind_unix(&folder.path().join("none/a.sock"), SETTING).await.unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! The operating system's files.
+//! The operating system's file system.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -13,7 +13,7 @@ use super::{
     volume,
 };
 
-/// The operating system's files: regular ones alone, not through a link, nor in a folder that is one.
+/// The operating system's file system: opens regular files only, follows no link, and refuses linked folders.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct RealDisk;
 
@@ -59,7 +59,7 @@ impl Disk for RealDisk {
     fn space(&self, path: &Path) -> io::Result<Space> {
         let volume = rustix::fs::statvfs(path)?;
         let bytes = |blocks: u64| blocks.saturating_mul(volume.f_frsize);
-        // Of the free blocks only those that are not reserved for root.
+        // Without the blocks reserved for root.
         Ok(Space { free: bytes(volume.f_bavail), total: bytes(volume.f_blocks) })
     }
 }
@@ -69,10 +69,10 @@ fn open(path: &Path, options: &mut OpenOptions) -> io::Result<Box<dyn DiskFile>>
     Ok(Box::new(open_regular(path, options, Links::Refuse)?))
 }
 
-/// Makes the names in a folder durable; not what a FIFO in its place could wait for.
+/// Makes the names in a folder durable; never waits on a FIFO in its place.
 ///
 /// # Errors
-/// It is no folder, or the disk fails.
+/// It is not a folder, or the disk fails.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
     let flags = rustix::fs::OFlags::DIRECTORY.bits().cast_signed();
     OpenOptions::new().read(true).custom_flags(flags).open(path)?.sync_all()

@@ -1,4 +1,4 @@
-//! A request body that must not fall silent.
+//! The time-out between two pieces of a request body.
 
 use std::{
     future::Future as _,
@@ -11,29 +11,29 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-/// Between two pieces of a body there may be at most this long.
-const IDLE: Duration = Duration::from_secs(60);
+/// The longest time between two pieces of a body.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A body that ends in an error once nothing of it came for [`IDLE`].
+/// A body that fails with [`BodyTimeoutError`] when no byte of it arrives for 60 s.
 #[derive(Debug)]
-pub struct IdleLimited<B> {
+pub struct TimeoutBody<B> {
     body: B,
-    silence: Pin<Box<Sleep>>,
+    deadline: Pin<Box<Sleep>>,
 }
 
-/// Nothing came for too long.
+/// No byte of a body arrived in time.
 #[derive(Debug, thiserror::Error)]
-#[error("no byte of the body came for {} s", IDLE.as_secs())]
-pub struct Silent;
+#[error("no byte of the body arrived for {} s", TIMEOUT.as_secs())]
+pub struct BodyTimeoutError;
 
-impl<B> IdleLimited<B> {
-    /// Puts the limit on a body.
+impl<B> TimeoutBody<B> {
+    /// Applies the time-out to a body.
     pub fn new(body: B) -> Self {
-        Self { body, silence: Box::pin(tokio::time::sleep(IDLE)) }
+        Self { body, deadline: Box::pin(tokio::time::sleep(TIMEOUT)) }
     }
 }
 
-impl<B> Body for IdleLimited<B>
+impl<B> Body for TimeoutBody<B>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -46,11 +46,11 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
-            self.silence.as_mut().reset(Instant::now() + IDLE);
+            self.deadline.as_mut().reset(Instant::now() + TIMEOUT);
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
-        match self.silence.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Some(Err(Silent.into()))),
+        match self.deadline.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Some(Err(BodyTimeoutError.into()))),
             Poll::Pending => Poll::Pending,
         }
     }
@@ -70,15 +70,15 @@ mod tests {
     use http_body_util::{BodyExt as _, StreamBody};
 
     #[tokio::test(start_paused = true)]
-    async fn silence_ends_in_an_error_and_slowness_does_not() {
+    async fn a_body_that_stops_times_out_and_a_slow_one_does_not() {
         let pieces = futures::stream::unfold(0_u64, |number| async move {
             tokio::time::sleep(Duration::from_secs(if number < 3 { 50 } else { 70 })).await;
             Some((Ok::<_, std::io::Error>(Frame::data(Bytes::from_static(b"x"))), number + 1))
         });
-        let mut body = IdleLimited::new(StreamBody::new(Box::pin(pieces)));
+        let mut body = TimeoutBody::new(StreamBody::new(Box::pin(pieces)));
         for _ in 0..3 {
             assert!(body.frame().await.unwrap().is_ok());
         }
-        assert!(body.frame().await.unwrap().unwrap_err().is::<Silent>());
+        assert!(body.frame().await.unwrap().unwrap_err().is::<BodyTimeoutError>());
     }
 }
