@@ -12,7 +12,7 @@ use axum::{
     response::Response,
 };
 
-use crate::answer::message;
+use crate::{answer::message, route_table::RouteTable, routes, settings::ApiSettings};
 
 /// The origins whose pages may read responses; cheap to clone.
 #[derive(Debug, Clone)]
@@ -65,15 +65,17 @@ impl Cors {
 }
 
 /// Responds to OPTIONS, refuses unknown routes, and adds CORS headers to every response.
-pub fn cross_origin(router: Router, cors: Cors) -> Router {
+pub fn cross_origin(router: Router, api: &ApiSettings) -> Router {
+    let cors = Cors::new(&api.cors_origins);
+    let table = Arc::new(RouteTable::new(&api.path(), routes::rows()));
     let fallback = cors.clone();
     router
         .layer(middleware::from_fn(move |request: Request, next: Next| {
-            let cors = cors.clone();
+            let (cors, table) = (cors.clone(), table.clone());
             async move {
                 let origin = cors.allowed(request.headers());
-                let mut response = match *request.method() {
-                    Method::OPTIONS => preflight(request.uri().path(), origin.is_some()),
+                let mut response = match (request.method(), table.at(request.uri().path())) {
+                    (&Method::OPTIONS, Some(place)) => preflight(place.methods(), origin.is_some()),
                     _ => next.run(request).await,
                 };
                 cors.mark(&mut response, origin);
@@ -91,20 +93,11 @@ pub async fn unknown() -> Response {
     message(StatusCode::FORBIDDEN, "Missing Authentication Token")
 }
 
-fn methods(path: &str) -> &'static str {
-    match path.rsplit('/').next() {
-        Some("info" | "openapi.json") => "GET,HEAD,OPTIONS",
-        Some("uploads") => "OPTIONS,POST",
-        _ => "GET,HEAD,OPTIONS,POST",
-    }
-}
-
-/// The response to OPTIONS, before [`Cors::mark`].
+/// The response to OPTIONS where there are these methods, before [`Cors::mark`].
 #[must_use]
-pub fn preflight(path: &str, allowed: bool) -> Response {
+pub fn preflight(methods: HeaderValue, allowed: bool) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
-    let methods = HeaderValue::from_static(methods(path));
     let headers = response.headers_mut();
     headers.insert(header::ALLOW, methods.clone());
     if allowed {

@@ -1,7 +1,13 @@
 //! The port of the routes to the host that serves them.
 
-use std::{fmt, future::Future};
+use std::{
+    fmt,
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use axum::extract::Request;
 /// The head of a request.
 pub use axum::http::request::Parts;
 use bytes::Bytes;
@@ -10,7 +16,32 @@ use tintype_pipeline::{
     Failure, Inspection, Location, RenderedImage, Report,
     event::Record,
     store::{Arrival, Object, Stat},
+    trigger::Trigger,
 };
+
+/// When a request's time is used up. The host sets it, as an extension of the request, where it enforces it; here it
+/// is passed on, so that the work stops then, too.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline(pub Instant);
+
+impl Deadline {
+    /// A time-out from now.
+    #[must_use]
+    pub fn after(timeout: Duration) -> Self {
+        Self(Instant::now() + timeout)
+    }
+
+    /// That of a request; where the host has set none, it is far.
+    pub(crate) fn of(request: &Request) -> Self {
+        request.extensions().get().copied().unwrap_or_else(|| Self::after(Duration::from_secs(3600)))
+    }
+
+    /// A little earlier: by a tenth of what is left, at most a second.
+    pub(crate) fn with_margin(self) -> Self {
+        let left = self.0.saturating_duration_since(Instant::now());
+        Self(self.0 - (left / 10).min(Duration::from_secs(1)))
+    }
+}
 
 /// Why the host did not run the function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +88,15 @@ impl fmt::Debug for FormSigner {
 
 /// The operations of a host.
 pub trait Host: Clone + Send + Sync + 'static {
+    /// The triggers in force, the default first ([`tintype_pipeline::trigger::default_trigger`]).
+    fn triggers(&self) -> Arc<Vec<Trigger>>;
+
     /// Runs the function on one record.
-    fn invoke(&self, record: Record) -> impl Future<Output = Result<Report, Refused>> + Send;
+    fn invoke(
+        &self,
+        record: Record,
+        deadline: Deadline,
+    ) -> impl Future<Output = Result<Report, Refused>> + Send;
 
     /// Queues a record; returns [`Queued::NoQueue`] where there is no queue.
     fn enqueue(&self, record: Record) -> impl Future<Output = Result<Queued, Failure>> + Send {
@@ -71,6 +109,7 @@ pub trait Host: Clone + Send + Sync + 'static {
         &self,
         bytes: Bytes,
         spec: Spec,
+        deadline: Deadline,
     ) -> impl Future<Output = Result<Result<(Header, Thumbnail), Failure>, Refused>> + Send;
 
     /// Renders an object, read once its memory is admitted. Returns the object's properties, too.
@@ -78,20 +117,24 @@ pub trait Host: Clone + Send + Sync + 'static {
         &self,
         at: Location,
         spec: Spec,
+        deadline: Deadline,
     ) -> impl Future<Output = Result<Result<(Stat, Thumbnail), Failure>, Refused>> + Send;
 
-    /// Inspects an object of the source bucket and its thumbnails.
+    /// Inspects an object of a source bucket and the thumbnails that `trigger` renders of it.
     fn inspect(
         &self,
         at: Location,
+        trigger: Trigger,
+        deadline: Deadline,
     ) -> impl Future<Output = Result<Result<Inspection, Failure>, Refused>> + Send;
 
-    /// Stores an image in the source bucket together with its thumbnails, and returns the one that `spec` describes. A
+    /// Stores an image in a source bucket together with its thumbnails, and returns the one that `spec` describes. A
     /// refused image leaves nothing behind.
     fn receive(
         &self,
         arrival: Arrival,
         spec: Spec,
+        deadline: Deadline,
     ) -> impl Future<Output = Result<Result<RenderedImage, Failure>, Refused>> + Send;
 
     /// An object's properties; `None` if there is no object.
@@ -100,6 +143,10 @@ pub trait Host: Clone + Send + Sync + 'static {
     /// Reads a thumbnail; `None` if there is no object.
     fn read(&self, at: Location) -> impl Future<Output = Result<Option<Object>, Failure>> + Send;
 
-    /// The signer of upload forms to the source bucket, for the client of `request`.
-    fn form_signer(&self, request: &Parts) -> impl Future<Output = Result<FormSigner, Failure>> + Send;
+    /// What signs forms for uploads to a source bucket, and where they are sent; `request` asks for one.
+    fn form_signer(
+        &self,
+        bucket: &str,
+        request: &Parts,
+    ) -> impl Future<Output = Result<FormSigner, Failure>> + Send;
 }

@@ -8,7 +8,7 @@ use axum::{
 use bytes::Bytes;
 use tintype_pipeline::{Location, RenderedImage, store::Arrival};
 
-use crate::{Api, Host, answer, query::Query};
+use crate::{Api, Deadline, Host, answer, query::Query};
 
 /// Renders a thumbnail of the bytes; with a key, the image and its renditions are stored, too.
 pub(crate) async fn post<H: Host>(
@@ -16,9 +16,10 @@ pub(crate) async fn post<H: Host>(
     query: Query,
     content_type: String,
     bytes: Bytes,
+    deadline: Deadline,
 ) -> Response {
     let result = match query.key {
-        None => api.host.render(bytes, query.spec).await.map(|rendered| {
+        None => api.host.render(bytes, query.spec, deadline).await.map(|rendered| {
             rendered.map(|(_, thumbnail)| RenderedImage {
                 content_type: thumbnail.format.media_type().to_owned(),
                 width: thumbnail.width,
@@ -27,8 +28,8 @@ pub(crate) async fn post<H: Host>(
             })
         }),
         Some(key) => {
-            let at = Location { bucket: api.config.trigger.bucket.clone(), key };
-            api.host.receive(Arrival { at, content_type, bytes }, query.spec).await
+            let at = Location { bucket: query.trigger.bucket.clone(), key };
+            api.host.receive(Arrival { at, content_type, bytes }, query.spec, deadline).await
         }
     };
     match result {

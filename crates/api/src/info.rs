@@ -1,45 +1,53 @@
 //! GET of `/info`: an image's properties, its placeholder, and the status of its thumbnails.
 
-use axum::{extract::Request, http::StatusCode, response::Response};
+use axum::{
+    extract::{Request, State},
+    http::StatusCode,
+    response::Response,
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use tintype_pipeline::{Inspection, Location, inspection::RenditionStatus};
 
 use crate::{
-    Api, Host,
+    Api, Deadline, Host,
     answer::{self, message},
     conditions::http_date,
-    openapi::{Info, KeyQuery},
+    openapi::{BucketQuery, Info, KeyQuery},
     query::Query,
     refusals::InfoRefusals,
+    routes::INFO,
 };
 
 #[utoipa::path(
     get,
-    path = "/info",
+    path = "",
     operation_id = "describeImage",
-    params(KeyQuery),
+    params(KeyQuery, BucketQuery),
     responses(
         (status = 200, body = Info, description = "What the image is, and the status of its thumbnails."),
         InfoRefusals,
     )
 )]
-pub(crate) async fn get<H: Host>(api: &Api<H>, request: Request) -> Response {
-    let found = match Query::of(&request, &api.config).and_then(|query| {
-        if query.has_spec {
-            let text = "/info takes the query field \"key\" alone";
-            return Err(Box::new(message(StatusCode::BAD_REQUEST, text)));
-        }
-        query.location(&api.config)
-    }) {
+pub(crate) async fn get<H: Host>(State(api): State<Api<H>>, request: Request) -> Response {
+    let (at, query) = match query(&api, &request) {
+        Ok(parsed) => parsed,
         Err(response) => return *response,
-        Ok(at) => api.host.inspect(at.clone()).await.map(|inspected| (at, inspected)),
     };
-    match found {
+    match api.host.inspect(at.clone(), query.trigger.clone(), Deadline::of(&request)).await {
         Err(refused) => answer::refused(refused),
-        Ok((_, Err(failure))) => answer::failure(&failure),
-        Ok((at, Ok(inspection))) => answer::json(StatusCode::OK, &description(&at, &inspection)),
+        Ok(Err(failure)) => answer::failure(&failure),
+        Ok(Ok(inspection)) => answer::json(StatusCode::OK, &description(&at, &inspection)),
     }
+}
+
+fn query<H: Host>(api: &Api<H>, request: &Request) -> Result<(Location, Query), Box<Response>> {
+    let query = Query::of(request, &api.config, api.host.triggers())?;
+    if query.has_spec {
+        let text = format!("{INFO} takes the query fields \"key\" and \"bucket\" alone");
+        return Err(Box::new(message(StatusCode::BAD_REQUEST, text)));
+    }
+    Ok((query.location()?, query))
 }
 
 fn description(at: &Location, inspection: &Inspection) -> Value {

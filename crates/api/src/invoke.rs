@@ -1,10 +1,8 @@
 //! POST: runs the function on the objects that a JSON body names, or on an image in the body.
 
-use std::time::Duration;
-
 use axum::{
     body::Body,
-    extract::Request,
+    extract::{Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
@@ -12,16 +10,17 @@ use serde_json::{Value, json};
 use tintype_pipeline::{
     Ignored, Outcome, Report,
     event::{self, Event, Record, form_encoded},
+    trigger::default_trigger,
 };
-use tokio::time::Instant;
 
 use crate::{
-    Api, Host, Queued, Refused,
+    Api, Deadline, Host, Queued, Refused,
     answer::{self, message},
     body, image, multipart,
-    openapi::{FileForm, InvokeRequest, RecordResults, SpecQuery},
+    openapi::{BucketQuery, FileForm, InvokeRequest, RecordResults, SpecQuery},
     query::Query,
     refusals::PostRefusals,
+    routes::INFO,
 };
 
 /// The most records of one request.
@@ -29,10 +28,11 @@ const MOST_RECORDS: usize = 1000;
 
 #[utoipa::path(
     post,
-    path = "/",
+    path = "",
     operation_id = "makeThumbnails",
     params(
         ("key" = inline(Option<String>), Query, description = "With an image body: store it under this key, too."),
+        BucketQuery,
         SpecQuery,
         ("Prefer" = inline(Option<String>), Header, description = "respond-async: queue and answer at once.")
     ),
@@ -49,23 +49,26 @@ const MOST_RECORDS: usize = 1000;
         PostRefusals,
     )
 )]
-pub(crate) async fn post<H: Host>(api: &Api<H>, request: Request) -> Response {
-    match response(api, request).await {
+pub(crate) async fn post<H: Host>(State(api): State<Api<H>>, request: Request) -> Response {
+    match response(&api, request).await {
         Ok(response) | Err(response) => *response,
     }
 }
 
 async fn response<H: Host>(api: &Api<H>, request: Request) -> Result<Box<Response>, Box<Response>> {
-    let query = Query::of(&request, &api.config)?;
+    let query = Query::of(&request, &api.config, api.host.triggers())?;
+    let deadline = Deadline::of(&request);
     let (head, body) = request.into_parts();
     let kind = body::media_type(&head.headers);
     let bad = |text: String| Box::new(message(StatusCode::BAD_REQUEST, text));
     let max = api.config.max_body;
     Ok(Box::new(match kind.as_str() {
-        "application/json" | "" if query.has_spec || query.key.is_some() => {
+        "application/json" | "" if query.has_spec || query.key.is_some() || query.names_bucket => {
             return Err(bad("a JSON body takes no query fields; name the keys in the body".into()));
         }
-        "application/json" | "" => run(api, &head.headers, &body::read_json(body, max).await?).await,
+        "application/json" | "" => {
+            run(api, &head.headers, &body::read_json(body, max).await?, deadline).await
+        }
         "multipart/form-data" => {
             let form = body::read(body, max).await?;
             let (kind, file) = multipart::file(&head.headers, form).await.map_err(bad)?;
@@ -75,10 +78,10 @@ async fn response<H: Host>(api: &Api<H>, request: Request) -> Result<Box<Respons
                 );
                 return Err(Box::new(message(StatusCode::UNSUPPORTED_MEDIA_TYPE, text)));
             }
-            image::post(api, query, kind, file).await
+            image::post(api, query, kind, file, deadline).await
         }
         kind if is_image(kind) => {
-            image::post(api, query, kind.to_owned(), body::read(body, max).await?).await
+            image::post(api, query, kind.to_owned(), body::read(body, max).await?, deadline).await
         }
         other => message(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -96,10 +99,13 @@ fn is_image(kind: &str) -> bool {
 }
 
 /// Runs the function on every record of an event, or queues it.
-async fn run<H: Host>(api: &Api<H>, headers: &HeaderMap, body: &[u8]) -> Response {
-    let deadline = Instant::now() + in_time(api.config.timeout);
+async fn run<H: Host>(api: &Api<H>, headers: &HeaderMap, body: &[u8], deadline: Deadline) -> Response {
+    // The margin is for the response, with the records that were handled by then.
+    let deadline = deadline.with_margin();
+    let triggers = api.host.triggers();
+    let bucket = default_trigger(&triggers).map(|trigger| trigger.bucket.as_str()).unwrap_or_default();
     // The raw parts are dropped before the records are handled.
-    let parts: Vec<_> = match event::parse(body, &api.config.trigger.bucket, MOST_RECORDS) {
+    let parts: Vec<_> = match event::parse(body, bucket, MOST_RECORDS) {
         Err(error) => return message(StatusCode::BAD_REQUEST, error),
         Ok(Event::Test) => return answer::json(StatusCode::OK, &json!({"records": []})),
         Ok(Event::Records(parts)) => parts.into_iter().map(|part| part.record).collect(),
@@ -124,7 +130,7 @@ async fn run<H: Host>(api: &Api<H>, headers: &HeaderMap, body: &[u8]) -> Respons
             match api.host.enqueue(record.clone()).await {
                 Ok(Queued::NoQueue) => {}
                 Ok(Queued::Yes) => {
-                    records.queued(&api.config.path, &record);
+                    records.queued(&api.config.path, bucket, &record);
                     continue;
                 }
                 Ok(Queued::NoTrigger) => {
@@ -137,7 +143,7 @@ async fn run<H: Host>(api: &Api<H>, headers: &HeaderMap, body: &[u8]) -> Respons
                 }
             }
         }
-        let invoked = tokio::time::timeout_at(deadline, api.host.invoke(record)).await;
+        let invoked = tokio::time::timeout_at(deadline.0.into(), api.host.invoke(record, deadline)).await;
         match invoked.unwrap_or(Err(Refused::TimedOut)) {
             Ok(report) => records.push(&report),
             // Earlier records are done; the client sends the rest again.
@@ -146,11 +152,6 @@ async fn run<H: Host>(api: &Api<H>, headers: &HeaderMap, body: &[u8]) -> Respons
         }
     }
     records.answer()
-}
-
-/// The part of a request's time for its records; the rest is for the response.
-fn in_time(timeout: Duration) -> Duration {
-    timeout - (timeout / 10).min(Duration::from_secs(1))
 }
 
 /// Whether a request's records are to be queued; an image in the body is always rendered at once.
@@ -183,8 +184,12 @@ impl Records {
         self.results.push(report.to_json());
     }
 
-    fn queued(&mut self, path: &str, record: &Record) {
-        let ask = format!("{path}/info?key={}", form_encoded(record.key.as_str()));
+    /// A record of `default_bucket` is asked for without its bucket.
+    fn queued(&mut self, path: &str, default_bucket: &str, record: &Record) {
+        let mut ask = format!("{path}{INFO}?key={}", form_encoded(record.key.as_str()));
+        if record.bucket != default_bucket {
+            ask = format!("{ask}&bucket={}", form_encoded(&record.bucket));
+        }
         self.results.push(json!({
             "source": {"bucket": record.bucket, "key": record.key.as_str()},
             "outcome": "queued",

@@ -1,18 +1,25 @@
 //! The OpenAPI 3.1 description of the routes, from the handlers' annotations and the types below. The types describe
 //! the JSON that handlers write; end-to-end tests compare the two.
 
+use axum::{
+    body::Body,
+    extract,
+    http::{HeaderValue, header},
+    response::Response,
+};
 use serde_json::Value;
 use tintype_engine::{Fit, Gravity, OutputFormat};
+use tintype_pipeline::trigger::Trigger;
 use utoipa::{
     IntoParams, OpenApi, PartialSchema, ToSchema,
     openapi::{
-        OneOfBuilder, PathItem, Paths, Ref, RefOr, Schema,
+        OneOfBuilder, PathItem, Ref, RefOr, Schema,
         path::Parameter,
         security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme},
     },
 };
 
-use crate::Config;
+use crate::{Api, Config, Host, query::buckets, routes, uploads};
 
 /// An error.
 #[derive(ToSchema)]
@@ -253,7 +260,17 @@ pub(crate) struct KeyQuery {
     key: String,
 }
 
-/// The rendition to return; fields not given are as in the settings' first rendition.
+/// A bucket in the query.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes a query")]
+pub(crate) struct BucketQuery {
+    /// The source bucket; without it the first trigger's.
+    #[param(required = false)]
+    bucket: String,
+}
+
+/// The rendition to return; fields not given are as in the trigger's first rendition.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes a query")]
@@ -282,35 +299,36 @@ pub(crate) struct SpecQuery {
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Tintype", description = "Thumbnails of images in a bucket."),
-    components(schemas(Message)),
-    paths(
-        crate::thumbnail::get,
-        crate::thumbnail::head,
-        crate::invoke::post,
-        crate::info::get,
-        crate::uploads::post
-    )
+    components(schemas(Message))
 )]
 struct Description;
 
+/// GET of the description.
+pub(crate) async fn get<H: Host>(extract::State(api): extract::State<Api<H>>) -> Response {
+    let description = description(&api.config, &api.host.triggers());
+    let mut response = Response::new(Body::from(description.to_string()));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
 /// The description for these settings: their paths, and the bounds of what a request may ask for.
 #[must_use]
-pub fn description(config: &Config) -> Value {
+pub fn description(config: &Config, triggers: &[Trigger]) -> Value {
     let mut api = Description::openapi();
-    let paths: Vec<(String, PathItem)> = api.paths.paths.into_iter().collect();
-    let mut renamed = Paths::new();
-    for (path, mut item) in paths {
-        let operations = [&mut item.get, &mut item.head, &mut item.post];
-        for operation in operations.into_iter().flatten() {
-            for parameter in operation.parameters.iter_mut().flatten() {
-                if let RefOr::T(parameter) = parameter {
-                    bound(parameter, config);
-                }
-            }
+    let buckets = buckets(triggers);
+    for route in routes::rows() {
+        let Some(part) = route.description else { continue };
+        let mut part = part();
+        let described = std::mem::take(&mut part.paths.paths);
+        let item = api.paths.paths.entry(route.path.below(&config.path)).or_default();
+        for operations in described.into_values() {
+            item.merge_operations(bounded(operations, config, &buckets));
         }
-        renamed.paths.insert(format!("{}{}", config.path, path.trim_end_matches('/')), item);
+        api.merge(part);
     }
-    api.paths = renamed;
+    if buckets.len() < 2 {
+        forget_bucket_of_uploads(&mut api);
+    }
     let key = ApiKeyValue::with_description("X-Api-Key", "Needed where the settings name any.");
     let components = api.components.get_or_insert_default();
     components.add_security_scheme(KEY, SecurityScheme::ApiKey(ApiKey::Header(key)));
@@ -341,12 +359,38 @@ fn up_to(most: u32) -> String {
     format!("({})", alternatives.join("|"))
 }
 
+/// With the settings' bounds. Where one bucket is watched there is none to choose.
+fn bounded(mut item: PathItem, config: &Config, buckets: &[&str]) -> PathItem {
+    for operation in [&mut item.get, &mut item.head, &mut item.post].into_iter().flatten() {
+        let Some(parameters) = &mut operation.parameters else { continue };
+        parameters.retain(|parameter| match parameter {
+            RefOr::T(parameter) => parameter.name != "bucket" || buckets.len() > 1,
+            RefOr::Ref(_) => true,
+        });
+        for parameter in parameters {
+            if let RefOr::T(parameter) = parameter {
+                bound(parameter, config, buckets);
+            }
+        }
+    }
+    item
+}
+
+/// The body of a request for a form has no bucket to choose either.
+fn forget_bucket_of_uploads(api: &mut utoipa::openapi::OpenApi) {
+    let schemas = &mut api.components.get_or_insert_default().schemas;
+    if let Some(RefOr::T(Schema::Object(wish))) = schemas.get_mut(&*uploads::UploadFormRequest::name()) {
+        wish.properties.remove("bucket");
+    }
+}
+
 /// Adds the engine's values and the settings' bounds to a parameter.
-fn bound(parameter: &mut Parameter, config: &Config) {
+fn bound(parameter: &mut Parameter, config: &Config, buckets: &[&str]) {
     let names: &[&str] = match parameter.name.as_str() {
         "fit" => Fit::NAMES,
         "format" => OutputFormat::NAMES,
         "gravity" => Gravity::NAMES,
+        "bucket" => buckets,
         _ => &[],
     };
     let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema else { return };

@@ -6,6 +6,11 @@ use serde::Deserialize;
 use tintype_engine::Size;
 use tintype_pipeline::settings::{Amount, Check, SettingsError};
 
+use crate::{
+    route_table::{Route, RoutePath},
+    routes::rows,
+};
+
 /// The API's settings.
 pub const KEYS: &[&str] = &[
     "api.stage",
@@ -67,6 +72,12 @@ pub struct ApiSettings {
 }
 
 impl ApiSettings {
+    /// The path of the resource, `/{stage}/{resource}`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!("/{}/{}", self.stage, self.resource)
+    }
+
     /// Bytes that the bodies of all concurrent requests may have together; no single body may exceed it.
     pub const ALL_BODIES: u64 = 256 << 20;
 }
@@ -99,7 +110,7 @@ impl fmt::Debug for ApiKey {
 pub struct RouteRate {
     /// Its method.
     pub method: String,
-    /// Its path below the resource: empty, `/info` or `/uploads`.
+    /// Its path below the resource, as in the route table; empty: the resource itself.
     pub path: String,
     /// Requests a second.
     pub rate: u32,
@@ -251,7 +262,13 @@ fn routes(check: &Check, written: Vec<RouteSection>) -> Result<Vec<RouteRate>, S
     let route = |RouteSection { route, rate, burst }: RouteSection| {
         let (method, path) = route.split_once(' ').unwrap_or((&route, "/"));
         let path = path.trim_end_matches('/');
-        if !matches!(method, "GET" | "HEAD" | "POST") || !matches!(path, "" | "/info" | "/uploads") {
+        let rows = rows();
+        let below = |row: &Route<_>| match row.path {
+            RoutePath::Resource(below) => Some(below),
+            RoutePath::Root(_) => None,
+        };
+        let has_method = rows.iter().any(|row| below(row).is_some() && row.method == method);
+        if !has_method || !rows.iter().any(|row| below(row) == Some(path)) {
             return check.fail(
                 "api.route.route",
                 format!(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::Request,
+    extract::{Request, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::Response,
 };
@@ -12,18 +12,19 @@ use bytes::Bytes;
 use tintype_engine::{Format, OutputFormat, Spec};
 use tintype_pipeline::{
     Failure, Location, Outcome,
+    event::{Kind, Record},
     fingerprint::{RECIPE_FINGERPRINT, SOURCE_ETAG, fingerprint},
     format_by_name,
     store::Stat,
 };
 
 use crate::{
-    Api, Config, Host, Refused,
+    Api, Deadline, Host, Refused,
     accept::Accept,
     answer::{self, message},
     conditions::{SourceTag, http_date, is_unchanged, modified_s},
-    openapi::{KeyQuery, SpecQuery},
-    query::Query,
+    openapi::{BucketQuery, KeyQuery, SpecQuery},
+    query::{MatchedTrigger, Query},
     refusals::{GetRefusals, HeadRefusals},
     single_flight::SingleFlight,
 };
@@ -62,6 +63,7 @@ impl Problem {
 /// A parsed request.
 struct ThumbnailRequest {
     at: Location,
+    trigger: MatchedTrigger,
     spec: Spec,
     /// Set if the format was chosen by `Accept`: the fallback if the source is of another format than its name.
     negotiated: Option<(Accept, Format)>,
@@ -69,10 +71,11 @@ struct ThumbnailRequest {
 
 #[utoipa::path(
     get,
-    path = "/",
+    path = "",
     operation_id = "getThumbnail",
     params(
         KeyQuery,
+        BucketQuery,
         SpecQuery,
         ("Accept" = inline(Option<String>), Header, description = "Formats the client accepts."),
         ("If-None-Match" = inline(Option<String>), Header, description = "ETags the client has.")
@@ -83,8 +86,9 @@ struct ThumbnailRequest {
         GetRefusals,
     )
 )]
-pub(crate) async fn get<H: Host>(api: &Api<H>, request: Request) -> Response {
-    let parsed = match parse(&request, &api.config) {
+pub(crate) async fn get<H: Host>(State(api): State<Api<H>>, request: Request) -> Response {
+    let deadline = Deadline::of(&request);
+    let parsed = match parse(&request, &api) {
         Ok(parsed) => parsed,
         Err(response) => return *response,
     };
@@ -99,20 +103,20 @@ pub(crate) async fn get<H: Host>(api: &Api<H>, request: Request) -> Response {
     let mut spec = parsed.spec.clone();
     // A client can have this tag only from an earlier response, so nothing is rendered or read.
     if is_unchanged(request.headers(), &tag(&stat.etag, &spec), Some(modified_s(stat.modified_ms))) {
-        return unchanged(api, &parsed, &spec, &stat);
+        return unchanged(&api, &parsed, &spec, &stat);
     }
-    let mut result = shared(api, &parsed.at, &stat, &spec).await;
+    let mut result = shared(&api, &parsed, &stat, &spec, deadline).await;
     if let (Ok(ready), Some((accept, choice))) = (&result, &parsed.negotiated)
         && !ready.content_type.to_str().is_ok_and(|kind| accept.accepts(kind))
     {
         // The source's format is not that of its name.
         spec.format = explicit(*choice);
-        result = shared(api, &parsed.at, &stat, &spec).await;
+        result = shared(&api, &parsed, &stat, &spec, deadline).await;
     }
     match result {
         Err(problem) => problem.response(),
         Ok(ready) => {
-            let mut response = headed(api, &parsed, &spec, &ready.source_etag, &stat);
+            let mut response = headed(&api, &parsed, &spec, &ready.source_etag, &stat);
             response.headers_mut().insert(header::CONTENT_TYPE, ready.content_type);
             response.headers_mut().insert(header::CONTENT_LENGTH, ready.bytes.len().into());
             if *request.method() != Method::HEAD {
@@ -125,10 +129,11 @@ pub(crate) async fn get<H: Host>(api: &Api<H>, request: Request) -> Response {
 
 #[utoipa::path(
     head,
-    path = "/",
+    path = "",
     operation_id = "headThumbnail",
     params(
         KeyQuery,
+        BucketQuery,
         SpecQuery,
         ("Accept" = inline(Option<String>), Header, description = "Formats the client accepts."),
         ("If-None-Match" = inline(Option<String>), Header, description = "ETags the client has.")
@@ -140,21 +145,21 @@ pub(crate) async fn get<H: Host>(api: &Api<H>, request: Request) -> Response {
     )
 )]
 /// The headers of GET, without its body.
-pub(crate) async fn head<H: Host>(api: &Api<H>, request: Request) -> Response {
+pub(crate) async fn head<H: Host>(state: State<Api<H>>, request: Request) -> Response {
     // A handler of its own only for the OpenAPI description.
-    get(api, request).await
+    get(state, request).await
 }
 
-fn parse(request: &Request, config: &Config) -> Result<ThumbnailRequest, Box<Response>> {
-    let query = Query::of(request, config)?;
-    let at = query.location(config)?;
-    let mut spec = query.spec;
+fn parse<H: Host>(request: &Request, api: &Api<H>) -> Result<ThumbnailRequest, Box<Response>> {
+    let query = Query::of(request, &api.config, api.host.triggers())?;
+    let at = query.location()?;
+    let Query { trigger, mut spec, .. } = query;
     if query.names_format {
-        return Ok(ThumbnailRequest { at, spec, negotiated: None });
+        return Ok(ThumbnailRequest { at, trigger, spec, negotiated: None });
     }
     let (spec_format, accept) = negotiate(request.headers(), spec.format, at.key.as_str())?;
     spec.format = spec_format;
-    Ok(ThumbnailRequest { at, spec, negotiated: Some(accept) })
+    Ok(ThumbnailRequest { at, trigger, spec, negotiated: Some(accept) })
 }
 
 /// The format to return: that of the settings unless `Accept` weighs another higher.
@@ -185,15 +190,23 @@ const fn explicit(format: Format) -> OutputFormat {
 }
 
 /// Renders a thumbnail, or joins a request that is rendering the same one.
-async fn shared<H: Host>(api: &Api<H>, at: &Location, stat: &Stat, spec: &Spec) -> Result<Ready, Problem> {
+async fn shared<H: Host>(
+    api: &Api<H>,
+    parsed: &ThumbnailRequest,
+    stat: &Stat,
+    spec: &Spec,
+    deadline: Deadline,
+) -> Result<Ready, Problem> {
+    let ThumbnailRequest { at, trigger, .. } = parsed;
     let identity = (at.clone(), stat.etag.clone(), fingerprint(spec));
     api.thumbnails
         .join(identity, || {
-            let (host, config, at, spec) = (api.host.clone(), api.config.clone(), at.clone(), spec.clone());
+            let index = trigger.renditions.iter().position(|rendition| rendition.spec == *spec);
+            let (host, at, spec) = (api.host.clone(), at.clone(), spec.clone());
             async move {
-                match config.trigger.renditions.iter().position(|rendition| rendition.spec == spec) {
-                    Some(index) => stored(&host, &config, at, index, spec).await,
-                    None => rendered(&host, at, spec).await,
+                match index {
+                    Some(index) => stored(&host, at, index, spec, deadline).await,
+                    None => rendered(&host, at, spec, deadline).await,
                 }
             }
         })
@@ -203,31 +216,33 @@ async fn shared<H: Host>(api: &Api<H>, at: &Location, stat: &Stat, spec: &Spec) 
 /// A stored rendition, rendered if it is missing or stale.
 async fn stored<H: Host>(
     host: &H,
-    config: &Config,
     at: Location,
     index: usize,
     spec: Spec,
+    deadline: Deadline,
 ) -> Result<Ready, Problem> {
     // An object replaced between rendering and reading restarts the loop.
     for _ in 0..3 {
-        let record = config.record(at.key.clone(), "Get");
-        let report = host.invoke(record).await.map_err(Problem::Refused)?;
+        let record = Record::new(Kind::Created, "ObjectCreated:Get", at.clone());
+        let report = host.invoke(record, deadline).await.map_err(Problem::Refused)?;
         let rendition = match &report.outcome {
             Outcome::Failed(failure) => return Err(Problem::Failure(failure.clone())),
             Outcome::Ignored(why) => return Err(Problem::NotFound(format!("there is no thumbnail: {why}"))),
             Outcome::Removed => continue,
             Outcome::Rendered | Outcome::UpToDate => report.renditions.get(index),
         };
-        // Another trigger may match the key, with fewer renditions or others.
-        let Some(rendition) = rendition else { return rendered(host, at, spec).await };
+        // Another trigger may match the key by now, with fewer renditions or others.
+        let Some(rendition) = rendition else { return rendered(host, at, spec, deadline).await };
         let object = host.read(rendition.at.clone()).await.map_err(Problem::Failure)?;
         let Some(object) = object else { continue };
         if object.stat.metadata.get(RECIPE_FINGERPRINT) != Some(&fingerprint(&spec)) {
-            return rendered(host, at, spec).await;
+            return rendered(host, at, spec, deadline).await;
         }
         let Some(source_etag) = object.stat.metadata.get(SOURCE_ETAG).cloned() else { continue };
         // The type follows from the content, not from the object's metadata: a writer to the bucket must not serve pages here.
-        let Ok(header) = tintype_engine::probe(&object.bytes) else { return rendered(host, at, spec).await };
+        let Ok(header) = tintype_engine::probe(&object.bytes) else {
+            return rendered(host, at, spec, deadline).await;
+        };
         return Ok(Ready {
             bytes: object.bytes,
             content_type: HeaderValue::from_static(header.format.media_type()),
@@ -238,8 +253,8 @@ async fn stored<H: Host>(
 }
 
 /// A rendition of the request alone, not stored.
-async fn rendered<H: Host>(host: &H, at: Location, spec: Spec) -> Result<Ready, Problem> {
-    let rendered = host.render_object(at, spec).await.map_err(Problem::Refused)?;
+async fn rendered<H: Host>(host: &H, at: Location, spec: Spec, deadline: Deadline) -> Result<Ready, Problem> {
+    let rendered = host.render_object(at, spec, deadline).await.map_err(Problem::Refused)?;
     let (source, thumbnail) = rendered.map_err(Problem::Failure)?;
     Ok(Ready {
         content_type: HeaderValue::from_static(thumbnail.format.media_type()),

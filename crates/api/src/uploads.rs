@@ -2,7 +2,11 @@
 //! Sources: AWS, "Creating a POST policy"; "Authenticating requests in browser-based uploads using POST
 //! (AWS Signature Version 4)".
 
-use axum::{extract::Request, http::StatusCode, response::Response};
+use axum::{
+    extract::{Request, State},
+    http::StatusCode,
+    response::Response,
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::Deserialize;
@@ -17,7 +21,9 @@ use crate::{
     answer::{self, message},
     body,
     openapi::UploadForm,
+    query::MatchedTrigger,
     refusals::UploadsRefusals,
+    routes::UPLOADS,
 };
 
 /// The default and the longest validity of a form, in seconds.
@@ -32,6 +38,9 @@ pub(crate) struct UploadFormRequest {
     /// The key in the source bucket.
     #[schema(min_length = 1, max_length = 1024)]
     key: String,
+    /// The source bucket; without it the first trigger's.
+    #[serde(default)]
+    bucket: Option<String>,
     /// The file's media type; by default that of the key's extension.
     #[serde(default)]
     #[schema(pattern = "^image/[!-~]*$")]
@@ -44,7 +53,7 @@ pub(crate) struct UploadFormRequest {
 
 #[utoipa::path(
     post,
-    path = "/uploads",
+    path = "",
     operation_id = "makeUploadForm",
     request_body = UploadFormRequest,
     responses(
@@ -52,11 +61,11 @@ pub(crate) struct UploadFormRequest {
         UploadsRefusals,
     )
 )]
-pub(crate) async fn post<H: Host>(api: &Api<H>, request: Request) -> Response {
+pub(crate) async fn post<H: Host>(State(api): State<Api<H>>, request: Request) -> Response {
     if request.uri().query().is_some_and(|query| !query.is_empty()) {
         return message(
             StatusCode::BAD_REQUEST,
-            "/uploads takes no query fields; write them into the JSON body",
+            format!("{UPLOADS} takes no query fields; write them into the JSON body"),
         );
     }
     let (head, body) = request.into_parts();
@@ -71,17 +80,23 @@ pub(crate) async fn post<H: Host>(api: &Api<H>, request: Request) -> Response {
     };
     let terms = match serde_json::from_slice::<UploadFormRequest>(&body)
         .map_err(|error| {
-            format!("the body is not {{\"key\": …, \"content_type\": …, \"expires_s\": …}}: {error}")
+            format!(
+                "the body is not {{\"key\": …, \"bucket\": …, \"content_type\": …, \"expires_s\": …}}: {error}"
+            )
         })
         .and_then(UploadFormTerms::of)
     {
         Ok(terms) => terms,
         Err(error) => return message(StatusCode::BAD_REQUEST, error),
     };
-    match api.host.form_signer(&head).await {
+    let trigger = match MatchedTrigger::find(api.host.triggers(), terms.bucket.as_deref(), Some(&terms.key)) {
+        Ok(trigger) => trigger,
+        Err(unknown) => return *unknown.response("\"bucket\""),
+    };
+    let bucket = &trigger.bucket;
+    match api.host.form_signer(bucket, &head).await {
         Err(failure) => answer::failure(&failure),
         Ok(signer) => {
-            let bucket = &api.config.trigger.bucket;
             let form = form(&signer, bucket, &terms, api.config.source_bytes, OffsetDateTime::now_utc());
             match form {
                 Some(form) => answer::json(StatusCode::OK, &form),
@@ -94,6 +109,7 @@ pub(crate) async fn post<H: Host>(api: &Api<H>, request: Request) -> Response {
 /// The validated terms of an upload form.
 struct UploadFormTerms {
     key: ObjectKey,
+    bucket: Option<String>,
     content_type: String,
     expires: Duration,
 }
@@ -113,7 +129,7 @@ impl UploadFormTerms {
         let expires = Duration::seconds(expires.into());
         let by_name = || format_by_name(key.as_str()).media_type().to_owned();
         let content_type = request.content_type.unwrap_or_else(by_name);
-        Ok(Self { key, content_type, expires })
+        Ok(Self { key, bucket: request.bucket, content_type, expires })
     }
 }
 
@@ -210,7 +226,8 @@ mod tests {
     #[test]
     fn the_default_type_is_that_of_the_extension() {
         for (key, kind) in [("a.png", "image/png"), ("a.WEBP", "image/webp"), ("a", "image/jpeg")] {
-            let request = UploadFormRequest { key: key.into(), content_type: None, expires_s: None };
+            let request =
+                UploadFormRequest { key: key.into(), bucket: None, content_type: None, expires_s: None };
             assert_eq!(UploadFormTerms::of(request).unwrap().content_type, kind);
         }
     }
@@ -225,7 +242,8 @@ mod tests {
             session_token: Some("session".into()),
         };
         let key = ObjectKey::new("a \"quoted\".jpg").unwrap();
-        let terms = UploadFormTerms { key, content_type: "image/png".into(), expires: Duration::seconds(60) };
+        let (bucket, content_type) = (None, "image/png".into());
+        let terms = UploadFormTerms { key, bucket, content_type, expires: Duration::seconds(60) };
         let form = form(&signer, "in", &terms, 10, OffsetDateTime::UNIX_EPOCH).unwrap();
         let policy = STANDARD.decode(form["fields"]["policy"].as_str().unwrap()).unwrap();
         let policy: Value = serde_json::from_slice(&policy).unwrap();

@@ -1,7 +1,10 @@
 //! The same cases over HTTP and as API Gateway's events of both versions: the responses are equal. The host is the real
 //! function over an in-memory store.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -14,7 +17,7 @@ use http_body_util::BodyExt as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tintype_api::{
-    Config, Cors, FormSigner, Host, Refused,
+    Config, Deadline, FormSigner, Host, Refused,
     apigateway::ApiGateway,
     settings::{self, ApiSection},
 };
@@ -22,7 +25,9 @@ use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_pipeline::{
     Call, Failure, Inspection, Location, ObjectKey, RenderedImage, Report, Stop, Store as _, Thumbnails,
     event::Record,
-    settings::{FunctionSection, LimitsSection, Schema, Sources, triggers},
+    settings::{
+        self as pipeline, FunctionSection, LimitsSection, Schema, Sources, TriggerSection, length, triggers,
+    },
     store::{Arrival, Condition, Object, Put, Stat, WithArrival},
     trigger::Trigger,
 };
@@ -37,15 +42,18 @@ static STOP: LazyLock<Stop> = LazyLock::new(Stop::never);
 struct TestHost(Arc<Parts>);
 
 struct Parts {
-    triggers: Vec<Trigger>,
+    triggers: Arc<Vec<Trigger>>,
     thumbnails: Thumbnails,
     store: MemoryStore,
 }
 
 impl TestHost {
     async fn upload(&self, key: &str, bytes: Vec<u8>) {
-        let (bucket, key) = (self.0.triggers[0].bucket.clone(), ObjectKey::new(key).unwrap());
-        let at = Location { bucket, key };
+        self.upload_to(&self.0.triggers[0].bucket, key, bytes).await;
+    }
+
+    async fn upload_to(&self, bucket: &str, key: &str, bytes: Vec<u8>) {
+        let at = Location { bucket: bucket.to_owned(), key: ObjectKey::new(key).unwrap() };
         let content_type = "image/png".to_owned();
         let put =
             Put { at, condition: Condition::Any, bytes: bytes.into(), content_type, metadata: [].into() };
@@ -54,7 +62,11 @@ impl TestHost {
 }
 
 impl Host for TestHost {
-    async fn invoke(&self, record: Record) -> Result<Report, Refused> {
+    fn triggers(&self) -> Arc<Vec<Trigger>> {
+        self.0.triggers.clone()
+    }
+
+    async fn invoke(&self, record: Record, _: Deadline) -> Result<Report, Refused> {
         let parts = &self.0;
         Ok(parts
             .thumbnails
@@ -66,6 +78,7 @@ impl Host for TestHost {
         &self,
         bytes: Bytes,
         spec: Spec,
+        _: Deadline,
     ) -> Result<Result<(Header, Thumbnail), Failure>, Refused> {
         let rendered = self.0.thumbnails.render(&STOP, bytes, &spec).await;
         Ok(rendered.map(|(header, thumbnail, _)| (header, thumbnail)))
@@ -75,17 +88,28 @@ impl Host for TestHost {
         &self,
         at: Location,
         spec: Spec,
+        _: Deadline,
     ) -> Result<Result<(Stat, Thumbnail), Failure>, Refused> {
         let parts = &self.0;
         Ok(parts.thumbnails.render_object(&STOP, &parts.store, &at, &spec).await)
     }
 
-    async fn inspect(&self, at: Location) -> Result<Result<Inspection, Failure>, Refused> {
-        let (parts, trigger) = (&self.0, &self.0.triggers[0]);
-        Ok(parts.thumbnails.inspect(&STOP, &parts.store, &at, trigger).await)
+    async fn inspect(
+        &self,
+        at: Location,
+        trigger: Trigger,
+        _: Deadline,
+    ) -> Result<Result<Inspection, Failure>, Refused> {
+        let parts = &self.0;
+        Ok(parts.thumbnails.inspect(&STOP, &parts.store, &at, &trigger).await)
     }
 
-    async fn receive(&self, arrival: Arrival, spec: Spec) -> Result<Result<RenderedImage, Failure>, Refused> {
+    async fn receive(
+        &self,
+        arrival: Arrival,
+        spec: Spec,
+        _: Deadline,
+    ) -> Result<Result<RenderedImage, Failure>, Refused> {
         let parts = &self.0;
         // Not the ETag that the store assigns, as on S3 with KMS keys: the stored object is read again.
         let store = WithArrival::new(&parts.store, arrival.clone(), "another".into());
@@ -102,9 +126,9 @@ impl Host for TestHost {
         Ok(self.0.store.get(&at, u64::MAX).await?)
     }
 
-    async fn form_signer(&self, _: &axum::http::request::Parts) -> Result<FormSigner, Failure> {
+    async fn form_signer(&self, bucket: &str, _: &axum::http::request::Parts) -> Result<FormSigner, Failure> {
         Ok(FormSigner {
-            url: "https://in.example".into(),
+            url: format!("https://{bucket}.example"),
             region: "us-east-1".into(),
             access_key_id: "id".into(),
             secret_access_key: "secret".into(),
@@ -128,26 +152,20 @@ fn png(width: u32, height: u32, colour: [u8; 3]) -> Vec<u8> {
 #[serde(default)]
 struct Written {
     api: ApiSection,
+    trigger: Option<Vec<TriggerSection>>,
 }
 
-const SCHEMA: Schema =
-    Schema { keys: settings::KEYS, lists: settings::LISTS, other_variables: &[], others: &[] };
+const KEYS: &[&[&str]] = &[pipeline::KEYS, settings::KEYS];
+const LISTS: &[&[&str]] = &[pipeline::LISTS, settings::LISTS];
+const SCHEMA: Schema = Schema {
+    keys: &pipeline::joined::<{ length(KEYS) }>(KEYS),
+    lists: &pipeline::joined::<{ length(LISTS) }>(LISTS),
+    other_variables: &[],
+    others: &[],
+};
 
 async fn routes() -> (Router, TestHost) {
-    let file = format!(
-        "[api]\ncors_origins = [\"{SHOP}\"]\nmax_body = \"64 KiB\"\nmax_side = 512\nmax_quality = 90\n"
-    );
-    let sources = Sources { file: Some(("settings".into(), file)), ..Sources::default() };
-    let (written, check) = sources.read::<Written>(&SCHEMA).unwrap();
-    let function = FunctionSection::default().validate(&check).unwrap();
-    let limits = LimitsSection::default().validate(&check, &function).unwrap();
-    let (api, triggers) = (written.api.validate(&check).unwrap(), triggers(&check, None).unwrap());
-    let trigger = &triggers[0];
-    let store = MemoryStore::with_buckets(&[&trigger.bucket, &trigger.destination]);
-    let thumbnails = Thumbnails::new(limits, 1 << 30, 1).unwrap();
-    let config = Config::new(&api, limits, trigger.clone());
-    let cors = Cors::new(&api.cors_origins);
-    let host = TestHost(Arc::new(Parts { triggers, thumbnails, store }));
+    let (router, host) = routes_with("").await;
     for (key, bytes) in [
         ("a b+c.png", png(300, 200, [200, 40, 30])),
         ("wrong.jpg", png(300, 200, [30, 160, 50])),
@@ -156,7 +174,28 @@ async fn routes() -> (Router, TestHost) {
     ] {
         host.upload(key, bytes).await;
     }
-    (tintype_api::cross_origin(tintype_api::router(host.clone(), config), cors), host)
+    (router, host)
+}
+
+/// The routes with further settings; the buckets of the triggers are empty.
+async fn routes_with(more: &str) -> (Router, TestHost) {
+    let file = format!(
+        "[api]\ncors_origins = [\"{SHOP}\"]\nmax_body = \"64 KiB\"\nmax_side = 512\nmax_quality = 90\n{more}"
+    );
+    let sources = Sources { file: Some(("settings".into(), file)), ..Sources::default() };
+    let (written, check) = sources.read::<Written>(&SCHEMA).unwrap();
+    let function = FunctionSection::default().validate(&check).unwrap();
+    let limits = LimitsSection::default().validate(&check, &function).unwrap();
+    let api = written.api.validate(&check).unwrap();
+    let triggers = triggers(&check, written.trigger).unwrap();
+    let mut buckets: Vec<&str> =
+        triggers.iter().flat_map(|trigger| [trigger.bucket.as_str(), &trigger.destination]).collect();
+    buckets.dedup();
+    let store = MemoryStore::with_buckets(&buckets);
+    let thumbnails = Thumbnails::new(limits, 1 << 30, 1).unwrap();
+    let config = Config::new(&api, limits);
+    let host = TestHost(Arc::new(Parts { triggers: Arc::new(triggers), thumbnails, store }));
+    (tintype_api::cross_origin(tintype_api::router(host.clone(), config), &api), host)
 }
 
 /// A request of the cases below.
@@ -265,7 +304,7 @@ async fn as_rest_event(gateway: &ApiGateway, case: &Case) -> ApiResponse {
         "requestContext": {"stage": "prod", "path": format!("/prod{}", case.path)},
         "body": STANDARD.encode(&case.body), "isBase64Encoded": true,
     });
-    from_gateway(&gateway.answer(event).await)
+    from_gateway(&gateway.answer(event, Deadline::after(Duration::from_secs(60))).await)
 }
 
 /// The decoded fields of a query, as API Gateway sends them.
@@ -291,7 +330,7 @@ async fn as_http_api_event(gateway: &ApiGateway, case: &Case) -> ApiResponse {
         "requestContext": {"stage": "prod", "http": {"method": case.method, "path": path}},
         "body": STANDARD.encode(&case.body), "isBase64Encoded": true,
     });
-    from_gateway(&gateway.answer(event).await)
+    from_gateway(&gateway.answer(event, Deadline::after(Duration::from_secs(60))).await)
 }
 
 const FORM: &str = "multipart/form-data; boundary=b";
@@ -497,6 +536,139 @@ async fn an_upload_form() {
     let form = over_http(&router, &case("POST", "/myimage/uploads", "").body("application/json", body)).await;
     assert_eq!(form.status, 200);
     let form = form.json();
-    assert_eq!((&form["url"], &form["fields"]["key"]), (&json!("https://in.example"), &json!("new.jpg")));
+    assert_eq!(
+        (&form["url"], &form["fields"]["key"]),
+        (&json!("https://input-product-images.example"), &json!("new.jpg"))
+    );
     assert_eq!(form["fields"]["x-amz-signature"].as_str().map(str::len), Some(64));
+}
+
+/// Two source buckets, two destinations, different renditions; and two triggers on the second bucket.
+const TWO_TRIGGERS: &str = r#"
+[[trigger]]
+bucket = "first-in"
+suffixes = [".png"]
+destination = "first-out"
+[[trigger.rendition]]
+size = "100x100"
+[[trigger]]
+bucket = "second-in"
+suffixes = [".png"]
+prefix = "raw/"
+destination = "second-out"
+[[trigger.rendition]]
+key = "{width}/{key}"
+size = "40x40"
+[[trigger]]
+bucket = "second-in"
+suffixes = [".png"]
+prefix = "big/"
+destination = "second-out"
+[[trigger.rendition]]
+key = "{width}/{key}"
+size = "200x200"
+"#;
+
+/// The status, and the width of the image.
+fn width(response: &ApiResponse) -> (u64, u32) {
+    let width = tintype_engine::probe(&response.body).map_or(0, |header| header.width);
+    (response.status, width)
+}
+
+#[tokio::test]
+async fn a_request_finds_its_trigger_by_bucket_and_key() {
+    let (router, host) = routes_with(TWO_TRIGGERS).await;
+    let gateway = ApiGateway::new(router.clone(), "dev1");
+    host.upload_to("first-in", "raw/a.png", png(300, 200, [200, 40, 30])).await;
+    host.upload_to("second-in", "raw/a.png", png(300, 200, [30, 160, 50])).await;
+    host.upload_to("second-in", "big/a.png", png(300, 200, [40, 60, 190])).await;
+    host.upload_to("second-in", "a.png", png(300, 200, [1, 2, 3])).await;
+    let red = png(300, 200, [200, 40, 30]);
+    for (expected, case) in [
+        ((200, 100), case("GET", "/myimage", "key=raw/a.png")),
+        ((200, 100), case("GET", "/myimage", "key=raw/a.png&bucket=first-in")),
+        ((200, 40), case("GET", "/myimage", "key=raw/a.png&bucket=second-in")),
+        ((200, 200), case("GET", "/myimage", "bucket=second-in&key=big/a.png")),
+        ((200, 60), case("GET", "/myimage", "bucket=second-in&key=big/a.png&size=60")),
+        // No filter passes the key: there is no stored rendition, and what is asked for is rendered.
+        ((404, 0), case("GET", "/myimage", "bucket=second-in&key=a.png")),
+        ((200, 60), case("GET", "/myimage", "bucket=second-in&key=a.png&size=60")),
+        ((404, 0), case("GET", "/myimage", "key=big/a.png")),
+        ((400, 0), case("GET", "/myimage", "bucket=first-out&key=thumb_raw/a.png")),
+        ((400, 0), case("GET", "/myimage/info", "bucket=first-out&key=thumb_raw/a.png")),
+        ((200, 40), case("POST", "/myimage", "bucket=second-in").body("image/png", red.clone())),
+        ((200, 100), case("POST", "/myimage", "").body("image/png", red.clone())),
+        (
+            (200, 200),
+            case("POST", "/myimage", "bucket=second-in&key=big/b.png").body("image/png", red.clone()),
+        ),
+        ((400, 0), case("POST", "/myimage", "bucket=other").body("image/png", red)),
+        ((400, 0), case("POST", "/myimage", "bucket=second-in").body("application/json", "{}")),
+    ] {
+        let name = format!("{} {}?{}", case.method, case.path, case.query);
+        let ways = [
+            over_http(&router, &case).await,
+            as_rest_event(&gateway, &case).await,
+            as_http_api_event(&gateway, &case).await,
+        ];
+        for way in &ways {
+            assert_eq!(width(way), expected, "{name}: {}", String::from_utf8_lossy(&way.body));
+        }
+        assert_eq!(ways[0], ways[1], "{name}");
+        assert_eq!(ways[0], ways[2], "{name}");
+    }
+    let stored = Location { bucket: "second-out".into(), key: ObjectKey::new("200/big/b.png").unwrap() };
+    assert!(host.stat(stored).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn keys_forms_and_descriptions_of_a_second_bucket() {
+    let (router, host) = routes_with(TWO_TRIGGERS).await;
+    host.upload_to("second-in", "raw/a.png", png(300, 200, [30, 160, 50])).await;
+    let posted = case("POST", "/myimage", "")
+        .body("application/json", r#"{"key": "raw/a.png", "bucket": "second-in"}"#);
+    let record = over_http(&router, &posted).await.json()["records"][0].clone();
+    assert_eq!(
+        (&record["outcome"], &record["renditions"][0]["bucket"]),
+        (&json!("made"), &json!("second-out"))
+    );
+    let info =
+        over_http(&router, &case("GET", "/myimage/info", "key=raw/a.png&bucket=second-in")).await.json();
+    assert_eq!(info["source"]["bucket"], "second-in");
+    assert_eq!(info["renditions"][0]["key"], "40/raw/a.png");
+    assert_eq!(info["renditions"][0]["state"], "current");
+
+    let form = |body: &'static str| case("POST", "/myimage/uploads", "").body("application/json", body);
+    let first = over_http(&router, &form(r#"{"key": "a.png"}"#)).await.json();
+    assert_eq!(first["url"], "https://first-in.example");
+    let second = over_http(&router, &form(r#"{"key": "raw/a.png", "bucket": "second-in"}"#)).await.json();
+    assert_eq!(second["url"], "https://second-in.example");
+    let policy = STANDARD.decode(second["fields"]["policy"].as_str().unwrap()).unwrap();
+    let policy: Value = serde_json::from_slice(&policy).unwrap();
+    assert!(policy["conditions"].as_array().unwrap().contains(&json!({"bucket": "second-in"})));
+    let other = over_http(&router, &form(r#"{"key": "a.png", "bucket": "first-out"}"#)).await;
+    assert_eq!(other.status, 400);
+    assert!(other.json()["message"].as_str().unwrap().contains("first-in, second-in"), "{}", other.json());
+}
+
+#[tokio::test]
+async fn the_description_names_the_buckets_where_there_are_several() {
+    let description = async |more: &str| {
+        let (router, _) = routes_with(more).await;
+        let request = Request::get("/openapi.json").body(Body::empty()).unwrap();
+        let body = router.oneshot(request).await.unwrap().into_body().collect().await.unwrap().to_bytes();
+        serde_json::from_slice::<Value>(&body).unwrap()
+    };
+    let buckets = |description: &Value| {
+        let get = &description["paths"]["/dev1/myimage"]["get"];
+        let parameters = get["parameters"].as_array().unwrap();
+        let bucket = parameters.iter().find(|parameter| parameter["name"] == "bucket");
+        bucket.map(|bucket| bucket["schema"]["enum"].clone())
+    };
+    let wish = |description: &Value| description["components"]["schemas"]["UploadWish"]["properties"].clone();
+    let one = description("").await;
+    assert_eq!((buckets(&one), wish(&one).get("bucket")), (None, None));
+    let two = description(TWO_TRIGGERS).await;
+    assert_eq!(buckets(&two), Some(json!(["first-in", "second-in"])));
+    assert!(wish(&two)["bucket"].is_object());
 }

@@ -77,6 +77,24 @@ impl Trigger {
     }
 }
 
+/// The trigger whose bucket is meant where none is named: the first of the settings.
+#[must_use]
+pub fn default_trigger(triggers: &[Trigger]) -> Option<&Trigger> {
+    triggers.first()
+}
+
+/// The trigger for a key of a bucket: the one whose filter passes the key, otherwise the bucket's first. `None` where
+/// no trigger watches the bucket.
+#[must_use]
+pub fn find_trigger<'a>(triggers: &'a [Trigger], bucket: &str, key: Option<&str>) -> Option<&'a Trigger> {
+    // One called for removals alone renders nothing, unless the bucket has no other.
+    let of_bucket = |created| {
+        triggers.iter().filter(move |trigger| trigger.bucket == bucket && trigger.created == created)
+    };
+    let passes = |trigger: &&Trigger| key.is_some_and(|key| trigger.matches(bucket, key));
+    of_bucket(true).find(passes).or_else(|| of_bucket(true).chain(of_bucket(false)).next())
+}
+
 /// Checks a set of triggers for overlaps, loops and collisions.
 ///
 /// # Errors
@@ -267,6 +285,29 @@ mod tests {
         {
             assert!(!trigger.matches(bucket, key), "{bucket} {key}");
         }
+    }
+
+    #[test]
+    fn a_trigger_is_found_by_bucket_and_key() {
+        let mut removals = trigger("two", "", &[], "out");
+        removals.created = false;
+        let triggers = [
+            trigger("one", "", &[".jpg"], "out"),
+            removals,
+            trigger("two", "raw/", &[".jpg"], "out"),
+            trigger("two", "big/", &[".jpg"], "out"),
+        ];
+        let found = |bucket: &str, key| {
+            let found = find_trigger(&triggers, bucket, key)?;
+            triggers.iter().position(|trigger| std::ptr::eq(trigger, found))
+        };
+        assert_eq!(found("one", Some("a.jpg")), Some(0));
+        assert_eq!(found("two", Some("big/a.jpg")), Some(3));
+        assert_eq!(found("two", Some("raw/a.jpg")), Some(2));
+        // No filter passes the key, or there is none: the bucket's first that renders.
+        assert_eq!((found("two", Some("a.png")), found("two", None)), (Some(2), Some(2)));
+        assert_eq!(found("three", Some("a.jpg")), None);
+        assert_eq!(find_trigger(&triggers[..2], "two", None).map(|found| found.created), Some(false));
     }
 
     #[test]

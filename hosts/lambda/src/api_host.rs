@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use md5::{Digest as _, Md5};
-use tintype_api::{FormSigner, Host, Parts, Refused};
+use tintype_api::{Deadline, FormSigner, Host, Parts, Refused};
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_pipeline::{
     Failure, Inspection, Location, Outcome, Reason, RenderedImage, Report, Stop,
     event::Record,
     hex,
     store::{Arrival, Object, Stat, Store as _, WithArrival},
+    trigger::Trigger,
 };
 
 use crate::{function::Function, report::Origin};
@@ -34,13 +35,13 @@ fn in_time<T>(result: Result<T, Failure>) -> Result<Result<T, Failure>, Refused>
     }
 }
 
-fn no_trigger() -> Failure {
-    Failure::new(Reason::Missing, "the settings have no trigger, so there is no source bucket")
-}
-
 impl Host for ApiHost {
-    async fn invoke(&self, record: Record) -> Result<Report, Refused> {
-        let report = self.function.handle(&record, &self.stop).await;
+    fn triggers(&self) -> Arc<Vec<Trigger>> {
+        self.function.settings.triggers.clone()
+    }
+
+    async fn invoke(&self, record: Record, deadline: Deadline) -> Result<Report, Refused> {
+        let report = self.function.handle(&record, &self.stop.clone().by(deadline.0)).await;
         self.function.reporter.record(Origin { request_id: &self.request_id, occurred_ms: None }, &report);
         match &report.outcome {
             Outcome::Failed(Failure { reason: Reason::Stopped, .. }) => Err(Refused::TimedOut),
@@ -52,6 +53,7 @@ impl Host for ApiHost {
         &self,
         bytes: Bytes,
         spec: Spec,
+        _: Deadline,
     ) -> Result<Result<(Header, Thumbnail), Failure>, Refused> {
         let rendered = self.bound(async {
             let (header, thumbnail, _) = self.function.thumbnails.render(&self.stop, bytes, &spec).await?;
@@ -64,23 +66,31 @@ impl Host for ApiHost {
         &self,
         at: Location,
         spec: Spec,
+        _: Deadline,
     ) -> Result<Result<(Stat, Thumbnail), Failure>, Refused> {
         let Function { thumbnails, store, .. } = self.function.as_ref();
         let rendered = self.bound(thumbnails.render_object(&self.stop, store, &at, &spec));
         in_time(rendered.await)
     }
 
-    async fn inspect(&self, at: Location) -> Result<Result<Inspection, Failure>, Refused> {
-        let Some(trigger) = self.function.settings.triggers.first() else {
-            return Ok(Err(no_trigger()));
-        };
+    async fn inspect(
+        &self,
+        at: Location,
+        trigger: Trigger,
+        _: Deadline,
+    ) -> Result<Result<Inspection, Failure>, Refused> {
         let Function { thumbnails, store, .. } = self.function.as_ref();
-        let inspected = self.bound(thumbnails.inspect(&self.stop, store, &at, trigger));
+        let inspected = self.bound(thumbnails.inspect(&self.stop, store, &at, &trigger));
         in_time(inspected.await)
     }
 
-    async fn receive(&self, arrival: Arrival, spec: Spec) -> Result<Result<RenderedImage, Failure>, Refused> {
-        if let Err(failure) = self.bucket_for_uploads() {
+    async fn receive(
+        &self,
+        arrival: Arrival,
+        spec: Spec,
+        _: Deadline,
+    ) -> Result<Result<RenderedImage, Failure>, Refused> {
+        if let Err(failure) = self.check_takes_uploads() {
             return Ok(Err(failure));
         }
         // The ETag of objects that S3 does not encrypt with KMS keys.
@@ -103,12 +113,12 @@ impl Host for ApiHost {
         self.bound(async { Ok(self.function.store.get(&at, LARGEST_THUMBNAIL).await?) }).await
     }
 
-    async fn form_signer(&self, _: &Parts) -> Result<FormSigner, Failure> {
-        let bucket = self.bucket_for_uploads()?;
+    async fn form_signer(&self, bucket: &str, _: &Parts) -> Result<FormSigner, Failure> {
+        self.check_takes_uploads()?;
         let aws = &self.function.aws;
         let keys = aws.credentials.clone();
         Ok(FormSigner {
-            url: aws.bucket_url(&bucket),
+            url: aws.bucket_url(bucket),
             region: aws.region.clone(),
             access_key_id: keys.access_key_id,
             secret_access_key: keys.secret_access_key,
@@ -123,15 +133,14 @@ impl ApiHost {
         self.function.bound(&self.stop, work).await
     }
 
-    /// The source bucket, if the function may write there.
-    fn bucket_for_uploads(&self) -> Result<String, Failure> {
+    /// Refuses unless the function may write to source buckets.
+    fn check_takes_uploads(&self) -> Result<(), Failure> {
         if !self.function.accepts_uploads {
             return Err(Failure::new(
                 Reason::Denied,
                 "this API accepts no uploads: deploy the stack with the parameter ApiUploads=true",
             ));
         }
-        let trigger = self.function.settings.triggers.first().ok_or_else(no_trigger)?;
-        Ok(trigger.bucket.clone())
+        Ok(())
     }
 }

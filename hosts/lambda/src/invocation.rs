@@ -4,7 +4,7 @@ use std::{pin::Pin, sync::Arc, time::Instant};
 
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use serde_json::{Value, json, value::RawValue};
-use tintype_api::{Config, Cors, apigateway::ApiGateway, cross_origin, router, without_trigger};
+use tintype_api::{Config, Deadline, UPLOADS, apigateway::ApiGateway, cross_origin, router, without_trigger};
 use tintype_pipeline::{Failure, Stop};
 
 use crate::{api_host::ApiHost, deadline, function::Function, records};
@@ -43,19 +43,19 @@ async fn respond(function: &Arc<Function>, request_id: &str, event: Value, stop:
     let started = Instant::now();
     let api = &function.settings.api;
     // API Gateway's time-out is shorter than that of most functions.
-    let stop = stop.by(Instant::now() + api.timeout);
+    let deadline = Deadline::after(api.timeout);
+    let stop = stop.by(deadline.0);
     let host = ApiHost { function: function.clone(), request_id: request_id.to_owned(), stop };
-    let routes = match function.settings.triggers.first() {
-        Some(trigger) => router(host, Config::new(api, function.settings.limits, trigger.clone())),
+    let routes = match function.settings.default_trigger() {
+        Some(_) => router(host, Config::new(api, function.settings.limits)),
         None => without_trigger(),
     };
-    let routes = cross_origin(routes, Cors::new(&api.cors_origins));
+    let routes = cross_origin(routes, api);
     let method = (event.get("httpMethod").or_else(|| event.pointer("/requestContext/http/method")).cloned())
         .unwrap_or_default();
     let path = event.get("path").or_else(|| event.get("rawPath")).cloned().unwrap_or_default();
-    let answer = ApiGateway::new(routes, api.stage.as_str()).answer(event).await;
-    let uploads = format!("/{}/{}/uploads", api.stage, api.resource);
-    let answer = bounded(answer, &uploads);
+    let answer = ApiGateway::new(routes, api.stage.as_str()).answer(event, deadline).await;
+    let answer = bounded(answer, &format!("{}{UPLOADS}", api.path()));
     function.reporter.request(request_id, &method, &path, &answer["statusCode"], started.elapsed());
     answer
 }

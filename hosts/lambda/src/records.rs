@@ -83,7 +83,7 @@ pub(crate) async fn handle(
     stop: &Stop,
 ) -> Result<Value, Failure> {
     let bucket =
-        function.settings.triggers.first().map(|trigger| trigger.bucket.as_str()).unwrap_or_default();
+        function.settings.default_trigger().map(|trigger| trigger.bucket.as_str()).unwrap_or_default();
     let parts = match event::parse(payload.as_bytes(), bucket, event::MOST_RECORDS) {
         Ok(Event::Test) => Vec::new(),
         Ok(Event::Records(parts)) => parts,

@@ -1,6 +1,8 @@
 //! The settings of the function on Lambda: the pipeline's and the API's. One file may serve every host, so the sections
 //! of other hosts are ignored.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use tintype_api::settings::{self as api, ApiSection, ApiSettings};
 use tintype_engine::Limits;
@@ -9,7 +11,7 @@ use tintype_pipeline::{
         self as pipeline, Function, FunctionSection, LimitsSection, Schema, SettingsError, Sources,
         TriggerSection, joined, length, triggers,
     },
-    trigger::Trigger,
+    trigger::{Trigger, default_trigger},
 };
 
 const KEYS: &[&[&str]] = &[pipeline::KEYS, api::KEYS];
@@ -36,7 +38,7 @@ pub struct Settings {
     /// Bounds on one image.
     pub limits: Limits,
     /// What to make of what.
-    pub triggers: Vec<Trigger>,
+    pub triggers: Arc<Vec<Trigger>>,
     /// The HTTP API.
     pub api: ApiSettings,
 }
@@ -59,11 +61,17 @@ impl Settings {
         let (written, check) = sources.read::<Written>(&SCHEMA)?;
         let function = written.function.validate(&check)?;
         Ok(Self {
-            triggers: triggers(&check, written.trigger)?,
+            triggers: Arc::new(triggers(&check, written.trigger)?),
             limits: written.limits.validate(&check, &function)?,
             function,
             api: written.api.validate(&check)?,
         })
+    }
+
+    /// The trigger whose bucket is meant where none is named.
+    #[must_use]
+    pub fn default_trigger(&self) -> Option<&Trigger> {
+        default_trigger(&self.triggers)
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
     auth::{ACCESS_KEY_ID, Authenticator, Credentials, SECRET_ACCESS_KEY},
-    console::{self, Console},
+    console::Console,
     disk::{RealDisk, SharedDisk},
     dispatch::Dispatcher,
     history::{self, Database, History, RequestMetrics, otlp},
@@ -163,9 +163,12 @@ impl Server {
             credentials: credentials.clone(),
             authenticator,
         };
-        let live = Live::new(settings.clone(), parts, console.router());
+        let live = Live::new(settings.clone(), parts, console.routes());
         let s3_service = RequestMetrics::s3(s3_service, history.clone());
-        let http_service = RequestMetrics::api(live.clone(), history.clone(), &routes(&settings));
+        let named = live.clone();
+        let http_service = RequestMetrics::api(live.clone(), history.clone(), move |method, path| {
+            named.route_name(method, path)
+        });
         let mut ports = Vec::new();
         // Unix sockets are not encrypted: their traffic does not leave the machine.
         if let Some(socket) = s3_unix {
@@ -348,21 +351,4 @@ fn gauges(
         metrics.set(Metric::DiskFree, space.map(|space| space.free));
         metrics.set(Metric::DiskTotal, space.map(|space| space.total));
     }
-}
-
-/// The HTTP port's routes, for counting its requests.
-fn routes(settings: &Settings) -> Vec<String> {
-    let api = format!("/{}/{}", settings.api.stage, settings.api.resource);
-    let below = |path: &str| format!("{api}{path}");
-    let mut routes = vec![
-        api.clone(),
-        below("/"),
-        below("/info"),
-        below("/uploads"),
-        "/healthz".into(),
-        "/readyz".into(),
-        "/openapi.json".into(),
-    ];
-    routes.extend(console::ROUTES.iter().map(|route| (*route).to_owned()));
-    routes
 }

@@ -18,6 +18,7 @@ use tintype::{
     history::{Database, Entry, History, Interval},
     listen::Client,
 };
+use tintype_api::RouteTable;
 use tintype_pipeline::{Location, ObjectKey, Report, clock::now_ms};
 use tintype_telemetry::metrics::{Kind, Metric, Metrics, MetricsSnapshot};
 use tower::ServiceExt as _;
@@ -41,7 +42,7 @@ fn shown(fill: impl FnOnce(&Database)) -> Shown {
     fill(&Database::new(Arc::new(RealDisk), file.clone()));
     history.record_to(Database::new(Arc::new(RealDisk), file)).unwrap();
     let page = Console::new(&opened.settings, authenticator, opened.store.clone(), queue, history.clone());
-    Shown { router: page.router(), opened, history, _data: data }
+    Shown { router: RouteTable::new("", page.routes()).router(), opened, history, _data: data }
 }
 
 /// The same where blocking has to be told.

@@ -11,7 +11,7 @@ use tintype::{
     history::{Database, History, Search},
     queue::Queue,
 };
-use tintype_api::Refused;
+use tintype_api::{Deadline, Refused};
 use tintype_faulty_disk::{Faults, FaultyDisk};
 use tintype_pipeline::{
     Outcome,
@@ -264,7 +264,10 @@ async fn requests_wait_their_turn_and_too_many_are_refused() {
             .unwrap();
     let (running, _data) = running;
     let record = || Record::new(Kind::Created, "ObjectCreated:Put", at(IN, "nowhere.jpg"));
-    let answers = futures::future::join_all((0..200).map(|_| running.dispatcher.invoke(record()))).await;
+    let answers = futures::future::join_all(
+        (0..200).map(|_| running.dispatcher.invoke(record(), Deadline::after(HOUR))),
+    )
+    .await;
     let (answered, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
     assert!(!answered.is_empty() && !refused.is_empty());
     for answer in answered {
@@ -287,7 +290,7 @@ fn requests_and_events_take_turns() {
     let record = || Record::new(Kind::Created, "ObjectCreated:Put", at(IN, "nowhere.jpg"));
     let depths = runtime().block_on(async {
         let waiting = (0..10).map(|_| async {
-            running.dispatcher.invoke(record()).await.unwrap();
+            running.dispatcher.invoke(record(), Deadline::after(HOUR)).await.unwrap();
             running.queue.depth().unwrap()
         });
         let waiting = futures::future::join_all(waiting);
@@ -312,8 +315,10 @@ fn a_request_without_a_worker_is_refused_at_shutdown() {
     let data = tempfile::tempdir().unwrap();
     let running = start_with_a_held_worker(data.path());
     let record = Record::new(Kind::Created, "ObjectCreated:Put", at(IN, "nowhere.jpg"));
-    let (waiting, ending) =
-        (running.dispatcher.invoke(record), running.dispatcher.drain(Duration::from_millis(50)));
+    let (waiting, ending) = (
+        running.dispatcher.invoke(record, Deadline::after(HOUR)),
+        running.dispatcher.drain(Duration::from_millis(50)),
+    );
     let (refused, ()) = runtime().block_on(futures::future::join(waiting, ending));
     assert_eq!(refused.unwrap_err(), Refused::ShuttingDown);
     running.opened.faults.hang_reads(None);
@@ -335,16 +340,17 @@ fn a_shutdown_leaves_what_is_waiting_for_the_next_start() {
 }
 
 #[test]
-fn how_long_a_request_may_take_can_change_while_it_runs() {
+fn a_request_ends_at_its_deadline() {
     let data = tempfile::tempdir().unwrap();
     let running = start(data.path(), "");
     put(&running.opened.store, &at(IN, "a.jpg"), &jpeg(64, 48, 90)).unwrap();
     let spec = running.opened.settings.triggers[0].renditions[0].spec.clone();
-    let ask = || runtime().block_on(running.dispatcher.render_object(at(IN, "a.jpg"), spec.clone()));
-    running.dispatcher.allow(Duration::ZERO);
-    assert_eq!(ask().unwrap_err(), Refused::TimedOut);
-    running.dispatcher.allow(HOUR);
-    assert!(ask().unwrap().is_ok());
+    let ask = |timeout| {
+        let deadline = Deadline::after(timeout);
+        runtime().block_on(running.dispatcher.render_object(at(IN, "a.jpg"), spec.clone(), deadline))
+    };
+    assert_eq!(ask(Duration::ZERO).unwrap_err(), Refused::TimedOut);
+    assert!(ask(HOUR).unwrap().is_ok());
     runtime().block_on(running.dispatcher.drain(Duration::from_secs(5)));
 }
 
@@ -353,7 +359,10 @@ fn an_abandoned_request_is_not_begun() {
     let data = tempfile::tempdir().unwrap();
     let running = start_with_a_held_worker(data.path());
     let spec = running.opened.settings.triggers[0].renditions[0].spec.clone();
-    let ask = || running.dispatcher.render_object(at(IN, "a.jpg"), spec.clone());
+    let ask = || {
+        let deadline = Deadline::after(HOUR);
+        running.dispatcher.render_object(at(IN, "a.jpg"), spec.clone(), deadline)
+    };
     runtime().block_on(async {
         let asked = std::pin::pin!(ask());
         assert!(futures::poll!(asked).is_pending());

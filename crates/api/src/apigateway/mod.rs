@@ -24,7 +24,7 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-use crate::answer::message;
+use crate::{answer::message, host::Deadline};
 
 /// The routes, called with API Gateway's events.
 #[derive(Debug, Clone)]
@@ -85,8 +85,8 @@ impl ApiGateway {
 
     /// Serves the request of an event, and responds in the shape of the event's version. An unreadable request is
     /// answered 400, so that no event ends in API Gateway's 502. Responses carry `nosniff`, so that browsers trust
-    /// their media type.
-    pub async fn answer(&self, event: Value) -> Value {
+    /// their media type. The caller enforces the deadline.
+    pub async fn answer(&self, event: Value, deadline: Deadline) -> Value {
         let payload = Payload::of(&event).unwrap_or(Payload::Rest);
         let call = match payload {
             Payload::Rest => rest::call(event),
@@ -94,10 +94,13 @@ impl ApiGateway {
         };
         let mut response = match call.and_then(|call| call.into_request(&self.stage)) {
             Err(error) => message(StatusCode::BAD_REQUEST, error),
-            Ok(request) => match self.router.clone().oneshot(request).await {
-                Ok(response) => response,
-                Err(never) => match never {},
-            },
+            Ok(mut request) => {
+                request.extensions_mut().insert(deadline);
+                match self.router.clone().oneshot(request).await {
+                    Ok(response) => response,
+                    Err(never) => match never {},
+                }
+            }
         };
         response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         let answer = Answer::of(response).await;
@@ -257,8 +260,9 @@ mod tests {
         response
     }
 
-    fn gateway() -> ApiGateway {
-        ApiGateway::new(Router::new().fallback(any(echo)), "dev1")
+    async fn answered(event: Value) -> Value {
+        let gateway = ApiGateway::new(Router::new().fallback(any(echo)), "dev1");
+        gateway.answer(event, Deadline::after(std::time::Duration::from_secs(60))).await
     }
 
     fn echoed(answer: &Value) -> Value {
@@ -277,7 +281,7 @@ mod tests {
             "body": "AAH/", "isBase64Encoded": true,
         });
         assert!(ApiGateway::accepts(&event));
-        let answer = gateway().answer(event).await;
+        let answer = answered(event).await;
         let request = echoed(&answer);
         assert_eq!(request["method"], "POST");
         assert_eq!(request["target"], "/dev1/myimage?key=a+b%2Bc%26d%3D.jpg&key=%C3%BC");
@@ -300,7 +304,7 @@ mod tests {
             "queryStringParameters": {"key": "a.jpg"}, "multiValueQueryStringParameters": null, "body": null,
             "isBase64Encoded": false, "requestContext": {},
         });
-        let request = echoed(&gateway().answer(event).await);
+        let request = echoed(&answered(event).await);
         assert_eq!(request["target"], "/dev1/myimage?key=a.jpg");
         assert_eq!((&request["headers"], &request["body"]), (&json!(["x-a: \"1\""]), &json!("")));
     }
@@ -317,7 +321,7 @@ mod tests {
         };
         for (stage, path) in [("prod", "/prod/myimage"), ("$default", "/myimage")] {
             assert!(ApiGateway::accepts(&event(stage, path)));
-            let answer = gateway().answer(event(stage, path)).await;
+            let answer = answered(event(stage, path)).await;
             let request = echoed(&answer);
             assert_eq!(request["target"], "/dev1/myimage?key=a+b%2Bc.jpg");
             assert_eq!(
@@ -343,7 +347,7 @@ mod tests {
             json!({}),
         ];
         for event in events {
-            let answer = gateway().answer(event.clone()).await;
+            let answer = answered(event.clone()).await;
             assert_eq!(answer["statusCode"], 400, "{event}");
             assert_eq!(answer["headers"]["x-content-type-options"], "nosniff", "{event}");
             assert!(echoed(&answer)["message"].is_string());
@@ -360,7 +364,7 @@ mod tests {
             ("/a?b", "/dev1/a%3Fb"),
         ] {
             let event = json!({"httpMethod": "GET", "path": path, "requestContext": {"stage": "dev1"}});
-            assert_eq!(echoed(&gateway().answer(event).await)["target"], target);
+            assert_eq!(echoed(&answered(event).await)["target"], target);
         }
     }
 }

@@ -58,7 +58,7 @@ impl Invoke {
 /// Runs the function on the data folder.
 fn here(settings: &Settings, folder: DataFolder, event: &[u8]) -> anyhow::Result<u8> {
     let parts = open_parts(settings, Arc::new(RealDisk), folder)?;
-    let bucket = settings.triggers.first().map(|trigger| trigger.bucket.as_str()).unwrap_or_default();
+    let bucket = settings.default_trigger().map(|trigger| trigger.bucket.as_str()).unwrap_or_default();
     let records = match event::parse(event, bucket, event::MOST_RECORDS).map_err(anyhow::Error::msg)? {
         Event::Test => Vec::new(),
         Event::Records(records) => records,
@@ -90,7 +90,7 @@ fn here(settings: &Settings, folder: DataFolder, event: &[u8]) -> anyhow::Result
 /// Has the running server do it.
 fn there(settings: &Settings, env: &Env, event: Vec<u8>) -> anyhow::Result<u8> {
     let server = Remote::own(settings, env);
-    let url = format!("{}/{}/{}", server.url, settings.api.stage, settings.api.resource);
+    let url = format!("{}{}", server.url, settings.api.path());
     let client = server.client()?;
     let request = Request::post(&url).header(header::CONTENT_TYPE, "application/json");
     let request = match (&server.key, settings.api.keys.first()) {

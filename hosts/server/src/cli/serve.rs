@@ -97,8 +97,10 @@ pub(super) fn ready_line(server: &Server) -> String {
     let api = &server.settings.api;
     let scheme = if server.settings.listen.tls.is_some() { "https" } else { "http" };
     let mut line = format!(
-        "ready: S3 endpoint {scheme}://{}, HTTP API {scheme}://{}/{}/{}",
-        server.s3, server.http, api.stage, api.resource
+        "ready: S3 endpoint {scheme}://{}, HTTP API {scheme}://{}{}",
+        server.s3,
+        server.http,
+        api.path()
     );
     let listen = &server.settings.listen;
     for (name, socket) in [("S3", &listen.s3_unix), ("HTTP", &listen.http_unix)] {

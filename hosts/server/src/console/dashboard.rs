@@ -9,7 +9,7 @@ use axum::{
 };
 use tintype_telemetry::metrics::{Metric, Statistics};
 
-use tintype_pipeline::clock::now_ms;
+use tintype_pipeline::{clock::now_ms, trigger::Trigger};
 
 use super::{
     Console, Inner, answers,
@@ -60,15 +60,15 @@ pub(super) async fn graphs(State(console): State<Console>, Query(asked): Query<A
 fn body(inner: &Inner, range: &Range) -> anyhow::Result<String> {
     let settings = &inner.settings;
     let mut out = String::with_capacity(128 << 10);
-    let bucket = settings.triggers.first().map_or("", |trigger| trigger.bucket.as_str());
-    let prefix = settings.triggers.first().map_or("", |trigger| trigger.prefix.as_str());
+    let trigger = settings.default_trigger();
+    let bucket = trigger.map_or("", |trigger| trigger.bucket.as_str());
     let _ = write!(
         out,
         "<div class=\"head\"><div><h1>thumbnail</h1><p class=\"help\">Function <b>{}</b>, from <b>{}</b> to \
          <b>{}</b></p></div>{}</div>",
         html::text(&settings.function.name),
         html::text(bucket),
-        html::text(settings.triggers.first().map_or("", |trigger| trigger.destination.as_str())),
+        html::text(trigger.map_or("", |trigger| trigger.destination.as_str())),
         range.chooser(),
     );
     let _ = write!(
@@ -85,12 +85,11 @@ fn body(inner: &Inner, range: &Range) -> anyhow::Result<String> {
          <span class=\"live\" data-live>not live</span>{}</div>\
          <div class=\"drop\" data-drop data-prefix=\"{}\" hidden><p><b>Drop images here</b> and watch their thumbnails appear, or \
          <label class=\"pick\">choose files<input type=\"file\" multiple accept=\"image/*\" data-pick></label></p>\
-         <p class=\"help\">They are stored in {}/{} as any upload.</p></div>\
+         <p class=\"help\">{}</p></div>\
          <ol class=\"list\" id=\"list\" data-events=\"/events\"><noscript>{}</noscript></ol></section>",
         results::chooser(""),
-        html::text(prefix),
-        html::text(bucket),
-        html::text(prefix),
+        html::text(trigger.map_or("", |trigger| trigger.prefix.as_str())),
+        upload_target(trigger, &inner.store.notifications.triggers()),
         results::list(inner, &Wanted::default(), results::FIRST)?,
     );
     let _ =
@@ -232,6 +231,21 @@ fn dollars(amount: f64) -> String {
     }
 }
 
+/// Where images that are dropped are stored: of several triggers one is chosen.
+fn upload_target(default: Option<&Trigger>, triggers: &[Trigger]) -> String {
+    let place = |trigger: &Trigger| (html::text(&trigger.bucket), html::text(&trigger.prefix));
+    if triggers.len() < 2 {
+        let (bucket, prefix) = default.map(place).unwrap_or_default();
+        return format!("They are stored in {bucket}/{prefix} as any upload.");
+    }
+    let option = |trigger: &Trigger| {
+        let (bucket, prefix) = place(trigger);
+        format!("<option data-bucket=\"{bucket}\" data-prefix=\"{prefix}\">{bucket}/{prefix}</option>")
+    };
+    let options: String = triggers.iter().map(option).collect();
+    format!("<label>They are stored as any upload in <select>{options}</select></label>")
+}
+
 fn triggers(inner: &Inner) -> String {
     let mut out = String::from(
         "<h2 id=\"triggers\">Triggers</h2><div class=\"card scroll\"><table><thead><tr><th scope=\"col\">Watched</th>\
@@ -265,7 +279,7 @@ fn footer(inner: &Inner) -> String {
         "<footer><p>S3 endpoint <code>http://{}</code> · API <code>http://{}/{}/{}</code> · \
          <a href=\"/metrics\">metrics for Prometheus</a> · <a href=\"/readyz\">readiness</a></p>\
          <p class=\"help\">Cold starts and provisioned concurrency do not exist here: a server is warm. The cost is \
-         that of Lambda alone, without S3, API HttpApi and logs, and counts its smaller share of a CPU below 1,769 MB.</p></footer>",
+         that of Lambda alone, without S3, API Gateway and logs, and counts its smaller share of a CPU below 1,769 MB.</p></footer>",
         settings.listen.s3,
         settings.listen.http,
         html::text(&settings.api.stage),

@@ -29,35 +29,19 @@ mod upload;
 use std::sync::Arc;
 
 use axum::{
-    Router,
     extract::DefaultBodyLimit,
+    handler::Handler,
+    http::Method,
     middleware,
-    routing::{get, post},
+    routing::{MethodRouter, get, post},
 };
+use tintype_api::{Access, BodyLimit, Permission, Route, RouteLimits, RoutePath};
 use tokio::sync::Semaphore;
 
 use crate::{auth::Authenticator, history::History, queue::Queue, settings::Settings, storage::Storage};
 
-/// The page's routes, as requests are counted by them.
-pub const ROUTES: &[&str] = &[
-    "/",
-    "/graphs",
-    "/results",
-    "/events",
-    "/logs",
-    "/object",
-    "/picture",
-    "/upload",
-    "/retry",
-    "/dead-letters",
-    "/backfill",
-    "/orphans",
-    "/login",
-    "/logout",
-    "/metrics",
-    "/metrics/query",
-    "/page/",
-];
+/// The name of the page's own files in metrics.
+const ASSETS: Option<&str> = Some("/page/");
 
 /// Pictures in memory at once, until they have been sent.
 const PICTURES: usize = 8;
@@ -101,32 +85,71 @@ impl Console {
         }
     }
 
-    /// The page's routes. All but the login ask who it is of whoever is not trusted.
-    pub fn router(&self) -> Router {
-        let inside = Router::new()
-            .route("/", get(dashboard::page))
-            .route("/graphs", get(dashboard::graphs))
-            .route("/results", get(results::fragment))
-            .route("/events", get(live::events))
-            .route("/logs", get(logs::lines))
-            .route("/object", get(object::page))
-            .route("/picture", get(pictures::picture))
-            .route("/upload", post(upload::upload).layer(DefaultBodyLimit::disable()))
-            .route("/retry", post(object::retry))
-            .route("/dead-letters", get(dead_letters::page).post(dead_letters::act))
-            .route("/backfill", post(maintenance::backfill))
-            .route("/orphans", post(maintenance::orphans))
-            .route("/metrics", get(metrics::prometheus))
-            .route("/metrics/query", get(metrics::query))
-            .layer(middleware::from_fn_with_state(self.clone(), session::require));
-        Router::new()
-            .route("/login", get(session::form).post(session::login))
-            .route("/logout", post(session::logout))
-            .route("/page/script.js", get(assets::script))
-            .route("/page/icon.svg", get(assets::icon))
-            .merge(inside)
-            .layer(middleware::map_response(assets::headers))
-            .layer(middleware::from_fn(compress::text))
-            .with_state(self.clone())
+    /// The page's routes: its table. A route is added here.
+    pub fn routes(&self) -> Vec<Route<MethodRouter>> {
+        use Access::{Anyone, Login};
+        use Permission::{Admin, Read, Write};
+        let rows = vec![
+            Route { is_linkable: true, ..page("/", Login(Read), dashboard::page) },
+            page("/graphs", Login(Read), dashboard::graphs),
+            page("/results", Login(Read), results::fragment),
+            page("/events", Login(Read), live::events),
+            page("/logs", Login(Read), logs::lines),
+            page("/object", Login(Read), object::page),
+            page("/picture", Login(Read), pictures::picture),
+            Route {
+                limits: RouteLimits { body: BodyLimit::Streamed, ..RouteLimits::default() },
+                ..form("/upload", Login(Write), upload::upload)
+            },
+            form("/retry", Login(Admin), object::retry),
+            page("/dead-letters", Login(Read), dead_letters::page),
+            form("/dead-letters", Login(Admin), dead_letters::act),
+            form("/backfill", Login(Admin), maintenance::backfill),
+            form("/orphans", Login(Admin), maintenance::orphans),
+            page("/login", Anyone, session::form),
+            form("/login", Anyone, session::login),
+            form("/logout", Anyone, session::logout),
+            Route { is_logged: false, ..page("/metrics", Login(Read), metrics::prometheus) },
+            page("/metrics/query", Login(Read), metrics::query),
+            Route { metric: ASSETS, ..page("/page/script.js", Anyone, assets::script) },
+            Route { metric: ASSETS, ..page("/page/icon.svg", Anyone, assets::icon) },
+        ];
+        rows.into_iter().map(|row| self.served(row)).collect()
     }
+
+    /// A row with what is around its handler.
+    fn served(&self, row: Route<MethodRouter<Self>>) -> Route<MethodRouter> {
+        let needs_login = matches!(row.access, Access::Login(_));
+        let is_bounded = row.limits.body != BodyLimit::Streamed;
+        row.map(|mut handler| {
+            if !is_bounded {
+                handler = handler.layer(DefaultBodyLimit::disable());
+            }
+            if needs_login {
+                handler = handler.layer(middleware::from_fn_with_state(self.clone(), session::require));
+            }
+            handler
+                .layer(middleware::map_response(assets::headers))
+                .layer(middleware::from_fn(compress::text))
+                .with_state(self.clone())
+        })
+    }
+}
+
+/// A row of what is shown.
+fn page<H, T>(path: &'static str, access: Access, handler: H) -> Route<MethodRouter<Console>>
+where
+    H: Handler<T, Console>,
+    T: 'static,
+{
+    Route::new(Method::GET, RoutePath::Root(path), access, get(handler))
+}
+
+/// A row of what a form does.
+fn form<H, T>(path: &'static str, access: Access, handler: H) -> Route<MethodRouter<Console>>
+where
+    H: Handler<T, Console>,
+    T: 'static,
+{
+    Route::new(Method::POST, RoutePath::Root(path), access, post(handler))
 }

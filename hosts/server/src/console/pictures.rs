@@ -27,9 +27,9 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The object, in the first trigger's bucket if none is named.
+    /// The object, in the default trigger's bucket if none is named.
     pub(super) fn location(&self, console: &Console) -> Result<Location, String> {
-        let first = console.inner.settings.triggers.first().map(|trigger| trigger.bucket.clone());
+        let first = console.inner.settings.default_trigger().map(|trigger| trigger.bucket.clone());
         let bucket = match self.bucket.as_str() {
             "" => first.ok_or("the settings have no trigger; name a bucket")?,
             bucket => bucket.to_owned(),

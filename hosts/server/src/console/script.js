@@ -227,7 +227,9 @@
   const words = (item, text) => { one(".help", item).textContent = text; };
   const upload = async (file) => {
     const item = rendered('<li class="card result calm" data-waiting><div class="pair"><figure><img alt="source"></figure><figure><span class="none">…</span></figure></div><div class="what"><p class="name"><span class="badge">uploading</span> <b></b></p><p class="help"></p></div></li>');
-    const key = drop.dataset.prefix + file.name;
+    // Of several triggers one is chosen.
+    const into = (one("select", drop)?.selectedOptions[0] ?? drop).dataset;
+    const key = into.prefix + file.name;
     item.dataset.key = key;
     one("b", item).textContent = key;
     const address = URL.createObjectURL(file);
@@ -235,7 +237,7 @@
     one("[data-empty]", list)?.remove();
     list.prepend(item);
     try {
-      const answer = await fetch(`/upload?key=${encodeURIComponent(key)}`, {
+      const answer = await fetch(`/upload?${new URLSearchParams(into.bucket ? { bucket: into.bucket, key } : { key })}`, {
         method: "POST", body: file, headers: { "content-type": file.type || "application/octet-stream" },
       });
       const said = await answer.json();

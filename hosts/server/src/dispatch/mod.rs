@@ -13,13 +13,7 @@ mod pending_requests;
 mod requests;
 mod worker;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tintype_pipeline::{Thumbnails, budget};
 use tokio::{
@@ -64,8 +58,6 @@ struct Shared {
 pub struct Dispatcher {
     shared: Arc<Shared>,
     waiting: Arc<Semaphore>,
-    /// Milliseconds that a request may take.
-    request_timeout_ms: AtomicU64,
 }
 
 impl Dispatcher {
@@ -130,16 +122,7 @@ impl Dispatcher {
             // Those before it end.
             started.inspect_err(|_| source.cancel())?;
         }
-        Ok(Self {
-            shared,
-            waiting: Arc::new(Semaphore::new(concurrency * WAITING_PER_WORKER)),
-            request_timeout_ms: AtomicU64::new(milliseconds(settings.api.timeout)),
-        })
-    }
-
-    /// From now on requests may take this long (`api.timeout_s`).
-    pub fn allow(&self, request_timeout: Duration) {
-        self.request_timeout_ms.store(milliseconds(request_timeout), Ordering::Relaxed);
+        Ok(Self { shared, waiting: Arc::new(Semaphore::new(concurrency * WAITING_PER_WORKER)) })
     }
 
     /// Whether another request may wait. Only a hint: others may come first.
@@ -183,8 +166,4 @@ impl Dispatcher {
             Err(error) => tracing::error!(%error, "releasing what is under way panicked"),
         }
     }
-}
-
-fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

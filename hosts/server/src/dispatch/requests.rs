@@ -1,13 +1,10 @@
 //! Requests that wait for the function's answer.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use futures::FutureExt as _;
-use tintype_api::Refused;
+use tintype_api::{Deadline, Refused};
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_pipeline::{
     Call, Failure, Inspection, Location, Outcome, Reason, RenderedImage, Report, Stop,
@@ -37,9 +34,9 @@ impl Dispatcher {
     ///
     /// # Errors
     /// See [`Refused`].
-    pub async fn invoke(&self, record: Record) -> Result<Report, Refused> {
+    pub async fn invoke(&self, record: Record, deadline: Deadline) -> Result<Report, Refused> {
         let (request_id, cause) = (request_id::current(), record.name.clone());
-        self.request(Subject::Record, LogMode::Own, move |shared, stop| async move {
+        self.request(deadline, Subject::Record, LogMode::Own, move |shared, stop| async move {
             let at = Location { bucket: record.bucket.clone(), key: record.key.clone() };
             log::start(now_ms(), &request_id, &at, 1);
             let triggers = shared.store.storage().notifications.triggers();
@@ -61,8 +58,9 @@ impl Dispatcher {
         &self,
         bytes: Bytes,
         spec: Spec,
+        deadline: Deadline,
     ) -> Result<Result<(Header, Thumbnail), Failure>, Refused> {
-        self.request(Subject::Image, LogMode::All("Render"), move |shared, stop| async move {
+        self.request(deadline, Subject::Image, LogMode::All("Render"), move |shared, stop| async move {
             let (header, thumbnail, _) = shared.thumbnails.render(&stop, bytes, &spec).await?;
             Ok((header, thumbnail))
         })
@@ -77,8 +75,9 @@ impl Dispatcher {
         &self,
         at: Location,
         spec: Spec,
+        deadline: Deadline,
     ) -> Result<Result<(Stat, Thumbnail), Failure>, Refused> {
-        self.request(Subject::Image, LogMode::All("RenderObject"), move |shared, stop| async move {
+        self.request(deadline, Subject::Image, LogMode::All("RenderObject"), move |shared, stop| async move {
             shared.thumbnails.render_object(&stop, &shared.store, &at, &spec).await
         })
         .await
@@ -92,8 +91,9 @@ impl Dispatcher {
         &self,
         at: Location,
         trigger: Trigger,
+        deadline: Deadline,
     ) -> Result<Result<Inspection, Failure>, Refused> {
-        self.request(Subject::Image, LogMode::All("Inspect"), move |shared, stop| async move {
+        self.request(deadline, Subject::Image, LogMode::All("Inspect"), move |shared, stop| async move {
             shared.thumbnails.inspect(&stop, &shared.store, &at, &trigger).await
         })
         .await
@@ -108,9 +108,10 @@ impl Dispatcher {
         &self,
         arrival: Arrival,
         spec: Spec,
+        deadline: Deadline,
     ) -> Result<Result<RenderedImage, Failure>, Refused> {
         let request_id = request_id::current();
-        self.request(Subject::Image, LogMode::Failed("Receive"), move |shared, stop| async move {
+        self.request(deadline, Subject::Image, LogMode::Failed("Receive"), move |shared, stop| async move {
             let began_ms = now_ms();
             let cause = Cause { event: POSTED, request_id: request_id.clone() };
             let store = ArrivingStore::new(shared.store.clone(), arrival.clone(), cause);
@@ -129,9 +130,11 @@ impl Dispatcher {
         .await
     }
 
-    /// Has a worker do `work`. It stops when its caller is gone, and is counted and logged however it ends.
+    /// Has a worker do `work`: it ends at the deadline, or when nobody waits for it any more, and is counted and logged
+    /// however it ends. The caller enforces the deadline: work that does not end by itself is waited for.
     async fn request<T, F>(
         &self,
+        deadline: Deadline,
         subject: Subject,
         mode: LogMode,
         work: impl FnOnce(Arc<Shared>, Stop) -> F + Send + 'static,
@@ -144,10 +147,8 @@ impl Dispatcher {
             self.shared.history.throttled();
             return Err(Refused::Throttled);
         };
-        let timeout = Duration::from_millis(self.request_timeout_ms.load(Ordering::Relaxed));
-        let deadline = Instant::now() + timeout;
         let abandoned = self.shared.stopping.child_token();
-        let stop = Stop::new(abandoned.clone()).by(deadline);
+        let stop = Stop::new(abandoned.clone()).by(deadline.0);
         // Whoever stops waiting, at the time-out or because the client went away, stops the work.
         let _abandon = abandoned.drop_guard();
         let (shared, request_id) = (self.shared.clone(), request_id::current());
@@ -172,11 +173,11 @@ impl Dispatcher {
         let Some(_place) = self.shared.requests.push(task.boxed()) else {
             return Err(Refused::ShuttingDown);
         };
-        match tokio::time::timeout_at(deadline.into(), answered).await {
-            Ok(Ok(result)) => Ok(result),
+        match answered.await {
+            Ok(result) => Ok(result),
             // It was not begun: too late, or because of the end. Or it panicked, which is in the log.
-            Ok(Err(_)) if Instant::now() < deadline => Err(Refused::ShuttingDown),
-            Ok(Err(_)) | Err(_) => Err(Refused::TimedOut),
+            Err(_) if Instant::now() < deadline.0 => Err(Refused::ShuttingDown),
+            Err(_) => Err(Refused::TimedOut),
         }
     }
 }

@@ -28,7 +28,7 @@ pub use entry::{Entry, Settlement, Thumbnail, is_upload_cause};
 pub use log_line::{report_line, start_line, text_line};
 pub use query::{Period, Point, QueryError};
 pub use recorder::Recorder;
-pub use request_metrics::RequestMetrics;
+pub use request_metrics::{RequestMetrics, RouteNames};
 pub use result_stream::{ResultStream, Subscription};
 pub use results::Search;
 pub use series::Interval;

@@ -15,10 +15,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(super) struct Caller(pub(super) Arc<str>);
 
-/// Routes that are asked for all the time and by nobody in particular.
-const QUIET: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
-
-/// What the line tells of the request.
+/// What is logged of the request.
 pub(super) struct Line {
     started: Instant,
     method: Method,
@@ -27,15 +24,14 @@ pub(super) struct Line {
     is_written: bool,
 }
 
-/// Stands in the log for the answer to a request whose client went before there was one. Source: nginx, which gives it
-/// the same number.
+/// The status that is logged where the client left before there was an answer. Source: nginx, which logs the same.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 impl Line {
-    /// The line of a request; `None` if it is to have none.
+    /// The line of a request; `None` where no such lines are logged.
     pub(super) fn begin(request: &Request) -> Option<Self> {
         let wanted = tracing::enabled!(target: "access", tracing::Level::INFO);
-        (wanted && !QUIET.contains(&request.uri().path())).then(|| Self {
+        wanted.then(|| Self {
             started: Instant::now(),
             method: request.method().clone(),
             uri: request.uri().clone(),
@@ -53,7 +49,7 @@ impl Line {
 
     fn write(&mut self, status: u16, caller: Option<&Caller>, bytes: Option<u64>) {
         self.is_written = true;
-        // Of the query only the object's key is told: whatever else stands there may be a secret sent by mistake.
+        // Of the query only the object's key is logged: anything else may be a secret sent by mistake.
         let fields = self.uri.query().into_iter().flat_map(|query| query.split('&'));
         let key = fields.into_iter().find_map(|field| field.strip_prefix("key="));
         tracing::info!(
@@ -72,7 +68,7 @@ impl Line {
     }
 }
 
-/// Who asks: whom a trusted proxy names, or who is at the other end.
+/// The sender: the one that a trusted proxy names, or the peer.
 fn peer(request: &Request) -> Option<String> {
     let extensions = request.extensions();
     let forwarded = extensions.get::<Client>().and_then(|client| client.forwarded_for);
@@ -84,7 +80,7 @@ fn peer(request: &Request) -> Option<String> {
 }
 
 impl Drop for Line {
-    /// A request that is given up halfway has its line too.
+    /// A request that is cancelled has its line, too.
     fn drop(&mut self) {
         if !self.is_written {
             self.write(CLIENT_CLOSED_REQUEST, None, None);

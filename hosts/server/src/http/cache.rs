@@ -1,9 +1,9 @@
-//! Answers to GET, kept for a while in bounded memory. As API HttpApi's cache, except that nothing stale is
-//! ever served: an answer holds for as long as its source has the version it was made from.
+//! Answers to GET, cached for a while in bounded memory. As API Gateway's cache, except that nothing stale is
+//! ever served: an answer is valid for as long as its source has the version it was rendered from.
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -19,38 +19,38 @@ use http_body_util::BodyExt as _;
 use lru::LruCache;
 use tintype_api::settings::ApiSettings;
 use tintype_api::{SourceTag, is_unchanged, seconds_of};
+use tintype_pipeline::trigger::find_trigger;
 
 use crate::storage::{Storage, StoreFault};
 
-/// The largest answer kept: API HttpApi's own bound.
+/// The largest answer that is cached: API Gateway's own bound.
 const LARGEST: usize = 1 << 20;
-/// What an entry takes beside its body, roughly.
+/// Bytes of an entry beside its body, roughly.
 const OVERHEAD: usize = 1024;
 
 /// What an answer depends on: target and `Accept`, a line each.
-type Question = Vec<u8>;
+type CacheKey = Vec<u8>;
 
-/// A request whose answer may be kept.
+/// A request whose answer may be cached.
 #[derive(Debug)]
-pub(super) struct Asked {
-    question: Question,
+pub(super) struct Lookup {
+    key: CacheKey,
     is_head: bool,
-    /// The ledger's number of changes before the answer was made: what changes meanwhile makes it be looked at
-    /// again.
+    /// The ledger's number of changes before the answer was rendered: after a change since then it is validated again.
     number: u64,
 }
 
-/// The answers kept.
+/// The cached answers.
 #[derive(Debug)]
 pub(super) struct Cache {
     ttl: Duration,
-    most_bytes: usize,
-    kept: Mutex<Kept>,
+    max_bytes: usize,
+    entries: Mutex<Entries>,
 }
 
 #[derive(Debug)]
-struct Kept {
-    answers: LruCache<Question, Arc<Answer>>,
+struct Entries {
+    answers: LruCache<CacheKey, Arc<Answer>>,
     bytes: usize,
 }
 
@@ -61,18 +61,19 @@ struct Answer {
     body: Bytes,
     source: SourceTag,
     /// The ledger's number of changes when the source was last known to have this version.
-    seen: AtomicU64,
-    until: Instant,
+    validated: AtomicU64,
+    expires: Instant,
 }
 
 impl Answer {
-    fn weight(&self, question: &Question) -> usize {
-        self.body.len() + question.len() + OVERHEAD
+    fn weight(&self, key: &CacheKey) -> usize {
+        self.body.len() + key.len() + OVERHEAD
     }
 
-    fn told(&self, to: &HeaderMap, is_head: bool) -> Response {
+    /// The response to a request with these headers.
+    fn response(&self, request: &HeaderMap, is_head: bool) -> Response {
         let tag = self.headers.get(header::ETAG).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let is_unchanged = is_unchanged(to, tag, self.modified_s);
+        let is_unchanged = is_unchanged(request, tag, self.modified_s);
         let mut response = Response::new(match is_head || is_unchanged {
             true => Body::empty(),
             false => Body::from(self.body.clone()),
@@ -91,55 +92,55 @@ impl Cache {
     pub(super) fn new(api: &ApiSettings) -> Self {
         Self {
             ttl: Duration::from_secs(api.cache_ttl_s.into()),
-            most_bytes: usize::try_from(api.cache_bytes).unwrap_or(usize::MAX),
-            kept: Mutex::new(Kept { answers: LruCache::unbounded(), bytes: 0 }),
+            max_bytes: usize::try_from(api.cache_bytes).unwrap_or(usize::MAX),
+            entries: Mutex::new(Entries { answers: LruCache::unbounded(), bytes: 0 }),
         }
     }
 
-    /// The cache under the settings before with what it keeps, if answers are the same under these; otherwise a new one.
+    /// The cache under the earlier settings with its entries, if answers are the same under these; otherwise a new one.
     pub(super) fn continued(api: &ApiSettings, before: Option<(&ApiSettings, &Arc<Self>)>) -> Arc<Self> {
-        // Answers tell how long they may be kept and by whom, and the bounds end sides that are left open.
-        let tells = |api: &ApiSettings| {
+        // Answers say how long and by whom they may be cached, and the bounds limit sides that are left open.
+        let relevant = |api: &ApiSettings| {
             (api.cache_ttl_s, api.cache_bytes, api.keys.is_empty(), api.max_side, api.max_quality)
         };
         match before {
-            Some((of, before)) if tells(of) == tells(api) => before.clone(),
+            Some((of, before)) if relevant(of) == relevant(api) => before.clone(),
             _ => Arc::new(Self::new(api)),
         }
     }
 
-    /// What a request asks for, if its answer may be kept.
-    pub(super) fn asked<B>(&self, request: &Request<B>, store: &Storage) -> Option<Asked> {
+    /// The lookup of a request, if its answer may be cached.
+    pub(super) fn lookup<B>(&self, request: &Request<B>, store: &Storage) -> Option<Lookup> {
         let is_head = *request.method() == Method::HEAD;
-        if self.ttl.is_zero() || self.most_bytes == 0 || !(is_head || *request.method() == Method::GET) {
+        if self.ttl.is_zero() || self.max_bytes == 0 || !(is_head || *request.method() == Method::GET) {
             return None;
         }
-        Some(Asked { question: question(request), is_head, number: store.changes() })
+        Some(Lookup { key: key(request), is_head, number: store.changes() })
     }
 
-    /// The answer that is kept, if it is still right.
+    /// The cached answer, if it is still valid.
     pub(super) async fn answer(
         &self,
-        asked: &Asked,
+        lookup: &Lookup,
         headers: &HeaderMap,
         store: &Arc<Storage>,
     ) -> Option<Response> {
-        let kept = self.look(&asked.question, Instant::now())?;
-        if kept.seen.load(Ordering::Relaxed) != asked.number {
-            let (store, source) = (store.clone(), kept.source.clone());
-            let still = tokio::task::spawn_blocking(move || is_current(&store, &source)).await;
-            if !matches!(still, Ok(Ok(true))) {
-                self.forget(&asked.question);
+        let answer = self.get(&lookup.key, Instant::now())?;
+        if answer.validated.load(Ordering::Relaxed) != lookup.number {
+            let (store, source) = (store.clone(), answer.source.clone());
+            let is_valid = tokio::task::spawn_blocking(move || is_current(&store, &source)).await;
+            if !matches!(is_valid, Ok(Ok(true))) {
+                self.remove(&lookup.key);
                 return None;
             }
-            kept.seen.store(asked.number, Ordering::Relaxed);
+            answer.validated.store(lookup.number, Ordering::Relaxed);
         }
-        Some(kept.told(headers, asked.is_head))
+        Some(answer.response(headers, lookup.is_head))
     }
 
-    /// Keeps an answer, if it is one to keep; answers it.
-    pub(super) async fn keep(&self, asked: Asked, response: Response) -> Response {
-        if asked.is_head || response.status() != StatusCode::OK {
+    /// Caches a response, if it may be cached; returns it.
+    pub(super) async fn insert(&self, lookup: Lookup, response: Response) -> Response {
+        if lookup.is_head || response.status() != StatusCode::OK {
             return response;
         }
         let Some(source) = response.extensions().get::<SourceTag>().cloned() else { return response };
@@ -159,70 +160,78 @@ impl Cache {
             headers: head.headers.clone(),
             body: body.clone(),
             source,
-            seen: asked.number.into(),
-            until: Instant::now() + self.ttl,
+            validated: lookup.number.into(),
+            expires: Instant::now() + self.ttl,
         };
-        self.put(asked.question, answer);
+        self.put(lookup.key, answer);
         Response::from_parts(head, Body::from(body))
     }
 
-    fn look(&self, question: &Question, now: Instant) -> Option<Arc<Answer>> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = kept.answers.get(question)?;
-        if answer.until > now {
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, key: &CacheKey, now: Instant) -> Option<Arc<Answer>> {
+        let mut entries = self.entries();
+        let answer = entries.answers.get(key)?;
+        if answer.expires > now {
             return Some(answer.clone());
         }
-        kept.remove(question);
+        entries.remove(key);
         None
     }
 
-    fn put(&self, question: Question, answer: Answer) {
-        let weight = answer.weight(&question);
-        if weight > self.most_bytes {
+    fn put(&self, key: CacheKey, answer: Answer) {
+        let weight = answer.weight(&key);
+        if weight > self.max_bytes {
             return;
         }
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.remove(&question);
-        kept.bytes += weight;
-        kept.answers.put(question, Arc::new(answer));
-        while kept.bytes > self.most_bytes
-            && let Some((question, answer)) = kept.answers.pop_lru()
+        let mut entries = self.entries();
+        entries.remove(&key);
+        entries.bytes += weight;
+        entries.answers.put(key, Arc::new(answer));
+        while entries.bytes > self.max_bytes
+            && let Some((key, answer)) = entries.answers.pop_lru()
         {
-            kept.bytes -= answer.weight(&question);
+            entries.bytes -= answer.weight(&key);
         }
     }
 
-    fn forget(&self, question: &Question) {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).remove(question);
+    fn remove(&self, key: &CacheKey) {
+        self.entries().remove(key);
     }
 }
 
-impl Kept {
-    fn remove(&mut self, question: &Question) {
-        if let Some(answer) = self.answers.pop(question) {
-            self.bytes -= answer.weight(question);
+impl Entries {
+    fn remove(&mut self, key: &CacheKey) {
+        if let Some(answer) = self.answers.pop(key) {
+            self.bytes -= answer.weight(key);
         }
     }
 }
 
-fn question<B>(request: &Request<B>) -> Question {
+fn key<B>(request: &Request<B>) -> CacheKey {
     let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
     let accept = request.headers().get_all(header::ACCEPT);
     let accepted: usize = accept.iter().map(|value| value.len() + 1).sum();
     let length = path.len() + query.len() + accepted + 2;
-    let mut question = Vec::with_capacity(length);
-    question.extend_from_slice(path.as_bytes());
-    question.push(b'?');
-    question.extend_from_slice(query.as_bytes());
-    question.push(b'\n');
+    let mut key = Vec::with_capacity(length);
+    key.extend_from_slice(path.as_bytes());
+    key.push(b'?');
+    key.extend_from_slice(query.as_bytes());
+    key.push(b'\n');
     for value in accept {
-        question.extend_from_slice(value.as_bytes());
-        question.push(b',');
+        key.extend_from_slice(value.as_bytes());
+        key.push(b',');
     }
-    question
+    key
 }
 
 fn is_current(store: &Storage, source: &SourceTag) -> Result<bool, StoreFault> {
+    // Nothing is answered of a bucket that no trigger watches any more.
+    if find_trigger(&store.notifications.triggers(), &source.at.bucket, None).is_none() {
+        return Ok(false);
+    }
     match store.objects.head(&source.at) {
         Ok(object) => Ok(object.is_some_and(|object| *object.etag == *source.etag)),
         Err(StoreFault::NoSuchBucket(_)) => Ok(false),
@@ -243,48 +252,48 @@ mod tests {
         Cache::new(&api)
     }
 
-    fn answer(bytes: usize, until: Instant) -> Answer {
+    fn answer(bytes: usize, expires: Instant) -> Answer {
         let key = ObjectKey::new("a.jpg").unwrap();
         let at = Arc::new(Location { bucket: "in".into(), key });
         let source = SourceTag { at, etag: "1".into() };
         let (headers, body) = (HeaderMap::new(), vec![0; bytes].into());
-        Answer { headers, modified_s: None, body, source, seen: 0.into(), until }
+        Answer { headers, modified_s: None, body, source, validated: 0.into(), expires }
     }
 
-    fn asked(number: usize) -> Question {
+    fn key(number: usize) -> CacheKey {
         format!("/{number}").into_bytes()
     }
 
     #[test]
-    fn memory_is_bounded_and_what_was_asked_for_least_recently_goes_first() {
+    fn memory_is_bounded_and_the_least_recently_used_is_evicted_first() {
         let now = Instant::now();
         let until = now + Duration::from_secs(1);
         let cache = cache(100_000);
         for number in 0..50 {
-            cache.put(asked(number), answer(10_000, until));
-            assert!(cache.look(&asked(0), now).is_some());
-            assert!(cache.kept.lock().unwrap().bytes <= 100_000);
+            cache.put(key(number), answer(10_000, until));
+            assert!(cache.get(&key(0), now).is_some());
+            assert!(cache.entries().bytes <= 100_000);
         }
-        assert!(cache.look(&asked(1), now).is_none());
-        assert!(cache.look(&asked(49), now).is_some());
-        cache.put(asked(99), answer(200_000, until));
-        assert!(cache.look(&asked(99), now).is_none());
+        assert!(cache.get(&key(1), now).is_none());
+        assert!(cache.get(&key(49), now).is_some());
+        cache.put(key(99), answer(200_000, until));
+        assert!(cache.get(&key(99), now).is_none());
     }
 
     #[test]
-    fn answers_are_kept_across_settings_that_do_not_change_them() {
+    fn entries_survive_settings_that_do_not_change_them() {
         let api = Settings::load(Sources::default()).unwrap().api;
         let (now, before) = (Instant::now(), Arc::new(cache(api.cache_bytes)));
-        before.put(asked(1), answer(10, now + Duration::from_secs(1)));
-        let keeps = |api: &ApiSettings, of: &ApiSettings| {
-            Cache::continued(api, Some((of, &before))).look(&asked(1), now).is_some()
+        before.put(key(1), answer(10, now + Duration::from_secs(1)));
+        let survives = |api: &ApiSettings, of: &ApiSettings| {
+            Cache::continued(api, Some((of, &before))).get(&key(1), now).is_some()
         };
         let mut rated = api.clone();
         rated.rate += 1;
-        assert!(keeps(&rated, &api));
+        assert!(survives(&rated, &api));
         let mut shorter = api.clone();
         shorter.cache_ttl_s += 1;
-        assert!(!keeps(&shorter, &api));
+        assert!(!survives(&shorter, &api));
     }
 
     #[test]
@@ -292,23 +301,23 @@ mod tests {
         let now = Instant::now();
         let until = now + Duration::from_secs(1);
         let cache = cache(100_000);
-        // Answers without bytes to questions without end: keys and `Accept` may be long.
+        // Answers without bytes under long keys: object keys and `Accept` may be long.
         for number in 0..1000 {
-            let question = format!("/{number:04}?{}\n{}", "k".repeat(3000), "a".repeat(2000));
-            cache.put(question.into_bytes(), answer(0, until));
+            let key = format!("/{number:04}?{}\n{}", "k".repeat(3000), "a".repeat(2000));
+            cache.put(key.into_bytes(), answer(0, until));
         }
-        let kept = cache.kept.lock().unwrap();
-        assert_eq!((kept.answers.len(), kept.bytes), (16, 16 * (3006 + 2001 + OVERHEAD)));
+        let entries = cache.entries();
+        assert_eq!((entries.answers.len(), entries.bytes), (16, 16 * (3006 + 2001 + OVERHEAD)));
     }
 
     #[test]
-    fn an_answer_ends_with_its_time_and_gives_its_memory_back() {
+    fn an_expired_answer_is_removed_and_its_memory_freed() {
         let now = Instant::now();
         let cache = cache(100_000);
-        cache.put(asked(1), answer(10, now + Duration::from_secs(1)));
-        cache.put(asked(1), answer(20, now + Duration::from_secs(1)));
-        assert_eq!(cache.look(&asked(1), now).unwrap().body.len(), 20);
-        assert!(cache.look(&asked(1), now + Duration::from_secs(1)).is_none());
-        assert_eq!(cache.kept.lock().unwrap().bytes, 0);
+        cache.put(key(1), answer(10, now + Duration::from_secs(1)));
+        cache.put(key(1), answer(20, now + Duration::from_secs(1)));
+        assert_eq!(cache.get(&key(1), now).unwrap().body.len(), 20);
+        assert!(cache.get(&key(1), now + Duration::from_secs(1)).is_none());
+        assert_eq!(cache.entries().bytes, 0);
     }
 }

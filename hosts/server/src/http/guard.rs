@@ -1,5 +1,5 @@
-//! What a request may not be that needs no credentials: one that a page of another origin causes in the browser of
-//! this machine. A name that is no loopback name (DNS rebinding) and foreign origins are refused.
+//! Requests that need no credentials are refused where a page of another origin may have caused them in a browser of
+//! this machine: with a Host that is no loopback name (DNS rebinding), or from a foreign origin.
 
 use std::borrow::Cow;
 
@@ -15,6 +15,7 @@ pub(super) fn check<B>(
     settings: &Settings,
     client: Client,
     request: &Request<B>,
+    is_linkable: bool,
 ) -> Result<(), Box<Response>> {
     if !client.is_trusted {
         return Ok(());
@@ -25,7 +26,9 @@ pub(super) fn check<B>(
         return refused("the Host header is no loopback name; use 127.0.0.1, [::1] or localhost");
     }
     let allowed = &settings.api.cors_origins;
-    if !site_is_welcome(request, allowed) || !origin_is_welcome(request.headers(), host.as_deref(), allowed) {
+    if !is_allowed_site(request, is_linkable, allowed)
+        || !is_allowed_origin(request.headers(), host.as_deref(), allowed)
+    {
         return refused(
             "pages of this origin may not call; add it to api.cors_origins and call by fetch if they should",
         );
@@ -50,7 +53,7 @@ fn is_loopback_name(host: &str) -> bool {
     name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-fn origin_is_welcome(headers: &HeaderMap, host: Option<&str>, allowed: &[String]) -> bool {
+fn is_allowed_origin(headers: &HeaderMap, host: Option<&str>, allowed: &[String]) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return true };
     let Ok(origin) = origin.to_str() else { return false };
     let own = host
@@ -58,15 +61,15 @@ fn origin_is_welcome(headers: &HeaderMap, host: Option<&str>, allowed: &[String]
     own || allowed.iter().any(|allowed| allowed == "*" || allowed == origin)
 }
 
-/// A request that a page of another site causes without an Origin, such as an image's or a form's, is told
-/// by the browser's Sec-Fetch-Site. Links to the page itself are welcome.
-fn site_is_welcome<B>(request: &Request<B>, allowed: &[String]) -> bool {
+/// Requests of other sites without an Origin, such as those of images and forms, are recognised by the browser's
+/// Sec-Fetch-Site. Links to what is linkable are allowed.
+fn is_allowed_site<B>(request: &Request<B>, is_linkable: bool, allowed: &[String]) -> bool {
     let headers = request.headers();
     let site = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok()).unwrap_or("none");
-    let is_page = request.method() == http::Method::GET && request.uri().path() == "/";
+    let is_link = is_linkable && request.method() == http::Method::GET;
     let judged_by_origin =
         headers.contains_key(header::ORIGIN) || allowed.iter().any(|allowed| allowed == "*");
-    matches!(site, "none" | "same-origin") || is_page || judged_by_origin
+    matches!(site, "none" | "same-origin") || is_link || judged_by_origin
 }
 
 #[cfg(test)]
@@ -75,15 +78,15 @@ mod tests {
 
     #[test]
     fn requests_of_foreign_pages_without_an_origin() {
-        let request = |method: &str, path: &str, site: &str| {
-            let builder = http::Request::builder().method(method).uri(path).header("sec-fetch-site", site);
-            builder.body(axum::body::Body::empty()).unwrap()
+        let is_allowed = |method: &str, site: &str, is_linkable, allowed: &[String]| {
+            let builder = http::Request::builder().method(method).uri("/").header("sec-fetch-site", site);
+            is_allowed_site(&builder.body(axum::body::Body::empty()).unwrap(), is_linkable, allowed)
         };
-        assert!(!site_is_welcome(&request("GET", "/dev1/myimage?key=a.jpg", "cross-site"), &[]));
-        assert!(!site_is_welcome(&request("POST", "/", "same-site"), &[]));
-        assert!(site_is_welcome(&request("GET", "/", "cross-site"), &[]));
-        assert!(site_is_welcome(&request("GET", "/dev1/myimage?key=a.jpg", "same-origin"), &[]));
-        assert!(site_is_welcome(&request("GET", "/dev1/myimage?key=a.jpg", "cross-site"), &["*".into()]));
+        assert!(!is_allowed("GET", "cross-site", false, &[]));
+        assert!(!is_allowed("POST", "same-site", true, &[]));
+        assert!(is_allowed("GET", "cross-site", true, &[]));
+        assert!(is_allowed("GET", "same-origin", false, &[]));
+        assert!(is_allowed("GET", "cross-site", false, &["*".into()]));
     }
 
     #[test]
@@ -103,10 +106,10 @@ mod tests {
         let headers =
             |origin: &'static str| HeaderMap::from_iter([(header::ORIGIN, origin.parse().unwrap())]);
         let host = Some("127.0.0.1:8080");
-        assert!(origin_is_welcome(&HeaderMap::new(), host, &[]));
-        assert!(origin_is_welcome(&headers("http://127.0.0.1:8080"), host, &[]));
-        assert!(!origin_is_welcome(&headers("http://127.0.0.1:9999"), host, &[]));
-        assert!(!origin_is_welcome(&headers("null"), host, &[]));
-        assert!(origin_is_welcome(&headers("https://shop.example"), host, &["https://shop.example".into()]));
+        assert!(is_allowed_origin(&HeaderMap::new(), host, &[]));
+        assert!(is_allowed_origin(&headers("http://127.0.0.1:8080"), host, &[]));
+        assert!(!is_allowed_origin(&headers("http://127.0.0.1:9999"), host, &[]));
+        assert!(!is_allowed_origin(&headers("null"), host, &[]));
+        assert!(is_allowed_origin(&headers("https://shop.example"), host, &["https://shop.example".into()]));
     }
 }

@@ -1,5 +1,5 @@
-//! A request's head is bounded, fields and bytes, and names one host. What is far over the bounds never gets here; the
-//! connection refuses it in the bare words of HTTP.
+//! A request's head is bounded, in fields and bytes, and names one host. Heads far over the bounds never get here; the
+//! connection refuses them with a bare status.
 
 use axum::{http::StatusCode, response::Response};
 use tintype_api::message;

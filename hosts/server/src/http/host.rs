@@ -1,16 +1,17 @@
-//! What the API's routes ask of their host, answered by this server's parts.
+//! The port `Host` of the API's routes on this server's parts.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use futures::executor::block_on;
 use http::{header, request::Parts, uri::Authority};
-use tintype_api::{FormSigner, Host, Queued, Refused};
+use tintype_api::{Deadline, FormSigner, Host, Queued, Refused};
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_pipeline::{
     Failure, Inspection, Location, Reason, RenderedImage, Report,
     event::Record,
     store::{Arrival, Object, Stat, Store, StoreError},
+    trigger::Trigger,
 };
 
 use super::HttpApi;
@@ -20,38 +21,46 @@ use crate::{
     storage::{Cause, DiskPort, StoreFault},
 };
 
-/// Thumbnails are read whole; none is near this.
+/// Bytes of the largest thumbnail that is read; none is near this.
 const LARGEST_THUMBNAIL: u64 = 256 << 20;
 
 /// The region that signatures name.
 const REGION: &str = "us-east-1";
 
 impl Host for HttpApi {
-    async fn invoke(&self, record: Record) -> Result<Report, Refused> {
-        self.inner.parts.dispatcher.invoke(record).await
+    fn triggers(&self) -> Arc<Vec<Trigger>> {
+        self.inner.parts.store.notifications.triggers()
+    }
+
+    async fn invoke(&self, record: Record, deadline: Deadline) -> Result<Report, Refused> {
+        self.inner.parts.dispatcher.invoke(record, deadline).await
     }
 
     async fn render(
         &self,
         bytes: Bytes,
         spec: Spec,
+        deadline: Deadline,
     ) -> Result<Result<(Header, Thumbnail), Failure>, Refused> {
-        self.inner.parts.dispatcher.render(bytes, spec).await
+        self.inner.parts.dispatcher.render(bytes, spec, deadline).await
     }
 
     async fn render_object(
         &self,
         at: Location,
         spec: Spec,
+        deadline: Deadline,
     ) -> Result<Result<(Stat, Thumbnail), Failure>, Refused> {
-        self.inner.parts.dispatcher.render_object(at, spec).await
+        self.inner.parts.dispatcher.render_object(at, spec, deadline).await
     }
 
-    async fn inspect(&self, at: Location) -> Result<Result<Inspection, Failure>, Refused> {
-        let Some(trigger) = self.inner.settings.triggers.first().cloned() else {
-            return Ok(Err(no_trigger()));
-        };
-        self.inner.parts.dispatcher.inspect(at, trigger).await
+    async fn inspect(
+        &self,
+        at: Location,
+        trigger: Trigger,
+        deadline: Deadline,
+    ) -> Result<Result<Inspection, Failure>, Refused> {
+        self.inner.parts.dispatcher.inspect(at, trigger, deadline).await
     }
 
     async fn enqueue(&self, record: Record) -> Result<Queued, Failure> {
@@ -74,9 +83,8 @@ impl Host for HttpApi {
         self.on_disk(move |port| block_on(port.head(&at))).await
     }
 
-    async fn form_signer(&self, request: &Parts) -> Result<FormSigner, Failure> {
+    async fn form_signer(&self, bucket: &str, request: &Parts) -> Result<FormSigner, Failure> {
         let settings = &self.inner.settings;
-        let bucket = &settings.triggers.first().ok_or_else(no_trigger)?.bucket;
         let listens = || {
             let host = request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
             // A page that came over TLS may send its form over nothing else.
@@ -95,8 +103,13 @@ impl Host for HttpApi {
         })
     }
 
-    async fn receive(&self, arrival: Arrival, spec: Spec) -> Result<Result<RenderedImage, Failure>, Refused> {
-        self.inner.parts.dispatcher.receive(arrival, spec).await
+    async fn receive(
+        &self,
+        arrival: Arrival,
+        spec: Spec,
+        deadline: Deadline,
+    ) -> Result<Result<RenderedImage, Failure>, Refused> {
+        self.inner.parts.dispatcher.receive(arrival, spec, deadline).await
     }
 
     async fn read(&self, at: Location) -> Result<Option<Object>, Failure> {
@@ -115,17 +128,14 @@ impl HttpApi {
     }
 }
 
-/// Where a caller reaches a port: one that listens everywhere is found by the name the caller has for this server.
+/// The address of a port for a caller; of one that listens everywhere, under the name by which the caller reached this
+/// server.
 fn reached_at(port: SocketAddr, host: Option<&str>) -> String {
     let name = host.and_then(|host| host.parse::<Authority>().ok());
     match name {
         Some(name) if port.ip().is_unspecified() => format!("{}:{}", name.host(), port.port()),
         _ => port.to_string(),
     }
-}
-
-fn no_trigger() -> Failure {
-    Failure::new(Reason::Missing, "the settings have no trigger, so there is no source bucket")
 }
 
 fn panicked(error: tokio::task::JoinError) -> Failure {
@@ -138,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_that_listens_everywhere_has_the_name_it_was_called_by() {
+    fn a_port_that_listens_everywhere_has_the_callers_name_for_this_server() {
         let at = |port: &str, host| reached_at(port.parse().unwrap(), host);
         assert_eq!(at("0.0.0.0:9000", Some("shop.example:8080")), "shop.example:9000");
         assert_eq!(at("[::]:9000", Some("[2001:db8::1]:8080")), "[2001:db8::1]:9000");

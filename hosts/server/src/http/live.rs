@@ -4,25 +4,26 @@
 use std::{convert::Infallible, pin::Pin, sync::Arc};
 
 use arc_swap::ArcSwap;
-use axum::{Router, response::Response};
-use http::header;
+use axum::{response::Response, routing::MethodRouter};
+use http::{Method, header};
 use hyper::body::Incoming;
+use tintype_api::Route;
 
 use super::{HttpApi, Parts, Steps};
 use crate::{listen::DrainOnDrop, settings::Settings};
 
-/// The http as a service; cheap to clone, all clones are the same.
+/// The port as a service; clones share it.
 #[derive(Clone)]
 pub struct Live {
     parts: Parts,
-    page: Router,
+    page: Vec<Route<MethodRouter>>,
     now: Arc<ArcSwap<Steps>>,
 }
 
 impl Live {
-    /// The steps under the first settings.
+    /// The steps under the first settings; `page` are the console's routes.
     #[must_use]
-    pub fn new(settings: Settings, parts: Parts, page: Router) -> Self {
+    pub fn new(settings: Settings, parts: Parts, page: Vec<Route<MethodRouter>>) -> Self {
         let http = HttpApi::new(settings, parts.clone(), None);
         let now = Arc::new(ArcSwap::from_pointee(Steps::new(&http, page.clone())));
         Self { parts, page, now }
@@ -35,9 +36,14 @@ impl Live {
         changed.api = settings.api.clone();
         changed.listen.trust_loopback = settings.listen.trust_loopback;
         changed.listen.trusted_proxies = settings.listen.trusted_proxies.clone();
-        self.parts.dispatcher.allow(settings.api.timeout);
         let http = HttpApi::new(changed, self.parts.clone(), Some(&before));
         self.now.store(Arc::new(Steps::new(&http, self.page.clone())));
+    }
+
+    /// The name that a request is counted under.
+    #[must_use]
+    pub fn route_name(&self, method: &Method, path: &str) -> Arc<str> {
+        self.now.load().route_name(method, path)
     }
 }
 
@@ -47,7 +53,7 @@ impl hyper::service::Service<http::Request<Incoming>> for Live {
     type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
     fn call(&self, request: http::Request<Incoming>) -> Self::Future {
-        // Who waits to be told to go on has not sent a body that would have to be taken.
+        // A client that waits for 100 Continue has sent no body that would have to be read.
         let waits = request.headers().contains_key(header::EXPECT);
         let request =
             request.map(|body| if waits { DrainOnDrop::disabled(body) } else { DrainOnDrop::new(body) });

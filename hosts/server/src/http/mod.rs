@@ -1,4 +1,4 @@
-//! The HTTP port: the API's routes behind what API HttpApi does on AWS (keys, quotas, throttling, cache,
+//! The HTTP port: the API's routes behind what API Gateway does on AWS (keys, quotas, throttling, cache,
 //! time-outs), and the server's own routes. This file says in which order.
 
 mod access;
@@ -11,6 +11,7 @@ mod host;
 mod keys;
 mod live;
 mod readiness;
+mod routes;
 mod throttle;
 mod trust;
 
@@ -19,20 +20,19 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     body::Body,
-    extract::State,
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::Response,
-    routing::get,
+    routing::MethodRouter,
 };
 use hyper::body::Incoming;
 pub use live::Live;
-use tintype_api::{Cors, message, preflight, unknown};
+use tintype_api::{Cors, Place, Route, RouteLimits, RouteTable, message, preflight};
 use tower::ServiceExt as _;
 
 use crate::{
     auth::{Authenticator, Credentials},
     dispatch::Dispatcher,
-    history::History,
+    history::{History, RouteNames},
     listen::{Client, DrainOnDrop},
     settings::Settings,
     storage::Storage,
@@ -75,18 +75,14 @@ struct Inner {
     bodies: bodies::Bodies,
     readiness: Arc<readiness::Readiness>,
     cors: Cors,
-    /// The paths of the API.
-    paths: [String; 4],
 }
 
 impl HttpApi {
-    /// The http over the server's parts; `before`, under the settings before, hands on what was counted and kept.
+    /// The port over the server's parts; `before`, under the earlier settings, hands on its counts and cache.
     #[must_use]
     pub fn new(settings: Settings, parts: Parts, before: Option<&Self>) -> Self {
         let api = &settings.api;
         let before = before.map(|before| &*before.inner);
-        let resource = format!("/{}/{}", api.stage, api.resource);
-        let below = |path| format!("{resource}/{path}");
         Self {
             inner: Arc::new(Inner {
                 account: throttle::TokenBucket::continued(
@@ -103,98 +99,83 @@ impl HttpApi {
                 bodies: before.map_or_else(bodies::Bodies::default, |before| before.bodies.clone()),
                 readiness: before.map_or_else(Arc::default, |before| before.readiness.clone()),
                 cors: Cors::new(&api.cors_origins),
-                paths: [below("info"), below("uploads"), "/openapi.json".into(), resource],
                 settings,
                 parts,
             }),
         }
     }
-
-    /// What the API's routes need; `None` without a trigger.
-    fn config(&self) -> Option<tintype_api::Config> {
-        let settings = &self.inner.settings;
-        let trigger = settings.triggers.first()?.clone();
-        Some(tintype_api::Config::new(&settings.api, settings.limits, trigger))
-    }
-
-    /// The API's routes.
-    fn api(&self) -> Router {
-        let description =
-            Router::new().route("/openapi.json", get(openapi).fallback(unknown)).with_state(self.clone());
-        self.config()
-            .map(|config| tintype_api::router(self.clone(), config))
-            .unwrap_or_default()
-            .merge(description)
-            .fallback(unknown)
-    }
-
-    /// This server's own routes, and the page's.
-    fn own(&self, page: Router) -> Router {
-        let cors = self.inner.cors.clone();
-        Router::new()
-            .route("/healthz", get(healthz))
-            .route("/readyz", get(readyz))
-            .with_state(self.clone())
-            .merge(page)
-            .method_not_allowed_fallback(unknown)
-            // What is not there is refused in a way that pages of allowed origins may read.
-            .fallback(move |headers: HeaderMap| {
-                let cors = cors.clone();
-                async move { cors.unknown(&headers).await }
-            })
-    }
 }
 
-/// The http with the routes behind it: the steps of a request, in their order.
+/// The route table with the routes behind it: the steps of a request, in their order.
 struct Steps {
     inner: Arc<Inner>,
-    api: Router,
-    own: Router,
+    table: RouteTable<MethodRouter>,
+    router: Router,
+    /// The names that requests are counted under: of each place of the table, and last of what is not there.
+    names: Vec<RouteNames>,
 }
 
+/// A place of the table.
+type Here<'a> = Option<&'a Place<MethodRouter>>;
+
 impl Steps {
-    fn new(http: &HttpApi, page: Router) -> Self {
-        Self { inner: http.inner.clone(), api: http.api(), own: http.own(page) }
+    /// Over the API's routes, this server's own, and those of `page`.
+    fn new(http: &HttpApi, page: Vec<Route<MethodRouter>>) -> Self {
+        let rows = http.api_routes().into_iter().chain(http.own_routes()).chain(page);
+        let table = RouteTable::new(&http.inner.settings.api.path(), rows);
+        let cors = http.inner.cors.clone();
+        // What is not there is refused in a way that pages of allowed origins may read.
+        let router = table.router().fallback(move |headers: HeaderMap| {
+            let cors = cors.clone();
+            async move { cors.unknown(&headers).await }
+        });
+        let metrics = table.places().iter().map(Place::metric).chain(["other"]);
+        let names = metrics.map(RouteNames::new).collect();
+        Self { inner: http.inner.clone(), table, router, names }
     }
 
-    /// Who asks; log line.
+    /// The name that a request is counted under.
+    fn route_name(&self, method: &Method, path: &str) -> Arc<str> {
+        let other = self.names.len() - 1;
+        self.names[self.table.find(path).unwrap_or(other)].of(method)
+    }
+
+    /// The sender; the log line.
     async fn answer(&self, mut request: Request) -> Response {
+        let here = self.table.at(request.uri().path());
         let client = trust::client(&self.inner.settings, &request);
         request.extensions_mut().insert(client);
-        let line = access::Line::begin(&request);
-        let response = self.guarded(client, request).await.unwrap_or_else(|refused| *refused);
+        let is_logged = here.is_none_or(|place| place.route_or_first(request.method()).is_logged);
+        let line = if is_logged { access::Line::begin(&request) } else { None };
+        let response = self.guarded(here, client, request).await.unwrap_or_else(|refused| *refused);
         if let Some(line) = line {
             line.end(&response);
         }
         response
     }
 
-    /// The head, who may call; then which side it is for.
-    async fn guarded(&self, client: Client, request: Request) -> Answered {
-        let welcome =
-            head::check(&request).and_then(|()| guard::check(&self.inner.settings, client, &request));
-        if self.inner.paths.iter().any(|path| path == request.uri().path()) {
-            return Ok(self.across_origins(client, request, welcome).await);
+    /// The head, whether the sender may call; then the API's steps, or this server's.
+    async fn guarded(&self, here: Here<'_>, client: Client, request: Request) -> Answered {
+        let is_linkable =
+            here.and_then(|place| place.route(request.method())).is_some_and(|route| route.is_linkable);
+        let welcome = head::check(&request)
+            .and_then(|()| guard::check(&self.inner.settings, client, &request, is_linkable));
+        if let Some(place) = here
+            && place.is_of_api()
+        {
+            return Ok(self.across_origins(place, client, request, welcome).await);
         }
         welcome?;
-        // Boxed, here and below: the future of a request is to be small for the answers that are kept.
-        Ok(Box::pin(self.of_this_server(request)).await)
+        let limits =
+            here.map_or_else(RouteLimits::default, |place| place.route_or_first(request.method()).limits);
+        // Boxed, here and below: the future of a request is to be small for the answers that are cached.
+        Box::pin(self.admitted(limits, request)).await
     }
 
-    /// The server's own routes, whose bodies are short forms but for images dropped onto the page.
-    async fn of_this_server(&self, request: Request) -> Response {
-        if request.uri().path() == "/upload" {
-            return routed(&self.own, request.map(Body::new)).await;
-        }
-        match admission::short(&self.inner, request).await {
-            Ok(request) => routed(&self.own, request).await,
-            Err(refused) => *refused,
-        }
-    }
-
-    /// Preflights, and marks on whatever comes from further inside and on what turned the request away.
+    /// Preflights, and the headers of CORS on every answer, refusals too.
     async fn across_origins(
         &self,
+        place: &Place<MethodRouter>,
         client: Client,
         request: Request,
         welcome: Result<(), Box<Response>>,
@@ -203,8 +184,11 @@ impl Steps {
         let origin = cors.allowed(request.headers());
         let mut response = match (welcome, request.method()) {
             (Err(refused), _) => *refused,
-            (Ok(()), &Method::OPTIONS) => preflight(request.uri().path(), origin.is_some()),
-            (Ok(()), _) => self.opened(client, request).await.unwrap_or_else(|refused| *refused),
+            (Ok(()), &Method::OPTIONS) => preflight(place.methods(), origin.is_some()),
+            (Ok(()), method) => {
+                let route = place.route_or_first(method);
+                self.opened(route, client, request).await.unwrap_or_else(|refused| *refused)
+            }
         };
         cors.mark(&mut response, origin);
         response
@@ -212,7 +196,7 @@ impl Steps {
 
     /// Who may call: whoever is trusted, whoever sends an API key, within its rate and quota, and programs that send the
     /// root key.
-    async fn opened(&self, client: Client, request: Request) -> Answered {
+    async fn opened(&self, route: &Route<MethodRouter>, client: Client, request: Request) -> Answered {
         let Inner { settings, keys, parts, .. } = &*self.inner;
         let history = &parts.history;
         let opened = match trust::is_closed(settings, client, &request) {
@@ -229,13 +213,13 @@ impl Steps {
                 }
                 None
             }
-            // API HttpApi's words, each.
+            // API Gateway's words, each.
             Err(keys::Closed::TooFast(wait)) => {
                 return Err(throttled(history, "Too Many Requests", wait));
             }
             Err(keys::Closed::UsedUp(wait)) => return Err(throttled(history, "Limit Exceeded", wait)),
         };
-        let mut response = self.within_rates(request).await.unwrap_or_else(|refused| *refused);
+        let mut response = self.within_rates(route, request).await.unwrap_or_else(|refused| *refused);
         if let Some(key) = key {
             key.mark(&mut response);
         }
@@ -243,28 +227,32 @@ impl Steps {
     }
 
     /// The rates of the route and of the account.
-    async fn within_rates(&self, request: Request) -> Answered {
+    async fn within_rates(&self, route: &Route<MethodRouter>, request: Request) -> Answered {
         let inner = &self.inner;
         let taken = inner.routes.take(&request).and_then(|()| inner.account.take());
         taken.map_err(|wait| throttled(&inner.parts.history, "Too Many Requests", wait))?;
-        self.kept_or_made(request).await
+        self.cached_or_answered(route, request).await
     }
 
-    /// A kept answer, or admission and the routes.
-    async fn kept_or_made(&self, request: Request) -> Answered {
+    /// A cached answer, or admission and the routes.
+    async fn cached_or_answered(&self, route: &Route<MethodRouter>, request: Request) -> Answered {
         let Inner { cache, parts, .. } = &*self.inner;
-        let asked = cache.asked(&request, &parts.store);
-        if let Some(asked) = &asked
-            && let Some(kept) = cache.answer(asked, request.headers(), &parts.store).await
+        let lookup = if route.is_cached { cache.lookup(&request, &parts.store) } else { None };
+        if let Some(lookup) = &lookup
+            && let Some(cached) = cache.answer(lookup, request.headers(), &parts.store).await
         {
-            return Ok(kept);
+            return Ok(cached);
         }
-        let made = admission::admit(&self.inner, request, |request| routed(&self.api, request));
-        let response = Box::pin(made).await?;
-        match asked {
-            Some(asked) => Ok(cache.keep(asked, response).await),
+        let response = Box::pin(self.admitted(route.limits, request)).await?;
+        match lookup {
+            Some(lookup) => Ok(cache.insert(lookup, response).await),
             None => Ok(response),
         }
+    }
+
+    /// Admission, and the routes.
+    async fn admitted(&self, limits: RouteLimits, request: Request) -> Answered {
+        admission::admit(&self.inner, limits, request, |request| routed(&self.router, request)).await
     }
 }
 
@@ -275,7 +263,7 @@ async fn routed(routes: &Router, request: http::Request<Body>) -> Response {
     }
 }
 
-/// 429 in API HttpApi's words, with when to come again.
+/// 429 in API Gateway's words, with when to try again.
 fn throttled(history: &History, words: &str, wait: Duration) -> Box<Response> {
     history.throttled();
     let mut response = message(StatusCode::TOO_MANY_REQUESTS, words);
@@ -286,25 +274,8 @@ fn throttled(history: &History, words: &str, wait: Duration) -> Box<Response> {
     Box::new(response)
 }
 
-/// A body that was not read whole leaves nothing to go on with on this connection.
+/// After a body that was not read whole the connection cannot be used again.
 fn closing(mut response: Response) -> Response {
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
-}
-
-/// The description of the API.
-async fn openapi(State(http): State<HttpApi>) -> Response {
-    let Some(config) = http.config() else { return unknown().await };
-    let mut response = Response::new(tintype_api::description(&config).to_string().into());
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
-}
-
-async fn healthz() -> Response {
-    message(StatusCode::OK, "alive")
-}
-
-async fn readyz(State(http): State<HttpApi>) -> Response {
-    let Inner { readiness, parts, .. } = &*http.inner;
-    readiness.answer(&parts.store).await
 }

@@ -1,5 +1,5 @@
-//! `GET /readyz`: whether the data folder can be used. One check at a time and one in some seconds serve everybody who asks,
-//! so that asking costs nothing and a disk that hangs holds up one thread.
+//! `GET /readyz`: whether the data folder can be used. One check at a time, at most every few seconds, serves all requests, so
+//! that a request costs nothing and a disk that hangs blocks one thread.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -12,22 +12,22 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::storage::Storage;
 
-/// A check is begun at most this often: each writes a block and syncs it.
+/// A check begins at most this often: each writes a block and syncs it.
 const INTERVAL: Duration = Duration::from_secs(5);
 /// A disk that has not answered by then is not ready.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is wrong, for people.
 type Verdict = Result<(), String>;
 
-/// The latest check, shared by whoever asks.
+/// The latest check, shared by all requests.
 #[derive(Debug, Default)]
 pub(super) struct Readiness(Mutex<Option<Check>>);
 
 #[derive(Debug, Clone)]
 struct Check {
     begun: Instant,
-    /// Nothing while it runs.
+    /// `None` while it runs.
     verdict: watch::Receiver<Option<Verdict>>,
 }
 
@@ -37,14 +37,14 @@ impl Check {
         let begun = Instant::now();
         tokio::spawn(async move {
             let mut check = tokio::task::spawn_blocking(move || store.health.check());
-            let in_time = tokio::time::timeout_at(begun + PATIENCE, &mut check).await;
+            let in_time = tokio::time::timeout_at(begun + TIMEOUT, &mut check).await;
             let (ended, was_ready) = if let Ok(ended) = in_time {
                 (ended, was_ready)
             } else {
                 tracing::warn!(why = hangs(begun), "not ready");
                 (check.await, false)
             };
-            // One that panicked leaves no verdict.
+            // A check that panicked has no verdict.
             let Ok(found) = ended else { return };
             let found = found.map_err(|fault| fault.to_string());
             match &found {
@@ -57,7 +57,7 @@ impl Check {
         Self { begun, verdict }
     }
 
-    /// Whether another may begin. One that panicked has ended without a verdict.
+    /// Whether another may begin. A check that panicked has ended without a verdict.
     fn may_be_replaced(&self) -> bool {
         let ended = self.verdict.borrow().is_some() || self.verdict.has_changed().is_err();
         ended && self.begun.elapsed() >= INTERVAL
@@ -65,7 +65,7 @@ impl Check {
 
     async fn verdict(mut self) -> Verdict {
         let ended = self.verdict.wait_for(Option::is_some);
-        match tokio::time::timeout_at(self.begun + PATIENCE, ended).await {
+        match tokio::time::timeout_at(self.begun + TIMEOUT, ended).await {
             Ok(Ok(verdict)) => verdict.clone().unwrap_or(Ok(())),
             Ok(Err(_)) => Err("the check of the data folder failed; the log has more".into()),
             Err(_) => Err(hangs(self.begun)),

@@ -1,4 +1,4 @@
-//! Token buckets, as API HttpApi throttles: so many requests a second on average, so many at once above;
+//! Token buckets, as API Gateway throttles: so many requests a second on average, so many at once above;
 //! for the account, and for single routes.
 
 use std::{
@@ -15,10 +15,10 @@ use super::Request;
 pub(super) struct Routes(Vec<(String, String, Arc<TokenBucket>)>);
 
 impl Routes {
-    /// Those of the settings. A route that had the same rate before goes on with what was left of it.
+    /// Those of the settings. A route that had the same rate before continues with the tokens that were left.
     pub(super) fn new(api: &ApiSettings, before: Option<&Self>) -> Self {
         let routes = api.routes.iter().map(|route| {
-            let path = format!("/{}/{}{}", api.stage, api.resource, route.path);
+            let path = format!("{}{}", api.path(), route.path);
             let before = before.and_then(|before| before.of(&route.method, &path));
             let bucket = TokenBucket::continued(route.rate, route.burst, before);
             (route.method.clone(), path, bucket)
@@ -51,7 +51,7 @@ impl TokenBucket {
         Self { rate: f64::from(rate), burst, state: Mutex::new((burst, Instant::now())) }
     }
 
-    /// The bucket before, with what is left in it, if it has this rate and burst; otherwise a new one.
+    /// The earlier bucket with its tokens, if it has this rate and burst; otherwise a new one.
     pub(super) fn continued(rate: u32, burst: u32, before: Option<&Arc<Self>>) -> Arc<Self> {
         let new = Self::new(rate, burst);
         match before {
@@ -60,7 +60,7 @@ impl TokenBucket {
         }
     }
 
-    /// Takes one token, or answers how long until there is one.
+    /// Takes one token, or returns how long until there is one.
     pub(super) fn take(&self) -> Result<(), Duration> {
         self.take_at(Instant::now())
     }

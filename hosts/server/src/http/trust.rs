@@ -55,7 +55,7 @@ pub(super) fn is_closed<B>(settings: &Settings, client: Client, request: &Reques
 /// The answer to a request that shows no key that opens the API.
 pub(super) fn refusal(settings: &Settings, headers: &HeaderMap) -> Response {
     let words = if !settings.api.keys.is_empty() {
-        // API HttpApi's.
+        // API Gateway's.
         "Forbidden"
     } else if settings.trusts_loopback() && headers.keys().any(is_of_a_proxy) {
         "a proxy has forwarded this request, so it needs an API key, and the settings have none: add an [[api.key]], send \

@@ -13,7 +13,10 @@ use s3s::{
 use tokio::sync::mpsc;
 
 use super::{LARGEST_BODY, aws_chunked::MissingFinalChunk, blocking, faults::s3};
-use crate::{ledger::Checksums, listen::BodyTimeoutError, storage::Incoming};
+use crate::{
+    listen::BodyTimeoutError,
+    storage::{Checksums, Incoming},
+};
 
 /// Chunks in flight between connection and disk: what bounds the memory of an upload.
 const CHUNKS_IN_FLIGHT: usize = 4;

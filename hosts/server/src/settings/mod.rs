@@ -17,7 +17,7 @@ use tintype_pipeline::{
         self as pipeline, Function, FunctionSection, LimitsSection, Schema, SettingsError, Sources,
         TriggerSection, joined, length, triggers,
     },
-    trigger::Trigger,
+    trigger::{Trigger, default_trigger},
 };
 
 /// The default data folder.
@@ -120,8 +120,14 @@ impl Settings {
         })
     }
 
-    /// Whether requests over loopback need no credentials. API keys or trusted proxies end it: they mean that others
-    /// call, and a request through a proxy on this machine looks like a local one (ADR 0029).
+    /// The trigger whose bucket is meant where none is named.
+    #[must_use]
+    pub fn default_trigger(&self) -> Option<&Trigger> {
+        default_trigger(&self.triggers)
+    }
+
+    /// Whether a request from this machine may need no credentials: once there are keys or proxies to name, somebody
+    /// else is meant to call, and a proxy on this machine cannot be told from its users.
     #[must_use]
     pub fn trusts_loopback(&self) -> bool {
         self.listen.trust_loopback && self.listen.trusted_proxies.is_empty() && self.api.keys.is_empty()

@@ -34,8 +34,7 @@ impl DemoClient {
     pub(super) fn new(server: &Server) -> anyhow::Result<Self> {
         let trigger = server
             .settings
-            .triggers
-            .first()
+            .default_trigger()
             .ok_or_else(|| anyhow::anyhow!("the settings have no trigger"))?;
         let (scheme, trust) = match &server.settings.listen.tls {
             Some(files) => ("https", Trust::File(files.certificate.clone())),

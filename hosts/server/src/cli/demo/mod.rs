@@ -102,7 +102,7 @@ async fn show(server: &Server) -> anyhow::Result<bool> {
 }
 
 fn print_next_steps(server: &Server) {
-    let Some(trigger) = server.settings.triggers.first() else { return };
+    let Some(trigger) = server.settings.default_trigger() else { return };
     let credentials = match &server.credentials.file {
         Some(file) => format!("AWS_SHARED_CREDENTIALS_FILE='{}'", file.display()),
         None => format!(
@@ -114,7 +114,7 @@ fn print_next_steps(server: &Server) {
     let (s3, http) = (server.s3, server.http);
     println!("Page:        http://{http}/");
     println!("S3 endpoint: http://{s3}");
-    println!("HTTP API:    http://{http}/{}/{}", server.settings.api.stage, server.settings.api.resource);
+    println!("HTTP API:    http://{http}{}", server.settings.api.path());
     println!("\nUpload an image of your own and fetch its thumbnail with the aws CLI:");
     println!("  export {credentials} AWS_REGION=us-east-1 AWS_ENDPOINT_URL=http://{s3}");
     println!("  aws s3 cp photo.jpg s3://{}/", trigger.bucket);
