@@ -125,6 +125,7 @@ impl Objects {
     }
 
     /// Deletes objects, each by itself but sharing commits; returns for each as [`Self::delete`] does.
+    #[must_use]
     pub fn delete_all(
         &self,
         objects: Vec<(Location, Option<String>)>,
