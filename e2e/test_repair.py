@@ -177,7 +177,7 @@ def test_corrupt_thumbnails_are_rendered_again(new_server, harm):
     with pytest.raises(botocore.exceptions.ClientError) as output:
         server.client().get_object(Bucket=DESTINATION, Key="thumb_a.jpg")
     assert output.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503, output.value
-    assert "made anew" in str(output.value)
+    assert "rendered again" in str(output.value)
     until(is_rebuilt, "the thumbnail is whole")
     spoil()
     assert status()["state"] == "outdated" and "backfill" in status()["advice"]

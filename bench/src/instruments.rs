@@ -5,7 +5,7 @@ use std::{os::unix::fs::MetadataExt as _, path::PathBuf, sync::Arc, time::Durati
 use clap::Subcommand;
 use tintype::{
     disk::RealDisk,
-    history::{Entry, History as Measured, Interval, Keeper, Next, Thumbnail},
+    history::{Database, Entry, History as Measured, Interval, Settlement, Thumbnail},
     settings::Settings,
 };
 use tintype_pipeline::{
@@ -61,7 +61,7 @@ fn work(images: u32, with: bool) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let measured = Arc::new(Measured::default());
     if with {
-        measured.keep(Keeper::new(Arc::new(RealDisk), folder.path().join("measurements.redb")))?;
+        measured.record_to(Database::new(Arc::new(RealDisk), folder.path().join("measurements.redb")))?;
     }
     let store = MemoryStore::with_buckets(&[&settings.triggers[0].bucket, &settings.triggers[0].destination]);
     let thumbnails = Thumbnails::new(settings.limits, 1 << 30, 1)?;
@@ -100,7 +100,7 @@ fn work(images: u32, with: bool) -> anyhow::Result<()> {
             measured.result(Entry {
                 request_id: id,
                 queued_ms: Some(now_ms()),
-                ..Entry::of(&report, &at, now_ms())
+                ..Entry::new(&report, &at, now_ms())
             });
         }
         drop(under_way);
@@ -113,8 +113,8 @@ fn work(images: u32, with: bool) -> anyhow::Result<()> {
 fn disk(folder: PathBuf, days: i64, rate: u64, metrics_only: bool) -> anyhow::Result<()> {
     std::fs::create_dir_all(&folder)?;
     let file = folder.join("measurements.redb");
-    let keeper = Keeper::new(Arc::new(RealDisk), file.clone());
-    let (metrics, mut snapshot) = (Metrics::default(), MetricsSnapshot::default());
+    let database = Database::new(Arc::new(RealDisk), file.clone());
+    let (metrics, mut taken) = (Metrics::default(), MetricsSnapshot::default());
     let begin = now_ms() - days * 86_400_000;
     let (mut number, mut chance) = (0_u64, 1_u64);
     let mut random = |below: u64| {
@@ -164,7 +164,7 @@ fn disk(folder: PathBuf, days: i64, rate: u64, metrics_only: bool) -> anyhow::Re
                 } else {
                     String::new()
                 },
-                next: if failed { Next::DeadLetter } else { Next::Done },
+                next: if failed { Settlement::DeadLetter } else { Settlement::Done },
                 duration_us: duration,
                 stages_us: stages,
                 source_bytes: 100_000 + random(3_000_000),
@@ -177,8 +177,8 @@ fn disk(folder: PathBuf, days: i64, rate: u64, metrics_only: bool) -> anyhow::Re
             results.clear();
         }
         let end_ms = begin + (minute + 1) * 60_000;
-        let interval = Interval::that_ends(end_ms, number, metrics.take(&mut snapshot));
-        keeper.keep(end_ms, &[interval], &results)?;
+        let interval = Interval::ending_at(end_ms, number, metrics.take(&mut taken));
+        database.append(end_ms, &[interval], &results)?;
         if minute % 1440 == 1439 {
             // The file grows in large steps, and unwritten parts take no space.
             let file = std::fs::metadata(&file)?;

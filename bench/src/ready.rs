@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use clap::Args;
 use tintype::{
-    disk::RealDisk,
-    ledger::{Ledger, StoredHeaders},
+    disk::{RealDisk, SharedDisk},
+    queue::Enqueuer,
     server::LARGEST_BATCH,
-    storage::{Cause, DataFolder, DiskStore},
+    storage::{Cause, DataFolder, Storage, StoredHeaders, open_ledger},
 };
 use tintype_pipeline::{
     ObjectKey,
@@ -96,11 +96,11 @@ fn touch(server: &Server, start: u32) -> anyhow::Result<()> {
 }
 
 fn fill(data: &std::path::Path, objects: u32) -> anyhow::Result<()> {
-    let disk = Arc::new(RealDisk);
+    let disk: SharedDisk = Arc::new(RealDisk);
     let folder = Arc::new(DataFolder::open(data)?);
-    let ledger = Arc::new(Ledger::open(disk.clone(), &folder.ledger(), LARGEST_BATCH, folder.clone())?);
-    let store = DiskStore::open(disk, folder, ledger, Vec::new(), "Thumbnails")?;
-    store.ensure_bucket("input-product-images")?;
+    let ledger = open_ledger(&disk, &folder, LARGEST_BATCH)?;
+    let store = Storage::open(disk, folder, ledger.clone(), Enqueuer::new(ledger), Vec::new(), "Thumbnails")?;
+    store.buckets.ensure("input-product-images")?;
     std::thread::scope(|scope| {
         let writers: Vec<_> = (0..64)
             .map(|writer| {
@@ -112,10 +112,10 @@ fn fill(data: &std::path::Path, objects: u32) -> anyhow::Result<()> {
                             bucket: "input-product-images".into(),
                             key: key.map_err(anyhow::Error::msg)?,
                         };
-                        let mut incoming = store.begin_put(&at, StoredHeaders::default())?;
+                        let mut incoming = store.objects.begin(&at, StoredHeaders::default())?;
                         incoming.write(&number.to_le_bytes())?;
                         let cause = Cause { event: "ObjectCreated:Put", request_id: String::new() };
-                        store.commit_put(&at, incoming, Condition::Any, cause)?;
+                        store.objects.commit(&at, incoming, Condition::Any, cause)?;
                     }
                     anyhow::Ok(())
                 })

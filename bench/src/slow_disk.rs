@@ -11,10 +11,10 @@ use std::{
 
 use clap::Args;
 use tintype::{
-    disk::RealDisk,
-    ledger::{Ledger, StoredHeaders},
+    disk::{RealDisk, SharedDisk},
+    queue::Enqueuer,
     server::LARGEST_BATCH,
-    storage::{Cause, DataFolder, DiskStore},
+    storage::{Cause, DataFolder, Storage, StoredHeaders, open_ledger},
 };
 use tintype_faulty_disk::{Faults, FaultyDisk};
 use tintype_pipeline::{
@@ -59,11 +59,12 @@ impl SlowDisk {
 
     fn round(&self, folder: &Path, batch: usize) -> anyhow::Result<f64> {
         let faults = Arc::new(Faults::default());
-        let disk = Arc::new(FaultyDisk::new(Arc::new(RealDisk), faults.clone()));
+        let disk: SharedDisk = Arc::new(FaultyDisk::new(Arc::new(RealDisk), faults.clone()));
         let folder = Arc::new(DataFolder::open(&folder.join("data"))?);
-        let ledger = Arc::new(Ledger::open(disk.clone(), &folder.ledger(), batch, folder.clone())?);
-        let store = DiskStore::open(disk, folder, ledger, Vec::new(), "Thumbnails")?;
-        store.create_bucket("slow")?;
+        let ledger = open_ledger(&disk, &folder, batch)?;
+        let store =
+            Storage::open(disk, folder, ledger.clone(), Enqueuer::new(ledger), Vec::new(), "Thumbnails")?;
+        store.buckets.create("slow")?;
         faults.set_sync_cost(Duration::from_millis(self.sync_ms));
         let (next, bytes) = (AtomicU64::new(0), vec![0x5A; 100_000]);
         let began = Instant::now();
@@ -84,12 +85,12 @@ impl SlowDisk {
     }
 }
 
-fn put(store: &DiskStore, number: u64, bytes: &[u8]) -> anyhow::Result<()> {
+fn put(store: &Storage, number: u64, bytes: &[u8]) -> anyhow::Result<()> {
     let key = ObjectKey::new(&format!("k{number}")).map_err(anyhow::Error::msg)?;
     let at = Location { bucket: "slow".into(), key };
-    let mut incoming = store.begin_put(&at, StoredHeaders::default())?;
+    let mut incoming = store.objects.begin(&at, StoredHeaders::default())?;
     incoming.write(bytes)?;
     let cause = Cause { event: "ObjectCreated:Put", request_id: String::new() };
-    store.commit_put(&at, incoming, Condition::Any, cause)?;
+    store.objects.commit(&at, incoming, Condition::Any, cause)?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Headers, containers and EXIF of every format, and the estimate of memory: an answer for any bytes.
+//! Headers, containers and EXIF of every format, and the estimate of memory: a result for any bytes.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! JPEG at full scale, then our encoder: an answer for any bytes, the same at every SIMD level.
+//! JPEG at full scale, then our encoder: a result for any bytes, the same at every SIMD level.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

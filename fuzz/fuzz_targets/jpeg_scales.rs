@@ -1,4 +1,4 @@
-//! JPEG at each reduced scale: an answer for any bytes, the same at every SIMD level.
+//! JPEG at each reduced scale: a result for any bytes, the same at every SIMD level.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -16,7 +16,7 @@ fuzz_target!(|bytes: &[u8]| {
         tolerant_share: 0.1,
         ..Limits::default()
     };
-    // Reductions that leave about three cells a pixel at 8/8, 4/8, 2/8 and 1/8.
+    // Reductions that leave about three reduced samples a pixel at 8/8, 4/8, 2/8 and 1/8.
     for reduction in [3, 6, 12, 24] {
         let spec = Spec {
             size: Size { width: Some((header.upright().0 / reduction).max(1)), height: None },

@@ -1,5 +1,5 @@
-//! PNG, with every chunk's checksum made right first, and our encoder: an answer for any bytes, the same at
-//! every SIMD level, and the pixels that the crate png finds.
+//! PNG, with every chunk's CRC repaired first, and our encoder: a result for any bytes, the same at every SIMD
+//! level, and the pixels of the crate png.
 #![no_main]
 
 use std::io::Cursor;
@@ -23,15 +23,15 @@ fuzz_target!(|bytes: &[u8]| {
         ..Spec::default()
     };
     let at = |level| render(&file, std::slice::from_ref(&spec), &limits, &|| false, &mut Scratch::at(level));
-    let made = at(SimdLevel::detect());
-    assert_eq!(made, at(SimdLevel::baseline()));
-    if let (Some(expected), Ok(made)) = (opaque_pixels(&file), made) {
-        let made = opaque_pixels(&made[0].bytes).expect("a file that can be read");
-        assert!(made == expected, "other pixels");
+    let rendered = at(SimdLevel::detect());
+    assert_eq!(rendered, at(SimdLevel::baseline()));
+    if let (Some(expected), Ok(rendered)) = (opaque_pixels(&file), rendered) {
+        let actual = opaque_pixels(&rendered[0].bytes).expect("a file that can be read");
+        assert!(actual == expected, "other pixels");
     }
 });
 
-/// The chunks as they are, each with the checksum it should have.
+/// The file with the CRC of each chunk repaired.
 fn with_checksums(bytes: &[u8]) -> Vec<u8> {
     let mut file = bytes.to_vec();
     let mut at = SIGNATURE.len();
@@ -41,15 +41,15 @@ fn with_checksums(bytes: &[u8]) -> Vec<u8> {
         if end + 4 > file.len() {
             break;
         }
-        let sum = crc32fast::hash(&file[at + 4..end]);
-        file[end..end + 4].copy_from_slice(&sum.to_be_bytes());
+        let crc = crc32fast::hash(&file[at + 4..end]);
+        file[end..end + 4].copy_from_slice(&crc.to_be_bytes());
         at = end + 4;
     }
     file
 }
 
 /// Size and pixels, if they are of 8 bits or fewer, opaque, upright and in plain sRGB: what a render at the
-/// same size must keep.
+/// same size must preserve.
 fn opaque_pixels(file: &[u8]) -> Option<(u32, u32, Vec<u8>)> {
     let mut decoder = Decoder::new(Cursor::new(file));
     decoder.set_transformations(Transformations::EXPAND);
@@ -65,7 +65,7 @@ fn opaque_pixels(file: &[u8]) -> Option<(u32, u32, Vec<u8>)> {
     }
     let mut samples = vec![0; reader.output_buffer_size()?];
     let read = reader.next_frame(&mut samples).ok()?;
-    // A chunk may say more behind the pixels.
+    // eXIf may follow the image data.
     reader.finish().ok()?;
     if reader.info().exif_metadata.is_some() {
         return None;

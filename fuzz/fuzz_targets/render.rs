@@ -14,7 +14,7 @@ fuzz_target!(|bytes: &[u8]| {
         ..Limits::default()
     };
     let header = probe(bytes);
-    let made = render(bytes, &[Spec::default()], &limits, &|| false, &mut Scratch::default());
+    let rendered = render(bytes, &[Spec::default()], &limits, &|| false, &mut Scratch::default());
     // What was rendered had a header that could be read.
-    assert!(made.is_err() || header.is_ok());
+    assert!(rendered.is_err() || header.is_ok());
 });

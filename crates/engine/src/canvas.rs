@@ -1,28 +1,28 @@
-//! The last step on pixels: alpha over the background where it must go, the canvas of `contain`, and
-//! 8 bits in the fewest channels that hold the picture.
+//! The last step on pixels: alpha blended over the background where the output has none, the canvas of
+//! `contain`, and 8 bits in the fewest channels that hold the image.
 
 use crate::header::Format;
 use crate::light;
-use crate::pixels::{Finished, Model, Small};
+use crate::pixels::{Image8, Image16, Model};
 use crate::plan::Plan;
 use crate::spec::Background;
 
-/// Lays the small picture on its canvas.
-pub(crate) fn finish(small: &Small, plan: &Plan, background: Background, output: Format) -> Finished {
+/// Places the resampled image on its canvas.
+pub(crate) fn compose(image: &Image16, plan: &Plan, background: Background, output: Format) -> Image8 {
     let (width, height) = (plan.canvas.0 as usize, plan.canvas.1 as usize);
-    if !small.model.has_alpha() && (small.width, small.height) == (width, height) {
-        return opaque(plan.canvas, small);
+    if !image.model.has_alpha() && (image.width, image.height) == (width, height) {
+        return opaque(plan.canvas, image);
     }
-    let keeps_alpha = matches!(output, Format::Png | Format::WebP);
-    let backdrop = if keeps_alpha { background.0 } else { over_white(background.0) };
+    let output_has_alpha = matches!(output, Format::Png | Format::WebP);
+    let backdrop = if output_has_alpha { background.0 } else { over_white(background.0) };
     let mut samples = backdrop.repeat(width * height);
     let (left, top) = (plan.offset.0 as usize, plan.offset.1 as usize);
     let rows = samples.chunks_exact_mut(width * 4).skip(top);
-    for (target, source) in rows.zip(small.samples.chunks_exact(small.width * small.model.channels())) {
+    for (target, source) in rows.zip(image.samples.chunks_exact(image.width * image.model.channels())) {
         let pixels = target.as_chunks_mut::<4>().0.iter_mut().skip(left);
-        for (target, source) in pixels.zip(source.chunks_exact(small.model.channels())) {
-            let [rgb @ .., alpha] = rgba(small.model, source);
-            *target = if keeps_alpha || alpha == u16::MAX {
+        for (target, source) in pixels.zip(source.chunks_exact(image.model.channels())) {
+            let [rgb @ .., alpha] = rgba(image.model, source);
+            *target = if output_has_alpha || alpha == u16::MAX {
                 let [r, g, b] = rgb.map(byte);
                 [r, g, b, byte(alpha)]
             } else {
@@ -35,15 +35,15 @@ pub(crate) fn finish(small: &Small, plan: &Plan, background: Background, output:
     narrowed(plan.canvas, samples)
 }
 
-/// A picture without alpha that fills its canvas.
-fn opaque((width, height): (u32, u32), small: &Small) -> Finished {
-    let samples: Vec<u8> = small.samples.iter().map(|&sample| byte(sample)).collect();
+/// An image without alpha that fills its canvas.
+fn opaque((width, height): (u32, u32), image: &Image16) -> Image8 {
+    let samples: Vec<u8> = image.samples.iter().map(|&sample| byte(sample)).collect();
     let gray = || samples.as_chunks::<3>().0.iter().all(|&[r, g, b]| r == g && g == b);
-    if small.model == Model::Rgb && gray() {
+    if image.model == Model::Rgb && gray() {
         let samples = samples.as_chunks::<3>().0.iter().map(|pixel| pixel[0]).collect();
-        return Finished { width, height, model: Model::Gray, samples };
+        return Image8 { width, height, model: Model::Gray, samples };
     }
-    Finished { width, height, model: small.model, samples }
+    Image8 { width, height, model: image.model, samples }
 }
 
 fn rgba(model: Model, pixel: &[u16]) -> [u16; 4] {
@@ -61,7 +61,7 @@ fn byte(value: u16) -> u8 {
     ((u32::from(value) * 255 + 32767) / 65535) as u8
 }
 
-/// One sample over another, mixed as light.
+/// One sample over another, mixed in linear light.
 fn blend(over: u16, alpha: u16, under: u8) -> u8 {
     let (over, under, alpha) = (light::linear_16(over), light::linear_8(under), u64::from(alpha));
     let light = (u64::from(over) * alpha + u64::from(under) * (65535 - alpha) + 32767) / 65535;
@@ -75,7 +75,7 @@ fn over_white([r, g, b, a]: [u8; 4]) -> [u8; 4] {
 }
 
 /// Drops an alpha channel that is opaque throughout, and two of three equal colours.
-fn narrowed((width, height): (u32, u32), samples: Vec<u8>) -> Finished {
+fn narrowed((width, height): (u32, u32), samples: Vec<u8>) -> Image8 {
     let (pixels, _) = samples.as_chunks::<4>();
     let opaque = pixels.iter().all(|pixel| pixel[3] == 255);
     let gray = pixels.iter().all(|&[r, g, b, _]| r == g && g == b);
@@ -85,5 +85,5 @@ fn narrowed((width, height): (u32, u32), samples: Vec<u8>) -> Finished {
         (false, true) => (Model::Rgb, pixels.iter().flat_map(|&[r, g, b, _]| [r, g, b]).collect()),
         (false, false) => (Model::Rgba, samples),
     };
-    Finished { width, height, model, samples }
+    Image8 { width, height, model, samples }
 }

@@ -8,67 +8,71 @@ use moxcms::{
 };
 
 use crate::error::Error;
-use crate::pixels::{Model, Small};
+use crate::pixels::{Image16, Model};
 use crate::stop::Stop;
 
 /// Larger profiles than this are ignored.
 pub(crate) const MAX_PROFILE: usize = 4 << 20;
-/// Pixels converted between two questions whether to stop.
-const AT_ONCE: usize = 16 << 10;
+/// Pixels converted between polls of `stop`.
+const PIXELS_PER_POLL: usize = 16 << 10;
 
-/// Transforms to sRGB that were used lately, by the profile they are for: a camera puts the same one into
-/// every picture.
+/// Cache of transforms to sRGB, by profile: a camera writes the same profile into every image.
 #[derive(Default)]
-pub(crate) struct Transforms(VecDeque<Kept>);
+pub(crate) struct TransformCache(VecDeque<CachedTransform>);
 
-struct Kept {
+struct CachedTransform {
     profile: Vec<u8>,
     model: Model,
-    /// `None` where the samples are to stay as they are.
+    /// `None` where no conversion is needed.
     transform: Option<Arc<TransformExecutor>>,
 }
 
 type TransformExecutor = dyn moxcms::TransformExecutor<u16> + Send + Sync;
 
-impl Transforms {
-    const MOST: usize = 4;
-    /// Larger profiles are not kept.
-    const KEPT: usize = 64 << 10;
+impl TransformCache {
+    const CAPACITY: usize = 4;
+    /// Larger profiles are not cached.
+    const MAX_CACHED_PROFILE: usize = 64 << 10;
 
     fn get(&mut self, profile: &[u8], model: Model) -> Option<Arc<TransformExecutor>> {
-        if let Some(kept) = self.0.iter().find(|kept| kept.model == model && kept.profile == profile) {
-            return kept.transform.clone();
+        if let Some(cached) = self.0.iter().find(|cached| cached.model == model && cached.profile == profile)
+        {
+            return cached.transform.clone();
         }
         let transform = transform(profile, model);
-        if profile.len() <= Self::KEPT {
-            self.0.truncate(Self::MOST - 1);
-            self.0.push_front(Kept { profile: profile.to_vec(), model, transform: transform.clone() });
+        if profile.len() <= Self::MAX_CACHED_PROFILE {
+            self.0.truncate(Self::CAPACITY - 1);
+            self.0.push_front(CachedTransform {
+                profile: profile.to_vec(),
+                model,
+                transform: transform.clone(),
+            });
         }
         transform
     }
 }
 
-/// Converts the small picture from its profile to sRGB. A profile that is broken, or made for another
-/// colour model, is ignored, as viewers do.
+/// Converts an image from its profile to sRGB. A profile that is corrupt, or of another colour model, is
+/// ignored, as in viewers.
 pub(crate) fn to_srgb(
-    small: Small,
+    image: Image16,
     profile: Option<&[u8]>,
-    transforms: &mut Transforms,
+    transforms: &mut TransformCache,
     stop: Stop<'_>,
-) -> Result<Small, Error> {
-    let Some(transform) = profile.and_then(|profile| transforms.get(profile, small.model)) else {
-        return Ok(small);
+) -> Result<Image16, Error> {
+    let Some(transform) = profile.and_then(|profile| transforms.get(profile, image.model)) else {
+        return Ok(image);
     };
-    let mut samples = Vec::with_capacity(small.samples.len());
-    for pixels in small.samples.chunks(small.model.channels() * AT_ONCE) {
+    let mut samples = Vec::with_capacity(image.samples.len());
+    for pixels in image.samples.chunks(image.model.channels() * PIXELS_PER_POLL) {
         stop.check("converting colours")?;
-        let Some(converted) = converted(pixels, small.model, &*transform) else { return Ok(small) };
+        let Some(converted) = converted(pixels, image.model, &*transform) else { return Ok(image) };
         samples.extend(converted);
     }
-    Ok(Small { samples, ..small })
+    Ok(Image16 { samples, ..image })
 }
 
-/// The layouts a transform takes and gives.
+/// Source and target layouts of a transform.
 const fn layouts(model: Model) -> (Layout, Layout) {
     match model {
         Model::Gray => (Layout::Gray, Layout::Rgb),
@@ -85,7 +89,7 @@ fn transform(profile: &[u8], model: Model) -> Option<Arc<TransformExecutor>> {
         return None;
     }
     let (from, to) = layouts(model);
-    // 12 bits are exact enough for 8-bit output, and their tables are built in no time.
+    // 12 bits are exact enough for 8-bit output, and their tables are small.
     profile.create_transform_12bit(from, &ColorProfile::new_srgb(), to, TransformOptions::default()).ok()
 }
 
@@ -103,8 +107,7 @@ fn converted(pixels: &[u16], model: Model, transform: &TransformExecutor) -> Opt
     })
 }
 
-/// Whether converting from this profile to sRGB would change nothing that can be seen: half of all
-/// pictures with a profile have one of the many that describe sRGB.
+/// Whether the profile describes sRGB, within tolerance: about half of all profiles do, in many variants.
 fn is_srgb(profile: &ColorProfile) -> bool {
     let plain = profile.lut_a_to_b_perceptual.is_none() && profile.lut_a_to_b_colorimetric.is_none();
     let curve = |curve: &Option<ToneReprCurve>| curve.as_ref().is_some_and(is_srgb_curve);
@@ -155,7 +158,7 @@ fn parse(profile: &[u8]) -> Option<ColorProfile> {
 pub(crate) enum Cmyk {
     /// By the profile in the file.
     Profile(Arc<Transform8BitExecutor>),
-    /// (1 − ink) × (1 − black), for want of a profile.
+    /// (1 − ink) × (1 − black), without a profile.
     Naive,
 }
 

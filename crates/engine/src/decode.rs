@@ -2,9 +2,9 @@
 
 mod bmp;
 mod gif;
-mod input;
 mod jpeg;
 pub(crate) mod png;
+mod polling_reader;
 mod tiff;
 mod webp;
 
@@ -15,47 +15,47 @@ use crate::Scratch;
 use crate::error::Error;
 use crate::header::{Format, Header};
 use crate::limits::Limits;
-use crate::pixels::{Grid, Model, Row, Rows};
+use crate::pixels::{Grid, Model, Row, RowSink};
 use crate::simd::SimdLevel;
 use crate::stop::Stop;
-pub(crate) use jpeg::Lookups;
+pub(crate) use jpeg::TableCache;
 
-/// What decoders are told besides the file.
+/// What decoders need besides the file.
 pub(crate) struct Context<'a> {
     pub(crate) limits: &'a Limits,
-    /// Cells to make of eight pixels, across and down: 8, or less where the format can and `plan` says so.
+    /// Samples that eight pixels are decoded to, across and down: 8, or fewer for JPEG at a reduced scale.
     pub(crate) scale: u32,
     pub(crate) level: SimdLevel,
     pub(crate) stop: Stop<'a>,
 }
 
-/// What decoding tells besides the rows.
+/// What a decoder returns besides the rows.
 #[derive(Debug, Default)]
 pub(crate) struct Decoded {
     /// The ICC profile that the rows are still in.
     pub(crate) profile: Option<Vec<u8>>,
 }
 
-/// Decodes the first picture of the file into `rows`.
+/// Decodes the first image of the file into `rows`.
 pub(crate) fn decode(
     bytes: &[u8],
     header: &Header,
     context: &Context<'_>,
-    rows: &mut dyn Rows,
+    rows: &mut dyn RowSink,
     scratch: &mut Scratch,
 ) -> Result<Decoded, Error> {
-    // Libraries report a refusal to read on as they please, so what was said is kept.
+    // Libraries wrap a failed read in errors of their own, so what `stop` returned is stored here.
     let stopped = Cell::new(false);
-    let ask = || {
+    let poll = || {
         stopped.set((context.stop.0)());
         stopped.get()
     };
-    let stop = Stop(&ask);
+    let stop = Stop(&poll);
     let context = &Context { stop, ..*context };
-    // Libraries have been seen to panic on damaged files (image-webp 0.2.4 on some VP8 frames). Everything
-    // they could leave half done is dropped with the error.
+    // Libraries can panic on corrupt files (image-webp 0.2.4 on some VP8 frames). What they leave in an
+    // inconsistent state is dropped with the error.
     let decoded = catch_unwind(AssertUnwindSafe(|| match header.format {
-        Format::Jpeg => jpeg::decode(bytes, header, context, rows, &mut scratch.lookups),
+        Format::Jpeg => jpeg::decode(bytes, header, context, rows, &mut scratch.tables),
         Format::Png => png::decode(bytes, header, context, rows),
         Format::WebP => webp::decode(bytes, header, stop, rows, scratch),
         Format::Gif => gif::decode(bytes, header, context, rows, scratch),
@@ -63,13 +63,13 @@ pub(crate) fn decode(
         Format::Tiff => tiff::decode(bytes, header, stop, rows),
     }));
     match decoded {
-        Err(_) => Err(damaged(header, "the decoder cannot make sense of it")),
+        Err(_) => Err(corrupt(header, "the decoder failed")),
         Ok(Err(_)) if stopped.get() => Err(Stop::error("decoding")),
         Ok(decoded) => decoded,
     }
 }
 
-/// The most bytes that decoding holds: what the decoders below allocate, by header alone.
+/// Upper bound on the bytes that a decoder allocates, from the header alone.
 pub(crate) fn memory(header: &Header, scale: u32) -> u64 {
     if header.format == Format::Jpeg {
         return jpeg::memory(header, scale);
@@ -88,13 +88,13 @@ pub(crate) fn memory(header: &Header, scale: u32) -> u64 {
     pixels.saturating_mul(by_pixel).saturating_add(width.saturating_mul(by_width))
 }
 
-/// Gives every row of a decoded frame.
-fn give(frame: &[u8], width: u32, model: Model, rows: &mut dyn Rows) -> Result<(), Error> {
-    rows.begin(Grid::whole(model))?;
+/// Passes on every row of a decoded frame.
+fn emit_frame(frame: &[u8], width: u32, model: Model, rows: &mut dyn RowSink) -> Result<(), Error> {
+    rows.begin(Grid::full_scale(model))?;
     frame.chunks_exact(width as usize * model.channels()).try_for_each(|row| rows.row(Row::U8(row)))
 }
 
-/// The error for damage inside the pixels.
-fn damaged(header: &Header, why: impl std::fmt::Display) -> Error {
-    Error::Malformed(format!("{}: damaged inside the picture: {why}; send it again", header.format))
+/// The error for corrupt image data.
+fn corrupt(header: &Header, why: impl std::fmt::Display) -> Error {
+    Error::Malformed(format!("{}: corrupt image data: {why}; send it again", header.format))
 }

@@ -1,4 +1,4 @@
-//! What a render takes in memory, told from the header alone.
+//! Estimate of a render's memory, from the header alone.
 
 use crate::header::Header;
 use crate::plan::{plan, scale};
@@ -9,10 +9,10 @@ use crate::spec::Spec;
 const FIXED: u64 = 3 << 20;
 /// Colour management on top: the profile, its curves and look-up tables.
 const PROFILE: u64 = 16 << 20;
-/// What encoding takes a pixel of canvas: the finished picture, the encoder's planes and its output.
+/// Bytes that encoding takes per pixel of the canvas: the image, the encoder's planes and its output.
 const ENCODE: u64 = 40;
 
-/// See [`crate::estimate`].
+/// See [`crate::estimate()`].
 pub(crate) fn estimate(header: &Header, specs: &[Spec]) -> u64 {
     let plans: Vec<_> = specs.iter().map(|spec| plan(header, spec)).collect();
     let scale = scale(header, &plans);

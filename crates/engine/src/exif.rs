@@ -1,19 +1,19 @@
-//! Exif: only the orientation matters here.
+//! Exif: the orientation, the only tag that is used.
 
 use crate::header::Orientation;
 use crate::ifd::Ifd;
 
 const ORIENTATION: u16 = 0x0112;
 
-/// The orientation in an Exif block, which may begin with the `Exif\0\0` of JPEG. Whatever is damaged
-/// counts as upright, as in viewers.
+/// The orientation in an Exif block, which may begin with the `Exif\0\0` of JPEG. A corrupt
+/// block counts as upright, as in viewers.
 pub(crate) fn orientation(block: &[u8]) -> Orientation {
     let block = block.strip_prefix(b"Exif\0\0").unwrap_or(block);
-    of(Ifd::first(block).as_ref())
+    orientation_of(Ifd::first(block).as_ref())
 }
 
 /// The orientation in a directory.
-pub(crate) fn of(ifd: Option<&Ifd<'_>>) -> Orientation {
+pub(crate) fn orientation_of(ifd: Option<&Ifd<'_>>) -> Orientation {
     ifd.and_then(|ifd| ifd.uint(ORIENTATION))
         .and_then(|value| u32::try_from(value).ok())
         .map_or(Orientation::UPRIGHT, Orientation::from_exif)
@@ -32,10 +32,10 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_upright() {
+    fn corrupt_blocks_are_upright() {
         let block = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
         for length in 0..block.len() - 8 {
-            assert_eq!(orientation(&block[..length]), Orientation::UPRIGHT, "cut to {length}");
+            assert_eq!(orientation(&block[..length]), Orientation::UPRIGHT, "truncated to {length}");
         }
         assert_eq!(orientation(b"II*\0\xff\xff\xff\xff"), Orientation::UPRIGHT);
     }

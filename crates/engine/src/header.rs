@@ -1,4 +1,4 @@
-//! What a picture is, as its header tells; one reader a format in the modules below.
+//! Headers: what is known of an image without decoding it; one reader per format in the modules below.
 
 mod bmp;
 mod gif;
@@ -9,10 +9,10 @@ mod webp;
 
 use crate::error::Error;
 
-/// What the limits need to know besides the header.
+/// A header, and what only the limits need.
 pub(crate) struct Details {
     pub(crate) header: Header,
-    /// Frames of an animation; 1 for a still picture.
+    /// Frames of an animation; 1 for a still image.
     pub(crate) frames: u32,
 }
 
@@ -33,7 +33,7 @@ fn truncated(format: &str, within: &str, at: usize) -> Error {
     Error::Malformed(format!("{format}: the file ends within {within}, at byte {at}; send it again"))
 }
 
-/// A picture format, recognised by content, never by name.
+/// An image format, recognised by content, never by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
     /// JPEG (ITU-T T.81).
@@ -100,7 +100,7 @@ impl std::fmt::Display for Format {
     }
 }
 
-/// How the stored rows must be turned to stand upright: EXIF tag 0x0112, values 1 to 8 (CIPA DC-008).
+/// How the stored rows must be turned for upright display: EXIF tag 0x0112, values 1 to 8 (CIPA DC-008).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Orientation(u8);
 
@@ -120,14 +120,14 @@ impl Orientation {
         self.0
     }
 
-    /// Whether width and height change places.
+    /// Whether width and height are swapped.
     #[must_use]
     pub const fn swaps_sides(self) -> bool {
         self.0 >= 5
     }
 }
 
-/// What the header says of a picture.
+/// Properties of an image, from its header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     /// The file format.
@@ -136,9 +136,9 @@ pub struct Header {
     pub width: u32,
     /// Height in pixels, as stored (before orientation).
     pub height: u32,
-    /// How to turn it upright.
+    /// Rotation and mirroring that turn it upright.
     pub orientation: Orientation,
-    /// Colour model as stored, for people: `gray`, `ycbcr`, `rgb`, `cmyk`, `ycck`, `palette`, …
+    /// Colour model as stored, for display: `gray`, `ycbcr`, `rgb`, `cmyk`, `ycck`, `palette`, …
     pub colour: &'static str,
     /// Bits a sample.
     pub bits: u8,

@@ -52,14 +52,14 @@ impl<'a> Ifd<'a> {
         uint(self.bytes, at, if self.big { 8 } else { 4 }, self.little).is_some_and(|next| next != 0)
     }
 
-    /// Where the entry of a tag stands.
+    /// Offset of a tag's entry.
     fn find(&self, tag: u16) -> Option<usize> {
         (0..self.count)
             .map(|index| self.start + index * self.entry_size())
             .find(|&at| uint(self.bytes, at, 2, self.little) == Some(u64::from(tag)))
     }
 
-    /// The tag of each entry and how many values it declares, whether or not they are there.
+    /// The tag of each entry and how many values it declares, whether or not they are present.
     pub(crate) fn declared(&self) -> impl Iterator<Item = (u16, u64)> {
         let word = if self.big { 8 } else { 4 };
         (0..self.count).filter_map(move |index| {
@@ -94,7 +94,7 @@ impl<'a> Ifd<'a> {
         Some(Entry { data, little: self.little, size, signed_or_float })
     }
 
-    /// Where in the file the low byte of a tag's inline 16-bit value stands.
+    /// File offset of the low byte of a tag's inline 16-bit value.
     pub(crate) fn low_byte(&self, tag: u16) -> Option<usize> {
         let at = self.find(tag)? + if self.big { 12 } else { 8 };
         Some(if self.little { at } else { at + 1 })

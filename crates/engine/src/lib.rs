@@ -38,24 +38,24 @@ pub use simd::SimdLevel;
 pub use spec::{Background, Effort, Filter, Fit, Gravity, OutputFormat, Size, Spec, Thumbnail};
 pub use stage::Stage;
 
-/// Raised by hand whenever the pixels of a thumbnail change for the same bytes and the same [`Spec`],
-/// so that stored thumbnails made by an older recipe are recognised as stale.
+/// Version of the rendering: raised by hand whenever the pixels of a thumbnail change for the same bytes and
+/// the same [`Spec`], so that stored thumbnails of an older version are recognised as stale.
 pub const RECIPE: u32 = 4;
 
-/// Buffers kept between renders by one worker, so that a steady stream of pictures allocates little.
-/// Never shared between threads; what it holds never influences a result.
+/// Buffers that one worker reuses between renders, so that a stream of images allocates little. Not shared
+/// between threads; its contents do not influence results.
 #[derive(Default)]
 pub struct Scratch {
     level: SimdLevel,
-    transforms: colour::Transforms,
-    lookups: decode::Lookups,
+    transforms: colour::TransformCache,
+    tables: decode::TableCache,
     /// The decoded frame of formats that do not stream.
     frame: Vec<u8>,
 }
 
 impl Scratch {
-    /// A larger frame is given back after the render rather than kept.
-    const KEPT: usize = 16 << 20;
+    /// A larger frame is freed after the render.
+    const MAX_RETAINED_FRAME: usize = 16 << 20;
 
     /// Buffers for renders at a SIMD level that may be lower than the machine's.
     #[must_use]
@@ -66,7 +66,7 @@ impl Scratch {
     /// A zeroed frame of `length` bytes.
     pub(crate) fn frame(&mut self, length: usize) -> &mut [u8] {
         if self.frame.capacity() < length {
-            // Fresh zeroed memory comes from the system for nothing; growing would copy.
+            // New memory of the system is already zero; growing would copy.
             self.frame = vec![0; length];
         } else {
             self.frame.clear();
@@ -76,32 +76,32 @@ impl Scratch {
     }
 
     fn trim(&mut self) {
-        if self.frame.capacity() > Self::KEPT {
+        if self.frame.capacity() > Self::MAX_RETAINED_FRAME {
             self.frame = Vec::new();
         }
     }
 }
 
-/// Reads what a file is from its first bytes and header, without decoding pixels.
+/// Reads a file's signature and header, without decoding pixels.
 ///
 /// # Errors
-/// [`Error::Unsupported`] for bytes that are no picture format read here, [`Error::Malformed`] for a
-/// damaged header.
+/// [`Error::Unsupported`] for bytes of no supported image format, [`Error::Malformed`] for a corrupt
+/// header.
 pub fn probe(bytes: &[u8]) -> Result<Header, Error> {
     let format = sniff::sniff(bytes)?;
     Ok(header::read(bytes, format)?.header)
 }
 
-/// The most bytes [`render`] will hold at once for a picture with this header and these specs, the
-/// source's own bytes not counted: what a host reserves before it starts.
+/// Upper bound on the bytes that [`render`] holds at once for this header and these specs, without the source
+/// file: what a host reserves before it starts.
 #[must_use]
 pub fn estimate(header: &Header, specs: &[Spec]) -> u64 {
     estimate::estimate(header, specs)
 }
 
-/// Decodes the picture once and makes one thumbnail for each spec, in their order.
+/// Decodes the image once and renders one thumbnail per spec, in their order.
 ///
-/// `stop` is asked between stages and rows; once it answers `true` the render ends with
+/// `stop` is polled between stages and rows; once it returns `true`, the render ends with
 /// [`Error::Stopped`].
 ///
 /// # Errors
@@ -116,7 +116,7 @@ pub fn render(
     render_marked(bytes, specs, limits, stop, &|_| {}, scratch)
 }
 
-/// As [`render`], and calls `mark` whenever a stage begins, for a caller that takes the time.
+/// As [`render`], and calls `mark` whenever a stage begins, for callers that measure durations.
 ///
 /// # Errors
 /// As for [`render`].
@@ -139,8 +139,8 @@ pub fn render_marked(
     let plans: Vec<_> = specs.iter().map(|spec| plan::plan(header, spec)).collect();
     stop.check("reading the header")?;
 
-    let rows = resample::Fan::new(header, &plans, scratch.level, stop);
-    let mut resamplers = stage::Marked { rows, mark };
+    let rows = resample::MultiResampler::new(header, &plans, scratch.level, stop);
+    let mut resamplers = stage::StageMarker { rows, mark };
     let context = decode::Context { limits, scale: plan::scale(header, &plans), level: scratch.level, stop };
     let decoded = decode::decode(bytes, header, &context, &mut resamplers, scratch);
     scratch.trim();
@@ -148,16 +148,16 @@ pub fn render_marked(
     mark(Stage::Encode);
 
     let mut thumbnails = Vec::with_capacity(specs.len());
-    for ((small, plan), spec) in resamplers.rows.finish()?.into_iter().zip(&plans).zip(specs) {
+    for ((image, plan), spec) in resamplers.rows.finish()?.into_iter().zip(&plans).zip(specs) {
         stop.check("finishing thumbnails")?;
         let format = spec.format.resolve(format);
-        let small = orient::upright(small, header.orientation);
-        let small = colour::to_srgb(small, profile.as_deref(), &mut scratch.transforms, stop)?;
-        let finished = canvas::finish(&small, plan, spec.background, format);
+        let image = orient::upright(image, header.orientation);
+        let image = colour::to_srgb(image, profile.as_deref(), &mut scratch.transforms, stop)?;
+        let rendered = canvas::compose(&image, plan, spec.background, format);
         stop.check("encoding")?;
-        let bytes = encode::encode(scratch.level, &finished, format, spec.quality, spec.effort, stop)?;
-        let placeholder = placeholder::of(&finished);
-        let (width, height) = (finished.width, finished.height);
+        let bytes = encode::encode(scratch.level, &rendered, format, spec.quality, spec.effort, stop)?;
+        let placeholder = Placeholder::of(&rendered);
+        let (width, height) = (rendered.width, rendered.height);
         thumbnails.push(Thumbnail { bytes, format, width, height, placeholder });
     }
     Ok(thumbnails)

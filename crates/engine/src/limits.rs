@@ -1,4 +1,4 @@
-//! What a render may cost, checked after the header and before any allocation.
+//! Limits of a render, checked after the header and before any allocation.
 
 use crate::error::Error;
 use crate::header::Details;
@@ -8,15 +8,15 @@ use crate::header::Details;
 pub struct Limits {
     /// Largest source file, in bytes.
     pub source_bytes: u64,
-    /// Most pixels in the source (width × height of the canvas).
+    /// Largest number of pixels in the source (width × height of the canvas).
     pub pixels: u64,
-    /// Most frames an animation may have.
+    /// Largest number of frames of an animation.
     pub frames: u32,
-    /// Most bytes a render may hold at once, as [`crate::estimate`] counts them.
+    /// Most bytes that a render may hold at once, as estimated by [`crate::estimate()`].
     pub memory_bytes: u64,
-    /// Accept a picture damaged inside its pixels, if enough of it could be read.
+    /// Whether an image whose data is corrupt or truncated is accepted, if enough of it could be read.
     pub tolerant: bool,
-    /// With `tolerant`: the share of the picture's rows (0.0 to 1.0) that must have been read.
+    /// With `tolerant`: the share of the image's rows (0.0 to 1.0) that must have been read.
     pub tolerant_share: f64,
 }
 
@@ -46,7 +46,7 @@ impl Limits {
         Ok(())
     }
 
-    /// Refuses a picture by its header, before anything is allocated. `needed` is the estimate.
+    /// Refuses an image by its header, before anything is allocated. `needed` is the estimate.
     pub(crate) fn check_header(&self, details: &Details, needed: u64) -> Result<(), Error> {
         let header = &details.header;
         if header.pixels() > self.pixels {
@@ -76,8 +76,8 @@ impl Limits {
         Ok(())
     }
 
-    /// Whether so many readable rows make a picture acceptable that is damaged after them.
-    pub(crate) fn tolerates(&self, rows: u32, of: u32) -> bool {
-        self.tolerant && f64::from(rows) >= self.tolerant_share * f64::from(of) && rows > 0
+    /// Whether an image is accepted of which only the first `rows` of `height` rows could be read.
+    pub(crate) fn tolerates(&self, rows: u32, height: u32) -> bool {
+        self.tolerant && f64::from(rows) >= self.tolerant_share * f64::from(height) && rows > 0
     }
 }

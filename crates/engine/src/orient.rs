@@ -1,28 +1,28 @@
-//! Turns the small picture upright: cheaper than turning the large one, and the same.
+//! Turns the resampled image upright: cheaper than turning the source, with the same result.
 
 use crate::header::Orientation;
-use crate::pixels::Small;
+use crate::pixels::Image16;
 use crate::plan::mirrors;
 
-pub(crate) fn upright(small: Small, orientation: Orientation) -> Small {
+pub(crate) fn upright(image: Image16, orientation: Orientation) -> Image16 {
     if orientation == Orientation::UPRIGHT {
-        return small;
+        return image;
     }
-    let channels = small.model.channels();
+    let channels = image.model.channels();
     let (mirror_x, mirror_y) = mirrors(orientation);
     let swap = orientation.swaps_sides();
-    let (width, height) = if swap { (small.height, small.width) } else { (small.width, small.height) };
-    let mut samples = Vec::with_capacity(small.samples.len());
+    let (width, height) = if swap { (image.height, image.width) } else { (image.width, image.height) };
+    let mut samples = Vec::with_capacity(image.samples.len());
     for y in 0..height {
         for x in 0..width {
             let (column, row) = if swap { (y, x) } else { (x, y) };
-            let column = if mirror_x { small.width - 1 - column } else { column };
-            let row = if mirror_y { small.height - 1 - row } else { row };
-            let at = (row * small.width + column) * channels;
-            samples.extend_from_slice(&small.samples[at..at + channels]);
+            let column = if mirror_x { image.width - 1 - column } else { column };
+            let row = if mirror_y { image.height - 1 - row } else { row };
+            let at = (row * image.width + column) * channels;
+            samples.extend_from_slice(&image.samples[at..at + channels]);
         }
     }
-    Small { width, height, model: small.model, samples }
+    Image16 { width, height, model: image.model, samples }
 }
 
 #[cfg(test)]
@@ -31,7 +31,7 @@ mod tests {
     use crate::pixels::Model;
 
     #[test]
-    fn all_eight() {
+    fn all_eight_orientations() {
         // Stored: 1 2 3 / 4 5 6.
         for (exif, expected, width) in [
             (1, [1, 2, 3, 4, 5, 6], 3),
@@ -43,7 +43,7 @@ mod tests {
             (7, [6, 3, 5, 2, 4, 1], 2),
             (8, [3, 6, 2, 5, 1, 4], 2),
         ] {
-            let stored = Small { width: 3, height: 2, model: Model::Gray, samples: vec![1, 2, 3, 4, 5, 6] };
+            let stored = Image16 { width: 3, height: 2, model: Model::Gray, samples: vec![1, 2, 3, 4, 5, 6] };
             let turned = upright(stored, Orientation::from_exif(exif));
             assert_eq!((turned.samples, turned.width), (expected.to_vec(), width), "orientation {exif}");
         }

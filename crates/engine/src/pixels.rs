@@ -1,4 +1,4 @@
-//! The currency of the stages: rows of samples on the way in, a small picture on the way out.
+//! Data passed between the stages: rows of samples from decoders, images of thumbnail size after resampling.
 
 use crate::error::Error;
 
@@ -30,32 +30,33 @@ impl Model {
     }
 }
 
-/// The cells that a decoder makes of a picture: its pixels, or, at a reduced scale, the means of several.
+/// The samples that a decoder produces of an image: its pixels or, at a reduced scale, the means of several
+/// (reduced samples).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Grid {
     pub(crate) model: Model,
-    /// Pixels of the picture that a cell covers, across and down; the last ones may reach past its edge.
-    pub(crate) cell: (u32, u32),
+    /// Pixels of the image that a sample covers, across and down; the last ones may extend past its edge.
+    pub(crate) sample_size: (u32, u32),
     pub(crate) order: Order,
 }
 
 impl Grid {
-    /// Pixels as they are, from the top.
-    pub(crate) const fn whole(model: Model) -> Self {
-        Self { model, cell: (1, 1), order: Order::TopDown }
+    /// Full scale, from the top.
+    pub(crate) const fn full_scale(model: Model) -> Self {
+        Self { model, sample_size: (1, 1), order: Order::TopDown }
     }
 }
 
-/// The order in which the rows of a picture come.
+/// The order in which the rows of an image are passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// From the top, each row whole: by [`Rows::row`].
+    /// From the top, each row whole: by [`RowSink::row`].
     TopDown,
-    /// In the seven passes of an interlaced PNG: by [`Rows::pass_row`].
+    /// In the seven passes of an interlaced PNG: by [`RowSink::pass_row`].
     Passes,
 }
 
-/// Where the samples of a row of a pass stand: at columns `from`, `from + step`, … of the picture's row `y`.
+/// Position of a row of a pass: its samples are at columns `from`, `from + step`, … of the image's row `y`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PassRow {
     pub(crate) y: u32,
@@ -63,7 +64,7 @@ pub(crate) struct PassRow {
     pub(crate) step: u32,
 }
 
-/// One row of cells.
+/// One row of samples.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Row<'a> {
     /// Interleaved samples with straight alpha, in the transfer curve of the file.
@@ -83,35 +84,34 @@ pub(crate) struct Components<'a> {
     pub(crate) planes: [&'a [i16]; 3],
     /// Whether they are Y, Cb and Cr (ITU-T T.871) rather than R, G and B.
     pub(crate) ycc: bool,
-    /// Whether colours are rounded to whole codes: those of pixels, which decoders of whole pictures give in
-    /// 8 bits. Means of several pixels are not.
-    pub(crate) whole: bool,
-    /// The variance within each cell, of the first component, in 2⁻¹⁵ of the full range's square; empty
-    /// at full scale.
+    /// Whether colours are rounded to whole code values, as by decoders of whole images: at full scale.
+    /// Reduced samples are not.
+    pub(crate) whole_codes: bool,
+    /// The variance within each reduced sample, of the first component, in 2⁻¹⁵ of the full range's square;
+    /// empty at full scale.
     pub(crate) variance: &'a [i16],
 }
 
-/// Where decoders put their rows: `begin` once, then every row of the grid in the order said there.
-pub(crate) trait Rows {
+/// Receives the rows of a decoder: `begin` once, then every row of the grid in its order.
+pub(crate) trait RowSink {
     fn begin(&mut self, grid: Grid) -> Result<(), Error>;
     fn row(&mut self, row: Row<'_>) -> Result<(), Error>;
-    /// Takes a row of a pass. Passes come in their order, without those that hold no pixels, and each pixel
-    /// of the picture is in one of them.
+    /// Takes a row of a pass. Passes are in order, without empty ones; together they hold each pixel once.
     fn pass_row(&mut self, place: PassRow, row: Row<'_>) -> Result<(), Error>;
 }
 
-/// A picture of thumbnail size: 16-bit samples, straight alpha, gamma-encoded.
+/// An image of thumbnail size: 16-bit samples, straight alpha, gamma-encoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Small {
+pub(crate) struct Image16 {
     pub(crate) width: usize,
     pub(crate) height: usize,
     pub(crate) model: Model,
     pub(crate) samples: Vec<u16>,
 }
 
-/// A picture ready to be encoded: 8-bit sRGB, straight alpha.
+/// An image ready to be encoded: 8-bit sRGB, straight alpha.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Finished {
+pub(crate) struct Image8 {
     pub(crate) width: u32,
     pub(crate) height: u32,
     pub(crate) model: Model,

@@ -1,23 +1,24 @@
-//! What to show before a thumbnail has come: its ThumbHash and its dominant colour.
+//! Placeholders to show until a thumbnail is loaded: its ThumbHash and its dominant colour.
 //! Source: Evan Wallace, "ThumbHash: a very compact representation of an image placeholder" (its format).
 
-use crate::pixels::{Finished, Model};
+use crate::pixels::{Image8, Model};
 
-/// A thumbnail in a few bytes.
+/// A preview of a thumbnail in a few bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placeholder {
     /// Its ThumbHash, 5 to 25 bytes.
     pub thumb_hash: Vec<u8>,
-    /// The mean of the most common of 512 colours, in sRGB; what is transparent does not count.
+    /// The mean of the most common of 512 colours, in sRGB; transparent pixels do not count.
     pub colour: [u8; 3],
 }
 
-/// A hash holds frequencies up to seven: as many pixels a side tell all of them.
+/// Longest side of the image that is hashed. A hash holds frequencies up to seven.
 const SIDE: usize = 32;
 
-pub(crate) fn of(picture: &Finished) -> Placeholder {
-    let small = Reduced::of(picture);
-    Placeholder { thumb_hash: thumb_hash(&small), colour: dominant(picture) }
+impl Placeholder {
+    pub(crate) fn of(image: &Image8) -> Self {
+        Self { thumb_hash: thumb_hash(&Reduced::of(image)), colour: dominant(image) }
+    }
 }
 
 fn rgba(model: Model, pixel: &[u8]) -> [u8; 4] {
@@ -30,14 +31,14 @@ fn rgba(model: Model, pixel: &[u8]) -> [u8; 4] {
     }
 }
 
-fn dominant(picture: &Finished) -> [u8; 3] {
+fn dominant(image: &Image8) -> [u8; 3] {
     let mut bins = vec![[0_u32; 4]; 512];
-    let channels = picture.model.channels();
-    let pixels = picture.samples.chunks_exact(channels);
-    // A sample of a large picture tells as much.
+    let channels = image.model.channels();
+    let pixels = image.samples.chunks_exact(channels);
+    // Large images are subsampled.
     let step = (pixels.len() / (1 << 14)).max(1);
     for pixel in pixels.step_by(step) {
-        let [r, g, b, a] = rgba(picture.model, pixel);
+        let [r, g, b, a] = rgba(image.model, pixel);
         if a >= 128 {
             let place = usize::from(r >> 5) << 6 | usize::from(g >> 5) << 3 | usize::from(b >> 5);
             let bin = &mut bins[place];
@@ -46,7 +47,7 @@ fn dominant(picture: &Finished) -> [u8; 3] {
             }
         }
     }
-    // Of equals the first, so that the answer is always the same.
+    // The first of equals, so that the result is deterministic.
     let fullest = bins.iter().rev().max_by_key(|bin| bin[3]).copied().unwrap_or_default();
     let mean = |sum: u32| u8::try_from((sum + fullest[3] / 2) / fullest[3].max(1)).unwrap_or(u8::MAX);
     [mean(fullest[0]), mean(fullest[1]), mean(fullest[2])]
@@ -56,7 +57,7 @@ fn dominant(picture: &Finished) -> [u8; 3] {
 fn weighed(model: Model, pixels: &[u8]) -> [u32; 4] {
     let mut sums = [0; 4];
     if model == Model::Rgb {
-        // What most pictures are, without looking at each pixel's alpha.
+        // The common case, without alpha.
         for &[r, g, b] in pixels.as_chunks().0 {
             for (sum, value) in sums.iter_mut().zip([r, g, b, 255]) {
                 *sum += u32::from(value);
@@ -82,18 +83,18 @@ struct Reduced {
 }
 
 impl Reduced {
-    fn of(picture: &Finished) -> Self {
-        let (from_width, from_height) = (picture.width as usize, picture.height as usize);
+    fn of(image: &Image8) -> Self {
+        let (from_width, from_height) = (image.width as usize, image.height as usize);
         let factor = from_width.max(from_height).div_ceil(SIDE).max(1);
         let (width, height) = (from_width.div_ceil(factor), from_height.div_ceil(factor));
-        let channels = picture.model.channels();
+        let channels = image.model.channels();
         let mut sums = vec![([0_u32; 4], 0_u32); width * height];
         for (rows, sums) in
-            picture.samples.chunks(from_width * channels * factor).zip(sums.chunks_exact_mut(width))
+            image.samples.chunks(from_width * channels * factor).zip(sums.chunks_exact_mut(width))
         {
             for row in rows.chunks_exact(from_width * channels) {
                 for (pixels, (sum, count)) in row.chunks(channels * factor).zip(sums.iter_mut()) {
-                    let added = weighed(picture.model, pixels);
+                    let added = weighed(image.model, pixels);
                     *sum = std::array::from_fn(|channel| sum[channel] + added[channel]);
                     *count += (pixels.len() / channels) as u32;
                 }
@@ -105,7 +106,7 @@ impl Reduced {
     }
 }
 
-/// One channel as cosines: their mean, and the rest as shares of the largest.
+/// Cosine transform of a channel: the mean, and the other coefficients relative to the largest.
 struct Channel {
     mean: f32,
     rest: Vec<f32>,
@@ -148,31 +149,31 @@ fn channel(values: &[f32], (width, height): (usize, usize), (across, down): (usi
     channel
 }
 
-fn thumb_hash(picture: &Reduced) -> Vec<u8> {
-    let size = (picture.width, picture.height);
-    let total: [f32; 4] = std::array::from_fn(|c| picture.pixels.iter().map(|pixel| pixel[c]).sum());
+fn thumb_hash(image: &Reduced) -> Vec<u8> {
+    let size = (image.width, image.height);
+    let total: [f32; 4] = std::array::from_fn(|c| image.pixels.iter().map(|pixel| pixel[c]).sum());
     let average: [f32; 3] = std::array::from_fn(|c| if total[3] > 0.0 { total[c] / total[3] } else { 0.0 });
-    let has_alpha = total[3] < picture.pixels.len() as f32 - 0.001;
+    let has_alpha = total[3] < image.pixels.len() as f32 - 0.001;
     let limit = if has_alpha { 5.0 } else { 7.0 };
-    let longest = picture.width.max(picture.height) as f32;
+    let longest = image.width.max(image.height) as f32;
     let count = |side: usize| ((limit * side as f32 / longest).round() as usize).max(1);
-    let (lx, ly) = (count(picture.width), count(picture.height));
+    let (lx, ly) = (count(image.width), count(image.height));
 
-    // Luminance, yellow against blue, red against green; what is transparent has the average colour.
+    // Luminance, yellow against blue, red against green; transparent pixels have the average colour.
     let opaque =
         |pixel: &[f32; 4]| -> [f32; 3] { std::array::from_fn(|c| average[c] * (1.0 - pixel[3]) + pixel[c]) };
     let values = |of: fn([f32; 3]) -> f32| -> Vec<f32> {
-        picture.pixels.iter().map(|pixel| of(opaque(pixel))).collect()
+        image.pixels.iter().map(|pixel| of(opaque(pixel))).collect()
     };
     let l = channel(&values(|[r, g, b]| (r + g + b) / 3.0), size, (lx.max(3), ly.max(3)));
     let p = channel(&values(|[r, g, b]| (r + g) / 2.0 - b), size, (3, 3));
     let q = channel(&values(|[r, g, _]| r - g), size, (3, 3));
-    let alphas: Vec<f32> = picture.pixels.iter().map(|pixel| pixel[3]).collect();
+    let alphas: Vec<f32> = image.pixels.iter().map(|pixel| pixel[3]).collect();
     let a = has_alpha.then(|| channel(&alphas, size, (5, 5)));
 
     let code = |value: f32, most: u32| (value * most as f32).round().clamp(0.0, most as f32) as u32;
     let signed = |value: f32| (31.5 + 31.5 * value).round().clamp(0.0, 63.0) as u32;
-    let is_landscape = picture.width > picture.height;
+    let is_landscape = image.width > image.height;
     let first = code(l.mean, 63)
         | signed(p.mean) << 6
         | signed(q.mean) << 12
@@ -200,10 +201,10 @@ fn thumb_hash(picture: &Reduced) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn picture(width: u32, height: u32, colour: impl Fn(u32, u32) -> [u8; 4]) -> Finished {
+    fn image(width: u32, height: u32, colour: impl Fn(u32, u32) -> [u8; 4]) -> Image8 {
         let places = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
         let samples = places.flat_map(|(x, y)| colour(x, y)).collect();
-        Finished { width, height, model: Model::Rgba, samples }
+        Image8 { width, height, model: Model::Rgba, samples }
     }
 
     /// The mean colour that a hash holds, as the format defines it.
@@ -221,32 +222,38 @@ mod tests {
     fn one_colour_is_its_own_mean() {
         for colour in [[200, 40, 30], [30, 160, 50], [40, 60, 190], [255, 255, 255], [0, 0, 0]] {
             let [r, g, b] = colour;
-            let made = of(&picture(60, 40, |_, _| [r, g, b, 255]));
-            assert_eq!(made.colour, colour);
-            for (found, wanted) in mean(&made.thumb_hash).into_iter().zip(colour) {
-                assert!((found - f32::from(wanted) / 255.0).abs() < 0.04, "{colour:?}: {found}");
+            let placeholder = Placeholder::of(&image(60, 40, |_, _| [r, g, b, 255]));
+            assert_eq!(placeholder.colour, colour);
+            for (found, expected) in mean(&placeholder.thumb_hash).into_iter().zip(colour) {
+                assert!((found - f32::from(expected) / 255.0).abs() < 0.04, "{colour:?}: {found}");
             }
             // Landscape, without alpha.
-            assert_eq!((made.thumb_hash[4] >> 7, made.thumb_hash[2] >> 7), (1, 0));
+            assert_eq!((placeholder.thumb_hash[4] >> 7, placeholder.thumb_hash[2] >> 7), (1, 0));
         }
     }
 
     #[test]
-    fn the_most_common_colour_wins_over_the_mean_and_what_is_seen_over_what_is_not() {
-        let made = of(&picture(40, 40, |x, _| match x {
+    fn the_dominant_colour_is_the_most_common_visible_one() {
+        let placeholder = Placeholder::of(&image(40, 40, |x, _| match x {
             0..20 => [0, 0, 0, 0],
             20..33 => [250, 10, 10, 255],
             _ => [10, 10, 250, 255],
         }));
-        assert_eq!(made.colour, [250, 10, 10]);
-        assert_eq!(made.thumb_hash[2] >> 7, 1, "alpha is told");
+        assert_eq!(placeholder.colour, [250, 10, 10]);
+        assert_eq!(placeholder.thumb_hash[2] >> 7, 1, "the alpha flag is set");
     }
 
     #[test]
-    fn hashes_are_short_whatever_the_picture() {
+    fn hashes_of_any_image_are_short() {
         for (width, height) in [(1, 1), (1, 500), (500, 1), (128, 96), (33, 64), (640, 480)] {
-            let made = of(&picture(width, height, |x, y| [x as u8, y as u8, (x * y) as u8, (x + y) as u8]));
-            assert!((5..=25).contains(&made.thumb_hash.len()), "{width}x{height}: {}", made.thumb_hash.len());
+            let placeholder = Placeholder::of(&image(width, height, |x, y| {
+                [x as u8, y as u8, (x * y) as u8, (x + y) as u8]
+            }));
+            assert!(
+                (5..=25).contains(&placeholder.thumb_hash.len()),
+                "{width}x{height}: {}",
+                placeholder.thumb_hash.len()
+            );
         }
     }
 }

@@ -1,13 +1,13 @@
-//! Geometry: which part of the picture becomes how many pixels.
+//! Geometry: which part of the image becomes how many pixels.
 
 use crate::header::{Format, Header, Orientation};
 use crate::spec::{Filter, Fit, Gravity, Spec};
 
-/// Cells that must be left for each pixel of a thumbnail, across and down, when a JPEG is decoded at a
-/// reduced scale: with fewer, what a cell cannot hold would be missing.
-const LEFT: f64 = 2.6;
+/// Least number of reduced samples per thumbnail pixel, across and down, when a JPEG is decoded at a reduced
+/// scale: with fewer, detail that they cannot hold would be missing.
+const MIN_SAMPLES_PER_PIXEL: f64 = 2.6;
 
-/// A rectangle with fractional edges, in pixels of the stored picture.
+/// A rectangle with fractional edges, in pixels of the stored image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Rect {
     pub(crate) x: f64,
@@ -16,16 +16,16 @@ pub(crate) struct Rect {
     pub(crate) height: f64,
 }
 
-/// What one rendition takes from the picture and what it becomes.
+/// Geometry of one rendition.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Plan {
-    /// The part to resample, in the picture as stored.
+    /// The part to resample, in the image as stored.
     pub(crate) source: Rect,
     /// Width and height to resample to, before turning upright.
     pub(crate) stored: (u32, u32),
     /// Width and height of the thumbnail.
     pub(crate) canvas: (u32, u32),
-    /// Where the upright picture goes on the canvas.
+    /// Position of the upright image on the canvas.
     pub(crate) offset: (u32, u32),
     pub(crate) filter: Filter,
 }
@@ -33,21 +33,21 @@ pub(crate) struct Plan {
 /// Plans one rendition.
 pub(crate) fn plan(header: &Header, spec: &Spec) -> Plan {
     let (width, height) = header.upright();
-    let (picture, crop) = fit(width, height, spec);
+    let (image, crop) = fit(width, height, spec);
     let canvas = match (spec.fit, spec.size.width, spec.size.height) {
         (Fit::Contain, Some(width), Some(height)) => (width, height),
-        _ => picture,
+        _ => image,
     };
     let (across, down) = gravity(spec.gravity);
-    let offset = (share(canvas.0 - picture.0, across), share(canvas.1 - picture.1, down));
+    let offset = (share(canvas.0 - image.0, across), share(canvas.1 - image.1, down));
     let swap = header.orientation.swaps_sides();
-    let stored = if swap { (picture.1, picture.0) } else { picture };
+    let stored = if swap { (image.1, image.0) } else { image };
     Plan { source: to_stored(crop, header), stored, canvas, offset, filter: spec.filter }
 }
 
-/// How many cells to decode eight pixels to, across and down: 1, 2, 4 or 8.
+/// Samples that eight pixels are decoded to, across and down: 1, 2, 4 or 8.
 ///
-/// As few as leave [`LEFT`] cells for every pixel of the largest rendition. Only JPEG has scales.
+/// The fewest that leave [`MIN_SAMPLES_PER_PIXEL`] for the largest rendition. Only JPEG has reduced scales.
 pub(crate) fn scale(header: &Header, plans: &[Plan]) -> u32 {
     if header.format != Format::Jpeg {
         return 8;
@@ -57,10 +57,10 @@ pub(crate) fn scale(header: &Header, plans: &[Plan]) -> u32 {
         (plan.source.width / width).min(plan.source.height / height)
     };
     let least = plans.iter().map(ratio).fold(f64::INFINITY, f64::min);
-    [1, 2, 4].into_iter().find(|&scale| least * f64::from(scale) / 8.0 >= LEFT).unwrap_or(8)
+    [1, 2, 4].into_iter().find(|&scale| least * f64::from(scale) / 8.0 >= MIN_SAMPLES_PER_PIXEL).unwrap_or(8)
 }
 
-/// The size of the picture in the thumbnail, and the part of the upright picture that it shows.
+/// The size of the image in the thumbnail, and the part of the upright image that it shows.
 fn fit(width: u32, height: u32, spec: &Spec) -> ((u32, u32), Rect) {
     let whole = Rect { x: 0.0, y: 0.0, width: width.into(), height: height.into() };
     let allowed = |side: u32, natural: u32| if spec.enlarge { side } else { side.min(natural) };
@@ -90,24 +90,24 @@ fn inside(width: u32, height: u32, w: Option<u32>, h: Option<u32>, enlarge: bool
     if !enlarge && (size.0 > width || size.1 > height) { (width, height) } else { size }
 }
 
-/// Fills the box at one scale, which is at most 1 unless enlarging, and cuts the overhang.
+/// Fills the box at one scale, which is at most 1 unless enlarging, and crops the overhang.
 fn cover(width: u32, height: u32, (w, h): (u32, u32), spec: &Spec) -> ((u32, u32), Rect) {
     let scale = (f64::from(w) / f64::from(width)).max(f64::from(h) / f64::from(height));
     let scale = if spec.enlarge { scale } else { scale.min(1.0) };
     let axis = |side: u32, box_side: u32, share: f64| {
         let full = f64::from(side) * scale;
-        // A hair of tolerance keeps a side that fits exactly from losing a pixel to rounding.
+        // The tolerance keeps a side that fits exactly from losing a pixel to rounding.
         let out = if full + 1e-6 >= f64::from(box_side) { box_side } else { (full.round() as u32).max(1) };
-        let kept = (f64::from(out) / scale).min(f64::from(side));
-        (out, (f64::from(side) - kept) * share, kept)
+        let visible = (f64::from(out) / scale).min(f64::from(side));
+        (out, (f64::from(side) - visible) * share, visible)
     };
     let (across, down) = gravity(spec.gravity);
-    let (out_width, x, kept_width) = axis(width, w, across);
-    let (out_height, y, kept_height) = axis(height, h, down);
-    ((out_width, out_height), Rect { x, y, width: kept_width, height: kept_height })
+    let (out_width, x, visible_width) = axis(width, w, across);
+    let (out_height, y, visible_height) = axis(height, h, down);
+    ((out_width, out_height), Rect { x, y, width: visible_width, height: visible_height })
 }
 
-/// `side` × `to` / `from`, to nearest, from 1 to what a spec may ask for.
+/// `side` × `to` / `from`, to nearest, clamped to 1 and the largest side of a spec.
 fn scaled(side: u32, to: u32, from: u32) -> u32 {
     let value = (u64::from(side) * u64::from(to) * 2 + u64::from(from)) / (u64::from(from) * 2);
     u32::try_from(value).unwrap_or(u32::MAX).clamp(1, crate::Size::MAX.max(side))
@@ -132,7 +132,7 @@ fn share(free: u32, share: f64) -> u32 {
     (f64::from(free) * share) as u32
 }
 
-/// Maps a rectangle of the upright picture to the picture as stored.
+/// Maps a rectangle of the upright image to the image as stored.
 fn to_stored(rect: Rect, header: &Header) -> Rect {
     let Rect { x, y, width, height } = rect;
     let (full_width, full_height) = (f64::from(header.width), f64::from(header.height));
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn sizes() {
         use Fit::{Contain, Cover, Fill, Inside};
-        for (picture, size, fit, enlarge, expected) in [
+        for (image, size, fit, enlarge, expected) in [
             ((1000, 816), "128x128", Inside, false, (128, 104)),
             ((816, 1000), "128x128", Inside, false, (104, 128)),
             ((100, 50), "200x200", Inside, false, (100, 50)),
@@ -206,8 +206,8 @@ mod tests {
             ((10, 500), "30x70", Fill, false, (10, 70)),
             ((10, 500), "30x70", Fill, true, (30, 70)),
         ] {
-            let plan = plan(&header(picture.0, picture.1, 1), &spec(size, fit, enlarge));
-            assert_eq!(plan.canvas, expected, "{picture:?} {size} {fit} enlarge={enlarge}");
+            let plan = plan(&header(image.0, image.1, 1), &spec(size, fit, enlarge));
+            assert_eq!(plan.canvas, expected, "{image:?} {size} {fit} enlarge={enlarge}");
         }
     }
 
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn the_box_applies_to_the_upright_picture() {
+    fn the_box_applies_to_the_upright_image() {
         let mut spec = spec("100x50", Fit::Cover, false);
         spec.gravity = Gravity::North;
         // Stored 400x200 turned by 90 degrees is 200x400; its top 200x100 is the stored left edge.

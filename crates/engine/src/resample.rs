@@ -1,63 +1,62 @@
-//! Resampling in linear light with premultiplied alpha: rows stream in, working memory goes by width.
+//! Resampling in linear light with premultiplied alpha: rows stream in, memory is proportional to the width.
 //!
-//! For each rendition, large reductions begin with the means of boxes of cells (`boxes`). Rows of boxes
-//! are kept, two by two, as long as an output row needs them (`vertical`); each finished row is reduced
-//! across (`horizontal`). All is in 16-bit integers with 32-bit sums, so that every SIMD level makes the
-//! same bytes.
+//! For each rendition, large reductions begin with the means of boxes of samples (`box_filter`). Rows of boxes
+//! are buffered, in pairs, as long as an output row needs them (`vertical`); each combined row is reduced across
+//! (`horizontal`). Values are 16-bit integers with 32-bit sums, so that every SIMD level gives the same result.
 
-mod boxes;
+mod box_filter;
 mod horizontal;
-pub(crate) mod kernel;
-mod passes;
+mod interlaced;
 mod vertical;
+pub(crate) mod weights;
 
 use crate::error::Error;
 use crate::header::{Format, Header};
-use crate::light::{LightRow, Lighting};
-use crate::pixels::{Grid, Model, Order, PassRow, Row, Rows, Small};
+use crate::light::{LightRow, Lineariser};
+use crate::pixels::{Grid, Image16, Model, Order, PassRow, Row, RowSink};
 use crate::plan::Plan;
 use crate::simd::{SimdLevel, padded};
 use crate::stop::Stop;
-use boxes::Boxes;
+use box_filter::BoxFilter;
 use horizontal::Horizontal;
-use kernel::{Axis, Weights};
-use passes::Passes;
+use interlaced::InterlacedResampler;
 use vertical::Vertical;
+use weights::{Axis, Weights};
 
-/// Turns each row of the picture to light, once, and gives it to the resampler of each rendition.
-pub(crate) struct Fan<'a> {
+/// Converts each row of the image to light once, for the resamplers of all renditions.
+pub(crate) struct MultiResampler<'a> {
     header: &'a Header,
     plans: &'a [Plan],
     level: SimdLevel,
     stop: Stop<'a>,
     rows: u32,
-    running: Option<(Lighting, Renditions)>,
+    running: Option<(Lineariser, Resamplers)>,
 }
 
-/// The resamplers, by the order in which rows come.
-enum Renditions {
+/// The resamplers, by the order of the rows.
+enum Resamplers {
     TopDown(Vec<Resampler>),
-    Passes(Vec<Passes>),
+    Passes(Vec<InterlacedResampler>),
 }
 
-impl<'a> Fan<'a> {
+impl<'a> MultiResampler<'a> {
     pub(crate) fn new(header: &'a Header, plans: &'a [Plan], level: SimdLevel, stop: Stop<'a>) -> Self {
         Self { header, plans, level, stop, rows: 0, running: None }
     }
 
-    /// The small pictures, in the order of the plans.
-    pub(crate) fn finish(self) -> Result<Vec<Small>, Error> {
+    /// The resampled images, in the order of the plans.
+    pub(crate) fn finish(self) -> Result<Vec<Image16>, Error> {
         let missing =
-            || Error::Internal(format!("the decoder gave {} rows of {}", self.rows, self.header.height));
+            || Error::Internal(format!("the decoder returned {} rows of {}", self.rows, self.header.height));
         match self.running.ok_or_else(missing)?.1 {
-            Renditions::TopDown(all) => {
+            Resamplers::TopDown(all) => {
                 all.into_iter().map(|resampler| resampler.finish().ok_or_else(missing)).collect()
             }
-            Renditions::Passes(all) => Ok(all.into_iter().map(Passes::finish).collect()),
+            Resamplers::Passes(all) => Ok(all.into_iter().map(InterlacedResampler::finish).collect()),
         }
     }
 
-    /// Asks whether to stop, now and then.
+    /// Counts a row, and polls `stop` every eight.
     fn count(&mut self) -> Result<(), Error> {
         if self.rows.is_multiple_of(8) {
             self.stop.check("resampling")?;
@@ -67,29 +66,31 @@ impl<'a> Fan<'a> {
     }
 }
 
-impl Rows for Fan<'_> {
+impl RowSink for MultiResampler<'_> {
     fn begin(&mut self, grid: Grid) -> Result<(), Error> {
         self.stop.check("decoding")?;
-        let width = self.header.width.div_ceil(grid.cell.0) as usize;
-        let lighting = Lighting::new(self.level, grid, width);
+        let width = self.header.width.div_ceil(grid.sample_size.0) as usize;
+        let lineariser = Lineariser::new(self.level, grid, width);
         let renditions = match grid.order {
             Order::TopDown => {
                 let resampler = |plan| Resampler::new(self.header, plan, grid, self.level);
-                Renditions::TopDown(self.plans.iter().map(resampler).collect())
+                Resamplers::TopDown(self.plans.iter().map(resampler).collect())
             }
             Order::Passes => {
-                let passes = |plan| Passes::new(axes(self.header, plan, grid.cell, false), grid.model);
-                Renditions::Passes(self.plans.iter().map(passes).collect())
+                let resampler = |plan| {
+                    InterlacedResampler::new(axes(self.header, plan, grid.sample_size, false), grid.model)
+                };
+                Resamplers::Passes(self.plans.iter().map(resampler).collect())
             }
         };
-        self.running = Some((lighting, renditions));
+        self.running = Some((lineariser, renditions));
         Ok(())
     }
 
     fn row(&mut self, row: Row<'_>) -> Result<(), Error> {
         self.count()?;
-        if let Some((lighting, Renditions::TopDown(resamplers))) = &mut self.running {
-            let row = lighting.row(row);
+        if let Some((lineariser, Resamplers::TopDown(resamplers))) = &mut self.running {
+            let row = lineariser.row(row);
             for resampler in resamplers {
                 resampler.row(row);
             }
@@ -99,10 +100,10 @@ impl Rows for Fan<'_> {
 
     fn pass_row(&mut self, place: PassRow, row: Row<'_>) -> Result<(), Error> {
         self.count()?;
-        if let Some((lighting, Renditions::Passes(renditions))) = &mut self.running {
-            let row = lighting.row(row);
-            for passes in renditions {
-                passes.row(place, row);
+        if let Some((lineariser, Resamplers::Passes(resamplers))) = &mut self.running {
+            let row = lineariser.row(row);
+            for resampler in resamplers {
+                resampler.row(place, row);
             }
         }
         Ok(())
@@ -115,29 +116,30 @@ struct Resampler {
     model: Model,
     columns: std::ops::Range<usize>,
     down: Weights,
-    /// Rows seen so far.
-    seen: usize,
-    boxes: Option<Boxes>,
+    /// Rows received so far.
+    received: usize,
+    boxes: Option<BoxFilter>,
     vertical: Option<Vertical>,
     horizontal: Horizontal,
-    /// Output rows made.
+    /// Output rows finished.
     done: usize,
 }
 
-fn axes(header: &Header, plan: &Plan, cell: (u32, u32), boxes: bool) -> (Axis, Axis) {
+fn axes(header: &Header, plan: &Plan, sample_size: (u32, u32), boxes: bool) -> (Axis, Axis) {
     let Plan { source, stored, filter, .. } = *plan;
-    let axis = |from, length, limit, cell, out| Axis { from, length, limit, cell, out, filter, boxes };
+    let axis =
+        |from, length, limit, sample_size, out| Axis { from, length, limit, sample_size, out, filter, boxes };
     (
-        axis(source.x, source.width, header.width, cell.0, stored.0),
-        axis(source.y, source.height, header.height, cell.1, stored.1),
+        axis(source.x, source.width, header.width, sample_size.0, stored.0),
+        axis(source.y, source.height, header.height, sample_size.1, stored.1),
     )
 }
 
-/// The most bytes that resampling one rendition takes, for a grid of these cells.
-pub(crate) fn memory(header: &Header, plan: &Plan, cell: (u32, u32)) -> u64 {
+/// Upper bound on the bytes that resampling one rendition takes, for samples of this size.
+pub(crate) fn memory(header: &Header, plan: &Plan, sample_size: (u32, u32)) -> u64 {
     let interlaced = header.format == Format::Png && header.progressive;
-    let (across, down) = axes(header, plan, cell, !interlaced);
-    let (columns, rows) = (across.reach(), down.reach());
+    let (across, down) = axes(header, plan, sample_size, !interlaced);
+    let (columns, rows) = (across.span(), down.span());
     let (width, height) = (u64::from(plan.stored.0), u64::from(plan.stored.1));
     let row = (columns.boxes as u64 + 64) * 4 * 2;
     let sums = (columns.end - columns.start) as u64 * 4 * 4;
@@ -145,21 +147,21 @@ pub(crate) fn memory(header: &Header, plan: &Plan, cell: (u32, u32)) -> u64 {
         + Weights::memory(across, 16)
         + Weights::memory(down, 2)
         + width * height * 4 * if interlaced { 6 } else { 2 }
-        + Lighting::memory(u64::from(header.width / cell.0))
+        + Lineariser::memory(u64::from(header.width / sample_size.0))
 }
 
 impl Resampler {
     fn new(header: &Header, plan: &Plan, grid: Grid, level: SimdLevel) -> Self {
-        let (across, down) = axes(header, plan, grid.cell, true);
+        let (across, down) = axes(header, plan, grid.sample_size, true);
         let (across, down) = (Weights::new(across, 1, crate::simd::WIDTH), Weights::new(down, 2, 2));
-        let (columns, rows) = (across.reach, down.reach);
+        let (columns, rows) = (across.span, down.span);
         let boxes =
-            (columns.factor > 1 || rows.factor > 1).then(|| Boxes::new(grid.model.channels(), columns));
+            (columns.factor > 1 || rows.factor > 1).then(|| BoxFilter::new(grid.model.channels(), columns));
         Self {
             level,
             model: grid.model,
             columns: columns.start..columns.end,
-            seen: 0,
+            received: 0,
             boxes,
             vertical: None,
             horizontal: Horizontal::new(grid.model, across, down.len()),
@@ -170,18 +172,18 @@ impl Resampler {
 
     /// Takes the next row of the grid.
     fn row(&mut self, row: LightRow<'_>) {
-        let reach = self.down.reach;
-        let y = self.seen;
-        self.seen += 1;
-        if y < reach.start || y >= reach.end {
+        let span = self.down.span;
+        let y = self.received;
+        self.received += 1;
+        if y < span.start || y >= span.end {
             return;
         }
-        let last = y + 1 == reach.end;
+        let last = y + 1 == span.end;
         let channels = self.model.channels();
         let count = self.columns.len();
         if let Some(boxes) = &mut self.boxes {
             boxes.add(self.level, row, &self.columns);
-            if boxes.rows() < reach.factor && !last {
+            if boxes.rows() < span.factor && !last {
                 return;
             }
             let line = boxes.take();
@@ -215,8 +217,8 @@ impl Resampler {
         }
     }
 
-    /// The finished picture, if every row was given.
-    fn finish(self) -> Option<Small> {
+    /// The resampled image, if all rows were received.
+    fn finish(self) -> Option<Image16> {
         let height = self.down.len();
         (self.done == height).then(|| self.horizontal.finish(height))
     }

@@ -1,15 +1,15 @@
 //! The SIMD level: chosen once, passed as a value, and one body of code for all levels.
 //!
 //! Kernels are generic over [`Lanes`] and work in integers, or with operations on floating-point numbers that
-//! are rounded exactly, so every level makes the same bytes. The crate fearless_simd gives safe access to the
-//! instructions; there is no `unsafe` here. AVX-512 is not used: it has not been measured to earn its place.
+//! are rounded exactly, so every level gives the same bytes. The crate fearless_simd gives safe access to the
+//! instructions; there is no `unsafe` here. AVX-512 is not used; its gain was not measured.
 
 #[cfg(target_arch = "x86_64")]
 use fearless_simd::Avx2;
 use fearless_simd::prelude::*;
 use fearless_simd::{Level, Simd, i16x16};
 
-/// The instructions that kernels may use. Every level makes the same thumbnails, byte for byte.
+/// The instructions that kernels may use. Every level renders the same thumbnails, byte for byte.
 #[derive(Debug, Clone, Copy)]
 pub struct SimdLevel(Kind);
 
@@ -20,7 +20,7 @@ enum Kind {
     Avx2(Avx2),
 }
 
-/// What every machine of this architecture has.
+/// The instructions that every machine of this architecture has.
 #[cfg(target_arch = "x86_64")]
 type Baseline = fearless_simd::Sse2;
 #[cfg(target_arch = "aarch64")]
@@ -35,7 +35,7 @@ impl Default for SimdLevel {
 }
 
 impl SimdLevel {
-    /// The best level of this machine; found out once a process.
+    /// The best level of this machine; detected once per process.
     #[must_use]
     pub fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
@@ -45,8 +45,8 @@ impl SimdLevel {
         Self::baseline()
     }
 
-    /// The level as the library has it, for its own dispatch.
-    pub(crate) const fn library(self) -> Level {
+    /// The level as a value of fearless_simd, for its dispatch.
+    pub(crate) const fn dispatch_level(self) -> Level {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Kind::Baseline(token) => Level::Sse2(token),
@@ -59,7 +59,7 @@ impl SimdLevel {
         }
     }
 
-    /// The level that needs nothing special.
+    /// The level that every machine of this architecture supports.
     #[must_use]
     pub fn baseline() -> Self {
         Self(Kind::Baseline(baseline()))
@@ -150,13 +150,13 @@ impl Lanes for Avx2 {
     }
 }
 
-/// An array made element by element, as `std::array::from_fn` makes it, but within the calling kernel:
-/// left to itself the compiler makes functions of some such calls, which are not compiled for the level.
+/// `std::array::from_fn`, always inlined into the calling kernel: the compiler turns some calls of that one
+/// into functions, which are not compiled for the level.
 #[inline(always)]
-pub(crate) fn each<T: Copy, const N: usize>(make: impl Fn(usize) -> T) -> [T; N] {
-    let mut all = [make(0); N];
-    for (index, one) in all.iter_mut().enumerate().skip(1) {
-        *one = make(index);
+pub(crate) fn array_from_fn<T: Copy, const N: usize>(element: impl Fn(usize) -> T) -> [T; N] {
+    let mut all = [element(0); N];
+    for (index, value) in all.iter_mut().enumerate().skip(1) {
+        *value = element(index);
     }
     all
 }
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn every_level_multiplies_alike() {
+    fn every_level_gives_the_same_products() {
         let values: Vec<i16> = (i16::MIN + 1..=i16::MAX).step_by(7).collect();
         for by in [-32767, -3, 0, 1, 16384, 32640] {
             let expected: Vec<i16> = values

@@ -1,10 +1,10 @@
-//! Which format the bytes are, by their content and never by a name.
+//! Format detection, by content and never by name.
 
 use crate::bytes::{le16, le32};
 use crate::error::Error;
 use crate::header::Format;
 
-/// Recognises the formats read here, and names the others where that is cheap.
+/// Detects the supported formats; the error names common other ones.
 pub(crate) fn sniff(bytes: &[u8]) -> Result<Format, Error> {
     if bytes.is_empty() {
         return Err(Error::Unsupported("the file is empty (0 bytes)".into()));
@@ -15,7 +15,7 @@ pub(crate) fn sniff(bytes: &[u8]) -> Result<Format, Error> {
     if bytes.starts_with(b"\x89PNG") {
         if b"\x89PNG\r\n\x1a\n".iter().zip(bytes).any(|(a, b)| a != b) {
             return Err(Error::Malformed(
-                "the PNG signature is damaged, as by a transfer in text mode; send the file as binary".into(),
+                "the PNG signature is corrupt, as by a transfer in text mode; send the file as binary".into(),
             ));
         }
         return Ok(Format::Png);
@@ -33,10 +33,14 @@ pub(crate) fn sniff(bytes: &[u8]) -> Result<Format, Error> {
         return Ok(Format::Bmp);
     }
     let names: Vec<_> = Format::ALL.iter().map(|format| format.name()).collect();
-    Err(Error::Unsupported(format!("this is {}; formats read are {}", other(bytes), names.join(", "))))
+    Err(Error::Unsupported(format!(
+        "this is {}; formats read are {}",
+        unsupported_format(bytes),
+        names.join(", ")
+    )))
 }
 
-/// "BM" alone is too common a beginning: the size of the second header must be a known one.
+/// "BM" is too common as a signature: the size of the bitmap header must be a known one.
 fn is_bmp(bytes: &[u8]) -> bool {
     bytes.starts_with(b"BM")
         && match le32(bytes, 14) {
@@ -45,36 +49,36 @@ fn is_bmp(bytes: &[u8]) -> bool {
         }
 }
 
-/// What a file that is not read here appears to be.
-fn other(bytes: &[u8]) -> &'static str {
+/// What an unsupported file appears to be.
+fn unsupported_format(bytes: &[u8]) -> &'static str {
     if bytes.get(4..8) == Some(b"ftyp") {
         return match bytes.get(8..12) {
-            Some(b"avif" | b"avis") => "an AVIF picture",
+            Some(b"avif" | b"avis") => "an AVIF image",
             Some(b"heic" | b"heix" | b"hevc" | b"hevx" | b"heim" | b"heis" | b"mif1" | b"msf1") => {
-                "a HEIC/HEIF picture"
+                "a HEIC/HEIF image"
             }
-            Some(b"crx ") => "a Canon CR3 raw picture",
+            Some(b"crx ") => "a Canon CR3 raw image",
             _ => "an ISO media file (a video?)",
         };
     }
     const SIGNATURES: [(&[u8], &str); 24] = [
-        (b"\xff\x0a", "a JPEG XL picture"),
-        (b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
-        (b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
-        (b"\xff\x4f\xff\x51", "a JPEG 2000 picture"),
+        (b"\xff\x0a", "a JPEG XL image"),
+        (b"\0\0\0\x0cJXL ", "a JPEG XL image"),
+        (b"\0\0\0\x0cjP  ", "a JPEG 2000 image"),
+        (b"\xff\x4f\xff\x51", "a JPEG 2000 image"),
         (b"8BPS", "a Photoshop (PSD) file"),
         (b"%PDF", "a PDF document"),
         (b"%!PS", "a PostScript file"),
         (b"\xc5\xd0\xd3\xc6", "an EPS file"),
         (b"\0\0\x01\0", "a Windows icon"),
         (b"\0\0\x02\0", "a Windows cursor"),
-        (b"qoif", "a QOI picture"),
+        (b"qoif", "a QOI image"),
         (b"DDS ", "a DDS texture"),
-        (b"\x76\x2f\x31\x01", "an OpenEXR picture"),
-        (b"#?RADIANCE", "a Radiance HDR picture"),
-        (b"farbfeld", "a farbfeld picture"),
-        (b"FUJIFILMCCD-RAW", "a Fujifilm raw picture"),
-        (b"gimp xcf", "a GIMP picture"),
+        (b"\x76\x2f\x31\x01", "an OpenEXR image"),
+        (b"#?RADIANCE", "a Radiance HDR image"),
+        (b"farbfeld", "a farbfeld image"),
+        (b"FUJIFILMCCD-RAW", "a Fujifilm raw image"),
+        (b"gimp xcf", "a GIMP image"),
         (b"RIFF", "a RIFF file that is not WebP"),
         (b"PK\x03\x04", "a ZIP archive"),
         (b"\x1f\x8b", "gzip data"),
@@ -87,15 +91,15 @@ fn other(bytes: &[u8]) -> &'static str {
         return name;
     }
     if matches!(bytes, [b'P', b'1'..=b'7', b' ' | b'\n' | b'\r' | b'\t', ..]) {
-        return "a PNM picture";
+        return "a PNM image";
     }
-    text(bytes).unwrap_or("no picture format known here")
+    text(bytes).unwrap_or("no known image format")
 }
 
-/// Tells the common kinds of text apart.
+/// Recognises common kinds of text.
 fn text(bytes: &[u8]) -> Option<&'static str> {
     let start = &bytes[..bytes.len().min(1024)];
-    // Anything without control characters other than white space passes for text.
+    // Anything without control characters other than white space counts as text.
     if start.iter().any(|&b| (b < 0x20 && !matches!(b, b'\t' | b'\n' | b'\r' | 0x0c)) || b == 0x7f) {
         return None;
     }
@@ -122,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn names_what_it_cannot_read() {
+    fn unsupported_formats_are_named() {
         assert_eq!(unsupported(b""), "the file is empty (0 bytes)");
         assert!(unsupported(b"\0\0\0\x1cftypavif\0\0\0\0").contains("AVIF"));
         assert!(unsupported(b"\0\0\0\x1cftypheic\0\0\0\0").contains("HEIC"));
@@ -134,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_png_mangled_by_text_mode_is_malformed() {
+    fn a_png_corrupted_by_text_mode_is_malformed() {
         assert!(matches!(sniff(b"\x89PNG\n\x1a\n\0"), Err(Error::Malformed(_))));
     }
 }

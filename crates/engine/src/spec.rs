@@ -1,8 +1,8 @@
-//! What to make: the description of one rendition, parsed from the words people write.
+//! Description of one rendition, parsed from settings and queries.
 
 use crate::error::Error;
 
-/// A box in pixels; a side left open follows from the picture's shape. At least one side is set.
+/// A box in pixels; a side left open follows from the image's aspect ratio. At least one side is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
     /// Width of the box in pixels, if bounded.
@@ -12,7 +12,7 @@ pub struct Size {
 }
 
 impl Size {
-    /// The longest side a thumbnail may have: what a JPEG can still hold.
+    /// The longest side of a thumbnail, in pixels, which a JPEG can still hold.
     pub const MAX: u32 = 65_500;
 }
 
@@ -60,7 +60,7 @@ macro_rules! named {
         pub enum $kind { $($(#[$value_doc])* $value),+ }
 
         impl $kind {
-            /// The names people write, in the order of the values.
+            /// The names in settings and queries, in the order of the values.
             pub const NAMES: &[&str] = &[$($name),+];
         }
 
@@ -83,22 +83,22 @@ macro_rules! named {
 }
 
 named! {
-    /// How the picture meets the box.
+    /// How the image meets the box.
     Fit, "fit" {
-        /// As large as fits inside the box, shape kept.
+        /// As large as fits inside the box, aspect ratio preserved.
         #[default]
         Inside = "inside",
-        /// Fills the box, shape kept, the overhang cut by [`Gravity`].
+        /// Fills the box, aspect ratio preserved, the overhang cropped by [`Gravity`].
         Cover = "cover",
         /// As `inside`, then padded to exactly the box with [`Background`].
         Contain = "contain",
-        /// Exactly the box, shape not kept.
+        /// Exactly the box, aspect ratio not preserved.
         Fill = "fill",
     }
 }
 
 named! {
-    /// Which part of the picture `cover` keeps, and where `contain` puts it.
+    /// Which part of the image `cover` retains, and where `contain` places it.
     Gravity, "gravity" {
         /// The middle.
         #[default]
@@ -123,7 +123,7 @@ named! {
 }
 
 named! {
-    /// How pixels are weighed when a picture is made smaller or larger.
+    /// The resampling filter.
     Filter, "filter" {
         /// Lanczos with three lobes: sharp, with slight ringing.
         #[default]
@@ -143,7 +143,7 @@ named! {
         /// JPEG for JPEG, PNG for PNG, GIF, BMP and TIFF, WebP for WebP.
         #[default]
         Same = "same",
-        /// JPEG; transparency is laid over [`Background`].
+        /// JPEG; transparency is blended over [`Background`].
         Jpeg = "jpeg",
         /// PNG.
         Png = "png",
@@ -153,15 +153,15 @@ named! {
 }
 
 named! {
-    /// How much work encoding may be. The scale of `quality` stays what it is; files get smaller.
+    /// How much work the encoder may do: more gives smaller files of the same `quality`.
     Effort, "effort" {
-        /// The least work: JPEG with the standard's own code tables, some percent larger.
+        /// The least work: JPEG with the Huffman tables of T.81, annex K, some percent larger.
         Fast = "fast",
-        /// JPEG with code tables made for the picture.
+        /// JPEG with Huffman tables optimised for the image.
         #[default]
         Balanced = "balanced",
-        /// The smallest file, for many times the work: JPEG in progressive scans, each coefficient
-        /// chosen for what it costs and what it gives.
+        /// The smallest file, for many times the work: progressive JPEG with coefficients optimised for rate
+        /// and distortion.
         Best = "best",
     }
 }
@@ -182,7 +182,7 @@ impl OutputFormat {
 }
 
 /// The colour under transparency and around `contain`: sRGB with straight alpha. Where the output
-/// cannot hold transparency, it is laid over white.
+/// cannot hold transparency, it is blended over white.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Background(pub [u8; 4]);
 
@@ -225,26 +225,26 @@ impl std::fmt::Display for Background {
     }
 }
 
-/// One rendition to make.
+/// One rendition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
-    /// The box, measured after the picture has been turned upright.
+    /// The box, which applies to the upright image.
     pub size: Size,
-    /// How the picture meets the box.
+    /// How the image meets the box.
     pub fit: Fit,
-    /// Let a small picture grow to the box.
+    /// Whether a smaller image is enlarged to the box.
     pub enlarge: bool,
     /// The format to write.
     pub format: OutputFormat,
     /// JPEG and WebP quality, 1 to 100.
     pub quality: u8,
-    /// How much work the encoder may take.
+    /// How much work the encoder may do.
     pub effort: Effort,
-    /// What `cover` keeps.
+    /// Which part `cover` retains.
     pub gravity: Gravity,
-    /// What lies behind.
+    /// The colour under transparency and around `contain`.
     pub background: Background,
-    /// How pixels are weighed.
+    /// The resampling filter.
     pub filter: Filter,
 }
 
@@ -265,7 +265,7 @@ impl Default for Spec {
 }
 
 impl Spec {
-    /// Checks what the types alone cannot.
+    /// Checks what the types do not.
     ///
     /// # Errors
     /// [`Error::Unsupported`], naming the field.
@@ -280,17 +280,17 @@ impl Spec {
     }
 }
 
-/// A finished thumbnail.
+/// A rendered thumbnail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Thumbnail {
     /// The encoded file.
     pub bytes: Vec<u8>,
-    /// What it is.
+    /// The format of the file.
     pub format: crate::Format,
     /// Width in pixels.
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
-    /// What to show before it has come.
+    /// The placeholder until it is loaded.
     pub placeholder: crate::Placeholder,
 }

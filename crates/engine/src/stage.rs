@@ -1,35 +1,35 @@
-//! The stages a host may time: the engine has no clock, so it only says when one begins.
+//! Stages of a render that a host may time: the engine has no clock, and reports only when one begins.
 
 use crate::error::Error;
-use crate::pixels::{Grid, PassRow, Row, Rows};
+use crate::pixels::{Grid, PassRow, Row, RowSink};
 
-/// A stage of a render. Decoding and resampling take turns, row by row.
+/// A stage of a render. Decoding and resampling alternate, row by row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// Header, plan and the file's samples.
     Decode,
-    /// To light and to the thumbnail's size.
+    /// Conversion to linear light and to the thumbnail's size.
     Resample,
     /// Orientation, colour, canvas and the thumbnail's file.
     Encode,
 }
 
-/// Rows on their way to the resamplers, with a mark on either side.
-pub(crate) struct Marked<'a, R> {
+/// Passes rows on to the resamplers, and marks the stages before and after each.
+pub(crate) struct StageMarker<'a, R> {
     pub(crate) rows: R,
     pub(crate) mark: &'a dyn Fn(Stage),
 }
 
-impl<R> Marked<'_, R> {
+impl<R> StageMarker<'_, R> {
     fn resampling<T>(&mut self, work: impl FnOnce(&mut R) -> T) -> T {
         (self.mark)(Stage::Resample);
-        let done = work(&mut self.rows);
+        let output = work(&mut self.rows);
         (self.mark)(Stage::Decode);
-        done
+        output
     }
 }
 
-impl<R: Rows> Rows for Marked<'_, R> {
+impl<R: RowSink> RowSink for StageMarker<'_, R> {
     fn begin(&mut self, grid: Grid) -> Result<(), Error> {
         self.resampling(|rows| rows.begin(grid))
     }

@@ -1,4 +1,4 @@
-//! The caller's wish to stop, asked between stages and rows.
+//! The caller's `stop` callback, polled between stages and rows.
 
 use crate::error::Error;
 
@@ -6,7 +6,7 @@ use crate::error::Error;
 pub(crate) struct Stop<'a>(pub(crate) &'a dyn Fn() -> bool);
 
 impl Stop<'_> {
-    /// Ends the render if the caller says so.
+    /// Fails if the render is to stop.
     pub(crate) fn check(self, stage: &str) -> Result<(), Error> {
         if (self.0)() {
             return Err(Self::error(stage));
@@ -14,7 +14,7 @@ impl Stop<'_> {
         Ok(())
     }
 
-    /// The error for a render that ended because the caller said so.
+    /// The error of a stopped render.
     pub(crate) fn error(stage: &str) -> Error {
         Error::Stopped(format!("the render was stopped while {stage}; it can be tried again"))
     }

@@ -12,14 +12,14 @@ fn as_png() -> Spec {
     Spec { size: "200x200".parse().unwrap(), format: OutputFormat::Png, ..Spec::default() }
 }
 
-/// How far a thumbnail's colour is from the one that it should have, in codes of sRGB.
-fn off(made: [u8; 4], expected: [f64; 3]) -> f64 {
-    let [r, g, b, _] = made.map(f64::from);
+/// CIEDE2000 between a thumbnail's colour and the expected one, in codes of sRGB.
+fn difference(rendered: [u8; 4], expected: [f64; 3]) -> f64 {
+    let [r, g, b, _] = rendered.map(f64::from);
     icc::delta_e(icc::srgb_lab([r, g, b]), icc::srgb_lab(expected))
 }
 
 #[test]
-fn the_measure_is_right() {
+fn ciede2000_matches_published_pairs() {
     // Pairs 1, 10, 17 and 25 of Sharma, Wu and Dalal, table 1.
     for (one, other, expected) in [
         ([50.0, 2.6772, -79.7751], [50.0, 0.0, -82.7485], 2.0425),
@@ -27,12 +27,12 @@ fn the_measure_is_right() {
         ([50.0, 2.5000, 0.0], [73.0, 25.0, -18.0], 27.1492),
         ([60.2574, -34.0099, 36.2677], [60.4626, -34.1751, 39.4387], 1.2644),
     ] {
-        let made = icc::delta_e(one, other);
-        assert!((made - expected).abs() < 0.0001, "{made} is not {expected}");
+        let rendered = icc::delta_e(one, other);
+        assert!((rendered - expected).abs() < 0.0001, "{rendered} is not {expected}");
     }
 }
 
-/// Colours all over the cube, one a pixel.
+/// Colours of the whole cube, one a pixel.
 fn cube() -> Vec<[u8; 3]> {
     let steps: Vec<u8> = (0..=16).map(|step| (step * 255 / 16) as u8).collect();
     let mut cube = Vec::new();
@@ -49,16 +49,17 @@ fn check_rgb(name: &str, profile: &MatrixProfile) {
     let (width, height) = (17, 17 * 17);
     let set = |info: &mut png::Info<'_>| info.icc_profile = Some(profile.file().into());
     let bytes = png_with(&colours.concat(), width, height, ColorType::Rgb, BitDepth::Eight, set);
-    let made = Picture::of(&thumbnail(&bytes, &Spec { size: "x289".parse().unwrap(), ..as_png() }).unwrap());
-    assert_eq!((made.width, made.height), (width, height));
+    let rendered =
+        Pixels::of(&thumbnail(&bytes, &Spec { size: "x289".parse().unwrap(), ..as_png() }).unwrap());
+    assert_eq!((rendered.width, rendered.height), (width, height));
     let mut worst = (0.0, [0; 3]);
     let mut changed = 0;
     for (at, &colour) in colours.iter().enumerate() {
-        let pixel = made.at(at % width, at / width);
+        let pixel = rendered.at(at % width, at / width);
         changed += usize::from(pixel[..3] != colour);
-        let off = off(pixel, icc::to_srgb(profile.xyz(colour)));
-        if off > worst.0 {
-            worst = (off, colour);
+        let difference = difference(pixel, icc::to_srgb(profile.xyz(colour)));
+        if difference > worst.0 {
+            worst = (difference, colour);
         }
     }
     assert!(worst.0 < 1.0, "{name}: {:?} is off by {}", worst.1, worst.0);
@@ -82,9 +83,9 @@ fn display_p3_and_adobe_rgb_are_true_in_jpeg() {
                 });
                 let stored = jpeg_decoder::Decoder::new(&bytes[..]).decode().unwrap();
                 let stored = *stored.first_chunk().unwrap();
-                let made = Picture::of(&thumbnail(&bytes, &as_png()).unwrap()).at(20, 20);
-                let off = off(made, icc::to_srgb(profile.xyz(stored)));
-                assert!(off < 1.0, "{name}: {colour:?} is {made:?}, off by {off}");
+                let rendered = Pixels::of(&thumbnail(&bytes, &as_png()).unwrap()).at(20, 20);
+                let difference = difference(rendered, icc::to_srgb(profile.xyz(stored)));
+                assert!(difference < 1.0, "{name}: {colour:?} is {rendered:?}, off by {difference}");
             }
         }
     }
@@ -109,9 +110,12 @@ fn cmyk_and_ycck_are_true_with_and_without_a_profile() {
                 } else {
                     [0, 1, 2].map(|at| (1.0 - shares[at]) * (1.0 - shares[3]) * 255.0)
                 };
-                let made = Picture::of(&thumbnail(&bytes, &as_png()).unwrap()).at(20, 20);
-                let off = off(made, expected);
-                assert!(off < 1.5, "{name} {inks:?}, profile {with_profile}: {made:?}, off by {off}");
+                let rendered = Pixels::of(&thumbnail(&bytes, &as_png()).unwrap()).at(20, 20);
+                let difference = difference(rendered, expected);
+                assert!(
+                    difference < 1.5,
+                    "{name} {inks:?}, profile {with_profile}: {rendered:?}, off by {difference}"
+                );
             }
         }
     }

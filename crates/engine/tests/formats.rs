@@ -1,4 +1,4 @@
-//! Every format read keeps its colours, its orientation and its transparency.
+//! Every supported format: colours, orientation and transparency are preserved.
 
 mod support;
 
@@ -13,37 +13,37 @@ fn as_png() -> Spec {
 
 #[track_caller]
 fn assert_quarters(what: &str, bytes: &[u8], tolerance: u8) {
-    let picture = Picture::of(&thumbnail(bytes, &as_png()).unwrap());
+    let image = Pixels::of(&thumbnail(bytes, &as_png()).unwrap());
     for (index, colour) in QUARTERS.iter().enumerate() {
-        assert_close(&picture.quarter(index), colour, tolerance, &format!("{what}, quarter {index}"));
+        assert_close(&image.quarter(index), colour, tolerance, &format!("{what}, quarter {index}"));
     }
 }
 
 #[test]
-fn every_format_keeps_its_colours() {
+fn every_format_preserves_its_colours() {
     let rgb = quarters(301, 203);
     for (name, bytes) in every_format(&rgb, 301, 203) {
         let header = probe(&bytes).unwrap();
         assert_eq!((header.width, header.height), (301, 203), "{name}");
-        assert!(name.ends_with(header.format.name()), "{name} is taken for {}", header.format);
+        assert!(name.ends_with(header.format.name()), "{name} is detected as {}", header.format);
         let tolerance = if name.ends_with("lossless webp") || name == "png" { 1 } else { 6 };
         assert_quarters(name, &bytes, tolerance);
     }
 }
 
 #[test]
-fn every_output_format_is_what_it_says() {
+fn every_output_format_is_encoded_as_requested() {
     let bytes = rgb_png(&quarters(100, 100), 100, 100);
     for (format, expected) in [
         (OutputFormat::Jpeg, Format::Jpeg),
         (OutputFormat::Png, Format::Png),
         (OutputFormat::WebP, Format::WebP),
     ] {
-        let made = thumbnail(&bytes, &Spec { format, quality: 95, ..Spec::default() }).unwrap();
-        assert_eq!((made.format, made.width, made.height), (expected, 100, 100));
-        let header = probe(&made.bytes).unwrap();
+        let rendered = thumbnail(&bytes, &Spec { format, quality: 95, ..Spec::default() }).unwrap();
+        assert_eq!((rendered.format, rendered.width, rendered.height), (expected, 100, 100));
+        let header = probe(&rendered.bytes).unwrap();
         assert_eq!((header.format, header.width, header.height), (expected, 100, 100));
-        assert_quarters(expected.name(), &made.bytes, 8);
+        assert_quarters(expected.name(), &rendered.bytes, 8);
     }
 }
 
@@ -51,14 +51,9 @@ fn every_output_format_is_what_it_says() {
 fn jpeg_gray_stays_gray() {
     let bytes = jpeg_with(&[77; 64 * 64], 64, 64, jpeg_encoder::ColorType::Luma, |_| {});
     assert_eq!(probe(&bytes).unwrap().colour, "gray");
-    let made = thumbnail(&bytes, &Spec::default()).unwrap();
-    assert_eq!(probe(&made.bytes).unwrap().colour, "gray");
-    assert_close(
-        &Picture::of(&thumbnail(&bytes, &as_png()).unwrap()).at(9, 9),
-        &[77, 77, 77, 255],
-        1,
-        "gray",
-    );
+    let rendered = thumbnail(&bytes, &Spec::default()).unwrap();
+    assert_eq!(probe(&rendered.bytes).unwrap().colour, "gray");
+    assert_close(&Pixels::of(&thumbnail(&bytes, &as_png()).unwrap()).at(9, 9), &[77, 77, 77, 255], 1, "gray");
 }
 
 #[test]
@@ -74,29 +69,24 @@ fn jpeg_cmyk_and_ycck_are_not_inverted() {
         ] {
             let bytes = jpeg_with(&inks.repeat(32 * 32), 32, 32, colour, |_| {});
             assert_eq!(probe(&bytes).unwrap().colour, name);
-            let made = Picture::of(&thumbnail(&bytes, &as_png()).unwrap());
-            assert_close(&made.at(16, 16), &expected, 5, name);
+            let rendered = Pixels::of(&thumbnail(&bytes, &as_png()).unwrap());
+            assert_close(&rendered.at(16, 16), &expected, 5, name);
         }
     }
 }
 
 #[test]
 fn jpeg_with_adobe_transform_0_is_rgb() {
-    // The encoder writes YCbCr as it stands; Adobe's marker says that it is RGB.
+    // The encoder writes these samples unchanged; Adobe's marker declares them as RGB.
     let pixels = [200, 60, 90].repeat(32 * 32);
     let plain = jpeg_with(&pixels, 32, 32, jpeg_encoder::ColorType::Ycbcr, |_| {});
     let bytes = [&plain[..2], b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0", &plain[2..]].concat();
     assert_eq!(probe(&bytes).unwrap().colour, "rgb");
-    assert_close(
-        &Picture::of(&thumbnail(&bytes, &as_png()).unwrap()).at(5, 5),
-        &[200, 60, 90, 255],
-        3,
-        "rgb",
-    );
+    assert_close(&Pixels::of(&thumbnail(&bytes, &as_png()).unwrap()).at(5, 5), &[200, 60, 90, 255], 3, "rgb");
 }
 
 #[test]
-fn a_frame_of_motion_jpeg_has_the_standards_codes() {
+fn a_frame_of_motion_jpeg_uses_the_tables_of_annex_k() {
     let spec = Spec {
         size: "160x120".parse().unwrap(),
         format: OutputFormat::Jpeg,
@@ -104,15 +94,15 @@ fn a_frame_of_motion_jpeg_has_the_standards_codes() {
         ..Spec::default()
     };
     let whole = thumbnail(&rgb_png(&texture(160, 120), 160, 120), &spec).unwrap().bytes;
-    let mut bare = whole.clone();
+    let mut without_tables = whole.clone();
     let mut removed = 0;
-    while let Some(at) = bare.windows(2).position(|marker| marker == b"\xff\xc4") {
-        let length = usize::from(u16::from_be_bytes([bare[at + 2], bare[at + 3]]));
-        bare.drain(at..at + 2 + length);
+    while let Some(at) = without_tables.windows(2).position(|marker| marker == b"\xff\xc4") {
+        let length = usize::from(u16::from_be_bytes([without_tables[at + 2], without_tables[at + 3]]));
+        without_tables.drain(at..at + 2 + length);
         removed += 1;
     }
     assert!(removed > 0);
-    assert_eq!(thumbnail(&bare, &as_png()), thumbnail(&whole, &as_png()));
+    assert_eq!(thumbnail(&without_tables, &as_png()), thumbnail(&whole, &as_png()));
 }
 
 #[test]
@@ -128,11 +118,11 @@ fn odd_sizes_of_every_kind_of_grid() {
         ("wide bmp", bmp(&wide, 65_500, 1), (128, 1)),
         ("wide tiff", tiff::<colortype::RGB8>(&wide, 65_500, 1), (128, 1)),
     ] {
-        let made = thumbnail(&bytes, &as_png()).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!((made.width, made.height), size, "{name}");
-        // Red grows along, from black to full.
-        let picture = Picture::of(&made);
-        let along = |at: usize| if size.0 > 1 { picture.at(at, 0) } else { picture.at(0, at) };
+        let rendered = thumbnail(&bytes, &as_png()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!((rendered.width, rendered.height), size, "{name}");
+        // Red increases from black to full.
+        let image = Pixels::of(&rendered);
+        let along = |at: usize| if size.0 > 1 { image.at(at, 0) } else { image.at(0, at) };
         let channel = usize::from(size.0 == 1);
         for at in [5, 64, 120] {
             let expected = ((at * 2 + 1) * 255 / 256) as u8;
@@ -144,7 +134,7 @@ fn odd_sizes_of_every_kind_of_grid() {
 #[test]
 fn all_orientations_put_corners_where_they_belong() {
     let jpeg = jpeg(&quarters(96, 64), 96, 64);
-    // Which stored quarter stands at top left, top right, bottom left, bottom right.
+    // Which stored quarter is at top left, top right, bottom left, bottom right.
     for (orientation, stored) in [
         (1, [0, 1, 2, 3]),
         (2, [1, 0, 3, 2]),
@@ -157,13 +147,13 @@ fn all_orientations_put_corners_where_they_belong() {
     ] {
         let bytes = with_orientation(&jpeg, orientation);
         assert_eq!(probe(&bytes).unwrap().orientation.exif(), orientation);
-        let made =
-            Picture::of(&thumbnail(&bytes, &Spec { size: "48x32".parse().unwrap(), ..as_png() }).unwrap());
+        let rendered =
+            Pixels::of(&thumbnail(&bytes, &Spec { size: "48x32".parse().unwrap(), ..as_png() }).unwrap());
         let expected = if orientation >= 5 { (21, 32) } else { (48, 32) };
-        assert_eq!((made.width, made.height), expected, "orientation {orientation}");
+        assert_eq!((rendered.width, rendered.height), expected, "orientation {orientation}");
         for (place, quarter) in stored.into_iter().enumerate() {
             let what = format!("orientation {orientation}, place {place}");
-            assert_close(&made.quarter(place), &QUARTERS[quarter], 8, &what);
+            assert_close(&rendered.quarter(place), &QUARTERS[quarter], 8, &what);
         }
     }
 }
@@ -172,13 +162,13 @@ fn all_orientations_put_corners_where_they_belong() {
 fn png_depths_and_transparency() {
     // 1 bit: rows of 8 pixels, left half white.
     let bits = png(&[0xf0; 8], 8, 8, ColorType::Grayscale, BitDepth::One);
-    let made = Picture::of(&thumbnail(&bits, &as_png()).unwrap());
-    assert_eq!((made.at(0, 0), made.at(7, 7)), ([255; 4], [0, 0, 0, 255]));
+    let rendered = Pixels::of(&thumbnail(&bits, &as_png()).unwrap());
+    assert_eq!((rendered.at(0, 0), rendered.at(7, 7)), ([255; 4], [0, 0, 0, 255]));
 
     let deep: Vec<u8> = [0x80, 0x00, 0xff, 0xff, 0x00, 0x00].repeat(64);
-    let made =
-        Picture::of(&thumbnail(&png(&deep, 8, 8, ColorType::Rgb, BitDepth::Sixteen), &as_png()).unwrap());
-    assert_close(&made.at(3, 3), &[128, 255, 0, 255], 1, "16 bits");
+    let rendered =
+        Pixels::of(&thumbnail(&png(&deep, 8, 8, ColorType::Rgb, BitDepth::Sixteen), &as_png()).unwrap());
+    assert_close(&rendered.at(3, 3), &[128, 255, 0, 255], 1, "16 bits");
 
     let set = |info: &mut png::Info<'_>| {
         info.palette = Some(vec![10, 20, 30, 200, 100, 50].into());
@@ -186,8 +176,8 @@ fn png_depths_and_transparency() {
     };
     let bytes = png_with(&[0x0f; 8], 8, 8, ColorType::Indexed, BitDepth::One, set);
     assert!(probe(&bytes).unwrap().alpha);
-    let made = Picture::of(&thumbnail(&bytes, &as_png()).unwrap());
-    assert_eq!((made.at(0, 0), made.at(7, 0)[3]), ([10, 20, 30, 255], 0));
+    let rendered = Pixels::of(&thumbnail(&bytes, &as_png()).unwrap());
+    assert_eq!((rendered.at(0, 0), rendered.at(7, 0)[3]), ([10, 20, 30, 255], 0));
 }
 
 #[test]
@@ -199,8 +189,9 @@ fn tiff_kinds() {
     assert_quarters("16 bits", &tiff::<colortype::RGB16>(&wide, 40, 40), 1);
     assert_quarters("rgba", &tiff::<colortype::RGBA8>(&rgba, 40, 40), 1);
     assert_quarters("cmyk", &tiff::<colortype::CMYK8>(&inks, 40, 40), 1);
-    let made = Picture::of(&thumbnail(&tiff::<colortype::Gray16>(&[0x8080; 64], 8, 8), &as_png()).unwrap());
-    assert_close(&made.at(4, 4), &[128, 128, 128, 255], 1, "gray 16");
+    let rendered =
+        Pixels::of(&thumbnail(&tiff::<colortype::Gray16>(&[0x8080; 64], 8, 8), &as_png()).unwrap());
+    assert_close(&rendered.at(4, 4), &[128, 128, 128, 255], 1, "gray 16");
 }
 
 #[test]
@@ -218,13 +209,13 @@ fn gif_shows_its_first_frame_on_the_canvas() {
     drop(encoder);
     let header = probe(&bytes).unwrap();
     assert!(header.animated && header.alpha);
-    let made = Picture::of(&thumbnail(&bytes, &Spec::default()).unwrap());
-    assert_eq!((made.width, made.height), (8, 8));
-    assert_eq!((made.at(0, 0)[3], made.at(2, 2), made.at(3, 3)[3]), (0, [255, 0, 0, 255], 0));
+    let rendered = Pixels::of(&thumbnail(&bytes, &Spec::default()).unwrap());
+    assert_eq!((rendered.width, rendered.height), (8, 8));
+    assert_eq!((rendered.at(0, 0)[3], rendered.at(2, 2), rendered.at(3, 3)[3]), (0, [255, 0, 0, 255], 0));
 }
 
 #[test]
-fn transparency_is_laid_over_the_background_in_jpeg() {
+fn transparency_is_blended_over_the_background_in_jpeg() {
     let bytes = rgba_png(&[0, 0, 0, 128].repeat(64 * 64), 64, 64);
     let over = |background: &str| {
         let spec = Spec {
@@ -234,7 +225,7 @@ fn transparency_is_laid_over_the_background_in_jpeg() {
             ..Spec::default()
         };
         let jpeg = thumbnail(&bytes, &spec).unwrap();
-        Picture::of(&thumbnail(&jpeg.bytes, &as_png()).unwrap()).at(30, 30)
+        Pixels::of(&thumbnail(&jpeg.bytes, &as_png()).unwrap()).at(30, 30)
     };
     // Half of white light is 188 in sRGB.
     assert_close(&over("ffffff"), &[188, 188, 188, 255], 2, "over white");
@@ -251,36 +242,36 @@ fn contain_pads_with_the_background() {
         background: background.parse().unwrap(),
         ..as_png()
     };
-    let made = Picture::of(&thumbnail(&bytes, &spec("00ff00")).unwrap());
-    assert_eq!((made.width, made.height), (40, 40));
-    assert_eq!((made.at(20, 2), made.at(20, 37)), ([0, 255, 0, 255], [0, 255, 0, 255]));
-    assert_close(&made.at(20, 20), &[9, 9, 200, 255], 1, "the picture");
-    assert_eq!(Picture::of(&thumbnail(&bytes, &spec("transparent")).unwrap()).at(20, 2)[3], 0);
+    let rendered = Pixels::of(&thumbnail(&bytes, &spec("00ff00")).unwrap());
+    assert_eq!((rendered.width, rendered.height), (40, 40));
+    assert_eq!((rendered.at(20, 2), rendered.at(20, 37)), ([0, 255, 0, 255], [0, 255, 0, 255]));
+    assert_close(&rendered.at(20, 20), &[9, 9, 200, 255], 1, "the image");
+    assert_eq!(Pixels::of(&thumbnail(&bytes, &spec("transparent")).unwrap()).at(20, 2)[3], 0);
 }
 
 #[test]
 fn display_p3_becomes_srgb() {
     let profile = moxcms::ColorProfile::new_display_p3().encode().unwrap();
     let set = |info: &mut png::Info<'_>| info.icc_profile = Some(profile.clone().into());
-    let make = |colour: [u8; 3]| {
+    let rendered_colour = |colour: [u8; 3]| {
         let pixels = colour.repeat(32 * 32);
         let bytes = png_with(&pixels, 32, 32, ColorType::Rgb, BitDepth::Eight, set);
         assert!(probe(&bytes).unwrap().profile);
-        Picture::of(&thumbnail(&bytes, &as_png()).unwrap()).at(16, 16)
+        Pixels::of(&thumbnail(&bytes, &as_png()).unwrap()).at(16, 16)
     };
     // Grays are the same in both; a colour is more saturated in sRGB's terms.
-    assert_close(&make([128, 128, 128]), &[128, 128, 128, 255], 1, "gray");
-    assert_close(&make([200, 120, 80]), &[210, 118, 70, 255], 3, "brown");
-    assert_close(&make([255, 0, 0]), &[255, 0, 0, 255], 1, "clipped red");
+    assert_close(&rendered_colour([128, 128, 128]), &[128, 128, 128, 255], 1, "gray");
+    assert_close(&rendered_colour([200, 120, 80]), &[210, 118, 70, 255], 3, "brown");
+    assert_close(&rendered_colour([255, 0, 0]), &[255, 0, 0, 255], 1, "clipped red");
 }
 
 #[test]
-fn a_broken_or_mismatched_profile_is_ignored() {
+fn a_corrupt_or_mismatched_profile_is_ignored() {
     let gray = moxcms::ColorProfile::new_gray_with_gamma(1.0).encode().unwrap();
     for profile in [b"nonsense".to_vec(), gray] {
         let set = |info: &mut png::Info<'_>| info.icc_profile = Some(profile.into());
         let bytes = png_with(&[50, 100, 150].repeat(64), 8, 8, ColorType::Rgb, BitDepth::Eight, set);
-        assert_eq!(Picture::of(&thumbnail(&bytes, &as_png()).unwrap()).at(4, 4), [50, 100, 150, 255]);
+        assert_eq!(Pixels::of(&thumbnail(&bytes, &as_png()).unwrap()).at(4, 4), [50, 100, 150, 255]);
     }
 }
 
@@ -288,9 +279,14 @@ fn a_broken_or_mismatched_profile_is_ignored() {
 fn odd_shapes() {
     for (width, height) in [(1, 9000), (9000, 1), (1, 1), (2, 3)] {
         for (name, bytes) in every_format(&texture(width, height), width, height) {
-            let made = thumbnail(&bytes, &as_png())
+            let rendered = thumbnail(&bytes, &as_png())
                 .unwrap_or_else(|error| panic!("{name} {width}x{height}: {error}"));
-            assert!(made.width >= 1 && made.height >= 1 && made.width <= 128 && made.height <= 128);
+            assert!(
+                rendered.width >= 1
+                    && rendered.height >= 1
+                    && rendered.width <= 128
+                    && rendered.height <= 128
+            );
         }
     }
 }

@@ -1,9 +1,8 @@
-//! Thumbnails as they have been, beside the pictures they are made of, in `goldens/`: pixels for PNG, bytes for
-//! JPEG.
+//! Thumbnails against those stored beside their sources in `goldens/`: pixels for PNG, bytes for JPEG.
 //!
-//! A change that is meant: raise `RECIPE`, then `TINTYPE_GOLDENS=renew cargo test -p tintype-engine --test goldens`, and
-//! look at what git says has changed. Inputs that are missing are drawn. On failure, expected, difference and actual are
-//! put side by side into one picture, whose place the message tells.
+//! For an intended change, raise `RECIPE`, run `TINTYPE_GOLDENS=renew cargo test -p tintype-engine --test goldens`
+//! and review the changes in git. Missing sources are generated. On failure, expected, difference and actual are
+//! written side by side into one image, whose path is in the message.
 
 mod support;
 
@@ -37,7 +36,7 @@ fn scene(width: usize, height: usize) -> Vec<u8> {
     rgb
 }
 
-/// Every input by its name, drawn.
+/// Every source by its name, generated.
 fn inputs() -> Vec<(&'static str, Vec<u8>)> {
     let rgb = scene(WIDTH, HEIGHT);
     let rgba: Vec<u8> = rgb
@@ -98,7 +97,7 @@ fn inputs() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// What is made of every input, and of some inputs besides.
+/// The renditions of every source, and further ones of some.
 fn cases(input: &str) -> Vec<(&'static str, Spec)> {
     let png = |size: &str| Spec { size: size.parse().unwrap(), format: OutputFormat::Png, ..Spec::default() };
     let mut cases = vec![("inside.png", png("40x40"))];
@@ -136,51 +135,53 @@ fn cases(input: &str) -> Vec<(&'static str, Spec)> {
 }
 
 #[test]
-fn thumbnails_are_as_they_were_and_small() {
+fn thumbnails_match_the_goldens() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens");
     let renew = std::env::var("TINTYPE_GOLDENS").is_ok_and(|value| value == "renew");
     let mut wrong = Vec::new();
-    for (input, drawn) in inputs() {
+    for (input, generated) in inputs() {
         let source = folder.join(input);
         if renew && !source.exists() {
             fs::create_dir_all(&folder).unwrap();
-            fs::write(&source, drawn).unwrap();
+            fs::write(&source, generated).unwrap();
         }
         let bytes = fs::read(&source).unwrap_or_else(|error| panic!("{}: {error}", source.display()));
         for (case, spec) in cases(input) {
             let golden = folder.join(format!("{input}.{case}"));
-            let made = thumbnail(&bytes, &spec).unwrap_or_else(|error| panic!("{input}, {case}: {error}"));
+            let actual = thumbnail(&bytes, &spec).unwrap_or_else(|error| panic!("{input}, {case}: {error}"));
             if renew {
-                fs::write(&golden, &made.bytes).unwrap();
+                fs::write(&golden, &actual.bytes).unwrap();
                 continue;
             }
             let expected = fs::read(&golden).unwrap_or_else(|error| panic!("{}: {error}", golden.display()));
             if spec.format == OutputFormat::Jpeg {
-                if made.bytes != expected {
-                    wrong.push(format!("{input}, {case}: other bytes"));
+                if actual.bytes != expected {
+                    wrong.push(format!("{input}, {case}: the bytes differ"));
                 }
                 continue;
             }
-            let (expected, made) = (Picture::of_png(&expected), Picture::of(&made));
-            if (made.width, made.height) != (expected.width, expected.height) || made.rgba != expected.rgba {
-                let seen = side_by_side(&format!("{input}.{case}"), &expected, &made);
-                wrong.push(format!("{input}, {case}: {}", seen.display()));
+            let (expected, actual) = (Pixels::of_png(&expected), Pixels::of(&actual));
+            if (actual.width, actual.height) != (expected.width, expected.height)
+                || actual.rgba != expected.rgba
+            {
+                let comparison = side_by_side(&format!("{input}.{case}"), &expected, &actual);
+                wrong.push(format!("{input}, {case}: {}", comparison.display()));
             }
         }
     }
-    assert!(wrong.is_empty(), "other thumbnails than before:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "thumbnails differ from the goldens:\n{}", wrong.join("\n"));
     let sizes = fs::read_dir(folder).unwrap().map(|file| file.unwrap().metadata().unwrap().len());
     assert!(sizes.sum::<u64>() <= 200 << 10);
 }
 
-/// Writes expected, difference (four times as strong, on gray) and actual into one picture.
-fn side_by_side(name: &str, expected: &Picture, made: &Picture) -> PathBuf {
-    let (width, height) = (expected.width.max(made.width), expected.height.max(made.height));
-    let at = |picture: &Picture, x: usize, y: usize| {
-        if x < picture.width && y < picture.height { picture.at(x, y) } else { [0; 4] }
+/// Writes expected, difference (four times as strong, on gray) and actual into one image.
+fn side_by_side(name: &str, expected: &Pixels, actual: &Pixels) -> PathBuf {
+    let (width, height) = (expected.width.max(actual.width), expected.height.max(actual.height));
+    let at = |image: &Pixels, x: usize, y: usize| {
+        if x < image.width && y < image.height { image.at(x, y) } else { [0; 4] }
     };
     let difference = |x, y| {
-        let (a, b) = (at(expected, x, y), at(made, x, y));
+        let (a, b) = (at(expected, x, y), at(actual, x, y));
         let of = |c: usize| 128 + 4 * (i32::from(b[c]) - i32::from(a[c]) + i32::from(b[3]) - i32::from(a[3]));
         [of(0), of(1), of(2), 255].map(|value| value.clamp(0, 255) as u8)
     };
@@ -188,7 +189,7 @@ fn side_by_side(name: &str, expected: &Picture, made: &Picture) -> PathBuf {
     for y in 0..height {
         (0..width).for_each(|x| rgba.extend(at(expected, x, y)));
         (0..width).for_each(|x| rgba.extend(difference(x, y)));
-        (0..width).for_each(|x| rgba.extend(at(made, x, y)));
+        (0..width).for_each(|x| rgba.extend(at(actual, x, y)));
     }
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::write(&path, rgba_png(&rgba, 3 * width, height)).unwrap();

@@ -1,5 +1,5 @@
-//! The JPEG decoder: beside another decoder at full scale, beside full decoding at reduced ones, and on
-//! files that are a little wrong.
+//! The JPEG decoder compared with another decoder at full scale and with full decoding at reduced scales, and on
+//! files with minor faults.
 
 mod support;
 
@@ -7,7 +7,7 @@ use jpeg_encoder::{ColorType, SamplingFactor};
 use support::*;
 use tintype_engine::{Error, Limits, OutputFormat, Scratch, SimdLevel, Spec, probe, render};
 
-/// A picture with edges, slopes and grain in all three colours.
+/// An image with edges, slopes and grain in all three colours.
 fn scene(width: usize, height: usize) -> Vec<u8> {
     let mut state = 1_u32;
     let mut rgb = Vec::with_capacity(width * height * 3);
@@ -26,9 +26,9 @@ fn scene(width: usize, height: usize) -> Vec<u8> {
     rgb
 }
 
-/// Every kind of file the encoder writes.
+/// Every kind of file that the encoder writes.
 fn kinds(rgb: &[u8], width: usize, height: usize) -> Vec<(String, Vec<u8>)> {
-    let mut made = Vec::new();
+    let mut files = Vec::new();
     for sampling in
         [SamplingFactor::R_4_4_4, SamplingFactor::R_4_2_2, SamplingFactor::R_4_4_0, SamplingFactor::R_4_2_0]
     {
@@ -39,13 +39,13 @@ fn kinds(rgb: &[u8], width: usize, height: usize) -> Vec<(String, Vec<u8>)> {
                     encoder.set_progressive(progressive);
                     encoder.set_restart_interval(restart);
                 });
-                made.push((format!("{sampling:?} progressive={progressive} restart={restart}"), bytes));
+                files.push((format!("{sampling:?} progressive={progressive} restart={restart}"), bytes));
             }
         }
     }
     let gray: Vec<u8> = rgb.chunks(3).map(|p| p[0]).collect();
-    made.push(("gray".into(), jpeg_with(&gray, width, height, ColorType::Luma, |_| {})));
-    made
+    files.push(("gray".into(), jpeg_with(&gray, width, height, ColorType::Luma, |_| {})));
+    files
 }
 
 fn full(size: &str) -> Spec {
@@ -62,22 +62,22 @@ fn reference(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Root of the mean square error, and the largest difference, over colours.
-fn difference(picture: &Picture, rgb: &[u8]) -> (f64, u8) {
-    let made = picture.rgba.chunks(4).flat_map(|p| &p[..3]);
-    assert_eq!(picture.rgba.len() / 4 * 3, rgb.len());
-    let differences: Vec<u8> = made.zip(rgb).map(|(a, b)| a.abs_diff(*b)).collect();
+fn difference(image: &Pixels, rgb: &[u8]) -> (f64, u8) {
+    let rendered = image.rgba.chunks(4).flat_map(|p| &p[..3]);
+    assert_eq!(image.rgba.len() / 4 * 3, rgb.len());
+    let differences: Vec<u8> = rendered.zip(rgb).map(|(a, b)| a.abs_diff(*b)).collect();
     let squares: f64 = differences.iter().map(|&d| f64::from(d).powi(2)).sum();
     ((squares / rgb.len() as f64).sqrt(), differences.into_iter().max().unwrap_or(0))
 }
 
 #[test]
-fn at_full_scale_as_another_decoder() {
+fn full_scale_matches_another_decoder() {
     for (width, height) in [(83, 61), (16, 16), (1, 9)] {
         let rgb = scene(width, height);
         for (name, bytes) in kinds(&rgb, width, height) {
-            let made = Picture::of(&thumbnail(&bytes, &full("200x200")).unwrap());
-            let (error, most) = difference(&made, &reference(&bytes));
-            // Upsampling of colour is each decoder's own; the transform is exact to a code.
+            let rendered = Pixels::of(&thumbnail(&bytes, &full("200x200")).unwrap());
+            let (error, most) = difference(&rendered, &reference(&bytes));
+            // Upsampling of chroma differs between decoders; the transform is exact to a code value.
             let (bound, limit) = if name.contains("4_4_4") || name == "gray" { (0.8, 3) } else { (2.5, 60) };
             assert!(error < bound && most <= limit, "{width}x{height} {name}: {error}, at most {most}");
         }
@@ -90,20 +90,20 @@ fn reduced_scales_are_close_to_full_decoding() {
     let rgb = scene(width, height);
     for (name, bytes) in kinds(&rgb, width, height) {
         let whole = rgb_png(&reference(&bytes), width, height);
-        // From ratios that need every pixel to those that take eight by eight as one.
+        // From ratios that need every pixel to those that need one sample of eight by eight.
         for size in ["300x300", "95x95", "45x45", "22x22", "10x10"] {
-            let expected = Picture::of(&thumbnail(&whole, &full(size)).unwrap());
+            let expected = Pixels::of(&thumbnail(&whole, &full(size)).unwrap());
             let expected: Vec<u8> = expected.rgba.chunks(4).flat_map(|p| p[..3].to_vec()).collect();
-            let made = Picture::of(&thumbnail(&bytes, &full(size)).unwrap());
-            let (error, most) = difference(&made, &expected);
+            let rendered = Pixels::of(&thumbnail(&bytes, &full(size)).unwrap());
+            let (error, most) = difference(&rendered, &expected);
             assert!(error < 2.2 && most < 30, "{name} to {size}: {error}, at most {most}");
         }
     }
 }
 
-/// Where every pixel is black or white, nearly all of a cell's light is in what the cell cannot hold.
+/// Where every pixel is black or white, most light of a reduced sample is in coefficients that it does not use.
 #[test]
-fn dithered_pages_keep_their_light() {
+fn dithered_pages_preserve_their_light() {
     const SIDE: usize = 700;
     let mut state = 1_u32;
     let gray: Vec<u8> = (0..SIDE * SIDE)
@@ -114,17 +114,17 @@ fn dithered_pages_keep_their_light() {
         .collect();
     let bytes = jpeg_with(&gray, SIDE, SIDE, ColorType::Luma, |_| {});
     let whole = rgb_png(&reference(&bytes), SIDE, SIDE);
-    // At 1/2, 1/4 and 1/8. A cell that overflowed would be black, or as bright as can be.
+    // At 1/2, 1/4 and 1/8. A sample that overflows would be black or at full brightness.
     for (size, bound, limit) in [("128x128", 9.0, 40), ("60x60", 5.0, 16), ("30x30", 7.0, 12)] {
-        let expected = Picture::of(&thumbnail(&whole, &full(size)).unwrap());
+        let expected = Pixels::of(&thumbnail(&whole, &full(size)).unwrap());
         let expected: Vec<u8> = expected.rgba.chunks(4).flat_map(|p| p[..3].to_vec()).collect();
-        let (error, most) = difference(&Picture::of(&thumbnail(&bytes, &full(size)).unwrap()), &expected);
+        let (error, most) = difference(&Pixels::of(&thumbnail(&bytes, &full(size)).unwrap()), &expected);
         assert!(error < bound && most <= limit, "{size}: {error}, at most {most}");
     }
 }
 
 #[test]
-fn every_level_makes_the_same_bytes() {
+fn every_simd_level_gives_the_same_bytes() {
     let rgb = scene(333, 257);
     for (name, bytes) in kinds(&rgb, 333, 257).into_iter().chain([("png".into(), rgb_png(&rgb, 333, 257))]) {
         for size in ["400", "128", "60", "20"] {
@@ -138,31 +138,31 @@ fn every_level_makes_the_same_bytes() {
 }
 
 #[test]
-fn harmless_faults_are_passed_over() {
+fn harmless_faults_are_ignored() {
     let rgb = scene(200, 150);
     for (name, bytes) in kinds(&rgb, 200, 150) {
         let spec = full("64x64");
         let expected = thumbnail(&bytes, &spec).unwrap();
-        let trailing = [&bytes[..], b"something else behind the picture"].concat();
+        let trailing = [&bytes[..], b"something else after the image"].concat();
         assert_eq!(thumbnail(&trailing, &spec).unwrap(), expected, "{name} with trailing bytes");
-        // Without its end marker a progressive file is read to the end, and so more exactly.
-        let made = Picture::of(&thumbnail(&bytes[..bytes.len() - 2], &spec).unwrap());
-        let expected = Picture::of(&expected);
+        // Without EOI all scans of a progressive file are read, which is more exact.
+        let rendered = Pixels::of(&thumbnail(&bytes[..bytes.len() - 2], &spec).unwrap());
+        let expected = Pixels::of(&expected);
         let rgb: Vec<u8> = expected.rgba.chunks(4).flat_map(|p| p[..3].to_vec()).collect();
-        assert!(difference(&made, &rgb).0 < 2.0, "{name} without an end marker");
+        assert!(difference(&rendered, &rgb).0 < 2.0, "{name} without EOI");
         let mut renumbered = bytes.clone();
         for at in 0..renumbered.len() - 1 {
             if renumbered[at] == 0xff && (0xd0..=0xd7).contains(&renumbered[at + 1]) {
                 renumbered[at + 1] = 0xd3;
             }
         }
-        let made = Picture::of(&thumbnail(&renumbered, &spec).unwrap());
-        assert_eq!(made.rgba, expected.rgba, "{name} with wrong restart numbers");
+        let rendered = Pixels::of(&thumbnail(&renumbered, &spec).unwrap());
+        assert_eq!(rendered.rgba, expected.rgba, "{name} with wrong restart numbers");
     }
 }
 
 #[test]
-fn the_height_may_come_behind_the_scan() {
+fn the_height_may_follow_the_scan() {
     let rgb = scene(64, 40);
     let mut bytes = jpeg(&rgb, 64, 40);
     let expected = thumbnail(&bytes, &full("64")).unwrap();
@@ -177,15 +177,15 @@ fn the_height_may_come_behind_the_scan() {
 }
 
 #[test]
-fn a_scan_that_tells_nothing_new_is_refused() {
+fn a_repeated_scan_is_refused() {
     let rgb = scene(64, 40);
     let bytes = jpeg_with(&rgb, 64, 40, ColorType::Rgb, |encoder| encoder.set_progressive(true));
     let scans: Vec<usize> = (0..bytes.len() - 1).filter(|&at| bytes[at..at + 2] == [0xff, 0xda]).collect();
     assert!(scans.len() > 2);
-    let again = [&bytes[..scans[1]], &bytes[scans[0]..]].concat();
+    let repeated = [&bytes[..scans[1]], &bytes[scans[0]..]].concat();
     for size in ["64", "8"] {
         assert!(thumbnail(&bytes, &full(size)).is_ok());
-        let refused = thumbnail(&again, &full(size));
+        let refused = thumbnail(&repeated, &full(size));
         assert!(
             matches!(&refused, Err(Error::Malformed(why)) if why.contains("a second time")),
             "{refused:?}"
@@ -194,19 +194,22 @@ fn a_scan_that_tells_nothing_new_is_refused() {
 }
 
 #[test]
-fn what_is_damaged_is_said_or_made_if_enough_is_there() {
+fn truncated_data_is_an_error_unless_enough_rows_are_tolerated() {
     let rgb = scene(400, 400);
     let bytes = jpeg(&rgb, 400, 400);
-    let cut = &bytes[..bytes.len() * 3 / 4];
-    assert!(matches!(thumbnail(cut, &Spec::default()), Err(Error::Malformed(why)) if why.contains("rows")));
+    let truncated = &bytes[..bytes.len() * 3 / 4];
+    assert!(
+        matches!(thumbnail(truncated, &Spec::default()), Err(Error::Malformed(why)) if why.contains("rows"))
+    );
     let limits = |share| Limits { tolerant: true, tolerant_share: share, ..Limits::default() };
-    let run = |share| render(cut, &[Spec::default()], &limits(share), &|| false, &mut Scratch::default());
+    let run =
+        |share| render(truncated, &[Spec::default()], &limits(share), &|| false, &mut Scratch::default());
     assert!(run(0.5).is_ok());
     assert!(matches!(run(0.95), Err(Error::Malformed(_))));
 }
 
 #[test]
-fn what_is_not_read_is_named() {
+fn unsupported_processes_are_named() {
     let bytes = jpeg(&scene(16, 16), 16, 16);
     let frame = bytes.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
     for (marker, name) in [(0xc3, "lossless"), (0xc9, "arithmetic"), (0xc5, "hierarchical")] {

@@ -1,4 +1,4 @@
-//! What holds for any picture and any settings.
+//! Properties that hold for any image and any spec.
 
 mod support;
 
@@ -30,7 +30,7 @@ prop_compose! {
     }
 }
 
-/// Noise that goes by the seed.
+/// Noise from a seed.
 fn noise(length: usize, seed: u32) -> Vec<u8> {
     let mut state = seed;
     let mut next = || {
@@ -49,20 +49,20 @@ proptest! {
     ) {
         let bytes = with_orientation(&jpeg(&texture(width, height), width, height), orientation);
         let (upright_width, upright_height) = probe(&bytes).unwrap().upright();
-        let made = thumbnail(&bytes, &spec).unwrap();
-        let (made_width, made_height) = (made.width, made.height);
+        let rendered = thumbnail(&bytes, &spec).unwrap();
+        let (rendered_width, rendered_height) = (rendered.width, rendered.height);
         let most_width = spec.size.width.unwrap_or(u32::MAX);
         let most_height = spec.size.height.unwrap();
-        prop_assert!(made_width >= 1 && made_height >= 1);
-        prop_assert!(made_width <= most_width && made_height <= most_height, "outside the box");
+        prop_assert!(rendered_width >= 1 && rendered_height >= 1);
+        prop_assert!(rendered_width <= most_width && rendered_height <= most_height, "outside the box");
         if !spec.enlarge && spec.fit != Fit::Contain {
-            prop_assert!(made_width <= upright_width && made_height <= upright_height, "enlarged");
+            prop_assert!(rendered_width <= upright_width && rendered_height <= upright_height, "enlarged");
         }
         if spec.fit == Fit::Inside && (spec.enlarge || upright_height > most_height || upright_width > most_width) {
-            prop_assert!(made_width == most_width || made_height == most_height, "smaller than it need be");
+            prop_assert!(rendered_width == most_width || rendered_height == most_height, "smaller than necessary");
         }
-        let picture = Picture::of(&made);
-        prop_assert_eq!((picture.width as u32, picture.height as u32), (made_width, made_height));
+        let image = Pixels::of(&rendered);
+        prop_assert_eq!((image.width as u32, image.height as u32), (rendered_width, rendered_height));
     }
 
     #[test]
@@ -71,24 +71,24 @@ proptest! {
     ) {
         let bytes = rgb_png(&colour.repeat(width * height), width, height);
         let spec = Spec { fit: if spec.fit == Fit::Contain { Fit::Fill } else { spec.fit }, ..spec };
-        let made = Picture::of(&thumbnail(&bytes, &spec).unwrap());
+        let rendered = Pixels::of(&thumbnail(&bytes, &spec).unwrap());
         let [r, g, b] = colour;
-        prop_assert!(made.rgba.as_chunks::<4>().0.iter().all(|pixel| *pixel == [r, g, b, 255]));
+        prop_assert!(rendered.rgba.as_chunks::<4>().0.iter().all(|pixel| *pixel == [r, g, b, 255]));
     }
 
     #[test]
-    fn at_its_own_size_a_picture_keeps_every_pixel(
+    fn at_its_own_size_an_image_is_unchanged(
         width in 1_usize..80, height in 1_usize..80, seed in any::<u32>(), colours in 1_u8..=255,
     ) {
         let pixels: Vec<u8> = noise(width * height * 3, seed).iter().map(|value| value % colours).collect();
         let spec = Spec { size: "80x80".parse().unwrap(), ..Spec::default() };
-        let made = Picture::of(&thumbnail(&rgb_png(&pixels, width, height), &spec).unwrap());
-        let rgb: Vec<u8> = made.rgba.as_chunks::<4>().0.iter().flat_map(|&[r, g, b, _]| [r, g, b]).collect();
+        let rendered = Pixels::of(&thumbnail(&rgb_png(&pixels, width, height), &spec).unwrap());
+        let rgb: Vec<u8> = rendered.rgba.as_chunks::<4>().0.iter().flat_map(|&[r, g, b, _]| [r, g, b]).collect();
         prop_assert!(rgb == pixels);
     }
 
     #[test]
-    fn every_level_makes_the_same_bytes(
+    fn every_simd_level_gives_the_same_bytes(
         width in 1_usize..150, height in 1_usize..150, seed in any::<u32>(), spec in any_spec(), kind in 0..4,
     ) {
         let bytes = match kind {
@@ -107,18 +107,18 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_behind_a_beginning_are_an_answer(
-        beginning in proptest::sample::select(vec![
+    fn any_bytes_after_a_signature_give_a_result(
+        signature in proptest::sample::select(vec![
             &b"\xff\xd8\xff"[..], b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0", b"RIFF\x30\0\0\0WEBPVP8 ", b"GIF89a", b"BM", b"II*\0", b"MM\0*", b"",
         ]),
         rest in proptest::collection::vec(any::<u8>(), 0..400),
     ) {
-        let bytes = [beginning, &rest[..]].concat();
+        let bytes = [signature, &rest[..]].concat();
         let limits = Limits { pixels: 1 << 20, memory_bytes: 32 << 20, ..Limits::default() };
         if let Ok(header) = probe(&bytes) {
             prop_assert!(header.width > 0 && header.height > 0 && estimate(&header, &[Spec::default()]) > 0);
         }
-        let made = render(&bytes, &[Spec::default()], &limits, &|| false, &mut Scratch::default());
-        prop_assert!(!matches!(made, Err(Error::Internal(_) | Error::Stopped(_))), "{made:?}");
+        let rendered = render(&bytes, &[Spec::default()], &limits, &|| false, &mut Scratch::default());
+        prop_assert!(!matches!(rendered, Err(Error::Internal(_) | Error::Stopped(_))), "{rendered:?}");
     }
 }

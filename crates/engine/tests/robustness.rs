@@ -1,4 +1,4 @@
-//! Limits, damage, stopping and determinism.
+//! Limits, corrupt files, stopping and determinism.
 
 mod support;
 
@@ -23,7 +23,7 @@ fn assert_too_large(result: Result<(), Error>, setting: &str) {
     }
 }
 
-/// A PNG header that claims a size, with no pixels to speak of behind it.
+/// A PNG header that declares a size, with hardly any data after it.
 fn bomb(width: u32, height: u32) -> Vec<u8> {
     let mut bytes = rgb_png(&[0; 3], 1, 1);
     bytes[16..20].copy_from_slice(&width.to_be_bytes());
@@ -56,7 +56,7 @@ fn each_limit_names_its_setting() {
 }
 
 #[test]
-fn the_largest_size_a_header_can_say_is_estimated_and_refused() {
+fn the_largest_size_of_a_header_is_estimated_and_refused() {
     let side = i32::MAX.to_le_bytes();
     let mut bytes = b"BM\x76\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0".to_vec();
     bytes.extend([side, side].concat());
@@ -96,7 +96,7 @@ fn a_tiff_tag_that_declares_too_many_values_is_refused_before_they_are_allocated
             other => panic!("{tag}: {other:?}"),
         }
     }
-    // Of no interest here, so they may be as long as they like.
+    // Tags that are not read may declare any number of values.
     assert_eq!(with_limits(&file(Some(700)), Limits::default()), Ok(()));
 }
 
@@ -111,7 +111,7 @@ fn a_larger_thumbnail_is_estimated_larger() {
 }
 
 #[test]
-fn a_compressed_text_or_profile_bomb_does_no_harm() {
+fn a_compressed_text_or_profile_bomb_is_harmless() {
     let set = |info: &mut png::Info<'_>| {
         info.icc_profile = Some(vec![0; 40 << 20].into());
         let text = png::text_metadata::ZTXtChunk::new("Comment", "x".repeat(20 << 20));
@@ -122,27 +122,27 @@ fn a_compressed_text_or_profile_bomb_does_no_harm() {
 }
 
 #[test]
-fn a_cut_file_is_an_error_at_every_length() {
+fn a_truncated_file_is_an_error_at_every_length() {
     for (name, bytes) in every_format(&texture(61, 47), 61, 47) {
         for length in (0..bytes.len() * 9 / 10).step_by(bytes.len() / 97 + 1) {
             let result = thumbnail(&bytes[..length], &Spec::default());
             assert!(
                 matches!(result, Err(Error::Malformed(_) | Error::Unsupported(_))),
-                "{name} cut to {length} of {}: {result:?}",
+                "{name} truncated to {length} of {}: {result:?}",
                 bytes.len()
             );
         }
         let half = thumbnail(&bytes[..bytes.len() / 2], &Spec::default());
-        assert!(matches!(half, Err(Error::Malformed(_))), "{name} cut in half: {half:?}");
+        assert!(matches!(half, Err(Error::Malformed(_))), "{name} truncated to half: {half:?}");
     }
 }
 
 #[test]
-fn a_jpeg_cut_in_half_is_malformed_even_with_an_end_marker() {
+fn a_jpeg_truncated_to_half_is_malformed_even_with_eoi() {
     let whole = jpeg(&texture(200, 200), 200, 200);
-    let mut cut = whole[..whole.len() / 2].to_vec();
-    cut.extend(b"\xff\xd9");
-    assert!(matches!(thumbnail(&cut, &Spec::default()), Err(Error::Malformed(_))));
+    let mut truncated = whole[..whole.len() / 2].to_vec();
+    truncated.extend(b"\xff\xd9");
+    assert!(matches!(thumbnail(&truncated, &Spec::default()), Err(Error::Malformed(_))));
 }
 
 #[test]
@@ -165,10 +165,10 @@ fn tolerance_accepts_a_share_of_the_rows() {
     let rgb = texture(200, 200);
     let gif = gif(&rgb, 200, 200, 1);
     for (name, whole) in [("jpeg", jpeg(&rgb, 200, 200)), ("png", rgb_png(&rgb, 200, 200)), ("gif", gif)] {
-        let cut = &whole[..whole.len() * 7 / 10];
+        let truncated = &whole[..whole.len() * 7 / 10];
         let limits = |share| Limits { tolerant: true, tolerant_share: share, ..Limits::default() };
-        assert_eq!(with_limits(cut, limits(0.5)), Ok(()), "{name}");
-        assert!(matches!(with_limits(cut, limits(0.9)), Err(Error::Malformed(_))), "{name}");
+        assert_eq!(with_limits(truncated, limits(0.5)), Ok(()), "{name}");
+        assert!(matches!(with_limits(truncated, limits(0.9)), Err(Error::Malformed(_))), "{name}");
     }
 }
 
@@ -187,17 +187,17 @@ fn flipped_bytes_never_panic() {
     for bytes in every_format(&texture(61, 47), 61, 47).into_iter().map(|(_, bytes)| bytes).chain([animated])
     {
         for round in 0..120 {
-            let mut damaged = bytes.clone();
+            let mut corrupt = bytes.clone();
             for _ in 0..1 + round % 4 {
-                // Half of the hits go to the header, where they matter most.
-                let within = if random() % 2 == 0 { damaged.len().min(200) } else { damaged.len() };
+                // Half of the changes are in the header, where they have most effect.
+                let within = if random() % 2 == 0 { corrupt.len().min(200) } else { corrupt.len() };
                 let at = random() % within;
-                damaged[at] = random() as u8;
+                corrupt[at] = random() as u8;
             }
-            drop(probe(&damaged));
+            drop(probe(&corrupt));
             for tolerant in [false, true] {
                 let limits = Limits { tolerant, ..limits };
-                drop(render(&damaged, &[Spec::default()], &limits, &|| false, &mut scratch));
+                drop(render(&corrupt, &[Spec::default()], &limits, &|| false, &mut scratch));
             }
         }
     }
@@ -220,10 +220,10 @@ fn animated_webp(width: u32, height: u32) -> Vec<u8> {
 }
 
 #[test]
-fn a_frame_of_an_animation_that_is_not_as_it_says_is_malformed() {
+fn a_frame_of_another_size_than_declared_is_malformed() {
     let whole = animated_webp(55, 55);
     assert_eq!(with_limits(&whole, Limits::default()), Ok(()));
-    // The size that the VP8 frame gives itself, two bytes each (RFC 6386, section 9.1), behind its start code.
+    // The size in the VP8 frame header, two bytes each (RFC 6386, section 9.1), after the start code.
     let vp8 = whole.windows(3).position(|three| three == [0x9d, 0x01, 0x2a]).expect("a VP8 frame") + 3;
     for side in [vp8, vp8 + 2] {
         for size in [0_u16, 1, 8, 54, 56, 80, 200] {
@@ -237,7 +237,7 @@ fn a_frame_of_an_animation_that_is_not_as_it_says_is_malformed() {
 
 #[test]
 fn results_do_not_depend_on_the_scratch() {
-    let pictures = every_format(&texture(300, 200), 300, 200);
+    let files = every_format(&texture(300, 200), 300, 200);
     let specs =
         ["64x64", "200", "x10"].map(|size| Spec { size: size.parse::<Size>().unwrap(), ..Spec::default() });
     let mut scratch = Scratch::default();
@@ -247,7 +247,7 @@ fn results_do_not_depend_on_the_scratch() {
         let one = |bytes: &[u8], scratch: &mut Scratch| {
             render(bytes, &specs, &Limits::default(), &|| false, scratch).unwrap()
         };
-        pictures.iter().map(|(_, bytes)| one(bytes, scratch)).collect()
+        files.iter().map(|(_, bytes)| one(bytes, scratch)).collect()
     };
     let expected = run(None);
     for _ in 0..2 {
@@ -262,14 +262,13 @@ fn one_decode_serves_all_specs_alike() {
         Spec { size: "100x100".parse().unwrap(), ..as_png() },
         Spec { size: "50".parse().unwrap(), ..as_png() },
     ];
-    // A JPEG is decoded at the scale that the largest rendition needs: the others then are made of finer
-    // cells than they would be alone, which is not seen. Everything else is the same byte for byte.
+    // A JPEG is decoded at the scale that the largest rendition needs, so that the others have finer samples than if
+    // rendered separately. Other formats give the same bytes.
     for (bytes, tolerance) in [(jpeg(&rgb, 300, 200), 8), (rgb_png(&rgb, 300, 200), 0)] {
-        let together =
-            render(&bytes, &specs, &Limits::default(), &|| false, &mut Scratch::default()).unwrap();
-        for (together, spec) in together.iter().zip(&specs) {
-            let (together, apart) = (Picture::of(together), Picture::of(&thumbnail(&bytes, spec).unwrap()));
-            assert_close(&together.rgba, &apart.rgba, tolerance, "together and apart");
+        let shared = render(&bytes, &specs, &Limits::default(), &|| false, &mut Scratch::default()).unwrap();
+        for (shared, spec) in shared.iter().zip(&specs) {
+            let (shared, separate) = (Pixels::of(shared), Pixels::of(&thumbnail(&bytes, spec).unwrap()));
+            assert_close(&shared.rgba, &separate.rgba, tolerance, "shared and separate");
         }
     }
     let bytes = jpeg(&rgb, 300, 200);
@@ -277,20 +276,20 @@ fn one_decode_serves_all_specs_alike() {
 }
 
 #[test]
-fn stop_ends_the_render_wherever_it_is() {
+fn stop_ends_the_render_at_every_poll() {
     let bytes = rgb_png(&texture(100, 400), 100, 400);
-    let asked = Cell::new(0);
+    let polls = Cell::new(0);
     let stop_at = |limit: u32| {
-        asked.set(0);
+        polls.set(0);
         let stop = || {
-            asked.set(asked.get() + 1);
-            asked.get() >= limit
+            polls.set(polls.get() + 1);
+            polls.get() >= limit
         };
         render(&bytes, &[Spec::default()], &Limits::default(), &stop, &mut Scratch::default())
     };
     assert!(stop_at(u32::MAX).is_ok());
-    let times = asked.get();
-    assert!(times > 20, "asked {times} times only");
+    let times = polls.get();
+    assert!(times > 20, "polled {times} times only");
     for limit in 1..=times {
         match stop_at(limit) {
             Err(Error::Stopped(why)) => assert!(why.contains("it can be tried again"), "{why}"),

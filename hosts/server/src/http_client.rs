@@ -1,4 +1,4 @@
-//! The requests this program makes itself: the demo's uploads, and commands that speak to a server.
+//! The HTTP client of this program: for the commands, the demo and the trace exporter.
 
 mod trust;
 
@@ -19,26 +19,26 @@ pub use trust::Trust;
 
 use crate::auth::Credentials;
 
-/// A request is given up after this long.
+/// For a request and its whole response.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A client that keeps its connections.
+/// A client that reuses its connections.
 #[derive(Debug, Clone)]
 pub struct HttpClient(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
 
-/// An answer.
+/// A response whose body has been read.
 #[derive(Debug)]
-pub struct Answer {
-    /// Its status.
+pub struct FullResponse {
+    /// The status.
     pub status: StatusCode,
-    /// Its body.
+    /// The body.
     pub body: Bytes,
 }
 
-/// For addresses without TLS; over TLS it trusts nobody.
+/// For addresses without TLS; no certificate is trusted.
 impl Default for HttpClient {
     fn default() -> Self {
-        Self::with(trust::nobody())
+        Self::with(trust::no_roots())
     }
 }
 
@@ -46,13 +46,13 @@ impl HttpClient {
     /// A client for a server at `url`, `http://…` or `https://…`.
     ///
     /// # Errors
-    /// The address is of another kind, or whom to trust cannot be read.
+    /// The scheme is another one, or the trusted certificates cannot be read.
     pub fn new(url: &str, trust: &Trust) -> anyhow::Result<Self> {
         match url.split_once("://") {
             Some(("http", _)) => Ok(Self::default()),
             Some(("https", _)) => Ok(Self::with(trust::config(trust)?)),
             _ => anyhow::bail!(
-                "\"{url}\" is no address of a server; write http://HOST:PORT or https://HOST:PORT"
+                "\"{url}\" is not a server's address; write http://HOST:PORT or https://HOST:PORT"
             ),
         }
     }
@@ -63,8 +63,7 @@ impl HttpClient {
         Self(Client::builder(TokioExecutor::new()).build(connector))
     }
 
-    /// Asks for something that may go on for ever; with an access key, if there is one, by HTTP Basic
-    /// authentication.
+    /// Sends a GET request whose response may be endless; with `key` by HTTP Basic authentication.
     ///
     /// # Errors
     /// The server cannot be reached.
@@ -73,47 +72,47 @@ impl HttpClient {
         self.0.request(request).await.map_err(unreachable)
     }
 
-    /// Sends a request and reads the whole answer.
+    /// Sends a request and reads the whole response.
     ///
     /// # Errors
-    /// The server cannot be reached, or does not answer in time.
+    /// The server cannot be reached, or does not respond in time.
     pub async fn send(
         &self,
         method: Method,
         url: &str,
         content_type: &str,
         body: Bytes,
-    ) -> anyhow::Result<Answer> {
+    ) -> anyhow::Result<FullResponse> {
         let mut request = Request::builder().method(method).uri(url);
         if !content_type.is_empty() {
             request = request.header(http::header::CONTENT_TYPE, content_type);
         }
         if matches!(request.method_ref(), Some(&Method::PUT | &Method::POST)) {
-            // RFC 9110, section 8.6: said even of an empty body, as some servers insist on it.
+            // Also for an empty body (RFC 9110, section 8.6): some servers require it.
             request = request.header(http::header::CONTENT_LENGTH, body.len());
         }
         self.exchange(request.body(Full::new(body))?).await
     }
 
-    /// Sends a request that was made elsewhere and reads the whole answer.
+    /// Sends a prepared request and reads the whole response.
     ///
     /// # Errors
     /// As for [`HttpClient::send`].
-    pub async fn exchange(&self, request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {
+    pub async fn exchange(&self, request: Request<Full<Bytes>>) -> anyhow::Result<FullResponse> {
         let exchange = async {
             let response = self.0.request(request).await.map_err(unreachable)?;
             let (head, body) = response.into_parts();
-            let body = body.collect().await.context("the answer broke off")?.to_bytes();
-            anyhow::Ok(Answer { status: head.status, body })
+            let body = body.collect().await.context("the response is incomplete")?.to_bytes();
+            anyhow::Ok(FullResponse { status: head.status, body })
         };
         match tokio::time::timeout(TIMEOUT, exchange).await {
-            Ok(answer) => answer,
-            Err(_) => anyhow::bail!("the server did not answer within {} s", TIMEOUT.as_secs()),
+            Ok(response) => response,
+            Err(_) => anyhow::bail!("the server did not respond within {} s", TIMEOUT.as_secs()),
         }
     }
 }
 
-/// With an access key, if there is one, by HTTP Basic authentication (RFC 7617).
+/// Adds HTTP Basic authentication (RFC 7617) if there is an access key.
 #[must_use]
 pub fn authorized(request: request::Builder, key: Option<&Credentials>) -> request::Builder {
     let Some(key) = key else { return request };
@@ -122,16 +121,16 @@ pub fn authorized(request: request::Builder, key: Option<&Credentials>) -> reque
     request.header(http::header::AUTHORIZATION, format!("Basic {encoded}"))
 }
 
-/// What to do about a server that gave no answer.
+/// Adds what to do about a server that did not respond.
 fn unreachable(error: hyper_util::client::legacy::Error) -> anyhow::Error {
     let error = anyhow::Error::from(error);
-    let said = |words: &str| error.chain().any(|cause| cause.to_string().contains(words));
-    let words = if said("invalid peer certificate") {
+    let mentions = |text: &str| error.chain().any(|cause| cause.to_string().contains(text));
+    let advice = if mentions("invalid peer certificate") {
         "the server's certificate is not trusted; name its authority's certificate, or the server's own, with --ca FILE"
-    } else if said("received corrupt message") {
+    } else if mentions("received corrupt message") {
         "the server does not speak TLS; write its address with http://"
     } else {
         "the server could not be reached; is it running, and with TLS (https://) or without (http://)?"
     };
-    error.context(words)
+    error.context(advice)
 }

@@ -6,7 +6,7 @@ use clap::Parser as _;
 use tintype::cli::{Arguments, run};
 
 fn main() -> ExitCode {
-    // The one place where the environment is read.
+    // The environment is read here only.
     let env: Vec<(String, String)> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();

@@ -1,4 +1,4 @@
-//! The server put together: folder, ledger, store, queue, dispatcher and the two ports.
+//! The composition of the server: data folder, ledger, store, queue, dispatcher and the two ports.
 
 use std::{
     net::SocketAddr,
@@ -16,36 +16,34 @@ use crate::{
     console::Console,
     disk::{RealDisk, SharedDisk},
     dispatch::Dispatcher,
-    history::{Counted, History, KEPT, Keeper, otlp},
+    history::{self, Database, History, RequestMetrics, otlp},
     http::{self, Live},
-    ledger::Ledger,
     listen::{self, Certificate, UnixSocket},
-    queue::Queue,
+    queue::{Enqueuer, Queue, ResultsCursor},
     s3::{Authorizer, S3Service},
     settings::{DeadLetters, Settings},
-    storage::{DataFolder, DiskStore, ResultsCursor, check_before_opening, check_opened},
+    storage::{DataFolder, Storage, open_ledger},
 };
 
 /// The most changes that share one commit.
 pub const LARGEST_BATCH: usize = 512;
-/// What is kept only for a while is looked after this often.
-const BETWEEN_TRIMS: Duration = Duration::from_secs(60);
-/// Uploads in parts that are not finished by then are aborted, as the rule of the buckets on AWS has it
-/// (`DaysAfterInitiation` in deploy/aws/template.yaml).
-const ABANDONED_AFTER: Duration = Duration::from_secs(7 * 86_400);
-/// Steps at a time in which results are forgotten, while there are any to forget: 5,000 rows each.
-const MOST_STEPS: usize = 60;
-/// What is under way at a shutdown has this long to finish.
+/// How often retention is enforced.
+const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
+/// Multipart uploads older than this are aborted, as by the buckets' rule on AWS (`DaysAfterInitiation` in
+/// deploy/aws/template.yaml).
+const MAX_UPLOAD_AGE: Duration = Duration::from_secs(7 * 86_400);
+/// The most steps of one run that deletes results, of 5,000 rows each.
+const MAX_STEPS: usize = 60;
+/// For work under way at a shutdown.
 const GRACE: Duration = Duration::from_secs(10);
-
-/// And what follows, until the ledger is closed, so long.
-const TO_CLOSE: Duration = Duration::from_secs(3);
+/// For closing the ledger after that.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A running server.
 pub struct Server {
-    /// Where the S3 endpoint listens.
+    /// The address of the S3 endpoint.
     pub s3: SocketAddr,
-    /// Where the HTTP API listens.
+    /// The address of the HTTP API.
     pub http: SocketAddr,
     /// The root key.
     pub credentials: Credentials,
@@ -57,51 +55,51 @@ pub struct Server {
     ports: Vec<JoinHandle<()>>,
     dispatcher: Arc<Dispatcher>,
     history: Arc<History>,
-    store: Arc<DiskStore>,
+    store: Arc<Storage>,
 }
 
-/// The parts under the ports: what commands that need no network work on, too.
+/// The parts below the ports, also for commands that work on a data folder without a server.
 pub struct Parts {
     /// The store.
-    pub store: Arc<DiskStore>,
+    pub store: Arc<Storage>,
     /// The queue.
     pub queue: Arc<Queue>,
 }
 
-/// Opens folder, ledger, store and queue, and makes the buckets the settings name.
+/// Opens ledger, store and queue of a data folder, and creates the buckets that the settings name.
 ///
 /// # Errors
-/// What stands in the way, for people.
+/// The folder cannot be opened; the message says what to do.
 pub fn open_parts(settings: &Settings, disk: SharedDisk, folder: DataFolder) -> anyhow::Result<Parts> {
     let parts = open_as_it_is(settings, disk, folder)?;
     for trigger in &settings.triggers {
-        parts.store.ensure_bucket(&trigger.bucket)?;
-        parts.store.ensure_bucket(&trigger.destination)?;
+        parts.store.buckets.ensure(&trigger.bucket)?;
+        parts.store.buckets.ensure(&trigger.destination)?;
     }
     Ok(parts)
 }
 
-/// The same, without making buckets.
+/// The same without creating buckets.
 ///
 /// # Errors
-/// What stands in the way, for people.
+/// As for [`open_parts`].
 pub fn open_as_it_is(settings: &Settings, disk: SharedDisk, folder: DataFolder) -> anyhow::Result<Parts> {
     let folder = Arc::new(folder);
-    check_before_opening(disk.as_ref(), &folder)?;
-    let ledger = Arc::new(Ledger::open(disk.clone(), &folder.ledger(), LARGEST_BATCH, folder.clone())?);
-    check_opened(disk.as_ref(), &folder, &ledger)?;
-    let triggers = settings.triggers.clone();
-    let store = Arc::new(DiskStore::open(disk, folder, ledger.clone(), triggers, &settings.function.name)?);
+    let ledger = open_ledger(&disk, &folder, LARGEST_BATCH)?;
     let policy =
         RetryPolicy { retries: settings.function.retries, delays: settings.function.retry_delays.clone() };
-    Ok(Parts { store, queue: Queue::new(ledger, policy, settings.function.max_event_age) })
+    let enqueuer = Enqueuer::new(ledger.clone());
+    let queue = Queue::new(enqueuer.clone(), policy, settings.function.max_event_age);
+    let (triggers, name) = (settings.triggers.clone(), &settings.function.name);
+    let store = Arc::new(Storage::open(disk, folder, ledger, enqueuer, triggers, name)?);
+    Ok(Parts { store, queue })
 }
 
 impl Server {
-    /// Starts everything; when it answers, both ports take requests.
+    /// Starts everything; when it returns, both ports accept requests.
     ///
     /// # Errors
-    /// What stands in the way, for people.
+    /// The server cannot start; the message says what to do.
     pub async fn start(settings: Settings, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
         Self::start_on(Arc::new(RealDisk), settings, env).await
     }
@@ -109,7 +107,7 @@ impl Server {
     /// The same on another disk.
     ///
     /// # Errors
-    /// What stands in the way, for people.
+    /// As for [`Server::start`].
     pub async fn start_on(
         disk: SharedDisk,
         mut settings: Settings,
@@ -117,10 +115,9 @@ impl Server {
     ) -> anyhow::Result<Self> {
         anyhow::ensure!(
             SystemTime::now() >= SystemTime::UNIX_EPOCH,
-            "the machine's clock stands before 1970, where no time that a server tells can be written; set it, and \
-             start again"
+            "the machine's clock stands before 1970, and such times cannot be stored; set it, and start again"
         );
-        // The ports first: a second server on the same machine is told of them before anything else.
+        // The ports first: a second server on this machine then reports the port before anything else.
         let s3 = listen::bind(settings.listen.s3, "listen.s3").await?;
         let http = listen::bind(settings.listen.http, "listen.http").await?;
         (settings.listen.s3, settings.listen.http) = (s3.local_addr()?, http.local_addr()?);
@@ -142,17 +139,17 @@ impl Server {
         let history = Arc::new(History::default());
         let dispatcher =
             Arc::new(Dispatcher::start(&settings, store.clone(), queue.clone(), history.clone())?);
-        history.sample_by(gauges(&store, &queue, &dispatcher));
-        history.keep(Keeper::new(disk, measurements))?;
+        history.set_sampler(gauges(&store, &queue, &dispatcher));
+        history.record_to(Database::new(disk, measurements))?;
         if settings.api.keys.iter().any(|key| key.daily.is_some()) {
-            // Before the first request: nobody is to have more than a day's quota by a new start.
+            // Before the first request: a restart must not reset the day's quotas.
             let reader = history.clone();
             if let Err(error) = tokio::task::spawn_blocking(move || reader.read_usage()).await? {
-                tracing::warn!(%error, "what API keys have used today cannot be read yet");
+                tracing::warn!(%error, "the usage of API keys today cannot be read yet");
             }
         }
-        let kept = (Arc::downgrade(&store), Arc::downgrade(&queue));
-        tokio::spawn(trim(kept, settings.dead_letters, history.clone()));
+        let parts = (Arc::downgrade(&store), Arc::downgrade(&queue));
+        tokio::spawn(enforce_retention(parts, settings.dead_letters, history.clone()));
         let authenticator = Arc::new(Authenticator::new(credentials.clone()));
         let console = Console::new(&settings, authenticator.clone(), store.clone(), queue, history.clone());
 
@@ -167,12 +164,13 @@ impl Server {
             authenticator,
         };
         let live = Live::new(settings.clone(), parts, console.routes());
-        let s3_service = Counted::s3(s3_service, history.clone());
+        let s3_service = RequestMetrics::s3(s3_service, history.clone());
         let named = live.clone();
-        let http_service =
-            Counted::api(live.clone(), history.clone(), move |method, path| named.route_name(method, path));
+        let http_service = RequestMetrics::api(live.clone(), history.clone(), move |method, path| {
+            named.route_name(method, path)
+        });
         let mut ports = Vec::new();
-        // On sockets there is nothing to encrypt: what they carry leaves no machine.
+        // Unix sockets are not encrypted: their traffic does not leave the machine.
         if let Some(socket) = s3_unix {
             let serving = listen::serve(socket, s3_service.clone(), None, stopped.clone(), GRACE);
             ports.push(tokio::spawn(serving));
@@ -191,18 +189,15 @@ impl Server {
         }
         let cleaner = store.clone();
         tokio::task::spawn_blocking(move || {
-            match cleaner.backfill_if_owed() {
+            match cleaner.backfill.run_if_owed() {
                 Ok(0) => {}
-                Ok(count) => tracing::info!(
-                    count,
-                    "sources without a thumbnail are queued, as a repair left it to be done"
-                ),
+                Ok(count) => tracing::info!(count, "sources without a thumbnail were queued after a repair"),
                 Err(error) => {
-                    tracing::warn!(%error, "what a repair left to be queued is left to the next start");
+                    tracing::warn!(%error, "the backfill after a repair failed; the next start retries it");
                 }
             }
-            if let Err(error) = cleaner.clean_up() {
-                tracing::warn!(%error, "leftovers of an earlier run could not be cleaned up");
+            if let Err(error) = cleaner.cleanup.run() {
+                tracing::warn!(%error, "orphaned files of an earlier run could not be cleaned up");
             }
         });
         let (s3, http) = (settings.listen.s3, settings.listen.http);
@@ -221,33 +216,33 @@ impl Server {
         })
     }
 
-    /// Takes over what may change while the program runs: the settings of the API (keys, limits, origins),
-    /// `listen.trust_loopback`, `listen.trusted_proxies` and the certificate's files. Everything else needs a new start.
+    /// Applies the settings that may change while the server runs: those of the API (keys, limits, origins),
+    /// `listen.trust_loopback`, `listen.trusted_proxies` and the certificate's files. All others need a restart.
     ///
     /// # Errors
-    /// The certificate cannot be used; then nothing has changed.
+    /// The certificate cannot be used; nothing was changed.
     pub fn reload(&self, settings: &Settings) -> anyhow::Result<()> {
         match (&self.certificate, &settings.listen.tls) {
-            (Some(certificate), Some(files)) => certificate.read_again(files)?,
+            (Some(certificate), Some(files)) => certificate.reload(files)?,
             (None, None) => {}
-            _ => anyhow::bail!("listen.tls_certificate: TLS begins and ends only with a new start"),
+            _ => anyhow::bail!("listen.tls_certificate: switching TLS on or off needs a restart"),
         }
         self.live.replace(settings);
         Ok(())
     }
 
-    /// Takes no more requests, lets what is under way finish, and closes the store; all of it within a bounded time,
-    /// also where the disk hangs. What is acknowledged is durable already. Afterwards there may be threads that hang:
-    /// drop no runtime that would wait for them.
+    /// Accepts no more requests, lets work under way finish, and closes the store, within a bounded time even if the disk
+    /// hangs. What was acknowledged is durable already. Threads may be left hanging: do not drop a runtime that would
+    /// wait for them.
     pub async fn stop(self) {
         let Self { live, stop, ports, dispatcher, history, store, .. } = self;
         let _ = stop.send(true);
-        // Streams of results would keep their connections open.
+        // Result streams would keep their connections open.
         history.end_streams();
         let drained = async move {
             dispatcher.drain(GRACE).await;
             drop(dispatcher);
-            // What is not stored yet is written to the disk. A panic there is in the log.
+            // Writes buffered measurements. A panic there is logged.
             let _ = tokio::task::spawn_blocking(move || history.close()).await;
         };
         let end = async {
@@ -257,18 +252,18 @@ impl Server {
                 }
             };
             tokio::join!(ports, drained);
-            // The last owner closes the ledger, which ends with what was submitted being durable.
+            // Dropping the last owner closes the ledger, after what was submitted is durable.
             let _ = tokio::task::spawn_blocking(move || drop((live, store))).await;
         };
-        if tokio::time::timeout(GRACE + TO_CLOSE, end).await.is_err() {
+        if tokio::time::timeout(GRACE + CLOSE_TIMEOUT, end).await.is_err() {
             tracing::warn!(
-                "the disk does not answer; what is under way is left behind, and due again at the next start"
+                "the disk does not respond; work under way is abandoned and retried after the next start"
             );
         }
     }
 }
 
-/// Takes a socket if one is named.
+/// Binds a unix socket if one is configured.
 async fn bind_unix(path: Option<&Path>, setting: &'static str) -> anyhow::Result<Option<UnixSocket>> {
     let Some(path) = path else { return Ok(None) };
     let socket = listen::bind_unix(path, setting).await?;
@@ -276,59 +271,62 @@ async fn bind_unix(path: Option<&Path>, setting: &'static str) -> anyhow::Result
     Ok(Some(socket))
 }
 
-/// The moment so long ago.
-fn before(span: Duration) -> i64 {
-    now_ms().saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX))
+/// The time `age` ago, in milliseconds since 1970.
+fn ago(age: Duration) -> i64 {
+    now_ms().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// Looks after the bounds of dead letters, of uploads that nobody finishes, and of what became of objects that are gone, for as long as there is a
-/// store with its queue.
-async fn trim((store, queue): (Weak<DiskStore>, Weak<Queue>), bounds: DeadLetters, history: Arc<History>) {
-    let mut every = tokio::time::interval(BETWEEN_TRIMS);
-    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+/// Enforces the retention of dead letters, unfinished uploads and results of deleted objects, while store and queue
+/// exist.
+async fn enforce_retention(
+    (store, queue): (Weak<Storage>, Weak<Queue>),
+    limits: DeadLetters,
+    history: Arc<History>,
+) {
+    let mut interval = tokio::time::interval(RETENTION_INTERVAL);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut cursor = ResultsCursor::default();
     loop {
-        every.tick().await;
+        interval.tick().await;
         let (Some(store), Some(queue)) = (store.upgrade(), queue.upgrade()) else { return };
         let history = history.clone();
-        let trimmed = tokio::task::spawn_blocking(move || {
-            // One that looks old by mistake would be gone. First the moments, so that a clock that jumps in between is noticed;
-            // of dead letters none is dropped that the look before has not warned of. Results are kept for as long as the
-            // history has more to tell of them.
-            let (abandoned, oldest) = (before(ABANDONED_AFTER), before(KEPT));
+        let run = tokio::task::spawn_blocking(move || {
+            // The times before `knows_ages`, so that a jump of the clock between the two is noticed. Results of deleted
+            // objects are stored as long as the history.
+            let (oldest_upload, oldest_result) = (ago(MAX_UPLOAD_AGE), ago(history::RETENTION));
             let knows_ages = queue.knows_ages();
-            match queue.trim(&bounds, knows_ages) {
+            match queue.trim(&limits, knows_ages) {
                 Ok(dropped) => history.dead_letters_dropped(dropped),
-                Err(error) => tracing::warn!(%error, "dead letters could not be looked through"),
+                Err(error) => tracing::warn!(%error, "the retention of dead letters could not be enforced"),
             }
             let aborted = match knows_ages {
-                true => store.abort_uploads_before(abandoned),
+                true => store.uploads.abort_before(oldest_upload),
                 false => Ok(0),
             };
             match aborted {
                 Ok(_) => {}
-                Err(error) => tracing::warn!(%error, "abandoned uploads could not be looked for"),
+                Err(error) => tracing::warn!(%error, "old uploads could not be aborted"),
             }
-            let steps = if knows_ages { MOST_STEPS } else { 0 };
+            let steps = if knows_ages { MAX_STEPS } else { 0 };
             for _ in 0..steps {
-                match store.forget_results(&mut cursor, oldest) {
+                match queue.forget_results(&mut cursor, oldest_result) {
                     Ok(0) => break,
                     Ok(_) => {}
                     Err(error) => {
-                        tracing::warn!(%error, "what became of deleted objects could not be looked through");
+                        tracing::warn!(%error, "results of deleted objects could not be deleted");
                         break;
                     }
                 }
             }
             cursor
         });
-        cursor = trimmed.await.unwrap_or_default();
+        cursor = run.await.unwrap_or_default();
     }
 }
 
-/// Sets the gauges from the parts that know them. Holds the dispatcher weakly: it holds the history.
+/// A function that sets the gauges. It holds the parts weakly, as the dispatcher owns the history.
 fn gauges(
-    store: &Arc<DiskStore>,
+    store: &Arc<Storage>,
     queue: &Arc<Queue>,
     dispatcher: &Arc<Dispatcher>,
 ) -> impl Fn(&Metrics) + Send + Sync + 'static {
@@ -341,16 +339,15 @@ fn gauges(
             metrics.set(Metric::RenderMemory, renders);
         }
         if let Some(queue) = queue.upgrade() {
-            let age = |oldest: Option<Duration>| {
+            let micros = |oldest: Option<Duration>| {
                 oldest.map_or(0, |age| u64::try_from(age.as_micros()).unwrap_or(u64::MAX - 1))
             };
             metrics.set(Metric::QueueDepth, queue.depth().ok());
-            metrics.set(Metric::QueueAge, queue.oldest().ok().map(age));
+            metrics.set(Metric::QueueAge, queue.oldest().ok().map(micros));
+            metrics.set(Metric::DeadLetters, queue.dead_letter_count().ok());
         }
         let Some(store) = store.upgrade() else { return };
-        let letters = store.ledger().view().and_then(|view| view.dead_letter_count());
-        metrics.set(Metric::DeadLetters, letters.ok());
-        let space = store.space().ok();
+        let space = store.health.space().ok();
         metrics.set(Metric::DiskFree, space.map(|space| space.free));
         metrics.set(Metric::DiskTotal, space.map(|space| space.total));
     }

@@ -46,7 +46,7 @@ fn arriving(opened: &Opened, arrival: &Arrival) -> ArrivingStore {
 }
 
 fn events(opened: &Opened) -> u64 {
-    opened.ledger.view().unwrap().event_count().unwrap()
+    opened.ledger.view().unwrap().queue().event_count().unwrap()
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn source_and_thumbnail_are_there_at_once_without_an_event() {
     assert_eq!(read(&opened.store, &at(IN, "a.jpg")).unwrap(), jpeg(90));
     assert_eq!(read(&opened.store, &at(OUT, "thumb_a.jpg")).unwrap(), picture.bytes);
     assert_eq!(events(&opened), 0);
-    let result = opened.ledger.view().unwrap().result(&at(IN, "a.jpg")).unwrap().unwrap();
+    let result = opened.ledger.view().unwrap().queue().result(&at(IN, "a.jpg")).unwrap().unwrap();
     assert_eq!((result.outcome.as_str(), result.renditions), ("made", vec![at(OUT, "thumb_a.jpg")]));
     drop(opened);
     let opened = open(data.path());
@@ -85,7 +85,7 @@ fn what_is_refused_leaves_no_file() {
 }
 
 #[test]
-fn a_disk_that_fails_or_a_bucket_that_is_gone_is_told_and_leaves_nothing() {
+fn a_failing_disk_or_a_missing_bucket_is_reported_and_leaves_nothing() {
     let data = tempfile::tempdir().unwrap();
     let opened = open(data.path());
     let elsewhere = Arrival { at: at("nowhere", "a.jpg"), ..arrival("a.jpg", jpeg(90)) };
@@ -124,7 +124,7 @@ fn an_abandoned_wait_leaves_no_file() {
 }
 
 #[test]
-fn whoever_comes_meanwhile_is_not_mixed_with_it() {
+fn a_concurrent_put_is_not_mixed_with_it() {
     let data = tempfile::tempdir().unwrap();
     let opened = open(data.path());
     let arrived = arrival("a.jpg", jpeg(90));
@@ -155,7 +155,7 @@ fn whoever_comes_meanwhile_is_not_mixed_with_it() {
     }
     runtime().block_on(store.close());
 
-    // Begun anew, it is the newest.
+    // Begun again, it is the newest.
     let (report, picture) = receive(&opened, &arrived).unwrap();
     assert!(matches!(report.outcome, Outcome::Rendered), "{:?}", report.outcome);
     assert_eq!(read(&opened.store, &arrived.at).unwrap(), jpeg(90));
@@ -173,9 +173,9 @@ fn many_at_once_on_one_key_leave_one_of_them_whole() {
             scope.spawn(move || receive(&opened, &arrival("a.jpg", jpeg(shade))).unwrap());
         }
     });
-    let source = opened.store.head_object(&at(IN, "a.jpg")).unwrap().unwrap();
-    let thumbnail = opened.store.head_object(&at(OUT, "thumb_a.jpg")).unwrap().unwrap();
+    let source = opened.store.objects.head(&at(IN, "a.jpg")).unwrap().unwrap();
+    let thumbnail = opened.store.objects.head(&at(OUT, "thumb_a.jpg")).unwrap().unwrap();
     assert_eq!(thumbnail.headers.metadata["tintype-source-etag"], source.etag);
     assert_eq!((files(data.path(), "objects"), files(data.path(), "incoming")), (2, 0));
-    opened.store.delete(&at(IN, "a.jpg"), None, cause()).unwrap();
+    opened.store.objects.delete(&at(IN, "a.jpg"), None, cause()).unwrap();
 }

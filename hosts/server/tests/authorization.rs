@@ -20,7 +20,7 @@ use tintype::{
     auth::Credentials,
     listen,
     s3::{Authorizer, S3Service},
-    storage::DiskStore,
+    storage::Storage,
 };
 
 const KEY: (&str, &str) = ("access-key", "secret-of-the-access-key");
@@ -28,7 +28,7 @@ const KEY: (&str, &str) = ("access-key", "secret-of-the-access-key");
 /// The endpoint over a store, and what it was asked to allow.
 struct Endpoint {
     address: SocketAddr,
-    store: Arc<DiskStore>,
+    store: Arc<Storage>,
     asked: Arc<Mutex<Vec<String>>>,
     _data: tempfile::TempDir,
     _runtime: tokio::runtime::Runtime,
@@ -173,7 +173,7 @@ fn every_operation_asks_before_anything_is_done() {
         assert!(endpoint.signed("HEAD", path, "", &[], b"").starts_with("HTTP/1.1 403"));
     }
     assert_eq!(read(&endpoint.store, &at(IN, "a")), Some(b"a".to_vec()));
-    assert_eq!(endpoint.store.buckets().unwrap().len(), 2);
+    assert_eq!(endpoint.store.buckets.list().unwrap().len(), 2);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use tintype::{
     auth::{Authenticator, Credentials},
     console::Console,
     disk::RealDisk,
-    history::{Entry, History, Interval, Keeper},
+    history::{Database, Entry, History, Interval},
     listen::Client,
 };
 use tintype_api::RouteTable;
@@ -31,7 +31,7 @@ struct Shown {
 }
 
 /// A page over an empty store, with what `fill` writes into its database of measurements.
-fn shown(fill: impl FnOnce(&Keeper)) -> Shown {
+fn shown(fill: impl FnOnce(&Database)) -> Shown {
     let data = tempfile::tempdir().unwrap();
     let opened = open(data.path());
     let credentials = Credentials::load_or_make(data.path(), (None, None)).unwrap();
@@ -39,14 +39,14 @@ fn shown(fill: impl FnOnce(&Keeper)) -> Shown {
     let queue = queue(&opened, 0, Duration::ZERO, Duration::from_secs(60));
     let history = Arc::new(History::default());
     let file = data.path().join("measurements.redb");
-    fill(&Keeper::new(Arc::new(RealDisk), file.clone()));
-    history.keep(Keeper::new(Arc::new(RealDisk), file)).unwrap();
+    fill(&Database::new(Arc::new(RealDisk), file.clone()));
+    history.record_to(Database::new(Arc::new(RealDisk), file)).unwrap();
     let page = Console::new(&opened.settings, authenticator, opened.store.clone(), queue, history.clone());
     Shown { router: RouteTable::new("", page.routes()).router(), opened, history, _data: data }
 }
 
 /// The same where blocking has to be told.
-fn filled(fill: impl FnOnce(&Keeper)) -> Shown {
+fn filled(fill: impl FnOnce(&Database)) -> Shown {
     tokio::task::block_in_place(|| shown(fill))
 }
 
@@ -63,11 +63,11 @@ impl Shown {
 
 fn entry(key: &str) -> Entry {
     let at = Location { bucket: IN.into(), key: ObjectKey::new(key).unwrap() };
-    Entry::of(&Report::bad_event("cut".into()), &at, now_ms())
+    Entry::new(&Report::bad_event("cut".into()), &at, now_ms())
 }
 
 /// Fifteen days of a busy server, an interval every ten minutes and one every ten seconds in the last hour.
-fn fifteen_days(keeper: &Keeper) {
+fn fifteen_days(database: &Database) {
     let (metrics, mut taken) = (Metrics::default(), MetricsSnapshot::default());
     let now = now_ms();
     let coarse = (6..15 * 144).rev().map(|n| now - n * 600_000);
@@ -85,11 +85,11 @@ fn fifteen_days(keeper: &Keeper) {
                 metrics.observe(metric, time * (metric as u32 % 7 + 1));
             }
         }
-        Interval::that_ends(at, number, metrics.take(&mut taken))
+        Interval::ending_at(at, number, metrics.take(&mut taken))
     });
     let results: Vec<_> =
         (1..=200).map(|n| (n, Arc::new(entry(&format!("products/2026/IMG_{n:05}.jpg"))))).collect();
-    keeper.keep(now, &intervals.collect::<Vec<_>>(), &results).unwrap();
+    database.append(now, &intervals.collect::<Vec<_>>(), &results).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -135,7 +135,7 @@ async fn the_tile_of_the_disk_shows_free_space_and_alarms_below_the_floor() {
         ),
     ] {
         let shown = filled(|_| {});
-        shown.history.sample_by(move |metrics| {
+        shown.history.set_sampler(move |metrics| {
             metrics.set(Metric::DiskFree, free);
             metrics.set(Metric::DiskTotal, free.map(|_| 80_000_000_000));
         });

@@ -9,8 +9,8 @@ use tintype_pipeline::clock::now_ms;
 
 use tintype::settings::DeadLetters;
 use tintype::{
-    ledger::{DeadLetter, EventRecord, LedgerError},
-    queue::{DeadLetterFilter, reason},
+    ledger::LedgerError,
+    queue::{DeadLetter, DeadLetterFilter, EventRecord, reason},
 };
 
 fn letter(id: u64, dead_ms: i64) -> DeadLetter {
@@ -37,7 +37,7 @@ fn letter(id: u64, dead_ms: i64) -> DeadLetter {
 
 fn write(opened: &common::Opened, letters: Vec<DeadLetter>) {
     let pending = opened.ledger.submit(Vec::new(), move |changes| {
-        letters.iter().try_for_each(|letter| changes.put_dead_letter(letter))?;
+        letters.iter().try_for_each(|letter| changes.queue().put_dead_letter(letter))?;
         Ok::<_, LedgerError>(())
     });
     pending.wait().unwrap();
@@ -59,8 +59,8 @@ fn very_many_are_redriven_in_bounded_transactions_while_uploads_go_on() {
     assert_eq!(queue.depth().unwrap(), 2000);
     assert_eq!(queue.redrive(&even).unwrap(), 0);
     let view = opened.ledger.view().unwrap();
-    assert_eq!(view.dead_letter_count().unwrap(), 2001);
-    let event = view.event(2).unwrap().unwrap();
+    assert_eq!(view.queue().dead_letter_count().unwrap(), 2001);
+    let event = view.queue().event(2).unwrap().unwrap();
     assert_eq!((event.started, event.failed, event.deferred, event.last_error), (0, 0, 0, None));
     drop(view);
 
@@ -115,7 +115,9 @@ fn bounds_warn_before_they_drop_and_drop_the_oldest() {
     assert_eq!(queue.trim(&bounds, true).unwrap(), 500);
     assert_eq!(ids(), 1000);
     let view = opened.ledger.view().unwrap();
-    assert!(view.dead_letter(2700).unwrap().is_some() && view.dead_letter(500).unwrap().is_none());
+    assert!(
+        view.queue().dead_letter(2700).unwrap().is_some() && view.queue().dead_letter(500).unwrap().is_none()
+    );
     drop(view);
 
     assert_eq!(queue.purge(&DeadLetterFilter::default()).unwrap(), 1000);
@@ -153,7 +155,7 @@ fn bounds_warn_before_they_drop_and_drop_the_oldest() {
 }
 
 #[test]
-fn very_many_are_answered_page_by_page() {
+fn very_many_are_returned_page_by_page() {
     let data = tempfile::tempdir().unwrap();
     let opened = open(data.path());
     let queue = queue(&opened, 2, Duration::from_secs(1), Duration::from_secs(3600));
@@ -163,7 +165,7 @@ fn very_many_are_answered_page_by_page() {
         let (mut pages, mut before) = (Vec::new(), u64::MAX);
         loop {
             let page = queue.dead_letters_below(before, filter).unwrap();
-            pages.push(page.letters.iter().map(|letter| letter.event.id).collect::<Vec<_>>());
+            pages.push(page.dead_letters.iter().map(|letter| letter.event.id).collect::<Vec<_>>());
             match page.next {
                 Some(next) => before = next,
                 None => return pages,

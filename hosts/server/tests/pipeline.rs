@@ -8,7 +8,7 @@ use common::{IN, OUT, Opened, at, eventually, open_with, put, queue, read, runti
 use tintype::{
     disk::RealDisk,
     dispatch::Dispatcher,
-    history::{History, Keeper, Search},
+    history::{Database, History, Search},
     queue::Queue,
 };
 use tintype_api::{Deadline, Refused};
@@ -50,7 +50,7 @@ fn start(data: &std::path::Path, toml: &str) -> Running {
 /// The only worker waits for the disk, which holds what is read, at an attempt at `a.jpg`.
 fn start_with_a_held_worker(data: &std::path::Path) -> Running {
     let running = start(data, "[function]\nconcurrency = 1");
-    running.opened.faults.hold_reads(Some("/objects/"));
+    running.opened.faults.hang_reads(Some("/objects/"));
     put(&running.opened.store, &at(IN, "a.jpg"), &jpeg(64, 48, 90)).unwrap();
     eventually("the only worker is busy", || running.history.value(Metric::ConcurrentExecutions) == Some(1));
     running
@@ -72,7 +72,7 @@ impl Running {
 }
 
 #[test]
-fn every_rendition_is_made_and_the_event_settled_with_them() {
+fn every_rendition_is_rendered_and_the_event_settled_with_them() {
     let data = tempfile::tempdir().unwrap();
     let running = start(
         data.path(),
@@ -82,7 +82,7 @@ fn every_rendition_is_made_and_the_event_settled_with_them() {
     put(&running.opened.store, &at(IN, "a b+c.jpg"), &jpeg(200, 100, 90)).unwrap();
     running.settled();
     let view = running.opened.ledger.view().unwrap();
-    let result = view.result(&at(IN, "a b+c.jpg")).unwrap().unwrap();
+    let result = view.queue().result(&at(IN, "a b+c.jpg")).unwrap().unwrap();
     assert_eq!((result.outcome.as_str(), result.attempts, result.renditions.len()), ("made", 1, 2));
     for (key, size) in [("s/a b+c.jpg", (16, 8)), ("l/a b+c.jpg.webp", (64, 32))] {
         let bytes = read(&running.opened.store, &at(OUT, key)).unwrap();
@@ -99,9 +99,9 @@ fn every_rendition_is_made_and_the_event_settled_with_them() {
     runtime().block_on(running.dispatcher.drain(HOUR));
 }
 
-/// A thumbnail on a broken sector: it keeps nobody from making it anew, nor others from being looked at.
+/// A thumbnail on a broken sector: it is rendered again, and others can be listed.
 #[test]
-fn a_thumbnail_that_the_disk_does_not_give_is_made_anew() {
+fn an_unreadable_thumbnail_is_rendered_again() {
     let data = tempfile::tempdir().unwrap();
     let running = start(data.path(), "");
     let (store, thumbnail) = (&running.opened.store, at(OUT, "thumb_b.jpg"));
@@ -109,16 +109,16 @@ fn a_thumbnail_that_the_disk_does_not_give_is_made_anew() {
         put(store, &at(IN, key), &jpeg(200, 100, 90)).unwrap();
     }
     running.settled();
-    let order = || store.head_object(&thumbnail).unwrap().unwrap().order;
+    let order = || store.objects.head(&thumbnail).unwrap().unwrap().order;
     let broken = order();
     running.opened.faults.fail_reads(Some(&format!("{broken:016x}")));
-    let rehearsed = store.backfill("", None, true, common::cause()).unwrap();
+    let rehearsed = store.backfill.page("", None, true, common::cause()).unwrap();
     assert_eq!((rehearsed.stale, rehearsed.current), (vec![at(IN, "b.jpg")], 2));
-    assert!(store.mend(&thumbnail).unwrap());
+    assert!(store.backfill.repair_thumbnail(&thumbnail).unwrap());
     running.settled();
     assert_ne!(order(), broken);
-    assert!(!store.mend(&thumbnail).unwrap(), "it is whole");
-    let backfilled = store.backfill("", None, false, common::cause()).unwrap();
+    assert!(!store.backfill.repair_thumbnail(&thumbnail).unwrap(), "it is whole");
+    let backfilled = store.backfill.page("", None, false, common::cause()).unwrap();
     assert_eq!((backfilled.stale, backfilled.current), (vec![], 3));
 
     // Another version's comes over it as well.
@@ -126,20 +126,20 @@ fn a_thumbnail_that_the_disk_does_not_give_is_made_anew() {
     running.opened.faults.fail_reads(Some(&format!("{broken:016x}")));
     let etag = put(store, &at(IN, "b.jpg"), &jpeg(100, 100, 90)).unwrap();
     running.settled();
-    let made = store.head_object(&thumbnail).unwrap().unwrap();
+    let made = store.objects.head(&thumbnail).unwrap().unwrap();
     assert_eq!((made.order != broken, &made.headers.metadata["tintype-source-etag"]), (true, &etag));
     runtime().block_on(running.dispatcher.drain(HOUR));
 }
 
-/// Nothing is promised that nobody would do, and what there is of it stays.
+/// No render is promised that would not happen, and the file stays.
 #[test]
-fn a_damaged_thumbnail_whose_source_was_given_up_stays_as_it_is() {
+fn a_corrupt_thumbnail_of_a_dead_lettered_source_stays() {
     let data = tempfile::tempdir().unwrap();
     let running = start(data.path(), "");
     let (store, thumbnail) = (&running.opened.store, at(OUT, "thumb_a.jpg"));
     put(store, &at(IN, "a.jpg"), &jpeg(200, 100, 90)).unwrap();
     running.settled();
-    let order_of = |at: &tintype_pipeline::Location| store.head_object(at).unwrap().unwrap().order;
+    let order_of = |at: &tintype_pipeline::Location| store.objects.head(at).unwrap().unwrap().order;
     let order = order_of(&thumbnail);
     let spoil = |order: u64| {
         let path = data.path().join(format!("objects/{:08x}/{order:016x}", order >> 12));
@@ -149,11 +149,11 @@ fn a_damaged_thumbnail_whose_source_was_given_up_stays_as_it_is() {
     };
     spoil(order);
     spoil(order_of(&at(IN, "a.jpg")));
-    assert!(store.mend(&thumbnail).unwrap());
+    assert!(store.backfill.repair_thumbnail(&thumbnail).unwrap());
     eventually("its source is given up", || {
-        running.opened.ledger.view().unwrap().dead_letter_count().unwrap() == 1
+        running.opened.ledger.view().unwrap().queue().dead_letter_count().unwrap() == 1
     });
-    assert!(!store.mend(&thumbnail).unwrap());
+    assert!(!store.backfill.repair_thumbnail(&thumbnail).unwrap());
     assert_eq!(order_of(&thumbnail), order);
     assert_eq!(running.queue.depth().unwrap(), 0);
     runtime().block_on(running.dispatcher.drain(HOUR));
@@ -161,20 +161,20 @@ fn a_damaged_thumbnail_whose_source_was_given_up_stays_as_it_is() {
 
 /// A name so long that the thumbnail's metadata hold only a digest of it.
 #[test]
-fn a_damaged_thumbnail_of_a_long_key_is_made_anew_by_a_backfill() {
+fn a_corrupt_thumbnail_of_a_long_key_is_rendered_again_by_a_backfill() {
     let data = tempfile::tempdir().unwrap();
     let running = start(data.path(), "");
     let key = format!("{}.jpg", "ü".repeat(400));
     let (store, thumbnail) = (&running.opened.store, at(OUT, &format!("thumb_{key}")));
     put(store, &at(IN, &key), &jpeg(200, 100, 90)).unwrap();
     running.settled();
-    let order = || store.head_object(&thumbnail).unwrap().unwrap().order;
+    let order = || store.objects.head(&thumbnail).unwrap().unwrap().order;
     let broken = order();
     std::fs::remove_file(data.path().join(format!("objects/{:08x}/{broken:016x}", broken >> 12))).unwrap();
-    assert_eq!(store.backfill("", None, false, common::cause()).unwrap().stale.len(), 1);
+    assert_eq!(store.backfill.page("", None, false, common::cause()).unwrap().stale.len(), 1);
     running.settled();
     assert_ne!(order(), broken);
-    assert_eq!(store.backfill("", None, false, common::cause()).unwrap().current, 1);
+    assert_eq!(store.backfill.page("", None, false, common::cause()).unwrap().current, 1);
     runtime().block_on(running.dispatcher.drain(HOUR));
 }
 
@@ -188,13 +188,13 @@ fn the_last_of_many_versions_has_the_thumbnail() {
         last = put(&running.opened.store, &place, &jpeg(30 + version, 40, 90)).unwrap();
     }
     running.settled();
-    let thumbnail = running.opened.store.head_object(&at(OUT, "thumb_hot.jpg")).unwrap().unwrap();
+    let thumbnail = running.opened.store.objects.head(&at(OUT, "thumb_hot.jpg")).unwrap().unwrap();
     assert_eq!(thumbnail.headers.metadata["tintype-source-etag"], last);
     runtime().block_on(running.dispatcher.drain(HOUR));
 }
 
 #[test]
-fn what_cannot_be_made_is_a_dead_letter_and_holds_nobody_up() {
+fn a_failed_render_is_a_dead_letter_and_delays_no_other() {
     let data = tempfile::tempdir().unwrap();
     let running = start(data.path(), "[function]\nconcurrency = 1");
     let whole = jpeg(300, 300, 90);
@@ -203,7 +203,7 @@ fn what_cannot_be_made_is_a_dead_letter_and_holds_nobody_up() {
     put(&running.opened.store, &at(IN, "good.jpg"), &whole).unwrap();
     running.settled();
     assert!(read(&running.opened.store, &at(OUT, "thumb_good.jpg")).is_some());
-    let letters = running.opened.ledger.view().unwrap().dead_letters(|_| true).unwrap();
+    let letters = running.opened.ledger.view().unwrap().queue().dead_letters(|_| true).unwrap();
     let reasons: Vec<_> =
         letters.iter().map(|letter| (letter.event.key.as_str(), letter.reason.as_str())).collect();
     assert_eq!(reasons, [("cut.jpg", "malformed"), ("empty.jpg", "unsupported")]);
@@ -217,15 +217,15 @@ fn what_does_not_stop_is_left_behind_and_due_again() {
     let data = tempfile::tempdir().unwrap();
     let running = start(data.path(), "[function]\nconcurrency = 2");
     let opened = &running.opened;
-    opened.faults.hold_reads(Some("/objects/"));
+    opened.faults.hang_reads(Some("/objects/"));
     put(&opened.store, &at(IN, "held.jpg"), &jpeg(100, 100, 2)).unwrap();
-    let id = opened.store.head_object(&at(IN, "held.jpg")).unwrap().unwrap().order;
-    let started = || opened.ledger.view().unwrap().event(id).unwrap().unwrap().started;
+    let id = opened.store.objects.head(&at(IN, "held.jpg")).unwrap().unwrap().order;
+    let started = || opened.ledger.view().unwrap().queue().event(id).unwrap().unwrap().started;
     eventually("the attempt began", || started() == 1);
     runtime().block_on(running.dispatcher.drain(Duration::from_millis(50)));
     assert_eq!((started(), running.queue.depth().unwrap()), (0, 1));
     // When it ends after all, it says no more than that.
-    opened.faults.hold_reads(None);
+    opened.faults.hang_reads(None);
     running.settled_or_released();
     let history = Arc::new(History::default());
     let _runtime = runtime().enter();
@@ -294,7 +294,7 @@ fn requests_and_events_take_turns() {
             running.queue.depth().unwrap()
         });
         let waiting = futures::future::join_all(waiting);
-        let release = async { running.opened.faults.hold_reads(None) };
+        let release = async { running.opened.faults.hang_reads(None) };
         futures::future::join(waiting, release).await.0
     });
     // An event is handled for each request; the first was before them, and another may be by the time of the look.
@@ -311,7 +311,7 @@ fn requests_and_events_take_turns() {
 
 /// The only worker hangs on the disk.
 #[test]
-fn a_request_that_no_worker_comes_to_is_refused_at_the_end() {
+fn a_request_without_a_worker_is_refused_at_shutdown() {
     let data = tempfile::tempdir().unwrap();
     let running = start_with_a_held_worker(data.path());
     let record = Record::new(Kind::Created, "ObjectCreated:Put", at(IN, "nowhere.jpg"));
@@ -321,7 +321,7 @@ fn a_request_that_no_worker_comes_to_is_refused_at_the_end() {
     );
     let (refused, ()) = runtime().block_on(futures::future::join(waiting, ending));
     assert_eq!(refused.unwrap_err(), Refused::ShuttingDown);
-    running.opened.faults.hold_reads(None);
+    running.opened.faults.hang_reads(None);
     running.settled_or_released();
 }
 
@@ -355,7 +355,7 @@ fn a_request_ends_at_its_deadline() {
 }
 
 #[test]
-fn what_nobody_waits_for_any_more_is_not_begun() {
+fn an_abandoned_request_is_not_begun() {
     let data = tempfile::tempdir().unwrap();
     let running = start_with_a_held_worker(data.path());
     let spec = running.opened.settings.triggers[0].renditions[0].spec.clone();
@@ -367,7 +367,7 @@ fn what_nobody_waits_for_any_more_is_not_begun() {
         let asked = std::pin::pin!(ask());
         assert!(futures::poll!(asked).is_pending());
     });
-    running.opened.faults.hold_reads(None);
+    running.opened.faults.hang_reads(None);
     // One that comes later is served, so the other has had its turn.
     assert!(runtime().block_on(ask()).unwrap().is_ok());
     assert_eq!(running.history.value(Metric::Invocations), Some(2));
@@ -382,12 +382,12 @@ fn a_full_disk_for_measurements_stops_no_thumbnail() {
     faults.set_full(true);
     let disk = Arc::new(FaultyDisk::new(Arc::new(RealDisk), faults.clone()));
     let file = data.path().join("measurements.redb");
-    running.history.keep(Keeper::new(disk, file)).unwrap();
+    running.history.record_to(Database::new(disk, file)).unwrap();
     put(&running.opened.store, &at(IN, "a.jpg"), &jpeg(200, 100, 90)).unwrap();
     running.settled();
     assert!(read(&running.opened.store, &at(OUT, "thumb_a.jpg")).is_some());
     eventually("it has been counted", || running.history.value(Metric::Made) == Some(1));
-    // With space again, what became of it is kept.
+    // With space again, its result is stored.
     faults.set_full(false);
     let recorder = running.history.recorder().unwrap();
     eventually("what became of it is kept", || {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use common::{IN, Opened, at, cause, eventually, finish, open, open_with, put, queue};
 use tintype::{
-    ledger::{EventRecord, LedgerError},
-    queue::{Lease, Next, Queue},
+    ledger::LedgerError,
+    queue::{EventRecord, Lease, Next, Queue},
 };
 use tintype_pipeline::{Disposition, Failure, Ignored, Outcome, Reason};
 
@@ -94,7 +94,7 @@ fn an_event_not_begun_is_superseded_by_the_next_of_its_object() {
     upload(&opened, "other.jpg");
     assert_eq!(queue.depth().unwrap(), 2);
     let hot = lease(&queue);
-    let object = opened.store.head_object(&at(IN, "hot.jpg")).unwrap().unwrap();
+    let object = opened.store.objects.head(&at(IN, "hot.jpg")).unwrap().unwrap();
     assert_eq!(hot.event.id, object.order, "the newest version's event");
     end(&queue, &hot, done());
     drop(hot);
@@ -110,7 +110,7 @@ fn attempts_whose_end_was_not_written_down_are_one_crash_a_run() {
     let started = |opened: &Opened| {
         let view = opened.ledger.view().unwrap();
         let id = view.object(&at(IN, "a.jpg")).unwrap().unwrap().order;
-        view.event(id).unwrap().unwrap().started
+        view.queue().event(id).unwrap().unwrap().started
     };
     for run in 1..=4 {
         let opened = open(data.path());
@@ -134,7 +134,7 @@ fn puts_and_deletes_in_turn_keep_two_events_at_most() {
     let opened = open_with(data.path(), "[[trigger]]\nmirror_deletes = true");
     let queue = queue(&opened, 2, Duration::ZERO, HOUR);
     let place = at(IN, "a.jpg");
-    let delete = || opened.store.delete(&place, None, cause()).unwrap();
+    let delete = || opened.store.objects.delete(&place, None, cause()).unwrap();
     for _ in 0..20 {
         upload(&opened, "a.jpg");
         assert!(delete());
@@ -172,7 +172,7 @@ fn a_retry_from_ahead_of_the_clock_waits_for_none_that_is_due_soon() {
     assert!(matches!(queue.lease().unwrap(), Next::Wait(_)));
     let ahead = queue.event_of(&at(IN, "ahead.jpg")).unwrap().unwrap();
     let years = EventRecord { due_ms: ahead.due_ms + 100_000_000_000, ..ahead };
-    let pending = opened.ledger.submit(Vec::new(), move |changes| changes.put_event(&years));
+    let pending = opened.ledger.submit(Vec::new(), move |changes| changes.queue().put_event(&years));
     pending.wait().unwrap();
     assert_eq!(lease(&queue).event.key, "ahead.jpg");
 }
@@ -203,8 +203,8 @@ fn a_store_that_is_away_uses_up_no_retries() {
         Next::Wait(time) => assert!(time <= Duration::from_secs(1)),
         other => panic!("{other:?}"),
     }
-    let id = opened.store.head_object(&at(IN, "a.jpg")).unwrap().unwrap().order;
-    let event = opened.ledger.view().unwrap().event(id).unwrap().unwrap();
+    let id = opened.store.objects.head(&at(IN, "a.jpg")).unwrap().unwrap().order;
+    let event = opened.ledger.view().unwrap().queue().event(id).unwrap().unwrap();
     assert_eq!((event.started, event.failed, event.deferred), (0, 0, 1));
     assert_eq!(event.last_error.as_deref(), Some("no space"));
 }
@@ -236,12 +236,12 @@ fn retries_are_counted_and_end_as_a_dead_letter() {
         assert_eq!(settled, expected);
     }
     assert!(matches!(queue.lease().unwrap(), Next::Empty));
-    let letters = opened.ledger.view().unwrap().dead_letters(|_| true).unwrap();
+    let letters = opened.ledger.view().unwrap().queue().dead_letters(|_| true).unwrap();
     assert_eq!(letters.len(), 1);
     let letter = &letters[0];
     assert_eq!((letter.event.failed, letter.reason.as_str()), (3, "internal"));
     assert_eq!(letter.message, "the store was away");
-    let result = opened.ledger.view().unwrap().result(&at(IN, "a.jpg")).unwrap().unwrap();
+    let result = opened.ledger.view().unwrap().queue().result(&at(IN, "a.jpg")).unwrap().unwrap();
     assert_eq!((result.outcome.as_str(), result.attempts), ("failed", 3));
 }
 
@@ -254,26 +254,26 @@ fn a_permanent_failure_is_a_dead_letter_at_once() {
     let verdict = failed(Reason::Malformed, "cut off");
     assert_eq!(end(&queue, &lease(&queue), verdict), Disposition::DeadLetter(Reason::Malformed));
     assert_eq!(queue.depth().unwrap(), 0);
-    assert_eq!(opened.ledger.view().unwrap().dead_letter_count().unwrap(), 1);
+    assert_eq!(opened.ledger.view().unwrap().queue().dead_letter_count().unwrap(), 1);
 }
 
 #[test]
-fn an_old_event_is_given_up_with_its_last_error() {
+fn an_expired_event_becomes_a_dead_letter_with_its_last_error() {
     let data = tempfile::tempdir().unwrap();
     let opened = open(data.path());
     upload(&opened, "a.jpg");
     std::thread::sleep(Duration::from_millis(20));
     let impatient = queue(&opened, 2, Duration::ZERO, Duration::from_millis(1));
-    // Old only because nobody was there: it is tried once all the same.
+    // Old only because no server ran: it is tried once all the same.
     end(&impatient, &lease(&impatient), retry());
     assert!(matches!(impatient.lease().unwrap(), Next::DeadLetter(_)));
-    let letters = opened.ledger.view().unwrap().dead_letters(|_| true).unwrap();
+    let letters = opened.ledger.view().unwrap().queue().dead_letters(|_| true).unwrap();
     assert_eq!(letters[0].reason, "event_age");
     assert!(letters[0].message.contains("the store was away"));
 }
 
 #[test]
-fn a_crash_redelivers_and_a_crashing_object_is_given_up() {
+fn a_crash_redelivers_and_a_crashing_object_becomes_a_dead_letter() {
     let data = tempfile::tempdir().unwrap();
     let mut opened = open(data.path());
     upload(&opened, "bomb.jpg");
@@ -289,7 +289,7 @@ fn a_crash_redelivers_and_a_crashing_object_is_given_up() {
             taken = lease(&queue);
         }
         let bomb = taken;
-        // Under suspicion it lets others go first, and is worked on alone, so that a crash tells on nobody else.
+        // A suspect lets others go first and runs alone, so that another crash is its own.
         let before: &[&str] = match run {
             0 => &[],
             1 => &["good.jpg", "later.jpg"],
@@ -309,7 +309,7 @@ fn a_crash_redelivers_and_a_crashing_object_is_given_up() {
     let queue = queue(&opened, 2, Duration::ZERO, HOUR);
     assert!(matches!(queue.lease().unwrap(), Next::DeadLetter(_)));
     assert_eq!(lease(&queue).event.key, "later.jpg");
-    let letters = opened.ledger.view().unwrap().dead_letters(|_| true).unwrap();
+    let letters = opened.ledger.view().unwrap().queue().dead_letters(|_| true).unwrap();
     assert_eq!((letters[0].reason.as_str(), letters[0].event.key.as_str()), ("crashed", "bomb.jpg"));
 }
 
@@ -345,7 +345,7 @@ fn retries_and_fresh_events_take_turns() {
         upload(&opened, &format!("failing-{number}.jpg"));
     }
     for _ in 0..10 {
-        // Times are told in milliseconds: nothing is to fall due in the same one, neither a retry with another nor
+        // Times are in milliseconds: nothing is to fall due in the same one, neither a retry with another nor
         // with the last of the uploads.
         std::thread::sleep(Duration::from_millis(2));
         end(&queue, &lease(&queue), retry());
@@ -405,13 +405,13 @@ fn deletes_are_queued_only_where_they_are_mirrored() {
     let data = tempfile::tempdir().unwrap();
     let opened = open(data.path());
     upload(&opened, "a.jpg");
-    opened.store.delete(&at(IN, "a.jpg"), None, cause()).unwrap();
-    assert_eq!(opened.ledger.view().unwrap().event_count().unwrap(), 1);
+    opened.store.objects.delete(&at(IN, "a.jpg"), None, cause()).unwrap();
+    assert_eq!(opened.ledger.view().unwrap().queue().event_count().unwrap(), 1);
     let mirrored = tempfile::tempdir().unwrap();
     let opened = common::open_with(mirrored.path(), "[[trigger]]\nmirror_deletes = true");
     upload(&opened, "a.jpg");
-    opened.store.delete(&at(IN, "a.jpg"), None, cause()).unwrap();
-    assert_eq!(opened.ledger.view().unwrap().event_count().unwrap(), 2);
+    opened.store.objects.delete(&at(IN, "a.jpg"), None, cause()).unwrap();
+    assert_eq!(opened.ledger.view().unwrap().queue().event_count().unwrap(), 2);
 }
 
 #[test]
@@ -437,7 +437,7 @@ fn nothing_is_remembered_of_events_that_are_over() {
     let queue = queue(&opened, 1, Duration::ZERO, HOUR);
     let dead = failed(Reason::Malformed, "torn");
     let away = failed(Reason::Unavailable, "full");
-    // What waits for the store may become due meanwhile, and is then given up like the rest.
+    // What waits for the store may become due meanwhile, and is then a dead letter like the rest.
     let given_up = std::cell::Cell::new(0);
     let next = || loop {
         match queue.lease().unwrap() {
@@ -452,11 +452,11 @@ fn nothing_is_remembered_of_events_that_are_over() {
         upload(&opened, &format!("{number}.jpg"));
         let Next::Lease(taken) = next() else { panic!("{number}.jpg is not to be had") };
         assert_eq!(queue.remembered(), 1);
-        // As old as the clock: what is put back is given up at its next turn.
+        // As old as the clock: what is put back is a dead letter at its next turn.
         let id = taken.event.id;
         let aged = opened.ledger.submit(Vec::new(), move |changes| {
-            let event = changes.event(id)?.unwrap();
-            changes.put_event(&EventRecord { queued_ms: 0, ..event })
+            let event = changes.queue().event(id)?.unwrap();
+            changes.queue().put_event(&EventRecord { queued_ms: 0, ..event })
         });
         aged.wait().unwrap();
         end(&queue, &taken, verdict.clone());
@@ -465,6 +465,6 @@ fn nothing_is_remembered_of_events_that_are_over() {
         assert_eq!(queue.remembered(), 0, "{verdict:?}");
     }
     assert!(given_up.get() >= 16, "what was released or to be tried again: {given_up:?}");
-    assert_eq!(opened.ledger.view().unwrap().dead_letter_count().unwrap(), 8 + given_up.get());
+    assert_eq!(opened.ledger.view().unwrap().queue().dead_letter_count().unwrap(), 8 + given_up.get());
     assert_eq!(queue.depth().unwrap(), 24 - given_up.get(), "what waits for the store");
 }

@@ -1,4 +1,4 @@
-//! `/readyz` of a running server, over its port, on a disk that fails or hangs.
+//! `/readyz` of a running server on a disk that fails or hangs.
 
 mod common;
 
@@ -12,8 +12,8 @@ use common::{eventually, settings};
 use tintype::{disk::RealDisk, server::Server};
 use tintype_faulty_disk::{Faults, FaultyDisk};
 
-/// Far more than there may be checks while they are asked.
-const MANY: usize = 40;
+/// Requests: far more than there may be checks meanwhile.
+const REQUESTS: usize = 40;
 
 struct Running {
     http: SocketAddr,
@@ -37,8 +37,8 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Or a failed test would hang with its disk.
-        self.faults.hold_everything(false);
+        // A failed test must not hang with its disk.
+        self.faults.hang_all(false);
         if let Some(server) = self.server.take() {
             self.runtime.block_on(server.stop());
         }
@@ -48,10 +48,10 @@ impl Drop for Running {
 fn get(http: SocketAddr, path: &str) -> (u16, String) {
     let mut client = TcpStream::connect(http).unwrap();
     write!(client, "GET {path} HTTP/1.1\r\nhost: {http}\r\nconnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    client.read_to_string(&mut answer).unwrap();
-    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let mut response = String::new();
+    client.read_to_string(&mut response).unwrap();
+    let status = response.split(' ').nth(1).unwrap().parse().unwrap();
+    let (_, body) = response.split_once("\r\n\r\n").unwrap();
     (status, body.to_owned())
 }
 
@@ -73,10 +73,10 @@ fn a_disk_that_cannot_be_written_is_not_ready_until_it_can() {
 }
 
 #[test]
-fn a_disk_that_hangs_is_not_ready_and_holds_up_one_check() {
+fn a_hanging_disk_is_not_ready_and_blocks_few_threads() {
     let running = Running::start();
-    running.faults.hold_everything(true);
-    let askers: Vec<_> = (0..MANY)
+    running.faults.hang_all(true);
+    let clients: Vec<_> = (0..REQUESTS)
         .map(|_| {
             std::thread::spawn({
                 let http = running.http;
@@ -84,18 +84,18 @@ fn a_disk_that_hangs_is_not_ready_and_holds_up_one_check() {
             })
         })
         .collect();
-    for asker in askers {
-        let (status, words) = asker.join().unwrap();
-        assert_eq!(status, 503, "{words}");
-        assert!(words.contains("has not answered for"), "{words}");
+    for client in clients {
+        let (status, message) = client.join().unwrap();
+        assert_eq!(status, 503, "{message}");
+        assert!(message.contains("has not answered for"), "{message}");
     }
-    assert!(running.faults.held() < MANY / 4, "{} threads hang", running.faults.held());
-    running.faults.hold_everything(false);
+    assert!(running.faults.hanging() < REQUESTS / 4, "{} threads hang", running.faults.hanging());
+    running.faults.hang_all(false);
     eventually("it is ready again", || readyz(running.http).0 == 200);
 }
 
 #[test]
-fn space_that_cannot_be_read_has_no_figure_until_it_can() {
+fn free_space_that_cannot_be_read_has_no_value() {
     let running = Running::start();
     for fails in [false, true, false] {
         running.faults.fail_space(fails);
@@ -108,13 +108,13 @@ fn space_that_cannot_be_read_has_no_figure_until_it_can() {
 }
 
 #[test]
-fn asking_all_the_time_does_not_wear_the_disk() {
+fn frequent_readiness_checks_cause_few_syncs() {
     let running = Running::start();
     assert_eq!(readyz(running.http).0, 200);
     let before = running.faults.syncs();
-    for _ in 0..MANY {
+    for _ in 0..REQUESTS {
         assert_eq!(readyz(running.http).0, 200);
     }
     let syncs = running.faults.syncs() - before;
-    assert!(syncs < MANY as u64 / 2, "{syncs} syncs");
+    assert!(syncs < REQUESTS as u64 / 2, "{syncs} syncs");
 }

@@ -14,11 +14,10 @@ use std::{
 use common::{IN, OUT, at, cause, files, open, put, read, settings};
 use tintype::{
     disk::{RealDisk, SharedDisk},
-    ledger::{ObjectRecord, StoredHeaders},
     queue::Next,
     server::{Parts, open_parts},
-    storage::repair::{self, Finding, Options, Repaired, What},
-    storage::{DataFolder, DiskStore, PageRequest},
+    storage::repair::{self, Finding, FindingKind, Options, Repaired},
+    storage::{DataFolder, ObjectRecord, PageRequest, Storage, StoredHeaders},
 };
 use tintype_pipeline::{Failure, Outcome, Reason, store::Condition};
 
@@ -42,11 +41,11 @@ fn rebuild(data: &Path) -> (Repaired, Vec<Finding>) {
 }
 
 /// Every object of a store, with its bytes.
-fn everything(store: &DiskStore) -> BTreeMap<(String, String), (ObjectRecord, Vec<u8>)> {
+fn everything(store: &Storage) -> BTreeMap<(String, String), (ObjectRecord, Vec<u8>)> {
     let mut all = BTreeMap::new();
-    for (bucket, _) in store.buckets().unwrap() {
+    for (bucket, _) in store.buckets.list().unwrap() {
         let request = PageRequest { max: usize::MAX, ..PageRequest::default() };
-        for (key, record) in store.list_objects(&bucket, &request).unwrap().objects {
+        for (key, record) in store.listing.page(&bucket, &request).unwrap().objects {
             let bytes = read(store, &at(&bucket, &key)).unwrap();
             all.insert((bucket.clone(), key), (record, bytes));
         }
@@ -58,7 +57,7 @@ fn everything(store: &DiskStore) -> BTreeMap<(String, String), (ObjectRecord, Ve
 fn filled(data: &Path) -> BTreeMap<(String, String), (ObjectRecord, Vec<u8>)> {
     let parts = start(data).unwrap();
     let store = &parts.store;
-    store.create_bucket("kept").unwrap();
+    store.buckets.create("kept").unwrap();
     for number in 0..60 {
         put(store, &at(IN, &format!("k/{number}.jpg")), format!("first {number}").as_bytes()).unwrap();
     }
@@ -66,7 +65,7 @@ fn filled(data: &Path) -> BTreeMap<(String, String), (ObjectRecord, Vec<u8>)> {
         put(store, &at(IN, &format!("k/{number}.jpg")), format!("second {number}").as_bytes()).unwrap();
     }
     for number in 40..50 {
-        store.delete(&at(IN, &format!("k/{number}.jpg")), None, cause()).unwrap();
+        store.objects.delete(&at(IN, &format!("k/{number}.jpg")), None, cause()).unwrap();
     }
     let headers = StoredHeaders {
         content_type: Some("text/plain".into()),
@@ -74,9 +73,9 @@ fn filled(data: &Path) -> BTreeMap<(String, String), (ObjectRecord, Vec<u8>)> {
         ..StoredHeaders::default()
     };
     let odd = at("kept", "odd/../key \u{fc}\n");
-    let mut incoming = store.begin_put(&odd, headers).unwrap();
+    let mut incoming = store.objects.begin(&odd, headers).unwrap();
     incoming.write(b"kept").unwrap();
-    store.commit_put(&odd, incoming, Condition::Any, cause()).unwrap();
+    store.objects.commit(&odd, incoming, Condition::Any, cause()).unwrap();
     everything(store)
 }
 
@@ -108,21 +107,21 @@ fn a_lost_ledger_is_refused_at_the_start_and_rebuilt() {
     let (repaired, found) = rebuild(data.path());
     assert!(repaired.problem.is_some());
     assert_eq!(repaired.objects, before.len() as u64);
-    assert!(found.iter().all(|finding| finding.what == What::InDoubt), "{found:?}");
+    assert!(found.iter().all(|finding| finding.kind == FindingKind::InDoubt), "{found:?}");
     let parts = start(data.path()).unwrap();
     assert_eq!(everything(&parts.store), before, "records, headers and bytes are what they were");
     // Sources are queued again, and a new upload is newer than all that was there.
-    let queued = parts.store.backfill("", None, false, cause()).unwrap();
+    let queued = parts.store.backfill.page("", None, false, cause()).unwrap();
     assert_eq!(queued.stale.len(), 50);
     assert_eq!(parts.queue.depth().unwrap(), 50);
-    let again = parts.store.backfill("", None, false, cause()).unwrap();
+    let again = parts.store.backfill.page("", None, false, cause()).unwrap();
     assert_eq!((again.stale.len(), again.waiting), (0, 50), "nothing is queued twice");
     let etag = put(&parts.store, &at(IN, "k/1.jpg"), b"third").unwrap();
-    assert_eq!(parts.store.head_object(&at(IN, "k/1.jpg")).unwrap().unwrap().etag, etag);
+    assert_eq!(parts.store.objects.head(&at(IN, "k/1.jpg")).unwrap().unwrap().etag, etag);
 }
 
 #[test]
-fn wherever_the_ledger_is_damaged_every_object_comes_back() {
+fn wherever_the_ledger_is_corrupt_every_object_is_restored() {
     let data = tempfile::tempdir().unwrap();
     let before = filled(data.path());
     let ledger = data.path().join("ledger.redb");
@@ -156,12 +155,12 @@ fn wherever_the_ledger_is_damaged_every_object_comes_back() {
         fs::write(&ledger, &bad).unwrap();
         let (repaired, found) = rebuild(data.path());
         noticed += usize::from(repaired.problem.is_some());
-        assert_eq!(fs::read(&ledger).unwrap() == bad, repaired.kept_ledger.is_none(), "round {round}");
-        if let Some(kept) = &repaired.kept_ledger {
+        assert_eq!(fs::read(&ledger).unwrap() == bad, repaired.old_ledger_path.is_none(), "round {round}");
+        if let Some(kept) = &repaired.old_ledger_path {
             assert_eq!(fs::read(kept).unwrap(), bad, "round {round}: the old one is kept as it was");
             fs::remove_file(kept).unwrap();
         }
-        assert!(found.iter().all(|finding| finding.what == What::InDoubt), "round {round}: {found:?}");
+        assert!(found.iter().all(|finding| finding.kind == FindingKind::InDoubt), "round {round}: {found:?}");
         let parts = start(data.path()).unwrap();
         assert!(everything(&parts.store) == before, "round {round}");
     }
@@ -174,7 +173,7 @@ fn what_is_in_order_is_left_as_it_is() {
     let before = filled(data.path());
     let ledger = fs::read(data.path().join("ledger.redb")).unwrap();
     let (repaired, found) = rebuild_with(data.path(), true);
-    assert_eq!((repaired.problem, repaired.kept_ledger, found), (None, None, Vec::new()));
+    assert_eq!((repaired.problem, repaired.old_ledger_path, found), (None, None, Vec::new()));
     assert_eq!(repaired.objects, before.len() as u64);
     assert!(fs::read(data.path().join("ledger.redb")).unwrap() == ledger);
     assert!(!data.path().join("quarantine").exists());
@@ -189,7 +188,7 @@ fn deleted_and_overwritten_objects_do_not_come_back() {
     put(&parts.store, &at(IN, "changed"), b"old").unwrap();
     let copies: Vec<_> =
         object_files(data.path()).into_iter().map(|path| (fs::read(&path).unwrap(), path)).collect();
-    parts.store.delete(&at(IN, "deleted"), None, cause()).unwrap();
+    parts.store.objects.delete(&at(IN, "deleted"), None, cause()).unwrap();
     put(&parts.store, &at(IN, "changed"), b"new").unwrap();
     drop(parts);
     // As if the machine had gone down before the files were removed.
@@ -197,9 +196,9 @@ fn deleted_and_overwritten_objects_do_not_come_back() {
 
     let (repaired, found) = rebuild(data.path());
     assert_eq!(repaired.problem, None);
-    let whats: Vec<_> = found.iter().map(|finding| (finding.key.as_deref().unwrap(), finding.what)).collect();
+    let whats: Vec<_> = found.iter().map(|finding| (finding.key.as_deref().unwrap(), finding.kind)).collect();
     // Their trash rows stay until the folder of the files that went has been synced.
-    assert_eq!(whats, [("deleted", What::Removed), ("changed", What::Removed)]);
+    assert_eq!(whats, [("deleted", FindingKind::Removed), ("changed", FindingKind::Removed)]);
     assert!(found.iter().all(|finding| finding.file.as_ref().is_some_and(|file| file.exists())));
     let quarantine = repaired.quarantine.unwrap();
     assert_eq!(fs::read_to_string(quarantine.join("findings.jsonl")).unwrap().lines().count(), 2);
@@ -208,21 +207,21 @@ fn deleted_and_overwritten_objects_do_not_come_back() {
     assert_eq!(read(&parts.store, &at(IN, "changed")).as_deref(), Some(&b"new"[..]));
     drop(parts);
 
-    // Without a ledger only the overwritten one can be told; the other is in doubt.
+    // Without a ledger only the overwritten one is known; the other is in doubt.
     copies.iter().for_each(|(bytes, path)| fs::write(path, bytes).unwrap());
     fs::remove_file(data.path().join("ledger.redb")).unwrap();
     let (_, found) = rebuild(data.path());
-    let of = |what: What| -> Vec<_> {
-        found.iter().filter(|one| one.what == what).filter_map(|one| one.key.as_deref()).collect()
+    let of = |what: FindingKind| -> Vec<_> {
+        found.iter().filter(|one| one.kind == what).filter_map(|one| one.key.as_deref()).collect()
     };
-    assert_eq!(of(What::Older), ["changed"]);
-    assert!(of(What::InDoubt).contains(&"deleted"));
+    assert_eq!(of(FindingKind::Older), ["changed"]);
+    assert!(of(FindingKind::InDoubt).contains(&"deleted"));
     let parts = start(data.path()).unwrap();
     assert_eq!(read(&parts.store, &at(IN, "changed")).as_deref(), Some(&b"new"[..]));
 }
 
 #[test]
-fn events_dead_letters_and_rules_of_a_sound_ledger_are_kept() {
+fn events_dead_letters_and_rules_of_an_intact_ledger_are_copied() {
     let data = tempfile::tempdir().unwrap();
     filled(data.path());
     let depth = {
@@ -231,10 +230,10 @@ fn events_dead_letters_and_rules_of_a_sound_ledger_are_kept() {
         assert!(depth > 0);
         depth
     };
-    // A stray file makes it write the ledger anew.
+    // A stray file has it rewrite the ledger.
     fs::write(data.path().join("objects/README"), "not ours").unwrap();
     let (repaired, found) = rebuild(data.path());
-    assert_eq!(found.iter().map(|finding| finding.what).collect::<Vec<_>>(), [What::Stray]);
+    assert_eq!(found.iter().map(|finding| finding.kind).collect::<Vec<_>>(), [FindingKind::Stray]);
     assert_eq!(repaired.copied.events, depth);
     assert_eq!(repaired.copied.buckets, 3);
     let parts = start(data.path()).unwrap();
@@ -277,21 +276,21 @@ fn an_old_ledger_is_refused_and_brought_up_to_date() {
         let parts = start(data.path()).unwrap();
         put(&parts.store, &at(IN, "k/0.jpg"), b"later").unwrap();
         put(&parts.store, &at(IN, "later.jpg"), b"later").unwrap();
-        parts.store.delete(&at(IN, "k/1.jpg"), None, cause()).unwrap();
+        parts.store.objects.delete(&at(IN, "k/1.jpg"), None, cause()).unwrap();
         expected = everything(&parts.store);
     }
     fs::write(data.path().join("ledger.redb"), backup).unwrap();
     let refused = start(data.path()).err().unwrap().to_string();
     assert!(refused.contains("older backup"), "{refused}");
     let (_, found) = rebuild(data.path());
-    let lost: Vec<_> = found.iter().filter(|one| one.what == What::Lost).collect();
+    let lost: Vec<_> = found.iter().filter(|one| one.kind == FindingKind::Lost).collect();
     assert_eq!(lost.len(), 1, "{found:?}");
     assert_eq!(lost[0].key.as_deref(), Some("k/1.jpg"));
     assert_eq!(everything(&start(data.path()).unwrap().store), expected);
 }
 
 #[test]
-fn a_ledger_of_an_earlier_moment_of_the_same_run_is_refused() {
+fn an_earlier_copy_of_the_ledger_of_the_same_run_is_refused() {
     let data = tempfile::tempdir().unwrap();
     let parts = start(data.path()).unwrap();
     put(&parts.store, &at(IN, "a.jpg"), b"a").unwrap();
@@ -299,7 +298,7 @@ fn a_ledger_of_an_earlier_moment_of_the_same_run_is_refused() {
     // Every commit is durable, so a copy is a ledger.
     let earlier = fs::read(data.path().join("ledger.redb")).unwrap();
     put(&parts.store, &at(IN, "b.jpg"), b"b").unwrap();
-    parts.store.delete(&at(IN, "deleted.jpg"), None, cause()).unwrap();
+    parts.store.objects.delete(&at(IN, "deleted.jpg"), None, cause()).unwrap();
     let expected = everything(&parts.store);
     drop(parts);
     let ledger = data.path().join("ledger.redb");
@@ -315,20 +314,20 @@ fn a_ledger_of_an_earlier_moment_of_the_same_run_is_refused() {
 
     fs::write(&ledger, &earlier).unwrap();
     let (repaired, found) = rebuild(data.path());
-    let lost = found.iter().filter(|one| one.what == What::Lost).map(|one| one.key.as_deref());
+    let lost = found.iter().filter(|one| one.kind == FindingKind::Lost).map(|one| one.key.as_deref());
     assert_eq!(lost.collect::<Vec<_>>(), [Some("deleted.jpg")]);
     for _ in 0..2 {
         assert_eq!(everything(&start(data.path()).unwrap().store), expected);
     }
     // That one is older than the new one is, too, and so is what the new one was a moment ago.
-    fs::copy(repaired.kept_ledger.unwrap(), &ledger).unwrap();
+    fs::copy(repaired.old_ledger_path.unwrap(), &ledger).unwrap();
     let refused = start(data.path()).err().unwrap().to_string();
     assert!(refused.contains("older backup"), "{refused}");
 }
 
-/// What tells of commits may be gone, garbled, or not to be written: nothing else is worse for it.
+/// FindingKind tells of commits may be gone, garbled, or not to be written: nothing else is worse for it.
 #[test]
-fn what_only_witnesses_keeps_nobody_from_starting() {
+fn a_lost_commit_counter_prevents_no_start() {
     let data = tempfile::tempdir().unwrap();
     let expected = filled(data.path());
     let commits = data.path().join("commits");
@@ -345,7 +344,7 @@ fn what_only_witnesses_keeps_nobody_from_starting() {
     fs::remove_file(&commits).unwrap();
     fs::create_dir(&commits).unwrap();
     assert_eq!(everything(&start(data.path()).unwrap().store), expected);
-    // A folder begun anew, in which the old number was left.
+    // A new folder in which the old number was left.
     fs::remove_dir(&commits).unwrap();
     fs::write(&commits, [&1_000_000_u64.to_le_bytes()[..], &(!1_000_000_u64).to_le_bytes()].concat())
         .unwrap();
@@ -357,13 +356,13 @@ fn what_only_witnesses_keeps_nobody_from_starting() {
 }
 
 #[test]
-fn where_commits_were_not_counted_an_earlier_moment_is_known_by_very_many_files() {
+fn without_a_commit_counter_an_earlier_copy_is_known_by_very_many_files() {
     // As many files as a crash can leave pass, and one more does not.
     for (count, is_refused) in [(4096, false), (4097, true)] {
         let data = tempfile::tempdir().unwrap();
         let parts = start(data.path()).unwrap();
         put(&parts.store, &at(IN, "a.jpg"), b"first").unwrap();
-        let last = parts.store.ledger().view().unwrap().last_order().unwrap();
+        let last = parts.store.objects.head(&at(IN, "a.jpg")).unwrap().unwrap().order;
         drop(parts);
         fs::remove_file(data.path().join("commits")).unwrap();
         // Names are all that is looked at.
@@ -389,13 +388,13 @@ fn a_repair_that_was_interrupted_before_the_end_is_finished_by_the_next_start() 
     rebuild(data.path());
     let parts = start(data.path()).unwrap();
     assert!(parts.queue.event_of(&at(IN, "a.jpg")).unwrap().is_none());
-    assert_eq!(parts.store.backfill_if_owed().unwrap(), 1);
+    assert_eq!(parts.store.backfill.run_if_owed().unwrap(), 1);
     assert!(parts.queue.event_of(&at(IN, "a.jpg")).unwrap().is_some());
-    assert_eq!(parts.store.backfill_if_owed().unwrap(), 0);
+    assert_eq!(parts.store.backfill.run_if_owed().unwrap(), 0);
 }
 
 #[test]
-fn damaged_files_are_found_listed_and_set_aside() {
+fn corrupt_files_are_listed_and_set_aside() {
     let data = tempfile::tempdir().unwrap();
     let parts = start(data.path()).unwrap();
     for key in ["head", "bytes", "cut", "good"] {
@@ -419,23 +418,23 @@ fn damaged_files_are_found_listed_and_set_aside() {
         repair::scrub(&RealDisk, &folder, |count| all = count, || seen += 1, |_, one| found.push(one))
             .unwrap();
     drop(folder);
-    assert_eq!((scrubbed.files, scrubbed.damaged, all, seen), (4, 3, 4, 4));
-    let whats: Vec<_> = found.iter().map(|finding| finding.what).collect();
-    assert_eq!(whats, [What::DamagedHead, What::DamagedBytes, What::DamagedBytes]);
+    assert_eq!((scrubbed.files, scrubbed.corrupt, all, seen), (4, 3, 4, 4));
+    let whats: Vec<_> = found.iter().map(|finding| finding.kind).collect();
+    assert_eq!(whats, [FindingKind::CorruptHead, FindingKind::CorruptBytes, FindingKind::CorruptBytes]);
 
     let (repaired, found) = rebuild_with(data.path(), true);
     assert_eq!(repaired.objects, 1);
-    let whats: Vec<_> = found.iter().map(|finding| finding.what).collect();
-    let aside = [What::DamagedHead, What::DamagedBytes, What::DamagedBytes];
+    let whats: Vec<_> = found.iter().map(|finding| finding.kind).collect();
+    let aside = [FindingKind::CorruptHead, FindingKind::CorruptBytes, FindingKind::CorruptBytes];
     assert_eq!(whats[..3], aside);
-    assert_eq!(whats[3..], [What::Lost; 3], "and each is missed in the ledger");
+    assert_eq!(whats[3..], [FindingKind::Lost; 3], "and each is missed in the ledger");
     assert_eq!((files(data.path(), "objects"), files(data.path(), "quarantine")), (1, 4));
     let parts = start(data.path()).unwrap();
     assert_eq!(everything(&parts.store).len(), 1);
 }
 
 #[test]
-fn nothing_is_made_where_nothing_is() {
+fn a_repair_creates_no_data_folder() {
     let data = tempfile::tempdir().unwrap();
     let none = data.path().join("none");
     assert!(DataFolder::open_existing(&none).unwrap().is_none());
@@ -456,32 +455,32 @@ fn orphans_are_found_and_removed() {
             ]),
             ..StoredHeaders::default()
         };
-        let mut incoming = opened.store.begin_put(&at(OUT, name), headers).unwrap();
+        let mut incoming = opened.store.objects.begin(&at(OUT, name), headers).unwrap();
         incoming.write(b"thumbnail").unwrap();
-        opened.store.commit_put(&at(OUT, name), incoming, Condition::Any, cause()).unwrap();
+        opened.store.objects.commit(&at(OUT, name), incoming, Condition::Any, cause()).unwrap();
     };
     put(&opened.store, &at(IN, "there"), b"there").unwrap();
     put(&opened.store, &at(OUT, "somebody's"), b"not a thumbnail").unwrap();
     thumbnail("a", "there");
     thumbnail("b", "gone");
-    let (orphans, next) = opened.store.orphans("", None).unwrap();
+    let (orphans, next) = opened.store.backfill.orphans("", None).unwrap();
     assert_eq!(next, None);
     assert_eq!(orphans.iter().map(|orphan| orphan.at.key.as_str()).collect::<Vec<_>>(), ["b"]);
-    assert_eq!(opened.store.remove_orphans(orphans, &cause()).unwrap(), 1);
-    assert_eq!(opened.store.orphans("", None).unwrap().0, []);
-    assert!(opened.store.head_object(&at(OUT, "a")).unwrap().is_some());
+    assert_eq!(opened.store.backfill.remove_orphans(orphans, &cause()).unwrap(), 1);
+    assert_eq!(opened.store.backfill.orphans("", None).unwrap().0, []);
+    assert!(opened.store.objects.head(&at(OUT, "a")).unwrap().is_some());
 
     // A source that comes back meanwhile may find its thumbnail current: it stays.
     thumbnail("c", "back");
-    let (orphans, _) = opened.store.orphans("", None).unwrap();
+    let (orphans, _) = opened.store.backfill.orphans("", None).unwrap();
     assert_eq!(orphans.len(), 1);
     put(&opened.store, &at(IN, "back"), b"back").unwrap();
-    assert_eq!(opened.store.remove_orphans(orphans, &cause()).unwrap(), 0);
-    assert!(opened.store.head_object(&at(OUT, "c")).unwrap().is_some());
+    assert_eq!(opened.store.backfill.remove_orphans(orphans, &cause()).unwrap(), 0);
+    assert!(opened.store.objects.head(&at(OUT, "c")).unwrap().is_some());
 }
 
 #[test]
-fn files_that_are_gone_are_told() {
+fn missing_files_are_reported() {
     let data = tempfile::tempdir().unwrap();
     let parts = start(data.path()).unwrap();
     for key in ["a", "b", "c"] {
@@ -532,18 +531,18 @@ fn a_ledger_whose_files_are_all_gone_is_refused() {
     drop(parts);
     fs::rename(&objects, data.path().join("not mounted")).unwrap();
     let (repaired, found) = rebuild(data.path());
-    assert_eq!((repaired.objects, repaired.lost, found[0].what), (0, 2, What::Lost));
+    assert_eq!((repaired.objects, repaired.lost, found[0].kind), (0, 2, FindingKind::Lost));
     drop(start(data.path()).unwrap());
-    // Mounted too late: nobody knows the files any more, but nobody removes them either.
+    // Mounted too late: the files are not known any more, and are not removed.
     fs::remove_dir_all(&objects).unwrap();
     fs::rename(data.path().join("not mounted"), &objects).unwrap();
     let parts = start(data.path()).unwrap();
-    parts.store.clean_up().unwrap();
+    parts.store.cleanup.run().unwrap();
     assert_eq!(object_files(data.path()).len(), 2);
 }
 
 #[test]
-fn what_was_given_up_is_not_tried_anew_after_a_damaged_ledger() {
+fn dead_letters_are_not_tried_again_after_a_corrupt_ledger() {
     let data = tempfile::tempdir().unwrap();
     let parts = start(data.path()).unwrap();
     for key in ["malformed.jpg", "good.jpg"] {
@@ -564,8 +563,8 @@ fn what_was_given_up_is_not_tried_anew_after_a_damaged_ledger() {
     assert!(repaired.problem.is_some());
     assert_eq!((repaired.copied.dead_letters, repaired.objects), (1, 2));
     let parts = start(data.path()).unwrap();
-    let page = parts.store.backfill("", None, false, cause()).unwrap();
-    assert_eq!((page.given_up, page.stale), (1, vec![at(IN, "good.jpg")]));
+    let page = parts.store.backfill.page("", None, false, cause()).unwrap();
+    assert_eq!((page.dead_lettered, page.stale), (1, vec![at(IN, "good.jpg")]));
 }
 
 /// Changes a byte beside a text in the ledger, so that its page's checksum is wrong.

@@ -1,4 +1,4 @@
-//! The sandbox, in the real program: in force in every thread, and nothing that a server does fails for it.
+//! The sandbox in the real program: it is in force in every thread, and a server works in it.
 #![cfg(target_os = "linux")]
 
 use std::{
@@ -19,21 +19,21 @@ fn tintype(folder: &std::path::Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Whether the kernel that the tests run on can hold it; said aloud where not.
-fn kernel_has_none(output: &Output) -> bool {
-    let words = String::from_utf8_lossy(&output.stderr);
-    let none = words.contains("the sandbox is required, but this kernel does not hold it");
-    if none {
-        eprintln!("not tried: {words}");
+/// Whether a run failed because the kernel cannot enforce the sandbox; the test is then skipped.
+fn is_unsupported(output: &Output) -> bool {
+    let log = String::from_utf8_lossy(&output.stderr);
+    let is_unsupported = log.contains("the sandbox is required, but this kernel cannot enforce it");
+    if is_unsupported {
+        eprintln!("skipped: {log}");
     }
-    none
+    is_unsupported
 }
 
 #[test]
-fn what_it_forbids_is_refused_and_what_a_server_does_works() {
+fn forbidden_operations_are_refused_and_the_server_works() {
     let folder = tempfile::tempdir().unwrap();
     let demo = tintype(folder.path(), &["demo", "--once"]).output().unwrap();
-    if kernel_has_none(&demo) {
+    if is_unsupported(&demo) {
         return;
     }
     assert!(demo.status.success(), "{}", String::from_utf8_lossy(&demo.stderr));
@@ -41,18 +41,18 @@ fn what_it_forbids_is_refused_and_what_a_server_does_works() {
     let check = tintype(folder.path(), &["check", "--sandbox"]).output().unwrap();
     let text = String::from_utf8(check.stdout).unwrap();
     let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    let tried: Vec<_> = lines.filter(|line| line["check"] == "sandbox").collect();
-    assert_eq!(tried.len(), 4, "{text}");
-    assert!(tried.iter().all(|line| line["ok"] == true), "{text}");
+    let attempts: Vec<_> = lines.filter(|line| line["check"] == "sandbox").collect();
+    assert_eq!(attempts.len(), 4, "{text}");
+    assert!(attempts.iter().all(|line| line["ok"] == true), "{text}");
     assert!(check.status.success(), "{text}");
 
-    // The same trial finds everything possible where there is no sandbox.
+    // Without a sandbox the same check finds everything possible.
     let off = tintype(folder.path(), &["check", "--sandbox"]).env("TINTYPE_SANDBOX", "off").output().unwrap();
     assert!(String::from_utf8_lossy(&off.stdout).contains("switched off"));
 }
 
 #[test]
-fn it_is_in_force_in_every_thread_of_a_server() {
+fn the_sandbox_is_in_force_in_every_thread_of_a_server() {
     let folder = tempfile::tempdir().unwrap();
     let mut server = tintype(folder.path(), &["serve"])
         .stdout(Stdio::piped())
@@ -64,7 +64,7 @@ fn it_is_in_force_in_every_thread_of_a_server() {
     if line.is_empty() {
         let status = server.wait().unwrap();
         let stderr = fs::read(folder.path().join("log")).unwrap();
-        assert!(kernel_has_none(&Output { status, stdout: Vec::new(), stderr }), "the server did not start");
+        assert!(is_unsupported(&Output { status, stdout: Vec::new(), stderr }), "the server did not start");
         return;
     }
     let threads: Vec<_> = fs::read_dir(format!("/proc/{}/task", server.id()))
@@ -83,10 +83,10 @@ fn it_is_in_force_in_every_thread_of_a_server() {
     assert!(log.contains("sandboxed: files by Landlock, system calls by seccomp"), "{log}");
 }
 
-/// A program begun where Landlock is not to be had, as on kernels without it: seccomp filters hold for what a thread
-/// begins, so its first call fails as one that the kernel does not know.
+/// Runs a program as on a kernel without Landlock: a seccomp filter, which child processes inherit, has Landlock's first
+/// call fail with ENOSYS.
 fn without_landlock(mut command: Command) -> Output {
-    let begin = move || {
+    let run = move || {
         let rules = [(libc::SYS_landlock_create_ruleset, Vec::new())].into();
         let unknown = SeccompAction::Errno(libc::ENOSYS as u32);
         let arch = std::env::consts::ARCH.try_into().unwrap();
@@ -94,27 +94,27 @@ fn without_landlock(mut command: Command) -> Output {
         seccompiler::apply_filter(&BpfProgram::try_from(filter).unwrap()).unwrap();
         command.output().unwrap()
     };
-    std::thread::spawn(begin).join().unwrap()
+    std::thread::spawn(run).join().unwrap()
 }
 
 #[test]
-fn where_the_kernel_has_no_landlock_that_is_told_and_lived_with_unless_required() {
+fn a_kernel_without_landlock_is_reported_and_fatal_only_if_required() {
     let folder = tempfile::tempdir().unwrap();
     let mut demo = tintype(folder.path(), &["demo", "--once"]);
     demo.env("TINTYPE_SANDBOX", "auto");
-    let lived_with = without_landlock(demo);
-    let words = String::from_utf8_lossy(&lived_with.stderr).into_owned();
-    assert!(lived_with.status.success(), "{words}");
-    assert!(words.contains("the sandbox does not hold everything: files (Landlock) not at all"), "{words}");
-    assert!(!words.contains("(seccomp) not at all"), "the other one holds: {words}");
+    let auto = without_landlock(demo);
+    let log = String::from_utf8_lossy(&auto.stderr).into_owned();
+    assert!(auto.status.success(), "{log}");
+    assert!(log.contains("the sandbox is not fully enforced: files (Landlock) not at all"), "{log}");
+    assert!(!log.contains("(seccomp) not at all"), "seccomp is enforced: {log}");
 
-    // One of the two is enough to run no other program.
+    // seccomp alone prevents running other programs.
     let mut check = tintype(folder.path(), &["check", "--sandbox"]);
     check.env("TINTYPE_SANDBOX", "auto");
-    let tried = String::from_utf8(without_landlock(check).stdout).unwrap();
-    assert!(tried.contains("running a program: refused"), "{tried}");
-    assert!(tried.contains("writing a file elsewhere: possible"), "Landlock was there all the same: {tried}");
+    let attempts = String::from_utf8(without_landlock(check).stdout).unwrap();
+    assert!(attempts.contains("running a program: refused"), "{attempts}");
+    assert!(attempts.contains("writing a file elsewhere: possible"), "Landlock is in force: {attempts}");
 
     let required = without_landlock(tintype(folder.path(), &["demo", "--once"]));
-    assert!(!required.status.success() && kernel_has_none(&required));
+    assert!(!required.status.success() && is_unsupported(&required));
 }

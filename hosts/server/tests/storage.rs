@@ -2,10 +2,13 @@
 
 mod common;
 
-use common::{IN, OUT, at, cause, eventually, files, open, put, read};
+use std::time::Duration;
+
+use common::{IN, OUT, at, cause, eventually, files, open, put, queue, read};
 use tintype::{
-    ledger::{LedgerError, ResultRecord, StoredHeaders},
-    storage::{DiskPort, NewUpload, PageRequest, ResultsCursor, StoreFault, UploadsAsked},
+    ledger::LedgerError,
+    queue::{ResultRecord, ResultsCursor},
+    storage::{DiskPort, NewUpload, PageRequest, StoreFault, StoredHeaders, UploadsRequest},
 };
 use tintype_pipeline::store::Condition;
 use tintype_stores::conformance;
@@ -16,7 +19,7 @@ async fn conforms() {
     tokio::task::spawn_blocking(move || {
         let opened = open(data.path());
         for bucket in [conformance::SOURCE, conformance::DESTINATION] {
-            opened.store.create_bucket(bucket).unwrap();
+            opened.store.buckets.create(bucket).unwrap();
         }
         common::runtime().block_on(conformance::run(&DiskPort::new(opened.store.clone())));
     })
@@ -33,7 +36,7 @@ fn everything_acknowledged_is_there_after_reopening() {
         put(&opened.store, &at(IN, key), key.as_bytes()).unwrap();
         put(&opened.store, &at(IN, key), format!("new {key}").as_bytes()).unwrap();
     }
-    opened.store.delete(&at(IN, "k/7"), None, cause()).unwrap();
+    opened.store.objects.delete(&at(IN, "k/7"), None, cause()).unwrap();
     drop(opened);
     let opened = open(data.path());
     for key in &keys {
@@ -41,7 +44,7 @@ fn everything_acknowledged_is_there_after_reopening() {
         assert_eq!(read(&opened.store, &at(IN, key)), expected, "{key}");
     }
     let next = put(&opened.store, &at(IN, "k/0"), b"later").unwrap();
-    assert_eq!(opened.store.head_object(&at(IN, "k/0")).unwrap().unwrap().etag, next);
+    assert_eq!(opened.store.objects.head(&at(IN, "k/0")).unwrap().unwrap().etag, next);
 }
 
 #[test]
@@ -52,22 +55,22 @@ fn nothing_is_left_of_what_was_replaced_deleted_refused_or_dropped() {
     for round in 0..5 {
         put(&opened.store, &place, &[round]).unwrap();
     }
-    let mut refused = opened.store.begin_put(&place, StoredHeaders::default()).unwrap();
+    let mut refused = opened.store.objects.begin(&place, StoredHeaders::default()).unwrap();
     refused.write(b"x").unwrap();
-    let result = opened.store.commit_put(&place, refused, Condition::Absent, cause());
+    let result = opened.store.objects.commit(&place, refused, Condition::Absent, cause());
     assert!(matches!(result, Err(StoreFault::PreconditionFailed(_))));
-    drop(opened.store.begin_put(&place, StoredHeaders::default()).unwrap());
+    drop(opened.store.objects.begin(&place, StoredHeaders::default()).unwrap());
     assert_eq!((files(data.path(), "objects"), files(data.path(), "incoming")), (1, 0));
-    opened.store.delete(&place, None, cause()).unwrap();
+    opened.store.objects.delete(&place, None, cause()).unwrap();
     assert_eq!(files(data.path(), "objects"), 0);
 }
 
 #[test]
-fn leftovers_of_a_crash_are_cleaned_up_and_nothing_else() {
+fn orphaned_files_of_a_crash_are_cleaned_up_and_nothing_else() {
     let data = tempfile::tempdir().unwrap();
     let opened = open(data.path());
     put(&opened.store, &at(IN, "kept"), b"kept").unwrap();
-    let begun = opened.store.begin_put(&at(IN, "half"), StoredHeaders::default()).unwrap();
+    let begun = opened.store.objects.begin(&at(IN, "half"), StoredHeaders::default()).unwrap();
     std::mem::forget(begun);
     let store = opened.store;
     // A published file that no row mentions, as a crash between rename and commit leaves it.
@@ -78,13 +81,13 @@ fn leftovers_of_a_crash_are_cleaned_up_and_nothing_else() {
     let text = String::from_utf8_lossy(&bytes).replace(&format!("\"order\":{number}"), "\"order\":1");
     assert_ne!(text.as_bytes(), bytes, "the head names its order");
     drop(store);
-    drop(opened.ledger);
+    drop((opened.ledger, opened.enqueuer));
     let orphan = folder.join(format!("{:016x}", number + 1));
     write_orphan(&bytes, number, &orphan);
 
     let opened = open(data.path());
     assert_eq!(read(&opened.store, &at(IN, "half")), None);
-    opened.store.clean_up().unwrap();
+    opened.store.cleanup.run().unwrap();
     assert!(!orphan.exists());
     assert_eq!(files(data.path(), "incoming"), 0);
     assert_eq!(read(&opened.store, &at(IN, "kept")).as_deref(), Some(&b"kept"[..]));
@@ -173,7 +176,7 @@ fn a_commit_in_doubt_tears_nothing() {
         check(&opened);
         drop(opened);
         let opened = open(data.path());
-        opened.store.clean_up().unwrap();
+        opened.store.cleanup.run().unwrap();
         check(&opened);
     }
 }
@@ -190,9 +193,9 @@ fn damage_on_disk_is_noticed_when_read() {
         let mut rotten = whole.clone();
         rotten[position] ^= 0x10;
         std::fs::write(&file, rotten).unwrap();
-        let read = opened.store.open_object(&at(IN, "rot")).map(|object| object.unwrap().bytes());
+        let read = opened.store.objects.open(&at(IN, "rot")).map(|object| object.unwrap().bytes());
         assert!(
-            matches!(read, Err(StoreFault::Damaged(..)) | Ok(Err(StoreFault::Damaged(..)))),
+            matches!(read, Err(StoreFault::Corrupt(..)) | Ok(Err(StoreFault::Corrupt(..)))),
             "byte {position}: {read:?}"
         );
     }
@@ -259,7 +262,7 @@ fn listing_pages_roll_up_prefixes() {
         let mut request = PageRequest { delimiter: "/".into(), max, ..PageRequest::default() };
         let mut seen: Vec<String> = Vec::new();
         loop {
-            let page = opened.store.list_objects(OUT, &request).unwrap();
+            let page = opened.store.listing.page(OUT, &request).unwrap();
             assert!(page.objects.len() + page.prefixes.len() <= max);
             let mut entries: Vec<String> =
                 page.objects.into_iter().map(|(key, _)| key).chain(page.prefixes).collect();
@@ -274,14 +277,14 @@ fn listing_pages_roll_up_prefixes() {
     }
     let within =
         PageRequest { prefix: "b/".into(), delimiter: "/".into(), max: 10, ..PageRequest::default() };
-    let page = opened.store.list_objects(OUT, &within).unwrap();
+    let page = opened.store.listing.page(OUT, &within).unwrap();
     assert_eq!(page.prefixes, ["b/c/"]);
     assert_eq!(page.objects.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["b/1", "b/2"]);
 }
 
 /// Rows of files that are gone go again, whatever clients do: with deletes alone, too.
 #[test]
-fn rows_of_removed_files_do_not_gather() {
+fn rows_of_removed_files_do_not_accumulate() {
     let data = tempfile::tempdir().unwrap();
     let opened = open(data.path());
     let keys: Vec<String> = (0..400).map(|number| format!("{number}.txt")).collect();
@@ -289,16 +292,16 @@ fn rows_of_removed_files_do_not_gather() {
         put(&opened.store, &at(IN, key), b"x").unwrap();
     }
     for key in &keys {
-        opened.store.delete(&at(IN, key), None, cause()).unwrap();
+        opened.store.objects.delete(&at(IN, key), None, cause()).unwrap();
     }
     let left = opened.ledger.view().unwrap().trash().unwrap().len();
     assert!(left <= 64, "{left} rows of files that are gone");
     assert_eq!(files(data.path(), "objects"), 0);
 }
 
-/// What became of an object is kept as long as the object, and for a while after it: not for ever.
+/// Results stay as long as their objects, and for a bounded time after them.
 #[test]
-fn what_became_of_deleted_objects_is_forgotten_in_time() {
+fn results_of_deleted_objects_are_dropped_in_time() {
     let data = tempfile::tempdir().unwrap();
     let opened = open(data.path());
     let long_ago = ResultRecord {
@@ -312,28 +315,31 @@ fn what_became_of_deleted_objects_is_forgotten_in_time() {
     };
     put(&opened.store, &at(IN, "there.txt"), b"x").unwrap();
     let pending = opened.ledger.submit(Vec::new(), move |changes| {
-        changes.put_result(&at(IN, "there.txt"), &long_ago)?;
-        changes.put_result(&at(IN, "young.txt"), &ResultRecord { ended_ms: 3000, ..long_ago.clone() })?;
+        changes.queue().put_result(&at(IN, "there.txt"), &long_ago)?;
+        changes
+            .queue()
+            .put_result(&at(IN, "young.txt"), &ResultRecord { ended_ms: 3000, ..long_ago.clone() })?;
         for number in 0..12_000 {
-            changes.put_result(&at(IN, &format!("gone/{number}.txt")), &long_ago)?;
+            changes.queue().put_result(&at(IN, &format!("gone/{number}.txt")), &long_ago)?;
         }
         Ok::<_, LedgerError>(())
     });
     pending.wait().unwrap();
 
+    let queue = queue(&opened, 0, Duration::ZERO, Duration::ZERO);
     let mut cursor = ResultsCursor::default();
-    let steps: Vec<u64> = (0..4).map(|_| opened.store.forget_results(&mut cursor, 2000).unwrap()).collect();
-    // A few thousand at a time, each row once; the fourth step finds nothing left and begins anew.
+    let steps: Vec<u64> = (0..4).map(|_| queue.forget_results(&mut cursor, 2000).unwrap()).collect();
+    // A few thousand at a time, each row once; the fourth step finds nothing left and begins again.
     assert_eq!((steps.iter().sum::<u64>(), steps[3]), (12_000, 0), "{steps:?}");
     assert!(steps.iter().all(|step| *step <= 5000), "{steps:?}");
-    let result = |key: &str| opened.ledger.view().unwrap().result(&at(IN, key)).unwrap();
+    let result = |key: &str| opened.ledger.view().unwrap().queue().result(&at(IN, key)).unwrap();
     assert!(result("there.txt").is_some() && result("young.txt").is_some());
     assert!(result("gone/0.txt").is_none() && result("gone/11999.txt").is_none());
 
     // Once the object is gone its result goes, too, from wherever the looking stands.
-    opened.store.delete(&at(IN, "there.txt"), None, cause()).unwrap();
+    opened.store.objects.delete(&at(IN, "there.txt"), None, cause()).unwrap();
     for _ in 0..2 {
-        opened.store.forget_results(&mut cursor, 2000).unwrap();
+        queue.forget_results(&mut cursor, 2000).unwrap();
     }
     assert!(result("there.txt").is_none() && result("young.txt").is_some());
 }
@@ -349,11 +355,11 @@ fn orders_used_up_without_a_trace_leave_no_file_ahead_of_the_ledger() {
     let before = last();
     for _ in 0..GAP / 1000 + 1 {
         let missing = (0..1000).map(|number| (at(IN, &format!("missing/{number}")), None)).collect();
-        assert!(opened.store.delete_all(missing, &cause()).into_iter().all(|done| !done.unwrap()));
+        assert!(opened.store.objects.delete_all(missing, &cause()).into_iter().all(|done| !done.unwrap()));
     }
-    let mut refused = opened.store.begin_put(&at(IN, "there.jpg"), StoredHeaders::default()).unwrap();
+    let mut refused = opened.store.objects.begin(&at(IN, "there.jpg"), StoredHeaders::default()).unwrap();
     refused.write(b"second").unwrap();
-    let refused = opened.store.commit_put(&at(IN, "there.jpg"), refused, Condition::Absent, cause());
+    let refused = opened.store.objects.commit(&at(IN, "there.jpg"), refused, Condition::Absent, cause());
     assert!(matches!(refused, Err(StoreFault::PreconditionFailed(_))));
     assert!(last() > before + GAP - GAP / 2, "{} after {before}", last());
     drop(opened);
@@ -372,14 +378,14 @@ fn folders_without_objects_go_with_the_next_start() {
     }
     assert_eq!(folders(), 3);
     let opened = open(data.path());
-    opened.store.clean_up().unwrap();
+    opened.store.cleanup.run().unwrap();
     assert_eq!(folders(), 1);
     assert_eq!(read(&opened.store, &at(OUT, "kept.jpg")).unwrap(), b"kept");
     // A folder may go before the rows of the files that were removed from it.
     for key in ["kept.jpg", "gone.jpg"] {
-        opened.store.delete(&at(OUT, key), None, cause()).unwrap();
+        opened.store.objects.delete(&at(OUT, key), None, cause()).unwrap();
     }
-    opened.store.clean_up().unwrap();
+    opened.store.cleanup.run().unwrap();
     assert_eq!(folders(), 0);
     for number in 0..200 {
         put(&opened.store, &at(OUT, "again.jpg"), format!("{number}").as_bytes()).unwrap();
@@ -389,7 +395,7 @@ fn folders_without_objects_go_with_the_next_start() {
 }
 
 #[test]
-fn uploads_that_nobody_finishes_are_aborted_in_time() {
+fn abandoned_uploads_are_aborted_in_time() {
     let data = tempfile::tempdir().unwrap();
     let opened = open(data.path());
     let store = &opened.store;
@@ -399,23 +405,24 @@ fn uploads_that_nobody_finishes_are_aborted_in_time() {
         full_object_checksum: false,
     };
     let ids: Vec<String> =
-        ["b", "a", "b"].map(|key| store.create_upload(&at(IN, key), new()).unwrap()).into();
-    let mut part = store.begin_part(&at(IN, "b"), &ids[0], 1).unwrap();
+        ["b", "a", "b"].map(|key| store.uploads.create(&at(IN, key), new()).unwrap()).into();
+    let mut part = store.uploads.begin_part(&at(IN, "b"), &ids[0], 1).unwrap();
     part.write(&[7; 100_000]).unwrap();
-    store.commit_part(&ids[0], 1, part).unwrap();
-    let listed = |asked: UploadsAsked, most: usize| -> Vec<(String, String)> {
-        let uploads = store.uploads(IN, &asked, most).unwrap();
+    store.uploads.commit_part(&ids[0], 1, part).unwrap();
+    let listed = |asked: UploadsRequest, most: usize| -> Vec<(String, String)> {
+        let uploads = store.uploads.list(IN, &asked, most).unwrap();
         uploads.into_iter().map(|upload| (upload.key, upload.id)).collect()
     };
     let all = [("a", 1), ("b", 0), ("b", 2)].map(|(key, id)| (key.to_owned(), ids[id].clone()));
-    assert_eq!(listed(UploadsAsked::default(), 10), all);
-    assert_eq!(listed(UploadsAsked::default(), 2), all[..2]);
-    let after = UploadsAsked { after_key: "b".into(), after_id: ids[0].clone(), ..UploadsAsked::default() };
+    assert_eq!(listed(UploadsRequest::default(), 10), all);
+    assert_eq!(listed(UploadsRequest::default(), 2), all[..2]);
+    let after =
+        UploadsRequest { after_key: "b".into(), after_id: ids[0].clone(), ..UploadsRequest::default() };
     assert_eq!(listed(after, 10), all[2..]);
-    assert_eq!(listed(UploadsAsked { prefix: "a".into(), ..UploadsAsked::default() }, 10), all[..1]);
+    assert_eq!(listed(UploadsRequest { prefix: "a".into(), ..UploadsRequest::default() }, 10), all[..1]);
 
-    assert_eq!(store.abort_uploads_before(tintype_pipeline::clock::now_ms() - 60_000).unwrap(), 0);
+    assert_eq!(store.uploads.abort_before(tintype_pipeline::clock::now_ms() - 60_000).unwrap(), 0);
     assert_eq!(files(data.path(), "objects"), 1);
-    assert_eq!(store.abort_uploads_before(tintype_pipeline::clock::now_ms() + 1).unwrap(), 3);
-    assert_eq!((listed(UploadsAsked::default(), 10).len(), files(data.path(), "objects")), (0, 0));
+    assert_eq!(store.uploads.abort_before(tintype_pipeline::clock::now_ms() + 1).unwrap(), 3);
+    assert_eq!((listed(UploadsRequest::default(), 10).len(), files(data.path(), "objects")), (0, 0));
 }

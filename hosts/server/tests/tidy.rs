@@ -98,11 +98,11 @@ fn only_workers_poll_the_port_on_the_disk() {
 fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
     BTreeMap::from([
         ("disk", &[][..]),
-        ("history", &["disk", "request_id", "http_client", "steady_clock"][..]),
         ("ledger", &["disk"][..]),
+        ("queue", &["ledger", "settings", "steady_clock"][..]),
         ("storage", &["disk", "ledger", "queue"][..]),
-        ("queue", &["ledger", "storage", "settings", "steady_clock"][..]),
-        ("dispatch", &["queue", "storage", "ledger", "history", "request_id", "settings"][..]),
+        ("history", &["disk", "request_id", "http_client", "steady_clock"][..]),
+        ("dispatch", &["queue", "storage", "history", "request_id", "settings"][..]),
         ("auth", &["disk"][..]),
         ("http_client", &["auth"][..]),
         ("listen", &["settings"][..]),
@@ -111,36 +111,29 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         // Only what is written; whom it concerns acts on it.
         ("settings", &[][..]),
         ("steady_clock", &[][..]),
-        ("s3", &["storage", "ledger", "auth", "listen", "request_id"][..]),
-        (
-            "console",
-            &["history", "queue", "storage", "ledger", "auth", "listen", "request_id", "settings"][..],
-        ),
-        (
-            "http",
-            &["dispatch", "storage", "ledger", "history", "auth", "listen", "request_id", "settings"][..],
-        ),
+        ("s3", &["storage", "auth", "listen", "request_id"][..]),
+        ("console", &["history", "queue", "storage", "auth", "listen", "request_id", "settings"][..]),
+        ("http", &["dispatch", "storage", "history", "auth", "listen", "request_id", "settings"][..]),
         (
             "server",
             &[
-                "auth", "disk", "http", "history", "dispatch", "ledger", "listen", "console", "queue", "s3",
+                "auth", "console", "disk", "dispatch", "history", "http", "listen", "queue", "s3",
                 "settings", "storage",
             ][..],
         ),
         (
             "cli",
             &[
-                "dispatch",
-                "server",
-                "storage",
-                "sandbox",
-                "disk",
-                "ledger",
                 "auth",
-                "http_client",
-                "history",
-                "settings",
                 "cli",
+                "disk",
+                "dispatch",
+                "history",
+                "http_client",
+                "sandbox",
+                "server",
+                "settings",
+                "storage",
             ][..],
         ),
         // Compiled for fuzz targets only.

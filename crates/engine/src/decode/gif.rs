@@ -1,14 +1,14 @@
-//! GIF, by the gif crate: indices row by row, or a whole frame if interlaced, laid on the canvas.
+//! GIF, by the gif crate: indices row by row, or a whole frame if interlaced, placed on the canvas.
 
 use gif::{ColorOutput, DecodeOptions, Decoder, MemoryLimit};
 
-use super::input::Input;
-use super::{Context, Decoded, damaged};
+use super::polling_reader::PollingReader;
+use super::{Context, Decoded, corrupt};
 use crate::Scratch;
 use crate::error::Error;
 use crate::header::Header;
 use crate::limits::Limits;
-use crate::pixels::{Grid, Model, Row, Rows};
+use crate::pixels::{Grid, Model, Row, RowSink};
 
 pub(super) fn memory(header: &Header) -> (u64, u64) {
     (u64::from(header.progressive), 16)
@@ -18,20 +18,20 @@ pub(super) fn decode(
     bytes: &[u8],
     header: &Header,
     context: &Context<'_>,
-    rows: &mut dyn Rows,
+    rows: &mut dyn RowSink,
     scratch: &mut Scratch,
 ) -> Result<Decoded, Error> {
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);
     options.set_memory_limit(MemoryLimit::Bytes(std::num::NonZeroU64::MIN.saturating_add(1 << 20)));
     let mut decoder =
-        options.read_info(Input::new(bytes, context.stop)).map_err(|error| damaged(header, error))?;
+        options.read_info(PollingReader::new(bytes, context.stop)).map_err(|error| corrupt(header, error))?;
     let frame = match decoder.next_frame_info() {
         Ok(Some(frame)) => frame.clone(),
-        Ok(None) => return Err(damaged(header, "there is no frame")),
-        Err(error) => return Err(damaged(header, error)),
+        Ok(None) => return Err(corrupt(header, "there is no frame")),
+        Err(error) => return Err(corrupt(header, error)),
     };
-    let palette = decoder.palette().map_err(|error| damaged(header, error))?;
+    let palette = decoder.palette().map_err(|error| corrupt(header, error))?;
     let mut colours = [[0, 0, 0, 255]; 256];
     for (colour, rgb) in colours.iter_mut().zip(palette.as_chunks::<3>().0) {
         colour[..3].copy_from_slice(rgb);
@@ -41,14 +41,14 @@ pub(super) fn decode(
     }
 
     let model = if header.alpha { Model::Rgba } else { Model::Rgb };
-    let place = Placed {
+    let place = FrameRect {
         left: frame.left.into(),
         top: frame.top.into(),
         width: frame.width.into(),
         height: frame.height.into(),
     };
     let mut canvas = Canvas { header, place, colours, model, rows, row: Vec::new() };
-    canvas.rows.begin(Grid::whole(model))?;
+    canvas.rows.begin(Grid::full_scale(model))?;
     if frame.interlaced {
         interlaced(&mut decoder, &mut canvas, scratch)?;
     } else {
@@ -57,9 +57,9 @@ pub(super) fn decode(
     Ok(Decoded::default())
 }
 
-/// Where the frame lies on the canvas.
+/// Position and size of the frame on the canvas.
 #[derive(Clone, Copy)]
-struct Placed {
+struct FrameRect {
     left: usize,
     top: usize,
     width: usize,
@@ -69,10 +69,10 @@ struct Placed {
 /// Turns indices into rows of the canvas.
 struct Canvas<'a> {
     header: &'a Header,
-    place: Placed,
+    place: FrameRect,
     colours: [[u8; 4]; 256],
     model: Model,
-    rows: &'a mut dyn Rows,
+    rows: &'a mut dyn RowSink,
     row: Vec<u8>,
 }
 
@@ -82,8 +82,8 @@ impl Canvas<'_> {
         y.checked_sub(self.place.top).filter(|&line| line < self.place.height)
     }
 
-    /// Gives a row of the canvas, of which `indices` fill the frame's part, if it has one.
-    fn give(&mut self, indices: Option<&[u8]>) -> Result<(), Error> {
+    /// Passes on a row of the canvas; `indices` fill the part that the frame covers.
+    fn emit(&mut self, indices: Option<&[u8]>) -> Result<(), Error> {
         let channels = self.model.channels();
         self.row.clear();
         self.row.resize(self.header.width as usize * channels, 0);
@@ -95,7 +95,7 @@ impl Canvas<'_> {
     }
 }
 
-type GifDecoder<'a> = Decoder<Input<'a>>;
+type GifDecoder<'a> = Decoder<PollingReader<'a>>;
 
 fn streamed(decoder: &mut GifDecoder<'_>, canvas: &mut Canvas<'_>, limits: &Limits) -> Result<(), Error> {
     let height = canvas.header.height;
@@ -103,7 +103,7 @@ fn streamed(decoder: &mut GifDecoder<'_>, canvas: &mut Canvas<'_>, limits: &Limi
     let mut intact = true;
     for y in 0..height {
         if canvas.line(y as usize).is_none() {
-            canvas.give(None)?;
+            canvas.emit(None)?;
             continue;
         }
         if intact && !indices.is_empty() {
@@ -111,12 +111,12 @@ fn streamed(decoder: &mut GifDecoder<'_>, canvas: &mut Canvas<'_>, limits: &Limi
                 Ok(true) => true,
                 _ if limits.tolerates(y, height) => false,
                 Ok(false) => {
-                    return Err(damaged(canvas.header, format!("the data ends at row {y} of {height}")));
+                    return Err(corrupt(canvas.header, format!("the data ends at row {y} of {height}")));
                 }
-                Err(error) => return Err(damaged(canvas.header, format!("{error} at row {y} of {height}"))),
+                Err(error) => return Err(corrupt(canvas.header, format!("{error} at row {y} of {height}"))),
             };
         }
-        canvas.give(intact.then_some(&indices[..]))?;
+        canvas.emit(intact.then_some(&indices[..]))?;
     }
     Ok(())
 }
@@ -126,16 +126,16 @@ fn interlaced(
     canvas: &mut Canvas<'_>,
     scratch: &mut Scratch,
 ) -> Result<(), Error> {
-    let Placed { width, height, .. } = canvas.place;
+    let FrameRect { width, height, .. } = canvas.place;
     let length = width * height;
     if length as u64 > canvas.header.pixels() {
-        return Err(damaged(canvas.header, "the first frame is larger than the canvas"));
+        return Err(corrupt(canvas.header, "the first frame is larger than the canvas"));
     }
     let frame = scratch.frame(length);
-    decoder.read_into_buffer(frame).map_err(|error| damaged(canvas.header, error))?;
+    decoder.read_into_buffer(frame).map_err(|error| corrupt(canvas.header, error))?;
     for y in 0..canvas.header.height as usize {
         let line = canvas.line(y).and_then(|line| frame.get(line * width..(line + 1) * width));
-        canvas.give(line)?;
+        canvas.emit(line)?;
     }
     Ok(())
 }

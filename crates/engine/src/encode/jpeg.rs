@@ -1,27 +1,27 @@
-//! JPEG (ITU-T T.81), written by an encoder of our own.
+//! JPEG encoder (ITU-T T.81).
 //!
-//! The stages, in order: `strip` turns pixels into samples, `dct` samples into coefficients, `quantise`
-//! coefficients into levels, `tokens` levels into symbols, `huffman` makes codes for these and `bits` writes
-//! them. `baseline` calls them row by row.
+//! The stages, in order: `mcu_row` converts pixels to samples, `dct` samples to coefficients, `quantisation`
+//! coefficients to levels, `tokens` levels to symbols; `huffman` computes codes for these and `bit_writer` writes
+//! them. `baseline` runs them MCU row by MCU row.
 //!
-//! `best` gathers the coefficients of the whole picture in a `grid`, chooses levels by a `trellis`, has
-//! `script` decide which of the scans that `scan` can make there are, and writes these.
+//! `progressive` collects the coefficients of the image in a `block_grid`, chooses levels with a `trellis` and the
+//! scans with a `scan_script`, and writes them (`scan`).
 //!
-//! Arithmetic is in integers throughout, so that every machine makes the same bytes. It is written for the
-//! compiler to vectorise; `fearless_simd` has it do so for the instructions that the machine has.
+//! Arithmetic is in integers throughout, so that every machine gives the same bytes. It is vectorised by the
+//! compiler, for the instructions that `fearless_simd` selects.
 
 mod baseline;
-mod best;
-mod bits;
+mod bit_writer;
+mod block_grid;
 mod dct;
-mod grid;
 mod huffman;
 mod layout;
 mod markers;
-mod quantise;
+mod mcu_row;
+mod progressive;
+mod quantisation;
 mod scan;
-mod script;
-mod strip;
+mod scan_script;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -32,32 +32,32 @@ use fearless_simd::dispatch;
 
 use self::layout::{Layout, Sampling};
 use crate::error::Error;
-use crate::pixels::{Finished, Model};
+use crate::pixels::{Image8, Model};
 use crate::simd::SimdLevel;
 use crate::spec::Effort;
 use crate::stop::Stop;
 
-/// What is told of a render that was stopped here.
+/// The stage in the error of a render that is stopped here.
 const STAGE: &str = "encoding";
 
-/// From this quality on colour keeps its full resolution.
+/// From this quality on chroma has full resolution.
 const FULL_CHROMA: u8 = 90;
 
-/// The codes of tables K.3 to K.6 of T.81, DC and AC of luma, then of chroma: how many there are of each length,
-/// and their symbols.
+/// The codes of tables K.3 to K.6 of T.81, DC and AC of luma, then of chroma: the number of codes of
+/// each length, and the symbols.
 pub(crate) fn standard_codes() -> [([u8; 16], Vec<u8>); 4] {
     tables::standard().map(|table| (table.counts, table.symbols))
 }
 
-/// The bytes do not depend on the level of instructions; only the time does.
+/// Encodes as JPEG. The bytes do not depend on the SIMD level.
 pub(super) fn encode(
     level: SimdLevel,
-    picture: &Finished,
+    image: &Image8,
     quality: u8,
     effort: Effort,
     stop: Stop<'_>,
 ) -> Result<Vec<u8>, Error> {
-    let sampling = match picture.model {
+    let sampling = match image.model {
         Model::Gray => Sampling::Gray,
         Model::Rgb if quality < FULL_CHROMA => Sampling::Halved,
         Model::Rgb => Sampling::Full,
@@ -65,20 +65,20 @@ pub(super) fn encode(
             return Err(Error::Internal("JPEG cannot hold the alpha channel it was given".into()));
         }
     };
-    if u16::try_from(picture.width).is_err() || u16::try_from(picture.height).is_err() {
+    if u16::try_from(image.width).is_err() || u16::try_from(image.height).is_err() {
         return Err(Error::TooLarge(format!(
             "a JPEG of {}x{}; its sides are at most 65535 pixels: set a smaller size",
-            picture.width, picture.height
+            image.width, image.height
         )));
     }
-    if picture.width == 0 || picture.height == 0 {
-        return Err(Error::Internal("JPEG cannot hold a picture without pixels".into()));
+    if image.width == 0 || image.height == 0 {
+        return Err(Error::Internal("JPEG cannot hold an image without pixels".into()));
     }
-    let layout = Layout { width: picture.width as usize, height: picture.height as usize, sampling };
+    let layout = Layout { width: image.width as usize, height: image.height as usize, sampling };
     let steps = tables::steps(quality);
-    dispatch!(level.library(), simd => match effort {
-        Effort::Fast => baseline::encode(simd, picture, layout, &steps, false, stop),
-        Effort::Balanced => baseline::encode(simd, picture, layout, &steps, true, stop),
-        Effort::Best => best::encode(simd, picture, layout, quality, stop),
+    dispatch!(level.dispatch_level(), simd => match effort {
+        Effort::Fast => baseline::encode(simd, image, layout, &steps, false, stop),
+        Effort::Balanced => baseline::encode(simd, image, layout, &steps, true, stop),
+        Effort::Best => progressive::encode(simd, image, layout, quality, stop),
     })
 }

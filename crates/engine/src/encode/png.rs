@@ -1,32 +1,32 @@
-//! PNG: 8 bits or less in the channels the picture has, or a palette if that is smaller. Our own filters
-//! and Deflate, so that every machine writes the same bytes.
+//! PNG encoder: 8 bits or fewer in the channels of the image, or a palette if that is smaller. Filters and Deflate
+//! are deterministic, so that every machine writes the same bytes.
 
 pub(crate) mod deflate;
 mod filter;
 mod palette;
 
 use crate::error::Error;
-use crate::pixels::{Finished, Model};
+use crate::pixels::{Image8, Model};
 use crate::stop::Stop;
 use deflate::Effort;
 
-/// Pictures of at most so many colours are drawn rather than photographed, and are often smaller unfiltered.
-const DRAWN: usize = 8192;
+/// Images of at most so many colours are likely graphics, and often smaller unfiltered.
+const MAX_GRAPHIC_COLOURS: usize = 8192;
 
-pub(super) fn encode(picture: &Finished, stop: Stop<'_>) -> Result<Vec<u8>, Error> {
-    let channels = picture.model.channels();
-    let length = picture.width as usize * channels;
-    let colours = palette::colours(picture, DRAWN);
-    let unfiltered = colours.is_some() && better_unfiltered(picture, length, stop)?;
+pub(super) fn encode(image: &Image8, stop: Stop<'_>) -> Result<Vec<u8>, Error> {
+    let channels = image.model.channels();
+    let length = image.width as usize * channels;
+    let colours = palette::colours(image, MAX_GRAPHIC_COLOURS);
+    let unfiltered = colours.is_some() && better_unfiltered(image, length, stop)?;
     let data = if unfiltered {
-        deflate::zlib(filter::none(&picture.samples, length), Effort::Thorough, stop)?
+        deflate::zlib(filter::none(&image.samples, length), Effort::Thorough, stop)?
     } else {
-        let drawn = colours.as_ref().is_some_and(|colours| colours.len() <= DRAWN / 2);
-        let effort = if drawn { Effort::Trial } else { Effort::Fast };
-        deflate::zlib(filter::adaptively(&picture.samples, length, channels, stop)?, effort, stop)?
+        let graphic = colours.as_ref().is_some_and(|colours| colours.len() <= MAX_GRAPHIC_COLOURS / 2);
+        let effort = if graphic { Effort::Trial } else { Effort::Fast };
+        deflate::zlib(filter::adaptive(&image.samples, length, channels, stop)?, effort, stop)?
     };
     let mut smallest = Encoded {
-        kind: match picture.model {
+        kind: match image.model {
             Model::Gray => 0,
             Model::GrayAlpha => 4,
             Model::Rgb => 2,
@@ -38,7 +38,7 @@ pub(super) fn encode(picture: &Finished, stop: Stop<'_>) -> Result<Vec<u8>, Erro
         data,
     };
     if let Some(colours) = &colours
-        && let Some(indexed) = palette::indexed(picture, colours)
+        && let Some(indexed) = palette::indexed(image, colours)
     {
         let data = deflate::zlib(filter::none(&indexed.rows, indexed.length), Effort::Thorough, stop)?;
         let (kind, bits) = (3, indexed.bits);
@@ -47,24 +47,24 @@ pub(super) fn encode(picture: &Finished, stop: Stop<'_>) -> Result<Vec<u8>, Erro
             smallest = encoded;
         }
     }
-    smallest.file(picture.width, picture.height)
+    smallest.file(image.width, image.height)
 }
 
-/// Whether an eighth of the picture, in bands, is smaller without filters.
-fn better_unfiltered(picture: &Finished, length: usize, stop: Stop<'_>) -> Result<bool, Error> {
-    let bands: Vec<u8> = picture
+/// Whether a sample of the image, bands of an eighth of its rows, is smaller unfiltered.
+fn better_unfiltered(image: &Image8, length: usize, stop: Stop<'_>) -> Result<bool, Error> {
+    let bands: Vec<u8> = image
         .samples
         .chunks(length * 64)
         .flat_map(|band| &band[..band.len().min(length * 8)])
         .copied()
         .collect();
-    let filtered = filter::adaptively(&bands, length, picture.model.channels(), stop)?;
+    let filtered = filter::adaptive(&bands, length, image.model.channels(), stop)?;
     let unfiltered = filter::none(&bands, length);
     let size = |rows| Ok(deflate::zlib(rows, Effort::Trial, stop)?.len());
     Ok(size(unfiltered)? < size(filtered)?)
 }
 
-/// What goes into the chunks.
+/// The contents of the chunks.
 struct Encoded {
     kind: u8,
     bits: u8,
@@ -74,7 +74,7 @@ struct Encoded {
 }
 
 impl Encoded {
-    /// Bytes that differ between kinds.
+    /// Bytes of the chunks that differ between colour types.
     fn size(&self) -> usize {
         let chunk = |data: &[u8]| if data.is_empty() { 0 } else { data.len() + 12 };
         chunk(&self.palette) + chunk(&self.alphas) + self.data.len()
@@ -107,8 +107,8 @@ fn chunk(file: &mut Vec<u8>, name: [u8; 4], data: &[u8]) -> Result<(), Error> {
     let start = file.len();
     file.extend_from_slice(&name);
     file.extend_from_slice(data);
-    let sum = crc32fast::hash(&file[start..]);
-    file.extend_from_slice(&sum.to_be_bytes());
+    let crc = crc32fast::hash(&file[start..]);
+    file.extend_from_slice(&crc.to_be_bytes());
     Ok(())
 }
 

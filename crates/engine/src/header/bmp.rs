@@ -26,7 +26,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Details, Error> {
         return Err(Error::Malformed(format!("BMP: {bits} bits a pixel at byte 28")));
     }
     if matches!(compression, 4 | 5) {
-        return Err(Error::Unsupported("BMP that wraps a JPEG or PNG; extract that picture".into()));
+        return Err(Error::Unsupported("BMP that wraps a JPEG or PNG; extract that image".into()));
     }
     let header = Header {
         format: Format::Bmp,

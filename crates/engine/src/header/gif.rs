@@ -8,7 +8,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Details, Error> {
     let cut = || truncated("GIF", "its header", bytes.len());
     let screen = (le16(bytes, 6).ok_or_else(cut)?, le16(bytes, 8).ok_or_else(cut)?);
     let flags = *bytes.get(10).ok_or_else(cut)?;
-    let mut at = 13 + table(flags);
+    let mut at = 13 + colour_table_bytes(flags);
     let mut frames = 0_u32;
     let mut transparent = false;
     let mut first = None;
@@ -25,16 +25,16 @@ pub(super) fn read(bytes: &[u8]) -> Result<Details, Error> {
                 let Some(image) = bytes.get(at + 1..at + 10) else { break };
                 frames = frames.saturating_add(1);
                 first.get_or_insert((image, at));
-                at = sub_blocks(bytes, at + 11 + table(image[8]));
+                at = sub_blocks(bytes, at + 11 + colour_table_bytes(image[8]));
             }
-            // The trailer, the end of the file, or damage after the first frame, which does no harm.
+            // The trailer, the end of the file, or corrupt data after the first frame, which is tolerated.
             _ => break,
         }
     }
     let (image, _) = first.ok_or_else(|| truncated("GIF", "the first frame", at.min(bytes.len())))?;
     let side = |at| le16(image, at).unwrap_or(0);
     let (left, top, width, height) = (side(0), side(2), side(4), side(6));
-    // Some writers leave the screen at 0x0; the first frame is then the canvas.
+    // Some encoders leave the logical screen at 0x0; the first frame is then the canvas.
     let (width, height, covered) = match screen {
         (0, _) | (_, 0) => (width, height, true),
         _ => (screen.0, screen.1, (left, top) == (0, 0) && width >= screen.0 && height >= screen.1),
@@ -57,8 +57,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Details, Error> {
     Ok(Details { header, frames })
 }
 
-/// Bytes of the colour table that a flags byte announces.
-const fn table(flags: u8) -> usize {
+/// Bytes of the colour table that a packed-fields byte declares.
+const fn colour_table_bytes(flags: u8) -> usize {
     if flags & 0x80 != 0 { 3 << ((flags & 7) + 1) } else { 0 }
 }
 

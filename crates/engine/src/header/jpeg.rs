@@ -5,23 +5,23 @@ use crate::bytes::be16;
 use crate::error::Error;
 use crate::exif;
 
-/// What the segments before the first scan say.
+/// Contents of the segments before the first scan.
 pub(crate) struct Segments<'a> {
     pub(crate) width: u16,
     pub(crate) height: u16,
     pub(crate) progressive: bool,
-    /// Baseline data with one component a scan, which must be buffered whole like a progressive one.
+    /// Whether sequential data comes in several scans, whose coefficients must be buffered like progressive ones.
     pub(crate) several_scans: bool,
     pub(crate) colour: Colour,
-    pub(crate) components: Vec<Sampled>,
+    pub(crate) components: Vec<ComponentSpec>,
     pub(crate) orientation: Orientation,
     /// The parts of the ICC profile with their sequence number and count.
     icc: Vec<(u8, u8, &'a [u8])>,
 }
 
-/// A component as the frame header declares it (ITU-T T.81, B.2.2).
+/// A component specification of the frame header (ITU-T T.81, B.2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Sampled {
+pub(crate) struct ComponentSpec {
     pub(crate) id: u8,
     /// Sampling factors across and down, 1 to 4.
     pub(crate) factors: (u8, u8),
@@ -29,7 +29,7 @@ pub(crate) struct Sampled {
     pub(crate) table: u8,
 }
 
-/// The colour model, as the component count, Adobe's marker and the component names tell.
+/// The colour model, by component count, Adobe's APP14 segment and component identifiers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Colour {
     Gray,
@@ -40,12 +40,12 @@ pub(crate) enum Colour {
 }
 
 impl Segments<'_> {
-    /// The ICC profile, if all its parts are there.
+    /// The ICC profile, if all its parts are present.
     pub(crate) fn profile(&self) -> Option<Vec<u8>> {
         let count = self.icc.first()?.1;
         let mut profile = Vec::new();
-        for wanted in 1..=count {
-            let (.., part) = self.icc.iter().find(|(number, ..)| *number == wanted)?;
+        for sequence in 1..=count {
+            let (.., part) = self.icc.iter().find(|(number, ..)| *number == sequence)?;
             profile.extend_from_slice(part);
             if profile.len() > crate::colour::MAX_PROFILE {
                 return None;
@@ -78,12 +78,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<Details, Error> {
     Ok(Details { header, frames: 1 })
 }
 
-/// The frame header, once it has been met.
+/// The frame header.
 struct Frame {
     width: u16,
     height: u16,
     progressive: bool,
-    components: Vec<Sampled>,
+    components: Vec<ComponentSpec>,
 }
 
 /// Walks the segments up to the first scan.
@@ -101,7 +101,7 @@ pub(crate) fn segments(bytes: &[u8]) -> Result<Segments<'_>, Error> {
             continue;
         }
         if marker == 0xd9 {
-            return Err(Error::Malformed(format!("JPEG: the picture ends at byte {at}, before any scan")));
+            return Err(Error::Malformed(format!("JPEG: the image ends at byte {at}, before any scan")));
         }
         let length = be16(bytes, start).ok_or_else(|| truncated("JPEG", "a segment", start))?;
         let body = bytes
@@ -154,7 +154,7 @@ pub(crate) fn segments(bytes: &[u8]) -> Result<Segments<'_>, Error> {
     }
 }
 
-/// The next marker from `at`, past bytes that belong to none: its code, and the position after it.
+/// The next marker from `at` on, past bytes that belong to no segment: its code, and the position after it.
 pub(crate) fn next_marker(bytes: &[u8], mut at: usize) -> Result<(u8, usize), Error> {
     loop {
         let skipped = bytes.get(at..).and_then(|rest| memchr::memchr(0xff, rest));
@@ -170,11 +170,12 @@ pub(crate) fn next_marker(bytes: &[u8], mut at: usize) -> Result<(u8, usize), Er
     }
 }
 
-/// The height that a DNL segment behind the first scan tells, where the frame header leaves it open
+/// The height from the DNL segment after the first scan, where the frame header leaves it open
 /// (ITU-T T.81, B.2.5). `at` is where the scan's data begins.
 fn number_of_lines(bytes: &[u8], mut at: usize) -> Result<u16, Error> {
-    let missing =
-        || Error::Malformed("JPEG: the height is 0 and no DNL segment behind the first scan tells it".into());
+    let missing = || {
+        Error::Malformed("JPEG: the height is 0 and no DNL segment after the first scan defines it".into())
+    };
     loop {
         let (marker, start) = next_marker(bytes, at).map_err(|_| missing())?;
         match marker {
@@ -203,7 +204,7 @@ fn frame_header(body: &[u8], marker: u8, at: usize) -> Result<Frame, Error> {
     }
     let components: Vec<_> = components
         .iter()
-        .map(|c| Sampled { id: c[0], factors: (c[1] >> 4, c[1] & 15), table: c[2] & 3 })
+        .map(|c| ComponentSpec { id: c[0], factors: (c[1] >> 4, c[1] & 15), table: c[2] & 3 })
         .collect();
     if components.iter().any(|c| !(1..=4).contains(&c.factors.0) || !(1..=4).contains(&c.factors.1)) {
         return Err(malformed("a sampling factor that is not 1 to 4".into()));

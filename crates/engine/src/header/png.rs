@@ -24,7 +24,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<Details, Error> {
         _ => return Err(Error::Malformed(format!("PNG: colour type {kind} in IHDR does not exist"))),
     };
     if !depths.contains(&bits) {
-        return Err(Error::Malformed(format!("PNG: {bits} bits a sample do not go with colour type {kind}")));
+        return Err(Error::Malformed(format!(
+            "PNG: {bits} bits a sample are not allowed for colour type {kind}"
+        )));
     }
     let mut header = Header {
         format: Format::Png,
@@ -42,7 +44,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Details, Error> {
     Ok(Details { header, frames })
 }
 
-/// Takes what matters from the chunks after IHDR; damage there is the decoder's to report.
+/// Reads the chunks after IHDR that describe the image; corrupt ones are reported by the decoder. Returns the frames.
 fn ancillary(bytes: &[u8], header: &mut Header) -> u32 {
     let mut frames = 1;
     for chunk in chunks(bytes) {
@@ -63,20 +65,20 @@ fn ancillary(bytes: &[u8], header: &mut Header) -> u32 {
 pub(crate) struct Chunk<'a> {
     pub(crate) name: [u8; 4],
     pub(crate) data: &'a [u8],
-    /// Where it begins: at its length.
+    /// Offset of its length field.
     pub(crate) at: usize,
-    /// The checksum over its name and data, as the file has it.
-    pub(crate) sum: Option<u32>,
+    /// The CRC over its type and data, as stored.
+    pub(crate) crc: Option<u32>,
 }
 
-/// The chunks after IHDR, as far as they are whole.
+/// The chunks after IHDR, up to the first truncated one.
 pub(crate) fn chunks(bytes: &[u8]) -> impl Iterator<Item = Chunk<'_>> {
     let mut at = 33;
     std::iter::from_fn(move || {
         let length = be32(bytes, at)? as usize;
         let name = *bytes.get(at + 4..)?.first_chunk()?;
         let end = (at + 8).checked_add(length)?;
-        let chunk = Chunk { name, data: bytes.get(at + 8..end)?, at, sum: be32(bytes, end) };
+        let chunk = Chunk { name, data: bytes.get(at + 8..end)?, at, crc: be32(bytes, end) };
         at = end + 4;
         Some(chunk)
     })

@@ -23,13 +23,13 @@ pub(super) fn read(bytes: &[u8]) -> Result<Details, Error> {
         Some(8..=10) => ("lab", 3),
         _ => ("unknown", samples),
     };
-    // Tag 338 tells what the extra samples are: 1 and 2 are alpha.
+    // ExtraSamples: 1 and 2 are alpha.
     let extra = ifd.entry(338).and_then(|entry| entry.uint(0));
     let header = Header {
         format: Format::Tiff,
         width,
         height,
-        orientation: exif::of(Some(&ifd)),
+        orientation: exif::orientation_of(Some(&ifd)),
         colour,
         bits,
         alpha: samples > base && extra.is_none_or(|kind| kind != 0),

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::exif;
 
 pub(super) fn read(bytes: &[u8]) -> Result<Details, Error> {
-    let mut header = unread();
+    let mut header = blank_header();
     let (name, data) = chunk(bytes, 12)?;
     let mut frames = 1;
     match name {
@@ -26,8 +26,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Details, Error> {
     Ok(Details { header, frames })
 }
 
-/// A header of which nothing is known yet.
-const fn unread() -> Header {
+/// A header before anything is read.
+const fn blank_header() -> Header {
     Header {
         format: Format::WebP,
         width: 0,
@@ -42,7 +42,7 @@ const fn unread() -> Header {
     }
 }
 
-/// The chunk at `at`, all of which must be there.
+/// The chunk at `at`, which must be complete.
 fn chunk(bytes: &[u8], at: usize) -> Result<(&[u8], &[u8]), Error> {
     let cut = || truncated("WebP", "a chunk", at);
     let name = bytes.get(at..at + 4).ok_or_else(cut)?;
@@ -65,7 +65,7 @@ fn lossy(data: &[u8], header: &mut Header) -> Result<(), Error> {
 
 fn lossless(data: &[u8], header: &mut Header) -> Result<(), Error> {
     let (Some(0x2f), Some(packed)) = (data.first(), le32(data, 1)) else {
-        return Err(Error::Malformed("WebP: the VP8L signature is missing or cut".into()));
+        return Err(Error::Malformed("WebP: the VP8L signature is missing or truncated".into()));
     };
     header.width = (packed & 0x3fff) + 1;
     header.height = ((packed >> 14) & 0x3fff) + 1;
@@ -74,7 +74,8 @@ fn lossless(data: &[u8], header: &mut Header) -> Result<(), Error> {
     Ok(())
 }
 
-/// The extended layout: flags and canvas, then metadata, picture data and frames. Returns the frames.
+/// The extended layout: flags and canvas, then metadata, image data and frames. Returns the number of
+/// frames.
 fn extended(bytes: &[u8], data: &[u8], header: &mut Header) -> Result<u32, Error> {
     let (Some(&flags), Some(width), Some(height)) = (data.first(), le24(data, 4), le24(data, 7)) else {
         return Err(truncated("WebP", "the VP8X header", 20));
@@ -84,43 +85,43 @@ fn extended(bytes: &[u8], data: &[u8], header: &mut Header) -> Result<u32, Error
     header.alpha = flags & 0x10 != 0;
     header.animated = flags & 0x02 != 0;
     let mut frames = 0;
-    let mut picture = false;
+    let mut has_image = false;
     let mut at = 12;
     while at + 8 <= bytes.len() {
         let (name, data) = match chunk(bytes, at) {
             Ok(chunk) => chunk,
-            // Once the first picture is whole, a cut tail (metadata, later frames) does no harm.
-            Err(_) if picture => break,
+            // After a complete first image a truncated tail (metadata, later frames) is tolerated.
+            Err(_) if has_image => break,
             Err(error) => return Err(error),
         };
         match name {
             b"ICCP" => header.profile = true,
             b"EXIF" => header.orientation = exif::orientation(data),
             b"ANMF" => {
-                if !picture {
+                if !has_image {
                     first_frame(data)?;
                 }
                 frames += 1;
-                picture = true;
+                has_image = true;
             }
             b"VP8 " | b"VP8L" => {
                 check_size(name, data, (header.width, header.height))?;
                 if name == b"VP8L" {
                     header.colour = "rgb";
                 }
-                picture = true;
+                has_image = true;
             }
             _ => {}
         }
         at += 8 + data.len() + (data.len() & 1);
     }
-    if !picture {
-        return Err(Error::Malformed("WebP: there is a header but no picture data".into()));
+    if !has_image {
+        return Err(Error::Malformed("WebP: there is a header but no image data".into()));
     }
     Ok(frames.max(1))
 }
 
-/// Checks that the first frame of an animation is as large as it says.
+/// Checks that the first frame of an animation has the size that its ANMF chunk declares.
 fn first_frame(data: &[u8]) -> Result<(), Error> {
     let (Some(width), Some(height)) = (le24(data, 6), le24(data, 9)) else {
         return Err(truncated("WebP", "the first frame's header", data.len()));
@@ -135,9 +136,9 @@ fn first_frame(data: &[u8]) -> Result<(), Error> {
     }
 }
 
-/// Checks the size that a bitstream gives itself against the one around it.
+/// Checks the size in a bitstream against that of its container.
 fn check_size(name: &[u8], data: &[u8], expected: (u32, u32)) -> Result<(), Error> {
-    let mut inner = unread();
+    let mut inner = blank_header();
     if name == b"VP8L" {
         lossless(data, &mut inner)?;
     } else {
@@ -147,7 +148,7 @@ fn check_size(name: &[u8], data: &[u8], expected: (u32, u32)) -> Result<(), Erro
         return Ok(());
     }
     Err(Error::Malformed(format!(
-        "WebP: the picture data is {}x{}, but {}x{} was announced",
+        "WebP: the image data is {}x{}, but {}x{} was declared",
         inner.width, inner.height, expected.0, expected.1
     )))
 }

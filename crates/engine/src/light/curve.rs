@@ -1,4 +1,4 @@
-//! The curve itself: as a polynomial for whole vectors, and as tables for single samples.
+//! The sRGB transfer curve: a polynomial for vectors, tables for single samples.
 
 use std::sync::LazyLock;
 
@@ -20,29 +20,28 @@ const STRAIGHT: i16 = 1320;
 const SLOPE: i16 = 1273;
 
 /// ((x + 0.055) / 1.055)^2.4 from 0.04045 to 1 as a polynomial, highest power first: a least-squares fit
-/// reweighted towards the largest error, then the integers adjusted for their rounding. At most 1.7 of
-/// [`LIGHT`] off.
+/// weighted towards the largest error, which is 1.7 of [`LIGHT`].
 const POWER: [i16; 6] = [1005, -4033, 10156, 8888, 499, 16];
 
-/// Half the second derivative of the same part, to 5 %, which is plenty for a correction.
+/// Half the second derivative of the same part, to within 5 %, which suffices for a correction.
 const BEND: [i16; 3] = [-9363, 24486, 9288];
 
 /// The variance of codes of which half are 0 and half are full, in 2⁻¹⁵ of the full range's square.
-const MOST_VARIANCE: i16 = 8192;
+const MAX_VARIANCE: i16 = 8192;
 
-/// sRGB codes (0 to [`CODE`]) to light, for cells within which the code has `variance` (2⁻¹⁵ of the full
-/// range's square).
+/// sRGB codes (0 to [`CODE`]) to light, for reduced samples within which the code has `variance` (2⁻¹⁵ of
+/// the full range's square).
 ///
-/// The mean light of a cell is not the light of its mean code m: to second order it is f(m) + f″(m) / 2
-/// × variance.
+/// The mean light of a reduced sample is not the light of its mean code m: to second order it is f(m) +
+/// f″(m) / 2 × variance.
 #[inline(always)]
 pub(crate) fn to_light<S: Lanes>(simd: S, code: i16x16<S>, variance: Option<i16x16<S>>) -> i16x16<S> {
     let straight = simd.mul_round(code, i16x16::splat(simd, SLOPE));
     let mut power = polynomial(simd, code, POWER);
     if let Some(variance) = variance {
-        // More than a quarter of the range's square no code between 0 and 1 can vary, and there is no light beyond
-        // the fullest; damage may say otherwise.
-        let variance = variance.min(i16x16::splat(simd, MOST_VARIANCE));
+        // The variance of codes between 0 and 1 is at most a quarter of the range's square, and light at most
+        // full; corrupt data may exceed both.
+        let variance = variance.min(i16x16::splat(simd, MAX_VARIANCE));
         power += simd.mul_round(polynomial(simd, code, BEND), variance);
         power = power.min(i16x16::splat(simd, LIGHT as i16));
     }
@@ -92,7 +91,7 @@ pub(crate) fn linear_16(code: u16) -> u32 {
     LINEAR_16[usize::from(code)].into()
 }
 
-/// What makes 16-bit sRGB of light from 0 to [`LIGHT`]; what is outside is clamped.
+/// A function from light, clamped to 0 to [`LIGHT`], to 16-bit sRGB.
 pub(crate) fn encoder() -> impl Fn(i32) -> u16 + Copy {
     let encoded: &[u16] = &ENCODED;
     |light| encoded[light.clamp(0, LIGHT) as usize]
@@ -135,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn no_variance_makes_light_that_there_is_not() {
+    fn no_variance_gives_light_out_of_range() {
         let codes: Vec<i16> = (0..4080).map(|code| code * 8).collect();
         let mut before = run(SimdLevel::detect(), &codes, Some(0));
         for variance in [1, 600, 8191, 8192, 20_000, 32_767] {
@@ -152,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_survives_the_round_trip() {
+    fn every_byte_is_unchanged_by_a_round_trip() {
         let codes: Vec<i16> = (0..=255).map(|code: i16| code * 128).collect();
         for (code, light) in run(SimdLevel::detect(), &codes, None).into_iter().enumerate() {
             let back = encoder()(light.into());

@@ -7,7 +7,7 @@ use super::curve::{CODE, to_light};
 use crate::pixels::{Components, Grid, Model, Row};
 use crate::simd::{Kernel, Lanes, SimdLevel, WIDTH, padded};
 
-/// A row of light. Sample `c` of cell `x` stands at `c × plane + x × step`.
+/// A row of light. Channel `c` of sample `x` is at `c × plane + x × step`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LightRow<'a> {
     pub(crate) samples: &'a [i16],
@@ -15,8 +15,8 @@ pub(crate) struct LightRow<'a> {
     pub(crate) step: usize,
 }
 
-/// Turns the rows of one picture to light.
-pub(crate) struct Lighting {
+/// Converts the rows of an image to linear light.
+pub(crate) struct Lineariser {
     level: SimdLevel,
     model: Model,
     width: usize,
@@ -24,14 +24,14 @@ pub(crate) struct Lighting {
     light: Vec<i16>,
 }
 
-impl Lighting {
+impl Lineariser {
     /// For a grid of `width` columns.
     pub(crate) fn new(level: SimdLevel, grid: Grid, width: usize) -> Self {
         let length = padded(width) * grid.model.channels();
         Self { level, model: grid.model, width, codes: vec![0; length], light: vec![0; length] }
     }
 
-    /// The bytes held for rows of `width` cells with four channels.
+    /// Bytes of the buffers for rows of `width` samples with four channels.
     pub(crate) fn memory(width: u64) -> u64 {
         (width + WIDTH as u64) * 4 * 2 * 2
     }
@@ -44,7 +44,7 @@ impl Lighting {
         }
     }
 
-    /// The row in linear light. Rows that are too short leave the rest as it was.
+    /// The row in linear light. A row that is too short leaves the remaining samples unchanged.
     pub(crate) fn row(&mut self, row: Row<'_>) -> LightRow<'_> {
         let (plane, step) = self.layout(row);
         let channels = self.model.channels();
@@ -139,12 +139,12 @@ impl Kernel for Premultiplied<'_> {
             // From codes, 0 to 32640, to 0 to 16384: × 16384 / 32640 × 2¹⁵ / 2¹⁵.
             let coverage = simd.mul_round(alpha, i16x16::splat(simd, 16448));
             coverage.store_slice(&mut light[colours * plane + x..][..WIDTH]);
-            // Vectors without any transparency, or with nothing else, are most of a product picture.
+            // Most vectors of product images are opaque throughout.
             let opaque = alpha.simd_eq(whole).all_true();
             for colour in 0..colours {
                 let at = colour * plane + x;
                 let value = to_light(simd, simd.load(&codes[at..]), None);
-                // alpha / 32640 × 2¹⁵ / 2¹⁵, the 1 / 255 too little made up for by alpha / 256.
+                // alpha / 32640 × 2¹⁵ / 2¹⁵, with alpha / 256 for the missing 1 / 255.
                 let value = if opaque { value } else { simd.mul_round(value, alpha + (alpha >> 8)) };
                 value.store_slice(&mut light[at..][..WIDTH]);
             }
@@ -162,35 +162,41 @@ impl Kernel for FromComponents<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Lanes>(self, simd: S) {
-        let Self { components: Components { planes, ycc, whole, variance }, plane, light } = self;
+        let Self { components: Components { planes, ycc, whole_codes, variance }, plane, light } = self;
         let [first, second, third] = planes;
         for x in (0..plane).step_by(WIDTH) {
             let variance = (!variance.is_empty()).then(|| simd.load(&variance[x..]));
             let base = simd.load(&first[x..]);
             if second.is_empty() {
-                lit(simd, base, variance, whole).store_slice(&mut light[x..][..WIDTH]);
+                sixteenths_to_light(simd, base, variance, whole_codes).store_slice(&mut light[x..][..WIDTH]);
                 continue;
             }
             let (second, third) = (simd.load(&second[x..]), simd.load(&third[x..]));
-            let (second, third) = (rounded(second, whole), rounded(third, whole));
+            let (second, third) = (rounded(second, whole_codes), rounded(third, whole_codes));
             let rgb = if ycc { ycc_to_rgb(simd, base, second, third) } else { [base, second, third] };
             for (channel, value) in rgb.into_iter().enumerate() {
-                lit(simd, value, variance, whole).store_slice(&mut light[channel * plane + x..][..WIDTH]);
+                sixteenths_to_light(simd, value, variance, whole_codes)
+                    .store_slice(&mut light[channel * plane + x..][..WIDTH]);
             }
         }
     }
 }
 
-/// Sixteenths of a code to nearest whole codes, if those are wanted.
+/// Sixteenths of a code to nearest, if `whole_codes`.
 #[inline(always)]
-fn rounded<S: Lanes>(value: i16x16<S>, whole: bool) -> i16x16<S> {
-    if whole { ((value + 8) >> 4) << 4 } else { value }
+fn rounded<S: Lanes>(value: i16x16<S>, whole_codes: bool) -> i16x16<S> {
+    if whole_codes { ((value + 8) >> 4) << 4 } else { value }
 }
 
 /// Sixteenths of a code to light.
 #[inline(always)]
-fn lit<S: Lanes>(simd: S, value: i16x16<S>, variance: Option<i16x16<S>>, whole: bool) -> i16x16<S> {
-    let code = rounded(value, whole).max(i16x16::splat(simd, 0)).min(i16x16::splat(simd, 4080)) << 3;
+fn sixteenths_to_light<S: Lanes>(
+    simd: S,
+    value: i16x16<S>,
+    variance: Option<i16x16<S>>,
+    whole_codes: bool,
+) -> i16x16<S> {
+    let code = rounded(value, whole_codes).max(i16x16::splat(simd, 0)).min(i16x16::splat(simd, 4080)) << 3;
     to_light(simd, code, variance)
 }
 
@@ -215,13 +221,13 @@ mod tests {
     use crate::light::LIGHT;
 
     fn light(grid: Model, row: Row<'_>, width: usize) -> (Vec<i16>, usize, usize) {
-        let grid = Grid::whole(grid);
+        let grid = Grid::full_scale(grid);
         let mut expected = None;
         for level in [SimdLevel::baseline(), SimdLevel::detect()] {
-            let mut lighting = Lighting::new(level, grid, width);
-            let LightRow { samples, plane, step } = lighting.row(row);
-            let made = (samples.to_vec(), plane, step);
-            assert_eq!(*expected.get_or_insert_with(|| made.clone()), made, "{level:?}");
+            let mut lineariser = Lineariser::new(level, grid, width);
+            let LightRow { samples, plane, step } = lineariser.row(row);
+            let actual = (samples.to_vec(), plane, step);
+            assert_eq!(*expected.get_or_insert_with(|| actual.clone()), actual, "{level:?}");
         }
         expected.unwrap()
     }
@@ -242,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn wide_samples_are_as_narrow_ones() {
+    fn sixteen_bit_samples_match_eight_bit_ones() {
         let narrow: Vec<u8> = (0..=255).collect();
         let wide: Vec<u16> = narrow.iter().map(|&v| u16::from(v) * 257).collect();
         for model in [Model::Gray, Model::GrayAlpha, Model::Rgba] {
@@ -252,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn components_become_colours() {
+    fn components_are_converted_to_colours() {
         let row = |y: u8, cb: u8, cr: u8| [y, cb, cr].map(|v| vec![i16::from(v) * 16; WIDTH]);
         // Red, green and blue by T.871.
         for (ycc, rgb) in
@@ -260,7 +266,7 @@ mod tests {
         {
             let planes = row(ycc.0, ycc.1, ycc.2);
             let planes = [&planes[0][..], &planes[1], &planes[2]];
-            let components = Components { planes, ycc: true, whole: false, variance: &[] };
+            let components = Components { planes, ycc: true, whole_codes: false, variance: &[] };
             let (light, plane, _) = light(Model::Rgb, Row::Components(components), 1);
             for (channel, expected) in rgb.into_iter().enumerate() {
                 let code = u32::from(crate::light::encoder()(light[channel * plane].into())) / 257;

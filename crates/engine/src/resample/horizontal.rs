@@ -1,12 +1,12 @@
-//! The horizontal pass, and back from light: one row of boxes becomes one row of the small picture.
+//! The horizontal pass and the conversion from light: a row of boxes to a row of the resampled image.
 
 use fearless_simd::i32x8;
 use fearless_simd::prelude::*;
 
-use super::kernel::{ONE, Weights};
+use super::weights::{ONE, Weights};
 use crate::light::{LIGHT, encoder};
-use crate::pixels::{Model, Small};
-use crate::simd::{Kernel, Lanes, SimdLevel, WIDTH, each, padded};
+use crate::pixels::{Image16, Model};
+use crate::simd::{Kernel, Lanes, SimdLevel, WIDTH, array_from_fn, padded};
 
 pub(super) struct Horizontal {
     model: Model,
@@ -22,7 +22,7 @@ pub(super) struct Horizontal {
 impl Horizontal {
     pub(super) fn new(model: Model, weights: Weights, height: usize) -> Self {
         let longest = (0..weights.len()).map(|out| weights.window(out).0 + weights.window(out).1.len()).max();
-        let stride = padded(longest.unwrap_or(0).max(weights.reach.boxes));
+        let stride = padded(longest.unwrap_or(0).max(weights.span.boxes));
         let channels = model.channels();
         Self {
             model,
@@ -37,7 +37,7 @@ impl Horizontal {
     /// Takes a row of boxes: interleaved, or planes padded to whole vectors.
     pub(super) fn row(&mut self, level: SimdLevel, line: &[i16], interleaved: bool) {
         let channels = self.model.channels();
-        let boxes = self.weights.reach.boxes;
+        let boxes = self.weights.span.boxes;
         for (channel, plane) in self.planes.chunks_exact_mut(self.stride).enumerate() {
             if interleaved {
                 for (target, &sample) in
@@ -54,8 +54,8 @@ impl Horizontal {
         encode_row(self.model, self.weights.len(), &self.sums, &mut self.samples);
     }
 
-    pub(super) fn finish(self, height: usize) -> Small {
-        Small { width: self.weights.len(), height, model: self.model, samples: self.samples }
+    pub(super) fn finish(self, height: usize) -> Image16 {
+        Image16 { width: self.weights.len(), height, model: self.model, samples: self.samples }
     }
 }
 
@@ -119,7 +119,8 @@ impl Sums<'_> {
         let mut sums: [&mut [i32]; CHANNELS] = std::array::from_fn(|_| sums.next().unwrap_or_default());
         for out in 0..width {
             let (first, window) = weights.window(out);
-            let boxes: [&[i16]; CHANNELS] = each(|channel| &planes[channel][first..first + window.len()]);
+            let boxes: [&[i16]; CHANNELS] =
+                array_from_fn(|channel| &planes[channel][first..first + window.len()]);
             let mut totals = [i32x8::splat(simd, 0); CHANNELS];
             for (at, weights) in window.chunks_exact(WIDTH).enumerate() {
                 let weights = simd.load(weights);
@@ -139,7 +140,7 @@ impl Sums<'_> {
 #[inline(always)]
 fn reduced<S: Lanes, const N: usize>(simd: S, vectors: [i32x8<S>; N]) -> [i32; N] {
     let vector = |index: usize| vectors.get(index).copied().unwrap_or_else(|| i32x8::splat(simd, 0));
-    // Woven, so that one addition serves two vectors, and then four.
+    // Interleaved, so that one addition serves two vectors, and then four.
     let pair = |a: usize| {
         let (low, high) = simd.interleave_i32x8(vector(a), vector(a + 1));
         let (low, high) = (low + high).split();
@@ -155,5 +156,5 @@ fn reduced<S: Lanes, const N: usize>(simd: S, vectors: [i32x8<S>; N]) -> [i32; N
         let sums = sums.as_slice();
         [sums[0] + sums[2], sums[1] + sums[3], 0, 0]
     };
-    each(|index| sums[index])
+    array_from_fn(|index| sums[index])
 }

@@ -1,4 +1,4 @@
-//! Resampling beside what it must be: flat, identical, linear in light, close to Lanczos.
+//! Resampling: flat images stay flat, 1:1 is the identity, means are of light, results are close to Lanczos.
 
 use super::*;
 use crate::header::{Format, Orientation};
@@ -21,21 +21,21 @@ fn run(model: Model, width: u32, height: u32, out: (u32, u32), pixels: &[u8]) ->
     let source = Rect { x: 0.0, y: 0.0, width: width.into(), height: height.into() };
     let plan = Plan { source, stored: out, canvas: out, offset: (0, 0), filter: Filter::Lanczos3 };
     let never = || false;
-    let mut made = [SimdLevel::baseline(), SimdLevel::detect()].map(|level| {
+    let mut results = [SimdLevel::baseline(), SimdLevel::detect()].map(|level| {
         let plans = [plan];
-        let mut fan = Fan::new(&header, &plans, level, Stop(&never));
-        fan.begin(Grid::whole(model)).unwrap();
+        let mut resampler = MultiResampler::new(&header, &plans, level, Stop(&never));
+        resampler.begin(Grid::full_scale(model)).unwrap();
         for row in pixels.chunks(width as usize * model.channels()) {
-            fan.row(Row::U8(row)).unwrap();
+            resampler.row(Row::U8(row)).unwrap();
         }
-        fan.finish().expect("all rows were given").remove(0)
+        resampler.finish().expect("all rows were passed").remove(0)
     });
-    assert_eq!(made[0], made[1], "the levels differ");
-    std::mem::take(&mut made[0].samples)
+    assert_eq!(results[0], results[1], "the levels differ");
+    std::mem::take(&mut results[0].samples)
 }
 
 #[test]
-fn a_flat_picture_stays_flat_at_every_size() {
+fn a_flat_image_stays_flat_at_every_size() {
     for (width, height) in [(1, 1), (7, 5), (640, 33), (1000, 1000)] {
         let pixels = [200, 100, 3].repeat((width * height) as usize);
         for out in [(1, 1), (3, 4), (64, 64), (128, 9)] {
@@ -48,7 +48,7 @@ fn a_flat_picture_stays_flat_at_every_size() {
 }
 
 #[test]
-fn one_to_one_keeps_every_byte() {
+fn one_to_one_preserves_every_byte() {
     let pixels: Vec<u8> = (0..=255).collect();
     let samples = run(Model::Gray, 16, 16, (16, 16), &pixels);
     let bytes: Vec<u8> = samples.iter().map(|&v| ((u32::from(v) * 255 + 32767) / 65535) as u8).collect();
@@ -71,7 +71,7 @@ fn transparent_colour_does_not_bleed() {
     }
 }
 
-/// Lanczos3 in floating point over whole pixels, as it is defined.
+/// Lanczos3 in floating point over all pixels, by definition.
 fn reference(width: usize, height: usize, out: (usize, usize), light: &[f64]) -> Vec<f64> {
     let lanczos = |x: f64| {
         let sinc = |x: f64| {
@@ -118,16 +118,16 @@ fn close_to_lanczos_in_floating_point() {
         let light: Vec<f64> =
             pixels.iter().map(|&v| f64::from(crate::light::linear_8(v)) / 65535.0).collect();
         let expected = reference(width, height, out, &light);
-        let made = run(Model::Gray, width as u32, height as u32, (out.0 as u32, out.1 as u32), &pixels);
+        let actual = run(Model::Gray, width as u32, height as u32, (out.0 as u32, out.1 as u32), &pixels);
         let mut worst = 0.0_f64;
         let mut sum = 0.0;
-        for (sample, expected) in made.iter().zip(&expected) {
+        for (sample, expected) in actual.iter().zip(&expected) {
             let code = f64::from(crate::light::encoder()((expected * 16384.0).round() as i32));
             let error = (f64::from(*sample) - code).abs() / 257.0;
             worst = worst.max(error);
             sum += error * error;
         }
-        let error = (sum / made.len() as f64).sqrt();
+        let error = (sum / actual.len() as f64).sqrt();
         assert!(
             worst < 4.0 && error < 0.8,
             "{width}x{height} to {out:?}: at most {worst}, {error} on average"

@@ -1,23 +1,23 @@
-//! The vertical pass: rows are kept in pairs, sample beside sample, so that one instruction multiplies
-//! both with their weights and adds them up.
+//! The vertical pass: rows are buffered in interleaved pairs, so that one instruction multiplies both with their
+//! weights and adds the products.
 
 use std::collections::VecDeque;
 
 use fearless_simd::prelude::*;
 use fearless_simd::{i16x16, i32x8};
 
-use super::kernel::ONE;
+use super::weights::ONE;
 use crate::simd::{Kernel, Lanes, SimdLevel, WIDTH};
 
 pub(super) struct Vertical {
     /// Samples in a row; whole vectors.
     length: usize,
-    /// The even row that waits for its odd one.
-    held: Option<Vec<i16>>,
-    /// An odd row on its way, and rows to be used again.
+    /// The even row of an incomplete pair.
+    even: Option<Vec<i16>>,
+    /// The odd row of the pair, and buffers for reuse.
     odd: Vec<i16>,
     spare: Vec<Vec<i16>>,
-    /// Pairs kept, the first of them being pair `dropped`.
+    /// Buffered pairs; the first is pair `dropped`.
     pairs: VecDeque<Vec<i16>>,
     dropped: usize,
     ended: bool,
@@ -29,7 +29,7 @@ impl Vertical {
     pub(super) fn new(length: usize) -> Self {
         Self {
             length,
-            held: None,
+            even: None,
             odd: vec![0; length],
             spare: Vec::new(),
             pairs: VecDeque::new(),
@@ -44,21 +44,21 @@ impl Vertical {
         self.push_with(level, |line| line.copy_from_slice(row));
     }
 
-    /// Has the next row written into a buffer, which holds some earlier row.
+    /// Takes the next row, written by `write` into a buffer with stale contents.
     pub(super) fn push_with(&mut self, level: SimdLevel, write: impl FnOnce(&mut [i16])) {
-        if self.held.is_some() {
+        if self.even.is_some() {
             write(&mut self.odd);
             self.pair(level);
         } else {
             let mut row = self.spare.pop().unwrap_or_else(|| vec![0; self.length * 2]);
             write(&mut row[..self.length]);
-            self.held = Some(row);
+            self.even = Some(row);
         }
     }
 
-    /// Tells that there are no more rows.
+    /// Marks the end of the rows.
     pub(super) fn end(&mut self, level: SimdLevel) {
-        if self.held.is_some() {
+        if self.even.is_some() {
             self.odd.fill(0);
             self.pair(level);
         }
@@ -66,14 +66,14 @@ impl Vertical {
     }
 
     fn pair(&mut self, level: SimdLevel) {
-        let Some(even) = self.held.take() else { return };
+        let Some(even) = self.even.take() else { return };
         let mut pair = self.spare.pop().unwrap_or_else(|| vec![0; self.length * 2]);
         level.run(Interleave { even: &even[..self.length], odd: &self.odd, pair: &mut pair });
         self.spare.push(even);
         self.pairs.push_back(pair);
     }
 
-    /// The weighted sum of rows from `first` on, which must be even and never go back; `None` if a row
+    /// The weighted sum of rows from `first` on, which must be even and never decrease; `None` if a row
     /// is still missing.
     pub(super) fn combine(&mut self, level: SimdLevel, first: usize, weights: &[i16]) -> Option<&[i16]> {
         let (from, count) = (first / 2, weights.len() / 2);
@@ -126,7 +126,7 @@ impl Kernel for Combine<'_> {
     #[inline(always)]
     fn run<S: Lanes>(self, simd: S) {
         let Self { pairs, weights, line } = self;
-        // Several vectors at a time, so that a weight is spread out once for all of them.
+        // Several vectors at a time, so that a weight is broadcast once for all of them.
         let mut chunks = line.chunks_exact_mut(4 * WIDTH);
         let mut at = 0;
         for target in &mut chunks {
@@ -140,7 +140,7 @@ impl Kernel for Combine<'_> {
     }
 }
 
-/// The weighted sums of `N` vectors, which stand from `at` on in the pairs.
+/// The weighted sums of `N` vectors, which begin at `at` in the pairs.
 #[inline(always)]
 fn combine<S: Lanes, const N: usize>(
     simd: S,

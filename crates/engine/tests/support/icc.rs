@@ -1,10 +1,10 @@
-//! ICC profiles written in code (ICC.1:2001-04, version 2.4), and colours by them in floating point.
+//! ICC profiles written in code (ICC.1:2001-04, version 2.4), and their colours in floating point.
 
 #![allow(dead_code, reason = "each test file uses its own part of these")]
 
 /// From device values of 0 to 1 to XYZ relative to D50.
 pub(crate) struct MatrixProfile {
-    /// XYZ of red, green and blue at their fullest.
+    /// XYZ of red, green and blue at full intensity.
     pub(crate) colorants: [[f64; 3]; 3],
     pub(crate) curve: Curve,
 }
@@ -78,16 +78,16 @@ impl MatrixProfile {
     }
 }
 
-/// A press whose Lab is linear in its inks, so that every way to interpolate says the same.
+/// A press whose Lab is linear in its inks, so that every interpolation gives the same.
 pub(crate) struct Press;
 
 impl Press {
-    /// Lab of white paper, and what each ink at its fullest adds.
+    /// Lab of white paper, and the difference by each ink at full coverage.
     const PAPER: [f64; 3] = [96.0, 0.0, 2.0];
     const INKS: [[f64; 3]; 4] =
         [[-22.0, -24.0, -30.0], [-25.0, 48.0, -4.0], [-6.0, -4.0, 52.0], [-38.0, 1.0, -1.0]];
 
-    /// Of inks of 0 to 1.
+    /// Lab of inks of 0 to 1.
     pub(crate) fn lab(inks: [f64; 4]) -> [f64; 3] {
         std::array::from_fn(|at| {
             Self::PAPER[at] + inks.iter().zip(Self::INKS).map(|(ink, adds)| ink * adds[at]).sum::<f64>()
@@ -116,7 +116,7 @@ impl Press {
     }
 }
 
-/// A whole profile of these tags, and those that every profile must have.
+/// A profile of these tags and the required ones.
 fn file(space: [u8; 4], connection: [u8; 4], tags: &[([u8; 4], Vec<u8>)]) -> Vec<u8> {
     let mut tags = tags.to_vec();
     let white = [b"XYZ \0\0\0\0".to_vec(), D50.map(fixed).concat()].concat();
@@ -151,7 +151,7 @@ fn fixed(value: f64) -> [u8; 4] {
     ((value * 65536.0).round() as i32).to_be_bytes()
 }
 
-/// What sRGB has nearest to this XYZ, cut off channel by channel in light, in codes of 0 to 255.
+/// The sRGB codes of an XYZ colour, 0 to 255, clamped per channel in linear light.
 pub(crate) fn to_srgb(xyz: [f64; 3]) -> [f64; 3] {
     product(&inverse(&SRGB), xyz).map(|light| {
         let light = light.clamp(0.0, 1.0);
@@ -174,7 +174,7 @@ pub(crate) fn lab(xyz: [f64; 3]) -> [f64; 3] {
     [116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)]
 }
 
-/// The other way.
+/// The inverse of [`lab`].
 pub(crate) fn lab_xyz([lightness, a, b]: [f64; 3]) -> [f64; 3] {
     let y = (lightness + 16.0) / 116.0;
     let roots = [y + a / 500.0, y, y - b / 200.0];

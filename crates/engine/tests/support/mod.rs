@@ -1,4 +1,4 @@
-//! Pictures drawn in code, written in every format read, and ways to look at thumbnails.
+//! Generated images in every supported format, and access to the pixels of thumbnails.
 
 #![allow(dead_code, reason = "each test file uses its own part of these")]
 
@@ -11,7 +11,7 @@ use tintype_engine::{Error, Limits, Scratch, Spec, Thumbnail, render};
 /// The colours of the four quarters: top left, top right, bottom left, bottom right.
 pub(crate) const QUARTERS: [[u8; 3]; 4] = [[220, 30, 30], [30, 200, 40], [30, 40, 210], [230, 220, 40]];
 
-/// A picture in four flat quarters.
+/// An image of four flat quarters.
 pub(crate) fn quarters(width: usize, height: usize) -> Vec<u8> {
     let mut rgb = Vec::with_capacity(width * height * 3);
     for y in 0..height {
@@ -22,7 +22,7 @@ pub(crate) fn quarters(width: usize, height: usize) -> Vec<u8> {
     rgb
 }
 
-/// A smooth gradient with some texture, so that codecs have something to do.
+/// A smooth gradient with some texture, for codecs to encode.
 pub(crate) fn texture(width: usize, height: usize) -> Vec<u8> {
     let mut rgb = Vec::with_capacity(width * height * 3);
     for y in 0..height {
@@ -52,7 +52,7 @@ pub(crate) fn jpeg_with(
     bytes
 }
 
-/// Puts an Exif segment with the orientation right behind SOI.
+/// Inserts an Exif segment with the orientation after SOI.
 pub(crate) fn with_orientation(jpeg: &[u8], orientation: u8) -> Vec<u8> {
     let mut segment = b"\xff\xe1\0\x22Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
     segment.push(orientation);
@@ -145,7 +145,7 @@ where
     bytes.into_inner()
 }
 
-/// The same picture in every format.
+/// The same image in every format.
 pub(crate) fn every_format(rgb: &[u8], width: usize, height: usize) -> Vec<(&'static str, Vec<u8>)> {
     let rgba: Vec<u8> = rgb.chunks(3).flat_map(|p| [p[0], p[1], p[2], 255]).collect();
     vec![
@@ -167,22 +167,22 @@ pub(crate) fn every_format(rgb: &[u8], width: usize, height: usize) -> Vec<(&'st
 
 /// Renders one thumbnail with the default limits.
 pub(crate) fn thumbnail(bytes: &[u8], spec: &Spec) -> Result<Thumbnail, Error> {
-    let mut made =
+    let mut rendered =
         render(bytes, std::slice::from_ref(spec), &Limits::default(), &|| false, &mut Scratch::default())?;
-    Ok(made.remove(0))
+    Ok(rendered.remove(0))
 }
 
 /// A thumbnail's pixels as RGBA.
-pub(crate) struct Picture {
+pub(crate) struct Pixels {
     pub(crate) width: usize,
     pub(crate) height: usize,
     pub(crate) rgba: Vec<u8>,
 }
 
-impl Picture {
+impl Pixels {
     /// Decodes PNG.
     pub(crate) fn of(thumbnail: &Thumbnail) -> Self {
-        assert_eq!(thumbnail.format, tintype_engine::Format::Png, "tests look at PNG thumbnails");
+        assert_eq!(thumbnail.format, tintype_engine::Format::Png, "tests compare PNG thumbnails");
         Self::of_png(&thumbnail.bytes)
     }
 

@@ -1,4 +1,4 @@
-//! A disk that fails, or takes long, when told to: for tests and benchmarks.
+//! A disk with injected faults and delays, for tests and benchmarks.
 
 use std::{
     io,
@@ -13,16 +13,16 @@ use std::{
 use tintype::disk::{Disk, DiskFile, EIO, FileId, SharedDisk, Space};
 
 #[derive(Debug, Default)]
-struct Holding {
+struct Hangs {
     /// Reads of paths that contain this.
     reads: Option<String>,
-    /// Reads and syncs of anything.
-    everything: bool,
-    /// How many hang.
-    held: usize,
+    /// All reads and syncs.
+    all: bool,
+    /// The number of operations that hang now.
+    hanging: usize,
 }
 
-/// What goes wrong; shared, so that it can be changed while the disk is in use.
+/// The faults of a disk; shared, so that they can be changed while the disk is in use.
 #[derive(Debug, Default)]
 pub struct Faults {
     full: AtomicBool,
@@ -31,8 +31,8 @@ pub struct Faults {
     free: Mutex<Option<u64>>,
     failing_reads: Mutex<Option<String>>,
     failing_syncs: Mutex<Option<(String, u64)>>,
-    holding: Mutex<Holding>,
-    let_go: Condvar,
+    hangs: Mutex<Hangs>,
+    resumed: Condvar,
     sync_micros: AtomicU64,
     syncs: AtomicU64,
 }
@@ -53,51 +53,51 @@ impl Faults {
         self.failing_space.store(fail, Ordering::SeqCst);
     }
 
-    /// The volume reports this many free bytes; with `None` again those it has.
+    /// The volume reports this many free bytes; with `None` the real number.
     pub fn set_free(&self, free: Option<u64>) {
         *self.free.lock().unwrap_or_else(PoisonError::into_inner) = free;
     }
 
-    /// Reads of files whose path contains `of` fail as of a broken sector, until this is told `None`.
-    pub fn fail_reads(&self, of: Option<&str>) {
-        *self.failing_reads.lock().unwrap_or_else(PoisonError::into_inner) = of.map(str::to_owned);
+    /// Reads of files whose path contains `pattern` fail with EIO; with `None` no more.
+    pub fn fail_reads(&self, pattern: Option<&str>) {
+        *self.failing_reads.lock().unwrap_or_else(PoisonError::into_inner) = pattern.map(str::to_owned);
     }
 
-    /// The next `times` syncs of files or folders whose path ends with `of` fail with an I/O error: what
-    /// was written may be on disk, or not.
-    pub fn fail_syncs(&self, of: &str, times: u64) {
-        *self.failing_syncs.lock().unwrap_or_else(PoisonError::into_inner) = Some((of.to_owned(), times));
+    /// The next `times` syncs of files or folders whose path ends with `suffix` fail with an I/O error; the written data
+    /// may or may not be on the disk.
+    pub fn fail_syncs(&self, suffix: &str, times: u64) {
+        *self.failing_syncs.lock().unwrap_or_else(PoisonError::into_inner) = Some((suffix.to_owned(), times));
     }
 
-    /// Reads of files whose path contains `of` hang, until this is told `None`.
-    pub fn hold_reads(&self, of: Option<&str>) {
-        self.holding().reads = of.map(str::to_owned);
-        self.let_go.notify_all();
+    /// Reads of files whose path contains `pattern` hang; with `None` no more.
+    pub fn hang_reads(&self, pattern: Option<&str>) {
+        self.hangs().reads = pattern.map(str::to_owned);
+        self.resumed.notify_all();
     }
 
-    /// Every read and every sync hangs, as on a network's disk whose network is gone; until this is told `false`.
-    pub fn hold_everything(&self, hold: bool) {
-        self.holding().everything = hold;
-        self.let_go.notify_all();
+    /// All reads and syncs hang, as on a network disk without its network; with `false` no more.
+    pub fn hang_all(&self, hang: bool) {
+        self.hangs().all = hang;
+        self.resumed.notify_all();
     }
 
-    /// How many operations hang.
-    pub fn held(&self) -> usize {
-        self.holding().held
+    /// The number of operations that hang.
+    pub fn hanging(&self) -> usize {
+        self.hangs().hanging
     }
 
-    fn holding(&self) -> MutexGuard<'_, Holding> {
-        self.holding.lock().unwrap_or_else(PoisonError::into_inner)
+    fn hangs(&self) -> MutexGuard<'_, Hangs> {
+        self.hangs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn hang_while(&self, is_held: impl Fn(&Holding) -> bool) {
-        let mut holding = self.holding();
-        if is_held(&holding) {
-            holding.held += 1;
-            while is_held(&holding) {
-                holding = self.let_go.wait(holding).unwrap_or_else(PoisonError::into_inner);
+    fn hang_while(&self, hang: impl Fn(&Hangs) -> bool) {
+        let mut hangs = self.hangs();
+        if hang(&hangs) {
+            hangs.hanging += 1;
+            while hang(&hangs) {
+                hangs = self.resumed.wait(hangs).unwrap_or_else(PoisonError::into_inner);
             }
-            holding.held -= 1;
+            hangs.hanging -= 1;
         }
     }
 
@@ -106,18 +106,17 @@ impl Faults {
         self.sync_micros.store(u64::try_from(cost.as_micros()).unwrap_or(u64::MAX), Ordering::SeqCst);
     }
 
-    /// How many syncs there were, of files and folders.
+    /// The number of syncs of files and folders so far.
     pub fn syncs(&self) -> u64 {
         self.syncs.load(Ordering::SeqCst)
     }
 
     fn read(&self, path: &Path) -> io::Result<()> {
         let path = path.to_string_lossy();
-        let of_reads =
-            |holding: &Holding| holding.reads.as_ref().is_some_and(|of| path.contains(of.as_str()));
-        self.hang_while(|holding| holding.everything || of_reads(holding));
+        let matches = |pattern: &String| path.contains(pattern.as_str());
+        self.hang_while(|hangs| hangs.all || hangs.reads.as_ref().is_some_and(matches));
         match &*self.failing_reads.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(of) if path.contains(of.as_str()) => Err(io::Error::from_raw_os_error(EIO)),
+            Some(pattern) if matches(pattern) => Err(io::Error::from_raw_os_error(EIO)),
             _ => Ok(()),
         }
     }
@@ -134,13 +133,13 @@ impl Faults {
 
     fn sync(&self, path: &Path) -> io::Result<()> {
         self.syncs.fetch_add(1, Ordering::SeqCst);
-        self.hang_while(|holding| holding.everything);
+        self.hang_while(|hangs| hangs.all);
         let cost = self.sync_micros.load(Ordering::SeqCst);
         if cost > 0 {
             std::thread::sleep(Duration::from_micros(cost));
         }
         match &mut *self.failing_syncs.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some((of, times)) if *times > 0 && path.to_string_lossy().ends_with(of.as_str()) => {
+            Some((suffix, times)) if *times > 0 && path.to_string_lossy().ends_with(suffix.as_str()) => {
                 *times -= 1;
                 Err(io::Error::other("input/output error"))
             }
@@ -149,7 +148,7 @@ impl Faults {
     }
 }
 
-/// Another disk, with faults.
+/// A disk with faults around another.
 #[derive(Debug)]
 pub struct FaultyDisk {
     inner: SharedDisk,
@@ -157,7 +156,7 @@ pub struct FaultyDisk {
 }
 
 impl FaultyDisk {
-    /// Puts `faults` before `inner`.
+    /// Wraps `inner`.
     #[must_use]
     pub fn new(inner: SharedDisk, faults: Arc<Faults>) -> Self {
         Self { inner, faults }

@@ -13,11 +13,11 @@ use super::{Env, FAILED, OK, SettingsArguments, output};
 use crate::{
     auth::{ACCESS_KEY_ID, Credentials, SECRET_ACCESS_KEY},
     disk::RealDisk,
-    sandbox::Reach,
+    sandbox::AllowedPaths,
     server::{Parts, open_as_it_is},
     settings::Settings,
     storage::repair::Finding,
-    storage::{DataFolder, DiskStore, FolderError, has_object_files},
+    storage::{DataFolder, FolderError, Storage, has_object_files},
 };
 
 /// The arguments.
@@ -82,7 +82,7 @@ impl Check {
         let shown = settings.data.display();
         let opened = match DataFolder::open_existing(&settings.data) {
             Err(FolderError::FormatLost(_)) if self.repair => {
-                let mended = DataFolder::mend_format(&settings.data);
+                let mended = DataFolder::write_format(&settings.data);
                 let words = mended.as_ref().map(|()| "was missing or damaged; written anew".into());
                 findings.add("format", words.map_err(ToString::to_string));
                 mended.and_then(|()| DataFolder::open_existing(&settings.data))
@@ -135,7 +135,7 @@ impl Check {
             Err(error) => findings.add("data folder", Err(error.to_string())),
         }
         if self.sandbox {
-            let reach = Reach::of(&settings, self.settings.file(env).as_deref());
+            let reach = AllowedPaths::new(&settings, self.settings.file(env).as_deref());
             sandbox::run(&settings, &reach, &mut findings)?;
         }
         Ok(findings.0)
@@ -158,7 +158,7 @@ fn credentials(settings: &Settings, env: &Env, findings: &mut Findings) {
 }
 
 /// The store, if there is one that can be opened.
-fn store(settings: &Settings, folder: DataFolder, findings: &mut Findings) -> Option<Arc<DiskStore>> {
+fn store(settings: &Settings, folder: DataFolder, findings: &mut Findings) -> Option<Arc<Storage>> {
     let is_made = match folder.ledger().exists() {
         true => Ok(true),
         false => has_object_files(&RealDisk, &folder),
@@ -171,14 +171,14 @@ fn store(settings: &Settings, folder: DataFolder, findings: &mut Findings) -> Op
         }
         Err(error) => Err(error.to_string()),
     };
-    let store = match opened {
-        Ok(Parts { store, .. }) => store,
+    let Parts { store, queue } = match opened {
+        Ok(parts) => parts,
         Err(error) => {
             findings.add("ledger", Err(error));
             return None;
         }
     };
-    let counts = store.ledger().view().and_then(|view| Ok((view.event_count()?, view.dead_letter_count()?)));
+    let counts = queue.depth().and_then(|events| Ok((events, queue.dead_letter_count()?)));
     findings.add(
         "ledger",
         counts
@@ -186,7 +186,7 @@ fn store(settings: &Settings, folder: DataFolder, findings: &mut Findings) -> Op
             .map_err(|error| error.to_string()),
     );
     let buckets =
-        store.buckets().map(|buckets| buckets.into_iter().map(|(name, _)| name).collect::<Vec<_>>());
+        store.buckets.list().map(|buckets| buckets.into_iter().map(|(name, _)| name).collect::<Vec<_>>());
     findings.add("buckets", buckets.map(|names| names.join(", ")).map_err(|fault| fault.to_string()));
     Some(store)
 }

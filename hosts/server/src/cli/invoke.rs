@@ -13,7 +13,7 @@ use tintype_pipeline::{
 use super::{Env, FAILED, OK, SettingsArguments, output, remote::Remote};
 use crate::{
     disk::RealDisk,
-    http_client::{Answer, authorized},
+    http_client::{FullResponse, authorized},
     server::open_parts,
     settings::Settings,
     storage::{DataFolder, DiskPort, FolderError},
@@ -66,7 +66,7 @@ fn here(settings: &Settings, folder: DataFolder, event: &[u8]) -> anyhow::Result
     // One call at a time: room for one render and its source.
     let memory = (settings.function.memory_mb * 4).div_ceil(3) << 20;
     let thumbnails = Thumbnails::on_polling_threads(settings.limits, memory);
-    let triggers = parts.store.triggers();
+    let triggers = parts.store.notifications.triggers();
     let store = DiskPort::new(parts.store);
     let runtime = super::runtime()?;
     let mut code = OK;
@@ -97,7 +97,7 @@ fn there(settings: &Settings, env: &Env, event: Vec<u8>) -> anyhow::Result<u8> {
         (None, Some(key)) => request.header("x-api-key", &key.key),
         (key, _) => authorized(request, key.as_ref()),
     };
-    let Answer { status, body } = super::runtime()?
+    let FullResponse { status, body } = super::runtime()?
         .block_on(client.exchange(request.body(Full::new(event.into()))?))
         .map_err(|error| error.context(url.clone()))?;
     let answer: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();

@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Env, OK, SettingsArguments, allocator, block_on, variable};
 use crate::{
-    sandbox::{self, Reach},
+    sandbox::{self, AllowedPaths},
     server::Server,
     settings::Settings,
     storage::DataFolder,
@@ -76,7 +76,7 @@ impl Serve {
 pub(super) fn confine(settings: &Settings, config: Option<&Path>) -> anyhow::Result<()> {
     // It must exist to be kept.
     DataFolder::make(&settings.data)?;
-    sandbox::enforce(settings.sandbox, &Reach::of(settings, config))?;
+    sandbox::enforce(settings.sandbox, &AllowedPaths::new(settings, config))?;
     Ok(())
 }
 

@@ -81,13 +81,13 @@ fn nowhere(inner: &Inner, at: &Location, story: &Story) -> anyhow::Result<String
         };
         return Ok(format!("it is gone: deleted, or lost; upload it again if it is wanted{orphans}"));
     }
-    if let Err(StoreFault::NoSuchBucket(bucket)) = inner.store.head_object(at) {
-        let buckets = inner.store.buckets()?.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    if let Err(StoreFault::NoSuchBucket(bucket)) = inner.store.objects.head(at) {
+        let buckets = inner.store.buckets.list()?.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
         return Ok(format!("there is no bucket \"{bucket}\"; there are {}", buckets.join(", ")));
     }
-    for trigger in inner.store.triggers().iter() {
+    for trigger in inner.store.notifications.triggers().iter() {
         let there = Location { bucket: trigger.destination.clone(), key: at.key.clone() };
-        if let Ok(Some(_)) = inner.store.head_object(&there) {
+        if let Ok(Some(_)) = inner.store.objects.head(&there) {
             return Ok(format!(
                 "that is the key of an object in bucket \"{}\", where thumbnails are: ask for the key of its source",
                 trigger.destination

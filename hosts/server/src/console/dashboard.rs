@@ -89,7 +89,7 @@ fn body(inner: &Inner, range: &Range) -> anyhow::Result<String> {
          <ol class=\"list\" id=\"list\" data-events=\"/events\"><noscript>{}</noscript></ol></section>",
         results::chooser(""),
         html::text(trigger.map_or("", |trigger| trigger.prefix.as_str())),
-        upload_target(trigger, &inner.store.triggers()),
+        upload_target(trigger, &inner.store.notifications.triggers()),
         results::list(inner, &Wanted::default(), results::FIRST)?,
     );
     let _ =
@@ -251,7 +251,7 @@ fn triggers(inner: &Inner) -> String {
         "<h2 id=\"triggers\">Triggers</h2><div class=\"card scroll\"><table><thead><tr><th scope=\"col\">Watched</th>\
          <th scope=\"col\">Suffixes</th><th scope=\"col\">Written</th></tr></thead><tbody>",
     );
-    for trigger in inner.store.triggers().iter() {
+    for trigger in inner.store.notifications.triggers().iter() {
         let renditions: Vec<String> = trigger
             .renditions
             .iter()

@@ -17,9 +17,8 @@ use super::{
     object::{attempts, wants_json},
 };
 use crate::{
-    ledger::DeadLetter,
     listen::Client,
-    queue::{DeadLetterFilter, LettersPage, LettersSummary, reason},
+    queue::{DeadLetter, DeadLetterFilter, DeadLetterPage, DeadLetterSummary, reason},
 };
 
 /// Dead letters on one page.
@@ -79,10 +78,10 @@ impl Asked {
     }
 
     /// The next of them, as far as one answer goes.
-    fn next(&self, inner: &Inner) -> anyhow::Result<LettersPage> {
+    fn next(&self, inner: &Inner) -> anyhow::Result<DeadLetterPage> {
         let filter = self.filter();
         match filter.ids {
-            Some(_) => Ok(LettersPage { letters: inner.queue.dead_letters(&filter)?, next: None }),
+            Some(_) => Ok(DeadLetterPage { dead_letters: inner.queue.dead_letters(&filter)?, next: None }),
             None => Ok(inner.queue.dead_letters_below(self.before.unwrap_or(u64::MAX), &filter)?),
         }
     }
@@ -100,7 +99,7 @@ pub(super) async fn page(
     };
     if wants_json(&headers) {
         let read = answers::blocking(&console, move |inner| {
-            let LettersPage { letters, next } = asked.next(inner)?;
+            let DeadLetterPage { dead_letters: letters, next } = asked.next(inner)?;
             Ok(json!({"deadLetters": letters, "next": next, "warning": inner.queue.dead_letter_warning()}))
         });
         return match read.await {
@@ -162,9 +161,7 @@ pub(super) async fn act(
         if !redrive {
             return Ok(inner.queue.purge(&filter)?);
         }
-        let done = inner.queue.redrive(&filter)?;
-        (0..done).for_each(|_| inner.store.event_queued());
-        Ok(done)
+        Ok(inner.queue.redrive(&filter)?)
     });
     match acted.await {
         Err(problem) => *problem,
@@ -176,7 +173,7 @@ pub(super) async fn act(
 }
 
 fn body(inner: &Inner, asked: &Asked) -> anyhow::Result<String> {
-    let LettersSummary { by_reason, passed, newest } = inner.queue.summary(&asked.filter(), MOST)?;
+    let DeadLetterSummary { by_reason, passed, newest } = inner.queue.summary(&asked.filter(), MOST)?;
     let mut out = String::new();
     let _ = write!(
         out,

@@ -24,7 +24,7 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
 /// Each result as an event `result`: JSON with bucket, key, outcome and its HTML.
 pub(super) async fn events(State(console): State<Console>, Query(wanted): Query<Wanted>) -> Response {
-    let Some(follower) = console.inner.history.feed().follow() else {
+    let Some(follower) = console.inner.history.result_stream().subscribe() else {
         return message(
             StatusCode::SERVICE_UNAVAILABLE,
             "too many follow the results already, or the server is shutting down; try again",

@@ -48,7 +48,7 @@ fn same(entry: &Entry) -> (i64, String, String, u32) {
 pub(super) async fn lines(State(console): State<Console>, Query(asked): Query<Asked>) -> Response {
     // Followed before the past is read, so that nothing falls between them.
     let follower = match asked.follow {
-        true => match console.inner.history.feed().follow() {
+        true => match console.inner.history.result_stream().subscribe() {
             Some(follower) => Some(follower),
             None => {
                 return message(StatusCode::SERVICE_UNAVAILABLE, "too many follow already; try again");
@@ -66,7 +66,7 @@ pub(super) async fn lines(State(console): State<Console>, Query(asked): Query<As
             let search = Search { object: None, failed: wanted.failed };
             return Ok(recorder.search(most, &search)?);
         };
-        let triggers = inner.store.triggers();
+        let triggers = inner.store.notifications.triggers();
         let buckets: BTreeSet<&str> = triggers.iter().map(|trigger| trigger.bucket.as_str()).collect();
         let mut past = Vec::new();
         for bucket in buckets {

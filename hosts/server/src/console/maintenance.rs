@@ -50,12 +50,12 @@ fn place(at: &Location) -> Value {
 pub(super) async fn backfill(State(console): State<Console>, Form(step): Form<Step>) -> Response {
     let cause = cause("ObjectCreated:Backfill");
     let done = answers::blocking(&console, move |inner| {
-        let done = inner.store.backfill(&step.prefix, step.after(), step.dry_run, cause)?;
+        let done = inner.store.backfill.page(&step.prefix, step.after(), step.dry_run, cause)?;
         Ok(json!({
             "stale": done.stale.iter().map(place).collect::<Vec<_>>(),
             "current": done.current,
             "waiting": done.waiting,
-            "givenUp": done.given_up,
+            "givenUp": done.dead_lettered,
             "next": next(done.next),
         }))
     });
@@ -66,12 +66,12 @@ pub(super) async fn backfill(State(console): State<Console>, Form(step): Form<St
 pub(super) async fn orphans(State(console): State<Console>, Form(step): Form<Step>) -> Response {
     let cause = cause("ObjectRemoved:Delete");
     let done = answers::blocking(&console, move |inner| {
-        let (orphans, cursor) = inner.store.orphans(&step.prefix, step.after())?;
+        let (orphans, cursor) = inner.store.backfill.orphans(&step.prefix, step.after())?;
         let listed: Vec<_> = orphans
             .iter()
             .map(|orphan| json!({"thumbnail": place(&orphan.at), "source": place(&orphan.source)}))
             .collect();
-        let removed = if step.delete { inner.store.remove_orphans(orphans, &cause)? } else { 0 };
+        let removed = if step.delete { inner.store.backfill.remove_orphans(orphans, &cause)? } else { 0 };
         Ok(json!({"orphans": listed, "removed": removed, "next": next(cursor)}))
     });
     done.await.map_or_else(|problem| *problem, |answer| Json(answer).into_response())

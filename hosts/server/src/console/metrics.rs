@@ -34,7 +34,7 @@ struct Question {
 
 /// `metric`, `statistic` (Average), `start` (an hour ago), `end` (now) and `period` (60) in seconds.
 fn parse(raw: &str) -> Result<Question, QueryError> {
-    let wrong = |message: String| Err(QueryError::Wrong(message));
+    let wrong = |message: String| Err(QueryError::Invalid(message));
     let (mut metric, mut statistic, mut start, mut end, mut period) = (None, None, None, None, None);
     for (name, value) in url::form_urlencoded::parse(raw.as_bytes()) {
         let slot = match name.as_ref() {
@@ -61,7 +61,7 @@ fn parse(raw: &str) -> Result<Question, QueryError> {
     let time = |name: &str, text: Option<String>, otherwise: i64| match text {
         None => Ok(otherwise),
         Some(text) => moment(&text).ok_or_else(|| {
-            QueryError::Wrong(format!(
+            QueryError::Invalid(format!(
                 "{name} \"{text}\" is no moment; write seconds since 1970 or UTC like 2026-11-24T12:03:00Z"
             ))
         }),
@@ -87,7 +87,7 @@ pub(super) async fn query(State(console): State<Console>, RawQuery(raw): RawQuer
     let asked =
         answers::blocking(&console, move |inner| match inner.history.query(metric, statistic, period) {
             Ok(points) => Ok(Ok(points)),
-            Err(QueryError::Wrong(words)) => Ok(Err(words)),
+            Err(QueryError::Invalid(words)) => Ok(Err(words)),
             Err(error) => Err(error.into()),
         });
     let points = match asked.await {

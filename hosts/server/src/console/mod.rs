@@ -38,7 +38,7 @@ use axum::{
 use tintype_api::{Access, BodyLimit, Permission, Route, RouteLimits, RoutePath};
 use tokio::sync::Semaphore;
 
-use crate::{auth::Authenticator, history::History, queue::Queue, settings::Settings, storage::DiskStore};
+use crate::{auth::Authenticator, history::History, queue::Queue, settings::Settings, storage::Storage};
 
 /// The name of the page's own files in metrics.
 const ASSETS: Option<&str> = Some("/page/");
@@ -55,7 +55,7 @@ pub struct Console {
 struct Inner {
     settings: Settings,
     authenticator: Arc<Authenticator>,
-    store: Arc<DiskStore>,
+    store: Arc<Storage>,
     queue: Arc<Queue>,
     history: Arc<History>,
     sessions: session::Sessions,
@@ -68,7 +68,7 @@ impl Console {
     pub fn new(
         settings: &Settings,
         authenticator: Arc<Authenticator>,
-        store: Arc<DiskStore>,
+        store: Arc<Storage>,
         queue: Arc<Queue>,
         history: Arc<History>,
     ) -> Self {

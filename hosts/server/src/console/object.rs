@@ -20,7 +20,7 @@ use super::{
     story::{State as Stands, Story},
 };
 use crate::{
-    history::{Entry, Next},
+    history::{Entry, Settlement},
     listen::Client,
     queue::DeadLetterFilter,
     request_id,
@@ -70,14 +70,13 @@ pub(super) async fn retry(
         let of_it = DeadLetterFilter { object: Some(at.clone()), ..DeadLetterFilter::default() };
         let ids: Vec<u64> = inner.queue.dead_letters(&of_it)?.iter().map(|letter| letter.event.id).collect();
         if ids.is_empty() {
-            return match inner.store.queue_again(&at, cause) {
+            return match inner.store.backfill.enqueue(&at, cause) {
                 Err(StoreFault::NoSuchKey(_)) => Ok(false),
                 queued => Ok(queued?),
             };
         }
         let done =
             inner.queue.redrive(&DeadLetterFilter { ids: Some(ids), ..DeadLetterFilter::default() })?;
-        (0..done).for_each(|_| inner.store.event_queued());
         Ok(done > 0)
     });
     match tried.await {
@@ -203,16 +202,16 @@ pub(super) fn attempts(count: u32) -> String {
 /// What happened since the last upload, in one sentence.
 fn story(history: &[Entry], last: &Entry) -> String {
     let begun = match last.queued_ms {
-        Some(queued) if last.is_of_an_upload() => format!("Uploaded {}", html::moment(queued)),
+        Some(queued) if last.is_from_upload() => format!("Uploaded {}", html::moment(queued)),
         Some(queued) => format!("Queued again {}", html::moment(queued)),
         None => format!("Asked for {}", html::moment(last.ended_ms)),
     };
     let tried = history.iter().filter(|entry| entry.queued_ms.is_some() && entry.queued_ms == last.queued_ms);
     let tried = u32::try_from(tried.count().max(1)).unwrap_or(u32::MAX).max(last.attempt);
     let end = match (last.has_failed(), last.next) {
-        (true, Next::DeadLetter) => format!("dead letter: {}", html::text(&last.why)),
-        (true, Next::Retry) => format!("to be tried again: {}", html::text(&last.why)),
-        (true, Next::Done) => format!("failed: {}", html::text(&last.why)),
+        (true, Settlement::DeadLetter) => format!("dead letter: {}", html::text(&last.why)),
+        (true, Settlement::Retry) => format!("to be tried again: {}", html::text(&last.why)),
+        (true, Settlement::Done) => format!("failed: {}", html::text(&last.why)),
         (false, _) => match last.latency_ms() {
             Some(ms) => {
                 format!("{} {} later", html::text(&last.outcome.replace('_', " ")), html::ms(ms as f64))

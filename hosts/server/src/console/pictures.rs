@@ -62,7 +62,7 @@ pub(super) async fn picture(State(console): State<Console>, Query(place): Query<
         return message(StatusCode::SERVICE_UNAVAILABLE, "too many pictures are being sent; ask again");
     };
     let read = answers::blocking(&console, move |inner| {
-        let Some(object) = inner.store.open_object(&at)? else { return Ok(None) };
+        let Some(object) = inner.store.objects.open(&at)? else { return Ok(None) };
         if object.record.size > MOST_BYTES {
             return Ok(None);
         }

@@ -10,7 +10,7 @@ use axum::{
 use tintype_pipeline::outcome::Stages;
 
 use super::{Console, Inner, answers, html};
-use crate::history::{Entry, Next};
+use crate::history::{Entry, Settlement};
 
 /// Results in a list.
 const MOST: usize = 30;
@@ -90,7 +90,7 @@ pub(super) fn item(entry: &Entry) -> String {
     if !entry.why.is_empty() {
         let _ = write!(out, "<p class=\"why\">{}</p>", html::text(&entry.why));
     }
-    if entry.has_failed() && entry.next != Next::Retry {
+    if entry.has_failed() && entry.next != Settlement::Retry {
         out.push_str(&retry(entry));
     }
     let _ = write!(
@@ -118,9 +118,13 @@ pub(super) fn class(entry: &Entry) -> &'static str {
 fn badge(entry: &Entry) -> String {
     let name = entry.outcome.replace('_', " ");
     match (entry.has_failed(), entry.next) {
-        (true, Next::Retry) => format!("{} · trying again", html::text(&entry.reason.replace('_', " "))),
-        (true, Next::DeadLetter) => format!("{} · dead letter", html::text(&entry.reason.replace('_', " "))),
-        (true, Next::Done) => html::text(&entry.reason.replace('_', " ")),
+        (true, Settlement::Retry) => {
+            format!("{} · trying again", html::text(&entry.reason.replace('_', " ")))
+        }
+        (true, Settlement::DeadLetter) => {
+            format!("{} · dead letter", html::text(&entry.reason.replace('_', " ")))
+        }
+        (true, Settlement::Done) => html::text(&entry.reason.replace('_', " ")),
         (false, _) => html::text(&name),
     }
 }
@@ -207,7 +211,8 @@ mod tests {
             bucket: "in".into(),
             key: tintype_pipeline::ObjectKey::new(key).unwrap(),
         };
-        let item = item(&Entry { next: Next::DeadLetter, source_bytes: 1, ..Entry::of(&report, &at, 0) });
+        let item =
+            item(&Entry { next: Settlement::DeadLetter, source_bytes: 1, ..Entry::new(&report, &at, 0) });
         assert!(!item.contains("<script"), "{item}");
         assert!(item.contains("&quot;&gt;&lt;script&gt;"));
     }

@@ -7,15 +7,14 @@ use tintype_pipeline::Location;
 use super::{Inner, advice::advice};
 use crate::{
     history::{Entry, Search},
-    ledger::{DeadLetter, EventRecord, ObjectRecord, ResultRecord},
-    queue::DeadLetterFilter,
-    storage::StoreFault,
+    queue::{DeadLetter, DeadLetterFilter, EventRecord, ResultRecord},
+    storage::{ObjectRecord, StoreFault},
 };
 
 /// Attempts of one object that are told.
 const MOST: usize = 100;
 /// Objects up to so many bytes are read whole, to tell whether they are damaged; of larger ones the head.
-const VERIFIED: u64 = 64 << 20;
+const VERIFIED_BYTES: u64 = 64 << 20;
 
 /// How it stands with an object's thumbnails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -94,11 +93,11 @@ pub(super) struct Made {
 impl Story {
     /// Gathers it.
     pub(super) fn of(inner: &Inner, at: &Location) -> anyhow::Result<Self> {
-        let object = match inner.store.head_object(at) {
+        let object = match inner.store.objects.head(at) {
             Err(StoreFault::NoSuchBucket(_)) => None,
             other => other?,
         };
-        let result = inner.store.ledger().view()?.result(at)?;
+        let result = inner.queue.result(at)?;
         let event = inner.queue.event_of(at)?;
         let of_it = DeadLetterFilter { object: Some(at.clone()), ..DeadLetterFilter::default() };
         // One of an earlier version says nothing of this one.
@@ -113,20 +112,20 @@ impl Story {
             }
             None => Vec::new(),
         };
-        let triggers = inner.store.triggers();
+        let triggers = inner.store.notifications.triggers();
         let mut matching = triggers.iter().filter(|trigger| trigger.matches(&at.bucket, at.key.as_str()));
         let wanted = matching.clone().next().is_some();
         // What is there decides, not what is remembered: thumbnails may have been deleted since, or been made by a
         // request that waited for them.
         let current = match (&object, matching.find(|trigger| trigger.created)) {
-            (Some(object), Some(trigger)) => inner.store.current_thumbnails(trigger, at, object)?,
+            (Some(object), Some(trigger)) => inner.store.backfill.current_thumbnails(trigger, at, object)?,
             _ => None,
         };
         let is_made = current.is_some();
         let remembered = || result.iter().flat_map(|result| result.renditions.clone()).collect();
         let mut thumbnails = Vec::new();
         for place in current.unwrap_or_else(remembered) {
-            let made = match inner.store.head_object(&place) {
+            let made = match inner.store.objects.head(&place) {
                 Err(StoreFault::NoSuchBucket(_)) => None,
                 other => other?,
             };
@@ -148,7 +147,7 @@ impl Story {
         let mut object = object.map(Known::from);
         if let Some(object) = &mut object {
             // A disk that does not answer now says nothing about what is on it.
-            object.damage = inner.store.damage(at, VERIFIED).unwrap_or_default();
+            object.damage = inner.store.objects.corruption(at, VERIFIED_BYTES).unwrap_or_default();
         }
         let mut story = Self {
             bucket: at.bucket.clone(),

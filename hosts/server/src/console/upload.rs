@@ -14,10 +14,9 @@ use tokio::sync::mpsc;
 
 use super::{Console, pictures::Place};
 use crate::{
-    ledger::{ObjectRecord, StoredHeaders},
-    listen::IdleLimited,
+    listen::TimeoutBody,
     request_id,
-    storage::{Cause, DiskStore, StoreFault},
+    storage::{Cause, ObjectRecord, Storage, StoreFault, StoredHeaders},
 };
 
 /// Pieces of a body on their way to the disk.
@@ -49,7 +48,7 @@ pub(super) async fn upload(
         Ok(at) => at,
         Err(words) => return message(StatusCode::BAD_REQUEST, words),
     };
-    let triggers = console.inner.store.triggers();
+    let triggers = console.inner.store.notifications.triggers();
     if !triggers.iter().any(|trigger| trigger.matches(&at.bucket, at.key.as_str())) {
         let ways: Vec<_> = triggers.iter().filter(|trigger| trigger.bucket == at.bucket).map(takes).collect();
         let ways = if ways.is_empty() { "none does in this bucket".to_owned() } else { ways.join("; or ") };
@@ -95,7 +94,7 @@ pub(super) async fn upload(
 
 /// Hands on the body, piece by piece.
 async fn send(body: Body, pieces: &mpsc::Sender<Option<Bytes>>, limit: u64) -> Result<(), Box<Response>> {
-    let mut body = IdleLimited::new(body);
+    let mut body = TimeoutBody::new(body);
     let mut length = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
@@ -117,14 +116,14 @@ async fn send(body: Body, pieces: &mpsc::Sender<Option<Bytes>>, limit: u64) -> R
 
 /// Stores what arrives; nothing if it ends without the sign that it is whole.
 fn store_pieces(
-    store: &DiskStore,
+    store: &Storage,
     at: &Location,
     content_type: String,
     cause: Cause,
     mut arriving: mpsc::Receiver<Option<Bytes>>,
 ) -> Result<Option<ObjectRecord>, StoreFault> {
     let headers = StoredHeaders { content_type: Some(content_type), ..StoredHeaders::default() };
-    let mut incoming = store.begin_put(at, headers)?;
+    let mut incoming = store.objects.begin(at, headers)?;
     loop {
         match arriving.blocking_recv() {
             Some(Some(piece)) => incoming.write(&piece)?,
@@ -132,5 +131,5 @@ fn store_pieces(
             None => return Ok(None),
         }
     }
-    store.commit_put(at, incoming, Condition::Any, cause).map(Some)
+    store.objects.commit(at, incoming, Condition::Any, cause).map(Some)
 }

@@ -11,41 +11,40 @@ use std::{
 
 use super::{DiskFile, SharedDisk};
 
-/// Bytes copied at a time when a file is written again.
+/// Bytes copied at a time when a file is rewritten.
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// A database file on a [`super::Disk`].
 ///
-/// After a sync that failed the system shows what was written, but may hold it for clean and never write it:
-/// a later sync that succeeds says nothing about it. So such a file is written again as a whole before it is
-/// used again. A marker beside it has the next run do so, should this one end before; the marker needs
-/// no sync, since a power cut takes what is only in memory away together with the marker.
+/// After a failed sync the page cache may mark unwritten pages as clean, so a later successful sync proves nothing: the
+/// file is rewritten as a whole before its next use. A marker file requests that from the next start, too; it needs no
+/// sync, since a power cut loses the marker together with the unwritten pages (ADR 0016).
 #[derive(Debug)]
 pub struct DatabaseFile {
     file: Box<dyn DiskFile>,
     disk: SharedDisk,
     marker: PathBuf,
-    troubles: Arc<Troubles>,
+    faults: Arc<FaultState>,
 }
 
-/// What went wrong with a file. It belongs to the file and outlives each opening of it.
+/// The I/O errors of a file; shared by all its openings.
 #[derive(Debug, Default)]
-pub struct Troubles {
-    /// Something failed since the file was opened.
+pub struct FaultState {
+    /// An operation failed since the file was opened.
     failed: AtomicBool,
-    /// A sync has failed, and the file was not written again since.
+    /// A sync failed, and the file was not rewritten since.
     suspect: AtomicBool,
 }
 
-impl Troubles {
-    /// Whether anything failed since the file was opened: redb then refuses whatever its cache does not hold, until it is
-    /// opened anew.
+impl FaultState {
+    /// Whether an operation failed since the file was opened. redb then refuses reads that its cache does not hold,
+    /// until the file is reopened.
     #[must_use]
-    pub fn have_come(&self) -> bool {
+    pub fn has_failed(&self) -> bool {
         self.failed.load(Ordering::SeqCst)
     }
 
-    fn note<T>(&self, result: io::Result<T>) -> io::Result<T> {
+    fn record<T>(&self, result: io::Result<T>) -> io::Result<T> {
         if result.is_err() {
             self.failed.store(true, Ordering::SeqCst);
         }
@@ -54,30 +53,30 @@ impl Troubles {
 }
 
 impl DatabaseFile {
-    /// Opens the file, making it if there is none.
+    /// Opens the file, creating it if there is none; rewrites it after a failed sync.
     ///
     /// # Errors
-    /// The disk does not give it, or it cannot be written again.
-    pub fn open(disk: &SharedDisk, path: &Path, troubles: &Arc<Troubles>) -> io::Result<Self> {
+    /// It cannot be opened or rewritten.
+    pub fn open(disk: &SharedDisk, path: &Path, faults: &Arc<FaultState>) -> io::Result<Self> {
         let file = disk.open_or_create(path)?;
         let marker = path.with_extension("suspect");
         let marked = !matches!(disk.open(&marker), Err(error) if error.kind() == io::ErrorKind::NotFound);
-        if marked || troubles.suspect.load(Ordering::SeqCst) {
-            write_again(file.as_ref())?;
-            troubles.suspect.store(false, Ordering::SeqCst);
-            // One that stays only has the file written again once more.
+        if marked || faults.suspect.load(Ordering::SeqCst) {
+            rewrite(file.as_ref())?;
+            faults.suspect.store(false, Ordering::SeqCst);
+            // If it stays, the file is rewritten again, which is harmless.
             let _ = disk.remove(&marker);
         }
         if let Some(folder) = path.parent() {
             disk.sync_folder(folder)?;
         }
-        troubles.failed.store(false, Ordering::SeqCst);
-        Ok(Self { file, disk: disk.clone(), marker, troubles: troubles.clone() })
+        faults.failed.store(false, Ordering::SeqCst);
+        Ok(Self { file, disk: disk.clone(), marker, faults: faults.clone() })
     }
 }
 
-/// Writes what can be read in its place, so that the next sync is about all of it.
-fn write_again(file: &dyn DiskFile) -> io::Result<()> {
+/// Writes the contents in place, so that all pages are dirty and the next sync covers them.
+fn rewrite(file: &dyn DiskFile) -> io::Result<()> {
     let mut buffer = vec![0; CHUNK_BYTES];
     let mut offset = 0;
     loop {
@@ -92,26 +91,26 @@ fn write_again(file: &dyn DiskFile) -> io::Result<()> {
 
 impl redb::StorageBackend for DatabaseFile {
     fn len(&self) -> Result<u64, io::Error> {
-        self.troubles.note(self.file.length())
+        self.faults.record(self.file.length())
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
-        self.troubles.note(self.file.read_exact_at(out, offset))
+        self.faults.record(self.file.read_exact_at(out, offset))
     }
 
     fn set_len(&self, len: u64) -> Result<(), io::Error> {
-        self.troubles.note(self.file.set_length(len))
+        self.faults.record(self.file.set_length(len))
     }
 
     fn sync_data(&self) -> Result<(), io::Error> {
-        self.troubles.note(self.file.sync()).inspect_err(|_| {
-            self.troubles.suspect.store(true, Ordering::SeqCst);
-            // Beside a file that is suspect already there may be one.
+        self.faults.record(self.file.sync()).inspect_err(|_| {
+            self.faults.suspect.store(true, Ordering::SeqCst);
+            // It fails if the marker exists.
             let _ = self.disk.create(&self.marker);
         })
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
-        self.troubles.note(self.file.write_all_at(data, offset))
+        self.faults.record(self.file.write_all_at(data, offset))
     }
 }

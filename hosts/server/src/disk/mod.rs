@@ -1,42 +1,41 @@
-//! The file layer: the few file operations that objects and the ledger stand on, behind a trait, so that
-//! a test can make any of them fail, forget or take long.
+//! The file layer: the file operations of objects and ledger behind a trait, so that tests can inject faults.
 //!
-//! Positions are explicit (no cursor), so one open file serves any number of readers.
+//! Offsets are explicit (no cursor), so one open file serves any number of readers.
 
 mod database_file;
-mod real;
+mod real_disk;
 mod regular_file;
 mod volume;
 
-pub use database_file::{DatabaseFile, Troubles};
-pub use real::{RealDisk, sync_folder};
+pub use database_file::{DatabaseFile, FaultState};
+pub use real_disk::{RealDisk, sync_folder};
 pub use regular_file::{Links, check_no_link, is_wrong_type, open_regular, read_text};
 pub use volume::check_same_volume;
 
 use std::{fmt::Debug, io, path::Path, sync::Arc};
 
-/// Linux's and macOS's number for an error of the medium: what the disk does not give any more.
+/// The error number of a failed medium, on Linux and macOS.
 pub const EIO: i32 = 5;
 
-/// Whether an error says that what is stored is corrupt, rather than that it cannot be had now.
+/// Whether an error means that the stored data is corrupt, as opposed to temporarily unreadable.
 #[must_use]
 pub fn is_corruption(error: &io::Error) -> bool {
     error.raw_os_error() == Some(EIO) || is_wrong_type(error)
 }
 
-/// A disk shared by everything that stores.
+/// A shared disk.
 pub type SharedDisk = Arc<dyn Disk>;
 
 /// Bytes on the volume that holds a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Space {
-    /// What this process may still take.
+    /// Bytes available to this process.
     pub free: u64,
     /// The size of the volume; 0 where it has none of its own.
     pub total: u64,
 }
 
-/// What tells a file from every other that exists at the same time.
+/// Identifies a file among all that exist at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileId {
     /// The device it is on.
@@ -45,21 +44,21 @@ pub struct FileId {
     pub inode: u64,
 }
 
-/// A file system, as far as it is needed.
+/// The operations on a file system that the server uses.
 pub trait Disk: Debug + Send + Sync + 'static {
-    /// Makes a new file for reading and writing; it must not exist.
+    /// Creates a file for reading and writing; it must not exist.
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// Opens a file for reading.
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
-    /// Opens a file for reading and writing, making it if there is none.
+    /// Opens a file for reading and writing, creating it if there is none.
     fn open_or_create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
-    /// Gives a file another name, replacing what has it. Durable after [`Disk::sync_folder`].
+    /// Renames a file, replacing an existing one. Durable after [`Disk::sync_folder`].
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
-    /// Removes a folder, which must be empty.
+    /// Removes an empty folder.
     fn remove_folder(&self, path: &Path) -> io::Result<()>;
-    /// Makes a folder and what is missing above it; that it exists is no error.
+    /// Creates a folder and its missing parents; it may exist.
     fn create_folder(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a folder durable.
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
@@ -71,15 +70,15 @@ pub trait Disk: Debug + Send + Sync + 'static {
 
 /// An open file.
 pub trait DiskFile: Debug + Send + Sync + 'static {
-    /// Reads at `offset` what the system gives at once; answers how many bytes, 0 at the file's end.
+    /// Reads at `offset`, possibly less than `buffer`; returns the bytes read, 0 at the file's end.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
-    /// Writes at `offset` what the system takes at once; answers how many bytes.
+    /// Writes at `offset`, possibly less than `bytes`; returns the bytes written.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
     /// Length in bytes.
     fn length(&self) -> io::Result<u64>;
-    /// Which file it is, whatever its name is by now.
+    /// The file's identity, whatever its name is now.
     fn id(&self) -> io::Result<FileId>;
-    /// Cuts or extends (with zeros) to a length.
+    /// Truncates or extends (with zeros) to a length.
     fn set_length(&self, length: u64) -> io::Result<()>;
     /// Makes contents and length durable.
     fn sync(&self) -> io::Result<()>;
@@ -99,7 +98,7 @@ pub trait DiskFile: Debug + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Writes all of `bytes` at `offset`; if it fails, some of them may have been written.
+    /// Writes all of `bytes` at `offset`; after an error some of them may have been written.
     fn write_all_at(&self, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
         while !bytes.is_empty() {
             match self.write_at(bytes, offset) {

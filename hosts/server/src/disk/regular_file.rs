@@ -1,4 +1,5 @@
-//! Regular files only: a FIFO or a device in a file's place is not waited on, and no link leads out of the data folder.
+//! Opens regular files only: a FIFO or device in a file's place must not block, and no link may lead out of the data
+//! folder.
 
 use std::{
     fs::{self, File, FileType, OpenOptions},
@@ -9,15 +10,15 @@ use std::{
 
 use rustix::fs::OFlags;
 
-/// More than any of the small text files in a data folder has.
-const TEXT_BYTES: u64 = 64 << 10;
+/// The size limit of the small text files in a data folder.
+const MAX_TEXT_BYTES: u64 = 64 << 10;
 
-/// Whether a symbolic link is followed to what it names.
+/// Whether a symbolic link is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Links {
-    /// As whoever types a path expects.
+    /// For paths that a user gives.
     Follow,
-    /// As in the data folder, where nobody makes any.
+    /// For the data folder, where the server creates none.
     Refuse,
 }
 
@@ -25,10 +26,10 @@ pub enum Links {
 #[error("it is {0}, not a regular file")]
 struct WrongType(&'static str);
 
-/// Opens a file that must be a regular one, without waiting for anybody at the other end of a FIFO.
+/// Opens a regular file; never waits for the other end of a FIFO.
 ///
 /// # Errors
-/// It is of another type ([`is_wrong_type`]), or the system does not open it.
+/// It is of another type ([`is_wrong_type`]), or cannot be opened.
 pub fn open_regular(path: &Path, options: &mut OpenOptions, links: Links) -> io::Result<File> {
     let flags = match links {
         Links::Follow => OFlags::NONBLOCK,
@@ -41,12 +42,12 @@ pub fn open_regular(path: &Path, options: &mut OpenOptions, links: Links) -> io:
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),
         Err(error) => {
-            // Links, sockets and folders do not open, for reasons that do not name them.
-            let there = match links {
+            // The error of a link, socket or folder does not name the type.
+            let metadata = match links {
                 Links::Follow => fs::metadata(path),
                 Links::Refuse => fs::symlink_metadata(path),
             };
-            there.map_or(Ok(()), |there| check_regular(there.file_type()))?;
+            metadata.map_or(Ok(()), |metadata| check_regular(metadata.file_type()))?;
             Err(error)
         }
     }
@@ -55,24 +56,24 @@ pub fn open_regular(path: &Path, options: &mut OpenOptions, links: Links) -> io:
 /// Reads a small text file of the data folder.
 ///
 /// # Errors
-/// As of [`open_regular`]; or it is longer than any such file, or no text.
+/// As for [`open_regular`]; or it is longer than 64 KiB or not UTF-8.
 pub fn read_text(path: &Path) -> io::Result<String> {
     let file = open_regular(path, OpenOptions::new().read(true), Links::Refuse)?;
     let mut text = String::new();
-    if file.take(TEXT_BYTES + 1).read_to_string(&mut text)? as u64 > TEXT_BYTES {
-        let words = format!("it has more than {TEXT_BYTES} bytes");
-        return Err(io::Error::new(ErrorKind::InvalidData, words));
+    if file.take(MAX_TEXT_BYTES + 1).read_to_string(&mut text)? as u64 > MAX_TEXT_BYTES {
+        let message = format!("it has more than {MAX_TEXT_BYTES} bytes");
+        return Err(io::Error::new(ErrorKind::InvalidData, message));
     }
     Ok(text)
 }
 
-/// Refuses a link in place of a folder. What is not there, or is no folder either, whoever uses it finds out.
+/// Refuses a link in place of a folder. Whether it exists and is a folder is not checked.
 ///
 /// # Errors
 /// It is a link.
 pub fn check_no_link(folder: &Path) -> io::Result<()> {
     match fs::symlink_metadata(folder) {
-        Ok(there) if there.is_symlink() => {
+        Ok(metadata) if metadata.is_symlink() => {
             let name = folder.file_name().unwrap_or_default().display();
             Err(io::Error::other(format!(
                 "the folder {name} is a symbolic link, and none is followed out of the data folder: put the folder itself \
@@ -83,7 +84,7 @@ pub fn check_no_link(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether an error means that something else stands in a file's place: like a corrupt file, until somebody repairs it.
+/// Whether an error means that something other than a regular file is in a file's place; it counts as corruption.
 #[must_use]
 pub fn is_wrong_type(error: &io::Error) -> bool {
     error.get_ref().and_then(|inner| inner.downcast_ref::<WrongType>()).is_some()
@@ -110,7 +111,7 @@ mod tests {
     use super::*;
     use crate::disk::{Disk as _, RealDisk};
 
-    /// One of each type at hand: a device can be made by root only.
+    /// A path of each type; `/dev/zero`, because only root can create a device.
     fn wrong_types(folder: &Path) -> Vec<(&'static str, std::path::PathBuf)> {
         let at = |name: &str| folder.join(name);
         fs::write(at("regular"), "x").unwrap();
@@ -129,7 +130,7 @@ mod tests {
             ("a socket", "socket"),
             ("a FIFO", "fifo"),
         ]
-        .map(|(words, name)| (words, at(name)))
+        .map(|(description, name)| (description, at(name)))
         .into_iter()
         .chain([("a device", Path::new("/dev/zero").to_owned())])
         .collect()
@@ -138,13 +139,13 @@ mod tests {
     #[test]
     fn only_regular_files_open() {
         let temporary = tempfile::tempdir().unwrap();
-        for (words, path) in wrong_types(temporary.path()) {
+        for (description, path) in wrong_types(temporary.path()) {
             for opened in [RealDisk.open(&path), RealDisk.open_or_create(&path)] {
-                let error = opened.expect_err(words);
+                let error = opened.expect_err(description);
                 assert!(is_wrong_type(&error), "{error:?}");
-                assert_eq!(error.to_string(), format!("it is {words}, not a regular file"));
+                assert_eq!(error.to_string(), format!("it is {description}, not a regular file"));
             }
-            assert!(is_wrong_type(&read_text(&path).expect_err(words)));
+            assert!(is_wrong_type(&read_text(&path).expect_err(description)));
         }
         let missing = RealDisk.open(&temporary.path().join("nothing")).unwrap_err();
         assert_eq!((missing.kind(), is_wrong_type(&missing)), (ErrorKind::NotFound, false));
@@ -152,21 +153,21 @@ mod tests {
     }
 
     #[test]
-    fn links_of_the_command_line_are_followed_to_regular_files_alone() {
+    fn links_are_followed_to_regular_files_only() {
         let temporary = tempfile::tempdir().unwrap();
         let open = |path: &Path| open_regular(path, OpenOptions::new().read(true), Links::Follow);
-        for (words, path) in wrong_types(temporary.path()) {
+        for (description, path) in wrong_types(temporary.path()) {
             match path.file_name().and_then(|name| name.to_str()).unwrap() {
                 "link" => drop(open(&path).unwrap()),
                 "dangling" => assert_eq!(open(&path).unwrap_err().kind(), ErrorKind::NotFound),
                 "link to a device" => assert!(open(&path).unwrap_err().to_string().contains("a device")),
-                _ => assert!(open(&path).unwrap_err().to_string().contains(words)),
+                _ => assert!(open(&path).unwrap_err().to_string().contains(description)),
             }
         }
     }
 
     #[test]
-    fn nothing_is_read_or_made_behind_a_linked_folder() {
+    fn nothing_is_read_or_created_in_a_linked_folder() {
         let temporary = tempfile::tempdir().unwrap();
         let (real, link) = (temporary.path().join("real"), temporary.path().join("link"));
         fs::create_dir(&real).unwrap();
@@ -186,12 +187,12 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_bounded() {
+    fn the_length_of_a_text_file_is_bounded() {
         let temporary = tempfile::tempdir().unwrap();
         let path = temporary.path().join("text");
         fs::write(&path, "a line\n").unwrap();
         assert_eq!(read_text(&path).unwrap(), "a line\n");
-        fs::write(&path, " ".repeat(TEXT_BYTES as usize + 1)).unwrap();
+        fs::write(&path, " ".repeat(MAX_TEXT_BYTES as usize + 1)).unwrap();
         assert!(read_text(&path).unwrap_err().to_string().contains("more than"));
     }
 }

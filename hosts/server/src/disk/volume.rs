@@ -1,4 +1,4 @@
-//! The data folder is one volume: a put ends with a rename, which no file system does across two.
+//! The data folder must be one volume: files are published by renaming them, which does not work across volumes.
 
 use std::{
     fs,
@@ -7,19 +7,20 @@ use std::{
     path::Path,
 };
 
-/// No file has this name: a rename of it ends before anything is renamed.
+/// The name of no file, so that renaming it has no effect.
 const NO_FILE: &str = "no-such-file";
 
-/// Refuses a folder below `root` that is on another volume, or mounted on its own. One that is not there is no error.
+/// Refuses a folder below `root` that is on another volume or a mount point. It need not exist.
 ///
 /// # Errors
-/// It is; or the system does not answer.
+/// It is one, or cannot be examined.
 pub fn check_same_volume(root: &Path, folder: &Path) -> io::Result<()> {
     let device = match fs::symlink_metadata(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        there => there?.dev(),
+        metadata => metadata?.dev(),
     };
-    // A mount of the same file system has the same device; the kernel refuses it before it looks for the file.
+    // A bind mount of the same file system has the same device; the kernel refuses the rename before it looks for the
+    // file.
     let is_mount = || {
         let renamed = fs::rename(root.join(NO_FILE), folder.join(NO_FILE));
         renamed.is_err_and(|error| error.kind() == ErrorKind::CrossesDevices)
@@ -41,7 +42,7 @@ pub fn check_same_volume(root: &Path, folder: &Path) -> io::Result<()> {
 /// Renames a file.
 ///
 /// # Errors
-/// Of two volumes what to do; else what the system says.
+/// Across volumes, with what to do; otherwise the system's error.
 pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to).map_err(|error| match error.kind() {
         ErrorKind::CrossesDevices => io::Error::new(
@@ -57,7 +58,7 @@ pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     })
 }
 
-/// Of a folder only its own name: such errors reach clients.
+/// A folder's name without its path: these errors reach clients.
 fn name(folder: &Path) -> std::path::Display<'_> {
     Path::new(folder.file_name().unwrap_or_default()).display()
 }
@@ -67,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folders_of_one_volume_are_accepted_and_missing_ones() {
+    fn folders_of_one_volume_and_missing_ones_are_accepted() {
         let temporary = tempfile::tempdir().unwrap();
         let folder = temporary.path().join("objects");
         check_same_volume(temporary.path(), &folder).unwrap();
@@ -79,18 +80,18 @@ mod tests {
     #[test]
     fn another_volume_is_refused_with_what_to_do() {
         let temporary = tempfile::tempdir().unwrap();
-        let (here, other) = (temporary.path().join("file"), Path::new("/dev/shm"));
+        let (file, other) = (temporary.path().join("file"), Path::new("/dev/shm"));
         if !other.is_dir() || other.metadata().unwrap().dev() == temporary.path().metadata().unwrap().dev() {
-            eprintln!("skipped: /dev/shm is no volume of its own here");
+            eprintln!("skipped: /dev/shm is not a volume of its own");
             return;
         }
         let refused = check_same_volume(temporary.path(), other).unwrap_err();
         assert!(refused.to_string().contains("the folder shm is on another volume"), "{refused}");
-        fs::write(&here, "x").unwrap();
-        let there = tempfile::tempdir_in(other).unwrap();
-        let refused = rename(&here, &there.path().join("file")).unwrap_err();
+        fs::write(&file, "x").unwrap();
+        let target = tempfile::tempdir_in(other).unwrap();
+        let refused = rename(&file, &target.path().join("file")).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::CrossesDevices);
         assert!(refused.to_string().contains("on one volume"), "{refused}");
-        assert_eq!(fs::read(&here).unwrap(), b"x");
+        assert_eq!(fs::read(&file).unwrap(), b"x");
     }
 }

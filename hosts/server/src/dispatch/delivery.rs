@@ -12,8 +12,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    ledger::DeadLetter,
-    queue::{Lease, Next, Queue},
+    queue::{DeadLetter, Lease, Next, Queue},
     storage::{DiskPort, StoreFault},
 };
 
@@ -124,7 +123,7 @@ impl Delivery for DiskDelivery {
     ) -> Result<Committed, StoreError> {
         check_steps(&conclusion)?;
         let settlement = self.lease.settlement();
-        let etags = self.store.disk().put_all(puts, Some(source.clone()), Some(settlement))?;
+        let etags = self.store.storage().objects.put_all(puts, Some(source.clone()), Some(settlement))?;
         self.lease.queue().note_settled(&self.lease);
         self.is_settled = true;
         Ok(Committed { etags, settled: Ok(()) })

@@ -16,9 +16,8 @@ use super::{
     log,
 };
 use crate::{
-    history::{self, Entry, Next},
-    ledger::DeadLetter,
-    queue::Lease,
+    history::{self, Entry, Settlement},
+    queue::{DeadLetter, Lease},
 };
 
 /// Waits where trying again at once would only do the same work over.
@@ -55,7 +54,7 @@ async fn attempt(shared: &Shared, lease: &Lease, delivery: &mut DiskDelivery) {
     // Dropped last: once nothing is under way, everything has been counted.
     let mut under_way = Attempt::begin(history, Subject::Record);
     let stop = Stop::new(shared.stopping.clone()).by(under_way.started() + shared.timeout);
-    let triggers = shared.store.disk().triggers();
+    let triggers = shared.store.storage().notifications.triggers();
     let call = Call { triggers: &triggers, stop: &stop };
     let policy = shared.source.queue.policy();
     let ended = shared.thumbnails.attempt(call, policy, &shared.store, delivery).await;
@@ -64,7 +63,7 @@ async fn attempt(shared: &Shared, lease: &Lease, delivery: &mut DiskDelivery) {
     let ended_ms = now_ms();
     if counts {
         under_way.count(matches!(ended.report.outcome, Outcome::Failed(_)));
-        let since_upload = history::is_an_upload(lease.event.cause())
+        let since_upload = history::is_upload_cause(lease.event.cause())
             .then(|| Duration::from_millis(u64::try_from(ended_ms - lease.event.queued_ms).unwrap_or(0)));
         history.report(&ended.report, since_upload);
     }
@@ -85,7 +84,7 @@ async fn panicked(shared: &Shared, lease: &Lease, delivery: &mut DiskDelivery) {
     let conclusion = Conclusion { disposition, outcome, renditions: Vec::new(), steps: Vec::new() };
     // It may have panicked after all was done.
     let next = match delivery.is_settled() {
-        true => Next::Done,
+        true => Settlement::Done,
         false => next(shared, lease, disposition, delivery.settle(conclusion).await).await,
     };
     let entry = Entry { next, ..entry(lease, &report, now_ms()) };
@@ -98,13 +97,13 @@ async fn next(
     lease: &Lease,
     disposition: Disposition,
     settled: Result<(), StoreError>,
-) -> Next {
+) -> Settlement {
     match (settled, disposition) {
-        (Ok(()), Disposition::Ack) => Next::Done,
-        (Ok(()), Disposition::RetryAfter(_) | Disposition::Defer(_)) => Next::Retry,
+        (Ok(()), Disposition::Ack) => Settlement::Done,
+        (Ok(()), Disposition::RetryAfter(_) | Disposition::Defer(_)) => Settlement::Retry,
         (Ok(()), Disposition::DeadLetter(_)) => {
             shared.history.event_dropped();
-            Next::DeadLetter
+            Settlement::DeadLetter
         }
         (Err(error), _) => {
             if matches!(disposition, Disposition::DeadLetter(_)) {
@@ -112,7 +111,7 @@ async fn next(
             }
             tracing::error!(%error, object = %lease.at, "an event could not be settled; it is due again");
             wait_out(shared).await;
-            Next::Retry
+            Settlement::Retry
         }
     }
 }
@@ -130,8 +129,8 @@ pub(super) fn dead_letter(letter: &DeadLetter) -> Option<Entry> {
         event: Some(letter.event.id),
         cause: letter.event.cause().to_owned(),
         attempt: letter.event.started,
-        next: Next::DeadLetter,
-        ..Entry::of(&report, &at, letter.dead_ms)
+        next: Settlement::DeadLetter,
+        ..Entry::new(&report, &at, letter.dead_ms)
     })
 }
 
@@ -143,6 +142,6 @@ fn entry(lease: &Lease, report: &Report, ended_ms: i64) -> Entry {
         event: Some(event.id),
         cause: event.cause().to_owned(),
         attempt: event.failed + 1,
-        ..Entry::of(report, &lease.at, ended_ms)
+        ..Entry::new(report, &lease.at, ended_ms)
     }
 }

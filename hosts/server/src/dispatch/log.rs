@@ -6,7 +6,7 @@ use tintype_pipeline::{Failure, Outcome, Report, clock::now_ms, store::Location}
 
 use crate::history::{self, Entry, History};
 
-/// What log lines say of the function itself.
+/// The function as log lines name it.
 #[derive(Debug, Clone)]
 pub(super) struct Function {
     pub(super) name: String,
@@ -29,7 +29,7 @@ pub(super) fn called(
 ) {
     let outcome = failure.map_or(Outcome::Rendered, |failure| Outcome::Failed(failure.clone()));
     let report = Report { outcome, total: took, ..Report::bad_event(String::new()) };
-    let entry = Entry { request_id, cause: name.to_owned(), ..Entry::unnamed(&report, now_ms()) };
+    let entry = Entry { request_id, cause: name.to_owned(), ..Entry::without_object(&report, now_ms()) };
     log(function, &entry);
 }
 
@@ -41,10 +41,10 @@ pub(super) fn ended(function: &Function, history: &History, entry: Entry) {
 
 fn log(function: &Function, entry: &Entry) {
     let json = || history::report_line(entry, &function.name, function.memory_mb);
-    let words = history::human(entry);
+    let text = history::text_line(entry);
     if entry.has_failed() {
-        tracing::warn!(target: "platform.report", json = json(), "{words}");
+        tracing::warn!(target: "platform.report", json = json(), "{text}");
     } else {
-        tracing::info!(target: "platform.report", json = json(), "{words}");
+        tracing::info!(target: "platform.report", json = json(), "{text}");
     }
 }

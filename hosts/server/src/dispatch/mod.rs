@@ -31,7 +31,7 @@ use crate::{
     history::History,
     queue::Queue,
     settings::Settings,
-    storage::{DiskPort, DiskStore},
+    storage::{DiskPort, Storage},
 };
 
 /// Requests that may wait, for each that may work.
@@ -67,7 +67,7 @@ impl Dispatcher {
     /// The system does not give another thread.
     pub fn start(
         settings: &Settings,
-        store: Arc<DiskStore>,
+        store: Arc<Storage>,
         queue: Arc<Queue>,
         history: Arc<History>,
     ) -> std::io::Result<Self> {
@@ -105,7 +105,7 @@ impl Dispatcher {
             stopping: CancellationToken::new(),
         });
         let wakeable = Arc::downgrade(&shared);
-        store.on_event(move || {
+        shared.source.queue.on_enqueued(move || {
             history.event_received();
             if let Some(shared) = wakeable.upgrade() {
                 shared.source.wake.notify_one();

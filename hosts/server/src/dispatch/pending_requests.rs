@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_stops_waiting_takes_nothing_away() {
+    async fn a_cancelled_wait_takes_no_request() {
         let requests = PendingRequests::default();
         let mut leaving = Box::pin(requests.next());
         let mut served = Box::pin(requests.next());
@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(Arc::strong_count(&body), 4);
         drop(places);
         assert_eq!((Arc::strong_count(&body), requests.0.ready.available_permits()), (1, 0));
-        // One whose permit a worker has by then holds nobody up.
+        // A place left after a worker has its permit delays nothing.
         let mut waiting = Box::pin(requests.next());
         assert!(poll!(&mut waiting).is_pending());
         drop(requests.push(async {}.boxed()));

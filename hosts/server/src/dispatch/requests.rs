@@ -39,11 +39,11 @@ impl Dispatcher {
         self.request(deadline, Subject::Record, LogMode::Own, move |shared, stop| async move {
             let at = Location { bucket: record.bucket.clone(), key: record.key.clone() };
             log::start(now_ms(), &request_id, &at, 1);
-            let triggers = shared.store.disk().triggers();
+            let triggers = shared.store.storage().notifications.triggers();
             let call = Call { triggers: &triggers, stop: &stop };
             let report = shared.thumbnails.handle(call, &shared.store, &record).await;
             shared.history.report(&report, None);
-            let entry = Entry { request_id, cause, ..Entry::of(&report, &at, now_ms()) };
+            let entry = Entry { request_id, cause, ..Entry::new(&report, &at, now_ms()) };
             log::ended(&shared.function, &shared.history, entry);
             report
         })
@@ -115,17 +115,17 @@ impl Dispatcher {
             let began_ms = now_ms();
             let cause = Cause { event: POSTED, request_id: request_id.clone() };
             let store = ArrivingStore::new(shared.store.clone(), arrival.clone(), cause);
-            let triggers = shared.store.disk().triggers();
+            let triggers = shared.store.storage().notifications.triggers();
             let call = Call { triggers: &triggers, stop: &stop };
             let received = shared.thumbnails.receive(call, &store, &arrival, &spec).await;
             store.close().await;
-            let (report, picture) = received?;
+            let (report, image) = received?;
             log::start(began_ms, &request_id, &arrival.at, 1);
             shared.history.report(&report, None);
             let entry =
-                Entry { request_id, cause: POSTED.into(), ..Entry::of(&report, &arrival.at, now_ms()) };
+                Entry { request_id, cause: POSTED.into(), ..Entry::new(&report, &arrival.at, now_ms()) };
             log::ended(&shared.function, &shared.history, entry);
-            Ok(picture)
+            Ok(image)
         })
         .await
     }

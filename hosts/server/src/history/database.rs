@@ -1,5 +1,5 @@
-//! The database of measurements: a file of its own beside the ledger, opened anew after a fault, so that a
-//! full disk stops history and nothing else.
+//! The database of measurements: a file beside the ledger, reopened after any fault, so that a full disk stops the
+//! history and nothing else.
 
 use std::{
     path::PathBuf,
@@ -9,91 +9,89 @@ use std::{
 use redb::{ReadTransaction, ReadableDatabase as _, WriteTransaction};
 
 use super::{Entry, Interval, results, series, usage};
-use crate::disk::{DatabaseFile, SharedDisk, Troubles};
+use crate::disk::{DatabaseFile, FaultState, SharedDisk};
 
-/// Bytes of redb's page cache. What is written goes to the end of few tables, and what is read is read once in a long
-/// while: a larger one would only fill up slowly.
+/// Bytes of redb's page cache. Writes append to a few tables and reads are rare, so a larger cache gains nothing.
 const CACHE_BYTES: usize = 1 << 20;
 
-/// Why measurements could not be read or written.
+/// Why measurements or results could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("the database of measurements cannot be used: {0}")]
-pub struct KeepError(String);
+pub struct DatabaseError(String);
 
-impl KeepError {
-    pub(super) fn of(error: impl Into<redb::Error>) -> Self {
+impl DatabaseError {
+    pub(super) fn redb(error: impl Into<redb::Error>) -> Self {
         Self(error.into().to_string())
     }
 
-    pub(super) fn damaged(what: &str) -> Self {
-        Self(format!("{what} cannot be read back"))
+    pub(super) fn corrupt(what: &str) -> Self {
+        Self(format!("{what} is corrupt"))
     }
 }
 
-/// Keeps rows and results.
+/// Stores rows of measurements, results, and the usage of API keys.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct Database {
     disk: SharedDisk,
     path: PathBuf,
     database: RwLock<Option<redb::Database>>,
-    troubles: Arc<Troubles>,
+    faults: Arc<FaultState>,
 }
 
-impl Keeper {
-    /// The database at `path`, opened when it is first needed: measurements must not keep a server from
-    /// starting.
+impl Database {
+    /// The database at `path`. It is opened on first use, so that a fault in it does not prevent a start.
     #[must_use]
     pub fn new(disk: SharedDisk, path: PathBuf) -> Self {
-        Self { disk, path, database: RwLock::new(None), troubles: Arc::default() }
+        Self { disk, path, database: RwLock::new(None), faults: Arc::default() }
     }
 
-    fn opened(&self) -> Result<(), KeepError> {
-        let usable = |slot: &Option<redb::Database>| slot.is_some() && !self.troubles.have_come();
+    fn open(&self) -> Result<(), DatabaseError> {
+        let usable = |slot: &Option<redb::Database>| slot.is_some() && !self.faults.has_failed();
         if usable(&self.database.read().unwrap_or_else(PoisonError::into_inner)) {
             return Ok(());
         }
         let mut slot = self.database.write().unwrap_or_else(PoisonError::into_inner);
         if !usable(&slot) {
-            // Two of one file must never be open at once.
+            // The file must not be open twice.
             *slot = None;
-            let file = DatabaseFile::open(&self.disk, &self.path, &self.troubles)
-                .map_err(|error| KeepError(error.to_string()))?;
+            let file = DatabaseFile::open(&self.disk, &self.path, &self.faults)
+                .map_err(|error| DatabaseError(error.to_string()))?;
             let database = redb::Builder::new()
                 .set_cache_size(CACHE_BYTES)
                 .create_with_backend(file)
-                .map_err(KeepError::of)?;
-            let transaction = database.begin_write().map_err(KeepError::of)?;
-            series::make_tables(&transaction)?;
-            results::make_tables(&transaction)?;
-            usage::make_table(&transaction)?;
-            transaction.commit().map_err(KeepError::of)?;
+                .map_err(DatabaseError::redb)?;
+            let transaction = database.begin_write().map_err(DatabaseError::redb)?;
+            series::create_tables(&transaction)?;
+            results::create_tables(&transaction)?;
+            usage::create_table(&transaction)?;
+            transaction.commit().map_err(DatabaseError::redb)?;
             *slot = Some(database);
         }
         Ok(())
     }
 
-    /// Reads. Blocks; writing goes on meanwhile.
+    /// Runs a read transaction. Blocks on the disk, but not on writers.
     pub(super) fn read<T>(
         &self,
-        work: impl FnOnce(&ReadTransaction) -> Result<T, KeepError>,
-    ) -> Result<T, KeepError> {
-        self.opened()?;
+        work: impl FnOnce(&ReadTransaction) -> Result<T, DatabaseError>,
+    ) -> Result<T, DatabaseError> {
+        self.open()?;
         let slot = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        let database = slot.as_ref().ok_or_else(|| KeepError("it is being opened anew".into()))?;
-        work(&database.begin_read().map_err(KeepError::of)?)
+        let database = slot.as_ref().ok_or_else(|| DatabaseError("it is being reopened".into()))?;
+        work(&database.begin_read().map_err(DatabaseError::redb)?)
     }
 
-    /// Writes what was measured, and results, each with a number that keeps those of one millisecond apart;
-    /// forgets what is too old at `now_ms`: at 0, nothing.
+    /// Appends intervals and results, and deletes what is past its retention at `now_ms` (nothing where that is 0).
+    /// Each result has a number, unique among those that ended in one millisecond.
     ///
     /// # Errors
-    /// The database cannot be written; then nothing has changed.
-    pub fn keep(
+    /// The database cannot be written; nothing was changed.
+    pub fn append(
         &self,
         now_ms: i64,
         intervals: &[Interval],
         results: &[(u64, Arc<Entry>)],
-    ) -> Result<(), KeepError> {
+    ) -> Result<(), DatabaseError> {
         self.write(|transaction| {
             if !intervals.is_empty() {
                 series::add(transaction, now_ms / 1000, intervals)?;
@@ -102,21 +100,21 @@ impl Keeper {
         })
     }
 
-    /// Writes, durably; after a fault the database is opened anew by the next call.
+    /// Runs a durable write transaction; after a fault the next call reopens the database.
     pub(super) fn write(
         &self,
-        work: impl FnOnce(&WriteTransaction) -> Result<(), KeepError>,
-    ) -> Result<(), KeepError> {
-        self.opened()?;
+        work: impl FnOnce(&WriteTransaction) -> Result<(), DatabaseError>,
+    ) -> Result<(), DatabaseError> {
+        self.open()?;
         let written = {
             let slot = self.database.read().unwrap_or_else(PoisonError::into_inner);
-            let database = slot.as_ref().ok_or_else(|| KeepError("it is being opened anew".into()))?;
+            let database = slot.as_ref().ok_or_else(|| DatabaseError("it is being reopened".into()))?;
             (|| {
-                let mut transaction = database.begin_write().map_err(KeepError::of)?;
-                // Opening after a crash must not read the whole file.
+                let mut transaction = database.begin_write().map_err(DatabaseError::redb)?;
+                // Opening after a crash then does not read the whole file.
                 transaction.set_quick_repair(true);
                 work(&transaction)?;
-                transaction.commit().map_err(KeepError::of)
+                transaction.commit().map_err(DatabaseError::redb)
             })()
         };
         if written.is_err() {

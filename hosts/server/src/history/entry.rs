@@ -1,26 +1,26 @@
-//! What became of one attempt, as it is shown, kept and logged.
+//! One attempt, as it is stored, shown and logged.
 
 use serde::{Deserialize, Serialize};
 use tintype_pipeline::{Outcome, Report, outcome::Stages, store::Location};
 
-/// What comes after an attempt.
+/// How an attempt's event was settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Next {
-    /// Nothing.
+pub enum Settlement {
+    /// The event is done, or there was none.
     Done,
-    /// It is tried again.
+    /// The event is retried.
     Retry,
-    /// Its event is a dead letter.
+    /// The event was moved to the dead letters.
     DeadLetter,
 }
 
 /// A thumbnail of the source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Thumbnail {
-    /// Its bucket.
+    /// The bucket.
     pub bucket: String,
-    /// Its key.
+    /// The key.
     pub key: String,
     /// Width in pixels.
     pub width: u32,
@@ -30,13 +30,13 @@ pub struct Thumbnail {
     pub bytes: u64,
 }
 
-/// One attempt.
+/// An attempt that ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Milliseconds since 1970 when it ended.
+    /// When it ended, in milliseconds since 1970.
     pub ended_ms: i64,
-    /// Milliseconds since 1970 when its event was queued: its upload acknowledged, or the object queued again; none
-    /// of a request that waited for the answer.
+    /// When its event was queued (the upload was acknowledged, or the object queued again), in milliseconds since 1970;
+    /// none for a synchronous request.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub queued_ms: Option<i64>,
     /// The source's bucket.
@@ -45,64 +45,63 @@ pub struct Entry {
     pub key: String,
     /// The request that caused it: the upload's, or the API's.
     pub request_id: String,
-    /// The dead letter's id, where it is one.
+    /// The id of the dead letter, if it became one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub event: Option<u64>,
-    /// S3's name for what happened, such as `ObjectCreated:Put`; or `ObjectCreated:` with `Backfill`, `Retry` or
-    /// `Redrive`.
+    /// S3's event name, such as `ObjectCreated:Put`; or `ObjectCreated:` with `Backfill`, `Retry` or `Redrive`.
     pub cause: String,
-    /// Which attempt it was, from 1.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
-    /// Name of the outcome.
+    /// The outcome's name.
     pub outcome: String,
-    /// Class of the failure.
+    /// The failure's class; empty if it did not fail.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub reason: String,
-    /// Why, where there is something to say.
+    /// The explanation for people; may be empty.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub why: String,
-    /// What comes after it.
-    pub next: Next,
-    /// Microseconds it took.
+    /// How its event was settled.
+    pub next: Settlement,
+    /// The duration in microseconds.
     pub duration_us: u64,
-    /// Of these, in each stage; see [`Stages::NAMES`].
+    /// The duration of each stage in microseconds; see [`Stages::NAMES`].
     pub stages_us: [u64; 6],
     /// Bytes of the source.
     pub source_bytes: u64,
-    /// Megabytes of memory the program had when it ended; 0 of results that older programs kept.
+    /// The process's resident memory when it ended, in MiB; 0 in results stored by earlier versions.
     #[serde(default)]
     pub memory_mb: u64,
-    /// Its thumbnails.
+    /// The thumbnails it stored.
     pub thumbnails: Vec<Thumbnail>,
 }
 
-/// Whether a cause is an upload, and not that an object which was there already is queued again.
+/// Whether a cause is an upload, as opposed to an existing object that was queued again.
 #[must_use]
-pub fn is_an_upload(cause: &str) -> bool {
-    !["Backfill", "Retry", "Redrive"].iter().any(|again| cause.ends_with(again))
+pub fn is_upload_cause(cause: &str) -> bool {
+    !["Backfill", "Retry", "Redrive"].iter().any(|requeued| cause.ends_with(requeued))
 }
 
 impl Entry {
-    /// Of a report on an object.
+    /// From the report on an object.
     #[must_use]
-    pub fn of(report: &Report, at: &Location, ended_ms: i64) -> Self {
-        Self { bucket: at.bucket.clone(), key: at.key.to_string(), ..Self::unnamed(report, ended_ms) }
+    pub fn new(report: &Report, at: &Location, ended_ms: i64) -> Self {
+        Self { bucket: at.bucket.clone(), key: at.key.to_string(), ..Self::without_object(report, ended_ms) }
     }
 
-    /// Of a report on a picture that is no object, or not told as one.
+    /// From the report on an image whose object is none or not known.
     #[must_use]
-    pub fn unnamed(report: &Report, ended_ms: i64) -> Self {
+    pub fn without_object(report: &Report, ended_ms: i64) -> Self {
         let micros = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let reason = match &report.outcome {
             Outcome::Failed(failure) => failure.reason.name(),
             _ => "",
         };
-        let thumbnails = report.renditions.iter().map(|made| Thumbnail {
-            bucket: made.at.bucket.clone(),
-            key: made.at.key.to_string(),
-            width: made.width,
-            height: made.height,
-            bytes: made.bytes,
+        let thumbnails = report.renditions.iter().map(|rendition| Thumbnail {
+            bucket: rendition.at.bucket.clone(),
+            key: rendition.at.key.to_string(),
+            width: rendition.width,
+            height: rendition.height,
+            bytes: rendition.bytes,
         });
         Self {
             ended_ms,
@@ -116,7 +115,7 @@ impl Entry {
             outcome: report.outcome.name().into(),
             reason: reason.into(),
             why: report.outcome.why().unwrap_or_default(),
-            next: Next::Done,
+            next: Settlement::Done,
             duration_us: micros(report.total),
             stages_us: report.stages.all().map(micros),
             source_bytes: report.source_bytes,
@@ -125,10 +124,10 @@ impl Entry {
         }
     }
 
-    /// Whether its event was queued by an upload, and not for an object that was there already.
+    /// Whether its event was queued by an upload, as opposed to an existing object that was queued again.
     #[must_use]
-    pub fn is_of_an_upload(&self) -> bool {
-        is_an_upload(&self.cause)
+    pub fn is_from_upload(&self) -> bool {
+        is_upload_cause(&self.cause)
     }
 
     /// Whether it failed.
@@ -137,7 +136,7 @@ impl Entry {
         self.outcome == "failed"
     }
 
-    /// Milliseconds from the upload's acknowledgement to the end.
+    /// Milliseconds from the acknowledgement of the upload to the end of the attempt.
     #[must_use]
     pub fn latency_ms(&self) -> Option<i64> {
         Some((self.ended_ms - self.queued_ms?).max(0))

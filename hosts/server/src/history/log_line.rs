@@ -1,4 +1,4 @@
-//! An attempt as log lines: in Lambda's own JSON, and for people.
+//! An attempt as log lines: Lambda's JSON, and text for people.
 //! Source: AWS, "Lambda Telemetry API schema reference".
 
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ fn milliseconds(micros: u64) -> f64 {
     micros as f64 / 1e3
 }
 
-/// An attempt begins: `platform.start`.
+/// The line of an attempt that begins: `platform.start`.
 #[must_use]
 pub fn start_line(now_ms: i64, request_id: &str, at: &Location, attempt: u32) -> String {
     let record = json!({
@@ -34,12 +34,12 @@ pub fn start_line(now_ms: i64, request_id: &str, at: &Location, attempt: u32) ->
     line(now_ms, "platform.start", &record)
 }
 
-/// Time and kind come first, as people read them.
+/// Written by hand so that time and type come first.
 fn line(milliseconds: i64, kind: &str, record: &Value) -> String {
     format!("{{\"time\":\"{}\",\"type\":\"{kind}\",\"record\":{record}}}", time(milliseconds))
 }
 
-/// An attempt ended: `platform.report`, with what became of it.
+/// The line of an attempt that ended: `platform.report`, with its outcome.
 #[must_use]
 pub fn report_line(entry: &Entry, function: &str, memory_mb: u64) -> String {
     let status = match (entry.has_failed(), entry.reason.as_str()) {
@@ -78,17 +78,17 @@ pub fn report_line(entry: &Entry, function: &str, memory_mb: u64) -> String {
     line(entry.ended_ms, "platform.report", &record)
 }
 
-/// An attempt in one line for people.
+/// The same as one line of text.
 #[must_use]
-pub fn human(entry: &Entry) -> String {
+pub fn text_line(entry: &Entry) -> String {
     use std::fmt::Write as _;
     let mut line = match entry.key.as_str() {
         "" => format!("{:<10} {}", entry.outcome, entry.cause),
         key => format!("{:<10} {}/{}", entry.outcome, entry.bucket, key.escape_debug()),
     };
     let _ = write!(line, "  {:.1} ms", milliseconds(entry.duration_us));
-    for made in &entry.thumbnails {
-        let _ = write!(line, "  {}x{}", made.width, made.height);
+    for thumbnail in &entry.thumbnails {
+        let _ = write!(line, "  {}x{}", thumbnail.width, thumbnail.height);
     }
     if entry.attempt > 1 {
         let _ = write!(line, "  attempt {}", entry.attempt);
@@ -97,9 +97,9 @@ pub fn human(entry: &Entry) -> String {
         let _ = write!(line, "  {}", entry.why.escape_debug());
     }
     match entry.next {
-        super::Next::Done => {}
-        super::Next::Retry => line.push_str("  (to be tried again)"),
-        super::Next::DeadLetter => line.push_str("  (dead letter)"),
+        super::Settlement::Done => {}
+        super::Settlement::Retry => line.push_str("  (to be tried again)"),
+        super::Settlement::DeadLetter => line.push_str("  (dead letter)"),
     }
     let _ = write!(line, "  RequestId: {}", entry.request_id);
     line

@@ -1,18 +1,18 @@
-//! What is seen of the server at work: the metrics, the latest results as they come, and both kept for 15
-//! days in a database of their own, so that nothing here ever holds up a put or a thumbnail.
+//! Metrics and results of the running server: live, and stored for 15 days in a database of their own, so that nothing
+//! here blocks a put or a thumbnail.
 //!
-//! A measurement flows one way: the parts that work call [`History`]; every ten seconds the recorder
-//! takes what was measured since and writes it; queries read what was written and what came after it.
+//! Data flows one way: the other modules call [`History`]; every ten seconds the recorder writes the interval's
+//! measurements; queries read what is written and what is not written yet.
 
 mod cost;
-mod counted;
 mod database;
 mod entry;
-mod feed;
 mod log_line;
 pub mod otlp;
 pub mod query;
 mod recorder;
+mod request_metrics;
+mod result_stream;
 mod results;
 mod series;
 mod usage;
@@ -23,13 +23,13 @@ use std::{
 };
 
 pub use cost::{Cost, Price, REQUESTS, cost, slowdown};
-pub use counted::{Counted, RouteNames};
-pub use database::{KeepError, Keeper};
-pub use entry::{Entry, Next, Thumbnail, is_an_upload};
-pub use feed::{Feed, Follower};
-pub use log_line::{human, report_line, start_line};
+pub use database::{Database, DatabaseError};
+pub use entry::{Entry, Settlement, Thumbnail, is_upload_cause};
+pub use log_line::{report_line, start_line, text_line};
 pub use query::{Period, Point, QueryError};
 pub use recorder::Recorder;
+pub use request_metrics::{RequestMetrics, RouteNames};
+pub use result_stream::{ResultStream, Subscription};
 pub use results::Search;
 pub use series::Interval;
 use tintype_pipeline::Report;
@@ -40,19 +40,19 @@ use tintype_telemetry::{
 };
 pub use usage::Usage;
 
-/// How long measurements and results are kept.
-pub const KEPT: Duration = Duration::from_secs(series::KEPT_S.unsigned_abs());
+/// How long measurements and results are stored.
+pub const RETENTION: Duration = Duration::from_secs(series::RETENTION_S.unsigned_abs());
 
-/// Sets the gauges that are looked at instead of being counted.
+/// Sets the gauges to their current values.
 type Sampler = Box<dyn Fn(&Metrics) + Send + Sync>;
 
-/// The history; share them behind an `Arc`.
+/// Metrics, results and key usage of the server; shared behind an `Arc`.
 #[derive(Default)]
 pub struct History {
     metrics: Metrics,
-    /// Where the interval under way began.
+    /// The counters at the begin of the current interval.
     taken: Mutex<MetricsSnapshot>,
-    feed: Feed,
+    result_stream: ResultStream,
     sampler: OnceLock<Sampler>,
     usage: Usage,
     recorder: OnceLock<Recorder>,
@@ -65,27 +65,27 @@ impl std::fmt::Debug for History {
 }
 
 impl History {
-    /// Has `sampler` set the gauges whenever they are asked for. Only the first call counts.
-    pub fn sample_by(&self, sampler: impl Fn(&Metrics) + Send + Sync + 'static) {
+    /// Sets the function that updates the gauges before they are read. Only the first call has an effect.
+    pub fn set_sampler(&self, sampler: impl Fn(&Metrics) + Send + Sync + 'static) {
         let _ = self.sampler.set(Box::new(sampler));
     }
 
-    /// Keeps what is measured in `keeper` from now on.
+    /// Starts recording to `database`. Only the first call has an effect.
     ///
     /// # Errors
-    /// The system does not give another thread.
-    pub fn keep(self: &Arc<Self>, keeper: Keeper) -> std::io::Result<()> {
-        let recorder = Recorder::start(self, Arc::new(keeper))?;
+    /// No thread can be started.
+    pub fn record_to(self: &Arc<Self>, database: Database) -> std::io::Result<()> {
+        let recorder = Recorder::start(self, Arc::new(database))?;
         let _ = self.recorder.set(recorder);
         Ok(())
     }
 
     /// Ends every stream of results.
     pub fn end_streams(&self) {
-        self.feed.close();
+        self.result_stream.close();
     }
 
-    /// Ends every stream of results and writes down what is not written yet.
+    /// Ends every stream of results and writes what is not written yet.
     pub fn close(&self) {
         self.end_streams();
         if let Some(recorder) = self.recorder.get() {
@@ -93,30 +93,30 @@ impl History {
         }
     }
 
-    /// The recorder, if what is measured is kept.
+    /// The recorder, if there is a database.
     #[must_use]
     pub fn recorder(&self) -> Option<&Recorder> {
         self.recorder.get()
     }
 
-    /// What API keys have used of their day; also before this start, once that was read.
+    /// The requests of the day by API key, including those before this start once [`History::read_usage`] succeeded.
     #[must_use]
     pub const fn usage(&self) -> &Usage {
         &self.usage
     }
 
-    /// Reads what API keys had used before this start. Where it cannot be read the recorder tries again. Blocks.
+    /// Reads the usage of API keys before this start. On failure the recorder retries. Blocks.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub fn read_usage(&self) -> Result<(), KeepError> {
-        self.recorder.get().map_or(Ok(()), |recorder| self.usage.read(recorder.keeper()))
+    pub fn read_usage(&self) -> Result<(), DatabaseError> {
+        self.recorder.get().map_or(Ok(()), |recorder| self.usage.read(recorder.database()))
     }
 
-    /// The latest results, as they come.
+    /// The results as they are produced.
     #[must_use]
-    pub const fn feed(&self) -> &Feed {
-        &self.feed
+    pub const fn result_stream(&self) -> &ResultStream {
+        &self.result_stream
     }
 
     /// The value of a counter since the start, or of a gauge now; `None` for a gauge that could not be read.
@@ -125,75 +125,74 @@ impl History {
         self.metrics.value(metric)
     }
 
-    /// An invocation begins.
+    /// Counts an invocation, which is under way until the guard is dropped.
     pub fn invocation(&self) -> InvocationGuard<'_> {
         self.metrics.invocation()
     }
 
-    /// An invocation ended after `duration`, in an error or not.
+    /// Records the end of an invocation after `duration`, in an error or not.
     pub fn ended(&self, duration: Duration, error: bool) {
         self.metrics.ended(duration, error);
     }
 
-    /// What became of a record; for a thumbnail, how long after its upload was acknowledged it is readable, if that is
-    /// known.
+    /// Records the outcome of a record and, for an upload, the time from its acknowledgement to a readable thumbnail.
     pub fn report(&self, report: &Report, since_upload: Option<Duration>) {
         self.metrics.report(report, since_upload);
     }
 
-    /// A synchronous request was refused with 429.
+    /// Counts a synchronous request refused with 429.
     pub fn throttled(&self) {
         self.metrics.add(Metric::Throttles, 1);
     }
 
-    /// An event was queued.
+    /// Counts a queued event.
     pub fn event_received(&self) {
         self.metrics.add(Metric::AsyncEventsReceived, 1);
     }
 
-    /// An event was taken from the queue at this age.
+    /// Records the age of an event when it was leased.
     pub fn event_taken(&self, age: Duration) {
         self.metrics.observe(Metric::AsyncEventAge, age);
     }
 
-    /// An event was given up.
+    /// Counts an event moved to the dead letters.
     pub fn event_dropped(&self) {
         self.metrics.add(Metric::AsyncEventsDropped, 1);
     }
 
-    /// Dead letters were dropped for their age or number.
+    /// Counts dead letters dropped for their age or number.
     pub fn dead_letters_dropped(&self, count: u64) {
         self.metrics.add(Metric::DeadLettersDropped, count);
     }
 
-    /// A dead letter could not be written.
+    /// Counts a dead letter that could not be written.
     pub fn dead_letter_error(&self) {
         self.metrics.add(Metric::DeadLetterErrors, 1);
     }
 
-    /// A request was answered.
+    /// Records a response.
     pub fn request(&self, endpoint: Endpoint, route: &str, status: u16, duration: Duration) {
         self.metrics.request(endpoint, route, status, duration);
     }
 
-    /// An attempt ended: kept, and then shown to whoever follows, who may ask for it at once.
+    /// Records an ended attempt, then publishes it: subscribers can query it at once.
     pub fn result(&self, entry: Entry) {
         let entry = Arc::new(entry);
         if let Some(recorder) = self.recorder.get() {
             let dropped = recorder.push(entry.clone());
             self.metrics.add(Metric::HistoryDropped, dropped);
         }
-        self.feed.publish(&entry);
+        self.result_stream.publish(&entry);
     }
 
-    /// Everything, as Prometheus text. Looks at the ledger: call it where blocking is allowed.
+    /// All metrics as Prometheus text. Reads the ledger: call it where blocking is allowed.
     #[must_use]
     pub fn prometheus(&self, function: &str) -> String {
         self.sample();
         prometheus::text(&self.metrics, function)
     }
 
-    /// Sets the gauges to what they are now. Looks at the ledger.
+    /// Updates the gauges. Reads the ledger, so it blocks.
     pub fn sample(&self) {
         self.metrics.set(Metric::MemoryUsed, resident_bytes());
         if let Some(sampler) = self.sampler.get() {
@@ -205,18 +204,18 @@ impl History {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends the interval under way and answers what was measured in it, the gauges as last sampled.
+    /// Ends the current interval and returns its measurements, the gauges as last sampled.
     fn take(&self) -> Row {
         self.metrics.take(&mut self.taken())
     }
 
-    /// What was measured in the interval under way.
+    /// The measurements of the current interval.
     fn peek(&self) -> Row {
         self.metrics.peek(&self.taken())
     }
 }
 
-/// The memory this process has, from the kernel; `None` where it has no such figure.
+/// The resident memory of this process in bytes; `None` where the kernel does not report it.
 #[must_use]
 pub fn resident_bytes() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/statm").ok()?;
@@ -224,5 +223,5 @@ pub fn resident_bytes() -> Option<u64> {
     Some(pages * PAGE_BYTES)
 }
 
-/// The kernel's pages on the machines this runs on; `statm` counts in them.
+/// The kernel's page size, the unit of `statm`.
 const PAGE_BYTES: u64 = 4096;

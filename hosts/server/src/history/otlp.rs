@@ -1,19 +1,19 @@
-//! One trace from upload to thumbnail, sent to an OpenTelemetry collector.
+//! Exports traces, one from upload to thumbnail, to an OpenTelemetry collector.
 
 use std::{sync::Arc, time::Duration};
 
 use http::Method;
 use tintype_telemetry::render::otlp::{self, Attribute, Span};
 
-use super::{Entry, History, Next};
+use super::{Entry, History, Settlement};
 use crate::http_client::{HttpClient, Trust};
 
-/// Results are sent together, at least this often and at most so many.
-const TOGETHER: Duration = Duration::from_secs(1);
-const MOST: usize = 256;
+/// The longest time a batch of results is collected, and the most results in one.
+const BATCH_TIME: Duration = Duration::from_secs(1);
+const BATCH_RESULTS: usize = 256;
 
 /// Sends the trace of every result to `endpoint`, such as `http://127.0.0.1:4318`, until the server shuts
-/// down. What a collector does not take is dropped: traces never hold up anything.
+/// down. Traces that the collector does not accept are dropped.
 pub async fn export(history: Arc<History>, endpoint: String, function: String) {
     let url = format!("{}/v1/traces", endpoint.trim_end_matches('/'));
     let client = match HttpClient::new(&url, &Trust::System) {
@@ -21,13 +21,13 @@ pub async fn export(history: Arc<History>, endpoint: String, function: String) {
         Err(error) => return tracing::warn!(url, "no traces are sent: {error:#}"),
     };
     let mut failing = false;
-    // A follower that fell behind is ended, and begins anew with what comes.
-    while let Some(mut follower) = history.feed().follow_within() {
-        while let Some(first) = follower.next().await {
+    // A subscription that falls behind ends; the next one skips what was missed.
+    while let Some(mut results) = history.result_stream().subscribe_unbounded() {
+        while let Some(first) = results.next().await {
             let mut entries = vec![first];
-            let deadline = tokio::time::Instant::now() + TOGETHER;
-            while entries.len() < MOST
-                && let Ok(Some(entry)) = tokio::time::timeout_at(deadline, follower.next()).await
+            let deadline = tokio::time::Instant::now() + BATCH_TIME;
+            while entries.len() < BATCH_RESULTS
+                && let Ok(Some(entry)) = tokio::time::timeout_at(deadline, results.next()).await
             {
                 entries.push(entry);
             }
@@ -35,22 +35,26 @@ pub async fn export(history: Arc<History>, endpoint: String, function: String) {
             let body = otlp::request("tintype", env!("CARGO_PKG_VERSION"), &function, &spans).to_string();
             let sent = client.send(Method::POST, &url, "application/json", body.into()).await;
             let problem = match sent {
-                Ok(answer) if answer.status.is_success() => None,
-                Ok(answer) => Some(answer.status.to_string()),
+                Ok(response) if response.status.is_success() => None,
+                Ok(response) => Some(response.status.to_string()),
                 Err(error) => Some(format!("{error:#}")),
             };
             if let Some(problem) = &problem
                 && !failing
             {
-                tracing::warn!(url, problem, "the collector takes no traces; they are dropped until it does");
+                tracing::warn!(
+                    url,
+                    problem,
+                    "the collector accepts no traces; they are dropped until it does"
+                );
             }
             failing = problem.is_some();
         }
     }
 }
 
-/// The spans of an attempt and its stages; with the last attempt that of the whole, too. The trace has the
-/// request's id, which is a UUID and so of the right length.
+/// The spans of an attempt and its stages; with the last attempt also the root span. The trace id is the request's id,
+/// a UUID and so of the right length.
 fn spans(entry: &Entry) -> Vec<Span> {
     let trace: String = entry.request_id.chars().filter(char::is_ascii_hexdigit).collect();
     if trace.len() != 32 {
@@ -58,10 +62,10 @@ fn spans(entry: &Entry) -> Vec<Span> {
     }
     let end_us = entry.ended_ms * 1000;
     let begin_us = end_us - i64::try_from(entry.duration_us).unwrap_or(0);
-    // One request may be about many objects, and an object may be queued again in its name.
-    let about = fold(&trace[16..], &[entry.bucket.as_bytes(), entry.key.as_bytes()], entry.queued_ms);
-    let whole = id(about, 0, 0);
-    let attempt = id(about, entry.attempt, 1);
+    // One request may concern many objects, and an object may be queued several times.
+    let seed = fold(&trace[16..], &[entry.bucket.as_bytes(), entry.key.as_bytes()], entry.queued_ms);
+    let root = id(seed, 0, 0);
+    let attempt = id(seed, entry.attempt, 1);
     let span = |id: &str, parent: &str, name: &str, begin_us: i64, end_us: i64, attributes| Span {
         trace_id: trace.clone(),
         span_id: id.to_owned(),
@@ -77,16 +81,16 @@ fn spans(entry: &Entry) -> Vec<Span> {
     let mut spans = Vec::new();
     let parent = match entry.queued_ms {
         Some(queued_ms) => {
-            if entry.next != Next::Retry {
+            if entry.next != Settlement::Retry {
                 let attributes = vec![
                     text("aws.s3.bucket", &entry.bucket),
                     text("aws.s3.key", &entry.key),
                     text("tintype.outcome", &entry.outcome),
                     number("tintype.attempts", entry.attempt.into()),
                 ];
-                spans.push(span(&whole, "", "upload to thumbnail", queued_ms * 1000, end_us, attributes));
+                spans.push(span(&root, "", "upload to thumbnail", queued_ms * 1000, end_us, attributes));
             }
-            whole.as_str()
+            root.as_str()
         }
         None => "",
     };
@@ -104,7 +108,7 @@ fn spans(entry: &Entry) -> Vec<Span> {
     {
         let until = at + i64::try_from(micros).unwrap_or(0);
         if micros > 0 {
-            let id = id(about, entry.attempt, index as u64 + 2);
+            let id = id(seed, entry.attempt, index as u64 + 2);
             spans.push(span(&id, &attempt, name, at, until, Vec::new()));
         }
         at = until;
@@ -112,7 +116,7 @@ fn spans(entry: &Entry) -> Vec<Span> {
     spans
 }
 
-/// A number for what a trace's spans are about, by FNV-1a.
+/// FNV-1a of what identifies the spans of one event within a trace.
 fn fold(trace: &str, names: &[&[u8]], queued_ms: Option<i64>) -> u64 {
     let when = queued_ms.unwrap_or(0).to_le_bytes();
     let all = names.iter().flat_map(|name| name.iter().chain([&0])).chain(&when).chain(trace.as_bytes());
@@ -121,8 +125,8 @@ fn fold(trace: &str, names: &[&[u8]], queued_ms: Option<i64>) -> u64 {
     })
 }
 
-/// An id of a span that is the same whenever it is asked for, and never nothing.
-fn id(about: u64, attempt: u32, part: u64) -> String {
-    let mixed = (about ^ u64::from(attempt) << 8 ^ part).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+/// A deterministic span id; never zero, which is invalid.
+fn id(seed: u64, attempt: u32, part: u64) -> String {
+    let mixed = (seed ^ u64::from(attempt) << 8 ^ part).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     format!("{:016x}", (mixed ^ mixed >> 31).max(1))
 }

@@ -1,70 +1,70 @@
-//! Questions about what was measured: a metric, a statistic, a period, a range.
+//! Queries of measurements: a metric, a statistic, a period, a range.
 
 use tintype_pipeline::{clock::now_ms, spelling::nearest};
 use tintype_telemetry::metrics::{Kind, Metric, Statistics};
 
 use super::{
-    History, KeepError,
-    series::{self, COARSE_S, FINE_S, KEPT_S},
+    DatabaseError, History,
+    series::{self, COARSE_S, FINE_S, RETENTION_S},
 };
 
-/// Points in one answer, as CloudWatch has it.
-const MOST_POINTS: i64 = 1440;
+/// Points of one response; CloudWatch's limit.
+const MAX_POINTS: i64 = 1440;
 
-/// What is asked of each interval.
+/// The statistic of each interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Statistic {
     /// The mean of the values.
     Average,
     /// Their sum.
     Sum,
-    /// The least.
+    /// The smallest.
     Minimum,
-    /// The greatest.
+    /// The largest.
     Maximum,
-    /// How many there are.
+    /// The number of values.
     SampleCount,
-    /// What so many percent do not exceed.
+    /// The value that this percentage of values does not exceed.
     Percentile(f64),
 }
 
-/// Where an answer begins, ends and how it is divided, in seconds.
+/// A range of time and the length of the intervals in it, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Period {
-    /// Since 1970.
+    /// The start, since 1970.
     pub start_s: i64,
-    /// Since 1970, exclusive.
+    /// The end, since 1970, exclusive.
     pub end_s: i64,
-    /// Of each interval.
+    /// The length of each interval.
     pub period_s: i64,
 }
 
-/// One interval's answer.
+/// The value of one interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Point {
-    /// When it begins, in seconds since 1970.
+    /// The interval's start, in seconds since 1970.
     pub at_s: i64,
     /// The value, in the metric's unit.
     pub value: f64,
 }
 
-/// Why a question has no answer.
+/// Why a query failed.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
-    /// The question is wrong; says how to ask.
+    /// The query is invalid; the message says what would be valid.
     #[error("{0}")]
-    Wrong(String),
+    Invalid(String),
     /// The database cannot be read.
     #[error(transparent)]
-    Keep(#[from] KeepError),
+    Database(#[from] DatabaseError),
 }
 
-fn wrong<T>(message: impl Into<String>) -> Result<T, QueryError> {
-    Err(QueryError::Wrong(message.into()))
+fn invalid<T>(message: impl Into<String>) -> Result<T, QueryError> {
+    Err(QueryError::Invalid(message.into()))
 }
 
 impl Statistic {
-    /// By its name: `Average`, `Sum`, `Minimum`, `Maximum`, `SampleCount`, `p50`, `p95`, `p99`.
+    /// Parses a name: `Average`, `Sum`, `Minimum`, `Maximum`, `SampleCount`, `p50`, `p95`, `p99`.
     ///
     /// # Errors
     /// There is none of this name.
@@ -79,7 +79,7 @@ impl Statistic {
             "p95" => Self::Percentile(95.0),
             "p99" => Self::Percentile(99.0),
             other => {
-                return wrong(format!(
+                return invalid(format!(
                     "statistic \"{other}\" is not known; ask for Average, Sum, Minimum, Maximum, SampleCount, p50, \
                      p95 or p99"
                 ));
@@ -87,7 +87,7 @@ impl Statistic {
         })
     }
 
-    /// Of what was measured, in the metric's unit.
+    /// The value in the metric's unit; `None` if nothing was measured.
     #[must_use]
     pub fn of(self, metric: Metric, statistics: &Statistics) -> Option<f64> {
         if statistics.count == 0 {
@@ -105,16 +105,16 @@ impl Statistic {
     }
 }
 
-/// A metric by its name.
+/// Finds a metric by name.
 ///
 /// # Errors
-/// There is none of this name; tells the nearest.
+/// There is none of this name; the message names the nearest.
 pub fn metric(name: &str) -> Result<Metric, QueryError> {
     Metric::by_name(name).map_or_else(
         || {
             let names: Vec<&str> = Metric::ALL.iter().map(|metric| metric.name()).collect();
             let nearest = nearest(name, names.iter().copied()).unwrap_or_default();
-            wrong(format!(
+            invalid(format!(
                 "metric \"{name}\" is not known; did you mean \"{nearest}\"? There are {}",
                 names.join(", ")
             ))
@@ -124,37 +124,37 @@ pub fn metric(name: &str) -> Result<Metric, QueryError> {
 }
 
 impl Period {
-    /// Checks a range and a period against what is kept.
+    /// Validates a range and a period against what is stored.
     ///
     /// # Errors
-    /// What is wrong, and what would be right.
+    /// The range or the period is invalid; the message says what would be valid.
     pub fn new(start_s: i64, end_s: i64, period_s: i64) -> Result<Self, QueryError> {
         let now_s = now_ms() / 1000;
         if start_s >= now_s {
-            return wrong("start lies in the future: nothing has been measured there yet");
+            return invalid("start lies in the future: nothing has been measured there yet");
         }
         if end_s <= start_s {
-            return wrong("end must lie after start");
+            return invalid("end must lie after start");
         }
-        if start_s < now_s - KEPT_S - COARSE_S {
-            return wrong("start lies more than 15 days back: measurements are kept for 15 days");
+        if start_s < now_s - RETENTION_S - COARSE_S {
+            return invalid("start lies more than 15 days back: measurements are stored for 15 days");
         }
-        if !(1..=KEPT_S).contains(&period_s) {
-            return wrong(format!("period must be between {FINE_S} s and 15 days"));
+        if !(1..=RETENTION_S).contains(&period_s) {
+            return invalid(format!("period must be between {FINE_S} s and 15 days"));
         }
         let start_s = start_s.div_euclid(period_s) * period_s;
         let finest = series::finest(start_s, now_s);
         if period_s < finest || period_s % finest != 0 {
-            return wrong(format!(
-                "period must be a multiple of {finest} s for a range that begins there: measurements are kept by {FINE_S} \
+            return invalid(format!(
+                "period must be a multiple of {finest} s for a range that begins there: measurements are stored by {FINE_S} \
                  s for 3 hours and by {COARSE_S} s for 15 days"
             ));
         }
         let end_s = end_s.min(now_s + period_s);
         let points = (end_s - start_s + period_s - 1) / period_s;
-        if points > MOST_POINTS {
-            return wrong(format!(
-                "the range holds {points} periods; at most {MOST_POINTS} are answered: ask for a longer period"
+        if points > MAX_POINTS {
+            return invalid(format!(
+                "the range holds {points} periods; the limit is {MAX_POINTS}: ask for a longer period"
             ));
         }
         Ok(Self { start_s, end_s, period_s })
@@ -162,8 +162,8 @@ impl Period {
 }
 
 impl History {
-    /// The statistics of some metrics by intervals, each with where it begins; the interval under way is
-    /// the last. Blocks on the disk.
+    /// The statistics of some metrics for each interval, by the interval's start; the last interval may be incomplete.
+    /// Blocks on the disk.
     ///
     /// # Errors
     /// The database cannot be read.
@@ -176,34 +176,34 @@ impl History {
         let now_s = now_ms() / 1000;
         self.sample();
         let mut series;
-        let under_way = if let Some(recorder) = self.recorder() {
-            let (unwritten, under_way) = recorder.unwritten(|| self.peek());
+        let current = if let Some(recorder) = self.recorder() {
+            let (unwritten, current) = recorder.unwritten(|| self.peek());
             let (read, written) =
-                series::read(recorder.keeper(), metrics, (start_s, end_s), period_s, now_s)?;
+                series::read(recorder.database(), metrics, (start_s, end_s), period_s, now_s)?;
             series = read;
-            // What was written after it was looked at here is in the series already.
+            // Intervals written since the snapshot are in the series already.
             for interval in unwritten.iter().filter(|interval| interval.number > written) {
                 if (start_s..end_s).contains(&interval.begin_s) {
                     let begin = interval.begin_s.div_euclid(period_s) * period_s;
                     series::merge(&mut series, metrics, begin, &interval.row);
                 }
             }
-            under_way
+            current
         } else {
             series = series::Series::new();
             self.peek()
         };
         let begin = now_s.div_euclid(period_s) * period_s;
         if begin < end_s && now_s >= start_s {
-            series::merge(&mut series, metrics, begin, &under_way);
+            series::merge(&mut series, metrics, begin, &current);
         }
         Ok(series.into_iter().collect())
     }
 
-    /// One metric's statistic by intervals.
+    /// One metric's statistic for each interval.
     ///
     /// # Errors
-    /// The statistic makes no sense of the metric, or the database cannot be read.
+    /// The metric does not have the statistic, or the database cannot be read.
     pub fn query(
         &self,
         metric: Metric,
@@ -211,7 +211,7 @@ impl History {
         period: Period,
     ) -> Result<Vec<Point>, QueryError> {
         if matches!(statistic, Statistic::Percentile(_)) && metric.kind() != Kind::Distribution {
-            return wrong(format!(
+            return invalid(format!(
                 "{} has no percentiles; ask for Average, Sum, Minimum, Maximum or SampleCount",
                 metric.name()
             ));

@@ -1,5 +1,5 @@
 //! The recorder: a thread that writes results every two seconds and measurements every ten. What cannot be
-//! written waits in memory, within bounds, and is then dropped and counted.
+//! written is buffered in memory within bounds; beyond them the oldest is dropped and counted.
 
 use std::{
     collections::VecDeque,
@@ -12,26 +12,25 @@ use tintype_telemetry::metrics::{Metric, Row};
 
 use tintype_pipeline::clock::now_ms;
 
-use super::{Entry, History, Interval, KeepError, Keeper, Search, series};
+use super::{Database, DatabaseError, Entry, History, Interval, Search, series};
 use crate::steady_clock::SteadyClock;
 
-/// Results written at least this often, measurements by [`series::FINE_S`].
-const RESULTS_EVERY: Duration = Duration::from_secs(2);
-/// Results that wait to be written.
-const WAITING: usize = 20_000;
-/// Intervals that wait to be written as they are: an hour's. Older ones are put together by the minute, as they
-/// are kept in the end.
-const FINE_WAITING: usize = 360;
-/// Intervals that wait in all: the hour, and half a day by the minute; some kilobytes each.
-const INTERVALS_WAITING: usize = FINE_WAITING + 720;
+/// Results are written this often; measurements every [`series::FINE_S`].
+const WRITE_INTERVAL: Duration = Duration::from_secs(2);
+/// Buffered results.
+const MAX_RESULTS: usize = 20_000;
+/// Buffered intervals of 10 s: an hour's. Older ones are merged by the minute, the resolution they end up with on disk.
+const MAX_FINE_INTERVALS: usize = 360;
+/// Buffered intervals in all: the hour, and half a day by the minute; some kilobytes each.
+const MAX_INTERVALS: usize = MAX_FINE_INTERVALS + 720;
 
 #[derive(Debug, Default)]
 struct State {
-    /// Not written yet, oldest first, each with its number.
-    waiting: VecDeque<(u64, Arc<Entry>)>,
+    /// Results not written yet, oldest first, each with its number.
+    results: VecDeque<(u64, Arc<Entry>)>,
     next_number: u64,
-    /// Measured but not written yet, oldest first.
-    unwritten: VecDeque<Interval>,
+    /// Intervals not written yet, oldest first.
+    intervals: VecDeque<Interval>,
     stopping: bool,
 }
 
@@ -41,24 +40,24 @@ impl State {
         self.next_number
     }
 
-    /// Has an interval wait; answers how many were dropped to have room for it.
-    fn wait(&mut self, now_ms: i64, row: Row) -> usize {
-        let interval = Interval::that_ends(now_ms, self.number(), row);
-        self.unwritten.push_back(interval);
+    /// Buffers an interval; returns how many were dropped for it.
+    fn buffer_interval(&mut self, now_ms: i64, row: Row) -> usize {
+        let interval = Interval::ending_at(now_ms, self.number(), row);
+        self.intervals.push_back(interval);
         let minute = |interval: &Interval| interval.begin_s.div_euclid(series::COARSE_S);
-        if let Some(place) = self.unwritten.len().checked_sub(FINE_WAITING + 1)
-            && place > 0
-            && let (Some(before), Some(old)) = (self.unwritten.get(place - 1), self.unwritten.get(place))
+        if let Some(index) = self.intervals.len().checked_sub(MAX_FINE_INTERVALS + 1)
+            && index > 0
+            && let (Some(before), Some(old)) = (self.intervals.get(index - 1), self.intervals.get(index))
             && minute(before) == minute(old)
         {
-            let mut both = Row::clone(&before.row);
-            both.merge(&old.row);
-            let both = Interval { number: old.number, begin_s: before.begin_s, row: Arc::new(both) };
-            self.unwritten[place - 1] = both;
-            self.unwritten.remove(place);
+            let mut merged = Row::clone(&before.row);
+            merged.merge(&old.row);
+            let merged = Interval { number: old.number, begin_s: before.begin_s, row: Arc::new(merged) };
+            self.intervals[index - 1] = merged;
+            self.intervals.remove(index);
         }
-        let dropped = self.unwritten.len().saturating_sub(INTERVALS_WAITING);
-        self.unwritten.drain(..dropped);
+        let dropped = self.intervals.len().saturating_sub(MAX_INTERVALS);
+        self.intervals.drain(..dropped);
         dropped
     }
 }
@@ -75,38 +74,38 @@ impl Shared {
     }
 }
 
-/// The recorder.
+/// Writes results and measurements to the database, and reads both buffered and stored results.
 #[derive(Debug)]
 pub struct Recorder {
-    keeper: Arc<Keeper>,
+    database: Arc<Database>,
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Recorder {
-    pub(super) fn start(history: &Arc<History>, keeper: Arc<Keeper>) -> std::io::Result<Self> {
-        // Numbers keep results of one millisecond apart, also across restarts.
+    pub(super) fn start(history: &Arc<History>, database: Arc<Database>) -> std::io::Result<Self> {
+        // Numbers distinguish results of one millisecond, also across restarts.
         let first = u64::try_from(now_ms()).unwrap_or(0) << 20;
         let state = State { next_number: first, ..State::default() };
         let shared = Arc::new(Shared { state: Mutex::new(state), wake: Condvar::new() });
-        let (weak, in_thread, kept) = (Arc::downgrade(history), shared.clone(), keeper.clone());
-        let thread = std::thread::Builder::new()
-            .name("recorder".into())
-            .spawn(move || run(&weak, &in_thread, &kept))?;
-        Ok(Self { keeper, shared, thread: Mutex::new(Some(thread)) })
+        let thread = std::thread::Builder::new().name("recorder".into()).spawn({
+            let (history, shared, database) = (Arc::downgrade(history), shared.clone(), database.clone());
+            move || run(&history, &shared, &database)
+        })?;
+        Ok(Self { database, shared, thread: Mutex::new(Some(thread)) })
     }
 
-    /// Takes a result; answers how many were dropped to have room for it.
+    /// Buffers a result; returns how many were dropped for it.
     pub(super) fn push(&self, entry: Arc<Entry>) -> u64 {
         let mut state = self.shared.state();
         let number = state.number();
-        state.waiting.push_back((number, entry));
-        let dropped = state.waiting.len().saturating_sub(WAITING);
-        state.waiting.drain(..dropped);
+        state.results.push_back((number, entry));
+        let dropped = state.results.len().saturating_sub(MAX_RESULTS);
+        state.results.drain(..dropped);
         dropped as u64
     }
 
-    /// Writes what is left and ends the thread.
+    /// Writes what is buffered and ends the thread.
     pub(super) fn stop(&self) {
         self.shared.state().stopping = true;
         self.shared.wake.notify_all();
@@ -117,61 +116,64 @@ impl Recorder {
         }
     }
 
-    /// Rows of intervals, on disk.
-    pub(super) const fn keeper(&self) -> &Arc<Keeper> {
-        &self.keeper
+    pub(super) const fn database(&self) -> &Arc<Database> {
+        &self.database
     }
 
-    /// Measured and not written yet, and with it what `peek` answers of the interval under way: at one
-    /// moment, so that nothing is in both or in neither.
+    /// The intervals not written yet, and what `peek` returns for the current one. Both under one lock, so that no
+    /// measurement is in both or in neither.
     pub(super) fn unwritten(&self, peek: impl FnOnce() -> Row) -> (Vec<Interval>, Row) {
         let state = self.shared.state();
-        (state.unwritten.iter().cloned().collect(), peek())
+        (state.intervals.iter().cloned().collect(), peek())
     }
 
-    /// The latest results that `wanted` takes, latest first, at most `most`. Reaches back over some
-    /// thousands of all results; [`Recorder::search`] over all.
+    /// Up to `limit` results that `matches` accepts, latest first, among the latest thousands;
+    /// [`Recorder::search`] covers all.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub fn latest(&self, most: usize, wanted: impl Fn(&Entry) -> bool) -> Result<Vec<Entry>, KeepError> {
-        let (mut found, below) = self.waiting(most, &wanted);
-        found.extend(self.keeper.latest(most - found.len(), below, wanted)?);
+    pub fn latest(
+        &self,
+        limit: usize,
+        matches: impl Fn(&Entry) -> bool,
+    ) -> Result<Vec<Entry>, DatabaseError> {
+        let (mut found, below) = self.buffered(limit, &matches);
+        found.extend(self.database.latest(limit - found.len(), below, matches)?);
         Ok(found)
     }
 
-    /// Results of the whole history, latest first, at most `most`.
+    /// Up to `limit` results of the whole history, latest first.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub fn search(&self, most: usize, search: &Search<'_>) -> Result<Vec<Entry>, KeepError> {
-        let (mut found, below) = self.waiting(most, |entry| search.takes(entry));
-        found.extend(self.keeper.search(most - found.len(), below, search)?);
+    pub fn search(&self, limit: usize, search: &Search<'_>) -> Result<Vec<Entry>, DatabaseError> {
+        let (mut found, below) = self.buffered(limit, |entry| search.matches(entry));
+        found.extend(self.database.search(limit - found.len(), below, search)?);
         Ok(found)
     }
 
-    /// Of what waits to be written; and from which number on all results do.
-    fn waiting(&self, most: usize, wanted: impl Fn(&Entry) -> bool) -> (Vec<Entry>, u64) {
+    /// The matching results among those buffered, and the lowest number that is buffered.
+    fn buffered(&self, limit: usize, matches: impl Fn(&Entry) -> bool) -> (Vec<Entry>, u64) {
         let state = self.shared.state();
-        let waiting = state.waiting.iter().rev().map(|(_, entry)| entry.as_ref());
-        let found = waiting.filter(|entry| wanted(entry)).take(most).cloned().collect();
-        (found, state.waiting.front().map_or(u64::MAX, |(number, _)| *number))
+        let results = state.results.iter().rev().map(|(_, entry)| entry.as_ref());
+        let found = results.filter(|entry| matches(entry)).take(limit).cloned().collect();
+        (found, state.results.front().map_or(u64::MAX, |(number, _)| *number))
     }
 }
 
-fn run(history: &Weak<History>, shared: &Shared, keeper: &Keeper) {
+fn run(history: &Weak<History>, shared: &Shared, database: &Database) {
     let fine = Duration::from_secs(series::FINE_S.unsigned_abs());
     let mut due = Instant::now() + until_next(fine);
     let mut failing = false;
-    let kept = "no measurement and nothing of the history is forgotten for its age";
-    let clock = SteadyClock::new(kept, now_ms());
+    let effect = "no measurement and no result is deleted for its age";
+    let clock = SteadyClock::new(effect, now_ms());
     loop {
         let stopping = {
             let state = shared.state();
             let state = if state.stopping {
                 state
             } else {
-                let sleep = RESULTS_EVERY.min(due.saturating_duration_since(Instant::now()));
+                let sleep = WRITE_INTERVAL.min(due.saturating_duration_since(Instant::now()));
                 shared.wake.wait_timeout(state, sleep).unwrap_or_else(PoisonError::into_inner).0
             };
             state.stopping
@@ -180,24 +182,24 @@ fn run(history: &Weak<History>, shared: &Shared, keeper: &Keeper) {
         if stopping || Instant::now() >= due {
             due = Instant::now() + until_next(fine);
             if let Some(history) = history.upgrade() {
-                // Outside the lock: it asks the ledger.
+                // Outside the lock: it reads the ledger.
                 history.sample();
                 let mut state = shared.state();
-                let dropped = state.wait(now, history.take());
+                let dropped = state.buffer_interval(now, history.take());
                 drop(state);
                 history.metrics.add(Metric::HistoryDropped, dropped as u64);
             }
         }
-        let used = history.upgrade().map_or(Ok(()), |history| write_used(&history, keeper));
-        match write(shared, keeper, &clock).and(used) {
+        let usage = history.upgrade().map_or(Ok(()), |history| write_usage(&history, database));
+        match write(shared, database, &clock).and(usage) {
             Ok(()) if failing => {
                 failing = false;
-                tracing::info!("measurements are kept again");
+                tracing::info!("measurements are stored again");
             }
             Ok(()) => {}
             Err(error) => {
                 if !failing {
-                    tracing::warn!(%error, "measurements and results are not kept for now; thumbnails are made all the same");
+                    tracing::warn!(%error, "measurements and results cannot be stored; thumbnails are not affected");
                 }
                 failing = true;
             }
@@ -214,32 +216,31 @@ fn until_next(step: Duration) -> Duration {
     Duration::from_millis((step - now_ms().rem_euclid(step)).unsigned_abs())
 }
 
-/// Writes what API keys have used, if that changed; on failure it is written later. What they had used before
-/// is read first.
-fn write_used(history: &History, keeper: &Keeper) -> Result<(), KeepError> {
-    history.usage.read(keeper)?;
-    let Some(used) = history.usage.changed() else { return Ok(()) };
-    keeper.keep_used(&used).inspect_err(|_| history.usage.not_written())
+/// Writes the usage of API keys if it changed, after the stored usage was read; on failure it is retried.
+fn write_usage(history: &History, database: &Database) -> Result<(), DatabaseError> {
+    history.usage.read(database)?;
+    let Some(usage) = history.usage.changed() else { return Ok(()) };
+    database.write_usage(&usage).inspect_err(|_| history.usage.not_written())
 }
 
-/// Writes what is waiting; on failure it goes on waiting.
-fn write(shared: &Shared, keeper: &Keeper, clock: &SteadyClock) -> Result<(), KeepError> {
-    // By a clock that has jumped nothing is forgotten: all of it may look too old.
+/// Writes what is buffered; on failure it stays buffered.
+fn write(shared: &Shared, database: &Database, clock: &SteadyClock) -> Result<(), DatabaseError> {
+    // After a jump of the clock everything may look too old, so nothing is deleted.
     let now_ms = now_ms();
     let now_ms = if clock.is_steady(now_ms) { now_ms } else { 0 };
-    let (intervals, entries) = {
+    let (intervals, results) = {
         let state = shared.state();
-        let entries: Vec<(u64, Arc<Entry>)> = state.waiting.iter().cloned().collect();
-        (state.unwritten.iter().cloned().collect::<Vec<_>>(), entries)
+        let results: Vec<(u64, Arc<Entry>)> = state.results.iter().cloned().collect();
+        (state.intervals.iter().cloned().collect::<Vec<_>>(), results)
     };
-    if intervals.is_empty() && entries.is_empty() {
+    if intervals.is_empty() && results.is_empty() {
         return Ok(());
     }
-    keeper.keep(now_ms, &intervals, &entries)?;
+    database.append(now_ms, &intervals, &results)?;
     let mut state = shared.state();
-    state.unwritten.drain(..intervals.len());
-    if let Some((last, _)) = entries.last() {
-        state.waiting.retain(|(number, _)| number > last);
+    state.intervals.drain(..intervals.len());
+    if let Some((last, _)) = results.last() {
+        state.results.retain(|(number, _)| number > last);
     }
     Ok(())
 }
@@ -251,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_waits_for_the_disk_keeps_its_time_and_is_bounded() {
+    fn buffered_intervals_are_bounded_and_retain_their_times() {
         let mut state = State::default();
         let begin_ms = 1_790_000_000_000;
         let steps = 10_000;
@@ -259,19 +260,19 @@ mod tests {
         for step in 1..=steps {
             let mut row = Row::default();
             row.insert(Metric::Invocations, Statistics::one(1));
-            dropped += state.wait(begin_ms + step * 10_000, row);
+            dropped += state.buffer_interval(begin_ms + step * 10_000, row);
         }
         let count = |interval: &Interval| interval.row.of(Metric::Invocations).sum;
-        assert_eq!(state.unwritten.len(), INTERVALS_WAITING);
-        let kept: u64 = state.unwritten.iter().map(count).sum();
-        // Of the first minute that is left some may be gone.
+        assert_eq!(state.intervals.len(), MAX_INTERVALS);
+        let buffered: u64 = state.intervals.iter().map(count).sum();
+        // The oldest minute left may be incomplete.
         assert!(
-            kept + dropped as u64 * 6 >= steps as u64 && kept > 720 * 6,
-            "{kept} kept, {dropped} dropped"
+            buffered + dropped as u64 * 6 >= steps as u64 && buffered > 720 * 6,
+            "{buffered} buffered, {dropped} dropped"
         );
-        for (interval, step) in state.unwritten.iter().rev().zip(0..) {
+        for (interval, step) in state.intervals.iter().rev().zip(0..) {
             let begin_s = begin_ms / 1000 + (steps - 1 - step) * 10;
-            if (step as usize) < FINE_WAITING {
+            if (step as usize) < MAX_FINE_INTERVALS {
                 assert_eq!((interval.begin_s, count(interval)), (begin_s, 1));
             } else {
                 assert!(count(interval) <= 6, "a minute at most");

@@ -1,5 +1,5 @@
-//! What each API key has used of its day. Counted in memory and written every two seconds where it changed,
-//! so quotas outlive the program; a crash forgives what was used after the latest writing.
+//! The requests of each API key on the current day. Counted in memory and written every two seconds if changed, so that
+//! quotas survive restarts; a crash loses what was counted after the last write.
 
 use std::{
     collections::HashMap,
@@ -8,26 +8,26 @@ use std::{
 
 use redb::{ReadableTable as _, TableDefinition, WriteTransaction};
 
-use super::{KeepError, Keeper};
+use super::{Database, DatabaseError};
 
-/// By the key's name: the day's number since 1970, and the requests of that day.
+/// By the key's name: the day since 1970, and the requests of that day.
 const USED: TableDefinition<'_, &str, (u64, u64)> = TableDefinition::new("used 1");
 
 /// A key's requests of one day.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Used {
+pub(super) struct DayUsage {
     day: u64,
     requests: u64,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    by_name: HashMap<String, Used>,
+    by_name: HashMap<String, DayUsage>,
     is_read: bool,
     has_changed: bool,
 }
 
-/// The requests of the day, by the name of their key.
+/// The requests of the day by the key's name.
 #[derive(Debug, Default)]
 pub struct Usage(Mutex<State>);
 
@@ -36,99 +36,99 @@ impl Usage {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes over what was written before; what was counted meanwhile is added. Only until it was read once.
-    /// Blocks, but nobody who counts.
-    pub(super) fn read(&self, keeper: &Keeper) -> Result<(), KeepError> {
+    /// Reads the stored usage once and adds it to what was counted since the start. Blocks, but no caller of
+    /// [`Usage::take`].
+    pub(super) fn read(&self, database: &Database) -> Result<(), DatabaseError> {
         if self.state().is_read {
             return Ok(());
         }
-        let kept = keeper.used()?;
+        let stored = database.read_usage()?;
         let mut state = self.state();
         if !state.is_read {
-            kept.into_iter().for_each(|(name, used)| state.add(name, used));
+            stored.into_iter().for_each(|(name, usage)| state.add(name, usage));
             state.is_read = true;
         }
         Ok(())
     }
 
-    /// Counts a request on `day`, unless there were `most` already; answers whether it was counted.
-    pub fn take(&self, name: &str, day: u64, most: u64) -> bool {
+    /// Counts a request on `day` unless there were `limit` already; returns whether it was counted.
+    pub fn take(&self, name: &str, day: u64, limit: u64) -> bool {
         let mut state = self.state();
-        let used = state.of_day(name, day);
-        if used.requests >= most {
+        let usage = state.of_day(name, day);
+        if usage.requests >= limit {
             return false;
         }
-        used.requests += 1;
+        usage.requests += 1;
         state.has_changed = true;
         true
     }
 
-    /// Takes back a request that was counted on `day`.
+    /// Uncounts a request that was counted on `day`.
     pub fn give_back(&self, name: &str, day: u64) {
         let mut state = self.state();
-        if let Some(used) = state.by_name.get_mut(name).filter(|used| used.day == day) {
-            used.requests = used.requests.saturating_sub(1);
+        if let Some(usage) = state.by_name.get_mut(name).filter(|usage| usage.day == day) {
+            usage.requests = usage.requests.saturating_sub(1);
             state.has_changed = true;
         }
     }
 
-    /// What is to be written, if anything changed since this was last asked for.
-    pub(super) fn changed(&self) -> Option<Vec<(String, Used)>> {
+    /// The usage to write, if it changed since the last call.
+    pub(super) fn changed(&self) -> Option<Vec<(String, DayUsage)>> {
         let mut state = self.state();
-        // Before it was read, less would be written over more.
+        // Before it was read, a smaller number would replace the stored one.
         (state.is_read && std::mem::take(&mut state.has_changed))
-            .then(|| state.by_name.iter().map(|(name, used)| (name.clone(), *used)).collect())
+            .then(|| state.by_name.iter().map(|(name, usage)| (name.clone(), *usage)).collect())
     }
 
-    /// What was to be written could not be.
+    /// Marks the usage as changed after a failed write.
     pub(super) fn not_written(&self) {
         self.state().has_changed = true;
     }
 }
 
 impl State {
-    fn of_day(&mut self, name: &str, day: u64) -> &mut Used {
-        let used = self.by_name.entry(name.to_owned()).or_default();
-        // Never back: a request may come here a moment after one of the next day.
-        if used.day < day {
-            *used = Used { day, requests: 0 };
+    fn of_day(&mut self, name: &str, day: u64) -> &mut DayUsage {
+        let usage = self.by_name.entry(name.to_owned()).or_default();
+        // Only forward: around midnight a request may arrive here after one of the next day.
+        if usage.day < day {
+            *usage = DayUsage { day, requests: 0 };
         }
-        used
+        usage
     }
 
-    fn add(&mut self, name: String, kept: Used) {
-        let used = self.by_name.entry(name).or_default();
-        match kept.day.cmp(&used.day) {
-            std::cmp::Ordering::Greater => *used = kept,
-            std::cmp::Ordering::Equal => used.requests += kept.requests,
+    fn add(&mut self, name: String, stored: DayUsage) {
+        let usage = self.by_name.entry(name).or_default();
+        match stored.day.cmp(&usage.day) {
+            std::cmp::Ordering::Greater => *usage = stored,
+            std::cmp::Ordering::Equal => usage.requests += stored.requests,
             std::cmp::Ordering::Less => {}
         }
     }
 }
 
-pub(super) fn make_table(transaction: &WriteTransaction) -> Result<(), KeepError> {
-    transaction.open_table(USED).map(drop).map_err(KeepError::of)
+pub(super) fn create_table(transaction: &WriteTransaction) -> Result<(), DatabaseError> {
+    transaction.open_table(USED).map(drop).map_err(DatabaseError::redb)
 }
 
-impl Keeper {
-    fn used(&self) -> Result<Vec<(String, Used)>, KeepError> {
+impl Database {
+    fn read_usage(&self) -> Result<Vec<(String, DayUsage)>, DatabaseError> {
         self.read(|transaction| {
-            let table = transaction.open_table(USED).map_err(KeepError::of)?;
-            let rows = table.iter().map_err(KeepError::of)?.map(|row| {
-                let (name, used) = row.map_err(KeepError::of)?;
-                let (day, requests) = used.value();
-                Ok((name.value().to_owned(), Used { day, requests }))
+            let table = transaction.open_table(USED).map_err(DatabaseError::redb)?;
+            let rows = table.iter().map_err(DatabaseError::redb)?.map(|row| {
+                let (name, usage) = row.map_err(DatabaseError::redb)?;
+                let (day, requests) = usage.value();
+                Ok((name.value().to_owned(), DayUsage { day, requests }))
             });
             rows.collect()
         })
     }
 
-    /// Writes what each key has used; keys not named keep what they had.
-    pub(super) fn keep_used(&self, used: &[(String, Used)]) -> Result<(), KeepError> {
+    /// Writes the usage of the named keys; other keys are unchanged.
+    pub(super) fn write_usage(&self, usage: &[(String, DayUsage)]) -> Result<(), DatabaseError> {
         self.write(|transaction| {
-            let mut table = transaction.open_table(USED).map_err(KeepError::of)?;
-            for (name, Used { day, requests }) in used {
-                table.insert(name.as_str(), (*day, *requests)).map_err(KeepError::of)?;
+            let mut table = transaction.open_table(USED).map_err(DatabaseError::redb)?;
+            for (name, DayUsage { day, requests }) in usage {
+                table.insert(name.as_str(), (*day, *requests)).map_err(DatabaseError::redb)?;
             }
             Ok(())
         })
@@ -142,7 +142,7 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
-    fn what_was_used_is_of_its_day() {
+    fn requests_are_counted_by_day() {
         let usage = Usage::default();
         assert!(usage.take("shop", 7, 2) && usage.take("shop", 7, 2));
         assert!(!usage.take("shop", 7, 2));
@@ -150,35 +150,35 @@ mod tests {
         usage.give_back("shop", 7);
         assert!(usage.take("shop", 7, 2));
         assert!(usage.take("shop", 8, 1) && !usage.take("shop", 8, 1));
-        // What was counted before midnight and is given back after it changes nothing of the new day.
+        // A request counted before midnight and given back after it does not change the new day.
         usage.give_back("shop", 7);
         assert!(!usage.take("shop", 8, 1));
     }
 
     #[test]
-    fn nothing_is_written_before_it_was_read() {
+    fn nothing_is_written_before_the_stored_usage_was_read() {
         let usage = Usage::default();
         assert!(usage.take("shop", 7, 2));
-        assert_eq!(usage.changed(), None, "less would replace more");
+        assert_eq!(usage.changed(), None, "a smaller number would replace the stored one");
     }
 
     #[test]
-    fn it_outlives_the_program() {
+    fn usage_survives_a_restart() {
         let folder = tempfile::tempdir().unwrap();
-        let keeper = || Keeper::new(Arc::new(RealDisk), folder.path().join("measurements.redb"));
+        let database = || Database::new(Arc::new(RealDisk), folder.path().join("measurements.redb"));
         let usage = Usage::default();
-        usage.read(&keeper()).unwrap();
+        usage.read(&database()).unwrap();
         assert_eq!(usage.changed(), None);
         assert!(usage.take("shop", 7, 2));
-        keeper().keep_used(&usage.changed().unwrap()).unwrap();
+        database().write_usage(&usage.changed().unwrap()).unwrap();
         assert_eq!(usage.changed(), None);
 
         let usage = Usage::default();
-        // A request that came before it was read is not forgotten.
+        // A request counted before the stored usage was read is not lost.
         assert!(usage.take("shop", 7, 2));
-        let kept = keeper();
-        usage.read(&kept).unwrap();
-        usage.read(&kept).unwrap();
+        let stored = database();
+        usage.read(&stored).unwrap();
+        usage.read(&stored).unwrap();
         assert!(!usage.take("shop", 7, 2) && usage.take("shop", 7, 3));
         assert!(usage.take("shop", 8, 1));
     }

@@ -21,7 +21,7 @@ use tintype_api::settings::ApiSettings;
 use tintype_api::{SourceTag, is_unchanged, seconds_of};
 use tintype_pipeline::trigger::find_trigger;
 
-use crate::{ledger::LedgerError, storage::DiskStore};
+use crate::storage::{Storage, StoreFault};
 
 /// The largest answer that is cached: API Gateway's own bound.
 const LARGEST: usize = 1 << 20;
@@ -110,12 +110,12 @@ impl Cache {
     }
 
     /// The lookup of a request, if its answer may be cached.
-    pub(super) fn lookup<B>(&self, request: &Request<B>, store: &DiskStore) -> Option<Lookup> {
+    pub(super) fn lookup<B>(&self, request: &Request<B>, store: &Storage) -> Option<Lookup> {
         let is_head = *request.method() == Method::HEAD;
         if self.ttl.is_zero() || self.max_bytes == 0 || !(is_head || *request.method() == Method::GET) {
             return None;
         }
-        Some(Lookup { key: key(request), is_head, number: store.ledger().changes() })
+        Some(Lookup { key: key(request), is_head, number: store.changes() })
     }
 
     /// The cached answer, if it is still valid.
@@ -123,7 +123,7 @@ impl Cache {
         &self,
         lookup: &Lookup,
         headers: &HeaderMap,
-        store: &Arc<DiskStore>,
+        store: &Arc<Storage>,
     ) -> Option<Response> {
         let answer = self.get(&lookup.key, Instant::now())?;
         if answer.validated.load(Ordering::Relaxed) != lookup.number {
@@ -227,13 +227,16 @@ fn key<B>(request: &Request<B>) -> CacheKey {
     key
 }
 
-fn is_current(store: &DiskStore, source: &SourceTag) -> Result<bool, LedgerError> {
+fn is_current(store: &Storage, source: &SourceTag) -> Result<bool, StoreFault> {
     // Nothing is answered of a bucket that no trigger watches any more.
-    if find_trigger(&store.triggers(), &source.at.bucket, None).is_none() {
+    if find_trigger(&store.notifications.triggers(), &source.at.bucket, None).is_none() {
         return Ok(false);
     }
-    let object = store.ledger().view()?.object(&source.at)?;
-    Ok(object.is_some_and(|object| *object.etag == *source.etag))
+    match store.objects.head(&source.at) {
+        Ok(object) => Ok(object.is_some_and(|object| *object.etag == *source.etag)),
+        Err(StoreFault::NoSuchBucket(_)) => Ok(false),
+        Err(fault) => Err(fault),
+    }
 }
 
 #[cfg(test)]

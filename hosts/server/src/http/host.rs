@@ -29,7 +29,7 @@ const REGION: &str = "us-east-1";
 
 impl Host for HttpApi {
     fn triggers(&self) -> Arc<Vec<Trigger>> {
-        self.inner.parts.store.triggers()
+        self.inner.parts.store.notifications.triggers()
     }
 
     async fn invoke(&self, record: Record, deadline: Deadline) -> Result<Report, Refused> {
@@ -67,7 +67,7 @@ impl Host for HttpApi {
         let store = self.inner.parts.store.clone();
         let cause = Cause { event: "ObjectCreated:Post", request_id: request_id::current() };
         let queued = tokio::task::spawn_blocking(move || {
-            store.queue_again(&Location { bucket: record.bucket, key: record.key }, cause)
+            store.backfill.enqueue(&Location { bucket: record.bucket, key: record.key }, cause)
         });
         match queued.await.map_err(panicked)? {
             Ok(true) => Ok(Queued::Yes),

@@ -1,4 +1,4 @@
-//! API keys: who may call, how often, and how much a day. As API HttpApi's usage plans do it.
+//! API keys: who may call, how often, and how much a day. As API Gateway's usage plans do it.
 
 use std::{
     collections::HashMap,

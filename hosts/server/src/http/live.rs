@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use tintype_api::Route;
 
 use super::{HttpApi, Parts, Steps};
-use crate::{listen::Lingering, settings::Settings};
+use crate::{listen::DrainOnDrop, settings::Settings};
 
 /// The port as a service; clones share it.
 #[derive(Clone)]
@@ -55,7 +55,8 @@ impl hyper::service::Service<http::Request<Incoming>> for Live {
     fn call(&self, request: http::Request<Incoming>) -> Self::Future {
         // A client that waits for 100 Continue has sent no body that would have to be read.
         let waits = request.headers().contains_key(header::EXPECT);
-        let request = request.map(|body| if waits { Lingering::passing(body) } else { Lingering::new(body) });
+        let request =
+            request.map(|body| if waits { DrainOnDrop::disabled(body) } else { DrainOnDrop::new(body) });
         let steps = self.now.load_full();
         Box::pin(async move { Ok(steps.answer(request).await) })
     }

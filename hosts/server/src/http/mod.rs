@@ -33,13 +33,13 @@ use crate::{
     auth::{Authenticator, Credentials},
     dispatch::Dispatcher,
     history::{History, RouteNames},
-    listen::{Client, Lingering},
+    listen::{Client, DrainOnDrop},
     settings::Settings,
-    storage::DiskStore,
+    storage::Storage,
 };
 
 /// A request as it comes from its connection.
-type Request = http::Request<Lingering<Incoming>>;
+type Request = http::Request<DrainOnDrop<Incoming>>;
 /// An answer, or the refusal of one of the steps.
 type Answered = Result<Response, Box<Response>>;
 
@@ -53,7 +53,7 @@ pub struct HttpApi {
 #[derive(Clone)]
 pub struct Parts {
     /// The store.
-    pub store: Arc<DiskStore>,
+    pub store: Arc<Storage>,
     /// Calls the function.
     pub dispatcher: Arc<Dispatcher>,
     /// Counts.

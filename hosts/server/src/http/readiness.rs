@@ -10,7 +10,7 @@ use axum::{http::StatusCode, response::Response};
 use tintype_api::message;
 use tokio::{sync::watch, time::Instant};
 
-use crate::storage::DiskStore;
+use crate::storage::Storage;
 
 /// A check begins at most this often: each writes a block and syncs it.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -32,11 +32,11 @@ struct Check {
 }
 
 impl Check {
-    fn begin(store: Arc<DiskStore>, was_ready: bool) -> Self {
+    fn begin(store: Arc<Storage>, was_ready: bool) -> Self {
         let (sender, verdict) = watch::channel(None);
         let begun = Instant::now();
         tokio::spawn(async move {
-            let mut check = tokio::task::spawn_blocking(move || store.check_health());
+            let mut check = tokio::task::spawn_blocking(move || store.health.check());
             let in_time = tokio::time::timeout_at(begun + TIMEOUT, &mut check).await;
             let (ended, was_ready) = if let Ok(ended) = in_time {
                 (ended, was_ready)
@@ -82,7 +82,7 @@ fn hangs(since: Instant) -> String {
 
 impl Readiness {
     /// 200, or 503 with what is wrong and what to do.
-    pub(super) async fn answer(&self, store: &Arc<DiskStore>) -> Response {
+    pub(super) async fn answer(&self, store: &Arc<Storage>) -> Response {
         let check = self.current(store);
         match check.verdict().await {
             Ok(()) => message(StatusCode::OK, "ready"),
@@ -91,7 +91,7 @@ impl Readiness {
     }
 
     /// The check under way, the latest one, or a new one if that is too old.
-    fn current(&self, store: &Arc<DiskStore>) -> Check {
+    fn current(&self, store: &Arc<Storage>) -> Check {
         let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &*latest {
             Some(check) if !check.may_be_replaced() => check.clone(),

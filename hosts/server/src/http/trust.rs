@@ -31,7 +31,7 @@ pub(super) fn client<B>(settings: &Settings, request: &Request<B>) -> Client {
         Peer::Unix => true,
     };
     let is_proxy = match peer {
-        Peer::Network(from) => listen.trusted_proxies.contain(from.ip()),
+        Peer::Network(from) => listen.trusted_proxies.contains(from.ip()),
         Peer::Unix => listen.trusted_proxies.unix,
     };
     let is_tls = listen.tls.is_some() && matches!(peer, Peer::Network(_));
@@ -55,7 +55,7 @@ pub(super) fn is_closed<B>(settings: &Settings, client: Client, request: &Reques
 /// The answer to a request that shows no key that opens the API.
 pub(super) fn refusal(settings: &Settings, headers: &HeaderMap) -> Response {
     let words = if !settings.api.keys.is_empty() {
-        // API HttpApi's.
+        // API Gateway's.
         "Forbidden"
     } else if settings.trusts_loopback() && headers.keys().any(is_of_a_proxy) {
         "a proxy has forwarded this request, so it needs an API key, and the settings have none: add an [[api.key]], send \
@@ -110,7 +110,7 @@ fn forwarded_for(headers: &HeaderMap, proxies: &Proxies) -> Option<IpAddr> {
         // What cannot be read hides what stands before it.
         let Some(address) = text.and_then(address) else { break };
         last = Some(address);
-        if !proxies.contain(address) {
+        if !proxies.contains(address) {
             break;
         }
     }

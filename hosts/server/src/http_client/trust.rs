@@ -1,4 +1,4 @@
-//! Whom the client believes over TLS: authorities, or single certificates that whoever runs it names.
+//! The certificates that the client trusts over TLS: authorities, or servers' own certificates that the user names.
 
 use std::{
     path::{Path, PathBuf},
@@ -18,17 +18,17 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
 };
 
-/// Whom to believe.
+/// The certificates to trust.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Trust {
-    /// The authorities that this machine knows.
+    /// The authorities of the system's store.
     #[default]
     System,
-    /// The certificates in a PEM file and nobody else: authorities, or servers' own.
+    /// Only the certificates in a PEM file: authorities, or servers' own.
     File(PathBuf),
 }
 
-/// The configuration of a client that believes these.
+/// A client configuration that trusts these.
 pub(super) fn config(trust: &Trust) -> anyhow::Result<ClientConfig> {
     let (certificates, named) = match trust {
         Trust::System => (rustls_native_certs::load_native_certs().certs, Vec::new()),
@@ -55,8 +55,8 @@ pub(super) fn config(trust: &Trust) -> anyhow::Result<ClientConfig> {
         .with_no_client_auth())
 }
 
-/// The configuration of a client that believes nobody, for addresses without TLS.
-pub(super) fn nobody() -> ClientConfig {
+/// A client configuration that trusts no certificate, for addresses without TLS.
+pub(super) fn no_roots() -> ClientConfig {
     let provider = Arc::new(ring::default_provider());
     builder(provider).with_root_certificates(RootCertStore::empty()).with_no_client_auth()
 }
@@ -76,9 +76,8 @@ fn read(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     Ok(certificates)
 }
 
-/// Believes authorities as everybody does; and a server whose very certificate was named, whatever is
-/// written in it: most that people make themselves are no server's certificates by the letter. That the
-/// server holds its key is checked in either case.
+/// Verifies certificates as usual, and accepts a server's own certificate that was named whatever its contents, as most
+/// self-signed ones are not valid server certificates. That the server has the private key is always verified.
 #[derive(Debug)]
 struct Verifier {
     authorities: Arc<WebPkiServerVerifier>,
@@ -90,7 +89,7 @@ impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         server: &CertificateDer<'_>,
-        between: &[CertificateDer<'_>],
+        intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
         ocsp: &[u8],
         now: UnixTime,
@@ -98,7 +97,7 @@ impl ServerCertVerifier for Verifier {
         if self.named.iter().any(|named| named == server) {
             return Ok(ServerCertVerified::assertion());
         }
-        self.authorities.verify_server_cert(server, between, name, ocsp, now)
+        self.authorities.verify_server_cert(server, intermediates, name, ocsp, now)
     }
 
     fn verify_tls12_signature(
@@ -129,12 +128,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_holds_no_certificate_is_named() {
+    fn errors_name_the_certificate_file() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("ca.pem");
-        let words = |file: &Path| config(&Trust::File(file.to_owned())).unwrap_err().to_string();
-        assert!(words(&file).contains("ca.pem cannot be read"), "{}", words(&file));
+        let message = |file: &Path| config(&Trust::File(file.to_owned())).unwrap_err().to_string();
+        assert!(message(&file).contains("ca.pem cannot be read"), "{}", message(&file));
         std::fs::write(&file, "no certificate").unwrap();
-        assert!(words(&file).contains("ca.pem holds no certificate"), "{}", words(&file));
+        assert!(message(&file).contains("ca.pem holds no certificate"), "{}", message(&file));
     }
 }

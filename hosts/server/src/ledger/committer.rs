@@ -25,7 +25,7 @@ pub struct Publish {
     pub folder: PathBuf,
 }
 
-/// Told how the commit ended: `None` if it is durable.
+/// Called with how the commit ended: `None` if it is durable.
 type Reply = Box<dyn FnOnce(Option<LedgerError>) + Send>;
 
 type Work = Box<dyn FnOnce(Result<&Changes<'_>, LedgerError>) -> Reply + Send>;
@@ -84,7 +84,7 @@ impl Committer {
                 Err(error) => Err(error.into()),
             };
             Box::new(move |failed: Option<LedgerError>| {
-                // Nobody waiting any more is no error: the change stands all the same.
+                // Without a waiter the change is committed all the same.
                 let _ = answer.send(failed.map_or(result, |error| Err(error.into())));
             })
         });
@@ -112,10 +112,9 @@ fn run(handle: &Handle, jobs: &mpsc::Receiver<Job>, max_batch: usize) {
         {
             batch.push(next);
         }
-        // Whoever waits for a batch that panicked is told that its outcome is in doubt; the next one is tried
-        // on a ledger opened anew.
+        // The waiters of a batch that panicked get InDoubt; the next batch is tried on a reopened ledger.
         if catch_unwind(AssertUnwindSafe(|| commit(handle, batch))).is_err() {
-            tracing::error!("a commit panicked; the ledger is opened anew");
+            tracing::error!("a commit panicked; the ledger is reopened");
             recover(handle);
         }
     }
@@ -146,7 +145,7 @@ fn commit(handle: &Handle, batch: Vec<Job>) {
             drop(database);
             settle_doubt(handle, number, LedgerError::database(error))
         });
-        committed.map(|()| handle.witness().tell(number))
+        committed.map(|()| handle.commit_counter().record(number))
     });
     if let Err(error) = &committed {
         tracing::error!(%error, "a commit failed");
@@ -157,7 +156,7 @@ fn commit(handle: &Handle, batch: Vec<Job>) {
     }
 }
 
-/// Begins a transaction; if the database refuses all work after an earlier I/O error, on one opened anew.
+/// Begins a transaction; if the database refuses all work after an earlier I/O error, on a reopened one.
 fn begin(handle: &Handle) -> Result<(redb::WriteTransaction, Arc<redb::Database>), LedgerError> {
     let begin = || {
         let database = handle.database()?;
@@ -172,8 +171,8 @@ fn begin(handle: &Handle) -> Result<(redb::WriteTransaction, Arc<redb::Database>
     })
 }
 
-/// A commit that failed may be on disk all the same. Opening the ledger anew makes what can be seen of it
-/// durable (see [`crate::disk::DatabaseFile`]); then the number of its last commit tells.
+/// A commit that failed may be on disk all the same. Reopening the ledger makes what can be seen of it
+/// durable (see [`crate::disk::DatabaseFile`]); then the number of its last commit decides.
 fn settle_doubt(handle: &Handle, number: u64, failed: LedgerError) -> Result<(), LedgerError> {
     match handle.reopen().and_then(|()| View::begin(handle.database()?)?.last_commit()) {
         Ok(last) if last < number => Err(failed),

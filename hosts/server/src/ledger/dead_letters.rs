@@ -1,22 +1,20 @@
-//! Dead letters in the ledger, and events by their object.
+//! Dead letters in the ledger.
 
 use redb::{AccessGuard, ReadableTable as _, ReadableTableMetadata as _, StorageError};
-use tintype_pipeline::store::Location;
 
 use super::{
     LedgerError,
-    events::waiting_key,
     records::DeadLetter,
-    transaction::{Changes, DEAD_LETTERS, OBJECTS, View, WAITING, decode, encode},
+    transaction::{DEAD_LETTERS, QueueChanges, QueueView, decode, encode},
 };
 
-impl View {
-    /// The dead letters that are wanted, oldest first.
+impl QueueView<'_> {
+    /// The dead letters that `wanted` selects, oldest first.
     ///
     /// # Errors
     /// The ledger cannot be used.
     pub fn dead_letters(&self, wanted: impl Fn(&DeadLetter) -> bool) -> Result<Vec<DeadLetter>, LedgerError> {
-        let table = self.table(DEAD_LETTERS)?;
+        let table = self.0.table(DEAD_LETTERS)?;
         let rows = table.iter().map_err(LedgerError::database)?;
         rows.map(|row| decode(row.map_err(LedgerError::database)?.1.value()))
             .filter(|letter| letter.as_ref().map_or(true, &wanted))
@@ -32,7 +30,7 @@ impl View {
         from: u64,
         visit: impl FnMut(DeadLetter) -> bool,
     ) -> Result<(), LedgerError> {
-        walk(self.table(DEAD_LETTERS)?.range(from..).map_err(LedgerError::database)?, visit)
+        walk(self.0.table(DEAD_LETTERS)?.range(from..).map_err(LedgerError::database)?, visit)
     }
 
     /// Dead letters by their ids, downwards from the last below `before`, until `visit` answers `false`.
@@ -44,7 +42,7 @@ impl View {
         before: u64,
         visit: impl FnMut(DeadLetter) -> bool,
     ) -> Result<(), LedgerError> {
-        walk(self.table(DEAD_LETTERS)?.range(..before).map_err(LedgerError::database)?.rev(), visit)
+        walk(self.0.table(DEAD_LETTERS)?.range(..before).map_err(LedgerError::database)?.rev(), visit)
     }
 
     /// A dead letter.
@@ -52,16 +50,8 @@ impl View {
     /// # Errors
     /// The ledger cannot be used.
     pub fn dead_letter(&self, id: u64) -> Result<Option<DeadLetter>, LedgerError> {
-        let row = self.table(DEAD_LETTERS)?.get(id).map_err(LedgerError::database)?;
+        let row = self.0.table(DEAD_LETTERS)?.get(id).map_err(LedgerError::database)?;
         row.map(|row| decode(row.value())).transpose()
-    }
-
-    /// How many objects there are.
-    ///
-    /// # Errors
-    /// The ledger cannot be used.
-    pub fn object_count(&self) -> Result<u64, LedgerError> {
-        self.table(OBJECTS)?.len().map_err(LedgerError::database)
     }
 
     /// How many dead letters there are.
@@ -69,21 +59,11 @@ impl View {
     /// # Errors
     /// The ledger cannot be used.
     pub fn dead_letter_count(&self) -> Result<u64, LedgerError> {
-        self.table(DEAD_LETTERS)?.len().map_err(LedgerError::database)
-    }
-
-    /// The event of an object's creation, or removal, that was queued last, if it waits or is under way.
-    ///
-    /// # Errors
-    /// The ledger cannot be read.
-    pub fn waiting_event(&self, at: &Location, removed: bool) -> Result<Option<u64>, LedgerError> {
-        let table = self.table(WAITING)?;
-        let id = table.get(waiting_key(at, removed).as_slice()).map_err(LedgerError::database)?;
-        Ok(id.map(|id| id.value()))
+        self.0.table(DEAD_LETTERS)?.len().map_err(LedgerError::database)
     }
 }
 
-/// Hands rows over until `visit` answers `false`.
+/// Visits rows until `visit` returns `false`.
 fn walk<'a>(
     rows: impl Iterator<Item = Result<(AccessGuard<'a, u64>, AccessGuard<'a, &'static [u8]>), StorageError>>,
     mut visit: impl FnMut(DeadLetter) -> bool,
@@ -96,13 +76,14 @@ fn walk<'a>(
     Ok(())
 }
 
-impl Changes<'_> {
+impl QueueChanges<'_, '_> {
     /// Writes a dead letter.
     ///
     /// # Errors
     /// The ledger cannot be used.
     pub fn put_dead_letter(&self, letter: &DeadLetter) -> Result<(), LedgerError> {
-        self.table(DEAD_LETTERS)?
+        self.0
+            .table(DEAD_LETTERS)?
             .insert(letter.event.id, encode(letter)?.as_slice())
             .map_err(LedgerError::database)?;
         Ok(())
@@ -113,7 +94,7 @@ impl Changes<'_> {
     /// # Errors
     /// The ledger cannot be read.
     pub fn has_dead_letter(&self, id: u64) -> Result<bool, LedgerError> {
-        Ok(self.table(DEAD_LETTERS)?.get(id).map_err(LedgerError::database)?.is_some())
+        Ok(self.0.table(DEAD_LETTERS)?.get(id).map_err(LedgerError::database)?.is_some())
     }
 
     /// Removes a dead letter; answers whether it was there.
@@ -121,6 +102,6 @@ impl Changes<'_> {
     /// # Errors
     /// The ledger cannot be written.
     pub fn remove_dead_letter(&self, id: u64) -> Result<bool, LedgerError> {
-        Ok(self.table(DEAD_LETTERS)?.remove(id).map_err(LedgerError::database)?.is_some())
+        Ok(self.0.table(DEAD_LETTERS)?.remove(id).map_err(LedgerError::database)?.is_some())
     }
 }

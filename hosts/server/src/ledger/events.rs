@@ -1,21 +1,21 @@
-//! Events in the ledger: which are there, when each is due, and which supersedes which.
+//! Events in the ledger: which are there and when each is due.
 
 use redb::{ReadableTable as _, ReadableTableMetadata as _, TableDefinition};
-use tintype_pipeline::store::Location;
+use tintype_pipeline::{event::Kind, store::Location};
 
 use super::{
     LedgerError,
     records::EventRecord,
     transaction::{
-        Changes, DUE, EVENTS, RETRIES, View, WAITING, decode, encode, get, listed_key, object_key,
+        DUE, EVENTS, QueueChanges, QueueView, RETRIES, WAITING, decode, encode, get, listed_key, object_key,
     },
 };
 
 /// Creations of an object are keyed as it is. Removals come before all of them, after a zero byte, with which no
 /// bucket's name begins.
-pub(super) fn waiting_key(at: &Location, removed: bool) -> Vec<u8> {
+fn waiting_key(at: &Location, kind: Kind) -> Vec<u8> {
     let mut key = object_key(at);
-    if removed {
+    if kind == Kind::Removed {
         key.insert(0, 0);
     }
     key
@@ -48,17 +48,17 @@ impl Tries {
     }
 }
 
-impl View {
+impl QueueView<'_> {
     /// An event, if it is still waiting.
     pub fn event(&self, id: u64) -> Result<Option<EventRecord>, LedgerError> {
-        get(&self.table(EVENTS)?, id)
+        get(&self.0.table(EVENTS)?, id)
     }
 
     /// The event that was queued first. Ids rise with the time of queueing but for events that were dead
     /// letters before, so that only those are looked through, and the first of the others.
     pub fn oldest_event(&self) -> Result<Option<EventRecord>, LedgerError> {
         let mut oldest: Option<EventRecord> = None;
-        for row in self.table(EVENTS)?.iter().map_err(LedgerError::database)? {
+        for row in self.0.table(EVENTS)?.iter().map_err(LedgerError::database)? {
             let event: EventRecord = decode(row.map_err(LedgerError::database)?.1.value())?;
             let is_last = !event.redriven;
             if oldest.as_ref().is_none_or(|oldest| event.queued_ms < oldest.queued_ms) {
@@ -71,9 +71,23 @@ impl View {
         Ok(oldest)
     }
 
+    /// The event of an object's creation, or removal, that was enqueued last, if it waits or is under way.
+    pub fn waiting_event(&self, at: &Location, kind: Kind) -> Result<Option<u64>, LedgerError> {
+        let table = self.0.table(WAITING)?;
+        let id = table.get(waiting_key(at, kind).as_slice()).map_err(LedgerError::database)?;
+        Ok(id.map(|id| id.value()))
+    }
+
+    /// The event of an object, of either kind, that was enqueued last, if it waits or is under way.
+    pub fn newest_waiting_event(&self, at: &Location) -> Result<Option<EventRecord>, LedgerError> {
+        let created = self.waiting_event(at, Kind::Created)?;
+        let newest = created.max(self.waiting_event(at, Kind::Removed)?);
+        newest.map(|id| self.event(id)).transpose().map(Option::flatten)
+    }
+
     /// How many events are waiting or under way.
     pub fn event_count(&self) -> Result<u64, LedgerError> {
-        self.table(EVENTS)?.len().map_err(LedgerError::database)
+        self.0.table(EVENTS)?.len().map_err(LedgerError::database)
     }
 
     /// Ids of events of one kind with the time each is due, from the first that is due at `from_ms` or later, until
@@ -84,7 +98,7 @@ impl View {
         from_ms: i64,
         mut take: impl FnMut(i64, u64) -> bool,
     ) -> Result<(), LedgerError> {
-        let table = self.table(tries.table())?;
+        let table = self.0.table(tries.table())?;
         for row in table.range((from_ms, 0)..).map_err(LedgerError::database)? {
             let (due, id) = row.map_err(LedgerError::database)?.0.value();
             if !take(due, id) {
@@ -95,10 +109,10 @@ impl View {
     }
 }
 
-impl Changes<'_> {
+impl QueueChanges<'_, '_> {
     /// An event, if it is still waiting.
     pub fn event(&self, id: u64) -> Result<Option<EventRecord>, LedgerError> {
-        get(&self.table(EVENTS)?, id)
+        get(&self.0.table(EVENTS)?, id)
     }
 
     /// Writes an event, in place of what it was.
@@ -106,64 +120,31 @@ impl Changes<'_> {
         if let Some(old) = self.event(event.id)? {
             self.remove_due(&old)?;
         }
-        self.table(Tries::of(event).table())?
+        self.0
+            .table(Tries::of(event).table())?
             .insert((event.due_ms, event.id), ())
             .map_err(LedgerError::database)?;
-        self.table(EVENTS)?.insert(event.id, encode(event)?.as_slice()).map_err(LedgerError::database)?;
-        self.use_order(event.id)
+        self.0.table(EVENTS)?.insert(event.id, encode(event)?.as_slice()).map_err(LedgerError::database)?;
+        self.0.use_order(event.id)
     }
 
-    /// Writes an event back after an attempt that does not count. If none counts any more it is as one that was not begun:
-    /// of two of those of one kind the newer stays.
-    pub fn put_back(&self, event: &EventRecord) -> Result<(), LedgerError> {
-        let key = waiting_key(
-            &Location { bucket: event.bucket.clone(), key: listed_key(&event.key)? },
-            event.removed,
-        );
-        let other = self.waiting(&key)?.filter(|other| other.id != event.id && other.started == 0);
-        if let Some(other) = other.filter(|_| event.started == 0) {
-            if other.id > event.id {
-                return self.remove_event(event.id).map(drop);
-            }
-            self.remove_event(other.id)?;
-            self.table(WAITING)?.insert(key.as_slice(), event.id).map_err(LedgerError::database)?;
-        }
-        self.put_event(event)
+    /// The id of the event of an object's creation, or removal, that was enqueued last.
+    pub fn waiting_event(&self, at: &Location, kind: Kind) -> Result<Option<u64>, LedgerError> {
+        let table = self.0.table(WAITING)?;
+        let id = table.get(waiting_key(at, kind).as_slice()).map_err(LedgerError::database)?;
+        Ok(id.map(|id| id.value()))
     }
 
-    /// Queues an event. One of the same object that was not begun yet is superseded if both are of creations or both
-    /// of removals: the newer one looks at the object as it is then, and that is all that counts. So an object has no more
-    /// than two events that were not begun, however often it is written and deleted in turn.
-    pub fn queue_event(&self, at: &Location, event: &EventRecord) -> Result<(), LedgerError> {
-        let key = waiting_key(at, event.removed);
-        let superseded = self.waiting(&key)?.filter(|old| old.started == 0 && old.removed == event.removed);
-        // A dead letter of an earlier version comes again: the newer one's event does all there is to do.
-        if superseded.as_ref().is_some_and(|old| old.id > event.id) {
-            return Ok(());
-        }
-        let mut due_ms = event.due_ms;
-        if let Some(old) = superseded {
-            self.remove_event(old.id)?;
-            // In its place in the queue, or an object that is written all the time would never have its turn.
-            due_ms = due_ms.min(old.due_ms);
-        }
-        self.table(WAITING)?.insert(key.as_slice(), event.id).map_err(LedgerError::database)?;
-        self.put_event(&EventRecord { due_ms, ..event.clone() })
-    }
-
-    /// The event queued last of those that `key` is of.
-    fn waiting(&self, key: &[u8]) -> Result<Option<EventRecord>, LedgerError> {
-        let id = {
-            let table = self.table(WAITING)?;
-            table.get(key).map_err(LedgerError::database)?.map(|waiting| waiting.value())
-        };
-        id.map(|id| self.event(id)).transpose().map(Option::flatten)
+    /// Sets it.
+    pub fn set_waiting_event(&self, at: &Location, kind: Kind, id: u64) -> Result<(), LedgerError> {
+        self.0.table(WAITING)?.insert(waiting_key(at, kind).as_slice(), id).map_err(LedgerError::database)?;
+        Ok(())
     }
 
     fn remove_due(&self, event: &EventRecord) -> Result<(), LedgerError> {
         // From both: ledgers of before there were two have all in one.
         for tries in Tries::ALL {
-            self.table(tries.table())?.remove((event.due_ms, event.id)).map_err(LedgerError::database)?;
+            self.0.table(tries.table())?.remove((event.due_ms, event.id)).map_err(LedgerError::database)?;
         }
         Ok(())
     }
@@ -172,9 +153,10 @@ impl Changes<'_> {
     pub fn remove_event(&self, id: u64) -> Result<bool, LedgerError> {
         let Some(old) = self.event(id)? else { return Ok(false) };
         self.remove_due(&old)?;
-        self.table(EVENTS)?.remove(id).map_err(LedgerError::database)?;
-        let key = waiting_key(&Location { bucket: old.bucket, key: listed_key(&old.key)? }, old.removed);
-        let mut waiting = self.table(WAITING)?;
+        self.0.table(EVENTS)?.remove(id).map_err(LedgerError::database)?;
+        let kind = old.kind();
+        let key = waiting_key(&Location { bucket: old.bucket, key: listed_key(&old.key)? }, kind);
+        let mut waiting = self.0.table(WAITING)?;
         // Removals were keyed as creations are before each kind had a key of its own.
         for key in [key.as_slice(), key.strip_prefix(&[0]).unwrap_or(&key)] {
             let is_this =

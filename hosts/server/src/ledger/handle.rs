@@ -11,8 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{CACHE_BYTES, LedgerError, salvage, transaction, witness::Witness};
-use crate::disk::{DatabaseFile, FileId, SharedDisk, Troubles};
+use super::{CACHE_BYTES, LedgerError, commit_counter::CommitCounter, salvage, transaction};
+use crate::disk::{DatabaseFile, FaultState, FileId, SharedDisk};
 
 /// Readers are waited for this long before a reopening is put off.
 const LONGEST_VIEW: Duration = Duration::from_secs(5);
@@ -26,10 +26,10 @@ pub(super) struct Handle {
     /// The file that was opened first.
     file: OnceLock<FileId>,
     database: RwLock<Slot>,
-    troubles: Arc<Troubles>,
-    /// Commits that may have changed something, counted once readers see them and before anybody is told.
+    faults: Arc<FaultState>,
+    /// Commits that may have changed something, counted once readers see them and before their waiters return.
     changes: AtomicU64,
-    witness: Witness,
+    commit_counter: CommitCounter,
 }
 
 impl Handle {
@@ -39,9 +39,9 @@ impl Handle {
             path,
             file: OnceLock::new(),
             database: RwLock::new(None),
-            troubles: Arc::default(),
+            faults: Arc::default(),
             changes: AtomicU64::new(0),
-            witness: Witness::default(),
+            commit_counter: CommitCounter::default(),
         };
         // Only here: a file that is gone later is not to be replaced by an empty one.
         match handle.disk.open(&handle.path) {
@@ -56,8 +56,8 @@ impl Handle {
         &self.disk
     }
 
-    pub(super) const fn witness(&self) -> &Witness {
-        &self.witness
+    pub(super) const fn commit_counter(&self) -> &CommitCounter {
+        &self.commit_counter
     }
 
     pub(super) fn changed(&self) {
@@ -68,8 +68,8 @@ impl Handle {
         self.changes.load(Ordering::Acquire)
     }
 
-    /// The database for one transaction; hold it no longer. It is opened anew if anything failed since the last time,
-    /// be it only a read, or if an earlier reopening failed, as while a disk is full.
+    /// The database for one transaction; hold it no longer. It is reopened if anything failed since the last time,
+    /// even a read, or if an earlier reopening failed, as on a full disk.
     pub(super) fn database(&self) -> Result<Arc<redb::Database>, LedgerError> {
         if let Some(database) = self.usable(&self.database.read().unwrap_or_else(PoisonError::into_inner)) {
             return Ok(database);
@@ -77,20 +77,20 @@ impl Handle {
         let mut slot = self.database.write().unwrap_or_else(PoisonError::into_inner);
         match self.usable(&slot) {
             Some(database) => Ok(database),
-            None => self.open_anew(&mut slot),
+            None => self.reopen_locked(&mut slot),
         }
     }
 
     fn usable(&self, slot: &Slot) -> Option<Arc<redb::Database>> {
-        slot.clone().filter(|_| !self.troubles.have_come())
+        slot.clone().filter(|_| !self.faults.has_failed())
     }
 
     /// Closes the database, once every reader is done with it, and opens it again.
     pub(super) fn reopen(&self) -> Result<(), LedgerError> {
-        self.open_anew(&mut self.database.write().unwrap_or_else(PoisonError::into_inner)).map(drop)
+        self.reopen_locked(&mut self.database.write().unwrap_or_else(PoisonError::into_inner)).map(drop)
     }
 
-    fn open_anew(&self, slot: &mut Slot) -> Result<Arc<redb::Database>, LedgerError> {
+    fn reopen_locked(&self, slot: &mut Slot) -> Result<Arc<redb::Database>, LedgerError> {
         if let Some(old) = slot.take() {
             // Views are short; two handles on one file must never be open at once.
             let deadline = Instant::now() + LONGEST_VIEW;
@@ -124,7 +124,7 @@ impl Handle {
         })
     }
 
-    /// Makes a new database under another name first: one that a power cut left half made would never open.
+    /// Creates a new database under another name first: a half-written one would never open.
     fn make_file(&self) -> Result<(), LedgerError> {
         let new = self.path.with_extension("new");
         match self.disk.remove(&new) {
@@ -137,7 +137,7 @@ impl Handle {
     }
 
     fn open_at(&self, path: &Path) -> Result<redb::Database, LedgerError> {
-        let backend = DatabaseFile::open(&self.disk, path, &self.troubles)?;
+        let backend = DatabaseFile::open(&self.disk, path, &self.faults)?;
         redb::Builder::new()
             .set_cache_size(CACHE_BYTES)
             .create_with_backend(backend)

@@ -1,21 +1,22 @@
-//! The ledger: what is known of buckets, objects, uploads, events, dead letters and results, in one redb
-//! database. Everything that changes it goes through [`Ledger::submit`], whose changes are durable when it
-//! answers and share their cost with whatever else was waiting.
+//! The ledger: buckets, objects, uploads, events, dead letters and results, in one redb database, private to `storage`
+//! and `queue`. All changes go through [`Ledger::submit`]: durable when it returns, and sharing a commit with whatever
+//! else was waiting.
 
+mod commit_counter;
 mod committer;
 mod dead_letters;
 mod events;
 mod handle;
 mod numbers;
+mod read_only_file;
 mod records;
 mod results;
 mod salvage;
 mod transaction;
-mod untouched;
-mod witness;
 
 use std::{any::Any, path::Path, sync::Arc};
 
+pub(crate) use commit_counter::recorded_commits;
 pub use committer::{Pending, Publish};
 pub use events::Tries;
 pub use records::{
@@ -24,8 +25,7 @@ pub use records::{
 };
 pub use results::Outdated;
 pub use salvage::{Copied, OldLedger};
-pub use transaction::{Changes, View, Walk, listed_key};
-pub(crate) use witness::told;
+pub use transaction::{Changes, QueueChanges, QueueView, View, Walk, listed_key};
 
 use crate::disk::{DiskFile, SharedDisk, is_wrong_type};
 
@@ -44,12 +44,12 @@ pub enum LedgerError {
     /// A file did not get its final name; nothing was changed.
     #[error("a file cannot be moved into \"objects\" of the data folder: {0}")]
     Unpublished(String),
-    /// The database is damaged.
+    /// The database is corrupt.
     #[error(
-        "the ledger is damaged ({0}): run \"tintype check --repair\", which rebuilds it from the object files, or put \
+        "the ledger is corrupt ({0}): run \"tintype check --repair\", which rebuilds it from the object files, or put \
          ledger.redb back from a backup of this data folder"
     )]
-    Damaged(String),
+    Corrupt(String),
     /// The file is no ledger.
     #[error(
         "ledger.redb is {0}, not a ledger of tintype: put the right one back from a backup of this data folder, or run \
@@ -65,7 +65,7 @@ pub enum LedgerError {
     /// A record does not read back.
     #[error("the ledger holds a record that cannot be read: {0}")]
     Record(String),
-    /// A commit failed in a way that leaves open whether it is on disk; the next opening tells.
+    /// A commit failed in a way that leaves open whether it is on disk; the next opening shows it.
     #[error("the disk failed during a commit, whose outcome is not known yet: {0}")]
     InDoubt(String),
     /// The program is shutting down.
@@ -80,7 +80,7 @@ impl LedgerError {
 
     fn database(error: impl Into<redb::Error>) -> Self {
         match error.into() {
-            redb::Error::Corrupted(words) => Self::Damaged(words),
+            redb::Error::Corrupted(why) => Self::Corrupt(why),
             redb::Error::Io(error) if is_full(&error) => Self::Full(error.to_string()),
             error => Self::Database(error.to_string()),
         }
@@ -88,7 +88,7 @@ impl LedgerError {
 }
 
 impl LedgerError {
-    /// Of an attempt to open: what the file itself tells wrong is damage.
+    /// Of an attempt to open: a fault of the file itself is corruption.
     fn opening(error: redb::DatabaseError) -> Self {
         use std::io::ErrorKind::{InvalidData, UnexpectedEof};
         match redb::Error::from(error) {
@@ -96,13 +96,13 @@ impl LedgerError {
                 Self::Foreign("a file of another kind")
             }
             redb::Error::Io(error) if matches!(error.kind(), UnexpectedEof | InvalidData) => {
-                Self::Damaged(format!("its file cannot be read through: {error}"))
+                Self::Corrupt(format!("its file cannot be read through: {error}"))
             }
             redb::Error::RepairAborted => {
-                Self::Damaged("redb cannot bring it back to its last commit".into())
+                Self::Corrupt("redb cannot bring it back to its last commit".into())
             }
             redb::Error::UpgradeRequired(version) => {
-                Self::Damaged(format!("its format, {version}, is not one of this program's"))
+                Self::Corrupt(format!("its format, {version}, is not one of this program's"))
             }
             error => Self::database(error),
         }
@@ -114,7 +114,7 @@ impl From<std::io::Error> for LedgerError {
         if is_full(&error) {
             Self::Full(error.to_string())
         } else if is_wrong_type(&error) {
-            Self::Damaged(error.to_string())
+            Self::Corrupt(error.to_string())
         } else {
             Self::Database(error.to_string())
         }
@@ -136,11 +136,11 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Opens the database at `path`, making it if there is none. At most `max_batch` changes share one
-    /// commit. `owner` is kept until the database is closed.
+    /// Opens the database at `path`, creating it if there is none. At most `max_batch` changes share one
+    /// commit. `owner` is dropped when the database is closed.
     ///
     /// # Errors
-    /// The database is damaged, in use, or cannot be written.
+    /// The database is corrupt, in use, or cannot be written.
     pub fn open(
         disk: SharedDisk,
         path: &Path,
@@ -157,7 +157,7 @@ impl Ledger {
     /// # Errors
     /// The database cannot be read.
     pub fn view(&self) -> Result<View, LedgerError> {
-        // What fails at its first read is opened anew.
+        // What fails at its first read is reopened.
         View::begin(self.handle.database()?).or_else(|_| View::begin(self.handle.database()?))
     }
 
@@ -169,8 +169,8 @@ impl Ledger {
         self.handle.check_in_place()
     }
 
-    /// A number that rises with every commit, before anybody is told of it: what was read after asking for
-    /// it still holds for as long as the number stays the same.
+    /// A number that rises with every commit, before its waiters return: what was read after this call holds for as long
+    /// as the number stays the same.
     #[must_use]
     pub fn changes(&self) -> u64 {
         self.handle.changes()
@@ -184,12 +184,12 @@ impl Ledger {
         self.view()?.identity()
     }
 
-    /// Has the number of every further commit told to `file`, beginning with the last one's.
+    /// Writes the number of every further commit to `file`, beginning with the last one's.
     ///
     /// # Errors
     /// The database cannot be read, or the file not written.
-    pub fn tell_commits(&self, file: Box<dyn DiskFile>) -> Result<(), LedgerError> {
-        Ok(self.handle.witness().begin(file, self.view()?.last_commit()?)?)
+    pub fn count_commits_in(&self, file: Box<dyn DiskFile>) -> Result<(), LedgerError> {
+        Ok(self.handle.commit_counter().begin(file, self.view()?.last_commit()?)?)
     }
 
     /// Sets it, durably.

@@ -12,11 +12,11 @@ pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("me
 /// The number that the ledger shares with its data folder.
 const IDENTITY: &str = "identity";
 const LAST_ORDER: &str = "last_order";
-/// From which order on leftovers of earlier runs may lie; there only until they are cleaned up.
+/// From which order on orphaned files of earlier runs may lie; there only until they are cleaned up.
 const UNCLEAN: &str = "unclean";
 /// There while sources without a thumbnail are still to be queued after a repair.
 const BACKFILL: &str = "backfill";
-/// How many commits there have been: tells after a failure whether the last one is there.
+/// How many commits there have been: shows after a failure whether the last one is there.
 const COMMITS: &str = "commits";
 
 fn number(meta: &impl ReadableTable<&'static str, u64>, name: &str) -> Result<Option<u64>, LedgerError> {
@@ -41,7 +41,7 @@ impl View {
         number(&self.table(META)?, name)
     }
 
-    /// From which order on leftovers of earlier runs may lie, unless they were cleaned up.
+    /// From which order on orphaned files of earlier runs may lie, unless they were cleaned up.
     pub fn unclean(&self) -> Result<Option<u64>, LedgerError> {
         self.number(UNCLEAN)
     }
@@ -67,7 +67,7 @@ impl Changes<'_> {
         Ok(())
     }
 
-    /// From which order on leftovers may lie, unless they were cleaned up.
+    /// From which order on orphaned files may lie, unless they were cleaned up.
     pub fn unclean(&self) -> Result<Option<u64>, LedgerError> {
         number(&self.table(META)?, UNCLEAN)
     }
@@ -78,7 +78,7 @@ impl Changes<'_> {
         Ok(())
     }
 
-    /// Remembers from which order on leftovers may lie; `None` once they are cleaned up.
+    /// Remembers from which order on orphaned files may lie; `None` once they are cleaned up.
     pub fn set_unclean(&self, order: Option<u64>) -> Result<(), LedgerError> {
         let mut meta = self.table(META)?;
         match order {
@@ -98,7 +98,7 @@ impl Changes<'_> {
         Ok(())
     }
 
-    /// Has this commit be counted as the one after the so-many-th.
+    /// Sets the number of commits before this one.
     pub fn set_commits(&self, commits: u64) -> Result<(), LedgerError> {
         self.table(META)?.insert(COMMITS, commits).map_err(LedgerError::database)?;
         Ok(())

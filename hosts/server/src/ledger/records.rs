@@ -8,7 +8,7 @@ use tintype_pipeline::{event::Kind, store::Location};
 /// A bucket.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct BucketRecord {
-    /// Milliseconds since 1970 when it was made.
+    /// Milliseconds since 1970 when it was created.
     pub created_ms: i64,
     /// Notifications set through `PutBucketNotificationConfiguration`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -104,7 +104,7 @@ pub struct ObjectRecord {
     pub etag: String,
     /// Milliseconds since 1970.
     pub modified_ms: i64,
-    /// CRC-64/NVME of the bytes, to find rot on disk.
+    /// CRC-64/NVME of the bytes, to find corruption on disk.
     pub crc64: u64,
     /// Where the bytes begin in the file.
     pub body_offset: u64,
@@ -183,13 +183,13 @@ pub struct EventRecord {
     pub started: u32,
     /// Attempts that ended in an error.
     pub failed: u32,
-    /// Attempts put off because the store was not to be had.
+    /// Attempts deferred because the store was unavailable.
     #[serde(default)]
     pub deferred: u32,
     /// How the last of them ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
-    /// Whether it was a dead letter before: then it was queued later than its id tells.
+    /// Whether it was redriven from the dead letters: then it was queued later than its id shows.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub redriven: bool,
     /// The run of the program that queued it again after its last attempt; 0: none did.
@@ -218,7 +218,7 @@ impl EventRecord {
     }
 }
 
-/// An event that was given up.
+/// An event in the dead-letter queue.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DeadLetter {
     /// The event as it last was.
@@ -227,7 +227,7 @@ pub struct DeadLetter {
     pub reason: String,
     /// The whole reason.
     pub message: String,
-    /// Milliseconds since 1970 when it was given up.
+    /// Milliseconds since 1970 when it became one.
     pub dead_ms: i64,
 }
 
@@ -238,7 +238,7 @@ pub struct ResultRecord {
     pub event: u64,
     /// Name of the outcome.
     pub outcome: String,
-    /// Why, where there is something to say.
+    /// Why, where the outcome has a reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
     /// Its thumbnails.

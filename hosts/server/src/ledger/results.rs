@@ -4,10 +4,12 @@ use std::ops::Bound;
 
 use redb::ReadableTable as _;
 use serde::Deserialize;
+use tintype_pipeline::store::Location;
 
 use super::{
     LedgerError,
-    transaction::{Changes, OBJECTS, RESULTS, View, decode},
+    records::ResultRecord,
+    transaction::{OBJECTS, QueueChanges, QueueView, RESULTS, decode, encode, get, object_key},
 };
 
 /// Of a result's row.
@@ -26,11 +28,16 @@ pub struct Outdated {
 }
 
 fn is_before(row: &[u8], ended_before_ms: i64) -> bool {
-    // One that cannot be read tells nothing to anybody.
+    // One that cannot be read is of no use.
     decode::<Ended>(row).map_or(true, |row| row.ended_ms < ended_before_ms)
 }
 
-impl View {
+impl QueueView<'_> {
+    /// What last became of a source.
+    pub fn result(&self, at: &Location) -> Result<Option<ResultRecord>, LedgerError> {
+        get(&self.0.table(RESULTS)?, object_key(at).as_slice())
+    }
+
     /// Looks through at most `most` results after a row, for those of objects that are gone which ended
     /// before `ended_before_ms`.
     ///
@@ -42,7 +49,7 @@ impl View {
         most: usize,
         ended_before_ms: i64,
     ) -> Result<Outdated, LedgerError> {
-        let (results, objects) = (self.table(RESULTS)?, self.table(OBJECTS)?);
+        let (results, objects) = (self.0.table(RESULTS)?, self.0.table(OBJECTS)?);
         let mut outdated = Outdated::default();
         let from = (Bound::Excluded(after), Bound::<&[u8]>::Unbounded);
         for row in results.range::<&[u8]>(from).map_err(LedgerError::database)?.take(most) {
@@ -59,13 +66,22 @@ impl View {
     }
 }
 
-impl Changes<'_> {
+impl QueueChanges<'_, '_> {
+    /// Writes what became of a source.
+    pub fn put_result(&self, at: &Location, result: &ResultRecord) -> Result<(), LedgerError> {
+        self.0
+            .table(RESULTS)?
+            .insert(object_key(at).as_slice(), encode(result)?.as_slice())
+            .map_err(LedgerError::database)?;
+        Ok(())
+    }
+
     /// Removes those of these results that still nothing needs; answers how many.
     ///
     /// # Errors
     /// The ledger cannot be written.
     pub fn remove_results(&self, rows: &[Vec<u8>], ended_before_ms: i64) -> Result<u64, LedgerError> {
-        let (mut results, objects) = (self.table(RESULTS)?, self.table(OBJECTS)?);
+        let (mut results, objects) = (self.0.table(RESULTS)?, self.0.table(OBJECTS)?);
         let mut removed = 0;
         for key in rows {
             let key = key.as_slice();

@@ -1,8 +1,8 @@
-//! What a ledger still tells that may be damaged. Its file is only read, never written.
+//! What can be read of a ledger that may be corrupt. Its file is only read, never written.
 //!
-//! A ledger that passes redb's check of every page is taken at its word. Of any other, only what nothing
-//! else tells is looked for, as far as it reads: buckets with their rules, dead letters, and which files
-//! were to be removed. Objects are told of by their files.
+//! A ledger that passes redb's check of every page is trusted. Of any other only what is nowhere else is read, as
+//! far as it reads: buckets with their rules, dead letters, and which files were to be removed. Objects are rebuilt from
+//! their files.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -15,11 +15,11 @@ use tintype_pipeline::store::Location;
 
 use super::{
     CACHE_BYTES, Changes, Ledger, LedgerError, View,
+    read_only_file::ReadOnlyFile,
     records::{BucketRecord, DeadLetter, ObjectRecord, ResultRecord},
     transaction::{
         BUCKETS, DEAD_LETTERS, DUE, EVENTS, OBJECTS, PARTS, RESULTS, RETRIES, TRASH, UPLOADS, WAITING, decode,
     },
-    untouched::Untouched,
 };
 use crate::disk::Disk;
 
@@ -55,15 +55,15 @@ impl OldLedger {
     /// Opens the ledger at `path`; every page is checked.
     ///
     /// # Errors
-    /// Nothing of it can be read; says why.
+    /// Nothing of it can be read.
     pub fn open(disk: &dyn Disk, path: &Path) -> Result<Self, LedgerError> {
         match Self::open_with(disk, path, true) {
             Ok(view) => Ok(Self { view, problem: None }),
             Err(error @ LedgerError::Foreign(_)) => Err(error),
             Err(error) => {
-                // Only Damaged's own words: what to do is being done.
+                // Only the reason: the advice of Corrupt is being followed.
                 let problem = match &error {
-                    LedgerError::Damaged(words) => words.clone(),
+                    LedgerError::Corrupt(why) => why.clone(),
                     other => other.to_string(),
                 };
                 let view = Self::open_with(disk, path, false).map_err(|_| error)?;
@@ -73,9 +73,9 @@ impl OldLedger {
     }
 
     fn open_with(disk: &dyn Disk, path: &Path, check: bool) -> Result<View, LedgerError> {
-        let backend = Untouched::new(disk.open(path)?)?;
+        let backend = ReadOnlyFile::new(disk.open(path)?)?;
         if redb::StorageBackend::len(&backend)? == 0 {
-            return Err(LedgerError::Damaged("its file is empty".into()));
+            return Err(LedgerError::Corrupt("its file is empty".into()));
         }
         guarded(|| {
             let database = redb::Builder::new()
@@ -91,7 +91,7 @@ impl OldLedger {
         })
     }
 
-    /// What is wrong with it; `None`: nothing, so that what it says holds.
+    /// What is wrong with it; `None`: nothing, so that it is trusted.
     #[must_use]
     pub fn problem(&self) -> Option<&str> {
         self.problem.as_deref()
@@ -109,7 +109,7 @@ impl OldLedger {
         guarded(|| self.view.last_commit()).unwrap_or_default()
     }
 
-    /// From which order on leftovers may lie; `None` if that is not known.
+    /// From which order on orphaned files may lie; `None` if that is not known.
     #[must_use]
     pub fn unclean(&self) -> Option<u64> {
         guarded(|| self.view.unclean()).unwrap_or_default()
@@ -186,7 +186,7 @@ impl OldLedger {
             self.copy(ledger, PARTS, |_| true)?;
             self.copy(ledger, RESULTS, |_| true)?;
         } else {
-            note_given_up(ledger)?;
+            add_dead_letter_results(ledger)?;
         }
         Ok(copied)
     }
@@ -240,13 +240,12 @@ impl OldLedger {
     }
 }
 
-/// Writes for every dead letter in a ledger what became of its object, so that it is not tried anew as one that
-/// nothing is known of.
-fn note_given_up(ledger: &Ledger) -> Result<(), LedgerError> {
+/// Writes a result for every dead letter in a ledger, so that its object is not tried again as an unknown one.
+fn add_dead_letter_results(ledger: &Ledger) -> Result<(), LedgerError> {
     let mut from = 0;
     loop {
         let mut chunk = Vec::new();
-        ledger.view()?.walk_dead_letters(from, |letter| {
+        ledger.view()?.queue().walk_dead_letters(from, |letter| {
             chunk.push(letter);
             chunk.len() < CHUNK
         })?;
@@ -265,7 +264,7 @@ fn note_given_up(ledger: &Ledger) -> Result<(), LedgerError> {
                     ended_ms: dead_ms,
                     attempts: event.started,
                 };
-                changes.put_result(&at, &result)?;
+                changes.queue().put_result(&at, &result)?;
             }
             Ok::<_, LedgerError>(())
         });
@@ -293,8 +292,8 @@ where
     pending.wait()
 }
 
-/// A damaged database may have redb panic; that is an answer, too.
+/// redb may panic on a corrupt database; that counts as corrupt.
 pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, LedgerError>) -> Result<T, LedgerError> {
     catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|_| Err(LedgerError::Damaged("its pages contradict each other".into())))
+        .unwrap_or_else(|_| Err(LedgerError::Corrupt("its pages contradict each other".into())))
 }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use redb::{ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{ReadableDatabase, ReadableTable, ReadableTableMetadata as _, TableDefinition};
 use serde::{Serialize, de::DeserializeOwned};
 use tintype_pipeline::store::{Location, ObjectKey};
 
 use super::{
     LedgerError,
     numbers::META,
-    records::{BucketRecord, ObjectRecord, PartRecord, ResultRecord, UploadRecord},
+    records::{BucketRecord, ObjectRecord, PartRecord, UploadRecord},
 };
 
 pub(super) const BUCKETS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("buckets");
@@ -27,7 +27,7 @@ pub(super) const RETRIES: TableDefinition<'_, (i64, u64), ()> = TableDefinition:
 pub(super) const DEAD_LETTERS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("dead_letters");
 /// By source, keyed as objects are.
 pub(super) const RESULTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("results");
-/// Files no longer mentioned anywhere, until they are removed from disk.
+/// Files no longer referenced, until they are removed from disk.
 pub(super) const TRASH: TableDefinition<'_, u64, ()> = TableDefinition::new("trash");
 
 pub(super) fn object_key(at: &Location) -> Vec<u8> {
@@ -87,6 +87,12 @@ impl View {
         Ok(Self { transaction, _database: database })
     }
 
+    /// The queue's rows.
+    #[must_use]
+    pub const fn queue(&self) -> QueueView<'_> {
+        QueueView(self)
+    }
+
     pub(super) fn table<K: redb::Key + 'static, V: redb::Value + 'static>(
         &self,
         table: TableDefinition<'_, K, V>,
@@ -116,6 +122,14 @@ impl View {
     /// The current version of an object.
     pub fn object(&self, at: &Location) -> Result<Option<ObjectRecord>, LedgerError> {
         get(&self.table(OBJECTS)?, object_key(at).as_slice())
+    }
+
+    /// How many objects there are.
+    ///
+    /// # Errors
+    /// The ledger cannot be used.
+    pub fn object_count(&self) -> Result<u64, LedgerError> {
+        self.table(OBJECTS)?.len().map_err(LedgerError::database)
     }
 
     /// Walks a bucket's objects whose key is at least `from`, in order, until `visit` answers where to go
@@ -181,11 +195,6 @@ impl View {
         get(&self.table(PARTS)?, (upload, number))
     }
 
-    /// What last became of a source.
-    pub fn result(&self, at: &Location) -> Result<Option<ResultRecord>, LedgerError> {
-        get(&self.table(RESULTS)?, object_key(at).as_slice())
-    }
-
     /// Files to be removed from disk.
     pub fn trash(&self) -> Result<Vec<u64>, LedgerError> {
         let table = self.table(TRASH)?;
@@ -193,6 +202,9 @@ impl View {
         rows.map(|row| Ok(row.map_err(LedgerError::database)?.0.value())).collect()
     }
 }
+
+/// The queue's part of a [`View`]: events, dead letters, results.
+pub struct QueueView<'a>(pub(super) &'a View);
 
 /// Where a walk goes on.
 pub enum Walk {
@@ -232,6 +244,12 @@ pub struct Changes<'t> {
 impl<'t> Changes<'t> {
     pub(super) fn new(transaction: &'t redb::WriteTransaction) -> Self {
         Self { transaction }
+    }
+
+    /// Changes of the queue's rows.
+    #[must_use]
+    pub const fn queue(&self) -> QueueChanges<'_, 't> {
+        QueueChanges(self)
     }
 
     pub(super) fn table<K: redb::Key + 'static, V: redb::Value + 'static>(
@@ -350,15 +368,10 @@ impl<'t> Changes<'t> {
         orders.iter().try_for_each(|order| self.put_trash(*order))?;
         Ok(orders)
     }
-
-    /// Writes what became of a source.
-    pub fn put_result(&self, at: &Location, result: &ResultRecord) -> Result<(), LedgerError> {
-        self.table(RESULTS)?
-            .insert(object_key(at).as_slice(), encode(result)?.as_slice())
-            .map_err(LedgerError::database)?;
-        Ok(())
-    }
 }
+
+/// The queue's part of [`Changes`]: events, dead letters, results.
+pub struct QueueChanges<'a, 't>(pub(super) &'a Changes<'t>);
 
 /// The key of a listed object, which the ledger only ever took in checked.
 pub fn listed_key(key: &str) -> Result<ObjectKey, LedgerError> {

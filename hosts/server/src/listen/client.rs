@@ -1,4 +1,4 @@
-//! Who sends a request.
+//! The sender of a request, and how far it is trusted.
 
 use std::{
     convert::Infallible,
@@ -8,24 +8,24 @@ use std::{
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 
-/// Who is at the other end of the connection: an extension of every request.
+/// The other end of the connection: an extension of every request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Peer {
-    /// Who connected to the port.
+    /// A client of the TCP port.
     Network(SocketAddr),
-    /// Whoever may use the unix socket.
+    /// A client of the unix socket.
     Unix,
 }
 
-/// What is believed of a request's sender: an extension of every request to the HTTP port, set by its http.
-/// Without it nothing is believed.
+/// How far a request's sender is trusted: an extension of every request to the HTTP port, set by `http`. A request
+/// without it is not trusted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Client {
     /// It needs no key and no login: a program of this machine, with no proxy between.
     pub is_trusted: bool,
-    /// It came over TLS, to this server or to a proxy whose word counts.
+    /// It arrived over TLS, at this server or at a trusted proxy.
     pub is_encrypted: bool,
-    /// Where a proxy whose word counts had it from.
+    /// The client's address as a trusted proxy reports it.
     pub forwarded_for: Option<IpAddr>,
 }
 

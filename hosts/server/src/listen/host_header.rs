@@ -1,23 +1,23 @@
-//! Which host a request is for: one answer, or none at all. Proxies, caches and checks of origins that take one of
-//! two for the right one are how requests are smuggled past them. Source: RFC 9112, section 3.2.
+//! The host a request is for must be unambiguous: where a proxy, a cache or an origin check reads another host than
+//! this server, requests can be smuggled past it. Source: RFC 9112, section 3.2.
 
 use http::{Request, Version, header, uri::Authority};
 
-/// Why a request is for no host.
+/// Why a request's host is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HostError {
-    /// HTTP/1.1 needs one.
+    /// HTTP/1.1 requires one.
     #[error("the request has no Host header; HTTP/1.1 needs one")]
     Missing,
-    /// Two of them, even if they are the same.
+    /// More than one, even if they are the same.
     #[error("the request has more than one Host header; send one")]
     Repeated,
-    /// It, or the one in the request line, cannot be read.
+    /// The header or the host in the request line cannot be parsed.
     #[error(
         "the Host header or the request line holds no valid host and port; a port is a number up to 65535"
     )]
     Malformed,
-    /// The request line names another.
+    /// The request line names another host.
     #[error("the Host header and the request line name different hosts; send the same")]
     Different,
 }
@@ -25,7 +25,7 @@ pub enum HostError {
 /// Checks that a request is for one host, on either port.
 ///
 /// # Errors
-/// It is not: to be answered 400.
+/// The host is missing, repeated, malformed or contradictory: answer with 400.
 pub fn check_host<B>(request: &Request<B>) -> Result<(), HostError> {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let target = request.uri().authority().map(|target| Ok((target, port(target)?))).transpose()?;
@@ -38,7 +38,7 @@ pub fn check_host<B>(request: &Request<B>) -> Result<(), HostError> {
     let host: Authority =
         host.to_str().ok().and_then(|host| host.parse().ok()).ok_or(HostError::Malformed)?;
     let host_port = port(&host)?;
-    // "user@host" is of URLs, never of this header.
+    // "user@host" is valid in a URL, never in this header.
     if host.as_str().contains('@') {
         return Err(HostError::Malformed);
     }
@@ -59,7 +59,7 @@ pub fn check_host<B>(request: &Request<B>) -> Result<(), HostError> {
     }
 }
 
-/// The port, if one is named. RFC 3986 allows a colon with nothing behind it; what is no port must not count as none.
+/// The port, if one is named. RFC 3986 allows a colon without a port; an invalid port must not pass as an absent one.
 fn port(authority: &Authority) -> Result<Option<u16>, HostError> {
     let host_and_port = authority.as_str().rsplit('@').next().unwrap_or_default();
     match host_and_port.strip_prefix(authority.host()) {
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn before_http_1_1_there_need_be_none() {
+    fn http_1_0_needs_no_host() {
         assert_eq!(check(Version::HTTP_10, "/", &[]), Ok(()));
         assert_eq!(check(Version::HTTP_10, "/", &["a", "b"]), Err(HostError::Repeated));
         assert_eq!(check(Version::HTTP_10, "http://a:99999/", &[]), Err(HostError::Malformed));

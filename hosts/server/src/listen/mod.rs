@@ -1,15 +1,16 @@
-//! Accepting connections: the limits and the graceful end that both ports share.
+//! Accepting connections: the limits and the graceful shutdown that both ports share.
 
+mod body_timeout;
 mod client;
 mod host_header;
-mod idle;
-mod linger;
-mod stall;
+mod lingering_close;
 mod tls;
-mod unix;
+mod unix_socket;
+mod write_timeout;
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
+pub use body_timeout::{BodyTimeoutError, TimeoutBody};
 use bytes::Bytes;
 pub use client::{Client, Peer};
 pub use host_header::{HostError, check_host};
@@ -23,35 +24,34 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
-pub use idle::{IdleLimited, Silent};
-pub use linger::Lingering;
-use stall::Stalling;
+pub use lingering_close::DrainOnDrop;
 pub use tls::{Certificate, TlsError};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
 };
-pub use unix::{UnixSocket, bind_unix};
+pub use unix_socket::{UnixSocket, bind_unix};
+use write_timeout::WriteTimeout;
 
-/// Connections at once on one port; further ones wait in the system's backlog.
+/// Open connections of one port; further ones wait in the system's backlog.
 const CONNECTIONS: usize = 512;
-/// A client must have sent its request's head in this time; also bounds idle connections.
+/// For a request's head; also bounds idle connections.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// A client must have agreed on TLS in this time.
+/// For the TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes of one request's head, and of what is read of a body at a time. Buffers of 32 KiB and more the allocator is set
-/// to take from the system and give back, each time (`cli/allocator`), which costs more than reading more often.
+/// Bytes of one request's head, and of one read of a body. The allocator maps buffers of 32 KiB and more from the
+/// system each time (`cli/allocator`), which costs more than further reads.
 const BUFFER_BYTES: usize = 24 << 10;
-/// Header fields of one request, beyond which a connection refuses it without asking anybody.
+/// Header fields of one request; hyper refuses more with 431.
 const HEADERS: usize = 256;
 
-/// Where connections come from.
+/// A source of connections: a TCP port or a unix socket.
 pub trait Listener: Send + 'static {
     /// A connection.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// The next one.
+    /// Waits for the next connection.
     fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send;
 }
 
@@ -60,31 +60,31 @@ impl Listener for TcpListener {
 
     async fn accept(&self) -> io::Result<(TcpStream, Peer)> {
         let (stream, address) = self.accept().await?;
-        // Answers are written whole; waiting to fill packets only delays them.
+        // Responses are written whole; Nagle's algorithm would only delay them.
         let _ = stream.set_nodelay(true);
         Ok((stream, Peer::Network(address)))
     }
 }
 
-/// Why a port or a socket could not be had.
+/// Why a port or a socket cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {at} (setting {setting}): {words}")]
+#[error("cannot listen on {at} (setting {setting}): {reason}")]
 pub struct ListenError {
     /// The address or path.
     pub at: String,
     /// The setting it comes from.
     pub setting: &'static str,
-    words: String,
+    reason: String,
 }
 
-/// Takes a port.
+/// Listens on a TCP port.
 ///
 /// # Errors
-/// It is in use, or may not be used; says what to do.
+/// The port is in use or not permitted; the message names the flag to change.
 pub async fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListener, ListenError> {
     TcpListener::bind(address).await.map_err(|error| {
         let flag = setting.trim_start_matches("listen.");
-        let words = match error.kind() {
+        let reason = match error.kind() {
             std::io::ErrorKind::AddrInUse => {
                 format!(
                     "the port is in use by another program; stop that one or choose another with --{flag}"
@@ -95,12 +95,12 @@ pub async fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListe
             }
             _ => format!("{error}; choose another with --{flag}"),
         };
-        ListenError { at: address.to_string(), setting, words }
+        ListenError { at: address.to_string(), setting, reason }
     })
 }
 
 /// Serves connections until `stop` turns true, then lets requests under way finish for `grace`. With a
-/// certificate connections speak TLS. No answer may be taken for another type than it says.
+/// certificate connections speak TLS. Every response carries `nosniff`.
 pub async fn serve<L, S, B>(
     listener: L,
     service: S,
@@ -133,7 +133,7 @@ pub async fn serve<L, S, B>(
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Out of file descriptors, most likely: waiting lets connections end.
+                // Most likely out of file descriptors: wait for connections to close.
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
@@ -142,9 +142,9 @@ pub async fn serve<L, S, B>(
         let (service, acceptor, watcher) = (service.clone(), acceptor.clone(), graceful.watcher());
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
-            let answering = service.call(request);
+            let response = service.call(request);
             async move {
-                let mut response = answering.await?;
+                let mut response = response.await?;
                 let nosniff = HeaderValue::from_static("nosniff");
                 response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
                 Ok::<_, S::Error>(response)
@@ -152,24 +152,25 @@ pub async fn serve<L, S, B>(
         });
         tokio::spawn(async move {
             let Some(acceptor) = acceptor else {
-                let connection = builder().serve_connection(TokioIo::new(Stalling::new(stream)), service);
-                ended(watcher.watch(connection).await);
+                let connection = builder().serve_connection(TokioIo::new(WriteTimeout::new(stream)), service);
+                log_error(watcher.watch(connection).await);
                 return drop(permit);
             };
             match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
                 Ok(Ok(stream)) => {
-                    let connection = builder().serve_connection(TokioIo::new(Stalling::new(stream)), service);
-                    ended(watcher.watch(connection).await);
+                    let connection =
+                        builder().serve_connection(TokioIo::new(WriteTimeout::new(stream)), service);
+                    log_error(watcher.watch(connection).await);
                 }
-                Ok(Err(error)) => tracing::debug!(%error, "a connection did not agree on TLS"),
-                Err(_) => tracing::debug!("a connection took too long to agree on TLS"),
+                Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                Err(_) => tracing::debug!("a TLS handshake timed out"),
             }
             drop(permit);
         });
     }
     drop(listener);
     if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
-        tracing::warn!("requests still under way at the end of the shutdown's grace were cut off");
+        tracing::warn!("requests still under way after the shutdown's grace period were aborted");
     }
 }
 
@@ -184,8 +185,8 @@ fn builder() -> http1::Builder {
     builder
 }
 
-fn ended(result: Result<(), hyper::Error>) {
+fn log_error(result: Result<(), hyper::Error>) {
     if let Err(error) = result {
-        tracing::debug!(%error, "a connection ended in an error");
+        tracing::debug!(%error, "a connection failed");
     }
 }

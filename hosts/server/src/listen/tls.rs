@@ -1,4 +1,4 @@
-//! TLS on both ports, by rustls. The certificate can be replaced while connections go on.
+//! TLS on both ports, by rustls. The certificate can be replaced without closing connections.
 
 use std::{
     path::Path,
@@ -16,22 +16,22 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::settings;
 
-/// The certificate in use; cheap to clone, all clones are the same.
+/// The certificate in use; clones share it.
 #[derive(Debug, Clone)]
 pub struct Certificate(Arc<RwLock<Arc<CertifiedKey>>>);
 
 /// Why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("{setting}: {file}: {words}")]
+#[error("{setting}: {file}: {reason}")]
 pub struct TlsError {
     setting: &'static str,
     file: String,
-    words: String,
+    reason: String,
 }
 
 impl TlsError {
-    fn new(setting: &'static str, file: &Path, words: impl ToString) -> Self {
-        Self { setting, file: file.display().to_string(), words: words.to_string() }
+    fn new(setting: &'static str, file: &Path, reason: impl ToString) -> Self {
+        Self { setting, file: file.display().to_string(), reason: reason.to_string() }
     }
 }
 
@@ -39,22 +39,22 @@ impl Certificate {
     /// Reads the files that the settings name.
     ///
     /// # Errors
-    /// A file cannot be read or holds something else, or the key is not the certificate's.
+    /// A file cannot be read or is not in PEM, or the key does not match the certificate.
     pub fn read(files: &settings::Tls) -> Result<Self, TlsError> {
-        Ok(Self(Arc::new(RwLock::new(Arc::new(certified(files)?)))))
+        Ok(Self(Arc::new(RwLock::new(Arc::new(certified_key(files)?)))))
     }
 
-    /// Reads the files anew; connections from now on get that certificate.
+    /// Re-reads the files; new connections use the new certificate.
     ///
     /// # Errors
-    /// As for [`Certificate::read`]; then the certificate stays what it was.
-    pub fn read_again(&self, files: &settings::Tls) -> Result<(), TlsError> {
-        let new = Arc::new(certified(files)?);
+    /// As for [`Certificate::read`]; the certificate is then unchanged.
+    pub fn reload(&self, files: &settings::Tls) -> Result<(), TlsError> {
+        let new = Arc::new(certified_key(files)?);
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = new;
         Ok(())
     }
 
-    /// What turns accepted connections into encrypted ones.
+    /// Accepts TLS on connections of a listener.
     pub(super) fn acceptor(&self) -> Result<TlsAcceptor, rustls::Error> {
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?
@@ -74,13 +74,13 @@ impl ResolvesServerCert for Certificate {
 const CERTIFICATE: &str = "listen.tls_certificate";
 const KEY: &str = "listen.tls_key";
 
-fn certified(files: &settings::Tls) -> Result<CertifiedKey, TlsError> {
-    let wrong = |words: String| TlsError::new(CERTIFICATE, &files.certificate, words);
+fn certified_key(files: &settings::Tls) -> Result<CertifiedKey, TlsError> {
+    let unusable = |reason: String| TlsError::new(CERTIFICATE, &files.certificate, reason);
     let chain = CertificateDer::pem_file_iter(&files.certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| wrong(error.to_string()))?;
+        .map_err(|error| unusable(error.to_string()))?;
     if chain.is_empty() {
-        return Err(wrong("it holds no certificate in PEM".into()));
+        return Err(unusable("it holds no certificate in PEM".into()));
     }
     let key =
         PrivateKeyDer::from_pem_file(&files.key).map_err(|error| TlsError::new(KEY, &files.key, error))?;

@@ -1,4 +1,4 @@
-//! Events that get no other attempt, for their age or because they end the program.
+//! Events that get no other attempt, for their age or because they crash the program.
 
 use std::time::Duration;
 

@@ -7,7 +7,7 @@ use s3s::{
 };
 use tintype_pipeline::store::{Location, ObjectKey};
 
-use crate::ledger::{Checksums, StoredHeaders};
+use crate::storage::{Checksums, StoredHeaders};
 
 pub(super) fn location(bucket: &str, key: &str) -> S3Result<Location> {
     let key = ObjectKey::new(key).map_err(|message| match key.len() {
@@ -51,7 +51,7 @@ pub(super) fn metadata(stored: &StoredHeaders) -> Option<dto::Metadata> {
 /// The headers kept of any request that makes an object.
 macro_rules! stored_headers {
     ($input:expr) => {
-        $crate::ledger::StoredHeaders {
+        $crate::storage::StoredHeaders {
             content_type: $input.content_type.clone(),
             cache_control: $input.cache_control.clone(),
             content_disposition: $input.content_disposition.clone(),
@@ -82,7 +82,7 @@ pub(super) fn without_transport(encoding: Option<&str>) -> Option<String> {
 /// Fills the checksum fields of an answer.
 macro_rules! with_checksums {
     ($output:expr, $checksums:expr) => {{
-        let checksums: &$crate::ledger::Checksums = $checksums;
+        let checksums: &$crate::storage::Checksums = $checksums;
         let value = |name: &str| checksums.values.get(name).cloned();
         $output.checksum_crc32 = value("CRC32");
         $output.checksum_crc32c = value("CRC32C");

@@ -8,7 +8,7 @@ use s3s::{
 };
 use tintype_pipeline::store::Condition;
 
-use crate::ledger::ObjectRecord;
+use crate::storage::ObjectRecord;
 
 fn value(etag: &ETag) -> &str {
     etag.value()

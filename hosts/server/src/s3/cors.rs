@@ -12,7 +12,7 @@ use s3s::{
 };
 
 use super::{Endpoint, blocking, faults::s3};
-use crate::{ledger::CorsRecord, storage::DiskStore};
+use crate::storage::{CorsRecord, Storage};
 
 /// Rules a bucket may have: S3's own bound.
 const MOST_RULES: usize = 100;
@@ -24,7 +24,7 @@ pub(super) async fn get(
     request: S3Request<GetBucketCorsInput>,
 ) -> S3Result<S3Response<GetBucketCorsOutput>> {
     let store = endpoint.store.clone();
-    let rules = blocking(move || store.bucket(&request.input.bucket).map_err(s3)).await?.cors;
+    let rules = blocking(move || store.buckets.get(&request.input.bucket).map_err(s3)).await?.cors;
     if rules.is_empty() {
         return Err(s3_error!(NoSuchCORSConfiguration, "The CORS configuration does not exist"));
     }
@@ -49,7 +49,7 @@ pub(super) async fn put(
     }
     let rules = rules.into_iter().map(checked).collect::<S3Result<Vec<_>>>()?;
     let (store, bucket) = (endpoint.store.clone(), request.input.bucket);
-    blocking(move || store.set_bucket_cors(&bucket, rules).map_err(s3)).await?;
+    blocking(move || store.buckets.set_cors(&bucket, rules).map_err(s3)).await?;
     Ok(S3Response::new(PutBucketCorsOutput {}))
 }
 
@@ -58,7 +58,7 @@ pub(super) async fn delete(
     request: S3Request<DeleteBucketCorsInput>,
 ) -> S3Result<S3Response<DeleteBucketCorsOutput>> {
     let store = endpoint.store.clone();
-    blocking(move || store.set_bucket_cors(&request.input.bucket, Vec::new()).map_err(s3)).await?;
+    blocking(move || store.buckets.set_cors(&request.input.bucket, Vec::new()).map_err(s3)).await?;
     Ok(S3Response::with_status(DeleteBucketCorsOutput {}, StatusCode::NO_CONTENT))
 }
 
@@ -127,8 +127,8 @@ impl Asked {
     }
 
     /// What every answer to this request says; empty if no rule of the bucket allows it. Blocks on the disk.
-    pub(super) fn answer(&self, store: &DiskStore) -> HeaderMap {
-        let rules = store.bucket(&self.bucket).map(|bucket| bucket.cors).unwrap_or_default();
+    pub(super) fn answer(&self, store: &Storage) -> HeaderMap {
+        let rules = store.buckets.get(&self.bucket).map(|bucket| bucket.cors).unwrap_or_default();
         rules.iter().find(|rule| self.is_allowed(rule)).map(|rule| self.headers(rule)).unwrap_or_default()
     }
 

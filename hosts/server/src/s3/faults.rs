@@ -22,16 +22,16 @@ pub(super) fn s3(fault: impl Into<StoreFault>) -> S3Error {
         StoreFault::BadDigest(_) => S3ErrorCode::BadDigest,
         StoreFault::MetadataTooLarge(_) => S3ErrorCode::MetadataTooLarge,
         StoreFault::Invalid(_) | StoreFault::Notification(_) => S3ErrorCode::InvalidArgument,
-        StoreFault::Damaged(..) => S3ErrorCode::InternalError,
+        StoreFault::Corrupt(..) => S3ErrorCode::InternalError,
         // S3 itself is never full; 503 has clients keep the upload and try again.
         StoreFault::Full(_)
         | StoreFault::InDoubt(_)
         | StoreFault::Unavailable(_)
-        | StoreFault::Mending(_) => S3ErrorCode::ServiceUnavailable,
+        | StoreFault::Repairing(_) => S3ErrorCode::ServiceUnavailable,
     };
     if matches!(
         fault,
-        StoreFault::Damaged(..) | StoreFault::Full(_) | StoreFault::InDoubt(_) | StoreFault::Unavailable(_)
+        StoreFault::Corrupt(..) | StoreFault::Full(_) | StoreFault::InDoubt(_) | StoreFault::Unavailable(_)
     ) {
         tracing::error!(%fault, "an S3 request failed");
     }

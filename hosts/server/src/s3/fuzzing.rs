@@ -12,7 +12,7 @@ use s3s::{
 use super::{
     OneKey, Unreachable, authorization::Authorizer, aws_chunked::Framing, check, form, protocol, with_limits,
 };
-use crate::ledger::StoredHeaders;
+use crate::storage::StoredHeaders;
 
 /// The verification of signatures, in front of an endpoint that reads the body, does nothing and answers 200.
 #[derive(Clone)]

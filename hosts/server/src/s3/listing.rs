@@ -9,10 +9,7 @@ use s3s::{
 };
 
 use super::{Endpoint, answers, blocking, faults::s3};
-use crate::{
-    ledger::ObjectRecord,
-    storage::{Page, PageRequest},
-};
+use crate::storage::{ObjectRecord, Page, PageRequest};
 
 /// S3's bound on a page.
 const LARGEST_PAGE: i32 = 1000;
@@ -70,7 +67,7 @@ pub(super) fn page_size(parameter: &str, asked: Option<i32>) -> S3Result<i32> {
 
 async fn page(endpoint: &Endpoint, bucket: String, request: PageRequest) -> S3Result<Page> {
     let store = endpoint.store.clone();
-    blocking(move || store.list_objects(&bucket, &request).map_err(s3)).await
+    blocking(move || store.listing.page(&bucket, &request).map_err(s3)).await
 }
 
 pub(super) async fn v1(

@@ -41,9 +41,9 @@ use s3s::{
 
 use crate::{
     auth::Credentials,
-    listen::{self, IdleLimited},
+    listen::{self, TimeoutBody},
     request_id,
-    storage::DiskStore,
+    storage::Storage,
 };
 pub use authorization::{Authorizer, Principal};
 use aws_chunked::Terminated;
@@ -59,7 +59,7 @@ const LARGEST_BODY: u64 = 5 << 30;
 /// The endpoint's operations; cheap to clone.
 #[derive(Clone)]
 struct Endpoint {
-    store: Arc<DiskStore>,
+    store: Arc<Storage>,
     authorizer: Authorizer,
 }
 
@@ -67,7 +67,7 @@ struct Endpoint {
 #[derive(Clone)]
 pub struct S3Service {
     protocol: s3s::service::S3Service,
-    store: Arc<DiskStore>,
+    store: Arc<Storage>,
     key: Arc<OneKey>,
     authorizer: Authorizer,
 }
@@ -75,7 +75,7 @@ pub struct S3Service {
 impl S3Service {
     /// The endpoint over a store, for whoever has the credentials and is authorized.
     #[must_use]
-    pub fn new(store: Arc<DiskStore>, credentials: &Credentials, authorizer: Authorizer) -> Self {
+    pub fn new(store: Arc<Storage>, credentials: &Credentials, authorizer: Authorizer) -> Self {
         let key = OneKey {
             access_key_id: credentials.access_key_id.clone(),
             secret: credentials.secret_access_key().into(),
@@ -200,7 +200,7 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let is_chunked = payload(request.headers()).starts_with("STREAMING-");
-    request.map(IdleLimited::new).map(|body| match is_chunked {
+    request.map(TimeoutBody::new).map(|body| match is_chunked {
         true => s3s::Body::http_body_unsync(Terminated::new(body)),
         false => s3s::Body::http_body_unsync(body),
     })

@@ -12,15 +12,15 @@ use s3s::{
 };
 
 use super::{Endpoint, blocking, faults::s3};
-use crate::ledger::NotificationRecord;
+use crate::storage::NotificationRecord;
 
 pub(super) async fn get(
     endpoint: &Endpoint,
     request: S3Request<GetBucketNotificationConfigurationInput>,
 ) -> S3Result<S3Response<GetBucketNotificationConfigurationOutput>> {
     let store = endpoint.store.clone();
-    let arn = store.function_arn().to_owned();
-    let records = blocking(move || store.bucket_notifications(&request.input.bucket).map_err(s3)).await?;
+    let arn = store.notifications.function_arn().to_owned();
+    let records = blocking(move || store.notifications.of(&request.input.bucket).map_err(s3)).await?;
     let configurations: Vec<_> = records.into_iter().map(|record| configuration(record, &arn)).collect();
     Ok(S3Response::new(GetBucketNotificationConfigurationOutput {
         lambda_function_configurations: (!configurations.is_empty()).then_some(configurations),
@@ -63,17 +63,17 @@ pub(super) async fn put(
         return Err(s3_error!(
             NotImplemented,
             "only LambdaFunctionConfiguration is offered: events go to the function {}",
-            endpoint.store.function_arn()
+            endpoint.store.notifications.function_arn()
         ));
     }
     let lambdas = configuration.lambda_function_configurations.unwrap_or_default();
     let records = lambdas
         .into_iter()
         .enumerate()
-        .map(|(index, lambda)| record(index, lambda, endpoint.store.function_arn()))
+        .map(|(index, lambda)| record(index, lambda, endpoint.store.notifications.function_arn()))
         .collect::<S3Result<Vec<_>>>()?;
     let store = endpoint.store.clone();
-    blocking(move || store.set_bucket_notifications(&bucket, records).map_err(s3)).await?;
+    blocking(move || store.notifications.set(&bucket, records).map_err(s3)).await?;
     Ok(S3Response::new(PutBucketNotificationConfigurationOutput::default()))
 }
 

@@ -70,7 +70,7 @@ impl S3 for Endpoint {
             ));
         }
         let (store, name) = (self.store.clone(), input.bucket.clone());
-        blocking(move || store.create_bucket(&name).map_err(s3)).await?;
+        blocking(move || store.buckets.create(&name).map_err(s3)).await?;
         Ok(S3Response::new(CreateBucketOutput { location: Some(format!("/{}", input.bucket)) }))
     }
 
@@ -79,7 +79,7 @@ impl S3 for Endpoint {
         request: S3Request<HeadBucketInput>,
     ) -> S3Result<S3Response<HeadBucketOutput>> {
         let store = self.store.clone();
-        blocking(move || store.bucket(&request.input.bucket).map_err(s3)).await?;
+        blocking(move || store.buckets.get(&request.input.bucket).map_err(s3)).await?;
         Ok(S3Response::new(HeadBucketOutput {
             bucket_region: Some(REGION.into()),
             ..HeadBucketOutput::default()
@@ -91,7 +91,7 @@ impl S3 for Endpoint {
         request: S3Request<DeleteBucketInput>,
     ) -> S3Result<S3Response<DeleteBucketOutput>> {
         let store = self.store.clone();
-        blocking(move || store.delete_bucket(&request.input.bucket).map_err(s3)).await?;
+        blocking(move || store.buckets.delete(&request.input.bucket).map_err(s3)).await?;
         Ok(S3Response::with_status(DeleteBucketOutput::default(), http::StatusCode::NO_CONTENT))
     }
 
@@ -109,7 +109,7 @@ impl S3 for Endpoint {
         let prefix = input.prefix.clone().unwrap_or_default();
         // The token is the last name of the page before.
         let after = input.continuation_token.unwrap_or_default();
-        let buckets = blocking(move || store.buckets().map_err(s3)).await?;
+        let buckets = blocking(move || store.buckets.list().map_err(s3)).await?;
         let mut shown = buckets
             .into_iter()
             .filter(|(name, _)| !is_elsewhere && name.starts_with(&prefix) && *name > after)
@@ -134,7 +134,7 @@ impl S3 for Endpoint {
         request: S3Request<GetBucketLocationInput>,
     ) -> S3Result<S3Response<GetBucketLocationOutput>> {
         let store = self.store.clone();
-        blocking(move || store.bucket(&request.input.bucket).map_err(s3)).await?;
+        blocking(move || store.buckets.get(&request.input.bucket).map_err(s3)).await?;
         // us-east-1 is told by telling none.
         Ok(S3Response::new(GetBucketLocationOutput::default()))
     }
@@ -179,8 +179,8 @@ impl S3 for Endpoint {
             body,
             request.extensions.remove(),
             said,
-            move || beginner.begin_put(&place, headers).map_err(s3),
-            move |incoming| committer.commit_put(&at, incoming, condition, cause).map_err(s3),
+            move || beginner.objects.begin(&place, headers).map_err(s3),
+            move |incoming| committer.objects.commit(&at, incoming, condition, cause).map_err(s3),
         )
         .await?;
         let mut output =
@@ -226,7 +226,7 @@ impl S3 for Endpoint {
         let (store, cause) = (self.store.clone(), cause("ObjectCreated:Copy"));
         let record = blocking(move || {
             let source =
-                store.open_object(&from).map_err(s3)?.ok_or_else(|| s3(StoreFault::NoSuchKey(from)))?;
+                store.objects.open(&from).map_err(s3)?.ok_or_else(|| s3(StoreFault::NoSuchKey(from)))?;
             conditions::check_copy_source(copy_source_conditions!(input), &source.record)?;
             if let Some(algorithm) = &input.checksum_algorithm
                 && !source.record.checksums.values.contains_key(algorithm.as_str())
@@ -238,7 +238,7 @@ impl S3 for Endpoint {
                 ));
             }
             let options = CopyOptions { headers, condition };
-            store.copy(&source, &to, options, cause).map_err(s3)
+            store.objects.copy(&source, &to, options, cause).map_err(s3)
         })
         .await?;
         let mut result = CopyObjectResult {
@@ -264,7 +264,7 @@ impl S3 for Endpoint {
             _ => None,
         };
         let (store, cause) = (self.store.clone(), cause("ObjectRemoved:Delete"));
-        blocking(move || store.delete(&at, wanted.as_deref(), cause).map_err(s3)).await?;
+        blocking(move || store.objects.delete(&at, wanted.as_deref(), cause).map_err(s3)).await?;
         Ok(S3Response::with_status(DeleteObjectOutput::default(), http::StatusCode::NO_CONTENT))
     }
 
@@ -286,7 +286,7 @@ impl S3 for Endpoint {
         let (endpoint, extensions) = (self.clone(), request.extensions);
         let (store, cause) = (self.store.clone(), cause("ObjectRemoved:Delete"));
         blocking(move || {
-            store.bucket(&input.bucket).map_err(s3)?;
+            store.buckets.get(&input.bucket).map_err(s3)?;
             let named = input.delete.objects.into_iter().map(|object| {
                 let at = answers::location(&input.bucket, &object.key).and_then(|at| {
                     endpoint.authorize(&extensions, "s3:DeleteObject", &at)?;
@@ -316,7 +316,7 @@ impl S3 for Endpoint {
                 }
             }
             let keys: Vec<String> = good.iter().map(|(at, _)| at.key.to_string()).collect();
-            for (key, result) in keys.into_iter().zip(store.delete_all(good, &cause)) {
+            for (key, result) in keys.into_iter().zip(store.objects.delete_all(good, &cause)) {
                 match result {
                     Ok(_) if quiet => {}
                     Ok(_) => deleted.push(DeletedObject { key: Some(key), ..DeletedObject::default() }),
@@ -340,7 +340,7 @@ impl S3 for Endpoint {
         let input = request.input;
         let at = answers::location(&input.bucket, &input.key)?;
         let store = self.store.clone();
-        blocking(move || store.head_object(&at).map_err(s3)?.ok_or_else(|| s3(StoreFault::NoSuchKey(at))))
+        blocking(move || store.objects.head(&at).map_err(s3)?.ok_or_else(|| s3(StoreFault::NoSuchKey(at))))
             .await?;
         Ok(S3Response::new(GetObjectTaggingOutput { tag_set: Vec::new(), version_id: None }))
     }

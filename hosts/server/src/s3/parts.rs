@@ -23,9 +23,11 @@ use super::{
     receive::{self, ALGORITHMS, expected, hasher_for},
 };
 use crate::{
-    ledger::{Checksums, PartRecord, UploadRecord},
     request_id,
-    storage::{Cause, CompletedPart, Completion, JoinedChecksum, NewUpload, StoreFault, UploadsAsked},
+    storage::{
+        Cause, Checksums, CompletedPart, Completion, JoinedChecksum, NewUpload, PartRecord, StoreFault,
+        UploadRecord, UploadsRequest,
+    },
 };
 
 /// S3's bound on part numbers.
@@ -71,7 +73,7 @@ pub(super) async fn create(
     };
     let store = endpoint.store.clone();
     let place = at.clone();
-    let id = blocking(move || store.create_upload(&place, new).map_err(s3)).await?;
+    let id = blocking(move || store.uploads.create(&place, new).map_err(s3)).await?;
     Ok(S3Response::new(CreateMultipartUploadOutput {
         bucket: Some(at.bucket),
         key: Some(at.key.to_string()),
@@ -104,7 +106,7 @@ pub(super) async fn upload_part(
     let at = answers::location(&input.bucket, &input.key)?;
     let store = endpoint.store.clone();
     let (place, id) = (at.clone(), input.upload_id.clone());
-    let upload = blocking(move || store.upload(&place, &id).map_err(s3)).await?;
+    let upload = blocking(move || store.uploads.get(&place, &id).map_err(s3)).await?;
     // A part's checksum is of the upload's kind, so that the object's can be made from it.
     if said.checksums.is_empty() && said.trailer.is_none() {
         said.algorithm = upload.checksum_algorithm;
@@ -116,8 +118,8 @@ pub(super) async fn upload_part(
         body,
         request.extensions.remove(),
         said,
-        move || beginner.begin_part(&at, &begun, number).map_err(s3),
-        move |incoming| committer.commit_part(&id, number, incoming).map_err(s3),
+        move || beginner.uploads.begin_part(&at, &begun, number).map_err(s3),
+        move |incoming| committer.uploads.commit_part(&id, number, incoming).map_err(s3),
     )
     .await?;
     let mut output =
@@ -137,16 +139,16 @@ pub(super) async fn upload_part_copy(
     endpoint.authorize(&request.extensions, "s3:GetObject", &from)?;
     let store = endpoint.store.clone();
     let part = blocking(move || {
-        let source = store.open_object(&from).map_err(s3)?.ok_or_else(|| s3(StoreFault::NoSuchKey(from)))?;
+        let source = store.objects.open(&from).map_err(s3)?.ok_or_else(|| s3(StoreFault::NoSuchKey(from)))?;
         let size = source.record.size;
         let (first, length) = match input.copy_source_range.as_deref() {
             None => (0, size),
             Some(text) => copy_range(text, size)?,
         };
         conditions::check_copy_source(copy_source_conditions!(input), &source.record)?;
-        let algorithm = store.upload(&at, &input.upload_id).map_err(s3)?.checksum_algorithm;
+        let algorithm = store.uploads.get(&at, &input.upload_id).map_err(s3)?.checksum_algorithm;
         let mut hasher = hasher_for(algorithm.as_deref().unwrap_or("CRC64NVME"))?;
-        let mut incoming = store.begin_part(&at, &input.upload_id, number).map_err(s3)?;
+        let mut incoming = store.uploads.begin_part(&at, &input.upload_id, number).map_err(s3)?;
         let mut offset = first;
         while offset < first + length {
             let chunk = source.read_chunk(offset, first + length - offset).map_err(s3)?;
@@ -155,7 +157,7 @@ pub(super) async fn upload_part_copy(
             offset += chunk.len() as u64;
         }
         incoming.set_checksums(receive::values(hasher.finalize()));
-        store.commit_part(&input.upload_id, number, incoming).map_err(s3)
+        store.uploads.commit_part(&input.upload_id, number, incoming).map_err(s3)
     })
     .await?;
     let mut result = dto::CopyPartResult {
@@ -279,9 +281,9 @@ pub(super) async fn complete(
     let (place, id) = (at.clone(), input.upload_id);
     let request_id = request_id::current();
     let record = blocking(move || {
-        let upload = match store.upload(&place, &id) {
+        let upload = match store.uploads.get(&place, &id) {
             Err(gone @ StoreFault::NoSuchUpload(_)) => {
-                return store.completed(&place, &chosen).map_err(s3)?.ok_or_else(|| s3(gone));
+                return store.uploads.completed(&place, &chosen).map_err(s3)?.ok_or_else(|| s3(gone));
             }
             found => found.map_err(s3)?,
         };
@@ -294,7 +296,8 @@ pub(super) async fn complete(
         let checksum = Box::new(joined(&upload, given)?);
         let cause = Cause { event: "ObjectCreated:CompleteMultipartUpload", request_id };
         store
-            .complete_upload(&place, &id, &Completion { parts: chosen, size, condition }, cause, checksum)
+            .uploads
+            .complete(&place, &id, &Completion { parts: chosen, size, condition }, cause, checksum)
             .map_err(s3)
     })
     .await?;
@@ -317,7 +320,7 @@ pub(super) async fn abort(
     let input = request.input;
     let at = answers::location(&input.bucket, &input.key)?;
     let store = endpoint.store.clone();
-    blocking(move || store.abort_upload(&at, &input.upload_id).map_err(s3)).await?;
+    blocking(move || store.uploads.abort(&at, &input.upload_id).map_err(s3)).await?;
     Ok(S3Response::with_status(AbortMultipartUploadOutput::default(), http::StatusCode::NO_CONTENT))
 }
 
@@ -329,7 +332,7 @@ pub(super) async fn list_parts(
     let at = answers::location(&input.bucket, &input.key)?;
     let store = endpoint.store.clone();
     let (place, id) = (at.clone(), input.upload_id.clone());
-    let parts = blocking(move || store.parts(&place, &id).map_err(s3)).await?;
+    let parts = blocking(move || store.uploads.parts(&place, &id).map_err(s3)).await?;
     let marker = input.part_number_marker.unwrap_or(0);
     let max = page_size("max-parts", input.max_parts)?;
     let mut later = parts.into_iter().filter(|(number, _)| i32::from(*number) > marker);
@@ -379,14 +382,14 @@ pub(super) async fn list_uploads(
     }
     let store = endpoint.store.clone();
     let bucket = input.bucket.clone();
-    let asked = UploadsAsked {
+    let asked = UploadsRequest {
         prefix: input.prefix.clone().unwrap_or_default(),
         after_key: input.key_marker.clone().unwrap_or_default(),
         after_id: input.upload_id_marker.clone().unwrap_or_default(),
     };
     let max = page_size("max-uploads", input.max_uploads)?;
     let most = usize::try_from(max).unwrap_or(0);
-    let mut uploads = blocking(move || store.uploads(&bucket, &asked, most + 1).map_err(s3)).await?;
+    let mut uploads = blocking(move || store.uploads.list(&bucket, &asked, most + 1).map_err(s3)).await?;
     let truncated = uploads.len() > most;
     uploads.truncate(most);
     let last = uploads.last().filter(|_| truncated).cloned();

@@ -17,10 +17,7 @@ use super::{
     conditions::{ReadConditions, Verdict},
     faults::s3,
 };
-use crate::{
-    ledger::ObjectRecord,
-    storage::{DiskStore, OpenObject, StoreFault, VERIFIED},
-};
+use crate::storage::{ObjectRecord, OpenObject, Storage, StoreFault, VERIFIED_BYTES};
 
 /// Objects up to this size are read, and checked, before the answer begins.
 const WHOLE: u64 = 256 << 10;
@@ -74,15 +71,15 @@ fn range(
 }
 
 /// A fault of reading; if that was damage to a thumbnail that can be made anew, it is being made.
-fn mended(store: &DiskStore, at: &Location, fault: StoreFault) -> StoreFault {
+fn mended(store: &Storage, at: &Location, fault: StoreFault) -> StoreFault {
     let is_damaged = match fault {
-        StoreFault::Damaged(..) => true,
+        StoreFault::Corrupt(..) => true,
         // What the disk does not give may be damage, too.
-        StoreFault::Unavailable(_) => matches!(store.damage(at, VERIFIED), Ok(Some(_))),
+        StoreFault::Unavailable(_) => matches!(store.objects.corruption(at, VERIFIED_BYTES), Ok(Some(_))),
         _ => false,
     };
-    let is_mended = is_damaged && store.mend(at).unwrap_or(false);
-    if is_mended { StoreFault::Mending(at.clone()) } else { fault }
+    let is_mended = is_damaged && store.backfill.repair_thumbnail(at).unwrap_or(false);
+    if is_mended { StoreFault::Repairing(at.clone()) } else { fault }
 }
 
 fn no_such_key(at: &Location) -> s3s::S3Error {
@@ -98,7 +95,7 @@ pub(super) async fn get(
     let store = endpoint.store.clone();
     let (input, (store, at, object), first, length, shown, whole) = blocking(move || {
         let failed = |fault| s3(mended(&store, &at, fault));
-        let object = store.open_object(&at).map_err(failed)?;
+        let object = store.objects.open(&at).map_err(failed)?;
         let object = object.ok_or_else(|| no_such_key(&at))?;
         let conditions = ReadConditions {
             if_match: input.if_match.as_ref(),
@@ -156,7 +153,7 @@ pub(super) async fn get(
 const DEFAULT_TYPE: &str = "binary/octet-stream";
 
 struct Reading {
-    store: Arc<DiskStore>,
+    store: Arc<Storage>,
     at: Location,
     object: Arc<OpenObject>,
     offset: u64,
@@ -168,7 +165,7 @@ struct Reading {
 /// Streams bytes from the open file. Damage found on the way ends the stream in an error, so that the
 /// client never takes a damaged object for a whole one.
 fn stream(
-    store: Arc<DiskStore>,
+    store: Arc<Storage>,
     at: Location,
     object: OpenObject,
     first: u64,
@@ -208,7 +205,7 @@ pub(super) async fn head(
     let at = answers::location(&input.bucket, &input.key)?;
     let store = endpoint.store.clone();
     let (input, record) = blocking(move || {
-        let record = store.head_object(&at).map_err(s3)?.ok_or_else(|| no_such_key(&at))?;
+        let record = store.objects.head(&at).map_err(s3)?.ok_or_else(|| no_such_key(&at))?;
         Ok((input, record))
     })
     .await?;

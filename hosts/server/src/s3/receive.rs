@@ -13,7 +13,10 @@ use s3s::{
 use tokio::sync::mpsc;
 
 use super::{LARGEST_BODY, aws_chunked::MissingFinalChunk, blocking, faults::s3};
-use crate::{ledger::Checksums, listen::Silent, storage::Incoming};
+use crate::{
+    listen::BodyTimeoutError,
+    storage::{Checksums, Incoming},
+};
 
 /// Chunks in flight between connection and disk: what bounds the memory of an upload.
 const CHUNKS_IN_FLIGHT: usize = 4;
@@ -211,8 +214,8 @@ async fn feed(
 /// Errors of a body's stream. Those of s3s are private types, known only by what they say.
 pub(super) fn body_error(error: &(dyn std::error::Error + Send + Sync)) -> S3Error {
     let said = error.to_string();
-    if said.contains(&Silent.to_string()) {
-        s3_error!(RequestTimeout, "{Silent}; nothing was stored")
+    if said.contains(&BodyTimeoutError.to_string()) {
+        s3_error!(RequestTimeout, "{BodyTimeoutError}; nothing was stored")
     } else if said.contains("Sha256Mismatch") {
         let code = S3ErrorCode::Custom("XAmzContentSHA256Mismatch".into());
         let words = "x-amz-content-sha256 does not match the body; nothing was stored";

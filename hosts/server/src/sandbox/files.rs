@@ -1,48 +1,46 @@
-//! Landlock: which files can be reached at all.
+//! Landlock: restricts the process to the files it needs.
 
 use landlock::{
     ABI, Access as _, AccessFs, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _,
     RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope, path_beneath_rules,
 };
 
-use super::{Extent, Reach};
+use super::{AllowedPaths, Enforcement};
 
-/// The newest interface whose rights are asked for; older kernels hold what they know of it.
-const ABI_ASKED: ABI = ABI::V6;
+/// The Landlock interface requested; older kernels enforce the part of it that they know.
+const LANDLOCK_ABI: ABI = ABI::V6;
 
-pub(super) fn restrict(reach: &Reach) -> Extent {
-    match apply(reach) {
-        Ok(RulesetStatus::FullyEnforced) => Extent::Full,
+pub(super) fn restrict(paths: &AllowedPaths) -> Enforcement {
+    match apply(paths) {
+        Ok(RulesetStatus::FullyEnforced) => Enforcement::Full,
         Ok(RulesetStatus::PartiallyEnforced) => {
-            Extent::Partial("this kernel's Landlock is older than what is asked of it".into())
+            Enforcement::Partial("this kernel's Landlock is older than what is requested".into())
         }
         Ok(RulesetStatus::NotEnforced) => {
-            Extent::None("this kernel has no Landlock, or it is not enabled".into())
+            Enforcement::None("this kernel has no Landlock, or it is not enabled".into())
         }
-        Err(error) => Extent::None(error.to_string()),
+        Err(error) => Enforcement::None(error.to_string()),
     }
 }
 
-fn apply(reach: &Reach) -> Result<RulesetStatus, RulesetError> {
+fn apply(paths: &AllowedPaths) -> Result<RulesetStatus, RulesetError> {
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
-    // All but running what is there.
-    let write = AccessFs::from_all(ABI_ASKED) & !AccessFs::Execute;
+    let write = AccessFs::from_all(LANDLOCK_ABI) & !AccessFs::Execute;
     let status = Ruleset::default()
-        // Its first interface refuses every rename between folders, which publishing a file is: then none of it.
+        // Landlock's first interface refuses renames between folders, by which files are published: do not use it.
         .set_compatibility(CompatLevel::SoftRequirement)
         .handle_access(AccessFs::Refer)?
         .set_compatibility(CompatLevel::BestEffort)
-        .handle_access(AccessFs::from_all(ABI_ASKED))?
-        // No signals to, and no abstract sockets of, processes outside.
-        .scope(Scope::from_all(ABI_ASKED))?
+        .handle_access(AccessFs::from_all(LANDLOCK_ABI))?
+        // Forbids signals to processes outside, and their abstract sockets.
+        .scope(Scope::from_all(LANDLOCK_ABI))?
         .create()?
-        // What does not exist is left out.
-        .add_rules(path_beneath_rules(&reach.read, read))?
-        .add_rules(path_beneath_rules(&reach.written, write))?
-        // Removing: what a killed program has left there, and one's own at the end. Reading: the folder is locked, and so
-        // opened, while a socket is bound.
+        // Paths that do not exist are skipped.
+        .add_rules(path_beneath_rules(&paths.read, read))?
+        .add_rules(path_beneath_rules(&paths.written, write))?
+        // RemoveFile for stale and own sockets; ReadDir because the folder is opened to lock it while binding.
         .add_rules(path_beneath_rules(
-            &reach.sockets,
+            &paths.sockets,
             AccessFs::MakeSock | AccessFs::RemoveFile | AccessFs::ReadDir,
         ))?
         .restrict_self()?;

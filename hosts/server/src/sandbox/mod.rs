@@ -1,9 +1,9 @@
-//! What the serving process gives up before it takes the first request: files outside its own folders
-//! (Landlock), and system calls it never makes (seccomp). Whatever then takes hold of the process, it cannot run
-//! another program, read this user's other files or write anywhere but below the data folder.
+//! The sandbox of the serving process, entered before the first request: no files outside its own folders (Landlock),
+//! and no system calls it never makes (seccomp). An attacker who controls the process cannot run another program, read
+//! this user's other files or write outside the data folder.
 //!
-//! Both hold for the calling thread and every thread begun later: call it before there are others. Where the
-//! kernel has none, that is told and, unless required, lived with.
+//! Both apply to the calling thread and threads started later: enter it before there are others. Where the kernel does
+//! not support it, a warning is logged; with `sandbox = "require"` the server does not start.
 
 #[cfg(target_os = "linux")]
 mod files;
@@ -14,19 +14,19 @@ use std::path::{Path, PathBuf};
 
 use crate::settings::{Sandbox, Settings};
 
-/// What may be reached after.
+/// The paths that stay accessible, each with everything below it.
 #[derive(Debug, Default, Clone)]
-pub struct Reach {
-    /// Folders with everything below them, for reading and writing.
+pub struct AllowedPaths {
+    /// Folders for reading and writing.
     pub written: Vec<PathBuf>,
-    /// Files and folders with everything below them, for reading.
+    /// Files and folders for reading.
     pub read: Vec<PathBuf>,
-    /// Folders with everything below them, where sockets may be created and files removed; they may be listed.
+    /// Folders where sockets may be created, files removed and names listed.
     pub sockets: Vec<PathBuf>,
 }
 
-/// What the system's own functions read: to resolve names, to tell memory, and whom to trust over TLS.
-const OF_THE_SYSTEM: &[&str] = &[
+/// Read by system libraries: for name resolution, memory figures, and TLS roots.
+const SYSTEM_PATHS: &[&str] = &[
     "/proc",
     "/sys/fs/cgroup",
     "/dev/null",
@@ -54,24 +54,23 @@ const OF_THE_SYSTEM: &[&str] = &[
     "/usr/local/share/ca-certificates",
 ];
 
-impl Reach {
-    /// What a server needs: its data folder, for SIGHUP the folders of its settings file and certificate, and those of
-    /// its unix sockets.
+impl AllowedPaths {
+    /// What a server needs: its data folder, the folders of its unix sockets, and for SIGHUP those of its settings file
+    /// and certificate.
     #[must_use]
-    pub fn of(settings: &Settings, config: Option<&Path>) -> Self {
+    pub fn new(settings: &Settings, config: Option<&Path>) -> Self {
         let listen = &settings.listen;
         let sockets = [&listen.s3_unix, &listen.http_unix].into_iter().flatten();
         let sockets = sockets.map(|socket| folder_of(socket)).collect();
-        let mut reach = Self { written: vec![settings.data.clone()], read: Vec::new(), sockets };
-        reach.read.extend(OF_THE_SYSTEM.iter().map(PathBuf::from));
+        let mut paths = Self { written: vec![settings.data.clone()], read: Vec::new(), sockets };
+        paths.read.extend(SYSTEM_PATHS.iter().map(PathBuf::from));
         let tls = listen.tls.iter().flat_map(|tls| [tls.certificate.as_path(), tls.key.as_path()]);
-        tls.chain(config).for_each(|file| reach.read_file(file));
-        reach
+        tls.chain(config).for_each(|file| paths.allow_file(file));
+        paths
     }
 
-    /// A file that may be replaced by another of its name: so its folder, and, where it is a link, the folder it
-    /// leads to.
-    fn read_file(&mut self, file: &Path) {
+    /// Allows a file's folder, because the file may be replaced; for a link also the folder of its target.
+    fn allow_file(&mut self, file: &Path) {
         self.read.push(folder_of(file));
         if let Ok(real) = file.canonicalize() {
             self.read.push(folder_of(&real));
@@ -86,70 +85,70 @@ fn folder_of(file: &Path) -> PathBuf {
     }
 }
 
-/// How far a protection holds.
+/// How far a restriction is enforced.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Extent {
-    /// As meant.
+pub enum Enforcement {
+    /// Completely.
     Full,
-    /// As far as this kernel can.
+    /// As far as this kernel can; with the reason.
     Partial(String),
-    /// Not at all; says why.
+    /// Not at all; with the reason.
     None(String),
 }
 
 /// What is in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Enforced {
-    /// Files outside cannot be reached.
-    pub files: Extent,
-    /// Forbidden system calls fail.
-    pub system_calls: Extent,
+pub struct SandboxStatus {
+    /// The restriction of files.
+    pub files: Enforcement,
+    /// The restriction of system calls.
+    pub system_calls: Enforcement,
 }
 
-impl Enforced {
+impl SandboxStatus {
     fn weaknesses(&self) -> Vec<String> {
         let named = [("files (Landlock)", &self.files), ("system calls (seccomp)", &self.system_calls)];
-        let weak = named.into_iter().filter_map(|(name, extent)| match extent {
-            Extent::Full => None,
-            Extent::Partial(why) => Some(format!("{name} only in part: {why}")),
-            Extent::None(why) => Some(format!("{name} not at all: {why}")),
+        let weak = named.into_iter().filter_map(|(name, enforcement)| match enforcement {
+            Enforcement::Full => None,
+            Enforcement::Partial(why) => Some(format!("{name} only in part: {why}")),
+            Enforcement::None(why) => Some(format!("{name} not at all: {why}")),
         });
         weak.collect()
     }
 }
 
-/// Gives up everything outside `reach`, as far as `sandbox` asks for it, and logs the outcome in one line.
+/// Restricts the process to `paths` as the setting `sandbox` requests, and logs the result in one line.
 /// `None`: it is switched off.
 ///
 /// # Errors
-/// It is required, and this kernel cannot do it as meant.
-pub fn enforce(sandbox: Sandbox, reach: &Reach) -> anyhow::Result<Option<Enforced>> {
+/// It is required, and this kernel cannot enforce it completely.
+pub fn enforce(sandbox: Sandbox, paths: &AllowedPaths) -> anyhow::Result<Option<SandboxStatus>> {
     if sandbox == Sandbox::Off {
         tracing::info!("no sandbox: the setting \"sandbox\" is \"off\"");
         return Ok(None);
     }
-    let enforced = restrict(reach);
-    let weaknesses = enforced.weaknesses().join("; ");
+    let status = restrict(paths);
+    let weaknesses = status.weaknesses().join("; ");
     if weaknesses.is_empty() {
         tracing::info!("sandboxed: files by Landlock, system calls by seccomp");
     } else if sandbox == Sandbox::Require {
         anyhow::bail!(
-            "the sandbox is required, but this kernel does not hold it: {weaknesses}. Set sandbox = \"auto\" to run all the same"
+            "the sandbox is required, but this kernel cannot enforce it: {weaknesses}. Set sandbox = \"auto\" to run all the same"
         );
     } else {
-        tracing::warn!("the sandbox does not hold everything: {weaknesses}");
+        tracing::warn!("the sandbox is not fully enforced: {weaknesses}");
     }
-    Ok(Some(enforced))
+    Ok(Some(status))
 }
 
 #[cfg(target_os = "linux")]
-fn restrict(reach: &Reach) -> Enforced {
-    // Files first: the calls that restrict them need not be allowed after.
-    Enforced { files: files::restrict(reach), system_calls: system_calls::restrict() }
+fn restrict(paths: &AllowedPaths) -> SandboxStatus {
+    // Files first: Landlock's system calls need not be allowed afterwards.
+    SandboxStatus { files: files::restrict(paths), system_calls: system_calls::restrict() }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn restrict(_: &Reach) -> Enforced {
-    let none = || Extent::None("only Linux has it".into());
-    Enforced { files: none(), system_calls: none() }
+fn restrict(_: &AllowedPaths) -> SandboxStatus {
+    let none = || Enforcement::None("only Linux has it".into());
+    SandboxStatus { files: none(), system_calls: none() }
 }

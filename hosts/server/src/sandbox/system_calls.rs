@@ -1,7 +1,6 @@
-//! seccomp: system calls that a server never makes fail with EPERM, in every thread.
+//! seccomp: system calls that a server never makes fail with EPERM in every thread.
 //!
-//! A list of what is forbidden, not of what is allowed: allocators, C libraries and kernels change what they call,
-//! and a server that dies of a new harmless call has lost more than it won.
+//! The list names forbidden calls, because the calls of allocators and C libraries change with their versions (ADR 0040).
 
 use std::collections::BTreeMap;
 
@@ -10,10 +9,10 @@ use seccompiler::{
     TargetArch,
 };
 
-use super::Extent;
+use super::Enforcement;
 
-/// Other programs, other processes, the kernel itself, mounts, namespaces, identities, clocks, keys, and the
-/// interfaces that holes were found in most often.
+/// Calls about other programs and processes, the kernel, mounts, namespaces, identities, clocks and keys, and interfaces
+/// with a record of vulnerabilities.
 const FORBIDDEN: &[i64] = &[
     libc::SYS_execve,
     libc::SYS_execveat,
@@ -85,10 +84,10 @@ const FORBIDDEN_HERE: &[i64] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const FORBIDDEN_HERE: &[i64] = &[];
 
-/// Kinds of sockets that reach below the network's protocols, or into the kernel's ciphers.
+/// Address families: raw packets, and the kernel's crypto API.
 const FORBIDDEN_SOCKETS: [i32; 2] = [libc::AF_PACKET, libc::AF_ALG];
 
-/// New namespaces, as `clone` is asked for them: within one, whoever made it has every capability.
+/// Flags of `clone` that create namespaces, in which the creator has all capabilities.
 const FORBIDDEN_CLONES: [i32; 7] = [
     libc::CLONE_NEWNS,
     libc::CLONE_NEWCGROUP,
@@ -99,17 +98,17 @@ const FORBIDDEN_CLONES: [i32; 7] = [
     libc::CLONE_NEWNET,
 ];
 
-pub(super) fn restrict() -> Extent {
-    let apply = |filter: &BpfProgram| seccompiler::apply_filter_all_threads(filter).map_err(words);
-    // Of several filters the strictest answer counts.
+pub(super) fn restrict() -> Enforcement {
+    let apply = |filter: &BpfProgram| seccompiler::apply_filter_all_threads(filter).map_err(message);
+    // Of several filters the strictest result applies.
     let applied = without_clone3().and_then(|filter| apply(&filter)).and_then(|()| apply(&filter()?));
     match applied {
-        Ok(()) => Extent::Full,
-        Err(why) => Extent::None(why),
+        Ok(()) => Enforcement::Full,
+        Err(why) => Enforcement::None(why),
     }
 }
 
-fn words(error: impl std::fmt::Display) -> String {
+fn message(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
@@ -118,36 +117,36 @@ fn filter() -> Result<BpfProgram, String> {
         FORBIDDEN.iter().chain(FORBIDDEN_HERE).map(|call| (*call, Vec::new())).collect();
     let sockets = FORBIDDEN_SOCKETS.map(|family| {
         let is = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, family as u64);
-        SeccompRule::new(vec![is.map_err(words)?]).map_err(words)
+        SeccompRule::new(vec![is.map_err(message)?]).map_err(message)
     });
     rules.insert(libc::SYS_socket, sockets.into_iter().collect::<Result<_, _>>()?);
     let clones = FORBIDDEN_CLONES.map(|flag| {
         let flag = flag as u64;
         let is = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(flag), flag);
-        SeccompRule::new(vec![is.map_err(words)?]).map_err(words)
+        SeccompRule::new(vec![is.map_err(message)?]).map_err(message)
     });
     rules.insert(libc::SYS_clone, clones.into_iter().collect::<Result<_, _>>()?);
     let program = program(rules, libc::EPERM)?;
-    Ok(NO_SECOND_NUMBERS.into_iter().chain(program).collect())
+    Ok(REFUSE_X32.into_iter().chain(program).collect())
 }
 
-/// `clone3` has its flags in memory, where no filter sees them. Told that there is none, C libraries use `clone`.
+/// `clone3` passes its flags in memory, where a filter cannot read them. On ENOSYS C libraries use `clone`.
 fn without_clone3() -> Result<BpfProgram, String> {
     program(BTreeMap::from([(libc::SYS_clone3, Vec::new())]), libc::ENOSYS)
 }
 
-fn program(rules: BTreeMap<i64, Vec<SeccompRule>>, refusal: i32) -> Result<BpfProgram, String> {
-    let arch: TargetArch = std::env::consts::ARCH.try_into().map_err(words)?;
-    let refuse = SeccompAction::Errno(refusal as u32);
-    let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch).map_err(words)?;
-    filter.try_into().map_err(words)
+fn program(rules: BTreeMap<i64, Vec<SeccompRule>>, errno: i32) -> Result<BpfProgram, String> {
+    let arch: TargetArch = std::env::consts::ARCH.try_into().map_err(message)?;
+    let refuse = SeccompAction::Errno(errno as u32);
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch).map_err(message)?;
+    filter.try_into().map_err(message)
 }
 
-/// On x86-64 the kernel may know every call by a second number, that of x32, with this bit set: refused as a whole.
+/// On x86-64 calls also have a number of the x32 ABI, with this bit set: all of those are refused.
 #[cfg(target_arch = "x86_64")]
-const NO_SECOND_NUMBERS: [seccompiler::sock_filter; 3] = {
+const REFUSE_X32: [seccompiler::sock_filter; 3] = {
     const X32_BIT: u32 = 0x4000_0000;
-    // The number is the first field of what a filter sees (linux/seccomp.h, struct seccomp_data).
+    // The number is the first field of struct seccomp_data (linux/seccomp.h).
     const LOAD_NUMBER: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     const JUMP_IF_AT_LEAST: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
     const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
@@ -159,14 +158,14 @@ const NO_SECOND_NUMBERS: [seccompiler::sock_filter; 3] = {
     ]
 };
 #[cfg(not(target_arch = "x86_64"))]
-const NO_SECOND_NUMBERS: [seccompiler::sock_filter; 0] = [];
+const REFUSE_X32: [seccompiler::sock_filter; 0] = [];
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// What a filter answers to a call, as the kernel would have it: the few instructions that are made here.
-    fn answer(program: &BpfProgram, number: u32, first_argument: u64) -> u32 {
+    /// Interprets a filter as the kernel does, for the few instructions that are used; returns its action.
+    fn action(program: &BpfProgram, number: u32, first_argument: u64) -> u32 {
         let arch: u32 = if cfg!(target_arch = "x86_64") { 0xc000_003e } else { 0xc000_00b7 };
         let mut data = [number, arch].into_iter().flat_map(u32::to_le_bytes).collect::<Vec<u8>>();
         // The instruction's address, then the arguments.
@@ -199,24 +198,24 @@ mod tests {
     const REFUSED: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
 
     #[test]
-    fn what_a_server_does_is_allowed_and_what_it_never_does_refused() {
+    fn calls_of_a_server_are_allowed_and_forbidden_ones_refused() {
         let filter = filter().unwrap();
         for call in
             [libc::SYS_read, libc::SYS_openat, libc::SYS_accept4, libc::SYS_futex, libc::SYS_exit_group]
         {
-            assert_eq!(answer(&filter, call as u32, 0), ALLOWED, "{call}");
+            assert_eq!(action(&filter, call as u32, 0), ALLOWED, "{call}");
         }
         for call in [libc::SYS_execve, libc::SYS_ptrace, libc::SYS_unshare, libc::SYS_bpf] {
-            assert_eq!(answer(&filter, call as u32, 0), REFUSED, "{call}");
+            assert_eq!(action(&filter, call as u32, 0), REFUSED, "{call}");
         }
-        let socket = |family: i32| answer(&filter, libc::SYS_socket as u32, family as u64);
+        let socket = |family: i32| action(&filter, libc::SYS_socket as u32, family as u64);
         assert_eq!([libc::AF_INET, libc::AF_UNIX, libc::AF_PACKET].map(socket), [ALLOWED, ALLOWED, REFUSED]);
     }
 
     #[test]
-    fn threads_can_be_made_and_namespaces_cannot() {
+    fn threads_can_be_created_and_namespaces_cannot() {
         let filter = filter().unwrap();
-        let clone = |flags: i32| answer(&filter, libc::SYS_clone as u32, u64::from(flags as u32));
+        let clone = |flags: i32| action(&filter, libc::SYS_clone as u32, u64::from(flags as u32));
         let thread = libc::CLONE_VM
             | libc::CLONE_FS
             | libc::CLONE_FILES
@@ -232,16 +231,16 @@ mod tests {
         }
         let without_clone3 = without_clone3().unwrap();
         let none = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
-        assert_eq!(answer(&without_clone3, libc::SYS_clone3 as u32, 0), none);
-        assert_eq!(answer(&without_clone3, libc::SYS_clone as u32, 0), ALLOWED);
+        assert_eq!(action(&without_clone3, libc::SYS_clone3 as u32, 0), none);
+        assert_eq!(action(&without_clone3, libc::SYS_clone as u32, 0), ALLOWED);
     }
 
     #[cfg(target_arch = "x86_64")]
     #[test]
-    fn calls_by_their_second_number_are_refused() {
+    fn calls_of_the_x32_abi_are_refused() {
         let filter = filter().unwrap();
         for call in [libc::SYS_read, libc::SYS_execve] {
-            assert_eq!(answer(&filter, call as u32 | 0x4000_0000, 0), REFUSED);
+            assert_eq!(action(&filter, call as u32 | 0x4000_0000, 0), REFUSED);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The section `dead_letters`: how long dead letters are kept, and how many.
+//! The section `dead_letters`: the retention of dead letters, by age and number.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use tintype_pipeline::settings::{Check, SettingsError};
 /// The section's settings.
 pub(super) const KEYS: &[&str] = &["dead_letters.max_age", "dead_letters.max_count"];
 
-/// When dead letters are dropped.
+/// The retention of dead letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeadLetters {
-    /// Once they are older than this.
+    /// Older ones are dropped.
     pub max_age: Duration,
-    /// The oldest, once there are more than this.
+    /// Beyond this number the oldest are dropped.
     pub max_count: u64,
 }
 

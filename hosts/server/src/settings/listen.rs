@@ -1,4 +1,4 @@
-//! The section `listen`: the two ports, that is, addresses, sockets, TLS, and who is believed.
+//! The section `listen`: addresses, unix sockets and TLS of the two ports, and which clients and proxies are trusted.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -21,7 +21,7 @@ pub(super) const KEYS: &[&str] = &[
     "listen.s3_unix",
 ];
 
-/// Where the two ports listen, and whom they believe.
+/// Where the two ports listen, and whom they trust.
 #[derive(Debug, Clone)]
 pub struct Listen {
     /// The S3 endpoint.
@@ -32,28 +32,28 @@ pub struct Listen {
     pub s3_unix: Option<PathBuf>,
     /// A unix socket of the HTTP API.
     pub http_unix: Option<PathBuf>,
-    /// With it both ports speak TLS; sockets never do.
+    /// If set, both ports speak TLS; unix sockets never do.
     pub tls: Option<Tls>,
-    /// As written. [`super::Settings::trusts_loopback`] says whether it holds.
+    /// As written; see [`super::Settings::trusts_loopback`] for whether it is in effect.
     pub trust_loopback: bool,
-    /// Whose forwarding headers are believed.
+    /// Proxies whose forwarding headers are trusted.
     pub trusted_proxies: Proxies,
 }
 
-/// Files of a certificate.
+/// The files of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
-    /// The certificate and whatever leads to its root, PEM.
+    /// The certificate and its chain, PEM.
     pub certificate: PathBuf,
-    /// Its private key, PEM.
+    /// The private key, PEM.
     pub key: PathBuf,
 }
 
-/// Proxies whose forwarding headers are believed.
+/// Proxies whose forwarding headers are trusted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Proxies {
     networks: Vec<Network>,
-    /// Whoever connects to the unix socket is one of them.
+    /// Whether every client of the unix socket is one.
     pub unix: bool,
 }
 
@@ -66,12 +66,12 @@ impl Proxies {
 
     /// Whether an address is one of them.
     #[must_use]
-    pub fn contain(&self, address: IpAddr) -> bool {
+    pub fn contains(&self, address: IpAddr) -> bool {
         self.networks.iter().any(|network| network.contains(address))
     }
 }
 
-/// An address, or all that share its first bits (CIDR).
+/// An address, or a network in CIDR notation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Network {
     address: IpAddr,
@@ -80,7 +80,7 @@ struct Network {
 
 impl Network {
     fn contains(self, address: IpAddr) -> bool {
-        // IPv4 in IPv6's notation is IPv4: a port that listens on [::] has such peers.
+        // A port that listens on [::] has peers with IPv4-mapped addresses.
         let shift = |whole: u8| u32::from(whole - self.bits);
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(own), IpAddr::V4(other)) => {
@@ -104,20 +104,20 @@ impl FromStr for Network {
                 None => (text, None),
             };
             let address: IpAddr = address.parse().ok()?;
-            let (address, most) = match address {
+            let (address, max_bits) = match address {
                 IpAddr::V4(_) => (address, 32),
-                IpAddr::V6(six) if bits.is_none() => match six.to_canonical() {
-                    four @ IpAddr::V4(_) => (four, 32),
-                    six @ IpAddr::V6(_) => (six, 128),
+                IpAddr::V6(v6) if bits.is_none() => match v6.to_canonical() {
+                    v4 @ IpAddr::V4(_) => (v4, 32),
+                    v6 @ IpAddr::V6(_) => (v6, 128),
                 },
                 IpAddr::V6(_) => (address, 128),
             };
-            let bits = bits.unwrap_or(most);
-            (bits <= most).then_some(Self { address, bits })
+            let bits = bits.unwrap_or(max_bits);
+            (bits <= max_bits).then_some(Self { address, bits })
         };
         parsed().ok_or_else(|| {
             format!(
-                "\"{text}\" is no address or network; write one like \"10.0.0.5\", \"10.0.0.0/8\" or \"unix\""
+                "\"{text}\" is not an address or network; write one like \"10.0.0.5\", \"10.0.0.0/8\" or \"unix\""
             )
         })
     }
@@ -162,7 +162,7 @@ impl ListenSection {
         let http_unix = socket(check, "listen.http_unix", self.http_unix)?;
         if s3_unix.is_some() && s3_unix == http_unix {
             return check
-                .fail("listen.s3_unix", "it is listen.http_unix, too; each port has a socket of its own");
+                .fail("listen.s3_unix", "it equals listen.http_unix; each port needs a socket of its own");
         }
         let trusted_proxies = proxies(check, self.trusted_proxies.unwrap_or_default())?;
         if trusted_proxies.unix && http_unix.is_none() {
@@ -180,19 +180,19 @@ impl ListenSection {
     }
 }
 
-/// The longest path of a socket that every system takes (Linux: 107 bytes, BSD and macOS: 103).
-const LONGEST_SOCKET: usize = 103;
+/// The longest path of a socket that all systems accept (Linux: 107 bytes, BSD and macOS: 103).
+const MAX_SOCKET_PATH: usize = 103;
 
 fn socket(check: &Check, setting: &str, path: Option<String>) -> Result<Option<PathBuf>, SettingsError> {
     let Some(path) = path else { return Ok(None) };
     if path.is_empty() || path.ends_with('/') || path.contains('\0') {
         return check
-            .fail(setting, format!("\"{path}\" is no file; write one like \"/run/tintype/http.sock\""));
+            .fail(setting, format!("\"{path}\" is not a file; write one like \"/run/tintype/http.sock\""));
     }
-    if path.len() > LONGEST_SOCKET {
+    if path.len() > MAX_SOCKET_PATH {
         return check.fail(
             setting,
-            format!("the path has {} bytes; a socket's has at most {LONGEST_SOCKET}", path.len()),
+            format!("the path has {} bytes; a socket's path has at most {MAX_SOCKET_PATH}", path.len()),
         );
     }
     Ok(Some(path.into()))
@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn networks_contain_what_shares_their_first_bits() {
+    fn networks_contain_the_addresses_with_their_prefix() {
         let contains = |network: &str, address: &str| {
             network.parse::<Network>().unwrap().contains(address.parse().unwrap())
         };
@@ -238,8 +238,9 @@ mod tests {
             assert!(contains(network, inside), "{inside} in {network}");
             assert!(!contains(network, outside), "{outside} in {network}");
         }
-        for wrong in ["", "proxy.example", "10.0.0.0/33", "::/129", "10.0.0.0/", "10.0.0/8", "10.0.0.1:80"] {
-            assert!(wrong.parse::<Network>().unwrap_err().contains("10.0.0.0/8"), "{wrong}");
+        for invalid in ["", "proxy.example", "10.0.0.0/33", "::/129", "10.0.0.0/", "10.0.0/8", "10.0.0.1:80"]
+        {
+            assert!(invalid.parse::<Network>().unwrap_err().contains("10.0.0.0/8"), "{invalid}");
         }
     }
 }

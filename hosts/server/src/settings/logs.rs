@@ -12,9 +12,9 @@ pub(super) const KEYS: &[&str] = &["logs.level", "logs.format", "logs.otlp"];
 pub struct Logs {
     /// Filter, as `tracing` reads it.
     pub level: String,
-    /// How lines look.
+    /// The format of lines.
     pub format: LogFormat,
-    /// Where an OpenTelemetry collector takes traces; none: nowhere.
+    /// The base URL of the OpenTelemetry collector; none: no traces are sent.
     pub otlp: Option<String>,
 }
 
@@ -45,10 +45,10 @@ impl LogsSection {
                     Some(url.into())
                 }
                 Some(other) => {
-                    let words = format!(
-                        "\"{other}\" is no address of a collector; write one like \"http://127.0.0.1:4318\""
+                    let message = format!(
+                        "\"{other}\" is not a collector's address; write one like \"http://127.0.0.1:4318\""
                     );
-                    return check.fail("logs.otlp", words);
+                    return check.fail("logs.otlp", message);
                 }
             },
         })

@@ -20,13 +20,13 @@ use tintype_pipeline::{
     trigger::{Trigger, default_trigger},
 };
 
-/// The data folder where none is named.
+/// The default data folder.
 pub const DEFAULT_DATA: &str = "./tintype-data";
 
 const PARTS: &[&[&str]] =
     &[&["data", "sandbox"], listen::KEYS, pipeline::KEYS, dead_letters::KEYS, api::KEYS, logs::KEYS];
 
-/// Every setting of the server, by its dotted path; elements of `[[lists]]` share their list's path.
+/// The dotted paths of all settings of the server; elements of `[[lists]]` share their list's path.
 pub const KEYS: &[&str] = &joined::<{ length(PARTS) }>(PARTS);
 
 const LISTS: &[&[&str]] = &[pipeline::LISTS, api::LISTS];
@@ -43,22 +43,22 @@ const SCHEMA: Schema = Schema {
     others: &[],
 };
 
-/// Everything the program needs to know.
+/// The validated settings.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The data folder.
     pub data: PathBuf,
-    /// Whether the serving process gives up what it does not need.
+    /// Whether the serving process enters a sandbox.
     pub sandbox: Sandbox,
     /// Where to listen.
     pub listen: Listen,
-    /// The function's bounds and retries.
+    /// The function's limits and retries.
     pub function: Function,
-    /// Bounds on one image.
+    /// Limits of one image.
     pub limits: Limits,
-    /// What to watch and what to render.
+    /// The buckets to watch and the renditions to create.
     pub triggers: Vec<Trigger>,
-    /// When dead letters are dropped.
+    /// The retention of dead letters.
     pub dead_letters: DeadLetters,
     /// The HTTP API.
     pub api: ApiSettings,
@@ -66,21 +66,21 @@ pub struct Settings {
     pub logs: Logs,
 }
 
-/// Whether the serving process gives up what it does not need.
+/// Whether the serving process enters a sandbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sandbox {
-    /// As far as the kernel can.
+    /// As far as the kernel supports it.
     Auto,
-    /// Not at all.
+    /// No.
     Off,
-    /// Wholly, or it does not start.
+    /// Completely, or the server does not start.
     Require,
 }
 
-/// The settings as a person writes them: everything optional, nothing checked but its kind.
+/// The settings as written: all optional, only their types checked.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Written {
+struct RawSettings {
     data: Option<String>,
     sandbox: Option<String>,
     listen: listen::ListenSection,
@@ -96,14 +96,14 @@ impl Settings {
     /// Merges the sources (flags over environment over file over defaults) and validates the result.
     ///
     /// # Errors
-    /// The first setting that is unknown, of the wrong kind or unusable.
+    /// The first setting that is unknown, of the wrong type or invalid.
     pub fn load(sources: Sources) -> Result<Self, SettingsError> {
-        let (written, check) = sources.read::<Written>(&SCHEMA)?;
-        let function = written.function.validate(&check)?;
+        let (raw, check) = sources.read::<RawSettings>(&SCHEMA)?;
+        let function = raw.function.validate(&check)?;
         Ok(Self {
-            triggers: triggers(&check, written.trigger)?,
-            data: written.data.unwrap_or_else(|| DEFAULT_DATA.into()).into(),
-            sandbox: match written.sandbox.as_deref() {
+            triggers: triggers(&check, raw.trigger)?,
+            data: raw.data.unwrap_or_else(|| DEFAULT_DATA.into()).into(),
+            sandbox: match raw.sandbox.as_deref() {
                 None | Some("auto") => Sandbox::Auto,
                 Some("off") => Sandbox::Off,
                 Some("require") => Sandbox::Require,
@@ -111,12 +111,12 @@ impl Settings {
                     return check.fail("sandbox", format!("\"{other}\" is not auto, off or require"));
                 }
             },
-            listen: written.listen.validate(&check)?,
-            limits: written.limits.validate(&check, &function)?,
+            listen: raw.listen.validate(&check)?,
+            limits: raw.limits.validate(&check, &function)?,
             function,
-            dead_letters: written.dead_letters.validate(&check)?,
-            api: written.api.validate(&check)?,
-            logs: written.logs.validate(&check)?,
+            dead_letters: raw.dead_letters.validate(&check)?,
+            api: raw.api.validate(&check)?,
+            logs: raw.logs.validate(&check)?,
         })
     }
 
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn unusable_values_say_what_to_write() {
+    fn errors_of_invalid_values_say_what_to_write() {
         for (file, part) in [
             ("listen = 5", "listen: invalid type: integer `5`, expected struct Listen"),
             ("dead_letters = 5", "dead_letters: invalid type: integer `5`, expected struct DeadLetters"),
@@ -190,11 +190,11 @@ mod tests {
             ("[listen]\ntrust_loopback = \"no\"", "listen.trust_loopback: invalid type"),
             (
                 "[listen]\ntrusted_proxies = [\"proxy.example\"]",
-                "listen.trusted_proxies: \"proxy.example\" is no address",
+                "listen.trusted_proxies: \"proxy.example\" is not an address",
             ),
             ("[listen]\ntrusted_proxies = \"10.0.0.1\"", "listen.trusted_proxies: invalid type"),
             ("[listen]\ntrusted_proxies = [\"unix\"]", "set listen.http_unix"),
-            ("[listen]\nhttp_unix = \"/run/tintype/\"", "listen.http_unix: \"/run/tintype/\" is no file"),
+            ("[listen]\nhttp_unix = \"/run/tintype/\"", "listen.http_unix: \"/run/tintype/\" is not a file"),
             ("[listen]\nhttp_unix = \"/a\"\ns3_unix = \"/a\"", "a socket of its own"),
         ] {
             let error = load(file, &[]).unwrap_err().to_string();
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_trusted_until_somebody_else_is_named() {
+    fn loopback_is_trusted_until_keys_or_proxies_are_set() {
         let trusts = |file: &str| load(file, &[]).unwrap().trusts_loopback();
         assert!(trusts("") && trusts("[listen]\ntrust_loopback = true\nhttp_unix = \"/run/a.sock\""));
         let key = "[[api.key]]\nname = \"shop\"\nkey = \"0123456789abcdef0123\"\n";
@@ -218,14 +218,14 @@ mod tests {
         }
         let long = format!("[listen]\ns3_unix = \"/{}\"", "a".repeat(103));
         assert!(load(&long, &[]).unwrap_err().to_string().contains("at most 103"));
-        let by_variable = load("", &[("TINTYPE_LISTEN__TRUST_LOOPBACK", "false")]).unwrap();
-        assert!(!by_variable.trusts_loopback());
+        let from_env = load("", &[("TINTYPE_LISTEN__TRUST_LOOPBACK", "false")]).unwrap();
+        assert!(!from_env.trusts_loopback());
         let proxies = load("", &[("TINTYPE_LISTEN__TRUSTED_PROXIES", "[\"10.0.0.0/8\"]")]).unwrap();
-        assert!(proxies.listen.trusted_proxies.contain([10, 1, 2, 3].into()));
+        assert!(proxies.listen.trusted_proxies.contains([10, 1, 2, 3].into()));
     }
 
     #[test]
-    fn a_file_that_is_not_toml_says_where() {
+    fn the_error_of_invalid_toml_names_the_line() {
         let error = load("data = \n", &[]).unwrap_err().to_string();
         assert!(error.contains("line 1"), "{error}");
     }

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    Cause, DiskPort, DiskStore, StoreFault,
+    Cause, DiskPort, Objects, StoreFault,
     incoming::Finished,
     objects::{check_condition, place},
     publication::Publication,
@@ -58,7 +58,7 @@ impl ArrivingStore {
     /// Begins to write the file of an arrival.
     #[must_use]
     pub fn new(store: DiskPort, arrival: Arrival, cause: Cause) -> Self {
-        let state = Mutex::new(write(store.disk(), &arrival));
+        let state = Mutex::new(write(store.objects(), &arrival));
         Self { store, arrival, cause, began_ms: now_ms(), state }
     }
 
@@ -66,7 +66,7 @@ impl ArrivingStore {
     pub async fn close(self) {
         let file = std::mem::replace(&mut *self.state.lock().await, State::Stored).into_file();
         if let Some(file) = file {
-            discard(self.store.disk().clone(), file).await;
+            discard(self.store.objects().clone(), file).await;
         }
     }
 
@@ -109,7 +109,7 @@ impl ArrivingStore {
     /// Begins the file again where an attempt that others came before has used it up.
     fn write_if_gone(&self, state: &mut State) {
         if matches!(state, State::Nothing) {
-            *state = write(self.store.disk(), &self.arrival);
+            *state = write(self.store.objects(), &self.arrival);
         }
     }
 }
@@ -119,31 +119,32 @@ impl Drop for ArrivingStore {
     fn drop(&mut self) {
         let state = std::mem::replace(self.state.get_mut(), State::Stored);
         if let (Some(file), Ok(runtime)) = (state.into_file(), Handle::try_current()) {
-            runtime.spawn(discard(self.store.disk().clone(), file));
+            runtime.spawn(discard(self.store.objects().clone(), file));
         }
     }
 }
 
 /// Waits until a file is written, and removes it.
-async fn discard(disk: Arc<DiskStore>, file: File) {
+async fn discard(objects: Arc<Objects>, file: File) {
     if let Ok(Ok(unused)) = file.await {
-        let removing = tokio::task::spawn_blocking(move || disk.discard(Publication::of(unused).0, false));
+        let removing =
+            tokio::task::spawn_blocking(move || objects.publisher.discard(Publication::of(unused).0, false));
         // A panic there is in the log.
         let _ = removing.await;
     }
 }
 
-fn write(disk: &Arc<DiskStore>, arrival: &Arrival) -> State {
-    let (disk, arrival) = (disk.clone(), arrival.clone());
+fn write(objects: &Arc<Objects>, arrival: &Arrival) -> State {
+    let (objects, arrival) = (objects.clone(), arrival.clone());
     let (sender, etag) = oneshot::channel();
     let file = tokio::task::spawn_blocking(move || {
         let headers =
             StoredHeaders { content_type: Some(arrival.content_type.clone()), ..StoredHeaders::default() };
-        let mut incoming = disk.begin_put(&arrival.at, headers)?;
+        let mut incoming = objects.begin(&arrival.at, headers)?;
         incoming.write(&arrival.bytes)?;
         // Nobody waits any more where the call is over already.
         let _ = sender.send(incoming.etag());
-        disk.finish(incoming)
+        objects.publisher.files.seal(incoming)
     });
     State::Writing { etag, file }
 }
@@ -188,16 +189,16 @@ impl Wrapper for ArrivingStore {
         source: Option<&SourceVersion>,
     ) -> Result<Vec<String>, StoreError> {
         let Some(file) = self.take().await? else { return self.store.put_all(puts, source).await };
-        let disk = self.store.disk();
-        let etags = disk.put_arrival(&self.arrival.at, file, puts, self.cause.clone(), self.began_ms)?;
+        let objects = self.store.objects();
+        let etags = objects.put_arrival(&self.arrival.at, file, puts, self.cause.clone(), self.began_ms)?;
         *self.state.lock().await = State::Stored;
         Ok(etags)
     }
 }
 
-impl DiskStore {
+impl Objects {
     /// Makes a source and its thumbnails visible in one transaction. Without thumbnails it is an upload as
-    /// any, whose event says what is to be done.
+    /// any, whose event has it rendered.
     fn put_arrival(
         &self,
         at: &Location,
@@ -209,7 +210,7 @@ impl DiskStore {
         let (publication, record) = Publication::of(source);
         let (publication, rows) = self.finish_all(puts, publication)?;
         let (at, triggers) = (at.clone(), self.triggers());
-        let placed = self.publish(publication, move |changes| {
+        let placed = self.publisher.publish(publication, move |changes| {
             if changes.bucket(&at.bucket)?.is_none() {
                 return Err(StoreFault::NoSuchBucket(at.bucket));
             }
@@ -234,7 +235,7 @@ impl DiskStore {
                 ended_ms: now_ms(),
                 attempts: 1,
             };
-            changes.put_result(&at, &result)?;
+            changes.queue().put_result(&at, &result)?;
             // No trigger is asked: what its event would do is done here.
             placed.push(place(changes, &[], &at, record, &cause)?);
             for (at, _, record) in rows {

@@ -1,16 +1,21 @@
-//! Sources without a current thumbnail, queued; thumbnails whose source is gone, removed. Page by page, so that
+//! Sources without a current thumbnail are enqueued; thumbnails whose source is gone are removed. Page by page, so that
 //! neither memory nor any one transaction grows with the number of objects.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use tintype_pipeline::{
-    current_thumbnails, source_of,
+    current_thumbnails,
+    event::Kind,
+    source_of,
     store::{Location, SourceVersion},
     trigger::Trigger,
 };
 
-use super::{Cause, DiskStore, Page, PageRequest, StoreFault, objects::event, queue_event};
-use crate::ledger::{ObjectRecord, View, listed_key};
+use super::{Cause, Listing, Objects, Page, PageRequest, StoreFault, objects::enqueue};
+use crate::{
+    ledger::{Ledger, ObjectRecord, listed_key},
+    queue::Enqueuer,
+};
 
 /// Objects looked at in one page, and events in one transaction.
 const PAGE: usize = 500;
@@ -21,14 +26,14 @@ pub type Cursor = (String, String);
 /// What one page of a backfill came to.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Backfilled {
-    /// Sources without a current thumbnail; their events are queued unless it was a rehearsal.
+    /// Sources without a current thumbnail; their events are enqueued unless it was a dry run.
     pub stale: Vec<Location>,
     /// Sources whose thumbnails are current.
     pub current: u64,
     /// Sources whose event waits already.
     pub waiting: u64,
-    /// Sources that were given up at this version: redriving their dead letters tries them again.
-    pub given_up: u64,
+    /// Sources whose event at this version is a dead letter: redriving it tries them again.
+    pub dead_lettered: u64,
     /// Where to go on; `None`: this was the end.
     pub next: Option<Cursor>,
 }
@@ -38,25 +43,60 @@ pub struct Backfilled {
 pub struct Orphan {
     /// The thumbnail.
     pub at: Location,
-    /// The source it was made from.
+    /// The source it was rendered from.
     pub source: Location,
     etag: String,
 }
 
-impl DiskStore {
-    /// Looks at the next page of sources whose keys begin with `prefix`, and queues those without a current
+/// Finds and enqueues sources without thumbnails, and thumbnails without sources.
+#[derive(Debug)]
+pub struct Backfill {
+    pub(super) objects: Arc<Objects>,
+    listing: Arc<Listing>,
+    pub(super) enqueuer: Enqueuer,
+}
+
+impl Backfill {
+    pub(super) const fn new(objects: Arc<Objects>, listing: Arc<Listing>, enqueuer: Enqueuer) -> Self {
+        Self { objects, listing, enqueuer }
+    }
+
+    fn ledger(&self) -> &Ledger {
+        &self.objects.publisher.ledger
+    }
+
+    /// Enqueues an event for an object as it stands, as if it had just been put; returns whether a trigger
+    /// wants it.
+    ///
+    /// # Errors
+    /// There is no such object, or the ledger cannot be written.
+    pub fn enqueue(&self, at: &Location, cause: Cause) -> Result<bool, StoreFault> {
+        let order = self.objects.publisher.files.orders.take();
+        let (at, triggers) = (at.clone(), self.objects.triggers());
+        let enqueued = self.ledger().submit(Vec::new(), move |changes| {
+            let object = changes.object(&at)?.ok_or_else(|| StoreFault::NoSuchKey(at.clone()))?;
+            Ok::<_, StoreFault>(enqueue(changes, &triggers, order, Kind::Created, &at, &object, &cause)?)
+        });
+        let enqueued = enqueued.wait()?;
+        if enqueued {
+            self.enqueuer.notify();
+        }
+        Ok(enqueued)
+    }
+
+    /// Looks at the next page of sources whose keys begin with `prefix`, and enqueues those without a current
     /// thumbnail, unless `dry_run`.
     ///
     /// # Errors
     /// The ledger cannot be read or written.
-    pub fn backfill(
+    pub fn page(
         &self,
         prefix: &str,
         after: Option<Cursor>,
         dry_run: bool,
         cause: Cause,
     ) -> Result<Backfilled, StoreFault> {
-        let triggers = self.triggers();
+        let triggers = self.objects.triggers();
         let created = || triggers.iter().filter(|trigger| trigger.created);
         let buckets: BTreeSet<&str> = created().map(|trigger| trigger.bucket.as_str()).collect();
         let Some((bucket, page, next)) = self.next_page(&buckets, prefix, after)? else {
@@ -72,65 +112,66 @@ impl DiskStore {
                 continue;
             }
             let at = Location { bucket: bucket.clone(), key: listed_key(&key)? };
-            match self.standing(trigger, &at, &record)? {
-                Standing::Current => done.current += 1,
-                Standing::Waiting => done.waiting += 1,
-                Standing::GivenUp => done.given_up += 1,
-                Standing::Stale => {
+            match self.status(trigger, &at, &record)? {
+                SourceStatus::Current => done.current += 1,
+                SourceStatus::Waiting => done.waiting += 1,
+                SourceStatus::DeadLettered => done.dead_lettered += 1,
+                SourceStatus::Stale => {
                     done.stale.push(at.clone());
-                    queued.push((at, self.take_order()));
+                    queued.push((at, self.objects.publisher.files.orders.take()));
                 }
             }
         }
         if !dry_run && !queued.is_empty() {
-            let pending = self.ledger.submit(Vec::new(), move |changes| {
+            let pending = self.ledger().submit(Vec::new(), move |changes| {
                 let mut count = 0;
                 for (at, order) in queued {
-                    // Deleted meanwhile: nothing to make.
+                    // Deleted meanwhile: nothing to render.
                     if let Some(object) = changes.object(&at)?
-                        && queue_event(changes, &triggers, &event(order, &at, &object, &cause, false))?
+                        && enqueue(changes, &triggers, order, Kind::Created, &at, &object, &cause)?
                     {
                         count += 1;
                     }
                 }
                 Ok::<_, StoreFault>(count)
             });
-            (0..pending.wait()?).for_each(|_| self.event_queued());
+            (0..pending.wait()?).for_each(|_| self.enqueuer.notify());
         }
         Ok(done)
     }
 
-    /// The end of a repair if it was interrupted before it; answers how many sources were queued.
+    /// The same if a repair was interrupted before it; returns how many sources were enqueued.
     ///
     /// # Errors
-    /// As for [`Self::backfill_after_repair`].
-    pub fn backfill_if_owed(&self) -> Result<usize, StoreFault> {
-        let owes = self.ledger.view()?.owes_backfill()?;
-        if owes { self.backfill_after_repair() } else { Ok(0) }
+    /// As for [`Self::run_after_repair`].
+    pub fn run_if_owed(&self) -> Result<usize, StoreFault> {
+        let owes = self.ledger().view()?.owes_backfill()?;
+        if owes { self.run_after_repair() } else { Ok(0) }
     }
 
-    /// The end of a repair: queues every source without a current thumbnail; answers how many there were.
+    /// The end of a repair: enqueues every source without a current thumbnail; returns how many there were.
     ///
     /// # Errors
     /// The ledger cannot be read or written; then it is still to be done.
-    pub fn backfill_after_repair(&self) -> Result<usize, StoreFault> {
+    pub fn run_after_repair(&self) -> Result<usize, StoreFault> {
         let (mut count, mut next) = (0, None);
         loop {
             let cause = Cause { event: "ObjectCreated:Backfill", request_id: "check-repair".into() };
-            let page = self.backfill("", next, false, cause)?;
+            let page = self.page("", next, false, cause)?;
             count += page.stale.len();
             next = page.next;
             if next.is_none() {
                 break;
             }
         }
-        let pending =
-            self.ledger.submit(Vec::new(), |changes| Ok::<_, StoreFault>(changes.set_owes_backfill(false)?));
+        let pending = self
+            .ledger()
+            .submit(Vec::new(), |changes| Ok::<_, StoreFault>(changes.set_owes_backfill(false)?));
         pending.wait()?;
         Ok(count)
     }
 
-    /// The thumbnails of an object, if all that a trigger wants are there, made of this version.
+    /// The thumbnails of an object, if all that a trigger wants are there, rendered from this version.
     ///
     /// # Errors
     /// The ledger cannot be read.
@@ -141,7 +182,7 @@ impl DiskStore {
         record: &ObjectRecord,
     ) -> Result<Option<Vec<Location>>, StoreFault> {
         let source = SourceVersion { at: at.clone(), etag: record.etag.clone() };
-        match current_thumbnails(|at| self.head(at), trigger, &source) {
+        match current_thumbnails(|at| self.objects.stat(at), trigger, &source) {
             Ok(current) => Ok(current),
             // A destination that does not exist holds no thumbnails.
             Err(StoreFault::NoSuchBucket(_)) => Ok(None),
@@ -149,20 +190,22 @@ impl DiskStore {
         }
     }
 
-    fn standing(
+    fn status(
         &self,
         trigger: &Trigger,
         at: &Location,
         record: &ObjectRecord,
-    ) -> Result<Standing, StoreFault> {
+    ) -> Result<SourceStatus, StoreFault> {
         if self.current_thumbnails(trigger, at, record)?.is_some() {
-            return Ok(Standing::Current);
+            return Ok(SourceStatus::Current);
         }
-        let view = self.ledger.view()?;
-        if view.waiting_event(at, false)?.is_some() {
-            return Ok(Standing::Waiting);
+        if self.enqueuer.is_queued(at)? {
+            return Ok(SourceStatus::Waiting);
         }
-        Ok(if was_given_up(&view, at, record)? { Standing::GivenUp } else { Standing::Stale })
+        Ok(match self.enqueuer.is_dead_lettered(at, &record.etag)? {
+            true => SourceStatus::DeadLettered,
+            false => SourceStatus::Stale,
+        })
     }
 
     /// Looks at the next page of thumbnails whose keys begin with `prefix`: those whose source is gone, and where
@@ -175,15 +218,15 @@ impl DiskStore {
         prefix: &str,
         after: Option<Cursor>,
     ) -> Result<(Vec<Orphan>, Option<Cursor>), StoreFault> {
-        let triggers = self.triggers();
+        let triggers = self.objects.triggers();
         let buckets: BTreeSet<&str> = triggers.iter().map(|trigger| trigger.destination.as_str()).collect();
         let Some((bucket, page, next)) = self.next_page(&buckets, prefix, after)? else {
             return Ok((Vec::new(), None));
         };
-        let view = self.ledger.view()?;
+        let view = self.ledger().view()?;
         let mut orphans = Vec::new();
         for (key, record) in page.objects {
-            // Of a very long key only a digest is known: whether its source is gone cannot be told.
+            // Of a very long key only a digest is known: whether its source is gone cannot be known.
             let Some(Some(source)) = source_of(&record.headers.metadata) else { continue };
             if view.object(&source)?.is_none() {
                 let at = Location { bucket: bucket.clone(), key: listed_key(&key)? };
@@ -193,17 +236,17 @@ impl DiskStore {
         Ok((orphans, next))
     }
 
-    /// Removes orphans, each only as it was seen; answers how many there were.
+    /// Removes orphans, each only as it was seen; returns how many there were.
     ///
     /// # Errors
     /// The ledger cannot be written.
     pub fn remove_orphans(&self, orphans: Vec<Orphan>, cause: &Cause) -> Result<u64, StoreFault> {
         let wanted = orphans.into_iter().map(|orphan| (orphan.at, Some(orphan.etag), Some(orphan.source)));
         let mut removed = 0;
-        for result in self.delete_each(wanted, cause) {
+        for result in self.objects.delete_each(wanted, cause) {
             match result {
                 Ok(was_there) => removed += u64::from(was_there),
-                // Made anew meanwhile, or its source has come back and found it current.
+                // Rendered again meanwhile, or its source has come back and found it current.
                 Err(StoreFault::PreconditionFailed(_)) => {}
                 Err(fault) => return Err(fault),
             }
@@ -227,7 +270,7 @@ impl DiskStore {
             after: if bucket == from { after } else { String::new() },
             max: PAGE,
         };
-        let mut page = match self.list_objects(&bucket, &request) {
+        let mut page = match self.listing.page(&bucket, &request) {
             Err(StoreFault::NoSuchBucket(_)) => Page::default(),
             other => other?,
         };
@@ -239,17 +282,10 @@ impl DiskStore {
     }
 }
 
-/// How a source stands.
-enum Standing {
+/// The status of a source.
+enum SourceStatus {
     Current,
     Waiting,
-    GivenUp,
+    DeadLettered,
     Stale,
-}
-
-/// Whether there is a dead letter for this version of an object.
-pub(super) fn was_given_up(view: &View, at: &Location, record: &ObjectRecord) -> Result<bool, StoreFault> {
-    let Some(result) = view.result(at)?.filter(|result| result.outcome == "failed") else { return Ok(false) };
-    let letter = view.dead_letter(result.event)?;
-    Ok(letter.is_some_and(|letter| letter.event.etag == record.etag))
 }

@@ -1,17 +1,30 @@
 //! Buckets.
 
-use tintype_pipeline::clock::now_ms;
+use std::sync::Arc;
 
-use super::{DiskStore, StoreFault};
-use crate::ledger::{BucketRecord, CorsRecord};
+use tintype_pipeline::{clock::now_ms, trigger::check_bucket_name};
 
-impl DiskStore {
-    /// Makes a bucket.
+use super::{Notifications, StoreFault};
+use crate::ledger::{BucketRecord, CorsRecord, Ledger};
+
+/// The buckets.
+#[derive(Debug)]
+pub struct Buckets {
+    ledger: Arc<Ledger>,
+    notifications: Arc<Notifications>,
+}
+
+impl Buckets {
+    pub(super) const fn new(ledger: Arc<Ledger>, notifications: Arc<Notifications>) -> Self {
+        Self { ledger, notifications }
+    }
+
+    /// Creates a bucket.
     ///
     /// # Errors
     /// It exists, or the name is none.
-    pub fn create_bucket(&self, name: &str) -> Result<(), StoreFault> {
-        tintype_pipeline::trigger::check_bucket_name(name).map_err(StoreFault::InvalidBucketName)?;
+    pub fn create(&self, name: &str) -> Result<(), StoreFault> {
+        check_bucket_name(name).map_err(StoreFault::InvalidBucketName)?;
         let name = name.to_owned();
         let pending = self.ledger.submit(Vec::new(), move |changes| {
             if changes.bucket(&name)?.is_some() {
@@ -23,15 +36,15 @@ impl DiskStore {
         pending.wait()
     }
 
-    /// Makes a bucket if it is not there.
+    /// Creates a bucket if it is not there.
     ///
     /// # Errors
     /// The name is none, or the disk fails.
-    pub fn ensure_bucket(&self, name: &str) -> Result<(), StoreFault> {
+    pub fn ensure(&self, name: &str) -> Result<(), StoreFault> {
         if self.ledger.view()?.bucket(name)?.is_some() {
             return Ok(());
         }
-        match self.create_bucket(name) {
+        match self.create(name) {
             Err(StoreFault::BucketExists(_)) => Ok(()),
             other => other,
         }
@@ -41,7 +54,7 @@ impl DiskStore {
     ///
     /// # Errors
     /// It does not exist.
-    pub fn bucket(&self, name: &str) -> Result<BucketRecord, StoreFault> {
+    pub fn get(&self, name: &str) -> Result<BucketRecord, StoreFault> {
         self.ledger.view()?.bucket(name)?.ok_or_else(|| StoreFault::NoSuchBucket(name.into()))
     }
 
@@ -49,7 +62,7 @@ impl DiskStore {
     ///
     /// # Errors
     /// The bucket does not exist.
-    pub fn set_bucket_cors(&self, name: &str, rules: Vec<CorsRecord>) -> Result<(), StoreFault> {
+    pub fn set_cors(&self, name: &str, rules: Vec<CorsRecord>) -> Result<(), StoreFault> {
         let name = name.to_owned();
         let pending = self.ledger.submit(Vec::new(), move |changes| {
             let mut record = changes.bucket(&name)?.ok_or_else(|| StoreFault::NoSuchBucket(name.clone()))?;
@@ -63,7 +76,7 @@ impl DiskStore {
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub fn buckets(&self) -> Result<Vec<(String, BucketRecord)>, StoreFault> {
+    pub fn list(&self) -> Result<Vec<(String, BucketRecord)>, StoreFault> {
         Ok(self.ledger.view()?.buckets()?)
     }
 
@@ -71,7 +84,7 @@ impl DiskStore {
     ///
     /// # Errors
     /// It does not exist, is not empty, or a trigger in the settings needs it.
-    pub fn delete_bucket(&self, name: &str) -> Result<(), StoreFault> {
+    pub fn delete(&self, name: &str) -> Result<(), StoreFault> {
         if self.notifications.is_fixed(name) {
             return Err(StoreFault::BucketInUse(name.into()));
         }

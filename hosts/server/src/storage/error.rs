@@ -4,7 +4,7 @@ use tintype_pipeline::store::{Location, StoreError};
 
 use crate::ledger::LedgerError;
 
-/// A refusal or failure of the store. Each has its words in S3; see the `s3` module.
+/// A refusal or failure of the store. Each has its error code in S3; see the `s3` module.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreFault {
     /// The bucket does not exist.
@@ -26,7 +26,7 @@ pub enum StoreFault {
     #[error("{0} does not exist")]
     NoSuchKey(Location),
     /// A condition does not hold.
-    #[error("{0} is not as the condition says")]
+    #[error("{0} does not meet the condition")]
     PreconditionFailed(Location),
     /// The upload does not exist.
     #[error("multipart upload \"{0}\" does not exist: it was completed or aborted, or its id is wrong")]
@@ -58,18 +58,20 @@ pub enum StoreFault {
     #[error("{0}")]
     Notification(String),
     /// Bytes on disk are not what was written.
-    #[error("the stored file of {0} is damaged ({1}); upload the object again")]
-    Damaged(Location, String),
-    /// Bytes on disk were not what was written; they are of a thumbnail, which is made anew.
-    #[error("the stored file of {0} was damaged; the thumbnail is being made anew: ask again in a moment")]
-    Mending(Location),
+    #[error("the stored file of {0} is corrupt ({1}); upload the object again")]
+    Corrupt(Location, String),
+    /// Bytes on disk were not what was written; they are of a thumbnail, which is being rendered again.
+    #[error(
+        "the stored file of {0} was corrupt; the thumbnail is being rendered again: try again in a few seconds"
+    )]
+    Repairing(Location),
     /// No space is left; nothing was changed.
     #[error(
         "the disk that holds the data folder is full, nothing was stored; free some space and try again ({0})"
     )]
     Full(String),
     /// Whether the change was made is not known yet.
-    #[error("{0}; look whether it was made before trying again")]
+    #[error("{0}; check whether it was made before trying again")]
     InDoubt(String),
     /// The disk or the ledger cannot be used.
     #[error("the store cannot be used now: {0}")]
@@ -79,7 +81,7 @@ pub enum StoreFault {
 impl From<LedgerError> for StoreFault {
     fn from(error: LedgerError) -> Self {
         match error {
-            LedgerError::Full(words) => Self::Full(words),
+            LedgerError::Full(message) => Self::Full(message),
             in_doubt @ LedgerError::InDoubt(_) => Self::InDoubt(in_doubt.to_string()),
             other => Self::Unavailable(other.to_string()),
         }
@@ -102,7 +104,7 @@ impl From<StoreFault> for StoreError {
         match fault {
             StoreFault::NoSuchBucket(name) => Self::NoSuchBucket(name),
             StoreFault::PreconditionFailed(at) | StoreFault::NoSuchKey(at) => Self::Conflict(at),
-            damaged @ StoreFault::Damaged(..) => Self::Corrupt(damaged.to_string()),
+            corrupt @ StoreFault::Corrupt(..) => Self::Corrupt(corrupt.to_string()),
             other => Self::Unavailable(other.to_string()),
         }
     }

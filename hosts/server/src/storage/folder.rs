@@ -23,14 +23,14 @@ pub(crate) const FOLDER_BITS: u32 = 12;
 /// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    /// It cannot be made or written.
+    /// It cannot be created or written.
     #[error(
         "data folder {folder}: {error}; choose a folder this user may write with --data or the setting \"data\""
     )]
     Unwritable {
         /// The folder.
         folder: PathBuf,
-        /// What the system said.
+        /// The system's error.
         error: std::io::Error,
     },
     /// One of its files is of another type.
@@ -61,7 +61,7 @@ pub enum FolderError {
     /// Something else lives there.
     #[error("data folder {0} is not empty and not tintype's; choose another with --data")]
     Foreign(PathBuf),
-    /// Its ledger is gone, but not what the ledger tells of.
+    /// Its ledger is gone, but its object files are there.
     #[error(
         "data folder {0} holds object files but no ledger: nothing is started over them. Put ledger.redb back from a backup of \
          this folder, or run \"tintype check --repair\" with the same settings, which rebuilds it from the object files"
@@ -75,23 +75,23 @@ pub enum FolderError {
     LedgerOld {
         /// The folder.
         folder: PathBuf,
-        /// What tells that it is.
+        /// What shows it.
         why: String,
     },
-    /// Its object files are gone, but not the ledger that tells of them.
+    /// Its object files are gone, but the ledger that references them is there.
     #[error(
         "data folder {0}: the ledger lists objects, but there is not one object file: nothing is started over it. Put \
          {objects} back, from where it was moved to or from a backup; only if they are gone for good, run \
          \"tintype check --repair\", which lists what is lost and forgets it", objects = .0.join("objects").display()
     )]
     FilesMissing(PathBuf),
-    /// What says which format it has is gone.
+    /// The file of its format is gone.
     #[error(
-        "data folder {0}: its file \"format\" is missing or damaged, although a ledger lies beside it; run \
-         \"tintype check --repair\", which writes it anew and looks through the rest"
+        "data folder {0}: its file \"format\" is missing or corrupt, although a ledger lies beside it; run \
+         \"tintype check --repair\", which writes it again and checks the rest"
     )]
     FormatLost(PathBuf),
-    /// Its ledger was made for another folder.
+    /// Its ledger belongs to another folder.
     #[error(
         "data folder {0}: ledger.redb belongs to another data folder and does not describe the objects here. Put the right \
          one back, or run \"tintype check --repair\", which rebuilds it from the object files"
@@ -113,7 +113,7 @@ pub enum FolderError {
 #[derive(Debug)]
 pub struct DataFolder {
     root: PathBuf,
-    /// Empty: somebody else has it, and this one only looks.
+    /// Empty: another process has it, and this one only reads.
     _locks: Vec<File>,
 }
 
@@ -137,7 +137,7 @@ impl DataFolder {
         Self::take(root)
     }
 
-    /// Opens the folder and takes it for this process, if it has been made already; makes nothing.
+    /// Opens the folder and locks it for this process, if it is a data folder already; creates nothing.
     ///
     /// # Errors
     /// See [`FolderError`].
@@ -172,23 +172,23 @@ impl DataFolder {
             Err(TryLockError::WouldBlock) => return Err(FolderError::InUse(root.to_owned())),
             Err(TryLockError::Error(error)) => return Err(unwritable(error)),
         }
-        // Somebody may take that file for a stale one and remove it; the folder itself stays. Where folders have no locks,
-        // as on NFS, the file has to do.
+        // A lock file that looks stale may be removed; the folder itself stays. Where folders have no locks, as on NFS,
+        // the file has to do.
         let whole = File::open(root).map_err(unwritable)?;
         if let Err(TryLockError::WouldBlock) = whole.try_lock() {
             return Err(FolderError::InUse(root.to_owned()));
         }
         if !format.exists() {
-            Self::mend_format(root)?;
+            Self::write_format(root)?;
         }
         Ok(Self { root: root.to_owned(), _locks: vec![lock, whole] })
     }
 
-    /// Writes anew what says which format the folder has: the one of this program.
+    /// Writes the file of the folder's format: this program's.
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn mend_format(root: &Path) -> Result<(), FolderError> {
+    pub fn write_format(root: &Path) -> Result<(), FolderError> {
         write_durably(root, FORMAT_FILE, &format!("{FORMAT_NAME}{FORMAT}"))
             .map_err(|error| FolderError::Unwritable { folder: root.to_owned(), error })
     }
@@ -232,12 +232,12 @@ impl DataFolder {
         self.root.join("measurements.redb")
     }
 
-    /// Where it is told how many commits the ledger has had.
+    /// The commit counter beside the ledger.
     pub(crate) fn commits(&self) -> PathBuf {
         self.root.join("commits")
     }
 
-    /// Where repairs put what they do not use.
+    /// Where repairs move what they do not use.
     pub(crate) fn quarantine(&self) -> PathBuf {
         self.root.join("quarantine")
     }
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn who_removes_the_lock_file_has_no_second_server_let_in() {
+    fn without_the_lock_file_a_second_server_is_still_refused() {
         let temporary = tempfile::tempdir().unwrap();
         let open = DataFolder::open(temporary.path()).unwrap();
         fs::remove_file(temporary.path().join("lock")).unwrap();
@@ -395,12 +395,12 @@ mod tests {
             }
             assert!(matches!(DataFolder::open(root), Err(FolderError::FormatLost(_))), "{lost:?}");
         }
-        DataFolder::mend_format(root).unwrap();
+        DataFolder::write_format(root).unwrap();
         drop(DataFolder::open(root).unwrap());
     }
 
     #[test]
-    fn somebody_elses_folder_is_left_alone() {
+    fn a_folder_of_other_files_is_left_alone() {
         let temporary = tempfile::tempdir().unwrap();
         fs::write(temporary.path().join("thesis.tex"), "x").unwrap();
         assert!(matches!(DataFolder::open(temporary.path()), Err(FolderError::Foreign(_))));

@@ -1,8 +1,12 @@
 //! Whether the data folder can be used: its ledger, its free space, and a file that is really written.
 
-use crate::{disk::Space, ledger::LedgerError};
+use std::sync::Arc;
 
-use super::DiskStore;
+use super::files::Files;
+use crate::{
+    disk::Space,
+    ledger::{Ledger, LedgerError},
+};
 
 /// Free bytes below which a volume counts as full: room for what was admitted before, for the ledger and for the
 /// measurements, until requests go elsewhere or space is freed.
@@ -63,13 +67,24 @@ fn megabytes(bytes: u64) -> String {
     format!("{:.1}", bytes as f64 / 1e6)
 }
 
-impl DiskStore {
+/// Looks whether the data folder can be used.
+#[derive(Debug)]
+pub struct Health {
+    ledger: Arc<Ledger>,
+    files: Arc<Files>,
+}
+
+impl Health {
+    pub(super) const fn new(ledger: Arc<Ledger>, files: Arc<Files>) -> Self {
+        Self { ledger, files }
+    }
+
     /// Free and total bytes of the volume of the data folder.
     ///
     /// # Errors
-    /// The system does not tell.
+    /// The system does not report it.
     pub fn space(&self) -> std::io::Result<Space> {
-        self.disk.space(self.folder.root())
+        self.files.disk.space(self.files.folder.root())
     }
 
     /// Looks at the ledger's file and free space, puts a file of one block as objects are put and removes it, and reads the
@@ -77,30 +92,30 @@ impl DiskStore {
     ///
     /// # Errors
     /// What is wrong first.
-    pub fn check_health(&self) -> Result<(), HealthFault> {
+    pub fn check(&self) -> Result<(), HealthFault> {
         self.ledger.check_in_place().map_err(HealthFault::LedgerFile)?;
         let space = self.space().map_err(HealthFault::Space)?;
         if space.free < free_floor(space.total) {
             return Err(HealthFault::Full(space));
         }
-        let [incoming, object] =
-            [self.folder.incoming(), self.folder.objects()].map(|folder| folder.join(PROBE));
+        let Files { disk, folder, .. } = self.files.as_ref();
+        let [incoming, object] = [folder.incoming(), folder.objects()].map(|folder| folder.join(PROBE));
         // Those that a check cut short has left, and whatever else has their name.
-        let _ = self.disk.remove(&incoming);
-        let _ = self.disk.remove(&object);
-        let file = self.disk.create(&incoming).map_err(HealthFault::Unwritable)?;
+        let _ = disk.remove(&incoming);
+        let _ = disk.remove(&object);
+        let file = disk.create(&incoming).map_err(HealthFault::Unwritable)?;
         let moved = file
             .write_all_at(&PROBE_BYTES, 0)
             .and_then(|()| file.sync())
             .map_err(HealthFault::Unwritable)
-            .and_then(|()| self.disk.rename(&incoming, &object).map_err(HealthFault::Unmovable));
+            .and_then(|()| disk.rename(&incoming, &object).map_err(HealthFault::Unmovable));
         if moved.is_err() {
-            let _ = self.disk.remove(&incoming);
+            let _ = disk.remove(&incoming);
         }
         moved?;
-        self.disk.remove(&object).map_err(HealthFault::Unmovable)?;
-        // Last: after a failed commit it says less of the cause.
-        self.ledger.view().and_then(|view| view.event_count()).map_err(HealthFault::Ledger)?;
+        disk.remove(&object).map_err(HealthFault::Unmovable)?;
+        // Last: after a failed commit its error shows less of the cause.
+        self.ledger.view().and_then(|view| view.queue().event_count()).map_err(HealthFault::Ledger)?;
         Ok(())
     }
 }

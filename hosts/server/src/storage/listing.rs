@@ -1,7 +1,9 @@
 //! Listing a bucket's objects, page by page, with common prefixes rolled up.
 
-use super::{DiskStore, StoreFault};
-use crate::ledger::{ObjectRecord, Walk};
+use std::sync::Arc;
+
+use super::StoreFault;
+use crate::ledger::{Ledger, ObjectRecord, Walk};
 
 /// Which page.
 #[derive(Debug, Clone, Default)]
@@ -32,12 +34,22 @@ fn after_all_with(prefix: &str) -> Vec<u8> {
     [prefix.as_bytes(), &[0xFF]].concat()
 }
 
-impl DiskStore {
+/// Lists objects.
+#[derive(Debug)]
+pub struct Listing {
+    ledger: Arc<Ledger>,
+}
+
+impl Listing {
+    pub(super) const fn new(ledger: Arc<Ledger>) -> Self {
+        Self { ledger }
+    }
+
     /// One page of a bucket's objects.
     ///
     /// # Errors
     /// The bucket does not exist or the ledger cannot be read.
-    pub fn list_objects(&self, bucket: &str, request: &PageRequest) -> Result<Page, StoreFault> {
+    pub fn page(&self, bucket: &str, request: &PageRequest) -> Result<Page, StoreFault> {
         let view = self.ledger.view()?;
         if view.bucket(bucket)?.is_none() {
             return Err(StoreFault::NoSuchBucket(bucket.into()));

@@ -1,6 +1,14 @@
-//! Objects on this machine's disk: bytes in files under names the store makes, everything else in the
-//! ledger. A put is acknowledged after: temporary file, sync, rename, sync of the folder, one durable
-//! ledger transaction that holds the object and its event. Half-finished work is never visible.
+//! Objects on this machine's disk: bytes in files named by commit order, everything else in the ledger. A put is
+//! acknowledged after: temporary file, sync, rename, sync of the folder, one durable transaction that holds the object
+//! and its event. Half-finished work is never visible.
+//!
+//! | Files | What |
+//! |---|---|
+//! | `objects`, `reading`, `port`, `arrival` | [`Objects`]: put, copy, delete, read; the port `Store`; an upload with its thumbnails |
+//! | `uploads`, `buckets`, `listing`, `notifications` | [`Uploads`], [`Buckets`], [`Listing`], [`Notifications`] |
+//! | `backfill`, `thumbnail_repair` | [`Backfill`]: sources without thumbnails, thumbnails without sources, corrupt thumbnails |
+//! | `files`, `incoming`, `object_file`, `orders`, `publication`, `orphaned_files` | files and the transaction that references them |
+//! | `folder`, `integrity`, `cleanup`, `health`, `repair` | the data folder: whose it is, what is left, whether it can be used, rebuilding the ledger |
 //!
 //! All methods block on the disk: call them on threads that may.
 
@@ -9,93 +17,84 @@ mod backfill;
 mod buckets;
 mod cleanup;
 mod error;
+mod files;
 mod folder;
 mod health;
 mod incoming;
-mod intact;
-mod leftovers;
+mod integrity;
 mod listing;
-mod mending;
-mod multipart;
 mod notifications;
 pub(crate) mod object_file;
 mod objects;
+mod orders;
+mod orphaned_files;
 mod port;
 mod publication;
 mod reading;
 pub mod repair;
-mod results;
+mod thumbnail_repair;
+mod uploads;
 
-use std::{
-    collections::BTreeSet,
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-};
-
-use tintype_pipeline::{Location, trigger::Trigger};
+use std::sync::Arc;
 
 pub use arrival::ArrivingStore;
-pub use backfill::{Backfilled, Cursor, Orphan};
-pub(crate) use cleanup::REACH;
+pub use backfill::{Backfill, Backfilled, Cursor, Orphan};
+pub use buckets::Buckets;
+pub use cleanup::Cleanup;
 pub use error::StoreFault;
 pub use folder::{DataFolder, FolderError};
-pub(crate) use health::PROBE;
-pub use health::{HealthFault, free_floor};
+pub use health::{Health, HealthFault, free_floor};
 pub use incoming::Incoming;
-pub use intact::{IntactError, check_before_opening, check_opened, has_object_files};
-pub(crate) use intact::{commits_told, is_folder_of_objects, is_older, newest_beyond, number};
-pub use listing::{Page, PageRequest};
-pub(crate) use mending::VERIFIED;
-pub use multipart::{CompletedPart, Completion, JoinedChecksum, NewUpload, UploadUnderWay, UploadsAsked};
+pub use integrity::{IntegrityError, has_object_files, open_ledger};
+pub use listing::{Listing, Page, PageRequest};
 pub use notifications::Notifications;
-pub(crate) use object_file::Story;
-pub use objects::{Cause, CopyOptions};
-pub use port::{DiskPort, Settlement};
-pub(crate) use reading::verify;
+pub use objects::{CopyOptions, Objects};
+pub use port::DiskPort;
 pub use reading::{OpenObject, WholeCheck};
-pub use results::ResultsCursor;
-
-use crate::{
-    disk::SharedDisk,
-    ledger::{Changes, EventRecord, Ledger, LedgerError, listed_key},
+pub use thumbnail_repair::VERIFIED_BYTES;
+use tintype_pipeline::trigger::Trigger;
+pub use uploads::{
+    CompletedPart, Completion, JoinedChecksum, NewUpload, UploadUnderWay, Uploads, UploadsRequest,
 };
 
-/// Orders left unused at every start, so that no file of an unfinished put of the run before can have the
-/// name of a new one.
-pub(crate) const ORDER_GAP: u64 = 1 << 16;
+use crate::{disk::SharedDisk, ledger::Ledger, queue::Enqueuer};
+pub use crate::{
+    ledger::{
+        BucketRecord, Checksums, CorsRecord, NotificationRecord, ObjectRecord, PartRecord, StoredHeaders,
+        UploadRecord,
+    },
+    queue::Cause,
+};
 
-/// Files removed from disk before their trash rows are.
-const UNLINKED_TOGETHER: usize = 64;
+use files::Files;
+use orders::{ORDER_GAP, Orders};
+use publication::Publisher;
 
-/// The store; share it behind an `Arc`.
-pub struct DiskStore {
-    disk: SharedDisk,
-    folder: Arc<DataFolder>,
+/// What the data folder stores, by purpose. Share it behind an `Arc`.
+#[derive(Debug)]
+pub struct Storage {
+    /// Buckets.
+    pub buckets: Buckets,
+    /// Objects.
+    pub objects: Arc<Objects>,
+    /// Multipart uploads.
+    pub uploads: Uploads,
+    /// Lists of objects.
+    pub listing: Arc<Listing>,
+    /// Triggers in force.
+    pub notifications: Arc<Notifications>,
+    /// Missing, orphaned and corrupt thumbnails.
+    pub backfill: Backfill,
+    /// What earlier runs left on disk.
+    pub cleanup: Cleanup,
+    /// Whether the data folder can be used.
+    pub health: Health,
     ledger: Arc<Ledger>,
-    notifications: Notifications,
-    next_order: AtomicU64,
-    /// An order that the ledger durably knows to be used.
-    known_order: AtomicU64,
-    /// The first order of this run.
-    first_order: u64,
-    leftovers: Arc<leftovers::Leftovers>,
-    /// The folder known to exist.
-    newest_folder: Mutex<std::path::PathBuf>,
-    /// Files gone from disk whose trash rows the next change removes.
-    unlinked: Mutex<Vec<u64>>,
-    on_event: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    files: Arc<Files>,
 }
 
-impl std::fmt::Debug for DiskStore {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DiskStore").field("folder", &self.folder).finish_non_exhaustive()
-    }
-}
-
-impl DiskStore {
-    /// Opens the store over a data folder and its ledger.
+impl Storage {
+    /// Opens storage over a data folder and its ledger. `triggers` are those of the settings.
     ///
     /// # Errors
     /// The ledger cannot be read, or the triggers contradict the notifications stored in it.
@@ -103,139 +102,55 @@ impl DiskStore {
         disk: SharedDisk,
         folder: Arc<DataFolder>,
         ledger: Arc<Ledger>,
-        fixed: Vec<Trigger>,
+        enqueuer: Enqueuer,
+        triggers: Vec<Trigger>,
         function_name: &str,
     ) -> Result<Self, StoreFault> {
-        let (last, unclean, buckets) = {
-            let view = ledger.view()?;
-            (view.last_order()?, view.unclean()?, view.buckets()?)
-        };
-        let notifications = Notifications::new(fixed, function_name, &buckets)?;
-        for made in [folder.objects(), folder.incoming()] {
-            disk.create_folder(&made)?;
+        let notifications = Arc::new(Notifications::new(ledger.clone(), triggers, function_name)?);
+        for path in [folder.objects(), folder.incoming()] {
+            disk.create_folder(&path)?;
         }
         disk.sync_folder(folder.root())?;
-        let first_order = last + ORDER_GAP;
-        // A run that ends before its first commit has used orders, too; and until an earlier run's leftovers
-        // are cleaned up, it stays known where they lie.
-        let unclean = cleanup::reach(last).min(unclean.unwrap_or(u64::MAX));
-        let begun = ledger.submit(Vec::new(), move |changes| {
-            changes.use_order(first_order)?;
-            changes.set_unclean(Some(unclean))
-        });
-        begun.wait()?;
+        let orders = begin_run(&ledger)?;
+        let files = Arc::new(Files::new(disk, folder, orders));
+        let publisher = Arc::new(Publisher::new(ledger.clone(), files.clone()));
+        let listing = Arc::new(Listing::new(ledger.clone()));
+        let objects = Arc::new(Objects::new(publisher.clone(), notifications.clone(), enqueuer.clone()));
         Ok(Self {
-            disk,
-            folder,
-            ledger,
+            buckets: Buckets::new(ledger.clone(), notifications.clone()),
+            uploads: Uploads::new(objects.clone()),
+            backfill: Backfill::new(objects.clone(), listing.clone(), enqueuer),
+            cleanup: Cleanup::new(publisher),
+            health: Health::new(ledger.clone(), files.clone()),
+            objects,
+            listing,
             notifications,
-            next_order: AtomicU64::new(first_order),
-            known_order: AtomicU64::new(first_order),
-            first_order,
-            leftovers: Arc::default(),
-            newest_folder: Mutex::default(),
-            unlinked: Mutex::default(),
-            on_event: OnceLock::new(),
+            ledger,
+            files,
         })
     }
 
-    /// Has `wake` called after every commit that queued an event. Only the first call counts.
-    pub fn on_event(&self, wake: impl Fn() + Send + Sync + 'static) {
-        let _ = self.on_event.set(Box::new(wake));
-    }
-
-    /// The ledger below.
+    /// A number that rises with every change: what was read after this call holds for as long as it stays the same.
     #[must_use]
-    pub fn ledger(&self) -> &Arc<Ledger> {
-        &self.ledger
-    }
-
-    /// The triggers in force.
-    #[must_use]
-    pub fn triggers(&self) -> Arc<Vec<Trigger>> {
-        self.notifications.triggers()
-    }
-
-    fn take_order(&self) -> u64 {
-        self.next_order.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Has the ledger know of an order near this one before it names a file. Orders are used up by what leaves no trace
-    /// there, too, such as refused uploads; a file further ahead than [`ORDER_GAP`] would look as if the ledger were of an
-    /// older backup.
-    fn keep_near(&self, order: u64) -> Result<(), StoreFault> {
-        if order <= self.known_order.load(Ordering::Relaxed) + ORDER_GAP / 2 {
-            return Ok(());
-        }
-        let noted = self.ledger.submit(Vec::new(), move |changes| changes.use_order(order));
-        noted.wait()?;
-        self.known_order.fetch_max(order, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Wakes whoever works on events.
-    pub fn event_queued(&self) {
-        if let Some(wake) = self.on_event.get() {
-            wake();
-        }
-    }
-
-    /// Trash rows that the next change may remove. A file is gone for good only once its folder is synced:
-    /// that is done here, for many at a time.
-    fn take_unlinked(&self) -> Vec<u64> {
-        let mut unlinked = self.unlinked.lock().unwrap_or_else(PoisonError::into_inner);
-        if unlinked.len() < UNLINKED_TOGETHER {
-            return Vec::new();
-        }
-        let gone = std::mem::take(&mut *unlinked);
-        drop(unlinked);
-        let folders: BTreeSet<_> = gone.iter().map(|order| self.folder.object_folder(*order)).collect();
-        let sync = |folder: &std::path::PathBuf| match self.disk.sync_folder(folder) {
-            // Emptied, and removed itself since.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                self.disk.sync_folder(&self.folder.objects())
-            }
-            other => other,
-        };
-        match folders.iter().try_for_each(sync) {
-            Ok(()) => gone,
-            // Their rows stay until the cleaning after the next start.
-            Err(error) => {
-                tracing::warn!(%error, "that files are gone could not be made durable");
-                Vec::new()
-            }
-        }
-    }
-
-    /// Removes files nothing mentions any more. What cannot be removed now is tried again at the next
-    /// start, as its trash row stays.
-    fn unlink(&self, orders: &[u64]) {
-        for order in orders {
-            match self.disk.remove(&self.folder.object(*order)) {
-                Ok(()) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => {
-                    tracing::warn!(order, %error, "a file that is no longer needed could not be removed");
-                    continue;
-                }
-            }
-            self.unlinked.lock().unwrap_or_else(PoisonError::into_inner).push(*order);
-        }
+    pub fn changes(&self) -> u64 {
+        self.ledger.changes()
     }
 }
 
-/// Queues an event if a trigger wants it; answers whether it did.
-fn queue_event(
-    changes: &Changes<'_>,
-    triggers: &[Trigger],
-    event: &EventRecord,
-) -> Result<bool, LedgerError> {
-    let wanted = triggers
-        .iter()
-        .any(|trigger| trigger.wants(event.kind()) && trigger.matches(&event.bucket, &event.key));
-    if wanted {
-        let key = listed_key(&event.key)?;
-        changes.queue_event(&Location { bucket: event.bucket.clone(), key }, event)?;
-    }
-    Ok(wanted)
+/// Begins a run: its orders lie above all that earlier runs can have used.
+fn begin_run(ledger: &Arc<Ledger>) -> Result<Orders, StoreFault> {
+    let (last, unclean) = {
+        let view = ledger.view()?;
+        (view.last_order()?, view.unclean()?)
+    };
+    let first = last + ORDER_GAP;
+    // A run that ends before its first commit has used orders, too; and until an earlier run's orphaned files
+    // are cleaned up, it stays known where they lie.
+    let unclean = cleanup::oldest_orphan(last).min(unclean.unwrap_or(u64::MAX));
+    let begun = ledger.submit(Vec::new(), move |changes| {
+        changes.use_order(first)?;
+        changes.set_unclean(Some(unclean))
+    });
+    begun.wait()?;
+    Ok(Orders::new(ledger.clone(), first))
 }

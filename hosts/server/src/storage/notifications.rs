@@ -10,12 +10,13 @@ use std::{
 use arc_swap::ArcSwap;
 use tintype_pipeline::trigger::{Trigger, check_all};
 
-use super::{DiskStore, StoreFault};
-use crate::ledger::{BucketRecord, NotificationRecord};
+use super::StoreFault;
+use crate::ledger::{Ledger, NotificationRecord};
 
 /// The triggers in force.
 #[derive(Debug)]
 pub struct Notifications {
+    ledger: Arc<Ledger>,
     fixed: Vec<Trigger>,
     function_arn: String,
     set: Mutex<BTreeMap<String, Vec<NotificationRecord>>>,
@@ -24,16 +25,19 @@ pub struct Notifications {
 
 impl Notifications {
     pub(super) fn new(
+        ledger: Arc<Ledger>,
         fixed: Vec<Trigger>,
         function_name: &str,
-        buckets: &[(String, BucketRecord)],
     ) -> Result<Self, StoreFault> {
-        let set: BTreeMap<_, _> = buckets
-            .iter()
+        let set: BTreeMap<_, _> = ledger
+            .view()?
+            .buckets()?
+            .into_iter()
             .filter(|(_, record)| !record.notifications.is_empty())
-            .map(|(name, record)| (name.clone(), record.notifications.clone()))
+            .map(|(name, record)| (name, record.notifications))
             .collect();
         let notifications = Self {
+            ledger,
             fixed,
             function_arn: format!("arn:aws:lambda:us-east-1:000000000000:function:{function_name}"),
             set: Mutex::default(),
@@ -55,7 +59,9 @@ impl Notifications {
         &self.function_arn
     }
 
-    pub(super) fn triggers(&self) -> Arc<Vec<Trigger>> {
+    /// The triggers in force.
+    #[must_use]
+    pub fn triggers(&self) -> Arc<Vec<Trigger>> {
         self.triggers.load_full()
     }
 
@@ -81,7 +87,7 @@ impl Notifications {
         let first = self.fixed.first();
         for (bucket, records) in set {
             for record in records {
-                let first = first.ok_or("the settings have no trigger whose renditions could be made")?;
+                let first = first.ok_or("the settings have no trigger whose renditions could be used")?;
                 all.push(Trigger {
                     id: Some(record.id.clone()),
                     bucket: bucket.clone(),
@@ -122,22 +128,15 @@ impl Notifications {
         }
         records
     }
-}
-
-impl DiskStore {
-    /// The function's ARN, as notifications name it.
-    #[must_use]
-    pub fn function_arn(&self) -> &str {
-        self.notifications.function_arn()
-    }
 
     /// A bucket's notifications: those of the settings first.
     ///
     /// # Errors
     /// The bucket does not exist.
-    pub fn bucket_notifications(&self, bucket: &str) -> Result<Vec<NotificationRecord>, StoreFault> {
-        let record = self.bucket(bucket)?;
-        Ok(self.notifications.fixed_records(bucket).into_iter().chain(record.notifications).collect())
+    pub fn of(&self, bucket: &str) -> Result<Vec<NotificationRecord>, StoreFault> {
+        let record = self.ledger.view()?.bucket(bucket)?;
+        let record = record.ok_or_else(|| StoreFault::NoSuchBucket(bucket.into()))?;
+        Ok(self.fixed_records(bucket).into_iter().chain(record.notifications).collect())
     }
 
     /// Replaces a bucket's notifications. Those of the settings must be among `records` unchanged, as
@@ -146,30 +145,28 @@ impl DiskStore {
     /// # Errors
     /// The bucket does not exist, the settings' notifications are missing or changed, or the triggers
     /// would overlap or loop.
-    pub fn set_bucket_notifications(
-        &self,
-        bucket: &str,
-        records: Vec<NotificationRecord>,
-    ) -> Result<(), StoreFault> {
-        self.bucket(bucket)?;
-        let fixed = self.notifications.fixed_records(bucket);
+    pub fn set(&self, bucket: &str, records: Vec<NotificationRecord>) -> Result<(), StoreFault> {
+        if self.ledger.view()?.bucket(bucket)?.is_none() {
+            return Err(StoreFault::NoSuchBucket(bucket.into()));
+        }
+        let fixed = self.fixed_records(bucket);
         if let Some(missing) = fixed.iter().find(|fixed| !records.contains(fixed)) {
             return Err(StoreFault::Notification(format!(
                 "bucket \"{bucket}\" has triggers in the settings file, which are read-only here: \"{}\" is missing or \
-                 changed. Change the settings file, or keep what GetBucketNotificationConfiguration answers and add to it",
+                 changed. Change the settings file, or leave what GetBucketNotificationConfiguration returns and add to it",
                 missing.id
             )));
         }
         let records: Vec<_> = records.into_iter().filter(|record| !fixed.contains(record)).collect();
         // Held until the ledger has it, so that two changes at once cannot pass the checks side by side.
-        let mut set = self.notifications.set.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut set = self.set.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = set.clone();
         if records.is_empty() {
             changed.remove(bucket);
         } else {
             changed.insert(bucket.to_owned(), records.clone());
         }
-        let all = self.notifications.all(&changed).map_err(StoreFault::Notification)?;
+        let all = self.all(&changed).map_err(StoreFault::Notification)?;
         let name = bucket.to_owned();
         let pending = self.ledger.submit(Vec::new(), move |changes| {
             let mut record = changes.bucket(&name)?.ok_or_else(|| StoreFault::NoSuchBucket(name.clone()))?;
@@ -178,7 +175,7 @@ impl DiskStore {
         });
         pending.wait()?;
         *set = changed;
-        self.notifications.triggers.store(Arc::new(all));
+        self.triggers.store(Arc::new(all));
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! The head of every object file: who it is, so that the ledger can be rebuilt from the files alone.
+//! The head of every object file: bucket, key and row, so that the ledger can be rebuilt from the files alone.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -7,7 +7,7 @@
 //! | 12..16 | where the object's bytes begin |
 //! | 16..20 | length of the JSON |
 //! | 20..24 | CRC-32C of bytes 0..20 and the JSON |
-//! | 24.. | JSON: [`Story`] |
+//! | 24.. | JSON: [`Header`] |
 
 use std::{cell::Cell, io};
 
@@ -29,9 +29,9 @@ const FARTHEST: u64 = (FIXED as u64 + LARGEST as u64 + LATER as u64).next_multip
 /// Room for the widest values: every number at its longest, `ETag` with parts, five checksums.
 const LATER: usize = 1024;
 
-/// What a file says of itself.
+/// What the head of a file holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Story {
+pub(crate) struct Header {
     /// The bucket.
     pub(crate) bucket: String,
     /// The key.
@@ -43,16 +43,16 @@ pub(crate) struct Story {
     pub(crate) record: ObjectRecord,
 }
 
-/// Room for a story whose numbers, ETag and checksums are not known yet.
-pub(crate) fn room_for(story: &Story) -> u64 {
-    let json = serde_json::to_vec(story).map_or(0, |json| json.len());
+/// Room for a header whose numbers, ETag and checksums are not known yet.
+pub(crate) fn room_for(header: &Header) -> u64 {
+    let json = serde_json::to_vec(header).map_or(0, |json| json.len());
     ((FIXED + json + LATER).div_ceil(ALIGNMENT) * ALIGNMENT) as u64
 }
 
 /// The head, filled with zeros up to where the bytes begin.
-pub(crate) fn encode(story: &Story) -> Result<Vec<u8>, String> {
-    let json = serde_json::to_vec(story).map_err(|error| error.to_string())?;
-    let body_offset = usize::try_from(story.record.body_offset).map_err(|error| error.to_string())?;
+pub(crate) fn encode(header: &Header) -> Result<Vec<u8>, String> {
+    let json = serde_json::to_vec(header).map_err(|error| error.to_string())?;
+    let body_offset = usize::try_from(header.record.body_offset).map_err(|error| error.to_string())?;
     if FIXED + json.len() > body_offset {
         return Err(format!(
             "the head needs {} bytes, but there is room for {body_offset}",
@@ -78,16 +78,16 @@ fn checksum(fixed: &[u8], json: &[u8]) -> u32 {
     digest.finalize() as u32
 }
 
-/// Why a file's head cannot be had.
+/// Why the head of a file cannot be read.
 pub(crate) enum Unreadable {
-    /// The disk does not give it now, which says nothing about what is on it.
+    /// The disk cannot read it now, which is no corruption.
     Disk(io::Error),
     /// It is not as it was written.
-    Damaged(String),
+    Corrupt(String),
 }
 
 /// Reads the head of an open file.
-pub(crate) fn read(file: &dyn DiskFile) -> Result<Story, Unreadable> {
+pub(crate) fn read(file: &dyn DiskFile) -> Result<Header, Unreadable> {
     let failed = Cell::new(None);
     let read = |buffer: &mut [u8], offset| {
         file.read_exact_at(buffer, offset).map_err(|error| {
@@ -96,11 +96,11 @@ pub(crate) fn read(file: &dyn DiskFile) -> Result<Story, Unreadable> {
             kind.into()
         })
     };
-    decode(read).map_err(|words| failed.take().map_or(Unreadable::Damaged(words), Unreadable::Disk))
+    decode(read).map_err(|words| failed.take().map_or(Unreadable::Corrupt(words), Unreadable::Disk))
 }
 
 /// Reads a head through `read`, which fills a buffer from an offset.
-pub(crate) fn decode(read: impl Fn(&mut [u8], u64) -> std::io::Result<()>) -> Result<Story, String> {
+pub(crate) fn decode(read: impl Fn(&mut [u8], u64) -> std::io::Result<()>) -> Result<Header, String> {
     let mut fixed = [0; FIXED];
     read(&mut fixed, 0).map_err(|error| format!("its head cannot be read: {error}"))?;
     let number = |at: usize| u32::from_le_bytes([fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]]);
@@ -119,14 +119,14 @@ pub(crate) fn decode(read: impl Fn(&mut [u8], u64) -> std::io::Result<()>) -> Re
     if checksum(&fixed[..20], &json) != number(20) {
         return Err("the checksum of its head is wrong".into());
     }
-    let story: Story =
+    let header: Header =
         serde_json::from_slice(&json).map_err(|error| format!("its head does not parse: {error}"))?;
-    let body_offset = story.record.body_offset;
+    let body_offset = header.record.body_offset;
     let is_behind_head = (FIXED as u64 + u64::from(length)..=FARTHEST).contains(&body_offset);
     if body_offset != u64::from(number(12)) || !is_behind_head {
         return Err("its head contradicts itself".into());
     }
-    Ok(story)
+    Ok(header)
 }
 
 #[cfg(test)]
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
     use crate::ledger::{Checksums, StoredHeaders};
 
-    fn story() -> Story {
+    fn header() -> Header {
         let record = ObjectRecord {
             order: 7,
             size: 3,
@@ -146,7 +146,7 @@ mod tests {
             headers: StoredHeaders::default(),
             checksums: Checksums::default(),
         };
-        Story { bucket: "in".into(), key: "../ü".into(), part: None, record }
+        Header { bucket: "in".into(), key: "../ü".into(), part: None, record }
     }
 
     fn read_from(bytes: &[u8]) -> impl Fn(&mut [u8], u64) -> std::io::Result<()> + '_ {
@@ -159,11 +159,11 @@ mod tests {
 
     #[test]
     fn bytes_begin_behind_the_head_and_near_it() {
-        let mut story = story();
-        let room = room_for(&story);
+        let mut header = header();
+        let room = room_for(&header);
         let mut head = |body_offset: u64| {
-            story.record.body_offset = body_offset;
-            let json = serde_json::to_vec(&story).unwrap();
+            header.record.body_offset = body_offset;
+            let json = serde_json::to_vec(&header).unwrap();
             let fixed = [
                 &MAGIC[..],
                 &VERSION.to_le_bytes(),
@@ -183,16 +183,16 @@ mod tests {
 
     #[test]
     fn every_changed_byte_is_noticed() {
-        let mut story = story();
-        story.record.body_offset = room_for(&story);
-        let head = encode(&story).unwrap();
+        let mut header = header();
+        header.record.body_offset = room_for(&header);
+        let head = encode(&header).unwrap();
         assert_eq!(head.len() % ALIGNMENT, 0);
-        assert_eq!(decode(read_from(&head)).unwrap(), story);
-        let used = FIXED + serde_json::to_vec(&story).unwrap().len();
+        assert_eq!(decode(read_from(&head)).unwrap(), header);
+        let used = FIXED + serde_json::to_vec(&header).unwrap().len();
         for at in 0..used {
-            let mut damaged = head.clone();
-            damaged[at] ^= 1;
-            assert!(decode(read_from(&damaged)).is_err(), "byte {at}");
+            let mut corrupt = head.clone();
+            corrupt[at] ^= 1;
+            assert!(decode(read_from(&corrupt)).is_err(), "byte {at}");
         }
         for length in 0..used {
             assert!(decode(read_from(&head[..length])).is_err(), "length {length}");

@@ -1,21 +1,21 @@
 //! Putting, copying and deleting objects.
 
+use std::sync::Arc;
+
 use tintype_pipeline::{
-    clock::now_ms,
+    event::Kind,
     store::{Condition, Location},
+    trigger::Trigger,
 };
 
-use super::{DiskStore, Incoming, OpenObject, StoreFault, publication::Publication, queue_event};
-use crate::ledger::{Changes, EventRecord, LedgerError, ObjectRecord, Pending, StoredHeaders};
-
-/// What caused a change: goes into its event.
-#[derive(Debug, Clone)]
-pub struct Cause {
-    /// S3's name for it, such as `ObjectCreated:Put`.
-    pub event: &'static str,
-    /// The request.
-    pub request_id: String,
-}
+use super::{
+    Cause, Incoming, Notifications, OpenObject, StoreFault,
+    publication::{Publication, Publisher},
+};
+use crate::{
+    ledger::{Changes, Checksums, LedgerError, ObjectRecord, Pending, StoredHeaders},
+    queue::{Enqueuer, NewEvent},
+};
 
 /// How to copy.
 #[derive(Debug)]
@@ -26,68 +26,70 @@ pub struct CopyOptions {
     pub condition: Condition,
 }
 
-/// What became of one published object inside the transaction.
+/// The result of placing one published object inside the transaction.
 pub(super) struct Placed {
     pub(super) record: ObjectRecord,
-    /// The file nothing mentions any more: the version replaced, or this one if a newer was there.
+    /// The file that is not referenced any more: the version replaced, or this one if a newer was there.
     pub(super) unneeded: Option<u64>,
     pub(super) event_queued: bool,
 }
 
-impl DiskStore {
+/// The objects.
+#[derive(Debug)]
+pub struct Objects {
+    pub(super) publisher: Arc<Publisher>,
+    notifications: Arc<Notifications>,
+    enqueuer: Enqueuer,
+}
+
+impl Objects {
+    pub(super) const fn new(
+        publisher: Arc<Publisher>,
+        notifications: Arc<Notifications>,
+        enqueuer: Enqueuer,
+    ) -> Self {
+        Self { publisher, notifications, enqueuer }
+    }
+
+    pub(super) fn triggers(&self) -> Arc<Vec<Trigger>> {
+        self.notifications.triggers()
+    }
+
     /// Begins an object.
     ///
     /// # Errors
     /// The bucket does not exist, the headers are too long, or the disk does not take another file.
-    pub fn begin_put(&self, at: &Location, headers: StoredHeaders) -> Result<Incoming, StoreFault> {
-        if self.ledger.view()?.bucket(&at.bucket)?.is_none() {
+    pub fn begin(&self, at: &Location, headers: StoredHeaders) -> Result<Incoming, StoreFault> {
+        if self.publisher.ledger.view()?.bucket(&at.bucket)?.is_none() {
             return Err(StoreFault::NoSuchBucket(at.bucket.clone()));
         }
-        self.incoming(at, headers, None)
+        self.publisher.files.create(at, headers, None)
     }
 
     /// Makes a begun object the current version, durably, together with its event.
     ///
     /// # Errors
     /// The condition does not hold, the bucket is gone, or the disk fails; then nothing has changed.
-    pub fn commit_put(
+    pub fn commit(
         &self,
         at: &Location,
         incoming: Incoming,
         condition: Condition,
         cause: Cause,
     ) -> Result<ObjectRecord, StoreFault> {
-        let (publication, record) = Publication::of(self.finish(incoming)?);
+        let (publication, record) = Publication::of(self.publisher.files.seal(incoming)?);
         let (at, triggers) = (at.clone(), self.triggers());
-        let placed = self.publish(publication, move |changes| {
+        let placed = self.publisher.publish(publication, move |changes| {
             check_condition(changes, &at, &condition)?;
             Ok(place(changes, &triggers, &at, record, &cause)?)
         })?;
         Ok(self.placed(placed))
     }
 
-    /// Queues an event for an object as it stands, as if it had just been put; answers whether a trigger
-    /// wants it.
-    ///
-    /// # Errors
-    /// There is no such object, or the ledger cannot be written.
-    pub fn queue_again(&self, at: &Location, cause: Cause) -> Result<bool, StoreFault> {
-        let (at, triggers, order) = (at.clone(), self.triggers(), self.take_order());
-        let queued = self.ledger.submit(Vec::new(), move |changes| {
-            let object = changes.object(&at)?.ok_or_else(|| StoreFault::NoSuchKey(at.clone()))?;
-            Ok::<_, StoreFault>(queue_event(changes, &triggers, &event(order, &at, &object, &cause, false))?)
-        });
-        let queued = queued.wait()?;
-        if queued {
-            self.event_queued();
-        }
-        Ok(queued)
-    }
-
     pub(super) fn placed(&self, placed: Placed) -> ObjectRecord {
-        self.unlink(placed.unneeded.as_slice());
+        self.publisher.unlink(placed.unneeded.as_slice());
         if placed.event_queued {
-            self.event_queued();
+            self.enqueuer.notify();
         }
         placed.record
     }
@@ -95,7 +97,7 @@ impl DiskStore {
     /// Copies an open object's bytes into a new object.
     ///
     /// # Errors
-    /// The source is damaged; otherwise as for a put.
+    /// The source is corrupt; otherwise as for a put.
     pub fn copy(
         &self,
         source: &OpenObject,
@@ -104,16 +106,16 @@ impl DiskStore {
         cause: Cause,
     ) -> Result<ObjectRecord, StoreFault> {
         let headers = options.headers.unwrap_or_else(|| source.record.headers.clone());
-        let mut incoming = self.begin_put(to, headers)?;
+        let mut incoming = self.begin(to, headers)?;
         source.read_all(|chunk| incoming.write(chunk))?;
         incoming.set_checksums(match source.record.checksums.composite {
             false => source.record.checksums.clone(),
-            true => crate::ledger::Checksums::default(),
+            true => Checksums::default(),
         });
-        self.commit_put(to, incoming, options.condition, cause)
+        self.commit(to, incoming, options.condition, cause)
     }
 
-    /// Deletes an object, durably; answers whether there was one.
+    /// Deletes an object, durably; returns whether there was one.
     ///
     /// # Errors
     /// The bucket does not exist, the object has another ETag than `if_match`, or the disk fails.
@@ -122,7 +124,8 @@ impl DiskStore {
         done.pop().unwrap_or(Ok(false))
     }
 
-    /// Deletes objects, each by itself but sharing commits; answers for each as [`Self::delete`] does.
+    /// Deletes objects, each by itself but sharing commits; returns for each as [`Self::delete`] does.
+    #[must_use]
     pub fn delete_all(
         &self,
         objects: Vec<(Location, Option<String>)>,
@@ -143,16 +146,16 @@ impl DiskStore {
             .collect();
         let done = pending.into_iter().map(|pending| {
             let Some((old, event_queued)) = pending.wait()? else { return Ok(false) };
-            self.unlink(&[old]);
+            self.publisher.unlink(&[old]);
             if event_queued {
-                self.event_queued();
+                self.enqueuer.notify();
             }
             Ok(true)
         });
         done.collect()
     }
 
-    /// Answers the file no longer needed, and whether an event was queued.
+    /// Returns the file no longer needed, and whether an event was enqueued.
     fn submit_delete(
         &self,
         at: Location,
@@ -160,9 +163,8 @@ impl DiskStore {
         unless: Option<Location>,
         cause: Cause,
     ) -> Pending<Option<(u64, bool)>, StoreFault> {
-        let (order, triggers, gone) = (self.take_order(), self.triggers(), self.take_unlinked());
-        self.ledger.submit(Vec::new(), move |changes| {
-            changes.remove_trash(&gone)?;
+        let (order, triggers) = (self.publisher.files.orders.take(), self.triggers());
+        self.publisher.submit(Vec::new(), move |changes| {
             if changes.bucket(&at.bucket)?.is_none() {
                 return Err(StoreFault::NoSuchBucket(at.bucket));
             }
@@ -176,7 +178,7 @@ impl DiskStore {
                 return Err(StoreFault::PreconditionFailed(at));
             }
             // First, as where an object is placed.
-            let event_queued = queue_event(changes, &triggers, &event(order, &at, &old, &cause, true))?;
+            let event_queued = enqueue(changes, &triggers, order, Kind::Removed, &at, &old, &cause)?;
             changes.remove_object(&at)?;
             changes.put_trash(old.order)?;
             changes.use_order(order)?;
@@ -209,7 +211,7 @@ pub(super) fn check_condition(
 /// puts at once are ordered by when each had its bytes, whatever order their commits came in.
 pub(super) fn place(
     changes: &Changes<'_>,
-    triggers: &[tintype_pipeline::trigger::Trigger],
+    triggers: &[Trigger],
     at: &Location,
     record: ObjectRecord,
     cause: &Cause,
@@ -220,7 +222,7 @@ pub(super) fn place(
         return Ok(Placed { unneeded: Some(record.order), record, event_queued: false });
     }
     // First: if it cannot be queued, the commit goes on for others, and is to hold no object without its event.
-    let event_queued = queue_event(changes, triggers, &event(record.order, at, &record, cause, false))?;
+    let event_queued = enqueue(changes, triggers, record.order, Kind::Created, at, &record, cause)?;
     changes.put_object(at, &record)?;
     if let Some(old) = &old {
         changes.put_trash(old.order)?;
@@ -228,30 +230,16 @@ pub(super) fn place(
     Ok(Placed { unneeded: old.map(|old| old.order), record, event_queued })
 }
 
-pub(super) fn event(
+/// Enqueues the event of a change if a trigger wants it; returns whether one does.
+pub(super) fn enqueue(
+    changes: &Changes<'_>,
+    triggers: &[Trigger],
     order: u64,
+    kind: Kind,
     at: &Location,
     object: &ObjectRecord,
     cause: &Cause,
-    removed: bool,
-) -> EventRecord {
-    let now = now_ms();
-    EventRecord {
-        id: order,
-        removed,
-        name: cause.event.into(),
-        bucket: at.bucket.clone(),
-        key: at.key.to_string(),
-        etag: object.etag.clone(),
-        size: object.size,
-        queued_ms: now,
-        due_ms: now,
-        request_id: cause.request_id.clone(),
-        started: 0,
-        failed: 0,
-        deferred: 0,
-        last_error: None,
-        redriven: false,
-        tried_in: 0,
-    }
+) -> Result<bool, LedgerError> {
+    let event = NewEvent { id: order, kind, at, etag: &object.etag, size: object.size, cause };
+    Enqueuer::enqueue(changes, triggers, &event)
 }

@@ -1,81 +1,46 @@
-//! The port [`Store`] on this store.
+//! The port [`Store`] on storage.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tintype_pipeline::{
-    clock::now_ms,
-    store::{
-        Condition, Listing, Location, Object, ObjectKey, Put, SourceVersion, Stat, Store, StoreError,
-        single_etag,
-    },
+use tintype_pipeline::store::{
+    Condition, Listing, Location, Object, ObjectKey, Put, SourceVersion, Stat, Store, StoreError, single_etag,
 };
 
 use super::{
-    Cause, DiskStore, PageRequest, StoreFault,
+    Cause, Objects, PageRequest, Storage, StoreFault,
     objects::{Placed, check_condition, place},
     publication::Publication,
 };
-use crate::ledger::{
-    Changes, EventRecord, LedgerError, ObjectRecord, ResultRecord, StoredHeaders, listed_key,
+use crate::{
+    ledger::{LedgerError, ObjectRecord, StoredHeaders, listed_key},
+    queue::Settlement,
 };
 
 /// An object to be made visible: where, what must hold there, and its row.
 pub(super) type Row = (Location, Condition, ObjectRecord);
 
-/// An event to be settled in the very transaction that makes its thumbnails visible.
-#[derive(Debug, Clone)]
-pub struct Settlement {
-    /// The event.
-    pub event: EventRecord,
-    /// Attempts begun, this one included.
-    pub attempts: u32,
-}
-
-impl Settlement {
-    /// Removes the event from the queue and remembers what became of its source.
-    ///
-    /// # Errors
-    /// The ledger cannot be written.
-    pub fn settle(
-        &self,
-        changes: &Changes<'_>,
-        outcome: &str,
-        why: Option<String>,
-        renditions: Vec<Location>,
-    ) -> Result<(), LedgerError> {
-        changes.remove_event(self.event.id)?;
-        let at = Location { bucket: self.event.bucket.clone(), key: listed_key(&self.event.key)? };
-        let result = ResultRecord {
-            event: self.event.id,
-            outcome: outcome.into(),
-            why,
-            renditions,
-            queued_ms: self.event.queued_ms,
-            ended_ms: now_ms(),
-            attempts: self.attempts,
-        };
-        changes.put_result(&at, &result)
-    }
-}
-
-/// The port on this store. Its futures wait for the disk on the thread that polls them: poll them on one that may
+/// The port on storage. Its futures wait for the disk on the thread that polls them: poll them on one that may
 /// block.
 #[derive(Debug, Clone)]
-pub struct DiskPort(Arc<DiskStore>);
+pub struct DiskPort(Arc<Storage>);
 
 impl DiskPort {
-    /// The port on a store.
+    /// The port on storage.
     #[must_use]
-    pub const fn new(store: Arc<DiskStore>) -> Self {
-        Self(store)
+    pub const fn new(storage: Arc<Storage>) -> Self {
+        Self(storage)
     }
 
-    /// The store.
+    /// What it is on.
     #[must_use]
-    pub const fn disk(&self) -> &Arc<DiskStore> {
+    pub const fn storage(&self) -> &Arc<Storage> {
         &self.0
+    }
+
+    pub(super) fn objects(&self) -> &Arc<Objects> {
+        &self.0.objects
     }
 }
 
@@ -92,11 +57,11 @@ fn stat(record: ObjectRecord) -> Stat {
 #[async_trait]
 impl Store for DiskPort {
     async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError> {
-        Ok(self.0.head(at)?)
+        Ok(self.0.objects.stat(at)?)
     }
 
     async fn get(&self, at: &Location, limit: u64) -> Result<Option<Object>, StoreError> {
-        let Some(object) = self.0.open_object(at)? else { return Ok(None) };
+        let Some(object) = self.0.objects.open(at)? else { return Ok(None) };
         if object.record.size > limit {
             return Err(StoreError::TooLarge { size: object.record.size, limit });
         }
@@ -113,12 +78,12 @@ impl Store for DiskPort {
         puts: Vec<Put>,
         source: Option<&SourceVersion>,
     ) -> Result<Vec<String>, StoreError> {
-        Ok(self.0.put_all(puts, source.cloned(), None)?)
+        Ok(self.0.objects.put_all(puts, source.cloned(), None)?)
     }
 
     async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError> {
         let cause = Cause { event: "ObjectRemoved:Delete", request_id: String::new() };
-        self.0.delete(at, if_match, cause)?;
+        self.0.objects.delete(at, if_match, cause)?;
         Ok(())
     }
 
@@ -131,7 +96,7 @@ impl Store for DiskPort {
     ) -> Result<Listing, StoreError> {
         let after = after.map(ToString::to_string).unwrap_or_default();
         let request = PageRequest { prefix: prefix.into(), delimiter: String::new(), after, max };
-        let page = self.0.list_objects(bucket, &request)?;
+        let page = self.0.listing.page(bucket, &request)?;
         let objects = page
             .objects
             .into_iter()
@@ -140,14 +105,13 @@ impl Store for DiskPort {
     }
 }
 
-impl DiskStore {
-    /// What is known of an object, as the port has it.
-    pub(super) fn head(&self, at: &Location) -> Result<Option<Stat>, StoreFault> {
-        let found = self.head_object(at)?;
-        Ok(found.map(|record| stat(self.as_it_is(at, record))))
+impl Objects {
+    /// An object as the port has it.
+    pub(super) fn stat(&self, at: &Location) -> Result<Option<Stat>, StoreFault> {
+        Ok(self.head(at)?.map(|record| stat(self.verified(at, record))))
     }
 
-    /// Writes and syncs the files of puts, beside those that are there; answers their rows. If one fails, all are gone.
+    /// Writes and syncs the files of puts, beside those that are there; returns their rows. If one fails, all are gone.
     pub(super) fn finish_all(
         &self,
         puts: Vec<Put>,
@@ -160,14 +124,14 @@ impl DiskStore {
                 metadata: put.metadata,
                 ..StoredHeaders::default()
             };
-            let finished = self.begin_put(&put.at, headers).and_then(|mut incoming| {
+            let finished = self.begin(&put.at, headers).and_then(|mut incoming| {
                 incoming.write(&put.bytes)?;
-                self.finish(incoming)
+                self.publisher.files.seal(incoming)
             });
             match finished {
                 Ok(finished) => rows.push((put.at, put.condition, files.add(finished))),
                 Err(fault) => {
-                    self.discard(files, false);
+                    self.publisher.discard(files, false);
                     return Err(fault);
                 }
             }
@@ -187,7 +151,7 @@ impl DiskStore {
     ) -> Result<Vec<String>, StoreFault> {
         let (publication, rows) = self.finish_all(puts, Publication::default())?;
         let triggers = self.triggers();
-        let placed = self.publish(publication, move |changes| {
+        let placed = self.publisher.publish(publication, move |changes| {
             if let Some(source) = source {
                 let now = changes.object(&source.at)?;
                 if now.is_none_or(|now| now.etag != source.etag) {

@@ -4,7 +4,7 @@ use crc_fast::{CrcAlgorithm, Digest};
 use tintype_pipeline::store::Location;
 
 use super::{
-    DiskStore, StoreFault,
+    Objects, StoreFault,
     object_file::{self, Unreadable},
 };
 use crate::{
@@ -24,13 +24,13 @@ pub struct OpenObject {
     file: Box<dyn DiskFile>,
 }
 
-impl DiskStore {
+impl Objects {
     /// An object's row; `None` if there is none.
     ///
     /// # Errors
     /// The bucket does not exist or the ledger cannot be read.
-    pub fn head_object(&self, at: &Location) -> Result<Option<ObjectRecord>, StoreFault> {
-        let view = self.ledger.view()?;
+    pub fn head(&self, at: &Location) -> Result<Option<ObjectRecord>, StoreFault> {
+        let view = self.publisher.ledger.view()?;
         match view.object(at)? {
             None if view.bucket(&at.bucket)?.is_none() => Err(StoreFault::NoSuchBucket(at.bucket.clone())),
             found => Ok(found),
@@ -40,34 +40,34 @@ impl DiskStore {
     /// Opens an object; `None` if there is none.
     ///
     /// # Errors
-    /// The bucket does not exist, or the file is damaged or cannot be read.
-    pub fn open_object(&self, at: &Location) -> Result<Option<OpenObject>, StoreFault> {
+    /// The bucket does not exist, or the file is corrupt or cannot be read.
+    pub fn open(&self, at: &Location) -> Result<Option<OpenObject>, StoreFault> {
         let mut last_missing = None;
         loop {
-            let Some(record) = self.head_object(at)? else { return Ok(None) };
-            let file = match self.disk.open(&self.folder.object(record.order)) {
+            let Some(record) = self.head(at)? else { return Ok(None) };
+            let file = match self.publisher.files.open(record.order) {
                 Ok(file) => file,
                 // Overwritten or deleted between row and file: look again. A row that stays while its
-                // file is missing is damage.
+                // file is missing is corrupt.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                     if last_missing == Some(record.order) {
-                        return Err(StoreFault::Damaged(at.clone(), "its file is missing".into()));
+                        return Err(StoreFault::Corrupt(at.clone(), "its file is missing".into()));
                     }
                     last_missing = Some(record.order);
                     continue;
                 }
                 Err(error) if is_wrong_type(&error) => {
-                    return Err(StoreFault::Damaged(at.clone(), error.to_string()));
+                    return Err(StoreFault::Corrupt(at.clone(), error.to_string()));
                 }
                 Err(error) => return Err(error.into()),
             };
-            let damaged = |words: String| StoreFault::Damaged(at.clone(), words);
-            let story = object_file::read(file.as_ref()).map_err(|why| match why {
+            let corrupt = |words: String| StoreFault::Corrupt(at.clone(), words);
+            let header = object_file::read(file.as_ref()).map_err(|why| match why {
                 Unreadable::Disk(error) => error.into(),
-                Unreadable::Damaged(words) => damaged(words),
+                Unreadable::Corrupt(words) => corrupt(words),
             })?;
-            if story.record != record {
-                return Err(damaged("its file belongs to another version".into()));
+            if header.record != record {
+                return Err(corrupt("its file belongs to another version".into()));
             }
             return Ok(Some(OpenObject { record, at: at.clone(), file }));
         }
@@ -89,7 +89,7 @@ impl OpenObject {
         self.file.read_exact_at(buffer, self.record.body_offset + offset).map_err(|error| {
             match error.kind() {
                 std::io::ErrorKind::UnexpectedEof => {
-                    StoreFault::Damaged(self.at.clone(), "its file is shorter than it was".into())
+                    StoreFault::Corrupt(self.at.clone(), "its file is shorter than it was".into())
                 }
                 _ => error.into(),
             }
@@ -99,7 +99,7 @@ impl OpenObject {
     /// Reads the whole object in chunks and checks it against its checksum.
     ///
     /// # Errors
-    /// The file is damaged or cannot be read, or `take` failed.
+    /// The file is corrupt or cannot be read, or `take` failed.
     pub fn read_all(&self, mut take: impl FnMut(&[u8]) -> Result<(), StoreFault>) -> Result<(), StoreFault> {
         let mut check = self.whole_check();
         let mut buffer = vec![0; usize::try_from(self.record.size).unwrap_or(usize::MAX).min(CHUNK_BYTES)];
@@ -118,7 +118,7 @@ impl OpenObject {
     /// All bytes of the object, checked.
     ///
     /// # Errors
-    /// The file is damaged or cannot be read.
+    /// The file is corrupt or cannot be read.
     pub fn bytes(&self) -> Result<Vec<u8>, StoreFault> {
         let mut bytes = vec![0; usize::try_from(self.record.size).unwrap_or(usize::MAX)];
         self.fill(&mut bytes, 0)?;
@@ -186,12 +186,12 @@ impl WholeCheck {
     /// Compares, once all bytes have passed.
     ///
     /// # Errors
-    /// [`StoreFault::Damaged`] if they are not what was written.
+    /// [`StoreFault::Corrupt`] if they are not what was written.
     pub fn finish(self) -> Result<(), StoreFault> {
         if self.digest.finalize() == self.expected {
             return Ok(());
         }
-        tracing::error!(object = %self.at, "stored bytes are damaged: their checksum is wrong");
-        Err(StoreFault::Damaged(self.at, "the checksum of its bytes is wrong".into()))
+        tracing::error!(object = %self.at, "stored bytes are corrupt: their checksum is wrong");
+        Err(StoreFault::Corrupt(self.at, "the checksum of its bytes is wrong".into()))
     }
 }

@@ -4,12 +4,12 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use tintype::{
-    disk::RealDisk,
-    ledger::{Ledger, StoredHeaders},
-    queue::{Lease, Queue},
+    disk::{RealDisk, SharedDisk},
+    ledger::Ledger,
+    queue::{Enqueuer, Lease, Queue},
     server::LARGEST_BATCH,
     settings::Settings,
-    storage::{Cause, DataFolder, DiskStore, StoreFault},
+    storage::{Cause, DataFolder, Storage, StoreFault, StoredHeaders, open_ledger},
 };
 use tintype_faulty_disk::{Faults, FaultyDisk};
 use tintype_pipeline::{
@@ -22,8 +22,9 @@ pub const IN: &str = "input-product-images";
 pub const OUT: &str = "output-product-thumbnail";
 
 pub struct Opened {
-    pub store: Arc<DiskStore>,
+    pub store: Arc<Storage>,
     pub ledger: Arc<Ledger>,
+    pub enqueuer: Enqueuer,
     pub faults: Arc<Faults>,
     pub settings: Settings,
 }
@@ -42,21 +43,23 @@ pub fn open_with(data: &Path, toml: &str) -> Opened {
     let faults = Arc::new(Faults::default());
     let disk = Arc::new(FaultyDisk::new(Arc::new(RealDisk), faults.clone()));
     let folder = Arc::new(DataFolder::open(data).unwrap());
-    let ledger = Ledger::open(disk.clone(), &folder.ledger(), LARGEST_BATCH, folder.clone()).unwrap();
-    let ledger = Arc::new(ledger);
+    let disk: SharedDisk = disk;
+    let ledger = open_ledger(&disk, &folder, LARGEST_BATCH).unwrap();
+    let function = &settings.function;
+    let enqueuer = Enqueuer::new(ledger.clone());
+    let triggers = settings.triggers.clone();
     let store =
-        DiskStore::open(disk, folder, ledger.clone(), settings.triggers.clone(), &settings.function.name)
-            .unwrap();
+        Storage::open(disk, folder, ledger.clone(), enqueuer.clone(), triggers, &function.name).unwrap();
     let store = Arc::new(store);
     for trigger in &settings.triggers {
-        store.ensure_bucket(&trigger.bucket).unwrap();
-        store.ensure_bucket(&trigger.destination).unwrap();
+        store.buckets.ensure(&trigger.bucket).unwrap();
+        store.buckets.ensure(&trigger.destination).unwrap();
     }
-    Opened { store, ledger, faults, settings }
+    Opened { store, ledger, enqueuer, faults, settings }
 }
 
 pub fn queue(opened: &Opened, retries: u32, delay: Duration, max_age: Duration) -> Arc<Queue> {
-    Queue::new(opened.ledger.clone(), RetryPolicy { retries, delays: vec![delay] }, max_age)
+    Queue::new(opened.enqueuer.clone(), RetryPolicy { retries, delays: vec![delay] }, max_age)
 }
 
 /// Settles an attempt that ended so; returns what becomes of its event.
@@ -83,14 +86,14 @@ pub fn cause() -> Cause {
     Cause { event: "ObjectCreated:Put", request_id: "test".into() }
 }
 
-pub fn put(store: &DiskStore, at: &Location, bytes: &[u8]) -> Result<String, StoreFault> {
-    let mut incoming = store.begin_put(at, StoredHeaders::default())?;
+pub fn put(store: &Storage, at: &Location, bytes: &[u8]) -> Result<String, StoreFault> {
+    let mut incoming = store.objects.begin(at, StoredHeaders::default())?;
     incoming.write(bytes)?;
-    Ok(store.commit_put(at, incoming, Condition::Any, cause())?.etag)
+    Ok(store.objects.commit(at, incoming, Condition::Any, cause())?.etag)
 }
 
-pub fn read(store: &DiskStore, at: &Location) -> Option<Vec<u8>> {
-    store.open_object(at).unwrap().map(|object| object.bytes().unwrap())
+pub fn read(store: &Storage, at: &Location) -> Option<Vec<u8>> {
+    store.objects.open(at).unwrap().map(|object| object.bytes().unwrap())
 }
 
 /// Files below a folder of the data folder.

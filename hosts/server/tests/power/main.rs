@@ -1,32 +1,32 @@
-//! Power cuts and failing disks: random histories of the real store, ledger, queue and function on a simulated
-//! disk, and what clients were told held against what is there.
+//! Power cuts and failing disks: random histories of the real store, ledger, queue and function on a simulated disk.
+//! What is stored is compared with the replies that clients received.
 //!
 //! The short run is part of `cargo test`. The long one:
 //! `cargo test --release -p tintype --test power -- --ignored --nocapture`;
-//! one history again: `TINTYPE_POWER_SEED=17 cargo test -p tintype --test power -- --ignored one_history`.
+//! one history: `TINTYPE_POWER_SEED=17 cargo test -p tintype --test power -- --ignored one_history`.
 
 #![allow(unreachable_pub, reason = "nothing is outside a test")]
 
 #[path = "../common/mod.rs"]
 mod common;
 
-mod bad_input;
-mod checker;
-mod clients;
+mod consistency_check;
 mod disk;
+mod disk_faults;
 mod history;
-mod pictures;
+mod images;
 mod queue_model;
 mod random;
-mod world;
+mod request_log;
+mod system;
 
-use disk::Synced;
+use disk::SyncTarget;
 use history::{Figures, Plan, run};
 
 const HONEST: Plan = Plan { seed: 0, steps: 24, faulty: false, lie: None, one_of: 1 };
 const FAULTY: Plan = Plan { steps: 60, faulty: true, one_of: 10, ..HONEST };
 
-/// Runs the seeds, two at a time; every broken promise is told.
+/// Runs the seeds, two at a time; fails with all broken promises.
 fn run_all(plan: Plan, seeds: std::ops::Range<u64>) -> Figures {
     let next = std::sync::atomic::AtomicU64::new(seeds.start);
     let work = || {
@@ -37,11 +37,11 @@ fn run_all(plan: Plan, seeds: std::ops::Range<u64>) -> Figures {
                 return (figures, broken);
             }
             if seed.is_multiple_of(100) && seed > seeds.start {
-                println!("{seed} of {} begun", seeds.end);
+                println!("{seed} of {} started", seeds.end);
             }
             match run(Plan { seed, ..plan }) {
                 Ok(more) => figures += more,
-                Err(what) => broken.push(what),
+                Err(promise) => broken.push(promise),
             }
         }
     };
@@ -70,14 +70,19 @@ fn a_failing_disk_breaks_no_promise() {
     assert!(figures.faults > 100, "{figures:?}");
 }
 
-/// A disk that only claims to sync breaks promises, and the harness sees it: otherwise its silence about an
-/// honest disk would say nothing.
+/// A disk that only pretends to sync breaks promises. The harness must detect that, or its success on an honest disk
+/// would prove nothing.
 #[test]
-fn a_disk_that_lies_about_any_kind_of_sync_is_found_out() {
-    for lie in [Synced::ObjectFile, Synced::ObjectFolder, Synced::Objects, Synced::Ledger, Synced::DataFolder]
-    {
+fn a_disk_that_lies_about_any_kind_of_sync_is_detected() {
+    for lie in [
+        SyncTarget::ObjectFile,
+        SyncTarget::ObjectFolder,
+        SyncTarget::Objects,
+        SyncTarget::Ledger,
+        SyncTarget::DataFolder,
+    ] {
         let found = (0..20).any(|seed| run(Plan { seed, lie: Some(lie), ..HONEST }).is_err());
-        assert!(found, "nobody noticed that {lie:?} was never synced");
+        assert!(found, "the missing syncs of {lie:?} were not detected");
     }
 }
 

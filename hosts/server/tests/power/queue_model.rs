@@ -1,25 +1,27 @@
-//! The queue beside a model of it: random commands, and after each the same events, attempts and dead letters
-//! in both. Where the queue may choose, the model takes its choice, if it was allowed.
+//! The queue and a model of it: after each random command both have the same events, attempts and dead letters. Where
+//! the queue may choose, the model checks that the choice is allowed, and follows it.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 use tintype::settings::Settings;
 use tintype::{
-    ledger::{EventRecord, LedgerError, Tries},
-    queue::{DeadLetterFilter, Lease, Next, Queue},
+    ledger::{LedgerError, Tries},
+    queue::{DeadLetterFilter, EventRecord, Lease, Next, Queue},
 };
-use tintype_pipeline::{Disposition, Failure, Ignored, Outcome, Reason, RetryPolicy, store::Condition};
+use tintype_pipeline::{
+    Disposition, Failure, Ignored, Outcome, Reason, RetryPolicy, event::Kind, store::Condition,
+};
 
 use crate::{
     common::{IN, at, finish, settings},
     disk::{SimulatedDisk, Survival, Tree},
-    world::World,
+    system::System,
 };
 
 const KEYS: [&str; 2] = ["a.jpg", "b.jpg"];
 const RETRIES: u32 = 2;
-/// Attempts that may end with the program itself.
+/// Attempts that may end by a crash of the server.
 const MAX_CRASHES: u32 = 5;
 
 #[derive(Debug, Clone)]
@@ -27,7 +29,7 @@ enum Command {
     Put(usize),
     Delete(usize),
     Lease,
-    /// How the attempt in a slot ends.
+    /// Ends the attempt in a slot.
     Finish(usize, Ending),
     Crash {
         power: bool,
@@ -40,17 +42,18 @@ enum Command {
 enum Ending {
     Done,
     Retry,
-    Away,
+    Deferred,
     Released,
-    Dead,
-    /// Without being settled, as after a panic.
+    DeadLetter,
+    /// Not settled, as after a panic.
     Dropped,
 }
 
 fn command() -> impl Strategy<Value = Command> {
-    use Ending::{Away, Dead, Done, Dropped, Released, Retry};
+    use Ending::{DeadLetter, Deferred, Done, Dropped, Released, Retry};
     let ending = prop_oneof![
-        2 => Just(Done), 8 => Just(Retry), 1 => Just(Away), 1 => Just(Released), 1 => Just(Dead), 1 => Just(Dropped)
+        2 => Just(Done), 8 => Just(Retry), 1 => Just(Deferred), 1 => Just(Released), 1 => Just(DeadLetter),
+        1 => Just(Dropped)
     ];
     prop_oneof![
         4 => (0..KEYS.len()).prop_map(Command::Put),
@@ -69,14 +72,13 @@ struct Event {
     removed: bool,
     etag: String,
     failed: u32,
-    /// Attempts begun whose end nobody told, by the run that is under way and by those before.
+    /// Attempts that were started and not settled, by the current process and by earlier ones.
     open: u32,
     open_before: u32,
-    /// Put off for a second: the queue may or may not have it due.
-    away: bool,
-    /// The version of its object when it was leased last: what an attempt is about, whichever version the
-    /// event is of.
-    seen: Option<String>,
+    /// Deferred for a second: it may or may not be due.
+    deferred: bool,
+    /// The object's version at the last lease, which the attempt processes, whatever the event's version.
+    version: Option<String>,
 }
 
 impl Event {
@@ -94,18 +96,20 @@ struct Model {
     /// The ETag of each object.
     objects: std::collections::BTreeMap<&'static str, String>,
     events: Vec<Event>,
-    /// Of each key the creation, and the removal, that was queued last, as long as it is queued.
+    /// The newest creation and the newest removal of each key, while queued.
     newest: std::collections::BTreeMap<(&'static str, bool), Event>,
     leased: Vec<Event>,
-    alone: bool,
+    /// Whether the leased event excludes other leases, as it may have crashed the server.
+    exclusive: bool,
     dead: Vec<(Event, &'static str)>,
-    /// Versions whose event was handled to its end.
+    /// Versions whose event was processed to its end.
     handled: BTreeSet<String>,
 }
 
 impl Model {
     fn queue(&mut self, key: &'static str, removed: bool, etag: String) {
-        let event = Event { key, removed, etag, failed: 0, open: 0, open_before: 0, away: false, seen: None };
+        let event =
+            Event { key, removed, etag, failed: 0, open: 0, open_before: 0, deferred: false, version: None };
         let newest = self
             .newest
             .get(&(key, removed))
@@ -132,15 +136,15 @@ impl Model {
         self.events.remove(at)
     }
 
-    /// Events that may be leased now.
+    /// Events that may be leased.
     fn available(&self) -> Vec<&Event> {
         let free = |event: &&Event| self.leased.iter().all(|leased| leased.key != event.key);
         self.events.iter().filter(free).collect()
     }
 
-    fn dies(&mut self, event: &Event, reason: &'static str) {
+    fn dead_letter(&mut self, event: &Event, reason: &'static str) {
         let dead = self.remove(event);
-        self.handled.extend(event.seen.clone());
+        self.handled.extend(event.version.clone());
         self.dead.push((dead, reason));
     }
 }
@@ -148,7 +152,7 @@ impl Model {
 struct Pair {
     settings: Settings,
     disk: SimulatedDisk,
-    world: Option<World>,
+    system: Option<System>,
     queue: Option<Arc<Queue>>,
     leases: Vec<Lease>,
     model: Model,
@@ -157,11 +161,11 @@ struct Pair {
 
 impl Pair {
     fn start(settings: Settings) -> Self {
-        let disk = SimulatedDisk::holding(&settings.data, Tree::new(&settings.data));
+        let disk = SimulatedDisk::new(&settings.data, Tree::new(&settings.data));
         let mut pair = Self {
             settings,
             disk,
-            world: None,
+            system: None,
             queue: None,
             leases: Vec::new(),
             model: Model::default(),
@@ -172,24 +176,24 @@ impl Pair {
     }
 
     fn open(&mut self) {
-        let world = World::open(self.disk.shared(), &self.settings).unwrap();
+        let system = System::open(self.disk.shared(), &self.settings).unwrap();
         let policy = RetryPolicy { retries: RETRIES, delays: vec![Duration::ZERO] };
         let max_age = Duration::from_secs(3600);
-        self.queue = Some(Queue::new(world.store.ledger().clone(), policy, max_age));
-        self.world = Some(world);
+        self.queue = Some(Queue::new(system.enqueuer.clone(), policy, max_age));
+        self.system = Some(system);
     }
 
-    fn world(&self) -> &World {
-        self.world.as_ref().unwrap()
+    fn system(&self) -> &System {
+        self.system.as_ref().unwrap()
     }
 
     fn queue(&self) -> &Arc<Queue> {
         self.queue.as_ref().unwrap()
     }
 
-    /// What was submitted and not waited for is done.
+    /// Waits until everything submitted is committed.
     fn flush(&self) {
-        let nothing = self.world().store.ledger().submit(Vec::new(), |_| Ok::<_, LedgerError>(()));
+        let nothing = self.system().ledger.submit(Vec::new(), |_| Ok::<_, LedgerError>(()));
         nothing.wait().unwrap();
     }
 
@@ -198,14 +202,14 @@ impl Pair {
             Command::Put(key) => {
                 let key = KEYS[*key];
                 self.versions += 1;
-                self.world().put(key, self.versions.to_string().as_bytes(), Condition::Any).unwrap();
-                let etag = self.world().store.head_object(&at(IN, key)).unwrap().unwrap().etag;
+                self.system().put(key, self.versions.to_string().as_bytes(), Condition::Any).unwrap();
+                let etag = self.system().store.objects.head(&at(IN, key)).unwrap().unwrap().etag;
                 self.model.objects.insert(key, etag.clone());
                 self.model.queue(key, false, etag);
             }
             Command::Delete(key) => {
                 let key = KEYS[*key];
-                self.world().delete(&[key]).remove(0).unwrap();
+                self.system().delete(&[key]).remove(0).unwrap();
                 if let Some(etag) = self.model.objects.remove(key) {
                     self.model.queue(key, true, etag);
                 }
@@ -233,8 +237,8 @@ impl Pair {
         self.compare();
     }
 
-    /// Dead letters are events again. In which order is the queue's choice, so which of one key supersedes
-    /// the other is taken from it.
+    /// Dead letters become events again. The queue chooses their order, and so which event of a key supersedes another;
+    /// the model follows it.
     fn redriven(&mut self, dead: Vec<Event>) {
         self.flush();
         let records = self.records();
@@ -242,12 +246,12 @@ impl Pair {
             if let Some(record) = records.iter().find(|record| event.is(record)) {
                 assert_eq!((record.started, record.failed), (0, 0));
             } else {
-                // Superseded by another of its object, which is there.
+                // Superseded by another event of its object.
                 let kind = (event.key, event.removed);
                 assert!(records.iter().any(|record| (record.key.as_str(), record.removed) == kind));
             }
         }
-        let fresh: Vec<Event> = records
+        let events: Vec<Event> = records
             .iter()
             .map(|record| {
                 let known = self.model.events.iter().find(|event| event.is(record)).cloned();
@@ -258,23 +262,24 @@ impl Pair {
                     failed: 0,
                     open: 0,
                     open_before: 0,
-                    away: false,
-                    seen: None,
+                    deferred: false,
+                    version: None,
                 })
             })
             .collect();
-        // Nothing that was queued is lost, unless superseded before it was begun.
+        // No queued event is lost, unless it was superseded before its first attempt.
         for event in &self.model.events {
-            let kept = fresh.iter().any(|other| other.identity() == event.identity());
-            assert!(kept || event.failed + event.open + event.open_before == 0);
+            let is_queued = events.iter().any(|other| other.identity() == event.identity());
+            assert!(is_queued || event.failed + event.open + event.open_before == 0);
         }
-        self.model.events = fresh;
+        self.model.events = events;
         self.model.newest.clear();
-        let view = self.world().store.ledger().view().unwrap();
+        let view = self.system().ledger.view().unwrap();
         let mut newest = Vec::new();
         for (key, removed) in KEYS.into_iter().flat_map(|key| [(key, false), (key, true)]) {
-            if let Some(id) = view.waiting_event(&at(IN, key), removed).unwrap()
-                && let Some(record) = view.event(id).unwrap()
+            let kind = if removed { Kind::Removed } else { Kind::Created };
+            if let Some(id) = view.queue().waiting_event(&at(IN, key), kind).unwrap()
+                && let Some(record) = view.queue().event(id).unwrap()
                 && let Some(event) = self.model.events.iter().find(|event| event.is(&record))
             {
                 newest.push(((key, removed), event.clone()));
@@ -289,38 +294,38 @@ impl Pair {
         let model = &mut self.model;
         match next {
             Next::Lease(lease) => {
-                assert!(!model.alone, "while one is worked on alone, there is no other");
+                assert!(!model.exclusive, "an exclusive lease allows no other");
                 let found = model.available().into_iter().find(|event| event.is(&lease.event)).cloned();
-                let event = found.unwrap_or_else(|| panic!("{:?} was not to be had", lease.event));
+                let event = found.unwrap_or_else(|| panic!("{:?} was not available", lease.event));
                 assert!(event.open_before < MAX_CRASHES);
                 assert!(event.open_before == 0 || model.leased.is_empty());
-                model.alone = event.open_before > 0;
+                model.exclusive = event.open_before > 0;
                 let queued = model.find(&event);
-                // Of attempts that nobody told the end of, a run counts one.
+                // Of unsettled attempts each process counts one.
                 queued.open = 1;
-                queued.away = false;
+                queued.deferred = false;
                 let mut queued = queued.clone();
-                queued.seen = model.objects.get(queued.key).cloned();
+                queued.version = model.objects.get(queued.key).cloned();
                 model.leased.push(queued);
                 self.leases.push(*lease);
             }
             Next::DeadLetter(letter) => {
                 let found = model.available().into_iter().find(|event| event.is(&letter.event)).cloned();
                 let mut event = found.unwrap();
-                event.seen = model.objects.get(event.key).cloned();
+                event.version = model.objects.get(event.key).cloned();
                 assert!(event.open_before >= MAX_CRASHES && letter.reason == "crashed", "{letter:?}");
-                model.dies(&event, "crashed");
+                model.dead_letter(&event, "crashed");
             }
             Next::Wait(_) => {
-                assert!(model.events.iter().any(|event| event.away));
-                assert!(model.available().iter().all(|event| event.away));
+                assert!(model.events.iter().any(|event| event.deferred));
+                assert!(model.available().iter().all(|event| event.deferred));
             }
             Next::Empty => {
-                let under_suspicion = |event: &&Event| event.open_before > 0 && !model.leased.is_empty();
+                let needs_exclusive = |event: &&Event| event.open_before > 0 && !model.leased.is_empty();
                 let available = model.available();
                 assert!(
-                    model.alone || available.is_empty() || available.iter().any(under_suspicion),
-                    "{available:?} could be had"
+                    model.exclusive || available.is_empty() || available.iter().any(needs_exclusive),
+                    "{available:?} were available"
                 );
             }
         }
@@ -329,7 +334,7 @@ impl Pair {
     fn finish(&mut self, slot: usize, ending: Ending) {
         let lease = self.leases.remove(slot);
         let event = self.model.leased.remove(slot);
-        self.model.alone = false;
+        self.model.exclusive = false;
         let queue = self.queue().clone();
         let end = |reason, message: &str, is_shutdown| {
             finish(&queue, &lease, Outcome::Failed(Failure::new(reason, message)), is_shutdown)
@@ -339,7 +344,7 @@ impl Pair {
                 let done = Outcome::Ignored(Ignored::NoTrigger);
                 assert_eq!(finish(&queue, &lease, done, false), Disposition::Ack);
                 self.model.remove(&event);
-                self.model.handled.extend(event.seen);
+                self.model.handled.extend(event.version);
             }
             Ending::Retry => {
                 let settled = end(Reason::Stopped, "it took too long", false);
@@ -348,16 +353,16 @@ impl Pair {
                 queued.open -= 1;
                 if queued.failed > RETRIES {
                     assert_eq!(settled, Disposition::DeadLetter(Reason::Stopped), "retries are bounded");
-                    self.model.dies(&event, "stopped");
+                    self.model.dead_letter(&event, "stopped");
                 } else {
                     assert!(matches!(settled, Disposition::RetryAfter(_)));
                 }
             }
-            Ending::Away => {
+            Ending::Deferred => {
                 assert!(matches!(end(Reason::Unavailable, "no space", false), Disposition::Defer(_)));
                 let queued = self.model.find(&event);
                 queued.open -= 1;
-                queued.away = true;
+                queued.deferred = true;
                 self.put_back(&event);
             }
             Ending::Released => {
@@ -365,68 +370,70 @@ impl Pair {
                 self.model.find(&event).open -= 1;
                 self.put_back(&event);
             }
-            Ending::Dead => {
-                let dead = Disposition::DeadLetter(Reason::Malformed);
-                assert_eq!(end(Reason::Malformed, "torn", false), dead);
+            Ending::DeadLetter => {
+                let dead_letter = Disposition::DeadLetter(Reason::Malformed);
+                assert_eq!(end(Reason::Malformed, "torn", false), dead_letter);
                 let queued = self.model.find(&event);
                 queued.failed += 1;
                 queued.open -= 1;
-                self.model.dies(&event, "malformed");
+                self.model.dead_letter(&event, "malformed");
             }
             Ending::Dropped => {}
         }
     }
 
-    /// An attempt does not count. If none does, and one of its kind was queued meanwhile, one of the two is left.
+    /// An attempt that does not count was released. If the event then has no attempts, and one of its kind was queued
+    /// meanwhile that has none either, one of the two remains.
     fn put_back(&mut self, event: &Event) {
-        let is_begun = |event: &Event| event.failed + event.open + event.open_before > 0;
+        let has_attempts = |event: &Event| event.failed + event.open + event.open_before > 0;
         let newest = self.model.newest.get(&(event.key, event.removed)).cloned();
         let Some(newest) = newest.filter(|newest| newest.identity() != event.identity()) else { return };
         let newest = self.model.find(&newest).clone();
-        if is_begun(self.model.find(event)) || is_begun(&newest) {
+        if has_attempts(self.model.find(event)) || has_attempts(&newest) {
             return;
         }
         let records = self.records();
-        let [event_stays, newest_stays] =
+        let [event_remains, newest_remains] =
             [event, &newest].map(|one| records.iter().any(|record| one.is(record)));
-        assert!(event_stays != newest_stays, "one of two that were not begun is superseded");
-        if event_stays {
+        assert!(event_remains != newest_remains, "one of two without attempts is superseded");
+        if event_remains {
             self.model.remove(&newest);
-            let stays = self.model.find(event).clone();
-            self.model.newest.insert((stays.key, stays.removed), stays);
+            let remaining = self.model.find(event).clone();
+            self.model.newest.insert((remaining.key, remaining.removed), remaining);
         } else {
             self.model.remove(event);
         }
     }
 
-    /// Everything ends without a word and starts again from what is on disk.
+    /// Everything ends without a shutdown and starts again from the disk.
     fn crash(&mut self, power: bool) {
         self.flush();
         let survival = if power { Survival::Nothing } else { Survival::All };
         let tree = self.disk.tree().after_cut(survival);
         self.leases.clear();
         self.queue = None;
-        self.world = None;
-        self.disk = SimulatedDisk::holding(&self.settings.data, tree);
+        self.system = None;
+        self.disk = SimulatedDisk::new(&self.settings.data, tree);
         self.open();
         self.model.leased.clear();
-        self.model.alone = false;
+        self.model.exclusive = false;
         for event in &mut self.model.events {
             event.open_before += std::mem::take(&mut event.open);
         }
     }
 
     fn records(&self) -> Vec<EventRecord> {
-        let view = self.world().store.ledger().view().unwrap();
+        let view = self.system().ledger.view().unwrap();
         let mut ids = Vec::new();
         for tries in Tries::ALL {
-            view.walk_due(tries, i64::MIN, |_, id| {
-                ids.push(id);
-                true
-            })
-            .unwrap();
+            view.queue()
+                .walk_due(tries, i64::MIN, |_, id| {
+                    ids.push(id);
+                    true
+                })
+                .unwrap();
         }
-        ids.into_iter().map(|id| view.event(id).unwrap().unwrap()).collect()
+        ids.into_iter().map(|id| view.queue().event(id).unwrap().unwrap()).collect()
     }
 
     fn compare(&self) {
@@ -435,22 +442,22 @@ impl Pair {
         assert_eq!(records.len(), self.model.events.len(), "{records:?}\n{:?}", self.model.events);
         for event in &self.model.events {
             let record = records.iter().find(|record| event.is(record)).unwrap();
-            let begun = event.failed + event.open + event.open_before;
-            assert_eq!((record.failed, record.started), (event.failed, begun), "{record:?}");
+            let attempts = event.failed + event.open + event.open_before;
+            assert_eq!((record.failed, record.started), (event.failed, attempts), "{record:?}");
         }
-        let letters = self.queue().dead_letters(&DeadLetterFilter::default()).unwrap();
-        assert_eq!(letters.len(), self.model.dead.len());
+        let dead_letters = self.queue().dead_letters(&DeadLetterFilter::default()).unwrap();
+        assert_eq!(dead_letters.len(), self.model.dead.len());
         for (event, reason) in &self.model.dead {
-            let letter = letters.iter().find(|letter| event.is(&letter.event)).unwrap();
+            let letter = dead_letters.iter().find(|letter| event.is(&letter.event)).unwrap();
             assert_eq!((letter.reason.as_str(), letter.event.failed), (*reason, event.failed));
         }
         for (key, removed) in KEYS.into_iter().flat_map(|key| [(key, false), (key, true)]) {
-            let not_begun = records
+            let without_attempts = records
                 .iter()
                 .filter(|record| (record.key.as_str(), record.removed, record.started) == (key, removed, 0));
-            assert!(not_begun.count() <= 1, "{records:?}");
+            assert!(without_attempts.count() <= 1, "{records:?}");
         }
-        // No acknowledged upload without its event, until that was handled.
+        // Every acknowledged upload has its event until that is handled.
         for (key, etag) in &self.model.objects {
             let queued = records.iter().any(|record| record.key == *key && !record.removed);
             assert!(queued || self.model.handled.contains(etag), "{key} has no event");
@@ -462,7 +469,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_queue_does_as_its_model(commands in prop::collection::vec(command(), 1..80)) {
+    fn the_queue_behaves_as_its_model(commands in prop::collection::vec(command(), 1..80)) {
         let folder = tempfile::tempdir().unwrap();
         let mut pair = Pair::start(settings(folder.path(), "[[trigger]]\nmirror_deletes = true"));
         for command in &commands {

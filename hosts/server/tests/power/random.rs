@@ -1,4 +1,4 @@
-//! Random numbers from a seed: the same on every machine (SplitMix64).
+//! Random numbers from a seed, the same on every machine (SplitMix64).
 
 #[derive(Debug, Clone)]
 pub struct Random(u64);
@@ -16,17 +16,17 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// Less than `bound`, which is not 0.
+    /// Uniform below `bound`, which must not be 0.
     pub fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
     }
 
-    /// True so many times out of a thousand.
+    /// True with a probability in thousandths.
     pub fn permille(&mut self, permille: usize) -> bool {
         self.below(1000) < permille
     }
 
-    pub fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
-        &of[self.below(of.len())]
+    pub fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+        &items[self.below(items.len())]
     }
 }

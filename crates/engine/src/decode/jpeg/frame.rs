@@ -1,51 +1,51 @@
-//! Geometry: which blocks a component has, and how many cells are made of each at the chosen scale.
+//! Geometry of a frame: the blocks of each component, and the samples that a block is decoded to at a scale.
 
-use crate::header::jpeg::{Sampled, Segments};
+use crate::header::jpeg::{ComponentSpec, Segments};
 
 /// A component's share of the frame.
 #[derive(Debug, Clone)]
 pub(super) struct Component {
-    pub(super) sampled: Sampled,
+    pub(super) spec: ComponentSpec,
     /// Blocks in an MCU, across and down (ITU-T T.81, A.2.3).
     pub(super) factors: (usize, usize),
-    /// Cells made of a block, across and down: 1, 2, 4 or 8.
-    pub(super) cells: (usize, usize),
-    /// How many cells of the grid one of the component's covers.
-    pub(super) spread: (Spread, Spread),
-    /// Blocks that hold picture: those of a scan of this component alone.
+    /// Samples that a block is decoded to, across and down: 1, 2, 4 or 8.
+    pub(super) block_samples: (usize, usize),
+    /// The grid's resolution to the component's, across and down.
+    pub(super) ratio: (SamplingRatio, SamplingRatio),
+    /// Blocks that hold image data: those of a non-interleaved scan (ITU-T T.81, A.2.2).
     pub(super) blocks: (usize, usize),
-    /// Blocks with those that only fill up MCUs.
+    /// Blocks including those that complete MCUs (ITU-T T.81, A.2.4).
     pub(super) padded: (usize, usize),
-    /// Cells that hold picture.
+    /// Samples that hold image data.
     pub(super) size: (usize, usize),
 }
 
 impl Component {
-    /// The quantisation steps of coefficients that no cell is made of, 0 for the others.
-    pub(super) fn others(&self, steps: &[u16; 64]) -> [u16; 64] {
+    /// The quantisation steps of coefficients that its reduced samples do not use, 0 for the others.
+    pub(super) fn unused_steps(&self, steps: &[u16; 64]) -> [u16; 64] {
         std::array::from_fn(|index| {
             let natural = usize::from(super::huffman::NATURAL[index]);
-            let kept = natural % 8 < self.cells.0 && natural / 8 < self.cells.1;
-            if kept { 0 } else { steps[index] }
+            let used = natural % 8 < self.block_samples.0 && natural / 8 < self.block_samples.1;
+            if used { 0 } else { steps[index] }
         })
     }
 
-    /// The last index of the zigzag sequence that its cells are made of.
+    /// The last index of the zigzag sequence that its samples use.
     pub(super) fn last(&self) -> usize {
-        let (across, down) = (self.cells.0 - 1, self.cells.1 - 1);
-        let kept = |&natural: &u8| usize::from(natural) % 8 <= across && usize::from(natural) / 8 <= down;
-        super::huffman::NATURAL.iter().rposition(kept).unwrap_or(0)
+        let (across, down) = (self.block_samples.0 - 1, self.block_samples.1 - 1);
+        let used = |&natural: &u8| usize::from(natural) % 8 <= across && usize::from(natural) / 8 <= down;
+        super::huffman::NATURAL.iter().rposition(used).unwrap_or(0)
     }
 }
 
-/// A ratio of cells: `grid` of the grid's lie where `own` of the component's do.
+/// `grid` samples of the grid cover the same pixels as `own` samples of the component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Spread {
+pub(super) struct SamplingRatio {
     pub(super) grid: usize,
     pub(super) own: usize,
 }
 
-impl Spread {
+impl SamplingRatio {
     pub(super) const fn is_one(self) -> bool {
         self.grid == self.own
     }
@@ -63,36 +63,36 @@ pub(super) struct Frame {
     pub(super) mcus: (usize, usize),
     /// Rows and columns of the grid.
     pub(super) size: (usize, usize),
-    /// Rows of the grid that an MCU makes.
+    /// Rows of the grid in an MCU.
     pub(super) rows: usize,
 }
 
 impl Frame {
-    /// `scale` cells, 1, 2, 4 or 8, are made of eight pixels.
+    /// `scale`: the samples that eight pixels are decoded to, 1, 2, 4 or 8.
     pub(super) fn new(segments: &Segments<'_>, scale: usize) -> Self {
         let (width, height) = (usize::from(segments.width), usize::from(segments.height));
         let mut components = segments.components.clone();
         if let [only] = components.as_mut_slice() {
-            // Alone, a component has full resolution whatever its factors say.
+            // A single component has full resolution whatever its sampling factors.
             only.factors = (1, 1);
         }
-        let most = |side: fn(&Sampled) -> u8| components.iter().map(side).max().map_or(1, usize::from);
+        let most = |side: fn(&ComponentSpec) -> u8| components.iter().map(side).max().map_or(1, usize::from);
         let (most_across, most_down) = (most(|c| c.factors.0), most(|c| c.factors.1));
         let mcus = (width.div_ceil(8 * most_across), height.div_ceil(8 * most_down));
         let components = components
             .into_iter()
-            .map(|sampled| {
-                let factors = (usize::from(sampled.factors.0), usize::from(sampled.factors.1));
-                let (across, spread_across) = cells(scale, factors.0, most_across);
-                let (down, spread_down) = cells(scale, factors.1, most_down);
+            .map(|spec| {
+                let factors = (usize::from(spec.factors.0), usize::from(spec.factors.1));
+                let (across, ratio_across) = block_samples(scale, factors.0, most_across);
+                let (down, ratio_down) = block_samples(scale, factors.1, most_down);
                 // T.81, A.1.1: the component's size, rounded up.
                 let pixels =
                     ((width * factors.0).div_ceil(most_across), (height * factors.1).div_ceil(most_down));
                 Component {
-                    sampled,
+                    spec,
                     factors,
-                    cells: (across, down),
-                    spread: (spread_across, spread_down),
+                    block_samples: (across, down),
+                    ratio: (ratio_across, ratio_down),
                     blocks: (pixels.0.div_ceil(8), pixels.1.div_ceil(8)),
                     padded: (mcus.0 * factors.0, mcus.1 * factors.1),
                     size: ((pixels.0 * across).div_ceil(8), (pixels.1 * down).div_ceil(8)),
@@ -104,16 +104,15 @@ impl Frame {
     }
 }
 
-/// How many cells to make of a block with so many samples out of the most, and how they then lie.
+/// Samples of a block along one side for a sampling factor of at most `most`, and their ratio to the grid's.
 ///
-/// A subsampled component is decoded at a larger scale where there is one, so that its cells are the
-/// grid's.
-fn cells(scale: usize, factor: usize, most: usize) -> (usize, Spread) {
-    let wanted = scale * most;
+/// A subsampled component is decoded at a larger scale where that gives it the resolution of the grid.
+fn block_samples(scale: usize, factor: usize, most: usize) -> (usize, SamplingRatio) {
+    let grid = scale * most;
     if scale == 1 {
-        // The means alone: nothing but DC coefficients has to be kept, and what is lost is colour's detail.
-        return (1, Spread { grid: wanted, own: factor });
+        // Only DC coefficients are needed; what is lost is detail of chroma.
+        return (1, SamplingRatio { grid, own: factor });
     }
-    let made = [8, 4, 2].into_iter().find(|&made| made > scale && made * factor <= wanted).unwrap_or(scale);
-    (made, Spread { grid: wanted, own: made * factor })
+    let side = [8, 4, 2].into_iter().find(|&side| side > scale && side * factor <= grid).unwrap_or(scale);
+    (side, SamplingRatio { grid, own: side * factor })
 }

@@ -1,7 +1,7 @@
-//! Huffman tables (ITU-T T.81, annex C and F.2.2): the codes as the file gives them, and look-up tables
-//! made for what the decoder does with them.
+//! Huffman tables (ITU-T T.81, annex C and F.2.2): the codes of DHT segments, and look-up tables of DC
+//! differences and of single AC coefficients.
 
-use super::bits::Bits;
+use super::bit_reader::BitReader;
 
 /// The codes of a DHT segment.
 #[derive(Clone, PartialEq)]
@@ -11,7 +11,7 @@ pub(super) struct Codes {
     /// that length to get its symbol's index.
     limits: [u32; 17],
     offsets: [i32; 17],
-    /// For each start of 8 bits the code's length and symbol; length 0 where it is longer.
+    /// For each prefix of 8 bits the code's length and symbol; length 0 where the code is longer.
     short: [(u8, u8); 256],
 }
 
@@ -43,7 +43,7 @@ impl Codes {
     }
 
     /// Each code with its length and symbol, in order.
-    pub(super) fn each(&self, mut take: impl FnMut(u32, u32, u8)) {
+    pub(super) fn for_each(&self, mut take: impl FnMut(u32, u32, u8)) {
         let mut index = 0;
         for length in 1..=16 {
             let end = self.limits[length as usize] >> (16 - length);
@@ -74,14 +74,14 @@ impl Codes {
 
     /// Reads a symbol; `None` for bits that are no code. 16 bits must be available.
     #[inline]
-    pub(super) fn read(&self, bits: &mut Bits<'_>) -> Option<u8> {
+    pub(super) fn read(&self, bits: &mut BitReader<'_>) -> Option<u8> {
         let (length, symbol) = self.find(bits.peek())?;
         bits.consume(length);
         Some(symbol)
     }
 }
 
-/// A value of `size` bits (0 to 16) as T.81 table F.1 has it: the lower half of its range is negative.
+/// EXTEND (T.81, figure F.12): a value of `size` bits (0 to 16), negative in the lower half of its range.
 #[inline(always)]
 pub(super) const fn extend(value: u32, size: u32) -> i32 {
     if size == 0 {
@@ -91,11 +91,11 @@ pub(super) const fn extend(value: u32, size: u32) -> i32 {
     value as i32 - if negative { (1 << size) - 1 } else { 0 }
 }
 
-/// Differences of DC terms by the bits that begin with their code: code and value in one look-up.
+/// DC differences: code and value in one look-up.
 pub(super) struct DcTable {
     pub(super) codes: Codes,
-    /// Bits in the low byte, the difference above. Where they do not fit [`WIDE`] and the code's length in
-    /// the low byte, the size above; 0 where not even the code fits.
+    /// Number of bits in the low byte, the difference above. Where both do not fit: [`WIDE`] and the code's
+    /// length in the low byte, the size above; 0 where the code does not fit.
     entries: [i32; 1 << DC_BITS],
 }
 
@@ -105,7 +105,7 @@ const WIDE: i32 = 128;
 impl DcTable {
     pub(super) fn new(codes: &Codes) -> Self {
         let mut entries = [0; 1 << DC_BITS];
-        codes.each(|code, length, size| {
+        codes.for_each(|code, length, size| {
             let (size, total) = (u32::from(size), length + u32::from(size));
             if length > DC_BITS {
                 return;
@@ -128,7 +128,7 @@ impl DcTable {
 
     /// Reads a difference; `None` for bits that are no code. 56 bits must be available; 46 are left.
     #[inline(always)]
-    pub(super) fn read(&self, bits: &mut Bits<'_>) -> Option<i32> {
+    pub(super) fn read(&self, bits: &mut BitReader<'_>) -> Option<i32> {
         let entry = self.entries[(bits.peek() >> (64 - DC_BITS)) as usize];
         if entry & WIDE == 0 && entry != 0 {
             bits.consume((entry & 0xff) as u32);
@@ -141,14 +141,14 @@ impl DcTable {
             bits.refill();
             return Some(difference);
         }
-        let (after, difference) = self.read_slowly(*bits)?;
+        let (after, difference) = self.read_symbol(*bits)?;
         *bits = after;
         Some(difference)
     }
 
-    /// By value, so that the reader can stay in registers around the call.
+    /// The reader is passed by value, to stay in registers around the call.
     #[inline(never)]
-    fn read_slowly<'a>(&self, mut bits: Bits<'a>) -> Option<(Bits<'a>, i32)> {
+    fn read_symbol<'a>(&self, mut bits: BitReader<'a>) -> Option<(BitReader<'a>, i32)> {
         let size = u32::from(self.codes.read(&mut bits)?);
         let difference = (size <= 16).then(|| extend(bits.take(size) as u32, size))?;
         bits.refill();
@@ -156,17 +156,17 @@ impl DcTable {
     }
 }
 
-/// Bits that tables of one coefficient are looked up by.
+/// BitReader that index a table of single coefficients.
 pub(super) const SINGLE_BITS: u32 = 11;
 
-/// Look-up tables of one coefficient, by [`SINGLE_BITS`] bits.
+/// A look-up table of single coefficients, by [`SINGLE_BITS`] bits.
 pub(super) type Singles = Box<[u32; 1 << SINGLE_BITS]>;
 
-/// Makes a table of one coefficient: for each start of bits their number in the low byte, then the step
-/// that `step` tells for a run and a size, then the value. `slow` is the step where they do not fit.
+/// Builds a table of single coefficients. An entry has the number of bits in the low byte, then the step that
+/// `step` returns for a run and a size, then the value; `slow` is the step where they do not fit.
 pub(super) fn single_coefficients(codes: &Codes, slow: u32, step: impl Fn(u32, u32) -> u32) -> Singles {
     let mut entries = Box::new([slow << 8; 1 << SINGLE_BITS]);
-    codes.each(|code, length, symbol| {
+    codes.for_each(|code, length, symbol| {
         let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
         let total = length + size;
         if step(run, size) == slow || length > SINGLE_BITS {
@@ -192,7 +192,7 @@ pub(super) const fn wide(length: u32, run: u32, size: u32) -> u32 {
     (length | run << 5 | size << 9) << 16
 }
 
-/// The zigzag sequence (ITU-T T.81, figure A.6): for each index the place in the block, row by row.
+/// The zigzag sequence (ITU-T T.81, figure A.6): for each index the position in the block, row by row.
 pub(super) const NATURAL: [u8; 64] = [
     0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7,
     14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39,

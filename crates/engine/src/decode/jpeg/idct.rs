@@ -1,40 +1,40 @@
-//! From coefficients to cells (ITU-T T.81, A.3.3): the inverse DCT, at reduced scales as the means of the
-//! pixels of each cell, as far as the coefficients kept tell them.
+//! Inverse DCT (ITU-T T.81, A.3.3), at reduced scales to the means of the pixels of each reduced sample, as far
+//! as they follow from the coefficients that are used.
 //!
-//! Separable, in integers with 12-bit constants. Cells are in sixteenths of a code, 0 to 4080.
+//! Separable, in integers with 12-bit constants. Samples are in sixteenths of a code value, 0 to 4080.
 
 use fearless_simd::prelude::*;
 use fearless_simd::{i16x8, i16x16, i32x4, i32x8};
 
-use crate::simd::{Lanes, each};
+use crate::simd::{Lanes, array_from_fn};
 
-/// A cell in the middle of the range.
+/// A sample in the middle of the range.
 pub(super) const MIDDLE: i16 = 128 * 16;
-/// The brightest cell.
+/// The brightest sample.
 const BRIGHTEST: i32 = 255 * 16;
 
-/// The cell of a block of which only the DC coefficient is used.
+/// The sample of a block of which only the DC coefficient is used.
 #[inline(always)]
 pub(super) fn mean(dc: i32) -> i16 {
     // The mean is an eighth of it; beyond these it is out of range.
     (dc.clamp(-1024, 1016) * 2) as i16 + MIDDLE
 }
 
-/// The cells of a block that is flat: whole codes, as its pixels are.
+/// The samples of a flat block, in whole code values as its pixels are.
 #[inline(always)]
 pub(super) fn flat(dc: i32) -> i16 {
     (((dc.clamp(-1024, 1016) + 4) >> 3) << 4) as i16 + MIDDLE
 }
 
-/// All 64 pixels of a block, in whole codes, into rows `stride` apart.
+/// All 64 pixels of a block, in whole code values, into rows `stride` apart.
 #[inline(always)]
 pub(super) fn eight_by_eight<S: Lanes>(simd: S, block: &[i16; 64], target: &mut [i16], stride: usize) {
-    let rows = each(|v| i16x8::from_slice(simd, &block[v * 8..v * 8 + 8]));
+    let rows = array_from_fn(|v| i16x8::from_slice(simd, &block[v * 8..v * 8 + 8]));
     let columns = eight_at_once(simd, rows);
-    let columns: [i16x8<S>; 8] = each(|y| narrow(simd, (columns[y] + (1 << 8)) >> 9));
+    let columns: [i16x8<S>; 8] = array_from_fn(|y| narrow(simd, (columns[y] + (1 << 8)) >> 9));
     let pixels = eight_at_once(simd, transposed(simd, columns));
     let middle = (1 << 17) + (i32::from(MIDDLE) << 14);
-    let pixels: [i16x8<S>; 8] = each(|x| narrow(simd, (pixels[x] + middle) >> 18) << 4);
+    let pixels: [i16x8<S>; 8] = array_from_fn(|x| narrow(simd, (pixels[x] + middle) >> 18) << 4);
     let (darkest, brightest) = (i16x8::splat(simd, 0), i16x8::splat(simd, BRIGHTEST as i16));
     for (y, row) in transposed(simd, pixels).into_iter().enumerate() {
         row.max(darkest).min(brightest).store_slice(&mut target[y * stride..][..8]);
@@ -49,7 +49,7 @@ fn eight_at_once<S: Lanes>(simd: S, f: [i16x8<S>; 8]) -> [i32x8<S>; 8] {
         low.combine(high)
     };
     let dot = |pairs: i16x16<S>, a: i32, b: i32| {
-        let factors = each(|lane| if lane % 2 == 0 { a as i16 } else { b as i16 });
+        let factors = array_from_fn(|lane| if lane % 2 == 0 { a as i16 } else { b as i16 });
         simd.pairwise_dot_product_i16x16(pairs, i16x16::simd_from(simd, factors))
     };
     let [c1, c2, c3, _, c5, c6, c7] = COSINES;
@@ -64,26 +64,28 @@ fn eight_at_once<S: Lanes>(simd: S, f: [i16x8<S>; 8]) -> [i32x8<S>; 8] {
         dot(low, c5, -c1) + dot(high, c7, c3),
         dot(low, c7, -c5) + dot(high, c3, -c1),
     ];
-    each(|x| if x < 4 { even[x] + odd[x] } else { even[7 - x] - odd[7 - x] })
+    array_from_fn(|x| if x < 4 { even[x] + odd[x] } else { even[7 - x] - odd[7 - x] })
 }
 
-/// The means of 2 × 2 pixels, as [`cells`] makes them.
+/// The means of 2 × 2 pixels, as by [`reduced_samples`].
 #[inline(always)]
 pub(super) fn four_by_four<S: Lanes>(simd: S, block: &[i16; 64], target: &mut [i16], stride: usize) {
-    let rows: [i16x8<S>; 4] = each(|v| i16x8::from_slice(simd, &block[v * 8..v * 8 + 8]));
+    let rows: [i16x8<S>; 4] = array_from_fn(|v| i16x8::from_slice(simd, &block[v * 8..v * 8 + 8]));
     let pairs = (simd.zip_low_i16x8(rows[0], rows[2]), simd.zip_low_i16x8(rows[1], rows[3]));
     let columns = four_at_once(simd, pairs);
-    let columns: [i32x4<S>; 4] = each(|y| (columns[y] + (1 << 8)) >> 9);
+    let columns: [i32x4<S>; 4] = array_from_fn(|y| (columns[y] + (1 << 8)) >> 9);
     // Two rows a vector: of each row the even ones are a pair, and the odd ones.
     let (upper, lower) = (
         simd.saturating_narrow_i32x4(columns[0], columns[1]),
         simd.saturating_narrow_i32x4(columns[2], columns[3]),
     );
-    let cells = four_at_once(simd, simd.deinterleave_i16x8(upper, lower));
+    let samples = four_at_once(simd, simd.deinterleave_i16x8(upper, lower));
     let middle = (1 << 13) + (i32::from(MIDDLE) << 14);
-    let cells: [i32x4<S>; 4] = each(|x| (cells[x] + middle) >> 14);
-    let (left, right) =
-        (simd.saturating_narrow_i32x4(cells[0], cells[1]), simd.saturating_narrow_i32x4(cells[2], cells[3]));
+    let samples: [i32x4<S>; 4] = array_from_fn(|x| (samples[x] + middle) >> 14);
+    let (left, right) = (
+        simd.saturating_narrow_i32x4(samples[0], samples[1]),
+        simd.saturating_narrow_i32x4(samples[2], samples[3]),
+    );
     let (even, odd) = simd.interleave_i16x8(left, right);
     let (upper, lower) = simd.interleave_i16x8(even, odd);
     let (darkest, brightest) = (i16x8::splat(simd, 0), i16x8::splat(simd, BRIGHTEST as i16));
@@ -103,10 +105,11 @@ fn four_at_once<S: Lanes>(simd: S, (even, odd): (i16x8<S>, i16x8<S>)) -> [i32x4<
     [even_0 + odd_0, even_1 + odd_1, even_1 - odd_1, even_0 - odd_0]
 }
 
-/// The means of 4 × 4 pixels; the block's own DC coefficient is not looked at.
+/// The means of 4 × 4 pixels, with `dc` as DC coefficient.
 #[inline(always)]
 pub(super) fn two_by_two<S: Lanes>(simd: S, dc: i16, block: &[i16; 64], target: &mut [i16], stride: usize) {
-    let row = |v: usize| -> i16x8<S> { i16x8::simd_from(simd, each(|lane| block[v * 8 + lane % 2])) };
+    let row =
+        |v: usize| -> i16x8<S> { i16x8::simd_from(simd, array_from_fn(|lane| block[v * 8 + lane % 2])) };
     const A: i16 = QUARTER as i16;
     const B: i16 = fixed(0.906_127 * 0.906_127) as i16;
     let upper = i16x8::simd_from(simd, [0, A, 0, -A, 0, A, 0, -A]);
@@ -114,17 +117,17 @@ pub(super) fn two_by_two<S: Lanes>(simd: S, dc: i16, block: &[i16; 64], target: 
     let sums =
         simd.pairwise_dot_product_i16x8(row(0), upper) + simd.pairwise_dot_product_i16x8(row(1), lower);
     let middle = (1 << 10) + (i32::from(MIDDLE) << 11);
-    let cells = (sums + (i32::from(dc) * ONE + middle)) >> 11;
-    let cells = simd.saturating_narrow_i32x4(cells, cells);
-    let cells = cells.max(i16x8::splat(simd, 0)).min(i16x8::splat(simd, BRIGHTEST as i16));
-    target[..2].copy_from_slice(&cells.as_slice()[..2]);
-    target[stride..][..2].copy_from_slice(&cells.as_slice()[2..4]);
+    let samples = (sums + (i32::from(dc) * ONE + middle)) >> 11;
+    let samples = simd.saturating_narrow_i32x4(samples, samples);
+    let samples = samples.max(i16x8::splat(simd, 0)).min(i16x8::splat(simd, BRIGHTEST as i16));
+    target[..2].copy_from_slice(&samples.as_slice()[..2]);
+    target[stride..][..2].copy_from_slice(&samples.as_slice()[2..4]);
 }
 
 /// Sums of two products.
 #[inline(always)]
 fn dot<S: Lanes>(simd: S, pairs: i16x8<S>, a: i32, b: i32) -> i32x4<S> {
-    let factors = each(|lane| if lane % 2 == 0 { a as i16 } else { b as i16 });
+    let factors = array_from_fn(|lane| if lane % 2 == 0 { a as i16 } else { b as i16 });
     simd.pairwise_dot_product_i16x8(pairs, i16x8::simd_from(simd, factors))
 }
 
@@ -136,7 +139,7 @@ fn narrow<S: Lanes>(simd: S, row: i32x8<S>) -> i16x8<S> {
 
 #[inline(always)]
 fn transposed<S: Lanes>(simd: S, rows: [i16x8<S>; 8]) -> [i16x8<S>; 8] {
-    // Three rounds of weaving rows that are four apart turn the three bits of the place around.
+    // Three rounds of interleaving rows that are four apart reverse the three bits of the index.
     let mut rows = rows;
     for _ in 0..3 {
         let before = rows;
@@ -148,53 +151,53 @@ fn transposed<S: Lanes>(simd: S, rows: [i16x8<S>; 8]) -> [i16x8<S>; 8] {
     rows
 }
 
-/// Makes `ACROSS` × `DOWN` cells of a block and writes them into rows `stride` apart.
+/// Transforms a block to `ACROSS` × `DOWN` samples, written into rows `stride` apart.
 #[inline(always)]
-pub(super) fn cells<const ACROSS: usize, const DOWN: usize>(
+pub(super) fn reduced_samples<const ACROSS: usize, const DOWN: usize>(
     block: &[i16; 64],
     target: &mut [i16],
     stride: usize,
 ) {
-    let mut turned = [[0; DOWN]; ACROSS];
-    for (u, column) in turned.iter_mut().enumerate() {
-        let sums = points::<DOWN>(each(|v| block[v * 8 + u].into()));
+    let mut columns = [[0; DOWN]; ACROSS];
+    for (u, column) in columns.iter_mut().enumerate() {
+        let sums = points::<DOWN>(array_from_fn(|v| block[v * 8 + u].into()));
         for (target, sum) in column.iter_mut().zip(sums) {
-            // Three bits more than whole coefficients; what is out of range is damage or nonsense.
+            // Three bits more than whole coefficients; only corrupt data is out of range.
             *target = ((sum + (1 << 8)) >> 9).clamp(-32768, 32767);
         }
     }
     for y in 0..DOWN {
-        let sums = points::<ACROSS>(each(|u| turned[u][y]));
+        let sums = points::<ACROSS>(array_from_fn(|u| columns[u][y]));
         let row = &mut target[y * stride..][..ACROSS];
-        for (cell, sum) in row.iter_mut().zip(sums) {
-            // An eighth for both passes, times sixteen; pixels are in whole codes.
+        for (sample, sum) in row.iter_mut().zip(sums) {
+            // An eighth for both passes, times sixteen; pixels are in whole code values.
             let value = if (ACROSS, DOWN) == (8, 8) {
                 ((sum + (1 << 17)) >> 18) << 4
             } else {
                 (sum + (1 << 13)) >> 14
             };
-            *cell = (value + i32::from(MIDDLE)).clamp(0, BRIGHTEST) as i16;
+            *sample = (value + i32::from(MIDDLE)).clamp(0, BRIGHTEST) as i16;
         }
     }
 }
 
 /// The one-dimensional transform: F₀ + √2 Σ Fᵤ bᵤ(x), with bᵤ(x) the mean of cos((2i + 1)uπ / 16) over the
-/// pixels i of cell x, in 12 bits.
+/// pixels i of sample x, in 12 bits.
 #[inline(always)]
 fn points<const N: usize>(f: [i32; N]) -> [i32; N] {
     match N {
-        1 => each(|_| f[0] * ONE),
+        1 => array_from_fn(|_| f[0] * ONE),
         2 => {
             let odd = f[1] * QUARTER;
-            each(|x| f[0] * ONE + if x == 0 { odd } else { -odd })
+            array_from_fn(|x| f[0] * ONE + if x == 0 { odd } else { -odd })
         }
         4 => {
             let sums = four([f[0], f[1], f[2], f[3]]);
-            each(|x| sums[x])
+            array_from_fn(|x| sums[x])
         }
         _ => {
-            let sums = eight(each(|u| f[u]));
-            each(|x| sums[x])
+            let sums = eight(array_from_fn(|u| f[u]));
+            array_from_fn(|x| sums[x])
         }
     }
 }
@@ -208,7 +211,7 @@ const fn fixed(value: f64) -> i32 {
 
 /// √2 times the mean of cos((2i + 1)π / 16) over four pixels.
 const QUARTER: i32 = fixed(0.906_127);
-/// √2 times the means of two pixels that [`four`] is made of.
+/// √2 times the means of two pixels, for [`four`].
 const HALVES: [i32; 5] =
     [fixed(1.281_458), fixed(0.923_880), fixed(0.530_797), fixed(0.449_988), fixed(1.086_368)];
 
@@ -293,7 +296,7 @@ mod tests {
                 (8, 8) => eight_by_eight(simd, self.0, self.1, 8),
                 (4, 4) => four_by_four(simd, self.0, self.1, 8),
                 (2, 2) => two_by_two(simd, self.0[0], self.0, self.1, 8),
-                _ => cells::<ACROSS, DOWN>(self.0, self.1, 8),
+                _ => reduced_samples::<ACROSS, DOWN>(self.0, self.1, 8),
             }
         }
     }
@@ -301,15 +304,15 @@ mod tests {
     fn check<const ACROSS: usize, const DOWN: usize>(limit: usize) {
         for seed in 0..50 {
             let block = block(seed, limit);
-            let mut made = [0; 64];
-            SimdLevel::baseline().run(Block::<ACROSS, DOWN>(&block, &mut made));
-            let mut same = [0; 64];
-            SimdLevel::detect().run(Block::<ACROSS, DOWN>(&block, &mut same));
-            assert_eq!(same, made);
+            let mut baseline = [0; 64];
+            SimdLevel::baseline().run(Block::<ACROSS, DOWN>(&block, &mut baseline));
+            let mut other = [0; 64];
+            SimdLevel::detect().run(Block::<ACROSS, DOWN>(&block, &mut other));
+            assert_eq!(other, baseline);
             if (ACROSS, DOWN) != (2, 2) {
-                // Which is rounded once, not twice.
-                cells::<ACROSS, DOWN>(&block, &mut same, 8);
-                assert_eq!(same, made);
+                // Except for 2 × 2, which is rounded once instead of twice.
+                reduced_samples::<ACROSS, DOWN>(&block, &mut other, 8);
+                assert_eq!(other, baseline);
             }
             let (width, height) = (8 / ACROSS, 8 / DOWN);
             for (x, y) in (0..ACROSS).flat_map(|x| (0..DOWN).map(move |y| (x, y))) {
@@ -317,15 +320,15 @@ mod tests {
                     (0..width).flat_map(|i| (0..height).map(move |j| (x * width + i, y * height + j)));
                 let sum: f64 = pixels.map(|(i, j)| exact(&block, i, j)).sum();
                 let expected = (sum / (width * height) as f64).clamp(0.0, 255.0);
-                let error = f64::from(made[y * 8 + x]) / 16.0 - expected;
+                let error = f64::from(baseline[y * 8 + x]) / 16.0 - expected;
                 let most = if ACROSS * DOWN == 64 { 0.6 } else { 0.15 };
-                assert!(error.abs() < most, "{ACROSS}x{DOWN}, cell {x},{y}: {error}");
+                assert!(error.abs() < most, "{ACROSS}x{DOWN}, sample {x},{y}: {error}");
             }
         }
     }
 
     #[test]
-    fn cells_are_the_means_of_their_pixels() {
+    fn samples_are_the_means_of_their_pixels() {
         check::<8, 8>(8);
         check::<8, 4>(4);
         check::<4, 4>(4);

@@ -1,22 +1,22 @@
-//! Rows of cells of each component, one MCU row at a time, on their way out: components of lower
-//! resolution are interpolated to the grid's, inks become colours.
+//! Rows of samples of each component, one MCU row at a time: components of lower resolution are interpolated to
+//! the grid's, inks are converted to colours.
 
 use fearless_simd::i16x16;
 use fearless_simd::prelude::*;
 
-use super::frame::{Component, Frame, Spread};
+use super::frame::{Component, Frame, SamplingRatio};
 use super::idct::{self, MIDDLE};
 use super::variance::Variance;
 use crate::colour::Cmyk;
 use crate::error::Error;
 use crate::header::jpeg::Colour;
-use crate::pixels::{Components, Row, Rows};
+use crate::pixels::{Components, Row, RowSink};
 use crate::simd::{Kernel, Lanes, SimdLevel, padded};
 
 pub(super) struct Planes {
     level: SimdLevel,
     planes: Vec<Plane>,
-    /// The variance within the cells of the first component.
+    /// The variance within the samples of the first component.
     variance: Option<Variance>,
     colour: Colour,
     cmyk: Option<Cmyk>,
@@ -25,27 +25,27 @@ pub(super) struct Planes {
     /// Columns and rows of the grid, and its rows in an MCU.
     size: (usize, usize),
     rows: usize,
-    /// Rows that must wait for the next MCU row, whose cells they are interpolated with.
+    /// Rows that are interpolated with samples of the next MCU row.
     lag: usize,
     mcu_row: usize,
-    given: usize,
-    /// Whether cells are pixels.
-    whole: bool,
+    emitted: usize,
+    /// Whether samples are pixels.
+    whole_codes: bool,
 }
 
-/// A component's cells of two MCU rows.
+/// A component's samples of two MCU rows.
 struct Plane {
     current: Vec<i16>,
     previous: Vec<i16>,
     stride: usize,
     /// Rows in an MCU row.
     rows: usize,
-    /// Cells that hold picture.
+    /// Samples that hold image data.
     size: (usize, usize),
-    spread: (Spread, Spread),
+    ratio: (SamplingRatio, SamplingRatio),
     /// A row at the grid's resolution.
     line: Vec<i16>,
-    /// A row between rows, with a cell more at each end.
+    /// A row interpolated vertically, with one more sample at each end.
     between: Vec<i16>,
 }
 
@@ -53,13 +53,13 @@ impl Planes {
     pub(super) fn new(frame: &Frame, colour: Colour, cmyk: Option<Cmyk>, level: SimdLevel) -> Self {
         let planes: Vec<_> = frame.components.iter().map(|c| Plane::new(c, frame)).collect();
         let first = &frame.components[0];
-        let whole = first.spread.0.is_one() && first.spread.1.is_one();
-        let variance = (whole && first.cells != (8, 8))
-            .then(|| Variance::new(planes[0].stride, first.cells, (first.padded.0, first.factors.1)));
+        let full_resolution = first.ratio.0.is_one() && first.ratio.1.is_one();
+        let variance = (full_resolution && first.block_samples != (8, 8))
+            .then(|| Variance::new(planes[0].stride, first.block_samples, (first.padded.0, first.factors.1)));
         let lag = frame
             .components
             .iter()
-            .map(|c| if c.spread.1.is_one() { 0 } else { c.spread.1.grid.div_ceil(2 * c.spread.1.own) });
+            .map(|c| if c.ratio.1.is_one() { 0 } else { c.ratio.1.grid.div_ceil(2 * c.ratio.1.own) });
         Self {
             level,
             variance,
@@ -71,25 +71,25 @@ impl Planes {
             rows: frame.rows,
             lag: lag.max().unwrap_or(0),
             mcu_row: 0,
-            given: 0,
-            whole: first.cells == (8, 8),
+            emitted: 0,
+            whole_codes: first.block_samples == (8, 8),
             planes,
         }
     }
 
-    /// Whether the variance within cells is wanted.
-    pub(super) const fn wants_variance(&self) -> bool {
+    /// Whether the variance within samples is to be recorded.
+    pub(super) const fn records_variance(&self) -> bool {
         self.variance.is_some()
     }
 
-    /// Makes the cells of the block in column `x` and row `y` (within the MCU row) of component `index`.
+    /// Transforms the block in column `x` and row `y` (within the MCU row) of component `index` to samples.
     #[inline(always)]
-    #[expect(clippy::too_many_arguments, reason = "what makes a block's cells; one inlined call")]
+    #[expect(clippy::too_many_arguments, reason = "all parameters of a block; one inlined call")]
     pub(super) fn block<S: Lanes>(
         &mut self,
         simd: S,
         index: usize,
-        cells: (usize, usize),
+        block_samples: (usize, usize),
         (x, y): (usize, usize),
         dc: i32,
         flat: bool,
@@ -97,57 +97,57 @@ impl Planes {
     ) {
         let plane = &mut self.planes[index];
         let stride = plane.stride;
-        let target = &mut plane.current[y * cells.1 * stride + x * cells.0..];
+        let target = &mut plane.current[y * block_samples.1 * stride + x * block_samples.0..];
         if flat {
             let mean = idct::flat(dc);
-            for row in target.chunks_mut(stride).take(cells.1) {
-                fill(&mut row[..cells.0], mean);
+            for row in target.chunks_mut(stride).take(block_samples.1) {
+                fill(&mut row[..block_samples.0], mean);
             }
             return;
         }
         let dc = dc.clamp(-32768, 32767) as i16;
-        if cells == (2, 2) {
+        if block_samples == (2, 2) {
             idct::two_by_two(simd, dc, block, target, stride);
             *block = [0; 64];
             return;
         }
         block[0] = dc;
-        match cells {
+        match block_samples {
             (8, 8) => idct::eight_by_eight(simd, block, target, stride),
             (4, 4) => idct::four_by_four(simd, block, target, stride),
-            (8, 4) => idct::cells::<8, 4>(block, target, stride),
-            (4, 2) => idct::cells::<4, 2>(block, target, stride),
-            (2, 1) => idct::cells::<2, 1>(block, target, stride),
-            _ => uncommon(cells, block, target, stride),
+            (8, 4) => idct::reduced_samples::<8, 4>(block, target, stride),
+            (4, 2) => idct::reduced_samples::<4, 2>(block, target, stride),
+            (2, 1) => idct::reduced_samples::<2, 1>(block, target, stride),
+            _ => transform_rare_size(block_samples, block, target, stride),
         }
         *block = [0; 64];
     }
 
-    /// Makes the one cell of a block.
+    /// Sets the one sample of a block.
     #[inline(always)]
     pub(super) fn mean(&mut self, index: usize, (x, y): (usize, usize), dc: i32) {
         let plane = &mut self.planes[index];
         plane.current[y * plane.stride + x] = idct::mean(dc);
     }
 
-    /// Notes the variance within the cells of a block of the first component.
+    /// Records the variance within the samples of a block of the first component.
     #[inline(always)]
     pub(super) fn variance(&mut self, place: (usize, usize), variance: i16) {
-        if let Some(noted) = &mut self.variance {
-            noted.note(place, variance);
+        if let Some(recorded) = &mut self.variance {
+            recorded.record(place, variance);
         }
     }
 
-    /// Gives the rows that are complete with this MCU row.
-    pub(super) fn give(&mut self, rows: &mut dyn Rows) -> Result<(), Error> {
+    /// Passes on the rows that are complete with this MCU row.
+    pub(super) fn emit(&mut self, rows: &mut dyn RowSink) -> Result<(), Error> {
         if let Some(variance) = &mut self.variance {
-            variance.share(self.level, &mut self.planes[0].current);
+            variance.distribute(self.level, &mut self.planes[0].current);
         }
-        let made = (self.mcu_row + 1) * self.rows;
-        let until = if made >= self.size.1 { self.size.1 } else { made - self.lag.min(made) };
-        while self.given < until {
-            self.give_row(self.given, rows)?;
-            self.given += 1;
+        let decoded = (self.mcu_row + 1) * self.rows;
+        let until = if decoded >= self.size.1 { self.size.1 } else { decoded - self.lag.min(decoded) };
+        while self.emitted < until {
+            self.emit_row(self.emitted, rows)?;
+            self.emitted += 1;
         }
         self.mcu_row += 1;
         for plane in &mut self.planes {
@@ -159,21 +159,21 @@ impl Planes {
         Ok(())
     }
 
-    /// Makes what is left of the picture gray.
-    pub(super) fn give_blank(&mut self, rows: &mut dyn Rows) -> Result<(), Error> {
-        while self.given < self.size.1 {
+    /// Passes on gray rows for the rest of the image.
+    pub(super) fn emit_blank(&mut self, rows: &mut dyn RowSink) -> Result<(), Error> {
+        while self.emitted < self.size.1 {
             for plane in &mut self.planes {
                 plane.current.fill(MIDDLE);
             }
             if let Some(variance) = &mut self.variance {
                 variance.clear();
             }
-            self.give(rows)?;
+            self.emit(rows)?;
         }
         Ok(())
     }
 
-    fn give_row(&mut self, y: usize, rows: &mut dyn Rows) -> Result<(), Error> {
+    fn emit_row(&mut self, y: usize, rows: &mut dyn RowSink) -> Result<(), Error> {
         let (level, mcu_row, columns) = (self.level, self.mcu_row, self.size.0);
         for plane in &mut self.planes {
             plane.prepare(level, mcu_row, y, columns);
@@ -192,13 +192,13 @@ impl Planes {
         rows.row(Row::Components(Components {
             planes: [line(0), line(1), line(2)],
             ycc,
-            whole: self.whole,
+            whole_codes: self.whole_codes,
             variance,
         }))
     }
 }
 
-/// Fills the cells of a block's row: one, two, four or eight.
+/// Fills the samples of a block's row: one, two, four or eight.
 #[inline(always)]
 pub(super) fn fill(row: &mut [i16], value: i16) {
     match row.len() {
@@ -211,28 +211,28 @@ pub(super) fn fill(row: &mut [i16], value: i16) {
 }
 
 #[inline(never)]
-fn uncommon(cells: (usize, usize), block: &[i16; 64], target: &mut [i16], stride: usize) {
-    match cells {
-        (4, 8) => idct::cells::<4, 8>(block, target, stride),
-        (2, 4) => idct::cells::<2, 4>(block, target, stride),
-        (1, 2) => idct::cells::<1, 2>(block, target, stride),
-        (8, 2) => idct::cells::<8, 2>(block, target, stride),
-        (2, 8) => idct::cells::<2, 8>(block, target, stride),
-        (4, 1) => idct::cells::<4, 1>(block, target, stride),
-        (1, 4) => idct::cells::<1, 4>(block, target, stride),
-        (8, 1) => idct::cells::<8, 1>(block, target, stride),
-        (1, 8) => idct::cells::<1, 8>(block, target, stride),
-        _ => idct::cells::<1, 1>(block, target, stride),
+fn transform_rare_size(block_samples: (usize, usize), block: &[i16; 64], target: &mut [i16], stride: usize) {
+    match block_samples {
+        (4, 8) => idct::reduced_samples::<4, 8>(block, target, stride),
+        (2, 4) => idct::reduced_samples::<2, 4>(block, target, stride),
+        (1, 2) => idct::reduced_samples::<1, 2>(block, target, stride),
+        (8, 2) => idct::reduced_samples::<8, 2>(block, target, stride),
+        (2, 8) => idct::reduced_samples::<2, 8>(block, target, stride),
+        (4, 1) => idct::reduced_samples::<4, 1>(block, target, stride),
+        (1, 4) => idct::reduced_samples::<1, 4>(block, target, stride),
+        (8, 1) => idct::reduced_samples::<8, 1>(block, target, stride),
+        (1, 8) => idct::reduced_samples::<1, 8>(block, target, stride),
+        _ => idct::reduced_samples::<1, 1>(block, target, stride),
     }
 }
 
 impl Plane {
     fn new(component: &Component, frame: &Frame) -> Self {
-        let stride = padded((component.padded.0 * component.cells.0).max(frame.size.0));
-        let rows = component.cells.1 * component.factors.1;
-        let spread = component.spread;
-        let mut plane = Self { spread, ..Self::sized(stride, rows, component.size) };
-        if !(spread.0.is_one() && spread.1.is_one()) {
+        let stride = padded((component.padded.0 * component.block_samples.0).max(frame.size.0));
+        let rows = component.block_samples.1 * component.factors.1;
+        let ratio = component.ratio;
+        let mut plane = Self { ratio, ..Self::sized(stride, rows, component.size) };
+        if !(ratio.0.is_one() && ratio.1.is_one()) {
             plane.line = vec![0; padded(frame.size.0) + 2 * crate::simd::WIDTH];
             plane.between = vec![0; stride + 2 * crate::simd::WIDTH];
         }
@@ -240,27 +240,27 @@ impl Plane {
     }
 
     fn sized(stride: usize, rows: usize, size: (usize, usize)) -> Self {
-        let one = Spread { grid: 1, own: 1 };
+        let one = SamplingRatio { grid: 1, own: 1 };
         Self {
             current: vec![0; stride * rows],
             previous: vec![0; stride * rows],
             stride,
             rows,
             size,
-            spread: (one, one),
+            ratio: (one, one),
             line: Vec::new(),
             between: Vec::new(),
         }
     }
 
-    /// A row of cells of this MCU row or the one before.
+    /// A row of samples of this MCU row or the one before.
     fn row(&self, mcu_row: usize, y: usize) -> &[i16] {
         let y = y.min(self.size.1.max(1) - 1);
-        let cells = if y / self.rows == mcu_row { &self.current } else { &self.previous };
-        &cells[y % self.rows * self.stride..][..self.stride]
+        let samples = if y / self.rows == mcu_row { &self.current } else { &self.previous };
+        &samples[y % self.rows * self.stride..][..self.stride]
     }
 
-    /// Row `y` of the grid, once prepared.
+    /// Row `y` of the grid, after [`Self::prepare`].
     fn line(&self, mcu_row: usize, y: usize) -> &[i16] {
         if self.line.is_empty() { self.row(mcu_row, y) } else { &self.line }
     }
@@ -272,7 +272,7 @@ impl Plane {
         }
         let width = self.size.0;
         let mut between = std::mem::take(&mut self.between);
-        let (near, far, share) = neighbours(self.spread.1, y);
+        let (near, far, share) = neighbours(self.ratio.1, y);
         let near_row = self.row(mcu_row, near);
         if share == 0 {
             between[1..=width].copy_from_slice(&near_row[..width]);
@@ -284,34 +284,34 @@ impl Plane {
         // The edge is repeated.
         between[0] = between[1];
         between[width + 1] = between[width];
-        let spread = self.spread.0;
-        if spread.is_one() {
+        let ratio = self.ratio.0;
+        if ratio.is_one() {
             self.line[..columns].copy_from_slice(&between[1..=columns]);
-        } else if spread.is_two() {
-            level.run(Double { cells: &between, line: &mut self.line });
+        } else if ratio.is_two() {
+            level.run(Double { samples: &between, line: &mut self.line });
         } else {
-            for (x, cell) in self.line[..columns].iter_mut().enumerate() {
-                let (near, far, share) = neighbours(spread, x);
+            for (x, sample) in self.line[..columns].iter_mut().enumerate() {
+                let (near, far, share) = neighbours(ratio, x);
                 let at = |index: usize| i32::from(between[1 + index.min(width - 1)]);
-                *cell = ((at(near) * (16 - share) + at(far) * share + 8) >> 4) as i16;
+                *sample = ((at(near) * (16 - share) + at(far) * share + 8) >> 4) as i16;
             }
         }
         self.between = between;
     }
 }
 
-/// The component's cell nearest to cell `at` of the grid, the next nearest, and its share in sixteenths.
-fn neighbours(spread: Spread, at: usize) -> (usize, usize, i32) {
-    // The middle of the cell, in the component's cells, from the middle of the first, times 32 grid.
-    let middle = (2 * at as i64 + 1) * 16 * spread.own as i64 - 16 * spread.grid as i64;
-    let unit = 32 * spread.grid as i64;
+/// The component's sample nearest to sample `at` of the grid, the next nearest, and its share in sixteenths.
+fn neighbours(ratio: SamplingRatio, at: usize) -> (usize, usize, i32) {
+    // The middle of the sample, in the component's samples, from the middle of the first, times 32 grid.
+    let middle = (2 * at as i64 + 1) * 16 * ratio.own as i64 - 16 * ratio.grid as i64;
+    let unit = 32 * ratio.grid as i64;
     let (whole, rest) = (middle.div_euclid(unit), middle.rem_euclid(unit));
     let share = ((rest * 16 + unit / 2) / unit) as i32;
-    let cell = |index: i64| index.max(0) as usize;
+    let sample = |index: i64| index.max(0) as usize;
     if share <= 8 {
-        (cell(whole), cell(whole + 1), share)
+        (sample(whole), sample(whole + 1), share)
     } else {
-        (cell(whole + 1), cell(whole), 16 - share)
+        (sample(whole + 1), sample(whole), 16 - share)
     }
 }
 
@@ -335,10 +335,10 @@ impl Kernel for Blend<'_> {
     }
 }
 
-/// Twice the cells by the triangle filter: three parts of the nearer one, one of the farther.
+/// Upsampling by two with the triangle filter: three parts of the nearer sample, one of the farther.
 struct Double<'a> {
-    /// With a cell before the first.
-    cells: &'a [i16],
+    /// With a sample before the first.
+    samples: &'a [i16],
     line: &'a mut [i16],
 }
 
@@ -348,8 +348,9 @@ impl Kernel for Double<'_> {
     fn run<S: Lanes>(self, simd: S) {
         let mut at = 0;
         for target in self.line.chunks_exact_mut(32) {
-            let Some(cells) = self.cells.get(at..at + 18) else { break };
-            let (before, here, after) = (simd.load(cells), simd.load(&cells[1..]), simd.load(&cells[2..]));
+            let Some(samples) = self.samples.get(at..at + 18) else { break };
+            let (before, here, after) =
+                (simd.load(samples), simd.load(&samples[1..]), simd.load(&samples[2..]));
             let here = here * 3 + i16x16::splat(simd, 2);
             let (low, high) = simd.interleave_i16x16((here + before) >> 2, (here + after) >> 2);
             low.store_slice(&mut target[..16]);
@@ -359,9 +360,9 @@ impl Kernel for Double<'_> {
     }
 }
 
-/// A cell in 8 bits.
-const fn byte(cell: i16) -> u8 {
-    ((cell + 8) >> 4) as u8
+/// A sample in 8 bits.
+const fn byte(sample: i16) -> u8 {
+    ((sample + 8) >> 4) as u8
 }
 
 /// Inks, 255 for full: Adobe stores them inverted, and in YCCK three of them as YCbCr.

@@ -5,29 +5,29 @@ use std::sync::Arc;
 use fearless_simd::i32x8;
 use fearless_simd::prelude::*;
 
-use super::ac::{AcTable, Rest, Wanted};
-use super::bits::Bits;
+use super::ac::{AcSelection, AcSummary, AcTable};
+use super::bit_reader::BitReader;
+use super::coefficient_buffer::CoefficientBuffer;
 use super::frame::Frame;
 use super::huffman::{DcTable, NATURAL};
-use super::lookups::Lookups;
 use super::planes::Planes;
-use super::restarts::{Before, Restarts};
-use super::store::Store;
+use super::restart_intervals::{McuBoundary, RestartIntervals};
+use super::table_cache::TableCache;
 use super::tables::{ScanHeader, Tables};
 use crate::simd::{Kernel, Lanes, SimdLevel, WIDTH};
 
-/// A sequential scan under way.
+/// The state of a sequential scan.
 pub(super) struct Scan<'a> {
-    pub(super) bits: Bits<'a>,
-    parts: Vec<Part>,
+    pub(super) reader: BitReader<'a>,
+    components: Vec<ScanComponent>,
     /// MCUs across and down.
     pub(super) mcus: (usize, usize),
-    restarts: Restarts<'a>,
+    restarts: RestartIntervals<'a>,
 }
 
-/// What decoding a component's blocks takes.
-struct Part {
-    view: PartView,
+/// What decoding a component's blocks needs.
+struct ScanComponent {
+    view: ComponentView,
     factors: (usize, usize),
     dc: Arc<DcTable>,
     ac: Arc<AcTable>,
@@ -37,140 +37,150 @@ struct Part {
     prediction: i32,
 }
 
-/// Where blocks go.
-pub(super) trait Sink {
+/// Receives decoded blocks.
+pub(super) trait BlockSink {
     /// Takes a block of component `index` in column `x` and row `y`, counted from the MCU row's first.
-    /// Its AC coefficients, if `rest` says that any were kept, are in `block`, to be left zero.
-    fn block<S: Lanes, const KEEP: bool>(
+    /// Its AC coefficients are in `block`, unless `ac` is flat; the sink sets them to zero.
+    fn block<S: Lanes, const STORE: bool>(
         &mut self,
         simd: S,
-        part: &PartView,
+        component: &ComponentView,
         place: (usize, usize),
         dc: i32,
-        rest: Rest,
+        ac: AcSummary,
         block: &mut [i16; 64],
     );
 }
 
-/// What sinks may know of a component.
-pub(super) struct PartView {
+/// What a [`BlockSink`] needs of a component.
+pub(super) struct ComponentView {
     pub(super) index: usize,
-    pub(super) cells: (usize, usize),
+    pub(super) block_samples: (usize, usize),
     pub(super) energy: bool,
-    /// What coefficients are multiplied with, in natural order; and what those of them are that no cell is
-    /// made of, 0 for the others.
+    /// Quantisation steps in natural order; and those of coefficients that samples do not use, 0 for the
+    /// others.
     steps: [i16; 64],
-    others: [i16; 64],
+    unused_steps: [i16; 64],
 }
 
 impl<'a> Scan<'a> {
-    /// A scan whose data begins at `at`. With `multiply` DC coefficients come out multiplied with their
+    /// A scan whose data begins at `at`. With `dequantise` DC coefficients are multiplied with their
     /// quantisation step.
     pub(super) fn new(
         bytes: &'a [u8],
         at: usize,
         header: &ScanHeader,
         frame: &Frame,
-        (tables, lookups): (&Tables, &mut Lookups),
-        wants_variance: bool,
-        multiply: bool,
+        (tables, cache): (&Tables, &mut TableCache),
+        records_variance: bool,
+        dequantise: bool,
     ) -> Result<Self, String> {
-        let alone = header.components.len() == 1;
+        let interleaved = header.components.len() > 1;
         let mut mcus = frame.mcus;
-        let mut parts = Vec::new();
+        let mut components = Vec::new();
         for &(index, dc, ac) in &header.components {
             let component = &frame.components[index];
-            let steps = tables.quantisation[usize::from(component.sampled.table)]
+            let steps = tables.quantisation[usize::from(component.spec.table)]
                 .as_ref()
                 .ok_or("a scan before its quantisation table")?;
             let dc = tables.dc.get(dc).and_then(Option::as_ref).ok_or("a scan before its DC table")?;
             let ac = tables.ac.get(ac).and_then(Option::as_ref).ok_or("a scan before its AC table")?;
             let last = component.last();
-            let cells = component.cells;
-            if alone {
+            let block_samples = component.block_samples;
+            if !interleaved {
                 mcus = component.blocks;
             }
-            parts.push(Part {
-                view: PartView {
+            components.push(ScanComponent {
+                view: ComponentView {
                     index,
-                    cells,
-                    energy: index == 0 && wants_variance,
+                    block_samples,
+                    energy: index == 0 && records_variance,
                     steps: in_natural_order(steps),
-                    others: in_natural_order(&component.others(steps)),
+                    unused_steps: in_natural_order(&component.unused_steps(steps)),
                 },
-                factors: if alone { (1, 1) } else { component.factors },
-                dc: lookups.dc(dc),
-                ac: lookups.ac(ac),
-                dc_step: if multiply { steps[0].into() } else { 1 },
-                squares: weights(&component.others(steps)),
+                factors: if interleaved { component.factors } else { (1, 1) },
+                dc: cache.dc(dc),
+                ac: cache.ac(ac),
+                dc_step: if dequantise { steps[0].into() } else { 1 },
+                squares: weights(&component.unused_steps(steps)),
                 last,
                 prediction: 0,
             });
         }
-        Ok(Self { bits: Bits::new(bytes, at), parts, mcus, restarts: Restarts::new(bytes, tables.restart) })
+        Ok(Self {
+            reader: BitReader::new(bytes, at),
+            components,
+            mcus,
+            restarts: RestartIntervals::new(bytes, tables.restart),
+        })
     }
 
-    /// Forgets what is kept from MCU to MCU.
-    fn begin_again(&mut self) {
-        for part in &mut self.parts {
-            part.prediction = 0;
+    /// Resets what one MCU leaves for the next (T.81, E.2.4).
+    fn restart(&mut self) {
+        for component in &mut self.components {
+            component.prediction = 0;
         }
     }
 }
 
 /// Decodes the next MCU row into a sink.
-pub(super) fn mcu_row(level: SimdLevel, scan: &mut Scan<'_>, sink: &mut impl Sink) -> Result<(), String> {
-    if scan.parts.iter().any(|part| part.last > 0) {
+pub(super) fn mcu_row(
+    level: SimdLevel,
+    scan: &mut Scan<'_>,
+    sink: &mut impl BlockSink,
+) -> Result<(), String> {
+    if scan.components.iter().any(|component| component.last > 0) {
         level.run(McuRow::<_, true> { scan, sink })
     } else {
         level.run(McuRow::<_, false> { scan, sink })
     }
 }
 
-/// With `KEEP` some AC coefficients are kept. One of two is compiled into the loop, so that what it needs
-/// fits into registers.
-struct McuRow<'s, 'a, T, const KEEP: bool> {
+/// With `STORE` some AC coefficients are stored. Two variants are compiled, so that the state of each loop fits
+/// into registers.
+struct McuRow<'s, 'a, T, const STORE: bool> {
     scan: &'s mut Scan<'a>,
     sink: &'s mut T,
 }
 
-impl<T: Sink, const KEEP: bool> Kernel for McuRow<'_, '_, T, KEEP> {
+impl<T: BlockSink, const STORE: bool> Kernel for McuRow<'_, '_, T, STORE> {
     type Output = Result<(), String>;
 
     #[inline(always)]
     fn run<S: Lanes>(self, simd: S) -> Self::Output {
         let Self { scan, sink } = self;
         let mut block = [0; 64];
-        // A copy for the whole row, so that it can stay in registers.
-        let mut bits = scan.bits;
+        // A copy for the whole row, to stay in registers.
+        let mut reader = scan.reader;
         for mcu in 0..scan.mcus.0 {
-            match scan.restarts.before_mcu(&mut bits)? {
-                Before::Mcu => {}
-                Before::Restart => scan.begin_again(),
-                Before::End => break,
+            match scan.restarts.before_mcu(&mut reader)? {
+                McuBoundary::None => {}
+                McuBoundary::Restart => scan.restart(),
+                McuBoundary::End => break,
             }
-            for part in &mut scan.parts {
-                let (across, down) = part.factors;
+            for component in &mut scan.components {
+                let (across, down) = component.factors;
                 let (mut x, mut y) = (0, 0);
                 while y < down {
-                    let wanted = Wanted { last: part.last, squares: &part.squares };
-                    bits.refill();
-                    let difference = part.dc.read(&mut bits);
-                    let rest = if part.view.energy {
-                        part.ac.read::<KEEP, true>(&mut bits, &wanted, &mut block)
+                    let selection = AcSelection { last: component.last, squares: &component.squares };
+                    reader.refill();
+                    let difference = component.dc.read(&mut reader);
+                    let ac = if component.view.energy {
+                        component.ac.read::<STORE, true>(&mut reader, &selection, &mut block)
                     } else {
-                        part.ac.read::<KEEP, false>(&mut bits, &wanted, &mut block)
+                        component.ac.read::<STORE, false>(&mut reader, &selection, &mut block)
                     };
-                    let (Some(difference), Some(mut rest)) = (difference, rest) else {
-                        scan.bits = bits;
-                        return Err(format!("bits that are no code before byte {}", bits.position()));
+                    let (Some(difference), Some(mut ac)) = (difference, ac) else {
+                        scan.reader = reader;
+                        return Err(format!("an invalid code before byte {}", reader.position()));
                     };
-                    if KEEP && part.view.energy && !rest.flat {
-                        rest.energy = rest.energy.wrapping_add(energy(simd, &block, &part.view.others));
+                    if STORE && component.view.energy && !ac.flat {
+                        ac.energy =
+                            ac.energy.wrapping_add(energy(simd, &block, &component.view.unused_steps));
                     }
-                    part.prediction = part.prediction.wrapping_add(difference);
-                    let dc = part.prediction.wrapping_mul(part.dc_step);
-                    sink.block::<S, KEEP>(simd, &part.view, (mcu * across + x, y), dc, rest, &mut block);
+                    component.prediction = component.prediction.wrapping_add(difference);
+                    let dc = component.prediction.wrapping_mul(component.dc_step);
+                    sink.block::<S, STORE>(simd, &component.view, (mcu * across + x, y), dc, ac, &mut block);
                     x += 1;
                     if x == across {
                         (x, y) = (0, y + 1);
@@ -178,21 +188,21 @@ impl<T: Sink, const KEEP: bool> Kernel for McuRow<'_, '_, T, KEEP> {
                 }
             }
         }
-        scan.bits = bits;
-        if bits.overrun() {
-            return Err(format!("the data ends at byte {}", scan.bits.position()));
+        scan.reader = reader;
+        if reader.overrun() {
+            return Err(format!("the data ends at byte {}", scan.reader.position()));
         }
         Ok(())
     }
 }
 
-/// What squares are multiplied with, by the index after the last coefficient of a look-up: the square of that
-/// coefficient's step, for all of them.
+/// Factors of the squares of skipped coefficients, by the index after the last one of a look-up: the square of
+/// that one's step, for all of them.
 fn weights(steps: &[u16; 64]) -> [u64; 64] {
     std::array::from_fn(|index| u64::from(steps[(index + 63) % 64]).pow(2))
 }
 
-/// An array in zigzag order, put into natural order.
+/// Zigzag order to natural order.
 fn in_natural_order(sequence: &[u16; 64]) -> [i16; 64] {
     let mut natural = [0; 64];
     for (&value, &place) in sequence.iter().zip(&NATURAL) {
@@ -201,7 +211,7 @@ fn in_natural_order(sequence: &[u16; 64]) -> [i16; 64] {
     natural
 }
 
-/// The energy of coefficients that are to be multiplied with `steps`.
+/// The energy of coefficients multiplied with `steps`.
 #[inline(always)]
 fn energy<S: Lanes>(simd: S, block: &[i16; 64], steps: &[i16; 64]) -> u64 {
     let mut sum = i32x8::splat(simd, 0);
@@ -215,68 +225,69 @@ fn energy<S: Lanes>(simd: S, block: &[i16; 64], steps: &[i16; 64]) -> u64 {
 
 /// Multiplies the first coefficients with their quantisation steps.
 #[inline(always)]
-fn multiply<S: Lanes>(simd: S, block: &mut [i16], steps: &[i16; 64]) {
+fn dequantise<S: Lanes>(simd: S, block: &mut [i16], steps: &[i16; 64]) {
     for (values, steps) in block.chunks_exact_mut(WIDTH).zip(steps.chunks_exact(WIDTH)) {
         (simd.load(values) * simd.load(steps)).store_slice(values);
     }
 }
 
-/// The variance that an energy stands for, in 2⁻¹⁵ of the full range's square: a block's energy is 64
+/// The variance of a block's energy, in 2⁻¹⁵ of the full range's square: a block's energy is 64
 /// times its variance (Parseval), and the full range is 255.
 #[inline(always)]
 pub(super) fn variance(energy: u64) -> i16 {
     (energy.wrapping_mul(516) >> 16).min(32767) as i16
 }
 
-impl Sink for Planes {
+impl BlockSink for Planes {
     #[inline(always)]
-    fn block<S: Lanes, const KEEP: bool>(
+    fn block<S: Lanes, const STORE: bool>(
         &mut self,
         simd: S,
-        part: &PartView,
+        component: &ComponentView,
         place: (usize, usize),
         dc: i32,
-        rest: Rest,
+        ac: AcSummary,
         block: &mut [i16; 64],
     ) {
-        if part.energy {
-            self.variance(place, variance(rest.energy));
+        if component.energy {
+            self.variance(place, variance(ac.energy));
         }
-        if KEEP {
-            if !rest.flat {
-                multiply(simd, &mut block[..(part.cells.1 * 8).next_multiple_of(WIDTH)], &part.steps);
+        if STORE {
+            if !ac.flat {
+                let used = (component.block_samples.1 * 8).next_multiple_of(WIDTH);
+                dequantise(simd, &mut block[..used], &component.steps);
             }
-            self.block(simd, part.index, part.cells, place, dc, rest.flat, block);
+            self.block(simd, component.index, component.block_samples, place, dc, ac.flat, block);
         } else {
-            self.mean(part.index, place, dc);
+            self.mean(component.index, place, dc);
         }
     }
 }
 
-/// Blocks into the store, from row `top` on.
-pub(super) struct Stored<'a> {
-    pub(super) store: &'a mut Store,
+/// Writes blocks into the buffer, from row `tops` of each component on.
+pub(super) struct BufferSink<'a> {
+    pub(super) buffer: &'a mut CoefficientBuffer,
     pub(super) tops: Vec<usize>,
 }
 
-impl Sink for Stored<'_> {
+impl BlockSink for BufferSink<'_> {
     #[inline(always)]
-    fn block<S: Lanes, const KEEP: bool>(
+    fn block<S: Lanes, const STORE: bool>(
         &mut self,
         _: S,
-        part: &PartView,
+        component: &ComponentView,
         (x, y): (usize, usize),
         dc: i32,
-        rest: Rest,
+        ac: AcSummary,
         block: &mut [i16; 64],
     ) {
-        let y = self.tops[part.index] + y;
-        if part.energy {
-            let at = y * self.store.planes[part.index].blocks.0 + x;
-            self.store.add_energy(at, rest.energy);
+        let y = self.tops[component.index] + y;
+        if component.energy {
+            let at = y * self.buffer.planes[component.index].blocks.0 + x;
+            self.buffer.add_energy(at, ac.energy);
         }
         block[0] = dc.clamp(-32768, 32767) as i16;
-        self.store.put(part.index, (x, y), block);
+        self.buffer.store(component.index, (x, y), block);
         *block = [0; 64];
     }
 }
@@ -286,11 +297,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_stepped_over_weighs_by_its_own_step() {
+    fn skipped_coefficients_weigh_by_their_own_step() {
         let steps = std::array::from_fn(|index| index as u16 * 10);
         let weights = weights(&steps);
         for (index, &step) in steps.iter().enumerate() {
-            // As it is looked up: by the index after the coefficient, and after the last one by 64.
+            // Looked up by the index after the coefficient, which is 64 after the last one.
             assert_eq!(weights[(index + 1) & 63], u64::from(step).pow(2));
         }
     }

@@ -1,4 +1,5 @@
-//! What the segments between scans set: quantisation and Huffman tables, the restart interval.
+//! Tables and miscellaneous segments (ITU-T T.81, B.2.4): quantisation and Huffman tables, restart interval;
+//! scan headers.
 
 use super::huffman::Codes;
 use crate::encode::jpeg::standard_codes;
@@ -14,13 +15,13 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    /// Takes in a segment; those that set no table are passed over.
+    /// Applies a segment; those that set no table are ignored.
     pub(super) fn apply(&mut self, marker: u8, body: &[u8]) -> Result<(), String> {
         match marker {
             0xdb => self.quantisation(body),
             0xc4 => self.huffman(body),
             0xdd => {
-                let interval = body.first_chunk().ok_or("the restart interval is cut")?;
+                let interval = body.first_chunk().ok_or("the restart interval is truncated")?;
                 self.restart = u16::from_be_bytes(*interval).into();
                 Ok(())
             }
@@ -28,7 +29,7 @@ impl Tables {
         }
     }
 
-    /// Before a scan: a file that has set no codes has the standard's, as frames of Motion JPEG do.
+    /// Sets the codes of annex K before a scan if the file has none, as in frames of Motion JPEG.
     pub(super) fn complete(&mut self) {
         if self.dc.iter().chain(&self.ac).all(Option::is_none) {
             let codes = standard_codes().map(|(counts, symbols)| Codes::new(&counts, &symbols).ok());
@@ -43,7 +44,7 @@ impl Tables {
             let (precision, slot) = (kind >> 4, usize::from(kind & 15));
             let size = if precision == 0 { 64 } else { 128 };
             let slot = self.quantisation.get_mut(slot).ok_or("there are four quantisation tables")?;
-            let steps = rest.get(..size).ok_or("a quantisation table is cut")?;
+            let steps = rest.get(..size).ok_or("a quantisation table is truncated")?;
             *slot = Some(std::array::from_fn(|index| {
                 if precision == 0 {
                     steps[index].into()
@@ -60,9 +61,9 @@ impl Tables {
     fn huffman(&mut self, mut body: &[u8]) -> Result<(), String> {
         while let Some((&kind, rest)) = body.split_first() {
             let (class, slot) = (kind >> 4, usize::from(kind & 15));
-            let (counts, rest) = rest.split_first_chunk::<16>().ok_or("a Huffman table is cut")?;
+            let (counts, rest) = rest.split_first_chunk::<16>().ok_or("a Huffman table is truncated")?;
             let total = counts.iter().map(|&count| usize::from(count)).sum();
-            let symbols = rest.get(..total).ok_or("a Huffman table is cut")?;
+            let symbols = rest.get(..total).ok_or("a Huffman table is truncated")?;
             let tables = if class == 0 { &mut self.dc } else { &mut self.ac };
             let slot = tables.get_mut(slot).ok_or("there are four Huffman tables of each kind")?;
             *slot = Some(Codes::new(counts, symbols).map_err(|why| format!("a Huffman table has {why}"))?);
@@ -75,7 +76,7 @@ impl Tables {
 /// A scan header (ITU-T T.81, B.2.3).
 #[derive(Debug, Clone)]
 pub(super) struct ScanHeader {
-    /// For each component of the scan its place in the frame, and its DC and AC tables.
+    /// For each component of the scan its index in the frame, and its DC and AC tables.
     pub(super) components: Vec<(usize, usize, usize)>,
     /// The band of the zigzag sequence, first and last index.
     pub(super) band: (usize, usize),
@@ -86,15 +87,16 @@ pub(super) struct ScanHeader {
 impl ScanHeader {
     pub(super) fn read(body: &[u8], frame: &super::frame::Frame, progressive: bool) -> Result<Self, String> {
         let (&count, rest) = body.split_first().ok_or("a scan header is empty")?;
-        let (listed, rest) = rest.split_at_checked(2 * usize::from(count)).ok_or("a scan header is cut")?;
-        let [first, last, approximation, ..] = *rest else { return Err("a scan header is cut".into()) };
+        let (listed, rest) =
+            rest.split_at_checked(2 * usize::from(count)).ok_or("a scan header is truncated")?;
+        let [first, last, approximation, ..] = *rest else { return Err("a scan header is truncated".into()) };
         let mut components: Vec<(usize, usize, usize)> = Vec::new();
         for &[id, tables] in listed.as_chunks::<2>().0 {
             let unused = |index: &usize| !components.iter().any(|component| component.0 == *index);
             let index = (0..frame.components.len())
                 .filter(unused)
-                .find(|&index| frame.components[index].sampled.id == id)
-                .ok_or_else(|| format!("a scan names component {id}, which the frame has not"))?;
+                .find(|&index| frame.components[index].spec.id == id)
+                .ok_or_else(|| format!("a scan names component {id}, which is not in the frame"))?;
             components.push((index, usize::from(tables >> 4), usize::from(tables & 15)));
         }
         if components.is_empty() {
@@ -105,7 +107,7 @@ impl ScanHeader {
             (u32::from(approximation >> 4), u32::from(approximation & 15)),
         );
         if !progressive {
-            // Sequential scans always have everything; some files say otherwise.
+            // Sequential scans have all coefficients; some files declare otherwise.
             (band, bits) = ((0, 63), (0, 0));
         } else if band.0 > band.1
             || band.1 > 63

@@ -1,4 +1,4 @@
-//! What the chunks before the picture's data say (W3C PNG, third edition, sections 11.2.2 and 11.3).
+//! The chunks before the image data (W3C PNG, third edition, sections 11.2.2 and 11.3).
 
 use fearless_simd::Level;
 
@@ -7,19 +7,19 @@ use crate::bytes::be32;
 use crate::colour::MAX_PROFILE;
 use crate::header::png::{Chunk, chunks};
 
-/// The chunks that matter, and where the data begins.
+/// The chunks that are used, and where the image data begins.
 #[derive(Default)]
 pub(super) struct Preamble<'a> {
     pub(super) palette: Option<&'a [u8]>,
     pub(super) transparency: Option<&'a [u8]>,
     pub(super) data_at: usize,
     profile: Option<&'a [u8]>,
-    /// Whether code points say the colour space; they rank above a profile.
+    /// Whether cICP declares the colour space; it takes precedence over a profile.
     code_points: bool,
 }
 
 impl<'a> Preamble<'a> {
-    /// Reads up to the first IDAT. A chunk that pictures can do without is ignored if it is damaged.
+    /// Reads up to the first IDAT. A corrupt ancillary chunk is ignored.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, String> {
         if let Some(header) = bytes.get(12..29)
             && be32(bytes, 29) != Some(crc32fast::hash(header))
@@ -33,7 +33,7 @@ impl<'a> Preamble<'a> {
                 return Ok(preamble);
             }
         }
-        // A data chunk that is not whole still holds the first rows.
+        // A truncated IDAT still holds the first rows.
         let end = chunks(bytes).last().map_or(33, |chunk| chunk.at + 12 + chunk.data.len());
         if bytes.get(end + 4..end + 8) == Some(b"IDAT") {
             return Ok(Self { data_at: end, ..preamble });
@@ -43,12 +43,12 @@ impl<'a> Preamble<'a> {
 
     fn take(&mut self, bytes: &'a [u8], chunk: &Chunk<'a>) -> Result<(), String> {
         let Chunk { name, data, at, .. } = *chunk;
-        let sound = || chunk.sum == Some(crc32fast::hash(&bytes[at + 4..at + 8 + data.len()]));
+        let is_valid = || chunk.crc == Some(crc32fast::hash(&bytes[at + 4..at + 8 + data.len()]));
         match &name {
             b"IDAT" => self.data_at = at,
             b"IEND" => return Err("it ends before its data (no chunk IDAT)".into()),
             b"PLTE" => {
-                if !sound() {
+                if !is_valid() {
                     return Err(format!("the checksum of PLTE at byte {at} does not match"));
                 }
                 if data.is_empty() || !data.len().is_multiple_of(3) || data.len() > 256 * 3 {
@@ -56,39 +56,39 @@ impl<'a> Preamble<'a> {
                 }
                 self.palette = Some(data);
             }
-            // What must be understood to read the picture has a capital letter first.
+            // A critical chunk (section 5.4): the image cannot be read without it.
             [b'A'..=b'Z', ..] => {
-                return Err(format!("an unknown kind of data, {}, at byte {at}", name.escape_ascii()));
+                return Err(format!("an unknown critical chunk {} at byte {at}", name.escape_ascii()));
             }
-            // That of a palette stands behind it (section 5.6); viewers ignore it elsewhere.
-            b"tRNS" if sound() && (self.palette.is_some() || bytes.get(25) != Some(&3)) => {
+            // With a palette, tRNS comes after it (section 5.6); viewers ignore it elsewhere.
+            b"tRNS" if is_valid() && (self.palette.is_some() || bytes.get(25) != Some(&3)) => {
                 self.transparency = Some(data);
             }
-            b"iCCP" if sound() => self.profile = Some(data),
-            // PNG holds RGB, so the matrix, the third of them, must be the identity.
-            b"cICP" if sound() => self.code_points = matches!(data, [_, _, 0, _]),
+            b"iCCP" if is_valid() => self.profile = Some(data),
+            // PNG holds RGB, so the matrix coefficients, the third byte, must be 0.
+            b"cICP" if is_valid() => self.code_points = matches!(data, [_, _, 0, _]),
             _ => {}
         }
         Ok(())
     }
 
-    /// The ICC profile, unless something of higher rank is there (W3C PNG, third edition, section 4.3).
+    /// The ICC profile, unless a chunk of higher precedence is present (W3C PNG, third edition, section 4.3).
     pub(super) fn profile(&self, level: Level) -> Option<Vec<u8>> {
         if self.code_points {
             return None;
         }
-        inflated(self.profile?, level)
+        decompressed(self.profile?, level)
     }
 }
 
-/// A name, a method and a zlib stream: the profile in it, if it is sound and not too large.
-fn inflated(chunk: &[u8], level: Level) -> Option<Vec<u8>> {
+/// The profile of an iCCP chunk (name, method, zlib stream), if it is valid and not too large.
+fn decompressed(chunk: &[u8], level: Level) -> Option<Vec<u8>> {
     let name = chunk.iter().take(80).position(|&byte| byte == 0)?;
     let &[method, ref stream @ ..] = chunk.get(name + 1..)? else { return None };
     if method != 0 {
         return None;
     }
-    let (mut inflater, mut source) = (Inflater::new(level), Whole(stream));
+    let (mut inflater, mut source) = (Inflater::new(level), SliceSource(stream));
     let mut profile = Vec::new();
     loop {
         let piece = inflater.peek(4096, &mut source).ok()?;
@@ -104,10 +104,10 @@ fn inflated(chunk: &[u8], level: Level) -> Option<Vec<u8>> {
     }
 }
 
-/// A stream that lies there whole.
-struct Whole<'a>(&'a [u8]);
+/// A stream in one slice.
+struct SliceSource<'a>(&'a [u8]);
 
-impl Source for Whole<'_> {
+impl Source for SliceSource<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Fault> {
         let (read, rest) = self.0.split_at(self.0.len().min(buffer.len()));
         buffer[..read.len()].copy_from_slice(read);

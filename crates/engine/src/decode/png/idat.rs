@@ -1,5 +1,5 @@
-//! The compressed bytes of a PNG: what its IDAT chunks hold, one after the other, with their checksums
-//! (W3C PNG, third edition, sections 5.3 and 11.2.3).
+//! The compressed data of a PNG: the contents of its IDAT chunks, with their CRCs (W3C PNG, third edition,
+//! sections 5.3 and 11.2.3).
 
 use super::inflate::{Fault, Source};
 use crate::bytes::be32;
@@ -11,18 +11,18 @@ pub(super) struct Idat<'a> {
     at: usize,
     /// Bytes of data left in this chunk.
     left: usize,
-    sum: crc32fast::Hasher,
+    crc: crc32fast::Hasher,
 }
 
 impl<'a> Idat<'a> {
-    /// The chunks from the one whose length stands at `at`.
+    /// The chunks from the one at `at` on.
     pub(super) fn new(bytes: &'a [u8], at: usize) -> Self {
-        let mut idat = Self { bytes, at, left: 0, sum: crc32fast::Hasher::new() };
+        let mut idat = Self { bytes, at, left: 0, crc: crc32fast::Hasher::new() };
         idat.enter();
         idat
     }
 
-    /// Goes into the chunk that begins here, if it is one of these.
+    /// Enters the chunk that begins here, if it is an IDAT.
     fn enter(&mut self) -> bool {
         let (Some(length), Some(b"IDAT")) =
             (be32(self.bytes, self.at), self.bytes.get(self.at + 4..self.at + 8))
@@ -31,12 +31,12 @@ impl<'a> Idat<'a> {
         };
         self.at += 8;
         self.left = length as usize;
-        self.sum = crc32fast::Hasher::new();
-        self.sum.update(b"IDAT");
+        self.crc = crc32fast::Hasher::new();
+        self.crc.update(b"IDAT");
         true
     }
 
-    /// Reads what is left of this chunk for its checksum.
+    /// Reads the rest of this chunk and checks its CRC.
     pub(super) fn finish(mut self) -> Result<(), Fault> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         let rest = &rest[..self.left.min(rest.len())];
@@ -44,14 +44,14 @@ impl<'a> Idat<'a> {
     }
 
     fn advance(&mut self, read: &[u8]) -> Result<(), Fault> {
-        self.sum.update(read);
+        self.crc.update(read);
         self.at += read.len();
         self.left -= read.len();
         if self.left > 0 {
             return Ok(());
         }
-        // A file that ends before the checksum lacks nothing of the picture.
-        let matches = be32(self.bytes, self.at).is_none_or(|sum| sum == self.sum.clone().finalize());
+        // A file that ends before the CRC has the complete image.
+        let matches = be32(self.bytes, self.at).is_none_or(|crc| crc == self.crc.clone().finalize());
         if matches { Ok(()) } else { Err(Fault::Checksum) }
     }
 }

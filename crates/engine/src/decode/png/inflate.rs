@@ -1,57 +1,57 @@
-//! Decompression of zlib streams (RFC 1950) made for rows of pictures: a window slides over the output,
-//! so memory does not grow with the picture.
+//! Decompression of zlib streams (RFC 1950) with a sliding window over the output, so that memory does not grow
+//! with the image.
 
+mod bit_reader;
 mod copy;
 mod huffman;
-mod input;
 mod symbols;
 
+use bit_reader::BitReader;
 use fearless_simd::{Level, dispatch};
 use huffman::{Tables, base, drop_bits, special};
-use input::Input;
-use symbols::Rest;
+use symbols::LoopEnd;
 
-/// What is wrong with the compressed data.
+/// A fault of the compressed data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Fault {
     /// The input ended within the stream.
     #[error("the compressed data ends too early")]
     Ended,
-    #[error("the compressed data does not begin as zlib's")]
+    #[error("the compressed data has an invalid zlib header")]
     Header,
-    #[error("a compressed block of a kind that does not exist")]
+    #[error("a compressed block of an unknown type")]
     Block,
     #[error("a stored block whose length and its complement disagree")]
     Stored,
-    #[error("a compressed block whose codes do not fit together")]
+    #[error("a compressed block with invalid code lengths")]
     Codes,
-    #[error("a code that does not exist in the compressed data")]
+    #[error("an invalid code in the compressed data")]
     Code,
-    #[error("a reference to before the beginning of the data")]
+    #[error("a distance to before the beginning of the data")]
     Distance,
-    /// The data that came in is not what was written, by its own checksum.
+    /// The compressed data does not match its CRC.
     #[error("the checksum of the compressed data does not match")]
     Checksum,
 }
 
-/// Where the compressed bytes come from.
+/// Source of the compressed bytes.
 pub(crate) trait Source {
-    /// Puts the next bytes into `buffer`, from its start, and says how many; 0 at the end.
+    /// Reads the next bytes into `buffer` and returns their number; 0 at the end.
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Fault>;
 }
 
-/// Furthest reference back.
+/// Largest distance.
 const HISTORY: usize = 32 << 10;
-/// More output than any one step makes: literals, the longest copy, and what that writes beyond its end.
+/// More output than any one step writes: literals, the longest copy, and its overrun.
 const ROOM: usize = 320;
-/// Output at a time and the history before it, a power of two. What may be written beyond comes on top.
+/// Output and the history before it, a power of two, without the overrun of copies.
 const WINDOW: usize = 128 << 10;
-/// The most that is given out in one piece.
+/// The most bytes returned at a time.
 pub(crate) const PIECE: usize = 64 << 10;
-/// More input than the head of a block with its codes takes (at most 2.3 kbit).
+/// More input than the header of a block takes (at most 2.3 kbit).
 const HEAD: usize = 512;
 
-/// What comes next in the stream.
+/// The next part of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Start,
@@ -65,14 +65,14 @@ enum State {
 /// Decompresses one stream.
 pub(crate) struct Inflater {
     level: Level,
-    input: Input,
+    input: BitReader,
     tables: Box<Tables>,
     state: State,
     last: bool,
-    /// What was found wrong; what was decompressed before can still be had.
+    /// The first fault; what was decompressed before it is still returned.
     fault: Option<Fault>,
-    window: Box<[u8; WINDOW + copy::BEYOND]>,
-    /// What was not consumed yet is `window[read..written]`.
+    window: Box<[u8; WINDOW + copy::OVERRUN]>,
+    /// Bytes that were not consumed yet are `window[read..written]`.
     read: usize,
     written: usize,
 }
@@ -81,7 +81,7 @@ impl Inflater {
     pub(crate) fn new(level: Level) -> Self {
         Self {
             level,
-            input: Input::new(),
+            input: BitReader::new(),
             tables: Tables::new(),
             state: State::Start,
             last: false,
@@ -92,8 +92,7 @@ impl Inflater {
         }
     }
 
-    /// Up to `length` bytes that were not consumed yet, but not more than [`PIECE`]; fewer at the end of the
-    /// stream only.
+    /// Up to `length` bytes that were not consumed yet, at most [`PIECE`]; fewer only at the end of the stream.
     pub(crate) fn peek(&mut self, length: usize, source: &mut dyn Source) -> Result<&[u8], Fault> {
         let length = length.min(PIECE);
         if self.written - self.read < length && self.state != State::Done {
@@ -111,21 +110,21 @@ impl Inflater {
         Ok(&self.window[self.read..end])
     }
 
-    /// Gives up `length` bytes that were peeked at.
+    /// Consumes `length` bytes that were peeked at.
     pub(crate) fn consume(&mut self, length: usize) {
         self.read = (self.read + length).min(self.written);
     }
 
-    /// Makes room, keeping what may be referred to.
+    /// Moves the window, retaining the history and what was not consumed.
     fn slide(&mut self) {
-        let keep = self.read.min(self.written.saturating_sub(HISTORY));
-        copy::down(&mut self.window[..], keep, self.written);
-        self.read -= keep;
-        self.written -= keep;
+        let from = self.read.min(self.written.saturating_sub(HISTORY));
+        copy::move_to_start(&mut self.window[..], from, self.written);
+        self.read -= from;
+        self.written -= from;
     }
 
     fn step(&mut self, source: &mut dyn Source) -> Result<(), Fault> {
-        self.input.want(HEAD, source)?;
+        self.input.ensure(HEAD, source)?;
         match self.state {
             State::Start => {
                 let (method, flags) = (self.input.take(8)?, self.input.take(8)?);
@@ -164,9 +163,10 @@ impl Inflater {
             }
             State::Codes => {
                 let Self { input, tables, window, written, .. } = self;
-                let rest = dispatch!(self.level, simd => symbols::run(simd, input, tables, window, written))?;
-                let ends = rest == Rest::End
-                    || input.dry && symbols::crawl(input, tables, window, written)? == Rest::End;
+                let end = dispatch!(self.level, simd => symbols::run(simd, input, tables, window, written))?;
+                let ends = end == LoopEnd::Block
+                    || input.exhausted
+                        && symbols::run_checked(input, tables, window, written)? == LoopEnd::Block;
                 if ends {
                     self.state = self.after_block();
                 }
@@ -180,18 +180,18 @@ impl Inflater {
         if self.last { State::Done } else { State::Block }
     }
 
-    /// Reads the lengths of a block's codes (RFC 1951, section 3.2.7).
+    /// Reads a block's code lengths (RFC 1951, section 3.2.7).
     fn codes(&mut self) -> Result<(), Fault> {
         let input = &mut self.input;
         let symbols = input.take(5)? as usize + 257;
         let distances = input.take(5)? as usize + 1;
-        let given = input.take(4)? as usize + 4;
+        let count = input.take(4)? as usize + 4;
         if symbols > 286 || distances > 30 {
             return Err(Fault::Codes);
         }
         const ORDER: [u8; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
         let mut lengths = [0; 19];
-        for &symbol in &ORDER[..given] {
+        for &symbol in &ORDER[..count] {
             lengths[usize::from(symbol)] = input.take(3)? as u8;
         }
         let mut table = [0; 128];

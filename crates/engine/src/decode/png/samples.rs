@@ -1,12 +1,12 @@
-//! From the bytes of an unfiltered row to samples: palettes, packed and 16-bit samples, and transparency
+//! Converts the bytes of unfiltered rows to samples: palettes, packed and 16-bit samples, and transparency
 //! (W3C PNG, third edition, sections 7.2, 11.2.1 and 11.3.1).
 
 use super::chunks::Preamble;
 use crate::pixels::{Model, Row};
 
-/// What is done with the bytes of a row.
+/// How the bytes of a row are converted.
 enum Kind {
-    /// They are the samples.
+    /// Bytes are samples.
     Plain,
     /// Two bytes a sample.
     Wide,
@@ -18,12 +18,12 @@ enum Kind {
     /// The fourth byte is 0.
     RgbPalette(Box<[[u8; 4]; 256]>),
     RgbaPalette(Box<[[u8; 4]; 256]>),
-    /// One colour is transparent: as bytes of the file.
+    /// One colour is transparent, in bytes as stored.
     Key(Vec<u8>),
     WideKey(Vec<u16>),
 }
 
-/// Makes rows of samples.
+/// Converts rows to samples.
 pub(super) struct Samples {
     pub(super) model: Model,
     kind: Kind,
@@ -36,12 +36,12 @@ pub(super) struct Samples {
 }
 
 impl Samples {
-    /// For pictures of this colour type. `keeps_colour`: gray in disguise must stay RGB.
+    /// For images of this colour type. `retain_colour`: a gray palette stays RGB, for a profile.
     pub(super) fn new(
         colour: u8,
         bits: u8,
         preamble: &Preamble<'_>,
-        keeps_colour: bool,
+        retain_colour: bool,
     ) -> Result<Self, String> {
         let model = match colour {
             0 => Model::Gray,
@@ -53,7 +53,7 @@ impl Samples {
         let key = key.filter(|key| key.len() == model.channels() * 2).map(words);
         let with_key = if model == Model::Gray { Model::GrayAlpha } else { Model::Rgba };
         let (model, kind) = match (colour, bits, key) {
-            (3, ..) => palette(preamble, keeps_colour)?,
+            (3, ..) => palette(preamble, retain_colour)?,
             (_, 16, None) => (model, Kind::Wide),
             (_, 16, Some(key)) => (with_key, Kind::WideKey(key)),
             (_, 8, None) => (model, Kind::Plain),
@@ -127,12 +127,12 @@ impl Samples {
 }
 
 /// The palette in the fewest channels that hold it. Indices beyond its end are opaque black; more alphas
-/// than colours are not to be believed, and count as none, as with other viewers.
-fn palette(preamble: &Preamble<'_>, keeps_colour: bool) -> Result<(Model, Kind), String> {
+/// than colours count as none, as in viewers.
+fn palette(preamble: &Preamble<'_>, retain_colour: bool) -> Result<(Model, Kind), String> {
     let colours = preamble.palette.ok_or("there is no palette (no chunk PLTE)")?.as_chunks::<3>().0;
     let alphas = preamble.transparency.filter(|alphas| alphas.len() <= colours.len()).unwrap_or_default();
     let opaque = alphas.iter().all(|&alpha| alpha == 255);
-    let gray = !keeps_colour && colours.iter().all(|&[r, g, b]| r == g && g == b);
+    let gray = !retain_colour && colours.iter().all(|&[r, g, b]| r == g && g == b);
     let colour = |index: u8| colours.get(usize::from(index)).copied().unwrap_or_default();
     let alpha = |index: u8| alphas.get(usize::from(index)).copied().unwrap_or(255);
     Ok(match (gray, opaque) {
@@ -198,7 +198,7 @@ fn unpacked(bits: u8) -> Box<[[u8; 8]; 256]> {
     table(|byte| if bits < 8 { std::array::from_fn(|at| sample(byte, at as u8)) } else { [0; 8] })
 }
 
-/// Gives each packed sample a byte.
+/// Unpacks samples to a byte each.
 fn unpack(row: &[u8], bits: usize, unpacked: &[[u8; 8]; 256], samples: &mut Vec<u8>) {
     fn spread<const SAMPLES: usize>(row: &[u8], unpacked: &[[u8; 8]; 256], samples: &mut [u8]) {
         for (samples, &byte) in samples.as_chunks_mut::<SAMPLES>().0.iter_mut().zip(row) {

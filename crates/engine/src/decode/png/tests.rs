@@ -1,4 +1,4 @@
-//! Every kind of PNG against the png crate, and damage.
+//! Every kind of PNG against the png crate, and corrupt files.
 
 use std::io::Cursor;
 
@@ -10,7 +10,7 @@ use crate::pixels::{Model, PassRow};
 use crate::simd::SimdLevel;
 use crate::stop::Stop;
 
-/// Gathers the rows.
+/// Collects the rows.
 #[derive(Default)]
 struct Frame {
     width: usize,
@@ -35,14 +35,14 @@ impl Frame {
         for (x, pixel) in columns.zip(samples.chunks(channels)) {
             let at = (place.y as usize * self.width + x) * channels;
             for (to, &sample) in self.samples[at..].iter_mut().zip(pixel) {
-                assert_eq!(to.replace(sample), None, "given twice");
+                assert_eq!(to.replace(sample), None, "passed twice");
             }
         }
     }
 
     /// All pixels in four channels.
     fn rgba(&self) -> Vec<[u16; 4]> {
-        let samples: Vec<u16> = self.samples.iter().map(|sample| sample.expect("given")).collect();
+        let samples: Vec<u16> = self.samples.iter().map(|sample| sample.expect("passed")).collect();
         let most = if self.wide { 65535 } else { 255 };
         samples.chunks(self.model.unwrap().channels()).map(|pixel| rgba(pixel, most)).collect()
     }
@@ -58,7 +58,7 @@ fn rgba(pixel: &[u16], most: u16) -> [u16; 4] {
     }
 }
 
-impl Rows for Frame {
+impl RowSink for Frame {
     fn begin(&mut self, grid: Grid) -> Result<(), Error> {
         (self.model, self.order) = (Some(grid.model), Some(grid.order));
         let pixels = self.samples.len();
@@ -88,7 +88,7 @@ fn decoded(file: &[u8], limits: &Limits) -> Result<(Frame, Decoded), Error> {
     }
     let pixels = vec![None; header.pixels() as usize];
     let mut frame = Frame { width: header.width as usize, samples: pixels, ..Frame::default() };
-    // Past the net that catches panics.
+    // Without the handler that catches panics.
     let context = Context { limits, scale: 8, level: SimdLevel::detect(), stop: Stop(&|| false) };
     let decoded = decode(file, &header, &context, &mut frame)?;
     Ok((frame, decoded))
@@ -126,9 +126,9 @@ fn check(file: &[u8], what: &str) -> Model {
     frame.model.unwrap()
 }
 
-/// A file to be made.
+/// Description of a PNG file.
 #[derive(Clone)]
-struct Picture {
+struct TestImage {
     size: (u32, u32),
     colour: u8,
     bits: u8,
@@ -159,7 +159,7 @@ const KINDS: [(u8, u8); 15] = [
     (6, 16),
 ];
 
-impl Picture {
+impl TestImage {
     fn new(size: (u32, u32), (colour, bits): (u8, u8)) -> Self {
         let palette = (0..3 << bits.min(8)).map(|i: u32| (i * 89 % 251) as u8).collect();
         let chunks = if colour == 3 { vec![(*b"PLTE", palette)] } else { Vec::new() };
@@ -171,12 +171,12 @@ impl Picture {
         self
     }
 
-    /// Filtered rows of bytes that look random; any bytes are rows of some picture.
+    /// Filtered rows of pseudorandom bytes; any bytes are valid rows.
     fn rows(&self) -> Vec<u8> {
         let channels = [1, 0, 3, 1, 2, 0, 4][usize::from(self.colour)];
         let (width, height) = self.size;
         let whole = [(width, height)];
-        let passes: Vec<_> = passes::passes(width, height).map(|pass| (pass.width, pass.height)).collect();
+        let passes: Vec<_> = adam7::passes(width, height).map(|pass| (pass.width, pass.height)).collect();
         let mut rows = Vec::new();
         let mut state = 1_u32;
         for &(width, height) in if self.interlaced { &passes[..] } else { &whole } {
@@ -226,15 +226,15 @@ fn zlib(bytes: Vec<u8>, effort: Effort) -> Vec<u8> {
 }
 
 #[test]
-fn every_kind_size_and_filter_is_as_by_the_png_crate() {
+fn every_kind_size_and_filter_matches_the_png_crate() {
     let sizes = [(1, 1), (1, 7), (7, 1), (2, 3), (3, 2), (5, 5), (8, 8), (9, 9), (17, 4), (33, 35), (70, 40)];
     for kind in KINDS {
         for size in sizes {
             for interlaced in [false, true] {
                 for (number, filter) in FILTERS.into_iter().enumerate() {
-                    let picture = Picture { interlaced, filter, ..Picture::new(size, kind) };
+                    let image = TestImage { interlaced, filter, ..TestImage::new(size, kind) };
                     check(
-                        &picture.file(),
+                        &image.file(),
                         &format!("{kind:?} {size:?} interlaced {interlaced}, filter {number}"),
                     );
                 }
@@ -246,14 +246,14 @@ fn every_kind_size_and_filter_is_as_by_the_png_crate() {
 #[test]
 fn rows_wider_than_a_piece() {
     for (kind, width) in [((0, 1), 600_000), ((2, 8), 30_000), ((6, 16), 9_000)] {
-        check(&Picture::new((width, 9), kind).file(), &format!("{kind:?}"));
+        check(&TestImage::new((width, 9), kind).file(), &format!("{kind:?}"));
     }
 }
 
 #[test]
 fn transparency_by_key_and_palette() {
     for kind in KINDS {
-        // Zero is frequent in the pictures, so the key is met; high bits that depth does not have do not count.
+        // Zero is frequent in the images, so the key occurs; bits beyond the depth are ignored.
         let key: &[u8] = match kind.0 {
             0 => &[0, 0],
             2 => &[0; 6],
@@ -261,8 +261,8 @@ fn transparency_by_key_and_palette() {
             _ => continue,
         };
         for interlaced in [false, true] {
-            let picture = Picture { interlaced, ..Picture::new((33, 20), kind) };
-            let model = check(&picture.with(*b"tRNS", key).file(), &format!("{kind:?}"));
+            let image = TestImage { interlaced, ..TestImage::new((33, 20), kind) };
+            let model = check(&image.with(*b"tRNS", key).file(), &format!("{kind:?}"));
             assert!(model.has_alpha());
         }
     }
@@ -271,8 +271,8 @@ fn transparency_by_key_and_palette() {
 #[test]
 fn transparency_of_a_wrong_length_counts_as_none() {
     for (kind, chunk) in [((0, 8), &[0; 4][..]), ((2, 8), &[0; 8]), ((3, 1), &[0; 3]), ((3, 8), &[])] {
-        let model = check(&Picture::new((33, 20), kind).file(), "without");
-        let file = Picture::new((33, 20), kind).with(*b"tRNS", chunk).file();
+        let model = check(&TestImage::new((33, 20), kind).file(), "without");
+        let file = TestImage::new((33, 20), kind).with(*b"tRNS", chunk).file();
         let (frame, _) = decoded(&file, &Limits::default()).unwrap();
         assert_eq!(frame.model, Some(model), "{kind:?}");
     }
@@ -281,10 +281,10 @@ fn transparency_of_a_wrong_length_counts_as_none() {
 #[test]
 fn palettes_take_the_fewest_channels() {
     let model = |palette: &[u8], alphas: &[u8]| {
-        let mut picture = Picture::new((20, 20), (3, 2));
-        picture.chunks = vec![(*b"PLTE", palette.to_vec())];
-        let picture = if alphas.is_empty() { picture } else { picture.with(*b"tRNS", alphas) };
-        check(&picture.file(), "a palette")
+        let mut image = TestImage::new((20, 20), (3, 2));
+        image.chunks = vec![(*b"PLTE", palette.to_vec())];
+        let image = if alphas.is_empty() { image } else { image.with(*b"tRNS", alphas) };
+        check(&image.file(), "a palette")
     };
     let gray: Vec<u8> = [0, 9, 100, 255].iter().flat_map(|&v| [v, v, v]).collect();
     let colours: Vec<u8> = (0..12).map(|v| v * 20).collect();
@@ -299,10 +299,10 @@ fn palettes_take_the_fewest_channels() {
 }
 
 #[test]
-fn data_in_pieces() {
+fn data_in_many_chunks() {
     for piece in [1, 2, 7, 100] {
-        let picture = Picture { piece, ..Picture::new((40, 40), (2, 8)) };
-        check(&picture.file(), &format!("{piece} bytes a chunk"));
+        let image = TestImage { piece, ..TestImage::new((40, 40), (2, 8)) };
+        check(&image.file(), &format!("{piece} bytes a chunk"));
     }
 }
 
@@ -312,9 +312,9 @@ fn find(file: &[u8], name: [u8; 4]) -> usize {
 }
 
 #[test]
-fn damage_is_told() {
-    let picture = Picture::new((40, 40), (2, 8));
-    let file = picture.file();
+fn corrupt_files_are_refused_with_the_reason() {
+    let image = TestImage::new((40, 40), (2, 8));
+    let file = image.file();
     let data = find(&file, *b"IDAT");
     let end = find(&file, *b"IEND");
 
@@ -328,24 +328,24 @@ fn damage_is_told() {
     assert!(malformed(&file[..data]).contains("IDAT"));
     assert!(malformed(&file[..data + 200]).contains("ends too early"));
 
-    let rows = picture.rows();
-    let short = picture.file_with(&zlib(rows[..rows.len() / 2].to_vec(), Effort::Fast));
+    let rows = image.rows();
+    let short = image.file_with(&zlib(rows[..rows.len() / 2].to_vec(), Effort::Fast));
     let why = malformed(&short);
     assert!(why.contains("ends too early, at row 20 of 40"), "{why}");
     let mut wrong = rows;
     wrong[3 * 121] = 5;
-    let why = malformed(&picture.file_with(&zlib(wrong, Effort::Fast)));
+    let why = malformed(&image.file_with(&zlib(wrong, Effort::Fast)));
     assert!(why.contains("filter 5 does not exist, at row 3"), "{why}");
 
-    assert!(malformed(&picture.clone().with(*b"CgBI", &[0; 4]).file()).contains("CgBI"));
-    let unpainted = Picture { chunks: Vec::new(), ..Picture::new((9, 9), (3, 4)) };
-    assert!(malformed(&unpainted.file()).contains("PLTE"));
+    assert!(malformed(&image.clone().with(*b"CgBI", &[0; 4]).file()).contains("CgBI"));
+    let no_palette = TestImage { chunks: Vec::new(), ..TestImage::new((9, 9), (3, 4)) };
+    assert!(malformed(&no_palette.file()).contains("PLTE"));
 }
 
 #[test]
-fn what_lacks_nothing_of_the_picture_is_accepted() {
-    let picture = Picture::new((40, 40), (2, 8));
-    let file = picture.file();
+fn faults_outside_the_image_data_are_accepted() {
+    let image = TestImage::new((40, 40), (2, 8));
+    let file = image.file();
     let expected = reference(&file);
     let same = |file: &[u8], what: &str| {
         let (frame, _) = decoded(file, &Limits::default()).unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -353,29 +353,29 @@ fn what_lacks_nothing_of_the_picture_is_accepted() {
     };
     let end = find(&file, *b"IEND");
     same(&file[..end], "no IEND");
-    same(&file[..end - 4], "no checksum");
+    same(&file[..end - 4], "no CRC");
     same(&file[..end - 8], "no Adler-32");
-    same(&[&file[..], b"more bytes"].concat(), "bytes behind the end");
-    let mut stream = zlib(picture.rows(), Effort::Fast);
+    same(&[&file[..], b"more bytes"].concat(), "bytes after the end");
+    let mut stream = zlib(image.rows(), Effort::Fast);
     let adler = stream.len() - 1;
     stream[adler] ^= 1;
-    same(&picture.file_with(&stream), "wrong Adler-32");
-    let longer = [picture.rows(), vec![9; 500]].concat();
-    same(&picture.file_with(&zlib(longer, Effort::Fast)), "more data than rows");
-    let mut damaged = picture.clone().with(*b"tRNS", &[0; 6]).file();
-    let sum = find(&damaged, *b"tRNS") + 8 + 6;
-    damaged[sum] ^= 1;
-    same(&damaged, "a damaged chunk that can be done without");
+    same(&image.file_with(&stream), "wrong Adler-32");
+    let longer = [image.rows(), vec![9; 500]].concat();
+    same(&image.file_with(&zlib(longer, Effort::Fast)), "more data than rows");
+    let mut corrupt = image.clone().with(*b"tRNS", &[0; 6]).file();
+    let crc = find(&corrupt, *b"tRNS") + 8 + 6;
+    corrupt[crc] ^= 1;
+    same(&corrupt, "a corrupt ancillary chunk");
 }
 
 #[test]
-fn tolerance_fills_up() {
-    let picture = Picture::new((40, 40), (6, 8));
-    let file = picture.file();
+fn tolerant_decoding_fills_missing_rows() {
+    let image = TestImage::new((40, 40), (6, 8));
+    let file = image.file();
     let expected = reference(&file);
-    let cut = &file[..file.len() * 3 / 4];
+    let truncated = &file[..file.len() * 3 / 4];
     let tolerant = Limits { tolerant: true, ..Limits::default() };
-    let (frame, _) = decoded(cut, &tolerant).unwrap();
+    let (frame, _) = decoded(truncated, &tolerant).unwrap();
     let rows: Vec<_> = frame.rgba();
     let whole = rows.chunks(40).zip(expected.chunks(40)).take_while(|(a, b)| a == b).count();
     assert!((20..40).contains(&whole), "{whole}");
@@ -384,10 +384,10 @@ fn tolerance_fills_up() {
 }
 
 #[test]
-fn every_cut_and_every_changed_bit_is_an_answer() {
+fn every_truncation_and_flipped_bit_returns() {
     for (kind, interlaced) in [((2, 8), false), ((3, 4), true), ((0, 16), false)] {
-        let picture = Picture { interlaced, piece: 60, ..Picture::new((9, 11), kind) };
-        let file = picture.with(*b"tRNS", &[0; 6]).file();
+        let image = TestImage { interlaced, piece: 60, ..TestImage::new((9, 11), kind) };
+        let file = image.with(*b"tRNS", &[0; 6]).file();
         for limits in [Limits::default(), Limits { tolerant: true, tolerant_share: 0.0, ..Limits::default() }]
         {
             for length in 0..file.len() {
@@ -404,15 +404,15 @@ fn every_cut_and_every_changed_bit_is_an_answer() {
     }
 }
 
-/// Whether a picture with these chunks has a profile to convert from.
+/// Whether an image with these chunks has a profile to convert from.
 fn has_profile(chunks: &[([u8; 4], &[u8])]) -> bool {
-    let picture =
-        chunks.iter().fold(Picture::new((3, 3), (2, 8)), |picture, (name, data)| picture.with(*name, data));
-    decoded(&picture.file(), &Limits::default()).unwrap().1.profile.is_some()
+    let image =
+        chunks.iter().fold(TestImage::new((3, 3), (2, 8)), |image, (name, data)| image.with(*name, data));
+    decoded(&image.file(), &Limits::default()).unwrap().1.profile.is_some()
 }
 
 #[test]
-fn code_points_rank_above_a_profile() {
+fn cicp_takes_precedence_over_a_profile() {
     let profile = [b"name\0\0".to_vec(), zlib(vec![7; 300], Effort::Fast)].concat();
     let profile = (*b"iCCP", &profile[..]);
     assert!(!has_profile(&[]));

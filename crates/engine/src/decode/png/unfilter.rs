@@ -1,20 +1,20 @@
-//! The five filters of PNG, undone (W3C PNG, third edition, section 9).
+//! Reconstruction of filtered rows (W3C PNG, third edition, section 9).
 
-mod alone;
 mod scalar;
-pub(super) mod together;
+mod single_row;
 mod vectors;
+pub(super) mod wavefront;
 
 use fearless_simd::Level;
 
-/// The filters' numbers; 0 is none.
+/// Filter types; 0 is None.
 const SUB: u8 = 1;
 const UP: u8 = 2;
 const AVERAGE: u8 = 3;
 const PAETH: u8 = 4;
 
-/// Undoes `filter` on a row. `above` is the row above, all zeros for the first; a pixel has `bytes` bytes.
-/// False if there is no such filter.
+/// Reverses `filter` on a row. `above` is the row above, zeros for the first; a pixel has `bytes` bytes. False
+/// for an unknown filter.
 pub(super) fn unfilter(
     level: Level,
     filter: u8,
@@ -25,7 +25,7 @@ pub(super) fn unfilter(
 ) -> bool {
     match filter {
         0 => row.copy_from_slice(raw),
-        SUB..=PAETH => alone::unfilter(level, filter, bytes, raw, above, row),
+        SUB..=PAETH => single_row::unfilter(level, filter, bytes, raw, above, row),
         _ => return false,
     }
     true
@@ -35,18 +35,18 @@ pub(super) fn unfilter(
 mod tests {
     use super::*;
 
-    /// Bytes that look random, the same every time.
+    /// Pseudorandom bytes.
     fn noise(length: usize, seed: u32) -> Vec<u8> {
         let mut state = seed;
         let mut next = || {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            // Extremes as often as others, so that predictions are equally near.
+            // Many extremes, so that predictors are often equidistant.
             if state >> 30 == 0 { (state >> 29) as u8 * 255 } else { (state >> 24) as u8 }
         };
         (0..length).map(|_| next()).collect()
     }
 
-    fn by_scalars(filter: u8, bytes: usize, raw: &[u8], above: &[u8]) -> Vec<u8> {
+    fn scalar(filter: u8, bytes: usize, raw: &[u8], above: &[u8]) -> Vec<u8> {
         let mut row = raw.to_vec();
         match (filter, bytes) {
             (0, _) => {}
@@ -60,13 +60,13 @@ mod tests {
         row
     }
 
-    /// The best vectors of this machine, and what every machine of its kind has.
+    /// The best level of this machine, and the baseline.
     fn levels() -> [Level; 2] {
         [Level::new(), Level::baseline()]
     }
 
     #[test]
-    fn a_row_alone_is_as_by_scalars() {
+    fn a_single_row_matches_scalar_code() {
         for level in levels() {
             for bytes in [1, 2, 3, 4, 6, 8] {
                 for pixels in [1, 2, 3, 5, 7, 8, 15, 16, 17, 33, 100] {
@@ -74,7 +74,7 @@ mod tests {
                     for filter in 0..=4 {
                         let mut row = vec![0; raw.len()];
                         assert!(unfilter(level, filter, bytes, &raw, &above, &mut row));
-                        let expected = by_scalars(filter, bytes, &raw, &above);
+                        let expected = scalar(filter, bytes, &raw, &above);
                         assert_eq!(row, expected, "filter {filter} of {pixels} pixels of {bytes}");
                     }
                 }
@@ -83,34 +83,34 @@ mod tests {
     }
 
     #[test]
-    fn rows_together_are_as_by_scalars() {
+    fn wavefronts_match_scalar_code() {
         for level in levels() {
             for (bytes, rows) in [(1, 16), (2, 8), (3, 4), (4, 4), (3, 8), (4, 8)] {
                 for pixels in [1, 4, 15, 16, 17, 31, 32, 40, 61, 64, 100] {
                     for only in [None, Some(4), Some(3), Some(0)] {
-                        check_together(level, bytes, rows, pixels, only);
+                        check_wavefront(level, bytes, rows, pixels, only);
                     }
                 }
             }
         }
     }
 
-    fn check_together(level: Level, bytes: usize, count: usize, pixels: usize, only: Option<u8>) {
+    fn check_wavefront(level: Level, bytes: usize, count: usize, pixels: usize, only: Option<u8>) {
         let length = pixels * bytes;
         let mut raw = noise(count * (length + 1), 3);
         for row in 0..count {
             raw[row * (length + 1)] = only.unwrap_or((row * 3 % 5) as u8);
         }
-        let stride = length + together::SLACK;
+        let stride = length + wavefront::SLACK;
         let mut rows = vec![7; (count + 1) * stride];
         let mut above = noise(length, 4);
         rows[..length].copy_from_slice(&above);
-        together::unfilter(level, &mut together::Rows { bytes, length, raw: &raw, rows: &mut rows });
+        wavefront::unfilter(level, &mut wavefront::Rows { bytes, length, raw: &raw, rows: &mut rows });
         for row in 0..count {
             let (filter, raw) = raw[row * (length + 1)..][..length + 1].split_first().unwrap();
-            above = by_scalars(*filter, bytes, raw, &above);
-            let made = &rows[(row + 1) * stride..][..length];
-            assert_eq!(made, above, "row {row} of {count}, filter {filter}, {pixels} pixels of {bytes}");
+            above = scalar(*filter, bytes, raw, &above);
+            let actual = &rows[(row + 1) * stride..][..length];
+            assert_eq!(actual, above, "row {row} of {count}, filter {filter}, {pixels} pixels of {bytes}");
         }
     }
 }

@@ -1,19 +1,19 @@
-//! Huffman tables made for the picture, within what JPEG allows: no code over sixteen bits and none
-//! of ones alone (T.81, annexes C and K.2).
+//! Optimal Huffman tables within the limits of JPEG: no code over sixteen bits, and none of all ones (T.81,
+//! annexes C and K.2).
 
 /// The longest code.
 const LONGEST: usize = 16;
 
-/// A table as the file holds it.
+/// A Huffman table as stored in DHT.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Table {
-    /// How many codes there are of each length from 1.
+    /// The number of codes of each length, from 1 on.
     pub(super) counts: [u8; LONGEST],
-    /// The symbols, those with the shortest codes first.
+    /// The symbols, shortest codes first.
     pub(super) symbols: Vec<u8>,
 }
 
-/// A code and how long it is. Length 0 is no code.
+/// A code and its length. Length 0 is no code.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Code {
     pub(super) bits: u16,
@@ -21,7 +21,7 @@ pub(super) struct Code {
 }
 
 impl Table {
-    /// The table that makes symbols of these frequencies shortest. It has at least one code.
+    /// The optimal table for these frequencies. It has at least one code.
     pub(super) fn optimal(frequencies: &[u32; 256]) -> Self {
         let mut by_frequency: Vec<(u32, u8)> =
             (0..=255).zip(frequencies).filter(|&(_, &f)| f > 0).map(|(symbol, &f)| (f, symbol)).collect();
@@ -29,7 +29,7 @@ impl Table {
             by_frequency.push((1, 0));
         }
         by_frequency.sort_unstable();
-        // A symbol that never comes takes the place of the code of ones alone.
+        // A symbol of frequency 0 reserves the code of all ones.
         let weights = std::iter::once(0).chain(by_frequency.iter().map(|&(f, _)| u64::from(f)));
         let mut counts = depths(weights.collect());
         limit(&mut counts);
@@ -57,26 +57,26 @@ impl Table {
     }
 }
 
-/// How many leaves lie at each depth of the tree that Huffman's method makes of ascending weights.
+/// The number of leaves at each depth of the Huffman tree of ascending weights.
 fn depths(weights: Vec<u64>) -> Vec<u32> {
     let leaves = weights.len();
     let mut nodes = weights;
     let mut parents = vec![0; 2 * leaves - 1];
-    // Joined nodes come in ascending order too, so the two smallest stand at the heads of two queues.
+    // Joined nodes are ascending too, so the two smallest are at the heads of two queues.
     let (mut leaf, mut joined) = (0, leaves);
-    for made in leaves..2 * leaves - 1 {
+    for parent in leaves..2 * leaves - 1 {
         let mut smallest = || {
-            let leaf_first = leaf < leaves && (joined == made || nodes[leaf] <= nodes[joined]);
+            let leaf_first = leaf < leaves && (joined == parent || nodes[leaf] <= nodes[joined]);
             let head = if leaf_first { &mut leaf } else { &mut joined };
             *head += 1;
             *head - 1
         };
         let (a, b) = (smallest(), smallest());
-        parents[a] = made;
-        parents[b] = made;
+        parents[a] = parent;
+        parents[b] = parent;
         nodes.push(nodes[a] + nodes[b]);
     }
-    // A parent is made after its children: from the root down, depths are known when they are needed.
+    // A parent has a higher index than its children: depths are computed from the root down.
     let mut depths = vec![0; 2 * leaves - 1];
     let mut counts = vec![0; leaves.max(LONGEST + 1)];
     for node in (0..2 * leaves - 2).rev() {
@@ -88,12 +88,12 @@ fn depths(weights: Vec<u64>) -> Vec<u32> {
     counts
 }
 
-/// Shortens what is too long, two leaves at a time (T.81, figure K.3).
+/// Shortens codes that are too long, two leaves at a time (T.81, figure K.3).
 fn limit(counts: &mut [u32]) {
     for length in (LONGEST + 1..counts.len()).rev() {
         while counts[length] > 0 {
-            // Of two siblings one takes their parent's place; the other and a shorter code go below
-            // that one's place.
+            // One of two siblings replaces their parent; the other and a shorter code become children at the
+            // place of that code.
             let shorter = (1..length - 1).rev().find(|&at| counts[at] > 0).expect("a tree has short codes");
             counts[length] -= 2;
             counts[length - 1] += 1;
@@ -107,7 +107,7 @@ fn limit(counts: &mut [u32]) {
 mod tests {
     use super::*;
 
-    /// Checks the table's codes, and gives how many bits they take in all.
+    /// Checks the table's codes, and returns the bits that they take in total.
     #[track_caller]
     fn check(frequencies: &[u32; 256]) -> u64 {
         let table = Table::optimal(frequencies);
@@ -120,7 +120,7 @@ mod tests {
             bits += u64::from(frequency) * u64::from(code.length);
             if code.length > 0 {
                 left -= 1 << (LONGEST - usize::from(code.length));
-                assert!(u32::from(code.bits) + 1 < 1 << code.length, "a code of ones alone");
+                assert!(u32::from(code.bits) + 1 < 1 << code.length, "a code of all ones");
             }
         }
         assert!(left > 0, "codes do not fit");
@@ -134,7 +134,7 @@ mod tests {
         check(&[1; 256]);
         check(&[u32::MAX; 256]);
         for used in 1..=256 {
-            // Fibonacci's numbers and powers make the deepest trees.
+            // Fibonacci numbers and powers give the deepest trees.
             for growth in [1.0_f64, 1.1, 1.618_034, 2.0, 4.0] {
                 let mut frequencies = [0; 256];
                 for (at, frequency) in frequencies.iter_mut().enumerate().take(used) {
@@ -148,10 +148,10 @@ mod tests {
     }
 
     #[test]
-    fn a_known_histogram_takes_the_fewest_bits() {
+    fn a_known_histogram_takes_the_minimum_of_bits() {
         let mut frequencies = [0; 256];
         frequencies[..6].copy_from_slice(&[45, 13, 12, 16, 9, 5]);
-        // With the place of the ones alone taken: 5 and 9 lie one bit deeper than they otherwise would.
+        // With the code of all ones reserved, 5 and 9 are one bit deeper.
         assert_eq!(check(&frequencies), 224 + 5);
     }
 }

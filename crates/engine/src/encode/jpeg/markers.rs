@@ -2,7 +2,7 @@
 
 use super::huffman::Table;
 use super::layout::Layout;
-use super::quantise::{Steps, ZIGZAG};
+use super::quantisation::{Steps, ZIGZAG};
 
 /// How the frame is coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,13 +11,13 @@ pub(super) enum Process {
     Progressive,
 }
 
-/// Start of image and the JFIF header: version 1.01, square pixels, no preview.
+/// SOI and the JFIF header: version 1.01, square pixels, no thumbnail.
 pub(super) fn start(file: &mut Vec<u8>) {
     file.extend_from_slice(b"\xff\xd8");
     segment(file, 0xe0, b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0");
 }
 
-/// The quantisation tables.
+/// The quantisation tables (DQT).
 pub(super) fn quantisation(file: &mut Vec<u8>, tables: &[Steps]) {
     let body: Vec<u8> = (0..)
         .zip(tables)
@@ -26,7 +26,7 @@ pub(super) fn quantisation(file: &mut Vec<u8>, tables: &[Steps]) {
     segment(file, 0xdb, &body);
 }
 
-/// The frame header. Luma has the first quantisation table, chroma the last of `tables`.
+/// The frame header (SOF). Luma has the first quantisation table, chroma the last of `tables`.
 pub(super) fn frame(file: &mut Vec<u8>, layout: Layout, process: Process, tables: usize) {
     let [width, height] = [layout.width, layout.height].map(|side| (side as u16).to_be_bytes());
     let mut body = vec![8, height[0], height[1], width[0], width[1], layout.components() as u8];
@@ -41,7 +41,7 @@ pub(super) fn frame(file: &mut Vec<u8>, layout: Layout, process: Process, tables
     segment(file, marker, &body);
 }
 
-/// Code tables: their class (0 for DC, 1 for AC), their number and what they hold.
+/// Huffman tables (DHT): class (0 for DC, 1 for AC), destination and contents.
 pub(super) fn codes<'a>(file: &mut Vec<u8>, tables: impl IntoIterator<Item = (u8, u8, &'a Table)>) {
     let mut body = Vec::new();
     for (class, id, table) in tables {
@@ -52,8 +52,8 @@ pub(super) fn codes<'a>(file: &mut Vec<u8>, tables: impl IntoIterator<Item = (u8
     segment(file, 0xc4, &body);
 }
 
-/// A scan header: the components with their DC and AC tables, the band of coefficients, and the bits
-/// left out before and after.
+/// A scan header (SOS): the components with their DC and AC tables, the spectral selection, and the successive
+/// approximation, high and low.
 pub(super) fn scan(file: &mut Vec<u8>, components: &[(usize, u8, u8)], band: (u8, u8), bits: (u8, u8)) {
     let mut body = vec![components.len() as u8];
     for &(index, dc, ac) in components {
@@ -63,7 +63,7 @@ pub(super) fn scan(file: &mut Vec<u8>, components: &[(usize, u8, u8)], band: (u8
     segment(file, 0xda, &body);
 }
 
-/// End of image.
+/// EOI.
 pub(super) fn end(file: &mut Vec<u8>) {
     file.extend_from_slice(b"\xff\xd9");
 }

@@ -1,27 +1,28 @@
-//! Levels to tokens of a sequential scan: run lengths, sizes and differences (T.81, F.1.2), counted on
-//! the way, so that the code tables can be made before a bit is written.
+//! Tokens of a sequential scan: run lengths, sizes and differences (T.81, F.1.2), counted so that Huffman tables can
+//! be computed before the bits are written.
 
-use super::bits::{CHOICE, Token};
+use super::bit_writer::{CHOICE, Token};
 use super::dct::GROUP;
 use super::layout::BLOCK;
-use super::quantise::{Levels, ZIGZAG};
+use super::quantisation::{Levels, ZIGZAG};
 
-/// Numbers of the tables of a class of components; see [`Token`].
+/// Table numbers of luma or chroma; see [`Token`].
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Class {
+pub(super) struct TableSet {
     dc: u32,
     ac: u32,
 }
 
-/// The classes of luma and chroma; the tables stand in the order DC, AC, DC, AC.
-pub(super) const CLASSES: [Class; 2] = [Class { dc: 0, ac: 0x100 }, Class { dc: 0x200, ac: 0x300 }];
+/// The tables of luma and chroma, in the order DC, AC, DC, AC.
+pub(super) const TABLE_SETS: [TableSet; 2] =
+    [TableSet { dc: 0, ac: 0x100 }, TableSet { dc: 0x200, ac: 0x300 }];
 
-/// Room a block is given: more than it can take, and a power of two.
-const ROOM: usize = 128;
-/// Tokens in one chunk.
+/// Tokens reserved for a block: more than it can have, and a power of two.
+const BLOCK_TOKENS: usize = 128;
+/// Tokens in a chunk.
 const CHUNK: usize = 16 * 1024;
-/// Sixteen zeros.
-pub(super) const ZEROS: Token = 0xf0;
+/// Sixteen zeros (T.81, F.1.2.2.1).
+pub(super) const ZRL: Token = 0xf0;
 
 /// The tokens of a scan in chunks, so that growing copies nothing.
 pub(super) struct Tokens {
@@ -32,13 +33,13 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
-    /// `blocks` is how many blocks are to come, at most.
+    /// `blocks`: upper bound on the number of blocks.
     pub(super) fn new(blocks: usize) -> Self {
-        let chunk = vec![0; CHUNK.min(blocks.saturating_mul(64) + ROOM)];
+        let chunk = vec![0; CHUNK.min(blocks.saturating_mul(64) + BLOCK_TOKENS)];
         Self { full: Vec::new(), chunk, used: 0, counts: Box::new([0; CHOICE as usize + 1]) }
     }
 
-    /// How often each symbol of table `index` comes.
+    /// Frequencies of the symbols of table `index`.
     pub(super) fn counts(&self, index: usize) -> &[u32; 256] {
         &self.counts.as_chunks::<256>().0[index]
     }
@@ -48,16 +49,16 @@ impl Tokens {
         self.full.iter().map(Vec::as_slice).chain(std::iter::once(&self.chunk[..self.used]))
     }
 
-    /// Forgets the tokens, not what was counted.
+    /// Removes the tokens; frequencies remain.
     pub(super) fn clear(&mut self) {
         self.full.clear();
         self.used = 0;
     }
 
-    /// Makes sure that the chunk has room for one more block.
+    /// Ensures that the chunk has room for a block.
     #[inline(always)]
-    fn make_room(&mut self) {
-        if self.chunk.len() - self.used < ROOM {
+    fn reserve(&mut self) {
+        if self.chunk.len() - self.used < BLOCK_TOKENS {
             let mut chunk = std::mem::replace(&mut self.chunk, vec![0; CHUNK]);
             chunk.truncate(self.used);
             self.full.push(chunk);
@@ -65,49 +66,50 @@ impl Tokens {
         }
     }
 
-    /// A block of levels. `before` is the DC level of the component's block before it.
+    /// Adds a block of levels. `before` is the DC level of the component's previous block.
     #[inline(always)]
-    pub(super) fn block(&mut self, levels: &Levels, index: usize, class: Class, before: &mut i16) {
+    pub(super) fn block(&mut self, levels: &Levels, index: usize, tables: TableSet, before: &mut i16) {
         let values: &[i16; 256] = levels.values.as_flattened().try_into().expect("four blocks");
         let lane = index * BLOCK;
         let mut mask = levels.mask(index) & !1;
         let dc = values[lane];
         let difference = dc - std::mem::replace(before, dc);
 
-        self.make_room();
-        let room: &mut [Token; ROOM] = self.chunk[self.used..].first_chunk_mut().expect("room was made");
+        self.reserve();
+        let room: &mut [Token; BLOCK_TOKENS] =
+            self.chunk[self.used..].first_chunk_mut().expect("room was reserved");
         let counts = &mut *self.counts;
         let mut used = 0;
         let mut push = |token: Token| {
             counts[(token & CHOICE) as usize] += 1;
-            room[used % ROOM] = token;
+            room[used % BLOCK_TOKENS] = token;
             used += 1;
         };
-        push(sized(difference) | class.dc);
+        push(level_token(difference) | tables.dc);
         let mut next = 1;
         while mask != 0 {
             let place = mask.trailing_zeros();
             mask &= mask - 1;
             let mut run = place - next;
             while run > 15 {
-                push(ZEROS | class.ac);
+                push(ZRL | tables.ac);
                 run -= 16;
             }
             next = place + 1;
             let at = usize::from(PLACES[(place % 64) as usize]) + lane;
-            push(sized(values[at % 256]) | run << 4 | class.ac);
+            push(level_token(values[at % 256]) | run << 4 | tables.ac);
         }
         if next < 64 {
-            push(class.ac);
+            push(tables.ac);
         }
         self.used += used;
     }
 
-    /// A block that lies beyond the picture: as the one before it, and flat.
+    /// Adds a block beyond the image: flat, with the previous DC level.
     #[inline(always)]
-    pub(super) fn no_block(&mut self, class: Class) {
-        self.make_room();
-        for token in [class.dc, class.ac] {
+    pub(super) fn padding_block(&mut self, tables: TableSet) {
+        self.reserve();
+        for token in [tables.dc, tables.ac] {
             self.counts[token as usize] += 1;
             self.chunk[self.used] = token;
             self.used += 1;
@@ -115,7 +117,7 @@ impl Tokens {
     }
 }
 
-/// Places in the levels of a group's first block, in zigzag order.
+/// Positions in the levels of a group's first block, in zigzag order.
 static PLACES: [u8; 64] = {
     let mut places = [0; 64];
     let mut k = 0;
@@ -127,22 +129,22 @@ static PLACES: [u8; 64] = {
     places
 };
 
-/// A level's size and the bits that tell it from others of that size (T.81, tables F.1 and F.2).
+/// A level's size (SSSS) and additional bits (T.81, tables F.1 and F.2).
 #[inline(always)]
-pub(super) fn sized(level: i16) -> Token {
-    SIZED[usize::from(level as u16) % SIZED.len()]
+pub(super) fn level_token(level: i16) -> Token {
+    LEVEL_TOKENS[usize::from(level as u16) % LEVEL_TOKENS.len()]
 }
 
-/// [`sized`] for every level and difference that eight bits can make. Only the few near zero are used
-/// much, so little of it takes up room in the cache.
-static SIZED: [Token; 4096] = {
-    let mut sized = [0; 4096];
+/// [`level_token`] for every level and difference that eight bits can make. Mostly the few near zero
+/// are used, so the table takes little of the cache.
+static LEVEL_TOKENS: [Token; 4096] = {
+    let mut tokens = [0; 4096];
     let mut level = -2047_i32;
     while level < 2048 {
         let size = 32 - level.unsigned_abs().leading_zeros();
         let bits = if level < 0 { level - 1 } else { level } as u32 & ((1 << size) - 1);
-        sized[(level & 4095) as usize] = bits << 16 | size;
+        tokens[(level & 4095) as usize] = bits << 16 | size;
         level += 1;
     }
-    sized
+    tokens
 };

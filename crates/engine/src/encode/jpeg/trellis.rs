@@ -1,33 +1,27 @@
-//! Levels chosen for what they cost and what they give.
+//! Trellis quantisation: rate-distortion optimal levels.
 //!
-//! For each block the AC levels with the least distortion + lambda * bits are found by dynamic programming
-//! over the positions of nonzero levels: Ramchandran and Vetterli, "Rate-distortion optimal fast
-//! thresholding with complete JPEG/MPEG decoder compatibility" (1994), extended from dropping levels to
-//! lowering them by Crouse and Ramchandran, "Joint thresholding and quantizer selection for transform image
-//! coding" (1997). That lambda follows a block's energy is mozjpeg's idea.
-//!
-//! What did not pay, all measured at equal SSIMULACRA2: choosing DC levels the same way along the chain of
-//! differences (0.1 %); counting what ends of blocks cost, with blocks of zeros for less (0.1 % worse); a
-//! lambda of chroma's own; a bound on the energy, or its root (0.1 %); a third round of counting.
+//! For each block the AC levels with the least distortion + lambda * bits are found by dynamic programming over the
+//! positions of nonzero levels (Ramchandran and Vetterli, 1994; Crouse and Ramchandran, 1997). Lambda depends on the
+//! block's energy, as in mozjpeg. References and experiments: ADR 0006.
 
+use super::block_grid::Block;
 use super::dct;
-use super::grid::Block;
 use super::huffman::Table;
-use super::quantise::{Steps, ZIGZAG};
+use super::quantisation::{Steps, ZIGZAG};
 
-/// Bits below the point of distortions, whose unit is a whole step squared.
-const POINT: u32 = 40;
-/// What a bit may cost in a flat block, in 1/1024 of a step squared.
+/// Fractional bits of distortions, whose unit is a step squared.
+const FRACTION: u32 = 40;
+/// Lambda of a flat block: the distortion worth a bit, in 1/1024 of a step squared.
 const LAMBDA: u64 = 39;
-/// The mean square of the AC coefficients, in units of theirs, at which it may cost twice that: where there is
-/// much going on, errors show less.
+/// The mean square of the AC coefficients, in their units, at which lambda is twice that: errors are less visible
+/// in busy blocks.
 const BUSY: u64 = 1234 * (dct::UNIT * dct::UNIT) as u64;
-/// How many levels between two may be dropped at once. More makes no file smaller, and full blocks slow.
+/// How many previous nodes are considered. More gives no smaller files and is slow for full blocks.
 const NODES_BACK: usize = 8;
-/// What a symbol takes that has no code so far.
+/// Assumed bits of a symbol without a code.
 const NEW_SYMBOL: u8 = 20;
 
-/// Bits that each symbol of a level takes, with those that follow it.
+/// Bits of each symbol, including those that follow it.
 pub(super) struct Costs([u8; 256]);
 
 impl Costs {
@@ -39,18 +33,18 @@ impl Costs {
         }))
     }
 
-    /// Bits of a level of `size` behind `run` zeros.
+    /// Bits of a level of `size` after `run` zeros.
     fn level(&self, run: usize, size: usize) -> u64 {
         let zeros = (run / 16) as u64 * u64::from(self.0[0xf0]);
         zeros + u64::from(self.0[(run % 16) << 4 | size])
     }
 }
 
-/// Finds levels for coefficients with one quantisation table.
+/// Chooses levels for coefficients with one quantisation table.
 pub(super) struct Trellis {
     /// The steps in zigzag order, on the scale of coefficients.
     steps: [i32; 64],
-    /// What a squared error of each coefficient weighs.
+    /// Weight of a squared error of each coefficient.
     weights: [u64; 64],
 }
 
@@ -61,16 +55,16 @@ struct Node {
     level: i32,
     /// The node before it.
     before: usize,
-    /// The least sum that ends here.
+    /// The least cost that ends here.
     sum: u64,
-    /// The distortion of all coefficients up to this one, were they zero.
+    /// The distortion of all coefficients up to this one if they were zero.
     zeroed: u64,
 }
 
 impl Trellis {
     pub(super) fn new(steps: &Steps) -> Self {
         let steps = ZIGZAG.map(|at| i32::from(steps[usize::from(at)]) * dct::UNIT);
-        Self { steps, weights: steps.map(|step| (1 << POINT) / (step as u64 * step as u64)) }
+        Self { steps, weights: steps.map(|step| (1 << FRACTION) / (step as u64 * step as u64)) }
     }
 
     /// The levels nearest to the coefficients.
@@ -80,15 +74,15 @@ impl Trellis {
 
     fn nearest_size(&self, block: &Block, k: usize) -> i32 {
         let (size, step) = (i32::from(block[k]).abs(), self.steps[k]);
-        // Most are nothing, and a division takes long.
+        // Most are zero, and a division is slow.
         if size < step / 2 { 0 } else { (size + step / 2) / step }
     }
 
-    /// The levels that are the best bargain.
-    pub(super) fn bargain(&self, block: &Block, costs: &Costs) -> Block {
+    /// Rate-distortion step: the levels with the least cost.
+    pub(super) fn rate_distortion_levels(&self, block: &Block, costs: &Costs) -> Block {
         let squares = block[1..].iter().map(|&value| i64::from(value).pow(2) as u64);
         let energy = squares.sum::<u64>() / 63;
-        let lambda = (LAMBDA << (POINT - 10)) / BUSY * (BUSY + energy);
+        let lambda = (LAMBDA << (FRACTION - 10)) / BUSY * (BUSY + energy);
 
         let mut nodes = [Node { position: 0, level: 0, before: 0, sum: 0, zeroed: 0 }; 64];
         let mut used = 1;
@@ -131,14 +125,14 @@ impl Trellis {
     }
 }
 
-/// Levels that may do: the nearest, one less, and the largest that takes a bit less.
+/// Candidate levels: the nearest, one less, and the largest of the next smaller size.
 fn candidates(nearest: i32) -> [Option<i32>; 3] {
     let less = nearest - 1;
     let shorter = (1 << (size(nearest) - 1)) - 1;
     [Some(nearest), (less > 0).then_some(less), (shorter > 0 && shorter < less).then_some(shorter)]
 }
 
-/// How many bits a level takes (T.81, table F.2).
+/// The size (SSSS) of a level (T.81, table F.2).
 fn size(level: i32) -> u32 {
     i32::BITS - level.leading_zeros()
 }
@@ -151,14 +145,14 @@ fn signed(size: i32, like: i16) -> i16 {
 mod tests {
     use super::*;
 
-    /// Costs as in table K.5 of T.81, about: longer for longer runs and larger sizes.
+    /// Costs similar to table K.5 of T.81: more for longer runs and larger sizes.
     fn costs() -> Costs {
         Costs(std::array::from_fn(|symbol| (2 + 2 * (symbol & 15) + (symbol >> 4)) as u8))
     }
 
-    fn price(trellis: &Trellis, block: &Block, levels: &Block) -> u64 {
+    fn cost(trellis: &Trellis, block: &Block, levels: &Block) -> u64 {
         let energy = block[1..].iter().map(|&value| i64::from(value).pow(2) as u64).sum::<u64>() / 63;
-        let lambda = (LAMBDA << (POINT - 10)) / BUSY * (BUSY + energy);
+        let lambda = (LAMBDA << (FRACTION - 10)) / BUSY * (BUSY + energy);
         let (mut sum, mut run) = (0, 0);
         for k in 1..64 {
             let error = i64::from(i32::from(block[k]) - i32::from(levels[k]) * trellis.steps[k]);
@@ -174,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn no_choice_of_levels_is_a_better_bargain() {
+    fn no_levels_have_a_lower_cost() {
         let trellis = Trellis::new(&[20; 64]);
         let mut state = 9_u32;
         let mut random = |bound: u32| {
@@ -187,8 +181,8 @@ mod tests {
             for place in places {
                 block[place] = random(4000) as i16 - 2000;
             }
-            let made = trellis.bargain(&block, &costs());
-            // All ways to lower or drop the few levels there are.
+            let chosen = trellis.rate_distortion_levels(&block, &costs());
+            // All ways to lower or drop the few nonzero levels.
             let nearest = trellis.nearest(&block);
             let least = (0..4_usize.pow(6)).map(|mut way| {
                 let mut levels = nearest;
@@ -198,9 +192,9 @@ mod tests {
                     levels[place] = signed(size.min(i32::from(nearest[place]).abs()), block[place]);
                     way /= 4;
                 }
-                price(&trellis, &block, &levels)
+                cost(&trellis, &block, &levels)
             });
-            assert_eq!(price(&trellis, &block, &made), least.min().unwrap());
+            assert_eq!(cost(&trellis, &block, &chosen), least.min().unwrap());
         }
     }
 }

@@ -1,17 +1,17 @@
-//! Pictures of few colours as indices into a palette.
+//! Indexed-colour images: palettes and rows of indices.
 
 use std::collections::HashMap;
 
-use crate::pixels::{Finished, Model};
+use crate::pixels::{Image8, Model};
 
-/// The colours of the picture, as RGBA, if there are at most `most`.
-pub(super) fn colours(picture: &Finished, most: usize) -> Option<Vec<[u8; 4]>> {
-    // An open table of twice as many places; colours next to each other are mostly equal.
+/// The colours of the image, as RGBA, if there are at most `most`.
+pub(super) fn colours(image: &Image8, most: usize) -> Option<Vec<[u8; 4]>> {
+    // A hash table with open addressing; neighbouring pixels are mostly equal.
     let places = (2 * most).next_power_of_two();
     let mut table = vec![None; places];
     let (mut colours, mut last) = (Vec::new(), None);
-    for pixel in picture.samples.chunks_exact(picture.model.channels()) {
-        let colour = rgba(picture.model, pixel);
+    for pixel in image.samples.chunks_exact(image.model.channels()) {
+        let colour = rgba(image.model, pixel);
         if last == Some(colour) {
             continue;
         }
@@ -38,32 +38,32 @@ pub(super) struct Indexed {
     pub(super) length: usize,
     pub(super) rows: Vec<u8>,
     pub(super) palette: Vec<u8>,
-    /// Of the first colours; the others are opaque.
+    /// Alphas of the first colours; the others are opaque.
     pub(super) alphas: Vec<u8>,
 }
 
-/// The picture by a palette, if it has at most 256 colours and that can be smaller.
-pub(super) fn indexed(picture: &Finished, colours: &[[u8; 4]]) -> Option<Indexed> {
+/// The image as indices, if it has at most 256 colours and that can be smaller.
+pub(super) fn indexed(image: &Image8, colours: &[[u8; 4]]) -> Option<Indexed> {
     let bits: u8 = match colours.len() {
         0..=2 => 1,
         3..=4 => 2,
         5..=16 => 4,
-        17..=256 if picture.model != Model::Gray => 8,
+        17..=256 if image.model != Model::Gray => 8,
         _ => return None,
     };
     let mut colours = colours.to_vec();
-    // What is transparent comes first, as only these need an alpha; then near colours are near each other.
+    // Transparent colours first, as only these need an alpha; then similar colours are adjacent.
     colours
         .sort_unstable_by_key(|&[r, g, b, a]| (a, u32::from(r) + 2 * u32::from(g) + u32::from(b), r, g, b));
     let index: HashMap<[u8; 4], u8> = colours.iter().enumerate().map(|(i, &c)| (c, i as u8)).collect();
-    let length = (picture.width as usize * usize::from(bits)).div_ceil(8);
-    let mut rows = Vec::with_capacity(length * picture.height as usize);
-    let channels = picture.model.channels();
-    for row in picture.samples.chunks_exact(picture.width as usize * channels) {
+    let length = (image.width as usize * usize::from(bits)).div_ceil(8);
+    let mut rows = Vec::with_capacity(length * image.height as usize);
+    let channels = image.model.channels();
+    for row in image.samples.chunks_exact(image.width as usize * channels) {
         for pixels in row.chunks(channels * (8 / usize::from(bits))) {
             let mut byte = 0;
             for (at, pixel) in (1..).zip(pixels.chunks_exact(channels)) {
-                let index = index.get(&rgba(picture.model, pixel)).copied().unwrap_or(0);
+                let index = index.get(&rgba(image.model, pixel)).copied().unwrap_or(0);
                 byte |= index << (8 - bits * at);
             }
             rows.push(byte);

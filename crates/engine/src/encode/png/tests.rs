@@ -1,20 +1,20 @@
-//! What is written reads back as it was, by another decoder.
+//! Images encoded, and decoded by the png crate.
 
 use std::io::Cursor;
 
 use super::*;
 
-/// A picture drawn by a function of x and y.
-fn picture(model: Model, width: u32, height: u32, sample: impl Fn(u32, u32, usize) -> u8) -> Finished {
+/// An image drawn by a function of x and y.
+fn image(model: Model, width: u32, height: u32, sample: impl Fn(u32, u32, usize) -> u8) -> Image8 {
     let channels = model.channels();
     let pixel = |x, y| (0..channels).map(move |channel| (x, y, channel));
     let all = (0..height).flat_map(|y| (0..width).flat_map(move |x| pixel(x, y)));
-    Finished { width, height, model, samples: all.map(|(x, y, channel)| sample(x, y, channel)).collect() }
+    Image8 { width, height, model, samples: all.map(|(x, y, channel)| sample(x, y, channel)).collect() }
 }
 
 fn noise(x: u32, y: u32, channel: usize) -> u8 {
     let mixed = (x * 7919 + y * 104_729 + channel as u32 * 1_299_709 + 1).wrapping_mul(2_654_435_761);
-    // Without this the bytes of a row would be those of another row.
+    // Without this, rows would repeat.
     let mixed = (mixed ^ mixed >> 15).wrapping_mul(0x85eb_ca6b);
     (mixed >> 24) as u8
 }
@@ -32,46 +32,46 @@ fn as_rgba(model: Model, samples: &[u8]) -> Vec<u8> {
         .collect()
 }
 
-/// Checks the file and gives its colour type and depth.
-fn check(picture: &Finished) -> (png::ColorType, png::BitDepth) {
-    let file = encode(picture, Stop(&|| false)).unwrap();
+/// Checks the file and returns its colour type and depth.
+fn check(image: &Image8) -> (png::ColorType, png::BitDepth) {
+    let file = encode(image, Stop(&|| false)).unwrap();
     let mut decoder = png::Decoder::new(Cursor::new(&file));
     decoder.set_transformations(png::Transformations::EXPAND);
     let mut reader = decoder.read_info().unwrap();
     let mut samples = vec![0; reader.output_buffer_size().unwrap()];
     let read = reader.next_frame(&mut samples).unwrap();
     reader.finish().unwrap();
-    assert_eq!((read.width, read.height), (picture.width, picture.height));
+    assert_eq!((read.width, read.height), (image.width, image.height));
     let model = match read.color_type {
         png::ColorType::Grayscale => Model::Gray,
         png::ColorType::GrayscaleAlpha => Model::GrayAlpha,
         png::ColorType::Rgb => Model::Rgb,
         _ => Model::Rgba,
     };
-    assert!(as_rgba(model, &samples) == as_rgba(picture.model, &picture.samples), "{:?}", picture.model);
+    assert!(as_rgba(model, &samples) == as_rgba(image.model, &image.samples), "{:?}", image.model);
     (reader.info().color_type, reader.info().bit_depth)
 }
 
 const MODELS: [Model; 4] = [Model::Gray, Model::GrayAlpha, Model::Rgb, Model::Rgba];
 
 #[test]
-fn every_model_and_size_reads_back() {
+fn every_model_and_size_round_trips() {
     for model in MODELS {
         for (width, height) in [(1, 1), (1, 9), (9, 1), (5, 5), (64, 3), (150, 130)] {
-            check(&picture(model, width, height, noise));
-            check(&picture(model, width, height, |x, y, channel| (x * 3 + y + channel as u32) as u8));
-            check(&picture(model, width, height, |x, y, channel| {
+            check(&image(model, width, height, noise));
+            check(&image(model, width, height, |x, y, channel| (x * 3 + y + channel as u32) as u8));
+            check(&image(model, width, height, |x, y, channel| {
                 (x * x / 50 + y * 2) as u8 ^ (noise(x, y, channel) & 3)
             }));
-            check(&picture(model, width, height, |_, _, channel| channel as u8 * 80));
+            check(&image(model, width, height, |_, _, channel| channel as u8 * 80));
         }
     }
 }
 
 #[test]
-fn few_colours_make_a_palette() {
+fn few_colours_give_a_palette() {
     for (colours, bits) in [(2, 1), (4, 2), (16, 4), (200, 8)] {
-        let drawn = picture(Model::Rgba, 131, 120, |x, y, channel| {
+        let drawn = image(Model::Rgba, 131, 120, |x, y, channel| {
             let index = noise(x / 3, y / 3, 0) % colours;
             if channel == 3 && index != 1 { 255 } else { index.wrapping_mul(37 + channel as u8) }
         });
@@ -81,9 +81,9 @@ fn few_colours_make_a_palette() {
 }
 
 #[test]
-fn long_runs_and_far_repetitions_read_back() {
-    let stripes = picture(Model::Gray, 600, 500, |x, y, _| if y % 83 == 0 { noise(x, y % 7, 0) } else { 9 });
+fn long_runs_and_distant_repetitions_round_trip() {
+    let stripes = image(Model::Gray, 600, 500, |x, y, _| if y % 83 == 0 { noise(x, y % 7, 0) } else { 9 });
     check(&stripes);
-    let tiles = picture(Model::Rgb, 400, 300, |x, y, channel| noise(x % 100, y % 80, channel));
+    let tiles = image(Model::Rgb, 400, 300, |x, y, channel| noise(x % 100, y % 80, channel));
     check(&tiles);
 }

@@ -39,9 +39,9 @@ pub(super) fn run(
 
     let folder = Arc::into_inner(folder).ok_or_else(|| anyhow::anyhow!("the data folder is still in use"))?;
     let parts = open_parts(settings, disk, folder)?;
-    let queued = parts.store.backfill_after_repair()?;
+    let queued = parts.store.backfill.run_after_repair()?;
     let words = match queued {
-        0 => "every source has its thumbnails, or was given up".into(),
+        0 => "every source has its thumbnails or a dead letter".into(),
         _ => format!("{queued} source(s) without a current thumbnail; tintype serve makes them"),
     };
     findings.add("queued", Ok(words));
@@ -49,13 +49,13 @@ pub(super) fn run(
 }
 
 fn summarise(repaired: &Repaired, findings: &mut Findings) {
-    let Repaired { problem, kept_ledger, quarantine, objects, copied, findings: count, in_doubt, lost } =
+    let Repaired { problem, old_ledger_path, quarantine, objects, copied, findings: count, in_doubt, lost } =
         repaired;
     if let Some(problem) = problem {
         findings.add("old ledger", Err(format!("could not be trusted: {problem}")));
         findings.add(
             "not in the files",
-            Ok("what waited in the queue and uploads under way are gone; sources without a thumbnail are queued anew. \
+            Ok("what waited in the queue and uploads under way are gone; sources without a thumbnail are queued again. \
                 Thumbnails of sources that were deleted shortly before may be left: tintype orphans finds them. Look at \
                 notifications and CORS rules that were set through S3: as far as the old ledger could be read they are \
                 back"
@@ -66,16 +66,16 @@ fn summarise(repaired: &Repaired, findings: &mut Findings) {
         "{objects} object(s), {} bucket(s) with their rules, {} event(s), {} dead letter(s) and {} upload(s) of the old one",
         copied.buckets, copied.events, copied.dead_letters, copied.uploads
     );
-    match kept_ledger {
-        Some(kept) => {
-            findings.add("ledger", Ok(format!("rebuilt: {held}; the old one is kept as {}", kept.display())));
+    match old_ledger_path {
+        Some(old) => {
+            findings.add("ledger", Ok(format!("rebuilt: {held}; the old one is {}", old.display())));
         }
         None if problem.is_some() || *count > 0 => findings.add("ledger", Ok(format!("rebuilt: {held}"))),
         None => findings.add("ledger", Ok(format!("in order, left as it is: {objects} object(s)"))),
     }
     if *in_doubt > 0 {
         let words = format!(
-            "{in_doubt} object(s) that were written last are kept, but without a trustworthy ledger nobody can say whether their \
+            "{in_doubt} object(s) that were written last stay, but without a trustworthy ledger nobody can say whether their \
              uploads were acknowledged, or whether they were deleted just before the end: look through them"
         );
         findings.add("in doubt", Ok(words));
@@ -90,8 +90,7 @@ fn summarise(repaired: &Repaired, findings: &mut Findings) {
     }
 }
 
-/// A damaged ledger may have the database's code panic, which is caught and told: its own words would only
-/// alarm.
+/// The database's code may panic on a corrupt ledger, which is caught and reported: its own message would only alarm.
 fn quietly<T>(work: impl FnOnce() -> T) -> T {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));

@@ -4,13 +4,13 @@ use std::{fs, io, process::Command};
 
 use super::Findings;
 use crate::{
-    sandbox::{self, Reach},
+    sandbox::{self, AllowedPaths},
     settings::Settings,
     storage::DataFolder,
 };
 
 /// Nothing outside can be reached after this.
-pub(super) fn run(settings: &Settings, reach: &Reach, findings: &mut Findings) -> anyhow::Result<()> {
+pub(super) fn run(settings: &Settings, reach: &AllowedPaths, findings: &mut Findings) -> anyhow::Result<()> {
     // Own file, outside of what may be read unless it lies beside the settings.
     let program = std::env::current_exe()?;
     let outside = std::env::temp_dir().join(format!("tintype-sandbox-{}", std::process::id()));

@@ -7,8 +7,8 @@ use indicatif::ProgressBar;
 use super::{Findings, tell};
 use crate::{
     disk::RealDisk,
-    storage::repair::{self, Finding, What},
-    storage::{DataFolder, DiskStore},
+    storage::repair::{self, Finding, FindingKind},
+    storage::{DataFolder, Storage},
 };
 
 /// Files whose heads do not say any more whose they were, by their order: they wait for what the ledger knows of them.
@@ -17,13 +17,13 @@ pub(super) type Nameless = BTreeMap<u64, Finding>;
 const MOST_NAMELESS: usize = 10_000;
 
 /// Looks for the file of every object, and tells whose the nameless are.
-pub(super) fn files(store: &DiskStore, mut nameless: Nameless, findings: &mut Findings) {
+pub(super) fn files(store: &Storage, mut nameless: Nameless, findings: &mut Findings) {
     let mut missing = 0_u64;
     let looked = store.each_file(|at, order, is_there| {
         let found = match (nameless.remove(&order), is_there) {
             (Some(found), _) => found,
             (None, false) => {
-                Finding { what: What::Lost, bucket: None, key: None, file: None, why: String::new() }
+                Finding { kind: FindingKind::Lost, bucket: None, key: None, file: None, why: String::new() }
             }
             (None, true) => return,
         };
@@ -44,7 +44,7 @@ pub(super) fn files(store: &DiskStore, mut nameless: Nameless, findings: &mut Fi
     );
 }
 
-/// Verifies every file. Where `waits`, those whose heads are damaged are not told yet but answered.
+/// Verifies every file. Where `waits`, those whose heads are corrupt are not reported yet but returned.
 pub(super) fn run(folder: &DataFolder, waits: bool, findings: &mut Findings) -> anyhow::Result<Nameless> {
     let mut nameless = Nameless::new();
     // Hidden where no terminal is.
@@ -55,7 +55,7 @@ pub(super) fn run(folder: &DataFolder, waits: bool, findings: &mut Findings) -> 
         |files| progress.set_length(files),
         || progress.inc(1),
         |order, finding| {
-            if waits && finding.what == What::DamagedHead && nameless.len() < MOST_NAMELESS {
+            if waits && finding.kind == FindingKind::CorruptHead && nameless.len() < MOST_NAMELESS {
                 nameless.insert(order, finding);
             } else {
                 progress.suspend(|| tell(&finding));
@@ -63,15 +63,15 @@ pub(super) fn run(folder: &DataFolder, waits: bool, findings: &mut Findings) -> 
         },
     )?;
     progress.finish_and_clear();
-    let repair::Scrubbed { files, bytes, damaged } = scrubbed;
+    let repair::Scrubbed { files, bytes, corrupt } = scrubbed;
     let seen = format!("{files} object(s), {}", super::output::bytes(bytes));
     findings.add(
         "scrub",
-        match damaged {
+        match corrupt {
             0 => Ok(format!("{seen}: every checksum is right")),
             _ => Err(format!(
-                "{seen}: {damaged} damaged, listed above. Upload sources again, or put their files back from a backup; \
-                 \"tintype check --repair --scrub\" moves damaged files to quarantine and has damaged thumbnails made anew"
+                "{seen}: {corrupt} corrupt, listed above. Upload sources again, or put their files back from a backup; \
+                 \"tintype check --repair --scrub\" moves corrupt files to quarantine and has corrupt thumbnails rendered again"
             )),
         },
     );

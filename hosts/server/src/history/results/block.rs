@@ -1,24 +1,25 @@
-//! Many results in little space: column by column, then deflated. Times are kept to 2.5 %, ids of requests
-//! only where something went wrong.
+//! Packed results: column by column, then deflated. Times are exact to 2.5 %; request ids are stored only for failed
+//! attempts.
 
 use std::{collections::HashMap, io::Read as _};
 
 use flate2::{Compression, read::DeflateDecoder, write::DeflateEncoder};
 use tintype_telemetry::metrics::{MAX_BUCKET, bounds, bucket};
 
-use super::super::{Entry, Next, Thumbnail};
+use super::super::{Entry, Settlement, Thumbnail};
 
-/// Raised when the columns change; an older block is then read as it was written.
+/// The version of the columns; blocks of earlier versions are read as they were written.
 const LAYOUT: u8 = 2;
-/// The layout whose last column, memory, is empty.
-const WITHOUT_MEMORY: u8 = 1;
-/// No block unpacks to more than this: what does is damaged.
-const MOST_BYTES: u64 = 32 << 20;
+/// The version whose last column, memory, is empty.
+const LAYOUT_WITHOUT_MEMORY: u8 = 1;
+/// A block that unpacks to more bytes is corrupt.
+const MAX_UNPACKED_BYTES: u64 = 32 << 20;
 const COLUMNS: usize = 25;
 
 #[derive(Default)]
 struct Columns(Vec<Vec<u8>>);
 
+/// Appends a variable-length integer (LEB128).
 fn put(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
@@ -40,7 +41,7 @@ fn put_text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// Texts of which there are few: each written once, then named by its number.
+/// For texts with few distinct values: each is written once, then referred to by its number.
 #[derive(Default)]
 struct Dictionary(HashMap<String, u64>);
 
@@ -56,7 +57,7 @@ impl Dictionary {
     }
 }
 
-/// Packs results, in their order, one after the other: none is held but in its columns.
+/// Packs results in order, as a stream: an entry is stored in its columns only.
 pub(super) struct Packer {
     columns: Columns,
     dictionaries: [Dictionary; 6],
@@ -93,8 +94,8 @@ impl Packer {
         self.last_key.clone_from(&entry.key);
         let latency = entry.queued_ms.map_or(0, |queued| zigzag(entry.ended_ms - queued) + 1);
         put(&mut columns[next()], latency);
-        let wrong = entry.has_failed() || entry.next != Next::Done;
-        put_text(&mut columns[next()], if wrong { &entry.request_id } else { "" });
+        let is_failure = entry.has_failed() || entry.next != Settlement::Done;
+        put_text(&mut columns[next()], if is_failure { &entry.request_id } else { "" });
         let texts = [&entry.bucket, &entry.cause, &entry.outcome, &entry.reason, &entry.why];
         for (dictionary, text) in dictionaries.iter_mut().zip(texts) {
             dictionary.put(&mut columns[next()], text);
@@ -107,14 +108,15 @@ impl Packer {
         }
         put(&mut columns[next()], entry.source_bytes);
         put(&mut columns[next()], entry.thumbnails.len() as u64);
-        let (sides, places, memory) = (next(), next(), next());
+        let (sizes, names, memory) = (next(), next(), next());
         put(&mut columns[memory], entry.memory_mb);
-        for made in &entry.thumbnails {
-            for number in [u64::from(made.width), u64::from(made.height), made.bytes] {
-                put(&mut columns[sides], number);
+        for thumbnail in &entry.thumbnails {
+            for number in [u64::from(thumbnail.width), u64::from(thumbnail.height), thumbnail.bytes] {
+                put(&mut columns[sizes], number);
             }
-            // Most thumbnails are named after their source: what stands before and after its key is said.
-            dictionaries[5].put(&mut columns[places], &format!("{}/{}", made.bucket, around(made, entry)));
+            // Most thumbnails' keys contain their source's: only the template is stored, which has few values.
+            let template = key_template(thumbnail, entry);
+            dictionaries[5].put(&mut columns[names], &format!("{}/{template}", thumbnail.bucket));
         }
     }
 
@@ -126,20 +128,20 @@ impl Packer {
         }
         let mut encoder = DeflateEncoder::new(Vec::new(), Compression::new(6));
         for part in std::iter::once(&head).chain(&self.columns.0) {
-            // A vector takes whatever is written to it.
+            // Writing to a vector cannot fail.
             let _ = std::io::Write::write_all(&mut encoder, part);
         }
         encoder.finish().unwrap_or_default()
     }
 }
 
-/// The thumbnail's key with `\0` for the source's, if it holds that.
-fn around(made: &Thumbnail, entry: &Entry) -> String {
-    match made.key.find(&entry.key) {
+/// The thumbnail's key with `\0` in place of the source's key, if it contains that.
+fn key_template(thumbnail: &Thumbnail, entry: &Entry) -> String {
+    match thumbnail.key.find(&entry.key) {
         Some(at) if !entry.key.is_empty() => {
-            format!("{}\0{}", &made.key[..at], &made.key[at + entry.key.len()..])
+            format!("{}\0{}", &thumbnail.key[..at], &thumbnail.key[at + entry.key.len()..])
         }
-        _ => made.key.clone(),
+        _ => thumbnail.key.clone(),
     }
 }
 
@@ -170,7 +172,7 @@ impl<'a> Reader<'a> {
         String::from_utf8(self.bytes()?.to_vec()).ok()
     }
 
-    fn word(&mut self, dictionary: &mut Vec<String>) -> Option<String> {
+    fn dictionary_text(&mut self, dictionary: &mut Vec<String>) -> Option<String> {
         match self.number()? {
             0 => {
                 dictionary.push(self.text()?);
@@ -181,21 +183,21 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The middle of a bucket, for a time that was in it.
+/// The middle of a histogram bucket, which stands for a time in it.
 fn middle(number: u64) -> Option<u64> {
     let number = u16::try_from(number).ok().filter(|number| *number <= MAX_BUCKET)?;
     let (low, high) = bounds(number);
     Some(if number == 0 { 0 } else { f64::midpoint(low, high).round() as u64 })
 }
 
-/// Unpacks; `None` if it is damaged or of another layout.
+/// Unpacks a block; `None` if it is corrupt or of an unknown layout.
 pub(super) fn unpack(packed: &[u8]) -> Option<Vec<Entry>> {
     let mut raw = Vec::new();
-    DeflateDecoder::new(packed).take(MOST_BYTES).read_to_end(&mut raw).ok()?;
+    DeflateDecoder::new(packed).take(MAX_UNPACKED_BYTES).read_to_end(&mut raw).ok()?;
     let (layout, rest) = raw.split_first()?;
     let has_memory = match *layout {
         LAYOUT => true,
-        WITHOUT_MEMORY => false,
+        LAYOUT_WITHOUT_MEMORY => false,
         _ => return None,
     };
     let mut head = Reader(rest);
@@ -225,17 +227,17 @@ pub(super) fn unpack(packed: &[u8]) -> Option<Vec<Entry>> {
             latency => Some(ended_ms.checked_sub(unzigzag(latency - 1))?),
         };
         let request_id = next()?.text()?;
-        let mut words: [String; 5] = Default::default();
-        for (word, dictionary) in words.iter_mut().zip(&mut dictionaries) {
-            *word = next()?.word(dictionary)?;
+        let mut texts: [String; 5] = Default::default();
+        for (text, dictionary) in texts.iter_mut().zip(&mut dictionaries) {
+            *text = next()?.dictionary_text(dictionary)?;
         }
-        let [bucket, cause, outcome, reason, why] = words;
+        let [bucket, cause, outcome, reason, why] = texts;
         let event = next()?.number()?.checked_sub(1);
         let attempt = u32::try_from(next()?.number()?).ok()?;
-        let after = match next()?.number()? {
-            0 => Next::Done,
-            1 => Next::Retry,
-            _ => Next::DeadLetter,
+        let settlement = match next()?.number()? {
+            0 => Settlement::Done,
+            1 => Settlement::Retry,
+            _ => Settlement::DeadLetter,
         };
         let duration_us = middle(next()?.number()?)?;
         let mut stages_us = [0; 6];
@@ -244,17 +246,17 @@ pub(super) fn unpack(packed: &[u8]) -> Option<Vec<Entry>> {
         }
         let source_bytes = next()?.number()?;
         let renditions = next()?.number()?;
-        let (sides, places, memory) = (next()?, next()?, next()?);
+        let (sizes, names, memory) = (next()?, next()?, next()?);
         let memory_mb = if has_memory { memory.number()? } else { 0 };
         let mut thumbnails = Vec::new();
         for _ in 0..renditions {
-            let (width, height) = (sides.number()?, sides.number()?);
-            let bytes = sides.number()?;
-            let place = places.word(&mut dictionaries[5])?;
-            let (bucket, around) = place.split_once('/')?;
+            let (width, height) = (sizes.number()?, sizes.number()?);
+            let bytes = sizes.number()?;
+            let name = names.dictionary_text(&mut dictionaries[5])?;
+            let (bucket, template) = name.split_once('/')?;
             thumbnails.push(Thumbnail {
                 bucket: bucket.to_owned(),
-                key: around.replacen('\0', &key, 1),
+                key: template.replacen('\0', &key, 1),
                 width: u32::try_from(width).ok()?,
                 height: u32::try_from(height).ok()?,
                 bytes,
@@ -272,7 +274,7 @@ pub(super) fn unpack(packed: &[u8]) -> Option<Vec<Entry>> {
             outcome,
             reason,
             why,
-            next: after,
+            next: settlement,
             duration_us,
             stages_us,
             source_bytes,
@@ -308,7 +310,7 @@ pub(super) mod tests {
             outcome: if failed { "failed" } else { "made" }.into(),
             reason: if failed { "malformed" } else { "" }.into(),
             why: if failed { "the JPEG ends inside scan 1".into() } else { String::new() },
-            next: if failed { Next::DeadLetter } else { Next::Done },
+            next: if failed { Settlement::DeadLetter } else { Settlement::Done },
             duration_us: 4000 + scatter % 9000,
             stages_us: [
                 3,
@@ -331,7 +333,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_went_in_comes_out() {
+    fn unpacking_restores_what_was_packed() {
         let entries: Vec<Entry> = (0..1000).map(entry).collect();
         let packed = pack(&entries);
         let unpacked = unpack(&packed).unwrap();
@@ -350,9 +352,9 @@ pub(super) mod tests {
         assert!(packed.len() < entries.len() * 40, "{} bytes a result", packed.len() / entries.len());
     }
 
-    /// A block as it was packed before results held memory.
+    /// A block of the layout without memory.
     #[test]
-    fn blocks_of_the_layout_before_are_read() {
+    fn blocks_of_the_previous_layout_are_read() {
         let mut entries: Vec<Entry> = (0..3).map(entry).collect();
         entries.iter_mut().for_each(|entry| entry.memory_mb = 0);
         let mut raw = Vec::new();
@@ -360,9 +362,9 @@ pub(super) mod tests {
         let mut head = Reader(&raw[1..]);
         let count = head.number().unwrap();
         let mut lengths: Vec<u64> = (0..COLUMNS).map(|_| head.number().unwrap()).collect();
-        // Each took one byte.
+        // Each value takes one byte.
         let memory = std::mem::take(lengths.last_mut().unwrap());
-        let mut before = vec![WITHOUT_MEMORY];
+        let mut before = vec![LAYOUT_WITHOUT_MEMORY];
         put(&mut before, count);
         lengths.iter().for_each(|length| put(&mut before, *length));
         before.extend_from_slice(&head.0[..head.0.len() - memory as usize]);
@@ -372,7 +374,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn damage_is_noticed_or_harmless() {
+    fn corrupt_blocks_are_detected_or_harmless() {
         let packed = pack(&(0..20).map(entry).collect::<Vec<_>>());
         for at in 0..packed.len() {
             let _ = unpack(&packed[..at]);

@@ -1,12 +1,10 @@
-//! Which blocks may hold results of an object: a Bloom filter a block, so that an object's history is found
-//! among millions without unpacking them.
+//! A Bloom filter for each block, so that an object's results are found among millions without unpacking every block.
 
-/// Bits for each object; with [`HASHES`] of them set, one look in a hundred is in vain.
+/// Bits for each object; with [`HASHES`] of them set, the false positive rate is 1 %.
 const BITS: usize = 10;
 const HASHES: u64 = 7;
 
-/// FNV-1a over bucket, a zero byte and key, with the last bits spread: the same on every machine and in
-/// every version, as filters are on disk.
+/// FNV-1a over bucket, a zero byte and key, with a final mix. It must never change: filters are stored on disk.
 pub(super) fn hash(bucket: &str, key: &str) -> u64 {
     let bytes = bucket.bytes().chain([0]).chain(key.bytes());
     let hash = bytes.fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
@@ -16,25 +14,26 @@ pub(super) fn hash(bucket: &str, key: &str) -> u64 {
     hash ^ (hash >> 29)
 }
 
-fn places(hash: u64, bits: u64) -> impl Iterator<Item = u64> {
+fn positions(hash: u64, bits: u64) -> impl Iterator<Item = u64> {
     let (first, second) = (hash & 0xFFFF_FFFF, hash >> 32 | 1);
     (0..HASHES).map(move |n| (first + n * second) % bits)
 }
 
-/// The filter of some objects.
-pub(super) fn make(hashes: &[u64]) -> Vec<u8> {
+/// Builds the filter of some objects.
+pub(super) fn build(hashes: &[u64]) -> Vec<u8> {
     let mut filter = vec![0_u8; (hashes.len() * BITS).div_ceil(8).max(1)];
     let bits = filter.len() as u64 * 8;
-    for place in hashes.iter().flat_map(|hash| places(*hash, bits)) {
-        filter[(place / 8) as usize] |= 1 << (place % 8);
+    for position in hashes.iter().flat_map(|hash| positions(*hash, bits)) {
+        filter[(position / 8) as usize] |= 1 << (position % 8);
     }
     filter
 }
 
 /// Whether an object may be among those of the filter.
-pub(super) fn may_hold(filter: &[u8], hash: u64) -> bool {
+pub(super) fn may_contain(filter: &[u8], hash: u64) -> bool {
     let bits = filter.len() as u64 * 8;
-    bits > 0 && places(hash, bits).all(|place| filter[(place / 8) as usize] & (1 << (place % 8)) != 0)
+    let is_set = |position: u64| filter[(position / 8) as usize] & (1 << (position % 8)) != 0;
+    bits > 0 && positions(hash, bits).all(is_set)
 }
 
 #[cfg(test)]
@@ -42,11 +41,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_there_is_found_and_little_else() {
+    fn all_objects_are_found_and_false_positives_are_few() {
         let hashes: Vec<u64> = (0..2000).map(|n| hash("in", &format!("photo {n}.jpg"))).collect();
-        let filter = make(&hashes);
-        assert!(hashes.iter().all(|hash| may_hold(&filter, *hash)));
-        let wrong = (0..10_000).filter(|n| may_hold(&filter, hash("in", &format!("other {n}.jpg")))).count();
-        assert!(wrong < 250, "{wrong} of 10,000");
+        let filter = build(&hashes);
+        assert!(hashes.iter().all(|hash| may_contain(&filter, *hash)));
+        let other = |n: &i32| may_contain(&filter, hash("in", &format!("other {n}.jpg")));
+        let false_positives = (0..10_000).filter(other).count();
+        assert!(false_positives < 250, "{false_positives} of 10,000");
     }
 }

@@ -4,7 +4,7 @@ use multer::{Field, Multipart};
 use s3s::{S3Result, s3_error};
 
 use super::unreadable;
-use crate::{ledger::StoredHeaders, s3::answers::check_acl};
+use crate::{s3::answers::check_acl, storage::StoredHeaders};
 
 /// Bytes of all fields before the file: S3's own bound.
 const LARGEST: usize = 20 << 10;

@@ -30,10 +30,9 @@ use super::{
     query::Query,
 };
 use crate::{
-    ledger::ObjectRecord,
-    listen::{IdleLimited, Silent},
+    listen::{BodyTimeoutError, TimeoutBody},
     request_id,
-    storage::{Cause, DiskStore},
+    storage::{Cause, ObjectRecord, Storage},
 };
 use fields::Fields;
 
@@ -55,7 +54,7 @@ pub(super) fn is_form<B>(request: &Request<B>) -> bool {
 
 /// Stores the form's file.
 pub(super) async fn upload(
-    store: Arc<DiskStore>,
+    store: Arc<Storage>,
     key: &OneKey,
     authorizer: &Authorizer,
     request: Request<HttpBody>,
@@ -66,7 +65,7 @@ pub(super) async fn upload(
     let boundary = multer::parse_boundary(kind.unwrap_or_default()).map_err(|error| unreadable(&error))?;
     let before_file = Arc::new(AtomicBool::new(true));
     let (counting, mut taken) = (before_file.clone(), 0);
-    let body = BodyDataStream::new(IdleLimited::new(request.into_body())).map(move |chunk| {
+    let body = BodyDataStream::new(TimeoutBody::new(request.into_body())).map(move |chunk| {
         let chunk = chunk.map_err(std::io::Error::other)?;
         if counting.load(Ordering::Relaxed) {
             taken += chunk.len();
@@ -128,14 +127,14 @@ fn bucket(path: &str) -> S3Result<String> {
 
 /// Takes the file chunk by chunk; what is refused leaves nothing.
 async fn store_file(
-    store: Arc<DiskStore>,
+    store: Arc<Storage>,
     at: &Location,
     fields: &Fields,
     mut file: Field<'_>,
     allowed: policy::Sizes,
 ) -> S3Result<ObjectRecord> {
     let (beginner, place, headers) = (store.clone(), at.clone(), fields.headers()?);
-    let mut incoming = blocking(move || beginner.begin_put(&place, headers).map_err(s3)).await?;
+    let mut incoming = blocking(move || beginner.objects.begin(&place, headers).map_err(s3)).await?;
     let most = allowed.most.min(LARGEST_BODY);
     while let Some(chunk) = file.chunk().await.map_err(|error| unreadable(&error))? {
         if incoming.size() + chunk.len() as u64 > most {
@@ -159,13 +158,13 @@ async fn store_file(
     }
     let at = at.clone();
     let cause = Cause { event: "ObjectCreated:Post", request_id: request_id::current() };
-    blocking(move || store.commit_put(&at, incoming, Condition::Any, cause).map_err(s3)).await
+    blocking(move || store.objects.commit(&at, incoming, Condition::Any, cause).map_err(s3)).await
 }
 
 fn unreadable(error: &(dyn std::error::Error + Send + Sync + 'static)) -> S3Error {
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(error) = cause {
-        if error.is::<Silent>() {
+        if error.is::<BodyTimeoutError>() {
             return s3_error!(RequestTimeout, "{error}");
         }
         cause = error.source();

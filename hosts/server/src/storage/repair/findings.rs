@@ -1,4 +1,4 @@
-//! What a repair or a check came across, for people and for programs; nothing is dropped without one.
+//! Findings of a repair or a check, for people and for programs; nothing is dropped without one.
 
 use std::{
     io::{BufWriter, Write},
@@ -10,46 +10,48 @@ use serde::Serialize;
 /// What was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum What {
+pub enum FindingKind {
     /// The head of the file does not read; what it was is not known.
-    DamagedHead,
+    #[serde(rename = "damaged_head")]
+    CorruptHead,
     /// The bytes are not what was written.
-    DamagedBytes,
-    /// The file has not the name its head says.
+    #[serde(rename = "damaged_bytes")]
+    CorruptBytes,
+    /// The file's name is not that of its head.
     Misplaced,
     /// No object file.
     Stray,
     /// An older version of an object whose newer one is there.
     Older,
-    /// The ledger says that it was overwritten or deleted.
+    /// The ledger lists it as overwritten or deleted.
     Removed,
     /// The ledger, which can be trusted, does not know it: it was deleted, or its upload was never acknowledged.
     Unknown,
-    /// A part of an upload that was under way and that the ledger no longer tells of.
+    /// A part of an upload that was under way and that the ledger no longer references.
     UnfinishedUpload,
     /// The ledger names it, but no file holds it any more.
     Lost,
-    /// It was kept, but was written so shortly before the ledger was lost that its upload may not have been
+    /// It stays, but was written so shortly before the ledger was lost that its upload may not have been
     /// acknowledged, or that it may have been overwritten or deleted.
     InDoubt,
 }
 
-impl What {
-    /// In words.
+impl FindingKind {
+    /// For people.
     #[must_use]
-    pub const fn words(self) -> &'static str {
+    pub const fn description(self) -> &'static str {
         match self {
-            Self::DamagedHead => "its head is damaged, so that what it was is not known",
-            Self::DamagedBytes => "its bytes are damaged: upload the object again",
-            Self::Misplaced => "its name is not the one its head says",
+            Self::CorruptHead => "its head is corrupt: what it was is not known",
+            Self::CorruptBytes => "its bytes are corrupt: upload the object again",
+            Self::Misplaced => "its name is not the one in its head",
             Self::Stray => "no object file",
             Self::Older => "an older version of an object whose newer one is there",
-            Self::Removed => "the ledger says that it was overwritten or deleted",
+            Self::Removed => "the ledger lists it as overwritten or deleted",
             Self::Unknown => "the ledger does not know it: deleted, or its upload was never acknowledged",
-            Self::UnfinishedUpload => "a part of an unfinished upload, which its client has to begin anew",
+            Self::UnfinishedUpload => "a part of an unfinished upload, which its client has to begin again",
             Self::Lost => "no file holds it any more: upload it again",
             Self::InDoubt => {
-                "kept, but written so shortly before the end that it may not have been acknowledged, or been deleted"
+                "it stays, but was written so shortly before the end that it may not have been acknowledged, or been deleted"
             }
         }
     }
@@ -58,8 +60,9 @@ impl What {
 /// One thing found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What.
-    pub what: What,
+    /// What was found.
+    #[serde(rename = "what")]
+    pub kind: FindingKind,
     /// The bucket, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bucket: Option<String>,
@@ -84,7 +87,7 @@ impl std::fmt::Display for Finding {
                 .collect();
             write!(f, "s3://{bucket}/{key}: ")?;
         }
-        f.write_str(self.what.words())?;
+        f.write_str(self.kind.description())?;
         if !self.why.is_empty() {
             write!(f, " ({})", self.why)?;
         }
@@ -95,23 +98,23 @@ impl std::fmt::Display for Finding {
     }
 }
 
-/// Findings on their way to a file that is kept, and to whoever looks on.
+/// Findings written to a file and reported as they come.
 pub(super) struct Findings<'a> {
     file: BufWriter<Box<dyn Write>>,
-    tell: &'a mut dyn FnMut(&Finding),
+    report: &'a mut dyn FnMut(&Finding),
     pub(super) count: u64,
 }
 
 impl<'a> Findings<'a> {
-    pub(super) fn new(file: Box<dyn Write>, tell: &'a mut dyn FnMut(&Finding)) -> Self {
-        Self { file: BufWriter::new(file), tell, count: 0 }
+    pub(super) fn new(file: Box<dyn Write>, report: &'a mut dyn FnMut(&Finding)) -> Self {
+        Self { file: BufWriter::new(file), report, count: 0 }
     }
 
     pub(super) fn add(&mut self, finding: &Finding) -> std::io::Result<()> {
         self.count += 1;
         serde_json::to_writer(&mut self.file, finding)?;
         self.file.write_all(b"\n")?;
-        (self.tell)(finding);
+        (self.report)(finding);
         Ok(())
     }
 

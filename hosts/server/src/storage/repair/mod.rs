@@ -1,22 +1,22 @@
-//! Mending a data folder whose server does not run: the ledger rebuilt from the object files, and every
+//! Repair of a data folder whose server does not run: the ledger rebuilt from the object files, and every
 //! object's bytes checked.
 //!
 //! ```text
 //! old ledger (read only) -+
-//!                         +-> one fate a file -> new ledger, quarantine, findings -> new ledger in place
+//!                         +-> one decision a file -> new ledger, quarantine, findings -> new ledger in place
 //! object files (heads)  --+
 //! ```
 //!
-//! Nothing is deleted: files that are not used go to `quarantine/<time>/`, the old ledger is kept beside the
+//! Nothing is deleted: files that are not used go to `quarantine/<time>/`, the old ledger stays beside the
 //! new one under a name with the time, and every one of these is a finding.
 
-mod fate;
+mod decision;
 mod findings;
 mod rebuild;
 mod scan;
 mod scrub;
 
-pub use findings::{Finding, What};
+pub use findings::{Finding, FindingKind};
 pub use rebuild::{Options, Repaired, rebuild};
 pub use scrub::{Scrubbed, scrub};
 
@@ -25,7 +25,7 @@ use crate::{
     storage::{FolderError, StoreFault},
 };
 
-/// Why mending did not come to its end. What stood before still stands.
+/// Why a repair did not finish. The old state is unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum RepairError {
     /// The folder cannot be used.
@@ -42,7 +42,7 @@ pub enum RepairError {
     File {
         /// The file or folder.
         path: std::path::PathBuf,
-        /// What the system said.
+        /// The system's error.
         error: std::io::Error,
     },
 }

@@ -1,4 +1,4 @@
-//! The ledger rebuilt from the object files and what the old ledger still tells.
+//! The ledger rebuilt from the object files and what can be read of the old ledger.
 
 use std::{
     fs,
@@ -9,15 +9,22 @@ use std::{
 use tintype_pipeline::store::Location;
 
 use super::{
-    Finding, RepairError, What,
-    fate::{Fate, Known, Trust, fate},
+    Finding, FindingKind, RepairError,
+    decision::{Decision, Known, Trust, decide},
     findings::Findings,
     scan::{self, Scanned},
 };
 use crate::{
     disk::{Disk, Links, SharedDisk, open_regular},
     ledger::{BucketRecord, Copied, Ledger, LedgerError, ObjectRecord, OldLedger, listed_key},
-    storage::{DataFolder, ORDER_GAP, REACH, Story, commits_told, is_older, newest_beyond, verify},
+    storage::{
+        DataFolder,
+        cleanup::SCAN_WINDOW,
+        integrity::{counted_commits, is_older, newest_beyond},
+        object_file::Header,
+        orders::ORDER_GAP,
+        reading::verify,
+    },
 };
 
 /// Rows written in one transaction.
@@ -28,8 +35,8 @@ const CHUNK: usize = 1000;
 pub struct Repaired {
     /// What was wrong with the old ledger; `None`: nothing.
     pub problem: Option<String>,
-    /// Where the old ledger is kept, if it was replaced.
-    pub kept_ledger: Option<PathBuf>,
+    /// Where the old ledger is, if it was replaced.
+    pub old_ledger_path: Option<PathBuf>,
     /// Where unused files and the list of findings are; `None`: there were none.
     pub quarantine: Option<PathBuf>,
     /// Objects the ledger now holds.
@@ -47,16 +54,16 @@ pub struct Repaired {
 /// How to repair.
 #[derive(Debug, Clone)]
 pub struct Options<'a> {
-    /// Buckets that are to be there whatever the files say.
+    /// Buckets that must exist.
     pub buckets: &'a [String],
     /// Whether every object's bytes are verified, too.
     pub verify: bool,
-    /// The time in the names of what is kept, such as `20261124T141500Z`.
+    /// The time in the names of what is set aside, such as `20261124T141500Z`.
     pub stamp: &'a str,
 }
 
-/// Rebuilds the ledger of a folder that is held, unless it is in order already. `begin` is told how many
-/// files there are, `progress` is called for each, `tell` for each finding.
+/// Rebuilds the ledger of a folder that is held, unless it is in order already. `begin` is called with
+/// the number of files, `progress` for each, `report` for each finding.
 ///
 /// # Errors
 /// Something cannot be read or written. Then the old ledger is where it was, or, at the very end, beside the
@@ -67,7 +74,7 @@ pub fn rebuild(
     options: &Options<'_>,
     begin: impl FnOnce(u64),
     mut progress: impl FnMut(),
-    tell: &mut dyn FnMut(&Finding),
+    report: &mut dyn FnMut(&Finding),
 ) -> Result<Repaired, RepairError> {
     let (old, problem) = old_ledger(disk.as_ref(), folder)?;
     let trust = trust(disk.as_ref(), folder, old.as_ref(), problem.is_none())?;
@@ -77,7 +84,7 @@ pub fn rebuild(
     remove_if_there(&new_path)?;
     let quarantine = folder.quarantine().join(options.stamp);
     fs::create_dir_all(&quarantine).map_err(RepairError::at(&quarantine))?;
-    // So that no power cut takes it away with what is moved there.
+    // So that it survives a power cut with what is moved there.
     for made_in in [folder.quarantine(), folder.root().to_owned()] {
         disk.sync_folder(&made_in).map_err(RepairError::at(&made_in))?;
     }
@@ -97,7 +104,7 @@ pub fn rebuild(
         ledger: Ledger::open(disk.clone(), &new_path, CHUNK, folder.clone())?,
         rows: Vec::new(),
         aside: Vec::new(),
-        findings: Findings::new(Box::new(file), tell),
+        findings: Findings::new(Box::new(file), report),
         newest: newest_beyond(disk.as_ref(), folder, 0)?.unwrap_or_default(),
         in_doubt: 0,
         lost: 0,
@@ -120,13 +127,13 @@ pub fn rebuild(
     let count = findings.count;
     findings.finish().map_err(RepairError::at(&list))?;
     let in_order = problem.is_none() && trust == Trust::Whole && count == 0;
-    let mut kept_ledger = None;
+    let mut old_ledger_path = None;
     if in_order {
         remove_if_there(&new_path)?;
     } else {
         synced.sync_all().map_err(RepairError::at(&list))?;
         move_aside(disk.as_ref(), &quarantine, &aside)?;
-        kept_ledger = replace_ledger(disk.as_ref(), folder, &new_path, options.stamp)?;
+        old_ledger_path = replace_ledger(disk.as_ref(), folder, &new_path, options.stamp)?;
     }
     let keep_list = count > 0;
     if !keep_list {
@@ -136,7 +143,7 @@ pub fn rebuild(
         let _ = fs::remove_dir(folder.quarantine());
     }
     let quarantine = keep_list.then_some(quarantine);
-    Ok(Repaired { problem, kept_ledger, quarantine, objects, copied, findings: count, in_doubt, lost })
+    Ok(Repaired { problem, old_ledger_path, quarantine, objects, copied, findings: count, in_doubt, lost })
 }
 
 /// The old ledger, if anything of it reads and it is this folder's, and what is wrong with it.
@@ -150,8 +157,8 @@ fn old_ledger(
     }
     let old = match OldLedger::open(disk, &path) {
         Ok(old) => old,
-        Err(LedgerError::Damaged(words)) => return Ok((None, Some(words))),
-        Err(LedgerError::Foreign(words)) => return Ok((None, Some(format!("it is {words}")))),
+        Err(LedgerError::Corrupt(why)) => return Ok((None, Some(why))),
+        Err(LedgerError::Foreign(kind)) => return Ok((None, Some(format!("it is {kind}")))),
         Err(error) => return Err(error.into()),
     };
     if let (Some(ours), Some(its)) = (folder.identity()?, old.identity())
@@ -173,7 +180,7 @@ fn trust(
     let last = old.last_order();
     let older = is_older(disk, folder, last, old.last_commit())?;
     // Puts that were under way when it was copied may have been acknowledged since.
-    let covered = last.saturating_sub(REACH).min(old.unclean().unwrap_or(u64::MAX).saturating_sub(1));
+    let covered = last.saturating_sub(SCAN_WINDOW).min(old.unclean().unwrap_or(u64::MAX).saturating_sub(1));
     Ok(if older.is_some() { Trust::UpTo(covered) } else { Trust::Whole })
 }
 
@@ -201,32 +208,32 @@ impl Work<'_> {
     fn take(&mut self, scanned: Scanned) -> Result<(), RepairError> {
         let Scanned { path, object } = scanned;
         let Some((order, opened)) = object else {
-            return self.set_aside(What::Stray, None, path, String::new());
+            return self.set_aside(FindingKind::Stray, None, path, String::new());
         };
-        let (story, file) = match opened {
+        let (header, file) = match opened {
             Ok(opened) => opened,
-            Err(why) => return self.set_aside(What::DamagedHead, None, path, why),
+            Err(why) => return self.set_aside(FindingKind::CorruptHead, None, path, why),
         };
-        let Story { bucket, key, part, record } = story;
+        let Header { bucket, key, part, record } = header;
         let place = Some((bucket.clone(), key.clone()));
         if record.order != order {
             return self.set_aside(
-                What::Misplaced,
+                FindingKind::Misplaced,
                 place,
                 path,
-                format!("its head says {:016x}", record.order),
+                format!("its head has {:016x}", record.order),
             );
         }
         let key = match listed_key(&key) {
             Ok(key) => key,
-            Err(error) => return self.set_aside(What::DamagedHead, place, path, error.to_string()),
+            Err(error) => return self.set_aside(FindingKind::CorruptHead, place, path, error.to_string()),
         };
         if let Some((upload, number)) = part {
             let known = self.trust != Trust::Files
                 && self.old.map(|old| old.has_part(&upload, number, order)).transpose()?.unwrap_or(false);
             return match known {
                 true => Ok(()),
-                false => self.set_aside(What::UnfinishedUpload, place, path, format!("part {number}")),
+                false => self.set_aside(FindingKind::UnfinishedUpload, place, path, format!("part {number}")),
             };
         }
         let at = Location { bucket, key };
@@ -239,23 +246,28 @@ impl Work<'_> {
             was_removed: self.old.is_some_and(|old| old.was_removed(order)),
             placed: self.placed(&at)?,
         };
-        match fate(self.trust, known) {
-            Fate::Aside(what) => self.set_aside(what, place, path, String::new()),
-            Fate::Place => {
+        match decide(self.trust, known) {
+            Decision::SetAside(kind) => self.set_aside(kind, place, path, String::new()),
+            Decision::Place => {
                 let problem = match self.verify {
                     true => verify(file.as_ref(), &record).map_err(RepairError::at(&path))?,
                     false => None,
                 };
                 if let Some(why) = problem {
-                    return self.set_aside(What::DamagedBytes, place, path, why);
+                    return self.set_aside(FindingKind::CorruptBytes, place, path, why);
                 }
                 if let Some(placed) = known.placed {
-                    self.set_aside(What::Older, place.clone(), self.folder.object(placed), String::new())?;
+                    self.set_aside(
+                        FindingKind::Older,
+                        place.clone(),
+                        self.folder.object(placed),
+                        String::new(),
+                    )?;
                 }
                 let is_known = known.current == Some(order);
-                if !is_known && !self.trust.covers(order) && self.newest.saturating_sub(order) < REACH {
+                if !is_known && !self.trust.covers(order) && self.newest.saturating_sub(order) < SCAN_WINDOW {
                     self.in_doubt += 1;
-                    self.find(What::InDoubt, place, Some(path), String::new())?;
+                    self.find(FindingKind::InDoubt, place, Some(path), String::new())?;
                 }
                 self.rows.push((at, record));
                 if self.rows.len() == CHUNK { self.flush() } else { Ok(()) }
@@ -275,25 +287,25 @@ impl Work<'_> {
     /// Notes a file that is not used; it is moved at the end.
     fn set_aside(
         &mut self,
-        what: What,
+        kind: FindingKind,
         place: Option<(String, String)>,
         path: PathBuf,
         why: String,
     ) -> Result<(), RepairError> {
         let file = name_aside(&path).map(|name| self.quarantine.join(name));
         self.aside.push(path);
-        self.find(what, place, file, why)
+        self.find(kind, place, file, why)
     }
 
     fn find(
         &mut self,
-        what: What,
+        kind: FindingKind,
         place: Option<(String, String)>,
         file: Option<PathBuf>,
         why: String,
     ) -> Result<(), RepairError> {
         let (bucket, key) = place.unzip();
-        let finding = Finding { what, bucket, key, file, why };
+        let finding = Finding { kind, bucket, key, file, why };
         self.findings.add(&finding).map_err(RepairError::at(self.quarantine))
     }
 
@@ -327,7 +339,7 @@ impl Work<'_> {
         })?;
         drop(view);
         self.lost = lost.len() as u64;
-        lost.into_iter().try_for_each(|place| self.find(What::Lost, Some(place), None, String::new()))
+        lost.into_iter().try_for_each(|place| self.find(FindingKind::Lost, Some(place), None, String::new()))
     }
 
     /// What is neither objects nor the old ledger's: buckets of the settings, numbers, the identity.
@@ -335,7 +347,7 @@ impl Work<'_> {
         let identity = self.folder.identity()?.or_else(|| self.old.and_then(OldLedger::identity));
         let last = self.newest.max(self.old.map_or(0, OldLedger::last_order));
         // The new one goes on where the old one was, so that the old one is known for older from the first commit on.
-        let commits = commits_told(self.disk, self.folder).max(self.old.map_or(0, OldLedger::last_commit));
+        let commits = counted_commits(self.disk, self.folder).max(self.old.map_or(0, OldLedger::last_commit));
         let (buckets, now) = (buckets.to_vec(), tintype_pipeline::clock::now_ms());
         let pending = self.ledger.submit(Vec::new(), move |changes| {
             for name in buckets {
@@ -349,7 +361,7 @@ impl Work<'_> {
             // Until every source without a thumbnail is queued, which comes next, unless something comes between.
             changes.set_owes_backfill(true)?;
             changes.set_commits(commits)?;
-            // Nothing is left to be cleaned up: files that are put back must not be taken for leftovers.
+            // Nothing is left to be cleaned up: files that are put back must not be taken for orphans.
             changes.use_order(last + ORDER_GAP)
         });
         Ok(pending.wait()?)
@@ -392,21 +404,22 @@ fn move_aside(disk: &dyn Disk, quarantine: &Path, files: &[PathBuf]) -> Result<(
     folders.into_iter().try_for_each(|folder| disk.sync_folder(folder).map_err(RepairError::at(folder)))
 }
 
-/// Puts the new ledger in the old one's place; answers where the old one is kept.
+/// Puts the new ledger in the old one's place; returns where the old one is.
 fn replace_ledger(
     disk: &dyn Disk,
     folder: &DataFolder,
     new: &Path,
     stamp: &str,
 ) -> Result<Option<PathBuf>, RepairError> {
-    let (ledger, kept) = (folder.ledger(), folder.root().join(format!("ledger.redb.before-repair-{stamp}")));
+    let (ledger, old_path) =
+        (folder.ledger(), folder.root().join(format!("ledger.redb.before-repair-{stamp}")));
     let old = ledger.try_exists().map_err(RepairError::at(&ledger))?;
     // A second name for the old one, so that there is a ledger at every moment; where a file system has none,
     // it is renamed.
-    if old && fs::hard_link(&ledger, &kept).is_err() {
-        disk.rename(&ledger, &kept).map_err(RepairError::at(&ledger))?;
+    if old && fs::hard_link(&ledger, &old_path).is_err() {
+        disk.rename(&ledger, &old_path).map_err(RepairError::at(&ledger))?;
     }
     disk.rename(new, &ledger).map_err(RepairError::at(new))?;
     disk.sync_folder(folder.root()).map_err(RepairError::at(folder.root()))?;
-    Ok(old.then_some(kept))
+    Ok(old.then_some(old_path))
 }

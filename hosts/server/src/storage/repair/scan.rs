@@ -1,4 +1,4 @@
-//! Every object file, oldest first, with what its head says.
+//! Every object file, oldest first, with its head.
 
 use std::{
     io::{self, ErrorKind},
@@ -9,8 +9,10 @@ use super::RepairError;
 use crate::{
     disk::{Disk, DiskFile, is_corruption, is_wrong_type},
     storage::{
-        DataFolder, PROBE, is_folder_of_objects, number,
-        object_file::{self, Story, Unreadable},
+        DataFolder,
+        health::PROBE,
+        integrity::{is_folder_of_objects, number},
+        object_file::{self, Header, Unreadable},
     },
 };
 
@@ -18,12 +20,12 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Scanned {
     pub(super) path: PathBuf,
-    /// The order its name says and what is there; `None` for what is no object file by its name.
+    /// The order in its name and what is there; `None` for what is no object file by its name.
     pub(super) object: Option<(u64, Opened)>,
 }
 
-/// What an object file's head says, and the file to read on; or what is wrong with it.
-pub(super) type Opened = Result<(Story, Box<dyn DiskFile>), String>;
+/// The head of an object file, and the file to read on; or what is wrong with it.
+pub(super) type Opened = Result<(Header, Box<dyn DiskFile>), String>;
 
 /// Calls `visit` for every entry. A file that is gone by the time it is opened is left out.
 ///
@@ -38,7 +40,7 @@ pub(super) fn scan(
         let path = folder.objects().join(&below);
         let is_folder = path.is_dir();
         if below == PROBE || is_folder && !(below.len() == 8 && number(&below).is_some()) {
-            // A health check's file; or such as lost+found, which is nobody's and not to be moved.
+            // A health check's file; or such as lost+found, which is not to be moved.
             continue;
         }
         if !is_folder {
@@ -62,15 +64,15 @@ pub(super) fn scan(
     Ok(())
 }
 
-/// Opens an object file. What the disk will not give any more is damaged; what it does not give now is an error.
+/// Opens an object file. What the disk cannot read any more is corrupt; what it cannot read now is an error.
 fn open(disk: &dyn Disk, path: &Path) -> io::Result<Opened> {
     let file = match disk.open(path) {
         Err(error) if is_wrong_type(&error) => return Ok(Err(error.to_string())),
         opened => opened?,
     };
     match object_file::read(file.as_ref()) {
-        Ok(story) => Ok(Ok((story, file))),
-        Err(Unreadable::Damaged(words)) => Ok(Err(words)),
+        Ok(header) => Ok(Ok((header, file))),
+        Err(Unreadable::Corrupt(why)) => Ok(Err(why)),
         Err(Unreadable::Disk(error)) if is_corruption(&error) => {
             Ok(Err(format!("its head cannot be read: {error}")))
         }

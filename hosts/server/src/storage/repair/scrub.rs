@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::{Finding, RepairError, What, scan};
+use super::{Finding, FindingKind, RepairError, scan};
 use crate::{
     disk::Disk,
-    storage::{DataFolder, verify},
+    storage::{DataFolder, reading::verify},
 };
 
 /// What was verified.
@@ -16,11 +16,11 @@ pub struct Scrubbed {
     /// Their objects' bytes.
     pub bytes: u64,
     /// Files that are not what was written.
-    pub damaged: u64,
+    pub corrupt: u64,
 }
 
-/// Verifies every object file by what its head says. Files may come and go meanwhile: a server may run.
-/// `begin` is told how many there are, `progress` is called for each, `tell` for each that is damaged, with its order.
+/// Verifies every object file by its head. Files may come and go meanwhile: a server may run.
+/// `begin` is called with their number, `progress` for each, `report` for each that is corrupt, with its order.
 ///
 /// # Errors
 /// A folder or file cannot be read.
@@ -29,7 +29,7 @@ pub fn scrub(
     folder: &DataFolder,
     begin: impl FnOnce(u64),
     mut progress: impl FnMut(),
-    mut tell: impl FnMut(u64, Finding),
+    mut report: impl FnMut(u64, Finding),
 ) -> Result<Scrubbed, RepairError> {
     begin(scan::count(disk, folder)?);
     let mut scrubbed = Scrubbed::default();
@@ -38,25 +38,25 @@ pub fn scrub(
         let Some((order, opened)) = scanned.object else { return Ok(()) };
         scrubbed.files += 1;
         let finding = match opened {
-            Err(why) => Some(finding(What::DamagedHead, None, scanned.path, why)),
-            Ok((story, file)) => {
-                scrubbed.bytes += story.record.size;
-                let problem = verify(file.as_ref(), &story.record)
+            Err(why) => Some(finding(FindingKind::CorruptHead, None, scanned.path, why)),
+            Ok((header, file)) => {
+                scrubbed.bytes += header.record.size;
+                let problem = verify(file.as_ref(), &header.record)
                     .map_err(|error| RepairError::File { path: scanned.path.clone(), error })?;
-                let place = Some((story.bucket, story.key));
-                problem.map(|why| finding(What::DamagedBytes, place, scanned.path, why))
+                let place = Some((header.bucket, header.key));
+                problem.map(|why| finding(FindingKind::CorruptBytes, place, scanned.path, why))
             }
         };
         if let Some(finding) = finding {
-            scrubbed.damaged += 1;
-            tell(order, finding);
+            scrubbed.corrupt += 1;
+            report(order, finding);
         }
         Ok(())
     })?;
     Ok(scrubbed)
 }
 
-fn finding(what: What, place: Option<(String, String)>, file: PathBuf, why: String) -> Finding {
+fn finding(kind: FindingKind, place: Option<(String, String)>, file: PathBuf, why: String) -> Finding {
     let (bucket, key) = place.unzip();
-    Finding { what, bucket, key, file: Some(file), why }
+    Finding { kind, bucket, key, file: Some(file), why }
 }

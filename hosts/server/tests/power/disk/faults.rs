@@ -1,12 +1,12 @@
-//! What goes wrong at which operation, by chance and by seed; and which syncs the disk only claims to do.
+//! Injected faults: failing, short and slow operations by seed, a full disk, and syncs that are not done.
 
 use std::{collections::BTreeSet, io, path::Path, time::Duration};
 
 use crate::random::Random;
 
-/// What is synced.
+/// The target of a sync.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Synced {
+pub enum SyncTarget {
     /// The bytes of an object's file.
     ObjectFile,
     /// The names of object files.
@@ -19,7 +19,7 @@ pub enum Synced {
     DataFolder,
 }
 
-impl Synced {
+impl SyncTarget {
     pub(super) fn of(path: &Path, root: &Path) -> Self {
         let below = path.strip_prefix(root).unwrap_or(path);
         let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
@@ -48,40 +48,40 @@ pub(super) enum Operation {
 
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// The operation fails, having done nothing; a sync, having done some.
+    /// The operation fails and has no effect; a sync may have made some data durable.
     Fails(io::Error),
-    /// Fewer bytes are read or written than asked for.
+    /// Fewer bytes are read or written than requested.
     Short,
 }
 
-/// Troubles of a disk. The default has none.
+/// The faults of a disk. The default has none.
 #[derive(Debug, Default)]
 pub struct Faults {
     random: Option<Random>,
-    /// How often any operation fails with an I/O error, in thousandths.
+    /// The rate of operations that fail with an I/O error, in thousandths.
     failing: usize,
     /// Every read fails with an I/O error.
     unreadable: bool,
-    /// After so many syncs of this kind, one fails.
-    failing_sync: Option<(Synced, usize)>,
-    /// How often reads and writes are short, in thousandths.
+    /// After this number of syncs of a target, one fails.
+    failing_sync: Option<(SyncTarget, usize)>,
+    /// The rate of short reads and writes, in thousandths.
     short: usize,
-    /// How often the disk is full for a while, in thousandths of operations that need room.
+    /// The rate of operations that find the disk full, in thousandths of those that need space.
     filling: usize,
-    /// Operations until there is room again.
+    /// Operations until there is space again.
     full_for: usize,
-    /// Operations that need room until the disk is full for good.
+    /// Operations that need space until the disk is full permanently.
     full_after: Option<usize>,
-    /// The longest a sync takes.
+    /// The longest duration of a sync.
     slowest_sync: Duration,
-    /// Syncs that are answered and not done.
-    pub lies: BTreeSet<Synced>,
-    /// How many faults there were.
-    pub happened: usize,
+    /// Syncs that succeed without being done.
+    pub lies: BTreeSet<SyncTarget>,
+    /// The number of faults so far.
+    pub count: usize,
 }
 
 impl Faults {
-    /// A mix by seed.
+    /// A random mix by seed.
     pub fn mixed(seed: u64) -> Self {
         let mut random = Random::new(seed);
         let rates = [0, 0, 2, 10, 40];
@@ -94,42 +94,42 @@ impl Faults {
         Self { random: Some(random), failing, short, filling, slowest_sync, ..Self::default() }
     }
 
-    /// A disk that lies about one kind of sync.
-    pub fn lying(about: Synced) -> Self {
-        Self { lies: BTreeSet::from([about]), ..Self::default() }
+    /// A disk that pretends to sync one target.
+    pub fn lying(target: SyncTarget) -> Self {
+        Self { lies: BTreeSet::from([target]), ..Self::default() }
     }
 
-    /// A disk that can be read no more.
+    /// A disk that cannot be read.
     pub fn unreadable() -> Self {
         Self { unreadable: true, ..Self::default() }
     }
 
-    /// After `good` syncs of a kind one fails.
-    pub fn failing_sync(of: Synced, good: usize) -> Self {
-        Self { failing_sync: Some((of, good)), ..Self::default() }
+    /// After `successes` syncs of a target one fails.
+    pub fn failing_sync(target: SyncTarget, successes: usize) -> Self {
+        Self { failing_sync: Some((target, successes)), ..Self::default() }
     }
 
-    /// After so many operations that need room there is none left.
+    /// The disk is full after this number of operations that need space.
     pub fn full_after(operations: usize) -> Self {
         Self { full_after: Some(operations), ..Self::default() }
     }
 
     pub(super) fn at(&mut self, operation: Operation) -> Option<Fault> {
-        let needs_room = matches!(operation, Operation::Create | Operation::Write | Operation::Extend);
-        if needs_room && let Some(left) = &mut self.full_after {
+        let needs_space = matches!(operation, Operation::Create | Operation::Write | Operation::Extend);
+        if needs_space && let Some(left) = &mut self.full_after {
             if *left == 0 {
-                self.happened += 1;
+                self.count += 1;
                 return Some(full());
             }
             *left -= 1;
         }
-        if needs_room && self.full_for > 0 {
+        if needs_space && self.full_for > 0 {
             self.full_for -= 1;
-            self.happened += 1;
+            self.count += 1;
             return Some(full());
         }
         if self.unreadable && operation == Operation::Read {
-            self.happened += 1;
+            self.count += 1;
             return Some(Fault::Fails(io::Error::other("input/output error")));
         }
         let random = self.random.as_mut()?;
@@ -137,25 +137,25 @@ impl Faults {
             Fault::Fails(io::Error::other("input/output error"))
         } else if matches!(operation, Operation::Read | Operation::Write) && random.permille(self.short) {
             Fault::Short
-        } else if needs_room && random.permille(self.filling) {
+        } else if needs_space && random.permille(self.filling) {
             self.full_for = random.below(30);
             full()
         } else {
             return None;
         };
-        self.happened += 1;
+        self.count += 1;
         Some(fault)
     }
 
-    pub(super) fn at_sync(&mut self, of: Synced) -> Option<Fault> {
+    pub(super) fn at_sync(&mut self, target: SyncTarget) -> Option<Fault> {
         match &mut self.failing_sync {
-            Some((kind, 0)) if *kind == of => {
+            Some((failing, 0)) if *failing == target => {
                 self.failing_sync = None;
-                self.happened += 1;
+                self.count += 1;
                 Some(Fault::Fails(io::Error::other("input/output error")))
             }
-            Some((kind, good)) if *kind == of => {
-                *good -= 1;
+            Some((failing, successes)) if *failing == target => {
+                *successes -= 1;
                 None
             }
             _ => self.at(Operation::Sync),
@@ -166,7 +166,7 @@ impl Faults {
         self.random.get_or_insert_with(|| Random::new(0))
     }
 
-    pub(super) fn slowness(&mut self) -> Duration {
+    pub(super) fn sync_delay(&mut self) -> Duration {
         let slowest = usize::try_from(self.slowest_sync.as_micros()).unwrap();
         match &mut self.random {
             Some(random) if slowest > 0 => Duration::from_micros(random.below(slowest) as u64),

@@ -1,9 +1,9 @@
-//! A disk in memory that forgets what was not synced: contents page by page, and every name given or taken
-//! away in a folder that was not synced. It can be looked at, and cut off, at every sync point; it fails,
-//! fills up, reads and writes less than asked for, takes its time, and lies about syncs when told to.
+//! A disk in memory that loses what was not synced: contents page by page, and names added to or removed from folders.
+//! Its state can be copied at every sync point. By its faults it fails, fills up, reads and writes short, is slow, and
+//! pretends to sync.
 
-mod content;
 mod faults;
+mod file_content;
 mod tree;
 
 use std::{
@@ -15,23 +15,23 @@ use std::{
 use tintype::disk::{Disk, DiskFile, FileId, SharedDisk, Space};
 
 use faults::{Fault, Operation};
-pub use faults::{Faults, Synced};
+pub use faults::{Faults, SyncTarget};
 pub use tree::{Survival, Tree};
 
-/// Called just before each sync takes effect, with what the disk holds by then.
+/// Called just before each sync takes effect, with a function that copies the disk.
 type OnSync = Box<dyn Fn(&dyn Fn() -> Tree) + Send + Sync>;
 
-type Meanwhile = Box<dyn FnOnce() + Send>;
+type BeforeSync = Box<dyn FnOnce() + Send>;
 
 struct Shared {
     root: PathBuf,
     tree: Mutex<Tree>,
     faults: Mutex<Faults>,
     on_sync: Mutex<Option<OnSync>>,
-    meanwhile: Mutex<Option<Meanwhile>>,
+    before_next_sync: Mutex<Option<BeforeSync>>,
 }
 
-/// The disk; clones are the same one.
+/// The disk; clones share it.
 #[derive(Clone)]
 pub struct SimulatedDisk(Arc<Shared>);
 
@@ -46,14 +46,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl SimulatedDisk {
-    /// A disk that holds `tree`.
-    pub fn holding(root: &Path, tree: Tree) -> Self {
+    /// A disk with the contents of `tree`.
+    pub fn new(root: &Path, tree: Tree) -> Self {
         Self(Arc::new(Shared {
             root: root.to_owned(),
             tree: Mutex::new(tree),
             faults: Mutex::default(),
             on_sync: Mutex::default(),
-            meanwhile: Mutex::default(),
+            before_next_sync: Mutex::default(),
         }))
     }
 
@@ -61,29 +61,28 @@ impl SimulatedDisk {
         Arc::new(self.clone())
     }
 
-    /// Replaces what goes wrong.
     pub fn set_faults(&self, faults: Faults) {
         *lock(&self.0.faults) = faults;
     }
 
-    /// How many faults there were.
-    pub fn faults_happened(&self) -> usize {
-        lock(&self.0.faults).happened
+    /// The number of faults since they were set.
+    pub fn fault_count(&self) -> usize {
+        lock(&self.0.faults).count
     }
 
-    /// What it holds now.
+    /// A copy of its contents.
     pub fn tree(&self) -> Tree {
         lock(&self.0.tree).clone()
     }
 
-    /// Has `look` called just before each sync takes effect.
-    pub fn on_sync(&self, look: impl Fn(&dyn Fn() -> Tree) + Send + Sync + 'static) {
-        *lock(&self.0.on_sync) = Some(Box::new(look));
+    /// Sets a function to call just before each sync takes effect.
+    pub fn on_sync(&self, hook: impl Fn(&dyn Fn() -> Tree) + Send + Sync + 'static) {
+        *lock(&self.0.on_sync) = Some(Box::new(hook));
     }
 
-    /// Has something happen once, before the next sync.
-    pub fn meanwhile(&self, happens: impl FnOnce() + Send + 'static) {
-        *lock(&self.0.meanwhile) = Some(Box::new(happens));
+    /// Sets a function to call once, before the next sync.
+    pub fn before_next_sync(&self, hook: impl FnOnce() + Send + 'static) {
+        *lock(&self.0.before_next_sync) = Some(Box::new(hook));
     }
 
     fn fails(&self, operation: Operation) -> io::Result<()> {
@@ -94,13 +93,13 @@ impl SimulatedDisk {
     }
 
     fn fails_to_sync(&self, path: &Path) -> io::Result<()> {
-        match lock(&self.0.faults).at_sync(Synced::of(path, &self.0.root)) {
+        match lock(&self.0.faults).at_sync(SyncTarget::of(path, &self.0.root)) {
             Some(Fault::Fails(error)) => Err(error),
             Some(Fault::Short) | None => Ok(()),
         }
     }
 
-    /// How many of `length` bytes the next read or write is about.
+    /// How many of `length` bytes the next read or write transfers.
     fn transfers(&self, operation: Operation, length: usize) -> io::Result<usize> {
         let mut faults = lock(&self.0.faults);
         match faults.at(operation) {
@@ -110,22 +109,22 @@ impl SimulatedDisk {
         }
     }
 
-    /// What comes before a sync takes effect; answers whether it is to be done, or only claimed.
+    /// Calls the hooks and delays the sync; returns whether it is to be done, or only pretended.
     fn before_sync(&self, path: &Path) -> bool {
-        let meanwhile = lock(&self.0.meanwhile).take();
-        if let Some(meanwhile) = meanwhile {
-            meanwhile();
+        let hook = lock(&self.0.before_next_sync).take();
+        if let Some(hook) = hook {
+            hook();
         }
-        // Held while somebody looks: nothing else becomes durable meanwhile.
-        if let Some(look) = &*lock(&self.0.on_sync) {
-            look(&|| self.tree());
+        // The lock is held during the call, so that nothing else becomes durable meanwhile.
+        if let Some(hook) = &*lock(&self.0.on_sync) {
+            hook(&|| self.tree());
         }
         let mut faults = lock(&self.0.faults);
-        let slowness = faults.slowness();
-        let honest = !faults.lies.contains(&Synced::of(path, &self.0.root));
+        let delay = faults.sync_delay();
+        let is_honest = !faults.lies.contains(&SyncTarget::of(path, &self.0.root));
         drop(faults);
-        std::thread::sleep(slowness);
-        honest
+        std::thread::sleep(delay);
+        is_honest
     }
 
     fn file(&self, file: u64, path: &Path) -> Box<dyn DiskFile> {
@@ -174,9 +173,9 @@ impl Disk for SimulatedDisk {
     }
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
-        let honest = self.before_sync(path);
+        let is_honest = self.before_sync(path);
         self.fails_to_sync(path)?;
-        if honest { lock(&self.0.tree).sync_folder(path) } else { Ok(()) }
+        if is_honest { lock(&self.0.tree).sync_folder(path) } else { Ok(()) }
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
@@ -226,13 +225,13 @@ impl DiskFile for SimulatedFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let honest = self.disk.before_sync(&self.path);
+        let is_honest = self.disk.before_sync(&self.path);
         if let Err(error) = self.disk.fails_to_sync(&self.path) {
             let mut faults = lock(&self.disk.0.faults);
             lock(&self.disk.0.tree).content_mut(self.file).fail_to_sync(faults.random());
             return Err(error);
         }
-        if honest {
+        if is_honest {
             lock(&self.disk.0.tree).content_mut(self.file).sync();
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Folders and files: what programs see, and what a power cut leaves of it.
+//! Folders and files, as programs see them and after a power cut.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,17 +7,17 @@ use std::{
     sync::Arc,
 };
 
-use super::content::Content;
+use super::file_content::FileContent;
 use crate::random::Random;
 
-/// What becomes of what was not synced.
+/// Which of the changes not synced survive a power cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Survival {
-    /// All of it is lost.
+    /// None.
     Nothing,
-    /// Chance decides, page by page and name by name; pages may be torn.
+    /// A random part by this seed, page by page and name by name; pages may be torn.
     Some(u64),
-    /// None of it is lost: only the program died.
+    /// All: only the program died.
     All,
 }
 
@@ -27,25 +27,25 @@ enum Entry {
     Folder,
 }
 
-/// A name given or taken away, not synced yet.
+/// A name that was added or removed (`entry` is `None`) and not synced yet.
 #[derive(Debug, Clone)]
 struct Change {
     name: String,
     entry: Option<Entry>,
-    /// For a name taken away by a rename: where the file went.
+    /// For a name removed by a rename: the new one.
     moved_to: Option<(PathBuf, String)>,
 }
 
 #[derive(Debug, Clone, Default)]
 struct Folder {
     durable: BTreeMap<String, Entry>,
-    seen: BTreeMap<String, Entry>,
+    visible: BTreeMap<String, Entry>,
     pending: Vec<Change>,
 }
 
 impl Folder {
     fn change(&mut self, change: Change) {
-        apply(&mut self.seen, &change);
+        apply(&mut self.visible, &change);
         self.pending.push(change);
     }
 }
@@ -57,12 +57,12 @@ fn apply(names: &mut BTreeMap<String, Entry>, change: &Change) {
     }
 }
 
-/// A file system below one folder. Cloning it is cheap: what is alike is shared.
+/// A file system below one folder. Clones share unchanged parts.
 #[derive(Debug, Clone)]
 pub struct Tree {
     root: PathBuf,
     folders: BTreeMap<PathBuf, Arc<Folder>>,
-    files: BTreeMap<u64, Arc<Content>>,
+    files: BTreeMap<u64, Arc<FileContent>>,
     next: u64,
 }
 
@@ -76,7 +76,7 @@ fn split(path: &Path) -> (PathBuf, String) {
 }
 
 impl Tree {
-    /// An empty file system: one folder.
+    /// An empty file system.
     pub fn new(root: &Path) -> Self {
         let folders = BTreeMap::from([(root.to_owned(), Arc::default())]);
         Self { root: root.to_owned(), folders, files: BTreeMap::new(), next: 0 }
@@ -88,7 +88,7 @@ impl Tree {
 
     pub(super) fn find(&self, path: &Path) -> io::Result<u64> {
         let (folder, name) = split(path);
-        match self.folders.get(&folder).and_then(|folder| folder.seen.get(&name)) {
+        match self.folders.get(&folder).and_then(|folder| folder.visible.get(&name)) {
             Some(Entry::File(file)) => Ok(*file),
             _ => Err(not_found(path)),
         }
@@ -109,11 +109,11 @@ impl Tree {
     pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
         let file = self.find(from)?;
         let (to_folder, to_name) = split(to);
-        let given = Change { name: to_name.clone(), entry: Some(Entry::File(file)), moved_to: None };
-        self.folder(&to_folder)?.change(given);
+        let added = Change { name: to_name.clone(), entry: Some(Entry::File(file)), moved_to: None };
+        self.folder(&to_folder)?.change(added);
         let (from_folder, name) = split(from);
-        let taken = Change { name, entry: None, moved_to: Some((to_folder, to_name)) };
-        self.folder(&from_folder)?.change(taken);
+        let removed = Change { name, entry: None, moved_to: Some((to_folder, to_name)) };
+        self.folder(&from_folder)?.change(removed);
         Ok(())
     }
 
@@ -124,9 +124,9 @@ impl Tree {
         Ok(())
     }
 
-    /// What it held durably stays known: a power cut may bring it back.
+    /// Its durable contents are retained: a power cut may restore them.
     pub(super) fn remove_folder(&mut self, path: &Path) -> io::Result<()> {
-        if !self.folder(path)?.seen.is_empty() {
+        if !self.folder(path)?.visible.is_empty() {
             return Err(io::ErrorKind::DirectoryNotEmpty.into());
         }
         let (above, name) = split(path);
@@ -150,25 +150,25 @@ impl Tree {
 
     pub(super) fn sync_folder(&mut self, path: &Path) -> io::Result<()> {
         let folder = self.folder(path)?;
-        folder.durable = folder.seen.clone();
+        folder.durable = folder.visible.clone();
         folder.pending.clear();
         Ok(())
     }
 
     pub(super) fn list(&self, path: &Path) -> io::Result<Vec<String>> {
         let folder = self.folders.get(path).ok_or_else(|| not_found(path))?;
-        Ok(folder.seen.keys().cloned().collect())
+        Ok(folder.visible.keys().cloned().collect())
     }
 
-    pub(super) fn content(&self, file: u64) -> &Content {
+    pub(super) fn content(&self, file: u64) -> &FileContent {
         &self.files[&file]
     }
 
-    pub(super) fn content_mut(&mut self, file: u64) -> &mut Content {
+    pub(super) fn content_mut(&mut self, file: u64) -> &mut FileContent {
         Arc::make_mut(self.files.get_mut(&file).unwrap())
     }
 
-    /// What is there when the machine (or, with [`Survival::All`], the program) starts again.
+    /// The file system after a restart of the machine (or, with [`Survival::All`], the program).
     pub fn after_cut(&self, survival: Survival) -> Self {
         let mut after = self.clone();
         let mut random = match survival {
@@ -176,51 +176,51 @@ impl Tree {
             Survival::Nothing => None,
             Survival::Some(seed) => Some(Random::new(seed)),
         };
-        after.settle_names(random.as_mut());
-        after.forget_unreachable();
+        after.lose_unsynced_names(random.as_mut());
+        after.remove_unreachable();
         for content in after.files.values_mut() {
             match &mut random {
-                None => Arc::make_mut(content).forget(),
-                Some(random) => Arc::make_mut(content).forget_some(random),
+                None => Arc::make_mut(content).lose_unsynced(),
+                Some(random) => Arc::make_mut(content).lose_some_unsynced(random),
             }
         }
         after
     }
 
-    /// Leaves of each folder what was synced and, with `random`, what chance made durable before. A file
-    /// that was renamed keeps at least one of its names.
-    fn settle_names(&mut self, mut random: Option<&mut Random>) {
-        let mut taken = Vec::new();
+    /// Loses the names that were not synced, or with `random` some of them. A renamed file retains at least one of its
+    /// names.
+    fn lose_unsynced_names(&mut self, mut random: Option<&mut Random>) {
+        let mut removed = Vec::new();
         for (path, folder) in &mut self.folders {
             let folder = Arc::make_mut(folder);
             for change in std::mem::take(&mut folder.pending) {
                 if random.as_mut().is_some_and(|random| random.permille(500)) {
                     match change.moved_to {
-                        Some(to) => taken.push((path.clone(), change.name, to)),
+                        Some(to) => removed.push((path.clone(), change.name, to)),
                         None => apply(&mut folder.durable, &change),
                     }
                 }
             }
-            folder.seen = folder.durable.clone();
+            folder.visible = folder.durable.clone();
         }
-        for (path, name, (to_folder, to_name)) in taken {
+        for (path, name, (to_folder, to_name)) in removed {
             let at = |folders: &BTreeMap<PathBuf, Arc<Folder>>, folder: &Path, name: &str| {
-                folders.get(folder).and_then(|folder| folder.seen.get(name).copied())
+                folders.get(folder).and_then(|folder| folder.visible.get(name).copied())
             };
             let old = at(&self.folders, &path, &name);
             if old.is_some() && old == at(&self.folders, &to_folder, &to_name) {
                 let folder = Arc::make_mut(self.folders.get_mut(&path).unwrap());
-                folder.seen.remove(&name);
+                folder.visible.remove(&name);
                 folder.durable.remove(&name);
             }
         }
     }
 
-    fn forget_unreachable(&mut self) {
+    fn remove_unreachable(&mut self) {
         let (mut folders, mut files) = (BTreeSet::new(), BTreeSet::new());
         let mut left = vec![self.root.clone()];
         while let Some(path) = left.pop() {
-            for (name, entry) in &self.folders[&path].seen {
+            for (name, entry) in &self.folders[&path].visible {
                 match entry {
                     Entry::File(file) => drop(files.insert(*file)),
                     Entry::Folder => left.push(path.join(name)),
@@ -232,12 +232,12 @@ impl Tree {
         self.files.retain(|file, _| files.contains(file));
     }
 
-    /// Names of the files below a folder.
+    /// The paths of the files below a folder.
     pub fn files_below(&self, path: &Path) -> Vec<PathBuf> {
         let below = self.folders.iter().filter(|(folder, _)| folder.starts_with(path));
         below
             .flat_map(|(path, folder)| {
-                let files = folder.seen.iter().filter(|(_, entry)| matches!(entry, Entry::File(_)));
+                let files = folder.visible.iter().filter(|(_, entry)| matches!(entry, Entry::File(_)));
                 files.map(|(name, _)| path.join(name))
             })
             .collect()

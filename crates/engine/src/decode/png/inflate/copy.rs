@@ -1,12 +1,11 @@
-//! Copies from earlier output: in whole steps, beyond the end if need be.
+//! Copies from earlier output, in steps that may run beyond the end.
 
 use super::WINDOW;
 
-/// The most bytes written beyond the end of a copy.
-pub(super) const BEYOND: usize = 32;
+/// Most bytes written beyond the end of a copy.
+pub(super) const OVERRUN: usize = 32;
 
-/// What the first bytes of a period are multiplied by to fill eight bytes, and how many of these are
-/// whole periods.
+/// By distance: the factor that repeats a period over eight bytes, and how many of these are whole periods.
 const REPEAT: [(u64, usize); 8] = [
     (0, 8),
     (0x0101_0101_0101_0101, 8),
@@ -18,10 +17,10 @@ const REPEAT: [(u64, usize); 8] = [
     (0x0100_0000_0000_0001, 7),
 ];
 
-/// Copies `length` bytes to `to` from `distance` before it, which may overlap. Both places are taken
-/// modulo the window, which proves to the compiler that they are inside.
+/// Copies `length` bytes to `to` from `distance` before it, which may overlap. Positions are
+/// taken modulo the window, so that the compiler omits bounds checks.
 #[inline(always)]
-pub(super) fn copy(window: &mut [u8; WINDOW + BEYOND], to: usize, distance: usize, length: usize) {
+pub(super) fn copy(window: &mut [u8; WINDOW + OVERRUN], to: usize, distance: usize, length: usize) {
     let end = to + length;
     let (mut from, mut to) = (to.wrapping_sub(distance), to);
     if distance >= 32 {
@@ -58,7 +57,7 @@ pub(super) fn copy(window: &mut [u8; WINDOW + BEYOND], to: usize, distance: usiz
 }
 
 #[inline(always)]
-fn step<const BYTES: usize>(window: &mut [u8; WINDOW + BEYOND], from: usize, to: usize) {
+fn step<const BYTES: usize>(window: &mut [u8; WINDOW + OVERRUN], from: usize, to: usize) {
     let bytes: [u8; BYTES] = load(window, from & (WINDOW - 1));
     store(window, to & (WINDOW - 1), bytes);
 }
@@ -73,9 +72,8 @@ pub(super) fn store<const BYTES: usize>(into: &mut [u8], at: usize, bytes: [u8; 
     into[at..at + BYTES].copy_from_slice(&bytes);
 }
 
-/// Moves `from..end` to the start. In steps: a library's copy has been measured to take many times as
-/// long.
-pub(super) fn down(window: &mut [u8], from: usize, end: usize) {
+/// Moves `from..end` to the start, in steps: `copy_within` takes many times as long.
+pub(super) fn move_to_start(window: &mut [u8], from: usize, end: usize) {
     if from == 0 {
         return;
     }

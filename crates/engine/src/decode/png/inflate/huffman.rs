@@ -1,23 +1,23 @@
-//! The decoding tables of a block of Deflate (RFC 1951, sections 3.2.2 and 3.2.5 to 3.2.7).
+//! Decoding tables of a Deflate block (RFC 1951, sections 3.2.2 and 3.2.5 to 3.2.7).
 //!
-//! A table is looked up with the next bits of the stream. What it gives is one entry of 32 bits:
+//! A table is indexed by the next bits of the stream. An entry has 32 bits:
 //!
-//! | bits | literals | a length or distance | what is special |
+//! | bits | literals | a length or distance | special |
 //! |---|---|---|---|
 //! | 0–5 | bits to drop, for all of them | bits to drop, extra bits among them | bits to drop |
 //! | 6–7 | how many, 1 to 3 | 0 | 0 |
-//! | 8–13 | they themselves, | bits of the code alone | [`LINK`]: bits the second table is looked up with |
+//! | 8–13 | their values, | bits of the code alone | [`LINK`]: bits that index the second table |
 //! | 14–15 | the first lowest | 0 | [`END`], [`LINK`] or [`INVALID`] |
-//! | 16–30 | | base | [`LINK`]: where the second table begins |
+//! | 16–30 | | base | [`LINK`]: offset of the second table |
 //! | 31 | | 0 | 1 |
 //!
-//! Pictures are mostly literals with short codes, so one look-up gives as many as its bits hold.
+//! Image data is mostly literals with short codes, so one look-up returns as many as its bits hold.
 
 use super::Fault;
 
-/// Bits that the first table of literals and lengths is looked up with.
+/// Bits that index the first table of literals and lengths.
 pub(super) const SYMBOL_BITS: u32 = 11;
-/// Bits that the first table of distances is looked up with.
+/// Bits that index the first table of distances.
 pub(super) const DISTANCE_BITS: u32 = 9;
 
 /// The longest code there is.
@@ -34,7 +34,7 @@ pub(super) const LINK: u32 = SPECIAL | 2 << 14;
 /// No such code.
 pub(super) const INVALID: u32 = SPECIAL | 3 << 14;
 
-/// Whether an entry without literals is something special, and what.
+/// [`END`], [`LINK`] or [`INVALID`], if an entry without literals is one of them.
 #[inline(always)]
 pub(super) const fn special(entry: u32) -> Option<u32> {
     if entry & SPECIAL == 0 { None } else { Some(entry & (SPECIAL | 3 << 14)) }
@@ -52,19 +52,19 @@ pub(super) const fn literals(entry: u32) -> usize {
     (entry >> 6 & 3) as usize
 }
 
-/// The code's own length, or the bits a second table is looked up with.
+/// The code's own length, or the bits that index a second table.
 #[inline(always)]
 pub(super) const fn code_bits(entry: u32) -> u32 {
     entry >> 8 & 0x3f
 }
 
-/// The base of a length or distance, or where a second table begins.
+/// The base of a length or distance, or the offset of a second table.
 #[inline(always)]
 pub(super) const fn base(entry: u32) -> usize {
     (entry >> 16 & 0x7fff) as usize
 }
 
-/// A length or distance: its base and the extra bits behind its code, which `bits` begin with.
+/// A length or distance: its base plus the extra bits after its code, with which `bits` begins.
 #[inline(always)]
 pub(super) const fn value(bits: u64, entry: u32) -> usize {
     let code = bits & !(u64::MAX << drop_bits(entry));
@@ -106,7 +106,7 @@ const DISTANCE_ENTRIES: [u32; DISTANCES] = {
     entries
 };
 
-/// The tables of the block under way.
+/// The tables of the current block.
 pub(super) struct Tables {
     pub(super) symbols: [u32; PLACES],
     /// For [`join_literals`].
@@ -127,7 +127,7 @@ impl Tables {
         })
     }
 
-    /// The codes of a block that brings none (RFC 1951, section 3.2.6).
+    /// The fixed codes (RFC 1951, section 3.2.6).
     pub(super) fn fixed(&mut self) -> Result<(), Fault> {
         let mut lengths = [8; SYMBOLS];
         lengths[144..256].fill(9);
@@ -135,7 +135,7 @@ impl Tables {
         self.dynamic(&lengths, &[5; DISTANCES])
     }
 
-    /// The codes of a block that brings their lengths.
+    /// Dynamic codes, from their lengths.
     pub(super) fn dynamic(&mut self, symbols: &[u8], distances: &[u8]) -> Result<(), Fault> {
         if symbols.get(256).is_none_or(|&length| length == 0) {
             return Err(Fault::Codes);
@@ -147,7 +147,7 @@ impl Tables {
     }
 }
 
-/// Builds a table of one symbol an entry, and its second tables.
+/// Builds a table with one symbol per entry, and its second tables.
 pub(super) fn build(
     lengths: &[u8],
     entries: &[u32],
@@ -160,12 +160,12 @@ pub(super) fn build(
         counts[usize::from(length & 0xf)] += 1;
     }
     counts[0] = 0;
-    // The share of all codes that is given out, in units of the longest code.
+    // The share of the code space that is used, in units of the longest code.
     let used: u32 =
         (1..=LONGEST).map(|length| u32::from(counts[length as usize]) << (LONGEST - length)).sum();
     more.clear();
     if used != 1 << LONGEST {
-        // Too many codes, or too few: only a lone code of one bit, or none at all, may leave some unused.
+        // Over- or undersubscribed: only a single code of one bit, or none, may leave codes unused.
         if used != 0 && (used != 1 << (LONGEST - 1) || counts[1] != 1) {
             return Err(Fault::Codes);
         }
@@ -193,11 +193,11 @@ pub(super) fn build(
     let longest = (1..=LONGEST).rev().find(|&length| counts[length as usize] > 0).unwrap_or(1);
     let more_bits = longest.saturating_sub(table_bits);
     let mut ordered = ordered.iter().map(|&symbol| entries[usize::from(symbol)]);
-    // Codes stand in the stream from their first bit on, so a table's index is the code in reverse.
+    // Codes are stored first bit lowest, so a table's index is the reversed code.
     let mut code = 0_usize;
     for length in 1..=longest.max(table_bits) {
         if length <= table_bits {
-            // Whatever follows a shorter code, it stays that code.
+            // A shorter code is the same whatever bits follow.
             let (shorter, rest) = table.split_at_mut(1 << (length - 1));
             double(shorter, rest);
         }
@@ -235,8 +235,8 @@ fn with_code(entry: u32, length: u32) -> u32 {
     if literals(entry) > 0 { entry + length } else { (entry + length) | (length << 8) }
 }
 
-/// Copies `half` behind itself. In small steps: a library's copy has been measured to take ten times as
-/// long where source and target are a multiple of 4096 bytes apart.
+/// Appends a copy of `half`, in small steps: `copy_from_slice` takes ten times as long where source and target
+/// are a multiple of 4096 bytes apart.
 fn double(half: &[u32], rest: &mut [u32]) {
     let (from, from_rest) = half.as_chunks::<8>();
     let (to, to_rest) = rest[..half.len()].as_chunks_mut::<8>();
@@ -248,16 +248,15 @@ fn double(half: &[u32], rest: &mut [u32]) {
     }
 }
 
-/// Puts up to three literals into one entry, as many as the bits of its place hold.
+/// Joins up to three literals into one entry, as many as the bits of its index hold.
 fn join_literals(lengths: &[u8], table: &mut [u32; PLACES], single: &mut [u32; PLACES]) {
-    let literals_given = &lengths[..256];
+    let literal_lengths = &lengths[..256];
     let mut counts = [0_u32; 16];
-    for &length in literals_given {
+    for &length in literal_lengths {
         counts[usize::from(length & 0xf)] += 1;
     }
     counts[0] = 0;
-    // How likely a look-up is to find room for a second literal, as the lengths of codes tell, in units of
-    // 1 / PLACES^2.
+    // The probability that a look-up holds a second literal, by the code lengths, in units of 1 / PLACES^2.
     let mut room = 0;
     let mut shorter = 0;
     let mut likely = [0; 16];
@@ -271,7 +270,7 @@ fn join_literals(lengths: &[u8], table: &mut [u32; PLACES], single: &mut [u32; P
     if room < 1 << (2 * SYMBOL_BITS - 4) {
         return;
     }
-    // What a literal adds to an entry as its second; anything else counts as too long.
+    // What a literal adds to an entry as the second one; anything else counts as too long.
     for (single, &entry) in single.iter_mut().zip(&*table) {
         *single = if literals(entry) > 0 { entry & 0xff | (entry & 0xff00) << 8 } else { 0x3f };
     }
@@ -279,7 +278,7 @@ fn join_literals(lengths: &[u8], table: &mut [u32; PLACES], single: &mut [u32; P
     for place in 0..PLACES {
         let first = table[place];
         let bits = drop_bits(first);
-        // The first place of this literal: its code, and nothing behind it.
+        // The first index of this literal: its code followed by zeros.
         if literals(first) != 1 || bits + shortest > SYMBOL_BITS || place >> bits != 0 {
             continue;
         }

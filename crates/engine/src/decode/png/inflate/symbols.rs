@@ -2,44 +2,44 @@
 
 use fearless_simd::Simd;
 
+use super::bit_reader::{BitReader, INPUT, STEP};
 use super::huffman::{
     DISTANCE_BITS, END, LINK, SYMBOL_BITS, Tables, base, code_bits, drop_bits, literals, special, value,
 };
-use super::input::{INPUT, Input, STEP};
 use super::{Fault, ROOM, WINDOW, copy};
 
-/// Why the inner loop came to rest.
+/// Why the inner loop ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rest {
-    /// Not enough input, or not enough room, for another step.
+pub(super) enum LoopEnd {
+    /// Not enough input or room for another step.
     Short,
     /// The block ended.
-    End,
+    Block,
 }
 
-/// Decodes as long as there is input and room for any step.
+/// Decodes while there is input and room for any step.
 #[inline(always)]
 pub(super) fn run<S: Simd>(
     simd: S,
-    input: &mut Input,
+    input: &mut BitReader,
     tables: &Tables,
-    window: &mut [u8; WINDOW + copy::BEYOND],
+    window: &mut [u8; WINDOW + copy::OVERRUN],
     written: &mut usize,
-) -> Result<Rest, Fault> {
+) -> Result<LoopEnd, Fault> {
     simd.vectorize(
         #[inline(always)]
-        || run_on(input, tables, window, written),
+        || run_unchecked(input, tables, window, written),
     )
 }
 
 #[inline(always)]
-fn run_on(
-    input: &mut Input,
+fn run_unchecked(
+    input: &mut BitReader,
     tables: &Tables,
-    window: &mut [u8; WINDOW + copy::BEYOND],
+    window: &mut [u8; WINDOW + copy::OVERRUN],
     written: &mut usize,
-) -> Result<Rest, Fault> {
-    let Input { buffer, at: input_at, end, bits: input_bits, count: input_count, .. } = input;
+) -> Result<LoopEnd, Fault> {
+    let BitReader { buffer, at: input_at, end, bits: input_bits, count: input_count, .. } = input;
     let (mut at, mut bits, mut count, mut out) = (*input_at, *input_bits, *input_count, *written);
     let room = WINDOW - ROOM;
     let enough = end.saturating_sub(STEP);
@@ -52,7 +52,7 @@ fn run_on(
     }
     macro_rules! skip {
         ($entry:expr) => {
-            // Only the low six bits of the entry and of the count are looked at, in both.
+            // Only the low six bits of the entry and of the count are used.
             bits >>= $entry & 63;
             count = count.wrapping_sub($entry);
         };
@@ -65,13 +65,13 @@ fn run_on(
         };
     }
     if at > enough || out > room {
-        return Ok(Rest::Short);
+        return Ok(LoopEnd::Short);
     }
     refill!();
     let mut entry = look(bits);
     let rest = loop {
         if at > enough || out > room {
-            break Ok(Rest::Short);
+            break Ok(LoopEnd::Short);
         }
         if literals(entry) > 0 {
             put!(entry);
@@ -106,10 +106,10 @@ fn run_on(
                     }
                     if let Some(kind) = special(entry) {
                         skip!(entry);
-                        break if kind == END { Ok(Rest::End) } else { Err(Fault::Code) };
+                        break if kind == END { Ok(LoopEnd::Block) } else { Err(Fault::Code) };
                     }
                 }
-                END => break Ok(Rest::End),
+                END => break Ok(LoopEnd::Block),
                 _ => break Err(Fault::Code),
             }
         }
@@ -132,8 +132,8 @@ fn run_on(
         if distance > out {
             break Err(Fault::Distance);
         }
-        // The next symbol is looked up before the copy, so as not to wait for it, and before the bits are
-        // filled up, unless too few are left.
+        // The next symbol is looked up before the copy, to hide its latency, and before the refill unless too
+        // few bits are left.
         if count & 63 < SYMBOL_BITS {
             refill!();
         }
@@ -155,13 +155,13 @@ fn refill(input: &[u8; INPUT + STEP], at: &mut usize, bits: &mut u64, count: &mu
     *count = have | 56;
 }
 
-/// Decodes symbol by symbol up to the very end of the input.
-pub(super) fn crawl(
-    input: &mut Input,
+/// Checked path: decodes symbol by symbol up to the end of the input.
+pub(super) fn run_checked(
+    input: &mut BitReader,
     tables: &Tables,
-    window: &mut [u8; WINDOW + copy::BEYOND],
+    window: &mut [u8; WINDOW + copy::OVERRUN],
     written: &mut usize,
-) -> Result<Rest, Fault> {
+) -> Result<LoopEnd, Fault> {
     while *written <= WINDOW - ROOM {
         input.refill();
         let mut entry = tables.symbols[input.bits as usize & ((1 << SYMBOL_BITS) - 1)];
@@ -179,7 +179,7 @@ pub(super) fn crawl(
         }
         match special(entry) {
             None => {}
-            Some(END) => return Ok(Rest::End),
+            Some(END) => return Ok(LoopEnd::Block),
             _ => return Err(Fault::Code),
         }
         let length = value(bits, entry);
@@ -202,5 +202,5 @@ pub(super) fn crawl(
         copy::copy(window, *written, distance, length);
         *written += length;
     }
-    Ok(Rest::Short)
+    Ok(LoopEnd::Short)
 }

@@ -1,13 +1,13 @@
-//! What our own Deflate wrote, and what anybody may have written.
+//! Streams of this crate's Deflate, stored blocks, truncated and corrupt streams.
 
 use super::*;
 use crate::encode::png::deflate::{self, Effort};
 use crate::stop::Stop;
 
-/// Gives a few bytes at a time.
-struct Pieces<'a>(&'a [u8], usize);
+/// Supplies a few bytes at a time.
+struct PartSource<'a>(&'a [u8], usize);
 
-impl Source for Pieces<'_> {
+impl Source for PartSource<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Fault> {
         let (read, rest) = self.0.split_at(self.0.len().min(buffer.len()).min(self.1));
         buffer[..read.len()].copy_from_slice(read);
@@ -17,7 +17,7 @@ impl Source for Pieces<'_> {
 }
 
 fn inflate(stream: &[u8], piece: usize, row: usize) -> Result<Vec<u8>, Fault> {
-    let (mut inflater, mut source) = (Inflater::new(Level::new()), Pieces(stream, piece));
+    let (mut inflater, mut source) = (Inflater::new(Level::new()), PartSource(stream, piece));
     let mut bytes = Vec::new();
     loop {
         let read = inflater.peek(row, &mut source)?;
@@ -58,7 +58,7 @@ fn zlib(bytes: Vec<u8>, effort: Effort) -> Vec<u8> {
 }
 
 #[test]
-fn what_was_compressed_comes_back() {
+fn compressed_data_round_trips() {
     for (length, furthest) in [(0, 1), (1, 1), (70, 3), (5000, 40), (300_000, 9), (300_000, 40_000)] {
         let bytes = mixture(length, furthest, length as u32);
         for effort in [Effort::Fast, Effort::Trial, Effort::Thorough] {
@@ -89,16 +89,16 @@ fn stored_blocks() {
 }
 
 #[test]
-fn a_cut_stream_ends_too_early_and_invents_nothing() {
+fn a_truncated_stream_is_an_error_after_correct_bytes() {
     let bytes = mixture(3000, 100, 7);
     let stream = zlib(bytes.clone(), Effort::Fast);
-    // The checksum at the end is not looked at.
+    // The Adler-32 at the end is not read.
     for length in 0..stream.len() - 5 {
-        let (mut inflater, mut source) = (Inflater::new(Level::new()), Pieces(&stream[..length], 64));
+        let (mut inflater, mut source) = (Inflater::new(Level::new()), PartSource(&stream[..length], 64));
         let mut at = 0;
         while let Ok(read) = inflater.peek(7, &mut source) {
-            assert!(!read.is_empty(), "cut to {length}: took itself for complete");
-            assert_eq!(read, &bytes[at..at + read.len()], "cut to {length}");
+            assert!(!read.is_empty(), "truncated to {length}: accepted as complete");
+            assert_eq!(read, &bytes[at..at + read.len()], "truncated to {length}");
             at += read.len();
             let taken = read.len();
             inflater.consume(taken);
@@ -107,7 +107,7 @@ fn a_cut_stream_ends_too_early_and_invents_nothing() {
 }
 
 #[test]
-fn any_change_does_no_harm() {
+fn any_flipped_bit_is_an_error_or_bounded_output() {
     let bytes = mixture(2000, 300, 3);
     for effort in [Effort::Fast, Effort::Thorough] {
         let stream = zlib(bytes.clone(), effort);
@@ -124,7 +124,7 @@ fn any_change_does_no_harm() {
 }
 
 #[test]
-fn codes_that_do_not_fit_together() {
+fn invalid_code_lengths_are_refused() {
     let table = |lengths: &[u8]| {
         let mut tables = Tables::new();
         let mut symbols = [0; 286];
@@ -133,8 +133,8 @@ fn codes_that_do_not_fit_together() {
         tables.dynamic(&symbols, &[1])
     };
     assert_eq!(table(&[1]), Ok(()), "two codes of one bit");
-    assert_eq!(table(&[]), Ok(()), "a lone code");
-    assert_eq!(table(&[2]), Err(Fault::Codes), "a place left over");
-    assert_eq!(table(&[1, 1]), Err(Fault::Codes), "one too many");
-    assert_eq!(Tables::new().dynamic(&[1; 2], &[1]), Err(Fault::Codes), "no end");
+    assert_eq!(table(&[]), Ok(()), "a single code");
+    assert_eq!(table(&[2]), Err(Fault::Codes), "undersubscribed");
+    assert_eq!(table(&[1, 1]), Err(Fault::Codes), "oversubscribed");
+    assert_eq!(Tables::new().dynamic(&[1; 2], &[1]), Err(Fault::Codes), "no end of block");
 }

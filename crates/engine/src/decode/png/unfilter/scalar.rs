@@ -1,8 +1,8 @@
-//! A row by itself, pixel by pixel: what the vectors leave over, and what they are tested by.
+//! Scalar reconstruction of a row: the remainder of vectors, and the reference of their tests.
 
 use super::{AVERAGE, SUB, UP};
 
-/// Undoes a filter on a row of pixels of `BYTES` bytes, of which the first `done` bytes are done.
+/// Reverses a filter on a row of pixels of `BYTES` bytes, of which the first `done` bytes are done.
 #[inline(always)]
 pub(super) fn unfilter<const BYTES: usize>(
     filter: u8,
@@ -12,10 +12,10 @@ pub(super) fn unfilter<const BYTES: usize>(
     done: usize,
 ) {
     let mut left = [0; BYTES];
-    let mut corner = [0_i16; BYTES];
+    let mut upper_left = [0_i16; BYTES];
     if let Some(start) = done.checked_sub(BYTES) {
         left.copy_from_slice(&row[start..done]);
-        corner = std::array::from_fn(|i| above[start + i].into());
+        upper_left = std::array::from_fn(|i| above[start + i].into());
     }
     let raw = &raw[done..];
     let above = &above[done..];
@@ -46,24 +46,23 @@ pub(super) fn unfilter<const BYTES: usize>(
             let mut left = left.map(i16::from);
             for ((pixel, raw), above) in pixels {
                 let above = above.map(i16::from);
-                left =
-                    std::array::from_fn(|i| (paeth(left[i], above[i], corner[i]) + i16::from(raw[i])) & 0xff);
-                corner = above;
+                left = std::array::from_fn(|i| {
+                    (paeth(left[i], above[i], upper_left[i]) + i16::from(raw[i])) & 0xff
+                });
+                upper_left = above;
                 *pixel = left.map(|sample| sample as u8);
             }
         }
     }
 }
 
-/// Whichever of the left, upper and upper left sample is nearest to left + upper − upper left, in this
-/// order. With lo and hi the lesser and greater of left and upper, lo is nearest if left + upper + hi is
-/// not more than three times the upper left one, and hi if left + upper + lo is not less: fewer steps than
-/// by distances.
+/// The Paeth predictor. With `low` and `high` the lesser and greater of left and above, `low` is nearest to
+/// left + above − upper left if `high` ≤ 3 × upper left − left − above, and `high` if `low` ≥ that.
 #[inline(always)]
-pub(super) fn paeth(left: i16, above: i16, corner: i16) -> i16 {
+pub(super) fn paeth(left: i16, above: i16, upper_left: i16) -> i16 {
     let (low, high) = (left.min(above), left.max(above));
-    let threshold = 3 * corner - above - left;
-    let lower = if high <= threshold { low } else { corner };
+    let threshold = 3 * upper_left - above - left;
+    let lower = if high <= threshold { low } else { upper_left };
     if threshold <= low { high } else { lower }
 }
 
@@ -71,8 +70,8 @@ pub(super) fn paeth(left: i16, above: i16, corner: i16) -> i16 {
 mod tests {
     use super::*;
 
-    /// The predictor in the words of the standard.
-    fn by_distances(a: i16, b: i16, c: i16) -> i16 {
+    /// The predictor as the standard defines it.
+    fn paeth_by_definition(a: i16, b: i16, c: i16) -> i16 {
         let p = a + b - c;
         let (pa, pb, pc) = ((p - a).abs(), (p - b).abs(), (p - c).abs());
         if pa <= pb && pa <= pc {
@@ -85,11 +84,11 @@ mod tests {
     }
 
     #[test]
-    fn paeth_is_the_standards_predictor() {
+    fn paeth_matches_the_definition() {
         for a in 0..256 {
             for b in 0..256 {
                 for c in 0..256 {
-                    assert_eq!(paeth(a, b, c), by_distances(a, b, c), "{a} {b} {c}");
+                    assert_eq!(paeth(a, b, c), paeth_by_definition(a, b, c), "{a} {b} {c}");
                 }
             }
         }

@@ -1,46 +1,45 @@
-//! Pixels in vectors: how they get in and out, and the predictions of many at once.
+//! Vectors of pixels: packing, shifting, and the predictors.
 
 use fearless_simd::{Bytes, Select, Simd, prelude::*, u8x16, u16x8, u32x4};
 
-/// The pixels that predictions are made from.
+/// The pixels that a prediction is made from.
 #[derive(Clone, Copy)]
-pub(super) struct Near<S: Simd> {
+pub(super) struct Neighbours<S: Simd> {
     pub(super) left: u8x16<S>,
     pub(super) above: u8x16<S>,
-    pub(super) corner: u8x16<S>,
+    pub(super) upper_left: u8x16<S>,
 }
 
-impl<S: Simd> Near<S> {
-    /// As at the start of a row.
+impl<S: Simd> Neighbours<S> {
+    /// At the start of a row.
     #[inline(always)]
     pub(super) fn new(simd: S) -> Self {
         let zero = u8x16::splat(simd, 0);
-        Self { left: zero, above: zero, corner: zero }
+        Self { left: zero, above: zero, upper_left: zero }
     }
 }
 
-/// Whichever of left, above and corner is nearest to left + above − corner.
+/// The Paeth predictor: whichever of left, above and upper left is nearest to left + above − upper left.
 #[inline(always)]
-pub(super) fn paeth<S: Simd>(near: &Near<S>) -> u8x16<S> {
-    let Near { left, above, corner } = *near;
+pub(super) fn paeth<S: Simd>(neighbours: &Neighbours<S>) -> u8x16<S> {
+    let Neighbours { left, above, upper_left } = *neighbours;
     let (low, high) = (left.min(above), left.max(above));
-    // How far the corner is below the higher and above the lower. If twice the one is not more than the
-    // other, what is nearest stands on the far side of the corner; see `super::paeth`, in which the same
-    // is said by sums.
-    let (below, over) = (high.saturating_sub(corner), corner.saturating_sub(low));
+    // Distances of upper left to the higher and the lower one. If twice the one is at most the other, the
+    // nearest is the other's; `scalar::paeth` is equivalent.
+    let (below, over) = (high.saturating_sub(upper_left), upper_left.saturating_sub(low));
     let is_low = below.saturating_add(below).simd_le(over);
     let is_high = over.saturating_add(over).simd_le(below);
-    is_high.select(high, is_low.select(low, corner))
+    is_high.select(high, is_low.select(low, upper_left))
 }
 
 /// Half of left + above, rounded down.
 #[inline(always)]
-pub(super) fn average<S: Simd>(near: &Near<S>) -> u8x16<S> {
-    let Near { left, above, .. } = *near;
+pub(super) fn average<S: Simd>(neighbours: &Neighbours<S>) -> u8x16<S> {
+    let Neighbours { left, above, .. } = *neighbours;
     (left & above) + (((left ^ above) >> 1_u32) & 0x7f)
 }
 
-/// Each pixel one slot on, and the last one of `top` into the first slot.
+/// Shifts pixels by one slot, with the last one of `top` in the first slot.
 #[inline(always)]
 pub(super) fn down<S: Simd, const SLOT: usize>(top: u8x16<S>, pixels: u8x16<S>) -> u8x16<S> {
     match SLOT {
@@ -51,7 +50,7 @@ pub(super) fn down<S: Simd, const SLOT: usize>(top: u8x16<S>, pixels: u8x16<S>) 
     }
 }
 
-/// Each pixel one slot back, and the first one of `next` into the last slot.
+/// Shifts pixels back by one slot, with the first one of `next` in the last slot.
 #[inline(always)]
 pub(super) fn up<S: Simd, const SLOT: usize>(pixels: u8x16<S>, next: u8x16<S>) -> u8x16<S> {
     match SLOT {
@@ -62,7 +61,7 @@ pub(super) fn up<S: Simd, const SLOT: usize>(pixels: u8x16<S>, next: u8x16<S>) -
     }
 }
 
-/// Rows to columns. Each round deals the pixels of the first half in between those of the second.
+/// Rows to columns: each round interleaves the rows of the first half with those of the second.
 #[inline(always)]
 pub(super) fn transpose<S: Simd, const SLOT: usize, const ROWS: usize>(
     mut block: [u8x16<S>; ROWS],
@@ -87,7 +86,7 @@ pub(super) fn transpose<S: Simd, const SLOT: usize, const ROWS: usize>(
     block
 }
 
-/// The last pixel first.
+/// Reverses the order of the pixels.
 #[inline(always)]
 pub(super) fn reverse<S: Simd, const SLOT: usize>(pixels: u8x16<S>) -> u8x16<S> {
     match SLOT {
@@ -107,7 +106,7 @@ pub(super) fn spread<S: Simd, const BYTES: usize>(pixels: u8x16<S>) -> u8x16<S> 
     }
 }
 
-/// And back.
+/// The inverse of [`spread`].
 #[inline(always)]
 pub(super) fn gather<S: Simd, const BYTES: usize>(pixels: u8x16<S>) -> u8x16<S> {
     match BYTES {

@@ -1,30 +1,30 @@
-//! Blocks: what was found in the data, then its codes, then the bits (RFC 1951, section 3.2).
+//! Deflate blocks: literals and matches, their codes, and the bits (RFC 1951, section 3.2).
 
-use super::lengths::{codes, lengths};
+use super::code_lengths::{codes, lengths};
 
-/// Symbols in a block: as many as show what is frequent, and few enough to follow changes.
+/// Tokens in a block: enough for stable frequencies, and few enough to adapt to changes.
 const FULL: usize = 12 << 10;
 
 const SYMBOLS: usize = 286;
 const DISTANCES: usize = 30;
 const END: usize = 256;
 
-/// Literals, and repetitions as length and distance, of one block.
+/// Literals and matches (length and distance) of one block.
 pub(super) struct Block {
     /// A literal, or 256 + length − 3 above the distance − 1.
     tokens: Vec<u32>,
-    /// Where in the data the block begins, and how much it holds.
+    /// Offset of the block in the data, and its length.
     from: usize,
     bytes: usize,
 }
 
-/// How often each symbol comes in a block.
+/// Frequencies of the symbols of a block.
 struct Counts {
     symbols: [u32; SYMBOLS],
     distances: [u32; DISTANCES],
 }
 
-/// The symbol of a length, and how many extra bits.
+/// The symbol of a length, and its number of extra bits.
 fn length_symbol(length: usize) -> (usize, u32) {
     let length = length - 3;
     match length {
@@ -37,7 +37,7 @@ fn length_symbol(length: usize) -> (usize, u32) {
     }
 }
 
-/// The symbol of a distance, and how many extra bits.
+/// The symbol of a distance, and its number of extra bits.
 fn distance_symbol(distance: usize) -> (usize, u32) {
     let distance = distance - 1;
     if distance < 4 {
@@ -61,41 +61,41 @@ impl Block {
         self.bytes += 1;
     }
 
-    pub(super) fn repetition(&mut self, length: usize, distance: usize) {
+    pub(super) fn back_reference(&mut self, length: usize, distance: usize) {
         self.tokens.push(((256 + length - 3) << 15 | (distance - 1)) as u32);
         self.bytes += length;
     }
 
-    /// Writes the block in whichever form is shortest and begins the next. `data` is everything so far.
-    pub(super) fn write(&mut self, writer: &mut Writer, data: &[u8], last: bool) {
+    /// Writes the block in its shortest form and begins the next. `data` is all data so far.
+    pub(super) fn write(&mut self, writer: &mut BitWriter, data: &[u8], last: bool) {
         let counts = self.counts();
-        let own = Codes::own(&counts);
+        let dynamic = Codes::dynamic(&counts);
         let fixed = Codes::fixed();
-        let (own_bits, fixed_bits) = (own.head_bits() + counts.bits(&own), counts.bits(&fixed));
+        let (dynamic_bits, fixed_bits) = (dynamic.header_bits() + counts.bits(&dynamic), counts.bits(&fixed));
         let stored_bits = (self.bytes + 5 * (self.bytes / 65535 + 1)) * 8;
-        if stored_bits < own_bits.min(fixed_bits) {
+        if stored_bits < dynamic_bits.min(fixed_bits) {
             writer.stored(&data[self.from..self.from + self.bytes], last);
-        } else if fixed_bits <= own_bits {
+        } else if fixed_bits <= dynamic_bits {
             writer.bits(u64::from(last) | 1 << 1, 3);
             self.write_tokens(writer, &fixed);
         } else {
             writer.bits(u64::from(last) | 2 << 1, 3);
-            own.write_head(writer);
-            self.write_tokens(writer, &own);
+            dynamic.write_header(writer);
+            self.write_tokens(writer, &dynamic);
         }
         self.tokens.clear();
         (self.from, self.bytes) = (self.from + self.bytes, 0);
     }
 
     fn counts(&self) -> Counts {
-        // Two tables in turn: the same symbol twice in a row would wait for itself.
+        // Two tables in turn, so that increments of the same symbol do not wait for each other.
         let mut literals = [[0_u32; 256]; 2];
         let mut counts = Counts { symbols: [0; SYMBOLS], distances: [0; DISTANCES] };
         for (at, &token) in self.tokens.iter().enumerate() {
             if let Ok(literal) = u8::try_from(token) {
                 literals[at % 2][usize::from(literal)] += 1;
             } else {
-                let (length, distance) = repetition(token);
+                let (length, distance) = back_reference(token);
                 counts.symbols[length_symbol(length).0] += 1;
                 counts.distances[distance_symbol(distance).0] += 1;
             }
@@ -107,13 +107,13 @@ impl Block {
         counts
     }
 
-    fn write_tokens(&self, writer: &mut Writer, codes: &Codes) {
+    fn write_tokens(&self, writer: &mut BitWriter, codes: &Codes) {
         for &token in &self.tokens {
             if let Ok(literal) = u8::try_from(token).map(usize::from) {
                 writer.bits(codes.symbols[literal].into(), codes.symbol_lengths[literal].into());
                 continue;
             }
-            let (length, distance) = repetition(token);
+            let (length, distance) = back_reference(token);
             let (symbol, extra) = length_symbol(length);
             let (code, bits) = (u64::from(codes.symbols[symbol]), u32::from(codes.symbol_lengths[symbol]));
             let low = (length - 3) as u64 & ((1 << extra) - 1);
@@ -128,8 +128,8 @@ impl Block {
     }
 }
 
-/// The length and distance of a token that is no literal.
-fn repetition(token: u32) -> (usize, usize) {
+/// The length and distance of a token that is a match.
+fn back_reference(token: u32) -> (usize, usize) {
     ((token >> 15) as usize - 256 + 3, (token & 0x7fff) as usize + 1)
 }
 
@@ -155,16 +155,16 @@ struct Codes {
     distance_lengths: Vec<u8>,
     symbols: Vec<u16>,
     distances: Vec<u16>,
-    /// Their lengths as the head of the block has them: symbols of the code of lengths, and extra bits.
-    head: Vec<(u8, u8)>,
-    head_lengths: Vec<u8>,
+    /// The code lengths as in the block header: symbols of the code length code, and extra bits.
+    header: Vec<(u8, u8)>,
+    header_lengths: Vec<u8>,
 }
 
-/// The order in which the lengths of the code of lengths come (section 3.2.7).
+/// The order of the lengths of the code length code (section 3.2.7).
 const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 
-/// Extra bits of the code of lengths.
-fn head_extra(symbol: u8) -> u32 {
+/// Extra bits of the code length code.
+fn header_extra(symbol: u8) -> u32 {
     match symbol {
         16 => 2,
         17 => 3,
@@ -181,12 +181,12 @@ impl Codes {
             distance_lengths,
             symbols,
             distances,
-            head: Vec::new(),
-            head_lengths: Vec::new(),
+            header: Vec::new(),
+            header_lengths: Vec::new(),
         }
     }
 
-    /// Those of a block that brings none (section 3.2.6).
+    /// The fixed codes (section 3.2.6).
     fn fixed() -> Self {
         let mut lengths = vec![8; 288];
         lengths[144..256].fill(9);
@@ -194,7 +194,7 @@ impl Codes {
         Self::new(lengths, vec![5; DISTANCES])
     }
 
-    fn own(counts: &Counts) -> Self {
+    fn dynamic(counts: &Counts) -> Self {
         let mut codes = Self::new(lengths(&counts.symbols, 15), lengths(&counts.distances, 15));
         let used = |lengths: &[u8], least: usize| {
             lengths.iter().rposition(|&length| length > 0).map_or(0, |last| last + 1).max(least)
@@ -203,79 +203,79 @@ impl Codes {
         codes.symbol_lengths.truncate(symbols);
         codes.distance_lengths.truncate(distances);
         let all = [&codes.symbol_lengths[..], &codes.distance_lengths].concat();
-        codes.head = runs(&all);
+        codes.header = runs(&all);
         let mut counts = [0; 19];
-        codes.head.iter().for_each(|&(symbol, _)| counts[usize::from(symbol)] += 1);
-        codes.head_lengths = lengths(&counts, 7);
+        codes.header.iter().for_each(|&(symbol, _)| counts[usize::from(symbol)] += 1);
+        codes.header_lengths = lengths(&counts, 7);
         codes
     }
 
-    /// How many lengths of the code of lengths are given.
-    fn head_given(&self) -> usize {
-        ORDER.iter().rposition(|&symbol| self.head_lengths[symbol] > 0).map_or(4, |last| (last + 1).max(4))
+    /// Number of lengths of the code length code in the header.
+    fn header_count(&self) -> usize {
+        ORDER.iter().rposition(|&symbol| self.header_lengths[symbol] > 0).map_or(4, |last| (last + 1).max(4))
     }
 
-    fn head_bits(&self) -> usize {
+    fn header_bits(&self) -> usize {
         let bits = |&(symbol, _): &(u8, u8)| {
-            usize::from(self.head_lengths[usize::from(symbol)]) + head_extra(symbol) as usize
+            usize::from(self.header_lengths[usize::from(symbol)]) + header_extra(symbol) as usize
         };
-        14 + 3 * self.head_given() + self.head.iter().map(bits).sum::<usize>()
+        14 + 3 * self.header_count() + self.header.iter().map(bits).sum::<usize>()
     }
 
-    fn write_head(&self, writer: &mut Writer) {
-        let given = self.head_given();
+    fn write_header(&self, writer: &mut BitWriter) {
+        let count = self.header_count();
         writer.bits((self.symbol_lengths.len() - 257) as u64, 5);
         writer.bits((self.distance_lengths.len() - 1) as u64, 5);
-        writer.bits((given - 4) as u64, 4);
-        for &symbol in &ORDER[..given] {
-            writer.bits(self.head_lengths[symbol].into(), 3);
+        writer.bits((count - 4) as u64, 4);
+        for &symbol in &ORDER[..count] {
+            writer.bits(self.header_lengths[symbol].into(), 3);
         }
-        let codes = codes(&self.head_lengths);
-        for &(symbol, extra) in &self.head {
-            let bits = u32::from(self.head_lengths[usize::from(symbol)]);
+        let codes = codes(&self.header_lengths);
+        for &(symbol, extra) in &self.header {
+            let bits = u32::from(self.header_lengths[usize::from(symbol)]);
             writer.bits(
                 u64::from(codes[usize::from(symbol)]) | u64::from(extra) << bits,
-                bits + head_extra(symbol),
+                bits + header_extra(symbol),
             );
         }
     }
 }
 
-/// Lengths with their repetitions counted.
+/// Run-length encoded code lengths.
 fn runs(lengths: &[u8]) -> Vec<(u8, u8)> {
-    let mut head = Vec::new();
+    let mut header = Vec::new();
     for run in lengths.chunk_by(|a, b| a == b) {
         let (length, mut left) = (run[0], run.len());
         if length == 0 {
             while left >= 3 {
                 let taken = left.min(138);
-                head.push(if taken > 10 { (18, (taken - 11) as u8) } else { (17, (taken - 3) as u8) });
+                header.push(if taken > 10 { (18, (taken - 11) as u8) } else { (17, (taken - 3) as u8) });
                 left -= taken;
             }
         } else if left >= 4 {
-            head.push((length, 0));
+            header.push((length, 0));
             left -= 1;
             while left >= 3 {
                 let taken = left.min(6);
-                head.push((16, (taken - 3) as u8));
+                header.push((16, (taken - 3) as u8));
                 left -= taken;
             }
         }
-        head.extend(std::iter::repeat_n((length, 0), left));
+        header.extend(std::iter::repeat_n((length, 0), left));
     }
-    head
+    header
 }
 
-/// Bits to bytes, lowest first.
+/// Writes bits, lowest first.
 #[derive(Default)]
-pub(super) struct Writer {
+pub(super) struct BitWriter {
     bytes: Vec<u8>,
     bits: u64,
     count: u32,
 }
 
-impl Writer {
-    /// At most 32 bits.
+impl BitWriter {
+    /// Writes at most 32 bits.
     pub(super) fn bits(&mut self, bits: u64, count: u32) {
         self.bits |= bits << self.count;
         self.count += count;
