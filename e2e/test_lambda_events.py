@@ -404,6 +404,44 @@ def test_an_upload_form_works_and_info_describes_the_image(function, s3, moto, k
     assert (info["width"], info["height"]) == (640, 480)
 
 
+TWO_TRIGGERS = """
+[[trigger]]
+bucket = "input-product-images"
+destination = "output-product-thumbnail"
+[[trigger]]
+bucket = "second-in"
+prefix = "raw/"
+destination = "second-out"
+[[trigger.rendition]]
+key = "{width}/{key}"
+size = "40x40"
+"""
+
+
+def test_a_second_triggers_bucket_through_the_api(moto, s3, tmp_path, key):
+    moto.buckets("second-in", "second-out")
+    second, as_json = {"bucket": "second-in", "key": f"raw/{key}"}, {"content-type": "application/json"}
+    s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.jpeg())
+    with Function([BOOTSTRAP], moto.environment() | {"TINTYPE_CONFIG": TWO_TRIGGERS}, tmp_path) as function:
+        image = rest("POST", query=second, headers={"content-type": "image/jpeg"}, body=sample_images.jpeg())
+        posted = function.invoke(image).ok
+        assert sample_images.opened(body(posted)).size == (40, 30)
+        assert s3.get_object(Bucket="second-in", Key=f"raw/{key}")["Body"].read() == sample_images.jpeg()
+        assert s3.head_object(Bucket="second-out", Key=f"40/raw/{key}")
+        for event in (rest("GET", query=second), http_api("GET", query=f"bucket=second-in&key=raw/{key}")):
+            assert sample_images.opened(body(function.invoke(event).ok)).size == (40, 30)
+        first = function.invoke(rest("GET", query={"key": key})).ok
+        assert sample_images.opened(body(first)).size == (128, 96)
+        info = json.loads(body(function.invoke(rest("GET", "/myimage/info", query=second)).ok))
+        assert [(one["bucket"], one["state"]) for one in info["renditions"]] == [("second-out", "current")]
+        named = function.invoke(rest("POST", headers=as_json, body=json.dumps(second).encode())).ok
+        assert json.loads(body(named))["records"][0]["outcome"] == "up_to_date"
+        form = function.invoke(rest("POST", "/myimage/uploads", headers=as_json, body=json.dumps(second).encode())).ok
+        assert json.loads(body(form))["url"] == f"{moto.url}/second-in"
+        other = function.invoke(rest("GET", query=second | {"bucket": DESTINATION})).ok
+        assert other["statusCode"] == 400 and "second-in" in json.loads(body(other))["message"]
+
+
 def test_uploads_are_refused_where_the_stack_allows_none(moto, tmp_path, key):
     with Function([BOOTSTRAP], moto.environment() | {"API_UPLOADS": "false"}, tmp_path) as function:
         for event in (
