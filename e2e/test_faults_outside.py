@@ -135,7 +135,7 @@ def test_a_clock_that_jumps_ahead_drops_nothing_recent(new_server, tmp_path):
 
     # Longer than function.max_event_age and the retention of the history.
     upload("later.jpg", "2027-01-24 12:00:00", sample_images.distinct_jpeg("later"))
-    until(lambda: "nothing of the history is forgotten" in server.log_text(), "the history is being written")
+    until(lambda: "no measurement and no result is deleted for its age" in server.log_text(), "the history is being written")
     dead_letter = until(lambda: status_of("rotten.jpg")["deadLetter"], "its retries are over")
     assert dead_letter["reason"] == "damaged" and dead_letter["event"]["started"] == 3, dead_letter
     set_clock(clock, first)
