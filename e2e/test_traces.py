@@ -89,5 +89,5 @@ def test_an_unavailable_collector_delays_nothing(new_server):
     own = new_server(settings='[logs]\notlp = "http://127.0.0.1:9"\n').start()
     own.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=sample_images.jpeg())
     own.thumbnail("thumb_a.jpg")
-    until(lambda: "the collector accepts no traces" in own.log_text(), "it is told once")
+    until(lambda: "the collector accepts no traces" in own.log_text(), "it is logged once")
     assert own.stop() == 0

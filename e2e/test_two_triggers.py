@@ -180,8 +180,8 @@ def test_the_console(server, s3):
     server.wait_until_idle()
     shown = requests.get(f"{url}/object", params=query, timeout=30).text
     assert "second-out/40/raw/console.jpg.png" in shown and "second-out/200/raw/console.jpg" in shown
-    told = requests.get(f"{url}/object", params=query, headers={"Accept": "application/json"}, timeout=30).json()
-    assert (told["state"], len(told["thumbnails"])) == ("made", 2)
+    found = requests.get(f"{url}/object", params=query, headers={"Accept": "application/json"}, timeout=30).json()
+    assert (found["state"], len(found["thumbnails"])) == ("made", 2)
     picture = {"bucket": "second-out", "key": "200/raw/console.jpg"}
     assert width(requests.get(f"{url}/picture", params=picture, timeout=30)) == 200
     # What no trigger of the bucket takes is refused, and a key alone is of the first trigger's bucket.
@@ -195,10 +195,10 @@ def test_status(server, s3):
     s3.put_object(Bucket=SECOND, Key="raw/status.jpg", Body=sample_images.jpeg())
     s3.put_object(Bucket=FIRST, Key="status.jpg", Body=sample_images.jpeg())
     server.wait_until_idle()
-    code, told = status(server, "raw/status.jpg", "--bucket", SECOND)
-    assert (code, told["state"], [one["bucket"] for one in told["thumbnails"]]) == (0, "made", ["second-out"] * 2)
-    code, told = status(server, "status.jpg")
-    assert (code, told["bucket"], told["thumbnails"][0]["key"]) == (0, FIRST, "thumb_status.jpg")
+    code, found = status(server, "raw/status.jpg", "--bucket", SECOND)
+    assert (code, found["state"], [one["bucket"] for one in found["thumbnails"]]) == (0, "made", ["second-out"] * 2)
+    code, found = status(server, "status.jpg")
+    assert (code, found["bucket"], found["thumbnails"][0]["key"]) == (0, FIRST, "thumb_status.jpg")
     assert status(server, "raw/status.jpg")[0] == 5
     # Its thumbnails go with it.
     s3.delete_object(Bucket=SECOND, Key="raw/status.jpg")

@@ -50,7 +50,7 @@ fn filled(fill: impl FnOnce(&Database)) -> Shown {
     tokio::task::block_in_place(|| shown(fill))
 }
 
-/// As the http hands on what comes from this machine.
+/// A request from this machine, as `http` passes it on.
 fn request(path: &str) -> http::request::Builder {
     Request::get(path).extension(Client { is_trusted: true, ..Client::default() })
 }

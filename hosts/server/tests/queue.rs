@@ -438,12 +438,12 @@ fn nothing_is_remembered_of_events_that_are_over() {
     let dead = failed(Reason::Malformed, "torn");
     let away = failed(Reason::Unavailable, "full");
     // What waits for the store may become due meanwhile, and is then a dead letter like the rest.
-    let given_up = std::cell::Cell::new(0);
+    let dead_lettered = std::cell::Cell::new(0);
     let next = || loop {
         match queue.lease().unwrap() {
             Next::DeadLetter(letter) => {
                 assert_eq!(letter.reason, "event_age");
-                given_up.set(given_up.get() + 1);
+                dead_lettered.set(dead_lettered.get() + 1);
             }
             next => return next,
         }
@@ -464,7 +464,7 @@ fn nothing_is_remembered_of_events_that_are_over() {
         assert!(!matches!(next(), Next::Lease(_)));
         assert_eq!(queue.remembered(), 0, "{verdict:?}");
     }
-    assert!(given_up.get() >= 16, "what was released or to be tried again: {given_up:?}");
-    assert_eq!(opened.ledger.view().unwrap().queue().dead_letter_count().unwrap(), 8 + given_up.get());
-    assert_eq!(queue.depth().unwrap(), 24 - given_up.get(), "what waits for the store");
+    assert!(dead_lettered.get() >= 16, "what was released or to be tried again: {dead_lettered:?}");
+    assert_eq!(opened.ledger.view().unwrap().queue().dead_letter_count().unwrap(), 8 + dead_lettered.get());
+    assert_eq!(queue.depth().unwrap(), 24 - dead_lettered.get(), "what waits for the store");
 }

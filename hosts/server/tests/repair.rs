@@ -325,19 +325,19 @@ fn an_earlier_copy_of_the_ledger_of_the_same_run_is_refused() {
     assert!(refused.contains("older backup"), "{refused}");
 }
 
-/// FindingKind tells of commits may be gone, garbled, or not to be written: nothing else is worse for it.
+/// The commit counter may be gone, corrupt or unwritable: every object is there all the same.
 #[test]
 fn a_lost_commit_counter_prevents_no_start() {
     let data = tempfile::tempdir().unwrap();
     let expected = filled(data.path());
     let commits = data.path().join("commits");
-    let told = fs::read(&commits).unwrap();
+    let counter = fs::read(&commits).unwrap();
     let garbled = |place: usize| {
-        let mut bytes = told.clone();
+        let mut bytes = counter.clone();
         bytes[place] ^= 0x40;
         bytes
     };
-    for wrong in [vec![], garbled(7), garbled(15), told[..9].to_vec(), vec![0; 4096]] {
+    for wrong in [vec![], garbled(7), garbled(15), counter[..9].to_vec(), vec![0; 4096]] {
         fs::write(&commits, wrong).unwrap();
         assert_eq!(everything(&start(data.path()).unwrap().store), expected);
     }

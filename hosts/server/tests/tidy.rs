@@ -271,3 +271,26 @@ fn every_promise_names_a_test_that_exists() {
     }
     assert!(promises > 100, "{promises}");
 }
+
+/// The list of mutations names the tests that detect them, long names by their beginning and `…`.
+#[test]
+fn every_mutation_names_tests_that_exist() {
+    let mut code = String::new();
+    for file in ["hosts/server/src", "hosts/server/tests", "crates"].map(|folder| root().join(folder)) {
+        code.extend(rust_files(&file).iter().map(|file| fs::read_to_string(file).unwrap()));
+    }
+    let e2e = fs::read_dir(root().join("e2e")).unwrap().map(|entry| entry.unwrap().path());
+    code.extend(e2e.filter(|file| file.is_file()).map(|file| fs::read_to_string(file).unwrap()));
+    let mutations = read("hosts/server/tests/power/MUTATIONS.md");
+    let is_test = |name: &&str| {
+        let is_word = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '…');
+        is_word && name.matches('_').count() > 2
+    };
+    let names: Vec<_> = mutations.split('`').skip(1).step_by(2).filter(is_test).collect();
+    for name in &names {
+        let name = name.strip_suffix('…').map_or(format!("{name}("), str::to_owned);
+        let is_there = ["fn ", "def "].iter().any(|word| code.contains(&format!("{word}{name}")));
+        assert!(is_there, "MUTATIONS.md: there is no test {name}");
+    }
+    assert!(names.len() > 30, "{}", names.len());
+}

@@ -119,9 +119,9 @@ struct Steps {
 type Here<'a> = Option<&'a Place<MethodRouter>>;
 
 impl Steps {
-    /// Over the API's routes, this server's own, and those of `page`.
-    fn new(http: &HttpApi, page: Vec<Route<MethodRouter>>) -> Self {
-        let rows = http.api_routes().into_iter().chain(http.own_routes()).chain(page);
+    /// Over the API's routes, this server's own, and the console's.
+    fn new(http: &HttpApi, console: Vec<Route<MethodRouter>>) -> Self {
+        let rows = http.api_routes().into_iter().chain(http.own_routes()).chain(console);
         let table = RouteTable::new(&http.inner.settings.api.path(), rows);
         let cors = http.inner.cors.clone();
         // What is not there is refused in a way that pages of allowed origins may read.

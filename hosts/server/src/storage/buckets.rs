@@ -5,7 +5,12 @@ use std::sync::Arc;
 use tintype_pipeline::{clock::now_ms, trigger::check_bucket_name};
 
 use super::{Notifications, StoreFault};
-use crate::ledger::{BucketRecord, CorsRecord, Ledger};
+use crate::ledger::{BucketRecord, CorsRecord, Ledger, View};
+
+/// A bucket that has to exist.
+pub(super) fn existing(view: &View, name: &str) -> Result<BucketRecord, StoreFault> {
+    view.bucket(name)?.ok_or_else(|| StoreFault::NoSuchBucket(name.into()))
+}
 
 /// The buckets.
 #[derive(Debug)]
@@ -55,7 +60,7 @@ impl Buckets {
     /// # Errors
     /// It does not exist.
     pub fn get(&self, name: &str) -> Result<BucketRecord, StoreFault> {
-        self.ledger.view()?.bucket(name)?.ok_or_else(|| StoreFault::NoSuchBucket(name.into()))
+        existing(&self.ledger.view()?, name)
     }
 
     /// Sets which pages of other origins may do what with a bucket; no rules: none.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::StoreFault;
+use super::{StoreFault, buckets::existing};
 use crate::ledger::{Ledger, ObjectRecord, Walk};
 
 /// Which page.
@@ -51,9 +51,7 @@ impl Listing {
     /// The bucket does not exist or the ledger cannot be read.
     pub fn page(&self, bucket: &str, request: &PageRequest) -> Result<Page, StoreFault> {
         let view = self.ledger.view()?;
-        if view.bucket(bucket)?.is_none() {
-            return Err(StoreFault::NoSuchBucket(bucket.into()));
-        }
+        existing(&view, bucket)?;
         let mut page = Page::default();
         if request.max == 0 {
             return Ok(page);

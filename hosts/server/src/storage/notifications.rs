@@ -10,7 +10,7 @@ use std::{
 use arc_swap::ArcSwap;
 use tintype_pipeline::trigger::{Trigger, check_all};
 
-use super::StoreFault;
+use super::{StoreFault, buckets::existing};
 use crate::ledger::{Ledger, NotificationRecord};
 
 /// The triggers in force.
@@ -134,8 +134,7 @@ impl Notifications {
     /// # Errors
     /// The bucket does not exist.
     pub fn of(&self, bucket: &str) -> Result<Vec<NotificationRecord>, StoreFault> {
-        let record = self.ledger.view()?.bucket(bucket)?;
-        let record = record.ok_or_else(|| StoreFault::NoSuchBucket(bucket.into()))?;
+        let record = existing(&self.ledger.view()?, bucket)?;
         Ok(self.fixed_records(bucket).into_iter().chain(record.notifications).collect())
     }
 
@@ -146,9 +145,7 @@ impl Notifications {
     /// The bucket does not exist, the settings' notifications are missing or changed, or the triggers
     /// would overlap or loop.
     pub fn set(&self, bucket: &str, records: Vec<NotificationRecord>) -> Result<(), StoreFault> {
-        if self.ledger.view()?.bucket(bucket)?.is_none() {
-            return Err(StoreFault::NoSuchBucket(bucket.into()));
-        }
+        existing(&self.ledger.view()?, bucket)?;
         let fixed = self.fixed_records(bucket);
         if let Some(missing) = fixed.iter().find(|fixed| !records.contains(fixed)) {
             return Err(StoreFault::Notification(format!(

@@ -10,6 +10,7 @@ use tintype_pipeline::{
 
 use super::{
     Cause, Incoming, Notifications, OpenObject, StoreFault,
+    buckets::existing,
     publication::{Publication, Publisher},
 };
 use crate::{
@@ -60,9 +61,7 @@ impl Objects {
     /// # Errors
     /// The bucket does not exist, the headers are too long, or the disk does not take another file.
     pub fn begin(&self, at: &Location, headers: StoredHeaders) -> Result<Incoming, StoreFault> {
-        if self.publisher.ledger.view()?.bucket(&at.bucket)?.is_none() {
-            return Err(StoreFault::NoSuchBucket(at.bucket.clone()));
-        }
+        existing(&self.publisher.ledger.view()?, &at.bucket)?;
         self.publisher.files.create(at, headers, None)
     }
 

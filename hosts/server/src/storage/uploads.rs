@@ -11,6 +11,7 @@ use tintype_pipeline::{
 
 use super::{
     Cause, Incoming, Objects, StoreFault,
+    buckets::existing,
     incoming::check_headers,
     objects::{check_condition, place},
     publication::{Publication, Publisher},
@@ -171,9 +172,7 @@ impl Uploads {
         most: usize,
     ) -> Result<Vec<UploadUnderWay>, StoreFault> {
         let view = self.ledger().view()?;
-        if view.bucket(bucket)?.is_none() {
-            return Err(StoreFault::NoSuchBucket(bucket.into()));
-        }
+        existing(&view, bucket)?;
         let mut first = BinaryHeap::new();
         view.walk_uploads(|id, upload| {
             if upload.bucket == bucket && request.matches(&upload.key, id) {
