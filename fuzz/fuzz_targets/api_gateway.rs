@@ -1,6 +1,8 @@
 //! API Gateway's events of both versions: a request that can be served, or 400 with words; and the answer back.
 #![no_main]
 
+use std::time::Duration;
+
 use axum::{Router, body::Body, extract::Request, response::Response, routing::any};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures::executor::block_on;
@@ -11,14 +13,14 @@ use libfuzzer_sys::{
     fuzz_target,
 };
 use serde_json::{Map, Value, json};
-use tintype_api::apigateway::ApiGateway;
+use tintype_api::{Deadline, apigateway::ApiGateway};
 
 fuzz_target!(|bytes: &[u8]| {
     let event = event(&mut Unstructured::new(bytes)).ok().or_else(|| serde_json::from_slice(bytes).ok());
     let Some(event) = event else { return };
     let is_rest = !ApiGateway::accepts(&event) || event["httpMethod"].is_string();
     let gateway = ApiGateway::new(Router::new().fallback(any(echo)), "dev1");
-    let answer = block_on(gateway.answer(event.clone()));
+    let answer = block_on(gateway.answer(event.clone(), Deadline::after(Duration::from_secs(60))));
 
     let body = answer["body"].as_str().expect("a body");
     let is_base64 = answer["isBase64Encoded"].as_bool().expect("how the body is encoded");
