@@ -9,10 +9,11 @@ use tracing::{
     field::{Field, Visit},
 };
 use tracing_subscriber::{
-    EnvFilter,
-    filter::ParseError,
-    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    filter::{ParseError, Targets},
+    fmt::{self as lines, FmtContext, FormatEvent, FormatFields, format::Writer},
+    layer::SubscriberExt as _,
     registry::LookupSpan,
+    util::SubscriberInitExt as _,
 };
 
 /// The format of log lines.
@@ -34,22 +35,23 @@ pub struct BadLevel {
     error: ParseError,
 }
 
-/// Starts logging what passes the filter `level`, as `tracing` reads it. A second call changes nothing.
+/// Starts logging what passes the filter `level`: a level, or levels by target, such as `info,access=off`. A second call
+/// changes nothing.
 ///
 /// # Errors
 /// [`BadLevel`].
 pub fn start(level: &str, format: LogFormat) -> Result<(), BadLevel> {
     // s3s logs two lines for each client error; they are off unless the filter names s3s.
     let filter = if level.contains("s3s") { level.to_owned() } else { format!("{level},s3s=off") };
-    let filter = EnvFilter::try_new(filter).map_err(|error| BadLevel { level: level.to_owned(), error })?;
+    let filter: Targets = filter.parse().map_err(|error| BadLevel { level: level.to_owned(), error })?;
     let terminal = std::io::stderr().is_terminal();
     let json = match format {
         LogFormat::Json => true,
         LogFormat::Text => false,
         LogFormat::Auto => !terminal,
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let _ = builder.with_ansi(terminal).event_format(Lines { json }).try_init();
+    let lines = lines::layer().with_writer(std::io::stderr).with_ansi(terminal).event_format(Lines { json });
+    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
     Ok(())
 }
 
