@@ -2,10 +2,11 @@
 
 use std::{
     sync::{Arc, LazyLock},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use axum::http::{HeaderMap, header};
+use headers::{HeaderMapExt as _, IfModifiedSince, IfNoneMatch};
 use tintype_pipeline::Location;
 
 /// The source of a response, for caches of the host: the response is valid as long as the source has this ETag. An
@@ -39,31 +40,37 @@ pub(crate) fn modified_s(source_ms: i64) -> i64 {
 #[must_use]
 pub fn is_unchanged(headers: &HeaderMap, etag: &str, modified_s: Option<i64>) -> bool {
     if headers.contains_key(header::IF_NONE_MATCH) {
-        let values = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-        return values
-            .flat_map(|value| value.split(','))
-            .map(str::trim)
-            .any(|value| value == "*" || value.strip_prefix("W/").unwrap_or(value) == etag);
+        let (Some(condition), Ok(etag)) = (headers.typed_get::<IfNoneMatch>(), etag.parse()) else {
+            return false;
+        };
+        return !condition.precondition_passes(&etag);
     }
-    let since = headers.get(header::IF_MODIFIED_SINCE).and_then(|value| value.to_str().ok());
-    since.and_then(seconds_of).zip(modified_s).is_some_and(|(since, modified)| modified <= since)
+    let (Some(since), Some(modified)) =
+        (headers.typed_get::<IfModifiedSince>(), modified_s.and_then(system_time))
+    else {
+        return false;
+    };
+    !since.is_modified(modified)
 }
 
-/// An HTTP date in seconds since 1970; `None` if it is invalid.
+/// An HTTP date in seconds since 1970, in any of the three formats; `None` if it is invalid.
 #[must_use]
 pub fn seconds_of(date: &str) -> Option<i64> {
-    let date = time::PrimitiveDateTime::parse(date, HTTP_DATE).ok()?;
-    Some(date.assume_utc().unix_timestamp())
+    let since = httpdate::parse_http_date(date).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_secs()).ok()
 }
 
-/// RFC 9110, section 5.6.7.
-const HTTP_DATE: &[time::format_description::BorrowedFormatItem<'_>] = time::macros::format_description!(
-    "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
-);
-
-/// A time as an HTTP date.
+/// A time as an HTTP date; `None` before 1970 and after 9999, which have none.
 pub(crate) fn http_date(seconds: i64) -> Option<String> {
-    time::OffsetDateTime::from_unix_timestamp(seconds).ok()?.format(HTTP_DATE).ok()
+    system_time(seconds).map(httpdate::fmt_http_date)
+}
+
+/// The last second that has an HTTP date: the end of the year 9999.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+fn system_time(seconds: i64) -> Option<SystemTime> {
+    let seconds = u64::try_from(seconds).ok().filter(|seconds| *seconds <= LAST_SECOND)?;
+    Some(UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
 #[cfg(test)]
@@ -76,9 +83,15 @@ mod tests {
 
     #[test]
     fn tags() {
-        for (value, unchanged) in
-            [("\"a\"", true), ("W/\"a\"", true), ("\"b\", \"a\"", true), ("*", true), ("\"b\"", false)]
-        {
+        for (value, unchanged) in [
+            ("\"a\"", true),
+            ("W/\"a\"", true),
+            ("\"b\", \"a\"", true),
+            ("\"b,c\" , \"a\"", true),
+            ("*", true),
+            ("\"b\"", false),
+            ("a", false),
+        ] {
             assert_eq!(
                 is_unchanged(&with(header::IF_NONE_MATCH, value), "\"a\"", None),
                 unchanged,
@@ -98,5 +111,9 @@ mod tests {
         headers.insert(header::IF_NONE_MATCH, "\"b\"".parse().unwrap());
         assert!(!is_unchanged(&headers, "\"a\"", Some(784_111_777)));
         assert!(!is_unchanged(&with(header::IF_MODIFIED_SINCE, "yesterday"), "\"a\"", Some(0)));
+        for date in ["Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"] {
+            assert_eq!(seconds_of(date), Some(784_111_777), "{date}");
+        }
+        assert_eq!((http_date(-1), http_date(i64::MAX)), (None, None));
     }
 }
