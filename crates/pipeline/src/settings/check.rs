@@ -2,12 +2,14 @@
 
 use std::{fmt::Display, str::FromStr, time::Duration};
 
+use bytesize::ByteSize;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{SettingsError, merge::Origins, units};
+use super::{SettingsError, merge::Origins};
 
 /// A number of bytes as written, with or without a unit.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Amount {
     /// Bytes.
@@ -52,15 +54,14 @@ impl Check {
         match amount {
             None => Ok(default),
             Some(Amount::Number(number)) => Ok(number),
-            Some(Amount::Text(text)) => units::bytes(&text).map_or_else(
-                || {
-                    self.fail(
-                        setting,
-                        format!("\"{text}\" is not an amount of bytes; write one like \"100 MiB\""),
-                    )
-                },
-                Ok,
-            ),
+            // More than can be counted saturates.
+            Some(Amount::Text(text)) => match text.parse() {
+                Ok(ByteSize(bytes)) if bytes < u64::MAX => Ok(bytes),
+                _ => self.fail(
+                    setting,
+                    format!("\"{text}\" is not an amount of bytes; write one like \"100 MiB\""),
+                ),
+            },
         }
     }
 
@@ -69,15 +70,9 @@ impl Check {
     /// # Errors
     /// It has no unit, or another one.
     pub fn duration(&self, setting: &str, text: &str) -> Result<Duration, SettingsError> {
-        units::duration(text).map_or_else(
-            || {
-                self.fail(
-                    setting,
-                    format!("\"{text}\" is not a span of time; write one like \"10s\" or \"6h\""),
-                )
-            },
-            Ok,
-        )
+        humantime::parse_duration(text).or_else(|_| {
+            self.fail(setting, format!("\"{text}\" is not a span of time; write one like \"10s\" or \"6h\""))
+        })
     }
 
     /// A number, if it is one of `low` to `high`.
@@ -95,5 +90,30 @@ impl Check {
             return self.fail(setting, format!("{value} is out of range; write {low} to {high}"));
         }
         Ok(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_and_spans_need_a_unit_that_is_known() {
+        let check = Check::default();
+        let bytes = |text: &str| check.bytes("limits.source_bytes", Some(Amount::Text(text.into())), 0).ok();
+        assert_eq!(bytes("100 MiB"), Some(100 << 20));
+        assert_eq!(bytes("1.5 GiB"), Some(3 << 29));
+        assert_eq!(bytes("10MB"), Some(10_000_000));
+        assert_eq!(bytes("12"), Some(12));
+        for wrong in ["MiB", "-1", "100 potatoes", "99999999999 GiB", ""] {
+            assert_eq!(bytes(wrong), None, "{wrong}");
+        }
+        let span = |text| check.duration("function.max_event_age", text).ok();
+        assert_eq!(span("6h"), Some(Duration::from_secs(21_600)));
+        assert_eq!(span("1h 30m"), Some(Duration::from_secs(5_400)));
+        assert_eq!(span("250ms"), Some(Duration::from_millis(250)));
+        for wrong in ["10", "-1s", "99999999999999999999d", ""] {
+            assert_eq!(span(wrong), None, "{wrong}");
+        }
     }
 }

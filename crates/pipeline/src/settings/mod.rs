@@ -9,7 +9,6 @@ mod limits;
 mod merge;
 mod schema;
 mod trigger;
-mod units;
 
 pub use check::{Amount, Check};
 pub use function::{Function, FunctionSection};
