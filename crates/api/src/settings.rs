@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tintype_engine::Size;
 use tintype_pipeline::settings::{Amount, Check, SettingsError};
@@ -10,33 +11,6 @@ use crate::{
     route_table::{Route, RoutePath},
     routes::rows,
 };
-
-/// The API's settings.
-pub const KEYS: &[&str] = &[
-    "api.stage",
-    "api.resource",
-    "api.cors_origins",
-    "api.max_body",
-    "api.timeout_s",
-    "api.rate",
-    "api.burst",
-    "api.cache_ttl_s",
-    "api.cache_bytes",
-    "api.max_side",
-    "api.max_quality",
-    "api.s3_url",
-    "api.key.name",
-    "api.key.key",
-    "api.key.rate",
-    "api.key.burst",
-    "api.key.daily",
-    "api.route.route",
-    "api.route.rate",
-    "api.route.burst",
-];
-
-/// The lists among them.
-pub const LISTS: &[&str] = &["api.key", "api.route"];
 
 /// The HTTP API.
 #[derive(Debug, Clone)]
@@ -119,7 +93,7 @@ pub struct RouteRate {
 }
 
 /// The section as written.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, expecting = "struct Api")]
 pub struct ApiSection {
     stage: Option<String>,
@@ -138,7 +112,7 @@ pub struct ApiSection {
     route: Vec<RouteSection>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "struct ApiKey")]
 struct KeySection {
     name: String,
@@ -154,7 +128,7 @@ impl fmt::Debug for KeySection {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "struct ApiRoute")]
 struct RouteSection {
     route: String,
@@ -288,13 +262,11 @@ fn routes(check: &Check, written: Vec<RouteSection>) -> Result<Vec<RouteRate>, S
 
 #[cfg(test)]
 mod tests {
-    use tintype_pipeline::settings::{Schema, Sources};
+    use tintype_pipeline::settings::{Foreign, Sources};
 
     use super::*;
 
-    const SCHEMA: Schema = Schema { keys: KEYS, lists: LISTS, other_variables: &[], others: &[] };
-
-    #[derive(Default, Deserialize)]
+    #[derive(Default, Deserialize, JsonSchema)]
     #[serde(default)]
     struct Written {
         api: ApiSection,
@@ -303,7 +275,7 @@ mod tests {
     fn load(file: &str, env: &[(&str, &str)]) -> Result<ApiSettings, SettingsError> {
         let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let sources = Sources { file: Some(("tintype.toml".into(), file.into())), env, flags: vec![] };
-        let (written, check) = sources.read::<Written>(&SCHEMA)?;
+        let (written, check) = sources.read::<Written>(Foreign::default())?;
         written.api.validate(&check)
     }
 

@@ -17,17 +17,13 @@ use http_body_util::BodyExt as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tintype_api::{
-    Config, Deadline, FormSigner, Host, Refused,
-    apigateway::ApiGateway,
-    settings::{self, ApiSection},
+    Config, Deadline, FormSigner, Host, Refused, apigateway::ApiGateway, settings::ApiSection,
 };
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_pipeline::{
     Call, Failure, Inspection, Location, ObjectKey, RenderedImage, Report, Stop, Store as _, Thumbnails,
     event::Record,
-    settings::{
-        self as pipeline, FunctionSection, LimitsSection, Schema, Sources, TriggerSection, length, triggers,
-    },
+    settings::{Foreign, FunctionSection, LimitsSection, Sources, TriggerSection, triggers},
     store::{Arrival, Condition, Object, Put, Stat, WithArrival},
     trigger::Trigger,
 };
@@ -148,21 +144,12 @@ fn png(width: u32, height: u32, colour: [u8; 3]) -> Vec<u8> {
     bytes
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 struct Written {
     api: ApiSection,
     trigger: Option<Vec<TriggerSection>>,
 }
-
-const KEYS: &[&[&str]] = &[pipeline::KEYS, settings::KEYS];
-const LISTS: &[&[&str]] = &[pipeline::LISTS, settings::LISTS];
-const SCHEMA: Schema = Schema {
-    keys: &pipeline::joined::<{ length(KEYS) }>(KEYS),
-    lists: &pipeline::joined::<{ length(LISTS) }>(LISTS),
-    other_variables: &[],
-    others: &[],
-};
 
 async fn routes() -> (Router, TestHost) {
     let (router, host) = routes_with("").await;
@@ -183,7 +170,7 @@ async fn routes_with(more: &str) -> (Router, TestHost) {
         "[api]\ncors_origins = [\"{SHOP}\"]\nmax_body = \"64 KiB\"\nmax_side = 512\nmax_quality = 90\n{more}"
     );
     let sources = Sources { file: Some(("settings".into(), file)), ..Sources::default() };
-    let (written, check) = sources.read::<Written>(&SCHEMA).unwrap();
+    let (written, check) = sources.read::<Written>(Foreign::default()).unwrap();
     let function = FunctionSection::default().validate(&check).unwrap();
     let limits = LimitsSection::default().validate(&check, &function).unwrap();
     let api = written.api.validate(&check).unwrap();

@@ -3,31 +3,21 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
-use tintype_api::settings::{self as api, ApiSection, ApiSettings};
+use tintype_api::settings::{ApiSection, ApiSettings};
 use tintype_engine::Limits;
 use tintype_pipeline::{
     settings::{
-        self as pipeline, Function, FunctionSection, LimitsSection, Schema, SettingsError, Sources,
-        TriggerSection, joined, length, triggers,
+        Foreign, Function, FunctionSection, LimitsSection, SettingsError, Sources, TriggerSection, triggers,
     },
     trigger::{Trigger, default_trigger},
 };
 
-const KEYS: &[&[&str]] = &[pipeline::KEYS, api::KEYS];
-const LISTS: &[&[&str]] = &[pipeline::LISTS, api::LISTS];
-
-const SCHEMA: Schema = Schema {
-    keys: &joined::<{ length(KEYS) }>(KEYS),
-    lists: &joined::<{ length(LISTS) }>(LISTS),
+const FOREIGN: Foreign = Foreign {
     // Those of other hosts, too: an environment may be shared as well as a file.
-    other_variables: &[
-        "TINTYPE_CONFIG",
-        "TINTYPE_ACCESS_KEY_ID",
-        "TINTYPE_SECRET_ACCESS_KEY",
-        "TINTYPE_SERVER",
-    ],
-    others: &["data", "sandbox", "listen", "dead_letters", "logs", "store", "worker", "notify"],
+    variables: &["TINTYPE_CONFIG", "TINTYPE_ACCESS_KEY_ID", "TINTYPE_SECRET_ACCESS_KEY", "TINTYPE_SERVER"],
+    sections: &["data", "sandbox", "listen", "dead_letters", "logs", "store", "worker", "notify"],
 };
 
 /// The settings of the function.
@@ -43,7 +33,7 @@ pub struct Settings {
     pub api: ApiSettings,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Written {
     function: FunctionSection,
@@ -58,7 +48,7 @@ impl Settings {
     /// # Errors
     /// The first setting that is unknown, of the wrong kind or unusable.
     pub fn load(sources: Sources) -> Result<Self, SettingsError> {
-        let (written, check) = sources.read::<Written>(&SCHEMA)?;
+        let (written, check) = sources.read::<Written>(FOREIGN)?;
         let function = written.function.validate(&check)?;
         Ok(Self {
             triggers: Arc::new(triggers(&check, written.trigger)?),

@@ -221,7 +221,7 @@ fn every_setting_is_documented_with_its_default() {
     let whole: Vec<&str> = example.lines().map(uncommented).collect();
     let whole = whole.join("\n");
     let table: toml::Table = whole.parse().unwrap();
-    for key in tintype::settings::KEYS {
+    for key in Settings::schema().keys() {
         let mut value = Some(&toml::Value::Table(table.clone())).cloned();
         for part in key.split('.') {
             value = value.and_then(|value| match value {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Check, SettingsError};
@@ -30,7 +31,7 @@ pub struct Function {
 }
 
 /// The section as written.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, expecting = "struct Function")]
 pub struct FunctionSection {
     name: Option<String>,

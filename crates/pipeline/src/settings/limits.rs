@@ -1,12 +1,13 @@
 //! The section `limits`: bounds on one image.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tintype_engine::Limits;
 
 use super::{Amount, Check, Function, SettingsError};
 
 /// The section as written.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, expecting = "struct Limits")]
 pub struct LimitsSection {
     source_bytes: Option<Amount>,

@@ -86,7 +86,7 @@ fn from_environment(env: &[(String, String)], schema: &Schema) -> Vec<Override> 
                 value,
             });
         } else if let Some(path) = name.strip_prefix("TINTYPE_")
-            && !schema.other_variables.contains(&name.as_str())
+            && schema.is_setting_variable(name)
         {
             let path: Vec<String> = path.to_ascii_lowercase().split("__").map(str::to_owned).collect();
             if path.first().is_some_and(|first| schema.ignores(first)) {
@@ -121,7 +121,7 @@ fn set(
         return Ok(());
     }
     let here = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
-    let list = schema.lists.contains(&here.as_str());
+    let list = schema.is_list(&here);
     let empty = || toml::Value::Table(toml::Table::new());
     let inner =
         table.entry(name).or_insert_with(|| if list { toml::Value::Array(vec![empty()]) } else { empty() });

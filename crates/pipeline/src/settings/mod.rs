@@ -1,7 +1,7 @@
 //! Settings in two layers: sections as written (file, environment, flags; all optional) are validated into typed
 //! values. This module holds the mechanism and the pipeline's own sections; other sections belong to their owners. A
-//! host combines a [`Schema`] and a struct of its sections, which [`Sources::read`] fills. All hosts read the same
-//! document.
+//! host combines them in a struct, whose [`Schema`] says which settings there are and which [`Sources::read`] fills. All
+//! hosts read the same document.
 
 mod check;
 mod function;
@@ -14,44 +14,10 @@ pub use check::{Amount, Check};
 pub use function::{Function, FunctionSection};
 pub use limits::LimitsSection;
 pub use merge::{Override, Sources};
-pub use schema::{Schema, joined, length};
+pub use schema::{Foreign, Schema};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 pub use trigger::{TriggerSection, triggers};
-
-/// The pipeline's settings: sections `function`, `limits` and `trigger`.
-pub const KEYS: &[&str] = &[
-    "function.name",
-    "function.memory_mb",
-    "function.total_memory_mb",
-    "function.timeout_s",
-    "function.concurrency",
-    "function.retries",
-    "function.retry_delays",
-    "function.max_event_age",
-    "limits.source_bytes",
-    "limits.pixels",
-    "limits.frames",
-    "limits.tolerant",
-    "limits.tolerant_share",
-    "trigger.bucket",
-    "trigger.prefix",
-    "trigger.suffixes",
-    "trigger.destination",
-    "trigger.mirror_deletes",
-    "trigger.rendition.key",
-    "trigger.rendition.size",
-    "trigger.rendition.fit",
-    "trigger.rendition.enlarge",
-    "trigger.rendition.format",
-    "trigger.rendition.quality",
-    "trigger.rendition.gravity",
-    "trigger.rendition.background",
-    "trigger.rendition.filter",
-    "trigger.rendition.effort",
-];
-
-/// The lists among them.
-pub const LISTS: &[&str] = &["trigger", "trigger.rendition"];
 
 /// An unusable setting: what is wrong, where it was written, what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -70,13 +36,17 @@ impl SettingsError {
 }
 
 impl Sources {
-    /// Merges the sources (flags over environment over file over defaults) and reads the sections of `schema`. The
-    /// sections are then validated with the [`Check`].
+    /// Merges the sources (flags over environment over file over defaults) and reads the sections of `T`, which are then
+    /// validated with the [`Check`].
     ///
     /// # Errors
     /// The first setting that is unknown or of the wrong kind.
-    pub fn read<T: DeserializeOwned>(self, schema: &Schema) -> Result<(T, Check), SettingsError> {
-        let (document, origins) = self.merged(schema)?;
+    pub fn read<T: DeserializeOwned + JsonSchema>(
+        self,
+        foreign: Foreign,
+    ) -> Result<(T, Check), SettingsError> {
+        let schema = Schema::of::<T>(foreign);
+        let (document, origins) = self.merged(&schema)?;
         schema.check(&document, &origins)?;
         let written = serde_path_to_error::deserialize(document).map_err(|error| {
             // Elements of lists share their list's name.
@@ -101,8 +71,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::trigger::Trigger;
 
-    const SCHEMA: Schema =
-        Schema { keys: KEYS, lists: LISTS, other_variables: &["TINTYPE_CONFIG"], others: &["shelf", "lamp"] };
+    const FOREIGN: Foreign = Foreign { variables: &["TINTYPE_CONFIG"], sections: &["shelf", "lamp"] };
 
     /// The settings of a host without sections of its own.
     #[derive(Debug)]
@@ -112,7 +81,7 @@ pub(crate) mod tests {
         triggers: Vec<Trigger>,
     }
 
-    #[derive(Default, Deserialize)]
+    #[derive(Default, Deserialize, JsonSchema)]
     #[serde(default)]
     struct Written {
         function: FunctionSection,
@@ -123,7 +92,7 @@ pub(crate) mod tests {
     pub(crate) fn load(file: &str, env: &[(&str, &str)]) -> Result<Settings, SettingsError> {
         let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let sources = Sources { file: Some(("tintype.toml".into(), file.into())), env, flags: vec![] };
-        let (written, check) = sources.read::<Written>(&SCHEMA)?;
+        let (written, check) = sources.read::<Written>(FOREIGN)?;
         let function = written.function.validate(&check)?;
         Ok(Settings {
             triggers: triggers(&check, written.trigger)?,
@@ -228,8 +197,15 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn lists_of_names_are_joined_in_order() {
-        const LISTS: &[&[&str]] = &[&["a", "b"], &[], &["c"]];
-        assert_eq!(joined::<{ length(LISTS) }>(LISTS), ["a", "b", "c"]);
+    fn settings_are_what_the_sections_declare() {
+        let schema = Schema::of::<Written>(FOREIGN);
+        let keys: Vec<_> = schema.keys().collect();
+        for key in
+            ["function.retry_delays", "limits.source_bytes", "trigger.suffixes", "trigger.rendition.size"]
+        {
+            assert!(keys.contains(&key), "{key} is not in {keys:?}");
+        }
+        assert!(schema.is_list("trigger") && schema.is_list("trigger.rendition"));
+        assert!(!schema.is_list("function") && !schema.is_list("trigger.suffixes"));
     }
 }

@@ -1,29 +1,93 @@
 //! The settings that a program has; anything else is refused.
 
+use schemars::{JsonSchema, generate::SchemaSettings};
+use serde_json::Value;
+
 use super::{SettingsError, merge::Origins};
 
-/// The settings of one program, joined by the host from the keys of each section's owner.
-#[derive(Debug, Clone, Copy)]
+/// What a program knows besides its settings.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Foreign {
+    /// Variables that begin with `TINTYPE_` and are no settings.
+    pub variables: &'static [&'static str],
+    /// Top-level names of other programs that read the same file: ignored, whatever they hold.
+    pub sections: &'static [&'static str],
+}
+
+/// The settings of one program, as its sections declare them.
+#[derive(Debug, Clone)]
 pub struct Schema {
     /// Every setting by its dotted path; elements of `[[lists]]` share their list's path.
-    pub keys: &'static [&'static str],
+    keys: Vec<String>,
     /// The paths of the `[[lists]]`.
-    pub lists: &'static [&'static str],
-    /// Variables that begin with `TINTYPE_` and are no settings.
-    pub other_variables: &'static [&'static str],
-    /// Top-level names of other programs that read the same file: ignored, whatever they hold.
-    pub others: &'static [&'static str],
+    lists: Vec<String>,
+    foreign: Foreign,
 }
 
 impl Schema {
+    /// That of the struct of a host's sections.
+    #[must_use]
+    pub fn of<T: JsonSchema>(foreign: Foreign) -> Self {
+        let mut inline = SchemaSettings::default();
+        inline.inline_subschemas = true;
+        let root = inline.into_generator().into_root_schema_for::<T>();
+        let mut schema = Self { keys: Vec::new(), lists: Vec::new(), foreign };
+        schema.declare("", root.as_value());
+        schema
+    }
+
+    /// Every setting by its dotted path.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().map(String::as_str)
+    }
+
+    /// Adds what a JSON schema declares at `path`: a table's settings, a list's, or one setting.
+    fn declare(&mut self, path: &str, schema: &Value) {
+        // An optional table or list is any of it and null.
+        let any = schema["anyOf"].as_array().into_iter().flatten();
+        let (mut table, mut is_list) = (schema["properties"].as_object(), false);
+        for schema in any.chain([schema]) {
+            table = table.or_else(|| schema["properties"].as_object());
+            if let Some(element) = schema["items"]["properties"].as_object() {
+                (table, is_list) = (Some(element), true);
+            }
+        }
+        if is_list {
+            self.lists.push(path.to_owned());
+        }
+        match table {
+            None => self.keys.push(path.to_owned()),
+            Some(settings) => {
+                for (name, schema) in settings {
+                    let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                    self.declare(&path, schema);
+                }
+            }
+        }
+    }
+
     /// Whether `path` is a setting or has settings below it.
     pub(super) fn has(&self, path: &str) -> bool {
-        self.keys.contains(&path) || self.is_section(path)
+        self.is_key(path) || self.is_section(path)
     }
 
     /// Whether a path of this first part is another program's.
     pub(super) fn ignores(&self, first: &str) -> bool {
-        self.others.contains(&first)
+        self.foreign.sections.contains(&first)
+    }
+
+    /// Whether the elements of `path` are tables.
+    pub(super) fn is_list(&self, path: &str) -> bool {
+        self.lists.iter().any(|list| list == path)
+    }
+
+    /// Whether a variable that begins with `TINTYPE_` may be a setting.
+    pub(super) fn is_setting_variable(&self, name: &str) -> bool {
+        !self.foreign.variables.contains(&name)
+    }
+
+    fn is_key(&self, path: &str) -> bool {
+        self.keys.iter().any(|key| key == path)
     }
 
     fn is_section(&self, path: &str) -> bool {
@@ -37,7 +101,7 @@ impl Schema {
 
     /// The message for an unknown setting.
     pub(super) fn unknown(&self, path: &str) -> String {
-        let known = self.keys.iter().chain(self.others).copied();
+        let known = self.keys().chain(self.foreign.sections.iter().copied());
         let nearest = crate::spelling::nearest(path, known);
         format!("unknown setting \"{path}\"; did you mean \"{}\"?", nearest.unwrap_or_default())
     }
@@ -50,7 +114,7 @@ impl Schema {
     ) -> Result<(), SettingsError> {
         for (name, value) in table {
             let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-            let (is_key, is_section) = (self.keys.contains(&path.as_str()), self.is_section(&path));
+            let (is_key, is_section) = (self.is_key(&path), self.is_section(&path));
             match value {
                 toml::Value::Table(inner) if is_section => self.walk(inner, &path, found)?,
                 toml::Value::Array(items) if is_section => {
@@ -69,32 +133,4 @@ impl Schema {
         }
         Ok(())
     }
-}
-
-/// How many names several lists have together; see [`joined`].
-#[must_use]
-pub const fn length(lists: &[&[&str]]) -> usize {
-    let (mut length, mut list) = (0, 0);
-    while list < lists.len() {
-        length += lists[list].len();
-        list += 1;
-    }
-    length
-}
-
-/// Several lists of names as one, for a [`Schema`]; `LENGTH` is their [`length`].
-#[must_use]
-pub const fn joined<const LENGTH: usize>(lists: &[&[&'static str]]) -> [&'static str; LENGTH] {
-    let mut all = [""; LENGTH];
-    let (mut place, mut list) = (0, 0);
-    while list < lists.len() {
-        let mut index = 0;
-        while index < lists[list].len() {
-            all[place] = lists[list][index];
-            place += 1;
-            index += 1;
-        }
-        list += 1;
-    }
-    all
 }

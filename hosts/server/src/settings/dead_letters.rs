@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tintype_pipeline::settings::{Check, SettingsError};
-
-/// The section's settings.
-pub(super) const KEYS: &[&str] = &["dead_letters.max_age", "dead_letters.max_count"];
 
 /// The retention of dead letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +16,7 @@ pub struct DeadLetters {
 }
 
 /// The section as written.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, expecting = "struct DeadLetters")]
 pub(super) struct DeadLettersSection {
     max_age: Option<String>,

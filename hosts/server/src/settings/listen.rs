@@ -6,20 +6,9 @@ use std::{
     str::FromStr,
 };
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tintype_pipeline::settings::{Check, SettingsError};
-
-/// The section's settings.
-pub(super) const KEYS: &[&str] = &[
-    "listen.s3",
-    "listen.http",
-    "listen.tls_certificate",
-    "listen.tls_key",
-    "listen.trust_loopback",
-    "listen.trusted_proxies",
-    "listen.http_unix",
-    "listen.s3_unix",
-];
 
 /// Where the two ports listen, and whom they trust.
 #[derive(Debug, Clone)]
@@ -124,7 +113,7 @@ impl FromStr for Network {
 }
 
 /// The section as written.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, expecting = "struct Listen")]
 pub(super) struct ListenSection {
     s3: Option<String>,

@@ -1,11 +1,9 @@
 //! The section `logs`: what is logged, how, and where traces are sent.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tintype_pipeline::settings::{Check, SettingsError};
 use tintype_telemetry::logging::LogFormat;
-
-/// The section's settings.
-pub(super) const KEYS: &[&str] = &["logs.level", "logs.format", "logs.otlp"];
 
 /// Logging.
 #[derive(Debug, Clone)]
@@ -19,7 +17,7 @@ pub struct Logs {
 }
 
 /// The section as written.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, expecting = "struct Logs")]
 pub(super) struct LogsSection {
     level: Option<String>,

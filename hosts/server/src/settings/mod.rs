@@ -9,13 +9,14 @@ use std::path::PathBuf;
 pub use dead_letters::DeadLetters;
 pub use listen::{Listen, Proxies, Tls};
 pub use logs::Logs;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use tintype_api::settings::{self as api, ApiSection, ApiSettings};
+use tintype_api::settings::{ApiSection, ApiSettings};
 use tintype_engine::Limits;
 use tintype_pipeline::{
     settings::{
-        self as pipeline, Function, FunctionSection, LimitsSection, Schema, SettingsError, Sources,
-        TriggerSection, joined, length, triggers,
+        Foreign, Function, FunctionSection, LimitsSection, Schema, SettingsError, Sources, TriggerSection,
+        triggers,
     },
     trigger::{Trigger, default_trigger},
 };
@@ -23,24 +24,9 @@ use tintype_pipeline::{
 /// The default data folder.
 pub const DEFAULT_DATA: &str = "./tintype-data";
 
-const PARTS: &[&[&str]] =
-    &[&["data", "sandbox"], listen::KEYS, pipeline::KEYS, dead_letters::KEYS, api::KEYS, logs::KEYS];
-
-/// The dotted paths of all settings of the server; elements of `[[lists]]` share their list's path.
-pub const KEYS: &[&str] = &joined::<{ length(PARTS) }>(PARTS);
-
-const LISTS: &[&[&str]] = &[pipeline::LISTS, api::LISTS];
-
-const SCHEMA: Schema = Schema {
-    keys: KEYS,
-    lists: &joined::<{ length(LISTS) }>(LISTS),
-    other_variables: &[
-        "TINTYPE_CONFIG",
-        "TINTYPE_ACCESS_KEY_ID",
-        "TINTYPE_SECRET_ACCESS_KEY",
-        "TINTYPE_SERVER",
-    ],
-    others: &[],
+const FOREIGN: Foreign = Foreign {
+    variables: &["TINTYPE_CONFIG", "TINTYPE_ACCESS_KEY_ID", "TINTYPE_SECRET_ACCESS_KEY", "TINTYPE_SERVER"],
+    sections: &[],
 };
 
 /// The validated settings.
@@ -78,7 +64,7 @@ pub enum Sandbox {
 }
 
 /// The settings as written: all optional, only their types checked.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct RawSettings {
     data: Option<String>,
@@ -93,12 +79,18 @@ struct RawSettings {
 }
 
 impl Settings {
+    /// The settings that there are.
+    #[must_use]
+    pub fn schema() -> Schema {
+        Schema::of::<RawSettings>(FOREIGN)
+    }
+
     /// Merges the sources (flags over environment over file over defaults) and validates the result.
     ///
     /// # Errors
     /// The first setting that is unknown, of the wrong type or invalid.
     pub fn load(sources: Sources) -> Result<Self, SettingsError> {
-        let (raw, check) = sources.read::<RawSettings>(&SCHEMA)?;
+        let (raw, check) = sources.read::<RawSettings>(FOREIGN)?;
         let function = raw.function.validate(&check)?;
         Ok(Self {
             triggers: triggers(&check, raw.trigger)?,
