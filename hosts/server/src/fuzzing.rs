@@ -9,10 +9,10 @@ use crate::storage::object_file;
 /// # Errors
 /// What is wrong with it.
 pub fn object_file_head(file: &[u8]) -> Result<(u64, Vec<u8>), String> {
-    let story = object_file::decode(|buffer, offset| {
+    let head = object_file::decode(|buffer, offset| {
         let from = usize::try_from(offset).ok().and_then(|offset| file.get(offset..)?.get(..buffer.len()));
         buffer.copy_from_slice(from.ok_or(std::io::ErrorKind::UnexpectedEof)?);
         Ok(())
     })?;
-    Ok((story.record.body_offset, object_file::encode(&story)?))
+    Ok((head.record.body_offset, object_file::encode(&head)?))
 }

@@ -88,7 +88,7 @@ fn every_rendition_is_rendered_and_the_event_settled_with_them() {
         let bytes = read(&running.opened.store, &at(OUT, key)).unwrap();
         assert_eq!(tintype_engine::probe(&bytes).unwrap().upright(), size, "{key}");
     }
-    // Counted just after the commit that the queue's being empty tells of.
+    // Counted just after the commit that empties the queue.
     for line in [
         "AsyncEventsReceived{function_name=\"F\"} 1",
         "Invocations{function_name=\"F\"} 1",
@@ -150,7 +150,7 @@ fn a_corrupt_thumbnail_of_a_dead_lettered_source_stays() {
     spoil(order);
     spoil(order_of(&at(IN, "a.jpg")));
     assert!(store.backfill.repair_thumbnail(&thumbnail).unwrap());
-    eventually("its source is given up", || {
+    eventually("its source is a dead letter", || {
         running.opened.ledger.view().unwrap().queue().dead_letter_count().unwrap() == 1
     });
     assert!(!store.backfill.repair_thumbnail(&thumbnail).unwrap());

@@ -236,11 +236,11 @@ fn retries_are_counted_and_end_as_a_dead_letter() {
         assert_eq!(settled, expected);
     }
     assert!(matches!(queue.lease().unwrap(), Next::Empty));
-    let letters = opened.ledger.view().unwrap().queue().dead_letters(|_| true).unwrap();
-    assert_eq!(letters.len(), 1);
-    let letter = &letters[0];
-    assert_eq!((letter.event.failed, letter.reason.as_str()), (3, "internal"));
-    assert_eq!(letter.message, "the store was away");
+    let dead_letters = opened.ledger.view().unwrap().queue().dead_letters(|_| true).unwrap();
+    assert_eq!(dead_letters.len(), 1);
+    let dead_letter = &dead_letters[0];
+    assert_eq!((dead_letter.event.failed, dead_letter.reason.as_str()), (3, "internal"));
+    assert_eq!(dead_letter.message, "the store was away");
     let result = opened.ledger.view().unwrap().queue().result(&at(IN, "a.jpg")).unwrap().unwrap();
     assert_eq!((result.outcome.as_str(), result.attempts), ("failed", 3));
 }
@@ -267,9 +267,9 @@ fn an_expired_event_becomes_a_dead_letter_with_its_last_error() {
     // Old only because no server ran: it is tried once all the same.
     end(&impatient, &lease(&impatient), retry());
     assert!(matches!(impatient.lease().unwrap(), Next::DeadLetter(_)));
-    let letters = opened.ledger.view().unwrap().queue().dead_letters(|_| true).unwrap();
-    assert_eq!(letters[0].reason, "event_age");
-    assert!(letters[0].message.contains("the store was away"));
+    let dead_letters = opened.ledger.view().unwrap().queue().dead_letters(|_| true).unwrap();
+    assert_eq!(dead_letters[0].reason, "event_age");
+    assert!(dead_letters[0].message.contains("the store was away"));
 }
 
 #[test]
@@ -309,8 +309,11 @@ fn a_crash_redelivers_and_a_crashing_object_becomes_a_dead_letter() {
     let queue = queue(&opened, 2, Duration::ZERO, HOUR);
     assert!(matches!(queue.lease().unwrap(), Next::DeadLetter(_)));
     assert_eq!(lease(&queue).event.key, "later.jpg");
-    let letters = opened.ledger.view().unwrap().queue().dead_letters(|_| true).unwrap();
-    assert_eq!((letters[0].reason.as_str(), letters[0].event.key.as_str()), ("crashed", "bomb.jpg"));
+    let dead_letters = opened.ledger.view().unwrap().queue().dead_letters(|_| true).unwrap();
+    assert_eq!(
+        (dead_letters[0].reason.as_str(), dead_letters[0].event.key.as_str()),
+        ("crashed", "bomb.jpg")
+    );
 }
 
 #[test]

@@ -491,10 +491,10 @@ fn missing_files_are_reported() {
         parts.store.each_file(|at, _, is_there| seen.push((at.key.to_string(), is_there))).unwrap();
         seen
     };
-    let told = |gone: &str| ["a", "b", "c"].map(|key| (key.to_owned(), key != gone)).to_vec();
-    assert_eq!(are_there(), told(""));
+    let expected = |gone: &str| ["a", "b", "c"].map(|key| (key.to_owned(), key != gone)).to_vec();
+    assert_eq!(are_there(), expected(""));
     fs::remove_file(&object_files(data.path())[1]).unwrap();
-    assert_eq!(are_there(), told("b"));
+    assert_eq!(are_there(), expected("b"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The disk store: conformance, durability across reopening, faults, leftovers.
+//! The disk store: conformance, durability across reopening, faults, orphaned files.
 
 mod common;
 

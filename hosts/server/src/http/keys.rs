@@ -22,7 +22,7 @@ const DAY: u64 = 86_400;
 /// The keys in force. None: everybody may call.
 #[derive(Debug)]
 pub(super) struct Keys {
-    /// By the digest of the secret: looking one up tells nothing of another by the time it takes.
+    /// By the digest of the secret: the time of a look-up reveals nothing of another.
     known: HashMap<[u8; 32], Key>,
 }
 
