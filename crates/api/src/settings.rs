@@ -2,7 +2,6 @@
 
 use std::{fmt, time::Duration};
 
-use schemars::JsonSchema;
 use serde::Deserialize;
 use tintype_engine::Size;
 use tintype_pipeline::settings::{Amount, Check, SettingsError};
@@ -93,7 +92,7 @@ pub struct RouteRate {
 }
 
 /// The section as written.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "struct Api")]
 pub struct ApiSection {
     stage: Option<String>,
@@ -112,7 +111,7 @@ pub struct ApiSection {
     route: Vec<RouteSection>,
 }
 
-#[derive(Deserialize, JsonSchema)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "struct ApiKey")]
 struct KeySection {
     name: String,
@@ -128,7 +127,7 @@ impl fmt::Debug for KeySection {
     }
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "struct ApiRoute")]
 struct RouteSection {
     route: String,
@@ -266,7 +265,7 @@ mod tests {
 
     use super::*;
 
-    #[derive(Default, Deserialize, JsonSchema)]
+    #[derive(Default, Deserialize)]
     #[serde(default)]
     struct Written {
         api: ApiSection,

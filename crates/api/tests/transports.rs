@@ -144,7 +144,7 @@ fn png(width: u32, height: u32, colour: [u8; 3]) -> Vec<u8> {
     bytes
 }
 
-#[derive(Default, Deserialize, schemars::JsonSchema)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
 struct Written {
     api: ApiSection,

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use schemars::JsonSchema;
 use serde::Deserialize;
 use tintype_api::settings::{ApiSection, ApiSettings};
 use tintype_engine::Limits;
@@ -33,7 +32,7 @@ pub struct Settings {
     pub api: ApiSettings,
 }
 
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Written {
     function: FunctionSection,

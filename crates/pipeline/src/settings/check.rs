@@ -3,13 +3,12 @@
 use std::{fmt::Display, str::FromStr, time::Duration};
 
 use bytesize::ByteSize;
-use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{SettingsError, merge::Origins};
 
 /// A number of bytes as written, with or without a unit.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub enum Amount {
     /// Bytes.

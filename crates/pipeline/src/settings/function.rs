@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Check, SettingsError};
@@ -31,7 +30,7 @@ pub struct Function {
 }
 
 /// The section as written.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "struct Function")]
 pub struct FunctionSection {
     name: Option<String>,

@@ -1,13 +1,12 @@
 //! The section `limits`: bounds on one image.
 
-use schemars::JsonSchema;
 use serde::Deserialize;
 use tintype_engine::Limits;
 
 use super::{Amount, Check, Function, SettingsError};
 
 /// The section as written.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "struct Limits")]
 pub struct LimitsSection {
     source_bytes: Option<Amount>,

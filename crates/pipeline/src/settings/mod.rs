@@ -4,6 +4,7 @@
 //! hosts read the same document.
 
 mod check;
+mod declared;
 mod function;
 mod limits;
 mod merge;
@@ -15,7 +16,6 @@ pub use function::{Function, FunctionSection};
 pub use limits::LimitsSection;
 pub use merge::{Override, Sources};
 pub use schema::{Foreign, Schema};
-use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 pub use trigger::{TriggerSection, triggers};
 
@@ -41,10 +41,7 @@ impl Sources {
     ///
     /// # Errors
     /// The first setting that is unknown or of the wrong kind.
-    pub fn read<T: DeserializeOwned + JsonSchema>(
-        self,
-        foreign: Foreign,
-    ) -> Result<(T, Check), SettingsError> {
+    pub fn read<T: DeserializeOwned>(self, foreign: Foreign) -> Result<(T, Check), SettingsError> {
         let schema = Schema::of::<T>(foreign);
         let (document, origins) = self.merged(&schema)?;
         schema.check(&document, &origins)?;
@@ -81,7 +78,7 @@ pub(crate) mod tests {
         triggers: Vec<Trigger>,
     }
 
-    #[derive(Default, Deserialize, JsonSchema)]
+    #[derive(Default, Deserialize)]
     #[serde(default)]
     struct Written {
         function: FunctionSection,

@@ -1,9 +1,8 @@
 //! The settings that a program has; anything else is refused.
 
-use schemars::{JsonSchema, generate::SchemaSettings};
-use serde_json::Value;
+use serde::de::DeserializeOwned;
 
-use super::{SettingsError, merge::Origins};
+use super::{SettingsError, declared::Declared, merge::Origins};
 
 /// What a program knows besides its settings.
 #[derive(Debug, Clone, Copy, Default)]
@@ -17,53 +16,20 @@ pub struct Foreign {
 /// The settings of one program, as its sections declare them.
 #[derive(Debug, Clone)]
 pub struct Schema {
-    /// Every setting by its dotted path; elements of `[[lists]]` share their list's path.
-    keys: Vec<String>,
-    /// The paths of the `[[lists]]`.
-    lists: Vec<String>,
+    declared: Declared,
     foreign: Foreign,
 }
 
 impl Schema {
     /// That of the struct of a host's sections.
     #[must_use]
-    pub fn of<T: JsonSchema>(foreign: Foreign) -> Self {
-        let mut inline = SchemaSettings::default();
-        inline.inline_subschemas = true;
-        let root = inline.into_generator().into_root_schema_for::<T>();
-        let mut schema = Self { keys: Vec::new(), lists: Vec::new(), foreign };
-        schema.declare("", root.as_value());
-        schema
+    pub fn of<T: DeserializeOwned>(foreign: Foreign) -> Self {
+        Self { declared: Declared::by::<T>(), foreign }
     }
 
-    /// Every setting by its dotted path.
+    /// Every setting by its dotted path; elements of `[[lists]]` share their list's path.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
-        self.keys.iter().map(String::as_str)
-    }
-
-    /// Adds what a JSON schema declares at `path`: a table's settings, a list's, or one setting.
-    fn declare(&mut self, path: &str, schema: &Value) {
-        // An optional table or list is any of it and null.
-        let any = schema["anyOf"].as_array().into_iter().flatten();
-        let (mut table, mut is_list) = (schema["properties"].as_object(), false);
-        for schema in any.chain([schema]) {
-            table = table.or_else(|| schema["properties"].as_object());
-            if let Some(element) = schema["items"]["properties"].as_object() {
-                (table, is_list) = (Some(element), true);
-            }
-        }
-        if is_list {
-            self.lists.push(path.to_owned());
-        }
-        match table {
-            None => self.keys.push(path.to_owned()),
-            Some(settings) => {
-                for (name, schema) in settings {
-                    let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-                    self.declare(&path, schema);
-                }
-            }
-        }
+        self.declared.keys.iter().map(String::as_str)
     }
 
     /// Whether `path` is a setting or has settings below it.
@@ -78,7 +44,7 @@ impl Schema {
 
     /// Whether the elements of `path` are tables.
     pub(super) fn is_list(&self, path: &str) -> bool {
-        self.lists.iter().any(|list| list == path)
+        self.declared.lists.iter().any(|list| list == path)
     }
 
     /// Whether a variable that begins with `TINTYPE_` may be a setting.
@@ -87,11 +53,11 @@ impl Schema {
     }
 
     fn is_key(&self, path: &str) -> bool {
-        self.keys.iter().any(|key| key == path)
+        self.keys().any(|key| key == path)
     }
 
     fn is_section(&self, path: &str) -> bool {
-        self.keys.iter().any(|key| key.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
+        self.keys().any(|key| key.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
     }
 
     /// Refuses the first setting that is not among the keys, naming the nearest that is.

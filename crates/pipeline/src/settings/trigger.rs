@@ -1,6 +1,5 @@
 //! The sections `[[trigger]]` and `[[trigger.rendition]]`: source buckets and renditions.
 
-use schemars::JsonSchema;
 use serde::Deserialize;
 use tintype_engine::{OutputFormat, Spec};
 
@@ -22,7 +21,7 @@ pub(super) const VARIABLES: &[(&str, &[&str])] = &[
 ];
 
 /// A trigger as written.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "struct Trigger")]
 pub struct TriggerSection {
     bucket: Option<String>,
@@ -33,7 +32,7 @@ pub struct TriggerSection {
     rendition: Option<Vec<RenditionSection>>,
 }
 
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "struct Rendition")]
 struct RenditionSection {
     key: Option<String>,

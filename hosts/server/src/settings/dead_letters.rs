@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use schemars::JsonSchema;
 use serde::Deserialize;
 use tintype_pipeline::settings::{Check, SettingsError};
 
@@ -16,7 +15,7 @@ pub struct DeadLetters {
 }
 
 /// The section as written.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "struct DeadLetters")]
 pub(super) struct DeadLettersSection {
     max_age: Option<String>,

@@ -6,7 +6,6 @@ use std::{
     str::FromStr,
 };
 
-use schemars::JsonSchema;
 use serde::Deserialize;
 use tintype_pipeline::settings::{Check, SettingsError};
 
@@ -113,7 +112,7 @@ impl FromStr for Network {
 }
 
 /// The section as written.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "struct Listen")]
 pub(super) struct ListenSection {
     s3: Option<String>,

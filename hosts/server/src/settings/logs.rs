@@ -1,6 +1,5 @@
 //! The section `logs`: what is logged, how, and where traces are sent.
 
-use schemars::JsonSchema;
 use serde::Deserialize;
 use tintype_pipeline::settings::{Check, SettingsError};
 use tintype_telemetry::logging::LogFormat;
@@ -17,7 +16,7 @@ pub struct Logs {
 }
 
 /// The section as written.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "struct Logs")]
 pub(super) struct LogsSection {
     level: Option<String>,

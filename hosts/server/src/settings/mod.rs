@@ -9,7 +9,6 @@ use std::path::PathBuf;
 pub use dead_letters::DeadLetters;
 pub use listen::{Listen, Proxies, Tls};
 pub use logs::Logs;
-use schemars::JsonSchema;
 use serde::Deserialize;
 use tintype_api::settings::{ApiSection, ApiSettings};
 use tintype_engine::Limits;
@@ -64,7 +63,7 @@ pub enum Sandbox {
 }
 
 /// The settings as written: all optional, only their types checked.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RawSettings {
     data: Option<String>,
