@@ -9,10 +9,11 @@ use s3s::{
     Body, S3Error, S3Request, S3Response, S3Result, route::S3Route, s3_error, service::S3ServiceBuilder,
 };
 
-use super::{
-    OneKey, Unreachable, authorization::Authorizer, aws_chunked::Framing, check, form, protocol, with_limits,
+use super::{AccessKeys, Unreachable, aws_chunked::Framing, check, form, protocol, with_limits};
+use crate::{
+    auth::{Authorizer, Credentials},
+    storage::StoredHeaders,
 };
-use crate::storage::StoredHeaders;
 
 /// The verification of signatures, in front of an endpoint that reads the body, does nothing and answers 200.
 #[derive(Clone)]
@@ -34,10 +35,10 @@ impl Verification {
     /// For one access key.
     #[must_use]
     pub fn new(access_key_id: &str, secret: &str) -> Self {
-        let key = OneKey { access_key_id: access_key_id.into(), secret: secret.into() };
+        let keys = access_keys(access_key_id, secret);
         let mut endpoint = S3ServiceBuilder::new(Unreachable);
         endpoint.set_route(Receiver);
-        Self { protocol: protocol(key, Authorizer::root_only(access_key_id), endpoint.build()) }
+        Self { protocol: protocol(keys, Authorizer::root_only(access_key_id), endpoint.build()) }
     }
 
     /// What the endpoint receives of a request, or the answer that refuses it.
@@ -59,6 +60,10 @@ impl Verification {
         let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
         Err((head.status, String::from_utf8_lossy(&body).into_owned()))
     }
+}
+
+fn access_keys(access_key_id: &str, secret: &str) -> AccessKeys {
+    AccessKeys { root: Credentials::new(access_key_id, secret).into() }
 }
 
 fn refusal(error: &S3Error) -> (StatusCode, String) {
@@ -128,8 +133,8 @@ pub fn judge_form(
     bucket: &str,
     (access_key_id, secret): (&str, &str),
 ) -> Result<(u64, u64), String> {
-    let key = OneKey { access_key_id: access_key_id.into(), secret: secret.into() };
+    let keys = access_keys(access_key_id, secret);
     let fields = form::fields::Fields::new(fields, file_name);
-    let checked = form::policy::check(&fields, bucket, &key, time::OffsetDateTime::now_utc());
+    let checked = form::policy::check(&fields, bucket, &keys, time::OffsetDateTime::now_utc());
     checked.map(|(_, sizes)| (sizes.least, sizes.most)).map_err(|error| error.to_string())
 }

@@ -6,7 +6,6 @@
 //! authorization. Checksums and conditions are checked by the operations.
 
 mod answers;
-mod authorization;
 mod aws_chunked;
 mod byte_range;
 mod conditions;
@@ -32,7 +31,7 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use s3s::{
-    S3Result,
+    S3Error, S3Result,
     auth::{S3Auth, SecretKey},
     config::{S3Config, StaticConfigProvider},
     s3_error,
@@ -40,12 +39,11 @@ use s3s::{
 };
 
 use crate::{
-    auth::Credentials,
+    auth::{Action, Authorizer, Credentials, Denied},
     listen::{self, TimeoutBody},
     request_id,
     storage::Storage,
 };
-pub use authorization::{Authorizer, Principal};
 use aws_chunked::Terminated;
 use query::Query;
 use verified_request::Verified;
@@ -68,33 +66,35 @@ struct Endpoint {
 pub struct S3Service {
     protocol: s3s::service::S3Service,
     store: Arc<Storage>,
-    key: Arc<OneKey>,
+    keys: AccessKeys,
     authorizer: Authorizer,
+}
+
+/// The operations offered, each with the right that it needs.
+pub fn operations() -> impl Iterator<Item = (&'static str, Action)> {
+    operation_table::OPERATIONS.iter().map(|operation| (operation.name, operation.action))
 }
 
 impl S3Service {
     /// The endpoint over a store, for whoever has the credentials and is authorized.
     #[must_use]
     pub fn new(store: Arc<Storage>, credentials: &Credentials, authorizer: Authorizer) -> Self {
-        let key = OneKey {
-            access_key_id: credentials.access_key_id.clone(),
-            secret: credentials.secret_access_key().into(),
-        };
+        let keys = AccessKeys { root: Arc::new(credentials.clone()) };
         let endpoint = Endpoint { store: store.clone(), authorizer: authorizer.clone() };
         let endpoint = S3ServiceBuilder::new(endpoint).build();
-        let protocol = protocol(key.clone(), authorizer.clone(), endpoint);
-        Self { protocol, store, key: Arc::new(key), authorizer }
+        let protocol = protocol(keys.clone(), authorizer.clone(), endpoint);
+        Self { protocol, store, keys, authorizer }
     }
 }
 
 /// The verification of signatures in front of an endpoint that asks for none.
 fn protocol(
-    key: OneKey,
+    keys: AccessKeys,
     authorizer: Authorizer,
     endpoint: s3s::service::S3Service,
 ) -> s3s::service::S3Service {
     let mut builder = S3ServiceBuilder::new(Unreachable);
-    builder.set_auth(key);
+    builder.set_auth(keys);
     // Forms have a way of their own: s3s is to take none of their fields.
     let mut config = S3Config::default();
     (config.form_max_field_size, config.form_max_fields_size, config.form_max_parts) = (0, 0, 0);
@@ -108,24 +108,34 @@ struct Unreachable;
 
 impl s3s::S3 for Unreachable {}
 
-/// Knows one access key.
+/// The access keys that requests may be signed with: the root key.
 #[derive(Clone)]
-struct OneKey {
-    access_key_id: String,
-    secret: SecretKey,
+struct AccessKeys {
+    root: Arc<Credentials>,
 }
 
-#[async_trait::async_trait]
-impl S3Auth for OneKey {
-    async fn get_secret_key(&self, access_key_id: &str) -> S3Result<SecretKey> {
-        if access_key_id == self.access_key_id {
-            return Ok(self.secret.clone());
+impl AccessKeys {
+    /// The secret of a key.
+    fn secret(&self, access_key_id: &str) -> S3Result<&str> {
+        if access_key_id == self.root.access_key_id {
+            return Ok(self.root.secret_access_key());
         }
         Err(s3_error!(
             InvalidAccessKeyId,
             "The AWS Access Key Id you provided does not exist in our records."
         ))
     }
+}
+
+#[async_trait::async_trait]
+impl S3Auth for AccessKeys {
+    async fn get_secret_key(&self, access_key_id: &str) -> S3Result<SecretKey> {
+        self.secret(access_key_id).map(SecretKey::from)
+    }
+}
+
+fn access_denied(denied: Denied) -> S3Error {
+    s3_error!(AccessDenied, "{denied}")
 }
 
 impl hyper::service::Service<http::Request<hyper::body::Incoming>> for S3Service {
@@ -158,7 +168,7 @@ impl S3Service {
         &self,
         request: http::Request<hyper::body::Incoming>,
     ) -> S3Result<http::Response<s3s::Body>> {
-        form::upload(self.store.clone(), &self.key, &self.authorizer, request).await
+        form::upload(self.store.clone(), &self.keys, &self.authorizer, request).await
     }
 
     /// CORS around everything; forms and preflights beside the protocol's own operations.

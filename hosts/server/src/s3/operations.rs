@@ -4,9 +4,8 @@ use s3s::{S3, S3Request, S3Response, S3Result, dto::*, s3_error};
 use tintype_pipeline::store::Location;
 
 use super::{
-    Endpoint,
+    Endpoint, access_denied,
     answers::{self, check_acl, check_storage_class, stored_headers, with_checksums},
-    authorization::{self, Principal},
     blocking,
     conditions::{self, copy_source_conditions},
     cors,
@@ -16,8 +15,11 @@ use super::{
     parts, reading,
     receive::{self, expected},
 };
-use crate::request_id;
-use crate::storage::{Cause, CopyOptions, StoreFault};
+use crate::{
+    auth::{Action, Principal},
+    request_id,
+    storage::{Cause, CopyOptions, StoreFault},
+};
 
 /// Objects one DeleteObjects may name: S3's own bound.
 const LARGEST_DELETE: usize = 1000;
@@ -42,12 +44,12 @@ impl Endpoint {
     pub(super) fn authorize(
         &self,
         of_request: &http::Extensions,
-        action: &str,
+        action: Action,
         at: &Location,
     ) -> S3Result<()> {
         let principal = of_request.get::<Principal>();
         let principal = principal.ok_or_else(|| s3_error!(AccessDenied, "Signature is required"))?;
-        self.authorizer.authorize(principal, action, &authorization::object(at))
+        self.authorizer.authorize(principal, action, &at.into()).map_err(access_denied)
     }
 }
 
@@ -210,7 +212,7 @@ impl S3 for Endpoint {
         check_acl(input.acl.as_ref().map(ObjectCannedACL::as_str))?;
         check_storage_class(input.storage_class.as_ref().map(StorageClass::as_str))?;
         let from = answers::copy_source(&input.copy_source)?;
-        self.authorize(&request.extensions, "s3:GetObject", &from)?;
+        self.authorize(&request.extensions, Action::GetObject, &from)?;
         let to = answers::location(&input.bucket, &input.key)?;
         let replace = input
             .metadata_directive
@@ -289,7 +291,7 @@ impl S3 for Endpoint {
             store.buckets.get(&input.bucket).map_err(s3)?;
             let named = input.delete.objects.into_iter().map(|object| {
                 let at = answers::location(&input.bucket, &object.key).and_then(|at| {
-                    endpoint.authorize(&extensions, "s3:DeleteObject", &at)?;
+                    endpoint.authorize(&extensions, Action::DeleteObject, &at)?;
                     let conditions = [object.last_modified_time.is_some(), object.size.is_some()];
                     if object.version_id.is_some() || conditions.contains(&true) {
                         return Err(s3_error!(

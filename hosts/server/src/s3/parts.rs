@@ -23,6 +23,7 @@ use super::{
     receive::{self, ALGORITHMS, expected, hasher_for},
 };
 use crate::{
+    auth::Action,
     request_id,
     storage::{
         Cause, Checksums, CompletedPart, Completion, JoinedChecksum, NewUpload, PartRecord, StoreFault,
@@ -136,7 +137,7 @@ pub(super) async fn upload_part_copy(
     let number = number(input.part_number)?;
     let at = answers::location(&input.bucket, &input.key)?;
     let from = answers::copy_source(&input.copy_source)?;
-    endpoint.authorize(&request.extensions, "s3:GetObject", &from)?;
+    endpoint.authorize(&request.extensions, Action::GetObject, &from)?;
     let store = endpoint.store.clone();
     let part = blocking(move || {
         let source = store.objects.open(&from).map_err(s3)?.ok_or_else(|| s3(StoreFault::NoSuchKey(from)))?;

@@ -12,13 +12,13 @@ use s3s::{
 };
 
 use super::{
-    authorization::{Authorizer, Principal},
-    byte_range, document, header_values,
+    access_denied, byte_range, document, header_values,
     operation_table::{Level, Operation, RequestBody},
     query::{Query, is_of_authentication},
     receive::{check_named_algorithm, checksum_header, empty_checksum},
     signature,
 };
+use crate::auth::{Authorizer, Principal, Resource};
 
 /// Headers of the signature and of how the body travelled, of no meaning to the endpoint.
 const SIGNATURE_HEADERS: [&str; 4] =
@@ -40,8 +40,7 @@ impl Verified {
 /// What the checks let through.
 struct Admitted {
     operation: &'static Operation,
-    /// `bucket` or `bucket/key`.
-    resource: String,
+    path: S3Path,
     uri: Uri,
     headers: HeaderMap,
 }
@@ -68,12 +67,16 @@ impl S3Route for Verified {
             return Ok(signature::headers_not_signed(&unsigned));
         }
         let admitted = admit(&request.method, &request.uri, &query, request.headers)?;
-        let principal = Principal { access_key_id };
-        if let Some(action) = admitted.operation.action {
-            self.authorizer.authorize(&principal, action, &admitted.resource)?;
+        let Admitted { operation, path, uri, mut headers } = admitted;
+        let principal = Principal::AccessKey(access_key_id.into());
+        if !operation.is_per_object {
+            let resource = match &path {
+                S3Path::Root => Resource::Buckets,
+                S3Path::Bucket { bucket } => Resource::Bucket(bucket),
+                S3Path::Object { bucket, key } => Resource::Object { bucket, key },
+            };
+            self.authorizer.authorize(&principal, operation.action, &resource).map_err(access_denied)?;
         }
-
-        let Admitted { operation, uri, mut headers, .. } = admitted;
         let mut verified = http::Request::new(Body::empty());
         *verified.extensions_mut() = request.extensions;
         verified.extensions_mut().insert(principal);
@@ -107,8 +110,8 @@ impl S3Route for Verified {
 
 /// Finds the operation, and makes the request that the endpoint sees of what was signed.
 fn admit(method: &Method, uri: &Uri, query: &Query, mut headers: HeaderMap) -> S3Result<Admitted> {
-    let path = percent_decode_str(uri.path()).decode_utf8().map_err(|_| s3_error!(InvalidURI))?;
-    let path = parse_path_style(&path).map_err(|error| s3_error!(InvalidURI, "{error}"))?;
+    let decoded = percent_decode_str(uri.path()).decode_utf8().map_err(|_| s3_error!(InvalidURI))?;
+    let path = parse_path_style(&decoded).map_err(|error| s3_error!(InvalidURI, "{error}"))?;
     let mut parameters = query.of_operation();
     if query.is_presigned() {
         take_headers(query, &mut headers)?;
@@ -126,12 +129,7 @@ fn admit(method: &Method, uri: &Uri, query: &Query, mut headers: HeaderMap) -> S
     let encoded = parameters.encoded();
     let whole = if encoded.is_empty() { uri.path().to_owned() } else { format!("{}?{encoded}", uri.path()) };
     let uri = whole.parse().map_err(|error| s3_error!(InvalidURI, "{error}"))?;
-    let resource = match &path {
-        S3Path::Root => "*".into(),
-        S3Path::Bucket { bucket } => bucket.to_string(),
-        S3Path::Object { bucket, key } => format!("{bucket}/{key}"),
-    };
-    Ok(Admitted { operation, resource, uri, headers })
+    Ok(Admitted { operation, path, uri, headers })
 }
 
 /// Query parameters of a presigned URL that stand for headers become those headers.

@@ -22,14 +22,9 @@ use multer::{Field, Multipart};
 use s3s::{S3Error, S3Result, s3_error};
 use tintype_pipeline::store::{Condition, Location};
 
-use super::{
-    LARGEST_BODY, OneKey, answers,
-    authorization::{self, Authorizer},
-    blocking,
-    faults::s3,
-    query::Query,
-};
+use super::{AccessKeys, LARGEST_BODY, access_denied, answers, blocking, faults::s3, query::Query};
 use crate::{
+    auth::{Action, Authorizer},
     listen::{BodyTimeoutError, TimeoutBody},
     request_id,
     storage::{Cause, ObjectRecord, Storage},
@@ -55,7 +50,7 @@ pub(super) fn is_form<B>(request: &Request<B>) -> bool {
 /// Stores the form's file.
 pub(super) async fn upload(
     store: Arc<Storage>,
-    key: &OneKey,
+    keys: &AccessKeys,
     authorizer: &Authorizer,
     request: Request<HttpBody>,
 ) -> S3Result<Response<s3s::Body>> {
@@ -82,9 +77,9 @@ pub(super) async fn upload(
             s3_error!(RequestTimeout, "The fields before the file did not arrive within {seconds} s")
         })??;
     before_file.store(false, Ordering::Relaxed);
-    let (principal, allowed) = policy::check(&fields, &bucket, key, time::OffsetDateTime::now_utc())?;
+    let (principal, allowed) = policy::check(&fields, &bucket, keys, time::OffsetDateTime::now_utc())?;
     let at = answers::location(&bucket, &fields.key())?;
-    authorizer.authorize(&principal, "s3:PutObject", &authorization::object(&at))?;
+    authorizer.authorize(&principal, Action::PutObject, &(&at).into()).map_err(access_denied)?;
     let record = store_file(store, &at, &fields, file, allowed).await?;
     answer(&fields, &at, &record)
 }

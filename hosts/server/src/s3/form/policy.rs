@@ -9,7 +9,10 @@ use sha2::Sha256;
 use time::OffsetDateTime;
 
 use super::fields::Fields;
-use crate::s3::{OneKey, authorization::Principal, signature};
+use crate::{
+    auth::Principal,
+    s3::{AccessKeys, signature},
+};
 
 /// How large the file may be, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,13 +28,13 @@ const FREE: [&str; 3] = ["policy", "x-amz-signature", "file"];
 pub(in crate::s3) fn check(
     fields: &Fields,
     bucket: &str,
-    key: &OneKey,
+    keys: &AccessKeys,
     now: OffsetDateTime,
 ) -> S3Result<(Principal, Sizes)> {
     let policy = fields.get("policy").ok_or_else(|| {
         s3_error!(AccessDenied, "the form has no policy: nobody may put objects without one")
     })?;
-    let principal = check_signature(fields, policy, key)?;
+    let principal = check_signature(fields, policy, keys)?;
     let malformed = |words: &str| s3_error!(InvalidPolicyDocument, "Invalid Policy: {words}");
     let json = STANDARD.decode(policy).map_err(|_| malformed("it is not base64"))?;
     let policy: Value =
@@ -54,7 +57,7 @@ pub(in crate::s3) fn check(
     Ok((principal, judge(fields, bucket, &conditions)?))
 }
 
-fn check_signature(fields: &Fields, policy: &str, key: &OneKey) -> S3Result<Principal> {
+fn check_signature(fields: &Fields, policy: &str, keys: &AccessKeys) -> S3Result<Principal> {
     if fields.get("signature").is_some() || fields.get("awsaccesskeyid").is_some() {
         return Err(signature::unsupported_mechanism());
     }
@@ -77,21 +80,16 @@ fn check_signature(fields: &Fields, policy: &str, key: &OneKey) -> S3Result<Prin
     if !field("x-amz-date")?.starts_with(day) {
         return Err(s3_error!(InvalidArgument, "X-Amz-Date is of another day than X-Amz-Credential"));
     }
-    if id != key.access_key_id {
-        return Err(s3_error!(
-            InvalidAccessKeyId,
-            "The AWS Access Key Id you provided does not exist in our records."
-        ));
-    }
+    let secret = keys.secret(id)?;
     let signature = hex(field("x-amz-signature")?);
-    let mut signing = format!("AWS4{}", key.secret.expose()).into_bytes();
+    let mut signing = format!("AWS4{secret}").into_bytes();
     for part in [day, region, "s3", "aws4_request"] {
         signing = mac(&signing, part).finalize().into_bytes().to_vec();
     }
     // Compares in constant time.
     let right = signature.is_some_and(|signature| mac(&signing, policy).verify_slice(&signature).is_ok());
     if right {
-        return Ok(Principal { access_key_id: id.to_owned() });
+        return Ok(Principal::AccessKey(id.into()));
     }
     Err(s3_error!(
         SignatureDoesNotMatch,

@@ -8,7 +8,9 @@ use http::HeaderMap;
 use s3s::{S3Result, path::S3Path, s3_error};
 
 use super::query::Query;
-use rows::{CONDITIONS, COPY_SOURCE, EVERY, METADATA, OPERATIONS};
+use crate::auth::Action;
+pub(super) use rows::OPERATIONS;
+use rows::{CONDITIONS, COPY_SOURCE, EVERY, METADATA};
 
 /// The owner of every bucket, as listings name it.
 pub(super) const OWNER: &str = "tintype";
@@ -57,8 +59,10 @@ pub(super) enum RequestBody {
 pub(super) struct Operation {
     /// As the S3 API names it.
     pub(super) name: &'static str,
-    /// The right that it needs on what its path names, in the words of IAM.
-    pub(super) action: Option<&'static str>,
+    /// The right that it needs, on what its path names.
+    pub(super) action: Action,
+    /// Its document names objects, and the right is needed on each of them instead.
+    pub(super) is_per_object: bool,
     pub(super) body: RequestBody,
     method: &'static str,
     level: Level,
