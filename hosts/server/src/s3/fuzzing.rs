@@ -1,4 +1,4 @@
-//! What fuzz targets reach of the S3 endpoint; compiled with `--cfg fuzzing` only.
+//! The parts of the S3 endpoint that fuzz targets call; compiled with `--cfg fuzzing` only.
 
 use bytes::Bytes;
 use futures::stream;
@@ -44,7 +44,7 @@ impl Verification {
     /// What the endpoint receives of a request, or the answer that refuses it.
     ///
     /// # Errors
-    /// Status and body of the refusal; forms are refused here with 400, since their way is another.
+    /// Status and body of the refusal; forms are refused here with 400, as they are not verified here.
     pub async fn receive(&self, request: Request<Bytes>) -> Result<Received, (StatusCode, String)> {
         check(&request).map_err(|error| refusal(&error))?;
         if form::is_form(&request) {
@@ -97,7 +97,7 @@ impl S3Route for Receiver {
 #[must_use]
 pub fn has_final_chunk(pieces: &[&[u8]]) -> bool {
     let mut framing = Framing::default();
-    pieces.iter().for_each(|piece| framing.feed(piece));
+    pieces.iter().for_each(|piece| framing.push(piece));
     framing.has_ended()
 }
 
@@ -123,11 +123,11 @@ pub async fn form_fields(boundary: &str, pieces: Vec<Bytes>) -> Result<FormField
     Ok(FormFields { list, key: fields.key(), headers })
 }
 
-/// Judges an upload form as its upload does: the bounds of the file's size, if signature and policy allow it.
+/// Checks an upload form as its upload does: the bounds of the file's size, if signature and policy allow it.
 ///
 /// # Errors
 /// Why it is refused.
-pub fn judge_form(
+pub fn check_form(
     fields: Vec<(String, String)>,
     file_name: &str,
     bucket: &str,
@@ -136,5 +136,5 @@ pub fn judge_form(
     let keys = access_keys(access_key_id, secret);
     let fields = form::fields::Fields::new(fields, file_name);
     let checked = form::policy::check(&fields, bucket, &keys, time::OffsetDateTime::now_utc());
-    checked.map(|(_, sizes)| (sizes.least, sizes.most)).map_err(|error| error.to_string())
+    checked.map(|(_, sizes)| (sizes.min, sizes.max)).map_err(|error| error.to_string())
 }

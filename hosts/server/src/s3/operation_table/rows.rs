@@ -4,7 +4,7 @@
 use super::{Level, Operation, RequestBody};
 use crate::auth::Action;
 
-/// Headers that any request may have: those of its signature, and those that ask for nothing.
+/// Headers that any request may have: those of its signature, and those without effect.
 pub(super) const EVERY: &[&str] = &[
     "x-amz-content-sha256",
     "x-amz-date",
@@ -25,7 +25,7 @@ const CHECKSUM_ALGORITHM: &[&str] = &["x-amz-checksum-algorithm"];
 const CHECKSUM_MODE: &[&str] = &["x-amz-checksum-mode"];
 const OPTIONAL_ATTRIBUTES: &[&str] = &["x-amz-optional-object-attributes"];
 const TRAILER: &[&str] = &["x-amz-trailer"];
-/// `x-amz-meta-` stands for all that begin with it.
+/// `x-amz-meta-`: all that begin with it.
 const NEW_OBJECT: &[&str] = &["x-amz-acl", METADATA, "x-amz-storage-class"];
 pub(super) const METADATA: &str = "x-amz-meta-";
 pub(super) const COPY_SOURCE: &[&str] = &[
