@@ -11,7 +11,7 @@ use libfuzzer_sys::{
     fuzz_target,
 };
 use serde_json::{Value, json};
-use tintype::fuzzing::judge_form;
+use tintype::fuzzing::check_form;
 
 const KEY: (&str, &str) = ("AKIDEXAMPLE", "secret");
 const BUCKETS: [&str; 3] = ["in", "input", "IN"];
@@ -90,14 +90,14 @@ impl Form {
         fields.retain(|(name, _)| own.iter().all(|(other, _)| other != name));
         fields.extend(own.map(|(name, value)| (name.to_owned(), value.to_owned())));
 
-        match judge_form(fields.clone(), &file_name, bucket, KEY) {
+        match check_form(fields.clone(), &file_name, bucket, KEY) {
             Err(why) => assert!(!why.is_empty() && !why.contains("signature we calculated"), "{why}"),
             Ok(sizes) => assert_covered(&fields, &file_name, bucket, &policy, sizes),
         }
         let last = fields.len() - 1;
         let other = if signature.as_bytes()[changed] == b'0' { "1" } else { "0" };
         fields[last].1.replace_range(changed..=changed, other);
-        assert!(judge_form(fields, &file_name, bucket, KEY).is_err(), "another signature");
+        assert!(check_form(fields, &file_name, bucket, KEY).is_err(), "another signature");
     }
 }
 

@@ -1,6 +1,6 @@
 //! What fuzz targets reach past the server's interface; compiled with `--cfg fuzzing` only.
 
-pub use crate::s3::fuzzing::{FormFields, Received, Verification, form_fields, has_final_chunk, judge_form};
+pub use crate::s3::fuzzing::{FormFields, Received, Verification, check_form, form_fields, has_final_chunk};
 
 use crate::storage::object_file;
 

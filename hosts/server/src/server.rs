@@ -7,12 +7,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use ::http::Method;
+use tintype_api::Access;
 use tintype_pipeline::{RetryPolicy, clock::now_ms};
 use tintype_telemetry::metrics::{Metric, Metrics};
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
-    auth::{ACCESS_KEY_ID, Authenticator, Credentials, SECRET_ACCESS_KEY},
+    auth::{ACCESS_KEY_ID, Authorizer, Credentials, RootKey, SECRET_ACCESS_KEY, Sessions},
     console::Console,
     disk::{RealDisk, SharedDisk},
     dispatch::Dispatcher,
@@ -20,7 +22,7 @@ use crate::{
     http::{self, Live},
     listen::{self, Certificate, UnixSocket},
     queue::{Enqueuer, Queue, ResultsCursor},
-    s3::{Authorizer, S3Service},
+    s3::S3Service,
     settings::{DeadLetters, Settings},
     storage::{DataFolder, Storage, open_ledger},
 };
@@ -131,7 +133,7 @@ impl Server {
         let below = disk.clone();
         let opened = tokio::task::spawn_blocking(move || {
             let folder = DataFolder::open(&opening.data)?;
-            let credentials = Credentials::load_or_make(folder.root(), access_key)?;
+            let credentials = Credentials::load_or_create(folder.root(), access_key)?;
             let measurements = folder.measurements();
             anyhow::Ok((open_parts(&opening, below, folder)?, credentials, measurements))
         });
@@ -150,18 +152,20 @@ impl Server {
         }
         let parts = (Arc::downgrade(&store), Arc::downgrade(&queue));
         tokio::spawn(enforce_retention(parts, settings.dead_letters, history.clone()));
-        let authenticator = Arc::new(Authenticator::new(credentials.clone()));
-        let console = Console::new(&settings, authenticator.clone(), store.clone(), queue, history.clone());
+        let root_key = Arc::new(RootKey::new(credentials.clone()));
+        let sessions = Arc::new(Sessions::new(root_key.clone()));
+        let authorizer = Authorizer::root_only(&credentials.access_key_id);
+        let console = Console::new(&settings, sessions.clone(), store.clone(), queue, history.clone());
 
         let (stop, stopped) = watch::channel(false);
-        let s3_service =
-            S3Service::new(store.clone(), &credentials, Authorizer::root_only(&credentials.access_key_id));
+        let s3_service = S3Service::new(store.clone(), &credentials, authorizer.clone());
         let parts = http::Parts {
             store: store.clone(),
             dispatcher: dispatcher.clone(),
             history: history.clone(),
-            credentials: credentials.clone(),
-            authenticator,
+            root_key,
+            sessions,
+            authorizer,
         };
         let live = Live::new(settings.clone(), parts, console.routes());
         let s3_service = RequestMetrics::s3(s3_service, history.clone());
@@ -229,6 +233,12 @@ impl Server {
         }
         self.live.replace(settings);
         Ok(())
+    }
+
+    /// The routes of the HTTP port, each with its method, its path and what it demands.
+    #[must_use]
+    pub fn routes(&self) -> Vec<(Method, String, Access)> {
+        self.live.routes()
     }
 
     /// Accepts no more requests, lets work under way finish, and closes the store, within a bounded time even if the disk

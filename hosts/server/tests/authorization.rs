@@ -1,55 +1,57 @@
-//! Every way to the store through S3 asks whether its sender may: over a real port, signed by hand.
+//! Every operation of S3 and every route of the HTTP port asks whether its sender may: over real ports, requests to S3
+//! signed by hand.
 
 mod common;
 
 use std::{
-    io::{Read as _, Write as _},
+    collections::BTreeSet,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use common::{IN, at, open, put, read};
+use common::{IN, at, open, put, read, settings};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use time::{OffsetDateTime, macros::format_description};
 use tintype_pipeline::hex;
 
 use tintype::{
-    auth::Credentials,
+    auth::{Authorizer, Credentials, Principal},
     listen,
-    s3::{Authorizer, S3Service},
+    s3::{S3Service, operations},
+    server::Server,
     storage::Storage,
 };
 
 const KEY: (&str, &str) = ("access-key", "secret-of-the-access-key");
 
-/// The endpoint over a store, and what it was asked to allow.
+/// The endpoint over a store, and the decisions that it asked for.
 struct Endpoint {
     address: SocketAddr,
     store: Arc<Storage>,
-    asked: Arc<Mutex<Vec<String>>>,
+    decisions: Arc<Mutex<Vec<String>>>,
     _data: tempfile::TempDir,
     _runtime: tokio::runtime::Runtime,
 }
 
-/// An endpoint that denies what `denied` names: `action resource`.
+/// An endpoint that denies what `denied` names: `action arn`.
 fn endpoint(denied: fn(&str) -> bool) -> Endpoint {
     let data = tempfile::tempdir().unwrap();
     let store = open(data.path()).store;
-    for key in ["a", "secret", "kept"] {
+    for key in ["a", "secret", "protected"] {
         put(&store, &at(IN, key), key.as_bytes()).unwrap();
     }
-    let given = (Some(KEY.0.to_owned()), Some(KEY.1.to_owned()));
-    let credentials = Credentials::load_or_make(data.path(), given).unwrap();
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let seen = asked.clone();
+    let credentials = Credentials::new(KEY.0, KEY.1);
+    let decisions = Arc::new(Mutex::new(Vec::new()));
+    let log = decisions.clone();
     let authorizer = Authorizer::by(move |principal, action, resource| {
-        assert_eq!(principal.access_key_id, KEY.0);
-        let question = format!("{action} {resource}");
-        let is_denied = denied(&question);
-        seen.lock().unwrap().push(question);
+        assert_eq!(*principal, Principal::AccessKey(KEY.0.into()));
+        let decision = format!("{action} {resource}");
+        let is_denied = denied(&decision);
+        log.lock().unwrap().push(decision);
         !is_denied
     });
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -64,7 +66,7 @@ fn endpoint(denied: fn(&str) -> bool) -> Endpoint {
         });
         address
     });
-    Endpoint { address, store, asked, _data: data, _runtime: runtime }
+    Endpoint { address, store, decisions, _data: data, _runtime: runtime }
 }
 
 fn hmac(key: &[u8], text: &str) -> Vec<u8> {
@@ -123,8 +125,8 @@ impl Endpoint {
         self.send(&head, body)
     }
 
-    fn asked(&self) -> Vec<String> {
-        std::mem::take(&mut *self.asked.lock().unwrap())
+    fn decisions(&self) -> Vec<String> {
+        std::mem::take(&mut *self.decisions.lock().unwrap())
     }
 }
 
@@ -133,61 +135,70 @@ fn is_denied(answer: &str) -> bool {
 }
 
 const COPY: (&str, &str) = ("x-amz-copy-source", "/input-product-images/secret");
-const LIST: &[u8] = b"<Delete><Object><Key>a</Key></Object><Object><Key>kept</Key></Object></Delete>";
+const LIST: &[u8] = b"<Delete><Object><Key>a</Key></Object><Object><Key>protected</Key></Object></Delete>";
 
 #[test]
 fn every_operation_asks_before_anything_is_done() {
     let endpoint = endpoint(|_| true);
     let (bucket, object) = ("/input-product-images", "/input-product-images/a");
-    for (method, path, query, more, action) in [
-        ("GET", "/", "", &[][..], "ListAllMyBuckets"),
-        ("GET", bucket, "", &[], "ListBucket"),
-        ("GET", bucket, "list-type=2", &[], "ListBucket"),
-        ("GET", bucket, "uploads=", &[], "ListBucketMultipartUploads"),
-        ("GET", bucket, "location=", &[], "GetBucketLocation"),
-        ("GET", bucket, "cors=", &[], "GetBucketCORS"),
-        ("GET", bucket, "notification=", &[], "GetBucketNotification"),
-        ("PUT", "/another-bucket", "", &[], "CreateBucket"),
-        ("PUT", bucket, "cors=", &[], "PutBucketCORS"),
-        ("PUT", bucket, "notification=", &[], "PutBucketNotification"),
-        ("DELETE", "/output-product-thumbnail", "", &[], "DeleteBucket"),
-        ("DELETE", bucket, "cors=", &[], "PutBucketCORS"),
-        ("GET", object, "", &[], "GetObject"),
-        ("GET", object, "tagging=", &[], "GetObjectTagging"),
-        ("GET", object, "uploadId=x", &[], "ListMultipartUploadParts"),
-        ("PUT", object, "", &[], "PutObject"),
-        ("PUT", object, "", &[COPY], "PutObject"),
-        ("PUT", object, "partNumber=1&uploadId=x", &[], "PutObject"),
-        ("PUT", object, "partNumber=1&uploadId=x", &[COPY], "PutObject"),
-        ("POST", object, "uploads=", &[], "PutObject"),
-        ("POST", object, "uploadId=x", &[], "PutObject"),
-        ("DELETE", object, "", &[], "DeleteObject"),
-        ("DELETE", object, "uploadId=x", &[], "AbortMultipartUpload"),
-    ] {
+    let requests = [
+        ("ListBuckets", "GET", "/", "", &[][..], "ListAllMyBuckets"),
+        ("ListObjects", "GET", bucket, "", &[], "ListBucket"),
+        ("ListObjectsV2", "GET", bucket, "list-type=2", &[], "ListBucket"),
+        ("ListMultipartUploads", "GET", bucket, "uploads=", &[], "ListBucketMultipartUploads"),
+        ("GetBucketLocation", "GET", bucket, "location=", &[], "GetBucketLocation"),
+        ("GetBucketCors", "GET", bucket, "cors=", &[], "GetBucketCORS"),
+        ("GetBucketNotificationConfiguration", "GET", bucket, "notification=", &[], "GetBucketNotification"),
+        ("HeadBucket", "HEAD", bucket, "", &[], "ListBucket"),
+        ("CreateBucket", "PUT", "/another-bucket", "", &[], "CreateBucket"),
+        ("PutBucketCors", "PUT", bucket, "cors=", &[], "PutBucketCORS"),
+        ("PutBucketNotificationConfiguration", "PUT", bucket, "notification=", &[], "PutBucketNotification"),
+        ("DeleteBucket", "DELETE", "/output-product-thumbnail", "", &[], "DeleteBucket"),
+        ("DeleteBucketCors", "DELETE", bucket, "cors=", &[], "PutBucketCORS"),
+        ("GetObject", "GET", object, "", &[], "GetObject"),
+        ("GetObjectTagging", "GET", object, "tagging=", &[], "GetObjectTagging"),
+        ("ListParts", "GET", object, "uploadId=x", &[], "ListMultipartUploadParts"),
+        ("HeadObject", "HEAD", object, "", &[], "GetObject"),
+        ("PutObject", "PUT", object, "", &[], "PutObject"),
+        ("CopyObject", "PUT", object, "", &[COPY], "PutObject"),
+        ("UploadPart", "PUT", object, "partNumber=1&uploadId=x", &[], "PutObject"),
+        ("UploadPartCopy", "PUT", object, "partNumber=1&uploadId=x", &[COPY], "PutObject"),
+        ("CreateMultipartUpload", "POST", object, "uploads=", &[], "PutObject"),
+        ("CompleteMultipartUpload", "POST", object, "uploadId=x", &[], "PutObject"),
+        ("DeleteObject", "DELETE", object, "", &[], "DeleteObject"),
+        ("AbortMultipartUpload", "DELETE", object, "uploadId=x", &[], "AbortMultipartUpload"),
+    ];
+    for (name, method, path, query, more, action) in requests {
         let answer = endpoint.signed(method, path, query, more, b"");
-        assert!(is_denied(&answer), "{method} {path}?{query}: {answer}");
+        // An answer to HEAD has no body.
+        let is_denied =
+            if method == "HEAD" { answer.starts_with("HTTP/1.1 403") } else { is_denied(&answer) };
+        assert!(is_denied, "{name}: {answer}");
         let resource = if path == "/" { "*" } else { &path[1..] };
-        assert_eq!(endpoint.asked(), [format!("s3:{action} {resource}")]);
+        assert_eq!(endpoint.decisions(), [format!("s3:{action} arn:aws:s3:::{resource}")]);
     }
-    for path in [bucket, object] {
-        assert!(endpoint.signed("HEAD", path, "", &[], b"").starts_with("HTTP/1.1 403"));
-    }
+    // Those of DeleteObjects are in a test of their own.
+    let tested = requests.map(|(name, .., action)| (name, format!("s3:{action}")));
+    let tested = tested.into_iter().chain([("DeleteObjects", "s3:DeleteObject".to_owned())]);
+    let offered = operations().map(|(name, action)| (name, action.to_string()));
+    assert_eq!(tested.collect::<BTreeSet<_>>(), offered.collect());
     assert_eq!(read(&endpoint.store, &at(IN, "a")), Some(b"a".to_vec()));
     assert_eq!(endpoint.store.buckets.list().unwrap().len(), 2);
 }
 
 #[test]
 fn each_key_of_a_list_is_asked_for() {
-    let endpoint = endpoint(|question| question == "s3:DeleteObject input-product-images/kept");
+    let endpoint =
+        endpoint(|decision| decision == "s3:DeleteObject arn:aws:s3:::input-product-images/protected");
     let answer = endpoint.signed("POST", "/input-product-images", "delete=", &[], LIST);
     assert!(answer.contains("<Deleted><Key>a</Key></Deleted>") && is_denied(&answer), "{answer}");
     assert_eq!(read(&endpoint.store, &at(IN, "a")), None);
-    assert!(read(&endpoint.store, &at(IN, "kept")).is_some());
+    assert!(read(&endpoint.store, &at(IN, "protected")).is_some());
 }
 
 #[test]
 fn the_source_of_a_copy_is_asked_for() {
-    let endpoint = endpoint(|question| question == "s3:GetObject input-product-images/secret");
+    let endpoint = endpoint(|decision| decision == "s3:GetObject arn:aws:s3:::input-product-images/secret");
     let created = endpoint.signed("POST", "/input-product-images/b", "uploads=", &[], b"");
     let id = created.split("<UploadId>").nth(1).and_then(|rest| rest.split('<').next()).unwrap();
     for query in [String::new(), format!("partNumber=1&uploadId={id}")] {
@@ -202,7 +213,7 @@ fn the_source_of_a_copy_is_asked_for() {
 
 #[test]
 fn a_form_is_asked_for() {
-    let endpoint = endpoint(|question| question == "s3:PutObject input-product-images/form");
+    let endpoint = endpoint(|decision| decision == "s3:PutObject arn:aws:s3:::input-product-images/form");
     let date = now();
     let credential = format!("{}/{}/us-east-1/s3/aws4_request", KEY.0, &date[..8]);
     let policy = STANDARD.encode(format!(
@@ -236,4 +247,138 @@ fn a_form_is_asked_for() {
     assert_eq!(read(&endpoint.store, &at(IN, "form")), None);
     let answer = upload("other");
     assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+}
+
+/// Who may use a route.
+#[derive(Debug, Clone, Copy)]
+struct Allowed {
+    anonymous: bool,
+    guest: bool,
+    api_key: bool,
+    session: bool,
+}
+
+const PUBLIC: Allowed = Allowed { anonymous: true, guest: true, api_key: true, session: true };
+const API: Allowed = Allowed { anonymous: false, guest: true, api_key: true, session: false };
+const CONSOLE: Allowed = Allowed { anonymous: false, guest: false, api_key: false, session: true };
+
+/// Every route of the HTTP port. The root key and programs of this machine may use them all.
+const ROUTES: [(&str, &str, Allowed); 28] = [
+    ("GET", "/dev1/myimage", API),
+    ("HEAD", "/dev1/myimage", API),
+    ("POST", "/dev1/myimage", API),
+    ("GET", "/dev1/myimage/info", API),
+    ("POST", "/dev1/myimage/uploads", API),
+    ("GET", "/openapi.json", API),
+    ("GET", "/healthz", PUBLIC),
+    ("GET", "/readyz", PUBLIC),
+    ("GET", "/", CONSOLE),
+    ("GET", "/graphs", CONSOLE),
+    ("GET", "/results", CONSOLE),
+    ("GET", "/events", CONSOLE),
+    ("GET", "/logs", CONSOLE),
+    ("GET", "/object", CONSOLE),
+    ("GET", "/picture", CONSOLE),
+    ("POST", "/upload", CONSOLE),
+    ("POST", "/retry", CONSOLE),
+    ("GET", "/dead-letters", CONSOLE),
+    ("POST", "/dead-letters", CONSOLE),
+    ("POST", "/backfill", CONSOLE),
+    ("POST", "/orphans", CONSOLE),
+    ("GET", "/login", PUBLIC),
+    ("POST", "/login", PUBLIC),
+    ("POST", "/logout", PUBLIC),
+    ("GET", "/metrics", CONSOLE),
+    ("GET", "/metrics/query", CONSOLE),
+    ("GET", "/page/script.js", PUBLIC),
+    ("GET", "/page/icon.svg", PUBLIC),
+];
+
+const API_KEY: &str = "a-key-of-the-shop-0123456789";
+
+/// The HTTP port of a server with these settings.
+struct HttpPort {
+    address: SocketAddr,
+    server: Option<Server>,
+    runtime: tokio::runtime::Runtime,
+    _data: tempfile::TempDir,
+}
+
+impl HttpPort {
+    fn start(host: &str, toml: &str) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let listen = format!("[listen]\ns3 = \"127.0.0.1:0\"\nhttp = \"{host}:0\"\n{toml}");
+        let settings = settings(data.path(), &listen);
+        let env = |name: &str| match name {
+            "TINTYPE_ACCESS_KEY_ID" => Some(KEY.0.to_owned()),
+            "TINTYPE_SECRET_ACCESS_KEY" => Some(KEY.1.to_owned()),
+            _ => None,
+        };
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let server = runtime.block_on(Server::start(settings, env)).unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], server.http.port()));
+        Self { address, server: Some(server), runtime, _data: data }
+    }
+
+    /// The status line and the fields of an answer.
+    fn send(&self, method: &str, path: &str, header: &str, body: &str) -> String {
+        let mut connection = TcpStream::connect(self.address).unwrap();
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n{header}", self.address);
+        let kind = "content-type: application/x-www-form-urlencoded";
+        write!(connection, "{head}{kind}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+        let lines = BufReader::new(connection).lines().map(Result::unwrap);
+        lines.take_while(|line| !line.is_empty()).map(|line| line + "\r\n").collect()
+    }
+
+    fn status(&self, method: &str, path: &str, header: &str) -> u16 {
+        self.send(method, path, header, "")[9..12].parse().unwrap()
+    }
+
+    /// The cookie of a new session.
+    fn log_in(&self) -> String {
+        let form = format!("access_key_id={}&secret_access_key={}", KEY.0, KEY.1);
+        let answer = self.send("POST", "/login", "", &form);
+        let cookie = answer.split("set-cookie: ").nth(1).and_then(|rest| rest.split(';').next());
+        format!("cookie: {}\r\n", cookie.unwrap_or_else(|| panic!("{answer}")))
+    }
+}
+
+impl Drop for HttpPort {
+    fn drop(&mut self) {
+        if let Some(server) = self.server.take() {
+            self.runtime.block_on(server.stop());
+        }
+    }
+}
+
+#[test]
+fn every_route_answers_those_who_may_and_refuses_all_others() {
+    let with_keys = format!("[[api.key]]\nname = \"shop\"\nkey = \"{API_KEY}\"\n");
+    let port = HttpPort::start("127.0.0.1", &with_keys);
+    let routes = port.server.as_ref().unwrap().routes();
+    let routes: BTreeSet<_> =
+        routes.iter().map(|(method, path, _)| (method.as_str(), path.as_str())).collect();
+    let tested = ROUTES.iter().map(|(method, path, _)| (*method, *path));
+    assert_eq!(routes, tested.collect(), "a route is listed here with who may use it");
+
+    let (local, open) = (HttpPort::start("127.0.0.1", ""), HttpPort::start("0.0.0.0", ""));
+    let root = format!("authorization: Basic {}\r\n", STANDARD.encode(format!("{}:{}", KEY.0, KEY.1)));
+    let api_key = format!("x-api-key: {API_KEY}\r\n");
+    for (method, path, allowed) in ROUTES {
+        let is_api = path.starts_with("/dev1") || path == "/openapi.json";
+        // The unknown are refused as API Gateway does it, or led to a login.
+        let unknown = if is_api { 403 } else { 401 };
+        for (principal, port, header, may, refusal) in [
+            ("anonymous", &port, "", allowed.anonymous, unknown),
+            ("guest", &open, "", allowed.guest, unknown),
+            ("API key", &port, &*api_key, allowed.api_key, 403),
+            ("session", &port, &*port.log_in(), allowed.session, 403),
+            ("root key", &port, &*root, true, 403),
+            ("local program", &local, "", true, 403),
+        ] {
+            let status = port.status(method, path, header);
+            assert_eq!(![401, 403].contains(&status), may, "{principal}: {method} {path}: {status}");
+            assert!(may || status == refusal, "{principal}: {method} {path}: {status}");
+        }
+    }
 }

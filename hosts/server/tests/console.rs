@@ -12,11 +12,10 @@ use axum::{
 use common::{IN, Opened, at, open, put, queue};
 use futures::StreamExt as _;
 use tintype::{
-    auth::{Authenticator, Credentials},
+    auth::{Client, Credentials, RootKey, Sessions},
     console::Console,
     disk::RealDisk,
     history::{Database, Entry, History, Interval},
-    listen::Client,
 };
 use tintype_api::RouteTable;
 use tintype_pipeline::{Location, ObjectKey, Report, clock::now_ms};
@@ -34,14 +33,14 @@ struct Shown {
 fn shown(fill: impl FnOnce(&Database)) -> Shown {
     let data = tempfile::tempdir().unwrap();
     let opened = open(data.path());
-    let credentials = Credentials::load_or_make(data.path(), (None, None)).unwrap();
-    let authenticator = Arc::new(Authenticator::new(credentials));
+    let credentials = Credentials::load_or_create(data.path(), (None, None)).unwrap();
+    let sessions = Arc::new(Sessions::new(Arc::new(RootKey::new(credentials))));
     let queue = queue(&opened, 0, Duration::ZERO, Duration::from_secs(60));
     let history = Arc::new(History::default());
     let file = data.path().join("measurements.redb");
     fill(&Database::new(Arc::new(RealDisk), file.clone()));
     history.record_to(Database::new(Arc::new(RealDisk), file)).unwrap();
-    let page = Console::new(&opened.settings, authenticator, opened.store.clone(), queue, history.clone());
+    let page = Console::new(&opened.settings, sessions, opened.store.clone(), queue, history.clone());
     Shown { router: RouteTable::new("", page.routes()).router(), opened, history, _data: data }
 }
 

@@ -103,9 +103,9 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("storage", &["disk", "ledger", "queue"][..]),
         ("history", &["disk", "request_id", "http_client", "steady_clock"][..]),
         ("dispatch", &["queue", "storage", "history", "request_id", "settings"][..]),
-        ("auth", &["disk"][..]),
+        ("auth", &["disk", "settings"][..]),
         ("http_client", &["auth"][..]),
-        ("listen", &["settings"][..]),
+        ("listen", &["auth", "settings"][..]),
         ("sandbox", &["settings"][..]),
         ("request_id", &[][..]),
         // Only what is written; whom it concerns acts on it.

@@ -148,7 +148,7 @@ fn credentials(settings: &Settings, env: &Env, findings: &mut Findings) {
     if given.0.is_none() && given.1.is_none() && !settings.data.join("credentials").exists() {
         return findings.add("credentials", Ok("none yet; tintype serve makes them".into()));
     }
-    let credentials = Credentials::load_or_make(&settings.data, given);
+    let credentials = Credentials::load_or_create(&settings.data, given);
     findings.add(
         "credentials",
         credentials

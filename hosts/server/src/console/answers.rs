@@ -7,7 +7,7 @@ use axum::{
 use tintype_api::message;
 
 use super::{Console, html};
-use crate::listen::Client;
+use crate::auth::Client;
 
 /// Runs what looks at the disk where blocking is allowed; a fault becomes a 503 that says what it is.
 pub(super) async fn blocking<T: Send + 'static>(

@@ -20,8 +20,8 @@ use super::{
     results::{self, Wanted},
 };
 use crate::{
+    auth::Client,
     history::{Price, cost, query::Statistic, slowdown},
-    listen::Client,
     storage::free_floor,
 };
 

@@ -17,7 +17,7 @@ use super::{
     object::{attempts, wants_json},
 };
 use crate::{
-    listen::Client,
+    auth::Client,
     queue::{DeadLetter, DeadLetterFilter, DeadLetterPage, DeadLetterSummary, reason},
 };
 

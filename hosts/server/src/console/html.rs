@@ -3,7 +3,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::assets::{STYLE, VERSION};
-use crate::listen::Client;
+use crate::auth::Client;
 
 /// Text as HTML shows it, in elements and in quoted attributes: names of buckets and keys come from
 /// outside. Control characters, and those that turn the direction of what follows, are shown as symbols.

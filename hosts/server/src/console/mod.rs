@@ -38,7 +38,7 @@ use axum::{
 use tintype_api::{Access, BodyLimit, Permission, Route, RouteLimits, RoutePath};
 use tokio::sync::Semaphore;
 
-use crate::{auth::Authenticator, history::History, queue::Queue, settings::Settings, storage::Storage};
+use crate::{auth::Sessions, history::History, queue::Queue, settings::Settings, storage::Storage};
 
 /// The name of the page's own files in metrics.
 const ASSETS: Option<&str> = Some("/page/");
@@ -54,11 +54,10 @@ pub struct Console {
 
 struct Inner {
     settings: Settings,
-    authenticator: Arc<Authenticator>,
+    sessions: Arc<Sessions>,
     store: Arc<Storage>,
     queue: Arc<Queue>,
     history: Arc<History>,
-    sessions: session::Sessions,
     pictures: Arc<Semaphore>,
 }
 
@@ -67,7 +66,7 @@ impl Console {
     #[must_use]
     pub fn new(
         settings: &Settings,
-        authenticator: Arc<Authenticator>,
+        sessions: Arc<Sessions>,
         store: Arc<Storage>,
         queue: Arc<Queue>,
         history: Arc<History>,
@@ -75,11 +74,10 @@ impl Console {
         Self {
             inner: Arc::new(Inner {
                 settings: settings.clone(),
-                authenticator,
+                sessions,
                 store,
                 queue,
                 history,
-                sessions: session::Sessions::default(),
                 pictures: Arc::new(Semaphore::new(PICTURES)),
             }),
         }
@@ -119,14 +117,10 @@ impl Console {
 
     /// A row with what is around its handler.
     fn served(&self, row: Route<MethodRouter<Self>>) -> Route<MethodRouter> {
-        let needs_login = matches!(row.access, Access::Login(_));
         let is_bounded = row.limits.body != BodyLimit::Streamed;
         row.map(|mut handler| {
             if !is_bounded {
                 handler = handler.layer(DefaultBodyLimit::disable());
-            }
-            if needs_login {
-                handler = handler.layer(middleware::from_fn_with_state(self.clone(), session::require));
             }
             handler
                 .layer(middleware::map_response(assets::headers))

@@ -20,8 +20,8 @@ use super::{
     story::{State as Stands, Story},
 };
 use crate::{
+    auth::Client,
     history::{Entry, Settlement},
-    listen::Client,
     queue::DeadLetterFilter,
     request_id,
     storage::{Cause, StoreFault},

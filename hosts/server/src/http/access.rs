@@ -7,7 +7,7 @@ use http::{Method, Uri};
 
 use super::Request;
 use crate::{
-    listen::{Client, Peer},
+    auth::{Client, Peer},
     request_id,
 };
 

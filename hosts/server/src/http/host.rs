@@ -16,7 +16,7 @@ use tintype_pipeline::{
 
 use super::HttpApi;
 use crate::{
-    listen::Client,
+    auth::Client,
     request_id,
     storage::{Cause, DiskPort, StoreFault},
 };
@@ -93,12 +93,12 @@ impl Host for HttpApi {
             let scheme = if is_tls { "https" } else { "http" };
             format!("{scheme}://{}", reached_at(settings.listen.s3, host))
         };
-        let credentials = &self.inner.parts.credentials;
+        let credentials = self.inner.parts.root_key.credentials();
         Ok(FormSigner {
             url: format!("{}/{bucket}", settings.api.s3_url.clone().unwrap_or_else(listens)),
             region: REGION.into(),
             access_key_id: credentials.access_key_id.clone(),
-            secret_access_key: credentials.secret_access_key(),
+            secret_access_key: credentials.secret_access_key().to_owned(),
             session_token: None,
         })
     }

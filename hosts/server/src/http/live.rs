@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use axum::{response::Response, routing::MethodRouter};
 use http::{Method, header};
 use hyper::body::Incoming;
-use tintype_api::Route;
+use tintype_api::{Access, Route};
 
 use super::{HttpApi, Parts, Steps};
 use crate::{listen::DrainOnDrop, settings::Settings};
@@ -38,6 +38,15 @@ impl Live {
         changed.listen.trusted_proxies = settings.listen.trusted_proxies.clone();
         let http = HttpApi::new(changed, self.parts.clone(), Some(&before));
         self.now.store(Arc::new(Steps::new(&http, self.page.clone())));
+    }
+
+    /// The routes, each with its method, its path and what it demands.
+    #[must_use]
+    pub fn routes(&self) -> Vec<(Method, String, Access)> {
+        let steps = self.now.load();
+        let resource = steps.inner.settings.api.path();
+        let routes = steps.table.routes();
+        routes.map(|route| (route.method.clone(), route.path.below(&resource), route.access)).collect()
     }
 
     /// The name that a request is counted under.

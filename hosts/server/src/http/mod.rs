@@ -3,17 +3,17 @@
 
 mod access;
 mod admission;
+mod authorization;
 mod bodies;
 mod cache;
-mod guard;
 mod head;
 mod host;
-mod keys;
 mod live;
+mod origins;
 mod readiness;
 mod routes;
 mod throttle;
-mod trust;
+mod usage_plans;
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,12 +28,13 @@ use hyper::body::Incoming;
 pub use live::Live;
 use tintype_api::{Cors, Place, Route, RouteLimits, RouteTable, message, preflight};
 use tower::ServiceExt as _;
+use usage_plans::Exceeded;
 
 use crate::{
-    auth::{Authenticator, Credentials},
+    auth::{Authenticator, Authorizer, Client, Principal, RootKey, Sessions},
     dispatch::Dispatcher,
     history::{History, RouteNames},
-    listen::{Client, DrainOnDrop},
+    listen::DrainOnDrop,
     settings::Settings,
     storage::Storage,
 };
@@ -58,10 +59,12 @@ pub struct Parts {
     pub dispatcher: Arc<Dispatcher>,
     /// Counts.
     pub history: Arc<History>,
-    /// The key that upload forms are signed with.
-    pub credentials: Credentials,
-    /// Checks the root key of requests.
-    pub authenticator: Arc<Authenticator>,
+    /// The key that opens everything, and that upload forms are signed with.
+    pub root_key: Arc<RootKey>,
+    /// Logins at the console.
+    pub sessions: Arc<Sessions>,
+    /// Decides who may do what.
+    pub authorizer: Authorizer,
 }
 
 struct Inner {
@@ -70,7 +73,8 @@ struct Inner {
     /// The rate of all requests together.
     account: Arc<throttle::TokenBucket>,
     routes: throttle::Routes,
-    keys: keys::Keys,
+    usage_plans: usage_plans::UsagePlans,
+    authenticator: Authenticator,
     cache: Arc<cache::Cache>,
     bodies: bodies::Bodies,
     readiness: Arc<readiness::Readiness>,
@@ -91,7 +95,11 @@ impl HttpApi {
                     before.map(|before| &before.account),
                 ),
                 routes: throttle::Routes::new(api, before.map(|before| &before.routes)),
-                keys: keys::Keys::new(&api.keys, before.map(|before| &before.keys)),
+                usage_plans: usage_plans::UsagePlans::new(
+                    &api.keys,
+                    before.map(|before| &before.usage_plans),
+                ),
+                authenticator: Authenticator::new(&settings, parts.root_key.clone(), parts.sessions.clone()),
                 cache: cache::Cache::continued(
                     api,
                     before.map(|before| (&before.settings.api, &before.cache)),
@@ -143,7 +151,7 @@ impl Steps {
     /// The sender; the log line.
     async fn answer(&self, mut request: Request) -> Response {
         let here = self.table.at(request.uri().path());
-        let client = trust::client(&self.inner.settings, &request);
+        let client = self.inner.authenticator.client(&request);
         request.extensions_mut().insert(client);
         let is_logged = here.is_none_or(|place| place.route_or_first(request.method()).is_logged);
         let line = if is_logged { access::Line::begin(&request) } else { None };
@@ -154,18 +162,20 @@ impl Steps {
         response
     }
 
-    /// The head, whether the sender may call; then the API's steps, or this server's.
+    /// The head, what pages of other origins may; then the API's steps, or whether the sender may, and this server's.
     async fn guarded(&self, here: Here<'_>, client: Client, request: Request) -> Answered {
-        let is_linkable =
-            here.and_then(|place| place.route(request.method())).is_some_and(|route| route.is_linkable);
-        let welcome = head::check(&request)
-            .and_then(|()| guard::check(&self.inner.settings, client, &request, is_linkable));
+        let route = here.and_then(|place| place.route(request.method()));
+        let checked = head::check(&request)
+            .and_then(|()| origins::check(&self.inner.settings, client, &request, route));
         if let Some(place) = here
             && place.is_of_api()
         {
-            return Ok(self.across_origins(place, client, request, welcome).await);
+            return Ok(self.across_origins(place, client, request, checked).await);
         }
-        welcome?;
+        checked?;
+        if let Some(route) = route {
+            authorization::authorize(&self.inner, route.access, client, &request).await?;
+        }
         let limits =
             here.map_or_else(RouteLimits::default, |place| place.route_or_first(request.method()).limits);
         // Boxed, here and below: the future of a request is to be small for the answers that are cached.
@@ -178,51 +188,35 @@ impl Steps {
         place: &Place<MethodRouter>,
         client: Client,
         request: Request,
-        welcome: Result<(), Box<Response>>,
+        checked: Result<(), Box<Response>>,
     ) -> Response {
         let cors = &self.inner.cors;
         let origin = cors.allowed(request.headers());
-        let mut response = match (welcome, request.method()) {
+        let mut response = match (checked, request.method()) {
             (Err(refused), _) => *refused,
             (Ok(()), &Method::OPTIONS) => preflight(place.methods(), origin.is_some()),
             (Ok(()), method) => {
                 let route = place.route_or_first(method);
-                self.opened(route, client, request).await.unwrap_or_else(|refused| *refused)
+                self.authorized(route, client, request).await.unwrap_or_else(|refused| *refused)
             }
         };
         cors.mark(&mut response, origin);
         response
     }
 
-    /// Who may call: whoever is trusted, whoever sends an API key, within its rate and quota, and programs that send the
-    /// root key.
-    async fn opened(&self, route: &Route<MethodRouter>, client: Client, request: Request) -> Answered {
-        let Inner { settings, keys, parts, .. } = &*self.inner;
+    /// Whether the sender may call; of an API key also how often, and how much a day.
+    async fn authorized(&self, route: &Route<MethodRouter>, client: Client, request: Request) -> Answered {
+        let Inner { usage_plans, parts, .. } = &*self.inner;
         let history = &parts.history;
-        let opened = match trust::is_closed(settings, client, &request) {
-            true => Err(keys::Closed::Unknown),
-            false => keys.open(request.headers(), history.usage()),
-        };
-        let key = match opened {
-            Ok(key) => key,
-            Err(keys::Closed::Unknown) => {
-                // Browsers send the root key that they were given for the console with requests of foreign pages, too.
-                let headers = request.headers();
-                if trust::is_of_a_browser(headers) || !Box::pin(parts.authenticator.admits(headers)).await {
-                    return Err(Box::new(trust::refusal(settings, headers)));
-                }
-                None
-            }
-            // API Gateway's words, each.
-            Err(keys::Closed::TooFast(wait)) => {
-                return Err(throttled(history, "Too Many Requests", wait));
-            }
-            Err(keys::Closed::UsedUp(wait)) => return Err(throttled(history, "Limit Exceeded", wait)),
-        };
+        let principal = authorization::authorize(&self.inner, route.access, client, &request).await?;
+        let Principal::ApiKey(name) = &principal else { return self.within_rates(route, request).await };
+        // API Gateway's words, each.
+        let counted = usage_plans.take(name, history.usage()).map_err(|exceeded| match exceeded {
+            Exceeded::Rate(wait) => throttled(history, "Too Many Requests", wait),
+            Exceeded::Quota(wait) => throttled(history, "Limit Exceeded", wait),
+        })?;
         let mut response = self.within_rates(route, request).await.unwrap_or_else(|refused| *refused);
-        if let Some(key) = key {
-            key.mark(&mut response);
-        }
+        counted.settle(&mut response);
         Ok(response)
     }
 

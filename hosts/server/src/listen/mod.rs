@@ -1,7 +1,6 @@
 //! Accepting connections: the limits and the graceful shutdown that both ports share.
 
 mod body_timeout;
-mod client;
 mod host_header;
 mod lingering_close;
 mod tls;
@@ -12,7 +11,6 @@ use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 pub use body_timeout::{BodyTimeoutError, TimeoutBody};
 use bytes::Bytes;
-pub use client::{Client, Peer};
 pub use host_header::{HostError, check_host};
 use http::{HeaderValue, Request, Response, header};
 use hyper::{
@@ -33,6 +31,8 @@ use tokio::{
 };
 pub use unix_socket::{UnixSocket, bind_unix};
 use write_timeout::WriteTimeout;
+
+use crate::auth::Peer;
 
 /// Open connections of one port; further ones wait in the system's backlog.
 const CONNECTIONS: usize = 512;

@@ -11,7 +11,8 @@ use std::{
 
 use tokio::net::{UnixListener, UnixStream};
 
-use super::{ListenError, Listener, Peer};
+use super::{ListenError, Listener};
+use crate::auth::Peer;
 
 /// The owner may connect, and the group that the operator gives the file or its folder.
 const MODE: u32 = 0o660;

@@ -48,14 +48,16 @@ pub(super) fn metadata(stored: &StoredHeaders) -> Option<dto::Metadata> {
         .then(|| stored.metadata.iter().map(|(name, value)| (name.clone(), value.clone())).collect())
 }
 
-/// The headers kept of any request that makes an object.
+/// The headers that are stored with an object, of any request that creates one.
 macro_rules! stored_headers {
     ($input:expr) => {
         $crate::storage::StoredHeaders {
             content_type: $input.content_type.clone(),
             cache_control: $input.cache_control.clone(),
             content_disposition: $input.content_disposition.clone(),
-            content_encoding: $crate::s3::answers::without_transport($input.content_encoding.as_deref()),
+            content_encoding: $crate::s3::answers::without_transfer_encoding(
+                $input.content_encoding.as_deref(),
+            ),
             content_language: $input.content_language.clone(),
             expires: $input.expires.as_ref().and_then($crate::s3::answers::date_text),
             metadata: $input
@@ -69,14 +71,14 @@ macro_rules! stored_headers {
 }
 pub(super) use stored_headers;
 
-/// `aws-chunked` is how the body travelled, not what the object is.
-pub(super) fn without_transport(encoding: Option<&str>) -> Option<String> {
-    let kept: Vec<&str> = encoding?
+/// Without `aws-chunked`, which encodes the transfer and not the object.
+pub(super) fn without_transfer_encoding(encoding: Option<&str>) -> Option<String> {
+    let encodings: Vec<&str> = encoding?
         .split(',')
         .map(str::trim)
         .filter(|part| !part.is_empty() && *part != "aws-chunked")
         .collect();
-    (!kept.is_empty()).then(|| kept.join(","))
+    (!encodings.is_empty()).then(|| encodings.join(","))
 }
 
 /// Fills the checksum fields of an answer.
@@ -104,9 +106,10 @@ pub(super) fn checksum_type(checksums: &Checksums) -> Option<dto::ChecksumType> 
 
 pub(super) fn copy_source(source: &CopySource) -> S3Result<Location> {
     match source {
-        CopySource::Bucket { version_id: Some(_), .. } => {
-            Err(s3_error!(NotImplemented, "versions are not kept; leave versionId out of x-amz-copy-source"))
-        }
+        CopySource::Bucket { version_id: Some(_), .. } => Err(s3_error!(
+            NotImplemented,
+            "versions are not stored; leave versionId out of x-amz-copy-source"
+        )),
         CopySource::Bucket { bucket, key, version_id: None } => location(bucket, key),
         CopySource::AccessPoint { .. } | CopySource::Outpost { .. } => {
             Err(s3_error!(NotImplemented, "x-amz-copy-source names an access point; name a bucket"))
@@ -114,7 +117,7 @@ pub(super) fn copy_source(source: &CopySource) -> S3Result<Location> {
     }
 }
 
-/// Objects are private; any other canned ACL would promise what is not so.
+/// Objects are private; no other canned ACL could be honoured.
 pub(super) fn check_acl(acl: Option<&str>) -> S3Result<()> {
     match acl {
         None | Some("private" | "bucket-owner-full-control") => Ok(()),

@@ -1,5 +1,5 @@
-//! Bodies in the encoding `aws-chunked` end with a chunk of no bytes. The crate s3s decodes them, but takes the end of
-//! the connection's body for the end of the chunks; here a body without the final chunk ends in an error.
+//! Bodies in the encoding `aws-chunked` end with a chunk of no bytes. The crate s3s decodes them, but accepts the
+//! end of the connection's body as the end of the chunks; here a body without the final chunk ends in an error.
 //! Source: AWS, "Signature calculations for the authorization header: transferring payload in multiple chunks".
 
 use std::{
@@ -15,65 +15,65 @@ use http_body::{Body, Frame, SizeHint};
 #[error("the body ends before its final chunk, which has 0 bytes")]
 pub(super) struct MissingFinalChunk;
 
-/// Follows the framing of a body, piece by piece: `size[;extension]\r\n`, the bytes, `\r\n`, and so on.
+/// Parses the framing of a body, piece by piece: `size[;extension]\r\n`, the bytes, `\r\n`, and so on.
 #[derive(Debug, Default)]
 pub(super) struct Framing {
-    at: Place,
+    state: State,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// In a chunk's head, of whose size so much has been read.
+enum State {
+    /// In a chunk's head; the size as read so far.
     Size(u64),
-    /// Behind the size, before the end of the line.
+    /// After the size, before the end of the line.
     Extension(u64),
-    /// So many bytes before the end of a chunk, the line end after it included.
+    /// The bytes left of a chunk, with the line end after it.
     Data(u64),
-    /// Behind the head of the final chunk: trailers may follow.
+    /// After the head of the final chunk: trailers may follow.
     Final,
 }
 
-impl Default for Place {
+impl Default for State {
     fn default() -> Self {
         Self::Size(0)
     }
 }
 
 impl Framing {
-    /// Takes the next piece. What is malformed is left to the decoder to refuse.
-    pub(super) fn feed(&mut self, mut bytes: &[u8]) {
+    /// Takes the next piece. Malformed ones are left to the decoder to refuse.
+    pub(super) fn push(&mut self, mut bytes: &[u8]) {
         while let Some((&byte, rest)) = bytes.split_first() {
-            self.at = match self.at {
-                Place::Final => return,
-                Place::Data(left) => {
+            self.state = match self.state {
+                State::Final => return,
+                State::Data(left) => {
                     let step = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
                     bytes = &bytes[step..];
                     let left = left - step as u64;
-                    self.at = if left == 0 { Place::Size(0) } else { Place::Data(left) };
+                    self.state = if left == 0 { State::Size(0) } else { State::Data(left) };
                     continue;
                 }
-                Place::Size(size) => match (byte as char).to_digit(16) {
-                    Some(digit) => Place::Size(size.saturating_mul(16).saturating_add(digit.into())),
+                State::Size(size) => match (byte as char).to_digit(16) {
+                    Some(digit) => State::Size(size.saturating_mul(16).saturating_add(digit.into())),
                     None if byte == b'\n' => after_head(size),
-                    None => Place::Extension(size),
+                    None => State::Extension(size),
                 },
-                Place::Extension(size) if byte == b'\n' => after_head(size),
-                extension @ Place::Extension(_) => extension,
+                State::Extension(size) if byte == b'\n' => after_head(size),
+                extension @ State::Extension(_) => extension,
             };
             bytes = rest;
         }
     }
 
     pub(super) const fn has_ended(&self) -> bool {
-        matches!(self.at, Place::Final)
+        matches!(self.state, State::Final)
     }
 }
 
-const fn after_head(size: u64) -> Place {
-    if size == 0 { Place::Final } else { Place::Data(size.saturating_add(2)) }
+const fn after_head(size: u64) -> State {
+    if size == 0 { State::Final } else { State::Data(size.saturating_add(2)) }
 }
 
-/// A body that must hold a final chunk.
+/// A body that must have a final chunk.
 #[derive(Debug)]
 pub(super) struct Terminated<B> {
     body: B,
@@ -102,7 +102,7 @@ where
         Poll::Ready(match frame {
             Some(Ok(frame)) => {
                 if let Some(bytes) = frame.data_ref() {
-                    self.framing.feed(bytes);
+                    self.framing.push(bytes);
                 }
                 Some(Ok(frame))
             }
@@ -112,7 +112,7 @@ where
         })
     }
 
-    // Not the body's own: a decoder that asks whether more comes must get to the error.
+    // Not the body's own: a decoder must poll on until the error.
     fn is_end_stream(&self) -> bool {
         false
     }
@@ -126,13 +126,13 @@ where
 mod tests {
     use super::*;
 
-    /// Two chunks, the first of which holds what looks like a final one.
+    /// Two chunks, the first of which contains what looks like a final one.
     const BODY: &[u8] =
         b"10;chunk-signature=00\r\n\r\n0;chunk\r\n\r\n123\r\n2\r\nab\r\n0;chunk-signature=00\r\n\r\n";
 
     fn has_ended(pieces: &[&[u8]]) -> bool {
         let mut framing = Framing::default();
-        pieces.iter().for_each(|piece| framing.feed(piece));
+        pieces.iter().for_each(|piece| framing.push(piece));
         framing.has_ended()
     }
 

@@ -2,7 +2,7 @@
 //! Source: RFC 9110, section 13; AWS, "Conditional requests".
 
 use s3s::{
-    S3Result,
+    S3Error, S3Result,
     dto::{ETag, ETagCondition, Timestamp},
     s3_error,
 };
@@ -17,7 +17,7 @@ fn value(etag: &ETag) -> &str {
 fn matches(condition: &ETagCondition, etag: &str) -> bool {
     match condition {
         ETagCondition::Any => true,
-        ETagCondition::ETag(wanted) => value(wanted) == etag,
+        ETagCondition::ETag(expected) => value(expected) == etag,
     }
 }
 
@@ -43,16 +43,21 @@ macro_rules! copy_source_conditions {
 pub(super) use copy_source_conditions;
 
 pub(super) fn check_copy_source(conditions: &ReadConditions<'_>, source: &ObjectRecord) -> S3Result<()> {
-    match conditions.judge(source) {
-        Verdict::Go => Ok(()),
-        _ => Err(s3_error!(PreconditionFailed, "the source is not as the condition says")),
+    match conditions.evaluate(source) {
+        Verdict::Met => Ok(()),
+        _ => Err(precondition_failed()),
     }
 }
 
-/// How a read's conditions turned out.
+/// S3's message.
+pub(super) fn precondition_failed() -> S3Error {
+    s3_error!(PreconditionFailed, "At least one of the pre-conditions you specified did not hold")
+}
+
+/// The result of a read's conditions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    Go,
+    Met,
     NotModified,
     Failed,
 }
@@ -63,8 +68,8 @@ fn seconds(timestamp: &Timestamp) -> i64 {
 }
 
 impl ReadConditions<'_> {
-    /// An ETag outweighs a date, as RFC 9110 section 13.2.2 has it.
-    pub(super) fn judge(&self, object: &ObjectRecord) -> Verdict {
+    /// An ETag takes precedence over a date (RFC 9110, section 13.2.2).
+    pub(super) fn evaluate(&self, object: &ObjectRecord) -> Verdict {
         let modified = object.modified_ms.div_euclid(1000);
         match (self.if_match, self.if_unmodified_since) {
             (Some(condition), _) if !matches(condition, &object.etag) => return Verdict::Failed,
@@ -74,7 +79,7 @@ impl ReadConditions<'_> {
         match (self.if_none_match, self.if_modified_since) {
             (Some(condition), _) if matches(condition, &object.etag) => Verdict::NotModified,
             (None, Some(date)) if modified <= seconds(date) => Verdict::NotModified,
-            _ => Verdict::Go,
+            _ => Verdict::Met,
         }
     }
 }
@@ -86,7 +91,7 @@ pub(super) fn write_headers(headers: &http::HeaderMap) -> S3Result<Condition> {
         value
             .map(|value| ETagCondition::parse_http_header(value.as_bytes()))
             .transpose()
-            .map_err(|error| s3_error!(InvalidArgument, "the header {name} cannot be read: {error}"))
+            .map_err(|error| s3_error!(InvalidArgument, "the header {name} cannot be parsed: {error}"))
     };
     let (if_match, if_none_match) = (parse(http::header::IF_MATCH)?, parse(http::header::IF_NONE_MATCH)?);
     write(if_match.as_ref(), if_none_match.as_ref())

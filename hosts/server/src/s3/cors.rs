@@ -15,7 +15,7 @@ use super::{Endpoint, blocking, faults::s3};
 use crate::storage::{CorsRecord, Storage};
 
 /// Rules a bucket may have: S3's own bound.
-const MOST_RULES: usize = 100;
+const MAX_RULES: usize = 100;
 /// Methods a rule may allow.
 const METHODS: [&str; 5] = ["GET", "PUT", "POST", "DELETE", "HEAD"];
 
@@ -44,8 +44,8 @@ pub(super) async fn put(
     request: S3Request<PutBucketCorsInput>,
 ) -> S3Result<S3Response<PutBucketCorsOutput>> {
     let rules = request.input.cors_configuration.cors_rules;
-    if rules.is_empty() || rules.len() > MOST_RULES {
-        return Err(s3_error!(MalformedXML, "a CORS configuration has 1 to {MOST_RULES} rules"));
+    if rules.is_empty() || rules.len() > MAX_RULES {
+        return Err(s3_error!(MalformedXML, "a CORS configuration has 1 to {MAX_RULES} rules"));
     }
     let rules = rules.into_iter().map(checked).collect::<S3Result<Vec<_>>>()?;
     let (store, bucket) = (endpoint.store.clone(), request.input.bucket);
@@ -94,18 +94,18 @@ fn checked(rule: CORSRule) -> S3Result<CorsRecord> {
 
 /// A request of a page of another origin.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct CrossOriginRequest {
     bucket: String,
     origin: String,
-    /// The method of the request itself, or of the one that a preflight asks for.
+    /// The method of the request itself, or of the one that a preflight announces.
     method: String,
-    /// Headers that a preflight asks for, in lower case.
+    /// Headers that a preflight announces, in lower case.
     headers: Vec<String>,
     pub(super) is_preflight: bool,
 }
 
-impl Asked {
-    /// `None` if no other origin asks.
+impl CrossOriginRequest {
+    /// `None` if the request has no Origin.
     pub(super) fn of<B>(request: &Request<B>) -> Option<Self> {
         let text = |name: &HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
         let origin = text(&header::ORIGIN)?.to_owned();
@@ -126,8 +126,8 @@ impl Asked {
         })
     }
 
-    /// What every answer to this request says; empty if no rule of the bucket allows it. Blocks on the disk.
-    pub(super) fn answer(&self, store: &Storage) -> HeaderMap {
+    /// The CORS headers of every answer to this request; none if no rule of the bucket allows it. Blocks on the disk.
+    pub(super) fn allowed(&self, store: &Storage) -> HeaderMap {
         let rules = store.buckets.get(&self.bucket).map(|bucket| bucket.cors).unwrap_or_default();
         rules.iter().find(|rule| self.is_allowed(rule)).map(|rule| self.headers(rule)).unwrap_or_default()
     }
@@ -204,12 +204,12 @@ mod tests {
         }
     }
 
-    fn asked(method: &str, origin: &str, headers: &str) -> Asked {
+    fn request(method: &str, origin: &str, headers: &str) -> CrossOriginRequest {
         let request = Request::options("/in/a.jpg")
             .header(header::ORIGIN, origin)
             .header(header::ACCESS_CONTROL_REQUEST_METHOD, method)
             .header(header::ACCESS_CONTROL_REQUEST_HEADERS, headers);
-        Asked::of(&request.body(()).unwrap()).unwrap()
+        CrossOriginRequest::of(&request.body(()).unwrap()).unwrap()
     }
 
     #[test]
@@ -225,7 +225,7 @@ mod tests {
             ("", one, "", false),
         ] {
             assert_eq!(
-                asked(method, origin, headers).is_allowed(&rule()),
+                request(method, origin, headers).is_allowed(&rule()),
                 allowed,
                 "{method} {origin} {headers}"
             );
@@ -234,11 +234,11 @@ mod tests {
 
     #[test]
     fn what_the_answer_says() {
-        let headers = asked("POST", "https://a.shop.example", "content-type").headers(&rule());
+        let headers = request("POST", "https://a.shop.example", "content-type").headers(&rule());
         assert_eq!(headers["access-control-allow-origin"], "https://a.shop.example");
         assert_eq!(headers["access-control-allow-headers"], "content-type");
         assert_eq!(headers["access-control-max-age"], "60");
         assert_eq!(headers["access-control-expose-headers"], "ETag");
-        assert!(Asked::of(&Request::get("/in").body(()).unwrap()).is_none());
+        assert!(CrossOriginRequest::of(&Request::get("/in").body(()).unwrap()).is_none());
     }
 }

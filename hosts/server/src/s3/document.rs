@@ -1,6 +1,6 @@
 //! XML documents that come with a request, such as the list of `DeleteObjects`: read whole, compared with the checksums that
-//! the client sent, and looked at for what the crate s3s passes over: CDATA, what stands beside the root element, and parts
-//! of configurations that it does not know.
+//! the client sent, and checked for what the crate s3s ignores: CDATA, anything beside the root element, and elements of
+//! configurations that it does not know.
 //! Source: AWS, "`DeleteObjects`", "Checking object integrity".
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -11,14 +11,14 @@ use md5::{Digest as _, Md5};
 use quick_xml::{Reader, events::Event};
 use s3s::{Body, S3Result, TrailingHeaders, s3_error};
 
-use super::receive::{ALGORITHMS, announced_trailer, body_error, checksum_header, hasher_for, values};
+use super::upload_body::{ALGORITHMS, announced_trailer, body_error, checksum_header, hasher_for, values};
 
 /// A list of 1,000 keys of 1,024 bytes, each of which XML may write in six.
-const LARGEST: usize = 8 << 20;
-/// Elements within each other; S3's documents have five.
-const DEEPEST: usize = 16;
+const MAX_BYTES: usize = 8 << 20;
+/// Nesting of elements; S3's documents have five levels.
+const MAX_DEPTH: usize = 16;
 
-/// What root elements may hold: what s3s does not know there, it skips.
+/// Children of root elements: s3s skips unknown ones.
 const CHILDREN: &[(&str, &[&str])] = &[
     ("CORSConfiguration", &["CORSRule"]),
     ("CompleteMultipartUpload", &["Part"]),
@@ -43,13 +43,13 @@ pub(super) async fn read(
     trailers: Option<TrailingHeaders>,
     has_checksums: bool,
 ) -> S3Result<Bytes> {
-    let body = take(body, LARGEST).await?;
+    let body = take(body, MAX_BYTES).await?;
     let trailers = trailers.and_then(|trailers| trailers.take());
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if declared.is_some_and(|declared: usize| declared != body.len()) {
         return Err(s3_error!(
             IncompleteBody,
-            "the document has another length than was said; nothing was done"
+            "the document's length is not that of Content-Length; nothing was done"
         ));
     }
     verify_md5(headers, &body)?;
@@ -58,23 +58,23 @@ pub(super) async fn read(
     } else {
         announced_trailer(headers, trailers.as_ref())?;
     }
-    check_form(&body)?;
+    check_syntax(&body)?;
     headers.insert(header::CONTENT_LENGTH, body.len().into());
     Ok(body)
 }
 
-/// Reads the body of an operation that has none, for its signature to be compared.
-pub(super) async fn read_nothing(body: Body) -> S3Result<()> {
+/// Reads the body of an operation that has none, so that its signature is compared.
+pub(super) async fn require_empty(body: Body) -> S3Result<()> {
     take(body, 0).await.map(drop)
 }
 
-async fn take(body: Body, most: usize) -> S3Result<Bytes> {
-    let body = Limited::new(body, most).collect().await;
+async fn take(body: Body, limit: usize) -> S3Result<Bytes> {
+    let body = Limited::new(body, limit).collect().await;
     let body = body.map_err(|error| match error.is::<LengthLimitError>() {
-        true if most == 0 => s3_error!(InvalidRequest, "this operation takes no body; nothing was done"),
+        true if limit == 0 => s3_error!(InvalidRequest, "this operation takes no body; nothing was done"),
         true => s3_error!(
             MaxMessageLengthExceeded,
-            "the document has more than {most} bytes; ask for less at once (nothing was done)"
+            "the document has more than {limit} bytes; send less at once (nothing was done)"
         ),
         false => body_error(&*error),
     })?;
@@ -83,10 +83,10 @@ async fn take(body: Body, most: usize) -> S3Result<Bytes> {
 
 fn verify_md5(headers: &HeaderMap, body: &Bytes) -> S3Result<()> {
     let Some(md5) = headers.get("content-md5") else { return Ok(()) };
-    let Some(given) = STANDARD.decode(md5).ok().filter(|md5| md5.len() == 16) else {
+    let Some(expected) = STANDARD.decode(md5).ok().filter(|md5| md5.len() == 16) else {
         return Err(s3_error!(InvalidDigest, "Content-MD5 is not the base64 of 16 bytes"));
     };
-    if given != Md5::digest(body).as_slice() {
+    if expected != Md5::digest(body).as_slice() {
         return Err(s3_error!(BadDigest, "Content-MD5 does not match the body; nothing was done"));
     }
     Ok(())
@@ -98,18 +98,18 @@ fn verify_checksums(headers: &HeaderMap, trailers: Option<&HeaderMap>, body: &By
     let leading = ALGORITHMS
         .into_iter()
         .filter_map(|name| headers.get(checksum_header(name)).map(|value| (name, value.as_bytes())));
-    for (name, given) in leading.chain(trailing) {
+    for (name, expected) in leading.chain(trailing) {
         let mut hasher = hasher_for(name)?;
         hasher.update(body);
         let computed = values(hasher.finalize()).values.remove(name).unwrap_or_default();
-        let is_well_formed = STANDARD.decode(given).is_ok_and(|given| {
-            STANDARD.decode(&computed).is_ok_and(|computed| computed.len() == given.len())
+        let is_well_formed = STANDARD.decode(expected).is_ok_and(|expected| {
+            STANDARD.decode(&computed).is_ok_and(|computed| computed.len() == expected.len())
         });
         if !is_well_formed {
             let header = checksum_header(name);
             return Err(s3_error!(InvalidRequest, "the value of {header} is not one of that checksum"));
         }
-        if computed.as_bytes() != given {
+        if computed.as_bytes() != expected {
             return Err(s3_error!(
                 BadDigest,
                 "the {name} checksum does not match the body; nothing was done"
@@ -120,8 +120,8 @@ fn verify_checksums(headers: &HeaderMap, trailers: Option<&HeaderMap>, body: &By
 }
 
 /// One root element, nothing beside it, and nothing that s3s would skip.
-fn check_form(document: &[u8]) -> S3Result<()> {
-    let malformed = |words: &str| s3_error!(MalformedXML, "{words}; nothing was done");
+fn check_syntax(document: &[u8]) -> S3Result<()> {
+    let malformed = |reason: &str| s3_error!(MalformedXML, "{reason}; nothing was done");
     if document.iter().all(u8::is_ascii_whitespace) {
         return Ok(());
     }
@@ -150,7 +150,7 @@ fn check_form(document: &[u8]) -> S3Result<()> {
             }
         }
         match event {
-            Event::Start(_) if depth == DEEPEST => return Err(malformed("the XML is nested too deeply")),
+            Event::Start(_) if depth == MAX_DEPTH => return Err(malformed("the XML is nested too deeply")),
             Event::Start(_) => depth += 1,
             Event::End(_) => depth = depth.saturating_sub(1),
             Event::Decl(declaration) => {
@@ -162,7 +162,7 @@ fn check_form(document: &[u8]) -> S3Result<()> {
             Event::CData(_) => return Err(malformed("CDATA is not offered; escape the text")),
             Event::DocType(_) => return Err(malformed("a document type is not offered")),
             Event::Text(text) if depth <= 1 && !text.iter().all(u8::is_ascii_whitespace) => {
-                return Err(malformed("text stands beside the elements"));
+                return Err(malformed("there is text beside the elements"));
             }
             Event::Eof if depth > 0 => return Err(malformed("the XML ends within an element")),
             Event::Eof => return Ok(()),
@@ -187,7 +187,7 @@ mod tests {
             "<NotificationConfiguration/>".into(),
             String::new(),
         ] {
-            assert!(check_form(good.as_bytes()).is_ok(), "{good}");
+            assert!(check_syntax(good.as_bytes()).is_ok(), "{good}");
         }
         for wrong in [
             "<Delete><Object><Key>x/a<![CDATA[x]]></Key></Object></Delete>".to_owned(),
@@ -211,7 +211,7 @@ mod tests {
             format!("<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>{key}"),
             "<a>".repeat(100) + &"</a>".repeat(100),
         ] {
-            assert!(check_form(wrong.as_bytes()).is_err(), "{wrong}");
+            assert!(check_syntax(wrong.as_bytes()).is_err(), "{wrong}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The store's faults in S3's words.
+//! The store's faults as S3's errors.
 //! Source: AWS, "Error responses" (S3 API reference).
 
 use s3s::{S3Error, S3ErrorCode};
@@ -23,7 +23,7 @@ pub(super) fn s3(fault: impl Into<StoreFault>) -> S3Error {
         StoreFault::MetadataTooLarge(_) => S3ErrorCode::MetadataTooLarge,
         StoreFault::Invalid(_) | StoreFault::Notification(_) => S3ErrorCode::InvalidArgument,
         StoreFault::Corrupt(..) => S3ErrorCode::InternalError,
-        // S3 itself is never full; 503 has clients keep the upload and try again.
+        // S3 itself is never full; on 503 clients retry the upload.
         StoreFault::Full(_)
         | StoreFault::InDoubt(_)
         | StoreFault::Unavailable(_)

@@ -1,4 +1,4 @@
-//! What fuzz targets reach of the S3 endpoint; compiled with `--cfg fuzzing` only.
+//! The parts of the S3 endpoint that fuzz targets call; compiled with `--cfg fuzzing` only.
 
 use bytes::Bytes;
 use futures::stream;
@@ -9,10 +9,11 @@ use s3s::{
     Body, S3Error, S3Request, S3Response, S3Result, route::S3Route, s3_error, service::S3ServiceBuilder,
 };
 
-use super::{
-    OneKey, Unreachable, authorization::Authorizer, aws_chunked::Framing, check, form, protocol, with_limits,
+use super::{AccessKeys, Unreachable, aws_chunked::Framing, check, form, protocol, with_limits};
+use crate::{
+    auth::{Authorizer, Credentials},
+    storage::StoredHeaders,
 };
-use crate::storage::StoredHeaders;
 
 /// The verification of signatures, in front of an endpoint that reads the body, does nothing and answers 200.
 #[derive(Clone)]
@@ -34,16 +35,16 @@ impl Verification {
     /// For one access key.
     #[must_use]
     pub fn new(access_key_id: &str, secret: &str) -> Self {
-        let key = OneKey { access_key_id: access_key_id.into(), secret: secret.into() };
+        let keys = access_keys(access_key_id, secret);
         let mut endpoint = S3ServiceBuilder::new(Unreachable);
         endpoint.set_route(Receiver);
-        Self { protocol: protocol(key, Authorizer::root_only(access_key_id), endpoint.build()) }
+        Self { protocol: protocol(keys, Authorizer::root_only(access_key_id), endpoint.build()) }
     }
 
     /// What the endpoint receives of a request, or the answer that refuses it.
     ///
     /// # Errors
-    /// Status and body of the refusal; forms are refused here with 400, since their way is another.
+    /// Status and body of the refusal; forms are refused here with 400, as they are not verified here.
     pub async fn receive(&self, request: Request<Bytes>) -> Result<Received, (StatusCode, String)> {
         check(&request).map_err(|error| refusal(&error))?;
         if form::is_form(&request) {
@@ -59,6 +60,10 @@ impl Verification {
         let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
         Err((head.status, String::from_utf8_lossy(&body).into_owned()))
     }
+}
+
+fn access_keys(access_key_id: &str, secret: &str) -> AccessKeys {
+    AccessKeys { root: Credentials::new(access_key_id, secret).into() }
 }
 
 fn refusal(error: &S3Error) -> (StatusCode, String) {
@@ -92,7 +97,7 @@ impl S3Route for Receiver {
 #[must_use]
 pub fn has_final_chunk(pieces: &[&[u8]]) -> bool {
     let mut framing = Framing::default();
-    pieces.iter().for_each(|piece| framing.feed(piece));
+    pieces.iter().for_each(|piece| framing.push(piece));
     framing.has_ended()
 }
 
@@ -118,18 +123,18 @@ pub async fn form_fields(boundary: &str, pieces: Vec<Bytes>) -> Result<FormField
     Ok(FormFields { list, key: fields.key(), headers })
 }
 
-/// Judges an upload form as its upload does: the bounds of the file's size, if signature and policy allow it.
+/// Checks an upload form as its upload does: the bounds of the file's size, if signature and policy allow it.
 ///
 /// # Errors
 /// Why it is refused.
-pub fn judge_form(
+pub fn check_form(
     fields: Vec<(String, String)>,
     file_name: &str,
     bucket: &str,
     (access_key_id, secret): (&str, &str),
 ) -> Result<(u64, u64), String> {
-    let key = OneKey { access_key_id: access_key_id.into(), secret: secret.into() };
+    let keys = access_keys(access_key_id, secret);
     let fields = form::fields::Fields::new(fields, file_name);
-    let checked = form::policy::check(&fields, bucket, &key, time::OffsetDateTime::now_utc());
-    checked.map(|(_, sizes)| (sizes.least, sizes.most)).map_err(|error| error.to_string())
+    let checked = form::policy::check(&fields, bucket, &keys, time::OffsetDateTime::now_utc());
+    checked.map(|(_, sizes)| (sizes.min, sizes.max)).map_err(|error| error.to_string())
 }

@@ -1,11 +1,11 @@
-//! Header values that can be read in one way only. Signature Version 4 trims values and collapses the spaces in them, and
-//! s3s takes every Unicode space for one and an empty value for none: what was signed must be what is done.
+//! Header values that have only one reading. Signature Version 4 trims values and collapses the spaces in them, and
+//! s3s treats every Unicode space as one and an empty value as none: what was signed must be what is done.
 //! Source: AWS, "Create a signed AWS API request", canonical headers.
 
 use http::HeaderMap;
 use s3s::{S3Result, s3_error};
 
-/// Headers besides `x-amz-*` that say what is to be done, and of which the first of two values would count.
+/// Headers besides `x-amz-*` that an operation acts on, and of which s3s takes the first of two values.
 const SINGLE: [&str; 11] = [
     "content-length",
     "content-md5",
@@ -53,7 +53,7 @@ pub(super) fn check(headers: &HeaderMap) -> S3Result<()> {
     Ok(())
 }
 
-/// A signature does not tell a tab from a space, nor one space from two: in a key they name different objects.
+/// A signature does not distinguish a tab from a space, nor one space from two: in a key they name different objects.
 fn check_spaces(name: &str, value: &[u8]) -> S3Result<()> {
     // What is no text counts as unsigned.
     let Ok(text) = std::str::from_utf8(value) else { return Ok(()) };
@@ -62,7 +62,7 @@ fn check_spaces(name: &str, value: &[u8]) -> S3Result<()> {
     if has_other_space || is_run {
         return Err(s3_error!(
             InvalidArgument,
-            "the header {name} has spaces that a signature does not tell apart; write them percent-encoded"
+            "the header {name} has spaces that a signature does not distinguish; write them percent-encoded"
         ));
     }
     Ok(())

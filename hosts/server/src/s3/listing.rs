@@ -12,12 +12,12 @@ use super::{Endpoint, answers, blocking, faults::s3};
 use crate::storage::{ObjectRecord, Page, PageRequest};
 
 /// S3's bound on a page.
-const LARGEST_PAGE: i32 = 1000;
+const MAX_PAGE: i32 = 1000;
 
 /// What `encoding-type=url` escapes, as S3 does it.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'*').remove(b'/');
 
-/// Keys as the client asked for them: XML 1.0 cannot hold every character a key can.
+/// Keys in the encoding of the request: XML 1.0 cannot represent every character of a key.
 pub(super) struct Encoder(bool);
 
 impl Encoder {
@@ -56,12 +56,12 @@ impl Encoder {
     }
 }
 
-/// How many entries a page has at most, by the parameter that says so.
-pub(super) fn page_size(parameter: &str, asked: Option<i32>) -> S3Result<i32> {
-    match asked {
-        None => Ok(LARGEST_PAGE),
-        Some(asked) if asked >= 0 => Ok(asked.min(LARGEST_PAGE)),
-        Some(asked) => Err(s3_error!(InvalidArgument, "{parameter} {asked} is negative")),
+/// The most entries of a page, by the parameter that sets it.
+pub(super) fn page_size(parameter: &str, requested: Option<i32>) -> S3Result<i32> {
+    match requested {
+        None => Ok(MAX_PAGE),
+        Some(size) if size >= 0 => Ok(size.min(MAX_PAGE)),
+        Some(size) => Err(s3_error!(InvalidArgument, "{parameter} {size} is negative")),
     }
 }
 
@@ -77,13 +77,13 @@ pub(super) async fn v1(
     let input = request.input;
     let encoder = Encoder::new(input.encoding_type.as_ref())?;
     let max = page_size("max-keys", input.max_keys)?;
-    let wanted = PageRequest {
+    let request = PageRequest {
         prefix: input.prefix.clone().unwrap_or_default(),
         delimiter: input.delimiter.clone().unwrap_or_default(),
         after: input.marker.clone().unwrap_or_default(),
         max: usize::try_from(max).unwrap_or(0),
     };
-    let page = page(endpoint, input.bucket.clone(), wanted).await?;
+    let page = page(endpoint, input.bucket.clone(), request).await?;
     Ok(S3Response::new(ListObjectsOutput {
         name: Some(input.bucket),
         prefix: Some(encoder.text(&input.prefix.unwrap_or_default())),
@@ -92,7 +92,7 @@ pub(super) async fn v1(
         is_truncated: Some(page.next.is_some()),
         contents: Some(encoder.objects(&page)),
         common_prefixes: Some(encoder.prefixes(&page)),
-        // Without a delimiter clients go on from the last key, as with S3.
+        // Without a delimiter clients continue from the last key, as with S3.
         next_marker: page.next.as_ref().filter(|_| input.delimiter.is_some()).map(|next| encoder.text(next)),
         delimiter: input.delimiter.map(|delimiter| encoder.text(&delimiter)),
         encoding_type: input.encoding_type,
@@ -115,13 +115,13 @@ pub(super) async fn v2(
             .and_then(|bytes| String::from_utf8(bytes).ok())
             .ok_or_else(|| s3_error!(InvalidArgument, "the continuation token provided is incorrect"))?,
     };
-    let wanted = PageRequest {
+    let request = PageRequest {
         prefix: input.prefix.clone().unwrap_or_default(),
         delimiter: input.delimiter.clone().unwrap_or_default(),
         after,
         max: usize::try_from(max).unwrap_or(0),
     };
-    let page = page(endpoint, input.bucket.clone(), wanted).await?;
+    let page = page(endpoint, input.bucket.clone(), request).await?;
     let count = i32::try_from(page.objects.len() + page.prefixes.len()).unwrap_or(i32::MAX);
     Ok(S3Response::new(ListObjectsV2Output {
         name: Some(input.bucket),

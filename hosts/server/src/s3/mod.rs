@@ -1,12 +1,11 @@
 //! The S3 endpoint: S3's protocol in front of the store. The crate `s3s` (requests, signatures, XML) is
 //! used here and nowhere else.
 //!
-//! A request's way: bounds and mechanism ([`check`]), its signature (s3s), then [`verified_request`]: what the signature covers,
-//! the table of operations, authorization, and the endpoint's [`operations`]. Forms are signed otherwise, and meet at
-//! authorization. Checksums and conditions are checked by the operations.
+//! The steps of a request: bounds and mechanism ([`check`]), its signature (s3s), then [`verified_request`]: what the
+//! signature covers, the table of operations, authorization, and the endpoint's [`mod@operations`]. Forms are signed
+//! otherwise, and join at authorization. Checksums and conditions are checked by the operations.
 
 mod answers;
-mod authorization;
 mod aws_chunked;
 mod byte_range;
 mod conditions;
@@ -19,20 +18,20 @@ pub mod fuzzing;
 mod header_values;
 mod listing;
 mod notification;
+mod object_reader;
 mod operation_table;
 mod operations;
 mod parts;
 mod query;
-mod reading;
-mod receive;
 mod signature;
+mod upload_body;
 mod verified_request;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use s3s::{
-    S3Result,
+    S3Error, S3Result,
     auth::{S3Auth, SecretKey},
     config::{S3Config, StaticConfigProvider},
     s3_error,
@@ -40,21 +39,20 @@ use s3s::{
 };
 
 use crate::{
-    auth::Credentials,
+    auth::{Action, Authorizer, Credentials, Denied},
     listen::{self, TimeoutBody},
     request_id,
     storage::Storage,
 };
-pub use authorization::{Authorizer, Principal};
 use aws_chunked::Terminated;
 use query::Query;
 use verified_request::Verified;
 
-/// What an object's key has escaped in a URL.
+/// What is escaped of an object's key in a URL.
 const URL_ESCAPED: &percent_encoding::AsciiSet =
     &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 /// The largest body of one request: S3's own bound on a put.
-const LARGEST_BODY: u64 = 5 << 30;
+const MAX_BODY: u64 = 5 << 30;
 
 /// The endpoint's operations; cheap to clone.
 #[derive(Clone)]
@@ -68,34 +66,36 @@ struct Endpoint {
 pub struct S3Service {
     protocol: s3s::service::S3Service,
     store: Arc<Storage>,
-    key: Arc<OneKey>,
+    keys: AccessKeys,
     authorizer: Authorizer,
 }
 
+/// The operations offered, each with the right that it needs.
+pub fn operations() -> impl Iterator<Item = (&'static str, Action)> {
+    operation_table::OPERATIONS.iter().map(|operation| (operation.name, operation.action))
+}
+
 impl S3Service {
-    /// The endpoint over a store, for whoever has the credentials and is authorized.
+    /// The endpoint over a store, for requests signed with the credentials and authorized.
     #[must_use]
     pub fn new(store: Arc<Storage>, credentials: &Credentials, authorizer: Authorizer) -> Self {
-        let key = OneKey {
-            access_key_id: credentials.access_key_id.clone(),
-            secret: credentials.secret_access_key().into(),
-        };
+        let keys = AccessKeys { root: Arc::new(credentials.clone()) };
         let endpoint = Endpoint { store: store.clone(), authorizer: authorizer.clone() };
         let endpoint = S3ServiceBuilder::new(endpoint).build();
-        let protocol = protocol(key.clone(), authorizer.clone(), endpoint);
-        Self { protocol, store, key: Arc::new(key), authorizer }
+        let protocol = protocol(keys.clone(), authorizer.clone(), endpoint);
+        Self { protocol, store, keys, authorizer }
     }
 }
 
-/// The verification of signatures in front of an endpoint that asks for none.
+/// The verification of signatures in front of an endpoint that requires none.
 fn protocol(
-    key: OneKey,
+    keys: AccessKeys,
     authorizer: Authorizer,
     endpoint: s3s::service::S3Service,
 ) -> s3s::service::S3Service {
     let mut builder = S3ServiceBuilder::new(Unreachable);
-    builder.set_auth(key);
-    // Forms have a way of their own: s3s is to take none of their fields.
+    builder.set_auth(keys);
+    // Forms are handled apart (`form`): s3s must accept none of their fields.
     let mut config = S3Config::default();
     (config.form_max_field_size, config.form_max_fields_size, config.form_max_parts) = (0, 0, 0);
     builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
@@ -103,29 +103,39 @@ fn protocol(
     builder.build()
 }
 
-/// The operations of the service that verifies signatures: all requests take the route instead.
+/// The operations of the service that verifies signatures: the route handles all requests instead.
 struct Unreachable;
 
 impl s3s::S3 for Unreachable {}
 
-/// Knows one access key.
+/// The access keys that requests may be signed with: the root key.
 #[derive(Clone)]
-struct OneKey {
-    access_key_id: String,
-    secret: SecretKey,
+struct AccessKeys {
+    root: Arc<Credentials>,
 }
 
-#[async_trait::async_trait]
-impl S3Auth for OneKey {
-    async fn get_secret_key(&self, access_key_id: &str) -> S3Result<SecretKey> {
-        if access_key_id == self.access_key_id {
-            return Ok(self.secret.clone());
+impl AccessKeys {
+    /// The secret of a key.
+    fn secret(&self, access_key_id: &str) -> S3Result<&str> {
+        if access_key_id == self.root.access_key_id {
+            return Ok(self.root.secret_access_key());
         }
         Err(s3_error!(
             InvalidAccessKeyId,
             "The AWS Access Key Id you provided does not exist in our records."
         ))
     }
+}
+
+#[async_trait::async_trait]
+impl S3Auth for AccessKeys {
+    async fn get_secret_key(&self, access_key_id: &str) -> S3Result<SecretKey> {
+        self.secret(access_key_id).map(SecretKey::from)
+    }
+}
+
+fn access_denied(denied: Denied) -> S3Error {
+    s3_error!(AccessDenied, "{denied}")
 }
 
 impl hyper::service::Service<http::Request<hyper::body::Incoming>> for S3Service {
@@ -142,7 +152,7 @@ impl hyper::service::Service<http::Request<hyper::body::Incoming>> for S3Service
             if let Ok(id) = http::HeaderValue::from_str(&id) {
                 response.headers_mut().insert("x-amz-request-id", id);
             }
-            // A body that was not read whole leaves nothing to go on with on this connection.
+            // After a body that was not read whole the connection cannot be used again.
             if has_body && !response.status().is_success() {
                 response
                     .headers_mut()
@@ -158,7 +168,7 @@ impl S3Service {
         &self,
         request: http::Request<hyper::body::Incoming>,
     ) -> S3Result<http::Response<s3s::Body>> {
-        form::upload(self.store.clone(), &self.key, &self.authorizer, request).await
+        form::upload(self.store.clone(), &self.keys, &self.authorizer, request).await
     }
 
     /// CORS around everything; forms and preflights beside the protocol's own operations.
@@ -166,13 +176,13 @@ impl S3Service {
         &self,
         request: http::Request<hyper::body::Incoming>,
     ) -> Result<http::Response<s3s::Body>, s3s::HttpError> {
-        let asked = cors::Asked::of(&request);
-        let is_preflight = asked.as_ref().is_some_and(|asked| asked.is_preflight);
-        let allowed = match asked {
+        let cross_origin = cors::CrossOriginRequest::of(&request);
+        let is_preflight = cross_origin.as_ref().is_some_and(|request| request.is_preflight);
+        let allowed = match cross_origin {
             None => http::HeaderMap::new(),
-            Some(asked) => {
+            Some(request) => {
                 let store = self.store.clone();
-                tokio::task::spawn_blocking(move || asked.answer(&store)).await.unwrap_or_default()
+                tokio::task::spawn_blocking(move || request.allowed(&store)).await.unwrap_or_default()
             }
         };
         let answered = match check(&request) {
@@ -193,7 +203,7 @@ impl S3Service {
     }
 }
 
-/// The body of a request, which must come steadily and, in chunks, with the final one.
+/// The body of a request, bounded in time; in chunks it must have the final one.
 fn with_limits<B>(request: http::Request<B>) -> http::Request<s3s::Body>
 where
     B: hyper::body::Body<Data = Bytes> + Send + Unpin + 'static,
@@ -211,14 +221,14 @@ fn payload(headers: &http::HeaderMap) -> &str {
     headers.get("x-amz-content-sha256").and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-/// What s3s does not check, and what needs no signature to be refused.
+/// What s3s does not check, and what is refused whatever the signature.
 fn check<B>(request: &http::Request<B>) -> S3Result<()> {
     listen::check_host(request).map_err(|error| s3_error!(InvalidRequest, "{error}"))?;
     let headers = request.headers();
     header_values::check(headers)?;
     let length = headers.get(http::header::CONTENT_LENGTH);
     let length = length.and_then(|value| value.to_str().ok()).and_then(|value| value.parse::<u64>().ok());
-    if length.is_some_and(|length| length > LARGEST_BODY) {
+    if length.is_some_and(|length| length > MAX_BODY) {
         return Err(s3_error!(
             EntityTooLarge,
             "a request's body may have at most 5 GiB; use a multipart upload"
@@ -233,7 +243,7 @@ fn check<B>(request: &http::Request<B>) -> S3Result<()> {
     if !is_chunked && (is_encoded || headers.contains_key("x-amz-decoded-content-length")) {
         return Err(s3_error!(
             InvalidRequest,
-            "the body is said to be aws-chunked, but x-amz-content-sha256 is no STREAMING-… value"
+            "the headers announce an aws-chunked body, but x-amz-content-sha256 is no STREAMING-… value"
         ));
     }
     if headers.contains_key("x-amz-trailer") && !payload.ends_with("-TRAILER") {

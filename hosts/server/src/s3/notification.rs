@@ -1,4 +1,4 @@
-//! Get- and PutBucketNotificationConfiguration: triggers, as S3 words them.
+//! Get- and PutBucketNotificationConfiguration: triggers in S3's terms.
 
 use s3s::{
     S3Request, S3Response, S3Result,
@@ -91,13 +91,13 @@ fn record(index: usize, lambda: LambdaFunctionConfiguration, arn: &str) -> S3Res
     for rule in rules {
         let name = rule.name.as_ref().map(|name| name.as_str().to_ascii_lowercase());
         let value = rule.value.unwrap_or_default();
-        let (slot, word) = match name.as_deref() {
+        let (slot, kind) = match name.as_deref() {
             Some("prefix") => (&mut prefix, "prefix"),
             Some("suffix") => (&mut suffix, "suffix"),
             _ => return Err(s3_error!(InvalidArgument, "filter rule name must be either prefix or suffix")),
         };
         if slot.replace(value).is_some() {
-            return Err(s3_error!(InvalidArgument, "Cannot specify more than one {word} rule in a filter."));
+            return Err(s3_error!(InvalidArgument, "Cannot specify more than one {kind} rule in a filter."));
         }
     }
     let events: Vec<String> = lambda.events.into_iter().map(|event| String::from(event.as_ref())).collect();
@@ -105,7 +105,7 @@ fn record(index: usize, lambda: LambdaFunctionConfiguration, arn: &str) -> S3Res
         return Err(s3_error!(MalformedXML, "a LambdaFunctionConfiguration needs at least one Event"));
     }
     for event in &events {
-        // Narrower types cannot be told apart by a trigger, so they would fire for more than they say.
+        // A trigger cannot distinguish narrower types, so they would fire for more than they name.
         if event != "s3:ObjectCreated:*" && event != "s3:ObjectRemoved:*" {
             return Err(s3_error!(
                 InvalidArgument,

@@ -4,26 +4,28 @@ use s3s::{S3, S3Request, S3Response, S3Result, dto::*, s3_error};
 use tintype_pipeline::store::Location;
 
 use super::{
-    Endpoint,
+    Endpoint, access_denied,
     answers::{self, check_acl, check_storage_class, stored_headers, with_checksums},
-    authorization::{self, Principal},
     blocking,
     conditions::{self, copy_source_conditions},
     cors,
     faults::s3,
-    listing, notification,
+    listing, notification, object_reader,
     operation_table::OWNER,
-    parts, reading,
-    receive::{self, expected},
+    parts,
+    upload_body::{self, expected},
 };
-use crate::request_id;
-use crate::storage::{Cause, CopyOptions, StoreFault};
+use crate::{
+    auth::{Action, Principal},
+    request_id,
+    storage::{Cause, CopyOptions, StoreFault},
+};
 
 /// Objects one DeleteObjects may name: S3's own bound.
-const LARGEST_DELETE: usize = 1000;
+const MAX_DELETE: usize = 1000;
 
 /// Buckets of one page: S3's own bound.
-const LARGEST_BUCKET_PAGE: i32 = 10_000;
+const MAX_BUCKET_PAGE: i32 = 10_000;
 
 /// The region everything is in; clients need one for their signatures, none is checked.
 const REGION: &str = "us-east-1";
@@ -42,12 +44,12 @@ impl Endpoint {
     pub(super) fn authorize(
         &self,
         of_request: &http::Extensions,
-        action: &str,
+        action: Action,
         at: &Location,
     ) -> S3Result<()> {
         let principal = of_request.get::<Principal>();
         let principal = principal.ok_or_else(|| s3_error!(AccessDenied, "Signature is required"))?;
-        self.authorizer.authorize(principal, action, &authorization::object(at))
+        self.authorizer.authorize(principal, action, &at.into()).map_err(access_denied)
     }
 }
 
@@ -101,9 +103,9 @@ impl S3 for Endpoint {
     ) -> S3Result<S3Response<ListBucketsOutput>> {
         let store = self.store.clone();
         let input = request.input;
-        let max = usize::try_from(input.max_buckets.unwrap_or(LARGEST_BUCKET_PAGE)).unwrap_or(0);
-        if !(1..=LARGEST_BUCKET_PAGE as usize).contains(&max) {
-            return Err(s3_error!(InvalidArgument, "max-buckets must be 1 to {LARGEST_BUCKET_PAGE}"));
+        let max = usize::try_from(input.max_buckets.unwrap_or(MAX_BUCKET_PAGE)).unwrap_or(0);
+        if !(1..=MAX_BUCKET_PAGE as usize).contains(&max) {
+            return Err(s3_error!(InvalidArgument, "max-buckets must be 1 to {MAX_BUCKET_PAGE}"));
         }
         let is_elsewhere = input.bucket_region.as_ref().is_some_and(|region| region.as_str() != REGION);
         let prefix = input.prefix.clone().unwrap_or_default();
@@ -135,7 +137,7 @@ impl S3 for Endpoint {
     ) -> S3Result<S3Response<GetBucketLocationOutput>> {
         let store = self.store.clone();
         blocking(move || store.buckets.get(&request.input.bucket).map_err(s3)).await?;
-        // us-east-1 is told by telling none.
+        // us-east-1 is expressed by no location.
         Ok(S3Response::new(GetBucketLocationOutput::default()))
     }
 
@@ -164,7 +166,7 @@ impl S3 for Endpoint {
         &self,
         mut request: S3Request<PutObjectInput>,
     ) -> S3Result<S3Response<PutObjectOutput>> {
-        let said = expected!(request);
+        let expected = expected!(request);
         let body = request.input.body.take();
         let input = request.input;
         check_acl(input.acl.as_ref().map(ObjectCannedACL::as_str))?;
@@ -172,15 +174,15 @@ impl S3 for Endpoint {
         let at = answers::location(&input.bucket, &input.key)?;
         let condition = conditions::write(input.if_match.as_ref(), input.if_none_match.as_ref())?;
         let headers = stored_headers!(input);
-        let (beginner, committer) = (self.store.clone(), self.store.clone());
-        let place = at.clone();
+        let (store, commit_store) = (self.store.clone(), self.store.clone());
+        let location = at.clone();
         let cause = cause("ObjectCreated:Put");
-        let record = receive::receive(
+        let record = upload_body::receive(
             body,
             request.extensions.remove(),
-            said,
-            move || beginner.objects.begin(&place, headers).map_err(s3),
-            move |incoming| committer.objects.commit(&at, incoming, condition, cause).map_err(s3),
+            expected,
+            move || store.objects.begin(&location, headers).map_err(s3),
+            move |incoming| commit_store.objects.commit(&at, incoming, condition, cause).map_err(s3),
         )
         .await?;
         let mut output =
@@ -191,14 +193,14 @@ impl S3 for Endpoint {
     }
 
     async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
-        reading::get(self, request).await
+        object_reader::get(self, request).await
     }
 
     async fn head_object(
         &self,
         request: S3Request<HeadObjectInput>,
     ) -> S3Result<S3Response<HeadObjectOutput>> {
-        reading::head(self, request).await
+        object_reader::head(self, request).await
     }
 
     async fn copy_object(
@@ -210,7 +212,7 @@ impl S3 for Endpoint {
         check_acl(input.acl.as_ref().map(ObjectCannedACL::as_str))?;
         check_storage_class(input.storage_class.as_ref().map(StorageClass::as_str))?;
         let from = answers::copy_source(&input.copy_source)?;
-        self.authorize(&request.extensions, "s3:GetObject", &from)?;
+        self.authorize(&request.extensions, Action::GetObject, &from)?;
         let to = answers::location(&input.bucket, &input.key)?;
         let replace = input
             .metadata_directive
@@ -259,12 +261,12 @@ impl S3 for Endpoint {
     ) -> S3Result<S3Response<DeleteObjectOutput>> {
         let input = request.input;
         let at = answers::location(&input.bucket, &input.key)?;
-        let wanted = match conditions::write(input.if_match.as_ref(), None)? {
+        let expected = match conditions::write(input.if_match.as_ref(), None)? {
             tintype_pipeline::store::Condition::Matches(etag) => Some(etag),
             _ => None,
         };
         let (store, cause) = (self.store.clone(), cause("ObjectRemoved:Delete"));
-        blocking(move || store.objects.delete(&at, wanted.as_deref(), cause).map_err(s3)).await?;
+        blocking(move || store.objects.delete(&at, expected.as_deref(), cause).map_err(s3)).await?;
         Ok(S3Response::with_status(DeleteObjectOutput::default(), http::StatusCode::NO_CONTENT))
     }
 
@@ -273,13 +275,13 @@ impl S3 for Endpoint {
         request: S3Request<DeleteObjectsInput>,
     ) -> S3Result<S3Response<DeleteObjectsOutput>> {
         let input = request.input;
-        if input.delete.objects.len() > LARGEST_DELETE {
-            return Err(s3_error!(MalformedXML, "at most {LARGEST_DELETE} objects may be named at once"));
+        if input.delete.objects.len() > MAX_DELETE {
+            return Err(s3_error!(MalformedXML, "at most {MAX_DELETE} objects may be named at once"));
         }
         if input.delete.objects.iter().any(|object| !object.key.chars().all(is_xml)) {
             return Err(s3_error!(
                 MalformedXML,
-                "a key holds a character that XML cannot; delete it by its own request"
+                "a key contains a character that XML cannot represent; delete it by its own request"
             ));
         }
         let quiet = input.delete.quiet == Some(true);
@@ -289,7 +291,7 @@ impl S3 for Endpoint {
             store.buckets.get(&input.bucket).map_err(s3)?;
             let named = input.delete.objects.into_iter().map(|object| {
                 let at = answers::location(&input.bucket, &object.key).and_then(|at| {
-                    endpoint.authorize(&extensions, "s3:DeleteObject", &at)?;
+                    endpoint.authorize(&extensions, Action::DeleteObject, &at)?;
                     let conditions = [object.last_modified_time.is_some(), object.size.is_some()];
                     if object.version_id.is_some() || conditions.contains(&true) {
                         return Err(s3_error!(
@@ -308,15 +310,15 @@ impl S3 for Endpoint {
                 message: error.message().map(str::to_owned),
                 version_id: None,
             };
-            let mut good: Vec<(Location, Option<String>)> = Vec::new();
+            let mut allowed: Vec<(Location, Option<String>)> = Vec::new();
             for (key, object) in named {
                 match object {
-                    Ok(object) => good.push(object),
+                    Ok(object) => allowed.push(object),
                     Err(error) => errors.push(failed(key, error)),
                 }
             }
-            let keys: Vec<String> = good.iter().map(|(at, _)| at.key.to_string()).collect();
-            for (key, result) in keys.into_iter().zip(store.objects.delete_all(good, &cause)) {
+            let keys: Vec<String> = allowed.iter().map(|(at, _)| at.key.to_string()).collect();
+            for (key, result) in keys.into_iter().zip(store.objects.delete_all(allowed, &cause)) {
                 match result {
                     Ok(_) if quiet => {}
                     Ok(_) => deleted.push(DeletedObject { key: Some(key), ..DeletedObject::default() }),
@@ -332,7 +334,7 @@ impl S3 for Endpoint {
         .await
     }
 
-    /// Tags are not kept, so there are none; clients that copy ask for them first.
+    /// Tags are not stored, so there are none; clients that copy request them first.
     async fn get_object_tagging(
         &self,
         request: S3Request<GetObjectTaggingInput>,

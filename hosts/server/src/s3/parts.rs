@@ -20,9 +20,10 @@ use super::{
     conditions::{self, copy_source_conditions},
     faults::s3,
     listing::{Encoder, page_size},
-    receive::{self, ALGORITHMS, expected, hasher_for},
+    upload_body::{self, ALGORITHMS, expected, hasher_for},
 };
 use crate::{
+    auth::Action,
     request_id,
     storage::{
         Cause, Checksums, CompletedPart, Completion, JoinedChecksum, NewUpload, PartRecord, StoreFault,
@@ -31,11 +32,11 @@ use crate::{
 };
 
 /// S3's bound on part numbers.
-const LARGEST_NUMBER: i32 = 10_000;
+const MAX_PART_NUMBER: i32 = 10_000;
 
 fn number(number: i32) -> S3Result<u16> {
-    u16::try_from(number).ok().filter(|_| (1..=LARGEST_NUMBER).contains(&number)).ok_or_else(|| {
-        s3_error!(InvalidArgument, "part number {number} is out of range; it must be 1 to {LARGEST_NUMBER}")
+    u16::try_from(number).ok().filter(|_| (1..=MAX_PART_NUMBER).contains(&number)).ok_or_else(|| {
+        s3_error!(InvalidArgument, "part number {number} is out of range; it must be 1 to {MAX_PART_NUMBER}")
     })
 }
 
@@ -51,7 +52,7 @@ pub(super) async fn create(
     if let Some(algorithm) = &algorithm {
         hasher_for(algorithm)?;
     }
-    // CRC64NVME knows only whole objects; without a word the others are of the parts' checksums.
+    // CRC64NVME knows only whole objects; the others default to the parts' checksums.
     let full_object = is_full_object(input.checksum_type.as_ref())?
         .unwrap_or(matches!(algorithm.as_deref(), None | Some("CRC64NVME")));
     if !full_object && algorithm.as_deref() == Some("CRC64NVME") {
@@ -72,8 +73,8 @@ pub(super) async fn create(
         full_object_checksum: full_object,
     };
     let store = endpoint.store.clone();
-    let place = at.clone();
-    let id = blocking(move || store.uploads.create(&place, new).map_err(s3)).await?;
+    let location = at.clone();
+    let id = blocking(move || store.uploads.create(&location, new).map_err(s3)).await?;
     Ok(S3Response::new(CreateMultipartUploadOutput {
         bucket: Some(at.bucket),
         key: Some(at.key.to_string()),
@@ -99,27 +100,27 @@ pub(super) async fn upload_part(
     endpoint: &Endpoint,
     mut request: S3Request<UploadPartInput>,
 ) -> S3Result<S3Response<UploadPartOutput>> {
-    let mut said = expected!(request);
+    let mut expected = expected!(request);
     let body = request.input.body.take();
     let input = request.input;
     let number = number(input.part_number)?;
     let at = answers::location(&input.bucket, &input.key)?;
     let store = endpoint.store.clone();
-    let (place, id) = (at.clone(), input.upload_id.clone());
-    let upload = blocking(move || store.uploads.get(&place, &id).map_err(s3)).await?;
-    // A part's checksum is of the upload's kind, so that the object's can be made from it.
-    if said.checksums.is_empty() && said.trailer.is_none() {
-        said.algorithm = upload.checksum_algorithm;
+    let (location, id) = (at.clone(), input.upload_id.clone());
+    let upload = blocking(move || store.uploads.get(&location, &id).map_err(s3)).await?;
+    // A part's checksum is of the upload's kind, so that the object's can be computed from it.
+    if expected.checksums.is_empty() && expected.trailer.is_none() {
+        expected.algorithm = upload.checksum_algorithm;
     }
-    let (beginner, committer) = (endpoint.store.clone(), endpoint.store.clone());
+    let (store, commit_store) = (endpoint.store.clone(), endpoint.store.clone());
     let id = input.upload_id;
-    let begun = id.clone();
-    let part = receive::receive(
+    let upload_id = id.clone();
+    let part = upload_body::receive(
         body,
         request.extensions.remove(),
-        said,
-        move || beginner.uploads.begin_part(&at, &begun, number).map_err(s3),
-        move |incoming| committer.uploads.commit_part(&id, number, incoming).map_err(s3),
+        expected,
+        move || store.uploads.begin_part(&at, &upload_id, number).map_err(s3),
+        move |incoming| commit_store.uploads.commit_part(&id, number, incoming).map_err(s3),
     )
     .await?;
     let mut output =
@@ -136,7 +137,7 @@ pub(super) async fn upload_part_copy(
     let number = number(input.part_number)?;
     let at = answers::location(&input.bucket, &input.key)?;
     let from = answers::copy_source(&input.copy_source)?;
-    endpoint.authorize(&request.extensions, "s3:GetObject", &from)?;
+    endpoint.authorize(&request.extensions, Action::GetObject, &from)?;
     let store = endpoint.store.clone();
     let part = blocking(move || {
         let source = store.objects.open(&from).map_err(s3)?.ok_or_else(|| s3(StoreFault::NoSuchKey(from)))?;
@@ -156,7 +157,7 @@ pub(super) async fn upload_part_copy(
             incoming.write(&chunk).map_err(s3)?;
             offset += chunk.len() as u64;
         }
-        incoming.set_checksums(receive::values(hasher.finalize()));
+        incoming.set_checksums(upload_body::values(hasher.finalize()));
         store.uploads.commit_part(&input.upload_id, number, incoming).map_err(s3)
     })
     .await?;
@@ -185,16 +186,16 @@ fn copy_range(text: &str, size: u64) -> S3Result<(u64, u64)> {
     }
 }
 
-/// Makes the object's checksums while the parts are joined.
-struct Joined {
+/// Computes the object's checksums while the parts are joined.
+struct JoinedHasher {
     /// Over all bytes, for a full-object checksum.
     whole: Option<ChecksumHasher>,
     algorithm: String,
-    /// What the client says the result is.
-    given: Vec<(&'static str, String)>,
+    /// What the client expects.
+    expected: Vec<(&'static str, String)>,
 }
 
-impl JoinedChecksum for Joined {
+impl JoinedChecksum for JoinedHasher {
     fn update(&mut self, bytes: &[u8]) {
         if let Some(whole) = &mut self.whole {
             whole.update(bytes);
@@ -203,10 +204,10 @@ impl JoinedChecksum for Joined {
 
     fn finish(self: Box<Self>, parts: &[PartRecord]) -> Result<Checksums, StoreFault> {
         let checksums = match self.whole {
-            Some(whole) => receive::values(whole.finalize()),
+            Some(whole) => upload_body::values(whole.finalize()),
             None => composite(&self.algorithm, parts)?,
         };
-        for (name, value) in &self.given {
+        for (name, value) in &self.expected {
             if checksums.values.get(*name) != Some(value) {
                 return Err(StoreFault::BadDigest(format!(
                     "the {name} checksum is not that of the joined parts"
@@ -224,21 +225,21 @@ fn composite(algorithm: &str, parts: &[PartRecord]) -> Result<Checksums, StoreFa
         let value = part.checksums.values.get(algorithm).and_then(|value| STANDARD.decode(value).ok());
         let Some(value) = value else {
             return Err(StoreFault::Invalid(format!(
-                "a part was uploaded without the {algorithm} checksum asked for"
+                "a part was uploaded without the {algorithm} checksum of the upload"
             )));
         };
         hasher.update(&value);
     }
-    let mut checksums = receive::values(hasher.finalize());
+    let mut checksums = upload_body::values(hasher.finalize());
     checksums.values.values_mut().for_each(|value| *value = format!("{value}-{}", parts.len()));
     checksums.composite = true;
     Ok(checksums)
 }
 
-fn joined(upload: &UploadRecord, given: Vec<(&'static str, String)>) -> S3Result<Joined> {
+fn joined_hasher(upload: &UploadRecord, expected: Vec<(&'static str, String)>) -> S3Result<JoinedHasher> {
     let algorithm = upload.checksum_algorithm.clone().unwrap_or_else(|| "CRC64NVME".into());
     let whole = if upload.full_object_checksum { Some(hasher_for(&algorithm)?) } else { None };
-    Ok(Joined { whole, algorithm, given })
+    Ok(JoinedHasher { whole, algorithm, expected })
 }
 
 pub(super) async fn complete(
@@ -248,9 +249,9 @@ pub(super) async fn complete(
     let input = request.input;
     let at = answers::location(&input.bucket, &input.key)?;
     let condition = conditions::write(input.if_match.as_ref(), input.if_none_match.as_ref())?;
-    let mut chosen = Vec::new();
+    let mut parts = Vec::new();
     for part in input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default() {
-        let (Some(wanted), Some(etag)) = (part.part_number, part.e_tag) else {
+        let (Some(part_number), Some(etag)) = (part.part_number, part.e_tag) else {
             return Err(s3_error!(MalformedXML, "every Part needs PartNumber and ETag"));
         };
         let checksums = ALGORITHMS.into_iter().zip([
@@ -261,43 +262,43 @@ pub(super) async fn complete(
             part.checksum_sha256,
         ]);
         let checksums = checksums.filter_map(|(name, value)| value.map(|value| (name, value))).collect();
-        chosen.push(CompletedPart { number: number(wanted)?, etag: etag.into_value(), checksums });
+        parts.push(CompletedPart { number: number(part_number)?, etag: etag.into_value(), checksums });
     }
-    if chosen.is_empty() {
+    if parts.is_empty() {
         return Err(s3_error!(MalformedXML, "CompleteMultipartUpload needs at least one Part"));
     }
-    let given = ALGORITHMS.into_iter().zip([
+    let expected = ALGORITHMS.into_iter().zip([
         input.checksum_crc32,
         input.checksum_crc32c,
         input.checksum_crc64nvme,
         input.checksum_sha1,
         input.checksum_sha256,
     ]);
-    let given = given.filter_map(|(name, value)| value.map(|value| (name, value))).collect();
+    let expected = expected.filter_map(|(name, value)| value.map(|value| (name, value))).collect();
     let store = endpoint.store.clone();
     let full_object = is_full_object(input.checksum_type.as_ref())?;
     let size = input.mpu_object_size.map(u64::try_from).transpose();
     let size = size.map_err(|_| s3_error!(InvalidArgument, "x-amz-mp-object-size is negative"))?;
-    let (place, id) = (at.clone(), input.upload_id);
+    let (location, id) = (at.clone(), input.upload_id);
     let request_id = request_id::current();
     let record = blocking(move || {
-        let upload = match store.uploads.get(&place, &id) {
+        let upload = match store.uploads.get(&location, &id) {
             Err(gone @ StoreFault::NoSuchUpload(_)) => {
-                return store.uploads.completed(&place, &chosen).map_err(s3)?.ok_or_else(|| s3(gone));
+                return store.uploads.completed(&location, &parts).map_err(s3)?.ok_or_else(|| s3(gone));
             }
             found => found.map_err(s3)?,
         };
         if full_object.is_some_and(|full_object| full_object != upload.full_object_checksum) {
             return Err(s3_error!(
                 InvalidRequest,
-                "x-amz-checksum-type is not the one that the upload was begun with"
+                "x-amz-checksum-type is not the one that the upload was created with"
             ));
         }
-        let checksum = Box::new(joined(&upload, given)?);
+        let checksum = Box::new(joined_hasher(&upload, expected)?);
         let cause = Cause { event: "ObjectCreated:CompleteMultipartUpload", request_id };
         store
             .uploads
-            .complete(&place, &id, &Completion { parts: chosen, size, condition }, cause, checksum)
+            .complete(&location, &id, &Completion { parts, size, condition }, cause, checksum)
             .map_err(s3)
     })
     .await?;
@@ -331,8 +332,8 @@ pub(super) async fn list_parts(
     let input = request.input;
     let at = answers::location(&input.bucket, &input.key)?;
     let store = endpoint.store.clone();
-    let (place, id) = (at.clone(), input.upload_id.clone());
-    let parts = blocking(move || store.uploads.parts(&place, &id).map_err(s3)).await?;
+    let (location, id) = (at.clone(), input.upload_id.clone());
+    let parts = blocking(move || store.uploads.parts(&location, &id).map_err(s3)).await?;
     let marker = input.part_number_marker.unwrap_or(0);
     let max = page_size("max-parts", input.max_parts)?;
     let mut later = parts.into_iter().filter(|(number, _)| i32::from(*number) > marker);
@@ -382,16 +383,16 @@ pub(super) async fn list_uploads(
     }
     let store = endpoint.store.clone();
     let bucket = input.bucket.clone();
-    let asked = UploadsRequest {
+    let request = UploadsRequest {
         prefix: input.prefix.clone().unwrap_or_default(),
         after_key: input.key_marker.clone().unwrap_or_default(),
         after_id: input.upload_id_marker.clone().unwrap_or_default(),
     };
     let max = page_size("max-uploads", input.max_uploads)?;
-    let most = usize::try_from(max).unwrap_or(0);
-    let mut uploads = blocking(move || store.uploads.list(&bucket, &asked, most + 1).map_err(s3)).await?;
-    let truncated = uploads.len() > most;
-    uploads.truncate(most);
+    let limit = usize::try_from(max).unwrap_or(0);
+    let mut uploads = blocking(move || store.uploads.list(&bucket, &request, limit + 1).map_err(s3)).await?;
+    let truncated = uploads.len() > limit;
+    uploads.truncate(limit);
     let last = uploads.last().filter(|_| truncated).cloned();
     let list = uploads.into_iter().map(|upload| dto::MultipartUpload {
         key: Some(encoder.text(&upload.key)),

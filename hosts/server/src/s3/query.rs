@@ -10,7 +10,7 @@ use url::form_urlencoded;
 /// What a canonical query leaves as it is. Source: AWS, "Create a signed AWS API request", `UriEncode`.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// The parameters that make a presigned URL. Source: AWS, "Authenticating requests: using query parameters".
+/// The parameters of a presigned URL's signature. Source: AWS, "Authenticating requests: using query parameters".
 const AUTHENTICATION: [&str; 8] = [
     "X-Amz-Algorithm",
     "X-Amz-Content-Sha256",
@@ -54,7 +54,7 @@ impl Query {
         self.has("X-Amz-Signature")
     }
 
-    /// Parameters that stand for a header, by the header's name; of a presigned URL those that do not make it one.
+    /// Parameters that represent a header, by the header's name; of a presigned URL without those of its signature.
     pub(super) fn headers(&self) -> impl Iterator<Item = (String, &str)> {
         let is_presigned = self.is_presigned();
         self.iter()
@@ -70,7 +70,7 @@ impl Query {
         Self(rest.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 
-    /// As it stands in a URL.
+    /// As in a URL.
     pub(super) fn encoded(&self) -> String {
         let encode = |text| utf8_percent_encode(text, UNRESERVED);
         let pairs = self.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value)));

@@ -1,5 +1,5 @@
-//! What a signature must cover. The crate s3s verifies that it is right for what it names; here it is required to
-//! name everything that a request acts on.
+//! What a signature must cover. The crate s3s verifies that it is valid for what it lists; here it must list
+//! everything that a request acts on.
 //! Sources: AWS, "Authenticating Requests (AWS Signature Version 4)"; "Error responses".
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -9,12 +9,12 @@ use super::query::Query;
 use crate::request_id;
 
 /// Seconds a presigned URL may be valid: a week.
-const LONGEST_PRESIGNED: u64 = 604_800;
+const MAX_PRESIGNED_S: u64 = 604_800;
 /// Parameters of Signature Version 2.
 const SIGNATURE_V2: [&str; 3] = ["AWSAccessKeyId", "Signature", "Expires"];
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
-/// Refuses what no signature of a request can make right, before one is computed: Signature Version 2, two signatures
+/// Refuses what no signature makes valid, before one is computed: Signature Version 2, two signatures
 /// at once, parameters of two values, URLs that are valid for too long.
 pub(super) fn check_mechanism(headers: &HeaderMap, query: &Query) -> S3Result<()> {
     if let Some(name) = query.repeated() {
@@ -37,15 +37,15 @@ pub(super) fn check_mechanism(headers: &HeaderMap, query: &Query) -> S3Result<()
     let expires = query.get("X-Amz-Expires");
     let is_in_bounds = |text: &str| {
         let seconds = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>());
-        seconds.is_some_and(|seconds| seconds.is_ok_and(|seconds| seconds <= LONGEST_PRESIGNED))
+        seconds.is_some_and(|seconds| seconds.is_ok_and(|seconds| seconds <= MAX_PRESIGNED_S))
     };
     if expires.is_some_and(|text| !is_in_bounds(text)) {
         return Err(s3_error!(
             AuthorizationQueryParametersError,
-            "X-Amz-Expires must be a number of seconds, less than a week; that is, at most {LONGEST_PRESIGNED}"
+            "X-Amz-Expires must be a number of seconds, less than a week; that is, at most {MAX_PRESIGNED_S}"
         ));
     }
-    // s3s takes the body of a presigned request as unsigned, whatever stands here.
+    // s3s takes the body of a presigned request as unsigned, whatever this is.
     if query.get("X-Amz-Content-Sha256").is_some_and(|value| value != "UNSIGNED-PAYLOAD") {
         return Err(s3_error!(
             NotImplemented,
@@ -55,9 +55,9 @@ pub(super) fn check_mechanism(headers: &HeaderMap, query: &Query) -> S3Result<()
     let token = query.has("X-Amz-Security-Token") || headers.contains_key("x-amz-security-token");
     if token {
         let code = s3s::S3ErrorCode::InvalidToken;
-        let words = "The provided token is malformed or otherwise invalid: this server issues no session tokens; leave \
+        let message = "The provided token is malformed or otherwise invalid: this server issues no session tokens; leave \
                      AWS_SESSION_TOKEN out";
-        return Err(s3s::S3Error::with_message(code, words));
+        return Err(s3s::S3Error::with_message(code, message));
     }
     Ok(())
 }
@@ -85,7 +85,7 @@ pub(super) fn unsigned_headers<'a>(headers: &'a HeaderMap, query: &Query) -> Vec
     // As text: names of headers compare without regard to case.
     let times_listed = |name: &HeaderName| signed.iter().filter(|listed| **listed == name.as_str()).count();
     let is_covered = |name: &HeaderName, value: &HeaderValue| {
-        // Operations refuse a second value of `x-amz-*` in words of their own.
+        // A second value of `x-amz-*` is refused by `header_values`.
         let is_sent_once =
             name.as_str().starts_with("x-amz-") || headers.get_all(name).iter().nth(1).is_none();
         times_listed(name) == 1 && is_sent_once && is_plain(value)
@@ -103,7 +103,7 @@ pub(super) fn unsigned_headers<'a>(headers: &'a HeaderMap, query: &Query) -> Vec
     unsigned
 }
 
-/// Whether s3s signs a value as it is, the number of spaces and tabs between its words apart.
+/// Whether s3s signs a value as it is, apart from the number of spaces and tabs within it.
 fn is_plain(value: &HeaderValue) -> bool {
     let text = std::str::from_utf8(value.as_bytes());
     text.is_ok_and(|text| !text.chars().any(|c| c.is_whitespace() && !c.is_ascii()))
@@ -117,7 +117,7 @@ fn signed_headers(authorization: &str) -> Option<&str> {
 
 /// S3's answer to headers that were not signed.
 pub(super) fn headers_not_signed(names: &[&str]) -> S3Response<Body> {
-    // Header names hold nothing that XML escapes.
+    // Header names contain nothing that XML escapes.
     let xml = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>AccessDenied</Code>\
          <Message>There were headers present in the request which were not signed</Message>\

@@ -1,5 +1,5 @@
-//! A request whose signature s3s has verified, on its way to the endpoint: everything it acts on is signed, it is one of
-//! the operations offered, and its sender may do it. Only then is it handed on, without the signature.
+//! A request whose signature s3s has verified: everything it acts on is signed, it is one of the operations offered, and
+//! its sender is authorized. Only then is it passed on to the endpoint, without the signature.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use percent_encoding::percent_decode_str;
@@ -12,15 +12,15 @@ use s3s::{
 };
 
 use super::{
-    authorization::{Authorizer, Principal},
-    byte_range, document, header_values,
+    access_denied, byte_range, document, header_values,
     operation_table::{Level, Operation, RequestBody},
     query::{Query, is_of_authentication},
-    receive::{check_named_algorithm, checksum_header, empty_checksum},
     signature,
+    upload_body::{check_named_algorithm, checksum_header, empty_checksum},
 };
+use crate::auth::{Authorizer, Principal, Resource};
 
-/// Headers of the signature and of how the body travelled, of no meaning to the endpoint.
+/// Headers of the signature and of the body's transfer, of no meaning to the endpoint.
 const SIGNATURE_HEADERS: [&str; 4] =
     ["authorization", "x-amz-content-sha256", "x-amz-date", "x-amz-decoded-content-length"];
 
@@ -31,17 +31,16 @@ pub(super) struct Verified {
 }
 
 impl Verified {
-    /// `endpoint` must ask for no signature.
+    /// `endpoint` must require no signature.
     pub(super) const fn new(endpoint: S3Service, authorizer: Authorizer) -> Self {
         Self { endpoint, authorizer }
     }
 }
 
-/// What the checks let through.
-struct Admitted {
+/// A request that passed the checks.
+struct CheckedRequest {
     operation: &'static Operation,
-    /// `bucket` or `bucket/key`.
-    resource: String,
+    path: S3Path,
     uri: Uri,
     headers: HeaderMap,
 }
@@ -67,19 +66,23 @@ impl S3Route for Verified {
         if !unsigned.is_empty() {
             return Ok(signature::headers_not_signed(&unsigned));
         }
-        let admitted = admit(&request.method, &request.uri, &query, request.headers)?;
-        let principal = Principal { access_key_id };
-        if let Some(action) = admitted.operation.action {
-            self.authorizer.authorize(&principal, action, &admitted.resource)?;
+        let checked = check(&request.method, &request.uri, &query, request.headers)?;
+        let CheckedRequest { operation, path, uri, mut headers } = checked;
+        let principal = Principal::AccessKey(access_key_id.into());
+        if !operation.is_per_object {
+            let resource = match &path {
+                S3Path::Root => Resource::Buckets,
+                S3Path::Bucket { bucket } => Resource::Bucket(bucket),
+                S3Path::Object { bucket, key } => Resource::Object { bucket, key },
+            };
+            self.authorizer.authorize(&principal, operation.action, &resource).map_err(access_denied)?;
         }
-
-        let Admitted { operation, uri, mut headers, .. } = admitted;
         let mut verified = http::Request::new(Body::empty());
         *verified.extensions_mut() = request.extensions;
         verified.extensions_mut().insert(principal);
         *verified.body_mut() = match operation.body {
             RequestBody::None => {
-                document::read_nothing(request.input).await?;
+                document::require_empty(request.input).await?;
                 Body::empty()
             }
             RequestBody::Document { checksums } => {
@@ -91,7 +94,7 @@ impl S3Route for Verified {
                 request.input
             }
         };
-        byte_range::amend(&request.method, &mut headers);
+        byte_range::normalize(&request.method, &mut headers);
         *verified.method_mut() = request.method;
         *verified.uri_mut() = uri;
         *verified.headers_mut() = headers;
@@ -105,15 +108,15 @@ impl S3Route for Verified {
     }
 }
 
-/// Finds the operation, and makes the request that the endpoint sees of what was signed.
-fn admit(method: &Method, uri: &Uri, query: &Query, mut headers: HeaderMap) -> S3Result<Admitted> {
-    let path = percent_decode_str(uri.path()).decode_utf8().map_err(|_| s3_error!(InvalidURI))?;
-    let path = parse_path_style(&path).map_err(|error| s3_error!(InvalidURI, "{error}"))?;
+/// Finds the operation, and builds the endpoint's request from what was signed.
+fn check(method: &Method, uri: &Uri, query: &Query, mut headers: HeaderMap) -> S3Result<CheckedRequest> {
+    let decoded = percent_decode_str(uri.path()).decode_utf8().map_err(|_| s3_error!(InvalidURI))?;
+    let path = parse_path_style(&decoded).map_err(|error| s3_error!(InvalidURI, "{error}"))?;
     let mut parameters = query.of_operation();
     if query.is_presigned() {
-        take_headers(query, &mut headers)?;
+        add_headers(query, &mut headers)?;
     } else if query.headers().next().is_some() {
-        // Only a presigned URL has no other place for them: to the table they are unknown parameters.
+        // Only presigned URLs send headers as parameters: to the table these are unknown parameters.
         parameters = query.clone();
     }
     header_values::check(&headers)?;
@@ -124,28 +127,23 @@ fn admit(method: &Method, uri: &Uri, query: &Query, mut headers: HeaderMap) -> S
     }
     SIGNATURE_HEADERS.iter().for_each(|name| _ = headers.remove(*name));
     let encoded = parameters.encoded();
-    let whole = if encoded.is_empty() { uri.path().to_owned() } else { format!("{}?{encoded}", uri.path()) };
-    let uri = whole.parse().map_err(|error| s3_error!(InvalidURI, "{error}"))?;
-    let resource = match &path {
-        S3Path::Root => "*".into(),
-        S3Path::Bucket { bucket } => bucket.to_string(),
-        S3Path::Object { bucket, key } => format!("{bucket}/{key}"),
-    };
-    Ok(Admitted { operation, resource, uri, headers })
+    let target = if encoded.is_empty() { uri.path().to_owned() } else { format!("{}?{encoded}", uri.path()) };
+    let uri = target.parse().map_err(|error| s3_error!(InvalidURI, "{error}"))?;
+    Ok(CheckedRequest { operation, path, uri, headers })
 }
 
-/// Query parameters of a presigned URL that stand for headers become those headers.
-fn take_headers(query: &Query, headers: &mut HeaderMap) -> S3Result<()> {
-    let is_of_nothing = |algorithm: &str, value: &str| empty_checksum(algorithm).as_deref() == Some(value);
+/// Query parameters of a presigned URL that represent headers become those headers.
+fn add_headers(query: &Query, headers: &mut HeaderMap) -> S3Result<()> {
+    let is_of_empty_body = |algorithm: &str, value: &str| empty_checksum(algorithm).as_deref() == Some(value);
     for (name, value) in query.headers() {
-        // The AWS SDK for JavaScript signs the checksum of the body that it does not have yet, which S3 passes over.
+        // The AWS SDK for JavaScript signs the checksum of no bytes before it has the body, which S3 ignores.
         let algorithm = match name.as_str() {
             "x-amz-sdk-checksum-algorithm" => Some(value),
             name => name.strip_prefix("x-amz-checksum-"),
         };
         let checksum = algorithm.map(|algorithm| (algorithm, checksum_header(algorithm)));
         if let Some((algorithm, header)) = checksum
-            && query.headers().any(|(found, value)| found == header && is_of_nothing(algorithm, value))
+            && query.headers().any(|(found, value)| found == header && is_of_empty_body(algorithm, value))
         {
             continue;
         }

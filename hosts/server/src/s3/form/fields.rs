@@ -3,14 +3,14 @@
 use multer::{Field, Multipart};
 use s3s::{S3Result, s3_error};
 
-use super::unreadable;
+use super::malformed;
 use crate::{s3::answers::check_acl, storage::StoredHeaders};
 
 /// Bytes of all fields before the file: S3's own bound.
-const LARGEST: usize = 20 << 10;
+const MAX_BYTES: usize = 20 << 10;
 
-/// Fields that are kept with the object, besides its metadata.
-const KEPT: [&str; 6] = [
+/// Fields that are stored with the object, besides its metadata.
+const STORED: [&str; 6] = [
     "content-type",
     "cache-control",
     "content-disposition",
@@ -19,10 +19,10 @@ const KEPT: [&str; 6] = [
     "expires",
 ];
 
-/// Fields that the signature is made of.
+/// Fields of the signature.
 const AUTHENTICATION: [&str; 4] = ["x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature"];
 
-/// Fields of S3 that nothing comes of here, besides those that begin with `x-amz-`.
+/// Fields of S3 that are not offered, besides those that begin with `x-amz-`.
 const NOT_OFFERED: [&str; 2] = ["tagging", "content-md5"];
 
 /// Fields by name in lower case, in their order.
@@ -32,12 +32,12 @@ pub(in crate::s3) struct Fields {
     file_name: String,
 }
 
-/// Reads the fields up to the file, and the file's beginning. What comes after the file is not looked at.
+/// Reads the fields up to the file, and the file's beginning. What follows the file is ignored.
 pub(in crate::s3) async fn read(form: &mut Multipart<'static>) -> S3Result<(Fields, Field<'static>)> {
     let mut fields = Fields::default();
     let mut size = 0;
     loop {
-        let field = form.next_field().await.map_err(|error| unreadable(&error))?;
+        let field = form.next_field().await.map_err(|error| malformed(&error))?;
         let mut field = field.ok_or_else(|| {
             s3_error!(
                 InvalidArgument,
@@ -51,25 +51,25 @@ pub(in crate::s3) async fn read(form: &mut Multipart<'static>) -> S3Result<(Fiel
             if needs_name && fields.file_name.is_empty() {
                 return Err(s3_error!(
                     InvalidArgument,
-                    "the key holds ${{filename}}, but the form's file has no name that is UTF-8"
+                    "the key contains ${{filename}}, but the form's file has no name that is UTF-8"
                 ));
             }
             return Ok((fields, field));
         }
         let mut value = Vec::new();
         size += name.len();
-        while let Some(chunk) = field.chunk().await.map_err(|error| unreadable(&error))? {
+        while let Some(chunk) = field.chunk().await.map_err(|error| malformed(&error))? {
             size += chunk.len();
-            if size > LARGEST {
+            if size > MAX_BYTES {
                 return Err(s3_error!(
                     MaxPostPreDataLengthExceededError,
-                    "Your POST request fields preceding the upload file were too large: at most {LARGEST} bytes"
+                    "Your POST request fields preceding the upload file were too large: at most {MAX_BYTES} bytes"
                 ));
             }
             value.extend_from_slice(&chunk);
         }
         if fields.get(&name).is_some() {
-            return Err(s3_error!(InvalidArgument, "the form's field \"{name}\" is there twice"));
+            return Err(s3_error!(InvalidArgument, "the form has the field \"{name}\" twice"));
         }
         let value = String::from_utf8(value)
             .map_err(|_| s3_error!(InvalidArgument, "the form's field \"{name}\" is not UTF-8"))?;
@@ -96,7 +96,7 @@ impl Fields {
         self.get("key").unwrap_or_default().replace("${filename}", &self.file_name)
     }
 
-    /// What is kept with the object.
+    /// What is stored with the object.
     pub(in crate::s3) fn headers(&self) -> S3Result<StoredHeaders> {
         check_acl(self.get("acl"))?;
         let offered = |name: &str| {
@@ -107,13 +107,13 @@ impl Fields {
         if let Some((name, _)) = self.iter().find(|(name, _)| !offered(name)) {
             return Err(s3_error!(NotImplemented, "the form's field \"{name}\" is not offered"));
         }
-        // What is kept is answered as headers with every read.
-        let unsendable = |(name, value): &(&str, &str)| {
-            (KEPT.contains(name) || name.starts_with("x-amz-meta-"))
+        // What is stored is sent as headers with every read.
+        let is_no_header = |(name, value): &(&str, &str)| {
+            (STORED.contains(name) || name.starts_with("x-amz-meta-"))
                 && (http::HeaderName::from_bytes(name.as_bytes()).is_err()
                     || http::HeaderValue::from_str(value).is_err())
         };
-        if let Some((name, _)) = self.iter().find(unsendable) {
+        if let Some((name, _)) = self.iter().find(is_no_header) {
             return Err(s3_error!(InvalidArgument, "the form's field \"{name}\" cannot be a header"));
         }
         let text = |name: &str| self.get(name).map(str::to_owned);

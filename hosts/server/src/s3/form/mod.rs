@@ -1,6 +1,6 @@
 //! Uploads by HTML form: the file of a `multipart/form-data` POST becomes an object, if the form's signed
-//! policy allows it. The fields are read and judged before a byte of the file is taken, and the file goes to
-//! disk as it comes.
+//! policy allows it. The fields are read and checked before a byte of the file is taken, and the file is
+//! streamed to disk.
 //! Sources: AWS, "POST Object"; "Browser-based uploads using POST (AWS Signature Version 4)".
 
 pub(super) mod fields;
@@ -22,29 +22,24 @@ use multer::{Field, Multipart};
 use s3s::{S3Error, S3Result, s3_error};
 use tintype_pipeline::store::{Condition, Location};
 
-use super::{
-    LARGEST_BODY, OneKey, answers,
-    authorization::{self, Authorizer},
-    blocking,
-    faults::s3,
-    query::Query,
-};
+use super::{AccessKeys, MAX_BODY, access_denied, answers, blocking, faults::s3, query::Query};
 use crate::{
+    auth::{Action, Authorizer},
     listen::{BodyTimeoutError, TimeoutBody},
     request_id,
     storage::{Cause, ObjectRecord, Storage},
 };
 use fields::Fields;
 
-/// Bytes of fields, of their heads, and of what of the file came along with them: the parser holds them in
-/// memory before anything has been judged.
-const MOST_BEFORE_FILE: usize = 256 << 10;
+/// Bytes of fields, of their heads, and of what arrived of the file with them: the parser buffers them before anything
+/// is checked.
+const MAX_BEFORE_FILE: usize = 256 << 10;
 
-/// All that comes before the file is to come within this long.
-const BEFORE_FILE_WITHIN: Duration = Duration::from_secs(30);
+/// Within this all that is before the file must arrive.
+const BEFORE_FILE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Whether a request is an upload by form. Looks at bytes, of every value: s3s must never take for a form, whose policy
-/// signs nothing but fields, what goes to the protocol's own operations.
+/// Whether a request is an upload by form. Compares bytes, of every value: what is passed to the protocol's operations
+/// must be no form to s3s, as a form's policy signs nothing but fields.
 pub(super) fn is_form<B>(request: &Request<B>) -> bool {
     let mut kinds = request.headers().get_all(header::CONTENT_TYPE).iter();
     *request.method() == http::Method::POST
@@ -55,36 +50,36 @@ pub(super) fn is_form<B>(request: &Request<B>) -> bool {
 /// Stores the form's file.
 pub(super) async fn upload(
     store: Arc<Storage>,
-    key: &OneKey,
+    keys: &AccessKeys,
     authorizer: &Authorizer,
     request: Request<HttpBody>,
 ) -> S3Result<Response<s3s::Body>> {
     let bucket = bucket(request.uri().path())?;
     check_nothing_unsigned(&request)?;
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let boundary = multer::parse_boundary(kind.unwrap_or_default()).map_err(|error| unreadable(&error))?;
+    let boundary = multer::parse_boundary(kind.unwrap_or_default()).map_err(|error| malformed(&error))?;
     let before_file = Arc::new(AtomicBool::new(true));
-    let (counting, mut taken) = (before_file.clone(), 0);
+    let (is_before, mut received) = (before_file.clone(), 0);
     let body = BodyDataStream::new(TimeoutBody::new(request.into_body())).map(move |chunk| {
         let chunk = chunk.map_err(std::io::Error::other)?;
-        if counting.load(Ordering::Relaxed) {
-            taken += chunk.len();
-            if taken > MOST_BEFORE_FILE {
-                return Err(std::io::Error::other("too much comes before the file"));
+        if is_before.load(Ordering::Relaxed) {
+            received += chunk.len();
+            if received > MAX_BEFORE_FILE {
+                return Err(std::io::Error::other("too many bytes before the file"));
             }
         }
         Ok(chunk)
     });
     let mut form = Multipart::new(body, boundary);
     let (fields, file) =
-        tokio::time::timeout(BEFORE_FILE_WITHIN, fields::read(&mut form)).await.map_err(|_| {
-            let seconds = BEFORE_FILE_WITHIN.as_secs();
+        tokio::time::timeout(BEFORE_FILE_TIMEOUT, fields::read(&mut form)).await.map_err(|_| {
+            let seconds = BEFORE_FILE_TIMEOUT.as_secs();
             s3_error!(RequestTimeout, "The fields before the file did not arrive within {seconds} s")
         })??;
     before_file.store(false, Ordering::Relaxed);
-    let (principal, allowed) = policy::check(&fields, &bucket, key, time::OffsetDateTime::now_utc())?;
+    let (principal, allowed) = policy::check(&fields, &bucket, keys, time::OffsetDateTime::now_utc())?;
     let at = answers::location(&bucket, &fields.key())?;
-    authorizer.authorize(&principal, "s3:PutObject", &authorization::object(&at))?;
+    authorizer.authorize(&principal, Action::PutObject, &(&at).into()).map_err(access_denied)?;
     let record = store_file(store, &at, &fields, file, allowed).await?;
     answer(&fields, &at, &record)
 }
@@ -125,7 +120,7 @@ fn bucket(path: &str) -> S3Result<String> {
     Ok(name.map_err(|_| s3_error!(InvalidURI))?.into_owned())
 }
 
-/// Takes the file chunk by chunk; what is refused leaves nothing.
+/// Stores the file chunk by chunk; a refused one leaves nothing.
 async fn store_file(
     store: Arc<Storage>,
     at: &Location,
@@ -133,14 +128,14 @@ async fn store_file(
     mut file: Field<'_>,
     allowed: policy::Sizes,
 ) -> S3Result<ObjectRecord> {
-    let (beginner, place, headers) = (store.clone(), at.clone(), fields.headers()?);
-    let mut incoming = blocking(move || beginner.objects.begin(&place, headers).map_err(s3)).await?;
-    let most = allowed.most.min(LARGEST_BODY);
-    while let Some(chunk) = file.chunk().await.map_err(|error| unreadable(&error))? {
-        if incoming.size() + chunk.len() as u64 > most {
+    let (begin_store, location, headers) = (store.clone(), at.clone(), fields.headers()?);
+    let mut incoming = blocking(move || begin_store.objects.begin(&location, headers).map_err(s3)).await?;
+    let max = allowed.max.min(MAX_BODY);
+    while let Some(chunk) = file.chunk().await.map_err(|error| malformed(&error))? {
+        if incoming.size() + chunk.len() as u64 > max {
             return Err(s3_error!(
                 EntityTooLarge,
-                "Your proposed upload exceeds the maximum allowed size ({most})"
+                "Your proposed upload exceeds the maximum allowed size ({max})"
             ));
         }
         incoming = blocking(move || {
@@ -149,11 +144,11 @@ async fn store_file(
         })
         .await?;
     }
-    if incoming.size() < allowed.least {
+    if incoming.size() < allowed.min {
         return Err(s3_error!(
             EntityTooSmall,
             "Your proposed upload is smaller than the minimum allowed size ({})",
-            allowed.least
+            allowed.min
         ));
     }
     let at = at.clone();
@@ -161,7 +156,7 @@ async fn store_file(
     blocking(move || store.objects.commit(&at, incoming, Condition::Any, cause).map_err(s3)).await
 }
 
-fn unreadable(error: &(dyn std::error::Error + Send + Sync + 'static)) -> S3Error {
+fn malformed(error: &(dyn std::error::Error + Send + Sync + 'static)) -> S3Error {
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(error) = cause {
         if error.is::<BodyTimeoutError>() {
@@ -175,14 +170,14 @@ fn unreadable(error: &(dyn std::error::Error + Send + Sync + 'static)) -> S3Erro
     )
 }
 
-/// 204, or what the form asks for.
+/// 204, or what the form's `success_action_*` fields name.
 fn answer(fields: &Fields, at: &Location, record: &ObjectRecord) -> S3Result<Response<s3s::Body>> {
     let etag = format!("\"{}\"", record.etag);
     let encoded = percent_encoding::utf8_percent_encode(at.key.as_str(), super::URL_ESCAPED).to_string();
     let location = format!("/{}/{encoded}", at.bucket);
     let mut response = Response::new(s3s::Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
-    // The file is stored by now, so a URL that is none must not make it a failure.
+    // The file is stored already, so an invalid URL must not fail the request.
     let redirect = fields.get("success_action_redirect").and_then(|url| url::Url::parse(url).ok());
     if let Some(mut url) = redirect {
         url.query_pairs_mut()

@@ -1,4 +1,4 @@
-//! The policy of an upload form: signed by whoever may put objects, it says what the form may hold.
+//! The policy of an upload form: signed by whoever may put objects, it defines what the form may contain.
 //! Source: AWS, "Creating a POST policy".
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -9,30 +9,33 @@ use sha2::Sha256;
 use time::OffsetDateTime;
 
 use super::fields::Fields;
-use crate::s3::{OneKey, authorization::Principal, signature};
+use crate::{
+    auth::Principal,
+    s3::{AccessKeys, signature},
+};
 
 /// How large the file may be, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::s3) struct Sizes {
-    pub(in crate::s3) least: u64,
-    pub(in crate::s3) most: u64,
+    pub(in crate::s3) min: u64,
+    pub(in crate::s3) max: u64,
 }
 
 /// Fields that no condition needs to mention.
-const FREE: [&str; 3] = ["policy", "x-amz-signature", "file"];
+const EXEMPT: [&str; 3] = ["policy", "x-amz-signature", "file"];
 
 /// Checks signature, time and every condition; returns who signed, and how large the file may be.
 pub(in crate::s3) fn check(
     fields: &Fields,
     bucket: &str,
-    key: &OneKey,
+    keys: &AccessKeys,
     now: OffsetDateTime,
 ) -> S3Result<(Principal, Sizes)> {
-    let policy = fields.get("policy").ok_or_else(|| {
-        s3_error!(AccessDenied, "the form has no policy: nobody may put objects without one")
-    })?;
-    let principal = check_signature(fields, policy, key)?;
-    let malformed = |words: &str| s3_error!(InvalidPolicyDocument, "Invalid Policy: {words}");
+    let policy = fields
+        .get("policy")
+        .ok_or_else(|| s3_error!(AccessDenied, "the form has no policy; without one no object may be put"))?;
+    let principal = check_signature(fields, policy, keys)?;
+    let malformed = |reason: &str| s3_error!(InvalidPolicyDocument, "Invalid Policy: {reason}");
     let json = STANDARD.decode(policy).map_err(|_| malformed("it is not base64"))?;
     let policy: Value =
         serde_json::from_slice(&json).map_err(|error| malformed(&format!("invalid JSON: {error}")))?;
@@ -51,10 +54,10 @@ pub(in crate::s3) fn check(
             malformed(&format!("the condition {condition} is none of eq, starts-with, content-length-range"))
         })?);
     }
-    Ok((principal, judge(fields, bucket, &conditions)?))
+    Ok((principal, evaluate(fields, bucket, &conditions)?))
 }
 
-fn check_signature(fields: &Fields, policy: &str, key: &OneKey) -> S3Result<Principal> {
+fn check_signature(fields: &Fields, policy: &str, keys: &AccessKeys) -> S3Result<Principal> {
     if fields.get("signature").is_some() || fields.get("awsaccesskeyid").is_some() {
         return Err(signature::unsupported_mechanism());
     }
@@ -77,21 +80,16 @@ fn check_signature(fields: &Fields, policy: &str, key: &OneKey) -> S3Result<Prin
     if !field("x-amz-date")?.starts_with(day) {
         return Err(s3_error!(InvalidArgument, "X-Amz-Date is of another day than X-Amz-Credential"));
     }
-    if id != key.access_key_id {
-        return Err(s3_error!(
-            InvalidAccessKeyId,
-            "The AWS Access Key Id you provided does not exist in our records."
-        ));
-    }
+    let secret = keys.secret(id)?;
     let signature = hex(field("x-amz-signature")?);
-    let mut signing = format!("AWS4{}", key.secret.expose()).into_bytes();
+    let mut signing = format!("AWS4{secret}").into_bytes();
     for part in [day, region, "s3", "aws4_request"] {
         signing = mac(&signing, part).finalize().into_bytes().to_vec();
     }
     // Compares in constant time.
-    let right = signature.is_some_and(|signature| mac(&signing, policy).verify_slice(&signature).is_ok());
-    if right {
-        return Ok(Principal { access_key_id: id.to_owned() });
+    let is_right = signature.is_some_and(|signature| mac(&signing, policy).verify_slice(&signature).is_ok());
+    if is_right {
+        return Ok(Principal::AccessKey(id.into()));
     }
     Err(s3_error!(
         SignatureDoesNotMatch,
@@ -120,7 +118,7 @@ enum Condition {
 }
 
 impl Condition {
-    /// The conditions of one entry: an object may hold several.
+    /// The conditions of one entry: an object may contain several.
     fn parse(entry: &Value) -> Option<Vec<Self>> {
         if let Some(object) = entry.as_object() {
             let equal = |(name, value): (&String, &Value)| {
@@ -132,7 +130,7 @@ impl Condition {
         let kind = kind.as_str()?.to_ascii_lowercase();
         if kind == "content-length-range" {
             let number = |value: &Value| value.as_u64().or_else(|| value.as_str()?.parse().ok());
-            return Some(vec![Self::Sizes(Sizes { least: number(first)?, most: number(second)? })]);
+            return Some(vec![Self::Sizes(Sizes { min: number(first)?, max: number(second)? })]);
         }
         let (name, value) =
             (first.as_str()?.strip_prefix('$')?.to_ascii_lowercase(), second.as_str()?.to_owned());
@@ -143,10 +141,10 @@ impl Condition {
         }
     }
 
-    fn holds(&self, found: Option<&str>) -> bool {
+    fn is_met(&self, found: Option<&str>) -> bool {
         match self {
-            Self::Equals(_, wanted) => found == Some(wanted),
-            // Of a list each value must begin so.
+            Self::Equals(_, expected) => found == Some(expected),
+            // Each value of a list must begin so.
             Self::StartsWith(name, prefix) if name == "content-type" => {
                 found.is_some_and(|found| found.split(',').all(|one| one.trim().starts_with(prefix)))
             }
@@ -156,14 +154,14 @@ impl Condition {
     }
 }
 
-fn judge(fields: &Fields, bucket: &str, conditions: &[Condition]) -> S3Result<Sizes> {
+fn evaluate(fields: &Fields, bucket: &str, conditions: &[Condition]) -> S3Result<Sizes> {
     let key = fields.key();
-    let mut sizes = Sizes { least: 0, most: u64::MAX };
+    let mut sizes = Sizes { min: 0, max: u64::MAX };
     for condition in conditions {
         let name = match condition {
             Condition::Equals(name, _) | Condition::StartsWith(name, _) => name,
             Condition::Sizes(one) => {
-                sizes = Sizes { least: sizes.least.max(one.least), most: sizes.most.min(one.most) };
+                sizes = Sizes { min: sizes.min.max(one.min), max: sizes.max.min(one.max) };
                 continue;
             }
         };
@@ -172,7 +170,7 @@ fn judge(fields: &Fields, bucket: &str, conditions: &[Condition]) -> S3Result<Si
             "key" => Some(key.as_str()),
             other => fields.get(other),
         };
-        if !condition.holds(found) {
+        if !condition.is_met(found) {
             return Err(s3_error!(
                 AccessDenied,
                 "Invalid according to Policy: Policy Condition failed: {condition:?}"
@@ -188,7 +186,7 @@ fn judge(fields: &Fields, bucket: &str, conditions: &[Condition]) -> S3Result<Si
     let extra = fields
         .iter()
         .map(|(name, _)| name)
-        .find(|name| !FREE.contains(name) && !name.starts_with("x-ignore-") && !mentioned(name));
+        .find(|name| !EXEMPT.contains(name) && !name.starts_with("x-ignore-") && !mentioned(name));
     if let Some(name) = extra {
         return Err(s3_error!(AccessDenied, "Invalid according to Policy: Extra input fields: {name}"));
     }
@@ -203,11 +201,11 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn judged(conditions: &Value, fields: &[(&str, &str)]) -> Result<Sizes, String> {
+    fn evaluated(conditions: &Value, fields: &[(&str, &str)]) -> Result<Sizes, String> {
         let parsed: Option<Vec<_>> = conditions.as_array().unwrap().iter().map(Condition::parse).collect();
         let parsed: Vec<Condition> = parsed.unwrap().into_iter().flatten().collect();
         let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        judge(&Fields::new(fields, "photo.jpg"), "in", &parsed).map_err(|error| error.to_string())
+        evaluate(&Fields::new(fields, "photo.jpg"), "in", &parsed).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -217,10 +215,10 @@ mod tests {
             let rest = json!([{"bucket": "in"}, ["starts-with", "$key", "user/"], ["starts-with", "$Content-Type", "image/"]]);
             let mut all = rest.as_array().unwrap().clone();
             all.push(condition);
-            judged(&all.into(), &base)
+            evaluated(&all.into(), &base)
         };
         assert!(with(json!(["eq", "$key", "user/photo.jpg"])).is_ok());
-        assert_eq!(with(json!(["content-length-range", 1, "10"])), Ok(Sizes { least: 1, most: 10 }));
+        assert_eq!(with(json!(["content-length-range", 1, "10"])), Ok(Sizes { min: 1, max: 10 }));
         for wrong in [
             json!({"bucket": "other"}),
             json!(["eq", "$key", "user/other.jpg"]),
@@ -235,11 +233,11 @@ mod tests {
     #[test]
     fn every_field_needs_a_condition() {
         let conditions = json!([{"bucket": "in"}, {"key": "a.jpg"}]);
-        assert!(judged(&conditions, &[("key", "a.jpg"), ("x-ignore-this", "1"), ("policy", "p")]).is_ok());
-        assert!(judged(&conditions, &[("key", "a.jpg"), ("x-amz-meta-b", "1")]).is_err());
-        assert!(judged(&conditions, &[("key", "a.jpg"), ("content-type", "text/html")]).is_err());
-        assert!(judged(&json!([{"key": "a.jpg"}]), &[("key", "a.jpg")]).is_err());
-        assert!(judged(&json!([{"bucket": "in"}]), &[]).is_err());
+        assert!(evaluated(&conditions, &[("key", "a.jpg"), ("x-ignore-this", "1"), ("policy", "p")]).is_ok());
+        assert!(evaluated(&conditions, &[("key", "a.jpg"), ("x-amz-meta-b", "1")]).is_err());
+        assert!(evaluated(&conditions, &[("key", "a.jpg"), ("content-type", "text/html")]).is_err());
+        assert!(evaluated(&json!([{"key": "a.jpg"}]), &[("key", "a.jpg")]).is_err());
+        assert!(evaluated(&json!([{"bucket": "in"}]), &[]).is_err());
     }
 
     #[test]

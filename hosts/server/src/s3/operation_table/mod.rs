@@ -1,6 +1,6 @@
 //! The operations offered, in one table: what selects each, which query parameters and `x-amz-*` headers it may carry,
-//! and the right it needs. What is not in the table is refused before anything is read or written: a parameter that is
-//! passed over would turn one operation into another, and a header into a promise that nobody holds.
+//! and the right it needs. What is not in the table is refused before anything is read or written: to ignore a
+//! parameter would turn one operation into another, and an ignored header is a condition or an option not honoured.
 
 mod rows;
 
@@ -8,7 +8,9 @@ use http::HeaderMap;
 use s3s::{S3Result, path::S3Path, s3_error};
 
 use super::query::Query;
-use rows::{CONDITIONS, COPY_SOURCE, EVERY, METADATA, OPERATIONS};
+use crate::auth::Action;
+pub(super) use rows::OPERATIONS;
+use rows::{CONDITIONS, COPY_SOURCE, EVERY, METADATA};
 
 /// The owner of every bucket, as listings name it.
 pub(super) const OWNER: &str = "tintype";
@@ -48,7 +50,7 @@ pub(super) enum RequestBody {
     Object,
     /// An XML document.
     Document {
-        /// Whether `x-amz-checksum-*` are of the document, and not of the object that it makes.
+        /// Whether `x-amz-checksum-*` are of the document, and not of the object that it creates.
         checksums: bool,
     },
 }
@@ -57,8 +59,10 @@ pub(super) enum RequestBody {
 pub(super) struct Operation {
     /// As the S3 API names it.
     pub(super) name: &'static str,
-    /// The right that it needs on what its path names, in the words of IAM.
-    pub(super) action: Option<&'static str>,
+    /// The right that it needs, on what its path names.
+    pub(super) action: Action,
+    /// Its document names objects, and the right is needed on each of them instead.
+    pub(super) is_per_object: bool,
     pub(super) body: RequestBody,
     method: &'static str,
     level: Level,
@@ -74,7 +78,7 @@ pub(super) struct Operation {
     conditions: &'static [&'static str],
 }
 
-/// Headers that have but these values. Asking for what is so anyway is asking for nothing.
+/// Headers that are accepted with these values only.
 const VALUES: &[(&str, &[&str])] = &[
     ("x-amz-checksum-mode", &["ENABLED"]),
     ("x-amz-metadata-directive", &["COPY", "REPLACE"]),
@@ -85,7 +89,7 @@ const VALUES: &[(&str, &[&str])] = &[
 ];
 
 impl Operation {
-    /// The operation that a request asks for, with all that it carries.
+    /// The operation of a request, if the table allows all its parameters and headers.
     ///
     /// # Errors
     /// `NotImplemented` for whatever the table does not name.
@@ -128,13 +132,13 @@ impl Operation {
         if query.get("list-type").is_some_and(|version| version != "2") {
             return Err(s3_error!(InvalidArgument, "list-type must be 2"));
         }
-        // A read answers what is there whatever else was asked; a write must not be done against a condition.
+        // A read may ignore a condition; a write must not be done against one.
         let is_read = matches!(self.method, "GET" | "HEAD");
-        let unheld = CONDITIONS
+        let unsupported = CONDITIONS
             .iter()
             .chain(&["content-range"])
             .find(|name| headers.contains_key(**name) && !self.conditions.contains(name) && !is_read);
-        if let Some(name) = unheld {
+        if let Some(name) = unsupported {
             return Err(s3_error!(
                 NotImplemented,
                 "{} with {name} is not offered; nothing was done",

@@ -2,8 +2,9 @@
 //! Sources: AWS, "Amazon S3 API Reference"; "Actions, resources, and condition keys for Amazon S3".
 
 use super::{Level, Operation, RequestBody};
+use crate::auth::Action;
 
-/// Headers that any request may have: those of its signature, and those that ask for nothing.
+/// Headers that any request may have: those of its signature, and those without effect.
 pub(super) const EVERY: &[&str] = &[
     "x-amz-content-sha256",
     "x-amz-date",
@@ -24,7 +25,7 @@ const CHECKSUM_ALGORITHM: &[&str] = &["x-amz-checksum-algorithm"];
 const CHECKSUM_MODE: &[&str] = &["x-amz-checksum-mode"];
 const OPTIONAL_ATTRIBUTES: &[&str] = &["x-amz-optional-object-attributes"];
 const TRAILER: &[&str] = &["x-amz-trailer"];
-/// `x-amz-meta-` stands for all that begin with it.
+/// `x-amz-meta-`: all that begin with it.
 const NEW_OBJECT: &[&str] = &["x-amz-acl", METADATA, "x-amz-storage-class"];
 pub(super) const METADATA: &str = "x-amz-meta-";
 pub(super) const COPY_SOURCE: &[&str] = &[
@@ -49,43 +50,35 @@ const READ: &[&str] = &[
     "response-expires",
 ];
 
-const BASE: Operation = Operation {
-    name: "",
-    action: None,
-    body: RequestBody::None,
-    method: "",
-    level: Level::Object,
-    selectors: &[],
-    is_copy: false,
-    parameters: &[],
-    headers: &[],
-    conditions: &[],
-};
-
-pub(super) const OPERATIONS: &[Operation] = &[
+/// A row without parameters, headers or a body of its own.
+const fn row(name: &'static str, action: Action, method: &'static str, level: Level) -> Operation {
     Operation {
-        name: "ListBuckets",
-        action: Some("s3:ListAllMyBuckets"),
-        method: "GET",
-        level: Level::Service,
+        name,
+        action,
+        is_per_object: false,
+        body: RequestBody::None,
+        method,
+        level,
+        selectors: &[],
+        is_copy: false,
+        parameters: &[],
+        headers: &[],
+        conditions: &[],
+    }
+}
+
+pub(in crate::s3) const OPERATIONS: &[Operation] = &[
+    Operation {
         parameters: &["bucket-region", "continuation-token", "max-buckets", "prefix"],
-        ..BASE
+        ..row("ListBuckets", Action::ListAllMyBuckets, "GET", Level::Service)
     },
     // Buckets.
     Operation {
-        name: "ListObjects",
-        action: Some("s3:ListBucket"),
-        method: "GET",
-        level: Level::Bucket,
         parameters: &["delimiter", "encoding-type", "marker", "max-keys", "prefix"],
         headers: &[OPTIONAL_ATTRIBUTES],
-        ..BASE
+        ..row("ListObjects", Action::ListBucket, "GET", Level::Bucket)
     },
     Operation {
-        name: "ListObjectsV2",
-        action: Some("s3:ListBucket"),
-        method: "GET",
-        level: Level::Bucket,
         selectors: &["list-type"],
         parameters: &[
             "continuation-token",
@@ -97,13 +90,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
             "start-after",
         ],
         headers: &[OPTIONAL_ATTRIBUTES],
-        ..BASE
+        ..row("ListObjectsV2", Action::ListBucket, "GET", Level::Bucket)
     },
     Operation {
-        name: "ListMultipartUploads",
-        action: Some("s3:ListBucketMultipartUploads"),
-        method: "GET",
-        level: Level::Bucket,
         selectors: &["uploads"],
         parameters: &[
             "delimiter",
@@ -113,141 +102,76 @@ pub(super) const OPERATIONS: &[Operation] = &[
             "prefix",
             "upload-id-marker",
         ],
-        ..BASE
+        ..row("ListMultipartUploads", Action::ListBucketMultipartUploads, "GET", Level::Bucket)
     },
     Operation {
-        name: "GetBucketLocation",
-        action: Some("s3:GetBucketLocation"),
-        method: "GET",
-        level: Level::Bucket,
         selectors: &["location"],
-        ..BASE
+        ..row("GetBucketLocation", Action::GetBucketLocation, "GET", Level::Bucket)
     },
+    Operation { selectors: &["cors"], ..row("GetBucketCors", Action::GetBucketCors, "GET", Level::Bucket) },
     Operation {
-        name: "GetBucketCors",
-        action: Some("s3:GetBucketCORS"),
-        method: "GET",
-        level: Level::Bucket,
-        selectors: &["cors"],
-        ..BASE
-    },
-    Operation {
-        name: "GetBucketNotificationConfiguration",
-        action: Some("s3:GetBucketNotification"),
-        method: "GET",
-        level: Level::Bucket,
         selectors: &["notification"],
-        ..BASE
+        ..row("GetBucketNotificationConfiguration", Action::GetBucketNotification, "GET", Level::Bucket)
     },
+    row("HeadBucket", Action::ListBucket, "HEAD", Level::Bucket),
     Operation {
-        name: "HeadBucket",
-        action: Some("s3:ListBucket"),
-        method: "HEAD",
-        level: Level::Bucket,
-        ..BASE
-    },
-    Operation {
-        name: "CreateBucket",
-        action: Some("s3:CreateBucket"),
         body: RequestBody::Document { checksums: true },
-        method: "PUT",
-        level: Level::Bucket,
         headers: &[&["x-amz-acl", "x-amz-bucket-object-lock-enabled", "x-amz-object-ownership"]],
-        ..BASE
+        ..row("CreateBucket", Action::CreateBucket, "PUT", Level::Bucket)
     },
     Operation {
-        name: "PutBucketCors",
-        action: Some("s3:PutBucketCORS"),
         body: RequestBody::Document { checksums: true },
-        method: "PUT",
-        level: Level::Bucket,
         selectors: &["cors"],
         headers: &[CHECKSUMS, TRAILER],
-        ..BASE
+        ..row("PutBucketCors", Action::PutBucketCors, "PUT", Level::Bucket)
     },
     Operation {
-        name: "PutBucketNotificationConfiguration",
-        action: Some("s3:PutBucketNotification"),
         body: RequestBody::Document { checksums: true },
-        method: "PUT",
-        level: Level::Bucket,
         selectors: &["notification"],
         headers: &[CHECKSUMS, TRAILER],
-        ..BASE
+        ..row("PutBucketNotificationConfiguration", Action::PutBucketNotification, "PUT", Level::Bucket)
     },
     Operation {
-        name: "DeleteObjects",
-        // Each key of the list is asked for by itself.
-        action: None,
+        is_per_object: true,
         body: RequestBody::Document { checksums: true },
-        method: "POST",
-        level: Level::Bucket,
         selectors: &["delete"],
         headers: &[CHECKSUMS, TRAILER],
-        ..BASE
+        ..row("DeleteObjects", Action::DeleteObject, "POST", Level::Bucket)
     },
+    row("DeleteBucket", Action::DeleteBucket, "DELETE", Level::Bucket),
     Operation {
-        name: "DeleteBucket",
-        action: Some("s3:DeleteBucket"),
-        method: "DELETE",
-        level: Level::Bucket,
-        ..BASE
-    },
-    Operation {
-        name: "DeleteBucketCors",
-        action: Some("s3:PutBucketCORS"),
-        method: "DELETE",
-        level: Level::Bucket,
         selectors: &["cors"],
-        ..BASE
+        ..row("DeleteBucketCors", Action::PutBucketCors, "DELETE", Level::Bucket)
     },
     // Objects.
     Operation {
-        name: "GetObject",
-        action: Some("s3:GetObject"),
-        method: "GET",
         parameters: READ,
         headers: &[CHECKSUM_MODE],
         conditions: CONDITIONS,
-        ..BASE
+        ..row("GetObject", Action::GetObject, "GET", Level::Object)
     },
     Operation {
-        name: "GetObjectTagging",
-        action: Some("s3:GetObjectTagging"),
-        method: "GET",
         selectors: &["tagging"],
-        ..BASE
+        ..row("GetObjectTagging", Action::GetObjectTagging, "GET", Level::Object)
     },
     Operation {
-        name: "ListParts",
-        action: Some("s3:ListMultipartUploadParts"),
-        method: "GET",
         selectors: &["uploadId"],
         parameters: &["max-parts", "part-number-marker"],
-        ..BASE
+        ..row("ListParts", Action::ListMultipartUploadParts, "GET", Level::Object)
     },
     Operation {
-        name: "HeadObject",
-        action: Some("s3:GetObject"),
-        method: "HEAD",
         parameters: READ,
         headers: &[CHECKSUM_MODE],
         conditions: CONDITIONS,
-        ..BASE
+        ..row("HeadObject", Action::GetObject, "HEAD", Level::Object)
     },
     Operation {
-        name: "PutObject",
-        action: Some("s3:PutObject"),
         body: RequestBody::Object,
-        method: "PUT",
         headers: &[NEW_OBJECT, CHECKSUMS, TRAILER],
         conditions: &["if-match", "if-none-match"],
-        ..BASE
+        ..row("PutObject", Action::PutObject, "PUT", Level::Object)
     },
     Operation {
-        name: "CopyObject",
-        action: Some("s3:PutObject"),
-        method: "PUT",
         is_copy: true,
         headers: &[
             NEW_OBJECT,
@@ -256,56 +180,38 @@ pub(super) const OPERATIONS: &[Operation] = &[
             &["x-amz-metadata-directive", "x-amz-tagging-directive"],
         ],
         conditions: &["if-match", "if-none-match"],
-        ..BASE
+        ..row("CopyObject", Action::PutObject, "PUT", Level::Object)
     },
     Operation {
-        name: "UploadPart",
-        action: Some("s3:PutObject"),
         body: RequestBody::Object,
-        method: "PUT",
         selectors: &["partNumber", "uploadId"],
         headers: &[CHECKSUMS, TRAILER],
-        ..BASE
+        ..row("UploadPart", Action::PutObject, "PUT", Level::Object)
     },
     Operation {
-        name: "UploadPartCopy",
-        action: Some("s3:PutObject"),
-        method: "PUT",
         selectors: &["partNumber", "uploadId"],
         is_copy: true,
         headers: &[COPY_SOURCE, &["x-amz-copy-source-range"]],
-        ..BASE
+        ..row("UploadPartCopy", Action::PutObject, "PUT", Level::Object)
     },
     Operation {
-        name: "CreateMultipartUpload",
-        action: Some("s3:PutObject"),
-        method: "POST",
         selectors: &["uploads"],
         headers: &[NEW_OBJECT, CHECKSUM_ALGORITHM, &["x-amz-checksum-type"]],
-        ..BASE
+        ..row("CreateMultipartUpload", Action::PutObject, "POST", Level::Object)
     },
     Operation {
-        name: "CompleteMultipartUpload",
-        action: Some("s3:PutObject"),
         body: RequestBody::Document { checksums: false },
-        method: "POST",
         selectors: &["uploadId"],
         headers: &[CHECKSUMS, &["x-amz-checksum-type", "x-amz-mp-object-size"]],
         conditions: &["if-match", "if-none-match"],
-        ..BASE
+        ..row("CompleteMultipartUpload", Action::PutObject, "POST", Level::Object)
     },
     Operation {
-        name: "DeleteObject",
-        action: Some("s3:DeleteObject"),
-        method: "DELETE",
         conditions: &["if-match"],
-        ..BASE
+        ..row("DeleteObject", Action::DeleteObject, "DELETE", Level::Object)
     },
     Operation {
-        name: "AbortMultipartUpload",
-        action: Some("s3:AbortMultipartUpload"),
-        method: "DELETE",
         selectors: &["uploadId"],
-        ..BASE
+        ..row("AbortMultipartUpload", Action::AbortMultipartUpload, "DELETE", Level::Object)
     },
 ];

@@ -1,39 +1,68 @@
-//! Requests that need no credentials are refused where a page of another origin may have caused them in a browser of
-//! this machine: with a Host that is no loopback name (DNS rebinding), or from a foreign origin.
+//! What pages of other origins may cause in a visitor's browser. Where no credentials are needed: nothing with a Host that
+//! is no loopback name (DNS rebinding), and only what `api.cors_origins` allows. At the console they may never act.
 
 use std::borrow::Cow;
 
 use axum::{
-    http::{HeaderMap, Request, StatusCode, header},
+    http::{HeaderMap, Method, Request, StatusCode, header},
     response::Response,
 };
-use tintype_api::message;
+use tintype_api::{Access, Route, message};
 
-use crate::{listen::Client, settings::Settings};
+use crate::{auth::Client, settings::Settings};
 
-pub(super) fn check<B>(
+/// `route` is what the request is for, if there is one.
+pub(super) fn check<B, H>(
     settings: &Settings,
     client: Client,
     request: &Request<B>,
-    is_linkable: bool,
+    route: Option<&Route<H>>,
 ) -> Result<(), Box<Response>> {
-    if !client.is_trusted {
-        return Ok(());
-    }
     let refused = |words| Err(Box::new(message(StatusCode::FORBIDDEN, words)));
+    if client.is_trusted {
+        check_trusted(settings, request, route.is_some_and(|route| route.is_linkable)).or_else(refused)?;
+    }
+    let is_console = route.is_some_and(|route| route.access != Access::ApiKey);
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    if is_console && !is_read && !is_own_page(request.headers()) {
+        return refused("pages of another origin may not act here");
+    }
+    Ok(())
+}
+
+fn check_trusted<B>(
+    settings: &Settings,
+    request: &Request<B>,
+    is_linkable: bool,
+) -> Result<(), &'static str> {
     let host = host(request);
     if !host.as_deref().is_some_and(is_loopback_name) {
-        return refused("the Host header is no loopback name; use 127.0.0.1, [::1] or localhost");
+        return Err("the Host header is no loopback name; use 127.0.0.1, [::1] or localhost");
     }
     let allowed = &settings.api.cors_origins;
     if !is_allowed_site(request, is_linkable, allowed)
         || !is_allowed_origin(request.headers(), host.as_deref(), allowed)
     {
-        return refused(
+        return Err(
             "pages of this origin may not call; add it to api.cors_origins and call by fetch if they should",
         );
     }
     Ok(())
+}
+
+/// Whether a request comes from a page of this server, or from no page at all.
+fn is_own_page(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    match (text(header::ORIGIN), text(header::HOST)) {
+        (None, _) => !headers.contains_key(header::ORIGIN) && matches!(site(headers), "none" | "same-origin"),
+        (Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, name)| name == host),
+        (Some(_), None) => false,
+    }
+}
+
+/// What browsers report of a request that has no Origin.
+fn site(headers: &HeaderMap) -> &str {
+    headers.get("sec-fetch-site").map_or("none", |site| site.to_str().unwrap_or_default())
 }
 
 fn host<B>(request: &Request<B>) -> Option<Cow<'_, str>> {
@@ -65,11 +94,9 @@ fn is_allowed_origin(headers: &HeaderMap, host: Option<&str>, allowed: &[String]
 /// Sec-Fetch-Site. Links to what is linkable are allowed.
 fn is_allowed_site<B>(request: &Request<B>, is_linkable: bool, allowed: &[String]) -> bool {
     let headers = request.headers();
-    let site = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok()).unwrap_or("none");
-    let is_link = is_linkable && request.method() == http::Method::GET;
-    let judged_by_origin =
-        headers.contains_key(header::ORIGIN) || allowed.iter().any(|allowed| allowed == "*");
-    matches!(site, "none" | "same-origin") || is_link || judged_by_origin
+    let is_link = is_linkable && request.method() == Method::GET;
+    let has_origin = headers.contains_key(header::ORIGIN) || allowed.iter().any(|allowed| allowed == "*");
+    matches!(site(headers), "none" | "same-origin") || is_link || has_origin
 }
 
 #[cfg(test)]
@@ -111,5 +138,25 @@ mod tests {
         assert!(!is_allowed_origin(&headers("http://127.0.0.1:9999"), host, &[]));
         assert!(!is_allowed_origin(&headers("null"), host, &[]));
         assert!(is_allowed_origin(&headers("https://shop.example"), host, &["https://shop.example".into()]));
+    }
+
+    #[test]
+    fn foreign_forms_are_recognised_by_their_origin() {
+        let headers = |origin: &str| {
+            HeaderMap::from_iter([
+                (header::HOST, "10.0.0.1:8080".parse().unwrap()),
+                (header::ORIGIN, origin.parse().unwrap()),
+            ])
+        };
+        assert!(is_own_page(&headers("http://10.0.0.1:8080")) && is_own_page(&HeaderMap::new()));
+        let from = |site: &'static str| {
+            HeaderMap::from_iter([("sec-fetch-site".parse().unwrap(), site.parse().unwrap())])
+        };
+        assert!(is_own_page(&from("same-origin")) && is_own_page(&from("none")));
+        assert!(!is_own_page(&from("cross-site")) && !is_own_page(&from("same-site")));
+        assert!(!is_own_page(&headers("http://evil.example")) && !is_own_page(&headers("null")));
+        let mut unreadable = headers("http://10.0.0.1:8080");
+        unreadable.insert(header::ORIGIN, http::HeaderValue::from_bytes(b"\xff").unwrap());
+        assert!(!is_own_page(&unreadable));
     }
 }

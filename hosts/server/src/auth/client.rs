@@ -17,12 +17,14 @@ pub enum Peer {
     Unix,
 }
 
-/// How far a request's sender is trusted: an extension of every request to the HTTP port, set by `http`. A request
-/// without it is not trusted.
+/// What is known of a request's sender before any credentials: an extension of every request to the HTTP port, set by
+/// `http`. A request without it is not trusted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Client {
     /// It needs no key and no login: a program of this machine, with no proxy between.
     pub is_trusted: bool,
+    /// It needs no key for the API: that has none beyond loopback, where the operator has opened it (`cli/serve`).
+    pub is_guest: bool,
     /// It arrived over TLS, at this server or at a trusted proxy.
     pub is_encrypted: bool,
     /// The client's address as a trusted proxy reports it.

@@ -14,20 +14,20 @@ use super::{
     Endpoint,
     answers::{self, with_checksums},
     blocking,
-    conditions::{ReadConditions, Verdict},
+    conditions::{ReadConditions, Verdict, precondition_failed},
     faults::s3,
 };
 use crate::storage::{ObjectRecord, OpenObject, Storage, StoreFault, VERIFIED_BYTES};
 
-/// Objects up to this size are read, and checked, before the answer begins.
-const WHOLE: u64 = 256 << 10;
+/// Objects up to this size are read and verified before the answer begins.
+const MAX_BUFFERED: u64 = 256 << 10;
 
-/// Checks conditions; a fulfilled If-None-Match or If-Modified-Since is a 304, which S3's protocol layer
+/// Checks the conditions; a fulfilled If-None-Match or If-Modified-Since is a 304, which S3's protocol layer
 /// carries as an error.
-fn judge(conditions: &ReadConditions<'_>, record: &ObjectRecord) -> S3Result<()> {
-    match conditions.judge(record) {
-        Verdict::Go => Ok(()),
-        Verdict::Failed => Err(s3_error!(PreconditionFailed, "the object is not as the condition says")),
+fn check(conditions: &ReadConditions<'_>, record: &ObjectRecord) -> S3Result<()> {
+    match conditions.evaluate(record) {
+        Verdict::Met => Ok(()),
+        Verdict::Failed => Err(precondition_failed()),
         Verdict::NotModified => {
             let mut error = s3_error!(NotModified, "not modified");
             error.set_status_code(http::StatusCode::NOT_MODIFIED);
@@ -35,7 +35,7 @@ fn judge(conditions: &ReadConditions<'_>, record: &ObjectRecord) -> S3Result<()>
             if let Ok(etag) = http::HeaderValue::from_str(&format!("\"{}\"", record.etag)) {
                 headers.insert(http::header::ETAG, etag);
             }
-            // RFC 9110, section 15.4.5: what a 200 would say for caches.
+            // RFC 9110, section 15.4.5: what a 200 would send for caches.
             for (name, value) in [
                 (http::header::CACHE_CONTROL, &record.headers.cache_control),
                 (http::header::EXPIRES, &record.headers.expires),
@@ -63,23 +63,23 @@ fn range(
     let Some(range) = range else { return Ok((0, record.size, None)) };
     let bytes = range.check(record.size)?;
     if bytes.is_empty() {
-        // The last bytes of an object that has none.
+        // A suffix of an empty object.
         return Err(s3_error!(InvalidRange, "the object has no byte in that range"));
     }
     let shown = format!("bytes {}-{}/{}", bytes.start, bytes.end - 1, record.size);
     Ok((bytes.start, bytes.end - bytes.start, Some(shown)))
 }
 
-/// A fault of reading; if that was damage to a thumbnail that can be made anew, it is being made.
-fn mended(store: &Storage, at: &Location, fault: StoreFault) -> StoreFault {
-    let is_damaged = match fault {
+/// A fault of reading; if a thumbnail is corrupt that can be rendered again, that is queued.
+fn repaired(store: &Storage, at: &Location, fault: StoreFault) -> StoreFault {
+    let is_corrupt = match fault {
         StoreFault::Corrupt(..) => true,
-        // What the disk does not give may be damage, too.
+        // A failed read may be corruption, too.
         StoreFault::Unavailable(_) => matches!(store.objects.corruption(at, VERIFIED_BYTES), Ok(Some(_))),
         _ => false,
     };
-    let is_mended = is_damaged && store.backfill.repair_thumbnail(at).unwrap_or(false);
-    if is_mended { StoreFault::Repairing(at.clone()) } else { fault }
+    let is_repairing = is_corrupt && store.backfill.repair_thumbnail(at).unwrap_or(false);
+    if is_repairing { StoreFault::Repairing(at.clone()) } else { fault }
 }
 
 fn no_such_key(at: &Location) -> s3s::S3Error {
@@ -94,7 +94,7 @@ pub(super) async fn get(
     let at = answers::location(&input.bucket, &input.key)?;
     let store = endpoint.store.clone();
     let (input, (store, at, object), first, length, shown, whole) = blocking(move || {
-        let failed = |fault| s3(mended(&store, &at, fault));
+        let failed = |fault| s3(repaired(&store, &at, fault));
         let object = store.objects.open(&at).map_err(failed)?;
         let object = object.ok_or_else(|| no_such_key(&at))?;
         let conditions = ReadConditions {
@@ -103,9 +103,10 @@ pub(super) async fn get(
             if_modified_since: input.if_modified_since.as_ref(),
             if_unmodified_since: input.if_unmodified_since.as_ref(),
         };
-        judge(&conditions, &object.record)?;
+        check(&conditions, &object.record)?;
         let (first, length, shown) = range(input.range, input.part_number, &object.record)?;
-        let whole = if object.record.size <= WHOLE { Some(object.bytes().map_err(failed)?) } else { None };
+        let whole =
+            if object.record.size <= MAX_BUFFERED { Some(object.bytes().map_err(failed)?) } else { None };
         Ok((input, (store, at, object), first, length, shown, whole))
     })
     .await?;
@@ -138,7 +139,7 @@ pub(super) async fn get(
         expires: input.response_expires.or_else(|| headers.expires.as_deref().and_then(answers::date)),
         ..GetObjectOutput::default()
     };
-    // A checksum of the whole would not fit a part of it.
+    // The checksum of the whole object does not match a range of it.
     if input.checksum_mode.is_some() && shown.is_none() {
         with_checksums!(output, &record.checksums);
         output.checksum_type = answers::checksum_type(&record.checksums);
@@ -149,21 +150,21 @@ pub(super) async fn get(
     Ok(response)
 }
 
-/// What S3 answers for objects that were given no type.
+/// The type of objects that were stored without one, as in S3.
 const DEFAULT_TYPE: &str = "binary/octet-stream";
 
-struct Reading {
+struct ReadState {
     store: Arc<Storage>,
     at: Location,
     object: Arc<OpenObject>,
     offset: u64,
-    left: u64,
-    /// Only where the whole object passes.
+    remaining: u64,
+    /// Only if the whole object is read.
     check: Option<crate::storage::WholeCheck>,
 }
 
-/// Streams bytes from the open file. Damage found on the way ends the stream in an error, so that the
-/// client never takes a damaged object for a whole one.
+/// Streams bytes from the open file. Corruption ends the stream in an error, so that no client takes a corrupt object
+/// for a whole one.
 fn stream(
     store: Arc<Storage>,
     at: Location,
@@ -172,25 +173,25 @@ fn stream(
     length: u64,
 ) -> impl futures::Stream<Item = Result<Bytes, std::io::Error>> + Send + Sync {
     let check = (first == 0 && length == object.record.size).then(|| object.whole_check());
-    let reading = Reading { store, at, object: Arc::new(object), offset: first, left: length, check };
-    futures::stream::try_unfold(reading, |mut reading| async move {
-        if reading.left == 0 {
+    let state = ReadState { store, at, object: Arc::new(object), offset: first, remaining: length, check };
+    futures::stream::try_unfold(state, |mut state| async move {
+        if state.remaining == 0 {
             return Ok(None);
         }
         let read = tokio::task::spawn_blocking(move || {
-            let failed = |fault| mended(&reading.store, &reading.at, fault);
-            let chunk = reading.object.read_chunk(reading.offset, reading.left).map_err(failed)?;
-            reading.offset += chunk.len() as u64;
-            reading.left -= chunk.len() as u64;
-            if let Some(mut check) = reading.check.take() {
+            let failed = |fault| repaired(&state.store, &state.at, fault);
+            let chunk = state.object.read_chunk(state.offset, state.remaining).map_err(failed)?;
+            state.offset += chunk.len() as u64;
+            state.remaining -= chunk.len() as u64;
+            if let Some(mut check) = state.check.take() {
                 check.update(&chunk);
-                if reading.left == 0 {
+                if state.remaining == 0 {
                     check.finish().map_err(failed)?;
                 } else {
-                    reading.check = Some(check);
+                    state.check = Some(check);
                 }
             }
-            Ok::<_, StoreFault>((Bytes::from(chunk), reading))
+            Ok::<_, StoreFault>((Bytes::from(chunk), state))
         });
         let read = read.await.map_err(std::io::Error::other)?;
         read.map(Some).map_err(|fault| std::io::Error::other(fault.to_string()))
@@ -215,7 +216,7 @@ pub(super) async fn head(
         if_modified_since: input.if_modified_since.as_ref(),
         if_unmodified_since: input.if_unmodified_since.as_ref(),
     };
-    judge(&conditions, &record)?;
+    check(&conditions, &record)?;
     let (_, length, shown) = range(input.range, input.part_number, &record)?;
     let headers = record.headers;
     let mut output = HeadObjectOutput {

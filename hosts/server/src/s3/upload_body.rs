@@ -1,5 +1,5 @@
-//! Receiving a body: from the connection into the store, hashed on the way and checked against what the
-//! client says of it.
+//! The body of a put or a part: from the connection into the store, hashed on the way and compared with the length and the
+//! checksums that the client sent.
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -12,7 +12,7 @@ use s3s::{
 };
 use tokio::sync::mpsc;
 
-use super::{LARGEST_BODY, aws_chunked::MissingFinalChunk, blocking, faults::s3};
+use super::{MAX_BODY, aws_chunked::MissingFinalChunk, blocking, faults::s3};
 use crate::{
     listen::BodyTimeoutError,
     storage::{Checksums, Incoming},
@@ -27,7 +27,7 @@ pub(super) const ALGORITHMS: [&str; 5] = ["CRC32", "CRC32C", "CRC64NVME", "SHA1"
 /// Signs the trailers; the decoder has compared it.
 const SIGNATURE_TRAILER: &str = "x-amz-trailer-signature";
 
-/// What the client says of a body.
+/// What the client expects of a body.
 #[derive(Debug, Default)]
 pub(super) struct Expected {
     pub(super) length: Option<i64>,
@@ -35,38 +35,38 @@ pub(super) struct Expected {
     pub(super) md5: Option<String>,
     /// By algorithm, base64.
     pub(super) checksums: Vec<(&'static str, String)>,
-    /// The algorithm that is computed if none is given.
+    /// The algorithm of the checksum to compute if the client sends none.
     pub(super) algorithm: Option<String>,
-    /// The algorithm whose value comes in a trailer.
+    /// The algorithm of the checksum in the trailer.
     pub(super) trailer: Option<&'static str>,
 }
 
-/// Collects what a put or a part says of its body.
+/// What a put or a part expects of its body.
 macro_rules! expected {
     ($request:expr) => {{
         let input = &$request.input;
-        let given = [
+        let sent = [
             ("CRC32", &input.checksum_crc32),
             ("CRC32C", &input.checksum_crc32c),
             ("CRC64NVME", &input.checksum_crc64nvme),
             ("SHA1", &input.checksum_sha1),
             ("SHA256", &input.checksum_sha256),
         ];
-        $crate::s3::receive::Expected {
+        $crate::s3::upload_body::Expected {
             length: input.content_length,
             md5: input.content_md5.clone(),
-            checksums: given
+            checksums: sent
                 .into_iter()
                 .filter_map(|(name, value)| value.clone().map(|value| (name, value)))
                 .collect(),
             algorithm: None,
-            trailer: $crate::s3::receive::trailer_algorithm(&$request.headers)?,
+            trailer: $crate::s3::upload_body::trailer_algorithm(&$request.headers)?,
         }
     }};
 }
 pub(super) use expected;
 
-/// The header or trailer that holds a checksum.
+/// The header or trailer of a checksum.
 pub(super) fn checksum_header(algorithm: &str) -> String {
     format!("x-amz-checksum-{}", algorithm.to_ascii_lowercase())
 }
@@ -77,7 +77,7 @@ pub(super) fn empty_checksum(algorithm: &str) -> Option<String> {
     values(hasher_for(name).ok()?.finalize()).values.remove(name)
 }
 
-/// The algorithm that a client says it uses must be that of a checksum that it sends.
+/// The algorithm that `x-amz-sdk-checksum-algorithm` names must be that of a checksum that is sent.
 pub(super) fn check_named_algorithm(headers: &http::HeaderMap) -> S3Result<()> {
     let Some(named) = headers.get("x-amz-sdk-checksum-algorithm") else { return Ok(()) };
     let header = checksum_header(named.to_str().unwrap_or_default());
@@ -107,7 +107,7 @@ pub(super) fn trailer_algorithm(headers: &http::HeaderMap) -> S3Result<Option<&'
     })
 }
 
-/// The checksum in the trailer that was announced. Exactly that one must have come.
+/// The checksum in the trailer that was announced. There must be exactly that one.
 pub(super) fn announced_trailer(
     headers: &http::HeaderMap,
     trailers: Option<&http::HeaderMap>,
@@ -119,8 +119,8 @@ fn arrived_trailer(
     announced: Option<&'static str>,
     trailers: Option<&http::HeaderMap>,
 ) -> S3Result<Option<(&'static str, String)>> {
-    let malformed = |words: String| {
-        let mut error = S3Error::with_message(S3ErrorCode::Custom("MalformedTrailerError".into()), words);
+    let malformed = |message: String| {
+        let mut error = S3Error::with_message(S3ErrorCode::Custom("MalformedTrailerError".into()), message);
         error.set_status_code(http::StatusCode::BAD_REQUEST);
         error
     };
@@ -136,19 +136,19 @@ fn arrived_trailer(
     let values: Vec<_> = trailers.into_iter().flat_map(|trailers| trailers.get_all(&name)).collect();
     let [value] = values.as_slice() else {
         return Err(malformed(format!(
-            "the trailer {name} must come once, as announced; nothing was stored"
+            "the trailer {name} was announced and must be sent once; nothing was stored"
         )));
     };
     Ok(Some((algorithm, value.to_str().unwrap_or_default().to_owned())))
 }
 
-enum Message {
+enum Piece {
     Data(Bytes),
     End(Option<http::HeaderMap>),
 }
 
-/// Receives a body into what `begin` opens and hands it to `commit` once it is whole and as the client
-/// says. Nothing of a body that is not is ever visible.
+/// Receives a body into what `begin` opens, and passes it to `commit` once it is whole and as the client expects. Nothing
+/// of any other body is ever visible.
 pub(super) async fn receive<T: Send + 'static>(
     body: Option<StreamingBlob>,
     trailers: Option<TrailingHeaders>,
@@ -156,23 +156,23 @@ pub(super) async fn receive<T: Send + 'static>(
     begin: impl FnOnce() -> S3Result<Incoming> + Send + 'static,
     commit: impl FnOnce(Incoming) -> S3Result<T> + Send + 'static,
 ) -> S3Result<T> {
-    let (sender, mut messages) = mpsc::channel(CHUNKS_IN_FLIGHT);
+    let (sender, mut pieces) = mpsc::channel(CHUNKS_IN_FLIGHT);
     let storing = blocking(move || {
         let mut incoming = begin()?;
         let mut hasher = hasher(&expected)?;
         loop {
-            match messages.blocking_recv() {
-                Some(Message::Data(bytes)) => {
+            match pieces.blocking_recv() {
+                Some(Piece::Data(bytes)) => {
                     hasher.update(&bytes);
                     incoming.write(&bytes).map_err(s3)?;
-                    if incoming.size() > LARGEST_BODY {
+                    if incoming.size() > MAX_BODY {
                         return Err(s3_error!(
                             EntityTooLarge,
-                            "a put may have at most 5 GiB; use a multipart upload"
+                            "an object may be put with at most 5 GiB; use a multipart upload"
                         ));
                     }
                 }
-                Some(Message::End(trailers)) => {
+                Some(Piece::End(trailers)) => {
                     let checksums = verify(&expected, &incoming, hasher.finalize(), trailers.as_ref())?;
                     incoming.set_checksums(checksums);
                     return commit(incoming);
@@ -182,56 +182,56 @@ pub(super) async fn receive<T: Send + 'static>(
         }
     });
     let mut storing = std::pin::pin!(storing);
-    let fed = tokio::select! {
-        // Storing gives up early where the bucket is missing or the disk is full: no need for the body.
+    let sent = tokio::select! {
+        // Storing fails early where the bucket is missing or the disk is full: the body is not needed.
         stored = &mut storing => return stored,
-        fed = feed(body, trailers, sender) => fed,
+        sent = send(body, trailers, sender) => sent,
     };
-    match (storing.await, fed) {
+    match (storing.await, sent) {
         (Err(_), Err(client)) => Err(client),
         (stored, _) => stored,
     }
 }
 
-async fn feed(
+async fn send(
     body: Option<StreamingBlob>,
     trailers: Option<TrailingHeaders>,
-    sender: mpsc::Sender<Message>,
+    sender: mpsc::Sender<Piece>,
 ) -> Result<(), S3Error> {
     if let Some(mut body) = body {
         loop {
             let Some(chunk) = body.next().await else { break };
             let chunk = chunk.map_err(|error| body_error(&*error))?;
-            if sender.send(Message::Data(chunk)).await.is_err() {
+            if sender.send(Piece::Data(chunk)).await.is_err() {
                 return Ok(());
             }
         }
     }
-    let _ = sender.send(Message::End(trailers.and_then(|trailers| trailers.take()))).await;
+    let _ = sender.send(Piece::End(trailers.and_then(|trailers| trailers.take()))).await;
     Ok(())
 }
 
-/// Errors of a body's stream. Those of s3s are private types, known only by what they say.
+/// Errors of a body's stream. Those of s3s are private types, recognised by their text.
 pub(super) fn body_error(error: &(dyn std::error::Error + Send + Sync)) -> S3Error {
-    let said = error.to_string();
-    if said.contains(&BodyTimeoutError.to_string()) {
+    let text = error.to_string();
+    if text.contains(&BodyTimeoutError.to_string()) {
         s3_error!(RequestTimeout, "{BodyTimeoutError}; nothing was stored")
-    } else if said.contains("Sha256Mismatch") {
+    } else if text.contains("Sha256Mismatch") {
         let code = S3ErrorCode::Custom("XAmzContentSHA256Mismatch".into());
-        let words = "x-amz-content-sha256 does not match the body; nothing was stored";
-        let mut error = S3Error::with_message(code, words);
+        let message = "x-amz-content-sha256 does not match the body; nothing was stored";
+        let mut error = S3Error::with_message(code, message);
         error.set_status_code(http::StatusCode::BAD_REQUEST);
         error
-    } else if said.contains(&MissingFinalChunk.to_string()) {
+    } else if text.contains(&MissingFinalChunk.to_string()) {
         s3_error!(IncompleteBody, "{MissingFinalChunk}; nothing was stored")
-    } else if said.contains("SignatureMismatch") {
+    } else if text.contains("SignatureMismatch") {
         s3_error!(SignatureDoesNotMatch, "the signature of a chunk is wrong; nothing was stored")
     } else {
-        s3_error!(IncompleteBody, "the body could not be read: {said}; nothing was stored")
+        s3_error!(IncompleteBody, "the body could not be read: {text}; nothing was stored")
     }
 }
 
-/// A hasher for one algorithm; S3's default if the client asks for none.
+/// A hasher for one algorithm; by S3's names.
 pub(super) fn hasher_for(algorithm: &str) -> S3Result<ChecksumHasher> {
     let mut hasher = ChecksumHasher::default();
     match algorithm {
@@ -252,8 +252,8 @@ pub(super) fn hasher_for(algorithm: &str) -> S3Result<ChecksumHasher> {
 }
 
 fn hasher(expected: &Expected) -> S3Result<ChecksumHasher> {
-    let given = expected.checksums.first().map(|(name, _)| *name);
-    hasher_for(given.or(expected.trailer).or(expected.algorithm.as_deref()).unwrap_or("CRC64NVME"))
+    let sent = expected.checksums.first().map(|(name, _)| *name);
+    hasher_for(sent.or(expected.trailer).or(expected.algorithm.as_deref()).unwrap_or("CRC64NVME"))
 }
 
 /// A finished hasher's values by algorithm.
@@ -279,25 +279,26 @@ fn verify(
     if expected.length.is_some_and(|length| u64::try_from(length) != Ok(incoming.size())) {
         return Err(s3_error!(
             IncompleteBody,
-            "the body has another length than Content-Length says; nothing was stored"
+            "the body's length is not that of Content-Length; nothing was stored"
         ));
     }
     if let Some(md5) = &expected.md5 {
         use base64::Engine as _;
-        let given = base64::engine::general_purpose::STANDARD.decode(md5).ok().filter(|md5| md5.len() == 16);
-        let Some(given) = given else {
+        let expected_md5 =
+            base64::engine::general_purpose::STANDARD.decode(md5).ok().filter(|md5| md5.len() == 16);
+        let Some(expected_md5) = expected_md5 else {
             return Err(s3_error!(InvalidDigest, "Content-MD5 is not the base64 of 16 bytes"));
         };
-        if given != incoming.md5() {
+        if expected_md5 != incoming.md5() {
             return Err(s3_error!(BadDigest, "Content-MD5 does not match the body; nothing was stored"));
         }
     }
     let computed = values(computed);
-    let mut given: Vec<(String, String)> =
+    let mut sent: Vec<(String, String)> =
         expected.checksums.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     let trailing = arrived_trailer(expected.trailer, trailers)?;
-    given.extend(trailing.map(|(name, value)| (name.to_owned(), value)));
-    for (name, value) in given {
+    sent.extend(trailing.map(|(name, value)| (name.to_owned(), value)));
+    for (name, value) in sent {
         match computed.values.get(&name) {
             Some(computed) if *computed == value => {}
             Some(_) => {
