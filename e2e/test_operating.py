@@ -153,7 +153,7 @@ def test_an_ambiguous_selection_is_refused(server, ask, failed_keys):
     url, as_json = f"{server.http_url}/dead-letters", {"Accept": "application/json"}
     for form, words in [
         ({"id": number, "all": "1"}, "not both"),
-        ({"all": "1", "before": number}, "before is for reading"),
+        ({"all": "1", "before": number}, '"before" is not known'),
         ({"all": "0"}, "only all=1"),
     ]:
         answer = requests.post(url, {"action": "purge", **form}, headers=as_json, timeout=30)

@@ -12,6 +12,7 @@ use tintype_telemetry::metrics::{Metric, Metrics};
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
+    admin::Admin,
     auth::{ACCESS_KEY_ID, Authenticator, Credentials, SECRET_ACCESS_KEY},
     console::Console,
     disk::{RealDisk, SharedDisk},
@@ -151,7 +152,8 @@ impl Server {
         let parts = (Arc::downgrade(&store), Arc::downgrade(&queue));
         tokio::spawn(enforce_retention(parts, settings.dead_letters, history.clone()));
         let authenticator = Arc::new(Authenticator::new(credentials.clone()));
-        let console = Console::new(&settings, authenticator.clone(), store.clone(), queue, history.clone());
+        let admin = Admin::new(&settings, store.clone(), queue, history.clone());
+        let console = Console::new(&settings, authenticator.clone(), admin);
 
         let (stop, stopped) = watch::channel(false);
         let s3_service =
