@@ -208,12 +208,12 @@ def test_a_dead_letter_is_redriven_and_purged_from_the_page(new_server, browser)
         s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.corrupt_jpeg())
     until(lambda: own.metrics()["tintype_dead_letters"] == 3, "there are dead letters")
     browser.open(own.http_url + "/dead-letters?text=a.jp")
-    assert browser.text(".letter .name a") == "a.jpg"
+    assert browser.text(".dead-letter .name a") == "a.jpg"
     assert "all 1 that pass the filter" in browser.text(".actions")
     browser.open(own.http_url + "/dead-letters?text=nothing")
     assert browser.text(".empty") == "None of them passes the filter."
     browser.open(own.http_url + "/dead-letters?text=a.jp")
-    browser.run("document.querySelector('.letter input').click(); document.querySelector('button[value=redrive]').click()")
+    browser.run("document.querySelector('.dead-letter input').click(); document.querySelector('button[value=redrive]').click()")
     until(lambda: own.metrics()["AsyncEventsDropped"] == 4, "it was retried and is a dead letter again")
 
     browser.open(own.http_url + "/dead-letters")

@@ -38,8 +38,7 @@ pub struct ObjectStatus {
     /// The status of all its thumbnails.
     pub status: ThumbnailStatus,
     /// The same by the name of earlier versions: `made`, `outdated`; `unknown` for what is missing.
-    #[serde(skip_deserializing)]
-    pub state: &'static str,
+    pub state: String,
     /// What can be done now, in words.
     pub advice: String,
     /// Its current version.
@@ -159,7 +158,7 @@ impl Handle for StatusRequest {
             bucket: at.bucket.clone(),
             key: at.key.to_string(),
             status,
-            state: former_name(status),
+            state: former_name(status).into(),
             advice: String::new(),
             object,
             thumbnails,
