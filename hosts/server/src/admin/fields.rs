@@ -44,12 +44,11 @@ impl<S: Send + Sync, R: DeserializeOwned> FromRequest<S> for Fields<R> {
 pub(super) fn decode<R: DeserializeOwned>(text: &str) -> Result<R, Refusal> {
     let mut fields: Vec<(String, Field)> = Vec::new();
     for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
-        match fields.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, field)) => field.values.push(value.into_owned()),
-            None => {
-                let field = Field { name: name.clone().into_owned(), values: vec![value.into_owned()] };
-                fields.push((name.into_owned(), field));
-            }
+        let (name, value) = (name.into_owned(), value.into_owned());
+        if let Some((_, field)) = fields.iter_mut().find(|(known, _)| *known == name) {
+            field.values.push(value);
+        } else {
+            fields.push((name.clone(), Field { name, values: vec![value] }));
         }
     }
     R::deserialize(MapDeserializer::new(fields.into_iter()))

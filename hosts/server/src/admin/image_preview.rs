@@ -73,15 +73,12 @@ pub(super) async fn image(
         Ok(Bytes::from_owner(Preview { bytes: object.bytes()?, _permit: permit }))
     });
     let bytes = bytes.await?;
-    let media_type = match tintype_engine::probe(&bytes) {
-        Ok(header) => header.format.media_type(),
-        Err(_) => {
-            let message = "the object is no image".into();
-            return Err(Refusal { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, message });
-        }
+    let Ok(image) = tintype_engine::probe(&bytes) else {
+        let message = "the object is no image".into();
+        return Err(Refusal { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, message });
     };
     let headers = [
-        (header::CONTENT_TYPE, media_type),
+        (header::CONTENT_TYPE, image.format.media_type()),
         (header::CACHE_CONTROL, "private, max-age=300"),
         (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
         (header::CONTENT_DISPOSITION, "inline"),
