@@ -153,7 +153,7 @@ def test_an_ambiguous_selection_is_refused(server, ask, failed_keys):
     url, as_json = f"{server.http_url}/dead-letters", {"Accept": "application/json"}
     for form, words in [
         ({"id": number, "all": "1"}, "not both"),
-        ({"all": "1", "before": number}, "before is for reading"),
+        ({"all": "1", "before": number}, '"before" is not known'),
         ({"all": "0"}, "only all=1"),
     ]:
         answer = requests.post(url, {"action": "purge", **form}, headers=as_json, timeout=30)
@@ -211,3 +211,40 @@ def test_no_page_of_another_origin_acts_even_if_the_api_is_open_to_all(new_serve
     own = {"Origin": server.http_url, "Accept": "application/json"}
     answer = requests.post(f"{server.http_url}/dead-letters", data=form, headers=own, timeout=30)
     assert answer.json() == {"action": "purge", "count": 0}
+
+
+def test_a_request_that_is_not_understood_is_refused_by_its_name(server):
+    as_json = {"Accept": "application/json"}
+    for method, path, fields, name in [
+        ("POST", "/backfill", {"delete": "true"}, "delete"),
+        ("POST", "/orphans", {"dry_run": "true"}, "dry_run"),
+        ("POST", "/backfill", {"dry_run": "maybe"}, "dry_run"),
+        ("POST", "/retry", {"key": "a.jpg", "buckets": "b"}, "buckets"),
+        ("POST", "/dead-letters", {"action": "drop", "all": "1"}, "action"),
+        ("GET", "/object", {"key": "a.jpg", "version": "1"}, "version"),
+        ("GET", "/dead-letters", {"before": "x"}, "before"),
+        ("GET", "/results", {"only": "made"}, "only"),
+        ("GET", "/logs", {"lines": "1"}, "lines"),
+        ("GET", "/events", {"key": "a.jpg"}, "key"),
+    ]:
+        sent = {"params": fields} if method == "GET" else {"data": fields}
+        answer = requests.request(method, server.http_url + path, headers=as_json, timeout=30, **sent)
+        assert (answer.status_code, name in answer.json()["message"]) == (400, True), (path, answer.text)
+    answer = requests.post(f"{server.http_url}/backfill", data="{}", headers={"Content-Type": "application/json"}, timeout=30)
+    assert (answer.status_code, "form" in answer.json()["message"]) == (415, True)
+
+
+def test_the_names_of_earlier_versions_are_served_beside_todays(server, s3, failed_keys):
+    ask = lambda path, **query: requests.get(server.http_url + path, params=query, headers={"Accept": "application/json"}, timeout=30).json()
+    known = ask("/object", key="operating/cut.jpg")
+    assert known["dead_letter"] == known["deadLetter"] and known["dead_letter"]["reason"] == "malformed"
+    assert known["object"]["modified_ms"] == known["object"]["modifiedMs"] and known["object"]["content_type"] == known["object"]["contentType"]
+    assert (known["status"], known["state"]) == ("failed", "failed")
+    page = ask("/dead-letters", prefix="operating/")
+    assert page["dead_letters"] == page["deadLetters"] and len(page["dead_letters"]) == len(failed_keys)
+    page = requests.post(f"{server.http_url}/backfill", {"dry_run": "true", "prefix": "operating/"}, timeout=30).json()
+    assert page["dead_lettered"] == page["givenUp"] == len(failed_keys)
+    # The same path is a page for people.
+    results = ask("/results", only="failed", text="operating/")["results"]
+    assert {one["outcome"] for one in results} == {"failed"} and {one["key"] for one in results} >= set(failed_keys)
+    assert requests.get(f"{server.http_url}/results", timeout=30).headers["content-type"] == "text/html; charset=utf-8"

@@ -66,7 +66,7 @@ def test_figures_after_uploads_failures_and_throttling(new_server, browser):
     browser.open(own.http_url)
     browser.wait_for("document.querySelector('.graph') && document.querySelectorAll('#list > .bad').length === 2", "all is shown")
     seen = figures(browser)
-    assert seen["Thumbnails made"] == "8"
+    assert seen["Thumbnails rendered"] == "8"
     assert seen["Failed attempts"] == "2" and seen["Dead letters"] == "2"
     for chart in ("Invocations", "Errors", "Throttles", "AsyncEventsReceived", "AsyncEventsDropped"):
         assert latest(browser, chart) == counted[chart], chart
@@ -180,7 +180,7 @@ def test_it_is_readable_without_a_script(new_server, browser):
     browser.call("Emulation.setScriptExecutionDisabled", value=True)
     browser.call("Page.navigate", url=own.http_url)
     until(lambda: "a.jpg" in browser.text("#list .name a"), "the result is there")
-    assert figures(browser)["Thumbnails made"] == "1"
+    assert figures(browser)["Thumbnails rendered"] == "1"
     assert browser.run("document.querySelectorAll('.graph svg').length") == 15
     assert browser.run("document.querySelector('[data-drop]').checkVisibility()") is False
 
@@ -208,18 +208,18 @@ def test_a_dead_letter_is_redriven_and_purged_from_the_page(new_server, browser)
         s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.corrupt_jpeg())
     until(lambda: own.metrics()["tintype_dead_letters"] == 3, "there are dead letters")
     browser.open(own.http_url + "/dead-letters?text=a.jp")
-    assert browser.text(".letter .name a") == "a.jpg"
+    assert browser.text(".dead-letter .name a") == "a.jpg"
     assert "all 1 that pass the filter" in browser.text(".actions")
     browser.open(own.http_url + "/dead-letters?text=nothing")
     assert browser.text(".empty") == "None of them passes the filter."
     browser.open(own.http_url + "/dead-letters?text=a.jp")
-    browser.run("document.querySelector('.letter input').click(); document.querySelector('button[value=redrive]').click()")
+    browser.run("document.querySelector('.dead-letter input').click(); document.querySelector('button[value=redrive]').click()")
     until(lambda: own.metrics()["AsyncEventsDropped"] == 4, "it was retried and is a dead letter again")
 
     browser.open(own.http_url + "/dead-letters")
     browser.run("window.confirm = () => true; document.querySelector('input[name=all]').click()")
     browser.run("document.querySelector('button[value=purge]').click()")
-    browser.wait_for("document.body.innerText.includes('Every event came to its end')", "none is left")
+    browser.wait_for("document.body.innerText.includes('Every event was handled')", "none is left")
     assert own.metrics()["tintype_dead_letters"] == 0
 
     # Repaired, and retried from the live list.
@@ -277,7 +277,7 @@ def test_queries_return_values_or_errors(server):
         ({"metric": "Errors", "start": now - 60, "end": now - 120}, "after start"),
         ({"metric": "Errors", "start": now - 86400, "period": 10}, "multiple of 60 s"),
         ({"metric": "Errors", "period": "fine"}, "period \"fine\""),
-        ({"metric": "Errors", "start": "yesterday"}, "no moment"),
+        ({"metric": "Errors", "start": "yesterday"}, "is no time"),
         ({"metric": "Errors", "colour": "red"}, "\"colour\" is not known"),
     ]:
         answer = requests.get(url, params=query, timeout=30)

@@ -271,7 +271,7 @@ def test_corrupt_heads_are_reported_with_their_objects_and_a_lost_format_file_is
     code, output, text = check(server)
     assert code == 1 and "tintype check --repair" in text, text
     code, output, text = check(server, "--repair")
-    assert "written anew" in text and "1 file(s) moved there, 1 object(s) forgotten" in text, text
+    assert "rewritten" in text and "1 file(s) moved there, 1 object(s) forgotten" in text, text
     server.start()
 
 

@@ -74,11 +74,7 @@ fn rendition(status: &RenditionStatus) -> Value {
     let mut json = json!({
         "bucket": status.at.bucket,
         "key": status.at.key.as_str(),
-        "state": match (&status.found, status.is_current) {
-            (None, _) => "missing",
-            (Some(_), false) => "stale",
-            (Some(_), true) => "current",
-        },
+        "state": status.status.name(),
     });
     if let Some(found) = &status.found {
         json["width"] = found.width.into();

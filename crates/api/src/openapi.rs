@@ -209,7 +209,7 @@ pub(crate) struct Info {
 pub(crate) struct RenditionStatus {
     bucket: String,
     key: String,
-    state: State,
+    state: ThumbnailStatus,
     #[schema(required = false)]
     width: u32,
     #[schema(required = false)]
@@ -220,10 +220,11 @@ pub(crate) struct RenditionStatus {
     etag: String,
 }
 
+// Of `ThumbnailStatus` in the pipeline those that one thumbnail can have.
 #[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
+#[schema(as = State, rename_all = "snake_case")]
 #[expect(dead_code, reason = "describes JSON")]
-pub(crate) enum State {
+pub(crate) enum ThumbnailStatus {
     Missing,
     Stale,
     Current,

@@ -1,5 +1,6 @@
 //! The properties of an object in a source bucket, and the status of its thumbnails.
 
+use serde::{Deserialize, Serialize};
 use tintype_engine::{Header, Placeholder, Size, Spec};
 
 use crate::{
@@ -24,6 +25,42 @@ pub struct Inspection {
     pub renditions: Vec<RenditionStatus>,
 }
 
+/// The status of one thumbnail, or of all that a trigger renders from a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ThumbnailStatus {
+    /// Rendered from the source's current version by the current recipe.
+    Current,
+    /// Of an earlier version or recipe; of all: or deleted since.
+    Stale,
+    /// There is none, and no event that leads to one.
+    Missing,
+    /// The source's event waits or is under way.
+    Pending,
+    /// Rendering failed, and is not retried.
+    Failed,
+    /// None is wanted: no trigger matches the source, or the function ignored it.
+    Ignored,
+    /// There is no source.
+    Unknown,
+}
+
+impl ThumbnailStatus {
+    /// Its name in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Stale => "stale",
+            Self::Missing => "missing",
+            Self::Pending => "pending",
+            Self::Failed => "failed",
+            Self::Ignored => "ignored",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// The status of one thumbnail.
 #[derive(Debug, Clone)]
 pub struct RenditionStatus {
@@ -31,8 +68,8 @@ pub struct RenditionStatus {
     pub at: Location,
     /// The object there.
     pub found: Option<RenditionReport>,
-    /// Whether that was rendered from this version of the source by the current recipe.
-    pub is_current: bool,
+    /// Current, stale or missing.
+    pub status: ThumbnailStatus,
 }
 
 /// Large enough for a placeholder, and cheap.
@@ -56,11 +93,13 @@ impl Thumbnails {
         let mut renditions = Vec::with_capacity(trigger.renditions.len());
         for rendition in &trigger.renditions {
             let target = target(store, trigger, rendition, at, header.format).await?;
-            renditions.push(RenditionStatus {
-                found: target.report(),
-                is_current: target.is_current(at, &source.stat.etag),
-                at: target.at,
-            });
+            let found = target.report();
+            let status = match &found {
+                None => ThumbnailStatus::Missing,
+                Some(_) if target.is_current(at, &source.stat.etag) => ThumbnailStatus::Current,
+                Some(_) => ThumbnailStatus::Stale,
+            };
+            renditions.push(RenditionStatus { at: target.at, found, status });
         }
         Ok(Inspection { stat: source.stat, header, placeholder: thumbnail.placeholder, renditions })
     }

@@ -29,7 +29,7 @@ pub mod upload;
 
 pub use delivery::{Committed, Conclusion, Delivery, EventSource};
 pub use disposition::{Attempts, Disposition, RetryPolicy};
-pub use inspection::Inspection;
+pub use inspection::{Inspection, ThumbnailStatus};
 pub use outcome::{Failure, Ignored, Outcome, Reason, RenditionReport, Report};
 pub use step::Step;
 pub use stop::Stop;

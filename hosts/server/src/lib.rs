@@ -1,9 +1,10 @@
 //! Tintype on one machine: an S3 endpoint, a durable queue, the function, an HTTP API.
 //!
 //! One folder each, lowest first: [`disk`], [`ledger`], [`queue`], [`storage`], [`dispatch`], [`history`], [`auth`],
-//! then what faces outwards: [`s3`], [`http`], [`console`], [`listen`], [`sandbox`], [`cli`]. `tests/tidy.rs` checks
+//! then what faces outwards: [`s3`], [`http`], [`admin`], [`console`], [`listen`], [`sandbox`], [`cli`]. `tests/tidy.rs` checks
 //! who may use whom.
 
+pub mod admin;
 pub mod auth;
 pub mod cli;
 pub mod console;

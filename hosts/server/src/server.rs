@@ -14,6 +14,7 @@ use tintype_telemetry::metrics::{Metric, Metrics};
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
+    admin::Admin,
     auth::{ACCESS_KEY_ID, Authorizer, Credentials, RootKey, SECRET_ACCESS_KEY, Sessions},
     console::Console,
     disk::{RealDisk, SharedDisk},
@@ -155,7 +156,8 @@ impl Server {
         let root_key = Arc::new(RootKey::new(credentials.clone()));
         let sessions = Arc::new(Sessions::new(root_key.clone()));
         let authorizer = Authorizer::root_only(&credentials.access_key_id);
-        let console = Console::new(&settings, sessions.clone(), store.clone(), queue, history.clone());
+        let admin = Admin::new(&settings, store.clone(), queue, history.clone());
+        let console = Console::new(&settings, sessions.clone(), admin);
 
         let (stop, stopped) = watch::channel(false);
         let s3_service = S3Service::new(store.clone(), &credentials, authorizer.clone());

@@ -12,6 +12,7 @@ use axum::{
 use common::{IN, Opened, at, open, put, queue};
 use futures::StreamExt as _;
 use tintype::{
+    admin::Admin,
     auth::{Client, Credentials, RootKey, Sessions},
     console::Console,
     disk::RealDisk,
@@ -40,7 +41,8 @@ fn shown(fill: impl FnOnce(&Database)) -> Shown {
     let file = data.path().join("measurements.redb");
     fill(&Database::new(Arc::new(RealDisk), file.clone()));
     history.record_to(Database::new(Arc::new(RealDisk), file)).unwrap();
-    let page = Console::new(&opened.settings, sessions, opened.store.clone(), queue, history.clone());
+    let admin = Admin::new(&opened.settings, opened.store.clone(), queue, history.clone());
+    let page = Console::new(&opened.settings, sessions, admin);
     Shown { router: RouteTable::new("", page.routes()).router(), opened, history, _data: data }
 }
 

@@ -112,18 +112,21 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("settings", &[][..]),
         ("steady_clock", &[][..]),
         ("s3", &["storage", "auth", "listen", "request_id"][..]),
-        ("console", &["history", "queue", "storage", "auth", "listen", "request_id", "settings"][..]),
+        ("admin", &["history", "queue", "storage", "listen", "request_id", "settings"][..]),
+        // It renders what `admin` answers.
+        ("console", &["admin", "auth", "listen", "settings"][..]),
         ("http", &["dispatch", "storage", "history", "auth", "listen", "request_id", "settings"][..]),
         (
             "server",
             &[
-                "auth", "console", "disk", "dispatch", "history", "http", "listen", "queue", "s3",
+                "admin", "auth", "console", "disk", "dispatch", "history", "http", "listen", "queue", "s3",
                 "settings", "storage",
             ][..],
         ),
         (
             "cli",
             &[
+                "admin",
                 "auth",
                 "cli",
                 "disk",

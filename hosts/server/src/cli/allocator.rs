@@ -1,9 +1,9 @@
-//! glibc's allocator, told to give memory back.
+//! Tunes glibc's allocator to return memory to the system.
 //!
-//! By default each thread gets an arena of its own and keeps what it once needed. One arena that is trimmed holds less
+//! By default each thread gets an arena of its own and retains what it once needed. One arena that is trimmed holds less
 //! by far, and does not creep upwards if rows and bodies lie outside of it, where they leave no holes
 //! (docs/adr/0032-one-malloc-arena.md). glibc takes this from the environment alone, before anything runs, or from a
-//! call that Rust holds unsafe: so the program starts itself once more in its place, which takes a millisecond.
+//! call that Rust holds unsafe: so the program replaces itself by exec, which takes a millisecond.
 
 use std::{os::unix::process::CommandExt as _, process::Command};
 
@@ -16,7 +16,7 @@ const TUNING: [(&str, &str); 4] = [
     ("MALLOC_MMAP_THRESHOLD_", "32768"),
     (ONCE, "1"),
 ];
-/// Says that it was tried: for a program with privileges of its own glibc takes the others away.
+/// Set once it was tried: for a program with privileges of its own glibc takes the others away.
 const ONCE: &str = "ALLOCATOR_TUNED";
 /// Whoever sets one of these knows better: another allocator, or the same one tuned otherwise.
 const TUNED_OTHERWISE: [&str; 6] = [
@@ -28,7 +28,7 @@ const TUNED_OTHERWISE: [&str; 6] = [
     ONCE,
 ];
 
-/// Starts the program anew under the tuning, unless it runs under one. If that cannot be done it goes on as it is.
+/// Restarts the program under the tuning, unless it runs under one. If that fails it continues as it is.
 pub(super) fn tune(env: &Env) {
     let is_glibc = cfg!(all(target_os = "linux", target_env = "gnu"));
     if !is_glibc || TUNED_OTHERWISE.iter().any(|name| variable(env, name).is_some()) {

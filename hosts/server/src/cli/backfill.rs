@@ -1,30 +1,31 @@
-//! `tintype backfill`: queues what has no current thumbnail.
+//! `tintype backfill`: enqueues every source without a current thumbnail.
 
 use clap::Args;
 use serde_json::json;
 
 use super::{
     Env, OK, output,
-    remote::{ServerArguments, form, plain, steps},
+    remote::{ServerArguments, plain},
 };
+use crate::admin::{BackfillPage, BackfillRequest};
 
 /// The arguments.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  tintype backfill --dry-run            what would be made
+  tintype backfill --dry-run            what would be rendered
   tintype backfill                      queue every source without a current thumbnail
   tintype backfill --prefix raw/        only keys that begin so
 
-A thumbnail is current if it was made of this version of its source by today's settings: after a change of
-settings, backfill has everything made anew. What was given up is left alone: see \"tintype dead-letters\".")]
+A thumbnail is current if it was rendered from this version of its source by today's settings: after a change of
+settings, backfill has everything rendered again. Dead letters are left alone: see \"tintype dead-letters\".")]
 pub(super) struct Backfill {
     #[command(flatten)]
     server: ServerArguments,
     /// Only keys that begin so
-    #[arg(long, value_name = "PREFIX", default_value = "")]
-    prefix: String,
-    /// List only, queue nothing
+    #[arg(long, value_name = "PREFIX")]
+    prefix: Option<String>,
+    /// List only, enqueue nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -32,36 +33,36 @@ pub(super) struct Backfill {
 impl Backfill {
     pub(super) fn run(self, env: &Env) -> anyhow::Result<u8> {
         let remote = self.server.find(env)?;
-        let dry_run = if self.dry_run { "true" } else { "false" };
-        let (mut stale, mut current, mut waiting, mut given_up) = (0_u64, 0, 0, 0);
-        steps(|after| {
-            let fields = [("prefix", self.prefix.as_str()), ("dry_run", dry_run)].into_iter().chain(after);
-            let answer = remote.ask("/backfill", Some(form(fields)))?;
-            for source in answer["stale"].as_array().into_iter().flatten() {
+        let request =
+            BackfillRequest { prefix: self.prefix, dry_run: self.dry_run, ..BackfillRequest::default() };
+        let (mut stale, mut current, mut waiting, mut dead_lettered) = (0, 0, 0, 0);
+        remote.pages(request, |page: BackfillPage| {
+            for source in page.stale {
                 stale += 1;
                 if self.dry_run {
                     output::print(
-                        || format!("{}/{}", plain(&source["bucket"]), plain(&source["key"])),
-                        || source.clone(),
+                        || format!("{}/{}", plain(&source.bucket), plain(source.key.as_str())),
+                        || json!(source),
                     );
                 }
             }
-            let count = |name: &str| answer[name].as_u64().unwrap_or_default();
-            current += count("current");
-            waiting += count("waiting");
-            given_up += count("givenUp");
-            Ok(answer)
+            current += page.current;
+            waiting += page.waiting;
+            dead_lettered += page.dead_lettered;
+            Ok(())
         })?;
         let verb = if self.dry_run { "to be queued" } else { "queued" };
         output::print(
             || {
                 format!(
-                    "{stale} {verb}, {current} current, {waiting} waiting already, {given_up} given up before"
+                    "{stale} {verb}, {current} current, {waiting} waiting already, {dead_lettered} dead letters"
                 )
             },
             || {
                 json!({"queued": if self.dry_run { 0 } else { stale }, "stale": stale, "current": current,
-                    "waiting": waiting, "given_up": given_up})
+                    "waiting": waiting, "dead_lettered": dead_lettered,
+                    // As earlier versions named it.
+                    "given_up": dead_lettered})
             },
         );
         Ok(OK)

@@ -1,5 +1,4 @@
-//! `tintype check`: settings, data folder, ledger and addresses; with `--repair` and `--scrub` what is wrong
-//! on disk, too.
+//! `tintype check`: settings, data folder, ledger and addresses; with `--repair` and `--scrub` the files, too.
 
 mod repair;
 mod sandbox;
@@ -27,18 +26,18 @@ Examples:
   tintype check
   tintype check --config tintype.toml --data /var/lib/tintype
   tintype check --scrub                 every object's bytes against its checksum; a server may run, but only
-                                        without one files that are gone are told, too
+                                        without one missing files are reported, too
   tintype check --repair                the ledger from the object files; the server must not run
   tintype check --sandbox               what the server gives up on this kernel, tried out
-  tintype check --repair --scrub        the same, and what has damaged bytes goes to quarantine, too
+  tintype check --repair --scrub        the same, and corrupt files go to quarantine, too
 
-Without options no object, bucket or event is changed, and no data folder is made. --repair deletes nothing: what it does not use goes to
-<data>/quarantine, the old ledger is kept beside the new one, and each is listed.
+Without options no object, bucket or event is changed, and no data folder is created. --repair deletes nothing: what it does not use goes to
+<data>/quarantine, the old ledger stays beside the new one, and each is listed.
 Exit codes: 0 everything is well, 1 something is wrong (or was, and had to be left out), 2 wrong usage or settings.")]
 pub(super) struct Check {
     #[command(flatten)]
     settings: SettingsArguments,
-    /// Rebuild a lost, damaged or outdated ledger from the object files, and queue what has no current thumbnail
+    /// Rebuild a lost, corrupt or outdated ledger from the object files, and enqueue sources without a current thumbnail
     #[arg(long)]
     repair: bool,
     /// Verify every object's bytes by their checksum
@@ -68,8 +67,8 @@ impl Findings {
     }
 }
 
-/// Prints something that a repair or scrub found.
-fn tell(finding: &Finding) {
+/// Prints a finding of a repair or scrub.
+fn print(finding: &Finding) {
     output::print(|| format!("     {finding}"), || serde_json::json!({"finding": finding}));
 }
 
@@ -82,10 +81,10 @@ impl Check {
         let shown = settings.data.display();
         let opened = match DataFolder::open_existing(&settings.data) {
             Err(FolderError::FormatLost(_)) if self.repair => {
-                let mended = DataFolder::write_format(&settings.data);
-                let words = mended.as_ref().map(|()| "was missing or damaged; written anew".into());
+                let written = DataFolder::write_format(&settings.data);
+                let words = written.as_ref().map(|()| "was missing or corrupt; rewritten".into());
                 findings.add("format", words.map_err(ToString::to_string));
-                mended.and_then(|()| DataFolder::open_existing(&settings.data))
+                written.and_then(|()| DataFolder::open_existing(&settings.data))
             }
             opened => opened,
         };
@@ -95,7 +94,8 @@ impl Check {
                     .add("data folder", Err(format!("{shown} is not there; name the one meant with --data")));
             }
             Ok(None) => {
-                findings.add("data folder", Ok(format!("{shown} is not there yet; tintype serve makes it")));
+                findings
+                    .add("data folder", Ok(format!("{shown} is not there yet; tintype serve creates it")));
                 addresses(&settings, &mut findings);
             }
             Ok(Some(folder)) => {
@@ -112,8 +112,8 @@ impl Check {
                 let store = store(&settings, folder, &mut findings);
                 match (store, nameless) {
                     (Some(store), Some(nameless)) => scrub::files(&store, nameless, &mut findings),
-                    // Nobody knows whose they are.
-                    (None, Some(nameless)) => nameless.values().for_each(tell),
+                    // Their objects are unknown.
+                    (None, Some(nameless)) => nameless.values().for_each(print),
                     (_, None) => {}
                 }
                 addresses(&settings, &mut findings);
@@ -128,7 +128,7 @@ impl Check {
                 findings.add("server", ask(&settings));
                 if self.scrub {
                     scrub::run(&DataFolder::look_at(&settings.data), false, &mut findings)?;
-                    let words = "whether any is gone, and whose those with damaged heads are, is told while no server runs";
+                    let words = "missing files, and the objects of those with corrupt heads, are reported while no server runs";
                     findings.add("files", Ok(words.into()));
                 }
             }
@@ -142,11 +142,11 @@ impl Check {
     }
 }
 
-/// The key that is there; none is made.
+/// The key that exists; none is created.
 fn credentials(settings: &Settings, env: &Env, findings: &mut Findings) {
     let given = (super::variable(env, ACCESS_KEY_ID), super::variable(env, SECRET_ACCESS_KEY));
     if given.0.is_none() && given.1.is_none() && !settings.data.join("credentials").exists() {
-        return findings.add("credentials", Ok("none yet; tintype serve makes them".into()));
+        return findings.add("credentials", Ok("none yet; tintype serve creates them".into()));
     }
     let credentials = Credentials::load_or_create(&settings.data, given);
     findings.add(
@@ -159,14 +159,14 @@ fn credentials(settings: &Settings, env: &Env, findings: &mut Findings) {
 
 /// The store, if there is one that can be opened.
 fn store(settings: &Settings, folder: DataFolder, findings: &mut Findings) -> Option<Arc<Storage>> {
-    let is_made = match folder.ledger().exists() {
+    let has_data = match folder.ledger().exists() {
         true => Ok(true),
         false => has_object_files(&RealDisk, &folder),
     };
-    let opened = match is_made {
+    let opened = match has_data {
         Ok(true) => open_as_it_is(settings, Arc::new(RealDisk), folder).map_err(|error| format!("{error:#}")),
         Ok(false) => {
-            findings.add("ledger", Ok("none yet; tintype serve makes it".into()));
+            findings.add("ledger", Ok("none yet; tintype serve creates it".into()));
             return None;
         }
         Err(error) => Err(error.to_string()),
@@ -203,9 +203,9 @@ fn ask(settings: &Settings) -> Result<String, String> {
     let url = format!("{server}/readyz");
     let runtime = super::runtime().map_err(|error| error.to_string())?;
     let client = crate::http_client::HttpClient::new(&url, &trust).map_err(|error| format!("{error:#}"))?;
-    let asked = runtime.block_on(client.send(http::Method::GET, &url, "", bytes::Bytes::new()));
-    match asked {
-        Ok(answer) if answer.status.is_success() => Ok(format!("{url} says it is ready")),
+    let answer = runtime.block_on(client.send(http::Method::GET, &url, "", bytes::Bytes::new()));
+    match answer {
+        Ok(answer) if answer.status.is_success() => Ok(format!("{url} is ready")),
         Ok(answer) => Err(format!("{url} answers {}", answer.status)),
         Err(error) => Err(format!("{url}: {error:#}")),
     }

@@ -10,10 +10,10 @@ use serde_json::json;
 use super::{OK, output};
 use crate::history::{Price, REQUESTS, slowdown};
 
-/// What bench/lambda/measure.py wrote.
+/// The output of bench/lambda/measure.py.
 const MEASURED: &str = include_str!("../../../../bench/lambda/measured.json");
 
-/// Memory sizes that are looked at, in MB.
+/// Memory sizes to compare, in MB.
 const SIZES: [u32; 10] = [128, 192, 256, 384, 512, 768, 1024, 1769, 3008, 10240];
 /// Dollars a million calls of S3: GET and HEAD, PUT and LIST.
 const S3_READS: f64 = 0.40;
@@ -29,15 +29,15 @@ out dearer than they are, for both functions.
 
 Examples:
   tintype cost
-  tintype cost --arm64 --picture progressive
+  tintype cost --arm64 --image progressive
   tintype cost --compute-ms 12.5 --store-ms 30 --peak-mb 45")]
 pub(super) struct Cost {
     /// Prices of arm64 instead of x86_64
     #[arg(long)]
     arm64: bool,
-    /// Only pictures whose name holds this
-    #[arg(long, value_name = "TEXT")]
-    picture: Option<String>,
+    /// Only images whose name contains this
+    #[arg(long, alias = "picture", value_name = "TEXT")]
+    image: Option<String>,
     /// Other measurements, in the same form
     #[arg(long, value_name = "FILE", conflicts_with = "compute_ms")]
     measured: Option<PathBuf>,
@@ -61,19 +61,20 @@ fn amount(text: &str) -> Result<f64, String> {
 
 #[derive(Debug, Deserialize)]
 struct Measurements {
-    pictures: Vec<Picture>,
+    #[serde(rename = "pictures")]
+    images: Vec<ImageMeasurements>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Picture {
+struct ImageMeasurements {
     name: String,
-    tintype: Measured,
-    pillow: Measured,
+    tintype: Measurement,
+    pillow: Measurement,
 }
 
-/// One function on one picture.
+/// One function on one image.
 #[derive(Debug, Clone, Copy, Deserialize)]
-struct Measured {
+struct Measurement {
     compute_ms: f64,
     store_ms: f64,
     peak_mb: f64,
@@ -86,7 +87,7 @@ struct Calls {
     writes: f64,
 }
 
-/// HEAD of the thumbnail, GET of the source, whose size S3's event tells; PUT; HEAD of the source.
+/// HEAD of the thumbnail, GET of the source, whose size is in S3's event; PUT; HEAD of the source.
 const TINTYPE: Calls = Calls { reads: 3.0, writes: 1.0 };
 /// GET and PUT: it neither knows what is up to date nor which version is the newest.
 const PILLOW: Calls = Calls { reads: 1.0, writes: 1.0 };
@@ -107,7 +108,7 @@ struct Million {
     compute: f64,
 }
 
-impl Measured {
+impl Measurement {
     fn million(self, memory_mb: u32, gb_second: f64) -> Million {
         let whole = (self.compute_ms + self.store_ms) * slowdown(memory_mb.into());
         // What is a whole number is not to be rounded up for its last bits.
@@ -132,40 +133,39 @@ impl Cost {
         let [arm64, x86_64] = Price::ALL;
         let gb_second = if self.arm64 { arm64 } else { x86_64 }.per_gb_s;
         if let Some(compute_ms) = self.compute_ms {
-            let own = Measured { compute_ms, store_ms: self.store_ms, peak_mb: self.peak_mb };
+            let own = Measurement { compute_ms, store_ms: self.store_ms, peak_mb: self.peak_mb };
             show("your measurement", "function", own, TINTYPE, gb_second);
             return Ok(OK);
         }
-        let text = match &self.measured {
+        let json = match &self.measured {
             None => MEASURED.to_owned(),
             Some(path) => std::fs::read_to_string(path)
                 .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?,
         };
-        let measurements: Measurements = serde_json::from_str(&text).map_err(|error| {
+        let measurements: Measurements = serde_json::from_str(&json).map_err(|error| {
             anyhow::anyhow!("the measurements are not as bench/lambda/measure.py writes them: {error}")
         })?;
-        let wanted = self.picture.unwrap_or_default();
-        let mut pictures =
-            measurements.pictures.iter().filter(|picture| picture.name.contains(&wanted)).peekable();
-        if pictures.peek().is_none() {
-            let names: Vec<_> = measurements.pictures.iter().map(|picture| picture.name.as_str()).collect();
-            anyhow::bail!("no picture's name holds \"{wanted}\"; there are: {}", names.join(", "));
+        let text = self.image.unwrap_or_default();
+        let mut images = measurements.images.iter().filter(|image| image.name.contains(&text)).peekable();
+        if images.peek().is_none() {
+            let names: Vec<_> = measurements.images.iter().map(|image| image.name.as_str()).collect();
+            anyhow::bail!("no image's name contains \"{text}\"; there are: {}", names.join(", "));
         }
-        for picture in pictures {
-            show(&picture.name, "tintype", picture.tintype, TINTYPE, gb_second);
-            show(&picture.name, "pillow", picture.pillow, PILLOW, gb_second);
-            compare(picture, gb_second);
+        for image in images {
+            show(&image.name, "tintype", image.tintype, TINTYPE, gb_second);
+            show(&image.name, "pillow", image.pillow, PILLOW, gb_second);
+            compare(image, gb_second);
         }
         Ok(OK)
     }
 }
 
-fn show(picture: &str, function: &str, measured: Measured, calls: Calls, gb_second: f64) {
+fn show(image: &str, function: &str, measured: Measurement, calls: Calls, gb_second: f64) {
     let millions = measured.millions(gb_second);
     output::print(
         || {
             let head = format!(
-                "{picture}, {function}: {} ms of computing on one vCPU, {} ms of store, {} MB\n  {:>9} {:>10} {:>14} {:>10}\n",
+                "{image}, {function}: {} ms of computing on one vCPU, {} ms of store, {} MB\n  {:>9} {:>10} {:>14} {:>10}\n",
                 measured.compute_ms,
                 measured.store_ms,
                 measured.peak_mb,
@@ -191,7 +191,7 @@ fn show(picture: &str, function: &str, measured: Measured, calls: Calls, gb_seco
         },
         || {
             json!({
-                "picture": picture,
+                "picture": image,
                 "function": function,
                 "compute_ms": measured.compute_ms,
                 "store_ms": measured.store_ms,
@@ -209,8 +209,8 @@ fn show(picture: &str, function: &str, measured: Measured, calls: Calls, gb_seco
 }
 
 /// Both at the size where each is cheapest.
-fn compare(picture: &Picture, gb_second: f64) {
-    let (Some(own), Some(pillow)) = (picture.tintype.cheapest(gb_second), picture.pillow.cheapest(gb_second))
+fn compare(image: &ImageMeasurements, gb_second: f64) {
+    let (Some(own), Some(pillow)) = (image.tintype.cheapest(gb_second), image.pillow.cheapest(gb_second))
     else {
         return;
     };
@@ -227,7 +227,7 @@ fn compare(picture: &Picture, gb_second: f64) {
         },
         || {
             json!({
-                "picture": picture.name,
+                "picture": image.name,
                 "cheapest": {
                     "tintype": {"memory_mb": own.memory_mb, "gb_second_dollars": own.compute},
                     "pillow": {"memory_mb": pillow.memory_mb, "gb_second_dollars": pillow.compute},
@@ -244,7 +244,7 @@ mod tests {
 
     const ARM64: f64 = Price::ALL[0].per_gb_s;
     const X86_64: f64 = Price::ALL[1].per_gb_s;
-    const ONE: Measured = Measured { compute_ms: 10.0, store_ms: 20.0, peak_mb: 40.0 };
+    const ONE: Measurement = Measurement { compute_ms: 10.0, store_ms: 20.0, peak_mb: 40.0 };
 
     #[test]
     fn a_call_takes_longer_below_one_cpu() {
@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn dollars_of_a_million() {
         // 1 GB for 100 ms, a million times, is 100,000 GB-seconds.
-        let hundred = Measured { compute_ms: 100.0 / 1769.0 * 1024.0, store_ms: 0.0, peak_mb: 1.0 };
+        let hundred = Measurement { compute_ms: 100.0 / 1769.0 * 1024.0, store_ms: 0.0, peak_mb: 1.0 };
         let million = hundred.million(1024, X86_64);
         assert_eq!(million.billed_ms, 100.0);
         assert!((million.compute - 1.666_67).abs() < 1e-4, "{million:?}");
@@ -265,16 +265,16 @@ mod tests {
     }
 
     #[test]
-    fn a_size_that_does_not_hold_it_is_not_looked_at() {
-        let large = Measured { peak_mb: 300.0, ..ONE };
+    fn a_size_that_is_too_small_is_left_out() {
+        let large = Measurement { peak_mb: 300.0, ..ONE };
         assert_eq!(large.millions(X86_64)[0].memory_mb, 384);
         // Below one vCPU a call costs the same at every size, but for what is rounded up.
         assert_eq!(ONE.cheapest(X86_64).map(|million| million.memory_mb), Some(1769));
     }
 
     #[test]
-    fn the_measurements_kept_can_be_read() {
-        let kept: Measurements = serde_json::from_str(MEASURED).unwrap();
-        assert!(!kept.pictures.is_empty());
+    fn the_stored_measurements_can_be_read() {
+        let stored: Measurements = serde_json::from_str(MEASURED).unwrap();
+        assert!(!stored.images.is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! `tintype dead-letters`: what was given up, and what to do with it.
+//! `tintype dead-letters`: events that failed for good are listed, redriven, purged, exported.
 
 use std::{
     collections::BTreeSet,
@@ -7,13 +7,16 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde_json::json;
 
 use super::{
     Env, FAILED, OK, WRONG_USAGE,
     atomic_file::AtomicFile,
     output,
-    remote::{Remote, ServerArguments, form, moment, plain},
+    remote::{Remote, ServerArguments, plain, time},
+};
+use crate::admin::{
+    All, DeadLetter, DeadLetterAction, DeadLetterActionRequest, DeadLetterList, DeadLettersRequest,
 };
 
 /// The arguments.
@@ -24,7 +27,7 @@ Examples:
   tintype dead-letters show 4711
   tintype dead-letters redrive 4711 4712            these again, as if just uploaded
   tintype dead-letters redrive --prefix raw/        all below raw/
-  tintype dead-letters purge --reason malformed     throw these away
+  tintype dead-letters purge --reason malformed     delete these
   tintype dead-letters export -o dead.jsonl         one JSON object a line")]
 pub(super) struct DeadLetters {
     #[command(subcommand)]
@@ -34,29 +37,29 @@ pub(super) struct DeadLetters {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// List them, those of the latest uploads first
-    List(Chosen),
+    List(Selection),
     /// Everything about some
-    Show(Chosen),
+    Show(Selection),
     /// Queue them again, as new
-    Redrive(Chosen),
-    /// Throw them away
-    Purge(Chosen),
+    Redrive(Selection),
+    /// Delete them
+    Purge(Selection),
     /// Write them out, one JSON object a line
     Export {
         #[command(flatten)]
-        chosen: Chosen,
+        selection: Selection,
         /// To this file instead of standard output
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
     },
 }
 
-/// Ids of one request: what a request's head has room for.
+/// Ids in one request, which fit a request's head.
 const IDS_AT_ONCE: usize = 100;
 
 /// Which are meant.
 #[derive(Debug, Args)]
-struct Chosen {
+struct Selection {
     #[command(flatten)]
     server: ServerArguments,
     /// Their ids
@@ -76,24 +79,28 @@ struct Chosen {
 impl DeadLetters {
     pub(super) fn run(self, env: &Env) -> anyhow::Result<u8> {
         match self.action {
-            Action::List(chosen) => {
-                let count = chosen.pour(&chosen.server.find(env)?, row)?;
+            Action::List(selection) => {
+                let count = selection.write(&selection.server.find(env)?, row)?;
                 if count == 0 && output::is_for_people() {
                     println!("no dead letters");
                 }
                 Ok(OK)
             }
-            Action::Show(chosen) => {
-                let whole = |letter: &Value| serde_json::to_string_pretty(letter).unwrap_or_default();
-                Ok(chosen.found(chosen.pour(&chosen.server.find(env)?, whole)?))
+            Action::Show(selection) => {
+                let whole = |dead_letter: &DeadLetter| {
+                    serde_json::to_string_pretty(&json!(dead_letter)).unwrap_or_default()
+                };
+                Ok(selection.found(selection.write(&selection.server.find(env)?, whole)?))
             }
-            Action::Redrive(chosen) => chosen.act(&chosen.server.find(env)?, "redrive"),
-            Action::Purge(chosen) => chosen.act(&chosen.server.find(env)?, "purge"),
-            Action::Export { chosen, output } => {
-                let remote = chosen.server.find(env)?;
+            Action::Redrive(selection) => {
+                selection.act(&selection.server.find(env)?, DeadLetterAction::Redrive)
+            }
+            Action::Purge(selection) => selection.act(&selection.server.find(env)?, DeadLetterAction::Purge),
+            Action::Export { selection, output } => {
+                let remote = selection.server.find(env)?;
                 match output {
-                    Some(path) => chosen.export(&remote, &path)?,
-                    None => _ = chosen.pour(&remote, Value::to_string)?,
+                    Some(path) => selection.export(&remote, &path)?,
+                    None => _ = selection.write(&remote, |dead_letter| json!(dead_letter).to_string())?,
                 }
                 Ok(OK)
             }
@@ -101,58 +108,45 @@ impl DeadLetters {
     }
 }
 
-impl Chosen {
-    fn fields(&self) -> Vec<(&'static str, &str)> {
-        let given = [("reason", &self.reason), ("prefix", &self.prefix)];
-        given.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))).collect()
-    }
-
-    /// Hands over each of them, one answer of the server after the other.
+impl Selection {
+    /// Passes on each of them, page by page.
     fn each(
         &self,
         remote: &Remote,
-        mut take: impl FnMut(&Value) -> anyhow::Result<()>,
+        mut take: impl FnMut(DeadLetter) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        if self.ids.is_empty() {
-            return self.each_of(&[], remote, &mut take);
-        }
-        self.ids.chunks(IDS_AT_ONCE).try_for_each(|ids| self.each_of(ids, remote, &mut take))
-    }
-
-    fn each_of(
-        &self,
-        ids: &[u64],
-        remote: &Remote,
-        mut take: impl FnMut(&Value) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
-        let ids: Vec<String> = ids.iter().map(u64::to_string).collect();
-        let mut before = None;
-        loop {
-            let mut fields = self.fields();
-            fields.extend(ids.iter().map(|id| ("id", id.as_str())));
-            fields.extend(before.as_deref().map(|before| ("before", before)));
-            let answer = remote.ask(&format!("/dead-letters?{}", form(fields)), None)?;
-            if let Some(warning) = answer["warning"].as_str().filter(|_| before.is_none()) {
+        let request = DeadLettersRequest {
+            reason: self.reason.clone(),
+            prefix: self.prefix.clone(),
+            ..DeadLettersRequest::default()
+        };
+        let mut is_first = true;
+        let mut page = |page: DeadLetterList| {
+            if let Some(warning) = page.warning.filter(|_| std::mem::take(&mut is_first)) {
                 output::error(warning);
             }
-            answer["deadLetters"].as_array().into_iter().flatten().try_for_each(&mut take)?;
-            let Some(next) = answer["next"].as_u64() else { return Ok(()) };
-            before = Some(next.to_string());
+            page.dead_letters.into_iter().try_for_each(&mut take)
+        };
+        if self.ids.is_empty() {
+            return remote.pages(request, page);
         }
+        self.ids.chunks(IDS_AT_ONCE).try_for_each(|ids| {
+            remote.pages(DeadLettersRequest { ids: ids.to_vec(), ..request.clone() }, &mut page)
+        })
     }
 
-    /// Writes them into a file, which is as it was until all of them have come.
+    /// Writes them into a file, which is replaced once all of them are there.
     fn export(&self, remote: &Remote, path: &Path) -> anyhow::Result<()> {
         let failed = |error: std::io::Error| anyhow::anyhow!("{} cannot be written: {error}", path.display());
         let mut out = BufWriter::new(AtomicFile::create(path).map_err(failed)?);
-        self.each(remote, |letter| writeln!(out, "{letter}").map_err(failed))?;
+        self.each(remote, |dead_letter| writeln!(out, "{}", json!(dead_letter)).map_err(failed))?;
         let file = out.into_inner().map_err(|error| failed(error.into_error()))?;
         file.sync().and_then(|()| file.publish()).map_err(failed)
     }
 
-    /// Writes them to standard output, as `text` for people and as one JSON object a line on a pipe; answers how many.
-    /// That nobody reads any more is no error.
-    fn pour(&self, remote: &Remote, text: impl Fn(&Value) -> String) -> anyhow::Result<usize> {
+    /// Writes them to standard output, as `text` for people and as one JSON object a line on a pipe; returns how many.
+    /// A closed pipe is no error.
+    fn write(&self, remote: &Remote, text: impl Fn(&DeadLetter) -> String) -> anyhow::Result<usize> {
         let is_for_people = output::is_for_people();
         let mut out = BufWriter::new(std::io::stdout().lock());
         let (mut count, mut gone) = (0, false);
@@ -160,34 +154,36 @@ impl Chosen {
             gone = error.kind() == ErrorKind::BrokenPipe;
             anyhow::anyhow!("standard output cannot be written: {error}")
         };
-        let poured = self
-            .each(remote, |letter| {
+        let written = self
+            .each(remote, |dead_letter| {
                 count += 1;
-                let line = if is_for_people { text(letter) } else { letter.to_string() };
+                let line = if is_for_people { text(&dead_letter) } else { json!(dead_letter).to_string() };
                 writeln!(out, "{line}").map_err(&mut failed)
             })
             .and_then(|()| out.flush().map_err(&mut failed));
         // Whoever reads no further has found what was wanted.
-        if gone { Ok(count.max(self.ids.len())) } else { poured.map(|()| count) }
+        if gone { Ok(count.max(self.ids.len())) } else { written.map(|()| count) }
     }
 
-    fn act(&self, remote: &Remote, action: &str) -> anyhow::Result<u8> {
-        let ids: Vec<String> = self.ids.iter().map(u64::to_string).collect();
-        let mut fields = self.fields();
-        if ids.is_empty() && fields.is_empty() && !self.all {
-            output::error("say which: ids, --reason, --prefix, or --all; nothing has been done");
+    fn act(&self, remote: &Remote, action: DeadLetterAction) -> anyhow::Result<u8> {
+        if self.ids.is_empty() && self.reason.is_none() && self.prefix.is_none() && !self.all {
+            output::error("name ids, --reason, --prefix, or --all; nothing has been done");
             return Ok(WRONG_USAGE);
         }
-        fields.push(("action", action));
-        if ids.is_empty() {
-            fields.push(("all", "1"));
-        }
-        fields.extend(ids.iter().map(|id| ("id", id.as_str())));
-        let answer = remote.ask("/dead-letters", Some(form(fields)))?;
-        let count = answer["count"].as_u64().unwrap_or_default();
-        let done = if action == "redrive" { "queued again" } else { "thrown away" };
-        output::print(|| format!("{count} {done}"), || answer.clone());
-        Ok(self.found(usize::try_from(count).unwrap_or(usize::MAX)))
+        let answer = remote.send(&DeadLetterActionRequest {
+            action,
+            reason: self.reason.clone(),
+            prefix: self.prefix.clone(),
+            text: None,
+            ids: self.ids.clone(),
+            all: self.ids.is_empty().then_some(All::Yes),
+        })?;
+        let done = match action {
+            DeadLetterAction::Redrive => "queued again",
+            DeadLetterAction::Purge => "deleted",
+        };
+        output::print(|| format!("{} {done}", answer.count), || json!(answer));
+        Ok(self.found(answer.count))
     }
 
     /// Something failed if anything that was asked for is not there.
@@ -205,15 +201,15 @@ impl Chosen {
     }
 }
 
-fn row(letter: &Value) -> String {
-    let event = &letter["event"];
+fn row(dead_letter: &DeadLetter) -> String {
+    let event = &dead_letter.event;
     format!(
         "{:>8}  {}  {:<12} {}/{}  {}",
-        event["id"].to_string(),
-        moment(&letter["dead_ms"]),
-        plain(&letter["reason"]),
-        plain(&event["bucket"]),
-        plain(&event["key"]),
-        plain(&letter["message"])
+        event.id,
+        time(dead_letter.dead_ms),
+        plain(&dead_letter.reason),
+        plain(&event.bucket),
+        plain(&event.key),
+        plain(&dead_letter.message)
     )
 }

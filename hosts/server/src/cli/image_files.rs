@@ -33,7 +33,7 @@ const BOUNDS: [(&str, &str); 4] = [
     ("function.memory_mb", "TINTYPE_FUNCTION__MEMORY_MB"),
 ];
 
-/// What is added to the help of commands with such files.
+/// Added to the help of commands with such files.
 pub(super) const HELP: &str = "\
 FILE is a regular file or a link to one. The bounds are the server's: limits.source_bytes, limits.pixels, limits.frames,
 function.memory_mb for each file and function.total_memory_mb for all at once, by the settings file or the environment, as in
@@ -101,7 +101,7 @@ impl ImageFiles {
         Ok(Source { bytes, _admitted: admitted })
     }
 
-    /// What a file is.
+    /// A file's properties, from its header.
     pub(super) fn probe(&self, path: &Path) -> Result<Header, String> {
         thumbnails::probe(&self.read(path)?.bytes).map_err(|failure| advised(&failure))
     }
@@ -121,7 +121,7 @@ impl ImageFiles {
             let bytes = &source.bytes;
             let mut rendered = self.renderer.render(bytes, specs, &Stop::never(), scratch, &mut stages)?;
             let thumbnail = rendered.pop();
-            let nothing = || Failure::new(Reason::Internal, "the engine made nothing");
+            let nothing = || Failure::new(Reason::Internal, "the engine rendered nothing");
             Ok((header, thumbnail.ok_or_else(nothing)?))
         };
         rendered().map_err(|failure: Failure| advised(&failure))

@@ -55,19 +55,19 @@ pub(super) struct Make {
     /// JPEG and WebP quality
     #[arg(long, default_value_t = 80, value_parser = clap::value_parser!(u8).range(1..=100))]
     quality: u8,
-    /// What `cover` keeps: center, north, northeast, …
+    /// The part that `cover` retains: center, north, northeast, …
     #[arg(long, default_value = "center")]
     gravity: Gravity,
-    /// What lies behind: "ffffff", "ffffff80" or "transparent"
+    /// The colour behind transparency: "ffffff", "ffffff80" or "transparent"
     #[arg(long, default_value = "ffffff")]
     background: Background,
     /// How pixels are weighed: lanczos3, catmull-rom, mitchell or box
     #[arg(long, default_value = "lanczos3")]
     filter: Filter,
-    /// How much work encoding may be: fast, balanced or best (the smallest JPEG, much slower)
+    /// The work spent on encoding: fast, balanced or best (the smallest JPEG, much slower)
     #[arg(long, default_value = "balanced")]
     effort: Effort,
-    /// Let small pictures grow to the box
+    /// Enlarge small images to the box
     #[arg(long)]
     enlarge: bool,
     /// Files at once [default: one a core]
@@ -133,12 +133,12 @@ fn progress(files: usize) -> ProgressBar {
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// What all files share.
+/// Shared by all files.
 struct Batch {
     images: ImageFiles,
     folder: PathBuf,
     spec: Spec,
-    /// Thumbnails by now.
+    /// Thumbnails so far.
     names: Mutex<HashSet<PathBuf>>,
 }
 

@@ -1,4 +1,4 @@
-//! The command line: what people type, one file a command.
+//! The command line, one file a command.
 
 mod allocator;
 mod atomic_file;
@@ -25,11 +25,11 @@ use tintype_pipeline::settings::{Override, SettingsError, Sources};
 
 use crate::settings::Settings;
 
-/// Everything went well.
+/// Exit code: success.
 const OK: u8 = 0;
-/// Something failed.
+/// Exit code: something failed.
 const FAILED: u8 = 1;
-/// The command or the settings are wrong.
+/// Exit code: the command or the settings are wrong.
 const WRONG_USAGE: u8 = 2;
 
 /// An image put into a bucket becomes a thumbnail in another.
@@ -54,27 +54,27 @@ pub struct Arguments {
 enum Command {
     /// Run the server until Ctrl-C: S3 endpoint, queue, function and HTTP API
     Serve(serve::Serve),
-    /// Run the server and show it at work on sample pictures
+    /// Run the server and show it at work on sample images
     Demo(demo::Demo),
-    /// Make thumbnails of files
+    /// Render thumbnails of files
     Make(make::Make),
-    /// Tell what image files are, from their headers
+    /// Describe image files, from their headers
     Probe(probe::Probe),
     /// Run the function on a test event and print the outcome
     Invoke(invoke::Invoke),
     /// Check settings, data folder, buckets and addresses
     Check(check::Check),
-    /// Tell what became of one object: its whole story, and what to do next
+    /// Show one object's status and history, and what to do next
     Status(status::Status),
-    /// What was given up: list, show, redrive, purge, export
+    /// Events that failed for good: list, show, redrive, purge, export
     DeadLetters(dead_letters::DeadLetters),
-    /// Queue every source that has no current thumbnail
+    /// Enqueue every source that has no current thumbnail
     Backfill(backfill::Backfill),
     /// List thumbnails without a source and sources without a thumbnail
     Orphans(orphans::Orphans),
-    /// Show what became of images: the latest attempts, or every one as it happens
+    /// Show how attempts ended: the latest, or every one as it happens
     Logs(logs::Logs),
-    /// Tell what a million thumbnails cost on AWS Lambda, by measurement
+    /// Compute what a million thumbnails cost on AWS Lambda, from measurements
     Cost(cost::Cost),
     /// Print completions for a shell
     #[command(
@@ -150,7 +150,7 @@ impl SettingsArguments {
     }
 }
 
-/// Runs a command; answers its exit code.
+/// Runs a command; returns its exit code.
 #[must_use]
 pub fn run(arguments: Arguments, env: Env) -> ExitCode {
     let result = match arguments.command {
@@ -181,7 +181,7 @@ pub fn run(arguments: Arguments, env: Env) -> ExitCode {
     }
 }
 
-/// Runs something to its end, and waits for nothing else: what hangs on a disk that does not answer must not keep
+/// Runs a future to its end, and waits for nothing else: what hangs on a disk that does not respond must not hold up
 /// the program.
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = runtime()?;

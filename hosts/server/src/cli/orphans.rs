@@ -5,26 +5,27 @@ use serde_json::json;
 
 use super::{
     Env, OK, output,
-    remote::{ServerArguments, form, plain, steps},
+    remote::{ServerArguments, plain},
 };
+use crate::admin::{BackfillRequest, Orphan, OrphansRequest};
 
 /// The arguments.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   tintype orphans                       thumbnails whose source is gone, and sources without a current thumbnail
-  tintype orphans --delete              the same, and the thumbnails are removed
+  tintype orphans --delete              the same, and the thumbnails are deleted
   tintype orphans --prefix thumb_raw/   only keys that begin so
 
-Sources without a thumbnail are made by \"tintype backfill\". The setting trigger.mirror_deletes has thumbnails go
+\"tintype backfill\" has the missing thumbnails rendered. With the setting trigger.mirror_deletes thumbnails are deleted
 with their sources.")]
 pub(super) struct Orphans {
     #[command(flatten)]
     server: ServerArguments,
     /// Only keys that begin so
-    #[arg(long, value_name = "PREFIX", default_value = "")]
-    prefix: String,
-    /// Remove thumbnails whose source is gone
+    #[arg(long, value_name = "PREFIX")]
+    prefix: Option<String>,
+    /// Delete thumbnails whose source is gone
     #[arg(long)]
     delete: bool,
 }
@@ -32,48 +33,47 @@ pub(super) struct Orphans {
 impl Orphans {
     pub(super) fn run(self, env: &Env) -> anyhow::Result<u8> {
         let remote = self.server.find(env)?;
-        let prefix = ("prefix", self.prefix.as_str());
-        let delete = if self.delete { "true" } else { "false" };
+        let request =
+            OrphansRequest { prefix: self.prefix.clone(), delete: self.delete, ..OrphansRequest::default() };
         let (mut thumbnails, mut removed, mut sources) = (0_u64, 0, 0_u64);
-        steps(|after| {
-            let fields = [prefix, ("delete", delete)].into_iter().chain(after);
-            let answer = remote.ask("/orphans", Some(form(fields)))?;
-            for orphan in answer["orphans"].as_array().into_iter().flatten() {
+        remote.pages(request, |page| {
+            for Orphan { thumbnail, source } in page.orphans {
                 thumbnails += 1;
-                let (at, source) = (&orphan["thumbnail"], &orphan["source"]);
                 output::print(
                     || {
                         format!(
                             "thumbnail without source  {}/{}  (of {}/{})",
-                            plain(&at["bucket"]),
-                            plain(&at["key"]),
-                            plain(&source["bucket"]),
-                            plain(&source["key"])
+                            plain(&thumbnail.bucket),
+                            plain(thumbnail.key.as_str()),
+                            plain(&source.bucket),
+                            plain(source.key.as_str())
                         )
                     },
-                    || json!({"orphan": "thumbnail", "bucket": at["bucket"], "key": at["key"], "source": source}),
+                    || {
+                        json!({"orphan": "thumbnail", "bucket": thumbnail.bucket, "key": thumbnail.key,
+                            "source": source})
+                    },
                 );
             }
-            removed += answer["removed"].as_u64().unwrap_or_default();
-            Ok(answer)
+            removed += page.removed;
+            Ok(())
         })?;
-        steps(|after| {
-            let fields = [prefix, ("dry_run", "true")].into_iter().chain(after);
-            let answer = remote.ask("/backfill", Some(form(fields)))?;
-            for source in answer["stale"].as_array().into_iter().flatten() {
+        let request = BackfillRequest { prefix: self.prefix, dry_run: true, ..BackfillRequest::default() };
+        remote.pages(request, |page| {
+            for source in page.stale {
                 sources += 1;
                 output::print(
                     || {
                         format!(
                             "source without thumbnail  {}/{}",
-                            plain(&source["bucket"]),
-                            plain(&source["key"])
+                            plain(&source.bucket),
+                            plain(source.key.as_str())
                         )
                     },
-                    || json!({"orphan": "source", "bucket": source["bucket"], "key": source["key"]}),
+                    || json!({"orphan": "source", "bucket": source.bucket, "key": source.key}),
                 );
             }
-            Ok(answer)
+            Ok(())
         })?;
         output::print(
             || {

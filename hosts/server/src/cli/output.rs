@@ -5,12 +5,12 @@ use std::{
     path::Path,
 };
 
-/// Whether a person reads standard output.
+/// Whether standard output is a terminal.
 pub(super) fn is_for_people() -> bool {
     std::io::stdout().is_terminal()
 }
 
-/// Prints a result, in whichever form is wanted. That nobody reads any more is no error.
+/// Prints a result in the form for its reader. A closed pipe is no error.
 pub(super) fn print(text: impl FnOnce() -> String, json: impl FnOnce() -> serde_json::Value) {
     let line = if is_for_people() { text() } else { json().to_string() };
     let _ = writeln!(std::io::stdout(), "{line}");
@@ -25,7 +25,7 @@ pub(super) fn bytes(count: u64) -> String {
     }
 }
 
-/// Prints an error. That nobody reads it is no error.
+/// Prints an error. A closed pipe is none.
 pub(super) fn error(words: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "tintype: {words}");
 }

@@ -1,14 +1,16 @@
-//! What commands have in common that speak to a running server.
+//! Requests to a running server.
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, header};
+use http::{Method, StatusCode, header};
 use http_body_util::Full;
 use serde_json::Value;
 
 use super::{Env, SettingsArguments, variable};
 use crate::{
+    admin::{PagedRequest, Request, encode},
     auth::{ACCESS_KEY_ID, Credentials, SECRET_ACCESS_KEY},
     http_client::{HttpClient, Trust, authorized},
     settings::Settings,
@@ -28,8 +30,8 @@ pub(super) struct ServerArguments {
     ca: Option<PathBuf>,
 }
 
-/// A running server, asked with the root key where there is one: a server that trusts this machine's programs needs
-/// none, every other does.
+/// A running server. The root key is sent where there is one: a server that trusts this machine's programs needs none,
+/// every other does.
 pub(super) struct Remote {
     /// Its address, without a slash at the end.
     pub(super) url: String,
@@ -76,68 +78,74 @@ impl Remote {
         HttpClient::new(&self.url, &self.trust)
     }
 
-    /// Asks for JSON, with a form if there is one to send.
-    ///
-    /// # Errors
-    /// The server cannot be reached, or refuses; then in its words.
-    pub(super) fn ask(&self, path: &str, form: Option<String>) -> anyhow::Result<Value> {
-        let method = if form.is_some() { Method::POST } else { Method::GET };
-        let request = Request::builder().method(method).uri(format!("{}{path}", self.url));
-        let request = authorized(request, self.key.as_ref())
-            .header(header::ACCEPT, "application/json")
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(Full::new(Bytes::from(form.unwrap_or_default())))?;
-        let answer = super::runtime()?
-            .block_on(self.client()?.exchange(request))
-            .map_err(|error| error.context(self.url.clone()))?;
-        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-        if !answer.status.is_success() {
-            return Err(self.refusal(answer.status, &body));
+    /// The URL of a request: with its fields, unless they are sent as a form.
+    pub(super) fn request_url<R: Request>(&self, request: &R) -> String {
+        match (R::METHOD, encode(request)) {
+            (Method::GET, query) if !query.is_empty() => format!("{}{}?{query}", self.url, R::PATH),
+            _ => format!("{}{}", self.url, R::PATH),
         }
-        Ok(body)
     }
 
-    /// What a server said that did not do it.
-    pub(super) fn refusal(&self, status: StatusCode, body: &Value) -> anyhow::Error {
+    /// Sends a request.
+    ///
+    /// # Errors
+    /// The server cannot be reached, refuses, or its answer is not understood.
+    pub(super) fn send<R: Request>(&self, request: &R) -> anyhow::Result<R::Answer> {
+        let form = if R::METHOD == Method::POST { encode(request) } else { String::new() };
+        let sent = http::Request::builder().method(R::METHOD).uri(self.request_url(request));
+        let sent = authorized(sent, self.key.as_ref())
+            .header(header::ACCEPT, "application/json")
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Full::new(Bytes::from(form)))?;
+        let answer = super::runtime()?
+            .block_on(self.client()?.exchange(sent))
+            .map_err(|error| error.context(self.url.clone()))?;
+        if !answer.status.is_success() {
+            return Err(self.refusal(answer.status, &answer.body));
+        }
+        serde_json::from_slice(&answer.body).with_context(|| {
+            format!("the answer of the server at {} is not understood; is it of this version?", self.url)
+        })
+    }
+
+    /// Sends a request for each page after the other.
+    ///
+    /// # Errors
+    /// As [`Self::send`], and those of `page`.
+    pub(super) fn pages<R: PagedRequest>(
+        &self,
+        mut request: R,
+        mut page: impl FnMut(R::Answer) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        loop {
+            let answer = self.send(&request)?;
+            let next = request.next(&answer);
+            page(answer)?;
+            match next {
+                Some(next) => request = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// What a server answered that refused.
+    pub(super) fn refusal(&self, status: StatusCode, body: &[u8]) -> anyhow::Error {
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let words = body["message"].as_str().unwrap_or("nothing that this program understands");
         anyhow::anyhow!("the server at {} answered {status}: {words}", self.url)
     }
 }
 
-/// Asks step by step until the server says that nothing is left: `ask` is given where to go on, as fields of
-/// the next form.
-pub(super) fn steps(
-    mut ask: impl FnMut(Vec<(&'static str, &str)>) -> anyhow::Result<Value>,
-) -> anyhow::Result<()> {
-    let mut next = Value::Null;
-    loop {
-        let fields = ["after_bucket", "after_key"];
-        let after = fields.into_iter().filter_map(|name| Some((name, next[name].as_str()?))).collect();
-        let answer = ask(after)?;
-        if answer["next"].is_null() {
-            return Ok(());
-        }
-        next = answer["next"].clone();
-    }
-}
-
-/// A query or form.
-pub(super) fn form<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
-    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
-}
-
-/// A moment for people, in UTC.
-pub(super) fn moment(milliseconds: &Value) -> String {
+/// A time for people, in UTC.
+pub(super) fn time(milliseconds: i64) -> String {
     let shape = time::macros::format_description!("[year]-[month]-[day] [hour]:[minute]:[second]Z");
-    let nanoseconds = i128::from(milliseconds.as_i64().unwrap_or_default()) * 1_000_000;
-    time::OffsetDateTime::from_unix_timestamp_nanos(nanoseconds)
+    time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(milliseconds) * 1_000_000)
         .ok()
         .and_then(|at| at.format(&shape).ok())
         .unwrap_or_else(|| "?".into())
 }
 
 /// Text from elsewhere, without what would move a terminal's cursor.
-pub(super) fn plain(text: &Value) -> String {
-    let text = text.as_str().unwrap_or_default();
+pub(super) fn plain(text: &str) -> String {
     text.chars().map(|one| if one.is_control() { char::REPLACEMENT_CHARACTER } else { one }).collect()
 }

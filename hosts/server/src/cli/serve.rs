@@ -40,7 +40,7 @@ impl Serve {
         confine(&settings, self.settings.file(env).as_deref())?;
         block_on(async {
             let server = Server::start(settings, |name| variable(env, name)).await?;
-            // Before anybody is told that the server is ready: a signal right after it must drain, too.
+            // Before the line that reports readiness: a signal right after it must drain, too.
             let stop = Signals::listen()?;
             let mut hangup = signal(SignalKind::hangup())?;
             println!("{}", ready_line(&server));
@@ -72,9 +72,9 @@ impl Serve {
     }
 }
 
-/// Gives up what a server does not need, before there is a second thread.
+/// Enters the sandbox, before there is a second thread.
 pub(super) fn confine(settings: &Settings, config: Option<&Path>) -> anyhow::Result<()> {
-    // It must exist to be kept.
+    // It must exist to be allowed.
     DataFolder::make(&settings.data)?;
     sandbox::enforce(settings.sandbox, &AllowedPaths::new(settings, config))?;
     Ok(())
@@ -92,7 +92,7 @@ pub(super) fn check_exposure(settings: &Settings, said_so: bool) -> anyhow::Resu
     )
 }
 
-/// The one line that says that the server takes requests.
+/// The one line that reports that the server accepts requests.
 pub(super) fn ready_line(server: &Server) -> String {
     let api = &server.settings.api;
     let scheme = if server.settings.listen.tls.is_some() { "https" } else { "http" };

@@ -9,8 +9,8 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha2::{Digest as _, Sha256};
 
-/// The style sheet. It stands in the page itself: a browser paints nothing before it has it, and asking for it
-/// takes longer than its few kilobytes do.
+/// The style sheet. It is part of each page: a browser paints nothing before it has it, and a request takes longer than
+/// its few kilobytes.
 pub(super) const STYLE: &str = include_str!("style.css");
 const ICON: &str = include_str!("icon.svg");
 const SCRIPT: &str = include_str!("script.js");
@@ -25,7 +25,7 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// The version in the address of the script, so that browsers keep it until it changes.
+/// The version in the address of the script, so that browsers cache it until it changes.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 fn asset(text: &'static str, media_type: &'static str) -> Response {
@@ -41,7 +41,7 @@ pub(super) async fn script() -> Response {
     asset(SCRIPT, "text/javascript; charset=utf-8")
 }
 
-/// Sets what every answer of the page carries, unless it says so itself.
+/// Sets the headers of every answer that does not have them.
 pub(super) async fn headers(mut response: Response) -> Response {
     let headers: &mut HeaderMap = response.headers_mut();
     let all: [(HeaderName, &str); 3] = [

@@ -2,7 +2,7 @@
 
 use tintype_telemetry::metrics::Metric;
 
-use crate::history::query::Statistic::{self, Maximum, Percentile, Sum};
+use crate::admin::Statistic::{self, Maximum, Percentile, Sum};
 
 /// A line of a chart.
 #[derive(Debug, Clone, Copy)]
@@ -12,9 +12,9 @@ pub(super) struct Line {
     pub(super) statistic: Statistic,
 }
 
-/// What its values are in.
+/// The unit of a chart's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum In {
+pub(super) enum Unit {
     Number,
     Milliseconds,
     Bytes,
@@ -25,8 +25,8 @@ pub(super) enum In {
 pub(super) struct Chart {
     pub(super) title: &'static str,
     pub(super) help: &'static str,
-    pub(super) of: In,
-    /// Whether anything above nothing is bad news.
+    pub(super) unit: Unit,
+    /// Whether any value above zero is an alarm.
     pub(super) alarming: bool,
     pub(super) lines: &'static [Line],
 }
@@ -39,12 +39,12 @@ const P50: Statistic = Percentile(50.0);
 const P95: Statistic = Percentile(95.0);
 const P99: Statistic = Percentile(99.0);
 
-const fn chart(title: &'static str, help: &'static str, of: In, lines: &'static [Line]) -> Chart {
-    Chart { title, help, of, alarming: false, lines }
+const fn chart(title: &'static str, help: &'static str, unit: Unit, lines: &'static [Line]) -> Chart {
+    Chart { title, help, unit, alarming: false, lines }
 }
 
 const fn alarm(title: &'static str, help: &'static str, lines: &'static [Line]) -> Chart {
-    Chart { title, help, of: In::Number, alarming: true, lines }
+    Chart { title, help, unit: Unit::Number, alarming: true, lines }
 }
 
 /// Lambda's eight, by their exact names.
@@ -52,7 +52,7 @@ pub(super) const LAMBDA: [Chart; 8] = [
     chart(
         "Duration",
         "of a call",
-        In::Milliseconds,
+        Unit::Milliseconds,
         &[
             line("p50", Metric::Duration, P50),
             line("p95", Metric::Duration, P95),
@@ -63,32 +63,32 @@ pub(super) const LAMBDA: [Chart; 8] = [
     chart(
         "ConcurrentExecutions",
         "calls at once",
-        In::Number,
+        Unit::Number,
         &[line("Maximum", Metric::ConcurrentExecutions, Maximum)],
     ),
-    chart("Invocations", "calls", In::Number, &[line("Sum", Metric::Invocations, Sum)]),
+    chart("Invocations", "calls", Unit::Number, &[line("Sum", Metric::Invocations, Sum)]),
     alarm("Errors", "failures and time-outs", &[line("Sum", Metric::Errors, Sum)]),
     chart(
         "AsyncEventsReceived",
         "uploads queued",
-        In::Number,
+        Unit::Number,
         &[line("Sum", Metric::AsyncEventsReceived, Sum)],
     ),
-    alarm("AsyncEventsDropped", "became dead letters", &[line("Sum", Metric::AsyncEventsDropped, Sum)]),
+    alarm("AsyncEventsDropped", "moved to the dead letters", &[line("Sum", Metric::AsyncEventsDropped, Sum)]),
     chart(
         "AsyncEventAge",
         "queued to called",
-        In::Milliseconds,
+        Unit::Milliseconds,
         &[line("p50", Metric::AsyncEventAge, P50), line("Maximum", Metric::AsyncEventAge, Maximum)],
     ),
 ];
 
-/// What else there is to see here.
+/// This server's own.
 pub(super) const MORE: [Chart; 7] = [
     chart(
         "Upload to thumbnail",
         "acknowledged to readable",
-        In::Milliseconds,
+        Unit::Milliseconds,
         &[
             line("p50", Metric::UploadToThumbnail, P50),
             line("p95", Metric::UploadToThumbnail, P95),
@@ -97,8 +97,8 @@ pub(super) const MORE: [Chart; 7] = [
     ),
     chart(
         "Outcomes",
-        "what became of records",
-        In::Number,
+        "of records",
+        Unit::Number,
         &[
             line("made", Metric::Made, Sum),
             line("up to date", Metric::UpToDate, Sum),
@@ -109,7 +109,7 @@ pub(super) const MORE: [Chart; 7] = [
     chart(
         "Stages",
         "median of each",
-        In::Milliseconds,
+        Unit::Milliseconds,
         &[
             line("wait", Metric::StageWait, P50),
             line("read", Metric::StageRead, P50),
@@ -119,12 +119,12 @@ pub(super) const MORE: [Chart; 7] = [
             line("write", Metric::StageWrite, P50),
         ],
     ),
-    chart("Queue", "waiting or under way", In::Number, &[line("depth", Metric::QueueDepth, Maximum)]),
-    alarm("Dead letters", "kept", &[line("kept", Metric::DeadLetters, Maximum)]),
+    chart("Queue", "waiting or running", Unit::Number, &[line("depth", Metric::QueueDepth, Maximum)]),
+    alarm("Dead letters", "stored", &[line("stored", Metric::DeadLetters, Maximum)]),
     chart(
         "Memory",
         "of the process, and admitted",
-        In::Bytes,
+        Unit::Bytes,
         &[
             line("used", Metric::MemoryUsed, Maximum),
             line("renders", Metric::RenderMemory, Maximum),
@@ -134,7 +134,7 @@ pub(super) const MORE: [Chart; 7] = [
     chart(
         "Requests",
         "HTTP API and S3 endpoint",
-        In::Number,
+        Unit::Number,
         &[
             line("API", Metric::ApiRequests, Sum),
             line("S3", Metric::S3Requests, Sum),
@@ -144,12 +144,9 @@ pub(super) const MORE: [Chart; 7] = [
     ),
 ];
 
-/// Every metric that the charts and the figures above them are made of, once.
+/// Every metric of the charts and of the figures above them.
 pub(super) fn metrics() -> Vec<Metric> {
     let lines = LAMBDA.iter().chain(&MORE).flat_map(|chart| chart.lines);
-    let mut all: Vec<Metric> = lines.map(|line| line.metric).collect();
-    all.extend([Metric::BilledDuration, Metric::SourceBytes, Metric::ThumbnailBytes, Metric::QueueAge]);
-    all.sort_unstable();
-    all.dedup();
-    all
+    let figures = [Metric::BilledDuration, Metric::SourceBytes, Metric::ThumbnailBytes, Metric::QueueAge];
+    lines.map(|line| line.metric).chain(figures).collect()
 }

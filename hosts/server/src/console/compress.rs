@@ -1,4 +1,4 @@
-//! Text of the page compressed for browsers that take it so: a page of charts is a fifth of its size then.
+//! Text is compressed for browsers that accept gzip: a page of charts shrinks to a fifth.
 //! Source: RFC 9110, sections 8.4 and 12.5.3.
 
 use std::io::Write as _;
@@ -12,38 +12,38 @@ use axum::{
 };
 use flate2::{Compression, write::GzEncoder};
 
-/// Less than this is sent as it is.
-const LEAST: usize = 1 << 10;
+/// Shorter texts are not compressed.
+const MIN_BYTES: usize = 1 << 10;
 /// No page is larger; its parts are bounded.
-const MOST: usize = 16 << 20;
+const MAX_BYTES: usize = 16 << 20;
 
 /// Compresses an answer that is a whole text, not a stream of events or lines.
 pub(super) async fn text(request: Request, next: Next) -> Response {
-    let wanted = takes_gzip(request.headers());
+    let accepts_gzip = accepts_gzip(request.headers());
     let response = next.run(request).await;
     if !is_text(response.headers()) {
         return response;
     }
     let (mut head, body) = response.into_parts();
     head.headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
-    if !wanted {
+    if !accepts_gzip {
         return Response::from_parts(head, body);
     }
-    let Ok(whole) = to_bytes(body, MOST).await else { return Response::from_parts(head, Body::empty()) };
+    let Ok(whole) = to_bytes(body, MAX_BYTES).await else { return Response::from_parts(head, Body::empty()) };
     let sent = whole.clone();
-    // Off the threads that answer: it takes milliseconds.
-    match tokio::task::spawn_blocking(move || packed(&sent)).await {
-        Ok(Some(packed)) => {
+    // Not on the threads that answer: it takes milliseconds.
+    match tokio::task::spawn_blocking(move || compressed(&sent)).await {
+        Ok(Some(compressed)) => {
             head.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             head.headers.remove(header::CONTENT_LENGTH);
-            Response::from_parts(head, Body::from(packed))
+            Response::from_parts(head, Body::from(compressed))
         }
         _ => Response::from_parts(head, Body::from(whole)),
     }
 }
 
 /// Whether `Accept-Encoding` names gzip, and not only to refuse it.
-fn takes_gzip(headers: &HeaderMap) -> bool {
+fn accepts_gzip(headers: &HeaderMap) -> bool {
     let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|coding| {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
@@ -59,8 +59,8 @@ fn is_text(headers: &HeaderMap) -> bool {
         && !headers.contains_key(header::CONTENT_ENCODING)
 }
 
-fn packed(text: &Bytes) -> Option<Vec<u8>> {
-    if text.len() < LEAST {
+fn compressed(text: &Bytes) -> Option<Vec<u8>> {
+    if text.len() < MIN_BYTES {
         return None;
     }
     let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 4), Compression::new(3));
@@ -73,11 +73,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_who_takes_it_is_sent_it() {
-        let asked = |value: &str| {
-            takes_gzip(&HeaderMap::from_iter([(header::ACCEPT_ENCODING, value.parse().unwrap())]))
+    fn gzip_is_accepted_where_it_is_named() {
+        let accepts = |value: &str| {
+            accepts_gzip(&HeaderMap::from_iter([(header::ACCEPT_ENCODING, value.parse().unwrap())]))
         };
-        assert!(asked("gzip, deflate, br") && asked("br;q=1.0, GZIP;q=0.5"));
-        assert!(!asked("identity") && !asked("gzip;q=0") && !takes_gzip(&HeaderMap::new()));
+        assert!(accepts("gzip, deflate, br") && accepts("br;q=1.0, GZIP;q=0.5"));
+        assert!(!accepts("identity") && !accepts("gzip;q=0") && !accepts_gzip(&HeaderMap::new()));
     }
 }

@@ -1,64 +1,60 @@
-//! The dashboard `thumbnail`: figures, charts, what came in lately.
+//! The dashboard `thumbnail`: figures, charts, the latest results.
 
 use std::fmt::Write as _;
 
 use axum::{
     extract::{Query, State},
     http::StatusCode,
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
-use tintype_telemetry::metrics::{Metric, Statistics};
-
 use tintype_pipeline::{clock::now_ms, trigger::Trigger};
+use tintype_telemetry::metrics::Metric;
 
 use super::{
-    Console, Inner, answers,
-    charts::{self, Chart, LAMBDA, MORE},
-    graph::{self, Values},
-    html,
-    range::{Asked, Range},
-    results::{self, Wanted},
+    Console, answers,
+    charts::{self, LAMBDA, MORE},
+    graph, html,
+    range::{Range, RangeQuery},
+    results,
 };
 use crate::{
+    admin::{Admin, Refusal, ResultsRequest, Statistic},
     auth::Client,
-    history::{Price, cost, query::Statistic, slowdown},
-    storage::free_floor,
+    settings::Settings,
 };
 
 /// In place of a figure of a ledger that does not answer.
 const UNREADABLE_LEDGER: &str = "the ledger cannot be read; /readyz has more";
+/// Results in the page as it is sent, for readers without a script.
+const RESULTS: usize = 10;
 
 /// The whole page.
 pub(super) async fn page(
     State(console): State<Console>,
     client: Client,
-    Query(asked): Query<Asked>,
+    Query(query): Query<RangeQuery>,
 ) -> Response {
-    let range = match Range::of(&asked) {
+    let range = match Range::parse(&query) {
         Ok(range) => range,
         Err(words) => return answers::problem(client, StatusCode::BAD_REQUEST, &words),
     };
-    let body = answers::blocking(&console, move |inner| body(inner, &range)).await;
-    match body {
-        Ok(body) => answers::fresh(html::layout(client, "thumbnail", "/", &body)),
-        Err(problem) => *problem,
-    }
+    let shown = console.clone();
+    let body = console.inner.admin.blocking(move |admin| body(&shown.inner.settings, admin, &range));
+    answers::page(client, "thumbnail", "/", body.await)
 }
 
-/// Figures and charts alone, for the script to renew them.
-pub(super) async fn graphs(State(console): State<Console>, Query(asked): Query<Asked>) -> Response {
-    let range = match Range::of(&asked) {
+/// Figures and charts alone, for the script to refresh them.
+pub(super) async fn graphs(State(console): State<Console>, Query(query): Query<RangeQuery>) -> Response {
+    let range = match Range::parse(&query) {
         Ok(range) => range,
         Err(words) => return tintype_api::message(StatusCode::BAD_REQUEST, words),
     };
-    match answers::blocking(&console, move |inner| measured(inner, &range)).await {
-        Ok(measured) => answers::fresh(measured),
-        Err(problem) => *problem,
-    }
+    let shown = console.clone();
+    let measured = console.inner.admin.blocking(move |admin| measured(&shown.inner.settings, admin, &range));
+    measured.await.map_or_else(Refusal::into_response, answers::fresh)
 }
 
-fn body(inner: &Inner, range: &Range) -> anyhow::Result<String> {
-    let settings = &inner.settings;
+fn body(settings: &Settings, admin: &Admin, range: &Range) -> Result<String, Refusal> {
     let mut out = String::with_capacity(128 << 10);
     let trigger = settings.default_trigger();
     let bucket = trigger.map_or("", |trigger| trigger.bucket.as_str());
@@ -73,12 +69,11 @@ fn body(inner: &Inner, range: &Range) -> anyhow::Result<String> {
     );
     let _ = write!(
         out,
-        "<div id=\"measured\" data-renew=\"/graphs?{}\">{}</div>",
+        "<div id=\"measured\" data-refresh=\"/graphs?{}\">{}</div>",
         range.query(),
-        measured(inner, range)?
+        measured(settings, admin, range)?
     );
-    // A browser with scripts takes the results, which are in `noscript`, for text: its script asks for them once it
-    // follows what comes.
+    // A browser with scripts takes the results in `noscript` for text: its script fetches them once it follows the stream.
     let _ = write!(
         out,
         "<section class=\"results\" aria-labelledby=\"results\"><div class=\"row\"><h2 id=\"results\">Recent results</h2>\
@@ -87,35 +82,31 @@ fn body(inner: &Inner, range: &Range) -> anyhow::Result<String> {
          <label class=\"pick\">choose files<input type=\"file\" multiple accept=\"image/*\" data-pick></label></p>\
          <p class=\"help\">{}</p></div>\
          <ol class=\"list\" id=\"list\" data-events=\"/events\"><noscript>{}</noscript></ol></section>",
-        results::chooser(""),
+        results::FILTER,
         html::text(trigger.map_or("", |trigger| trigger.prefix.as_str())),
-        upload_target(trigger, &inner.store.notifications.triggers()),
-        results::list(inner, &Wanted::default(), results::FIRST)?,
+        upload_target(trigger, &admin.triggers()),
+        results::list(admin, ResultsRequest { last: Some(RESULTS), ..ResultsRequest::default() }),
     );
-    let _ =
-        write!(out, "<section aria-labelledby=\"triggers\">{}</section>{}", triggers(inner), footer(inner));
+    let _ = write!(
+        out,
+        "<section aria-labelledby=\"triggers\">{}</section>{}",
+        triggers(&admin.triggers()),
+        footer(settings)
+    );
     Ok(out)
 }
 
-/// Everything that is made of measurements.
-fn measured(inner: &Inner, range: &Range) -> anyhow::Result<String> {
-    let metrics = charts::metrics();
-    let rows = inner.history.statistics(&metrics, range.period)?;
-    let place = |metric: Metric| metrics.binary_search(&metric).unwrap_or(0);
-    let mut whole = vec![Statistics::default(); metrics.len()];
-    for (_, statistics) in &rows {
-        for (whole, part) in whole.iter_mut().zip(statistics) {
-            whole.merge(part);
-        }
-    }
-    let of = |metric: Metric| &whole[place(metric)];
+/// Figures and charts.
+fn measured(settings: &Settings, admin: &Admin, range: &Range) -> Result<String, Refusal> {
+    let measurements = admin.measurements(charts::metrics(), range.period)?;
+    let total = |metric: Metric| measurements.total(metric);
 
     let mut out = String::with_capacity(100 << 10);
     out.push_str("<dl class=\"figures\">");
-    let latency = Statistic::Percentile(95.0).of(Metric::UploadToThumbnail, of(Metric::UploadToThumbnail));
+    let latency = Statistic::Percentile(95.0).of(Metric::UploadToThumbnail, total(Metric::UploadToThumbnail));
     // Where one cannot be read there is a dash.
-    let now = |metric: Metric| inner.history.value(metric).map(|value| value as f64);
-    let failed = of(Metric::Failed).sum as f64;
+    let now = |metric: Metric| admin.value(metric).map(|value| value as f64);
+    let failed = total(Metric::Failed).sum as f64;
     let dead = now(Metric::DeadLetters);
     let mut figure = |name: &str, value: String, class: &str, note: &str| {
         let _ = write!(
@@ -123,8 +114,7 @@ fn measured(inner: &Inner, range: &Range) -> anyhow::Result<String> {
             "<div class=\"card {class}\"><dt>{name}</dt><dd>{value}</dd><dd class=\"help\">{note}</dd></div>"
         );
     };
-    let invocations = of(Metric::Invocations).sum;
-    figure("Thumbnails made", html::number(of(Metric::Made).sum as f64), "", "in this range");
+    figure("Thumbnails rendered", html::number(total(Metric::Made).sum as f64), "", "in this range");
     let latency_words = latency.map_or_else(dash, html::ms);
     figure("Upload to thumbnail", latency_words, "", "p95, until readable");
     figure("Failed attempts", html::number(failed), if failed > 0.0 { "bad" } else { "" }, "in this range");
@@ -145,34 +135,34 @@ fn measured(inner: &Inner, range: &Range) -> anyhow::Result<String> {
         if dead == Some(0.0) { "" } else { "bad" },
         match dead {
             None => UNREADABLE_LEDGER,
-            Some(0.0) => "none kept",
+            Some(0.0) => "none",
             Some(_) => link,
         },
     );
-    let value = |metric: Metric| inner.history.value(metric);
+    let value = |metric: Metric| admin.value(metric);
     let memory = value(Metric::MemoryUsed).map_or_else(dash, html::bytes);
     figure("Memory", memory, "", "of the process, now");
     let round = |bytes: u64| html::bytes(bytes).replace(".0 ", " ");
     match value(Metric::DiskFree).zip(value(Metric::DiskTotal)) {
         None => figure("Disk", dash(), "bad", "the free space cannot be read; /readyz has more"),
-        Some((free, total)) if free < free_floor(total) => {
+        Some((free, total)) if Admin::is_disk_full(free, total) => {
             figure("Disk", round(free), "bad", &format!("free of {}: free some space", round(total)));
         }
         Some((free, total)) => figure("Disk", round(free), "", &format!("free of {}", round(total))),
     }
-    let memory_mb = inner.settings.function.memory_mb;
-    let billed = of(Metric::BilledDuration).sum;
-    let costs = Price::ALL.map(|price| cost(price, invocations, billed, memory_mb).total());
+    let invocations = total(Metric::Invocations).sum;
+    let cost = admin.lambda_cost(invocations, total(Metric::BilledDuration).sum);
     figure(
         "Cost on Lambda",
-        dollars(costs[0]),
+        dollars(cost.arm64_dollars),
         "",
         &format!(
-            "arm64; x86_64 {}. {} calls, {:.1} GB-s at {memory_mb} MB, {:.2} of a vCPU",
-            dollars(costs[1]),
+            "arm64; x86_64 {}. {} calls, {:.1} GB-s at {} MB, {:.2} of a vCPU",
+            dollars(cost.x86_64_dollars),
             html::number(invocations as f64),
-            cost(Price::ALL[0], invocations, billed, memory_mb).gb_s,
-            1.0 / slowdown(memory_mb),
+            cost.gb_s,
+            settings.function.memory_mb,
+            cost.vcpus,
         ),
     );
     out.push_str("</dl>");
@@ -184,39 +174,18 @@ fn measured(inner: &Inner, range: &Range) -> anyhow::Result<String> {
             "<section aria-labelledby=\"{id}\"><h2 id=\"{id}\">{title}</h2><div class=\"graphs\">"
         );
         for chart in charts {
-            out.push_str(&graph::figure(chart, range.period, &values(chart, range, &rows, place)));
+            let lines = chart.lines.iter().map(|line| measurements.values(line.metric, line.statistic));
+            out.push_str(&graph::figure(chart, range.period, &lines.collect::<Vec<_>>()));
         }
         out.push_str("</div></section>");
     }
     let _ = write!(
         out,
         "<p class=\"help asof\">As of {}. A point of a chart stands for {}, and so does a sum.</p>",
-        html::moment(now_ms()),
+        html::time(now_ms()),
         html::ms(range.period.period_s as f64 * 1e3).replace(".0 ", " "),
     );
     Ok(out)
-}
-
-fn values(
-    chart: &Chart,
-    range: &Range,
-    rows: &[(i64, Vec<Statistics>)],
-    place: impl Fn(Metric) -> usize,
-) -> Vec<Values> {
-    let period = range.period;
-    let steps = usize::try_from((period.end_s - period.start_s) / period.period_s).unwrap_or(0);
-    let lines = chart.lines.iter().map(|line| {
-        let mut values: Values = vec![None; steps];
-        for (at_s, statistics) in rows {
-            let step = usize::try_from((at_s - period.start_s) / period.period_s).unwrap_or(usize::MAX);
-            if let Some(value) = values.get_mut(step) {
-                *value = line.statistic.of(line.metric, &statistics[place(line.metric)]);
-            }
-        }
-        values
-    });
-    debug_assert!(chart.lines.len() <= 6, "there are six colours");
-    lines.collect()
 }
 
 fn dash() -> String {
@@ -246,12 +215,12 @@ fn upload_target(default: Option<&Trigger>, triggers: &[Trigger]) -> String {
     format!("<label>They are stored as any upload in <select>{options}</select></label>")
 }
 
-fn triggers(inner: &Inner) -> String {
+fn triggers(triggers: &[Trigger]) -> String {
     let mut out = String::from(
         "<h2 id=\"triggers\">Triggers</h2><div class=\"card scroll\"><table><thead><tr><th scope=\"col\">Watched</th>\
          <th scope=\"col\">Suffixes</th><th scope=\"col\">Written</th></tr></thead><tbody>",
     );
-    for trigger in inner.store.notifications.triggers().iter() {
+    for trigger in triggers {
         let renditions: Vec<String> = trigger
             .renditions
             .iter()
@@ -273,8 +242,7 @@ fn triggers(inner: &Inner) -> String {
     out
 }
 
-fn footer(inner: &Inner) -> String {
-    let settings = &inner.settings;
+fn footer(settings: &Settings) -> String {
     format!(
         "<footer><p>S3 endpoint <code>http://{}</code> · API <code>http://{}/{}/{}</code> · \
          <a href=\"/metrics\">metrics for Prometheus</a> · <a href=\"/readyz\">readiness</a></p>\

@@ -1,226 +1,100 @@
-//! Dead letters: filter, look, redrive, purge.
+//! The page of dead letters: filter, redrive, purge.
 
 use std::fmt::Write as _;
 
-use axum::{
-    extract::{RawQuery, State},
-    http::{HeaderMap, StatusCode},
-    response::Response,
-};
-use serde_json::json;
-use tintype_api::message;
+use axum::{extract::State, http::StatusCode, response::Response};
 
-use super::{
-    Console, Inner,
-    answers::{self, see_other},
-    html,
-    object::{attempts, wants_json},
-};
+use super::{Console, answers, html, object::attempts};
 use crate::{
+    admin::{
+        Admin, DeadLetter, DeadLetterActionRequest, DeadLetterSummary, DeadLettersRequest, Fields,
+        Handle as _, Refusal,
+    },
     auth::Client,
-    queue::{DeadLetter, DeadLetterFilter, DeadLetterPage, DeadLetterSummary, reason},
 };
 
 /// Dead letters on one page.
-const MOST: usize = 200;
-/// Ids in one request.
-const MOST_IDS: usize = 10_000;
-
-/// What a query or form asks for.
-#[derive(Debug, Default)]
-struct Asked {
-    reason: String,
-    prefix: String,
-    text: String,
-    ids: Vec<u64>,
-    /// Only ids below this one: where the answer before left off.
-    before: Option<u64>,
-    action: String,
-    all: bool,
-}
-
-impl Asked {
-    /// Reads it; fails in words that say what is wrong.
-    fn read(text: &str) -> Result<Self, String> {
-        let mut asked = Self::default();
-        for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
-            let number = || value.parse::<u64>().map_err(|_| format!("{name} \"{value}\" is no number"));
-            match name.as_ref() {
-                "reason" if value.is_empty() => {}
-                "reason" => reason(&value)?.clone_into(&mut asked.reason),
-                "prefix" => asked.prefix = value.into_owned(),
-                "text" => asked.text = value.into_owned(),
-                "id" => asked.ids.push(number()?),
-                "before" => asked.before = Some(number()?),
-                "action" => asked.action = value.into_owned(),
-                "all" if value == "1" => asked.all = true,
-                "all" => return Err(format!("all=\"{value}\": only all=1 is known")),
-                other => return Err(format!("\"{other}\" is not known")),
-            }
-        }
-        if asked.ids.len() > MOST_IDS {
-            return Err(format!("{} ids at once; at most {MOST_IDS}", asked.ids.len()));
-        }
-        asked.ids.sort_unstable();
-        asked.ids.dedup();
-        Ok(asked)
-    }
-
-    fn filter(&self) -> DeadLetterFilter {
-        let given = |text: &String| (!text.is_empty()).then(|| text.clone());
-        DeadLetterFilter {
-            ids: (!self.ids.is_empty() && !self.all).then(|| self.ids.clone()),
-            object: None,
-            reason: given(&self.reason),
-            prefix: given(&self.prefix),
-            text: given(&self.text),
-        }
-    }
-
-    /// The next of them, as far as one answer goes.
-    fn next(&self, inner: &Inner) -> anyhow::Result<DeadLetterPage> {
-        let filter = self.filter();
-        match filter.ids {
-            Some(_) => Ok(DeadLetterPage { dead_letters: inner.queue.dead_letters(&filter)?, next: None }),
-            None => Ok(inner.queue.dead_letters_below(self.before.unwrap_or(u64::MAX), &filter)?),
-        }
-    }
-}
+const MAX_SHOWN: usize = 200;
 
 pub(super) async fn page(
     State(console): State<Console>,
     client: Client,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    request: Result<Fields<DeadLettersRequest>, Refusal>,
 ) -> Response {
-    let asked = match Asked::read(&query.unwrap_or_default()) {
-        Ok(asked) => asked,
-        Err(words) => return refuse(client, &headers, &words),
+    if let Ok(Fields(request)) = &request
+        && !(request.ids.is_empty() && request.before.is_none())
+    {
+        // The page's box "all" is of all that pass the other conditions.
+        let words = "id and before are for Accept: application/json; filter by reason or text";
+        return answers::problem(client, StatusCode::BAD_REQUEST, words);
+    }
+    let body = async {
+        let Fields(request) = request?;
+        console.inner.admin.blocking(|admin| body(admin, request)).await
     };
-    if wants_json(&headers) {
-        let read = answers::blocking(&console, move |inner| {
-            let DeadLetterPage { dead_letters: letters, next } = asked.next(inner)?;
-            Ok(json!({"deadLetters": letters, "next": next, "warning": inner.queue.dead_letter_warning()}))
-        });
-        return match read.await {
-            Ok(letters) => axum::response::IntoResponse::into_response(axum::Json(letters)),
-            Err(problem) => *problem,
-        };
-    }
-    if !asked.ids.is_empty() {
-        // Its box "all" is of all that pass the other conditions.
-        return refuse(client, &headers, "id is for Accept: application/json; filter by reason or text");
-    }
-    match answers::blocking(&console, move |inner| body(inner, &asked)).await {
-        Ok(body) => answers::fresh(html::layout(client, "Dead letters", "/dead-letters", &body)),
-        Err(problem) => *problem,
-    }
+    answers::page(client, "Dead letters", "/dead-letters", body.await)
 }
 
-fn refuse(client: Client, headers: &HeaderMap, words: &str) -> Response {
-    match wants_json(headers) {
-        true => message(StatusCode::BAD_REQUEST, words),
-        false => answers::problem(client, StatusCode::BAD_REQUEST, words),
-    }
-}
-
-/// A form: `action` is `redrive` or `purge`; `id`s, or `all` that pass the filter.
 pub(super) async fn act(
     State(console): State<Console>,
     client: Client,
-    headers: HeaderMap,
-    body: String,
+    request: Result<Fields<DeadLetterActionRequest>, Refusal>,
 ) -> Response {
-    let asked = match Asked::read(&body) {
-        Ok(asked) => asked,
-        Err(words) => return refuse(client, &headers, &words),
+    let done = async {
+        let Fields(mut request) = request?;
+        // The form has both where some are ticked and then all.
+        if request.all.is_some() {
+            request.ids.clear();
+        }
+        console.inner.admin.blocking(|admin| request.handle(admin)).await
     };
-    if asked.ids.is_empty() && !asked.all {
-        return refuse(client, &headers, "choose dead letters first, or take all that are shown");
-    }
-    if asked.before.is_some() {
-        return refuse(client, &headers, "before is for reading; leave it out (nothing was done)");
-    }
-    // A form of the page has both where some are ticked and then all.
-    if asked.all && !asked.ids.is_empty() && wants_json(&headers) {
-        return refuse(client, &headers, "give id or all=1, not both (nothing was done)");
-    }
-    let filter = asked.filter();
-    let action = asked.action;
-    let redrive = match action.as_str() {
-        "redrive" => true,
-        "purge" => false,
-        other => {
-            return message(
-                StatusCode::BAD_REQUEST,
-                format!("action \"{other}\" is neither redrive nor purge"),
-            );
-        }
-    };
-    let acted = answers::blocking(&console, move |inner| {
-        if !redrive {
-            return Ok(inner.queue.purge(&filter)?);
-        }
-        Ok(inner.queue.redrive(&filter)?)
-    });
-    match acted.await {
-        Err(problem) => *problem,
-        Ok(count) if wants_json(&headers) => {
-            axum::response::IntoResponse::into_response(axum::Json(json!({"action": action, "count": count})))
-        }
-        Ok(_) => see_other("/dead-letters"),
+    match done.await {
+        Ok(_) => answers::see_other("/dead-letters"),
+        Err(Refusal { status, message }) => answers::problem(client, status, &message),
     }
 }
 
-fn body(inner: &Inner, asked: &Asked) -> anyhow::Result<String> {
-    let DeadLetterSummary { by_reason, passed, newest } = inner.queue.summary(&asked.filter(), MOST)?;
+fn body(admin: &Admin, request: DeadLettersRequest) -> Result<String, Refusal> {
+    let given = |text: &Option<String>| html::text(text.as_deref().unwrap_or_default());
+    let (reason, text, prefix) = (given(&request.reason), given(&request.text), given(&request.prefix));
+    let DeadLetterSummary { by_reason, passed, newest } = request.summary(admin, MAX_SHOWN)?;
     let mut out = String::new();
     let _ = write!(
         out,
-        "<div class=\"head\"><div><h1>Dead letters</h1><p class=\"help\">Events that were given up: {} kept.</p></div>\
+        "<div class=\"head\"><div><h1>Dead letters</h1><p class=\"help\">Events that were moved to the dead-letter queue: {}.</p></div>\
          <form class=\"filter\" action=\"/dead-letters\" role=\"search\" aria-label=\"Filter dead letters\"><label>Reason <select name=\"reason\"><option value=\"\">any</option>",
         by_reason.values().sum::<usize>()
     );
-    for (reason, count) in &by_reason {
-        let chosen = if *reason == asked.reason { " selected" } else { "" };
-        let _ = write!(
-            out,
-            "<option value=\"{0}\"{chosen}>{1} ({count})</option>",
-            html::text(reason),
-            html::text(&reason.replace('_', " "))
-        );
+    for (name, count) in &by_reason {
+        let name = html::text(name);
+        let selected = if name == reason { " selected" } else { "" };
+        let _ =
+            write!(out, "<option value=\"{name}\"{selected}>{} ({count})</option>", name.replace('_', " "));
     }
     let _ = write!(
         out,
-        "</select></label><input type=\"search\" name=\"text\" value=\"{}\" placeholder=\"part of the key\" \
-         aria-label=\"Part of the key\"><input type=\"hidden\" name=\"prefix\" value=\"{}\"><button>Filter</button></form></div>",
-        html::text(&asked.text),
-        html::text(&asked.prefix)
+        "</select></label><input type=\"search\" name=\"text\" value=\"{text}\" placeholder=\"part of the key\" \
+         aria-label=\"Part of the key\"><input type=\"hidden\" name=\"prefix\" value=\"{prefix}\"><button>Filter</button></form></div>"
     );
-    if let Some(warning) = inner.queue.dead_letter_warning() {
-        let _ = write!(out, "<p class=\"card letter bad\" role=\"alert\">{}</p>", html::text(&warning));
+    if let Some(warning) = admin.dead_letter_warning() {
+        let _ = write!(out, "<p class=\"card dead-letter bad\" role=\"alert\">{}</p>", html::text(&warning));
     }
     if newest.is_empty() {
         out.push_str(match by_reason.is_empty() {
-            true => "<p class=\"card empty\">None. Every event came to its end.</p>",
+            true => "<p class=\"card empty\">None. Every event was handled.</p>",
             false => "<p class=\"card empty\">None of them passes the filter.</p>",
         });
         return Ok(out);
     }
     let _ = write!(
         out,
-        "<form method=\"post\" action=\"/dead-letters\"><input type=\"hidden\" name=\"reason\" value=\"{}\"><input type=\"hidden\" \
-         name=\"text\" value=\"{}\"><input type=\"hidden\" name=\"prefix\" value=\"{}\"><div class=\"row actions\"><button name=\"action\" value=\"redrive\">Redrive chosen</button>\
-         <button name=\"action\" value=\"purge\" class=\"danger\" data-confirm=\"Throw the chosen dead letters away? If “all” is ticked, these are {passed}.\">Purge chosen</button>\
-         <label><input type=\"checkbox\" name=\"all\" value=\"1\"> all {passed} that pass the filter</label></div>",
-        html::text(&asked.reason),
-        html::text(&asked.text),
-        html::text(&asked.prefix),
+        "<form method=\"post\" action=\"/dead-letters\"><input type=\"hidden\" name=\"reason\" value=\"{reason}\"><input type=\"hidden\" \
+         name=\"text\" value=\"{text}\"><input type=\"hidden\" name=\"prefix\" value=\"{prefix}\"><div class=\"row actions\"><button name=\"action\" value=\"redrive\">Redrive chosen</button>\
+         <button name=\"action\" value=\"purge\" class=\"danger\" data-confirm=\"Delete the chosen dead letters? If “all” is ticked, these are {passed}.\">Purge chosen</button>\
+         <label><input type=\"checkbox\" name=\"all\" value=\"1\"> all {passed} that pass the filter</label></div>"
     );
     out.push_str("<ul class=\"list\">");
-    for letter in &newest {
-        out.push_str(&item(letter));
-    }
+    out.extend(newest.iter().map(item));
     out.push_str("</ul></form>");
     if passed > newest.len() {
         let _ = write!(
@@ -232,28 +106,28 @@ fn body(inner: &Inner, asked: &Asked) -> anyhow::Result<String> {
     Ok(out)
 }
 
-fn item(letter: &DeadLetter) -> String {
-    let event = &letter.event;
-    let picture = match letter.reason.as_str() {
+fn item(dead_letter: &DeadLetter) -> String {
+    let event = &dead_letter.event;
+    let image = match dead_letter.reason.as_str() {
         "unsupported" | "missing" => "<span class=\"none\" aria-hidden=\"true\">▦</span>".to_owned(),
         _ => {
-            let link = html::picture_link(&event.bucket, &event.key, &event.etag);
+            let link = html::image_link(&event.bucket, &event.key, &event.etag);
             format!("<img src=\"{link}\" alt=\"\" loading=\"lazy\">")
         }
     };
     format!(
-        "<li class=\"card letter bad\"><input type=\"checkbox\" name=\"id\" value=\"{}\" aria-label=\"Choose {}\">\
+        "<li class=\"card dead-letter bad\"><input type=\"checkbox\" name=\"id\" value=\"{}\" aria-label=\"Choose {}\">\
          {}<div class=\"what\"><p class=\"name\"><span class=\"badge bad\">{}</span> <a href=\"{}\">{}</a></p>\
-         <p class=\"why\">{}</p><p class=\"help\">given up {} · queued {} · {} · {} · request <code>{}</code></p></div></li>",
+         <p class=\"why\">{}</p><p class=\"help\">dead since {} · queued {} · {} · {} · request <code>{}</code></p></div></li>",
         event.id,
         html::text(&event.key),
-        picture,
-        html::text(&letter.reason.replace('_', " ")),
+        image,
+        html::text(&dead_letter.reason.replace('_', " ")),
         html::object_link(&event.bucket, &event.key),
         html::text(&event.key),
-        html::text(&letter.message),
-        html::moment(letter.dead_ms),
-        html::moment(event.queued_ms),
+        html::text(&dead_letter.message),
+        html::time(dead_letter.dead_ms),
+        html::time(event.queued_ms),
         attempts(event.failed),
         html::bytes(event.size),
         html::text(&event.request_id),

@@ -1,13 +1,13 @@
-//! A chart as SVG: readable without a script, and by people who do not see it.
+//! A chart as SVG: readable without a script, and by screen readers.
 
 use std::fmt::Write as _;
 
 use super::{
-    charts::{Chart, In},
+    charts::{Chart, Unit},
     html,
-    pen::Pen,
+    svg_path::PathWriter,
 };
-use crate::history::Period;
+use crate::admin::Period;
 
 const WIDTH: f64 = 400.0;
 const HEIGHT: f64 = 150.0;
@@ -19,10 +19,10 @@ const BOTTOM: f64 = 20.0;
 /// The values of one line by interval; none where nothing was measured.
 pub(super) type Values = Vec<Option<f64>>;
 
-/// The chart of these values, one list a line, as a figure.
+/// A chart of these values, one list a line, as a figure.
 pub(super) fn figure(chart: &Chart, period: Period, lines: &[Values]) -> String {
     let most = lines.iter().flatten().flatten().copied().fold(0.0, f64::max);
-    let ticks = ticks(most, chart.of);
+    let ticks = ticks(most, chart.unit);
     let top = ticks.last().copied().unwrap_or(1.0);
     let steps = lines.first().map_or(1, Vec::len).max(1);
     let x = |at: f64| LEFT + at / steps as f64 * (WIDTH - LEFT - RIGHT);
@@ -38,10 +38,10 @@ pub(super) fn figure(chart: &Chart, period: Period, lines: &[Values]) -> String 
          <svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}. {}\">",
         period.start_s,
         period.period_s,
-        match chart.of {
-            In::Number => "",
-            In::Milliseconds => "ms",
-            In::Bytes => "B",
+        match chart.unit {
+            Unit::Number => "",
+            Unit::Milliseconds => "ms",
+            Unit::Bytes => "B",
         },
         chart.title,
         chart.help,
@@ -56,10 +56,10 @@ pub(super) fn figure(chart: &Chart, period: Period, lines: &[Values]) -> String 
             WIDTH - RIGHT,
             LEFT - 6.0,
             at + 4.0,
-            shown(*tick, chart.of)
+            shown(*tick, chart.unit)
         );
     }
-    for (at_s, label) in moments(period) {
+    for (at_s, label) in labels(period) {
         let at = x((at_s - period.start_s) as f64 / period.period_s as f64);
         if at > LEFT + 14.0 && at < WIDTH - RIGHT - 14.0 {
             let _ = write!(
@@ -87,7 +87,7 @@ pub(super) fn figure(chart: &Chart, period: Period, lines: &[Values]) -> String 
     out.push_str("<path class=\"cursor\" d=\"\"/></svg><ul class=\"legend\">");
     for (index, (line, values)) in chart.lines.iter().zip(lines).enumerate() {
         let last = values.iter().rev().find_map(|value| *value);
-        let last = last.map_or_else(|| "–".to_owned(), |value| shown(value, chart.of));
+        let last = last.map_or_else(|| "–".to_owned(), |value| shown(value, chart.unit));
         let list: Vec<String> = values.iter().map(|value| value.map(brief).unwrap_or_default()).collect();
         let _ = write!(
             out,
@@ -100,7 +100,7 @@ pub(super) fn figure(chart: &Chart, period: Period, lines: &[Values]) -> String 
     out
 }
 
-/// What the chart shows, in words.
+/// The chart in words.
 fn summary(chart: &Chart, lines: &[Values]) -> String {
     let mut words = Vec::new();
     for (line, values) in chart.lines.iter().zip(lines) {
@@ -108,7 +108,7 @@ fn summary(chart: &Chart, lines: &[Values]) -> String {
         let last = values.iter().rev().find_map(|value| *value);
         words.push(match (most, last) {
             (Some(most), Some(last)) => {
-                format!("{}: now {}, at most {}", line.name, shown(last, chart.of), shown(most, chart.of))
+                format!("{}: now {}, at most {}", line.name, shown(last, chart.unit), shown(most, chart.unit))
             }
             _ => format!("{}: nothing measured", line.name),
         });
@@ -116,7 +116,7 @@ fn summary(chart: &Chart, lines: &[Values]) -> String {
     words.join("; ")
 }
 
-/// A value in few characters: three digits that count.
+/// A value with three significant digits.
 fn brief(value: f64) -> String {
     if value == 0.0 {
         return "0".into();
@@ -127,15 +127,15 @@ fn brief(value: f64) -> String {
     format!("{rounded:.*}", usize::try_from(digits).unwrap_or(0)).trim_end_matches(".0").to_owned()
 }
 
-pub(super) fn shown(value: f64, of: In) -> String {
-    match of {
-        In::Number => html::number(value),
-        In::Milliseconds => html::ms(value).replace(".0 ", " "),
-        In::Bytes => html::bytes(value as u64).replace(".0 ", " "),
+pub(super) fn shown(value: f64, unit: Unit) -> String {
+    match unit {
+        Unit::Number => html::number(value),
+        Unit::Milliseconds => html::ms(value).replace(".0 ", " "),
+        Unit::Bytes => html::bytes(value as u64).replace(".0 ", " "),
     }
 }
 
-/// The places of the values, each in the middle of its interval, as far as they follow one another.
+/// Values that follow one another without a gap, with the index of the first.
 fn runs(values: &[Option<f64>]) -> impl Iterator<Item = (usize, Vec<f64>)> {
     let mut index = 0;
     std::iter::from_fn(move || {
@@ -147,49 +147,49 @@ fn runs(values: &[Option<f64>]) -> impl Iterator<Item = (usize, Vec<f64>)> {
 }
 
 fn path(values: &[Option<f64>], x: impl Fn(f64) -> f64, y: impl Fn(f64) -> f64) -> String {
-    let mut pen = Pen::default();
+    let mut writer = PathWriter::default();
     for (begin, run) in runs(values) {
         for (step, value) in run.iter().enumerate() {
             let at = x((begin + step) as f64 + 0.5).round();
             if step == 0 {
                 // A point alone is a dash.
-                pen.go(at - 1.0, y(*value));
-                pen.draw(at + 1.0, y(*value));
+                writer.move_to(at - 1.0, y(*value));
+                writer.line_to(at + 1.0, y(*value));
             } else {
-                pen.draw(at, y(*value));
+                writer.line_to(at, y(*value));
             }
         }
     }
-    pen.finish()
+    writer.finish()
 }
 
 fn area(values: &[Option<f64>], x: impl Fn(f64) -> f64, y: impl Fn(f64) -> f64) -> String {
-    let mut pen = Pen::default();
+    let mut writer = PathWriter::default();
     for (begin, run) in runs(values).filter(|(_, run)| run.len() > 1 && run.iter().any(|value| *value > 0.0))
     {
         let at = |step: usize| x((begin + step) as f64 + 0.5).round();
-        pen.go(at(0), y(0.0));
+        writer.move_to(at(0), y(0.0));
         for (step, value) in run.iter().enumerate() {
-            pen.draw(at(step), y(*value));
+            writer.line_to(at(step), y(*value));
         }
-        pen.draw(at(run.len() - 1), y(0.0));
-        pen.close();
+        writer.line_to(at(run.len() - 1), y(0.0));
+        writer.close();
     }
-    format!("<path class=\"area\" d=\"{}\"/>", pen.finish())
+    format!("<path class=\"area\" d=\"{}\"/>", writer.finish())
 }
 
-/// Nothing, and up to four steps of 1, 2 or 5 above it that hold the greatest value.
-fn ticks(most: f64, of: In) -> Vec<f64> {
-    let least = match of {
-        In::Number => 1.0,
-        In::Milliseconds => 1.0,
-        In::Bytes => 1e6,
+/// Zero, and up to four steps of 1, 2 or 5 above it that hold the greatest value.
+fn ticks(most: f64, unit: Unit) -> Vec<f64> {
+    let least = match unit {
+        Unit::Number => 1.0,
+        Unit::Milliseconds => 1.0,
+        Unit::Bytes => 1e6,
     };
     let rough = most.max(least) / 3.0;
     let power = 10_f64.powf(rough.log10().floor());
     let mut step = [1.0, 2.0, 5.0, 10.0].map(|times| times * power).into_iter().find(|step| *step >= rough);
     // Half a call cannot be counted.
-    if of == In::Number {
+    if unit == Unit::Number {
         step = step.map(|step| step.max(1.0));
     }
     let step = step.unwrap_or(1.0);
@@ -197,8 +197,8 @@ fn ticks(most: f64, of: In) -> Vec<f64> {
     (0..=count).map(|n| f64::from(n) * step).collect()
 }
 
-/// Moments to write under a chart: round ones in UTC, about four.
-fn moments(period: Period) -> Vec<(i64, String)> {
+/// The labels of a time axis: about four round times in UTC.
+fn labels(period: Period) -> Vec<(i64, String)> {
     let length = period.end_s - period.start_s;
     let steps = [300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 259_200];
     let step = steps.into_iter().find(|step| length / step <= 5).unwrap_or(604_800);
@@ -223,12 +223,12 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_hold_the_greatest() {
-        assert_eq!(ticks(0.0, In::Number), [0.0, 1.0]);
-        assert_eq!(ticks(7.0, In::Number), [0.0, 5.0, 10.0]);
-        assert_eq!(ticks(290.0, In::Milliseconds), [0.0, 100.0, 200.0, 300.0]);
+        assert_eq!(ticks(0.0, Unit::Number), [0.0, 1.0]);
+        assert_eq!(ticks(7.0, Unit::Number), [0.0, 5.0, 10.0]);
+        assert_eq!(ticks(290.0, Unit::Milliseconds), [0.0, 100.0, 200.0, 300.0]);
         for most in [0.3, 1.0, 4.2, 17.0, 999.0, 1e7] {
-            for of in [In::Number, In::Milliseconds, In::Bytes] {
-                let ticks = ticks(most, of);
+            for unit in [Unit::Number, Unit::Milliseconds, Unit::Bytes] {
+                let ticks = ticks(most, unit);
                 assert!(ticks.len() <= 5 && ticks[ticks.len() - 1] >= most, "{most}: {ticks:?}");
             }
         }

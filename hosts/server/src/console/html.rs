@@ -26,8 +26,8 @@ pub(super) fn text(raw: &str) -> String {
 
 /// A value in a query.
 pub(super) fn query(raw: &str) -> String {
-    const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'/');
-    utf8_percent_encode(raw, KEPT).to_string()
+    const SAFE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'/');
+    utf8_percent_encode(raw, SAFE).to_string()
 }
 
 /// The address of an object's page.
@@ -45,17 +45,17 @@ fn place(path: &str, bucket: &str, key: &str) -> String {
 }
 
 /// The address of an object's bytes.
-pub(super) fn picture_link(bucket: &str, key: &str, version: &str) -> String {
+pub(super) fn image_link(bucket: &str, key: &str, version: &str) -> String {
     format!("{}&amp;v={}", place("/picture", bucket, key), query(version))
 }
 
-/// A moment: in UTC, until the script shows it as the reader wants it.
-pub(super) fn moment(milliseconds: i64) -> String {
-    let (iso, shown) = moments(milliseconds);
+/// A time: in UTC, until the script shows it as the reader wants it.
+pub(super) fn time(milliseconds: i64) -> String {
+    let (iso, shown) = formatted(milliseconds);
     format!("<time datetime=\"{iso}\">{shown}</time>")
 }
 
-fn moments(milliseconds: i64) -> (String, String) {
+fn formatted(milliseconds: i64) -> (String, String) {
     let iso = time::macros::format_description!(
         "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
     );
@@ -163,6 +163,6 @@ mod tests {
             ("999 B".into(), "1.5 KB".into(), "123 MB".into())
         );
         assert_eq!((ms(3.12), ms(210.4), ms(1500.0)), ("3.1 ms".into(), "210 ms".into(), "1.5 s".into()));
-        assert!(moment(1_790_000_004_120).contains("2026-09-21T"));
+        assert!(time(1_790_000_004_120).contains("2026-09-21T"));
     }
 }

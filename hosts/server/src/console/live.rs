@@ -1,54 +1,45 @@
-//! Results as they come: server-sent events.
+//! Results as they are recorded: server-sent events.
 //! Source: WHATWG, HTML, "Server-sent events".
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, future::ready, time::Duration};
 
 use axum::{
-    extract::{Query, State},
-    http::StatusCode,
+    extract::State,
     response::{
-        IntoResponse as _, Response,
+        IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
     },
 };
-use futures::stream;
-use tintype_api::message;
+use futures::{StreamExt as _, stream};
+use serde_json::json;
 
-use super::{
-    Console,
-    results::{self, Wanted},
-};
+use super::{Console, results};
+use crate::admin::{Entry, Fields, Refusal, ResultsRequest};
 
-/// A sign of life, so that a connection gone dead is noticed on both ends.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
+/// A comment is sent this often, so that both ends notice a dead connection.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// Each result as an event `result`: JSON with bucket, key, outcome and its HTML.
-pub(super) async fn events(State(console): State<Console>, Query(wanted): Query<Wanted>) -> Response {
-    let Some(follower) = console.inner.history.result_stream().subscribe() else {
-        return message(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "too many follow the results already, or the server is shutting down; try again",
-        );
-    };
-    let events = stream::unfold((follower, wanted), |(mut follower, wanted)| async move {
-        loop {
-            // Whoever does not keep up is ended here, and asks anew.
-            let entry = follower.next().await?;
-            if !wanted.takes(&entry) {
-                continue;
-            }
-            let data = serde_json::json!({
-                "bucket": entry.bucket,
-                "key": entry.key,
-                "outcome": entry.outcome,
-                "endedMs": entry.ended_ms,
-                "html": results::item(&entry),
-            });
-            let event = Event::default().event("result").data(data.to_string());
-            return Some((Ok::<_, Infallible>(event), (follower, wanted)));
-        }
-    });
+pub(super) async fn events(
+    State(console): State<Console>,
+    Fields(request): Fields<ResultsRequest>,
+) -> Result<Response, Refusal> {
+    let results = console.inner.admin.follow_results()?;
+    let events = results.filter_map(move |entry| ready(request.matches(&entry).then(|| event(&entry))));
     let opening = stream::iter([Ok(Event::default().retry(Duration::from_secs(2)).comment("open"))]);
-    let stream = futures::StreamExt::chain(opening, events);
-    Sse::new(stream).keep_alive(KeepAlive::new().interval(SIGN_OF_LIFE)).into_response()
+    let stream = Sse::new(opening.chain(events)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+    Ok(stream.into_response())
+}
+
+fn event(entry: &Entry) -> Result<Event, Infallible> {
+    let data = json!({
+        "bucket": entry.bucket,
+        "key": entry.key,
+        "outcome": entry.outcome,
+        "ended_ms": entry.ended_ms,
+        // As earlier versions had it.
+        "endedMs": entry.ended_ms,
+        "html": results::item(entry),
+    });
+    Ok(Event::default().event("result").data(data.to_string()))
 }

@@ -1,10 +1,6 @@
-//! The page for people, and what scripts ask of the history: the dashboard, live results, an object's
-//! history, dead letters, uploads by dropping, `/metrics`, `/metrics/query`, `/events` and `/logs`.
-//!
-//! HTML and SVG are rendered here; the browser gets one style sheet, one script, and nothing from
-//! elsewhere.
+//! The console: what [`crate::admin`] answers, rendered as HTML, with a login before it. HTML and SVG are rendered here;
+//! the browser gets one style sheet, one script, and nothing from elsewhere.
 
-mod advice;
 mod answers;
 mod assets;
 mod charts;
@@ -14,39 +10,37 @@ mod dead_letters;
 mod graph;
 mod html;
 mod live;
-mod logs;
-mod maintenance;
-mod metrics;
 mod object;
-mod pen;
-mod pictures;
 mod range;
 mod results;
 mod session;
-mod story;
-mod upload;
+mod svg_path;
 
 use std::sync::Arc;
 
 use axum::{
-    extract::DefaultBodyLimit,
+    extract::{DefaultBodyLimit, Request},
     handler::Handler,
-    http::Method,
+    http::{HeaderMap, Method, header},
     middleware,
-    routing::{MethodRouter, get, post},
+    routing::{MethodFilter, MethodRouter, get, on_service, post},
 };
-use tintype_api::{Access, BodyLimit, Permission, Route, RouteLimits, RoutePath};
-use tokio::sync::Semaphore;
+use tintype_api::{Access, BodyLimit, Permission, Route, RoutePath};
+use tower::{ServiceExt as _, service_fn};
 
-use crate::{auth::Sessions, history::History, queue::Queue, settings::Settings, storage::Storage};
+use crate::{
+    admin::{
+        Admin, DeadLetterActionRequest, DeadLettersRequest, Request as _, ResultsRequest, RetryRequest,
+        StatusRequest,
+    },
+    auth::Sessions,
+    settings::Settings,
+};
 
-/// The name of the page's own files in metrics.
+/// The name of the console's own files in metrics.
 const ASSETS: Option<&str> = Some("/page/");
 
-/// Pictures in memory at once, until they have been sent.
-const PICTURES: usize = 8;
-
-/// What the page shows, and on whose behalf.
+/// The pages, and who may see them.
 #[derive(Clone)]
 pub struct Console {
     inner: Arc<Inner>,
@@ -55,68 +49,53 @@ pub struct Console {
 struct Inner {
     settings: Settings,
     sessions: Arc<Sessions>,
-    store: Arc<Storage>,
-    queue: Arc<Queue>,
-    history: Arc<History>,
-    pictures: Arc<Semaphore>,
+    admin: Admin,
 }
 
 impl Console {
-    /// The page over the server's parts.
+    /// Over what it shows.
     #[must_use]
-    pub fn new(
-        settings: &Settings,
-        sessions: Arc<Sessions>,
-        store: Arc<Storage>,
-        queue: Arc<Queue>,
-        history: Arc<History>,
-    ) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                settings: settings.clone(),
-                sessions,
-                store,
-                queue,
-                history,
-                pictures: Arc::new(Semaphore::new(PICTURES)),
-            }),
-        }
+    pub fn new(settings: &Settings, sessions: Arc<Sessions>, admin: Admin) -> Self {
+        Self { inner: Arc::new(Inner { settings: settings.clone(), sessions, admin }) }
     }
 
-    /// The page's routes: its table. A route is added here.
+    /// The routes of pages and of [`Admin`]. A page is added here.
     pub fn routes(&self) -> Vec<Route<MethodRouter>> {
         use Access::{Anyone, Login};
-        use Permission::{Admin, Read, Write};
-        let rows = vec![
+        use Permission::Read;
+        let pages = [
             Route { is_linkable: true, ..page("/", Login(Read), dashboard::page) },
             page("/graphs", Login(Read), dashboard::graphs),
-            page("/results", Login(Read), results::fragment),
             page("/events", Login(Read), live::events),
-            page("/logs", Login(Read), logs::lines),
-            page("/object", Login(Read), object::page),
-            page("/picture", Login(Read), pictures::picture),
-            Route {
-                limits: RouteLimits { body: BodyLimit::Streamed, ..RouteLimits::default() },
-                ..form("/upload", Login(Write), upload::upload)
-            },
-            form("/retry", Login(Admin), object::retry),
-            page("/dead-letters", Login(Read), dead_letters::page),
-            form("/dead-letters", Login(Admin), dead_letters::act),
-            form("/backfill", Login(Admin), maintenance::backfill),
-            form("/orphans", Login(Admin), maintenance::orphans),
             page("/login", Anyone, session::form),
             form("/login", Anyone, session::login),
             form("/logout", Anyone, session::logout),
-            Route { is_logged: false, ..page("/metrics", Login(Read), metrics::prometheus) },
-            page("/metrics/query", Login(Read), metrics::query),
             Route { metric: ASSETS, ..page("/page/script.js", Anyone, assets::script) },
             Route { metric: ASSETS, ..page("/page/icon.svg", Anyone, assets::icon) },
+            // Of requests to `admin`, as HTML.
+            page(StatusRequest::PATH, Login(StatusRequest::PERMISSION), object::page),
+            form(RetryRequest::PATH, Login(RetryRequest::PERMISSION), object::retry),
+            page(DeadLettersRequest::PATH, Login(DeadLettersRequest::PERMISSION), dead_letters::page),
+            form(
+                DeadLetterActionRequest::PATH,
+                Login(DeadLetterActionRequest::PERMISSION),
+                dead_letters::act,
+            ),
+            page(ResultsRequest::PATH, Login(ResultsRequest::PERMISSION), results::fragment),
         ];
-        rows.into_iter().map(|row| self.served(row)).collect()
+        let mut rows = self.inner.admin.routes();
+        for page in pages {
+            let page = page.map(|handler| handler.with_state(self.clone()));
+            match rows.iter_mut().find(|row| row.path == page.path && row.method == page.method) {
+                Some(row) => row.handler = html_or_json(&row.method, page.handler, row.handler.clone()),
+                None => rows.push(page),
+            }
+        }
+        rows.into_iter().map(Self::layered).collect()
     }
 
-    /// A row with what is around its handler.
-    fn served(&self, row: Route<MethodRouter<Self>>) -> Route<MethodRouter> {
+    /// A row with the layers around its handler.
+    fn layered(row: Route<MethodRouter>) -> Route<MethodRouter> {
         let is_bounded = row.limits.body != BodyLimit::Streamed;
         row.map(|mut handler| {
             if !is_bounded {
@@ -125,12 +104,25 @@ impl Console {
             handler
                 .layer(middleware::map_response(assets::headers))
                 .layer(middleware::from_fn(compress::text))
-                .with_state(self.clone())
         })
     }
 }
 
-/// A row of what is shown.
+/// Where a page and a request to `admin` share a path: scripts accept JSON, browsers do not.
+fn html_or_json(method: &Method, html: MethodRouter, json: MethodRouter) -> MethodRouter {
+    let methods = MethodFilter::try_from(method.clone()).unwrap_or(MethodFilter::GET);
+    let choose = move |request: Request| {
+        if accepts_json(request.headers()) { json.clone() } else { html.clone() }.oneshot(request)
+    };
+    on_service(methods, service_fn(choose))
+}
+
+fn accepts_json(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    accept.is_some_and(|accept| accept.contains("application/json"))
+}
+
+/// A row of a page.
 fn page<H, T>(path: &'static str, access: Access, handler: H) -> Route<MethodRouter<Console>>
 where
     H: Handler<T, Console>,

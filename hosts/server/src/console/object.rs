@@ -1,190 +1,144 @@
-//! Everything that is known of one object: its state, its thumbnails, its history; and trying it again.
+//! The page of one object: the status of its thumbnails, its images, its attempts; and the form that retries it.
 
 use std::fmt::Write as _;
 
-use axum::{
-    Form,
-    extract::{Query, State},
-    http::{HeaderMap, StatusCode},
-    response::{IntoResponse as _, Response},
-};
-use tintype_api::message;
-use tintype_pipeline::Location;
+use axum::{extract::State, response::Response};
+use tintype_pipeline::ThumbnailStatus;
 
-use super::{
-    Console, Inner,
-    answers::{self, see_other},
-    html,
-    pictures::Place,
-    results,
-    story::{State as Stands, Story},
-};
+use super::{Console, answers, html, results};
 use crate::{
+    admin::{Entry, Fields, Handle as _, ObjectStatus, Refusal, RetryRequest, Settlement, StatusRequest},
     auth::Client,
-    history::{Entry, Settlement},
-    queue::DeadLetterFilter,
-    request_id,
-    storage::{Cause, StoreFault},
 };
 
 pub(super) async fn page(
     State(console): State<Console>,
     client: Client,
-    Query(place): Query<Place>,
-    headers: HeaderMap,
+    request: Result<Fields<StatusRequest>, Refusal>,
 ) -> Response {
-    let at = match place.location(&console) {
-        Ok(at) => at,
-        Err(words) if wants_json(&headers) => return message(StatusCode::BAD_REQUEST, words),
-        Err(words) => return answers::problem(client, StatusCode::BAD_REQUEST, &words),
+    let title = request.as_ref().map_or_else(|_| String::new(), |Fields(request)| request.key.clone());
+    let body = async {
+        let Fields(request) = request?;
+        console.inner.admin.blocking(move |admin| Ok(body(&request.handle(admin)?))).await
     };
-    if wants_json(&headers) {
-        return match answers::blocking(&console, move |inner| Story::of(inner, &at)).await {
-            Ok(story) => axum::Json(story).into_response(),
-            Err(problem) => *problem,
-        };
-    }
-    let title = at.key.to_string();
-    match answers::blocking(&console, move |inner| body(inner, &at)).await {
-        Ok(body) => answers::fresh(html::layout(client, &title, "/object", &body)),
-        Err(problem) => *problem,
-    }
+    answers::page(client, &title, "/object", body.await)
 }
 
-/// Tries an object again: its dead letters if it has any, otherwise as if it had been put just now. It is named in the
-/// query, where no browser changes what a key may hold, or in a form.
+/// Retries an object and leads back to its page. A browser changes line ends of a form's fields but not of its address,
+/// so that keys are in the query.
 pub(super) async fn retry(
     State(console): State<Console>,
-    Query(asked): Query<Place>,
-    headers: HeaderMap,
-    Form(place): Form<Place>,
+    client: Client,
+    request: Result<Fields<RetryRequest>, Refusal>,
 ) -> Response {
-    let place = if asked.key.is_empty() { place } else { asked };
-    let at = match place.location(&console) {
-        Ok(at) => at,
-        Err(words) => return message(StatusCode::BAD_REQUEST, words),
+    let answer = async {
+        let Fields(request) = request?;
+        let key = request.key.clone();
+        let answer = console.inner.admin.blocking(|admin| request.handle(admin)).await?;
+        Ok::<_, Refusal>(html::object_link(&answer.bucket, &key).replace("&amp;", "&"))
     };
-    let back = html::object_link(&at.bucket, at.key.as_str()).replace("&amp;", "&");
-    let cause = Cause { event: "ObjectCreated:Retry", request_id: request_id::current() };
-    let tried = answers::blocking(&console, move |inner| {
-        let of_it = DeadLetterFilter { object: Some(at.clone()), ..DeadLetterFilter::default() };
-        let ids: Vec<u64> = inner.queue.dead_letters(&of_it)?.iter().map(|letter| letter.event.id).collect();
-        if ids.is_empty() {
-            return match inner.store.backfill.enqueue(&at, cause) {
-                Err(StoreFault::NoSuchKey(_)) => Ok(false),
-                queued => Ok(queued?),
-            };
-        }
-        let done =
-            inner.queue.redrive(&DeadLetterFilter { ids: Some(ids), ..DeadLetterFilter::default() })?;
-        Ok(done > 0)
-    });
-    match tried.await {
-        Err(problem) => *problem,
-        Ok(false) => message(StatusCode::NOT_FOUND, "there is no such object, or no trigger wants it"),
-        Ok(true) if wants_json(&headers) => message(StatusCode::ACCEPTED, "queued again"),
-        Ok(true) => see_other(&back),
+    match answer.await {
+        Ok(link) => answers::see_other(&link),
+        Err(Refusal { status, message }) => answers::problem(client, status, &message),
     }
 }
 
-/// Scripts say that they want JSON; forms do not.
-pub(super) fn wants_json(headers: &HeaderMap) -> bool {
-    let accept = headers.get(http::header::ACCEPT).and_then(|value| value.to_str().ok());
-    accept.is_some_and(|accept| accept.contains("application/json"))
-}
-
-fn body(inner: &Inner, at: &Location) -> anyhow::Result<String> {
-    let known = Story::of(inner, at)?;
-    let Story { state, advice, object, result, event: waiting, history, wanted, thumbnails, .. } = &known;
+fn body(known: &ObjectStatus) -> String {
+    let ObjectStatus { bucket, key, object, wanted, thumbnails, history, .. } = known;
     let mut out = String::new();
     let _ = write!(
         out,
         "<div class=\"head\"><div><h1 class=\"key\">{}</h1><p class=\"help\">in {}</p></div></div>",
-        html::text(at.key.as_str()),
-        html::text(&at.bucket)
+        html::text(key),
+        html::text(bucket)
     );
-    let verdict = match (object, waiting, history.first(), result) {
-        (_, Some(event), ..) if event.failed > 0 => format!(
-            "Waiting for another attempt since {}; {} so far. Last error: {}",
-            html::moment(event.due_ms),
-            attempts(event.failed),
-            html::text(event.last_error.as_deref().unwrap_or("none"))
-        ),
-        (_, Some(event), ..) => format!("Uploaded {}, waiting for its turn.", html::moment(event.queued_ms)),
-        (_, None, Some(last), _) => story(history, last),
-        (_, None, None, Some(result)) => format!(
-            "Uploaded {}, {}, {}.",
-            html::moment(result.queued_ms),
-            attempts(result.attempts),
-            html::text(result.why.as_deref().unwrap_or(&result.outcome))
-        ),
-        (Some(object), ..) if !*wanted => format!(
-            "Uploaded {}. No trigger matches this bucket and key, so no thumbnail is made.",
-            html::moment(object.modified_ms)
-        ),
-        (Some(object), ..) => {
-            format!("Uploaded {}. Nothing is known of an attempt.", html::moment(object.modified_ms))
-        }
-        (None, ..) => "There is no object of this key, and nothing is remembered of one.".into(),
-    };
-    let (class, now) = match state {
-        Stands::Made => ("good", "Its thumbnails are there."),
-        Stands::Pending => ("calm", "Its thumbnails are still to be made."),
-        Stands::Failed => ("bad", "It has no thumbnail."),
-        Stands::Ignored => ("calm", "It gets no thumbnail."),
-        Stands::Outdated => ("bad", "A thumbnail is gone, or of an earlier version."),
-        Stands::Unknown if object.is_none() => ("calm", "There is no such object now."),
-        Stands::Unknown => ("calm", "Nothing was made of it."),
+    let (class, status) = match known.status {
+        ThumbnailStatus::Current => ("good", "Its thumbnails are there."),
+        ThumbnailStatus::Pending => ("calm", "Its thumbnails are still to be rendered."),
+        ThumbnailStatus::Failed => ("bad", "It has no thumbnail."),
+        ThumbnailStatus::Ignored => ("calm", "It gets no thumbnail."),
+        ThumbnailStatus::Stale => ("bad", "A thumbnail is gone, or of an earlier version."),
+        ThumbnailStatus::Missing => ("calm", "No thumbnail was rendered of it."),
+        ThumbnailStatus::Unknown => ("calm", "There is no such object now."),
     };
     let _ = write!(
         out,
-        "<section class=\"card verdict {class}\"><div><p>{verdict}</p><p class=\"help\"><b>{now}</b> What to do: {}.</p></div>",
-        html::text(advice)
+        "<section class=\"card verdict {class}\"><div><p>{}</p><p class=\"help\"><b>{status}</b> What to do: {}.</p></div>",
+        last_event(known),
+        html::text(&known.advice)
     );
     if object.is_some() && *wanted {
         let _ = write!(
             out,
-            "<form method=\"post\" action=\"{}\"><button>Make it again</button></form>",
-            html::retry_link(&at.bucket, at.key.as_str())
+            "<form method=\"post\" action=\"{}\"><button>Render again</button></form>",
+            html::retry_link(bucket, key)
         );
     }
     out.push_str("</section>");
     if let Some(object) = object {
-        out.push_str("<section class=\"pictures\">");
+        out.push_str("<section class=\"images\">");
         let note = format!(
             "{} · {} · ETag {}",
             html::bytes(object.size),
             html::text(object.content_type.as_deref().unwrap_or("no type")),
             html::text(&object.etag)
         );
-        let is_picture = history.first().is_none_or(|last| last.reason != "unsupported");
-        out.push_str(&if is_picture {
-            picture("Source", (&at.bucket, at.key.as_str()), &object.etag, &note)
+        let is_image = history.first().is_none_or(|last| last.reason != "unsupported");
+        out.push_str(&if is_image {
+            image("Source", (bucket, key), &object.etag, &note)
         } else {
             format!(
-                "<figure class=\"card\"><figcaption><b>Source</b>, no picture<br>{note}</figcaption></figure>"
+                "<figure class=\"card\"><figcaption><b>Source</b>, no image<br>{note}</figcaption></figure>"
             )
         });
-        for made in thumbnails {
-            let title = format!("{}/{}", made.bucket, made.key);
-            out.push_str(&picture(&title, (&made.bucket, &made.key), &made.etag, &html::bytes(made.size)));
+        for thumbnail in thumbnails {
+            let title = format!("{}/{}", thumbnail.bucket, thumbnail.key);
+            let place = (thumbnail.bucket.as_str(), thumbnail.key.as_str());
+            out.push_str(&image(&title, place, &thumbnail.etag, &html::bytes(thumbnail.size)));
         }
         out.push_str("</section>");
     }
     let _ = write!(out, "<section aria-labelledby=\"history\"><h2 id=\"history\">History</h2>");
     if history.is_empty() {
-        out.push_str("<p class=\"help\">No attempt is remembered; attempts are kept for 15 days.</p>");
+        out.push_str("<p class=\"help\">No attempt is known; attempts are stored for 15 days.</p>");
     }
     out.push_str("<ol class=\"list\">");
     out.extend(history.iter().map(results::item));
     out.push_str("</ol></section>");
-    Ok(out)
+    out
 }
 
-fn picture(title: &str, (bucket, key): (&str, &str), version: &str, note: &str) -> String {
+/// How its last event stands or ended, in a sentence.
+fn last_event(known: &ObjectStatus) -> String {
+    let ObjectStatus { object, event, result, history, wanted, .. } = known;
+    match (object, event, history.first(), result) {
+        (_, Some(event), ..) if event.failed > 0 => format!(
+            "Waiting for another attempt since {}; {} so far. Last error: {}",
+            html::time(event.due_ms),
+            attempts(event.failed),
+            html::text(event.last_error.as_deref().unwrap_or("none"))
+        ),
+        (_, Some(event), ..) => format!("Uploaded {}, waiting for its turn.", html::time(event.queued_ms)),
+        (_, None, Some(last), _) => last_attempt(history, last),
+        (_, None, None, Some(result)) => format!(
+            "Uploaded {}, {}, {}.",
+            html::time(result.queued_ms),
+            attempts(result.attempts),
+            html::text(result.why.as_deref().unwrap_or(&result.outcome))
+        ),
+        (Some(object), ..) if !*wanted => format!(
+            "Uploaded {}. No trigger matches this bucket and key, so no thumbnail is rendered.",
+            html::time(object.modified_ms)
+        ),
+        (Some(object), ..) => format!("Uploaded {}. No attempt is known.", html::time(object.modified_ms)),
+        (None, ..) => "There is no object of this key, and no attempt of one is known.".into(),
+    }
+}
+
+fn image(title: &str, (bucket, key): (&str, &str), version: &str, note: &str) -> String {
     format!(
         "<figure class=\"card\"><img src=\"{}\" alt=\"{}\" loading=\"lazy\"><figcaption><b>{}</b><br>{note}</figcaption></figure>",
-        html::picture_link(bucket, key, version),
+        html::image_link(bucket, key, version),
         html::text(title),
         html::text(title)
     )
@@ -199,18 +153,18 @@ pub(super) fn attempts(count: u32) -> String {
     }
 }
 
-/// What happened since the last upload, in one sentence.
-fn story(history: &[Entry], last: &Entry) -> String {
+/// The attempts since the last upload.
+fn last_attempt(history: &[Entry], last: &Entry) -> String {
     let begun = match last.queued_ms {
-        Some(queued) if last.is_from_upload() => format!("Uploaded {}", html::moment(queued)),
-        Some(queued) => format!("Queued again {}", html::moment(queued)),
-        None => format!("Asked for {}", html::moment(last.ended_ms)),
+        Some(queued) if last.is_from_upload() => format!("Uploaded {}", html::time(queued)),
+        Some(queued) => format!("Queued again {}", html::time(queued)),
+        None => format!("Requested {}", html::time(last.ended_ms)),
     };
     let tried = history.iter().filter(|entry| entry.queued_ms.is_some() && entry.queued_ms == last.queued_ms);
     let tried = u32::try_from(tried.count().max(1)).unwrap_or(u32::MAX).max(last.attempt);
     let end = match (last.has_failed(), last.next) {
         (true, Settlement::DeadLetter) => format!("dead letter: {}", html::text(&last.why)),
-        (true, Settlement::Retry) => format!("to be tried again: {}", html::text(&last.why)),
+        (true, Settlement::Retry) => format!("to be retried: {}", html::text(&last.why)),
         (true, Settlement::Done) => format!("failed: {}", html::text(&last.why)),
         (false, _) => match last.latency_ms() {
             Some(ms) => {

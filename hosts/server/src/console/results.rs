@@ -3,72 +3,45 @@
 
 use std::fmt::Write as _;
 
-use axum::{
-    extract::{Query, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use tintype_pipeline::outcome::Stages;
 
-use super::{Console, Inner, answers, html};
-use crate::history::{Entry, Settlement};
+use super::{Console, answers, html};
+use crate::admin::{Admin, Entry, Fields, Handle as _, Refusal, ResultsRequest, Settlement};
 
-/// Results in a list.
-const MOST: usize = 30;
-/// Results in the page as it is sent: for readers without a script, who need not wait for more.
-pub(super) const FIRST: usize = 10;
 /// Sources larger than this are not shown beside their thumbnails.
-const SHOWN_BYTES: u64 = 12 << 20;
-
-/// Which results are wanted.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default)]
-pub(super) struct Wanted {
-    /// `failed`: only those.
-    pub(super) only: String,
-    /// Of keys that hold this text.
-    pub(super) text: String,
-}
-
-impl Wanted {
-    pub(super) fn takes(&self, entry: &Entry) -> bool {
-        (self.only != "failed" || entry.has_failed()) && entry.key.contains(&self.text)
-    }
-}
+const MAX_SHOWN_BYTES: u64 = 12 << 20;
 
 /// The list alone, for the script.
-pub(super) async fn fragment(State(console): State<Console>, Query(wanted): Query<Wanted>) -> Response {
-    match answers::blocking(&console, move |inner| list(inner, &wanted, MOST)).await {
-        Ok(list) => answers::fresh(list),
-        Err(problem) => *problem,
-    }
+pub(super) async fn fragment(
+    State(console): State<Console>,
+    Fields(request): Fields<ResultsRequest>,
+) -> Result<Response, Refusal> {
+    let list = console.inner.admin.blocking(move |admin| Ok(list(admin, request)));
+    Ok(answers::fresh(list.await?))
 }
 
-/// Chooses between all and failed ones, and by key.
-pub(super) fn chooser(text: &str) -> String {
-    format!(
-        "<form class=\"filter\" data-filter hidden><label><input type=\"checkbox\" name=\"only\" value=\"failed\"> \
-         failed only</label><input type=\"search\" name=\"text\" placeholder=\"filter by key\" aria-label=\"Filter by key\" \
-         value=\"{}\" autocomplete=\"off\" spellcheck=\"false\"></form>",
-        html::text(text)
-    )
-}
+/// The form that filters results by outcome and key.
+pub(super) const FILTER: &str = "<form class=\"filter\" data-filter hidden><label><input type=\"checkbox\" name=\"only\" \
+     value=\"failed\"> failed only</label><input type=\"search\" name=\"text\" placeholder=\"filter by key\" \
+     aria-label=\"Filter by key\" value=\"\" autocomplete=\"off\" spellcheck=\"false\"></form>";
 
-/// The latest results, latest first, at most so many.
-pub(super) fn list(inner: &Inner, wanted: &Wanted, most: usize) -> anyhow::Result<String> {
-    let Some(recorder) = inner.history.recorder() else { return Ok(String::new()) };
-    // A fault of the database of measurements must not hide the rest of the page.
-    let entries = match recorder.latest(most, |entry| wanted.takes(entry)) {
-        Ok(entries) => entries,
-        Err(error) => return Ok(format!("<li class=\"card empty\">{}</li>", html::text(&error.to_string()))),
+/// The latest results, latest first.
+pub(super) fn list(admin: &Admin, request: ResultsRequest) -> String {
+    let is_filtered = request.is_filtered();
+    let results = match request.handle(admin) {
+        Ok(answer) => answer.results,
+        // A fault of the database of measurements must not hide the rest of the page.
+        Err(refusal) => return format!("<li class=\"card empty\">{}</li>", html::text(&refusal.message)),
     };
-    if entries.is_empty() {
-        let words = match wanted.only.is_empty() && wanted.text.is_empty() {
-            true => "No results yet. Upload an image, or drop one here.",
-            false => "No result passes the filter.",
+    if results.is_empty() {
+        let words = match is_filtered {
+            false => "No results yet. Upload an image, or drop one here.",
+            true => "No result passes the filter.",
         };
-        return Ok(format!("<li class=\"card empty\" data-empty>{words}</li>"));
+        return format!("<li class=\"card empty\" data-empty>{words}</li>");
     }
-    Ok(entries.iter().map(item).collect())
+    results.iter().map(item).collect()
 }
 
 /// One result.
@@ -97,7 +70,7 @@ pub(super) fn item(entry: &Entry) -> String {
         out,
         "{}<p class=\"help\">{}{}{} · request <code>{}</code></p></div></li>",
         stages(entry),
-        html::moment(entry.ended_ms),
+        html::time(entry.ended_ms),
         entry
             .latency_ms()
             .map_or_else(String::new, |ms| format!(" · {} after the upload", html::ms(ms as f64))),
@@ -107,7 +80,7 @@ pub(super) fn item(entry: &Entry) -> String {
     out
 }
 
-pub(super) fn class(entry: &Entry) -> &'static str {
+fn class(entry: &Entry) -> &'static str {
     match entry.outcome.as_str() {
         "made" => "good",
         "failed" => "bad",
@@ -119,7 +92,7 @@ fn badge(entry: &Entry) -> String {
     let name = entry.outcome.replace('_', " ");
     match (entry.has_failed(), entry.next) {
         (true, Settlement::Retry) => {
-            format!("{} · trying again", html::text(&entry.reason.replace('_', " ")))
+            format!("{} · retried", html::text(&entry.reason.replace('_', " ")))
         }
         (true, Settlement::DeadLetter) => {
             format!("{} · dead letter", html::text(&entry.reason.replace('_', " ")))
@@ -129,8 +102,8 @@ fn badge(entry: &Entry) -> String {
     }
 }
 
-/// The form that has an object tried again.
-pub(super) fn retry(entry: &Entry) -> String {
+/// The form that retries an object.
+fn retry(entry: &Entry) -> String {
     format!(
         "<form method=\"post\" action=\"{}\" data-quiet><button>Try again</button></form>",
         html::retry_link(&entry.bucket, &entry.key)
@@ -139,37 +112,37 @@ pub(super) fn retry(entry: &Entry) -> String {
 
 fn source(entry: &Entry) -> String {
     let note = if entry.source_bytes > 0 { html::bytes(entry.source_bytes) } else { "source".into() };
-    // What is up to date was not read, and what is no picture cannot be shown.
-    let is_picture = entry.outcome == "up_to_date" || entry.source_bytes > 0 && entry.reason != "unsupported";
-    let shown = is_picture && entry.source_bytes <= SHOWN_BYTES;
-    let picture = if shown {
-        let link = html::picture_link(&entry.bucket, &entry.key, &entry.ended_ms.to_string());
+    // What is up to date was not read, and only images can be shown.
+    let is_image = entry.outcome == "up_to_date" || entry.source_bytes > 0 && entry.reason != "unsupported";
+    let is_shown = is_image && entry.source_bytes <= MAX_SHOWN_BYTES;
+    let image = if is_shown {
+        let link = html::image_link(&entry.bucket, &entry.key, &entry.ended_ms.to_string());
         format!("<img src=\"{link}\" alt=\"source\" loading=\"lazy\" decoding=\"async\">")
     } else {
         "<span class=\"none\" aria-hidden=\"true\">▦</span>".into()
     };
-    format!("<figure>{picture}<figcaption>{note}</figcaption></figure>")
+    format!("<figure>{image}<figcaption>{note}</figcaption></figure>")
 }
 
 fn thumbnail(entry: &Entry) -> String {
-    let Some(made) = entry.thumbnails.first() else {
+    let Some(first) = entry.thumbnails.first() else {
         return "<figure><span class=\"none\" aria-hidden=\"true\">–</span><figcaption>no thumbnail</figcaption></figure>"
             .into();
     };
-    let link = html::picture_link(&made.bucket, &made.key, &entry.ended_ms.to_string());
+    let link = html::image_link(&first.bucket, &first.key, &entry.ended_ms.to_string());
     let more = entry.thumbnails.len() - 1;
     let more = if more > 0 { format!(" +{more}") } else { String::new() };
     format!(
         "<figure><img src=\"{link}\" alt=\"thumbnail\" loading=\"lazy\" decoding=\"async\"><figcaption>{}×{}, \
          {}{more}</figcaption></figure>",
-        made.width,
-        made.height,
-        html::bytes(made.bytes)
+        first.width,
+        first.height,
+        html::bytes(first.bytes)
     )
 }
 
 /// The time of each stage as a bar, and in words.
-pub(super) fn stages(entry: &Entry) -> String {
+fn stages(entry: &Entry) -> String {
     if entry.duration_us == 0 {
         return String::new();
     }

@@ -1,41 +1,41 @@
-// What the page does beyond being read: renews itself, shows results as they come, takes dropped images.
+// Refreshes charts, shows live results, uploads dropped images.
 "use strict";
 (() => {
   const one = (selector, from = document) => from.querySelector(selector);
   const all = (selector, from = document) => [...from.querySelectorAll(selector)];
   const root = document.documentElement;
-  const say = (words) => { const status = one("[data-status]"); if (status) status.textContent = words; };
-  const kept = {
+  const announce = (words) => { const status = one("[data-status]"); if (status) status.textContent = words; };
+  const stored = {
     get(name) { try { return localStorage.getItem(name); } catch { return null; } },
-    set(name, value) { try { localStorage.setItem(name, value); } catch { /* nothing to keep it in */ } },
+    set(name, value) { try { localStorage.setItem(name, value); } catch { /* no storage */ } },
   };
 
   // Dark or light: the system's choice until another is made.
   const setTheme = (theme) => { if (theme) root.dataset.theme = theme; };
-  setTheme(kept.get("theme"));
+  setTheme(stored.get("theme"));
   const themeSwitch = one("[data-theme-switch]");
   if (themeSwitch) {
     themeSwitch.hidden = false;
     themeSwitch.addEventListener("click", () => {
       const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
       setTheme(dark ? "light" : "dark");
-      kept.set("theme", root.dataset.theme);
+      stored.set("theme", root.dataset.theme);
     });
   }
 
   // UTC or local time.
-  let local = kept.get("zone") === "local";
+  let local = stored.get("zone") === "local";
   const two = (number) => String(number).padStart(2, "0");
   const parts = (at) => local
     ? [at.getFullYear(), at.getMonth() + 1, at.getDate(), at.getHours(), at.getMinutes(), at.getSeconds()]
     : [at.getUTCFullYear(), at.getUTCMonth() + 1, at.getUTCDate(), at.getUTCHours(), at.getUTCMinutes(), at.getUTCSeconds()];
   const clock = (at) => { const [, , , h, m] = parts(at); return `${two(h)}:${two(m)}`; };
-  const moment = (at) => {
+  const timeOf = (at) => {
     const [y, mo, d, h, m, s] = parts(at);
     return `${y}-${two(mo)}-${two(d)} ${two(h)}:${two(m)}:${two(s)}.${String(at.getMilliseconds()).padStart(3, "0")}`;
   };
   const showTimes = (from = document) => {
-    for (const time of all("time[datetime]", from)) time.textContent = moment(new Date(time.dateTime)) + (local ? "" : " UTC");
+    for (const time of all("time[datetime]", from)) time.textContent = timeOf(new Date(time.dateTime)) + (local ? "" : " UTC");
     for (const label of all("text[data-at]", from)) {
       if (label.textContent.includes(":")) label.textContent = clock(new Date(label.dataset.at * 1000));
     }
@@ -50,14 +50,14 @@
     nameZone();
     zone.addEventListener("click", () => {
       local = !local;
-      kept.set("zone", local ? "local" : "utc");
+      stored.set("zone", local ? "local" : "utc");
       nameZone();
       showTimes();
     });
   }
   showTimes();
 
-  // A picture that cannot be shown leaves a blank, not a broken frame.
+  // An image that cannot be shown leaves a placeholder.
   document.addEventListener("error", (event) => {
     if (event.target.tagName !== "IMG") return;
     const blank = document.createElement("span");
@@ -66,7 +66,7 @@
     event.target.replaceWith(blank);
   }, true);
 
-  // Charts: the values at the pointer, or at the place the arrow keys have gone to.
+  // Charts: the values at the pointer, or at the interval chosen by arrow keys.
   const shown = (value, unit) => {
     if (unit === "B") return value >= 1e9 ? `${(value / 1e9).toFixed(1)} GB` : value >= 1e6 ? `${(value / 1e6).toFixed(1)} MB` : `${(value / 1e3).toFixed(0)} KB`;
     if (unit === "ms") return value >= 1000 ? `${(value / 1000).toFixed(2)} s` : `${+value.toPrecision(3)} ms`;
@@ -88,7 +88,7 @@
       return `${item.textContent.trim()}`;
     });
     const when = new Date((+graph.dataset.start + at * graph.dataset.step) * 1000);
-    help.textContent = moment(when).slice(5, 16);
+    help.textContent = timeOf(when).slice(5, 16);
     return words;
   };
   const unpoint = (graph) => {
@@ -117,24 +117,24 @@
     const now = graph.dataset.at === undefined ? count : +graph.dataset.at;
     const to = { ArrowLeft: now - 1, ArrowRight: now + 1, Home: 0, End: count - 1 }[event.key];
     const words = point(graph, to);
-    if (words) say(`${one(".help", graph).textContent}: ${words.join(", ")}`);
+    if (words) announce(`${one(".help", graph).textContent}: ${words.join(", ")}`);
   });
   document.addEventListener("focusout", (event) => { const graph = graphOf(event); if (graph) unpoint(graph); });
 
-  // What is renewed from now on is shown at once.
+  // What is refreshed from now on is shown without a transition.
   setTimeout(() => { root.dataset.painted = ""; }, 1000);
 
-  // Figures and charts are renewed every ten seconds.
+  // Figures and charts are refreshed every ten seconds.
   const measured = one("#measured");
-  const renew = async () => {
+  const refresh = async () => {
     if (document.hidden) return;
     try {
-      const answer = await fetch(measured.dataset.renew, { headers: { accept: "text/html" } });
+      const answer = await fetch(measured.dataset.refresh, { headers: { accept: "text/html" } });
       // To the login.
       if (answer.redirected) return location.reload();
       if (!answer.ok) return;
       const html = await answer.text();
-      // Where the pointer and the focus are, they stay.
+      // The pointer and the focus stay where they are.
       const stops = () => all("a, .graph", measured);
       const focused = stops().indexOf(document.activeElement);
       const pointed = all(".graph", measured).map((graph) => graph.dataset.at);
@@ -142,22 +142,22 @@
       showTimes(measured);
       all(".graph", measured).forEach((graph, index) => { if (pointed[index] !== undefined) point(graph, +pointed[index]); });
       if (focused >= 0) stops()[focused]?.focus({ preventScroll: true });
-    } catch { /* "As of" tells how old it is; the next time will tell more. */ }
+    } catch { /* "As of" shows how old it is; the next refresh may succeed. */ }
   };
   if (measured) {
-    setInterval(renew, 10000);
-    document.addEventListener("visibilitychange", renew);
+    setInterval(refresh, 10000);
+    document.addEventListener("visibilitychange", refresh);
   }
 
-  // Results as they come.
+  // Live results.
   const list = one("#list");
   const live = one("[data-live]");
   const filter = one("[data-filter]");
   const MOST = 30;
   const rendered = (html) => { const template = document.createElement("template"); template.innerHTML = html; return template.content.firstElementChild; };
-  const asked = () => filter ? new URLSearchParams([...new FormData(filter)].filter(([, value]) => value)).toString() : "";
-  let renewing = 0;
-  const soon = () => { clearTimeout(renewing); renewing = setTimeout(renew, 1500); };
+  const query = () => filter ? new URLSearchParams([...new FormData(filter)].filter(([, value]) => value)).toString() : "";
+  let refreshing = 0;
+  const refreshSoon = () => { clearTimeout(refreshing); refreshing = setTimeout(refresh, 1500); };
   const put = (item) => {
     one("[data-empty]", list)?.remove();
     for (const waiting of all("[data-waiting]", list)) if (waiting.dataset.key === item.dataset.key) waiting.remove();
@@ -169,17 +169,17 @@
   let stream = null;
   const follow = () => {
     stream?.close();
-    const own = stream = new EventSource(`${list.dataset.events}?${asked()}`);
-    // What comes while the list as it stands is fetched is put above it.
+    const own = stream = new EventSource(`${list.dataset.events}?${query()}`);
+    // Results that arrive while the list is fetched are put above it.
     let early = [];
     own.addEventListener("open", async () => {
       live.textContent = "live";
       live.classList.add("on");
       early ??= [];
-      const answer = await fetch(`/results?${asked()}`).catch(() => null);
+      const answer = await fetch(`/results?${query()}`).catch(() => null);
       const html = answer?.ok && !answer.redirected ? await answer.text() : null;
       if (own !== stream) return;
-      const came = early;
+      const arrived = early;
       early = null;
       if (html !== null) {
         const dropped = all("[data-waiting], [data-refused]", list);
@@ -189,26 +189,26 @@
       }
       const mark = (item) => `${item.dataset.key} ${one("time", item)?.dateTime}`;
       const there = (item) => all("[data-key]", list).some((other) => mark(other) === mark(item));
-      for (const item of came) if (!there(item)) put(item);
+      for (const item of arrived) if (!there(item)) put(item);
     });
     own.addEventListener("result", (event) => {
       const result = JSON.parse(event.data);
       const item = rendered(result.html);
       if (early) early.push(item);
       else put(item);
-      if (result.outcome === "failed") say(`${result.key} failed`);
-      soon();
+      if (result.outcome === "failed") announce(`${result.key} failed`);
+      refreshSoon();
     });
     own.addEventListener("error", () => {
       live.textContent = "not live";
       live.classList.remove("on");
-      // A browser comes again by itself after a broken connection, but not after a refusal.
+      // A browser reconnects by itself after a broken connection, but not after a refusal.
       if (own.readyState === EventSource.CLOSED) setTimeout(() => { if (own === stream) follow(); }, 5000);
     });
   };
   if (list) {
     follow();
-    // A page that nobody looks at holds none of the few connections that a browser has for a server.
+    // A hidden page holds none of the few connections that a browser has for a server.
     document.addEventListener("visibilitychange", () => {
       if (!document.hidden) return follow();
       stream?.close();
@@ -227,7 +227,7 @@
   const words = (item, text) => { one(".help", item).textContent = text; };
   const upload = async (file) => {
     const item = rendered('<li class="card result calm" data-waiting><div class="pair"><figure><img alt="source"></figure><figure><span class="none">…</span></figure></div><div class="what"><p class="name"><span class="badge">uploading</span> <b></b></p><p class="help"></p></div></li>');
-    // Of several triggers one is chosen.
+    // Of several triggers one is selected.
     const into = (one("select", drop)?.selectedOptions[0] ?? drop).dataset;
     const key = into.prefix + file.name;
     item.dataset.key = key;
@@ -240,10 +240,10 @@
       const answer = await fetch(`/upload?${new URLSearchParams(into.bucket ? { bucket: into.bucket, key } : { key })}`, {
         method: "POST", body: file, headers: { "content-type": file.type || "application/octet-stream" },
       });
-      const said = await answer.json();
-      if (!answer.ok) throw new Error(said.message);
+      const uploaded = await answer.json();
+      if (!answer.ok) throw new Error(uploaded.message);
       one(".badge", item).textContent = "waiting";
-      words(item, `uploaded, request ${said.requestId}`);
+      words(item, `uploaded, request ${uploaded.request_id}`);
     } catch (error) {
       item.className = "card result bad";
       one(".badge", item).textContent = "refused";
@@ -251,12 +251,12 @@
       words(item, error.message);
       delete item.dataset.waiting;
       item.dataset.refused = "";
-      say(`${file.name} was refused: ${error.message}`);
+      announce(`${file.name} was refused: ${error.message}`);
     }
   };
   const uploadAll = async (files) => {
-    say(`uploading ${files.length} images`);
-    // A filter would hide what becomes of them.
+    announce(`uploading ${files.length} images`);
+    // A filter would hide their results.
     if (filter && [...new FormData(filter).values()].some((value) => value)) { filter.reset(); follow(); }
     const queue = [...files];
     await Promise.all([0, 1, 2, 3].map(async () => { for (let file = queue.shift(); file; file = queue.shift()) await upload(file); }));
@@ -273,18 +273,18 @@
     one("[data-pick]", drop).addEventListener("change", (event) => { uploadAll(event.target.files); event.target.value = ""; });
   }
 
-  // Forms that need not lead anywhere, and acts that cannot be undone.
+  // Forms that lead nowhere, and actions that cannot be undone.
   document.addEventListener("submit", async (event) => {
     const form = event.target;
-    const sure = event.submitter?.dataset.confirm;
-    if (sure && !confirm(sure)) return event.preventDefault();
+    const question = event.submitter?.dataset.confirm;
+    if (question && !confirm(question)) return event.preventDefault();
     if (form.dataset.quiet === undefined) return;
     event.preventDefault();
     const button = one("button", form);
     button.disabled = true;
     const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)), headers: { accept: "application/json" } });
-    const said = await answer.json().catch(() => ({}));
-    button.textContent = answer.ok ? "Queued again" : said.message || "Refused";
-    say(button.textContent);
+    const body = await answer.json().catch(() => ({}));
+    button.textContent = answer.ok ? "Queued again" : body.message || "Refused";
+    announce(button.textContent);
   });
 })();

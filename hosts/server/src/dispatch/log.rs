@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tintype_pipeline::{Failure, Outcome, Report, clock::now_ms, store::Location};
 
-use crate::history::{self, Entry, History};
+use crate::history::{self, Entry, History, ReportLine};
 
 /// The function as log lines name it.
 #[derive(Debug, Clone)]
@@ -40,7 +40,7 @@ pub(super) fn ended(function: &Function, history: &History, entry: Entry) {
 }
 
 fn log(function: &Function, entry: &Entry) {
-    let json = || history::report_line(entry, &function.name, function.memory_mb);
+    let json = || ReportLine::new(entry, &function.name, function.memory_mb).to_string();
     let text = history::text_line(entry);
     if entry.has_failed() {
         tracing::warn!(target: "platform.report", json = json(), "{text}");

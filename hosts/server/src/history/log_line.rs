@@ -1,10 +1,13 @@
 //! An attempt as log lines: Lambda's JSON, and text for people.
 //! Source: AWS, "Lambda Telemetry API schema reference".
 
-use serde_json::{Value, json};
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tintype_pipeline::Location;
 
-use super::Entry;
+use super::{Entry, Settlement};
 
 /// `2026-11-24T12:03:04.120Z`.
 pub(super) fn time(milliseconds: i64) -> String {
@@ -31,51 +34,113 @@ pub fn start_line(now_ms: i64, request_id: &str, at: &Location, attempt: u32) ->
         "bucket": at.bucket,
         "key": at.key.as_str(),
     });
-    line(now_ms, "platform.start", &record)
+    // Written by hand so that time and type come first.
+    format!("{{\"time\":\"{}\",\"type\":\"platform.start\",\"record\":{record}}}", time(now_ms))
 }
 
-/// Written by hand so that time and type come first.
-fn line(milliseconds: i64, kind: &str, record: &Value) -> String {
-    format!("{{\"time\":\"{}\",\"type\":\"{kind}\",\"record\":{record}}}", time(milliseconds))
+/// The line of an attempt that ended: `platform.report`, with its outcome. Displayed as JSON.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ReportLine {
+    /// When it ended.
+    pub time: String,
+    /// `platform.report`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The rest.
+    pub record: ReportRecord,
 }
 
-/// The line of an attempt that ended: `platform.report`, with its outcome.
-#[must_use]
-pub fn report_line(entry: &Entry, function: &str, memory_mb: u64) -> String {
-    let status = match (entry.has_failed(), entry.reason.as_str()) {
-        (false, _) => "success",
-        (true, "stopped") => "timeout",
-        (true, _) => "error",
-    };
-    let mut record = json!({
-        "requestId": entry.request_id,
-        "function": function,
-        "metrics": {
-            "durationMs": milliseconds(entry.duration_us),
-            "billedDurationMs": entry.duration_us.div_ceil(1000),
-            "memorySizeMB": memory_mb,
-            "maxMemoryUsedMB": entry.memory_mb,
-        },
-        "status": status,
-        "bucket": entry.bucket,
-        "key": entry.key,
-        "event": entry.cause,
-        "attempt": entry.attempt,
-        "outcome": entry.outcome,
-        "next": entry.next,
-        "stagesMs": entry.stages_ms().map(|(name, ms)| (name.to_owned(), ms.into()))
-            .collect::<serde_json::Map<_, _>>(),
-    });
-    if entry.has_failed() {
-        record["errorType"] = entry.reason.as_str().into();
+/// An attempt, in Lambda's names.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportRecord {
+    /// The number of the attempt, from 1.
+    pub attempt: u32,
+    /// The source's bucket.
+    pub bucket: String,
+    /// The failure's class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_type: Option<String>,
+    /// S3's event name.
+    pub event: String,
+    /// The function's name.
+    pub function: String,
+    /// The source's key.
+    pub key: String,
+    /// Duration and memory.
+    pub metrics: ReportMetrics,
+    /// How its event was settled.
+    pub next: Settlement,
+    /// The outcome's name.
+    pub outcome: String,
+    /// The request that caused it.
+    pub request_id: String,
+    /// From the acknowledgement of the upload to the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_upload_ms: Option<i64>,
+    /// The duration of each stage in milliseconds.
+    pub stages_ms: BTreeMap<String, f64>,
+    /// `success`, `error` or `timeout`.
+    pub status: String,
+    /// The explanation for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// Duration and memory of an attempt.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportMetrics {
+    /// In whole milliseconds.
+    pub billed_duration_ms: u64,
+    /// In milliseconds.
+    pub duration_ms: f64,
+    /// The process's resident memory.
+    #[serde(rename = "maxMemoryUsedMB")]
+    pub max_memory_used_mb: u64,
+    /// The function's memory.
+    #[serde(rename = "memorySizeMB")]
+    pub memory_size_mb: u64,
+}
+
+impl ReportLine {
+    /// Of an attempt of this function with this memory.
+    #[must_use]
+    pub fn new(entry: &Entry, function: &str, memory_mb: u64) -> Self {
+        let status = match (entry.has_failed(), entry.reason.as_str()) {
+            (false, _) => "success",
+            (true, "stopped") => "timeout",
+            (true, _) => "error",
+        };
+        let record = ReportRecord {
+            attempt: entry.attempt,
+            bucket: entry.bucket.clone(),
+            error_type: entry.has_failed().then(|| entry.reason.clone()),
+            event: entry.cause.clone(),
+            function: function.into(),
+            key: entry.key.clone(),
+            metrics: ReportMetrics {
+                billed_duration_ms: entry.duration_us.div_ceil(1000),
+                duration_ms: milliseconds(entry.duration_us),
+                max_memory_used_mb: entry.memory_mb,
+                memory_size_mb: memory_mb,
+            },
+            next: entry.next,
+            outcome: entry.outcome.clone(),
+            request_id: entry.request_id.clone(),
+            since_upload_ms: entry.latency_ms(),
+            stages_ms: entry.stages_ms().map(|(name, ms)| (name.to_owned(), ms)).collect(),
+            status: status.into(),
+            why: (!entry.why.is_empty()).then(|| entry.why.clone()),
+        };
+        Self { time: time(entry.ended_ms), kind: "platform.report".into(), record }
     }
-    if !entry.why.is_empty() {
-        record["why"] = entry.why.as_str().into();
+}
+
+impl fmt::Display for ReportLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&serde_json::to_string(self).unwrap_or_default())
     }
-    if let Some(latency) = entry.latency_ms() {
-        record["sinceUploadMs"] = latency.into();
-    }
-    line(entry.ended_ms, "platform.report", &record)
 }
 
 /// The same as one line of text.
@@ -97,9 +162,9 @@ pub fn text_line(entry: &Entry) -> String {
         let _ = write!(line, "  {}", entry.why.escape_debug());
     }
     match entry.next {
-        super::Settlement::Done => {}
-        super::Settlement::Retry => line.push_str("  (to be tried again)"),
-        super::Settlement::DeadLetter => line.push_str("  (dead letter)"),
+        Settlement::Done => {}
+        Settlement::Retry => line.push_str("  (to be tried again)"),
+        Settlement::DeadLetter => line.push_str("  (dead letter)"),
     }
     let _ = write!(line, "  RequestId: {}", entry.request_id);
     line

@@ -25,7 +25,7 @@ use std::{
 pub use cost::{Cost, Price, REQUESTS, cost, slowdown};
 pub use database::{Database, DatabaseError};
 pub use entry::{Entry, Settlement, Thumbnail, is_upload_cause};
-pub use log_line::{report_line, start_line, text_line};
+pub use log_line::{ReportLine, ReportMetrics, ReportRecord, start_line, text_line};
 pub use query::{Period, Point, QueryError};
 pub use recorder::Recorder;
 pub use request_metrics::{RequestMetrics, RouteNames};

@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use tintype_pipeline::{
-    current_thumbnails,
+    ThumbnailStatus, current_thumbnails,
     event::Kind,
     source_of,
     store::{Location, SourceVersion},
@@ -113,10 +113,10 @@ impl Backfill {
             }
             let at = Location { bucket: bucket.clone(), key: listed_key(&key)? };
             match self.status(trigger, &at, &record)? {
-                SourceStatus::Current => done.current += 1,
-                SourceStatus::Waiting => done.waiting += 1,
-                SourceStatus::DeadLettered => done.dead_lettered += 1,
-                SourceStatus::Stale => {
+                ThumbnailStatus::Current => done.current += 1,
+                ThumbnailStatus::Pending => done.waiting += 1,
+                ThumbnailStatus::Failed => done.dead_lettered += 1,
+                _ => {
                     done.stale.push(at.clone());
                     queued.push((at, self.objects.publisher.files.orders.take()));
                 }
@@ -195,16 +195,16 @@ impl Backfill {
         trigger: &Trigger,
         at: &Location,
         record: &ObjectRecord,
-    ) -> Result<SourceStatus, StoreFault> {
+    ) -> Result<ThumbnailStatus, StoreFault> {
         if self.current_thumbnails(trigger, at, record)?.is_some() {
-            return Ok(SourceStatus::Current);
+            return Ok(ThumbnailStatus::Current);
         }
         if self.enqueuer.is_queued(at)? {
-            return Ok(SourceStatus::Waiting);
+            return Ok(ThumbnailStatus::Pending);
         }
         Ok(match self.enqueuer.is_dead_lettered(at, &record.etag)? {
-            true => SourceStatus::DeadLettered,
-            false => SourceStatus::Stale,
+            true => ThumbnailStatus::Failed,
+            false => ThumbnailStatus::Stale,
         })
     }
 
@@ -280,12 +280,4 @@ impl Backfill {
         };
         Ok(Some((bucket, page, next)))
     }
-}
-
-/// The status of a source.
-enum SourceStatus {
-    Current,
-    Waiting,
-    DeadLettered,
-    Stale,
 }

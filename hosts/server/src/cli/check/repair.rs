@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use indicatif::ProgressBar;
 
-use super::{Findings, tell};
+use super::{Findings, print};
 use crate::{
     disk::{RealDisk, SharedDisk},
     server::open_parts,
@@ -31,7 +31,7 @@ pub(super) fn run(
             &options,
             |files| progress.set_length(files),
             || progress.inc(1),
-            &mut |finding| progress.suspend(|| tell(finding)),
+            &mut |finding| progress.suspend(|| print(finding)),
         )
     })?;
     progress.finish_and_clear();
@@ -42,7 +42,7 @@ pub(super) fn run(
     let queued = parts.store.backfill.run_after_repair()?;
     let words = match queued {
         0 => "every source has its thumbnails or a dead letter".into(),
-        _ => format!("{queued} source(s) without a current thumbnail; tintype serve makes them"),
+        _ => format!("{queued} source(s) without a current thumbnail; tintype serve renders them"),
     };
     findings.add("queued", Ok(words));
     Ok(())
@@ -102,7 +102,7 @@ fn quietly<T>(work: impl FnOnce() -> T) -> T {
     })
 }
 
-/// The time as it stands in names of files.
+/// The time in file names.
 fn stamp() -> anyhow::Result<String> {
     let shape = time::macros::format_description!("[year][month][day]T[hour][minute][second]Z");
     Ok(time::OffsetDateTime::now_utc().format(&shape)?)

@@ -15,7 +15,7 @@ pub(super) fn run(settings: &Settings, reach: &AllowedPaths, findings: &mut Find
     let program = std::env::current_exe()?;
     let outside = std::env::temp_dir().join(format!("tintype-sandbox-{}", std::process::id()));
     let inside = settings.data.join(format!("sandbox-{}.new", std::process::id()));
-    let is_made = DataFolder::open_existing(&settings.data).is_ok_and(|folder| folder.is_some());
+    let has_folder = DataFolder::open_existing(&settings.data).is_ok_and(|folder| folder.is_some());
     let Some(_) = sandbox::enforce(settings.sandbox, reach)? else {
         findings.add("sandbox", Ok("switched off in the settings".into()));
         return Ok(());
@@ -35,7 +35,7 @@ pub(super) fn run(settings: &Settings, reach: &AllowedPaths, findings: &mut Find
                 fs::write(&outside, b"").and_then(|()| fs::remove_file(&outside)),
             ),
         ];
-        if is_made {
+        if has_folder {
             let write = fs::write(&inside, b"").and_then(|()| fs::remove_file(&inside));
             results.push(match write {
                 Ok(()) => Ok("writing in the data folder: possible".into()),
@@ -44,7 +44,7 @@ pub(super) fn run(settings: &Settings, reach: &AllowedPaths, findings: &mut Find
         }
         results
     });
-    let tried = tried.join().map_err(|_| anyhow::anyhow!("the trial of the sandbox panicked"))?;
+    let tried = tried.join().map_err(|_| anyhow::anyhow!("the test of the sandbox panicked"))?;
     tried.into_iter().for_each(|result| findings.add("sandbox", result));
     Ok(())
 }

@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 
 use indicatif::ProgressBar;
 
-use super::{Findings, tell};
+use super::{Findings, print};
 use crate::{
     disk::RealDisk,
     storage::repair::{self, Finding, FindingKind},
     storage::{DataFolder, Storage},
 };
 
-/// Files whose heads do not say any more whose they were, by their order: they wait for what the ledger knows of them.
+/// Files whose heads no longer name their objects, by their order: the ledger may.
 pub(super) type Nameless = BTreeMap<u64, Finding>;
-/// So many wait; what is beyond is told without its object's name.
-const MOST_NAMELESS: usize = 10_000;
+/// The most of them; others are reported without their object.
+const MAX_NAMELESS: usize = 10_000;
 
-/// Looks for the file of every object, and tells whose the nameless are.
+/// Looks for the file of every object, and reports the objects of the nameless.
 pub(super) fn files(store: &Storage, mut nameless: Nameless, findings: &mut Findings) {
     let mut missing = 0_u64;
     let looked = store.each_file(|at, order, is_there| {
@@ -28,15 +28,15 @@ pub(super) fn files(store: &Storage, mut nameless: Nameless, findings: &mut Find
             (None, true) => return,
         };
         missing += u64::from(!is_there);
-        tell(&Finding { bucket: Some(at.bucket), key: Some(at.key.to_string()), ..found });
+        print(&Finding { bucket: Some(at.bucket), key: Some(at.key.to_string()), ..found });
     });
-    nameless.values().for_each(tell);
+    nameless.values().for_each(print);
     findings.add(
         "files",
         match looked.map(|()| missing) {
             Ok(0) => Ok("every object has its file".into()),
             Ok(missing) => Err(format!(
-                "{missing} object(s) without a file, listed above: put the files back from a backup, or upload the \
+                "{missing} object(s) without a file, listed above: restore the files from a backup, or upload the \
                  objects again; \"tintype check --repair\" forgets them"
             )),
             Err(fault) => Err(fault.to_string()),
@@ -55,10 +55,10 @@ pub(super) fn run(folder: &DataFolder, waits: bool, findings: &mut Findings) -> 
         |files| progress.set_length(files),
         || progress.inc(1),
         |order, finding| {
-            if waits && finding.kind == FindingKind::CorruptHead && nameless.len() < MOST_NAMELESS {
+            if waits && finding.kind == FindingKind::CorruptHead && nameless.len() < MAX_NAMELESS {
                 nameless.insert(order, finding);
             } else {
-                progress.suspend(|| tell(&finding));
+                progress.suspend(|| print(&finding));
             }
         },
     )?;
@@ -70,7 +70,7 @@ pub(super) fn run(folder: &DataFolder, waits: bool, findings: &mut Findings) -> 
         match corrupt {
             0 => Ok(format!("{seen}: every checksum is right")),
             _ => Err(format!(
-                "{seen}: {corrupt} corrupt, listed above. Upload sources again, or put their files back from a backup; \
+                "{seen}: {corrupt} corrupt, listed above. Upload sources again, or restore their files from a backup; \
                  \"tintype check --repair --scrub\" moves corrupt files to quarantine and has corrupt thumbnails rendered again"
             )),
         },

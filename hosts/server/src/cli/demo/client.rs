@@ -8,7 +8,7 @@ use rusty_s3::{Bucket, Credentials, S3Action as _, UrlStyle};
 use tintype_pipeline::trigger::Trigger;
 
 use super::{
-    pictures::Picture,
+    sample_images::SampleImage,
     table::{Row, Thumbnail},
 };
 use crate::{
@@ -16,10 +16,10 @@ use crate::{
     server::Server,
 };
 
-/// Presigned URLs are good for this long.
-const GOOD_FOR: Duration = Duration::from_secs(600);
-/// Between two looks for a thumbnail.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
+/// Presigned URLs are valid for this long.
+const VALIDITY: Duration = Duration::from_secs(600);
+/// Between two polls for a thumbnail.
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 /// A client of the server's endpoint.
 pub(super) struct DemoClient {
@@ -54,57 +54,53 @@ impl DemoClient {
         })
     }
 
-    /// The key of a picture's first thumbnail.
+    /// The key of an image's first thumbnail.
     ///
     /// # Errors
-    /// The settings' trigger passes the picture over.
-    pub(super) fn thumbnail_key(&self, picture: &Picture) -> anyhow::Result<String> {
+    /// The settings' first trigger does not match the image.
+    pub(super) fn thumbnail_key(&self, image: &SampleImage) -> anyhow::Result<String> {
         let rendition = self
             .trigger
             .renditions
             .first()
-            .filter(|_| self.trigger.matches(&self.trigger.bucket, &picture.key));
+            .filter(|_| self.trigger.matches(&self.trigger.bucket, &image.key));
         let rendition = rendition.ok_or_else(|| {
             anyhow::anyhow!(
                 "the settings' first trigger does not match the sample {}; run the demo without them",
-                picture.key
+                image.key
             )
         })?;
-        let to = rendition.spec.format.resolve(picture.format);
-        let key = rendition.key.render(&picture.key, rendition.spec.size, picture.format, to);
+        let to = rendition.spec.format.resolve(image.format);
+        let key = rendition.key.render(&image.key, rendition.spec.size, image.format, to);
         key.map_err(|error| anyhow::anyhow!("the thumbnail's key would have {} bytes", error.bytes))
     }
 
-    /// Removes what an earlier demo left of a picture, so that its thumbnail is made anew.
-    pub(super) async fn forget(&self, picture: &Picture) -> anyhow::Result<()> {
-        for (bucket, key) in
-            [(&self.source, &picture.key), (&self.destination, &self.thumbnail_key(picture)?)]
-        {
-            let url = bucket.delete_object(Some(&self.credentials), key).sign(GOOD_FOR);
+    /// Deletes what an earlier demo stored of an image, so that its thumbnail is rendered again.
+    pub(super) async fn delete(&self, image: &SampleImage) -> anyhow::Result<()> {
+        for (bucket, key) in [(&self.source, &image.key), (&self.destination, &self.thumbnail_key(image)?)] {
+            let url = bucket.delete_object(Some(&self.credentials), key).sign(VALIDITY);
             let answer = self.http.send(Method::DELETE, url.as_str(), "", Bytes::new()).await?;
             anyhow::ensure!(answer.status.is_success(), "deleting {key}: {}", answer.status);
         }
         Ok(())
     }
 
-    /// Uploads a picture and waits for its thumbnail.
-    pub(super) async fn upload(&self, picture: Picture, patience: Duration) -> Row {
-        let thumbnail_key = self.thumbnail_key(&picture).unwrap_or_default();
-        let thumbnail = self.upload_and_wait(&picture, &thumbnail_key, patience).await;
-        Row { key: picture.key, thumbnail_key, what: picture.what, thumbnail }
+    /// Uploads an image and waits for its thumbnail.
+    pub(super) async fn upload(&self, image: SampleImage, patience: Duration) -> Row {
+        let thumbnail_key = self.thumbnail_key(&image).unwrap_or_default();
+        let thumbnail = self.upload_and_wait(&image, &thumbnail_key, patience).await;
+        Row { key: image.key, thumbnail_key, what: image.what, thumbnail }
     }
 
     async fn upload_and_wait(
         &self,
-        picture: &Picture,
+        image: &SampleImage,
         thumbnail_key: &str,
         patience: Duration,
     ) -> anyhow::Result<Thumbnail> {
-        let put = self.source.put_object(Some(&self.credentials), &picture.key).sign(GOOD_FOR);
-        let answer = self
-            .http
-            .send(Method::PUT, put.as_str(), picture.format.media_type(), picture.bytes.clone())
-            .await?;
+        let put = self.source.put_object(Some(&self.credentials), &image.key).sign(VALIDITY);
+        let answer =
+            self.http.send(Method::PUT, put.as_str(), image.format.media_type(), image.bytes.clone()).await?;
         anyhow::ensure!(
             answer.status.is_success(),
             "the upload was refused: {} {}",
@@ -112,7 +108,7 @@ impl DemoClient {
             String::from_utf8_lossy(&answer.body)
         );
         let acknowledged = Instant::now();
-        let get = self.destination.get_object(Some(&self.credentials), thumbnail_key).sign(GOOD_FOR);
+        let get = self.destination.get_object(Some(&self.credentials), thumbnail_key).sign(VALIDITY);
         loop {
             let answer = self.http.send(Method::GET, get.as_str(), "", Bytes::new()).await?;
             if answer.status.is_success() {
@@ -127,7 +123,7 @@ impl DemoClient {
                 answer.status
             );
             anyhow::ensure!(acknowledged.elapsed() < patience, "no thumbnail after {} s", patience.as_secs());
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 }

@@ -1,7 +1,7 @@
-//! `tintype demo`: the main job at work, on pictures drawn in code, through the S3 endpoint.
+//! `tintype demo`: images drawn in code are uploaded through the S3 endpoint, and their thumbnails listed.
 
 mod client;
-mod pictures;
+mod sample_images;
 mod table;
 
 use std::{io::Write as _, path::Path, time::Duration};
@@ -10,13 +10,13 @@ use clap::Args;
 use futures::{StreamExt as _, stream};
 use indicatif::ProgressBar;
 
-use self::{client::DemoClient, pictures::Picture, table::Row};
+use self::{client::DemoClient, sample_images::SampleImage, table::Row};
 use super::{Env, FAILED, OK, SettingsArguments, block_on, output, serve, variable};
 use crate::{server::Server, settings::DEFAULT_DATA};
 
 /// As many as the reference system's scaling test uploads at once.
 const AT_ONCE: usize = 30;
-/// Where the demo keeps its data unless another folder is named: not where `serve` does.
+/// The demo's data folder unless another is named: not that of `serve`.
 const DEMO_DATA: &str = "./tintype-demo";
 /// A thumbnail that is not there by then is counted as failed.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -24,12 +24,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The arguments.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Keeps its data in ./tintype-demo unless another folder is named.\n\nExamples:\n  tintype demo\n  tintype demo --once --data /tmp/tintype-demo"
+    after_help = "Its data folder is ./tintype-demo unless another is named.\n\nExamples:\n  tintype demo\n  tintype demo --once --data /tmp/tintype-demo"
 )]
 pub(super) struct Demo {
     #[command(flatten)]
     settings: SettingsArguments,
-    /// End after the table: exit code 0 if every thumbnail was made, else 1
+    /// End after the table: exit code 0 if every thumbnail was rendered, else 1
     #[arg(long)]
     once: bool,
 }
@@ -42,7 +42,7 @@ impl Demo {
             settings.data = DEMO_DATA.into();
         }
         if variable(env, "TINTYPE_LOGS__LEVEL").is_none() {
-            // The table is the point; what goes wrong is still told.
+            // The table is the point; problems are still logged.
             settings.logs.level = "warn".into();
         }
         tintype_telemetry::logging::start(&settings.logs.level, settings.logs.format)?;
@@ -70,24 +70,24 @@ impl Demo {
     }
 }
 
-/// Uploads the samples one by one, then thirty at once; answers whether every thumbnail was made.
+/// Uploads the samples one by one, then thirty at once; returns whether every thumbnail was rendered.
 async fn show(server: &Server) -> anyhow::Result<bool> {
     let client = DemoClient::new(server)?;
-    let samples = tokio::task::spawn_blocking(pictures::samples).await??;
-    let many = tokio::task::spawn_blocking(|| pictures::many(AT_ONCE)).await??;
-    for picture in samples.iter().chain(&many) {
-        client.forget(picture).await?;
+    let samples = tokio::task::spawn_blocking(sample_images::one_of_each).await??;
+    let many = tokio::task::spawn_blocking(|| sample_images::many(AT_ONCE)).await??;
+    for image in samples.iter().chain(&many) {
+        client.delete(image).await?;
     }
 
     let progress = ProgressBar::new((samples.len() + many.len()) as u64);
     let mut rows = Vec::new();
-    for picture in samples {
-        rows.push(client.upload(picture, PATIENCE).await);
+    for image in samples {
+        rows.push(client.upload(image, PATIENCE).await);
         progress.inc(1);
     }
     let began = std::time::Instant::now();
     let all: Vec<Row> = stream::iter(many)
-        .map(|picture| client.upload(picture, PATIENCE))
+        .map(|image| client.upload(image, PATIENCE))
         .buffer_unordered(AT_ONCE)
         .inspect(|_| progress.inc(1))
         .collect()
@@ -112,7 +112,7 @@ fn print_next_steps(server: &Server) {
         ),
     };
     let (s3, http) = (server.s3, server.http);
-    println!("Page:        http://{http}/");
+    println!("Console:     http://{http}/");
     println!("S3 endpoint: http://{s3}");
     println!("HTTP API:    http://{http}{}", server.settings.api.path());
     println!("\nUpload an image of your own and fetch its thumbnail with the aws CLI:");
@@ -125,13 +125,13 @@ fn print_next_steps(server: &Server) {
     println!("\nCtrl-C ends it.");
 }
 
-/// A sample's name, kept short enough for a table.
+/// A sample's name, cut to a column of the table.
 fn shortened(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }
-    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
-    kept + "…"
+    let start: String = text.chars().take(width.saturating_sub(1)).collect();
+    start + "…"
 }
 
-type Drawn = anyhow::Result<Vec<Picture>>;
+type Drawn = anyhow::Result<Vec<SampleImage>>;

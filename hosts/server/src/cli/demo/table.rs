@@ -8,7 +8,7 @@ use std::{
 use super::shortened;
 use crate::cli::output;
 
-/// A thumbnail that was made.
+/// A thumbnail that was rendered.
 pub(super) struct Thumbnail {
     pub(super) width: u32,
     pub(super) height: u32,
@@ -43,13 +43,13 @@ pub(super) fn print(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
     for row in rows {
         let (from, to) = (shortened(&row.key, key), shortened(&row.thumbnail_key, thumbnail));
         match &row.thumbnail {
-            Ok(made) => writeln!(
+            Ok(rendered) => writeln!(
                 out,
                 "{from:key$}  {:what$}  {to:thumbnail$}  {:>9}  {:>8}  {:>6}",
                 row.what,
-                format!("{}x{}", made.width, made.height),
-                output::bytes(made.bytes as u64),
-                milliseconds(made.after),
+                format!("{}x{}", rendered.width, rendered.height),
+                output::bytes(rendered.bytes as u64),
+                milliseconds(rendered.after),
             )?,
             Err(error) => {
                 writeln!(out, "{from:key$}  {:what$}  {to:thumbnail$}  FAILED: {error:#}", row.what)?;
@@ -62,14 +62,14 @@ pub(super) fn print(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
 /// The many at once, in two lines.
 pub(super) fn summary(out: &mut impl Write, rows: &[Row], took: Duration) -> io::Result<()> {
     let mut times: Vec<Duration> =
-        rows.iter().filter_map(|row| row.thumbnail.as_ref().ok()).map(|made| made.after).collect();
+        rows.iter().filter_map(|row| row.thumbnail.as_ref().ok()).map(|thumbnail| thumbnail.after).collect();
     times.sort();
     let at = |share: f64| {
         times.get(((times.len().max(1) - 1) as f64 * share).round() as usize).copied().unwrap_or_default()
     };
     writeln!(
         out,
-        "{} uploads at once into Medium-input({})/: {} of {} thumbnails made ({:.0} %), all within {} ms",
+        "{} uploads at once into Medium-input({})/: {} of {} thumbnails rendered ({:.0} %), all within {} ms",
         rows.len(),
         rows.len(),
         times.len(),

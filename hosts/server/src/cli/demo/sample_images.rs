@@ -1,4 +1,4 @@
-//! Sample pictures, drawn in code: a landscape with a sun, different for each seed.
+//! Sample images, drawn in code: a landscape with a sun, different for each seed.
 
 use bytes::Bytes;
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
@@ -6,8 +6,8 @@ use tintype_engine::Format;
 
 use super::Drawn;
 
-/// A picture to upload.
-pub(super) struct Picture {
+/// An image to upload.
+pub(super) struct SampleImage {
     pub(super) key: String,
     pub(super) what: &'static str,
     pub(super) format: Format,
@@ -72,7 +72,7 @@ impl Canvas {
         Ok(out.into())
     }
 
-    /// The picture turned by a quarter, as a camera held upright stores it for orientation 6.
+    /// The image turned by a quarter, as a camera held upright stores it for orientation 6.
     fn turned_left(&self) -> Self {
         let mut rgb = Vec::with_capacity(self.rgb.len());
         for row in 0..self.width {
@@ -136,26 +136,26 @@ fn exif(orientation: u8) -> Vec<u8> {
     segment
 }
 
-fn picture(key: &str, what: &'static str, format: Format, bytes: Bytes) -> Picture {
-    Picture { key: key.into(), what, format, bytes }
+fn image(key: &str, what: &'static str, format: Format, bytes: Bytes) -> SampleImage {
+    SampleImage { key: key.into(), what, format, bytes }
 }
 
 /// One of each kind.
-pub(super) fn samples() -> Drawn {
+pub(super) fn one_of_each() -> Drawn {
     let scene = |seed| Canvas::landscape(1000, 750, seed);
     Ok(vec![
-        picture("landscape.jpg", "JPEG, baseline", Format::Jpeg, scene(1).jpeg(88, false, None)?),
-        picture("progressive.jpg", "JPEG, progressive", Format::Jpeg, scene(2).jpeg(88, true, None)?),
-        picture(
+        image("landscape.jpg", "JPEG, baseline", Format::Jpeg, scene(1).jpeg(88, false, None)?),
+        image("progressive.jpg", "JPEG, progressive", Format::Jpeg, scene(2).jpeg(88, true, None)?),
+        image(
             "held-upright.jpg",
             "JPEG, orientation 6",
             Format::Jpeg,
             Canvas::landscape(750, 1000, 3).turned_left().jpeg(88, false, Some(6))?,
         ),
-        picture("round.png", "PNG with alpha", Format::Png, Canvas::landscape(640, 640, 4).png()?),
-        picture("modern.webp", "WebP", Format::WebP, scene(5).webp()?),
-        picture("classic.gif", "GIF", Format::Gif, Canvas::landscape(640, 480, 6).gif()?),
-        picture(
+        image("round.png", "PNG with alpha", Format::Png, Canvas::landscape(640, 640, 4).png()?),
+        image("modern.webp", "WebP", Format::WebP, scene(5).webp()?),
+        image("classic.gif", "GIF", Format::Gif, Canvas::landscape(640, 480, 6).gif()?),
+        image(
             "holiday (2026)/red flower + bee.jpg",
             "JPEG, an odd key",
             Format::Jpeg,
@@ -164,7 +164,7 @@ pub(super) fn samples() -> Drawn {
     ])
 }
 
-/// `count` JPEG and PNG pictures in one folder, as the reference system's scaling test has them.
+/// `count` JPEG and PNG images in one folder, as the reference system's scaling test has them.
 pub(super) fn many(count: usize) -> Drawn {
     (1..=count)
         .map(|number| {
@@ -172,10 +172,10 @@ pub(super) fn many(count: usize) -> Drawn {
             let folder = format!("Medium-input({count})");
             if number % 3 == 0 {
                 let key = format!("{folder}/image-{number:02}.png");
-                Ok(picture(&key, "PNG", Format::Png, scene.png()?))
+                Ok(image(&key, "PNG", Format::Png, scene.png()?))
             } else {
                 let key = format!("{folder}/image-{number:02}.jpg");
-                Ok(picture(&key, "JPEG", Format::Jpeg, scene.jpeg(85, false, None)?))
+                Ok(image(&key, "JPEG", Format::Jpeg, scene.jpeg(85, false, None)?))
             }
         })
         .collect()

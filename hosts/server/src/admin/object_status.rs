@@ -1,0 +1,193 @@
+//! `/object`: the status of an object's thumbnails and everything that is known of it: the object, its event, its dead
+//! letter, its last result, its attempts.
+
+use axum::http::Method;
+use serde::{Deserialize, Serialize};
+use tintype_api::Permission;
+use tintype_pipeline::{Location, ThumbnailStatus};
+
+use super::{Admin, Handle, Refusal, Request, next_steps::next_steps};
+use crate::{
+    history::{Entry, Search},
+    queue::{DeadLetter, DeadLetterFilter, EventRecord, ResultRecord},
+    storage::{ObjectRecord, StoreFault},
+};
+
+/// Attempts in one answer.
+const MAX_ATTEMPTS: usize = 100;
+/// Objects up to so many bytes are read whole to find corruption; of larger ones the head.
+const VERIFIED_BYTES: u64 = 64 << 20;
+
+/// One object.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StatusRequest {
+    /// Its bucket; none: that of the first trigger.
+    pub bucket: Option<String>,
+    /// Its key.
+    pub key: String,
+}
+
+/// Everything that is known of one object.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ObjectStatus {
+    /// The object's bucket.
+    pub bucket: String,
+    /// The object's key.
+    pub key: String,
+    /// The status of all its thumbnails.
+    pub status: ThumbnailStatus,
+    /// The same by the name of earlier versions: `made`, `outdated`; `unknown` for what is missing.
+    pub state: String,
+    /// What can be done now, in words.
+    pub advice: String,
+    /// Its current version.
+    pub object: Option<StoredObject>,
+    /// Its thumbnails that exist.
+    pub thumbnails: Vec<StoredThumbnail>,
+    /// Its event, if one waits or is under way.
+    pub event: Option<EventRecord>,
+    /// Its dead letter, unless that is of an earlier version.
+    pub dead_letter: Option<DeadLetter>,
+    /// How its last event ended.
+    pub result: Option<ResultRecord>,
+    /// Attempts of the last 15 days, newest first.
+    pub history: Vec<Entry>,
+    /// Whether a trigger matches its bucket and key.
+    pub wanted: bool,
+}
+
+/// The current version of an object.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct StoredObject {
+    /// Bytes.
+    pub size: u64,
+    /// Without quotes.
+    pub etag: String,
+    /// Milliseconds since 1970.
+    pub modified_ms: i64,
+    /// As the upload had it.
+    pub content_type: Option<String>,
+    /// What is wrong with its stored bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corruption: Option<String>,
+}
+
+/// A thumbnail that exists.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct StoredThumbnail {
+    /// The bucket.
+    pub bucket: String,
+    /// The key.
+    pub key: String,
+    /// Bytes.
+    pub size: u64,
+    /// Without quotes.
+    pub etag: String,
+}
+
+impl Request for StatusRequest {
+    const METHOD: Method = Method::GET;
+    const PATH: &'static str = "/object";
+    const PERMISSION: Permission = Permission::Read;
+    const FORMER_NAMES: &'static [(&'static str, &'static str)] = &[
+        ("/dead_letter", "deadLetter"),
+        ("/object/modified_ms", "modifiedMs"),
+        ("/object/content_type", "contentType"),
+        ("/object/corruption", "damage"),
+    ];
+    type Answer = ObjectStatus;
+}
+
+impl Handle for StatusRequest {
+    fn handle(self, admin: &Admin) -> Result<ObjectStatus, Refusal> {
+        let at = admin.location(self.bucket.as_deref(), &self.key)?;
+        let (store, queue) = (&admin.parts.store, &admin.parts.queue);
+        let object = admin.head(&at)?;
+        let result = queue.result(&at)?;
+        let event = queue.event_of(&at)?;
+        let of_object = DeadLetterFilter { object: Some(at.clone()), ..DeadLetterFilter::default() };
+        let is_current = |dead_letter: &DeadLetter| {
+            result.as_ref().is_none_or(|result| result.event <= dead_letter.event.id)
+        };
+        let dead_letter = queue.dead_letters(&of_object)?.into_iter().find(is_current);
+        // The rest is answered even if the database of measurements cannot be read.
+        let history = match admin.parts.history.recorder() {
+            Some(recorder) => {
+                let search = Search { object: Some((&at.bucket, at.key.as_str())), failed: false };
+                recorder.search(MAX_ATTEMPTS, &search).unwrap_or_default()
+            }
+            None => Vec::new(),
+        };
+        let triggers = admin.triggers();
+        let mut matching = triggers.iter().filter(|trigger| trigger.matches(&at.bucket, at.key.as_str()));
+        let wanted = matching.clone().next().is_some();
+        // The thumbnails that exist decide, not the last result: they may have been deleted since, or rendered by a
+        // synchronous request.
+        let current = match (&object, matching.find(|trigger| trigger.created)) {
+            (Some(object), Some(trigger)) => store.backfill.current_thumbnails(trigger, &at, object)?,
+            _ => None,
+        };
+        let outcome = result.as_ref().map(|result| result.outcome.as_str());
+        let status = match (&event, &dead_letter, outcome) {
+            (Some(_), ..) => ThumbnailStatus::Pending,
+            _ if current.is_some() => ThumbnailStatus::Current,
+            (None, Some(_), _) | (None, None, Some("failed")) => ThumbnailStatus::Failed,
+            _ if object.is_none() => ThumbnailStatus::Unknown,
+            (None, None, Some("ignored" | "removed")) => ThumbnailStatus::Ignored,
+            _ if !wanted => ThumbnailStatus::Ignored,
+            (None, None, Some("made" | "up_to_date")) => ThumbnailStatus::Stale,
+            _ => ThumbnailStatus::Missing,
+        };
+        let of_result = || result.iter().flat_map(|result| result.renditions.clone()).collect();
+        let mut thumbnails = Vec::new();
+        for at in current.unwrap_or_else(of_result) {
+            if let Some(ObjectRecord { size, etag, .. }) = admin.head(&at)? {
+                thumbnails.push(StoredThumbnail { bucket: at.bucket, key: at.key.to_string(), size, etag });
+            }
+        }
+        let object = object.map(|record| StoredObject {
+            size: record.size,
+            etag: record.etag,
+            modified_ms: record.modified_ms,
+            content_type: record.headers.content_type,
+            // A disk that does not respond now says nothing about its content.
+            corruption: store.objects.corruption(&at, VERIFIED_BYTES).unwrap_or_default(),
+        });
+        let mut answer = ObjectStatus {
+            bucket: at.bucket.clone(),
+            key: at.key.to_string(),
+            status,
+            state: former_name(status).into(),
+            advice: String::new(),
+            object,
+            thumbnails,
+            event,
+            dead_letter,
+            result,
+            history,
+            wanted,
+        };
+        answer.advice = next_steps(admin, &at, &answer)?;
+        Ok(answer)
+    }
+}
+
+const fn former_name(status: ThumbnailStatus) -> &'static str {
+    match status {
+        ThumbnailStatus::Current => "made",
+        ThumbnailStatus::Stale => "outdated",
+        ThumbnailStatus::Missing => "unknown",
+        other => other.name(),
+    }
+}
+
+impl Admin {
+    /// An object's record; none in a bucket that does not exist.
+    pub(super) fn head(&self, at: &Location) -> Result<Option<ObjectRecord>, StoreFault> {
+        match self.parts.store.objects.head(at) {
+            Err(StoreFault::NoSuchBucket(_)) => Ok(None),
+            other => other,
+        }
+    }
+}

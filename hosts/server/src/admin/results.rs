@@ -1,0 +1,91 @@
+//! `/results`: how the latest attempts ended; and the same as a stream.
+
+use std::sync::Arc;
+
+use axum::http::Method;
+use futures::{Stream, stream};
+use serde::{Deserialize, Serialize};
+use tintype_api::Permission;
+
+use super::{Admin, Handle, Refusal, Request};
+use crate::history::Entry;
+
+/// Results in one answer, unless fewer are asked for.
+const MAX_RESULTS: usize = 30;
+
+/// The latest results that meet every condition given.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ResultsRequest {
+    /// Only these.
+    pub only: Option<Only>,
+    /// Of keys that hold this text.
+    pub text: Option<String>,
+    /// The most to be answered.
+    pub last: Option<usize>,
+}
+
+/// A class of results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Only {
+    /// Failed attempts.
+    Failed,
+}
+
+/// Results.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Results {
+    /// Latest first.
+    pub results: Vec<Entry>,
+}
+
+impl ResultsRequest {
+    /// Whether a result meets the conditions.
+    #[must_use]
+    pub fn matches(&self, entry: &Entry) -> bool {
+        (self.only.is_none() || entry.has_failed())
+            && self.text.as_ref().is_none_or(|text| entry.key.contains(text.as_str()))
+    }
+
+    /// Whether there are conditions.
+    #[must_use]
+    pub const fn is_filtered(&self) -> bool {
+        self.only.is_some() || self.text.is_some()
+    }
+}
+
+impl Request for ResultsRequest {
+    const METHOD: Method = Method::GET;
+    const PATH: &'static str = "/results";
+    const PERMISSION: Permission = Permission::Read;
+    type Answer = Results;
+}
+
+impl Handle for ResultsRequest {
+    fn handle(self, admin: &Admin) -> Result<Results, Refusal> {
+        let limit = self.last.unwrap_or(MAX_RESULTS).min(MAX_RESULTS);
+        let results = match admin.parts.history.recorder() {
+            Some(recorder) => recorder.latest(limit, |entry| self.matches(entry))?,
+            None => Vec::new(),
+        };
+        Ok(Results { results })
+    }
+}
+
+impl Admin {
+    /// Results from now on. It ends where its reader falls behind, and when the server shuts down.
+    ///
+    /// # Errors
+    /// There are too many such streams, or the server is shutting down.
+    pub fn follow_results(&self) -> Result<impl Stream<Item = Arc<Entry>> + Send + 'static + use<>, Refusal> {
+        let subscription = self.parts.history.result_stream().subscribe().ok_or_else(|| {
+            Refusal::unavailable(
+                "too many follow the results already, or the server is shutting down; try again",
+            )
+        })?;
+        Ok(stream::unfold(subscription, |mut subscription| async {
+            Some((subscription.next().await?, subscription))
+        }))
+    }
+}
