@@ -383,7 +383,8 @@ def folded(found):
     """A response of /metrics/query without its interval boundaries."""
     if "values" in found:
         is_count = found["statistic"] in ("Sum", "SampleCount") and found["metric"] in EXACT
-        found |= {"start": "…", "end": "…", "timestamps": "…", "values": sum(found["values"]) if is_count else "…"}
+        found |= dict.fromkeys(("start", "start_ms", "end", "end_ms", "timestamps", "timestamps_ms"), "…")
+        found |= {"values": sum(found["values"]) if is_count else "…"}
     return json.dumps(found, ensure_ascii=False)
 
 

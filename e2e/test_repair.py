@@ -303,7 +303,7 @@ def test_backfill_and_orphans(new_server):
         server.thumbnail(f"thumb_raw/{number}.jpg", etag)
     s3.put_object(Bucket=SOURCE, Key="raw/bad.jpg", Body=b"no image")
     server.wait_until_idle()
-    assert command(server, "backfill")[-1] == {"queued": 0, "stale": 0, "current": 3, "waiting": 0, "given_up": 1}
+    assert command(server, "backfill")[-1] == {"queued": 0, "stale": 0, "current": 3, "waiting": 0, "dead_lettered": 1, "given_up": 1}
 
     s3.delete_object(Bucket=DESTINATION, Key="thumb_raw/1.jpg")
     s3.delete_object(Bucket=SOURCE, Key="raw/2.jpg")

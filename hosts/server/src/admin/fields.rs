@@ -1,10 +1,10 @@
 //! Fields of a query or form to a request and back. What is not understood is refused by its name.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use axum::{
     extract::{FromRequest, Request as HttpRequest},
-    http::{StatusCode, header},
+    http::Method,
 };
 use serde::{
     Deserializer, Serialize,
@@ -23,16 +23,13 @@ impl<S: Send + Sync, R: DeserializeOwned> FromRequest<S> for Fields<R> {
 
     async fn from_request(request: HttpRequest, state: &S) -> Result<Self, Refusal> {
         let query = request.uri().query().unwrap_or_default().to_owned();
-        let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let media_type = media_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-        let is_form = media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded");
+        if request.method() != Method::POST {
+            return decode(&query).map(Self);
+        }
+        // Not every client names the type of a form. What is none has a field that is not known.
         let form = String::from_request(request, state)
             .await
             .map_err(|rejection| Refusal { status: rejection.status(), message: rejection.body_text() })?;
-        if !is_form && !form.is_empty() {
-            let message = "the body must be a form: application/x-www-form-urlencoded".into();
-            return Err(Refusal { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, message });
-        }
         decode(&format!("{query}&{form}")).map(Self)
     }
 }
@@ -42,14 +39,11 @@ impl<S: Send + Sync, R: DeserializeOwned> FromRequest<S> for Fields<R> {
 /// # Errors
 /// A field is unknown, invalid or given twice; the message names it.
 pub(super) fn decode<R: DeserializeOwned>(text: &str) -> Result<R, Refusal> {
-    let mut fields: Vec<(String, Field)> = Vec::new();
+    let mut fields: BTreeMap<String, Field> = BTreeMap::new();
     for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
-        let (name, value) = (name.into_owned(), value.into_owned());
-        if let Some((_, field)) = fields.iter_mut().find(|(known, _)| *known == name) {
-            field.values.push(value);
-        } else {
-            fields.push((name.clone(), Field { name, values: vec![value] }));
-        }
+        let name = name.into_owned();
+        let field = fields.entry(name.clone()).or_insert_with(|| Field { name, values: Vec::new() });
+        field.values.push(value.into_owned());
     }
     R::deserialize(MapDeserializer::new(fields.into_iter()))
         .map_err(|Invalid(message)| Refusal::invalid(message))
@@ -245,7 +239,7 @@ mod tests {
             ("flag=true&old=true", "duplicate field `flag`"),
         ] {
             let refusal = decode::<Example>(sent).unwrap_err();
-            assert_eq!(refusal.status, StatusCode::BAD_REQUEST);
+            assert_eq!(refusal.status, 400);
             assert!(refusal.message.starts_with(message), "{sent}: {}", refusal.message);
         }
     }
