@@ -40,7 +40,7 @@ struct Value<'a> {
 }
 
 impl Value<'_> {
-    fn is_setting(self) {
+    fn declare(self) {
         self.declared.keys.push(self.path);
     }
 }
@@ -50,17 +50,17 @@ impl<'de> Deserializer<'de> for Value<'_> {
 
     // A number, also where several types are tried.
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        self.is_setting();
+        self.declare();
         visitor.visit_u64(1)
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        self.is_setting();
+        self.declare();
         visitor.visit_bool(true)
     }
 
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        self.is_setting();
+        self.declare();
         visitor.visit_str("")
     }
 
