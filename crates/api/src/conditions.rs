@@ -6,7 +6,6 @@ use std::{
 };
 
 use axum::http::{HeaderMap, header};
-use headers::{HeaderMapExt as _, IfModifiedSince, IfNoneMatch};
 use tintype_pipeline::Location;
 
 /// The source of a response, for caches of the host: the response is valid as long as the source has this ETag. An
@@ -40,17 +39,23 @@ pub(crate) fn modified_s(source_ms: i64) -> i64 {
 #[must_use]
 pub fn is_unchanged(headers: &HeaderMap, etag: &str, modified_s: Option<i64>) -> bool {
     if headers.contains_key(header::IF_NONE_MATCH) {
-        let (Some(condition), Ok(etag)) = (headers.typed_get::<IfNoneMatch>(), etag.parse()) else {
-            return false;
-        };
-        return !condition.precondition_passes(&etag);
+        let values = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+        return values
+            .flat_map(tags)
+            .any(|value| value == "*" || value.strip_prefix("W/").unwrap_or(value) == etag);
     }
-    let (Some(since), Some(modified)) =
-        (headers.typed_get::<IfModifiedSince>(), modified_s.and_then(system_time))
-    else {
-        return false;
-    };
-    !since.is_modified(modified)
+    let since = headers.get(header::IF_MODIFIED_SINCE).and_then(|value| value.to_str().ok());
+    since.and_then(seconds_of).zip(modified_s).is_some_and(|(since, modified)| modified <= since)
+}
+
+/// The elements of a list of entity tags: a comma within quotes separates nothing.
+fn tags(list: &str) -> impl Iterator<Item = &str> {
+    let mut is_quoted = false;
+    let elements = list.split(move |char| {
+        is_quoted ^= char == '"';
+        char == ',' && !is_quoted
+    });
+    elements.map(str::trim)
 }
 
 /// An HTTP date in seconds since 1970, in any of the three formats; `None` if it is invalid.
@@ -62,16 +67,12 @@ pub fn seconds_of(date: &str) -> Option<i64> {
 
 /// A time as an HTTP date; `None` before 1970 and after 9999, which have none.
 pub(crate) fn http_date(seconds: i64) -> Option<String> {
-    system_time(seconds).map(httpdate::fmt_http_date)
+    let seconds = u64::try_from(seconds).ok().filter(|seconds| *seconds <= LAST_SECOND)?;
+    Some(httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds)))
 }
 
 /// The last second that has an HTTP date: the end of the year 9999.
 const LAST_SECOND: u64 = 253_402_300_799;
-
-fn system_time(seconds: i64) -> Option<SystemTime> {
-    let seconds = u64::try_from(seconds).ok().filter(|seconds| *seconds <= LAST_SECOND)?;
-    Some(UNIX_EPOCH + Duration::from_secs(seconds))
-}
 
 #[cfg(test)]
 mod tests {
@@ -91,6 +92,8 @@ mod tests {
             ("*", true),
             ("\"b\"", false),
             ("a", false),
+            ("\"a b\"", false),
+            ("\"b, \"a\"", false),
         ] {
             assert_eq!(
                 is_unchanged(&with(header::IF_NONE_MATCH, value), "\"a\"", None),

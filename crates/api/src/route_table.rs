@@ -4,7 +4,7 @@
 use axum::{
     Router,
     http::{HeaderValue, Method},
-    routing::{MethodRouter, any},
+    routing::{MethodFilter, MethodRouter, any},
 };
 use utoipa::openapi::OpenApi;
 
@@ -243,6 +243,9 @@ impl<H> RouteTable<H> {
 
 impl RouteTable<MethodRouter> {
     /// The router of these routes. A method that is not there is refused; what else is not there is the caller's.
+    ///
+    /// # Panics
+    /// A row has a method that axum does not know: a fault of the program.
     pub fn router(&self) -> Router {
         let mut router = Router::new();
         for place in &self.places {
@@ -251,8 +254,11 @@ impl RouteTable<MethodRouter> {
                 RoutePath::Resource(_) => any(unknown),
                 RoutePath::Root(_) => MethodRouter::new(),
             };
-            let methods =
-                place.routes.iter().fold(start, |methods, route| methods.merge(route.handler.clone()));
+            let methods = place.routes.iter().fold(start, |methods, route| {
+                // Access is checked by the row: no other method may reach its handler.
+                let method = MethodFilter::try_from(route.method.clone()).expect("a method that axum knows");
+                methods.on_service(method, route.handler.clone())
+            });
             router = router.route(&place.path, methods);
         }
         router.method_not_allowed_fallback(unknown)

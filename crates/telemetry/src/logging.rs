@@ -32,7 +32,7 @@ pub enum LogFormat {
 #[error("logs.level \"{level}\": {error}; write one like \"info\"")]
 pub struct BadLevel {
     level: String,
-    error: ParseError,
+    error: String,
 }
 
 /// Starts logging what passes the filter `level`: a level, or levels by target, such as `info,access=off`. A second call
@@ -41,9 +41,16 @@ pub struct BadLevel {
 /// # Errors
 /// [`BadLevel`].
 pub fn start(level: &str, format: LogFormat) -> Result<(), BadLevel> {
+    // Else an empty part would mean errors alone, and a filter by span or field a target of that name.
+    let parts: Vec<_> = level.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    let level = parts.join(",");
+    if level.contains(['[', '{']) {
+        return Err(BadLevel { level, error: "filters by span or field are not supported".into() });
+    }
     // s3s logs two lines for each client error; they are off unless the filter names s3s.
-    let filter = if level.contains("s3s") { level.to_owned() } else { format!("{level},s3s=off") };
-    let filter: Targets = filter.parse().map_err(|error| BadLevel { level: level.to_owned(), error })?;
+    let filter = if level.contains("s3s") { level.clone() } else { format!("{level},s3s=off") };
+    let filter: Targets =
+        filter.parse().map_err(|error: ParseError| BadLevel { level, error: error.to_string() })?;
     let terminal = std::io::stderr().is_terminal();
     let json = match format {
         LogFormat::Json => true,

@@ -382,3 +382,25 @@ fn every_route_answers_those_who_may_and_refuses_all_others() {
         }
     }
 }
+
+#[test]
+fn other_methods_reach_no_handler() {
+    let with_keys = format!("[[api.key]]\nname = \"shop\"\nkey = \"{API_KEY}\"\n");
+    let port = HttpPort::start("127.0.0.1", &with_keys);
+    let has = |method: &str, path: &str| ROUTES.iter().any(|(m, p, _)| (*m, *p) == (method, path));
+    for (_, path, allowed) in ROUTES {
+        for method in ["HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "get"] {
+            let status = port.status(method, path, "");
+            // HEAD is GET without the body; a preflight shows nothing.
+            let is_answered = has(method, path) || method == "HEAD" && has("GET", path);
+            let is_api = path.starts_with("/dev1") || path == "/openapi.json";
+            match (method, is_answered) {
+                ("OPTIONS", _) if is_api => assert_eq!(status, 204, "{method} {path}"),
+                (_, true) => {
+                    assert_eq!([401, 403].contains(&status), !allowed.anonymous, "{method} {path}: {status}")
+                }
+                (_, false) => assert_eq!(status, 403, "{method} {path}"),
+            }
+        }
+    }
+}

@@ -54,7 +54,7 @@ impl Check {
             None => Ok(default),
             Some(Amount::Number(number)) => Ok(number),
             // More than can be counted saturates.
-            Some(Amount::Text(text)) => match text.parse() {
+            Some(Amount::Text(text)) => match text.trim().parse() {
                 Ok(ByteSize(bytes)) if bytes < u64::MAX => Ok(bytes),
                 _ => self.fail(
                     setting,
@@ -69,9 +69,13 @@ impl Check {
     /// # Errors
     /// It has no unit, or another one.
     pub fn duration(&self, setting: &str, text: &str) -> Result<Duration, SettingsError> {
-        humantime::parse_duration(text).or_else(|_| {
-            self.fail(setting, format!("\"{text}\" is not a span of time; write one like \"10s\" or \"6h\""))
-        })
+        // A bare 0 and months, which look like minutes, are not meant.
+        let is_meant = text.bytes().any(|byte| byte.is_ascii_lowercase()) && !text.contains('M');
+        match humantime::parse_duration(text) {
+            Ok(span) if is_meant => Ok(span),
+            _ => self
+                .fail(setting, format!("\"{text}\" is not a span of time; write one like \"10s\" or \"6h\"")),
+        }
     }
 
     /// A number, if it is one of `low` to `high`.
@@ -103,7 +107,7 @@ mod tests {
         assert_eq!(bytes("100 MiB"), Some(100 << 20));
         assert_eq!(bytes("1.5 GiB"), Some(3 << 29));
         assert_eq!(bytes("10MB"), Some(10_000_000));
-        assert_eq!(bytes("12"), Some(12));
+        assert_eq!(bytes("12 "), Some(12));
         for wrong in ["MiB", "-1", "100 potatoes", "99999999999 GiB", ""] {
             assert_eq!(bytes(wrong), None, "{wrong}");
         }
@@ -111,7 +115,7 @@ mod tests {
         assert_eq!(span("6h"), Some(Duration::from_secs(21_600)));
         assert_eq!(span("1h 30m"), Some(Duration::from_secs(5_400)));
         assert_eq!(span("250ms"), Some(Duration::from_millis(250)));
-        for wrong in ["10", "-1s", "99999999999999999999d", ""] {
+        for wrong in ["0", "5M", "10", "-1s", "99999999999999999999d", ""] {
             assert_eq!(span(wrong), None, "{wrong}");
         }
     }

@@ -6,6 +6,7 @@ use axum::{
     extract::{FromRequest, Request as HttpRequest},
     http::Method,
 };
+use percent_encoding::percent_decode_str;
 use serde::{
     Deserializer, Serialize,
     de::{self, DeserializeOwned, IntoDeserializer, Visitor, value::MapDeserializer, value::SeqDeserializer},
@@ -40,13 +41,22 @@ impl<S: Send + Sync, R: DeserializeOwned> FromRequest<S> for Fields<R> {
 /// A field is unknown, invalid or given twice; the message names it.
 pub(super) fn decode<R: DeserializeOwned>(text: &str) -> Result<R, Refusal> {
     let mut fields: BTreeMap<String, Field> = BTreeMap::new();
-    for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
-        let name = name.into_owned();
+    for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let name = unescaped(name).ok_or_else(|| Refusal::invalid("a field's name is not UTF-8"))?;
+        let value = unescaped(value).ok_or_else(|| Refusal::invalid(format!("{name} is not UTF-8")))?;
         let field = fields.entry(name.clone()).or_insert_with(|| Field { name, values: Vec::new() });
-        field.values.push(value.into_owned());
+        field.values.push(value);
     }
     R::deserialize(MapDeserializer::new(fields.into_iter()))
         .map_err(|Invalid(message)| Refusal::invalid(message))
+}
+
+/// A name or value of a form as text; `None` if it is not UTF-8.
+/// Source: WHATWG URL, "application/x-www-form-urlencoded parsing", which replaces what is not UTF-8.
+fn unescaped(text: &str) -> Option<String> {
+    let text = text.replace('+', " ");
+    percent_decode_str(&text).decode_utf8().ok().map(Into::into)
 }
 
 /// A request as a query or form; what it does not have is left out.
@@ -231,6 +241,7 @@ mod tests {
     fn what_is_not_understood_is_refused_by_its_name() {
         for (sent, message) in [
             ("other=1", "\"other\" is not known; there are text, ids, flag"),
+            ("text=%FF.jpg", "text is not UTF-8"),
             ("ids=1&ids=x", "ids \"x\" is no number"),
             ("count=-1", "count \"-1\" is no number"),
             ("flag=maybe", "flag \"maybe\" is neither true nor false"),

@@ -33,6 +33,8 @@ pub use backfill::{BackfillPage, BackfillRequest, Cursor};
 pub use dead_letters::{
     All, DeadLetterAction, DeadLetterActionRequest, DeadLetterCount, DeadLetterList, DeadLettersRequest,
 };
+#[cfg(fuzzing)]
+pub(crate) use fields::decode;
 pub use fields::{Fields, encode};
 use image_preview::{ImagePreviewRequest, PREVIEWS};
 pub use logs::LogsRequest;

@@ -16,7 +16,7 @@ use crate::{
 /// Attempts in one answer.
 const MAX_ATTEMPTS: usize = 100;
 /// Objects up to so many bytes are read whole to find corruption; of larger ones the head.
-const VERIFIED_BYTES: u64 = 64 << 20;
+const MAX_VERIFIED_BYTES: u64 = 64 << 20;
 
 /// One object.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -152,7 +152,7 @@ impl Handle for StatusRequest {
             modified_ms: record.modified_ms,
             content_type: record.headers.content_type,
             // A disk that does not respond now says nothing about its content.
-            corruption: store.objects.corruption(&at, VERIFIED_BYTES).unwrap_or_default(),
+            corruption: store.objects.corruption(&at, MAX_VERIFIED_BYTES).unwrap_or_default(),
         });
         let mut answer = ObjectStatus {
             bucket: at.bucket.clone(),

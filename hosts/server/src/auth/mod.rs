@@ -1,6 +1,6 @@
 //! Who sends a request, and what it may do. Authentication yields a [`Principal`]: of signed requests in `s3`, of the
-//! HTTP port in [`Authenticator`]. [`Authorizer::authorize`] is the one place that decides; S3, the API, the console and
-//! what administers the server ask it.
+//! HTTP port in [`Authenticator`]. [`Authorizer::authorize`] is the one place that decides: `s3` asks it for each
+//! operation, `http` for each route.
 
 mod action;
 mod api_keys;

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    io,
+    fmt, io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -17,11 +17,16 @@ const LIFETIME: Duration = Duration::from_secs(12 * 3600);
 /// Sessions at once; the oldest makes room.
 const MAX_SESSIONS: usize = 1000;
 
-/// The sessions by their tokens, and until when each is valid.
-#[derive(Debug)]
+/// The sessions by their tokens, and until when each is valid. `Debug` shows no token.
 pub struct Sessions {
     root_key: Arc<RootKey>,
     valid_until: Mutex<HashMap<String, Instant>>,
+}
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sessions").finish_non_exhaustive()
+    }
 }
 
 impl Sessions {

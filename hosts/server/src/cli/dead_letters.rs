@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
 use serde_json::json;
 
 use super::{
@@ -66,10 +66,10 @@ struct Selection {
     #[arg(value_name = "ID")]
     ids: Vec<u64>,
     /// Of this class of failure, such as malformed, unsupported or too_large
-    #[arg(long, value_name = "REASON")]
+    #[arg(long, value_name = "REASON", value_parser = NonEmptyStringValueParser::new())]
     reason: Option<String>,
     /// Of keys that begin so
-    #[arg(long, value_name = "PREFIX")]
+    #[arg(long, value_name = "PREFIX", value_parser = NonEmptyStringValueParser::new())]
     prefix: Option<String>,
     /// All there are
     #[arg(long, conflicts_with_all = ["ids", "reason", "prefix"])]

@@ -16,17 +16,17 @@ use crate::{listen::DrainOnDrop, settings::Settings};
 #[derive(Clone)]
 pub struct Live {
     parts: Parts,
-    page: Vec<Route<MethodRouter>>,
+    console: Vec<Route<MethodRouter>>,
     now: Arc<ArcSwap<Steps>>,
 }
 
 impl Live {
-    /// The steps under the first settings; `page` are the console's routes.
+    /// The steps under the first settings; `console` are those of operators and pages.
     #[must_use]
-    pub fn new(settings: Settings, parts: Parts, page: Vec<Route<MethodRouter>>) -> Self {
+    pub fn new(settings: Settings, parts: Parts, console: Vec<Route<MethodRouter>>) -> Self {
         let http = HttpApi::new(settings, parts.clone(), None);
-        let now = Arc::new(ArcSwap::from_pointee(Steps::new(&http, page.clone())));
-        Self { parts, page, now }
+        let now = Arc::new(ArcSwap::from_pointee(Steps::new(&http, console.clone())));
+        Self { parts, console, now }
     }
 
     /// From now on requests are served under other settings of the API and of whom to trust; all else stays as it is.
@@ -37,7 +37,7 @@ impl Live {
         changed.listen.trust_loopback = settings.listen.trust_loopback;
         changed.listen.trusted_proxies = settings.listen.trusted_proxies.clone();
         let http = HttpApi::new(changed, self.parts.clone(), Some(&before));
-        self.now.store(Arc::new(Steps::new(&http, self.page.clone())));
+        self.now.store(Arc::new(Steps::new(&http, self.console.clone())));
     }
 
     /// The routes, each with its method, its path and what it demands.

@@ -148,7 +148,7 @@ impl Steps {
         self.names[self.table.find(path).unwrap_or(other)].of(method)
     }
 
-    /// The sender; the log line.
+    /// Names the sender, answers, and writes the log line.
     async fn answer(&self, mut request: Request) -> Response {
         let here = self.table.at(request.uri().path());
         let client = self.inner.authenticator.client(&request);

@@ -4,9 +4,9 @@ use axum::{
     extract::State,
     http::{Method, StatusCode},
     response::Response,
-    routing::{MethodRouter, get},
+    routing::{MethodRouter, any, get},
 };
-use tintype_api::{Access, Config, Route, RoutePath, message};
+use tintype_api::{Access, Config, Route, RoutePath, message, unknown};
 
 use super::HttpApi;
 
@@ -16,7 +16,7 @@ impl HttpApi {
         let settings = &self.inner.settings;
         match settings.default_trigger() {
             Some(_) => tintype_api::routes(self.clone(), Config::new(&settings.api, settings.limits)),
-            None => tintype_api::rows().into_iter().map(|row| row.map(|_| MethodRouter::new())).collect(),
+            None => tintype_api::rows().into_iter().map(|row| row.map(|_| any(unknown))).collect(),
         }
     }
 
