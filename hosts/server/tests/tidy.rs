@@ -140,7 +140,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
             ][..],
         ),
         // Compiled for fuzz targets only.
-        ("fuzzing", &["s3", "storage"][..]),
+        ("fuzzing", &["admin", "s3", "storage"][..]),
         ("lib", &[][..]),
         ("main", &[][..]),
     ])
