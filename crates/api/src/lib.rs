@@ -1,5 +1,5 @@
 //! The HTTP routes of every host: one resource that runs the function and returns thumbnails. Keys, quotas, throttling
-//! and caching belong to the host (API Gateway on AWS, `gateway` on one machine).
+//! and caching belong to the host (API Gateway on AWS, the server's `http` on one machine).
 
 mod accept;
 mod answer;

@@ -60,7 +60,7 @@ use Unit::{Bytes, Count, Milliseconds};
 macro_rules! metrics {
     ($($name:ident, $kind:ident, $unit:ident, $family:literal, $labels:literal, $help:literal;)*) => {
         /// The metrics. Their numbers are on disk for 15 days: new ones go to the end; changing another number requires
-        /// a new layout version in the server's `instruments/series`.
+        /// a new layout version, the digit in the names of the tables in the server's `history/series`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
         pub enum Metric {
@@ -252,6 +252,9 @@ mod tests {
             let distributions = Metric::FIRST_DISTRIBUTION..=Metric::S3Latency;
             assert_eq!(metric.kind() == Distribution, distributions.contains(&metric));
         }
+        // Stored measurements have these numbers.
+        let stored = [Metric::BilledDuration, Metric::S35xxErrors, Metric::RenderMemory, Metric::DiskTotal];
+        assert_eq!(stored.map(|metric| metric as u8), [7, 39, 46, 59]);
         for reason in Reason::ALL {
             let labels = Metric::failed(reason).definition().labels;
             assert!(labels.ends_with(&format!("reason=\"{}\"", reason.name())), "{labels}");
