@@ -11,7 +11,7 @@ import websocket
 from waiting import until
 
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-START_SECONDS = 60
+START_SECONDS = 30
 ANSWER_SECONDS = 30
 
 
@@ -20,12 +20,13 @@ class Browser:
 
     def __init__(self, folder):
         self.folder = folder
-        command = [PROGRAM, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]
-        command += ["--disable-dev-shm-usage", "--remote-debugging-port=0", f"--user-data-dir={folder}", "about:blank"]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        port_file = folder / "DevToolsActivePort"
-        until(lambda: port_file.exists() and port_file.read_text().count("\n"), "the browser listens", START_SECONDS)
-        port = port_file.read_text().split()[0]
+        try:
+            port = self.start(folder / "profile")
+        except AssertionError:
+            # Rarely it hangs at its start; a second one does not.
+            self.process.kill()
+            self.process.wait()
+            port = self.start(folder / "second-profile")
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=ANSWER_SECONDS) as answer:
             page = next(page for page in json.load(answer) if page["type"] == "page")
         self.socket = websocket.create_connection(
@@ -35,6 +36,16 @@ class Browser:
         self.requests, self.problems = [], []
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
+
+    def start(self, profile):
+        """Starts the program; its port for the protocol."""
+        command = [PROGRAM, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]
+        command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+        command += ["--disable-dev-shm-usage", "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        port_file = profile / "DevToolsActivePort"
+        until(lambda: port_file.exists() and port_file.read_text().count("\n"), "the browser listens", START_SECONDS)
+        return port_file.read_text().split()[0]
 
     def call(self, method, **parameters):
         """Sends a command and waits for its response; other messages are recorded."""

@@ -397,7 +397,7 @@ fn other_methods_reach_no_handler() {
             match (method, is_answered) {
                 ("OPTIONS", _) if is_api => assert_eq!(status, 204, "{method} {path}"),
                 (_, true) => {
-                    assert_eq!([401, 403].contains(&status), !allowed.anonymous, "{method} {path}: {status}")
+                    assert_eq!([401, 403].contains(&status), !allowed.anonymous, "{method} {path}: {status}");
                 }
                 (_, false) => assert_eq!(status, 403, "{method} {path}"),
             }
