@@ -39,7 +39,7 @@ impl<S: Send + Sync, R: DeserializeOwned> FromRequest<S> for Fields<R> {
 ///
 /// # Errors
 /// A field is unknown, invalid or given twice; the message names it.
-pub(super) fn decode<R: DeserializeOwned>(text: &str) -> Result<R, Refusal> {
+pub(crate) fn decode<R: DeserializeOwned>(text: &str) -> Result<R, Refusal> {
     let mut fields: BTreeMap<String, Field> = BTreeMap::new();
     for pair in text.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
