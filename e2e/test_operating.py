@@ -108,6 +108,9 @@ def test_redriven_dead_letters_are_retried_and_purged_ones_are_gone(s3, ask, fai
         return dead_letters and dead_letters[0]["dead_ms"] > before
 
     until(again, "dead letters again")
+    # An empty shell variable does not mean all.
+    for option in ("--reason", "--prefix"):
+        assert ask("dead-letters", "purge", option, "")[0] == 2
     assert ask("dead-letters", "purge", str(failed_keys["operating/text.jpg"]["event"]["id"]))[0] == 0
     assert "operating/text.jpg" not in {
         dead_letter["event"]["key"] for dead_letter in ask("dead-letters", "list", "--prefix", "operating/")[1]

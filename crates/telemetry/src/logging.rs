@@ -41,16 +41,7 @@ pub struct BadLevel {
 /// # Errors
 /// [`BadLevel`].
 pub fn start(level: &str, format: LogFormat) -> Result<(), BadLevel> {
-    // Else an empty part would mean errors alone, and a filter by span or field a target of that name.
-    let parts: Vec<_> = level.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
-    let level = parts.join(",");
-    if level.contains(['[', '{']) {
-        return Err(BadLevel { level, error: "filters by span or field are not supported".into() });
-    }
-    // s3s logs two lines for each client error; they are off unless the filter names s3s.
-    let filter = if level.contains("s3s") { level.clone() } else { format!("{level},s3s=off") };
-    let filter: Targets =
-        filter.parse().map_err(|error: ParseError| BadLevel { level, error: error.to_string() })?;
+    let filter = filter(level)?;
     let terminal = std::io::stderr().is_terminal();
     let json = match format {
         LogFormat::Json => true,
@@ -60,6 +51,19 @@ pub fn start(level: &str, format: LogFormat) -> Result<(), BadLevel> {
     let lines = lines::layer().with_writer(std::io::stderr).with_ansi(terminal).event_format(Lines { json });
     let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
     Ok(())
+}
+
+/// What passes `level`.
+fn filter(level: &str) -> Result<Targets, BadLevel> {
+    // Else an empty part would mean errors alone, and a filter by span or field a target of that name.
+    let parts: Vec<_> = level.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    let level = parts.join(",");
+    if level.contains(['[', '{']) {
+        return Err(BadLevel { level, error: "filters by span or field are not supported".into() });
+    }
+    // s3s logs two lines for each client error; they are off unless the filter names s3s.
+    let filter = if level.contains("s3s") { level.clone() } else { format!("{level},s3s=off") };
+    filter.parse().map_err(|error: ParseError| BadLevel { level, error: error.to_string() })
 }
 
 struct Lines {
@@ -157,4 +161,28 @@ fn now(whole: bool) -> String {
     let clock = time::macros::format_description!("[hour]:[minute]:[second].[subsecond digits:3]");
     let clock = time.format(clock).unwrap_or_default();
     if whole { format!("{}T{clock}Z", time.date()) } else { clock }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracing::Level;
+
+    #[test]
+    fn levels_are_by_target() {
+        let enables = |level: &str, target, at| filter(level).unwrap().would_enable(target, &at);
+        for level in ["info", "info,", ", info ,"] {
+            assert!(
+                enables(level, "access", Level::INFO) && !enables(level, "access", Level::DEBUG),
+                "{level}"
+            );
+            assert!(!enables(level, "s3s", Level::ERROR), "{level}");
+        }
+        assert!(!enables("info,access=off", "access", Level::ERROR));
+        assert!(enables("info,s3s=warn", "s3s", Level::WARN));
+        for wrong in ["tintype[request]=debug", "info,a=loud"] {
+            let error = filter(wrong).unwrap_err().to_string();
+            assert!(error.starts_with("logs.level \"") && error.contains("write one like"), "{error}");
+        }
+    }
 }
