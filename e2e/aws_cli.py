@@ -9,7 +9,7 @@ import subprocess
 import sys
 import traceback
 
-SERVICES = ("apigateway", "cloudformation", "s3", "sts")
+SERVICES = ("apigateway", "cloudformation", "cloudwatch", "lambda", "logs", "s3", "sqs", "sts")
 
 # `aws` in PATH: passes its arguments, environment and descriptors on, and exits with the status returned.
 CLIENT = """\

@@ -6,7 +6,8 @@ import pytest
 from tintype import FOREIGN, Server
 
 # Settings and proxies of the environment must not reach the clients in this process.
-for name in [name for name in os.environ if FOREIGN.match(name)]:
+OURS = ("TINTYPE_BIN", "TINTYPE_BOOTSTRAP")  # The processes that pytest-xdist starts need them.
+for name in [name for name in os.environ if FOREIGN.match(name) and name not in OURS]:
     del os.environ[name]
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 

@@ -1,5 +1,6 @@
 """AWS for deploy/aws/deploy: buckets of several accounts and stacks in any state. S3 and STS are moto's."""
 
+import json
 import re
 import threading
 from dataclasses import dataclass, field
@@ -23,8 +24,8 @@ class Stack:
     parameters: dict = field(default_factory=dict)
     template: str = PATH.read_text()
     protected: bool = False
-    # Its status after a deletion.
-    end: str = "DELETE_COMPLETE"
+    # Its status after a deletion; None: it can be found no longer.
+    end: str | None = "DELETE_COMPLETE"
 
 
 class FakeAws:
@@ -37,6 +38,8 @@ class FakeAws:
         self.owners = {}
         # The stacks that created buckets, by bucket: CloudFormation tags what it creates, moto does not.
         self.creators = {}
+        # Called with the event of each synchronous invocation, instead of moto's functions.
+        self.function = None
         # Keys that S3 does not delete.
         self.locked = set()
         # (method, path with query, expected owner) of each request to S3; actions of CloudFormation.
@@ -108,6 +111,8 @@ class FakeAws:
             if method == "POST" and path.endswith("?delete") and any(f"<Key>{key}</Key>" in body.decode() for key in self.locked):
                 errors = "".join(f"<Error><Key>{key}</Key><Code>AccessDenied</Code></Error>" for key in self.locked)
                 return self._xml(f"<DeleteResult>{errors}</DeleteResult>")
+        if service == "lambda" and path.endswith("/invocations") and self.function:
+            return 200, {"Content-Type": "application/json"}, json.dumps(self.function(json.loads(body))).encode()
         passed = {name: value for name, value in headers.items() if name.lower() not in ("expect", "connection")}
         answer = requests.request(method, self.moto.url + path, data=body, headers=passed, timeout=60)
         return answer.status_code, answer.headers, answer.content
@@ -149,6 +154,9 @@ class FakeAws:
         else:
             assert action == "DeleteStack", action
             stack.status, result = stack.end, ""
+            if stack.end is None:
+                # It is gone; moto creates the next one.
+                del self.stacks[name]
         return self._xml(f"<{action}Response><{action}Result>{result}</{action}Result></{action}Response>")
 
     @staticmethod

@@ -162,6 +162,8 @@ class Recorder:
         kind = headers.get("content-type", "")
         if not body:
             return ""
+        if "content-range" in {name.lower() for name in headers}:
+            return f"<{len(body)} bytes of a range>"
         if kind.startswith("image/") and "svg" not in kind:
             image = Image.open(io.BytesIO(body))
             return f"<{image.format} {image.width}x{image.height}, {len(body)} bytes>"
@@ -230,7 +232,11 @@ MEASURED_IN_PAGES = [
     re.compile(r"(?<=<svg).*?(?=</svg>)", re.DOTALL),
     re.compile(r'(?<=data-values=").*?(?=")'),
     re.compile(r'(?<=data-top=").*?(?=")'),
-    re.compile(r'data-last=".*?">.*?(?=</b>)'),
+    re.compile(r'data-total=".*?">.*?(?=</b>)'),
+    re.compile(r'(?<=<dl class="strip" aria-label="Now">).*?(?=</dl>)', re.DOTALL),
+    re.compile(r'(?<=<p class="help cost">).*?(?=</p>)'),
+    # In the order in which attempts have ended.
+    re.compile(r'(?<=<ul class="tiles one-row" id="latest">).*?(?=</ul>)', re.DOTALL),
     re.compile(r"(?<=<dt>Memory</dt><dd>).*?(?=</dd>)"),
     re.compile(r'(?<=<dt>Disk</dt><dd>).*?</dd><dd class="help">.*?(?=</dd>)'),
     re.compile(r'(?<=<dt>Cost on Lambda</dt><dd>).*?</dd><dd class="help">.*?(?=</dd>)'),

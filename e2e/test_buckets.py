@@ -1,10 +1,15 @@
 """Buckets."""
 
+import http.client
+from urllib.parse import urlsplit
+
 import botocore.handlers
 import pytest
 
+import signing
 from errors import refused
 from tintype import DESTINATION, SOURCE
+from waiting import until
 
 
 def names(s3):
@@ -68,3 +73,31 @@ def test_a_missing_bucket(s3):
                 s3.list_multipart_uploads, s3.get_bucket_notification_configuration):  # fmt: skip
         with refused("NoSuchBucket", 404, "no-such-bucket"):
             ask(Bucket="no-such-bucket")
+
+
+def test_uploads_end_with_their_bucket(s3, bucket):
+    at = {"Bucket": bucket, "Key": "a"}
+    at["UploadId"] = s3.create_multipart_upload(**at)["UploadId"]
+    s3.upload_part(**at, PartNumber=1, Body=b"x")
+    s3.delete_bucket(Bucket=bucket)
+    s3.create_bucket(Bucket=bucket)
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
+    with refused("NoSuchUpload", 404):
+        s3.upload_part(**at, PartNumber=2, Body=b"x")
+
+
+def test_a_slow_put_is_not_of_another_bucket_of_the_name(server, s3, bucket):
+    url = urlsplit(signing.presigned(server, "PUT", bucket, "a"))
+    connection = http.client.HTTPConnection(url.netloc, timeout=30)
+    connection.putrequest("PUT", f"{url.path}?{url.query}")
+    connection.putheader("Content-Length", "200001")
+    connection.endheaders()
+    # More than is held in memory, so that the object is begun.
+    connection.send(b"x" * 200_000)
+    until(lambda: list((server.data / "incoming").iterdir()), "the object is begun")
+    s3.delete_bucket(Bucket=bucket)
+    s3.create_bucket(Bucket=bucket)
+    connection.send(b"x")
+    answer = connection.getresponse()
+    assert (answer.status, b"<Code>NoSuchBucket</Code>" in answer.read()) == (404, True)
+    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0

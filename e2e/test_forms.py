@@ -52,6 +52,18 @@ def test_a_form_of_boto3(server, s3, bucket):
     assert (send(given, b"four").status_code, send(given, b"x" * 21).status_code) == (400, 400)
 
 
+def test_the_files_name_in_any_field(s3, bucket):
+    fields = {"x-amz-meta-name": "it is ${filename}", "tagging": "<Tagging><TagSet><Tag><Key>a</Key><Value>1</Value></Tag></TagSet></Tagging>"}
+    conditions = [["starts-with", "$x-amz-meta-name", "it is "], {"tagging": fields["tagging"]}, ["starts-with", "$key", "user/"]]
+    given = s3.generate_presigned_post(bucket, "user/${filename}", fields, conditions)
+    for path in ("photo.jpg", r"C:\My photos\photo.jpg", "/home/me/photo.jpg"):
+        answer = requests.post(given["url"], data=given["fields"], files={"file": (path, path.encode())}, timeout=30)
+        assert answer.status_code == 204, answer.text
+        found = s3.get_object(Bucket=bucket, Key="user/photo.jpg")
+        assert (found["Body"].read(), found["Metadata"]) == (path.encode(), {"name": "it is photo.jpg"})
+    assert s3.get_object_tagging(Bucket=bucket, Key="user/photo.jpg")["TagSet"] == [{"Key": "a", "Value": "1"}]
+
+
 def test_a_file_whose_name_cannot_be_read(server, s3, bucket):
     """Two such names would be one object."""
     given = s3.generate_presigned_post(bucket, "user/${filename}", Conditions=[["starts-with", "$key", "user/"]])

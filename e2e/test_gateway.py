@@ -288,7 +288,8 @@ def test_tls_on_both_ports(new_server, tmp_path):
         (there, "the server's certificate is not trusted"),
         ([*there, "--ca", second[0]], "the server's certificate is not trusted"),
         ([*there, "--ca", event], "event.json holds no certificate in PEM"),
-        (["--data", server.data, "--server", urlsplit(server.http_url).netloc], "write http://HOST:PORT or https://HOST:PORT"),
+        (["--data", server.data, "--server", urlsplit(server.http_url).netloc], "with TLS (https://) or without"),
+        (["--data", server.data, "--server", "192.0.2.1:8080"], "write http://HOST:PORT or https://HOST:PORT"),
     ):
         done = run("logs", *arguments)
         assert done.returncode == 1 and words in done.stderr.decode(), done.stderr

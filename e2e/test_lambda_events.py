@@ -1,11 +1,14 @@
 """The Lambda binary on the tests' own Runtime API, with moto_server as S3 and SQS."""
 
 import base64
+import datetime
 import io
 import itertools
 import json
 import os
 import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import requests
@@ -58,7 +61,7 @@ def dead_letters(moto):
 
 @pytest.fixture
 def function(moto, dead_letters, tmp_path):
-    env = moto.environment() | {"DEAD_LETTER_QUEUE_URL": dead_letters.url}
+    env = moto.environment() | {"DEAD_LETTER_QUEUE_URL": dead_letters.url, "API_UPLOADS": "true"}
     with Function([BOOTSTRAP], env, tmp_path) as function:
         yield function
 
@@ -290,18 +293,124 @@ def test_unusable_settings_are_an_init_error_with_advice(moto, tmp_path):
         assert "Tintype.Settings" in str(raised.value)
 
 
-def test_logs_and_metrics(function, s3, key):
+def test_one_short_line_a_thumbnail(function, s3, key):
     s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.jpeg())
     function.invoke(s3_event(key)).ok
-    (line,) = function.log_lines("tintype.record")
-    assert (line["bucket"], line["key"], line["outcome"], line["level"]) == (SOURCE, key, "made", "INFO")
-    assert line["requestId"] and line["milliseconds"] > 0 and line["memoryBytes"] > 1 << 20
-    assert set(line["stages"]) == {"wait", "read", "decode", "resample", "encode", "write"}
-    (metrics,) = [one for one in function.log_lines() if "_aws" in one]
+    function.invoke(s3_event(key)).ok
+    first, second = function.log_lines()
+    assert (first["type"], first["bucket"], first["key"], first["outcome"]) == ("tintype.record", SOURCE, key, "made")
+    assert first["requestId"] and first["milliseconds"] > 0 and first["memoryBytes"] > 1 << 20
+    assert first["sourceBytes"] == len(sample_images.jpeg()) and first["thumbnailBytes"] > 0
+    assert set(first["stages"]) == {"wait", "read", "decode", "resample", "encode", "write"}
+    assert first["coldStart"] is True and "coldStart" not in second
+    assert all(len(line) < 500 for line in function.log_text().splitlines())
+    # What Lambda filters lines by.
+    assert first["level"] == "INFO"
+    datetime.datetime.strptime(first["timestamp"], "%Y-%m-%dT%H:%M:%S.%fZ")
+    assert "test" not in function.log_text().split(), "no secret in the log"
+
+
+def test_metrics_where_they_are_switched_on(moto, s3, tmp_path, key):
+    s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.jpeg())
+    with Function([BOOTSTRAP], moto.environment() | {"CUSTOM_METRICS": "true"}, tmp_path) as function:
+        function.invoke(s3_event(key)).ok
+        (metrics,) = [one for one in function.log_lines() if "_aws" in one]
     announced = {one["Name"] for one in metrics["_aws"]["CloudWatchMetrics"][0]["Metrics"]}
     assert {"Made", "SourceBytes", "ThumbnailBytes", "MemoryUsed", "UploadToThumbnail", "StageDecode"} <= announced
     assert all(isinstance(metrics[name], (int, float)) for name in announced)
-    assert "test" not in function.log_text().split(), "no secret in the log"
+
+
+def test_an_image_deleted_before_it_was_read_is_no_dead_letter(function, key, dead_letters):
+    """There is nothing to do about it: no alarm."""
+    assert function.invoke(s3_event(key)).ok["records"][0]["reason"] == "missing"
+    assert dead_letters.all() == []
+    (line,) = function.log_lines("tintype.record")
+    assert (line["level"], line["reason"]) == ("WARN", "missing")
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+def test_a_job_of_s3_batch_operations(version, function, s3, key, dead_letters):
+    s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.jpeg())
+    s3.put_object(Bucket=SOURCE, Key=f"corrupt {key}", Body=b"no image")
+    where = {"s3BucketArn": f"arn:aws:s3:::{SOURCE}"} if version == "1.0" else {"s3Bucket": SOURCE}
+    keys = [key, f"corrupt+{key}", f"gone-{key}"]
+    tasks = [{"taskId": f"t{number}", "s3Key": one, "s3VersionId": None} | where for number, one in enumerate(keys)]
+    event = {"invocationSchemaVersion": version, "invocationId": "i", "job": {"id": "j"}, "tasks": tasks}
+    answer = function.invoke(event).ok
+    assert (answer["invocationSchemaVersion"], answer["invocationId"]) == (version, "i")
+    assert answer["treatMissingKeysAs"] == "PermanentFailure"
+    results = [(one["taskId"], one["resultCode"], one["resultString"].split(":")[0]) for one in answer["results"]]
+    assert results == [
+        ("t0", "Succeeded", "made"),
+        ("t1", "PermanentFailure", "unsupported"),
+        ("t2", "PermanentFailure", "missing"),
+    ]
+    assert thumbnail(s3, key).size == (128, 96)
+    # They are in the job's report.
+    assert dead_letters.all() == []
+
+
+def test_an_expired_image_takes_its_thumbnail_along(moto, s3, tmp_path, key):
+    s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.jpeg())
+    with Function([BOOTSTRAP], moto.environment() | {"TINTYPE_TRIGGER__MIRROR_DELETES": "true"}, tmp_path) as function:
+        function.invoke(s3_event(key)).ok
+        s3.delete_object(Bucket=SOURCE, Key=key)
+        expired = s3_event(key, name="LifecycleExpiration:Delete")
+        assert function.invoke(expired).ok["records"][0]["outcome"] == "removed"
+
+
+REFUSALS = {
+    "archived": (403, "InvalidObjectState", "The operation is not valid for the object's storage class"),
+    "key_refused": (403, "AccessDenied", "User: arn is not authorized to perform: kms:Decrypt on resource: arn"),
+    "denied": (403, "AccessDenied", "Access Denied"),
+}
+
+
+@pytest.mark.parametrize("reason", REFUSALS)
+def test_refusals_of_s3_have_reasons_of_their_own(moto, dead_letters, tmp_path, key, reason):
+    status, code, message = REFUSALS[reason]
+
+    class Refusing(BaseHTTPRequestHandler):
+        def do_GET(self):
+            is_list = "list-type=2" in self.path
+            body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+            body = (f"<ListBucketResult><Name>{DESTINATION}</Name></ListBucketResult>" if is_list else body).encode()
+            self.send_response(200 if is_list else status)
+            self.send_header("Content-Type", "application/xml")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_HEAD(self):
+            # There is a source and no thumbnail yet.
+            self.send_response(200 if self.path.startswith(f"/{SOURCE}/") else 404)
+            self.send_header("ETag", '"e"')
+            self.send_header("Content-Length", "100")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        env = moto.environment() | {
+            "DEAD_LETTER_QUEUE_URL": dead_letters.url,
+            "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{server.server_port}",
+        }
+        with Function([BOOTSTRAP], env, tmp_path) as function:
+            answer = function.invoke(s3_event(key))
+            (line,) = function.log_lines("tintype.record")
+        assert line["reason"] == reason
+        if reason == "archived":
+            # Another attempt would find it archived, too.
+            assert answer.kind == "response"
+            assert dead_letters.all()[0]["MessageAttributes"]["Reason"]["StringValue"] == reason
+        else:
+            assert answer.payload["errorType"] == f"Tintype.{reason}" and dead_letters.all() == []
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_over_tls_to_a_host_found_by_name(tmp_path, key):
@@ -422,7 +531,8 @@ def test_a_second_triggers_bucket_through_the_api(moto, s3, tmp_path, key):
     moto.buckets("second-in", "second-out")
     second, as_json = {"bucket": "second-in", "key": f"raw/{key}"}, {"content-type": "application/json"}
     s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.jpeg())
-    with Function([BOOTSTRAP], moto.environment() | {"TINTYPE_CONFIG": TWO_TRIGGERS}, tmp_path) as function:
+    env = moto.environment() | {"TINTYPE_CONFIG": TWO_TRIGGERS, "API_UPLOADS": "true"}
+    with Function([BOOTSTRAP], env, tmp_path) as function:
         image = rest("POST", query=second, headers={"content-type": "image/jpeg"}, body=sample_images.jpeg())
         posted = function.invoke(image).ok
         assert sample_images.opened(body(posted)).size == (40, 30)
@@ -442,8 +552,9 @@ def test_a_second_triggers_bucket_through_the_api(moto, s3, tmp_path, key):
         assert other["statusCode"] == 400 and "second-in" in json.loads(body(other))["message"]
 
 
-def test_uploads_are_refused_where_the_stack_allows_none(moto, tmp_path, key):
-    with Function([BOOTSTRAP], moto.environment() | {"API_UPLOADS": "false"}, tmp_path) as function:
+@pytest.mark.parametrize("env", [{}, {"API_UPLOADS": "false"}], ids=["unset", "false"])
+def test_uploads_are_refused_unless_they_are_switched_on(moto, tmp_path, key, env):
+    with Function([BOOTSTRAP], moto.environment() | env, tmp_path) as function:
         for event in (
             rest("POST", "/myimage/uploads", headers={"content-type": "application/json"}, body=b'{"key": "a.jpg"}'),
             rest("POST", query={"key": key}, headers={"content-type": "image/jpeg"}, body=sample_images.jpeg()),

@@ -6,12 +6,13 @@ import sample_images
 from errors import refused
 from tintype import DESTINATION, SOURCE, run
 
-SUFFIXES = [".jpg", ".jpeg", ".png", ".webp", ".gif", ".JPG", ".JPEG", ".PNG"]
+SUFFIXES = [".jpg", ".JPG", ".png"]
+LISTED = f"[[trigger]]\nsuffixes = {SUFFIXES}\n".replace("'", '"')
 
 
 @pytest.fixture
 def own(new_server):
-    return new_server().start()
+    return new_server(settings=LISTED).start()
 
 
 def configurations(s3, bucket):
@@ -137,8 +138,9 @@ def test_unsupported_configurations(own):
     s3.create_bucket(Bucket="second")
     with refused("InvalidArgument", 400, "function"):
         put(s3, "second", configuration(s3, "mine") | {"LambdaFunctionArn": arn(s3) + "Other"})
-    with refused("InvalidArgument", 400, "ObjectRestore"):
-        put(s3, "second", configuration(s3, "mine", events=["s3:ObjectRestore:*"]))
+    for unknown in ("s3:ObjectRestore:Nothing", "ObjectCreated:*", "s3:ObjectCreated:Mend"):
+        with refused("InvalidArgument", 400, unknown):
+            put(s3, "second", configuration(s3, "mine", events=[unknown]))
     queue = {"QueueArn": "arn:aws:sqs:us-east-1:000000000000:q", "Events": ["s3:ObjectCreated:*"]}
     with refused("NotImplemented", 501):
         s3.put_bucket_notification_configuration(
@@ -147,3 +149,67 @@ def test_unsupported_configurations(own):
     with refused("NoSuchBucket", 404):
         put(s3, "no-such-bucket", configuration(s3, "mine", suffix=".jpg"))
     assert configurations(s3, "second") == []
+
+
+def test_images_are_a_trigger_without_a_suffix(new_server):
+    server = new_server().start()
+    s3 = server.client()
+    before = configurations(s3, SOURCE)
+    assert [(one["Id"], "Filter" in one) for one in before] == [("settings-1-images", False)]
+    put(s3, SOURCE, *before)
+    assert configurations(s3, SOURCE) == before
+    with refused("InvalidArgument", 400, "Configurations overlap"):
+        put(s3, SOURCE, *before, configuration(s3, "mine", suffix=".Jpg"))
+    put(s3, SOURCE, *before, configuration(s3, "mine", suffix=".photo"))
+    for key in ("a.JpG", "b.jfif", "c.jpeg"):
+        server.thumbnail(f"thumb_{key}", s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.jpeg())["ETag"])
+    s3.put_object(Bucket=SOURCE, Key="d.txt", Body=sample_images.jpeg())
+    server.wait_until_idle()
+    assert "thumb_d.txt" not in [found["Key"] for found in s3.list_objects_v2(Bucket=DESTINATION)["Contents"]]
+
+
+@pytest.mark.parametrize("named", ["Put", "Copy", "CompleteMultipartUpload"])
+def test_narrower_event_types(own, named):
+    s3 = own.client()
+    s3.create_bucket(Bucket="second")
+    put(s3, "second", configuration(s3, "mine", suffix=".jpg", events=[f"s3:ObjectCreated:{named}"]))
+    picture = sample_images.jpeg(640, 480)
+    s3.put_object(Bucket="second", Key="Put.jpg", Body=picture)
+    s3.copy_object(Bucket="second", Key="Copy.jpg", CopySource="second/Put.jpg")
+    upload = s3.create_multipart_upload(Bucket="second", Key="CompleteMultipartUpload.jpg")["UploadId"]
+    place = {"Bucket": "second", "Key": "CompleteMultipartUpload.jpg", "UploadId": upload}
+    etag = s3.upload_part(**place, PartNumber=1, Body=picture)["ETag"]
+    s3.complete_multipart_upload(**place, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag}]})
+    own.wait_until_idle()
+    found = [one["Key"] for one in s3.list_objects_v2(Bucket=DESTINATION).get("Contents", [])]
+    assert found == [f"thumb_{named}.jpg"]
+
+
+def test_two_narrow_types_do_not_overlap(own):
+    s3 = own.client()
+    s3.create_bucket(Bucket="second")
+    one = configuration(s3, "one", suffix=".jpg", events=["s3:ObjectCreated:Put", "s3:ObjectRemoved:Delete"])
+    two = configuration(s3, "two", suffix=".jpg", events=["s3:ObjectCreated:Copy"])
+    put(s3, "second", one, two)
+    assert [one["Events"] for one in configurations(s3, "second")] == [one["Events"], two["Events"]]
+    with refused("InvalidArgument", 400, "Configurations overlap"):
+        put(s3, "second", one, two | {"Events": ["s3:ObjectCreated:*"]})
+
+
+def test_other_event_types_are_ignored_and_counted(own):
+    s3 = own.client()
+    s3.create_bucket(Bucket="second")
+    others = ["s3:ObjectTagging:*", "s3:ObjectRestore:Completed", "s3:LifecycleExpiration:*"]
+    wanted = configuration(s3, "mine", suffix=".jpg", events=["s3:ObjectCreated:*", *others])
+    only = configuration(s3, "only", suffix=".png", events=["s3:ReducedRedundancyLostObject"])
+    answer = s3.put_bucket_notification_configuration(
+        Bucket="second", NotificationConfiguration={"LambdaFunctionConfigurations": [wanted, only]}
+    )
+    assert answer["ResponseMetadata"]["HTTPHeaders"]["x-tintype-ignored-event-types"] == "4"
+    answer = s3.get_bucket_notification_configuration(Bucket="second")
+    assert answer["ResponseMetadata"]["HTTPHeaders"]["x-tintype-ignored-event-types"] == "4"
+    assert answer["LambdaFunctionConfigurations"][0]["Events"] == wanted["Events"]
+    s3.put_object(Bucket="second", Key="a.png", Body=sample_images.png())
+    own.thumbnail("thumb_a.jpg", s3.put_object(Bucket="second", Key="a.jpg", Body=sample_images.jpeg())["ETag"])
+    own.wait_until_idle()
+    assert [one["Key"] for one in s3.list_objects_v2(Bucket=DESTINATION)["Contents"]] == ["thumb_a.jpg"]

@@ -331,10 +331,12 @@ def test_delete_if_match(s3, bucket):
         s3.head_object(Bucket=bucket, Key="a")
 
 
-def test_the_canned_acl_private_is_accepted_and_no_other(s3, bucket):
+def test_canned_acls_are_private_unless_a_bucket_may_be_public(s3, bucket):
     s3.put_object(Bucket=bucket, Key="a", Body=BODY, ACL="private")
-    with refused("NotImplemented", 501):
+    with refused("AccessDenied", 403):
         s3.put_object(Bucket=bucket, Key="b", Body=BODY, ACL="public-read")
+    with refused("NotImplemented", 501):
+        s3.put_object(Bucket=bucket, Key="b", Body=BODY, ACL="public-read-write")
     # Grants are another form of ACLs.
     everyone = "uri=http://acs.amazonaws.com/groups/global/AllUsers"
     with refused("NotImplemented", 501):
@@ -354,18 +356,16 @@ def test_unsupported_features_are_refused(s3, bucket):
     s3.put_object(Bucket=bucket, Key="a", Body=BODY)
     at = {"Bucket": bucket, "Key": "a"}
     for ask in (
-        lambda: s3.put_object_acl(**at, ACL="private"),
-        lambda: s3.put_object_tagging(**at, Tagging={"TagSet": []}),
-        lambda: s3.get_bucket_policy(Bucket=bucket),
-        lambda: s3.put_bucket_policy(Bucket=bucket, Policy="{}"),
+        lambda: s3.put_object_acl(**at, ACL="authenticated-read"),
         lambda: s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"}),
         lambda: s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=RULES),
-        lambda: s3.put_object(**at, Body=b"", Tagging="a=b"),
         lambda: s3.put_object(**at, Body=b"", ServerSideEncryption="aws:kms"),
-        lambda: s3.get_object(**at, VersionId="x"),
+        lambda: s3.put_object(**at, Body=b"", ServerSideEncryption="AES256"),
     ):
         with refused("NotImplemented", 501):
             ask()
+    with refused("InvalidArgument", 400):
+        s3.get_object(**at, VersionId="x")
     assert s3.get_object(**at)["Body"].read() == BODY
 
 

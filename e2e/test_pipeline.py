@@ -66,7 +66,7 @@ def test_images_are_rotated_upright(server, s3):
 
 def test_keys_without_a_trigger_are_ignored(own):
     s3 = own.client()
-    for key in ("notes.txt", "picture.jpg.bak", "photos/", "picture.Jpg"):
+    for key in ("notes.txt", "picture.jpg.bak", "photos/", "picture.psd"):
         upload(s3, key, sample_images.jpeg())
     # An empty queue proves that all events are handled.
     own.thumbnail("thumb_later.jpg", upload(s3, "later.jpg", sample_images.jpeg()))

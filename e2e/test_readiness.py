@@ -4,6 +4,7 @@ mounted in place of one of the data folder's folders."""
 import os
 import re
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import requests
 
 import sample_images
 import tintype
+from hanging_files import IS_POSSIBLE, HangingFiles
 from tintype import SOURCE
 from waiting import until
 
@@ -81,7 +83,7 @@ def until_ready(server):
 
 def disk_tile(server):
     """Whether the tile is an alarm, and its words."""
-    page = requests.get(server.http_url, timeout=30).text
+    page = requests.get(f"{server.http_url}/metrics/dashboard", timeout=30).text
     found = re.search(r'<div class="card ([a-z]*)"><dt>Disk</dt><dd>(.*?)</dd><dd class="help">(.*?)</dd>', page)
     return found[1], f"{found[2]} {found[3]}"
 
@@ -247,3 +249,60 @@ def test_objects_that_nothing_can_be_moved_into_are_not_ready(volume, on_volume)
         assert run("chattr", "-i", objects).returncode == 0
     until_ready(server)
     assert not list((server.data / "incoming").iterdir())
+
+
+@ext4
+def test_while_a_volume_hangs_the_program_answers_and_ends(volume, on_volume):
+    server = on_volume
+    before = server.metrics()
+    assert run("fsfreeze", "--freeze", volume).returncode == 0
+    try:
+        # It hangs in a check, in the recorder, and in an upload.
+        until_unready(server, "has not answered for")
+        with pytest.raises(botocore.exceptions.BotoCoreError):
+            server.client(read_timeout=1).put_object(Bucket=SOURCE, Key="a.txt", Body=b"a")
+        for _ in range(20):
+            assert requests.get(f"{server.http_url}/healthz", timeout=10).status_code == 200
+            assert requests.get(server.http_url, timeout=30).status_code in (200, 503)
+            now = server.metrics()
+            assert now["tintype_disk_total_bytes"] == before["tintype_disk_total_bytes"]
+        server.terminate()
+        # A thread that waits for a frozen volume cannot be killed: the process ends but for that one.
+        status = Path(f"/proc/{server.process.pid}/status")
+        until(lambda: "State:\tZ" in status.read_text(), "it ends", seconds=30)
+    finally:
+        assert run("fsfreeze", "--unfreeze", volume).returncode == 0
+    assert server.wait() == 0
+
+
+@pytest.fixture
+def hanging_files(new_server):
+    if not IS_POSSIBLE:
+        pytest.skip("system calls are known by their numbers on x86-64 Linux")
+    files = HangingFiles()
+    yield files
+    files.end()
+
+
+@pytest.mark.parametrize("signals", [[], [signal.SIGHUP]])
+def test_while_every_file_hangs_the_program_answers_and_ends(new_server, hanging_files, signals):
+    server = new_server()
+    server.before_start = hanging_files.before_start
+    server.start()
+    server.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=sample_images.jpeg())
+    server.wait_until_idle()
+    before = server.metrics()
+    hanging_files.hang()
+    with pytest.raises(botocore.exceptions.BotoCoreError):
+        server.client(read_timeout=1).put_object(Bucket=SOURCE, Key="b.txt", Body=b"b")
+    for number in signals:
+        server.process.send_signal(number)
+    for _ in range(20):
+        assert requests.get(f"{server.http_url}/healthz", timeout=10).status_code == 200
+    for _ in range(3):
+        assert requests.get(server.http_url, timeout=30).status_code in (200, 503)
+        assert server.metrics()["tintype_disk_total_bytes"] == before["tintype_disk_total_bytes"]
+    assert readiness(server)[0] == 503
+    assert hanging_files.waiting() > 0
+    server.terminate()
+    assert server.wait() == 0

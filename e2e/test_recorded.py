@@ -92,7 +92,7 @@ class S3:
         return self.recorder.answer(f"{method} {target}{sent}" + (f"\n({note})" if note else ""), answer)
 
 
-COMMANDS = "serve demo make probe invoke check status dead-letters backfill orphans logs cost completions".split()
+COMMANDS = "serve demo make probe invoke check health backup restore status dead-letters backfill orphans logs cost completions".split()
 DEAD_LETTER_ACTIONS = "list show redrive purge export".split()
 
 
@@ -341,11 +341,11 @@ def test_console(recorder, start):
     server = start()
     page = Routes(recorder, server.http_url)
     html = {"accept": "text/html"}
-    for target in ("/", "/?range=3h", "/?range=2h", "/object?key=photo.jpg", "/object?key=broken.jpg", "/object?key=notes.txt", "/object?key=missing.jpg",
+    for target in ("/", "/?bucket=no-such-bucket", "/?only=none", "/?range=3h", "/metrics/dashboard", "/metrics/dashboard?range=3h", "/metrics/dashboard?range=2h", "/object?key=photo.jpg", "/object?key=broken.jpg", "/object?key=notes.txt", "/object?key=missing.jpg",
                    "/object?key=a&bucket=no-such-bucket", "/object", "/dead-letters", "/dead-letters?reason=malformed&text=bro", "/dead-letters?text=nothing",
                    "/dead-letters?reason=malfromed", "/dead-letters?unknown=1", "/results", "/results?only=failed", "/results?text=nothing", "/login"):  # fmt: skip
         # The dashboard's charts are the same whatever the range.
-        page("GET", target, html, shown="[…] as the dashboard above" if target == "/?range=3h" else None)
+        page("GET", target, html, shown="[…] as the dashboard above" if target == "/metrics/dashboard?range=3h" else None)
     page("GET", "/graphs", html, shown="[…] as in the dashboard")
     page("GET", "/graphs?range=2h")
     page("GET", "/graphs?start=yesterday")
@@ -355,6 +355,15 @@ def test_console(recorder, start):
         recorder.answer(f"GET {target}", (status, headers, b""))
     for target in ("?key=photo.jpg", f"?bucket={DESTINATION}&key=thumb_photo.jpg", "?key=raw/anim.gif", "?key=text.jpg", "?key=missing.jpg", "", "?bucket=none-such&key=a"):
         page("GET", f"/picture{target}")
+    for target in ("/gallery", "/gallery?key=photo.jpg&key=none.jpg", "/gallery?bucket=no-such-bucket", "/gallery?last=x", "/buckets", "/backfills"):  # fmt: skip
+        page("GET", target, AS_JSON)
+    for target in ("/download?key=missing.jpg", "/render?key=photo.jpg&size=9x", "/render?key=photo.jpg&quality=0", "/render?key=text.jpg&size=20", "/preview?key=missing.jpg"):
+        page("GET", target)
+    for body in ("", "key=missing.jpg", "keys=a", "key="):
+        page("POST", "/delete", FORM | AS_JSON, body)
+        page("POST", "/upload/check", FORM | AS_JSON, body)
+    for body in ("", "action=stop", "action=pause"):
+        page("POST", "/backfills", FORM | AS_JSON, body)
     for target in ("/object?key=photo.jpg", "/object?key=broken.jpg", "/object?key=missing.jpg", "/object", "/dead-letters", "/dead-letters?reason=malformed",
                    "/dead-letters?prefix=text", "/dead-letters?id=1", "/dead-letters?before=1", "/dead-letters?before=x", "/dead-letters?reason=malfromed", "/dead-letters?all=1"):  # fmt: skip
         page("GET", target, AS_JSON)

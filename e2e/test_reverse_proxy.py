@@ -7,6 +7,7 @@ import socket
 import subprocess
 import tempfile
 from pathlib import Path
+from urllib.parse import quote
 
 import boto3
 import pytest
@@ -201,8 +202,9 @@ def test_the_access_log_has_the_clients_address(behind):
     for spoofed in ({}, {"X-Forwarded-For": "198.51.100.9"}, {"Forwarded": "for=198.51.100.9"}):
         answer = client.get(f"{base}/logs", headers=spoofed, verify=verify, timeout=30)
         id = answer.headers["X-Amzn-Requestid"]
-        until(lambda id=id: id in server.log_text(), "the request is in the log")
-        (line,) = (json.loads(line) for line in server.log_text().splitlines() if id in line)
+        until(lambda id=id: server.log_text().count(id) >= 2, "request and decision are in the log")
+        lines = [json.loads(line) for line in server.log_text().splitlines() if id in line]
+        (line,) = (line for line in lines if line["message"] == "request")
         assert line["peer"] == CLIENT
 
 
@@ -213,3 +215,26 @@ def test_a_proxy_that_adds_no_header_opens_nothing_either(new_server, proxy):
     proxy(f"server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass {server.http_url}; }} }}", port)
     assert_nothing_is_open(server, f"http://127.0.0.1:{port}")
     assert_it_opens(server, f"http://127.0.0.1:{port}", key=None)
+
+
+def test_paths_of_imgproxy_are_rewritten(new_server, tmp_path):
+    """The recipe of the guide that moves from imgproxy."""
+    server = new_server(settings=f'[listen]\ntrust_loopback = false\n[[api.key]]\nname = "shop"\nkey = "{KEY}"\n').start()
+    body = sample_images.jpeg(640, 480)
+    keys = ["photo.jpg", "a folder/\u00fc+1 & 2.jpg"]
+    for key in keys:
+        server.client().put_object(Bucket=SOURCE, Key=key, Body=body)
+    guide = (ROOT / "docs/guides/from-imgproxy-or-thumbor.md").read_text()
+    [recipe] = re.findall(r"^```nginx\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
+    port = free_port()
+    recipe = recipe.replace("listen 80", f"listen 127.0.0.1:{port}").replace("http://127.0.0.1:8080", server.http_url)
+    proxy = Proxy(tmp_path, recipe)
+    try:
+        proxy.wait_for(port)
+        for key in keys:
+            path = f"/insecure/rs:fit:300:200/plain/s3://{SOURCE}/{quote(key)}"
+            answer = requests.get(f"http://127.0.0.1:{port}{path}", timeout=30)
+            assert answer.status_code == 200, answer.text
+            assert sample_images.opened(answer.content).size == (267, 200)
+    finally:
+        proxy.stop()

@@ -71,6 +71,8 @@ class Server:
         # The HTTP API's address, further arguments, and the pattern of the ready line.
         self.http_listen, self.more = "127.0.0.1:0", []
         self.ready = r"ready: S3 endpoint (http://\S+), HTTP API ((http://[^/]+)/\S+)\n"
+        # Called in the new process before the program, for example to set its resource limits.
+        self.before_start = None
         self.process = None
         self.s3_url = self.http_url = self.api_url = None
         Server.shown.append(self)
@@ -81,7 +83,12 @@ class Server:
         command += ["--s3", "127.0.0.1:0", "--http", self.http_listen, *self.more]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=log, env=environment(**self.env), cwd=self.folder
+                command,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=environment(**self.env),
+                cwd=self.folder,
+                preexec_fn=self.before_start,
             )
         return self.process
 

@@ -29,6 +29,8 @@ def arguments():
     parser.add_argument("--memory", action="store_true", help="measure peak memory")
     parser.add_argument("--sharpness", action="store_true", help="score against references (without these three: all)")
     parser.add_argument("--stages", action="store_true", help="only print our time by the engine's modules")
+    parser.add_argument("--size", type=int, default=256, metavar="N", help="thumbnails fit into NxN (256)")
+    parser.add_argument("--fast", action="store_true", help="our scaling is `fast` instead of `sharp`")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="times each file is rendered (5)")
     parser.add_argument("--files", action="store_true", help="print every file, not only groups")
     parser.add_argument("--json", type=Path, metavar="FILE", help="store the raw run; in a folder such as runs/, under its date")
@@ -78,6 +80,7 @@ def main():
     import sample_images
     import stages
 
+    contenders.SETTINGS |= {"size": options.size, "scaling": "fast" if options.fast else "sharp"}
     corpus = options.corpus or sample_images.draw(environment.CACHE / "drawn")
     files = find(corpus, options.groups, options.match)
     if not files:

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import reference
-from contenders import WorkerExited, Worker
+from contenders import SETTINGS, Worker, WorkerExited
 
 
 def speed(commands, files, rounds, results, progress):
@@ -74,9 +74,10 @@ def status(pid, field):
 def whole_process(program, files, progress):
     """The peak of `tintype make` from start to end, without its input, in KiB."""
     peaks = {}
+    box = f"{SETTINGS['size']}x{SETTINGS['size']}"
     with tempfile.TemporaryDirectory() as folder:
         for key, path in files.items():
-            command = [program, "make", path, "-o", folder, "--size", "256x256", "--format", "jpeg", "--jobs", "1"]
+            command = [program, "make", path, "-o", folder, "--size", box, "--format", "jpeg", "--jobs", "1"]
             process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             _, code, usage = os.wait4(process.pid, 0)
             process.returncode = code

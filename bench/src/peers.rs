@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use s3s::{auth::SimpleAuth, service::S3ServiceBuilder};
 
 /// The access key of peers.
-pub(crate) const KEY: (&str, &str) = ("bench", "bench-secret");
+pub(crate) const KEY: (&str, &str) = ("bench", "bench-secret-of-the-peers");
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeS3sFs {

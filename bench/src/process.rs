@@ -42,7 +42,7 @@ impl Server {
         arguments: &[PathBuf],
         env: &[(String, String)],
     ) -> anyhow::Result<Self> {
-        let (access_key_id, secret_access_key) = ("bench".to_owned(), "bench-secret".to_owned());
+        let (access_key_id, secret_access_key) = ("bench".to_owned(), "bench-secret-of-the-peers".to_owned());
         let started = Instant::now();
         let mut child = Command::new(binary()?)
             .args(["serve", "--s3", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data"])

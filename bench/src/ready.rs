@@ -114,7 +114,7 @@ fn fill(data: &std::path::Path, objects: u32) -> anyhow::Result<()> {
                         };
                         let mut incoming = store.objects.begin(&at, StoredHeaders::default())?;
                         incoming.write(&number.to_le_bytes())?;
-                        let cause = Cause { event: "ObjectCreated:Put", request_id: String::new() };
+                        let cause = Cause::new("ObjectCreated:Put", String::new());
                         store.objects.commit(&at, incoming, Condition::Any, cause)?;
                     }
                     anyhow::Ok(())

@@ -64,7 +64,7 @@ impl SlowDisk {
         let ledger = open_ledger(&disk, &folder, batch)?;
         let store =
             Storage::open(disk, folder, ledger.clone(), Enqueuer::new(ledger), Vec::new(), "Thumbnails")?;
-        store.buckets.create("slow")?;
+        store.buckets.create("slow", None)?;
         faults.set_sync_cost(Duration::from_millis(self.sync_ms));
         let (next, bytes) = (AtomicU64::new(0), vec![0x5A; 100_000]);
         let began = Instant::now();
@@ -90,7 +90,7 @@ fn put(store: &Storage, number: u64, bytes: &[u8]) -> anyhow::Result<()> {
     let at = Location { bucket: "slow".into(), key };
     let mut incoming = store.objects.begin(&at, StoredHeaders::default())?;
     incoming.write(bytes)?;
-    let cause = Cause { event: "ObjectCreated:Put", request_id: String::new() };
+    let cause = Cause::new("ObjectCreated:Put", String::new());
     store.objects.commit(&at, incoming, Condition::Any, cause)?;
     Ok(())
 }

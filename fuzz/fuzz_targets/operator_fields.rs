@@ -3,11 +3,12 @@
 
 use libfuzzer_sys::fuzz_target;
 use tintype::{
-    admin::{DeadLettersRequest, LogsRequest, StatusRequest},
+    admin::{BackupRequest, DeadLettersRequest, LogsRequest, StatusRequest},
     fuzzing::operator_fields,
 };
 
 fuzz_target!(|text: &str| {
+    operator_fields::<BackupRequest>(text);
     operator_fields::<DeadLettersRequest>(text);
     operator_fields::<LogsRequest>(text);
     operator_fields::<StatusRequest>(text);

@@ -55,7 +55,11 @@ fn opaque_pixels(file: &[u8]) -> Option<(u32, u32, Vec<u8>)> {
     decoder.set_transformations(Transformations::EXPAND);
     let mut reader = decoder.read_info().ok()?;
     let info = reader.info();
-    let plain = info.exif_metadata.is_none() && info.icc_profile.is_none() && !info.is_animated();
+    let plain = info.exif_metadata.is_none()
+        && info.icc_profile.is_none()
+        && info.coding_independent_code_points.is_none()
+        && (info.srgb.is_some() || (info.source_gamma.is_none() && info.source_chromaticities.is_none()))
+        && !info.is_animated();
     if u64::from(info.width) * u64::from(info.height) > PIXELS
         || info.bit_depth == BitDepth::Sixteen
         || info.trns.is_some()
@@ -67,7 +71,10 @@ fn opaque_pixels(file: &[u8]) -> Option<(u32, u32, Vec<u8>)> {
     let read = reader.next_frame(&mut samples).ok()?;
     // eXIf may follow the image data.
     reader.finish().ok()?;
-    if reader.info().exif_metadata.is_some() {
+    let info = reader.info();
+    let texts = info.uncompressed_latin1_text.len() + info.compressed_latin1_text.len() + info.utf8_text.len();
+    // A text may hold one, too.
+    if info.exif_metadata.is_some() || texts > 0 {
         return None;
     }
     let pixels = match read.color_type.samples() {

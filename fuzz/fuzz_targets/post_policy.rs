@@ -134,6 +134,10 @@ fn assert_covered(
     }
     let free =
         |name: &str| ["policy", "x-amz-signature", "file"].contains(&name) || name.starts_with("x-ignore-");
+    // In every field it is the name of the file.
+    let file_name = file_name.rsplit(['/', '\\']).next().unwrap_or_default();
+    let fields: Vec<_> =
+        fields.iter().map(|(name, value)| (name.clone(), value.replace("${filename}", file_name))).collect();
     let field = |name: &str| fields.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str());
     for (name, _) in fields.iter().filter(|(name, _)| !free(name)) {
         assert!(rules.iter().any(|(_, ruled, _)| ruled == name), "{name} has no condition");
@@ -141,10 +145,9 @@ fn assert_covered(
     assert!(
         rules.iter().any(|(_, name, _)| name == "key") && rules.iter().any(|(_, name, _)| name == "bucket")
     );
-    let key = field("key").unwrap_or_default().replace("${filename}", file_name);
     for (operator, name, expected) in &rules {
         let found = match name.as_str() {
-            "key" => Some(key.as_str()),
+            "key" => Some(field("key").unwrap_or_default()),
             "bucket" => Some(bucket),
             name => field(name),
         };

@@ -7,7 +7,7 @@ use std::{
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
-use tintype_engine::{Limits, OutputFormat, RECIPE, Scratch, Size, Spec, Thumbnail, render};
+use tintype_engine::{Limits, OutputFormat, RECIPE, Scaling, Scratch, Size, Spec, Thumbnail, render};
 
 #[derive(Deserialize)]
 struct Request {
@@ -15,6 +15,7 @@ struct Request {
     size: u32,
     format: String,
     quality: u8,
+    scaling: String,
     /// Where to write the thumbnail, if anywhere.
     output: Option<PathBuf>,
 }
@@ -42,6 +43,7 @@ fn render_file(request: &Request, scratch: &mut Scratch) -> anyhow::Result<Answe
         size: Size { width: Some(request.size), height: Some(request.size) },
         format: request.format.parse::<OutputFormat>().map_err(anyhow::Error::msg)?,
         quality: request.quality,
+        scaling: request.scaling.parse::<Scaling>().map_err(anyhow::Error::msg)?,
         ..Spec::default()
     };
     let limits = Limits::default();

@@ -34,6 +34,11 @@ impl Accept {
         self.weight(media_type) > 0
     }
 
+    /// Whether a media type is accepted by its name: clients that write `*/*` alone may know it or not.
+    pub(crate) fn names(&self, media_type: &str) -> bool {
+        self.ranges.iter().any(|(range, weight)| range == media_type && *weight > 0)
+    }
+
     /// The format with the highest weight; of equals the first. `None` if none is accepted.
     pub(crate) fn choose(&self, formats: &[Format]) -> Option<Format> {
         let mut best = None;
@@ -79,6 +84,17 @@ mod tests {
         ] {
             assert_eq!(choose(accept), format, "{accept}");
         }
+        for (accept, is_named) in [
+            ("image/avif,image/webp,image/*,*/*;q=0.8", true),
+            ("image/webp;q=0.1", true),
+            ("image/webp;q=0", false),
+            ("image/*", false),
+            ("*/*", false),
+        ] {
+            let headers = HeaderMap::from_iter([(header::ACCEPT, accept.parse().unwrap())]);
+            assert_eq!(Accept::of(&headers).names("image/webp"), is_named, "{accept}");
+        }
+        assert!(!Accept::default().names("image/webp"));
         assert_eq!(Accept::default().choose(&[Format::Png]), Some(Format::Png));
     }
 }

@@ -28,9 +28,9 @@ pub fn message(status: StatusCode, text: impl AsRef<str>) -> Response {
 pub(crate) const fn status(reason: Reason) -> StatusCode {
     match reason {
         Reason::BadEvent | Reason::KeyTooLong => StatusCode::BAD_REQUEST,
-        Reason::Denied => StatusCode::FORBIDDEN,
+        Reason::Denied | Reason::KeyRefused => StatusCode::FORBIDDEN,
         Reason::Missing => StatusCode::NOT_FOUND,
-        Reason::Collision => StatusCode::CONFLICT,
+        Reason::Collision | Reason::Archived => StatusCode::CONFLICT,
         Reason::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Reason::Unsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Reason::Malformed => StatusCode::UNPROCESSABLE_ENTITY,

@@ -1,12 +1,15 @@
 //! Conditional requests: whether the version that a client has is current.
 
 use std::{
-    sync::{Arc, LazyLock},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::{
+        Arc, Once,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, UNIX_EPOCH},
 };
 
 use axum::http::{HeaderMap, header};
-use tintype_pipeline::Location;
+use tintype_pipeline::{Location, clock::now_ms};
 
 /// The source of a response, for caches of the host: the response is valid as long as the source has this ETag. An
 /// extension of the responses to GET and HEAD.
@@ -18,20 +21,25 @@ pub struct SourceTag {
     pub etag: Arc<str>,
 }
 
-/// When this process started, in seconds since 1970: recipes change only with the settings, and those only at a start.
-static STARTED_S: LazyLock<i64> = LazyLock::new(|| {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-});
+/// When recipes last changed, in seconds since 1970: they do with the settings, at a start or when those are read again.
+static CHANGED_S: AtomicI64 = AtomicI64::new(0);
 
 /// Records the start of the process, on the first call.
 pub(crate) fn record_start() {
-    LazyLock::force(&STARTED_S);
+    static START: Once = Once::new();
+    START.call_once(recipes_changed);
 }
 
-/// When a thumbnail was last modified, in seconds since 1970: with its source, or with its recipe.
-pub(crate) fn modified_s(source_ms: i64) -> i64 {
-    source_ms.div_euclid(1000).max(*STARTED_S)
+/// Records that recipes may be others from now on.
+pub fn recipes_changed() {
+    CHANGED_S.fetch_max(now_ms().div_euclid(1000), Ordering::Relaxed);
+}
+
+/// When a thumbnail was last modified, in seconds since 1970: with its source, or with its recipe. `Last-Modified` is the
+/// source's date alone: a client that sends it back is answered 304 if no recipe can have changed since.
+#[must_use]
+pub fn modified_s(source_ms: i64) -> i64 {
+    source_ms.div_euclid(1000).max(CHANGED_S.load(Ordering::Relaxed))
 }
 
 /// Whether the client has this version. `modified_s`: seconds since 1970.

@@ -12,7 +12,7 @@ use axum::{
     response::Response,
 };
 
-use crate::{answer::message, route_table::RouteTable, routes, settings::ApiSettings};
+use crate::{answer::message, public::gated, route_table::RouteTable, routes, settings::ApiSettings};
 
 /// The origins whose pages may read responses; cheap to clone.
 #[derive(Debug, Clone)]
@@ -64,8 +64,10 @@ impl Cors {
     }
 }
 
-/// Responds to OPTIONS, refuses unknown routes, and adds CORS headers to every response.
+/// Responds to OPTIONS, refuses unknown routes and what needs a key where others need none (`api.public`), and adds CORS
+/// headers to every response.
 pub fn cross_origin(router: Router, api: &ApiSettings) -> Router {
+    let router = gated(router, api);
     let cors = Cors::new(&api.cors_origins);
     let table = Arc::new(RouteTable::new(&api.path(), routes::rows()));
     let fallback = cors.clone();

@@ -86,10 +86,47 @@ impl fmt::Debug for FormSigner {
     }
 }
 
+/// Callers who may get what was rendered for each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Audience {
+    /// Those who may use the API for every object.
+    Callers,
+    /// Those who need no key: see [`crate::Public`].
+    Public,
+}
+
+/// What was rendered for a request and is no thumbnail of the settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendering {
+    /// The source.
+    pub at: Location,
+    /// The ETag of the version that it was rendered from.
+    pub source_etag: String,
+    /// The fingerprint of the recipe.
+    pub recipe: String,
+}
+
 /// The operations of a host.
 pub trait Host: Clone + Send + Sync + 'static {
     /// The triggers in force, the default first ([`tintype_pipeline::trigger::default_trigger`]).
     fn triggers(&self) -> Arc<Vec<Trigger>>;
+
+    /// Whose results the request that the current task serves may get; `None`: nobody's, where callers differ in what they
+    /// may read.
+    fn audience(&self) -> Option<Audience> {
+        Some(Audience::Callers)
+    }
+
+    /// What was rendered before, where the host holds it.
+    fn recall(&self, rendering: &Rendering) -> impl Future<Output = Option<Bytes>> + Send {
+        let _ = rendering;
+        async { None }
+    }
+
+    /// Gives the host what was rendered, which may hold it.
+    fn retain(&self, rendering: Rendering, bytes: Bytes) {
+        drop((rendering, bytes));
+    }
 
     /// Runs the function on one record.
     fn invoke(

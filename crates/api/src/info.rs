@@ -6,17 +6,19 @@ use axum::{
     response::Response,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde_json::{Value, json};
-use tintype_pipeline::{Inspection, Location, inspection::RenditionStatus};
+use serde_json::{Map, Value, json};
+use tintype_pipeline::{Inspection, Location, inspection::RenditionStatus, trigger::default_trigger};
 
 use crate::{
     Api, Deadline, Host,
     answer::{self, message},
     conditions::http_date,
+    image_url::{ImageUrl, at_each_density, srcset},
     openapi::{BucketQuery, Info, KeyQuery},
-    query::Query,
+    query::{Query, VERSION},
     refusals::InfoRefusals,
     routes::INFO,
+    settings::Preset,
 };
 
 #[utoipa::path(
@@ -37,12 +39,17 @@ pub(crate) async fn get<H: Host>(State(api): State<Api<H>>, request: Request) ->
     match api.host.inspect(at.clone(), query.trigger.clone(), Deadline::of(&request)).await {
         Err(refused) => answer::refused(refused),
         Ok(Err(failure)) => answer::failure(&failure),
-        Ok(Ok(inspection)) => answer::json(StatusCode::OK, &description(&at, &inspection)),
+        Ok(Ok(inspection)) => {
+            let mut json = description(&at, &inspection);
+            json["srcset"] = srcsets(&api, &at, &inspection.stat.etag).into();
+            answer::json(StatusCode::OK, &json)
+        }
     }
 }
 
 fn query<H: Host>(api: &Api<H>, request: &Request) -> Result<(Location, Query), Box<Response>> {
-    let query = Query::of(request, &api.config, api.host.triggers())?;
+    let query = Query::of(request.uri(), &api.config, api.host.triggers())?;
+    query.delivery.refuse()?;
     if query.has_spec {
         let text = format!("{INFO} takes the query fields \"key\" and \"bucket\" alone");
         return Err(Box::new(message(StatusCode::BAD_REQUEST, text)));
@@ -68,6 +75,22 @@ fn description(at: &Location, inspection: &Inspection) -> Value {
         "colour": format!("#{r:02x}{g:02x}{b:02x}"),
         "renditions": renditions.iter().map(rendition).collect::<Vec<_>>(),
     })
+}
+
+/// The `srcset` of each preset, for this version of the image.
+fn srcsets<H: Host>(api: &Api<H>, at: &Location, etag: &str) -> Map<String, Value> {
+    let triggers = api.host.triggers();
+    let is_default = default_trigger(&triggers).is_some_and(|trigger| trigger.bucket == at.bucket);
+    let of_preset = |preset: &Preset| {
+        let mut url = ImageUrl::of_preset(&api.config.path, &preset.name, at.key.as_str());
+        if !is_default {
+            url = url.with("bucket", at.bucket.as_str());
+        }
+        let url = url.with(VERSION, etag);
+        let candidates = at_each_density(preset, &url).map(|(url, dpr)| (url.unsigned(), dpr));
+        (preset.name.clone(), srcset(candidates).into())
+    };
+    api.config.presets.iter().map(of_preset).collect()
 }
 
 fn rendition(status: &RenditionStatus) -> Value {

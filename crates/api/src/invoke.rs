@@ -9,7 +9,7 @@ use axum::{
 use serde_json::{Value, json};
 use tintype_pipeline::{
     Ignored, Outcome, Report,
-    event::{self, Event, Record, form_encoded},
+    event::{self, Event, Kind, Record, form_encoded},
     trigger::default_trigger,
 };
 
@@ -56,7 +56,8 @@ pub(crate) async fn post<H: Host>(State(api): State<Api<H>>, request: Request) -
 }
 
 async fn response<H: Host>(api: &Api<H>, request: Request) -> Result<Box<Response>, Box<Response>> {
-    let query = Query::of(&request, &api.config, api.host.triggers())?;
+    let query = Query::of(request.uri(), &api.config, api.host.triggers())?;
+    query.delivery.refuse()?;
     let deadline = Deadline::of(&request);
     let (head, body) = request.into_parts();
     let kind = body::media_type(&head.headers);
@@ -126,7 +127,7 @@ async fn run<H: Host>(api: &Api<H>, headers: &HeaderMap, body: &[u8], deadline: 
             }
             Ok(record) => record,
         };
-        if is_async {
+        if is_async && record.kind != Kind::Other {
             match api.host.enqueue(record.clone()).await {
                 Ok(Queued::NoQueue) => {}
                 Ok(Queued::Yes) => {

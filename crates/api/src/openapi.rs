@@ -8,7 +8,7 @@ use axum::{
     response::Response,
 };
 use serde_json::Value;
-use tintype_engine::{Fit, Gravity, OutputFormat};
+use tintype_engine::{Fit, Gravity, OutputFormat, Scaling};
 use tintype_pipeline::trigger::Trigger;
 use utoipa::{
     IntoParams, OpenApi, PartialSchema, ToSchema,
@@ -19,7 +19,7 @@ use utoipa::{
     },
 };
 
-use crate::{Api, Config, Host, query::buckets, routes, uploads};
+use crate::{Api, Config, Host, query::buckets, route_table::RoutePath, routes, uploads};
 
 /// An error.
 #[derive(ToSchema)]
@@ -184,7 +184,7 @@ pub(crate) struct Info {
     bytes: u64,
     /// When it was stored, as HTTP writes dates.
     modified: Option<String>,
-    /// jpeg, png, webp, gif, bmp or tiff.
+    /// jpeg, png, webp, gif, bmp, tiff, avif, heic, jxl or svg.
     format: String,
     /// Once upright.
     width: u32,
@@ -200,6 +200,9 @@ pub(crate) struct Info {
     #[schema(pattern = "^#[0-9a-f]{6}$")]
     colour: String,
     renditions: Vec<RenditionStatus>,
+    /// Of each preset: the `srcset` of an img element, below the API's host.
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    srcset: Value,
 }
 
 /// A thumbnail of the settings and its status.
@@ -295,6 +298,45 @@ pub(crate) struct SpecQuery {
     /// Behind transparency and around contain.
     #[param(required = false, pattern = "^([0-9a-fA-F]{6}|[0-9a-fA-F]{8}|transparent)$")]
     background: String,
+    /// How large JPEGs are reduced while they are decoded: fast takes less time and is a little less sharp.
+    #[param(required = false)]
+    scaling: String,
+}
+
+/// A preset in the query.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes a query")]
+pub(crate) struct PresetQuery {
+    /// A preset, instead of size, fit and the like.
+    #[param(required = false)]
+    preset: String,
+    /// With a preset: the device pixel ratio, by which its box is larger.
+    #[param(required = false, minimum = 1, maximum = 4)]
+    dpr: u32,
+}
+
+/// A device pixel ratio in the query.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes a query")]
+pub(crate) struct DprQuery {
+    /// The device pixel ratio, by which the preset's box is larger.
+    #[param(required = false, minimum = 1, maximum = 4)]
+    dpr: u32,
+}
+
+/// How an image is delivered.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes a query")]
+pub(crate) struct DeliveryQuery {
+    /// The ETag of the source's version: while it is current, the image may be cached for ever.
+    #[param(required = false)]
+    v: String,
+    /// Has the image saved as a file of this name; empty: of the key's.
+    #[param(required = false, max_length = 200, pattern = "^[^/\\\\\\x00-\\x1f\\x7f]*$")]
+    download: String,
 }
 
 #[derive(OpenApi)]
@@ -319,9 +361,15 @@ pub fn description(config: &Config, triggers: &[Trigger]) -> Value {
     let buckets = buckets(triggers);
     for route in routes::rows() {
         let Some(part) = route.description else { continue };
+        // Without presets there is nothing to ask for.
+        if config.presets.is_empty() && route.path == RoutePath::Resource(routes::PRESET) {
+            continue;
+        }
         let mut part = part();
         let described = std::mem::take(&mut part.paths.paths);
-        let item = api.paths.paths.entry(route.path.below(&config.path)).or_default();
+        // A catch-all is a parameter like others here.
+        let path = route.path.below(&config.path).replace("{*", "{");
+        let item = api.paths.paths.entry(path).or_default();
         for operations in described.into_values() {
             item.merge_operations(bounded(operations, config, &buckets));
         }
@@ -365,7 +413,11 @@ fn bounded(mut item: PathItem, config: &Config, buckets: &[&str]) -> PathItem {
     for operation in [&mut item.get, &mut item.head, &mut item.post].into_iter().flatten() {
         let Some(parameters) = &mut operation.parameters else { continue };
         parameters.retain(|parameter| match parameter {
-            RefOr::T(parameter) => parameter.name != "bucket" || buckets.len() > 1,
+            RefOr::T(parameter) => match parameter.name.as_str() {
+                "bucket" => buckets.len() > 1,
+                "preset" | "dpr" => !config.presets.is_empty(),
+                _ => true,
+            },
             RefOr::Ref(_) => true,
         });
         for parameter in parameters {
@@ -391,6 +443,7 @@ fn bound(parameter: &mut Parameter, config: &Config, buckets: &[&str]) {
         "fit" => Fit::NAMES,
         "format" => OutputFormat::NAMES,
         "gravity" => Gravity::NAMES,
+        "scaling" => Scaling::NAMES,
         "bucket" => buckets,
         _ => &[],
     };
@@ -401,6 +454,14 @@ fn bound(parameter: &mut Parameter, config: &Config, buckets: &[&str]) {
     if parameter.name == "size" {
         let side = up_to(config.bounds.side);
         schema.pattern = Some(format!("^({side}|x{side}|{side}x{side})$"));
+    }
+    if parameter.name == "preset" {
+        let presets = config.presets.iter().map(|preset| Value::from(preset.name.as_str()));
+        schema.enum_values = Some(presets.collect());
+    }
+    if parameter.name == "dpr" {
+        let most = config.presets.iter().map(|preset| preset.max_dpr).min().unwrap_or(1);
+        schema.maximum = Some(f64::from(most).into());
     }
     if parameter.name == "quality" {
         schema.maximum = Some(f64::from(config.bounds.quality).into());

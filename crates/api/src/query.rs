@@ -2,14 +2,22 @@
 
 use std::{ops::Deref, sync::Arc};
 
-use axum::{extract::Request, http::StatusCode, response::Response};
-use tintype_engine::{Background, Fit, Gravity, OutputFormat, Size, Spec};
+use axum::{
+    http::{StatusCode, Uri},
+    response::Response,
+};
+use tintype_engine::{Background, Fit, Gravity, OutputFormat, Scaling, Size, Spec};
 use tintype_pipeline::{
     Location, ObjectKey,
     trigger::{Trigger, default_trigger, find_trigger},
 };
 
-use crate::{Config, NO_TRIGGER, answer::message};
+use crate::{
+    Config, NO_TRIGGER,
+    answer::message,
+    settings::{Preset, PresetFormat},
+    signed_url::{EXPIRES, SIGNATURE},
+};
 
 /// The bounds of a request: the settings `api.max_side` and `api.max_quality`.
 #[derive(Debug, Clone, Copy)]
@@ -21,7 +29,79 @@ pub(crate) struct Bounds {
 }
 
 /// The known fields.
-const FIELDS: [&str; 8] = ["key", "bucket", "size", "fit", "format", "quality", "gravity", "background"];
+const FIELDS: [&str; 15] = [
+    "key",
+    "bucket",
+    "size",
+    "fit",
+    "format",
+    "quality",
+    "gravity",
+    "background",
+    "scaling",
+    "preset",
+    "dpr",
+    "v",
+    "download",
+    "expires",
+    "signature",
+];
+
+/// The field of the source's version: its ETag.
+pub(crate) const VERSION: &str = "v";
+
+/// Characters of the longest file name for a download.
+const LONGEST_FILE_NAME: usize = 200;
+
+/// The preset's name and the encoded key of a path below the resource that has both.
+pub(crate) fn preset_path<'a>(path: &'a str, resource: &str) -> Option<(&'a str, &'a str)> {
+    let (preset, key) = path.strip_prefix(resource)?.strip_prefix('/')?.split_once('/')?;
+    (!preset.is_empty() && !key.is_empty()).then_some((preset, key))
+}
+
+/// The decoded pairs of a query, in their order.
+#[derive(Debug, Default)]
+pub(crate) struct Pairs(Vec<(String, String)>);
+
+impl Pairs {
+    /// Decodes a query.
+    ///
+    /// # Errors
+    /// A part does not decode to UTF-8.
+    pub(crate) fn parse(query: &str) -> Result<Self, String> {
+        let pairs = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            Ok((decode(name)?, decode(value)?))
+        });
+        pairs.collect::<Result<_, String>>().map(Self)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Whether there is a pair of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.iter().any(|(known, _)| known == name)
+    }
+
+    /// The value of a name that is given once.
+    pub(crate) fn single(&self, name: &str) -> Option<&str> {
+        let mut values = self.iter().filter(|(known, _)| *known == name).map(|(_, value)| value);
+        values.next().filter(|_| values.next().is_none())
+    }
+
+    /// The first name that is given twice.
+    fn duplicate(&self) -> Option<&str> {
+        let mut names: Vec<&str> = self.iter().map(|(name, _)| name).collect();
+        names.sort_unstable();
+        names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+    }
+
+    pub(crate) fn has_duplicates(&self) -> bool {
+        self.duplicate().is_some()
+    }
+}
 
 /// A trigger among those in force.
 #[derive(Debug)]
@@ -104,17 +184,50 @@ pub(crate) struct Query {
     pub(crate) names_bucket: bool,
     /// Whether the request names the format.
     pub(crate) names_format: bool,
+    /// What GET and HEAD take besides.
+    pub(crate) delivery: Delivery,
+}
+
+/// How an image is delivered: what GET and HEAD of images take, and nothing else does.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Delivery {
+    /// The preset, by its index in the settings.
+    pub(crate) preset: Option<usize>,
+    /// The device pixel ratio, for presets.
+    dpr: Option<u32>,
+    /// The ETag of the source's version that the URL is for.
+    pub(crate) version: Option<String>,
+    /// That it is to be saved as a file, and under which name; empty: under the key's.
+    pub(crate) download: Option<String>,
+    /// Whether the URL is signed.
+    pub(crate) is_signed: bool,
+}
+
+impl Delivery {
+    /// Refuses it where an image is not what is answered.
+    pub(crate) fn refuse(&self) -> Result<(), Box<Response>> {
+        if *self == Self::default() {
+            return Ok(());
+        }
+        let text = "the query fields \"preset\", \"dpr\", \"v\", \"download\", \"expires\" and \"signature\" are for GET and HEAD of images";
+        Err(Box::new(message(StatusCode::BAD_REQUEST, text)))
+    }
 }
 
 impl Query {
-    /// Parses the query of a request.
-    pub(crate) fn of(
-        request: &Request,
-        config: &Config,
-        triggers: Arc<Vec<Trigger>>,
-    ) -> Result<Self, Box<Response>> {
-        let fields = parse(request.uri().query().unwrap_or_default(), config.bounds)
-            .map_err(|error| Box::new(message(StatusCode::BAD_REQUEST, error)))?;
+    /// Parses the query of a URL, and the path of a preset's image.
+    pub(crate) fn of(uri: &Uri, config: &Config, triggers: Arc<Vec<Trigger>>) -> Result<Self, Box<Response>> {
+        let bad = |error: String| Box::new(message(StatusCode::BAD_REQUEST, error));
+        let mut fields = parse(uri.query().unwrap_or_default(), config.bounds).map_err(bad)?;
+        if let Some((preset, key)) = preset_path(uri.path(), &config.path) {
+            fields.of_path(preset, key).map_err(bad)?;
+        }
+        let preset = fields.preset.take().map(|name| config.preset(&name)).transpose()?;
+        if let Some((_, preset)) = preset {
+            fields.check_for_preset(preset).map_err(bad)?;
+        } else if fields.dpr.is_some() {
+            return Err(bad("query field \"dpr\" is for presets; ask for a larger \"size\"".into()));
+        }
         let trigger = MatchedTrigger::find(triggers, fields.bucket.as_deref(), fields.key.as_ref())
             .map_err(|unknown| unknown.response("query field \"bucket\""))?;
         let base = trigger.renditions.first().map(|rendition| rendition.spec.clone()).unwrap_or_default();
@@ -123,14 +236,30 @@ impl Query {
             names_bucket: fields.bucket.is_some(),
             names_format: fields.format.is_some(),
             spec: fields.over(base),
+            delivery: Delivery {
+                preset: preset.map(|(index, _)| index),
+                dpr: fields.dpr,
+                version: fields.version,
+                download: fields.download,
+                is_signed: fields.is_signed,
+            },
             key: fields.key,
             trigger,
         };
         // Renditions of the settings are not bounded.
-        if !query.trigger.renditions.iter().any(|rendition| rendition.spec == query.spec) {
+        if query.delivery.preset.is_none()
+            && !query.trigger.renditions.iter().any(|rendition| rendition.spec == query.spec)
+        {
             bound_open_sides(&mut query.spec, config.bounds);
         }
         Ok(query)
+    }
+
+    /// The preset's rendition for a client that names WebP in `Accept` or not; whether that decides.
+    pub(crate) fn of_preset(&self, config: &Config, accepts_webp: bool) -> Option<(Spec, bool)> {
+        let preset = &config.presets[self.delivery.preset?];
+        let spec = preset.rendition(self.delivery.dpr.unwrap_or(1), accepts_webp);
+        Some((spec, preset.format == PresetFormat::Auto))
     }
 
     /// The object in the source bucket that the query names.
@@ -154,9 +283,43 @@ struct Fields {
     quality: Option<u8>,
     gravity: Option<Gravity>,
     background: Option<Background>,
+    scaling: Option<Scaling>,
+    preset: Option<String>,
+    dpr: Option<u32>,
+    version: Option<String>,
+    download: Option<String>,
+    is_signed: bool,
 }
 
 impl Fields {
+    /// Takes preset and key from the path.
+    fn of_path(&mut self, preset: &str, key: &str) -> Result<(), String> {
+        for (name, is_given) in [("key", self.key.is_some()), ("preset", self.preset.is_some())] {
+            if is_given {
+                return Err(format!("query field \"{name}\": the path names it already"));
+            }
+        }
+        let decoded = percent_encoding::percent_decode_str(key).decode_utf8();
+        let decoded =
+            decoded.map_err(|_| format!("the key \"{key}\" in the path does not decode to UTF-8"))?;
+        self.key =
+            Some(ObjectKey::new(&decoded).map_err(|message| format!("the key in the path: {message}"))?);
+        self.preset = Some(preset.to_owned());
+        Ok(())
+    }
+
+    fn check_for_preset(&self, preset: &Preset) -> Result<(), String> {
+        if self.has_spec() {
+            return Err("a preset has its size, fit, format and the like; ask for one or the other".into());
+        }
+        match self.dpr {
+            Some(dpr) if dpr > preset.max_dpr => {
+                Err(format!("dpr \"{dpr}\" is not 1 to {} (preset.max_dpr)", preset.max_dpr))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether any overrides the rendition.
     fn has_spec(&self) -> bool {
         self.size.is_some()
@@ -165,6 +328,7 @@ impl Fields {
             || self.quality.is_some()
             || self.gravity.is_some()
             || self.background.is_some()
+            || self.scaling.is_some()
     }
 
     /// The rendition `base`, overridden by the fields.
@@ -176,6 +340,7 @@ impl Fields {
             quality: self.quality.unwrap_or(base.quality),
             gravity: self.gravity.unwrap_or(base.gravity),
             background: self.background.unwrap_or(base.background),
+            scaling: self.scaling.unwrap_or(base.scaling),
             ..base
         }
     }
@@ -187,27 +352,36 @@ impl Fields {
 /// The field that is unknown, repeated or out of bounds.
 fn parse(query: &str, bounds: Bounds) -> Result<Fields, String> {
     let mut fields = Fields::default();
-    let mut seen: Vec<String> = Vec::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let (name, value) = (decode(name)?, decode(value)?);
-        if !FIELDS.contains(&name.as_str()) {
-            return Err(format!("query field \"{name}\" is not one of {}", FIELDS.join(", ")));
-        }
-        if seen.contains(&name) {
-            return Err(format!("query field \"{name}\" is given twice"));
-        }
-        match name.as_str() {
+    let pairs = Pairs::parse(query)?;
+    if let Some(unknown) = pairs.iter().map(|(name, _)| name).find(|name| !FIELDS.contains(name)) {
+        return Err(format!("query field \"{unknown}\" is not one of {}", FIELDS.join(", ")));
+    }
+    if let Some(name) = pairs.duplicate() {
+        return Err(format!("query field \"{name}\" is given twice"));
+    }
+    for (name, value) in pairs.iter() {
+        match name {
             "key" => {
-                let key = ObjectKey::new(&value);
+                let key = ObjectKey::new(value);
                 fields.key = Some(key.map_err(|message| format!("query field \"key\": {message}"))?);
             }
-            "bucket" => fields.bucket = Some(value),
-            "size" => fields.size = Some(size(&value, bounds)?),
+            "bucket" => fields.bucket = Some(value.to_owned()),
+            "size" => fields.size = Some(size(value, bounds)?),
             "fit" => fields.fit = Some(value.parse()?),
             "format" => fields.format = Some(value.parse()?),
             "gravity" => fields.gravity = Some(value.parse()?),
             "background" => fields.background = Some(value.parse()?),
+            "scaling" => fields.scaling = Some(value.parse()?),
+            "preset" => fields.preset = Some(value.to_owned()),
+            "dpr" => {
+                let dpr = ["1", "2", "3", "4"].iter().position(|known| *known == value);
+                let dpr = dpr.and_then(|index| u32::try_from(index + 1).ok());
+                fields.dpr = Some(dpr.ok_or_else(|| format!("dpr \"{value}\" is not 1 to 4"))?);
+            }
+            VERSION => fields.version = Some(value.trim_matches('"').to_owned()),
+            "download" => fields.download = Some(file_name(value)?),
+            // They were verified before.
+            EXPIRES | SIGNATURE => fields.is_signed = true,
             _ => {
                 let most = bounds.quality;
                 let quality = value.parse::<u8>().ok().filter(|quality| (1..=most).contains(quality));
@@ -215,9 +389,18 @@ fn parse(query: &str, bounds: Bounds) -> Result<Fields, String> {
                 fields.quality = Some(quality.filter(|_| !value.starts_with('+')).ok_or_else(wrong)?);
             }
         }
-        seen.push(name);
     }
     Ok(fields)
+}
+
+fn file_name(text: &str) -> Result<String, String> {
+    let is_illegal = |c: char| c.is_control() || matches!(c, '/' | '\\');
+    if text.chars().any(is_illegal) || text.chars().count() > LONGEST_FILE_NAME {
+        return Err(format!(
+            "download \"{text}\" is no file name: up to {LONGEST_FILE_NAME} characters without slashes and control characters"
+        ));
+    }
+    Ok(text.to_owned())
 }
 
 fn size(text: &str, bounds: Bounds) -> Result<Size, String> {
@@ -264,10 +447,31 @@ mod tests {
         let spec = fields.over(Spec::default());
         assert_eq!((spec.size.to_string(), spec.quality), ("64x32".into(), 50));
         assert!(fields.has_spec() && fields.format.is_none());
+        let fields = parsed("key=a.jpg&scaling=fast").unwrap();
+        assert!(fields.has_spec() && fields.over(Spec::default()).scaling == Scaling::Fast);
+        let fields = parsed("key=a+b%2Bc.jpg").unwrap();
         assert_eq!(fields.key.unwrap().as_str(), "a b+c.jpg");
         let fields = parsed("key=a.jpg&bucket=in").unwrap();
         assert!(!fields.has_spec() && fields.over(Spec::default()) == Spec::default());
         assert_eq!(fields.bucket.as_deref(), Some("in"));
+    }
+
+    #[test]
+    fn a_path_names_preset_and_key() {
+        let of = |path| preset_path(path, "/dev1/myimage");
+        assert_eq!(of("/dev1/myimage/card/a/b.jpg"), Some(("card", "a/b.jpg")));
+        assert_eq!(of("/dev1/myimage/card//a"), Some(("card", "/a")));
+        for other in
+            ["/dev1/myimage", "/dev1/myimage/info", "/dev1/myimage/card/", "/dev1/myimage//a", "/x/y/z/a"]
+        {
+            assert_eq!(of(other), None, "{other}");
+        }
+        let mut fields = parsed("bucket=in").unwrap();
+        fields.of_path("card", "a%20b+c.jpg").unwrap();
+        assert_eq!(fields.key.unwrap().as_str(), "a b+c.jpg");
+        for (query, key) in [("key=a", "a"), ("preset=card", "a"), ("", "%ff")] {
+            assert!(parsed(query).unwrap().of_path("card", key).is_err(), "{query} {key}");
+        }
     }
 
     #[test]
@@ -289,8 +493,14 @@ mod tests {
             ("size=5000", "api.max_side"),
             ("quality=96", "1 to 95"),
             ("fit=squash", "fit"),
+            ("scaling=slow", "sharp"),
             ("key=%ff", "UTF-8"),
             ("key=", "empty"),
+            ("dpr=5", "1 to 4"),
+            ("dpr=1.5", "1 to 4"),
+            ("v=1&v=1", "twice"),
+            ("download=a/b", "file name"),
+            ("download=a%0d%0ab", "file name"),
         ] {
             let error = parsed(query).unwrap_err();
             assert!(error.contains(part), "{query}: {error}");

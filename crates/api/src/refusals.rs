@@ -13,7 +13,10 @@ use utoipa::{
 /// The meaning of each status.
 const MEANINGS: [(u16, &str); 14] = [
     (400, "The request is malformed; the message says where."),
-    (403, "The API key is missing or wrong, or the origin is foreign."),
+    (
+        403,
+        "The API key is missing or wrong, the origin is foreign, or the URL's signature is wrong or expired.",
+    ),
     (404, "There is no such object or bucket, or no trigger matches it."),
     (406, "Accept takes no format there is."),
     (408, "The body came too slowly."),

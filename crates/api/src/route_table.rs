@@ -51,6 +51,8 @@ pub enum Permission {
     Write,
     /// It changes what the server does or has stored.
     Admin,
+    /// It changes who may do what.
+    Keys,
 }
 
 /// What a body may have.
@@ -98,6 +100,8 @@ pub struct Route<H> {
     pub limits: RouteLimits,
     /// Whether the host may cache its answers.
     pub is_cached: bool,
+    /// Whether it answers an image, which needs no key where the setting `api.public` says so.
+    pub is_image: bool,
     /// Whether its requests are in the access log.
     pub is_logged: bool,
     /// Whether pages of other sites may link to it where no credentials are needed.
@@ -118,6 +122,7 @@ impl<H> Route<H> {
             access,
             limits: RouteLimits { body: BodyLimit::Form, is_timed: false, needs_worker: false },
             is_cached: false,
+            is_image: false,
             is_logged: true,
             is_linkable: false,
             description: None,
@@ -134,6 +139,7 @@ impl<H> Route<H> {
             access: self.access,
             limits: self.limits,
             is_cached: self.is_cached,
+            is_image: self.is_image,
             is_logged: self.is_logged,
             is_linkable: self.is_linkable,
             description: self.description,
@@ -154,6 +160,12 @@ impl<H> Place<H> {
     #[must_use]
     pub fn metric(&self) -> &str {
         self.routes.iter().find_map(|route| route.metric).unwrap_or(&self.path)
+    }
+
+    /// The path, in axum's syntax.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
     }
 
     /// The route of a method, if there is one.

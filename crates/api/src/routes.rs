@@ -7,7 +7,7 @@ use axum::{
 use utoipa::OpenApi;
 
 use crate::{
-    Api, Host, info, invoke, openapi,
+    Api, Host, info, invoke, openapi, presets,
     route_table::{Access, BodyLimit, Route, RouteLimits, RoutePath},
     thumbnail, uploads,
 };
@@ -19,6 +19,10 @@ pub enum Action {
     GetThumbnail,
     /// Answers a thumbnail's head.
     HeadThumbnail,
+    /// Answers a preset's image.
+    GetPreset,
+    /// Answers the head of a preset's image.
+    HeadPreset,
     /// Renders thumbnails of keys, records or an image.
     RenderThumbnails,
     /// Answers what an image is.
@@ -45,19 +49,30 @@ fn api(method: Method, path: RoutePath, action: Action) -> Route<Action> {
     Route { limits: LIMITS, ..Route::new(method, path, Access::ApiKey, action) }
 }
 
+/// A route that answers images.
+fn image(method: Method, path: RoutePath, action: Action) -> Route<Action> {
+    Route { is_cached: true, is_image: true, ..api(method, path, action) }
+}
+
 /// The API's routes.
 #[must_use]
 pub fn rows() -> Vec<Route<Action>> {
     vec![
         Route {
-            is_cached: true,
             description: described!(crate::thumbnail::get),
-            ..api(Method::GET, RoutePath::Resource(""), Action::GetThumbnail)
+            ..image(Method::GET, RoutePath::Resource(""), Action::GetThumbnail)
         },
         Route {
-            is_cached: true,
             description: described!(crate::thumbnail::head),
-            ..api(Method::HEAD, RoutePath::Resource(""), Action::HeadThumbnail)
+            ..image(Method::HEAD, RoutePath::Resource(""), Action::HeadThumbnail)
+        },
+        Route {
+            description: described!(crate::presets::get),
+            ..image(Method::GET, RoutePath::Resource(PRESET), Action::GetPreset)
+        },
+        Route {
+            description: described!(crate::presets::head),
+            ..image(Method::HEAD, RoutePath::Resource(PRESET), Action::HeadPreset)
         },
         Route {
             limits: RouteLimits { needs_worker: true, ..LIMITS },
@@ -76,6 +91,13 @@ pub fn rows() -> Vec<Route<Action>> {
     ]
 }
 
+/// Below the resource: the image of a key by a preset.
+pub(crate) const PRESET: &str = "/{preset}/{*key}";
+/// First parts of paths below the resource that no preset may be named: those of routes, and such as routes may have.
+pub(crate) const RESERVED: [&str; 12] = [
+    "alt", "events", "info", "jobs", "openapi", "presets", "results", "search", "similar", "uploads",
+    "webhook", "ws",
+];
 /// Below the resource: what an image is. Answers and messages name it.
 pub(crate) const INFO: &str = "/info";
 /// Below the resource: forms for uploads. Answers and messages name it.
@@ -86,6 +108,8 @@ fn handler<H: Host>(action: Action, methods: MethodFilter, api: Api<H>) -> Metho
     match action {
         Action::GetThumbnail => on(methods, thumbnail::get::<H>),
         Action::HeadThumbnail => on(methods, thumbnail::head::<H>),
+        Action::GetPreset => on(methods, presets::get::<H>),
+        Action::HeadPreset => on(methods, presets::head::<H>),
         Action::RenderThumbnails => on(methods, invoke::post::<H>),
         Action::DescribeImage => on(methods, info::get::<H>),
         Action::MakeUploadForm => on(methods, uploads::post::<H>),
@@ -107,6 +131,15 @@ pub(crate) fn served<H: Host>(api: &Api<H>) -> Vec<Route<MethodRouter>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn first_parts_of_routes_are_reserved() {
+        for route in rows() {
+            let RoutePath::Resource(path) = route.path else { continue };
+            let first = path.split('/').nth(1).unwrap_or_default();
+            assert!(first.is_empty() || first.starts_with('{') || RESERVED.contains(&first), "{path}");
+        }
+    }
 
     #[test]
     fn descriptions_are_of_the_methods_in_the_table() {

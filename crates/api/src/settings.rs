@@ -1,12 +1,19 @@
 //! The section `api` of the settings: the HTTP API.
 
+mod preset;
+mod signing_key;
+
 use std::{fmt, time::Duration};
 
+pub use preset::{Preset, PresetFormat, PresetSection};
 use serde::Deserialize;
+pub use signing_key::SigningKey;
+use signing_key::SigningKeySection;
 use tintype_engine::Size;
 use tintype_pipeline::settings::{Amount, Check, SettingsError};
 
 use crate::{
+    public::Public,
     route_table::{Route, RoutePath},
     routes::rows,
 };
@@ -32,6 +39,14 @@ pub struct ApiSettings {
     pub cache_ttl_s: u32,
     /// Bytes that the response cache may hold.
     pub cache_bytes: u64,
+    /// Bytes on disk that the host may hold of what requests had rendered; 0: none.
+    pub disk_cache_bytes: u64,
+    /// What GET and HEAD of images may do without a key.
+    pub public: Public,
+    /// Seconds that a preset's image, or one by a signed URL, may be cached by clients.
+    pub max_age_s: u32,
+    /// Seconds after that in which they may show it while they ask again.
+    pub stale_while_revalidate_s: u32,
     /// The largest side of a requested thumbnail, in pixels.
     pub max_side: u32,
     /// The highest quality of a requested thumbnail.
@@ -42,6 +57,10 @@ pub struct ApiSettings {
     pub keys: Vec<ApiKey>,
     /// Rates of single routes.
     pub routes: Vec<RouteRate>,
+    /// Keys that URLs are signed with; the first signs, and any verifies.
+    pub signing_keys: Vec<SigningKey>,
+    /// Renditions by name, rendered on request.
+    pub presets: Vec<Preset>,
 }
 
 impl ApiSettings {
@@ -104,11 +123,16 @@ pub struct ApiSection {
     burst: Option<u32>,
     cache_ttl_s: Option<u32>,
     cache_bytes: Option<Amount>,
+    disk_cache_bytes: Option<Amount>,
+    public: Option<String>,
+    max_age_s: Option<u32>,
+    stale_while_revalidate_s: Option<u32>,
     max_side: Option<u32>,
     max_quality: Option<u8>,
     s3_url: Option<String>,
     key: Vec<KeySection>,
     route: Vec<RouteSection>,
+    signing_key: Vec<SigningKeySection>,
 }
 
 #[derive(Deserialize)]
@@ -136,11 +160,11 @@ struct RouteSection {
 }
 
 impl ApiSection {
-    /// Validates the section.
+    /// Validates the section, and the presets beside it.
     ///
     /// # Errors
     /// The first setting that is unusable.
-    pub fn validate(self, check: &Check) -> Result<ApiSettings, SettingsError> {
+    pub fn validate(self, check: &Check, presets: Vec<PresetSection>) -> Result<ApiSettings, SettingsError> {
         let segment = |setting, text: Option<String>, default: &str| {
             let text = text.unwrap_or_else(|| default.to_owned());
             let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
@@ -182,14 +206,28 @@ impl ApiSection {
             burst: check.within("api.burst", self.burst.unwrap_or(5_000), 1, 1_000_000)?,
             cache_ttl_s: check.within("api.cache_ttl_s", self.cache_ttl_s.unwrap_or(300), 0, 3600)?,
             cache_bytes: check.bytes("api.cache_bytes", self.cache_bytes, 64 << 20)?,
+            disk_cache_bytes: check.bytes("api.disk_cache_bytes", self.disk_cache_bytes, 256 << 20)?,
+            public: check.parse("api.public", self.public, Public::None)?,
+            max_age_s: check.within("api.max_age_s", self.max_age_s.unwrap_or(300), 0, YEAR_S)?,
+            stale_while_revalidate_s: check.within(
+                "api.stale_while_revalidate_s",
+                self.stale_while_revalidate_s.unwrap_or(86_400),
+                0,
+                YEAR_S,
+            )?,
             max_side: check.within("api.max_side", self.max_side.unwrap_or(4096), 1, Size::MAX)?,
             max_quality: check.within("api.max_quality", self.max_quality.unwrap_or(100), 1, 100)?,
             s3_url: s3_url(check, self.s3_url)?,
             keys: keys(check, self.key)?,
             routes: routes(check, self.route)?,
+            signing_keys: signing_key::keys(check, self.signing_key)?,
+            presets: preset::presets(check, presets)?,
         })
     }
 }
+
+/// A year, which caches take for ever.
+const YEAR_S: u32 = 31_536_000;
 
 /// The shortest API key, in characters (API Gateway's bound), so that keys cannot be guessed.
 const SHORTEST_KEY: usize = 20;
@@ -269,13 +307,14 @@ mod tests {
     #[serde(default)]
     struct Written {
         api: ApiSection,
+        preset: Vec<PresetSection>,
     }
 
     fn load(file: &str, env: &[(&str, &str)]) -> Result<ApiSettings, SettingsError> {
         let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let sources = Sources { file: Some(("tintype.toml".into(), file.into())), env, flags: vec![] };
         let (written, check) = sources.read::<Written>(Foreign::default())?;
-        written.api.validate(&check)
+        written.api.validate(&check, written.preset)
     }
 
     #[test]
@@ -286,6 +325,32 @@ mod tests {
             ("[api]\nroute = [5]", "api.route: invalid type: integer `5`, expected struct ApiRoute"),
             ("[api]\nmax_body = \"257 MiB\"", "api.max_body"),
             ("[[api.key]]\nname = \"shop\"\nkey = \"short\"", "api.key.key: key \"shop\": write at least 20"),
+            ("[api]\npublic = \"preset\"", "did you mean \"presets\"?"),
+            ("[api]\nmax_age_s = 31536001", "api.max_age_s: 31536001 is out of range"),
+            ("preset = [5]", "preset: invalid type: integer `5`, expected struct Preset"),
+            ("[[preset]]\nname = \"card\"\nsizes = \"5\"", "did you mean \"preset.size\"?"),
+            ("[[preset]]\nsize = \"5\"", "missing field `name`"),
+            ("[[preset]]\nname = \"info\"", "preset.name: \"info\" is reserved"),
+            ("[[preset]]\nname = \"a/b\"", "preset.name: \"a/b\" is no name"),
+            ("[[preset]]\nname = \"a\"\n[[preset]]\nname = \"a\"", "preset.name: \"a\" is taken"),
+            ("[[preset]]\nname = \"card\"\nsize = \"big\"", "preset.size: size \"big\" is not a box"),
+            ("[[preset]]\nname = \"card\"\nquality = 101", "preset.quality: 101 is out of range"),
+            (
+                "[[preset]]\nname = \"card\"\nformat = \"jpg\"",
+                "preset.format: format \"jpg\" is not one of auto, same",
+            ),
+            ("[[preset]]\nname = \"card\"\navif = true", "preset.avif: AVIF"),
+            ("[[preset]]\nname = \"card\"\nmax_dpr = 5", "preset.max_dpr: 5 is out of range"),
+            ("[[preset]]\nname = \"card\"\nfallback = \"\"", "preset.fallback: "),
+            (
+                "[[api.signing_key]]\nname = \"a\"\nsecret = \"0123456789abcde\"",
+                "api.signing_key.secret: key \"a\": write at least 16",
+            ),
+            ("[[api.signing_key]]\nname = \"\"\nsecret = \"0123456789abcdef\"", "api.signing_key.name"),
+            (
+                "[[api.signing_key]]\nname = \"a\"\nsecret = \"0123456789abcdef\"\n[[api.signing_key]]\nname = \"a\"\nsecret = \"0123456789abcdeg\"",
+                "api.signing_key.name: key \"a\": the name is taken",
+            ),
         ] {
             let error = load(file, &[]).unwrap_err().to_string();
             assert!(error.contains(part), "{file}: {error}");

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use axum::{
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
     response::Response,
 };
 use bytes::Bytes;
 use tintype_engine::{Format, OutputFormat, Spec};
 use tintype_pipeline::{
-    Failure, Location, Outcome,
+    Failure, Location, Outcome, Reason,
     event::{Kind, Record},
     fingerprint::{RECIPE_FINGERPRINT, SOURCE_ETAG, fingerprint},
     format_by_name,
@@ -19,18 +19,21 @@ use tintype_pipeline::{
 };
 
 use crate::{
-    Api, Deadline, Host, Refused,
+    Api, Audience, Deadline, Host, Refused, Rendering,
     accept::Accept,
     answer::{self, message},
     conditions::{SourceTag, http_date, is_unchanged, modified_s},
-    openapi::{BucketQuery, KeyQuery, SpecQuery},
-    query::{MatchedTrigger, Query},
+    delivery,
+    openapi::{BucketQuery, DeliveryQuery, KeyQuery, Message, PresetQuery, SpecQuery},
+    public::Pass,
+    query::{Delivery, MatchedTrigger, Query},
+    ranges,
     refusals::{GetRefusals, HeadRefusals},
     single_flight::SingleFlight,
 };
 
-/// What identifies a thumbnail: source, its ETag, recipe.
-type Identity = (Location, String, String);
+/// What identifies a thumbnail: who may have it, source, its ETag, recipe.
+type Identity = (Audience, Location, String, String);
 /// Thumbnails in flight.
 pub(crate) type InFlight = SingleFlight<Identity, Result<Ready, Problem>>;
 
@@ -38,7 +41,7 @@ pub(crate) type InFlight = SingleFlight<Identity, Result<Ready, Problem>>;
 #[derive(Debug, Clone)]
 pub(crate) struct Ready {
     bytes: Bytes,
-    content_type: HeaderValue,
+    format: Format,
     source_etag: String,
 }
 
@@ -58,6 +61,19 @@ impl Problem {
             Self::NotFound(text) => message(StatusCode::NOT_FOUND, text),
         }
     }
+
+    /// The status, if the image is at fault and will be the next time, too.
+    fn status_of_image(&self) -> Option<StatusCode> {
+        use Reason::{Malformed, Missing, TooLarge, Unsupported};
+        match self {
+            Self::NotFound(_) => Some(StatusCode::NOT_FOUND),
+            Self::Failure(Failure {
+                reason: reason @ (Malformed | Missing | TooLarge | Unsupported),
+                ..
+            }) => Some(answer::status(*reason)),
+            Self::Failure(_) | Self::Refused(_) => None,
+        }
+    }
 }
 
 /// A parsed request.
@@ -65,8 +81,19 @@ struct ThumbnailRequest {
     at: Location,
     trigger: MatchedTrigger,
     spec: Spec,
-    /// Set if the format was chosen by `Accept`: the fallback if the source is of another format than its name.
-    negotiated: Option<(Accept, Format)>,
+    negotiation: Negotiation,
+    delivery: Delivery,
+    pass: Pass,
+}
+
+/// Whether `Accept` decides about the format.
+enum Negotiation {
+    /// It does not.
+    None,
+    /// It has chosen; the fallback if the source is of another format than its name.
+    ByName(Accept, Format),
+    /// It has chosen, whatever the source is.
+    OfPreset,
 }
 
 #[utoipa::path(
@@ -77,54 +104,22 @@ struct ThumbnailRequest {
         KeyQuery,
         BucketQuery,
         SpecQuery,
+        PresetQuery,
+        DeliveryQuery,
         ("Accept" = inline(Option<String>), Header, description = "Formats the client accepts."),
-        ("If-None-Match" = inline(Option<String>), Header, description = "ETags the client has.")
+        ("If-None-Match" = inline(Option<String>), Header, description = "ETags the client has."),
+        ("Range" = inline(Option<String>), Header, description = "A part of the bytes.")
     ),
     responses(
         (status = 200, description = "The thumbnail, rendered if it is missing.", headers(("ETag" = String), ("Cache-Control" = String)), content((String = "image/jpeg"), (String = "image/png"), (String = "image/webp"))),
+        (status = 206, description = "A part of it.", content((String = "image/jpeg"), (String = "image/png"), (String = "image/webp"))),
+        (status = 416, body = Message, description = "The range begins behind its end."),
         (status = 304, description = "The client has it."),
         GetRefusals,
     )
 )]
 pub(crate) async fn get<H: Host>(State(api): State<Api<H>>, request: Request) -> Response {
-    let deadline = Deadline::of(&request);
-    let parsed = match parse(&request, &api) {
-        Ok(parsed) => parsed,
-        Err(response) => return *response,
-    };
-    let stat = match api.host.stat(parsed.at.clone()).await {
-        Err(failure) => return answer::failure(&failure),
-        Ok(None) => {
-            let text = format!("{} does not exist; upload it, or look for its exact key", parsed.at);
-            return message(StatusCode::NOT_FOUND, text);
-        }
-        Ok(Some(stat)) => stat,
-    };
-    let mut spec = parsed.spec.clone();
-    // A client can have this tag only from an earlier response, so nothing is rendered or read.
-    if is_unchanged(request.headers(), &tag(&stat.etag, &spec), Some(modified_s(stat.modified_ms))) {
-        return unchanged(&api, &parsed, &spec, &stat);
-    }
-    let mut result = shared(&api, &parsed, &stat, &spec, deadline).await;
-    if let (Ok(ready), Some((accept, choice))) = (&result, &parsed.negotiated)
-        && !ready.content_type.to_str().is_ok_and(|kind| accept.accepts(kind))
-    {
-        // The source's format is not that of its name.
-        spec.format = explicit(*choice);
-        result = shared(&api, &parsed, &stat, &spec, deadline).await;
-    }
-    match result {
-        Err(problem) => problem.response(),
-        Ok(ready) => {
-            let mut response = headed(&api, &parsed, &spec, &ready.source_etag, &stat);
-            response.headers_mut().insert(header::CONTENT_TYPE, ready.content_type);
-            response.headers_mut().insert(header::CONTENT_LENGTH, ready.bytes.len().into());
-            if *request.method() != Method::HEAD {
-                *response.body_mut() = Body::from(ready.bytes);
-            }
-            response
-        }
-    }
+    answer(&api, request).await
 }
 
 #[utoipa::path(
@@ -135,6 +130,8 @@ pub(crate) async fn get<H: Host>(State(api): State<Api<H>>, request: Request) ->
         KeyQuery,
         BucketQuery,
         SpecQuery,
+        PresetQuery,
+        DeliveryQuery,
         ("Accept" = inline(Option<String>), Header, description = "Formats the client accepts."),
         ("If-None-Match" = inline(Option<String>), Header, description = "ETags the client has.")
     ),
@@ -145,34 +142,145 @@ pub(crate) async fn get<H: Host>(State(api): State<Api<H>>, request: Request) ->
     )
 )]
 /// The headers of GET, without its body.
-pub(crate) async fn head<H: Host>(state: State<Api<H>>, request: Request) -> Response {
+pub(crate) async fn head<H: Host>(State(api): State<Api<H>>, request: Request) -> Response {
     // A handler of its own only for the OpenAPI description.
-    get(state, request).await
+    answer(&api, request).await
 }
 
-fn parse<H: Host>(request: &Request, api: &Api<H>) -> Result<ThumbnailRequest, Box<Response>> {
-    let query = Query::of(request, &api.config, api.host.triggers())?;
-    let at = query.location()?;
-    let Query { trigger, mut spec, .. } = query;
-    if query.names_format {
-        return Ok(ThumbnailRequest { at, trigger, spec, negotiated: None });
+/// The response to GET or HEAD of an image.
+pub(crate) async fn answer<H: Host>(api: &Api<H>, request: Request) -> Response {
+    let deadline = Deadline::of(&request);
+    let (request, _) = request.into_parts();
+    let parsed = match parse(&request, api) {
+        Ok(parsed) => parsed,
+        Err(response) => return *response,
+    };
+    let is_head = request.method == Method::HEAD;
+    let mut response = match image(api, &parsed, &request.headers, is_head, deadline).await {
+        Ok(response) => response,
+        Err(problem) => match fallback(api, &parsed, &problem, deadline).await {
+            Some(response) => response,
+            None => problem.response(),
+        },
+    };
+    if is_head {
+        // The length of what GET answers, also of an error.
+        let length = axum::body::HttpBody::size_hint(response.body()).exact().filter(|length| *length > 0);
+        if let Some(length) = length {
+            response.headers_mut().entry(header::CONTENT_LENGTH).or_insert(length.into());
+        }
+        *response.body_mut() = Body::empty();
     }
-    let (spec_format, accept) = negotiate(request.headers(), spec.format, at.key.as_str())?;
-    spec.format = spec_format;
-    Ok(ThumbnailRequest { at, trigger, spec, negotiated: Some(accept) })
+    response
+}
+
+/// The image, or that the client has it.
+async fn image<H: Host>(
+    api: &Api<H>,
+    parsed: &ThumbnailRequest,
+    headers: &HeaderMap,
+    is_head: bool,
+    deadline: Deadline,
+) -> Result<Response, Problem> {
+    let stat = api.host.stat(parsed.at.clone()).await.map_err(Problem::Failure)?;
+    let stat = stat.ok_or_else(|| {
+        Problem::NotFound(format!("{} does not exist; upload it, or look for its exact key", parsed.at))
+    })?;
+    let mut spec = parsed.spec.clone();
+    // A client can have this tag only from an earlier response, so nothing is rendered or read.
+    if is_unchanged(headers, &tag(&stat.etag, &spec), Some(modified_s(stat.modified_ms))) {
+        let mut response = headed(api, parsed, &spec, &stat.etag, &stat);
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return Ok(response);
+    }
+    let mut ready = shared(api, parsed, &stat, &spec, deadline).await?;
+    if let Negotiation::ByName(accept, choice) = &parsed.negotiation
+        && !accept.accepts(ready.format.media_type())
+    {
+        // The source's format is not that of its name.
+        spec.format = explicit(*choice);
+        ready = shared(api, parsed, &stat, &spec, deadline).await?;
+    }
+    let mut response = headed(api, parsed, &spec, &ready.source_etag, &stat);
+    if let Some(name) = &parsed.delivery.download {
+        let disposition = delivery::attachment(name, parsed.at.key.as_str(), ready.format);
+        response.headers_mut().insert(header::CONTENT_DISPOSITION, disposition);
+    }
+    let kind = HeaderValue::from_static(ready.format.media_type());
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    // HEAD has no ranges.
+    let no_range = HeaderMap::new();
+    Ok(ranges::set_body(response, if is_head { &no_range } else { headers }, &ready.bytes))
+}
+
+/// Seconds for which a fallback image may be cached: the source may be uploaded or repaired.
+const FALLBACK_AGE_S: u32 = 60;
+
+/// The fallback image of the request's preset, if it has one and the source is at fault. Its status is that of the fault:
+/// browsers show it all the same.
+async fn fallback<H: Host>(
+    api: &Api<H>,
+    parsed: &ThumbnailRequest,
+    problem: &Problem,
+    deadline: Deadline,
+) -> Option<Response> {
+    let status = problem.status_of_image()?;
+    let key = api.config.presets[parsed.delivery.preset?].fallback.clone()?;
+    let at = Location { bucket: parsed.at.bucket.clone(), key };
+    let stat = api.host.stat(at.clone()).await.ok().flatten()?;
+    let trigger = MatchedTrigger::find(api.host.triggers(), Some(&at.bucket), Some(&at.key)).ok()?;
+    let of_fallback = ThumbnailRequest {
+        at,
+        trigger,
+        spec: parsed.spec.clone(),
+        negotiation: Negotiation::None,
+        delivery: Delivery::default(),
+        pass: parsed.pass,
+    };
+    let ready = shared(api, &of_fallback, &stat, &parsed.spec, deadline).await.ok()?;
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(ready.format.media_type()));
+    let age = api.config.max_age_s.min(FALLBACK_AGE_S);
+    let freshness = delivery::Freshness::of_seconds(age).until_the_end_of(parsed.pass);
+    delivery::mark(headers, &api.config, parsed.pass, freshness);
+    if !matches!(parsed.negotiation, Negotiation::None) {
+        headers.insert(header::VARY, HeaderValue::from_static("Accept"));
+    }
+    headers.insert(header::CONTENT_LENGTH, ready.bytes.len().into());
+    *response.body_mut() = Body::from(ready.bytes);
+    Some(response)
+}
+
+fn parse<H: Host>(request: &Parts, api: &Api<H>) -> Result<ThumbnailRequest, Box<Response>> {
+    let query = Query::of(&request.uri, &api.config, api.host.triggers())?;
+    let at = query.location()?;
+    let pass = request.extensions.get().copied().unwrap_or_default();
+    let accept = Accept::of(&request.headers);
+    let (spec, negotiation) = if let Some((spec, is_negotiated)) =
+        query.of_preset(&api.config, accept.names(Format::WebP.media_type()))
+    {
+        (spec, if is_negotiated { Negotiation::OfPreset } else { Negotiation::None })
+    } else if query.names_format {
+        (query.spec, Negotiation::None)
+    } else {
+        let (format, choice) = negotiate(&accept, query.spec.format, at.key.as_str())?;
+        (Spec { format, ..query.spec }, Negotiation::ByName(accept, choice))
+    };
+    Ok(ThumbnailRequest { at, trigger: query.trigger, spec, negotiation, delivery: query.delivery, pass })
 }
 
 /// The format to return: that of the settings unless `Accept` weighs another higher.
 fn negotiate(
-    headers: &HeaderMap,
+    accept: &Accept,
     format: OutputFormat,
     key: &str,
-) -> Result<(OutputFormat, (Accept, Format)), Box<Response>> {
-    let accept = Accept::of(headers);
+) -> Result<(OutputFormat, Format), Box<Response>> {
     let own = format.resolve(format_by_name(key));
     match accept.choose(&[own, Format::WebP, Format::Jpeg, Format::Png]) {
-        Some(choice) if choice == own => Ok((format, (accept, choice))),
-        Some(choice) => Ok((explicit(choice), (accept, choice))),
+        Some(choice) if choice == own => Ok((format, choice)),
+        Some(choice) => Ok((explicit(choice), choice)),
         None => {
             let text =
                 "Accept takes none of image/jpeg, image/png and image/webp, and thumbnails are nothing else";
@@ -185,11 +293,11 @@ const fn explicit(format: Format) -> OutputFormat {
     match format {
         Format::Jpeg => OutputFormat::Jpeg,
         Format::WebP => OutputFormat::WebP,
-        Format::Png | Format::Gif | Format::Bmp | Format::Tiff => OutputFormat::Png,
+        _ => OutputFormat::Png,
     }
 }
 
-/// Renders a thumbnail, or joins a request that is rendering the same one.
+/// Renders a thumbnail, or joins a request that is rendering the same one if the host says so.
 async fn shared<H: Host>(
     api: &Api<H>,
     parsed: &ThumbnailRequest,
@@ -198,19 +306,21 @@ async fn shared<H: Host>(
     deadline: Deadline,
 ) -> Result<Ready, Problem> {
     let ThumbnailRequest { at, trigger, .. } = parsed;
-    let identity = (at.clone(), stat.etag.clone(), fingerprint(spec));
-    api.thumbnails
-        .join(identity, || {
-            let index = trigger.renditions.iter().position(|rendition| rendition.spec == *spec);
-            let (host, at, spec) = (api.host.clone(), at.clone(), spec.clone());
-            async move {
-                match index {
-                    Some(index) => stored(&host, at, index, spec, deadline).await,
-                    None => rendered(&host, at, spec, deadline).await,
-                }
+    let start = || {
+        let index = trigger.renditions.iter().position(|rendition| rendition.spec == *spec);
+        let (host, at, spec, etag) = (api.host.clone(), at.clone(), spec.clone(), stat.etag.clone());
+        async move {
+            match index {
+                Some(index) => stored(&host, at, index, spec, deadline).await,
+                None => recalled_or_rendered(&host, at, etag, spec, deadline).await,
             }
-        })
-        .await
+        }
+    };
+    let Some(audience) = api.host.audience() else {
+        return start().await;
+    };
+    let identity = (audience, at.clone(), stat.etag.clone(), fingerprint(spec));
+    api.thumbnails.join(identity, start).await
 }
 
 /// A stored rendition, rendered if it is missing or stale.
@@ -239,39 +349,48 @@ async fn stored<H: Host>(
             return rendered(host, at, spec, deadline).await;
         }
         let Some(source_etag) = object.stat.metadata.get(SOURCE_ETAG).cloned() else { continue };
-        // The type follows from the content, not from the object's metadata: a writer to the bucket must not serve pages here.
-        let Ok(header) = tintype_engine::probe(&object.bytes) else {
+        // The type follows from the content, not from the object's metadata: a writer to the bucket must not serve pages here,
+        // nor drawings, which may hold scripts.
+        let header = tintype_engine::probe(&object.bytes).ok();
+        let Some(header) = header.filter(|header| !header.format.is_vector()) else {
             return rendered(host, at, spec, deadline).await;
         };
-        return Ok(Ready {
-            bytes: object.bytes,
-            content_type: HeaderValue::from_static(header.format.media_type()),
-            source_etag,
-        });
+        return Ok(Ready { bytes: object.bytes, format: header.format, source_etag });
     }
     Err(Problem::NotFound("the thumbnail was removed repeatedly; try again later".into()))
+}
+
+/// A rendition of the request alone: what the host holds of an earlier one, or rendered.
+async fn recalled_or_rendered<H: Host>(
+    host: &H,
+    at: Location,
+    source_etag: String,
+    spec: Spec,
+    deadline: Deadline,
+) -> Result<Ready, Problem> {
+    let rendering = Rendering { at, source_etag, recipe: fingerprint(&spec) };
+    if let Some(bytes) = host.recall(&rendering).await
+        && let Ok(header) = tintype_engine::probe(&bytes)
+    {
+        return Ok(Ready { bytes, format: header.format, source_etag: rendering.source_etag });
+    }
+    let ready = rendered(host, rendering.at.clone(), spec, deadline).await?;
+    // It may be of a later version.
+    let rendering = Rendering { source_etag: ready.source_etag.clone(), ..rendering };
+    host.retain(rendering, ready.bytes.clone());
+    Ok(ready)
 }
 
 /// A rendition of the request alone, not stored.
 async fn rendered<H: Host>(host: &H, at: Location, spec: Spec, deadline: Deadline) -> Result<Ready, Problem> {
     let rendered = host.render_object(at, spec, deadline).await.map_err(Problem::Refused)?;
     let (source, thumbnail) = rendered.map_err(Problem::Failure)?;
-    Ok(Ready {
-        content_type: HeaderValue::from_static(thumbnail.format.media_type()),
-        bytes: thumbnail.bytes.into(),
-        source_etag: source.etag,
-    })
+    Ok(Ready { format: thumbnail.format, bytes: thumbnail.bytes.into(), source_etag: source.etag })
 }
 
 /// The ETag: the version of the source, and the recipe.
 fn tag(source_etag: &str, spec: &Spec) -> String {
     format!("\"{source_etag}-{}\"", fingerprint(spec))
-}
-
-fn unchanged<H: Host>(api: &Api<H>, parsed: &ThumbnailRequest, spec: &Spec, stat: &Stat) -> Response {
-    let mut response = headed(api, parsed, spec, &stat.etag, stat);
-    *response.status_mut() = StatusCode::NOT_MODIFIED;
-    response
 }
 
 /// A response with the headers that 200 and 304 share.
@@ -289,17 +408,17 @@ fn headed<H: Host>(
         }
     };
     insert(header::ETAG, &tag(source_etag, spec));
-    let scope = if api.config.has_keys { "private, " } else { "" };
-    insert(header::CACHE_CONTROL, &format!("{scope}max-age={}", api.config.cache_ttl_s));
     // The date is that of this version.
     if stat.etag == source_etag
-        && let Some(modified) = http_date(modified_s(stat.modified_ms))
+        && let Some(modified) = http_date(stat.modified_ms.div_euclid(1000))
     {
         insert(header::LAST_MODIFIED, &modified);
     }
-    if parsed.negotiated.is_some() {
+    if !matches!(parsed.negotiation, Negotiation::None) {
         insert(header::VARY, "Accept");
     }
+    let freshness = delivery::Freshness::new(&api.config, parsed.pass, &parsed.delivery, source_etag);
+    delivery::mark(response.headers_mut(), &api.config, parsed.pass, freshness);
     let tag = SourceTag { at: Arc::new(parsed.at.clone()), etag: source_etag.into() };
     response.extensions_mut().insert(tag);
     response

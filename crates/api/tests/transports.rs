@@ -2,7 +2,10 @@
 //! function over an in-memory store.
 
 use std::{
-    sync::{Arc, LazyLock},
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -17,7 +20,10 @@ use http_body_util::BodyExt as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tintype_api::{
-    Config, Deadline, FormSigner, Host, Refused, apigateway::ApiGateway, settings::ApiSection,
+    Audience, Config, Deadline, FormSigner, Host, Refused,
+    apigateway::ApiGateway,
+    settings::{ApiSection, PresetSection, SigningKey},
+    signed_url::signed,
 };
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_pipeline::{
@@ -41,6 +47,11 @@ struct Parts {
     triggers: Arc<Vec<Trigger>>,
     thumbnails: Thumbnails,
     store: MemoryStore,
+    shares_results: AtomicBool,
+    /// Renderings of objects that requests alone have asked for.
+    renderings: AtomicU32,
+    /// Whether they wait.
+    is_held: AtomicBool,
 }
 
 impl TestHost {
@@ -60,6 +71,10 @@ impl TestHost {
 impl Host for TestHost {
     fn triggers(&self) -> Arc<Vec<Trigger>> {
         self.0.triggers.clone()
+    }
+
+    fn audience(&self) -> Option<Audience> {
+        self.0.shares_results.load(Ordering::Relaxed).then_some(Audience::Callers)
     }
 
     async fn invoke(&self, record: Record, _: Deadline) -> Result<Report, Refused> {
@@ -87,6 +102,10 @@ impl Host for TestHost {
         _: Deadline,
     ) -> Result<Result<(Stat, Thumbnail), Failure>, Refused> {
         let parts = &self.0;
+        parts.renderings.fetch_add(1, Ordering::Relaxed);
+        while parts.is_held.load(Ordering::Relaxed) {
+            tokio::task::yield_now().await;
+        }
         Ok(parts.thumbnails.render_object(&STOP, &parts.store, &at, &spec).await)
     }
 
@@ -148,11 +167,21 @@ fn png(width: u32, height: u32, colour: [u8; 3]) -> Vec<u8> {
 #[serde(default)]
 struct Written {
     api: ApiSection,
+    preset: Vec<PresetSection>,
     trigger: Option<Vec<TriggerSection>>,
 }
 
 async fn routes() -> (Router, TestHost) {
-    let (router, host) = routes_with("").await;
+    routes_for_pages("").await
+}
+
+const PRESETS: &str = "[[preset]]\nname = \"card\"\nsize = \"64x64\"\nfit = \"cover\"\nformat = \"auto\"\nfallback = \"a b+c.png\"\n\
+    [[preset]]\nname = \"plain\"\nsize = \"32\"\nmax_dpr = 1\n\
+    [[api.signing_key]]\nname = \"test\"\nsecret = \"0123456789abcdef\"\n";
+
+/// The routes with presets and images.
+async fn routes_for_pages(api: &str) -> (Router, TestHost) {
+    let (router, host) = routes_with(&format!("{api}{PRESETS}")).await;
     for (key, bytes) in [
         ("a b+c.png", png(300, 200, [200, 40, 30])),
         ("wrong.jpg", png(300, 200, [30, 160, 50])),
@@ -173,7 +202,7 @@ async fn routes_with(more: &str) -> (Router, TestHost) {
     let (written, check) = sources.read::<Written>(Foreign::default()).unwrap();
     let function = FunctionSection::default().validate(&check).unwrap();
     let limits = LimitsSection::default().validate(&check, &function).unwrap();
-    let api = written.api.validate(&check).unwrap();
+    let api = written.api.validate(&check, written.preset).unwrap();
     let triggers = triggers(&check, written.trigger).unwrap();
     let mut buckets: Vec<&str> =
         triggers.iter().flat_map(|trigger| [trigger.bucket.as_str(), &trigger.destination]).collect();
@@ -181,7 +210,14 @@ async fn routes_with(more: &str) -> (Router, TestHost) {
     let store = MemoryStore::with_buckets(&buckets);
     let thumbnails = Thumbnails::new(limits, 1 << 30, 1).unwrap();
     let config = Config::new(&api, limits);
-    let host = TestHost(Arc::new(Parts { triggers: Arc::new(triggers), thumbnails, store }));
+    let host = TestHost(Arc::new(Parts {
+        triggers: Arc::new(triggers),
+        thumbnails,
+        store,
+        shares_results: true.into(),
+        renderings: 0.into(),
+        is_held: false.into(),
+    }));
     (tintype_api::cross_origin(tintype_api::router(host.clone(), config), &api), host)
 }
 
@@ -248,8 +284,11 @@ async fn over_http(router: &Router, case: &Case) -> ApiResponse {
     for (name, value) in &case.headers {
         request = request.header(*name, *value);
     }
-    let response =
-        router.clone().oneshot(request.body(Body::from(case.body.clone())).unwrap()).await.unwrap();
+    answer_to(router, request.body(Body::from(case.body.clone())).unwrap()).await
+}
+
+async fn answer_to(router: &Router, request: Request<Body>) -> ApiResponse {
+    let response = router.clone().oneshot(request).await.unwrap();
     let (head, body) = response.into_parts();
     ApiResponse {
         status: head.status.as_u16().into(),
@@ -364,7 +403,7 @@ fn cases() -> Vec<(u64, Case)> {
         (
             200,
             get(
-                "key=a+b%2Bc.png&size=64x64&fit=contain&background=000000&gravity=north&quality=50&format=jpeg",
+                "key=a+b%2Bc.png&size=64x64&fit=contain&background=000000&gravity=north&quality=50&format=jpeg&scaling=fast",
             ),
         ),
         (404, get("key=missing.png")),
@@ -375,6 +414,25 @@ fn cases() -> Vec<(u64, Case)> {
         (400, get("key=a.png&colour=red")),
         (400, get("key=a.png&size=513")),
         (400, get("key=a.png&quality=91")),
+        (200, case("GET", "/myimage/card/a%20b%2Bc.png", "")),
+        (200, case("GET", "/myimage/card/a%20b+c.png", "").with("accept", "image/avif,image/webp,*/*")),
+        (200, case("HEAD", "/myimage/card/a%20b+c.png", "dpr=2")),
+        (200, case("GET", "/myimage/plain/a%20b+c.png", "download=card")),
+        (200, get("key=a+b%2Bc.png&preset=card&v=1")),
+        (206, case("GET", "/myimage/plain/a%20b+c.png", "").with("range", "bytes=1-5")),
+        (416, case("GET", "/myimage/plain/a%20b+c.png", "").with("range", "bytes=99999-")),
+        (304, case("GET", "/myimage/card/a%20b+c.png", "").with("if-none-match", "*")),
+        (404, case("GET", "/myimage/plain/missing.png", "")),
+        (404, case("GET", "/myimage/crad/a.png", "")),
+        (400, case("GET", "/myimage/card/a.png", "key=b.png")),
+        (400, case("GET", "/myimage/card/a.png", "size=5")),
+        (400, case("GET", "/myimage/card/a.png", "dpr=3")),
+        (400, case("GET", "/myimage/card/%FF", "")),
+        (400, get("key=a.png&dpr=2")),
+        (400, case("POST", "/myimage", "preset=card").body("image/png", red.clone())),
+        (400, case("GET", "/myimage/info", "key=a.png&v=1")),
+        (403, get("key=a+b%2Bc.png&expires=4102444800&signature=00")),
+        (403, case("POST", "/myimage/card/a.png", "")),
         (200, case("GET", "/myimage/info", "key=a+b%2Bc.png")),
         (404, case("GET", "/myimage/info", "key=missing.png")),
         (400, case("GET", "/myimage/info", "key=a.png&size=1")),
@@ -387,6 +445,26 @@ fn cases() -> Vec<(u64, Case)> {
         (403, case("POST", "/myimage/info", "")),
         (403, case("GET", "/myimage/uploads", "")),
     ]
+}
+
+#[tokio::test]
+async fn requests_join_a_rendering_only_where_the_host_says_so() {
+    for (shares, renderings) in [(true, 1), (false, 2)] {
+        let (router, host) = routes().await;
+        host.0.shares_results.store(shares, Ordering::Relaxed);
+        let case = case("GET", "/myimage", "key=a+b%2Bc.png&size=64");
+        host.0.is_held.store(true, Ordering::Relaxed);
+        let release = async {
+            // Until both requests have come as far as they can.
+            for _ in 0..1000 {
+                tokio::task::yield_now().await;
+            }
+            host.0.is_held.store(false, Ordering::Relaxed);
+        };
+        let (first, second, ()) = tokio::join!(over_http(&router, &case), over_http(&router, &case), release);
+        assert_eq!((first.status, second.status), (200, 200));
+        assert_eq!(host.0.renderings.load(Ordering::Relaxed), renderings);
+    }
 }
 
 #[tokio::test]
@@ -658,4 +736,116 @@ async fn the_description_names_the_buckets_where_there_are_several() {
     let two = description(TWO_TRIGGERS).await;
     assert_eq!(buckets(&two), Some(json!(["first-in", "second-in"])));
     assert!(wish(&two)["bucket"].is_object());
+}
+
+async fn get(router: &Router, url: &str, headers: &[(&'static str, &'static str)]) -> ApiResponse {
+    let mut request = Request::builder().uri(url);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    answer_to(router, request.body(Body::empty()).unwrap()).await
+}
+
+#[tokio::test]
+async fn presets_are_rendered_as_the_client_accepts() {
+    let (router, _) = routes().await;
+    let url = "/dev1/myimage/card/a%20b+c.png";
+    let plain = get(&router, url, &[("accept", "*/*")]).await;
+    let webp = get(&router, url, &[("accept", "image/webp,*/*;q=0.8")]).await;
+    let kind = |response: &ApiResponse| response.header("content-type").unwrap().to_owned();
+    assert_eq!((kind(&plain), kind(&webp)), ("image/png".into(), "image/webp".into()));
+    assert_ne!(plain.header("etag"), webp.header("etag"));
+    for response in [&plain, &webp] {
+        assert_eq!(response.header("vary"), Some("Accept,Origin"));
+        assert_eq!(response.header("cache-control"), Some("max-age=300, stale-while-revalidate=86400"));
+        let header = tintype_engine::probe(&response.body).unwrap();
+        assert_eq!((header.width, header.height), (64, 64));
+    }
+    let large = get(&router, &format!("{url}?dpr=2"), &[]).await;
+    assert_eq!(tintype_engine::probe(&large.body).unwrap().width, 128);
+    let fixed = get(&router, "/dev1/myimage/plain/a%20b+c.png", &[("accept", "image/webp")]).await;
+    assert_eq!((kind(&fixed).as_str(), fixed.header("vary")), ("image/png", Some("Origin")));
+    assert_eq!(fixed.header("content-disposition"), None);
+}
+
+#[tokio::test]
+async fn a_fallback_image_has_the_status_of_the_fault() {
+    let (router, _) = routes().await;
+    let fallback = get(&router, "/dev1/myimage/card/a%20b+c.png", &[]).await;
+    for (key, status) in [("missing.png", 404), ("text.png", 415)] {
+        let response = get(&router, &format!("/dev1/myimage/card/{key}"), &[]).await;
+        assert_eq!((response.status, response.header("content-type")), (status, Some("image/png")), "{key}");
+        assert_eq!(response.body, fallback.body);
+        assert_eq!((response.header("cache-control"), response.header("etag")), (Some("max-age=60"), None));
+        let response = get(&router, &format!("/dev1/myimage/plain/{key}"), &[]).await;
+        assert_eq!((response.status, response.header("content-type")), (status, Some("application/json")));
+    }
+}
+
+#[tokio::test]
+async fn urls_with_a_version_are_immutable_while_it_is_current() {
+    let (router, host) = routes_for_pages("public = \"presets\"\n").await;
+    let info = || async {
+        let request = Request::builder().uri("/dev1/myimage/info?key=a+b%2Bc.png").header("x-api-key", KEY);
+        answer_to(&router, request.body(Body::empty()).unwrap()).await.json()
+    };
+    // Nothing but presets is public: there is no key in these settings.
+    assert_eq!(info().await["message"], "Forbidden");
+    let at = Location { bucket: "input-product-images".into(), key: ObjectKey::new("a b+c.png").unwrap() };
+    let etag = host.0.store.head(&at).await.unwrap().unwrap().etag;
+    let url = format!("/dev1/myimage/card/a%20b+c.png?v={etag}");
+    let response = get(&router, &url, &[]).await;
+    assert_eq!(response.header("cache-control"), Some("public, max-age=31536000, immutable"));
+    assert_eq!(response.header("cross-origin-resource-policy"), Some("cross-origin"));
+    host.upload("a b+c.png", png(300, 200, [1, 2, 3])).await;
+    let response = get(&router, &url, &[]).await;
+    assert_eq!(response.header("cache-control"), Some("public, max-age=300, stale-while-revalidate=86400"));
+}
+
+const KEY: &str = "01234567890123456789";
+
+#[tokio::test]
+async fn a_key_of_the_settings_opens_what_is_not_public() {
+    let keys = format!("public = \"signed\"\n[[api.key]]\nname = \"shop\"\nkey = \"{KEY}\"\n");
+    let (router, _) = routes_for_pages(&keys).await;
+    let key = SigningKey::new("test", "0123456789abcdef");
+    let url = signed(&key, "/dev1/myimage", &[("key", "a b+c.png"), ("size", "40")], 4_102_444_800);
+    let expired = signed(&key, "/dev1/myimage", &[("key", "a b+c.png"), ("size", "40")], 1);
+    let info = "/dev1/myimage/info?key=a+b%2Bc.png";
+    for (url, public, with_key) in [
+        ("/dev1/myimage/card/a%20b+c.png", 200, 200),
+        (&url, 200, 200),
+        (&expired, 403, 403),
+        (&url.replace("=40", "=41"), 403, 403),
+        ("/dev1/myimage?key=a+b%2Bc.png&size=40", 403, 200),
+        (info, 403, 200),
+    ] {
+        let response = get(&router, url, &[]).await;
+        assert_eq!(response.status, public, "{url}");
+        assert_eq!(get(&router, url, &[("x-api-key", KEY)]).await.status, with_key, "{url}");
+        assert_eq!(response.header("cross-origin-resource-policy").is_some(), public == 200);
+    }
+    let wrong = [&expired, "/dev1/myimage?key=a+b%2Bc.png&size=40", &url.replace("=40", "=41")];
+    let mut bodies = Vec::new();
+    for url in wrong {
+        bodies.push(get(&router, url, &[]).await.body);
+    }
+    assert!(bodies.windows(2).all(|pair| pair[0] == pair[1]));
+    let srcset = get(&router, info, &[("x-api-key", KEY)]).await.json()["srcset"].clone();
+    let etag = get(&router, info, &[("x-api-key", KEY)]).await.json()["etag"].as_str().unwrap().to_owned();
+    let card = format!("/dev1/myimage/card/a%20b%2Bc.png?v={etag}");
+    assert_eq!(srcset["card"], format!("{card} 1x, {card}&dpr=2 2x"));
+    assert_eq!(srcset["plain"], format!("/dev1/myimage/plain/a%20b%2Bc.png?v={etag} 1x"));
+    // API Gateway has checked the key.
+    let gateway = ApiGateway::new(router.clone(), "dev1");
+    for (identity, status) in
+        [(json!({}), 403), (json!({"apiKeyId": null}), 403), (json!({"apiKeyId": "k1"}), 200)]
+    {
+        let event = json!({
+            "httpMethod": "GET", "path": "/myimage/info", "queryStringParameters": {"key": "a b+c.png"},
+            "requestContext": {"identity": identity},
+        });
+        let answer = gateway.answer(event, Deadline::after(Duration::from_secs(60))).await;
+        assert_eq!(answer["statusCode"], status, "{identity}");
+    }
 }

@@ -1,7 +1,7 @@
 //! Estimate of a render's memory, from the header alone.
 
-use crate::header::Header;
-use crate::plan::{plan, scale};
+use crate::header::{Colour, Header};
+use crate::plan::{plans, reduction};
 use crate::resample;
 use crate::spec::Spec;
 
@@ -14,19 +14,16 @@ const ENCODE: u64 = 40;
 
 /// See [`crate::estimate()`].
 pub(crate) fn estimate(header: &Header, specs: &[Spec]) -> u64 {
-    let plans: Vec<_> = specs.iter().map(|spec| plan(header, spec)).collect();
-    let scale = scale(header, &plans);
-    let mut bytes = FIXED.saturating_add(crate::decode::memory(header, scale));
-    if header.profile || header.colour == "cmyk" || header.colour == "ycck" {
+    let (header, plans) = plans(header, specs);
+    let header = &header;
+    let scale = reduction(header, &plans).scale;
+    let mut bytes = FIXED.saturating_add(crate::codec::memory(header, scale));
+    if header.profile || matches!(header.colour, Colour::Cmyk | Colour::Ycck) {
         bytes = bytes.saturating_add(PROFILE);
     }
     for plan in plans {
         let canvas = u64::from(plan.canvas.0) * u64::from(plan.canvas.1);
-        bytes = bytes.saturating_add(canvas * ENCODE).saturating_add(resample::memory(
-            header,
-            &plan,
-            (8 / scale, 8 / scale),
-        ));
+        bytes = bytes.saturating_add(canvas * ENCODE).saturating_add(resample::memory(header, &plan, scale));
     }
     bytes
 }

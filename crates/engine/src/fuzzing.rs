@@ -1,6 +1,6 @@
 //! Entry points for fuzz targets beyond the public interface; compiled with `--cfg fuzzing` only.
 
-use crate::decode::png::inflate::{Fault, Inflater, Source};
+use crate::codec::png::decode::inflate::{Fault, Inflater, Source};
 use crate::simd::SimdLevel;
 
 /// Decompresses a zlib stream as the PNG decoder does, until there are more than `limit` bytes,

@@ -1,18 +1,20 @@
-//! The imaging engine: image bytes in, thumbnail bytes out.
+#![doc = include_str!("../README.md")]
+//!
+//! # Inside
 //!
 //! It does no I/O, has no clock, reads no environment and writes no log, so it cannot fail for reasons
 //! outside its bytes; the only way to interrupt it is the `stop` callback. The stages, in order, are
-//! the modules below: `sniff` → [`header`] → [`limits`] → `plan` → `decode` → `light` and `resample`,
-//! row by row → `orient` → `colour` → `canvas` → `encode`; [`render`] calls them in a straight line.
+//! the modules below: `sniff` → [`header`] → [`limits`] → `plan` → `codec` (decoding) → `light` and `resample`,
+//! row by row → `orient` → `colour` → `canvas` → `codec` (encoding); [`render`] calls them in a straight line.
 
 mod bytes;
 mod canvas;
+mod codec;
 mod colour;
-mod decode;
-mod encode;
 pub mod error;
 mod estimate;
 mod exif;
+pub mod foreign;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod header;
@@ -29,18 +31,23 @@ mod sniff;
 pub mod spec;
 mod stage;
 mod stop;
+mod thumbnailer;
 
 pub use error::Error;
-pub use header::{Format, Header, Orientation};
+pub use foreign::ForeignDecoder;
+pub use header::{Colour, Coverage, Format, Header, Orientation};
 pub use limits::Limits;
 pub use placeholder::Placeholder;
 pub use simd::SimdLevel;
-pub use spec::{Background, Effort, Filter, Fit, Gravity, OutputFormat, Size, Spec, Thumbnail};
+pub use spec::{Background, Effort, Filter, Fit, Gravity, OutputFormat, Scaling, Size, Spec, Thumbnail};
 pub use stage::Stage;
+pub use thumbnailer::{Pixels, Thumbnailer};
+
+use pixels::Image8;
 
 /// Version of the rendering: raised by hand whenever the pixels of a thumbnail change for the same bytes and
 /// the same [`Spec`], so that stored thumbnails of an older version are recognised as stale.
-pub const RECIPE: u32 = 4;
+pub const RECIPE: u32 = 5;
 
 /// Buffers that one worker reuses between renders, so that a stream of images allocates little. Not shared
 /// between threads; its contents do not influence results.
@@ -48,7 +55,8 @@ pub const RECIPE: u32 = 4;
 pub struct Scratch {
     level: SimdLevel,
     transforms: colour::TransformCache,
-    tables: decode::TableCache,
+    tables: codec::jpeg::TableCache,
+    weights: resample::WeightsCache,
     /// The decoded frame of formats that do not stream.
     frame: Vec<u8>,
 }
@@ -82,14 +90,18 @@ impl Scratch {
     }
 }
 
+/// The formats that this build reads, and what of each is read, written and refused.
+pub fn formats() -> impl Iterator<Item = (Format, Coverage)> {
+    codec::formats()
+}
+
 /// Reads a file's signature and header, without decoding pixels.
 ///
 /// # Errors
 /// [`Error::Unsupported`] for bytes of no supported image format, [`Error::Malformed`] for a corrupt
 /// header.
 pub fn probe(bytes: &[u8]) -> Result<Header, Error> {
-    let format = sniff::sniff(bytes)?;
-    Ok(header::read(bytes, format)?.header)
+    Ok(sniff::sniff(bytes)?.open(bytes)?.details.header)
 }
 
 /// Upper bound on the bytes that [`render`] holds at once for this header and these specs, without the source
@@ -99,7 +111,19 @@ pub fn estimate(header: &Header, specs: &[Spec]) -> u64 {
     estimate::estimate(header, specs)
 }
 
-/// Decodes the image once and renders one thumbnail per spec, in their order.
+/// What a program supplies to a render beyond the image.
+#[derive(Clone, Copy)]
+pub struct Host<'a> {
+    /// Polled between stages and rows; once it returns `true`, the render ends with [`Error::Stopped`].
+    pub stop: &'a dyn Fn() -> bool,
+    /// Called whenever a stage begins, for those who measure durations.
+    pub mark: &'a dyn Fn(Stage),
+    /// Where the decoders of other projects run.
+    pub foreign: &'a dyn ForeignDecoder,
+}
+
+/// Decodes the image once and renders one thumbnail per spec, in their order. Decoders of other projects run on this
+/// thread; [`render_on`] is for programs that have them run elsewhere.
 ///
 /// `stop` is polled between stages and rows; once it returns `true`, the render ends with
 /// [`Error::Stopped`].
@@ -113,52 +137,74 @@ pub fn render(
     stop: &dyn Fn() -> bool,
     scratch: &mut Scratch,
 ) -> Result<Vec<Thumbnail>, Error> {
-    render_marked(bytes, specs, limits, stop, &|_| {}, scratch)
+    let foreign = foreign::InProcess::default();
+    render_on(Host { stop, mark: &|_| {}, foreign: &foreign }, bytes, specs, limits, scratch)
 }
 
-/// As [`render`], and calls `mark` whenever a stage begins, for callers that measure durations.
+/// As [`render`], with what `host` supplies.
 ///
 /// # Errors
 /// As for [`render`].
-pub fn render_marked(
+pub fn render_on(
+    host: Host<'_>,
     bytes: &[u8],
     specs: &[Spec],
     limits: &Limits,
-    stop: &dyn Fn() -> bool,
-    mark: &dyn Fn(Stage),
     scratch: &mut Scratch,
 ) -> Result<Vec<Thumbnail>, Error> {
+    let level = scratch.level;
+    let encode = |rendered: Image8, format, spec: &Spec| {
+        let stop = stop::Stop(host.stop);
+        stop.check("encoding")?;
+        let options = codec::EncodeOptions { level, quality: spec.quality, effort: spec.effort, stop };
+        let bytes = codec::encode(&rendered, format, &options)?;
+        let placeholder = Placeholder::of(&rendered);
+        let (width, height) = (rendered.width, rendered.height);
+        Ok(Thumbnail { bytes, format, width, height, placeholder })
+    };
+    composed(host, bytes, specs, limits, scratch, encode)
+}
+
+/// Decodes the image once, and passes the finished image of each spec on with its output format.
+fn composed<T>(
+    Host { stop, mark, foreign }: Host<'_>,
+    bytes: &[u8],
+    specs: &[Spec],
+    limits: &Limits,
+    scratch: &mut Scratch,
+    mut each: impl FnMut(Image8, Format, &Spec) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
     mark(Stage::Decode);
     let stop = stop::Stop(stop);
     specs.iter().try_for_each(Spec::validate)?;
     limits.check_source(bytes)?;
-    let format = sniff::sniff(bytes)?;
-    let details = header::read(bytes, format)?;
-    let header = &details.header;
-    limits.check_header(&details, estimate(header, specs))?;
-    let plans: Vec<_> = specs.iter().map(|spec| plan::plan(header, spec)).collect();
+    let mut file = sniff::sniff(bytes)?.open(bytes)?;
+    let needed = estimate(&file.details.header, specs);
+    let (header, plans) = plan::plans(&file.details.header, specs);
+    file.details.header = header;
+    limits.check_header(&file.details, needed)?;
+    let header = &file.details.header;
     stop.check("reading the header")?;
 
-    let rows = resample::MultiResampler::new(header, &plans, scratch.level, stop);
-    let mut resamplers = stage::StageMarker { rows, mark };
-    let context = decode::Context { limits, scale: plan::scale(header, &plans), level: scratch.level, stop };
-    let decoded = decode::decode(bytes, header, &context, &mut resamplers, scratch);
+    let mut weights = std::mem::take(&mut scratch.weights);
+    let rows = resample::MultiResampler::new(header, &plans, scratch.level, stop, &mut weights);
+    let mut resamplers = stage::StageMarker { rows, mark, batch: false };
+    let reduction = plan::reduction(header, &plans);
+    let context = codec::Context { limits, reduction, level: scratch.level, stop, foreign };
+    let decoded = file.decode(&context, &mut resamplers, scratch);
     scratch.trim();
     let profile = decoded?.profile;
     mark(Stage::Encode);
 
-    let mut thumbnails = Vec::with_capacity(specs.len());
-    for ((image, plan), spec) in resamplers.rows.finish()?.into_iter().zip(&plans).zip(specs) {
+    let mut finished = Vec::with_capacity(specs.len());
+    let images = resamplers.rows.finish()?;
+    scratch.weights = weights;
+    for ((image, plan), spec) in images.into_iter().zip(&plans).zip(specs) {
         stop.check("finishing thumbnails")?;
-        let format = spec.format.resolve(format);
+        let format = spec.format.resolve(header.format);
         let image = orient::upright(image, header.orientation);
         let image = colour::to_srgb(image, profile.as_deref(), &mut scratch.transforms, stop)?;
-        let rendered = canvas::compose(&image, plan, spec.background, format);
-        stop.check("encoding")?;
-        let bytes = encode::encode(scratch.level, &rendered, format, spec.quality, spec.effort, stop)?;
-        let placeholder = Placeholder::of(&rendered);
-        let (width, height) = (rendered.width, rendered.height);
-        thumbnails.push(Thumbnail { bytes, format, width, height, placeholder });
+        finished.push(each(canvas::compose(&image, plan, spec.background, format), format, spec)?);
     }
-    Ok(thumbnails)
+    Ok(finished)
 }

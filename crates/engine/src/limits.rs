@@ -10,8 +10,10 @@ pub struct Limits {
     pub source_bytes: u64,
     /// Largest number of pixels in the source (width × height of the canvas).
     pub pixels: u64,
-    /// Largest number of frames of an animation.
+    /// Largest number of frames of an animation, where all of them are read and not the first alone.
     pub frames: u32,
+    /// Most work of decoding, in samples; see [`crate::Header::work`].
+    pub work: u64,
     /// Most bytes that a render may hold at once, as estimated by [`crate::estimate()`].
     pub memory_bytes: u64,
     /// Whether an image whose data is corrupt or truncated is accepted, if enough of it could be read.
@@ -26,6 +28,7 @@ impl Default for Limits {
             source_bytes: 100 << 20,
             pixels: 300_000_000,
             frames: 1000,
+            work: 1_000_000_000,
             memory_bytes: 512 << 20,
             tolerant: false,
             tolerant_share: 0.5,
@@ -71,6 +74,16 @@ impl Limits {
                 header.height,
                 needed.div_ceil(1 << 20),
                 self.memory_bytes >> 20
+            )));
+        }
+        if header.work > self.work {
+            return Err(Error::TooLarge(format!(
+                "decoding {}x{} {} takes {} megasamples, more than the {} megasamples of limits.work",
+                header.width,
+                header.height,
+                details.reason,
+                header.work.div_ceil(1_000_000),
+                self.work / 1_000_000
             )));
         }
         Ok(())

@@ -30,20 +30,19 @@ impl Model {
     }
 }
 
-/// The samples that a decoder produces of an image: its pixels or, at a reduced scale, the means of several
-/// (reduced samples).
+/// The samples that a decoder produces of an image: its pixels or, at a reduced scale, fewer (reduced samples).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Grid {
     pub(crate) model: Model,
-    /// Pixels of the image that a sample covers, across and down; the last ones may extend past its edge.
-    pub(crate) sample_size: (u32, u32),
+    /// Samples that eight pixels became, across and down; the last may extend past the image's edge.
+    pub(crate) scale: u32,
     pub(crate) order: Order,
 }
 
 impl Grid {
     /// Full scale, from the top.
     pub(crate) const fn full_scale(model: Model) -> Self {
-        Self { model, sample_size: (1, 1), order: Order::TopDown }
+        Self { model, scale: 8, order: Order::TopDown }
     }
 }
 
@@ -75,7 +74,8 @@ pub(crate) enum Row<'a> {
     Components(Components<'a>),
 }
 
-/// Planes of JPEG components at one resolution, in sixteenths of a code value: 0 to 4080.
+/// Planes of JPEG components at one resolution, in sixteenths of a code value: 0 to 4080, and somewhat beyond in
+/// the first at a reduced scale.
 ///
 /// Each is padded to whole vectors ([`crate::simd::padded`]).
 #[derive(Debug, Clone, Copy)]
@@ -96,6 +96,8 @@ pub(crate) struct Components<'a> {
 pub(crate) trait RowSink {
     fn begin(&mut self, grid: Grid) -> Result<(), Error>;
     fn row(&mut self, row: Row<'_>) -> Result<(), Error>;
+    /// Called before and after several rows that are passed in one go, so that what is measured is measured once.
+    fn batch(&mut self, _begins: bool) {}
     /// Takes a row of a pass. Passes are in order, without empty ones; together they hold each pixel once.
     fn pass_row(&mut self, place: PassRow, row: Row<'_>) -> Result<(), Error>;
 }

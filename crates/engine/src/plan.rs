@@ -1,11 +1,32 @@
 //! Geometry: which part of the image becomes how many pixels.
 
 use crate::header::{Format, Header, Orientation};
-use crate::spec::{Filter, Fit, Gravity, Spec};
+use crate::spec::{Filter, Fit, Gravity, Scaling, Spec};
 
-/// Least number of reduced samples per thumbnail pixel, across and down, when a JPEG is decoded at a reduced
-/// scale: with fewer, detail that they cannot hold would be missing.
-const MIN_SAMPLES_PER_PIXEL: f64 = 2.6;
+/// When a JPEG is decoded at a reduced scale. With fewer samples for a thumbnail pixel, detail that they cannot hold
+/// would be missing; chosen by measurement (`docs/adr/0007`).
+struct Thresholds {
+    /// Scales, and the least number of samples that each must leave for a thumbnail pixel, across and down.
+    least: &'static [(u32, f64)],
+    /// By how much more for each bit a pixel of the file above `plain`: what a file spends on detail says how much
+    /// there is to be missed.
+    detail: f64,
+    plain: f64,
+}
+
+const SHARP: Thresholds = Thresholds {
+    least: &[(1, 2.6), (2, 2.6), (3, 2.8), (4, 2.05), (5, 2.5), (6, 1.6)],
+    detail: 0.3,
+    plain: 1.0,
+};
+const FAST: Thresholds = Thresholds {
+    least: &[(1, 1.4), (2, 1.3), (3, 1.3), (4, 1.25), (5, 1.4), (6, 1.3)],
+    detail: 0.25,
+    plain: 1.5,
+};
+
+/// The least number of samples for a thumbnail pixel at 1/8 whose variance may be estimated.
+const ESTIMATED_VARIANCE: f64 = 2.6;
 
 /// A rectangle with fractional edges, in pixels of the stored image.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -28,7 +49,37 @@ pub(crate) struct Plan {
     /// Position of the upright image on the canvas.
     pub(crate) offset: (u32, u32),
     pub(crate) filter: Filter,
+    pub(crate) scaling: Scaling,
 }
+
+/// Plans every rendition, and sizes the image: a drawing becomes as large as the largest rendition needs it, other images
+/// are what they are.
+pub(crate) fn plans(header: &Header, specs: &[Spec]) -> (Header, Vec<Plan>) {
+    let mut header = header.clone();
+    let mut plans: Vec<_> = specs.iter().map(|spec| plan(&header, spec)).collect();
+    if !header.format.is_vector() {
+        return (header, plans);
+    }
+    let (width, height) = (f64::from(header.width), f64::from(header.height));
+    let scale = |plan: &Plan| {
+        let across = f64::from(plan.stored.0) / plan.source.width;
+        across.max(f64::from(plan.stored.1) / plan.source.height)
+    };
+    let scale = plans.iter().map(scale).fold(0.0, f64::max);
+    // The tolerance keeps a side that fits exactly from gaining a pixel by rounding.
+    let side = |side: f64| (side * scale - 1e-6).ceil().clamp(1.0, f64::from(u32::MAX)) as u32;
+    (header.width, header.height) = (side(width), side(height));
+    let (across, down) = (f64::from(header.width) / width, f64::from(header.height) / height);
+    for plan in &mut plans {
+        let Rect { x, y, width, height } = plan.source;
+        plan.source = Rect { x: x * across, y: y * down, width: width * across, height: height * down };
+    }
+    header.work = header.work.saturating_add(header.pixels().saturating_mul(VECTOR_WORK));
+    (header, plans)
+}
+
+/// Work of rendering a pixel of a drawing, in samples.
+const VECTOR_WORK: u64 = 16;
 
 /// Plans one rendition.
 pub(crate) fn plan(header: &Header, spec: &Spec) -> Plan {
@@ -42,22 +93,65 @@ pub(crate) fn plan(header: &Header, spec: &Spec) -> Plan {
     let offset = (share(canvas.0 - image.0, across), share(canvas.1 - image.1, down));
     let swap = header.orientation.swaps_sides();
     let stored = if swap { (image.1, image.0) } else { image };
-    Plan { source: to_stored(crop, header), stored, canvas, offset, filter: spec.filter }
+    Plan {
+        source: to_stored(crop, header),
+        stored,
+        canvas,
+        offset,
+        filter: spec.filter,
+        scaling: spec.scaling,
+    }
 }
 
-/// Samples that eight pixels are decoded to, across and down: 1, 2, 4 or 8.
-///
-/// The fewest that leave [`MIN_SAMPLES_PER_PIXEL`] for the largest rendition. Only JPEG has reduced scales.
-pub(crate) fn scale(header: &Header, plans: &[Plan]) -> u32 {
+/// How an image is reduced while it is decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reduction {
+    /// Samples that eight pixels are decoded to, across and down: 1 to 6, or 8.
+    pub(crate) scale: u32,
+    /// At 1/8 only: subsampled chroma is decoded no finer than the luma, and the energy of a progressive file is that of
+    /// its first bands.
+    pub(crate) approximate: bool,
+    /// At 1/8 only: the variance within samples is estimated from their differences, and no AC coefficient is used.
+    pub(crate) estimated_variance: bool,
+}
+
+impl Reduction {
+    /// Every pixel.
+    pub(crate) const NONE: Self = Self { scale: 8, approximate: false, estimated_variance: false };
+}
+
+/// The largest reduction that leaves enough for each rendition. Only JPEG has reduced scales.
+pub(crate) fn reduction(header: &Header, plans: &[Plan]) -> Reduction {
     if header.format != Format::Jpeg {
-        return 8;
+        return Reduction::NONE;
     }
-    let ratio = |plan: &Plan| {
-        let (width, height) = (f64::from(plan.stored.0), f64::from(plan.stored.1));
-        (plan.source.width / width).min(plan.source.height / height)
+    let bits = 8.0 * header.coded_bytes as f64 / header.pixels().max(1) as f64;
+    let scale = plans.iter().map(|plan| scale_of(plan, bits)).max().unwrap_or(1);
+    let fast = plans.iter().all(|plan| plan.scaling == Scaling::Fast);
+    let approximate = fast && scale == 1;
+    let samples = plans.iter().map(|plan| ratio(plan) / 8.0).fold(f64::INFINITY, f64::min);
+    Reduction { scale, approximate, estimated_variance: approximate && samples >= ESTIMATED_VARIANCE }
+}
+
+/// Bits a pixel from which on a file is noise of black and white, as a dithered page is: most of its samples would
+/// be beyond the range at 5/8 and 6/8, where the correction of their light fails.
+const NOISE: f64 = 5.0;
+
+/// The scale that one rendition needs, of a file with so many bits a pixel.
+fn scale_of(plan: &Plan, bits: f64) -> u32 {
+    let ratio = ratio(plan);
+    let Thresholds { least, detail, plain } = if plan.scaling == Scaling::Fast { FAST } else { SHARP };
+    let more = 1.0 + detail * (bits - plain).max(0.0);
+    let enough = |&&(scale, least): &&(u32, f64)| {
+        ratio * f64::from(scale) / 8.0 >= least * more && (bits < NOISE || scale < 5)
     };
-    let least = plans.iter().map(ratio).fold(f64::INFINITY, f64::min);
-    [1, 2, 4].into_iter().find(|&scale| least * f64::from(scale) / 8.0 >= MIN_SAMPLES_PER_PIXEL).unwrap_or(8)
+    least.iter().find(enough).map_or(8, |&(scale, _)| scale)
+}
+
+/// Pixels of the image for a thumbnail pixel, across or down, whichever are fewer.
+fn ratio(plan: &Plan) -> f64 {
+    let (width, height) = (f64::from(plan.stored.0), f64::from(plan.stored.1));
+    (plan.source.width / width).min(plan.source.height / height)
 }
 
 /// The size of the image in the thumbnail, and the part of the upright image that it shows.
@@ -169,17 +263,55 @@ mod tests {
             width,
             height,
             orientation: Orientation::from_exif(orientation),
-            colour: "rgb",
+            colour: crate::header::Colour::Rgb,
             bits: 8,
             alpha: false,
             progressive: false,
+            buffered: false,
+            decoder_bytes: 0,
+            coded_bytes: 0,
             animated: false,
             profile: false,
+            work: 0,
         }
     }
 
     fn spec(size: &str, fit: Fit, enlarge: bool) -> Spec {
         Spec { size: size.parse::<Size>().unwrap(), fit, enlarge, ..Spec::default() }
+    }
+
+    #[test]
+    fn scales_go_by_size_detail_and_profile() {
+        let scale = |side: u32, bits: u64, scaling| {
+            let coded_bytes = u64::from(side) * u64::from(side) * bits / 8;
+            let header = Header { coded_bytes, ..header(side, side, 1) };
+            let spec = Spec { scaling, ..spec("100x100", Fit::Inside, false) };
+            super::reduction(&header, &[plan(&header, &spec)]).scale
+        };
+        let sides = [3400, 1000, 600, 200];
+        assert_eq!(sides.map(|side| scale(side, 1, Scaling::Sharp)), [1, 3, 4, 8]);
+        assert_eq!(sides.map(|side| scale(side, 1, Scaling::Fast)), [1, 2, 2, 6]);
+        assert_eq!(sides.map(|side| scale(side, 4, Scaling::Sharp)), [2, 4, 6, 8]);
+        assert_eq!(sides.map(|side| scale(side, 5, Scaling::Sharp)), [2, 4, 8, 8]);
+        // `fast` approximates at 1/8, and estimates variance where several samples make a pixel, unless a rendition is
+        // `sharp`.
+        let reduction_of = |side: u32, scalings: &[Scaling]| {
+            let header = header(side, side, 1);
+            let plans =
+                scalings.iter().map(|&scaling| Spec { scaling, ..spec("100x100", Fit::Inside, false) });
+            reduction(&header, &plans.map(|spec| plan(&header, &spec)).collect::<Vec<_>>())
+        };
+        let expected =
+            |approximate, estimated_variance| Reduction { scale: 1, approximate, estimated_variance };
+        assert_eq!(reduction_of(1600, &[Scaling::Fast]), expected(true, false));
+        assert_eq!(reduction_of(3400, &[Scaling::Fast]), expected(true, true));
+        assert_eq!(reduction_of(3400, &[Scaling::Fast, Scaling::Sharp]), expected(false, false));
+        assert!(!reduction_of(800, &[Scaling::Fast]).approximate);
+        let header = Header { format: Format::Png, ..header(3400, 3400, 1) };
+        assert_eq!(
+            reduction(&header, &[plan(&header, &spec("100x100", Fit::Inside, false))]),
+            Reduction::NONE
+        );
     }
 
     #[test]

@@ -20,7 +20,10 @@ use crate::stop::Stop;
 use box_filter::BoxFilter;
 use horizontal::Horizontal;
 use interlaced::InterlacedResampler;
+use std::sync::Arc;
 use vertical::Vertical;
+
+pub(crate) use weights::WeightsCache;
 use weights::{Axis, Weights};
 
 /// Converts each row of the image to light once, for the resamplers of all renditions.
@@ -30,6 +33,7 @@ pub(crate) struct MultiResampler<'a> {
     level: SimdLevel,
     stop: Stop<'a>,
     rows: u32,
+    cache: &'a mut WeightsCache,
     running: Option<(Lineariser, Resamplers)>,
 }
 
@@ -40,8 +44,14 @@ enum Resamplers {
 }
 
 impl<'a> MultiResampler<'a> {
-    pub(crate) fn new(header: &'a Header, plans: &'a [Plan], level: SimdLevel, stop: Stop<'a>) -> Self {
-        Self { header, plans, level, stop, rows: 0, running: None }
+    pub(crate) fn new(
+        header: &'a Header,
+        plans: &'a [Plan],
+        level: SimdLevel,
+        stop: Stop<'a>,
+        cache: &'a mut WeightsCache,
+    ) -> Self {
+        Self { header, plans, level, stop, rows: 0, cache, running: None }
     }
 
     /// The resampled images, in the order of the plans.
@@ -69,17 +79,16 @@ impl<'a> MultiResampler<'a> {
 impl RowSink for MultiResampler<'_> {
     fn begin(&mut self, grid: Grid) -> Result<(), Error> {
         self.stop.check("decoding")?;
-        let width = self.header.width.div_ceil(grid.sample_size.0) as usize;
+        let width = samples(self.header.width, grid.scale) as usize;
         let lineariser = Lineariser::new(self.level, grid, width);
         let renditions = match grid.order {
             Order::TopDown => {
-                let resampler = |plan| Resampler::new(self.header, plan, grid, self.level);
+                let resampler = |plan| Resampler::new(self.header, plan, grid, self.level, self.cache);
                 Resamplers::TopDown(self.plans.iter().map(resampler).collect())
             }
             Order::Passes => {
-                let resampler = |plan| {
-                    InterlacedResampler::new(axes(self.header, plan, grid.sample_size, false), grid.model)
-                };
+                let resampler =
+                    |plan| InterlacedResampler::new(axes(self.header, plan, grid.scale, false), grid.model);
                 Resamplers::Passes(self.plans.iter().map(resampler).collect())
             }
         };
@@ -115,7 +124,7 @@ struct Resampler {
     level: SimdLevel,
     model: Model,
     columns: std::ops::Range<usize>,
-    down: Weights,
+    down: Arc<Weights>,
     /// Rows received so far.
     received: usize,
     boxes: Option<BoxFilter>,
@@ -125,20 +134,29 @@ struct Resampler {
     done: usize,
 }
 
-fn axes(header: &Header, plan: &Plan, sample_size: (u32, u32), boxes: bool) -> (Axis, Axis) {
+/// Samples of `pixels` along one side, where eight became `scale`.
+pub(crate) fn samples(pixels: u32, scale: u32) -> u64 {
+    (u64::from(pixels) * u64::from(scale)).div_ceil(8)
+}
+
+fn axes(header: &Header, plan: &Plan, scale: u32, boxes: bool) -> (Axis, Axis) {
     let Plan { source, stored, filter, .. } = *plan;
-    let axis =
-        |from, length, limit, sample_size, out| Axis { from, length, limit, sample_size, out, filter, boxes };
+    // Exact in multiples of an eighth.
+    let scaled = |pixels: f64| pixels * f64::from(scale) / 8.0;
+    let axis = |from, length, limit: u32, out| {
+        let (from, length, limit) = (scaled(from), scaled(length), scaled(limit.into()));
+        Axis { from, length, limit, out, filter, boxes }
+    };
     (
-        axis(source.x, source.width, header.width, sample_size.0, stored.0),
-        axis(source.y, source.height, header.height, sample_size.1, stored.1),
+        axis(source.x, source.width, header.width, stored.0),
+        axis(source.y, source.height, header.height, stored.1),
     )
 }
 
-/// Upper bound on the bytes that resampling one rendition takes, for samples of this size.
-pub(crate) fn memory(header: &Header, plan: &Plan, sample_size: (u32, u32)) -> u64 {
+/// Upper bound on the bytes that resampling one rendition takes, at a scale of `scale` samples for eight pixels.
+pub(crate) fn memory(header: &Header, plan: &Plan, scale: u32) -> u64 {
     let interlaced = header.format == Format::Png && header.progressive;
-    let (across, down) = axes(header, plan, sample_size, !interlaced);
+    let (across, down) = axes(header, plan, scale, !interlaced);
     let (columns, rows) = (across.span(), down.span());
     let (width, height) = (u64::from(plan.stored.0), u64::from(plan.stored.1));
     let row = (columns.boxes as u64 + 64) * 4 * 2;
@@ -147,13 +165,13 @@ pub(crate) fn memory(header: &Header, plan: &Plan, sample_size: (u32, u32)) -> u
         + Weights::memory(across, 16)
         + Weights::memory(down, 2)
         + width * height * 4 * if interlaced { 6 } else { 2 }
-        + Lineariser::memory(u64::from(header.width / sample_size.0))
+        + Lineariser::memory(samples(header.width, scale))
 }
 
 impl Resampler {
-    fn new(header: &Header, plan: &Plan, grid: Grid, level: SimdLevel) -> Self {
-        let (across, down) = axes(header, plan, grid.sample_size, true);
-        let (across, down) = (Weights::new(across, 1, crate::simd::WIDTH), Weights::new(down, 2, 2));
+    fn new(header: &Header, plan: &Plan, grid: Grid, level: SimdLevel, cache: &mut WeightsCache) -> Self {
+        let (across, down) = axes(header, plan, grid.scale, true);
+        let (across, down) = (cache.weights(across, 1, crate::simd::WIDTH), cache.weights(down, 2, 2));
         let (columns, rows) = (across.span, down.span);
         let boxes =
             (columns.factor > 1 || rows.factor > 1).then(|| BoxFilter::new(grid.model.channels(), columns));
@@ -190,7 +208,7 @@ impl Resampler {
             let vertical = self.vertical.get_or_insert_with(|| Vertical::new(line.len()));
             vertical.push(self.level, line);
         } else if row.step == 1 {
-            let plane = padded(count);
+            let plane = self.horizontal.stride();
             let vertical = self.vertical.get_or_insert_with(|| Vertical::new(plane * channels));
             vertical.push_with(self.level, |line| {
                 for (c, target) in line.chunks_exact_mut(plane).enumerate() {
@@ -208,11 +226,15 @@ impl Resampler {
         if last {
             vertical.end(self.level);
         }
-        let interleaved = self.boxes.is_none() && row.step > 1;
+        let interleaved = row.step > 1;
         while self.done < self.down.len() {
             let (first, weights) = self.down.window(self.done);
             let Some(line) = vertical.combine(self.level, first, weights) else { break };
-            self.horizontal.row(self.level, line, interleaved);
+            if self.boxes.is_some() || interleaved {
+                self.horizontal.row(self.level, line, self.boxes.is_none());
+            } else {
+                self.horizontal.planes(self.level, line);
+            }
             self.done += 1;
         }
     }

@@ -122,6 +122,13 @@ pub(crate) trait Lanes: Simd {
         self.narrow_i32x8((low + (1 << 14)) >> 15, (high + (1 << 14)) >> 15)
     }
 
+    /// a × b / 2¹⁶, rounded down.
+    #[inline(always)]
+    fn mul_high(self, a: i16x16<Self>, b: i16x16<Self>) -> i16x16<Self> {
+        let (low, high) = self.widening_mul_i16x16(a, b);
+        self.narrow_i32x8(low >> 16, high >> 16)
+    }
+
     /// Sixteen samples from the front of a slice.
     #[inline(always)]
     fn load(self, samples: &[i16]) -> i16x16<Self> {
@@ -144,6 +151,17 @@ impl Lanes for Avx2 {
             #[inline(always)]
             fn kernel(token: Avx2, a: i16x16<Avx2>, b: i16x16<Avx2>) -> i16x16<Avx2> {
                 std::arch::x86_64::_mm256_mulhrs_epi16(a.into(), b.into()).simd_into(token)
+            }
+        );
+        kernel(self, a, b)
+    }
+
+    #[inline(always)]
+    fn mul_high(self, a: i16x16<Self>, b: i16x16<Self>) -> i16x16<Self> {
+        fearless_simd::kernel!(
+            #[inline(always)]
+            fn kernel(token: Avx2, a: i16x16<Avx2>, b: i16x16<Avx2>) -> i16x16<Avx2> {
+                std::arch::x86_64::_mm256_mulhi_epi16(a.into(), b.into()).simd_into(token)
             }
         );
         kernel(self, a, b)

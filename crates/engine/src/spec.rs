@@ -57,6 +57,7 @@ macro_rules! named {
     ($(#[$doc:meta])* $kind:ident, $what:literal { $($(#[$value_doc:meta])* $value:ident = $name:literal),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+        #[non_exhaustive]
         pub enum $kind { $($(#[$value_doc])* $value),+ }
 
         impl $kind {
@@ -140,7 +141,7 @@ named! {
 named! {
     /// The format to write.
     OutputFormat, "format" {
-        /// JPEG for JPEG, PNG for PNG, GIF, BMP and TIFF, WebP for WebP.
+        /// JPEG for JPEG, PNG for PNG, GIF, BMP, TIFF and SVG, WebP for WebP, AVIF, HEIC and JPEG XL.
         #[default]
         Same = "same",
         /// JPEG; transparency is blended over [`Background`].
@@ -166,6 +167,17 @@ named! {
     }
 }
 
+named! {
+    /// How large JPEGs are reduced while they are decoded.
+    Scaling, "scaling" {
+        /// As sharp as a full decode.
+        #[default]
+        Sharp = "sharp",
+        /// Less time, a little less sharp: for sizes that are seen briefly.
+        Fast = "fast",
+    }
+}
+
 impl OutputFormat {
     /// The format written for a source of format `source`.
     #[must_use]
@@ -173,8 +185,11 @@ impl OutputFormat {
         use crate::Format;
         match (self, source) {
             (Self::Jpeg, _) | (Self::Same, Format::Jpeg) => Format::Jpeg,
-            (Self::WebP, _) | (Self::Same, Format::WebP) => Format::WebP,
-            (Self::Png, _) | (Self::Same, Format::Png | Format::Gif | Format::Bmp | Format::Tiff) => {
+            (Self::WebP, _) | (Self::Same, Format::WebP | Format::Avif | Format::Heic | Format::Jxl) => {
+                Format::WebP
+            }
+            (Self::Png, _)
+            | (Self::Same, Format::Png | Format::Gif | Format::Bmp | Format::Tiff | Format::Svg) => {
                 Format::Png
             }
         }
@@ -246,6 +261,8 @@ pub struct Spec {
     pub background: Background,
     /// The resampling filter.
     pub filter: Filter,
+    /// How large JPEGs are reduced while they are decoded.
+    pub scaling: Scaling,
 }
 
 impl Default for Spec {
@@ -260,6 +277,7 @@ impl Default for Spec {
             gravity: Gravity::Centre,
             background: Background::default(),
             filter: Filter::Lanczos3,
+            scaling: Scaling::Sharp,
         }
     }
 }

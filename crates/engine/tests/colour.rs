@@ -102,7 +102,7 @@ fn cmyk_and_ycck_are_true_with_and_without_a_profile() {
                     }
                 });
                 let header = probe(&bytes).unwrap();
-                assert_eq!((header.format, header.colour), (Format::Jpeg, name));
+                assert_eq!((header.format, header.colour.name()), (Format::Jpeg, name));
                 assert_eq!(header.profile, with_profile);
                 let shares = inks.map(|ink| f64::from(ink) / 255.0);
                 let expected = if with_profile {

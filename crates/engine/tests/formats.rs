@@ -50,9 +50,9 @@ fn every_output_format_is_encoded_as_requested() {
 #[test]
 fn jpeg_gray_stays_gray() {
     let bytes = jpeg_with(&[77; 64 * 64], 64, 64, jpeg_encoder::ColorType::Luma, |_| {});
-    assert_eq!(probe(&bytes).unwrap().colour, "gray");
+    assert_eq!(probe(&bytes).unwrap().colour.name(), "gray");
     let rendered = thumbnail(&bytes, &Spec::default()).unwrap();
-    assert_eq!(probe(&rendered.bytes).unwrap().colour, "gray");
+    assert_eq!(probe(&rendered.bytes).unwrap().colour.name(), "gray");
     assert_close(&Pixels::of(&thumbnail(&bytes, &as_png()).unwrap()).at(9, 9), &[77, 77, 77, 255], 1, "gray");
 }
 
@@ -68,7 +68,7 @@ fn jpeg_cmyk_and_ycck_are_not_inverted() {
             ([255, 0, 60, 0], [0, 255, 195, 255]),
         ] {
             let bytes = jpeg_with(&inks.repeat(32 * 32), 32, 32, colour, |_| {});
-            assert_eq!(probe(&bytes).unwrap().colour, name);
+            assert_eq!(probe(&bytes).unwrap().colour.name(), name);
             let rendered = Pixels::of(&thumbnail(&bytes, &as_png()).unwrap());
             assert_close(&rendered.at(16, 16), &expected, 5, name);
         }
@@ -77,11 +77,11 @@ fn jpeg_cmyk_and_ycck_are_not_inverted() {
 
 #[test]
 fn jpeg_with_adobe_transform_0_is_rgb() {
-    // The encoder writes these samples unchanged; Adobe's marker declares them as RGB.
+    // The encoder writes these samples unchanged; Adobe's marker, in the place of JFIF's, declares them as RGB.
     let pixels = [200, 60, 90].repeat(32 * 32);
     let plain = jpeg_with(&pixels, 32, 32, jpeg_encoder::ColorType::Ycbcr, |_| {});
-    let bytes = [&plain[..2], b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0", &plain[2..]].concat();
-    assert_eq!(probe(&bytes).unwrap().colour, "rgb");
+    let bytes = [&plain[..2], b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0", &plain[20..]].concat();
+    assert_eq!(probe(&bytes).unwrap().colour.name(), "rgb");
     assert_close(&Pixels::of(&thumbnail(&bytes, &as_png()).unwrap()).at(5, 5), &[200, 60, 90, 255], 3, "rgb");
 }
 
@@ -212,6 +212,242 @@ fn gif_shows_its_first_frame_on_the_canvas() {
     let rendered = Pixels::of(&thumbnail(&bytes, &Spec::default()).unwrap());
     assert_eq!((rendered.width, rendered.height), (8, 8));
     assert_eq!((rendered.at(0, 0)[3], rendered.at(2, 2), rendered.at(3, 3)[3]), (0, [255, 0, 0, 255], 0));
+}
+
+/// A GIF of one 8x8 frame in two colours at (`left`, `top`) of a screen, with `before` the frame.
+fn small_gif(screen: (u16, u16), (left, top): (u16, u16), before: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = gif::Encoder::new(&mut bytes, 8, 8, &[255, 0, 0, 0, 0, 255]).unwrap();
+    let buffer = vec![1; 64].into();
+    encoder
+        .write_frame(&gif::Frame { left, top, width: 8, height: 8, buffer, ..gif::Frame::default() })
+        .unwrap();
+    drop(encoder);
+    bytes[6..10].copy_from_slice([screen.0, screen.1].map(u16::to_le_bytes).as_flattened());
+    let at = 13 + 6;
+    bytes.splice(at..at, before.iter().copied());
+    bytes
+}
+
+#[test]
+fn gif_frames_beyond_the_screen_extend_it() {
+    for (screen, place, expected) in [
+        ((4, 4), (0, 0), (8, 8)),
+        ((0, 0), (0, 0), (8, 8)),
+        ((8, 20), (3, 2), (11, 20)),
+        ((9, 9), (0, 0), (9, 9)),
+        ((4, 8), (0, 0), (8, 8)),
+    ] {
+        let file = small_gif(screen, place, b"");
+        let header = probe(&file).unwrap();
+        assert_eq!((header.width, header.height), expected, "{screen:?} {place:?}");
+        let image = Pixels::of(&thumbnail(&file, &as_png()).unwrap());
+        assert_eq!(
+            image.at(usize::from(place.0) + 7, usize::from(place.1) + 7),
+            [0, 0, 255, 255],
+            "{screen:?}"
+        );
+    }
+}
+
+#[test]
+fn gif_extensions_of_any_kind_are_skipped() {
+    for before in [
+        &b"!\x99\x03abc\0"[..],
+        b"!\x00\0",
+        b"!\xff\x0bXMP DataXMP\x05hello\x02ab\0",
+        b"!\xfe\x04text\0!\x7e\x01a\x01b\0",
+        b"\0\0",
+        b"!\x01\x0c\0\0\0\0\0\0\0\0\x08\x08\0\0\x02hi\0",
+    ] {
+        let image = Pixels::of(&thumbnail(&small_gif((8, 8), (0, 0), before), &as_png()).unwrap());
+        assert_eq!(image.at(4, 4), [0, 0, 255, 255], "{before:?}");
+    }
+}
+
+#[test]
+fn of_markers_of_jfif_and_adobe_that_disagree_that_of_jfif_wins() {
+    let pixels = [200, 60, 90].repeat(32 * 32);
+    let jfif = jpeg_with(&pixels, 32, 32, jpeg_encoder::ColorType::Rgb, |_| {});
+    let adobe = |transform: u8| [&b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0"[..], &[transform]].concat();
+    assert_eq!(&jfif[6..10], b"JFIF");
+    for transform in [0, 1, 2] {
+        for at in [2, 20] {
+            let file = [&jfif[..at], &adobe(transform), &jfif[at..]].concat();
+            assert_eq!(probe(&file).unwrap().colour.name(), "ycbcr");
+            assert_close(
+                &Pixels::of(&thumbnail(&file, &as_png()).unwrap()).at(5, 5),
+                &[200, 60, 90, 255],
+                3,
+                "JFIF",
+            );
+        }
+    }
+    let inks = jpeg_with(&[0, 255, 255, 0].repeat(1024), 32, 32, jpeg_encoder::ColorType::CmykAsYcck, |_| {});
+    let at = inks.windows(5).position(|window| window == b"Adobe").unwrap() + 11;
+    for transform in [1, 2] {
+        let mut file = inks.clone();
+        file[at] = transform;
+        assert_eq!(probe(&file).unwrap().colour.name(), "ycck");
+        assert_close(
+            &Pixels::of(&thumbnail(&file, &as_png()).unwrap()).at(5, 5),
+            &[255, 0, 0, 255],
+            5,
+            "YCCK",
+        );
+    }
+}
+
+#[test]
+fn a_truncated_progressive_jpeg_is_noticed_whatever_its_segments_hold() {
+    let rgb = texture(200, 160);
+    let whole =
+        jpeg_with(&rgb, 200, 160, jpeg_encoder::ColorType::Rgb, |encoder| encoder.set_progressive(true));
+    for marker in [0xe1, 0xe5, 0xfe] {
+        let segment = [&[0xff, marker, 0, 12][..], b"ab\xff\xd9\xff\xd8cd\xff\xd9"].concat();
+        // Before the scans, and between the last two of them.
+        let last = whole.windows(2).rposition(|window| window == b"\xff\xda").unwrap();
+        let tables = whole[..last].windows(2).rposition(|window| window == b"\xff\xc4").unwrap_or(last);
+        for at in [2, tables] {
+            let file = [&whole[..at], &segment, &whole[at..]].concat();
+            assert!(thumbnail(&file, &as_png()).is_ok());
+            for share in [50, 70, 90] {
+                let cut = &file[..file.len() * share / 100];
+                let rendered = thumbnail(cut, &as_png());
+                assert!(
+                    matches!(rendered, Err(tintype_engine::Error::Malformed(_))),
+                    "{marker:x} at {at}, {share} %"
+                );
+            }
+        }
+    }
+}
+
+/// Inserts chunks after IHDR.
+fn with_chunks(png: &[u8], chunks: &[(&[u8; 4], Vec<u8>)]) -> Vec<u8> {
+    let mut inserted = Vec::new();
+    for (name, data) in chunks {
+        let body = [&name[..], data].concat();
+        inserted.extend((data.len() as u32).to_be_bytes());
+        inserted.extend(&body);
+        inserted.extend(crc32fast::hash(&body).to_be_bytes());
+    }
+    [&png[..33], &inserted, &png[33..]].concat()
+}
+
+#[test]
+fn png_orientation_in_a_chunk_or_a_text() {
+    let plain = rgb_png(&quarters(40, 20), 40, 20);
+    let block = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+    let hexadecimal: String = b"Exif\0\0".iter().chain(block).map(|byte| format!("{byte:02x}")).collect();
+    let text = format!("\nexif\n      32\n{hexadecimal}\n");
+    let compressed = |head: &[u8]| [head, &support::tags::stored_zlib(text.as_bytes())].concat();
+    let keyword = b"Raw profile type exif\0";
+    for (name, data, orientation) in [
+        (b"eXIf", block.to_vec(), 6),
+        (b"tEXt", [&keyword[..], text.as_bytes()].concat(), 6),
+        (b"zTXt", compressed(b"Raw profile type exif\0\0"), 6),
+        (b"iTXt", compressed(b"Raw profile type exif\0\x01\0\0\0"), 6),
+        (b"tEXt", b"Comment\0hello".to_vec(), 1),
+    ] {
+        let file = with_chunks(&plain, &[(name, data)]);
+        assert_eq!(probe(&file).unwrap().orientation.exif(), orientation, "{}", name.escape_ascii());
+        let mut corrupt = file.clone();
+        corrupt[33 + 8 + 5] ^= 0;
+        let crc = file.len() - plain.len() + 33 - 1;
+        corrupt[crc] ^= 1;
+        assert_eq!(
+            probe(&corrupt).unwrap().orientation.exif(),
+            1,
+            "{} with a wrong checksum",
+            name.escape_ascii()
+        );
+    }
+    // The chunk wins.
+    let both = with_chunks(
+        &plain,
+        &[(b"tEXt", [&keyword[..], text.as_bytes()].concat()), (b"eXIf", b"II*\0".to_vec())],
+    );
+    assert_eq!(probe(&both).unwrap().orientation.exif(), 1);
+}
+
+#[test]
+fn png_colours_by_the_chunk_of_highest_precedence() {
+    let colour = [200, 120, 80];
+    let plain = rgb_png(&colour.repeat(64), 8, 8);
+    let p3 = moxcms::ColorProfile::new_display_p3().encode().unwrap();
+    let iccp = [&b"p\0\0"[..], &support::tags::stored_zlib(&p3)].concat();
+    let gamma = |value: u32| value.to_be_bytes().to_vec();
+    let srgb_primaries: Vec<u8> = [31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000_u32]
+        .iter()
+        .flat_map(|v| v.to_be_bytes())
+        .collect();
+    let wide: Vec<u8> = [31_270, 32_900, 68_000, 32_000, 26_500, 69_000, 15_000, 6_000_u32]
+        .iter()
+        .flat_map(|v| v.to_be_bytes())
+        .collect();
+    let in_p3 = [210, 118, 70];
+    // sRGB of 1/gamma 1: light is the code.
+    let linear = |v: u8| {
+        let light = f64::from(v) / 255.0;
+        ((1.055 * light.powf(1.0 / 2.4) - 0.055) * 255.0).round() as u8
+    };
+    for (what, chunks, expected) in [
+        ("cICP of P3", vec![(b"cICP", vec![12, 13, 0, 1])], in_p3),
+        ("cICP of sRGB before iCCP", vec![(b"cICP", vec![1, 13, 0, 1]), (b"iCCP", iccp.clone())], colour),
+        ("cICP of P3 before iCCP", vec![(b"cICP", vec![12, 13, 0, 1]), (b"iCCP", iccp.clone())], in_p3),
+        ("unspecified cICP", vec![(b"cICP", vec![2, 2, 0, 1]), (b"iCCP", iccp.clone())], in_p3),
+        ("cICP of Y'CbCr", vec![(b"cICP", vec![1, 13, 1, 1]), (b"iCCP", iccp.clone())], in_p3),
+        ("sRGB before gAMA", vec![(b"sRGB", vec![0]), (b"gAMA", gamma(100_000))], colour),
+        ("iCCP before gAMA", vec![(b"iCCP", iccp), (b"gAMA", gamma(100_000))], in_p3),
+        ("gAMA of 1", vec![(b"gAMA", gamma(100_000))], colour.map(linear)),
+        (
+            "gAMA and cHRM of sRGB",
+            vec![(b"gAMA", gamma(100_000)), (b"cHRM", srgb_primaries)],
+            colour.map(linear),
+        ),
+        ("cHRM of P3", vec![(b"cHRM", wide)], in_p3),
+        ("gAMA of 0", vec![(b"gAMA", gamma(0))], colour),
+        ("impossible cHRM", vec![(b"cHRM", vec![0; 32])], colour),
+    ] {
+        let chunks: Vec<(&[u8; 4], Vec<u8>)> = chunks;
+        let image = Pixels::of(&thumbnail(&with_chunks(&plain, &chunks), &as_png()).unwrap());
+        assert_close(&image.at(4, 4)[..3], &expected, 3, what);
+    }
+    let gray = png(&[100; 64], 8, 8, ColorType::Grayscale, BitDepth::Eight);
+    let image = Pixels::of(&thumbnail(&with_chunks(&gray, &[(b"gAMA", gamma(100_000))]), &as_png()).unwrap());
+    assert_close(&image.at(4, 4)[..3], &[linear(100); 3], 2, "gray with gAMA");
+    let image =
+        Pixels::of(&thumbnail(&with_chunks(&gray, &[(b"cICP", vec![1, 8, 0, 1])]), &as_png()).unwrap());
+    assert_close(&image.at(4, 4)[..3], &[linear(100); 3], 2, "gray of linear light by cICP");
+}
+
+#[test]
+fn pq_and_hlg_become_visible_in_srgb() {
+    let wide = |code: u16, channels: usize| code.to_be_bytes().repeat(64 * channels);
+    for (transfer, black, white) in [(16, 0, 0x94a0_u16), (18, 0, 0xc000)] {
+        // SDR white: 203 cd/m², or 75 % of HLG.
+        for (what, kind, channels) in [("RGB", ColorType::Rgb, 3), ("gray", ColorType::Grayscale, 1)] {
+            let of = |code: u16| {
+                let file = png(&wide(code, channels), 8, 8, kind, BitDepth::Sixteen);
+                let file = with_chunks(&file, &[(b"cICP", vec![9, transfer, 0, 1])]);
+                Pixels::of(&thumbnail(&file, &as_png()).unwrap()).at(4, 4)
+            };
+            assert_eq!(of(black)[..3], [0; 3], "{what}");
+            let light = of(white);
+            assert!(
+                light[0] > 200 && light[0] < 250 && light[0].abs_diff(light[2]) < 3,
+                "{what} {transfer}: {light:?}"
+            );
+            assert!(of(u16::MAX)[1] >= 254, "{what}: the brightest is white");
+        }
+    }
+    // By the tag cicp of an ICC profile.
+    let profile = moxcms::ColorProfile::new_bt2020_pq().encode().unwrap();
+    let set = |info: &mut png::Info<'_>| info.icc_profile = Some(profile.into());
+    let file = png_with(&wide(0x94a0, 3), 8, 8, ColorType::Rgb, BitDepth::Sixteen, set);
+    let light = Pixels::of(&thumbnail(&file, &as_png()).unwrap()).at(4, 4);
+    assert!(light[0] > 200 && light[0].abs_diff(light[2]) < 3, "{light:?}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod support;
 
 use jpeg_encoder::{ColorType, SamplingFactor};
 use support::*;
-use tintype_engine::{Error, Limits, OutputFormat, Scratch, SimdLevel, Spec, probe, render};
+use tintype_engine::{Error, Limits, OutputFormat, Scaling, Scratch, SimdLevel, Spec, probe, render};
 
 /// An image with edges, slopes and grain in all three colours.
 fn scene(width: usize, height: usize) -> Vec<u8> {
@@ -134,6 +134,42 @@ fn every_simd_level_gives_the_same_bytes() {
             };
             assert_eq!(run(SimdLevel::baseline()), run(SimdLevel::detect()), "{name} to {size}");
         }
+    }
+}
+
+#[test]
+fn both_profiles_are_close_to_full_decoding_and_sharp_ones_closer() {
+    let (width, height) = (503, 379);
+    let rgb = scene(width, height);
+    let bytes = jpeg_with(&rgb, width, height, ColorType::Rgb, |encoder| {
+        encoder.set_sampling_factor(SamplingFactor::R_4_2_0);
+    });
+    let whole = rgb_png(&reference(&bytes), width, height);
+    for size in ["150x150", "60x60", "30x30"] {
+        let expected = Pixels::of(&thumbnail(&whole, &full(size)).unwrap());
+        let expected: Vec<u8> = expected.rgba.chunks(4).flat_map(|p| p[..3].to_vec()).collect();
+        let error = |scaling| {
+            let spec = Spec { scaling, ..full(size) };
+            difference(&Pixels::of(&thumbnail(&bytes, &spec).unwrap()), &expected).0
+        };
+        let (sharp, fast) = (error(Scaling::Sharp), error(Scaling::Fast));
+        assert!(sharp <= fast && fast < 4.0, "{size}: {sharp} and {fast}");
+    }
+}
+
+/// The thumbnail that an Exif segment holds ends in FF D9, too: that is no end of the image.
+#[test]
+fn a_truncated_progressive_file_is_detected_by_its_structure() {
+    let rgb = scene(300, 200);
+    let whole = jpeg_with(&rgb, 300, 200, ColorType::Rgb, |encoder| encoder.set_progressive(true));
+    let exif = [b"Exif\0\0", &jpeg(&scene(16, 16), 16, 16)[..]].concat();
+    let segment = [&[0xff, 0xe1][..], &(exif.len() as u16 + 2).to_be_bytes(), &exif].concat();
+    let whole = [&whole[..2], &segment, &whole[2..]].concat();
+    let spec = full("40x40");
+    assert!(thumbnail(&whole, &spec).is_ok());
+    for share in [3, 5, 7, 9] {
+        let truncated = &whole[..whole.len() * share / 10];
+        assert!(matches!(thumbnail(truncated, &spec), Err(Error::Malformed(_))), "{share} tenths");
     }
 }
 

@@ -34,6 +34,12 @@ pub trait Delivery: Send {
     /// Earlier attempts at the event.
     fn attempts(&self) -> Attempts;
 
+    /// Whether this is the first delivery of an event, over a store behind a network. Of a fresh upload the destination
+    /// is then not looked at before it is written: see [`Record::is_upload`].
+    fn is_first(&self) -> bool {
+        false
+    }
+
     /// Renews the lease for its whole duration; called before work that may take long.
     ///
     /// # Errors
@@ -57,10 +63,10 @@ pub trait Delivery: Send {
         &mut self,
         store: &dyn Store,
         puts: Vec<Put>,
-        source: &SourceVersion,
+        source: Option<&SourceVersion>,
         conclusion: Conclusion,
     ) -> Result<Committed, StoreError> {
-        let etags = store.put_all(puts, Some(source)).await?;
+        let etags = store.put_all(puts, source).await?;
         Ok(Committed { etags, settled: self.settle(conclusion).await })
     }
 }

@@ -25,6 +25,8 @@ pub struct Attempts {
     pub failed: u32,
     /// Those that were deferred.
     pub deferred: u32,
+    /// Those of the failed ones that the time-out stopped.
+    pub timed_out: u32,
 }
 
 /// When an event is tried again; as Lambda's asynchronous invocation has it. The maximum age of an event is enforced by
@@ -87,12 +89,18 @@ impl Disposition {
             | Reason::KeyTooLong
             | Reason::Missing
             | Reason::Collision
-            | Reason::BadEvent => Self::DeadLetter(failure.reason),
+            | Reason::BadEvent
+            | Reason::Archived => Self::DeadLetter(failure.reason),
             Reason::Unavailable => Self::Defer(RetryPolicy::backoff(attempts.deferred)),
             Reason::Stopped if is_shutdown => Self::Defer(Duration::ZERO),
-            Reason::Stopped | Reason::Denied | Reason::Corrupt | Reason::Contended | Reason::Internal => {
-                policy.retry(attempts, failure.reason)
-            }
+            // Once may be the machine's load; twice is the image.
+            Reason::Stopped if attempts.timed_out > 0 => Self::DeadLetter(failure.reason),
+            Reason::Stopped
+            | Reason::Denied
+            | Reason::KeyRefused
+            | Reason::Corrupt
+            | Reason::Contended
+            | Reason::Internal => policy.retry(attempts, failure.reason),
         }
     }
 }
@@ -109,7 +117,7 @@ mod tests {
 
     fn of(reason: Reason, failed: u32, deferred: u32) -> Disposition {
         let outcome = Outcome::Failed(Failure::new(reason, "on purpose"));
-        Disposition::of(&outcome, Attempts { failed, deferred }, &policy(), false)
+        Disposition::of(&outcome, Attempts { failed, deferred, timed_out: 0 }, &policy(), false)
     }
 
     #[test]
@@ -148,10 +156,17 @@ mod tests {
     #[test]
     fn a_shutdown_does_not_count_as_an_attempt_and_a_time_out_does() {
         let stopped = Outcome::Failed(Failure::new(Reason::Stopped, "on purpose"));
-        let last = Attempts { failed: 2, deferred: 3 };
+        let last = Attempts { failed: 2, deferred: 3, timed_out: 0 };
         assert_eq!(Disposition::of(&stopped, last, &policy(), true), Disposition::Defer(Duration::ZERO));
         assert_eq!(
             Disposition::of(&stopped, last, &policy(), false),
+            Disposition::DeadLetter(Reason::Stopped)
+        );
+        let first = Disposition::of(&stopped, Attempts::default(), &policy(), false);
+        assert_eq!(first, Disposition::RetryAfter(Duration::from_secs(1)));
+        let second = Attempts { failed: 1, deferred: 0, timed_out: 1 };
+        assert_eq!(
+            Disposition::of(&stopped, second, &policy(), false),
             Disposition::DeadLetter(Reason::Stopped)
         );
     }

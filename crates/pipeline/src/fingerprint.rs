@@ -34,9 +34,9 @@ pub(crate) fn hops(metadata: &std::collections::BTreeMap<String, String>) -> u32
 /// version has no influence.
 #[must_use]
 pub fn fingerprint(spec: &Spec) -> String {
-    let Spec { size, fit, enlarge, format, quality, gravity, background, filter, effort } = spec;
+    let Spec { size, fit, enlarge, format, quality, gravity, background, filter, effort, scaling } = spec;
     let text = format!(
-        "{RECIPE}|{size}|{fit}|{enlarge}|{format}|{quality}|{gravity}|{background}|{filter}|{effort}"
+        "{RECIPE}|{size}|{fit}|{enlarge}|{format}|{quality}|{gravity}|{background}|{filter}|{effort}|{scaling}"
     );
     crate::hex::encode(&Sha256::digest(text)[..8])
 }
@@ -59,6 +59,7 @@ mod tests {
             |spec: &mut Spec| spec.background = "000000".parse().unwrap(),
             |spec: &mut Spec| spec.filter = tintype_engine::Filter::Mitchell,
             |spec: &mut Spec| spec.effort = tintype_engine::Effort::Fast,
+            |spec: &mut Spec| spec.scaling = tintype_engine::Scaling::Fast,
         ];
         for change in changes {
             let mut spec = base.clone();

@@ -20,24 +20,28 @@ enum Part {
     Stem,
     /// The extension with its dot; empty if there is none.
     Ext,
+    /// The usual extension of the output's format, without a dot.
+    Format,
     /// Width of the rendition's box.
     Width,
     /// Height of the rendition's box.
     Height,
 }
 
-const FIELDS: [(&str, Part); 7] = [
+const FIELDS: [(&str, Part); 8] = [
     ("key", Part::Key),
     ("dir", Part::Dir),
     ("name", Part::Name),
     ("stem", Part::Stem),
     ("ext", Part::Ext),
+    ("format", Part::Format),
     ("width", Part::Width),
     ("height", Part::Height),
 ];
 
 /// A parsed template such as `thumb_{key}` or `{dir}small/{stem}{ext}`. It holds `{key}`, or all of
-/// `{dir}`, `{stem}` and `{ext}` (or `{dir}` and `{name}`), so that two sources never share a thumbnail.
+/// `{dir}`, `{stem}` and `{ext}` (or `{dir}` and `{name}`), so that two sources never share a thumbnail. With `{format}`
+/// in place of `{ext}` sources that differ in their extension alone do, and the second is refused as a collision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyTemplate {
     written: String,
@@ -72,7 +76,7 @@ impl FromStr for KeyTemplate {
             let part = FIELDS.iter().find(|(name, _)| *name == field).map(|(_, part)| part.clone());
             parts.push(part.ok_or_else(|| {
                 format!(
-                    "\"{written}\" has {{{field}}}; the fields are {{key}} {{dir}} {{name}} {{stem}} {{ext}} {{width}} {{height}}"
+                    "\"{written}\" has {{{field}}}; the fields are {{key}} {{dir}} {{name}} {{stem}} {{ext}} {{format}} {{width}} {{height}}"
                 )
             })?);
             rest = &rest[open + close + 1..];
@@ -84,10 +88,10 @@ impl FromStr for KeyTemplate {
         // {dir} ends with the last slash, so what follows it is unambiguous; what precedes it is not.
         let after_dir = parts.iter().position(|part| *part == Part::Dir).and_then(|dir| parts.get(dir + 1..));
         let named = |part: &Part| after_dir.is_some_and(|rest| rest.contains(part));
-        let whole = named(&Part::Name) || named(&Part::Stem) && named(&Part::Ext);
+        let whole = named(&Part::Name) || named(&Part::Stem) && (named(&Part::Ext) || named(&Part::Format));
         if !has(Part::Key) && !whole {
             return Err(format!(
-                "\"{written}\" would give two images one name: it must hold {{key}}, or {{dir}}{{stem}}{{ext}} in that order"
+                "\"{written}\" would give two images one name: it must hold {{key}}, or {{dir}}{{stem}} and {{ext}} or {{format}} in that order"
             ));
         }
         Ok(Self { written: written.into(), parts })
@@ -113,7 +117,7 @@ impl KeyTemplate {
     }
 
     /// The thumbnail's key for a source: the template filled in and, where the output's format is not the
-    /// source's, the output's extension appended (`a.gif` -> `thumb_a.gif.png`).
+    /// source's and the template does not name it, the output's extension appended (`a.gif` -> `thumb_a.gif.png`).
     ///
     /// # Errors
     /// The key that would be longer than [`MAX_KEY_BYTES`].
@@ -130,11 +134,12 @@ impl KeyTemplate {
                 Part::Name => key.push_str(name),
                 Part::Stem => key.push_str(stem),
                 Part::Ext => key.push_str(ext),
+                Part::Format => key.push_str(to.extension()),
                 Part::Width => key.push_str(&size.width.map(|side| side.to_string()).unwrap_or_default()),
                 Part::Height => key.push_str(&size.height.map(|side| side.to_string()).unwrap_or_default()),
             }
         }
-        if from != to {
+        if from != to && !self.parts.contains(&Part::Format) {
             key.push('.');
             key.push_str(to.extension());
         }
@@ -167,7 +172,7 @@ impl KeyTemplate {
                     start.push_str(prefix.rfind('/').map_or("", |slash| &prefix[..=slash]));
                     break;
                 }
-                Part::Name | Part::Stem | Part::Ext => break,
+                Part::Name | Part::Stem | Part::Ext | Part::Format => break,
             }
         }
         start
@@ -200,7 +205,7 @@ impl KeyTemplate {
                     end.insert_str(0, dot.map_or("", |dot| &suffix[dot..]));
                     break;
                 }
-                Part::Dir | Part::Stem => break,
+                Part::Dir | Part::Stem | Part::Format => break,
             }
         }
         end
@@ -240,6 +245,10 @@ mod tests {
         let key =
             KeyTemplate::default().render("a.gif", "1".parse().unwrap(), Format::Gif, Format::Png).unwrap();
         assert_eq!(key, "thumb_a.gif.png");
+        let named: KeyTemplate = "{dir}{stem}.{format}".parse().unwrap();
+        for (source, to, key) in [("b/a.gif", Format::Png, "b/a.png"), ("a.jpeg", Format::Jpeg, "a.jpg")] {
+            assert_eq!(named.render(source, "1".parse().unwrap(), Format::Gif, to).unwrap(), key);
+        }
     }
 
     #[test]

@@ -64,6 +64,9 @@ pub enum Ignored {
     /// The source exists again, or the removal was not to be mirrored.
     #[error("the removal needs nothing done")]
     NothingToRemove,
+    /// The event is of a type that needs nothing done.
+    #[error("events of this type need nothing done: the object was neither created nor removed")]
+    EventType,
 }
 
 /// A failure, classified.
@@ -102,8 +105,12 @@ pub enum Reason {
     Collision,
     /// The event itself cannot be read.
     BadEvent,
+    /// The source is in an archive.
+    Archived,
     /// The store refused access.
     Denied,
+    /// The key that objects are encrypted with cannot be used.
+    KeyRefused,
     #[serde(rename = "damaged")]
     /// The stored source is corrupt.
     Corrupt,
@@ -119,7 +126,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every class.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Malformed,
         Self::Unsupported,
         Self::TooLarge,
@@ -127,7 +134,9 @@ impl Reason {
         Self::Missing,
         Self::Collision,
         Self::BadEvent,
+        Self::Archived,
         Self::Denied,
+        Self::KeyRefused,
         Self::Corrupt,
         Self::Stopped,
         Self::Unavailable,
@@ -145,8 +154,10 @@ impl Reason {
             | Self::KeyTooLong
             | Self::Missing
             | Self::Collision
-            | Self::BadEvent => true,
+            | Self::BadEvent
+            | Self::Archived => true,
             Self::Denied
+            | Self::KeyRefused
             | Self::Corrupt
             | Self::Stopped
             | Self::Unavailable
@@ -166,7 +177,9 @@ impl Reason {
             Self::Missing => "missing",
             Self::Collision => "collision",
             Self::BadEvent => "bad_event",
+            Self::Archived => "archived",
             Self::Denied => "denied",
+            Self::KeyRefused => "key_refused",
             Self::Corrupt => "damaged",
             Self::Stopped => "stopped",
             Self::Unavailable => "unavailable",
@@ -183,7 +196,8 @@ impl From<engine::Error> for Failure {
             engine::Error::Malformed(_) => Reason::Malformed,
             engine::Error::TooLarge(_) => Reason::TooLarge,
             engine::Error::Stopped(_) => Reason::Stopped,
-            engine::Error::Internal(_) => Reason::Internal,
+            engine::Error::Unavailable(_) => Reason::Unavailable,
+            _ => Reason::Internal,
         };
         Self::new(reason, error.to_string())
     }
@@ -196,6 +210,8 @@ impl From<StoreError> for Failure {
             StoreError::Conflict(_) => Reason::Contended,
             StoreError::TooLarge { .. } => Reason::TooLarge,
             StoreError::Denied(_) => Reason::Denied,
+            StoreError::KeyRefused(_) => Reason::KeyRefused,
+            StoreError::Archived(_) => Reason::Archived,
             StoreError::Corrupt(_) => Reason::Corrupt,
             StoreError::Unavailable(_) => Reason::Unavailable,
         };

@@ -1,6 +1,12 @@
 //! When to stop: at a deadline, at a shutdown, or once the client is gone.
 
-use std::time::Instant;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
 use tokio_util::sync::CancellationToken;
 
@@ -9,13 +15,15 @@ use tokio_util::sync::CancellationToken;
 pub struct Stop {
     deadline: Option<Instant>,
     cancelled: CancellationToken,
+    /// Set once a render has begun under it, or under a clone.
+    has_begun: Arc<AtomicBool>,
 }
 
 impl Stop {
     /// Stops once `cancelled` is cancelled.
     #[must_use]
-    pub const fn new(cancelled: CancellationToken) -> Self {
-        Self { deadline: None, cancelled }
+    pub fn new(cancelled: CancellationToken) -> Self {
+        Self { cancelled, ..Self::default() }
     }
 
     /// Never stops, unless a clone of its token is cancelled.
@@ -40,6 +48,17 @@ impl Stop {
     #[must_use]
     pub fn is_due(&self) -> bool {
         self.is_cancelled() || self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// A render begins: from now on time is spent on the image, not on waiting for its turn.
+    pub(crate) fn begin(&self) {
+        self.has_begun.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a render has begun before it was time to stop. If none has, the image is not at fault.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.has_begun.load(Ordering::Relaxed)
     }
 
     /// Waits for `work` until it is time to stop; then drops it and returns `None`.
@@ -93,5 +112,7 @@ mod tests {
         let (ended, ()) = tokio::join!(waiting.bound(pending::<()>()), async { token.cancel() });
         assert_eq!(ended, None);
         assert!(stop.is_due() && stop.is_cancelled());
+        waiting.begin();
+        assert!(stop.has_begun() && !Stop::new(token).has_begun());
     }
 }

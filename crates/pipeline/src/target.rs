@@ -27,7 +27,23 @@ pub(crate) struct Target<'a> {
     pub(crate) stat: Option<Stat>,
 }
 
-impl Target<'_> {
+impl<'a> Target<'a> {
+    /// One whose location was not looked at.
+    pub(crate) fn unseen(
+        trigger: &Trigger,
+        rendition: &'a Rendition,
+        source: &Location,
+        format: Format,
+    ) -> Result<Self, Failure> {
+        let at = location(trigger, rendition, source, format)?;
+        Ok(Self { rendition, fingerprint: fingerprint(&rendition.spec), at, stat: None })
+    }
+
+    /// What must hold of its location when it is written: that it is as it was seen.
+    pub(crate) fn condition(&self) -> Condition {
+        self.stat.as_ref().map_or(Condition::Absent, |stat| Condition::Matches(stat.etag.clone()))
+    }
+
     pub(crate) fn is_current(&self, source: &Location, source_etag: &str) -> bool {
         let has = |name, value: &str| {
             self.stat.as_ref().and_then(|stat| stat.metadata.get(name)).is_some_and(|found| found == value)
@@ -106,6 +122,10 @@ pub fn format_by_name(key: &str) -> Format {
         "gif" => Format::Gif,
         "bmp" => Format::Bmp,
         "tif" | "tiff" => Format::Tiff,
+        "avif" | "avifs" => Format::Avif,
+        "heic" | "heif" | "hif" => Format::Heic,
+        "jxl" => Format::Jxl,
+        "svg" | "svgz" => Format::Svg,
         _ => Format::Jpeg,
     }
 }
@@ -143,9 +163,9 @@ pub(crate) async fn target<'a>(
     source: &Location,
     format: Format,
 ) -> Result<Target<'a>, Failure> {
-    let at = location(trigger, rendition, source, format)?;
-    let stat = store.head(&at).await?;
-    Ok(Target { rendition, fingerprint: fingerprint(&rendition.spec), at, stat })
+    let mut target = Target::unseen(trigger, rendition, source, format)?;
+    target.stat = store.head(&target.at).await?;
+    Ok(target)
 }
 
 /// Every location that a source's thumbnail by this rendition may have: whether an extension is appended depends on the
@@ -256,10 +276,7 @@ pub(crate) fn put(target: &Target<'_>, thumbnail: Thumbnail, source: &SourceVers
     ]);
     Put {
         at: target.at.clone(),
-        condition: target
-            .stat
-            .as_ref()
-            .map_or(Condition::Absent, |stat| Condition::Matches(stat.etag.clone())),
+        condition: target.condition(),
         bytes: Bytes::from(thumbnail.bytes),
         content_type: thumbnail.format.media_type().to_owned(),
         metadata,

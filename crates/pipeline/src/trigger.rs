@@ -1,11 +1,15 @@
 //! Triggers: which objects the function is called for, and which renditions it creates. Filters follow S3's
-//! rules (prefix and suffix, no wildcards, case-sensitive; no two may overlap for one event type), and
-//! no trigger may match what any trigger writes.
+//! rules (prefix and suffix, no wildcards, case-sensitive; no two may overlap for one event type), but for the extensions
+//! of images in any case; and no trigger may match what any trigger writes.
 //! Source: AWS, "Configuring event notifications using object key name filtering".
 
 use tintype_engine::{Format, OutputFormat, Spec};
 
-use crate::{event::Kind, naming::KeyTemplate};
+use crate::{
+    event::{CreatedTypes, Kind},
+    naming::KeyTemplate,
+    suffixes::{End, Suffixes},
+};
 
 /// One rendition of a trigger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,12 +29,14 @@ pub struct Trigger {
     pub bucket: String,
     /// A key must begin with this.
     pub prefix: String,
-    /// A key must end with one of these; empty: every key matches.
-    pub suffixes: Vec<String>,
+    /// What a key must end with.
+    pub suffixes: Suffixes,
     /// The bucket written.
     pub destination: String,
     /// Called for created objects.
     pub created: bool,
+    /// Of these types.
+    pub created_types: CreatedTypes,
     /// Called for removed objects: their thumbnails are removed too.
     pub removed: bool,
     /// The renditions.
@@ -40,14 +46,14 @@ pub struct Trigger {
 impl Default for Trigger {
     /// That of the reference system.
     fn default() -> Self {
-        let suffixes = [".jpg", ".jpeg", ".png", ".webp", ".gif", ".JPG", ".JPEG", ".PNG"];
         Self {
             id: None,
             bucket: "input-product-images".into(),
             prefix: String::new(),
-            suffixes: suffixes.map(str::to_owned).to_vec(),
+            suffixes: Suffixes::Images,
             destination: "output-product-thumbnail".into(),
             created: true,
+            created_types: CreatedTypes::ALL,
             removed: false,
             renditions: vec![Rendition { key: KeyTemplate::default(), spec: Spec::default() }],
         }
@@ -58,9 +64,7 @@ impl Trigger {
     /// Whether the filter passes a key.
     #[must_use]
     pub fn matches(&self, bucket: &str, key: &str) -> bool {
-        let ends =
-            || self.suffixes.is_empty() || self.suffixes.iter().any(|suffix| key.ends_with(suffix.as_str()));
-        self.bucket == bucket && key.starts_with(&self.prefix) && ends()
+        self.bucket == bucket && key.starts_with(&self.prefix) && self.suffixes.matches(key)
     }
 
     /// Whether it is called for events of this kind.
@@ -69,11 +73,14 @@ impl Trigger {
         match kind {
             Kind::Created | Kind::Step(_) => self.created,
             Kind::Removed => self.removed,
+            Kind::Other => false,
         }
     }
 
-    fn suffixes_or_all(&self) -> Vec<&str> {
-        if self.suffixes.is_empty() { vec![""] } else { self.suffixes.iter().map(String::as_str).collect() }
+    /// Whether it is called for an event of this kind and S3's name for it.
+    #[must_use]
+    pub fn wants_event(&self, kind: Kind, name: &str) -> bool {
+        self.wants(kind) && (kind != Kind::Created || self.created_types.contains(name))
     }
 }
 
@@ -124,14 +131,15 @@ fn overlap_message(bucket: &str, a: (&str, &str), b: (&str, &str)) -> String {
 }
 
 fn check_overlap(a: &Trigger, b: &Trigger) -> Result<(), String> {
-    let share_an_event = a.created && b.created || a.removed && b.removed;
+    let share_a_creation = a.created && b.created && a.created_types.intersects(b.created_types);
+    let share_an_event = share_a_creation || a.removed && b.removed;
     if a.bucket != b.bucket || !share_an_event || !starts_overlap(&a.prefix, &b.prefix) {
         return Ok(());
     }
-    for one in a.suffixes_or_all() {
-        for two in b.suffixes_or_all() {
-            if ends_overlap(one, two) {
-                return Err(overlap_message(&a.bucket, (&a.prefix, one), (&b.prefix, two)));
+    for one in a.suffixes.ends() {
+        for two in b.suffixes.ends() {
+            if one.overlaps(&two) {
+                return Err(overlap_message(&a.bucket, (&a.prefix, &one.text), (&b.prefix, &two.text)));
             }
         }
     }
@@ -139,11 +147,14 @@ fn check_overlap(a: &Trigger, b: &Trigger) -> Result<(), String> {
 }
 
 fn check_suffixes(trigger: &Trigger) -> Result<(), String> {
-    for (index, one) in trigger.suffixes.iter().enumerate() {
-        for two in &trigger.suffixes[index + 1..] {
-            if ends_overlap(one, two) {
-                return Err(overlap_message(&trigger.bucket, (&trigger.prefix, one), (&trigger.prefix, two)));
-            }
+    let ends = match trigger.suffixes {
+        Suffixes::Images => Vec::new(),
+        Suffixes::Listed(_) => trigger.suffixes.ends(),
+    };
+    for (index, one) in ends.iter().enumerate() {
+        if let Some(two) = ends[index + 1..].iter().find(|two| one.overlaps(two)) {
+            let prefix = &trigger.prefix;
+            return Err(overlap_message(&trigger.bucket, (prefix, &one.text), (prefix, &two.text)));
         }
     }
     Ok(())
@@ -151,10 +162,6 @@ fn check_suffixes(trigger: &Trigger) -> Result<(), String> {
 
 fn starts_overlap(a: &str, b: &str) -> bool {
     a.starts_with(b) || b.starts_with(a)
-}
-
-fn ends_overlap(a: &str, b: &str) -> bool {
-    a.ends_with(b) || b.ends_with(a)
 }
 
 /// Refuses a trigger that could match another's output. Errs towards refusing: it compares prefixes and suffixes of the
@@ -171,7 +178,7 @@ fn check_loop(from: &Trigger, to: &Trigger) -> Result<(), String> {
         }
         if possible_ends(from, rendition)
             .iter()
-            .any(|end| to.suffixes_or_all().iter().any(|suffix| ends_overlap(end, suffix)))
+            .any(|end| to.suffixes.ends().iter().any(|suffix| end.overlaps(suffix)))
         {
             return Err(format!(
                 "this would loop: thumbnails written to bucket \"{}\" under \"{}\" match the trigger on that same \
@@ -185,16 +192,17 @@ fn check_loop(from: &Trigger, to: &Trigger) -> Result<(), String> {
 }
 
 /// Everything a rendition's key may end with.
-fn possible_ends(from: &Trigger, rendition: &Rendition) -> Vec<String> {
-    let suffixes = from.suffixes_or_all().into_iter();
-    let mut ends: Vec<String> =
-        suffixes.map(|suffix| rendition.key.end(rendition.spec.size, suffix)).collect();
+fn possible_ends(from: &Trigger, rendition: &Rendition) -> Vec<End> {
+    let suffixes = from.suffixes.ends().into_iter();
+    let end = |suffix: End| End { text: rendition.key.end(rendition.spec.size, &suffix.text), ..suffix };
+    let mut ends: Vec<End> = suffixes.map(end).collect();
     // The output's extension, appended where its format is not the source's.
-    ends.extend(match rendition.spec.format {
-        OutputFormat::Same | OutputFormat::Png => vec![format!(".{}", Format::Png.extension())],
-        OutputFormat::Jpeg => vec![format!(".{}", Format::Jpeg.extension())],
-        OutputFormat::WebP => vec![format!(".{}", Format::WebP.extension())],
-    });
+    let extension = match rendition.spec.format {
+        OutputFormat::Jpeg => Format::Jpeg.extension(),
+        OutputFormat::WebP => Format::WebP.extension(),
+        _ => Format::Png.extension(),
+    };
+    ends.push(End::written(format!(".{extension}")));
     ends
 }
 
@@ -208,10 +216,10 @@ fn check_collisions(triggers: &[Trigger]) -> Result<(), String> {
         .collect();
     for (index, (trigger, rendition)) in all.iter().enumerate() {
         for (other_trigger, other) in &all[index + 1..] {
-            let same_name =
-                Format::ALL.into_iter().any(|from| sample_keys(rendition, from) == sample_keys(other, from));
+            let same_name = Format::ALL.into_iter().any(|from| share_a_key(trigger, rendition, other, from));
             let same_source = trigger.bucket == other_trigger.bucket;
-            // Triggers on one bucket never overlap, so their sources differ and so do their thumbnails.
+            // Triggers on one bucket never overlap, so their sources differ. Two that give one name by {format} are refused
+            // when the second is rendered.
             let of_settings = trigger.id.is_none() && other_trigger.id.is_none();
             let can_meet = std::ptr::eq(*trigger, *other_trigger) || !same_source && of_settings;
             if same_name && can_meet && trigger.destination == other_trigger.destination {
@@ -225,10 +233,17 @@ fn check_collisions(triggers: &[Trigger]) -> Result<(), String> {
     Ok(())
 }
 
-/// The keys of a few sources of a format: templates that are written differently may be equivalent.
-fn sample_keys(rendition: &Rendition, from: Format) -> [Option<String>; 3] {
-    let to = rendition.spec.format.resolve(from);
-    ["a/b.c", "d.e", "f/g"].map(|source| rendition.key.render(source, rendition.spec.size, from, to).ok())
+/// Whether two renditions give a source of a format one key: templates that are written differently may be equivalent, for
+/// all sources, or for those of the trigger that have the usual extension.
+fn share_a_key(trigger: &Trigger, one: &Rendition, other: &Rendition, from: Format) -> bool {
+    let key = |rendition: &Rendition, source: &str| {
+        let to = rendition.spec.format.resolve(from);
+        rendition.key.render(source, rendition.spec.size, from, to).ok()
+    };
+    let equal = |source: &str| key(one, source) == key(other, source);
+    let usual = Format::ALL.map(|format| format!("{}d/e.{}", trigger.prefix, format.extension()));
+    usual.iter().any(|source| trigger.matches(&trigger.bucket, source) && equal(source))
+        || ["a/b.c", "d.e", "f/g"].into_iter().all(equal)
 }
 
 /// Checks a bucket's name by S3's rules (AWS, "General purpose bucket naming rules").
@@ -266,6 +281,7 @@ mod tests {
             suffixes: suffixes.iter().map(|s| (*s).to_owned()).collect(),
             destination: destination.into(),
             created: true,
+            created_types: CreatedTypes::ALL,
             removed: false,
             renditions: vec![Rendition { key: KeyTemplate::default(), spec: Spec::default() }],
         }
@@ -381,6 +397,57 @@ mod tests {
         twice.renditions[1].key = "{width}/{key}".parse().unwrap();
         twice.renditions[1].spec.size = "64x64".parse().unwrap();
         assert_eq!(check_all(&[twice]), Ok(()));
+    }
+
+    #[test]
+    fn renditions_with_one_name_for_the_usual_extension_are_refused() {
+        let mut twice = trigger("in", "", &[".jpg"], "out");
+        twice.renditions.push(twice.renditions[0].clone());
+        twice.renditions[0].key = "{dir}{stem}.{format}".parse().unwrap();
+        twice.renditions[1].key = "{dir}{stem}{ext}".parse().unwrap();
+        assert!(check_all(std::slice::from_ref(&twice)).unwrap_err().contains("a key of its own"));
+        twice.renditions[0].spec.format = OutputFormat::WebP;
+        assert_eq!(check_all(&[twice]), Ok(()));
+        // Thumbnails beside their sources, under the name of another.
+        assert!(check_all(&[with_key(trigger("same", "", &[], "same"), "{dir}{stem}.{format}")]).is_err());
+    }
+
+    #[test]
+    fn images_in_any_case_loop_and_overlap_as_their_extensions_do() {
+        let images = |bucket: &str, destination: &str| Trigger {
+            bucket: bucket.into(),
+            destination: destination.into(),
+            ..Trigger::default()
+        };
+        assert_eq!(check_all(&[images("in", "out")]), Ok(()));
+        assert!(check_all(&[images("in", "out"), trigger("in", "", &[".Jpg"], "out2")]).is_err());
+        assert_eq!(check_all(&[images("in", "out"), trigger("in", "", &[".txt"], "out2")]), Ok(()));
+        for looping in [
+            vec![images("same", "same")],
+            vec![trigger("one", "", &[".JPG"], "two"), images("two", "one")],
+            vec![trigger("one", "", &[".x"], "two"), images("two", "three")],
+        ] {
+            assert!(check_all(&looping).unwrap_err().starts_with("this would loop"));
+        }
+    }
+
+    #[test]
+    fn triggers_for_other_types_do_not_overlap() {
+        let of = |types: &[&str]| Trigger {
+            created_types: types.iter().fold(CreatedTypes::NONE, |all, name| all | CreatedTypes::of(name)),
+            ..trigger("in", "", &[".jpg"], "out")
+        };
+        let ids = |mut triggers: [Trigger; 2]| {
+            triggers.iter_mut().for_each(|trigger| trigger.id = Some("set".into()));
+            check_all(&triggers)
+        };
+        assert_eq!(ids([of(&["s3:ObjectCreated:Put"]), of(&["s3:ObjectCreated:Copy"])]), Ok(()));
+        assert!(ids([of(&["s3:ObjectCreated:Put"]), of(&["s3:ObjectCreated:*"])]).is_err());
+        let put = of(&["s3:ObjectCreated:Put"]);
+        assert!(put.wants_event(Kind::Created, "ObjectCreated:Put"));
+        assert!(!put.wants_event(Kind::Created, "ObjectCreated:Copy"));
+        // What is asked for by name alone, as by a backfill.
+        assert!(put.wants_event(Kind::Created, "ObjectCreated:Backfill"));
     }
 
     #[test]

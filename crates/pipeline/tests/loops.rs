@@ -114,7 +114,7 @@ fn rounds(triggers: &[Trigger], most: usize) -> usize {
         let mut events = VecDeque::new();
         for trigger in triggers {
             let any = [String::new()];
-            let suffixes = if trigger.suffixes.is_empty() { &any[..] } else { &trigger.suffixes };
+            let suffixes = trigger.suffixes.in_s3().unwrap_or(&any);
             for suffix in suffixes {
                 for (name, is_gif) in [("a", false), ("d/b", true), ("x.gif", true)] {
                     let place = at(&trigger.bucket, &format!("{}{name}{suffix}", trigger.prefix));
@@ -170,6 +170,7 @@ fn trigger() -> impl Strategy<Value = Trigger> {
             suffixes: suffixes.into_iter().map(str::to_owned).collect(),
             destination: destination.into(),
             created: true,
+            created_types: tintype_pipeline::event::CreatedTypes::ALL,
             removed,
             renditions,
         })
@@ -185,7 +186,7 @@ fn triggers() -> impl Strategy<Value = Vec<Trigger>> {
                 id: Some(format!("set-{index}")),
                 destination: first.destination.clone(),
                 renditions: first.renditions.clone(),
-                suffixes: trigger.suffixes.into_iter().take(1).collect(),
+                suffixes: trigger.suffixes.in_s3().unwrap_or_default().iter().take(1).cloned().collect(),
                 ..trigger
             }));
             all
@@ -229,9 +230,10 @@ fn copied_back(template: &str, rename: impl Fn(&str) -> String, metadata: &[&str
             id: None,
             bucket: "one".into(),
             prefix: String::new(),
-            suffixes: Vec::new(),
+            suffixes: tintype_pipeline::Suffixes::EVERY_KEY,
             destination: "two".into(),
             created: true,
+            created_types: tintype_pipeline::event::CreatedTypes::ALL,
             removed: false,
             renditions: vec![Rendition { key: template.parse().unwrap(), spec: Spec::default() }],
         }];

@@ -42,9 +42,10 @@ fn trigger(renditions: Vec<Rendition>) -> Trigger {
         id: None,
         bucket: IN.into(),
         prefix: String::new(),
-        suffixes: vec![".png".into(), ".gif".into(), "/".into()],
+        suffixes: tintype_pipeline::Suffixes::Listed(vec![".png".into(), ".gif".into(), "/".into()]),
         destination: OUT.into(),
         created: true,
+        created_types: tintype_pipeline::event::CreatedTypes::ALL,
         removed: true,
         renditions,
     }
@@ -138,7 +139,7 @@ async fn a_thumbnail_of_another_source_is_not_overwritten_while_that_source_exis
     let triggers = [trigger(vec![rendition("thumb_{key}", "16x16")])];
     let mut jpeg = triggers.clone();
     jpeg[0].renditions[0].spec.format = tintype_engine::OutputFormat::Jpeg;
-    jpeg[0].suffixes = vec![".png".into(), ".jpg".into()];
+    jpeg[0].suffixes = tintype_pipeline::Suffixes::Listed(vec![".png".into(), ".jpg".into()]);
     // The thumbnail of a.png and of a.png.jpg are both thumb_a.png.jpg.
     put(&store, at(IN, "a.png"), png(64, 64, 9)).await;
     let first = handle(&store, &jpeg, &record(Kind::Created, "a.png")).await;

@@ -35,9 +35,10 @@ fn trigger(key: &str) -> Trigger {
         id: None,
         bucket: IN.into(),
         prefix: String::new(),
-        suffixes: vec![".png".into(), ".gif".into(), "/".into()],
+        suffixes: tintype_pipeline::Suffixes::Listed(vec![".png".into(), ".gif".into(), "/".into()]),
         destination: OUT.into(),
         created: true,
+        created_types: tintype_pipeline::event::CreatedTypes::ALL,
         removed: false,
         renditions: vec![Rendition { key: key.parse().unwrap(), spec: spec("16x16") }],
     }
@@ -141,7 +142,8 @@ async fn a_refused_image_leaves_nothing() {
     let store = store();
     // Two sources, one name.
     let mut jpeg = trigger("thumb_{key}");
-    jpeg.suffixes.push(".jpg".into());
+    jpeg.suffixes =
+        tintype_pipeline::Suffixes::Listed(vec![".png".into(), ".gif".into(), "/".into(), ".jpg".into()]);
     jpeg.renditions[0].spec.format = OutputFormat::Jpeg;
     let jpeg = [jpeg];
     let spec_of_jpeg = jpeg[0].renditions[0].spec.clone();

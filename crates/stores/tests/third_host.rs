@@ -73,8 +73,12 @@ async fn a_thousand_events() {
         let record = Record::new(Kind::Created, "ObjectCreated:Put", at);
         queue.0.lock().unwrap().ready.push_back((record, Attempts::default()));
     }
-    let trigger =
-        Trigger { bucket: "in".into(), destination: "out".into(), suffixes: vec![], ..Trigger::default() };
+    let trigger = Trigger {
+        bucket: "in".into(),
+        destination: "out".into(),
+        suffixes: tintype_pipeline::Suffixes::EVERY_KEY,
+        ..Trigger::default()
+    };
     let thumbnails = Thumbnails::new(Default::default(), 64 << 20, 2).unwrap();
     let policy = RetryPolicy { retries: 2, delays: vec![] };
     let work = async || {

@@ -3,5 +3,6 @@
 
 pub mod logging;
 pub mod metrics;
+pub mod process;
 pub mod render;
 pub mod requests;

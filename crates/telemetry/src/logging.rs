@@ -155,6 +155,12 @@ where
     }
 }
 
+/// The time in UTC with date and zone, as log lines have it.
+#[must_use]
+pub fn timestamp() -> String {
+    now(true)
+}
+
 /// The time in UTC; `whole`: with date and zone.
 fn now(whole: bool) -> String {
     let time = time::OffsetDateTime::now_utc();

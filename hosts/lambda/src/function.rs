@@ -1,9 +1,14 @@
 //! The function with its dependencies, built once a process.
 
-use tintype_pipeline::{Call, Failure, Outcome, Reason, Report, Stop, Thumbnails, event::Record};
+use std::sync::Arc;
+
+use tintype_api::out_of_time;
+use tintype_codec_process::CodecProcesses;
+use tintype_pipeline::{Call, Failure, Outcome, Report, Stop, Thumbnails, event::Record};
+use tintype_sources::sqs::{self, DeadLetterQueue};
 use tintype_stores::s3::{Connection, S3Store};
 
-use crate::{dead_letters::DeadLetters, environment::Environment, report::Reporter, settings::Settings};
+use crate::{environment::Environment, report::Reporter, settings::Settings};
 
 /// The function, its store, dead-letter queue and reporter.
 pub struct Function {
@@ -11,7 +16,7 @@ pub struct Function {
     pub(crate) aws: Connection,
     pub(crate) accepts_uploads: bool,
     pub(crate) store: S3Store,
-    pub(crate) dead_letters: Option<DeadLetters>,
+    pub(crate) dead_letters: Option<DeadLetterQueue>,
     pub(crate) reporter: Reporter,
     pub(crate) thumbnails: Thumbnails,
 }
@@ -22,15 +27,24 @@ impl Function {
     /// # Errors
     /// The system refuses a thread.
     pub fn new(environment: Environment) -> Result<Self, String> {
-        let Environment { settings, aws, function_name, memory_bytes, dead_letter_queue, accepts_uploads } =
-            environment;
+        let Environment {
+            settings,
+            aws,
+            function_name,
+            memory_bytes,
+            dead_letter_queue,
+            accepts_uploads,
+            custom_metrics,
+        } = environment;
         // Lambda runs one invocation at a time in a process.
         let thumbnails = Thumbnails::new(settings.limits, memory_bytes, 1)
             .map_err(|error| format!("the render thread cannot be started: {error}"))?;
+        let codecs = CodecProcesses::new(settings.limits.memory_bytes);
+        let thumbnails = thumbnails.with_foreign_decoder(Arc::new(codecs));
         Ok(Self {
             store: S3Store::new(&aws),
-            dead_letters: dead_letter_queue.map(|queue| DeadLetters::new(&aws, queue)),
-            reporter: Reporter::new(function_name),
+            dead_letters: dead_letter_queue.map(|queue| DeadLetterQueue::new(sqs::client(&aws, None), queue)),
+            reporter: Reporter::new(function_name, custom_metrics),
             thumbnails,
             settings,
             aws,
@@ -63,13 +77,4 @@ impl Function {
         self.thumbnails.idle().await;
         Err(out_of_time())
     }
-}
-
-/// The failure of a call that waited for S3 until its deadline.
-fn out_of_time() -> Failure {
-    Failure::new(
-        Reason::Stopped,
-        "the function's time was used up waiting for S3; it will be retried. If it happens often, raise \
-         the function's time-out",
-    )
 }

@@ -4,10 +4,14 @@ use std::{pin::Pin, sync::Arc, time::Instant};
 
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use serde_json::{Value, json, value::RawValue};
-use tintype_api::{Config, Deadline, UPLOADS, apigateway::ApiGateway, cross_origin, router, without_trigger};
+use tintype_api::{
+    Config, Deadline, StoreHost, UPLOADS, apigateway::ApiGateway, cross_origin, router, without_trigger,
+};
 use tintype_pipeline::{Failure, Stop};
 
-use crate::{api_host::ApiHost, deadline, function::Function, records};
+use crate::{
+    api_host::ApiBackend, batch_operations, deadline, function::Function, records, report::Reporter,
+};
 
 /// The largest response of Lambda, in bytes, less room for its head.
 const LARGEST_ANSWER: usize = (6 << 20) - (16 << 10);
@@ -24,7 +28,10 @@ pub fn handle(function: Arc<Function>, event: LambdaEvent<Box<RawValue>>) -> Inv
         let Context { request_id, .. } = context;
         let answer = match request(payload.get()) {
             Some(event) => Ok(respond(&function, &request_id, event, stop).await),
-            None => records::handle(&function, &request_id, payload.get(), &stop).await,
+            None => match batch_operations::job(payload.get()) {
+                Some(job) => Ok(batch_operations::handle(&function, &request_id, job, &stop).await),
+                None => records::handle(&function, &request_id, payload.get(), &stop).await,
+            },
         };
         function.reporter.invocation_ends();
         answer.map_err(diagnostic)
@@ -45,9 +52,9 @@ async fn respond(function: &Arc<Function>, request_id: &str, event: Value, stop:
     // API Gateway's time-out is shorter than that of most functions.
     let deadline = Deadline::after(api.timeout);
     let stop = stop.by(deadline.0);
-    let host = ApiHost { function: function.clone(), request_id: request_id.to_owned(), stop };
+    let backend = ApiBackend { function: function.clone(), request_id: request_id.to_owned(), stop };
     let routes = match function.settings.default_trigger() {
-        Some(_) => router(host, Config::new(api, function.settings.limits)),
+        Some(_) => router(StoreHost(backend), Config::new(api, function.settings.limits)),
         None => without_trigger(),
     };
     let routes = cross_origin(routes, api);
@@ -56,7 +63,7 @@ async fn respond(function: &Arc<Function>, request_id: &str, event: Value, stop:
     let path = event.get("path").or_else(|| event.get("rawPath")).cloned().unwrap_or_default();
     let answer = ApiGateway::new(routes, api.stage.as_str()).answer(event, deadline).await;
     let answer = bounded(answer, &format!("{}{UPLOADS}", api.path()));
-    function.reporter.request(request_id, &method, &path, &answer["statusCode"], started.elapsed());
+    Reporter::request(request_id, &method, &path, &answer["statusCode"], started.elapsed());
     answer
 }
 

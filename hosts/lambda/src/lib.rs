@@ -1,7 +1,7 @@
 //! The host on AWS Lambda. `main` wires it.
 
 mod api_host;
-mod dead_letters;
+mod batch_operations;
 mod deadline;
 pub mod environment;
 mod function;

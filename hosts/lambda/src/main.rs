@@ -3,9 +3,12 @@
 use std::{process::ExitCode, sync::Arc};
 
 use lambda_runtime::{Runtime, service_fn};
-use tintype_lambda::{Environment, Function, init_error, invocation};
+use tintype_lambda::{Environment, Function, environment, init_error, invocation};
 
 fn main() -> ExitCode {
+    if let Some(ended) = tintype_codec_process::run(std::env::args_os().skip(1)) {
+        return ended;
+    }
     let variables: Vec<(String, String)> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
@@ -17,7 +20,8 @@ fn main() -> ExitCode {
         );
         return 2.into();
     };
-    let started = Environment::new(variables).and_then(|environment| {
+    let environment = environment::layer().and_then(|layer| Environment::new(variables, layer));
+    let started = environment.and_then(|environment| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         Ok((Arc::new(Function::new(environment)?), runtime.map_err(|error| error.to_string())?))
     });

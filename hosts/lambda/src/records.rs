@@ -8,8 +8,12 @@ use tintype_pipeline::{
     event::{self, Event, Part, Record},
     store::StoreError,
 };
+use tintype_sources::DeadLetter;
 
-use crate::{function::Function, report::Origin};
+use crate::{
+    function::Function,
+    report::{Origin, Reporter},
+};
 
 /// Lambda counts attempts and ends them: a record fails its invocation as long as a retry may help.
 fn policy() -> RetryPolicy {
@@ -17,16 +21,21 @@ fn policy() -> RetryPolicy {
 }
 
 /// The delivery of one record, settled with the others of its invocation.
-struct RecordDelivery<'a>(&'a Result<Record, String>);
+struct RecordDelivery<'a>(&'a Part);
 
 #[async_trait]
 impl Delivery for RecordDelivery<'_> {
     fn record(&self) -> Result<&Record, &str> {
-        self.0.as_ref().map_err(String::as_str)
+        self.0.record.as_ref().map_err(String::as_str)
     }
 
     fn attempts(&self) -> Attempts {
         Attempts::default()
+    }
+
+    /// Lambda's own retries look the same as first attempts: each costs a write that is refused.
+    fn is_first(&self) -> bool {
+        !self.0.is_repeated
     }
 
     async fn settle(&mut self, _: Conclusion) -> Result<(), StoreError> {
@@ -51,8 +60,8 @@ impl Handled {
 }
 
 /// One attempt at a record.
-async fn attempt(function: &Function, record: &Result<Record, String>, stop: &Stop) -> (Report, Disposition) {
-    let (policy, mut delivery) = (policy(), RecordDelivery(record));
+async fn attempt(function: &Function, part: &Part, stop: &Stop) -> (Report, Disposition) {
+    let (policy, mut delivery) = (policy(), RecordDelivery(part));
     let attempt = async {
         let call = function.call(stop);
         Ok(function.thumbnails.attempt(call, &policy, &function.store, &mut delivery).await)
@@ -62,7 +71,7 @@ async fn attempt(function: &Function, record: &Result<Record, String>, stop: &St
         Err(failure) => {
             let outcome = Outcome::Failed(failure);
             let disposition = Disposition::of(&outcome, Attempts::default(), &policy, false);
-            let report = match record {
+            let report = match &part.record {
                 Ok(record) => Report::of(record, outcome),
                 Err(message) => Report::bad_event(message.clone()),
             };
@@ -89,12 +98,12 @@ pub(crate) async fn handle(
         Ok(Event::Records(parts)) => parts,
         Err(message) => {
             let raw = serde_json::from_str(payload).unwrap_or_else(|_| payload.into());
-            vec![Part { message_id: None, record: Err(message), occurred_ms: None, raw }]
+            vec![Part { message_id: None, record: Err(message), is_repeated: false, occurred_ms: None, raw }]
         }
     };
     let mut handled = Vec::with_capacity(parts.len());
     for part in parts {
-        let (report, disposition) = attempt(function, &part.record, stop).await;
+        let (report, disposition) = attempt(function, &part, stop).await;
         function.reporter.record(Origin { request_id, occurred_ms: part.occurred_ms }, &report);
         handled.push(Handled { part, report, disposition });
     }
@@ -141,6 +150,8 @@ async fn settle_message(
     let mut dead = Vec::new();
     for one in handled {
         match (one.disposition, one.failure()) {
+            // Its image was deleted before it was read: there is nothing to send again, and the log has it.
+            (Disposition::DeadLetter(Reason::Missing), _) => {}
             (Disposition::DeadLetter(_), Some(failure)) => dead.push((one, failure)),
             (Disposition::RetryAfter(_) | Disposition::Defer(_), Some(failure)) => {
                 let source = one.report.source.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -153,10 +164,17 @@ async fn settle_message(
     for (one, failure) in dead {
         let sent = match &function.dead_letters {
             Some(queue) => {
-                let sending = queue.send(request_id, &one.part.raw, failure);
-                stop.bound(sending)
-                    .await
-                    .unwrap_or_else(|| Err("no time was left to send a dead letter".into()))
+                let letter = DeadLetter {
+                    id: request_id.to_owned(),
+                    request_id: request_id.to_owned(),
+                    event: one.part.raw.clone(),
+                    reason: failure.reason.name().to_owned(),
+                    message: failure.message.clone(),
+                };
+                match stop.bound(queue.send(&letter)).await {
+                    Some(sent) => sent.map_err(|error| error.to_string()),
+                    None => Err("no time was left to send a dead letter".into()),
+                }
             }
             None => Err(format!(
                 "there is no dead-letter queue to send \"{}\" to: set DEAD_LETTER_QUEUE_URL",
@@ -164,7 +182,7 @@ async fn settle_message(
             )),
         };
         if let Err(message) = sent {
-            function.reporter.fault(request_id, &message);
+            Reporter::fault(request_id, &message);
             return Err(Failure::new(Reason::Unavailable, message));
         }
     }

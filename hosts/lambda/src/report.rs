@@ -1,17 +1,25 @@
-//! Standard output: a JSON line for each record, for CloudWatch Logs Insights, and at the end of an invocation the
-//! metrics that Lambda does not publish itself, in CloudWatch's embedded metric format.
+//! Standard output: a JSON line for each record, for CloudWatch Logs Insights, and, where they are switched on, at the
+//! end of an invocation the metrics that Lambda does not publish itself, in CloudWatch's embedded metric format. Lambda
+//! filters lines by `timestamp` and `level`.
+//! Source: AWS, "Configuring advanced logging controls for Lambda functions".
 
 use std::{
-    fs,
     io::{self, Write as _},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use serde_json::{Value, json};
-use tintype_pipeline::{Outcome, Report, clock::now_ms};
+use tintype_pipeline::{
+    Failure, Outcome, Reason, Report,
+    clock::{now_ms, rfc3339},
+};
 use tintype_telemetry::{
     metrics::{Metric, Metrics, MetricsSnapshot},
+    process::peak_memory_bytes,
     render::emf,
 };
 
@@ -21,6 +29,10 @@ pub(crate) struct Reporter {
     function_name: String,
     metrics: Metrics,
     snapshot: Mutex<MetricsSnapshot>,
+    /// Whether metrics are logged: each costs money by the month.
+    logs_metrics: bool,
+    /// Whether this is the process's first invocation.
+    is_cold: AtomicBool,
 }
 
 /// The fields of a record's line beside its report.
@@ -35,8 +47,14 @@ pub(crate) struct Origin<'a> {
 impl Reporter {
     /// A reporter for the function of this name.
     #[must_use]
-    pub(crate) fn new(function_name: String) -> Self {
-        Self { function_name, metrics: Metrics::default(), snapshot: Mutex::default() }
+    pub(crate) fn new(function_name: String, logs_metrics: bool) -> Self {
+        Self {
+            function_name,
+            metrics: Metrics::default(),
+            snapshot: Mutex::default(),
+            logs_metrics,
+            is_cold: AtomicBool::new(true),
+        }
     }
 
     /// Logs and counts a record.
@@ -48,31 +66,28 @@ impl Reporter {
     }
 
     /// Logs a fault that belongs to no record.
-    pub(crate) fn fault(&self, request_id: &str, message: &str) {
+    pub(crate) fn fault(request_id: &str, message: &str) {
         print(&json!({
-            "level": "ERROR", "type": "tintype.fault", "function": self.function_name,
+            "timestamp": rfc3339(now_ms()), "level": "ERROR", "type": "tintype.fault",
             "requestId": request_id, "message": message,
         }));
     }
 
     /// Logs a request of the API.
-    pub(crate) fn request(
-        &self,
-        request_id: &str,
-        method: &Value,
-        path: &Value,
-        status: &Value,
-        time: Duration,
-    ) {
+    pub(crate) fn request(request_id: &str, method: &Value, path: &Value, status: &Value, time: Duration) {
         print(&json!({
-            "level": "INFO", "type": "tintype.request", "function": self.function_name, "requestId": request_id,
+            "timestamp": rfc3339(now_ms()), "level": "INFO", "type": "tintype.request", "requestId": request_id,
             "method": method, "path": path, "status": status,
             "milliseconds": (time.as_secs_f64() * 1e6).round() / 1e3,
         }));
     }
 
-    /// Logs the metrics of the invocation, at its end.
+    /// Logs the metrics of the invocation, at its end, where they are switched on.
     pub(crate) fn invocation_ends(&self) {
+        self.is_cold.store(false, Ordering::Relaxed);
+        if !self.logs_metrics {
+            return;
+        }
         self.metrics.set(Metric::MemoryUsed, peak_memory_bytes());
         let row = self.metrics.take(&mut self.snapshot.lock().unwrap_or_else(PoisonError::into_inner));
         for line in emf::lines(&row, &self.function_name, now_ms()) {
@@ -83,13 +98,22 @@ impl Reporter {
     fn record_line(&self, request_id: &str, since_upload: Option<i64>, report: &Report) -> Value {
         let mut line = report.to_json();
         let level = match &report.outcome {
+            Outcome::Failed(Failure { reason: Reason::Missing, .. }) => "WARN",
             Outcome::Failed(_) => "ERROR",
             Outcome::Rendered | Outcome::UpToDate | Outcome::Removed | Outcome::Ignored(_) => "INFO",
         };
+        line["timestamp"] = rfc3339(now_ms()).into();
         line["level"] = level.into();
         line["type"] = "tintype.record".into();
-        line["function"] = self.function_name.as_str().into();
         line["requestId"] = request_id.into();
+        if self.is_cold.load(Ordering::Relaxed) {
+            line["coldStart"] = true.into();
+        }
+        // Their sum alone: lines are paid for by the byte.
+        if let Some(fields) = line.as_object_mut() {
+            fields.remove("renditions");
+        }
+        line["thumbnailBytes"] = report.renditions.iter().map(|one| one.bytes).sum::<u64>().into();
         // Flattened, for simple queries.
         if let Some(Value::Object(source)) = line.as_object_mut().and_then(|line| line.remove("source")) {
             line["bucket"] = source["bucket"].clone();
@@ -109,18 +133,10 @@ fn print(line: &impl std::fmt::Display) {
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
-/// The peak resident memory of the process in bytes; `None` where the system does not report it.
-fn peak_memory_bytes() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes << 10)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tintype_pipeline::{Failure, Location, ObjectKey, Reason, outcome::Stages};
+    use tintype_pipeline::{Location, ObjectKey, outcome::Stages};
 
     #[test]
     fn a_line_has_the_object_and_its_outcome() {
@@ -133,7 +149,8 @@ mod tests {
             stages: Stages::default(),
             total: Duration::from_millis(9),
         };
-        let line = Reporter::new("Thumbnails".into()).record_line("r1", Some(250), &report);
+        let reporter = Reporter::new("Thumbnails".into(), false);
+        let line = reporter.record_line("r1", Some(250), &report);
         let expected = [
             ("level", json!("ERROR")),
             ("requestId", json!("r1")),
@@ -151,10 +168,48 @@ mod tests {
         }
         assert!(line["stages"]["decode"].is_number());
         assert!(!line.to_string().contains('\n'));
+        assert_eq!(line["coldStart"], true);
+        assert!(
+            line["timestamp"].as_str().is_some_and(|time| time.len() == 24 && time.ends_with('Z')),
+            "{line}"
+        );
+        reporter.invocation_ends();
+        assert_eq!(reporter.record_line("r2", None, &report)["coldStart"], Value::Null);
     }
 
     #[test]
-    fn the_peak_memory_is_read() {
-        assert!(peak_memory_bytes().is_some_and(|memory| memory > 1 << 20));
+    fn a_line_of_a_thumbnail_is_shorter_than_500_bytes() {
+        let source = Location {
+            bucket: "input-product-images-123456789012-ap-southeast-1".into(),
+            key: ObjectKey::new("products/2026/summer/IMG_20260704_120000.jpg").unwrap(),
+        };
+        let stage = Duration::from_micros(12_345);
+        let report = Report {
+            source: Some(source),
+            outcome: Outcome::Rendered,
+            renditions: vec![],
+            source_bytes: 12_345_678,
+            stages: Stages {
+                wait: stage,
+                read: stage,
+                decode: stage,
+                resample: stage,
+                encode: stage,
+                write: stage,
+            },
+            total: stage * 6,
+        };
+        let reporter = Reporter::new("Thumbnails".into(), false);
+        let line =
+            reporter.record_line("8476a536-e9f4-11e8-9739-2dfe598c3fcd", Some(1250), &report).to_string();
+        assert!(line.len() < 500, "{} bytes: {line}", line.len());
+    }
+
+    #[test]
+    fn an_image_deleted_before_it_was_read_is_a_warning() {
+        let report = Report::bad_event("gone".into());
+        let report = Report { outcome: Outcome::Failed(Failure::new(Reason::Missing, "gone")), ..report };
+        let line = Reporter::new("Thumbnails".into(), false).record_line("r", None, &report);
+        assert_eq!((&line["level"], &line["reason"]), (&json!("WARN"), &json!("missing")));
     }
 }

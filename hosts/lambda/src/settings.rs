@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
-use tintype_api::settings::{ApiSection, ApiSettings};
+use tintype_api::settings::{ApiSection, ApiSettings, PresetSection};
 use tintype_engine::Limits;
 use tintype_pipeline::{
     settings::{
@@ -16,7 +16,18 @@ use tintype_pipeline::{
 const FOREIGN: Foreign = Foreign {
     // Those of other hosts, too: an environment may be shared as well as a file.
     variables: &["TINTYPE_CONFIG", "TINTYPE_ACCESS_KEY_ID", "TINTYPE_SECRET_ACCESS_KEY", "TINTYPE_SERVER"],
-    sections: &["data", "sandbox", "listen", "dead_letters", "logs", "store", "worker", "notify"],
+    sections: &[
+        "data",
+        "sandbox",
+        "listen",
+        "dead_letters",
+        "storage",
+        "access",
+        "logs",
+        "store",
+        "worker",
+        "notify",
+    ],
 };
 
 /// The settings of the function.
@@ -39,6 +50,7 @@ struct Written {
     limits: LimitsSection,
     trigger: Option<Vec<TriggerSection>>,
     api: ApiSection,
+    preset: Vec<PresetSection>,
 }
 
 impl Settings {
@@ -53,7 +65,7 @@ impl Settings {
             triggers: Arc::new(triggers(&check, written.trigger)?),
             limits: written.limits.validate(&check, &function)?,
             function,
-            api: written.api.validate(&check)?,
+            api: written.api.validate(&check, written.preset)?,
         })
     }
 
@@ -75,7 +87,7 @@ mod tests {
 
     #[test]
     fn sections_of_other_hosts_are_ignored() {
-        let file = "data = 5\nsandbox = \"?\"\n[listen]\ns4 = 1\n[dead_letters]\n[logs]\n[store]\nregion = \"eu\"\n\
+        let file = "data = 5\nsandbox = \"?\"\n[listen]\ns4 = 1\n[dead_letters]\n[storage]\n[[access]]\nname = \"camera\"\n[logs]\n[store]\nregion = \"eu\"\n\
                     [worker]\nsource = \"poll\"\n[[notify]]\nbucket = \"in\"\n[function]\nname = \"F\"\n\
                     [api]\nstage = \"s\"";
         let env = [

@@ -18,6 +18,7 @@ pub mod http_client;
 pub mod ledger;
 pub mod listen;
 pub mod queue;
+pub mod rendered_cache;
 pub mod request_id;
 pub mod s3;
 pub mod sandbox;

@@ -23,6 +23,15 @@ pub async fn serve<F: Future>(id: RequestId, work: F) -> F::Output {
     CURRENT.scope(id, work).await
 }
 
+/// `work` for another thread, where it serves the request that the current task serves.
+pub fn carried<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
+    let id = CURRENT.try_with(|id| *id).ok();
+    move || match id {
+        Some(id) => CURRENT.sync_scope(id, work),
+        None => work(),
+    }
+}
+
 /// The id of the request that the current task serves; elsewhere a new one.
 #[must_use]
 pub fn current() -> String {
@@ -125,6 +134,10 @@ mod tests {
     async fn the_task_that_serves_a_request_knows_its_id() {
         let id = RequestId::new();
         assert_eq!(serve(id, async { current() }).await, id.as_str());
+        assert_eq!(
+            serve(id, async { std::thread::spawn(carried(current)).join() }).await.unwrap(),
+            id.as_str()
+        );
         assert_ne!(current(), current());
     }
 }

@@ -8,25 +8,32 @@ use std::{
 };
 
 use ::http::Method;
+use arc_swap::ArcSwap;
 use tintype_api::Access;
+use tintype_engine::{ForeignDecoder, foreign::InProcess};
 use tintype_pipeline::{RetryPolicy, clock::now_ms};
 use tintype_telemetry::metrics::{Metric, Metrics};
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
     admin::Admin,
-    auth::{ACCESS_KEY_ID, Authorizer, Credentials, RootKey, SECRET_ACCESS_KEY, Sessions},
+    auth::{
+        ACCESS_KEY_ID, AccessKeys, Authorizer, Clients, Credentials, KeyVerifier, SECRET_ACCESS_KEY, Sessions,
+    },
     console::Console,
     disk::{RealDisk, SharedDisk},
     dispatch::Dispatcher,
     history::{self, Database, History, RequestMetrics, otlp},
     http::{self, Live},
-    listen::{self, Certificate, UnixSocket},
+    listen::{self, Admission, Certificate, UnixSocket},
     queue::{Enqueuer, Queue, ResultsCursor},
+    rendered_cache::RenderedCache,
     s3::S3Service,
     settings::{DeadLetters, Settings},
     storage::{DataFolder, Storage, open_ledger},
 };
+
+pub use crate::listen::raise_descriptor_limit;
 
 /// The most changes that share one commit.
 pub const LARGEST_BATCH: usize = 512;
@@ -52,13 +59,50 @@ pub struct Server {
     pub credentials: Credentials,
     /// The settings it runs with.
     pub settings: Settings,
-    live: Live,
-    certificate: Option<Certificate>,
+    reload: Reload,
     stop: watch::Sender<bool>,
     ports: Vec<JoinHandle<()>>,
     dispatcher: Arc<Dispatcher>,
     history: Arc<History>,
     store: Arc<Storage>,
+}
+
+/// Applies settings to a running server; clones do the same.
+#[derive(Clone)]
+pub struct Reload {
+    live: Live,
+    keys: Arc<AccessKeys>,
+    clients: Arc<ArcSwap<Clients>>,
+    certificate: Option<Certificate>,
+    admissions: Vec<Arc<Admission>>,
+    /// As the server started with them.
+    started: Settings,
+}
+
+impl Reload {
+    /// Applies the settings that may change while the server runs: those of the API (keys, limits, origins), access keys,
+    /// `listen.trust_loopback`, `listen.trusted_proxies`, `listen.connections_per_address` and
+    /// the certificate's files. Returns which others differ: they need a restart. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The certificate or an access key cannot be used; nothing was changed.
+    pub fn apply(&self, settings: &Settings) -> anyhow::Result<Vec<&'static str>> {
+        match (&self.certificate, &settings.listen.tls) {
+            // Read twice, so that nothing has changed if it or a key cannot be used.
+            (Some(_), Some(files)) => drop(Certificate::read(files)?),
+            (None, None) => {}
+            _ => anyhow::bail!("listen.tls_certificate: switching TLS on or off needs a restart"),
+        }
+        self.keys.apply(settings)?;
+        if let (Some(certificate), Some(files)) = (&self.certificate, &settings.listen.tls) {
+            certificate.reload(files)?;
+        }
+        self.clients.store(Arc::new(Clients::new(&self.live.replace(settings))));
+        for admission in &self.admissions {
+            admission.apply(&settings.listen);
+        }
+        Ok(self.started.that_need_a_restart(settings))
+    }
 }
 
 /// The parts below the ports, also for commands that work on a data folder without a server.
@@ -107,12 +151,33 @@ impl Server {
         Self::start_on(Arc::new(RealDisk), settings, env).await
     }
 
+    /// The same with the decoders of other projects where `foreign` runs them: by default in this process.
+    ///
+    /// # Errors
+    /// As for [`Server::start`].
+    pub async fn start_with(
+        foreign: Arc<dyn ForeignDecoder>,
+        settings: Settings,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> anyhow::Result<Self> {
+        Self::assemble(Arc::new(RealDisk), foreign, settings, env).await
+    }
+
     /// The same on another disk.
     ///
     /// # Errors
     /// As for [`Server::start`].
     pub async fn start_on(
         disk: SharedDisk,
+        settings: Settings,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> anyhow::Result<Self> {
+        Self::assemble(disk, Arc::new(InProcess::default()), settings, env).await
+    }
+
+    async fn assemble(
+        disk: SharedDisk,
+        foreign: Arc<dyn ForeignDecoder>,
         mut settings: Settings,
         env: impl Fn(&str) -> Option<String>,
     ) -> anyhow::Result<Self> {
@@ -120,9 +185,10 @@ impl Server {
             SystemTime::now() >= SystemTime::UNIX_EPOCH,
             "the machine's clock stands before 1970, and such times cannot be stored; set it, and start again"
         );
+        let started = settings.clone();
         // The ports first: a second server on this machine then reports the port before anything else.
-        let s3 = listen::bind(settings.listen.s3, "listen.s3").await?;
-        let http = listen::bind(settings.listen.http, "listen.http").await?;
+        let s3 = listen::bind(settings.listen.s3, "listen.s3")?;
+        let http = listen::bind(settings.listen.http, "listen.http")?;
         (settings.listen.s3, settings.listen.http) = (s3.local_addr()?, http.local_addr()?);
         let s3_unix = bind_unix(settings.listen.s3_unix.as_deref(), "listen.s3_unix").await?;
         let http_unix = bind_unix(settings.listen.http_unix.as_deref(), "listen.http_unix").await?;
@@ -135,14 +201,21 @@ impl Server {
         let opened = tokio::task::spawn_blocking(move || {
             let folder = DataFolder::open(&opening.data)?;
             let credentials = Credentials::load_or_create(folder.root(), access_key)?;
-            let measurements = folder.measurements();
-            anyhow::Ok((open_parts(&opening, below, folder)?, credentials, measurements))
+            let (measurements, rendered) = (folder.measurements(), folder.rendered());
+            let parts = open_parts(&opening, below, folder)?;
+            let keys = AccessKeys::open(credentials.clone(), parts.store.clone(), &opening)?;
+            anyhow::Ok((parts, credentials, Arc::new(keys), (measurements, rendered)))
         });
-        let (Parts { store, queue }, credentials, measurements) = opened.await??;
+        let (Parts { store, queue }, credentials, keys, (measurements, rendered)) = opened.await??;
+        let function = Authorizer::of_function(Arc::downgrade(&store), settings.storage.default_block());
+        let decide = move |access, at: &_| function.authorize_function(access, at);
+        store.function_guard.set(Box::new(decide));
         let history = Arc::new(History::default());
         let dispatcher =
-            Arc::new(Dispatcher::start(&settings, store.clone(), queue.clone(), history.clone())?);
+            Dispatcher::start_with(foreign, &settings, store.clone(), queue.clone(), history.clone())?;
+        let dispatcher = Arc::new(dispatcher);
         history.set_sampler(gauges(&store, &queue, &dispatcher));
+        let rendered = RenderedCache::new(disk.clone(), rendered, settings.api.disk_cache_bytes);
         history.record_to(Database::new(disk, measurements))?;
         if settings.api.keys.iter().any(|key| key.daily.is_some()) {
             // Before the first request: a restart must not reset the day's quotas.
@@ -152,22 +225,32 @@ impl Server {
             }
         }
         let parts = (Arc::downgrade(&store), Arc::downgrade(&queue));
+        tokio::spawn(store_key_usage(Arc::downgrade(&keys)));
         tokio::spawn(enforce_retention(parts, settings.dead_letters, history.clone()));
-        let root_key = Arc::new(RootKey::new(credentials.clone()));
-        let sessions = Arc::new(Sessions::new(root_key.clone()));
-        let authorizer = Authorizer::root_only(&credentials.access_key_id);
-        let admin = Admin::new(&settings, store.clone(), queue, history.clone());
+        let verifier = Arc::new(KeyVerifier::new(keys.clone()));
+        let sessions = Arc::new(Sessions::new(verifier.clone()));
+        let authorizer = Authorizer::new(keys.clone(), store.clone(), settings.storage.default_block());
+        let clients = Arc::new(ArcSwap::from_pointee(Clients::new(&settings)));
+        let (of_admin, calls) = (history.clone(), dispatcher.clone());
+        let admin = Admin::new(&settings, store.clone(), queue, of_admin, keys.clone(), calls);
         let console = Console::new(&settings, sessions.clone(), admin);
 
         let (stop, stopped) = watch::channel(false);
-        let s3_service = S3Service::new(store.clone(), &credentials, authorizer.clone());
+        let s3_service = S3Service::new(
+            store.clone(),
+            keys.clone(),
+            authorizer.clone(),
+            clients.clone(),
+            settings.storage.encrypted_at_rest,
+        );
         let parts = http::Parts {
             store: store.clone(),
             dispatcher: dispatcher.clone(),
             history: history.clone(),
-            root_key,
+            verifier,
             sessions,
             authorizer,
+            rendered: rendered.clone(),
         };
         let live = Live::new(settings.clone(), parts, console.routes());
         let s3_service = RequestMetrics::s3(s3_service, history.clone());
@@ -175,19 +258,31 @@ impl Server {
         let http_service = RequestMetrics::api(live.clone(), history.clone(), move |method, path| {
             named.route_name(method, path)
         });
-        let mut ports = Vec::new();
+        let listeners = 2 + usize::from(s3_unix.is_some()) + usize::from(http_unix.is_some());
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let connections = listen::connections_of_each(listeners, settings.function.concurrency.max(cores));
+        let (mut ports, mut admissions) = (Vec::new(), Vec::new());
+        let mut admit = |admission: Arc<Admission>| {
+            admissions.push(admission.clone());
+            admission
+        };
         // Unix sockets are not encrypted: their traffic does not leave the machine.
         if let Some(socket) = s3_unix {
-            let serving = listen::serve(socket, s3_service.clone(), None, stopped.clone(), GRACE);
+            let admission = admit(Admission::of_unix_socket(connections, &settings.listen));
+            let serving = listen::serve(socket, s3_service.clone(), None, admission, stopped.clone(), GRACE);
             ports.push(tokio::spawn(serving));
         }
         if let Some(socket) = http_unix {
-            let serving = listen::serve(socket, http_service.clone(), None, stopped.clone(), GRACE);
+            let admission = admit(Admission::of_unix_socket(connections, &settings.listen));
+            let serving =
+                listen::serve(socket, http_service.clone(), None, admission, stopped.clone(), GRACE);
             ports.push(tokio::spawn(serving));
         }
+        let of_s3 = admit(Admission::new(connections, 0, &settings.listen));
+        let of_http = admit(Admission::new(connections, listen::MAX_FOR_HEALTH, &settings.listen));
         ports.extend([
-            tokio::spawn(listen::serve(s3, s3_service, certificate.clone(), stopped.clone(), GRACE)),
-            tokio::spawn(listen::serve(http, http_service, certificate.clone(), stopped, GRACE)),
+            tokio::spawn(listen::serve(s3, s3_service, certificate.clone(), of_s3, stopped.clone(), GRACE)),
+            tokio::spawn(listen::serve(http, http_service, certificate.clone(), of_http, stopped, GRACE)),
         ]);
         if let Some(endpoint) = settings.logs.otlp.clone() {
             let function = settings.function.name.clone();
@@ -205,6 +300,7 @@ impl Server {
             if let Err(error) = cleaner.cleanup.run() {
                 tracing::warn!(%error, "orphaned files of an earlier run could not be cleaned up");
             }
+            rendered.count();
         });
         let (s3, http) = (settings.listen.s3, settings.listen.http);
         Ok(Self {
@@ -212,8 +308,7 @@ impl Server {
             http,
             credentials,
             settings,
-            live,
-            certificate,
+            reload: Reload { live, keys, clients, certificate, admissions, started },
             stop,
             ports,
             dispatcher,
@@ -222,32 +317,23 @@ impl Server {
         })
     }
 
-    /// Applies the settings that may change while the server runs: those of the API (keys, limits, origins),
-    /// `listen.trust_loopback`, `listen.trusted_proxies` and the certificate's files. All others need a restart.
-    ///
-    /// # Errors
-    /// The certificate cannot be used; nothing was changed.
-    pub fn reload(&self, settings: &Settings) -> anyhow::Result<()> {
-        match (&self.certificate, &settings.listen.tls) {
-            (Some(certificate), Some(files)) => certificate.reload(files)?,
-            (None, None) => {}
-            _ => anyhow::bail!("listen.tls_certificate: switching TLS on or off needs a restart"),
-        }
-        self.live.replace(settings);
-        Ok(())
+    /// What applies other settings while this server runs.
+    #[must_use]
+    pub fn reload(&self) -> Reload {
+        self.reload.clone()
     }
 
     /// The routes of the HTTP port, each with its method, its path and what it demands.
     #[must_use]
     pub fn routes(&self) -> Vec<(Method, String, Access)> {
-        self.live.routes()
+        self.reload.live.routes()
     }
 
     /// Accepts no more requests, lets work under way finish, and closes the store, within a bounded time even if the disk
     /// hangs. What was acknowledged is durable already. Threads may be left hanging: do not drop a runtime that would
     /// wait for them.
     pub async fn stop(self) {
-        let Self { live, stop, ports, dispatcher, history, store, .. } = self;
+        let Self { reload, stop, ports, dispatcher, history, store, .. } = self;
         let _ = stop.send(true);
         // Result streams would keep their connections open.
         history.end_streams();
@@ -265,7 +351,13 @@ impl Server {
             };
             tokio::join!(ports, drained);
             // Dropping the last owner closes the ledger, after what was submitted is durable.
-            let _ = tokio::task::spawn_blocking(move || drop((live, store))).await;
+            let _ = tokio::task::spawn_blocking(move || {
+                if let Err(error) = reload.keys.store_usage() {
+                    tracing::warn!(%error, "the use of access keys could not be stored");
+                }
+                drop((reload, store));
+            })
+            .await;
         };
         if tokio::time::timeout(GRACE + CLOSE_TIMEOUT, end).await.is_err() {
             tracing::warn!(
@@ -288,6 +380,21 @@ fn ago(age: Duration) -> i64 {
     now_ms().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
 }
 
+/// Stores how access keys were used, once a minute while there are any.
+async fn store_key_usage(keys: Weak<AccessKeys>) {
+    let mut interval = tokio::time::interval(RETENTION_INTERVAL);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        let Some(keys) = keys.upgrade() else { return };
+        match tokio::task::spawn_blocking(move || keys.store_usage()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the use of access keys could not be stored"),
+            Err(error) => tracing::error!(%error, "storing the use of access keys panicked"),
+        }
+    }
+}
+
 /// Enforces the retention of dead letters, unfinished uploads and results of deleted objects, while store and queue
 /// exist.
 async fn enforce_retention(
@@ -307,6 +414,7 @@ async fn enforce_retention(
             // objects are stored as long as the history.
             let (oldest_upload, oldest_result) = (ago(MAX_UPLOAD_AGE), ago(history::RETENTION));
             let knows_ages = queue.knows_ages();
+            store.backups.end_expired();
             match queue.trim(&limits, knows_ages) {
                 Ok(dropped) => history.dead_letters_dropped(dropped),
                 Err(error) => tracing::warn!(%error, "the retention of dead letters could not be enforced"),

@@ -25,7 +25,7 @@ fn arrival(key: &str, bytes: Vec<u8>) -> Arrival {
 }
 
 fn posted() -> Cause {
-    Cause { event: "ObjectCreated:Post", request_id: "test".into() }
+    Cause::new("ObjectCreated:Post", "test")
 }
 
 fn receive(opened: &Opened, arrival: &Arrival) -> Result<(Report, RenderedImage), Failure> {

@@ -7,20 +7,23 @@ use std::{
     collections::BTreeSet,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
+    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use common::{IN, at, open, put, read, settings};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use time::{OffsetDateTime, macros::format_description};
+use tintype_api::settings::SigningKey;
 use tintype_pipeline::hex;
 
 use tintype::{
-    auth::{Authorizer, Credentials, Principal},
-    listen,
+    auth::{AccessKeys, Authorizer, Clients, Credentials, Principal},
+    listen::{self, Admission},
     s3::{S3Service, operations},
     server::Server,
     storage::Storage,
@@ -55,14 +58,21 @@ fn endpoint(denied: fn(&str) -> bool) -> Endpoint {
         !is_denied
     });
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let service = S3Service::new(store.clone(), &credentials, authorizer);
+    let service = S3Service::new(
+        store.clone(),
+        Arc::new(AccessKeys::root_only(credentials)),
+        authorizer,
+        Arc::new(ArcSwap::from_pointee(Clients::new(&settings(data.path(), "")))),
+        false,
+    );
     let address = runtime.block_on(async {
-        let listener = listen::bind("127.0.0.1:0".parse().unwrap(), "listen.s3").await.unwrap();
+        let listener = listen::bind("127.0.0.1:0".parse().unwrap(), "listen.s3").unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = tokio::sync::watch::channel(false);
+        let admission = Admission::new(100, 0, &settings(Path::new(""), "").listen);
         tokio::spawn(async move {
             let _stays_open = stop;
-            listen::serve(listener, service, None, stopped, Duration::ZERO).await;
+            listen::serve(listener, service, None, admission, stopped, Duration::ZERO).await;
         });
         address
     });
@@ -135,6 +145,7 @@ fn is_denied(answer: &str) -> bool {
 }
 
 const COPY: (&str, &str) = ("x-amz-copy-source", "/input-product-images/secret");
+const ATTRIBUTES: (&str, &str) = ("x-amz-object-attributes", "ETag");
 const LIST: &[u8] = b"<Delete><Object><Key>a</Key></Object><Object><Key>protected</Key></Object></Delete>";
 
 #[test]
@@ -149,6 +160,50 @@ fn every_operation_asks_before_anything_is_done() {
         ("GetBucketLocation", "GET", bucket, "location=", &[], "GetBucketLocation"),
         ("GetBucketCors", "GET", bucket, "cors=", &[], "GetBucketCORS"),
         ("GetBucketNotificationConfiguration", "GET", bucket, "notification=", &[], "GetBucketNotification"),
+        ("GetBucketPolicy", "GET", bucket, "policy=", &[], "GetBucketPolicy"),
+        ("PutBucketPolicy", "PUT", bucket, "policy=", &[], "PutBucketPolicy"),
+        ("DeleteBucketPolicy", "DELETE", bucket, "policy=", &[], "DeleteBucketPolicy"),
+        ("GetBucketPolicyStatus", "GET", bucket, "policyStatus=", &[], "GetBucketPolicyStatus"),
+        ("GetPublicAccessBlock", "GET", bucket, "publicAccessBlock=", &[], "GetBucketPublicAccessBlock"),
+        ("PutPublicAccessBlock", "PUT", bucket, "publicAccessBlock=", &[], "PutBucketPublicAccessBlock"),
+        (
+            "DeletePublicAccessBlock",
+            "DELETE",
+            bucket,
+            "publicAccessBlock=",
+            &[],
+            "PutBucketPublicAccessBlock",
+        ),
+        ("GetBucketAcl", "GET", bucket, "acl=", &[], "GetBucketAcl"),
+        ("PutBucketAcl", "PUT", bucket, "acl=", &[], "PutBucketAcl"),
+        ("GetBucketAccelerateConfiguration", "GET", bucket, "accelerate=", &[], "GetAccelerateConfiguration"),
+        ("GetBucketEncryption", "GET", bucket, "encryption=", &[], "GetEncryptionConfiguration"),
+        ("GetBucketLifecycleConfiguration", "GET", bucket, "lifecycle=", &[], "GetLifecycleConfiguration"),
+        ("GetBucketLogging", "GET", bucket, "logging=", &[], "GetBucketLogging"),
+        (
+            "GetBucketOwnershipControls",
+            "GET",
+            bucket,
+            "ownershipControls=",
+            &[],
+            "GetBucketOwnershipControls",
+        ),
+        ("GetBucketReplication", "GET", bucket, "replication=", &[], "GetReplicationConfiguration"),
+        ("GetBucketRequestPayment", "GET", bucket, "requestPayment=", &[], "GetBucketRequestPayment"),
+        ("GetBucketTagging", "GET", bucket, "tagging=", &[], "GetBucketTagging"),
+        ("GetBucketVersioning", "GET", bucket, "versioning=", &[], "GetBucketVersioning"),
+        ("GetBucketWebsite", "GET", bucket, "website=", &[], "GetBucketWebsite"),
+        (
+            "GetObjectLockConfiguration",
+            "GET",
+            bucket,
+            "object-lock=",
+            &[],
+            "GetBucketObjectLockConfiguration",
+        ),
+        ("ListObjectVersions", "GET", bucket, "versions=", &[], "ListBucketVersions"),
+        ("GetObjectAcl", "GET", object, "acl=", &[], "GetObjectAcl"),
+        ("PutObjectAcl", "PUT", object, "acl=", &[], "PutObjectAcl"),
         ("HeadBucket", "HEAD", bucket, "", &[], "ListBucket"),
         ("CreateBucket", "PUT", "/another-bucket", "", &[], "CreateBucket"),
         ("PutBucketCors", "PUT", bucket, "cors=", &[], "PutBucketCORS"),
@@ -156,7 +211,9 @@ fn every_operation_asks_before_anything_is_done() {
         ("DeleteBucket", "DELETE", "/output-product-thumbnail", "", &[], "DeleteBucket"),
         ("DeleteBucketCors", "DELETE", bucket, "cors=", &[], "PutBucketCORS"),
         ("GetObject", "GET", object, "", &[], "GetObject"),
+        ("GetObjectAttributes", "GET", object, "attributes=", &[ATTRIBUTES], "GetObjectAttributes"),
         ("GetObjectTagging", "GET", object, "tagging=", &[], "GetObjectTagging"),
+        ("DeleteObjectTagging", "DELETE", object, "tagging=", &[], "DeleteObjectTagging"),
         ("ListParts", "GET", object, "uploadId=x", &[], "ListMultipartUploadParts"),
         ("HeadObject", "HEAD", object, "", &[], "GetObject"),
         ("PutObject", "PUT", object, "", &[], "PutObject"),
@@ -177,9 +234,12 @@ fn every_operation_asks_before_anything_is_done() {
         let resource = if path == "/" { "*" } else { &path[1..] };
         assert_eq!(endpoint.decisions(), [format!("s3:{action} arn:aws:s3:::{resource}")]);
     }
-    // Those of DeleteObjects are in a test of their own.
+    // Those that are decided by a document are in tests of their own.
     let tested = requests.map(|(name, .., action)| (name, format!("s3:{action}")));
-    let tested = tested.into_iter().chain([("DeleteObjects", "s3:DeleteObject".to_owned())]);
+    let tested = tested.into_iter().chain([
+        ("DeleteObjects", "s3:DeleteObject".to_owned()),
+        ("PutObjectTagging", "s3:PutObjectTagging".to_owned()),
+    ]);
     let offered = operations().map(|(name, action)| (name, action.to_string()));
     assert_eq!(tested.collect::<BTreeSet<_>>(), offered.collect());
     assert_eq!(read(&endpoint.store, &at(IN, "a")), Some(b"a".to_vec()));
@@ -197,6 +257,25 @@ fn each_key_of_a_list_is_asked_for() {
 }
 
 #[test]
+fn tags_are_asked_for() {
+    let endpoint = endpoint(|decision| decision.starts_with("s3:PutObjectTagging"));
+    let object = "/input-product-images/a";
+    let document = b"<Tagging><TagSet><Tag><Key>a</Key><Value>1</Value></Tag></TagSet></Tagging>";
+    assert!(is_denied(&endpoint.signed("PUT", object, "tagging=", &[], document)));
+    assert_eq!(endpoint.decisions(), ["s3:PutObjectTagging arn:aws:s3:::input-product-images/a"]);
+    let tagging = ("x-amz-tagging", "a=1");
+    for (method, query, more) in [
+        ("PUT", "", &[tagging][..]),
+        ("PUT", "", &[COPY, tagging, ("x-amz-tagging-directive", "REPLACE")]),
+        ("POST", "uploads=", &[tagging]),
+    ] {
+        assert!(is_denied(&endpoint.signed(method, object, query, more, b"")), "{method} {query}");
+    }
+    assert!(endpoint.store.objects.tags(&at(IN, "a")).unwrap().is_empty());
+    assert_eq!(read(&endpoint.store, &at(IN, "a")), Some(b"a".to_vec()));
+}
+
+#[test]
 fn the_source_of_a_copy_is_asked_for() {
     let endpoint = endpoint(|decision| decision == "s3:GetObject arn:aws:s3:::input-product-images/secret");
     let created = endpoint.signed("POST", "/input-product-images/b", "uploads=", &[], b"");
@@ -208,6 +287,34 @@ fn the_source_of_a_copy_is_asked_for() {
     assert_eq!(read(&endpoint.store, &at(IN, "b")), None);
     let other = ("x-amz-copy-source", "/input-product-images/a");
     let answer = endpoint.signed("PUT", "/input-product-images/b", "", &[other], b"");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[test]
+fn what_headers_ask_for_is_asked_for() {
+    let endpoint = endpoint(|decision| {
+        decision == "s3:PutBucketAcl arn:aws:s3:::another-bucket"
+            || decision == "s3:GetObject arn:aws:s3:::input-product-images/a"
+    });
+    let answer = endpoint.signed("PUT", "/another-bucket", "", &[("x-amz-acl", "private")], b"");
+    assert!(is_denied(&answer), "{answer}");
+    assert_eq!(endpoint.store.buckets.list().unwrap().len(), 2);
+    // Whether a condition holds says something about the object.
+    let object = "/input-product-images/a";
+    let condition = ("if-match", "\"0123456789abcdef0123456789abcdef\"");
+    let copy = ("x-amz-copy-source", "/input-product-images/protected");
+    let list = b"<Delete><Object><Key>a</Key><ETag>0123456789abcdef0123456789abcdef</ETag></Object></Delete>";
+    for answer in [
+        endpoint.signed("PUT", object, "", &[condition], b"new"),
+        endpoint.signed("PUT", object, "", &[condition, copy], b""),
+        endpoint.signed("DELETE", object, "", &[condition], b""),
+        endpoint.signed("POST", object, "uploadId=x", &[condition], b""),
+        endpoint.signed("POST", "/input-product-images", "delete=", &[], list),
+    ] {
+        assert!(is_denied(&answer), "{answer}");
+    }
+    assert_eq!(read(&endpoint.store, &at(IN, "a")), Some(b"a".to_vec()));
+    let answer = endpoint.signed("PUT", object, "", &[], b"new");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
@@ -256,16 +363,24 @@ struct Allowed {
     guest: bool,
     api_key: bool,
     session: bool,
+    local_program: bool,
 }
 
-const PUBLIC: Allowed = Allowed { anonymous: true, guest: true, api_key: true, session: true };
-const API: Allowed = Allowed { anonymous: false, guest: true, api_key: true, session: false };
-const CONSOLE: Allowed = Allowed { anonymous: false, guest: false, api_key: false, session: true };
+const PUBLIC: Allowed =
+    Allowed { anonymous: true, guest: true, api_key: true, session: true, local_program: true };
+const API: Allowed =
+    Allowed { anonymous: false, guest: true, api_key: true, session: false, local_program: true };
+const CONSOLE: Allowed =
+    Allowed { anonymous: false, guest: false, api_key: false, session: true, local_program: true };
+/// A key outlasts the trust in programs of this machine.
+const KEYS: Allowed = Allowed { local_program: false, ..CONSOLE };
 
-/// Every route of the HTTP port. The root key and programs of this machine may use them all.
-const ROUTES: [(&str, &str, Allowed); 28] = [
+/// Every route of the HTTP port. The root key may use them all.
+const ROUTES: [(&str, &str, Allowed); 46] = [
     ("GET", "/dev1/myimage", API),
     ("HEAD", "/dev1/myimage", API),
+    ("GET", "/dev1/myimage/{preset}/{*key}", API),
+    ("HEAD", "/dev1/myimage/{preset}/{*key}", API),
     ("POST", "/dev1/myimage", API),
     ("GET", "/dev1/myimage/info", API),
     ("POST", "/dev1/myimage/uploads", API),
@@ -273,6 +388,19 @@ const ROUTES: [(&str, &str, Allowed); 28] = [
     ("GET", "/healthz", PUBLIC),
     ("GET", "/readyz", PUBLIC),
     ("GET", "/", CONSOLE),
+    ("GET", "/metrics/dashboard", CONSOLE),
+    ("GET", "/gallery", CONSOLE),
+    ("GET", "/operations", CONSOLE),
+    ("GET", "/operations/state", CONSOLE),
+    ("GET", "/backfills", CONSOLE),
+    ("POST", "/backfills", CONSOLE),
+    ("GET", "/buckets", CONSOLE),
+    ("GET", "/summary", CONSOLE),
+    ("GET", "/preview", CONSOLE),
+    ("GET", "/render", CONSOLE),
+    ("GET", "/download", CONSOLE),
+    ("POST", "/delete", CONSOLE),
+    ("POST", "/upload/check", CONSOLE),
     ("GET", "/graphs", CONSOLE),
     ("GET", "/results", CONSOLE),
     ("GET", "/events", CONSOLE),
@@ -284,7 +412,10 @@ const ROUTES: [(&str, &str, Allowed); 28] = [
     ("GET", "/dead-letters", CONSOLE),
     ("POST", "/dead-letters", CONSOLE),
     ("POST", "/backfill", CONSOLE),
+    ("POST", "/backup", CONSOLE),
     ("POST", "/orphans", CONSOLE),
+    ("GET", "/keys", KEYS),
+    ("POST", "/keys", KEYS),
     ("GET", "/login", PUBLIC),
     ("POST", "/login", PUBLIC),
     ("POST", "/logout", PUBLIC),
@@ -374,7 +505,7 @@ fn every_route_answers_those_who_may_and_refuses_all_others() {
             ("API key", &port, &*api_key, allowed.api_key, 403),
             ("session", &port, &*port.log_in(), allowed.session, 403),
             ("root key", &port, &*root, true, 403),
-            ("local program", &local, "", true, 403),
+            ("local program", &local, "", allowed.local_program, 403),
         ] {
             let status = port.status(method, path, header);
             assert_eq!(![401, 403].contains(&status), may, "{principal}: {method} {path}: {status}");
@@ -402,5 +533,155 @@ fn other_methods_reach_no_handler() {
                 (_, false) => assert_eq!(status, 403, "{method} {path}"),
             }
         }
+    }
+}
+
+/// What `api.public` opens, as the setting's values are ordered.
+const OPENED: [(&str, &str, usize); 6] = [
+    ("/dev1/myimage/{preset}/{*key}", "/dev1/myimage/card/a.jpg", 1),
+    ("/dev1/myimage/{preset}/{*key}", "/dev1/myimage/card/a.jpg?dpr=2&v=1&download", 1),
+    ("/dev1/myimage", "/dev1/myimage?key=a.jpg&preset=card", 1),
+    ("/dev1/myimage", "/dev1/myimage?key=a.jpg&size=50", 3),
+    ("/dev1/myimage", "/dev1/myimage?key=a.jpg", 3),
+    ("/dev1/myimage", "/dev1/myimage", 3),
+];
+
+/// A server whose API needs a key, but for what is public.
+fn public_port(public: &str) -> HttpPort {
+    HttpPort::start(
+        "127.0.0.1",
+        &format!(
+            "[api]\npublic = \"{public}\"\n[[api.key]]\nname = \"shop\"\nkey = \"{API_KEY}\"\n\
+             [[api.signing_key]]\nname = \"old\"\nsecret = \"an old secret of 16\"\n\
+             [[api.signing_key]]\nname = \"new\"\nsecret = \"{SECRET}\"\n[[preset]]\nname = \"card\"\n"
+        ),
+    )
+}
+
+const SECRET: &str = "a new secret of 16";
+/// In the year 2100.
+const LATER_S: i64 = 4_102_444_800;
+
+fn signed_url(path: &str, parameters: &[(&str, &str)], expires_s: i64) -> String {
+    tintype_api::signed_url::signed(&SigningKey::new("new", SECRET), path, parameters, expires_s)
+}
+
+#[test]
+fn without_a_key_no_route_answers_more_than_api_public_says() {
+    let methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    let closed = public_port("none");
+    for (value, public) in ["none", "presets", "signed", "all"].into_iter().enumerate() {
+        let port = public_port(public);
+        for (_, path, _) in ROUTES {
+            let is_image = |route: &str, target: &str| route == path && !target.is_empty();
+            let opened = OPENED.iter().filter(|(route, target, _)| is_image(route, target));
+            let mut targets: Vec<_> = opened.map(|(_, target, from)| ((*target).to_owned(), *from)).collect();
+            if targets.is_empty() {
+                // A signature opens nothing else.
+                let signature = signed_url(path, &[("key", "a.jpg"), ("preset", "card")], LATER_S);
+                targets = vec![(path.to_owned(), 4), (signature, 4)];
+            }
+            for (target, from) in targets {
+                for method in methods {
+                    let answers = |port: &HttpPort| port.status(method, &target, "");
+                    let is_open = value >= from && ["GET", "HEAD"].contains(&method);
+                    let status = answers(&port);
+                    if is_open {
+                        assert!([400, 404].contains(&status), "{public}: {method} {target}: {status}");
+                    } else {
+                        assert_eq!(status, answers(&closed), "{public}: {method} {target}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn signatures_open_what_was_signed_until_they_expire() {
+    let port = public_port("signed");
+    let (path, preset) = ("/dev1/myimage", "/dev1/myimage/card/a.jpg");
+    let url = signed_url(path, &[("key", "a.jpg"), ("size", "50")], LATER_S);
+    let api_key = format!("x-api-key: {API_KEY}\r\n");
+    for target in
+        [&url, &signed_url(preset, &[], LATER_S), &url.replace("&size=50", "").replace('?', "?size=50&")]
+    {
+        for method in ["GET", "HEAD"] {
+            for header in ["", &*api_key] {
+                assert_eq!(port.status(method, target, header), 404, "{method} {target}");
+            }
+        }
+        assert_eq!(port.status("POST", target, ""), 403);
+    }
+    // Presets need none.
+    assert_eq!(port.status("GET", preset, ""), 404);
+    let missing = port.send("GET", "/dev1/myimage?key=a.jpg&size=50", "", "");
+    for target in [
+        url.replace("size=50", "size=51"),
+        url.replace("a.jpg", "b.jpg"),
+        format!("{url}&size=50"),
+        format!("{url}&quality=5"),
+        url.replace("signature=", "x="),
+        format!("{path}?key=a.jpg&size=50&expires={LATER_S}"),
+        signed_url(path, &[("key", "a.jpg"), ("size", "50")], 1),
+        signed_url(preset, &[], 1),
+    ] {
+        let without_date = |answer: &str| {
+            answer
+                .lines()
+                .filter(|line| !line.starts_with("date") && !line.contains("requestid"))
+                .collect::<Vec<_>>()
+                .join("\n")
+        };
+        // With a key, too: nothing acts on what was not signed.
+        for header in ["", &*api_key] {
+            let answer = port.send("GET", &target, header, "");
+            assert_eq!(without_date(&answer), without_date(&missing), "{target}");
+        }
+    }
+    assert!(missing.starts_with("HTTP/1.1 403"), "{missing}");
+    // Where signatures open nothing, a key is needed besides.
+    let closed = public_port("none");
+    assert_eq!((closed.status("GET", &url, ""), closed.status("GET", &url, &api_key)), (403, 404));
+    let presets = public_port("presets");
+    assert_eq!(presets.status("GET", &signed_url(preset, &[], LATER_S), ""), 404);
+    assert_eq!(presets.status("GET", &url, ""), 403);
+}
+
+#[test]
+fn wrong_credentials_are_refused_where_none_are_needed() {
+    let port = public_port("all");
+    let wrong = format!("authorization: Basic {}\r\n", STANDARD.encode("nobody:nothing"));
+    for (header, status) in [
+        ("", 404),
+        ("x-api-key: wrong\r\n", 403),
+        (&*wrong, 403),
+        // Browsers send what they were given for the console, whoever causes a request.
+        (&*format!("{wrong}sec-fetch-site: cross-site\r\n"), 404),
+    ] {
+        assert_eq!(port.status("GET", "/dev1/myimage/card/a.jpg", header), status, "{header}");
+    }
+}
+
+#[test]
+fn pages_of_other_origins_may_show_what_is_public_and_nothing_else() {
+    // Where nothing is public, programs of this machine are trusted: a page in their browser is not.
+    let preset = "[[preset]]\nname = \"card\"\n";
+    let of_a_page = "sec-fetch-site: cross-site\r\nsec-fetch-dest: image\r\nsec-fetch-mode: no-cors\r\n";
+    let by_fetch = "sec-fetch-site: cross-site\r\norigin: https://shop.example\r\n";
+    for (public, presets, all) in [("none", 403, 403), ("presets", 404, 403), ("all", 404, 404)] {
+        let port = HttpPort::start("127.0.0.1", &format!("[api]\npublic = \"{public}\"\n{preset}"));
+        for header in [of_a_page, by_fetch] {
+            assert_eq!(port.status("GET", "/dev1/myimage/card/a.jpg", header), presets, "{public}");
+            assert_eq!(port.status("GET", "/dev1/myimage?key=a.jpg&size=5", header), all, "{public}");
+            for path in ["/dev1/myimage/info?key=a.jpg", "/openapi.json"] {
+                assert_eq!(port.status("GET", path, header), 403, "{public} {path}");
+            }
+            assert_eq!(port.status("POST", "/dev1/myimage", header), 403, "{public}");
+        }
+        let (none, shown) =
+            (if public == "none" { 404 } else { 403 }, if public == "presets" { 403 } else { 404 });
+        assert_eq!(port.status("GET", "/dev1/myimage?key=a.jpg&size=5", ""), shown, "{public}");
+        assert_eq!(port.status("GET", "/dev1/myimage/info?key=a.jpg", ""), none, "{public}");
     }
 }

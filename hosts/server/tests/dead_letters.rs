@@ -31,6 +31,9 @@ fn letter(id: u64, dead_ms: i64) -> DeadLetter {
         last_error: Some("the last error".into()),
         redriven: false,
         tried_in: 0,
+        turn: None,
+        group: String::new(),
+        timed_out: 0,
     };
     DeadLetter { event, reason: "internal".into(), message: "the whole reason".into(), dead_ms }
 }

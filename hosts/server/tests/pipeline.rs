@@ -4,7 +4,7 @@ mod common;
 
 use std::{sync::Arc, time::Duration};
 
-use common::{IN, OUT, Opened, at, eventually, open_with, put, queue, read, runtime};
+use common::{IN, OUT, Opened, at, eventually, open, open_with, put, queue, read, runtime};
 use tintype::{
     disk::RealDisk,
     dispatch::Dispatcher,
@@ -208,6 +208,25 @@ fn a_failed_render_is_a_dead_letter_and_delays_no_other() {
         letters.iter().map(|letter| (letter.event.key.as_str(), letter.reason.as_str())).collect();
     assert_eq!(reasons, [("cut.jpg", "malformed"), ("empty.jpg", "unsupported")]);
     eventually("drops are counted", || running.metric("AsyncEventsDropped{function_name=\"F\"} 2"));
+    runtime().block_on(running.dispatcher.drain(HOUR));
+}
+
+#[test]
+fn events_of_a_bucket_without_a_trigger_are_dead_letters() {
+    let data = tempfile::tempdir().unwrap();
+    let before = open(data.path());
+    put(&before.store, &at(IN, "a.jpg"), &jpeg(100, 100, 2)).unwrap();
+    drop(before);
+    let running = start(data.path(), "[[trigger]]\nbucket = \"renamed\"");
+    running.settled();
+    let dead_letters = running.opened.ledger.view().unwrap().queue().dead_letters(|_| true).unwrap();
+    let reasons: Vec<_> = dead_letters
+        .iter()
+        .map(|dead_letter| (dead_letter.event.key.as_str(), dead_letter.reason.as_str()))
+        .collect();
+    assert_eq!(reasons, [("a.jpg", "no_trigger")]);
+    assert!(dead_letters[0].message.contains(IN), "{}", dead_letters[0].message);
+    eventually("drops are counted", || running.metric("AsyncEventsDropped{function_name=\"F\"} 1"));
     runtime().block_on(running.dispatcher.drain(HOUR));
 }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use common::{IN, Opened, at, cause, eventually, finish, open, open_with, put, queue};
 use tintype::{
-    ledger::LedgerError,
+    ledger::{LedgerError, Place},
     queue::{EventRecord, Lease, Next, Queue},
+    storage::Cause,
 };
 use tintype_pipeline::{Disposition, Failure, Ignored, Outcome, Reason};
 
@@ -172,13 +173,14 @@ fn a_retry_from_ahead_of_the_clock_waits_for_none_that_is_due_soon() {
     assert!(matches!(queue.lease().unwrap(), Next::Wait(_)));
     let ahead = queue.event_of(&at(IN, "ahead.jpg")).unwrap().unwrap();
     let years = EventRecord { due_ms: ahead.due_ms + 100_000_000_000, ..ahead };
+    assert_eq!(years.turn, None);
     let pending = opened.ledger.submit(Vec::new(), move |changes| changes.queue().put_event(&years));
     pending.wait().unwrap();
     assert_eq!(lease(&queue).event.key, "ahead.jpg");
 }
 
 #[test]
-fn a_dead_letter_of_an_earlier_version_does_not_supersede_the_newer_ones_event() {
+fn a_dead_letter_is_closed_when_its_object_is_replaced_or_removed() {
     let data = tempfile::tempdir().unwrap();
     let opened = open(data.path());
     let queue = queue(&opened, 0, Duration::ZERO, HOUR);
@@ -186,9 +188,12 @@ fn a_dead_letter_of_an_earlier_version_does_not_supersede_the_newer_ones_event()
     let dead = failed(Reason::Malformed, "no picture");
     assert_eq!(end(&queue, &lease(&queue), dead), Disposition::DeadLetter(Reason::Malformed));
     upload(&opened, "a.jpg");
-    let newer = queue.event_of(&at(IN, "a.jpg")).unwrap().unwrap();
-    assert_eq!(queue.redrive(&Default::default()).unwrap(), 1);
-    assert_eq!((queue.depth().unwrap(), queue.event_of(&at(IN, "a.jpg")).unwrap()), (1, Some(newer)));
+    assert_eq!((queue.dead_letter_count().unwrap(), queue.depth().unwrap()), (0, 1));
+    let dead = failed(Reason::Malformed, "no picture");
+    assert_eq!(end(&queue, &lease(&queue), dead), Disposition::DeadLetter(Reason::Malformed));
+    assert_eq!(queue.dead_letter_count().unwrap(), 1);
+    opened.store.objects.delete(&at(IN, "a.jpg"), None, cause()).unwrap();
+    assert_eq!(queue.dead_letter_count().unwrap(), 0);
 }
 
 #[test]
@@ -343,20 +348,19 @@ fn a_suspect_is_not_put_off_for_ever() {
 fn retries_and_fresh_events_take_turns() {
     let data = tempfile::tempdir().unwrap();
     let opened = open(data.path());
-    let queue = queue(&opened, 2, Duration::ZERO, HOUR);
+    let queue = queue(&opened, 2, Duration::from_secs(1), HOUR);
     for number in 0..10 {
         upload(&opened, &format!("failing-{number}.jpg"));
     }
     for _ in 0..10 {
-        // Times are in milliseconds: nothing is to fall due in the same one, neither a retry with another nor
-        // with the last of the uploads.
+        // Times are in milliseconds: no two retries are to fall due in the same one.
         std::thread::sleep(Duration::from_millis(2));
         end(&queue, &lease(&queue), retry());
     }
-    // Ten retries are due, and each will fail again, while others go on coming: neither kind waits for the other.
+    std::thread::sleep(Duration::from_millis(1100));
+    // Ten retries are due while others go on coming: neither kind waits for the other.
     let mut order = Vec::new();
     for number in 0..20 {
-        std::thread::sleep(Duration::from_millis(2));
         upload(&opened, &format!("fresh-{number}.jpg"));
         let taken = lease(&queue);
         order.push(taken.event.key.clone());
@@ -369,25 +373,33 @@ fn retries_and_fresh_events_take_turns() {
 }
 
 #[test]
-fn retries_under_way_leave_half_of_the_attempts_to_others() {
+fn retries_of_what_timed_out_leave_a_worker_to_others() {
     let data = tempfile::tempdir().unwrap();
     let opened = open(data.path());
-    let queue = queue(&opened, 2, Duration::ZERO, HOUR);
-    (0..8).for_each(|number| upload(&opened, &format!("failing-{number}.jpg")));
-    (0..8).for_each(|_| assert!(matches!(end(&queue, &lease(&queue), retry()), Disposition::RetryAfter(_))));
-    std::thread::sleep(Duration::from_millis(2));
-    // With nothing else to do they may have all of them.
-    let mut under_way: Vec<_> = (0..4).map(|_| lease(&queue)).collect();
-    (0..8).for_each(|number| upload(&opened, &format!("fresh-{number}.jpg")));
-    let is_retry = |lease: &Lease| lease.event.key.starts_with("failing");
-    assert!(under_way.iter().all(|lease| is_retry(lease)));
-    // As attempts end, others have their turn, and then both halves.
-    for (ends_a_retry, retries) in [(true, 3), (true, 2), (false, 2), (true, 2), (false, 2)] {
-        let at = under_way.iter().position(|lease| is_retry(lease) == ends_a_retry).unwrap();
-        end(&queue, &under_way.remove(at), done());
-        under_way.push(lease(&queue));
-        assert_eq!(under_way.iter().filter(|lease| is_retry(lease)).count(), retries);
+    let queue = queue(&opened, 2, Duration::from_secs(1), HOUR);
+    queue.set_workers(2);
+    let timed_out = failed(Reason::Stopped, "the time-out");
+    for key in ["failing-0.jpg", "failing-1.jpg"] {
+        upload(&opened, key);
+        let settled = end(&queue, &lease(&queue), timed_out.clone());
+        assert_eq!(settled, Disposition::RetryAfter(Duration::from_secs(1)));
     }
+    std::thread::sleep(Duration::from_millis(1100));
+    let retry = lease(&queue);
+    assert_eq!(retry.event.timed_out, 1);
+    assert!(matches!(queue.lease().unwrap(), Next::Empty));
+    upload(&opened, "fresh.jpg");
+    assert_eq!(lease(&queue).event.key, "fresh.jpg");
+    // Waiting for memory until the time-out is not the image's fault.
+    let waited = lease(&queue);
+    assert_eq!(waited.event.key, "fresh.jpg");
+    waited.worked(Duration::ZERO);
+    end(&queue, &waited, timed_out.clone());
+    drop(waited);
+    let fresh = queue.event_of(&at(IN, "fresh.jpg")).unwrap().unwrap();
+    assert_eq!((fresh.failed, fresh.timed_out), (1, 0));
+    // Once may be the machine's load; twice is the image.
+    assert_eq!(end(&queue, &retry, timed_out), Disposition::DeadLetter(Reason::Stopped));
 }
 
 #[test]
@@ -470,4 +482,254 @@ fn nothing_is_remembered_of_events_that_are_over() {
     assert!(dead_lettered.get() >= 16, "what was released or to be tried again: {dead_lettered:?}");
     assert_eq!(opened.ledger.view().unwrap().queue().dead_letter_count().unwrap(), 8 + dead_lettered.get());
     assert_eq!(queue.depth().unwrap(), 24 - dead_lettered.get(), "what waits for the store");
+}
+
+/// Which group's turn it is, by the first folder of the key, until nothing is ready.
+fn order(queue: &std::sync::Arc<Queue>) -> Vec<String> {
+    let mut order = Vec::new();
+    while let Next::Lease(lease) = queue.lease().unwrap() {
+        order.push(lease.event.key.clone());
+        end(queue, &lease, done());
+    }
+    order
+}
+
+#[test]
+fn groups_take_turns_however_many_events_each_has() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open_with(data.path(), "[[trigger]]\nprefix = \"raw/\"");
+    let queue = queue(&opened, 2, Duration::ZERO, HOUR);
+    for index in 0..6 {
+        upload(&opened, &format!("raw/bulk/{index}.jpg"));
+    }
+    upload(&opened, "raw/one/0.jpg");
+    upload(&opened, "raw/two/0.jpg");
+    upload(&opened, "raw/two/1.jpg");
+    let expected = ["bulk/0", "one/0", "two/0", "bulk/1", "two/1", "bulk/2", "bulk/3", "bulk/4", "bulk/5"];
+    assert_eq!(order(&queue), expected.map(|key| format!("raw/{key}.jpg")));
+}
+
+#[test]
+fn a_group_that_comes_later_waits_for_one_event_of_each_other() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    let queue = queue(&opened, 2, Duration::ZERO, HOUR);
+    for index in 0..50 {
+        upload(&opened, &format!("bulk/{index:02}.jpg"));
+    }
+    for _ in 0..20 {
+        end(&queue, &lease(&queue), done());
+    }
+    upload(&opened, "late/a.jpg");
+    let position = order(&queue).iter().position(|key| key == "late/a.jpg").unwrap();
+    assert!(position <= 1, "behind {position}");
+}
+
+#[test]
+fn turns_survive_a_restart() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    for index in 0..50 {
+        upload(&opened, &format!("bulk/{index:02}.jpg"));
+    }
+    let first = queue(&opened, 2, Duration::ZERO, HOUR);
+    for _ in 0..20 {
+        end(&first, &lease(&first), done());
+    }
+    drop((first, opened));
+    let opened = open(data.path());
+    let queue = queue(&opened, 2, Duration::ZERO, HOUR);
+    upload(&opened, "late/a.jpg");
+    let position = order(&queue).iter().position(|key| key == "late/a.jpg").unwrap();
+    assert!(position <= 2, "behind {position}");
+}
+
+#[test]
+fn many_retries_of_one_group_hold_up_no_other() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    let queue = queue(&opened, 2, Duration::ZERO, HOUR);
+    for index in 0..50 {
+        upload(&opened, &format!("bulk/{index}.jpg"));
+        end(&queue, &lease(&queue), retry());
+    }
+    upload(&opened, "late/a.jpg");
+    end(&queue, &lease(&queue), retry());
+    upload(&opened, "late/b.jpg");
+    let order = order(&queue);
+    let position = |key: &str| order.iter().position(|at| at == key).unwrap();
+    assert!(position("late/a.jpg") <= 8 && position("late/b.jpg") <= 8, "{order:?}");
+}
+
+#[test]
+fn maintenance_waits_for_everything_else_and_has_no_age() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    let queue = queue(&opened, 2, Duration::ZERO, Duration::from_millis(1));
+    let backfill = |key: &str| {
+        let cause = Cause::new("ObjectCreated:Backfill", "backfill");
+        assert!(opened.store.backfill.enqueue(&at(IN, key), cause).unwrap());
+    };
+    for key in ["old/1.jpg", "old/2.jpg", "old/3.jpg"] {
+        upload(&opened, key);
+    }
+    assert_eq!(order(&queue).len(), 3);
+    for key in ["old/1.jpg", "old/2.jpg", "old/3.jpg"] {
+        backfill(key);
+    }
+    // A failed attempt, so that its age would count.
+    assert_eq!(end(&queue, &lease(&queue), retry()), Disposition::RetryAfter(Duration::ZERO));
+    std::thread::sleep(Duration::from_millis(20));
+    upload(&opened, "fresh.jpg");
+    let order = order(&queue);
+    assert_eq!(order[0], "fresh.jpg");
+    assert_eq!(order.len(), 4, "none is dropped for its age: {order:?}");
+}
+
+#[test]
+fn an_upload_that_maintenance_asks_for_again_is_still_an_upload() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    let queue = queue(&opened, 2, Duration::ZERO, HOUR);
+    upload(&opened, "a/1.jpg");
+    upload(&opened, "a/2.jpg");
+    let cause = || Cause::new("ObjectCreated:Backfill", "backfill");
+    assert!(opened.store.backfill.enqueue(&at(IN, "a/1.jpg"), cause()).unwrap());
+    let first = lease(&queue);
+    assert_eq!((first.event.key.as_str(), first.event.cause()), ("a/1.jpg", "ObjectCreated:Put"));
+    drop(first);
+    assert_eq!(order(&queue), ["a/1.jpg", "a/2.jpg"]);
+    // The other way round, the upload is one at once.
+    assert!(opened.store.backfill.enqueue(&at(IN, "a/1.jpg"), cause()).unwrap());
+    assert!(opened.store.backfill.enqueue(&at(IN, "a/2.jpg"), cause()).unwrap());
+    upload(&opened, "a/2.jpg");
+    assert_eq!(order(&queue), ["a/2.jpg", "a/1.jpg"]);
+}
+
+/// A flow whose attempts take long leaves a worker to others.
+#[test]
+fn the_last_worker_is_reserved() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    let queue = queue(&opened, 2, Duration::ZERO, HOUR);
+    queue.set_workers(2);
+    for key in ["slow/1.jpg", "slow/2.jpg", "slow/3.jpg"] {
+        upload(&opened, key);
+    }
+    let slow = lease(&queue);
+    std::thread::sleep(Duration::from_millis(2100));
+    assert!(matches!(queue.lease().unwrap(), Next::Empty), "one has been at work for too long");
+    upload(&opened, "other/1.jpg");
+    let other = lease(&queue);
+    assert_eq!(other.event.key, "other/1.jpg");
+    end(&queue, &other, done());
+    drop(other);
+    end(&queue, &slow, done());
+    drop(slow);
+    // One that took long is half of a typical one; two that did are slow.
+    let slow = lease(&queue);
+    std::thread::sleep(Duration::from_millis(4000));
+    end(&queue, &slow, done());
+    drop(slow);
+    let _slow = lease(&queue);
+    upload(&opened, "slow/4.jpg");
+    assert!(matches!(queue.lease().unwrap(), Next::Empty));
+    upload(&opened, "other/2.jpg");
+    assert_eq!(lease(&queue).event.key, "other/2.jpg");
+}
+
+/// Puts `count` images of one folder whose first attempts ran into the time-out, so that they count as slow; their retries
+/// are ready.
+fn timed_out(opened: &Opened, queue: &std::sync::Arc<Queue>, count: usize) {
+    for number in 0..count {
+        upload(opened, &format!("slow/{number:03}.jpg"));
+        let lease = lease(queue);
+        assert_eq!(lease.event.timed_out, 0);
+        end(queue, &lease, failed(Reason::Stopped, "the time-out"));
+    }
+    let mut ids = Vec::new();
+    let take = |_, id| {
+        ids.push(id);
+        true
+    };
+    opened.ledger.view().unwrap().queue().walk_events(Place::Delayed, i64::MIN, take).unwrap();
+    assert_eq!(ids.len(), count);
+    let pending = opened.ledger.submit(Vec::new(), move |changes| {
+        for id in ids {
+            let event = changes.queue().event(id)?.unwrap();
+            changes.queue().put_event(&EventRecord { due_ms: 1, ..event })?;
+        }
+        Ok::<_, LedgerError>(())
+    });
+    pending.wait().unwrap();
+}
+
+#[test]
+fn slow_events_get_all_workers_but_one_however_many_others_wait() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    let queue = queue(&opened, 2, HOUR, HOUR);
+    queue.set_workers(2);
+    timed_out(&opened, &queue, 2);
+    (0..20).for_each(|number| upload(&opened, &format!("other/{number:02}.jpg")));
+    // One worker is always at work on others.
+    let mut busy = lease(&queue);
+    let mut order = Vec::new();
+    for _ in 0..6 {
+        let next = lease(&queue);
+        order.push(next.event.key.clone());
+        end(&queue, &busy, done());
+        busy = next;
+    }
+    assert!(order.iter().any(|key| key.starts_with("slow/")), "{order:?}");
+}
+
+#[test]
+fn very_many_slow_events_that_are_passed_over_hide_no_other() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    let queue = queue(&opened, 2, HOUR, HOUR);
+    queue.set_workers(2);
+    // More than are passed over in a row.
+    timed_out(&opened, &queue, 300);
+    let slow = lease(&queue);
+    assert_eq!(slow.event.timed_out, 1);
+    // Others are served until the turn being served lies behind all of those.
+    for number in 0..310 {
+        upload(&opened, &format!("other/{number}.jpg"));
+        let other = lease(&queue);
+        assert!(other.event.key.starts_with("other/"));
+        end(&queue, &other, done());
+    }
+    upload(&opened, "victim/a.jpg");
+    assert_eq!(lease(&queue).event.key, "victim/a.jpg");
+}
+
+#[test]
+fn new_folders_that_go_on_coming_do_not_starve_one_that_waits() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open(data.path());
+    let queue = queue(&opened, 2, Duration::ZERO, HOUR);
+    for number in 0..5 {
+        upload(&opened, &format!("bulk/{number}.jpg"));
+    }
+    let mut bulk = 0;
+    for number in 0..20 {
+        upload(&opened, &format!("new-{number:02}/a.jpg"));
+        let lease = lease(&queue);
+        bulk += usize::from(lease.event.key.starts_with("bulk/"));
+        end(&queue, &lease, done());
+    }
+    assert!(bulk >= 3, "{bulk} of 5 in 20 turns");
+}
+
+#[test]
+fn a_prefix_without_a_slash_divides_groups_as_one_with_it() {
+    let data = tempfile::tempdir().unwrap();
+    let opened = open_with(data.path(), "[[trigger]]\nprefix = \"raw\"");
+    let queue = queue(&opened, 2, Duration::ZERO, HOUR);
+    for key in ["raw/bulk/0.jpg", "raw/bulk/1.jpg", "raw/bulk/2.jpg", "raw/one/0.jpg"] {
+        upload(&opened, key);
+    }
+    assert_eq!(order(&queue)[1], "raw/one/0.jpg");
 }

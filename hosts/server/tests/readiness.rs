@@ -94,6 +94,36 @@ fn a_hanging_disk_is_not_ready_and_blocks_few_threads() {
     eventually("it is ready again", || readyz(running.http).0 == 200);
 }
 
+/// Far fewer than there are threads that may wait for a disk.
+const PATIENT: usize = 24;
+
+#[test]
+fn while_the_disk_hangs_health_page_and_figures_are_answered() {
+    let running = Running::start();
+    let http = running.http;
+    let disk_free = |metrics: &str| metrics.contains("\ntintype_disk_free_bytes{");
+    assert!(disk_free(&get(http, "/metrics").1));
+    running.faults.hang_all(true);
+    let ask = |path: &'static str| std::thread::spawn(move || get(http, path));
+    let pages: Vec<_> = (0..PATIENT).map(|_| ask("/")).collect();
+    let metrics: Vec<_> = (0..PATIENT).map(|_| ask("/metrics")).collect();
+    for _ in 0..PATIENT {
+        assert_eq!(ask("/healthz").join().unwrap().0, 200);
+    }
+    for page in pages {
+        let (status, page) = page.join().unwrap();
+        assert!(status == 200 || page.contains("has not answered for"), "{status} {page}");
+    }
+    for metrics in metrics {
+        let (status, metrics) = metrics.join().unwrap();
+        assert!(status == 200 && disk_free(&metrics), "{status} {metrics}");
+    }
+    // Those that nobody waits for any more are few: of the pages those admitted at once, one of the figures.
+    assert!(running.faults.hanging() <= 16 + 8, "{} threads hang", running.faults.hanging());
+    running.faults.hang_all(false);
+    eventually("the page is back", || get(http, "/").0 == 200);
+}
+
 #[test]
 fn free_space_that_cannot_be_read_has_no_value() {
     let running = Running::start();

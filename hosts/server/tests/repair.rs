@@ -57,7 +57,7 @@ fn everything(store: &Storage) -> BTreeMap<(String, String), (ObjectRecord, Vec<
 fn filled(data: &Path) -> BTreeMap<(String, String), (ObjectRecord, Vec<u8>)> {
     let parts = start(data).unwrap();
     let store = &parts.store;
-    store.buckets.create("kept").unwrap();
+    store.buckets.create("kept", None).unwrap();
     for number in 0..60 {
         put(store, &at(IN, &format!("k/{number}.jpg")), format!("first {number}").as_bytes()).unwrap();
     }

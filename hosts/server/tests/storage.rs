@@ -19,7 +19,7 @@ async fn conforms() {
     tokio::task::spawn_blocking(move || {
         let opened = open(data.path());
         for bucket in [conformance::SOURCE, conformance::DESTINATION] {
-            opened.store.buckets.create(bucket).unwrap();
+            opened.store.buckets.create(bucket, None).unwrap();
         }
         common::runtime().block_on(conformance::run(&DiskPort::new(opened.store.clone())));
     })
@@ -403,6 +403,8 @@ fn abandoned_uploads_are_aborted_in_time() {
         headers: StoredHeaders::default(),
         checksum_algorithm: None,
         full_object_checksum: false,
+        is_public_read: false,
+        tags: Vec::new(),
     };
     let ids: Vec<String> =
         ["b", "a", "b"].map(|key| store.uploads.create(&at(IN, key), new()).unwrap()).into();

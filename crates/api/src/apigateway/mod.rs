@@ -24,7 +24,7 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-use crate::{answer::message, host::Deadline};
+use crate::{answer::message, host::Deadline, public::Authenticated};
 
 /// The routes, called with API Gateway's events.
 #[derive(Debug, Clone)]
@@ -88,6 +88,7 @@ impl ApiGateway {
     /// their media type. The caller enforces the deadline.
     pub async fn answer(&self, event: Value, deadline: Deadline) -> Value {
         let payload = Payload::of(&event).unwrap_or(Payload::Rest);
+        let is_authenticated = is_authenticated(&event);
         let call = match payload {
             Payload::Rest => rest::call(event),
             Payload::HttpApi => http_api::call(event),
@@ -96,6 +97,9 @@ impl ApiGateway {
             Err(error) => message(StatusCode::BAD_REQUEST, error),
             Ok(mut request) => {
                 request.extensions_mut().insert(deadline);
+                if is_authenticated {
+                    request.extensions_mut().insert(Authenticated);
+                }
                 match self.router.clone().oneshot(request).await {
                     Ok(response) => response,
                     Err(never) => match never {},
@@ -109,6 +113,16 @@ impl ApiGateway {
             Payload::HttpApi => http_api::answer(answer),
         }
     }
+}
+
+/// Whether API Gateway has checked who sends a request: by an API key of a usage plan, IAM, or an authorizer. Of methods that
+/// need no key it reports none, even if one was sent.
+fn is_authenticated(event: &Value) -> bool {
+    let is_named = |pointer| event.pointer(pointer).and_then(Value::as_str).is_some_and(|id| !id.is_empty());
+    let authorizer = event.pointer("/requestContext/authorizer").and_then(Value::as_object);
+    is_named("/requestContext/identity/apiKeyId")
+        || is_named("/requestContext/identity/userArn")
+        || authorizer.is_some_and(|authorizer| !authorizer.is_empty())
 }
 
 /// API Gateway's own id of a request, for logs.

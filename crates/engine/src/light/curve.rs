@@ -29,7 +29,7 @@ const BEND: [i16; 3] = [-9363, 24486, 9288];
 /// The variance of codes of which half are 0 and half are full, in 2⁻¹⁵ of the full range's square.
 const MAX_VARIANCE: i16 = 8192;
 
-/// sRGB codes (0 to [`CODE`]) to light, for reduced samples within which the code has `variance` (2⁻¹⁵ of
+/// sRGB codes (up to [`CODE`]; below 0 the curve goes on straight) to light, for reduced samples within which the code has `variance` (2⁻¹⁵ of
 /// the full range's square).
 ///
 /// The mean light of a reduced sample is not the light of its mean code m: to second order it is f(m) +
@@ -69,16 +69,15 @@ static LINEAR_16: LazyLock<Box<[u16]>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Light to 16-bit sRGB.
-static ENCODED: LazyLock<Box<[u16]>> = LazyLock::new(|| {
-    (0..=LIGHT)
-        .map(|light| {
-            let light = f64::from(light) / f64::from(LIGHT);
-            let code =
-                if light <= 0.003_130_8 { light * 12.92 } else { 1.055 * light.powf(1.0 / 2.4) - 0.055 };
-            (code * 65535.0).round() as u16
-        })
-        .collect()
+/// Light to 16-bit sRGB. An array, so that clamped light needs no other check.
+static ENCODED: LazyLock<Box<[u16; LIGHT as usize + 1]>> = LazyLock::new(|| {
+    let mut encoded = Box::new([0; LIGHT as usize + 1]);
+    for (light, code) in (0_u32..).zip(encoded.iter_mut()) {
+        let light = f64::from(light) / f64::from(LIGHT);
+        let exact = if light <= 0.003_130_8 { light * 12.92 } else { 1.055 * light.powf(1.0 / 2.4) - 0.055 };
+        *code = (exact * 65535.0).round() as u16;
+    }
+    encoded
 });
 
 /// 16-bit light of an sRGB byte.
@@ -93,7 +92,7 @@ pub(crate) fn linear_16(code: u16) -> u32 {
 
 /// A function from light, clamped to 0 to [`LIGHT`], to 16-bit sRGB.
 pub(crate) fn encoder() -> impl Fn(i32) -> u16 + Copy {
-    let encoded: &[u16] = &ENCODED;
+    let encoded: &[u16; LIGHT as usize + 1] = &ENCODED;
     |light| encoded[light.clamp(0, LIGHT) as usize]
 }
 

@@ -188,6 +188,9 @@ fn rounded<S: Lanes>(value: i16x16<S>, whole_codes: bool) -> i16x16<S> {
     if whole_codes { ((value + 8) >> 4) << 4 } else { value }
 }
 
+/// The most by which samples exceed the range, in sixteenths of a code.
+const OVERSHOOT: i16 = 1760;
+
 /// Sixteenths of a code to light.
 #[inline(always)]
 fn sixteenths_to_light<S: Lanes>(
@@ -196,8 +199,18 @@ fn sixteenths_to_light<S: Lanes>(
     variance: Option<i16x16<S>>,
     whole_codes: bool,
 ) -> i16x16<S> {
-    let code = rounded(value, whole_codes).max(i16x16::splat(simd, 0)).min(i16x16::splat(simd, 4080)) << 3;
-    to_light(simd, code, variance)
+    let brightest = i16x16::splat(simd, 4080);
+    if whole_codes {
+        let code = rounded(value, whole_codes).max(i16x16::splat(simd, 0)).min(brightest) << 3;
+        return to_light(simd, code, variance);
+    }
+    // Overshoot belongs to edges that the scale cannot hold: clamped it would be missing from their light. The
+    // curve goes on as a line: below black with the slope of its straight part, above white with 2.4 / 1.055, which
+    // is 9.125 units of light for a sixteenth of a code.
+    let value = value.max(i16x16::splat(simd, -OVERSHOOT)).min(i16x16::splat(simd, 4080 + OVERSHOOT));
+    let code = value.min(brightest);
+    let over = value - code;
+    to_light(simd, code << 3, variance) + (over * 9 + (over >> 3))
 }
 
 /// ITU-T T.871, 7: R = Y + 1.402 Cr, G = Y − 0.344136 Cb − 0.714136 Cr, B = Y + 1.772 Cb, with Cb and Cr

@@ -1,5 +1,7 @@
 //! The horizontal pass and the conversion from light: a row of boxes to a row of the resampled image.
 
+use std::sync::Arc;
+
 use fearless_simd::i32x8;
 use fearless_simd::prelude::*;
 
@@ -10,8 +12,8 @@ use crate::simd::{Kernel, Lanes, SimdLevel, WIDTH, array_from_fn, padded};
 
 pub(super) struct Horizontal {
     model: Model,
-    weights: Weights,
-    /// A row in planes, each long enough for whole vectors of weights from any box on.
+    weights: Arc<Weights>,
+    /// A row in planes, which are `stride` apart: long enough for whole vectors of weights from any box on.
     planes: Vec<i16>,
     stride: usize,
     /// One row of sums: light with premultiplied alpha, a plane a channel.
@@ -20,13 +22,13 @@ pub(super) struct Horizontal {
 }
 
 impl Horizontal {
-    pub(super) fn new(model: Model, weights: Weights, height: usize) -> Self {
+    pub(super) fn new(model: Model, weights: Arc<Weights>, height: usize) -> Self {
         let longest = (0..weights.len()).map(|out| weights.window(out).0 + weights.window(out).1.len()).max();
         let stride = padded(longest.unwrap_or(0).max(weights.span.boxes));
         let channels = model.channels();
         Self {
             model,
-            planes: vec![0; stride * channels],
+            planes: Vec::new(),
             stride,
             sums: vec![0; weights.len() * channels],
             samples: Vec::with_capacity(weights.len() * height * channels),
@@ -34,11 +36,18 @@ impl Horizontal {
         }
     }
 
+    /// The distance of planes that [`Self::planes`] takes.
+    pub(super) const fn stride(&self) -> usize {
+        self.stride
+    }
+
     /// Takes a row of boxes: interleaved, or planes padded to whole vectors.
     pub(super) fn row(&mut self, level: SimdLevel, line: &[i16], interleaved: bool) {
         let channels = self.model.channels();
         let boxes = self.weights.span.boxes;
-        for (channel, plane) in self.planes.chunks_exact_mut(self.stride).enumerate() {
+        let mut planes = std::mem::take(&mut self.planes);
+        planes.resize(self.stride * channels, 0);
+        for (channel, plane) in planes.chunks_exact_mut(self.stride).enumerate() {
             if interleaved {
                 for (target, &sample) in
                     plane[..boxes].iter_mut().zip(line[channel..].iter().step_by(channels))
@@ -49,7 +58,13 @@ impl Horizontal {
                 plane[..boxes].copy_from_slice(&line[channel * padded(boxes)..][..boxes]);
             }
         }
-        let Self { weights, planes, stride, sums, .. } = self;
+        self.planes(level, &planes);
+        self.planes = planes;
+    }
+
+    /// Takes a row of boxes in planes [`Self::stride`] apart. What follows the boxes has no weight.
+    pub(super) fn planes(&mut self, level: SimdLevel, planes: &[i16]) {
+        let Self { weights, stride, sums, .. } = self;
         level.run(Sums { weights, planes, stride: *stride, sums });
         encode_row(self.model, self.weights.len(), &self.sums, &mut self.samples);
     }
@@ -67,6 +82,14 @@ pub(super) fn encode_row(model: Model, width: usize, sums: &[i32], samples: &mut
     samples.resize(from + width * channels, 0);
     let row = &mut samples[from..];
     let encode = encoder();
+    if model == Model::Rgb {
+        let (red, rest) = sums.split_at(width);
+        let (green, blue) = rest.split_at(width);
+        for (((pixel, &r), &g), &b) in row.as_chunks_mut().0.iter_mut().zip(red).zip(green).zip(blue) {
+            *pixel = [encode(r), encode(g), encode(b)];
+        }
+        return;
+    }
     if !model.has_alpha() {
         for (channel, sums) in sums.chunks_exact(width).enumerate() {
             for (sample, &sum) in row[channel..].iter_mut().step_by(channels).zip(sums) {

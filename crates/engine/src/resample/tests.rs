@@ -3,7 +3,7 @@
 use super::*;
 use crate::header::{Format, Orientation};
 use crate::plan::Rect;
-use crate::spec::Filter;
+use crate::spec::{Filter, Scaling};
 
 fn run(model: Model, width: u32, height: u32, out: (u32, u32), pixels: &[u8]) -> Vec<u16> {
     let header = Header {
@@ -11,19 +11,30 @@ fn run(model: Model, width: u32, height: u32, out: (u32, u32), pixels: &[u8]) ->
         width,
         height,
         orientation: Orientation::UPRIGHT,
-        colour: "rgb",
+        colour: crate::header::Colour::Rgb,
         bits: 8,
         alpha: model.has_alpha(),
         progressive: false,
+        buffered: false,
+        decoder_bytes: 0,
+        coded_bytes: 0,
         animated: false,
         profile: false,
+        work: 0,
     };
     let source = Rect { x: 0.0, y: 0.0, width: width.into(), height: height.into() };
-    let plan = Plan { source, stored: out, canvas: out, offset: (0, 0), filter: Filter::Lanczos3 };
+    let plan = Plan {
+        source,
+        stored: out,
+        canvas: out,
+        offset: (0, 0),
+        filter: Filter::Lanczos3,
+        scaling: Scaling::Sharp,
+    };
     let never = || false;
     let mut results = [SimdLevel::baseline(), SimdLevel::detect()].map(|level| {
-        let plans = [plan];
-        let mut resampler = MultiResampler::new(&header, &plans, level, Stop(&never));
+        let (plans, mut cache) = ([plan], WeightsCache::default());
+        let mut resampler = MultiResampler::new(&header, &plans, level, Stop(&never), &mut cache);
         resampler.begin(Grid::full_scale(model)).unwrap();
         for row in pixels.chunks(width as usize * model.channels()) {
             resampler.row(Row::U8(row)).unwrap();

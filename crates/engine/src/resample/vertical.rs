@@ -88,10 +88,8 @@ impl Vertical {
             return None;
         }
         // After the end only rows with a weight of zero are missing.
-        let (left, right) = self.pairs.as_slices();
-        let mut pairs = Vec::with_capacity(count.min(available));
-        pairs.extend(left.iter().chain(right).take(count).map(Vec::as_slice));
-        level.run(Combine { pairs: &pairs, weights, line: &mut self.line });
+        let pairs = &self.pairs.make_contiguous()[..count.min(available)];
+        level.run(Combine { pairs, weights, line: &mut self.line });
         Some(&self.line)
     }
 }
@@ -116,7 +114,7 @@ impl Kernel for Interleave<'_> {
 }
 
 struct Combine<'a> {
-    pairs: &'a [&'a [i16]],
+    pairs: &'a [Vec<i16>],
     weights: &'a [i16],
     line: &'a mut [i16],
 }
@@ -144,7 +142,7 @@ impl Kernel for Combine<'_> {
 #[inline(always)]
 fn combine<S: Lanes, const N: usize>(
     simd: S,
-    pairs: &[&[i16]],
+    pairs: &[Vec<i16>],
     weights: &[i16],
     at: usize,
     target: &mut [i16],

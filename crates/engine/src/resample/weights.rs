@@ -1,6 +1,6 @@
 //! Resampling weights along one axis: the share of each sample in each output pixel.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use crate::spec::Filter;
 
@@ -12,15 +12,13 @@ const MAX_FACTOR: f64 = 32768.0;
 /// Weights are in 2⁻¹⁴.
 pub(crate) const ONE: i32 = 1 << 14;
 
-/// The part of one axis to resample, in pixels of the image.
-#[derive(Debug, Clone, Copy)]
+/// The part of one axis to resample, in samples of the decoder's grid.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Axis {
     pub(crate) from: f64,
     pub(crate) length: f64,
-    /// Pixels of the image's axis.
-    pub(crate) limit: u32,
-    /// Pixels in a sample of the decoder's grid.
-    pub(crate) sample_size: u32,
+    /// Where the image ends, perhaps within the last sample.
+    pub(crate) limit: f64,
     /// Output pixels.
     pub(crate) out: u32,
     pub(crate) filter: Filter,
@@ -47,27 +45,20 @@ impl Axis {
         self.length / f64::from(self.out)
     }
 
-    /// Pixels in a box of `factor` samples.
-    fn unit(self, factor: f64) -> f64 {
-        f64::from(self.sample_size) * factor
-    }
-
-    /// Pixels to which the filter's unit is stretched; it never narrows below one box.
+    /// Samples to which the filter's unit is stretched; it never narrows below one box.
     fn stretch(self, factor: f64) -> f64 {
-        self.ratio().max(self.unit(factor))
+        self.ratio().max(factor)
     }
 
     pub(crate) fn span(self) -> Span {
-        let sample_size = f64::from(self.sample_size);
         let limit = if self.boxes { MAX_FACTOR } else { 1.0 };
-        let factor = (self.ratio() / (MIN_BOXES_PER_PIXEL * sample_size)).floor().clamp(1.0, limit);
+        let factor = (self.ratio() / MIN_BOXES_PER_PIXEL).floor().clamp(1.0, limit);
         // One more box on each side, to compensate the box's response.
-        let support = self.filter.support() * self.stretch(factor) + self.unit(factor);
-        let start = ((self.from - support) / sample_size).floor().max(0.0);
-        let last = (f64::from(self.limit) / sample_size).ceil();
-        let end = ((self.from + self.length + support) / sample_size).ceil().min(last);
+        let support = self.filter.support() * self.stretch(factor) + factor;
+        let start = (self.from - support).floor().max(0.0);
+        let end = (self.from + self.length + support).ceil().min(self.limit.ceil());
         let boxes = ((end - start) / factor).ceil().max(1.0);
-        let taps = (2.0 * support / self.unit(factor)).ceil() + 1.0;
+        let taps = (2.0 * support / factor).ceil() + 1.0;
         Span {
             start: start as usize,
             end: end as usize,
@@ -128,6 +119,32 @@ impl Weights {
     }
 }
 
+/// Weights used last, for a stream of images of few sizes.
+#[derive(Default)]
+pub(crate) struct WeightsCache(Vec<((Axis, usize, usize), Arc<Weights>)>);
+
+impl WeightsCache {
+    /// Two axes of a few sizes.
+    const CAPACITY: usize = 16;
+    /// Larger ones are not cached.
+    const MAX_WEIGHTS: usize = 16 << 10;
+
+    /// As [`Weights::new`].
+    pub(crate) fn weights(&mut self, axis: Axis, start: usize, length: usize) -> Arc<Weights> {
+        let key = (axis, start, length);
+        if let Some(at) = self.0.iter().position(|(cached, _)| *cached == key) {
+            self.0[..=at].rotate_right(1);
+            return Arc::clone(&self.0[0].1);
+        }
+        let weights = Arc::new(Weights::new(axis, start, length));
+        if weights.weights.len() <= Self::MAX_WEIGHTS {
+            self.0.truncate(Self::CAPACITY - 1);
+            self.0.insert(0, (key, Arc::clone(&weights)));
+        }
+        weights
+    }
+}
+
 /// Appends weights whose sum is [`ONE`]; the remainder of rounding goes to the largest.
 fn quantise(exact: &[f64], weights: &mut Vec<i16>) {
     let sum: f64 = exact.iter().sum();
@@ -148,8 +165,8 @@ fn nearest(value: f64) -> i16 {
 /// Fills `exact` with the weights of the boxes around `centre`; returns the first box.
 fn window(axis: Axis, span: Span, centre: f64, exact: &mut Vec<f64>) -> usize {
     let factor = span.factor as f64;
-    let (start, unit, stretch) = (axis.unit(span.start as f64), axis.unit(factor), axis.stretch(factor));
-    let limit = axis.unit(span.end as f64).min(f64::from(axis.limit));
+    let (start, unit, stretch) = (span.start as f64, factor, axis.stretch(factor));
+    let limit = (span.end as f64).min(axis.limit);
     let support = axis.filter.support() * stretch + if compensates(axis, unit) { unit } else { 0.0 };
     let index = |at: f64| ((at - start) / unit).floor().clamp(0.0, span.boxes as f64 - 1.0) as usize;
     let (first, last) = (index(centre - support), index(centre + support));
@@ -177,7 +194,7 @@ fn compensates(axis: Axis, unit: f64) -> bool {
     unit > 1.0 && axis.filter != Filter::Box
 }
 
-/// Compensates, to second order, the response of a mean over `unit` pixels at low frequencies: a three-tap
+/// Compensates, to second order, the response of a mean over `unit` samples at low frequencies: a three-tap
 /// sharpening over the boxes, folded into their weights. At the ends the edge is repeated.
 fn compensate_box(weights: &mut [f64], unit: f64) {
     let side = (1.0 - 1.0 / (unit * unit)) / 24.0;
@@ -280,17 +297,17 @@ mod tests {
     #[test]
     fn weights_sum_to_one_within_the_image() {
         for (from, length, limit, out) in [
-            (0.0, 1000.0, 1000, 128),
-            (10.5, 3.25, 100, 7),
-            (0.0, 1.0, 1, 50),
-            (0.0, 65_500.0, 65_500, 1),
-            (0.0, 681.25, 682, 100),
+            (0.0, 1000.0, 1000.0, 128),
+            (10.5, 3.25, 100.0, 7),
+            (0.0, 1.0, 1.0, 50),
+            (0.0, 0.125, 0.125, 1),
+            (0.0, 65_500.0, 65_500.0, 1),
+            (0.0, 681.25, 681.25, 100),
+            (0.0, 255.375, 255.375, 100),
         ] {
-            for (filter, sample_size) in
-                ALL.into_iter().flat_map(|filter| [1, 2, 4, 8].map(|size| (filter, size)))
-            {
+            for filter in ALL {
                 for (start, multiple) in [(1, 16), (2, 2)] {
-                    let axis = Axis { from, length, limit, sample_size, out, filter, boxes: true };
+                    let axis = Axis { from, length, limit, out, filter, boxes: true };
                     let weights = Weights::new(axis, start, multiple);
                     let mut before = 0;
                     for pixel in 0..weights.len() {
@@ -302,7 +319,7 @@ mod tests {
                         assert!(window.iter().skip(beyond).all(|&weight| weight == 0));
                         before = first;
                     }
-                    assert!(weights.span.end <= limit.div_ceil(sample_size) as usize);
+                    assert!(weights.span.end <= limit.ceil() as usize);
                 }
             }
         }
@@ -311,11 +328,8 @@ mod tests {
     #[test]
     fn one_to_one_is_the_identity() {
         for filter in [Filter::Lanczos3, Filter::CatmullRom, Filter::Box] {
-            let weights = Weights::new(
-                Axis { from: 0.0, length: 9.0, limit: 9, sample_size: 1, out: 9, filter, boxes: true },
-                1,
-                1,
-            );
+            let weights =
+                Weights::new(Axis { from: 0.0, length: 9.0, limit: 9.0, out: 9, filter, boxes: true }, 1, 1);
             for pixel in 0..9 {
                 let (first, window) = weights.window(pixel);
                 for (index, &weight) in window.iter().enumerate() {
@@ -329,15 +343,7 @@ mod tests {
     fn box_weights_are_proportional_to_coverage() {
         // Five pixels into two: each takes two and a half.
         let weights = Weights::new(
-            Axis {
-                from: 0.0,
-                length: 5.0,
-                limit: 5,
-                sample_size: 1,
-                out: 2,
-                filter: Filter::Box,
-                boxes: true,
-            },
+            Axis { from: 0.0, length: 5.0, limit: 5.0, out: 2, filter: Filter::Box, boxes: true },
             1,
             1,
         );

@@ -2,7 +2,9 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of these")]
 
+pub(crate) mod costly;
 pub(crate) mod icc;
+pub(crate) mod tags;
 
 use std::io::Cursor;
 
@@ -89,6 +91,43 @@ pub(crate) fn png_with(
     bytes
 }
 
+/// An interlaced PNG (W3C PNG, third edition, section 8.1), unfiltered and not compressed.
+pub(crate) fn interlaced_png(rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
+    let mut rows = Vec::new();
+    let passes =
+        [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)];
+    for (left, top, across, down) in passes {
+        for y in (top..height).step_by(down).filter(|_| left < width) {
+            rows.push(0);
+            for x in (left..width).step_by(across) {
+                rows.extend(&rgb[(y * width + x) * 3..][..3]);
+            }
+        }
+    }
+    let mut stream = b"\x78\x01".to_vec();
+    let blocks: Vec<_> = rows.chunks(0xffff).collect();
+    for (index, block) in blocks.iter().enumerate() {
+        let length = block.len() as u16;
+        stream.push(u8::from(index + 1 == blocks.len()));
+        stream.extend([length, !length].map(u16::to_le_bytes).as_flattened());
+        stream.extend(*block);
+    }
+    let (a, b) = rows.iter().fold((1_u32, 0_u32), |(a, b), &byte| {
+        let a = (a + u32::from(byte)) % 65_521;
+        (a, (b + a) % 65_521)
+    });
+    stream.extend((b << 16 | a).to_be_bytes());
+    let mut bytes = costly::png_header([width as u32, height as u32], 8, 2, true);
+    bytes.truncate(33);
+    for (name, data) in [(b"IDAT", &stream[..]), (b"IEND", &[])] {
+        let body = [name, data].concat();
+        bytes.extend((data.len() as u32).to_be_bytes());
+        bytes.extend(&body);
+        bytes.extend(crc32fast::hash(&body).to_be_bytes());
+    }
+    bytes
+}
+
 pub(crate) fn rgb_png(rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
     png(rgb, width, height, png::ColorType::Rgb, png::BitDepth::Eight)
 }
@@ -107,6 +146,22 @@ pub(crate) fn webp_lossless(rgba: &[u8], width: usize, height: usize) -> Vec<u8>
         .encode(rgba, width as u32, height as u32, image_webp::ColorType::Rgba8)
         .unwrap();
     bytes
+}
+
+/// An animated WebP of `frames` equal frames (RFC 9649, section 2.7).
+pub(crate) fn webp_of_frames(rgb: &[u8], width: usize, height: usize, frames: usize) -> Vec<u8> {
+    let chunk = |name: &[u8], data: &[u8]| {
+        let padding = vec![0; data.len() % 2];
+        [name, &(data.len() as u32).to_le_bytes(), data, &padding].concat()
+    };
+    let size = [(width - 1) as u8, 0, 0, (height - 1) as u8, 0, 0];
+    let still = webp(rgb, width, height);
+    let frame = [&[0; 6][..], &size, &[100, 0, 0, 0], &still[12..]].concat();
+    let mut body = b"WEBP".to_vec();
+    body.extend(chunk(b"VP8X", &[&[2, 0, 0, 0][..], &size].concat()));
+    body.extend(chunk(b"ANIM", &[0; 6]));
+    (0..frames).for_each(|_| body.extend(chunk(b"ANMF", &frame)));
+    chunk(b"RIFF", &body)
 }
 
 /// A GIF of `frames` equal frames.

@@ -21,9 +21,27 @@ pub enum Amount {
 #[derive(Debug, Default)]
 pub struct Check {
     pub(super) origins: Origins,
+    pub(super) written: Vec<WrittenSetting>,
+}
+
+/// A setting that is not left at its default.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenSetting {
+    /// Its path, such as `listen.s3`; in a list with the number of the element, such as `trigger[0].bucket`.
+    pub name: String,
+    /// Its value as TOML; of secrets only that there is one.
+    pub value: String,
+    /// The file, environment variable or flag.
+    pub origin: String,
 }
 
 impl Check {
+    /// What was written, in the order of the names; the rest has its defaults.
+    #[must_use]
+    pub fn written(&self) -> Vec<WrittenSetting> {
+        self.written.clone()
+    }
+
     /// An error at `setting`.
     ///
     /// # Errors
@@ -54,13 +72,7 @@ impl Check {
             None => Ok(default),
             Some(Amount::Number(number)) => Ok(number),
             // More than can be counted saturates.
-            Some(Amount::Text(text)) => match text.trim().parse() {
-                Ok(ByteSize(bytes)) if bytes < u64::MAX => Ok(bytes),
-                _ => self.fail(
-                    setting,
-                    format!("\"{text}\" is not an amount of bytes; write one like \"100 MiB\""),
-                ),
-            },
+            Some(Amount::Text(text)) => parse_bytes(&text).or_else(|error| self.fail(setting, error)),
         }
     }
 
@@ -93,6 +105,17 @@ impl Check {
             return self.fail(setting, format!("{value} is out of range; write {low} to {high}"));
         }
         Ok(value)
+    }
+}
+
+/// Bytes as people write them: `100 MiB`.
+///
+/// # Errors
+/// It is no such amount.
+pub fn parse_bytes(text: &str) -> Result<u64, String> {
+    match text.trim().parse() {
+        Ok(ByteSize(bytes)) if bytes < u64::MAX => Ok(bytes),
+        _ => Err(format!("\"{text}\" is not an amount of bytes; write one like \"100 MiB\"")),
     }
 }
 

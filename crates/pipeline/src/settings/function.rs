@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::{Check, SettingsError};
 
 /// The function's bounds and retries.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Function {
     /// Its name, as in metrics, log lines and ARNs.
     pub name: String,

@@ -5,6 +5,9 @@ use tintype_engine::Limits;
 
 use super::{Amount, Check, Function, SettingsError};
 
+/// The unit of `limits.work`.
+const MEGASAMPLE: u64 = 1_000_000;
+
 /// The section as written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "struct Limits")]
@@ -12,6 +15,7 @@ pub struct LimitsSection {
     source_bytes: Option<Amount>,
     pixels: Option<u64>,
     frames: Option<u32>,
+    work: Option<u64>,
     tolerant: Option<bool>,
     tolerant_share: Option<f64>,
 }
@@ -44,6 +48,8 @@ impl LimitsSection {
             source_bytes,
             pixels: check.within("limits.pixels", self.pixels.unwrap_or(default.pixels), 1, 1 << 40)?,
             frames: check.within("limits.frames", self.frames.unwrap_or(default.frames), 1, u32::MAX)?,
+            work: MEGASAMPLE
+                * check.within("limits.work", self.work.unwrap_or(default.work / MEGASAMPLE), 1, 1 << 40)?,
             memory_bytes: function.memory_mb << 20,
             tolerant: self.tolerant.unwrap_or(default.tolerant),
             tolerant_share: check.within(

@@ -1,6 +1,6 @@
 //! Merging the sources of settings: file, then environment, then flags.
 
-use super::{Schema, SettingsError, trigger::VARIABLES};
+use super::{Schema, SettingsError, WrittenSetting, trigger::VARIABLES};
 
 /// The sources of settings. The caller reads files and environment; this only merges.
 #[derive(Debug, Clone, Default)]
@@ -63,6 +63,58 @@ impl Origins {
         };
         let changed = self.changed.iter().rev().find(|(path, _)| within(path));
         changed.map_or(&self.file, |(_, origin)| origin)
+    }
+}
+
+/// Words in the names of settings whose values nobody is shown.
+const SECRET: [&str; 8] = ["key", "secret", "password", "token", "salt", "credential", "header", "hash"];
+
+/// The settings of a merged document, each with where it was written last.
+pub(super) fn written(document: &toml::Table, origins: &Origins) -> Vec<WrittenSetting> {
+    fn walk(name: &str, path: &str, value: &toml::Value, origins: &Origins, out: &mut Vec<WrittenSetting>) {
+        let below = |above: &str, part: &str| match above {
+            "" => part.to_owned(),
+            above => format!("{above}.{part}"),
+        };
+        match value {
+            toml::Value::Table(table) => {
+                for (part, value) in table {
+                    walk(&below(name, part), &below(path, part), value, origins, out);
+                }
+            }
+            toml::Value::Array(items) if items.iter().any(toml::Value::is_table) => {
+                for (index, value) in items.iter().enumerate() {
+                    walk(&format!("{name}[{index}]"), path, value, origins, out);
+                }
+            }
+            value => {
+                let last = path.rsplit('.').next().unwrap_or_default();
+                // The template of a rendition's key is none.
+                let is_secret =
+                    path != "trigger.rendition.key" && SECRET.iter().any(|word| last.contains(word));
+                let value = if is_secret { "(secret)".to_owned() } else { without_user(&value.to_string()) };
+                out.push(WrittenSetting {
+                    name: name.to_owned(),
+                    value,
+                    origin: origins.of(path).to_owned(),
+                });
+            }
+        }
+    }
+    let mut out = Vec::new();
+    for (name, value) in document {
+        walk(name, name, value, origins, &mut out);
+    }
+    out
+}
+
+/// A value without the user and password that a URL in it may have.
+fn without_user(value: &str) -> String {
+    let Some((scheme, rest)) = value.split_once("://") else { return value.to_owned() };
+    let end = rest.find(['/', '?', '"']).unwrap_or(rest.len());
+    match rest[..end].rfind('@') {
+        Some(at) => format!("{scheme}://(secret){}", &rest[at..]),
+        None => value.to_owned(),
     }
 }
 
@@ -137,5 +189,30 @@ fn set(
     match inner.and_then(toml::Value::as_table_mut) {
         Some(inner) => set(inner, &here, rest, value, schema),
         None => Err(format!("\"{name}\" is not a section in the settings file")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_has_its_origin_and_no_secret() {
+        let text = "[[api.key]]\nname = \"shop\"\nkey = \"0123\"\n[[trigger]]\nbucket = \"in\"\n[[trigger.rendition]]\nkey = \"t_{key}\"\n\
+                    [logs]\notlp = \"https://me:word@example.com/v1\"\n[function]\ntimeout_s = 5";
+        let origins = Origins {
+            file: "tintype.toml".into(),
+            changed: vec![("function.timeout_s".into(), "flag --timeout".into())],
+        };
+        let written = written(&text.parse().unwrap(), &origins);
+        let of = |name: &str| {
+            let one = written.iter().find(|one| one.name == name).unwrap();
+            (one.value.as_str(), one.origin.as_str())
+        };
+        assert_eq!(of("api.key[0].key"), ("(secret)", "tintype.toml"));
+        assert_eq!(of("api.key[0].name"), ("\"shop\"", "tintype.toml"));
+        assert_eq!(of("trigger[0].rendition[0].key"), ("\"t_{key}\"", "tintype.toml"));
+        assert_eq!(of("logs.otlp"), ("\"https://(secret)@example.com/v1\"", "tintype.toml"));
+        assert_eq!(of("function.timeout_s"), ("5", "flag --timeout"));
     }
 }

@@ -9,14 +9,16 @@ mod function;
 mod limits;
 mod merge;
 mod schema;
+mod spec;
 mod trigger;
 
-pub use check::{Amount, Check};
+pub use check::{Amount, Check, WrittenSetting, parse_bytes};
 pub use function::{Function, FunctionSection};
 pub use limits::LimitsSection;
 pub use merge::{Override, Sources};
 pub use schema::{Foreign, Schema};
 use serde::de::DeserializeOwned;
+pub use spec::WrittenSpec;
 pub use trigger::{TriggerSection, triggers};
 
 /// An unusable setting: what is wrong, where it was written, what to do.
@@ -45,13 +47,14 @@ impl Sources {
         let schema = Schema::of::<T>(foreign);
         let (document, origins) = self.merged(&schema)?;
         schema.check(&document, &origins)?;
+        let settings = merge::written(&document, &origins);
         let written = serde_path_to_error::deserialize(document).map_err(|error| {
             // Elements of lists share their list's name.
             let path: Vec<String> = error.path().to_string().split('.').map(without_index).collect();
             let path = path.join(".");
             SettingsError::new(origins.of(&path), format!("{path}: {}", error.inner().message()))
         })?;
-        Ok((written, Check { origins }))
+        Ok((written, Check { origins, written: settings }))
     }
 }
 

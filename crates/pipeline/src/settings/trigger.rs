@@ -1,11 +1,11 @@
 //! The sections `[[trigger]]` and `[[trigger.rendition]]`: source buckets and renditions.
 
 use serde::Deserialize;
-use tintype_engine::{OutputFormat, Spec};
 
-use super::{Check, SettingsError};
+use super::{Check, SettingsError, WrittenSpec};
 use crate::{
     naming::KeyTemplate,
+    suffixes::Suffixes,
     trigger::{Rendition, Trigger},
 };
 
@@ -26,7 +26,8 @@ pub(super) const VARIABLES: &[(&str, &[&str])] = &[
 pub struct TriggerSection {
     bucket: Option<String>,
     prefix: Option<String>,
-    suffixes: Option<Vec<String>>,
+    /// `"images"` or a list.
+    suffixes: Option<toml::Value>,
     destination: Option<String>,
     mirror_deletes: Option<bool>,
     rendition: Option<Vec<RenditionSection>>,
@@ -45,6 +46,7 @@ struct RenditionSection {
     background: Option<String>,
     filter: Option<String>,
     effort: Option<String>,
+    scaling: Option<String>,
 }
 
 /// Validates the triggers; that of the reference system where none is written.
@@ -70,11 +72,7 @@ fn trigger(check: &Check, written: TriggerSection) -> Result<Trigger, SettingsEr
     if renditions.is_empty() {
         return check.fail("trigger.rendition", "a trigger needs at least one rendition");
     }
-    let suffixes = written.suffixes.unwrap_or(default.suffixes);
-    if suffixes.iter().any(String::is_empty) {
-        return check
-            .fail("trigger.suffixes", "an empty suffix matches every key; write [] if that is meant");
-    }
+    let suffixes = written.suffixes.map_or(Ok(default.suffixes), |written| suffixes(check, written))?;
     Ok(Trigger {
         bucket: bucket("trigger.bucket", written.bucket, default.bucket)?,
         prefix: written.prefix.unwrap_or(default.prefix),
@@ -87,24 +85,50 @@ fn trigger(check: &Check, written: TriggerSection) -> Result<Trigger, SettingsEr
             .collect::<Result<Vec<_>, _>>()?,
         id: default.id,
         created: default.created,
+        created_types: default.created_types,
     })
 }
 
-fn rendition(check: &Check, written: RenditionSection) -> Result<Rendition, SettingsError> {
-    let default = Spec::default();
-    let quality = check.within("trigger.rendition.quality", written.quality.unwrap_or(80), 1, 100)?;
-    let spec = Spec {
-        size: check.parse("trigger.rendition.size", written.size, default.size)?,
-        fit: check.parse("trigger.rendition.fit", written.fit, default.fit)?,
-        enlarge: written.enlarge.unwrap_or(false),
-        format: check.parse("trigger.rendition.format", written.format, OutputFormat::Same)?,
-        quality: u8::try_from(quality).unwrap_or(default.quality),
-        gravity: check.parse("trigger.rendition.gravity", written.gravity, default.gravity)?,
-        background: check.parse("trigger.rendition.background", written.background, default.background)?,
-        filter: check.parse("trigger.rendition.filter", written.filter, default.filter)?,
-        effort: check.parse("trigger.rendition.effort", written.effort, default.effort)?,
+fn suffixes(check: &Check, written: toml::Value) -> Result<Suffixes, SettingsError> {
+    const NAME: &str = "trigger.suffixes";
+    let wrong = || {
+        check.fail(
+            NAME,
+            "it is either \"images\", for every format that can be read, in any case, or a list such as [\".jpg\", \".JPG\"], \
+             which is taken as it is",
+        )
     };
-    let key: KeyTemplate = check.parse("trigger.rendition.key", written.key, KeyTemplate::default())?;
+    let list = match written {
+        toml::Value::String(word) if word == Suffixes::IMAGES => return Ok(Suffixes::Images),
+        toml::Value::Array(list) => list,
+        _ => return wrong(),
+    };
+    let texts: Option<Vec<String>> = list.into_iter().map(|one| one.as_str().map(str::to_owned)).collect();
+    match texts {
+        None => wrong(),
+        Some(texts) if texts.iter().any(String::is_empty) => {
+            check.fail(NAME, "an empty suffix matches every key; write [] if that is meant")
+        }
+        Some(texts) => Ok(texts.into()),
+    }
+}
+
+fn rendition(check: &Check, written: RenditionSection) -> Result<Rendition, SettingsError> {
+    let key = written.key;
+    let spec = WrittenSpec {
+        size: written.size,
+        fit: written.fit,
+        enlarge: written.enlarge,
+        format: written.format,
+        quality: written.quality,
+        gravity: written.gravity,
+        background: written.background,
+        filter: written.filter,
+        effort: written.effort,
+        scaling: written.scaling,
+    };
+    let spec = spec.validate(check, "trigger.rendition")?;
+    let key: KeyTemplate = check.parse("trigger.rendition.key", key, KeyTemplate::default())?;
     key.check_size(spec.size).or_else(|message| check.fail("trigger.rendition.key", message))?;
     Ok(Rendition { key, spec })
 }

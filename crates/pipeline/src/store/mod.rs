@@ -162,6 +162,12 @@ pub enum StoreError {
     /// No permission.
     #[error("access denied: {0}")]
     Denied(String),
+    /// The key that the object is encrypted with cannot be used.
+    #[error("{0}")]
+    KeyRefused(String),
+    /// The object is in an archive, and cannot be read before it is restored.
+    #[error("{0} is archived: restore it, or upload it again")]
+    Archived(Location),
     /// The stored bytes are not those that were written.
     #[error("{0}")]
     Corrupt(String),

@@ -4,12 +4,15 @@ use std::time::Instant;
 
 use tintype_engine::Thumbnail;
 
-use super::{Run, fetch::Placement};
+use super::{
+    Run,
+    fetch::{Placement, up_to_date},
+};
 use crate::{
     event::Record,
     outcome::{Failure, Outcome, RenditionReport},
     store::{Location, Put, StoreError},
-    target::{Target, put, remove},
+    target::{Target, check_collision, put, remove},
     trigger::Trigger,
 };
 
@@ -24,45 +27,98 @@ impl Run<'_, '_> {
         thumbnails: Vec<Thumbnail>,
         steps: Vec<Record>,
     ) -> Result<Option<Outcome>, Failure> {
-        let Placement { version, hops, targets, stale } = placement;
-        let writing = Instant::now();
-        // Targets that are current have their reports already.
-        let mut reports: Vec<_> = targets.iter().map(Target::report).collect();
-        let mut puts: Vec<Put> = Vec::with_capacity(stale.len());
-        for (index, thumbnail) in stale.iter().zip(thumbnails) {
-            reports[*index] = Some(RenditionReport {
-                at: targets[*index].at.clone(),
-                width: thumbnail.width,
-                height: thumbnail.height,
-                bytes: thumbnail.bytes.len() as u64,
-                etag: String::new(),
-            });
-            puts.push(put(&targets[*index], thumbnail, &version, hops));
-        }
+        let started = Instant::now();
+        let committed = self.write_all(trigger, at, placement, thumbnails, steps).await;
+        self.progress.stages.write += started.elapsed();
+        committed
+    }
+
+    async fn write_all(
+        &mut self,
+        trigger: &Trigger,
+        at: &Location,
+        mut placement: Placement<'_>,
+        thumbnails: Vec<Thumbnail>,
+        steps: Vec<Record>,
+    ) -> Result<Option<Outcome>, Failure> {
+        let (sizes, mut puts): (Vec<_>, Vec<_>) = placement
+            .stale
+            .iter()
+            .zip(thumbnails)
+            .map(|(index, thumbnail)| {
+                let size = (*index, thumbnail.width, thumbnail.height);
+                (size, put(&placement.targets[*index], thumbnail, &placement.version, placement.hops))
+            })
+            .unzip();
         self.progress.puts.clone_from(&puts);
-        let written = self.write(puts, &version, steps).await;
-        self.progress.stages.write += writing.elapsed();
-        match written {
-            Ok(etags) => {
-                for (index, etag) in stale.iter().zip(etags) {
-                    if let Some(report) = &mut reports[*index] {
-                        report.etag = etag;
-                    }
-                }
-                self.progress.renditions = reports.into_iter().flatten().collect();
-                Ok(Some(Outcome::Rendered))
+        if placement.is_fresh {
+            // Where nothing was, nothing newer was replaced, and the event of a newer version finds this thumbnail. Only
+            // a removal that was mirrored just before finds nothing any more.
+            let source = trigger.removed.then_some(&placement.version);
+            match self.write(puts.clone(), source, steps.clone()).await {
+                Ok(etags) => return Ok(Some(self.rendered(&placement, &sizes, &puts, etags))),
+                Err(StoreError::Conflict(other)) if other != *at => {}
+                Err(StoreError::Conflict(_)) => return self.overtaken(trigger, at).await,
+                Err(error) => return Err(error.into()),
             }
-            Err(StoreError::Conflict(_)) => {
-                // A store without transactions may have written after the source was removed and the removal mirrored.
-                if trigger.removed && self.store.head(at).await?.is_none() {
-                    remove(self.store, trigger, at).await?;
-                    if self.store.head(at).await?.is_none() {
-                        return Ok(Some(Outcome::Removed));
-                    }
-                }
-                Ok(None)
+            puts = self.over_the_present(&mut placement, puts, at).await?;
+            if puts.is_empty() {
+                return Ok(Some(up_to_date(&mut self.progress, &placement.targets)));
             }
+        }
+        match self.write(puts.clone(), Some(&placement.version), steps).await {
+            Ok(etags) => Ok(Some(self.rendered(&placement, &sizes, &puts, etags))),
+            Err(StoreError::Conflict(_)) => self.overtaken(trigger, at).await,
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Looks at what a fresh upload's thumbnails would replace; returns those to write over it.
+    async fn over_the_present(
+        &mut self,
+        placement: &mut Placement<'_>,
+        puts: Vec<Put>,
+        at: &Location,
+    ) -> Result<Vec<Put>, Failure> {
+        for target in &mut placement.targets {
+            target.stat = self.store.head(&target.at).await?;
+            check_collision(self.store, target, at).await?;
+        }
+        let Placement { targets, version, .. } = placement;
+        // All targets of a fresh upload are written, so the two lists match.
+        let pairs = targets.iter().zip(puts).filter(|(target, _)| !target.is_current(at, &version.etag));
+        Ok(pairs.map(|(target, put)| Put { condition: target.condition(), ..put }).collect())
+    }
+
+    /// Reports what was written; targets that were current have their reports already.
+    fn rendered(
+        &mut self,
+        placement: &Placement<'_>,
+        sizes: &[(usize, u32, u32)],
+        puts: &[Put],
+        etags: Vec<String>,
+    ) -> Outcome {
+        let mut reports: Vec<_> = placement.targets.iter().map(Target::report).collect();
+        for (put, etag) in puts.iter().zip(etags) {
+            let bytes = put.bytes.len() as u64;
+            let of_put = sizes.iter().find(|(index, ..)| placement.targets[*index].at == put.at);
+            if let Some((index, width, height)) = of_put.copied() {
+                reports[index] = Some(RenditionReport { at: put.at.clone(), width, height, bytes, etag });
+            }
+        }
+        self.progress.renditions = reports.into_iter().flatten().collect();
+        Outcome::Rendered
+    }
+
+    /// Another writer was first. A store without transactions may have written after the source was removed and the
+    /// removal mirrored.
+    async fn overtaken(&mut self, trigger: &Trigger, at: &Location) -> Result<Option<Outcome>, Failure> {
+        if trigger.removed && self.store.head(at).await?.is_none() {
+            remove(self.store, trigger, at).await?;
+            if self.store.head(at).await?.is_none() {
+                return Ok(Some(Outcome::Removed));
+            }
+        }
+        Ok(None)
     }
 }

@@ -17,6 +17,8 @@ use crate::{
 
 /// Assumptions about a source before it is read.
 pub(super) struct Guess {
+    /// There is no thumbnail yet: the destination is not looked at before it is written.
+    pub(super) is_fresh: bool,
     /// Decides whether an extension is appended to a thumbnail's key; certain only once the source has been read.
     format: Format,
     /// In bytes, where it is known.
@@ -25,7 +27,7 @@ pub(super) struct Guess {
 
 impl Guess {
     pub(super) fn new(at: &Location, size: Option<u64>) -> Self {
-        Self { format: format_by_name(at.key.as_str()), size }
+        Self { is_fresh: false, format: format_by_name(at.key.as_str()), size }
     }
 }
 
@@ -50,6 +52,8 @@ pub(super) struct Source<'a> {
 
 /// Where the thumbnails of a source version are written.
 pub(super) struct Placement<'a> {
+    /// The destination was not looked at: nothing is known to be there.
+    pub(super) is_fresh: bool,
     pub(super) version: SourceVersion,
     /// The hops of the source.
     pub(super) hops: u32,
@@ -59,7 +63,8 @@ pub(super) struct Placement<'a> {
 }
 
 impl Thumbnails {
-    /// Checks the destinations, then reads the source: `commit` writes only over the versions seen here.
+    /// Checks the destinations, then reads the source: `commit` writes only over the versions seen here. For a fresh
+    /// upload only the source is read: `commit` then writes only where nothing is.
     pub(super) async fn fetch<'a>(
         &self,
         store: &dyn Store,
@@ -71,13 +76,16 @@ impl Thumbnails {
         let checking = Instant::now();
         let mut targets = Vec::with_capacity(trigger.renditions.len());
         for rendition in &trigger.renditions {
-            targets.push(target(store, trigger, rendition, at, guess.format).await?);
+            targets.push(match guess.is_fresh {
+                true => Target::unseen(trigger, rendition, at, guess.format)?,
+                false => target(store, trigger, rendition, at, guess.format).await?,
+            });
         }
         if targets.iter().all(|target| target.stat.is_some()) || guess.size.is_none() {
             let source = store.head(at).await?.ok_or_else(|| missing(at))?;
             if targets.iter().all(|target| target.is_current(at, &source.etag)) {
                 progress.stages.read += checking.elapsed();
-                return Ok(up_to_date(progress, &targets));
+                return Ok(Fetched::Done(up_to_date(progress, &targets)));
             }
             guess.size = Some(source.size);
         }
@@ -123,16 +131,16 @@ impl Thumbnails {
         let is_stale = |index: &usize| !targets[*index].is_current(at, &source.stat.etag);
         let stale: Vec<usize> = (0..targets.len()).filter(is_stale).collect();
         if stale.is_empty() {
-            return Ok(up_to_date(progress, &targets));
+            return Ok(Fetched::Done(up_to_date(progress, &targets)));
         }
         let hops = fingerprint::hops(&source.stat.metadata);
         let version = SourceVersion { at: at.clone(), etag: source.stat.etag };
-        let placement = Placement { version, hops, targets, stale };
+        let placement = Placement { is_fresh: guess.is_fresh, version, hops, targets, stale };
         Ok(Fetched::Source(Box::new(Source { bytes: source.bytes, header, memory, placement })))
     }
 }
 
-fn up_to_date(progress: &mut Progress, targets: &[Target<'_>]) -> Fetched<'static> {
+pub(super) fn up_to_date(progress: &mut Progress, targets: &[Target<'_>]) -> Outcome {
     progress.renditions = targets.iter().filter_map(Target::report).collect();
-    Fetched::Done(Outcome::UpToDate)
+    Outcome::UpToDate
 }

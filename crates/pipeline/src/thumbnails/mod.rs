@@ -11,7 +11,7 @@ mod stopwatch;
 use std::{io, sync::Arc, time::Instant};
 
 use fetch::{Fetched, Guess};
-use tintype_engine::Limits;
+use tintype_engine::{ForeignDecoder, Limits};
 
 use crate::{
     Step,
@@ -131,6 +131,13 @@ impl Thumbnails {
         }
     }
 
+    /// Has decoders of other projects run elsewhere than on the threads that render.
+    #[must_use]
+    pub fn with_foreign_decoder(mut self, foreign: Arc<dyn ForeignDecoder>) -> Self {
+        self.renderer = self.renderer.with_foreign_decoder(foreign);
+        self
+    }
+
     /// Adds a step that follows every commit of renditions.
     #[must_use]
     pub fn with_step(mut self, step: Arc<dyn Step>) -> Self {
@@ -229,15 +236,17 @@ impl Thumbnails {
     ) -> Result<Outcome, Failure> {
         let key = record.key.as_str();
         let triggers = run.call.triggers;
-        let Some(trigger) =
-            triggers.iter().find(|trigger| trigger.matches(&at.bucket, key) && trigger.wants(record.kind))
-        else {
-            return Ok(Outcome::Ignored(Ignored::NoTrigger));
+        let trigger =
+            triggers.iter().find(|trigger| trigger.matches(&at.bucket, key) && trigger.wants(record.kind));
+        let Some(trigger) = trigger else {
+            let is_other = record.kind == Kind::Other;
+            return Ok(Outcome::Ignored(if is_other { Ignored::EventType } else { Ignored::NoTrigger }));
         };
         match record.kind {
             Kind::Created => self.created(run, trigger, record, at).await,
             Kind::Removed => self.removed(run, trigger, record, at).await,
             Kind::Step(name) => self.step(run.call.stop, run.store, name, record).await,
+            Kind::Other => Ok(Outcome::Ignored(Ignored::EventType)),
         }
     }
 
@@ -309,6 +318,9 @@ impl Thumbnails {
         size: Option<u64>,
     ) -> Result<Outcome, Failure> {
         let mut guess = Guess::new(at, size);
+        guess.is_fresh = size.is_some()
+            && record.is_upload()
+            && run.delivery.as_ref().is_some_and(|delivery| delivery.is_first());
         for _ in 0..MAX_ROUNDS {
             let stop = run.call.stop;
             let fetching = self.fetch(run.store, &mut run.progress, trigger, at, &mut guess);
@@ -326,7 +338,7 @@ impl Thumbnails {
             if let Some(outcome) = run.commit(trigger, at, placement, thumbnails, steps).await? {
                 return Ok(outcome);
             }
-            guess.size = None;
+            (guess.size, guess.is_fresh) = (None, false);
         }
         Err(contended(at))
     }
@@ -344,14 +356,15 @@ impl Thumbnails {
 }
 
 impl Run<'_, '_> {
-    /// Writes thumbnails, together with the settlement of their event if there is one.
+    /// Writes thumbnails, together with the settlement of their event if there is one; with `source`, only if that is
+    /// still its version.
     async fn write(
         &mut self,
         puts: Vec<Put>,
-        source: &SourceVersion,
+        source: Option<&SourceVersion>,
         steps: Vec<Record>,
     ) -> Result<Vec<String>, StoreError> {
-        let Some(delivery) = &mut self.delivery else { return self.store.put_all(puts, Some(source)).await };
+        let Some(delivery) = &mut self.delivery else { return self.store.put_all(puts, source).await };
         let renditions = puts.iter().map(|put| put.at.clone()).collect();
         let conclusion =
             Conclusion { disposition: Disposition::Ack, outcome: Outcome::Rendered, renditions, steps };

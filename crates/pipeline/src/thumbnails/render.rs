@@ -77,6 +77,7 @@ impl Thumbnails {
         stages.wait += waiting.elapsed();
         let (renderer, stop) = (self.renderer.clone(), stop.clone());
         let rendering = self.cpu.run(permit, move |scratch| {
+            stop.begin();
             let mut spent = Stages::default();
             let result = renderer.render(&bytes, &specs, &stop, scratch, &mut spent);
             drop((bytes, memory));

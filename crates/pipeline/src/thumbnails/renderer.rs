@@ -1,8 +1,13 @@
 //! Source bytes to thumbnail bytes: plain functions, for CPU threads.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
-use tintype_engine::{self as engine, Header, Limits, Scratch, Spec, Thumbnail};
+use tintype_engine::{
+    self as engine, ForeignDecoder, Header, Limits, Scratch, Spec, Thumbnail, foreign::InProcess,
+};
 
 use super::stopwatch;
 use crate::{
@@ -16,13 +21,20 @@ use crate::{
 pub struct Renderer {
     limits: Limits,
     budget: MemoryBudget,
+    foreign: Arc<dyn ForeignDecoder>,
 }
 
 impl Renderer {
-    /// With bounds on one image, and on all at once.
+    /// With bounds on one image, and on all at once. Decoders of other projects run on the thread that renders.
     #[must_use]
-    pub const fn new(limits: Limits, budget: MemoryBudget) -> Self {
-        Self { limits, budget }
+    pub fn new(limits: Limits, budget: MemoryBudget) -> Self {
+        Self { limits, budget, foreign: Arc::new(InProcess::default()) }
+    }
+
+    /// With decoders of other projects elsewhere.
+    #[must_use]
+    pub fn with_foreign_decoder(self, foreign: Arc<dyn ForeignDecoder>) -> Self {
+        Self { foreign, ..self }
     }
 
     /// The bounds on one image.
@@ -55,7 +67,9 @@ impl Renderer {
         stages: &mut Stages,
     ) -> Result<Vec<Thumbnail>, Failure> {
         let is_due = || stop.is_due();
-        let result = guarded(|| stopwatch::render(bytes, specs, &self.limits, &is_due, scratch, stages));
+        let result = guarded(|| {
+            stopwatch::render(&*self.foreign, bytes, specs, &self.limits, &is_due, scratch, stages)
+        });
         if result.as_ref().is_err_and(|failure| failure.reason == Reason::Internal) {
             *scratch = Scratch::default();
         }

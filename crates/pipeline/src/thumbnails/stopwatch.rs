@@ -5,12 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tintype_engine::{Error, Limits, Scratch, Spec, Stage, Thumbnail, render_marked};
+use tintype_engine::{Error, ForeignDecoder, Host, Limits, Scratch, Spec, Stage, Thumbnail, render_on};
 
 use crate::outcome::Stages;
 
 /// Renders, and adds the time of each stage to `stages`.
 pub(crate) fn render(
+    foreign: &dyn ForeignDecoder,
     bytes: &[u8],
     specs: &[Spec],
     limits: &Limits,
@@ -19,7 +20,8 @@ pub(crate) fn render(
     stages: &mut Stages,
 ) -> Result<Vec<Thumbnail>, Error> {
     let watch = Stopwatch::start();
-    let result = render_marked(bytes, specs, limits, stop, &|stage| watch.mark(stage), scratch);
+    let host = Host { stop, mark: &|stage| watch.mark(stage), foreign };
+    let result = render_on(host, bytes, specs, limits, scratch);
     watch.stop(stages);
     result
 }

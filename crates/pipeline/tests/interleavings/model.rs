@@ -8,7 +8,7 @@ use std::{
 use stateright::{Model, Property};
 use tintype_pipeline::{Thumbnails, store::Location, trigger::Trigger};
 
-use crate::replay::{Answer, Ending, Next, OUT, ObjectState, Request, Version, next, source};
+use crate::replay::{Answer, Delivered, Ending, Next, OUT, ObjectState, Request, Version, next, source};
 
 /// Retries after the first attempt, as Lambda has them.
 const RETRIES: u8 = 2;
@@ -16,11 +16,24 @@ const RETRIES: u8 = 2;
 /// What clients do to the source, in order: put a version, or delete it.
 pub type Script = Vec<Option<Version>>;
 
+/// Which deliveries of an upload write the destination before they look at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WritesFirst {
+    /// None, as over a store on this machine.
+    Never,
+    /// Those that are not retries, as of queues that count.
+    FirstAttempts,
+    /// All, as of Lambda's retries, which do not differ from first attempts.
+    Always,
+}
+
 /// The model.
 pub struct Interleavings {
     pub function: Thumbnails,
     pub triggers: Vec<Trigger>,
     pub scripts: Vec<Script>,
+    /// Which deliveries write the destination before they look at it.
+    pub writes_first: WritesFirst,
     /// Calls that may end at any point without a report.
     pub crashes: u8,
     /// Events delivered twice.
@@ -28,7 +41,7 @@ pub struct Interleavings {
     /// Requests whose responses are lost.
     pub lost: u8,
     /// The next request of a call after these responses.
-    pub known: Mutex<HashMap<(bool, Vec<Answer>), Next>>,
+    pub known: Mutex<HashMap<(Delivered, Vec<Answer>), Next>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -76,10 +89,15 @@ fn etag(version: Version) -> String {
 impl Interleavings {
     fn next(&self, worker: &Worker) -> Next {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (worker.event.removed, worker.answers.clone());
+        let is_first = match self.writes_first {
+            WritesFirst::Never => false,
+            WritesFirst::FirstAttempts => worker.event.attempts == 0,
+            WritesFirst::Always => true,
+        };
+        let delivered = Delivered { removed: worker.event.removed, is_first };
         known
-            .entry(key)
-            .or_insert_with(|| next(&self.function, &self.triggers, worker.event.removed, &worker.answers))
+            .entry((delivered, worker.answers.clone()))
+            .or_insert_with(|| next(&self.function, &self.triggers, delivered, &worker.answers))
             .clone()
     }
 

@@ -17,7 +17,7 @@ use futures::{
 };
 use tintype_engine::{Limits, Spec};
 use tintype_pipeline::{
-    Call, Outcome, Stop, Store, Thumbnails,
+    Attempts, Call, Conclusion, Delivery, Outcome, RetryPolicy, Stop, Store, Thumbnails,
     event::{Kind, Record},
     store::{Condition, Listing, Location, Object, ObjectKey, Put, Stat, StoreError},
     trigger::{Rendition, Trigger},
@@ -114,28 +114,60 @@ pub fn triggers(renditions: usize, mirrored: bool) -> Vec<Trigger> {
         id: None,
         bucket: IN.into(),
         prefix: String::new(),
-        suffixes: vec![".png".into()],
+        suffixes: tintype_pipeline::Suffixes::Listed(vec![".png".into()]),
         destination: OUT.into(),
         created: true,
+        created_types: tintype_pipeline::event::CreatedTypes::ALL,
         removed: mirrored,
         renditions: renditions.map(rendition).collect(),
     }]
 }
 
+/// The delivery of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Delivered {
+    pub removed: bool,
+    /// The destination is written before it is looked at.
+    pub is_first: bool,
+}
+
+struct Event(Record, Delivered);
+
+#[async_trait]
+impl Delivery for Event {
+    fn record(&self) -> Result<&Record, &str> {
+        Ok(&self.0)
+    }
+
+    fn attempts(&self) -> Attempts {
+        Attempts::default()
+    }
+
+    fn is_first(&self) -> bool {
+        self.1.is_first
+    }
+
+    async fn settle(&mut self, _: Conclusion) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
 /// Runs a call on `answers` until it sends another request, or ends.
-pub fn next(function: &Thumbnails, triggers: &[Trigger], removed: bool, answers: &[Answer]) -> Next {
+pub fn next(function: &Thumbnails, triggers: &[Trigger], delivered: Delivered, answers: &[Answer]) -> Next {
     let (sender, requested) = oneshot::channel();
     let store = Replay { answers, state: Mutex::new(State { used: 0, next_request: Some(sender) }) };
-    let (kind, name) = match removed {
+    let (kind, name) = match delivered.removed {
         true => (Kind::Removed, "ObjectRemoved:Delete"),
         false => (Kind::Created, "ObjectCreated:Put"),
     };
-    let record = Record::new(kind, name, source());
-    let stop = Stop::never();
-    let handling = pin!(function.handle(Call { triggers, stop: &stop }, &store, &record));
+    // The size may be wrong: it may be that of another version.
+    let record = Record { size: Some(1 << 10), ..Record::new(kind, name, source()) };
+    let (stop, policy) = (Stop::never(), RetryPolicy { retries: 0, delays: Vec::new() });
+    let mut event = Event(record, delivered);
+    let handling = pin!(function.attempt(Call { triggers, stop: &stop }, &policy, &store, &mut event));
     match block_on(select(handling, requested)) {
         Either::Right((request, _)) => Next::Request(request.unwrap()),
-        Either::Left((report, _)) => Next::Ends(match report.outcome {
+        Either::Left((attempt, _)) => Next::Ends(match attempt.report.outcome {
             Outcome::Failed(failure) if failure.reason.is_permanent() => {
                 Ending::Permanent(failure.reason.name().to_owned())
             }

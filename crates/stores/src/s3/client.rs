@@ -1,9 +1,8 @@
 //! The S3 client, and the configuration it shares with clients of other services. Credentials are passed in: searching
-//! for them would slow cold starts.
+//! for them would slow cold starts on Lambda.
 
 use std::time::Duration;
 
-use aws_credential_types::Credentials as SdkCredentials;
 use aws_sdk_s3::config::{
     BehaviorVersion, Region, SharedHttpClient, StalledStreamProtectionConfig, retry::RetryConfig,
     timeout::TimeoutConfig,
@@ -28,24 +27,14 @@ pub(super) fn s3(aws: &Connection) -> aws_sdk_s3::Client {
     let mut config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new(aws.region.clone()))
-        .credentials_provider(aws.sdk_credentials())
+        .credentials_provider(aws.credentials.clone())
         .http_client(http_client(endpoint))
         .timeout_config(timeouts())
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
         .stalled_stream_protection(StalledStreamProtectionConfig::enabled().build())
-        // Custom endpoints rarely have a host name for each bucket.
-        .force_path_style(endpoint.is_some());
+        .force_path_style(aws.path_style);
     config.set_endpoint_url(aws.s3_endpoint.clone());
     aws_sdk_s3::Client::from_conf(config.build())
-}
-
-impl Connection {
-    /// The credentials as the SDK's clients take them.
-    #[must_use]
-    pub fn sdk_credentials(&self) -> SdkCredentials {
-        let keys = &self.credentials;
-        SdkCredentials::from_keys(&keys.access_key_id, &keys.secret_access_key, keys.session_token.clone())
-    }
 }
 
 /// Time-outs of every client.

@@ -1,36 +1,24 @@
 //! Endpoint and credentials of S3.
 //! Source: AWS, "Service-specific endpoints" (AWS SDKs).
 
-use std::fmt;
+use aws_credential_types::{
+    Credentials,
+    provider::{ProvideCredentials as _, SharedCredentialsProvider},
+};
 
 /// Endpoints and credentials of S3 and other AWS services.
 #[derive(Debug, Clone)]
 pub struct Connection {
     /// The region.
     pub region: String,
-    /// Credentials that sign every request.
-    pub credentials: Credentials,
+    /// What returns the credentials that sign every request. Its debug output has no secret.
+    pub credentials: SharedCredentialsProvider,
     /// The endpoint of S3, if not at AWS.
     pub s3_endpoint: Option<String>,
+    /// Whether the bucket is in the path of URLs, not in their host names.
+    pub path_style: bool,
     /// The endpoint of other services, if not at AWS.
     pub endpoint: Option<String>,
-}
-
-/// An access key. Debug output has no secret.
-#[derive(Clone, Default)]
-pub struct Credentials {
-    /// The access key's id.
-    pub access_key_id: String,
-    /// The secret.
-    pub secret_access_key: String,
-    /// The session of a temporary key.
-    pub session_token: Option<String>,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials").field("access_key_id", &self.access_key_id).finish_non_exhaustive()
-    }
 }
 
 impl Connection {
@@ -44,19 +32,31 @@ impl Connection {
                 format!("environment variable {name} is missing; Lambda sets it, elsewhere set it by hand")
             })
         };
-        let credentials = Credentials {
-            access_key_id: required("AWS_ACCESS_KEY_ID")?,
-            secret_access_key: required("AWS_SECRET_ACCESS_KEY")?,
-            session_token: variable("AWS_SESSION_TOKEN"),
-        };
+        let credentials = Credentials::from_keys(
+            required("AWS_ACCESS_KEY_ID")?,
+            required("AWS_SECRET_ACCESS_KEY")?,
+            variable("AWS_SESSION_TOKEN"),
+        );
         let everywhere = endpoint("AWS_ENDPOINT_URL", variable("AWS_ENDPOINT_URL"))?;
+        let s3_endpoint =
+            endpoint("AWS_ENDPOINT_URL_S3", variable("AWS_ENDPOINT_URL_S3"))?.or_else(|| everywhere.clone());
         Ok(Self {
             region: variable("AWS_REGION").map_or_else(|| required("AWS_DEFAULT_REGION"), Ok)?,
-            credentials,
-            s3_endpoint: endpoint("AWS_ENDPOINT_URL_S3", variable("AWS_ENDPOINT_URL_S3"))?
-                .or_else(|| everywhere.clone()),
+            credentials: SharedCredentialsProvider::new(credentials),
+            // Custom endpoints rarely have a host name for each bucket.
+            path_style: s3_endpoint.is_some(),
+            s3_endpoint,
             endpoint: everywhere,
         })
+    }
+
+    /// The credentials that are valid now.
+    ///
+    /// # Errors
+    /// They cannot be found or renewed.
+    pub async fn current_credentials(&self) -> Result<Credentials, String> {
+        let found = self.credentials.provide_credentials().await;
+        found.map_err(|error| format!("no credentials for the store: {}", super::chain(&error)))
     }
 
     /// The URL of a bucket.
@@ -65,7 +65,11 @@ impl Connection {
         let region = &self.region;
         let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
         match &self.s3_endpoint {
-            Some(endpoint) => format!("{endpoint}/{bucket}"),
+            Some(endpoint) if self.path_style => format!("{endpoint}/{bucket}"),
+            Some(endpoint) => match endpoint.split_once("://") {
+                Some((scheme, host)) => format!("{scheme}://{bucket}.{host}"),
+                None => format!("{endpoint}/{bucket}"),
+            },
             // The wildcard certificate covers no bucket name with dots.
             None if bucket.contains('.') => format!("https://s3.{region}.{suffix}/{bucket}"),
             None => format!("https://{bucket}.s3.{region}.{suffix}"),

@@ -50,6 +50,17 @@ impl ServiceError {
         matches!(self.status, Some(412 | 409)) && self.code.as_deref() != Some("OperationAborted")
     }
 
+    /// S3 was refused the KMS key: codes of KMS, or an ordinary refusal that names the missing right.
+    fn is_of_key(&self) -> bool {
+        self.code.as_deref().is_some_and(|code| code.starts_with("KMS."))
+            || self.status == Some(403) && self.message.contains("kms:")
+    }
+
+    /// Another writer wrote the same object concurrently, so that the condition was not decided.
+    pub(super) fn is_concurrent_write(&self) -> bool {
+        self.status == Some(409) && self.code.as_deref() == Some("ConditionalRequestConflict")
+    }
+
     /// As an error of the port.
     pub(super) fn at(self, at: &Location) -> StoreError {
         if self.is_conflict() {
@@ -59,6 +70,12 @@ impl ServiceError {
         let code = self.code.as_deref().unwrap_or_default();
         match (self.status, code) {
             (_, "NoSuchBucket") => StoreError::NoSuchBucket(at.bucket.clone()),
+            (_, "InvalidObjectState") => StoreError::Archived(at.clone()),
+            _ if self.is_of_key() => StoreError::KeyRefused(format!(
+                "the KMS key of {at} cannot be used ({status} {code}): {}; the key must be enabled, and let the function's role \
+                 kms:Decrypt and kms:GenerateDataKey (parameter KmsKeyArn)",
+                self.message
+            )),
             (Some(403), _) => StoreError::Denied(format!(
                 "S3 refused {at} ({code}): {}; the function's role needs s3:GetObject and s3:ListBucket on both buckets \
                  and s3:PutObject on the destination",
@@ -68,6 +85,45 @@ impl ServiceError {
                 "S3 could not serve {at} ({status} {code}): {}",
                 self.message
             )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tintype_pipeline::{Failure, ObjectKey, Reason};
+
+    #[test]
+    fn refusals_have_the_reason_that_says_what_to_do() {
+        let at = Location { bucket: "in".into(), key: ObjectKey::new("a.jpg").unwrap() };
+        let cases = [
+            (403, "AccessDenied", "Access Denied", Reason::Denied),
+            (
+                403,
+                "AccessDenied",
+                "User: role is not authorized to perform: kms:Decrypt on resource: k",
+                Reason::KeyRefused,
+            ),
+            (400, "KMS.DisabledException", "the key is disabled", Reason::KeyRefused),
+            (400, "KMS.KMSInvalidStateException", "it is pending deletion", Reason::KeyRefused),
+            (
+                403,
+                "InvalidObjectState",
+                "The operation is not valid for the object's storage class",
+                Reason::Archived,
+            ),
+            (404, "NoSuchBucket", "", Reason::Missing),
+            (503, "SlowDown", "Please reduce your request rate.", Reason::Unavailable),
+        ];
+        for (status, code, message, reason) in cases {
+            let error =
+                ServiceError { status: Some(status), code: Some(code.into()), message: message.into() };
+            let failure = Failure::from(error.at(&at));
+            assert_eq!(failure.reason, reason, "{code}: {message}");
+            assert!(
+                failure.message.contains(message) || reason == Reason::Archived || reason == Reason::Missing
+            );
         }
     }
 }

@@ -9,6 +9,7 @@ mod error;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -25,10 +26,15 @@ use tintype_pipeline::{
     store::{Condition, Listing, Object, Put, Stat, Store, StoreError},
 };
 
+pub use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 pub use client::{ATTEMPTS, http_client, timeouts};
-pub use connection::{Connection, Credentials};
+pub use connection::Connection;
 use error::ServiceError;
 pub use error::chain;
+
+/// The longest waits before a write that met a concurrent one is sent again; each is shortened by chance.
+const CONCURRENT_WRITE_DELAYS: [Duration; 3] =
+    [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(800)];
 
 /// Objects in S3.
 #[derive(Debug)]
@@ -43,6 +49,23 @@ impl S3Store {
     #[must_use]
     pub fn new(connection: &Connection) -> Self {
         Self { client: client::s3(connection), known_buckets: Mutex::default() }
+    }
+
+    async fn send(&self, put: &Put) -> Result<String, ServiceError> {
+        let request = self
+            .client
+            .put_object()
+            .bucket(&put.at.bucket)
+            .key(put.at.key.as_str())
+            .content_type(&put.content_type)
+            .set_metadata(Some(put.metadata.clone().into_iter().collect()))
+            .body(ByteStream::from(put.bytes.clone()));
+        let request = match &put.condition {
+            Condition::Any => request,
+            Condition::Absent => request.if_none_match("*"),
+            Condition::Matches(etag) => request.if_match(quoted(etag)),
+        };
+        Ok(unquoted(request.send().await?.e_tag))
     }
 
     fn remember(&self, bucket: &str) {
@@ -103,23 +126,21 @@ impl Store for S3Store {
     }
 
     async fn put(&self, put: Put) -> Result<String, StoreError> {
-        let request = self
-            .client
-            .put_object()
-            .bucket(&put.at.bucket)
-            .key(put.at.key.as_str())
-            .content_type(put.content_type)
-            .set_metadata(Some(put.metadata.into_iter().collect()))
-            .body(ByteStream::from(put.bytes));
-        let request = match &put.condition {
-            Condition::Any => request,
-            Condition::Absent => request.if_none_match("*"),
-            Condition::Matches(etag) => request.if_match(quoted(etag)),
+        let mut delays = CONCURRENT_WRITE_DELAYS.into_iter();
+        let answer = loop {
+            match (self.send(&put).await, delays.len()) {
+                // 409: whether the condition holds was not decided.
+                (Err(error), 1..) if error.is_concurrent_write() => {
+                    let delay = delays.next().unwrap_or_default();
+                    tokio::time::sleep(delay.mul_f64(fastrand::f64())).await;
+                }
+                (answer, _) => break answer,
+            }
         };
-        match request.send().await.map_err(ServiceError::from) {
-            Ok(written) => {
+        match answer {
+            Ok(etag) => {
                 self.remember(&put.at.bucket);
-                Ok(unquoted(written.e_tag))
+                Ok(etag)
             }
             // If-Match on an object that does not exist.
             Err(error) if error.is_absent() && put.condition != Condition::Any => {

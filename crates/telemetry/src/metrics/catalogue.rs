@@ -126,7 +126,7 @@ metrics! {
     S35xxErrors, Counter, Count, "tintype_request_errors_total", "door=\"s3\",class=\"5xx\"", "Requests answered 5xx, by endpoint.";
     ConcurrentExecutions, Gauge, Count, "ConcurrentExecutions", "", "Calls under way; in statistics, the most at once.";
     QueueDepth, Gauge, Count, "tintype_queue_depth", "", "Events waiting or under way; no sample if the ledger cannot be read.";
-    QueueAge, Gauge, Milliseconds, "tintype_queue_age_milliseconds", "", "Age of the oldest event waiting or under way; no sample if the ledger cannot be read.";
+    QueueAge, Gauge, Milliseconds, "tintype_queue_age_milliseconds", "", "Age of the oldest event waiting or under way, but for maintenance; no sample if the ledger cannot be read.";
     DeadLetters, Gauge, Count, "tintype_dead_letters", "", "Dead letters stored; no sample if the ledger cannot be read.";
     MemoryUsed, Gauge, Bytes, "tintype_memory_used_bytes", "", "Resident memory of the process.";
     SourceMemory, Gauge, Bytes, "tintype_source_memory_bytes", "", "Bytes admitted for sources.";
@@ -144,6 +144,10 @@ metrics! {
     S3Latency, Distribution, Milliseconds, "tintype_s3_milliseconds", "", "Milliseconds to answer a request to the S3 endpoint.";
     DiskFree, Gauge, Bytes, "tintype_disk_free_bytes", "", "Bytes the server may still take of the data folder's volume; no sample if they cannot be read.";
     DiskTotal, Gauge, Bytes, "tintype_disk_total_bytes", "", "Size of the data folder's volume; no sample if it cannot be read.";
+    FailedArchived, Counter, Count, "tintype_outcomes_total", "outcome=\"failed\",reason=\"archived\"", "Records that failed: archived.";
+    FailedKeyRefused, Counter, Count, "tintype_outcomes_total", "outcome=\"failed\",reason=\"key_refused\"", "Records that failed: key_refused.";
+    IgnoredEventType, Counter, Count, "tintype_ignored_total", "reason=\"event_type\"", "Records with nothing to do, by why.";
+    ConditionalWritesIgnored, Gauge, Count, "tintype_conditional_writes_ignored", "", "1 if the store of a worker ignores conditions on writes, or 0.";
 }
 
 impl Metric {
@@ -218,7 +222,9 @@ impl Metric {
             Reason::Missing => Self::FailedMissing,
             Reason::Collision => Self::FailedCollision,
             Reason::BadEvent => Self::FailedBadEvent,
+            Reason::Archived => Self::FailedArchived,
             Reason::Denied => Self::FailedDenied,
+            Reason::KeyRefused => Self::FailedKeyRefused,
             Reason::Corrupt => Self::FailedDamaged,
             Reason::Stopped => Self::FailedStopped,
             Reason::Unavailable => Self::FailedUnavailable,
@@ -235,6 +241,7 @@ impl Metric {
             Ignored::Thumbnail => Self::IgnoredThumbnail,
             Ignored::FolderMarker => Self::IgnoredFolderMarker,
             Ignored::NothingToRemove => Self::IgnoredNothingToRemove,
+            Ignored::EventType => Self::IgnoredEventType,
         }
     }
 }

@@ -35,7 +35,7 @@ pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4";
 pub fn text(metrics: &Metrics, function: &str) -> String {
     let mut out = String::with_capacity(16 << 10);
     let mut last = "";
-    for metric in Metric::ALL {
+    for metric in by_family() {
         let definition = metric.definition();
         if definition.family.is_empty() {
             continue;
@@ -79,6 +79,16 @@ pub fn text(metrics: &Metrics, function: &str) -> String {
         );
     }
     out
+}
+
+/// Every metric, those of a family together: rows that were added later are at the catalogue's end.
+fn by_family() -> Vec<Metric> {
+    let mut all = Metric::ALL.to_vec();
+    let first = |metric: &Metric| {
+        Metric::ALL.iter().position(|one| one.definition().family == metric.definition().family)
+    };
+    all.sort_by_cached_key(first);
+    all
 }
 
 fn histogram(out: &mut String, metrics: &Metrics, metric: Metric, labels: &str) {

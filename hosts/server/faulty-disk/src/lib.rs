@@ -75,7 +75,7 @@ impl Faults {
         self.resumed.notify_all();
     }
 
-    /// All reads and syncs hang, as on a network disk without its network; with `false` no more.
+    /// Every operation hangs, as on a network disk without its network; with `false` no more.
     pub fn hang_all(&self, hang: bool) {
         self.hangs().all = hang;
         self.resumed.notify_all();
@@ -111,6 +111,10 @@ impl Faults {
         self.syncs.load(Ordering::SeqCst)
     }
 
+    fn hang(&self) {
+        self.hang_while(|hangs| hangs.all);
+    }
+
     fn read(&self, path: &Path) -> io::Result<()> {
         let path = path.to_string_lossy();
         let matches = |pattern: &String| path.contains(pattern.as_str());
@@ -122,6 +126,7 @@ impl Faults {
     }
 
     fn write(&self) -> io::Result<()> {
+        self.hang();
         if self.read_only.load(Ordering::SeqCst) {
             return Err(io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "read-only file system"));
         }
@@ -133,7 +138,7 @@ impl Faults {
 
     fn sync(&self, path: &Path) -> io::Result<()> {
         self.syncs.fetch_add(1, Ordering::SeqCst);
-        self.hang_while(|hangs| hangs.all);
+        self.hang();
         let cost = self.sync_micros.load(Ordering::SeqCst);
         if cost > 0 {
             std::thread::sleep(Duration::from_micros(cost));
@@ -174,26 +179,32 @@ impl Disk for FaultyDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.faults.hang();
         Ok(self.file(self.inner.open(path)?, path))
     }
 
     fn open_or_create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.faults.hang();
         Ok(self.file(self.inner.open_or_create(path)?, path))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.faults.hang();
         self.inner.rename(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
+        self.faults.hang();
         self.inner.remove(path)
     }
 
     fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        self.faults.hang();
         self.inner.remove_folder(path)
     }
 
     fn create_folder(&self, path: &Path) -> io::Result<()> {
+        self.faults.hang();
         self.inner.create_folder(path)
     }
 
@@ -203,10 +214,12 @@ impl Disk for FaultyDisk {
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        self.faults.hang();
         self.inner.list(path)
     }
 
     fn space(&self, path: &Path) -> io::Result<Space> {
+        self.faults.hang();
         if self.faults.failing_space.load(Ordering::SeqCst) {
             return Err(io::Error::from_raw_os_error(EIO));
         }
@@ -235,14 +248,17 @@ impl DiskFile for FaultyFile {
     }
 
     fn length(&self) -> io::Result<u64> {
+        self.faults.hang();
         self.inner.length()
     }
 
     fn id(&self) -> io::Result<FileId> {
+        self.faults.hang();
         self.inner.id()
     }
 
     fn set_length(&self, length: u64) -> io::Result<()> {
+        self.faults.hang();
         if length > self.inner.length()? {
             self.faults.write()?;
         }

@@ -77,7 +77,7 @@ impl PagedRequest for BackfillRequest {
 
 impl Handle for BackfillRequest {
     fn handle(self, admin: &Admin) -> Result<BackfillPage, Refusal> {
-        let cause = Cause { event: "ObjectCreated:Backfill", request_id: request_id::current() };
+        let cause = Cause::new("ObjectCreated:Backfill", request_id::current());
         let after = Cursor::from_fields(self.after_bucket, self.after_key);
         let prefix = self.prefix.unwrap_or_default();
         let page = admin.parts.store.backfill.page(&prefix, after, self.dry_run, cause)?;

@@ -73,7 +73,9 @@ pub(super) async fn image(
         Ok(Bytes::from_owner(Preview { bytes: object.bytes()?, _permit: permit }))
     });
     let bytes = bytes.await?;
-    let Ok(image) = tintype_engine::probe(&bytes) else {
+    // A drawing may hold scripts.
+    let image = tintype_engine::probe(&bytes).ok().filter(|image| !image.format.is_vector());
+    let Some(image) = image else {
         let message = "the object is no image".into();
         return Err(Refusal { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, message });
     };

@@ -44,6 +44,19 @@ impl Measurements {
         values
     }
 
+    /// The range that is shown.
+    #[must_use]
+    pub const fn period(&self) -> Period {
+        self.period
+    }
+
+    /// Has the range begin where something was measured first, with at least so many intervals.
+    pub fn begin_at_first_data(&mut self, least: i64) {
+        let Period { start_s, end_s, period_s } = self.period;
+        let first = self.intervals.first().map_or(end_s, |(at_s, _)| *at_s);
+        self.period.start_s = first.min(end_s - least * period_s).max(start_s);
+    }
+
     fn index(&self, metric: Metric) -> usize {
         self.metrics.binary_search(&metric).unwrap_or(usize::MAX)
     }

@@ -12,15 +12,19 @@ use tintype_telemetry::render::prometheus::MEDIA_TYPE;
 
 use super::{Admin, Handle, Refusal, Request};
 use crate::history::{
-    Period, QueryError,
+    Period, QueryError, SAMPLE_TIMEOUT,
     query::{self, Statistic},
 };
 
-pub(super) async fn prometheus(State(admin): State<Admin>) -> Result<Response, Refusal> {
-    let text = admin
-        .blocking(|admin| Ok(admin.parts.history.prometheus(&admin.parts.settings.function.name)))
-        .await?;
-    Ok(([(header::CONTENT_TYPE, MEDIA_TYPE)], text).into_response())
+pub(super) async fn prometheus(State(admin): State<Admin>) -> Response {
+    let sampled = admin.blocking(|admin| {
+        admin.parts.history.sample();
+        Ok(())
+    });
+    // On a disk that hangs the gauges have their last values.
+    let _ = tokio::time::timeout(SAMPLE_TIMEOUT, sampled).await;
+    let text = admin.parts.history.prometheus(&admin.parts.settings.function.name);
+    ([(header::CONTENT_TYPE, MEDIA_TYPE)], text).into_response()
 }
 
 /// A statistic of one metric for each period of a range.

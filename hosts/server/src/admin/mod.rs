@@ -3,24 +3,36 @@
 //!
 //! Fields are snake_case, times are milliseconds since 1970 (`…_ms`).
 
+mod access_keys;
 mod answer;
 mod backfill;
+mod backfills;
+mod backup;
 mod dead_letters;
+mod delete;
+mod download;
 mod fields;
+mod gallery;
+mod image_facts;
 mod image_preview;
 mod logs;
 mod measurements;
 mod metrics;
 mod next_steps;
 mod object_status;
+mod operations;
 mod orphans;
 mod request;
 mod results;
 mod retry;
+mod small_preview;
+mod summary;
+mod try_render;
 mod upload;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+pub use access_keys::{KeyAction, KeyActionAnswer, KeyActionRequest, KeyEntry, KeyList, KeysRequest};
 pub use answer::{Refusal, to_json};
 use axum::{
     Json,
@@ -30,27 +42,50 @@ use axum::{
     routing::{MethodFilter, MethodRouter, get, on, post},
 };
 pub use backfill::{BackfillPage, BackfillRequest, Cursor};
+use backfills::BackfillJob;
+pub use backfills::{
+    BackfillAction, BackfillActionRequest, BackfillProgress, BackfillState, BackfillsAnswer, BackfillsRequest,
+};
+pub use backup::{BackupAction, BackupRequest, BackupStatus};
 pub use dead_letters::{
     All, DeadLetterAction, DeadLetterActionRequest, DeadLetterCount, DeadLetterList, DeadLettersRequest,
 };
+pub use delete::{DeleteAnswer, DeleteRequest};
+use download::DownloadRequest;
 #[cfg(fuzzing)]
 pub(crate) use fields::decode;
 pub use fields::{Fields, encode};
+pub use gallery::{
+    BucketList, BucketSummary, BucketsRequest, GalleryFilter, GalleryImage, GalleryPage, GalleryRequest,
+};
+pub use image_facts::ImageFacts;
 use image_preview::{ImagePreviewRequest, PREVIEWS};
 pub use logs::LogsRequest;
 pub use measurements::{LambdaCost, Measurements};
 pub use metrics::{MetricAnswer, MetricRequest, parse_time};
 pub use object_status::{ObjectStatus, StatusRequest, StoredObject, StoredThumbnail};
+pub use operations::{Operations, OperationsRequest, SettingInForce};
 pub use orphans::{Orphan, OrphansPage, OrphansRequest};
 pub use request::{Handle, PagedRequest, Request};
 pub use results::{Results, ResultsRequest};
 pub use retry::{RetryAnswer, RetryRequest};
+use small_preview::{PreviewCache, PreviewRequest};
+pub use summary::{Summary, SummaryRequest};
 use tintype_api::{Access, BodyLimit, Permission, Route, RouteLimits, RoutePath};
 use tintype_pipeline::{Location, ObjectKey, trigger::Trigger};
 use tokio::sync::Semaphore;
-pub use upload::{UploadAnswer, UploadRequest};
+use try_render::RenderRequest;
+pub use upload::{ExistingObject, UploadAnswer, UploadCheckAnswer, UploadCheckRequest, UploadRequest};
 
-use crate::{history::History, queue::Queue, settings::Settings, storage::Storage};
+use crate::{
+    auth::{AccessKeys, caller},
+    dispatch::Dispatcher,
+    history::History,
+    queue::Queue,
+    request_id,
+    settings::Settings,
+    storage::Storage,
+};
 pub use crate::{
     history::{Entry, Period, ReportLine, Settlement, query::Statistic},
     queue::{DeadLetter, DeadLetterSummary, EventRecord, ResultRecord},
@@ -67,15 +102,45 @@ struct Parts {
     store: Arc<Storage>,
     queue: Arc<Queue>,
     history: Arc<History>,
+    keys: Arc<AccessKeys>,
+    dispatcher: Arc<Dispatcher>,
     previews: Arc<Semaphore>,
+    preview_cache: PreviewCache,
+    backfill_job: Arc<BackfillJob>,
+    pages: Arc<Semaphore>,
 }
+
+/// Pages that are read from the disk at once.
+const PAGES: usize = 16;
+/// For one of them; a disk that has not answered by then hangs.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Admin {
     /// Over the server's parts.
     #[must_use]
-    pub fn new(settings: &Settings, store: Arc<Storage>, queue: Arc<Queue>, history: Arc<History>) -> Self {
-        let previews = Arc::new(Semaphore::new(PREVIEWS));
-        Self { parts: Arc::new(Parts { settings: settings.clone(), store, queue, history, previews }) }
+    pub fn new(
+        settings: &Settings,
+        store: Arc<Storage>,
+        queue: Arc<Queue>,
+        history: Arc<History>,
+        keys: Arc<AccessKeys>,
+        dispatcher: Arc<Dispatcher>,
+    ) -> Self {
+        let [previews, pages] = [PREVIEWS, PAGES].map(|permits| Arc::new(Semaphore::new(permits)));
+        Self {
+            parts: Arc::new(Parts {
+                settings: settings.clone(),
+                store,
+                queue,
+                history,
+                keys,
+                dispatcher,
+                previews,
+                preview_cache: PreviewCache::new(),
+                backfill_job: Arc::default(),
+                pages,
+            }),
+        }
     }
 
     /// The routes: a request is added here. Who may send it is checked by whoever serves them.
@@ -87,11 +152,25 @@ impl Admin {
             json::<DeadLettersRequest>(),
             json::<DeadLetterActionRequest>(),
             json::<BackfillRequest>(),
+            json::<BackupRequest>(),
+            json::<BackfillsRequest>(),
+            json::<BackfillActionRequest>(),
+            json::<OperationsRequest>(),
             json::<OrphansRequest>(),
             json::<ResultsRequest>(),
             json::<MetricRequest>(),
+            json::<GalleryRequest>(),
+            json::<BucketsRequest>(),
+            json::<SummaryRequest>(),
+            json::<DeleteRequest>(),
+            json::<UploadCheckRequest>(),
+            json::<KeysRequest>(),
+            json::<KeyActionRequest>(),
             row::<LogsRequest>(get(logs::lines)),
             row::<ImagePreviewRequest>(get(image_preview::image)),
+            row::<PreviewRequest>(get(small_preview::preview)),
+            row::<RenderRequest>(get(try_render::render)),
+            row::<DownloadRequest>(get(download::download)),
             Route {
                 limits: RouteLimits { body: BodyLimit::Streamed, ..RouteLimits::default() },
                 ..row::<UploadRequest>(post(upload::upload))
@@ -118,9 +197,35 @@ impl Admin {
         work: impl FnOnce(&Self) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
         let admin = self.clone();
-        tokio::task::spawn_blocking(move || work(&admin)).await.unwrap_or_else(|error| {
+        let work = request_id::carried(caller::carried(move || work(&admin)));
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
             tracing::error!(%error, "a request panicked");
             Err(Refusal::unavailable("a fault of the server; it is in the log"))
+        })
+    }
+
+    /// The same for a page that is to be answered even if the disk hangs: within a few seconds, with few threads.
+    ///
+    /// # Errors
+    /// As for [`Self::blocking`]; 503 if it takes too long.
+    pub async fn blocking_briefly<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let answered = async {
+            let permit = self.parts.pages.clone().acquire_owned().await;
+            // The thread returns the permit: it may hang for longer than anybody waits.
+            self.blocking(move |admin| {
+                let _permit = permit;
+                work(admin)
+            })
+            .await
+        };
+        tokio::time::timeout(PAGE_TIMEOUT, answered).await.unwrap_or_else(|_| {
+            Err(Refusal::unavailable(format!(
+                "the data folder has not answered for {} s; /readyz has more",
+                PAGE_TIMEOUT.as_secs()
+            )))
         })
     }
 

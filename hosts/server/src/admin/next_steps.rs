@@ -63,6 +63,7 @@ fn about_dead_letter(reason: &str, id: u64, has_object: bool) -> String {
             "upload a smaller file under this key, or raise the limit that the reason names, restart, and: \
              tintype dead-letters redrive {id}"
         ),
+        "archived" => "restore it from its archive, or upload it again".into(),
         "key_too_long" => "upload it under a shorter key, or shorten the rendition's key template".into(),
         "damaged" => {
             "the stored file is corrupt: upload it again; tintype check --scrub finds all others".into()

@@ -1,12 +1,14 @@
 //! `/object`: the status of an object's thumbnails and everything that is known of it: the object, its event, its dead
 //! letter, its last result, its attempts.
 
+use std::collections::BTreeMap;
+
 use axum::http::Method;
 use serde::{Deserialize, Serialize};
 use tintype_api::Permission;
 use tintype_pipeline::{Location, ThumbnailStatus};
 
-use super::{Admin, Handle, Refusal, Request, next_steps::next_steps};
+use super::{Admin, Handle, ImageFacts, Refusal, Request, next_steps::next_steps};
 use crate::{
     history::{Entry, Search},
     queue::{DeadLetter, DeadLetterFilter, EventRecord, ResultRecord},
@@ -68,6 +70,15 @@ pub struct StoredObject {
     pub modified_ms: i64,
     /// As the upload had it.
     pub content_type: Option<String>,
+    /// What its header says; none if it is no image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageFacts>,
+    /// `x-amz-meta-…`, names in lower case without that prefix.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+    /// Its checksums as S3 states them, by the algorithm's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub checksums: BTreeMap<String, String>,
     /// What is wrong with its stored bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub corruption: Option<String>,
@@ -84,6 +95,9 @@ pub struct StoredThumbnail {
     pub size: u64,
     /// Without quotes.
     pub etag: String,
+    /// What its header says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageFacts>,
 }
 
 impl Request for StatusRequest {
@@ -129,21 +143,25 @@ impl Handle for StatusRequest {
             _ => None,
         };
         let outcome = result.as_ref().map(|result| result.outcome.as_str());
-        let status = match (&event, &dead_letter, outcome) {
-            (Some(_), ..) => ThumbnailStatus::Pending,
+        let status = match (&event, &dead_letter) {
+            (Some(_), _) => ThumbnailStatus::Pending,
             _ if current.is_some() => ThumbnailStatus::Current,
-            (None, Some(_), _) | (None, None, Some("failed")) => ThumbnailStatus::Failed,
-            _ if object.is_none() => ThumbnailStatus::Unknown,
-            (None, None, Some("ignored" | "removed")) => ThumbnailStatus::Ignored,
-            _ if !wanted => ThumbnailStatus::Ignored,
-            (None, None, Some("made" | "up_to_date")) => ThumbnailStatus::Stale,
-            _ => ThumbnailStatus::Missing,
+            (None, Some(_)) => ThumbnailStatus::Failed,
+            (None, None) if object.is_none() => ThumbnailStatus::Unknown,
+            (None, None) => thumbnail_status(outcome, wanted),
         };
         let of_result = || result.iter().flat_map(|result| result.renditions.clone()).collect();
         let mut thumbnails = Vec::new();
         for at in current.unwrap_or_else(of_result) {
             if let Some(ObjectRecord { size, etag, .. }) = admin.head(&at)? {
-                thumbnails.push(StoredThumbnail { bucket: at.bucket, key: at.key.to_string(), size, etag });
+                let image = admin.image_facts(&at);
+                thumbnails.push(StoredThumbnail {
+                    bucket: at.bucket,
+                    key: at.key.to_string(),
+                    size,
+                    etag,
+                    image,
+                });
             }
         }
         let object = object.map(|record| StoredObject {
@@ -151,6 +169,9 @@ impl Handle for StatusRequest {
             etag: record.etag,
             modified_ms: record.modified_ms,
             content_type: record.headers.content_type,
+            image: admin.image_facts(&at),
+            metadata: record.headers.metadata,
+            checksums: record.checksums.values,
             // A disk that does not respond now says nothing about its content.
             corruption: store.objects.corruption(&at, MAX_VERIFIED_BYTES).unwrap_or_default(),
         });
@@ -170,6 +191,18 @@ impl Handle for StatusRequest {
         };
         answer.advice = next_steps(admin, &at, &answer)?;
         Ok(answer)
+    }
+}
+
+/// The status of an object whose thumbnails are not there and which no event leads to: by how its last event ended, and
+/// whether a trigger matches it.
+pub(super) fn thumbnail_status(outcome: Option<&str>, is_wanted: bool) -> ThumbnailStatus {
+    match outcome {
+        Some("failed") => ThumbnailStatus::Failed,
+        Some("ignored" | "removed") => ThumbnailStatus::Ignored,
+        _ if !is_wanted => ThumbnailStatus::Ignored,
+        Some("made" | "up_to_date") => ThumbnailStatus::Stale,
+        _ => ThumbnailStatus::Missing,
     }
 }
 

@@ -58,7 +58,7 @@ impl PagedRequest for OrphansRequest {
 
 impl Handle for OrphansRequest {
     fn handle(self, admin: &Admin) -> Result<OrphansPage, Refusal> {
-        let cause = Cause { event: "ObjectRemoved:Delete", request_id: request_id::current() };
+        let cause = Cause::new("ObjectRemoved:Delete", request_id::current());
         let after = Cursor::from_fields(self.after_bucket, self.after_key);
         let backfill = &admin.parts.store.backfill;
         let (found, next) = backfill.orphans(&self.prefix.unwrap_or_default(), after)?;

@@ -46,7 +46,7 @@ impl Handle for RetryRequest {
         let ids: Vec<u64> =
             queue.dead_letters(&of_object)?.iter().map(|dead_letter| dead_letter.event.id).collect();
         let is_queued = if ids.is_empty() {
-            let cause = Cause { event: "ObjectCreated:Retry", request_id: request_id::current() };
+            let cause = Cause::new("ObjectCreated:Retry", request_id::current());
             match backfill.enqueue(&at, cause) {
                 Err(StoreFault::NoSuchKey(_)) => false,
                 queued => queued?,

@@ -6,27 +6,41 @@ use http::HeaderMap;
 use sha2::{Digest as _, Sha256};
 use tintype_api::settings::ApiKey;
 
-use super::Principal;
+use super::{Client, Principal, TooManyGuesses, login_throttle::LoginThrottle};
 
 /// The keys in force: names by the digest of the secret, so that the time of a look-up depends on no secret.
 #[derive(Debug)]
-pub(super) struct ApiKeys {
+pub struct ApiKeys {
     names: HashMap<[u8; 32], Arc<str>>,
+    throttle: LoginThrottle,
 }
 
 impl ApiKeys {
     /// The keys of the settings.
-    pub(super) fn new(keys: &[ApiKey]) -> Self {
-        Self { names: keys.iter().map(|key| (digest(&key.key), key.name.as_str().into())).collect() }
+    #[must_use]
+    pub fn new(keys: &[ApiKey]) -> Self {
+        let names = keys.iter().map(|key| (digest(&key.key), key.name.as_str().into())).collect();
+        Self { names, throttle: LoginThrottle::default() }
     }
 
     /// The principal of the key that a request was sent with, if it is known.
-    pub(super) fn principal(&self, headers: &HeaderMap) -> Option<Principal> {
-        if self.names.is_empty() {
-            return None;
-        }
-        let sent = headers.get("x-api-key")?.to_str().ok()?;
-        self.names.get(&digest(sent)).cloned().map(Principal::ApiKey)
+    #[must_use]
+    pub fn principal(&self, headers: &HeaderMap) -> Option<Principal> {
+        self.names.get(&digest(self.sent(headers)?)).cloned().map(Principal::ApiKey)
+    }
+
+    /// Counts the key of a request that is not known, if it has one. Known ones are never refused, so this does not slow
+    /// guesses down; the length of keys forbids them.
+    ///
+    /// # Errors
+    /// Too many wrong ones were sent.
+    pub fn count_wrong(&self, client: Client, headers: &HeaderMap) -> Result<(), TooManyGuesses> {
+        self.sent(headers).map_or(Ok(()), |_| self.throttle.attempt(client, || false).map(drop))
+    }
+
+    /// The key that a request was sent with, if any is known.
+    fn sent<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        headers.get("x-api-key").filter(|_| !self.names.is_empty())?.to_str().ok()
     }
 }
 
@@ -50,6 +64,11 @@ mod tests {
         for headers in [HeaderMap::new(), with("secre"), with("secret2"), with("")] {
             assert_eq!(keys.principal(&headers), None);
         }
+        let client = Client { address: Some([192, 0, 2, 1].into()), ..Client::default() };
+        assert!(keys.count_wrong(client, &HeaderMap::new()).is_ok());
+        while keys.count_wrong(client, &with("secre")).is_ok() {}
+        assert!(keys.count_wrong(client, &HeaderMap::new()).is_ok());
+        assert!(keys.principal(&with("secret")).is_some());
         assert_eq!(ApiKeys::new(&[]).principal(&with("secret")), None);
     }
 }

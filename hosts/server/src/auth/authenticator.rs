@@ -3,58 +3,76 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
-use tintype_api::Access;
+use tintype_api::{Access, Permission};
 
-use super::{Client, Principal, RootKey, Sessions, api_keys::ApiKeys, local_trust::LocalTrust};
+use super::{Client, Clients, KeyVerifier, Principal, Sessions, TooManyGuesses, api_keys::ApiKeys};
 use crate::settings::Settings;
 
 /// Turns the credentials of a request into a principal.
 #[derive(Debug)]
 pub struct Authenticator {
-    local_trust: LocalTrust,
+    clients: Clients,
     api_keys: ApiKeys,
-    root_key: Arc<RootKey>,
+    verifier: Arc<KeyVerifier>,
     sessions: Arc<Sessions>,
 }
 
 impl Authenticator {
-    /// Under these settings; root key and sessions outlive them.
+    /// Under these settings; access keys and sessions outlive them.
     #[must_use]
-    pub fn new(settings: &Settings, root_key: Arc<RootKey>, sessions: Arc<Sessions>) -> Self {
-        let (local_trust, api_keys) = (LocalTrust::new(settings), ApiKeys::new(&settings.api.keys));
-        Self { local_trust, api_keys, root_key, sessions }
+    pub fn new(settings: &Settings, verifier: Arc<KeyVerifier>, sessions: Arc<Sessions>) -> Self {
+        let (clients, api_keys) = (Clients::new(settings), ApiKeys::new(&settings.api.keys));
+        Self { clients, api_keys, verifier, sessions }
     }
 
     /// What is known of a request's sender before any credentials.
     pub fn client<B>(&self, request: &Request<B>) -> Client {
-        self.local_trust.client(request)
+        let mut client = self.clients.client(request);
+        // With access keys others are meant to call, as with API keys: see `Settings::trusts_loopback`.
+        client.is_trusted &= self.verifier.keys().is_root_alone();
+        client
     }
 
     /// The sender of a request to a route. Which credentials count depends on what the route demands.
-    pub async fn principal(&self, access: Access, client: Client, headers: &HeaderMap) -> Principal {
-        if client.is_trusted {
-            return Principal::LocalProgram;
+    ///
+    /// # Errors
+    /// Too many wrong ones were sent. Sessions and API keys that are valid are never refused for it.
+    pub fn principal(
+        &self,
+        access: Access,
+        client: Client,
+        headers: &HeaderMap,
+    ) -> Result<Principal, TooManyGuesses> {
+        // Keys are administered with a key, whoever asks; if one was sent, it counts.
+        let of_keys = access == Access::Login(Permission::Keys);
+        if client.is_trusted && !(of_keys && headers.contains_key(header::AUTHORIZATION)) {
+            return Ok(Principal::LocalProgram);
         }
+        let key = self.api_keys.principal(headers);
         let principal = match access {
-            Access::Anyone => None,
-            Access::ApiKey => match self.api_keys.principal(headers) {
+            Access::Anyone => return Ok(Principal::Anonymous),
+            Access::ApiKey => match key {
                 None if client.is_guest => Some(Principal::Guest),
-                // Browsers send the root key that they were given for the console with requests of foreign pages, too.
-                None if !is_of_a_browser(headers) => self.root_key(headers).await,
-                known => known,
+                // Browsers send the access key that they were given for the console with requests of foreign pages, too.
+                None if !is_of_a_browser(headers) => self.verifier.principal(client, headers)?,
+                key => key,
             },
-            Access::Login(_) => match self.sessions.principal(headers) {
-                None => self.root_key(headers).await.or_else(|| self.api_keys.principal(headers)),
-                session => session,
+            Access::Login(_) => match (self.sessions.principal(headers), key) {
+                (None, key) => self.verifier.principal(client, headers)?.or(key),
+                (session, _) => session,
             },
         };
-        principal.unwrap_or(Principal::Anonymous)
+        match principal {
+            None => self.api_keys.count_wrong(client, headers).map(|()| Principal::Anonymous),
+            Some(principal) => Ok(principal),
+        }
     }
+}
 
-    /// Boxed: the future of a request that needs no root key is to be small.
-    async fn root_key(&self, headers: &HeaderMap) -> Option<Principal> {
-        Box::pin(self.root_key.principal(headers)).await
-    }
+/// Whether a request was sent with credentials that count. One with wrong ones is refused, also where none are needed.
+pub(crate) fn has_credentials(headers: &HeaderMap) -> bool {
+    headers.contains_key("x-api-key")
+        || headers.contains_key(header::AUTHORIZATION) && !is_of_a_browser(headers)
 }
 
 /// Whether a page may have caused a request: browsers mark what pages send, and pages cannot remove the marks.

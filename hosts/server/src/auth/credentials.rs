@@ -15,6 +15,9 @@ pub const ACCESS_KEY_ID: &str = "TINTYPE_ACCESS_KEY_ID";
 /// Environment variable of its secret.
 pub const SECRET_ACCESS_KEY: &str = "TINTYPE_SECRET_ACCESS_KEY";
 
+/// The shortest secret in characters, so that it cannot be guessed.
+const SHORTEST_SECRET: usize = 16;
+
 /// An access key. Its `Debug` never shows the secret.
 #[derive(Clone)]
 pub struct Credentials {
@@ -46,11 +49,11 @@ impl Credentials {
     /// From `given` (the values of the environment's two variables), the data folder's file, or created and stored there.
     ///
     /// # Errors
-    /// Only one of the variables is set, or the file cannot be read, parsed or written.
+    /// Only one of the variables is set, the secret is too short, or the file cannot be read, parsed or written.
     pub fn load_or_create(folder: &Path, given: (Option<String>, Option<String>)) -> io::Result<Self> {
         match given {
             (Some(access_key_id), Some(secret)) if !access_key_id.is_empty() && !secret.is_empty() => {
-                return Ok(Self::new(access_key_id, secret));
+                return Self::new(access_key_id, secret).checked();
             }
             (None, None) => {}
             _ => {
@@ -61,7 +64,7 @@ impl Credentials {
         }
         let file = folder.join("credentials");
         match read_text(&file) {
-            Ok(text) => Self::parse(&text, file),
+            Ok(text) => Self::parse(&text, file)?.checked(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(file),
             Err(error) => Err(io::Error::new(
                 error.kind(),
@@ -71,6 +74,21 @@ impl Credentials {
                 ),
             )),
         }
+    }
+
+    /// This key, if its secret is long enough.
+    fn checked(self) -> io::Result<Self> {
+        let length = self.secret.chars().count();
+        if length >= SHORTEST_SECRET {
+            return Ok(self);
+        }
+        let setting = match &self.file {
+            Some(file) => format!("aws_secret_access_key in {}", file.display()),
+            None => SECRET_ACCESS_KEY.to_owned(),
+        };
+        Err(io::Error::other(format!(
+            "{setting} has {length} characters; write at least {SHORTEST_SECRET}, as from \"openssl rand -hex 20\""
+        )))
     }
 
     /// The key a command uses: from `given` or the data folder's file; none is created.
@@ -99,9 +117,18 @@ impl Credentials {
         }
     }
 
-    fn create(file: PathBuf) -> io::Result<Self> {
+    /// A random pair that is stored nowhere.
+    ///
+    /// # Errors
+    /// The system gives no randomness.
+    pub fn generate() -> io::Result<Self> {
         let access_key_id = format!("TT{}", random_text(18, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")?);
         let secret = random_text(40, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")?;
+        Ok(Self::new(access_key_id, secret))
+    }
+
+    fn create(file: PathBuf) -> io::Result<Self> {
+        let Self { access_key_id, secret, .. } = Self::generate()?;
         // A temporary file first, so that a crash leaves no half of a key.
         let temporary = file.with_extension("new");
         let mut new = fs::OpenOptions::new();
@@ -153,10 +180,30 @@ mod tests {
     #[test]
     fn the_environment_comes_first_and_whole() {
         let folder = tempfile::tempdir().unwrap();
+        let secret = "0123456789abcdef";
         let given =
-            Credentials::load_or_create(folder.path(), (Some("id".into()), Some("secret".into()))).unwrap();
+            Credentials::load_or_create(folder.path(), (Some("id".into()), Some(secret.into()))).unwrap();
         assert_eq!(given.access_key_id, "id");
         assert!(!folder.path().join("credentials").exists());
         assert!(Credentials::load_or_create(folder.path(), (Some("id".into()), None)).is_err());
+    }
+
+    #[test]
+    fn a_short_secret_is_refused_by_the_name_of_its_setting() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = |given| Credentials::load_or_create(folder.path(), given).unwrap_err().to_string();
+        let short = "0123456789abcde";
+        let from_env = error((Some("id".into()), Some(short.into())));
+        assert!(
+            from_env.starts_with("TINTYPE_SECRET_ACCESS_KEY has 15 characters; write at least 16"),
+            "{from_env}"
+        );
+        let text = format!("aws_access_key_id = id\naws_secret_access_key = {short}\n");
+        fs::write(folder.path().join("credentials"), text).unwrap();
+        let from_file = error((None, None));
+        assert!(
+            from_file.starts_with("aws_secret_access_key in ") && !from_file.contains(short),
+            "{from_file}"
+        );
     }
 }

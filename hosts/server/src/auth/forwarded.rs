@@ -12,7 +12,7 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 
 /// The last address that is not a trusted proxy's: the sender may have written those before it.
 /// X-Forwarded-For, or where there is none, Forwarded: a proxy sets one of them and may pass on the other as it came.
-pub(super) fn client_address(headers: &HeaderMap, proxies: &Proxies) -> Option<IpAddr> {
+pub fn forwarded_address(headers: &HeaderMap, proxies: &Proxies) -> Option<IpAddr> {
     let name = if headers.contains_key(&FORWARDED_FOR) { FORWARDED_FOR } else { header::FORWARDED };
     let mut last = None;
     for element in values(headers, &name).rev() {

@@ -6,32 +6,35 @@ use http::{HeaderMap, HeaderName, Request};
 use super::{Client, Peer, forwarded};
 use crate::settings::{Proxies, Settings};
 
-/// The settings of trust.
+/// What is known of clients under one version of the settings.
 #[derive(Debug)]
-pub(super) struct LocalTrust {
+pub struct Clients {
     /// Whether programs of this machine are trusted.
     is_trusted: bool,
     /// Whether they connect to the TCP port. With a unix socket its permissions decide which of them are meant.
     is_by_network: bool,
-    /// Whether the API has no keys and a port beyond loopback.
+    /// Whether the settings have no key of any kind, and the API a port beyond loopback.
     is_open: bool,
     is_tls: bool,
     proxies: Proxies,
 }
 
-impl LocalTrust {
-    pub(super) fn new(settings: &Settings) -> Self {
+impl Clients {
+    /// Under these settings.
+    #[must_use]
+    pub fn new(settings: &Settings) -> Self {
         let (listen, is_loopback) = (&settings.listen, settings.listen.http.ip().is_loopback());
         Self {
             is_trusted: settings.trusts_loopback(),
             is_by_network: listen.http_unix.is_none() && is_loopback,
-            is_open: settings.api.keys.is_empty() && !is_loopback,
+            is_open: settings.api.keys.is_empty() && settings.access.is_empty() && !is_loopback,
             is_tls: listen.tls.is_some(),
             proxies: listen.trusted_proxies.clone(),
         }
     }
 
-    pub(super) fn client<B>(&self, request: &Request<B>) -> Client {
+    /// The sender of a request, before any credentials.
+    pub fn client<B>(&self, request: &Request<B>) -> Client {
         let (peer, headers) = (request.extensions().get(), request.headers());
         let (is_local, is_proxy, is_network) = match peer {
             None => return Client::default(),
@@ -41,11 +44,18 @@ impl LocalTrust {
                 (is_local, self.proxies.contains(from.ip()), true)
             }
         };
+        let forwarded_for =
+            if is_proxy { forwarded::forwarded_address(headers, &self.proxies) } else { None };
+        let address = forwarded_for.or(match peer {
+            Some(Peer::Network(from)) => Some(from.ip()),
+            Some(Peer::Unix) | None => None,
+        });
         Client {
             is_trusted: self.is_trusted && is_local && !is_forwarded(headers),
             is_guest: self.is_open && is_network,
             is_encrypted: self.is_tls && is_network || is_proxy && forwarded::is_tls(headers),
-            forwarded_for: if is_proxy { forwarded::client_address(headers, &self.proxies) } else { None },
+            forwarded_for,
+            address,
         }
     }
 }
@@ -87,7 +97,7 @@ mod tests {
     }
 
     fn client(settings: &Settings, request: &Request<()>) -> Client {
-        LocalTrust::new(settings).client(request)
+        Clients::new(settings).client(request)
     }
 
     fn request(peer: &str, headers: &[(&str, &str)]) -> Request<()> {
@@ -126,7 +136,8 @@ mod tests {
             // Even without a value.
             for value in ["", "127.0.0.1"] {
                 let client = client(&defaults, &request(HERE, &[(name, value)]));
-                assert_eq!(client, Client::default(), "{name}: {value}");
+                let address = Some([127, 0, 0, 1].into());
+                assert_eq!(client, Client { address, ..Client::default() }, "{name}: {value}");
             }
         }
         for (file, peer) in [

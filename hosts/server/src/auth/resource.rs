@@ -3,6 +3,7 @@
 use std::fmt;
 
 use tintype_pipeline::store::Location;
+use tintype_policy as policy;
 
 /// The resource of a request. Its text is its ARN on S3, and a route's path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,27 @@ pub enum Resource<'a> {
     },
     /// A route of the HTTP port, by the request's path.
     Route(&'a str),
+}
+
+impl<'a> Resource<'a> {
+    /// The bucket it is or lies in.
+    #[must_use]
+    pub const fn bucket(&self) -> Option<&'a str> {
+        match *self {
+            Self::Bucket(bucket) | Self::Object { bucket, .. } => Some(bucket),
+            Self::Buckets | Self::Route(_) => None,
+        }
+    }
+
+    /// As policies name it.
+    pub(super) const fn of_policies(&self) -> policy::Resource<'a> {
+        match *self {
+            Self::Buckets => policy::Resource::Service,
+            Self::Bucket(bucket) => policy::Resource::Bucket(bucket),
+            Self::Object { bucket, key } => policy::Resource::Object { bucket, key },
+            Self::Route(_) => policy::Resource::Route,
+        }
+    }
 }
 
 impl<'a> From<&'a Location> for Resource<'a> {

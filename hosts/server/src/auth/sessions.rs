@@ -1,4 +1,4 @@
-//! Logins at the console: whoever presents the root key gets a token, which its browser sends as a cookie.
+//! Logins at the console: whoever presents the root key, or another that may see the console, gets a token, which its browser sends as a cookie.
 
 use std::{
     collections::HashMap,
@@ -9,7 +9,11 @@ use std::{
 
 use http::{HeaderMap, header};
 
-use super::{Client, Principal, RootKey, token};
+use super::{
+    Client, KeyVerifier, Principal, TooManyGuesses,
+    access_keys::{SecretDigest, digest},
+    token,
+};
 
 const COOKIE: &str = "tintype_session";
 /// How long a session lasts.
@@ -17,10 +21,33 @@ const LIFETIME: Duration = Duration::from_secs(12 * 3600);
 /// Sessions at once; the oldest makes room.
 const MAX_SESSIONS: usize = 1000;
 
-/// The sessions by their tokens, and until when each is valid. `Debug` shows no token.
+/// Why somebody cannot log in.
+#[derive(Debug, thiserror::Error)]
+pub enum LoginError {
+    /// This is no access key, or one that may not see the console.
+    #[error("This access key is not known.")]
+    WrongKey,
+    /// Too many wrong keys were sent before.
+    #[error(transparent)]
+    TooManyGuesses(#[from] TooManyGuesses),
+    /// The system gives no randomness.
+    #[error("nobody can log in: {0}")]
+    Unavailable(#[from] io::Error),
+}
+
+/// Whose session it is, and until when.
+#[derive(Debug)]
+struct Session {
+    access_key_id: Arc<str>,
+    /// Of the secret that it was opened with: with another it ends.
+    secret: SecretDigest,
+    valid_until: Instant,
+}
+
+/// The sessions by their tokens. `Debug` shows no token.
 pub struct Sessions {
-    root_key: Arc<RootKey>,
-    valid_until: Mutex<HashMap<String, Instant>>,
+    verifier: Arc<KeyVerifier>,
+    by_token: Mutex<HashMap<String, Session>>,
 }
 
 impl fmt::Debug for Sessions {
@@ -30,26 +57,22 @@ impl fmt::Debug for Sessions {
 }
 
 impl Sessions {
-    /// None yet; the root key opens them.
+    /// None yet; access keys open them.
     #[must_use]
-    pub fn new(root_key: Arc<RootKey>) -> Self {
-        Self { root_key, valid_until: Mutex::default() }
+    pub fn new(verifier: Arc<KeyVerifier>) -> Self {
+        Self { verifier, by_token: Mutex::default() }
     }
 
-    /// The `Set-Cookie` of a new session; `None` if this is not the root key.
+    /// The `Set-Cookie` of a new session.
     ///
     /// # Errors
-    /// The system gives no randomness.
-    pub async fn log_in(
-        &self,
-        access_key_id: &str,
-        secret: &str,
-        client: Client,
-    ) -> io::Result<Option<String>> {
-        if !self.root_key.verify(access_key_id, secret).await {
-            return Ok(None);
+    /// See [`LoginError`].
+    pub fn log_in(&self, access_key_id: &str, secret: &str, client: Client) -> Result<String, LoginError> {
+        let is_known = self.verifier.verify(client, access_key_id, secret)?;
+        if !is_known || !self.verifier.keys().may_log_in(access_key_id) {
+            return Err(LoginError::WrongKey);
         }
-        self.open().map(|token| Some(set_cookie(client, &token, LIFETIME)))
+        Ok(set_cookie(client, &self.open(access_key_id, secret)?, LIFETIME))
     }
 
     /// Ends a request's session; the `Set-Cookie` that removes its cookie.
@@ -62,25 +85,39 @@ impl Sessions {
 
     /// The principal of a request's session, if that is valid.
     pub(super) fn principal(&self, headers: &HeaderMap) -> Option<Principal> {
-        let is_valid = self.lock().get(sent_token(headers)?).is_some_and(|until| *until > Instant::now());
-        is_valid.then_some(Principal::Session)
+        let sessions = self.lock();
+        let session = sessions.get(sent_token(headers)?)?;
+        let id = &session.access_key_id;
+        let keys = self.verifier.keys();
+        let is_valid = session.valid_until > Instant::now() && keys.secret_digest(id) == Some(session.secret);
+        is_valid.then(|| match keys.is_root(id) {
+            true => Principal::Session,
+            // What it may do is decided at each request, as its rights are then.
+            false => Principal::AccessKey(id.clone()),
+        })
     }
 
-    fn open(&self) -> io::Result<String> {
+    fn open(&self, access_key_id: &str, secret: &str) -> io::Result<String> {
         let token = token()?;
         let mut sessions = self.lock();
         let now = Instant::now();
-        sessions.retain(|_, until| *until > now);
+        sessions.retain(|_, session| session.valid_until > now);
         if sessions.len() >= MAX_SESSIONS {
-            let oldest = sessions.iter().min_by_key(|(_, until)| **until).map(|(token, _)| token.clone());
+            let oldest = sessions.iter().min_by_key(|(_, session)| session.valid_until);
+            let oldest = oldest.map(|(token, _)| token.clone());
             oldest.and_then(|token| sessions.remove(&token));
         }
-        sessions.insert(token.clone(), now + LIFETIME);
+        let session = Session {
+            access_key_id: access_key_id.into(),
+            secret: digest(secret),
+            valid_until: now + LIFETIME,
+        };
+        sessions.insert(token.clone(), session);
         Ok(token)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
-        self.valid_until.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Session>> {
+        self.by_token.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -101,7 +138,11 @@ fn sent_token(headers: &HeaderMap) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::Credentials;
+    use crate::{
+        auth::{AccessKeys, Credentials},
+        settings::Settings,
+    };
+    use tintype_pipeline::settings::Sources;
 
     fn with(cookie: &str) -> HeaderMap {
         HeaderMap::from_iter([(header::COOKIE, cookie.parse().unwrap())])
@@ -113,11 +154,34 @@ mod tests {
         assert_eq!(sent_token(&HeaderMap::new()), None);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn sessions_end() {
-        let sessions = Sessions::new(Arc::new(RootKey::new(Credentials::new("id", "secret"))));
-        assert_eq!(sessions.log_in("id", "other", Client::default()).await.unwrap(), None);
-        let cookie = sessions.log_in("id", "secret", Client::default()).await.unwrap().unwrap();
+    #[test]
+    fn a_session_ends_with_the_secret_that_opened_it() {
+        let settings = |secret: &str| {
+            let file = format!(
+                "[[access]]\nname = \"ops\"\naccess_key_id = \"TTOPS\"\nsecret_access_key = \"{secret}\"\npreset = \"operator\"\n"
+            );
+            Settings::load(Sources { file: Some(("test".into(), file)), ..Sources::default() }).unwrap()
+        };
+        let keys = Arc::new(AccessKeys::root_only(Credentials::new("id", "secret")));
+        keys.apply(&settings("first-secret-of-ops")).unwrap();
+        let sessions = Sessions::new(Arc::new(KeyVerifier::new(keys.clone())));
+        let cookie = sessions.log_in("TTOPS", "first-secret-of-ops", Client::default()).unwrap();
+        let session = with(cookie.split(';').next().unwrap());
+        for _ in 0..2 {
+            assert_eq!(sessions.principal(&session), Some(Principal::AccessKey("TTOPS".into())));
+            keys.apply(&settings("first-secret-of-ops")).unwrap();
+        }
+        keys.apply(&settings("second-secret-of-ops")).unwrap();
+        assert_eq!(sessions.principal(&session), None);
+    }
+
+    #[test]
+    fn sessions_end() {
+        let keys = Arc::new(AccessKeys::root_only(Credentials::new("id", "secret")));
+        let sessions = Sessions::new(Arc::new(KeyVerifier::new(keys)));
+        assert!(matches!(sessions.log_in("id", "other", Client::default()), Err(LoginError::WrongKey)));
+        let cookie = sessions.log_in("id", "secret", Client::default()).unwrap();
+        while !matches!(sessions.log_in("id", "", Client::default()), Err(LoginError::TooManyGuesses(_))) {}
         let session = with(cookie.split(';').next().unwrap());
         assert_eq!(sessions.principal(&session), Some(Principal::Session));
         for other in [with("tintype_session=other"), with("tintype_session="), HeaderMap::new()] {

@@ -7,6 +7,7 @@ mod scrub;
 use std::{net::TcpListener, sync::Arc};
 
 use clap::Args;
+use tintype_api::Public;
 
 use super::{Env, FAILED, OK, SettingsArguments, output};
 use crate::{
@@ -28,7 +29,7 @@ Examples:
   tintype check --scrub                 every object's bytes against its checksum; a server may run, but only
                                         without one missing files are reported, too
   tintype check --repair                the ledger from the object files; the server must not run
-  tintype check --sandbox               what the server gives up on this kernel, tried out
+  tintype check --sandbox               what the server drops on this kernel, tried out
   tintype check --repair --scrub        the same, and corrupt files go to quarantine, too
 
 Without options no object, bucket or event is changed, and no data folder is created. --repair deletes nothing: what it does not use goes to
@@ -188,7 +189,37 @@ fn store(settings: &Settings, folder: DataFolder, findings: &mut Findings) -> Op
     let buckets =
         store.buckets.list().map(|buckets| buckets.into_iter().map(|(name, _)| name).collect::<Vec<_>>());
     findings.add("buckets", buckets.map(|names| names.join(", ")).map_err(|fault| fault.to_string()));
+    findings.add("public", public(settings, &store));
     Some(store)
+}
+
+/// What everybody may read, or do otherwise, without a key.
+fn public(settings: &Settings, store: &Storage) -> Result<String, String> {
+    let buckets = store.buckets.list().map_err(|fault| fault.to_string())?;
+    let names = buckets.into_iter().map(|(name, _)| name).filter(|name| {
+        store.buckets.entry(name).is_some_and(|entry| entry.is_public(settings.storage.default_block()))
+    });
+    let names: Vec<_> = names.collect();
+    let objects = store.objects.public_count().map_err(|fault| fault.to_string())?;
+    let buckets = match names.is_empty() {
+        true => String::new(),
+        false => format!("by policies and ACLs of buckets: {}", names.join(", ")),
+    };
+    // Their buckets may forbid it.
+    let objects = match objects {
+        0 => String::new(),
+        count => {
+            format!("{count} object(s) by their ACL, unless their bucket's public access block ignores it")
+        }
+    };
+    let images = match settings.api.public {
+        Public::None => String::new(),
+        public => {
+            format!("images of the triggers' buckets at the HTTP port, as api.public = \"{public}\" says")
+        }
+    };
+    let found: Vec<_> = [buckets, objects, images].into_iter().filter(|words| !words.is_empty()).collect();
+    Ok(if found.is_empty() { "nothing".into() } else { found.join("; ") })
 }
 
 fn addresses(settings: &Settings, findings: &mut Findings) {

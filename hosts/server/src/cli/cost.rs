@@ -1,5 +1,5 @@
 //! `tintype cost`: measured milliseconds and memory as dollars on AWS.
-//! Source: AWS, "S3 pricing" (us-east-1); of Lambda's prices, `history::cost`.
+//! Source: AWS, "S3 pricing" and "CloudWatch pricing" (us-east-1); of Lambda's prices, `history::cost`.
 
 use std::path::PathBuf;
 
@@ -18,6 +18,10 @@ const SIZES: [u32; 10] = [128, 192, 256, 384, 512, 768, 1024, 1769, 3008, 10240]
 /// Dollars a million calls of S3: GET and HEAD, PUT and LIST.
 const S3_READS: f64 = 0.40;
 const S3_WRITES: f64 = 5.0;
+/// Dollars a GB of log lines that CloudWatch takes in.
+const LOGS_GB: f64 = 0.50;
+/// Bytes that CloudWatch adds to each line.
+const LINE: f64 = 26.0;
 
 /// The arguments.
 #[derive(Debug, Args)]
@@ -25,7 +29,8 @@ const S3_WRITES: f64 = 5.0;
 Times are those in bench/lambda/measured.json, of one vCPU, beside the usual function of Pillow and boto3 under the
 same emulator and store. Below one vCPU all of a call's time is taken to grow in proportion: 1,769 MB / memory. It does
 for computing and for what a call spends on HTTP, TLS and copying, but not for waiting on the network: small sizes come
-out dearer than they are, for both functions.
+out dearer than they are, for both functions. The total has requests, S3's calls and logs; Lambda's own metrics cost
+nothing, those of the template's parameter CustomMetrics 0.30 $ a month each.
 
 Examples:
   tintype cost
@@ -80,21 +85,30 @@ struct Measurement {
     peak_mb: f64,
 }
 
-/// Calls of S3 a thumbnail.
+/// Calls of S3 a thumbnail, and bytes of log.
 #[derive(Debug, Clone, Copy)]
 struct Calls {
     reads: f64,
     writes: f64,
+    logged: f64,
 }
 
-/// HEAD of the thumbnail, GET of the source, whose size is in S3's event; PUT; HEAD of the source.
-const TINTYPE: Calls = Calls { reads: 3.0, writes: 1.0 };
-/// GET and PUT: it neither knows what is up to date nor which version is the newest.
-const PILLOW: Calls = Calls { reads: 1.0, writes: 1.0 };
+/// HEAD of the thumbnail, GET of the source, whose size is in S3's event; PUT; HEAD of the source. One line of at most
+/// 500 bytes: the template has Lambda log its own lines at level WARN, and metrics of the function's own are off.
+const TINTYPE: Calls = Calls { reads: 3.0, writes: 1.0, logged: 500.0 + LINE };
+/// GET and PUT: it neither knows what is up to date nor which version is the newest. Lambda's three lines START, END and
+/// REPORT, and none of the function's.
+const PILLOW: Calls = Calls { reads: 1.0, writes: 1.0, logged: 320.0 + 3.0 * LINE };
 
 impl Calls {
+    /// Dollars of S3 for a million thumbnails.
     fn dollars(self) -> f64 {
         self.reads * S3_READS + self.writes * S3_WRITES
+    }
+
+    /// Dollars of logs for a million thumbnails.
+    fn logs(self) -> f64 {
+        self.logged * 1e6 / f64::from(1 << 30) * LOGS_GB
     }
 }
 
@@ -180,12 +194,13 @@ fn show(image: &str, function: &str, measured: Measurement, calls: Calls, gb_sec
                     million.memory_mb,
                     million.billed_ms,
                     million.compute,
-                    million.compute + REQUESTS + calls.dollars()
+                    million.compute + REQUESTS + calls.dollars() + calls.logs()
                 )
             });
             let rest = format!(
-                "  a million thumbnails; the total has {REQUESTS:.2} $ of requests and {:.2} $ of S3's\n",
-                calls.dollars()
+                "  a million thumbnails; the total has {REQUESTS:.2} $ of requests, {:.2} $ of S3's and {:.2} $ of logs\n",
+                calls.dollars(),
+                calls.logs()
             );
             head + &rows.collect::<String>() + &rest
         },
@@ -198,6 +213,7 @@ fn show(image: &str, function: &str, measured: Measurement, calls: Calls, gb_sec
                 "peak_mb": measured.peak_mb,
                 "requests_dollars": REQUESTS,
                 "s3_dollars": calls.dollars(),
+                "logs_dollars": calls.logs(),
                 "sizes": millions.iter().map(|million| json!({
                     "memory_mb": million.memory_mb,
                     "billed_ms": million.billed_ms,
@@ -270,6 +286,18 @@ mod tests {
         assert_eq!(large.millions(X86_64)[0].memory_mb, 384);
         // Below one vCPU a call costs the same at every size, but for what is rounded up.
         assert_eq!(ONE.cheapest(X86_64).map(|million| million.memory_mb), Some(1769));
+    }
+
+    #[test]
+    fn logs_cost_no_more_than_computing() {
+        let stored: Measurements = serde_json::from_str(MEASURED).unwrap();
+        for image in stored.images {
+            let cheapest = image.tintype.cheapest(X86_64).unwrap();
+            assert!(TINTYPE.logs() <= cheapest.compute, "{}: {cheapest:?}", image.name);
+        }
+        // 1 KiB a thumbnail.
+        let kilobyte = Calls { reads: 0.0, writes: 0.0, logged: 1024.0 };
+        assert!((kilobyte.logs() - 0.476_837).abs() < 1e-6);
     }
 
     #[test]

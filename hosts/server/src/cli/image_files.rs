@@ -4,10 +4,12 @@ use std::{
     fs::OpenOptions,
     io::{self, Read as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use clap::Args;
 use futures::executor::block_on;
+use tintype_codec_process::CodecProcesses;
 use tintype_engine::{Header, Scratch, Spec, Thumbnail};
 use tintype_pipeline::{
     Failure, Reason, Renderer, Stop,
@@ -26,18 +28,19 @@ use crate::{
 const THREAD_BYTES: u64 = 64 << 20;
 
 /// The settings that have bounds.
-const BOUNDS: [(&str, &str); 4] = [
+const BOUNDS: [(&str, &str); 5] = [
     ("limits.source_bytes", "TINTYPE_LIMITS__SOURCE_BYTES"),
     ("limits.pixels", "TINTYPE_LIMITS__PIXELS"),
     ("limits.frames", "TINTYPE_LIMITS__FRAMES"),
+    ("limits.work", "TINTYPE_LIMITS__WORK"),
     ("function.memory_mb", "TINTYPE_FUNCTION__MEMORY_MB"),
 ];
 
 /// Added to the help of commands with such files.
 pub(super) const HELP: &str = "\
 FILE is a regular file or a link to one. The bounds are the server's: limits.source_bytes, limits.pixels, limits.frames,
-function.memory_mb for each file and function.total_memory_mb for all at once, by the settings file or the environment, as in
-TINTYPE_FUNCTION__MEMORY_MB=2048. A file over a bound is an error of that file.";
+limits.work, function.memory_mb for each file and function.total_memory_mb for all at once, by the settings file or the environment,
+as in TINTYPE_FUNCTION__MEMORY_MB=2048. A file over a bound is an error of that file.";
 
 /// Where their bounds come from.
 #[derive(Debug, Args)]
@@ -67,7 +70,8 @@ impl ImageFiles {
         let (limits, total) = budget::bounds(&settings.function, settings.limits, available);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let fitting = usize::try_from(available / THREAD_BYTES).unwrap_or(usize::MAX);
-        let renderer = Renderer::new(limits, MemoryBudget::new(total));
+        let codecs = Arc::new(CodecProcesses::new(limits.memory_bytes));
+        let renderer = Renderer::new(limits, MemoryBudget::new(total)).with_foreign_decoder(codecs);
         Ok(Self { renderer, most_threads: cores.min(fitting).max(1) })
     }
 

@@ -5,6 +5,7 @@ use std::{io::Read as _, path::PathBuf, sync::Arc, time::Instant};
 use clap::Args;
 use http::{Request, header};
 use http_body_util::Full;
+use tintype_codec_process::CodecProcesses;
 use tintype_pipeline::{
     Call, Outcome, Report, Stop, Thumbnails,
     event::{self, Event},
@@ -65,7 +66,8 @@ fn here(settings: &Settings, folder: DataFolder, event: &[u8]) -> anyhow::Result
     };
     // One call at a time: room for one render and its source.
     let memory = (settings.function.memory_mb * 4).div_ceil(3) << 20;
-    let thumbnails = Thumbnails::on_polling_threads(settings.limits, memory);
+    let codecs = Arc::new(CodecProcesses::new(settings.limits.memory_bytes));
+    let thumbnails = Thumbnails::on_polling_threads(settings.limits, memory).with_foreign_decoder(codecs);
     let triggers = parts.store.notifications.triggers();
     let store = DiskPort::new(parts.store);
     let runtime = super::runtime()?;

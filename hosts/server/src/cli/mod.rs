@@ -3,22 +3,33 @@
 mod allocator;
 mod atomic_file;
 mod backfill;
+mod backup;
 mod check;
 mod cost;
 mod dead_letters;
 mod demo;
+mod formats;
+mod health;
 mod image_files;
 mod invoke;
+mod keys;
 mod logs;
 mod make;
 mod orphans;
 mod output;
 mod probe;
 mod remote;
+mod restore;
 mod serve;
 mod status;
+mod url;
+mod worker;
 
-use std::{io, path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use tintype_pipeline::settings::{Override, SettingsError, Sources};
@@ -54,16 +65,26 @@ pub struct Arguments {
 enum Command {
     /// Run the server until Ctrl-C: S3 endpoint, queue, function and HTTP API
     Serve(serve::Serve),
+    /// Run beside any S3 store: take events from a queue, write thumbnails to the store
+    Worker(worker::Worker),
     /// Run the server and show it at work on sample images
     Demo(demo::Demo),
     /// Render thumbnails of files
     Make(make::Make),
     /// Describe image files, from their headers
     Probe(probe::Probe),
+    /// List the formats that are read and written
+    Formats(formats::Formats),
     /// Run the function on a test event and print the outcome
     Invoke(invoke::Invoke),
     /// Check settings, data folder, buckets and addresses
     Check(check::Check),
+    /// Ask whether the server is ready: exit code 0 if it is
+    Health(health::Health),
+    /// Copy the data folder, while a server runs on it or not
+    Backup(backup::Backup),
+    /// Copy a backup to a new data folder
+    Restore(restore::Restore),
     /// Show one object's status and history, and what to do next
     Status(status::Status),
     /// Events that failed for good: list, show, redrive, purge, export
@@ -72,6 +93,10 @@ enum Command {
     Backfill(backfill::Backfill),
     /// List thumbnails without a source and sources without a thumbnail
     Orphans(orphans::Orphans),
+    /// Access keys and what they may do: add, list, rotate, remove
+    Keys(keys::Keys),
+    /// Print the URL of an image for a page, signed
+    Url(url::Url),
     /// Show how attempts ended: the latest, or every one as it happens
     Logs(logs::Logs),
     /// Compute what a million thumbnails cost on AWS Lambda, from measurements
@@ -95,10 +120,10 @@ struct SettingsArguments {
     /// Data folder (setting "data")
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Address of the S3 endpoint (setting "listen.s3")
+    /// Address of the S3 endpoint, or its port on this machine (setting "listen.s3")
     #[arg(long, value_name = "ADDR")]
     s3: Option<String>,
-    /// Address of the HTTP API (setting "listen.http")
+    /// Address of the HTTP API, or its port on this machine (setting "listen.http")
     #[arg(long, value_name = "ADDR")]
     http: Option<String>,
 }
@@ -121,6 +146,11 @@ impl SettingsArguments {
     }
 
     fn load(&self, env: &Env) -> anyhow::Result<Settings> {
+        self.load_with(env, [])
+    }
+
+    /// The same with more flags.
+    fn load_with(&self, env: &Env, more: impl IntoIterator<Item = Override>) -> anyhow::Result<Settings> {
         let file = match (&self.config, variable(env, "TINTYPE_CONFIG")) {
             (Some(path), _) => {
                 let text = std::fs::read_to_string(path).map_err(|error| SettingsError {
@@ -146,7 +176,11 @@ impl SettingsArguments {
             self.s3.clone().map(|address| flag("s3", &["listen", "s3"], address)),
             self.http.clone().map(|address| flag("http", &["listen", "http"], address)),
         ];
-        Ok(Settings::load(Sources { file, env: env.clone(), flags: flags.into_iter().flatten().collect() })?)
+        Ok(Settings::load(Sources {
+            file,
+            env: env.clone(),
+            flags: flags.into_iter().flatten().chain(more).collect(),
+        })?)
     }
 }
 
@@ -155,20 +189,32 @@ impl SettingsArguments {
 pub fn run(arguments: Arguments, env: Env) -> ExitCode {
     let result = match arguments.command {
         Command::Serve(serve) => serve.run(&env),
+        Command::Worker(worker) => worker.run(&env),
         Command::Demo(demo) => demo.run(&env),
         Command::Make(make) => make.run(&env),
         Command::Probe(probe) => probe.run(&env),
+        Command::Formats(formats) => Ok(formats.run()),
         Command::Invoke(invoke) => invoke.run(&env),
         Command::Check(check) => check.run(&env),
+        Command::Health(health) => health.run(&env),
+        Command::Backup(backup) => backup.run(&env),
+        Command::Restore(restore) => restore.run(&env),
         Command::Status(status) => status.run(&env),
         Command::DeadLetters(letters) => letters.run(&env),
         Command::Backfill(backfill) => backfill.run(&env),
         Command::Orphans(orphans) => orphans.run(&env),
+        Command::Keys(keys) => keys.run(&env),
+        Command::Url(url) => url.run(&env),
         Command::Logs(logs) => logs.run(&env),
         Command::Cost(cost) => cost.run(),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "tintype", &mut io::stdout());
-            Ok(OK)
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "tintype", &mut script);
+            match io::stdout().write_all(&script) {
+                // Whoever reads it has seen enough.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(OK),
+                ended => ended.map(|()| OK).map_err(Into::into),
+            }
         }
     };
     match result {
@@ -194,10 +240,10 @@ fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        // Four listeners with 512 connections each, of which a slow upload holds a thread; 1,024 workers
+        // 2,048 connections (`listen`), of which a slow upload holds a thread; 1,024 workers
         // (function.concurrency at its most), each of which may write an arrival on one; and some to spare. None ever
         // keeps others from the disk.
-        .max_blocking_threads(4 * 512 + 1024 + 512)
+        .max_blocking_threads(2048 + 1024 + 512)
         .thread_keep_alive(std::time::Duration::from_secs(2))
         .build()
 }

@@ -58,7 +58,7 @@ impl Probe {
                         serde_json::json!({
                             "file": name, "format": header.format.name(), "width": header.width,
                             "height": header.height, "orientation": header.orientation.exif(),
-                            "colour": header.colour, "bits": header.bits, "alpha": header.alpha,
+                            "colour": header.colour.name(), "bits": header.bits, "alpha": header.alpha,
                             "progressive": header.progressive, "animated": header.animated,
                             "profile": header.profile,
                         })

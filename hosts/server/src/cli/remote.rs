@@ -1,6 +1,9 @@
 //! Requests to a running server.
 
-use std::path::PathBuf;
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
+};
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -13,7 +16,7 @@ use crate::{
     admin::{PagedRequest, Request, encode},
     auth::{ACCESS_KEY_ID, Credentials, SECRET_ACCESS_KEY},
     http_client::{HttpClient, Trust, authorized},
-    settings::Settings,
+    settings::{Settings, socket_address},
 };
 
 /// Which server, and where its key is found.
@@ -21,7 +24,7 @@ use crate::{
 pub(super) struct ServerArguments {
     #[command(flatten)]
     settings: SettingsArguments,
-    /// The server, http://… or https://… [default: setting "listen.http"]
+    /// The server, http://…, https://…, or a port of this machine [default: setting "listen.http"]
     #[arg(long, value_name = "URL")]
     server: Option<String>,
     /// Certificates to trust, in PEM: an authority's, or the server's own [default: the authorities this
@@ -42,24 +45,58 @@ pub(super) struct Remote {
 /// The address of the server of these settings, and whom to trust there: a server's own certificate need
 /// not be known to any authority.
 pub(super) fn own(settings: &Settings) -> (String, Trust) {
+    let mut address = settings.listen.http;
+    // One that listens on every address is asked on loopback.
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
     match &settings.listen.tls {
-        Some(files) => (format!("https://{}", settings.listen.http), Trust::File(files.certificate.clone())),
-        None => (format!("http://{}", settings.listen.http), Trust::System),
+        Some(files) => (format!("https://{address}"), Trust::SystemAnd(files.certificate.clone())),
+        None => (format!("http://{address}"), Trust::System),
     }
 }
 
 impl ServerArguments {
+    /// The settings that name it.
+    pub(super) fn settings(&self, env: &Env) -> anyhow::Result<Settings> {
+        self.settings.load(env)
+    }
+
     pub(super) fn find(&self, env: &Env) -> anyhow::Result<Remote> {
         let settings = self.settings.load(env)?;
         let mut remote = Remote::own(&settings, env);
         if let Some(url) = &self.server {
-            (remote.url, remote.trust) = (url.trim_end_matches('/').to_owned(), Trust::System);
+            remote.url = with_scheme(url.trim_end_matches('/'), &settings);
+            // On this machine it is most likely the server of these settings.
+            if !is_of_this_machine(&remote.url) {
+                remote.trust = Trust::System;
+            }
         }
         if let Some(file) = &self.ca {
             remote.trust = Trust::File(file.clone());
         }
         Ok(remote)
     }
+}
+
+/// A server's URL: "http://…" or "https://…" as it is, or a port of this machine. Other machines are never asked without
+/// a scheme: the root key is sent along.
+fn with_scheme(url: &str, settings: &Settings) -> String {
+    let scheme = if settings.listen.tls.is_some() { "https" } else { "http" };
+    match socket_address(url).filter(|address| address.ip().is_loopback()) {
+        Some(address) => format!("{scheme}://{address}"),
+        None => url.to_owned(),
+    }
+}
+
+fn is_of_this_machine(url: &str) -> bool {
+    let host = url.parse::<http::Uri>().ok().and_then(|url| url.host().map(str::to_owned));
+    host.is_some_and(|host| {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    })
 }
 
 impl Remote {

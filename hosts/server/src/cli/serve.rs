@@ -1,14 +1,23 @@
 //! `tintype serve`.
 
-use std::{fmt::Write as _, io::Write as _, path::Path};
+use std::{
+    fmt::Write as _,
+    io::Write as _,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use clap::Args;
+use tintype_codec_process::CodecProcesses;
+use tintype_engine::ForeignDecoder;
+use tintype_pipeline::budget;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Env, OK, SettingsArguments, allocator, block_on, variable};
 use crate::{
+    dispatch::available_bytes,
     sandbox::{self, AllowedPaths},
-    server::Server,
+    server::{Reload, Server, raise_descriptor_limit},
     settings::Settings,
     storage::DataFolder,
 };
@@ -25,7 +34,7 @@ Examples:
 pub(super) struct Serve {
     #[command(flatten)]
     settings: SettingsArguments,
-    /// Let the HTTP API listen beyond this machine although no [[api.key]] is set: anyone who reaches it may
+    /// Let the HTTP API listen beyond this machine although neither [[api.key]] nor [[access]] is set: anyone who reaches it may
     /// then use it and write through it
     #[arg(long)]
     anyone_may_use_the_http_api: bool,
@@ -37,9 +46,12 @@ impl Serve {
         tintype_telemetry::logging::start(&settings.logs.level, settings.logs.format)?;
         allocator::tune(env);
         check_exposure(&settings, self.anyone_may_use_the_http_api)?;
-        confine(&settings, self.settings.file(env).as_deref())?;
+        let codecs = confine(&settings, self.settings.file(env).as_deref())?;
+        let (serve, env) = (Arc::new(self), Arc::new(env.clone()));
+        let turn = Arc::new(Mutex::new(()));
         block_on(async {
-            let server = Server::start(settings, |name| variable(env, name)).await?;
+            let server = Server::start_with(codecs, settings, |name| variable(&env, name)).await?;
+            sandbox::enforce_listening(server.settings.sandbox)?;
             // Before the line that reports readiness: a signal right after it must drain, too.
             let stop = Signals::listen()?;
             let mut hangup = signal(SignalKind::hangup())?;
@@ -49,7 +61,15 @@ impl Serve {
             loop {
                 tokio::select! {
                     () = &mut stopped => break,
-                    _ = hangup.recv() => self.reload(env, &server),
+                    // On another thread: files on a disk that hangs must not hold up a SIGTERM.
+                    _ = hangup.recv() => {
+                        let (serve, env, reload) = (serve.clone(), env.clone(), server.reload());
+                        let turn = turn.clone();
+                        drop(tokio::task::spawn_blocking(move || {
+                            let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+                            serve.reload(&env, &reload);
+                        }));
+                    }
                 }
             }
             server.stop().await;
@@ -58,38 +78,60 @@ impl Serve {
     }
 
     /// SIGHUP: settings are re-read; what cannot be used changes nothing.
-    fn reload(&self, env: &Env, server: &Server) {
+    fn reload(&self, env: &Env, reload: &Reload) {
         let loaded = self.settings.load(env).and_then(|settings| {
             check_exposure(&settings, self.anyone_may_use_the_http_api)?;
-            server.reload(&settings)
+            reload.apply(&settings)
         });
         match loaded {
-            Ok(()) => tracing::info!(
-                "the settings of the API, listen.trust_loopback, listen.trusted_proxies and the certificate were re-read"
-            ),
+            Ok(others) => {
+                tracing::info!(
+                    "the settings of the API, access keys, listen.trust_loopback, listen.trusted_proxies, \
+                     listen.connections_per_address and the certificate were re-read"
+                );
+                if !others.is_empty() {
+                    tracing::warn!(
+                        settings = others.join(", "),
+                        "these have changed, too, and need a restart"
+                    );
+                }
+            }
             Err(error) => tracing::error!(%error, "the settings could not be re-read and stay as they were"),
         }
     }
 }
 
-/// Enters the sandbox, before there is a second thread.
-pub(super) fn confine(settings: &Settings, config: Option<&Path>) -> anyhow::Result<()> {
+/// Raises the limit on open files and enters the sandbox, before there is a second thread. Returns what starts codec processes,
+/// which the sandbox forbids.
+pub(super) fn confine(settings: &Settings, config: Option<&Path>) -> anyhow::Result<Arc<dyn ForeignDecoder>> {
+    let (limits, _) = budget::bounds(&settings.function, settings.limits, available_bytes());
+    let codecs = CodecProcesses::supervised(limits.memory_bytes)?;
+    raise_descriptor_limit();
     // It must exist to be allowed.
     DataFolder::make(&settings.data)?;
+    sandbox::leave_terminal();
     sandbox::enforce(settings.sandbox, &AllowedPaths::new(settings, config))?;
-    Ok(())
+    Ok(Arc::new(codecs))
 }
 
 /// Without keys the HTTP API is for anybody, so it stays on this machine unless the operator says so in words.
 pub(super) fn check_exposure(settings: &Settings, said_so: bool) -> anyhow::Result<()> {
     let http = settings.listen.http;
-    if http.ip().is_loopback() || said_so || !settings.api.keys.is_empty() {
+    if http.ip().is_loopback() || !settings.api.keys.is_empty() {
         return Ok(());
     }
-    anyhow::bail!(
-        "listen.http is {http}, which other machines can reach, and there is no [[api.key]]: anyone could use the API. \
-         Add one, or listen on 127.0.0.1, or, if that is meant, run tintype serve --anyone-may-use-the-http-api"
-    )
+    match (said_so, settings.access.is_empty()) {
+        (true, true) | (false, false) => Ok(()),
+        (true, false) => anyhow::bail!(
+            "with [[access]] in the settings the HTTP API takes an access key, or an [[api.key]], from everybody: leave \
+             --anyone-may-use-the-http-api out"
+        ),
+        (false, true) => anyhow::bail!(
+            "listen.http is {http}, which other machines can reach, and there is neither an [[api.key]] nor an [[access]]: \
+             anyone could use the API. Add one, or listen on 127.0.0.1, or, if that is meant, run tintype serve \
+             --anyone-may-use-the-http-api"
+        ),
+    }
 }
 
 /// The one line that reports that the server accepts requests.

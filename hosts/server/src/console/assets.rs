@@ -13,7 +13,16 @@ use sha2::{Digest as _, Sha256};
 /// its few kilobytes.
 pub(super) const STYLE: &str = include_str!("style.css");
 const ICON: &str = include_str!("icon.svg");
-const SCRIPT: &str = include_str!("script.js");
+/// One script of several files: the first has what the others share.
+const SCRIPT: &str = concat!(
+    include_str!("script/common.js"),
+    include_str!("script/charts.js"),
+    include_str!("script/results.js"),
+    include_str!("script/gallery.js"),
+    include_str!("script/uploads.js"),
+    include_str!("script/object.js"),
+    include_str!("script/operations.js"),
+);
 
 /// Nothing from elsewhere, nothing inline but the style sheet, in nobody's frame.
 /// Source: Content Security Policy Level 3, "hash-source".

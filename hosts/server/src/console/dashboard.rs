@@ -13,18 +13,23 @@ use tintype_telemetry::metrics::Metric;
 use super::{
     Console, answers,
     charts::{self, LAMBDA, MORE},
-    graph, html,
+    graph::{self, Plotted},
+    html,
     range::{Range, RangeQuery},
     results,
 };
 use crate::{
-    admin::{Admin, Refusal, ResultsRequest, Statistic},
+    admin::{Admin, LambdaCost, Period, Refusal, ResultsRequest, Statistic},
     auth::Client,
     settings::Settings,
 };
 
 /// In place of a figure of a ledger that does not answer.
 const UNREADABLE_LEDGER: &str = "the ledger cannot be read; /readyz has more";
+/// A chart of less is no chart.
+const LEAST_POINTS: i64 = 20;
+/// A month as costs are told by it.
+const MONTH_S: f64 = 30.0 * 86_400.0;
 /// Results in the page as it is sent, for readers without a script.
 const RESULTS: usize = 10;
 
@@ -39,8 +44,8 @@ pub(super) async fn page(
         Err(words) => return answers::problem(client, StatusCode::BAD_REQUEST, &words),
     };
     let shown = console.clone();
-    let body = console.inner.admin.blocking(move |admin| body(&shown.inner.settings, admin, &range));
-    answers::page(client, "thumbnail", "/", body.await)
+    let body = console.inner.admin.blocking_briefly(move |admin| body(&shown.inner.settings, admin, &range));
+    answers::page(client, "Metrics", "/metrics/dashboard", body.await)
 }
 
 /// Figures and charts alone, for the script to refresh them.
@@ -50,7 +55,8 @@ pub(super) async fn graphs(State(console): State<Console>, Query(query): Query<R
         Err(words) => return tintype_api::message(StatusCode::BAD_REQUEST, words),
     };
     let shown = console.clone();
-    let measured = console.inner.admin.blocking(move |admin| measured(&shown.inner.settings, admin, &range));
+    let measured =
+        console.inner.admin.blocking_briefly(move |admin| measured(&shown.inner.settings, admin, &range));
     measured.await.map_or_else(Refusal::into_response, answers::fresh)
 }
 
@@ -60,7 +66,7 @@ fn body(settings: &Settings, admin: &Admin, range: &Range) -> Result<String, Ref
     let bucket = trigger.map_or("", |trigger| trigger.bucket.as_str());
     let _ = write!(
         out,
-        "<div class=\"head\"><div><h1>thumbnail</h1><p class=\"help\">Function <b>{}</b>, from <b>{}</b> to \
+        "<div class=\"head\"><div><h1>Metrics</h1><p class=\"help\">Function <b>{}</b>, from <b>{}</b> to \
          <b>{}</b></p></div>{}</div>",
         html::text(&settings.function.name),
         html::text(bucket),
@@ -78,13 +84,8 @@ fn body(settings: &Settings, admin: &Admin, range: &Range) -> Result<String, Ref
         out,
         "<section class=\"results\" aria-labelledby=\"results\"><div class=\"row\"><h2 id=\"results\">Recent results</h2>\
          <span class=\"live\" data-live>not live</span>{}</div>\
-         <div class=\"drop\" data-drop data-prefix=\"{}\" hidden><p><b>Drop images here</b> and watch their thumbnails appear, or \
-         <label class=\"pick\">choose files<input type=\"file\" multiple accept=\"image/*\" data-pick></label></p>\
-         <p class=\"help\">{}</p></div>\
          <ol class=\"list\" id=\"list\" data-events=\"/events\"><noscript>{}</noscript></ol></section>",
         results::FILTER,
-        html::text(trigger.map_or("", |trigger| trigger.prefix.as_str())),
-        upload_target(trigger, &admin.triggers()),
         results::list(admin, ResultsRequest { last: Some(RESULTS), ..ResultsRequest::default() }),
     );
     let _ = write!(
@@ -98,7 +99,10 @@ fn body(settings: &Settings, admin: &Admin, range: &Range) -> Result<String, Ref
 
 /// Figures and charts.
 fn measured(settings: &Settings, admin: &Admin, range: &Range) -> Result<String, Refusal> {
-    let measurements = admin.measurements(charts::metrics(), range.period)?;
+    let mut measurements = admin.measurements(charts::metrics(), range.period)?;
+    measurements.begin_at_first_data(LEAST_POINTS);
+    let measurements = measurements;
+    let period = measurements.period();
     let total = |metric: Metric| measurements.total(metric);
 
     let mut out = String::with_capacity(100 << 10);
@@ -124,6 +128,7 @@ fn measured(settings: &Settings, admin: &Admin, range: &Range) -> Result<String,
         "",
         &match now(Metric::QueueAge) {
             None => UNREADABLE_LEDGER.into(),
+            Some(0.0) if now(Metric::QueueDepth) > Some(0.0) => "maintenance alone".into(),
             Some(0.0) => "nothing waits".into(),
             Some(micros) => format!("oldest {}", html::ms(micros / 1e3)),
         },
@@ -152,38 +157,36 @@ fn measured(settings: &Settings, admin: &Admin, range: &Range) -> Result<String,
     }
     let invocations = total(Metric::Invocations).sum;
     let cost = admin.lambda_cost(invocations, total(Metric::BilledDuration).sum);
-    figure(
-        "Cost on Lambda",
-        dollars(cost.arm64_dollars),
-        "",
-        &format!(
-            "arm64; x86_64 {}. {} calls, {:.1} GB-s at {} MB, {:.2} of a vCPU",
-            dollars(cost.x86_64_dollars),
-            html::number(invocations as f64),
-            cost.gb_s,
-            settings.function.memory_mb,
-            cost.vcpus,
-        ),
+    figure("Cost on Lambda", dollars(cost.arm64_dollars), "", "in this range, on arm64");
+    let _ = write!(
+        out,
+        "</dl><p class=\"help cost\">{}</p>",
+        cost_in_words(settings, &cost, invocations, period)
     );
-    out.push_str("</dl>");
-    for (id, title, charts) in
-        [("lambda", "Lambda's eight", LAMBDA.as_slice()), ("more", "This server", MORE.as_slice())]
-    {
+    for (id, title, charts) in [
+        ("lambda", "Lambda's eight, and memory", LAMBDA.as_slice()),
+        ("more", "This server", MORE.as_slice()),
+    ] {
         let _ = write!(
             out,
             "<section aria-labelledby=\"{id}\"><h2 id=\"{id}\">{title}</h2><div class=\"graphs\">"
         );
         for chart in charts {
-            let lines = chart.lines.iter().map(|line| measurements.values(line.metric, line.statistic));
-            out.push_str(&graph::figure(chart, range.period, &lines.collect::<Vec<_>>()));
+            let lines = chart.lines.iter().map(|line| Plotted {
+                values: measurements.values(line.metric, line.statistic),
+                total: line.statistic.of(line.metric, total(line.metric)),
+            });
+            let limit = chart.limit.map(|limit| limit.of(settings));
+            out.push_str(&graph::figure(chart, period, &lines.collect::<Vec<_>>(), limit));
         }
         out.push_str("</div></section>");
     }
     let _ = write!(
         out,
-        "<p class=\"help asof\">As of {}. A point of a chart stands for {}, and so does a sum.</p>",
+        "<p class=\"help asof\">As of {}. Legends have the sum, the percentile or the maximum of the whole range; a point of a chart stands for {}. \
+         Charts begin where something was measured first.</p>",
         html::time(now_ms()),
-        html::ms(range.period.period_s as f64 * 1e3).replace(".0 ", " "),
+        html::ms(period.period_s as f64 * 1e3).replace(".0 ", " "),
     );
     Ok(out)
 }
@@ -192,27 +195,31 @@ fn dash() -> String {
     "–".into()
 }
 
+/// What the range would have cost on Lambda, and a month at its rate.
+fn cost_in_words(settings: &Settings, cost: &LambdaCost, invocations: u64, period: Period) -> String {
+    if invocations == 0 {
+        return "On Lambda this range would have cost nothing: the function was not called.".into();
+    }
+    let seconds = (period.end_s.min(now_ms() / 1000) - period.start_s).max(1) as f64;
+    format!(
+        "On Lambda these {} calls would have cost {} on arm64 or {} on x86_64: {:.1} GB-s at {} MB, which is {:.2} of a vCPU. A month \
+         at this rate: about {}. That is Lambda alone, without S3, API Gateway and logs.",
+        html::number(invocations as f64),
+        dollars(cost.arm64_dollars),
+        dollars(cost.x86_64_dollars),
+        cost.gb_s,
+        settings.function.memory_mb,
+        cost.vcpus,
+        dollars(cost.arm64_dollars / seconds * MONTH_S),
+    )
+}
+
 fn dollars(amount: f64) -> String {
     match amount {
         0.0 => "$0".into(),
         a if a < 0.01 => format!("${a:.6}"),
         a => format!("${a:.2}"),
     }
-}
-
-/// Where images that are dropped are stored: of several triggers one is chosen.
-fn upload_target(default: Option<&Trigger>, triggers: &[Trigger]) -> String {
-    let place = |trigger: &Trigger| (html::text(&trigger.bucket), html::text(&trigger.prefix));
-    if triggers.len() < 2 {
-        let (bucket, prefix) = default.map(place).unwrap_or_default();
-        return format!("They are stored in {bucket}/{prefix} as any upload.");
-    }
-    let option = |trigger: &Trigger| {
-        let (bucket, prefix) = place(trigger);
-        format!("<option data-bucket=\"{bucket}\" data-prefix=\"{prefix}\">{bucket}/{prefix}</option>")
-    };
-    let options: String = triggers.iter().map(option).collect();
-    format!("<label>They are stored as any upload in <select>{options}</select></label>")
 }
 
 fn triggers(triggers: &[Trigger]) -> String {
@@ -226,14 +233,12 @@ fn triggers(triggers: &[Trigger]) -> String {
             .iter()
             .map(|rendition| format!("{} ({})", rendition.key, rendition.spec.size))
             .collect();
-        let suffixes =
-            if trigger.suffixes.is_empty() { "every key".into() } else { trigger.suffixes.join(" ") };
         let _ = write!(
             out,
             "<tr><td>{}/{}</td><td>{}</td><td>{}/{}</td></tr>",
             html::text(&trigger.bucket),
             html::text(&trigger.prefix),
-            html::text(&suffixes),
+            html::text(&trigger.suffixes.to_string()),
             html::text(&trigger.destination),
             html::text(&renditions.join(", ")),
         );
@@ -246,8 +251,8 @@ fn footer(settings: &Settings) -> String {
     format!(
         "<footer><p>S3 endpoint <code>http://{}</code> · API <code>http://{}/{}/{}</code> · \
          <a href=\"/metrics\">metrics for Prometheus</a> · <a href=\"/readyz\">readiness</a></p>\
-         <p class=\"help\">Cold starts and provisioned concurrency do not exist here: a server is warm. The cost is \
-         that of Lambda alone, without S3, API Gateway and logs, and counts its smaller share of a CPU below 1,769 MB.</p></footer>",
+         <p class=\"help\">Cold starts and provisioned concurrency do not exist here: a server is warm. The cost counts Lambda's smaller share of \
+         a CPU below 1,769 MB.</p></footer>",
         settings.listen.s3,
         settings.listen.http,
         html::text(&settings.api.stage),

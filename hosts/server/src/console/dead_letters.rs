@@ -88,8 +88,8 @@ fn body(admin: &Admin, request: DeadLettersRequest) -> Result<String, Refusal> {
     }
     let _ = write!(
         out,
-        "<form method=\"post\" action=\"/dead-letters\"><input type=\"hidden\" name=\"reason\" value=\"{reason}\"><input type=\"hidden\" \
-         name=\"text\" value=\"{text}\"><input type=\"hidden\" name=\"prefix\" value=\"{prefix}\"><div class=\"row actions\"><button name=\"action\" value=\"redrive\">Redrive chosen</button>\
+        "<p class=\"card part\" role=\"status\" data-redriven hidden></p><form method=\"post\" action=\"/dead-letters\" data-dead-letters><input type=\"hidden\" name=\"reason\" value=\"{reason}\"><input type=\"hidden\" \
+         name=\"text\" value=\"{text}\"><input type=\"hidden\" name=\"prefix\" value=\"{prefix}\"><div class=\"row actions\"><span class=\"help unselected\">Tick some to redrive or purge them.</span><button name=\"action\" value=\"redrive\">Redrive chosen</button>\
          <button name=\"action\" value=\"purge\" class=\"danger\" data-confirm=\"Delete the chosen dead letters? If “all” is ticked, these are {passed}.\">Purge chosen</button>\
          <label><input type=\"checkbox\" name=\"all\" value=\"1\"> all {passed} that pass the filter</label></div>"
     );
@@ -111,14 +111,16 @@ fn item(dead_letter: &DeadLetter) -> String {
     let image = match dead_letter.reason.as_str() {
         "unsupported" | "missing" => "<span class=\"none\" aria-hidden=\"true\">▦</span>".to_owned(),
         _ => {
-            let link = html::image_link(&event.bucket, &event.key, &event.etag);
+            let link = html::preview_link(&event.bucket, &event.key, &event.etag);
             format!("<img src=\"{link}\" alt=\"\" loading=\"lazy\">")
         }
     };
     format!(
-        "<li class=\"card dead-letter bad\"><input type=\"checkbox\" name=\"id\" value=\"{}\" aria-label=\"Choose {}\">\
+        "<li class=\"card dead-letter bad\" data-key=\"{}\" data-bucket=\"{}\"><input type=\"checkbox\" name=\"id\" value=\"{}\" aria-label=\"Choose {}\">\
          {}<div class=\"what\"><p class=\"name\"><span class=\"badge bad\">{}</span> <a href=\"{}\">{}</a></p>\
          <p class=\"why\">{}</p><p class=\"help\">dead since {} · queued {} · {} · {} · request <code>{}</code></p></div></li>",
+        html::text(&event.key),
+        html::text(&event.bucket),
         event.id,
         html::text(&event.key),
         image,

@@ -19,18 +19,35 @@ const BOTTOM: f64 = 20.0;
 /// The values of one line by interval; none where nothing was measured.
 pub(super) type Values = Vec<Option<f64>>;
 
-/// A chart of these values, one list a line, as a figure.
-pub(super) fn figure(chart: &Chart, period: Period, lines: &[Values]) -> String {
-    let most = lines.iter().flatten().flatten().copied().fold(0.0, f64::max);
-    let ticks = ticks(most, chart.unit);
+/// A line of a chart: its values, and the same over the whole range.
+pub(super) struct Plotted {
+    pub(super) values: Values,
+    pub(super) total: Option<f64>,
+}
+
+/// From this part of its limit on a chart shows the limit as a line.
+const NEAR: f64 = 0.5;
+
+/// A chart of these lines as a figure; `limit` with its name, if there is one.
+pub(super) fn figure(
+    chart: &Chart,
+    period: Period,
+    plotted: &[Plotted],
+    limit: Option<(f64, &'static str)>,
+) -> String {
+    let lines: Vec<&Values> = plotted.iter().map(|line| &line.values).collect();
+    let most = lines.iter().flat_map(|values| values.iter()).flatten().copied().fold(0.0, f64::max);
+    let line_at = limit.map(|(value, _)| value).filter(|value| most >= value * NEAR);
+    let ticks = ticks(most.max(line_at.unwrap_or(0.0)), chart.unit);
     let top = ticks.last().copied().unwrap_or(1.0);
-    let steps = lines.first().map_or(1, Vec::len).max(1);
+    let steps = lines.first().map_or(1, |values| values.len()).max(1);
     let x = |at: f64| LEFT + at / steps as f64 * (WIDTH - LEFT - RIGHT);
     let y = |value: f64| HEIGHT - BOTTOM - value / top * (HEIGHT - TOP - BOTTOM);
-    let bad = if chart.alarming && most > 0.0 { " bad" } else { "" };
+    let is_over = limit.is_some_and(|(value, _)| chart.unit != Unit::Number && most >= value);
+    let bad = if chart.alarming && most > 0.0 || is_over { " bad" } else { "" };
 
     let mut out = String::with_capacity(6000);
-    let summary = summary(chart, lines);
+    let summary = summary(chart, plotted, limit);
     let _ = write!(
         out,
         "<figure class=\"card graph{bad}\" tabindex=\"0\" data-start=\"{}\" data-step=\"{}\" data-in=\"{}\" \
@@ -69,6 +86,10 @@ pub(super) fn figure(chart: &Chart, period: Period, lines: &[Values]) -> String 
             );
         }
     }
+    if let Some(value) = line_at {
+        let at = y(value);
+        let _ = write!(out, "<path class=\"limit\" d=\"M{LEFT} {at:.1}H{}\"/>", WIDTH - RIGHT);
+    }
     for (index, values) in lines.iter().enumerate() {
         let path = path(values, x, y);
         if index == 0 && lines.len() == 1 {
@@ -76,43 +97,51 @@ pub(super) fn figure(chart: &Chart, period: Period, lines: &[Values]) -> String 
         }
         let _ = write!(out, "<path class=\"line c{index}\" d=\"{path}\"/>");
     }
-    if lines.iter().flatten().flatten().next().is_none() {
+    if plotted.iter().all(|line| line.values.iter().all(Option::is_none)) {
         let _ = write!(
             out,
-            "<text class=\"nothing\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">nothing measured yet</text>",
+            "<text class=\"nothing\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">nothing measured yet: drop an image on the first page</text>",
             LEFT + (WIDTH - LEFT - RIGHT) / 2.0,
             HEIGHT / 2.0
         );
     }
     out.push_str("<path class=\"cursor\" d=\"\"/></svg><ul class=\"legend\">");
-    for (index, (line, values)) in chart.lines.iter().zip(lines).enumerate() {
-        let last = values.iter().rev().find_map(|value| *value);
-        let last = last.map_or_else(|| "–".to_owned(), |value| shown(value, chart.unit));
-        let list: Vec<String> = values.iter().map(|value| value.map(brief).unwrap_or_default()).collect();
+    for (index, (line, plotted)) in chart.lines.iter().zip(plotted).enumerate() {
+        let total = plotted.total.map_or_else(|| "–".to_owned(), |value| shown(value, chart.unit));
+        let list: Vec<String> =
+            plotted.values.iter().map(|value| value.map(brief).unwrap_or_default()).collect();
         let _ = write!(
             out,
-            "<li data-values=\"{}\"><i class=\"c{index}\"></i>{} <b data-last=\"{last}\">{last}</b></li>",
+            "<li data-values=\"{}\"><i class=\"c{index}\"></i>{} <b data-total=\"{total}\">{total}</b></li>",
             list.join(","),
             line.name,
         );
+    }
+    if let Some((value, name)) = limit {
+        let _ = write!(out, "<li class=\"limit\">{name} {}</li>", shown(value, chart.unit));
     }
     out.push_str("</ul></figure>");
     out
 }
 
 /// The chart in words.
-fn summary(chart: &Chart, lines: &[Values]) -> String {
+fn summary(chart: &Chart, plotted: &[Plotted], limit: Option<(f64, &'static str)>) -> String {
     let mut words = Vec::new();
-    for (line, values) in chart.lines.iter().zip(lines) {
-        let most = values.iter().flatten().copied().reduce(f64::max);
+    for (line, Plotted { values, total }) in chart.lines.iter().zip(plotted) {
         let last = values.iter().rev().find_map(|value| *value);
-        words.push(match (most, last) {
-            (Some(most), Some(last)) => {
-                format!("{}: now {}, at most {}", line.name, shown(last, chart.unit), shown(most, chart.unit))
+        words.push(match (total, last) {
+            (Some(total), Some(last)) => {
+                format!(
+                    "{}: {} over the range, now {}",
+                    line.name,
+                    shown(*total, chart.unit),
+                    shown(last, chart.unit)
+                )
             }
             _ => format!("{}: nothing measured", line.name),
         });
     }
+    words.extend(limit.map(|(value, name)| format!("{name}: {}", shown(value, chart.unit))));
     words.join("; ")
 }
 

@@ -44,6 +44,11 @@ fn place(path: &str, bucket: &str, key: &str) -> String {
     format!("{path}?bucket={}&amp;key={}", query(bucket), query(key))
 }
 
+/// The address of an object as a small image.
+pub(super) fn preview_link(bucket: &str, key: &str, version: &str) -> String {
+    format!("{}&amp;v={}", place("/preview", bucket, key), query(version))
+}
+
 /// The address of an object's bytes.
 pub(super) fn image_link(bucket: &str, key: &str, version: &str) -> String {
     format!("{}&amp;v={}", place("/picture", bucket, key), query(version))
@@ -125,7 +130,7 @@ pub(super) fn layout(client: Client, title: &str, current: &str, body: &str) -> 
          <header class=\"bar\"><a class=\"brand\" href=\"/\"><svg viewBox=\"0 0 24 24\" aria-hidden=\"true\">\
          <rect x=\"2\" y=\"4\" width=\"20\" height=\"16\" rx=\"2.5\"/><circle cx=\"8.5\" cy=\"10\" r=\"2\"/>\
          <path d=\"M4 18l5.5-5 3.5 3 3-2.5 4 4.5z\"/></svg>Tintype</a>\
-         <nav aria-label=\"Pages\">{dashboard}{letters}</nav>\
+         <nav aria-label=\"Pages\">{images}{dashboard}{operations}{letters}</nav>\
          <form class=\"find\" action=\"/object\" role=\"search\" aria-label=\"Find an image\"><input type=\"search\" name=\"key\" \
          placeholder=\"Why no thumbnail? Key…\" aria-label=\"Key of an image\" autocomplete=\"off\" spellcheck=\"false\"></form>\
          <div class=\"tools\"><button class=\"quiet\" data-zone aria-label=\"Times in UTC; switch to local time\" hidden>UTC</button>\
@@ -134,7 +139,9 @@ pub(super) fn layout(client: Client, title: &str, current: &str, body: &str) -> 
          <p class=\"visually-hidden\" role=\"status\" aria-live=\"polite\" data-status></p>\
          <script src=\"/page/script.js?{VERSION}\" async></script></body></html>",
         title = text(title),
-        dashboard = link("/", "Dashboard"),
+        images = link("/", "Images"),
+        dashboard = link("/metrics/dashboard", "Metrics"),
+        operations = link("/operations", "Operations"),
         letters = link("/dead-letters", "Dead letters"),
     )
 }

@@ -7,13 +7,16 @@ mod charts;
 mod compress;
 mod dashboard;
 mod dead_letters;
+mod gallery;
 mod graph;
 mod html;
 mod live;
 mod object;
+mod operations;
 mod range;
 mod results;
 mod session;
+mod summary;
 mod svg_path;
 
 use std::sync::Arc;
@@ -30,8 +33,8 @@ use tower::{ServiceExt as _, service_fn};
 
 use crate::{
     admin::{
-        Admin, DeadLetterActionRequest, DeadLettersRequest, Request as _, ResultsRequest, RetryRequest,
-        StatusRequest,
+        Admin, BackfillActionRequest, DeadLetterActionRequest, DeadLettersRequest, GalleryRequest,
+        OperationsRequest, Request as _, ResultsRequest, RetryRequest, StatusRequest, SummaryRequest,
     },
     auth::Sessions,
     settings::Settings,
@@ -64,7 +67,8 @@ impl Console {
         use Access::{Anyone, Login};
         use Permission::Read;
         let pages = [
-            Route { is_linkable: true, ..page("/", Login(Read), dashboard::page) },
+            Route { is_linkable: true, ..page("/", Login(Read), gallery::page) },
+            page("/metrics/dashboard", Login(Read), dashboard::page),
             page("/graphs", Login(Read), dashboard::graphs),
             page("/events", Login(Read), live::events),
             page("/login", Anyone, session::form),
@@ -81,6 +85,11 @@ impl Console {
                 Login(DeadLetterActionRequest::PERMISSION),
                 dead_letters::act,
             ),
+            page(GalleryRequest::PATH, Login(GalleryRequest::PERMISSION), gallery::fragment),
+            page(SummaryRequest::PATH, Login(SummaryRequest::PERMISSION), summary::fragment),
+            page("/operations/state", Login(Read), operations::fragment),
+            page(OperationsRequest::PATH, Login(OperationsRequest::PERMISSION), operations::page),
+            form(BackfillActionRequest::PATH, Login(BackfillActionRequest::PERMISSION), operations::act),
             page(ResultsRequest::PATH, Login(ResultsRequest::PERMISSION), results::fragment),
         ];
         let mut rows = self.inner.admin.routes();

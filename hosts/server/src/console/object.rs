@@ -1,14 +1,20 @@
-//! The page of one object: the status of its thumbnails, its images, its attempts; and the form that retries it.
+//! The page of one object: the status of its thumbnails, the source and its renditions, options to try out, its attempts;
+//! and the form that retries it.
 
 use std::fmt::Write as _;
 
 use axum::{extract::State, response::Response};
+use tintype_engine::{Effort, Fit, Gravity, OutputFormat};
 use tintype_pipeline::ThumbnailStatus;
 
 use super::{Console, answers, html, results};
 use crate::{
-    admin::{Entry, Fields, Handle as _, ObjectStatus, Refusal, RetryRequest, Settlement, StatusRequest},
+    admin::{
+        Admin, Entry, Fields, Handle as _, ObjectStatus, Refusal, RetryRequest, Settlement, StatusRequest,
+        StoredObject, StoredThumbnail,
+    },
     auth::Client,
+    settings::Settings,
 };
 
 pub(super) async fn page(
@@ -19,7 +25,9 @@ pub(super) async fn page(
     let title = request.as_ref().map_or_else(|_| String::new(), |Fields(request)| request.key.clone());
     let body = async {
         let Fields(request) = request?;
-        console.inner.admin.blocking(move |admin| Ok(body(&request.handle(admin)?))).await
+        let shown = console.clone();
+        let work = move |admin: &Admin| Ok(body(&shown.inner.settings, admin, &request.handle(admin)?));
+        console.inner.admin.blocking(work).await
     };
     answers::page(client, &title, "/object", body.await)
 }
@@ -43,14 +51,17 @@ pub(super) async fn retry(
     }
 }
 
-fn body(known: &ObjectStatus) -> String {
+fn body(settings: &Settings, admin: &Admin, known: &ObjectStatus) -> String {
     let ObjectStatus { bucket, key, object, wanted, thumbnails, history, .. } = known;
-    let mut out = String::new();
+    let mut out = String::with_capacity(32 << 10);
     let _ = write!(
         out,
-        "<div class=\"head\"><div><h1 class=\"key\">{}</h1><p class=\"help\">in {}</p></div></div>",
+        "<div class=\"head\"><div><h1 class=\"key\">{}</h1><p class=\"help\">in <a href=\"/?bucket={}\">{}</a>{}</p></div>{}</div>",
         html::text(key),
-        html::text(bucket)
+        html::query(bucket),
+        html::text(bucket),
+        folder(bucket, key),
+        if object.is_some() { copies(settings, admin, bucket, key) } else { String::new() },
     );
     let (class, status) = match known.status {
         ThumbnailStatus::Current => ("good", "Its thumbnails are there."),
@@ -67,7 +78,7 @@ fn body(known: &ObjectStatus) -> String {
         last_event(known),
         html::text(&known.advice)
     );
-    if object.is_some() && *wanted {
+    if object.is_some() && *wanted && can_help(known) {
         let _ = write!(
             out,
             "<form method=\"post\" action=\"{}\"><button>Render again</button></form>",
@@ -76,27 +87,15 @@ fn body(known: &ObjectStatus) -> String {
     }
     out.push_str("</section>");
     if let Some(object) = object {
-        out.push_str("<section class=\"images\">");
-        let note = format!(
-            "{} · {} · ETag {}",
-            html::bytes(object.size),
-            html::text(object.content_type.as_deref().unwrap_or("no type")),
-            html::text(&object.etag)
-        );
-        let is_image = history.first().is_none_or(|last| last.reason != "unsupported");
-        out.push_str(&if is_image {
-            image("Source", (bucket, key), &object.etag, &note)
-        } else {
-            format!(
-                "<figure class=\"card\"><figcaption><b>Source</b>, no image<br>{note}</figcaption></figure>"
-            )
-        });
-        for thumbnail in thumbnails {
-            let title = format!("{}/{}", thumbnail.bucket, thumbnail.key);
-            let place = (thumbnail.bucket.as_str(), thumbnail.key.as_str());
-            out.push_str(&image(&title, place, &thumbnail.etag, &html::bytes(thumbnail.size)));
+        let _ = write!(out, "<div class=\"object\">{}{}</div>", source(bucket, key, object), facts(object));
+        if !thumbnails.is_empty() {
+            out.push_str("<section aria-labelledby=\"renditions\"><h2 id=\"renditions\">Renditions</h2><div class=\"images\">");
+            out.extend(thumbnails.iter().map(rendition));
+            out.push_str("</div></section>");
         }
-        out.push_str("</section>");
+        if object.image.is_some() {
+            out.push_str(&try_out(settings, bucket, key));
+        }
     }
     let _ = write!(out, "<section aria-labelledby=\"history\"><h2 id=\"history\">History</h2>");
     if history.is_empty() {
@@ -106,6 +105,161 @@ fn body(known: &ObjectStatus) -> String {
     out.extend(history.iter().map(results::item));
     out.push_str("</ol></section>");
     out
+}
+
+/// Whether rendering again may end otherwise: not where the object's bytes decide.
+fn can_help(known: &ObjectStatus) -> bool {
+    known.status != ThumbnailStatus::Ignored
+        && known
+            .dead_letter
+            .as_ref()
+            .is_none_or(|dead_letter| results::may_end_otherwise(&dead_letter.reason))
+}
+
+/// A link to the folder that it lies in.
+fn folder(bucket: &str, key: &str) -> String {
+    let Some((folder, _)) = key.rsplit_once('/') else { return String::new() };
+    let link = format!("/?bucket={}&amp;prefix={}", html::query(bucket), html::query(&format!("{folder}/")));
+    format!(", folder <a href=\"{link}\">{}</a>", html::text(folder))
+}
+
+/// Its addresses, to be copied.
+fn copies(settings: &Settings, admin: &Admin, bucket: &str, key: &str) -> String {
+    let mut out = String::from("<div class=\"row copies\">");
+    let mut button = |id: &str, words: &str, value: &str| {
+        let _ = write!(
+            out,
+            "<button data-copy=\"#copy-{id}\" data-words=\"{words}\" hidden>{words}</button><span id=\"copy-{id}\" data-value=\"{}\" hidden></span>",
+            html::text(value)
+        );
+    };
+    let api = format!("/{}/{}", settings.api.stage, settings.api.resource);
+    let query = format!("bucket={}&key={}", html::query(bucket), html::query(key));
+    if admin.triggers().iter().any(|trigger| trigger.bucket == bucket) {
+        let scheme = if settings.listen.tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}{api}?{query}", settings.listen.http);
+        button("url", "Copy URL", &url);
+        button("img", "Copy <img>", &format!("<img src=\"{}\" alt=\"\" loading=\"lazy\">", html::text(&url)));
+    }
+    button("s3", "Copy S3 URI", &format!("s3://{bucket}/{key}"));
+    let _ = write!(
+        out,
+        "<a class=\"button\" href=\"/download?{}\" download>Download</a></div>",
+        html::text(&query)
+    );
+    out.replace("Copy <img>", "Copy &lt;img&gt;")
+}
+
+/// The source, as large as a page shows it.
+fn source(bucket: &str, key: &str, object: &StoredObject) -> String {
+    match &object.image {
+        Some(image) => {
+            let link = format!(
+                "/render?bucket={}&amp;key={}&amp;size=1200x900&amp;format=webp&amp;v={}",
+                html::query(bucket),
+                html::query(key),
+                html::query(&object.etag)
+            );
+            format!(
+                "<figure class=\"card source\"><img src=\"{link}\" alt=\"{}, {} by {} pixels\"></figure>",
+                html::text(key),
+                image.width,
+                image.height
+            )
+        }
+        None => "<figure class=\"card source none\"><p class=\"help\">No image by its content.</p></figure>"
+            .into(),
+    }
+}
+
+/// What is known of the source.
+fn facts(object: &StoredObject) -> String {
+    let mut out = String::from(
+        "<section class=\"card facts\" aria-labelledby=\"facts\"><h2 id=\"facts\">Source</h2><dl>",
+    );
+    let mut fact = |name: &str, value: String| {
+        let _ = write!(out, "<dt>{}</dt><dd>{value}</dd>", html::text(name));
+    };
+    if let Some(image) = &object.image {
+        let megapixels = f64::from(image.width) * f64::from(image.height) / 1e6;
+        fact(
+            "Pixels",
+            format!("{} × {} <span class=\"help\">{megapixels:.1} MP</span>", image.width, image.height),
+        );
+        let mut more = vec![format!("{} bits", image.bits)];
+        let named = [
+            (image.alpha, "transparency"),
+            (image.progressive, "progressive"),
+            (image.animated, "animated, the first frame is rendered"),
+            (image.profile, "ICC profile"),
+        ];
+        more.extend(named.into_iter().filter(|(is, _)| *is).map(|(_, name)| name.to_owned()));
+        if image.orientation != 1 {
+            more.push(format!("EXIF orientation {}", image.orientation));
+        }
+        let format = format!("{} {}, {}", image.format, image.colour, more.join(", "));
+        fact("Format", html::text(&format));
+    }
+    fact("Size", format!("{} <span class=\"help\">{} bytes</span>", html::bytes(object.size), object.size));
+    fact("Content-Type", html::text(object.content_type.as_deref().unwrap_or("none")));
+    fact("Stored", html::time(object.modified_ms));
+    fact("ETag", format!("<code>{}</code>", html::text(&object.etag)));
+    for (name, value) in &object.checksums {
+        fact(name, format!("<code>{}</code>", html::text(value)));
+    }
+    for (name, value) in &object.metadata {
+        fact(&format!("x-amz-meta-{name}"), html::text(value));
+    }
+    if let Some(corruption) = &object.corruption {
+        fact("Corrupt", format!("<span class=\"why\">{}</span>", html::text(corruption)));
+    }
+    out.push_str("</dl></section>");
+    out
+}
+
+fn rendition(thumbnail: &StoredThumbnail) -> String {
+    let title = html::text(&format!("{}/{}", thumbnail.bucket, thumbnail.key));
+    let pixels = match &thumbnail.image {
+        Some(image) => format!("{} × {} · {} · ", image.width, image.height, html::text(&image.format)),
+        None => String::new(),
+    };
+    format!(
+        "<figure class=\"card\"><a href=\"{}\"><img src=\"{}\" alt=\"{title}\" loading=\"lazy\"></a><figcaption><b>{title}</b><br>{pixels}{}</figcaption></figure>",
+        html::object_link(&thumbnail.bucket, &thumbnail.key),
+        html::image_link(&thumbnail.bucket, &thumbnail.key, &thumbnail.etag),
+        html::bytes(thumbnail.size),
+    )
+}
+
+/// A form that renders it with other options, beside the settings and the address that do the same.
+fn try_out(settings: &Settings, bucket: &str, key: &str) -> String {
+    fn options(names: &[&str], default: &str) -> String {
+        let option = |name: &&str| {
+            let selected = if *name == default { " selected" } else { "" };
+            format!("<option{selected}>{name}</option>")
+        };
+        names.iter().map(option).collect()
+    }
+    format!(
+        "<section aria-labelledby=\"try\" data-try data-bucket=\"{bucket}\" data-key=\"{key}\" data-api=\"/{stage}/{resource}\" hidden>\
+         <h2 id=\"try\">Render with these options</h2><div class=\"try\"><form class=\"card options\">\
+         <label>Size <input name=\"size\" value=\"480x360\" pattern=\"[0-9]*x?[0-9]*\" spellcheck=\"false\" autocomplete=\"off\"></label>\
+         <label>Fit <select name=\"fit\">{fit}</select></label><label>Gravity <select name=\"gravity\">{gravity}</select></label>\
+         <label>Format <select name=\"format\">{format}</select></label>\
+         <label>Quality <span class=\"row\"><input name=\"quality\" type=\"range\" min=\"1\" max=\"100\" value=\"80\"> <output>80</output></span></label>\
+         <label>Effort <select name=\"effort\">{effort}</select></label></form>\
+         <figure class=\"card\"><img alt=\"The image with these options\" data-tried><figcaption><span role=\"status\" data-outcome></span></figcaption></figure>\
+         <div class=\"card code\"><p class=\"row between\"><b>Settings</b> <button data-copy=\"[data-toml]\" hidden>Copy</button></p><pre tabindex=\"0\"><code data-toml></code></pre>\
+         <p class=\"row between\"><b>URL</b> <button data-copy=\"[data-url]\" hidden>Copy</button></p><pre tabindex=\"0\"><code data-url></code></pre></div></div></section>",
+        bucket = html::text(bucket),
+        key = html::text(key),
+        stage = html::text(&settings.api.stage),
+        resource = html::text(&settings.api.resource),
+        fit = options(Fit::NAMES, "inside"),
+        gravity = options(Gravity::NAMES, "center"),
+        format = options(OutputFormat::NAMES, "same"),
+        effort = options(Effort::NAMES, "balanced"),
+    )
 }
 
 /// How its last event stands or ended, in a sentence.
@@ -133,15 +287,6 @@ fn last_event(known: &ObjectStatus) -> String {
         (Some(object), ..) => format!("Uploaded {}. No attempt is known.", html::time(object.modified_ms)),
         (None, ..) => "There is no object of this key, and no attempt of one is known.".into(),
     }
-}
-
-fn image(title: &str, (bucket, key): (&str, &str), version: &str, note: &str) -> String {
-    format!(
-        "<figure class=\"card\"><img src=\"{}\" alt=\"{}\" loading=\"lazy\"><figcaption><b>{}</b><br>{note}</figcaption></figure>",
-        html::image_link(bucket, key, version),
-        html::text(title),
-        html::text(title)
-    )
 }
 
 /// `tried twice`.

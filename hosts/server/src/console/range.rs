@@ -79,7 +79,7 @@ impl Range {
         let mut out = String::from("<div class=\"ranges\" role=\"group\" aria-label=\"Range\">");
         for (name, ..) in RANGES {
             let here = if name == self.name { " aria-current=\"true\"" } else { "" };
-            out.push_str(&format!("<a href=\"/?range={name}\"{here}>{name}</a>"));
+            out.push_str(&format!("<a href=\"/metrics/dashboard?range={name}\"{here}>{name}</a>"));
         }
         let (open, value) = match self.custom {
             Some((start_s, end_s)) => {
@@ -88,7 +88,7 @@ impl Range {
             None => ("", [String::new(), String::new()]),
         };
         out.push_str(&format!(
-            "<details{open}><summary>Custom</summary><form class=\"custom\" action=\"/\">\
+            "<details{open}><summary>Custom</summary><form class=\"custom\" action=\"/metrics/dashboard\">\
              <label>From (UTC)<input type=\"datetime-local\" name=\"start\" value=\"{}\" required></label>\
              <label>To (UTC)<input type=\"datetime-local\" name=\"end\" value=\"{}\"></label>\
              <button>Show</button></form></details></div>",

@@ -9,9 +9,6 @@ use tintype_pipeline::outcome::Stages;
 use super::{Console, answers, html};
 use crate::admin::{Admin, Entry, Fields, Handle as _, Refusal, ResultsRequest, Settlement};
 
-/// Sources larger than this are not shown beside their thumbnails.
-const MAX_SHOWN_BYTES: u64 = 12 << 20;
-
 /// The list alone, for the script.
 pub(super) async fn fragment(
     State(console): State<Console>,
@@ -63,7 +60,7 @@ pub(super) fn item(entry: &Entry) -> String {
     if !entry.why.is_empty() {
         let _ = write!(out, "<p class=\"why\">{}</p>", html::text(&entry.why));
     }
-    if entry.has_failed() && entry.next != Settlement::Retry {
+    if entry.has_failed() && entry.next != Settlement::Retry && may_end_otherwise(&entry.reason) {
         out.push_str(&retry(entry));
     }
     let _ = write!(
@@ -71,9 +68,10 @@ pub(super) fn item(entry: &Entry) -> String {
         "{}<p class=\"help\">{}{}{} · request <code>{}</code></p></div></li>",
         stages(entry),
         html::time(entry.ended_ms),
-        entry
-            .latency_ms()
-            .map_or_else(String::new, |ms| format!(" · {} after the upload", html::ms(ms as f64))),
+        entry.latency_ms().map_or_else(String::new, |ms| {
+            let begun = if entry.is_from_upload() { "the upload" } else { "it was queued" };
+            format!(" · {} after {begun}", html::ms(ms as f64))
+        }),
         if entry.attempt > 1 { format!(" · attempt {}", entry.attempt) } else { String::new() },
         html::text(if entry.request_id.is_empty() { "in the log" } else { &entry.request_id }),
     );
@@ -102,6 +100,11 @@ fn badge(entry: &Entry) -> String {
     }
 }
 
+/// Whether another attempt may end otherwise: not where the object's bytes, size or key decide.
+pub(super) fn may_end_otherwise(reason: &str) -> bool {
+    !["malformed", "unsupported", "too_large", "key_too_long", "bad_event", "missing"].contains(&reason)
+}
+
 /// The form that retries an object.
 fn retry(entry: &Entry) -> String {
     format!(
@@ -114,9 +117,8 @@ fn source(entry: &Entry) -> String {
     let note = if entry.source_bytes > 0 { html::bytes(entry.source_bytes) } else { "source".into() };
     // What is up to date was not read, and only images can be shown.
     let is_image = entry.outcome == "up_to_date" || entry.source_bytes > 0 && entry.reason != "unsupported";
-    let is_shown = is_image && entry.source_bytes <= MAX_SHOWN_BYTES;
-    let image = if is_shown {
-        let link = html::image_link(&entry.bucket, &entry.key, &entry.ended_ms.to_string());
+    let image = if is_image {
+        let link = html::preview_link(&entry.bucket, &entry.key, &entry.ended_ms.to_string());
         format!("<img src=\"{link}\" alt=\"source\" loading=\"lazy\" decoding=\"async\">")
     } else {
         "<span class=\"none\" aria-hidden=\"true\">▦</span>".into()
@@ -129,7 +131,7 @@ fn thumbnail(entry: &Entry) -> String {
         return "<figure><span class=\"none\" aria-hidden=\"true\">–</span><figcaption>no thumbnail</figcaption></figure>"
             .into();
     };
-    let link = html::image_link(&first.bucket, &first.key, &entry.ended_ms.to_string());
+    let link = html::preview_link(&first.bucket, &first.key, &entry.ended_ms.to_string());
     let more = entry.thumbnails.len() - 1;
     let more = if more > 0 { format!(" +{more}") } else { String::new() };
     format!(

@@ -8,7 +8,7 @@ use axum::{
 };
 
 use super::{Console, answers, html};
-use crate::auth::Client;
+use crate::auth::{Client, LoginError, TooManyGuesses};
 
 pub(super) async fn form(client: Client) -> Response {
     answers::fresh(login_page(client, ""))
@@ -41,18 +41,21 @@ pub(super) async fn login(
     Form(login): Form<Login>,
 ) -> Response {
     let (id, secret) = (login.access_key_id.trim(), login.secret_access_key.trim());
-    match console.inner.sessions.log_in(id, secret, client).await {
-        Ok(Some(cookie)) => with_cookie(answers::see_other("/"), &cookie),
-        Ok(None) => {
-            let mut response = answers::fresh(login_page(client, "This access key is not known."));
-            *response.status_mut() = StatusCode::FORBIDDEN;
-            response
+    let error = match console.inner.sessions.log_in(id, secret, client) {
+        Ok(cookie) => return with_cookie(answers::see_other("/"), &cookie),
+        Err(error) => error,
+    };
+    let mut response = answers::fresh(login_page(client, &error.to_string()));
+    *response.status_mut() = match error {
+        LoginError::WrongKey => StatusCode::FORBIDDEN,
+        LoginError::TooManyGuesses(TooManyGuesses(wait)) => {
+            let seconds = HeaderValue::from(wait.as_secs_f64().ceil() as u64);
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+            StatusCode::TOO_MANY_REQUESTS
         }
-        Err(error) => {
-            let words = format!("nobody can log in: {error}");
-            answers::problem(client, StatusCode::SERVICE_UNAVAILABLE, &words)
-        }
-    }
+        LoginError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    response
 }
 
 pub(super) async fn logout(State(console): State<Console>, client: Client, headers: HeaderMap) -> Response {

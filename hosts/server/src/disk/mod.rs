@@ -8,7 +8,7 @@ mod regular_file;
 mod volume;
 
 pub use database_file::{DatabaseFile, FaultState};
-pub use real_disk::{RealDisk, sync_folder};
+pub use real_disk::{RealDisk, make_private, sync_folder};
 pub use regular_file::{Links, check_no_link, is_wrong_type, open_regular, read_text};
 pub use volume::check_same_volume;
 

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::{FileExt, MetadataExt as _, OpenOptionsExt as _},
+    os::unix::fs::{FileExt, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
 };
 
@@ -67,6 +67,20 @@ impl Disk for RealDisk {
 fn open(path: &Path, options: &mut OpenOptions) -> io::Result<Box<dyn DiskFile>> {
     path.parent().map_or(Ok(()), check_no_link)?;
     Ok(Box::new(open_regular(path, options, Links::Refuse)?))
+}
+
+/// Lets nobody but its owner read a file that holds secrets; what cannot be changed is logged.
+pub fn make_private(path: &Path) {
+    let changed = match fs::metadata(path) {
+        Ok(found) if found.permissions().mode() & 0o077 != 0 => {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+        }
+        // Simulated disks have no such file.
+        Ok(_) | Err(_) => Ok(()),
+    };
+    if let Err(error) = changed {
+        tracing::warn!(path = %path.display(), %error, "other users of this machine can read the file; run chmod 600 on it");
+    }
 }
 
 /// Makes the names in a folder durable; never waits on a FIFO in its place.

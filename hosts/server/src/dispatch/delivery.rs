@@ -49,6 +49,19 @@ impl EventSource for DiskQueue {
     async fn next(&self) -> Result<Option<DiskDelivery>, StoreError> {
         while !self.draining.is_cancelled() {
             let sleep = match self.queue.lease() {
+                Ok(Next::Lease(lease)) if !self.is_watched(&lease) => {
+                    match self.queue.dead_letter_without_trigger(&lease) {
+                        Ok(dead_letter) => {
+                            (self.on_dead_letter)(&dead_letter);
+                            tokio::task::yield_now().await;
+                            continue;
+                        }
+                        Err(error) => {
+                            tracing::error!(%error, object = %lease.at, "an event could not be settled; it is due again");
+                            LONGEST_SLEEP
+                        }
+                    }
+                }
                 Ok(Next::Lease(lease)) => {
                     // Where there was one there may be another, for another worker.
                     self.wake.notify_one();
@@ -74,6 +87,14 @@ impl EventSource for DiskQueue {
             }
         }
         Ok(None)
+    }
+}
+
+impl DiskQueue {
+    /// Whether a trigger watches the bucket of a leased event: the one that did may have been renamed since.
+    fn is_watched(&self, lease: &Lease) -> bool {
+        let triggers = self.store.storage().notifications.triggers();
+        triggers.iter().any(|trigger| trigger.bucket == lease.at.bucket)
     }
 }
 
@@ -118,12 +139,13 @@ impl Delivery for DiskDelivery {
         &mut self,
         _: &dyn Store,
         puts: Vec<Put>,
-        source: &SourceVersion,
+        source: Option<&SourceVersion>,
         conclusion: Conclusion,
     ) -> Result<Committed, StoreError> {
         check_steps(&conclusion)?;
+        self.store.check_puts(&puts)?;
         let settlement = self.lease.settlement();
-        let etags = self.store.storage().objects.put_all(puts, Some(source.clone()), Some(settlement))?;
+        let etags = self.store.storage().objects.put_all(puts, source.cloned(), Some(settlement))?;
         self.lease.queue().note_settled(&self.lease);
         self.is_settled = true;
         Ok(Committed { etags, settled: Ok(()) })

@@ -59,6 +59,8 @@ async fn attempt(shared: &Shared, lease: &Lease, delivery: &mut DiskDelivery) {
     let policy = shared.source.queue.policy();
     let ended = shared.thumbnails.attempt(call, policy, &shared.store, delivery).await;
     // At a shutdown the attempt does not count, nor is it logged.
+    let stages = &ended.report.stages;
+    lease.worked(stages.decode + stages.resample + stages.encode);
     let counts = ended.disposition != Disposition::Defer(Duration::ZERO);
     let ended_ms = now_ms();
     if counts {

@@ -15,6 +15,7 @@ mod worker;
 
 use std::{sync::Arc, time::Duration};
 
+use tintype_engine::{ForeignDecoder, foreign::InProcess};
 use tintype_pipeline::{Thumbnails, budget};
 use tokio::{
     runtime::Handle,
@@ -61,11 +62,25 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// Begins to work on events. Needs Tokio, with its timer.
+    /// Begins to work on events, with the decoders of other projects in this process. Needs Tokio, with its timer.
     ///
     /// # Errors
     /// The system does not give another thread.
     pub fn start(
+        settings: &Settings,
+        store: Arc<Storage>,
+        queue: Arc<Queue>,
+        history: Arc<History>,
+    ) -> std::io::Result<Self> {
+        Self::start_with(Arc::new(InProcess::default()), settings, store, queue, history)
+    }
+
+    /// The same with the decoders of other projects where `foreign` runs them.
+    ///
+    /// # Errors
+    /// As for [`Self::start`].
+    pub fn start_with(
+        foreign: Arc<dyn ForeignDecoder>,
         settings: &Settings,
         store: Arc<Storage>,
         queue: Arc<Queue>,
@@ -88,16 +103,16 @@ impl Dispatcher {
             })
         };
         let shared = Arc::new(Shared {
-            store: DiskPort::new(store.clone()),
+            store: DiskPort::of_function(store.clone()),
             source: DiskQueue {
                 queue,
-                store: DiskPort::new(store.clone()),
+                store: DiskPort::of_function(store.clone()),
                 wake: Notify::new(),
                 draining: CancellationToken::new(),
                 on_dead_letter,
             },
             requests: PendingRequests::default(),
-            thumbnails: Thumbnails::on_polling_threads(limits, total_bytes),
+            thumbnails: Thumbnails::on_polling_threads(limits, total_bytes).with_foreign_decoder(foreign),
             history: history.clone(),
             function,
             timeout: settings.function.timeout,
@@ -111,6 +126,7 @@ impl Dispatcher {
                 shared.source.wake.notify_one();
             }
         });
+        shared.source.queue.set_workers(concurrency);
         let source = shared.source.draining.clone();
         for index in 0..concurrency {
             let (shared, runtime, running) = (shared.clone(), Handle::current(), shared.workers.token());

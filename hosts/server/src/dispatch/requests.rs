@@ -23,7 +23,7 @@ use super::{
 use crate::{
     history::Entry,
     request_id,
-    storage::{ArrivingStore, Cause},
+    storage::{ArrivingStore, Cause, DiskPort},
 };
 
 /// S3's name for an image that comes by POST.
@@ -113,7 +113,7 @@ impl Dispatcher {
         let request_id = request_id::current();
         self.request(deadline, Subject::Image, LogMode::Failed("Receive"), move |shared, stop| async move {
             let began_ms = now_ms();
-            let cause = Cause { event: POSTED, request_id: request_id.clone() };
+            let cause = Cause::new(POSTED, request_id.clone());
             let store = ArrivingStore::new(shared.store.clone(), arrival.clone(), cause);
             let triggers = shared.store.storage().notifications.triggers();
             let call = Call { triggers: &triggers, stop: &stop };
@@ -143,21 +143,9 @@ impl Dispatcher {
         T: Failing + Send + 'static,
         F: Future<Output = T> + Send,
     {
-        let Ok(waiting) = self.waiting.clone().try_acquire_owned() else {
-            self.shared.history.throttled();
-            return Err(Refused::Throttled);
-        };
-        let abandoned = self.shared.stopping.child_token();
-        let stop = Stop::new(abandoned.clone()).by(deadline.0);
-        // Whoever stops waiting, at the time-out or because the client went away, stops the work.
-        let _abandon = abandoned.drop_guard();
-        let (shared, request_id) = (self.shared.clone(), request_id::current());
-        let (answer, answered) = oneshot::channel();
-        let task = async move {
-            let _waiting = waiting;
-            if stop.is_due() {
-                return;
-            }
+        let request_id = request_id::current();
+        let refused = || self.shared.history.throttled();
+        self.on_worker(deadline, refused, move |shared, stop| async move {
             let attempt = Attempt::begin(&shared.history, subject);
             let result = work(shared.clone(), stop).await;
             match (mode, result.failure()) {
@@ -167,8 +155,61 @@ impl Dispatcher {
                 (LogMode::Own, _) | (LogMode::Failed(_), None) => {}
             }
             attempt.ended(result.has_failed());
+            result
+        })
+        .await
+    }
+
+    /// Renders an object for a page of the console: neither counted nor logged, as nobody called the function.
+    ///
+    /// # Errors
+    /// See [`Refused`]; inside, why it could not be rendered.
+    pub async fn preview(
+        &self,
+        at: Location,
+        spec: Spec,
+        deadline: Deadline,
+    ) -> Result<Result<Thumbnail, Failure>, Refused> {
+        self.on_worker(
+            deadline,
+            || (),
+            move |shared, stop| async move {
+                // Whoever looks at it may read it, whatever the function may.
+                let store = DiskPort::new(shared.store.storage().clone());
+                Ok(shared.thumbnails.render_object(&stop, &store, &at, &spec).await?.1)
+            },
+        )
+        .await
+    }
+
+    /// Has a worker do `work`, with a bound on how many wait. It ends at the deadline, or when nobody waits for it.
+    async fn on_worker<T, F>(
+        &self,
+        deadline: Deadline,
+        refused: impl FnOnce(),
+        work: impl FnOnce(Arc<Shared>, Stop) -> F + Send + 'static,
+    ) -> Result<T, Refused>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send,
+    {
+        let Ok(waiting) = self.waiting.clone().try_acquire_owned() else {
+            refused();
+            return Err(Refused::Throttled);
+        };
+        let abandoned = self.shared.stopping.child_token();
+        let stop = Stop::new(abandoned.clone()).by(deadline.0);
+        // Whoever stops waiting, at the time-out or because the client went away, stops the work.
+        let _abandon = abandoned.drop_guard();
+        let shared = self.shared.clone();
+        let (answer, answered) = oneshot::channel();
+        let task = async move {
+            let _waiting = waiting;
+            if stop.is_due() {
+                return;
+            }
             // Nobody may wait any more.
-            let _ = answer.send(result);
+            let _ = answer.send(work(shared, stop).await);
         };
         let Some(_place) = self.shared.requests.push(task.boxed()) else {
             return Err(Refused::ShuttingDown);

@@ -78,7 +78,7 @@ pub struct Entry {
 /// Whether a cause is an upload, as opposed to an existing object that was queued again.
 #[must_use]
 pub fn is_upload_cause(cause: &str) -> bool {
-    !["Backfill", "Retry", "Redrive"].iter().any(|requeued| cause.ends_with(requeued))
+    !["Backfill", "Mend", "Retry", "Redrive"].iter().any(|requeued| cause.ends_with(requeued))
 }
 
 impl Entry {

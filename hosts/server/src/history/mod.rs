@@ -18,7 +18,7 @@ mod series;
 mod usage;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -43,6 +43,9 @@ pub use usage::Usage;
 /// How long measurements and results are stored.
 pub const RETENTION: Duration = Duration::from_secs(series::RETENTION_S.unsigned_abs());
 
+/// How long gauges may take to be read, before the values of the last time stand.
+pub const SAMPLE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Sets the gauges to their current values.
 type Sampler = Box<dyn Fn(&Metrics) + Send + Sync>;
 
@@ -54,6 +57,9 @@ pub struct History {
     taken: Mutex<MetricsSnapshot>,
     result_stream: ResultStream,
     sampler: OnceLock<Sampler>,
+    /// Whether the gauges are being updated: one thread at a time, since a disk that hangs holds it.
+    is_sampling: Mutex<bool>,
+    sampled: Condvar,
     usage: Usage,
     recorder: OnceLock<Recorder>,
 }
@@ -185,15 +191,23 @@ impl History {
         self.result_stream.publish(&entry);
     }
 
-    /// All metrics as Prometheus text. Reads the ledger: call it where blocking is allowed.
+    /// All metrics as Prometheus text, the gauges as last sampled.
     #[must_use]
     pub fn prometheus(&self, function: &str) -> String {
-        self.sample();
         prometheus::text(&self.metrics, function)
     }
 
-    /// Updates the gauges. Reads the ledger, so it blocks.
+    /// Updates the gauges. Reads the ledger, so it blocks; if another call has not returned within [`SAMPLE_TIMEOUT`],
+    /// the gauges stay as they are.
     pub fn sample(&self) {
+        let sampling = self.is_sampling.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.sampled.wait_timeout_while(sampling, SAMPLE_TIMEOUT, |is_sampling| *is_sampling);
+        let (mut is_sampling, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if std::mem::replace(&mut *is_sampling, true) {
+            return;
+        }
+        drop(is_sampling);
+        let _ended = Sampling(self);
         self.metrics.set(Metric::MemoryUsed, resident_bytes());
         if let Some(sampler) = self.sampler.get() {
             sampler(&self.metrics);
@@ -212,6 +226,16 @@ impl History {
     /// The measurements of the current interval.
     fn peek(&self) -> Row {
         self.metrics.peek(&self.taken())
+    }
+}
+
+/// An update of the gauges, until it is dropped.
+struct Sampling<'a>(&'a History);
+
+impl Drop for Sampling<'_> {
+    fn drop(&mut self) {
+        *self.0.is_sampling.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        self.0.sampled.notify_all();
     }
 }
 

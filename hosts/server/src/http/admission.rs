@@ -8,35 +8,52 @@ use axum::{
     response::Response,
 };
 use http::Request;
-use tintype_api::{BodyLimit, Deadline, RouteLimits, UPLOADS, message};
+use tintype_api::{BodyLimit, Deadline, RouteLimits, UPLOADS, message, settings::ApiSettings};
 
 use super::{
-    Answered, Inner,
-    bodies::{Refusal, whole},
-    closing, throttled,
+    Answered,
+    bodies::{Bodies, Refusal, whole},
+    closing, retry_later,
 };
 
 /// A client that is refused because of load may try again after this long.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// What requests may take, of a server or of a worker.
+pub(super) struct Admission<'a> {
+    pub(super) api: &'a ApiSettings,
+    pub(super) bodies: &'a Bodies,
+    /// Whether another request may wait for a thread that renders.
+    pub(super) has_room: &'a (dyn Fn() -> bool + Sync),
+    /// Counts a refusal because of load.
+    pub(super) count_throttled: &'a (dyn Fn() + Sync),
+}
+
+impl Admission<'_> {
+    fn throttled(&self) -> Box<Response> {
+        (self.count_throttled)();
+        retry_later(message(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests"), RETRY_AFTER)
+    }
+}
+
 /// Takes the whole body of a request within its limits and has it answered in time, or refuses it.
 pub(super) async fn admit<F: Future<Output = Response>>(
-    inner: &Inner,
+    admission: &Admission<'_>,
     limits: RouteLimits,
     request: super::Request,
     answer: impl FnOnce(Request<Body>) -> F,
 ) -> Answered {
     // Before any of the body is read: a refusal is immediate and costs nothing.
-    let max = max_body(inner, limits.body);
+    let max = max_body(admission.api, limits.body);
     if length(&request).zip(max).is_some_and(|(length, max)| length > max) {
-        return Err(too_large(inner, limits.body));
+        return Err(too_large(admission.api, limits.body));
     }
     let waits = limits.needs_worker && !tintype_api::is_to_be_queued(request.headers());
-    if waits && !inner.parts.dispatcher.has_room() {
-        return Err(throttled(&inner.parts.history, "Too Many Requests", RETRY_AFTER));
+    if waits && !(admission.has_room)() {
+        return Err(admission.throttled());
     }
     let mut request = match max {
-        Some(max) => take(inner, limits.body, request, max).await?,
+        Some(max) => take(admission, limits.body, request, max).await?,
         None => request.map(Body::new),
     };
     if !limits.is_timed {
@@ -44,23 +61,23 @@ pub(super) async fn admit<F: Future<Output = Response>>(
     }
     // The one place where a request's time-out is enforced: work that nobody waits for any more is cancelled. The
     // deadline is passed on, so that work on other threads stops by itself, too.
-    let deadline = Deadline::after(inner.settings.api.timeout);
+    let deadline = Deadline::after(admission.api.timeout);
     request.extensions_mut().insert(deadline);
     let answered = tokio::time::timeout_at(deadline.0.into(), answer(request)).await;
     answered.map_err(|_| Box::new(message(StatusCode::GATEWAY_TIMEOUT, "Endpoint request timed out")))
 }
 
 /// Bytes that a body may have; `None` where the handler bounds it.
-fn max_body(inner: &Inner, limit: BodyLimit) -> Option<u64> {
+fn max_body(api: &ApiSettings, limit: BodyLimit) -> Option<u64> {
     match limit {
         BodyLimit::Form => Some(BodyLimit::FORM),
-        BodyLimit::Image => Some(inner.settings.api.max_body),
+        BodyLimit::Image => Some(api.max_body),
         BodyLimit::Streamed => None,
     }
 }
 
-fn too_large(inner: &Inner, limit: BodyLimit) -> Box<Response> {
-    let max = max_body(inner, limit).unwrap_or(u64::MAX);
+fn too_large(api: &ApiSettings, limit: BodyLimit) -> Box<Response> {
+    let max = max_body(api, limit).unwrap_or(u64::MAX);
     let words = match limit {
         BodyLimit::Image => format!(
             "the body has more than {max} bytes (api.max_body); upload larger images to the source bucket, for \
@@ -76,18 +93,18 @@ fn too_large(inner: &Inner, limit: BodyLimit) -> Box<Response> {
 /// Reads the whole body of a request. Here rather than in the routes, so that a slow client is distinguished from a
 /// slow function.
 async fn take(
-    inner: &Inner,
+    admission: &Admission<'_>,
     limit: BodyLimit,
     request: super::Request,
     max: u64,
 ) -> Result<Request<Body>, Box<Response>> {
-    let timeout = inner.settings.api.timeout;
+    let timeout = admission.api.timeout;
     let length = length(&request);
     let (head, body) = request.into_parts();
-    match tokio::time::timeout(timeout, whole(body, length, max, &inner.bodies)).await {
+    match tokio::time::timeout(timeout, whole(body, length, max, admission.bodies)).await {
         Ok(Ok(body)) => Ok(Request::from_parts(head, Body::from(body))),
-        Ok(Err(Refusal::TooLarge)) => Err(too_large(inner, limit)),
-        Ok(Err(Refusal::NoMemory)) => Err(throttled(&inner.parts.history, "Too Many Requests", RETRY_AFTER)),
+        Ok(Err(Refusal::TooLarge)) => Err(too_large(admission.api, limit)),
+        Ok(Err(Refusal::NoMemory)) => Err(admission.throttled()),
         Ok(Err(Refusal::Broken(error))) => {
             Err(refused(StatusCode::BAD_REQUEST, format!("the body could not be read: {error}")))
         }

@@ -18,10 +18,13 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use lru::LruCache;
 use tintype_api::settings::ApiSettings;
-use tintype_api::{SourceTag, is_unchanged, seconds_of};
+use tintype_api::{Pass, SourceTag, is_unchanged, modified_s, seconds_of, set_body};
 use tintype_pipeline::trigger::find_trigger;
 
-use crate::storage::{Storage, StoreFault};
+use crate::{
+    auth::{Action, Caller, Principal},
+    storage::{Storage, StoreFault},
+};
 
 /// The largest answer that is cached: API Gateway's own bound.
 const LARGEST: usize = 1 << 20;
@@ -74,17 +77,20 @@ impl Answer {
     fn response(&self, request: &HeaderMap, is_head: bool) -> Response {
         let tag = self.headers.get(header::ETAG).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let is_unchanged = is_unchanged(request, tag, self.modified_s);
-        let mut response = Response::new(match is_head || is_unchanged {
-            true => Body::empty(),
-            false => Body::from(self.body.clone()),
-        });
+        let mut response = Response::new(Body::empty());
         *response.headers_mut() = self.headers.clone();
         if is_unchanged {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
-            response.headers_mut().remove(header::CONTENT_LENGTH);
-            response.headers_mut().remove(header::CONTENT_TYPE);
+            for name in [header::CONTENT_LENGTH, header::CONTENT_TYPE, header::CONTENT_DISPOSITION] {
+                response.headers_mut().remove(name);
+            }
+            response.headers_mut().remove(header::ACCEPT_RANGES);
+            return response;
         }
-        response
+        match is_head {
+            true => response,
+            false => set_body(response, request, &self.body),
+        }
     }
 }
 
@@ -101,7 +107,9 @@ impl Cache {
     pub(super) fn continued(api: &ApiSettings, before: Option<(&ApiSettings, &Arc<Self>)>) -> Arc<Self> {
         // Answers say how long and by whom they may be cached, and the bounds limit sides that are left open.
         let relevant = |api: &ApiSettings| {
-            (api.cache_ttl_s, api.cache_bytes, api.keys.is_empty(), api.max_side, api.max_quality)
+            let ages = (api.cache_ttl_s, api.max_age_s, api.stale_while_revalidate_s);
+            let bounds = (api.cache_bytes, api.max_side, api.max_quality);
+            (ages, bounds, api.keys.is_empty(), api.public, api.presets.clone())
         };
         match before {
             Some((of, before)) if relevant(of) == relevant(api) => before.clone(),
@@ -115,17 +123,25 @@ impl Cache {
         if self.ttl.is_zero() || self.max_bytes == 0 || !(is_head || *request.method() == Method::GET) {
             return None;
         }
+        // The answer to a signed URL says how long it may be cached, each second less.
+        if request.extensions().get().is_some_and(|pass: &Pass| pass.is_signed()) {
+            return None;
+        }
         Some(Lookup { key: key(request), is_head, number: store.changes() })
     }
 
-    /// The cached answer, if it is still valid.
+    /// The cached answer, if it is still valid and the caller may read its source.
     pub(super) async fn answer(
         &self,
         lookup: &Lookup,
         headers: &HeaderMap,
         store: &Arc<Storage>,
+        caller: &Caller,
     ) -> Option<Response> {
         let answer = self.get(&lookup.key, Instant::now())?;
+        if caller.principal == Principal::Public {
+            caller.authorize(Action::GetObject, &(&*answer.source.at).into()).ok()?;
+        }
         if answer.validated.load(Ordering::Relaxed) != lookup.number {
             let (store, source) = (store.clone(), answer.source.clone());
             let is_valid = tokio::task::spawn_blocking(move || is_current(&store, &source)).await;
@@ -156,7 +172,7 @@ impl Cache {
         };
         let modified = head.headers.get(header::LAST_MODIFIED).and_then(|value| value.to_str().ok());
         let answer = Answer {
-            modified_s: modified.and_then(seconds_of),
+            modified_s: modified.and_then(seconds_of).map(|seconds| modified_s(seconds * 1000)),
             headers: head.headers.clone(),
             body: body.clone(),
             source,
@@ -214,8 +230,10 @@ fn key<B>(request: &Request<B>) -> CacheKey {
     let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
     let accept = request.headers().get_all(header::ACCEPT);
     let accepted: usize = accept.iter().map(|value| value.len() + 1).sum();
-    let length = path.len() + query.len() + accepted + 2;
+    let length = path.len() + query.len() + accepted + 3;
     let mut key = Vec::with_capacity(length);
+    // Answers to everybody say other things of who may cache them.
+    key.push(request.extensions().get().is_some_and(|pass: &Pass| pass.is_public).into());
     key.extend_from_slice(path.as_bytes());
     key.push(b'?');
     key.extend_from_slice(query.as_bytes());

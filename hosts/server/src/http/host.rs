@@ -5,10 +5,10 @@ use std::{net::SocketAddr, sync::Arc};
 use bytes::Bytes;
 use futures::executor::block_on;
 use http::{header, request::Parts, uri::Authority};
-use tintype_api::{Deadline, FormSigner, Host, Queued, Refused};
+use tintype_api::{Audience, Deadline, FormSigner, Host, Queued, Refused, Rendering};
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_pipeline::{
-    Failure, Inspection, Location, Reason, RenderedImage, Report,
+    Failure, Inspection, Location, Outcome, Reason, RenderedImage, Report,
     event::Record,
     store::{Arrival, Object, Stat, Store, StoreError},
     trigger::Trigger,
@@ -16,7 +16,8 @@ use tintype_pipeline::{
 
 use super::HttpApi;
 use crate::{
-    auth::Client,
+    auth::{Action, Client, Principal, caller},
+    rendered_cache::RenderedKey,
     request_id,
     storage::{Cause, DiskPort, StoreFault},
 };
@@ -32,7 +33,26 @@ impl Host for HttpApi {
         self.inner.parts.store.notifications.triggers()
     }
 
+    /// Whose rights are by object is asked for every object, and nobody is answered by them.
+    fn audience(&self) -> Option<Audience> {
+        let caller = caller::current().filter(|caller| !caller.is_limited())?;
+        Some(if caller.principal == Principal::Public { Audience::Public } else { Audience::Callers })
+    }
+
+    async fn recall(&self, rendering: &Rendering) -> Option<Bytes> {
+        authorized(Action::GetObject, &rendering.at).ok()?;
+        self.inner.parts.rendered.get(rendered_key(rendering)).await
+    }
+
+    fn retain(&self, rendering: Rendering, bytes: Bytes) {
+        self.inner.parts.rendered.put(rendered_key(&rendering), bytes);
+    }
+
     async fn invoke(&self, record: Record, deadline: Deadline) -> Result<Report, Refused> {
+        let at = Location { bucket: record.bucket.clone(), key: record.key.clone() };
+        if let Err(denied) = authorized(Action::GetObject, &at) {
+            return Ok(Report::of(&record, Outcome::Failed(denied)));
+        }
         self.inner.parts.dispatcher.invoke(record, deadline).await
     }
 
@@ -51,6 +71,9 @@ impl Host for HttpApi {
         spec: Spec,
         deadline: Deadline,
     ) -> Result<Result<(Stat, Thumbnail), Failure>, Refused> {
+        if let Err(denied) = authorized(Action::GetObject, &at) {
+            return Ok(Err(denied));
+        }
         self.inner.parts.dispatcher.render_object(at, spec, deadline).await
     }
 
@@ -60,15 +83,23 @@ impl Host for HttpApi {
         trigger: Trigger,
         deadline: Deadline,
     ) -> Result<Result<Inspection, Failure>, Refused> {
-        self.inner.parts.dispatcher.inspect(at, trigger, deadline).await
+        if let Err(denied) = authorized(Action::GetObject, &at) {
+            return Ok(Err(denied));
+        }
+        let mut inspected = self.inner.parts.dispatcher.inspect(at, trigger, deadline).await?;
+        // What is known of a thumbnail is for whoever may read it.
+        if let Ok(inspection) = &mut inspected {
+            inspection.renditions.retain(|rendition| caller::allows(Action::GetObject, &rendition.at));
+        }
+        Ok(inspected)
     }
 
     async fn enqueue(&self, record: Record) -> Result<Queued, Failure> {
+        let at = Location { bucket: record.bucket, key: record.key };
+        authorized(Action::GetObject, &at)?;
         let store = self.inner.parts.store.clone();
-        let cause = Cause { event: "ObjectCreated:Post", request_id: request_id::current() };
-        let queued = tokio::task::spawn_blocking(move || {
-            store.backfill.enqueue(&Location { bucket: record.bucket, key: record.key }, cause)
-        });
+        let cause = Cause::new("ObjectCreated:Post", request_id::current()).with_key(caller::access_key());
+        let queued = tokio::task::spawn_blocking(move || store.backfill.enqueue(&at, cause));
         match queued.await.map_err(panicked)? {
             Ok(true) => Ok(Queued::Yes),
             Ok(false) => Ok(Queued::NoTrigger),
@@ -80,6 +111,7 @@ impl Host for HttpApi {
     }
 
     async fn stat(&self, at: Location) -> Result<Option<Stat>, Failure> {
+        authorized(Action::GetObject, &at)?;
         self.on_disk(move |port| block_on(port.head(&at))).await
     }
 
@@ -93,7 +125,15 @@ impl Host for HttpApi {
             let scheme = if is_tls { "https" } else { "http" };
             format!("{scheme}://{}", reached_at(settings.listen.s3, host))
         };
-        let credentials = self.inner.parts.root_key.credentials();
+        let keys = self.inner.parts.verifier.keys();
+        // A form may do what the key may that signs it: others' are signed with the root key.
+        let limited = caller::current().filter(|caller| caller.is_limited());
+        let credentials = match limited.as_ref().and_then(|caller| caller.principal.access_key_id()) {
+            Some(id) => keys.credentials(id).ok_or_else(|| {
+                Failure::new(Reason::Denied, "the access key was removed while it was used")
+            })?,
+            None => keys.root().clone(),
+        };
         Ok(FormSigner {
             url: format!("{}/{bucket}", settings.api.s3_url.clone().unwrap_or_else(listens)),
             region: REGION.into(),
@@ -109,12 +149,26 @@ impl Host for HttpApi {
         spec: Spec,
         deadline: Deadline,
     ) -> Result<Result<RenderedImage, Failure>, Refused> {
+        if let Err(denied) = authorized(Action::PutObject, &arrival.at) {
+            return Ok(Err(denied));
+        }
+        let keys = self.inner.parts.verifier.keys();
+        if let Err(exceeded) = keys.charge(&caller::principal(), arrival.bytes.len() as u64) {
+            return Ok(Err(Failure::new(Reason::Denied, exceeded.to_string())));
+        }
         self.inner.parts.dispatcher.receive(arrival, spec, deadline).await
     }
 
     async fn read(&self, at: Location) -> Result<Option<Object>, Failure> {
+        authorized(Action::GetObject, &at)?;
         self.on_disk(move |port| block_on(port.get(&at, LARGEST_THUMBNAIL))).await
     }
+}
+
+/// What a rendering is stored under: it depends on nothing else.
+fn rendered_key(rendering: &Rendering) -> RenderedKey {
+    let Rendering { at, source_etag, recipe } = rendering;
+    RenderedKey::new(&[&at.bucket, at.key.as_str(), source_etag, recipe])
 }
 
 impl HttpApi {
@@ -128,9 +182,14 @@ impl HttpApi {
     }
 }
 
+/// Whether the caller may take an action on an object.
+fn authorized(action: Action, at: &Location) -> Result<(), Failure> {
+    caller::authorize(action, at).map_err(|message| Failure::new(Reason::Denied, message))
+}
+
 /// The address of a port for a caller; of one that listens everywhere, under the name by which the caller reached this
 /// server.
-fn reached_at(port: SocketAddr, host: Option<&str>) -> String {
+pub(super) fn reached_at(port: SocketAddr, host: Option<&str>) -> String {
     let name = host.and_then(|host| host.parse::<Authority>().ok());
     match name {
         Some(name) if port.ip().is_unspecified() => format!("{}:{}", name.host(), port.port()),

@@ -30,14 +30,22 @@ impl Live {
     }
 
     /// From now on requests are served under other settings of the API and of whom to trust; all else stays as it is.
-    pub fn replace(&self, settings: &Settings) {
+    /// Returns all of them.
+    #[must_use]
+    pub fn replace(&self, settings: &Settings) -> Settings {
         let before = HttpApi { inner: self.now.load().inner.clone() };
         let mut changed = before.inner.settings.clone();
+        if changed.api.presets != settings.api.presets {
+            tintype_api::recipes_changed();
+        }
+        self.parts.rendered.bound(settings.api.disk_cache_bytes);
         changed.api = settings.api.clone();
         changed.listen.trust_loopback = settings.listen.trust_loopback;
+        changed.access = settings.access.clone();
         changed.listen.trusted_proxies = settings.listen.trusted_proxies.clone();
-        let http = HttpApi::new(changed, self.parts.clone(), Some(&before));
+        let http = HttpApi::new(changed.clone(), self.parts.clone(), Some(&before));
         self.now.store(Arc::new(Steps::new(&http, self.console.clone())));
+        changed
     }
 
     /// The routes, each with its method, its path and what it demands.

@@ -6,9 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use http::Method;
 use tintype_api::settings::ApiSettings;
-
-use super::Request;
 
 /// The rates of single routes.
 #[derive(Debug)]
@@ -30,8 +29,9 @@ impl Routes {
         self.0.iter().find(|(known, at, _)| known == method && at == path).map(|(_, _, bucket)| bucket)
     }
 
-    pub(super) fn take(&self, request: &Request) -> Result<(), Duration> {
-        let (asked, at) = (request.method().as_str(), request.uri().path());
+    /// Takes a token of the route with this method at this path of the table.
+    pub(super) fn take(&self, method: &Method, at: &str) -> Result<(), Duration> {
+        let asked = method.as_str();
         // HEAD is GET without the bytes.
         let bucket = self.of(asked, at).or_else(|| (asked == "HEAD").then(|| self.of("GET", at)).flatten());
         bucket.map_or(Ok(()), |bucket| bucket.take())

@@ -26,6 +26,8 @@ pub enum Trust {
     System,
     /// Only the certificates in a PEM file: authorities, or servers' own.
     File(PathBuf),
+    /// The authorities of the system's store, and the certificates in a PEM file.
+    SystemAnd(PathBuf),
 }
 
 /// A client configuration that trusts these.
@@ -35,6 +37,11 @@ pub(super) fn config(trust: &Trust) -> anyhow::Result<ClientConfig> {
         Trust::File(file) => {
             let certificates = read(file)?;
             (certificates.clone(), certificates)
+        }
+        Trust::SystemAnd(file) => {
+            let named = read(file)?;
+            let system = rustls_native_certs::load_native_certs().certs;
+            (system.into_iter().chain(named.clone()).collect(), named)
         }
     };
     let mut roots = RootCertStore::empty();

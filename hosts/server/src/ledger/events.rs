@@ -1,13 +1,15 @@
-//! Events in the ledger: which are there and when each is due.
+//! Events in the ledger: which are there, whose turn it is, and when each of the others is due.
+
+use std::ops::Range;
 
 use redb::{ReadableTable as _, ReadableTableMetadata as _, TableDefinition};
 use tintype_pipeline::{event::Kind, store::Location};
 
 use super::{
     LedgerError,
-    records::EventRecord,
+    records::{EventRecord, Priority},
     transaction::{
-        DUE, EVENTS, QueueChanges, QueueView, RETRIES, WAITING, decode, encode, get, listed_key, object_key,
+        DUE, EVENTS, QueueChanges, QueueView, RETRIES, WAITING, encode, get, listed_key, object_key,
     },
 };
 
@@ -21,30 +23,53 @@ fn waiting_key(at: &Location, kind: Kind) -> Vec<u8> {
     key
 }
 
-/// Whether an event's next attempt is its first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tries {
-    /// It is, or none of those before failed.
-    First,
-    /// One failed before.
-    Again,
+/// Turns of low priority begin here, after all others. Those of each priority count up by one and never come near.
+const FIRST_LOW_TURN: i64 = 1 << 62;
+
+/// Events in each place that are looked through for the oldest: as they are served about in the order of their age, it
+/// is among them.
+const OLDEST_AMONG: usize = 256;
+
+impl Priority {
+    /// Of which events a turn is.
+    #[must_use]
+    pub const fn of_turn(turn: i64) -> Self {
+        if turn < FIRST_LOW_TURN { Self::Normal } else { Self::Low }
+    }
+
+    /// The turns of its events.
+    #[must_use]
+    pub const fn turns(self) -> Range<i64> {
+        match self {
+            Self::Normal => i64::MIN..FIRST_LOW_TURN,
+            Self::Low => FIRST_LOW_TURN..i64::MAX,
+        }
+    }
 }
 
-impl Tries {
-    /// Both, in the order of their tables.
-    pub const ALL: [Self; 2] = [Self::First, Self::Again];
+/// Where events wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Those that are ready, by turn.
+    Ready,
+    /// Those that are tried again later, by when they are due.
+    Delayed,
+}
 
-    /// Of an event.
-    #[must_use]
-    pub const fn of(event: &EventRecord) -> Self {
-        if event.last_error.is_some() { Self::Again } else { Self::First }
-    }
+impl Place {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Ready, Self::Delayed];
 
     const fn table(self) -> TableDefinition<'static, (i64, u64), ()> {
         match self {
-            Self::First => DUE,
-            Self::Again => RETRIES,
+            Self::Ready => DUE,
+            Self::Delayed => RETRIES,
         }
+    }
+
+    /// Of an event, with its rank there.
+    fn of(event: &EventRecord) -> (Self, i64) {
+        event.turn.map_or((Self::Delayed, event.due_ms), |turn| (Self::Ready, turn))
     }
 }
 
@@ -54,18 +79,19 @@ impl QueueView<'_> {
         get(&self.0.table(EVENTS)?, id)
     }
 
-    /// The event that was queued first. Ids rise with the time of queueing but for events that were dead
-    /// letters before, so that only those are looked through, and the first of the others.
+    /// The event of normal priority that was queued first, among those whose turn comes first and those that are due first.
     pub fn oldest_event(&self) -> Result<Option<EventRecord>, LedgerError> {
         let mut oldest: Option<EventRecord> = None;
-        for row in self.0.table(EVENTS)?.iter().map_err(LedgerError::database)? {
-            let event: EventRecord = decode(row.map_err(LedgerError::database)?.1.value())?;
-            let is_last = !event.redriven;
-            if oldest.as_ref().is_none_or(|oldest| event.queued_ms < oldest.queued_ms) {
-                oldest = Some(event);
-            }
-            if is_last {
-                break;
+        for place in Place::ALL {
+            let table = self.0.table(place.table())?;
+            let rows = table.range((i64::MIN, 0)..(FIRST_LOW_TURN, 0)).map_err(LedgerError::database)?;
+            for row in rows.take(OLDEST_AMONG) {
+                let (_, id) = row.map_err(LedgerError::database)?.0.value();
+                let event = self.event(id)?.filter(|event| event.priority() == Priority::Normal);
+                let Some(event) = event else { continue };
+                if oldest.as_ref().is_none_or(|oldest| event.queued_ms < oldest.queued_ms) {
+                    oldest = Some(event);
+                }
             }
         }
         Ok(oldest)
@@ -90,18 +116,18 @@ impl QueueView<'_> {
         self.0.table(EVENTS)?.len().map_err(LedgerError::database)
     }
 
-    /// Ids of events of one kind with the time each is due, from the first that is due at `from_ms` or later, until
-    /// `take` answers `false`.
-    pub fn walk_due(
+    /// Ids of the events in one place with their rank, from the first that has `from` or more, until `take` answers
+    /// `false`.
+    pub fn walk_events(
         &self,
-        tries: Tries,
-        from_ms: i64,
+        place: Place,
+        from: i64,
         mut take: impl FnMut(i64, u64) -> bool,
     ) -> Result<(), LedgerError> {
-        let table = self.0.table(tries.table())?;
-        for row in table.range((from_ms, 0)..).map_err(LedgerError::database)? {
-            let (due, id) = row.map_err(LedgerError::database)?.0.value();
-            if !take(due, id) {
+        let table = self.0.table(place.table())?;
+        for row in table.range((from, 0)..).map_err(LedgerError::database)? {
+            let (rank, id) = row.map_err(LedgerError::database)?.0.value();
+            if !take(rank, id) {
                 break;
             }
         }
@@ -118,12 +144,10 @@ impl QueueChanges<'_, '_> {
     /// Writes an event, in place of what it was.
     pub fn put_event(&self, event: &EventRecord) -> Result<(), LedgerError> {
         if let Some(old) = self.event(event.id)? {
-            self.remove_due(&old)?;
+            self.remove_ranks(&old)?;
         }
-        self.0
-            .table(Tries::of(event).table())?
-            .insert((event.due_ms, event.id), ())
-            .map_err(LedgerError::database)?;
+        let (place, rank) = Place::of(event);
+        self.0.table(place.table())?.insert((rank, event.id), ()).map_err(LedgerError::database)?;
         self.0.table(EVENTS)?.insert(event.id, encode(event)?.as_slice()).map_err(LedgerError::database)?;
         self.0.use_order(event.id)
     }
@@ -141,18 +165,37 @@ impl QueueChanges<'_, '_> {
         Ok(())
     }
 
-    fn remove_due(&self, event: &EventRecord) -> Result<(), LedgerError> {
-        // From both: ledgers of before there were two have all in one.
-        for tries in Tries::ALL {
-            self.0.table(tries.table())?.remove((event.due_ms, event.id)).map_err(LedgerError::database)?;
-        }
+    /// The least turn that a ready event of this priority has; without any, the first there can be above 0.
+    pub fn least_turn(&self, priority: Priority) -> Result<i64, LedgerError> {
+        let turns = priority.turns();
+        let ready = self.0.table(DUE)?;
+        let mut rows = ready.range((turns.start, 0)..(turns.end, 0)).map_err(LedgerError::database)?;
+        let first = rows.next().transpose().map_err(LedgerError::database)?;
+        Ok(first.map_or(turns.start.max(0), |row| row.0.value().0))
+    }
+
+    /// How many events are waiting or under way.
+    pub fn event_count(&self) -> Result<u64, LedgerError> {
+        self.0.table(EVENTS)?.len().map_err(LedgerError::database)
+    }
+
+    /// Removes a row without an event.
+    pub fn remove_rank(&self, place: Place, rank: i64, id: u64) -> Result<(), LedgerError> {
+        self.0.table(place.table())?.remove((rank, id)).map_err(LedgerError::database)?;
         Ok(())
+    }
+
+    fn remove_ranks(&self, event: &EventRecord) -> Result<(), LedgerError> {
+        let (place, rank) = Place::of(event);
+        self.remove_rank(place, rank, event.id)?;
+        // Earlier ledgers have ready events by when they were due.
+        if place == Place::Delayed { self.remove_rank(Place::Ready, rank, event.id) } else { Ok(()) }
     }
 
     /// Removes an event; answers whether it was there.
     pub fn remove_event(&self, id: u64) -> Result<bool, LedgerError> {
         let Some(old) = self.event(id)? else { return Ok(false) };
-        self.remove_due(&old)?;
+        self.remove_ranks(&old)?;
         self.0.table(EVENTS)?.remove(id).map_err(LedgerError::database)?;
         let kind = old.kind();
         let key = waiting_key(&Location { bucket: old.bucket, key: listed_key(&old.key)? }, kind);

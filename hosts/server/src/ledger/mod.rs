@@ -2,32 +2,36 @@
 //! and `queue`. All changes go through [`Ledger::submit`]: durable when it returns, and sharing a commit with whatever
 //! else was waiting.
 
+mod access_keys;
 mod commit_counter;
 mod committer;
 mod dead_letters;
 mod events;
 mod handle;
 mod numbers;
+mod object_details;
 mod read_only_file;
 mod records;
 mod results;
 mod salvage;
+mod snapshot;
 mod transaction;
 
 use std::{any::Any, path::Path, sync::Arc};
 
 pub(crate) use commit_counter::recorded_commits;
 pub use committer::{Pending, Publish};
-pub use events::Tries;
+pub use events::Place;
 pub use records::{
-    BucketRecord, Checksums, CorsRecord, DeadLetter, EventRecord, NotificationRecord, ObjectRecord,
-    PartRecord, ResultRecord, StoredHeaders, UploadRecord,
+    AccessKeyRecord, BucketRecord, Checksums, CorsRecord, CredentialRecord, DeadLetter, EventRecord,
+    KeyUsageRecord, NotificationRecord, ObjectDetails, ObjectPart, ObjectRecord, PartRecord, Priority,
+    PublicAccess, PublicAccessBlockRecord, ResultRecord, StoredHeaders, UploadRecord,
 };
 pub use results::Outdated;
 pub use salvage::{Copied, OldLedger};
 pub use transaction::{Changes, QueueChanges, QueueView, View, Walk, listed_key};
 
-use crate::disk::{DiskFile, SharedDisk, is_wrong_type};
+use crate::disk::{DiskFile, SharedDisk, is_wrong_type, make_private};
 
 /// Bytes of redb's page cache; its default of 1 GiB would be most of the program's memory.
 const CACHE_BYTES: usize = 8 << 20;
@@ -148,6 +152,8 @@ impl Ledger {
         owner: Arc<dyn Any + Send + Sync>,
     ) -> Result<Self, LedgerError> {
         let handle = Arc::new(handle::Handle::open(disk, path.to_owned())?);
+        // It holds the secrets of access keys.
+        make_private(path);
         let committer = committer::Committer::start(handle.clone(), max_batch)?;
         Ok(Self { committer, handle, _owner: owner })
     }

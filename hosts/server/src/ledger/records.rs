@@ -1,9 +1,10 @@
 //! What the ledger's rows hold, as JSON: readable by people, and open to new fields.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 use tintype_pipeline::{event::Kind, store::Location};
+use tintype_policy::PublicAccessBlock;
 
 /// A bucket.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -16,6 +17,114 @@ pub struct BucketRecord {
     /// Rules set through `PutBucketCors`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cors: Vec<CorsRecord>,
+    /// The name of the access key that created it; none: it is the root key's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Whether its canned ACL is `public-read`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_public_read: bool,
+    /// Its policy, as it was put.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// What may be public; none: what the settings say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_access_block: Option<PublicAccessBlockRecord>,
+}
+
+/// A bucket's PublicAccessBlock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PublicAccessBlockRecord {
+    /// It was put.
+    Set(PublicAccess),
+    /// It was deleted: nothing is blocked.
+    Removed,
+}
+
+/// The four settings of a PublicAccessBlock, see [`tintype_policy::PublicAccessBlock`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "as S3 names them")]
+pub struct PublicAccess {
+    pub block_public_acls: bool,
+    pub ignore_public_acls: bool,
+    pub block_public_policy: bool,
+    pub restrict_public_buckets: bool,
+}
+
+impl From<PublicAccess> for PublicAccessBlock {
+    fn from(set: PublicAccess) -> Self {
+        Self {
+            block_public_acls: set.block_public_acls,
+            ignore_public_acls: set.ignore_public_acls,
+            block_public_policy: set.block_public_policy,
+            restrict_public_buckets: set.restrict_public_buckets,
+        }
+    }
+}
+
+impl BucketRecord {
+    /// An empty one.
+    #[must_use]
+    pub const fn new(created_ms: i64, owner: Option<String>) -> Self {
+        Self {
+            created_ms,
+            notifications: Vec::new(),
+            cors: Vec::new(),
+            owner,
+            is_public_read: false,
+            policy: None,
+            public_access_block: None,
+        }
+    }
+}
+
+/// An access key.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessKeyRecord {
+    /// Milliseconds since 1970 when it was added.
+    pub created_ms: i64,
+    /// What requests are signed with: one pair, or two while clients change from the first to the second.
+    pub credentials: Vec<CredentialRecord>,
+    /// Rights in the short form, `ACTION:BUCKET[/PREFIX]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<String>,
+    /// Rights by the name of a preset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
+    /// Rights as an identity policy in JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// Bytes it may upload in a day (UTC); none: any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub daily_bytes: Option<u64>,
+}
+
+/// An id and its secret. `Debug` shows no secret.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialRecord {
+    /// The access key id.
+    pub id: String,
+    /// The secret access key.
+    pub secret: String,
+    /// Milliseconds since 1970 when it was created.
+    pub created_ms: i64,
+}
+
+impl fmt::Debug for CredentialRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CredentialRecord").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// What an access key was used for. Stored apart from the key, whose row changes seldom.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyUsageRecord {
+    /// Milliseconds since 1970 of the last request.
+    pub last_used_ms: i64,
+    /// The day (UTC) that `bytes` are of, in days since 1970.
+    pub day: i64,
+    /// Bytes uploaded on that day.
+    pub bytes: u64,
 }
 
 /// Which pages of other origins may do what with a bucket. Patterns hold at most one `*`.
@@ -119,6 +228,47 @@ pub struct ObjectRecord {
     pub checksums: Checksums,
 }
 
+/// What is stored beside an object's row.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ObjectDetails {
+    /// Whether its canned ACL is `public-read`.
+    pub is_public_read: bool,
+    /// Its tags, name and value, in their order.
+    pub tags: Vec<(String, String)>,
+    /// The parts it was uploaded in, by number.
+    pub parts: Vec<ObjectPart>,
+}
+
+/// A part that an object was joined from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectPart {
+    /// Its number.
+    pub number: u16,
+    /// Bytes.
+    pub size: u64,
+    /// Its checksums, by the algorithm's name, base64.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub checksums: BTreeMap<String, String>,
+}
+
+/// The tags of a version of an object.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct TagsRecord {
+    /// The version's order.
+    pub(super) order: u64,
+    /// Name and value.
+    pub(super) tags: Vec<(String, String)>,
+}
+
+/// The parts that a version of an object was uploaded in.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct PartLayoutRecord {
+    /// The version's order.
+    pub(super) order: u64,
+    /// By number.
+    pub(super) parts: Vec<ObjectPart>,
+}
+
 /// A multipart upload under way.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct UploadRecord {
@@ -134,6 +284,12 @@ pub struct UploadRecord {
     pub checksum_algorithm: Option<String>,
     /// Whether the object's checksum covers the whole object instead of the parts' checksums.
     pub full_object_checksum: bool,
+    /// Whether the object's canned ACL is `public-read`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_public_read: bool,
+    /// The object's tags, name and value.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<(String, String)>,
 }
 
 /// An uploaded part.
@@ -195,7 +351,28 @@ pub struct EventRecord {
     /// The run of the program that queued it again after its last attempt; 0: none did.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub tried_in: u64,
+    /// Its place among the events that are ready; `None` while it waits for `due_ms`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<i64>,
+    /// Events of one group take turns with those of others.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub group: String,
+    /// Attempts that the time-out stopped.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub timed_out: u32,
 }
+
+/// Which events go first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Priority {
+    /// Uploads, deletes, and what people ask for.
+    Normal,
+    /// Maintenance: only while no other event is ready, and without an age at which it is dropped.
+    Low,
+}
+
+/// S3-like names of events that maintenance enqueues.
+const MAINTENANCE: [&str; 2] = ["ObjectCreated:Backfill", "ObjectCreated:Mend"];
 
 impl EventRecord {
     /// What caused it, by name: S3's, unless it was a dead letter before.
@@ -205,12 +382,18 @@ impl EventRecord {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-const fn is_zero(number: &u64) -> bool {
-    *number == 0
+fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
 }
 
 impl EventRecord {
+    /// Whether it goes before others.
+    #[must_use]
+    pub fn priority(&self) -> Priority {
+        let is_maintenance = !self.redriven && MAINTENANCE.contains(&self.name.as_str());
+        if is_maintenance { Priority::Low } else { Priority::Normal }
+    }
+
     /// The kind of change.
     #[must_use]
     pub const fn kind(&self) -> Kind {

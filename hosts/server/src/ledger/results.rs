@@ -67,6 +67,11 @@ impl QueueView<'_> {
 }
 
 impl QueueChanges<'_, '_> {
+    /// What last became of a source.
+    pub fn result(&self, at: &Location) -> Result<Option<ResultRecord>, LedgerError> {
+        get(&self.0.table(RESULTS)?, object_key(at).as_slice())
+    }
+
     /// Writes what became of a source.
     pub fn put_result(&self, at: &Location, result: &ResultRecord) -> Result<(), LedgerError> {
         self.0

@@ -1,7 +1,7 @@
 //! What can be read of a ledger that may be corrupt. Its file is only read, never written.
 //!
 //! A ledger that passes redb's check of every page is trusted. Of any other only what is nowhere else is read, as
-//! far as it reads: buckets with their rules, dead letters, and which files were to be removed. Objects are rebuilt from
+//! far as it reads: buckets with their rules, access keys, dead letters, and which files were to be removed. Objects are rebuilt from
 //! their files.
 
 use std::{
@@ -15,8 +15,13 @@ use tintype_pipeline::store::Location;
 
 use super::{
     CACHE_BYTES, Changes, Ledger, LedgerError, View,
+    access_keys::ACCESS_KEYS,
+    object_details::{OBJECT_PARTS, OBJECT_TAGS},
     read_only_file::ReadOnlyFile,
-    records::{BucketRecord, DeadLetter, ObjectRecord, ResultRecord},
+    records::{
+        AccessKeyRecord, BucketRecord, DeadLetter, ObjectRecord, PartLayoutRecord, PartRecord, ResultRecord,
+        TagsRecord,
+    },
     transaction::{
         BUCKETS, DEAD_LETTERS, DUE, EVENTS, OBJECTS, PARTS, RESULTS, RETRIES, TRASH, UPLOADS, WAITING, decode,
     },
@@ -129,12 +134,20 @@ impl OldLedger {
         self.view.object(at)
     }
 
+    /// A part of an upload, from a ledger without a problem.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn part(&self, upload: &str, number: u16) -> Result<Option<PartRecord>, LedgerError> {
+        self.view.part(upload, number)
+    }
+
     /// Whether a part of an upload is this file, in a ledger without a problem.
     ///
     /// # Errors
     /// It cannot be read.
     pub fn has_part(&self, upload: &str, number: u16, order: u64) -> Result<bool, LedgerError> {
-        Ok(self.view.part(upload, number)?.is_some_and(|part| part.order == order))
+        Ok(self.part(upload, number)?.is_some_and(|part| part.order == order))
     }
 
     /// Whether a file was to be removed: its object had been overwritten or deleted.
@@ -166,8 +179,31 @@ impl OldLedger {
         Ok(())
     }
 
-    /// Copies everything but objects and trash into a new ledger: all of it from a ledger without a
-    /// problem, otherwise buckets and dead letters as far as they read.
+    /// How many objects it has; 0 if that cannot be read.
+    #[must_use]
+    pub fn object_count(&self) -> u64 {
+        guarded(|| self.view.object_count()).unwrap_or_default()
+    }
+
+    /// The orders of all files that a ledger without a problem references: of objects, and of parts of uploads.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn walk_orders(&self, mut visit: impl FnMut(u64)) -> Result<(), LedgerError> {
+        self.walk_objects(|_, record| {
+            visit(record.order);
+            Ok(())
+        })?;
+        let table = self.view.table(PARTS)?;
+        for row in table.iter().map_err(LedgerError::database)? {
+            let (_, part) = row.map_err(LedgerError::database)?;
+            visit(decode::<PartRecord>(part.value())?.order);
+        }
+        Ok(())
+    }
+
+    /// Copies everything but objects, their details and trash into a new ledger: all of it from a ledger without a
+    /// problem, otherwise buckets, access keys and dead letters as far as they read.
     ///
     /// # Errors
     /// The new ledger cannot be written, or a ledger without a problem cannot be read.
@@ -177,6 +213,7 @@ impl OldLedger {
             dead_letters: self.copy(ledger, DEAD_LETTERS, |bytes| decode::<DeadLetter>(bytes).is_ok())?,
             ..Copied::default()
         };
+        self.copy_if_there(ledger, ACCESS_KEYS, |bytes| decode::<AccessKeyRecord>(bytes).is_ok())?;
         if self.problem.is_none() {
             copied.events = self.copy(ledger, EVENTS, |_| true)?;
             copied.uploads = self.copy(ledger, UPLOADS, |_| true)?;
@@ -189,6 +226,26 @@ impl OldLedger {
             add_dead_letter_results(ledger)?;
         }
         Ok(copied)
+    }
+
+    /// Copies tags and part layouts into a new ledger that has its objects: each names the version that it is of.
+    ///
+    /// # Errors
+    /// As [`Self::copy_into`].
+    pub fn copy_details_into(&self, ledger: &Ledger) -> Result<(), LedgerError> {
+        self.copy_if_there(ledger, OBJECT_TAGS, |bytes| decode::<TagsRecord>(bytes).is_ok())?;
+        self.copy_if_there(ledger, OBJECT_PARTS, |bytes| decode::<PartLayoutRecord>(bytes).is_ok())?;
+        Ok(())
+    }
+
+    /// Copies a table that ledgers of earlier versions do not have.
+    fn copy_if_there<K: redb::Key + Send + 'static>(
+        &self,
+        ledger: &Ledger,
+        table: TableDefinition<'static, K, &'static [u8]>,
+        reads: impl Fn(&[u8]) -> bool,
+    ) -> Result<u64, LedgerError> {
+        if self.view.table(table).is_ok() { self.copy(ledger, table, reads) } else { Ok(0) }
     }
 
     /// Copies the rows of a table that `reads` takes, in bounded transactions.

@@ -8,7 +8,9 @@ use tintype_pipeline::store::{Location, ObjectKey};
 
 use super::{
     LedgerError,
+    access_keys::{ACCESS_KEYS, KEY_USAGE},
     numbers::META,
+    object_details::{OBJECT_PARTS, OBJECT_TAGS, PUBLIC_OBJECTS},
     records::{BucketRecord, ObjectRecord, PartRecord, UploadRecord},
 };
 
@@ -20,9 +22,9 @@ pub(super) const PARTS: TableDefinition<'_, (&str, u16), &[u8]> = TableDefinitio
 pub(super) const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
 /// The event of each object that was queued last, see `events`.
 pub(super) const WAITING: TableDefinition<'_, &[u8], u64> = TableDefinition::new("waiting");
-/// Events that were not tried yet, by when they are due.
+/// Events that are ready, by turn.
 pub(super) const DUE: TableDefinition<'_, (i64, u64), ()> = TableDefinition::new("due");
-/// The same of those that failed before.
+/// Events that are tried again later, by when they are due.
 pub(super) const RETRIES: TableDefinition<'_, (i64, u64), ()> = TableDefinition::new("retries");
 pub(super) const DEAD_LETTERS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("dead_letters");
 /// By source, keyed as objects are.
@@ -45,7 +47,10 @@ pub(super) fn encode(record: &impl Serialize) -> Result<Vec<u8>, LedgerError> {
 pub(super) fn make_tables(database: &redb::Database) -> Result<(), LedgerError> {
     let there = {
         let view = database.begin_read().map_err(LedgerError::database)?;
-        let there = view.open_table(TRASH).is_ok() && view.open_table(RETRIES).is_ok();
+        let there = view.open_table(TRASH).is_ok()
+            && view.open_table(RETRIES).is_ok()
+            && view.open_table(PUBLIC_OBJECTS).is_ok()
+            && view.open_table(OBJECT_PARTS).is_ok();
         let is_ours = view.open_table(TRASH).is_ok();
         if !is_ours && view.list_tables().map_err(LedgerError::database)?.next().is_some() {
             return Err(LedgerError::Foreign("a database of another kind"));
@@ -70,6 +75,11 @@ pub(super) fn make_tables(database: &redb::Database) -> Result<(), LedgerError> 
         make(transaction.open_table(DEAD_LETTERS).map(drop))?;
         make(transaction.open_table(RESULTS).map(drop))?;
         make(transaction.open_table(TRASH).map(drop))?;
+        make(transaction.open_table(ACCESS_KEYS).map(drop))?;
+        make(transaction.open_table(KEY_USAGE).map(drop))?;
+        make(transaction.open_table(PUBLIC_OBJECTS).map(drop))?;
+        make(transaction.open_table(OBJECT_TAGS).map(drop))?;
+        make(transaction.open_table(OBJECT_PARTS).map(drop))?;
     }
     transaction.commit().map_err(LedgerError::database)
 }
@@ -91,6 +101,10 @@ impl View {
     #[must_use]
     pub const fn queue(&self) -> QueueView<'_> {
         QueueView(self)
+    }
+
+    pub(super) const fn transaction(&self) -> &redb::ReadTransaction {
+        &self.transaction
     }
 
     pub(super) fn table<K: redb::Key + 'static, V: redb::Value + 'static>(
@@ -292,19 +306,20 @@ impl<'t> Changes<'t> {
         get(&self.table(OBJECTS)?, object_key(at).as_slice())
     }
 
-    /// Writes an object and remembers its order as used.
+    /// Writes an object, without details at first, and remembers its order as used.
     pub fn put_object(&self, at: &Location, record: &ObjectRecord) -> Result<(), LedgerError> {
         let key = object_key(at);
         self.table(OBJECTS)?
             .insert(key.as_slice(), encode(record)?.as_slice())
             .map_err(LedgerError::database)?;
+        self.remove_details(at)?;
         self.use_order(record.order)
     }
 
     /// Removes an object.
     pub fn remove_object(&self, at: &Location) -> Result<(), LedgerError> {
         self.table(OBJECTS)?.remove(object_key(at).as_slice()).map_err(LedgerError::database)?;
-        Ok(())
+        self.remove_details(at)
     }
 
     /// Marks a file to be removed from disk.
@@ -328,6 +343,19 @@ impl<'t> Changes<'t> {
     /// An upload under way.
     pub fn upload(&self, id: &str) -> Result<Option<UploadRecord>, LedgerError> {
         get(&self.table(UPLOADS)?, id)
+    }
+
+    /// The ids of a bucket's uploads under way.
+    pub fn uploads_of(&self, bucket: &str) -> Result<Vec<String>, LedgerError> {
+        let table = self.table(UPLOADS)?;
+        let mut ids = Vec::new();
+        for row in table.iter().map_err(LedgerError::database)? {
+            let (id, record) = row.map_err(LedgerError::database)?;
+            if decode::<UploadRecord>(record.value())?.bucket == bucket {
+                ids.push(id.value().to_owned());
+            }
+        }
+        Ok(ids)
     }
 
     /// Writes an upload.

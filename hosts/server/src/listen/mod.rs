@@ -1,18 +1,39 @@
 //! Accepting connections: the limits and the graceful shutdown that both ports share.
 
+mod admission;
 mod body_timeout;
+mod descriptors;
 mod host_header;
 mod lingering_close;
+mod refusal;
+mod tally;
 mod tls;
+mod tracked_stream;
 mod unix_socket;
 mod write_timeout;
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::Future,
+    io::{
+        self,
+        ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted},
+    },
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
+pub use admission::{Admission, MAX_FOR_HEALTH};
+use admission::{Connection, NoRoom, Phase};
 pub use body_timeout::{BodyTimeoutError, TimeoutBody};
 use bytes::Bytes;
+pub use descriptors::{connections_of_each, raise_descriptor_limit};
 pub use host_header::{HostError, check_host};
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, header};
+use http_body::Body as _;
+use http_body_util::{BodyExt as _, Either};
 use hyper::{
     body::Incoming,
     server::conn::http1,
@@ -23,23 +44,34 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
 };
 pub use lingering_close::DrainOnDrop;
+use refusal::Refusals;
+use tally::Tally;
 pub use tls::{Certificate, TlsError};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::watch,
+    time::MissedTickBehavior,
 };
+use tracked_stream::TrackedStream;
 pub use unix_socket::{UnixSocket, bind_unix};
 use write_timeout::WriteTimeout;
 
 use crate::auth::Peer;
 
-/// Open connections of one port; further ones wait in the system's backlog.
-const CONNECTIONS: usize = 512;
 /// For a request's head; also bounds idle connections.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Connections that wait to be accepted, within the system's bound (`net.core.somaxconn`). Where they overflow, clients
+/// try again after a second.
+const BACKLOG: u32 = 4096;
+/// How often slow heads are closed and counts logged.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// After an accept that failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// For the TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// What a connection may ask for where there is no room for others.
+const HEALTH_PATH: &str = "/healthz";
 /// Bytes of one request's head, and of one read of a body. The allocator maps buffers of 32 KiB and more from the
 /// system each time (`cli/allocator`), which costs more than further reads.
 const BUFFER_BYTES: usize = 24 << 10;
@@ -48,6 +80,8 @@ const HEADERS: usize = 256;
 
 /// A source of connections: a TCP port or a unix socket.
 pub trait Listener: Send + 'static {
+    /// Whether its clients have addresses.
+    const HAS_ADDRESSES: bool;
     /// A connection.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
@@ -56,6 +90,7 @@ pub trait Listener: Send + 'static {
 }
 
 impl Listener for TcpListener {
+    const HAS_ADDRESSES: bool = true;
     type Stream = TcpStream;
 
     async fn accept(&self) -> io::Result<(TcpStream, Peer)> {
@@ -81,8 +116,8 @@ pub struct ListenError {
 ///
 /// # Errors
 /// The port is in use or not permitted; the message names the flag to change.
-pub async fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListener, ListenError> {
-    TcpListener::bind(address).await.map_err(|error| {
+pub fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListener, ListenError> {
+    listen(address).map_err(|error| {
         let flag = setting.trim_start_matches("listen.");
         let reason = match error.kind() {
             std::io::ErrorKind::AddrInUse => {
@@ -99,80 +134,208 @@ pub async fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListe
     })
 }
 
-/// Serves connections until `stop` turns true, then lets requests under way finish for `grace`. With a
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restarted server must not wait for connections of the one before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Serves connections that are admitted until `stop` turns true, then lets requests under way finish for `grace`. With a
 /// certificate connections speak TLS. Every response carries `nosniff`.
 pub async fn serve<L, S, B>(
     listener: L,
     service: S,
     certificate: Option<Certificate>,
+    admission: Arc<Admission>,
     mut stop: watch::Receiver<bool>,
     grace: Duration,
 ) where
     L: Listener,
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S::Error: Into<BoxError>,
     B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B::Error: Into<BoxError>,
 {
-    let connections = Arc::new(Semaphore::new(CONNECTIONS));
     let graceful = GracefulShutdown::new();
     let acceptor = match certificate.map(|certificate| certificate.acceptor()).transpose() {
         Ok(acceptor) => acceptor,
         Err(error) => return tracing::error!(%error, "TLS cannot be offered"),
     };
-    loop {
-        let permit = tokio::select! {
-            permit = connections.clone().acquire_owned() => permit,
-            _ = stop.wait_for(|stop| *stop) => break,
-        };
+    let refusals = Refusals::default();
+    let (failures, mut last_failure) = (Tally::default(), None);
+    let mut check = tokio::time::interval(CHECK_INTERVAL);
+    check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    'accepting: loop {
+        if let Some(error) = &last_failure
+            && let Some(count) = failures.due()
+        {
+            tracing::warn!(%error, count, "connections could not be accepted");
+        }
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
+            _ = check.tick() => {
+                admission.close_slow_heads();
+                refusals.log();
+                continue;
+            }
             _ = stop.wait_for(|stop| *stop) => break,
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
+            // Of one connection, not of the port.
+            Err(error) if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) => {
+                continue;
+            }
             Err(error) => {
-                // Most likely out of file descriptors: wait for connections to close.
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                // Most likely the whole system is out of descriptors.
+                failures.add();
+                last_failure = Some(error);
+                admission.shed();
+                tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let (service, acceptor, watcher) = (service.clone(), acceptor.clone(), graceful.watcher());
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(peer);
-            let response = service.call(request);
-            async move {
-                let mut response = response.await?;
-                let nosniff = HeaderValue::from_static("nosniff");
-                response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
-                Ok::<_, S::Error>(response)
-            }
-        });
-        tokio::spawn(async move {
-            let Some(acceptor) = acceptor else {
-                let connection = builder().serve_connection(TokioIo::new(WriteTimeout::new(stream)), service);
-                log_error(watcher.watch(connection).await);
-                return drop(permit);
-            };
-            match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => {
-                    let connection =
-                        builder().serve_connection(TokioIo::new(WriteTimeout::new(stream)), service);
-                    log_error(watcher.watch(connection).await);
+        let admitted = loop {
+            match admission.admit(peer) {
+                Ok(admitted) => break admitted,
+                Err(refused) if L::HAS_ADDRESSES => {
+                    refusals.refuse(stream, refused, acceptor.is_some());
+                    continue 'accepting;
                 }
-                Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-                Err(_) => tracing::debug!("a TLS handshake timed out"),
+                // Clients that cannot be distinguished wait, the others of them in the system's backlog.
+                Err(_) => tokio::select! {
+                    () = admission.released() => {}
+                    _ = check.tick() => {}
+                    _ = stop.wait_for(|stop| *stop) => break 'accepting,
+                },
             }
-            drop(permit);
+        };
+        let (service, watcher) =
+            (tracked(service.clone(), peer, &admission, &admitted.connection), graceful.watcher());
+        let acceptor = acceptor.clone();
+        tokio::spawn(async move {
+            let connection = admitted.connection.clone();
+            let serving = async {
+                let Some(acceptor) = acceptor else {
+                    let stream = TrackedStream::new(WriteTimeout::new(stream), connection.clone());
+                    let connection = builder().serve_connection(TokioIo::new(stream), service);
+                    return log_error(watcher.watch(connection).await);
+                };
+                match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+                    Ok(Ok(stream)) => {
+                        let stream = TrackedStream::new(WriteTimeout::new(stream), connection.clone());
+                        let connection = builder().serve_connection(TokioIo::new(stream), service);
+                        log_error(watcher.watch(connection).await);
+                    }
+                    Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                    Err(_) => tracing::debug!("a TLS handshake timed out"),
+                }
+            };
+            tokio::select! {
+                biased;
+                () = admitted.connection.closed() => tracing::debug!("a connection was closed to make room"),
+                () = pin!(serving) => {}
+            }
         });
     }
-    drop(listener);
-    if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
-        tracing::warn!("requests still under way after the shutdown's grace period were aborted");
+    // A socket's file is removed, which waits for the disk.
+    drop(tokio::task::spawn_blocking(move || drop(listener)));
+    let close_heads = async {
+        loop {
+            check.tick().await;
+            admission.close_heads();
+        }
+    };
+    tokio::select! {
+        ended = tokio::time::timeout(grace, graceful.shutdown()) => if ended.is_err() {
+            tracing::warn!("requests still under way after the shutdown's grace period were aborted");
+        },
+        () = close_heads => {}
     }
 }
+
+/// The service of one connection: names the peer, counts requests of clients behind a proxy, notes when a request
+/// begins and when its response was written, and forbids sniffing.
+fn tracked<S, B>(
+    service: S,
+    peer: Peer,
+    admission: &Arc<Admission>,
+    connection: &Arc<Connection>,
+) -> impl Service<
+    Request<Incoming>,
+    Response = Response<impl http_body::Body<Data = Bytes, Error = BoxError> + Send + 'static>,
+    Error = S::Error,
+    Future: Send,
+> + Send
++ 'static
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let (admission, connection) = (admission.clone(), connection.clone());
+    service_fn(move |mut request: Request<Incoming>| {
+        connection.advance(&[Phase::Head, Phase::Idle, Phase::Response], Phase::Request);
+        let (written, is_for_health) = (ResponseGuard(connection.clone()), connection.is_for_health);
+        request.extensions_mut().insert(peer);
+        let admitted = match admission.begin(peer, request.headers()) {
+            _ if connection.is_closing() => None,
+            // Its body is not received: that would occupy a place.
+            Ok(_) if connection.is_for_health && !asks_for_health(&request) => Some(Err(NoRoom::Full)),
+            Ok(counted) => Some(Ok((counted, service.call(request)))),
+            Err(refused) => {
+                // An unread body is received: closing under a sending client would discard the response.
+                drop(DrainOnDrop::new(request.into_body()));
+                Some(Err(refused))
+            }
+        };
+        async move {
+            // Its task is about to drop it.
+            let Some(admitted) = admitted else { return std::future::pending().await };
+            let mut response = match admitted {
+                Ok((counted, response)) => response.await?.map(|body| {
+                    Either::Left(body.map_err(move |error| {
+                        let _ = (&written, &counted);
+                        error.into()
+                    }))
+                }),
+                Err(refused) => refusal::response(refused).map(|body| {
+                    Either::Right(body.map_err(move |error: Infallible| {
+                        let _ = &written;
+                        match error {}
+                    }))
+                }),
+            };
+            let nosniff = HeaderValue::from_static("nosniff");
+            response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+            if is_for_health {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, S::Error>(response)
+        }
+    })
+}
+
+fn asks_for_health(request: &Request<Incoming>) -> bool {
+    let is_read = [Method::GET, Method::HEAD].contains(request.method());
+    is_read && request.uri().path() == HEALTH_PATH && request.body().is_end_stream()
+}
+
+/// Held by a response's body, which hyper drops once it is written.
+struct ResponseGuard(Arc<Connection>);
+
+impl Drop for ResponseGuard {
+    fn drop(&mut self) {
+        self.0.advance(&[Phase::Request], Phase::Response);
+    }
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// HTTP/1.1 within the limits above.
 fn builder() -> http1::Builder {

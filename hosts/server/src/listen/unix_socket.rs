@@ -11,13 +11,11 @@ use std::{
 
 use tokio::net::{UnixListener, UnixStream};
 
-use super::{ListenError, Listener};
+use super::{BACKLOG, ListenError, Listener};
 use crate::auth::Peer;
 
 /// The owner may connect, and the group that the operator gives the file or its folder.
 const MODE: u32 = 0o660;
-/// Connections that wait to be accepted; the same as of a TCP port.
-const BACKLOG: u32 = 1024;
 /// Attempts to lock the folder: another server that starts holds the lock for a few milliseconds.
 const LOCK_ATTEMPTS: usize = 100;
 const LOCK_INTERVAL: Duration = Duration::from_millis(20);
@@ -31,6 +29,7 @@ pub struct UnixSocket {
 }
 
 impl Listener for UnixSocket {
+    const HAS_ADDRESSES: bool = false;
     type Stream = UnixStream;
 
     async fn accept(&self) -> io::Result<(UnixStream, Peer)> {

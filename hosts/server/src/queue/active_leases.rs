@@ -2,11 +2,15 @@
 //!
 //! It holds as many events as are worked on, and those whose end could not be recorded: never as many as wait.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    time::{Duration, Instant},
+};
 
 use tintype_pipeline::store::Location;
 
-use crate::ledger::{EventRecord, Tries};
+use super::turns::Flow;
+use crate::ledger::EventRecord;
 
 /// Events that are due and go before one that may have crashed the program (a suspect): each run of a program that
 /// crashes repeatedly makes progress, and no suspect waits for ever.
@@ -15,10 +19,19 @@ const BEFORE_A_SUSPECT: u32 = 64;
 /// Events whose end could not be recorded may have been removed by others since: looked for beyond this many.
 const SWEEP_ABOVE: usize = 1024;
 
+/// An attempt under way.
+#[derive(Debug)]
+struct ActiveLease {
+    flow: Flow,
+    began: Instant,
+    /// Whether it was expected to take long.
+    is_slow: bool,
+}
+
 /// The events under way.
 #[derive(Debug, Default)]
 pub(super) struct ActiveLeases {
-    events: HashMap<u64, Tries>,
+    events: HashMap<u64, ActiveLease>,
     /// Events with attempts begun in this run that are not recorded as ended, and the number of the first such attempt. An
     /// attempt of an earlier run that never ended went down with the program; one of this run did not.
     begun: HashMap<u64, u32>,
@@ -26,8 +39,6 @@ pub(super) struct ActiveLeases {
     alone: bool,
     /// Events that went before a suspect since the last one was taken.
     before_suspect: u32,
-    /// Whether the attempt begun last is a retry.
-    last_is_retry: bool,
     /// One attempt at a time for each object, so that its events are handled in their order.
     objects: HashSet<Location>,
 }
@@ -55,12 +66,16 @@ impl ActiveLeases {
         self.objects.contains(at)
     }
 
-    /// Whether an event that was not tried yet goes before a retry that fell due earlier: retries, which may each take as
-    /// long as an attempt may, have no more than half of the attempts while others are waiting.
-    pub(super) fn prefers_first_attempts(&self) -> bool {
-        let retries = self.events.values().filter(|tries| **tries == Tries::Again).count();
-        let others = self.events.len() - retries;
-        retries > others || (retries == others && self.last_is_retry)
+    /// How many attempts are slow: expected to be, or under way since before `since`.
+    pub(super) fn slow_count(&self, since: Option<Instant>) -> usize {
+        let is_slow = |lease: &&ActiveLease| lease.is_slow || since.is_some_and(|since| lease.began < since);
+        self.events.values().filter(is_slow).count()
+    }
+
+    /// Whether an attempt at an event of this flow has been under way since before `since`.
+    pub(super) fn began_before(&self, flow: Flow, since: Option<Instant>) -> bool {
+        let Some(since) = since else { return false };
+        self.events.values().any(|lease| lease.flow == flow && lease.began < since)
     }
 
     pub(super) fn may_pass_a_suspect(&self) -> bool {
@@ -91,22 +106,28 @@ impl ActiveLeases {
 
     /// An attempt begins: `alone`, with nothing beside it; or having `passed` a suspect. Answers which it is of the
     /// event's.
-    pub(super) fn begin(&mut self, event: &EventRecord, at: &Location, alone: bool, passed: bool) -> u32 {
-        let tries = Tries::of(event);
+    pub(super) fn begin(
+        &mut self,
+        event: &EventRecord,
+        at: &Location,
+        (flow, is_slow): (Flow, bool),
+        alone: bool,
+        passed: bool,
+    ) -> u32 {
         self.alone = alone;
         self.before_suspect = if alone { 0 } else { self.before_suspect + u32::from(passed) };
-        self.last_is_retry = tries == Tries::Again;
-        self.events.insert(event.id, tries);
+        self.events.insert(event.id, ActiveLease { flow, began: Instant::now(), is_slow });
         self.objects.insert(at.clone());
         *self.begun.entry(event.id).or_insert(event.started + 1)
     }
 
-    /// It is over, settled or not.
-    pub(super) fn end(&mut self, event: u64, at: &Location) {
-        self.events.remove(&event);
+    /// It is over, settled or not. Returns how long it took.
+    pub(super) fn end(&mut self, event: u64, at: &Location) -> Option<(Flow, Duration)> {
+        let ended = self.events.remove(&event);
         self.objects.remove(at);
         // A suspect is the only one under way.
         self.alone = false;
+        ended.map(|lease| (lease.flow, lease.began.elapsed()))
     }
 
     /// Forgets what others removed from the queue.
@@ -146,6 +167,9 @@ mod tests {
             last_error: None,
             redriven: false,
             tried_in: 0,
+            turn: None,
+            group: String::new(),
+            timed_out: 0,
         }
     }
 
@@ -154,12 +178,12 @@ mod tests {
         let at = Location { bucket: "in".into(), key: ObjectKey::new("a.jpg").unwrap() };
         let mut leases = ActiveLeases::default();
         for event in 0..10_000 {
-            leases.begin(&record(event), &at, false, false);
+            leases.begin(&record(event), &at, (Flow::default(), false), false, false);
             leases.end(event, &at);
             leases.sweep(|event| event % 1000 == 0);
             assert!(leases.remembered() <= SWEEP_ABOVE + 1);
         }
-        leases.begin(&record(7), &at, false, false);
+        leases.begin(&record(7), &at, (Flow::default(), false), false, false);
         leases.sweep(|_| false);
         assert!(leases.is_begun(7) && leases.holds(7));
     }

@@ -7,7 +7,7 @@ use std::{
 
 use tintype_pipeline::{Reason, clock::now_ms, spelling::nearest, store::Location};
 
-use super::{Queue, enqueue::enqueue_record};
+use super::{Queue, enqueue::enqueue_record, turns::Turns};
 use crate::ledger::{Changes, DeadLetter, EventRecord, LedgerError, listed_key};
 
 /// Dead letters changed in one transaction.
@@ -16,9 +16,11 @@ pub(super) const CHUNK: usize = 500;
 const PAGE: usize = 500;
 const LOOKED_AT: usize = 5000;
 
-/// The reasons of events that were too old for another attempt, and of those that ended the program.
+/// The reasons of events that were too old for another attempt, of those that ended the program, and of those whose bucket
+/// no trigger watches any more.
 pub(super) const TOO_OLD: &str = "event_age";
 pub(super) const CRASHED: &str = "crashed";
+pub(super) const NO_TRIGGER: &str = "no_trigger";
 
 /// The reason that a person named, such as "too large" or "Too-Large".
 ///
@@ -26,7 +28,8 @@ pub(super) const CRASHED: &str = "crashed";
 /// There is none of this name; the message has the nearest, and all.
 pub fn reason(name: &str) -> Result<&'static str, String> {
     let asked = name.to_lowercase().replace([' ', '-'], "_");
-    let known: Vec<&str> = Reason::ALL.map(Reason::name).into_iter().chain([TOO_OLD, CRASHED]).collect();
+    let known: Vec<&str> =
+        Reason::ALL.map(Reason::name).into_iter().chain([TOO_OLD, CRASHED, NO_TRIGGER]).collect();
     if let Some(reason) = known.iter().find(|reason| **reason == asked) {
         return Ok(reason);
     }
@@ -168,7 +171,7 @@ impl Queue {
     /// # Errors
     /// The ledger cannot be written; what was enqueued until then stays so, the others stay dead letters.
     pub fn redrive(&self, filter: &DeadLetterFilter) -> Result<usize, LedgerError> {
-        let redriven = self.in_chunks(filter, |changes, dead_letter| {
+        let redriven = self.in_chunks(filter, |changes, turns, dead_letter| {
             let now = now_ms();
             let event = EventRecord {
                 queued_ms: now,
@@ -179,10 +182,11 @@ impl Queue {
                 last_error: None,
                 redriven: true,
                 tried_in: 0,
+                timed_out: 0,
                 ..dead_letter.event
             };
             let at = Location { bucket: event.bucket.clone(), key: listed_key(&event.key)? };
-            enqueue_record(changes, &at, &event)
+            enqueue_record(changes, turns, &at, event)
         })?;
         (0..redriven).for_each(|_| self.enqueuer.notify());
         Ok(redriven)
@@ -193,14 +197,14 @@ impl Queue {
     /// # Errors
     /// The ledger cannot be written; what was deleted until then is gone.
     pub fn purge(&self, filter: &DeadLetterFilter) -> Result<usize, LedgerError> {
-        self.in_chunks(filter, |_, _| Ok(()))
+        self.in_chunks(filter, |_, _, _| Ok(()))
     }
 
     /// Removes the dead letters a filter passes, and has `then` done with each in the same transaction.
     fn in_chunks(
         &self,
         filter: &DeadLetterFilter,
-        then: fn(&Changes<'_>, DeadLetter) -> Result<(), LedgerError>,
+        then: fn(&Changes<'_>, &Turns, DeadLetter) -> Result<(), LedgerError>,
     ) -> Result<usize, LedgerError> {
         if let Some(ids) = &filter.ids {
             let chunks = ids.chunks(CHUNK).map(|ids| self.remove_each(self.by_ids(ids, filter)?, then));
@@ -229,15 +233,16 @@ impl Queue {
     fn remove_each(
         &self,
         dead_letters: Vec<DeadLetter>,
-        then: fn(&Changes<'_>, DeadLetter) -> Result<(), LedgerError>,
+        then: fn(&Changes<'_>, &Turns, DeadLetter) -> Result<(), LedgerError>,
     ) -> Result<usize, LedgerError> {
+        let turns = self.enqueuer.turns().clone();
         let pending = self.ledger.submit(Vec::new(), move |changes| {
             let mut done = 0;
             for dead_letter in dead_letters {
                 let id = dead_letter.event.id;
                 // Somebody else may have been faster. Removed last: what fails on the way leaves it here.
                 if changes.queue().has_dead_letter(id)? {
-                    then(changes, dead_letter)?;
+                    then(changes, &turns, dead_letter)?;
                     changes.queue().remove_dead_letter(id)?;
                     done += 1;
                 }

@@ -4,7 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use tintype_pipeline::{clock::now_ms, event::Kind, store::Location, trigger::Trigger};
 
-use crate::ledger::{Changes, EventRecord, Ledger, LedgerError, listed_key};
+use super::turns::Turns;
+use crate::ledger::{Changes, EventRecord, Ledger, LedgerError, Priority, listed_key};
 
 /// What caused a change: goes into its event.
 #[derive(Debug, Clone)]
@@ -13,6 +14,22 @@ pub struct Cause {
     pub event: &'static str,
     /// The request.
     pub request_id: String,
+    /// The name of the access key that the request was sent with; `None`: the root key, or none.
+    pub access_key: Option<String>,
+}
+
+impl Cause {
+    /// Of nobody in particular.
+    #[must_use]
+    pub fn new(event: &'static str, request_id: impl Into<String>) -> Self {
+        Self { event, request_id: request_id.into(), access_key: None }
+    }
+
+    /// The same, sent with an access key of this name.
+    #[must_use]
+    pub fn with_key(self, access_key: Option<String>) -> Self {
+        Self { access_key, ..self }
+    }
 }
 
 /// An event to be enqueued.
@@ -33,7 +50,8 @@ pub struct NewEvent<'a> {
 }
 
 impl NewEvent<'_> {
-    fn record(&self) -> EventRecord {
+    /// As `trigger` wants it.
+    fn record(&self, trigger: &Trigger) -> EventRecord {
         let now = now_ms();
         EventRecord {
             id: self.id,
@@ -52,14 +70,28 @@ impl NewEvent<'_> {
             last_error: None,
             redriven: false,
             tried_in: 0,
+            turn: None,
+            group: group(trigger, self.at.key.as_str(), self.cause.access_key.as_deref()),
+            timed_out: 0,
         }
     }
+}
+
+/// Whose event it is: the access key's, or as far as the object's key shows it, that of its first folder below the
+/// trigger's prefix. The slash distinguishes them.
+fn group(trigger: &Trigger, key: &str, access_key: Option<&str>) -> String {
+    if let Some(name) = access_key {
+        return format!("key/{name}");
+    }
+    let key = key.strip_prefix(&trigger.prefix).unwrap_or(key).trim_start_matches('/');
+    key.split_once('/').map_or("", |(folder, _)| folder).to_owned()
 }
 
 /// What storage needs of the queue: events go in within its own transactions; what waits or failed can be looked up.
 #[derive(Clone)]
 pub struct Enqueuer {
     ledger: Arc<Ledger>,
+    turns: Arc<Turns>,
     on_enqueued: Arc<OnceLock<Box<dyn Fn() + Send + Sync>>>,
 }
 
@@ -73,11 +105,15 @@ impl Enqueuer {
     /// The handle on a ledger.
     #[must_use]
     pub fn new(ledger: Arc<Ledger>) -> Self {
-        Self { ledger, on_enqueued: Arc::default() }
+        Self { ledger, turns: Arc::default(), on_enqueued: Arc::default() }
     }
 
     pub(super) const fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
+    }
+
+    pub(super) const fn turns(&self) -> &Arc<Turns> {
+        &self.turns
     }
 
     /// Only the first call counts.
@@ -85,22 +121,10 @@ impl Enqueuer {
         let _ = self.on_enqueued.set(Box::new(wake));
     }
 
-    /// Enqueues an event if a trigger wants it; returns whether one does. After the commit, [`Enqueuer::notify`].
-    ///
-    /// # Errors
-    /// The ledger cannot be read or written.
-    pub fn enqueue(
-        changes: &Changes<'_>,
-        triggers: &[Trigger],
-        event: &NewEvent<'_>,
-    ) -> Result<bool, LedgerError> {
-        let is_wanted = triggers.iter().any(|trigger| {
-            trigger.wants(event.kind) && trigger.matches(&event.at.bucket, event.at.key.as_str())
-        });
-        if is_wanted {
-            enqueue_record(changes, event.at, &event.record())?;
-        }
-        Ok(is_wanted)
+    /// What enqueues the events that these triggers want, in a transaction.
+    #[must_use]
+    pub fn writer(&self, triggers: Arc<Vec<Trigger>>) -> EventWriter {
+        EventWriter { turns: self.turns.clone(), triggers }
     }
 
     /// Wakes the workers for one event whose transaction is committed.
@@ -132,26 +156,73 @@ impl Enqueuer {
     }
 }
 
+/// Enqueues events inside a transaction of storage's.
+#[derive(Debug, Clone)]
+pub struct EventWriter {
+    turns: Arc<Turns>,
+    triggers: Arc<Vec<Trigger>>,
+}
+
+impl EventWriter {
+    /// The same, for a change that no trigger is to see.
+    #[must_use]
+    pub fn without_triggers(&self) -> Self {
+        Self { triggers: Arc::default(), ..self.clone() }
+    }
+
+    /// Enqueues an event if a trigger wants it; returns whether one does. After the commit, [`Enqueuer::notify`].
+    ///
+    /// # Errors
+    /// The ledger cannot be read or written.
+    pub fn enqueue(&self, changes: &Changes<'_>, event: &NewEvent<'_>) -> Result<bool, LedgerError> {
+        let trigger = self.triggers.iter().find(|trigger| {
+            trigger.wants_event(event.kind, event.cause.event)
+                && trigger.matches(&event.at.bucket, event.at.key.as_str())
+        });
+        if let Some(trigger) = trigger {
+            enqueue_record(changes, &self.turns, event.at, event.record(trigger))?;
+        }
+        Ok(trigger.is_some())
+    }
+}
+
 /// Enqueues an event. One of the same object and kind that was not attempted yet is superseded: the newer one sees the
 /// object as it is then. So an object has at most two such events, however often it is written and deleted in turn.
 pub(super) fn enqueue_record(
     changes: &Changes<'_>,
+    turns: &Turns,
     at: &Location,
-    event: &EventRecord,
+    mut event: EventRecord,
 ) -> Result<(), LedgerError> {
     let superseded = waiting(changes, at, event.kind())?.filter(|old| old.started == 0);
     // A redriven event of an earlier version: the newer one's does all there is to do.
     if superseded.as_ref().is_some_and(|old| old.id > event.id) {
         return Ok(());
     }
-    let mut due_ms = event.due_ms;
+    event.turn = None;
+    let mut has_place = false;
     if let Some(old) = superseded {
         changes.queue().remove_event(old.id)?;
         // In its place in the queue, or an object that is written all the time would never have its turn.
-        due_ms = due_ms.min(old.due_ms);
+        match (old.priority(), event.priority()) {
+            (Priority::Normal, Priority::Low) => {
+                event = of_maintenance(old, event);
+                has_place = true;
+            }
+            (Priority::Low, Priority::Normal) => {}
+            _ => event.turn = old.turn,
+        }
+    }
+    if event.turn.is_none() && !has_place {
+        event.turn = Some(turns.next(&changes.queue(), &event)?);
     }
     changes.queue().set_waiting_event(at, event.kind(), event.id)?;
-    changes.queue().put_event(&EventRecord { due_ms, ..event.clone() })
+    changes.queue().put_event(&event)
+}
+
+/// What remains of an event when maintenance asks for the same: it, for the version that maintenance saw.
+fn of_maintenance(event: EventRecord, newer: EventRecord) -> EventRecord {
+    EventRecord { id: newer.id, etag: newer.etag, size: newer.size, ..event }
 }
 
 /// Writes an event back after an attempt that does not count. Without any that counts it is as one not attempted: of two
@@ -162,7 +233,11 @@ pub(super) fn put_back(changes: &Changes<'_>, event: &EventRecord) -> Result<(),
         waiting(changes, &at, event.kind())?.filter(|other| other.id != event.id && other.started == 0);
     if let Some(other) = other.filter(|_| event.started == 0) {
         if other.id > event.id {
-            return changes.queue().remove_event(event.id).map(drop);
+            changes.queue().remove_event(event.id)?;
+            if (event.priority(), other.priority()) == (Priority::Normal, Priority::Low) {
+                changes.queue().put_event(&of_maintenance(event.clone(), other))?;
+            }
+            return Ok(());
         }
         changes.queue().remove_event(other.id)?;
         changes.queue().set_waiting_event(&at, event.kind(), event.id)?;
@@ -174,4 +249,23 @@ pub(super) fn put_back(changes: &Changes<'_>, event: &EventRecord) -> Result<(),
 fn waiting(changes: &Changes<'_>, at: &Location, kind: Kind) -> Result<Option<EventRecord>, LedgerError> {
     let id = changes.queue().waiting_event(at, kind)?;
     id.map(|id| changes.queue().event(id)).transpose().map(Option::flatten)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_grouped_by_access_key_or_else_by_folder() {
+        let trigger = Trigger { prefix: "raw/".into(), ..Trigger::default() };
+        for (key, access_key, expected) in [
+            ("raw/a/b/c.jpg", None, "a"),
+            ("raw/c.jpg", None, ""),
+            ("other/c.jpg", None, "other"),
+            ("raw/a/c.jpg", Some("camera"), "key/camera"),
+            ("raw/c.jpg", Some("camera"), "key/camera"),
+        ] {
+            assert_eq!(group(&trigger, key, access_key), expected, "{key}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! | File | What |
 //! |---|---|
 //! | `enqueue` | the handle by which storage enqueues events inside its transactions; superseding |
+//! | `turns` | the order of ready events, fair between groups |
 //! | `lease`, `active_leases` | the event that comes next; what is under way, in memory |
 //! | `settlement`, `expiry` | how an attempt ends; events that get no other |
 //! | `dead_letters`, `dead_letter_retention` | listed, redriven, purged; dropped by age and number |
@@ -19,15 +20,19 @@ mod expiry;
 mod lease;
 mod results;
 mod settlement;
+mod turns;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use active_leases::ActiveLeases;
 pub use dead_letters::{DeadLetterFilter, DeadLetterPage, DeadLetterSummary, reason};
-pub use enqueue::{Cause, Enqueuer, NewEvent};
+pub use enqueue::{Cause, Enqueuer, EventWriter, NewEvent};
 pub use lease::{Lease, Next};
 pub use results::ResultsCursor;
 pub use settlement::Settlement;
@@ -53,6 +58,8 @@ pub struct Queue {
     /// What the last look at dead letters warned of.
     warning: Mutex<dead_letter_retention::Warning>,
     clock: SteadyClock,
+    /// How many attempts may be under way at once.
+    workers: AtomicUsize,
 }
 
 fn milliseconds(time: Duration) -> i64 {
@@ -75,6 +82,7 @@ impl Queue {
             run: active_leases::new_run(),
             active: Mutex::default(),
             warning: Mutex::default(),
+            workers: AtomicUsize::new(usize::MAX),
             clock: SteadyClock::new(
                 "no event, dead letter, upload or result is dropped for its age",
                 now_ms(),
@@ -84,6 +92,11 @@ impl Queue {
 
     fn active(&self) -> MutexGuard<'_, ActiveLeases> {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets how many attempts may be under way at once; without it, there is no bound.
+    pub fn set_workers(&self, workers: usize) {
+        self.workers.store(workers, Ordering::Relaxed);
     }
 
     /// Has `wake` called for every event that was enqueued, after its commit. Only the first call counts.
@@ -102,7 +115,7 @@ impl Queue {
         self.clock.is_steady(now_ms())
     }
 
-    /// How long ago the oldest event that waits or is under way was queued.
+    /// How long ago the oldest event that waits or is under way was queued; maintenance does not count.
     ///
     /// # Errors
     /// The ledger cannot be read.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use tintype_pipeline::{Conclusion, Disposition, clock::now_ms, store::Location};
+use tintype_pipeline::{Conclusion, Disposition, Outcome, Reason, clock::now_ms, store::Location};
 
-use super::{Lease, Queue, enqueue::put_back, milliseconds};
+use super::{Lease, Queue, dead_letters::NO_TRIGGER, enqueue::put_back, milliseconds};
 use crate::ledger::{Changes, DeadLetter, EventRecord, LedgerError, ResultRecord, listed_key};
 
 /// An event to be settled in the very transaction that makes its thumbnails visible.
@@ -62,6 +62,9 @@ impl Queue {
     pub fn settle(&self, lease: &Lease, conclusion: &Conclusion) -> Result<(), LedgerError> {
         let outcome = &conclusion.outcome;
         let message = outcome.why().unwrap_or_default();
+        // One before the render began (for memory, or a thread) is not the image's.
+        let is_timeout = matches!(outcome, Outcome::Failed(failure) if failure.reason == Reason::Stopped)
+            && lease.worked.get().is_none_or(|time| !time.is_zero());
         match conclusion.disposition {
             Disposition::Ack => {
                 let (settlement, renditions) = (lease.settlement(), conclusion.renditions.clone());
@@ -75,6 +78,8 @@ impl Queue {
                 let due = due_in(delay);
                 self.change(lease, move |event| {
                     event.failed += 1;
+                    event.timed_out += u32::from(is_timeout);
+                    event.turn = None;
                     event.started = event.started.max(event.failed);
                     event.due_ms = due;
                     event.last_error = Some(message);
@@ -89,12 +94,15 @@ impl Queue {
                 self.change(lease, move |event| {
                     release(event, attempt);
                     event.deferred += 1;
+                    event.turn = None;
                     event.due_ms = due;
                     event.last_error = Some(message);
                 })?;
             }
             Disposition::DeadLetter(reason) => {
-                self.dead_letter(self.failed(lease)?, reason.name(), message)?;
+                let mut event = self.failed(lease)?;
+                event.timed_out += u32::from(is_timeout);
+                self.dead_letter(event, reason.name(), message)?;
             }
         }
         self.note_settled(lease);
@@ -105,6 +113,21 @@ impl Queue {
     /// that the program ended in.
     pub fn note_settled(&self, lease: &Lease) {
         self.active().forget(lease.event.id);
+    }
+
+    /// Moves an event to the dead-letter queue because no trigger watches its bucket any more.
+    ///
+    /// # Errors
+    /// The ledger cannot be written; the event is then due again.
+    pub fn dead_letter_without_trigger(&self, lease: &Lease) -> Result<DeadLetter, LedgerError> {
+        let message = format!(
+            "no trigger watches the bucket \"{}\" any more, as one did when this event was queued: set one and redrive \
+             the event, or purge it",
+            lease.at.bucket
+        );
+        let dead_letter = self.dead_letter(lease.event.clone(), NO_TRIGGER, message)?;
+        self.note_settled(lease);
+        Ok(dead_letter)
     }
 
     /// Puts everything under way back, durably, as if it had not been attempted: for a shutdown that cannot wait. Returns
@@ -161,7 +184,7 @@ impl Queue {
     ) -> Result<DeadLetter, LedgerError> {
         let settlement = Settlement { attempts: event.started, event: event.clone() };
         // Which run attempted it last matters no longer.
-        let event = EventRecord { tried_in: 0, ..event };
+        let event = EventRecord { tried_in: 0, turn: None, ..event };
         let dead_letter =
             DeadLetter { event, reason: reason.into(), message: message.clone(), dead_ms: now_ms() };
         let pending = self.ledger.submit(Vec::new(), move |changes| {

@@ -2,11 +2,13 @@
 
 use s3s::{
     S3Result,
-    dto::{self, CopySource, ETag, Timestamp, TimestampFormat},
+    dto::{self, CopySource, ETag, Timestamp},
     s3_error,
 };
 use tintype_pipeline::store::{Location, ObjectKey};
+use tintype_policy::CannedAcl;
 
+use super::http_dates::Expires;
 use crate::storage::{Checksums, StoredHeaders};
 
 pub(super) fn location(bucket: &str, key: &str) -> S3Result<Location> {
@@ -32,15 +34,34 @@ pub(super) fn size(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
-/// A date header as text and back.
-pub(super) fn date_text(date: &Timestamp) -> Option<String> {
-    let mut text = Vec::new();
-    date.format(TimestampFormat::HttpDate, &mut text).ok()?;
-    String::from_utf8(text).ok()
+/// `Expires` of a request that creates an object.
+pub(super) fn expires(of_request: &http::Extensions) -> Option<String> {
+    of_request.get::<Expires>().map(|expires| expires.0.clone())
 }
 
-pub(super) fn date(text: &str) -> Option<Timestamp> {
-    Timestamp::parse(TimestampFormat::HttpDate, text).ok()
+/// The status of an answer, which s3s does not take from all operations.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Status(pub(super) http::StatusCode);
+
+/// Sets the status of an answer that has another than its operation's usual one.
+pub(super) fn set_status<T>(response: &mut s3s::S3Response<T>, status: Option<http::StatusCode>) {
+    status.map(|status| response.extensions.insert(Status(status)));
+}
+
+/// Adds headers that s3s has no field for, or only for one format of dates.
+pub(super) fn add_header(headers: &mut http::HeaderMap, name: http::HeaderName, value: Option<&str>) {
+    if let Some(value) = value.and_then(|value| http::HeaderValue::from_str(value).ok()) {
+        headers.insert(name, value);
+    }
+}
+
+/// An object's URL, as its client reaches this server.
+pub(super) fn url(host: Option<&http::HeaderValue>, is_secure: bool, at: &Location) -> String {
+    let key = percent_encoding::utf8_percent_encode(at.key.as_str(), super::URL_ESCAPED);
+    match host.and_then(|host| host.to_str().ok()) {
+        Some(host) => format!("{}://{host}/{}/{key}", if is_secure { "https" } else { "http" }, at.bucket),
+        None => format!("/{}/{key}", at.bucket),
+    }
 }
 
 pub(super) fn metadata(stored: &StoredHeaders) -> Option<dto::Metadata> {
@@ -50,7 +71,7 @@ pub(super) fn metadata(stored: &StoredHeaders) -> Option<dto::Metadata> {
 
 /// The headers that are stored with an object, of any request that creates one.
 macro_rules! stored_headers {
-    ($input:expr) => {
+    ($input:expr, $expires:expr) => {
         $crate::storage::StoredHeaders {
             content_type: $input.content_type.clone(),
             cache_control: $input.cache_control.clone(),
@@ -59,7 +80,7 @@ macro_rules! stored_headers {
                 $input.content_encoding.as_deref(),
             ),
             content_language: $input.content_language.clone(),
-            expires: $input.expires.as_ref().and_then($crate::s3::answers::date_text),
+            expires: $expires,
             metadata: $input
                 .metadata
                 .iter()
@@ -73,12 +94,16 @@ pub(super) use stored_headers;
 
 /// Without `aws-chunked`, which encodes the transfer and not the object.
 pub(super) fn without_transfer_encoding(encoding: Option<&str>) -> Option<String> {
-    let encodings: Vec<&str> = encoding?
-        .split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty() && *part != "aws-chunked")
-        .collect();
-    (!encodings.is_empty()).then(|| encodings.join(","))
+    let sent = encoding?;
+    let parts = sent.split(',').map(str::trim);
+    let encodings: Vec<&str> =
+        parts.clone().filter(|part| !part.is_empty() && *part != "aws-chunked").collect();
+    match encodings.is_empty() {
+        true => None,
+        // As it was sent, where nothing is left out of it.
+        false if encodings.len() == parts.count() => Some(sent.to_owned()),
+        false => Some(encodings.join(", ")),
+    }
 }
 
 /// Fills the checksum fields of an answer.
@@ -106,25 +131,31 @@ pub(super) fn checksum_type(checksums: &Checksums) -> Option<dto::ChecksumType> 
 
 pub(super) fn copy_source(source: &CopySource) -> S3Result<Location> {
     match source {
-        CopySource::Bucket { version_id: Some(_), .. } => Err(s3_error!(
+        CopySource::Bucket { version_id: Some(version), .. } if &**version != "null" => Err(s3_error!(
             NotImplemented,
-            "versions are not stored; leave versionId out of x-amz-copy-source"
+            "versions are not stored; leave versionId out of x-amz-copy-source, or name \"null\""
         )),
-        CopySource::Bucket { bucket, key, version_id: None } => location(bucket, key),
+        CopySource::Bucket { bucket, key, .. } => location(bucket, key),
         CopySource::AccessPoint { .. } | CopySource::Outpost { .. } => {
             Err(s3_error!(NotImplemented, "x-amz-copy-source names an access point; name a bucket"))
         }
     }
 }
 
-/// Objects are private; no other canned ACL could be honoured.
-pub(super) fn check_acl(acl: Option<&str>) -> S3Result<()> {
-    match acl {
-        None | Some("private" | "bucket-owner-full-control") => Ok(()),
-        Some(other) => {
-            Err(s3_error!(NotImplemented, "the canned ACL \"{other}\" is not offered; objects are private"))
-        }
+/// Canned ACLs of S3 that are not offered.
+const OTHER_ACLS: [&str; 5] =
+    ["authenticated-read", "aws-exec-read", "bucket-owner-read", "log-delivery-write", "public-read-write"];
+
+/// The canned ACL of a request.
+pub(super) fn canned_acl(acl: Option<&str>) -> S3Result<CannedAcl> {
+    let Some(name) = acl else { return Ok(CannedAcl::Private) };
+    if OTHER_ACLS.contains(&name) {
+        return Err(s3_error!(
+            NotImplemented,
+            "the canned ACL \"{name}\" is not offered; there are private, public-read and bucket-owner-full-control"
+        ));
     }
+    name.parse().map_err(|error| s3_error!(InvalidArgument, "{error}"))
 }
 
 /// There is one class of storage.

@@ -20,10 +20,16 @@ const MAX_DEPTH: usize = 16;
 
 /// Children of root elements: s3s skips unknown ones.
 const CHILDREN: &[(&str, &[&str])] = &[
+    ("Tagging", &["TagSet"]),
+    ("AccessControlPolicy", &["AccessControlList", "Owner"]),
     ("CORSConfiguration", &["CORSRule"]),
     ("CompleteMultipartUpload", &["Part"]),
     ("CreateBucketConfiguration", &["LocationConstraint"]),
     ("Delete", &["Object", "Quiet"]),
+    (
+        "PublicAccessBlockConfiguration",
+        &["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"],
+    ),
     (
         "NotificationConfiguration",
         &[
@@ -36,12 +42,13 @@ const CHILDREN: &[(&str, &[&str])] = &[
 ];
 
 /// Reads the document of a request whose `x-amz-checksum-*` are the document's, if `has_checksums`; its length becomes the
-/// headers'.
+/// headers'. Whether JSON is well-formed its operation checks.
 pub(super) async fn read(
     body: Body,
     headers: &mut HeaderMap,
     trailers: Option<TrailingHeaders>,
     has_checksums: bool,
+    is_xml: bool,
 ) -> S3Result<Bytes> {
     let body = take(body, MAX_BYTES).await?;
     let trailers = trailers.and_then(|trailers| trailers.take());
@@ -58,7 +65,9 @@ pub(super) async fn read(
     } else {
         announced_trailer(headers, trailers.as_ref())?;
     }
-    check_syntax(&body)?;
+    if is_xml {
+        check_syntax(&body)?;
+    }
     headers.insert(header::CONTENT_LENGTH, body.len().into());
     Ok(body)
 }
@@ -120,7 +129,7 @@ fn verify_checksums(headers: &HeaderMap, trailers: Option<&HeaderMap>, body: &By
 }
 
 /// One root element, nothing beside it, and nothing that s3s would skip.
-fn check_syntax(document: &[u8]) -> S3Result<()> {
+pub(super) fn check_syntax(document: &[u8]) -> S3Result<()> {
     let malformed = |reason: &str| s3_error!(MalformedXML, "{reason}; nothing was done");
     if document.iter().all(u8::is_ascii_whitespace) {
         return Ok(());

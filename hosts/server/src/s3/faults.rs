@@ -10,6 +10,7 @@ pub(super) fn s3(fault: impl Into<StoreFault>) -> S3Error {
     let code = match &fault {
         StoreFault::NoSuchBucket(_) => S3ErrorCode::NoSuchBucket,
         StoreFault::BucketExists(_) => S3ErrorCode::BucketAlreadyOwnedByYou,
+        StoreFault::BucketOfAnother(_) => S3ErrorCode::BucketAlreadyExists,
         StoreFault::BucketNotEmpty(_) => S3ErrorCode::BucketNotEmpty,
         StoreFault::BucketInUse(_) => S3ErrorCode::OperationAborted,
         StoreFault::InvalidBucketName(_) => S3ErrorCode::InvalidBucketName,

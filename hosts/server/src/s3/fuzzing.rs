@@ -1,5 +1,7 @@
 //! The parts of the S3 endpoint that fuzz targets call; compiled with `--cfg fuzzing` only.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures::stream;
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
@@ -11,7 +13,7 @@ use s3s::{
 
 use super::{AccessKeys, Unreachable, aws_chunked::Framing, check, form, protocol, with_limits};
 use crate::{
-    auth::{Authorizer, Credentials},
+    auth::{self, Authorizer, Credentials},
     storage::StoredHeaders,
 };
 
@@ -63,7 +65,7 @@ impl Verification {
 }
 
 fn access_keys(access_key_id: &str, secret: &str) -> AccessKeys {
-    AccessKeys { root: Credentials::new(access_key_id, secret).into() }
+    AccessKeys(Arc::new(auth::AccessKeys::root_only(Credentials::new(access_key_id, secret))))
 }
 
 fn refusal(error: &S3Error) -> (StatusCode, String) {
@@ -134,7 +136,7 @@ pub fn check_form(
     (access_key_id, secret): (&str, &str),
 ) -> Result<(u64, u64), String> {
     let keys = access_keys(access_key_id, secret);
-    let fields = form::fields::Fields::new(fields, file_name);
+    let fields = form::fields::Fields::new(fields, file_name).map_err(|error| error.to_string())?;
     let checked = form::policy::check(&fields, bucket, &keys, time::OffsetDateTime::now_utc());
     checked.map(|(_, sizes)| (sizes.min, sizes.max)).map_err(|error| error.to_string())
 }

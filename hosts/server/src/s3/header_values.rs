@@ -36,6 +36,9 @@ pub(super) fn check(headers: &HeaderMap) -> S3Result<()> {
         }
         let Some(value) = value else { continue };
         let may_be_empty = name.starts_with("x-amz-meta-") || !is_amz && !NOT_EMPTY.contains(&name);
+        if value.is_empty() && name == "content-md5" {
+            return Err(s3_error!(InvalidDigest, "The Content-MD5 you specified was invalid: it is empty"));
+        }
         if value.is_empty() && !may_be_empty {
             return Err(s3_error!(InvalidArgument, "the header {name} has no value; leave it out"));
         }

@@ -5,17 +5,24 @@
 //! signature covers, the table of operations, authorization, and the endpoint's [`mod@operations`]. Forms are signed
 //! otherwise, and join at authorization. Checksums and conditions are checked by the operations.
 
+mod acls;
 mod answers;
+mod attributes;
 mod aws_chunked;
+mod bucket_configuration;
+mod bucket_policy;
+mod buckets;
 mod byte_range;
 mod conditions;
 mod cors;
+mod deletes;
 mod document;
 mod faults;
 mod form;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod header_values;
+mod http_dates;
 mod listing;
 mod notification;
 mod object_reader;
@@ -24,25 +31,29 @@ mod operations;
 mod parts;
 mod query;
 mod signature;
+mod tagging;
 mod upload_body;
 mod verified_request;
+mod writes;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use s3s::{
     S3Error, S3Result,
     auth::{S3Auth, SecretKey},
     config::{S3Config, StaticConfigProvider},
+    dto::ServerSideEncryption,
     s3_error,
     service::S3ServiceBuilder,
 };
 
 use crate::{
-    auth::{Action, Authorizer, Credentials, Denied},
+    auth::{self, Action, Authorizer, Clients, Denied},
     listen::{self, TimeoutBody},
     request_id,
-    storage::Storage,
+    storage::{Storage, StoreFault},
 };
 use aws_chunked::Terminated;
 use query::Query;
@@ -58,7 +69,10 @@ const MAX_BODY: u64 = 5 << 30;
 #[derive(Clone)]
 struct Endpoint {
     store: Arc<Storage>,
+    keys: Arc<auth::AccessKeys>,
     authorizer: Authorizer,
+    /// How objects are encrypted, if they are.
+    encryption: Option<ServerSideEncryption>,
 }
 
 /// The endpoint as a hyper service.
@@ -68,6 +82,8 @@ pub struct S3Service {
     store: Arc<Storage>,
     keys: AccessKeys,
     authorizer: Authorizer,
+    clients: Arc<ArcSwap<Clients>>,
+    encrypted_at_rest: bool,
 }
 
 /// The operations offered, each with the right that it needs.
@@ -76,14 +92,27 @@ pub fn operations() -> impl Iterator<Item = (&'static str, Action)> {
 }
 
 impl S3Service {
-    /// The endpoint over a store, for requests signed with the credentials and authorized.
+    /// The endpoint over a store, for requests signed with an access key and authorized. `encrypted_at_rest`: whoever
+    /// operates it says that its disk is encrypted.
     #[must_use]
-    pub fn new(store: Arc<Storage>, credentials: &Credentials, authorizer: Authorizer) -> Self {
-        let keys = AccessKeys { root: Arc::new(credentials.clone()) };
-        let endpoint = Endpoint { store: store.clone(), authorizer: authorizer.clone() };
+    pub fn new(
+        store: Arc<Storage>,
+        keys: Arc<auth::AccessKeys>,
+        authorizer: Authorizer,
+        clients: Arc<ArcSwap<Clients>>,
+        encrypted_at_rest: bool,
+    ) -> Self {
+        let keys = AccessKeys(keys);
+        let endpoint = Endpoint {
+            store: store.clone(),
+            keys: keys.0.clone(),
+            authorizer: authorizer.clone(),
+            encryption: encrypted_at_rest
+                .then(|| ServerSideEncryption::from_static(ServerSideEncryption::AES256)),
+        };
         let endpoint = S3ServiceBuilder::new(endpoint).build();
         let protocol = protocol(keys.clone(), authorizer.clone(), endpoint);
-        Self { protocol, store, keys, authorizer }
+        Self { protocol, store, keys, authorizer, clients, encrypted_at_rest }
     }
 }
 
@@ -94,12 +123,12 @@ fn protocol(
     endpoint: s3s::service::S3Service,
 ) -> s3s::service::S3Service {
     let mut builder = S3ServiceBuilder::new(Unreachable);
-    builder.set_auth(keys);
+    builder.set_auth(keys.clone());
     // Forms are handled apart (`form`): s3s must accept none of their fields.
     let mut config = S3Config::default();
     (config.form_max_field_size, config.form_max_fields_size, config.form_max_parts) = (0, 0, 0);
     builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
-    builder.set_route(Verified::new(endpoint, authorizer));
+    builder.set_route(Verified::new(endpoint, keys.0, authorizer));
     builder.build()
 }
 
@@ -108,34 +137,36 @@ struct Unreachable;
 
 impl s3s::S3 for Unreachable {}
 
-/// The access keys that requests may be signed with: the root key.
+/// The access keys that requests may be signed with.
 #[derive(Clone)]
-struct AccessKeys {
-    root: Arc<Credentials>,
-}
+struct AccessKeys(Arc<auth::AccessKeys>);
 
 impl AccessKeys {
     /// The secret of a key.
-    fn secret(&self, access_key_id: &str) -> S3Result<&str> {
-        if access_key_id == self.root.access_key_id {
-            return Ok(self.root.secret_access_key());
+    fn secret(&self, access_key_id: &str) -> S3Result<SecretKey> {
+        match self.0.credentials(access_key_id) {
+            Some(pair) => Ok(SecretKey::from(pair.secret_access_key())),
+            None => Err(s3_error!(
+                InvalidAccessKeyId,
+                "The AWS Access Key Id you provided does not exist in our records."
+            )),
         }
-        Err(s3_error!(
-            InvalidAccessKeyId,
-            "The AWS Access Key Id you provided does not exist in our records."
-        ))
     }
 }
 
 #[async_trait::async_trait]
 impl S3Auth for AccessKeys {
     async fn get_secret_key(&self, access_key_id: &str) -> S3Result<SecretKey> {
-        self.secret(access_key_id).map(SecretKey::from)
+        self.secret(access_key_id)
     }
 }
 
 fn access_denied(denied: Denied) -> S3Error {
-    s3_error!(AccessDenied, "{denied}")
+    match denied.missing_bucket {
+        // What is not there is not there for anybody, as on S3.
+        Some(bucket) => faults::s3(StoreFault::NoSuchBucket(bucket)),
+        None => s3_error!(AccessDenied, "{denied}"),
+    }
 }
 
 impl hyper::service::Service<http::Request<hyper::body::Incoming>> for S3Service {
@@ -168,14 +199,19 @@ impl S3Service {
         &self,
         request: http::Request<hyper::body::Incoming>,
     ) -> S3Result<http::Response<s3s::Body>> {
-        form::upload(self.store.clone(), &self.keys, &self.authorizer, request).await
+        form::upload(self.store.clone(), &self.keys, &self.authorizer, self.encrypted_at_rest, request).await
     }
 
     /// CORS around everything; forms and preflights beside the protocol's own operations.
     async fn answer(
         &self,
-        request: http::Request<hyper::body::Incoming>,
+        mut request: http::Request<hyper::body::Incoming>,
     ) -> Result<http::Response<s3s::Body>, s3s::HttpError> {
+        let client = self.clients.load().client(&request);
+        request.extensions_mut().insert(client);
+        if let Some(signed) = http_dates::adopt_date(request.headers_mut()) {
+            request.extensions_mut().insert(signed);
+        }
         let cross_origin = cors::CrossOriginRequest::of(&request);
         let is_preflight = cross_origin.as_ref().is_some_and(|request| request.is_preflight);
         let allowed = match cross_origin {

@@ -11,8 +11,58 @@ use s3s::{
     s3_error,
 };
 
-use super::{Endpoint, blocking, faults::s3};
-use crate::storage::NotificationRecord;
+use tintype_pipeline::event::CreatedTypes;
+
+use super::{Endpoint, access_denied, answers, blocking, faults::s3, operations::sender};
+use crate::{
+    auth::{Action, Principal, Resource},
+    storage::NotificationRecord,
+};
+
+/// Event types of removed objects.
+const REMOVED: [&str; 2] = ["s3:ObjectRemoved:*", "s3:ObjectRemoved:Delete"];
+
+/// S3's event types that never occur here, or need nothing done: a configuration may name them, and they are ignored.
+/// Source: AWS, "Event notification types and destinations".
+const IGNORED: [&str; 21] = [
+    "s3:IntelligentTiering",
+    "s3:LifecycleExpiration:*",
+    "s3:LifecycleExpiration:Delete",
+    "s3:LifecycleExpiration:DeleteMarkerCreated",
+    "s3:LifecycleTransition",
+    "s3:ObjectAcl:Put",
+    "s3:ObjectRemoved:DeleteMarkerCreated",
+    "s3:ObjectRestore:*",
+    "s3:ObjectRestore:Completed",
+    "s3:ObjectRestore:Delete",
+    "s3:ObjectRestore:Post",
+    "s3:ObjectTagging:*",
+    "s3:ObjectTagging:Delete",
+    "s3:ObjectTagging:Put",
+    "s3:ReducedRedundancyLostObject",
+    "s3:Replication:*",
+    "s3:Replication:OperationFailedReplication",
+    "s3:Replication:OperationMissedThreshold",
+    "s3:Replication:OperationNotTracked",
+    "s3:Replication:OperationReplicatedAfterThreshold",
+    "s3:TestEvent",
+];
+
+/// How many event types of a configuration are ignored: a header of answers, as its document has no place for it.
+const IGNORED_HEADER: http::HeaderName = http::HeaderName::from_static("x-tintype-ignored-event-types");
+
+fn is_creation(event: &str) -> bool {
+    CreatedTypes::of(event) != CreatedTypes::NONE
+}
+
+/// Adds how many event types are ignored, if any are; returns the number.
+fn add_ignored(headers: &mut http::HeaderMap, records: &[NotificationRecord]) -> usize {
+    let events = records.iter().flat_map(|record| &record.events);
+    let count = events.filter(|event| IGNORED.contains(&event.as_str())).count();
+    let text = (count > 0).then(|| count.to_string());
+    answers::add_header(headers, IGNORED_HEADER, text.as_deref());
+    count
+}
 
 pub(super) async fn get(
     endpoint: &Endpoint,
@@ -21,11 +71,15 @@ pub(super) async fn get(
     let store = endpoint.store.clone();
     let arn = store.notifications.function_arn().to_owned();
     let records = blocking(move || store.notifications.of(&request.input.bucket).map_err(s3)).await?;
+    let mut headers = http::HeaderMap::new();
+    add_ignored(&mut headers, &records);
     let configurations: Vec<_> = records.into_iter().map(|record| configuration(record, &arn)).collect();
-    Ok(S3Response::new(GetBucketNotificationConfigurationOutput {
+    let mut response = S3Response::new(GetBucketNotificationConfigurationOutput {
         lambda_function_configurations: (!configurations.is_empty()).then_some(configurations),
         ..GetBucketNotificationConfigurationOutput::default()
-    }))
+    });
+    response.headers = headers;
+    Ok(response)
 }
 
 fn configuration(record: NotificationRecord, arn: &str) -> LambdaFunctionConfiguration {
@@ -72,9 +126,40 @@ pub(super) async fn put(
         .enumerate()
         .map(|(index, lambda)| record(index, lambda, endpoint.store.notifications.function_arn()))
         .collect::<S3Result<Vec<_>>>()?;
+    authorize_destination(endpoint, &request.extensions, &records)?;
+    let mut response = S3Response::new(PutBucketNotificationConfigurationOutput::default());
+    let ignored = add_ignored(&mut response.headers, &records);
+    if ignored > 0 {
+        tracing::warn!(
+            bucket,
+            ignored,
+            "a notification names event types that never occur here; they are ignored"
+        );
+    }
     let store = endpoint.store.clone();
     blocking(move || store.notifications.set(&bucket, records).map_err(s3)).await?;
-    Ok(S3Response::new(PutBucketNotificationConfigurationOutput::default()))
+    Ok(response)
+}
+
+/// The function acts for whoever sets a notification, so that it takes the right to what is written and deleted then.
+fn authorize_destination(
+    endpoint: &Endpoint,
+    of_request: &http::Extensions,
+    records: &[NotificationRecord],
+) -> S3Result<()> {
+    let (principal, context) = sender(of_request)?;
+    let Some(bucket) = endpoint.store.notifications.destination() else { return Ok(()) };
+    // A bucket's policy may allow those without a key to set one.
+    let is_root = *principal != Principal::Anonymous && !endpoint.authorizer.is_limited(principal);
+    if records.is_empty() || is_root {
+        return Ok(());
+    }
+    // A thumbnail can have any key: the right to some is not enough.
+    let all = Resource::Object { bucket, key: "*" };
+    let removes = records.iter().any(|record| record.removed);
+    [Action::PutObject].into_iter().chain(removes.then_some(Action::DeleteObject)).try_for_each(|action| {
+        endpoint.authorizer.authorize(principal, action, &all, context).map_err(access_denied)
+    })
 }
 
 fn record(index: usize, lambda: LambdaFunctionConfiguration, arn: &str) -> S3Result<NotificationRecord> {
@@ -104,21 +189,18 @@ fn record(index: usize, lambda: LambdaFunctionConfiguration, arn: &str) -> S3Res
     if events.is_empty() {
         return Err(s3_error!(MalformedXML, "a LambdaFunctionConfiguration needs at least one Event"));
     }
-    for event in &events {
-        // A trigger cannot distinguish narrower types, so they would fire for more than they name.
-        if event != "s3:ObjectCreated:*" && event != "s3:ObjectRemoved:*" {
-            return Err(s3_error!(
-                InvalidArgument,
-                "the event \"{event}\" is not offered here; use s3:ObjectCreated:* or s3:ObjectRemoved:*"
-            ));
-        }
+    let is_known = |event: &&String| {
+        is_creation(event) || REMOVED.contains(&event.as_str()) || IGNORED.contains(&event.as_str())
+    };
+    if let Some(event) = events.iter().find(|event| !is_known(event)) {
+        return Err(s3_error!(InvalidArgument, "The event '{event}' is not supported for notifications"));
     }
     Ok(NotificationRecord {
         id: lambda.id.unwrap_or_else(|| format!("notification-{}", index + 1)),
         prefix: prefix.unwrap_or_default(),
         suffix: suffix.unwrap_or_default(),
-        created: events.iter().any(|event| event == "s3:ObjectCreated:*"),
-        removed: events.iter().any(|event| event == "s3:ObjectRemoved:*"),
+        created: events.iter().any(|event| is_creation(event)),
+        removed: events.iter().any(|event| REMOVED.contains(&event.as_str())),
         events,
     })
 }

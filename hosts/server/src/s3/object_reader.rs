@@ -16,6 +16,7 @@ use super::{
     blocking,
     conditions::{ReadConditions, Verdict, precondition_failed},
     faults::s3,
+    http_dates::is_range_of,
 };
 use crate::storage::{ObjectRecord, OpenObject, Storage, StoreFault, VERIFIED_BYTES};
 
@@ -52,22 +53,74 @@ fn check(conditions: &ReadConditions<'_>, record: &ObjectRecord) -> S3Result<()>
     }
 }
 
-fn range(
+/// Which bytes of an object are read.
+struct Selection {
+    first: u64,
+    length: u64,
+    /// `Content-Range`, of a part of the object.
+    range: Option<String>,
+    /// How many parts the object has, where one of them was asked for.
+    parts_count: Option<i32>,
+}
+
+/// The bytes of a range or of a part.
+fn select(
+    store: &Storage,
+    at: &Location,
     range: Option<Range>,
     part: Option<i32>,
     record: &ObjectRecord,
-) -> S3Result<(u64, u64, Option<String>)> {
-    if part.is_some_and(|part| part != 1 || record.parts.is_some_and(|parts| parts > 1)) {
-        return Err(s3_error!(NotImplemented, "reading by part number is not offered; use a range"));
+) -> S3Result<Selection> {
+    let shown = |first: u64, length: u64| match length {
+        0 => None,
+        _ => Some(format!("bytes {first}-{}/{}", first + length - 1, record.size)),
+    };
+    match (range, part) {
+        (Some(_), Some(_)) => {
+            Err(s3_error!(InvalidRequest, "Cannot specify both Range header and partNumber query parameter"))
+        }
+        (None, None) => Ok(Selection { first: 0, length: record.size, range: None, parts_count: None }),
+        (Some(range), None) => {
+            let bytes = range.check(record.size)?;
+            if bytes.is_empty() {
+                // A suffix of an empty object.
+                return Err(s3_error!(InvalidRange, "the object has no byte in that range"));
+            }
+            let length = bytes.end - bytes.start;
+            let range = shown(bytes.start, length);
+            Ok(Selection { first: bytes.start, length, range, parts_count: None })
+        }
+        (None, Some(number)) => {
+            let (first, length) = part_bounds(store, at, number, record)?;
+            let parts_count = record.parts.and_then(|count| i32::try_from(count).ok());
+            Ok(Selection { first, length, range: shown(first, length), parts_count })
+        }
     }
-    let Some(range) = range else { return Ok((0, record.size, None)) };
-    let bytes = range.check(record.size)?;
-    if bytes.is_empty() {
-        // A suffix of an empty object.
-        return Err(s3_error!(InvalidRange, "the object has no byte in that range"));
+}
+
+/// Where a part lies in an object, and its length. An object that was put in one piece is its own part 1.
+fn part_bounds(store: &Storage, at: &Location, number: i32, record: &ObjectRecord) -> S3Result<(u64, u64)> {
+    if number == 1 && record.parts.is_none_or(|count| count == 1) {
+        return Ok((0, record.size));
     }
-    let shown = format!("bytes {}-{}/{}", bytes.start, bytes.end - 1, record.size);
-    Ok((bytes.start, bytes.end - bytes.start, Some(shown)))
+    let layout = match record.parts {
+        Some(_) => store.objects.part_layout(at, record).map_err(s3)?,
+        None => Vec::new(),
+    };
+    if layout.is_empty() && record.parts.is_some() {
+        return Err(s3_error!(
+            NotImplemented,
+            "the sizes of this object's parts were not stored, as it was uploaded with an earlier version; use a range"
+        ));
+    }
+    let mut first = 0;
+    for part in layout {
+        if i32::from(part.number) == number {
+            return Ok((first, part.size));
+        }
+        first += part.size;
+    }
+    Err(s3_error!(InvalidPart, "the object has no part {number}"))
 }
 
 /// A fault of reading; if a thumbnail is corrupt that can be rendered again, that is queued.
@@ -90,10 +143,10 @@ pub(super) async fn get(
     endpoint: &Endpoint,
     request: S3Request<GetObjectInput>,
 ) -> S3Result<S3Response<GetObjectOutput>> {
-    let input = request.input;
+    let (input, headers, extensions) = (request.input, request.headers, request.extensions);
     let at = answers::location(&input.bucket, &input.key)?;
-    let store = endpoint.store.clone();
-    let (input, (store, at, object), first, length, shown, whole) = blocking(move || {
+    let (store, of_tags) = (endpoint.store.clone(), endpoint.clone());
+    let (mut input, (store, at, object), selection, whole, tag_count) = blocking(move || {
         let failed = |fault| s3(repaired(&store, &at, fault));
         let object = store.objects.open(&at).map_err(failed)?;
         let object = object.ok_or_else(|| no_such_key(&at))?;
@@ -104,13 +157,17 @@ pub(super) async fn get(
             if_unmodified_since: input.if_unmodified_since.as_ref(),
         };
         check(&conditions, &object.record)?;
-        let (first, length, shown) = range(input.range, input.part_number, &object.record)?;
+        let record = &object.record;
+        let range = input.range.filter(|_| is_range_of(&headers, &record.etag, record.modified_ms));
+        let selection = select(&store, &at, range, input.part_number, record)?;
+        let tag_count = of_tags.tag_count(&extensions, &at, record)?;
         let whole =
             if object.record.size <= MAX_BUFFERED { Some(object.bytes().map_err(failed)?) } else { None };
-        Ok((input, (store, at, object), first, length, shown, whole))
+        Ok((input, (store, at, object), selection, whole, tag_count))
     })
     .await?;
     let record = object.record.clone();
+    let Selection { first, length, range: shown, parts_count } = selection;
     let body = match whole {
         Some(bytes) => {
             let end = usize::try_from(first + length).unwrap_or(usize::MAX);
@@ -136,7 +193,10 @@ pub(super) async fn get(
             .response_content_type
             .or(headers.content_type)
             .or_else(|| Some(DEFAULT_TYPE.into())),
-        expires: input.response_expires.or_else(|| headers.expires.as_deref().and_then(answers::date)),
+        expires: input.response_expires.take(),
+        parts_count,
+        server_side_encryption: endpoint.encryption.clone(),
+        tag_count,
         ..GetObjectOutput::default()
     };
     // The checksum of the whole object does not match a range of it.
@@ -144,14 +204,20 @@ pub(super) async fn get(
         with_checksums!(output, &record.checksums);
         output.checksum_type = answers::checksum_type(&record.checksums);
     }
-    let status = shown.map(|_| http::StatusCode::PARTIAL_CONTENT);
+    let is_partial = shown.is_some() || parts_count.is_some();
+    let is_overridden = output.expires.is_some();
     let mut response = S3Response::new(output);
-    response.status = status;
+    answers::set_status(&mut response, is_partial.then_some(http::StatusCode::PARTIAL_CONTENT));
+    if !is_overridden {
+        answers::add_header(&mut response.headers, http::header::EXPIRES, headers.expires.as_deref());
+    }
     Ok(response)
 }
 
 /// The type of objects that were stored without one, as in S3.
 const DEFAULT_TYPE: &str = "binary/octet-stream";
+
+const TAGGING_COUNT: http::HeaderName = http::HeaderName::from_static("x-amz-tagging-count");
 
 struct ReadState {
     store: Arc<Storage>,
@@ -202,22 +268,25 @@ pub(super) async fn head(
     endpoint: &Endpoint,
     request: S3Request<HeadObjectInput>,
 ) -> S3Result<S3Response<HeadObjectOutput>> {
-    let input = request.input;
+    let (input, headers, extensions) = (request.input, request.headers, request.extensions);
     let at = answers::location(&input.bucket, &input.key)?;
-    let store = endpoint.store.clone();
-    let (input, record) = blocking(move || {
+    let (store, of_tags) = (endpoint.store.clone(), endpoint.clone());
+    let (input, record, selection, tag_count) = blocking(move || {
         let record = store.objects.head(&at).map_err(s3)?.ok_or_else(|| no_such_key(&at))?;
-        Ok((input, record))
+        let conditions = ReadConditions {
+            if_match: input.if_match.as_ref(),
+            if_none_match: input.if_none_match.as_ref(),
+            if_modified_since: input.if_modified_since.as_ref(),
+            if_unmodified_since: input.if_unmodified_since.as_ref(),
+        };
+        check(&conditions, &record)?;
+        let range = input.range.filter(|_| is_range_of(&headers, &record.etag, record.modified_ms));
+        let selection = select(&store, &at, range, input.part_number, &record)?;
+        let tag_count = of_tags.tag_count(&extensions, &at, &record)?;
+        Ok((input, record, selection, tag_count))
     })
     .await?;
-    let conditions = ReadConditions {
-        if_match: input.if_match.as_ref(),
-        if_none_match: input.if_none_match.as_ref(),
-        if_modified_since: input.if_modified_since.as_ref(),
-        if_unmodified_since: input.if_unmodified_since.as_ref(),
-    };
-    check(&conditions, &record)?;
-    let (_, length, shown) = range(input.range, input.part_number, &record)?;
+    let Selection { length, range: shown, parts_count, .. } = selection;
     let headers = record.headers;
     let mut output = HeadObjectOutput {
         accept_ranges: Some("bytes".into()),
@@ -231,15 +300,19 @@ pub(super) async fn head(
         content_encoding: headers.content_encoding,
         content_language: headers.content_language,
         content_type: headers.content_type.or_else(|| Some(DEFAULT_TYPE.into())),
-        expires: headers.expires.as_deref().and_then(answers::date),
-        parts_count: None,
+        parts_count,
+        server_side_encryption: endpoint.encryption.clone(),
         ..HeadObjectOutput::default()
     };
     if input.checksum_mode.is_some() && shown.is_none() {
         with_checksums!(output, &record.checksums);
         output.checksum_type = answers::checksum_type(&record.checksums);
     }
+    let is_partial = shown.is_some() || parts_count.is_some();
     let mut response = S3Response::new(output);
-    response.status = shown.map(|_| http::StatusCode::PARTIAL_CONTENT);
+    answers::set_status(&mut response, is_partial.then_some(http::StatusCode::PARTIAL_CONTENT));
+    answers::add_header(&mut response.headers, http::header::EXPIRES, headers.expires.as_deref());
+    let tag_count = tag_count.map(|count| count.to_string());
+    answers::add_header(&mut response.headers, TAGGING_COUNT, tag_count.as_deref());
     Ok(response)
 }

@@ -1,45 +1,49 @@
-//! The operations offered, one method each.
+//! The operations offered, one method each; each is in the file of its purpose.
 
-use s3s::{S3, S3Request, S3Response, S3Result, dto::*, s3_error};
+use s3s::{S3, S3ErrorCode, S3Request, S3Response, S3Result, dto::*, s3_error};
 use tintype_pipeline::store::Location;
+use tintype_policy::PublicAccessBlock;
 
 use super::{
-    Endpoint, access_denied,
-    answers::{self, check_acl, check_storage_class, stored_headers, with_checksums},
-    blocking,
-    conditions::{self, copy_source_conditions},
-    cors,
-    faults::s3,
-    listing, notification, object_reader,
-    operation_table::OWNER,
-    parts,
-    upload_body::{self, expected},
+    Endpoint, access_denied, acls, attributes, blocking, bucket_configuration, bucket_policy, buckets, cors,
+    deletes, faults::s3, listing, notification, object_reader, parts, tagging,
+    verified_request::quota_exceeded, writes,
 };
 use crate::{
-    auth::{Action, Principal},
+    auth::{Action, Principal, RequestContext},
     request_id,
-    storage::{Cause, CopyOptions, StoreFault},
+    storage::Cause,
 };
 
-/// Objects one DeleteObjects may name: S3's own bound.
-const MAX_DELETE: usize = 1000;
-
-/// Buckets of one page: S3's own bound.
-const MAX_BUCKET_PAGE: i32 = 10_000;
-
 /// The region everything is in; clients need one for their signatures, none is checked.
-const REGION: &str = "us-east-1";
+pub(super) const REGION: &str = "us-east-1";
 
-fn cause(event: &'static str) -> Cause {
-    Cause { event, request_id: request_id::current() }
-}
-
-/// XML 1.0, section 2.2.
-const fn is_xml(c: char) -> bool {
-    matches!(c, '\u{9}' | '\u{A}' | '\u{D}' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
+/// Who sent a verified request, and what it gives for conditions.
+pub(super) fn sender(of_request: &http::Extensions) -> S3Result<(&Principal, &RequestContext)> {
+    let found = of_request.get().zip(of_request.get());
+    found.ok_or_else(|| s3_error!(AccessDenied, "Signature is required"))
 }
 
 impl Endpoint {
+    /// What a verified request is the cause of.
+    pub(super) fn cause(&self, event: &'static str, of_request: &http::Extensions) -> Cause {
+        let principal = of_request.get::<Principal>();
+        let access_key = principal.and_then(|principal| self.authorizer.owner(principal));
+        Cause::new(event, request_id::current()).with_key(access_key)
+    }
+
+    /// What of a bucket may not be public.
+    pub(super) fn public_access(&self, bucket: &str) -> PublicAccessBlock {
+        let own = self.store.buckets.entry(bucket).and_then(|entry| entry.public_access_block);
+        own.unwrap_or(self.authorizer.default_block())
+    }
+
+    /// Counts the bytes of a copy for the sender of a verified request.
+    pub(super) fn charge(&self, of_request: &http::Extensions, bytes: u64) -> S3Result<()> {
+        let (principal, _) = sender(of_request)?;
+        self.keys.charge(principal, bytes).map_err(quota_exceeded)
+    }
+
     /// Whether the sender of a verified request may take an action on an object that the request names besides its path.
     pub(super) fn authorize(
         &self,
@@ -47,9 +51,8 @@ impl Endpoint {
         action: Action,
         at: &Location,
     ) -> S3Result<()> {
-        let principal = of_request.get::<Principal>();
-        let principal = principal.ok_or_else(|| s3_error!(AccessDenied, "Signature is required"))?;
-        self.authorizer.authorize(principal, action, &at.into()).map_err(access_denied)
+        let (principal, context) = sender(of_request)?;
+        self.authorizer.authorize(principal, action, &at.into(), context).map_err(access_denied)
     }
 }
 
@@ -59,21 +62,7 @@ impl S3 for Endpoint {
         &self,
         request: S3Request<CreateBucketInput>,
     ) -> S3Result<S3Response<CreateBucketOutput>> {
-        let input = request.input;
-        check_acl(input.acl.as_ref().map(BucketCannedACL::as_str))?;
-        if input.object_lock_enabled_for_bucket == Some(true) {
-            return Err(s3_error!(NotImplemented, "object lock is not offered"));
-        }
-        let ownership = input.object_ownership.as_ref().map(ObjectOwnership::as_str);
-        if ownership.is_some_and(|ownership| ownership != ObjectOwnership::BUCKET_OWNER_ENFORCED) {
-            return Err(s3_error!(
-                NotImplemented,
-                "the object ownership is BucketOwnerEnforced; there is no other"
-            ));
-        }
-        let (store, name) = (self.store.clone(), input.bucket.clone());
-        blocking(move || store.buckets.create(&name).map_err(s3)).await?;
-        Ok(S3Response::new(CreateBucketOutput { location: Some(format!("/{}", input.bucket)) }))
+        buckets::create(self, request).await
     }
 
     async fn head_bucket(
@@ -101,34 +90,7 @@ impl S3 for Endpoint {
         &self,
         request: S3Request<ListBucketsInput>,
     ) -> S3Result<S3Response<ListBucketsOutput>> {
-        let store = self.store.clone();
-        let input = request.input;
-        let max = usize::try_from(input.max_buckets.unwrap_or(MAX_BUCKET_PAGE)).unwrap_or(0);
-        if !(1..=MAX_BUCKET_PAGE as usize).contains(&max) {
-            return Err(s3_error!(InvalidArgument, "max-buckets must be 1 to {MAX_BUCKET_PAGE}"));
-        }
-        let is_elsewhere = input.bucket_region.as_ref().is_some_and(|region| region.as_str() != REGION);
-        let prefix = input.prefix.clone().unwrap_or_default();
-        // The token is the last name of the page before.
-        let after = input.continuation_token.unwrap_or_default();
-        let buckets = blocking(move || store.buckets.list().map_err(s3)).await?;
-        let mut shown = buckets
-            .into_iter()
-            .filter(|(name, _)| !is_elsewhere && name.starts_with(&prefix) && *name > after)
-            .map(|(name, record)| Bucket {
-                name: Some(name),
-                creation_date: Some(answers::timestamp(record.created_ms)),
-                bucket_region: None,
-            });
-        let page: Vec<Bucket> = shown.by_ref().take(max).collect();
-        let next = shown.next().and(page.last()).and_then(|last| last.name.clone());
-        let owner = Owner { display_name: Some(OWNER.into()), id: Some(OWNER.into()) };
-        Ok(S3Response::new(ListBucketsOutput {
-            buckets: Some(page),
-            owner: Some(owner),
-            continuation_token: next,
-            prefix: input.prefix,
-        }))
+        buckets::list(self, request).await
     }
 
     async fn get_bucket_location(
@@ -139,6 +101,206 @@ impl S3 for Endpoint {
         blocking(move || store.buckets.get(&request.input.bucket).map_err(s3)).await?;
         // us-east-1 is expressed by no location.
         Ok(S3Response::new(GetBucketLocationOutput::default()))
+    }
+
+    async fn get_bucket_accelerate_configuration(
+        &self,
+        request: S3Request<GetBucketAccelerateConfigurationInput>,
+    ) -> S3Result<S3Response<GetBucketAccelerateConfigurationOutput>> {
+        self.require_bucket(request.input.bucket).await?;
+        Ok(S3Response::new(GetBucketAccelerateConfigurationOutput::default()))
+    }
+
+    async fn get_bucket_logging(
+        &self,
+        request: S3Request<GetBucketLoggingInput>,
+    ) -> S3Result<S3Response<GetBucketLoggingOutput>> {
+        self.require_bucket(request.input.bucket).await?;
+        Ok(S3Response::new(GetBucketLoggingOutput::default()))
+    }
+
+    async fn get_bucket_versioning(
+        &self,
+        request: S3Request<GetBucketVersioningInput>,
+    ) -> S3Result<S3Response<GetBucketVersioningOutput>> {
+        self.require_bucket(request.input.bucket).await?;
+        Ok(S3Response::new(GetBucketVersioningOutput::default()))
+    }
+
+    async fn get_bucket_encryption(
+        &self,
+        request: S3Request<GetBucketEncryptionInput>,
+    ) -> S3Result<S3Response<GetBucketEncryptionOutput>> {
+        let bucket = request.input.bucket;
+        if let Some(algorithm) = self.encryption.clone() {
+            self.require_bucket(bucket).await?;
+            return Ok(S3Response::new(bucket_configuration::encryption(algorithm)));
+        }
+        self.absent(
+            bucket,
+            S3ErrorCode::ServerSideEncryptionConfigurationNotFoundError,
+            "The server side encryption configuration was not found",
+        )
+        .await
+    }
+
+    async fn get_bucket_lifecycle_configuration(
+        &self,
+        request: S3Request<GetBucketLifecycleConfigurationInput>,
+    ) -> S3Result<S3Response<GetBucketLifecycleConfigurationOutput>> {
+        self.absent(
+            request.input.bucket,
+            S3ErrorCode::NoSuchLifecycleConfiguration,
+            "The lifecycle configuration does not exist",
+        )
+        .await
+    }
+
+    async fn get_bucket_replication(
+        &self,
+        request: S3Request<GetBucketReplicationInput>,
+    ) -> S3Result<S3Response<GetBucketReplicationOutput>> {
+        self.absent(
+            request.input.bucket,
+            S3ErrorCode::ReplicationConfigurationNotFoundError,
+            "The replication configuration was not found",
+        )
+        .await
+    }
+
+    async fn get_bucket_tagging(
+        &self,
+        request: S3Request<GetBucketTaggingInput>,
+    ) -> S3Result<S3Response<GetBucketTaggingOutput>> {
+        self.absent(request.input.bucket, S3ErrorCode::NoSuchTagSet, "The TagSet does not exist").await
+    }
+
+    async fn get_bucket_website(
+        &self,
+        request: S3Request<GetBucketWebsiteInput>,
+    ) -> S3Result<S3Response<GetBucketWebsiteOutput>> {
+        self.absent(
+            request.input.bucket,
+            S3ErrorCode::NoSuchWebsiteConfiguration,
+            "The specified bucket does not have a website configuration",
+        )
+        .await
+    }
+
+    async fn get_object_lock_configuration(
+        &self,
+        request: S3Request<GetObjectLockConfigurationInput>,
+    ) -> S3Result<S3Response<GetObjectLockConfigurationOutput>> {
+        self.absent(
+            request.input.bucket,
+            S3ErrorCode::ObjectLockConfigurationNotFoundError,
+            "Object Lock configuration does not exist for this bucket",
+        )
+        .await
+    }
+
+    async fn get_bucket_request_payment(
+        &self,
+        request: S3Request<GetBucketRequestPaymentInput>,
+    ) -> S3Result<S3Response<GetBucketRequestPaymentOutput>> {
+        self.require_bucket(request.input.bucket).await?;
+        let payer = Some(Payer::from_static(Payer::BUCKET_OWNER));
+        Ok(S3Response::new(GetBucketRequestPaymentOutput { payer }))
+    }
+
+    async fn get_bucket_ownership_controls(
+        &self,
+        request: S3Request<GetBucketOwnershipControlsInput>,
+    ) -> S3Result<S3Response<GetBucketOwnershipControlsOutput>> {
+        self.require_bucket(request.input.bucket).await?;
+        let object_ownership = ObjectOwnership::from_static(ObjectOwnership::BUCKET_OWNER_PREFERRED);
+        let rules = vec![OwnershipControlsRule { object_ownership }];
+        let ownership_controls = Some(OwnershipControls { rules });
+        Ok(S3Response::new(GetBucketOwnershipControlsOutput { ownership_controls }))
+    }
+
+    async fn get_bucket_acl(
+        &self,
+        request: S3Request<GetBucketAclInput>,
+    ) -> S3Result<S3Response<GetBucketAclOutput>> {
+        acls::get_of_bucket(self, request).await
+    }
+
+    async fn put_bucket_acl(
+        &self,
+        request: S3Request<PutBucketAclInput>,
+    ) -> S3Result<S3Response<PutBucketAclOutput>> {
+        acls::put_of_bucket(self, request).await
+    }
+
+    async fn get_object_acl(
+        &self,
+        request: S3Request<GetObjectAclInput>,
+    ) -> S3Result<S3Response<GetObjectAclOutput>> {
+        acls::get_of_object(self, request).await
+    }
+
+    async fn put_object_acl(
+        &self,
+        request: S3Request<PutObjectAclInput>,
+    ) -> S3Result<S3Response<PutObjectAclOutput>> {
+        acls::put_of_object(self, request).await
+    }
+
+    async fn list_object_versions(
+        &self,
+        request: S3Request<ListObjectVersionsInput>,
+    ) -> S3Result<S3Response<ListObjectVersionsOutput>> {
+        listing::versions(self, request).await
+    }
+
+    async fn get_bucket_policy(
+        &self,
+        request: S3Request<GetBucketPolicyInput>,
+    ) -> S3Result<S3Response<GetBucketPolicyOutput>> {
+        bucket_policy::get(self, request).await
+    }
+
+    async fn put_bucket_policy(
+        &self,
+        request: S3Request<PutBucketPolicyInput>,
+    ) -> S3Result<S3Response<PutBucketPolicyOutput>> {
+        bucket_policy::put(self, request).await
+    }
+
+    async fn delete_bucket_policy(
+        &self,
+        request: S3Request<DeleteBucketPolicyInput>,
+    ) -> S3Result<S3Response<DeleteBucketPolicyOutput>> {
+        bucket_policy::delete(self, request).await
+    }
+
+    async fn get_bucket_policy_status(
+        &self,
+        request: S3Request<GetBucketPolicyStatusInput>,
+    ) -> S3Result<S3Response<GetBucketPolicyStatusOutput>> {
+        bucket_policy::status(self, request).await
+    }
+
+    async fn get_public_access_block(
+        &self,
+        request: S3Request<GetPublicAccessBlockInput>,
+    ) -> S3Result<S3Response<GetPublicAccessBlockOutput>> {
+        bucket_policy::get_block(self, request).await
+    }
+
+    async fn put_public_access_block(
+        &self,
+        request: S3Request<PutPublicAccessBlockInput>,
+    ) -> S3Result<S3Response<PutPublicAccessBlockOutput>> {
+        bucket_policy::put_block(self, request).await
+    }
+
+    async fn delete_public_access_block(
+        &self,
+        request: S3Request<DeletePublicAccessBlockInput>,
+    ) -> S3Result<S3Response<DeletePublicAccessBlockOutput>> {
+        bucket_policy::delete_block(self, request).await
     }
 
     async fn get_bucket_cors(
@@ -162,34 +324,8 @@ impl S3 for Endpoint {
         cors::delete(self, request).await
     }
 
-    async fn put_object(
-        &self,
-        mut request: S3Request<PutObjectInput>,
-    ) -> S3Result<S3Response<PutObjectOutput>> {
-        let expected = expected!(request);
-        let body = request.input.body.take();
-        let input = request.input;
-        check_acl(input.acl.as_ref().map(ObjectCannedACL::as_str))?;
-        check_storage_class(input.storage_class.as_ref().map(StorageClass::as_str))?;
-        let at = answers::location(&input.bucket, &input.key)?;
-        let condition = conditions::write(input.if_match.as_ref(), input.if_none_match.as_ref())?;
-        let headers = stored_headers!(input);
-        let (store, commit_store) = (self.store.clone(), self.store.clone());
-        let location = at.clone();
-        let cause = cause("ObjectCreated:Put");
-        let record = upload_body::receive(
-            body,
-            request.extensions.remove(),
-            expected,
-            move || store.objects.begin(&location, headers).map_err(s3),
-            move |incoming| commit_store.objects.commit(&at, incoming, condition, cause).map_err(s3),
-        )
-        .await?;
-        let mut output =
-            PutObjectOutput { e_tag: Some(answers::etag(&record.etag)), ..PutObjectOutput::default() };
-        with_checksums!(output, &record.checksums);
-        output.checksum_type = answers::checksum_type(&record.checksums);
-        Ok(S3Response::new(output))
+    async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+        writes::put(self, request).await
     }
 
     async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
@@ -207,144 +343,49 @@ impl S3 for Endpoint {
         &self,
         request: S3Request<CopyObjectInput>,
     ) -> S3Result<S3Response<CopyObjectOutput>> {
-        let condition = conditions::write_headers(&request.headers)?;
-        let input = request.input;
-        check_acl(input.acl.as_ref().map(ObjectCannedACL::as_str))?;
-        check_storage_class(input.storage_class.as_ref().map(StorageClass::as_str))?;
-        let from = answers::copy_source(&input.copy_source)?;
-        self.authorize(&request.extensions, Action::GetObject, &from)?;
-        let to = answers::location(&input.bucket, &input.key)?;
-        let replace = input
-            .metadata_directive
-            .as_ref()
-            .is_some_and(|directive| directive.as_str() == MetadataDirective::REPLACE);
-        if from == to && !replace {
-            return Err(s3_error!(
-                InvalidRequest,
-                "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata"
-            ));
-        }
-        let headers = replace.then(|| stored_headers!(input));
-        let (store, cause) = (self.store.clone(), cause("ObjectCreated:Copy"));
-        let record = blocking(move || {
-            let source =
-                store.objects.open(&from).map_err(s3)?.ok_or_else(|| s3(StoreFault::NoSuchKey(from)))?;
-            conditions::check_copy_source(copy_source_conditions!(input), &source.record)?;
-            if let Some(algorithm) = &input.checksum_algorithm
-                && !source.record.checksums.values.contains_key(algorithm.as_str())
-            {
-                return Err(s3_error!(
-                    NotImplemented,
-                    "a copy has its source's checksum, which is not {}; leave x-amz-checksum-algorithm out",
-                    algorithm.as_str()
-                ));
-            }
-            let options = CopyOptions { headers, condition };
-            store.objects.copy(&source, &to, options, cause).map_err(s3)
-        })
-        .await?;
-        let mut result = CopyObjectResult {
-            e_tag: Some(answers::etag(&record.etag)),
-            last_modified: Some(answers::timestamp(record.modified_ms)),
-            ..CopyObjectResult::default()
-        };
-        with_checksums!(result, &record.checksums);
-        Ok(S3Response::new(CopyObjectOutput {
-            copy_object_result: Some(result),
-            ..CopyObjectOutput::default()
-        }))
+        writes::copy(self, request).await
     }
 
     async fn delete_object(
         &self,
         request: S3Request<DeleteObjectInput>,
     ) -> S3Result<S3Response<DeleteObjectOutput>> {
-        let input = request.input;
-        let at = answers::location(&input.bucket, &input.key)?;
-        let expected = match conditions::write(input.if_match.as_ref(), None)? {
-            tintype_pipeline::store::Condition::Matches(etag) => Some(etag),
-            _ => None,
-        };
-        let (store, cause) = (self.store.clone(), cause("ObjectRemoved:Delete"));
-        blocking(move || store.objects.delete(&at, expected.as_deref(), cause).map_err(s3)).await?;
-        Ok(S3Response::with_status(DeleteObjectOutput::default(), http::StatusCode::NO_CONTENT))
+        deletes::one(self, request).await
     }
 
     async fn delete_objects(
         &self,
         request: S3Request<DeleteObjectsInput>,
     ) -> S3Result<S3Response<DeleteObjectsOutput>> {
-        let input = request.input;
-        if input.delete.objects.len() > MAX_DELETE {
-            return Err(s3_error!(MalformedXML, "at most {MAX_DELETE} objects may be named at once"));
-        }
-        if input.delete.objects.iter().any(|object| !object.key.chars().all(is_xml)) {
-            return Err(s3_error!(
-                MalformedXML,
-                "a key contains a character that XML cannot represent; delete it by its own request"
-            ));
-        }
-        let quiet = input.delete.quiet == Some(true);
-        let (endpoint, extensions) = (self.clone(), request.extensions);
-        let (store, cause) = (self.store.clone(), cause("ObjectRemoved:Delete"));
-        blocking(move || {
-            store.buckets.get(&input.bucket).map_err(s3)?;
-            let named = input.delete.objects.into_iter().map(|object| {
-                let at = answers::location(&input.bucket, &object.key).and_then(|at| {
-                    endpoint.authorize(&extensions, Action::DeleteObject, &at)?;
-                    let conditions = [object.last_modified_time.is_some(), object.size.is_some()];
-                    if object.version_id.is_some() || conditions.contains(&true) {
-                        return Err(s3_error!(
-                            NotImplemented,
-                            "VersionId, LastModifiedTime and Size are not offered; the object was not deleted"
-                        ));
-                    }
-                    Ok((at, object.e_tag.map(|etag| etag.value().to_owned())))
-                });
-                (object.key, at)
-            });
-            let (mut deleted, mut errors) = (Vec::new(), Vec::new());
-            let failed = |key: String, error: s3s::S3Error| Error {
-                key: Some(key),
-                code: Some(error.code().as_str().to_owned()),
-                message: error.message().map(str::to_owned),
-                version_id: None,
-            };
-            let mut allowed: Vec<(Location, Option<String>)> = Vec::new();
-            for (key, object) in named {
-                match object {
-                    Ok(object) => allowed.push(object),
-                    Err(error) => errors.push(failed(key, error)),
-                }
-            }
-            let keys: Vec<String> = allowed.iter().map(|(at, _)| at.key.to_string()).collect();
-            for (key, result) in keys.into_iter().zip(store.objects.delete_all(allowed, &cause)) {
-                match result {
-                    Ok(_) if quiet => {}
-                    Ok(_) => deleted.push(DeletedObject { key: Some(key), ..DeletedObject::default() }),
-                    Err(fault) => errors.push(failed(key, s3(fault))),
-                }
-            }
-            Ok(S3Response::new(DeleteObjectsOutput {
-                deleted: (!deleted.is_empty()).then_some(deleted),
-                errors: (!errors.is_empty()).then_some(errors),
-                ..DeleteObjectsOutput::default()
-            }))
-        })
-        .await
+        deletes::many(self, request).await
     }
 
-    /// Tags are not stored, so there are none; clients that copy request them first.
     async fn get_object_tagging(
         &self,
         request: S3Request<GetObjectTaggingInput>,
     ) -> S3Result<S3Response<GetObjectTaggingOutput>> {
-        let input = request.input;
-        let at = answers::location(&input.bucket, &input.key)?;
-        let store = self.store.clone();
-        blocking(move || store.objects.head(&at).map_err(s3)?.ok_or_else(|| s3(StoreFault::NoSuchKey(at))))
-            .await?;
-        Ok(S3Response::new(GetObjectTaggingOutput { tag_set: Vec::new(), version_id: None }))
+        tagging::get(self, request).await
+    }
+
+    async fn put_object_tagging(
+        &self,
+        request: S3Request<PutObjectTaggingInput>,
+    ) -> S3Result<S3Response<PutObjectTaggingOutput>> {
+        tagging::put(self, request).await
+    }
+
+    async fn delete_object_tagging(
+        &self,
+        request: S3Request<DeleteObjectTaggingInput>,
+    ) -> S3Result<S3Response<DeleteObjectTaggingOutput>> {
+        tagging::delete(self, request).await
+    }
+
+    async fn get_object_attributes(
+        &self,
+        request: S3Request<GetObjectAttributesInput>,
+    ) -> S3Result<S3Response<GetObjectAttributesOutput>> {
+        attributes::get(self, request).await
     }
 
     async fn list_objects(

@@ -15,18 +15,20 @@ use s3s::{
 
 use super::{
     Endpoint,
-    answers::{self, check_acl, check_storage_class, stored_headers, with_checksums},
+    answers::{self, canned_acl, check_storage_class, stored_headers, with_checksums},
     blocking,
+    bucket_configuration::{self, check_public},
     conditions::{self, copy_source_conditions},
     faults::s3,
     listing::{Encoder, page_size},
+    operations::sender,
+    tagging,
     upload_body::{self, ALGORITHMS, expected, hasher_for},
 };
 use crate::{
     auth::Action,
-    request_id,
     storage::{
-        Cause, Checksums, CompletedPart, Completion, JoinedChecksum, NewUpload, PartRecord, StoreFault,
+        Checksums, CompletedPart, Completion, JoinedChecksum, NewUpload, PartRecord, StoreFault,
         UploadRecord, UploadsRequest,
     },
 };
@@ -44,8 +46,12 @@ pub(super) async fn create(
     endpoint: &Endpoint,
     request: S3Request<CreateMultipartUploadInput>,
 ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+    let expires = answers::expires(&request.extensions);
     let input = request.input;
-    check_acl(input.acl.as_ref().map(dto::ObjectCannedACL::as_str))?;
+    let tags = input.tagging.as_deref().map(tagging::of_header).transpose()?.unwrap_or_default();
+    endpoint.check_encryption(input.server_side_encryption.as_ref())?;
+    let acl = canned_acl(input.acl.as_ref().map(dto::ObjectCannedACL::as_str))?;
+    let is_public_read = check_public(acl, endpoint.public_access(&input.bucket))?;
     check_storage_class(input.storage_class.as_ref().map(dto::StorageClass::as_str))?;
     let at = answers::location(&input.bucket, &input.key)?;
     let algorithm = input.checksum_algorithm.as_ref().map(|name| name.as_str().to_ascii_uppercase());
@@ -68,9 +74,11 @@ pub(super) async fn create(
         ));
     }
     let new = NewUpload {
-        headers: stored_headers!(input),
+        headers: stored_headers!(input, expires),
         checksum_algorithm: algorithm,
         full_object_checksum: full_object,
+        is_public_read,
+        tags,
     };
     let store = endpoint.store.clone();
     let location = at.clone();
@@ -79,10 +87,18 @@ pub(super) async fn create(
         bucket: Some(at.bucket),
         key: Some(at.key.to_string()),
         upload_id: Some(id),
+        checksum_type: input.checksum_algorithm.as_ref().map(|_| checksum_type(full_object)),
         checksum_algorithm: input.checksum_algorithm,
-        checksum_type: input.checksum_type,
+        server_side_encryption: endpoint.encryption.clone(),
         ..CreateMultipartUploadOutput::default()
     }))
+}
+
+fn checksum_type(is_full_object: bool) -> dto::ChecksumType {
+    dto::ChecksumType::from_static(match is_full_object {
+        true => dto::ChecksumType::FULL_OBJECT,
+        false => dto::ChecksumType::COMPOSITE,
+    })
 }
 
 fn is_full_object(kind: Option<&dto::ChecksumType>) -> S3Result<Option<bool>> {
@@ -138,8 +154,9 @@ pub(super) async fn upload_part_copy(
     let at = answers::location(&input.bucket, &input.key)?;
     let from = answers::copy_source(&input.copy_source)?;
     endpoint.authorize(&request.extensions, Action::GetObject, &from)?;
-    let store = endpoint.store.clone();
+    let (endpoint, extensions) = (endpoint.clone(), request.extensions);
     let part = blocking(move || {
+        let store = &endpoint.store;
         let source = store.objects.open(&from).map_err(s3)?.ok_or_else(|| s3(StoreFault::NoSuchKey(from)))?;
         let size = source.record.size;
         let (first, length) = match input.copy_source_range.as_deref() {
@@ -147,6 +164,7 @@ pub(super) async fn upload_part_copy(
             Some(text) => copy_range(text, size)?,
         };
         conditions::check_copy_source(copy_source_conditions!(input), &source.record)?;
+        endpoint.charge(&extensions, length)?;
         let algorithm = store.uploads.get(&at, &input.upload_id).map_err(s3)?.checksum_algorithm;
         let mut hasher = hasher_for(algorithm.as_deref().unwrap_or("CRC64NVME"))?;
         let mut incoming = store.uploads.begin_part(&at, &input.upload_id, number).map_err(s3)?;
@@ -246,6 +264,9 @@ pub(super) async fn complete(
     endpoint: &Endpoint,
     request: S3Request<CompleteMultipartUploadInput>,
 ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+    let cause = endpoint.cause("ObjectCreated:CompleteMultipartUpload", &request.extensions);
+    let is_secure = sender(&request.extensions)?.1.is_secure;
+    let host = request.headers.get(http::header::HOST).cloned();
     let input = request.input;
     let at = answers::location(&input.bucket, &input.key)?;
     let condition = conditions::write(input.if_match.as_ref(), input.if_none_match.as_ref())?;
@@ -280,7 +301,6 @@ pub(super) async fn complete(
     let size = input.mpu_object_size.map(u64::try_from).transpose();
     let size = size.map_err(|_| s3_error!(InvalidArgument, "x-amz-mp-object-size is negative"))?;
     let (location, id) = (at.clone(), input.upload_id);
-    let request_id = request_id::current();
     let record = blocking(move || {
         let upload = match store.uploads.get(&location, &id) {
             Err(gone @ StoreFault::NoSuchUpload(_)) => {
@@ -295,19 +315,17 @@ pub(super) async fn complete(
             ));
         }
         let checksum = Box::new(joined_hasher(&upload, expected)?);
-        let cause = Cause { event: "ObjectCreated:CompleteMultipartUpload", request_id };
-        store
-            .uploads
-            .complete(&location, &id, &Completion { parts, size, condition }, cause, checksum)
-            .map_err(s3)
+        let completion = Completion { parts, size, condition };
+        store.uploads.complete(&location, &id, &completion, cause, checksum).map_err(s3)
     })
     .await?;
     let mut output = CompleteMultipartUploadOutput {
         bucket: Some(at.bucket.clone()),
         key: Some(at.key.to_string()),
-        location: Some(format!("/{}/{}", at.bucket, at.key)),
+        location: Some(answers::url(host.as_ref(), is_secure, &at)),
         e_tag: Some(answers::etag(&record.etag)),
         checksum_type: answers::checksum_type(&record.checksums),
+        server_side_encryption: endpoint.encryption.clone(),
         ..CompleteMultipartUploadOutput::default()
     };
     with_checksums!(output, &record.checksums);
@@ -333,7 +351,11 @@ pub(super) async fn list_parts(
     let at = answers::location(&input.bucket, &input.key)?;
     let store = endpoint.store.clone();
     let (location, id) = (at.clone(), input.upload_id.clone());
-    let parts = blocking(move || store.uploads.parts(&location, &id).map_err(s3)).await?;
+    let (upload, parts) = blocking(move || {
+        let upload = store.uploads.get(&location, &id).map_err(s3)?;
+        Ok((upload, store.uploads.parts(&location, &id).map_err(s3)?))
+    })
+    .await?;
     let marker = input.part_number_marker.unwrap_or(0);
     let max = page_size("max-parts", input.max_parts)?;
     let mut later = parts.into_iter().filter(|(number, _)| i32::from(*number) > marker);
@@ -353,6 +375,10 @@ pub(super) async fn list_parts(
         is_truncated: Some(later.next().is_some()),
         parts: Some(shown),
         storage_class: Some(dto::StorageClass::from_static(dto::StorageClass::STANDARD)),
+        checksum_type: upload.checksum_algorithm.as_ref().map(|_| checksum_type(upload.full_object_checksum)),
+        checksum_algorithm: upload.checksum_algorithm.map(Into::into),
+        owner: Some(bucket_configuration::owner()),
+        initiator: Some(bucket_configuration::initiator()),
         ..ListPartsOutput::default()
     }))
 }
@@ -399,6 +425,8 @@ pub(super) async fn list_uploads(
         upload_id: Some(upload.id),
         initiated: Some(answers::timestamp(upload.initiated_ms)),
         storage_class: Some(dto::StorageClass::from_static(dto::StorageClass::STANDARD)),
+        owner: Some(bucket_configuration::owner()),
+        initiator: Some(bucket_configuration::initiator()),
         ..dto::MultipartUpload::default()
     });
     Ok(S3Response::new(ListMultipartUploadsOutput {

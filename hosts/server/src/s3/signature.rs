@@ -2,6 +2,8 @@
 //! everything that a request acts on.
 //! Sources: AWS, "Authenticating Requests (AWS Signature Version 4)"; "Error responses".
 
+use std::time::{Duration, SystemTime};
+
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use s3s::{Body, S3Error, S3Response, S3Result, s3_error};
 
@@ -113,6 +115,17 @@ fn is_plain(value: &HeaderValue) -> bool {
 fn signed_headers(authorization: &str) -> Option<&str> {
     let fields = authorization.strip_prefix(ALGORITHM)?;
     fields.split(',').find_map(|field| field.trim().strip_prefix("SignedHeaders="))
+}
+
+/// How long ago a verified request was signed; none if that lies in the future.
+pub(super) fn age(headers: &HeaderMap, query: &Query) -> Option<Duration> {
+    let written = match query.is_presigned() {
+        true => query.get("X-Amz-Date"),
+        false => headers.get("x-amz-date").and_then(|value| value.to_str().ok()),
+    };
+    let shape = time::macros::format_description!("[year][month][day]T[hour][minute][second]Z");
+    let signed = time::PrimitiveDateTime::parse(written?, shape).ok()?.assume_utc();
+    SystemTime::now().duration_since(signed.into()).ok()
 }
 
 /// S3's answer to headers that were not signed.

@@ -1,10 +1,12 @@
 //! A request whose signature s3s has verified: everything it acts on is signed, it is one of the operations offered, and
 //! its sender is authorized. Only then is it passed on to the endpoint, without the signature.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use percent_encoding::percent_decode_str;
 use s3s::{
-    Body, S3Request, S3Response, S3Result,
+    Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, dto,
     path::{S3Path, parse_path_style},
     route::S3Route,
     s3_error,
@@ -12,13 +14,16 @@ use s3s::{
 };
 
 use super::{
-    access_denied, byte_range, document, header_values,
+    access_denied, answers, attributes, byte_range, document, header_values,
+    http_dates::{self, SignedByDate},
     operation_table::{Level, Operation, RequestBody},
     query::{Query, is_of_authentication},
-    signature,
+    signature, tagging,
     upload_body::{check_named_algorithm, checksum_header, empty_checksum},
 };
-use crate::auth::{Authorizer, Principal, Resource};
+use crate::auth::{
+    AccessKeys, Action, Authorizer, Client, Principal, QuotaExceeded, RequestContext, Resource,
+};
 
 /// Headers of the signature and of the body's transfer, of no meaning to the endpoint.
 const SIGNATURE_HEADERS: [&str; 4] =
@@ -27,14 +32,86 @@ const SIGNATURE_HEADERS: [&str; 4] =
 /// The one way from the protocol to the endpoint's operations.
 pub(super) struct Verified {
     endpoint: S3Service,
+    keys: Arc<AccessKeys>,
     authorizer: Authorizer,
 }
 
 impl Verified {
     /// `endpoint` must require no signature.
-    pub(super) const fn new(endpoint: S3Service, authorizer: Authorizer) -> Self {
-        Self { endpoint, authorizer }
+    pub(super) const fn new(endpoint: S3Service, keys: Arc<AccessKeys>, authorizer: Authorizer) -> Self {
+        Self { endpoint, keys, authorizer }
     }
+
+    /// Whether a principal may do what a request asks for, as far as its head says.
+    fn authorize(
+        &self,
+        principal: &Principal,
+        CheckedRequest { operation, path, uri, headers }: &CheckedRequest,
+        context: &RequestContext,
+    ) -> S3Result<()> {
+        let resource = match path {
+            S3Path::Root => Resource::Buckets,
+            S3Path::Bucket { bucket } => Resource::Bucket(bucket),
+            S3Path::Object { bucket, key } => Resource::Object { bucket, key },
+        };
+        // Its own buckets are listed to everybody, see `list_buckets`.
+        let is_list = operation.action == Action::ListAllMyBuckets && self.authorizer.is_limited(principal);
+        // Who is not known is not listened to for a whole document.
+        if operation.is_decided_by_document && *principal == Principal::Anonymous {
+            return Err(s3_error!(AccessDenied, "Signature is required"));
+        }
+        if operation.is_decided_by_document || is_list {
+            return Ok(());
+        }
+        // A policy may deny the one or the other.
+        let of_version = match operation.action {
+            Action::GetObject => Some(Action::GetObjectVersion),
+            Action::DeleteObject => Some(Action::DeleteObjectVersion),
+            Action::GetObjectAttributes => Some(Action::GetObjectVersionAttributes),
+            Action::GetObjectTagging => Some(Action::GetObjectVersionTagging),
+            Action::DeleteObjectTagging => Some(Action::DeleteObjectVersionTagging),
+            Action::GetObjectAcl => Some(Action::GetObjectVersionAcl),
+            Action::PutObjectAcl => Some(Action::PutObjectVersionAcl),
+            _ => None,
+        };
+        let of_version = of_version.filter(|_| Query::of(uri).has("versionId"));
+        let of_acl = operation.acl_action().filter(|_| headers.contains_key("x-amz-acl"));
+        let of_tags = operation.tagging_action().filter(|_| headers.contains_key("x-amz-tagging"));
+        // Attributes are of who may read the object.
+        let of_read = (operation.action == Action::GetObjectAttributes).then_some(Action::GetObject);
+        // Whether it holds says something about the object.
+        let of_condition = (operation.is_write_of_object() && headers.contains_key(header::IF_MATCH))
+            .then_some(Action::GetObject);
+        let more = of_version.into_iter().chain(of_acl).chain(of_tags).chain(of_read).chain(of_condition);
+        [operation.action].into_iter().chain(more).try_for_each(|action| {
+            let decided = self.authorizer.authorize(principal, action, &resource, context);
+            decided.map_err(|denied| match operation.action {
+                // That the bucket is not there yet is no reason.
+                Action::CreateBucket => s3_error!(AccessDenied, "{denied}"),
+                _ => access_denied(denied),
+            })
+        })
+    }
+
+    /// Counts the bytes of a body that becomes an object. Its length must be known: s3s demands one only of requests that
+    /// are signed by a header.
+    fn charge(&self, principal: &Principal, headers: &HeaderMap, body: &Body) -> S3Result<()> {
+        let length = match headers.get(header::CONTENT_LENGTH) {
+            Some(value) => value.to_str().ok().and_then(|value| value.parse().ok()),
+            None => http_body::Body::size_hint(body).exact(),
+        };
+        let length = length.ok_or_else(|| {
+            s3_error!(MissingContentLength, "You must provide the Content-Length HTTP header.")
+        })?;
+        self.keys.charge(principal, length).map_err(quota_exceeded)
+    }
+}
+
+/// The refusal of bytes that are too many for today. Source: Ceph RGW, "Quota Management", whose code this is.
+pub(super) fn quota_exceeded(error: QuotaExceeded) -> S3Error {
+    let mut refusal = S3Error::with_message(S3ErrorCode::Custom("QuotaExceeded".into()), error.to_string());
+    refusal.set_status_code(http::StatusCode::FORBIDDEN);
+    refusal
 }
 
 /// A request that passed the checks.
@@ -51,35 +128,55 @@ impl S3Route for Verified {
         true
     }
 
+    /// Requests without credentials are anonymous, and may do what is public.
+    async fn check_access(&self, _: &mut S3Request<Body>) -> S3Result<()> {
+        Ok(())
+    }
+
     async fn call(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
-        // The default `check_access` has refused requests without credentials.
         let access_key_id = request.credentials.as_ref().map(|credentials| credentials.access_key.clone());
-        let (Some(access_key_id), Some("s3")) = (access_key_id, request.service.as_deref()) else {
-            return Err(s3_error!(AccessDenied, "the request is not signed for the service s3"));
-        };
         let query = Query::of(&request.uri);
-        // s3s verifies forms, too, whose policy signs nothing of all this.
-        if !query.is_presigned() && !request.headers.contains_key(header::AUTHORIZATION) {
-            return Err(s3_error!(AccessDenied, "Signature is required"));
-        }
-        let unsigned = signature::unsigned_headers(&request.headers, &query);
-        if !unsigned.is_empty() {
-            return Ok(signature::headers_not_signed(&unsigned));
-        }
+        let is_signed = query.is_presigned() || request.headers.contains_key(header::AUTHORIZATION);
+        let principal = match (access_key_id, request.service.as_deref()) {
+            (None, None) if !is_signed => Principal::Anonymous,
+            // s3s verifies forms, too, whose policy signs nothing of all this.
+            (Some(_), _) if !is_signed => return Err(s3_error!(AccessDenied, "Signature is required")),
+            (Some(id), Some("s3")) => {
+                let mut unsigned = signature::unsigned_headers(&request.headers, &query);
+                // Its value is `Date`'s, and its time is signed.
+                if request.extensions.get::<SignedByDate>().is_some() {
+                    unsigned.retain(|name| *name != "x-amz-date");
+                }
+                if !unsigned.is_empty() {
+                    return Ok(signature::headers_not_signed(&unsigned));
+                }
+                self.keys.use_now(&id);
+                Principal::AccessKey(id.into())
+            }
+            _ => return Err(s3_error!(AccessDenied, "the request is not signed for the service s3")),
+        };
+        let client = request.extensions.get().copied().unwrap_or_default();
+        let sent = request.headers.clone();
         let checked = check(&request.method, &request.uri, &query, request.headers)?;
-        let CheckedRequest { operation, path, uri, mut headers } = checked;
-        let principal = Principal::AccessKey(access_key_id.into());
-        if !operation.is_per_object {
-            let resource = match &path {
-                S3Path::Root => Resource::Buckets,
-                S3Path::Bucket { bucket } => Resource::Bucket(bucket),
-                S3Path::Object { bucket, key } => Resource::Object { bucket, key },
-            };
-            self.authorizer.authorize(&principal, operation.action, &resource).map_err(access_denied)?;
+        let context = context(client, &sent, &query, &checked);
+        if principal == Principal::Anonymous && query.iter().any(|(name, _)| name.starts_with("response-")) {
+            return Err(s3_error!(
+                InvalidRequest,
+                "Request specific response headers cannot be used for anonymous GET requests."
+            ));
+        }
+        self.authorize(&principal, &checked, &context)?;
+        let CheckedRequest { operation, uri, mut headers, .. } = checked;
+        let expires = http_dates::take_expires(&mut headers)?;
+        http_dates::normalize_conditions(&mut headers);
+        if operation.body == RequestBody::Object {
+            self.charge(&principal, &headers, &request.input)?;
         }
         let mut verified = http::Request::new(Body::empty());
         *verified.extensions_mut() = request.extensions;
         verified.extensions_mut().insert(principal);
+        verified.extensions_mut().insert(context);
+        expires.map(|expires| verified.extensions_mut().insert(expires));
         *verified.body_mut() = match operation.body {
             RequestBody::None => {
                 document::require_empty(request.input).await?;
@@ -87,7 +184,11 @@ impl S3Route for Verified {
             }
             RequestBody::Document { checksums } => {
                 let trailers = request.trailing_headers;
-                Body::from(document::read(request.input, &mut headers, trailers, checksums).await?)
+                Body::from(document::read(request.input, &mut headers, trailers, checksums, true).await?)
+            }
+            RequestBody::Json => {
+                let trailers = request.trailing_headers;
+                Body::from(document::read(request.input, &mut headers, trailers, true, false).await?)
             }
             RequestBody::Object => {
                 request.trailing_headers.map(|trailers| verified.extensions_mut().insert(trailers));
@@ -100,8 +201,11 @@ impl S3Route for Verified {
         *verified.headers_mut() = headers;
         let answer = self.endpoint.call(verified).await;
         let (head, body) = answer.map_err(|error| s3_error!(InternalError, "{error:?}"))?.into_parts();
+        let is_done = operation.action == Action::GetObjectAttributes && head.status.is_success();
+        let body = if is_done { attributes::unquoted(body).await? } else { body };
         let mut response = S3Response::new(body);
-        response.status = Some(head.status);
+        let status = head.extensions.get::<answers::Status>().map(|status| status.0);
+        response.status = Some(status.unwrap_or(head.status));
         response.headers = head.headers;
         response.extensions = head.extensions;
         Ok(response)
@@ -130,6 +234,42 @@ fn check(method: &Method, uri: &Uri, query: &Query, mut headers: HeaderMap) -> S
     let target = if encoded.is_empty() { uri.path().to_owned() } else { format!("{}?{encoded}", uri.path()) };
     let uri = target.parse().map_err(|error| s3_error!(InvalidURI, "{error}"))?;
     Ok(CheckedRequest { operation, path, uri, headers })
+}
+
+/// What a verified request gives for the conditions of policies.
+fn context(client: Client, sent: &HeaderMap, query: &Query, checked: &CheckedRequest) -> RequestContext {
+    let CheckedRequest { operation, headers, .. } = checked;
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let parameter = |name: &str| query.get(name).filter(|_| operation.is_listing()).map(str::to_owned);
+    let copied = header("x-amz-copy-source");
+    let copied = copied.and_then(|source| dto::CopySource::parse(&source).ok());
+    let copied = copied.and_then(|source| answers::copy_source(&source).ok());
+    RequestContext {
+        prefix: parameter("prefix"),
+        delimiter: parameter("delimiter"),
+        max_keys: parameter("max-keys").and_then(|number| number.parse().ok()),
+        acl: header("x-amz-acl"),
+        request_tags: header("x-amz-tagging")
+            .and_then(|tags| tagging::of_header(&tags).ok())
+            .unwrap_or_default(),
+        copy_source: copied.map(|at| format!("{}/{}", at.bucket, at.key)),
+        metadata_directive: header("x-amz-metadata-directive"),
+        server_side_encryption: header("x-amz-server-side-encryption"),
+        storage_class: header("x-amz-storage-class"),
+        grant_full_control: header("x-amz-grant-full-control"),
+        auth_type: match (query.is_presigned(), sent.contains_key(header::AUTHORIZATION)) {
+            (true, _) => Some("REST-QUERY-STRING"),
+            (_, true) => Some("REST-HEADER"),
+            _ => None,
+        },
+        signature_age: signature::age(sent, query),
+        content_sha256: sent
+            .get("x-amz-content-sha256")
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned)
+            .or_else(|| query.is_presigned().then(|| "UNSIGNED-PAYLOAD".to_owned())),
+        ..RequestContext::new(client, sent)
+    }
 }
 
 /// Query parameters of a presigned URL that represent headers become those headers.

@@ -8,7 +8,7 @@ use landlock::{
 use super::{AllowedPaths, Enforcement};
 
 /// The Landlock interface requested; older kernels enforce the part of it that they know.
-const LANDLOCK_ABI: ABI = ABI::V6;
+const LANDLOCK_ABI: ABI = ABI::V8;
 
 pub(super) fn restrict(paths: &AllowedPaths) -> Enforcement {
     match apply(paths) {
@@ -25,7 +25,15 @@ pub(super) fn restrict(paths: &AllowedPaths) -> Enforcement {
 
 fn apply(paths: &AllowedPaths) -> Result<RulesetStatus, RulesetError> {
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
-    let write = AccessFs::from_all(LANDLOCK_ABI) & !AccessFs::Execute;
+    // Regular files and folders: no devices, pipes, sockets, links, programs or requests to devices.
+    let write = read
+        | AccessFs::WriteFile
+        | AccessFs::Truncate
+        | AccessFs::MakeReg
+        | AccessFs::MakeDir
+        | AccessFs::RemoveFile
+        | AccessFs::RemoveDir
+        | AccessFs::Refer;
     let status = Ruleset::default()
         // Landlock's first interface refuses renames between folders, by which files are published: do not use it.
         .set_compatibility(CompatLevel::SoftRequirement)

@@ -54,6 +54,15 @@ const SYSTEM_PATHS: &[&str] = &[
     "/usr/local/share/ca-certificates",
 ];
 
+/// Environment variables that name files of AWS SDKs, and of certificates to trust.
+const CREDENTIAL_FILES: [&str; 5] = [
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_CONFIG_FILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "SSL_CERT_FILE",
+];
+
 impl AllowedPaths {
     /// What a server needs: its data folder, the folders of its unix sockets, and for SIGHUP those of its settings file
     /// and certificate.
@@ -66,6 +75,26 @@ impl AllowedPaths {
         paths.read.extend(SYSTEM_PATHS.iter().map(PathBuf::from));
         let tls = listen.tls.iter().flat_map(|tls| [tls.certificate.as_path(), tls.key.as_path()]);
         tls.chain(config).for_each(|file| paths.allow_file(file));
+        paths
+    }
+
+    /// What a worker needs: the files of its settings, certificate and logins, and those where AWS SDKs look for
+    /// credentials; `variable` looks up an environment variable.
+    #[must_use]
+    pub fn of_worker(
+        settings: &Settings,
+        config: Option<&Path>,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Self {
+        let mut paths = Self { read: SYSTEM_PATHS.iter().map(PathBuf::from).collect(), ..Self::default() };
+        let tls = settings.listen.tls.iter().flat_map(|tls| [tls.certificate.as_path(), tls.key.as_path()]);
+        tls.chain(config).for_each(|file| paths.allow_file(file));
+        let worker = &settings.worker;
+        let files = [&worker.token_file, &worker.creds_file, &worker.tls_ca];
+        files.into_iter().flatten().for_each(|file| paths.allow_file(file));
+        let named = CREDENTIAL_FILES.iter().filter_map(|name| variable(name)).map(PathBuf::from);
+        named.for_each(|file| paths.allow_file(&file));
+        paths.read.extend(variable("HOME").map(|home| Path::new(&home).join(".aws")));
         paths
     }
 
@@ -139,6 +168,72 @@ pub fn enforce(sandbox: Sandbox, paths: &AllowedPaths) -> anyhow::Result<Option<
         tracing::warn!("the sandbox is not fully enforced: {weaknesses}");
     }
     Ok(Some(status))
+}
+
+/// Restricts a process in the sandbox further, once its sockets are open: no rights are changed, and no unix socket is
+/// connected to.
+///
+/// # Errors
+/// The sandbox is required, and this kernel cannot enforce it.
+pub fn enforce_listening(sandbox: Sandbox) -> anyhow::Result<()> {
+    if sandbox == Sandbox::Off {
+        return Ok(());
+    }
+    match (restrict_listening(), sandbox) {
+        (Enforcement::None(why), Sandbox::Require) => {
+            anyhow::bail!("the sandbox is required, but this kernel cannot enforce it: {why}")
+        }
+        (Enforcement::None(why), _) => {
+            tracing::warn!("the sandbox is not narrowed once the sockets are open: {why}");
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Gives up the terminal that a server was started from, as far as it is not needed: nothing is read from it, and where
+/// no stream is one, the server leaves the session of its controlling terminal. (One on a terminal stays in it, or Ctrl-C
+/// would not reach it; so does one that leads its process group, whom the kernel does not let go.)
+#[cfg(target_os = "linux")]
+pub fn leave_terminal() {
+    use std::io::IsTerminal as _;
+    let (input, output, errors) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    let is_on_terminal = input.is_terminal() || output.is_terminal() || errors.is_terminal();
+    // Only a process with a controlling terminal can open this.
+    if !is_on_terminal && std::fs::File::open("/dev/tty").is_ok() {
+        let _ = rustix::process::setsid();
+    }
+    if input.is_terminal()
+        && let Ok(nothing) = std::fs::File::open("/dev/null")
+    {
+        let _ = rustix::stdio::dup2_stdin(nothing);
+    }
+    let write_only =
+        |number: u8| std::fs::File::options().write(true).open(format!("/proc/self/fd/{number}"));
+    if output.is_terminal()
+        && let Ok(output) = write_only(1)
+    {
+        let _ = rustix::stdio::dup2_stdout(output);
+    }
+    if errors.is_terminal()
+        && let Ok(errors) = write_only(2)
+    {
+        let _ = rustix::stdio::dup2_stderr(errors);
+    }
+}
+
+/// Gives up the terminal; only Linux needs it.
+#[cfg(not(target_os = "linux"))]
+pub fn leave_terminal() {}
+
+#[cfg(target_os = "linux")]
+fn restrict_listening() -> Enforcement {
+    system_calls::restrict_listening()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn restrict_listening() -> Enforcement {
+    Enforcement::None("only Linux has it".into())
 }
 
 #[cfg(target_os = "linux")]

@@ -1,7 +1,7 @@
 //! The section `listen`: addresses, unix sockets and TLS of the two ports, and which clients and proxies are trusted.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     str::FromStr,
 };
@@ -26,6 +26,8 @@ pub struct Listen {
     pub trust_loopback: bool,
     /// Proxies whose forwarding headers are trusted.
     pub trusted_proxies: Proxies,
+    /// Connections of one client to each port, or requests at once of one behind a trusted proxy; 0: half of all.
+    pub connections_per_address: usize,
 }
 
 /// The files of a certificate.
@@ -121,6 +123,7 @@ pub(super) struct ListenSection {
     tls_key: Option<String>,
     trust_loopback: Option<bool>,
     trusted_proxies: Option<Vec<String>>,
+    connections_per_address: Option<u32>,
     http_unix: Option<String>,
     s3_unix: Option<String>,
 }
@@ -129,7 +132,7 @@ impl ListenSection {
     pub(super) fn validate(self, check: &Check) -> Result<Listen, SettingsError> {
         let address = |setting, text: Option<String>, default: &str| {
             let text = text.unwrap_or_else(|| default.to_owned());
-            text.parse().or_else(|_| {
+            socket_address(&text).ok_or(()).or_else(|()| {
                 check.fail(
                     setting,
                     format!("\"{text}\" is not an address and port; write one like \"{default}\""),
@@ -152,6 +155,9 @@ impl ListenSection {
             return check
                 .fail("listen.s3_unix", "it equals listen.http_unix; each port needs a socket of its own");
         }
+        let connections_per_address = self.connections_per_address.unwrap_or(0);
+        let connections_per_address =
+            check.within("listen.connections_per_address", connections_per_address, 0, 2048)?;
         let trusted_proxies = proxies(check, self.trusted_proxies.unwrap_or_default())?;
         if trusted_proxies.unix && http_unix.is_none() {
             return check.fail("listen.trusted_proxies", "\"unix\" needs a socket; set listen.http_unix");
@@ -164,8 +170,21 @@ impl ListenSection {
             tls,
             trust_loopback: self.trust_loopback.unwrap_or(true),
             trusted_proxies,
+            connections_per_address: connections_per_address as usize,
         })
     }
+}
+
+/// An address with a port. Where only a port is named, or localhost, it is one of this machine: "localhost:9000", ":9000",
+/// "9000".
+#[must_use]
+pub fn socket_address(text: &str) -> Option<SocketAddr> {
+    let port = || {
+        let port = text.strip_prefix("localhost:").or_else(|| text.strip_prefix(':')).unwrap_or(text);
+        let is_number = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+        Some((Ipv4Addr::LOCALHOST, is_number.then(|| port.parse().ok())??).into())
+    };
+    text.parse().ok().or_else(port)
 }
 
 /// The longest path of a socket that all systems accept (Linux: 107 bytes, BSD and macOS: 103).

@@ -5,7 +5,7 @@ use tintype_pipeline::settings::{Check, SettingsError};
 use tintype_telemetry::logging::LogFormat;
 
 /// Logging.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Logs {
     /// Filter, as `tracing` reads it.
     pub level: String,

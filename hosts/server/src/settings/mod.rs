@@ -1,24 +1,32 @@
 //! The server's settings: its own sections, the API's and the pipeline's, each validated by its owner.
 
+mod access;
 mod dead_letters;
 mod listen;
 mod logs;
+mod storage;
 
 use std::path::PathBuf;
 
+pub use access::AccessKey;
 pub use dead_letters::DeadLetters;
-pub use listen::{Listen, Proxies, Tls};
+pub use listen::{Listen, Proxies, Tls, socket_address};
 pub use logs::Logs;
 use serde::Deserialize;
-use tintype_api::settings::{ApiSection, ApiSettings};
+pub use storage::Storage;
+use tintype_api::{
+    Public,
+    settings::{ApiSection, ApiSettings, PresetSection},
+};
 use tintype_engine::Limits;
 use tintype_pipeline::{
     settings::{
         Foreign, Function, FunctionSection, LimitsSection, Schema, SettingsError, Sources, TriggerSection,
-        triggers,
+        WrittenSetting, triggers,
     },
     trigger::{Trigger, default_trigger},
 };
+use tintype_worker::{StoreSection, StoreSettings, WorkerSection, WorkerSettings};
 
 /// The default data folder.
 pub const DEFAULT_DATA: &str = "./tintype-data";
@@ -45,10 +53,20 @@ pub struct Settings {
     pub triggers: Vec<Trigger>,
     /// The retention of dead letters.
     pub dead_letters: DeadLetters,
+    /// What holds of every bucket.
+    pub storage: Storage,
+    /// Access keys.
+    pub access: Vec<AccessKey>,
     /// The HTTP API.
     pub api: ApiSettings,
     /// Logging.
     pub logs: Logs,
+    /// Those that are not left at their defaults, with their origin.
+    pub written: Vec<WrittenSetting>,
+    /// The store of `tintype worker`.
+    pub store: StoreSettings,
+    /// Where `tintype worker` has its events from.
+    pub worker: WorkerSettings,
 }
 
 /// Whether the serving process enters a sandbox.
@@ -73,8 +91,13 @@ struct RawSettings {
     limits: LimitsSection,
     trigger: Option<Vec<TriggerSection>>,
     dead_letters: dead_letters::DeadLettersSection,
+    storage: storage::StorageSection,
+    access: Vec<access::AccessSection>,
     api: ApiSection,
+    preset: Vec<PresetSection>,
     logs: logs::LogsSection,
+    store: StoreSection,
+    worker: WorkerSection,
 }
 
 impl Settings {
@@ -106,8 +129,13 @@ impl Settings {
             limits: raw.limits.validate(&check, &function)?,
             function,
             dead_letters: raw.dead_letters.validate(&check)?,
-            api: raw.api.validate(&check)?,
+            storage: raw.storage.validate(),
+            access: access::keys(&check, raw.access)?,
+            api: raw.api.validate(&check, raw.preset)?,
             logs: raw.logs.validate(&check)?,
+            written: check.written(),
+            store: raw.store.validate(&check)?,
+            worker: raw.worker.validate(&check)?,
         })
     }
 
@@ -117,11 +145,52 @@ impl Settings {
         default_trigger(&self.triggers)
     }
 
+    /// The settings in which `other` differs and that are read at the start only.
+    #[must_use]
+    pub fn that_need_a_restart(&self, other: &Self) -> Vec<&'static str> {
+        let Self {
+            data,
+            sandbox,
+            listen,
+            function,
+            limits,
+            triggers,
+            dead_letters,
+            storage,
+            access: _,
+            api: _,
+            logs,
+            written: _,
+            // Those of `tintype worker`, which reads nothing again.
+            store: _,
+            worker: _,
+        } = self;
+        let addresses =
+            |listen: &Listen| (listen.s3, listen.http, listen.s3_unix.clone(), listen.http_unix.clone());
+        let differ = [
+            ("data", *data != other.data),
+            ("sandbox", *sandbox != other.sandbox),
+            ("[listen] s3, http, s3_unix, http_unix", addresses(listen) != addresses(&other.listen)),
+            ("[function]", *function != other.function),
+            ("[limits]", *limits != other.limits),
+            ("[[trigger]]", *triggers != other.triggers),
+            ("[dead_letters]", *dead_letters != other.dead_letters),
+            ("[storage]", *storage != other.storage),
+            ("[logs]", *logs != other.logs),
+        ];
+        differ.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+    }
+
     /// Whether a request from this machine may need no credentials: once there are keys or proxies to name, somebody
     /// else is meant to call, and a proxy on this machine cannot be told from its users.
     #[must_use]
     pub fn trusts_loopback(&self) -> bool {
-        self.listen.trust_loopback && self.listen.trusted_proxies.is_empty() && self.api.keys.is_empty()
+        self.listen.trust_loopback
+            && self.listen.trusted_proxies.is_empty()
+            && self.api.keys.is_empty()
+            && self.access.is_empty()
+            && self.api.public == Public::None
+            && self.api.signing_keys.is_empty()
     }
 }
 
@@ -132,6 +201,29 @@ mod tests {
     fn load(file: &str, env: &[(&str, &str)]) -> Result<Settings, SettingsError> {
         let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Settings::load(Sources { file: Some(("tintype.toml".into(), file.into())), env, flags: vec![] })
+    }
+
+    #[test]
+    fn what_needs_a_restart_is_named() {
+        let before = load("", &[]).unwrap();
+        let changed = |file: &str| before.that_need_a_restart(&load(file, &[]).unwrap());
+        assert!(changed("[api]\nmax_side = 100\n[listen]\ntrust_loopback = false").is_empty());
+        assert_eq!(changed("[[trigger]]\n[[trigger.rendition]]\nsize = \"64\""), ["[[trigger]]"]);
+        assert_eq!(changed("data = \"./other\"\n[limits]\nwork = 5"), ["data", "[limits]"]);
+    }
+
+    #[test]
+    fn an_address_may_be_a_port_of_this_machine() {
+        let s3 = |address: &str| {
+            load(&format!("[listen]\ns3 = \"{address}\""), &[]).map(|all| all.listen.s3.to_string())
+        };
+        for address in ["localhost:9001", ":9001", "9001", "127.0.0.1:9001"] {
+            assert_eq!(s3(address).unwrap(), "127.0.0.1:9001", "{address}");
+        }
+        assert_eq!(s3("[::1]:9001").unwrap(), "[::1]:9001");
+        for address in ["localhost", "localhost9001", "+9001", "90010", "", ":", "example.com:9001"] {
+            assert!(s3(address).unwrap_err().to_string().contains("127.0.0.1:9000"), "{address}");
+        }
     }
 
     #[test]
@@ -207,12 +299,51 @@ mod tests {
         ] {
             assert!(!trusts(file), "{file}");
         }
+        let access = "[[access]]\nname = \"camera\"\naccess_key_id = \"TTCAMERA\"\nsecret_access_key = \"0123456789abcdef\"\n";
+        assert!(!trusts(access));
         let long = format!("[listen]\ns3_unix = \"/{}\"", "a".repeat(103));
         assert!(load(&long, &[]).unwrap_err().to_string().contains("at most 103"));
         let from_env = load("", &[("TINTYPE_LISTEN__TRUST_LOOPBACK", "false")]).unwrap();
         assert!(!from_env.trusts_loopback());
         let proxies = load("", &[("TINTYPE_LISTEN__TRUSTED_PROXIES", "[\"10.0.0.0/8\"]")]).unwrap();
         assert!(proxies.listen.trusted_proxies.contains([10, 1, 2, 3].into()));
+    }
+
+    #[test]
+    fn access_keys_are_read_strictly_and_show_no_secret() {
+        let key = |more: &str| {
+            load(
+                &format!(
+                    "[[access]]\nname = \"camera\"\naccess_key_id = \"TTCAMERA\"\nsecret_access_key = \"0123456789secret\"\n{more}"
+                ),
+                &[],
+            )
+        };
+        let settings =
+            key("allow = [\"write:in/raw/\"]\npreset = \"operator\"\ndaily_bytes = \"1 GiB\"").unwrap();
+        assert_eq!(settings.access[0].daily_bytes, Some(1 << 30));
+        assert!(!format!("{settings:?}").contains("0123456789secret"));
+        for (more, part) in [
+            ("allow = [\"wirte:in\"]", "access.allow: key \"camera\": "),
+            ("preset = \"operater\"", "did you mean"),
+            ("policy = \"{}\"", "access.policy"),
+            ("former_access_key_id = \"TTOLD\"", "or neither"),
+            (
+                "[[access]]\nname = \"camera\"\naccess_key_id = \"TTB\"\nsecret_access_key = \"0123456789secret\"",
+                "the name is taken",
+            ),
+            (
+                "[[access]]\nname = \"b\"\naccess_key_id = \"TTCAMERA\"\nsecret_access_key = \"0123456789secret\"",
+                "the id is taken",
+            ),
+            (
+                "[[access]]\nname = \"b\"\naccess_key_id = \"TTB\"\nsecret_access_key = \"short\"",
+                "write at least 16",
+            ),
+        ] {
+            let error = key(more).unwrap_err().to_string();
+            assert!(error.contains(part) && !error.contains("0123456789secret"), "{more}: {error}");
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use tokio::{
 use super::{
     Cause, DiskPort, Objects, StoreFault,
     incoming::Finished,
-    objects::{check_condition, place},
+    objects::{check_condition, close_dead_letter, place},
     publication::Publication,
 };
 use crate::ledger::{ResultRecord, StoredHeaders};
@@ -188,6 +188,7 @@ impl Wrapper for ArrivingStore {
         puts: Vec<Put>,
         source: Option<&SourceVersion>,
     ) -> Result<Vec<String>, StoreError> {
+        self.store.check_puts(&puts)?;
         let Some(file) = self.take().await? else { return self.store.put_all(puts, source).await };
         let objects = self.store.objects();
         let etags = objects.put_arrival(&self.arrival.at, file, puts, self.cause.clone(), self.began_ms)?;
@@ -209,7 +210,7 @@ impl Objects {
     ) -> Result<Vec<String>, StoreFault> {
         let (publication, record) = Publication::of(source);
         let (publication, rows) = self.finish_all(puts, publication)?;
-        let (at, triggers) = (at.clone(), self.triggers());
+        let (at, events) = (at.clone(), self.events());
         let placed = self.publisher.publish(publication, move |changes| {
             if changes.bucket(&at.bucket)?.is_none() {
                 return Err(StoreFault::NoSuchBucket(at.bucket));
@@ -223,7 +224,7 @@ impl Objects {
             }
             let mut placed = Vec::with_capacity(rows.len() + 1);
             if rows.is_empty() {
-                placed.push(place(changes, &triggers, &at, record, &cause)?);
+                placed.push(place(changes, &events, &at, record, &cause)?);
                 return Ok(placed);
             }
             let result = ResultRecord {
@@ -235,11 +236,12 @@ impl Objects {
                 ended_ms: now_ms(),
                 attempts: 1,
             };
-            changes.queue().put_result(&at, &result)?;
             // No trigger is asked: what its event would do is done here.
-            placed.push(place(changes, &[], &at, record, &cause)?);
+            close_dead_letter(changes, &at)?;
+            placed.push(place(changes, &events.without_triggers(), &at, record, &cause)?);
+            changes.queue().put_result(&at, &result)?;
             for (at, _, record) in rows {
-                placed.push(place(changes, &triggers, &at, record, &cause)?);
+                placed.push(place(changes, &events, &at, record, &cause)?);
             }
             Ok(placed)
         })?;

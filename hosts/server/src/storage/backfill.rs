@@ -72,10 +72,10 @@ impl Backfill {
     /// There is no such object, or the ledger cannot be written.
     pub fn enqueue(&self, at: &Location, cause: Cause) -> Result<bool, StoreFault> {
         let order = self.objects.publisher.files.orders.take();
-        let (at, triggers) = (at.clone(), self.objects.triggers());
+        let (at, events) = (at.clone(), self.objects.events());
         let enqueued = self.ledger().submit(Vec::new(), move |changes| {
             let object = changes.object(&at)?.ok_or_else(|| StoreFault::NoSuchKey(at.clone()))?;
-            Ok::<_, StoreFault>(enqueue(changes, &triggers, order, Kind::Created, &at, &object, &cause)?)
+            Ok::<_, StoreFault>(enqueue(changes, &events, order, Kind::Created, &at, &object, &cause)?)
         });
         let enqueued = enqueued.wait()?;
         if enqueued {
@@ -123,12 +123,13 @@ impl Backfill {
             }
         }
         if !dry_run && !queued.is_empty() {
+            let events = self.objects.events();
             let pending = self.ledger().submit(Vec::new(), move |changes| {
                 let mut count = 0;
                 for (at, order) in queued {
                     // Deleted meanwhile: nothing to render.
                     if let Some(object) = changes.object(&at)?
-                        && enqueue(changes, &triggers, order, Kind::Created, &at, &object, &cause)?
+                        && enqueue(changes, &events, order, Kind::Created, &at, &object, &cause)?
                     {
                         count += 1;
                     }
@@ -156,7 +157,7 @@ impl Backfill {
     pub fn run_after_repair(&self) -> Result<usize, StoreFault> {
         let (mut count, mut next) = (0, None);
         loop {
-            let cause = Cause { event: "ObjectCreated:Backfill", request_id: "check-repair".into() };
+            let cause = Cause::new("ObjectCreated:Backfill", "check-repair");
             let page = self.page("", next, false, cause)?;
             count += page.stale.len();
             next = page.next;

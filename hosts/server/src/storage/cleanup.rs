@@ -69,7 +69,9 @@ impl Cleanup {
                 let path = objects.join(&name);
                 if number(&name).is_some_and(|order| orders.is_earlier(order)) {
                     let is_referenced = self.is_referenced(&path)?;
-                    let is_gone = !is_referenced && self.remove_file(&path);
+                    // In this order: a backup that begins after the look does not need the file.
+                    let is_needed = is_referenced || self.publisher.lease.is_held();
+                    let is_gone = !is_needed && self.remove_file(&path);
                     removed += u64::from(is_gone);
                     all_gone &= is_referenced || is_gone;
                 }

@@ -13,6 +13,11 @@ pub enum StoreFault {
     /// The bucket exists.
     #[error("bucket \"{0}\" exists already and is yours")]
     BucketExists(String),
+    /// The bucket exists, and is another key's.
+    #[error(
+        "The requested bucket name is not available: \"{0}\" is another key's. Please select a different name and try again"
+    )]
+    BucketOfAnother(String),
     /// The bucket holds objects.
     #[error("bucket \"{0}\" is not empty; delete its objects first")]
     BucketNotEmpty(String),

@@ -97,6 +97,14 @@ pub enum FolderError {
          one back, or run \"tintype check --repair\", which rebuilds it from the object files"
     )]
     LedgerElsewhere(PathBuf),
+    /// It is a backup.
+    #[error(
+        "data folder {0} is a backup: copy it to where a server runs with \"tintype restore {0}\", and --data for that folder"
+    )]
+    Backup(PathBuf),
+    /// A restore into it was interrupted.
+    #[error("data folder {0} is not whole: a restore into it was interrupted. Run \"tintype restore\" again")]
+    Restoring(PathBuf),
     /// It was written by a newer program.
     #[error(
         "data folder {folder} has format {found}; this program knows formats up to {FORMAT}: use a newer tintype"
@@ -107,6 +115,24 @@ pub enum FolderError {
         /// Its format.
         found: u32,
     },
+}
+
+/// A file that says that no server may run on a data folder, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Marker {
+    /// It is a backup.
+    Backup,
+    /// It is being restored.
+    Restoring,
+}
+
+impl Marker {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Backup => "backup.json",
+            Self::Restoring => "restoring",
+        }
+    }
 }
 
 /// An open data folder, held exclusively until dropped.
@@ -126,11 +152,26 @@ impl DataFolder {
         make_durably(root).map_err(|error| FolderError::Unwritable { folder: root.to_owned(), error })
     }
 
-    /// Opens or makes the folder and takes it for this process.
+    /// Opens or makes the folder of a server and takes it for this process.
     ///
     /// # Errors
     /// See [`FolderError`].
     pub fn open(root: &Path) -> Result<Self, FolderError> {
+        let folder = Self::open_any(root)?;
+        if folder.has_marker(Marker::Backup)? {
+            return Err(FolderError::Backup(root.to_owned()));
+        }
+        if folder.has_marker(Marker::Restoring)? {
+            return Err(FolderError::Restoring(root.to_owned()));
+        }
+        Ok(folder)
+    }
+
+    /// The same for any folder: it may be a backup, or be restored.
+    ///
+    /// # Errors
+    /// See [`FolderError`].
+    pub fn open_any(root: &Path) -> Result<Self, FolderError> {
         Self::make(root)?;
         let root = &resolved(root);
         is_made(root)?;
@@ -214,6 +255,22 @@ impl DataFolder {
             .map_err(|error| FolderError::Unwritable { folder: self.root.clone(), error })
     }
 
+    /// Whether it has this marker.
+    pub(super) fn has_marker(&self, marker: Marker) -> Result<bool, FolderError> {
+        let there = self.root.join(marker.name()).try_exists();
+        there.map_err(|error| FolderError::Unwritable { folder: self.root.clone(), error })
+    }
+
+    pub(super) fn set_marker(&self, marker: Marker, text: &str) -> Result<(), FolderError> {
+        write_durably(&self.root, marker.name(), text)
+            .map_err(|error| FolderError::Unwritable { folder: self.root.clone(), error })
+    }
+
+    pub(super) fn remove_marker(&self, marker: Marker) -> Result<(), FolderError> {
+        let removed = fs::remove_file(self.root.join(marker.name())).and_then(|()| sync_folder(&self.root));
+        removed.map_err(|error| FolderError::Unwritable { folder: self.root.clone(), error })
+    }
+
     /// The folder itself.
     #[must_use]
     pub fn root(&self) -> &Path {
@@ -230,6 +287,12 @@ impl DataFolder {
     #[must_use]
     pub fn measurements(&self) -> PathBuf {
         self.root.join("measurements.redb")
+    }
+
+    /// The folder of what was rendered for requests: a cache.
+    #[must_use]
+    pub fn rendered(&self) -> PathBuf {
+        self.root.join("rendered")
     }
 
     /// The commit counter beside the ledger.

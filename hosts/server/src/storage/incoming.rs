@@ -9,7 +9,7 @@ use tintype_pipeline::hex;
 use super::{StoreFault, object_file::Header};
 use crate::{
     disk::{DiskFile, SharedDisk},
-    ledger::{Checksums, ObjectRecord, Publish, StoredHeaders},
+    ledger::{Checksums, ObjectDetails, ObjectRecord, Publish, StoredHeaders},
 };
 
 /// S3's bound on user metadata, names and values together.
@@ -24,6 +24,10 @@ pub struct Incoming {
     file: Box<dyn DiskFile>,
     path: PathBuf,
     pub(super) header: Header,
+    /// What is stored beside the object's row.
+    pub(super) details: ObjectDetails,
+    /// When the bucket was created that it is for, in milliseconds since 1970.
+    pub(super) bucket_created_ms: Option<i64>,
     md5: Md5,
     crc64: Digest,
     /// Not yet written, so that small chunks do not become small writes.
@@ -69,6 +73,8 @@ impl Incoming {
             file,
             path,
             header,
+            details: ObjectDetails::default(),
+            bucket_created_ms: None,
             md5: Md5::new(),
             crc64: Digest::new(CrcAlgorithm::Crc64Nvme),
             buffer: Vec::new(),
@@ -125,6 +131,11 @@ impl Incoming {
     /// Sets the checksums stored with the object.
     pub fn set_checksums(&mut self, checksums: Checksums) {
         self.header.record.checksums = checksums;
+    }
+
+    /// Sets what is stored beside the object's row; it is private and without tags unless this says otherwise.
+    pub fn set_details(&mut self, details: ObjectDetails) {
+        self.details = details;
     }
 
     pub(super) fn path(&self) -> &Path {

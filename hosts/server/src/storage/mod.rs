@@ -6,14 +6,18 @@
 //! |---|---|
 //! | `objects`, `reading`, `port`, `arrival` | [`Objects`]: put, copy, delete, read; the port `Store`; an upload with its thumbnails |
 //! | `uploads`, `buckets`, `listing`, `notifications` | [`Uploads`], [`Buckets`], [`Listing`], [`Notifications`] |
+//! | `access_keys` | [`AccessKeyStore`]: access keys and how they were used |
 //! | `backfill`, `thumbnail_repair` | [`Backfill`]: sources without thumbnails, thumbnails without sources, corrupt thumbnails |
 //! | `files`, `incoming`, `object_file`, `orders`, `publication`, `orphaned_files` | files and the transaction that references them |
+//! | `backup` | [`Backups`]: copies of all that while a server runs |
 //! | `folder`, `integrity`, `cleanup`, `health`, `repair` | the data folder: whose it is, what is left, whether it can be used, rebuilding the ledger |
 //!
 //! All methods block on the disk: call them on threads that may.
 
+mod access_keys;
 mod arrival;
 mod backfill;
+mod backup;
 mod buckets;
 mod cleanup;
 mod error;
@@ -37,9 +41,11 @@ mod uploads;
 
 use std::sync::Arc;
 
+pub use access_keys::AccessKeyStore;
 pub use arrival::ArrivingStore;
 pub use backfill::{Backfill, Backfilled, Cursor, Orphan};
-pub use buckets::Buckets;
+pub use backup::{BackupError, Backups, Copied, FolderCopy, Progress, Purpose, Snapshot};
+pub use buckets::{BucketEntry, Buckets};
 pub use cleanup::Cleanup;
 pub use error::StoreFault;
 pub use folder::{DataFolder, FolderError};
@@ -49,7 +55,7 @@ pub use integrity::{IntegrityError, has_object_files, open_ledger};
 pub use listing::{Listing, Page, PageRequest};
 pub use notifications::Notifications;
 pub use objects::{CopyOptions, Objects};
-pub use port::DiskPort;
+pub use port::{DecideFunction, DiskPort, FunctionGuard, ObjectAccess};
 pub use reading::{OpenObject, WholeCheck};
 pub use thumbnail_repair::VERIFIED_BYTES;
 use tintype_pipeline::trigger::Trigger;
@@ -60,8 +66,9 @@ pub use uploads::{
 use crate::{disk::SharedDisk, ledger::Ledger, queue::Enqueuer};
 pub use crate::{
     ledger::{
-        BucketRecord, Checksums, CorsRecord, NotificationRecord, ObjectRecord, PartRecord, StoredHeaders,
-        UploadRecord,
+        AccessKeyRecord, BucketRecord, Checksums, CorsRecord, CredentialRecord, KeyUsageRecord,
+        NotificationRecord, ObjectDetails, ObjectPart, ObjectRecord, PartRecord, PublicAccess,
+        PublicAccessBlockRecord, StoredHeaders, UploadRecord,
     },
     queue::Cause,
 };
@@ -75,6 +82,8 @@ use publication::Publisher;
 pub struct Storage {
     /// Buckets.
     pub buckets: Buckets,
+    /// Access keys.
+    pub access_keys: AccessKeyStore,
     /// Objects.
     pub objects: Arc<Objects>,
     /// Multipart uploads.
@@ -87,8 +96,12 @@ pub struct Storage {
     pub backfill: Backfill,
     /// What earlier runs left on disk.
     pub cleanup: Cleanup,
+    /// Backups.
+    pub backups: Backups,
     /// Whether the data folder can be used.
     pub health: Health,
+    /// What decides what the function may do.
+    pub function_guard: FunctionGuard,
     ledger: Arc<Ledger>,
     files: Arc<Files>,
 }
@@ -117,11 +130,14 @@ impl Storage {
         let listing = Arc::new(Listing::new(ledger.clone()));
         let objects = Arc::new(Objects::new(publisher.clone(), notifications.clone(), enqueuer.clone()));
         Ok(Self {
-            buckets: Buckets::new(ledger.clone(), notifications.clone()),
+            buckets: Buckets::new(publisher.clone(), notifications.clone())?,
+            access_keys: AccessKeyStore::new(ledger.clone()),
             uploads: Uploads::new(objects.clone()),
             backfill: Backfill::new(objects.clone(), listing.clone(), enqueuer),
-            cleanup: Cleanup::new(publisher),
+            cleanup: Cleanup::new(publisher.clone()),
+            backups: Backups::new(publisher),
             health: Health::new(ledger.clone(), files.clone()),
+            function_guard: FunctionGuard::default(),
             objects,
             listing,
             notifications,

@@ -8,7 +8,11 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tintype_pipeline::trigger::{Trigger, check_all};
+use tintype_pipeline::{
+    Suffixes,
+    event::CreatedTypes,
+    trigger::{Trigger, check_all},
+};
 
 use super::{StoreFault, buckets::existing};
 use crate::ledger::{Ledger, NotificationRecord};
@@ -65,6 +69,12 @@ impl Notifications {
         self.triggers.load_full()
     }
 
+    /// The bucket that notifications set through S3 write thumbnails into; `None`: there can be none.
+    #[must_use]
+    pub fn destination(&self) -> Option<&str> {
+        self.fixed.first().map(|trigger| trigger.destination.as_str())
+    }
+
     /// Whether a trigger in the settings reads or writes a bucket.
     pub(super) fn is_fixed(&self, bucket: &str) -> bool {
         self.fixed.iter().any(|trigger| trigger.bucket == bucket || trigger.destination == bucket)
@@ -88,13 +98,25 @@ impl Notifications {
         for (bucket, records) in set {
             for record in records {
                 let first = first.ok_or("the settings have no trigger whose renditions could be used")?;
+                // Of types that never occur here there is nothing to call the function for.
+                if !record.created && !record.removed {
+                    continue;
+                }
                 all.push(Trigger {
                     id: Some(record.id.clone()),
                     bucket: bucket.clone(),
                     prefix: record.prefix.clone(),
-                    suffixes: if record.suffix.is_empty() { Vec::new() } else { vec![record.suffix.clone()] },
+                    suffixes: Some(&record.suffix)
+                        .filter(|suffix| !suffix.is_empty())
+                        .cloned()
+                        .into_iter()
+                        .collect(),
                     destination: first.destination.clone(),
                     created: record.created,
+                    created_types: record
+                        .events
+                        .iter()
+                        .fold(CreatedTypes::NONE, |types, event| types | CreatedTypes::of(event)),
                     removed: record.removed,
                     renditions: first.renditions.clone(),
                 });
@@ -104,20 +126,23 @@ impl Notifications {
         Ok(all)
     }
 
-    /// The notifications that the settings' triggers amount to in S3's terms: one for each suffix.
+    /// The notifications that the settings' triggers amount to in S3's terms: one for each suffix. Extensions in any case
+    /// are no suffixes of S3's: of those triggers it is one without a suffix, whose id says of which keys.
     fn fixed_records(&self, bucket: &str) -> Vec<NotificationRecord> {
         let mut records = Vec::new();
         for (index, trigger) in self.fixed.iter().enumerate().filter(|(_, trigger)| trigger.bucket == bucket)
         {
             let everything = [String::new()];
-            let suffixes = if trigger.suffixes.is_empty() { &everything[..] } else { &trigger.suffixes };
-            for suffix in suffixes {
+            for suffix in trigger.suffixes.in_s3().unwrap_or(&everything) {
                 let mut events = vec!["s3:ObjectCreated:*".to_owned()];
                 if trigger.removed {
                     events.push("s3:ObjectRemoved:*".to_owned());
                 }
                 records.push(NotificationRecord {
-                    id: format!("settings-{}{suffix}", index + 1),
+                    id: match trigger.suffixes {
+                        Suffixes::Images => format!("settings-{}-{}", index + 1, Suffixes::IMAGES),
+                        Suffixes::Listed(_) => format!("settings-{}{suffix}", index + 1),
+                    },
                     prefix: trigger.prefix.clone(),
                     suffix: suffix.clone(),
                     created: trigger.created,

@@ -14,8 +14,10 @@ use super::{
     publication::{Publication, Publisher},
 };
 use crate::{
-    ledger::{Changes, Checksums, LedgerError, ObjectRecord, Pending, StoredHeaders},
-    queue::{Enqueuer, NewEvent},
+    ledger::{
+        Changes, Checksums, LedgerError, ObjectDetails, ObjectPart, ObjectRecord, Pending, StoredHeaders,
+    },
+    queue::{Enqueuer, EventWriter, NewEvent},
 };
 
 /// How to copy.
@@ -25,6 +27,8 @@ pub struct CopyOptions {
     pub headers: Option<StoredHeaders>,
     /// What must hold at the destination.
     pub condition: Condition,
+    /// What is stored beside the copy's row.
+    pub details: ObjectDetails,
 }
 
 /// The result of placing one published object inside the transaction.
@@ -33,6 +37,21 @@ pub(super) struct Placed {
     /// The file that is not referenced any more: the version replaced, or this one if a newer was there.
     pub(super) unneeded: Option<u64>,
     pub(super) event_queued: bool,
+}
+
+impl Placed {
+    /// Sets what is stored beside the row of what was placed, unless a newer version was there.
+    pub(super) fn put_details(
+        &self,
+        changes: &Changes<'_>,
+        at: &Location,
+        details: ObjectDetails,
+    ) -> Result<(), LedgerError> {
+        match self.unneeded == Some(self.record.order) {
+            true => Ok(()),
+            false => changes.put_details(at, self.record.order, details),
+        }
+    }
 }
 
 /// The objects.
@@ -56,31 +75,47 @@ impl Objects {
         self.notifications.triggers()
     }
 
+    /// What enqueues the events of changes.
+    pub(super) fn events(&self) -> EventWriter {
+        self.enqueuer.writer(self.triggers())
+    }
+
     /// Begins an object.
     ///
     /// # Errors
     /// The bucket does not exist, the headers are too long, or the disk does not take another file.
     pub fn begin(&self, at: &Location, headers: StoredHeaders) -> Result<Incoming, StoreFault> {
-        existing(&self.publisher.ledger.view()?, &at.bucket)?;
-        self.publisher.files.create(at, headers, None)
+        let bucket = existing(&self.publisher.ledger.view()?, &at.bucket)?;
+        let mut incoming = self.publisher.files.create(at, headers, None)?;
+        incoming.bucket_created_ms = Some(bucket.created_ms);
+        Ok(incoming)
     }
 
     /// Makes a begun object the current version, durably, together with its event.
     ///
     /// # Errors
-    /// The condition does not hold, the bucket is gone, or the disk fails; then nothing has changed.
+    /// The condition does not hold, the bucket is gone or another of its name, or the disk fails; then nothing has
+    /// changed.
     pub fn commit(
         &self,
         at: &Location,
-        incoming: Incoming,
+        mut incoming: Incoming,
         condition: Condition,
         cause: Cause,
     ) -> Result<ObjectRecord, StoreFault> {
+        let (details, bucket_created_ms) =
+            (std::mem::take(&mut incoming.details), incoming.bucket_created_ms);
         let (publication, record) = Publication::of(self.publisher.files.seal(incoming)?);
-        let (at, triggers) = (at.clone(), self.triggers());
+        let (at, events) = (at.clone(), self.events());
         let placed = self.publisher.publish(publication, move |changes| {
             check_condition(changes, &at, &condition)?;
-            Ok(place(changes, &triggers, &at, record, &cause)?)
+            let bucket = changes.bucket(&at.bucket)?;
+            if bucket.is_none_or(|bucket| bucket_created_ms.is_some_and(|then| then != bucket.created_ms)) {
+                return Err(StoreFault::NoSuchBucket(at.bucket));
+            }
+            let placed = place(changes, &events, &at, record, &cause)?;
+            placed.put_details(changes, &at, details)?;
+            Ok(placed)
         })?;
         Ok(self.placed(placed))
     }
@@ -91,6 +126,79 @@ impl Objects {
             self.enqueuer.notify();
         }
         placed.record
+    }
+
+    /// Sets whether an object's canned ACL is `public-read`.
+    ///
+    /// # Errors
+    /// There is no such object, or the ledger cannot be written.
+    pub fn set_public_read(&self, at: &Location, is_public: bool) -> Result<(), StoreFault> {
+        let at = at.clone();
+        let pending = self.publisher.ledger.submit(Vec::new(), move |changes| {
+            if changes.object(&at)?.is_none() {
+                return Err(StoreFault::NoSuchKey(at));
+            }
+            Ok(changes.set_public_read(&at, is_public)?)
+        });
+        pending.wait()
+    }
+
+    /// Sets an object's tags.
+    ///
+    /// # Errors
+    /// There is no such object, or the ledger cannot be written.
+    pub fn set_tags(&self, at: &Location, tags: Vec<(String, String)>) -> Result<(), StoreFault> {
+        let at = at.clone();
+        let pending = self.publisher.ledger.submit(Vec::new(), move |changes| match changes.object(&at)? {
+            None => Err(StoreFault::NoSuchKey(at)),
+            Some(object) => Ok(changes.set_tags(&at, object.order, tags)?),
+        });
+        pending.wait()
+    }
+
+    /// The tags of an object, name and value; of one that is not there, none.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn tags(&self, at: &Location) -> Result<Vec<(String, String)>, StoreFault> {
+        let view = self.publisher.ledger.view()?;
+        match view.object(at)? {
+            None => Ok(Vec::new()),
+            Some(object) => Ok(view.tags(at, object.order)?),
+        }
+    }
+
+    /// The tags of the version of an object that a row is of; none, if it is not the current one any more.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn tags_of(&self, at: &Location, record: &ObjectRecord) -> Result<Vec<(String, String)>, StoreFault> {
+        Ok(self.publisher.ledger.view()?.tags(at, record.order)?)
+    }
+
+    /// The parts that the version of an object that a row is of was uploaded in, by number; none, if it was uploaded in
+    /// one piece, or is not the current one any more.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn part_layout(&self, at: &Location, record: &ObjectRecord) -> Result<Vec<ObjectPart>, StoreFault> {
+        Ok(self.publisher.ledger.view()?.part_layout(at, record.order)?)
+    }
+
+    /// Whether an object's canned ACL is `public-read`.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn is_public_read(&self, at: &Location) -> Result<bool, StoreFault> {
+        Ok(self.publisher.ledger.view()?.is_public_read(at)?)
+    }
+
+    /// How many objects have the canned ACL `public-read`.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn public_count(&self) -> Result<u64, StoreFault> {
+        Ok(self.publisher.ledger.view()?.public_object_count()?)
     }
 
     /// Copies an open object's bytes into a new object.
@@ -106,6 +214,7 @@ impl Objects {
     ) -> Result<ObjectRecord, StoreFault> {
         let headers = options.headers.unwrap_or_else(|| source.record.headers.clone());
         let mut incoming = self.begin(to, headers)?;
+        incoming.set_details(options.details);
         source.read_all(|chunk| incoming.write(chunk))?;
         incoming.set_checksums(match source.record.checksums.composite {
             false => source.record.checksums.clone(),
@@ -162,7 +271,7 @@ impl Objects {
         unless: Option<Location>,
         cause: Cause,
     ) -> Pending<Option<(u64, bool)>, StoreFault> {
-        let (order, triggers) = (self.publisher.files.orders.take(), self.triggers());
+        let (order, events) = (self.publisher.files.orders.take(), self.events());
         self.publisher.submit(Vec::new(), move |changes| {
             if changes.bucket(&at.bucket)?.is_none() {
                 return Err(StoreFault::NoSuchBucket(at.bucket));
@@ -177,7 +286,8 @@ impl Objects {
                 return Err(StoreFault::PreconditionFailed(at));
             }
             // First, as where an object is placed.
-            let event_queued = enqueue(changes, &triggers, order, Kind::Removed, &at, &old, &cause)?;
+            let event_queued = enqueue(changes, &events, order, Kind::Removed, &at, &old, &cause)?;
+            close_dead_letter(changes, &at)?;
             changes.remove_object(&at)?;
             changes.put_trash(old.order)?;
             changes.use_order(order)?;
@@ -210,7 +320,7 @@ pub(super) fn check_condition(
 /// puts at once are ordered by when each had its bytes, whatever order their commits came in.
 pub(super) fn place(
     changes: &Changes<'_>,
-    triggers: &[Trigger],
+    events: &EventWriter,
     at: &Location,
     record: ObjectRecord,
     cause: &Cause,
@@ -221,7 +331,11 @@ pub(super) fn place(
         return Ok(Placed { unneeded: Some(record.order), record, event_queued: false });
     }
     // First: if it cannot be queued, the commit goes on for others, and is to hold no object without its event.
-    let event_queued = enqueue(changes, triggers, record.order, Kind::Created, at, &record, cause)?;
+    let event_queued = enqueue(changes, events, record.order, Kind::Created, at, &record, cause)?;
+    // Its own event takes its place.
+    if event_queued {
+        close_dead_letter(changes, at)?;
+    }
     changes.put_object(at, &record)?;
     if let Some(old) = &old {
         changes.put_trash(old.order)?;
@@ -229,10 +343,18 @@ pub(super) fn place(
     Ok(Placed { unneeded: old.map(|old| old.order), record, event_queued })
 }
 
+/// Removes the dead letter that the last attempt on an object ended in: the version that it is about is replaced, or gone.
+pub(super) fn close_dead_letter(changes: &Changes<'_>, at: &Location) -> Result<(), LedgerError> {
+    if let Some(result) = changes.queue().result(at)?.filter(|result| result.outcome == "failed") {
+        changes.queue().remove_dead_letter(result.event)?;
+    }
+    Ok(())
+}
+
 /// Enqueues the event of a change if a trigger wants it; returns whether one does.
 pub(super) fn enqueue(
     changes: &Changes<'_>,
-    triggers: &[Trigger],
+    events: &EventWriter,
     order: u64,
     kind: Kind,
     at: &Location,
@@ -240,5 +362,5 @@ pub(super) fn enqueue(
     cause: &Cause,
 ) -> Result<bool, LedgerError> {
     let event = NewEvent { id: order, kind, at, etag: &object.etag, size: object.size, cause };
-    Enqueuer::enqueue(changes, triggers, &event)
+    events.enqueue(changes, &event)
 }

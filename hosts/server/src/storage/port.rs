@@ -1,6 +1,9 @@
 //! The port [`Store`] on storage.
 
-use std::sync::Arc;
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,26 +24,81 @@ use crate::{
 /// An object to be made visible: where, what must hold there, and its row.
 pub(super) type Row = (Location, Condition, ObjectRecord);
 
+/// What the function does with an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObjectAccess {
+    /// It reads it, or looks whether it is there.
+    Read,
+    /// It writes it.
+    Write,
+    /// It deletes it.
+    Delete,
+}
+
+/// Decides what the function may do; an error says why not.
+pub type DecideFunction = dyn Fn(ObjectAccess, &Location) -> Result<(), String> + Send + Sync;
+
+/// What decides what the function may do; unset, it may do everything.
+#[derive(Default)]
+pub struct FunctionGuard(OnceLock<Box<DecideFunction>>);
+
+impl fmt::Debug for FunctionGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FunctionGuard").finish_non_exhaustive()
+    }
+}
+
+impl FunctionGuard {
+    /// From now on this decides; the first to be set does.
+    pub fn set(&self, decide: Box<DecideFunction>) {
+        let _ = self.0.set(decide);
+    }
+}
+
 /// The port on storage. Its futures wait for the disk on the thread that polls them: poll them on one that may
 /// block.
 #[derive(Debug, Clone)]
-pub struct DiskPort(Arc<Storage>);
+pub struct DiskPort {
+    storage: Arc<Storage>,
+    is_of_function: bool,
+}
 
 impl DiskPort {
     /// The port on storage.
     #[must_use]
     pub const fn new(storage: Arc<Storage>) -> Self {
-        Self(storage)
+        Self { storage, is_of_function: false }
+    }
+
+    /// The port of the function, which may do what [`Storage::function_guard`] says.
+    #[must_use]
+    pub const fn of_function(storage: Arc<Storage>) -> Self {
+        Self { storage, is_of_function: true }
+    }
+
+    fn check(&self, access: ObjectAccess, at: &Location) -> Result<(), StoreError> {
+        match self.storage.function_guard.0.get().filter(|_| self.is_of_function) {
+            Some(decide) => decide(access, at).map_err(StoreError::Denied),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether all of these may be written.
+    ///
+    /// # Errors
+    /// [`StoreError::Denied`], with why.
+    pub fn check_puts(&self, puts: &[Put]) -> Result<(), StoreError> {
+        puts.iter().try_for_each(|put| self.check(ObjectAccess::Write, &put.at))
     }
 
     /// What it is on.
     #[must_use]
     pub const fn storage(&self) -> &Arc<Storage> {
-        &self.0
+        &self.storage
     }
 
     pub(super) fn objects(&self) -> &Arc<Objects> {
-        &self.0.objects
+        &self.storage.objects
     }
 }
 
@@ -57,11 +115,13 @@ fn stat(record: ObjectRecord) -> Stat {
 #[async_trait]
 impl Store for DiskPort {
     async fn head(&self, at: &Location) -> Result<Option<Stat>, StoreError> {
-        Ok(self.0.objects.stat(at)?)
+        self.check(ObjectAccess::Read, at)?;
+        Ok(self.storage.objects.stat(at)?)
     }
 
     async fn get(&self, at: &Location, limit: u64) -> Result<Option<Object>, StoreError> {
-        let Some(object) = self.0.objects.open(at)? else { return Ok(None) };
+        self.check(ObjectAccess::Read, at)?;
+        let Some(object) = self.storage.objects.open(at)? else { return Ok(None) };
         if object.record.size > limit {
             return Err(StoreError::TooLarge { size: object.record.size, limit });
         }
@@ -78,12 +138,14 @@ impl Store for DiskPort {
         puts: Vec<Put>,
         source: Option<&SourceVersion>,
     ) -> Result<Vec<String>, StoreError> {
-        Ok(self.0.objects.put_all(puts, source.cloned(), None)?)
+        self.check_puts(&puts)?;
+        Ok(self.storage.objects.put_all(puts, source.cloned(), None)?)
     }
 
     async fn delete(&self, at: &Location, if_match: Option<&str>) -> Result<(), StoreError> {
-        let cause = Cause { event: "ObjectRemoved:Delete", request_id: String::new() };
-        self.0.objects.delete(at, if_match, cause)?;
+        let cause = Cause::new("ObjectRemoved:Delete", String::new());
+        self.check(ObjectAccess::Delete, at)?;
+        self.storage.objects.delete(at, if_match, cause)?;
         Ok(())
     }
 
@@ -96,7 +158,7 @@ impl Store for DiskPort {
     ) -> Result<Listing, StoreError> {
         let after = after.map(ToString::to_string).unwrap_or_default();
         let request = PageRequest { prefix: prefix.into(), delimiter: String::new(), after, max };
-        let page = self.0.listing.page(bucket, &request)?;
+        let page = self.storage.listing.page(bucket, &request)?;
         let objects = page
             .objects
             .into_iter()
@@ -150,7 +212,7 @@ impl Objects {
         settlement: Option<Settlement>,
     ) -> Result<Vec<String>, StoreFault> {
         let (publication, rows) = self.finish_all(puts, Publication::default())?;
-        let triggers = self.triggers();
+        let events = self.events();
         let placed = self.publisher.publish(publication, move |changes| {
             if let Some(source) = source {
                 let now = changes.object(&source.at)?;
@@ -165,9 +227,8 @@ impl Objects {
                 let places = rows.iter().map(|(at, ..)| at.clone()).collect();
                 settlement.settle(changes, "made", None, places)?;
             }
-            let cause = Cause { event: "ObjectCreated:Put", request_id: String::new() };
-            let placed =
-                rows.into_iter().map(|(at, _, record)| place(changes, &triggers, &at, record, &cause));
+            let cause = Cause::new("ObjectCreated:Put", String::new());
+            let placed = rows.into_iter().map(|(at, _, record)| place(changes, &events, &at, record, &cause));
             Ok(placed.collect::<Result<Vec<Placed>, LedgerError>>()?)
         })?;
         Ok(placed.into_iter().map(|placed| self.placed(placed).etag).collect())

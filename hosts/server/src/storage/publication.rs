@@ -8,7 +8,8 @@ use std::{
 };
 
 use super::{
-    StoreFault, cleanup::SCAN_WINDOW, files::Files, incoming::Finished, orphaned_files::OrphanedFiles,
+    StoreFault, backup::Lease, cleanup::SCAN_WINDOW, files::Files, incoming::Finished,
+    orphaned_files::OrphanedFiles,
 };
 use crate::ledger::{Changes, Ledger, ObjectRecord, Pending, Publish};
 
@@ -40,6 +41,8 @@ pub(super) struct Publisher {
     pub(super) ledger: Arc<Ledger>,
     pub(super) files: Arc<Files>,
     pub(super) orphaned: Arc<OrphanedFiles>,
+    /// While a backup holds it, files stay that the ledger does not reference any more.
+    pub(super) lease: Arc<Lease>,
     /// Files gone from disk whose trash rows the next change removes.
     unlinked: Mutex<Vec<u64>>,
 }
@@ -47,7 +50,7 @@ pub(super) struct Publisher {
 impl Publisher {
     pub(super) fn new(ledger: Arc<Ledger>, files: Arc<Files>) -> Self {
         let orphaned = Arc::new(OrphanedFiles::new(ledger.clone()));
-        Self { ledger, files, orphaned, unlinked: Mutex::default() }
+        Self { ledger, files, orphaned, lease: Arc::default(), unlinked: Mutex::default() }
     }
 
     /// Publishes files together with a change of the ledger that references them. If it is refused, they are gone.
@@ -108,8 +111,12 @@ impl Publisher {
     }
 
     /// Removes files that the ledger does not reference any more. What cannot be removed now is tried again at the next
-    /// start, as its trash row stays.
+    /// start, as its trash row stays; what a backup may still need, at its end.
     pub(super) fn unlink(&self, orders: &[u64]) {
+        // Their change is committed: a backup that begins from here on does not need them.
+        if self.lease.is_held() {
+            return;
+        }
         for order in orders {
             match self.files.disk.remove(&self.files.folder.object(*order)) {
                 Ok(()) => {}

@@ -100,7 +100,7 @@ impl Backfill {
         if self.enqueuer.is_dead_lettered(&source, &object.etag)? {
             return Ok(false);
         }
-        match self.enqueue(&source, Cause { event: "ObjectCreated:Mend", request_id: String::new() }) {
+        match self.enqueue(&source, Cause::new("ObjectCreated:Mend", String::new())) {
             Err(StoreFault::NoSuchKey(_)) => Ok(false),
             enqueued => enqueued,
         }

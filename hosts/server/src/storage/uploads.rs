@@ -18,7 +18,9 @@ use super::{
 };
 use crate::{
     disk::is_wrong_type,
-    ledger::{Checksums, Ledger, ObjectRecord, PartRecord, StoredHeaders, UploadRecord},
+    ledger::{
+        Checksums, Ledger, ObjectDetails, ObjectPart, ObjectRecord, PartRecord, StoredHeaders, UploadRecord,
+    },
 };
 
 /// S3's bound on every part but the last.
@@ -33,6 +35,10 @@ pub struct NewUpload {
     pub checksum_algorithm: Option<String>,
     /// Whether the object's checksum covers the whole object.
     pub full_object_checksum: bool,
+    /// Whether the object's canned ACL is `public-read`.
+    pub is_public_read: bool,
+    /// The object's tags, name and value.
+    pub tags: Vec<(String, String)>,
 }
 
 /// Computes an object's checksums while its parts are joined.
@@ -137,6 +143,8 @@ impl Uploads {
             headers: new.headers,
             checksum_algorithm: new.checksum_algorithm,
             full_object_checksum: new.full_object_checksum,
+            is_public_read: new.is_public_read,
+            tags: new.tags,
         };
         let upload = id.clone();
         let pending = self.ledger().submit(Vec::new(), move |changes| {
@@ -315,15 +323,27 @@ impl Uploads {
         incoming.set_multipart(format!("{}-{count}", hex::encode(&md5_of_md5s.finalize())), count);
         incoming.set_checksums(checksum.finish(&parts)?);
         let (publication, record) = Publication::of(self.publisher().files.seal(incoming)?);
-        let (place_at, upload_id, triggers) = (at.clone(), id.to_owned(), self.objects.triggers());
+        let (place_at, upload_id, events) = (at.clone(), id.to_owned(), self.objects.events());
         let condition = completion.condition.clone();
+        let details = ObjectDetails {
+            is_public_read: upload.is_public_read,
+            tags: upload.tags,
+            parts: completion
+                .parts
+                .iter()
+                .zip(parts)
+                .map(|(named, part)| layout(named.number, part))
+                .collect(),
+        };
         let (parts, placed) = self.publisher().publish(publication, move |changes| {
             if changes.upload(&upload_id)?.is_none() {
                 return Err(StoreFault::NoSuchUpload(upload_id));
             }
             check_condition(changes, &place_at, &condition)?;
             let parts = changes.remove_upload(&upload_id)?;
-            Ok((parts, place(changes, &triggers, &place_at, record, &cause)?))
+            let placed = place(changes, &events, &place_at, record, &cause)?;
+            placed.put_details(changes, &place_at, details)?;
+            Ok((parts, placed))
         })?;
         self.publisher().unlink(&parts);
         Ok(self.objects.placed(placed))
@@ -368,6 +388,11 @@ impl Uploads {
         self.publisher().unlink(&removed.wait()?);
         Ok(())
     }
+}
+
+/// What stays known of a part once it is joined.
+fn layout(number: u16, part: PartRecord) -> ObjectPart {
+    ObjectPart { number, size: part.size, checksums: part.checksums.values }
 }
 
 fn choose(there: &[(u16, PartRecord)], chosen: &[CompletedPart]) -> Result<Vec<PartRecord>, StoreFault> {

@@ -83,7 +83,7 @@ pub fn at(bucket: &str, key: &str) -> Location {
 }
 
 pub fn cause() -> Cause {
-    Cause { event: "ObjectCreated:Put", request_id: "test".into() }
+    Cause::new("ObjectCreated:Put", "test")
 }
 
 pub fn put(store: &Storage, at: &Location, bytes: &[u8]) -> Result<String, StoreFault> {

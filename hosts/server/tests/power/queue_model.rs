@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use proptest::prelude::*;
 use tintype::settings::Settings;
 use tintype::{
-    ledger::{LedgerError, Tries},
+    ledger::{LedgerError, Place},
     queue::{DeadLetterFilter, EventRecord, Lease, Next, Queue},
 };
 use tintype_pipeline::{
@@ -104,6 +104,8 @@ struct Model {
     dead: Vec<(Event, &'static str)>,
     /// Versions whose event was processed to its end.
     handled: BTreeSet<String>,
+    /// The event of each key that ended last: its dead letter is closed by the next change of the object.
+    ended: std::collections::BTreeMap<&'static str, Event>,
 }
 
 impl Model {
@@ -145,7 +147,16 @@ impl Model {
     fn dead_letter(&mut self, event: &Event, reason: &'static str) {
         let dead = self.remove(event);
         self.handled.extend(event.version.clone());
+        self.ended.insert(event.key, dead.clone());
         self.dead.push((dead, reason));
+    }
+
+    /// An object is replaced or removed.
+    fn change(&mut self, key: &str) {
+        if let Some(ended) = self.ended.get(key) {
+            let ended = ended.identity();
+            self.dead.retain(|(event, _)| event.identity() != ended);
+        }
     }
 }
 
@@ -205,12 +216,14 @@ impl Pair {
                 self.system().put(key, self.versions.to_string().as_bytes(), Condition::Any).unwrap();
                 let etag = self.system().store.objects.head(&at(IN, key)).unwrap().unwrap().etag;
                 self.model.objects.insert(key, etag.clone());
+                self.model.change(key);
                 self.model.queue(key, false, etag);
             }
             Command::Delete(key) => {
                 let key = KEYS[*key];
                 self.system().delete(&[key]).remove(0).unwrap();
                 if let Some(etag) = self.model.objects.remove(key) {
+                    self.model.change(key);
                     self.model.queue(key, true, etag);
                 }
             }
@@ -343,17 +356,18 @@ impl Pair {
             Ending::Done => {
                 let done = Outcome::Ignored(Ignored::NoTrigger);
                 assert_eq!(finish(&queue, &lease, done, false), Disposition::Ack);
-                self.model.remove(&event);
+                let done = self.model.remove(&event);
+                self.model.ended.insert(done.key, done);
                 self.model.handled.extend(event.version);
             }
             Ending::Retry => {
-                let settled = end(Reason::Stopped, "it took too long", false);
+                let settled = end(Reason::Internal, "a fault", false);
                 let queued = self.model.find(&event);
                 queued.failed += 1;
                 queued.open -= 1;
                 if queued.failed > RETRIES {
-                    assert_eq!(settled, Disposition::DeadLetter(Reason::Stopped), "retries are bounded");
-                    self.model.dead_letter(&event, "stopped");
+                    assert_eq!(settled, Disposition::DeadLetter(Reason::Internal), "retries are bounded");
+                    self.model.dead_letter(&event, "internal");
                 } else {
                     assert!(matches!(settled, Disposition::RetryAfter(_)));
                 }
@@ -425,9 +439,9 @@ impl Pair {
     fn records(&self) -> Vec<EventRecord> {
         let view = self.system().ledger.view().unwrap();
         let mut ids = Vec::new();
-        for tries in Tries::ALL {
+        for place in Place::ALL {
             view.queue()
-                .walk_due(tries, i64::MIN, |_, id| {
+                .walk_events(place, i64::MIN, |_, id| {
                     ids.push(id);
                     true
                 })

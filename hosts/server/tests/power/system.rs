@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tintype::{
     disk::SharedDisk,
     dispatch::DiskDelivery,
-    ledger::{Ledger, Tries},
+    ledger::{Ledger, Place},
     queue::{DeadLetterFilter, Enqueuer, EventRecord, Lease, Next, Queue},
     server::LARGEST_BATCH,
     settings::Settings,
@@ -72,7 +72,7 @@ pub enum Progress {
 }
 
 fn put_cause() -> Cause {
-    Cause { event: "ObjectCreated:Put", request_id: "history".into() }
+    Cause::new("ObjectCreated:Put", "history")
 }
 
 impl System {
@@ -116,7 +116,7 @@ impl System {
             content_type: "image/jpeg".into(),
             bytes: bytes::Bytes::copy_from_slice(bytes),
         };
-        let cause = Cause { event: "ObjectCreated:Post", request_id: "history".into() };
+        let cause = Cause::new("ObjectCreated:Post", "history");
         let triggers = self.store.notifications.triggers();
         let spec = &triggers[0].renditions[0].spec;
         let stop = Stop::never();
@@ -152,6 +152,8 @@ impl System {
             headers: StoredHeaders::default(),
             checksum_algorithm: None,
             full_object_checksum: false,
+            is_public_read: false,
+            tags: Vec::new(),
         };
         self.store.uploads.create(place, new)
     }
@@ -171,13 +173,13 @@ impl System {
         let etag = self.put_part(&place, &id, bytes)?;
         let parts = vec![CompletedPart { number: 1, etag, checksums: Vec::new() }];
         let completion = Completion { parts, size: None, condition: Condition::Any };
-        let cause = Cause { event: "ObjectCreated:CompleteMultipartUpload", request_id: String::new() };
+        let cause = Cause::new("ObjectCreated:CompleteMultipartUpload", String::new());
         self.store.uploads.complete(&place, &id, &completion, cause, Box::new(NoChecksum))?;
         Ok(())
     }
 
     pub fn delete(&self, keys: &[&str]) -> Vec<Result<(), StoreFault>> {
-        let cause = Cause { event: "ObjectRemoved:Delete", request_id: String::new() };
+        let cause = Cause::new("ObjectRemoved:Delete", String::new());
         let objects = keys.iter().map(|key| (at(IN, key), None)).collect();
         let results = self.store.objects.delete_all(objects, &cause);
         results.into_iter().map(|result| result.map(|_| ())).collect()
@@ -201,7 +203,7 @@ impl System {
 
     /// Queues the sources without a current thumbnail.
     pub fn backfill(&self) -> Result<(), StoreFault> {
-        let cause = Cause { event: "ObjectCreated:Backfill", request_id: "history".into() };
+        let cause = Cause::new("ObjectCreated:Backfill", "history");
         let mut next = None;
         loop {
             next = self.store.backfill.page("", next, false, cause.clone())?.next;
@@ -277,8 +279,8 @@ impl System {
         let ledger = &self.ledger;
         let mut ids = Vec::new();
         let view = ledger.view().map_err(|error| error.to_string())?;
-        for tries in Tries::ALL {
-            let walked = view.queue().walk_due(tries, i64::MIN, |_, id| {
+        for place in Place::ALL {
+            let walked = view.queue().walk_events(place, i64::MIN, |_, id| {
                 ids.push(id);
                 true
             });
@@ -403,7 +405,7 @@ impl Delivery for InterruptedDelivery<'_, '_> {
         &mut self,
         store: &dyn Store,
         puts: Vec<Put>,
-        source: &SourceVersion,
+        source: Option<&SourceVersion>,
         conclusion: Conclusion,
     ) -> Result<Committed, StoreError> {
         self.store.before_write();

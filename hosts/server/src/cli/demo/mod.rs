@@ -12,7 +12,7 @@ use indicatif::ProgressBar;
 
 use self::{client::DemoClient, sample_images::SampleImage, table::Row};
 use super::{Env, FAILED, OK, SettingsArguments, block_on, output, serve, variable};
-use crate::{server::Server, settings::DEFAULT_DATA};
+use crate::{sandbox, server::Server, settings::DEFAULT_DATA};
 
 /// As many as the reference system's scaling test uploads at once.
 const AT_ONCE: usize = 30;
@@ -47,9 +47,10 @@ impl Demo {
         }
         tintype_telemetry::logging::start(&settings.logs.level, settings.logs.format)?;
         serve::check_exposure(&settings, false)?;
-        serve::confine(&settings, self.settings.file(env).as_deref())?;
+        let codecs = serve::confine(&settings, self.settings.file(env).as_deref())?;
         block_on(async {
-            let server = Server::start(settings, |name| variable(env, name)).await?;
+            let server = Server::start_with(codecs, settings, |name| variable(env, name)).await?;
+            sandbox::enforce_listening(server.settings.sandbox)?;
             println!("{}\n", serve::ready_line(&server));
             std::io::stdout().flush()?;
             let stop = serve::Signals::listen()?;
@@ -59,7 +60,7 @@ impl Demo {
                 _ => FAILED,
             };
             shown?;
-            print_next_steps(&server);
+            print_next_steps(&server, self.once);
             std::io::stdout().flush()?;
             if !self.once {
                 stop.wait().await;
@@ -101,7 +102,7 @@ async fn show(server: &Server) -> anyhow::Result<bool> {
     Ok(rows.iter().chain(&all).all(|row| row.thumbnail.is_ok()))
 }
 
-fn print_next_steps(server: &Server) {
+fn print_next_steps(server: &Server, ends: bool) {
     let Some(trigger) = server.settings.default_trigger() else { return };
     let credentials = match &server.credentials.file {
         Some(file) => format!("AWS_SHARED_CREDENTIALS_FILE='{}'", file.display()),
@@ -119,10 +120,9 @@ fn print_next_steps(server: &Server) {
     println!("  export {credentials} AWS_REGION=us-east-1 AWS_ENDPOINT_URL=http://{s3}");
     println!("  aws s3 cp photo.jpg s3://{}/", trigger.bucket);
     println!("  aws s3 cp s3://{}/thumb_photo.jpg .", trigger.destination);
-    if !output::is_for_people() {
-        return;
+    if output::is_for_people() && !ends {
+        println!("\nCtrl-C ends it.");
     }
-    println!("\nCtrl-C ends it.");
 }
 
 /// A sample's name, cut to a column of the table.

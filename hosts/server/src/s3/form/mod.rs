@@ -22,12 +22,15 @@ use multer::{Field, Multipart};
 use s3s::{S3Error, S3Result, s3_error};
 use tintype_pipeline::store::{Condition, Location};
 
-use super::{AccessKeys, MAX_BODY, access_denied, answers, blocking, faults::s3, query::Query};
+use super::{
+    AccessKeys, MAX_BODY, access_denied, answers, blocking, bucket_configuration::check_public, faults::s3,
+    query::Query, verified_request::quota_exceeded,
+};
 use crate::{
-    auth::{Action, Authorizer},
+    auth::{Action, Authorizer, Client, QuotaExceeded, RequestContext},
     listen::{BodyTimeoutError, TimeoutBody},
     request_id,
-    storage::{Cause, ObjectRecord, Storage},
+    storage::{Cause, Incoming, ObjectDetails, ObjectRecord, Storage},
 };
 use fields::Fields;
 
@@ -52,9 +55,11 @@ pub(super) async fn upload(
     store: Arc<Storage>,
     keys: &AccessKeys,
     authorizer: &Authorizer,
+    encrypted_at_rest: bool,
     request: Request<HttpBody>,
 ) -> S3Result<Response<s3s::Body>> {
     let bucket = bucket(request.uri().path())?;
+    let (client, sent) = (request.extensions().get().copied(), request.headers().clone());
     check_nothing_unsigned(&request)?;
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let boundary = multer::parse_boundary(kind.unwrap_or_default()).map_err(|error| malformed(&error))?;
@@ -79,9 +84,57 @@ pub(super) async fn upload(
     before_file.store(false, Ordering::Relaxed);
     let (principal, allowed) = policy::check(&fields, &bucket, keys, time::OffsetDateTime::now_utc())?;
     let at = answers::location(&bucket, &fields.key())?;
-    authorizer.authorize(&principal, Action::PutObject, &(&at).into()).map_err(access_denied)?;
-    let record = store_file(store, &at, &fields, file, allowed).await?;
-    answer(&fields, &at, &record)
+    let client: Client = client.unwrap_or_default();
+    let tags = fields.tags()?;
+    check_encryption(fields.encryption(), encrypted_at_rest)?;
+    let context = RequestContext {
+        auth_type: Some("POST"),
+        acl: fields.get("acl").map(str::to_owned),
+        request_tags: tags.clone(),
+        server_side_encryption: fields.encryption().map(str::to_owned),
+        ..RequestContext::new(client, &sent)
+    };
+    let of_acl = fields.get("acl").map(|_| Action::PutObjectAcl);
+    let of_tags = fields.get("tagging").map(|_| Action::PutObjectTagging);
+    for action in [Action::PutObject].into_iter().chain(of_acl).chain(of_tags) {
+        authorizer.authorize(&principal, action, &(&at).into(), &context).map_err(access_denied)?;
+    }
+    let cause =
+        Cause::new("ObjectCreated:Post", request_id::current()).with_key(authorizer.owner(&principal));
+    keys.0.use_now(principal.access_key_id().unwrap_or_default());
+    let acl = answers::canned_acl(fields.get("acl"))?;
+    let own_block = store.buckets.entry(&at.bucket).and_then(|entry| entry.public_access_block);
+    let is_public_read = check_public(acl, own_block.unwrap_or(authorizer.default_block()))?;
+    let begin = {
+        let (store, at, headers) = (store.clone(), at.clone(), fields.headers()?);
+        move || -> S3Result<Incoming> {
+            let mut incoming = store.objects.begin(&at, headers).map_err(s3)?;
+            incoming.set_details(ObjectDetails { is_public_read, tags, ..ObjectDetails::default() });
+            Ok(incoming)
+        }
+    };
+    let incoming = blocking(begin).await?;
+    let charge = |bytes| keys.0.charge(&principal, bytes);
+    let record = store_file(store, &at, incoming, file, allowed, cause, charge).await?;
+    let url = answers::url(sent.get(header::HOST), client.is_encrypted, &at);
+    let mut response = answer(&fields, &at, &url, &record)?;
+    if encrypted_at_rest {
+        insert(&mut response, header::HeaderName::from_static("x-amz-server-side-encryption"), "AES256");
+    }
+    Ok(response)
+}
+
+/// As of a put, see `Endpoint::check_encryption`.
+fn check_encryption(wanted: Option<&str>, encrypted_at_rest: bool) -> S3Result<()> {
+    match wanted {
+        None => Ok(()),
+        Some("AES256") if encrypted_at_rest => Ok(()),
+        Some(_) => Err(s3_error!(
+            NotImplemented,
+            "the form's field x-amz-server-side-encryption is offered only with AES256, and that only where \
+             storage.encrypted_at_rest = true says that the server's disk is encrypted"
+        )),
+    }
 }
 
 /// A form's policy signs its fields alone.
@@ -124,12 +177,12 @@ fn bucket(path: &str) -> S3Result<String> {
 async fn store_file(
     store: Arc<Storage>,
     at: &Location,
-    fields: &Fields,
+    mut incoming: Incoming,
     mut file: Field<'_>,
     allowed: policy::Sizes,
+    cause: Cause,
+    charge: impl Fn(u64) -> Result<(), QuotaExceeded>,
 ) -> S3Result<ObjectRecord> {
-    let (begin_store, location, headers) = (store.clone(), at.clone(), fields.headers()?);
-    let mut incoming = blocking(move || begin_store.objects.begin(&location, headers).map_err(s3)).await?;
     let max = allowed.max.min(MAX_BODY);
     while let Some(chunk) = file.chunk().await.map_err(|error| malformed(&error))? {
         if incoming.size() + chunk.len() as u64 > max {
@@ -138,6 +191,7 @@ async fn store_file(
                 "Your proposed upload exceeds the maximum allowed size ({max})"
             ));
         }
+        charge(chunk.len() as u64).map_err(quota_exceeded)?;
         incoming = blocking(move || {
             incoming.write(&chunk).map_err(s3)?;
             Ok(incoming)
@@ -152,7 +206,6 @@ async fn store_file(
         ));
     }
     let at = at.clone();
-    let cause = Cause { event: "ObjectCreated:Post", request_id: request_id::current() };
     blocking(move || store.objects.commit(&at, incoming, Condition::Any, cause).map_err(s3)).await
 }
 
@@ -171,10 +224,13 @@ fn malformed(error: &(dyn std::error::Error + Send + Sync + 'static)) -> S3Error
 }
 
 /// 204, or what the form's `success_action_*` fields name.
-fn answer(fields: &Fields, at: &Location, record: &ObjectRecord) -> S3Result<Response<s3s::Body>> {
+fn answer(
+    fields: &Fields,
+    at: &Location,
+    location: &str,
+    record: &ObjectRecord,
+) -> S3Result<Response<s3s::Body>> {
     let etag = format!("\"{}\"", record.etag);
-    let encoded = percent_encoding::utf8_percent_encode(at.key.as_str(), super::URL_ESCAPED).to_string();
-    let location = format!("/{}/{encoded}", at.bucket);
     let mut response = Response::new(s3s::Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     // The file is stored already, so an invalid URL must not fail the request.
@@ -187,15 +243,16 @@ fn answer(fields: &Fields, at: &Location, record: &ObjectRecord) -> S3Result<Res
         *response.status_mut() = StatusCode::SEE_OTHER;
         insert(&mut response, header::LOCATION, url.as_str());
     } else {
-        insert(&mut response, header::LOCATION, &location);
+        insert(&mut response, header::LOCATION, location);
         match fields.get("success_action_status") {
             Some("200") => *response.status_mut() = StatusCode::OK,
             Some("201") => {
                 *response.status_mut() = StatusCode::CREATED;
                 let text = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
                 let xml = format!(
-                    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<PostResponse><Location>{location}</Location>\
+                    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<PostResponse><Location>{}</Location>\
                      <Bucket>{}</Bucket><Key>{}</Key><ETag>{}</ETag></PostResponse>",
+                    text(location),
                     text(&at.bucket),
                     text(at.key.as_str()),
                     text(&etag)

@@ -48,6 +48,8 @@ pub(super) enum RequestBody {
     None,
     /// An object's bytes, which the operation takes as they come.
     Object,
+    /// A document in JSON.
+    Json,
     /// An XML document.
     Document {
         /// Whether `x-amz-checksum-*` are of the document, and not of the object that it creates.
@@ -61,8 +63,8 @@ pub(super) struct Operation {
     pub(super) name: &'static str,
     /// The right that it needs, on what its path names.
     pub(super) action: Action,
-    /// Its document names objects, and the right is needed on each of them instead.
-    pub(super) is_per_object: bool,
+    /// Which rights it needs is in its document: on each of the objects that it names, or to set the tags that it has.
+    pub(super) is_decided_by_document: bool,
     pub(super) body: RequestBody,
     method: &'static str,
     level: Level,
@@ -80,10 +82,14 @@ pub(super) struct Operation {
 
 /// Headers that are accepted with these values only.
 const VALUES: &[(&str, &[&str])] = &[
-    ("x-amz-checksum-mode", &["ENABLED"]),
+    // The AWS SDK for C++ writes it in lower case.
+    ("x-amz-checksum-mode", &["ENABLED", "enabled"]),
     ("x-amz-metadata-directive", &["COPY", "REPLACE"]),
-    // There are no tags, and nothing is ever archived.
     ("x-amz-tagging-directive", &["COPY", "REPLACE"]),
+    // The one version of S3's API; the AWS SDK for C++ sends it.
+    ("x-amz-api-version", &["2006-03-01"]),
+    ("x-amz-bypass-governance-retention", &["true", "false"]),
+    // Nothing is ever archived.
     ("x-amz-optional-object-attributes", &["RestoreStatus"]),
     ("x-amz-request-payer", &["requester"]),
 ];
@@ -132,6 +138,12 @@ impl Operation {
         if query.get("list-type").is_some_and(|version| version != "2") {
             return Err(s3_error!(InvalidArgument, "list-type must be 2"));
         }
+        if query.get("versionId").is_some_and(|version| version != "null") {
+            return Err(s3_error!(
+                InvalidArgument,
+                "Invalid version id specified: versions are not stored, so there is \"null\" only"
+            ));
+        }
         // A read may ignore a condition; a write must not be done against one.
         let is_read = matches!(self.method, "GET" | "HEAD");
         let unsupported = CONDITIONS
@@ -162,6 +174,13 @@ impl Operation {
                 return Err(s3_error!(InvalidArgument, "{name} must be {}", allowed.join(" or ")));
             }
         }
+        let encryption = headers.get("x-amz-server-side-encryption");
+        if encryption.is_some_and(|kind| kind != "AES256") {
+            return Err(s3_error!(
+                NotImplemented,
+                "x-amz-server-side-encryption other than AES256 is not offered; nothing was done"
+            ));
+        }
         for name in ["x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"] {
             if headers.get(name).is_some_and(|owner| owner != OWNER) {
                 return Err(s3_error!(
@@ -171,6 +190,35 @@ impl Operation {
             }
         }
         Ok(())
+    }
+
+    /// Whether it is a listing, whose parameters policies may name.
+    pub(super) fn is_listing(&self) -> bool {
+        matches!(
+            self.action,
+            Action::ListBucket | Action::ListBucketMultipartUploads | Action::ListBucketVersions
+        )
+    }
+
+    /// The right to the ACL that the request names, of an operation that creates what it is of.
+    pub(super) fn acl_action(&self) -> Option<Action> {
+        let of_acl = match self.action {
+            Action::PutObject => Action::PutObjectAcl,
+            Action::CreateBucket => Action::PutBucketAcl,
+            _ => return None,
+        };
+        self.headers.iter().any(|list| list.contains(&"x-amz-acl")).then_some(of_acl)
+    }
+
+    /// The right to set the tags that the request names, of an operation that creates an object.
+    pub(super) fn tagging_action(&self) -> Option<Action> {
+        let takes = self.headers.iter().any(|list| list.contains(&"x-amz-tagging"));
+        takes.then_some(Action::PutObjectTagging)
+    }
+
+    /// Whether it puts or deletes an object.
+    pub(super) const fn is_write_of_object(&self) -> bool {
+        matches!(self.action, Action::PutObject | Action::DeleteObject)
     }
 
     fn takes_header(&self, name: &str) -> bool {
@@ -207,7 +255,14 @@ mod tests {
                 .selectors
                 .iter()
                 .chain(operation.parameters)
-                .map(|name| format!("{name}={}", if *name == "list-type" { "2" } else { "1" }))
+                .map(|name| {
+                    let value = match *name {
+                        "list-type" => "2",
+                        "versionId" => "null",
+                        _ => "1",
+                    };
+                    format!("{name}={value}")
+                })
                 .collect();
             let headers = if operation.is_copy { &["x-amz-copy-source"][..] } else { &[] };
             let headers = [headers, operation.conditions].concat();
@@ -219,10 +274,8 @@ mod tests {
     #[test]
     fn what_the_table_does_not_name_is_another_operation_and_refused() {
         let object = [
-            "acl",
             "annotation",
             "append",
-            "attributes",
             "encryption",
             "legal-hold",
             "metadata",
@@ -235,13 +288,12 @@ mod tests {
             "tagging=1&x=2",
             "torrent",
             "uploads=&x=1",
-            "versionId=1",
             "versions",
             "website",
             "ACL",
             "upload",
             "partnumber=1",
-            "%61cl",
+            "%74orrent",
         ];
         for query in object {
             for method in ["GET", "HEAD", "PUT", "POST", "DELETE"] {
@@ -254,7 +306,6 @@ mod tests {
             ("PUT", "uploadId=x"),
             ("PUT", "partNumber=1"),
             ("PUT", "delete"),
-            ("DELETE", "tagging"),
             ("DELETE", "uploadId=1&acl"),
             ("POST", ""),
             ("POST", "delete"),
@@ -268,29 +319,13 @@ mod tests {
             );
         }
         let bucket = [
-            "accelerate",
-            "acl",
             "analytics&id=1",
-            "encryption",
             "intelligent-tiering",
             "inventory",
-            "lifecycle",
-            "logging",
             "metadataConfiguration",
             "metadataTable",
             "metrics",
-            "object-lock",
-            "ownershipControls",
-            "policy",
-            "policyStatus",
-            "publicAccessBlock",
-            "replication",
-            "requestPayment",
             "session",
-            "tagging",
-            "versioning",
-            "versions",
-            "website",
             "abac",
             "metadataInventoryTable",
         ];
@@ -300,6 +335,54 @@ mod tests {
                 assert_eq!(found, Err("NotImplemented".into()), "{method} {query}");
             }
         }
+        for (method, query) in [
+            ("HEAD", "policy"),
+            ("POST", "policy"),
+            ("PUT", "policyStatus"),
+            ("DELETE", "policyStatus"),
+            ("POST", "publicAccessBlock"),
+        ] {
+            assert_eq!(
+                find(method, Level::Bucket, query, &[]),
+                Err("NotImplemented".into()),
+                "{method} {query}"
+            );
+        }
+        for query in [
+            "accelerate",
+            "encryption",
+            "lifecycle",
+            "logging",
+            "object-lock",
+            "ownershipControls",
+            "replication",
+            "requestPayment",
+            "tagging",
+            "versioning",
+            "versions",
+            "website",
+        ] {
+            for method in ["HEAD", "PUT", "POST", "DELETE"] {
+                assert_eq!(
+                    find(method, Level::Bucket, query, &[]),
+                    Err("NotImplemented".into()),
+                    "{method} {query}"
+                );
+            }
+        }
+        for method in ["HEAD", "POST", "DELETE"] {
+            for level in [Level::Bucket, Level::Object] {
+                assert_eq!(find(method, level, "acl", &[]), Err("NotImplemented".into()), "{method} acl");
+            }
+        }
+        for method in ["GET", "HEAD", "DELETE"] {
+            assert_eq!(
+                find(method, Level::Object, "versionId=1", &[]),
+                Err("InvalidArgument".into()),
+                "{method}"
+            );
+        }
+        assert_eq!(find("PUT", Level::Object, "versionId=null", &[]), Err("NotImplemented".into()));
         assert_eq!(find("GET", Level::Bucket, "list-type=1", &[]), Err("InvalidArgument".into()));
         assert_eq!(find("POST", Level::Service, "", &[]), Err("NotImplemented".into()));
     }
@@ -331,9 +414,8 @@ mod tests {
             "x-amz-checksum-xxhash64",
             "x-amz-grant-read",
             "x-amz-object-lock-mode",
-            "x-amz-server-side-encryption",
+            "x-amz-server-side-encryption-aws-kms-key-id",
             "x-amz-server-side-encryption-customer-key",
-            "x-amz-tagging",
             "x-amz-website-redirect-location",
             "x-amz-write-offset-bytes",
             "x-amz-unheard-of",
@@ -346,7 +428,6 @@ mod tests {
             ("DELETE", "x-amz-if-match-size"),
             ("DELETE", "x-amz-if-match-last-modified-time"),
             ("DELETE", "x-amz-mfa"),
-            ("DELETE", "x-amz-bypass-governance-retention"),
             ("HEAD", "x-amz-meta-a"),
         ] {
             assert_eq!(

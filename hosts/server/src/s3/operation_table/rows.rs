@@ -6,6 +6,7 @@ use crate::auth::Action;
 
 /// Headers that any request may have: those of its signature, and those without effect.
 pub(super) const EVERY: &[&str] = &[
+    "x-amz-api-version",
     "x-amz-content-sha256",
     "x-amz-date",
     "x-amz-decoded-content-length",
@@ -24,9 +25,12 @@ const CHECKSUMS: &[&str] = &[
 const CHECKSUM_ALGORITHM: &[&str] = &["x-amz-checksum-algorithm"];
 const CHECKSUM_MODE: &[&str] = &["x-amz-checksum-mode"];
 const OPTIONAL_ATTRIBUTES: &[&str] = &["x-amz-optional-object-attributes"];
+/// Of no effect, as nothing is ever retained.
+const BYPASS: &[&str] = &["x-amz-bypass-governance-retention"];
 const TRAILER: &[&str] = &["x-amz-trailer"];
 /// `x-amz-meta-`: all that begin with it.
-const NEW_OBJECT: &[&str] = &["x-amz-acl", METADATA, "x-amz-storage-class"];
+const NEW_OBJECT: &[&str] =
+    &["x-amz-acl", METADATA, "x-amz-server-side-encryption", "x-amz-storage-class", "x-amz-tagging"];
 pub(super) const METADATA: &str = "x-amz-meta-";
 pub(super) const COPY_SOURCE: &[&str] = &[
     "x-amz-copy-source",
@@ -39,8 +43,11 @@ pub(super) const COPY_SOURCE: &[&str] = &[
 /// The conditional headers of HTTP.
 pub(super) const CONDITIONS: &[&str] =
     &["if-match", "if-modified-since", "if-none-match", "if-unmodified-since"];
+/// The version that is meant; there is one of each object, "null".
+const VERSION: &str = "versionId";
 /// Query parameters of a read: most override headers of the answer.
 const READ: &[&str] = &[
+    VERSION,
     "partNumber",
     "response-cache-control",
     "response-content-disposition",
@@ -55,7 +62,7 @@ const fn row(name: &'static str, action: Action, method: &'static str, level: Le
     Operation {
         name,
         action,
-        is_per_object: false,
+        is_decided_by_document: false,
         body: RequestBody::None,
         method,
         level,
@@ -113,6 +120,95 @@ pub(in crate::s3) const OPERATIONS: &[Operation] = &[
         selectors: &["notification"],
         ..row("GetBucketNotificationConfiguration", Action::GetBucketNotification, "GET", Level::Bucket)
     },
+    Operation {
+        selectors: &["policy"],
+        ..row("GetBucketPolicy", Action::GetBucketPolicy, "GET", Level::Bucket)
+    },
+    Operation {
+        body: RequestBody::Json,
+        selectors: &["policy"],
+        headers: &[CHECKSUMS, TRAILER, &["x-amz-confirm-remove-self-bucket-access"]],
+        ..row("PutBucketPolicy", Action::PutBucketPolicy, "PUT", Level::Bucket)
+    },
+    Operation {
+        selectors: &["policy"],
+        ..row("DeleteBucketPolicy", Action::DeleteBucketPolicy, "DELETE", Level::Bucket)
+    },
+    Operation {
+        selectors: &["policyStatus"],
+        ..row("GetBucketPolicyStatus", Action::GetBucketPolicyStatus, "GET", Level::Bucket)
+    },
+    Operation {
+        selectors: &["publicAccessBlock"],
+        ..row("GetPublicAccessBlock", Action::GetBucketPublicAccessBlock, "GET", Level::Bucket)
+    },
+    Operation {
+        body: RequestBody::Document { checksums: true },
+        selectors: &["publicAccessBlock"],
+        headers: &[CHECKSUMS, TRAILER],
+        ..row("PutPublicAccessBlock", Action::PutBucketPublicAccessBlock, "PUT", Level::Bucket)
+    },
+    Operation {
+        selectors: &["publicAccessBlock"],
+        ..row("DeletePublicAccessBlock", Action::PutBucketPublicAccessBlock, "DELETE", Level::Bucket)
+    },
+    Operation { selectors: &["acl"], ..row("GetBucketAcl", Action::GetBucketAcl, "GET", Level::Bucket) },
+    Operation {
+        selectors: &["acl"],
+        body: RequestBody::Document { checksums: true },
+        headers: &[CHECKSUMS, TRAILER, &["x-amz-acl"]],
+        ..row("PutBucketAcl", Action::PutBucketAcl, "PUT", Level::Bucket)
+    },
+    Operation {
+        selectors: &["accelerate"],
+        ..row("GetBucketAccelerateConfiguration", Action::GetAccelerateConfiguration, "GET", Level::Bucket)
+    },
+    Operation {
+        selectors: &["encryption"],
+        ..row("GetBucketEncryption", Action::GetEncryptionConfiguration, "GET", Level::Bucket)
+    },
+    Operation {
+        selectors: &["lifecycle"],
+        ..row("GetBucketLifecycleConfiguration", Action::GetLifecycleConfiguration, "GET", Level::Bucket)
+    },
+    Operation {
+        selectors: &["logging"],
+        ..row("GetBucketLogging", Action::GetBucketLogging, "GET", Level::Bucket)
+    },
+    Operation {
+        selectors: &["ownershipControls"],
+        ..row("GetBucketOwnershipControls", Action::GetBucketOwnershipControls, "GET", Level::Bucket)
+    },
+    Operation {
+        selectors: &["replication"],
+        ..row("GetBucketReplication", Action::GetReplicationConfiguration, "GET", Level::Bucket)
+    },
+    Operation {
+        selectors: &["requestPayment"],
+        ..row("GetBucketRequestPayment", Action::GetBucketRequestPayment, "GET", Level::Bucket)
+    },
+    Operation {
+        selectors: &["tagging"],
+        ..row("GetBucketTagging", Action::GetBucketTagging, "GET", Level::Bucket)
+    },
+    Operation {
+        selectors: &["versioning"],
+        ..row("GetBucketVersioning", Action::GetBucketVersioning, "GET", Level::Bucket)
+    },
+    Operation {
+        selectors: &["website"],
+        ..row("GetBucketWebsite", Action::GetBucketWebsite, "GET", Level::Bucket)
+    },
+    Operation {
+        selectors: &["object-lock"],
+        ..row("GetObjectLockConfiguration", Action::GetBucketObjectLockConfiguration, "GET", Level::Bucket)
+    },
+    Operation {
+        selectors: &["versions"],
+        parameters: &["delimiter", "encoding-type", "key-marker", "max-keys", "prefix", "version-id-marker"],
+        headers: &[OPTIONAL_ATTRIBUTES],
+        ..row("ListObjectVersions", Action::ListBucketVersions, "GET", Level::Bucket)
+    },
     row("HeadBucket", Action::ListBucket, "HEAD", Level::Bucket),
     Operation {
         body: RequestBody::Document { checksums: true },
@@ -132,10 +228,10 @@ pub(in crate::s3) const OPERATIONS: &[Operation] = &[
         ..row("PutBucketNotificationConfiguration", Action::PutBucketNotification, "PUT", Level::Bucket)
     },
     Operation {
-        is_per_object: true,
+        is_decided_by_document: true,
         body: RequestBody::Document { checksums: true },
         selectors: &["delete"],
-        headers: &[CHECKSUMS, TRAILER],
+        headers: &[CHECKSUMS, TRAILER, BYPASS],
         ..row("DeleteObjects", Action::DeleteObject, "POST", Level::Bucket)
     },
     row("DeleteBucket", Action::DeleteBucket, "DELETE", Level::Bucket),
@@ -145,14 +241,46 @@ pub(in crate::s3) const OPERATIONS: &[Operation] = &[
     },
     // Objects.
     Operation {
+        selectors: &["acl"],
+        parameters: &[VERSION],
+        ..row("GetObjectAcl", Action::GetObjectAcl, "GET", Level::Object)
+    },
+    Operation {
+        selectors: &["acl"],
+        parameters: &[VERSION],
+        body: RequestBody::Document { checksums: true },
+        headers: &[CHECKSUMS, TRAILER, &["x-amz-acl"]],
+        ..row("PutObjectAcl", Action::PutObjectAcl, "PUT", Level::Object)
+    },
+    Operation {
         parameters: READ,
         headers: &[CHECKSUM_MODE],
         conditions: CONDITIONS,
         ..row("GetObject", Action::GetObject, "GET", Level::Object)
     },
     Operation {
+        selectors: &["attributes"],
+        parameters: &[VERSION],
+        headers: &[&["x-amz-max-parts", "x-amz-object-attributes", "x-amz-part-number-marker"]],
+        ..row("GetObjectAttributes", Action::GetObjectAttributes, "GET", Level::Object)
+    },
+    Operation {
         selectors: &["tagging"],
+        parameters: &[VERSION],
         ..row("GetObjectTagging", Action::GetObjectTagging, "GET", Level::Object)
+    },
+    Operation {
+        is_decided_by_document: true,
+        selectors: &["tagging"],
+        parameters: &[VERSION],
+        body: RequestBody::Document { checksums: true },
+        headers: &[CHECKSUMS, TRAILER],
+        ..row("PutObjectTagging", Action::PutObjectTagging, "PUT", Level::Object)
+    },
+    Operation {
+        selectors: &["tagging"],
+        parameters: &[VERSION],
+        ..row("DeleteObjectTagging", Action::DeleteObjectTagging, "DELETE", Level::Object)
     },
     Operation {
         selectors: &["uploadId"],
@@ -207,6 +335,8 @@ pub(in crate::s3) const OPERATIONS: &[Operation] = &[
         ..row("CompleteMultipartUpload", Action::PutObject, "POST", Level::Object)
     },
     Operation {
+        parameters: &[VERSION],
+        headers: &[BYPASS],
         conditions: &["if-match"],
         ..row("DeleteObject", Action::DeleteObject, "DELETE", Level::Object)
     },

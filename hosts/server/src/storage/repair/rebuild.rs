@@ -118,6 +118,9 @@ pub fn rebuild(
         work.take(scanned)
     })?;
     work.flush()?;
+    if let Some(old) = &old {
+        old.copy_details_into(&work.ledger)?;
+    }
     work.find_lost()?;
     work.finish_ledger(options.buckets)?;
     let objects = work.count_objects()?;
@@ -317,7 +320,7 @@ impl Work<'_> {
         let pending = self.ledger.submit(Vec::new(), move |changes| {
             for (at, record) in rows {
                 if changes.bucket(&at.bucket)?.is_none() {
-                    changes.put_bucket(&at.bucket, &bucket(record.modified_ms))?;
+                    changes.put_bucket(&at.bucket, &BucketRecord::new(record.modified_ms, None))?;
                 }
                 changes.put_object(&at, &record)?;
             }
@@ -352,7 +355,7 @@ impl Work<'_> {
         let pending = self.ledger.submit(Vec::new(), move |changes| {
             for name in buckets {
                 if changes.bucket(&name)?.is_none() {
-                    changes.put_bucket(&name, &bucket(now))?;
+                    changes.put_bucket(&name, &BucketRecord::new(now, None))?;
                 }
             }
             if let Some(identity) = identity {
@@ -370,10 +373,6 @@ impl Work<'_> {
     fn count_objects(&self) -> Result<u64, RepairError> {
         Ok(self.ledger.view()?.object_count()?)
     }
-}
-
-fn bucket(created_ms: i64) -> BucketRecord {
-    BucketRecord { created_ms, notifications: Vec::new(), cors: Vec::new() }
 }
 
 fn remove_if_there(path: &Path) -> Result<(), RepairError> {

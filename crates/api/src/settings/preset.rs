@@ -1,0 +1,135 @@
+//! The sections `[[preset]]`: renditions by name, for delivery on request.
+
+use serde::Deserialize;
+use tintype_engine::{OutputFormat, Size, Spec};
+use tintype_pipeline::{
+    ObjectKey,
+    settings::{Check, SettingsError, WrittenSpec},
+};
+
+use crate::routes::RESERVED;
+
+/// A rendition by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preset {
+    /// Its name, a part of URLs.
+    pub name: String,
+    /// The rendition. Its format is in `format`.
+    pub spec: Spec,
+    /// Which format it has.
+    pub format: PresetFormat,
+    /// The highest device pixel ratio that a request may ask for, 1 to 4.
+    pub max_dpr: u32,
+    /// An image of the source bucket that is shown where the source is missing or broken.
+    pub fallback: Option<ObjectKey>,
+}
+
+/// Which format a preset's images have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PresetFormat {
+    /// One, whatever clients accept.
+    Fixed(OutputFormat),
+    /// WebP for clients that name it in `Accept`, for others as [`OutputFormat::Same`].
+    Auto,
+}
+
+impl Preset {
+    /// The rendition at a device pixel ratio, for a client that names WebP in `Accept` or not.
+    #[must_use]
+    pub fn rendition(&self, dpr: u32, accepts_webp: bool) -> Spec {
+        let larger = |side: Option<u32>| side.map(|side| side.saturating_mul(dpr).min(Size::MAX));
+        let format = match self.format {
+            PresetFormat::Fixed(format) => format,
+            PresetFormat::Auto if accepts_webp => OutputFormat::WebP,
+            PresetFormat::Auto => OutputFormat::Same,
+        };
+        let Size { width, height } = self.spec.size;
+        Spec { size: Size { width: larger(width), height: larger(height) }, format, ..self.spec.clone() }
+    }
+}
+
+/// A preset as written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "struct Preset")]
+pub struct PresetSection {
+    name: String,
+    size: Option<String>,
+    fit: Option<String>,
+    enlarge: Option<bool>,
+    format: Option<String>,
+    avif: Option<bool>,
+    quality: Option<u64>,
+    gravity: Option<String>,
+    background: Option<String>,
+    filter: Option<String>,
+    effort: Option<String>,
+    scaling: Option<String>,
+    max_dpr: Option<u32>,
+    fallback: Option<String>,
+}
+
+/// Characters of the longest name.
+const LONGEST_NAME: usize = 64;
+
+pub(super) fn presets(check: &Check, written: Vec<PresetSection>) -> Result<Vec<Preset>, SettingsError> {
+    let mut presets: Vec<Preset> = Vec::with_capacity(written.len());
+    for section in written {
+        let name = section.name.clone();
+        let preset = preset(check, section).map_err(|error| SettingsError {
+            message: format!("{} (preset \"{name}\")", error.message),
+            ..error
+        })?;
+        if presets.iter().any(|other| other.name == preset.name) {
+            return check.fail("preset.name", format!("\"{}\" is taken by another preset", preset.name));
+        }
+        presets.push(preset);
+    }
+    Ok(presets)
+}
+
+fn preset(check: &Check, written: PresetSection) -> Result<Preset, SettingsError> {
+    let name = written.name;
+    let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(legal) {
+        return check.fail("preset.name", format!("\"{name}\" is no name: 1 to 64 letters, digits, - and _"));
+    }
+    if RESERVED.contains(&name.as_str()) {
+        let reserved = RESERVED.join(", ");
+        return check.fail("preset.name", format!("\"{name}\" is reserved, as are {reserved}"));
+    }
+    if written.avif == Some(true) {
+        return check.fail(
+            "preset.avif",
+            "AVIF cannot be written by this version; leave avif = false, and format = \"auto\" chooses WebP where it is accepted",
+        );
+    }
+    let is_auto = written.format.as_deref() == Some("auto");
+    if let Some(format) = &written.format
+        && !is_auto
+        && format.parse::<OutputFormat>().is_err()
+    {
+        let names = OutputFormat::NAMES.join(", ");
+        return check.fail("preset.format", format!("format \"{format}\" is not one of auto, {names}"));
+    }
+    let spec = WrittenSpec {
+        size: written.size,
+        fit: written.fit,
+        enlarge: written.enlarge,
+        format: written.format.filter(|_| !is_auto),
+        quality: written.quality,
+        gravity: written.gravity,
+        background: written.background,
+        filter: written.filter,
+        effort: written.effort,
+        scaling: written.scaling,
+    };
+    let spec = spec.validate(check, "preset")?;
+    let fallback = written.fallback.map(|key| ObjectKey::new(&key)).transpose();
+    Ok(Preset {
+        format: if is_auto { PresetFormat::Auto } else { PresetFormat::Fixed(spec.format) },
+        spec,
+        max_dpr: check.within("preset.max_dpr", written.max_dpr.unwrap_or(2), 1, 4)?,
+        fallback: fallback.or_else(|message| check.fail("preset.fallback", message))?,
+        name,
+    })
+}

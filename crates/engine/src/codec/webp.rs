@@ -1,0 +1,56 @@
+//! WebP (RFC 9649): written by libwebp.
+
+mod alpha;
+mod colour;
+mod decode;
+mod encode;
+mod header;
+mod output;
+mod vp8;
+mod vp8l;
+
+use crate::codec::{Codec, EncodeOptions, OpenFile};
+use crate::error::Error;
+use crate::header::{Coverage, Format, Header};
+use crate::pixels::Image8;
+
+/// The codec.
+pub(super) struct WebP;
+
+impl Codec for WebP {
+    fn format(&self) -> Format {
+        Format::WebP
+    }
+
+    fn coverage(&self) -> Coverage {
+        Coverage::new(
+            "WebP",
+            &["webp"],
+            "lossy, lossless, alpha, the first frame of an animation; Exif, ICC",
+            "lossy, with alpha",
+            "",
+        )
+    }
+
+    fn recognises(&self, bytes: &[u8]) -> Result<bool, Error> {
+        Ok(bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP"))
+    }
+
+    fn open<'a>(&self, bytes: &'a [u8]) -> Result<OpenFile<'a>, Error> {
+        let (details, picture) = header::read(bytes)?;
+        OpenFile::new(details, move |header, context, rows, _| {
+            decode::decode(&picture, header, context, rows)
+        })
+    }
+
+    fn memory(&self, header: &Header, _: u32) -> u64 {
+        decode::memory(header)
+    }
+
+    fn encode(&self, image: &Image8, options: &EncodeOptions<'_>) -> Result<Vec<u8>, Error> {
+        encode::encode(image, options.quality)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+"""Bucket policies, and what is public: nothing, until two things are said."""
+
+import json
+
+import pytest
+import requests
+
+from access_keys import Key, code
+from sample_images import jpeg
+from tintype import DESTINATION, SOURCE, run
+from waiting import until
+
+
+@pytest.fixture
+def server(new_server):
+    return new_server().start()
+
+
+def policy(*statements):
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+def statement(effect, principal, actions, resources, **more):
+    return {"Effect": effect, "Principal": principal, "Action": actions, "Resource": resources, **more}
+
+
+def arn(name):
+    return {"AWS": f"arn:aws:iam::000000000000:user/{name}"}
+
+
+def test_a_bucket_policy_allows_others_and_denies_first(server):
+    alice = Key(server, "alice", "--preset", "bucket-owner")
+    bob = Key(server, "bob")
+    bucket, objects = "of-alice", "arn:aws:s3:::of-alice/*"
+    alice.s3.create_bucket(Bucket=bucket)
+    for key in ("a", "secret/b"):
+        alice.s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+    assert code(alice.s3.get_bucket_policy, Bucket=bucket) == "NoSuchBucketPolicy"
+    written = policy(
+        statement("Allow", arn("bob"), ["s3:GetObject", "s3:PutBucketPolicy"], [objects, "arn:aws:s3:::of-alice"]),
+        statement("Deny", "*", "s3:GetObject", "arn:aws:s3:::of-alice/secret/*"),
+    )
+    alice.s3.put_bucket_policy(Bucket=bucket, Policy="  " + written)
+    # As it was put, to the byte.
+    assert alice.s3.get_bucket_policy(Bucket=bucket)["Policy"] == "  " + written
+    assert alice.s3.get_bucket_policy_status(Bucket=bucket)["PolicyStatus"]["IsPublic"] is False
+    assert bob.s3.get_object(Bucket=bucket, Key="a")["Body"].read() == b"x"
+    for client in (bob.s3, alice.s3):
+        assert code(client.get_object, Bucket=bucket, Key="secret/b") == "AccessDenied"
+    assert server.client().get_object(Bucket=bucket, Key="secret/b")["Body"].read() == b"x"
+    assert code(bob.s3.put_object, Bucket=bucket, Key="c", Body=b"") == "AccessDenied"
+    assert code(bob.s3.get_bucket_policy, Bucket=bucket) == "AccessDenied"
+    for wrong in ("{", policy(statement("Allow", "*", "s3:GetObject", "arn:aws:s3:::other/*")), policy()):
+        assert code(alice.s3.put_bucket_policy, Bucket=bucket, Policy=wrong) == "MalformedPolicy"
+    # It outlives the server.
+    server.stop()
+    server.start()
+    assert code(bob.use({"access_key_id": bob.id, "secret_access_key": bob.secret}).s3.get_object, Bucket=bucket, Key="a") is None
+    server.client().delete_bucket_policy(Bucket=bucket)
+    assert code(bob.s3.get_object, Bucket=bucket, Key="a") == "AccessDenied"
+
+
+def test_nothing_is_public_until_two_things_are_said(server):
+    root = server.client()
+    root.create_bucket(Bucket="pictures")
+    root.put_object(Bucket="pictures", Key="open/a", Body=b"public")
+    root.put_object(Bucket="pictures", Key="b", Body=b"private")
+    get = lambda key: requests.get(f"{server.s3_url}/pictures/{key}", timeout=30)
+    everybody = policy(statement("Allow", "*", "s3:GetObject", "arn:aws:s3:::pictures/open/*"))
+    assert get("open/a").status_code == 403 and "AccessDenied" in get("open/a").text
+    block = root.get_public_access_block(Bucket="pictures")["PublicAccessBlockConfiguration"]
+    assert all(block.values()) and len(block) == 4
+    assert code(root.put_bucket_policy, Bucket="pictures", Policy=everybody) == "AccessDenied"
+    root.delete_public_access_block(Bucket="pictures")
+    assert code(root.get_public_access_block, Bucket="pictures") == "NoSuchPublicAccessBlockConfiguration"
+    root.put_bucket_policy(Bucket="pictures", Policy=everybody)
+    assert root.get_bucket_policy_status(Bucket="pictures")["PolicyStatus"]["IsPublic"] is True
+    assert get("open/a").content == b"public"
+    assert requests.head(f"{server.s3_url}/pictures/open/a", timeout=30).status_code == 200
+    assert get("b").status_code == 403 and get("").status_code == 403
+    for method, path in (("PUT", "open/a"), ("DELETE", "open/a"), ("PUT", ""), ("DELETE", ""), ("POST", "?delete")):
+        answer = requests.request(method, f"{server.s3_url}/pictures/{path}", data=b"", timeout=30)
+        assert answer.status_code in (400, 403), (method, path, answer.text)
+    assert requests.get(server.s3_url, timeout=30).status_code == 403
+    # What is not there looks as what is.
+    unknown = requests.post(f"{server.s3_url}/not-there?delete", data=b"", timeout=30)
+    assert unknown.status_code == 403 and "AccessDenied" in unknown.text
+    # Nobody without a key says what a page of this server is.
+    for key in ("open/a", "b"):
+        typed = get(f"{key}?response-content-type=text/html")
+        assert typed.status_code == 400 and "InvalidRequest" in typed.text
+    assert get("open/a").content == b"public"
+    # `check` says so; what is blocked again is public no more.
+    server.stop()
+    checked = run("check", "--data", server.data, "--s3", "127.0.0.1:0", "--http", "127.0.0.1:0").stdout.decode()
+    assert "by policies and ACLs of buckets: pictures" in checked
+    server.start()
+    assert get("open/a").content == b"public"
+    restricted = dict.fromkeys(
+        ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
+    )
+    server.client().put_public_access_block(Bucket="pictures", PublicAccessBlockConfiguration=restricted)
+    assert get("open/a").status_code == 403
+
+
+def test_without_the_default_a_policy_is_enough(new_server):
+    server = new_server(settings="[storage]\nblock_public_access = false\n").start()
+    root = server.client()
+    root.put_object(Bucket=DESTINATION, Key="a", Body=b"x")
+    assert code(root.get_public_access_block, Bucket=DESTINATION) == "NoSuchPublicAccessBlockConfiguration"
+    root.put_bucket_policy(
+        Bucket=DESTINATION,
+        Policy=policy(statement("Allow", "*", "s3:GetObject", f"arn:aws:s3:::{DESTINATION}/*")),
+    )
+    assert requests.get(f"{server.s3_url}/{DESTINATION}/a", timeout=30).content == b"x"
+    assert requests.get(f"{server.s3_url}/{SOURCE}/a", timeout=30).status_code == 403
+
+
+def test_a_public_acl_counts_where_it_may(new_server):
+    server = new_server(settings="[storage]\nblock_public_access = false\n").start()
+    root = server.client()
+    get = lambda path: requests.get(f"{server.s3_url}/{path}", timeout=30)
+    root.create_bucket(Bucket="pictures")
+    root.put_object(Bucket="pictures", Key="a", Body=b"a", ACL="public-read")
+    root.put_object(Bucket="pictures", Key="b", Body=b"b")
+    root.copy_object(Bucket="pictures", Key="c", CopySource="pictures/a")
+    root.copy_object(Bucket="pictures", Key="d", CopySource="pictures/b", ACL="public-read")
+    upload = root.create_multipart_upload(Bucket="pictures", Key="e", ACL="public-read")["UploadId"]
+    part = root.upload_part(Bucket="pictures", Key="e", UploadId=upload, PartNumber=1, Body=b"e")
+    parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    root.complete_multipart_upload(Bucket="pictures", Key="e", UploadId=upload, MultipartUpload=parts)
+    form = root.generate_presigned_post("pictures", "f", {"acl": "public-read"}, [{"acl": "public-read"}])
+    assert requests.post(form["url"], data=form["fields"], files={"file": b"f"}, timeout=30).status_code == 204
+    for key, is_public in (("a", True), ("b", False), ("c", False), ("d", True), ("e", True), ("f", True)):
+        assert get(f"pictures/{key}").status_code == (200 if is_public else 403), key
+        assert len(root.get_object_acl(Bucket="pictures", Key=key)["Grants"]) == 1 + is_public, key
+    # Only to read, and only as long as it is the same object.
+    assert requests.put(f"{server.s3_url}/pictures/a", data=b"x", timeout=30).status_code == 403
+    root.put_object(Bucket="pictures", Key="a", Body=b"private again")
+    assert get("pictures/a").status_code == 403
+    root.put_object_acl(Bucket="pictures", Key="a", ACL="public-read")
+    assert get("pictures/a").content == b"private again"
+    assert get("pictures").status_code == 403
+    root.put_bucket_acl(Bucket="pictures", ACL="public-read")
+    assert "<Key>b</Key>" in get("pictures").text and get("pictures/b").status_code == 403
+    ignored = {"IgnorePublicAcls": True}
+    root.put_public_access_block(Bucket="pictures", PublicAccessBlockConfiguration=ignored)
+    assert get("pictures/a").status_code == 403 and get("pictures").status_code == 403
+    blocked = {"BlockPublicAcls": True}
+    root.put_public_access_block(Bucket="pictures", PublicAccessBlockConfiguration=blocked)
+    assert get("pictures/a").status_code == 200
+    for call, more in ((root.put_object, {"Body": b""}), (root.put_object_acl, {})):
+        assert code(call, Bucket="pictures", Key="a", ACL="public-read", **more) == "AccessDenied"
+    assert code(root.put_bucket_acl, Bucket="pictures", ACL="public-read") == "AccessDenied"
+    # What a policy denies no ACL allows.
+    denied = policy(statement("Deny", "*", "s3:GetObject", "arn:aws:s3:::pictures/d"))
+    root.put_bucket_policy(Bucket="pictures", Policy=denied)
+    assert (get("pictures/a").status_code, get("pictures/d").status_code) == (200, 403)
+
+
+def test_the_function_is_a_principal_that_policies_name(server):
+    root = server.client()
+    root.put_bucket_policy(
+        Bucket=DESTINATION,
+        Policy=policy(statement("Deny", arn("function"), "s3:PutObject", f"arn:aws:s3:::{DESTINATION}/thumb_no*")),
+    )
+    for key in ("no.jpg", "yes.jpg"):
+        root.put_object(Bucket=SOURCE, Key=key, Body=jpeg(300, 200))
+    assert server.thumbnail("thumb_yes.jpg")["Bytes"]
+    until(lambda: '"s3:PutObject"' in server.log_text() and "thumb_no.jpg" in server.log_text(), "it was denied")
+    assert code(root.head_object, Bucket=DESTINATION, Key="thumb_no.jpg") == "404"
+    assert run("keys", "add", "function", "--server", server.http_url, "--data", server.data).returncode == 1

@@ -1,0 +1,384 @@
+//! `/gallery`: the images of a bucket with the status of their thumbnails, page by page; `/buckets`: which there are.
+
+use std::time::{Duration, Instant};
+
+use axum::http::Method;
+use serde::{Deserialize, Serialize};
+use tintype_api::Permission;
+use tintype_pipeline::{Location, ThumbnailStatus, source_of, trigger::Trigger};
+
+use super::{Admin, Handle, PagedRequest, Refusal, Request, object_status::thumbnail_status};
+use crate::{
+    queue::ResultRecord,
+    storage::{ObjectRecord, PageRequest},
+};
+
+/// Images in one answer, unless another number is asked for.
+const DEFAULT_IMAGES: usize = 60;
+/// The most images in one answer, and keys that one request may name.
+const MAX_IMAGES: usize = 200;
+/// A search looks through keys for so long; then it is answered what was found, and where to go on.
+const SEARCH_TIME: Duration = Duration::from_millis(20);
+
+/// The next page of images that meet every condition given.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GalleryRequest {
+    /// Their bucket; none: that of the first trigger.
+    pub bucket: Option<String>,
+    /// Of keys that begin so. Unless there are other conditions, keys with a slash after it are rolled up to folders.
+    pub prefix: Option<String>,
+    /// Of keys that hold this text, in any case.
+    pub text: Option<String>,
+    /// With this status of their thumbnails.
+    pub only: Option<GalleryFilter>,
+    /// With exactly these keys; then there is one page.
+    #[serde(rename = "key")]
+    pub keys: Vec<String>,
+    /// After this key or folder: where the page before ended.
+    pub after: Option<String>,
+    /// The most images to be answered.
+    pub last: Option<usize>,
+}
+
+/// A class of images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GalleryFilter {
+    /// Whose thumbnails are there.
+    Rendered,
+    /// Whose event waits or is under way.
+    Waiting,
+    /// That could not be rendered.
+    Failed,
+    /// That no trigger takes, or that the function ignored.
+    Ignored,
+    /// Without current thumbnails, though nothing has failed.
+    Missing,
+}
+
+impl GalleryFilter {
+    /// All, in the order in which they are offered.
+    pub const ALL: [Self; 5] = [Self::Rendered, Self::Waiting, Self::Failed, Self::Ignored, Self::Missing];
+
+    /// Its name in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rendered => "rendered",
+            Self::Waiting => "waiting",
+            Self::Failed => "failed",
+            Self::Ignored => "ignored",
+            Self::Missing => "missing",
+        }
+    }
+
+    const fn passes(self, status: ThumbnailStatus) -> bool {
+        use ThumbnailStatus::{Current, Failed, Ignored, Missing, Pending, Stale};
+        match self {
+            Self::Rendered => matches!(status, Current),
+            Self::Waiting => matches!(status, Pending),
+            Self::Failed => matches!(status, Failed),
+            Self::Ignored => matches!(status, Ignored),
+            Self::Missing => matches!(status, Missing | Stale),
+        }
+    }
+}
+
+/// A page of images.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct GalleryPage {
+    /// Their bucket.
+    pub bucket: String,
+    /// Prefixes that keys were rolled up to, each with the slash at its end.
+    pub folders: Vec<String>,
+    /// In the order of their keys.
+    pub images: Vec<GalleryImage>,
+    /// Where the next page begins; `None`: this was the last. A page may be empty before it.
+    pub next: Option<String>,
+}
+
+/// An object as the gallery shows it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GalleryImage {
+    /// Its bucket.
+    pub bucket: String,
+    /// Its key.
+    pub key: String,
+    /// Bytes.
+    pub size: u64,
+    /// Without quotes.
+    pub etag: String,
+    /// Milliseconds since 1970.
+    pub modified_ms: i64,
+    /// The status of all its thumbnails.
+    pub status: ThumbnailStatus,
+    /// Why it failed or is ignored.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub why: Option<String>,
+    /// Of a thumbnail: the object it was rendered from, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub source: Option<Location>,
+    /// Whether it is a thumbnail.
+    pub is_thumbnail: bool,
+}
+
+impl Request for GalleryRequest {
+    const METHOD: Method = Method::GET;
+    const PATH: &'static str = "/gallery";
+    const PERMISSION: Permission = Permission::Read;
+    type Answer = GalleryPage;
+}
+
+impl PagedRequest for GalleryRequest {
+    fn next(&self, answer: &GalleryPage) -> Option<Self> {
+        Some(Self { after: Some(answer.next.clone()?), ..self.clone() })
+    }
+}
+
+impl GalleryRequest {
+    /// Whether keys are looked through instead of being rolled up to folders.
+    #[must_use]
+    pub const fn is_search(&self) -> bool {
+        self.text.is_some() || self.only.is_some()
+    }
+}
+
+impl Handle for GalleryRequest {
+    fn handle(self, admin: &Admin) -> Result<GalleryPage, Refusal> {
+        let bucket = admin.bucket(self.bucket.as_deref())?;
+        let mut page = GalleryPage { bucket, folders: Vec::new(), images: Vec::new(), next: None };
+        match (self.keys.is_empty(), self.is_search()) {
+            (false, _) => self.named(admin, &mut page)?,
+            (true, false) => self.browse(admin, &mut page)?,
+            (true, true) => self.search(admin, &mut page)?,
+        }
+        Ok(page)
+    }
+}
+
+impl GalleryRequest {
+    fn limit(&self) -> usize {
+        self.last.unwrap_or(DEFAULT_IMAGES).clamp(1, MAX_IMAGES)
+    }
+
+    fn named(self, admin: &Admin, page: &mut GalleryPage) -> Result<(), Refusal> {
+        if self.keys.len() > MAX_IMAGES {
+            return Err(Refusal::invalid(format!("{} keys at once; at most {MAX_IMAGES}", self.keys.len())));
+        }
+        let triggers = admin.triggers();
+        for key in self.keys {
+            let at = admin.location(Some(&page.bucket), &key)?;
+            if let Some(record) = admin.head(&at)? {
+                page.images.push(admin.gallery_image(&triggers, at, record)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// A page of one folder.
+    fn browse(self, admin: &Admin, page: &mut GalleryPage) -> Result<(), Refusal> {
+        let request = PageRequest {
+            max: self.limit(),
+            prefix: self.prefix.unwrap_or_default(),
+            delimiter: "/".into(),
+            after: self.after.unwrap_or_default(),
+        };
+        let listed = admin.parts.store.listing.page(&page.bucket, &request)?;
+        let triggers = admin.triggers();
+        for (key, record) in listed.objects {
+            if !is_folder(&key, &record) {
+                let at = admin.location(Some(&page.bucket), &key)?;
+                page.images.push(admin.gallery_image(&triggers, at, record)?);
+            }
+        }
+        page.folders = listed.prefixes;
+        page.next = listed.next;
+        Ok(())
+    }
+
+    /// A page of all keys below the prefix.
+    fn search(self, admin: &Admin, page: &mut GalleryPage) -> Result<(), Refusal> {
+        let (limit, until, triggers) = (self.limit(), Instant::now() + SEARCH_TIME, admin.triggers());
+        let text = self.text.map(|text| text.to_lowercase());
+        let mut request = PageRequest {
+            max: MAX_IMAGES,
+            prefix: self.prefix.unwrap_or_default(),
+            after: self.after.unwrap_or_default(),
+            ..PageRequest::default()
+        };
+        loop {
+            let listed = admin.parts.store.listing.page(&page.bucket, &request)?;
+            for (key, record) in listed.objects {
+                request.after.clone_from(&key);
+                let holds = text.as_ref().is_none_or(|text| key.to_lowercase().contains(text.as_str()));
+                if holds && !is_folder(&key, &record) {
+                    let at = admin.location(Some(&page.bucket), &key)?;
+                    let image = admin.gallery_image(&triggers, at, record)?;
+                    if self.only.is_none_or(|only| only.passes(image.status)) {
+                        page.images.push(image);
+                    }
+                }
+                if page.images.len() == limit || Instant::now() >= until {
+                    page.next = Some(request.after);
+                    return Ok(());
+                }
+            }
+            if listed.next.is_none() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Clients mark a folder that is empty by an object of this kind.
+fn is_folder(key: &str, record: &ObjectRecord) -> bool {
+    record.size == 0 && key.ends_with('/')
+}
+
+impl Admin {
+    /// The bucket that a request names; none: that of the first trigger, or the first there is.
+    pub(super) fn bucket(&self, name: Option<&str>) -> Result<String, Refusal> {
+        if let Some(name) = name.or_else(|| Some(self.parts.settings.default_trigger()?.bucket.as_str())) {
+            return Ok(name.to_owned());
+        }
+        let first = self.parts.store.buckets.list()?.into_iter().next();
+        first.map(|(name, _)| name).ok_or_else(|| Refusal::not_found("there is no bucket yet"))
+    }
+
+    fn gallery_image(
+        &self,
+        triggers: &[Trigger],
+        at: Location,
+        record: ObjectRecord,
+    ) -> Result<GalleryImage, Refusal> {
+        let source = source_of(&record.headers.metadata);
+        let (status, why) = match source {
+            Some(_) => (ThumbnailStatus::Current, None),
+            None => self.gallery_status(triggers, &at, &record)?,
+        };
+        Ok(GalleryImage {
+            bucket: at.bucket,
+            key: at.key.to_string(),
+            size: record.size,
+            etag: record.etag,
+            modified_ms: record.modified_ms,
+            status,
+            why,
+            is_thumbnail: source.is_some(),
+            source: source.flatten(),
+        })
+    }
+
+    fn gallery_status(
+        &self,
+        triggers: &[Trigger],
+        at: &Location,
+        record: &ObjectRecord,
+    ) -> Result<(ThumbnailStatus, Option<String>), Refusal> {
+        let (store, queue) = (&self.parts.store, &self.parts.queue);
+        let mut matching = triggers.iter().filter(|trigger| trigger.matches(&at.bucket, at.key.as_str()));
+        let is_wanted = matching.clone().next().is_some();
+        if !is_wanted {
+            return Ok((ThumbnailStatus::Ignored, Some(unmatched(triggers, &at.bucket, at.key.as_str()))));
+        }
+        if queue.event_of(at)?.is_some() {
+            return Ok((ThumbnailStatus::Pending, None));
+        }
+        let is_current = match matching.find(|trigger| trigger.created) {
+            Some(trigger) => store.backfill.current_thumbnails(trigger, at, record)?.is_some(),
+            None => false,
+        };
+        if is_current {
+            return Ok((ThumbnailStatus::Current, None));
+        }
+        let result = queue.result(at)?;
+        let outcome = result.as_ref().map(|ResultRecord { outcome, .. }| outcome.as_str());
+        let status = thumbnail_status(outcome, is_wanted);
+        Ok((status, result.and_then(|result| result.why)))
+    }
+}
+
+/// Why no trigger takes a key, in words.
+pub(super) fn unmatched(triggers: &[Trigger], bucket: &str, key: &str) -> String {
+    let of_bucket: Vec<&Trigger> = triggers.iter().filter(|trigger| trigger.bucket == bucket).collect();
+    if of_bucket.is_empty() {
+        return "no trigger watches this bucket".into();
+    }
+    if !of_bucket.iter().any(|trigger| key.starts_with(&trigger.prefix)) {
+        let prefixes: Vec<_> = of_bucket.iter().map(|trigger| trigger.prefix.as_str()).collect();
+        return format!("triggers take keys below {} only", prefixes.join(", "));
+    }
+    let name = key.rsplit('/').next().unwrap_or_default();
+    match name.rsplit_once('.') {
+        Some((_, ending)) => format!("no trigger takes .{ending}"),
+        None => "no trigger takes names without an ending".into(),
+    }
+}
+
+/// All buckets.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BucketsRequest {}
+
+/// The buckets by name.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct BucketList {
+    /// One each.
+    pub buckets: Vec<BucketSummary>,
+}
+
+/// A bucket and what triggers do with it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct BucketSummary {
+    /// Its name.
+    pub name: String,
+    /// Whether a trigger watches it.
+    pub is_source: bool,
+    /// Whether thumbnails are written to it.
+    pub is_destination: bool,
+    /// Whether a policy or an ACL gives anybody anything.
+    pub is_public: bool,
+}
+
+impl Request for BucketsRequest {
+    const METHOD: Method = Method::GET;
+    const PATH: &'static str = "/buckets";
+    const PERMISSION: Permission = Permission::Read;
+    type Answer = BucketList;
+}
+
+impl Handle for BucketsRequest {
+    fn handle(self, admin: &Admin) -> Result<BucketList, Refusal> {
+        let triggers = admin.triggers();
+        let buckets = &admin.parts.store.buckets;
+        let block = admin.parts.settings.storage.default_block();
+        let summary = |name: String| BucketSummary {
+            is_source: triggers.iter().any(|trigger| trigger.bucket == name),
+            is_destination: triggers.iter().any(|trigger| trigger.destination == name),
+            is_public: buckets.entry(&name).is_some_and(|entry| entry.is_public(block)),
+            name,
+        };
+        Ok(BucketList { buckets: buckets.list()?.into_iter().map(|(name, _)| summary(name)).collect() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_trigger_takes_has_a_reason() {
+        let trigger = |prefix: &str| Trigger { prefix: prefix.into(), ..Trigger::default() };
+        let bucket = Trigger::default().bucket;
+        let why = |prefixes: &[&str], key: &str| {
+            let triggers: Vec<_> = prefixes.iter().map(|prefix| trigger(prefix)).collect();
+            unmatched(&triggers, &bucket, key)
+        };
+        assert_eq!(why(&[""], "a/scan.v2.tiff"), "no trigger takes .tiff");
+        assert_eq!(why(&[""], "a.d/README"), "no trigger takes names without an ending");
+        assert_eq!(why(&["raw/", "in/"], "a.jpg"), "triggers take keys below raw/, in/ only");
+        assert_eq!(why(&["raw/"], "raw/a.txt"), "no trigger takes .txt");
+        assert_eq!(why(&[], "a.jpg"), "no trigger watches this bucket");
+    }
+}

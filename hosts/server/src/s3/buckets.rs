@@ -1,0 +1,89 @@
+//! `CreateBucket` and `ListBuckets`.
+
+use s3s::{
+    S3Request, S3Response, S3Result,
+    dto::{
+        Bucket, BucketCannedACL, CreateBucketInput, CreateBucketOutput, ListBucketsInput, ListBucketsOutput,
+        ObjectOwnership,
+    },
+    s3_error,
+};
+
+use super::{
+    Endpoint,
+    answers::{self, canned_acl},
+    blocking,
+    bucket_configuration::{self, check_public},
+    faults::s3,
+    operations::{REGION, sender},
+};
+
+/// Buckets of one page: S3's own bound.
+const MAX_BUCKET_PAGE: i32 = 10_000;
+
+pub(super) async fn create(
+    endpoint: &Endpoint,
+    request: S3Request<CreateBucketInput>,
+) -> S3Result<S3Response<CreateBucketOutput>> {
+    let input = request.input;
+    let acl = canned_acl(input.acl.as_ref().map(BucketCannedACL::as_str))?;
+    let is_public = check_public(acl, endpoint.authorizer.default_block())?;
+    if input.object_lock_enabled_for_bucket == Some(true) {
+        return Err(s3_error!(NotImplemented, "object lock is not offered"));
+    }
+    let ownership = input.object_ownership.as_ref().map(ObjectOwnership::as_str);
+    if ownership.is_some_and(|ownership| ownership != ObjectOwnership::BUCKET_OWNER_PREFERRED) {
+        return Err(s3_error!(
+            NotImplemented,
+            "the object ownership is BucketOwnerPreferred; there is no other"
+        ));
+    }
+    let owner = endpoint.authorizer.owner(sender(&request.extensions)?.0);
+    let (store, name) = (endpoint.store.clone(), input.bucket.clone());
+    blocking(move || {
+        store.buckets.create(&name, owner).map_err(s3)?;
+        if is_public { store.buckets.set_public_read(&name, true).map_err(s3) } else { Ok(()) }
+    })
+    .await?;
+    Ok(S3Response::new(CreateBucketOutput { location: Some(format!("/{}", input.bucket)) }))
+}
+
+pub(super) async fn list(
+    endpoint: &Endpoint,
+    request: S3Request<ListBucketsInput>,
+) -> S3Result<S3Response<ListBucketsOutput>> {
+    let store = endpoint.store.clone();
+    let (principal, context) = sender(&request.extensions)?;
+    let own = match endpoint.authorizer.sees_all_buckets(principal, context) {
+        true => None,
+        false => Some(endpoint.authorizer.owner(principal)),
+    };
+    let input = request.input;
+    let max = usize::try_from(input.max_buckets.unwrap_or(MAX_BUCKET_PAGE)).unwrap_or(0);
+    if !(1..=MAX_BUCKET_PAGE as usize).contains(&max) {
+        return Err(s3_error!(InvalidArgument, "max-buckets must be 1 to {MAX_BUCKET_PAGE}"));
+    }
+    let is_elsewhere = input.bucket_region.as_ref().is_some_and(|region| region.as_str() != REGION);
+    let prefix = input.prefix.clone().unwrap_or_default();
+    // The token is the last name of the page before.
+    let after = input.continuation_token.unwrap_or_default();
+    let buckets = blocking(move || store.buckets.list().map_err(s3)).await?;
+    let mut shown = buckets
+        .into_iter()
+        .filter(|(_, record)| own.as_ref().is_none_or(|own| own.is_some() && *own == record.owner))
+        .filter(|(name, _)| !is_elsewhere && name.starts_with(&prefix) && *name > after)
+        .map(|(name, record)| Bucket {
+            name: Some(name),
+            creation_date: Some(answers::timestamp(record.created_ms)),
+            bucket_region: None,
+        });
+    let page: Vec<Bucket> = shown.by_ref().take(max).collect();
+    let next = shown.next().and(page.last()).and_then(|last| last.name.clone());
+    let owner = bucket_configuration::owner();
+    Ok(S3Response::new(ListBucketsOutput {
+        buckets: Some(page),
+        owner: Some(owner),
+        continuation_token: next,
+        prefix: input.prefix,
+    }))
+}

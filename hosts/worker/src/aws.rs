@@ -1,0 +1,48 @@
+//! The connection to the store, with credentials found as AWS SDKs find them: environment, profile, web identity,
+//! container, instance.
+//! Source: AWS, "Standardized credential providers" (AWS SDKs and Tools).
+
+use aws_config::{BehaviorVersion, Region};
+use tintype_stores::s3::{Connection, http_client, timeouts};
+
+use crate::settings::StoreSettings;
+
+/// Where neither settings nor environment name one; stores other than AWS mostly accept any.
+const DEFAULT_REGION: &str = "us-east-1";
+
+/// The connection that the settings describe; `variable` looks up an environment variable. The search for credentials reads
+/// files and the environment; it sends nothing yet, except where no region is set.
+///
+/// # Errors
+/// What cannot be found, and what to do.
+pub(crate) async fn connection(
+    settings: &StoreSettings,
+    variable: impl Fn(&str) -> Option<String>,
+) -> anyhow::Result<Connection> {
+    let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let everywhere = variable("AWS_ENDPOINT_URL");
+    let s3_endpoint = (settings.endpoint.clone())
+        .or_else(|| variable("AWS_ENDPOINT_URL_S3"))
+        .or_else(|| everywhere.clone())
+        .map(|url| url.trim_end_matches('/').to_owned());
+    let region = settings.region.clone().or_else(|| variable("AWS_REGION"));
+    let region = region.or_else(|| variable("AWS_DEFAULT_REGION"));
+    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .http_client(http_client(None))
+        .timeout_config(timeouts());
+    // A store elsewhere needs no region, so it is not searched for on the network.
+    if region.is_some() || s3_endpoint.is_some() {
+        loader = loader.region(Region::new(region.unwrap_or_else(|| DEFAULT_REGION.into())));
+    }
+    let found = loader.load().await;
+    let credentials = found.credentials_provider();
+    let credentials =
+        credentials.ok_or_else(|| anyhow::anyhow!("no credentials for the store can be searched for"))?;
+    Ok(Connection {
+        region: found.region().map_or_else(|| DEFAULT_REGION.into(), ToString::to_string),
+        credentials,
+        path_style: settings.path_style.unwrap_or(s3_endpoint.is_some()),
+        s3_endpoint,
+        endpoint: everywhere,
+    })
+}

@@ -1,0 +1,15 @@
+//! The function beside any S3 store: events from a broker, objects in the store, no state of its own. Any number of
+//! workers share one source. `hosts/server`'s command line starts it and serves its routes.
+
+mod attempts;
+mod aws;
+mod backend;
+mod conditions;
+mod reporter;
+mod routes;
+mod settings;
+mod source;
+mod worker;
+
+pub use settings::{Source, StoreSection, StoreSettings, WorkerSection, WorkerSettings};
+pub use worker::{Bounds, Configuration, Worker};
