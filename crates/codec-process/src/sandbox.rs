@@ -37,7 +37,7 @@ mod linux {
     };
     use seccompiler::{
         BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
-        SeccompRule,
+        SeccompRule, TargetArch,
     };
 
     use super::{FONT_FOLDERS, Files};
@@ -100,6 +100,9 @@ mod linux {
     #[cfg(not(target_arch = "x86_64"))]
     const READ_FONTS_HERE: &[i64] = &[];
 
+    /// The flag of a clone that is a thread of this process, not a process.
+    const CLONE_THREAD: u64 = libc::CLONE_THREAD as u64;
+
     /// Of this thread and those that it starts.
     pub(crate) fn restrict_files() -> Files {
         match apply_landlock() {
@@ -128,15 +131,14 @@ mod linux {
     /// # Errors
     /// Why it is not restricted, on a kernel that could.
     pub(crate) fn restrict_system_calls(files: Files) -> Result<(), String> {
-        let program = filter(files).map_err(|error| error.to_string())?;
-        match seccompiler::apply_filter_all_threads(&program) {
-            Err(seccompiler::Error::Prctl(error) | seccompiler::Error::Seccomp(error))
-                if is_missing(&error) =>
-            {
-                Ok(())
+        for program in filters(files).map_err(|error| error.to_string())? {
+            match seccompiler::apply_filter_all_threads(&program) {
+                Err(seccompiler::Error::Prctl(error) | seccompiler::Error::Seccomp(error))
+                    if is_missing(&error) => {}
+                applied => applied.map_err(|error| error.to_string())?,
             }
-            applied => applied.map_err(|error| error.to_string()),
         }
+        Ok(())
     }
 
     /// Whether an error says that the kernel is built without seccomp, or is older than it.
@@ -144,7 +146,10 @@ mod linux {
         matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EINVAL))
     }
 
-    fn filter(files: Files) -> Result<BpfProgram, seccompiler::Error> {
+    /// In the order in which they are applied: the last allows no further one.
+    fn filters(files: Files) -> Result<Vec<BpfProgram>, seccompiler::Error> {
+        let arch: TargetArch = std::env::consts::ARCH.try_into()?;
+        let mut programs: Vec<BpfProgram> = Vec::new();
         let fonts = match files {
             Files::FontsOnly => [READ_FONTS, READ_FONTS_HERE],
             Files::None => [&[][..], &[]],
@@ -157,9 +162,20 @@ mod linux {
             let requests = READ_FONTS_FCNTLS.map(|request| argument(1, request as u32));
             rules.insert(libc::SYS_fcntl, requests.into_iter().collect::<Result<_, _>>()?);
         }
+        // hpvcd starts a thread for each image.
+        if cfg!(feature = "heic") {
+            let thread = SeccompCmpOp::MaskedEq(CLONE_THREAD);
+            let thread = SeccompCondition::new(0, SeccompCmpArgLen::Qword, thread, CLONE_THREAD)?;
+            rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![thread])?]);
+            // A filter cannot read the flags of `clone3`. Where it is missing, libc uses `clone`.
+            rules.insert(libc::SYS_clone3, Vec::new());
+            let missing = SeccompAction::Errno(libc::ENOSYS as u32);
+            let hidden = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
+            programs.push(SeccompFilter::new(hidden, SeccompAction::Allow, missing, arch)?.try_into()?);
+        }
         let refused = SeccompAction::Errno(libc::EPERM as u32);
-        let arch = std::env::consts::ARCH.try_into()?;
-        Ok(SeccompFilter::new(rules, refused, SeccompAction::Allow, arch)?.try_into()?)
+        programs.push(SeccompFilter::new(rules, refused, SeccompAction::Allow, arch)?.try_into()?);
+        Ok(programs)
     }
 
     /// Calls of which the low 32 bits of this argument are `value`.
