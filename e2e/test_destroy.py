@@ -384,7 +384,7 @@ def test_nothing_is_uploaded_to_a_bucket_of_another_account(aws, script, tmp_pat
     (tmp_path / "p.zip").write_bytes(b"x")
     artefacts(aws)
     aws.owners = {ARTEFACTS: "999999999999"}
-    aws.stacks["other"] = Stack()
+    aws.stacks["tintype"] = Stack()
     done = script("--package", str(tmp_path / "p.zip"))
     assert done.returncode == 1 and f"s3://{ARTEFACTS} belongs to another account" in done.stderr
     assert aws.keys(ARTEFACTS) == ["k.zip"] and aws.written() == []
