@@ -73,8 +73,8 @@ def main():
         folder = Path(folder)
         # As an account may on S3: buckets of its own, and nothing in those of others.
         (folder / "creator.json").write_text(
-            '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": ["s3:CreateBucket", "s3:PutBucketAcl"],'
-            ' "Resource": "*"}}'
+            '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": ["s3:CreateBucket", "s3:PutBucketAcl",'
+            ' "s3:PutBucketOwnershipControls"], "Resource": "*"}}'
         )
         server = Server(folder / "server", settings="[storage]\nblock_public_access = false\n").start()
         try:

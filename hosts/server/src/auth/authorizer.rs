@@ -361,9 +361,11 @@ impl Buckets<'_> {
             (&decision, &bucket, resource)
             && matches!(action, Action::GetObject | Action::GetObjectVersion)
             && !bucket.block.ignore_public_acls
-            && self.is_public_read(name, key)
+            && entry.as_ref().is_some_and(|entry| !entry.are_acls_disabled)
+            && let Some(acl) = self.of_object(name, key, Objects::acl)
+            && acl.allows_read(&principal)
         {
-            return Decision::new(true, "allowed by ACL of the object, public-read");
+            return Decision::new(true, format!("allowed by ACL of the object, {acl}"));
         }
         Decision {
             is_denied: matches!(decision, policy::Decision::DeniedBy(_)),
@@ -371,11 +373,6 @@ impl Buckets<'_> {
             is_without_bucket: principal != policy::Principal::Anonymous && name.is_some() && entry.is_none(),
             ..Decision::new(decision.is_allowed(), decision.to_string())
         }
-    }
-
-    /// Whether everybody may read an object; what cannot be read is not public.
-    fn is_public_read(&self, bucket: &str, key: &str) -> bool {
-        self.of_object(bucket, key, Objects::is_public_read).unwrap_or(false)
     }
 
     /// The tags of an object, which policies ask about. An object that is not there has none, nor has one whose tags cannot

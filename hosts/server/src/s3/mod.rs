@@ -28,6 +28,7 @@ mod notification;
 mod object_reader;
 mod operation_table;
 mod operations;
+mod ownership_controls;
 mod parts;
 mod query;
 mod signature;

@@ -76,13 +76,21 @@ impl Verified {
         };
         let of_version = of_version.filter(|_| Query::of(uri).has("versionId"));
         let of_acl = operation.acl_action().filter(|_| headers.contains_key("x-amz-acl"));
+        let of_ownership =
+            operation.ownership_action().filter(|_| headers.contains_key("x-amz-object-ownership"));
         let of_tags = operation.tagging_action().filter(|_| headers.contains_key("x-amz-tagging"));
         // Attributes are of who may read the object.
         let of_read = (operation.action == Action::GetObjectAttributes).then_some(Action::GetObject);
         // Whether it holds says something about the object.
         let of_condition = (operation.is_write_of_object() && headers.contains_key(header::IF_MATCH))
             .then_some(Action::GetObject);
-        let more = of_version.into_iter().chain(of_acl).chain(of_tags).chain(of_read).chain(of_condition);
+        let more = of_version
+            .into_iter()
+            .chain(of_acl)
+            .chain(of_ownership)
+            .chain(of_tags)
+            .chain(of_read)
+            .chain(of_condition);
         [operation.action].into_iter().chain(more).try_for_each(|action| {
             let decided = self.authorizer.authorize(principal, action, &resource, context);
             decided.map_err(|denied| match operation.action {
