@@ -171,13 +171,6 @@ impl Authorizer {
         Some(self.keys.as_ref()?.key(id)?.name.clone())
     }
 
-    /// Whether a principal is no access key, or one that was not removed.
-    #[must_use]
-    pub fn is_known(&self, principal: &Principal) -> bool {
-        let pair = principal.access_key_id().zip(self.keys.as_ref());
-        pair.is_none_or(|(id, keys)| keys.is_root(id) || keys.key(id).is_some())
-    }
-
     /// Whether a principal may see the names of all buckets, and not just of its own.
     #[must_use]
     pub fn sees_all_buckets(&self, principal: &Principal, context: &RequestContext) -> bool {

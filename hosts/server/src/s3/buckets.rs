@@ -28,6 +28,14 @@ pub(super) async fn create(
     request: S3Request<CreateBucketInput>,
 ) -> S3Result<S3Response<CreateBucketOutput>> {
     let input = request.input;
+    // Here alone: such names were created before, and the settings may have them.
+    if input.bucket.contains(".-") || input.bucket.contains("-.") {
+        return Err(s3_error!(
+            InvalidBucketName,
+            "\"{}\" is no bucket name: a bucket name has no dot beside a hyphen",
+            input.bucket
+        ));
+    }
     let acl = canned_acl(input.acl.as_ref().map(BucketCannedACL::as_str))?;
     check_public(acl, endpoint.authorizer.default_block())?;
     if input.object_lock_enabled_for_bucket == Some(true) {

@@ -37,7 +37,8 @@ pub(super) async fn get(
     let (store, bucket) = (endpoint.store.clone(), request.input.bucket);
     let of_bucket = bucket.clone();
     let record = blocking(move || store.buckets.get(&of_bucket).map_err(s3)).await?;
-    let Some((_, name)) = NAMES.iter().find(|(setting, _)| Some(*setting) == record.ownership) else {
+    let found = NAMES.iter().find(|(setting, _)| Some(*setting) == record.ownership);
+    let Some(name) = found.map(|(_, name)| *name) else {
         return endpoint
             .absent(
                 bucket,
