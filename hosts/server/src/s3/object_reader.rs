@@ -99,7 +99,7 @@ fn select(
             Ok(Selection { first: bytes.start, length, range, parts_count: None, checksums: None })
         }
         (None, Some(number)) => {
-            let (first, length, checksums) = part(store, at, number, record)?;
+            let (first, length, checksums) = stored_part(store, at, number, record)?;
             let parts_count = record.parts.and_then(|count| i32::try_from(count).ok());
             Ok(Selection { first, length, range: shown(first, length), parts_count, checksums })
         }
@@ -108,7 +108,7 @@ fn select(
 
 /// Where a part lies in an object, its length, and its checksums if they were stored. An object that was put in one piece is
 /// its own part 1.
-fn part(
+fn stored_part(
     store: &Storage,
     at: &Location,
     number: i32,
