@@ -14,8 +14,8 @@ use futures::StreamExt as _;
 use tintype::{
     admin::Admin,
     auth::{
-        AccessKeys, Authorizer, Caller, Client, Credentials, KeyVerifier, Principal, RequestContext, Sessions,
-        caller,
+        AccessKeys, Authorizer, Caller, Client, Credentials, KeyVerifier, Principal, RequestContext,
+        Sessions, caller,
     },
     console::Console,
     disk::RealDisk,
