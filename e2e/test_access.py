@@ -287,6 +287,11 @@ def test_the_api_needs_its_own_right_and_that_of_the_object(server, tmp_path):
         assert get("secret.jpg", user.basic, path) == 403
         assert get("raw/a.jpg", without.basic, path) == 403
         assert get("raw/a.jpg", None, path) == 403
+    # No cache that others share stores what a key was answered,.
+    for _ in range(2):
+        for pair in (user.basic, server.credentials):
+            answer = requests.get(server.api_url, params={"key": "raw/a.jpg"}, auth=pair, timeout=60)
+            assert answer.headers["Cache-Control"] == "private, max-age=300"
     # What is known of a thumbnail is for whoever may read it.
     sources = Key(server, "sources", "--policy", narrowed(policy, f"arn:aws:s3:::{SOURCE}/raw/*"))
     info = lambda pair: requests.get(f"{server.api_url}/info", params={"key": "raw/a.jpg"}, auth=pair, timeout=60).json()
@@ -404,6 +409,9 @@ def test_the_console_shows_an_image_to_whoever_may_get_it(server, tmp_path):
     assert part["size"] == whole["size"] and part["content_type"] is None
     assert not {"metadata", "image", "checksums"} & set(part)
     check = lambda pair, key: requests.post(f"{server.http_url}/upload/check", data={"key": key}, auth=pair, timeout=60).json()["existing"]
+    # Nor do measurements name objects or buckets.
+    measured = requests.get(f"{server.http_url}/metrics", auth=operator.basic, timeout=60).text
+    assert "tintype_" in measured and "secret" not in measured and SOURCE not in measured
     assert check(clerk.basic, "secret/b.jpg") == [{"key": "secret/b.jpg"}]
     assert check(clerk.basic, "open/a.jpg")[0]["size"] == shown("open/a.jpg", operator.basic)["size"]
 
