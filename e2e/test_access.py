@@ -287,6 +287,11 @@ def test_the_api_needs_its_own_right_and_that_of_the_object(server, tmp_path):
         assert get("secret.jpg", user.basic, path) == 403
         assert get("raw/a.jpg", without.basic, path) == 403
         assert get("raw/a.jpg", None, path) == 403
+    # No cache that others share stores what a key was answered,.
+    for _ in range(2):
+        for pair in (user.basic, server.credentials):
+            answer = requests.get(server.api_url, params={"key": "raw/a.jpg"}, auth=pair, timeout=60)
+            assert answer.headers["Cache-Control"] == "private, max-age=300"
     # What is known of a thumbnail is for whoever may read it.
     sources = Key(server, "sources", "--policy", narrowed(policy, f"arn:aws:s3:::{SOURCE}/raw/*"))
     info = lambda pair: requests.get(f"{server.api_url}/info", params={"key": "raw/a.jpg"}, auth=pair, timeout=60).json()
@@ -373,6 +378,73 @@ def test_streams_end_with_the_key_they_were_asked_for_with(server):
         server.client().put_object(Bucket=SOURCE, Key="b.jpg", Body=jpeg())
         # It ends, also where nothing more happens.
         assert not [line for line in lines if line.startswith("data:") and "b.jpg" in line]
+
+
+def test_the_console_shows_an_image_to_whoever_may_get_it(server, tmp_path):
+    allow = lambda actions, resource="*": {"Effect": "Allow", "Action": actions, "Resource": resource}
+    policy = tmp_path / "policy.json"
+    statements = [
+        allow(["tintype:Read", "tintype:Write"]),
+        allow("s3:PutObject", f"arn:aws:s3:::{SOURCE}/*"),
+        allow("s3:GetObject", f"arn:aws:s3:::{SOURCE}/open/*"),
+    ]
+    policy.write_text(json.dumps({"Version": "2012-10-17", "Statement": statements}))
+    clerk, operator = Key(server, "clerk", "--policy", policy), Key(server, "operator", "--preset", "operator")
+    root = server.client()
+    for key in ("open/a.jpg", "secret/b.jpg"):
+        root.put_object(Bucket=SOURCE, Key=key, Body=jpeg(300, 200), Metadata={"photographer": "somebody"}, ContentType="image/jpeg")
+    server.wait_until_idle()
+    get = lambda path, key, pair: requests.get(f"{server.http_url}{path}", params={"key": key}, auth=pair, headers={"accept": "application/json"}, timeout=60)
+    for path in ("/picture", "/preview", "/render", "/download"):
+        assert get(path, "open/a.jpg", clerk.basic).status_code == 200, path
+        assert get(path, "secret/b.jpg", operator.basic).status_code == 200, path
+        # Also where another was shown it before.
+        denied = get(path, "secret/b.jpg", clerk.basic)
+        assert denied.status_code == 403 and "s3:GetObject" in denied.json()["message"], path
+    shown = lambda key, pair: get("/object", key, pair).json()["object"]
+    assert shown("open/a.jpg", clerk.basic) == shown("open/a.jpg", operator.basic)
+    whole, part = shown("secret/b.jpg", operator.basic), shown("secret/b.jpg", clerk.basic)
+    assert whole["metadata"] == {"photographer": "somebody"} and whole["content_type"] == "image/jpeg" and whole["image"]
+    # As in a listing.
+    assert part["size"] == whole["size"] and part["content_type"] is None
+    assert not {"metadata", "image", "checksums"} & set(part)
+    check = lambda pair, key: requests.post(f"{server.http_url}/upload/check", data={"key": key}, auth=pair, timeout=60).json()["existing"]
+    # Nor do measurements name objects or buckets.
+    measured = requests.get(f"{server.http_url}/metrics", auth=operator.basic, timeout=60).text
+    assert "tintype_" in measured and "secret" not in measured and SOURCE not in measured
+    assert check(clerk.basic, "secret/b.jpg") == [{"key": "secret/b.jpg"}]
+    assert check(clerk.basic, "open/a.jpg")[0]["size"] == shown("open/a.jpg", operator.basic)["size"]
+
+
+def test_streams_end_with_the_right_to_them(new_server):
+    key = lambda preset: (
+        '[[access]]\nname = "ops"\naccess_key_id = "TTOPS"\nsecret_access_key = "secret-of-the-operators"\n'
+        f'preset = "{preset}"\n'
+    )
+    server = new_server(settings=key("operator")).start()
+    pair = ("TTOPS", "secret-of-the-operators")
+    follow = lambda path: requests.get(f"{server.http_url}{path}", auth=pair, stream=True, timeout=60)
+    with follow("/events") as events, follow("/logs?follow=true") as logs:
+        streams = [stream.iter_lines(decode_unicode=True) for stream in (events, logs)]
+        server.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=jpeg())
+        for lines in streams:
+            assert next(line for line in lines if "a.jpg" in str(line))
+        server.config.write_text(key("uploader"))
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: requests.get(f"{server.http_url}/logs", auth=pair, timeout=30).status_code == 403, "the right is gone")
+        server.client().put_object(Bucket=SOURCE, Key="b.jpg", Body=jpeg())
+        for lines in streams:
+            assert not [line for line in lines if "b.jpg" in str(line)]
+
+
+def test_what_is_not_there_is_so_for_whoever_may_list_it(server, tmp_path):
+    server.client().put_object(Bucket=SOURCE, Key="open/a", Body=b"x")
+    lister = Key(server, "lister", "--allow", f"list:{SOURCE}/open/")
+    for call, missing, denied in ((lister.s3.get_object, "NoSuchKey", "AccessDenied"), (lister.s3.head_object, "404", "403")):
+        assert code(call, Bucket=SOURCE, Key="open/b") == missing
+        for key in ("open/a", "secret/b"):
+            assert code(call, Bucket=SOURCE, Key=key) == denied, key
+    assert code(lister.s3.get_object_tagging, Bucket=SOURCE, Key="open/b") == "AccessDenied"
 
 
 def test_an_access_key_in_the_settings_opens_the_port_to_it(new_server):

@@ -158,6 +158,127 @@ def test_a_public_acl_counts_where_it_may(new_server):
     assert (get("pictures/a").status_code, get("pictures/d").status_code) == (200, 403)
 
 
+def grants(answer):
+    """What an ACL allows, in short."""
+    return [(one["Grantee"].get("URI", "owner").rsplit("/")[-1], one["Permission"]) for one in answer["Grants"]]
+
+
+def test_canned_acls_mean_what_s3_says(new_server):
+    server = new_server(settings="[storage]\nblock_public_access = false\n").start()
+    owner, other = Key(server, "owner", "--policy", creator(server)), Key(server, "other")
+    url = lambda: f"{server.s3_url}/pictures"
+    owner.s3.create_bucket(Bucket="pictures", ACL="authenticated-read")
+    assert grants(owner.s3.get_bucket_acl(Bucket="pictures")) == [("AuthenticatedUsers", "READ"), ("owner", "FULL_CONTROL")]
+    at = {"Bucket": "pictures", "Key": "a"}
+    # Whoever has a key may list; the object is private.
+    owner.s3.put_object(**at, Body=b"a")
+    assert other.s3.list_objects_v2(Bucket="pictures")["KeyCount"] == 1
+    assert requests.get(url(), timeout=30).status_code == 403
+    assert code(other.s3.get_object, **at) == "AccessDenied"
+    # An object's own; a write grant on an object means nothing.
+    for acl, by_key, by_anybody, group in (
+        ("authenticated-read", True, False, [("AuthenticatedUsers", "READ")]),
+        ("public-read-write", True, True, [("AllUsers", "READ"), ("AllUsers", "WRITE")]),
+        ("bucket-owner-read", False, False, []),
+        ("public-read", True, True, [("AllUsers", "READ")]),
+    ):
+        owner.s3.put_object(**at, Body=b"a", ACL=acl)
+        found = owner.s3.get_object_acl(**at)
+        assert grants(found) == [*group, ("owner", "FULL_CONTROL")], acl
+        assert (code(other.s3.get_object, **at) is None) == by_key, acl
+        assert (requests.get(f"{url()}/a", timeout=30).status_code == 200) == by_anybody, acl
+        assert code(other.s3.put_object, **at, Body=b"b") == "AccessDenied", acl
+        assert code(other.s3.get_object_acl, **at) == "AccessDenied", acl
+        # Written out it is the same again, and an object that is put again is private again.
+        owner.s3.put_object(**at, Body=b"a")
+        assert grants(owner.s3.get_object_acl(**at)) == [("owner", "FULL_CONTROL")]
+        written = {"Grants": found["Grants"], "Owner": found["Owner"]}
+        owner.s3.put_object_acl(**at, AccessControlPolicy=written)
+        assert grants(owner.s3.get_object_acl(**at)) == [*group, ("owner", "FULL_CONTROL")], acl
+    # Everybody may put, and neither read what is there nor delete it.
+    owner.s3.put_object(**at, Body=b"a")
+    owner.s3.put_bucket_acl(Bucket="pictures", ACL="public-read-write")
+    assert requests.put(f"{url()}/b", data=b"b", timeout=30).status_code == 200
+    assert code(other.s3.put_object, Bucket="pictures", Key="c", Body=b"c") is None
+    assert code(other.s3.put_object, Bucket="pictures", Key="c", Body=b"c", ACL="public-read") == "AccessDenied"
+    assert code(other.s3.delete_object, **at) == code(other.s3.get_object, **at) == "AccessDenied"
+    assert code(other.s3.put_bucket_acl, Bucket="pictures", ACL="private") == "AccessDenied"
+    # It outlives the server, and counts for nothing where public ACLs are ignored.
+    server.stop()
+    server.start()
+    owner.use({"access_key_id": owner.id, "secret_access_key": owner.secret})
+    assert grants(owner.s3.get_bucket_acl(Bucket="pictures"))[:2] == [("AllUsers", "READ"), ("AllUsers", "WRITE")]
+    assert requests.put(f"{url()}/b", data=b"b", timeout=30).status_code == 200
+    owner.s3.put_public_access_block(Bucket="pictures", PublicAccessBlockConfiguration={"IgnorePublicAcls": True})
+    assert requests.put(f"{url()}/b", data=b"b", timeout=30).status_code == 403
+
+
+def creator(server):
+    """The file of a policy that allows to create buckets, whatever is said of them."""
+    path = server.data.parent / "creator.json"
+    actions = ["s3:CreateBucket", "s3:PutBucketAcl", "s3:PutBucketOwnershipControls"]
+    path.write_text(json.dumps({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": actions, "Resource": "*"}}))
+    return path
+
+
+def controls(name):
+    return {"Rules": [{"ObjectOwnership": name}]}
+
+
+def test_ownership_controls_disable_acls(new_server):
+    server = new_server(settings="[storage]\nblock_public_access = false\n").start()
+    owner, other = Key(server, "owner", "--policy", creator(server)), Key(server, "other")
+    bare = Key(server, "bare", "--preset", "bucket-owner")
+    s3, enforced = owner.s3, "BucketOwnerEnforced"
+    # To say it at once takes the right to say it.
+    assert code(bare.s3.create_bucket, Bucket="of-bare", ObjectOwnership=enforced) == "AccessDenied"
+    contradiction = "InvalidBucketAclWithObjectOwnership"
+    assert code(s3.create_bucket, Bucket="one", ObjectOwnership=enforced, ACL="public-read") == contradiction
+    assert code(s3.head_bucket, Bucket="one") == "404"
+    for name in (enforced, "BucketOwnerPreferred", "ObjectWriter"):
+        bucket = f"created-as-{name.lower()}"
+        s3.create_bucket(Bucket=bucket, ObjectOwnership=name)
+        assert s3.get_bucket_ownership_controls(Bucket=bucket)["OwnershipControls"] == controls(name)
+    # ACLs count, until they are disabled, and again afterwards.
+    s3.create_bucket(Bucket="pictures", ACL="public-read")
+    at = {"Bucket": "pictures", "Key": "a"}
+    s3.put_object(**at, Body=b"a", ACL="public-read")
+    get = lambda: requests.get(f"{server.s3_url}/pictures/a", timeout=30).status_code
+    put = lambda name: code(s3.put_bucket_ownership_controls, Bucket="pictures", OwnershipControls=controls(name))
+    assert (put(enforced), get()) == (contradiction, 200)
+    s3.put_bucket_acl(Bucket="pictures", ACL="private")
+    assert (put("ObjectWriter"), get()) == (None, 200)
+    assert (put(enforced), get()) == (None, 403)
+    assert code(other.s3.get_object, **at) == "AccessDenied"
+    assert grants(s3.get_object_acl(**at)) == grants(s3.get_bucket_acl(Bucket="pictures")) == [("owner", "FULL_CONTROL")]
+    s3.put_object(Bucket="pictures", Key="e", Body=b"e")
+    # What names the owner's full control, or no ACL, is done; everything else is refused.
+    unsupported = "AccessControlListNotSupported"
+    form = lambda acl: server.client(owner.id, owner.secret).generate_presigned_post("pictures", "f", {"acl": acl}, [{"acl": acl}])
+    for acl, expected in (("bucket-owner-full-control", None), ("private", unsupported), ("public-read", unsupported)):
+        assert code(s3.put_object, Bucket="pictures", Key="b", Body=b"b", ACL=acl) == expected, acl
+        assert code(s3.copy_object, Bucket="pictures", Key="c", CopySource="pictures/a", ACL=acl) == expected, acl
+        assert code(s3.create_multipart_upload, Bucket="pictures", Key="d", ACL=acl) == expected, acl
+        assert code(s3.put_object_acl, Bucket="pictures", Key="e", ACL=acl) == expected, acl
+        assert code(s3.put_bucket_acl, Bucket="pictures", ACL=acl) == expected, acl
+        sent = form(acl)
+        answer = requests.post(sent["url"], data=sent["fields"], files={"file": b"f"}, timeout=30)
+        assert answer.status_code == (400 if expected else 204) and (expected or "") in answer.text, acl
+    for wrong in (controls("Nobody"), {"Rules": []}, {"Rules": [*controls(enforced)["Rules"], *controls("ObjectWriter")["Rules"]]}):
+        assert code(s3.put_bucket_ownership_controls, Bucket="pictures", OwnershipControls=wrong) == "MalformedXML", wrong
+    assert code(other.s3.get_bucket_ownership_controls, Bucket="pictures") == "AccessDenied"
+    assert code(other.s3.delete_bucket_ownership_controls, Bucket="pictures") == "AccessDenied"
+    # It outlives the server; deleted, it is gone, and to delete it again is no error.
+    server.stop()
+    server.start()
+    s3 = owner.use({"access_key_id": owner.id, "secret_access_key": owner.secret}).s3
+    assert s3.get_bucket_ownership_controls(Bucket="pictures")["OwnershipControls"] == controls(enforced)
+    for _ in range(2):
+        s3.delete_bucket_ownership_controls(Bucket="pictures")
+        assert code(s3.get_bucket_ownership_controls, Bucket="pictures") == "OwnershipControlsNotFoundError"
+    assert get() == 200
+
+
 def test_the_function_is_a_principal_that_policies_name(server):
     root = server.client()
     root.put_bucket_policy(

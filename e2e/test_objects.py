@@ -335,8 +335,10 @@ def test_canned_acls_are_private_unless_a_bucket_may_be_public(s3, bucket):
     s3.put_object(Bucket=bucket, Key="a", Body=BODY, ACL="private")
     with refused("AccessDenied", 403):
         s3.put_object(Bucket=bucket, Key="b", Body=BODY, ACL="public-read")
-    with refused("NotImplemented", 501):
+    with refused("AccessDenied", 403):
         s3.put_object(Bucket=bucket, Key="b", Body=BODY, ACL="public-read-write")
+    with refused("NotImplemented", 501):
+        s3.put_object(Bucket=bucket, Key="b", Body=BODY, ACL="aws-exec-read")
     # Grants are another form of ACLs.
     everyone = "uri=http://acs.amazonaws.com/groups/global/AllUsers"
     with refused("NotImplemented", 501):
@@ -356,7 +358,7 @@ def test_unsupported_features_are_refused(s3, bucket):
     s3.put_object(Bucket=bucket, Key="a", Body=BODY)
     at = {"Bucket": bucket, "Key": "a"}
     for ask in (
-        lambda: s3.put_object_acl(**at, ACL="authenticated-read"),
+        lambda: s3.put_object_acl(**at, ACL="log-delivery-write"),
         lambda: s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"}),
         lambda: s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=RULES),
         lambda: s3.put_object(**at, Body=b"", ServerSideEncryption="aws:kms"),

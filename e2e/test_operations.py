@@ -22,7 +22,7 @@ OFFERED = {
     "DeleteBucketPolicy", "DeletePublicAccessBlock", "GetBucketAccelerateConfiguration", "GetBucketAcl", "GetBucketLogging",
     "GetBucketOwnershipControls", "GetBucketPolicy", "GetBucketPolicyStatus", "GetBucketRequestPayment", "GetBucketVersioning",
     "GetObjectAcl", "GetPublicAccessBlock", "ListObjectVersions", "PutBucketAcl", "PutBucketPolicy", "PutObjectAcl",
-    "PutPublicAccessBlock", "DeleteObjectTagging", "GetObjectAttributes", "PutObjectTagging",
+    "PutPublicAccessBlock", "DeleteBucketOwnershipControls", "PutBucketOwnershipControls", "DeleteObjectTagging", "GetObjectAttributes", "PutObjectTagging",
 }  # fmt: skip
 
 # Answered with what no bucket has: see test_true_answers.
@@ -144,7 +144,7 @@ def test_the_operations_offered_are_done(s3):
     do("DeleteBucketCors", Bucket=bucket)
     do("PutBucketNotificationConfiguration", Bucket=bucket, NotificationConfiguration={})
     do("GetBucketNotificationConfiguration", Bucket=bucket)
-    for name in ("AccelerateConfiguration", "Logging", "OwnershipControls", "RequestPayment", "Versioning"):
+    for name in ("AccelerateConfiguration", "Logging", "RequestPayment", "Versioning"):
         do(f"GetBucket{name}", Bucket=bucket)
     statement = {"Effect": "Deny", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/denied"}
     policy = json.dumps({"Version": "2012-10-17", "Statement": statement})
@@ -155,6 +155,9 @@ def test_the_operations_offered_are_done(s3):
     do("PutPublicAccessBlock", Bucket=bucket, PublicAccessBlockConfiguration={"BlockPublicAcls": True})
     do("GetPublicAccessBlock", Bucket=bucket)
     do("DeletePublicAccessBlock", Bucket=bucket)
+    do("PutBucketOwnershipControls", Bucket=bucket, OwnershipControls={"Rules": [{"ObjectOwnership": "ObjectWriter"}]})
+    do("GetBucketOwnershipControls", Bucket=bucket)
+    do("DeleteBucketOwnershipControls", Bucket=bucket)
     do("PutBucketAcl", Bucket=bucket, ACL="private")
     do("GetBucketAcl", Bucket=bucket)
     do("PutObject", **at, Body=b"x")
@@ -205,7 +208,7 @@ def test_no_subresource_runs_as_the_plain_operation(own, s3, method):
     for name in SUBRESOURCES:
         for at, query in ((key, {name: ""}), (key, {name: "x"}), ("", {name: ""})):
             # Deliberately separate operations.
-            if (method, at != "", name) in {("POST", True, "uploads"), ("DELETE", False, "cors"), ("POST", False, "delete"), ("DELETE", False, "policy"), ("DELETE", False, "publicAccessBlock")}:
+            if (method, at != "", name) in {("POST", True, "uploads"), ("DELETE", False, "cors"), ("POST", False, "delete"), ("DELETE", False, "policy"), ("DELETE", False, "publicAccessBlock"), ("DELETE", False, "ownershipControls")}:
                 continue
             status, _, answer = signing.request(own, method, bucket, at, b"overwritten", query=query)
             assert status >= 400, (name, at, answer)

@@ -228,7 +228,8 @@ def test_query_parameters_of_a_presigned_url_count_as_headers(server, s3, bucket
     s3.delete_object(Bucket=bucket, Key="a")
     for query, status in (
         ({"x-amz-acl": "public-read"}, 403),
-        ({"x-amz-acl": "public-read-write"}, 501),
+        ({"x-amz-acl": "public-read-write"}, 403),
+        ({"x-amz-acl": "aws-exec-read"}, 501),
         ({"x-amz-object-lock-mode": "GOVERNANCE"}, 501),
         ({"x-amz-server-side-encryption": "AES256"}, 501),
         ({"x-amz-server-side-encryption-customer-key": "AAAA"}, 501),

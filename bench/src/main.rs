@@ -2,6 +2,7 @@
 
 mod bare;
 mod client;
+mod decision;
 mod formats;
 mod instruments;
 mod latency;
@@ -45,6 +46,8 @@ enum Command {
     Soak(soak::Soak),
     /// Four times the capacity offered to POST: goodput, time to refusals, and recovery
     Overload(overload::Overload),
+    /// Decisions of who may do what, by a bucket policy of many statements, beside one of one
+    Decision(decision::Decision),
     /// The cost of instruments: work for callgrind with and without them, and space on disk
     #[command(subcommand)]
     Instruments(instruments::Instruments),
@@ -65,6 +68,7 @@ fn main() -> anyhow::Result<()> {
         Command::Memory(memory) => memory.run(),
         Command::Overload(overload) => overload.run(),
         Command::Soak(soak) => soak.run(),
+        Command::Decision(decision) => decision.run(),
         Command::Instruments(instruments) => instruments.run(),
         Command::ServeS3sFs(serve) => serve.run(),
         Command::ServeBytes(serve) => serve.run(),

@@ -59,7 +59,7 @@ impl Freshness {
     }
 
     fn cache_control(self, config: &Config, pass: Pass) -> String {
-        let scope = match (pass.is_public, config.has_keys) {
+        let scope = match (pass.is_public, config.has_keys || pass.is_of_key) {
             (true, _) => "public, ",
             (false, true) => "private, ",
             (false, false) => "",

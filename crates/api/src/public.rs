@@ -68,6 +68,8 @@ impl fmt::Display for Public {
 pub struct Pass {
     /// Whether it needs no key.
     pub is_public: bool,
+    /// Whether it is answered to somebody with credentials. Caches in front need not know that these are some.
+    pub is_of_key: bool,
     /// When its signed URL expires, in seconds since 1970.
     pub(crate) expires_s: Option<i64>,
 }
@@ -132,14 +134,14 @@ impl Gate {
             let expires_s = verified(path, query, &self.signing_keys, now_s).ok_or(WrongSignature)?;
             let is_preset = self.names_preset(path, &pairs);
             let is_public = self.public >= Public::Signed || is_preset && self.public >= Public::Presets;
-            return Ok(Pass { is_public, expires_s: Some(expires_s) });
+            return Ok(Pass { is_public, expires_s: Some(expires_s), ..Pass::default() });
         }
         let is_public = match self.public {
             Public::None => false,
             Public::Presets | Public::Signed => self.names_preset(path, &pairs),
             Public::All => true,
         };
-        Ok(Pass { is_public, expires_s: None })
+        Ok(Pass { is_public, ..Pass::default() })
     }
 
     fn names_preset(&self, path: &str, pairs: &Pairs) -> bool {

@@ -11,7 +11,7 @@ use crate::{
     document::{Policy, PolicyKind},
     error::{Fault, quoted},
     pattern::escaped,
-    principal::{NamedPrincipal, is_user_name},
+    principal::{NamedPrincipal, Principals, is_user_name},
     spelling::suggestion,
 };
 
@@ -23,12 +23,26 @@ pub enum CannedAcl {
     Private,
     /// And everybody may read.
     PublicRead,
-    /// The bucket's owner has full control; here, as with `private`, since the bucket's owner owns its objects.
+    /// And everybody may read, and put objects into a bucket. (Of an object S3 knows no right to write.)
+    PublicReadWrite,
+    /// And whoever signs requests with a valid key may read.
+    AuthenticatedRead,
+    /// The bucket's owner may read; here, as with `private`, since the bucket's owner owns its objects.
+    BucketOwnerRead,
+    /// The bucket's owner has full control; as with `private`, for the same reason.
     BucketOwnerFullControl,
 }
 
 impl CannedAcl {
-    const ALL: [Self; 3] = [Self::Private, Self::PublicRead, Self::BucketOwnerFullControl];
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Private,
+        Self::PublicRead,
+        Self::PublicReadWrite,
+        Self::AuthenticatedRead,
+        Self::BucketOwnerRead,
+        Self::BucketOwnerFullControl,
+    ];
 
     /// Its name, as in `x-amz-acl`.
     #[must_use]
@@ -36,7 +50,26 @@ impl CannedAcl {
         match self {
             Self::Private => "private",
             Self::PublicRead => "public-read",
+            Self::PublicReadWrite => "public-read-write",
+            Self::AuthenticatedRead => "authenticated-read",
+            Self::BucketOwnerRead => "bucket-owner-read",
             Self::BucketOwnerFullControl => "bucket-owner-full-control",
+        }
+    }
+
+    /// Whether it counts as public: it allows everybody something, or all who have a key.
+    #[must_use]
+    pub const fn is_public(self) -> bool {
+        matches!(self, Self::PublicRead | Self::PublicReadWrite | Self::AuthenticatedRead)
+    }
+
+    /// Whether an object with this ACL may be read by a principal that is not its owner.
+    #[must_use]
+    pub fn allows_read(self, principal: &Principal<'_>) -> bool {
+        match self {
+            Self::PublicRead | Self::PublicReadWrite => true,
+            Self::AuthenticatedRead => *principal != Principal::Anonymous,
+            Self::Private | Self::BucketOwnerRead | Self::BucketOwnerFullControl => false,
         }
     }
 
@@ -60,14 +93,27 @@ impl CannedAcl {
         if let Some(owner) = arn_of(owner) {
             statements.push(statement("OwnerFullControl", &owner, full));
         }
-        if self == Self::PublicRead {
-            statements.push(statement("PublicRead", "*", read));
+        match self {
+            Self::PublicRead | Self::PublicReadWrite => {
+                statements.push(statement("PublicRead", "*", read));
+            }
+            Self::AuthenticatedRead => statements.push(statement(AUTHENTICATED_READ, "*", read)),
+            Self::Private | Self::BucketOwnerRead | Self::BucketOwnerFullControl => {}
+        }
+        if self == Self::PublicReadWrite && matches!(resource, Resource::Bucket(_)) {
+            let objects = json!({"Sid": "PublicWrite", "Effect": "Allow", "Principal": {"AWS": "*"}, "Action": WRITE_BUCKET, "Resource": format!("{arn}/*")});
+            statements.push(objects);
         }
         if statements.is_empty() {
             return Ok(Policy::empty_acl(bucket));
         }
         let document = json!({"Version": "2012-10-17", "Statement": statements});
-        Policy::parse(document.to_string().as_bytes(), PolicyKind::Acl, Some(bucket))
+        let mut policy = Policy::parse(document.to_string().as_bytes(), PolicyKind::Acl, Some(bucket))?;
+        // A document has no word for this group.
+        let of_group =
+            policy.statements.iter_mut().filter(|read| read.sid.as_deref() == Some(AUTHENTICATED_READ));
+        of_group.for_each(|read| read.principals = Some(Principals::Authenticated));
+        Ok(policy)
     }
 }
 
@@ -84,7 +130,10 @@ fn arn_of(owner: &Principal<'_>) -> Option<String> {
     NamedPrincipal::parse(&arn).is_ok().then_some(arn)
 }
 
+/// The statement about whoever has a key.
+const AUTHENTICATED_READ: &str = "AuthenticatedRead";
 const READ_BUCKET: &[&str] = &["s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads"];
+const WRITE_BUCKET: &[&str] = &["s3:PutObject"];
 const READ_OBJECT: &[&str] = &["s3:GetObject", "s3:GetObjectVersion"];
 const CONTROL_BUCKET: &[&str] = &[
     "s3:ListBucket",

@@ -176,7 +176,7 @@ impl Policy {
     pub fn principals(&self) -> BTreeSet<String> {
         let principals = self.statements.iter().filter_map(|statement| statement.principals.as_ref());
         let named = principals.filter_map(|principals| match principals {
-            Principals::Everybody => None,
+            Principals::Everybody | Principals::Authenticated => None,
             Principals::Named(named) | Principals::AllBut(named) => Some(named),
         });
         named.flatten().map(NamedPrincipal::arn).collect()
@@ -554,6 +554,7 @@ impl Statement {
         match &self.principals {
             None => {}
             Some(Principals::Everybody) => json["Principal"] = json!("*"),
+            Some(Principals::Authenticated) => json["Principal"] = json!({"Group": "AuthenticatedUsers"}),
             Some(Principals::Named(named)) => json["Principal"] = json!({"AWS": arns(named)}),
             Some(Principals::AllBut(named)) => json["NotPrincipal"] = json!({"AWS": arns(named)}),
         }

@@ -71,6 +71,8 @@ pub(crate) enum NamedPrincipal {
 pub(crate) enum Principals {
     /// `"*"` or `{"AWS": "*"}`: everybody, anonymous ones, too.
     Everybody,
+    /// Whoever has a key: a group that only ACLs name.
+    Authenticated,
     /// Those named.
     Named(Vec<NamedPrincipal>),
     /// All but those named.
@@ -132,6 +134,7 @@ impl Principals {
     pub(crate) fn deny(&self, principal: &Principal<'_>) -> bool {
         match self {
             Self::Everybody => true,
+            Self::Authenticated => *principal != Principal::Anonymous,
             Self::Named(named) => named.iter().any(|named| named.includes(principal)),
             Self::AllBut(named) => !named.iter().any(|named| named.includes(principal)),
         }
@@ -142,6 +145,7 @@ impl Principals {
     pub(crate) fn allow(&self, principal: &Principal<'_>) -> bool {
         match self {
             Self::Everybody => true,
+            Self::Authenticated => *principal != Principal::Anonymous,
             Self::Named(named) => named.iter().any(|named| named.is(principal)),
             Self::AllBut(_) => false,
         }

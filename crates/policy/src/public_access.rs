@@ -41,7 +41,7 @@ pub fn is_public(policy: &Policy) -> bool {
 
 fn is_public_statement(statement: &Statement) -> bool {
     statement.effect == Effect::Allow
-        && statement.principals == Some(Principals::Everybody)
+        && matches!(statement.principals, Some(Principals::Everybody | Principals::Authenticated))
         && !statement
             .conditions
             .iter()

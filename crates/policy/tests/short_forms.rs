@@ -158,7 +158,7 @@ fn canned_acls() {
     let may = |acl: CannedAcl, resource: Resource<'_>, principal, action| {
         let owner = Principal::User { account: "9", name: "owner" };
         let acls = [acl.policy(resource, &owner).unwrap()];
-        assert_eq!(is_public(&acls[0]), acl == CannedAcl::PublicRead);
+        assert_eq!(is_public(&acls[0]), acl.is_public());
         let bucket = BucketAccess {
             name: "in",
             owner: Principal::Anonymous,
@@ -176,14 +176,39 @@ fn canned_acls() {
     };
     let owner = Principal::User { account: "9", name: "owner" };
     let (bucket, object) = (Resource::Bucket("in"), Resource::Object { bucket: "in", key: "a*b" });
-    for acl in
-        ["private", "public-read", "bucket-owner-full-control"].map(|name| name.parse::<CannedAcl>().unwrap())
-    {
-        let is_public = acl == CannedAcl::PublicRead;
-        for principal in [Principal::Anonymous, ALICE] {
-            assert_eq!(may(acl, bucket, principal, ListBucket), is_public);
-            assert_eq!(may(acl, object, principal, GetObject), is_public);
+    for (name, read_by_everybody, read_by_keys) in [
+        ("private", false, false),
+        ("public-read", true, true),
+        ("public-read-write", true, true),
+        ("authenticated-read", false, true),
+        ("bucket-owner-read", false, false),
+        ("bucket-owner-full-control", false, false),
+    ] {
+        let acl: CannedAcl = name.parse().unwrap();
+        assert_eq!((acl.name(), acl.is_public()), (name, read_by_keys));
+        for (principal, reads) in [(Principal::Anonymous, read_by_everybody), (ALICE, read_by_keys)] {
+            assert_eq!(may(acl, bucket, principal, ListBucket), reads, "{name}");
+            assert_eq!(may(acl, object, principal, GetObject), reads, "{name}");
+            assert_eq!(acl.allows_read(&principal), reads, "{name}");
+            // An object's own ACL gives nobody else the right to write it.
+            assert!(!may(acl, object, principal, PutObject), "{name}");
             assert!(!may(acl, object, principal, PutObjectAcl) && !may(acl, bucket, principal, PutBucketAcl));
+            let acls = [acl.policy(bucket, &owner).unwrap()];
+            let bucket = BucketAccess {
+                name: "in",
+                owner: Principal::Anonymous,
+                policy: None,
+                acls: &acls,
+                block: PublicAccessBlock::default(),
+            };
+            let puts = |action, block| {
+                let context = Context::at(SystemTime::UNIX_EPOCH);
+                let request = Request { principal, action, resource: object, context };
+                evaluate(&request, None, Some(&BucketAccess { block, ..bucket })).is_allowed()
+            };
+            assert_eq!(puts(PutObject, PublicAccessBlock::default()), name == "public-read-write");
+            assert!(!puts(GetObject, PublicAccessBlock::default()) && !puts(DeleteObject, bucket.block));
+            assert!(!puts(PutObject, PublicAccessBlock::ALL));
         }
         assert!(may(acl, bucket, owner, PutBucketAcl) && may(acl, object, owner, GetObjectAcl));
     }

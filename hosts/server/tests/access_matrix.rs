@@ -12,11 +12,12 @@ use tintype::{
         Resource, Rights,
     },
     storage::{
-        AccessKeyRecord, CopyOptions, ObjectDetails, PublicAccess, PublicAccessBlockRecord, StoredHeaders,
+        AccessKeyRecord, CopyOptions, ObjectDetails, ObjectOwnership, PublicAccess, PublicAccessBlockRecord,
+        StoreFault, StoredHeaders,
     },
 };
 use tintype_pipeline::store::Condition;
-use tintype_policy::PublicAccessBlock;
+use tintype_policy::{CannedAcl, PublicAccessBlock};
 
 const BUCKET: &str = "of-alice";
 
@@ -57,7 +58,7 @@ fn rights_of_keys_against_what_buckets_say() {
     store.buckets.create(BUCKET, Some("alice".into())).unwrap();
     put(&store, &at(BUCKET, "open"), b"x").unwrap();
     put(&store, &at(BUCKET, "closed"), b"x").unwrap();
-    store.objects.set_public_read(&at(BUCKET, "open"), true).unwrap();
+    store.objects.set_acl(&at(BUCKET, "open"), CannedAcl::PublicRead).unwrap();
     let context = RequestContext::new(Client::default(), &HeaderMap::new());
     let authorizer = Authorizer::new(keys.clone(), store.clone(), PublicAccessBlock::ALL);
     let who = |action, key: &str| -> Vec<&str> {
@@ -109,6 +110,39 @@ fn rights_of_keys_against_what_buckets_say() {
     assert_eq!(who(Action::GetObject, "open"), ["root", "alice", "bob", "reader", "admin", "nobody"]);
     assert_eq!(who(Action::GetObject, "closed"), ["root", "alice", "reader", "admin"]);
     assert_eq!(who(Action::PutObject, "open"), ["root", "alice", "admin"]);
+    let set_acl = |acl| store.objects.set_acl(&at(BUCKET, "open"), acl).unwrap();
+    set_acl(CannedAcl::AuthenticatedRead);
+    assert_eq!(who(Action::GetObject, "open"), ["root", "alice", "bob", "reader", "admin"]);
+    set_acl(CannedAcl::PublicReadWrite);
+    assert_eq!(who(Action::GetObject, "open"), ["root", "alice", "bob", "reader", "admin", "nobody"]);
+    assert_eq!(who(Action::PutObject, "open"), ["root", "alice", "admin"]);
+    // Ownership controls that disable ACLs disable those of objects, too.
+    store.buckets.set_ownership(BUCKET, Some(ObjectOwnership::BucketOwnerEnforced)).unwrap();
+    assert_eq!(who(Action::GetObject, "open"), ["root", "alice", "reader", "admin"]);
+    assert!(matches!(store.buckets.set_acl(BUCKET, CannedAcl::PublicRead), Err(StoreFault::AclsDisabled)));
+    store.buckets.set_ownership(BUCKET, Some(ObjectOwnership::ObjectWriter)).unwrap();
+    assert_eq!(who(Action::GetObject, "open"), ["root", "alice", "bob", "reader", "admin", "nobody"]);
+    store.buckets.set_ownership(BUCKET, None).unwrap();
+    // The bucket's ACL.
+    let owners = || vec!["root", "alice", "admin"];
+    let all_keys = || vec!["root", "alice", "bob", "reader", "admin", "denied"];
+    let everybody = || [all_keys(), vec!["nobody"]].concat();
+    for (acl, reads, writes) in [
+        (CannedAcl::PublicRead, everybody(), owners()),
+        (CannedAcl::AuthenticatedRead, all_keys(), owners()),
+        (CannedAcl::PublicReadWrite, everybody(), everybody()),
+        (CannedAcl::Private, owners(), owners()),
+    ] {
+        store.buckets.set_acl(BUCKET, acl).unwrap();
+        assert_eq!(who(Action::ListBucket, ""), reads, "{acl}");
+        assert_eq!(who(Action::PutObject, "closed"), writes, "{acl}");
+        assert_eq!(who(Action::DeleteObject, "closed"), ["root", "alice", "admin"], "{acl}");
+        // With ACLs disabled it could not be.
+        let disabled = store.buckets.set_ownership(BUCKET, Some(ObjectOwnership::BucketOwnerEnforced));
+        assert_eq!(disabled.is_err(), acl.is_public(), "{acl}");
+        store.buckets.set_ownership(BUCKET, None).unwrap();
+    }
+    set_acl(CannedAcl::PublicRead);
     block(true);
     assert_eq!(who(Action::GetObject, "open"), ["root", "alice", "reader", "admin"]);
     // A key that is removed may nothing more, at once.
@@ -127,26 +161,39 @@ fn an_acl_is_set_with_its_object_and_of_no_other() {
     let data = tempfile::tempdir().unwrap();
     let opened = open(data.path());
     let (objects, at) = (&opened.store.objects, at(IN, "a"));
-    let put = |is_public: bool| {
+    let put = |acl: CannedAcl| {
         let mut incoming = objects.begin(&at, StoredHeaders::default()).unwrap();
-        incoming.set_details(ObjectDetails { is_public_read: is_public, ..ObjectDetails::default() });
+        incoming.set_details(ObjectDetails { acl, ..ObjectDetails::default() });
         objects.commit(&at, incoming, Condition::Any, cause()).unwrap();
     };
-    for is_public in [true, false, true] {
-        put(is_public);
-        assert_eq!(objects.is_public_read(&at).unwrap(), is_public);
+    use CannedAcl::{AuthenticatedRead, Private, PublicRead, PublicReadWrite};
+    for (acl, public) in [
+        (PublicRead, 1),
+        (Private, 0),
+        (AuthenticatedRead, 1),
+        (PublicRead, 1),
+        (PublicReadWrite, 1),
+        (Private, 0),
+    ] {
+        put(acl);
+        assert_eq!(objects.acl(&at).unwrap(), acl);
+        assert_eq!(objects.public_count().unwrap(), public, "{acl}");
+        for again in [AuthenticatedRead, PublicRead, acl] {
+            objects.set_acl(&at, again).unwrap();
+            assert_eq!(objects.acl(&at).unwrap(), again);
+        }
     }
-    let copy = |is_public_read| {
-        let details = ObjectDetails { is_public_read, ..ObjectDetails::default() };
+    let copy = |acl| {
+        let details = ObjectDetails { acl, ..ObjectDetails::default() };
         let options = CopyOptions { headers: None, condition: Condition::Any, details };
         objects.copy(&objects.open(&at).unwrap().unwrap(), &at, options, cause()).unwrap();
     };
-    copy(false);
-    assert!(!objects.is_public_read(&at).unwrap());
-    copy(true);
-    assert!(objects.is_public_read(&at).unwrap());
+    copy(Private);
+    assert_eq!(objects.acl(&at).unwrap(), Private);
+    copy(AuthenticatedRead);
+    assert_eq!(objects.acl(&at).unwrap(), AuthenticatedRead);
     objects.delete(&at, None, cause()).unwrap();
-    assert!(!objects.is_public_read(&at).unwrap());
+    assert_eq!((objects.acl(&at).unwrap(), objects.public_count().unwrap()), (Private, 0));
 }
 
 fn keys(opened: &Opened) -> AccessKeys {

@@ -188,6 +188,22 @@ fn every_operation_asks_before_anything_is_done() {
             &[],
             "GetBucketOwnershipControls",
         ),
+        (
+            "PutBucketOwnershipControls",
+            "PUT",
+            bucket,
+            "ownershipControls=",
+            &[],
+            "PutBucketOwnershipControls",
+        ),
+        (
+            "DeleteBucketOwnershipControls",
+            "DELETE",
+            bucket,
+            "ownershipControls=",
+            &[],
+            "PutBucketOwnershipControls",
+        ),
         ("GetBucketReplication", "GET", bucket, "replication=", &[], "GetReplicationConfiguration"),
         ("GetBucketRequestPayment", "GET", bucket, "requestPayment=", &[], "GetBucketRequestPayment"),
         ("GetBucketTagging", "GET", bucket, "tagging=", &[], "GetBucketTagging"),
@@ -232,7 +248,11 @@ fn every_operation_asks_before_anything_is_done() {
             if method == "HEAD" { answer.starts_with("HTTP/1.1 403") } else { is_denied(&answer) };
         assert!(is_denied, "{name}: {answer}");
         let resource = if path == "/" { "*" } else { &path[1..] };
-        assert_eq!(endpoint.decisions(), [format!("s3:{action} arn:aws:s3:::{resource}")]);
+        let asked = format!("s3:{action} arn:aws:s3:::{resource}");
+        // Whether a denied read is answered that there is no such object depends on who may list.
+        let listing = (action == "GetObject").then(|| format!("s3:ListBucket arn:aws:s3:::{}", &bucket[1..]));
+        let expected: Vec<String> = [asked].into_iter().chain(listing).collect();
+        assert_eq!(endpoint.decisions(), expected);
     }
     // Those that are decided by a document are in tests of their own.
     let tested = requests.map(|(name, .., action)| (name, format!("s3:{action}")));

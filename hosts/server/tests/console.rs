@@ -13,7 +13,10 @@ use common::{IN, OUT, Opened, at, open, put, queue};
 use futures::StreamExt as _;
 use tintype::{
     admin::Admin,
-    auth::{AccessKeys, Client, Credentials, KeyVerifier, Sessions},
+    auth::{
+        AccessKeys, Authorizer, Caller, Client, Credentials, KeyVerifier, Principal, RequestContext,
+        Sessions, caller,
+    },
     console::Console,
     disk::RealDisk,
     dispatch::Dispatcher,
@@ -63,6 +66,12 @@ fn request(path: &str) -> http::request::Builder {
     Request::get(path).extension(Client { is_trusted: true, ..Client::default() })
 }
 
+/// Who sends it.
+fn local_program() -> Arc<Caller> {
+    let context = RequestContext::new(Client::default(), &http::HeaderMap::new());
+    Arc::new(Caller::new(Authorizer::root_only("root"), Principal::LocalProgram, context))
+}
+
 impl Shown {
     async fn close(self) {
         self.dispatcher.drain(Duration::from_secs(10)).await;
@@ -78,7 +87,8 @@ impl Shown {
     }
 
     async fn get(&self, path: &str) -> Response<Body> {
-        self.router.clone().oneshot(request(path).body(Body::empty()).unwrap()).await.unwrap()
+        let answer = self.router.clone().oneshot(request(path).body(Body::empty()).unwrap());
+        caller::serve(local_program(), answer).await.unwrap()
     }
 }
 

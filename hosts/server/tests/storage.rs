@@ -11,6 +11,7 @@ use tintype::{
     storage::{DiskPort, NewUpload, PageRequest, StoreFault, StoredHeaders, UploadsRequest},
 };
 use tintype_pipeline::store::Condition;
+use tintype_policy::CannedAcl;
 use tintype_stores::conformance;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -403,7 +404,7 @@ fn abandoned_uploads_are_aborted_in_time() {
         headers: StoredHeaders::default(),
         checksum_algorithm: None,
         full_object_checksum: false,
-        is_public_read: false,
+        acl: CannedAcl::Private,
         tags: Vec::new(),
     };
     let ids: Vec<String> =

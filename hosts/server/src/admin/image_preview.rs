@@ -13,6 +13,7 @@ use tintype_api::Permission;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Admin, Fields, Refusal, Request};
+use crate::auth::{Action, caller};
 
 /// Images in memory at once, until they have been sent.
 pub(super) const PREVIEWS: usize = 8;
@@ -59,6 +60,7 @@ pub(super) async fn image(
     Fields(request): Fields<ImagePreviewRequest>,
 ) -> Result<Response, Refusal> {
     let at = admin.location(request.bucket.as_deref(), &request.key)?;
+    caller::authorize(Action::GetObject, &at).map_err(Refusal::forbidden)?;
     // Whoever reads slowly holds a permit for long, but nobody waits for long.
     let permit = tokio::time::timeout(LONGEST_WAIT, admin.parts.previews.clone().acquire_owned()).await;
     let Ok(Ok(permit)) = permit else {

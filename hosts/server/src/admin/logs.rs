@@ -81,9 +81,9 @@ pub(super) async fn lines(
     State(admin): State<Admin>,
     Fields(request): Fields<LogsRequest>,
 ) -> Result<Response, Refusal> {
-    // Subscribed before the past is read, so that no attempt falls between.
+    // Ends with the right to them. Subscribed before the past is read, so that no attempt falls between.
     let coming = match request.follow {
-        true => Either::Left(admin.follow_results()?),
+        true => Either::Left(admin.follow_results(LogsRequest::PATH)?),
         false => Either::Right(stream::empty()),
     };
     let reading = request.clone();

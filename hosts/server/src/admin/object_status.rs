@@ -10,6 +10,7 @@ use tintype_pipeline::{Location, ThumbnailStatus};
 
 use super::{Admin, Handle, ImageFacts, Refusal, Request, next_steps::next_steps};
 use crate::{
+    auth::{Action, caller},
     history::{Entry, Search},
     queue::{DeadLetter, DeadLetterFilter, EventRecord, ResultRecord},
     storage::{ObjectRecord, StoreFault},
@@ -154,7 +155,8 @@ impl Handle for StatusRequest {
         let mut thumbnails = Vec::new();
         for at in current.unwrap_or_else(of_result) {
             if let Some(ObjectRecord { size, etag, .. }) = admin.head(&at)? {
-                let image = admin.image_facts(&at);
+                let may_get = caller::allows(Action::GetObject, &at);
+                let image = if may_get { admin.image_facts(&at) } else { None };
                 thumbnails.push(StoredThumbnail {
                     bucket: at.bucket,
                     key: at.key.to_string(),
@@ -164,14 +166,16 @@ impl Handle for StatusRequest {
                 });
             }
         }
+        // What a listing has not is for whoever may get the object.
+        let may_get = caller::allows(Action::GetObject, &at);
         let object = object.map(|record| StoredObject {
             size: record.size,
             etag: record.etag,
             modified_ms: record.modified_ms,
-            content_type: record.headers.content_type,
-            image: admin.image_facts(&at),
-            metadata: record.headers.metadata,
-            checksums: record.checksums.values,
+            content_type: record.headers.content_type.filter(|_| may_get),
+            image: if may_get { admin.image_facts(&at) } else { None },
+            metadata: if may_get { record.headers.metadata } else { BTreeMap::new() },
+            checksums: if may_get { record.checksums.values } else { BTreeMap::new() },
             // A disk that does not respond now says nothing about its content.
             corruption: store.objects.corruption(&at, MAX_VERIFIED_BYTES).unwrap_or_default(),
         });

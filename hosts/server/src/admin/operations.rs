@@ -34,7 +34,7 @@ pub struct Operations {
     pub dead_letters: BTreeMap<String, usize>,
     /// The backfill that was begun last.
     pub backfill: Option<BackfillProgress>,
-    /// Objects whose canned ACL is `public-read`.
+    /// Objects whose canned ACL is public.
     pub public_objects: u64,
     /// Settings that are not left at their defaults.
     pub settings: Vec<SettingInForce>,

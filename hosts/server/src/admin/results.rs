@@ -1,6 +1,6 @@
 //! `/results`: how the latest attempts ended; and the same as a stream.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::http::Method;
 use futures::{Stream, stream};
@@ -8,10 +8,15 @@ use serde::{Deserialize, Serialize};
 use tintype_api::Permission;
 
 use super::{Admin, Handle, Refusal, Request};
-use crate::history::Entry;
+use crate::{
+    auth::{Action, caller},
+    history::Entry,
+};
 
 /// Results in one answer, unless fewer are asked for.
 const MAX_RESULTS: usize = 30;
+/// Whether a follower still may is asked this often, besides before each result.
+const CHECK: Duration = Duration::from_secs(2);
 
 /// The latest results that meet every condition given.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -74,18 +79,33 @@ impl Handle for ResultsRequest {
 }
 
 impl Admin {
-    /// Results from now on. It ends where its reader falls behind, and when the server shuts down.
+    /// Results from now on, for a route. It ends where its reader falls behind, when the server shuts down, and as soon as
+    /// whom the current task serves may use the route no more: its key was removed, or has lost the right.
     ///
     /// # Errors
     /// There are too many such streams, or the server is shutting down.
-    pub fn follow_results(&self) -> Result<impl Stream<Item = Arc<Entry>> + Send + 'static + use<>, Refusal> {
+    pub fn follow_results(
+        &self,
+        path: &'static str,
+    ) -> Result<impl Stream<Item = Arc<Entry>> + Send + 'static + use<>, Refusal> {
         let subscription = self.parts.history.result_stream().subscribe().ok_or_else(|| {
             Refusal::unavailable(
                 "too many follow the results already, or the server is shutting down; try again",
             )
         })?;
-        Ok(stream::unfold(subscription, |mut subscription| async {
-            Some((subscription.next().await?, subscription))
+        let caller = caller::current();
+        // The port knows every sender; only a router that is called without it has none.
+        let may = move || caller.as_ref().is_none_or(|caller| caller.still_may(Action::Read, path));
+        Ok(stream::unfold((subscription, may), |(mut subscription, may)| async move {
+            loop {
+                let next = tokio::time::timeout(CHECK, subscription.next()).await;
+                if !may() {
+                    return None;
+                }
+                if let Ok(ended) = next {
+                    return ended.map(|entry| (entry, (subscription, may)));
+                }
+            }
         }))
     }
 }

@@ -21,7 +21,10 @@ use super::{
     Admin, Fields, Refusal, Request,
     try_render::{failed, refused},
 };
-use crate::storage::ObjectRecord;
+use crate::{
+    auth::{Action, caller},
+    storage::ObjectRecord,
+};
 
 /// Stored thumbnails up to so many bytes are small enough as they are.
 const SMALL_BYTES: u64 = 40 << 10;
@@ -117,6 +120,7 @@ pub(super) async fn preview(
     Fields(request): Fields<PreviewRequest>,
 ) -> Result<Response, Refusal> {
     let at = admin.location(request.bucket.as_deref(), &request.key)?;
+    caller::authorize(Action::GetObject, &at).map_err(Refusal::forbidden)?;
     let looked_for = at.clone();
     let etag = match admin.blocking(move |admin| admin.small_thumbnail(&looked_for)).await? {
         Found::Stored(bytes) => return Ok(image(Some(bytes.into()))),

@@ -12,6 +12,7 @@ use tintype_engine::{Size, Spec};
 use tintype_pipeline::{Failure, Reason};
 
 use super::{Admin, Fields, Refusal, Request};
+use crate::auth::{Action, caller};
 
 /// One object and how it is to be rendered; what is left out is as in the default rendition.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -93,6 +94,7 @@ pub(super) async fn render(
     Fields(request): Fields<RenderRequest>,
 ) -> Result<Response, Refusal> {
     let at = admin.location(request.bucket.as_deref(), &request.key)?;
+    caller::authorize(Action::GetObject, &at).map_err(Refusal::forbidden)?;
     let spec = request.spec(&admin)?;
     let deadline = Deadline::after(admin.parts.settings.function.timeout);
     let thumbnail =

@@ -84,10 +84,12 @@ pub struct UploadCheckAnswer {
 pub struct ExistingObject {
     /// Its key.
     pub key: String,
-    /// Bytes.
-    pub size: u64,
-    /// Milliseconds since 1970.
-    pub modified_ms: i64,
+    /// Bytes; for whoever may read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Milliseconds since 1970; for whoever may read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified_ms: Option<i64>,
 }
 
 impl Request for UploadCheckRequest {
@@ -108,6 +110,8 @@ impl Handle for UploadCheckRequest {
             // Who may not write there does not learn what is there.
             caller::authorize(Action::PutObject, &at).map_err(Refusal::forbidden)?;
             if let Some(ObjectRecord { size, modified_ms, .. }) = admin.head(&at)? {
+                let may_read = caller::allows(Action::GetObject, &at);
+                let (size, modified_ms) = (may_read.then_some(size), may_read.then_some(modified_ms));
                 existing.push(ExistingObject { key, size, modified_ms });
             }
         }

@@ -171,13 +171,6 @@ impl Authorizer {
         Some(self.keys.as_ref()?.key(id)?.name.clone())
     }
 
-    /// Whether a principal is no access key, or one that was not removed.
-    #[must_use]
-    pub fn is_known(&self, principal: &Principal) -> bool {
-        let pair = principal.access_key_id().zip(self.keys.as_ref());
-        pair.is_none_or(|(id, keys)| keys.is_root(id) || keys.key(id).is_some())
-    }
-
     /// Whether a principal may see the names of all buckets, and not just of its own.
     #[must_use]
     pub fn sees_all_buckets(&self, principal: &Principal, context: &RequestContext) -> bool {
@@ -361,9 +354,11 @@ impl Buckets<'_> {
             (&decision, &bucket, resource)
             && matches!(action, Action::GetObject | Action::GetObjectVersion)
             && !bucket.block.ignore_public_acls
-            && self.is_public_read(name, key)
+            && entry.as_ref().is_some_and(|entry| !entry.are_acls_disabled)
+            && let Some(acl) = self.of_object(name, key, Objects::acl)
+            && acl.allows_read(&principal)
         {
-            return Decision::new(true, "allowed by ACL of the object, public-read");
+            return Decision::new(true, format!("allowed by ACL of the object, {acl}"));
         }
         Decision {
             is_denied: matches!(decision, policy::Decision::DeniedBy(_)),
@@ -371,11 +366,6 @@ impl Buckets<'_> {
             is_without_bucket: principal != policy::Principal::Anonymous && name.is_some() && entry.is_none(),
             ..Decision::new(decision.is_allowed(), decision.to_string())
         }
-    }
-
-    /// Whether everybody may read an object; what cannot be read is not public.
-    fn is_public_read(&self, bucket: &str, key: &str) -> bool {
-        self.of_object(bucket, key, Objects::is_public_read).unwrap_or(false)
     }
 
     /// The tags of an object, which policies ask about. An object that is not there has none, nor has one whose tags cannot

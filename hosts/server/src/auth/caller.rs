@@ -49,10 +49,11 @@ impl Caller {
         !self.is_limited() || self.authorizer.allows(&self.principal, action, resource, &self.context)
     }
 
-    /// Whether its access key, if it came with one, is still one.
+    /// Whether it may use routes that demand this now: an answer may last for longer than its key, or its key's rights.
     #[must_use]
-    pub fn is_known(&self) -> bool {
-        self.authorizer.is_known(&self.principal)
+    pub fn still_may(&self, action: Action, path: &str) -> bool {
+        let now = RequestContext { time: std::time::SystemTime::now(), ..self.context.clone() };
+        self.authorizer.allows(&self.principal, action, &Resource::Route(path), &now)
     }
 
     /// Logs that it has changed an access key: added, rotated, removed.

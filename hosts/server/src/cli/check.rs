@@ -209,7 +209,7 @@ fn public(settings: &Settings, store: &Storage) -> Result<String, String> {
     let objects = match objects {
         0 => String::new(),
         count => {
-            format!("{count} object(s) by their ACL, unless their bucket's public access block ignores it")
+            format!("{count} object(s) by their ACL, unless their bucket ignores or disables ACLs")
         }
     };
     let images = match settings.api.public {

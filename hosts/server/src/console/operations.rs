@@ -229,7 +229,7 @@ fn public(settings: &Settings, admin: &Admin, operations: &Operations) -> Result
         (names, objects) => {
             let buckets = if names.is_empty() { "No bucket".into() } else { names.join(", ") };
             format!(
-                "<b>{buckets}</b> may be read or written by anybody, as its policy or ACL says; {objects} objects have the ACL public-read."
+                "<b>{buckets}</b> may be read or written by anybody, as its policy or ACL says; {objects} objects have an ACL that is public."
             )
         }
     };

@@ -233,7 +233,8 @@ fn key<B>(request: &Request<B>) -> CacheKey {
     let length = path.len() + query.len() + accepted + 3;
     let mut key = Vec::with_capacity(length);
     // Answers to everybody say other things of who may cache them.
-    key.push(request.extensions().get().is_some_and(|pass: &Pass| pass.is_public).into());
+    let pass: Pass = request.extensions().get().copied().unwrap_or_default();
+    key.push(u8::from(pass.is_public) | u8::from(pass.is_of_key) << 1);
     key.extend_from_slice(path.as_bytes());
     key.push(b'?');
     key.extend_from_slice(query.as_bytes());

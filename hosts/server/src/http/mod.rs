@@ -265,6 +265,7 @@ impl Steps {
         if let Some(mut pass) = pass {
             // What somebody with a key may see is not for everybody, nor for a cache that everybody shares.
             pass.is_public &= matches!(caller.principal, Principal::Public | Principal::Guest);
+            pass.is_of_key = matches!(caller.principal, Principal::AccessKey(_) | Principal::ApiKey(_));
             request.extensions_mut().insert(pass);
         }
         let Principal::ApiKey(name) = &caller.principal else {

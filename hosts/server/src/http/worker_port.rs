@@ -105,7 +105,8 @@ impl Inner {
                 let route = place.route_or_first(method);
                 if let Some(mut pass) = sender.pass {
                     // What somebody with a key may see is not for a cache that everybody shares.
-                    pass.is_public &= !has_credentials(request.headers());
+                    pass.is_of_key = has_credentials(request.headers());
+                    pass.is_public &= !pass.is_of_key;
                     request.extensions_mut().insert(pass);
                 }
                 self.authorized(Some(route), sender, request).await.unwrap_or_else(|refused| *refused)

@@ -23,9 +23,10 @@ pub(crate) use commit_counter::recorded_commits;
 pub use committer::{Pending, Publish};
 pub use events::Place;
 pub use records::{
-    AccessKeyRecord, BucketRecord, Checksums, CorsRecord, CredentialRecord, DeadLetter, EventRecord,
-    KeyUsageRecord, NotificationRecord, ObjectDetails, ObjectPart, ObjectRecord, PartRecord, Priority,
-    PublicAccess, PublicAccessBlockRecord, ResultRecord, StoredHeaders, UploadRecord,
+    AccessKeyRecord, AclRecord, BucketRecord, Checksums, CorsRecord, CredentialRecord, DeadLetter,
+    EventRecord, KeyUsageRecord, NotificationRecord, ObjectDetails, ObjectOwnership, ObjectPart,
+    ObjectRecord, PartRecord, Priority, PublicAccess, PublicAccessBlockRecord, ResultRecord, StoredHeaders,
+    UploadRecord,
 };
 pub use results::Outdated;
 pub use salvage::{Copied, OldLedger};

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 use tintype_pipeline::{event::Kind, store::Location};
-use tintype_policy::PublicAccessBlock;
+use tintype_policy::{CannedAcl, PublicAccessBlock};
 
 /// A bucket.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -20,15 +20,59 @@ pub struct BucketRecord {
     /// The name of the access key that created it; none: it is the root key's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
-    /// Whether its canned ACL is `public-read`.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub is_public_read: bool,
+    /// Its canned ACL.
+    #[serde(flatten)]
+    pub acl: AclRecord,
+    /// Its ownership controls, by the name of the setting; none: none were put, or they were deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ownership: Option<ObjectOwnership>,
     /// Its policy, as it was put.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
     /// What may be public; none: what the settings say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_access_block: Option<PublicAccessBlockRecord>,
+}
+
+/// Whose the objects of a bucket are, and whether ACLs count there. Every object is the bucket owner's, whatever this says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "as S3 names them")]
+pub enum ObjectOwnership {
+    /// ACLs are disabled.
+    BucketOwnerEnforced,
+    BucketOwnerPreferred,
+    ObjectWriter,
+}
+
+/// A canned ACL as it is stored. Programs that do not know the field `acl` take what is named there for `private`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AclRecord {
+    /// Whether it is `public-read`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_public_read: bool,
+    /// The name of any other that allows somebody something.
+    #[serde(default, rename = "acl", skip_serializing_if = "Option::is_none")]
+    other: Option<String>,
+}
+
+impl From<CannedAcl> for AclRecord {
+    fn from(acl: CannedAcl) -> Self {
+        let is_public_read = acl == CannedAcl::PublicRead;
+        let other = (acl.is_public() && !is_public_read).then(|| acl.name().to_owned());
+        Self { is_public_read, other }
+    }
+}
+
+impl AclRecord {
+    /// The ACL; one that is not known allows nobody anything.
+    #[must_use]
+    pub fn canned(&self) -> CannedAcl {
+        match &self.other {
+            Some(name) => name.parse().unwrap_or_default(),
+            None if self.is_public_read => CannedAcl::PublicRead,
+            None => CannedAcl::Private,
+        }
+    }
 }
 
 /// A bucket's PublicAccessBlock.
@@ -65,13 +109,14 @@ impl From<PublicAccess> for PublicAccessBlock {
 impl BucketRecord {
     /// An empty one.
     #[must_use]
-    pub const fn new(created_ms: i64, owner: Option<String>) -> Self {
+    pub fn new(created_ms: i64, owner: Option<String>) -> Self {
         Self {
             created_ms,
             notifications: Vec::new(),
             cors: Vec::new(),
             owner,
-            is_public_read: false,
+            acl: AclRecord::default(),
+            ownership: None,
             policy: None,
             public_access_block: None,
         }
@@ -231,8 +276,8 @@ pub struct ObjectRecord {
 /// What is stored beside an object's row.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ObjectDetails {
-    /// Whether its canned ACL is `public-read`.
-    pub is_public_read: bool,
+    /// Its canned ACL.
+    pub acl: CannedAcl,
     /// Its tags, name and value, in their order.
     pub tags: Vec<(String, String)>,
     /// The parts it was uploaded in, by number.
@@ -249,6 +294,16 @@ pub struct ObjectPart {
     /// Its checksums, by the algorithm's name, base64.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub checksums: BTreeMap<String, String>,
+}
+
+/// The canned ACL of a version of an object.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct ObjectAclRecord {
+    /// The version's order.
+    pub(super) order: u64,
+    /// The ACL.
+    #[serde(flatten)]
+    pub(super) acl: AclRecord,
 }
 
 /// The tags of a version of an object.
@@ -284,9 +339,9 @@ pub struct UploadRecord {
     pub checksum_algorithm: Option<String>,
     /// Whether the object's checksum covers the whole object instead of the parts' checksums.
     pub full_object_checksum: bool,
-    /// Whether the object's canned ACL is `public-read`.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub is_public_read: bool,
+    /// The object's canned ACL.
+    #[serde(flatten)]
+    pub acl: AclRecord,
     /// The object's tags, name and value.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<(String, String)>,

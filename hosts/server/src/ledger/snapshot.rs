@@ -10,7 +10,7 @@ use super::{
     CACHE_BYTES, LedgerError, View,
     access_keys::{ACCESS_KEYS, KEY_USAGE},
     numbers::META,
-    object_details::{OBJECT_PARTS, OBJECT_TAGS, PUBLIC_OBJECTS},
+    object_details::{OBJECT_ACLS, OBJECT_PARTS, OBJECT_TAGS, PUBLIC_OBJECTS},
     salvage::guarded,
     transaction::{
         BUCKETS, DEAD_LETTERS, DUE, EVENTS, OBJECTS, PARTS, RESULTS, RETRIES, TRASH, UPLOADS, WAITING,
@@ -48,6 +48,7 @@ impl View {
             target.copy(BUCKETS)?;
             target.copy(OBJECTS)?;
             target.copy(PUBLIC_OBJECTS)?;
+            target.copy(OBJECT_ACLS)?;
             target.copy(OBJECT_TAGS)?;
             target.copy(OBJECT_PARTS)?;
             target.copy(UPLOADS)?;

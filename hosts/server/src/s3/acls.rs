@@ -7,6 +7,7 @@ use s3s::{
         ObjectCannedACL, PutBucketAclInput, PutBucketAclOutput, PutObjectAclInput, PutObjectAclOutput,
     },
 };
+use tintype_policy::CannedAcl;
 
 use super::{
     Endpoint, answers, blocking,
@@ -20,7 +21,7 @@ pub(super) async fn get_of_bucket(
 ) -> S3Result<S3Response<GetBucketAclOutput>> {
     let (store, bucket) = (endpoint.store.clone(), request.input.bucket);
     let record = blocking(move || store.buckets.get(&bucket).map_err(s3)).await?;
-    let grants = Some(bucket_configuration::grants(record.is_public_read));
+    let grants = Some(bucket_configuration::grants(record.acl.canned()));
     let owner = Some(bucket_configuration::owner());
     Ok(S3Response::new(GetBucketAclOutput { grants, owner }))
 }
@@ -33,10 +34,11 @@ pub(super) async fn put_of_bucket(
     let acl = bucket_configuration::requested_acl(
         input.acl.as_ref().map(BucketCannedACL::as_str),
         input.access_control_policy,
+        endpoint.are_acls_disabled(&input.bucket),
     )?;
-    let is_public = check_public(acl, endpoint.public_access(&input.bucket))?;
+    check_public(acl, endpoint.public_access(&input.bucket))?;
     let store = endpoint.store.clone();
-    blocking(move || store.buckets.set_public_read(&input.bucket, is_public).map_err(s3)).await?;
+    blocking(move || store.buckets.set_acl(&input.bucket, acl).map_err(s3)).await?;
     Ok(S3Response::new(PutBucketAclOutput::default()))
 }
 
@@ -48,8 +50,9 @@ pub(super) async fn get_of_object(
     let at = answers::location(&input.bucket, &input.key)?;
     endpoint.require_object(at.clone()).await?;
     let store = endpoint.store.clone();
-    let is_public = blocking(move || store.objects.is_public_read(&at).map_err(s3)).await?;
-    let grants = Some(bucket_configuration::grants(is_public));
+    let acl = blocking(move || store.objects.acl(&at).map_err(s3)).await?;
+    let acl = if endpoint.are_acls_disabled(&input.bucket) { CannedAcl::Private } else { acl };
+    let grants = Some(bucket_configuration::grants(acl));
     let owner = Some(bucket_configuration::owner());
     Ok(S3Response::new(GetObjectAclOutput { grants, owner, request_charged: None }))
 }
@@ -62,11 +65,12 @@ pub(super) async fn put_of_object(
     let acl = bucket_configuration::requested_acl(
         input.acl.as_ref().map(ObjectCannedACL::as_str),
         input.access_control_policy,
+        endpoint.are_acls_disabled(&input.bucket),
     )?;
-    let is_public = check_public(acl, endpoint.public_access(&input.bucket))?;
+    check_public(acl, endpoint.public_access(&input.bucket))?;
     let at = answers::location(&input.bucket, &input.key)?;
     endpoint.require_object(at.clone()).await?;
     let store = endpoint.store.clone();
-    blocking(move || store.objects.set_public_read(&at, is_public).map_err(s3)).await?;
+    blocking(move || store.objects.set_acl(&at, acl).map_err(s3)).await?;
     Ok(S3Response::new(PutObjectAclOutput::default()))
 }

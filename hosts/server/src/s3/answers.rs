@@ -142,9 +142,8 @@ pub(super) fn copy_source(source: &CopySource) -> S3Result<Location> {
     }
 }
 
-/// Canned ACLs of S3 that are not offered.
-const OTHER_ACLS: [&str; 5] =
-    ["authenticated-read", "aws-exec-read", "bucket-owner-read", "log-delivery-write", "public-read-write"];
+/// Canned ACLs of S3 that are not offered: they name services of AWS.
+const OTHER_ACLS: [&str; 2] = ["aws-exec-read", "log-delivery-write"];
 
 /// The canned ACL of a request.
 pub(super) fn canned_acl(acl: Option<&str>) -> S3Result<CannedAcl> {
@@ -152,7 +151,8 @@ pub(super) fn canned_acl(acl: Option<&str>) -> S3Result<CannedAcl> {
     if OTHER_ACLS.contains(&name) {
         return Err(s3_error!(
             NotImplemented,
-            "the canned ACL \"{name}\" is not offered; there are private, public-read and bucket-owner-full-control"
+            "the canned ACL \"{name}\" is not offered; there are {}",
+            CannedAcl::ALL.map(CannedAcl::name).join(", ")
         ));
     }
     name.parse().map_err(|error| s3_error!(InvalidArgument, "{error}"))

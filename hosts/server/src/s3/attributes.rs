@@ -82,11 +82,23 @@ pub(super) async fn get(
     }))
 }
 
-/// The answer as S3 writes it: this is the one document whose ETag has no quotes. Nothing else in it has any.
+/// The answer as S3 writes it: this is the one document whose ETag has no quotes.
 pub(super) async fn unquoted(body: Body) -> S3Result<Body> {
     let document = body.collect().await.map_err(|error| s3_error!(InternalError, "{error}"))?.to_bytes();
-    let document = String::from_utf8_lossy(&document).replace("&quot;", "");
-    Ok(Body::from(document))
+    Ok(Body::from(without_quotes(&String::from_utf8_lossy(&document))))
+}
+
+/// A document whose element `ETag` has no quotes, however they were written.
+fn without_quotes(document: &str) -> String {
+    let (begin, end) = ("<ETag>", "</ETag>");
+    let parts = document.split_once(begin).and_then(|(before, rest)| {
+        let (etag, after) = rest.split_once(end)?;
+        Some((before, etag.replace("&quot;", "").replace('"', ""), after))
+    });
+    parts.map_or_else(
+        || document.to_owned(),
+        |(before, etag, after)| format!("{before}{begin}{etag}{end}{after}"),
+    )
 }
 
 /// The parts after one. As on S3 they are listed only where they have checksums.
@@ -112,5 +124,21 @@ fn page(count: u32, layout: &[storage::ObjectPart], after: i32, max: i32) -> Get
         part_number_marker: Some(after),
         total_parts_count: i32::try_from(count).ok(),
         parts: (!shown.is_empty()).then_some(shown),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_etag_loses_its_quotes() {
+        let document =
+            |etag: &str| format!("<?xml version=\"1.0\"?><A xmlns=\"x\"><ETag>{etag}</ETag><B/></A>");
+        for quoted in ["\"ab-2\"", "&quot;ab-2&quot;", "ab-2"] {
+            assert_eq!(without_quotes(&document(quoted)), document("ab-2"));
+        }
+        let without = "<A xmlns=\"x\"><ObjectSize>1</ObjectSize></A>";
+        assert_eq!(without_quotes(without), without);
     }
 }

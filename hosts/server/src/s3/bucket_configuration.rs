@@ -14,7 +14,7 @@ use tintype_pipeline::store::Location;
 use tintype_policy::{CannedAcl, PublicAccessBlock};
 
 use super::{Endpoint, answers::canned_acl, blocking, faults::s3, operation_table::OWNER};
-use crate::storage::StoreFault;
+use crate::storage::{BucketEntry, StoreFault};
 
 impl Endpoint {
     /// # Errors
@@ -51,6 +51,15 @@ impl Endpoint {
         }
     }
 
+    /// The ACL that a request names for an object that it creates.
+    ///
+    /// # Errors
+    /// Its bucket does not allow it.
+    pub(super) fn acl_of_new_object(&self, bucket: &str, named: Option<&str>) -> S3Result<CannedAcl> {
+        let entry = self.store.buckets.entry(bucket);
+        acl_of_new_object(named, entry.as_deref(), self.authorizer.default_block())
+    }
+
     /// The answer to who asks for a configuration that no bucket has; of a bucket that is not there, that it is not.
     pub(super) async fn absent<T>(
         &self,
@@ -66,20 +75,36 @@ impl Endpoint {
     }
 }
 
-/// Whether an ACL makes public what it is set on.
+/// The ACL that a request names for an object that it creates in a bucket.
 ///
 /// # Errors
-/// It does, and that is forbidden.
-pub(super) fn check_public(acl: CannedAcl, block: PublicAccessBlock) -> S3Result<bool> {
-    let is_public = acl == CannedAcl::PublicRead;
-    if is_public && block.block_public_acls {
+/// The bucket does not allow it.
+pub(super) fn acl_of_new_object(
+    named: Option<&str>,
+    bucket: Option<&BucketEntry>,
+    default_block: PublicAccessBlock,
+) -> S3Result<CannedAcl> {
+    let acl = canned_acl(named)?;
+    let is_of_owner = named.is_none() || acl == CannedAcl::BucketOwnerFullControl;
+    if !is_of_owner && bucket.is_some_and(|entry| entry.are_acls_disabled) {
+        return Err(s3(StoreFault::AclsDisabled));
+    }
+    let own_block = bucket.and_then(|entry| entry.public_access_block);
+    check_public(acl, own_block.unwrap_or(default_block))?;
+    Ok(acl)
+}
+
+/// # Errors
+/// An ACL makes public what it is set on, and that is forbidden.
+pub(super) fn check_public(acl: CannedAcl, block: PublicAccessBlock) -> S3Result<()> {
+    if acl.is_public() && block.block_public_acls {
         return Err(s3_error!(
             AccessDenied,
             "the ACL is public, which the BlockPublicAcls setting of the bucket's public access block forbids \
              (PutPublicAccessBlock changes it, storage.block_public_access is the default)"
         ));
     }
-    Ok(is_public)
+    Ok(())
 }
 
 /// Whose everything is, as listings name it: the account that all access keys belong to.
@@ -105,12 +130,23 @@ pub(super) fn initiator() -> Initiator {
     Initiator { display_name: Some(OWNER.into()), id: Some(OWNER.into()) }
 }
 
-/// The group of everybody, in ACLs.
+/// The groups that ACLs name. Source: AWS, "Access control list (ACL) overview", "Amazon S3 predefined groups".
 const ALL_USERS: &str = "http://acs.amazonaws.com/groups/global/AllUsers";
+const AUTHENTICATED_USERS: &str = "http://acs.amazonaws.com/groups/global/AuthenticatedUsers";
 
-/// The owner has full control, and everybody may read what is public.
-pub(super) fn grants(is_public_read: bool) -> Vec<Grant> {
-    let grantee = Grantee {
+/// What an ACL allows groups, as it is written out.
+const fn grants_of_groups(acl: CannedAcl) -> &'static [(&'static str, &'static str)] {
+    match acl {
+        CannedAcl::PublicRead => &[(ALL_USERS, Permission::READ)],
+        CannedAcl::PublicReadWrite => &[(ALL_USERS, Permission::READ), (ALL_USERS, Permission::WRITE)],
+        CannedAcl::AuthenticatedRead => &[(AUTHENTICATED_USERS, Permission::READ)],
+        CannedAcl::Private | CannedAcl::BucketOwnerRead | CannedAcl::BucketOwnerFullControl => &[],
+    }
+}
+
+/// An ACL written out: what it allows groups, and the owner, who has full control.
+pub(super) fn grants(acl: CannedAcl) -> Vec<Grant> {
+    let own = Grantee {
         display_name: Some(OWNER.into()),
         email_address: None,
         id: Some(OWNER.into()),
@@ -118,51 +154,148 @@ pub(super) fn grants(is_public_read: bool) -> Vec<Grant> {
         uri: None,
     };
     let own =
-        Grant { grantee: Some(grantee), permission: Some(Permission::from_static(Permission::FULL_CONTROL)) };
-    let everybody = Grantee {
-        display_name: None,
-        email_address: None,
-        id: None,
-        type_: Type::from_static(Type::GROUP),
-        uri: Some(ALL_USERS.into()),
+        Grant { grantee: Some(own), permission: Some(Permission::from_static(Permission::FULL_CONTROL)) };
+    let of_group = |(group, permission): &(&str, &'static str)| Grant {
+        grantee: Some(Grantee {
+            display_name: None,
+            email_address: None,
+            id: None,
+            type_: Type::from_static(Type::GROUP),
+            uri: Some((*group).into()),
+        }),
+        permission: Some(Permission::from_static(permission)),
     };
-    let read =
-        Grant { grantee: Some(everybody), permission: Some(Permission::from_static(Permission::READ)) };
-    [own].into_iter().chain(is_public_read.then_some(read)).collect()
+    grants_of_groups(acl).iter().map(of_group).chain([own]).collect()
 }
 
-/// The ACL that a request sets, canned or written out.
+/// The ACL that a request sets, canned or written out, on what is in a bucket with or without ACLs.
 pub(super) fn requested_acl(
     canned: Option<&str>,
     written: Option<AccessControlPolicy>,
+    are_acls_disabled: bool,
 ) -> S3Result<CannedAcl> {
-    let acl = canned_acl(canned)?;
-    let Some(written) = written else {
-        if canned.is_some() {
-            return Ok(acl);
+    let acl = match (canned, written) {
+        (Some(_), Some(_)) => {
+            return Err(s3_error!(UnexpectedContent, "an ACL is named in x-amz-acl and in the body"));
         }
-        return Err(s3_error!(MissingSecurityHeader, "name an ACL, in x-amz-acl or in the body"));
+        (None, None) => {
+            return Err(s3_error!(MissingSecurityHeader, "name an ACL, in x-amz-acl or in the body"));
+        }
+        (canned @ Some(_), None) => canned_acl(canned)?,
+        (None, Some(written)) => {
+            let acl = written_acl(&written.grants.unwrap_or_default())?;
+            // What is written out says that the owner has full control.
+            if acl == CannedAcl::Private { CannedAcl::BucketOwnerFullControl } else { acl }
+        }
     };
-    if canned.is_some() {
-        return Err(s3_error!(UnexpectedContent, "an ACL is named in x-amz-acl and in the body"));
+    if are_acls_disabled && acl != CannedAcl::BucketOwnerFullControl {
+        return Err(s3(StoreFault::AclsDisabled));
     }
-    let is_own = |grant: &Grant| {
-        let grantee = grant.grantee.as_ref();
-        grantee.is_some_and(|grantee| grantee.id.as_deref() == Some(OWNER))
-            && grant.permission.as_ref().is_some_and(|granted| granted.as_str() == Permission::FULL_CONTROL)
-    };
-    let is_read_of_all = |grant: &Grant| {
-        let grantee = grant.grantee.as_ref();
-        grantee.is_some_and(|grantee| grantee.uri.as_deref() == Some(ALL_USERS))
-            && grant.permission.as_ref().is_some_and(|granted| granted.as_str() == Permission::READ)
-    };
-    let grants = written.grants.unwrap_or_default();
-    if grants.iter().all(|grant| is_own(grant) || is_read_of_all(grant)) {
-        let is_public = grants.iter().any(is_read_of_all);
-        return Ok(if is_public { CannedAcl::PublicRead } else { CannedAcl::Private });
+    Ok(acl)
+}
+
+/// The canned ACL that grants amount to.
+fn written_acl(grants: &[Grant]) -> S3Result<CannedAcl> {
+    let mut of_groups = Vec::new();
+    for grant in grants {
+        let Some(grantee) = &grant.grantee else {
+            return Err(s3_error!(MalformedXML, "a grant has no grantee"));
+        };
+        let permission = grant.permission.as_ref().map_or("", Permission::as_str);
+        match (grantee.id.as_deref(), grantee.uri.as_deref()) {
+            (Some(OWNER), None) if permission == Permission::FULL_CONTROL => {}
+            (None, Some(group)) => of_groups.push((group, permission)),
+            (Some(id), None) if id != OWNER => {
+                return Err(s3_error!(
+                    InvalidArgument,
+                    "Invalid id: all is the owner's, whose id is \"{OWNER}\"; to allow an access key something, write a \
+                     bucket policy (s3api put-bucket-policy)"
+                ));
+            }
+            _ if grantee.email_address.is_some() => {
+                return Err(s3_error!(
+                    UnresolvableGrantByEmailAddress,
+                    "The e-mail address you provided does not match any account on record: keys have none"
+                ));
+            }
+            _ => return Err(other_grants()),
+        }
     }
-    Err(s3_error!(
+    of_groups.sort_unstable();
+    of_groups.dedup();
+    let is_it = |acl: &CannedAcl| {
+        let mut all = grants_of_groups(*acl).to_vec();
+        all.sort_unstable();
+        all == of_groups
+    };
+    CannedAcl::ALL.into_iter().find(is_it).ok_or_else(other_grants)
+}
+
+fn other_grants() -> S3Error {
+    s3_error!(
         NotImplemented,
-        "other grants than the owner's FULL_CONTROL and everybody's READ are not offered; write a bucket policy (s3api put-bucket-policy)"
-    ))
+        "other grants than those of the canned ACLs are not offered; write a bucket policy (s3api put-bucket-policy)"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_group(group: &str, permission: &'static str) -> Grant {
+        let grantee = Grantee {
+            display_name: None,
+            email_address: None,
+            id: None,
+            type_: Type::from_static(Type::GROUP),
+            uri: Some(group.into()),
+        };
+        Grant { grantee: Some(grantee), permission: Some(Permission::from_static(permission)) }
+    }
+
+    #[test]
+    fn an_acl_that_was_written_out_is_the_canned_one_again() {
+        for acl in CannedAcl::ALL {
+            let written = written_acl(&grants(acl)).unwrap();
+            assert_eq!(grants(written), grants(acl), "{acl}");
+            assert_eq!(written.is_public(), acl.is_public(), "{acl}");
+        }
+        let mut reversed = grants(CannedAcl::PublicReadWrite);
+        reversed.reverse();
+        assert_eq!(written_acl(&reversed).unwrap(), CannedAcl::PublicReadWrite);
+    }
+
+    #[test]
+    fn what_no_canned_acl_allows_is_refused() {
+        let code = |grants: &[Grant]| written_acl(grants).unwrap_err().code().as_str().to_owned();
+        for (group, permission) in [
+            (ALL_USERS, Permission::WRITE),
+            (ALL_USERS, Permission::FULL_CONTROL),
+            (AUTHENTICATED_USERS, Permission::WRITE),
+            ("http://acs.amazonaws.com/groups/s3/LogDelivery", Permission::READ),
+        ] {
+            assert_eq!(code(&[of_group(group, permission)]), "NotImplemented", "{group} {permission}");
+        }
+        let both = [ALL_USERS, AUTHENTICATED_USERS].map(|group| of_group(group, Permission::READ));
+        assert_eq!(code(&both), "NotImplemented");
+        let mut own = grants(CannedAcl::Private);
+        own[0].permission = Some(Permission::from_static(Permission::READ));
+        assert_eq!(code(&own), "NotImplemented");
+        own[0].grantee.as_mut().unwrap().id = Some("somebody".into());
+        assert_eq!(code(&own), "InvalidArgument");
+    }
+
+    #[test]
+    fn where_acls_are_disabled_the_owner_alone_has_full_control() {
+        let written = |acl| Some(AccessControlPolicy { grants: Some(grants(acl)), owner: None });
+        let code = |canned, written| {
+            requested_acl(canned, written, true).map_err(|error| error.code().as_str().to_owned())
+        };
+        assert_eq!(code(Some("bucket-owner-full-control"), None), Ok(CannedAcl::BucketOwnerFullControl));
+        assert_eq!(code(None, written(CannedAcl::Private)), Ok(CannedAcl::BucketOwnerFullControl));
+        let disabled = Err("AccessControlListNotSupported".to_owned());
+        assert_eq!(code(Some("private"), None), disabled);
+        assert_eq!(code(None, written(CannedAcl::PublicRead)), disabled);
+        assert_eq!(requested_acl(Some("private"), None, false).unwrap(), CannedAcl::Private);
+    }
 }

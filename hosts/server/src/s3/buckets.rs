@@ -4,10 +4,10 @@ use s3s::{
     S3Request, S3Response, S3Result,
     dto::{
         Bucket, BucketCannedACL, CreateBucketInput, CreateBucketOutput, ListBucketsInput, ListBucketsOutput,
-        ObjectOwnership,
     },
     s3_error,
 };
+use tintype_pipeline::clock::now_ms;
 
 use super::{
     Endpoint,
@@ -16,7 +16,9 @@ use super::{
     bucket_configuration::{self, check_public},
     faults::s3,
     operations::{REGION, sender},
+    ownership_controls,
 };
+use crate::storage::{BucketRecord, ObjectOwnership, StoreFault};
 
 /// Buckets of one page: S3's own bound.
 const MAX_BUCKET_PAGE: i32 = 10_000;
@@ -26,25 +28,27 @@ pub(super) async fn create(
     request: S3Request<CreateBucketInput>,
 ) -> S3Result<S3Response<CreateBucketOutput>> {
     let input = request.input;
+    // Here alone: such names were created before, and the settings may have them.
+    if input.bucket.contains(".-") || input.bucket.contains("-.") {
+        return Err(s3_error!(
+            InvalidBucketName,
+            "\"{}\" is no bucket name: a bucket name has no dot beside a hyphen",
+            input.bucket
+        ));
+    }
     let acl = canned_acl(input.acl.as_ref().map(BucketCannedACL::as_str))?;
-    let is_public = check_public(acl, endpoint.authorizer.default_block())?;
+    check_public(acl, endpoint.authorizer.default_block())?;
     if input.object_lock_enabled_for_bucket == Some(true) {
         return Err(s3_error!(NotImplemented, "object lock is not offered"));
     }
-    let ownership = input.object_ownership.as_ref().map(ObjectOwnership::as_str);
-    if ownership.is_some_and(|ownership| ownership != ObjectOwnership::BUCKET_OWNER_PREFERRED) {
-        return Err(s3_error!(
-            NotImplemented,
-            "the object ownership is BucketOwnerPreferred; there is no other"
-        ));
+    let ownership = input.object_ownership.as_ref().map(ownership_controls::named).transpose()?;
+    if ownership == Some(ObjectOwnership::BucketOwnerEnforced) && acl.is_public() {
+        return Err(s3(StoreFault::AclContradictsOwnership));
     }
     let owner = endpoint.authorizer.owner(sender(&request.extensions)?.0);
     let (store, name) = (endpoint.store.clone(), input.bucket.clone());
-    blocking(move || {
-        store.buckets.create(&name, owner).map_err(s3)?;
-        if is_public { store.buckets.set_public_read(&name, true).map_err(s3) } else { Ok(()) }
-    })
-    .await?;
+    let record = BucketRecord { acl: acl.into(), ownership, ..BucketRecord::new(now_ms(), owner) };
+    blocking(move || store.buckets.create_as(&name, record).map_err(s3)).await?;
     Ok(S3Response::new(CreateBucketOutput { location: Some(format!("/{}", input.bucket)) }))
 }
 

@@ -3,7 +3,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use s3s::{
-    S3Request, S3Response, S3Result,
+    S3Error, S3ErrorCode, S3Request, S3Response, S3Result,
     dto::{
         CORSRule, DeleteBucketCorsInput, DeleteBucketCorsOutput, GetBucketCorsInput, GetBucketCorsOutput,
         PutBucketCorsInput, PutBucketCorsOutput,
@@ -177,6 +177,14 @@ pub(super) fn preflight(headers: &HeaderMap) -> S3Result<Response<s3s::Body>> {
         ));
     }
     Ok(Response::new(s3s::Body::empty()))
+}
+
+/// The refusal of OPTIONS that is no preflight.
+pub(super) fn no_origin() -> S3Error {
+    let code = S3ErrorCode::Custom("BadRequest".into());
+    let mut refusal = S3Error::with_message(code, "Insufficient information. Origin request header needed.");
+    refusal.set_status_code(StatusCode::BAD_REQUEST);
+    refusal
 }
 
 /// A pattern with at most one `*`.

@@ -24,6 +24,7 @@ const CHILDREN: &[(&str, &[&str])] = &[
     ("AccessControlPolicy", &["AccessControlList", "Owner"]),
     ("CORSConfiguration", &["CORSRule"]),
     ("CompleteMultipartUpload", &["Part"]),
+    ("OwnershipControls", &["Rule"]),
     ("CreateBucketConfiguration", &["LocationConstraint"]),
     ("Delete", &["Object", "Quiet"]),
     (

@@ -13,6 +13,8 @@ pub(super) fn s3(fault: impl Into<StoreFault>) -> S3Error {
         StoreFault::BucketOfAnother(_) => S3ErrorCode::BucketAlreadyExists,
         StoreFault::BucketNotEmpty(_) => S3ErrorCode::BucketNotEmpty,
         StoreFault::BucketInUse(_) => S3ErrorCode::OperationAborted,
+        StoreFault::AclsDisabled => S3ErrorCode::AccessControlListNotSupported,
+        StoreFault::AclContradictsOwnership => S3ErrorCode::InvalidBucketAclWithObjectOwnership,
         StoreFault::InvalidBucketName(_) => S3ErrorCode::InvalidBucketName,
         StoreFault::NoSuchKey(_) => S3ErrorCode::NoSuchKey,
         StoreFault::PreconditionFailed(_) => S3ErrorCode::PreconditionFailed,

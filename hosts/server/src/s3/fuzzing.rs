@@ -40,7 +40,7 @@ impl Verification {
         let keys = access_keys(access_key_id, secret);
         let mut endpoint = S3ServiceBuilder::new(Unreachable);
         endpoint.set_route(Receiver);
-        Self { protocol: protocol(keys, Authorizer::root_only(access_key_id), endpoint.build()) }
+        Self { protocol: protocol(None, keys, Authorizer::root_only(access_key_id), endpoint.build()) }
     }
 
     /// What the endpoint receives of a request, or the answer that refuses it.

@@ -28,6 +28,7 @@ mod notification;
 mod object_reader;
 mod operation_table;
 mod operations;
+mod ownership_controls;
 mod parts;
 mod query;
 mod signature;
@@ -111,13 +112,14 @@ impl S3Service {
                 .then(|| ServerSideEncryption::from_static(ServerSideEncryption::AES256)),
         };
         let endpoint = S3ServiceBuilder::new(endpoint).build();
-        let protocol = protocol(keys.clone(), authorizer.clone(), endpoint);
+        let protocol = protocol(Some(store.clone()), keys.clone(), authorizer.clone(), endpoint);
         Self { protocol, store, keys, authorizer, clients, encrypted_at_rest }
     }
 }
 
 /// The verification of signatures in front of an endpoint that requires none.
 fn protocol(
+    store: Option<Arc<Storage>>,
     keys: AccessKeys,
     authorizer: Authorizer,
     endpoint: s3s::service::S3Service,
@@ -128,7 +130,7 @@ fn protocol(
     let mut config = S3Config::default();
     (config.form_max_field_size, config.form_max_fields_size, config.form_max_parts) = (0, 0, 0);
     builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
-    builder.set_route(Verified::new(endpoint, keys.0, authorizer));
+    builder.set_route(Verified::new(endpoint, store, keys.0, authorizer));
     builder.build()
 }
 
@@ -213,6 +215,7 @@ impl S3Service {
             request.extensions_mut().insert(signed);
         }
         let cross_origin = cors::CrossOriginRequest::of(&request);
+        let is_options = *request.method() == http::Method::OPTIONS;
         let is_preflight = cross_origin.as_ref().is_some_and(|request| request.is_preflight);
         let allowed = match cross_origin {
             None => http::HeaderMap::new(),
@@ -224,6 +227,7 @@ impl S3Service {
         let answered = match check(&request) {
             Err(error) => Err(error),
             Ok(()) if is_preflight => cors::preflight(&allowed),
+            Ok(()) if is_options => Err(cors::no_origin()),
             Ok(()) if form::is_form(&request) => self.form(request).await,
             Ok(()) => Ok(self.protocol.call(with_limits(request)).await?),
         };

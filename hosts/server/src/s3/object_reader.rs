@@ -18,7 +18,7 @@ use super::{
     faults::s3,
     http_dates::is_range_of,
 };
-use crate::storage::{ObjectRecord, OpenObject, Storage, StoreFault, VERIFIED_BYTES};
+use crate::storage::{Checksums, ObjectRecord, OpenObject, Storage, StoreFault, VERIFIED_BYTES};
 
 /// Objects up to this size are read and verified before the answer begins.
 const MAX_BUFFERED: u64 = 256 << 10;
@@ -61,6 +61,8 @@ struct Selection {
     range: Option<String>,
     /// How many parts the object has, where one of them was asked for.
     parts_count: Option<i32>,
+    /// The checksums of these bytes: of the whole object or of a part, none of a range.
+    checksums: Option<Checksums>,
 }
 
 /// The bytes of a range or of a part.
@@ -79,7 +81,13 @@ fn select(
         (Some(_), Some(_)) => {
             Err(s3_error!(InvalidRequest, "Cannot specify both Range header and partNumber query parameter"))
         }
-        (None, None) => Ok(Selection { first: 0, length: record.size, range: None, parts_count: None }),
+        (None, None) => Ok(Selection {
+            first: 0,
+            length: record.size,
+            range: None,
+            parts_count: None,
+            checksums: Some(record.checksums.clone()),
+        }),
         (Some(range), None) => {
             let bytes = range.check(record.size)?;
             if bytes.is_empty() {
@@ -88,25 +96,34 @@ fn select(
             }
             let length = bytes.end - bytes.start;
             let range = shown(bytes.start, length);
-            Ok(Selection { first: bytes.start, length, range, parts_count: None })
+            Ok(Selection { first: bytes.start, length, range, parts_count: None, checksums: None })
         }
         (None, Some(number)) => {
-            let (first, length) = part_bounds(store, at, number, record)?;
+            let (first, length, checksums) = stored_part(store, at, number, record)?;
             let parts_count = record.parts.and_then(|count| i32::try_from(count).ok());
-            Ok(Selection { first, length, range: shown(first, length), parts_count })
+            Ok(Selection { first, length, range: shown(first, length), parts_count, checksums })
         }
     }
 }
 
-/// Where a part lies in an object, and its length. An object that was put in one piece is its own part 1.
-fn part_bounds(store: &Storage, at: &Location, number: i32, record: &ObjectRecord) -> S3Result<(u64, u64)> {
-    if number == 1 && record.parts.is_none_or(|count| count == 1) {
-        return Ok((0, record.size));
+/// Where a part lies in an object, its length, and its checksums if they were stored. An object that was put in one piece is
+/// its own part 1.
+fn stored_part(
+    store: &Storage,
+    at: &Location,
+    number: i32,
+    record: &ObjectRecord,
+) -> S3Result<(u64, u64, Option<Checksums>)> {
+    if number == 1 && record.parts.is_none() {
+        return Ok((0, record.size, Some(record.checksums.clone())));
     }
     let layout = match record.parts {
         Some(_) => store.objects.part_layout(at, record).map_err(s3)?,
         None => Vec::new(),
     };
+    if layout.is_empty() && number == 1 && record.parts == Some(1) {
+        return Ok((0, record.size, None));
+    }
     if layout.is_empty() && record.parts.is_some() {
         return Err(s3_error!(
             NotImplemented,
@@ -116,7 +133,9 @@ fn part_bounds(store: &Storage, at: &Location, number: i32, record: &ObjectRecor
     let mut first = 0;
     for part in layout {
         if i32::from(part.number) == number {
-            return Ok((first, part.size));
+            // As S3 answers it, of the type that the object's own has.
+            let checksums = Checksums { values: part.checksums, composite: record.checksums.composite };
+            return Ok((first, part.size, Some(checksums)));
         }
         first += part.size;
     }
@@ -167,7 +186,7 @@ pub(super) async fn get(
     })
     .await?;
     let record = object.record.clone();
-    let Selection { first, length, range: shown, parts_count } = selection;
+    let Selection { first, length, range: shown, parts_count, checksums } = selection;
     let body = match whole {
         Some(bytes) => {
             let end = usize::try_from(first + length).unwrap_or(usize::MAX);
@@ -199,10 +218,9 @@ pub(super) async fn get(
         tag_count,
         ..GetObjectOutput::default()
     };
-    // The checksum of the whole object does not match a range of it.
-    if input.checksum_mode.is_some() && shown.is_none() {
-        with_checksums!(output, &record.checksums);
-        output.checksum_type = answers::checksum_type(&record.checksums);
+    if let Some(checksums) = checksums.filter(|_| input.checksum_mode.is_some()) {
+        with_checksums!(output, &checksums);
+        output.checksum_type = answers::checksum_type(&checksums);
     }
     let is_partial = shown.is_some() || parts_count.is_some();
     let is_overridden = output.expires.is_some();
@@ -286,7 +304,7 @@ pub(super) async fn head(
         Ok((input, record, selection, tag_count))
     })
     .await?;
-    let Selection { length, range: shown, parts_count, .. } = selection;
+    let Selection { length, range: shown, parts_count, checksums, .. } = selection;
     let headers = record.headers;
     let mut output = HeadObjectOutput {
         accept_ranges: Some("bytes".into()),
@@ -304,9 +322,9 @@ pub(super) async fn head(
         server_side_encryption: endpoint.encryption.clone(),
         ..HeadObjectOutput::default()
     };
-    if input.checksum_mode.is_some() && shown.is_none() {
-        with_checksums!(output, &record.checksums);
-        output.checksum_type = answers::checksum_type(&record.checksums);
+    if let Some(checksums) = checksums.filter(|_| input.checksum_mode.is_some()) {
+        with_checksums!(output, &checksums);
+        output.checksum_type = answers::checksum_type(&checksums);
     }
     let is_partial = shown.is_some() || parts_count.is_some();
     let mut response = S3Response::new(output);

@@ -6,7 +6,7 @@ use tintype_policy::PublicAccessBlock;
 
 use super::{
     Endpoint, access_denied, acls, attributes, blocking, bucket_configuration, bucket_policy, buckets, cors,
-    deletes, faults::s3, listing, notification, object_reader, parts, tagging,
+    deletes, faults::s3, listing, notification, object_reader, ownership_controls, parts, tagging,
     verified_request::quota_exceeded, writes,
 };
 use crate::{
@@ -36,6 +36,11 @@ impl Endpoint {
     pub(super) fn public_access(&self, bucket: &str) -> PublicAccessBlock {
         let own = self.store.buckets.entry(bucket).and_then(|entry| entry.public_access_block);
         own.unwrap_or(self.authorizer.default_block())
+    }
+
+    /// Whether the ownership controls of a bucket disable ACLs.
+    pub(super) fn are_acls_disabled(&self, bucket: &str) -> bool {
+        self.store.buckets.entry(bucket).is_some_and(|entry| entry.are_acls_disabled)
     }
 
     /// Counts the bytes of a copy for the sender of a verified request.
@@ -212,11 +217,21 @@ impl S3 for Endpoint {
         &self,
         request: S3Request<GetBucketOwnershipControlsInput>,
     ) -> S3Result<S3Response<GetBucketOwnershipControlsOutput>> {
-        self.require_bucket(request.input.bucket).await?;
-        let object_ownership = ObjectOwnership::from_static(ObjectOwnership::BUCKET_OWNER_PREFERRED);
-        let rules = vec![OwnershipControlsRule { object_ownership }];
-        let ownership_controls = Some(OwnershipControls { rules });
-        Ok(S3Response::new(GetBucketOwnershipControlsOutput { ownership_controls }))
+        ownership_controls::get(self, request).await
+    }
+
+    async fn put_bucket_ownership_controls(
+        &self,
+        request: S3Request<PutBucketOwnershipControlsInput>,
+    ) -> S3Result<S3Response<PutBucketOwnershipControlsOutput>> {
+        ownership_controls::put(self, request).await
+    }
+
+    async fn delete_bucket_ownership_controls(
+        &self,
+        request: S3Request<DeleteBucketOwnershipControlsInput>,
+    ) -> S3Result<S3Response<DeleteBucketOwnershipControlsOutput>> {
+        ownership_controls::delete(self, request).await
     }
 
     async fn get_bucket_acl(

@@ -15,9 +15,8 @@ use s3s::{
 
 use super::{
     Endpoint,
-    answers::{self, canned_acl, check_storage_class, stored_headers, with_checksums},
-    blocking,
-    bucket_configuration::{self, check_public},
+    answers::{self, check_storage_class, stored_headers, with_checksums},
+    blocking, bucket_configuration,
     conditions::{self, copy_source_conditions},
     faults::s3,
     listing::{Encoder, page_size},
@@ -50,8 +49,8 @@ pub(super) async fn create(
     let input = request.input;
     let tags = input.tagging.as_deref().map(tagging::of_header).transpose()?.unwrap_or_default();
     endpoint.check_encryption(input.server_side_encryption.as_ref())?;
-    let acl = canned_acl(input.acl.as_ref().map(dto::ObjectCannedACL::as_str))?;
-    let is_public_read = check_public(acl, endpoint.public_access(&input.bucket))?;
+    let acl =
+        endpoint.acl_of_new_object(&input.bucket, input.acl.as_ref().map(dto::ObjectCannedACL::as_str))?;
     check_storage_class(input.storage_class.as_ref().map(dto::StorageClass::as_str))?;
     let at = answers::location(&input.bucket, &input.key)?;
     let algorithm = input.checksum_algorithm.as_ref().map(|name| name.as_str().to_ascii_uppercase());
@@ -77,7 +76,7 @@ pub(super) async fn create(
         headers: stored_headers!(input, expires),
         checksum_algorithm: algorithm,
         full_object_checksum: full_object,
-        is_public_read,
+        acl,
         tags,
     };
     let store = endpoint.store.clone();

@@ -14,15 +14,18 @@ use s3s::{
 };
 
 use super::{
-    access_denied, answers, attributes, byte_range, document, header_values,
+    access_denied, answers, attributes, blocking, byte_range, document,
+    faults::s3,
+    header_values,
     http_dates::{self, SignedByDate},
     operation_table::{Level, Operation, RequestBody},
     query::{Query, is_of_authentication},
     signature, tagging,
     upload_body::{check_named_algorithm, checksum_header, empty_checksum},
 };
-use crate::auth::{
-    AccessKeys, Action, Authorizer, Client, Principal, QuotaExceeded, RequestContext, Resource,
+use crate::{
+    auth::{AccessKeys, Action, Authorizer, Client, Principal, QuotaExceeded, RequestContext, Resource},
+    storage::{Storage, StoreFault},
 };
 
 /// Headers of the signature and of the body's transfer, of no meaning to the endpoint.
@@ -32,14 +35,44 @@ const SIGNATURE_HEADERS: [&str; 4] =
 /// The one way from the protocol to the endpoint's operations.
 pub(super) struct Verified {
     endpoint: S3Service,
+    /// To look for what a sender may not read; none: nothing is looked for.
+    store: Option<Arc<Storage>>,
     keys: Arc<AccessKeys>,
     authorizer: Authorizer,
 }
 
 impl Verified {
     /// `endpoint` must require no signature.
-    pub(super) const fn new(endpoint: S3Service, keys: Arc<AccessKeys>, authorizer: Authorizer) -> Self {
-        Self { endpoint, keys, authorizer }
+    pub(super) const fn new(
+        endpoint: S3Service,
+        store: Option<Arc<Storage>>,
+        keys: Arc<AccessKeys>,
+        authorizer: Authorizer,
+    ) -> Self {
+        Self { endpoint, store, keys, authorizer }
+    }
+
+    /// The refusal of a read that its sender may not do, if there is no such object and the sender may list it: it learns
+    /// nothing new, and S3 answers so.
+    async fn absence(
+        &self,
+        principal: &Principal,
+        CheckedRequest { operation, path, .. }: &CheckedRequest,
+        context: &RequestContext,
+    ) -> Option<S3Error> {
+        let S3Path::Object { bucket, key } = path else { return None };
+        let context = RequestContext { prefix: Some(key.to_string()), ..context.clone() };
+        let may_list =
+            || self.authorizer.allows(principal, Action::ListBucket, &Resource::Bucket(bucket), &context);
+        if operation.action != Action::GetObject || !may_list() {
+            return None;
+        }
+        let (store, at) = (self.store.clone()?, answers::location(bucket, key).ok()?);
+        let looked = blocking(move || match store.objects.head(&at).map_err(s3)? {
+            Some(_) => Ok(()),
+            None => Err(s3(StoreFault::NoSuchKey(at))),
+        });
+        looked.await.err()
     }
 
     /// Whether a principal may do what a request asks for, as far as its head says.
@@ -76,13 +109,21 @@ impl Verified {
         };
         let of_version = of_version.filter(|_| Query::of(uri).has("versionId"));
         let of_acl = operation.acl_action().filter(|_| headers.contains_key("x-amz-acl"));
+        let of_ownership =
+            operation.ownership_action().filter(|_| headers.contains_key("x-amz-object-ownership"));
         let of_tags = operation.tagging_action().filter(|_| headers.contains_key("x-amz-tagging"));
         // Attributes are of who may read the object.
         let of_read = (operation.action == Action::GetObjectAttributes).then_some(Action::GetObject);
         // Whether it holds says something about the object.
         let of_condition = (operation.is_write_of_object() && headers.contains_key(header::IF_MATCH))
             .then_some(Action::GetObject);
-        let more = of_version.into_iter().chain(of_acl).chain(of_tags).chain(of_read).chain(of_condition);
+        let more = of_version
+            .into_iter()
+            .chain(of_acl)
+            .chain(of_ownership)
+            .chain(of_tags)
+            .chain(of_read)
+            .chain(of_condition);
         [operation.action].into_iter().chain(more).try_for_each(|action| {
             let decided = self.authorizer.authorize(principal, action, &resource, context);
             decided.map_err(|denied| match operation.action {
@@ -165,7 +206,9 @@ impl S3Route for Verified {
                 "Request specific response headers cannot be used for anonymous GET requests."
             ));
         }
-        self.authorize(&principal, &checked, &context)?;
+        if let Err(refusal) = self.authorize(&principal, &checked, &context) {
+            return Err(self.absence(&principal, &checked, &context).await.unwrap_or(refusal));
+        }
         let CheckedRequest { operation, uri, mut headers, .. } = checked;
         let expires = http_dates::take_expires(&mut headers)?;
         http_dates::normalize_conditions(&mut headers);

@@ -11,9 +11,8 @@ use s3s::{
 
 use super::{
     Endpoint,
-    answers::{self, canned_acl, check_storage_class, stored_headers, with_checksums},
+    answers::{self, check_storage_class, stored_headers, with_checksums},
     blocking,
-    bucket_configuration::check_public,
     conditions::{self, copy_source_conditions},
     faults::s3,
     tagging::{self, Tags},
@@ -33,8 +32,7 @@ pub(super) async fn put(
     let cause = endpoint.cause("ObjectCreated:Put", &request.extensions);
     let expires = answers::expires(&request.extensions);
     let input = request.input;
-    let acl = canned_acl(input.acl.as_ref().map(ObjectCannedACL::as_str))?;
-    let is_public_read = check_public(acl, endpoint.public_access(&input.bucket))?;
+    let acl = endpoint.acl_of_new_object(&input.bucket, input.acl.as_ref().map(ObjectCannedACL::as_str))?;
     check_storage_class(input.storage_class.as_ref().map(StorageClass::as_str))?;
     endpoint.check_encryption(input.server_side_encryption.as_ref())?;
     let tags = input.tagging.as_deref().map(tagging::of_header).transpose()?.unwrap_or_default();
@@ -49,7 +47,7 @@ pub(super) async fn put(
         expected,
         move || {
             let mut incoming = store.objects.begin(&location, headers).map_err(s3)?;
-            incoming.set_details(ObjectDetails { is_public_read, tags, ..ObjectDetails::default() });
+            incoming.set_details(ObjectDetails { acl, tags, ..ObjectDetails::default() });
             Ok(incoming)
         },
         move |incoming| commit_store.objects.commit(&at, incoming, condition, cause).map_err(s3),
@@ -88,8 +86,7 @@ pub(super) async fn copy(
     let condition = conditions::write_headers(&request.headers)?;
     let expires = answers::expires(&request.extensions);
     let input = request.input;
-    let acl = canned_acl(input.acl.as_ref().map(ObjectCannedACL::as_str))?;
-    let is_public_read = check_public(acl, endpoint.public_access(&input.bucket))?;
+    let acl = endpoint.acl_of_new_object(&input.bucket, input.acl.as_ref().map(ObjectCannedACL::as_str))?;
     check_storage_class(input.storage_class.as_ref().map(StorageClass::as_str))?;
     endpoint.check_encryption(input.server_side_encryption.as_ref())?;
     let from = answers::copy_source(&input.copy_source)?;
@@ -135,7 +132,7 @@ pub(super) async fn copy(
                 algorithm.as_str()
             ));
         }
-        let details = ObjectDetails { is_public_read, tags, ..ObjectDetails::default() };
+        let details = ObjectDetails { acl, tags, ..ObjectDetails::default() };
         let options = CopyOptions { headers, condition, details };
         store.objects.copy(&source, &to, options, cause).map_err(s3)
     })

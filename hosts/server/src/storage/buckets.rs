@@ -10,7 +10,7 @@ use tintype_pipeline::{clock::now_ms, trigger::check_bucket_name};
 use tintype_policy::{CannedAcl, Policy, Principal, PublicAccessBlock, Resource, is_public};
 
 use super::{Notifications, StoreFault, publication::Publisher};
-use crate::ledger::{BucketRecord, CorsRecord, PublicAccessBlockRecord, View};
+use crate::ledger::{BucketRecord, CorsRecord, ObjectOwnership, PublicAccessBlockRecord, View};
 
 /// A bucket that has to exist.
 pub(super) fn existing(view: &View, name: &str) -> Result<BucketRecord, StoreFault> {
@@ -24,17 +24,19 @@ pub struct BucketEntry {
     pub owner: Option<String>,
     /// Its policy.
     pub policy: Option<Policy>,
-    /// Its ACL, if it allows anybody anything.
+    /// Its ACL, if that allows anybody anything and counts.
     pub acls: Vec<Policy>,
+    /// Its ownership controls disable ACLs: its own, and those of its objects.
+    pub are_acls_disabled: bool,
     /// There is a policy that cannot be read, as one of a later version: nobody but the owner may do anything.
     pub is_unreadable: bool,
     /// What may be public; none: what the settings say.
     pub public_access_block: Option<PublicAccessBlock>,
 }
 
-/// The ACL `public-read` of a bucket.
-fn public_read(name: &str) -> Option<Policy> {
-    CannedAcl::PublicRead.policy(Resource::Bucket(name), &Principal::Anonymous).ok()
+/// What a bucket's ACL allows others than its owner.
+fn acl_policy(name: &str, acl: CannedAcl) -> Option<Policy> {
+    acl.policy(Resource::Bucket(name), &Principal::Anonymous).ok().filter(|_| acl.is_public())
 }
 
 impl BucketEntry {
@@ -51,9 +53,12 @@ impl BucketEntry {
         if let Some(Err(error)) = &policy {
             tracing::error!(bucket = name, %error, "the bucket's policy cannot be read, so it is its owner's alone; put it again");
         }
+        let are_acls_disabled = record.ownership == Some(ObjectOwnership::BucketOwnerEnforced);
+        let acl = acl_policy(name, record.acl.canned()).filter(|_| !are_acls_disabled);
         Self {
             owner: record.owner.clone(),
-            acls: public_read(name).filter(|_| record.is_public_read).into_iter().collect(),
+            acls: acl.into_iter().collect(),
+            are_acls_disabled,
             is_unreadable: matches!(policy, Some(Err(_))),
             policy: policy.and_then(Result::ok),
             public_access_block: record.public_access_block.map(|block| match block {
@@ -119,14 +124,22 @@ impl Buckets {
     /// # Errors
     /// It exists, or the name is none.
     pub fn create(&self, name: &str, owner: Option<String>) -> Result<(), StoreFault> {
+        self.create_as(name, BucketRecord::new(now_ms(), owner))
+    }
+
+    /// Creates a bucket with what was said of it.
+    ///
+    /// # Errors
+    /// It exists, or the name is none.
+    pub fn create_as(&self, name: &str, record: BucketRecord) -> Result<(), StoreFault> {
         check_bucket_name(name).map_err(StoreFault::InvalidBucketName)?;
         let bucket = name.to_owned();
         self.change(name, || {
             let pending =
                 self.publisher.ledger.submit(Vec::new(), move |changes| match changes.bucket(&bucket)? {
-                    Some(there) if there.owner == owner => Err(StoreFault::BucketExists(bucket)),
+                    Some(there) if there.owner == record.owner => Err(StoreFault::BucketExists(bucket)),
                     Some(_) => Err(StoreFault::BucketOfAnother(bucket)),
-                    None => Ok(changes.put_bucket(&bucket, &BucketRecord::new(now_ms(), owner))?),
+                    None => Ok(changes.put_bucket(&bucket, &record)?),
                 });
             pending.wait()
         })
@@ -170,12 +183,32 @@ impl Buckets {
         self.set(name, |record| record.policy = policy)
     }
 
-    /// Sets whether a bucket's canned ACL is `public-read`.
+    /// Sets a bucket's canned ACL, unless its ownership controls disable ACLs.
     ///
     /// # Errors
-    /// The bucket does not exist.
-    pub fn set_public_read(&self, name: &str, is_public: bool) -> Result<(), StoreFault> {
-        self.set(name, move |record| record.is_public_read = is_public)
+    /// They do, or the bucket does not exist.
+    pub fn set_acl(&self, name: &str, acl: CannedAcl) -> Result<(), StoreFault> {
+        self.try_set(name, move |record| {
+            if record.ownership == Some(ObjectOwnership::BucketOwnerEnforced) && acl.is_public() {
+                return Err(StoreFault::AclsDisabled);
+            }
+            record.acl = acl.into();
+            Ok(())
+        })
+    }
+
+    /// Sets a bucket's ownership controls; `None`: it has none.
+    ///
+    /// # Errors
+    /// The bucket does not exist, or they disable ACLs while its own is public.
+    pub fn set_ownership(&self, name: &str, ownership: Option<ObjectOwnership>) -> Result<(), StoreFault> {
+        self.try_set(name, move |record| {
+            if ownership == Some(ObjectOwnership::BucketOwnerEnforced) && record.acl.canned().is_public() {
+                return Err(StoreFault::AclContradictsOwnership);
+            }
+            record.ownership = ownership;
+            Ok(())
+        })
     }
 
     /// Sets what of a bucket may be public.
@@ -195,12 +228,23 @@ impl Buckets {
         name: &str,
         set: impl FnOnce(&mut BucketRecord) + Send + 'static,
     ) -> Result<(), StoreFault> {
+        self.try_set(name, |record| {
+            set(record);
+            Ok(())
+        })
+    }
+
+    fn try_set(
+        &self,
+        name: &str,
+        set: impl FnOnce(&mut BucketRecord) -> Result<(), StoreFault> + Send + 'static,
+    ) -> Result<(), StoreFault> {
         let bucket = name.to_owned();
         self.change(name, || {
             let pending = self.publisher.ledger.submit(Vec::new(), move |changes| {
                 let record = changes.bucket(&bucket)?;
                 let mut record = record.ok_or_else(|| StoreFault::NoSuchBucket(bucket.clone()))?;
-                set(&mut record);
+                set(&mut record)?;
                 Ok::<_, StoreFault>(changes.put_bucket(&bucket, &record)?)
             });
             pending.wait()

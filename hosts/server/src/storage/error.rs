@@ -24,6 +24,16 @@ pub enum StoreFault {
     /// A trigger needs the bucket.
     #[error("bucket \"{0}\" is used by a trigger in the settings; take it out of the settings first")]
     BucketInUse(String),
+    /// The bucket's ownership controls disable ACLs.
+    #[error(
+        "The bucket does not allow ACLs: its ownership controls say BucketOwnerEnforced; leave x-amz-acl out, or name bucket-owner-full-control"
+    )]
+    AclsDisabled,
+    /// ACLs cannot be disabled while the bucket's own is public.
+    #[error(
+        "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting: its ACL is public; make it private first"
+    )]
+    AclContradictsOwnership,
     /// The name is no bucket name.
     #[error("{0}")]
     InvalidBucketName(String),

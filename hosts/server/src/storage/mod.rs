@@ -66,9 +66,9 @@ pub use uploads::{
 use crate::{disk::SharedDisk, ledger::Ledger, queue::Enqueuer};
 pub use crate::{
     ledger::{
-        AccessKeyRecord, BucketRecord, Checksums, CorsRecord, CredentialRecord, KeyUsageRecord,
-        NotificationRecord, ObjectDetails, ObjectPart, ObjectRecord, PartRecord, PublicAccess,
-        PublicAccessBlockRecord, StoredHeaders, UploadRecord,
+        AccessKeyRecord, AclRecord, BucketRecord, Checksums, CorsRecord, CredentialRecord, KeyUsageRecord,
+        NotificationRecord, ObjectDetails, ObjectOwnership, ObjectPart, ObjectRecord, PartRecord,
+        PublicAccess, PublicAccessBlockRecord, StoredHeaders, UploadRecord,
     },
     queue::Cause,
 };

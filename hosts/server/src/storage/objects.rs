@@ -7,6 +7,7 @@ use tintype_pipeline::{
     store::{Condition, Location},
     trigger::Trigger,
 };
+use tintype_policy::CannedAcl;
 
 use super::{
     Cause, Incoming, Notifications, OpenObject, StoreFault,
@@ -128,17 +129,15 @@ impl Objects {
         placed.record
     }
 
-    /// Sets whether an object's canned ACL is `public-read`.
+    /// Sets an object's canned ACL.
     ///
     /// # Errors
     /// There is no such object, or the ledger cannot be written.
-    pub fn set_public_read(&self, at: &Location, is_public: bool) -> Result<(), StoreFault> {
+    pub fn set_acl(&self, at: &Location, acl: CannedAcl) -> Result<(), StoreFault> {
         let at = at.clone();
-        let pending = self.publisher.ledger.submit(Vec::new(), move |changes| {
-            if changes.object(&at)?.is_none() {
-                return Err(StoreFault::NoSuchKey(at));
-            }
-            Ok(changes.set_public_read(&at, is_public)?)
+        let pending = self.publisher.ledger.submit(Vec::new(), move |changes| match changes.object(&at)? {
+            None => Err(StoreFault::NoSuchKey(at)),
+            Some(object) => Ok(changes.set_acl(&at, object.order, acl)?),
         });
         pending.wait()
     }
@@ -185,15 +184,19 @@ impl Objects {
         Ok(self.publisher.ledger.view()?.part_layout(at, record.order)?)
     }
 
-    /// Whether an object's canned ACL is `public-read`.
+    /// The canned ACL of an object; of one that is not there, `private`.
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub fn is_public_read(&self, at: &Location) -> Result<bool, StoreFault> {
-        Ok(self.publisher.ledger.view()?.is_public_read(at)?)
+    pub fn acl(&self, at: &Location) -> Result<CannedAcl, StoreFault> {
+        let view = self.publisher.ledger.view()?;
+        match view.object(at)? {
+            None => Ok(CannedAcl::Private),
+            Some(object) => Ok(view.acl(at, object.order)?),
+        }
     }
 
-    /// How many objects have the canned ACL `public-read`.
+    /// How many objects have a canned ACL that counts as public.
     ///
     /// # Errors
     /// The ledger cannot be read.

@@ -8,6 +8,7 @@ use tintype_pipeline::{
     hex,
     store::{Condition, Location},
 };
+use tintype_policy::CannedAcl;
 
 use super::{
     Cause, Incoming, Objects, StoreFault,
@@ -35,8 +36,8 @@ pub struct NewUpload {
     pub checksum_algorithm: Option<String>,
     /// Whether the object's checksum covers the whole object.
     pub full_object_checksum: bool,
-    /// Whether the object's canned ACL is `public-read`.
-    pub is_public_read: bool,
+    /// The object's canned ACL.
+    pub acl: CannedAcl,
     /// The object's tags, name and value.
     pub tags: Vec<(String, String)>,
 }
@@ -143,7 +144,7 @@ impl Uploads {
             headers: new.headers,
             checksum_algorithm: new.checksum_algorithm,
             full_object_checksum: new.full_object_checksum,
-            is_public_read: new.is_public_read,
+            acl: new.acl.into(),
             tags: new.tags,
         };
         let upload = id.clone();
@@ -326,7 +327,7 @@ impl Uploads {
         let (place_at, upload_id, events) = (at.clone(), id.to_owned(), self.objects.events());
         let condition = completion.condition.clone();
         let details = ObjectDetails {
-            is_public_read: upload.is_public_read,
+            acl: upload.acl.canned(),
             tags: upload.tags,
             parts: completion
                 .parts

@@ -26,6 +26,7 @@ use tintype_pipeline::{
     event::Record,
     store::{Arrival, Condition, Location, Object, Put, SourceVersion, Stat, Store, StoreError, Wrapper},
 };
+use tintype_policy::CannedAcl;
 use tokio_util::sync::CancellationToken;
 
 use crate::common::{IN, at, runtime};
@@ -152,7 +153,7 @@ impl System {
             headers: StoredHeaders::default(),
             checksum_algorithm: None,
             full_object_checksum: false,
-            is_public_read: false,
+            acl: CannedAcl::Private,
             tags: Vec::new(),
         };
         self.store.uploads.create(place, new)

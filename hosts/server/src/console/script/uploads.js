@@ -64,7 +64,8 @@ if (drop) {
     } catch { /* Each upload is refused with the reason. */ }
     if (existing.length) {
       const taken = new Set(existing.map(({ key }) => key));
-      const lines = existing.slice(0, 8).map(({ key, modified_ms }) => `${key}, of ${timeOf(new Date(modified_ms)).slice(0, 16)}`);
+      const lines = existing.slice(0, 8).map(({ key, modified_ms }) =>
+        modified_ms === undefined ? key : `${key}, of ${timeOf(new Date(modified_ms)).slice(0, 16)}`);
       if (existing.length > 8) lines.push(`and ${existing.length - 8} more`);
       const title = items.length === 1 ? "This object exists already" : `${existing.length} of ${items.length} exist already`;
       const answers = [["replace", "Replace", "danger"], ["skip", existing.length < items.length ? "Upload the others" : "Skip"], ["cancel", "Cancel"]];

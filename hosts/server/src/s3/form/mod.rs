@@ -23,8 +23,8 @@ use s3s::{S3Error, S3Result, s3_error};
 use tintype_pipeline::store::{Condition, Location};
 
 use super::{
-    AccessKeys, MAX_BODY, access_denied, answers, blocking, bucket_configuration::check_public, faults::s3,
-    query::Query, verified_request::quota_exceeded,
+    AccessKeys, MAX_BODY, access_denied, answers, blocking, bucket_configuration::acl_of_new_object,
+    faults::s3, query::Query, verified_request::quota_exceeded,
 };
 use crate::{
     auth::{Action, Authorizer, Client, QuotaExceeded, RequestContext},
@@ -102,14 +102,13 @@ pub(super) async fn upload(
     let cause =
         Cause::new("ObjectCreated:Post", request_id::current()).with_key(authorizer.owner(&principal));
     keys.0.use_now(principal.access_key_id().unwrap_or_default());
-    let acl = answers::canned_acl(fields.get("acl"))?;
-    let own_block = store.buckets.entry(&at.bucket).and_then(|entry| entry.public_access_block);
-    let is_public_read = check_public(acl, own_block.unwrap_or(authorizer.default_block()))?;
+    let of_bucket = store.buckets.entry(&at.bucket);
+    let acl = acl_of_new_object(fields.get("acl"), of_bucket.as_deref(), authorizer.default_block())?;
     let begin = {
         let (store, at, headers) = (store.clone(), at.clone(), fields.headers()?);
         move || -> S3Result<Incoming> {
             let mut incoming = store.objects.begin(&at, headers).map_err(s3)?;
-            incoming.set_details(ObjectDetails { is_public_read, tags, ..ObjectDetails::default() });
+            incoming.set_details(ObjectDetails { acl, tags, ..ObjectDetails::default() });
             Ok(incoming)
         }
     };

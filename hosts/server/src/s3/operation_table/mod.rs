@@ -210,6 +210,11 @@ impl Operation {
         self.headers.iter().any(|list| list.contains(&"x-amz-acl")).then_some(of_acl)
     }
 
+    /// The right to the ownership controls that a request names, of an operation that creates a bucket.
+    pub(super) fn ownership_action(&self) -> Option<Action> {
+        (self.action == Action::CreateBucket).then_some(Action::PutBucketOwnershipControls)
+    }
+
     /// The right to set the tags that the request names, of an operation that creates an object.
     pub(super) fn tagging_action(&self) -> Option<Action> {
         let takes = self.headers.iter().any(|list| list.contains(&"x-amz-tagging"));
@@ -341,6 +346,8 @@ mod tests {
             ("PUT", "policyStatus"),
             ("DELETE", "policyStatus"),
             ("POST", "publicAccessBlock"),
+            ("POST", "ownershipControls"),
+            ("HEAD", "ownershipControls"),
         ] {
             assert_eq!(
                 find(method, Level::Bucket, query, &[]),
@@ -354,7 +361,6 @@ mod tests {
             "lifecycle",
             "logging",
             "object-lock",
-            "ownershipControls",
             "replication",
             "requestPayment",
             "tagging",

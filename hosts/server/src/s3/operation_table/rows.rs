@@ -180,6 +180,16 @@ pub(in crate::s3) const OPERATIONS: &[Operation] = &[
         ..row("GetBucketOwnershipControls", Action::GetBucketOwnershipControls, "GET", Level::Bucket)
     },
     Operation {
+        selectors: &["ownershipControls"],
+        body: RequestBody::Document { checksums: true },
+        headers: &[CHECKSUMS, TRAILER],
+        ..row("PutBucketOwnershipControls", Action::PutBucketOwnershipControls, "PUT", Level::Bucket)
+    },
+    Operation {
+        selectors: &["ownershipControls"],
+        ..row("DeleteBucketOwnershipControls", Action::PutBucketOwnershipControls, "DELETE", Level::Bucket)
+    },
+    Operation {
         selectors: &["replication"],
         ..row("GetBucketReplication", Action::GetReplicationConfiguration, "GET", Level::Bucket)
     },
