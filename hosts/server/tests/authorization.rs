@@ -396,6 +396,7 @@ const ROUTES: [(&str, &str, Allowed); 46] = [
     ("POST", "/backfills", CONSOLE),
     ("GET", "/buckets", CONSOLE),
     ("GET", "/summary", CONSOLE),
+    ("GET", "/notifications", CONSOLE),
     ("GET", "/preview", CONSOLE),
     ("GET", "/render", CONSOLE),
     ("GET", "/download", CONSOLE),
