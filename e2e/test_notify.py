@@ -42,7 +42,7 @@ class Webhook:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 status = webhook.answer(body["Records"][0])
                 if status == 200:
-                    webhook.requests.append((dict(self.headers), body))
+                    webhook.requests.append((self.headers, body))
                 self.send_response(status)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -137,7 +137,7 @@ def test_a_webhook_is_sent_events_and_what_to_purge(new_server, webhook, tmp_pat
     assert ours[0]["s3"]["object"]["eTag"] == first["ETag"].strip('"') and "eTag" not in ours[2]["s3"]["object"]
     assert ours[0]["responseElements"]["x-amz-request-id"] == first["ResponseMetadata"]["RequestId"]
 
-    headers, body = of["cdn"][0]
+    headers, body = next(one for one in of["cdn"] if key_of(one[1]["Records"][0]) == key)
     assert headers["Authorization"] == f"Bearer {TOKEN}" and headers["Content-Type"] == "application/json"
     path = "/dev1/myimage/card/raw/a%20b%2B%C3%BC.jpg"
     assert body["purge"] == [f"https://images.example{url}" for url in
