@@ -243,6 +243,23 @@ def test_every_event_arrives_through_kills_of_server_and_webhook(new_server):
         assert [size for size in sizes if size in written] == written, key
 
 
+def test_a_backup_has_what_waits(new_server, webhook, tmp_path):
+    webhook.answer = lambda record: 503
+    settings = f'{FAST}[[notify]]\nname = "hook"\ntarget = "{webhook.url}/"\n'
+    server = new_server(settings=settings).start()
+    server.client().put_object(Bucket=SOURCE, Key="a.bin", Body=b"x")
+    kept = run("backup", "--config", server.config, "--data", server.data, "--server", server.http_url, tmp_path / "backup")
+    assert kept.returncode == 0, kept.stderr
+    server.kill()
+    webhook.answer = lambda record: 200
+    restored = new_server("restored", settings=settings)
+    ended = run("restore", "--config", restored.config, "--data", restored.data, tmp_path / "backup")
+    assert ended.returncode == 0, ended.stderr
+    restored.start()
+    until(lambda: waiting(restored) == 0, "it is sent")
+    assert seen(webhook.records()) == [("ObjectCreated:Put", SOURCE, "a.bin")]
+
+
 def test_the_oldest_are_dropped_with_an_error_where_too_many_wait(new_server, webhook):
     webhook.answer = lambda record: 503
     server = new_server(settings=f'{FAST}[[notify]]\nname = "hook"\nmax_waiting = 5\ntarget = "{webhook.url}/"\n').start()

@@ -49,7 +49,7 @@ pub struct Publisher(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    Nats(NatsPublisher),
+    Nats(Box<NatsPublisher>),
     Sqs(SqsPublisher),
 }
 
@@ -67,7 +67,7 @@ impl Publisher {
             Queue::Nats { url, subject, logins, tls_ca } => {
                 let login = login(section, logins)?;
                 let server = NatsServer { url: url.clone(), login, tls_ca: tls_ca.clone() };
-                Kind::Nats(NatsPublisher::connect(&server, subject.clone()).await?)
+                Kind::Nats(Box::new(NatsPublisher::connect(&server, subject.clone()).await?))
             }
             Queue::Sqs(url) => {
                 let aws = aws::connection(&StoreSettings::default(), variable).await?;

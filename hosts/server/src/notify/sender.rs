@@ -242,7 +242,7 @@ impl Sender {
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, notify = name, "events that wait to be sent could not be counted")
+                tracing::warn!(%error, notify = name, "events that wait to be sent could not be counted");
             }
         }
     }
