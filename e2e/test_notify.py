@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -152,6 +153,14 @@ def test_a_webhook_is_sent_events_and_what_to_purge(new_server, webhook, tmp_pat
     assert samples['tintype_notifications_total{result="sent"}'] == len(webhook.requests)
     assert samples["tintype_notifications_waiting"] == samples["tintype_notifications_dropped_total"] == 0
     assert [target["sent"] for target in targets(server)] == [len(found) for found in of.values()]
+
+    # Presets that are read again count at once.
+    server.config.write_text(server.config.read_text().replace('name = "card"', 'name = "poster"'))
+    server.process.send_signal(signal.SIGHUP)
+    until(lambda: "were re-read" in server.log_text(), "the settings are re-read")
+    s3.put_object(Bucket=SOURCE, Key="other.jpg", Body=distinct_jpeg("another"))
+    until(lambda: any("https://images.example/dev1/myimage/poster/other.jpg" in body.get("purge", []) for _, body in webhook.requests),
+          "the URL by the new preset is purged")
     assert server.stop() == 0
     assert TOKEN not in server.log_text() and "secret-path" not in server.log_text()
 

@@ -219,6 +219,7 @@ mod tests {
         let changed = |file: &str| before.that_need_a_restart(&load(file, &[]).unwrap());
         assert!(changed("[api]\nmax_side = 100\n[listen]\ntrust_loopback = false").is_empty());
         assert_eq!(changed("[[trigger]]\n[[trigger.rendition]]\nsize = \"64\""), ["[[trigger]]"]);
+        assert_eq!(changed("[[notify]]\ntarget = \"https://cdn.example\""), ["[[notify]]"]);
         assert_eq!(changed("data = \"./other\"\n[limits]\nwork = 5"), ["data", "[limits]"]);
     }
 
