@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import json
 import re
 import shutil
 import signal
@@ -182,6 +183,35 @@ def test_a_bucket_policy_exempts_what_is_public(public):
     assert get(server, "/dev1/myimage/card/raw/a%20b+%C3%BC.jpg").status_code == 200
     server.client().delete_bucket_policy(Bucket=SOURCE)
     assert get(server, open_to_all).status_code == 200
+
+
+def test_a_policy_of_the_destination_counts_for_cached_answers(new_server):
+    """A thumbnail of the settings is read from the destination bucket; answers from memory are subject to the same policies."""
+    caching, not_caching = (
+        new_server(name, settings=(SETTINGS % "all").replace("[api]", f"[api]\n{more}")).start()
+        for name, more in (("caching", ""), ("not-caching", "cache_ttl_s = 0"))
+    )
+    url, rendered = "/dev1/myimage?key=raw/a.jpg", "/dev1/myimage/card/raw/a.jpg"
+    statement = {"Effect": "Deny", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{DESTINATION}/thumb_raw/*"}
+    statuses = []
+    for server in (caching, not_caching):
+        put(server, "raw/a.jpg", sample_images.jpeg())
+        put(server, "b.jpg", sample_images.jpeg())
+        tag = get(server, url).headers["ETag"]
+
+        def all_of(server=server, tag=tag):
+            answers = [get(server, path) for path in (url, url, rendered, "/dev1/myimage?key=b.jpg")]
+            answers.append(get(server, url, **{"If-None-Match": tag}))
+            return [answer.status_code for answer in answers]
+
+        before = all_of()
+        policy = json.dumps({"Version": "2012-10-17", "Statement": statement})
+        server.client().put_bucket_policy(Bucket=DESTINATION, Policy=policy)
+        denied = all_of()
+        server.client().delete_bucket_policy(Bucket=DESTINATION)
+        statuses.append((before, denied, all_of()))
+    assert statuses[0] == statuses[1]
+    assert statuses[0] == ([200, 200, 200, 200, 304], [403, 403, 200, 200, 403], [200, 200, 200, 200, 304])
 
 
 def test_what_was_rendered_is_cached_on_disk_and_never_stale(new_server):

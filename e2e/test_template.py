@@ -439,6 +439,11 @@ def test_throttling_key_quota_and_cache():
     assert query == set(re.findall(r'"([a-z]+)"', fields))
     assert template["UsagePlan"]["Quota"] == {"Limit": 100000, "Period": "DAY"}
     assert all(one["ApiKeyRequired"] is (verb != "OPTIONS") for (_, verb), one in methods(template).items())
+    public = Template(ApiKeyRequired="true", PublicImages="presets")
+    needs_key = {(path, verb): one["ApiKeyRequired"] for (path, verb), one in methods(public).items()}
+    assert needs_key == {(path, verb): verb == "POST" for path, verb in needs_key}
+    assert public["Function"]["Environment"]["Variables"]["TINTYPE_API__PUBLIC"] == "presets"
+    assert "TINTYPE_API__PUBLIC" not in template["Function"]["Environment"]["Variables"]
     plain = Template()
     assert "UsagePlan" not in plain.resources and len(plain["ApiStage"]["MethodSettings"]) == 1
     assert plain["ApiStage"]["CacheClusterEnabled"] is False

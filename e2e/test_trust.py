@@ -35,6 +35,7 @@ CONSOLE = [
     ("GET", "/backfills"),
     ("GET", "/buckets"),
     ("GET", "/summary"),
+    ("GET", "/notifications"),
     ("GET", "/preview?key=a.jpg"),
     ("GET", "/download?key=a.jpg"),
     ("GET", "/graphs"),

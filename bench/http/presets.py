@@ -116,6 +116,11 @@ def main():
     for case in cases:
         rate, median, p95, cpu, _ = (statistics.median(values) for values in zip(*case.rounds, strict=True))
         print(f"{case.name}: {rate:,.0f} requests a second, {cpu:,.0f} µs of CPU each, median {median:.2f} ms, p95 {p95:.2f} ms")
+    for case, peer in [("not yet rendered", "sharp, each rendered"), ("rendered before, from disk", "bare axum handler"),
+                       ("rendered before, from memory", "bare axum handler")]:  # fmt: skip
+        pair = [one.rate for name in (case, peer) for one in cases if one.name == name]
+        if len(pair) == 2:
+            print(f"{case}: {pair[0] / pair[1]:.2f} of the rate of {peer}")
 
 
 if __name__ == "__main__":

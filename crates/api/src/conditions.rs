@@ -19,6 +19,9 @@ pub struct SourceTag {
     pub at: Arc<Location>,
     /// Its ETag, without quotes.
     pub etag: Arc<str>,
+    /// The stored thumbnail that the response is; none: it was rendered for requests. Who gets the response must be allowed
+    /// to read this, too.
+    pub thumbnail: Option<Arc<Location>>,
 }
 
 /// When recipes last changed, in seconds since 1970: they do with the settings, at a start or when those are read again.

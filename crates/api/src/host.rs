@@ -117,6 +117,15 @@ pub trait Host: Clone + Send + Sync + 'static {
         Some(Audience::Callers)
     }
 
+    /// Whether the request that the current task serves may get an object that another request has read.
+    ///
+    /// # Errors
+    /// It may not.
+    fn may_read(&self, at: &Location) -> Result<(), Failure> {
+        let _ = at;
+        Ok(())
+    }
+
     /// What was rendered before, where the host holds it.
     fn recall(&self, rendering: &Rendering) -> impl Future<Output = Option<Bytes>> + Send {
         let _ = rendering;

@@ -43,6 +43,8 @@ pub(crate) struct Ready {
     bytes: Bytes,
     format: Format,
     source_etag: String,
+    /// Where it is stored, if it is one of the settings' renditions.
+    stored_at: Option<Arc<Location>>,
 }
 
 /// Why there is no thumbnail.
@@ -84,6 +86,13 @@ struct ThumbnailRequest {
     negotiation: Negotiation,
     delivery: Delivery,
     pass: Pass,
+}
+
+impl ThumbnailRequest {
+    /// The index of the settings' rendition that this recipe is, which is stored.
+    fn stored_index(&self, spec: &Spec) -> Option<usize> {
+        self.trigger.renditions.iter().position(|rendition| rendition.spec == *spec)
+    }
 }
 
 /// Whether `Accept` decides about the format.
@@ -187,10 +196,18 @@ async fn image<H: Host>(
         Problem::NotFound(format!("{} does not exist; upload it, or look for its exact key", parsed.at))
     })?;
     let mut spec = parsed.spec.clone();
-    // A client can have this tag only from an earlier response, so nothing is rendered or read.
-    if is_unchanged(headers, &tag(&stat.etag, &spec), Some(modified_s(stat.modified_ms))) {
-        let mut response = headed(api, parsed, &spec, &stat.etag, &stat);
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    let not_modified = |spec: &Spec| {
+        let is_unchanged = is_unchanged(headers, &tag(&stat.etag, spec), Some(modified_s(stat.modified_ms)));
+        is_unchanged.then(|| {
+            let mut response = headed(api, parsed, spec, &stat.etag, &stat, None);
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            response
+        })
+    };
+    // A client can have this tag only from an earlier response, so nothing is rendered or read. Where anybody may ask, the
+    // bucket of a stored thumbnail may have closed since.
+    let is_asked_first = parsed.pass.is_public && parsed.stored_index(&spec).is_some();
+    if !is_asked_first && let Some(response) = not_modified(&spec) {
         return Ok(response);
     }
     let mut ready = shared(api, parsed, &stat, &spec, deadline).await?;
@@ -201,7 +218,13 @@ async fn image<H: Host>(
         spec.format = explicit(*choice);
         ready = shared(api, parsed, &stat, &spec, deadline).await?;
     }
-    let mut response = headed(api, parsed, &spec, &ready.source_etag, &stat);
+    if is_asked_first
+        && ready.source_etag == stat.etag
+        && let Some(response) = not_modified(&spec)
+    {
+        return Ok(response);
+    }
+    let mut response = headed(api, parsed, &spec, &ready.source_etag, &stat, ready.stored_at);
     if let Some(name) = &parsed.delivery.download {
         let disposition = delivery::attachment(name, parsed.at.key.as_str(), ready.format);
         response.headers_mut().insert(header::CONTENT_DISPOSITION, disposition);
@@ -305,9 +328,9 @@ async fn shared<H: Host>(
     spec: &Spec,
     deadline: Deadline,
 ) -> Result<Ready, Problem> {
-    let ThumbnailRequest { at, trigger, .. } = parsed;
+    let at = &parsed.at;
     let start = || {
-        let index = trigger.renditions.iter().position(|rendition| rendition.spec == *spec);
+        let index = parsed.stored_index(spec);
         let (host, at, spec, etag) = (api.host.clone(), at.clone(), spec.clone(), stat.etag.clone());
         async move {
             match index {
@@ -320,7 +343,14 @@ async fn shared<H: Host>(
         return start().await;
     };
     let identity = (audience, at.clone(), stat.etag.clone(), fingerprint(spec));
-    api.thumbnails.join(identity, start).await
+    match api.thumbnails.join(identity, start).await {
+        // Another caller's, perhaps: policies may ask where a request comes from.
+        Ok(Ready { stored_at: Some(at), .. }) if api.host.may_read(&at).is_err() => start().await,
+        Err(Problem::Failure(Failure { reason: Reason::Denied, .. })) if audience == Audience::Public => {
+            start().await
+        }
+        other => other,
+    }
 }
 
 /// A stored rendition, rendered if it is missing or stale.
@@ -355,7 +385,8 @@ async fn stored<H: Host>(
         let Some(header) = header.filter(|header| !header.format.is_vector()) else {
             return rendered(host, at, spec, deadline).await;
         };
-        return Ok(Ready { bytes: object.bytes, format: header.format, source_etag });
+        let stored_at = Some(Arc::new(rendition.at.clone()));
+        return Ok(Ready { bytes: object.bytes, format: header.format, source_etag, stored_at });
     }
     Err(Problem::NotFound("the thumbnail was removed repeatedly; try again later".into()))
 }
@@ -372,7 +403,8 @@ async fn recalled_or_rendered<H: Host>(
     if let Some(bytes) = host.recall(&rendering).await
         && let Ok(header) = tintype_engine::probe(&bytes)
     {
-        return Ok(Ready { bytes, format: header.format, source_etag: rendering.source_etag });
+        let source_etag = rendering.source_etag;
+        return Ok(Ready { bytes, format: header.format, source_etag, stored_at: None });
     }
     let ready = rendered(host, rendering.at.clone(), spec, deadline).await?;
     // It may be of a later version.
@@ -385,7 +417,12 @@ async fn recalled_or_rendered<H: Host>(
 async fn rendered<H: Host>(host: &H, at: Location, spec: Spec, deadline: Deadline) -> Result<Ready, Problem> {
     let rendered = host.render_object(at, spec, deadline).await.map_err(Problem::Refused)?;
     let (source, thumbnail) = rendered.map_err(Problem::Failure)?;
-    Ok(Ready { format: thumbnail.format, bytes: thumbnail.bytes.into(), source_etag: source.etag })
+    Ok(Ready {
+        format: thumbnail.format,
+        bytes: thumbnail.bytes.into(),
+        source_etag: source.etag,
+        stored_at: None,
+    })
 }
 
 /// The ETag: the version of the source, and the recipe.
@@ -400,6 +437,7 @@ fn headed<H: Host>(
     spec: &Spec,
     source_etag: &str,
     stat: &Stat,
+    thumbnail: Option<Arc<Location>>,
 ) -> Response {
     let mut response = Response::new(Body::empty());
     let mut insert = |name: header::HeaderName, value: &str| {
@@ -419,7 +457,7 @@ fn headed<H: Host>(
     }
     let freshness = delivery::Freshness::new(&api.config, parsed.pass, &parsed.delivery, source_etag);
     delivery::mark(response.headers_mut(), &api.config, parsed.pass, freshness);
-    let tag = SourceTag { at: Arc::new(parsed.at.clone()), etag: source_etag.into() };
+    let tag = SourceTag { at: Arc::new(parsed.at.clone()), etag: source_etag.into(), thumbnail };
     response.extensions_mut().insert(tag);
     response
 }

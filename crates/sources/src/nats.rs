@@ -59,15 +59,43 @@ impl fmt::Debug for Login {
     }
 }
 
-/// What is used at a server.
+/// How to connect to a server.
 #[derive(Debug, Clone)]
-pub struct NatsSettings {
+pub struct NatsServer {
     /// `nats://host:port` or `tls://host:port`, or several, separated by commas.
     pub url: String,
     /// Who connects.
     pub login: Login,
     /// Certificates to trust beside those of the system.
     pub tls_ca: Option<PathBuf>,
+}
+
+impl NatsServer {
+    /// Connects under a name. The connection is renewed whenever it breaks.
+    async fn connect(&self, name: &str) -> Result<async_nats::Client, StoreError> {
+        let mut options = ConnectOptions::new().name(name);
+        options = match self.login.clone() {
+            Login::Anonymous => options,
+            Login::Password { user, password } => options.user_and_password(user, password),
+            Login::Token(token) => options.token(token),
+            Login::Credentials(text) if text.contains("-----BEGIN") => {
+                options.credentials(&text).map_err(|error| failed("reading the credentials", error))?
+            }
+            Login::Credentials(seed) => options.nkey(seed.trim().to_owned()),
+        };
+        if let Some(file) = &self.tls_ca {
+            options = options.add_root_certificates(file.clone());
+        }
+        let servers: Vec<&str> = self.url.split(',').map(str::trim).collect();
+        options.connect(servers).await.map_err(|error| failed("connecting", error))
+    }
+}
+
+/// What is used at a server.
+#[derive(Debug, Clone)]
+pub struct NatsSettings {
+    /// The server.
+    pub server: NatsServer,
     /// The stream.
     pub stream: String,
     /// The subject of events.
@@ -114,28 +142,12 @@ async fn check_dead_letters(
 
 impl Nats {
     /// Connects, and creates the stream and the consumer where there are none. Where they exist they are used as they
-    /// are. The connection is renewed whenever it breaks.
+    /// are.
     ///
     /// # Errors
     /// The server cannot be reached, or refuses; no stream takes dead letters; or the consumer found could lose events.
     pub async fn connect(settings: NatsSettings) -> Result<Self, StoreError> {
-        let mut options = ConnectOptions::new().name("tintype worker");
-        options = match settings.login.clone() {
-            Login::Anonymous => options,
-            Login::Password { user, password } => options.user_and_password(user, password),
-            Login::Token(token) => options.token(token),
-            Login::Credentials(text) if text.contains("-----BEGIN") => {
-                options.credentials(&text).map_err(|error| failed("reading the credentials", error))?
-            }
-            Login::Credentials(seed) => options.nkey(seed.trim().to_owned()),
-        };
-        if let Some(file) = &settings.tls_ca {
-            options = options.add_root_certificates(file.clone());
-        }
-        let servers: Vec<&str> = settings.url.split(',').map(str::trim).collect();
-        let client = options.connect(servers).await;
-        let client = client.map_err(|error| failed("connecting", error))?;
-        let context = jetstream::new(client);
+        let context = jetstream::new(settings.server.connect("tintype worker").await?);
         let subjects = vec![settings.subject.clone(), settings.dead_letters.clone()];
         let config = stream::Config {
             name: settings.stream.clone(),
@@ -176,10 +188,40 @@ impl Nats {
     }
 
     async fn publish_to(&self, subject: &str, message: PublishMessage) -> Result<(), StoreError> {
-        let failed = |error| failed(&format!("publishing to {subject}"), error);
-        let sent = self.context.send_publish(subject.to_owned(), message).await.map_err(failed)?;
-        // Only the confirmation says that it is stored.
-        sent.await.map(drop).map_err(failed)
+        publish(&self.context, subject, message).await
+    }
+}
+
+async fn publish(context: &Context, subject: &str, message: PublishMessage) -> Result<(), StoreError> {
+    let failed = |error| failed(&format!("publishing to {subject}"), error);
+    let sent = context.send_publish(subject.to_owned(), message).await.map_err(failed)?;
+    // Only the confirmation says that it is stored.
+    sent.await.map(drop).map_err(failed)
+}
+
+/// Publishes to a subject that some stream takes, and consumes nothing.
+#[derive(Debug)]
+pub struct NatsPublisher {
+    context: Context,
+    subject: String,
+}
+
+impl NatsPublisher {
+    /// Connects. No stream is created: how long it retains what, and for whom, is for whoever consumes it to say.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or refuses.
+    pub async fn connect(server: &NatsServer, subject: String) -> Result<Self, StoreError> {
+        Ok(Self { context: jetstream::new(server.connect("tintype serve").await?), subject })
+    }
+
+    /// Stores an event in the stream. Of events of one id within the stream's window the server stores one.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or no stream takes the subject.
+    pub async fn publish(&self, id: &str, event: Bytes) -> Result<(), StoreError> {
+        let message = PublishMessage::build().payload(event).message_id(id);
+        publish(&self.context, &self.subject, message).await
     }
 }
 

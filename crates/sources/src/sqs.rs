@@ -4,8 +4,8 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+pub use aws_sdk_sqs::Client;
 use aws_sdk_sqs::{
-    Client,
     config::{BehaviorVersion, Region, retry::RetryConfig},
     types::{MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName},
 };
@@ -76,6 +76,41 @@ impl DeadLetterQueue {
             ))
         };
         request.send().await.map(drop).map_err(unsent)
+    }
+}
+
+/// Sends events to a queue, and receives nothing.
+#[derive(Debug, Clone)]
+pub struct SqsPublisher {
+    client: Client,
+    queue_url: String,
+}
+
+impl SqsPublisher {
+    /// To the queue at `queue_url`.
+    #[must_use]
+    pub const fn new(client: Client, queue_url: String) -> Self {
+        Self { client, queue_url }
+    }
+
+    /// Sends an event. A FIFO queue delivers those of one group in their order, and those of one id within five minutes
+    /// once; both names have at most 128 letters and digits.
+    ///
+    /// # Errors
+    /// The queue did not accept it.
+    pub async fn publish(&self, id: &str, group: &str, event: String) -> Result<(), StoreError> {
+        let mut request = self.client.send_message().queue_url(&self.queue_url).message_body(event);
+        if self.queue_url.ends_with(".fifo") {
+            request = request.message_group_id(group).message_deduplication_id(id);
+        }
+        let failed = |error| {
+            StoreError::Unavailable(format!(
+                "sending to the queue {} failed: {}",
+                self.queue_url,
+                chain(&error)
+            ))
+        };
+        request.send().await.map(drop).map_err(failed)
     }
 }
 

@@ -22,6 +22,7 @@ const FOREIGN: Foreign = Foreign {
         "listen",
         "dead_letters",
         "storage",
+        "notify",
         "access",
         "logs",
         "store",

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use base64::Engine as _;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, request};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -21,6 +21,8 @@ use crate::auth::Credentials;
 
 /// For a request and its whole response.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// The bytes of a body that is read although nobody needs it.
+const SHORT_BODY: usize = 64 << 10;
 
 /// A client that reuses its connections.
 #[derive(Debug, Clone)]
@@ -108,6 +110,30 @@ impl HttpClient {
         match tokio::time::timeout(TIMEOUT, exchange).await {
             Ok(response) => response,
             Err(_) => anyhow::bail!("the server did not respond within {} s", TIMEOUT.as_secs()),
+        }
+    }
+}
+
+impl HttpClient {
+    /// Sends a prepared request and returns the status of its response. Of the body no more is read than lets the connection be
+    /// used again, if it is short. Errors do not name the URL.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or does not respond in time.
+    pub async fn status_of(
+        &self,
+        request: Request<Full<Bytes>>,
+        timeout: Duration,
+    ) -> anyhow::Result<StatusCode> {
+        let exchange = async {
+            let (head, body) = self.0.request(request).await?.into_parts();
+            // What is longer, or breaks off, has its status all the same.
+            let _ = Limited::new(body, SHORT_BODY).collect().await;
+            anyhow::Ok(head.status)
+        };
+        match tokio::time::timeout(timeout, exchange).await {
+            Ok(status) => status,
+            Err(_) => anyhow::bail!("it has not answered within {} s", timeout.as_secs()),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Tintype on one machine: an S3 endpoint, a durable queue, the function, an HTTP API.
 //!
 //! One folder each, lowest first: [`disk`], [`ledger`], [`queue`], [`storage`], [`dispatch`], [`history`], [`auth`],
-//! then what faces outwards: [`s3`], [`http`], [`admin`], [`console`], [`listen`], [`sandbox`], [`cli`]. `tests/tidy.rs` checks
+//! [`notify`], then what faces outwards: [`s3`], [`http`], [`admin`], [`console`], [`listen`], [`sandbox`], [`cli`]. `tests/tidy.rs` checks
 //! who may use whom.
 
 pub mod admin;
@@ -17,6 +17,7 @@ pub mod http;
 pub mod http_client;
 pub mod ledger;
 pub mod listen;
+pub mod notify;
 pub mod queue;
 pub mod rendered_cache;
 pub mod request_id;

@@ -26,6 +26,7 @@ use crate::{
     history::{self, Database, History, RequestMetrics, otlp},
     http::{self, Live},
     listen::{self, Admission, Certificate, UnixSocket},
+    notify::{self, LiveApi, Senders},
     queue::{Enqueuer, Queue, ResultsCursor},
     rendered_cache::RenderedCache,
     s3::S3Service,
@@ -63,6 +64,7 @@ pub struct Server {
     stop: watch::Sender<bool>,
     ports: Vec<JoinHandle<()>>,
     dispatcher: Arc<Dispatcher>,
+    senders: Senders,
     history: Arc<History>,
     store: Arc<Storage>,
 }
@@ -73,6 +75,7 @@ pub struct Reload {
     live: Live,
     keys: Arc<AccessKeys>,
     clients: Arc<ArcSwap<Clients>>,
+    api: LiveApi,
     certificate: Option<Certificate>,
     admissions: Vec<Arc<Admission>>,
     /// As the server started with them.
@@ -98,6 +101,7 @@ impl Reload {
             certificate.reload(files)?;
         }
         self.clients.store(Arc::new(Clients::new(&self.live.replace(settings))));
+        self.api.store(Arc::new(settings.api.clone()));
         for admission in &self.admissions {
             admission.apply(&settings.listen);
         }
@@ -139,6 +143,7 @@ pub fn open_as_it_is(settings: &Settings, disk: SharedDisk, folder: DataFolder) 
     let queue = Queue::new(enqueuer.clone(), policy, settings.function.max_event_age);
     let (triggers, name) = (settings.triggers.clone(), &settings.function.name);
     let store = Arc::new(Storage::open(disk, folder, ledger, enqueuer, triggers, name)?);
+    store.outbox.record_for(notify::outbox_sections(&settings.notify));
     Ok(Parts { store, queue })
 }
 
@@ -224,6 +229,8 @@ impl Server {
                 tracing::warn!(%error, "the usage of API keys today cannot be read yet");
             }
         }
+        let api = Arc::new(ArcSwap::from_pointee(settings.api.clone()));
+        let senders = Senders::start(&settings, &api, &store, &history, &env)?;
         let parts = (Arc::downgrade(&store), Arc::downgrade(&queue));
         tokio::spawn(store_key_usage(Arc::downgrade(&keys)));
         tokio::spawn(enforce_retention(parts, settings.dead_letters, history.clone()));
@@ -308,10 +315,11 @@ impl Server {
             http,
             credentials,
             settings,
-            reload: Reload { live, keys, clients, certificate, admissions, started },
+            reload: Reload { live, keys, clients, api, certificate, admissions, started },
             stop,
             ports,
             dispatcher,
+            senders,
             history,
             store,
         })
@@ -333,7 +341,7 @@ impl Server {
     /// hangs. What was acknowledged is durable already. Threads may be left hanging: do not drop a runtime that would
     /// wait for them.
     pub async fn stop(self) {
-        let Self { reload, stop, ports, dispatcher, history, store, .. } = self;
+        let Self { reload, stop, ports, dispatcher, senders, history, store, .. } = self;
         let _ = stop.send(true);
         // Result streams would keep their connections open.
         history.end_streams();
@@ -349,7 +357,7 @@ impl Server {
                     let _ = port.await;
                 }
             };
-            tokio::join!(ports, drained);
+            tokio::join!(ports, drained, senders.stop(GRACE));
             // Dropping the last owner closes the ledger, after what was submitted is durable.
             let _ = tokio::task::spawn_blocking(move || {
                 if let Err(error) = reload.keys.store_usage() {
@@ -467,6 +475,11 @@ fn gauges(
             metrics.set(Metric::DeadLetters, queue.dead_letter_count().ok());
         }
         let Some(store) = store.upgrade() else { return };
+        metrics.set(Metric::NotificationsWaiting, store.outbox.waiting().ok());
+        let age_us = |since: Option<i64>| {
+            since.map_or(0, |since| u64::try_from(now_ms() - since).unwrap_or(0).saturating_mul(1000))
+        };
+        metrics.set(Metric::NotificationsAge, store.outbox.oldest_ms().ok().map(age_us));
         let space = store.health.space().ok();
         metrics.set(Metric::DiskFree, space.map(|space| space.free));
         metrics.set(Metric::DiskTotal, space.map(|space| space.total));

@@ -119,6 +119,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("auth", &["disk", "request_id", "settings", "storage"][..]),
         ("http_client", &["auth"][..]),
         ("rendered_cache", &["disk"][..]),
+        ("notify", &["history", "http_client", "settings", "storage"][..]),
         ("listen", &["auth", "settings"][..]),
         ("sandbox", &["settings"][..]),
         ("request_id", &[][..]),
@@ -148,6 +149,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "history",
                 "http",
                 "listen",
+                "notify",
                 "queue",
                 "rendered_cache",
                 "s3",
@@ -167,6 +169,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "http",
                 "http_client",
                 "listen",
+                "notify",
                 "sandbox",
                 "server",
                 "settings",
@@ -262,7 +265,7 @@ fn every_setting_is_documented_with_its_default() {
         let mut value = Some(&toml::Value::Table(table.clone())).cloned();
         for part in key.split('.') {
             value = value.and_then(|value| match value {
-                toml::Value::Array(items) => items.first().and_then(|item| item.get(part)).cloned(),
+                toml::Value::Array(items) => items.iter().find_map(|item| item.get(part)).cloned(),
                 other => other.get(part).cloned(),
             });
         }

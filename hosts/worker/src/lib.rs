@@ -5,11 +5,15 @@ mod attempts;
 mod aws;
 mod backend;
 mod conditions;
+pub mod publish;
 mod reporter;
 mod routes;
 mod settings;
 mod source;
 mod worker;
 
-pub use settings::{Source, StoreSection, StoreSettings, WorkerSection, WorkerSettings};
+pub use settings::{
+    Logins, Source, StoreSection, StoreSettings, WorkerSection, WorkerSettings, is_nats_name,
+};
+pub use source::read_secret;
 pub use worker::{Bounds, Configuration, Worker};

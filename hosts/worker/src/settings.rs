@@ -84,6 +84,37 @@ pub struct WorkerSettings {
     pub webhook_token: Option<String>,
 }
 
+/// Ways to log in at a NATS server.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Logins {
+    /// A user, with the password.
+    pub user: Option<String>,
+    /// The user's password.
+    pub password: Option<String>,
+    /// A file with a token.
+    pub token_file: Option<PathBuf>,
+    /// A file with a user's JWT and NKey seed, or with the seed alone.
+    pub creds_file: Option<PathBuf>,
+}
+
+impl fmt::Debug for Logins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Logins").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+impl WorkerSettings {
+    /// How it logs in at the NATS server.
+    pub(crate) fn logins(&self) -> Logins {
+        Logins {
+            user: self.user.clone(),
+            password: self.password.clone(),
+            token_file: self.token_file.clone(),
+            creds_file: self.creds_file.clone(),
+        }
+    }
+}
+
 impl fmt::Debug for WorkerSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WorkerSettings").field("source", &self.source).finish_non_exhaustive()
@@ -134,9 +165,7 @@ impl WorkerSection {
         }
         let name = |setting: &str, text: Option<String>, default: &str, is_subject: bool| {
             let text = text.unwrap_or_else(|| default.to_owned());
-            let legal =
-                |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || (is_subject && c == '.');
-            if text.is_empty() || !text.chars().all(legal) || text.starts_with('.') || text.ends_with('.') {
+            if !is_nats_name(&text, is_subject) {
                 let words = format!(
                     "\"{text}\" is no such name: letters, digits, - and _{}",
                     if is_subject { ", in parts separated by dots" } else { "" }
@@ -188,6 +217,13 @@ impl WorkerSection {
             webhook_token: self.webhook_token,
         })
     }
+}
+
+/// Whether a stream, a consumer or, with `is_subject`, a subject can have this name.
+#[must_use]
+pub fn is_nats_name(text: &str, is_subject: bool) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || (is_subject && c == '.');
+    !text.is_empty() && text.chars().all(legal) && !text.starts_with('.') && !text.ends_with('.')
 }
 
 fn is_url(text: &str) -> bool {

@@ -6,13 +6,13 @@ use anyhow::Context as _;
 use tintype_pipeline::{Store, trigger::Trigger};
 use tintype_sources::{
     Broker,
-    nats::{Login, Nats, NatsSettings},
+    nats::{Login, Nats, NatsServer, NatsSettings},
     poll::{Poll, PollSettings},
     sqs::{self, Sqs},
 };
 use tintype_stores::s3::Connection;
 
-use crate::settings::{Source, WorkerSettings};
+use crate::settings::{Logins, Source, WorkerSettings};
 
 /// A description of a broker, with its secrets read.
 #[derive(Debug, Clone)]
@@ -35,9 +35,11 @@ impl Described {
         let dead_letters = settings.dead_letters.clone().unwrap_or_default();
         Ok(match source {
             Source::Nats(url) => Self::Nats(NatsSettings {
-                url: url.clone(),
-                login: login(settings)?,
-                tls_ca: settings.tls_ca.clone(),
+                server: NatsServer {
+                    url: url.clone(),
+                    login: login("worker", &settings.logins())?,
+                    tls_ca: settings.tls_ca.clone(),
+                },
                 stream: settings.stream.clone(),
                 subject: settings.subject.clone(),
                 consumer: settings.consumer.clone(),
@@ -69,12 +71,7 @@ impl Described {
         Ok(match self.clone() {
             Self::Nats(settings) => Arc::new(Nats::connect(settings).await?),
             Self::Sqs { queue_url, dead_letters } => {
-                let (endpoint, region) = place_of(&queue_url);
-                let mut aws = aws.clone();
-                if let Some(region) = region {
-                    aws.region = region.to_owned();
-                }
-                let client = sqs::client(&aws, Some(endpoint));
+                let client = sqs_client(aws, &queue_url);
                 let queue = Sqs::new(&client, &queue_url, dead_letters);
                 // An error now, rather than with the first event.
                 queue.backlog().await?;
@@ -83,6 +80,16 @@ impl Described {
             Self::Poll(settings) => Arc::new(Poll::new(store.clone(), settings)),
         })
     }
+}
+
+/// A client of the queue at a URL.
+pub(crate) fn sqs_client(aws: &Connection, queue_url: &str) -> sqs::Client {
+    let (endpoint, region) = place_of(queue_url);
+    let mut aws = aws.clone();
+    if let Some(region) = region {
+        aws.region = region.to_owned();
+    }
+    sqs::client(&aws, Some(endpoint))
 }
 
 /// Scheme and host of a queue's URL, and the region that AWS has in it.
@@ -94,25 +101,32 @@ fn place_of(queue_url: &str) -> (&str, Option<&str>) {
     (&queue_url[..end], region.map(|(region, _)| region))
 }
 
-fn login(settings: &WorkerSettings) -> anyhow::Result<Login> {
-    let read = |setting: &str, file: &Path| {
-        let text = fs::read_to_string(file);
-        let text = text.with_context(|| format!("worker.{setting}: {} cannot be read", file.display()))?;
-        anyhow::Ok(text.trim().to_owned())
-    };
-    let logins = [settings.user.is_some(), settings.token_file.is_some(), settings.creds_file.is_some()];
+/// Reads how to log in; `section` is that of the settings.
+pub(crate) fn login(section: &str, logins: &Logins) -> anyhow::Result<Login> {
+    let read = |setting: &str, file: &Path| read_secret(&format!("{section}.{setting}"), file);
+    let written = [logins.user.is_some(), logins.token_file.is_some(), logins.creds_file.is_some()];
     anyhow::ensure!(
-        logins.into_iter().filter(|is_set| *is_set).count() <= 1,
-        "worker.user, worker.token_file and worker.creds_file are three ways to log in: set only one of them"
+        written.into_iter().filter(|is_set| *is_set).count() <= 1,
+        "{section}.user, {section}.token_file and {section}.creds_file are three ways to log in: set only one of them"
     );
-    Ok(match settings {
-        WorkerSettings { user: Some(user), password: Some(password), .. } => {
+    Ok(match logins {
+        Logins { user: Some(user), password: Some(password), .. } => {
             Login::Password { user: user.clone(), password: password.clone() }
         }
-        WorkerSettings { token_file: Some(file), .. } => Login::Token(read("token_file", file)?),
-        WorkerSettings { creds_file: Some(file), .. } => Login::Credentials(read("creds_file", file)?),
+        Logins { token_file: Some(file), .. } => Login::Token(read("token_file", file)?),
+        Logins { creds_file: Some(file), .. } => Login::Credentials(read("creds_file", file)?),
         _ => Login::Anonymous,
     })
+}
+
+/// Reads the secret that a file holds.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read_secret(setting: &str, file: &Path) -> anyhow::Result<String> {
+    let text = fs::read_to_string(file);
+    let text = text.with_context(|| format!("{setting}: {} cannot be read", file.display()))?;
+    Ok(text.trim().to_owned())
 }
 
 #[cfg(test)]

@@ -148,6 +148,11 @@ metrics! {
     FailedKeyRefused, Counter, Count, "tintype_outcomes_total", "outcome=\"failed\",reason=\"key_refused\"", "Records that failed: key_refused.";
     IgnoredEventType, Counter, Count, "tintype_ignored_total", "reason=\"event_type\"", "Records with nothing to do, by why.";
     ConditionalWritesIgnored, Gauge, Count, "tintype_conditional_writes_ignored", "", "1 if the store of a worker ignores conditions on writes, or 0.";
+    NotificationsSent, Counter, Count, "tintype_notifications_total", "result=\"sent\"", "Attempts to send bucket events to the targets of the settings, by result.";
+    NotificationsFailed, Counter, Count, "tintype_notifications_total", "result=\"failed\"", "Attempts to send bucket events to the targets of the settings, by result.";
+    NotificationsDropped, Counter, Count, "tintype_notifications_dropped_total", "", "Bucket events dropped unsent, because more waited than notify.max_waiting, or their target is gone from the settings.";
+    NotificationsWaiting, Gauge, Count, "tintype_notifications_waiting", "", "Bucket events that wait to be sent; no sample if the ledger cannot be read.";
+    NotificationsAge, Gauge, Milliseconds, "tintype_notifications_age_milliseconds", "", "Age of the oldest bucket event that waits to be sent; no sample if the ledger cannot be read.";
 }
 
 impl Metric {

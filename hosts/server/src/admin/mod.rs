@@ -19,6 +19,7 @@ mod logs;
 mod measurements;
 mod metrics;
 mod next_steps;
+mod notifications;
 mod object_status;
 mod operations;
 mod orphans;
@@ -63,6 +64,7 @@ use image_preview::{ImagePreviewRequest, PREVIEWS};
 pub use logs::LogsRequest;
 pub use measurements::{LambdaCost, Measurements};
 pub use metrics::{MetricAnswer, MetricRequest, parse_time};
+pub use notifications::{NotificationList, NotificationTarget, NotificationsRequest};
 pub use object_status::{ObjectStatus, StatusRequest, StoredObject, StoredThumbnail};
 pub use operations::{Operations, OperationsRequest, SettingInForce};
 pub use orphans::{Orphan, OrphansPage, OrphansRequest};
@@ -162,6 +164,7 @@ impl Admin {
             json::<GalleryRequest>(),
             json::<BucketsRequest>(),
             json::<SummaryRequest>(),
+            json::<NotificationsRequest>(),
             json::<DeleteRequest>(),
             json::<UploadCheckRequest>(),
             json::<KeysRequest>(),

@@ -13,6 +13,7 @@ use super::{Env, FAILED, OK, SettingsArguments, output};
 use crate::{
     auth::{ACCESS_KEY_ID, Credentials, SECRET_ACCESS_KEY},
     disk::RealDisk,
+    notify,
     sandbox::AllowedPaths,
     server::{Parts, open_as_it_is},
     settings::Settings,
@@ -79,6 +80,10 @@ impl Check {
         let mut findings = Findings(OK);
         let count = settings.triggers.len();
         findings.add("settings", Ok(format!("{count} trigger(s), no overlap, no loop")));
+        for notify in &settings.notify {
+            let usable = notify::check(notify).map(|()| notify.name.clone());
+            findings.add("notify", usable.map_err(|error| format!("{}: {error:#}", notify.name)));
+        }
         let shown = settings.data.display();
         let opened = match DataFolder::open_existing(&settings.data) {
             Err(FolderError::FormatLost(_)) if self.repair => {
@@ -136,7 +141,8 @@ impl Check {
             Err(error) => findings.add("data folder", Err(error.to_string())),
         }
         if self.sandbox {
-            let reach = AllowedPaths::new(&settings, self.settings.file(env).as_deref());
+            let reach = AllowedPaths::new(&settings, self.settings.file(env).as_deref())
+                .with_credentials(&settings, |name| super::variable(env, name));
             sandbox::run(&settings, &reach, &mut findings)?;
         }
         Ok(findings.0)
@@ -189,6 +195,10 @@ fn store(settings: &Settings, folder: DataFolder, findings: &mut Findings) -> Op
     let buckets =
         store.buckets.list().map(|buckets| buckets.into_iter().map(|(name, _)| name).collect::<Vec<_>>());
     findings.add("buckets", buckets.map(|names| names.join(", ")).map_err(|fault| fault.to_string()));
+    if !settings.notify.is_empty() {
+        let waiting = store.outbox.waiting().map(|count| format!("{count} event(s) wait to be sent"));
+        findings.add("notify", waiting.map_err(|fault| fault.to_string()));
+    }
     findings.add("public", public(settings, &store));
     Some(store)
 }

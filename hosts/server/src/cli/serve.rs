@@ -46,7 +46,7 @@ impl Serve {
         tintype_telemetry::logging::start(&settings.logs.level, settings.logs.format)?;
         allocator::tune(env);
         check_exposure(&settings, self.anyone_may_use_the_http_api)?;
-        let codecs = confine(&settings, self.settings.file(env).as_deref())?;
+        let codecs = confine(&settings, self.settings.file(env).as_deref(), env)?;
         let (serve, env) = (Arc::new(self), Arc::new(env.clone()));
         let turn = Arc::new(Mutex::new(()));
         block_on(async {
@@ -103,14 +103,19 @@ impl Serve {
 
 /// Raises the limit on open files and enters the sandbox, before there is a second thread. Returns what starts codec processes,
 /// which the sandbox forbids.
-pub(super) fn confine(settings: &Settings, config: Option<&Path>) -> anyhow::Result<Arc<dyn ForeignDecoder>> {
+pub(super) fn confine(
+    settings: &Settings,
+    config: Option<&Path>,
+    env: &Env,
+) -> anyhow::Result<Arc<dyn ForeignDecoder>> {
     let (limits, _) = budget::bounds(&settings.function, settings.limits, available_bytes());
     let codecs = CodecProcesses::supervised(limits.memory_bytes)?;
     raise_descriptor_limit();
     // It must exist to be allowed.
     DataFolder::make(&settings.data)?;
     sandbox::leave_terminal();
-    sandbox::enforce(settings.sandbox, &AllowedPaths::new(settings, config))?;
+    let paths = AllowedPaths::new(settings, config).with_credentials(settings, |name| variable(env, name));
+    sandbox::enforce(settings.sandbox, &paths)?;
     Ok(Arc::new(codecs))
 }
 

@@ -171,6 +171,21 @@ impl History {
         self.metrics.add(Metric::DeadLettersDropped, count);
     }
 
+    /// Counts an event that a target of the settings has confirmed.
+    pub fn notification_sent(&self) {
+        self.metrics.add(Metric::NotificationsSent, 1);
+    }
+
+    /// Counts an attempt to send an event to a target of the settings that failed.
+    pub fn notification_failed(&self) {
+        self.metrics.add(Metric::NotificationsFailed, 1);
+    }
+
+    /// Counts events that were dropped before a target of the settings had confirmed them.
+    pub fn notifications_dropped(&self, count: u64) {
+        self.metrics.add(Metric::NotificationsDropped, count);
+    }
+
     /// Counts a dead letter that could not be written.
     pub fn dead_letter_error(&self) {
         self.metrics.add(Metric::DeadLetterErrors, 1);

@@ -130,7 +130,8 @@ impl Cache {
         Some(Lookup { key: key(request), is_head, number: store.changes() })
     }
 
-    /// The cached answer, if it is still valid and the caller may read its source.
+    /// The cached answer, if it is still valid and the caller may read what an answer that is not cached would be read from:
+    /// the source, and the stored thumbnail if it is one.
     pub(super) async fn answer(
         &self,
         lookup: &Lookup,
@@ -140,7 +141,10 @@ impl Cache {
     ) -> Option<Response> {
         let answer = self.get(&lookup.key, Instant::now())?;
         if caller.principal == Principal::Public {
-            caller.authorize(Action::GetObject, &(&*answer.source.at).into()).ok()?;
+            let SourceTag { at, thumbnail, .. } = &answer.source;
+            for at in [Some(at), thumbnail.as_ref()].into_iter().flatten() {
+                caller.authorize(Action::GetObject, &(&**at).into()).ok()?;
+            }
         }
         if answer.validated.load(Ordering::Relaxed) != lookup.number {
             let (store, source) = (store.clone(), answer.source.clone());
@@ -274,7 +278,7 @@ mod tests {
     fn answer(bytes: usize, expires: Instant) -> Answer {
         let key = ObjectKey::new("a.jpg").unwrap();
         let at = Arc::new(Location { bucket: "in".into(), key });
-        let source = SourceTag { at, etag: "1".into() };
+        let source = SourceTag { at, etag: "1".into(), thumbnail: None };
         let (headers, body) = (HeaderMap::new(), vec![0; bytes].into());
         Answer { headers, modified_s: None, body, source, validated: 0.into(), expires }
     }

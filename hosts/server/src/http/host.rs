@@ -39,6 +39,10 @@ impl Host for HttpApi {
         Some(if caller.principal == Principal::Public { Audience::Public } else { Audience::Callers })
     }
 
+    fn may_read(&self, at: &Location) -> Result<(), Failure> {
+        authorized(Action::GetObject, at)
+    }
+
     async fn recall(&self, rendering: &Rendering) -> Option<Bytes> {
         authorized(Action::GetObject, &rendering.at).ok()?;
         self.inner.parts.rendered.get(rendered_key(rendering)).await

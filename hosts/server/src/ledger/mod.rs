@@ -10,6 +10,7 @@ mod events;
 mod handle;
 mod numbers;
 mod object_details;
+mod outbox;
 mod read_only_file;
 mod records;
 mod results;
@@ -22,11 +23,12 @@ use std::{any::Any, path::Path, sync::Arc};
 pub(crate) use commit_counter::recorded_commits;
 pub use committer::{Pending, Publish};
 pub use events::Place;
+pub use outbox::OutboxRow;
 pub use records::{
     AccessKeyRecord, AclRecord, BucketRecord, Checksums, CorsRecord, CredentialRecord, DeadLetter,
     EventRecord, KeyUsageRecord, NotificationRecord, ObjectDetails, ObjectOwnership, ObjectPart,
-    ObjectRecord, PartRecord, Priority, PublicAccess, PublicAccessBlockRecord, ResultRecord, StoredHeaders,
-    UploadRecord,
+    ObjectRecord, OutboxRecord, PartRecord, Priority, PublicAccess, PublicAccessBlockRecord, ResultRecord,
+    StoredHeaders, UploadRecord,
 };
 pub use results::Outdated;
 pub use salvage::{Copied, OldLedger};

@@ -18,6 +18,8 @@ const UNCLEAN: &str = "unclean";
 const BACKFILL: &str = "backfill";
 /// How many commits there have been: shows after a failure whether the last one is there.
 const COMMITS: &str = "commits";
+/// The highest number of a row of the outbox.
+const LAST_NOTIFICATION: &str = "last_notification";
 
 fn number(meta: &impl ReadableTable<&'static str, u64>, name: &str) -> Result<Option<u64>, LedgerError> {
     Ok(meta.get(name).map_err(LedgerError::database)?.map(|value| value.value()))
@@ -65,6 +67,16 @@ impl Changes<'_> {
             meta.insert(LAST_ORDER, order).map_err(LedgerError::database)?;
         }
         Ok(())
+    }
+
+    /// The number of the next row of the outbox, for a change of this order. Numbers rise from commit to commit, which orders
+    /// do not quite; and beyond all orders, so that they still rise after a repair.
+    pub fn next_notification(&self, order: u64) -> Result<u64, LedgerError> {
+        let mut meta = self.table(META)?;
+        let last = number(&meta, LAST_NOTIFICATION)?.unwrap_or(0);
+        let next = order.max(last.saturating_add(1));
+        meta.insert(LAST_NOTIFICATION, next).map_err(LedgerError::database)?;
+        Ok(next)
     }
 
     /// From which order on orphaned files may lie, unless they were cleaned up.

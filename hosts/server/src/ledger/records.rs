@@ -469,6 +469,33 @@ pub struct DeadLetter {
     pub dead_ms: i64,
 }
 
+/// A bucket event to be sent to a target of the settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboxRecord {
+    /// Whether the object was removed (otherwise created).
+    pub removed: bool,
+    /// Whether it replaced another version.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replaced: bool,
+    /// S3's name for it, such as `ObjectCreated:Put`.
+    pub name: String,
+    /// The bucket.
+    pub bucket: String,
+    /// The key.
+    pub key: String,
+    /// The object's ETag; of a removed one its last.
+    pub etag: String,
+    /// The object's size.
+    pub size: u64,
+    /// Milliseconds since 1970 when it was committed.
+    pub time_ms: i64,
+    /// The request that caused it.
+    pub request_id: String,
+    /// The name of the access key that the request was sent with; none: the root key, or nobody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_key: Option<String>,
+}
+
 /// What last became of a source.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ResultRecord {

@@ -1,8 +1,8 @@
 //! What can be read of a ledger that may be corrupt. Its file is only read, never written.
 //!
 //! A ledger that passes redb's check of every page is trusted. Of any other only what is nowhere else is read, as
-//! far as it reads: buckets with their rules, access keys, dead letters, and which files were to be removed. Objects are rebuilt from
-//! their files.
+//! far as it reads: buckets with their rules, access keys, dead letters, events to be sent, and which files were to be removed.
+//! Objects are rebuilt from their files.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -17,10 +17,11 @@ use super::{
     CACHE_BYTES, Changes, Ledger, LedgerError, View,
     access_keys::ACCESS_KEYS,
     object_details::{OBJECT_PARTS, OBJECT_TAGS},
+    outbox::OUTBOX,
     read_only_file::ReadOnlyFile,
     records::{
-        AccessKeyRecord, BucketRecord, DeadLetter, ObjectRecord, PartLayoutRecord, PartRecord, ResultRecord,
-        TagsRecord,
+        AccessKeyRecord, BucketRecord, DeadLetter, ObjectRecord, OutboxRecord, PartLayoutRecord, PartRecord,
+        ResultRecord, TagsRecord,
     },
     transaction::{
         BUCKETS, DEAD_LETTERS, DUE, EVENTS, OBJECTS, PARTS, RESULTS, RETRIES, TRASH, UPLOADS, WAITING, decode,
@@ -203,7 +204,7 @@ impl OldLedger {
     }
 
     /// Copies everything but objects, their details and trash into a new ledger: all of it from a ledger without a
-    /// problem, otherwise buckets, access keys and dead letters as far as they read.
+    /// problem, otherwise buckets, access keys, dead letters and events to be sent, as far as they read.
     ///
     /// # Errors
     /// The new ledger cannot be written, or a ledger without a problem cannot be read.
@@ -214,6 +215,7 @@ impl OldLedger {
             ..Copied::default()
         };
         self.copy_if_there(ledger, ACCESS_KEYS, |bytes| decode::<AccessKeyRecord>(bytes).is_ok())?;
+        self.copy_if_there(ledger, OUTBOX, |bytes| decode::<OutboxRecord>(bytes).is_ok())?;
         if self.problem.is_none() {
             copied.events = self.copy(ledger, EVENTS, |_| true)?;
             copied.uploads = self.copy(ledger, UPLOADS, |_| true)?;

@@ -11,6 +11,7 @@ use super::{
     access_keys::{ACCESS_KEYS, KEY_USAGE},
     numbers::META,
     object_details::{OBJECT_ACLS, OBJECT_PARTS, OBJECT_TAGS, PUBLIC_OBJECTS},
+    outbox::OUTBOX,
     salvage::guarded,
     transaction::{
         BUCKETS, DEAD_LETTERS, DUE, EVENTS, OBJECTS, PARTS, RESULTS, RETRIES, TRASH, UPLOADS, WAITING,
@@ -62,6 +63,7 @@ impl View {
             target.copy(TRASH)?;
             target.copy(ACCESS_KEYS)?;
             target.copy(KEY_USAGE)?;
+            target.copy(OUTBOX)?;
             target.check_is_whole()
         })
     }

@@ -11,6 +11,7 @@ use super::{
     access_keys::{ACCESS_KEYS, KEY_USAGE},
     numbers::META,
     object_details::{OBJECT_ACLS, OBJECT_PARTS, OBJECT_TAGS, PUBLIC_OBJECTS},
+    outbox::OUTBOX,
     records::{BucketRecord, ObjectRecord, PartRecord, UploadRecord},
 };
 
@@ -51,7 +52,8 @@ pub(super) fn make_tables(database: &redb::Database) -> Result<(), LedgerError> 
             && view.open_table(RETRIES).is_ok()
             && view.open_table(PUBLIC_OBJECTS).is_ok()
             && view.open_table(OBJECT_PARTS).is_ok()
-            && view.open_table(OBJECT_ACLS).is_ok();
+            && view.open_table(OBJECT_ACLS).is_ok()
+            && view.open_table(OUTBOX).is_ok();
         let is_ours = view.open_table(TRASH).is_ok();
         if !is_ours && view.list_tables().map_err(LedgerError::database)?.next().is_some() {
             return Err(LedgerError::Foreign("a database of another kind"));
@@ -82,6 +84,7 @@ pub(super) fn make_tables(database: &redb::Database) -> Result<(), LedgerError> 
         make(transaction.open_table(OBJECT_ACLS).map(drop))?;
         make(transaction.open_table(OBJECT_TAGS).map(drop))?;
         make(transaction.open_table(OBJECT_PARTS).map(drop))?;
+        make(transaction.open_table(OUTBOX).map(drop))?;
     }
     transaction.commit().map_err(LedgerError::database)
 }

@@ -12,7 +12,7 @@ mod system_calls;
 
 use std::path::{Path, PathBuf};
 
-use crate::settings::{Sandbox, Settings};
+use crate::settings::{Notify, Sandbox, Settings};
 
 /// The paths that stay accessible, each with everything below it.
 #[derive(Debug, Default, Clone)]
@@ -75,7 +75,22 @@ impl AllowedPaths {
         paths.read.extend(SYSTEM_PATHS.iter().map(PathBuf::from));
         let tls = listen.tls.iter().flat_map(|tls| [tls.certificate.as_path(), tls.key.as_path()]);
         tls.chain(config).for_each(|file| paths.allow_file(file));
+        settings.notify.iter().flat_map(Notify::files).for_each(|file| paths.allow_file(file));
         paths
+    }
+
+    /// The same with the files where AWS SDKs look for credentials, if the settings need any; `variable` looks up an
+    /// environment variable.
+    #[must_use]
+    pub fn with_credentials(
+        mut self,
+        settings: &Settings,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Self {
+        if settings.notify.iter().any(Notify::needs_aws_credentials) {
+            self.allow_credentials(variable);
+        }
+        self
     }
 
     /// What a worker needs: the files of its settings, certificate and logins, and those where AWS SDKs look for
@@ -92,10 +107,14 @@ impl AllowedPaths {
         let worker = &settings.worker;
         let files = [&worker.token_file, &worker.creds_file, &worker.tls_ca];
         files.into_iter().flatten().for_each(|file| paths.allow_file(file));
-        let named = CREDENTIAL_FILES.iter().filter_map(|name| variable(name)).map(PathBuf::from);
-        named.for_each(|file| paths.allow_file(&file));
-        paths.read.extend(variable("HOME").map(|home| Path::new(&home).join(".aws")));
+        paths.allow_credentials(variable);
         paths
+    }
+
+    fn allow_credentials(&mut self, variable: impl Fn(&str) -> Option<String>) {
+        let named = CREDENTIAL_FILES.iter().filter_map(|name| variable(name)).map(PathBuf::from);
+        named.for_each(|file| self.allow_file(&file));
+        self.read.extend(variable("HOME").map(|home| Path::new(&home).join(".aws")));
     }
 
     /// Allows a file's folder, because the file may be replaced; for a link also the folder of its target.

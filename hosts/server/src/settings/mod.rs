@@ -4,6 +4,7 @@ mod access;
 mod dead_letters;
 mod listen;
 mod logs;
+mod notify;
 mod storage;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ pub use access::AccessKey;
 pub use dead_letters::DeadLetters;
 pub use listen::{Listen, Proxies, Tls, socket_address};
 pub use logs::Logs;
+pub use notify::{Notify, NotifyEvents, NotifyTarget, Webhook};
 use serde::Deserialize;
 pub use storage::Storage;
 use tintype_api::{
@@ -55,6 +57,8 @@ pub struct Settings {
     pub dead_letters: DeadLetters,
     /// What holds of every bucket.
     pub storage: Storage,
+    /// Which bucket events are sent where.
+    pub notify: Vec<Notify>,
     /// Access keys.
     pub access: Vec<AccessKey>,
     /// The HTTP API.
@@ -92,6 +96,7 @@ struct RawSettings {
     trigger: Option<Vec<TriggerSection>>,
     dead_letters: dead_letters::DeadLettersSection,
     storage: storage::StorageSection,
+    notify: Vec<notify::NotifySection>,
     access: Vec<access::AccessSection>,
     api: ApiSection,
     preset: Vec<PresetSection>,
@@ -114,8 +119,11 @@ impl Settings {
     pub fn load(sources: Sources) -> Result<Self, SettingsError> {
         let (raw, check) = sources.read::<RawSettings>(FOREIGN)?;
         let function = raw.function.validate(&check)?;
+        let triggers = triggers(&check, raw.trigger)?;
+        let default_bucket = default_trigger(&triggers).map(|trigger| trigger.bucket.as_str());
         Ok(Self {
-            triggers: triggers(&check, raw.trigger)?,
+            notify: notify::sections(&check, raw.notify, default_bucket)?,
+            triggers,
             data: raw.data.unwrap_or_else(|| DEFAULT_DATA.into()).into(),
             sandbox: match raw.sandbox.as_deref() {
                 None | Some("auto") => Sandbox::Auto,
@@ -157,6 +165,7 @@ impl Settings {
             triggers,
             dead_letters,
             storage,
+            notify,
             access: _,
             api: _,
             logs,
@@ -176,6 +185,7 @@ impl Settings {
             ("[[trigger]]", *triggers != other.triggers),
             ("[dead_letters]", *dead_letters != other.dead_letters),
             ("[storage]", *storage != other.storage),
+            ("[[notify]]", *notify != other.notify),
             ("[logs]", *logs != other.logs),
         ];
         differ.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
@@ -209,6 +219,7 @@ mod tests {
         let changed = |file: &str| before.that_need_a_restart(&load(file, &[]).unwrap());
         assert!(changed("[api]\nmax_side = 100\n[listen]\ntrust_loopback = false").is_empty());
         assert_eq!(changed("[[trigger]]\n[[trigger.rendition]]\nsize = \"64\""), ["[[trigger]]"]);
+        assert_eq!(changed("[[notify]]\ntarget = \"https://cdn.example\""), ["[[notify]]"]);
         assert_eq!(changed("data = \"./other\"\n[limits]\nwork = 5"), ["data", "[limits]"]);
     }
 

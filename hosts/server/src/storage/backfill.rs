@@ -75,7 +75,7 @@ impl Backfill {
         let (at, events) = (at.clone(), self.objects.events());
         let enqueued = self.ledger().submit(Vec::new(), move |changes| {
             let object = changes.object(&at)?.ok_or_else(|| StoreFault::NoSuchKey(at.clone()))?;
-            Ok::<_, StoreFault>(enqueue(changes, &events, order, Kind::Created, &at, &object, &cause)?)
+            Ok::<_, StoreFault>(enqueue(changes, &events.queue, order, Kind::Created, &at, &object, &cause)?)
         });
         let enqueued = enqueued.wait()?;
         if enqueued {
@@ -129,7 +129,7 @@ impl Backfill {
                 for (at, order) in queued {
                     // Deleted meanwhile: nothing to render.
                     if let Some(object) = changes.object(&at)?
-                        && enqueue(changes, &events, order, Kind::Created, &at, &object, &cause)?
+                        && enqueue(changes, &events.queue, order, Kind::Created, &at, &object, &cause)?
                     {
                         count += 1;
                     }

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `objects`, `reading`, `port`, `arrival` | [`Objects`]: put, copy, delete, read; the port `Store`; an upload with its thumbnails |
 //! | `uploads`, `buckets`, `listing`, `notifications` | [`Uploads`], [`Buckets`], [`Listing`], [`Notifications`] |
+//! | `outbox` | [`Outbox`]: events to be sent to targets of the settings |
 //! | `access_keys` | [`AccessKeyStore`]: access keys and how they were used |
 //! | `backfill`, `thumbnail_repair` | [`Backfill`]: sources without thumbnails, thumbnails without sources, corrupt thumbnails |
 //! | `files`, `incoming`, `object_file`, `orders`, `publication`, `orphaned_files` | files and the transaction that references them |
@@ -32,6 +33,7 @@ pub(crate) mod object_file;
 mod objects;
 mod orders;
 mod orphaned_files;
+mod outbox;
 mod port;
 mod publication;
 mod reading;
@@ -55,6 +57,7 @@ pub use integrity::{IntegrityError, has_object_files, open_ledger};
 pub use listing::{Listing, Page, PageRequest};
 pub use notifications::Notifications;
 pub use objects::{CopyOptions, Objects};
+pub use outbox::{Outbox, OutboxLane, OutboxProgress, OutboxSection};
 pub use port::{DecideFunction, DiskPort, FunctionGuard, ObjectAccess};
 pub use reading::{OpenObject, WholeCheck};
 pub use thumbnail_repair::VERIFIED_BYTES;
@@ -67,8 +70,8 @@ use crate::{disk::SharedDisk, ledger::Ledger, queue::Enqueuer};
 pub use crate::{
     ledger::{
         AccessKeyRecord, AclRecord, BucketRecord, Checksums, CorsRecord, CredentialRecord, KeyUsageRecord,
-        NotificationRecord, ObjectDetails, ObjectOwnership, ObjectPart, ObjectRecord, PartRecord,
-        PublicAccess, PublicAccessBlockRecord, StoredHeaders, UploadRecord,
+        NotificationRecord, ObjectDetails, ObjectOwnership, ObjectPart, ObjectRecord, OutboxRecord,
+        OutboxRow, PartRecord, PublicAccess, PublicAccessBlockRecord, StoredHeaders, UploadRecord,
     },
     queue::Cause,
 };
@@ -92,6 +95,8 @@ pub struct Storage {
     pub listing: Arc<Listing>,
     /// Triggers in force.
     pub notifications: Arc<Notifications>,
+    /// Events to be sent to targets of the settings.
+    pub outbox: Arc<Outbox>,
     /// Missing, orphaned and corrupt thumbnails.
     pub backfill: Backfill,
     /// What earlier runs left on disk.
@@ -128,7 +133,10 @@ impl Storage {
         let files = Arc::new(Files::new(disk, folder, orders));
         let publisher = Arc::new(Publisher::new(ledger.clone(), files.clone()));
         let listing = Arc::new(Listing::new(ledger.clone()));
-        let objects = Arc::new(Objects::new(publisher.clone(), notifications.clone(), enqueuer.clone()));
+        let outbox = Arc::new(Outbox::new(ledger.clone()));
+        let objects =
+            Objects::new(publisher.clone(), notifications.clone(), enqueuer.clone(), outbox.clone());
+        let objects = Arc::new(objects);
         Ok(Self {
             buckets: Buckets::new(publisher.clone(), notifications.clone())?,
             access_keys: AccessKeyStore::new(ledger.clone()),
@@ -141,6 +149,7 @@ impl Storage {
             objects,
             listing,
             notifications,
+            outbox,
             ledger,
             files,
         })

@@ -10,8 +10,9 @@ use tintype_pipeline::{
 use tintype_policy::CannedAcl;
 
 use super::{
-    Cause, Incoming, Notifications, OpenObject, StoreFault,
+    Cause, Incoming, Notifications, OpenObject, Outbox, StoreFault,
     buckets::existing,
+    outbox::{Change, ChangeEvents},
     publication::{Publication, Publisher},
 };
 use crate::{
@@ -38,6 +39,8 @@ pub(super) struct Placed {
     /// The file that is not referenced any more: the version replaced, or this one if a newer was there.
     pub(super) unneeded: Option<u64>,
     pub(super) event_queued: bool,
+    /// Whether the outbox has rows of it.
+    pub(super) is_in_outbox: bool,
 }
 
 impl Placed {
@@ -61,6 +64,7 @@ pub struct Objects {
     pub(super) publisher: Arc<Publisher>,
     notifications: Arc<Notifications>,
     enqueuer: Enqueuer,
+    outbox: Arc<Outbox>,
 }
 
 impl Objects {
@@ -68,17 +72,18 @@ impl Objects {
         publisher: Arc<Publisher>,
         notifications: Arc<Notifications>,
         enqueuer: Enqueuer,
+        outbox: Arc<Outbox>,
     ) -> Self {
-        Self { publisher, notifications, enqueuer }
+        Self { publisher, notifications, enqueuer, outbox }
     }
 
     pub(super) fn triggers(&self) -> Arc<Vec<Trigger>> {
         self.notifications.triggers()
     }
 
-    /// What enqueues the events of changes.
-    pub(super) fn events(&self) -> EventWriter {
-        self.enqueuer.writer(self.triggers())
+    /// What enqueues the events of changes, and writes them to the outbox.
+    pub(super) fn events(&self) -> ChangeEvents {
+        ChangeEvents { queue: self.enqueuer.writer(self.triggers()), outbox: self.outbox.writer() }
     }
 
     /// Begins an object.
@@ -125,6 +130,9 @@ impl Objects {
         self.publisher.unlink(placed.unneeded.as_slice());
         if placed.event_queued {
             self.enqueuer.notify();
+        }
+        if placed.is_in_outbox {
+            self.outbox.wake();
         }
         placed.record
     }
@@ -256,24 +264,28 @@ impl Objects {
             .map(|(at, if_match, unless)| self.submit_delete(at, if_match, unless, cause.clone()))
             .collect();
         let done = pending.into_iter().map(|pending| {
-            let Some((old, event_queued)) = pending.wait()? else { return Ok(false) };
-            self.publisher.unlink(&[old]);
+            let Some(Removed { order, event_queued, is_in_outbox }) = pending.wait()? else {
+                return Ok(false);
+            };
+            self.publisher.unlink(&[order]);
             if event_queued {
                 self.enqueuer.notify();
+            }
+            if is_in_outbox {
+                self.outbox.wake();
             }
             Ok(true)
         });
         done.collect()
     }
 
-    /// Returns the file no longer needed, and whether an event was enqueued.
     fn submit_delete(
         &self,
         at: Location,
         if_match: Option<String>,
         unless: Option<Location>,
         cause: Cause,
-    ) -> Pending<Option<(u64, bool)>, StoreFault> {
+    ) -> Pending<Option<Removed>, StoreFault> {
         let (order, events) = (self.publisher.files.orders.take(), self.events());
         self.publisher.submit(Vec::new(), move |changes| {
             if changes.bucket(&at.bucket)?.is_none() {
@@ -289,14 +301,25 @@ impl Objects {
                 return Err(StoreFault::PreconditionFailed(at));
             }
             // First, as where an object is placed.
-            let event_queued = enqueue(changes, &events, order, Kind::Removed, &at, &old, &cause)?;
+            let event_queued = enqueue(changes, &events.queue, order, Kind::Removed, &at, &old, &cause)?;
+            let (kind, replaces) = (Kind::Removed, false);
+            let change = Change { order, kind, at: &at, object: &old, replaces, cause: &cause };
+            let is_in_outbox = events.outbox.write(changes, &change)?;
             close_dead_letter(changes, &at)?;
             changes.remove_object(&at)?;
             changes.put_trash(old.order)?;
             changes.use_order(order)?;
-            Ok(Some((old.order, event_queued)))
+            Ok(Some(Removed { order: old.order, event_queued, is_in_outbox }))
         })
     }
+}
+
+/// The result of removing an object inside the transaction.
+struct Removed {
+    /// Of the file that is not referenced any more.
+    order: u64,
+    event_queued: bool,
+    is_in_outbox: bool,
 }
 
 /// Checks what must hold of the place written to.
@@ -323,7 +346,7 @@ pub(super) fn check_condition(
 /// puts at once are ordered by when each had its bytes, whatever order their commits came in.
 pub(super) fn place(
     changes: &Changes<'_>,
-    events: &EventWriter,
+    events: &ChangeEvents,
     at: &Location,
     record: ObjectRecord,
     cause: &Cause,
@@ -331,10 +354,14 @@ pub(super) fn place(
     let old = changes.object(at)?;
     if old.as_ref().is_some_and(|old| old.order > record.order) {
         changes.put_trash(record.order)?;
-        return Ok(Placed { unneeded: Some(record.order), record, event_queued: false });
+        let (event_queued, is_in_outbox) = (false, false);
+        return Ok(Placed { unneeded: Some(record.order), record, event_queued, is_in_outbox });
     }
     // First: if it cannot be queued, the commit goes on for others, and is to hold no object without its event.
-    let event_queued = enqueue(changes, events, record.order, Kind::Created, at, &record, cause)?;
+    let event_queued = enqueue(changes, &events.queue, record.order, Kind::Created, at, &record, cause)?;
+    let (order, kind, replaces) = (record.order, Kind::Created, old.is_some());
+    let change = Change { order, kind, at, object: &record, replaces, cause };
+    let is_in_outbox = events.outbox.write(changes, &change)?;
     // Its own event takes its place.
     if event_queued {
         close_dead_letter(changes, at)?;
@@ -343,7 +370,7 @@ pub(super) fn place(
     if let Some(old) = &old {
         changes.put_trash(old.order)?;
     }
-    Ok(Placed { unneeded: old.map(|old| old.order), record, event_queued })
+    Ok(Placed { unneeded: old.map(|old| old.order), record, event_queued, is_in_outbox })
 }
 
 /// Removes the dead letter that the last attempt on an object ended in: the version that it is about is replaced, or gone.

@@ -47,7 +47,7 @@ impl Demo {
         }
         tintype_telemetry::logging::start(&settings.logs.level, settings.logs.format)?;
         serve::check_exposure(&settings, false)?;
-        let codecs = serve::confine(&settings, self.settings.file(env).as_deref())?;
+        let codecs = serve::confine(&settings, self.settings.file(env).as_deref(), env)?;
         block_on(async {
             let server = Server::start_with(codecs, settings, |name| variable(env, name)).await?;
             sandbox::enforce_listening(server.settings.sandbox)?;

@@ -1,0 +1,277 @@
+//! The task of one target: reads its rows of the outbox, sends them, and removes those that were confirmed.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures::FutureExt as _;
+use tintype_pipeline::RetryPolicy;
+use tokio::{task::JoinSet, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    message::Purge,
+    target::{Failure, Target},
+    window::Window,
+};
+use crate::{
+    history::History,
+    storage::{Outbox, OutboxLane, OutboxRecord, StoreFault},
+};
+
+/// Events sent at once, each of another object.
+const CONCURRENCY: usize = 16;
+/// For what is under way when the server ends.
+const GRACE: Duration = Duration::from_secs(3);
+/// Between looks at how many wait, and after a failure of the disk.
+const INTERVAL: Duration = Duration::from_secs(2);
+
+/// Sends the events of one section.
+pub(super) struct Sender {
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) lane: Arc<OutboxLane>,
+    pub(super) target: Target,
+    /// The target in logs.
+    pub(super) shown: String,
+    pub(super) purge: Purge,
+    pub(super) policy: RetryPolicy,
+    pub(super) history: Arc<History>,
+    pub(super) stopping: CancellationToken,
+}
+
+/// An attempt that has ended.
+type Ended = (u64, OutboxRecord, Result<(), Failure>);
+
+/// The wait after `failed` earlier failures: those of the settings, then twice the one before, up to five minutes.
+fn delay(policy: &RetryPolicy, failed: u32) -> Duration {
+    let of_settings = policy.delays.get(failed as usize).copied();
+    of_settings.unwrap_or_else(|| RetryPolicy::backoff(failed).max(policy.delay(failed)))
+}
+
+/// While a target takes nothing: one event at a time tries it.
+#[derive(Default)]
+struct Pause {
+    failed: u32,
+    until: Option<Instant>,
+}
+
+impl Pause {
+    /// How many events may be under way now.
+    fn most(&self, now: Instant) -> usize {
+        match self.until {
+            None => CONCURRENCY,
+            Some(until) if until <= now => 1,
+            Some(_) => 0,
+        }
+    }
+
+    fn failed(&mut self, now: Instant, delay: Duration) {
+        // Those that were under way together fail together.
+        if self.until.is_none_or(|until| until <= now) {
+            self.until = Some(now + delay);
+            self.failed += 1;
+        }
+    }
+}
+
+impl Sender {
+    pub(super) async fn run(self) {
+        let me = Arc::new(self);
+        let (mut window, mut pause) = (Window::default(), Pause::default());
+        let mut under_way: JoinSet<Ended> = JoinSet::new();
+        let mut confirmed = Vec::new();
+        let (mut is_all_read, mut is_near_full) = (false, false);
+        let mut end = None;
+        let mut looks = tokio::time::interval(INTERVAL);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            me.remove(&mut confirmed).await;
+            if !is_all_read && window.room() > 0 {
+                is_all_read = me.read(&mut window).await;
+            }
+            let is_stopping = me.stopping.is_cancelled();
+            let now = Instant::now();
+            while !is_stopping
+                && under_way.len() < pause.most(now)
+                && let Some((number, record)) = window.take(now)
+            {
+                let me = me.clone();
+                under_way.spawn(async move { me.attempt(number, record).await });
+            }
+            if is_stopping {
+                let end = *end.get_or_insert(now + GRACE);
+                if under_way.is_empty() || end <= now {
+                    break;
+                }
+            }
+            let due =
+                [pause.until, window.next_due(), end].into_iter().flatten().filter(|due| *due > now).min();
+            tokio::select! {
+                Some(ended) = under_way.join_next(), if !under_way.is_empty() => {
+                    if let Ok(ended) = ended {
+                        me.settle(ended, &mut window, &mut pause, &mut confirmed);
+                    }
+                    // Together with those that have ended, too: one commit.
+                    while let Some(Ok(ended)) = under_way.try_join_next() {
+                        me.settle(ended, &mut window, &mut pause, &mut confirmed);
+                    }
+                }
+                () = me.lane.woken() => is_all_read = false,
+                () = tokio::time::sleep_until(due.unwrap_or(now)), if due.is_some() => {}
+                _ = looks.tick() => {
+                    me.trim(&mut window, &mut is_near_full).await;
+                    is_all_read = false;
+                }
+                () = me.stopping.cancelled(), if !is_stopping => {}
+            }
+        }
+        me.remove(&mut confirmed).await;
+    }
+
+    async fn attempt(&self, number: u64, record: OutboxRecord) -> Ended {
+        let section = &self.lane.section.name;
+        let body = self.purge.body(section, number, &record).to_string();
+        let sent = AssertUnwindSafe(self.target.send(number, &record, body)).catch_unwind().await;
+        let sent = sent.unwrap_or_else(|_| Err(Failure::Target("a fault of this program".into())));
+        (number, record, sent)
+    }
+
+    fn settle(
+        &self,
+        (number, record, sent): Ended,
+        window: &mut Window,
+        pause: &mut Pause,
+        confirmed: &mut Vec<u64>,
+    ) {
+        let now = Instant::now();
+        let is_dropped = !window.holds(number);
+        match sent {
+            Ok(()) => {
+                self.history.notification_sent();
+                *pause = Pause::default();
+                if self.lane.sent() {
+                    tracing::info!(notify = self.lane.section.name, to = self.shown, "events are sent again");
+                }
+                window.confirmed(number);
+                confirmed.push(number);
+            }
+            Err(failure) => {
+                self.history.notification_failed();
+                let is_first = self.lane.failed(failure.to_string());
+                match &failure {
+                    Failure::Target(_) => {
+                        pause.failed(now, delay(&self.policy, pause.failed));
+                        window.failed(number, now, None);
+                    }
+                    Failure::Event(_) => {
+                        // The target answers.
+                        *pause = Pause::default();
+                        window.failed(number, now, Some(&|failed: u32| delay(&self.policy, failed)));
+                    }
+                }
+                if is_first || matches!(failure, Failure::Event(_)) {
+                    tracing::warn!(
+                        notify = self.lane.section.name,
+                        to = self.shown,
+                        bucket = record.bucket,
+                        key = record.key,
+                        why = %failure,
+                        "an event could not be sent; it is sent again later"
+                    );
+                }
+            }
+        }
+        if is_dropped {
+            window.ended(&record);
+        }
+    }
+
+    /// Reads rows as far as there is room; returns whether those are all.
+    async fn read(&self, window: &mut Window) -> bool {
+        let (after, room) = (window.last, window.room());
+        match self.blocking(move |outbox, name| outbox.rows(name, after, room)).await {
+            Ok(rows) => {
+                let is_all = rows.len() < room;
+                window.add(rows);
+                is_all
+            }
+            Err(error) => {
+                tracing::warn!(%error, notify = self.lane.section.name, "events to be sent could not be read");
+                // Again with the next look.
+                true
+            }
+        }
+    }
+
+    /// Removes confirmed rows; what cannot be removed stays in the list.
+    async fn remove(&self, confirmed: &mut Vec<u64>) {
+        if confirmed.is_empty() {
+            return;
+        }
+        let numbers = confirmed.clone();
+        match self.blocking(move |outbox, name| outbox.remove(name, numbers)).await {
+            Ok(()) => confirmed.clear(),
+            Err(error) => {
+                tracing::warn!(%error, notify = self.lane.section.name, "sent events could not be removed; they are sent again after a restart");
+            }
+        }
+    }
+
+    async fn trim(&self, window: &mut Window, is_near_full: &mut bool) {
+        let section = self.lane.section.clone();
+        let (name, most) = (&self.lane.section.name, section.max_waiting);
+        match self.blocking(move |outbox, _| outbox.trim(&section)).await {
+            Ok((dropped, left)) => {
+                window.dropped(&dropped);
+                if !dropped.is_empty() {
+                    self.history.notifications_dropped(dropped.len() as u64);
+                    tracing::error!(
+                        notify = name,
+                        to = self.shown,
+                        count = dropped.len(),
+                        "more events wait to be sent than notify.max_waiting; the oldest were dropped and are never sent"
+                    );
+                }
+                let was_near_full = std::mem::replace(is_near_full, left * 5 > most * 4);
+                if *is_near_full && !was_near_full {
+                    tracing::warn!(
+                        notify = name,
+                        to = self.shown,
+                        waiting = left,
+                        max_waiting = most,
+                        "more than 80 % of notify.max_waiting events wait to be sent; beyond it the oldest are dropped"
+                    );
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, notify = name, "events that wait to be sent could not be counted");
+            }
+        }
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Outbox, &str) -> Result<T, StoreFault> + Send + 'static,
+    ) -> Result<T, StoreFault> {
+        let (outbox, lane) = (self.outbox.clone(), self.lane.clone());
+        let done = tokio::task::spawn_blocking(move || work(&outbox, &lane.section.name)).await;
+        done.unwrap_or_else(|_| Err(StoreFault::Unavailable("a fault of this program".into())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_are_those_of_the_settings_and_grow_from_there() {
+        let seconds = |delays: &[u64], failed| {
+            let delays = delays.iter().map(|seconds| Duration::from_secs(*seconds)).collect();
+            delay(&RetryPolicy { retries: 2, delays }, failed).as_secs()
+        };
+        assert_eq!(
+            [0, 1, 2, 3, 4, 9, 99].map(|failed| seconds(&[1, 10], failed)),
+            [1, 10, 10, 10, 16, 300, 300]
+        );
+        assert_eq!(seconds(&[600], 5), 600);
+        assert_eq!(seconds(&[], 0), 1);
+    }
+}
