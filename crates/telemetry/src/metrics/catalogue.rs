@@ -1,6 +1,6 @@
 //! The catalogue of metrics: name, kind, unit, meaning.
 
-use tintype_pipeline::{Ignored, Reason};
+use tintype_pipeline::{Ignored, Reason, Unmatched};
 
 /// The unit of a metric where it is rendered; internally, times are microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,6 +148,11 @@ metrics! {
     FailedKeyRefused, Counter, Count, "tintype_outcomes_total", "outcome=\"failed\",reason=\"key_refused\"", "Records that failed: key_refused.";
     IgnoredEventType, Counter, Count, "tintype_ignored_total", "reason=\"event_type\"", "Records with nothing to do, by why.";
     ConditionalWritesIgnored, Gauge, Count, "tintype_conditional_writes_ignored", "", "1 if the store of a worker ignores conditions on writes, or 0.";
+    UploadsIgnoredBucket, Counter, Count, "tintype_uploads_ignored_total", "reason=\"bucket\"", "Uploads that no trigger takes, by why.";
+    UploadsIgnoredDestination, Counter, Count, "tintype_uploads_ignored_total", "reason=\"destination\"", "Uploads that no trigger takes, by why.";
+    UploadsIgnoredPrefix, Counter, Count, "tintype_uploads_ignored_total", "reason=\"prefix\"", "Uploads that no trigger takes, by why.";
+    UploadsIgnoredSuffix, Counter, Count, "tintype_uploads_ignored_total", "reason=\"suffix\"", "Uploads that no trigger takes, by why.";
+    UploadsIgnoredEventType, Counter, Count, "tintype_uploads_ignored_total", "reason=\"event_type\"", "Uploads that no trigger takes, by why.";
 }
 
 impl Metric {
@@ -242,6 +247,18 @@ impl Metric {
             Ignored::FolderMarker => Self::IgnoredFolderMarker,
             Ignored::NothingToRemove => Self::IgnoredNothingToRemove,
             Ignored::EventType => Self::IgnoredEventType,
+        }
+    }
+
+    /// The counter of a reason why no trigger takes an upload.
+    #[must_use]
+    pub const fn upload_ignored(why: &Unmatched) -> Self {
+        match why {
+            Unmatched::Bucket => Self::UploadsIgnoredBucket,
+            Unmatched::Destination => Self::UploadsIgnoredDestination,
+            Unmatched::Prefix(_) => Self::UploadsIgnoredPrefix,
+            Unmatched::Suffix(_) => Self::UploadsIgnoredSuffix,
+            Unmatched::EventType(_) => Self::UploadsIgnoredEventType,
         }
     }
 }

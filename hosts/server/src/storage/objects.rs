@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tintype_pipeline::{
     event::Kind,
+    source_of,
     store::{Condition, Location},
     trigger::Trigger,
 };
@@ -17,7 +18,7 @@ use crate::{
     ledger::{
         Changes, Checksums, LedgerError, ObjectDetails, ObjectPart, ObjectRecord, Pending, StoredHeaders,
     },
-    queue::{Enqueuer, EventWriter, NewEvent},
+    queue::{Enqueuer, EventWriter, IgnoredUpload, NewEvent},
 };
 
 /// How to copy.
@@ -37,6 +38,8 @@ pub(super) struct Placed {
     /// The file that is not referenced any more: the version replaced, or this one if a newer was there.
     pub(super) unneeded: Option<u64>,
     pub(super) event_queued: bool,
+    /// Of an upload that no trigger takes.
+    pub(super) ignored: Option<IgnoredUpload>,
 }
 
 impl Placed {
@@ -124,6 +127,9 @@ impl Objects {
         self.publisher.unlink(placed.unneeded.as_slice());
         if placed.event_queued {
             self.enqueuer.notify();
+        }
+        if let Some(ignored) = &placed.ignored {
+            self.enqueuer.notify_ignored(ignored);
         }
         placed.record
     }
@@ -328,7 +334,7 @@ pub(super) fn place(
     let old = changes.object(at)?;
     if old.as_ref().is_some_and(|old| old.order > record.order) {
         changes.put_trash(record.order)?;
-        return Ok(Placed { unneeded: Some(record.order), record, event_queued: false });
+        return Ok(Placed { unneeded: Some(record.order), record, event_queued: false, ignored: None });
     }
     // First: if it cannot be queued, the commit goes on for others, and is to hold no object without its event.
     let event_queued = enqueue(changes, events, record.order, Kind::Created, at, &record, cause)?;
@@ -340,7 +346,10 @@ pub(super) fn place(
     if let Some(old) = &old {
         changes.put_trash(old.order)?;
     }
-    Ok(Placed { unneeded: old.map(|old| old.order), record, event_queued })
+    let is_no_upload =
+        source_of(&record.headers.metadata).is_some() || record.is_folder_marker(at.key.as_str());
+    let ignored = if event_queued || is_no_upload { None } else { events.ignored(at, cause) };
+    Ok(Placed { unneeded: old.map(|old| old.order), record, event_queued, ignored })
 }
 
 /// Removes the dead letter that the last attempt on an object ended in: the version that it is about is replaced, or gone.
