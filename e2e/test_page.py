@@ -5,28 +5,16 @@ import json
 import re
 import time
 
-import pytest
 import requests
 
 import sample_images
-from browser import PROGRAM, Browser
 from tintype import DESTINATION, SOURCE
 from waiting import until
 
 DASHBOARD = "/metrics/dashboard"
+# High enough to load lazy images.
+WINDOW = (1300, 4000)
 SCRIPT_NAME = "<script>alert(1)</script>\"'&.jpg"
-
-
-@pytest.fixture
-def browser(tmp_path):
-    assert PROGRAM, 'chromium is missing: "apt-get install chromium"'
-    folder = tmp_path / "browser"
-    folder.mkdir()
-    browser = Browser(folder)
-    # High enough to load lazy images.
-    browser.size(1300, 4000)
-    yield browser
-    browser.close()
 
 
 def figures(browser):
