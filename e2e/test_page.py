@@ -119,7 +119,7 @@ def test_it_is_readable_without_a_script(new_server, browser):
     browser.call("Page.navigate", url=own.http_url + DASHBOARD)
     until(lambda: "a.jpg" in browser.text("#list .name a"), "the result is there")
     assert figures(browser)["Thumbnails rendered"] == "1"
-    assert browser.run("document.querySelectorAll('.graph svg').length") == 15
+    assert browser.run("document.querySelectorAll('.graph svg').length") == 16
     browser.call("Page.navigate", url=own.http_url)
     until(lambda: "a.jpg" in browser.text("#gallery .tile .name"), "the image is there")
     assert browser.run("document.querySelector('[data-drop]').checkVisibility()") is False
