@@ -53,9 +53,10 @@ impl ServerArguments {
 
     pub(super) fn find(&self, env: &Env) -> anyhow::Result<Remote> {
         let settings = self.settings.load(env)?;
-        let server = match self.settings.http {
-            Some(_) => RunningServer::of_settings(&settings),
-            None => own(&settings),
+        // An address that is named goes first, and is trusted as the settings say.
+        let server = match (&self.server, &self.settings.http) {
+            (None, None) => own(&settings),
+            _ => RunningServer::of_settings(&settings),
         };
         let mut remote = Remote::new(&server, &settings, env);
         if let Some(url) = &self.server {
