@@ -3,6 +3,7 @@ import os
 
 import pytest
 
+from browser import PROGRAM, Browser
 from tintype import FOREIGN, Server
 
 # Settings and proxies of the environment must not reach the clients in this process.
@@ -50,6 +51,18 @@ def new_server(tmp_path):
     for server in servers:
         server.kill()
         Server.shown.remove(server)
+
+
+@pytest.fixture
+def browser(tmp_path, request):
+    """A browser that ends with the test; its window is as large as the test's module says."""
+    assert PROGRAM, 'chromium is missing: "apt-get install chromium"'
+    folder = tmp_path / "browser"
+    folder.mkdir()
+    opened = Browser(folder)
+    opened.size(*getattr(request.module, "WINDOW", (1300, 1000)))
+    yield opened
+    opened.close()
 
 
 @pytest.fixture(autouse=True)

@@ -130,6 +130,13 @@ def test_aws_streams_and_presigned_urls(s3, bucket, server, aws, tmp_path):
     assert tool(["curl", "-sSf", "--noproxy", "*", url], server.tool_environment(), tmp_path) == "from a pipe"
 
 
+def test_aws_at_the_http_port_is_answered_with_the_s3_endpoint(server, tmp_path):
+    for arguments in (["s3", "ls"], ["s3", "cp", "-", f"s3://{SOURCE}/a.jpg"]):
+        command = [str(AWS), "--endpoint-url", server.http_url, *arguments]
+        ended = subprocess.run(command, input=b"x", capture_output=True, env=server.tool_environment(), cwd=tmp_path, timeout=120)
+        assert ended.returncode != 0 and f"the S3 endpoint is {server.s3_url}" in ended.stderr.decode(), ended.stderr
+
+
 def test_rclone(s3, bucket, rclone, folder, tmp_path):
     rclone("copy", tmp_path / "from", f"there:{bucket}/copy")
     assert keys(s3, bucket) == {f"copy/{name}" for name in folder}

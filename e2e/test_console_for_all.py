@@ -4,21 +4,10 @@ import pytest
 
 import axe
 import sample_images
-from browser import PROGRAM, Browser
 from tintype import SOURCE
 from waiting import until
 
 PAGES = ["/", "/?only=failed", "/metrics/dashboard", "/operations", "/dead-letters", "/object?key=a.jpg", "/object?key=broken.jpg", "/object?key=none.jpg"]
-
-
-@pytest.fixture
-def browser(tmp_path):
-    assert PROGRAM, 'chromium is missing: "apt-get install chromium"'
-    folder = tmp_path / "browser"
-    folder.mkdir()
-    browser = Browser(folder)
-    yield browser
-    browser.close()
 
 
 @pytest.fixture

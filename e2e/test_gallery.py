@@ -2,26 +2,13 @@
 
 import json
 
-import pytest
 import requests
 
 import sample_images
-from browser import PROGRAM, Browser
 from tintype import DESTINATION, SOURCE
 from waiting import until
 
 LIVE = "document.querySelector('[data-live]').innerText.toLowerCase() === 'live'"
-
-
-@pytest.fixture
-def browser(tmp_path):
-    assert PROGRAM, 'chromium is missing: "apt-get install chromium"'
-    folder = tmp_path / "browser"
-    folder.mkdir()
-    browser = Browser(folder)
-    browser.size(1300, 1000)
-    yield browser
-    browser.close()
 
 
 def tile(key, rest=""):

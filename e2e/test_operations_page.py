@@ -1,23 +1,12 @@
 """The console's page of operations, and dead letters that are redriven while somebody watches."""
 
-import pytest
 import requests
 
 import sample_images
-from browser import PROGRAM, Browser
 from tintype import DESTINATION, SOURCE
 from waiting import until
 
-
-@pytest.fixture
-def browser(tmp_path):
-    assert PROGRAM, 'chromium is missing: "apt-get install chromium"'
-    folder = tmp_path / "browser"
-    folder.mkdir()
-    browser = Browser(folder)
-    browser.size(1300, 1600)
-    yield browser
-    browser.close()
+WINDOW = (1300, 1600)
 
 
 def test_a_backfill_is_begun_watched_and_ended(new_server, browser):

@@ -5,28 +5,16 @@ import json
 import re
 import time
 
-import pytest
 import requests
 
 import sample_images
-from browser import PROGRAM, Browser
 from tintype import DESTINATION, SOURCE
 from waiting import until
 
 DASHBOARD = "/metrics/dashboard"
+# High enough to load lazy images.
+WINDOW = (1300, 4000)
 SCRIPT_NAME = "<script>alert(1)</script>\"'&.jpg"
-
-
-@pytest.fixture
-def browser(tmp_path):
-    assert PROGRAM, 'chromium is missing: "apt-get install chromium"'
-    folder = tmp_path / "browser"
-    folder.mkdir()
-    browser = Browser(folder)
-    # High enough to load lazy images.
-    browser.size(1300, 4000)
-    yield browser
-    browser.close()
 
 
 def figures(browser):
@@ -131,7 +119,7 @@ def test_it_is_readable_without_a_script(new_server, browser):
     browser.call("Page.navigate", url=own.http_url + DASHBOARD)
     until(lambda: "a.jpg" in browser.text("#list .name a"), "the result is there")
     assert figures(browser)["Thumbnails rendered"] == "1"
-    assert browser.run("document.querySelectorAll('.graph svg').length") == 15
+    assert browser.run("document.querySelectorAll('.graph svg').length") == 16
     browser.call("Page.navigate", url=own.http_url)
     until(lambda: "a.jpg" in browser.text("#gallery .tile .name"), "the image is there")
     assert browser.run("document.querySelector('[data-drop]').checkVisibility()") is False

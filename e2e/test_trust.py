@@ -41,6 +41,7 @@ CONSOLE = [
     ("GET", "/graphs"),
     ("GET", "/results"),
     ("GET", "/events"),
+    ("GET", "/ws"),
     ("GET", "/logs"),
     ("GET", "/object?key=a.jpg"),
     ("GET", "/picture?key=a.jpg"),
@@ -117,7 +118,10 @@ def assert_it_opens(server, base=None, key=KEY, **how):
     """With the root key everything is open to programs, with an API key the API."""
     base, headers = base or server.http_url, how.pop("headers", {})
     for method, path in CONSOLE:
-        if (method, path) != ("GET", "/events"):
+        if path == "/ws":
+            # A request that is no WebSocket's.
+            assert send(base, method, path, headers=headers, auth=server.credentials, **how).status_code in (400, 426)
+        elif path != "/events":
             answer = send(base, method, path, headers=headers, auth=server.credentials, **how)
             # A second backup is refused while the first is under way.
             expected = (200, 409) if path == "/backup" else (200, 202, 303)

@@ -26,6 +26,7 @@ pub mod suffixes;
 mod target;
 pub mod thumbnails;
 pub mod trigger;
+mod unmatched;
 pub mod upload;
 
 pub use delivery::{Committed, Conclusion, Delivery, EventSource};
@@ -38,4 +39,5 @@ pub use store::{Location, ObjectKey, Store};
 pub use suffixes::Suffixes;
 pub use target::{current_thumbnails, format_by_name, is_thumbnail_of, source_of};
 pub use thumbnails::{Attempt, Call, Renderer, Thumbnails};
+pub use unmatched::Unmatched;
 pub use upload::RenderedImage;

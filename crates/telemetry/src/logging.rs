@@ -128,7 +128,7 @@ where
                 return writeln!(writer, "{line}");
             }
             let mut all = Map::new();
-            all.insert("timestamp".into(), now(true).into());
+            all.insert("timestamp".into(), timestamp().into());
             all.insert("level".into(), level.as_str().into());
             all.insert("message".into(), fields.message.into());
             all.append(&mut fields.others);
@@ -144,7 +144,7 @@ where
             (true, tracing::Level::DEBUG | tracing::Level::TRACE) => ("\x1b[2m", "\x1b[0m"),
             _ => ("", ""),
         };
-        write!(writer, "{} {on}{level:<5}{off} {}", now(false), fields.message)?;
+        write!(writer, "{} {on}{level:<5}{off} {}", timestamp(), fields.message)?;
         for (name, value) in &fields.others {
             match value {
                 Value::String(text) => write!(writer, "  {name}: {}", text.escape_debug())?,
@@ -158,15 +158,9 @@ where
 /// The time in UTC with date and zone, as log lines have it.
 #[must_use]
 pub fn timestamp() -> String {
-    now(true)
-}
-
-/// The time in UTC; `whole`: with date and zone.
-fn now(whole: bool) -> String {
     let time = time::OffsetDateTime::now_utc();
     let clock = time::macros::format_description!("[hour]:[minute]:[second].[subsecond digits:3]");
-    let clock = time.format(clock).unwrap_or_default();
-    if whole { format!("{}T{clock}Z", time.date()) } else { clock }
+    format!("{}T{}Z", time.date(), time.format(clock).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -425,6 +425,7 @@ const ROUTES: [(&str, &str, Allowed); 47] = [
     ("GET", "/graphs", CONSOLE),
     ("GET", "/results", CONSOLE),
     ("GET", "/events", CONSOLE),
+    ("GET", "/ws", CONSOLE),
     ("GET", "/logs", CONSOLE),
     ("GET", "/object", CONSOLE),
     ("GET", "/picture", CONSOLE),

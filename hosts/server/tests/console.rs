@@ -7,7 +7,8 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     body::{Body, to_bytes},
-    http::{Request, Response, StatusCode, header},
+    http::{HeaderMap, Request, Response, StatusCode, header},
+    middleware::{self, Next},
 };
 use common::{IN, OUT, Opened, at, open, put, queue};
 use futures::StreamExt as _;
@@ -29,6 +30,8 @@ use tower::ServiceExt as _;
 
 struct Shown {
     router: Router,
+    /// The same without anybody who sends its requests.
+    bare: Router,
     opened: Opened,
     history: Arc<History>,
     dispatcher: Arc<Dispatcher>,
@@ -50,10 +53,15 @@ fn shown(fill: impl FnOnce(&Database)) -> Shown {
     let (settings, store) = (&opened.settings, opened.store.clone());
     let dispatcher =
         Arc::new(Dispatcher::start(settings, store.clone(), queue.clone(), history.clone()).unwrap());
+    let authorizer = Authorizer::new(keys.clone(), store.clone(), settings.storage.default_block());
+    let context = RequestContext::new(Client::default(), &HeaderMap::new());
+    let sender = Arc::new(Caller::new(authorizer, Principal::LocalProgram, context));
     let admin = Admin::new(settings, store, queue, history.clone(), keys, dispatcher.clone());
     let page = Console::new(settings, sessions, admin);
-    let router = RouteTable::new("", page.routes()).router();
-    Shown { router, opened, history, dispatcher, _data: data }
+    let bare = RouteTable::new("", page.routes()).router();
+    let sent = move |request, next: Next| caller::serve(sender.clone(), next.run(request));
+    let router = bare.clone().layer(middleware::from_fn(sent));
+    Shown { router, bare, opened, history, dispatcher, _data: data }
 }
 
 /// The same where blocking has to be told.
@@ -135,7 +143,7 @@ async fn every_range_of_fifteen_days_is_a_small_page() {
         let text = to_bytes(answer.into_body(), 1 << 20).await.unwrap();
         let text = std::str::from_utf8(&text).unwrap();
         assert!(text.len() < 150_000, "{range}: {} bytes", text.len());
-        assert!(text.matches("<figure class=\"card graph").count() == 15, "{range}");
+        assert!(text.matches("<figure class=\"card graph").count() == 16, "{range}");
         assert!(!text.contains("nothing measured yet"), "{range}: every chart shows something");
     }
     let packed = shown.router.clone().oneshot(
@@ -203,6 +211,15 @@ async fn a_reader_of_events_that_does_not_read_is_dropped() {
     shown.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn results_are_followed_only_by_who_is_known() {
+    let shown = filled(|_| {});
+    let follow = |router: &Router| router.clone().oneshot(request("/events").body(Body::empty()).unwrap());
+    assert_eq!(follow(&shown.bare).await.unwrap().status(), StatusCode::FORBIDDEN);
+    assert_eq!(follow(&shown.router).await.unwrap().status(), StatusCode::OK);
+    shown.close().await;
+}
+
 /// Images of a bucket without a trigger's work: keys that no trigger takes.
 fn fill(shown: &Shown, keys: impl Iterator<Item = String>) {
     tokio::task::block_in_place(|| {
@@ -245,7 +262,10 @@ async fn the_pages_of_a_gallery_have_every_image_once() {
     }
     let named = shown.json(&format!("/gallery?bucket={OUT}&key=001.jpg&key=none.jpg")).await;
     assert_eq!(keys(&named), ["001.jpg"]);
-    assert_eq!(named["images"][0]["why"], "no trigger watches this bucket");
+    assert_eq!(
+        named["images"][0]["why"],
+        "this bucket is where thumbnails are written; no trigger watches it"
+    );
     shown.close().await;
 }
 

@@ -17,7 +17,7 @@ use tintype::{
     queue::Next,
     server::{Parts, open_parts},
     storage::repair::{self, Finding, FindingKind, Options, Repaired},
-    storage::{DataFolder, ObjectRecord, PageRequest, Storage, StoredHeaders},
+    storage::{DataFolder, ObjectRecord, Orphan, PageRequest, Storage, StoredHeaders},
 };
 use tintype_pipeline::{Failure, Outcome, Reason, store::Condition};
 
@@ -463,20 +463,33 @@ fn orphans_are_found_and_removed() {
     put(&opened.store, &at(OUT, "somebody's"), b"not a thumbnail").unwrap();
     thumbnail("a", "there");
     thumbnail("b", "gone");
-    let (orphans, next) = opened.store.backfill.orphans("", None).unwrap();
+    let (orphans, next) = opened.store.backfill.orphans("", false, None).unwrap();
     assert_eq!(next, None);
     assert_eq!(orphans.iter().map(|orphan| orphan.at.key.as_str()).collect::<Vec<_>>(), ["b"]);
     assert_eq!(opened.store.backfill.remove_orphans(orphans, &cause()).unwrap(), 1);
-    assert_eq!(opened.store.backfill.orphans("", None).unwrap().0, []);
+    assert_eq!(opened.store.backfill.orphans("", false, None).unwrap().0, []);
     assert!(opened.store.objects.head(&at(OUT, "a")).unwrap().is_some());
 
     // A source that comes back meanwhile may find its thumbnail current: it stays.
     thumbnail("c", "back");
-    let (orphans, _) = opened.store.backfill.orphans("", None).unwrap();
+    let (orphans, _) = opened.store.backfill.orphans("", false, None).unwrap();
     assert_eq!(orphans.len(), 1);
     put(&opened.store, &at(IN, "back"), b"back").unwrap();
     assert_eq!(opened.store.backfill.remove_orphans(orphans, &cause()).unwrap(), 0);
     assert!(opened.store.objects.head(&at(OUT, "c")).unwrap().is_some());
+
+    // Of renditions that no trigger has any more; the one that it has stays.
+    put(&opened.store, &at(IN, "d.jpg"), b"there").unwrap();
+    thumbnail("thumb_d.jpg", "d.jpg");
+    thumbnail("small/d.jpg", "d.jpg");
+    let (orphans, _) = opened.store.backfill.orphans("", true, None).unwrap();
+    let found = |orphan: &Orphan| (orphan.at.key.to_string(), orphan.is_stale);
+    assert_eq!(
+        orphans.iter().map(found).collect::<Vec<_>>(),
+        [("a", true), ("c", true), ("small/d.jpg", true)].map(|(key, is_stale)| (key.to_owned(), is_stale))
+    );
+    assert_eq!(opened.store.backfill.remove_orphans(orphans, &cause()).unwrap(), 3);
+    assert!(opened.store.objects.head(&at(OUT, "thumb_d.jpg")).unwrap().is_some());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The catalogue of metrics: name, kind, unit, meaning.
 
-use tintype_pipeline::{Ignored, Reason};
+use tintype_pipeline::{Ignored, Reason, Unmatched};
 
 /// The unit of a metric where it is rendered; internally, times are microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,6 +153,11 @@ metrics! {
     NotificationsDropped, Counter, Count, "tintype_notifications_dropped_total", "", "Bucket events dropped unsent, because more waited than notify.max_waiting, or their target is gone from the settings.";
     NotificationsWaiting, Gauge, Count, "tintype_notifications_waiting", "", "Bucket events that wait to be sent; no sample if the ledger cannot be read.";
     NotificationsAge, Gauge, Milliseconds, "tintype_notifications_age_milliseconds", "", "Age of the oldest bucket event that waits to be sent; no sample if the ledger cannot be read.";
+    UploadsIgnoredBucket, Counter, Count, "tintype_uploads_ignored_total", "reason=\"bucket\"", "Uploads that no trigger takes, by why.";
+    UploadsIgnoredDestination, Counter, Count, "tintype_uploads_ignored_total", "reason=\"destination\"", "Uploads that no trigger takes, by why.";
+    UploadsIgnoredPrefix, Counter, Count, "tintype_uploads_ignored_total", "reason=\"prefix\"", "Uploads that no trigger takes, by why.";
+    UploadsIgnoredSuffix, Counter, Count, "tintype_uploads_ignored_total", "reason=\"suffix\"", "Uploads that no trigger takes, by why.";
+    UploadsIgnoredEventType, Counter, Count, "tintype_uploads_ignored_total", "reason=\"event_type\"", "Uploads that no trigger takes, by why.";
 }
 
 impl Metric {
@@ -247,6 +252,18 @@ impl Metric {
             Ignored::FolderMarker => Self::IgnoredFolderMarker,
             Ignored::NothingToRemove => Self::IgnoredNothingToRemove,
             Ignored::EventType => Self::IgnoredEventType,
+        }
+    }
+
+    /// The counter of a reason why no trigger takes an upload.
+    #[must_use]
+    pub const fn upload_ignored(why: &Unmatched) -> Self {
+        match why {
+            Unmatched::Bucket => Self::UploadsIgnoredBucket,
+            Unmatched::Destination => Self::UploadsIgnoredDestination,
+            Unmatched::Prefix(_) => Self::UploadsIgnoredPrefix,
+            Unmatched::Suffix(_) => Self::UploadsIgnoredSuffix,
+            Unmatched::EventType(_) => Self::UploadsIgnoredEventType,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use axum::http::Method;
 use serde::{Deserialize, Serialize};
 use tintype_api::Permission;
-use tintype_pipeline::{Location, ThumbnailStatus, source_of, trigger::Trigger};
+use tintype_pipeline::{Location, ThumbnailStatus, Unmatched, source_of, trigger::Trigger};
 
 use super::{Admin, Handle, PagedRequest, Refusal, Request, object_status::thumbnail_status};
 use crate::{
@@ -187,7 +187,7 @@ impl GalleryRequest {
         let listed = admin.parts.store.listing.page(&page.bucket, &request)?;
         let triggers = admin.triggers();
         for (key, record) in listed.objects {
-            if !is_folder(&key, &record) {
+            if !record.is_folder_marker(&key) {
                 let at = admin.location(Some(&page.bucket), &key)?;
                 page.images.push(admin.gallery_image(&triggers, at, record)?);
             }
@@ -212,7 +212,7 @@ impl GalleryRequest {
             for (key, record) in listed.objects {
                 request.after.clone_from(&key);
                 let holds = text.as_ref().is_none_or(|text| key.to_lowercase().contains(text.as_str()));
-                if holds && !is_folder(&key, &record) {
+                if holds && !record.is_folder_marker(&key) {
                     let at = admin.location(Some(&page.bucket), &key)?;
                     let image = admin.gallery_image(&triggers, at, record)?;
                     if self.only.is_none_or(|only| only.passes(image.status)) {
@@ -229,11 +229,6 @@ impl GalleryRequest {
             }
         }
     }
-}
-
-/// Clients mark a folder that is empty by an object of this kind.
-fn is_folder(key: &str, record: &ObjectRecord) -> bool {
-    record.size == 0 && key.ends_with('/')
 }
 
 impl Admin {
@@ -277,14 +272,13 @@ impl Admin {
         record: &ObjectRecord,
     ) -> Result<(ThumbnailStatus, Option<String>), Refusal> {
         let (store, queue) = (&self.parts.store, &self.parts.queue);
-        let mut matching = triggers.iter().filter(|trigger| trigger.matches(&at.bucket, at.key.as_str()));
-        let is_wanted = matching.clone().next().is_some();
-        if !is_wanted {
-            return Ok((ThumbnailStatus::Ignored, Some(unmatched(triggers, &at.bucket, at.key.as_str()))));
+        if let Some(why) = Unmatched::of(triggers, &at.bucket, at.key.as_str()) {
+            return Ok((ThumbnailStatus::Ignored, Some(why.to_string())));
         }
         if queue.event_of(at)?.is_some() {
             return Ok((ThumbnailStatus::Pending, None));
         }
+        let mut matching = triggers.iter().filter(|trigger| trigger.matches(&at.bucket, at.key.as_str()));
         let is_current = match matching.find(|trigger| trigger.created) {
             Some(trigger) => store.backfill.current_thumbnails(trigger, at, record)?.is_some(),
             None => false,
@@ -294,25 +288,8 @@ impl Admin {
         }
         let result = queue.result(at)?;
         let outcome = result.as_ref().map(|ResultRecord { outcome, .. }| outcome.as_str());
-        let status = thumbnail_status(outcome, is_wanted);
+        let status = thumbnail_status(outcome, true);
         Ok((status, result.and_then(|result| result.why)))
-    }
-}
-
-/// Why no trigger takes a key, in words.
-pub(super) fn unmatched(triggers: &[Trigger], bucket: &str, key: &str) -> String {
-    let of_bucket: Vec<&Trigger> = triggers.iter().filter(|trigger| trigger.bucket == bucket).collect();
-    if of_bucket.is_empty() {
-        return "no trigger watches this bucket".into();
-    }
-    if !of_bucket.iter().any(|trigger| key.starts_with(&trigger.prefix)) {
-        let prefixes: Vec<_> = of_bucket.iter().map(|trigger| trigger.prefix.as_str()).collect();
-        return format!("triggers take keys below {} only", prefixes.join(", "));
-    }
-    let name = key.rsplit('/').next().unwrap_or_default();
-    match name.rsplit_once('.') {
-        Some((_, ending)) => format!("no trigger takes .{ending}"),
-        None => "no trigger takes names without an ending".into(),
     }
 }
 
@@ -360,25 +337,5 @@ impl Handle for BucketsRequest {
             name,
         };
         Ok(BucketList { buckets: buckets.list()?.into_iter().map(|(name, _)| summary(name)).collect() })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_no_trigger_takes_has_a_reason() {
-        let trigger = |prefix: &str| Trigger { prefix: prefix.into(), ..Trigger::default() };
-        let bucket = Trigger::default().bucket;
-        let why = |prefixes: &[&str], key: &str| {
-            let triggers: Vec<_> = prefixes.iter().map(|prefix| trigger(prefix)).collect();
-            unmatched(&triggers, &bucket, key)
-        };
-        assert_eq!(why(&[""], "a/scan.v2.tiff"), "no trigger takes .tiff");
-        assert_eq!(why(&[""], "a.d/README"), "no trigger takes names without an ending");
-        assert_eq!(why(&["raw/", "in/"], "a.jpg"), "triggers take keys below raw/, in/ only");
-        assert_eq!(why(&["raw/"], "raw/a.txt"), "no trigger takes .txt");
-        assert_eq!(why(&[], "a.jpg"), "no trigger watches this bucket");
     }
 }

@@ -108,12 +108,17 @@ impl Handle for MetricRequest {
             start_ms: period.start_s * 1000,
             end_ms: period.end_s * 1000,
             timestamps_ms: timestamps.iter().map(|seconds| seconds * 1000).collect(),
-            values: points.iter().map(|point| point.value).collect(),
+            values: points.iter().map(|point| rounded(point.value)).collect(),
             start: period.start_s,
             end: period.end_s,
             timestamps,
         })
     }
+}
+
+/// A measurement in thousandths of its unit: percentiles are not known better.
+pub(super) fn rounded(value: f64) -> f64 {
+    (value * 1e3).round() / 1e3
 }
 
 pub(super) fn refusal(error: QueryError) -> Refusal {

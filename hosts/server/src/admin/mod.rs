@@ -89,7 +89,7 @@ use crate::{
     storage::Storage,
 };
 pub use crate::{
-    history::{Entry, Period, ReportLine, Settlement, query::Statistic},
+    history::{Entry, Period, ReportLine, Settlement, is_upload_cause, query::Statistic},
     queue::{DeadLetter, DeadLetterSummary, EventRecord, ResultRecord},
 };
 

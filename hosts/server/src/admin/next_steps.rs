@@ -35,8 +35,10 @@ pub(super) fn next_steps(admin: &Admin, at: &Location, known: &ObjectStatus) -> 
         (ThumbnailStatus::Ignored, _) => match why.filter(|_| known.wanted) {
             Some(why) => format!("nothing to do: a trigger matches, but no thumbnail is rendered of it ({why})"),
             None => format!(
-                "if a thumbnail is wanted, let a trigger match \"{}\" in bucket \"{}\"",
-                at.key, at.bucket
+                "if a thumbnail is wanted, let a trigger match \"{}\" in bucket \"{}\"{}",
+                at.key,
+                at.bucket,
+                known.ignored.as_ref().map_or_else(String::new, |why| format!(" ({why})")),
             ),
         },
         (ThumbnailStatus::Stale, _) => {

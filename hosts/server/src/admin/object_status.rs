@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use axum::http::Method;
 use serde::{Deserialize, Serialize};
 use tintype_api::Permission;
-use tintype_pipeline::{Location, ThumbnailStatus};
+use tintype_pipeline::{Location, ThumbnailStatus, Unmatched};
 
 use super::{Admin, Handle, ImageFacts, Refusal, Request, next_steps::next_steps};
 use crate::{
@@ -58,6 +58,9 @@ pub struct ObjectStatus {
     pub history: Vec<Entry>,
     /// Whether a trigger matches its bucket and key.
     pub wanted: bool,
+    /// Why none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ignored: Option<String>,
 }
 
 /// The current version of an object.
@@ -136,7 +139,8 @@ impl Handle for StatusRequest {
         };
         let triggers = admin.triggers();
         let mut matching = triggers.iter().filter(|trigger| trigger.matches(&at.bucket, at.key.as_str()));
-        let wanted = matching.clone().next().is_some();
+        let ignored = Unmatched::of(&triggers, &at.bucket, at.key.as_str()).map(|why| why.to_string());
+        let wanted = ignored.is_none();
         // The thumbnails that exist decide, not the last result: they may have been deleted since, or rendered by a
         // synchronous request.
         let current = match (&object, matching.find(|trigger| trigger.created)) {
@@ -192,6 +196,7 @@ impl Handle for StatusRequest {
             result,
             history,
             wanted,
+            ignored,
         };
         answer.advice = next_steps(admin, &at, &answer)?;
         Ok(answer)

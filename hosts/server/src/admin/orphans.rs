@@ -1,4 +1,4 @@
-//! `/orphans`: thumbnails whose source is gone, page by page.
+//! `/orphans`: thumbnails whose source or rendition is gone, page by page.
 
 use axum::http::Method;
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,8 @@ use crate::{request_id, storage::Cause};
 pub struct OrphansRequest {
     /// Only of keys that begin so.
     pub prefix: Option<String>,
+    /// Also those whose source is there, but of a rendition that no trigger has any more.
+    pub stale: bool,
     /// Deletes those found.
     pub delete: bool,
     /// Where the page before ended: its bucket.
@@ -22,7 +24,7 @@ pub struct OrphansRequest {
     pub after_key: Option<String>,
 }
 
-/// Thumbnails without a source.
+/// Thumbnails without a source or a rendition.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct OrphansPage {
     /// Those found.
@@ -33,13 +35,16 @@ pub struct OrphansPage {
     pub next: Option<Cursor>,
 }
 
-/// A thumbnail whose source is gone.
+/// A thumbnail that nothing would replace.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Orphan {
     /// The thumbnail.
     pub thumbnail: Location,
     /// The source it was rendered from.
     pub source: Location,
+    /// Whether its source is there, but no trigger renders this thumbnail of it any more.
+    #[serde(default)]
+    pub stale: bool,
 }
 
 impl Request for OrphansRequest {
@@ -61,10 +66,14 @@ impl Handle for OrphansRequest {
         let cause = Cause::new("ObjectRemoved:Delete", request_id::current());
         let after = Cursor::from_fields(self.after_bucket, self.after_key);
         let backfill = &admin.parts.store.backfill;
-        let (found, next) = backfill.orphans(&self.prefix.unwrap_or_default(), after)?;
+        let (found, next) = backfill.orphans(&self.prefix.unwrap_or_default(), self.stale, after)?;
         let orphans = found
             .iter()
-            .map(|orphan| Orphan { thumbnail: orphan.at.clone(), source: orphan.source.clone() })
+            .map(|orphan| Orphan {
+                thumbnail: orphan.at.clone(),
+                source: orphan.source.clone(),
+                stale: orphan.is_stale,
+            })
             .collect();
         let removed = if self.delete { backfill.remove_orphans(found, &cause)? } else { 0 };
         Ok(OrphansPage { orphans, removed, next: next.map(Cursor::of) })

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use futures::{Stream, stream};
 use serde::{Deserialize, Serialize};
 use tintype_api::Permission;
@@ -83,19 +83,21 @@ impl Admin {
     /// whom the current task serves may use the route no more: its key was removed, or has lost the right.
     ///
     /// # Errors
-    /// There are too many such streams, or the server is shutting down.
+    /// It serves nobody who is known, there are too many such streams, or the server is shutting down.
     pub fn follow_results(
         &self,
         path: &'static str,
     ) -> Result<impl Stream<Item = Arc<Entry>> + Send + 'static + use<>, Refusal> {
+        let caller = caller::current().ok_or_else(|| Refusal {
+            status: StatusCode::FORBIDDEN,
+            message: "it is not known who sends the request".into(),
+        })?;
+        let may = move || caller.still_may(Action::Read, path);
         let subscription = self.parts.history.result_stream().subscribe().ok_or_else(|| {
             Refusal::unavailable(
                 "too many follow the results already, or the server is shutting down; try again",
             )
         })?;
-        let caller = caller::current();
-        // The port knows every sender; only a router that is called without it has none.
-        let may = move || caller.as_ref().is_none_or(|caller| caller.still_may(Action::Read, path));
         Ok(stream::unfold((subscription, may), |(mut subscription, may)| async move {
             loop {
                 let next = tokio::time::timeout(CHECK, subscription.next()).await;

@@ -6,7 +6,10 @@ use tintype_api::Permission;
 use tintype_pipeline::clock::now_ms;
 use tintype_telemetry::metrics::Metric;
 
-use super::{Admin, Handle, Refusal, Request, Statistic, metrics::refusal};
+use super::{
+    Admin, Handle, Refusal, Request, Statistic,
+    metrics::{refusal, rounded},
+};
 use crate::history::Period;
 
 /// What is counted is of so many seconds.
@@ -58,7 +61,7 @@ impl Handle for SummaryRequest {
         let latency = Metric::UploadToThumbnail;
         Ok(Summary {
             rendered: measured.total(Metric::Made).sum,
-            latency_p95_ms: Statistic::Percentile(95.0).of(latency, measured.total(latency)),
+            latency_p95_ms: Statistic::Percentile(95.0).of(latency, measured.total(latency)).map(rounded),
             failed: measured.total(Metric::Failed).sum,
             waiting: admin.value(Metric::QueueDepth),
             dead_letters: admin.value(Metric::DeadLetters),

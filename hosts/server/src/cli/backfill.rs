@@ -1,13 +1,19 @@
 //! `tintype backfill`: enqueues every source without a current thumbnail.
 
+use std::{thread, time::Duration};
+
 use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::{
-    Env, OK, output,
-    remote::{ServerArguments, plain},
+    Env, FAILED, OK, output,
+    remote::{Remote, ServerArguments, plain},
 };
-use crate::admin::{BackfillPage, BackfillRequest};
+use crate::admin::{BackfillPage, BackfillRequest, PagedRequest as _};
+
+/// How often it is asked whether what was queued is rendered.
+const POLL: Duration = Duration::from_millis(500);
 
 /// The arguments.
 #[derive(Debug, Args)]
@@ -15,10 +21,12 @@ use crate::admin::{BackfillPage, BackfillRequest};
 Examples:
   tintype backfill --dry-run            what would be rendered
   tintype backfill                      queue every source without a current thumbnail
+  tintype backfill --wait               the same, and wait until all of them are rendered
   tintype backfill --prefix raw/        only keys that begin so
 
 A thumbnail is current if it was rendered from this version of its source by today's settings: after a change of
-settings, backfill has everything rendered again. Dead letters are left alone: see \"tintype dead-letters\".")]
+settings, backfill has everything rendered again. Dead letters are left alone: see \"tintype dead-letters\".
+Exit code with --wait: 0 if all were rendered, 1 if not.")]
 pub(super) struct Backfill {
     #[command(flatten)]
     server: ServerArguments,
@@ -28,43 +36,139 @@ pub(super) struct Backfill {
     /// List only, enqueue nothing
     #[arg(long)]
     dry_run: bool,
+    /// Wait until what was queued is rendered, or is a dead letter; on a terminal with progress
+    #[arg(long, conflicts_with = "dry_run")]
+    wait: bool,
+}
+
+/// Sums over pages.
+#[derive(Debug, Default)]
+struct Counts {
+    stale: u64,
+    current: u64,
+    waiting: u64,
+    dead_lettered: u64,
+}
+
+/// A page of which something was queued.
+#[derive(Debug)]
+struct Queued {
+    /// Lists the page, as it is now.
+    request: BackfillRequest,
+    /// How many of it were queued by this command.
+    count: u64,
+    /// How many of it were dead letters before.
+    dead_lettered: u64,
 }
 
 impl Backfill {
     pub(super) fn run(self, env: &Env) -> anyhow::Result<u8> {
         let remote = self.server.find(env)?;
-        let request =
-            BackfillRequest { prefix: self.prefix, dry_run: self.dry_run, ..BackfillRequest::default() };
-        let (mut stale, mut current, mut waiting, mut dead_lettered) = (0, 0, 0, 0);
-        remote.pages(request, |page: BackfillPage| {
-            for source in page.stale {
-                stale += 1;
-                if self.dry_run {
+        let mut request = BackfillRequest {
+            prefix: self.prefix.clone(),
+            dry_run: self.dry_run,
+            ..BackfillRequest::default()
+        };
+        let (mut counts, mut queued) = (Counts::default(), Vec::new());
+        loop {
+            let page = remote.send(&request)?;
+            let next = request.next(&page);
+            counts.add(&page);
+            if self.dry_run {
+                page.stale.iter().for_each(|source| {
                     output::print(
                         || format!("{}/{}", plain(&source.bucket), plain(source.key.as_str())),
                         || json!(source),
                     );
-                }
+                });
+            } else if self.wait && !page.stale.is_empty() {
+                queued.push(Queued {
+                    request: BackfillRequest { dry_run: true, ..request },
+                    count: page.stale.len() as u64,
+                    dead_lettered: page.dead_lettered,
+                });
             }
-            current += page.current;
-            waiting += page.waiting;
-            dead_lettered += page.dead_lettered;
-            Ok(())
-        })?;
-        let verb = if self.dry_run { "to be queued" } else { "queued" };
+            match next {
+                Some(next) => request = next,
+                None => break,
+            }
+        }
+        if self.wait {
+            let failed = wait(&remote, &queued, counts.stale)?;
+            return Ok(counts.print_waited(failed));
+        }
+        counts.print(self.dry_run);
+        Ok(OK)
+    }
+}
+
+/// Waits until none of the events that were queued is left; returns how many have failed. Only where pages begin is
+/// remembered, however many sources there are.
+fn wait(remote: &Remote, queued: &[Queued], all: u64) -> anyhow::Result<u64> {
+    let progress = ProgressBar::new(all);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} rendered, {eta} left") {
+        progress.set_style(style);
+    }
+    let (mut done, mut failed) = (0, 0);
+    for page in queued {
+        loop {
+            let BackfillPage { stale, waiting, dead_lettered, .. } = remote.send(&page.request)?;
+            let waits = waiting.min(page.count);
+            progress.set_position(done + page.count - waits);
+            if waits == 0 {
+                // Without thumbnail, event or dead letter: ignored as it was rendered, or the settings have changed.
+                let others = stale.len() as u64;
+                failed += (dead_lettered.saturating_sub(page.dead_lettered) + others).min(page.count);
+                break;
+            }
+            thread::sleep(POLL);
+        }
+        done += page.count;
+    }
+    progress.finish_and_clear();
+    Ok(failed)
+}
+
+impl Counts {
+    fn add(&mut self, page: &BackfillPage) {
+        self.stale += page.stale.len() as u64;
+        self.current += page.current;
+        self.waiting += page.waiting;
+        self.dead_lettered += page.dead_lettered;
+    }
+
+    fn print(&self, is_dry_run: bool) {
+        let verb = if is_dry_run { "to be queued" } else { "queued" };
         output::print(
+            || self.text(&format!("{} {verb}", self.stale)),
+            || self.json(if is_dry_run { 0 } else { self.stale }),
+        );
+    }
+
+    /// Returns the exit code.
+    fn print_waited(&self, failed: u64) -> u8 {
+        let rendered = self.stale - failed;
+        output::print(
+            || self.text(&format!("{} queued: {rendered} rendered, {failed} not", self.stale)),
             || {
-                format!(
-                    "{stale} {verb}, {current} current, {waiting} waiting already, {dead_lettered} dead letters"
-                )
-            },
-            || {
-                json!({"queued": if self.dry_run { 0 } else { stale }, "stale": stale, "current": current,
-                    "waiting": waiting, "dead_lettered": dead_lettered,
-                    // As earlier versions named it.
-                    "given_up": dead_lettered})
+                let mut all = self.json(self.stale);
+                all["rendered"] = rendered.into();
+                all["failed"] = failed.into();
+                all
             },
         );
-        Ok(OK)
+        if failed == 0 { OK } else { FAILED }
+    }
+
+    fn text(&self, first: &str) -> String {
+        let Self { current, waiting, dead_lettered, .. } = self;
+        format!("{first}, {current} current, {waiting} waiting already, {dead_lettered} dead letters")
+    }
+
+    fn json(&self, queued: u64) -> serde_json::Value {
+        let Self { stale, current, waiting, dead_lettered } = self;
+        json!({"queued": queued, "stale": stale, "current": current, "waiting": waiting, "dead_lettered": dead_lettered,
+            // As earlier versions named it.
+            "given_up": dead_lettered})
     }
 }

@@ -240,10 +240,11 @@ fn addresses(settings: &Settings, findings: &mut Findings) {
 }
 
 fn ask(settings: &Settings) -> Result<String, String> {
-    let (server, trust) = super::remote::own(settings);
-    let url = format!("{server}/readyz");
+    let server = super::remote::own(settings);
+    let url = format!("{}/readyz", server.http);
     let runtime = super::runtime().map_err(|error| error.to_string())?;
-    let client = crate::http_client::HttpClient::new(&url, &trust).map_err(|error| format!("{error:#}"))?;
+    let client =
+        crate::http_client::HttpClient::new(&url, &server.trust()).map_err(|error| format!("{error:#}"))?;
     let answer = runtime.block_on(client.send(http::Method::GET, &url, "", bytes::Bytes::new()));
     match answer {
         Ok(answer) if answer.status.is_success() => Ok(format!("{url} is ready")),

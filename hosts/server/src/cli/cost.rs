@@ -212,12 +212,12 @@ fn show(image: &str, function: &str, measured: Measurement, calls: Calls, gb_sec
                 "store_ms": measured.store_ms,
                 "peak_mb": measured.peak_mb,
                 "requests_dollars": REQUESTS,
-                "s3_dollars": calls.dollars(),
-                "logs_dollars": calls.logs(),
+                "s3_dollars": rounded(calls.dollars()),
+                "logs_dollars": rounded(calls.logs()),
                 "sizes": millions.iter().map(|million| json!({
                     "memory_mb": million.memory_mb,
                     "billed_ms": million.billed_ms,
-                    "gb_second_dollars": million.compute,
+                    "gb_second_dollars": rounded(million.compute),
                 })).collect::<Vec<_>>(),
             })
         },
@@ -245,13 +245,18 @@ fn compare(image: &ImageMeasurements, gb_second: f64) {
             json!({
                 "picture": image.name,
                 "cheapest": {
-                    "tintype": {"memory_mb": own.memory_mb, "gb_second_dollars": own.compute},
-                    "pillow": {"memory_mb": pillow.memory_mb, "gb_second_dollars": pillow.compute},
+                    "tintype": {"memory_mb": own.memory_mb, "gb_second_dollars": rounded(own.compute)},
+                    "pillow": {"memory_mb": pillow.memory_mb, "gb_second_dollars": rounded(pillow.compute)},
                 },
-                "ratio": pillow.compute / own.compute,
+                "ratio": rounded(pillow.compute / own.compute),
             })
         },
     );
+}
+
+/// Without the digits that only show how floating-point numbers are added.
+fn rounded(value: f64) -> f64 {
+    (value * 1e6).round() / 1e6
 }
 
 #[cfg(test)]

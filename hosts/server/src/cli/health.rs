@@ -1,5 +1,6 @@
 //! `tintype health`: the probe of containers, which have no other program to ask with.
 
+use anyhow::Context as _;
 use bytes::Bytes;
 use clap::Args;
 use http::Method;
@@ -29,7 +30,8 @@ impl Health {
         let remote = self.server.find(env)?;
         let url = format!("{}{}", remote.url, if self.alive { "/healthz" } else { "/readyz" });
         let client = remote.client()?;
-        let answer = super::block_on(async { client.send(Method::GET, &url, "", Bytes::new()).await })?;
+        let answer = super::block_on(async { client.send(Method::GET, &url, "", Bytes::new()).await });
+        let answer = answer.with_context(|| url.clone())?;
         let words = String::from_utf8_lossy(&answer.body).trim().to_owned();
         let is_well = answer.status.is_success();
         output::print(

@@ -20,6 +20,7 @@ mod output;
 mod probe;
 mod remote;
 mod restore;
+mod running_server;
 mod serve;
 mod status;
 mod url;

@@ -1,9 +1,6 @@
 //! Requests to a running server.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    path::PathBuf,
-};
+use std::{net::IpAddr, path::PathBuf};
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -11,7 +8,7 @@ use http::{Method, StatusCode, header};
 use http_body_util::Full;
 use serde_json::Value;
 
-use super::{Env, SettingsArguments, variable};
+use super::{Env, SettingsArguments, running_server::RunningServer, variable};
 use crate::{
     admin::{PagedRequest, Request, encode},
     auth::{ACCESS_KEY_ID, Credentials, SECRET_ACCESS_KEY},
@@ -24,7 +21,8 @@ use crate::{
 pub(super) struct ServerArguments {
     #[command(flatten)]
     settings: SettingsArguments,
-    /// The server, http://…, https://…, or a port of this machine [default: setting "listen.http"]
+    /// The server, http://…, https://…, or a port of this machine [default: the one that runs on the data folder, or
+    /// setting "listen.http"]
     #[arg(long, value_name = "URL")]
     server: Option<String>,
     /// Certificates to trust, in PEM: an authority's, or the server's own [default: the authorities this
@@ -42,20 +40,9 @@ pub(super) struct Remote {
     trust: Trust,
 }
 
-/// The address of the server of these settings, and whom to trust there: a server's own certificate need
-/// not be known to any authority.
-pub(super) fn own(settings: &Settings) -> (String, Trust) {
-    let mut address = settings.listen.http;
-    // One that listens on every address is asked on loopback.
-    match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-        _ => {}
-    }
-    match &settings.listen.tls {
-        Some(files) => (format!("https://{address}"), Trust::SystemAnd(files.certificate.clone())),
-        None => (format!("http://{address}"), Trust::System),
-    }
+/// The server that runs on the data folder of these settings, or else the one that they lead to.
+pub(super) fn own(settings: &Settings) -> RunningServer {
+    RunningServer::of_folder(&settings.data).unwrap_or_else(|| RunningServer::of_settings(settings))
 }
 
 impl ServerArguments {
@@ -66,7 +53,12 @@ impl ServerArguments {
 
     pub(super) fn find(&self, env: &Env) -> anyhow::Result<Remote> {
         let settings = self.settings.load(env)?;
-        let mut remote = Remote::own(&settings, env);
+        // An address that is named goes first, and is trusted as the settings say.
+        let server = match (&self.server, &self.settings.http) {
+            (None, None) => own(&settings),
+            _ => RunningServer::of_settings(&settings),
+        };
+        let mut remote = Remote::new(&server, &settings, env);
         if let Some(url) = &self.server {
             remote.url = with_scheme(url.trim_end_matches('/'), &settings);
             // On this machine it is most likely the server of these settings.
@@ -100,11 +92,18 @@ fn is_of_this_machine(url: &str) -> bool {
 }
 
 impl Remote {
-    /// The server of these settings.
+    /// The server of these settings' data folder.
     pub(super) fn own(settings: &Settings, env: &Env) -> Self {
-        let (url, trust) = own(settings);
+        Self::new(&own(settings), settings, env)
+    }
+
+    fn new(server: &RunningServer, settings: &Settings, env: &Env) -> Self {
         let given = (variable(env, ACCESS_KEY_ID), variable(env, SECRET_ACCESS_KEY));
-        Self { url, key: Credentials::known(&settings.data, given), trust }
+        Self {
+            url: server.http.clone(),
+            key: Credentials::known(&settings.data, given),
+            trust: server.trust(),
+        }
     }
 
     /// A client for it.

@@ -13,7 +13,7 @@ use tintype_engine::ForeignDecoder;
 use tintype_pipeline::budget;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Env, OK, SettingsArguments, allocator, block_on, variable};
+use super::{Env, OK, SettingsArguments, allocator, block_on, running_server::RunningServer, variable};
 use crate::{
     dispatch::available_bytes,
     sandbox::{self, AllowedPaths},
@@ -55,6 +55,7 @@ impl Serve {
             // Before the line that reports readiness: a signal right after it must drain, too.
             let stop = Signals::listen()?;
             let mut hangup = signal(SignalKind::hangup())?;
+            let announced = RunningServer::of_settings(&server.settings).announce(&server.settings.data);
             println!("{}", ready_line(&server));
             std::io::stdout().flush()?;
             let mut stopped = std::pin::pin!(stop.wait());
@@ -72,6 +73,7 @@ impl Serve {
                     }
                 }
             }
+            drop(announced);
             server.stop().await;
             Ok(OK)
         })

@@ -23,6 +23,8 @@ pub(super) enum Unit {
     Bytes,
 }
 
+use Unit::{Bytes, Milliseconds, Number};
+
 /// A chart.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Chart {
@@ -47,130 +49,156 @@ pub(super) enum Limit {
     EventAge,
 }
 
-const fn line(name: &'static str, metric: Metric, statistic: Statistic) -> Line {
-    Line { name, metric, statistic }
-}
-
 const P50: Statistic = Percentile(50.0);
 const P95: Statistic = Percentile(95.0);
 const P99: Statistic = Percentile(99.0);
+
+/// Lines of one statistic, each by its name.
+const fn each<const N: usize>(statistic: Statistic, named: [(&'static str, Metric); N]) -> [Line; N] {
+    let mut lines = [Line { name: "", metric: Metric::Duration, statistic }; N];
+    let mut at = 0;
+    while at < N {
+        (lines[at].name, lines[at].metric) = named[at];
+        at += 1;
+    }
+    lines
+}
+
+const fn sum(metric: Metric) -> [Line; 1] {
+    each(Sum, [("Sum", metric)])
+}
+
+const fn percentiles(metric: Metric) -> [Line; 3] {
+    [
+        Line { name: "p50", metric, statistic: P50 },
+        Line { name: "p95", metric, statistic: P95 },
+        Line { name: "p99", metric, statistic: P99 },
+    ]
+}
 
 const fn chart(title: &'static str, help: &'static str, unit: Unit, lines: &'static [Line]) -> Chart {
     Chart { title, help, unit, alarming: false, limit: None, lines }
 }
 
-const fn alarm(title: &'static str, help: &'static str, lines: &'static [Line]) -> Chart {
-    Chart { title, help, unit: Unit::Number, alarming: true, limit: None, lines }
-}
+impl Chart {
+    const fn alarming(self) -> Self {
+        Self { alarming: true, ..self }
+    }
 
-/// The same, under a limit.
-const fn limited(limit: Limit, chart: Chart) -> Chart {
-    Chart { limit: Some(limit), ..chart }
+    const fn under(self, limit: Limit) -> Self {
+        Self { limit: Some(limit), ..self }
+    }
 }
 
 /// Lambda's eight by their exact names, and the memory of the process that does the function's work.
 pub(super) const LAMBDA: [Chart; 9] = [
-    limited(
-        Limit::Timeout,
-        chart(
-            "Duration",
-            "of a call",
-            Unit::Milliseconds,
-            &[
-                line("p50", Metric::Duration, P50),
-                line("p95", Metric::Duration, P95),
-                line("p99", Metric::Duration, P99),
-            ],
-        ),
-    ),
-    alarm("Throttles", "refused with 429", &[line("Sum", Metric::Throttles, Sum)]),
-    limited(
-        Limit::Concurrency,
-        chart(
-            "ConcurrentExecutions",
-            "calls at once",
-            Unit::Number,
-            &[line("Maximum", Metric::ConcurrentExecutions, Maximum)],
-        ),
-    ),
-    chart("Invocations", "calls", Unit::Number, &[line("Sum", Metric::Invocations, Sum)]),
-    alarm("Errors", "failures and time-outs", &[line("Sum", Metric::Errors, Sum)]),
+    chart("Duration", "of a call", Milliseconds, &percentiles(Metric::Duration)).under(Limit::Timeout),
+    chart("Throttles", "refused with 429", Number, &sum(Metric::Throttles)).alarming(),
     chart(
-        "AsyncEventsReceived",
-        "uploads queued",
-        Unit::Number,
-        &[line("Sum", Metric::AsyncEventsReceived, Sum)],
-    ),
-    alarm("AsyncEventsDropped", "moved to the dead letters", &[line("Sum", Metric::AsyncEventsDropped, Sum)]),
-    limited(
-        Limit::EventAge,
-        chart(
-            "AsyncEventAge",
-            "queued to called",
-            Unit::Milliseconds,
-            &[line("p50", Metric::AsyncEventAge, P50), line("Maximum", Metric::AsyncEventAge, Maximum)],
-        ),
-    ),
+        "ConcurrentExecutions",
+        "calls at once",
+        Number,
+        &each(Maximum, [("Maximum", Metric::ConcurrentExecutions)]),
+    )
+    .under(Limit::Concurrency),
+    chart("Invocations", "calls", Number, &sum(Metric::Invocations)),
+    chart("Errors", "failures and time-outs", Number, &sum(Metric::Errors)).alarming(),
+    chart("AsyncEventsReceived", "uploads queued", Number, &sum(Metric::AsyncEventsReceived)),
+    chart("AsyncEventsDropped", "moved to the dead letters", Number, &sum(Metric::AsyncEventsDropped))
+        .alarming(),
+    chart(
+        "AsyncEventAge",
+        "queued to called",
+        Milliseconds,
+        &[
+            Line { name: "p50", metric: Metric::AsyncEventAge, statistic: P50 },
+            Line { name: "Maximum", metric: Metric::AsyncEventAge, statistic: Maximum },
+        ],
+    )
+    .under(Limit::EventAge),
     chart(
         "Memory",
         "of the process, and admitted",
-        Unit::Bytes,
-        &[
-            line("used", Metric::MemoryUsed, Maximum),
-            line("renders", Metric::RenderMemory, Maximum),
-            line("sources", Metric::SourceMemory, Maximum),
-        ],
+        Bytes,
+        &each(
+            Maximum,
+            [
+                ("used", Metric::MemoryUsed),
+                ("renders", Metric::RenderMemory),
+                ("sources", Metric::SourceMemory),
+            ],
+        ),
     ),
 ];
 
 /// This server's own.
-pub(super) const MORE: [Chart; 6] = [
+pub(super) const MORE: [Chart; 7] = [
     chart(
         "Upload to thumbnail",
         "acknowledged to readable",
-        Unit::Milliseconds,
-        &[
-            line("p50", Metric::UploadToThumbnail, P50),
-            line("p95", Metric::UploadToThumbnail, P95),
-            line("p99", Metric::UploadToThumbnail, P99),
-        ],
+        Milliseconds,
+        &percentiles(Metric::UploadToThumbnail),
     ),
     chart(
         "Outcomes",
         "of records",
-        Unit::Number,
-        &[
-            line("made", Metric::Made, Sum),
-            line("up to date", Metric::UpToDate, Sum),
-            line("ignored", Metric::Ignored, Sum),
-            line("failed", Metric::Failed, Sum),
-        ],
+        Number,
+        &each(
+            Sum,
+            [
+                ("made", Metric::Made),
+                ("up to date", Metric::UpToDate),
+                ("ignored", Metric::Ignored),
+                ("failed", Metric::Failed),
+            ],
+        ),
+    ),
+    chart(
+        "Ignored uploads",
+        "no trigger takes them",
+        Number,
+        &each(
+            Sum,
+            [
+                ("bucket", Metric::UploadsIgnoredBucket),
+                ("destination", Metric::UploadsIgnoredDestination),
+                ("prefix", Metric::UploadsIgnoredPrefix),
+                ("suffix", Metric::UploadsIgnoredSuffix),
+                ("event type", Metric::UploadsIgnoredEventType),
+            ],
+        ),
     ),
     chart(
         "Stages",
         "median of each",
-        Unit::Milliseconds,
-        &[
-            line("wait", Metric::StageWait, P50),
-            line("read", Metric::StageRead, P50),
-            line("decode", Metric::StageDecode, P50),
-            line("resample", Metric::StageResample, P50),
-            line("encode", Metric::StageEncode, P50),
-            line("write", Metric::StageWrite, P50),
-        ],
+        Milliseconds,
+        &each(
+            P50,
+            [
+                ("wait", Metric::StageWait),
+                ("read", Metric::StageRead),
+                ("decode", Metric::StageDecode),
+                ("resample", Metric::StageResample),
+                ("encode", Metric::StageEncode),
+                ("write", Metric::StageWrite),
+            ],
+        ),
     ),
-    chart("Queue", "waiting or running", Unit::Number, &[line("depth", Metric::QueueDepth, Maximum)]),
-    alarm("Dead letters", "stored", &[line("stored", Metric::DeadLetters, Maximum)]),
+    chart("Queue", "waiting or running", Number, &each(Maximum, [("depth", Metric::QueueDepth)])),
+    chart("Dead letters", "stored", Number, &each(Maximum, [("stored", Metric::DeadLetters)])).alarming(),
     chart(
         "Requests",
         "HTTP API and S3 endpoint",
-        Unit::Number,
-        &[
-            line("API", Metric::ApiRequests, Sum),
-            line("S3", Metric::S3Requests, Sum),
-            line("API 4xx", Metric::Api4xxErrors, Sum),
-            line("API 5xx", Metric::Api5xxErrors, Sum),
-        ],
+        Number,
+        &each(
+            Sum,
+            [
+                ("API", Metric::ApiRequests),
+                ("S3", Metric::S3Requests),
+                ("API 4xx", Metric::Api4xxErrors),
+                ("API 5xx", Metric::Api5xxErrors),
+            ],
+        ),
     ),
 ];
 

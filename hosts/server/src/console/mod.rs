@@ -71,6 +71,7 @@ impl Console {
             page("/metrics/dashboard", Login(Read), dashboard::page),
             page("/graphs", Login(Read), dashboard::graphs),
             page("/events", Login(Read), live::events),
+            page("/ws", Login(Read), live::socket),
             page("/login", Anyone, session::form),
             form("/login", Anyone, session::login),
             form("/logout", Anyone, session::logout),

@@ -11,7 +11,7 @@ use super::{Console, answers, html, results};
 use crate::{
     admin::{
         Admin, Entry, Fields, Handle as _, ObjectStatus, Refusal, RetryRequest, Settlement, StatusRequest,
-        StoredObject, StoredThumbnail,
+        StoredObject, StoredThumbnail, is_upload_cause,
     },
     auth::Client,
     settings::Settings,
@@ -102,18 +102,19 @@ fn body(settings: &Settings, admin: &Admin, known: &ObjectStatus) -> String {
         out.push_str("<p class=\"help\">No attempt is known; attempts are stored for 15 days.</p>");
     }
     out.push_str("<ol class=\"list\">");
-    out.extend(history.iter().map(results::item));
+    // What can be done now is above.
+    out.extend(history.iter().map(|entry| results::item(entry, false)));
     out.push_str("</ol></section>");
     out
 }
 
 /// Whether rendering again may end otherwise: not where the object's bytes decide.
 fn can_help(known: &ObjectStatus) -> bool {
-    known.status != ThumbnailStatus::Ignored
-        && known
-            .dead_letter
-            .as_ref()
-            .is_none_or(|dead_letter| results::may_end_otherwise(&dead_letter.reason))
+    let is_corrupt = known.object.as_ref().is_some_and(|object| object.corruption.is_some());
+    let reason = known.dead_letter.as_ref().map(|dead_letter| dead_letter.reason.as_str());
+    // A corrupt file may have been restored since.
+    let is_open = |reason: &str| results::may_end_otherwise(reason) || reason == "damaged";
+    known.status != ThumbnailStatus::Ignored && !is_corrupt && reason.is_none_or(is_open)
 }
 
 /// A link to the folder that it lies in.
@@ -264,7 +265,7 @@ fn try_out(settings: &Settings, bucket: &str, key: &str) -> String {
 
 /// How its last event stands or ended, in a sentence.
 fn last_event(known: &ObjectStatus) -> String {
-    let ObjectStatus { object, event, result, history, wanted, .. } = known;
+    let ObjectStatus { object, event, result, history, ignored, .. } = known;
     match (object, event, history.first(), result) {
         (_, Some(event), ..) if event.failed > 0 => format!(
             "Waiting for another attempt since {}; {} so far. Last error: {}",
@@ -272,7 +273,10 @@ fn last_event(known: &ObjectStatus) -> String {
             attempts(event.failed),
             html::text(event.last_error.as_deref().unwrap_or("none"))
         ),
-        (_, Some(event), ..) => format!("Uploaded {}, waiting for its turn.", html::time(event.queued_ms)),
+        (_, Some(event), ..) => {
+            let begun = if is_upload_cause(event.cause()) { "Uploaded" } else { "Queued again" };
+            format!("{begun} {}, waiting for its turn.", html::time(event.queued_ms))
+        }
         (_, None, Some(last), _) => last_attempt(history, last),
         (_, None, None, Some(result)) => format!(
             "Uploaded {}, {}, {}.",
@@ -280,9 +284,10 @@ fn last_event(known: &ObjectStatus) -> String {
             attempts(result.attempts),
             html::text(result.why.as_deref().unwrap_or(&result.outcome))
         ),
-        (Some(object), ..) if !*wanted => format!(
-            "Uploaded {}. No trigger matches this bucket and key, so no thumbnail is rendered.",
-            html::time(object.modified_ms)
+        (Some(object), ..) if ignored.is_some() => format!(
+            "Uploaded {}, ignored: {}.",
+            html::time(object.modified_ms),
+            html::text(ignored.as_deref().unwrap_or_default())
         ),
         (Some(object), ..) => format!("Uploaded {}. No attempt is known.", html::time(object.modified_ms)),
         (None, ..) => "There is no object of this key, and no attempt of one is known.".into(),

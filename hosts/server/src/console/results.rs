@@ -38,11 +38,14 @@ pub(super) fn list(admin: &Admin, request: ResultsRequest) -> String {
         };
         return format!("<li class=\"card empty\" data-empty>{words}</li>");
     }
-    results.iter().map(item).collect()
+    let is_latest = |index: usize, entry: &Entry| {
+        !results[..index].iter().any(|later| later.bucket == entry.bucket && later.key == entry.key)
+    };
+    results.iter().enumerate().map(|(index, entry)| item(entry, is_latest(index, entry))).collect()
 }
 
-/// One result.
-pub(super) fn item(entry: &Entry) -> String {
+/// One result. `is_latest`: no later one of its object is known, so that trying again may be of use.
+pub(super) fn item(entry: &Entry, is_latest: bool) -> String {
     let mut out = String::with_capacity(1500);
     let class = class(entry);
     let link = html::object_link(&entry.bucket, &entry.key);
@@ -60,7 +63,8 @@ pub(super) fn item(entry: &Entry) -> String {
     if !entry.why.is_empty() {
         let _ = write!(out, "<p class=\"why\">{}</p>", html::text(&entry.why));
     }
-    if entry.has_failed() && entry.next != Settlement::Retry && may_end_otherwise(&entry.reason) {
+    if is_latest && entry.has_failed() && entry.next != Settlement::Retry && may_end_otherwise(&entry.reason)
+    {
         out.push_str(&retry(entry));
     }
     let _ = write!(
@@ -100,9 +104,10 @@ fn badge(entry: &Entry) -> String {
     }
 }
 
-/// Whether another attempt may end otherwise: not where the object's bytes, size or key decide.
+/// Whether another attempt may end otherwise: not where the object's bytes, size or key decide, nor where it is gone.
 pub(super) fn may_end_otherwise(reason: &str) -> bool {
-    !["malformed", "unsupported", "too_large", "key_too_long", "bad_event", "missing"].contains(&reason)
+    !["malformed", "unsupported", "too_large", "key_too_long", "bad_event", "missing", "damaged"]
+        .contains(&reason)
 }
 
 /// The form that retries an object.
@@ -179,6 +184,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn trying_again_is_offered_only_where_it_may_help() {
+        let entry = |reason: &str| Entry {
+            reason: reason.into(),
+            outcome: "failed".into(),
+            next: Settlement::DeadLetter,
+            ..Entry::without_object(&tintype_pipeline::Report::bad_event(String::new()), 0)
+        };
+        let is_offered = |entry: &Entry, is_latest| item(entry, is_latest).contains("Try again");
+        assert!(is_offered(&entry("unavailable"), true));
+        // What came later decides.
+        assert!(!is_offered(&entry("unavailable"), false));
+        assert!(!is_offered(&Entry { next: Settlement::Retry, ..entry("unavailable") }, true));
+        for reason in ["malformed", "unsupported", "too_large", "missing", "damaged"] {
+            assert!(!is_offered(&entry(reason), true), "{reason}");
+        }
+    }
+
+    #[test]
     fn names_from_outside_are_text_everywhere() {
         let report = tintype_pipeline::Report::bad_event("<script>alert(1)</script>".into());
         let key = "\"><script>alert('x')</script>&.jpg";
@@ -186,8 +209,10 @@ mod tests {
             bucket: "in".into(),
             key: tintype_pipeline::ObjectKey::new(key).unwrap(),
         };
-        let item =
-            item(&Entry { next: Settlement::DeadLetter, source_bytes: 1, ..Entry::new(&report, &at, 0) });
+        let item = item(
+            &Entry { next: Settlement::DeadLetter, source_bytes: 1, ..Entry::new(&report, &at, 0) },
+            true,
+        );
         assert!(!item.contains("<script"), "{item}");
         assert!(item.contains("&quot;&gt;&lt;script&gt;"));
     }

@@ -49,7 +49,7 @@ pub(super) async fn handle(shared: &Shared, delivery: DiskDelivery) {
 
 async fn attempt(shared: &Shared, lease: &Lease, delivery: &mut DiskDelivery) {
     let history = &shared.history;
-    log::start(now_ms(), &lease.event.request_id, &lease.at, lease.event.failed + 1);
+    log::start(&lease.event.request_id, Some(&lease.at), lease.event.failed + 1);
     history.event_taken(lease.age());
     // Dropped last: once nothing is under way, everything has been counted.
     let mut under_way = Attempt::begin(history, Subject::Record);

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use tintype_pipeline::{Failure, Outcome, Report, clock::now_ms, store::Location};
 
-use crate::history::{self, Entry, History, ReportLine};
+use crate::{
+    history::{self, Entry, History, ReportLine},
+    queue::IgnoredUpload,
+};
 
 /// The function as log lines name it.
 #[derive(Debug, Clone)]
@@ -14,9 +17,14 @@ pub(super) struct Function {
 }
 
 /// Logs when an attempt began; on a terminal only its end is shown.
-pub(super) fn start(began_ms: i64, request_id: &str, at: &Location, attempt: u32) {
-    let line = || history::start_line(began_ms, request_id, at, attempt);
+pub(super) fn start(request_id: &str, at: Option<&Location>, attempt: u32) {
+    let line = || history::start_line(now_ms(), request_id, at, attempt);
     tracing::info!(target: "platform.start", json = line());
+}
+
+/// Logs an upload that no trigger takes, with why.
+pub(super) fn ignored(IgnoredUpload { at, why, request_id }: &IgnoredUpload) {
+    tracing::info!(request_id, bucket = at.bucket, key = at.key.as_str(), "upload ignored: {why}");
 }
 
 /// Logs a call that is about no record, such as an image that is returned: it leaves no result to be stored.

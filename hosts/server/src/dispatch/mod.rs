@@ -126,6 +126,11 @@ impl Dispatcher {
                 shared.source.wake.notify_one();
             }
         });
+        let history = shared.history.clone();
+        shared.source.queue.on_ignored(move |upload| {
+            log::ignored(upload);
+            history.upload_ignored(&upload.why);
+        });
         shared.source.queue.set_workers(concurrency);
         let source = shared.source.draining.clone();
         for index in 0..concurrency {

@@ -36,17 +36,22 @@ impl Dispatcher {
     /// See [`Refused`].
     pub async fn invoke(&self, record: Record, deadline: Deadline) -> Result<Report, Refused> {
         let (request_id, cause) = (request_id::current(), record.name.clone());
-        self.request(deadline, Subject::Record, LogMode::Own, move |shared, stop| async move {
-            let at = Location { bucket: record.bucket.clone(), key: record.key.clone() };
-            log::start(now_ms(), &request_id, &at, 1);
-            let triggers = shared.store.storage().notifications.triggers();
-            let call = Call { triggers: &triggers, stop: &stop };
-            let report = shared.thumbnails.handle(call, &shared.store, &record).await;
-            shared.history.report(&report, None);
-            let entry = Entry { request_id, cause, ..Entry::new(&report, &at, now_ms()) };
-            log::ended(&shared.function, &shared.history, entry);
-            report
-        })
+        let at = Location { bucket: record.bucket.clone(), key: record.key.clone() };
+        self.request(
+            deadline,
+            Subject::Record,
+            LogMode::Own,
+            Some(at.clone()),
+            move |shared, stop| async move {
+                let triggers = shared.store.storage().notifications.triggers();
+                let call = Call { triggers: &triggers, stop: &stop };
+                let report = shared.thumbnails.handle(call, &shared.store, &record).await;
+                shared.history.report(&report, None);
+                let entry = Entry { request_id, cause, ..Entry::new(&report, &at, now_ms()) };
+                log::ended(&shared.function, &shared.history, entry);
+                report
+            },
+        )
         .await
     }
 
@@ -60,7 +65,7 @@ impl Dispatcher {
         spec: Spec,
         deadline: Deadline,
     ) -> Result<Result<(Header, Thumbnail), Failure>, Refused> {
-        self.request(deadline, Subject::Image, LogMode::All("Render"), move |shared, stop| async move {
+        self.request(deadline, Subject::Image, LogMode::All("Render"), None, move |shared, stop| async move {
             let (header, thumbnail, _) = shared.thumbnails.render(&stop, bytes, &spec).await?;
             Ok((header, thumbnail))
         })
@@ -77,9 +82,15 @@ impl Dispatcher {
         spec: Spec,
         deadline: Deadline,
     ) -> Result<Result<(Stat, Thumbnail), Failure>, Refused> {
-        self.request(deadline, Subject::Image, LogMode::All("RenderObject"), move |shared, stop| async move {
-            shared.thumbnails.render_object(&stop, &shared.store, &at, &spec).await
-        })
+        self.request(
+            deadline,
+            Subject::Image,
+            LogMode::All("RenderObject"),
+            Some(at.clone()),
+            move |shared, stop| async move {
+                shared.thumbnails.render_object(&stop, &shared.store, &at, &spec).await
+            },
+        )
         .await
     }
 
@@ -93,9 +104,15 @@ impl Dispatcher {
         trigger: Trigger,
         deadline: Deadline,
     ) -> Result<Result<Inspection, Failure>, Refused> {
-        self.request(deadline, Subject::Image, LogMode::All("Inspect"), move |shared, stop| async move {
-            shared.thumbnails.inspect(&stop, &shared.store, &at, &trigger).await
-        })
+        self.request(
+            deadline,
+            Subject::Image,
+            LogMode::All("Inspect"),
+            Some(at.clone()),
+            move |shared, stop| async move {
+                shared.thumbnails.inspect(&stop, &shared.store, &at, &trigger).await
+            },
+        )
         .await
     }
 
@@ -110,33 +127,38 @@ impl Dispatcher {
         spec: Spec,
         deadline: Deadline,
     ) -> Result<Result<RenderedImage, Failure>, Refused> {
-        let request_id = request_id::current();
-        self.request(deadline, Subject::Image, LogMode::Failed("Receive"), move |shared, stop| async move {
-            let began_ms = now_ms();
-            let cause = Cause::new(POSTED, request_id.clone());
-            let store = ArrivingStore::new(shared.store.clone(), arrival.clone(), cause);
-            let triggers = shared.store.storage().notifications.triggers();
-            let call = Call { triggers: &triggers, stop: &stop };
-            let received = shared.thumbnails.receive(call, &store, &arrival, &spec).await;
-            store.close().await;
-            let (report, image) = received?;
-            log::start(began_ms, &request_id, &arrival.at, 1);
-            shared.history.report(&report, None);
-            let entry =
-                Entry { request_id, cause: POSTED.into(), ..Entry::new(&report, &arrival.at, now_ms()) };
-            log::ended(&shared.function, &shared.history, entry);
-            Ok(image)
-        })
+        let (request_id, at) = (request_id::current(), arrival.at.clone());
+        self.request(
+            deadline,
+            Subject::Image,
+            LogMode::Failed("Receive"),
+            Some(at),
+            move |shared, stop| async move {
+                let cause = Cause::new(POSTED, request_id.clone());
+                let store = ArrivingStore::new(shared.store.clone(), arrival.clone(), cause);
+                let triggers = shared.store.storage().notifications.triggers();
+                let call = Call { triggers: &triggers, stop: &stop };
+                let received = shared.thumbnails.receive(call, &store, &arrival, &spec).await;
+                store.close().await;
+                let (report, image) = received?;
+                shared.history.report(&report, None);
+                let entry =
+                    Entry { request_id, cause: POSTED.into(), ..Entry::new(&report, &arrival.at, now_ms()) };
+                log::ended(&shared.function, &shared.history, entry);
+                Ok(image)
+            },
+        )
         .await
     }
 
-    /// Has a worker do `work`: it ends at the deadline, or when nobody waits for it any more, and is counted and logged
-    /// however it ends. The caller enforces the deadline: work that does not end by itself is waited for.
+    /// Has a worker do `work`, about the object `at`: it ends at the deadline, or when nobody waits for it any more, and is
+    /// counted and logged however it ends. The caller enforces the deadline: work that does not end by itself is waited for.
     async fn request<T, F>(
         &self,
         deadline: Deadline,
         subject: Subject,
         mode: LogMode,
+        at: Option<Location>,
         work: impl FnOnce(Arc<Shared>, Stop) -> F + Send + 'static,
     ) -> Result<T, Refused>
     where
@@ -146,6 +168,7 @@ impl Dispatcher {
         let request_id = request_id::current();
         let refused = || self.shared.history.throttled();
         self.on_worker(deadline, refused, move |shared, stop| async move {
+            log::start(&request_id, at.as_ref(), 1);
             let attempt = Attempt::begin(&shared.history, subject);
             let result = work(shared.clone(), stop).await;
             match (mode, result.failure()) {

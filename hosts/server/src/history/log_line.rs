@@ -26,14 +26,12 @@ fn milliseconds(micros: u64) -> f64 {
 
 /// The line of an attempt that begins: `platform.start`.
 #[must_use]
-pub fn start_line(now_ms: i64, request_id: &str, at: &Location, attempt: u32) -> String {
-    let record = json!({
-        "requestId": request_id,
-        "version": "$LATEST",
-        "attempt": attempt,
-        "bucket": at.bucket,
-        "key": at.key.as_str(),
-    });
+pub fn start_line(now_ms: i64, request_id: &str, at: Option<&Location>, attempt: u32) -> String {
+    let mut record = json!({"requestId": request_id, "version": "$LATEST", "attempt": attempt});
+    if let Some(at) = at {
+        record["bucket"] = at.bucket.as_str().into();
+        record["key"] = at.key.as_str().into();
+    }
     // Written by hand so that time and type come first.
     format!("{{\"time\":\"{}\",\"type\":\"platform.start\",\"record\":{record}}}", time(now_ms))
 }

@@ -32,7 +32,7 @@ pub use request_metrics::{RequestMetrics, RouteNames};
 pub use result_stream::{ResultStream, Subscription};
 pub use results::Search;
 pub use series::Interval;
-use tintype_pipeline::Report;
+use tintype_pipeline::{Report, Unmatched};
 use tintype_telemetry::{
     metrics::{InvocationGuard, Metric, Metrics, MetricsSnapshot, Row},
     render::prometheus,
@@ -154,6 +154,11 @@ impl History {
     /// Counts a queued event.
     pub fn event_received(&self) {
         self.metrics.add(Metric::AsyncEventsReceived, 1);
+    }
+
+    /// Counts an upload that no trigger takes.
+    pub fn upload_ignored(&self, why: &Unmatched) {
+        self.metrics.add(Metric::upload_ignored(why), 1);
     }
 
     /// Records the age of an event when it was leased.

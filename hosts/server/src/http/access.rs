@@ -62,7 +62,7 @@ impl Line {
             key,
             status,
             bytes,
-            milliseconds = self.started.elapsed().as_secs_f64() * 1e3,
+            milliseconds = (self.started.elapsed().as_micros() as f64 / 1e3),
             "request"
         );
     }

@@ -23,7 +23,9 @@ pub(super) fn check<B, H>(
         check_trusted(settings, request, route.is_some_and(|route| route.is_linkable)).or_else(refused)?;
     }
     let is_console = route.is_some_and(|route| route.access != Access::ApiKey);
-    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    // What a WebSocket answers any page may read: no browser asks for CORS there.
+    let is_upgrade = request.headers().contains_key(header::UPGRADE);
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD) && !is_upgrade;
     if is_console && !is_read && !is_own_page(request.headers()) {
         return refused("pages of another origin may not act here");
     }

@@ -273,6 +273,14 @@ pub struct ObjectRecord {
     pub checksums: Checksums,
 }
 
+impl ObjectRecord {
+    /// Whether clients mark a folder that is empty by an object like this one.
+    #[must_use]
+    pub fn is_folder_marker(&self, key: &str) -> bool {
+        self.size == 0 && key.ends_with('/')
+    }
+}
+
 /// What is stored beside an object's row.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ObjectDetails {

@@ -17,7 +17,7 @@ use std::{
     cmp::Reverse,
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -111,6 +111,8 @@ pub(super) struct Connection {
     /// Whether it may ask for the server's health and nothing else.
     pub(super) is_for_health: bool,
     phase: Mutex<(Phase, Instant)>,
+    /// The request that has upgraded it, which is in progress for as long as the connection is there.
+    upgrade: OnceLock<ForwardedRequest>,
     closing: CancellationToken,
 }
 
@@ -125,6 +127,8 @@ pub(super) enum Phase {
     Response,
     /// It waits for the next request.
     Idle,
+    /// It has become another protocol's, such as that of a WebSocket.
+    Upgraded,
     /// It makes room for another: no request begins any more.
     Closing,
 }
@@ -142,6 +146,14 @@ impl Connection {
         let mut phase = self.phase();
         if from.contains(&phase.0) {
             *phase = (to, Instant::now());
+        }
+    }
+
+    /// The request in progress has the connection upgraded, and both end together.
+    pub(super) fn upgrade(&self, request: Option<ForwardedRequest>) {
+        self.advance(&[Phase::Request], Phase::Upgraded);
+        if let Some(request) = request {
+            let _ = self.upgrade.set(request);
         }
     }
 
@@ -374,8 +386,14 @@ impl Connections {
 
     fn insert(&mut self, client: Option<IpAddr>, is_for_health: bool) -> Arc<Connection> {
         let (number, phase) = (self.next_number, Mutex::new((Phase::Head, Instant::now())));
-        let connection =
-            Arc::new(Connection { number, client, is_for_health, phase, closing: CancellationToken::new() });
+        let connection = Arc::new(Connection {
+            number,
+            client,
+            is_for_health,
+            phase,
+            upgrade: OnceLock::new(),
+            closing: CancellationToken::new(),
+        });
         self.next_number += 1;
         self.by_number.insert(number, connection.clone());
         connection
@@ -436,7 +454,9 @@ impl Connections {
                 Phase::Head if since.elapsed() >= SLOW => 1,
                 // Or else heads that are completed just in time would occupy everything.
                 Phase::Head if for_few && !self.has_few(one) => 2,
-                Phase::Head | Phase::Request | Phase::Response | Phase::Closing => return None,
+                Phase::Head | Phase::Request | Phase::Response | Phase::Upgraded | Phase::Closing => {
+                    return None;
+                }
             };
             // Clients with few are spared as long as there are others.
             Some((self.has_few(one), rank, Reverse(self.counts.of(&one.client)), since, one.number))

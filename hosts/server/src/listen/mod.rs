@@ -31,7 +31,7 @@ pub use body_timeout::{BodyTimeoutError, TimeoutBody};
 use bytes::Bytes;
 pub use descriptors::{connections_of_each, raise_descriptor_limit};
 pub use host_header::{HostError, check_host};
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Either};
 use hyper::{
@@ -39,10 +39,7 @@ use hyper::{
     server::conn::http1,
     service::{Service, service_fn},
 };
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-};
+use hyper_util::rt::{TokioIo, TokioTimer};
 pub use lingering_close::DrainOnDrop;
 use refusal::Refusals;
 use tally::Tally;
@@ -53,6 +50,7 @@ use tokio::{
     sync::watch,
     time::MissedTickBehavior,
 };
+use tokio_util::task::TaskTracker;
 use tracked_stream::TrackedStream;
 pub use unix_socket::{UnixSocket, bind_unix};
 use write_timeout::WriteTimeout;
@@ -159,7 +157,7 @@ pub async fn serve<L, S, B>(
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let graceful = GracefulShutdown::new();
+    let connections = TaskTracker::new();
     let acceptor = match certificate.map(|certificate| certificate.acceptor()).transpose() {
         Ok(acceptor) => acceptor,
         Err(error) => return tracing::error!(%error, "TLS cannot be offered"),
@@ -213,22 +211,19 @@ pub async fn serve<L, S, B>(
                 },
             }
         };
-        let (service, watcher) =
-            (tracked(service.clone(), peer, &admission, &admitted.connection), graceful.watcher());
-        let acceptor = acceptor.clone();
-        tokio::spawn(async move {
-            let connection = admitted.connection.clone();
+        let service = tracked(service.clone(), peer, &admission, &admitted.connection);
+        let (acceptor, stop) = (acceptor.clone(), stop.clone());
+        connections.spawn(async move {
+            let admitted = Arc::new(admitted);
             let serving = async {
                 let Some(acceptor) = acceptor else {
-                    let stream = TrackedStream::new(WriteTimeout::new(stream), connection.clone());
-                    let connection = builder().serve_connection(TokioIo::new(stream), service);
-                    return log_error(watcher.watch(connection).await);
+                    let stream = TrackedStream::new(WriteTimeout::new(stream), admitted.clone());
+                    return log_error(serve_connection(stream, service, stop).await);
                 };
                 match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
                     Ok(Ok(stream)) => {
-                        let stream = TrackedStream::new(WriteTimeout::new(stream), connection.clone());
-                        let connection = builder().serve_connection(TokioIo::new(stream), service);
-                        log_error(watcher.watch(connection).await);
+                        let stream = TrackedStream::new(WriteTimeout::new(stream), admitted.clone());
+                        log_error(serve_connection(stream, service, stop).await);
                     }
                     Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
                     Err(_) => tracing::debug!("a TLS handshake timed out"),
@@ -249,12 +244,34 @@ pub async fn serve<L, S, B>(
             admission.close_heads();
         }
     };
+    connections.close();
     tokio::select! {
-        ended = tokio::time::timeout(grace, graceful.shutdown()) => if ended.is_err() {
+        ended = tokio::time::timeout(grace, connections.wait()) => if ended.is_err() {
             tracing::warn!("requests still under way after the shutdown's grace period were aborted");
         },
         () = close_heads => {}
     }
+}
+
+/// Serves one connection until it ends, or another protocol has it. Once `stop` turns true no further request begins.
+async fn serve_connection<T, S, B>(
+    stream: T,
+    service: S,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), hyper::Error>
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>>,
+    S::Error: Into<BoxError>,
+    B: http_body::Body<Data = Bytes> + 'static,
+    B::Error: Into<BoxError>,
+{
+    let mut connection = pin!(builder().serve_connection(TokioIo::new(stream), service).with_upgrades());
+    tokio::select! {
+        ended = connection.as_mut() => return ended,
+        _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
 }
 
 /// The service of one connection: names the peer, counts requests of clients behind a proxy, notes when a request
@@ -298,12 +315,18 @@ where
             // Its task is about to drop it.
             let Some(admitted) = admitted else { return std::future::pending().await };
             let mut response = match admitted {
-                Ok((counted, response)) => response.await?.map(|body| {
-                    Either::Left(body.map_err(move |error| {
-                        let _ = (&written, &counted);
-                        error.into()
-                    }))
-                }),
+                Ok((mut counted, response)) => {
+                    let response = response.await?;
+                    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                        written.0.upgrade(counted.take());
+                    }
+                    response.map(|body| {
+                        Either::Left(body.map_err(move |error| {
+                            let _ = (&written, &counted);
+                            error.into()
+                        }))
+                    })
+                }
                 Err(refused) => refusal::response(refused).map(|body| {
                     Either::Right(body.map_err(move |error: Infallible| {
                         let _ = &written;

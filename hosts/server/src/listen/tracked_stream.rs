@@ -9,18 +9,18 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::admission::{Connection, Phase};
+use super::admission::{Admitted, Phase};
 
-/// The stream of a connection.
+/// The stream of a connection, which is there for as long as it: another protocol may have it after HTTP.
 #[derive(Debug)]
 pub(super) struct TrackedStream<T> {
     stream: T,
-    connection: Arc<Connection>,
+    admitted: Arc<Admitted>,
 }
 
 impl<T> TrackedStream<T> {
-    pub(super) fn new(stream: T, connection: Arc<Connection>) -> Self {
-        Self { stream, connection }
+    pub(super) fn new(stream: T, admitted: Arc<Admitted>) -> Self {
+        Self { stream, admitted }
     }
 }
 
@@ -31,7 +31,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for TrackedStream<T> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        self.connection.advance(&[Phase::Idle], Phase::Head);
+        self.admitted.connection.advance(&[Phase::Idle], Phase::Head);
         Poll::Ready(Ok(()))
     }
 }
@@ -56,7 +56,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for TrackedStream<T> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         // hyper flushes the stream once its own buffer is empty.
-        self.connection.advance(&[Phase::Response], Phase::Idle);
+        self.admitted.connection.advance(&[Phase::Response], Phase::Idle);
         Poll::Ready(Ok(()))
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use tintype_pipeline::{clock::now_ms, event::Kind, store::Location, trigger::Trigger};
+use tintype_pipeline::{Unmatched, clock::now_ms, event::Kind, store::Location, trigger::Trigger};
 
 use super::turns::Turns;
 use crate::ledger::{Changes, EventRecord, Ledger, LedgerError, Priority, listed_key};
@@ -87,12 +87,27 @@ fn group(trigger: &Trigger, key: &str, access_key: Option<&str>) -> String {
     key.split_once('/').map_or("", |(folder, _)| folder).to_owned()
 }
 
+/// An upload that no trigger takes.
+#[derive(Debug)]
+pub struct IgnoredUpload {
+    /// The object.
+    pub at: Location,
+    /// Why none takes it.
+    pub why: Unmatched,
+    /// The request.
+    pub request_id: String,
+}
+
+type OnEnqueued = Box<dyn Fn() + Send + Sync>;
+type OnIgnored = Box<dyn Fn(&IgnoredUpload) + Send + Sync>;
+
 /// What storage needs of the queue: events go in within its own transactions; what waits or failed can be looked up.
 #[derive(Clone)]
 pub struct Enqueuer {
     ledger: Arc<Ledger>,
     turns: Arc<Turns>,
-    on_enqueued: Arc<OnceLock<Box<dyn Fn() + Send + Sync>>>,
+    on_enqueued: Arc<OnceLock<OnEnqueued>>,
+    on_ignored: Arc<OnceLock<OnIgnored>>,
 }
 
 impl std::fmt::Debug for Enqueuer {
@@ -105,7 +120,7 @@ impl Enqueuer {
     /// The handle on a ledger.
     #[must_use]
     pub fn new(ledger: Arc<Ledger>) -> Self {
-        Self { ledger, turns: Arc::default(), on_enqueued: Arc::default() }
+        Self { ledger, turns: Arc::default(), on_enqueued: Arc::default(), on_ignored: Arc::default() }
     }
 
     pub(super) const fn ledger(&self) -> &Arc<Ledger> {
@@ -121,16 +136,28 @@ impl Enqueuer {
         let _ = self.on_enqueued.set(Box::new(wake));
     }
 
+    /// Only the first call counts.
+    pub(super) fn on_ignored(&self, note: impl Fn(&IgnoredUpload) + Send + Sync + 'static) {
+        let _ = self.on_ignored.set(Box::new(note));
+    }
+
     /// What enqueues the events that these triggers want, in a transaction.
     #[must_use]
     pub fn writer(&self, triggers: Arc<Vec<Trigger>>) -> EventWriter {
-        EventWriter { turns: self.turns.clone(), triggers }
+        EventWriter { turns: self.turns.clone(), triggers: Some(triggers) }
     }
 
     /// Wakes the workers for one event whose transaction is committed.
     pub fn notify(&self) {
         if let Some(wake) = self.on_enqueued.get() {
             wake();
+        }
+    }
+
+    /// Notes an upload that no trigger takes, once its transaction is committed.
+    pub fn notify_ignored(&self, upload: &IgnoredUpload) {
+        if let Some(note) = self.on_ignored.get() {
+            note(upload);
         }
     }
 
@@ -160,14 +187,15 @@ impl Enqueuer {
 #[derive(Debug, Clone)]
 pub struct EventWriter {
     turns: Arc<Turns>,
-    triggers: Arc<Vec<Trigger>>,
+    /// `None`: none is asked.
+    triggers: Option<Arc<Vec<Trigger>>>,
 }
 
 impl EventWriter {
     /// The same, for a change that no trigger is to see.
     #[must_use]
     pub fn without_triggers(&self) -> Self {
-        Self { triggers: Arc::default(), ..self.clone() }
+        Self { triggers: None, ..self.clone() }
     }
 
     /// Enqueues an event if a trigger wants it; returns whether one does. After the commit, [`Enqueuer::notify`].
@@ -175,7 +203,7 @@ impl EventWriter {
     /// # Errors
     /// The ledger cannot be read or written.
     pub fn enqueue(&self, changes: &Changes<'_>, event: &NewEvent<'_>) -> Result<bool, LedgerError> {
-        let trigger = self.triggers.iter().find(|trigger| {
+        let trigger = self.triggers.iter().flat_map(|triggers| &**triggers).find(|trigger| {
             trigger.wants_event(event.kind, event.cause.event)
                 && trigger.matches(&event.at.bucket, event.at.key.as_str())
         });
@@ -183,6 +211,13 @@ impl EventWriter {
             enqueue_record(changes, &self.turns, event.at, event.record(trigger))?;
         }
         Ok(trigger.is_some())
+    }
+
+    /// What an upload is that no trigger takes. After the commit, [`Enqueuer::notify_ignored`].
+    #[must_use]
+    pub fn ignored(&self, at: &Location, cause: &Cause) -> Option<IgnoredUpload> {
+        let why = Unmatched::of_created(self.triggers.as_ref()?, &at.bucket, at.key.as_str(), cause.event)?;
+        Some(IgnoredUpload { at: at.clone(), why, request_id: cause.request_id.clone() })
     }
 }
 

@@ -32,7 +32,7 @@ use std::{
 
 use active_leases::ActiveLeases;
 pub use dead_letters::{DeadLetterFilter, DeadLetterPage, DeadLetterSummary, reason};
-pub use enqueue::{Cause, Enqueuer, EventWriter, NewEvent};
+pub use enqueue::{Cause, Enqueuer, EventWriter, IgnoredUpload, NewEvent};
 pub use lease::{Lease, Next};
 pub use results::ResultsCursor;
 pub use settlement::Settlement;
@@ -102,6 +102,11 @@ impl Queue {
     /// Has `wake` called for every event that was enqueued, after its commit. Only the first call counts.
     pub fn on_enqueued(&self, wake: impl Fn() + Send + Sync + 'static) {
         self.enqueuer.on_enqueued(wake);
+    }
+
+    /// Has `note` called for every upload that no trigger takes, after its commit. Only the first call counts.
+    pub fn on_ignored(&self, note: impl Fn(&IgnoredUpload) + Send + Sync + 'static) {
+        self.enqueuer.on_ignored(note);
     }
 
     /// When events are tried again.

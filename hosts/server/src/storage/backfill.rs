@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use tintype_pipeline::{
     ThumbnailStatus, current_thumbnails,
     event::Kind,
-    source_of,
+    is_thumbnail_of, source_of,
     store::{Location, SourceVersion},
     trigger::Trigger,
 };
@@ -38,13 +38,15 @@ pub struct Backfilled {
     pub next: Option<Cursor>,
 }
 
-/// A thumbnail whose source is gone.
+/// A thumbnail that nothing would replace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Orphan {
     /// The thumbnail.
     pub at: Location,
     /// The source it was rendered from.
     pub source: Location,
+    /// Whether its source is there, but no trigger renders this thumbnail of it any more.
+    pub is_stale: bool,
     etag: String,
 }
 
@@ -107,8 +109,7 @@ impl Backfill {
         for (key, record) in page.objects {
             let Some(trigger) = created().find(|trigger| trigger.matches(&bucket, &key)) else { continue };
             let is_thumbnail = source_of(&record.headers.metadata).is_some();
-            let is_folder = record.size == 0 && key.ends_with('/');
-            if is_thumbnail || is_folder {
+            if is_thumbnail || record.is_folder_marker(&key) {
                 continue;
             }
             let at = Location { bucket: bucket.clone(), key: listed_key(&key)? };
@@ -209,14 +210,15 @@ impl Backfill {
         })
     }
 
-    /// Looks at the next page of thumbnails whose keys begin with `prefix`: those whose source is gone, and where
-    /// to go on.
+    /// Looks at the next page of thumbnails whose keys begin with `prefix`: those whose source is gone, with `stale` also
+    /// those of renditions that no trigger has any more, and where to go on.
     ///
     /// # Errors
     /// The ledger cannot be read.
     pub fn orphans(
         &self,
         prefix: &str,
+        stale: bool,
         after: Option<Cursor>,
     ) -> Result<(Vec<Orphan>, Option<Cursor>), StoreFault> {
         let triggers = self.objects.triggers();
@@ -229,9 +231,12 @@ impl Backfill {
         for (key, record) in page.objects {
             // Of a very long key only a digest is known: whether its source is gone cannot be known.
             let Some(Some(source)) = source_of(&record.headers.metadata) else { continue };
-            if view.object(&source)?.is_none() {
-                let at = Location { bucket: bucket.clone(), key: listed_key(&key)? };
-                orphans.push(Orphan { at, source, etag: record.etag });
+            let at = Location { bucket: bucket.clone(), key: listed_key(&key)? };
+            let has_source = view.object(&source)?.is_some();
+            let is_rendered = || triggers.iter().any(|trigger| is_thumbnail_of(trigger, &source, &at));
+            let is_stale = stale && has_source && !is_rendered();
+            if is_stale || !has_source {
+                orphans.push(Orphan { at, source, is_stale, etag: record.etag });
             }
         }
         Ok((orphans, next))
@@ -242,12 +247,15 @@ impl Backfill {
     /// # Errors
     /// The ledger cannot be written.
     pub fn remove_orphans(&self, orphans: Vec<Orphan>, cause: &Cause) -> Result<u64, StoreFault> {
-        let wanted = orphans.into_iter().map(|orphan| (orphan.at, Some(orphan.etag), Some(orphan.source)));
+        // A source that has come back may have found its thumbnail current.
+        let wanted = orphans
+            .into_iter()
+            .map(|Orphan { at, source, is_stale, etag }| (at, Some(etag), (!is_stale).then_some(source)));
         let mut removed = 0;
         for result in self.objects.delete_each(wanted, cause) {
             match result {
                 Ok(was_there) => removed += u64::from(was_there),
-                // Rendered again meanwhile, or its source has come back and found it current.
+                // Rendered again meanwhile, or its source has come back.
                 Err(StoreFault::PreconditionFailed(_)) => {}
                 Err(fault) => return Err(fault),
             }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tintype_pipeline::{
     event::Kind,
+    source_of,
     store::{Condition, Location},
     trigger::Trigger,
 };
@@ -19,7 +20,7 @@ use crate::{
     ledger::{
         Changes, Checksums, LedgerError, ObjectDetails, ObjectPart, ObjectRecord, Pending, StoredHeaders,
     },
-    queue::{Enqueuer, EventWriter, NewEvent},
+    queue::{Enqueuer, EventWriter, IgnoredUpload, NewEvent},
 };
 
 /// How to copy.
@@ -41,6 +42,8 @@ pub(super) struct Placed {
     pub(super) event_queued: bool,
     /// Whether the outbox has rows of it.
     pub(super) is_in_outbox: bool,
+    /// Of an upload that no trigger takes.
+    pub(super) ignored: Option<IgnoredUpload>,
 }
 
 impl Placed {
@@ -133,6 +136,9 @@ impl Objects {
         }
         if placed.is_in_outbox {
             self.outbox.wake();
+        }
+        if let Some(ignored) = &placed.ignored {
+            self.enqueuer.notify_ignored(ignored);
         }
         placed.record
     }
@@ -355,7 +361,13 @@ pub(super) fn place(
     if old.as_ref().is_some_and(|old| old.order > record.order) {
         changes.put_trash(record.order)?;
         let (event_queued, is_in_outbox) = (false, false);
-        return Ok(Placed { unneeded: Some(record.order), record, event_queued, is_in_outbox });
+        return Ok(Placed {
+            unneeded: Some(record.order),
+            record,
+            event_queued,
+            is_in_outbox,
+            ignored: None,
+        });
     }
     // First: if it cannot be queued, the commit goes on for others, and is to hold no object without its event.
     let event_queued = enqueue(changes, &events.queue, record.order, Kind::Created, at, &record, cause)?;
@@ -370,7 +382,10 @@ pub(super) fn place(
     if let Some(old) = &old {
         changes.put_trash(old.order)?;
     }
-    Ok(Placed { unneeded: old.map(|old| old.order), record, event_queued, is_in_outbox })
+    let is_no_upload =
+        source_of(&record.headers.metadata).is_some() || record.is_folder_marker(at.key.as_str());
+    let ignored = if event_queued || is_no_upload { None } else { events.queue.ignored(at, cause) };
+    Ok(Placed { unneeded: old.map(|old| old.order), record, event_queued, is_in_outbox, ignored })
 }
 
 /// Removes the dead letter that the last attempt on an object ended in: the version that it is about is replaced, or gone.

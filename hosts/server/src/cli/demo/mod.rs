@@ -11,7 +11,9 @@ use futures::{StreamExt as _, stream};
 use indicatif::ProgressBar;
 
 use self::{client::DemoClient, sample_images::SampleImage, table::Row};
-use super::{Env, FAILED, OK, SettingsArguments, block_on, output, serve, variable};
+use super::{
+    Env, FAILED, OK, SettingsArguments, block_on, output, running_server::RunningServer, serve, variable,
+};
 use crate::{sandbox, server::Server, settings::DEFAULT_DATA};
 
 /// As many as the reference system's scaling test uploads at once.
@@ -51,6 +53,7 @@ impl Demo {
         block_on(async {
             let server = Server::start_with(codecs, settings, |name| variable(env, name)).await?;
             sandbox::enforce_listening(server.settings.sandbox)?;
+            let announced = RunningServer::of_settings(&server.settings).announce(&server.settings.data);
             println!("{}\n", serve::ready_line(&server));
             std::io::stdout().flush()?;
             let stop = serve::Signals::listen()?;
@@ -65,6 +68,7 @@ impl Demo {
             if !self.once {
                 stop.wait().await;
             }
+            drop(announced);
             server.stop().await;
             Ok(if self.once { code } else { OK })
         })
@@ -113,11 +117,12 @@ fn print_next_steps(server: &Server, ends: bool) {
         ),
     };
     let (s3, http) = (server.s3, server.http);
-    println!("Console:     http://{http}/");
-    println!("S3 endpoint: http://{s3}");
-    println!("HTTP API:    http://{http}{}", server.settings.api.path());
+    let scheme = if server.settings.listen.tls.is_some() { "https" } else { "http" };
+    println!("Console:     {scheme}://{http}/");
+    println!("S3 endpoint: {scheme}://{s3}");
+    println!("HTTP API:    {scheme}://{http}{}", server.settings.api.path());
     println!("\nUpload an image of your own and fetch its thumbnail with the aws CLI:");
-    println!("  export {credentials} AWS_REGION=us-east-1 AWS_ENDPOINT_URL=http://{s3}");
+    println!("  export {credentials} AWS_REGION=us-east-1 AWS_ENDPOINT_URL={scheme}://{s3}");
     println!("  aws s3 cp photo.jpg s3://{}/", trigger.bucket);
     println!("  aws s3 cp s3://{}/thumb_photo.jpg .", trigger.destination);
     if output::is_for_people() && !ends {

@@ -2,6 +2,8 @@
 "use strict";
 const one = (selector, from = document) => from.querySelector(selector);
 const all = (selector, from = document) => [...from.querySelectorAll(selector)];
+// The rows and tiles of an object.
+const tileOf = (bucket, key, from = document) => all("[data-key]", from).filter((tile) => tile.dataset.key === key && tile.dataset.bucket === bucket);
 const root = document.documentElement;
 const announce = (words) => { const status = one("[data-status]"); if (status) status.textContent = words; };
 const stored = {

@@ -1,6 +1,5 @@
 // The gallery: pages of images as they are scrolled to, search, selection, and what is done with what is selected.
 const gallery = one("#gallery");
-const tileOf = (bucket, key, from = document) => all("[data-key]", from).filter((tile) => tile.dataset.key === key && tile.dataset.bucket === bucket);
 // Tiles whose images have changed are fetched again, many at once; those that are not shown yet are put first.
 const stale = new Map();
 let freshening = 0;

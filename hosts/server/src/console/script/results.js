@@ -12,6 +12,8 @@
     one("[data-empty]", list)?.remove();
     item.classList.add("new");
     showTimes(item);
+    // What is known now decides whether trying again may help.
+    for (const old of tileOf(item.dataset.bucket, item.dataset.key, list)) one("form", old)?.remove();
     list.prepend(item);
     while (list.children.length > MOST) list.lastElementChild.remove();
   };
