@@ -396,7 +396,7 @@ const CONSOLE: Allowed =
 const KEYS: Allowed = Allowed { local_program: false, ..CONSOLE };
 
 /// Every route of the HTTP port. The root key may use them all.
-const ROUTES: [(&str, &str, Allowed); 47] = [
+const ROUTES: [(&str, &str, Allowed); 48] = [
     ("GET", "/dev1/myimage", API),
     ("HEAD", "/dev1/myimage", API),
     ("GET", "/dev1/myimage/{preset}/{*key}", API),
