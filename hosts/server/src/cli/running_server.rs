@@ -72,6 +72,13 @@ impl RunningServer {
 #[derive(Debug)]
 pub(super) struct Announced(PathBuf);
 
+impl Announced {
+    /// Removes it without waiting for the disk, which may hang. Needs Tokio.
+    pub(super) fn withdraw(self) {
+        drop(tokio::task::spawn_blocking(move || drop(self)));
+    }
+}
+
 impl Drop for Announced {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);

@@ -73,7 +73,7 @@ impl Serve {
                     }
                 }
             }
-            drop(announced);
+            announced.withdraw();
             server.stop().await;
             Ok(OK)
         })

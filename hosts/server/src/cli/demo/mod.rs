@@ -68,7 +68,7 @@ impl Demo {
             if !self.once {
                 stop.wait().await;
             }
-            drop(announced);
+            announced.withdraw();
             server.stop().await;
             Ok(if self.once { code } else { OK })
         })
