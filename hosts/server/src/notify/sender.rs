@@ -129,7 +129,7 @@ impl Sender {
     async fn attempt(&self, number: u64, record: OutboxRecord) -> Ended {
         let section = &self.lane.section.name;
         let body = self.purge.body(section, number, &record).to_string();
-        let sent = AssertUnwindSafe(self.target.send(number, &record, body)).catch_unwind().await;
+        let sent = AssertUnwindSafe(self.target.send(section, number, &record, body)).catch_unwind().await;
         let sent = sent.unwrap_or_else(|_| Err(Failure::Target("a fault of this program".into())));
         (number, record, sent)
     }

@@ -69,7 +69,13 @@ impl Target {
     }
 
     /// Sends the event of a row; when this returns, the target has confirmed it.
-    pub(super) async fn send(&self, number: u64, record: &OutboxRecord, body: String) -> Result<(), Failure> {
+    pub(super) async fn send(
+        &self,
+        section: &str,
+        number: u64,
+        record: &OutboxRecord,
+        body: String,
+    ) -> Result<(), Failure> {
         match &*self.0 {
             Kind::Queue { queue, variables, publisher } => {
                 let connect = || {
@@ -79,7 +85,7 @@ impl Target {
                     };
                     Publisher::connect(SECTION, queue, variable)
                 };
-                let (id, group) = (id(number, record), group(record));
+                let (id, group) = (id(section, number, record), group(record));
                 let published = async {
                     let publisher = publisher.get_or_try_init(connect).await?;
                     publisher.publish(Event { id: &id, group: &group, body }).await
@@ -125,9 +131,12 @@ fn judged(status: StatusCode) -> Result<(), Failure> {
     }
 }
 
-/// Names an event: the same for every attempt, and no other's, also of another server's buckets.
-fn id(number: u64, record: &OutboxRecord) -> String {
+/// Names an event: the same for every attempt, and no other's, also of another server's buckets. Two sections may send one
+/// event to a stream or queue that drops what has the id of an earlier one.
+fn id(section: &str, number: u64, record: &OutboxRecord) -> String {
     let digest = Sha256::new()
+        .chain_update(section)
+        .chain_update([0])
         .chain_update(group(record))
         .chain_update(number.to_le_bytes())
         .chain_update(record.time_ms.to_le_bytes())
@@ -169,6 +178,30 @@ pub fn check(notify: &Notify) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_is_of_one_event_of_one_section() {
+        let record = OutboxRecord {
+            removed: false,
+            replaced: false,
+            name: "ObjectCreated:Put".into(),
+            bucket: "in".into(),
+            key: "a".into(),
+            etag: "0123".into(),
+            size: 0,
+            time_ms: 0,
+            request_id: "r".into(),
+            access_key: None,
+        };
+        let first = id("cdn", 1, &record);
+        assert_eq!(first, id("cdn", 1, &record), "another attempt");
+        assert_ne!(
+            first,
+            id("search", 1, &record),
+            "another section, whose subject may be of the same stream"
+        );
+        assert_ne!(first, id("cdn", 2, &record), "another event");
+    }
 
     #[test]
     fn a_status_is_about_the_event_or_about_the_target() {
