@@ -202,6 +202,19 @@ def test_what_a_target_does_not_take_is_sent_again_in_order(new_server, webhook)
     assert seen(webhook.records())[-1] == ("ObjectCreated:Put", SOURCE, "later.jpg")
 
 
+def test_an_event_that_the_target_fails_at_holds_up_no_other(new_server, webhook):
+    webhook.answer = lambda record: 500 if key_of(record) == "poison.bin" else 200
+    server = new_server(settings=f'{FAST}[[notify]]\nname = "hook"\ntarget = "{webhook.url}/"\n').start()
+    s3 = server.client()
+    for key in ("poison.bin", "a.bin", "b.bin", "poison.bin"):
+        s3.put_object(Bucket=SOURCE, Key=key, Body=b"x")
+    until(lambda: waiting(server) == 2, "the others are sent")
+    assert {key_of(record) for record in webhook.records()} == {"a.bin", "b.bin"}
+    webhook.answer = lambda record: 200
+    until(lambda: waiting(server) == 0, "every event is sent")
+    assert [key_of(record) for record in webhook.records()][2:] == ["poison.bin"] * 2
+
+
 def test_every_event_arrives_through_kills_of_server_and_webhook(new_server):
     """Each acknowledged change is sent at least once, and those of an object first come in order."""
     port = free_port()

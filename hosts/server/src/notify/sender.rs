@@ -38,7 +38,12 @@ pub(super) struct Sender {
 }
 
 /// An attempt that has ended.
-type Ended = (u64, OutboxRecord, Result<(), Failure>);
+struct Ended {
+    number: u64,
+    record: OutboxRecord,
+    began: Instant,
+    sent: Result<(), Failure>,
+}
 
 /// The wait after `failed` earlier failures: those of the settings, then twice the one before, up to five minutes.
 fn delay(policy: &RetryPolicy, failed: u32) -> Duration {
@@ -63,11 +68,24 @@ impl Pause {
         }
     }
 
-    fn failed(&mut self, now: Instant, delay: Duration) {
+    /// Whether an attempt that began then says how the target is now: those that were under way when another failed do not.
+    fn is_over_at(&self, began: Instant) -> bool {
+        self.until.is_none_or(|until| until <= began)
+    }
+
+    /// The target answered an attempt.
+    fn answered(&mut self, began: Instant) {
+        if self.is_over_at(began) {
+            *self = Self::default();
+        }
+    }
+
+    /// The target took nothing; `delay` is given how often it failed before.
+    fn failed(&mut self, began: Instant, now: Instant, delay: impl Fn(u32) -> Duration) {
         // Those that were under way together fail together.
-        if self.until.is_none_or(|until| until <= now) {
-            self.until = Some(now + delay);
-            self.failed += 1;
+        if self.is_over_at(began) {
+            self.until = Some(now + delay(self.failed));
+            self.failed = self.failed.saturating_add(1);
         }
     }
 }
@@ -94,7 +112,7 @@ impl Sender {
                 && let Some((number, record)) = window.take(now)
             {
                 let me = me.clone();
-                under_way.spawn(async move { me.attempt(number, record).await });
+                under_way.spawn(async move { me.attempt(number, record, now).await });
             }
             if is_stopping {
                 let end = *end.get_or_insert(now + GRACE);
@@ -126,17 +144,17 @@ impl Sender {
         me.remove(&mut confirmed).await;
     }
 
-    async fn attempt(&self, number: u64, record: OutboxRecord) -> Ended {
+    async fn attempt(&self, number: u64, record: OutboxRecord, began: Instant) -> Ended {
         let section = &self.lane.section.name;
         let body = self.purge.body(section, number, &record).to_string();
         let sent = AssertUnwindSafe(self.target.send(section, number, &record, body)).catch_unwind().await;
         let sent = sent.unwrap_or_else(|_| Err(Failure::Target("a fault of this program".into())));
-        (number, record, sent)
+        Ended { number, record, began, sent }
     }
 
     fn settle(
         &self,
-        (number, record, sent): Ended,
+        Ended { number, record, began, sent }: Ended,
         window: &mut Window,
         pause: &mut Pause,
         confirmed: &mut Vec<u64>,
@@ -146,7 +164,7 @@ impl Sender {
         match sent {
             Ok(()) => {
                 self.history.notification_sent();
-                *pause = Pause::default();
+                pause.answered(began);
                 if self.lane.sent() {
                     tracing::info!(notify = self.lane.section.name, to = self.shown, "events are sent again");
                 }
@@ -156,17 +174,13 @@ impl Sender {
             Err(failure) => {
                 self.history.notification_failed();
                 let is_first = self.lane.failed(failure.to_string());
+                let wait = |failed: u32| delay(&self.policy, failed);
                 match &failure {
-                    Failure::Target(_) => {
-                        pause.failed(now, delay(&self.policy, pause.failed));
-                        window.failed(number, now, None);
-                    }
-                    Failure::Event(_) => {
-                        // The target answers.
-                        *pause = Pause::default();
-                        window.failed(number, now, Some(&|failed: u32| delay(&self.policy, failed)));
-                    }
+                    Failure::Target(_) => pause.failed(began, now, wait),
+                    Failure::Event(_) => pause.answered(began),
                 }
+                // The target may fail for this event alone: others go first.
+                window.failed(number, now, wait);
                 if is_first || matches!(failure, Failure::Event(_)) {
                     tracing::warn!(
                         notify = self.lane.section.name,
@@ -273,5 +287,24 @@ mod tests {
         );
         assert_eq!(seconds(&[600], 5), 600);
         assert_eq!(seconds(&[], 0), 1);
+    }
+
+    #[test]
+    fn only_what_began_after_a_pause_ends_or_extends_it() {
+        let (mut pause, start) = (Pause::default(), Instant::now());
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let wait = |failed: u32| Duration::from_secs(10 * (u64::from(failed) + 1));
+        pause.failed(start, after(1), wait);
+        assert_eq!((pause.failed, pause.until), (1, Some(after(11))));
+        // They were under way together with the first.
+        pause.answered(start);
+        pause.failed(start, after(2), wait);
+        pause.failed(start, after(30), wait);
+        assert_eq!((pause.failed, pause.until), (1, Some(after(11))));
+        assert_eq!([10, 11].map(|seconds| pause.most(after(seconds))), [0, 1]);
+        pause.failed(after(11), after(12), wait);
+        assert_eq!((pause.failed, pause.until), (2, Some(after(32))));
+        pause.answered(after(32));
+        assert_eq!((pause.failed, pause.most(after(32))), (0, CONCURRENCY));
     }
 }

@@ -52,14 +52,15 @@ impl Window {
         }
     }
 
-    /// The oldest row that may be sent now, which is under way from then on.
+    /// The row to be sent now, which is under way from then on: of the first ones of objects, of those that failed least often
+    /// the oldest. One at which the target fails must not hold up the others.
     pub(super) fn take(&mut self, now: Instant) -> Option<OutboxRow> {
         let ready = self.objects.values_mut().filter_map(|state| {
             let is_ready = !state.is_under_way && state.due.is_none_or(|due| due <= now);
             let first = *state.numbers.front().filter(|_| is_ready)?;
             Some((first, state))
         });
-        let (number, state) = ready.min_by_key(|(first, _)| *first)?;
+        let (number, state) = ready.min_by_key(|(first, state)| (state.failed, *first))?;
         state.is_under_way = true;
         Some((number, self.rows.get(&number)?.clone()))
     }
@@ -74,16 +75,13 @@ impl Window {
         self.remove(number, true);
     }
 
-    /// A row under way was not taken; `at_fault`: because of what it is. It goes on after `delay`, which is given how often
-    /// it has failed before.
-    pub(super) fn failed(&mut self, number: u64, now: Instant, delay: Option<&dyn Fn(u32) -> Duration>) {
+    /// A row under way was not taken. It may be sent again after `delay`, which is given how often it has failed before.
+    pub(super) fn failed(&mut self, number: u64, now: Instant, delay: impl Fn(u32) -> Duration) {
         let Some(record) = self.rows.get(&number) else { return };
         let Some(state) = self.objects.get_mut(&object_of(record)) else { return };
         state.is_under_way = false;
-        if let Some(delay) = delay {
-            state.due = Some(now + delay(state.failed));
-            state.failed += 1;
-        }
+        state.due = Some(now + delay(state.failed));
+        state.failed = state.failed.saturating_add(1);
     }
 
     /// Rows were dropped.
@@ -157,8 +155,6 @@ mod tests {
         assert!(taken(&mut window, now).is_empty());
         window.confirmed(1);
         assert_eq!(taken(&mut window, now), [2]);
-        window.failed(2, now, None);
-        assert_eq!(taken(&mut window, now), [2], "not its fault: at once, where its target may be sent to");
         window.confirmed(2);
         window.confirmed(3);
         assert_eq!(taken(&mut window, now), [4]);
@@ -167,21 +163,35 @@ mod tests {
     }
 
     #[test]
-    fn a_row_at_fault_holds_up_its_object_alone() {
+    fn a_row_that_fails_holds_up_its_object_alone() {
         let (mut window, now) = (Window::default(), Instant::now());
         window.add(vec![row(1, "a"), row(2, "a"), row(3, "b")]);
         assert_eq!(taken(&mut window, now), [1, 3]);
         let delay = |failed: u32| Duration::from_secs(1 + u64::from(failed));
-        window.failed(1, now, Some(&delay));
+        window.failed(1, now, delay);
         assert!(taken(&mut window, now).is_empty());
         assert_eq!(window.next_due(), Some(now + Duration::from_secs(1)));
         let later = now + Duration::from_secs(1);
         assert_eq!(taken(&mut window, later), [1]);
-        window.failed(1, later, Some(&delay));
+        window.failed(1, later, delay);
         assert_eq!(window.next_due(), Some(later + Duration::from_secs(2)));
         assert_eq!(taken(&mut window, later + Duration::from_secs(2)), [1]);
         window.confirmed(1);
         assert_eq!(taken(&mut window, later), [2]);
+    }
+
+    #[test]
+    fn what_failed_least_often_goes_first() {
+        let (mut window, now) = (Window::default(), Instant::now());
+        window.add(vec![row(1, "a"), row(2, "a"), row(3, "b"), row(4, "c")]);
+        assert_eq!(window.take(now).map(|(number, _)| number), Some(1));
+        window.failed(1, now, |_| Duration::from_secs(1));
+        let later = now + Duration::from_secs(1);
+        assert_eq!(window.take(later).map(|(number, _)| number), Some(3));
+        window.failed(3, later, |_| Duration::from_secs(1));
+        assert_eq!(taken(&mut window, later + Duration::from_secs(1)), [4, 1, 3]);
+        window.confirmed(1);
+        assert_eq!(taken(&mut window, now), [2]);
     }
 
     #[test]
