@@ -102,7 +102,8 @@ impl Sender {
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             me.remove(&mut confirmed).await;
-            if !is_all_read && window.room() > 0 {
+            // What was read may be of objects that are held up.
+            while !is_all_read && window.room() > 0 && !me.stopping.is_cancelled() {
                 is_all_read = me.read(&mut window).await;
             }
             let is_stopping = me.stopping.is_cancelled();

@@ -9,8 +9,10 @@ use tokio::time::Instant;
 
 use crate::storage::{OutboxRecord, OutboxRow};
 
-/// Rows at hand at most.
-pub(super) const MOST: usize = 256;
+/// Objects with rows at hand at most.
+const MOST_OBJECTS: usize = 256;
+/// Rows at hand at most: those of one object that is held up must not leave the others without room.
+const MOST_ROWS: usize = 16_384;
 
 type ObjectName = (String, String);
 
@@ -40,8 +42,10 @@ fn object_of(record: &OutboxRecord) -> ObjectName {
 }
 
 impl Window {
+    /// How many rows may be added. Each may be of another object.
     pub(super) fn room(&self) -> usize {
-        MOST.saturating_sub(self.rows.len())
+        let (objects, rows) = (self.objects.len(), self.rows.len());
+        MOST_OBJECTS.saturating_sub(objects).min(MOST_ROWS.saturating_sub(rows))
     }
 
     pub(super) fn add(&mut self, rows: Vec<OutboxRow>) {
@@ -159,7 +163,21 @@ mod tests {
         window.confirmed(3);
         assert_eq!(taken(&mut window, now), [4]);
         window.confirmed(4);
-        assert_eq!((window.room(), window.objects.len(), window.last), (MOST, 0, 4));
+        assert_eq!((window.room(), window.objects.len(), window.last), (MOST_OBJECTS, 0, 4));
+    }
+
+    #[test]
+    fn rows_of_an_object_that_is_held_up_leave_room_for_others() {
+        let mut window = Window::default();
+        window.add((1..MOST_ROWS as u64).map(|number| row(number, "a")).collect());
+        assert_eq!((window.room(), window.objects.len()), (1, 1));
+        window.add(vec![row(MOST_ROWS as u64, "a"), row(MOST_ROWS as u64 + 1, "b")]);
+        assert_eq!(window.room(), 0, "more rows than there may be");
+        let mut window = Window::default();
+        window.add((1..MOST_OBJECTS as u64).map(|number| row(number, &number.to_string())).collect());
+        assert_eq!(window.room(), 1);
+        window.add(vec![row(1_000, "a"), row(1_001, "b")]);
+        assert_eq!(window.room(), 0, "more objects than there may be");
     }
 
     #[test]
