@@ -147,7 +147,8 @@ impl NotifySection {
                 }
                 name
             }
-            None => format!("{bucket} to {target}"),
+            // Not the target: what waits is to be sent to another one that the settings name.
+            None => bucket.clone(),
         };
         let max_waiting = self.max_waiting.unwrap_or(MAX_WAITING);
         let max_waiting = check.within("notify.max_waiting", max_waiting, 1, 100_000_000)?;
@@ -323,11 +324,12 @@ mod tests {
         };
         assert_eq!((url.as_str(), subject.as_str()), ("nats://a:4222,nats://b:4222", "x.events"));
         assert_eq!(bucket, "input-product-images");
-        assert_eq!(nats.name, "input-product-images to nats://a:4222,nats://b:4222/x.events");
+        assert_eq!(nats.name, "input-product-images");
         let sqs = one("target = \"sqs:http://127.0.0.1:5000/1/q\"").unwrap();
         assert_eq!(sqs.target, NotifyTarget::Queue(Queue::Sqs("http://127.0.0.1:5000/1/q".into())));
         let purge = one("target = \"https://cdn.example:8443/secret/purge?x=1\"\ntoken = \"very-secret\"\nevents = [\"overwritten\"]").unwrap();
-        assert_eq!(purge.name, "input-product-images to https://cdn.example:8443");
+        assert_eq!(purge.target.to_string(), "https://cdn.example:8443");
+        assert_eq!(purge.name, nats.name, "another target: what waits stays");
         assert_eq!(purge.events, NotifyEvents { overwritten: true, ..NotifyEvents::default() });
         assert!(!format!("{purge:?}").contains("secret"));
     }
@@ -353,7 +355,7 @@ mod tests {
             ("target = \"https://a\"\nbucket = \"A\"", "notify.bucket"),
             ("target = \"https://a\"\nname = \"a b\"", "notify.name"),
             ("target = \"https://a\"\nmax_waiting = 0", "notify.max_waiting"),
-            ("target = \"https://a/1\"\n[[notify]]\ntarget = \"https://a/2\"", "give each a name"),
+            ("target = \"https://a\"\n[[notify]]\ntarget = \"nats://b/x\"", "give each a name"),
         ] {
             let error = one(file).unwrap_err().to_string();
             assert!(error.contains(part) && !error.contains("very-secret"), "{file}: {error}");
