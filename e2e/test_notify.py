@@ -34,6 +34,8 @@ class Webhook:
 
     def __init__(self, port=0):
         self.requests, self.answer = [], lambda record: 200
+        # Whether the bodies of answers are missing until `may_end`.
+        self.breaks_off, self.may_end = False, threading.Event()
         webhook = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -45,8 +47,12 @@ class Webhook:
                 if status == 200:
                     webhook.requests.append((self.headers, body))
                 self.send_response(status)
-                self.send_header("Content-Length", "0")
+                self.send_header("Content-Length", "5" if webhook.breaks_off else "0")
                 self.end_headers()
+                if webhook.breaks_off:
+                    self.wfile.flush()
+                    webhook.may_end.wait(120)
+                    self.close_connection = True
 
             def log_message(self, *_):
                 pass
@@ -215,6 +221,18 @@ def test_an_event_that_the_target_fails_at_holds_up_no_other(new_server, webhook
     webhook.answer = lambda record: 200
     until(lambda: waiting(server) == 0, "every event is sent")
     assert [key_of(record) for record in webhook.records()][2:] == ["poison.bin"] * 2
+
+
+def test_a_status_counts_though_its_body_does_not_end(new_server, webhook):
+    webhook.breaks_off = True
+    server = new_server(settings=f'{FAST}[[notify]]\nname = "hook"\ntarget = "{webhook.url}/"\n').start()
+    server.client().put_object(Bucket=SOURCE, Key="a.bin", Body=b"x")
+    try:
+        until(lambda: waiting(server) == 0, "it is sent")
+        assert targets(server)[0]["sent"] == len(webhook.requests) == 1
+        assert server.metrics()['tintype_notifications_total{result="failed"}'] == 0
+    finally:
+        webhook.may_end.set()
 
 
 def test_every_event_arrives_through_kills_of_server_and_webhook(new_server):

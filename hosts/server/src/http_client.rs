@@ -23,6 +23,8 @@ use crate::auth::Credentials;
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// The bytes of a body that is read although nobody needs it.
 const SHORT_BODY: usize = 64 << 10;
+/// For such a body to arrive.
+const SHORT_BODY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A client that reuses its connections.
 #[derive(Debug, Clone)]
@@ -115,8 +117,8 @@ impl HttpClient {
 }
 
 impl HttpClient {
-    /// Sends a prepared request and returns the status of its response. Of the body no more is read than lets the connection be
-    /// used again, if it is short. Errors do not name the URL.
+    /// Sends a prepared request and returns the status of its response, for which it waits until `timeout`. Of the body no more
+    /// is read than lets the connection be used again, if it is short. Errors do not name the URL.
     ///
     /// # Errors
     /// The server cannot be reached, or does not respond in time.
@@ -125,16 +127,14 @@ impl HttpClient {
         request: Request<Full<Bytes>>,
         timeout: Duration,
     ) -> anyhow::Result<StatusCode> {
-        let exchange = async {
-            let (head, body) = self.0.request(request).await?.into_parts();
-            // What is longer, or breaks off, has its status all the same.
-            let _ = Limited::new(body, SHORT_BODY).collect().await;
-            anyhow::Ok(head.status)
+        let Ok(response) = tokio::time::timeout(timeout, self.0.request(request)).await else {
+            anyhow::bail!("it has not answered within {} s", timeout.as_secs());
         };
-        match tokio::time::timeout(timeout, exchange).await {
-            Ok(status) => status,
-            Err(_) => anyhow::bail!("it has not answered within {} s", timeout.as_secs()),
-        }
+        let (head, body) = response?.into_parts();
+        // What is longer, breaks off or does not end has its status all the same.
+        let rest = Limited::new(body, SHORT_BODY).collect();
+        let _ = tokio::time::timeout(SHORT_BODY_TIMEOUT, rest).await;
+        Ok(head.status)
     }
 }
 
