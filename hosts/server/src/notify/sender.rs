@@ -97,18 +97,23 @@ impl Sender {
         let mut under_way: JoinSet<Ended> = JoinSet::new();
         let mut confirmed = Vec::new();
         let (mut is_all_read, mut is_near_full) = (false, false);
-        let mut end = None;
+        let (mut end, mut next_removal) = (None, None);
         let mut looks = tokio::time::interval(INTERVAL);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            me.remove(&mut confirmed).await;
+            if next_removal.is_none_or(|next| next <= Instant::now()) {
+                let is_removed = me.remove(&mut confirmed).await;
+                next_removal = (!is_removed).then(|| Instant::now() + INTERVAL);
+            }
             // What was read may be of objects that are held up.
             while !is_all_read && window.room() > 0 && !me.stopping.is_cancelled() {
                 is_all_read = me.read(&mut window).await;
             }
             let is_stopping = me.stopping.is_cancelled();
             let now = Instant::now();
+            // What is sent while nothing can be removed would be sent again after a restart.
             while !is_stopping
+                && next_removal.is_none()
                 && under_way.len() < pause.most(now)
                 && let Some((number, record)) = window.take(now)
             {
@@ -121,8 +126,8 @@ impl Sender {
                     break;
                 }
             }
-            let due =
-                [pause.until, window.next_due(), end].into_iter().flatten().filter(|due| *due > now).min();
+            let due = [pause.until, window.next_due(), next_removal, end];
+            let due = due.into_iter().flatten().filter(|due| *due > now).min();
             tokio::select! {
                 Some(ended) = under_way.join_next(), if !under_way.is_empty() => {
                     if let Ok(ended) = ended {
@@ -216,10 +221,10 @@ impl Sender {
         }
     }
 
-    /// Removes confirmed rows; what cannot be removed stays in the list.
-    async fn remove(&self, confirmed: &mut Vec<u64>) {
+    /// Removes confirmed rows; what cannot be removed stays in the list. Returns whether all are removed.
+    async fn remove(&self, confirmed: &mut Vec<u64>) -> bool {
         if confirmed.is_empty() {
-            return;
+            return true;
         }
         let numbers = confirmed.clone();
         match self.blocking(move |outbox, name| outbox.remove(name, numbers)).await {
@@ -228,6 +233,7 @@ impl Sender {
                 tracing::warn!(%error, notify = self.lane.section.name, "sent events could not be removed; they are sent again after a restart");
             }
         }
+        confirmed.is_empty()
     }
 
     async fn trim(&self, window: &mut Window, is_near_full: &mut bool) {
