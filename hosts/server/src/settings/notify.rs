@@ -237,13 +237,14 @@ impl NotifySection {
                 true => Ok(NotifyTarget::Queue(Queue::Sqs(url.to_owned()))),
                 false => check.fail(
                     "notify.target",
-                    format!("\"{target}\" is no queue; write its URL, like {EXAMPLES}"),
+                    format!("\"sqs:{}\" is no queue; write its URL, like {EXAMPLES}", origin(url)),
                 ),
             };
         }
         if !is_webhook || target.parse::<http::Uri>().is_err() || origin(target).ends_with('/') {
-            return check
-                .fail("notify.target", format!("\"{target}\" is no target; write one like {EXAMPLES}"));
+            // Its path may be a secret.
+            let words = format!("\"{}\" is no target; write one like {EXAMPLES}", origin(target));
+            return check.fail("notify.target", words);
         }
         if self.token.is_some() && self.token_file.is_some() {
             return check.fail("notify.token", "set it or notify.token_file, not both");
@@ -344,6 +345,9 @@ mod tests {
             ("target = \"nats://a:4222/a b\"", "name a subject"),
             ("target = \"nats://u:very-secret@a/x\"", "no password"),
             ("target = \"sqs:queue\"", "is no queue"),
+            ("target = \"sqs:ftp://a/very-secret\"", "\"sqs:ftp://a\" is no queue"),
+            ("target = \"https://a/very-secret b\"", "\"https://a\" is no target"),
+            ("target = \"ftp://a/very-secret\"", "\"ftp://a\" is no target"),
             ("target = \"https://\"", "is no target"),
             ("target = \"https://a\"\nevents = []", "at least one"),
             ("target = \"https://a\"\nevents = [\"deleted\"]", "\"deleted\" is not created"),
