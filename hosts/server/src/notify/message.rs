@@ -22,7 +22,7 @@ use crate::{
 
 /// The region that events name.
 const REGION: &str = "us-east-1";
-/// Who caused an event without an access key's name.
+/// Who owns the buckets, and caused an event without an access key's name.
 const ROOT: &str = "root";
 
 /// The event of a row, as S3 has it.
@@ -43,11 +43,17 @@ pub(super) fn event(section: &str, number: u64, record: &OutboxRecord) -> Value 
         "eventTime": rfc3339(record.time_ms),
         "eventName": record.name,
         "userIdentity": {"principalId": record.access_key.as_deref().unwrap_or(ROOT)},
+        // The outbox has no addresses; readers expect the member.
+        "requestParameters": {"sourceIPAddress": ""},
         "responseElements": {"x-amz-request-id": record.request_id},
         "s3": {
             "s3SchemaVersion": "1.0",
             "configurationId": section,
-            "bucket": {"name": record.bucket, "arn": format!("arn:aws:s3:::{}", record.bucket)},
+            "bucket": {
+                "name": record.bucket,
+                "ownerIdentity": {"principalId": ROOT},
+                "arn": format!("arn:aws:s3:::{}", record.bucket),
+            },
             "object": object,
         },
     })
@@ -130,6 +136,9 @@ mod tests {
     fn an_event_is_read_as_it_was_written() {
         for removed in [false, true] {
             let body = json!({"Records": [event("x", 255, &record(removed))]});
+            let written = &body["Records"][0];
+            assert_eq!(written["requestParameters"]["sourceIPAddress"], "");
+            assert_eq!(written["s3"]["bucket"]["ownerIdentity"]["principalId"], "root");
             assert!(body.to_string().is_ascii(), "{body}");
             let Event::Records(mut parts) = parse(body.to_string().as_bytes(), "other", 1).unwrap() else {
                 panic!("{body}");

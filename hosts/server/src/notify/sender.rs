@@ -97,7 +97,9 @@ impl Sender {
         let mut under_way: JoinSet<Ended> = JoinSet::new();
         let mut confirmed = Vec::new();
         let (mut is_all_read, mut is_near_full) = (false, false);
-        let (mut end, mut next_removal) = (None, None);
+        let mut end = None;
+        // After a failure: then, and until then nothing is sent.
+        let mut next_removal: Option<Instant> = None;
         let mut looks = tokio::time::interval(INTERVAL);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
