@@ -146,9 +146,10 @@ def test_a_webhook_is_sent_events_and_what_to_purge(new_server, webhook, tmp_pat
 
     headers, body = next(one for one in of["cdn"] if key_of(one[1]["Records"][0]) == key)
     assert headers["Authorization"] == f"Bearer {TOKEN}" and headers["Content-Type"] == "application/json"
-    path = "/dev1/myimage/card/raw/a%20b%2B%C3%BC.jpg"
+    path, plain = "/dev1/myimage/card/raw/a%20b%2B%C3%BC.jpg", "/dev1/myimage?key=raw%2Fa%20b%2B%C3%BC.jpg"
+    by_query = f"{plain}&preset=card"
     assert body["purge"] == [f"https://images.example{url}" for url in
-                             ("/dev1/myimage?key=raw%2Fa%20b%2B%C3%BC.jpg", path, f"{path}?dpr=2")]
+                             (plain, path, f"{path}?dpr=2", by_query, f"{by_query}&dpr=2")]
     assert of["stale"][0][1]["purge"][1] == path and "Authorization" not in of["stale"][0][0]
     assert "purge" not in of[DESTINATION][0][1], "its objects are no images of the API"
     # They are the URLs that a page has.
@@ -437,8 +438,9 @@ def test_the_program_of_the_guide_purges(new_server, tmp_path):
         for body in (b"1", b"22"):
             server.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=body)
         until(lambda: waiting(server) == 0 and targets(server)[0]["sent"] == 1, "it is purged")
-        card = "/dev1/myimage/card/a.jpg"
-        assert purged == [("images.example", path) for path in ("/dev1/myimage?key=a.jpg", card, f"{card}?dpr=2")]
+        plain, card = "/dev1/myimage?key=a.jpg", "/dev1/myimage/card/a.jpg"
+        urls = (plain, card, f"{card}?dpr=2", f"{plain}&preset=card", f"{plain}&preset=card&dpr=2")
+        assert purged == [("images.example", url) for url in urls]
     finally:
         program.kill()
         program.wait(30)

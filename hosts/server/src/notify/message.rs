@@ -84,7 +84,7 @@ impl Purge {
     }
 
     /// The body of a message: the event, and for webhooks the URLs of its images: the plain one, and each preset's at each
-    /// pixel ratio.
+    /// pixel ratio, in the path and in the query.
     pub(super) fn body(&self, section: &str, number: u64, record: &OutboxRecord) -> Value {
         let mut body = json!({"Records": [event(section, number, record)]});
         if self.is_wanted {
@@ -104,8 +104,13 @@ impl Purge {
         let resource = api.path();
         let mut urls = vec![of_bucket(ImageUrl::of_key(&resource, key))];
         for preset in &api.presets {
-            let url = of_bucket(ImageUrl::of_preset(&resource, &preset.name, key));
-            urls.extend(at_each_density(preset, &url).map(|(url, _)| url));
+            let by_path = of_bucket(ImageUrl::of_preset(&resource, &preset.name, key));
+            let by_query = of_bucket(ImageUrl::of_key(&resource, key).with("preset", preset.name.as_str()));
+            // Keys that no path can have are in the query in both.
+            let is_one = by_path.unsigned() == by_query.unsigned();
+            for url in std::iter::once(by_path).chain((!is_one).then_some(by_query)) {
+                urls.extend(at_each_density(preset, &url).map(|(url, _)| url));
+            }
         }
         urls.iter().map(|url| format!("{}{}", self.base, url.unsigned())).collect()
     }
