@@ -54,14 +54,16 @@ const SYSTEM_PATHS: &[&str] = &[
     "/usr/local/share/ca-certificates",
 ];
 
-/// Environment variables that name files of AWS SDKs, and of certificates to trust.
-const CREDENTIAL_FILES: [&str; 5] = [
+/// Environment variables that name files of AWS SDKs.
+const CREDENTIAL_FILES: [&str; 4] = [
     "AWS_SHARED_CREDENTIALS_FILE",
     "AWS_CONFIG_FILE",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
-    "SSL_CERT_FILE",
 ];
+/// Those that name a file, and folders, of certificates to trust.
+const CERTIFICATE_FILE: &str = "SSL_CERT_FILE";
+const CERTIFICATE_FOLDERS: &str = "SSL_CERT_DIR";
 
 impl AllowedPaths {
     /// What a server needs: its data folder, the folders of its unix sockets, and for SIGHUP those of its settings file
@@ -79,8 +81,8 @@ impl AllowedPaths {
         paths
     }
 
-    /// The same with the files where AWS SDKs look for credentials, if the settings need any; `variable` looks up an
-    /// environment variable.
+    /// The same with the files where AWS SDKs look for credentials, and with the certificates that the environment names, as
+    /// far as the settings need any; `variable` looks up an environment variable.
     #[must_use]
     pub fn with_credentials(
         mut self,
@@ -88,7 +90,10 @@ impl AllowedPaths {
         variable: impl Fn(&str) -> Option<String>,
     ) -> Self {
         if settings.notify.iter().any(Notify::needs_aws_credentials) {
-            self.allow_credentials(variable);
+            self.allow_credentials(&variable);
+        }
+        if settings.notify.iter().any(Notify::may_use_tls) {
+            self.allow_certificates(&variable);
         }
         self
     }
@@ -107,14 +112,25 @@ impl AllowedPaths {
         let worker = &settings.worker;
         let files = [&worker.token_file, &worker.creds_file, &worker.tls_ca];
         files.into_iter().flatten().for_each(|file| paths.allow_file(file));
-        paths.allow_credentials(variable);
+        paths.allow_credentials(&variable);
         paths
     }
 
-    fn allow_credentials(&mut self, variable: impl Fn(&str) -> Option<String>) {
+    fn allow_credentials(&mut self, variable: &impl Fn(&str) -> Option<String>) {
+        // They may be fetched by TLS.
+        self.allow_certificates(variable);
         let named = CREDENTIAL_FILES.iter().filter_map(|name| variable(name)).map(PathBuf::from);
         named.for_each(|file| self.allow_file(&file));
         self.read.extend(variable("HOME").map(|home| Path::new(&home).join(".aws")));
+    }
+
+    fn allow_certificates(&mut self, variable: &impl Fn(&str) -> Option<String>) {
+        if let Some(file) = variable(CERTIFICATE_FILE) {
+            self.allow_file(Path::new(&file));
+        }
+        if let Some(folders) = variable(CERTIFICATE_FOLDERS) {
+            self.read.extend(std::env::split_paths(&folders));
+        }
     }
 
     /// Allows a file's folder, because the file may be replaced; for a link also the folder of its target.
@@ -265,4 +281,34 @@ fn restrict(paths: &AllowedPaths) -> SandboxStatus {
 fn restrict(_: &AllowedPaths) -> SandboxStatus {
     let none = || Enforcement::None("only Linux has it".into());
     SandboxStatus { files: none(), system_calls: none() }
+}
+
+#[cfg(test)]
+mod tests {
+    use tintype_pipeline::settings::Sources;
+
+    use super::*;
+
+    #[test]
+    fn certificates_that_the_environment_names_can_be_read_where_a_target_may_use_tls() {
+        let variable = |name: &str| match name {
+            "SSL_CERT_FILE" => Some("/own/file/ca.pem".to_owned()),
+            "SSL_CERT_DIR" => Some("/own/folder".to_owned()),
+            _ => None,
+        };
+        for (target, is_allowed) in [
+            ("https://cdn.example/purge", true),
+            ("tls://nats.example/x", true),
+            ("nats://nats.example/x", true),
+            ("sqs:https://sqs.example/1/q", true),
+            ("http://127.0.0.1:1/", false),
+        ] {
+            let file = Some(("tintype.toml".into(), format!("[[notify]]\ntarget = \"{target}\"\n")));
+            let settings = Settings::load(Sources { file, ..Sources::default() }).unwrap();
+            let paths = AllowedPaths::new(&settings, None).with_credentials(&settings, variable);
+            for folder in ["/own/file", "/own/folder"] {
+                assert_eq!(paths.read.iter().any(|path| path == Path::new(folder)), is_allowed, "{target}");
+            }
+        }
+    }
 }

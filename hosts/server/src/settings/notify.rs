@@ -293,6 +293,17 @@ impl Notify {
         files.into_iter().flatten()
     }
 
+    /// Whether its target may be reached by TLS.
+    #[must_use]
+    pub fn may_use_tls(&self) -> bool {
+        match &self.target {
+            // A server may ask for it.
+            NotifyTarget::Queue(Queue::Nats { .. }) => true,
+            NotifyTarget::Queue(Queue::Sqs(url)) => url.starts_with("https://"),
+            NotifyTarget::Webhook(webhook) => webhook.url.starts_with("https://"),
+        }
+    }
+
     /// Whether it needs credentials as AWS SDKs find them.
     #[must_use]
     pub const fn needs_aws_credentials(&self) -> bool {
