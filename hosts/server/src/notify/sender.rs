@@ -154,8 +154,12 @@ impl Sender {
 
     async fn attempt(&self, number: u64, record: OutboxRecord, began: Instant) -> Ended {
         let section = &self.lane.section.name;
-        let body = self.purge.body(section, number, &record).to_string();
-        let sent = AssertUnwindSafe(self.target.send(section, number, &record, body)).catch_unwind().await;
+        // The body, too: a row that never ends would hold up its object until the next start.
+        let sent = async {
+            let body = self.purge.body(section, number, &record).to_string();
+            self.target.send(section, number, &record, body).await
+        };
+        let sent = AssertUnwindSafe(sent).catch_unwind().await;
         let sent = sent.unwrap_or_else(|_| Err(Failure::Target("a fault of this program".into())));
         Ended { number, record, began, sent }
     }
