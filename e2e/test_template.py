@@ -444,6 +444,10 @@ def test_throttling_key_quota_and_cache():
     assert needs_key == {(path, verb): verb == "POST" for path, verb in needs_key}
     assert public["Function"]["Environment"]["Variables"]["TINTYPE_API__PUBLIC"] == "presets"
     assert "TINTYPE_API__PUBLIC" not in template["Function"]["Environment"]["Variables"]
+    # API Gateway's cache would answer anybody with what a key holder got.
+    for value in ("presets", "signed", "all"):
+        stage = Template(ApiKeyRequired="true", CacheTtlInSeconds=300, PublicImages=value)["ApiStage"]
+        assert stage["CacheClusterEnabled"] is False and not any(one["CachingEnabled"] for one in stage["MethodSettings"]), value
     plain = Template()
     assert "UsagePlan" not in plain.resources and len(plain["ApiStage"]["MethodSettings"]) == 1
     assert plain["ApiStage"]["CacheClusterEnabled"] is False
