@@ -119,7 +119,7 @@ impl AllowedPaths {
     fn allow_credentials(&mut self, variable: &impl Fn(&str) -> Option<String>) {
         // They may be fetched by TLS.
         self.allow_certificates(variable);
-        let named = CREDENTIAL_FILES.iter().filter_map(|name| variable(name)).map(PathBuf::from);
+        let named = CREDENTIAL_FILES.into_iter().filter_map(variable).map(PathBuf::from);
         named.for_each(|file| self.allow_file(&file));
         self.read.extend(variable("HOME").map(|home| Path::new(&home).join(".aws")));
     }
