@@ -107,7 +107,7 @@ impl Purge {
             let by_path = of_bucket(ImageUrl::of_preset(&resource, &preset.name, key));
             let by_query = of_bucket(ImageUrl::of_key(&resource, key).with("preset", preset.name.as_str()));
             // Keys that no path can have are in the query in both.
-            let is_one = by_path.unsigned() == by_query.unsigned();
+            let is_one = by_path == by_query;
             for url in std::iter::once(by_path).chain((!is_one).then_some(by_query)) {
                 urls.extend(at_each_density(preset, &url).map(|(url, _)| url));
             }
