@@ -29,8 +29,8 @@ LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 RETRY = 'retry() { for _ in $(seq 100); do if "$@"; then return; fi; sleep 0.2; done; return 1; }'
 FENCE = re.compile(r"^```(\S*)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMANDS = [
-    "serve", "demo", "make", "probe", "formats", "invoke", "check", "health", "backup", "restore", "keys", "url", "backfill",
-    "orphans", "status", "dead-letters", "logs", "cost", "completions",
+    "serve", "worker", "demo", "make", "probe", "formats", "invoke", "check", "health", "backup", "restore", "keys", "url",
+    "backfill", "orphans", "status", "dead-letters", "logs", "cost", "completions",
 ]  # fmt: skip
 
 

@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::{event::Kind, trigger::Trigger};
 
+/// The most prefixes that a reason names.
+const NAMED_PREFIXES: usize = 8;
+
 /// The first condition that no trigger's filter meets. Displayed for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unmatched {
@@ -28,11 +31,15 @@ impl Unmatched {
             let is_destination = triggers.iter().any(|trigger| trigger.destination == bucket);
             return Some(if is_destination { Self::Destination } else { Self::Bucket });
         }
-        let prefixes = below.iter().map(|trigger| trigger.prefix.clone()).collect();
-        below.retain(|trigger| key.starts_with(&trigger.prefix));
-        if below.is_empty() {
+        if !below.iter().any(|trigger| key.starts_with(&trigger.prefix)) {
+            let mut prefixes: Vec<_> =
+                below.iter().take(NAMED_PREFIXES).map(|trigger| trigger.prefix.clone()).collect();
+            if below.len() > NAMED_PREFIXES {
+                prefixes.push("…".to_owned());
+            }
             return Some(Self::Prefix(prefixes));
         }
+        below.retain(|trigger| key.starts_with(&trigger.prefix));
         if below.iter().any(|trigger| trigger.suffixes.matches(key)) {
             return None;
         }

@@ -144,7 +144,8 @@ where
             (true, tracing::Level::DEBUG | tracing::Level::TRACE) => ("\x1b[2m", "\x1b[0m"),
             _ => ("", ""),
         };
-        write!(writer, "{} {on}{level:<5}{off} {}", timestamp(), fields.message)?;
+        write!(writer, "{} {on}{level:<5}{off} ", timestamp())?;
+        write_on_one_line(&mut writer, &fields.message)?;
         for (name, value) in &fields.others {
             match value {
                 Value::String(text) => write!(writer, "  {name}: {}", text.escape_debug())?,
@@ -153,6 +154,17 @@ where
         }
         writeln!(writer)
     }
+}
+
+/// Writes a message without control characters, which may be from outside and forge lines.
+fn write_on_one_line(writer: &mut Writer<'_>, message: &str) -> fmt::Result {
+    for character in message.chars() {
+        match character.is_control() {
+            true => write!(writer, "{}", character.escape_default())?,
+            false => writer.write_char(character)?,
+        }
+    }
+    Ok(())
 }
 
 /// The time in UTC with date and zone, as log lines have it.
@@ -184,5 +196,13 @@ mod tests {
             let error = filter(wrong).unwrap_err().to_string();
             assert!(error.starts_with("logs.level \"") && error.contains("write one like"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_message_is_one_line() {
+        let mut line = String::new();
+        write_on_one_line(&mut Writer::new(&mut line), "upload ignored: .x\n2026 ERROR \u{1b}[2J „ä“ \"q\"")
+            .unwrap();
+        assert_eq!(line, "upload ignored: .x\\n2026 ERROR \\u{1b}[2J „ä“ \"q\"");
     }
 }

@@ -181,7 +181,10 @@ impl Handle for StatusRequest {
             metadata: if may_get { record.headers.metadata } else { BTreeMap::new() },
             checksums: if may_get { record.checksums.values } else { BTreeMap::new() },
             // A disk that does not respond now says nothing about its content.
-            corruption: store.objects.corruption(&at, MAX_VERIFIED_BYTES).unwrap_or_default(),
+            corruption: match may_get {
+                true => store.objects.corruption(&at, MAX_VERIFIED_BYTES).unwrap_or_default(),
+                false => None,
+            },
         });
         let mut answer = ObjectStatus {
             bucket: at.bucket.clone(),

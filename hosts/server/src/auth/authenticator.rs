@@ -5,7 +5,9 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use tintype_api::{Access, Permission};
 
-use super::{Client, Clients, KeyVerifier, Principal, Sessions, TooManyGuesses, api_keys::ApiKeys};
+use super::{
+    Client, Clients, KeyVerifier, OpenSession, Principal, Sessions, TooManyGuesses, api_keys::ApiKeys,
+};
 use crate::settings::Settings;
 
 /// Turns the credentials of a request into a principal.
@@ -31,6 +33,12 @@ impl Authenticator {
         // With access keys others are meant to call, as with API keys: see `Settings::trusts_loopback`.
         client.is_trusted &= self.verifier.keys().is_root_alone();
         client
+    }
+
+    /// The session by which a request's sender is this principal, if it is by one.
+    #[must_use]
+    pub fn open_session(&self, principal: &Principal, headers: &HeaderMap) -> Option<OpenSession> {
+        self.sessions.open_session(principal, headers)
     }
 
     /// The sender of a request to a route. Which credentials count depends on what the route demands.

@@ -99,6 +99,11 @@ impl Authorizer {
         Self { decide: Arc::new(decide), keys: Some(keys), default_block }
     }
 
+    /// Whether there is no access key but the root key, so that programs of this machine are trusted without one.
+    pub(super) fn is_root_alone(&self) -> bool {
+        self.keys.as_ref().is_none_or(|keys| keys.is_root_alone())
+    }
+
     /// For the function alone. Weakly: the store owns what asks this.
     #[must_use]
     pub fn of_function(store: Weak<Storage>, default_block: PublicAccessBlock) -> Self {

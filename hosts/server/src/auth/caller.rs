@@ -4,7 +4,7 @@ use std::{future::Future, sync::Arc};
 
 use tintype_pipeline::store::Location;
 
-use super::{Action, Authorizer, Denied, Principal, RequestContext, Resource};
+use super::{Action, Authorizer, Denied, OpenSession, Principal, RequestContext, Resource};
 
 tokio::task_local! {
     static CURRENT: Arc<Caller>;
@@ -17,13 +17,20 @@ pub struct Caller {
     /// Who it is.
     pub principal: Principal,
     context: RequestContext,
+    session: Option<OpenSession>,
 }
 
 impl Caller {
     /// Of an authenticated request.
     #[must_use]
     pub const fn new(authorizer: Authorizer, principal: Principal, context: RequestContext) -> Self {
-        Self { authorizer, principal, context }
+        Self { authorizer, principal, context, session: None }
+    }
+
+    /// By this session.
+    #[must_use]
+    pub fn with_session(self, session: Option<OpenSession>) -> Self {
+        Self { session, ..self }
     }
 
     /// Whether its rights are by object. Others may use the API for every object.
@@ -49,11 +56,14 @@ impl Caller {
         !self.is_limited() || self.authorizer.allows(&self.principal, action, resource, &self.context)
     }
 
-    /// Whether it may use routes that demand this now: an answer may last for longer than its key, or its key's rights.
+    /// Whether it may use routes that demand this now: an answer may last for longer than its session, its key, its key's rights,
+    /// or the trust in programs of this machine.
     #[must_use]
     pub fn still_may(&self, action: Action, path: &str) -> bool {
         let now = RequestContext { time: std::time::SystemTime::now(), ..self.context.clone() };
-        self.authorizer.allows(&self.principal, action, &Resource::Route(path), &now)
+        self.session.as_ref().is_none_or(OpenSession::is_valid)
+            && (self.principal != Principal::LocalProgram || self.authorizer.is_root_alone())
+            && self.authorizer.allows(&self.principal, action, &Resource::Route(path), &now)
     }
 
     /// Logs that it has changed an access key: added, rotated, removed.
@@ -83,7 +93,7 @@ pub fn allows(action: Action, at: &Location) -> bool {
 #[must_use]
 pub fn may(action: Action, path: &str) -> bool {
     current().is_some_and(|caller| {
-        let Caller { authorizer, principal, context } = &*caller;
+        let Caller { authorizer, principal, context, .. } = &*caller;
         authorizer.authorize(principal, action, &Resource::Route(path), context).is_ok()
     })
 }

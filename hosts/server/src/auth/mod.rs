@@ -34,7 +34,7 @@ pub use login_throttle::TooManyGuesses;
 pub use principal::{FUNCTION, Principal};
 pub use request_context::RequestContext;
 pub use resource::Resource;
-pub use sessions::{LoginError, Sessions};
+pub use sessions::{LoginError, OpenSession, Sessions};
 pub use tintype_policy::Action;
 pub use verifier::KeyVerifier;
 use verifier::is_equal;

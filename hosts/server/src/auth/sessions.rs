@@ -85,8 +85,23 @@ impl Sessions {
 
     /// The principal of a request's session, if that is valid.
     pub(super) fn principal(&self, headers: &HeaderMap) -> Option<Principal> {
+        self.of_token(sent_token(headers)?)
+    }
+
+    /// The session by which a request's sender is this principal, if it is by one.
+    pub(super) fn open_session(
+        self: &Arc<Self>,
+        principal: &Principal,
+        headers: &HeaderMap,
+    ) -> Option<OpenSession> {
+        let token = sent_token(headers)?;
+        let is_by_it = self.of_token(token).as_ref() == Some(principal);
+        is_by_it.then(|| OpenSession { sessions: self.clone(), token: token.to_owned() })
+    }
+
+    fn of_token(&self, token: &str) -> Option<Principal> {
         let sessions = self.lock();
-        let session = sessions.get(sent_token(headers)?)?;
+        let session = sessions.get(token)?;
         let id = &session.access_key_id;
         let keys = self.verifier.keys();
         let is_valid = session.valid_until > Instant::now() && keys.secret_digest(id) == Some(session.secret);
@@ -118,6 +133,26 @@ impl Sessions {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Session>> {
         self.by_token.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The session of a request that is still being answered. `Debug` shows no token.
+#[derive(Clone)]
+pub struct OpenSession {
+    sessions: Arc<Sessions>,
+    token: String,
+}
+
+impl OpenSession {
+    /// Whether it has neither ended nor been ended.
+    pub(super) fn is_valid(&self) -> bool {
+        self.sessions.of_token(&self.token).is_some()
+    }
+}
+
+impl fmt::Debug for OpenSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenSession").finish_non_exhaustive()
     }
 }
 
@@ -167,12 +202,18 @@ mod tests {
         let sessions = Sessions::new(Arc::new(KeyVerifier::new(keys.clone())));
         let cookie = sessions.log_in("TTOPS", "first-secret-of-ops", Client::default()).unwrap();
         let session = with(cookie.split(';').next().unwrap());
+        let sessions = Arc::new(sessions);
+        let principal = Principal::AccessKey("TTOPS".into());
+        let open = sessions.open_session(&principal, &session).unwrap();
+        assert!(sessions.open_session(&Principal::Session, &session).is_none());
         for _ in 0..2 {
+            assert!(open.is_valid());
             assert_eq!(sessions.principal(&session), Some(Principal::AccessKey("TTOPS".into())));
             keys.apply(&settings("first-secret-of-ops")).unwrap();
         }
         keys.apply(&settings("second-secret-of-ops")).unwrap();
         assert_eq!(sessions.principal(&session), None);
+        assert!(!open.is_valid());
     }
 
     #[test]

@@ -1,20 +1,25 @@
-//! The file of the data folder that says where its server is, for commands without `--server`.
+//! The file of the data folder that says where its server is, for commands without `--server`. It counts while the server
+//! holds a lock on it: what a killed server left names an address that may be another program's by now.
 
 use std::{
-    fs,
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Read as _, Write as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    disk::read_text,
+    disk::{Links, open_regular},
     http_client::Trust,
     settings::{Settings, Tls},
 };
 
 const FILE: &str = "server.json";
+/// More than its bytes.
+const MAX_BYTES: u64 = 64 << 10;
 
 /// Where a server is, as programs of its machine reach it.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,9 +51,16 @@ impl RunningServer {
         }
     }
 
-    /// The one that has written its file to this data folder.
+    /// The one that runs on this data folder.
     pub(super) fn of_folder(data: &Path) -> Option<Self> {
-        serde_json::from_str(&read_text(&data.join(FILE)).ok()?).ok()
+        let file = open_regular(&data.join(FILE), OpenOptions::new().read(true), Links::Refuse).ok()?;
+        match file.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => {}
+            Ok(()) | Err(TryLockError::Error(_)) => return None,
+        }
+        let mut text = String::new();
+        file.take(MAX_BYTES).read_to_string(&mut text).ok()?;
+        serde_json::from_str(&text).ok()
     }
 
     /// Whom to trust there: a server's own certificate need not be known to any authority.
@@ -58,19 +70,31 @@ impl RunningServer {
 
     /// Writes its file, until what is returned is dropped. Without it, commands ask where their settings say.
     pub(super) fn announce(&self, data: &Path) -> Announced {
-        let file = data.join(FILE);
-        let text = serde_json::to_string(self).unwrap_or_default();
+        let path = data.join(FILE);
+        let file = self.write(&path).inspect_err(|error| {
+            tracing::warn!(%error, file = %path.display(), "commands without --server do not find this server");
+        });
+        Announced { path, _locked: file.ok() }
+    }
+
+    fn write(&self, path: &Path) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        let mut file = open_regular(path, options.write(true).create(true).mode(0o600), Links::Refuse)?;
+        // Commands hold it for no longer than it takes to read.
+        file.lock()?;
+        file.set_len(0)?;
         // Not durable: it says nothing after a crash.
-        if let Err(error) = fs::write(&file, text + "\n") {
-            tracing::warn!(%error, file = %file.display(), "commands without --server do not find this server");
-        }
-        Announced(file)
+        file.write_all(serde_json::to_string(self)?.as_bytes())?;
+        Ok(file)
     }
 }
 
 /// The file of a server that runs.
 #[derive(Debug)]
-pub(super) struct Announced(PathBuf);
+pub(super) struct Announced {
+    path: PathBuf,
+    _locked: Option<File>,
+}
 
 impl Announced {
     /// Removes it without waiting for the disk, which may hang. Needs Tokio.
@@ -81,7 +105,7 @@ impl Announced {
 
 impl Drop for Announced {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
+        let _ = fs::remove_file(&self.path);
     }
 }
 
@@ -97,9 +121,11 @@ mod tests {
             RunningServer { http: "https://[::1]:8443".into(), certificate: Some("/etc/a.pem".into()) };
         let announced = server.announce(data.path());
         assert_eq!(RunningServer::of_folder(data.path()), Some(server));
+        let text = fs::read(data.path().join(FILE)).unwrap();
         drop(announced);
         assert_eq!(RunningServer::of_folder(data.path()), None);
-        fs::write(data.path().join(FILE), "{\"http\":").unwrap();
+        // What a killed server leaves.
+        fs::write(data.path().join(FILE), text).unwrap();
         assert_eq!(RunningServer::of_folder(data.path()), None);
     }
 }

@@ -16,6 +16,7 @@ use axum::{
 };
 use futures::{Stream, StreamExt as _, stream};
 use serde_json::json;
+use tokio::time::MissedTickBehavior;
 
 use super::{Console, results};
 use crate::admin::{Entry, Fields, Refusal, ResultsRequest};
@@ -49,7 +50,10 @@ pub(super) async fn socket(
         message: format!("{}; GET /events has the same as server-sent events", rejection.body_text()),
     })?;
     let events = follow(&console, "/ws", request)?;
-    Ok(upgrade.max_message_size(MAX_MESSAGE).on_upgrade(move |socket| send_all(socket, events)))
+    Ok(upgrade
+        .max_frame_size(MAX_MESSAGE)
+        .max_message_size(MAX_MESSAGE)
+        .on_upgrade(move |socket| send_all(socket, events)))
 }
 
 /// The results that pass a request's conditions, as JSON. They end when the access key is removed that they were asked for
@@ -82,6 +86,8 @@ fn data(entry: &Entry) -> String {
 async fn send_all(mut socket: WebSocket, messages: impl Stream<Item = String>) {
     let mut messages = pin!(messages);
     let mut pings = tokio::time::interval(KEEP_ALIVE);
+    // After a message that took long to send, the client has time for its answer.
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut has_answered = true;
     loop {
         let message = tokio::select! {

@@ -38,7 +38,11 @@ pub(super) fn authorize(
         None => Ok(()),
     };
     let Err(denied) = decision else {
-        return Ok(Arc::new(Caller::new(authorizer.clone(), principal, context)));
+        let session = match access {
+            Access::Login(_) => inner.authenticator.open_session(&principal, headers),
+            Access::Anyone | Access::ApiKey => None,
+        };
+        return Ok(Arc::new(Caller::new(authorizer.clone(), principal, context).with_session(session)));
     };
     Err(Box::new(match (denied.principal == Principal::Anonymous, access) {
         (true, Access::ApiKey) if pass.is_some() && inner.gate.asks_for_signatures() => wrong_signature(),
