@@ -37,7 +37,7 @@ build() {
     log "building bootstrap for $architecture"
     # Static: independent of the system's C library.
     (cd "$root" && CARGO_TARGET_DIR=$root/target RUSTFLAGS="-C target-feature=+crt-static" \
-        cargo build --locked --profile lambda -p tintype-lambda --features jxl --target "$target")
+        cargo build --locked --profile lambda -p tintype-lambda --target "$target")
     pack "$root/target/$target/lambda/bootstrap" bootstrap 755 "$package"
     log "packaged $package, $(wc -c <"$package") bytes"
 }

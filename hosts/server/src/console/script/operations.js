@@ -22,7 +22,10 @@ for (const element of all("[data-refresh][data-every]")) {
     const rows = (bucket, key) => all(".dead-letter", form).filter((row) => row.dataset.key === key && row.dataset.bucket === bucket);
     const counts = { total: 0, rendered: 0, failed: 0 };
     let stream = null;
+    // Until the answer says how many there are; the first may end before that.
+    let isAsking = false;
     const tell = () => {
+      if (isAsking) return;
       const open = Math.max(0, counts.total - counts.rendered - counts.failed);
       outcome.hidden = false;
       outcome.textContent = `${counts.total} redriven: ${counts.rendered} rendered, ${counts.failed} failed again, ${open} waiting`;
@@ -58,7 +61,8 @@ for (const element of all("[data-refresh][data-every]")) {
       });
       try {
         for (const row of chosen) mark(row, "wait", "queued");
-        const answer = await act("/dead-letters", fields);
+        isAsking = true;
+        const answer = await act("/dead-letters", fields).finally(() => { isAsking = false; });
         counts.total += answer.count;
         tell();
       } catch (error) { stream.close(); outcome.hidden = false; outcome.textContent = error.message; announce(error.message); }
