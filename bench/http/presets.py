@@ -1,5 +1,5 @@
-"""GET of a preset by wrk, on the same images and settings in one run: not yet rendered (no cache holds anything), beside
-fastify with sharp in two processes; and rendered before, from memory and from disk, beside a bare axum handler that returns the
+"""GET of a preset by wrk, on the same images and settings in one run: not yet rendered (no cache holds anything) with scaling
+"sharp" and "fast", beside fastify with sharp in two processes; and rendered before, from memory and from disk, beside a bare axum handler that returns the
 same bytes from memory.
 
     cargo build --release -p tintype -p tintype-bench
@@ -36,6 +36,7 @@ name = "card"
 size = "400x400"
 fit = "cover"
 format = "auto"
+scaling = "%s"
 
 [logs]
 level = "warn"
@@ -55,8 +56,8 @@ def check(url):
 class Tintype(Server):
     """A server with the images, in a session of its own."""
 
-    def __init__(self, folder, more, images):
-        super().__init__(folder, settings=SETTINGS % more)
+    def __init__(self, folder, more, images, scaling="sharp"):
+        super().__init__(folder, settings=SETTINGS % (more, scaling))
         self.before_start = os.setsid
         self.start()
         s3 = self.client()
@@ -87,12 +88,15 @@ def main():
             for name, more in (("fresh", NOTHING_CACHED), ("disk", ON_DISK), ("memory", "")):
                 started.append(Tintype(folder / name, more, images))
             fresh, disk, memory = started
+            fast = Tintype(folder / "fast", NOTHING_CACHED, images, "fast")
+            started.append(fast)
             rendered = folder / "rendered.jpg"
             rendered.write_bytes(check(memory.url + "000.jpg"))
             port = free_port()
             peers.append(Peer([bench, "serve-bytes", rendered, f"127.0.0.1:{port}"], port, folder / "bare.log", arguments.nice))
             cases = [
                 Case("not yet rendered", fresh.url, "preset_paths.lua", fresh),
+                Case("not yet rendered, fast", fast.url, "preset_paths.lua", fast),
                 Case("rendered before, from disk", disk.url, "preset_paths.lua", disk),
                 Case("rendered before, from memory", memory.url, "preset_paths.lua", memory),
                 Case("bare axum handler", peers[0].url + "/", "get.lua", peers[0]),
@@ -107,7 +111,8 @@ def main():
                 cases.append(Case("sharp, each rendered", url, "preset_paths.lua", peers[-1]))
             for number in range(arguments.rounds):
                 for case in cases[number % len(cases) :] + cases[: number % len(cases)]:
-                    case.measure(arguments, 8 if case.name in ("not yet rendered", "sharp, each rendered") else 32, images)
+                    renders = case.name.startswith("not yet") or case.name == "sharp, each rendered"
+                    case.measure(arguments, 8 if renders else 32, images)
         finally:
             for server in started:
                 server.kill()
@@ -116,7 +121,8 @@ def main():
     for case in cases:
         rate, median, p95, cpu, _ = (statistics.median(values) for values in zip(*case.rounds, strict=True))
         print(f"{case.name}: {rate:,.0f} requests a second, {cpu:,.0f} µs of CPU each, median {median:.2f} ms, p95 {p95:.2f} ms")
-    for case, peer in [("not yet rendered", "sharp, each rendered"), ("rendered before, from disk", "bare axum handler"),
+    for case, peer in [("not yet rendered", "sharp, each rendered"), ("not yet rendered, fast", "sharp, each rendered"),
+                       ("rendered before, from disk", "bare axum handler"),
                        ("rendered before, from memory", "bare axum handler")]:  # fmt: skip
         pair = [one.rate for name in (case, peer) for one in cases if one.name == name]
         if len(pair) == 2:
