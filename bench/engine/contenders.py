@@ -88,6 +88,7 @@ def commands(ours, builds, oximg, only):
             found["sharp"] = ["node", WORKERS / "sharp.cjs", node]
         else:
             print("sharp is left out: there is no node with npm here", file=sys.stderr)
+    found["image"] = [ours, "image"]
     found["Pillow"] = [python, WORKERS / "pillow.py"]
     if is_chosen("oximg", "oximg fast"):
         program = shutil.which(oximg or "oximg")

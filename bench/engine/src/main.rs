@@ -1,7 +1,9 @@
-//! The program that `compare.py` runs: `worker` renders thumbnails, `score` scores them against references. Both read
-//! one JSON request a line from standard input and write one JSON response a line. `outcomes` prints the outcome of
+//! The program that `compare.py` runs: `worker` renders thumbnails, `image` does the same by the crates image and
+//! fast_image_resize, and `score` scores thumbnails against references. All three read one JSON request a line from standard
+//! input and write one JSON response a line. `outcomes` prints the outcome of
 //! each file of a folder.
 
+mod image_crate;
 mod lines;
 mod outcomes;
 mod score;
@@ -11,8 +13,9 @@ fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["worker"] => worker::run(),
+        ["image"] => image_crate::run(),
         ["score"] => score::run(),
         ["outcomes", folder] => outcomes::run(folder.as_ref()),
-        _ => anyhow::bail!("usage: tintype-engine-bench worker | score | outcomes FOLDER"),
+        _ => anyhow::bail!("usage: tintype-engine-bench worker | image | score | outcomes FOLDER"),
     }
 }

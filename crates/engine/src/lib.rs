@@ -56,7 +56,7 @@ pub struct Scratch {
     level: SimdLevel,
     transforms: colour::TransformCache,
     tables: codec::jpeg::TableCache,
-    weights: resample::WeightsCache,
+    resampling: resample::Buffers,
     /// The decoded frame of formats that do not stream.
     frame: Vec<u8>,
 }
@@ -186,8 +186,8 @@ fn composed<T>(
     let header = &file.details.header;
     stop.check("reading the header")?;
 
-    let mut weights = std::mem::take(&mut scratch.weights);
-    let rows = resample::MultiResampler::new(header, &plans, scratch.level, stop, &mut weights);
+    let mut buffers = std::mem::take(&mut scratch.resampling);
+    let rows = resample::MultiResampler::new(header, &plans, scratch.level, stop, &mut buffers);
     let mut resamplers = stage::StageMarker { rows, mark, batch: false };
     let reduction = plan::reduction(header, &plans);
     let context = codec::Context { limits, reduction, level: scratch.level, stop, foreign };
@@ -198,13 +198,15 @@ fn composed<T>(
 
     let mut finished = Vec::with_capacity(specs.len());
     let images = resamplers.rows.finish()?;
-    scratch.weights = weights;
     for ((image, plan), spec) in images.into_iter().zip(&plans).zip(specs) {
         stop.check("finishing thumbnails")?;
         let format = spec.format.resolve(header.format);
         let image = orient::upright(image, header.orientation);
         let image = colour::to_srgb(image, profile.as_deref(), &mut scratch.transforms, stop)?;
-        finished.push(each(canvas::compose(&image, plan, spec.background, format), format, spec)?);
+        let composed = canvas::compose(&image, plan, spec.background, format);
+        buffers.recycle(image);
+        finished.push(each(composed, format, spec)?);
     }
+    scratch.resampling = buffers;
     Ok(finished)
 }

@@ -5,6 +5,7 @@
 //! (`horizontal`). Values are 16-bit integers with 32-bit sums, so that every SIMD level gives the same result.
 
 mod box_filter;
+mod buffers;
 mod horizontal;
 mod interlaced;
 mod vertical;
@@ -23,7 +24,7 @@ use interlaced::InterlacedResampler;
 use std::sync::Arc;
 use vertical::Vertical;
 
-pub(crate) use weights::WeightsCache;
+pub(crate) use buffers::Buffers;
 use weights::{Axis, Weights};
 
 /// Converts each row of the image to light once, for the resamplers of all renditions.
@@ -33,7 +34,7 @@ pub(crate) struct MultiResampler<'a> {
     level: SimdLevel,
     stop: Stop<'a>,
     rows: u32,
-    cache: &'a mut WeightsCache,
+    buffers: &'a mut Buffers,
     running: Option<(Lineariser, Resamplers)>,
 }
 
@@ -49,9 +50,9 @@ impl<'a> MultiResampler<'a> {
         plans: &'a [Plan],
         level: SimdLevel,
         stop: Stop<'a>,
-        cache: &'a mut WeightsCache,
+        buffers: &'a mut Buffers,
     ) -> Self {
-        Self { header, plans, level, stop, rows: 0, cache, running: None }
+        Self { header, plans, level, stop, rows: 0, buffers, running: None }
     }
 
     /// The resampled images, in the order of the plans.
@@ -83,7 +84,7 @@ impl RowSink for MultiResampler<'_> {
         let lineariser = Lineariser::new(self.level, grid, width);
         let renditions = match grid.order {
             Order::TopDown => {
-                let resampler = |plan| Resampler::new(self.header, plan, grid, self.level, self.cache);
+                let resampler = |plan| Resampler::new(self.header, plan, grid, self.level, self.buffers);
                 Resamplers::TopDown(self.plans.iter().map(resampler).collect())
             }
             Order::Passes => {
@@ -169,9 +170,11 @@ pub(crate) fn memory(header: &Header, plan: &Plan, scale: u32) -> u64 {
 }
 
 impl Resampler {
-    fn new(header: &Header, plan: &Plan, grid: Grid, level: SimdLevel, cache: &mut WeightsCache) -> Self {
+    fn new(header: &Header, plan: &Plan, grid: Grid, level: SimdLevel, buffers: &mut Buffers) -> Self {
         let (across, down) = axes(header, plan, grid.scale, true);
-        let (across, down) = (cache.weights(across, 1, crate::simd::WIDTH), cache.weights(down, 2, 2));
+        let Buffers { weights, .. } = buffers;
+        let (across, down) = (weights.weights(across, 1, crate::simd::WIDTH), weights.weights(down, 2, 2));
+        let samples = buffers.samples(across.len() * down.len() * grid.model.channels());
         let (columns, rows) = (across.span, down.span);
         let boxes =
             (columns.factor > 1 || rows.factor > 1).then(|| BoxFilter::new(grid.model.channels(), columns));
@@ -182,7 +185,7 @@ impl Resampler {
             received: 0,
             boxes,
             vertical: None,
-            horizontal: Horizontal::new(grid.model, across, down.len()),
+            horizontal: Horizontal::new(grid.model, across, samples),
             down,
             done: 0,
         }

@@ -22,18 +22,12 @@ pub(super) struct Horizontal {
 }
 
 impl Horizontal {
-    pub(super) fn new(model: Model, weights: Arc<Weights>, height: usize) -> Self {
+    /// Appends its rows to `samples`, which is empty.
+    pub(super) fn new(model: Model, weights: Arc<Weights>, samples: Vec<u16>) -> Self {
         let longest = (0..weights.len()).map(|out| weights.window(out).0 + weights.window(out).1.len()).max();
         let stride = padded(longest.unwrap_or(0).max(weights.span.boxes));
         let channels = model.channels();
-        Self {
-            model,
-            planes: Vec::new(),
-            stride,
-            sums: vec![0; weights.len() * channels],
-            samples: Vec::with_capacity(weights.len() * height * channels),
-            weights,
-        }
+        Self { model, planes: Vec::new(), stride, sums: vec![0; weights.len() * channels], samples, weights }
     }
 
     /// The distance of planes that [`Self::planes`] takes.

@@ -33,7 +33,7 @@ fn run(model: Model, width: u32, height: u32, out: (u32, u32), pixels: &[u8]) ->
     };
     let never = || false;
     let mut results = [SimdLevel::baseline(), SimdLevel::detect()].map(|level| {
-        let (plans, mut cache) = ([plan], WeightsCache::default());
+        let (plans, mut cache) = ([plan], Buffers::default());
         let mut resampler = MultiResampler::new(&header, &plans, level, Stop(&never), &mut cache);
         resampler.begin(Grid::full_scale(model)).unwrap();
         for row in pixels.chunks(width as usize * model.channels()) {
