@@ -26,6 +26,11 @@ class Stack:
     protected: bool = False
     # Its status after a deletion; None: it can be found no longer.
     end: str | None = "DELETE_COMPLETE"
+    # (action, logical id, type, replacement) of each change of the next change set, and its status once that is executed.
+    changes: list = field(default_factory=list)
+    after: str = "UPDATE_COMPLETE"
+    # Of the last change set.
+    proposed: dict = field(default_factory=dict)
 
 
 class FakeAws:
@@ -118,8 +123,10 @@ class FakeAws:
         return answer.status_code, answer.headers, answer.content
 
     def _cloudformation(self, form):
-        action, name = form["Action"], form["StackName"]
+        action, name = form["Action"], form.get("StackName", "")
         self.cloudformation.append(action)
+        # A change set's ARN has its stack's name here.
+        name = name or form["ChangeSetName"].split("/")[1]
         name = name.split("/")[1] if name.startswith("arn:") else name
         if name not in self.stacks:
             return self._error(400, "ValidationError", f"Stack with id {name} does not exist", "<ErrorResponse>{}</ErrorResponse>")
@@ -149,6 +156,28 @@ class FakeAws:
             result += "</StackResourceSummaries>"
             if at + 1 < len(stack.resources):
                 result += f"<NextToken>{at + 1}</NextToken>"
+        elif action == "GetTemplateSummary":
+            keys = "".join(f"<member><ParameterKey>{key}</ParameterKey></member>" for key in stack.parameters)
+            result = f"<Parameters>{keys}</Parameters>"
+        elif action == "CreateChangeSet":
+            assert form["ChangeSetType"] == "UPDATE", form
+            stack.proposed = form
+            result = f"<Id>arn:aws:cloudformation:us-east-1:{ACCOUNT}:changeSet/{name}/1</Id><StackId>{stack_id(name)}</StackId>"
+        elif action == "DescribeChangeSet":
+            changes = "".join(
+                f"<member><Type>Resource</Type><ResourceChange><Action>{what}</Action><LogicalResourceId>{logical}</LogicalResourceId>"
+                f"<ResourceType>{kind}</ResourceType><Replacement>{replacement}</Replacement></ResourceChange></member>"
+                for what, logical, kind, replacement in stack.changes
+            )
+            # CloudFormation's own words, which the CLI looks for.
+            reason = "The submitted information didn't contain changes. Submit different information to create a change set."
+            result = f"<ChangeSetName>1</ChangeSetName><StackName>{name}</StackName><Changes>{changes}</Changes>" + (
+                "<Status>CREATE_COMPLETE</Status><ExecutionStatus>AVAILABLE</ExecutionStatus>"
+                if stack.changes
+                else f"<Status>FAILED</Status><StatusReason>{escape(reason)}</StatusReason>"
+            )
+        elif action == "ExecuteChangeSet":
+            stack.status, result = stack.after, ""
         elif action == "GetTemplate":
             result = f"<TemplateBody>{escape(stack.template)}</TemplateBody>"
         else:

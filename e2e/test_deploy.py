@@ -5,7 +5,9 @@ import base64
 import io
 import json
 import os
+import pty
 import re
+import shlex
 import shutil
 import stat
 import subprocess
@@ -91,22 +93,33 @@ def aws(moto):
 
 @pytest.fixture
 def deploy(aws, cli, home, tmp_path):
-    def run(*arguments, package=tmp_path / "bootstrap.zip", **env):
+    def run(*arguments, package=tmp_path / "bootstrap.zip", answer=None, **env):
+        """At a terminal on which `answer` is typed, if there is one."""
         given = ["--package", str(package)] if package else []
-        return subprocess.run(
-            [str(home / "deploy"), *given, *arguments],
-            capture_output=True,
-            text=True,
-            env=environment(
-                AWS_ENDPOINT_URL=aws.url,
-                AWS_ACCESS_KEY_ID="test",
-                AWS_SECRET_ACCESS_KEY="test",
-                AWS_REGION="us-east-1",
-                AWS_PAGER="",
-                PATH=f"{cli.path}:{os.environ['PATH']}",
+        stdin = subprocess.DEVNULL
+        if answer is not None:
+            terminal, stdin = pty.openpty()
+            os.write(terminal, answer.encode())
+        try:
+            return subprocess.run(
+                [str(home / "deploy"), *given, *arguments],
+                stdin=stdin,
+                capture_output=True,
+                text=True,
+                env=environment(
+                    AWS_ENDPOINT_URL=aws.url,
+                    AWS_ACCESS_KEY_ID="test",
+                    AWS_SECRET_ACCESS_KEY="test",
+                    AWS_REGION="us-east-1",
+                    AWS_PAGER="",
+                    PATH=f"{cli.path}:{os.environ['PATH']}",
+                )
+                | env,
             )
-            | env,
-        )
+        finally:
+            if answer is not None:
+                os.close(terminal)
+                os.close(stdin)
 
     return run
 
@@ -291,6 +304,105 @@ def test_a_stack_that_cannot_be_updated_is_left_alone(deploy, aws):
     assert set(aws.cloudformation) == {"DescribeStacks"} and aws.written() == []
 
 
+CHANGES = [("Modify", "Function", "AWS::Lambda::Function", "False"), ("Add", "Version", "AWS::Lambda::Version", "False")]
+
+
+def test_a_change_set_is_reviewed_before_it_is_executed(deploy, aws):
+    for answer, executed in [(None, False), ("n\n", False), ("\n", False), ("y\n", True)]:
+        aws.stacks["tintype"] = Stack("UPDATE_COMPLETE", changes=CHANGES)
+        aws.cloudformation.clear()
+        done = deploy("--review", "MemorySize=256", answer=answer)
+        assert done.returncode == 0, done.stdout + done.stderr
+        # What would change, and how, is shown first.
+        for part in ("Modify", "Function", "AWS::Lambda::Version"):
+            assert part in done.stdout, (part, done.stdout)
+        assert ("ExecuteChangeSet" in aws.cloudformation) == executed, answer
+        later = "not executed. Later: aws cloudformation execute-change-set --change-set-name arn:aws:cloudformation:"
+        assert (later in done.stdout) == (not executed), done.stdout
+        assert ("Upload an image:" in done.stdout) == executed
+        proposed = aws.stacks["tintype"].proposed
+        assert "MemorySize" in proposed.values() and "256" in proposed.values()
+
+
+def test_a_review_without_changes_asks_nothing(deploy, aws):
+    aws.stacks["tintype"] = Stack("UPDATE_COMPLETE", changes=[])
+    done = deploy("--review", answer="y\n")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "nothing changes" in done.stdout and "ExecuteChangeSet" not in aws.cloudformation
+
+
+@pytest.mark.parametrize("answer", ["n\n", "y\n"])
+def test_a_review_of_a_new_stack_creates_it(deploy, moto, answer):
+    """By moto, which has change sets of stacks that are created."""
+    done = deploy("--review", answer=answer)
+    assert done.returncode == 0, done.stdout + done.stderr
+    buckets = {one["Name"] for one in moto.client("s3").list_buckets()["Buckets"]}
+    assert "tintype-artefacts-123456789012-us-east-1" in buckets
+    assert ("not executed" in done.stdout) == (answer == "n\n")
+    assert (len(buckets) == 3) == (answer == "y\n"), buckets
+
+
+def test_a_canary_that_is_rolled_back_is_a_failure_with_advice(deploy, aws):
+    """CodeDeploy, stopped by an alarm, has CloudFormation roll the update back."""
+    for review in ((), ("--review",)):
+        aws.stacks["tintype"] = Stack("UPDATE_COMPLETE", changes=CHANGES, after="UPDATE_ROLLBACK_COMPLETE")
+        done = deploy(*review, "Release=Canary10Percent5Minutes", answer="y\n")
+        assert done.returncode == 1 and "the stack tintype is not changed" in done.stderr, done.stdout + done.stderr
+        assert "stopped a canary, calls go to the version before" in done.stderr
+        assert "Upload an image:" not in done.stdout
+    aws.stacks["tintype"] = Stack("UPDATE_COMPLETE", changes=CHANGES, after="UPDATE_ROLLBACK_COMPLETE")
+    done = deploy("MemorySize=256")
+    assert done.returncode == 1 and "is not changed" in done.stderr and "canary" not in done.stderr
+    # A stack that was rolled back can be updated again.
+    aws.stacks["tintype"] = Stack("UPDATE_ROLLBACK_COMPLETE", changes=CHANGES)
+    assert deploy("MemorySize=256").returncode == 0
+
+
+def test_a_canary_is_given_to_codedeploy_as_the_template_has_it(deploy, aws):
+    aws.stacks["tintype"] = Stack("UPDATE_COMPLETE", changes=CHANGES)
+    done = deploy("Release=Linear10PercentEvery1Minute", "MemorySize=256")
+    assert done.returncode == 0, done.stdout + done.stderr
+    proposed = aws.stacks["tintype"].proposed
+    release = next(name for name, value in proposed.items() if value == "Release")
+    assert proposed[release.replace("ParameterKey", "ParameterValue")] == "Linear10PercentEvery1Minute"
+    # The alias is moved by CodeDeploy only with its update policy, and only to a version, which a canary has.
+    sent = proposed["TemplateBody"]
+    assert "CodeDeployLambdaAliasUpdate" in sent and "DEPLOYMENT_STOP_ON_ALARM" in sent
+
+
+def test_the_last_five_versions_and_the_live_one_stay(deploy, aws, moto):
+    awslambda = moto.client("lambda")
+    role = moto.client("iam").create_role(RoleName="r", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+
+    def package(number):
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w") as writer:
+            writer.writestr("bootstrap", str(number))
+        return content.getvalue()
+
+    awslambda.create_function(
+        FunctionName="Thumbnails", Runtime="provided.al2023", Role=role, Handler="h", Code={"ZipFile": package(0)}
+    )
+    for number in range(1, 9):
+        awslambda.update_function_code(FunctionName="Thumbnails", ZipFile=package(number))
+        awslambda.publish_version(FunctionName="Thumbnails")
+    # Gone back to by hand.
+    awslambda.create_alias(FunctionName="Thumbnails", Name="live", FunctionVersion="2")
+
+    def versions():
+        return [one["Version"] for one in awslambda.list_versions_by_function(FunctionName="Thumbnails")["Versions"]]
+
+    before = versions()
+    for parameters in ((), ("Release=Canary10Percent5Minutes",)):
+        aws.stacks["tintype"] = Stack("UPDATE_COMPLETE", changes=CHANGES)
+        done = deploy(*parameters, "MemorySize=256")
+        assert done.returncode == 0, done.stdout + done.stderr
+        if not parameters:
+            # No versions are the stack's: nothing is deleted.
+            assert versions() == before
+    assert versions() == ["$LATEST", "2", "4", "5", "6", "7", "8"]
+
+
 def test_settings_of_a_file_are_a_layer(deploy, moto, tmp_path):
     settings = tmp_path / "shop.toml"
     settings.write_text("# " + "x" * 10_000 + "\n[api]\nrate = 5\n")
@@ -308,6 +420,45 @@ def test_settings_of_a_file_are_a_layer(deploy, moto, tmp_path):
     assert done.returncode == 1 and "more than 64 KB" in done.stderr
     done = deploy("--dry-run", "Settings=" + "x" * 3_500, **OFFLINE)
     assert done.returncode == 1 and "Lambda allows 4096" in done.stderr and "--settings" in done.stderr
+
+
+def test_the_estimate_of_the_environment_is_no_less_than_it_is(home):
+    """Lambda refuses more than 4 KB when the function is created; the script says so before."""
+    given = {
+        "SourceBucketName": "i" * 63,
+        "DestinationBucketName": "o" * 63,
+        "FunctionName": "F" * 64,
+        "CodeKey": "0" * 32 + ".zip",
+        "SettingsVersion": "1" * 12,
+        "Settings": "[[preset]]\n" * 20,
+        "CorsOrigin": "https://shop.example",
+        "Prefix": "raw/" * 10,
+        "MirrorDeletes": "true",
+        "ApiUploads": "true",
+        "ApiKeyRequired": "true",
+        "CustomMetrics": "true",
+        "PublicImages": "presets",
+        "ThumbnailSize": "1000x1000",
+        "ThumbnailFit": "contain",
+        "ThumbnailFormat": "webp",
+        "ThumbnailQuality": "100",
+        "ThumbnailKey": "{stem}-{size}.{ext}",
+    }
+    variables = Template(**given)["Function"]["Environment"]["Variables"]
+    queue = "https://sqs.ap-southeast-1.amazonaws.com/123456789012/" + given["FunctionName"] + "-dead-letters"
+    actual = sum(len(name) + len(str(value)) for name, value in (variables | {"DEAD_LETTER_QUEUE_URL": queue}).items())
+    parameters = " ".join(f"[{name}]={shlex.quote(value)}" for name, value in given.items())
+    script = f"""
+        declare -A given=({parameters})
+        parameter() {{ echo "${{given[$1]:-$2}}"; }}
+        fail() {{ echo "$*"; }}
+        . {home}/steps/preflight.sh
+        source_bucket=${{given[SourceBucketName]}} destination_bucket=${{given[DestinationBucketName]}} function_name=${{given[FunctionName]}}
+        eval "$(declare -f environment_fits | sed 's/bytes <= 4096/bytes < 0/')"
+        environment_fits"""
+    words = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout
+    estimate = int(re.search(r"about (\d+) bytes", words)[1])
+    assert actual <= estimate <= actual + 800, (actual, estimate)
 
 
 def test_a_package_depends_on_the_program_alone(deploy, tmp_path, home):
@@ -575,5 +726,5 @@ def test_redrive_and_backfill(deploy, aws, moto, home, tmp_path):
         s3.put_object(Bucket="photos-in", Key="readme.txt", Body=b"x")
         done = deploy("backfill", package=None)
         assert done.returncode == 0, done.stdout + done.stderr
-        assert "42 images, 0 of them failed for now" in done.stdout
+        assert "43 objects, 0 of them failed for now" in done.stdout
         assert len(s3.list_objects_v2(Bucket="photos-out")["Contents"]) == 41

@@ -142,6 +142,23 @@ def test_a_test_event_is_ignored(function):
     assert function.invoke(sqs_event(event)).ok == {"records": []}
 
 
+def test_keys_that_the_settings_do_not_take_are_ignored_and_counted(moto, tmp_path, s3):
+    """The template's notification has no suffix: S3 could not say `.jpg` in any case."""
+    with Function([BOOTSTRAP], moto.environment() | {"CUSTOM_METRICS": "true"}, tmp_path) as function:
+        keys = [f"{next(numbers)}{ending}" for ending in (".jpg", ".Jpeg", ".PNG", ".txt", ".jpg.bak", "/")]
+        for key in keys[:3]:
+            s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.jpeg())
+        # The others are not even looked for in the bucket.
+        answer = function.invoke(s3_event(*keys)).ok
+        expected = ["made"] * 3 + ["ignored"] * 3
+        assert [one["outcome"] for one in answer["records"]] == expected
+        lines = function.log_lines("tintype.record")
+        assert [(one["outcome"], one["level"]) for one in lines] == [(outcome, "INFO") for outcome in expected]
+        assert all(one["why"] for one in lines[3:])
+        counted = [line for line in function.log_lines() if "_aws" in line]
+        assert sum(value for line in counted for name, value in line.items() if "gnored" in name and isinstance(value, (int, float))) >= 3
+
+
 def test_keys_are_decoded_and_every_record_is_handled(function, s3):
     keys = ["Medium-input(30)/photo 1+2.jpg", "ü.jpg", "a//b.jpg"]
     encoded = ["Medium-input%2830%29/photo+1%2B2.jpg", "%C3%BC.jpg", "a%2F%2Fb.jpg"]

@@ -12,7 +12,6 @@ import pytest
 from template import FOLDER, PATH, Template, api_digest, source
 from tintype import ROOT
 
-SUFFIXES = [".jpg", ".jpeg", ".png", ".webp", ".gif", ".JPG", ".JPEG", ".PNG"]
 EIGHT = [
     "Duration",
     "Throttles",
@@ -46,7 +45,8 @@ def test_cfn_lint_finds_nothing():
 
 def test_it_is_plain_cloudformation_small_enough_to_be_sent_as_it_is():
     assert "Transform" not in source()
-    assert PATH.stat().st_size <= 51_200
+    # CloudFormation takes 51,200; the rest is room for the next parameters.
+    assert PATH.stat().st_size <= 50_600
 
 
 def notifications(template, event):
@@ -58,17 +58,38 @@ def rules(notification):
     return {rule["Name"]: rule["Value"] for rule in notification["Filter"]["S3Key"]["Rules"]}
 
 
-def test_one_notification_for_each_suffix():
-    found = notifications(Template(), "s3:ObjectCreated:*")
-    assert [rules(one) for one in found] == [{"suffix": suffix} for suffix in SUFFIXES]
-    assert {one["Function"] for one in found} == {"<Live>"}
-    found = notifications(Template(Prefix="raw/"), "s3:ObjectCreated:*")
-    assert [rules(one) for one in found] == [{"prefix": "raw/", "suffix": suffix} for suffix in SUFFIXES]
+def test_the_function_gets_every_key_below_the_prefix():
+    """S3's filters know no suffix in any case, and the settings may name others: the function ignores the rest."""
+    (every,) = notifications(Template(), "s3:ObjectCreated:*")
+    assert every["Function"] == "<Live>" and "Filter" not in every
+    (below,) = notifications(Template(Prefix="raw/"), "s3:ObjectCreated:*")
+    assert rules(below) == {"prefix": "raw/"}
+    assert "EventBridgeConfiguration" not in Template()["SourceBucket"]["NotificationConfiguration"]
+    assert "SourceEvents" not in Template().resources
+    # What is ignored is counted.
+    outcomes = next(one for one in json.loads(Template()["Dashboard"]["DashboardBody"])["widgets"] if one["properties"]["title"] == "Outcomes")
+    assert "'ignored'" in outcomes["properties"]["query"]
 
 
-def test_the_filter_of_the_function_is_that_of_the_notifications():
-    # The function's own default takes every one of them, and more.
-    assert 'suffixes = "images"' in (ROOT / "tintype.example.toml").read_text()
+def test_a_filter_of_keys_takes_every_spelling_of_what_the_settings_name():
+    template = Template(KeyFilter="images", MirrorDeletes="true")
+    assert template["SourceBucket"]["NotificationConfiguration"] == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
+    pattern = template["SourceEvents"]["EventPattern"]
+    assert pattern["detail-type"] == ["Object Created", "Object Deleted"]
+    assert pattern["detail"]["bucket"] == {"name": ["in"]}
+    assert template["InvokeFromEvents"]["SourceArn"] == "<SourceEvents.Arn>"
+    # `suffixes = "images"`, in any case. The reference is produced from the program.
+    table = (ROOT / "docs/reference/formats.md").read_text().split("<!-- produced -->")[1].split("<!-- end -->")[0]
+    extensions = [one for row in table.strip().splitlines()[2:] for one in re.findall(r"`(\.\w+)`", row.split("|")[2])]
+    assert len(extensions) >= 16
+    selected = [one["suffix"]["equals-ignore-case"] for one in pattern["detail"]["object"]["key"]]
+    assert sorted(selected) == sorted(extensions)
+    # EventBridge takes patterns of at most 2048 characters.
+    assert len(json.dumps(pattern, separators=(",", ":"))) <= 2_048
+    assert json.dumps(pattern).isascii()
+
+
+def test_the_function_has_the_prefix_of_the_notifications():
     variables = Template(Prefix="raw/")["Function"]["Environment"]["Variables"]
     assert variables["TINTYPE_TRIGGER__PREFIX"] == '"raw/"'
     assert "TINTYPE_TRIGGER__PREFIX" not in Template()["Function"]["Environment"]["Variables"]
@@ -124,6 +145,7 @@ def test_rules_refuse_what_cannot_work():
         ({"DestinationBucketName": "in"}, "without end"),
         ({"SourceBucketExists": "true", "SourceBucketName": ""}, "SourceBucketName"),
         ({"DestinationBucketExists": "true", "DestinationBucketName": ""}, "DestinationBucketName"),
+        ({"KeyFilter": "images", "Prefix": "raw/"}, "KeyFilter=none"),
         ({"ApiUploads": "true"}, "ApiKeyRequired=true"),
         ({"ApiUploads": "true", "ApiKeyRequired": "true", "ApiType": "NONE"}, "ApiType=REST"),
         ({"ApiEndpointType": "PRIVATE"}, "ApiVpcEndpointIds"),
@@ -145,7 +167,10 @@ def test_existing_buckets_stay_as_they_are():
     pattern = template["SourceEvents"]["EventPattern"]
     assert (pattern["source"], pattern["detail-type"]) == (["aws.s3"], ["Object Created", "Object Deleted"])
     assert pattern["detail"]["bucket"] == {"name": ["in"]}
-    assert pattern["detail"]["object"]["key"] == [{"wildcard": f"raw/*{suffix}"} for suffix in SUFFIXES]
+    assert pattern["detail"]["object"] == {"key": [{"prefix": "raw/"}]}
+    assert "object" not in Template(SourceBucketExists="true")["SourceEvents"]["EventPattern"]["detail"]
+    filtered = Template(SourceBucketExists="true", KeyFilter="images")["SourceEvents"]["EventPattern"]["detail"]["object"]["key"]
+    assert {"suffix": {"equals-ignore-case": ".jpg"}} in filtered
     assert template["SourceEvents"]["Targets"] == [{"Id": "function", "Arn": "<Live>"}]
     invoke = template["InvokeFromEvents"]
     assert (invoke["Principal"], invoke["SourceArn"]) == ("events.amazonaws.com", "<SourceEvents.Arn>")
@@ -588,6 +613,27 @@ def test_the_http_api():
     assert template["Stage"]["DefaultRouteSettings"]["ThrottlingRateLimit"] == 100
     assert template["Api"]["CorsConfiguration"]["AllowOrigins"] == ["https://shop.example"]
     assert template["Invoke"]["SourceArn"].endswith(":<Api>/*/*/myimage*")
+
+
+def test_a_queue_for_backfills():
+    alias, role = "arn:aws:lambda:us-east-1:1:function:F:live", "arn:aws:iam::1:role/tintype-Role-X1"
+    template = Template(FOLDER / "backfill.yaml", FunctionAlias=alias, RoleArn=role)
+    mapping = template["Mapping"]
+    assert (mapping["EventSourceArn"], mapping["FunctionName"], mapping["BatchSize"]) == ("<Queue.Arn>", alias, 10)
+    # Else one image that fails has the whole batch delivered again.
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": 10}
+    assert template["Rights"]["RoleName"] == "tintype-Role-X1"
+    (statement,) = statements(template["Rights"])
+    assert set(statement["Action"]) == {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
+    assert statement["Resource"] == "<Queue.Arn>"
+    # The rights come first.
+    assert "<Rights" in json.dumps(mapping["Tags"])
+    # A message is not delivered to two calls at once.
+    assert template["Queue"]["VisibilityTimeout"] >= 6 * source()["Parameters"]["Timeout"]["Default"]
+    assert template["Queue"]["RedrivePolicy"] == {"deadLetterTargetArn": "<DeadLetters.Arn>", "maxReceiveCount": 5}
+    lab = Template(FOLDER / "backfill.yaml", FunctionAlias=alias, RoleArn=role, GrantRights="false")
+    assert lab.of_type("AWS::IAM::RolePolicy") == {} and "Rights" not in json.dumps(lab["Mapping"])
 
 
 def test_domain_and_firewall():

@@ -8,8 +8,10 @@ import re
 import pytest
 from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 
+import recording
 import template as templates
 from template import Template
+from tintype import ROOT
 
 # What a new version of the function changes, and the function itself.
 PACKAGE = {"CodeKey": "new.zip"}
@@ -94,6 +96,15 @@ UPDATES = {
         {"KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/1"},
         {"Role": "modify", "SourceBucket": "modify", "DestinationBucket": "modify"},
     ),
+    "keys selected by EventBridge": (
+        {},
+        {"KeyFilter": "images"},
+        {"SourceBucket": "modify", "SourceEvents": "add", "InvokeFromEvents": "add"},
+    ),
+    "keys of an existing bucket selected": ({"SourceBucketExists": "true"}, {"KeyFilter": "images"}, {"SourceEvents": "modify"}),
+    "a private API": ({}, {"ApiEndpointType": "PRIVATE", "ApiVpcEndpointIds": "vpce-1"}, {"Api": "modify"}),
+    "access logs of the API": ({}, {"ApiAccessLogs": "true"}, {"ApiLogs": "add", "ApiStage": "modify"}),
+    "more alarms and saved queries": ({}, {"WatchingTemplateUrl": "https://code/w.yaml"}, {"Watching": "add"}),
     "CloudFront": ({}, {"DistributionArn": "arn:aws:cloudfront::1:distribution/E"}, {"DestinationBucketPolicy": "modify"}),
 }
 
@@ -140,8 +151,32 @@ def test_an_update_changes_what_it_must_and_nothing_else(name):
     assert changes(Template(**after), Template(**before)) == {one: back.get(what, what) for one, what in expected.items()}
 
 
-def test_there_are_twenty_and_more():
+def test_the_table_of_the_docs_is_that_of_the_tests():
+    """docs/operate/aws-updates.md; RECORD=1 writes it."""
     assert len(UPDATES) >= 20
+    words = {"add": "added", "modify": "changed", "replace": "replaced", "remove": "removed"}
+    rows = ["| Update | Parameters | CloudFormation |", "|---|---|---|"]
+    for name, (before, change, expected) in UPDATES.items():
+        given = " ".join(f"`{key}={value}`" for key, value in change.items())
+        given += f" (before: {' '.join(f'`{key}={value}`' for key, value in before.items())})" if before else ""
+        done = [
+            f"{word}: {', '.join(f'`{one}`' for one in sorted(shown(expected, what)))}"
+            for what, word in words.items()
+            if what in expected.values()
+        ]
+        rows.append(f"| {name} | {given or '–'} | {'; '.join(done) or 'nothing'} |")
+    page = ROOT / "docs/operate/aws-updates.md"
+    start, end = "<!-- produced -->\n\n", "\n\n<!-- end -->"
+    head, rest = page.read_text().split(start)
+    text = head + start + "\n".join(rows) + end + rest.split(end)[1]
+    if recording.RECORDS:
+        page.write_text(text)
+    recording.same(str(page.relative_to(ROOT)), page.read_text(), text)
+
+
+def shown(expected, what):
+    """The resources that an update treats so; the digest in a name is left out, as every change of the API changes it."""
+    return {re.sub(r"(?<=ApiDeployment)[0-9a-f]{8}", "…", name) for name, one in expected.items() if one == what}
 
 
 def test_no_update_touches_the_callers_of_the_alias():

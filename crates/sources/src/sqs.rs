@@ -7,7 +7,9 @@ use async_trait::async_trait;
 pub use aws_sdk_sqs::Client;
 use aws_sdk_sqs::{
     config::{BehaviorVersion, Region, retry::RetryConfig},
-    types::{MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName},
+    types::{
+        MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
+    },
 };
 use bytes::Bytes;
 use tintype_pipeline::store::StoreError;
@@ -19,6 +21,9 @@ use crate::{Backlog, Broker, DeadLetter, Message};
 const LARGEST_BODY: usize = (1 << 20) - (4 << 10);
 /// The most messages of one request.
 const MOST: usize = 10;
+/// Waits before messages that a queue did not take out of a batch are sent again.
+const REFUSED_DELAYS: [Duration; 4] =
+    [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(4), Duration::from_secs(15)];
 /// How long a request waits for messages, below the clients' read time-out.
 const WAIT_S: i32 = 15;
 /// How long a message is invisible to others, unless it is extended.
@@ -79,6 +84,18 @@ impl DeadLetterQueue {
     }
 }
 
+/// An event to publish. A FIFO queue delivers those of one group in their order, and those of one id within five minutes
+/// once; both have at most 128 letters and digits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqsEvent {
+    /// The deduplication id.
+    pub id: String,
+    /// The message group.
+    pub group: String,
+    /// The message.
+    pub body: String,
+}
+
 /// Sends events to a queue, and receives nothing.
 #[derive(Debug, Clone)]
 pub struct SqsPublisher {
@@ -87,6 +104,9 @@ pub struct SqsPublisher {
 }
 
 impl SqsPublisher {
+    /// The most events of one batch.
+    pub const MOST: usize = MOST;
+
     /// To the queue at `queue_url`.
     #[must_use]
     pub const fn new(client: Client, queue_url: String) -> Self {
@@ -111,6 +131,44 @@ impl SqsPublisher {
             ))
         };
         request.send().await.map(drop).map_err(failed)
+    }
+
+    /// Sends events in one request, at most [`Self::MOST`]. Those that the queue did not take for reasons of its own are
+    /// sent again a few times.
+    ///
+    /// # Errors
+    /// The queue did not accept all of them; it may have accepted some.
+    pub async fn publish_batch(&self, events: &[SqsEvent]) -> Result<(), StoreError> {
+        let failed = |why: &dyn std::fmt::Display| {
+            StoreError::Unavailable(format!("sending to the queue {} failed: {why}", self.queue_url))
+        };
+        let is_fifo = self.queue_url.ends_with(".fifo");
+        let mut open: Vec<usize> = (0..events.len()).collect();
+        let mut delays = REFUSED_DELAYS.into_iter();
+        loop {
+            let entry = |number: &usize| {
+                let SqsEvent { id, group, body } = &events[*number];
+                let mut entry =
+                    SendMessageBatchRequestEntry::builder().id(number.to_string()).message_body(body);
+                if is_fifo {
+                    entry = entry.message_group_id(group).message_deduplication_id(id);
+                }
+                entry.build().map_err(|error| failed(&error))
+            };
+            let entries = open.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+            let request = self.client.send_message_batch().queue_url(&self.queue_url);
+            let answer = request.set_entries(Some(entries)).send().await;
+            let refused = answer.map_err(|error| failed(&chain(&error)))?.failed;
+            let Some(first) = refused.first() else { return Ok(()) };
+            let fault = refused.iter().find(|one| one.sender_fault);
+            let why = fault.unwrap_or(first);
+            let why = format!("{} {}", why.code, why.message.as_deref().unwrap_or_default());
+            match delays.next() {
+                Some(delay) if fault.is_none() => tokio::time::sleep(delay).await,
+                _ => return Err(failed(&why.trim_end())),
+            }
+            open.retain(|number| refused.iter().any(|one| one.id == number.to_string()));
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-# Sends dead letters, or every image of the source bucket, to the function. Sourced by deploy/aws/deploy.
+# Sends dead letters, or every object of the source bucket, to the function. Sourced by deploy/aws/deploy.
 
 # The stack's function and queue.
 find_function() {
@@ -72,14 +72,14 @@ invoke() {
     [[ $fault == None || -z $fault ]] || fail "the function failed: $(<"$workspace/result.json")"
 }
 
-# Every image of the source bucket, in calls of at most 25. The function skips what is up to date. For millions of objects
-# use S3 Batch Operations with this function, see docs/guides/aws.md.
+# Every object of the source bucket, in calls of at most 25. The function skips what its settings do not take, and what is
+# up to date. For millions of objects use a queue or S3 Batch Operations, see docs/guides/aws.md.
 backfill() {
     local bucket prefix token='' listed=0 failed=0 counts
     find_function
     bucket=$(output SourceBucketName) prefix=$(describe_stack "Stacks[0].Parameters[?ParameterKey=='Prefix'].ParameterValue")
     [[ $dry_run == no ]] || bucket=BUCKET
-    log "every image in s3://$bucket/$prefix"
+    log "every object in s3://$bucket/$prefix"
     while true; do
         s3api list-objects-v2 "$bucket" --prefix "$prefix" --max-items 25 --page-size 25 --output json \
             ${token:+--starting-token "$token"} --query '{Keys: Contents[].Key, Next: NextToken}' >"$workspace/page.json"
@@ -92,7 +92,6 @@ import json, sys, urllib.parse
 folder, bucket = sys.argv[1:]
 text = open(f"{folder}/page.json").read()
 page = json.loads(text) if text.strip() else {}
-suffixes = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".JPG", ".JPEG", ".PNG")
 records = [
     {
         "messageId": key,
@@ -103,7 +102,6 @@ records = [
         }]}),
     }
     for key in page.get("Keys") or []
-    if key.endswith(suffixes)
 ]
 with open(f"{folder}/event.json", "w") as file:
     json.dump({"Records": records}, file)
@@ -125,6 +123,6 @@ END
         fi
         [[ -n $token ]] || break
     done
-    log "$listed images, $failed of them failed for now"
+    log "$listed objects, $failed of them failed for now"
     ((failed == 0))
 }

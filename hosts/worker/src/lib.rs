@@ -4,6 +4,7 @@
 mod attempts;
 mod aws;
 mod backend;
+mod backfill;
 mod conditions;
 pub mod publish;
 mod reporter;
@@ -12,6 +13,7 @@ mod settings;
 mod source;
 mod worker;
 
+pub use backfill::{Backfill, BackfillSettings, Checkpoint};
 pub use settings::{
     Logins, Source, StoreSection, StoreSettings, WorkerSection, WorkerSettings, is_nats_name,
 };

@@ -1,10 +1,10 @@
-"""Tintype as a part of a CDK application."""
+"""Tintype as a part of a CDK application: a stack inside its stack."""
 
 import os
 from pathlib import Path
 
 import aws_cdk
-from aws_cdk import aws_s3, aws_s3_assets, cloudformation_include
+from aws_cdk import aws_s3, aws_s3_assets
 
 HERE = Path(__file__).resolve().parent
 PACKAGE = os.environ.get("PACKAGE", str(HERE.parents[3] / "target/aws/bootstrap-x86_64.zip"))
@@ -13,12 +13,14 @@ PACKAGE = os.environ.get("PACKAGE", str(HERE.parents[3] / "target/aws/bootstrap-
 class Shop(aws_cdk.Stack):
     def __init__(self, scope, id):
         super().__init__(scope, id)
-        # Its key follows from its content, by which CloudFormation sees another package.
+        # Their keys follow from their contents, by which CloudFormation sees another package or template.
         package = aws_s3_assets.Asset(self, "Package", path=PACKAGE)
-        tintype = cloudformation_include.CfnInclude(
+        template = aws_s3_assets.Asset(self, "Template", path=str(HERE.parents[1] / "template.yaml"))
+        # Not CfnInclude, which loses conditions inside of properties.
+        tintype = aws_cdk.CfnStack(
             self,
             "Tintype",
-            template_file=str(HERE.parents[1] / "template.yaml"),
+            template_url=template.http_url,
             parameters={
                 "CodeBucket": package.s3_bucket_name,
                 "CodeKey": package.s3_object_key,
@@ -26,9 +28,11 @@ class Shop(aws_cdk.Stack):
                 "AlarmEmail": "ops@shop.example",
             },
         )
-        # Resources of the template can be used like others.
-        thumbnails = tintype.get_resource("DestinationBucket")
-        self.thumbnails = aws_s3.Bucket.from_bucket_name(self, "Thumbnails", thumbnails.ref)
+        # Its outputs can be used like attributes of others.
+        thumbnails = tintype.get_att("Outputs.DestinationBucketName").to_string()
+        self.thumbnails = aws_s3.Bucket.from_bucket_name(self, "Thumbnails", thumbnails)
+        aws_cdk.CfnOutput(self, "Upload", value=tintype.get_att("Outputs.UploadCommand").to_string())
+        aws_cdk.CfnOutput(self, "ApiUrl", value=tintype.get_att("Outputs.ApiUrl").to_string())
 
 
 app = aws_cdk.App()

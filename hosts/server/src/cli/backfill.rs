@@ -1,8 +1,10 @@
-//! `tintype backfill`: enqueues every source without a current thumbnail.
+//! `tintype backfill`: enqueues every source without a current thumbnail; beside another store (`enqueue`) every source.
 
-use std::{thread, time::Duration};
+mod enqueue;
 
-use clap::Args;
+use std::{path::PathBuf, thread, time::Duration};
+
+use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
@@ -23,10 +25,16 @@ Examples:
   tintype backfill                      queue every source without a current thumbnail
   tintype backfill --wait               the same, and wait until all of them are rendered
   tintype backfill --prefix raw/        only keys that begin so
+  tintype backfill --store s3 --queue https://sqs.eu-central-1.amazonaws.com/123456789012/events
+                                        list the source buckets of a worker, or of the function on AWS Lambda
 
 A thumbnail is current if it was rendered from this version of its source by today's settings: after a change of
 settings, backfill has everything rendered again. Dead letters are left alone: see \"tintype dead-letters\".
-Exit code with --wait: 0 if all were rendered, 1 if not.")]
+Exit code with --wait: 0 if all were rendered, 1 if not.
+
+With --store s3 the buckets of the triggers are listed, in the store of the section [store]; an event as S3 sends it goes
+to the queue for each key that a trigger takes, and whoever takes events from there skips thumbnails that are
+current. Credentials are found as the AWS CLI finds them.")]
 pub(super) struct Backfill {
     #[command(flatten)]
     server: ServerArguments,
@@ -39,6 +47,35 @@ pub(super) struct Backfill {
     /// Wait until what was queued is rendered, or is a dead letter; on a terminal with progress
     #[arg(long, conflicts_with = "dry_run")]
     wait: bool,
+    /// Ask no server: list the buckets themselves, and send events to a queue
+    #[arg(long, value_name = "KIND", conflicts_with_all = ["wait", "server", "ca"])]
+    store: Option<StoreKind>,
+    /// The URL of the SQS queue that events go to [default: that of setting "worker.source"]
+    #[arg(long, value_name = "URL", requires = "store")]
+    queue: Option<String>,
+    /// The S3 endpoint of the store [default: AWS] (setting "store.endpoint")
+    #[arg(long, value_name = "URL", requires = "store")]
+    s3_endpoint: Option<String>,
+    /// Send at most so many events a second
+    #[arg(long, value_name = "EVENTS", requires = "store", value_parser = rate)]
+    rate: Option<f64>,
+    /// Remember in this file how far it is; a run that was interrupted continues from there
+    #[arg(long, value_name = "FILE", requires = "store", conflicts_with = "dry_run")]
+    checkpoint: Option<PathBuf>,
+}
+
+/// A store that is listed without a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum StoreKind {
+    /// Any S3 store.
+    S3,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(rate),
+        _ => Err("write a number above 0".into()),
+    }
 }
 
 /// Sums over pages.
@@ -63,6 +100,9 @@ struct Queued {
 
 impl Backfill {
     pub(super) fn run(self, env: &Env) -> anyhow::Result<u8> {
+        if self.store == Some(StoreKind::S3) {
+            return enqueue::run(self, env);
+        }
         let remote = self.server.find(env)?;
         let mut request = BackfillRequest {
             prefix: self.prefix.clone(),

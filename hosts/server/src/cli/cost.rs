@@ -20,6 +20,8 @@ const S3_READS: f64 = 0.40;
 const S3_WRITES: f64 = 5.0;
 /// Dollars a GB of log lines that CloudWatch takes in.
 const LOGS_GB: f64 = 0.50;
+/// Dollars of metrics: Lambda publishes its own at no cost, and others are off unless the template's CustomMetrics is set.
+const METRICS: f64 = 0.0;
 /// Bytes that CloudWatch adds to each line.
 const LINE: f64 = 26.0;
 
@@ -29,8 +31,8 @@ const LINE: f64 = 26.0;
 Times are those in bench/lambda/measured.json, of one vCPU, beside the usual function of Pillow and boto3 under the
 same emulator and store. Below one vCPU all of a call's time is taken to grow in proportion: 1,769 MB / memory. It does
 for computing and for what a call spends on HTTP, TLS and copying, but not for waiting on the network: small sizes come
-out dearer than they are, for both functions. The total has requests, S3's calls and logs; Lambda's own metrics cost
-nothing, those of the template's parameter CustomMetrics 0.30 $ a month each.
+out dearer than they are, for both functions. The total has requests, S3's calls and logs. Lambda's own metrics cost
+nothing, and the template's dashboard reads the log: those of its parameter CustomMetrics cost 0.30 $ a month each.
 
 Examples:
   tintype cost
@@ -177,6 +179,7 @@ impl Cost {
 
 fn show(image: &str, function: &str, measured: Measurement, calls: Calls, gb_second: f64) {
     let millions = measured.millions(gb_second);
+    let cheapest = measured.cheapest(gb_second).map(|million| million.compute);
     output::print(
         || {
             let head = format!(
@@ -203,7 +206,15 @@ fn show(image: &str, function: &str, measured: Measurement, calls: Calls, gb_sec
                 calls.dollars(),
                 calls.logs()
             );
-            head + &rows.collect::<String>() + &rest
+            let watching = cheapest.map_or_else(String::new, |least| {
+                format!(
+                    "  logs and metrics: {:.2} $ + {METRICS:.2} $, {:.0} % of the least for computing, {:.2} $\n",
+                    calls.logs(),
+                    100.0 * (calls.logs() + METRICS) / least,
+                    least
+                )
+            });
+            head + &rows.collect::<String>() + &rest + &watching
         },
         || {
             json!({
@@ -215,6 +226,8 @@ fn show(image: &str, function: &str, measured: Measurement, calls: Calls, gb_sec
                 "requests_dollars": REQUESTS,
                 "s3_dollars": rounded(calls.dollars()),
                 "logs_dollars": rounded(calls.logs()),
+                "metrics_dollars": METRICS,
+                "least_gb_second_dollars": cheapest.map(rounded),
                 "sizes": millions.iter().map(|million| json!({
                     "memory_mb": million.memory_mb,
                     "billed_ms": million.billed_ms,
@@ -299,7 +312,7 @@ mod tests {
         let stored: Measurements = serde_json::from_str(MEASURED).unwrap();
         for image in stored.images {
             let cheapest = image.tintype.cheapest(X86_64).unwrap();
-            assert!(TINTYPE.logs() <= cheapest.compute, "{}: {cheapest:?}", image.name);
+            assert!(TINTYPE.logs() + METRICS <= cheapest.compute, "{}: {cheapest:?}", image.name);
         }
         // 1 KiB a thumbnail.
         let kilobyte = Calls { reads: 0.0, writes: 0.0, logged: 1024.0 };

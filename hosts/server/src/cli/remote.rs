@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode, header};
 use http_body_util::Full;
 use serde_json::Value;
+use tintype_pipeline::settings::Override;
 
 use super::{Env, SettingsArguments, running_server::RunningServer, variable};
 use crate::{
@@ -49,6 +50,15 @@ impl ServerArguments {
     /// The settings that name it.
     pub(super) fn settings(&self, env: &Env) -> anyhow::Result<Settings> {
         self.settings.load(env)
+    }
+
+    /// The same with more flags.
+    pub(super) fn settings_with(
+        &self,
+        env: &Env,
+        more: impl IntoIterator<Item = Override>,
+    ) -> anyhow::Result<Settings> {
+        self.settings.load_with(env, more)
     }
 
     pub(super) fn find(&self, env: &Env) -> anyhow::Result<Remote> {
