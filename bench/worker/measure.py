@@ -61,13 +61,13 @@ def cpu_and_waiting(pid, prefix=""):
 
 
 def memory_of(pid):
-    """Resident and proportional bytes of a process and its children."""
-    resident = proportional = 0
+    """Resident, proportional and anonymous bytes of a process and its children."""
+    found = [0, 0, 0]
     for one in [pid, *children_of(pid)]:
         fields = dict(line.split()[:2] for line in Path(f"/proc/{one}/smaps_rollup").read_text().splitlines()[1:])
-        resident += int(fields["Rss:"]) << 10
-        proportional += int(fields["Pss:"]) << 10
-    return resident, proportional
+        for index, name in enumerate(("Rss:", "Pss:", "Anonymous:")):
+            found[index] += int(fields[name]) << 10
+    return found
 
 
 def children_of(pid):
@@ -120,19 +120,20 @@ class Bench:
 
 
 def starts(bench):
-    accepts, ready, resident, proportional = [], [], [], []
+    accepts, ready, resident, proportional, anonymous = [], [], [], [], []
     for _ in range(STARTS):
         worker = bench.worker(bench.store.s3_url)
         times = bench.started(worker)
         time.sleep(SETTLE_SECONDS)
         memory = memory_of(worker.process.pid)
         assert worker.stop() == 0
-        for found, one in zip((accepts, ready, resident, proportional), (*times, *memory), strict=True):
+        for found, one in zip((accepts, ready, resident, proportional, anonymous), (*times, *memory), strict=True):
             found.append(one)
     print(f"start, {STARTS} times: accepts requests after {statistics.median(accepts) * 1e3:.0f} ms, "
           f"ready after {statistics.median(ready) * 1e3:.0f} ms (most {max(ready) * 1e3:.0f})")
-    print(f"idle, codec processes included: resident {statistics.median(resident) / 1e6:.1f} MB, "
-          f"proportional {statistics.median(proportional) / 1e6:.1f} MB (most {max(proportional) / 1e6:.1f})", flush=True)
+    print(f"idle, codec processes included: proportional {statistics.median(proportional) / 1e6:.1f} MB "
+          f"(most {max(proportional) / 1e6:.1f}), resident {statistics.median(resident) / 1e6:.1f} MB, of which anonymous "
+          f"{statistics.median(anonymous) / 1e6:.1f} MB", flush=True)
 
 
 def upload_sources(bench, events):

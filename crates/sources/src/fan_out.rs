@@ -33,11 +33,10 @@ pub(crate) async fn publish(
     stop: &CancellationToken,
 ) -> Result<FanOut, StoreError> {
     let heartbeat = Heartbeat::start(message.clone());
-    let publications = parts.iter().enumerate().map(|(index, part)| {
-        let id = format!("{}-{index}", message.id());
-        broker.publish(Bytes::from(part.raw.to_string()), Some(id))
-    });
-    let all = stream::iter(publications).buffer_unordered(AT_ONCE).try_for_each(|()| async { Ok(()) });
+    let events: Vec<_> = parts.iter().map(|part| Bytes::from(part.raw.to_string())).collect();
+    let publish = |(index, event)| broker.publish(event, Some(format!("{}-{index}", message.id())));
+    let all = stream::iter(events.into_iter().enumerate()).map(publish).buffer_unordered(AT_ONCE);
+    let all = all.try_for_each(|()| async { Ok(()) });
     let published = tokio::select! {
         () = stop.cancelled() => Err(StoreError::Unavailable("the worker is stopping".into())),
         published = all => published,
@@ -172,7 +171,7 @@ mod tests {
     const RECORDS: usize = 10_000;
 
     fn queue_of_one_message(refuses: bool) -> Arc<Queue> {
-        let record = |number: usize| json!({"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": "in"}, "object": {"key": format!("{number}.jpg")}}});
+        let record = |number: usize| json!({"eventVersion": "2.1", "eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": "in"}, "object": {"key": format!("{number}.jpg")}}});
         let event = json!({"Records": (0..RECORDS).map(record).collect::<Vec<Value>>()});
         let queue = Queue { refuses, ..Queue::default() };
         queue.bodies().push_back(event.to_string().into());
@@ -240,7 +239,7 @@ mod tests {
     async fn events_are_taken_while_others_are_written() {
         let queue = Arc::new(Queue::default());
         for number in 0..10 {
-            let event = json!({"bucket": "in", "key": format!("{number}.jpg")});
+            let event = json!({"key": format!("{number}.jpg")});
             queue.bodies().push_back(event.to_string().into());
         }
         let intake = intake(&queue);

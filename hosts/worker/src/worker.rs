@@ -286,7 +286,7 @@ async fn connect(
     shared: &Shared,
     source: &Described,
 ) -> anyhow::Result<(Arc<dyn Broker>, ConditionalWrites)> {
-    let probing = async { Ok(probe_all(shared.store.as_ref(), &shared.triggers).await?) };
+    let probing = async { anyhow::Ok(probe_all(shared.store.as_ref(), &shared.triggers).await?) };
     let connecting = source.connect(&shared.aws, &shared.store);
     futures::try_join!(connecting, probing)
 }

@@ -139,7 +139,7 @@ mod tests {
         let here = Renderer::new(Limits::default(), MemoryBudget::new(1 << 30));
         let elsewhere = here.clone().with_foreign_decoder(Arc::new(Elsewhere));
         let svg = br#"<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64"/>"#;
-        for (bytes, more) in [(&svg[..], 1000 + 5), (&png(), 0)] {
+        for (bytes, more) in [(&svg[..], 1000 + 5), (&png()[..], 0)] {
             let header = probe(bytes).unwrap();
             assert_eq!(header.format == Format::Svg, more > 0);
             let specs = [Spec::default()];

@@ -73,7 +73,7 @@ pub(super) async fn read(client: &Client, at: &Location, limit: u64) -> Result<O
         parts.push(version.fill(std::mem::replace(&mut whole, rest), start..end, body.take()));
         start = end;
     }
-    let join = |mut bytes: BytesMut, part| async {
+    let join = |mut bytes: BytesMut, part| async move {
         bytes.unsplit(part);
         Ok(bytes)
     };
