@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 import sample_images
-from tintype import PROGRAM, ROOT, SOURCE, Server, run
+from tintype import DESTINATION, PROGRAM, ROOT, SOURCE, Server, run
+from worker import Nats, Worker, program
 
 NAMES = tomllib.loads((ROOT / "packaging/names.toml").read_text())
 VERSION = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
@@ -208,21 +209,103 @@ def is_read(settings, folder):
 
 def test_settings_of_the_packages_are_read(tmp_path):
     assert is_read((ROOT / "packaging/tintype.toml").read_text(), tmp_path)
-    [settings] = [one["data"]["tintype.toml"] for one in manifests() if one["kind"] == "ConfigMap"]
-    assert is_read(settings, tmp_path)
-    settings = compose()["environment"]["TINTYPE_CONFIG"]
-    # Compose puts the key there, and refuses to start without one.
-    settings, keys = re.subn(r"\$\{TINTYPE_API_KEY:\?[^}]+\}", "k" * 20, settings)
-    assert keys == 1 and is_read(settings, tmp_path)
+    maps = [one["data"]["tintype.toml"] for one in manifests() if one["kind"] == "ConfigMap"]
+    assert len(maps) == 2 and all(is_read(settings, tmp_path) for settings in maps)
+    for service in programs():
+        # Compose puts the key there, and refuses to start without one.
+        settings, keys = re.subn(r"\$\{TINTYPE_API_KEY:\?[^}]+\}", "k" * 20, service["environment"]["TINTYPE_CONFIG"])
+        assert keys == 1 and is_read(settings, tmp_path)
 
 
-def compose():
-    return yaml.safe_load((ROOT / "packaging/container/compose.yaml").read_text())["services"]["tintype"]
+def compose(file="compose.yaml"):
+    return yaml.safe_load((ROOT / "packaging/container" / file).read_text())["services"]
+
+
+def programs():
+    """The services that run the program."""
+    workers = compose("workers.yaml")
+    return [compose()["tintype"], workers["store"], workers["worker"]]
+
+
+def toml_of(service):
+    return tomllib.loads(re.sub(r"\$\{\w+:\?[^}]+\}", "x" * 20, service["environment"]["TINTYPE_CONFIG"]))
+
+
+def test_the_workers_of_the_compose_file_reach_what_is_beside_them():
+    services = compose("workers.yaml")
+    store, worker = toml_of(services["store"]), toml_of(services["worker"])
+    assert worker["store"]["endpoint"] == f"http://store:{store['listen']['s3'].rpartition(':')[2]}"
+    assert worker["worker"]["source"] == "nats://nats:4222"
+    [notify], [trigger] = store["notify"], store["trigger"]
+    # The worker's subject and buckets are the defaults.
+    assert notify["target"] == "nats://nats:4222/tintype.events"
+    assert notify["bucket"] == trigger["bucket"] == SOURCE and trigger["destination"] == DESTINATION
+    assert "--jetstream" in services["nats"]["command"]
+    assert services["worker"]["deploy"]["replicas"] > 1
+    assert set(services["worker"]["depends_on"]) == {"nats", "store"}
+    assert services["nats"]["healthcheck"]["test"], "compose waits for it"
+
+
+def test_workers_are_scaled_by_metrics_that_they_have():
+    known = (ROOT / "docs/reference/metrics.md").read_text()
+    [deployment] = [one for one in manifests() if one["kind"] == "Deployment"]
+    [scaler] = [one for one in manifests() if one["kind"] == "HorizontalPodAutoscaler"]
+    names = [metric["external"]["metric"]["name"] for metric in scaler["spec"]["metrics"]]
+    assert all(f"`{name}` | gauge |" in known for name in names), names
+    assert scaler["spec"]["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": deployment["metadata"]["name"]}
+    [keda] = yaml.safe_load_all((ROOT / "packaging/kubernetes/keda/workers.yaml").read_text())
+    assert (keda["apiVersion"], keda["kind"]) == ("keda.sh/v1alpha1", "ScaledObject")
+    assert keda["spec"]["scaleTargetRef"] == {"name": deployment["metadata"]["name"]}
+    nats, prometheus = (trigger["metadata"] for trigger in keda["spec"]["triggers"])
+    # KEDA's metadata are strings; stream and consumer are the defaults.
+    assert all(isinstance(value, str) for value in (nats | prometheus).values())
+    example = tomllib.loads((ROOT / "tintype.example.toml").read_text())["worker"]
+    assert (nats["stream"], nats["consumer"]) == (example["stream"], example["consumer"])
+    assert f"`{re.search(r'tintype_[a-z_]+', prometheus['query'])[0]}` | gauge |" in known
+
+
+@pytest.mark.skipif(not program("nats-server"), reason="nats-server is not there")
+def test_the_services_of_the_compose_file_make_thumbnails(tmp_path):
+    """As composed, on this machine: other addresses alone."""
+    services = compose("workers.yaml")
+    nats = Nats(tmp_path)
+    secret = "secret-of-the-store-0123456789"
+
+    def adapted(name, env):
+        service = services[name]
+        text = service["environment"]["TINTYPE_CONFIG"].replace("nats://nats:4222", nats.url)
+        text = re.sub(r"\[listen\]\n(?:\w+ = .*\n)+", "", text)
+        env |= {key: value for key, value in service["environment"].items() if key != "TINTYPE_CONFIG" and "$" not in value}
+        return re.sub(r"\$\{\w+:\?[^}]+\}", "x" * 20, text), env
+
+    settings, env = adapted("store", {"TINTYPE_SECRET_ACCESS_KEY": secret})
+    store = Server(tmp_path / "store", settings, env=env)
+    workers = []
+    try:
+        store.start()
+        settings, env = adapted("worker", {"AWS_SECRET_ACCESS_KEY": secret})
+        credentials = env["AWS_ACCESS_KEY_ID"], secret
+        for number in range(2):
+            workers.append(Worker(tmp_path / f"worker-{number}", nats.url, store.s3_url, credentials, settings))
+            workers[-1].start()
+        client = store.client(*credentials)
+        for number in range(8):
+            etag = client.put_object(Bucket=SOURCE, Key=f"{number}.jpg", Body=sample_images.distinct_jpeg(f"composed {number}"))["ETag"]
+            store.thumbnail(f"thumb_{number}.jpg", etag, client=client)
+    finally:
+        for server in (*workers, store):
+            server.kill()
+            Server.shown.remove(server)
+        nats.kill()
 
 
 def manifests():
     files = sorted((ROOT / "packaging/kubernetes").glob("*.yaml"))
     return [one for file in files for one in yaml.safe_load_all(file.read_text())]
+
+
+def workloads():
+    return [one for one in manifests() if one["kind"] in ("StatefulSet", "Deployment")]
 
 
 def test_manifests_are_what_kubernetes_knows():
@@ -254,10 +337,11 @@ def test_commands_of_the_packages_are_known():
     container = (ROOT / "packaging/container/Containerfile").read_text()
     health = json.loads(re.search(r"HEALTHCHECK .* CMD (\[.*\])", container)[1])
     command = json.loads(re.search(r"^CMD (\[.*\])", container, re.MULTILINE)[1])
-    [server] = [one for one in manifests() if one["kind"] == "StatefulSet"]
-    [arguments] = [one["args"] for one in server["spec"]["template"]["spec"]["containers"]]
+    containers = [container for one in workloads() for container in one["spec"]["template"]["spec"]["containers"]]
+    composed = [service["command"] for service in programs() if "command" in service]
+    composed += [service["healthcheck"]["test"][1:] for service in programs() if "healthcheck" in service]
     unit = re.search(r"^ExecStart=(.*)$", (ROOT / "packaging/systemd/tintype.service").read_text(), re.MULTILINE)[1].split()
-    for words in (health, command, arguments, unit):
+    for words in (health, command, unit, *(container["args"] for container in containers), *composed):
         shown = run(commands_of(words), "--help")
         assert shown.returncode == 0, words
         for option in (word for word in words if word.startswith("--")):
@@ -265,9 +349,10 @@ def test_commands_of_the_packages_are_known():
 
 
 def test_images_have_one_name_and_this_version():
+    images = [container["image"] for one in workloads() for container in one["spec"]["template"]["spec"]["containers"]]
+    images += [service["image"] for service in programs()]
+    assert set(images) == {f"{NAMES['image']}:{VERSION}"} and len(images) == 5
     [server] = [one for one in manifests() if one["kind"] == "StatefulSet"]
-    [container] = server["spec"]["template"]["spec"]["containers"]
-    assert {container["image"], compose()["image"]} == {f"{NAMES['image']}:{VERSION}"}
     # One owner of a data folder.
     assert server["spec"]["replicas"] == 1
 

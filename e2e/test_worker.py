@@ -11,6 +11,7 @@ import requests
 from botocore.config import Config
 
 from moto_server import Moto
+from nats_client import NatsClient
 from sample_images import corrupt_jpeg, distinct_jpeg, opened
 from test_delivery import signed
 from tintype import DESTINATION, PROGRAM, REGION, SOURCE, environment
@@ -244,6 +245,41 @@ def test_webhook_to_nats(moto, nats, new_worker):
     assert worker.stop() == 0
 
 
+@needs_nats
+def test_depth_and_age_of_the_queue(moto, nats, new_worker):
+    s3 = moto.buckets(SOURCE, DESTINATION)
+    worker = new_worker(nats.url, moto.url, ("test", "test"), settings=NATS_SETTINGS)
+    worker.start().wait_until_ready()
+    client = NatsClient(nats.port)
+    client.publish("images.events", json.dumps(upload(s3, "first.jpg", distinct_jpeg("first"))).encode())
+    until(lambda: thumbnail(s3, "first.jpg"), "the thumbnail")
+    depth, age = "tintype_queue_depth", "tintype_queue_age_milliseconds"
+    until(lambda: worker.metrics().get(age) == 0 and worker.metrics()[depth] == 0, "nothing waits")
+    # What cannot be rendered now waits, and gets older.
+    event = upload(s3, "second.jpg", distinct_jpeg("second"))
+    moto.stop()
+    client.publish("images.events", json.dumps(event).encode())
+    until(lambda: worker.metrics().get(age, 0) > 0 and worker.metrics()[depth] == 1, "one event waits")
+    before = worker.metrics()[age]
+    until(lambda: worker.metrics()[age] > before, "it gets older")
+
+
+@needs_nats
+def test_a_message_of_many_records_is_shared_by_workers(moto, nats, new_worker):
+    s3 = moto.buckets(SOURCE, DESTINATION)
+    workers = [new_worker(nats.url, moto.url, ("test", "test"), settings=NATS_SETTINGS) for _ in range(2)]
+    for worker in workers:
+        worker.start().wait_until_ready()
+    keys = [f"{number}.jpg" for number in range(200)]
+    records = [record for key in keys for record in upload(s3, key, distinct_jpeg(key))["Records"]]
+    client = NatsClient(nats.port)
+    client.publish("images.events", json.dumps({"Records": records}).encode())
+    until(lambda: client.backlog("images", "thumbnails") == 0 and thumbnail(s3, keys[-1]), "every record is settled", 120)
+    assert all(thumbnail(s3, key) for key in keys)
+    made = [worker.metrics()['tintype_outcomes_total{outcome="made"}'] for worker in workers]
+    assert sum(made) == len(keys) and min(made) > 0, made
+
+
 @needs_rclone
 def test_polling_a_store_that_ignores_conditions(tmp_path, new_worker):
     store = Rclone(tmp_path)
@@ -261,6 +297,10 @@ def test_polling_a_store_that_ignores_conditions(tmp_path, new_worker):
         until(lambda: thumbnail(s3, "before.jpg"), "the thumbnail of what was there")
         upload(s3, "after.jpg", distinct_jpeg("after"))
         until(lambda: thumbnail(s3, "after.jpg"), "the thumbnail of what came later")
+        # As a copy with the date of its original.
+        s3.put_object(Bucket=SOURCE, Key="old.jpg", Body=distinct_jpeg("old"), Metadata={"mtime": "946684800"})
+        assert s3.head_object(Bucket=SOURCE, Key="old.jpg")["LastModified"].year == 2000
+        until(lambda: thumbnail(s3, "old.jpg"), "the thumbnail of what has an old date")
         upload(s3, "corrupt.jpg", corrupt_jpeg())
         letters = until(
             lambda: s3.list_objects_v2(Bucket=DESTINATION, Prefix=".tintype/dead-letters/").get("Contents"), "a dead letter")

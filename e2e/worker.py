@@ -35,10 +35,12 @@ class Worker(Server):
         known = {"AWS_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true"}
         super().__init__(folder, settings, env=keys | known | (env or {}))
         self.source, self.endpoint = source, endpoint
+        # Before the program, for example to run it in another network namespace.
+        self.prefix = ()
         self.ready = r"ready: HTTP API ((http://[^/]+)/\S+)\n"
 
     def spawn(self):
-        command = [PROGRAM, "worker", "--config", str(self.config), "--source", self.source]
+        command = [*self.prefix, PROGRAM, "worker", "--config", str(self.config), "--source", self.source]
         command += ["--s3-endpoint", self.endpoint, "--http", self.http_listen, *self.more]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(

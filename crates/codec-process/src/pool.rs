@@ -22,6 +22,8 @@ const MIN_SHARE: Duration = Duration::from_millis(20);
 /// Time that passes may be so many times the CPU time, on a machine that is busy, and more: then the worker is killed.
 const BUSY: u32 = 10;
 const SLACK: Duration = Duration::from_secs(10);
+/// Memory of a worker that is its own: the program's data, stacks and buffers.
+const WORKER: u64 = 8 << 20;
 /// Workers that wait for jobs; others end.
 const MAX_IDLE: usize = 16;
 
@@ -141,6 +143,10 @@ impl ForeignDecoder for CodecProcesses {
             }
             Err(Failure::Broken) => Err(self.cause(&worker)),
         }
+    }
+
+    fn overhead(&self, source_bytes: u64) -> u64 {
+        WORKER.saturating_add(source_bytes)
     }
 }
 

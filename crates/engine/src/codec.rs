@@ -78,6 +78,11 @@ pub(crate) trait Codec: Sync {
     /// Upper bound on the bytes that decoding allocates at a scale of `scale` samples for eight pixels.
     fn memory(&self, header: &Header, scale: u32) -> u64;
 
+    /// Whether a decoder of another project decodes it, by the host's [`ForeignDecoder`].
+    fn is_foreign(&self) -> bool {
+        false
+    }
+
     /// Writes an image. Metadata is never written.
     fn encode(&self, _: &Image8, _: &EncodeOptions<'_>) -> Result<Vec<u8>, Error> {
         Err(Error::Internal(format!("{} is not written", self.format())))
@@ -148,6 +153,11 @@ fn of(format: Format) -> Result<&'static dyn Codec, Error> {
 /// Upper bound on the bytes that the decoder of an image allocates, from its header alone.
 pub(crate) fn memory(header: &Header, scale: u32) -> u64 {
     of(header.format).map_or(0, |codec| codec.memory(header, scale))
+}
+
+/// Whether a format is decoded by the host's [`ForeignDecoder`].
+pub(crate) fn is_foreign(format: Format) -> bool {
+    of(format).is_ok_and(Codec::is_foreign)
 }
 
 /// Writes an image in a format that [`crate::OutputFormat::resolve`] returns.

@@ -4,6 +4,7 @@
 //! a [`Job`] through the port [`ForeignDecoder`]. A host runs [`decode`] in a process that it can kill; without a host,
 //! [`InProcess`] runs it here.
 
+use crate::Format;
 #[cfg(feature = "svg")]
 pub use crate::codec::svg::Fonts;
 use crate::error::Error;
@@ -146,6 +147,18 @@ pub trait ForeignDecoder: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// Grouped by who must act; see [`Error`].
     fn decode(&self, job: &Job<'_>, stop: &dyn Fn() -> bool, output: &mut dyn Output) -> Result<(), Error>;
+
+    /// Bytes that decoding a file of `source_bytes` takes beyond [`crate::estimate`]: another process, and its copy of the file.
+    fn overhead(&self, source_bytes: u64) -> u64 {
+        let _ = source_bytes;
+        0
+    }
+}
+
+/// Whether files of a format are decoded by a [`ForeignDecoder`].
+#[must_use]
+pub fn decodes(format: Format) -> bool {
+    crate::codec::is_foreign(format)
 }
 
 /// What the libraries use besides a job.

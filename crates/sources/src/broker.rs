@@ -27,11 +27,11 @@ pub trait Broker: Send + Sync {
     /// The broker cannot be reached, or refuses.
     async fn receive(&self, most: usize) -> Result<Vec<Arc<dyn Message>>, StoreError>;
 
-    /// Stores an event durably, for any worker.
+    /// Stores an event durably, for any worker. One of an `id` that was stored shortly before may be dropped.
     ///
     /// # Errors
     /// As for [`Broker::receive`].
-    async fn publish(&self, event: Bytes) -> Result<(), StoreError>;
+    async fn publish(&self, event: Bytes, id: Option<String>) -> Result<(), StoreError>;
 
     /// Stores a dead letter durably. One of the same id may be stored once.
     ///

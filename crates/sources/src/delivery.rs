@@ -7,12 +7,12 @@ use std::{
 
 use async_trait::async_trait;
 use tintype_pipeline::{
-    Attempts, Conclusion, Delivery, Disposition, Failure, Outcome, Reason, RetryPolicy,
+    Attempts, Committed, Conclusion, Delivery, Disposition, Failure, Outcome, Reason, RetryPolicy, Store,
     clock::now_ms,
     event::{Part, Record},
-    store::StoreError,
+    store::{Put, SourceVersion, StoreError},
 };
-use tokio::task::AbortHandle;
+use tokio::{sync::OwnedSemaphorePermit, task::AbortHandle};
 
 use crate::{Broker, DeadLetter, Message};
 
@@ -29,6 +29,8 @@ pub struct MessageDelivery {
     is_first: bool,
     request_id: String,
     lease: Arc<Lease>,
+    /// A place among the events that are to be rendered; see [`MessageDelivery::rendered`].
+    slot: Option<OwnedSemaphorePermit>,
 }
 
 /// How a record is settled.
@@ -63,12 +65,25 @@ pub(crate) struct Lease {
     broker: Arc<dyn Broker>,
     max_age: Duration,
     verdicts: Mutex<Verdicts>,
-    heartbeat: AbortHandle,
+    heartbeat: Heartbeat,
 }
 
-impl Drop for Lease {
+/// Renews a lease three times in its duration, until dropped or stopped.
+pub(crate) struct Heartbeat(AbortHandle);
+
+impl Heartbeat {
+    pub(crate) fn start(message: Arc<dyn Message>) -> Self {
+        Self(tokio::spawn(renew(message)).abort_handle())
+    }
+
+    fn stop(&self) {
+        self.0.abort();
+    }
+}
+
+impl Drop for Heartbeat {
     fn drop(&mut self) {
-        self.heartbeat.abort();
+        self.stop();
     }
 }
 
@@ -90,7 +105,7 @@ impl Lease {
     ) -> Vec<MessageDelivery> {
         let deliveries = message.deliveries();
         let request_id = format!("{}-{deliveries}", message.id());
-        let heartbeat = tokio::spawn(heartbeat(message.clone())).abort_handle();
+        let heartbeat = Heartbeat::start(message.clone());
         let verdicts = Mutex::new(Verdicts { of: vec![None; parts.len()], open: parts.len() });
         let lease = Arc::new(Self { message, broker, max_age, verdicts, heartbeat });
         let records = parts.into_iter().enumerate();
@@ -100,13 +115,14 @@ impl Lease {
             index,
             request_id: request_id.clone(),
             lease: lease.clone(),
+            slot: None,
         };
         records.map(delivery).collect()
     }
 
     /// Ends the lease, so that another worker gets the message at once.
     pub(crate) async fn release(&self) -> Result<(), StoreError> {
-        self.heartbeat.abort();
+        self.heartbeat.stop();
         self.message.retry_after(Duration::ZERO).await
     }
 
@@ -115,7 +131,7 @@ impl Lease {
     async fn settle(&self, index: usize, verdict: Verdict) -> Result<(), StoreError> {
         let Some(verdicts) = self.note(index, verdict)? else { return Ok(()) };
         let settled = self.settle_message(verdicts).await;
-        self.heartbeat.abort();
+        self.heartbeat.stop();
         settled
     }
 
@@ -159,8 +175,7 @@ impl Lease {
     }
 }
 
-/// Renews a lease three times in its duration.
-async fn heartbeat(message: Arc<dyn Message>) {
+async fn renew(message: Arc<dyn Message>) {
     loop {
         tokio::time::sleep(message.lease() / 3).await;
         if let Err(error) = message.extend().await {
@@ -212,6 +227,15 @@ impl MessageDelivery {
     pub async fn give_up(&self, why: &Exhausted) -> Result<(), StoreError> {
         let letter = self.letter(why.reason, why.failure.message.clone());
         self.lease.settle(self.index, Verdict::Dead(letter)).await
+    }
+
+    pub(crate) fn in_slot(self, slot: Option<OwnedSemaphorePermit>) -> Self {
+        Self { slot, ..self }
+    }
+
+    /// Nothing of it is to be rendered any more: another event may take its place.
+    pub(crate) fn rendered(&mut self) {
+        self.slot = None;
     }
 
     pub(crate) fn lease(&self) -> &Arc<Lease> {
@@ -290,7 +314,20 @@ impl Delivery for MessageDelivery {
         Ok(())
     }
 
+    async fn commit(
+        &mut self,
+        store: &dyn Store,
+        puts: Vec<Put>,
+        source: Option<&SourceVersion>,
+        conclusion: Conclusion,
+    ) -> Result<Committed, StoreError> {
+        self.rendered();
+        let etags = store.put_all(puts, source).await?;
+        Ok(Committed { etags, settled: self.settle(conclusion).await })
+    }
+
     async fn settle(&mut self, conclusion: Conclusion) -> Result<(), StoreError> {
+        self.rendered();
         if let Some(step) = conclusion.steps.first() {
             return Err(StoreError::Unavailable(format!(
                 "this source takes no event of {}: start the worker without this step",
@@ -332,6 +369,7 @@ mod tests {
         let settings_of_intake = IntakeSettings {
             default_bucket: "in".into(),
             max_age: Duration::from_secs(6 * 3600),
+            unrendered: 1,
             stop: CancellationToken::new(),
         };
         let poll = Arc::new(Poll::new(store.clone(), settings));

@@ -16,10 +16,14 @@ use tintype_pipeline::{
     event::{self, Event, Part},
     store::StoreError,
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Broker, Message, MessageDelivery, delivery::Lease};
+use crate::{
+    Broker, Message, MessageDelivery,
+    delivery::Lease,
+    fan_out::{self, FanOut},
+};
 
 /// After a failure of the broker.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -31,6 +35,8 @@ pub struct IntakeSettings {
     pub default_bucket: String,
     /// A failing event older than this becomes a dead letter instead of being retried.
     pub max_age: Duration,
+    /// Events taken at once whose thumbnails are not rendered yet. What is rendered and being written does not count.
+    pub unrendered: usize,
     /// No more is taken once it is cancelled.
     pub stop: CancellationToken,
 }
@@ -41,6 +47,7 @@ pub struct Intake {
     settings: IntakeSettings,
     /// Whether fresh uploads may be written before their destination is looked at.
     writes_first: bool,
+    unrendered: Arc<Semaphore>,
     waiting: AtomicUsize,
     ready: Mutex<VecDeque<MessageDelivery>>,
 }
@@ -72,8 +79,9 @@ impl Intake {
     /// over stores that honour conditions.
     #[must_use]
     pub fn new(broker: Arc<dyn Broker>, settings: IntakeSettings, writes_first: bool) -> Self {
+        let unrendered = Arc::new(Semaphore::new(settings.unrendered.max(1)));
         let (waiting, ready) = (AtomicUsize::new(0), Mutex::default());
-        Self { broker, settings, writes_first, waiting, ready }
+        Self { broker, settings, writes_first, unrendered, waiting, ready }
     }
 
     /// Ends the leases of what was received and not taken, so that other workers get it at once.
@@ -92,7 +100,8 @@ impl Intake {
         }
     }
 
-    /// The records of a message. One that cannot be read is a record that failed.
+    /// The records of a message. One that cannot be read is a record that failed. Those of a message with many become
+    /// messages of their own, for any worker.
     async fn split(&self, message: Arc<dyn Message>) -> Result<Vec<MessageDelivery>, StoreError> {
         let body = message.body();
         let parts = match event::parse(body, &self.settings.default_bucket, event::MOST_RECORDS) {
@@ -108,6 +117,12 @@ impl Intake {
             message.acknowledge().await?;
             return Ok(Vec::new());
         }
+        if parts.len() > fan_out::MOST_TOGETHER {
+            match fan_out::publish(&message, self.broker.as_ref(), &parts, &self.settings.stop).await? {
+                FanOut::Published => return Ok(Vec::new()),
+                FanOut::Refused => {}
+            }
+        }
         let writes_first = self.writes_first;
         Ok(Lease::deliveries(message, self.broker.clone(), parts, self.settings.max_age, writes_first))
     }
@@ -119,6 +134,11 @@ impl EventSource for Intake {
 
     /// One worker receives for all that wait; the others wait for it.
     async fn next(&self) -> Result<Option<MessageDelivery>, StoreError> {
+        let slot = tokio::select! {
+            () = self.settings.stop.cancelled() => return Ok(None),
+            // The semaphore is never closed.
+            slot = self.unrendered.clone().acquire_owned() => slot.ok(),
+        };
         let _waiting = Waiting::new(&self.waiting);
         let mut ready = self.ready.lock().await;
         loop {
@@ -126,7 +146,7 @@ impl EventSource for Intake {
                 return Ok(None);
             }
             if let Some(delivery) = ready.pop_front() {
-                return Ok(Some(delivery));
+                return Ok(Some(delivery.in_slot(slot)));
             }
             let receiving = self.broker.receive(self.waiting.load(Ordering::Relaxed).max(1));
             let received = tokio::select! {

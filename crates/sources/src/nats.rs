@@ -10,13 +10,13 @@ use async_nats::{
         consumer::{AckPolicy, PullConsumer, pull},
         context::GetStreamByNameErrorKind,
         message::PublishMessage,
-        stream,
+        stream::{self, Stream},
     },
 };
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt as _;
-use tintype_pipeline::store::StoreError;
+use tintype_pipeline::{clock::now_ms, store::StoreError};
 
 use crate::{Backlog, Broker, DeadLetter, Message};
 
@@ -110,6 +110,7 @@ pub struct NatsSettings {
 #[derive(Debug)]
 pub struct Nats {
     context: Context,
+    stream: Stream,
     consumer: PullConsumer,
     settings: NatsSettings,
     lease: Duration,
@@ -184,7 +185,7 @@ impl Nats {
             )));
         }
         let lease = if found.ack_wait.is_zero() { LEASE } else { found.ack_wait };
-        Ok(Self { context, consumer, settings, lease })
+        Ok(Self { context, stream, consumer, settings, lease })
     }
 
     async fn publish_to(&self, subject: &str, message: PublishMessage) -> Result<(), StoreError> {
@@ -246,8 +247,10 @@ impl Broker for Nats {
         Ok(messages)
     }
 
-    async fn publish(&self, event: Bytes) -> Result<(), StoreError> {
-        self.publish_to(&self.settings.subject, PublishMessage::build().payload(event)).await
+    async fn publish(&self, event: Bytes, id: Option<String>) -> Result<(), StoreError> {
+        let message = PublishMessage::build().payload(event);
+        let message = id.into_iter().fold(message, |message, id| message.message_id(format!("event-{id}")));
+        self.publish_to(&self.settings.subject, message).await
     }
 
     async fn dead_letter(&self, letter: &DeadLetter) -> Result<(), StoreError> {
@@ -265,11 +268,22 @@ impl Broker for Nats {
         let mut consumer = self.consumer.clone();
         let info = consumer.info().await.map_err(|error| failed("asking about the consumer", error))?;
         let messages = info.num_pending + u64::try_from(info.num_ack_pending).unwrap_or(0);
-        Ok(Some(Backlog { messages, oldest: None }))
+        let oldest = match messages {
+            0 => Some(Duration::ZERO),
+            _ => self.oldest(info.ack_floor.stream_sequence + 1).await,
+        };
+        Ok(Some(Backlog { messages, oldest }))
     }
 }
 
 impl Nats {
+    /// The age of the first event from a sequence number on; none where it may not be read.
+    async fn oldest(&self, sequence: u64) -> Option<Duration> {
+        let found = self.stream.get_first_raw_message_by_subject(&self.settings.subject, sequence).await;
+        let published = i64::try_from(found.ok()?.time.unix_timestamp_nanos() / 1_000_000).ok()?;
+        Some(Duration::from_millis(u64::try_from(now_ms() - published).unwrap_or(0)))
+    }
+
     fn leased(&self, message: jetstream::Message) -> Result<Arc<dyn Message>, StoreError> {
         let info = message.info().map_err(|error| failed("reading a message", error))?;
         Ok(Arc::new(NatsMessage {

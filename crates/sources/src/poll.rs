@@ -1,5 +1,6 @@
-//! Buckets that are polled: for stores that send no events. Listings are compared with when the last one began; the
-//! checkpoint is an object, so that a worker continues where another ended.
+//! Buckets that are polled: for stores that send no events. Every pass lists all of them, and looks at the versions that the last
+//! one did not see, whatever their dates: copies may have those of their originals. How far a pass is and what the last one saw
+//! are objects, so that a worker continues where another ended.
 
 use std::{
     collections::VecDeque,
@@ -27,16 +28,22 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{Backlog, Broker, DeadLetter, Message};
+use crate::{
+    Backlog, Broker, DeadLetter, Message,
+    seen::{self, Listed, Seen},
+};
 
 /// Keys of one page.
 const PAGE: usize = 1000;
-/// By how much the store's clock may differ from this machine's: what was written within is looked at again, and found
-/// current.
+const CHECKPOINT: &str = "poll-checkpoint.json";
+const SEEN: &str = "poll-seen.bin";
+/// By how much the store's clock may differ from this machine's, for what is not remembered: what was written within is looked
+/// at again, and found current.
 const CLOCK_DIFFERENCE_MS: i64 = 15 * 60 * 1000;
 /// The lease of a message, which is nobody else's.
 const LEASE: Duration = Duration::from_secs(3600);
 const LARGEST_BODY: usize = 16 << 20;
+const JSON: &str = "application/json";
 
 /// What is polled.
 #[derive(Debug, Clone)]
@@ -49,7 +56,7 @@ pub struct PollSettings {
     pub interval: Duration,
 }
 
-/// How far a pass is. Objects written before `since_ms` were seen by an earlier one.
+/// How far a pass is. The one before began at `since_ms`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Checkpoint {
@@ -85,9 +92,36 @@ struct OpenState {
 
 /// The listing under way.
 struct Pass {
+    /// `None` before it is read.
     checkpoint: Option<Checkpoint>,
+    /// The checkpoint as it is stored.
+    stored: Option<Checkpoint>,
+    /// What the pass before saw.
+    seen: Seen,
+    /// Whether it is stored.
+    is_seen_stored: bool,
+    /// What this pass saw of what it listed.
+    saw: Listed,
+    /// Its beginning was listed by another process.
+    is_resumed: bool,
+    /// To be looked at.
     listed: VecDeque<(Location, Stat)>,
     next_pass: Instant,
+}
+
+impl Pass {
+    fn new() -> Self {
+        Self {
+            checkpoint: None,
+            stored: None,
+            seen: Seen::default(),
+            is_seen_stored: true,
+            saw: Listed::default(),
+            is_resumed: false,
+            listed: VecDeque::new(),
+            next_pass: Instant::now(),
+        }
+    }
 }
 
 impl std::fmt::Debug for Poll {
@@ -100,8 +134,7 @@ impl Poll {
     /// Over a store. Nothing is sent yet.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, settings: PollSettings) -> Self {
-        let pass = Pass { checkpoint: None, listed: VecDeque::new(), next_pass: Instant::now() };
-        Self { store, settings, pass: Mutex::new(pass), open: Arc::default() }
+        Self { store, settings, pass: Mutex::new(Pass::new()), open: Arc::default() }
     }
 
     fn at(&self, name: &str) -> Result<Location, StoreError> {
@@ -110,7 +143,7 @@ impl Poll {
     }
 
     async fn read_checkpoint(&self) -> Result<Checkpoint, StoreError> {
-        let at = self.at("poll-checkpoint.json")?;
+        let at = self.at(CHECKPOINT)?;
         let Some(object) = self.store.get(&at, 1 << 16).await? else { return Ok(Checkpoint::default()) };
         let read: Result<Checkpoint, _> = serde_json::from_slice(&object.bytes);
         match read {
@@ -124,34 +157,63 @@ impl Poll {
         }
     }
 
-    async fn write(&self, name: &str, text: String) -> Result<(), StoreError> {
+    /// Where it cannot be read every object is looked at again.
+    async fn read_seen(&self) -> Result<Seen, StoreError> {
+        let at = self.at(SEEN)?;
+        let read = match self.store.get(&at, seen::LARGEST).await {
+            Ok(None) => return Ok(Seen::default()),
+            Ok(Some(object)) => Seen::from_bytes(&object.bytes),
+            Err(StoreError::TooLarge { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        if read.is_none() {
+            tracing::warn!(%at, "what was seen cannot be read; every object is looked at again");
+        }
+        Ok(read.unwrap_or_default())
+    }
+
+    async fn write(&self, name: &str, bytes: Bytes, content_type: &str) -> Result<(), StoreError> {
         let put = Put {
             at: self.at(name)?,
             condition: Condition::Any,
-            bytes: text.into(),
-            content_type: "application/json".into(),
+            bytes,
+            content_type: content_type.into(),
             metadata: [].into(),
         };
         self.store.put(put).await.map(drop)
     }
 
+    /// Stores how far the pass is, once all that it covers is settled.
+    async fn store_progress(&self, pass: &mut Pass) -> Result<(), StoreError> {
+        // First, since a checkpoint of a finished pass relies on it.
+        if !pass.is_seen_stored {
+            self.write(SEEN, pass.seen.to_bytes().into(), "application/octet-stream").await?;
+            pass.is_seen_stored = true;
+        }
+        if let Some(checkpoint) = &pass.checkpoint
+            && pass.stored.as_ref() != Some(checkpoint)
+        {
+            self.write(CHECKPOINT, json!(checkpoint).to_string().into(), JSON).await?;
+            pass.stored = Some(checkpoint.clone());
+        }
+        Ok(())
+    }
+
     /// Lists the next page, once everything of the page before is settled: only then is its end a checkpoint.
     async fn list(&self, pass: &mut Pass) -> Result<(), StoreError> {
-        let mut checkpoint = match pass.checkpoint.take() {
+        let mut checkpoint = match pass.checkpoint.clone() {
             Some(checkpoint) => checkpoint,
-            None => self.read_checkpoint().await?,
+            None => {
+                let checkpoint = self.read_checkpoint().await?;
+                pass.seen = self.read_seen().await?;
+                pass.is_resumed = checkpoint.began_ms.is_some();
+                checkpoint
+            }
         };
         let began_ms = *checkpoint.began_ms.get_or_insert_with(now_ms);
         if let Some((bucket, prefix)) = self.settings.sources.get(checkpoint.source) {
             let after = checkpoint.after.as_deref().and_then(|key| ObjectKey::new(key).ok());
-            let page = self.store.list(bucket, prefix, after.as_ref(), PAGE).await;
-            let page = match page {
-                Ok(page) => page,
-                Err(error) => {
-                    pass.checkpoint = Some(checkpoint);
-                    return Err(error);
-                }
-            };
+            let page = self.store.list(bucket, prefix, after.as_ref(), PAGE).await?;
             if let Some((last, _)) = page.objects.last() {
                 checkpoint.after = Some(last.to_string());
             }
@@ -159,11 +221,28 @@ impl Poll {
                 (checkpoint.source, checkpoint.after) = (checkpoint.source + 1, None);
             }
             let since = checkpoint.since_ms.saturating_sub(CLOCK_DIFFERENCE_MS);
-            let fresh = page.objects.into_iter().filter(|(_, stat)| stat.modified_ms >= since);
-            let listed = fresh.map(|(key, stat)| (Location { bucket: bucket.clone(), key }, stat));
-            pass.listed.extend(listed);
+            for (key, stat) in page.objects {
+                let at = Location { bucket: bucket.clone(), key };
+                pass.saw.add(&at, &stat);
+                // Of more than is remembered, dates must do.
+                let may_be_new = !pass.seen.is_full() || stat.modified_ms >= since;
+                if may_be_new && !pass.seen.contains(&at, &stat) {
+                    pass.listed.push_back((at, stat));
+                }
+            }
         }
         if checkpoint.source >= self.settings.sources.len() {
+            let seen = std::mem::take(&mut pass.saw).finish(&pass.seen, pass.is_resumed);
+            if seen.is_full() && !pass.seen.is_full() {
+                tracing::warn!(
+                    remembered = seen::MOST,
+                    "there are more objects than are remembered from one pass to the next: of the others, those with a \
+                     Last-Modified before the last pass are not noticed"
+                );
+            }
+            pass.is_seen_stored &= seen == pass.seen;
+            pass.seen = seen;
+            pass.is_resumed = false;
             checkpoint = Checkpoint { since_ms: began_ms, ..Checkpoint::default() };
             pass.next_pass = Instant::now() + self.settings.interval;
         }
@@ -209,10 +288,7 @@ impl Broker for Poll {
                 };
                 let wait = if is_idle {
                     // All that the checkpoint covers is settled.
-                    if let Some(checkpoint) = &pass.checkpoint {
-                        let text = json!(checkpoint).to_string();
-                        self.write("poll-checkpoint.json", text).await?;
-                    }
+                    self.store_progress(&mut pass).await?;
                     pass.next_pass
                 } else {
                     first_retry.unwrap_or_else(|| Instant::now() + LEASE)
@@ -239,7 +315,7 @@ impl Broker for Poll {
         }
     }
 
-    async fn publish(&self, _: Bytes) -> Result<(), StoreError> {
+    async fn publish(&self, _: Bytes, _: Option<String>) -> Result<(), StoreError> {
         Err(StoreError::Denied("a source that polls has no queue for events".into()))
     }
 
@@ -249,7 +325,7 @@ impl Broker for Poll {
         let attributes: serde_json::Map<_, _> =
             attributes.map(|(name, _, value)| (name.to_owned(), value.into())).collect();
         let text = json!({"event": letter.body(LARGEST_BODY), "attributes": attributes}).to_string();
-        self.write(&format!("dead-letters/{}.json", letter.id), text).await
+        self.write(&format!("dead-letters/{}.json", letter.id), text.into(), JSON).await
     }
 
     async fn backlog(&self) -> Result<Option<Backlog>, StoreError> {
@@ -387,5 +463,71 @@ mod tests {
         assert_eq!(last.len(), 1);
         assert!(String::from_utf8_lossy(last[0].body()).contains("b/1.jpg"));
         assert_eq!(second.backlog().await.unwrap().unwrap().messages, 1);
+    }
+
+    /// The keys of a whole pass, all of which are settled.
+    async fn pass(poll: &Poll) -> Vec<String> {
+        let mut keys = Vec::new();
+        loop {
+            // Nothing comes before the next pass.
+            let Ok(page) = tokio::time::timeout(Duration::from_secs(30), bodies(poll, usize::MAX)).await
+            else {
+                return keys;
+            };
+            for message in page {
+                let body: serde_json::Value = serde_json::from_slice(message.body()).unwrap();
+                keys.push(body["Records"][0]["s3"]["object"]["key"].as_str().unwrap().to_owned());
+                message.acknowledge().await.unwrap();
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn objects_with_old_dates_are_found_whoever_polls() {
+        // Every object of this store is dated 1970.
+        let store = Arc::new(MemoryStore::with_buckets(&["in", "out"]));
+        for number in 0..3 {
+            upload(&store, &format!("a/{number}.jpg")).await;
+        }
+        let first = poll(&store);
+        assert_eq!(pass(&first).await, ["a/0.jpg", "a/1.jpg", "a/2.jpg"]);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        upload(&store, "a/00.jpg").await;
+        assert_eq!(pass(&first).await, ["a/00.jpg"], "nothing that was seen");
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(pass(&first).await, [""; 0]);
+        let second = poll(&store);
+        assert_eq!(pass(&second).await, [""; 0], "another worker continues");
+        upload(&store, "b/1.jpg").await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(pass(&second).await, ["b/1.jpg"]);
+        // An overwritten object is another version.
+        let at = Location { bucket: "in".into(), key: ObjectKey::new("a/1.jpg").unwrap() };
+        let (bytes, content_type) = (Bytes::from_static(b"other"), String::new());
+        store
+            .put(Put { at, condition: Condition::Any, bytes, content_type, metadata: [].into() })
+            .await
+            .unwrap();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(pass(&second).await, ["a/1.jpg"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_seen_is_stored_only_once_it_is_settled_and_looked_at_again_where_it_is_unreadable() {
+        let store = Arc::new(MemoryStore::with_buckets(&["in", "out"]));
+        upload(&store, "a/1.jpg").await;
+        let first = poll(&store);
+        assert_eq!(bodies(&first, usize::MAX).await.len(), 1);
+        // That worker ends; the object was listed and not settled.
+        let second = poll(&store);
+        assert_eq!(pass(&second).await, ["a/1.jpg"]);
+        let at = Location { bucket: "out".into(), key: ObjectKey::new(".tintype/poll-seen.bin").unwrap() };
+        let (bytes, content_type) = (Bytes::from_static(b"something else"), String::new());
+        store
+            .put(Put { at, condition: Condition::Any, bytes, content_type, metadata: [].into() })
+            .await
+            .unwrap();
+        let third = poll(&store);
+        assert_eq!(pass(&third).await, ["a/1.jpg"]);
     }
 }

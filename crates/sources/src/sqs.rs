@@ -12,7 +12,8 @@ use aws_sdk_sqs::{
     },
 };
 use bytes::Bytes;
-use tintype_pipeline::store::StoreError;
+use sha2::{Digest as _, Sha256};
+use tintype_pipeline::{hex, store::StoreError};
 use tintype_stores::s3::{ATTEMPTS, Connection, chain, http_client, timeouts};
 
 use crate::{Backlog, Broker, DeadLetter, Message};
@@ -28,6 +29,8 @@ const REFUSED_DELAYS: [Duration; 4] =
 const WAIT_S: i32 = 15;
 /// How long a message is invisible to others, unless it is extended.
 const LEASE: Duration = Duration::from_secs(60);
+/// How the names of queues end that deliver in order.
+const FIFO: &str = ".fifo";
 /// The longest delay.
 const LONGEST_DELAY: Duration = Duration::from_secs(12 * 3600);
 
@@ -120,7 +123,7 @@ impl SqsPublisher {
     /// The queue did not accept it.
     pub async fn publish(&self, id: &str, group: &str, event: String) -> Result<(), StoreError> {
         let mut request = self.client.send_message().queue_url(&self.queue_url).message_body(event);
-        if self.queue_url.ends_with(".fifo") {
+        if self.queue_url.ends_with(FIFO) {
             request = request.message_group_id(group).message_deduplication_id(id);
         }
         let failed = |error| {
@@ -229,10 +232,16 @@ impl Broker for Sqs {
         Ok(answer.messages.unwrap_or_default().into_iter().map(leased).collect())
     }
 
-    async fn publish(&self, event: Bytes) -> Result<(), StoreError> {
+    async fn publish(&self, event: Bytes, id: Option<String>) -> Result<(), StoreError> {
         let text = String::from_utf8(event.into());
         let text = text.map_err(|_| StoreError::Corrupt("the event is not UTF-8".into()))?;
-        let sent = self.client.send_message().queue_url(&*self.queue_url).message_body(text).send().await;
+        let mut request = self.client.send_message().queue_url(&*self.queue_url);
+        if self.queue_url.ends_with(FIFO) {
+            // Late and duplicate events do no harm, so a group for each keeps none waiting.
+            let name = id.unwrap_or_else(|| hex::encode(&Sha256::digest(&text)));
+            request = request.message_group_id(&name).message_deduplication_id(name);
+        }
+        let sent = request.message_body(text).send().await;
         sent.map(drop).map_err(|error| self.failed("sending to", &error))
     }
 

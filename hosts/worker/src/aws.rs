@@ -27,8 +27,11 @@ pub(crate) async fn connection(
         .map(|url| url.trim_end_matches('/').to_owned());
     let region = settings.region.clone().or_else(|| variable("AWS_REGION"));
     let region = region.or_else(|| variable("AWS_DEFAULT_REGION"));
+    // With credentials in the environment nothing is asked over TLS, so no certificates are loaded.
+    let in_environment = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+    let is_static = in_environment.iter().all(|name| variable(name).is_some());
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .http_client(http_client(None))
+        .http_client(http_client(is_static.then_some("http://")))
         .timeout_config(timeouts());
     // A store elsewhere needs no region, so it is not searched for on the network.
     if region.is_some() || s3_endpoint.is_some() {

@@ -104,7 +104,7 @@ async fn webhook(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: By
     let Some(broker) = shared.broker() else {
         return message(StatusCode::SERVICE_UNAVAILABLE, "the worker is not connected to its broker yet");
     };
-    match broker.publish(body).await {
+    match broker.publish(body, None).await {
         Ok(()) => message(StatusCode::OK, "stored"),
         Err(error) => message(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
     }

@@ -29,7 +29,9 @@ const BACKLOG_INTERVAL: Duration = Duration::from_secs(10);
 /// What is stopped at a shutdown has this long to end.
 const TO_STOP: Duration = Duration::from_secs(1);
 /// Attempts at once for each render thread: while one renders, others wait for the store.
-const ATTEMPTS_PER_THREAD: usize = 16;
+const ATTEMPTS_PER_THREAD: usize = 64;
+/// As many of them have not rendered yet: more would be events that another worker could begin at once.
+const UNRENDERED_PER_THREAD: usize = 32;
 
 /// Bounds on a worker's work.
 #[derive(Debug, Clone, Copy)]
@@ -189,12 +191,15 @@ impl Worker {
             stopping: CancellationToken::new(),
             broker: OnceLock::new(),
         });
-        let attempts = match function.concurrency {
-            0 => bounds.threads * ATTEMPTS_PER_THREAD,
-            fixed => fixed,
+        let at_once = match function.concurrency {
+            0 => AtOnce {
+                attempts: bounds.threads * ATTEMPTS_PER_THREAD,
+                unrendered: bounds.threads * UNRENDERED_PER_THREAD,
+            },
+            fixed => AtOnce { attempts: fixed, unrendered: fixed },
         };
         let (tasks, draining) = (TaskTracker::new(), CancellationToken::new());
-        let running = run(shared.clone(), source, function, attempts, draining.clone());
+        let running = run(shared.clone(), source, function, at_once, draining.clone());
         tasks.spawn(running);
         tasks.close();
         Ok(Self { shared, tasks, draining })
@@ -223,12 +228,19 @@ impl Worker {
     }
 }
 
+/// Bounds on attempts at once.
+#[derive(Debug, Clone, Copy)]
+struct AtOnce {
+    attempts: usize,
+    unrendered: usize,
+}
+
 /// Connects, and works on events until the drain begins.
 async fn run(
     shared: Arc<Shared>,
     source: Described,
     function: Function,
-    attempts: usize,
+    at_once: AtOnce,
     draining: CancellationToken,
 ) {
     let connected = async {
@@ -253,11 +265,12 @@ async fn run(
     let settings = IntakeSettings {
         default_bucket: default.map(|trigger| trigger.bucket.clone()).unwrap_or_default(),
         max_age: function.max_event_age,
+        unrendered: at_once.unrendered,
         stop: draining.clone(),
     };
     let intake = Arc::new(Intake::new(broker.clone(), settings, is_honoured));
     let workers = TaskTracker::new();
-    for _ in 0..attempts {
+    for _ in 0..at_once.attempts {
         workers.spawn(attempts::work(shared.clone(), intake.clone()));
     }
     workers.close();
@@ -273,9 +286,9 @@ async fn connect(
     shared: &Shared,
     source: &Described,
 ) -> anyhow::Result<(Arc<dyn Broker>, ConditionalWrites)> {
-    let conditional_writes = probe_all(shared.store.as_ref(), &shared.triggers).await?;
-    let broker = source.connect(&shared.aws, &shared.store).await?;
-    Ok((broker, conditional_writes))
+    let probing = async { anyhow::Ok(probe_all(shared.store.as_ref(), &shared.triggers).await?) };
+    let connecting = source.connect(&shared.aws, &shared.store);
+    futures::try_join!(connecting, probing)
 }
 
 /// Asks about the backlog, for autoscaling.

@@ -15,6 +15,10 @@ impl Codec for Avif {
         Format::Avif
     }
 
+    fn is_foreign(&self) -> bool {
+        true
+    }
+
     fn coverage(&self) -> Coverage {
         Coverage::new(
             "AVIF",

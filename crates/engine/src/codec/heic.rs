@@ -15,6 +15,10 @@ impl Codec for Heic {
         Format::Heic
     }
 
+    fn is_foreign(&self) -> bool {
+        true
+    }
+
     fn coverage(&self) -> Coverage {
         Coverage::new("HEIC", &["heic", "heif", "hif"], "as AVIF, of HEVC", "", "as AVIF")
     }

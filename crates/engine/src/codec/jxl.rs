@@ -18,6 +18,10 @@ impl Codec for Jxl {
         Format::Jxl
     }
 
+    fn is_foreign(&self) -> bool {
+        true
+    }
+
     fn coverage(&self) -> Coverage {
         Coverage::new(
             "JPEG XL",

@@ -33,6 +33,10 @@ impl Codec for Svg {
         Format::Svg
     }
 
+    fn is_foreign(&self) -> bool {
+        true
+    }
+
     fn coverage(&self) -> Coverage {
         Coverage::new(
             "SVG",

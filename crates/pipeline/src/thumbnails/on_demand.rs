@@ -79,7 +79,7 @@ impl Thumbnails {
         let header = probe(&bytes)?;
         let mut stages = Stages::default();
         let specs = vec![spec.clone()];
-        let of_render = self.admit(&header, &specs, stop, &mut stages).await?;
+        let of_render = self.admit(&header, bytes.len(), &specs, stop, &mut stages).await?;
         let rendering = self.compute(bytes, specs, (memory, of_render), stop, &mut stages);
         let nothing = || Failure::new(Reason::Internal, "the engine returned nothing");
         let thumbnail = rendering.await?.pop().ok_or_else(nothing)?;

@@ -33,7 +33,7 @@ impl Thumbnails {
     ) -> Result<Admitted<'a>, Failure> {
         let Placement { targets, stale, .. } = &source.placement;
         let specs: Vec<_> = stale.iter().map(|index| targets[*index].rendition.spec.clone()).collect();
-        let memory = self.admit(&source.header, &specs, stop, stages).await?;
+        let memory = self.admit(&source.header, source.bytes.len(), &specs, stop, stages).await?;
         Ok(Admitted { source, specs, memory })
     }
 
@@ -53,12 +53,14 @@ impl Thumbnails {
     pub(super) async fn admit(
         &self,
         header: &Header,
+        source_bytes: usize,
         specs: &[Spec],
         stop: &Stop,
         stages: &mut Stages,
     ) -> Result<Reservation, Failure> {
         let waiting = Instant::now();
-        let memory = stop.bound(self.renderer.admit(header, specs)).await.ok_or_else(stopped)?;
+        let memory =
+            stop.bound(self.renderer.admit(header, source_bytes as u64, specs)).await.ok_or_else(stopped)?;
         stages.wait += waiting.elapsed();
         Ok(memory)
     }

@@ -39,6 +39,12 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         .fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
+impl std::fmt::Display for ServiceError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
 impl ServiceError {
     /// There is no object (or, where the response has no code, no object or no bucket).
     pub(super) fn is_absent(&self) -> bool {
@@ -48,6 +54,16 @@ impl ServiceError {
     /// A condition does not hold, or another writer wrote the same object concurrently.
     pub(super) fn is_conflict(&self) -> bool {
         matches!(self.status, Some(412 | 409)) && self.code.as_deref() != Some("OperationAborted")
+    }
+
+    /// The object has no byte of the range.
+    pub(super) fn is_range_unsatisfiable(&self) -> bool {
+        self.status == Some(416)
+    }
+
+    /// No answer came, or none that was whole.
+    pub(super) const fn is_unanswered(&self) -> bool {
+        self.status.is_none()
     }
 
     /// S3 was refused the KMS key: codes of KMS, or an ordinary refusal that names the missing right.

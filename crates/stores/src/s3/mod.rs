@@ -5,6 +5,7 @@
 mod client;
 mod connection;
 mod error;
+mod ranges;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -19,7 +20,6 @@ use aws_sdk_s3::{
     primitives::{ByteStream, DateTime},
     types::EncodingType,
 };
-use bytes::{Bytes, BytesMut};
 use percent_encoding::percent_decode_str;
 use tintype_pipeline::{
     Location, ObjectKey,
@@ -31,10 +31,14 @@ pub use client::{ATTEMPTS, http_client, timeouts};
 pub use connection::Connection;
 use error::ServiceError;
 pub use error::chain;
+use ranges::ReadError;
 
 /// The longest waits before a write that met a concurrent one is sent again; each is shortened by chance.
 const CONCURRENT_WRITE_DELAYS: [Duration; 3] =
     [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(800)];
+
+/// Versions of an object that are begun to be read before reading is given up.
+const MOST_VERSIONS: u32 = 4;
 
 /// Objects in S3.
 #[derive(Debug)]
@@ -106,23 +110,30 @@ impl Store for S3Store {
     }
 
     async fn get(&self, at: &Location, limit: u64) -> Result<Option<Object>, StoreError> {
-        let answer = self.client.get_object().bucket(&at.bucket).key(at.key.as_str()).send().await;
-        let found = match answer.map_err(ServiceError::from) {
-            Ok(found) => found,
-            Err(error) if error.is_absent() => {
-                self.check_bucket(at).await?;
-                return Ok(None);
+        for _ in 0..MOST_VERSIONS {
+            match ranges::read(&self.client, at, limit).await {
+                Ok(object) => {
+                    self.remember(&at.bucket);
+                    return Ok(Some(object));
+                }
+                Err(ReadError::Absent) => {
+                    self.check_bucket(at).await?;
+                    return Ok(None);
+                }
+                Err(ReadError::Replaced) => {}
+                Err(ReadError::TooLarge(size)) => {
+                    self.remember(&at.bucket);
+                    return Err(StoreError::TooLarge { size, limit });
+                }
+                Err(ReadError::Refused(error)) => return Err(error.at(at)),
+                Err(ReadError::Interrupted(why)) => {
+                    let words = format!("reading {at} was interrupted: {why}; it can be retried");
+                    return Err(StoreError::Unavailable(words));
+                }
             }
-            Err(error) => return Err(error.at(at)),
-        };
-        self.remember(&at.bucket);
-        let (stat, body) = parts_of_get(found);
-        if stat.size > limit {
-            // Dropping the unread body closes its connection.
-            return Err(StoreError::TooLarge { size: stat.size, limit });
         }
-        let bytes = gather(at, body, stat.size).await?;
-        Ok(Some(Object { stat, bytes }))
+        let words = format!("{at} was replaced {MOST_VERSIONS} times while it was read; it can be retried");
+        Err(StoreError::Unavailable(words))
     }
 
     async fn put(&self, put: Put) -> Result<String, StoreError> {
@@ -202,26 +213,6 @@ impl Store for S3Store {
         }
         Ok(Listing { objects, more: page.is_truncated.unwrap_or(false) })
     }
-}
-
-/// Reads a body of `size` bytes into one allocation of that size.
-async fn gather(at: &Location, mut body: ByteStream, size: u64) -> Result<Bytes, StoreError> {
-    let interrupted = |why: String| {
-        StoreError::Unavailable(format!("reading {at} was interrupted: {why}; it can be retried"))
-    };
-    let expected = usize::try_from(size).map_err(|error| interrupted(error.to_string()))?;
-    let mut bytes = BytesMut::with_capacity(expected);
-    while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|error| interrupted(error.to_string()))?;
-        if bytes.len() + chunk.len() > expected {
-            return Err(interrupted(format!("more than {expected} bytes received")));
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    if bytes.len() != expected {
-        return Err(interrupted(format!("{} of {expected} bytes received", bytes.len())));
-    }
-    Ok(bytes.freeze())
 }
 
 fn stat_of_head(found: HeadObjectOutput) -> Stat {

@@ -120,7 +120,7 @@ impl ImageFiles {
         let mut rendered = || {
             let header = thumbnails::probe(&source.bytes)?;
             let specs = std::slice::from_ref(spec);
-            let _admitted = block_on(self.renderer.admit(&header, specs));
+            let _admitted = block_on(self.renderer.admit(&header, source.bytes.len() as u64, specs));
             let mut stages = Stages::default();
             let bytes = &source.bytes;
             let mut rendered = self.renderer.render(bytes, specs, &Stop::never(), scratch, &mut stages)?;
