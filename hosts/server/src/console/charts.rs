@@ -35,7 +35,16 @@ pub(super) struct Chart {
     pub(super) alarming: bool,
     /// What limits its values.
     pub(super) limit: Option<Limit>,
-    pub(super) lines: &'static [Line],
+    lines: Lines,
+}
+
+/// The lines of a chart.
+#[derive(Debug, Clone, Copy)]
+enum Lines {
+    /// One statistic of several metrics, each by its name.
+    Metrics(Statistic, &'static [(&'static str, Metric)]),
+    /// Several statistics of one metric.
+    Statistics(Metric, &'static [(&'static str, Statistic)]),
 }
 
 /// A limit of the settings that a chart's values are under.
@@ -49,35 +58,45 @@ pub(super) enum Limit {
     EventAge,
 }
 
-const P50: Statistic = Percentile(50.0);
-const P95: Statistic = Percentile(95.0);
-const P99: Statistic = Percentile(99.0);
+const P50: (&str, Statistic) = ("p50", Percentile(50.0));
+const PERCENTILES: &[(&str, Statistic)] = &[P50, ("p95", Percentile(95.0)), ("p99", Percentile(99.0))];
 
-/// Lines of one statistic, each by its name.
-const fn each<const N: usize>(statistic: Statistic, named: [(&'static str, Metric); N]) -> [Line; N] {
-    let mut lines = [Line { name: "", metric: Metric::Duration, statistic }; N];
-    let mut at = 0;
-    while at < N {
-        (lines[at].name, lines[at].metric) = named[at];
-        at += 1;
-    }
-    lines
-}
-
-const fn sum(metric: Metric) -> [Line; 1] {
-    each(Sum, [("Sum", metric)])
-}
-
-const fn percentiles(metric: Metric) -> [Line; 3] {
-    [
-        Line { name: "p50", metric, statistic: P50 },
-        Line { name: "p95", metric, statistic: P95 },
-        Line { name: "p99", metric, statistic: P99 },
-    ]
-}
-
-const fn chart(title: &'static str, help: &'static str, unit: Unit, lines: &'static [Line]) -> Chart {
+const fn chart(title: &'static str, help: &'static str, unit: Unit, lines: Lines) -> Chart {
     Chart { title, help, unit, alarming: false, limit: None, lines }
+}
+
+/// How often something happened.
+const fn count(title: &'static str, help: &'static str, metric: Metric) -> Chart {
+    chart(title, help, Number, Lines::Statistics(metric, &[("Sum", Sum)]))
+}
+
+/// How often each of these happened.
+const fn counts(
+    title: &'static str,
+    help: &'static str,
+    metrics: &'static [(&'static str, Metric)],
+) -> Chart {
+    chart(title, help, Number, Lines::Metrics(Sum, metrics))
+}
+
+/// The greatest of each.
+const fn highest(
+    title: &'static str,
+    help: &'static str,
+    unit: Unit,
+    metrics: &'static [(&'static str, Metric)],
+) -> Chart {
+    chart(title, help, unit, Lines::Metrics(Maximum, metrics))
+}
+
+/// How long something took.
+const fn times(
+    title: &'static str,
+    help: &'static str,
+    metric: Metric,
+    statistics: &'static [(&'static str, Statistic)],
+) -> Chart {
+    chart(title, help, Milliseconds, Lines::Statistics(metric, statistics))
 }
 
 impl Chart {
@@ -88,93 +107,70 @@ impl Chart {
     const fn under(self, limit: Limit) -> Self {
         Self { limit: Some(limit), ..self }
     }
+
+    pub(super) fn lines(&self) -> Vec<Line> {
+        match self.lines {
+            Lines::Metrics(statistic, named) => {
+                named.iter().map(|&(name, metric)| Line { name, metric, statistic }).collect()
+            }
+            Lines::Statistics(metric, named) => {
+                named.iter().map(|&(name, statistic)| Line { name, metric, statistic }).collect()
+            }
+        }
+    }
 }
 
 /// Lambda's eight by their exact names, and the memory of the process that does the function's work.
 pub(super) const LAMBDA: [Chart; 9] = [
-    chart("Duration", "of a call", Milliseconds, &percentiles(Metric::Duration)).under(Limit::Timeout),
-    chart("Throttles", "refused with 429", Number, &sum(Metric::Throttles)).alarming(),
-    chart(
-        "ConcurrentExecutions",
-        "calls at once",
-        Number,
-        &each(Maximum, [("Maximum", Metric::ConcurrentExecutions)]),
-    )
-    .under(Limit::Concurrency),
-    chart("Invocations", "calls", Number, &sum(Metric::Invocations)),
-    chart("Errors", "failures and time-outs", Number, &sum(Metric::Errors)).alarming(),
-    chart("AsyncEventsReceived", "uploads queued", Number, &sum(Metric::AsyncEventsReceived)),
-    chart("AsyncEventsDropped", "moved to the dead letters", Number, &sum(Metric::AsyncEventsDropped))
-        .alarming(),
-    chart(
-        "AsyncEventAge",
-        "queued to called",
-        Milliseconds,
-        &[
-            Line { name: "p50", metric: Metric::AsyncEventAge, statistic: P50 },
-            Line { name: "Maximum", metric: Metric::AsyncEventAge, statistic: Maximum },
-        ],
-    )
-    .under(Limit::EventAge),
-    chart(
+    times("Duration", "of a call", Metric::Duration, PERCENTILES).under(Limit::Timeout),
+    count("Throttles", "refused with 429", Metric::Throttles).alarming(),
+    highest("ConcurrentExecutions", "calls at once", Number, &[("Maximum", Metric::ConcurrentExecutions)])
+        .under(Limit::Concurrency),
+    count("Invocations", "calls", Metric::Invocations),
+    count("Errors", "failures and time-outs", Metric::Errors).alarming(),
+    count("AsyncEventsReceived", "uploads queued", Metric::AsyncEventsReceived),
+    count("AsyncEventsDropped", "moved to the dead letters", Metric::AsyncEventsDropped).alarming(),
+    times("AsyncEventAge", "queued to called", Metric::AsyncEventAge, &[P50, ("Maximum", Maximum)])
+        .under(Limit::EventAge),
+    highest(
         "Memory",
         "of the process, and admitted",
         Bytes,
-        &each(
-            Maximum,
-            [
-                ("used", Metric::MemoryUsed),
-                ("renders", Metric::RenderMemory),
-                ("sources", Metric::SourceMemory),
-            ],
-        ),
+        &[("used", Metric::MemoryUsed), ("renders", Metric::RenderMemory), ("sources", Metric::SourceMemory)],
     ),
 ];
 
 /// This server's own.
 pub(super) const MORE: [Chart; 7] = [
-    chart(
-        "Upload to thumbnail",
-        "acknowledged to readable",
-        Milliseconds,
-        &percentiles(Metric::UploadToThumbnail),
-    ),
-    chart(
+    times("Upload to thumbnail", "acknowledged to readable", Metric::UploadToThumbnail, PERCENTILES),
+    counts(
         "Outcomes",
         "of records",
-        Number,
-        &each(
-            Sum,
-            [
-                ("made", Metric::Made),
-                ("up to date", Metric::UpToDate),
-                ("ignored", Metric::Ignored),
-                ("failed", Metric::Failed),
-            ],
-        ),
+        &[
+            ("made", Metric::Made),
+            ("up to date", Metric::UpToDate),
+            ("ignored", Metric::Ignored),
+            ("failed", Metric::Failed),
+        ],
     ),
-    chart(
+    counts(
         "Ignored uploads",
         "no trigger takes them",
-        Number,
-        &each(
-            Sum,
-            [
-                ("bucket", Metric::UploadsIgnoredBucket),
-                ("destination", Metric::UploadsIgnoredDestination),
-                ("prefix", Metric::UploadsIgnoredPrefix),
-                ("suffix", Metric::UploadsIgnoredSuffix),
-                ("event type", Metric::UploadsIgnoredEventType),
-            ],
-        ),
+        &[
+            ("bucket", Metric::UploadsIgnoredBucket),
+            ("destination", Metric::UploadsIgnoredDestination),
+            ("prefix", Metric::UploadsIgnoredPrefix),
+            ("suffix", Metric::UploadsIgnoredSuffix),
+            ("event type", Metric::UploadsIgnoredEventType),
+        ],
     ),
     chart(
         "Stages",
         "median of each",
         Milliseconds,
-        &each(
-            P50,
-            [
+        Lines::Metrics(
+            P50.1,
+            &[
                 ("wait", Metric::StageWait),
                 ("read", Metric::StageRead),
                 ("decode", Metric::StageDecode),
@@ -184,21 +180,17 @@ pub(super) const MORE: [Chart; 7] = [
             ],
         ),
     ),
-    chart("Queue", "waiting or running", Number, &each(Maximum, [("depth", Metric::QueueDepth)])),
-    chart("Dead letters", "stored", Number, &each(Maximum, [("stored", Metric::DeadLetters)])).alarming(),
-    chart(
+    highest("Queue", "waiting or running", Number, &[("depth", Metric::QueueDepth)]),
+    highest("Dead letters", "stored", Number, &[("stored", Metric::DeadLetters)]).alarming(),
+    counts(
         "Requests",
         "HTTP API and S3 endpoint",
-        Number,
-        &each(
-            Sum,
-            [
-                ("API", Metric::ApiRequests),
-                ("S3", Metric::S3Requests),
-                ("API 4xx", Metric::Api4xxErrors),
-                ("API 5xx", Metric::Api5xxErrors),
-            ],
-        ),
+        &[
+            ("API", Metric::ApiRequests),
+            ("S3", Metric::S3Requests),
+            ("API 4xx", Metric::Api4xxErrors),
+            ("API 5xx", Metric::Api5xxErrors),
+        ],
     ),
 ];
 
@@ -220,7 +212,7 @@ impl Limit {
 
 /// Every metric of the charts and of the figures above them.
 pub(super) fn metrics() -> Vec<Metric> {
-    let lines = LAMBDA.iter().chain(&MORE).flat_map(|chart| chart.lines);
+    let lines = LAMBDA.iter().chain(&MORE).flat_map(Chart::lines);
     let figures = [Metric::BilledDuration, Metric::SourceBytes, Metric::ThumbnailBytes, Metric::QueueAge];
     lines.map(|line| line.metric).chain(figures).collect()
 }
