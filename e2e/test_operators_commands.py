@@ -124,7 +124,7 @@ def test_what_comes_and_goes_during_a_backfill_is_not_counted(new_server):
     assert waiting.returncode == 0, errors.decode()
     counts = json.loads(output)
     assert (counts["queued"], counts["rendered"], counts["failed"], counts["superseded"]) == (40, 40, 0, 0), counts
-    [record] = [requests.get(f"{own.http_url}/backfills", timeout=30).json()["backfill"]]
+    record = requests.get(f"{own.http_url}/backfills", timeout=30).json()["backfill"]
     assert record["is_settled"] and record["rendered"] == 40
 
 

@@ -1,6 +1,7 @@
 """The console in a real browser: figures, live results, dead letters, an object's page, a login."""
 
 import concurrent.futures
+import html
 import json
 import re
 import time
@@ -104,6 +105,24 @@ def test_an_objects_page_has_its_status_and_advice(new_server, browser):
     assert not browser.run("!!document.querySelector('.result form, .verdict form')")
     requests.post(f"{own.http_url}/retry", data={"key": odd}, timeout=30)
     until(lambda: own.metrics()["AsyncEventsDropped"] == 2, "it was retried")
+
+
+def test_an_objects_page_has_the_addresses_of_its_thumbnails(new_server):
+    signing = '[[api.signing_key]]\nname = "test"\nsecret = "write-16-characters-or-more"\n'
+    own = new_server(settings=f'[api]\npublic = "signed"\n{signing}[[preset]]\nname = "card"\nsize = "64x64"\n')
+    with_objects(own, ["a b.jpg"])
+
+    def addresses(**how):
+        page = requests.get(f"{own.http_url}/object", params={"key": "a b.jpg"}, headers={"accept": "text/html"}, timeout=30, **how)
+        return re.findall(r'<code id="address-\d">(.*?)</code></td><td>(.*?)</td>', page.text)
+
+    [(signed, access), (preset, of_anybody)] = addresses(auth=own.credentials)
+    assert (access, of_anybody) == ("signed for 7 days", "public")
+    signed, preset = html.unescape(signed), html.unescape(preset)
+    # For anybody who was sent them, as they are.
+    strange = {"via": "1.1 proxy"}
+    assert [requests.get(url, headers=strange, timeout=30).status_code for url in (signed, preset)] == [200, 200]
+    assert requests.get(signed.replace("a%20b", "c"), headers=strange, timeout=30).status_code == 403
 
 
 def test_it_is_readable_without_a_script(new_server, browser):

@@ -86,7 +86,7 @@ fn body(settings: &Settings, admin: &Admin, request: &GalleryRequest) -> Result<
         }
         (toolbar(admin, request, &page)?)
         div #gallery data-bucket=(page.bucket) data-prefix=(prefix)
-            data-api={ "/" (settings.api.stage) "/" (settings.api.resource) } data-s3=(links::s3_endpoint(settings))
+            data-api=(settings.api.path()) data-s3=(links::s3_endpoint(settings))
             data-sources=(sources(&triggers).join(" ")) {
             @if is_first {
                 (first_steps(settings, &page.bucket, triggers.first().map_or("", |trigger| &trigger.prefix)))

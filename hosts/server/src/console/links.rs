@@ -45,10 +45,14 @@ pub(super) fn s3_endpoint(settings: &Settings) -> String {
     settings.api.s3_url.clone().unwrap_or_else(|| format!("{}://{}", scheme(settings), settings.listen.s3))
 }
 
+/// Where this server's HTTP port is.
+pub(super) fn http_endpoint(settings: &Settings) -> String {
+    format!("{}://{}", scheme(settings), settings.listen.http)
+}
+
 /// Where this server's HTTP API is.
 pub(super) fn api(settings: &Settings) -> String {
-    let (http, api) = (settings.listen.http, &settings.api);
-    format!("{}://{http}/{}/{}", scheme(settings), api.stage, api.resource)
+    format!("{}{}", http_endpoint(settings), settings.api.path())
 }
 
 fn scheme(settings: &Settings) -> &'static str {

@@ -1,6 +1,7 @@
 //! The console: what [`crate::admin`] answers, rendered as HTML, with a login before it. HTML and SVG are rendered here;
 //! the browser gets one style sheet, one script, and nothing from elsewhere.
 
+mod addresses;
 mod amounts;
 mod answers;
 mod assets;

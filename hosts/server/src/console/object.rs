@@ -7,7 +7,7 @@ use tintype_engine::{Effort, Fit, Gravity, OutputFormat};
 use tintype_pipeline::ThumbnailStatus;
 
 use super::{
-    Console,
+    Console, addresses,
     amounts::{bytes, ms},
     answers,
     html::{time, visible},
@@ -67,6 +67,7 @@ fn body(settings: &Settings, admin: &Admin, known: &ObjectStatus) -> Markup {
         ThumbnailStatus::Missing => ("calm", "No thumbnail was rendered of it."),
         ThumbnailStatus::Unknown => ("calm", "There is no such object now."),
     };
+    let is_source = admin.triggers().iter().any(|trigger| trigger.bucket == *bucket);
     html! {
         div.head {
             div {
@@ -78,7 +79,7 @@ fn body(settings: &Settings, admin: &Admin, known: &ObjectStatus) -> Markup {
                     }
                 }
             }
-            @if object.is_some() { (copies(settings, admin, bucket, key)) }
+            @if object.is_some() { (copies(settings, is_source, bucket, key)) }
         }
         section class={ "card verdict " (class) } {
             div {
@@ -97,6 +98,7 @@ fn body(settings: &Settings, admin: &Admin, known: &ObjectStatus) -> Markup {
                     div.images { @for thumbnail in thumbnails { (rendition(thumbnail)) } }
                 }
             }
+            @if is_source { @if let Some(addresses) = addresses::section(settings, bucket, key) { (addresses) } }
             @if object.image.is_some() { (try_out(settings, bucket, key)) }
         }
         section aria-labelledby="history" {
@@ -118,9 +120,9 @@ fn can_help(known: &ObjectStatus) -> bool {
 }
 
 /// Its addresses, to be copied.
-fn copies(settings: &Settings, admin: &Admin, bucket: &str, key: &str) -> Markup {
+fn copies(settings: &Settings, is_source: bool, bucket: &str, key: &str) -> Markup {
     let mut values = Vec::new();
-    if admin.triggers().iter().any(|trigger| trigger.bucket == bucket) {
+    if is_source {
         let url = links::place(&links::api(settings), bucket, key);
         let tag = html! { img src=(url) alt="" loading="lazy"; };
         values.extend([("url", "Copy URL", url), ("img", "Copy <img>", tag.into_string())]);
@@ -230,7 +232,7 @@ fn try_out(settings: &Settings, bucket: &str, key: &str) -> Markup {
     };
     html! {
         section aria-labelledby="try" data-try data-bucket=(bucket) data-key=(key)
-            data-api={ "/" (settings.api.stage) "/" (settings.api.resource) } hidden {
+            data-api=(settings.api.path()) hidden {
             h2 #try { "Render with these options" }
             div.try {
                 form.card.options {

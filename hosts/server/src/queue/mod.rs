@@ -138,7 +138,7 @@ impl Queue {
     }
 
     /// The first event among these ids that a request enqueued and that has not ended; one that is worked on may be
-    /// another's. What has ended has been reported to [`History`](crate::history::History) before.
+    /// another's. Whoever works on an event holds its lease until its end has been reported.
     ///
     /// # Errors
     /// The ledger cannot be read.
