@@ -151,8 +151,8 @@ fn path(values: &[Option<f64>], x: impl Fn(f64) -> f64, y: impl Fn(f64) -> f64) 
             let at = x((begin + step) as f64 + 0.5).round();
             if step == 0 {
                 // A point alone is a dash.
-                writer.move_to(at - 1.0, y(*value));
-                writer.line_to(at + 1.0, y(*value));
+                writer.move_to(at - 2.0, y(*value));
+                writer.line_to(at + 2.0, y(*value));
             } else {
                 writer.line_to(at, y(*value));
             }
@@ -242,6 +242,6 @@ mod tests {
     fn a_gap_breaks_the_line() {
         let values = [Some(1.0), Some(2.0), None, Some(3.0)];
         let path = path(&values, |x| x * 10.0, |y| y);
-        assert_eq!(path, "M4 1h2l9 1M34 3h2");
+        assert_eq!(path, "M3 1h4l8 1M33 3h4");
     }
 }

@@ -227,10 +227,11 @@ fn public(settings: &Settings, admin: &Admin, operations: &Operations) -> Result
 
 /// Settings, each with where it was written.
 fn in_force(settings: &Settings, operations: &Operations) -> Markup {
+    let triggers = settings.triggers.len();
     html! {
         p.help {
             "S3 endpoint " code { (settings.listen.s3) } ", HTTP port " code { (settings.listen.http) } ", "
-            (settings.triggers.len()) " triggers."
+            (triggers) @if triggers == 1 { " trigger." } @else { " triggers." }
         }
         @if operations.settings.is_empty() {
             (empty("All are at their defaults."))
