@@ -23,6 +23,7 @@ pub(super) enum Unit {
     Bytes,
 }
 
+use Lines::{Metrics, Statistics};
 use Unit::{Bytes, Milliseconds, Number};
 
 /// A chart.
@@ -42,7 +43,7 @@ pub(super) struct Chart {
 #[derive(Debug, Clone, Copy)]
 enum Lines {
     /// One statistic of several metrics, each by its name.
-    Metrics(Statistic, &'static [(&'static str, Metric)]),
+    Metrics(Statistic, Named),
     /// Several statistics of one metric.
     Statistics(Metric, &'static [(&'static str, Statistic)]),
 }
@@ -58,45 +59,13 @@ pub(super) enum Limit {
     EventAge,
 }
 
+const SUM: &[(&str, Statistic)] = &[("Sum", Sum)];
+const MAXIMUM: (&str, Statistic) = ("Maximum", Maximum);
 const P50: (&str, Statistic) = ("p50", Percentile(50.0));
 const PERCENTILES: &[(&str, Statistic)] = &[P50, ("p95", Percentile(95.0)), ("p99", Percentile(99.0))];
 
 const fn chart(title: &'static str, help: &'static str, unit: Unit, lines: Lines) -> Chart {
     Chart { title, help, unit, alarming: false, limit: None, lines }
-}
-
-/// How often something happened.
-const fn count(title: &'static str, help: &'static str, metric: Metric) -> Chart {
-    chart(title, help, Number, Lines::Statistics(metric, &[("Sum", Sum)]))
-}
-
-/// How often each of these happened.
-const fn counts(
-    title: &'static str,
-    help: &'static str,
-    metrics: &'static [(&'static str, Metric)],
-) -> Chart {
-    chart(title, help, Number, Lines::Metrics(Sum, metrics))
-}
-
-/// The greatest of each.
-const fn highest(
-    title: &'static str,
-    help: &'static str,
-    unit: Unit,
-    metrics: &'static [(&'static str, Metric)],
-) -> Chart {
-    chart(title, help, unit, Lines::Metrics(Maximum, metrics))
-}
-
-/// How long something took.
-const fn times(
-    title: &'static str,
-    help: &'static str,
-    metric: Metric,
-    statistics: &'static [(&'static str, Statistic)],
-) -> Chart {
-    chart(title, help, Milliseconds, Lines::Statistics(metric, statistics))
 }
 
 impl Chart {
@@ -110,10 +79,10 @@ impl Chart {
 
     pub(super) fn lines(&self) -> Vec<Line> {
         match self.lines {
-            Lines::Metrics(statistic, named) => {
+            Metrics(statistic, named) => {
                 named.iter().map(|&(name, metric)| Line { name, metric, statistic }).collect()
             }
-            Lines::Statistics(metric, named) => {
+            Statistics(metric, named) => {
                 named.iter().map(|&(name, statistic)| Line { name, metric, statistic }).collect()
             }
         }
@@ -122,76 +91,83 @@ impl Chart {
 
 /// Lambda's eight by their exact names, and the memory of the process that does the function's work.
 pub(super) const LAMBDA: [Chart; 9] = [
-    times("Duration", "of a call", Metric::Duration, PERCENTILES).under(Limit::Timeout),
-    count("Throttles", "refused with 429", Metric::Throttles).alarming(),
-    highest("ConcurrentExecutions", "calls at once", Number, &[("Maximum", Metric::ConcurrentExecutions)])
-        .under(Limit::Concurrency),
-    count("Invocations", "calls", Metric::Invocations),
-    count("Errors", "failures and time-outs", Metric::Errors).alarming(),
-    count("AsyncEventsReceived", "uploads queued", Metric::AsyncEventsReceived),
-    count("AsyncEventsDropped", "moved to the dead letters", Metric::AsyncEventsDropped).alarming(),
-    times("AsyncEventAge", "queued to called", Metric::AsyncEventAge, &[P50, ("Maximum", Maximum)])
-        .under(Limit::EventAge),
-    highest(
-        "Memory",
-        "of the process, and admitted",
-        Bytes,
-        &[("used", Metric::MemoryUsed), ("renders", Metric::RenderMemory), ("sources", Metric::SourceMemory)],
-    ),
+    chart("Duration", "of a call", Milliseconds, Statistics(Metric::Duration, PERCENTILES))
+        .under(Limit::Timeout),
+    chart("Throttles", "refused with 429", Number, Statistics(Metric::Throttles, SUM)).alarming(),
+    chart(
+        "ConcurrentExecutions",
+        "calls at once",
+        Number,
+        Statistics(Metric::ConcurrentExecutions, &[MAXIMUM]),
+    )
+    .under(Limit::Concurrency),
+    chart("Invocations", "calls", Number, Statistics(Metric::Invocations, SUM)),
+    chart("Errors", "failures and time-outs", Number, Statistics(Metric::Errors, SUM)).alarming(),
+    chart("AsyncEventsReceived", "uploads queued", Number, Statistics(Metric::AsyncEventsReceived, SUM)),
+    chart(
+        "AsyncEventsDropped",
+        "moved to the dead letters",
+        Number,
+        Statistics(Metric::AsyncEventsDropped, SUM),
+    )
+    .alarming(),
+    chart(
+        "AsyncEventAge",
+        "queued to called",
+        Milliseconds,
+        Statistics(Metric::AsyncEventAge, &[P50, MAXIMUM]),
+    )
+    .under(Limit::EventAge),
+    chart("Memory", "of the process, and admitted", Bytes, Metrics(Maximum, MEMORY)),
 ];
 
 /// This server's own.
 pub(super) const MORE: [Chart; 7] = [
-    times("Upload to thumbnail", "acknowledged to readable", Metric::UploadToThumbnail, PERCENTILES),
-    counts(
-        "Outcomes",
-        "of records",
-        &[
-            ("made", Metric::Made),
-            ("up to date", Metric::UpToDate),
-            ("ignored", Metric::Ignored),
-            ("failed", Metric::Failed),
-        ],
-    ),
-    counts(
-        "Ignored uploads",
-        "no trigger takes them",
-        &[
-            ("bucket", Metric::UploadsIgnoredBucket),
-            ("destination", Metric::UploadsIgnoredDestination),
-            ("prefix", Metric::UploadsIgnoredPrefix),
-            ("suffix", Metric::UploadsIgnoredSuffix),
-            ("event type", Metric::UploadsIgnoredEventType),
-        ],
-    ),
     chart(
-        "Stages",
-        "median of each",
+        "Upload to thumbnail",
+        "acknowledged to readable",
         Milliseconds,
-        Lines::Metrics(
-            P50.1,
-            &[
-                ("wait", Metric::StageWait),
-                ("read", Metric::StageRead),
-                ("decode", Metric::StageDecode),
-                ("resample", Metric::StageResample),
-                ("encode", Metric::StageEncode),
-                ("write", Metric::StageWrite),
-            ],
-        ),
+        Statistics(Metric::UploadToThumbnail, PERCENTILES),
     ),
-    highest("Queue", "waiting or running", Number, &[("depth", Metric::QueueDepth)]),
-    highest("Dead letters", "stored", Number, &[("stored", Metric::DeadLetters)]).alarming(),
-    counts(
-        "Requests",
-        "HTTP API and S3 endpoint",
-        &[
-            ("API", Metric::ApiRequests),
-            ("S3", Metric::S3Requests),
-            ("API 4xx", Metric::Api4xxErrors),
-            ("API 5xx", Metric::Api5xxErrors),
-        ],
-    ),
+    chart("Outcomes", "of records", Number, Metrics(Sum, OUTCOMES)),
+    chart("Ignored uploads", "no trigger takes them", Number, Metrics(Sum, IGNORED)),
+    chart("Stages", "median of each", Milliseconds, Metrics(P50.1, STAGES)),
+    chart("Queue", "waiting or running", Number, Metrics(Maximum, &[("depth", Metric::QueueDepth)])),
+    chart("Dead letters", "stored", Number, Metrics(Maximum, &[("stored", Metric::DeadLetters)])).alarming(),
+    chart("Requests", "HTTP API and S3 endpoint", Number, Metrics(Sum, REQUESTS)),
+];
+
+/// Metrics of one chart, each by its name.
+type Named = &'static [(&'static str, Metric)];
+
+const MEMORY: Named =
+    &[("used", Metric::MemoryUsed), ("renders", Metric::RenderMemory), ("sources", Metric::SourceMemory)];
+const OUTCOMES: Named = &[
+    ("made", Metric::Made),
+    ("up to date", Metric::UpToDate),
+    ("ignored", Metric::Ignored),
+    ("failed", Metric::Failed),
+];
+const IGNORED: Named = &[
+    ("bucket", Metric::UploadsIgnoredBucket),
+    ("destination", Metric::UploadsIgnoredDestination),
+    ("prefix", Metric::UploadsIgnoredPrefix),
+    ("suffix", Metric::UploadsIgnoredSuffix),
+    ("event type", Metric::UploadsIgnoredEventType),
+];
+const STAGES: Named = &[
+    ("wait", Metric::StageWait),
+    ("read", Metric::StageRead),
+    ("decode", Metric::StageDecode),
+    ("resample", Metric::StageResample),
+    ("encode", Metric::StageEncode),
+    ("write", Metric::StageWrite),
+];
+const REQUESTS: Named = &[
+    ("API", Metric::ApiRequests),
+    ("S3", Metric::S3Requests),
+    ("API 4xx", Metric::Api4xxErrors),
+    ("API 5xx", Metric::Api5xxErrors),
 ];
 
 impl Limit {
