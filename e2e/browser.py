@@ -8,11 +8,26 @@ import urllib.request
 
 import websocket
 
+import sample_images
+from tintype import SOURCE
 from waiting import until
 
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 START_SECONDS = 30
 ANSWER_SECONDS = 30
+
+
+def with_objects(server, images=(), corrupt=(), others=()):
+    """Starts a server and uploads distinct images, corrupt ones and other files; its S3 client, once all were handled."""
+    s3 = server.start().client()
+    for key in images:
+        s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.distinct_jpeg(key))
+    for key in corrupt:
+        s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.corrupt_jpeg())
+    for key in others:
+        s3.put_object(Bucket=SOURCE, Key=key, Body=b"no image")
+    server.wait_until_idle()
+    return s3
 
 
 class Browser:
@@ -71,6 +86,15 @@ class Browser:
     def open(self, url):
         self.call("Page.navigate", url=url)
         until(lambda: self.run("location.href !== 'about:blank' && document.readyState") == "complete", f"{url} is there")
+
+    def open_live(self, url):
+        """Opens a page that follows the results, and waits until it does."""
+        self.open(url)
+        self.wait_for("document.querySelector('[data-live]').innerText.toLowerCase() === 'live'", "the page is live")
+
+    def requests_elsewhere(self, url):
+        """The requests to other hosts than that of a URL."""
+        return [each for each in self.requests if not each.startswith((url, "data:", "about:", "blob:"))]
 
     def run(self, script):
         """The value of a script; promises are awaited."""

@@ -131,7 +131,8 @@ def test_aws_streams_and_presigned_urls(s3, bucket, server, aws, tmp_path):
 
 
 def test_aws_at_the_http_port_is_answered_with_the_s3_endpoint(server, tmp_path):
-    for arguments in (["s3", "ls"], ["s3", "cp", "-", f"s3://{SOURCE}/a.jpg"]):
+    listing = ["s3", "ls", f"s3://{SOURCE}", "--no-sign-request"]
+    for arguments in (["s3", "ls"], ["s3", "cp", "-", f"s3://{SOURCE}/a.jpg"], ["s3", "ls", "--no-sign-request"], listing):
         command = [str(AWS), "--endpoint-url", server.http_url, *arguments]
         ended = subprocess.run(command, input=b"x", capture_output=True, env=server.tool_environment(), cwd=tmp_path, timeout=120)
         assert ended.returncode != 0 and f"the S3 endpoint is {server.s3_url}" in ended.stderr.decode(), ended.stderr

@@ -3,8 +3,7 @@
 import pytest
 
 import axe
-import sample_images
-from tintype import SOURCE
+from browser import with_objects
 from waiting import until
 
 PAGES = ["/", "/?only=failed", "/metrics/dashboard", "/operations", "/dead-letters", "/object?key=a.jpg", "/object?key=broken.jpg", "/object?key=none.jpg"]
@@ -12,13 +11,8 @@ PAGES = ["/", "/?only=failed", "/metrics/dashboard", "/operations", "/dead-lette
 
 @pytest.fixture
 def filled(new_server):
-    own = new_server().start()
-    s3 = own.client()
-    for key in ("a.jpg", "b.jpg", "2026/c.jpg"):
-        s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.distinct_jpeg(key))
-    s3.put_object(Bucket=SOURCE, Key="broken.jpg", Body=sample_images.corrupt_jpeg())
-    s3.put_object(Bucket=SOURCE, Key="scan.tiff", Body=b"anything")
-    own.wait_until_idle()
+    own = new_server()
+    with_objects(own, ["a.jpg", "b.jpg", "2026/c.jpg"], ["broken.jpg"], ["scan.tiff"])
     return own
 
 
@@ -42,8 +36,7 @@ def test_axe_finds_no_violation(filled, browser, theme, width):
     browser.run("document.querySelector('[data-do=delete]').click()")
     browser.wait_for("document.querySelector('dialog[open]')", "it is asked")
     assert axe.violations(browser) == [], "with a question"
-    foreign = [url for url in browser.requests if not url.startswith((filled.http_url, "data:", "about:", "blob:"))]
-    assert not foreign, "no requests to other hosts"
+    assert not browser.requests_elsewhere(filled.http_url)
 
 
 def test_the_first_page_is_used_by_keyboard_alone(filled, browser):

@@ -5,11 +5,9 @@ import json
 import requests
 
 import sample_images
+from browser import with_objects
 from tintype import DESTINATION, SOURCE
 from waiting import until
-
-LIVE = "document.querySelector('[data-live]').innerText.toLowerCase() === 'live'"
-
 
 def tile(key, rest=""):
     return f"document.querySelector('[data-key={json.dumps(key)}]{rest}')"
@@ -35,9 +33,8 @@ def answer(browser, value):
 
 def test_images_dropped_onto_the_page_get_their_thumbnails(new_server, browser, tmp_path):
     own = new_server().start()
-    browser.open(own.http_url)
+    browser.open_live(own.http_url)
     assert "No images yet" in browser.text("[data-empty]")
-    browser.wait_for(LIVE, "the page is live")
     photo = tmp_path / "dropped photo.jpg"
     photo.write_bytes(sample_images.jpeg())
     broken = tmp_path / "broken.jpg"
@@ -60,15 +57,13 @@ def test_images_dropped_onto_the_page_get_their_thumbnails(new_server, browser, 
     )
     browser.wait_for(tile("drawn.png", ":not([data-waiting]) img") + ".naturalWidth === 128", "shown")
     browser.wait_for("document.querySelector('.strip').innerText.includes('Dead letters\\n1')", "the strip is live")
-    foreign = [url for url in browser.requests if not url.startswith((own.http_url, "data:", "about:", "blob:"))]
-    assert not foreign, "no requests to other hosts"
+    assert not browser.requests_elsewhere(own.http_url)
     assert all("422" in problem.get("text", "") for problem in browser.problems), browser.problems
 
 
 def test_images_are_dropped_under_the_triggers_prefix_or_another(new_server, browser, tmp_path):
     own = new_server(settings='[[trigger]]\nprefix = "raw/"\n[[trigger.rendition]]\n').start()
-    browser.open(own.http_url)
-    browser.wait_for(LIVE, "the page is live")
+    browser.open_live(own.http_url)
     assert browser.run("document.querySelector('[data-prefix-field]').value") == "raw/"
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(sample_images.jpeg())
@@ -111,15 +106,9 @@ def test_an_object_is_replaced_only_when_that_is_chosen(new_server, browser, tmp
 
 
 def test_images_are_found_by_folder_text_and_status(new_server, browser):
-    own = new_server().start()
-    s3 = own.client()
-    for key in ("cat.jpg", "Dog.jpg", "2026/cat two.jpg", "2026/05/bird.jpg"):
-        s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.distinct_jpeg(key))
-    s3.put_object(Bucket=SOURCE, Key="broken.jpg", Body=sample_images.corrupt_jpeg())
-    s3.put_object(Bucket=SOURCE, Key="scan.psd", Body=b"anything")
-    own.wait_until_idle()
-    browser.open(own.http_url)
-    browser.wait_for(LIVE, "the page is live")
+    own = new_server()
+    with_objects(own, ["cat.jpg", "Dog.jpg", "2026/cat two.jpg", "2026/05/bird.jpg"], ["broken.jpg"], ["scan.psd"])
+    browser.open_live(own.http_url)
     assert keys(browser) == ["Dog.jpg", "broken.jpg", "cat.jpg", "scan.psd"]
     assert set(keys(browser, "#latest")) >= {"2026/05/bird.jpg", "broken.jpg"}, "the latest, of every folder"
     assert browser.text("#gallery [data-key='scan.psd'] .reason") == "no trigger takes .psd"
@@ -148,13 +137,9 @@ def test_images_are_found_by_folder_text_and_status(new_server, browser):
 
 
 def test_what_is_selected_is_rendered_again_copied_downloaded_and_deleted(new_server, browser, tmp_path):
-    own = new_server().start()
-    s3 = own.client()
-    for key in ("a.jpg", "b c.jpg", "d.jpg"):
-        s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.distinct_jpeg(key))
-    own.wait_until_idle()
-    browser.open(own.http_url)
-    browser.wait_for(LIVE, "the page is live")
+    own = new_server()
+    s3 = with_objects(own, ["a.jpg", "b c.jpg", "d.jpg"])
+    browser.open_live(own.http_url)
     assert browser.run("document.querySelector('[data-selection]').hidden")
     select(browser, "a.jpg", "b c.jpg")
     assert browser.text("[data-count]") == "2 selected"
@@ -193,10 +178,8 @@ def test_what_is_selected_is_rendered_again_copied_downloaded_and_deleted(new_se
 
 
 def test_a_gallery_goes_on_where_it_is_scrolled_to(new_server, browser):
-    own = new_server(settings="[function]\nconcurrency = 2\n").start()
-    s3 = own.client()
-    for number in range(150):
-        s3.put_object(Bucket=SOURCE, Key=f"{number:04}.txt", Body=b"no image")
+    own = new_server(settings="[function]\nconcurrency = 2\n")
+    with_objects(own, others=[f"{number:04}.txt" for number in range(150)])
     browser.open(own.http_url)
     assert 60 <= len(keys(browser)) <= 120, "what is near is there, and no more"
     scroll = "document.querySelector('.more')?.scrollIntoView(), document.querySelectorAll('#gallery .tile').length"
@@ -206,9 +189,8 @@ def test_a_gallery_goes_on_where_it_is_scrolled_to(new_server, browser):
 
 
 def test_only_who_may_delete_and_nothing_from_elsewhere(new_server):
-    own = new_server().start()
-    s3 = own.client()
-    s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=sample_images.jpeg())
+    own = new_server()
+    with_objects(own, ["a.jpg"])
     url = f"{own.http_url}/delete"
     for headers in ({"origin": "http://evil.example"}, {"sec-fetch-site": "cross-site"}):
         assert requests.post(url, data={"key": "a.jpg"}, headers=headers, timeout=30).status_code == 403

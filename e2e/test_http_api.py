@@ -316,6 +316,20 @@ def test_health(server):
     assert call(server, path="/readyz").status_code == 200
 
 
+def test_an_s3_client_without_a_key_learns_the_s3_endpoint(server):
+    for path, query, headers in [
+        ("/", {}, {"User-Agent": "aws-cli/2.31.0 md/awscrt"}),
+        (f"/{SOURCE}/a.jpg", {}, {"User-Agent": "Boto3/1.40.0"}),
+        (f"/{SOURCE}", {"list-type": "2"}, {}),
+        ("/metrics", {}, {"X-Amz-Content-Sha256": "UNSIGNED-PAYLOAD"}),
+    ]:
+        answer = call(server, path=path, params=query, headers=headers)
+        assert (answer.status_code, answer.headers["Content-Type"]) == (400, "application/xml"), answer.text
+        assert f"<Code>InvalidRequest</Code><Message>this is the HTTP port; the S3 endpoint is {server.s3_url}<" in answer.text
+    # Other clients are answered as before.
+    assert call(server, path=f"/{SOURCE}/a.jpg").status_code == 403
+
+
 def test_the_page(server):
     answer = call(server, path="/")
     assert (answer.status_code, answer.headers["Content-Type"].split(";")[0]) == (200, "text/html")

@@ -3,6 +3,7 @@
 import requests
 
 import sample_images
+from browser import with_objects
 from tintype import DESTINATION, SOURCE
 from waiting import until
 
@@ -10,11 +11,8 @@ WINDOW = (1300, 1600)
 
 
 def test_a_backfill_is_begun_watched_and_ended(new_server, browser):
-    own = new_server().start()
-    s3 = own.client()
-    for number in range(5):
-        s3.put_object(Bucket=SOURCE, Key=f"{number}.jpg", Body=sample_images.distinct_jpeg(number))
-    own.wait_until_idle()
+    own = new_server()
+    s3 = with_objects(own, [f"{number}.jpg" for number in range(5)])
     for number in range(3):
         s3.delete_object(Bucket=DESTINATION, Key=f"thumb_{number}.jpg")
     browser.open(f"{own.http_url}/operations")
@@ -24,6 +22,7 @@ def test_a_backfill_is_begun_watched_and_ended(new_server, browser):
     assert "5 sources looked at: 3 queued, 2 current" in browser.text("[aria-labelledby=backfill]")
     for number in range(3):
         own.thumbnail(f"thumb_{number}.jpg")
+    browser.wait_for("document.querySelector('[aria-labelledby=backfill]').innerText.includes('Of those queued: 3 rendered, 0 not.')", "its outcome")
     # What has ended cannot be paused, resumed or cancelled; another one can begin.
     url = f"{own.http_url}/backfills"
     for action in ("pause", "resume", "cancel"):
@@ -52,11 +51,8 @@ def test_what_is_in_force_is_shown_and_no_secret(new_server, browser):
 
 
 def test_dead_letters_that_are_redriven_stay_in_sight_with_their_outcome(new_server, browser):
-    own = new_server().start()
-    s3 = own.client()
-    for key in ("a.jpg", "b.jpg"):
-        s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.corrupt_jpeg())
-    until(lambda: own.metrics()["tintype_dead_letters"] == 2, "there are dead letters")
+    own = new_server()
+    with_objects(own, corrupt=["a.jpg", "b.jpg"])
     browser.open(f"{own.http_url}/dead-letters")
     offered = "[...document.querySelectorAll('.actions button')].some(b => b.checkVisibility())"
     assert not browser.run(offered), "nothing is offered while nothing is selected"
@@ -70,11 +66,9 @@ def test_dead_letters_that_are_redriven_stay_in_sight_with_their_outcome(new_ser
 
 
 def test_a_dead_letter_closes_when_its_object_is_replaced_or_removed(new_server):
-    own = new_server().start()
-    s3 = own.client()
-    for key in ("a.jpg", "b.jpg"):
-        s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.corrupt_jpeg())
-    until(lambda: own.metrics()["tintype_dead_letters"] == 2, "there are dead letters")
+    own = new_server()
+    s3 = with_objects(own, corrupt=["a.jpg", "b.jpg"])
+    assert own.metrics()["tintype_dead_letters"] == 2
     s3.put_object(Bucket=SOURCE, Key="a.jpg", Body=sample_images.jpeg())
     own.thumbnail("thumb_a.jpg")
     assert own.metrics()["tintype_dead_letters"] == 1

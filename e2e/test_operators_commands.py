@@ -9,6 +9,7 @@ import pytest
 import requests
 
 import sample_images
+from browser import with_objects
 from tintype import DESTINATION, PROGRAM, SOURCE, environment, run
 from waiting import until
 
@@ -105,6 +106,26 @@ def test_a_backfill_can_be_waited_for(new_server):
     ended = run("backfill", "--wait", "--data", own.data)
     assert ended.returncode == 1 and json.loads(ended.stdout)["failed"] == 1
     assert run("backfill", "--wait", "--dry-run", "--data", own.data).returncode == 2
+
+
+def test_what_comes_and_goes_during_a_backfill_is_not_counted(new_server):
+    own = new_server(settings="[function]\nconcurrency = 1\n")
+    s3 = with_objects(own, [f"{number:02}.jpg" for number in range(40)])
+    for number in range(40):
+        s3.delete_object(Bucket=DESTINATION, Key=f"thumb_{number:02}.jpg")
+    # Uploads go before what a backfill queues: these are handled first, and are dead letters among the keys looked at.
+    command = [PROGRAM, "backfill", "--wait", "--data", own.data]
+    waiting = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+    until(lambda: requests.get(f"{own.http_url}/backfills", timeout=30).json()["backfill"], "it has begun")
+    for number in range(8):
+        s3.put_object(Bucket=SOURCE, Key=f"{number:02}-broken.jpg", Body=sample_images.corrupt_jpeg())
+        s3.put_object(Bucket=SOURCE, Key=f"{number:02}-more.jpg", Body=sample_images.distinct_jpeg(number))
+    output, errors = waiting.communicate(timeout=120)
+    assert waiting.returncode == 0, errors.decode()
+    counts = json.loads(output)
+    assert (counts["queued"], counts["rendered"], counts["failed"], counts["superseded"]) == (40, 40, 0, 0), counts
+    record = requests.get(f"{own.http_url}/backfills", timeout=30).json()["backfill"]
+    assert record["is_settled"] and record["rendered"] == 40
 
 
 def test_thumbnails_of_renditions_that_are_gone_are_found_and_deleted(new_server):

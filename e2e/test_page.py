@@ -1,6 +1,7 @@
 """The console in a real browser: figures, live results, dead letters, an object's page, a login."""
 
 import concurrent.futures
+import html
 import json
 import re
 import time
@@ -8,6 +9,7 @@ import time
 import requests
 
 import sample_images
+from browser import with_objects
 from tintype import DESTINATION, SOURCE
 from waiting import until
 
@@ -37,13 +39,8 @@ def latest(browser, title):
 
 
 def test_figures_after_uploads_failures_and_throttling(new_server, browser):
-    own = new_server(settings="[api]\nrate = 1\nburst = 20\n").start()
-    s3 = own.client()
-    for number in range(8):
-        s3.put_object(Bucket=SOURCE, Key=f"{number}.jpg", Body=sample_images.distinct_jpeg(number))
-    s3.put_object(Bucket=SOURCE, Key="broken.jpg", Body=sample_images.corrupt_jpeg())
-    s3.put_object(Bucket=SOURCE, Key=SCRIPT_NAME, Body=b"no image")
-    own.wait_until_idle()
+    own = new_server(settings="[api]\nrate = 1\nburst = 20\n")
+    with_objects(own, [f"{number}.jpg" for number in range(8)], ["broken.jpg"], [SCRIPT_NAME])
 
     def ask(number):
         return requests.get(own.api_url, params={"key": f"{number % 8}.jpg"}, timeout=30).status_code
@@ -70,8 +67,7 @@ def test_figures_after_uploads_failures_and_throttling(new_server, browser):
     for path in ("/dead-letters", f"/object?key={requests.utils.quote(SCRIPT_NAME, safe='')}"):
         browser.open(own.http_url + path)
         assert SCRIPT_NAME in browser.text("main")
-    foreign = [url for url in browser.requests if not url.startswith((own.http_url, "data:", "about:", "blob:"))]
-    assert not foreign, "no requests to other hosts"
+    assert not browser.requests_elsewhere(own.http_url)
     assert not browser.problems
 
 
@@ -111,10 +107,27 @@ def test_an_objects_page_has_its_status_and_advice(new_server, browser):
     until(lambda: own.metrics()["AsyncEventsDropped"] == 2, "it was retried")
 
 
+def test_an_objects_page_has_the_addresses_of_its_thumbnails(new_server):
+    signing = '[[api.signing_key]]\nname = "test"\nsecret = "write-16-characters-or-more"\n'
+    own = new_server(settings=f'[api]\npublic = "signed"\n{signing}[[preset]]\nname = "card"\nsize = "64x64"\n')
+    with_objects(own, ["a b.jpg"])
+
+    def addresses(**how):
+        page = requests.get(f"{own.http_url}/object", params={"key": "a b.jpg"}, headers={"accept": "text/html"}, timeout=30, **how)
+        return re.findall(r'<code id="address-\d">(.*?)</code></td><td>(.*?)</td>', page.text)
+
+    [(signed, access), (preset, of_anybody)] = addresses(auth=own.credentials)
+    assert (access, of_anybody) == ("signed for 7 days", "public")
+    signed, preset = html.unescape(signed), html.unescape(preset)
+    # For anybody who was sent them, as they are.
+    strange = {"via": "1.1 proxy"}
+    assert [requests.get(url, headers=strange, timeout=30).status_code for url in (signed, preset)] == [200, 200]
+    assert requests.get(signed.replace("a%20b", "c"), headers=strange, timeout=30).status_code == 403
+
+
 def test_it_is_readable_without_a_script(new_server, browser):
-    own = new_server().start()
-    own.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=sample_images.jpeg())
-    own.wait_until_idle()
+    own = new_server()
+    with_objects(own, ["a.jpg"])
     browser.call("Emulation.setScriptExecutionDisabled", value=True)
     browser.call("Page.navigate", url=own.http_url + DASHBOARD)
     until(lambda: "a.jpg" in browser.text("#list .name a"), "the result is there")
@@ -127,8 +140,7 @@ def test_it_is_readable_without_a_script(new_server, browser):
 
 def test_charts_are_updated_while_one_is_focused(new_server, browser):
     own = new_server().start()
-    browser.open(own.http_url + DASHBOARD)
-    browser.wait_for("document.querySelector('[data-live]').innerText === 'live'", "the page is live")
+    browser.open_live(own.http_url + DASHBOARD)
     browser.wait_for("getComputedStyle(document.querySelector('.graphs')).contentVisibility === 'visible'", "charts are drawn")
     browser.run("document.querySelector('.graph').focus()")
     browser.key("ArrowLeft", 37)
@@ -142,11 +154,8 @@ def test_charts_are_updated_while_one_is_focused(new_server, browser):
 
 
 def test_a_dead_letter_is_redriven_and_purged_from_the_page(new_server, browser):
-    own = new_server().start()
-    s3 = own.client()
-    for key in ("a.jpg", "b.jpg", "c.jpg"):
-        s3.put_object(Bucket=SOURCE, Key=key, Body=sample_images.corrupt_jpeg())
-    until(lambda: own.metrics()["tintype_dead_letters"] == 3, "there are dead letters")
+    own = new_server()
+    s3 = with_objects(own, corrupt=["a.jpg", "b.jpg", "c.jpg"])
     browser.open(own.http_url + "/dead-letters?text=a.jp")
     assert browser.text(".dead-letter .name a") == "a.jpg"
     assert "all 1 that pass the filter" in browser.text(".actions")
@@ -173,9 +182,8 @@ def test_a_dead_letter_is_redriven_and_purged_from_the_page(new_server, browser)
 
 
 def test_it_can_be_used_by_keyboard_on_a_phone_in_the_dark(new_server, browser):
-    own = new_server().start()
-    own.client().put_object(Bucket=SOURCE, Key="a.jpg", Body=sample_images.jpeg())
-    own.wait_until_idle()
+    own = new_server()
+    with_objects(own, ["a.jpg"])
     browser.size(360, 740, phone=True)
     browser.theme("dark")
     for path in ("/", DASHBOARD, "/dead-letters", "/object?key=a.jpg"):

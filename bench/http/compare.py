@@ -208,7 +208,7 @@ def main():
             post = [
                 Case("tintype", api, "post.lua", own),
                 Case("fastify and sharp, 2 processes", f"{node.url}/", "post.lua", node),
-                Case("thumbor, 2 processes", thumbor.url, "paths.lua", thumbor),
+                Case("thumbor, 2 processes", f"{thumbor.url}/unsafe/fit-in/128x128/", "paths.lua", thumbor),
                 Case("wrk's own ceiling", f"{bare.url}/", "post.lua", bare),
             ]
             compare("POST of distinct 1000-pixel JPEGs, 8 connections:", post, arguments, 8, images)

@@ -1,9 +1,9 @@
--- Requests thumbnails of a folder's images in turn, by thumbor's URLs: consecutive requests differ.
+-- Requests images of a folder in turn, each at the path of the URL followed by its name: consecutive requests differ.
 local paths = {}
 local files = io.popen('ls "' .. os.getenv("IMAGES") .. '"')
 for name in files:lines() do
   if name:match("%.jpg$") then
-    paths[#paths + 1] = "/unsafe/fit-in/128x128/" .. name
+    paths[#paths + 1] = wrk.path .. name
   end
 end
 files:close()

@@ -95,10 +95,10 @@ def main():
             port = free_port()
             peers.append(Peer([bench, "serve-bytes", rendered, f"127.0.0.1:{port}"], port, folder / "bare.log", arguments.nice))
             cases = [
-                Case("not yet rendered", fresh.url, "preset_paths.lua", fresh),
-                Case("not yet rendered, fast", fast.url, "preset_paths.lua", fast),
-                Case("rendered before, from disk", disk.url, "preset_paths.lua", disk),
-                Case("rendered before, from memory", memory.url, "preset_paths.lua", memory),
+                Case("not yet rendered", fresh.url, "paths.lua", fresh),
+                Case("not yet rendered, fast", fast.url, "paths.lua", fast),
+                Case("rendered before, from disk", disk.url, "paths.lua", disk),
+                Case("rendered before, from memory", memory.url, "paths.lua", memory),
                 Case("bare axum handler", peers[0].url + "/", "get.lua", peers[0]),
             ]
             if not arguments.without_sharp:
@@ -108,7 +108,7 @@ def main():
                 peers.append(Peer(program, port, folder / "sharp.log", arguments.nice, env))
                 url = f"{peers[-1].url}/card/"
                 check(url + "000.jpg")
-                cases.append(Case("sharp, each rendered", url, "preset_paths.lua", peers[-1]))
+                cases.append(Case("sharp, each rendered", url, "paths.lua", peers[-1]))
             for number in range(arguments.rounds):
                 for case in cases[number % len(cases) :] + cases[: number % len(cases)]:
                     renders = case.name.startswith("not yet") or case.name == "sharp, each rendered"

@@ -54,6 +54,9 @@ pub enum Refused {
     ShuttingDown,
 }
 
+/// What a request of the function came to: refused by the host, failed, or done.
+pub type HostResult<T> = Result<Result<T, Failure>, Refused>;
+
 /// The result of queueing a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Queued {
@@ -156,7 +159,7 @@ pub trait Host: Clone + Send + Sync + 'static {
         bytes: Bytes,
         spec: Spec,
         deadline: Deadline,
-    ) -> impl Future<Output = Result<Result<(Header, Thumbnail), Failure>, Refused>> + Send;
+    ) -> impl Future<Output = HostResult<(Header, Thumbnail)>> + Send;
 
     /// Renders an object, read once its memory is admitted. Returns the object's properties, too.
     fn render_object(
@@ -164,7 +167,7 @@ pub trait Host: Clone + Send + Sync + 'static {
         at: Location,
         spec: Spec,
         deadline: Deadline,
-    ) -> impl Future<Output = Result<Result<(Stat, Thumbnail), Failure>, Refused>> + Send;
+    ) -> impl Future<Output = HostResult<(Stat, Thumbnail)>> + Send;
 
     /// Inspects an object of a source bucket and the thumbnails that `trigger` renders of it.
     fn inspect(
@@ -172,7 +175,7 @@ pub trait Host: Clone + Send + Sync + 'static {
         at: Location,
         trigger: Trigger,
         deadline: Deadline,
-    ) -> impl Future<Output = Result<Result<Inspection, Failure>, Refused>> + Send;
+    ) -> impl Future<Output = HostResult<Inspection>> + Send;
 
     /// Stores an image in a source bucket together with its thumbnails, and returns the one that `spec` describes. A
     /// refused image leaves nothing behind.
@@ -181,7 +184,7 @@ pub trait Host: Clone + Send + Sync + 'static {
         arrival: Arrival,
         spec: Spec,
         deadline: Deadline,
-    ) -> impl Future<Output = Result<Result<RenderedImage, Failure>, Refused>> + Send;
+    ) -> impl Future<Output = HostResult<RenderedImage>> + Send;
 
     /// An object's properties; `None` if there is no object.
     fn stat(&self, at: Location) -> impl Future<Output = Result<Option<Stat>, Failure>> + Send;

@@ -42,7 +42,7 @@ use tintype_engine::Limits;
 pub use answer::message;
 pub use conditions::{SourceTag, is_unchanged, modified_s, recipes_changed, seconds_of};
 pub use cors::{Cors, cross_origin, preflight, unknown};
-pub use host::{Audience, Deadline, FormSigner, Host, Parts, Queued, Refused, Rendering};
+pub use host::{Audience, Deadline, FormSigner, Host, HostResult, Parts, Queued, Refused, Rendering};
 pub use invoke::is_to_be_queued;
 pub use openapi::description;
 pub use public::{Gate, Pass, Public, WrongSignature};

@@ -13,7 +13,7 @@ use tintype_pipeline::{
     trigger::Trigger,
 };
 
-use crate::host::{Deadline, FormSigner, Host, Parts, Refused};
+use crate::host::{Deadline, FormSigner, Host, HostResult, Parts, Refused};
 
 /// More than any thumbnail has.
 const LARGEST_THUMBNAIL: u64 = 32 << 20;
@@ -86,7 +86,7 @@ pub fn out_of_time() -> Failure {
 }
 
 /// Maps a stopped call to a time-out of the request.
-fn in_time<T>(result: Result<T, Failure>) -> Result<Result<T, Failure>, Refused> {
+fn in_time<T>(result: Result<T, Failure>) -> HostResult<T> {
     match result {
         Err(Failure { reason: Reason::Stopped, .. }) => Err(Refused::TimedOut),
         other => Ok(other),
@@ -110,12 +110,7 @@ impl<B: StoreBackend> Host for StoreHost<B> {
         }
     }
 
-    async fn render(
-        &self,
-        bytes: Bytes,
-        spec: Spec,
-        deadline: Deadline,
-    ) -> Result<Result<(Header, Thumbnail), Failure>, Refused> {
+    async fn render(&self, bytes: Bytes, spec: Spec, deadline: Deadline) -> HostResult<(Header, Thumbnail)> {
         let stop = self.0.stop(deadline);
         let rendered = self.bound(&stop, async {
             let (header, thumbnail, _) = self.0.thumbnails().render(&stop, bytes, &spec).await?;
@@ -129,29 +124,19 @@ impl<B: StoreBackend> Host for StoreHost<B> {
         at: Location,
         spec: Spec,
         deadline: Deadline,
-    ) -> Result<Result<(Stat, Thumbnail), Failure>, Refused> {
+    ) -> HostResult<(Stat, Thumbnail)> {
         let stop = self.0.stop(deadline);
         let rendering = self.0.thumbnails().render_object(&stop, self.0.store(), &at, &spec);
         in_time(self.bound(&stop, rendering).await)
     }
 
-    async fn inspect(
-        &self,
-        at: Location,
-        trigger: Trigger,
-        deadline: Deadline,
-    ) -> Result<Result<Inspection, Failure>, Refused> {
+    async fn inspect(&self, at: Location, trigger: Trigger, deadline: Deadline) -> HostResult<Inspection> {
         let stop = self.0.stop(deadline);
         let inspecting = self.0.thumbnails().inspect(&stop, self.0.store(), &at, &trigger);
         in_time(self.bound(&stop, inspecting).await)
     }
 
-    async fn receive(
-        &self,
-        arrival: Arrival,
-        spec: Spec,
-        deadline: Deadline,
-    ) -> Result<Result<RenderedImage, Failure>, Refused> {
+    async fn receive(&self, arrival: Arrival, spec: Spec, deadline: Deadline) -> HostResult<RenderedImage> {
         if let Err(failure) = self.0.check_takes_uploads() {
             return Ok(Err(failure));
         }

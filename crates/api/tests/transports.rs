@@ -20,7 +20,7 @@ use http_body_util::BodyExt as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tintype_api::{
-    Audience, Config, Deadline, FormSigner, Host, Refused,
+    Audience, Config, Deadline, FormSigner, Host, HostResult, Refused,
     apigateway::ApiGateway,
     settings::{ApiSection, PresetSection, SigningKey},
     signed_url::signed,
@@ -85,22 +85,12 @@ impl Host for TestHost {
             .await)
     }
 
-    async fn render(
-        &self,
-        bytes: Bytes,
-        spec: Spec,
-        _: Deadline,
-    ) -> Result<Result<(Header, Thumbnail), Failure>, Refused> {
+    async fn render(&self, bytes: Bytes, spec: Spec, _: Deadline) -> HostResult<(Header, Thumbnail)> {
         let rendered = self.0.thumbnails.render(&STOP, bytes, &spec).await;
         Ok(rendered.map(|(header, thumbnail, _)| (header, thumbnail)))
     }
 
-    async fn render_object(
-        &self,
-        at: Location,
-        spec: Spec,
-        _: Deadline,
-    ) -> Result<Result<(Stat, Thumbnail), Failure>, Refused> {
+    async fn render_object(&self, at: Location, spec: Spec, _: Deadline) -> HostResult<(Stat, Thumbnail)> {
         let parts = &self.0;
         parts.renderings.fetch_add(1, Ordering::Relaxed);
         while parts.is_held.load(Ordering::Relaxed) {
@@ -109,22 +99,12 @@ impl Host for TestHost {
         Ok(parts.thumbnails.render_object(&STOP, &parts.store, &at, &spec).await)
     }
 
-    async fn inspect(
-        &self,
-        at: Location,
-        trigger: Trigger,
-        _: Deadline,
-    ) -> Result<Result<Inspection, Failure>, Refused> {
+    async fn inspect(&self, at: Location, trigger: Trigger, _: Deadline) -> HostResult<Inspection> {
         let parts = &self.0;
         Ok(parts.thumbnails.inspect(&STOP, &parts.store, &at, &trigger).await)
     }
 
-    async fn receive(
-        &self,
-        arrival: Arrival,
-        spec: Spec,
-        _: Deadline,
-    ) -> Result<Result<RenderedImage, Failure>, Refused> {
+    async fn receive(&self, arrival: Arrival, spec: Spec, _: Deadline) -> HostResult<RenderedImage> {
         let parts = &self.0;
         // Not the ETag that the store assigns, as on S3 with KMS keys: the stored object is read again.
         let store = WithArrival::new(&parts.store, arrival.clone(), "another".into());

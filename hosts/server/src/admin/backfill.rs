@@ -81,7 +81,7 @@ impl Handle for BackfillRequest {
         let after = Cursor::from_fields(self.after_bucket, self.after_key);
         let prefix = self.prefix.unwrap_or_default();
         let page = admin.parts.store.backfill.page(&prefix, after, self.dry_run, cause)?;
-        let storage::Backfilled { stale, current, waiting, dead_lettered, next } = page;
+        let storage::Backfilled { stale, current, waiting, dead_lettered, next, .. } = page;
         Ok(BackfillPage { stale, current, waiting, dead_lettered, next: next.map(Cursor::of) })
     }
 }

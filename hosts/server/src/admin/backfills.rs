@@ -1,22 +1,29 @@
 //! `/backfills`: a backfill that the server does by itself, page by page, with its progress; it can be paused and cancelled.
 //! A restart ends it: what it has queued stays queued.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::{
+    ops::RangeInclusive,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
+};
 
 use axum::http::Method;
 use serde::{Deserialize, Serialize};
 use tintype_api::Permission;
-use tintype_pipeline::clock::now_ms;
+use tintype_pipeline::{Reason, clock::now_ms};
 
-use super::{Admin, Handle, Refusal, Request};
+use super::{Admin, Entry, Handle, Refusal, Request, Settlement};
 use crate::{
+    queue::Queue,
     request_id,
     storage::{Cause, Storage},
 };
 
 /// How far a backfill is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct BackfillProgress {
+    /// The request that began it: its events have the same.
+    pub id: String,
     /// Only of keys that begin so.
     pub prefix: String,
     /// What it does.
@@ -31,6 +38,14 @@ pub struct BackfillProgress {
     pub waiting: u64,
     /// … are dead letters.
     pub dead_lettered: u64,
+    /// Of those that were queued, how many have been rendered.
+    pub rendered: u64,
+    /// … have failed for good, or were ignored.
+    pub failed: u64,
+    /// … were replaced or removed before their turn came; known once all have ended.
+    pub superseded: u64,
+    /// Whether all that were queued have ended.
+    pub is_settled: bool,
     /// Milliseconds since 1970.
     pub started_ms: i64,
     /// When it ended; `None`: it has not.
@@ -40,10 +55,11 @@ pub struct BackfillProgress {
 }
 
 /// What a backfill does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BackfillState {
     /// It looks at sources.
+    #[default]
     Running,
     /// It waits to be resumed.
     Paused,
@@ -79,6 +95,8 @@ impl BackfillState {
 #[derive(Debug, Default)]
 pub(super) struct BackfillJob {
     last: Mutex<Option<BackfillProgress>>,
+    /// Its events that may not have ended have ids from the first to the last of these.
+    open: Mutex<Option<RangeInclusive<u64>>>,
     changed: Condvar,
 }
 
@@ -87,28 +105,53 @@ impl BackfillJob {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn progress(&self) -> Option<BackfillProgress> {
-        self.last().clone()
+    fn open(&self) -> MutexGuard<'_, Option<RangeInclusive<u64>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How far it is. Blocks on the ledger.
+    pub(super) fn progress(&self, queue: &Queue) -> Result<Option<BackfillProgress>, Refusal> {
+        // Held first, so that nobody begins another meanwhile.
+        let mut open = self.open();
+        let Some(before) = self.last().clone() else { return Ok(None) };
+        if before.state.is_open() || before.is_settled {
+            return Ok(Some(before));
+        }
+        let first = match &*open {
+            Some(ids) => queue.first_open(ids.clone(), &before.id)?,
+            None => None,
+        };
+        *open = first.zip(open.take()).map(|(first, ids)| first..=*ids.end());
+        if open.is_none() {
+            self.note(&before.id, |progress| {
+                progress.is_settled = true;
+                progress.superseded = progress.queued.saturating_sub(progress.rendered + progress.failed);
+            });
+        }
+        Ok(self.last().clone())
+    }
+
+    /// Counts the end of one of its events.
+    pub(super) fn ended(&self, entry: &Entry) {
+        if entry.next == Settlement::Retry {
+            return;
+        }
+        self.note(&entry.request_id, |progress| match entry.outcome.as_str() {
+            "made" | "up_to_date" => progress.rendered += 1,
+            // Removed meanwhile.
+            _ if entry.reason == Reason::Missing.name() => {}
+            _ => progress.failed += 1,
+        });
     }
 
     /// Begins one, unless one is open.
-    fn begin(&self, prefix: String) -> Result<(), Refusal> {
-        let mut last = self.last();
+    fn begin(&self, id: String, prefix: String) -> Result<(), Refusal> {
+        let (mut open, mut last) = (self.open(), self.last());
         if last.as_ref().is_some_and(|last| last.state.is_open()) {
             return Err(Refusal::conflict("a backfill is under way; cancel it first, or wait for its end"));
         }
-        *last = Some(BackfillProgress {
-            prefix,
-            state: BackfillState::Running,
-            looked_at: 0,
-            queued: 0,
-            current: 0,
-            waiting: 0,
-            dead_lettered: 0,
-            started_ms: now_ms(),
-            ended_ms: None,
-            error: None,
-        });
+        *last = Some(BackfillProgress { id, prefix, started_ms: now_ms(), ..BackfillProgress::default() });
+        *open = None;
         Ok(())
     }
 
@@ -137,11 +180,18 @@ impl BackfillJob {
         last.as_ref().is_some_and(|last| last.state == BackfillState::Running)
     }
 
-    /// Adds to what is known of it.
-    fn note(&self, note: impl FnOnce(&mut BackfillProgress)) {
-        if let Some(progress) = self.last().as_mut() {
+    /// Adds to what is known of it, unless another was begun since.
+    fn note(&self, id: &str, note: impl FnOnce(&mut BackfillProgress)) {
+        if let Some(progress) = self.last().as_mut().filter(|progress| progress.id == id) {
             note(progress);
         }
+    }
+
+    /// Adds to the ids of its events.
+    fn note_events(&self, events: RangeInclusive<u64>) {
+        let mut open = self.open();
+        let first = open.as_ref().map_or(*events.start(), |ids| *ids.start());
+        *open = Some(first..=*events.end());
     }
 
     /// Looks at every source, page by page; the store is held no longer than a page takes, so that a shutdown ends it.
@@ -153,7 +203,7 @@ impl BackfillJob {
                 Ok(page) => page,
                 Err(fault) => {
                     tracing::warn!(error = %fault, "a backfill ended");
-                    self.note(|progress| {
+                    self.note(&cause.request_id, |progress| {
                         progress.error = Some(fault.to_string());
                         progress.state = BackfillState::Failed;
                         progress.ended_ms = Some(now_ms());
@@ -164,7 +214,10 @@ impl BackfillJob {
             let queued = page.stale.len() as u64;
             after = page.next;
             let is_last = after.is_none();
-            self.note(|progress| {
+            if let Some(events) = page.events {
+                self.note_events(events);
+            }
+            self.note(&cause.request_id, |progress| {
                 progress.looked_at += queued + page.current + page.waiting + page.dead_lettered;
                 progress.queued += queued;
                 progress.current += page.current;
@@ -228,7 +281,7 @@ impl Request for BackfillsRequest {
 
 impl Handle for BackfillsRequest {
     fn handle(self, admin: &Admin) -> Result<BackfillsAnswer, Refusal> {
-        Ok(BackfillsAnswer { backfill: admin.parts.backfill_job.progress() })
+        Ok(BackfillsAnswer { backfill: admin.parts.backfill_job.progress(&admin.parts.queue)? })
     }
 }
 
@@ -245,9 +298,9 @@ impl Handle for BackfillActionRequest {
         match self.action {
             BackfillAction::Start => {
                 let prefix = self.prefix.unwrap_or_default();
-                job.begin(prefix.clone())?;
-                let (job, store) = (job.clone(), Arc::downgrade(&admin.parts.store));
                 let cause = Cause::new("ObjectCreated:Backfill", request_id::current());
+                job.begin(cause.request_id.clone(), prefix.clone())?;
+                let (job, store) = (job.clone(), Arc::downgrade(&admin.parts.store));
                 let work = move || job.run(&store, &prefix, &cause);
                 let started = std::thread::Builder::new().name("backfill".into()).spawn(work);
                 started.inspect_err(|_| {
@@ -268,20 +321,68 @@ impl Handle for BackfillActionRequest {
 mod tests {
     use super::*;
 
+    fn job() -> BackfillJob {
+        let job = BackfillJob::default();
+        job.begin("id".into(), "raw/".into()).unwrap();
+        job
+    }
+
     #[test]
     fn one_is_open_at_a_time_and_ends_once() {
         let job = BackfillJob::default();
-        let state = || job.progress().unwrap().state;
+        let last = || job.last().clone().unwrap();
         assert!(job.set(&[BackfillState::Running], BackfillState::Paused).is_err());
-        job.begin("raw/".into()).unwrap();
-        assert!(job.begin(String::new()).is_err());
+        job.begin("1".into(), "raw/".into()).unwrap();
+        assert!(job.begin("2".into(), String::new()).is_err());
         job.set(&[BackfillState::Running], BackfillState::Paused).unwrap();
         job.set(&[BackfillState::Paused], BackfillState::Running).unwrap();
         assert!(job.may_go_on());
         job.set(&[BackfillState::Running], BackfillState::Cancelled).unwrap();
-        assert!(!job.may_go_on() && job.progress().unwrap().ended_ms.is_some());
+        assert!(!job.may_go_on() && last().ended_ms.is_some());
         assert!(job.set(&[BackfillState::Paused], BackfillState::Running).is_err());
-        job.begin(String::new()).unwrap();
-        assert_eq!(state(), BackfillState::Running);
+        job.begin("3".into(), String::new()).unwrap();
+        assert_eq!((last().state, last().id.as_str()), (BackfillState::Running, "3"));
+    }
+
+    #[test]
+    fn only_the_ends_of_its_own_events_are_counted() {
+        let job = job();
+        let entry = Entry {
+            request_id: "id".into(),
+            outcome: "made".into(),
+            next: Settlement::Done,
+            ..Entry::without_object(&tintype_pipeline::Report::bad_event(String::new()), 0)
+        };
+        let failed = |reason: &str, next| Entry {
+            outcome: "failed".into(),
+            reason: reason.into(),
+            next,
+            ..entry.clone()
+        };
+        for entry in [
+            entry.clone(),
+            Entry { outcome: "up_to_date".into(), ..entry.clone() },
+            Entry { outcome: "ignored".into(), ..entry.clone() },
+            // An upload's beside it, an attempt that is not the last one, and what was removed meanwhile.
+            Entry { request_id: "other".into(), ..entry.clone() },
+            failed("unavailable", Settlement::Retry),
+            failed("missing", Settlement::Done),
+            failed("malformed", Settlement::DeadLetter),
+        ] {
+            job.ended(&entry);
+        }
+        let progress = job.last().clone().unwrap();
+        assert_eq!((progress.rendered, progress.failed), (2, 2));
+    }
+
+    #[test]
+    fn its_events_are_of_all_its_pages() {
+        let job = job();
+        job.note_events(3..=7);
+        job.note_events(12..=12);
+        assert_eq!(*job.open(), Some(3..=12));
+        job.set(&[BackfillState::Running], BackfillState::Cancelled).unwrap();
+        job.begin("next".into(), String::new()).unwrap();
+        assert_eq!(*job.open(), None, "another has events of its own");
     }
 }

@@ -129,6 +129,9 @@ impl Admin {
         dispatcher: Arc<Dispatcher>,
     ) -> Self {
         let [previews, pages] = [PREVIEWS, PAGES].map(|permits| Arc::new(Semaphore::new(permits)));
+        let backfill_job = Arc::<BackfillJob>::default();
+        let observed = backfill_job.clone();
+        history.set_observer(move |entry| observed.ended(entry));
         Self {
             parts: Arc::new(Parts {
                 settings: settings.clone(),
@@ -139,7 +142,7 @@ impl Admin {
                 dispatcher,
                 previews,
                 preview_cache: PreviewCache::new(),
-                backfill_job: Arc::default(),
+                backfill_job,
                 pages,
             }),
         }

@@ -76,7 +76,7 @@ impl Handle for OperationsRequest {
             source_memory_bytes: admin.value(Metric::SourceMemory),
             render_memory_bytes: admin.value(Metric::RenderMemory),
             dead_letters: admin.parts.queue.summary(&DeadLetterFilter::default(), 0)?.by_reason,
-            backfill: admin.parts.backfill_job.progress(),
+            backfill: admin.parts.backfill_job.progress(&admin.parts.queue)?,
             public_objects: admin.parts.store.objects.public_count()?,
             settings: in_force.collect(),
             summary,

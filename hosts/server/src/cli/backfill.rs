@@ -4,6 +4,7 @@ mod enqueue;
 
 use std::{path::PathBuf, thread, time::Duration};
 
+use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -12,7 +13,10 @@ use super::{
     Env, FAILED, OK, output,
     remote::{Remote, ServerArguments, plain},
 };
-use crate::admin::{BackfillPage, BackfillRequest, PagedRequest as _};
+use crate::admin::{
+    BackfillAction, BackfillActionRequest, BackfillPage, BackfillProgress, BackfillRequest, BackfillState,
+    BackfillsRequest, PagedRequest as _,
+};
 
 /// How often it is asked whether what was queued is rendered.
 const POLL: Duration = Duration::from_millis(500);
@@ -23,14 +27,14 @@ const POLL: Duration = Duration::from_millis(500);
 Examples:
   tintype backfill --dry-run            what would be rendered
   tintype backfill                      queue every source without a current thumbnail
-  tintype backfill --wait               the same, and wait until all of them are rendered
+  tintype backfill --wait               the same by the server, and wait until all of them are rendered
   tintype backfill --prefix raw/        only keys that begin so
   tintype backfill --store s3 --queue https://sqs.eu-central-1.amazonaws.com/123456789012/events
                                         list the source buckets of a worker, or of the function on AWS Lambda
 
 A thumbnail is current if it was rendered from this version of its source by today's settings: after a change of
 settings, backfill has everything rendered again. Dead letters are left alone: see \"tintype dead-letters\".
-Exit code with --wait: 0 if all were rendered, 1 if not.
+Exit code with --wait: 0 if all were rendered, 1 if not; what was replaced or removed before its turn counts as neither.
 
 With --store s3 the buckets of the triggers are listed, in the store of the section [store]; an event as S3 sends it goes
 to the queue for each key that a trigger takes, and whoever takes events from there skips thumbnails that are
@@ -87,32 +91,20 @@ struct Counts {
     dead_lettered: u64,
 }
 
-/// A page of which something was queued.
-#[derive(Debug)]
-struct Queued {
-    /// Lists the page, as it is now.
-    request: BackfillRequest,
-    /// How many of it were queued by this command.
-    count: u64,
-    /// How many of it were dead letters before.
-    dead_lettered: u64,
-}
-
 impl Backfill {
     pub(super) fn run(self, env: &Env) -> anyhow::Result<u8> {
         if self.store == Some(StoreKind::S3) {
             return enqueue::run(self, env);
         }
         let remote = self.server.find(env)?;
-        let mut request = BackfillRequest {
-            prefix: self.prefix.clone(),
-            dry_run: self.dry_run,
-            ..BackfillRequest::default()
-        };
-        let (mut counts, mut queued) = (Counts::default(), Vec::new());
+        if self.wait {
+            return Ok(print_waited(&wait(&remote, self.prefix)?));
+        }
+        let mut request =
+            BackfillRequest { prefix: self.prefix, dry_run: self.dry_run, ..BackfillRequest::default() };
+        let mut counts = Counts::default();
         loop {
             let page = remote.send(&request)?;
-            let next = request.next(&page);
             counts.add(&page);
             if self.dry_run {
                 page.stale.iter().for_each(|source| {
@@ -121,52 +113,66 @@ impl Backfill {
                         || json!(source),
                     );
                 });
-            } else if self.wait && !page.stale.is_empty() {
-                queued.push(Queued {
-                    request: BackfillRequest { dry_run: true, ..request },
-                    count: page.stale.len() as u64,
-                    dead_lettered: page.dead_lettered,
-                });
             }
-            match next {
+            match request.next(&page) {
                 Some(next) => request = next,
                 None => break,
             }
-        }
-        if self.wait {
-            let failed = wait(&remote, &queued, counts.stale)?;
-            return Ok(counts.print_waited(failed));
         }
         counts.print(self.dry_run);
         Ok(OK)
     }
 }
 
-/// Waits until none of the events that were queued is left; returns how many have failed. Only where pages begin is
-/// remembered, however many sources there are.
-fn wait(remote: &Remote, queued: &[Queued], all: u64) -> anyhow::Result<u64> {
-    let progress = ProgressBar::new(all);
+/// Has the server do the backfill, and waits until it is done and all that it queued has ended. The counts are the
+/// server's: keys that come and go meanwhile are not among them.
+fn wait(remote: &Remote, prefix: Option<String>) -> anyhow::Result<BackfillProgress> {
+    let begun = remote.send(&BackfillActionRequest { action: BackfillAction::Start, prefix })?;
+    let id = begun.backfill.map(|begun| begun.id).context("the server does not say what it began")?;
+    let progress = ProgressBar::new(0);
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} rendered, {eta} left") {
         progress.set_style(style);
     }
-    let (mut done, mut failed) = (0, 0);
-    for page in queued {
-        loop {
-            let BackfillPage { stale, waiting, dead_lettered, .. } = remote.send(&page.request)?;
-            let waits = waiting.min(page.count);
-            progress.set_position(done + page.count - waits);
-            if waits == 0 {
-                // Without thumbnail, event or dead letter: ignored as it was rendered, or the settings have changed.
-                let others = stale.len() as u64;
-                failed += (dead_lettered.saturating_sub(page.dead_lettered) + others).min(page.count);
-                break;
-            }
-            thread::sleep(POLL);
+    loop {
+        let now = remote.send(&BackfillsRequest {})?.backfill.filter(|now| now.id == id);
+        let now = now.context(
+            "the server was restarted, or began another backfill meanwhile: what was queued stays queued, and its end is not \
+             known; another \"tintype backfill\" has the rest",
+        )?;
+        if let Some(error) = &now.error {
+            bail!("the backfill ended early: {error}; what was queued stays queued");
         }
-        done += page.count;
+        if now.state == BackfillState::Cancelled {
+            bail!("the backfill was cancelled; what was queued stays queued");
+        }
+        if !now.state.is_open() && now.is_settled {
+            progress.finish_and_clear();
+            return Ok(now);
+        }
+        progress.set_length(now.queued);
+        progress.set_position(now.rendered + now.failed);
+        thread::sleep(POLL);
     }
-    progress.finish_and_clear();
-    Ok(failed)
+}
+
+/// Returns the exit code.
+fn print_waited(ended: &BackfillProgress) -> u8 {
+    let BackfillProgress { queued, current, waiting, dead_lettered, rendered, failed, superseded, .. } =
+        *ended;
+    let counts = Counts { stale: queued, current, waiting, dead_lettered };
+    let replaced =
+        if superseded > 0 { format!(", {superseded} replaced or removed meanwhile") } else { String::new() };
+    output::print(
+        || counts.text(&format!("{queued} queued: {rendered} rendered, {failed} not{replaced}")),
+        || {
+            let mut all = counts.json(queued);
+            all["rendered"] = rendered.into();
+            all["failed"] = failed.into();
+            all["superseded"] = superseded.into();
+            all
+        },
+    );
+    if failed == 0 { OK } else { FAILED }
 }
 
 impl Counts {
@@ -183,21 +189,6 @@ impl Counts {
             || self.text(&format!("{} {verb}", self.stale)),
             || self.json(if is_dry_run { 0 } else { self.stale }),
         );
-    }
-
-    /// Returns the exit code.
-    fn print_waited(&self, failed: u64) -> u8 {
-        let rendered = self.stale - failed;
-        output::print(
-            || self.text(&format!("{} queued: {rendered} rendered, {failed} not", self.stale)),
-            || {
-                let mut all = self.json(self.stale);
-                all["rendered"] = rendered.into();
-                all["failed"] = failed.into();
-                all
-            },
-        );
-        if failed == 0 { OK } else { FAILED }
     }
 
     fn text(&self, first: &str) -> String {

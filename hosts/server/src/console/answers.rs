@@ -4,19 +4,20 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{Html, IntoResponse as _, Response},
 };
+use maud::{Markup, html};
 
 use super::html;
 use crate::{admin::Refusal, auth::Client};
 
 /// HTML that is not cached.
-pub(super) fn fresh(html: String) -> Response {
-    let mut response = Html(html).into_response();
+pub(super) fn fresh(html: Markup) -> Response {
+    let mut response = Html(html.into_string()).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
 /// A page, or the refusal as one.
-pub(super) fn page(client: Client, title: &str, path: &str, body: Result<String, Refusal>) -> Response {
+pub(super) fn page(client: Client, title: &str, path: &str, body: Result<Markup, Refusal>) -> Response {
     match body {
         Ok(body) => fresh(html::layout(client, title, path, &body)),
         Err(Refusal { status, message }) => problem(client, status, &message),
@@ -25,7 +26,7 @@ pub(super) fn page(client: Client, title: &str, path: &str, body: Result<String,
 
 /// A problem, as a page.
 pub(super) fn problem(client: Client, status: StatusCode, words: &str) -> Response {
-    let body = format!("<section class=\"card\"><h2>{}</h2><p>{}</p></section>", status, html::text(words));
+    let body = html! { section.card { h2 { (status) } p { (html::visible(words)) } } };
     let mut response = fresh(html::layout(client, "Problem", "", &body));
     *response.status_mut() = status;
     response

@@ -23,6 +23,7 @@ pub(super) enum Unit {
     Bytes,
 }
 
+use Lines::{Metrics, Statistics};
 use Unit::{Bytes, Milliseconds, Number};
 
 /// A chart.
@@ -35,7 +36,16 @@ pub(super) struct Chart {
     pub(super) alarming: bool,
     /// What limits its values.
     pub(super) limit: Option<Limit>,
-    pub(super) lines: &'static [Line],
+    lines: Lines,
+}
+
+/// The lines of a chart.
+#[derive(Debug, Clone, Copy)]
+enum Lines {
+    /// One statistic of several metrics, each by its name.
+    Metrics(Statistic, Named),
+    /// Several statistics of one metric.
+    Statistics(Metric, &'static [(&'static str, Statistic)]),
 }
 
 /// A limit of the settings that a chart's values are under.
@@ -49,34 +59,12 @@ pub(super) enum Limit {
     EventAge,
 }
 
-const P50: Statistic = Percentile(50.0);
-const P95: Statistic = Percentile(95.0);
-const P99: Statistic = Percentile(99.0);
+const SUM: &[(&str, Statistic)] = &[("Sum", Sum)];
+const MAXIMUM: (&str, Statistic) = ("Maximum", Maximum);
+const P50: (&str, Statistic) = ("p50", Percentile(50.0));
+const PERCENTILES: &[(&str, Statistic)] = &[P50, ("p95", Percentile(95.0)), ("p99", Percentile(99.0))];
 
-/// Lines of one statistic, each by its name.
-const fn each<const N: usize>(statistic: Statistic, named: [(&'static str, Metric); N]) -> [Line; N] {
-    let mut lines = [Line { name: "", metric: Metric::Duration, statistic }; N];
-    let mut at = 0;
-    while at < N {
-        (lines[at].name, lines[at].metric) = named[at];
-        at += 1;
-    }
-    lines
-}
-
-const fn sum(metric: Metric) -> [Line; 1] {
-    each(Sum, [("Sum", metric)])
-}
-
-const fn percentiles(metric: Metric) -> [Line; 3] {
-    [
-        Line { name: "p50", metric, statistic: P50 },
-        Line { name: "p95", metric, statistic: P95 },
-        Line { name: "p99", metric, statistic: P99 },
-    ]
-}
-
-const fn chart(title: &'static str, help: &'static str, unit: Unit, lines: &'static [Line]) -> Chart {
+const fn chart(title: &'static str, help: &'static str, unit: Unit, lines: Lines) -> Chart {
     Chart { title, help, unit, alarming: false, limit: None, lines }
 }
 
@@ -88,47 +76,49 @@ impl Chart {
     const fn under(self, limit: Limit) -> Self {
         Self { limit: Some(limit), ..self }
     }
+
+    pub(super) fn lines(&self) -> Vec<Line> {
+        match self.lines {
+            Metrics(statistic, named) => {
+                named.iter().map(|&(name, metric)| Line { name, metric, statistic }).collect()
+            }
+            Statistics(metric, named) => {
+                named.iter().map(|&(name, statistic)| Line { name, metric, statistic }).collect()
+            }
+        }
+    }
 }
 
 /// Lambda's eight by their exact names, and the memory of the process that does the function's work.
 pub(super) const LAMBDA: [Chart; 9] = [
-    chart("Duration", "of a call", Milliseconds, &percentiles(Metric::Duration)).under(Limit::Timeout),
-    chart("Throttles", "refused with 429", Number, &sum(Metric::Throttles)).alarming(),
+    chart("Duration", "of a call", Milliseconds, Statistics(Metric::Duration, PERCENTILES))
+        .under(Limit::Timeout),
+    chart("Throttles", "refused with 429", Number, Statistics(Metric::Throttles, SUM)).alarming(),
     chart(
         "ConcurrentExecutions",
         "calls at once",
         Number,
-        &each(Maximum, [("Maximum", Metric::ConcurrentExecutions)]),
+        Statistics(Metric::ConcurrentExecutions, &[MAXIMUM]),
     )
     .under(Limit::Concurrency),
-    chart("Invocations", "calls", Number, &sum(Metric::Invocations)),
-    chart("Errors", "failures and time-outs", Number, &sum(Metric::Errors)).alarming(),
-    chart("AsyncEventsReceived", "uploads queued", Number, &sum(Metric::AsyncEventsReceived)),
-    chart("AsyncEventsDropped", "moved to the dead letters", Number, &sum(Metric::AsyncEventsDropped))
-        .alarming(),
+    chart("Invocations", "calls", Number, Statistics(Metric::Invocations, SUM)),
+    chart("Errors", "failures and time-outs", Number, Statistics(Metric::Errors, SUM)).alarming(),
+    chart("AsyncEventsReceived", "uploads queued", Number, Statistics(Metric::AsyncEventsReceived, SUM)),
+    chart(
+        "AsyncEventsDropped",
+        "moved to the dead letters",
+        Number,
+        Statistics(Metric::AsyncEventsDropped, SUM),
+    )
+    .alarming(),
     chart(
         "AsyncEventAge",
         "queued to called",
         Milliseconds,
-        &[
-            Line { name: "p50", metric: Metric::AsyncEventAge, statistic: P50 },
-            Line { name: "Maximum", metric: Metric::AsyncEventAge, statistic: Maximum },
-        ],
+        Statistics(Metric::AsyncEventAge, &[P50, MAXIMUM]),
     )
     .under(Limit::EventAge),
-    chart(
-        "Memory",
-        "of the process, and admitted",
-        Bytes,
-        &each(
-            Maximum,
-            [
-                ("used", Metric::MemoryUsed),
-                ("renders", Metric::RenderMemory),
-                ("sources", Metric::SourceMemory),
-            ],
-        ),
-    ),
+    chart("Memory", "of the process, and admitted", Bytes, Metrics(Maximum, MEMORY)),
 ];
 
 /// This server's own.
@@ -137,69 +127,47 @@ pub(super) const MORE: [Chart; 7] = [
         "Upload to thumbnail",
         "acknowledged to readable",
         Milliseconds,
-        &percentiles(Metric::UploadToThumbnail),
+        Statistics(Metric::UploadToThumbnail, PERCENTILES),
     ),
-    chart(
-        "Outcomes",
-        "of records",
-        Number,
-        &each(
-            Sum,
-            [
-                ("made", Metric::Made),
-                ("up to date", Metric::UpToDate),
-                ("ignored", Metric::Ignored),
-                ("failed", Metric::Failed),
-            ],
-        ),
-    ),
-    chart(
-        "Ignored uploads",
-        "no trigger takes them",
-        Number,
-        &each(
-            Sum,
-            [
-                ("bucket", Metric::UploadsIgnoredBucket),
-                ("destination", Metric::UploadsIgnoredDestination),
-                ("prefix", Metric::UploadsIgnoredPrefix),
-                ("suffix", Metric::UploadsIgnoredSuffix),
-                ("event type", Metric::UploadsIgnoredEventType),
-            ],
-        ),
-    ),
-    chart(
-        "Stages",
-        "median of each",
-        Milliseconds,
-        &each(
-            P50,
-            [
-                ("wait", Metric::StageWait),
-                ("read", Metric::StageRead),
-                ("decode", Metric::StageDecode),
-                ("resample", Metric::StageResample),
-                ("encode", Metric::StageEncode),
-                ("write", Metric::StageWrite),
-            ],
-        ),
-    ),
-    chart("Queue", "waiting or running", Number, &each(Maximum, [("depth", Metric::QueueDepth)])),
-    chart("Dead letters", "stored", Number, &each(Maximum, [("stored", Metric::DeadLetters)])).alarming(),
-    chart(
-        "Requests",
-        "HTTP API and S3 endpoint",
-        Number,
-        &each(
-            Sum,
-            [
-                ("API", Metric::ApiRequests),
-                ("S3", Metric::S3Requests),
-                ("API 4xx", Metric::Api4xxErrors),
-                ("API 5xx", Metric::Api5xxErrors),
-            ],
-        ),
-    ),
+    chart("Outcomes", "of records", Number, Metrics(Sum, OUTCOMES)),
+    chart("Ignored uploads", "no trigger takes them", Number, Metrics(Sum, IGNORED)),
+    chart("Stages", "median of each", Milliseconds, Metrics(P50.1, STAGES)),
+    chart("Queue", "waiting or running", Number, Metrics(Maximum, &[("depth", Metric::QueueDepth)])),
+    chart("Dead letters", "stored", Number, Metrics(Maximum, &[("stored", Metric::DeadLetters)])).alarming(),
+    chart("Requests", "HTTP API and S3 endpoint", Number, Metrics(Sum, REQUESTS)),
+];
+
+/// Metrics of one chart, each by its name.
+type Named = &'static [(&'static str, Metric)];
+
+const MEMORY: Named =
+    &[("used", Metric::MemoryUsed), ("renders", Metric::RenderMemory), ("sources", Metric::SourceMemory)];
+const OUTCOMES: Named = &[
+    ("made", Metric::Made),
+    ("up to date", Metric::UpToDate),
+    ("ignored", Metric::Ignored),
+    ("failed", Metric::Failed),
+];
+const IGNORED: Named = &[
+    ("bucket", Metric::UploadsIgnoredBucket),
+    ("destination", Metric::UploadsIgnoredDestination),
+    ("prefix", Metric::UploadsIgnoredPrefix),
+    ("suffix", Metric::UploadsIgnoredSuffix),
+    ("event type", Metric::UploadsIgnoredEventType),
+];
+const STAGES: Named = &[
+    ("wait", Metric::StageWait),
+    ("read", Metric::StageRead),
+    ("decode", Metric::StageDecode),
+    ("resample", Metric::StageResample),
+    ("encode", Metric::StageEncode),
+    ("write", Metric::StageWrite),
+];
+const REQUESTS: Named = &[
+    ("API", Metric::ApiRequests),
+    ("S3", Metric::S3Requests),
+    ("API 4xx", Metric::Api4xxErrors),
+    ("API 5xx", Metric::Api5xxErrors),
 ];
 
 impl Limit {
@@ -220,7 +188,7 @@ impl Limit {
 
 /// Every metric of the charts and of the figures above them.
 pub(super) fn metrics() -> Vec<Metric> {
-    let lines = LAMBDA.iter().chain(&MORE).flat_map(|chart| chart.lines);
+    let lines = LAMBDA.iter().chain(&MORE).flat_map(Chart::lines);
     let figures = [Metric::BilledDuration, Metric::SourceBytes, Metric::ThumbnailBytes, Metric::QueueAge];
     lines.map(|line| line.metric).chain(figures).collect()
 }

@@ -1,25 +1,27 @@
 //! The dashboard `thumbnail`: figures, charts, the latest results.
 
-use std::fmt::Write as _;
-
 use axum::{
     extract::{Query, State},
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
+use maud::{Markup, html};
 use tintype_pipeline::{clock::now_ms, trigger::Trigger};
 use tintype_telemetry::metrics::Metric;
 
 use super::{
-    Console, answers,
-    charts::{self, LAMBDA, MORE},
+    Console,
+    amounts::{bytes, count, ms, or_dash, round_bytes, round_ms},
+    answers,
+    charts::{self, Chart, LAMBDA, MORE},
     graph::{self, Plotted},
-    html,
+    html::{figure, table, time, visible},
+    links,
     range::{Range, RangeQuery},
     results,
 };
 use crate::{
-    admin::{Admin, LambdaCost, Period, Refusal, ResultsRequest, Statistic},
+    admin::{Admin, LambdaCost, Measurements, Period, Refusal, ResultsRequest, Statistic},
     auth::Client,
     settings::Settings,
 };
@@ -60,139 +62,109 @@ pub(super) async fn graphs(State(console): State<Console>, Query(query): Query<R
     measured.await.map_or_else(Refusal::into_response, answers::fresh)
 }
 
-fn body(settings: &Settings, admin: &Admin, range: &Range) -> Result<String, Refusal> {
-    let mut out = String::with_capacity(128 << 10);
+fn body(settings: &Settings, admin: &Admin, range: &Range) -> Result<Markup, Refusal> {
     let trigger = settings.default_trigger();
-    let bucket = trigger.map_or("", |trigger| trigger.bucket.as_str());
-    let _ = write!(
-        out,
-        "<div class=\"head\"><div><h1>Metrics</h1><p class=\"help\">Function <b>{}</b>, from <b>{}</b> to \
-         <b>{}</b></p></div>{}</div>",
-        html::text(&settings.function.name),
-        html::text(bucket),
-        html::text(trigger.map_or("", |trigger| trigger.destination.as_str())),
-        range.chooser(),
-    );
-    let _ = write!(
-        out,
-        "<div id=\"measured\" data-refresh=\"/graphs?{}\">{}</div>",
-        range.query(),
-        measured(settings, admin, range)?
-    );
-    // A browser with scripts takes the results in `noscript` for text: its script fetches them once it follows the stream.
-    let _ = write!(
-        out,
-        "<section class=\"results\" aria-labelledby=\"results\"><div class=\"row\"><h2 id=\"results\">Recent results</h2>\
-         <span class=\"live\" data-live>not live</span>{}</div>\
-         <ol class=\"list\" id=\"list\" data-events=\"/events\"><noscript>{}</noscript></ol></section>",
-        results::FILTER,
-        results::list(admin, ResultsRequest { last: Some(RESULTS), ..ResultsRequest::default() }),
-    );
-    let _ = write!(
-        out,
-        "<section aria-labelledby=\"triggers\">{}</section>{}",
-        triggers(&admin.triggers()),
-        footer(settings)
-    );
-    Ok(out)
+    let request = ResultsRequest { last: Some(RESULTS), ..ResultsRequest::default() };
+    Ok(html! {
+        div.head {
+            div {
+                h1 { "Metrics" }
+                p.help {
+                    "Function " b { (settings.function.name) }
+                    ", from " b { (trigger.map_or("", |trigger| trigger.bucket.as_str())) }
+                    " to " b { (trigger.map_or("", |trigger| trigger.destination.as_str())) }
+                }
+            }
+            (range.chooser())
+        }
+        div #measured data-refresh={ "/graphs?" (range.query()) } { (measured(settings, admin, range)?) }
+        section.results aria-labelledby="results" {
+            div.row {
+                h2 #results { "Recent results" }
+                span.live data-live { "not live" }
+                (results::filter())
+            }
+            // A browser with scripts takes the results in `noscript` for text: its script fetches them once it follows the stream.
+            ol.list #list data-events="/events" { noscript { (results::list(admin, request)) } }
+        }
+        section aria-labelledby="triggers" { (triggers(&admin.triggers())) }
+        (footer(settings))
+    })
 }
 
 /// Figures and charts.
-fn measured(settings: &Settings, admin: &Admin, range: &Range) -> Result<String, Refusal> {
+fn measured(settings: &Settings, admin: &Admin, range: &Range) -> Result<Markup, Refusal> {
     let mut measurements = admin.measurements(charts::metrics(), range.period)?;
     measurements.begin_at_first_data(LEAST_POINTS);
     let measurements = measurements;
     let period = measurements.period();
     let total = |metric: Metric| measurements.total(metric);
-
-    let mut out = String::with_capacity(100 << 10);
-    out.push_str("<dl class=\"figures\">");
-    let latency = Statistic::Percentile(95.0).of(Metric::UploadToThumbnail, total(Metric::UploadToThumbnail));
-    // Where one cannot be read there is a dash.
-    let now = |metric: Metric| admin.value(metric).map(|value| value as f64);
-    let failed = total(Metric::Failed).sum as f64;
-    let dead = now(Metric::DeadLetters);
-    let mut figure = |name: &str, value: String, class: &str, note: &str| {
-        let _ = write!(
-            out,
-            "<div class=\"card {class}\"><dt>{name}</dt><dd>{value}</dd><dd class=\"help\">{note}</dd></div>"
-        );
+    let figure_of = |chart: &Chart| {
+        let lines = chart.lines().into_iter().map(|line| Plotted {
+            line,
+            values: measurements.values(line.metric, line.statistic),
+            total: line.statistic.of(line.metric, total(line.metric)),
+        });
+        graph::figure(chart, period, &lines.collect::<Vec<_>>(), chart.limit.map(|limit| limit.of(settings)))
     };
-    figure("Thumbnails rendered", html::number(total(Metric::Made).sum as f64), "", "in this range");
-    let latency_words = latency.map_or_else(dash, html::ms);
-    figure("Upload to thumbnail", latency_words, "", "p95, until readable");
-    figure("Failed attempts", html::number(failed), if failed > 0.0 { "bad" } else { "" }, "in this range");
-    figure(
-        "Waiting",
-        now(Metric::QueueDepth).map_or_else(dash, html::number),
-        "",
-        &match now(Metric::QueueAge) {
-            None => UNREADABLE_LEDGER.into(),
-            Some(0.0) if now(Metric::QueueDepth) > Some(0.0) => "maintenance alone".into(),
-            Some(0.0) => "nothing waits".into(),
-            Some(micros) => format!("oldest {}", html::ms(micros / 1e3)),
-        },
-    );
-    let link = "<a href=\"/dead-letters\">look at them</a>";
-    figure(
-        "Dead letters",
-        dead.map_or_else(dash, html::number),
-        if dead == Some(0.0) { "" } else { "bad" },
-        match dead {
-            None => UNREADABLE_LEDGER,
-            Some(0.0) => "none",
-            Some(_) => link,
-        },
-    );
-    let value = |metric: Metric| admin.value(metric);
-    let memory = value(Metric::MemoryUsed).map_or_else(dash, html::bytes);
-    figure("Memory", memory, "", "of the process, now");
-    let round = |bytes: u64| html::bytes(bytes).replace(".0 ", " ");
-    match value(Metric::DiskFree).zip(value(Metric::DiskTotal)) {
-        None => figure("Disk", dash(), "bad", "the free space cannot be read; /readyz has more"),
-        Some((free, total)) if Admin::is_disk_full(free, total) => {
-            figure("Disk", round(free), "bad", &format!("free of {}: free some space", round(total)));
-        }
-        Some((free, total)) => figure("Disk", round(free), "", &format!("free of {}", round(total))),
-    }
     let invocations = total(Metric::Invocations).sum;
     let cost = admin.lambda_cost(invocations, total(Metric::BilledDuration).sum);
-    figure("Cost on Lambda", dollars(cost.arm64_dollars), "", "in this range, on arm64");
-    let _ = write!(
-        out,
-        "</dl><p class=\"help cost\">{}</p>",
-        cost_in_words(settings, &cost, invocations, period)
-    );
-    for (id, title, charts) in [
-        ("lambda", "Lambda's eight, and memory", LAMBDA.as_slice()),
-        ("more", "This server", MORE.as_slice()),
-    ] {
-        let _ = write!(
-            out,
-            "<section aria-labelledby=\"{id}\"><h2 id=\"{id}\">{title}</h2><div class=\"graphs\">"
-        );
-        for chart in charts {
-            let lines = chart.lines.iter().map(|line| Plotted {
-                values: measurements.values(line.metric, line.statistic),
-                total: line.statistic.of(line.metric, total(line.metric)),
-            });
-            let limit = chart.limit.map(|limit| limit.of(settings));
-            out.push_str(&graph::figure(chart, period, &lines.collect::<Vec<_>>(), limit));
+    let sections: [(_, _, &[Chart]); 2] =
+        [("lambda", "Lambda's eight, and memory", &LAMBDA), ("more", "This server", &MORE)];
+    Ok(html! {
+        dl.figures {
+            (figures(admin, &measurements))
+            (figure("", "Cost on Lambda", dollars(cost.arm64_dollars), "in this range, on arm64"))
         }
-        out.push_str("</div></section>");
-    }
-    let _ = write!(
-        out,
-        "<p class=\"help asof\">As of {}. Legends have the sum, the percentile or the maximum of the whole range; a point of a chart stands for {}. \
-         Charts begin where something was measured first.</p>",
-        html::time(now_ms()),
-        html::ms(period.period_s as f64 * 1e3).replace(".0 ", " "),
-    );
-    Ok(out)
+        p.help.cost { (cost_in_words(settings, &cost, invocations, period)) }
+        @for (id, title, charts) in sections {
+            section aria-labelledby=(id) {
+                h2 id=(id) { (title) }
+                div.graphs { @for chart in charts { (figure_of(chart)) } }
+            }
+        }
+        p.help.asof {
+            "As of " (time(now_ms())) ". Legends have the sum, the percentile or the maximum of the whole range; a point of a chart \
+            stands for " (round_ms(period.period_s as f64 * 1e3)) ". Charts begin where something was measured first."
+        }
+    })
 }
 
-fn dash() -> String {
-    "–".into()
+/// The figures of the range and of now; a dash where one cannot be read.
+fn figures(admin: &Admin, measurements: &Measurements) -> Markup {
+    let (now, total) = (|metric: Metric| admin.value(metric), |metric: Metric| measurements.total(metric));
+    let latency = Statistic::Percentile(95.0).of(Metric::UploadToThumbnail, total(Metric::UploadToThumbnail));
+    let bad = |is_bad: bool| if is_bad { "bad" } else { "" };
+    let failed = total(Metric::Failed).sum;
+    let (waiting, dead) = (now(Metric::QueueDepth), now(Metric::DeadLetters));
+    let oldest = match now(Metric::QueueAge) {
+        None => UNREADABLE_LEDGER.into(),
+        Some(0) if waiting > Some(0) => "maintenance alone".into(),
+        Some(0) => "nothing waits".into(),
+        Some(micros) => format!("oldest {}", ms(micros as f64 / 1e3)),
+    };
+    let (disk_class, free, disk) = match now(Metric::DiskFree).zip(now(Metric::DiskTotal)) {
+        None => ("bad", None, "the free space cannot be read; /readyz has more".into()),
+        Some((free, total)) if Admin::is_disk_full(free, total) => {
+            ("bad", Some(free), format!("free of {}: free some space", round_bytes(total)))
+        }
+        Some((free, total)) => ("", Some(free), format!("free of {}", round_bytes(total))),
+    };
+    html! {
+        (figure("", "Thumbnails rendered", count(total(Metric::Made).sum), "in this range"))
+        (figure("", "Upload to thumbnail", or_dash(latency, ms), "p95, until readable"))
+        (figure(bad(failed > 0), "Failed attempts", count(failed), "in this range"))
+        (figure("", "Waiting", or_dash(waiting, count), oldest))
+        (figure(bad(dead != Some(0)), "Dead letters", or_dash(dead, count), html! {
+            @match dead {
+                None => (UNREADABLE_LEDGER),
+                Some(0) => "none",
+                Some(_) => a href="/dead-letters" { "look at them" },
+            }
+        }))
+        (figure("", "Memory", or_dash(now(Metric::MemoryUsed), bytes), "of the process, now"))
+        (figure(disk_class, "Disk", or_dash(free, round_bytes), disk))
+    }
 }
 
 /// What the range would have cost on Lambda, and a month at its rate.
@@ -204,7 +176,7 @@ fn cost_in_words(settings: &Settings, cost: &LambdaCost, invocations: u64, perio
     format!(
         "On Lambda these {} calls would have cost {} on arm64 or {} on x86_64: {:.1} GB-s at {} MB, which is {:.2} of a vCPU. A month \
          at this rate: about {}. That is Lambda alone, without S3, API Gateway and logs.",
-        html::number(invocations as f64),
+        count(invocations),
         dollars(cost.arm64_dollars),
         dollars(cost.x86_64_dollars),
         cost.gb_s,
@@ -222,40 +194,38 @@ fn dollars(amount: f64) -> String {
     }
 }
 
-fn triggers(triggers: &[Trigger]) -> String {
-    let mut out = String::from(
-        "<h2 id=\"triggers\">Triggers</h2><div class=\"card scroll\"><table><thead><tr><th scope=\"col\">Watched</th>\
-         <th scope=\"col\">Suffixes</th><th scope=\"col\">Written</th></tr></thead><tbody>",
-    );
-    for trigger in triggers {
-        let renditions: Vec<String> = trigger
-            .renditions
-            .iter()
-            .map(|rendition| format!("{} ({})", rendition.key, rendition.spec.size))
-            .collect();
-        let _ = write!(
-            out,
-            "<tr><td>{}/{}</td><td>{}</td><td>{}/{}</td></tr>",
-            html::text(&trigger.bucket),
-            html::text(&trigger.prefix),
-            html::text(&trigger.suffixes.to_string()),
-            html::text(&trigger.destination),
-            html::text(&renditions.join(", ")),
-        );
+fn triggers(triggers: &[Trigger]) -> Markup {
+    html! {
+        h2 #triggers { "Triggers" }
+        (table("Table of triggers", &["Watched", "Suffixes", "Written"], html! {
+            @for trigger in triggers {
+                tr {
+                    td { (trigger.bucket) "/" (visible(&trigger.prefix)) }
+                    td { (visible(&trigger.suffixes.to_string())) }
+                    td {
+                        (trigger.destination) "/"
+                        @for (index, rendition) in trigger.renditions.iter().enumerate() {
+                            @if index > 0 { ", " }
+                            (visible(&rendition.key.to_string())) " (" (rendition.spec.size) ")"
+                        }
+                    }
+                }
+            }
+        }))
     }
-    out.push_str("</tbody></table></div>");
-    out
 }
 
-fn footer(settings: &Settings) -> String {
-    format!(
-        "<footer><p>S3 endpoint <code>http://{}</code> · API <code>http://{}/{}/{}</code> · \
-         <a href=\"/metrics\">metrics for Prometheus</a> · <a href=\"/readyz\">readiness</a></p>\
-         <p class=\"help\">Cold starts and provisioned concurrency do not exist here: a server is warm. The cost counts Lambda's smaller share of \
-         a CPU below 1,769 MB.</p></footer>",
-        settings.listen.s3,
-        settings.listen.http,
-        html::text(&settings.api.stage),
-        html::text(&settings.api.resource),
-    )
+fn footer(settings: &Settings) -> Markup {
+    html! {
+        footer {
+            p {
+                "S3 endpoint " code { (links::s3_endpoint(settings)) } " · API " code { (links::api(settings)) } " · "
+                a href="/metrics" { "metrics for Prometheus" } " · " a href="/readyz" { "readiness" }
+            }
+            p.help {
+                "Cold starts and provisioned concurrency do not exist here: a server is warm. The cost counts Lambda's smaller share of \
+                a CPU below 1,769 MB."
+            }
+        }
+    }
 }

@@ -1,14 +1,19 @@
 //! The first page: where images are dropped, and the images of a bucket.
 
-use std::fmt::Write as _;
-
 use axum::{
     extract::{RawQuery, State},
     response::Response,
 };
+use maud::{Markup, html};
 use tintype_pipeline::{ThumbnailStatus, trigger::Trigger};
 
-use super::{Console, answers, html, summary};
+use super::{
+    Console,
+    amounts::bytes,
+    answers,
+    html::{badge, empty, no_image, small_image, visible},
+    links, summary,
+};
 use crate::{
     admin::{
         Admin, BucketsRequest, Fields, GalleryFilter, GalleryImage, GalleryPage, GalleryRequest, Handle as _,
@@ -35,7 +40,7 @@ pub(super) async fn page(
     let body = async {
         let Fields(request) = request?;
         let shown = console.clone();
-        let work = move |admin: &Admin| body(&shown.inner.settings, admin, request);
+        let work = move |admin: &Admin| body(&shown.inner.settings, admin, &request);
         console.inner.admin.blocking_briefly(work).await
     };
     answers::page(client, "Images", "/", body.await)
@@ -50,53 +55,45 @@ pub(super) async fn fragment(
     console.inner.admin.blocking(shown).await
 }
 
-fn body(settings: &Settings, admin: &Admin, request: GalleryRequest) -> Result<String, Refusal> {
+fn body(settings: &Settings, admin: &Admin, request: &GalleryRequest) -> Result<Markup, Refusal> {
     let triggers = admin.triggers();
     let is_search = request.is_search();
     let is_whole = !is_search && request.prefix.is_none() && request.bucket.is_none();
-    let page = request.clone().handle(admin);
-    let page = match page {
+    let page = match request.clone().handle(admin) {
         // A server without any bucket has something to say, too.
         Err(refusal) if refusal.status == axum::http::StatusCode::NOT_FOUND && is_whole => {
-            let words = html::text(&refusal.message);
-            return Ok(format!(
-                "<h1>Images</h1><p class=\"card empty\">{words}: create one by any S3 client.</p>"
-            ));
+            return Ok(html! {
+                h1 { "Images" }
+                (empty(html! { (visible(&refusal.message)) ": create one by any S3 client." }))
+            });
         }
         other => other?,
     };
-    let mut out = String::with_capacity(64 << 10);
-    let _ = write!(
-        out,
-        "<h1 class=\"visually-hidden\">Images</h1><div id=\"strip\" data-refresh=\"/summary\">{}</div>{}",
-        summary::strip(admin)?,
-        drop_zone(&triggers, &page.bucket, request.prefix.as_deref().unwrap_or_default()),
-    );
+    let prefix = request.prefix.as_deref().unwrap_or_default();
     let latest = if is_whole { latest(admin)? } else { Vec::new() };
-    let hidden = if latest.is_empty() { " hidden" } else { "" };
-    let _ = write!(
-        out,
-        "<section aria-labelledby=\"latest-title\" data-latest-part{hidden}><div class=\"row between\">\
-         <h2 id=\"latest-title\">Latest</h2><span class=\"live\" data-live>not live</span></div><ul class=\"tiles one-row\" id=\"latest\">"
-    );
-    out.extend(latest.iter().map(tile));
-    let _ = write!(out, "</ul></section>{}", toolbar(admin, &request, &page)?);
-    let _ = write!(
-        out,
-        "<div id=\"gallery\" data-bucket=\"{}\" data-prefix=\"{}\" data-api=\"/{}/{}\" data-s3=\"{}\" data-sources=\"{}\">{}</div>{}",
-        html::text(&page.bucket),
-        html::text(request.prefix.as_deref().unwrap_or_default()),
-        html::text(&settings.api.stage),
-        html::text(&settings.api.resource),
-        html::text(&s3_address(settings)),
-        html::text(&sources(&triggers).join(" ")),
-        match page.images.is_empty() && page.folders.is_empty() && page.next.is_none() {
-            true => empty(settings, &triggers, &page.bucket, is_whole, is_search),
-            false => images(&page, &request),
-        },
-        SELECTION,
-    );
-    Ok(out)
+    let is_empty = page.images.is_empty() && page.folders.is_empty() && page.next.is_none();
+    let is_first = is_empty && is_whole && !triggers.is_empty();
+    Ok(html! {
+        h1.visually-hidden { "Images" }
+        div #strip data-refresh="/summary" { (summary::strip(admin)?) }
+        (drop_zone(&triggers, &page.bucket, prefix))
+        section aria-labelledby="latest-title" data-latest-part hidden[latest.is_empty()] {
+            div.row.between {
+                h2 #latest-title { "Latest" }
+                span.live data-live { "not live" }
+            }
+            ul.tiles.one-row #latest { @for image in &latest { (tile(image)) } }
+        }
+        (toolbar(admin, request, &page)?)
+        div #gallery data-bucket=(page.bucket) data-prefix=(prefix)
+            data-api=(settings.api.path()) data-s3=(links::s3_endpoint(settings))
+            data-sources=(sources(&triggers).join(" ")) {
+            @if is_first {
+                (first_steps(settings, &page.bucket, triggers.first().map_or("", |trigger| &trigger.prefix)))
+            } @else { (images(&page, request)) }
+        }
+        (selection())
+    })
 }
 
 /// Buckets that triggers watch.
@@ -105,18 +102,6 @@ fn sources(triggers: &[Trigger]) -> Vec<&str> {
     buckets.dedup();
     buckets
 }
-
-fn s3_address(settings: &Settings) -> String {
-    let scheme = if settings.listen.tls.is_some() { "https" } else { "http" };
-    settings.api.s3_url.clone().unwrap_or_else(|| format!("{scheme}://{}", settings.listen.s3))
-}
-
-/// What can be done with the images that are selected; shown by the script once there is one.
-const SELECTION: &str = "<div class=\"selection card\" data-selection role=\"toolbar\" aria-label=\"Selected images\" hidden>\
-     <b data-count>0 selected</b><button data-do=\"retry\">Render again</button><button data-do=\"download\">Download</button>\
-     <button data-do=\"url\">Copy URL</button><button data-do=\"img\">Copy &lt;img&gt;</button>\
-     <button data-do=\"s3\">Copy S3 URI</button><button data-do=\"delete\" class=\"danger\">Delete…</button>\
-     <button data-do=\"all\" class=\"quiet\">Select all shown</button><button data-do=\"none\" class=\"quiet\">Clear</button></div>";
 
 /// The images whose attempts ended last.
 fn latest(admin: &Admin) -> Result<Vec<GalleryImage>, Refusal> {
@@ -145,136 +130,152 @@ fn latest(admin: &Admin) -> Result<Vec<GalleryImage>, Refusal> {
     Ok(images)
 }
 
-/// Where images are dropped or chosen, and where they go.
-fn drop_zone(triggers: &[Trigger], bucket: &str, prefix: &str) -> String {
-    let created = || triggers.iter().filter(|trigger| trigger.created);
-    let mut options = String::new();
-    for trigger in created() {
-        let is_here = trigger.bucket == bucket && prefix.starts_with(&trigger.prefix);
-        let _ = write!(
-            options,
-            "<option data-bucket=\"{}\" data-prefix=\"{}\"{}>{}/{}</option>",
-            html::text(&trigger.bucket),
-            html::text(&trigger.prefix),
-            if is_here { " selected" } else { "" },
-            html::text(&trigger.bucket),
-            html::text(&trigger.prefix),
-        );
+/// What can be done with the images that are selected; shown by the script once there is one.
+fn selection() -> Markup {
+    html! {
+        div.selection.card data-selection role="toolbar" aria-label="Selected images" hidden {
+            b data-count { "0 selected" }
+            button data-do="retry" { "Render again" }
+            button data-do="download" { "Download" }
+            button data-do="url" { "Copy URL" }
+            button data-do="img" { "Copy <img>" }
+            button data-do="s3" { "Copy S3 URI" }
+            button.danger data-do="delete" { "Delete…" }
+            button.quiet data-do="all" { "Select all shown" }
+            button.quiet data-do="none" { "Clear" }
+        }
     }
-    let chosen = created().find(|trigger| trigger.bucket == bucket && prefix.starts_with(&trigger.prefix));
-    let into = match (chosen, created().next()) {
-        // The folder that is shown.
-        (Some(_), _) => prefix,
-        (None, Some(first)) => first.prefix.as_str(),
-        (None, None) => return "<p class=\"card empty\">No trigger is set, so no image would be rendered: the settings need a \
-             <code>[[trigger]]</code>, or a bucket its notifications.</p>".into(),
+}
+
+/// Where images are dropped or chosen, and where they go.
+fn drop_zone(triggers: &[Trigger], bucket: &str, prefix: &str) -> Markup {
+    let created = || triggers.iter().filter(|trigger| trigger.created);
+    let is_here = |trigger: &Trigger| trigger.bucket == bucket && prefix.starts_with(&trigger.prefix);
+    let Some(first) = created().next() else {
+        return empty(html! {
+            "No trigger is set, so no image would be rendered: the settings need a " code { "[[trigger]]" }
+            ", or a bucket its notifications."
+        });
     };
-    format!(
-        "<div class=\"drop\" data-drop hidden><p><svg viewBox=\"0 0 24 24\" aria-hidden=\"true\"><path d=\"M12 15V4m0 0L8 8m4-4l4 4M4 15v4h16v-4\"/></svg>\
-         <b>Drop images here</b> and watch their thumbnails appear, or <label class=\"pick\">choose files<input type=\"file\" multiple \
-         accept=\"image/*\" data-pick></label></p><p class=\"help into\"><label>into <select data-into>{options}</select></label>\
-         <label>under <input data-prefix-field value=\"{}\" size=\"18\" spellcheck=\"false\" autocomplete=\"off\" \
-         placeholder=\"no prefix\"></label></p></div>",
-        html::text(into),
-    )
+    // The folder that is shown, if images are taken there.
+    let into: &str = if created().any(is_here) { prefix } else { &first.prefix };
+    html! {
+        div.drop data-drop hidden {
+            p {
+                svg viewBox="0 0 24 24" aria-hidden="true" { path d="M12 15V4m0 0L8 8m4-4l4 4M4 15v4h16v-4" {} }
+                b { "Drop images here" } " and watch their thumbnails appear, or "
+                label.pick { "choose files" input type="file" multiple accept="image/*" data-pick; }
+            }
+            p.help.into {
+                label {
+                    "into "
+                    select data-into {
+                        @for trigger in created() {
+                            option data-bucket=(trigger.bucket) data-prefix=(trigger.prefix) selected[is_here(trigger)] {
+                                (trigger.bucket) "/" (visible(&trigger.prefix))
+                            }
+                        }
+                    }
+                }
+                label {
+                    "under "
+                    input data-prefix-field value=(into) size="18" spellcheck="false" autocomplete="off" placeholder="no prefix";
+                }
+            }
+        }
+    }
 }
 
 /// Bucket, folder, search and filters: a form that works without a script.
-fn toolbar(admin: &Admin, request: &GalleryRequest, page: &GalleryPage) -> Result<String, Refusal> {
-    let mut out = String::from(
-        "<form class=\"toolbar\" action=\"/\" role=\"search\" aria-label=\"Images\" data-gallery-form><label class=\"visually-hidden\" for=\"bucket\">Bucket\
-         </label><select name=\"bucket\" id=\"bucket\">",
-    );
-    for bucket in BucketsRequest::default().handle(admin)?.buckets {
-        let selected = if bucket.name == page.bucket { " selected" } else { "" };
-        let role = match (bucket.is_source, bucket.is_destination) {
-            (true, _) => "",
-            (_, true) => " (thumbnails)",
-            _ => " (not watched)",
-        };
-        let name = html::text(&bucket.name);
-        let _ = write!(out, "<option value=\"{name}\"{selected}>{name}{role}</option>");
-    }
-    let given = |text: &Option<String>| html::text(text.as_deref().unwrap_or_default());
-    let _ = write!(
-        out,
-        "</select><nav class=\"crumbs\" aria-label=\"Folder\" data-crumbs>{}</nav><input type=\"hidden\" name=\"prefix\" value=\"{}\">\
-         <input type=\"search\" name=\"text\" value=\"{}\" placeholder=\"part of a key\" aria-label=\"Part of a key\" autocomplete=\"off\" \
-         spellcheck=\"false\"><fieldset class=\"chips\"><legend class=\"visually-hidden\">Status</legend>",
-        crumbs(&page.bucket, request.prefix.as_deref().unwrap_or_default()),
-        given(&request.prefix),
-        given(&request.text),
-    );
-    let chip = |value: &str, words: &str, is_on: bool| {
-        let checked = if is_on { " checked" } else { "" };
-        format!("<label><input type=\"radio\" name=\"only\" value=\"{value}\"{checked}>{words}</label>")
-    };
-    out.push_str(&chip("", "all", request.only.is_none()));
-    for only in GalleryFilter::ALL {
-        out.push_str(&chip(only.name(), only.name(), request.only == Some(only)));
-    }
-    out.push_str("</fieldset><button data-scriptless>Show</button></form>");
-    Ok(out)
+fn toolbar(admin: &Admin, request: &GalleryRequest, page: &GalleryPage) -> Result<Markup, Refusal> {
+    let buckets = BucketsRequest::default().handle(admin)?.buckets;
+    let (prefix, text) = (request.prefix.as_deref(), request.text.as_deref());
+    let chips = [None].into_iter().chain(GalleryFilter::ALL.into_iter().map(Some));
+    Ok(html! {
+        form.toolbar action="/" role="search" aria-label="Images" data-gallery-form {
+            label.visually-hidden for="bucket" { "Bucket" }
+            select #bucket name="bucket" {
+                @for bucket in &buckets {
+                    option value=(bucket.name) selected[bucket.name == page.bucket] {
+                        (bucket.name)
+                        @match (bucket.is_source, bucket.is_destination) {
+                            (true, _) => {},
+                            (_, true) => " (thumbnails)",
+                            _ => " (not watched)",
+                        }
+                    }
+                }
+            }
+            nav.crumbs aria-label="Folder" data-crumbs { (crumbs(&page.bucket, prefix.unwrap_or_default())) }
+            input type="hidden" name="prefix" value=(prefix.unwrap_or_default());
+            input type="search" name="text" value=(text.unwrap_or_default()) placeholder="part of a key" aria-label="Part of a key"
+                autocomplete="off" spellcheck="false";
+            fieldset.chips {
+                legend.visually-hidden { "Status" }
+                @for only in chips {
+                    label {
+                        input type="radio" name="only" value=(only.map_or("", GalleryFilter::name)) checked[request.only == only];
+                        (only.map_or("all", GalleryFilter::name))
+                    }
+                }
+            }
+            button data-scriptless { "Show" }
+        }
+    })
 }
 
 /// Links to the folders above.
-fn crumbs(bucket: &str, prefix: &str) -> String {
-    let link = |prefix: &str| format!("/?bucket={}&amp;prefix={}", html::query(bucket), html::query(prefix));
-    let mut out = format!("<a href=\"{}\" data-folder=\"\">All</a>", link(""));
-    let mut end = 0;
-    for part in prefix.split_inclusive('/') {
-        end += part.len();
-        let above = &prefix[..end];
-        let _ = write!(
-            out,
-            "<span aria-hidden=\"true\">/</span><a href=\"{}\" data-folder=\"{}\">{}</a>",
-            link(above),
-            html::text(above),
-            html::text(part.trim_end_matches('/'))
-        );
+fn crumbs(bucket: &str, prefix: &str) -> Markup {
+    let ends = prefix.split_inclusive('/').scan(0, |end, part| {
+        *end += part.len();
+        Some(*end)
+    });
+    html! {
+        a href=(links::folder(bucket, "")) data-folder="" { "All" }
+        @for above in ends.map(|end| &prefix[..end]) {
+            span aria-hidden="true" { "/" }
+            a href=(links::folder(bucket, above)) data-folder=(above) { (visible(last_part(above))) }
+        }
     }
-    out
+}
+
+/// The last name of a folder's path or a key.
+fn last_part(path: &str) -> &str {
+    path.trim_end_matches('/').rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or(path)
 }
 
 /// A page of images: folders, images, and where the next page begins.
-fn images(page: &GalleryPage, request: &GalleryRequest) -> String {
-    let mut out = String::with_capacity(900 * (page.images.len() + 1));
-    if !page.folders.is_empty() {
-        out.push_str("<ul class=\"folders\">");
-        for folder in &page.folders {
-            let _ = write!(
-                out,
-                "<li><a href=\"/?bucket={}&amp;prefix={}\" data-folder=\"{}\"><svg viewBox=\"0 0 24 24\" aria-hidden=\"true\">\
-                 <path d=\"M3 6h6l2 2h10v11H3z\"/></svg>{}</a></li>",
-                html::query(&page.bucket),
-                html::query(folder),
-                html::text(folder),
-                html::text(folder.trim_end_matches('/').rsplit('/').next().unwrap_or(folder)),
-            );
+fn images(page: &GalleryPage, request: &GalleryRequest) -> Markup {
+    html! {
+        @if !page.folders.is_empty() {
+            ul.folders {
+                @for folder in &page.folders {
+                    li {
+                        a href=(links::folder(&page.bucket, folder)) data-folder=(folder) {
+                            svg viewBox="0 0 24 24" aria-hidden="true" { path d="M3 6h6l2 2h10v11H3z" {} }
+                            (visible(last_part(folder)))
+                        }
+                    }
+                }
+            }
         }
-        out.push_str("</ul>");
+        ul.tiles { @for image in &page.images { (tile(image)) } }
+        @if let Some(next) = &page.next {
+            // Without a script it is a link to what follows; the name of the last entry is the cursor.
+            @let following = GalleryRequest { after: Some(next.clone()), ..request.clone() };
+            p.more data-next=(next) {
+                a href={ "/?" (encode(&following)) } { @if request.is_search() { "Search on" } @else { "More" } }
+            }
+        } @else if page.images.is_empty() && page.folders.is_empty() {
+            p.card.empty data-empty {
+                @if request.is_search() { "No image meets these conditions." } @else { "There is nothing here." }
+            }
+        }
     }
-    out.push_str("<ul class=\"tiles\">");
-    out.extend(page.images.iter().map(tile));
-    out.push_str("</ul>");
-    if let Some(next) = &page.next {
-        // Without a script it is a link to what follows; the name of the last entry is the cursor.
-        let following = GalleryRequest { after: Some(next.clone()), ..request.clone() };
-        let _ = write!(
-            out,
-            "<p class=\"more\" data-next=\"{}\"><a href=\"/?{}\">{}</a></p>",
-            html::text(next),
-            html::text(&encode(&following)),
-            if request.is_search() { "Search on" } else { "More" },
-        );
-    } else if page.images.is_empty() && page.folders.is_empty() {
-        out.push_str("<p class=\"card empty\" data-empty>No image meets these conditions.</p>");
-    }
-    out
 }
 
 /// One image.
-pub(super) fn tile(image: &GalleryImage) -> String {
+fn tile(image: &GalleryImage) -> Markup {
     let (class, words) = match image.status {
         _ if image.is_thumbnail => ("calm", "thumbnail"),
         ThumbnailStatus::Current => ("good", "rendered"),
@@ -284,50 +285,42 @@ pub(super) fn tile(image: &GalleryImage) -> String {
         ThumbnailStatus::Stale => ("calm", "outdated"),
         ThumbnailStatus::Missing | ThumbnailStatus::Unknown => ("calm", "missing"),
     };
-    let (key, bucket) = (html::text(&image.key), html::text(&image.bucket));
-    let name = image.key.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or(&image.key);
     // What is under way is looked at once it has ended.
-    let picture = match image.status {
-        ThumbnailStatus::Failed | ThumbnailStatus::Pending => {
-            "<span class=\"none\" aria-hidden=\"true\">▦</span>".to_owned()
+    let is_shown = !matches!(image.status, ThumbnailStatus::Failed | ThumbnailStatus::Pending);
+    let key = visible(&image.key);
+    html! {
+        li class={ "tile " (class) } data-key=(image.key) data-bucket=(image.bucket) {
+            label.tick { input type="checkbox" aria-label={ "Select " (key) }; }
+            a href=(links::object(&image.bucket, &image.key)) title=(key) {
+                @if is_shown { (small_image(&links::preview(&image.bucket, &image.key, &image.etag), "")) }
+                @else { (no_image()) }
+                span.name { (visible(last_part(&image.key))) }
+            }
+            p { (badge(class, words)) " " span.help { (bytes(image.size)) } }
+            @if let Some(why) = &image.why { p.reason title=(visible(why)) { (visible(why)) } }
         }
-        _ => format!(
-            "<img src=\"{}\" alt=\"\" loading=\"lazy\" decoding=\"async\">",
-            html::preview_link(&image.bucket, &image.key, &image.etag)
-        ),
-    };
-    let mut out = String::with_capacity(900);
-    let _ = write!(
-        out,
-        "<li class=\"tile {class}\" data-key=\"{key}\" data-bucket=\"{bucket}\"><label class=\"tick\"><input type=\"checkbox\" \
-         aria-label=\"Select {key}\"></label><a href=\"{}\" title=\"{key}\">{picture}<span class=\"name\">{}</span></a>\
-         <p><span class=\"badge {class}\">{words}</span> <span class=\"help\">{}</span></p>",
-        html::object_link(&image.bucket, &image.key),
-        html::text(name),
-        html::bytes(image.size),
-    );
-    if let Some(why) = &image.why {
-        let _ = write!(out, "<p class=\"reason\" title=\"{0}\">{0}</p>", html::text(why));
     }
-    out.push_str("</li>");
-    out
 }
 
 /// What to do where there is no image yet.
-fn empty(settings: &Settings, triggers: &[Trigger], bucket: &str, is_whole: bool, is_search: bool) -> String {
-    if is_search || !is_whole || triggers.is_empty() {
-        let words = if is_search { "No image meets these conditions." } else { "There is nothing here." };
-        return format!("<ul class=\"tiles\"></ul><p class=\"card empty\" data-empty>{words}</p>");
+fn first_steps(settings: &Settings, bucket: &str, prefix: &str) -> Markup {
+    html! {
+        ul.tiles {}
+        div.card.empty.first data-empty {
+            h2 { "No images yet" }
+            p { "Drop some above, or upload one with any S3 client:" }
+            p {
+                code data-copied {
+                    "aws --endpoint-url " (links::s3_endpoint(settings)) " s3 cp photo.jpg s3://" (bucket) "/" (prefix)
+                }
+                " " button data-copy="[data-copied]" hidden { "Copy" }
+            }
+            p.help {
+                "Keys and secrets are in " code { (settings.data.join("credentials").display()) } ", in the form that "
+                code { "AWS_SHARED_CREDENTIALS_FILE" } " names."
+            }
+        }
     }
-    format!(
-        "<ul class=\"tiles\"></ul><div class=\"card empty first\" data-empty><h2>No images yet</h2><p>Drop some above, or upload one with any S3 client:</p>\
-         <p><code data-copied>aws --endpoint-url {} s3 cp photo.jpg s3://{}/{}</code> <button data-copy=\"[data-copied]\" hidden>Copy</button></p>\
-         <p class=\"help\">Keys and secrets are in <code>{}</code>, in the form that <code>AWS_SHARED_CREDENTIALS_FILE</code> names.</p></div>",
-        html::text(&s3_address(settings)),
-        html::text(bucket),
-        html::text(triggers.first().map_or("", |trigger| trigger.prefix.as_str())),
-        html::text(&settings.data.join("credentials").display().to_string()),
-    )
 }
 
 #[cfg(test)]
@@ -353,10 +346,10 @@ mod tests {
             images: vec![image.clone(), GalleryImage { status: ThumbnailStatus::Current, ..image }],
             next: Some("\"<".into()),
         };
-        let shown = images(&page, &GalleryRequest::default());
+        let shown = images(&page, &GalleryRequest::default()).into_string();
         for markup in ["<script", "<b>", "<i>", "\"<\""] {
             assert!(!shown.contains(markup), "{markup} in {shown}");
         }
-        assert!(crumbs("in", "a/<b>/").contains("data-folder=\"a/&lt;b&gt;/\""));
+        assert!(crumbs("in", "a/<b>/").into_string().contains("data-folder=\"a/&lt;b&gt;/\""));
     }
 }

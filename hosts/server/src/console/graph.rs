@@ -1,11 +1,11 @@
 //! A chart as SVG: readable without a script, and by screen readers.
 
-use std::fmt::Write as _;
+use maud::{Markup, html};
 
 use super::{
-    charts::{Chart, Unit},
-    html,
-    svg_path::PathWriter,
+    amounts::{number, or_dash, round_bytes, round_ms},
+    charts::{Chart, Line, Unit},
+    svg_path::{PathWriter, coordinate},
 };
 use crate::admin::Period;
 
@@ -16,12 +16,12 @@ const RIGHT: f64 = 4.0;
 const TOP: f64 = 8.0;
 const BOTTOM: f64 = 20.0;
 
-/// The values of one line by interval; none where nothing was measured.
-pub(super) type Values = Vec<Option<f64>>;
-
-/// A line of a chart: its values, and the same over the whole range.
+/// A line of a chart.
 pub(super) struct Plotted {
-    pub(super) values: Values,
+    pub(super) line: Line,
+    /// Its values by interval; none where nothing was measured.
+    pub(super) values: Vec<Option<f64>>,
+    /// The same over the whole range.
     pub(super) total: Option<f64>,
 }
 
@@ -34,114 +34,83 @@ pub(super) fn figure(
     period: Period,
     plotted: &[Plotted],
     limit: Option<(f64, &'static str)>,
-) -> String {
-    let lines: Vec<&Values> = plotted.iter().map(|line| &line.values).collect();
-    let most = lines.iter().flat_map(|values| values.iter()).flatten().copied().fold(0.0, f64::max);
+) -> Markup {
+    let most = plotted.iter().flat_map(|line| &line.values).flatten().copied().fold(0.0, f64::max);
     let line_at = limit.map(|(value, _)| value).filter(|value| most >= value * NEAR);
     let ticks = ticks(most.max(line_at.unwrap_or(0.0)), chart.unit);
     let top = ticks.last().copied().unwrap_or(1.0);
-    let steps = lines.first().map_or(1, |values| values.len()).max(1);
+    let steps = plotted.first().map_or(1, |line| line.values.len()).max(1);
     let x = |at: f64| LEFT + at / steps as f64 * (WIDTH - LEFT - RIGHT);
     let y = |value: f64| HEIGHT - BOTTOM - value / top * (HEIGHT - TOP - BOTTOM);
     let is_over = limit.is_some_and(|(value, _)| chart.unit != Unit::Number && most >= value);
-    let bad = if chart.alarming && most > 0.0 || is_over { " bad" } else { "" };
-
-    let mut out = String::with_capacity(6000);
-    let summary = summary(chart, plotted, limit);
-    let _ = write!(
-        out,
-        "<figure class=\"card graph{bad}\" tabindex=\"0\" data-start=\"{}\" data-step=\"{}\" data-in=\"{}\" \
-         data-top=\"{top}\"><figcaption><h3>{}</h3><span class=\"help\">{}</span></figcaption>\
-         <svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}. {}\">",
-        period.start_s,
-        period.period_s,
-        match chart.unit {
-            Unit::Number => "",
-            Unit::Milliseconds => "ms",
-            Unit::Bytes => "B",
-        },
-        chart.title,
-        chart.help,
-        chart.title,
-        html::text(&summary),
-    );
-    for tick in &ticks {
-        let at = y(*tick);
-        let _ = write!(
-            out,
-            "<path class=\"rule\" d=\"M{LEFT} {at:.1}H{}\"/><text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-            WIDTH - RIGHT,
-            LEFT - 6.0,
-            at + 4.0,
-            shown(*tick, chart.unit)
-        );
-    }
-    for (at_s, label) in labels(period) {
+    let is_bad = chart.alarming && most > 0.0 || is_over;
+    let unit = match chart.unit {
+        Unit::Number => "",
+        Unit::Milliseconds => "ms",
+        Unit::Bytes => "B",
+    };
+    let rule = |class: &str, value: f64| {
+        html! { path class=(class) d={ "M" (LEFT) " " (coordinate(y(value))) "H" (WIDTH - RIGHT) } {} }
+    };
+    let labels = labels(period).into_iter().filter_map(|(at_s, label)| {
         let at = x((at_s - period.start_s) as f64 / period.period_s as f64);
-        if at > LEFT + 14.0 && at < WIDTH - RIGHT - 14.0 {
-            let _ = write!(
-                out,
-                "<text x=\"{at:.1}\" y=\"{}\" text-anchor=\"middle\" data-at=\"{at_s}\">{label}</text>",
-                HEIGHT - 4.0
-            );
+        (at > LEFT + 14.0 && at < WIDTH - RIGHT - 14.0).then_some((at_s, at, label))
+    });
+    html! {
+        figure class={ "card graph" @if is_bad { " bad" } } tabindex="0" data-start=(period.start_s) data-step=(period.period_s)
+            data-in=(unit) data-top=(top) {
+            figcaption { h3 { (chart.title) } span.help { (chart.help) } }
+            svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label={
+                (chart.title) ". " (chart.help) ". " (summary(chart, plotted, limit))
+            } {
+                @for tick in ticks {
+                    (rule("rule", tick))
+                    text x=(LEFT - 6.0) y=(coordinate(y(tick) + 4.0)) text-anchor="end" { (shown(tick, chart.unit)) }
+                }
+                @for (at_s, at, label) in labels {
+                    text x=(coordinate(at)) y=(HEIGHT - 4.0) text-anchor="middle" data-at=(at_s) { (label) }
+                }
+                @if let Some(value) = line_at { (rule("limit", value)) }
+                @if let [line] = plotted { path.area d=(area(&line.values, x, y)) {} }
+                @for (index, line) in plotted.iter().enumerate() {
+                    path class={ "line c" (index) } d=(path(&line.values, x, y)) {}
+                }
+                @if plotted.iter().all(|line| line.values.iter().all(Option::is_none)) {
+                    text.nothing x=(LEFT + (WIDTH - LEFT - RIGHT) / 2.0) y=(HEIGHT / 2.0) text-anchor="middle" {
+                        "nothing measured yet: drop an image on the first page"
+                    }
+                }
+                path.cursor d="" {}
+            }
+            ul.legend {
+                @for (index, Plotted { line, values, total }) in plotted.iter().enumerate() {
+                    @let total = or_dash(*total, |total| shown(total, chart.unit));
+                    li data-values=(list(values)) { i class={ "c" (index) } {} (line.name) " " b data-total=(total) { (total) } }
+                }
+                @if let Some((value, name)) = limit { li.limit { (name) " " (shown(value, chart.unit)) } }
+            }
         }
     }
-    if let Some(value) = line_at {
-        let at = y(value);
-        let _ = write!(out, "<path class=\"limit\" d=\"M{LEFT} {at:.1}H{}\"/>", WIDTH - RIGHT);
-    }
-    for (index, values) in lines.iter().enumerate() {
-        let path = path(values, x, y);
-        if index == 0 && lines.len() == 1 {
-            out.push_str(&area(values, x, y));
-        }
-        let _ = write!(out, "<path class=\"line c{index}\" d=\"{path}\"/>");
-    }
-    if plotted.iter().all(|line| line.values.iter().all(Option::is_none)) {
-        let _ = write!(
-            out,
-            "<text class=\"nothing\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">nothing measured yet: drop an image on the first page</text>",
-            LEFT + (WIDTH - LEFT - RIGHT) / 2.0,
-            HEIGHT / 2.0
-        );
-    }
-    out.push_str("<path class=\"cursor\" d=\"\"/></svg><ul class=\"legend\">");
-    for (index, (line, plotted)) in chart.lines.iter().zip(plotted).enumerate() {
-        let total = plotted.total.map_or_else(|| "–".to_owned(), |value| shown(value, chart.unit));
-        let list: Vec<String> =
-            plotted.values.iter().map(|value| value.map(brief).unwrap_or_default()).collect();
-        let _ = write!(
-            out,
-            "<li data-values=\"{}\"><i class=\"c{index}\"></i>{} <b data-total=\"{total}\">{total}</b></li>",
-            list.join(","),
-            line.name,
-        );
-    }
-    if let Some((value, name)) = limit {
-        let _ = write!(out, "<li class=\"limit\">{name} {}</li>", shown(value, chart.unit));
-    }
-    out.push_str("</ul></figure>");
-    out
+}
+
+/// The values for the script, with commas.
+fn list(values: &[Option<f64>]) -> String {
+    let values: Vec<String> = values.iter().map(|value| value.map(brief).unwrap_or_default()).collect();
+    values.join(",")
 }
 
 /// The chart in words.
 fn summary(chart: &Chart, plotted: &[Plotted], limit: Option<(f64, &'static str)>) -> String {
+    let shown = |value: f64| shown(value, chart.unit);
     let mut words = Vec::new();
-    for (line, Plotted { values, total }) in chart.lines.iter().zip(plotted) {
+    for Plotted { line: Line { name, .. }, values, total } in plotted {
         let last = values.iter().rev().find_map(|value| *value);
-        words.push(match (total, last) {
-            (Some(total), Some(last)) => {
-                format!(
-                    "{}: {} over the range, now {}",
-                    line.name,
-                    shown(*total, chart.unit),
-                    shown(last, chart.unit)
-                )
-            }
-            _ => format!("{}: nothing measured", line.name),
+        words.push(match total.zip(last) {
+            Some((total, last)) => format!("{name}: {} over the range, now {}", shown(total), shown(last)),
+            None => format!("{name}: nothing measured"),
         });
     }
-    words.extend(limit.map(|(value, name)| format!("{name}: {}", shown(value, chart.unit))));
+    words.extend(limit.map(|(value, name)| format!("{name}: {}", shown(value))));
     words.join("; ")
 }
 
@@ -156,11 +125,11 @@ fn brief(value: f64) -> String {
     format!("{rounded:.*}", usize::try_from(digits).unwrap_or(0)).trim_end_matches(".0").to_owned()
 }
 
-pub(super) fn shown(value: f64, unit: Unit) -> String {
+fn shown(value: f64, unit: Unit) -> String {
     match unit {
-        Unit::Number => html::number(value),
-        Unit::Milliseconds => html::ms(value).replace(".0 ", " "),
-        Unit::Bytes => html::bytes(value as u64).replace(".0 ", " "),
+        Unit::Number => number(value),
+        Unit::Milliseconds => round_ms(value),
+        Unit::Bytes => round_bytes(value as u64),
     }
 }
 
@@ -182,8 +151,8 @@ fn path(values: &[Option<f64>], x: impl Fn(f64) -> f64, y: impl Fn(f64) -> f64) 
             let at = x((begin + step) as f64 + 0.5).round();
             if step == 0 {
                 // A point alone is a dash.
-                writer.move_to(at - 1.0, y(*value));
-                writer.line_to(at + 1.0, y(*value));
+                writer.move_to(at - 2.0, y(*value));
+                writer.line_to(at + 2.0, y(*value));
             } else {
                 writer.line_to(at, y(*value));
             }
@@ -204,7 +173,7 @@ fn area(values: &[Option<f64>], x: impl Fn(f64) -> f64, y: impl Fn(f64) -> f64) 
         writer.line_to(at(run.len() - 1), y(0.0));
         writer.close();
     }
-    format!("<path class=\"area\" d=\"{}\"/>", writer.finish())
+    writer.finish()
 }
 
 /// Zero, and up to four steps of 1, 2 or 5 above it that hold the greatest value.
@@ -273,6 +242,6 @@ mod tests {
     fn a_gap_breaks_the_line() {
         let values = [Some(1.0), Some(2.0), None, Some(3.0)];
         let path = path(&values, |x| x * 10.0, |y| y);
-        assert_eq!(path, "M4 1h2l9 1M34 3h2");
+        assert_eq!(path, "M3 1h4l8 1M33 3h4");
     }
 }

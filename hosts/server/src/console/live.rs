@@ -77,7 +77,7 @@ fn data(entry: &Entry) -> String {
         "ended_ms": entry.ended_ms,
         // As earlier versions had it.
         "endedMs": entry.ended_ms,
-        "html": results::item(entry, true),
+        "html": results::item(entry, true).into_string(),
     });
     data.to_string()
 }

@@ -1,6 +1,8 @@
 //! The console: what [`crate::admin`] answers, rendered as HTML, with a login before it. HTML and SVG are rendered here;
 //! the browser gets one style sheet, one script, and nothing from elsewhere.
 
+mod addresses;
+mod amounts;
 mod answers;
 mod assets;
 mod charts;
@@ -10,6 +12,7 @@ mod dead_letters;
 mod gallery;
 mod graph;
 mod html;
+mod links;
 mod live;
 mod object;
 mod operations;

@@ -1,12 +1,16 @@
 //! The page of operations: queue, backfill, dead letters, memory and disk, keys, what is public, settings in force.
 
-use std::fmt::Write as _;
-
 use axum::{extract::State, response::Response};
+use maud::{Markup, html};
 use tintype_api::Public;
 use tintype_pipeline::clock::now_ms;
 
-use super::{Console, answers, html};
+use super::{
+    Console,
+    amounts::{bytes, count, ms, or_dash, round_bytes},
+    answers,
+    html::{badge, empty, figure, table, time, visible},
+};
 use crate::{
     admin::{
         Admin, BackfillActionRequest, BackfillProgress, BackfillState, BucketsRequest, Fields, Handle as _,
@@ -44,235 +48,204 @@ pub(super) async fn act(
     }
 }
 
-fn body(settings: &Settings, admin: &Admin) -> Result<String, Refusal> {
+fn body(settings: &Settings, admin: &Admin) -> Result<Markup, Refusal> {
     let operations = OperationsRequest::default().handle(admin)?;
-    let mut out = String::with_capacity(24 << 10);
-    let _ = write!(
-        out,
-        "<div class=\"head\"><div><h1>Operations</h1><p class=\"help\">Function <b>{}</b>, data in <code>{}</code></p></div></div>\
-         <div data-refresh=\"/operations/state\" data-every=\"2000\">{}</div>",
-        html::text(&settings.function.name),
-        html::text(&settings.data.display().to_string()),
-        state(&operations),
-    );
-    out.push_str(
-        "<section aria-labelledby=\"start\"><h2 id=\"start\">Begin a backfill</h2><form class=\"card start\" method=\"post\" action=\"/backfills\">\
-         <input type=\"hidden\" name=\"action\" value=\"start\"><label>Keys that begin with <input name=\"prefix\" placeholder=\"every key\" \
-         spellcheck=\"false\" autocomplete=\"off\"></label><button>Start</button><p class=\"help\">Every source without a current thumbnail is queued, \
-         behind uploads. The queue does the work; a backfill only looks.</p></form></section>",
-    );
-    out.push_str(&keys(admin));
-    out.push_str(&public(settings, admin, &operations)?);
-    out.push_str(&in_force(settings, &operations));
-    Ok(out)
-}
-
-/// A tile: a name, a value, a note.
-fn tile(out: &mut String, class: &str, name: &str, value: &str, note: &str) {
-    let _ = write!(
-        out,
-        "<div class=\"card {class}\"><dt>{name}</dt><dd>{value}</dd><dd class=\"help\">{note}</dd></div>"
-    );
+    Ok(html! {
+        div.head {
+            div {
+                h1 { "Operations" }
+                p.help {
+                    "Function " b { (settings.function.name) } ", data in " code { (settings.data.display()) }
+                }
+            }
+        }
+        div data-refresh="/operations/state" data-every="2000" { (state(&operations)) }
+        section aria-labelledby="start" {
+            h2 #start { "Begin a backfill" }
+            form.card.start method="post" action="/backfills" {
+                input type="hidden" name="action" value="start";
+                label {
+                    "Keys that begin with "
+                    input name="prefix" placeholder="every key" spellcheck="false" autocomplete="off";
+                }
+                button { "Start" }
+                p.help {
+                    "Every source without a current thumbnail is queued, behind uploads. The queue does the work; a backfill only looks."
+                }
+            }
+        }
+        section aria-labelledby="keys" { h2 #keys { "Access keys" } (keys(admin)) }
+        section aria-labelledby="public" {
+            h2 #public { "Public" }
+            p.card.part { (public(settings, admin, &operations)?) }
+        }
+        section aria-labelledby="settings" { h2 #settings { "Settings in force" } (in_force(settings, &operations)) }
+    })
 }
 
 /// What changes by itself.
-fn state(operations: &Operations) -> String {
+fn state(operations: &Operations) -> Markup {
     let Operations { summary, .. } = operations;
-    let mut out = String::from("<dl class=\"figures\">");
-    let or_dash = |value: Option<u64>| value.map_or_else(|| "–".into(), |value| html::number(value as f64));
-    let bytes =
-        |value: Option<u64>| value.map_or_else(|| "–".into(), |value| html::bytes(value).replace(".0 ", " "));
+    let bytes = |value: Option<u64>| or_dash(value, round_bytes);
     let oldest = match operations.oldest_event_ms {
         None => "the ledger cannot be read; /readyz has more".into(),
         Some(0) => "nothing waits but maintenance, if any".into(),
-        Some(ms) => format!("the oldest for {}", html::ms(ms as f64)),
+        Some(oldest) => format!("the oldest for {}", ms(oldest as f64)),
     };
-    tile(&mut out, "", "Queue", &or_dash(summary.waiting), &oldest);
-    let of = format!("of {} workers", operations.workers);
-    tile(&mut out, "", "Running", &or_dash(operations.running), &of);
+    let workers = format!("of {} workers", operations.workers);
     let admitted = format!(
         "{} admitted for sources, {} for renders",
         bytes(operations.source_memory_bytes),
         bytes(operations.render_memory_bytes)
     );
-    tile(&mut out, "", "Memory", &bytes(summary.memory_bytes), &admitted);
-    let (class, note) = match (summary.disk_total_bytes, summary.is_disk_full) {
+    let (class, free) = match (summary.disk_total_bytes, summary.is_disk_full) {
         (None, _) => ("bad", "the free space cannot be read; /readyz has more".to_owned()),
         (total, true) => ("bad", format!("free of {}: free some space", bytes(total))),
         (total, false) => ("", format!("free of {}", bytes(total))),
     };
-    tile(&mut out, class, "Disk", &bytes(summary.disk_free_bytes), &note);
-    out.push_str("</dl><div class=\"columns\">");
-    dead_letters(&mut out, operations);
-    backfill(&mut out, operations.backfill.as_ref());
-    out.push_str("</div>");
-    out
+    html! {
+        dl.figures {
+            (figure("", "Queue", or_dash(summary.waiting, count), oldest))
+            (figure("", "Running", or_dash(operations.running, count), workers))
+            (figure("", "Memory", bytes(summary.memory_bytes), admitted))
+            (figure(class, "Disk", bytes(summary.disk_free_bytes), free))
+        }
+        div.columns {
+            section.card.part aria-labelledby="dead" { h2 #dead { "Dead letters" } (dead_letters(operations)) }
+            section.card.part aria-labelledby="backfill" {
+                h2 #backfill { "Backfill" }
+                @match &operations.backfill {
+                    Some(progress) => (backfill(progress)),
+                    None => p.help { "None was begun since the start of the server." },
+                }
+            }
+        }
+    }
 }
 
-fn dead_letters(out: &mut String, operations: &Operations) {
-    out.push_str("<section class=\"card part\" aria-labelledby=\"dead\"><h2 id=\"dead\">Dead letters</h2>");
-    if operations.dead_letters.is_empty() {
-        out.push_str("<p class=\"help\">None. Every event was handled.</p></section>");
-        return;
+fn dead_letters(operations: &Operations) -> Markup {
+    html! {
+        @if operations.dead_letters.is_empty() {
+            p.help { "None. Every event was handled." }
+        } @else {
+            ul.reasons {
+                @for (reason, count) in &operations.dead_letters {
+                    li { a href={ "/dead-letters?reason=" (reason) } { (reason.replace('_', " ")) } " " b { (count) } }
+                }
+            }
+            p { a.button href="/dead-letters" { "Look at them" } }
+        }
     }
-    out.push_str("<ul class=\"reasons\">");
-    for (reason, count) in &operations.dead_letters {
-        let reason = html::text(reason);
-        let _ = write!(
-            out,
-            "<li><a href=\"/dead-letters?reason={reason}\">{}</a> <b>{count}</b></li>",
-            reason.replace('_', " ")
-        );
-    }
-    out.push_str("</ul><p><a class=\"button\" href=\"/dead-letters\">Look at them</a></p></section>");
 }
 
-fn backfill(out: &mut String, progress: Option<&BackfillProgress>) {
-    out.push_str(
-        "<section class=\"card part\" aria-labelledby=\"backfill\"><h2 id=\"backfill\">Backfill</h2>",
-    );
-    let Some(progress) = progress else {
-        out.push_str("<p class=\"help\">None was begun since the start of the server.</p></section>");
-        return;
-    };
-    let keys = match progress.prefix.as_str() {
-        "" => "every key".into(),
-        prefix => format!("keys below <code>{}</code>", html::text(prefix)),
-    };
+fn backfill(progress: &BackfillProgress) -> Markup {
     let class = if progress.state == BackfillState::Failed { "bad" } else { "calm" };
     let took = progress.ended_ms.unwrap_or_else(now_ms) - progress.started_ms;
-    let _ = write!(
-        out,
-        "<p><span class=\"badge {class}\">{}</span> {keys}, {}</p><p role=\"status\">{} sources looked at: <b>{} queued</b>, {} current, {} \
-         waiting already, {} dead letters</p>",
-        progress.state.name(),
-        html::ms(took.max(0) as f64),
-        progress.looked_at,
-        progress.queued,
-        progress.current,
-        progress.waiting,
-        progress.dead_lettered,
-    );
-    if let Some(error) = &progress.error {
-        let _ = write!(out, "<p class=\"why\">{}</p>", html::text(error));
-    }
     let actions: &[(&str, &str)] = match progress.state {
         BackfillState::Running => &[("pause", "Pause"), ("cancel", "Cancel")],
         BackfillState::Paused => &[("resume", "Go on"), ("cancel", "Cancel")],
         _ => &[],
     };
-    if !actions.is_empty() {
-        out.push_str("<form class=\"row\" method=\"post\" action=\"/backfills\">");
-        for (action, words) in actions {
-            let _ = write!(out, "<button name=\"action\" value=\"{action}\">{words}</button>");
+    html! {
+        p {
+            (badge(class, progress.state.name())) " "
+            @if progress.prefix.is_empty() { "every key" } @else { "keys below " code { (visible(&progress.prefix)) } }
+            ", " (ms(took.max(0) as f64))
         }
-        out.push_str("</form>");
+        p role="status" {
+            (progress.looked_at) " sources looked at: " b { (progress.queued) " queued" } ", " (progress.current) " current, "
+            (progress.waiting) " waiting already, " (progress.dead_lettered) " dead letters"
+        }
+        @if progress.queued > 0 {
+            p.help {
+                "Of those queued: " (progress.rendered) " rendered, " (progress.failed) " not"
+                @if progress.superseded > 0 { ", " (progress.superseded) " replaced or removed meanwhile" }
+                @if progress.is_settled { "." } @else { "; the others wait." }
+            }
+        }
+        @if let Some(error) = &progress.error { p.why { (visible(error)) } }
+        @if !actions.is_empty() {
+            form.row method="post" action="/backfills" {
+                @for (action, words) in actions { button name="action" value=(action) { (words) } }
+            }
+        }
     }
-    out.push_str("</section>");
 }
 
 /// Access keys, for those who may administer them.
-fn keys(admin: &Admin) -> String {
-    let mut out = String::from("<section aria-labelledby=\"keys\"><h2 id=\"keys\">Access keys</h2>");
+fn keys(admin: &Admin) -> Markup {
     if !caller::may(Action::AdministerKeys, "/keys") {
-        out.push_str(
-            "<p class=\"card empty\">Access keys are shown to the root key: log in with it.</p></section>",
-        );
-        return out;
+        return empty("Access keys are shown to the root key: log in with it.");
     }
-    let keys = match KeysRequest::default().handle(admin) {
-        Ok(list) => list.keys,
-        Err(refusal) => {
-            let _ = write!(out, "<p class=\"card empty\">{}</p></section>", html::text(&refusal.message));
-            return out;
-        }
-    };
-    if keys.is_empty() {
-        out.push_str(
-            "<p class=\"card empty\">Only the root key. <code>tintype keys add NAME --allow write:BUCKET</code> adds one.</p></section>",
-        );
-        return out;
+    match KeysRequest::default().handle(admin) {
+        Err(refusal) => empty(visible(&refusal.message)),
+        Ok(list) if list.keys.is_empty() => empty(html! {
+            "Only the root key. " code { "tintype keys add NAME --allow write:BUCKET" } " adds one."
+        }),
+        Ok(list) => table(
+            "Table of access keys",
+            &["Name", "May", "Today", "Last used"],
+            html! {
+                @for entry in &list.keys { (key(entry)) }
+            },
+        ),
     }
-    out.push_str(
-        "<div class=\"card scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Table of access keys\"><table><thead><tr><th scope=\"col\">Name</th><th scope=\"col\">May</th><th scope=\"col\">Today</th>\
-         <th scope=\"col\">Last used</th></tr></thead><tbody>",
-    );
-    out.extend(keys.iter().map(key));
-    out.push_str("</tbody></table></div></section>");
-    out
 }
 
-fn key(key: &KeyEntry) -> String {
+fn key(key: &KeyEntry) -> Markup {
     let mut may = key.allow.clone();
     may.extend(key.preset.iter().map(|preset| format!("preset {preset}")));
     may.extend(key.policy.iter().map(|_| "a policy".to_owned()));
-    let quota = key.daily_bytes.map_or_else(String::new, |most| format!(" of {}", html::bytes(most)));
-    format!(
-        "<tr><td>{}</td><td>{}</td><td>{}{quota}</td><td>{}</td></tr>",
-        html::text(&key.name),
-        html::text(&if may.is_empty() { "nothing".into() } else { may.join(", ") }),
-        html::bytes(key.uploaded_today),
-        key.last_used_ms.map_or_else(|| "never".into(), html::time),
-    )
+    html! {
+        tr {
+            td { (visible(&key.name)) }
+            td { @if may.is_empty() { "nothing" } @else { (visible(&may.join(", "))) } }
+            td { (bytes(key.uploaded_today)) @if let Some(most) = key.daily_bytes { " of " (bytes(most)) } }
+            td { @if let Some(last) = key.last_used_ms { (time(last)) } @else { "never" } }
+        }
+    }
 }
 
 /// What anybody may read.
-fn public(settings: &Settings, admin: &Admin, operations: &Operations) -> Result<String, Refusal> {
+fn public(settings: &Settings, admin: &Admin, operations: &Operations) -> Result<Markup, Refusal> {
     let buckets = BucketsRequest::default().handle(admin)?.buckets;
     let names: Vec<_> =
-        buckets.iter().filter(|bucket| bucket.is_public).map(|bucket| html::text(&bucket.name)).collect();
-    let words = match (names.as_slice(), operations.public_objects) {
-        ([], 0) if settings.api.public == Public::None => {
-            "Nothing is public: every request needs a key.".to_owned()
+        buckets.into_iter().filter(|bucket| bucket.is_public).map(|bucket| bucket.name).collect();
+    let (objects, of_triggers) = (operations.public_objects, settings.api.public);
+    Ok(html! {
+        @if !names.is_empty() || objects > 0 {
+            b { @if names.is_empty() { "No bucket" } @else { (names.join(", ")) } }
+            " may be read or written by anybody, as its policy or ACL says; " (objects) " objects have an ACL that is public."
+        } @else if of_triggers == Public::None {
+            "Nothing is public: every request needs a key."
         }
-        ([], 0) => String::new(),
-        (names, objects) => {
-            let buckets = if names.is_empty() { "No bucket".into() } else { names.join(", ") };
-            format!(
-                "<b>{buckets}</b> may be read or written by anybody, as its policy or ACL says; {objects} objects have an ACL that is public."
-            )
+        @if of_triggers != Public::None {
+            " Images of the triggers' buckets are public at the HTTP port: " code { "api.public = \"" (of_triggers) "\"" } "."
         }
-    };
-    let images = match settings.api.public {
-        Public::None => String::new(),
-        public => format!(
-            " Images of the triggers' buckets are public at the HTTP port: <code>api.public = \"{public}\"</code>."
-        ),
-    };
-    let words = words + &images;
-    Ok(format!(
-        "<section aria-labelledby=\"public\"><h2 id=\"public\">Public</h2><p class=\"card part\">{words}</p></section>"
-    ))
+    })
 }
 
 /// Settings, each with where it was written.
-fn in_force(settings: &Settings, operations: &Operations) -> String {
-    let mut out =
-        String::from("<section aria-labelledby=\"settings\"><h2 id=\"settings\">Settings in force</h2>");
-    let _ = write!(
-        out,
-        "<p class=\"help\">S3 endpoint <code>{}</code>, HTTP port <code>{}</code>, {} triggers.</p>",
-        settings.listen.s3,
-        settings.listen.http,
-        settings.triggers.len()
-    );
-    if operations.settings.is_empty() {
-        out.push_str("<p class=\"card empty\">All are at their defaults.</p></section>");
-        return out;
+fn in_force(settings: &Settings, operations: &Operations) -> Markup {
+    let triggers = settings.triggers.len();
+    html! {
+        p.help {
+            "S3 endpoint " code { (settings.listen.s3) } ", HTTP port " code { (settings.listen.http) } ", "
+            (triggers) @if triggers == 1 { " trigger." } @else { " triggers." }
+        }
+        @if operations.settings.is_empty() {
+            (empty("All are at their defaults."))
+        } @else {
+            (table("Table of settings", &["Setting", "Value", "From"], html! {
+                @for setting in &operations.settings {
+                    tr {
+                        td { code { (visible(&setting.name)) } }
+                        td { code { (visible(&setting.value)) } }
+                        td { (visible(&setting.origin)) }
+                    }
+                }
+            }))
+            p.help { "All others are at their defaults; a change by SIGHUP shows after a restart." }
+        }
     }
-    out.push_str(
-        "<div class=\"card scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Table of settings\"><table><thead><tr><th scope=\"col\">Setting</th>\
-         <th scope=\"col\">Value</th><th scope=\"col\">From</th></tr></thead><tbody>",
-    );
-    for setting in &operations.settings {
-        let _ = write!(
-            out,
-            "<tr><td><code>{}</code></td><td><code>{}</code></td><td>{}</td></tr>",
-            html::text(&setting.name),
-            html::text(&setting.value),
-            html::text(&setting.origin)
-        );
-    }
-    out.push_str("</tbody></table></div><p class=\"help\">All others are at their defaults; a change by SIGHUP shows after a restart.</p></section>");
-    out
 }

@@ -1,5 +1,6 @@
 //! The range of time that the dashboard shows, and its intervals.
 
+use maud::{Markup, html};
 use tintype_pipeline::clock::now_ms;
 
 use crate::admin::{Period, parse_time};
@@ -68,43 +69,38 @@ impl Range {
     /// The range as a query.
     pub(super) fn query(&self) -> String {
         match self.custom {
-            Some((start_s, Some(end_s))) => format!("start={start_s}&amp;end={end_s}"),
+            Some((start_s, Some(end_s))) => format!("start={start_s}&end={end_s}"),
             Some((start_s, None)) => format!("start={start_s}"),
             None => format!("range={}", self.name),
         }
     }
 
     /// Links to the ranges, and the form of a custom one.
-    pub(super) fn chooser(&self) -> String {
-        let mut out = String::from("<div class=\"ranges\" role=\"group\" aria-label=\"Range\">");
-        for (name, ..) in RANGES {
-            let here = if name == self.name { " aria-current=\"true\"" } else { "" };
-            out.push_str(&format!("<a href=\"/metrics/dashboard?range={name}\"{here}>{name}</a>"));
-        }
-        let (open, value) = match self.custom {
-            Some((start_s, end_s)) => {
-                (" open", [datetime_local(start_s), end_s.map(datetime_local).unwrap_or_default()])
+    pub(super) fn chooser(&self) -> Markup {
+        let (start_s, end_s) = self.custom.map_or((None, None), |(start_s, end_s)| (Some(start_s), end_s));
+        html! {
+            div.ranges role="group" aria-label="Range" {
+                @for (name, ..) in RANGES {
+                    a href={ "/metrics/dashboard?range=" (name) } aria-current=[(name == self.name).then_some("true")] { (name) }
+                }
+                details open[self.custom.is_some()] {
+                    summary { "Custom" }
+                    form.custom action="/metrics/dashboard" {
+                        label { "From (UTC)" input type="datetime-local" name="start" value=(datetime_local(start_s)) required; }
+                        label { "To (UTC)" input type="datetime-local" name="end" value=(datetime_local(end_s)); }
+                        button { "Show" }
+                    }
+                }
             }
-            None => ("", [String::new(), String::new()]),
-        };
-        out.push_str(&format!(
-            "<details{open}><summary>Custom</summary><form class=\"custom\" action=\"/metrics/dashboard\">\
-             <label>From (UTC)<input type=\"datetime-local\" name=\"start\" value=\"{}\" required></label>\
-             <label>To (UTC)<input type=\"datetime-local\" name=\"end\" value=\"{}\"></label>\
-             <button>Show</button></form></details></div>",
-            value[0], value[1]
-        ));
-        out
+        }
     }
 }
 
 /// As the value of `<input type="datetime-local">`.
-fn datetime_local(seconds: i64) -> String {
+fn datetime_local(seconds: Option<i64>) -> String {
     let format = time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]");
-    time::OffsetDateTime::from_unix_timestamp(seconds)
-        .ok()
-        .and_then(|at| at.format(format).ok())
-        .unwrap_or_default()
+    let at = seconds.and_then(|seconds| time::OffsetDateTime::from_unix_timestamp(seconds).ok());
+    at.and_then(|at| at.format(format).ok()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -6,26 +6,30 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
+use maud::{Markup, html};
 
-use super::{Console, answers, html};
+use super::{Console, answers, html::layout};
 use crate::auth::{Client, LoginError, TooManyGuesses};
 
 pub(super) async fn form(client: Client) -> Response {
-    answers::fresh(login_page(client, ""))
+    answers::fresh(login_page(client, None))
 }
 
-fn login_page(client: Client, problem: &str) -> String {
-    let problem = match problem {
-        "" => String::new(),
-        words => format!("<p class=\"why\" role=\"alert\">{}</p>", html::text(words)),
+fn login_page(client: Client, problem: Option<&str>) -> Markup {
+    let body = html! {
+        form.card.login method="post" action="/login" {
+            h1 { "Log in" }
+            @if let Some(words) = problem { p.why role="alert" { (words) } }
+            label { "Access key id" input name="access_key_id" autocomplete="username" required autofocus; }
+            label {
+                "Secret access key"
+                input name="secret_access_key" type="password" autocomplete="current-password" required;
+            }
+            button { "Log in" }
+            p.help { "The root key is in the data folder's file " code { "credentials" } "." }
+        }
     };
-    let body = format!(
-        "<form class=\"card login\" method=\"post\" action=\"/login\"><h1>Log in</h1>{problem}\
-         <label>Access key id<input name=\"access_key_id\" autocomplete=\"username\" required autofocus></label>\
-         <label>Secret access key<input name=\"secret_access_key\" type=\"password\" autocomplete=\"current-password\" required></label>\
-         <button>Log in</button><p class=\"help\">The root key is in the data folder's file <code>credentials</code>.</p></form>"
-    );
-    html::layout(client, "Log in", "/login", &body)
+    layout(client, "Log in", "/login", &body)
 }
 
 /// What the login form holds.
@@ -45,7 +49,7 @@ pub(super) async fn login(
         Ok(cookie) => return with_cookie(answers::see_other("/"), &cookie),
         Err(error) => error,
     };
-    let mut response = answers::fresh(login_page(client, &error.to_string()));
+    let mut response = answers::fresh(login_page(client, Some(&error.to_string())));
     *response.status_mut() = match error {
         LoginError::WrongKey => StatusCode::FORBIDDEN,
         LoginError::TooManyGuesses(TooManyGuesses(wait)) => {

@@ -36,6 +36,13 @@ fn number(out: &mut String, tenths: i64, is_first: bool) {
     }
 }
 
+/// A coordinate with at most one digit after the point.
+pub(super) fn coordinate(value: f64) -> String {
+    let mut out = String::new();
+    number(&mut out, tenths(value), true);
+    out
+}
+
 impl PathWriter {
     /// Moves to a point.
     pub(super) fn move_to(&mut self, x: f64, y: f64) {
@@ -96,6 +103,11 @@ impl PathWriter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_coordinate_is_short() {
+        assert_eq!([0.0, 0.04, -0.36, 118.0, 7.25].map(coordinate), ["0", "0", "-.4", "118", "7.3"]);
+    }
 
     #[test]
     fn a_path_is_short_and_exact() {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use futures::FutureExt as _;
-use tintype_api::{Deadline, Refused};
+use tintype_api::{Deadline, HostResult, Refused};
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_pipeline::{
     Call, Failure, Inspection, Location, Outcome, Reason, RenderedImage, Report, Stop,
@@ -64,7 +64,7 @@ impl Dispatcher {
         bytes: Bytes,
         spec: Spec,
         deadline: Deadline,
-    ) -> Result<Result<(Header, Thumbnail), Failure>, Refused> {
+    ) -> HostResult<(Header, Thumbnail)> {
         self.request(deadline, Subject::Image, LogMode::All("Render"), None, move |shared, stop| async move {
             let (header, thumbnail, _) = shared.thumbnails.render(&stop, bytes, &spec).await?;
             Ok((header, thumbnail))
@@ -81,7 +81,7 @@ impl Dispatcher {
         at: Location,
         spec: Spec,
         deadline: Deadline,
-    ) -> Result<Result<(Stat, Thumbnail), Failure>, Refused> {
+    ) -> HostResult<(Stat, Thumbnail)> {
         self.request(
             deadline,
             Subject::Image,
@@ -103,7 +103,7 @@ impl Dispatcher {
         at: Location,
         trigger: Trigger,
         deadline: Deadline,
-    ) -> Result<Result<Inspection, Failure>, Refused> {
+    ) -> HostResult<Inspection> {
         self.request(
             deadline,
             Subject::Image,
@@ -126,7 +126,7 @@ impl Dispatcher {
         arrival: Arrival,
         spec: Spec,
         deadline: Deadline,
-    ) -> Result<Result<RenderedImage, Failure>, Refused> {
+    ) -> HostResult<RenderedImage> {
         let (request_id, at) = (request_id::current(), arrival.at.clone());
         self.request(
             deadline,
@@ -187,12 +187,7 @@ impl Dispatcher {
     ///
     /// # Errors
     /// See [`Refused`]; inside, why it could not be rendered.
-    pub async fn preview(
-        &self,
-        at: Location,
-        spec: Spec,
-        deadline: Deadline,
-    ) -> Result<Result<Thumbnail, Failure>, Refused> {
+    pub async fn preview(&self, at: Location, spec: Spec, deadline: Deadline) -> HostResult<Thumbnail> {
         self.on_worker(
             deadline,
             || (),

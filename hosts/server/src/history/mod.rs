@@ -48,6 +48,8 @@ pub const SAMPLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Sets the gauges to their current values.
 type Sampler = Box<dyn Fn(&Metrics) + Send + Sync>;
+/// Is shown every result.
+type Observer = Box<dyn Fn(&Entry) + Send + Sync>;
 
 /// Metrics, results and key usage of the server; shared behind an `Arc`.
 #[derive(Default)]
@@ -57,6 +59,7 @@ pub struct History {
     taken: Mutex<MetricsSnapshot>,
     result_stream: ResultStream,
     sampler: OnceLock<Sampler>,
+    observer: OnceLock<Observer>,
     /// Whether the gauges are being updated: one thread at a time, since a disk that hangs holds it.
     is_sampling: Mutex<bool>,
     sampled: Condvar,
@@ -74,6 +77,12 @@ impl History {
     /// Sets the function that updates the gauges before they are read. Only the first call has an effect.
     pub fn set_sampler(&self, sampler: impl Fn(&Metrics) + Send + Sync + 'static) {
         let _ = self.sampler.set(Box::new(sampler));
+    }
+
+    /// Sets the function that is called with every result, on the thread that worked on it: it must be quick. Only the first
+    /// call has an effect.
+    pub fn set_observer(&self, observer: impl Fn(&Entry) + Send + Sync + 'static) {
+        let _ = self.observer.set(Box::new(observer));
     }
 
     /// Starts recording to `database`. Only the first call has an effect.
@@ -204,6 +213,9 @@ impl History {
     /// Records an ended attempt, then publishes it: subscribers can query it at once.
     pub fn result(&self, entry: Entry) {
         let entry = Arc::new(entry);
+        if let Some(observer) = self.observer.get() {
+            observer(&entry);
+        }
         if let Some(recorder) = self.recorder.get() {
             let dropped = recorder.push(entry.clone());
             self.metrics.add(Metric::HistoryDropped, dropped);

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use bytes::Bytes;
 use futures::executor::block_on;
 use http::{header, request::Parts, uri::Authority};
-use tintype_api::{Audience, Deadline, FormSigner, Host, Queued, Refused, Rendering};
+use tintype_api::{Audience, Deadline, FormSigner, Host, HostResult, Queued, Refused, Rendering};
 use tintype_engine::{Header, Spec, Thumbnail};
 use tintype_pipeline::{
     Failure, Inspection, Location, Outcome, Reason, RenderedImage, Report,
@@ -60,12 +60,7 @@ impl Host for HttpApi {
         self.inner.parts.dispatcher.invoke(record, deadline).await
     }
 
-    async fn render(
-        &self,
-        bytes: Bytes,
-        spec: Spec,
-        deadline: Deadline,
-    ) -> Result<Result<(Header, Thumbnail), Failure>, Refused> {
+    async fn render(&self, bytes: Bytes, spec: Spec, deadline: Deadline) -> HostResult<(Header, Thumbnail)> {
         self.inner.parts.dispatcher.render(bytes, spec, deadline).await
     }
 
@@ -74,19 +69,14 @@ impl Host for HttpApi {
         at: Location,
         spec: Spec,
         deadline: Deadline,
-    ) -> Result<Result<(Stat, Thumbnail), Failure>, Refused> {
+    ) -> HostResult<(Stat, Thumbnail)> {
         if let Err(denied) = authorized(Action::GetObject, &at) {
             return Ok(Err(denied));
         }
         self.inner.parts.dispatcher.render_object(at, spec, deadline).await
     }
 
-    async fn inspect(
-        &self,
-        at: Location,
-        trigger: Trigger,
-        deadline: Deadline,
-    ) -> Result<Result<Inspection, Failure>, Refused> {
+    async fn inspect(&self, at: Location, trigger: Trigger, deadline: Deadline) -> HostResult<Inspection> {
         if let Err(denied) = authorized(Action::GetObject, &at) {
             return Ok(Err(denied));
         }
@@ -147,12 +137,7 @@ impl Host for HttpApi {
         })
     }
 
-    async fn receive(
-        &self,
-        arrival: Arrival,
-        spec: Spec,
-        deadline: Deadline,
-    ) -> Result<Result<RenderedImage, Failure>, Refused> {
+    async fn receive(&self, arrival: Arrival, spec: Spec, deadline: Deadline) -> HostResult<RenderedImage> {
         if let Err(denied) = authorized(Action::PutObject, &arrival.at) {
             return Ok(Err(denied));
         }

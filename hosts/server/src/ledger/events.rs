@@ -1,6 +1,6 @@
 //! Events in the ledger: which are there, whose turn it is, and when each of the others is due.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use redb::{ReadableTable as _, ReadableTableMetadata as _, TableDefinition};
 use tintype_pipeline::{event::Kind, store::Location};
@@ -9,7 +9,7 @@ use super::{
     LedgerError,
     records::{EventRecord, Priority},
     transaction::{
-        DUE, EVENTS, QueueChanges, QueueView, RETRIES, WAITING, encode, get, listed_key, object_key,
+        DUE, EVENTS, QueueChanges, QueueView, RETRIES, WAITING, decode, encode, get, listed_key, object_key,
     },
 };
 
@@ -114,6 +114,23 @@ impl QueueView<'_> {
     /// How many events are waiting or under way.
     pub fn event_count(&self) -> Result<u64, LedgerError> {
         self.0.table(EVENTS)?.len().map_err(LedgerError::database)
+    }
+
+    /// The first event among these ids that a request enqueued.
+    pub fn first_event_of(
+        &self,
+        ids: RangeInclusive<u64>,
+        request_id: &str,
+    ) -> Result<Option<u64>, LedgerError> {
+        let table = self.0.table(EVENTS)?;
+        for row in table.range(ids).map_err(LedgerError::database)? {
+            let (id, bytes) = row.map_err(LedgerError::database)?;
+            let event: EventRecord = decode(bytes.value())?;
+            if event.request_id == request_id {
+                return Ok(Some(id.value()));
+            }
+        }
+        Ok(None)
     }
 
     /// Ids of the events in one place with their rank, from the first that has `from` or more, until `take` answers

@@ -4,6 +4,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    ops::RangeInclusive,
     time::{Duration, Instant},
 };
 
@@ -60,6 +61,11 @@ impl ActiveLeases {
 
     pub(super) fn holds(&self, event: u64) -> bool {
         self.events.contains_key(&event)
+    }
+
+    /// The first event among these ids that is worked on.
+    pub(super) fn first(&self, ids: &RangeInclusive<u64>) -> Option<u64> {
+        self.events.keys().copied().filter(|id| ids.contains(id)).min()
     }
 
     pub(super) fn holds_object(&self, at: &Location) -> bool {

@@ -23,6 +23,7 @@ mod settlement;
 mod turns;
 
 use std::{
+    ops::RangeInclusive,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -134,6 +135,18 @@ impl Queue {
     /// The ledger cannot be read.
     pub fn depth(&self) -> Result<u64, LedgerError> {
         self.ledger.view()?.queue().event_count()
+    }
+
+    /// The first event among these ids that a request enqueued and that has not ended; one that is worked on may be
+    /// another's. Whoever works on an event holds its lease until its end has been reported.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn first_open(&self, ids: RangeInclusive<u64>, request_id: &str) -> Result<Option<u64>, LedgerError> {
+        // In this order: what leaves the ledger is held in memory until it is reported.
+        let waiting = self.ledger.view()?.queue().first_event_of(ids.clone(), request_id)?;
+        let active = self.active().first(&ids);
+        Ok(waiting.into_iter().chain(active).min())
     }
 
     /// Events of which memory holds anything: those under way, and those whose end could not be recorded. All

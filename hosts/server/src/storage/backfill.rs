@@ -1,7 +1,7 @@
 //! Sources without a current thumbnail are enqueued; thumbnails whose source is gone are removed. Page by page, so that
 //! neither memory nor any one transaction grows with the number of objects.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, ops::RangeInclusive, sync::Arc};
 
 use tintype_pipeline::{
     ThumbnailStatus, current_thumbnails,
@@ -34,6 +34,8 @@ pub struct Backfilled {
     pub waiting: u64,
     /// Sources whose event at this version is a dead letter: redriving it tries them again.
     pub dead_lettered: u64,
+    /// The ids of the events that were enqueued are in this range.
+    pub events: Option<RangeInclusive<u64>>,
     /// Where to go on; `None`: this was the end.
     pub next: Option<Cursor>,
 }
@@ -123,7 +125,8 @@ impl Backfill {
                 }
             }
         }
-        if !dry_run && !queued.is_empty() {
+        if !dry_run && let (Some((_, first)), Some((_, last))) = (queued.first(), queued.last()) {
+            done.events = Some(*first..=*last);
             let events = self.objects.events();
             let pending = self.ledger().submit(Vec::new(), move |changes| {
                 let mut count = 0;
