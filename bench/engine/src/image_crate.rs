@@ -30,7 +30,9 @@ fn render(request: &Request, source: &[u8], resizer: &mut Resizer) -> anyhow::Re
         .ok_or_else(|| anyhow::anyhow!("no format {}", request.format))?;
     match format {
         ImageFormat::Jpeg => {
-            small.into_rgb8().write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, request.quality))?;
+            small
+                .into_rgb8()
+                .write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, request.quality))?;
         }
         ImageFormat::Png => small.write_with_encoder(PngEncoder::new(&mut bytes))?,
         other => anyhow::bail!("{other:?} is not written here"),

@@ -73,6 +73,7 @@ pub struct Server {
 #[derive(Clone)]
 pub struct Reload {
     live: Live,
+    console: Console,
     keys: Arc<AccessKeys>,
     clients: Arc<ArcSwap<Clients>>,
     api: LiveApi,
@@ -100,7 +101,9 @@ impl Reload {
         if let (Some(certificate), Some(files)) = (&self.certificate, &settings.listen.tls) {
             certificate.reload(files)?;
         }
-        self.clients.store(Arc::new(Clients::new(&self.live.replace(settings))));
+        let in_force = self.live.replace(settings);
+        self.console.replace(&in_force);
+        self.clients.store(Arc::new(Clients::new(&in_force)));
         self.api.store(Arc::new(settings.api.clone()));
         for admission in &self.admissions {
             admission.apply(&settings.listen);
@@ -315,7 +318,7 @@ impl Server {
             http,
             credentials,
             settings,
-            reload: Reload { live, keys, clients, api, certificate, admissions, started },
+            reload: Reload { live, console, keys, clients, api, certificate, admissions, started },
             stop,
             ports,
             dispatcher,

@@ -271,7 +271,7 @@ fn an_expired_event_becomes_a_dead_letter_with_its_last_error() {
     let impatient = queue(&opened, 2, Duration::ZERO, Duration::from_millis(1));
     // Old only because no server ran: it is tried once all the same.
     end(&impatient, &lease(&impatient), retry());
-    assert!(matches!(impatient.lease().unwrap(), Next::DeadLetter(_)));
+    assert!(matches!(impatient.lease().unwrap(), Next::DeadLetter(..)));
     let dead_letters = opened.ledger.view().unwrap().queue().dead_letters(|_| true).unwrap();
     assert_eq!(dead_letters[0].reason, "event_age");
     assert!(dead_letters[0].message.contains("the store was away"));
@@ -312,7 +312,7 @@ fn a_crash_redelivers_and_a_crashing_object_becomes_a_dead_letter() {
         opened = open(data.path());
     }
     let queue = queue(&opened, 2, Duration::ZERO, HOUR);
-    assert!(matches!(queue.lease().unwrap(), Next::DeadLetter(_)));
+    assert!(matches!(queue.lease().unwrap(), Next::DeadLetter(..)));
     assert_eq!(lease(&queue).event.key, "later.jpg");
     let dead_letters = opened.ledger.view().unwrap().queue().dead_letters(|_| true).unwrap();
     assert_eq!(
@@ -456,7 +456,7 @@ fn nothing_is_remembered_of_events_that_are_over() {
     let dead_lettered = std::cell::Cell::new(0);
     let next = || loop {
         match queue.lease().unwrap() {
-            Next::DeadLetter(letter) => {
+            Next::DeadLetter(letter, _) => {
                 assert_eq!(letter.reason, "event_age");
                 dead_lettered.set(dead_lettered.get() + 1);
             }

@@ -91,13 +91,24 @@ impl BackfillState {
     }
 }
 
+/// The cause of an event that was a dead letter.
+const REDRIVE: &str = "ObjectCreated:Redrive";
+
 /// The backfill that this server began last.
 #[derive(Debug, Default)]
 pub(super) struct BackfillJob {
     last: Mutex<Option<BackfillProgress>>,
-    /// Its events that may not have ended have ids from the first to the last of these.
-    open: Mutex<Option<RangeInclusive<u64>>>,
+    open: Mutex<Open>,
     changed: Condvar,
+}
+
+/// What the last backfill has not ended.
+#[derive(Debug, Default)]
+struct Open {
+    /// Whether its thread looks at sources still: one that was cancelled ends the page that it is at.
+    is_looking: bool,
+    /// Its events that may not have ended have ids from the first to the last of these.
+    ids: Option<RangeInclusive<u64>>,
 }
 
 impl BackfillJob {
@@ -105,7 +116,7 @@ impl BackfillJob {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn open(&self) -> MutexGuard<'_, Option<RangeInclusive<u64>>> {
+    fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -114,15 +125,15 @@ impl BackfillJob {
         // Held first, so that nobody begins another meanwhile.
         let mut open = self.open();
         let Some(before) = self.last().clone() else { return Ok(None) };
-        if before.state.is_open() || before.is_settled {
+        if before.state.is_open() || open.is_looking || before.is_settled {
             return Ok(Some(before));
         }
-        let first = match &*open {
+        let first = match &open.ids {
             Some(ids) => queue.first_open(ids.clone(), &before.id)?,
             None => None,
         };
-        *open = first.zip(open.take()).map(|(first, ids)| first..=*ids.end());
-        if open.is_none() {
+        open.ids = first.zip(open.ids.take()).map(|(first, ids)| first..=*ids.end());
+        if open.ids.is_none() {
             self.note(&before.id, |progress| {
                 progress.is_settled = true;
                 progress.superseded = progress.queued.saturating_sub(progress.rendered + progress.failed);
@@ -136,11 +147,18 @@ impl BackfillJob {
         if entry.next == Settlement::Retry {
             return;
         }
-        self.note(&entry.request_id, |progress| match entry.outcome.as_str() {
-            "made" | "up_to_date" => progress.rendered += 1,
-            // Removed meanwhile.
-            _ if entry.reason == Reason::Missing.name() => {}
-            _ => progress.failed += 1,
+        self.note(&entry.request_id, |progress| {
+            // What is redriven failed before, and was counted then.
+            if entry.cause == REDRIVE {
+                progress.failed = progress.failed.saturating_sub(1);
+            }
+            match entry.outcome.as_str() {
+                "made" | "up_to_date" => progress.rendered += 1,
+                // Removed meanwhile.
+                "removed" => {}
+                _ if entry.reason == Reason::Missing.name() => {}
+                _ => progress.failed += 1,
+            }
         });
     }
 
@@ -151,7 +169,7 @@ impl BackfillJob {
             return Err(Refusal::conflict("a backfill is under way; cancel it first, or wait for its end"));
         }
         *last = Some(BackfillProgress { id, prefix, started_ms: now_ms(), ..BackfillProgress::default() });
-        *open = None;
+        *open = Open { is_looking: true, ids: None };
         Ok(())
     }
 
@@ -171,13 +189,18 @@ impl BackfillJob {
         Ok(())
     }
 
-    /// Waits while it is paused; whether it is to go on.
-    fn may_go_on(&self) -> bool {
-        let is_paused = |last: &mut Option<BackfillProgress>| {
-            last.as_ref().is_some_and(|last| last.state == BackfillState::Paused)
+    /// Waits while it is paused; whether it is to go on, and no other was begun since.
+    fn may_go_on(&self, id: &str) -> bool {
+        let is = |last: &Option<BackfillProgress>, state| {
+            last.as_ref().is_some_and(|last| last.id == id && last.state == state)
         };
-        let last = self.changed.wait_while(self.last(), is_paused).unwrap_or_else(PoisonError::into_inner);
-        last.as_ref().is_some_and(|last| last.state == BackfillState::Running)
+        let last = self.changed.wait_while(self.last(), |last| is(last, BackfillState::Paused));
+        is(&last.unwrap_or_else(PoisonError::into_inner), BackfillState::Running)
+    }
+
+    /// Whether it is the one that was begun last.
+    fn is_last(&self, id: &str) -> bool {
+        self.last().as_ref().is_some_and(|last| last.id == id)
     }
 
     /// Adds to what is known of it, unless another was begun since.
@@ -188,16 +211,31 @@ impl BackfillJob {
     }
 
     /// Adds to the ids of its events.
-    fn note_events(&self, events: RangeInclusive<u64>) {
+    fn note_events(&self, id: &str, events: &RangeInclusive<u64>) {
         let mut open = self.open();
-        let first = open.as_ref().map_or(*events.start(), |ids| *ids.start());
-        *open = Some(first..=*events.end());
+        if self.is_last(id) {
+            let ids = open.ids.take().unwrap_or_else(|| events.clone());
+            open.ids = Some(*ids.start().min(events.start())..=*ids.end().max(events.end()));
+        }
+    }
+
+    /// It looks at no more sources.
+    fn looked(&self, id: &str) {
+        let mut open = self.open();
+        if self.is_last(id) {
+            open.is_looking = false;
+        }
     }
 
     /// Looks at every source, page by page; the store is held no longer than a page takes, so that a shutdown ends it.
     fn run(&self, store: &Weak<Storage>, prefix: &str, cause: &Cause) {
+        self.look(store, prefix, cause);
+        self.looked(&cause.request_id);
+    }
+
+    fn look(&self, store: &Weak<Storage>, prefix: &str, cause: &Cause) {
         let mut after = None;
-        while self.may_go_on() {
+        while self.may_go_on(&cause.request_id) {
             let Some(store) = store.upgrade() else { return };
             let page = match store.backfill.page(prefix, after, false, cause.clone()) {
                 Ok(page) => page,
@@ -215,7 +253,7 @@ impl BackfillJob {
             after = page.next;
             let is_last = after.is_none();
             if let Some(events) = page.events {
-                self.note_events(events);
+                self.note_events(&cause.request_id, &events);
             }
             self.note(&cause.request_id, |progress| {
                 progress.looked_at += queued + page.current + page.waiting + page.dead_lettered;
@@ -299,12 +337,15 @@ impl Handle for BackfillActionRequest {
             BackfillAction::Start => {
                 let prefix = self.prefix.unwrap_or_default();
                 let cause = Cause::new("ObjectCreated:Backfill", request_id::current());
-                job.begin(cause.request_id.clone(), prefix.clone())?;
+                let id = cause.request_id.clone();
+                job.begin(id.clone(), prefix.clone())?;
                 let (job, store) = (job.clone(), Arc::downgrade(&admin.parts.store));
                 let work = move || job.run(&store, &prefix, &cause);
                 let started = std::thread::Builder::new().name("backfill".into()).spawn(work);
                 started.inspect_err(|_| {
-                    let _ = admin.parts.backfill_job.set(&[BackfillState::Running], BackfillState::Failed);
+                    let job = &admin.parts.backfill_job;
+                    let _ = job.set(&[BackfillState::Running], BackfillState::Failed);
+                    job.looked(&id);
                 })?;
             }
             BackfillAction::Pause => job.set(&[BackfillState::Running], BackfillState::Paused)?,
@@ -336,12 +377,13 @@ mod tests {
         assert!(job.begin("2".into(), String::new()).is_err());
         job.set(&[BackfillState::Running], BackfillState::Paused).unwrap();
         job.set(&[BackfillState::Paused], BackfillState::Running).unwrap();
-        assert!(job.may_go_on());
+        assert!(job.may_go_on("1"));
         job.set(&[BackfillState::Running], BackfillState::Cancelled).unwrap();
-        assert!(!job.may_go_on() && last().ended_ms.is_some());
+        assert!(!job.may_go_on("1") && last().ended_ms.is_some());
         assert!(job.set(&[BackfillState::Paused], BackfillState::Running).is_err());
         job.begin("3".into(), String::new()).unwrap();
         assert_eq!((last().state, last().id.as_str()), (BackfillState::Running, "3"));
+        assert!(job.may_go_on("3") && !job.may_go_on("1"), "the thread of the one before ends");
     }
 
     #[test]
@@ -371,18 +413,31 @@ mod tests {
         ] {
             job.ended(&entry);
         }
-        let progress = job.last().clone().unwrap();
-        assert_eq!((progress.rendered, progress.failed), (2, 2));
+        let counted = || job.last().clone().map(|progress| (progress.rendered, progress.failed)).unwrap();
+        assert_eq!(counted(), (2, 2));
+        job.ended(&Entry { outcome: "removed".into(), ..entry.clone() });
+        assert_eq!(counted(), (2, 2));
+        // The dead letter is redriven.
+        job.ended(&Entry { cause: REDRIVE.into(), ..failed("malformed", Settlement::DeadLetter) });
+        assert_eq!(counted(), (2, 2));
+        job.ended(&Entry { cause: REDRIVE.into(), ..entry.clone() });
+        assert_eq!(counted(), (3, 1));
     }
 
     #[test]
     fn its_events_are_of_all_its_pages() {
         let job = job();
-        job.note_events(3..=7);
-        job.note_events(12..=12);
-        assert_eq!(*job.open(), Some(3..=12));
+        job.note_events("id", &(3..=7));
+        job.note_events("id", &(12..=12));
+        job.note_events("id", &(5..=6));
+        assert_eq!(job.open().ids, Some(3..=12));
         job.set(&[BackfillState::Running], BackfillState::Cancelled).unwrap();
+        assert!(job.open().is_looking, "at the last page");
         job.begin("next".into(), String::new()).unwrap();
-        assert_eq!(*job.open(), None, "another has events of its own");
+        job.note_events("id", &(13..=13));
+        job.looked("id");
+        assert!(job.open().ids.is_none() && job.open().is_looking, "another has events of its own");
+        job.looked("next");
+        assert!(!job.open().is_looking);
     }
 }

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use tintype_api::{Public, image_url::ImageUrl};
 use tintype_pipeline::{Location, ObjectKey, clock::now_ms};
 
-use super::{html::table, links};
+use super::html::table;
 use crate::{
     auth::{Action, caller},
     settings::Settings,
@@ -13,7 +13,7 @@ use crate::{
 /// How long a signature is valid, as with `tintype url`.
 const VALID_S: i64 = 7 * 86_400;
 
-/// A table of them; none without presets and signing keys. Only who may get the object is shown signatures for it.
+/// A table of them, to which the script adds the origin that the browser knows; none without presets and signing keys. Only who may get the object is shown signatures for it.
 pub(super) fn section(settings: &Settings, bucket: &str, key: &str) -> Option<Markup> {
     let may_get = || {
         ObjectKey::new(key)
@@ -29,7 +29,7 @@ pub(super) fn section(settings: &Settings, bucket: &str, key: &str) -> Option<Ma
             Some(key) if api.public == Public::Signed => (url.signed(key, expires_s), "signed for 7 days"),
             _ => (url.unsigned(), "needs a key"),
         };
-        (format!("{}{url}", links::http_endpoint(settings)), access)
+        (url, access)
     };
     let default = signer
         .filter(|_| api.public == Public::Signed)
@@ -43,7 +43,7 @@ pub(super) fn section(settings: &Settings, bucket: &str, key: &str) -> Option<Ma
         @for (index, (name, (url, access))) in addresses.iter().enumerate() {
             tr {
                 td { (name) }
-                td { code id={ "address-" (index) } { (url) } }
+                td { code id={ "address-" (index) } data-address { (url) } }
                 td { (access) }
                 td { button data-copy={ "#address-" (index) } aria-label={ "Copy the address of " (name) } hidden { "Copy" } }
             }

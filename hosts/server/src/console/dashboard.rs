@@ -46,7 +46,8 @@ pub(super) async fn page(
         Err(words) => return answers::problem(client, StatusCode::BAD_REQUEST, &words),
     };
     let shown = console.clone();
-    let body = console.inner.admin.blocking_briefly(move |admin| body(&shown.inner.settings, admin, &range));
+    let body =
+        console.inner.admin.blocking_briefly(move |admin| body(&shown.inner.settings.load(), admin, &range));
     answers::page(client, "Metrics", "/metrics/dashboard", body.await)
 }
 
@@ -57,8 +58,10 @@ pub(super) async fn graphs(State(console): State<Console>, Query(query): Query<R
         Err(words) => return tintype_api::message(StatusCode::BAD_REQUEST, words),
     };
     let shown = console.clone();
-    let measured =
-        console.inner.admin.blocking_briefly(move |admin| measured(&shown.inner.settings, admin, &range));
+    let measured = console
+        .inner
+        .admin
+        .blocking_briefly(move |admin| measured(&shown.inner.settings.load(), admin, &range));
     measured.await.map_or_else(Refusal::into_response, answers::fresh)
 }
 

@@ -7,7 +7,7 @@ use super::{
     Console,
     amounts::bytes,
     answers,
-    html::{badge, empty, no_image, small_image, time, visible},
+    html::{Data, badge, empty, no_image, small_image, time, visible},
     links,
     object::attempts,
 };
@@ -117,7 +117,7 @@ fn item(dead_letter: &DeadLetter) -> Markup {
     let DeadLetter { event, reason, .. } = dead_letter;
     let key = visible(&event.key);
     html! {
-        li.card.dead-letter.bad data-key=(event.key) data-bucket=(event.bucket) {
+        li.card.dead-letter.bad data-key=(Data(&event.key)) data-bucket=(event.bucket) {
             input type="checkbox" name="id" value=(event.id) aria-label={ "Choose " (key) };
             @match reason.as_str() {
                 "unsupported" | "missing" => (no_image()),

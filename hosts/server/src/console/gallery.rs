@@ -11,7 +11,7 @@ use super::{
     Console,
     amounts::bytes,
     answers,
-    html::{badge, empty, no_image, small_image, visible},
+    html::{Data, badge, empty, no_image, small_image, visible},
     links, summary,
 };
 use crate::{
@@ -40,7 +40,7 @@ pub(super) async fn page(
     let body = async {
         let Fields(request) = request?;
         let shown = console.clone();
-        let work = move |admin: &Admin| body(&shown.inner.settings, admin, &request);
+        let work = move |admin: &Admin| body(&shown.inner.settings.load(), admin, &request);
         console.inner.admin.blocking_briefly(work).await
     };
     answers::page(client, "Images", "/", body.await)
@@ -289,7 +289,7 @@ fn tile(image: &GalleryImage) -> Markup {
     let is_shown = !matches!(image.status, ThumbnailStatus::Failed | ThumbnailStatus::Pending);
     let key = visible(&image.key);
     html! {
-        li class={ "tile " (class) } data-key=(image.key) data-bucket=(image.bucket) {
+        li class={ "tile " (class) } data-key=(Data(&image.key)) data-bucket=(image.bucket) {
             label.tick { input type="checkbox" aria-label={ "Select " (key) }; }
             a href=(links::object(&image.bucket, &image.key)) title=(key) {
                 @if is_shown { (small_image(&links::preview(&image.bucket, &image.key, &image.etag), "")) }

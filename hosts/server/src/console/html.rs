@@ -18,6 +18,21 @@ pub(super) fn visible(raw: &str) -> Cow<'_, str> {
     }
 }
 
+/// Text from outside in an attribute that the script reads: parsers of HTML read a carriage return as a line feed unless it
+/// is written as a reference.
+pub(super) struct Data<'a>(pub(super) &'a str);
+
+impl Render for Data<'_> {
+    fn render_to(&self, page: &mut String) {
+        for (index, part) in self.0.split('\r').enumerate() {
+            if index > 0 {
+                page.push_str("&#13;");
+            }
+            part.render_to(page);
+        }
+    }
+}
+
 /// A time: in UTC, until the script shows it as the reader wants it.
 pub(super) fn time(milliseconds: i64) -> Markup {
     let iso = time::macros::format_description!(

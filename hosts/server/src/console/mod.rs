@@ -24,6 +24,7 @@ mod svg_path;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::{
     extract::{DefaultBodyLimit, Request},
     handler::Handler,
@@ -53,7 +54,7 @@ pub struct Console {
 }
 
 struct Inner {
-    settings: Settings,
+    settings: ArcSwap<Settings>,
     sessions: Arc<Sessions>,
     admin: Admin,
 }
@@ -62,7 +63,12 @@ impl Console {
     /// Over what it shows.
     #[must_use]
     pub fn new(settings: &Settings, sessions: Arc<Sessions>, admin: Admin) -> Self {
-        Self { inner: Arc::new(Inner { settings: settings.clone(), sessions, admin }) }
+        Self { inner: Arc::new(Inner { settings: ArcSwap::from_pointee(settings.clone()), sessions, admin }) }
+    }
+
+    /// From now on pages show these settings.
+    pub fn replace(&self, settings: &Settings) {
+        self.inner.settings.store(Arc::new(settings.clone()));
     }
 
     /// The routes of pages and of [`Admin`]. A page is added here.

@@ -10,7 +10,7 @@ use super::{
     Console, addresses,
     amounts::{bytes, ms},
     answers,
-    html::{time, visible},
+    html::{Data, time, visible},
     links, results,
 };
 use crate::{
@@ -31,7 +31,8 @@ pub(super) async fn page(
     let body = async {
         let Fields(request) = request?;
         let shown = console.clone();
-        let work = move |admin: &Admin| Ok(body(&shown.inner.settings, admin, &request.handle(admin)?));
+        let work =
+            move |admin: &Admin| Ok(body(&shown.inner.settings.load(), admin, &request.handle(admin)?));
         console.inner.admin.blocking(work).await
     };
     answers::page(client, &title, "/object", body.await)
@@ -231,7 +232,7 @@ fn try_out(settings: &Settings, bucket: &str, key: &str) -> Markup {
         }
     };
     html! {
-        section aria-labelledby="try" data-try data-bucket=(bucket) data-key=(key)
+        section aria-labelledby="try" data-try data-bucket=(bucket) data-key=(Data(key))
             data-api=(settings.api.path()) hidden {
             h2 #try { "Render with these options" }
             div.try {

@@ -22,7 +22,7 @@ use crate::{
 
 pub(super) async fn page(State(console): State<Console>, client: Client) -> Response {
     let shown = console.clone();
-    let work = move |admin: &Admin| body(&shown.inner.settings, admin);
+    let work = move |admin: &Admin| body(&shown.inner.settings.load(), admin);
     answers::page(client, "Operations", "/operations", console.inner.admin.blocking_briefly(work).await)
 }
 

@@ -9,7 +9,7 @@ use super::{
     Console,
     amounts::{bytes, ms},
     answers,
-    html::{badge, no_image, small_image, time, visible},
+    html::{Data, badge, no_image, small_image, time, visible},
     links,
     svg_path::coordinate,
 };
@@ -63,7 +63,7 @@ pub(super) fn item(entry: &Entry, is_latest: bool) -> Markup {
     let may_retry = entry.next != Settlement::Retry && may_end_otherwise(&entry.reason);
     let begun = if entry.is_from_upload() { "the upload" } else { "it was queued" };
     html! {
-        li class={ "card result " (class) } data-key=(entry.key) data-bucket=(entry.bucket) {
+        li class={ "card result " (class) } data-key=(Data(&entry.key)) data-bucket=(entry.bucket) {
             div.pair { (source(entry)) (thumbnail(entry)) }
             div.what {
                 p.name {

@@ -67,8 +67,9 @@ impl EventSource for DiskQueue {
                     self.wake.notify_one();
                     return Ok(Some(DiskDelivery::new(*lease, self.store.clone())));
                 }
-                Ok(Next::DeadLetter(letter)) => {
+                Ok(Next::DeadLetter(letter, lease)) => {
                     (self.on_dead_letter)(&letter);
+                    drop(lease);
                     // There may be very many: others are polled in between.
                     tokio::task::yield_now().await;
                     continue;

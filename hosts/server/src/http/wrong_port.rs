@@ -7,7 +7,7 @@ use super::{Request, host::reached_at};
 use crate::settings::Settings;
 
 /// What the user agents of S3's clients begin with.
-const USER_AGENTS: [&str; 7] = ["aws-cli/", "aws-sdk-", "Boto3/", "Botocore/", "APN/", "MinIO (", "rclone/"];
+const USER_AGENTS: [&str; 6] = ["aws-cli/", "aws-sdk-", "Boto3/", "Botocore/", "APN/", "MinIO ("];
 /// Headers that no client of the HTTP port has a use for; signed or not, SDKs send one of them.
 const HEADERS: [&str; 3] = ["amz-sdk-invocation-id", "x-amz-content-sha256", "x-amz-date"];
 /// Fields of queries, or how they begin, that no route of this port has.

@@ -125,9 +125,11 @@ impl QueueView<'_> {
         let table = self.0.table(EVENTS)?;
         for row in table.range(ids).map_err(LedgerError::database)? {
             let (id, bytes) = row.map_err(LedgerError::database)?;
-            let event: EventRecord = decode(bytes.value())?;
-            if event.request_id == request_id {
-                return Ok(Some(id.value()));
+            match decode::<EventRecord>(bytes.value()) {
+                Ok(event) if event.request_id == request_id => return Ok(Some(id.value())),
+                Ok(_) => {}
+                // One row that cannot be read must not hold up the others.
+                Err(error) => tracing::error!(id = id.value(), %error, "an event cannot be read"),
             }
         }
         Ok(None)

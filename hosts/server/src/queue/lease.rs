@@ -99,8 +99,8 @@ pub enum Next {
     Wait(Duration),
     /// Nothing at all.
     Empty,
-    /// An event that became a dead letter instead of being attempted.
-    DeadLetter(Box<DeadLetter>),
+    /// An event that became a dead letter instead of being attempted; its lease is held until that is reported.
+    DeadLetter(Box<DeadLetter>, Box<Lease>),
 }
 
 /// What comes next of the events that are ready.
@@ -178,7 +178,7 @@ impl Queue {
             if moved.is_ok() || is_first {
                 self.active().forget(lease.event.id);
             }
-            return moved.map(|dead_letter| Next::DeadLetter(Box::new(dead_letter)));
+            return moved.map(|dead_letter| Next::DeadLetter(Box::new(dead_letter), lease));
         }
         let noted = self.note_attempt(lease.event.id, attempt);
         if crashes > 0 {

@@ -322,7 +322,7 @@ impl Pair {
                 model.leased.push(queued);
                 self.leases.push(*lease);
             }
-            Next::DeadLetter(letter) => {
+            Next::DeadLetter(letter, _) => {
                 let found = model.available().into_iter().find(|event| event.is(&letter.event)).cloned();
                 let mut event = found.unwrap();
                 event.version = model.objects.get(event.key).cloned();

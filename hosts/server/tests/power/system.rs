@@ -226,7 +226,7 @@ impl System {
                 }
                 Ok(Progress::Attempt)
             }
-            Next::DeadLetter(_) => Ok(Progress::Attempt),
+            Next::DeadLetter(..) => Ok(Progress::Attempt),
             Next::Wait(_) => Ok(Progress::Waiting),
             Next::Empty => Ok(Progress::Idle),
         }

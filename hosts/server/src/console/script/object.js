@@ -1,5 +1,6 @@
-// An object rendered with options that are tried out, beside the settings and the address that do the same.
+// Addresses as they are reached from here. An object rendered with options that are tried out, beside the settings and the address that do the same.
 {
+  for (const address of all("[data-address]")) address.textContent = location.origin + address.textContent;
   const part = one("[data-try]");
   if (part) {
     part.hidden = false;
