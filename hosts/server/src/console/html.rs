@@ -154,6 +154,12 @@ mod tests {
     }
 
     #[test]
+    fn a_key_survives_the_parser() {
+        let shown = html! { i data-key=(Data("a\r<b\r")) {} }.into_string();
+        assert_eq!(shown, "<i data-key=\"a&#13;&lt;b&#13;\"></i>");
+    }
+
+    #[test]
     fn text_from_outside_cannot_hide_itself() {
         assert_eq!(visible("gpj.\u{202E}exe\n"), "gpj.\u{FFFD}exe\u{FFFD}");
         assert_eq!(visible("ü.jpg"), "ü.jpg");
