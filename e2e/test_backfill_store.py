@@ -210,7 +210,7 @@ def test_errors_say_what_to_do(store):
         (("--store", "s3", "--wait", *queue), {}, 2, "--wait"),
         (("--store", "disk", *queue), {}, 2, "s3"),
         (queue, {}, 2, "--store"),
-        (("--store", "s3", "--rate", "0", *queue), {}, 2, "above 0"),
+        (("--store", "s3", "--rate", "0", *queue), {}, 2, "at least 0.001"),
         (("--store", "s3", "--checkpoint", "wrong.json", *queue), {}, 1, "wrong.json is no checkpoint"),
         (("--store", "s3", *queue), {"SOURCE_BUCKET": "nowhere"}, 1, '"nowhere" does not exist'),
         (("--store", "s3", "--queue", f"{store.queue}-missing"), {}, 1, "events-missing"),

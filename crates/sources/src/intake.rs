@@ -21,10 +21,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Broker, Message, MessageDelivery,
-    delivery::Lease,
+    delivery::{Heartbeat, Lease},
     fan_out::{self, FanOut},
 };
 
+/// A message from this length on may have many records, which take long to publish one by one.
+const LARGE: usize = 8 << 10;
 /// After a failure of the broker.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -100,6 +102,14 @@ impl Intake {
         }
     }
 
+    /// The records of a message; none of one that could not be settled, which is delivered again.
+    async fn split_or_leave(&self, message: Arc<dyn Message>) -> Vec<MessageDelivery> {
+        self.split(message).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "an event without records could not be acknowledged");
+            Vec::new()
+        })
+    }
+
     /// The records of a message. One that cannot be read is a record that failed. Those of a message with many become
     /// messages of their own, for any worker.
     async fn split(&self, message: Arc<dyn Message>) -> Result<Vec<MessageDelivery>, StoreError> {
@@ -164,15 +174,24 @@ impl EventSource for Intake {
                     return Err(error);
                 }
             };
-            for message in received {
-                match self.split(message).await {
-                    Ok(deliveries) => ready.extend(deliveries),
-                    // It is delivered again.
-                    Err(error) => {
-                        tracing::warn!(%error, "an event without records could not be acknowledged");
-                    }
-                }
+            let (large, small): (Vec<_>, Vec<_>) =
+                received.into_iter().partition(|message| message.body().len() >= LARGE);
+            for message in small {
+                ready.extend(self.split_or_leave(message).await);
             }
+            if large.is_empty() {
+                continue;
+            }
+            // Others work meanwhile, and those that wait for their turn here remain leased.
+            drop(ready);
+            let held: Vec<_> =
+                large.into_iter().map(|message| (Heartbeat::start(message.clone()), message)).collect();
+            for (heartbeat, message) in held {
+                drop(heartbeat);
+                let deliveries = self.split_or_leave(message).await;
+                self.ready.lock().await.extend(deliveries);
+            }
+            ready = self.ready.lock().await;
         }
     }
 }

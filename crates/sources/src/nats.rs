@@ -114,6 +114,23 @@ pub struct Nats {
     consumer: PullConsumer,
     settings: NatsSettings,
     lease: Duration,
+    /// Whether the consumer takes what is published to the subject of events.
+    takes_published: bool,
+}
+
+/// Whether a filter of a consumer, which may have wildcards, takes a subject.
+/// Source: NATS, "Subject-Based Messaging".
+fn takes(filter: &str, subject: &str) -> bool {
+    let mut tokens = subject.split('.');
+    for wanted in filter.split('.') {
+        match (wanted, tokens.next()) {
+            (">", Some(_)) => return true,
+            ("*", Some(_)) => {}
+            (wanted, Some(token)) if wanted == token => {}
+            _ => return false,
+        }
+    }
+    tokens.next().is_none()
 }
 
 fn failed(what: &str, error: impl fmt::Display) -> StoreError {
@@ -184,8 +201,25 @@ impl Nats {
                 settings.consumer, found.max_deliver
             )));
         }
+        let filters = || {
+            Some(&found.filter_subject)
+                .into_iter()
+                .chain(&found.filter_subjects)
+                .filter(|filter| !filter.is_empty())
+        };
+        let consumes =
+            |subject: &str| filters().next().is_none() || filters().any(|filter| takes(filter, subject));
+        let held =
+            |subject: &str| stream.cached_info().config.subjects.iter().any(|taken| takes(taken, subject));
+        if held(&settings.dead_letters) && consumes(&settings.dead_letters) {
+            return Err(StoreError::Denied(format!(
+                "the consumer \"{}\" takes dead letters (\"{}\") for events; give it a filter, or name another subject in worker.dead_letters",
+                settings.consumer, settings.dead_letters
+            )));
+        }
+        let takes_published = held(&settings.subject) && consumes(&settings.subject);
         let lease = if found.ack_wait.is_zero() { LEASE } else { found.ack_wait };
-        Ok(Self { context, stream, consumer, settings, lease })
+        Ok(Self { context, stream, consumer, settings, lease, takes_published })
     }
 
     async fn publish_to(&self, subject: &str, message: PublishMessage) -> Result<(), StoreError> {
@@ -248,6 +282,12 @@ impl Broker for Nats {
     }
 
     async fn publish(&self, event: Bytes, id: Option<String>) -> Result<(), StoreError> {
+        if !self.takes_published {
+            return Err(StoreError::Denied(format!(
+                "the consumer \"{}\" takes nothing of the subject \"{}\"; name one that it takes in worker.subject",
+                self.settings.consumer, self.settings.subject
+            )));
+        }
         let message = PublishMessage::build().payload(event);
         let message = id.into_iter().fold(message, |message, id| message.message_id(format!("event-{id}")));
         self.publish_to(&self.settings.subject, message).await
@@ -268,9 +308,10 @@ impl Broker for Nats {
         let mut consumer = self.consumer.clone();
         let info = consumer.info().await.map_err(|error| failed("asking about the consumer", error))?;
         let messages = info.num_pending + u64::try_from(info.num_ack_pending).unwrap_or(0);
-        let oldest = match messages {
+        // What was delivered and waits for another attempt is nothing that more workers could do.
+        let oldest = match info.num_pending {
             0 => Some(Duration::ZERO),
-            _ => self.oldest(info.ack_floor.stream_sequence + 1).await,
+            _ => self.oldest(info.delivered.stream_sequence + 1).await,
         };
         Ok(Some(Backlog { messages, oldest }))
     }
@@ -340,5 +381,24 @@ impl Message for NatsMessage {
         let delay = (!delay.is_zero()).then_some(delay);
         let sent = self.message.ack_with(AckKind::Nak(delay)).await;
         sent.map_err(|error| failed("returning a message", error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_have_wildcards() {
+        for (filter, subject) in
+            [("a.b", "a.b"), ("a.*", "a.b"), ("*.b", "a.b"), ("a.>", "a.b.c"), (">", "a")]
+        {
+            assert!(takes(filter, subject), "{filter} {subject}");
+        }
+        for (filter, subject) in
+            [("a.b", "a.c"), ("a.*", "a"), ("a.*", "a.b.c"), ("a.>", "a"), ("a.b", "a.b.c"), ("a.b.c", "a.b")]
+        {
+            assert!(!takes(filter, subject), "{filter} {subject}");
+        }
     }
 }

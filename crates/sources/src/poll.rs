@@ -48,7 +48,7 @@ const JSON: &str = "application/json";
 /// What is polled.
 #[derive(Debug, Clone)]
 pub struct PollSettings {
-    /// Bucket and prefix of each trigger.
+    /// Buckets and prefixes, none within another.
     pub sources: Vec<(String, String)>,
     /// Where the checkpoint and dead letters are stored, below `.tintype/`.
     pub destination: String,
@@ -133,7 +133,9 @@ impl std::fmt::Debug for Poll {
 impl Poll {
     /// Over a store. Nothing is sent yet.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, settings: PollSettings) -> Self {
+    pub fn new(store: Arc<dyn Store>, mut settings: PollSettings) -> Self {
+        // What is remembered is told apart by this order.
+        settings.sources.sort_unstable();
         Self { store, settings, pass: Mutex::new(Pass::new()), open: Arc::default() }
     }
 
@@ -224,8 +226,8 @@ impl Poll {
             for (key, stat) in page.objects {
                 let at = Location { bucket: bucket.clone(), key };
                 pass.saw.add(&at, &stat);
-                // Of more than is remembered, dates must do.
-                let may_be_new = !pass.seen.is_full() || stat.modified_ms >= since;
+                // Beyond what is remembered, dates must do.
+                let may_be_new = pass.seen.covers(&at) || stat.modified_ms >= since;
                 if may_be_new && !pass.seen.contains(&at, &stat) {
                     pass.listed.push_back((at, stat));
                 }
@@ -233,11 +235,11 @@ impl Poll {
         }
         if checkpoint.source >= self.settings.sources.len() {
             let seen = std::mem::take(&mut pass.saw).finish(&pass.seen, pass.is_resumed);
-            if seen.is_full() && !pass.seen.is_full() {
+            if seen.is_cut() && !pass.seen.is_cut() {
                 tracing::warn!(
                     remembered = seen::MOST,
-                    "there are more objects than are remembered from one pass to the next: of the others, those with a \
-                     Last-Modified before the last pass are not noticed"
+                    "there are more objects than are remembered from one pass to the next: of those listed after them, the ones \
+                     with a Last-Modified before the last pass are not noticed"
                 );
             }
             pass.is_seen_stored &= seen == pass.seen;

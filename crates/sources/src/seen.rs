@@ -3,20 +3,33 @@
 use sha2::{Digest as _, Sha256};
 use tintype_pipeline::{Location, store::Stat};
 
-/// Versions that are remembered: 8 MB.
+/// Versions that are remembered, of those listed first: 8 MB.
 pub(crate) const MOST: usize = 1_000_000;
 /// How the object begins.
 const HEAD: &[u8] = b"tintype seen 1\n";
-/// The largest object, in bytes.
-pub(crate) const LARGEST: u64 = (HEAD.len() + MOST * size_of::<u64>()) as u64;
+/// The largest object, in bytes: with a bucket and a key as JSON.
+pub(crate) const LARGEST: u64 = (HEAD.len() + MOST * size_of::<u64>() + 8192) as u64;
 
-/// Versions, in the order of their hashes.
+/// A bucket and a key: buckets and keys are listed in this order.
+type Place = (String, String);
+
+/// Versions that were listed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Seen(Vec<u64>);
+pub(crate) struct Seen {
+    /// In their order.
+    hashes: Vec<u64>,
+    /// From here on not all were remembered.
+    cut: Option<Place>,
+}
 
-/// The versions of a pass under way, in the order of the listing.
+/// The versions of a pass under way.
 #[derive(Debug, Default)]
-pub(crate) struct Listed(Vec<u64>);
+pub(crate) struct Listed {
+    /// In the order of the listing.
+    hashes: Vec<u64>,
+    /// The first that there was no room for.
+    cut: Option<Place>,
+}
 
 /// Of a million versions, one in 18 million million others has the hash of one of them, and would not be noticed.
 fn hash(at: &Location, stat: &Stat) -> u64 {
@@ -30,46 +43,62 @@ fn hash(at: &Location, stat: &Stat) -> u64 {
 impl Seen {
     /// Whether it has a version.
     pub(crate) fn contains(&self, at: &Location, stat: &Stat) -> bool {
-        self.0.binary_search(&hash(at, stat)).is_ok()
+        self.hashes.binary_search(&hash(at, stat)).is_ok()
     }
 
-    /// Whether there may have been more versions than are remembered.
-    pub(crate) const fn is_full(&self) -> bool {
-        self.0.len() >= MOST
+    /// Whether there were more versions than are remembered.
+    pub(crate) const fn is_cut(&self) -> bool {
+        self.cut.is_some()
+    }
+
+    /// Whether every version here was remembered.
+    pub(crate) fn covers(&self, at: &Location) -> bool {
+        let is_before =
+            |(bucket, key): &Place| (at.bucket.as_str(), at.key.as_str()) < (bucket.as_str(), key.as_str());
+        self.cut.as_ref().is_none_or(is_before)
     }
 
     /// As stored.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        HEAD.iter().copied().chain(self.0.iter().flat_map(|hash| hash.to_le_bytes())).collect()
+        let cut = serde_json::json!(self.cut).to_string();
+        let hashes = self.hashes.iter().flat_map(|hash| hash.to_le_bytes());
+        HEAD.iter().copied().chain(cut.into_bytes()).chain([b'\n']).chain(hashes).collect()
     }
 
     /// From what was stored; none if it is something else.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (hashes, rest) = bytes.strip_prefix(HEAD)?.as_chunks();
+        let bytes = bytes.strip_prefix(HEAD)?;
+        let (cut, hashes) = bytes.split_at(bytes.iter().position(|byte| *byte == b'\n')?);
+        let cut = serde_json::from_slice(cut).ok()?;
+        let (hashes, rest) = hashes.get(1..)?.as_chunks();
         let hashes: Vec<u64> = hashes.iter().copied().map(u64::from_le_bytes).collect();
-        (rest.is_empty() && hashes.len() <= MOST && hashes.is_sorted()).then_some(Self(hashes))
+        (rest.is_empty() && hashes.len() <= MOST && hashes.is_sorted()).then_some(Self { hashes, cut })
     }
 }
 
 impl Listed {
     /// Adds a version, if there is room for it.
     pub(crate) fn add(&mut self, at: &Location, stat: &Stat) {
-        if self.0.len() < MOST {
-            self.0.push(hash(at, stat));
+        if self.hashes.len() < MOST {
+            self.hashes.push(hash(at, stat));
+        } else if self.cut.is_none() {
+            self.cut = Some((at.bucket.clone(), at.key.to_string()));
         }
     }
 
     /// What the pass saw; `before` is what it began with, of which all is taken over where it was resumed half-way.
     pub(crate) fn finish(self, before: &Seen, is_resumed: bool) -> Seen {
-        let mut hashes = self.0;
+        let Self { mut hashes, mut cut } = self;
         if is_resumed {
             let room = MOST - hashes.len();
-            hashes.extend(before.0.iter().take(room));
+            hashes.extend(before.hashes.iter().take(room));
+            let known = if before.hashes.len() > room { Some(Place::default()) } else { before.cut.clone() };
+            cut = cut.into_iter().chain(known).min();
         }
         hashes.sort_unstable();
         hashes.dedup();
         hashes.shrink_to_fit();
-        Seen(hashes)
+        Seen { hashes, cut }
     }
 }
 
@@ -108,10 +137,10 @@ mod tests {
         let bytes = seen.to_bytes();
         assert_eq!(Seen::from_bytes(&bytes), Some(seen));
         for end in 0..bytes.len() {
-            assert!(Seen::from_bytes(&bytes[..end]).is_none_or(|cut| cut.0.len() < 100));
+            assert!(Seen::from_bytes(&bytes[..end]).is_none_or(|cut| cut.hashes.len() < 100));
         }
         assert_eq!(Seen::from_bytes(b"{}"), None);
-        let unsorted = [HEAD, &2_u64.to_le_bytes(), &1_u64.to_le_bytes()].concat();
+        let unsorted = [HEAD, b"null\n", &2_u64.to_le_bytes(), &1_u64.to_le_bytes()].concat();
         assert_eq!(Seen::from_bytes(&unsorted), None);
     }
 
@@ -119,14 +148,34 @@ mod tests {
     fn no_more_than_the_bound_is_remembered() {
         let (one, other): (Vec<u64>, Vec<u64>) =
             ((0..MOST as u64 - 1).collect(), (MOST as u64..2 * MOST as u64).collect());
-        let mut listed = Listed(one);
+        let mut listed = Listed { hashes: one, cut: None };
         let (at, stat) = version("a", "1", 0);
         listed.add(&at, &stat);
         let (at, stat) = version("b", "1", 0);
         listed.add(&at, &stat);
-        let seen = listed.finish(&Seen(other), true);
-        assert!(seen.is_full() && seen.0.len() == MOST);
-        assert!(!seen.contains(&at, &stat));
-        assert_eq!(seen.to_bytes().len() as u64, LARGEST);
+        assert_eq!(listed.cut, Some(("in".into(), "b".into())));
+        let before = Seen { hashes: other, cut: None };
+        let seen = listed.finish(&before, true);
+        assert!(seen.is_cut() && seen.hashes.len() == MOST);
+        assert!(
+            !seen.contains(&at, &stat) && !seen.covers(&at),
+            "of the pass before not all are known any more"
+        );
+        let bytes = seen.to_bytes();
+        assert!(bytes.len() as u64 <= LARGEST);
+        assert_eq!(Seen::from_bytes(&bytes), Some(seen));
+    }
+
+    #[test]
+    fn what_was_listed_before_the_bound_was_reached_is_known() {
+        let mut listed = Listed { hashes: (0..MOST as u64).collect(), cut: None };
+        let (at, stat) = version("m", "1", 0);
+        listed.add(&at, &stat);
+        let seen = listed.finish(&Seen::default(), false);
+        assert!(
+            seen.covers(&version("lz", "1", 0).0)
+                && !seen.covers(&at)
+                && !seen.covers(&version("n", "1", 0).0)
+        );
     }
 }

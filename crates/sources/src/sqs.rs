@@ -12,8 +12,7 @@ use aws_sdk_sqs::{
     },
 };
 use bytes::Bytes;
-use sha2::{Digest as _, Sha256};
-use tintype_pipeline::{hex, store::StoreError};
+use tintype_pipeline::store::StoreError;
 use tintype_stores::s3::{ATTEMPTS, Connection, chain, http_client, timeouts};
 
 use crate::{Backlog, Broker, DeadLetter, Message};
@@ -237,8 +236,9 @@ impl Broker for Sqs {
         let text = text.map_err(|_| StoreError::Corrupt("the event is not UTF-8".into()))?;
         let mut request = self.client.send_message().queue_url(&*self.queue_url);
         if self.queue_url.ends_with(FIFO) {
-            // Late and duplicate events do no harm, so a group for each keeps none waiting.
-            let name = id.unwrap_or_else(|| hex::encode(&Sha256::digest(&text)));
+            // Late and duplicate events do no harm, so a group for each keeps none waiting. Without an id each is another's: the
+            // same text may be of a newer version.
+            let name = id.unwrap_or_else(|| format!("{:032x}", fastrand::u128(..)));
             request = request.message_group_id(&name).message_deduplication_id(name);
         }
         let sent = request.message_body(text).send().await;

@@ -17,7 +17,10 @@ use tintype_pipeline::{
 };
 use tintype_sources::sqs::{SqsEvent, SqsPublisher};
 use tintype_stores::s3::S3Store;
-use tokio::time::{Duration, Instant, sleep_until};
+use tokio::{
+    sync::Mutex,
+    time::{Duration, Instant, sleep_until},
+};
 
 use crate::{aws, settings::StoreSettings, source::sqs_client};
 
@@ -49,6 +52,8 @@ pub struct Checkpoint {
     pub queue: Option<String>,
     /// Bucket and prefix of each listing.
     pub sources: Vec<(String, String)>,
+    /// A digest of what triggers take.
+    pub takes: String,
     /// The index of the listing under way; past the last once all are done.
     pub source: usize,
     /// The last key of it that was done.
@@ -104,12 +109,15 @@ impl Backfill {
             !sources.is_empty(),
             "no trigger of the settings takes keys that begin with \"{prefix}\"; see their prefixes"
         );
+        let takes = digest(&triggers.iter().map(takes).collect::<Vec<_>>().join("\n"));
+        let is_same =
+            |known: &Checkpoint| known.queue == queue && known.sources == sources && known.takes == takes;
         let checkpoint = match checkpoint {
-            None => Checkpoint { queue, sources, ..Checkpoint::default() },
-            Some(known) if known.queue == queue && known.sources == sources => known,
+            None => Checkpoint { queue, sources, takes, ..Checkpoint::default() },
+            Some(known) if is_same(&known) => known,
             Some(_) => {
                 anyhow::bail!(
-                    "the checkpoint is of another backfill: of other buckets, prefixes or another queue"
+                    "the checkpoint is of another backfill: of other triggers, another prefix or another queue"
                 )
             }
         };
@@ -126,8 +134,8 @@ impl Backfill {
         mut take: impl FnMut(&Location),
         mut progress: impl FnMut(&Checkpoint) -> anyhow::Result<()>,
     ) -> anyhow::Result<Checkpoint> {
-        let began = Instant::now();
-        let resumed_at = self.checkpoint.taken;
+        // When the next batch may be sent.
+        let next = Mutex::new(Instant::now());
         let mut checkpoint = self.checkpoint.clone();
         while let Some((bucket, prefix)) = checkpoint.sources.get(checkpoint.source).cloned() {
             let after = checkpoint.after.as_deref().map(ObjectKey::new).transpose();
@@ -138,11 +146,15 @@ impl Backfill {
                 (end.source, end.after) = (end.source + 1, None);
             }
             batches.iter().flat_map(|batch| &batch.objects).for_each(|(at, _)| take(at));
-            let this = &self;
+            let (this, next) = (&self, &next);
             let sending = stream::iter(batches).map(|batch| async move {
                 if let Some(rate) = this.rate {
-                    let before = batch.done.taken - batch.objects.len() as u64 - resumed_at;
-                    sleep_until(began + Duration::from_secs_f64(before as f64 / rate)).await;
+                    // What a pause left undone is not made up for.
+                    let mut next = next.lock().await;
+                    let at = (*next).max(Instant::now());
+                    *next = at + Duration::from_secs_f64(batch.objects.len() as f64 / rate);
+                    drop(next);
+                    sleep_until(at).await;
                 }
                 this.send(&batch.objects).await.map(|()| batch.done)
             });
@@ -199,17 +211,26 @@ impl Backfill {
                 "key": form_encoded(at.key.as_str()), "size": stat.size, "eTag": stat.etag,
             }},
         }]});
-        let digest = |text: String| hex::encode(&Sha256::digest(text)[..16]);
         SqsEvent {
-            id: digest(format!("{at} {}", stat.etag)),
-            group: digest(at.to_string()),
+            id: digest(&format!("{at} {}", stat.etag)),
+            group: digest(&at.to_string()),
             body: body.to_string(),
         }
     }
 }
 
+fn digest(text: &str) -> String {
+    hex::encode(&Sha256::digest(text)[..16])
+}
+
+/// What a trigger takes.
+fn takes(trigger: &Trigger) -> String {
+    let Trigger { bucket, prefix, suffixes, created, .. } = trigger;
+    format!("{bucket:?} {prefix:?} {suffixes:?} {created}")
+}
+
 /// Bucket and prefix of each listing: no object is in two of them.
-fn sources(triggers: &[Trigger], prefix: &str) -> Vec<(String, String)> {
+pub(crate) fn sources(triggers: &[Trigger], prefix: &str) -> Vec<(String, String)> {
     let common = |own: &str| {
         if own.starts_with(prefix) {
             Some(own.to_owned())
@@ -308,8 +329,11 @@ mod tests {
         let end = end.run(|at| taken.push(at.key.to_string()), |_| Ok(())).await.unwrap();
         assert_eq!((taken.len(), taken[0].as_str()), (PAGE + 25 - 40, "a/00040.jpg"));
         assert_eq!((end.taken, end.listed), (PAGE as u64 + 25, PAGE as u64 + 26));
-        let other = Checkpoint { queue: Some("https://sqs.example/1/q".into()), ..last };
+        let other = Checkpoint { queue: Some("https://sqs.example/1/q".into()), ..last.clone() };
         assert!(backfill(&store, Some(other)).is_err());
+        let triggers = vec![trigger("in", "a/", ".png")];
+        let of_others = Backfill::over(store, None, "us-east-1".into(), settings(triggers, ""), Some(last));
+        assert!(of_others.is_err(), "keys before the checkpoint would be left out");
     }
 
     #[tokio::test]

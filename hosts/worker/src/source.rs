@@ -48,10 +48,8 @@ impl Described {
             Source::Sqs(queue_url) => Self::Sqs { queue_url: queue_url.clone(), dead_letters },
             Source::Poll => {
                 let first = triggers.first().context("the settings have no trigger: add a [[trigger]]")?;
-                let sources = triggers.iter().filter(|trigger| trigger.created);
-                let sources = sources.map(|trigger| (trigger.bucket.clone(), trigger.prefix.clone()));
                 Self::Poll(PollSettings {
-                    sources: sources.collect(),
+                    sources: crate::backfill::sources(triggers, ""),
                     destination: first.destination.clone(),
                     interval: settings.poll_interval,
                 })

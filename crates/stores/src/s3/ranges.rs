@@ -55,7 +55,12 @@ struct Version<'a> {
 
 /// Reads an object of at most `limit` bytes into one allocation of its size.
 pub(super) async fn read(client: &Client, at: &Location, limit: u64) -> Result<Object, ReadError> {
-    let (stat, body, length) = open(client, at, limit).await?;
+    let (mut stat, body, length) = open(client, at, limit).await?;
+    let Some(length) = length else {
+        let bytes = gather_all(body, limit).await?;
+        stat.size = bytes.len() as u64;
+        return Ok(Object { bytes: bytes.freeze(), stat });
+    };
     if stat.size > limit {
         // Dropping the unread body closes its connection.
         return Err(ReadError::TooLarge(stat.size));
@@ -82,22 +87,29 @@ pub(super) async fn read(client: &Client, at: &Location, limit: u64) -> Result<O
 }
 
 /// Asks for an object, or for the first range of one that may be large: its properties, with the size of all of it, the body, and
-/// the length of that.
-async fn open(client: &Client, at: &Location, limit: u64) -> Result<(Stat, ByteStream, u64), ReadError> {
+/// the length of that, where the store says it.
+async fn open(
+    client: &Client,
+    at: &Location,
+    limit: u64,
+) -> Result<(Stat, ByteStream, Option<u64>), ReadError> {
     let get = || client.get_object().bucket(&at.bucket).key(at.key.as_str());
     if limit > RANGED_FROM {
         match get().range(format!("bytes=0-{}", RANGE - 1)).send().await.map_err(ServiceError::from) {
             Ok(found) => {
-                let range = content_range(&found);
+                let (range, is_known) = (content_range(&found), found.content_length.is_some());
                 let (mut stat, body) = parts_of_get(found);
                 let length = stat.size;
                 match range {
-                    Some((0, total)) if length == total.min(RANGE) && !stat.etag.is_empty() => {
+                    // A weak ETag matches no condition, so that the rest could not be asked for.
+                    Some((0, total))
+                        if length == total.min(RANGE) && (is_strong(&stat.etag) || length == total) =>
+                    {
                         stat.size = total;
-                        return Ok((stat, body, length));
+                        return Ok((stat, body, Some(length)));
                     }
                     // All of it, from a store without ranges.
-                    None if length != RANGE => return Ok((stat, body, length)),
+                    None if length != RANGE => return Ok((stat, body, is_known.then_some(length))),
                     _ => {}
                 }
             }
@@ -107,9 +119,27 @@ async fn open(client: &Client, at: &Location, limit: u64) -> Result<(Stat, ByteS
         }
     }
     let found = get().send().await.map_err(ServiceError::from)?;
+    let is_known = found.content_length.is_some();
     let (stat, body) = parts_of_get(found);
-    let length = stat.size;
+    let length = is_known.then_some(stat.size);
     Ok((stat, body, length))
+}
+
+/// Whether an ETag names a version that can be asked for again.
+fn is_strong(etag: &str) -> bool {
+    !etag.is_empty() && !etag.starts_with("W/")
+}
+
+/// Reads a body of unknown length.
+async fn gather_all(mut body: ByteStream, limit: u64) -> Result<BytesMut, ReadError> {
+    let mut bytes = BytesMut::new();
+    while let Some(chunk) = body.next().await {
+        bytes.extend_from_slice(&chunk.map_err(|error| ReadError::Interrupted(super::chain(&error)))?);
+        if bytes.len() as u64 > limit {
+            return Err(ReadError::TooLarge(bytes.len() as u64));
+        }
+    }
+    Ok(bytes)
 }
 
 /// The first byte of a range, and the size of the whole, where the answer is a range.
@@ -141,7 +171,7 @@ impl Version<'_> {
             let Err(why) = why else { return Ok(buffer) };
             breaks = if buffer.len() > before { 1 } else { breaks + 1 };
             // All bytes came and are wrong, or nothing names the version that was begun.
-            if buffer.len() >= length || self.etag.is_empty() || breaks > MOST_BREAKS {
+            if buffer.len() >= length || !is_strong(self.etag) || breaks > MOST_BREAKS {
                 return Err(ReadError::Interrupted(why));
             }
             tracing::debug!(at = %self.at, from = range.start + buffer.len() as u64, why, "reading is continued after a break");

@@ -125,8 +125,8 @@ metrics! {
     S34xxErrors, Counter, Count, "tintype_request_errors_total", "door=\"s3\",class=\"4xx\"", "Requests answered 4xx, by endpoint.";
     S35xxErrors, Counter, Count, "tintype_request_errors_total", "door=\"s3\",class=\"5xx\"", "Requests answered 5xx, by endpoint.";
     ConcurrentExecutions, Gauge, Count, "ConcurrentExecutions", "", "Calls under way; in statistics, the most at once.";
-    QueueDepth, Gauge, Count, "tintype_queue_depth", "", "Events waiting or under way; of a worker, at its broker; no sample if the ledger or the broker cannot be read.";
-    QueueAge, Gauge, Milliseconds, "tintype_queue_age_milliseconds", "", "Age of the oldest event waiting or under way, but for maintenance; of a worker, at its broker; no sample if the ledger or the broker cannot be read, nor of SQS.";
+    QueueDepth, Gauge, Count, "tintype_queue_depth", "", "Events waiting or under way; of a worker, of those at its broker that no worker has yet; no sample if the ledger or the broker cannot be read.";
+    QueueAge, Gauge, Milliseconds, "tintype_queue_age_milliseconds", "", "Age of the oldest event waiting or under way, but for maintenance; of a worker, of those at its broker that no worker has yet; no sample if the ledger or the broker cannot be read, nor of SQS.";
     DeadLetters, Gauge, Count, "tintype_dead_letters", "", "Dead letters stored; no sample if the ledger cannot be read.";
     MemoryUsed, Gauge, Bytes, "tintype_memory_used_bytes", "", "Resident memory of the process.";
     SourceMemory, Gauge, Bytes, "tintype_source_memory_bytes", "", "Bytes admitted for sources.";

@@ -77,8 +77,8 @@ enum StoreKind {
 
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
-        Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(rate),
-        _ => Err("write a number above 0".into()),
+        Ok(rate) if rate >= 0.001 && rate.is_finite() => Ok(rate),
+        _ => Err("write a number of at least 0.001".into()),
     }
 }
 
