@@ -15,7 +15,7 @@ import yaml
 
 import sample_images
 from tintype import DESTINATION, PROGRAM, ROOT, SOURCE, Server, run
-from worker import Nats, Worker, program
+from worker import Nats, Worker, client_of, program
 
 NAMES = tomllib.loads((ROOT / "packaging/names.toml").read_text())
 VERSION = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
@@ -288,7 +288,7 @@ def test_the_services_of_the_compose_file_make_thumbnails(tmp_path):
         for number in range(2):
             workers.append(Worker(tmp_path / f"worker-{number}", nats.url, store.s3_url, credentials, settings))
             workers[-1].start()
-        client = store.client(*credentials)
+        client = client_of(store.s3_url, credentials)
         for number in range(8):
             etag = client.put_object(Bucket=SOURCE, Key=f"{number}.jpg", Body=sample_images.distinct_jpeg(f"composed {number}"))["ETag"]
             store.thumbnail(f"thumb_{number}.jpg", etag, client=client)

@@ -5,18 +5,16 @@ import json
 import random
 import subprocess
 
-import boto3
 import pytest
 import requests
-from botocore.config import Config
 
 from moto_server import Moto
 from nats_client import NatsClient
 from sample_images import corrupt_jpeg, distinct_jpeg, opened
 from test_delivery import signed
-from tintype import DESTINATION, PROGRAM, REGION, SOURCE, environment
+from tintype import DESTINATION, PROGRAM, SOURCE, environment
 from waiting import until
-from worker import Nats, Rclone, Worker, program, s3_event
+from worker import Nats, Rclone, Worker, client_of, program, s3_event
 
 NATS_SETTINGS = '[worker]\nstream = "images"\nsubject = "images.events"\ndead_letters = "images.dead"\n[function]\nretry_delays = ["1s"]\n'
 TOKEN = "a-token-of-sufficient-length"
@@ -51,12 +49,6 @@ def new_worker(tmp_path):
     for worker in workers:
         worker.kill()
         Worker.shown.remove(worker)
-
-
-def client_of(url, credentials):
-    return boto3.client("s3", endpoint_url=url, region_name=REGION, aws_access_key_id=credentials[0],
-                        aws_secret_access_key=credentials[1],
-                        config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}))
 
 
 def upload(s3, key, body):

@@ -9,9 +9,11 @@ import sys
 import time
 from pathlib import Path
 
+import boto3
 import requests
+from botocore.config import Config
 
-from tintype import PROGRAM, Server, environment
+from tintype import PROGRAM, REGION, Server, environment
 from waiting import until
 
 
@@ -127,6 +129,12 @@ class Rclone:
     def kill(self):
         self.process.kill()
         self.process.wait(30)
+
+
+def client_of(url, credentials):
+    return boto3.client("s3", endpoint_url=url, region_name=REGION, aws_access_key_id=credentials[0],
+                        aws_secret_access_key=credentials[1],
+                        config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}))
 
 
 def s3_event(bucket, key, name="ObjectCreated:Put", size=None, etag=None):
