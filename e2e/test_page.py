@@ -114,7 +114,7 @@ def test_an_objects_page_has_the_addresses_of_its_thumbnails(new_server):
 
     def addresses(**how):
         page = requests.get(f"{own.http_url}/object", params={"key": "a b.jpg"}, headers={"accept": "text/html"}, timeout=30, **how)
-        return re.findall(r'<code id="address-\d">(.*?)</code></td><td>(.*?)</td>', page.text)
+        return re.findall(r'<code id="address-\d">(.*?)</code> <button.*?</td><td>(.*?)</td>', page.text)
 
     [(signed, access), (preset, of_anybody)] = addresses(auth=own.credentials)
     assert (access, of_anybody) == ("signed for 7 days", "public")

@@ -40,7 +40,8 @@ const CACHE_BYTES: usize = 16 << 20;
 const ENTRY_BYTES: usize = 300;
 
 /// What is shown for an object that is no image.
-const NO_IMAGE: &str = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 64 48\"><path d=\"M22 8h14l8 8v24H22z\" fill=\"none\" \
+const NO_IMAGE: &str = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"64\" height=\"48\" viewBox=\"0 0 64 48\">\
+     <path d=\"M22 8h14l8 8v24H22z\" fill=\"none\" \
      stroke=\"#8a8178\" stroke-width=\"2\" stroke-linejoin=\"round\"/><path d=\"M36 8v8h8M27 24h12M27 30h12\" fill=\"none\" stroke=\"#8a8178\" \
      stroke-width=\"2\"/></svg>";
 

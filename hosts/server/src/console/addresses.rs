@@ -43,9 +43,11 @@ pub(super) fn section(settings: &Settings, bucket: &str, key: &str) -> Option<Ma
         @for (index, (name, (url, access))) in addresses.iter().enumerate() {
             tr {
                 td { (name) }
-                td { code id={ "address-" (index) } data-address { (url) } }
+                td {
+                    code id={ "address-" (index) } data-address { (url) } " "
+                    button data-copy={ "#address-" (index) } hidden { "Copy" }
+                }
                 td { (access) }
-                td { button data-copy={ "#address-" (index) } aria-label={ "Copy the address of " (name) } hidden { "Copy" } }
             }
         }
     };
@@ -53,7 +55,7 @@ pub(super) fn section(settings: &Settings, bucket: &str, key: &str) -> Option<Ma
         html! {
             section aria-labelledby="addresses" {
                 h2 #addresses { "Addresses" }
-                (table("Table of addresses", &["Of", "URL", "Access", ""], rows))
+                (table("Table of addresses", &["Of", "URL", "Access"], rows))
             }
         }
     })

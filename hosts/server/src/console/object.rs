@@ -68,6 +68,9 @@ fn body(settings: &Settings, admin: &Admin, known: &ObjectStatus) -> Markup {
         ThumbnailStatus::Missing => ("calm", "No thumbnail was rendered of it."),
         ThumbnailStatus::Unknown => ("calm", "There is no such object now."),
     };
+    // What cannot be rendered is not tried again for the page.
+    let reason = known.dead_letter.as_ref().map(|dead_letter| dead_letter.reason.as_str());
+    let can_render = !matches!(reason, Some("malformed" | "too_large"));
     let is_source = admin.triggers().iter().any(|trigger| trigger.bucket == *bucket);
     html! {
         div.head {
@@ -92,7 +95,7 @@ fn body(settings: &Settings, admin: &Admin, known: &ObjectStatus) -> Markup {
             }
         }
         @if let Some(object) = object {
-            div.object { (source(bucket, key, object)) (facts(object)) }
+            div.object { (source(bucket, key, object, can_render)) (facts(object)) }
             @if !thumbnails.is_empty() {
                 section aria-labelledby="renditions" {
                     h2 #renditions { "Renditions" }
@@ -100,7 +103,7 @@ fn body(settings: &Settings, admin: &Admin, known: &ObjectStatus) -> Markup {
                 }
             }
             @if is_source { @if let Some(addresses) = addresses::section(settings, bucket, key) { (addresses) } }
-            @if object.image.is_some() { (try_out(settings, bucket, key)) }
+            @if object.image.is_some() && can_render { (try_out(settings, bucket, key)) }
         }
         section aria-labelledby="history" {
             h2 #history { "History" }
@@ -141,9 +144,11 @@ fn copies(settings: &Settings, is_source: bool, bucket: &str, key: &str) -> Mark
 }
 
 /// The source, as large as a page shows it.
-fn source(bucket: &str, key: &str, object: &StoredObject) -> Markup {
-    let Some(image) = &object.image else {
-        return html! { figure.card.source.none { p.help { "No image by its content." } } };
+fn source(bucket: &str, key: &str, object: &StoredObject, can_render: bool) -> Markup {
+    let Some(image) = object.image.as_ref().filter(|_| can_render) else {
+        let words =
+            if object.image.is_some() { "It cannot be rendered." } else { "No image by its content." };
+        return html! { figure.card.source.none { p.help { (words) } } };
     };
     let place = links::place("/render", bucket, key);
     html! {

@@ -59,13 +59,15 @@ if (zone) {
 showTimes();
 
 // An image that cannot be shown leaves a placeholder.
-document.addEventListener("error", (event) => {
-  if (event.target.tagName !== "IMG") return;
+const leaveBlank = (image) => {
   const blank = document.createElement("span");
   blank.className = "none";
   blank.textContent = "▦";
-  event.target.replaceWith(blank);
-}, true);
+  image.replaceWith(blank);
+};
+document.addEventListener("error", (event) => { if (event.target.tagName === "IMG") leaveBlank(event.target); }, true);
+// Those that failed before this script came.
+for (const image of all("img[src]")) if (image.complete && !image.naturalWidth) leaveBlank(image);
 
 // Forms that lead nowhere, and actions that cannot be undone.
 document.addEventListener("submit", async (event) => {

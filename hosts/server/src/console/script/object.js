@@ -31,12 +31,14 @@
         const body = await answer?.json().catch(() => null);
         outcome.textContent = body?.message ?? "The server does not answer.";
         outcome.className = "why";
+        image.hidden = true;
         return;
       }
       const bytes = await answer.blob();
       if (own !== turn) return;
       if (address) URL.revokeObjectURL(address);
       image.src = address = URL.createObjectURL(bytes);
+      image.hidden = false;
       outcome.className = "help";
       const pixels = answer.headers.get("x-tintype-pixels").replace("x", " × ");
       outcome.textContent = `${pixels} · ${bytes.type.replace("image/", "")} · ${(bytes.size / 1000).toFixed(1)} KB · ${Math.round(performance.now() - began)} ms`;
