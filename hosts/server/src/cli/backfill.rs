@@ -71,7 +71,7 @@ pub(super) struct Backfill {
 /// A store that is listed without a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum StoreKind {
-    /// Any S3 store.
+    // Without a description, which would take a paragraph of --help for each option.
     S3,
 }
 

@@ -208,7 +208,7 @@ fn show(image: &str, function: &str, measured: Measurement, calls: Calls, gb_sec
             );
             let watching = cheapest.map_or_else(String::new, |least| {
                 format!(
-                    "  logs and metrics: {:.2} $ + {METRICS:.2} $, {:.0} % of the least for computing, {:.2} $\n",
+                    "  logs, {:.2} $, and metrics, {METRICS:.2} $, are {:.0} % of computing at its cheapest, {:.2} $\n",
                     calls.logs(),
                     100.0 * (calls.logs() + METRICS) / least,
                     least
