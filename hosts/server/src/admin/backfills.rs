@@ -10,6 +10,7 @@ use tintype_pipeline::clock::now_ms;
 
 use super::{Admin, Handle, Refusal, Request};
 use crate::{
+    auth::Visibility,
     request_id,
     storage::{Cause, Storage},
 };
@@ -17,7 +18,7 @@ use crate::{
 /// How far a backfill is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackfillProgress {
-    /// Only of keys that begin so.
+    /// Only of keys that begin so; for whoever sees everything.
     pub prefix: String,
     /// What it does.
     pub state: BackfillState,
@@ -228,7 +229,15 @@ impl Request for BackfillsRequest {
 
 impl Handle for BackfillsRequest {
     fn handle(self, admin: &Admin) -> Result<BackfillsAnswer, Refusal> {
-        Ok(BackfillsAnswer { backfill: admin.parts.backfill_job.progress() })
+        // Its prefix is the beginning of somebody's keys, and its error may name one.
+        let mut backfill = admin.parts.backfill_job.progress();
+        if !Visibility::current().is_whole()
+            && let Some(progress) = &mut backfill
+        {
+            progress.prefix.clear();
+            progress.error = progress.error.as_ref().map(|_| "an operator sees why".to_owned());
+        }
+        Ok(BackfillsAnswer { backfill })
     }
 }
 

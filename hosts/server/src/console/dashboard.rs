@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     admin::{Admin, LambdaCost, Period, Refusal, ResultsRequest, Statistic},
-    auth::Client,
+    auth::{Client, Visibility},
     settings::Settings,
 };
 
@@ -62,15 +62,17 @@ pub(super) async fn graphs(State(console): State<Console>, Query(query): Query<R
 
 fn body(settings: &Settings, admin: &Admin, range: &Range) -> Result<String, Refusal> {
     let mut out = String::with_capacity(128 << 10);
+    let visibility = Visibility::current();
+    let visible =
+        |bucket: &str| if visibility.shows_bucket(bucket) { html::text(bucket) } else { "–".into() };
     let trigger = settings.default_trigger();
-    let bucket = trigger.map_or("", |trigger| trigger.bucket.as_str());
     let _ = write!(
         out,
         "<div class=\"head\"><div><h1>Metrics</h1><p class=\"help\">Function <b>{}</b>, from <b>{}</b> to \
          <b>{}</b></p></div>{}</div>",
         html::text(&settings.function.name),
-        html::text(bucket),
-        html::text(trigger.map_or("", |trigger| trigger.destination.as_str())),
+        trigger.map_or_else(String::new, |trigger| visible(&trigger.bucket)),
+        trigger.map_or_else(String::new, |trigger| visible(&trigger.destination)),
         range.chooser(),
     );
     let _ = write!(
@@ -91,7 +93,7 @@ fn body(settings: &Settings, admin: &Admin, range: &Range) -> Result<String, Ref
     let _ = write!(
         out,
         "<section aria-labelledby=\"triggers\">{}</section>{}",
-        triggers(&admin.triggers()),
+        triggers(&admin.visible_triggers()),
         footer(settings)
     );
     Ok(out)
@@ -223,6 +225,7 @@ fn dollars(amount: f64) -> String {
 }
 
 fn triggers(triggers: &[Trigger]) -> String {
+    let visibility = Visibility::current();
     let mut out = String::from(
         "<h2 id=\"triggers\">Triggers</h2><div class=\"card scroll\"><table><thead><tr><th scope=\"col\">Watched</th>\
          <th scope=\"col\">Suffixes</th><th scope=\"col\">Written</th></tr></thead><tbody>",
@@ -235,12 +238,14 @@ fn triggers(triggers: &[Trigger]) -> String {
             .collect();
         let _ = write!(
             out,
-            "<tr><td>{}/{}</td><td>{}</td><td>{}/{}</td></tr>",
+            "<tr><td>{}/{}</td><td>{}</td><td>{}</td></tr>",
             html::text(&trigger.bucket),
             html::text(&trigger.prefix),
             html::text(&trigger.suffixes.to_string()),
-            html::text(&trigger.destination),
-            html::text(&renditions.join(", ")),
+            match visibility.shows_bucket(&trigger.destination) {
+                true => html::text(&format!("{}/{}", trigger.destination, renditions.join(", "))),
+                false => "–".into(),
+            },
         );
     }
     out.push_str("</tbody></table></div>");
