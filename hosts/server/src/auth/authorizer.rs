@@ -386,8 +386,11 @@ impl Buckets<'_> {
         }
         Decision {
             is_denied: matches!(decision, policy::Decision::DeniedBy(_)),
-            // Who has no key does not learn which buckets there are.
-            is_without_bucket: principal != policy::Principal::Anonymous && name.is_some() && entry.is_none(),
+            // Where nothing may become public unless a bucket says so, who has no key does not learn which there are.
+            is_without_bucket: name.is_some()
+                && entry.is_none()
+                && (principal != policy::Principal::Anonymous
+                    || self.default_block == PublicAccessBlock::default()),
             ..Decision::new(decision.is_allowed(), decision.to_string())
         }
     }
