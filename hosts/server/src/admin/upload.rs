@@ -148,11 +148,8 @@ pub(super) async fn upload(
         let triggers = admin.visible_triggers();
         let of_bucket = triggers.iter().filter(|trigger| trigger.bucket == at.bucket);
         let matched: Vec<_> = of_bucket.map(matched_keys).collect();
-        let matched = if matched.is_empty() {
-            "none does in this bucket where this key may write".to_owned()
-        } else {
-            matched.join("; or ")
-        };
+        let matched =
+            if matched.is_empty() { "none does in this bucket".to_owned() } else { matched.join("; or ") };
         let message = format!("no trigger matches \"{}\", so it would get no thumbnail; {matched}", at.key);
         return Err(Refusal { status: StatusCode::UNPROCESSABLE_ENTITY, message });
     }
