@@ -81,8 +81,8 @@ def test_a_trailer_must_come_as_announced(server, s3, bucket):
 @pytest.mark.parametrize(
     "more",
     [
-        {"content-encoding": "aws-chunked"},
-        {"content-encoding": "gzip, AWS-chunked"},
+        {"content-encoding": "aws-chunked", "x-amz-content-sha256": "UNSIGNED-PAYLOAD"},
+        {"content-encoding": "gzip, AWS-chunked", "x-amz-content-sha256": "UNSIGNED-PAYLOAD"},
         {"x-amz-decoded-content-length": "9"},
         {"x-amz-trailer": "x-amz-checksum-crc32"},
     ],
@@ -92,3 +92,10 @@ def test_chunks_that_are_not_announced_by_the_digest(server, s3, bucket, more):
     assert (status, b"<Code>InvalidRequest</Code>" in answer) == (400, True), answer
     with refused("404"):
         s3.head_object(Bucket=bucket, Key="a")
+
+
+def test_a_body_whose_digest_is_signed_is_stored_as_it_is(server, s3, bucket):
+    for sent, stored in (("aws-chunked", None), ("gzip, AWS-chunked", "gzip")):
+        assert signing.request(server, "PUT", bucket, "a", b"x", more={"content-encoding": sent})[0] == 200
+        found = s3.get_object(Bucket=bucket, Key="a")
+        assert (found["Body"].read(), found.get("ContentEncoding")) == (b"x", stored)

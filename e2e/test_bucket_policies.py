@@ -114,6 +114,26 @@ def test_without_the_default_a_policy_is_enough(new_server):
     )
     assert requests.get(f"{server.s3_url}/{DESTINATION}/a", timeout=30).content == b"x"
     assert requests.get(f"{server.s3_url}/{SOURCE}/a", timeout=30).status_code == 403
+    missing = requests.get(f"{server.s3_url}/nowhere/a", timeout=30)
+    assert (missing.status_code, "<Code>NoSuchBucket</Code>" in missing.text) == (404, True)
+
+
+def test_by_default_nobody_learns_which_buckets_there_are(server):
+    answers = [requests.get(f"{server.s3_url}/{bucket}/a", timeout=30) for bucket in (SOURCE, "nowhere")]
+    assert [(answer.status_code, "<Code>AccessDenied</Code>" in answer.text) for answer in answers] == [(403, True)] * 2
+
+
+def test_creating_ones_own_bucket_again_sets_its_acl(new_server):
+    server = new_server(settings="[storage]\nblock_public_access = false\n").start()
+    root = server.client()
+    shown = lambda: requests.get(f"{server.s3_url}/pictures", timeout=30).status_code
+    root.create_bucket(Bucket="pictures", ACL="public-read")
+    assert shown() == 200
+    root.create_bucket(Bucket="pictures")
+    assert shown() == 403
+    root.put_public_access_block(Bucket="pictures", PublicAccessBlockConfiguration={"BlockPublicAcls": True})
+    assert code(root.create_bucket, Bucket="pictures", ACL="public-read") == "AccessDenied"
+    assert shown() == 403
 
 
 def test_a_public_acl_counts_where_it_may(new_server):

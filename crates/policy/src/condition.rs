@@ -294,6 +294,15 @@ impl Condition {
         self.key.name == KeyName::ExistingObjectTag
     }
 
+    /// The prefixes of listings for which it holds.
+    pub(crate) fn listed_prefixes(&self) -> impl Iterator<Item = &Pattern> {
+        let is_about = self.key.name == KeyName::Prefix && !self.operator.operator.is_negated();
+        self.expected.iter().filter(move |_| is_about).filter_map(|expected| match expected {
+            Expected::Text(pattern) => Some(pattern),
+            _ => None,
+        })
+    }
+
     /// The networks outside of which it does not hold.
     pub(crate) fn networks(&self) -> Option<impl Iterator<Item = Network>> {
         (self.restricts() && self.operator.operator == Operator::IpAddress).then(|| {

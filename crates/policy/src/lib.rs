@@ -57,6 +57,7 @@ mod preset;
 mod principal;
 mod public_access;
 mod resource;
+mod scope;
 mod shorthand;
 mod spelling;
 

@@ -109,6 +109,17 @@ impl Pattern {
         self.parts.len() == 2 && self.parts.iter().all(|part| part.0.is_empty())
     }
 
+    /// The shortest text that it matches; `None` if it has a variable without a value.
+    pub(crate) fn shortest(&self, variables: Variables<'_>) -> Option<String> {
+        let pieces = self.parts.iter().flat_map(|part| &part.0);
+        pieces
+            .map(|piece| match piece {
+                Piece::AnyCharacter => Some("x"),
+                _ => piece.text(variables),
+            })
+            .collect()
+    }
+
     /// In time linear in the text and without allocating.
     pub(crate) fn matches(&self, text: &str, variables: Variables<'_>) -> bool {
         self.matched(text, variables).is_some()
@@ -348,6 +359,7 @@ mod tests {
             if let Ok(pattern) = Pattern::new(&text, Syntax { wildcards: true, variables: true }) {
                 pattern.matches(&subject, ALICE);
                 pattern.equals_ignoring_case(&subject, ALICE);
+                prop_assert!(pattern.shortest(ALICE).is_some_and(|text| pattern.matches(&text, ALICE)));
             }
         }
     }

@@ -707,3 +707,286 @@ fn pages_of_other_origins_may_show_what_is_public_and_nothing_else() {
         assert_eq!(port.status("GET", "/dev1/myimage/info?key=a.jpg", ""), none, "{public}");
     }
 }
+
+/// Two keys that use the console, each with rights of its own to the words that its buckets and keys hold.
+const OWNERS: [(&str, &str); 2] = [("garnet", "cobalt"), ("cobalt", "garnet")];
+
+/// A server where each owner has a folder of a shared bucket, and a bucket.
+fn shared_port() -> HttpPort {
+    let mut toml = String::from(
+        "[[trigger]]\nbucket = \"shared-images\"\ndestination = \"shared-thumbnails\"\n\
+         [[notify]]\nname = \"cobalt-events\"\nbucket = \"cobalt-images\"\ntarget = \"http://127.0.0.1:9/cobalt\"\n\
+         [[notify]]\nname = \"garnet-events\"\nbucket = \"garnet-images\"\ntarget = \"http://127.0.0.1:9/garnet\"\n",
+    );
+    for (owner, _) in OWNERS {
+        let policy = serde_json::json!({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Action": ["execute-api:Invoke", "tintype:Read", "tintype:Write"], "Resource": "*"},
+            {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": [
+                format!("arn:aws:s3:::shared-images/{owner}/*"), format!("arn:aws:s3:::{owner}-images/*"),
+                format!("arn:aws:s3:::{owner}-thumbnails/*"),
+            ]},
+            {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": format!("arn:aws:s3:::{owner}-images")},
+            {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::shared-images",
+             "Condition": {"StringLike": {"s3:prefix": format!("{owner}/*")}}},
+        ]});
+        let _ = std::fmt::Write::write_fmt(
+            &mut toml,
+            format_args!(
+                "[[trigger]]\nbucket = \"{owner}-images\"\nprefix = \"{owner}-watched/\"\ndestination = \"{owner}-thumbnails\"\n\
+                 [[access]]\nname = \"{owner}-key\"\naccess_key_id = \"{owner}\"\nsecret_access_key = \"secret-of-{owner}\"\n\
+                 policy = '{policy}'\n"
+            ),
+        );
+    }
+    HttpPort::start("127.0.0.1", &toml)
+}
+
+/// A picture of four points.
+fn picture() -> Vec<u8> {
+    let mut bytes = b"BM".to_vec();
+    for number in [70_u32, 0, 54, 40, 2, 2, 1 | 24 << 16, 0, 16, 2835, 2835, 0, 0] {
+        bytes.extend(number.to_le_bytes());
+    }
+    bytes.extend([9; 16]);
+    bytes
+}
+
+fn basic(id: &str, secret: &str) -> String {
+    format!("authorization: Basic {}\r\n", STANDARD.encode(format!("{id}:{secret}")))
+}
+
+fn of(owner: &str) -> String {
+    basic(owner, &format!("secret-of-{owner}"))
+}
+
+impl HttpPort {
+    /// The whole of an answer.
+    fn exchange(&self, method: &str, target: &str, header: &str, body: &[u8]) -> String {
+        let mut connection = TcpStream::connect(self.address).unwrap();
+        let head = format!("{method} {target} HTTP/1.1\r\nhost: {}\r\n{header}", self.address);
+        write!(connection, "{head}content-length: {}\r\nconnection: close\r\n\r\n", body.len()).unwrap();
+        connection.write_all(body).unwrap();
+        let mut answer = Vec::new();
+        connection.read_to_end(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// Uploads, and waits until the attempt is known.
+    fn upload(&self, bucket: &str, key: &str, bytes: &[u8]) {
+        let root = basic(KEY.0, KEY.1);
+        let target = format!("/upload?bucket={bucket}&key={key}");
+        let answer = self.exchange("POST", &target, &format!("{root}content-type: image/bmp\r\n"), bytes);
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let json = format!("{root}accept: application/json\r\n");
+        common::eventually(key, || self.exchange("GET", "/results", &json, b"").contains(key));
+    }
+
+    /// Reads a stream until `until` is in it; all of it so far.
+    fn follow(&self, target: &str, header: &str) -> impl FnMut(&str) -> String + use<> {
+        let mut connection = TcpStream::connect(self.address).unwrap();
+        write!(connection, "GET {target} HTTP/1.1\r\nhost: {}\r\n{header}\r\n", self.address).unwrap();
+        connection.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let mut read = String::new();
+        move |until| {
+            let mut chunk = [0; 4096];
+            while !read.contains(until) {
+                let length = connection.read(&mut chunk).unwrap();
+                assert!(length > 0, "it ended: {read}");
+                read += &String::from_utf8_lossy(&chunk[..length]);
+            }
+            read.clone()
+        }
+    }
+}
+
+/// Requests that answer with names, in place of `{own}` those of whoever asks: method, target, body, and whether the answer
+/// has a name of whoever asks. Every route is here.
+const ASKED: &[(&str, &str, &str, bool)] = &[
+    ("GET", "/dev1/myimage?bucket=shared-images&key={own}/a.bmp", "", false),
+    ("HEAD", "/dev1/myimage?bucket=shared-images&key={own}/a.bmp", "", false),
+    ("GET", "/dev1/myimage?bucket=nowhere&key=a.bmp", "", true),
+    ("GET", "/dev1/myimage?key=a.bmp", "", false),
+    ("GET", "/dev1/myimage/{preset}/{*key}", "", false),
+    ("HEAD", "/dev1/myimage/{preset}/{*key}", "", false),
+    (
+        "POST",
+        "/dev1/myimage",
+        "{\"Records\": [{\"eventName\": \"ObjectCreated:Put\", \"s3\": {\"bucket\": {\"name\": \"{own}-images\"}, \"object\": {\"key\": \"{own}-watched/b.bmp\"}}}]}",
+        true,
+    ),
+    (
+        "POST",
+        "/dev1/myimage",
+        "{\"Records\": [{\"eventName\": \"ObjectCreated:Put\", \"s3\": {\"bucket\": {\"name\": \"shared-images\"}, \"object\": {\"key\": \"{own}/broken.bmp\"}}}]}",
+        true,
+    ),
+    ("GET", "/dev1/myimage/info?bucket={own}-images&key={own}-watched/b.bmp", "", true),
+    (
+        "POST",
+        "/dev1/myimage/uploads",
+        "{\"bucket\": \"{own}-images\", \"key\": \"{own}-watched/c.bmp\"}",
+        true,
+    ),
+    ("POST", "/dev1/myimage/uploads", "{\"bucket\": \"nowhere\", \"key\": \"c.bmp\"}", true),
+    ("GET", "/openapi.json", "", false),
+    ("GET", "/healthz", "", false),
+    ("GET", "/readyz", "", false),
+    ("GET", "/", "", true),
+    ("GET", "/?bucket=shared-images&prefix={own}/", "", true),
+    ("GET", "/metrics/dashboard", "", true),
+    ("GET", "/gallery", "", true),
+    ("GET", "/gallery?bucket=shared-images", "", true),
+    ("GET", "/gallery?bucket=shared-images&last=1", "", true),
+    ("GET", "/gallery?bucket=shared-images&text=bmp", "", true),
+    ("GET", "/gallery?bucket=shared-images&only=failed", "", true),
+    ("GET", "/gallery?bucket=shared-thumbnails", "", false),
+    ("GET", "/gallery?bucket={own}-images&text=bmp", "", true),
+    ("GET", "/gallery?bucket=shared-images&key={own}/a.bmp", "", true),
+    ("GET", "/operations", "", false),
+    ("GET", "/operations/state", "", false),
+    ("GET", "/backfills", "", false),
+    ("POST", "/backfills", "action=start&prefix={own}/", false),
+    ("GET", "/buckets", "", true),
+    ("GET", "/summary", "", false),
+    ("GET", "/notifications", "", true),
+    ("GET", "/preview?bucket=shared-images&key={own}/a.bmp", "", false),
+    ("GET", "/render?bucket=shared-images&key={own}/a.bmp", "", false),
+    ("GET", "/download?bucket=shared-images&key={own}/a.bmp", "", false),
+    ("GET", "/download?key=a.bmp", "", false),
+    ("POST", "/delete", "bucket=shared-images&key={own}/a.bmp", true),
+    ("POST", "/upload/check", "bucket=shared-images&key={own}/a.bmp", true),
+    ("POST", "/upload?bucket={own}-images&key=elsewhere.bmp", "x", true),
+    ("GET", "/graphs", "", false),
+    ("GET", "/results", "", true),
+    ("GET", "/results?only=failed", "", true),
+    ("GET", "/results?text=bmp&last=1", "", true),
+    ("GET", "/logs", "", true),
+    ("GET", "/logs?failed=true", "", true),
+    ("GET", "/logs?key={own}/a.bmp", "", true),
+    ("GET", "/object?bucket=shared-images&key={own}/a.bmp", "", true),
+    ("GET", "/object?bucket=shared-images&key={own}/broken.bmp", "", true),
+    ("GET", "/object?bucket={own}-images&key={own}-watched/b.bmp", "", true),
+    ("GET", "/object?bucket={own}-images&key=elsewhere.bmp", "", true),
+    ("GET", "/picture?bucket=shared-images&key={own}/a.bmp", "", false),
+    ("POST", "/retry", "bucket=shared-images&key={own}/a.bmp", false),
+    ("GET", "/dead-letters", "", true),
+    ("GET", "/dead-letters?reason=unsupported&text=bmp", "", true),
+    ("POST", "/dead-letters", "action=redrive&all=1", false),
+    ("POST", "/backfill", "dry_run=true", false),
+    ("POST", "/backup", "action=begin", false),
+    ("POST", "/orphans", "", false),
+    ("GET", "/keys", "", false),
+    ("POST", "/keys", "action=add&name=other", false),
+    ("GET", "/login", "", false),
+    ("POST", "/login", "", false),
+    ("POST", "/logout", "", false),
+    ("GET", "/metrics", "", false),
+    ("GET", "/metrics/query?metric=Duration", "", false),
+    ("GET", "/page/script.js", "", false),
+    ("GET", "/page/icon.svg", "", false),
+];
+
+/// Routes that stream, which another test follows.
+const STREAMS: [&str; 2] = ["/events", "/ws"];
+
+#[test]
+fn no_route_names_what_a_key_may_neither_get_nor_list() {
+    let port = shared_port();
+    for (owner, _) in OWNERS {
+        port.upload("shared-images", &format!("{owner}/a.bmp"), &picture());
+        port.upload("shared-images", &format!("{owner}/broken.bmp"), b"no image");
+        port.upload(&format!("{owner}-images"), &format!("{owner}-watched/b.bmp"), &picture());
+    }
+    let asked: BTreeSet<_> = ASKED
+        .iter()
+        .map(|(method, target, ..)| (*method, target.split('?').next().unwrap()))
+        .chain(STREAMS.map(|path| ("GET", path)))
+        .collect();
+    let routes = ROUTES.iter().map(|(method, path, _)| (*method, *path));
+    assert_eq!(asked, routes.collect(), "what a route names is asked for here");
+
+    let root = basic(KEY.0, KEY.1);
+    for (method, target, body, is_named) in ASKED {
+        for accept in ["", "accept: application/json\r\n"] {
+            let ask = |own: &str, credentials: &str| {
+                let kind = if body.starts_with('{') {
+                    "application/json"
+                } else {
+                    "application/x-www-form-urlencoded"
+                };
+                let header = format!("{credentials}{accept}content-type: {kind}\r\n");
+                let (target, body) = (target.replace("{own}", own), body.replace("{own}", own));
+                port.exchange(method, &target, &header, body.as_bytes())
+            };
+            for (own, other) in OWNERS {
+                // Deleting is not among its rights, so that each key is asked the same.
+                let answer = ask(own, &of(own));
+                assert!(!answer.contains(other), "{own}: {method} {target}: {answer}");
+                assert!(!is_named || answer.contains(own), "{own}: {method} {target}: {answer}");
+            }
+        }
+    }
+    // The root key sees both, so that there is something to leave out.
+    for target in [
+        "/results",
+        "/buckets",
+        "/gallery?bucket=shared-images",
+        "/dead-letters",
+        "/logs",
+        "/notifications",
+        "/operations",
+        "/",
+        "/metrics/dashboard",
+    ] {
+        let answer = port.exchange("GET", target, &root, b"");
+        for (own, _) in OWNERS {
+            assert!(answer.contains(own), "{target}: {answer}");
+        }
+    }
+    // What is another's is refused whether it is there or not.
+    for (own, other) in OWNERS {
+        for key in ["a.bmp", "none.bmp"] {
+            for path in [
+                "/object",
+                "/picture",
+                "/preview",
+                "/render",
+                "/download",
+                "/gallery",
+                "/dev1/myimage",
+                "/dev1/myimage/info",
+            ] {
+                let target = format!("{path}?bucket=shared-images&key={other}/{key}");
+                assert_eq!(port.status("GET", &target, &of(own)), 403, "{target}");
+            }
+        }
+        let logs = port.exchange("GET", &format!("/logs?key={other}/a.bmp"), &of(own), b"");
+        assert!(logs.starts_with("HTTP/1.1 200") && !logs.contains("platform"), "{logs}");
+        for bucket in [format!("{other}-images"), "nowhere-images".into()] {
+            assert_eq!(port.status("GET", &format!("/gallery?bucket={bucket}"), &of(own)), 403, "{bucket}");
+        }
+    }
+}
+
+#[test]
+fn streams_have_what_a_key_may_get_or_list() {
+    let port = shared_port();
+    let upgrade = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+                   sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
+    for (round, (own, other)) in OWNERS.into_iter().enumerate() {
+        let streams = [("/events", ""), ("/logs?follow=true", ""), ("/ws", upgrade)];
+        let mut streams =
+            streams.map(|(target, header)| port.follow(target, &format!("{}{header}", of(own))));
+        // Answered, so that nothing that comes is missed.
+        for stream in &mut streams {
+            stream("\r\n\r\n");
+        }
+        port.upload("shared-images", &format!("{other}/first-{round}.bmp"), &picture());
+        port.upload(&format!("{other}-images"), &format!("{other}-watched/second-{round}.bmp"), b"no image");
+        port.upload("shared-images", &format!("{own}/last.bmp"), &picture());
+        for stream in &mut streams {
+            let read = stream("last.bmp");
+            assert!(!read.contains(other) && read.contains(own), "{read}");
+        }
+    }
+}

@@ -167,7 +167,7 @@ fn very_many_are_returned_page_by_page() {
     let pages = |filter: &DeadLetterFilter| {
         let (mut pages, mut before) = (Vec::new(), u64::MAX);
         loop {
-            let page = queue.dead_letters_below(before, filter).unwrap();
+            let page = queue.dead_letters_below(before, filter, |_| true).unwrap();
             pages.push(page.dead_letters.iter().map(|letter| letter.event.id).collect::<Vec<_>>());
             match page.next {
                 Some(next) => before = next,
@@ -186,9 +186,10 @@ fn very_many_are_returned_page_by_page() {
 
     let ids = DeadLetterFilter { ids: Some(vec![7, 8, 9000]), ..DeadLetterFilter::default() };
     assert_eq!(queue.dead_letters(&ids).unwrap().len(), 2);
-    let summary = queue.summary(&DeadLetterFilter { prefix: Some("1/".into()), ..ids.clone() }, 200).unwrap();
+    let summary =
+        queue.summary(&DeadLetterFilter { prefix: Some("1/".into()), ..ids.clone() }, 200, |_| true).unwrap();
     assert_eq!((summary.by_reason["internal"], summary.passed), (6001, 1));
-    let newest = queue.summary(&DeadLetterFilter::default(), 3).unwrap().newest;
+    let newest = queue.summary(&DeadLetterFilter::default(), 3, |_| true).unwrap().newest;
     assert_eq!(newest.iter().map(|letter| letter.event.id).collect::<Vec<_>>(), [6001, 6000, 5999]);
     assert_eq!(queue.purge(&ids).unwrap(), 2);
     assert_eq!(queue.purge(&ids).unwrap(), 0);

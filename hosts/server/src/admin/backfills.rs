@@ -13,6 +13,7 @@ use tintype_pipeline::{Reason, clock::now_ms};
 
 use super::{Admin, Entry, Handle, Refusal, Request, Settlement};
 use crate::{
+    auth::Visibility,
     queue::Queue,
     request_id,
     storage::{Cause, Storage},
@@ -24,7 +25,7 @@ use crate::{
 pub struct BackfillProgress {
     /// The request that began it: its events have the same.
     pub id: String,
-    /// Only of keys that begin so.
+    /// Only of keys that begin so; for whoever sees everything.
     pub prefix: String,
     /// What it does.
     pub state: BackfillState,
@@ -319,7 +320,15 @@ impl Request for BackfillsRequest {
 
 impl Handle for BackfillsRequest {
     fn handle(self, admin: &Admin) -> Result<BackfillsAnswer, Refusal> {
-        Ok(BackfillsAnswer { backfill: admin.parts.backfill_job.progress(&admin.parts.queue)? })
+        // Its prefix is the beginning of somebody's keys, and its error may name one.
+        let mut backfill = admin.parts.backfill_job.progress(&admin.parts.queue)?;
+        if !Visibility::current().is_whole()
+            && let Some(progress) = &mut backfill
+        {
+            progress.prefix.clear();
+            progress.error = progress.error.as_ref().map(|_| "an operator sees why".to_owned());
+        }
+        Ok(BackfillsAnswer { backfill })
     }
 }
 

@@ -4,8 +4,11 @@ use axum::http::Method;
 use serde::{Deserialize, Serialize};
 use tintype_api::Permission;
 
-use super::{Admin, Handle, PagedRequest, Refusal, Request};
-use crate::queue::{DeadLetter, DeadLetterFilter, DeadLetterPage, DeadLetterSummary, reason};
+use super::{Admin, Handle, PagedRequest, Refusal, Request, visible_rows};
+use crate::{
+    auth::Visibility,
+    queue::{DeadLetter, DeadLetterFilter, DeadLetterPage, DeadLetterSummary, reason},
+};
 
 /// Ids in one request.
 const MAX_IDS: usize = 10_000;
@@ -115,7 +118,10 @@ impl DeadLettersRequest {
     /// # Errors
     /// The request is invalid, or the ledger cannot be read.
     pub fn summary(self, admin: &Admin, limit: usize) -> Result<DeadLetterSummary, Refusal> {
-        Ok(admin.parts.queue.summary(&self.filter()?, limit)?)
+        let visibility = Visibility::current();
+        let mut summary = admin.parts.queue.summary(&self.filter()?, limit, shown(&visibility))?;
+        summary.newest = visible(&visibility, summary.newest);
+        Ok(summary)
     }
 }
 
@@ -124,10 +130,13 @@ impl Handle for DeadLettersRequest {
         let queue = &admin.parts.queue;
         let before = self.before.unwrap_or(u64::MAX);
         let filter = self.filter()?;
-        let DeadLetterPage { dead_letters, next } = match filter.ids {
+        let visibility = Visibility::current();
+        let DeadLetterPage { mut dead_letters, next } = match filter.ids {
             Some(_) => DeadLetterPage { dead_letters: queue.dead_letters(&filter)?, next: None },
-            None => queue.dead_letters_below(before, &filter)?,
+            None => queue.dead_letters_below(before, &filter, shown(&visibility))?,
         };
+        dead_letters.retain(shown(&visibility));
+        let dead_letters = visible(&visibility, dead_letters);
         Ok(DeadLetterList { dead_letters, next, warning: admin.dead_letter_warning() })
     }
 }
@@ -165,6 +174,16 @@ impl Admin {
     pub fn dead_letter_warning(&self) -> Option<String> {
         self.parts.queue.dead_letter_warning()
     }
+}
+
+/// Whether a dead letter is of an object that is shown.
+fn shown(visibility: &Visibility) -> impl Fn(&DeadLetter) -> bool {
+    |dead_letter| visibility.shows_key(&dead_letter.event.bucket, &dead_letter.event.key)
+}
+
+/// Dead letters as they are shown.
+fn visible(visibility: &Visibility, dead_letters: Vec<DeadLetter>) -> Vec<DeadLetter> {
+    dead_letters.into_iter().map(|one| visible_rows::dead_letter(visibility, one)).collect()
 }
 
 fn filter(

@@ -9,6 +9,7 @@ use tintype_pipeline::{Location, ThumbnailStatus, Unmatched, source_of, trigger:
 
 use super::{Admin, Handle, PagedRequest, Refusal, Request, object_status::thumbnail_status};
 use crate::{
+    auth::{Action, Resource, Visibility, caller},
     queue::ResultRecord,
     storage::{ObjectRecord, PageRequest},
 };
@@ -148,8 +149,19 @@ impl Handle for GalleryRequest {
     fn handle(self, admin: &Admin) -> Result<GalleryPage, Refusal> {
         let bucket = admin.bucket(self.bucket.as_deref())?;
         let mut page = GalleryPage { bucket, folders: Vec::new(), images: Vec::new(), next: None };
+        let visibility = Visibility::current();
         match (self.keys.is_empty(), self.is_search()) {
             (false, _) => self.named(admin, &mut page)?,
+            // As S3 decides on a listing; where it may not be listed, the way leads to what may.
+            _ if !visibility.lists(&page.bucket, self.prefix.as_deref().unwrap_or_default()) => {
+                if !visibility.shows_bucket(&page.bucket) {
+                    let resource = Resource::Bucket(&page.bucket);
+                    let denied =
+                        caller::current().map(|caller| caller.authorize(Action::ListBucket, &resource));
+                    denied.transpose().map_err(|denied| Refusal::forbidden(denied.to_string()))?;
+                }
+                page.folders = visibility.folders(&page.bucket, self.prefix.as_deref().unwrap_or_default());
+            }
             (true, false) => self.browse(admin, &mut page)?,
             (true, true) => self.search(admin, &mut page)?,
         }
@@ -168,7 +180,7 @@ impl GalleryRequest {
         }
         let triggers = admin.triggers();
         for key in self.keys {
-            let at = admin.location(Some(&page.bucket), &key)?;
+            let at = admin.visible_location(Some(&page.bucket), &key)?;
             if let Some(record) = admin.head(&at)? {
                 page.images.push(admin.gallery_image(&triggers, at, record)?);
             }
@@ -234,11 +246,14 @@ impl GalleryRequest {
 impl Admin {
     /// The bucket that a request names; none: that of the first trigger, or the first there is.
     pub(super) fn bucket(&self, name: Option<&str>) -> Result<String, Refusal> {
-        if let Some(name) = name.or_else(|| Some(self.parts.settings.default_trigger()?.bucket.as_str())) {
-            return Ok(name.to_owned());
+        if let Some(name) = name.map(str::to_owned).or_else(|| self.default_bucket()) {
+            return Ok(name);
         }
-        let first = self.parts.store.buckets.list()?.into_iter().next();
-        first.map(|(name, _)| name).ok_or_else(|| Refusal::not_found("there is no bucket yet"))
+        let visibility = Visibility::current();
+        let mut buckets = self.parts.store.buckets.list()?.into_iter().map(|(name, _)| name);
+        buckets
+            .find(|name| visibility.shows_bucket(name))
+            .ok_or_else(|| Refusal::not_found("there is no bucket yet"))
     }
 
     fn gallery_image(
@@ -247,6 +262,7 @@ impl Admin {
         at: Location,
         record: ObjectRecord,
     ) -> Result<GalleryImage, Refusal> {
+        let visibility = Visibility::current();
         let source = source_of(&record.headers.metadata);
         let (status, why) = match source {
             Some(_) => (ThumbnailStatus::Current, None),
@@ -259,9 +275,9 @@ impl Admin {
             etag: record.etag,
             modified_ms: record.modified_ms,
             status,
-            why,
+            why: why.map(|why| visibility.text(why)),
             is_thumbnail: source.is_some(),
-            source: source.flatten(),
+            source: source.flatten().filter(|source| visibility.shows(source)),
         })
     }
 
@@ -272,8 +288,9 @@ impl Admin {
         record: &ObjectRecord,
     ) -> Result<(ThumbnailStatus, Option<String>), Refusal> {
         let (store, queue) = (&self.parts.store, &self.parts.queue);
-        if let Some(why) = Unmatched::of(triggers, &at.bucket, at.key.as_str()) {
-            return Ok((ThumbnailStatus::Ignored, Some(why.to_string())));
+        if Unmatched::of(triggers, &at.bucket, at.key.as_str()).is_some() {
+            let why = self.unmatched(triggers, &self.visible_triggers(), at);
+            return Ok((ThumbnailStatus::Ignored, why.map(|why| why.to_string())));
         }
         if queue.event_of(at)?.is_some() {
             return Ok((ThumbnailStatus::Pending, None));
@@ -336,6 +353,9 @@ impl Handle for BucketsRequest {
             is_public: buckets.entry(&name).is_some_and(|entry| entry.is_public(block)),
             name,
         };
-        Ok(BucketList { buckets: buckets.list()?.into_iter().map(|(name, _)| summary(name)).collect() })
+        let visibility = Visibility::current();
+        let names = buckets.list()?.into_iter().map(|(name, _)| name);
+        let shown = names.filter(|name| visibility.shows_bucket(name));
+        Ok(BucketList { buckets: shown.map(summary).collect() })
     }
 }

@@ -16,8 +16,11 @@ use futures::{StreamExt as _, future::Either, stream};
 use serde::{Deserialize, Serialize};
 use tintype_api::Permission;
 
-use super::{Admin, Fields, Refusal, Request};
-use crate::history::{Entry, ReportLine, Search};
+use super::{Admin, Fields, Refusal, Request, visible_rows};
+use crate::{
+    auth::Visibility,
+    history::{Entry, ReportLine, Search},
+};
 
 /// The most past lines.
 const MAX_LINES: usize = 10_000;
@@ -55,20 +58,27 @@ impl LogsRequest {
     fn past(&self, admin: &Admin) -> Result<Vec<Entry>, Refusal> {
         let limit = self.last.unwrap_or(DEFAULT_LINES).min(MAX_LINES);
         let Some(recorder) = admin.parts.history.recorder() else { return Ok(Vec::new()) };
+        let visibility = Visibility::current();
         let Some(key) = &self.key else {
-            return Ok(recorder.search(limit, &Search { object: None, failed: self.failed })?);
+            if visibility.is_whole() {
+                return Ok(recorder.search(limit, &Search { object: None, failed: self.failed })?);
+            }
+            // Who sees few of very many does not have all of them read.
+            let is_wanted =
+                |entry: &Entry| self.matches(entry) && visibility.shows_key(&entry.bucket, &entry.key);
+            return Ok(visible_rows::entries(&visibility, recorder.latest(limit, is_wanted)?));
         };
         let triggers = admin.triggers();
         let buckets: BTreeSet<&str> = triggers.iter().map(|trigger| trigger.bucket.as_str()).collect();
         let mut past = Vec::new();
-        for bucket in buckets {
+        for bucket in buckets.into_iter().filter(|bucket| visibility.shows_key(bucket, key)) {
             past.extend(
                 recorder.search(limit, &Search { object: Some((bucket, key)), failed: self.failed })?,
             );
         }
         past.sort_by_key(|entry| std::cmp::Reverse(entry.ended_ms));
         past.truncate(limit);
-        Ok(past)
+        Ok(visible_rows::entries(&visibility, past))
     }
 }
 

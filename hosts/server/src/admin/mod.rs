@@ -30,6 +30,7 @@ mod small_preview;
 mod summary;
 mod try_render;
 mod upload;
+mod visible_rows;
 
 use std::{sync::Arc, time::Duration};
 
@@ -80,7 +81,7 @@ use try_render::RenderRequest;
 pub use upload::{ExistingObject, UploadAnswer, UploadCheckAnswer, UploadCheckRequest, UploadRequest};
 
 use crate::{
-    auth::{AccessKeys, caller},
+    auth::{AccessKeys, Action, Visibility, caller},
     dispatch::Dispatcher,
     history::History,
     queue::Queue,
@@ -241,13 +242,49 @@ impl Admin {
         self.parts.store.notifications.triggers()
     }
 
+    /// Those of which whoever asks sees something.
+    #[must_use]
+    pub fn visible_triggers(&self) -> Arc<Vec<Trigger>> {
+        let (triggers, visibility) = (self.triggers(), Visibility::current());
+        if visibility.is_whole() {
+            return triggers;
+        }
+        let is_shown = |trigger: &&Trigger| visibility.shows_prefix(&trigger.bucket, &trigger.prefix);
+        Arc::new(triggers.iter().filter(is_shown).cloned().collect())
+    }
+
+    /// The bucket of the first trigger that whoever asks sees.
+    fn default_bucket(&self) -> Option<String> {
+        let first = self.parts.settings.default_trigger()?;
+        let visibility = Visibility::current();
+        if visibility.shows_bucket(&first.bucket) {
+            return Some(first.bucket.clone());
+        }
+        let triggers = self.triggers();
+        let mut buckets = triggers.iter().map(|trigger| &trigger.bucket);
+        buckets.find(|bucket| visibility.shows_bucket(bucket)).cloned()
+    }
+
     /// The object that a request names; without a bucket in that of the first trigger.
     fn location(&self, bucket: Option<&str>, key: &str) -> Result<Location, Refusal> {
-        let default = || self.parts.settings.default_trigger().map(|trigger| trigger.bucket.as_str());
-        let bucket = bucket
-            .or_else(default)
-            .ok_or_else(|| Refusal::invalid("the settings have no trigger; name a bucket"))?;
-        Ok(Location { bucket: bucket.to_owned(), key: ObjectKey::new(key).map_err(Refusal::invalid)? })
+        let bucket = bucket.map(str::to_owned).or_else(|| self.default_bucket());
+        let bucket = bucket.ok_or_else(|| {
+            Refusal::invalid("there is no trigger whose bucket is meant by default; name a bucket")
+        })?;
+        Ok(Location { bucket, key: ObjectKey::new(key).map_err(Refusal::invalid)? })
+    }
+
+    /// The same of one whose name and status are asked for.
+    ///
+    /// # Errors
+    /// Whoever asks does not see it: 403, whether it exists or not.
+    fn visible_location(&self, bucket: Option<&str>, key: &str) -> Result<Location, Refusal> {
+        let at = self.location(bucket, key)?;
+        if !Visibility::current().shows(&at) {
+            // It may not get it either, which is logged.
+            caller::authorize(Action::GetObject, &at).map_err(Refusal::forbidden)?;
+        }
+        Ok(at)
     }
 }
 

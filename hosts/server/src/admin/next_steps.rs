@@ -3,7 +3,7 @@
 use tintype_pipeline::{Location, ThumbnailStatus};
 
 use super::{Admin, ObjectStatus, Refusal};
-use crate::storage::StoreFault;
+use crate::{auth::Visibility, storage::StoreFault};
 
 /// In a sentence or two.
 pub(super) fn next_steps(admin: &Admin, at: &Location, known: &ObjectStatus) -> Result<String, Refusal> {
@@ -84,14 +84,17 @@ fn about_no_object(admin: &Admin, at: &Location, known: &ObjectStatus) -> Result
         };
         return Ok(format!("it is gone: deleted, or lost; upload it again if it is wanted{orphans}"));
     }
-    let store = &admin.parts.store;
+    let (store, visibility) = (&admin.parts.store, Visibility::current());
     if let Err(StoreFault::NoSuchBucket(bucket)) = store.objects.head(at) {
-        let buckets = store.buckets.list()?.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        let buckets = store.buckets.list()?.into_iter().map(|(name, _)| name);
+        let buckets: Vec<_> = buckets.filter(|name| visibility.shows_bucket(name)).collect();
         return Ok(format!("there is no bucket \"{bucket}\"; there are {}", buckets.join(", ")));
     }
     for trigger in admin.triggers().iter() {
         let there = Location { bucket: trigger.destination.clone(), key: at.key.clone() };
-        if let Ok(Some(_)) = store.objects.head(&there) {
+        if visibility.shows(&there)
+            && let Ok(Some(_)) = store.objects.head(&there)
+        {
             return Ok(format!(
                 "that is the key of an object in bucket \"{}\", where thumbnails are: ask for the key of its source",
                 trigger.destination

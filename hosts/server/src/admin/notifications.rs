@@ -5,13 +5,14 @@ use serde::{Deserialize, Serialize};
 use tintype_api::Permission;
 
 use super::{Admin, Handle, Refusal, Request};
+use crate::auth::Visibility;
 
-/// The targets of the settings.
+/// The targets of the settings, of buckets that whoever asks may list.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NotificationsRequest {}
 
-/// Every target, in the order of the settings.
+/// Targets, in the order of the settings.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct NotificationList {
     /// The targets.
@@ -54,8 +55,9 @@ impl Request for NotificationsRequest {
 impl Handle for NotificationsRequest {
     fn handle(self, admin: &Admin) -> Result<NotificationList, Refusal> {
         let (outbox, settings) = (&admin.parts.store.outbox, &admin.parts.settings.notify);
-        let mut targets = Vec::new();
-        for lane in outbox.lanes().iter() {
+        let (mut targets, visibility) = (Vec::new(), Visibility::current());
+        // How it goes says something of every key.
+        for lane in outbox.lanes().iter().filter(|lane| visibility.lists(&lane.section.bucket, "")) {
             let section = &lane.section;
             let (waiting, oldest_ms) = outbox.waiting_of(&section.name)?;
             let progress = lane.progress();

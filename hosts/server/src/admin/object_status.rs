@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use axum::http::Method;
 use serde::{Deserialize, Serialize};
 use tintype_api::Permission;
-use tintype_pipeline::{Location, ThumbnailStatus, Unmatched};
+use tintype_pipeline::{Location, ThumbnailStatus, Unmatched, trigger::Trigger};
 
-use super::{Admin, Handle, ImageFacts, Refusal, Request, next_steps::next_steps};
+use super::{Admin, Handle, ImageFacts, Refusal, Request, next_steps::next_steps, visible_rows};
 use crate::{
-    auth::{Action, caller},
+    auth::{Action, Visibility, caller},
     history::{Entry, Search},
     queue::{DeadLetter, DeadLetterFilter, EventRecord, ResultRecord},
     storage::{ObjectRecord, StoreFault},
@@ -119,7 +119,8 @@ impl Request for StatusRequest {
 
 impl Handle for StatusRequest {
     fn handle(self, admin: &Admin) -> Result<ObjectStatus, Refusal> {
-        let at = admin.location(self.bucket.as_deref(), &self.key)?;
+        let at = admin.visible_location(self.bucket.as_deref(), &self.key)?;
+        let visibility = Visibility::current();
         let (store, queue) = (&admin.parts.store, &admin.parts.queue);
         let object = admin.head(&at)?;
         let result = queue.result(&at)?;
@@ -137,9 +138,10 @@ impl Handle for StatusRequest {
             }
             None => Vec::new(),
         };
-        let triggers = admin.triggers();
+        // Why none takes it names prefixes of others; that one takes it says that it is watched.
+        let (triggers, visible) = (admin.triggers(), admin.visible_triggers());
         let mut matching = triggers.iter().filter(|trigger| trigger.matches(&at.bucket, at.key.as_str()));
-        let ignored = Unmatched::of(&triggers, &at.bucket, at.key.as_str()).map(|why| why.to_string());
+        let ignored = admin.unmatched(&triggers, &visible, &at).map(|why| why.to_string());
         let wanted = ignored.is_none();
         // The thumbnails that exist decide, not the last result: they may have been deleted since, or rendered by a
         // synchronous request.
@@ -157,7 +159,7 @@ impl Handle for StatusRequest {
         };
         let of_result = || result.iter().flat_map(|result| result.renditions.clone()).collect();
         let mut thumbnails = Vec::new();
-        for at in current.unwrap_or_else(of_result) {
+        for at in current.unwrap_or_else(of_result).into_iter().filter(|at| visibility.shows(at)) {
             if let Some(ObjectRecord { size, etag, .. }) = admin.head(&at)? {
                 let may_get = caller::allows(Action::GetObject, &at);
                 let image = if may_get { admin.image_facts(&at) } else { None };
@@ -194,10 +196,10 @@ impl Handle for StatusRequest {
             advice: String::new(),
             object,
             thumbnails,
-            event,
-            dead_letter,
-            result,
-            history,
+            event: event.map(|event| visible_rows::event(&visibility, event)),
+            dead_letter: dead_letter.map(|one| visible_rows::dead_letter(&visibility, one)),
+            result: result.map(|result| visible_rows::result(&visibility, result)),
+            history: visible_rows::entries(&visibility, history),
             wanted,
             ignored,
         };
@@ -228,6 +230,20 @@ const fn former_name(status: ThumbnailStatus) -> &'static str {
 }
 
 impl Admin {
+    /// Why none of the triggers takes an object, as far as whoever asks sees them.
+    pub(super) fn unmatched(
+        &self,
+        triggers: &[Trigger],
+        visible: &[Trigger],
+        at: &Location,
+    ) -> Option<Unmatched> {
+        let (bucket, key) = (at.bucket.as_str(), at.key.as_str());
+        match Unmatched::of(triggers, bucket, key)? {
+            Unmatched::Prefix(_) => Unmatched::of(visible, bucket, key),
+            other => Some(other),
+        }
+    }
+
     /// An object's record; none in a bucket that does not exist.
     pub(super) fn head(&self, at: &Location) -> Result<Option<ObjectRecord>, StoreFault> {
         match self.parts.store.objects.head(at) {

@@ -7,8 +7,11 @@ use serde::{Deserialize, Serialize};
 use tintype_api::Permission;
 use tintype_telemetry::metrics::Metric;
 
-use super::{Admin, BackfillProgress, Handle, Refusal, Request, Summary, SummaryRequest};
-use crate::queue::DeadLetterFilter;
+use super::{
+    Admin, BackfillProgress, BackfillsRequest, DeadLettersRequest, Handle, Refusal, Request, Summary,
+    SummaryRequest,
+};
+use crate::auth::Visibility;
 
 /// The state of the server.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -32,11 +35,11 @@ pub struct Operations {
     pub render_memory_bytes: Option<u64>,
     /// How many dead letters there are of each reason.
     pub dead_letters: BTreeMap<String, usize>,
-    /// The backfill that was begun last.
+    /// The backfill that was begun last, as `/backfills` has it.
     pub backfill: Option<BackfillProgress>,
     /// Objects whose canned ACL is public.
     pub public_objects: u64,
-    /// Settings that are not left at their defaults.
+    /// Settings that are not left at their defaults, for whoever sees everything: they name buckets and keys.
     pub settings: Vec<SettingInForce>,
 }
 
@@ -64,7 +67,8 @@ impl Handle for OperationsRequest {
         let summary = SummaryRequest::default().handle(admin)?;
         let settings = &admin.parts.settings;
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        let in_force = settings.written.iter().map(|written| SettingInForce {
+        let is_whole = Visibility::current().is_whole();
+        let in_force = settings.written.iter().filter(|_| is_whole).map(|written| SettingInForce {
             name: written.name.clone(),
             value: written.value.clone(),
             origin: written.origin.clone(),
@@ -75,8 +79,8 @@ impl Handle for OperationsRequest {
             workers: if settings.function.concurrency == 0 { cores() } else { settings.function.concurrency },
             source_memory_bytes: admin.value(Metric::SourceMemory),
             render_memory_bytes: admin.value(Metric::RenderMemory),
-            dead_letters: admin.parts.queue.summary(&DeadLetterFilter::default(), 0)?.by_reason,
-            backfill: admin.parts.backfill_job.progress(&admin.parts.queue)?,
+            dead_letters: DeadLettersRequest::default().summary(admin, 0)?.by_reason,
+            backfill: BackfillsRequest::default().handle(admin)?.backfill,
             public_objects: admin.parts.store.objects.public_count()?,
             settings: in_force.collect(),
             summary,

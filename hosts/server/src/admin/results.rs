@@ -7,9 +7,9 @@ use futures::{Stream, stream};
 use serde::{Deserialize, Serialize};
 use tintype_api::Permission;
 
-use super::{Admin, Handle, Refusal, Request};
+use super::{Admin, Handle, Refusal, Request, visible_rows};
 use crate::{
-    auth::{Action, caller},
+    auth::{Action, Visibility, caller},
     history::Entry,
 };
 
@@ -70,16 +70,19 @@ impl Request for ResultsRequest {
 impl Handle for ResultsRequest {
     fn handle(self, admin: &Admin) -> Result<Results, Refusal> {
         let limit = self.last.unwrap_or(MAX_RESULTS).min(MAX_RESULTS);
+        let visibility = Visibility::current();
+        let is_wanted =
+            |entry: &Entry| self.matches(entry) && visibility.shows_key(&entry.bucket, &entry.key);
         let results = match admin.parts.history.recorder() {
-            Some(recorder) => recorder.latest(limit, |entry| self.matches(entry))?,
+            Some(recorder) => recorder.latest(limit, is_wanted)?,
             None => Vec::new(),
         };
-        Ok(Results { results })
+        Ok(Results { results: visible_rows::entries(&visibility, results) })
     }
 }
 
 impl Admin {
-    /// Results from now on, for a route. It ends where its reader falls behind, when the server shuts down, and as soon as
+    /// Results from now on that whom the current task serves sees, for a route. It ends where its reader falls behind, when the server shuts down, and as soon as
     /// whom the current task serves may use the route no more: its key was removed, or has lost the right.
     ///
     /// # Errors
@@ -92,20 +95,23 @@ impl Admin {
             status: StatusCode::FORBIDDEN,
             message: "it is not known who sends the request".into(),
         })?;
+        let visibility = Visibility::of(caller.clone());
         let may = move || caller.still_may(Action::Read, path);
         let subscription = self.parts.history.result_stream().subscribe().ok_or_else(|| {
             Refusal::unavailable(
                 "too many follow the results already, or the server is shutting down; try again",
             )
         })?;
-        Ok(stream::unfold((subscription, may), |(mut subscription, may)| async move {
+        let state = (subscription, may, visibility);
+        Ok(stream::unfold(state, |(mut subscription, may, visibility)| async move {
             loop {
                 let next = tokio::time::timeout(CHECK, subscription.next()).await;
                 if !may() {
                     return None;
                 }
-                if let Ok(ended) = next {
-                    return ended.map(|entry| (entry, (subscription, may)));
+                let Ok(ended) = next else { continue };
+                if let Some(entry) = visible_rows::entry(&visibility, ended?) {
+                    return Some((entry, (subscription, may, visibility)));
                 }
             }
         }))

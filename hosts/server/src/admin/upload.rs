@@ -144,8 +144,8 @@ pub(super) async fn upload(
     let UploadRequest { bucket, key } = fields::decode(&query.unwrap_or_default())?;
     let at = admin.location(bucket.as_deref(), &key)?;
     caller::authorize(Action::PutObject, &at).map_err(Refusal::forbidden)?;
-    let triggers = admin.triggers();
-    if !triggers.iter().any(|trigger| trigger.matches(&at.bucket, at.key.as_str())) {
+    if !admin.triggers().iter().any(|trigger| trigger.matches(&at.bucket, at.key.as_str())) {
+        let triggers = admin.visible_triggers();
         let of_bucket = triggers.iter().filter(|trigger| trigger.bucket == at.bucket);
         let matched: Vec<_> = of_bucket.map(matched_keys).collect();
         let matched =

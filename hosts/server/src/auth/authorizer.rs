@@ -1,6 +1,7 @@
 //! Who may do what: the one place that decides.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     sync::{Arc, Weak},
 };
@@ -25,6 +26,7 @@ type Rule = dyn Fn(&Principal, Action, &Resource<'_>, &RequestContext) -> Decisi
 pub struct Authorizer {
     decide: Arc<Rule>,
     keys: Option<Arc<AccessKeys>>,
+    store: Option<Arc<Storage>>,
     /// Of buckets whose own was never changed.
     default_block: PublicAccessBlock,
 }
@@ -70,7 +72,7 @@ impl Authorizer {
     /// HTTP port's principals what they are for.
     #[must_use]
     pub fn new(keys: Arc<AccessKeys>, store: Arc<Storage>, default_block: PublicAccessBlock) -> Self {
-        let of_rule = keys.clone();
+        let (of_rule, of_names) = (keys.clone(), store.clone());
         let decide = move |principal: &Principal,
                            action: Action,
                            resource: &Resource<'_>,
@@ -96,7 +98,7 @@ impl Authorizer {
                 None => Decision::new(false, "denied: the access key was removed"),
             }
         };
-        Self { decide: Arc::new(decide), keys: Some(keys), default_block }
+        Self { decide: Arc::new(decide), keys: Some(keys), store: Some(of_names), default_block }
     }
 
     /// Whether there is no access key but the root key, so that programs of this machine are trusted without one.
@@ -117,7 +119,7 @@ impl Authorizer {
                     None => Decision::new(false, "denied: the server is shutting down"),
                 }
             };
-        Self { decide: Arc::new(decide), keys: None, default_block }
+        Self { decide: Arc::new(decide), keys: None, store: None, default_block }
     }
 
     /// Without a store: only the root key may do anything on S3.
@@ -130,7 +132,7 @@ impl Authorizer {
                 None => fixed(principal, action),
             }
         };
-        Self { decide: Arc::new(decide), keys: None, default_block: PublicAccessBlock::ALL }
+        Self { decide: Arc::new(decide), keys: None, store: None, default_block: PublicAccessBlock::ALL }
     }
 
     /// By a rule of its own.
@@ -139,7 +141,7 @@ impl Authorizer {
             move |principal: &Principal, action: Action, resource: &Resource<'_>, _: &RequestContext| {
                 Decision::new(rule(principal, action, resource), "a rule of its own")
             };
-        Self { decide: Arc::new(decide), keys: None, default_block: PublicAccessBlock::ALL }
+        Self { decide: Arc::new(decide), keys: None, store: None, default_block: PublicAccessBlock::ALL }
     }
 
     /// What is blocked of buckets whose own PublicAccessBlock was never changed.
@@ -174,6 +176,23 @@ impl Authorizer {
     pub fn owner(&self, principal: &Principal) -> Option<String> {
         let id = principal.access_key_id()?;
         Some(self.keys.as_ref()?.key(id)?.name.clone())
+    }
+
+    /// How keys of a bucket begin that policies name, of a principal or the bucket, which may allow it something.
+    pub(super) fn named_prefixes(&self, principal: &Principal, bucket: &str) -> BTreeSet<String> {
+        let (Some(keys), Some(store)) = (&self.keys, &self.store) else { return BTreeSet::new() };
+        let Some(key) = principal.access_key_id().and_then(|id| keys.key(id)) else { return BTreeSet::new() };
+        let entry = store.buckets.entry(bucket);
+        let of_bucket = entry.as_ref().and_then(|entry| entry.policy.as_ref());
+        let policies = key.policies().iter().chain(of_bucket);
+        policies.flat_map(|policy| policy.prefixes(bucket, Some(&key.name))).collect()
+    }
+
+    /// The buckets that triggers watch or write to.
+    pub(super) fn buckets_of_triggers(&self) -> BTreeSet<String> {
+        let triggers = self.store.as_ref().map(|store| store.notifications.triggers());
+        let triggers = triggers.iter().flat_map(|triggers| triggers.iter());
+        triggers.flat_map(|trigger| [trigger.bucket.clone(), trigger.destination.clone()]).collect()
     }
 
     /// Whether a principal may see the names of all buckets, and not just of its own.
@@ -367,8 +386,11 @@ impl Buckets<'_> {
         }
         Decision {
             is_denied: matches!(decision, policy::Decision::DeniedBy(_)),
-            // Who has no key does not learn which buckets there are.
-            is_without_bucket: principal != policy::Principal::Anonymous && name.is_some() && entry.is_none(),
+            // Where nothing may become public unless a bucket says so, who has no key does not learn which there are.
+            is_without_bucket: name.is_some()
+                && entry.is_none()
+                && (principal != policy::Principal::Anonymous
+                    || self.default_block == PublicAccessBlock::default()),
             ..Decision::new(decision.is_allowed(), decision.to_string())
         }
     }

@@ -1,6 +1,6 @@
 //! Whom the current task serves, for what only learns deep in a request which objects it is about.
 
-use std::{future::Future, sync::Arc};
+use std::{collections::BTreeSet, future::Future, sync::Arc};
 
 use tintype_pipeline::store::Location;
 
@@ -54,6 +54,26 @@ impl Caller {
     #[must_use]
     pub fn allows(&self, action: Action, resource: &Resource<'_>) -> bool {
         !self.is_limited() || self.authorizer.allows(&self.principal, action, resource, &self.context)
+    }
+
+    /// What its request gives for the conditions of policies.
+    pub(super) const fn context(&self) -> &RequestContext {
+        &self.context
+    }
+
+    /// Whether it may take this action in this context; nothing is logged.
+    pub(super) fn may(&self, action: Action, resource: &Resource<'_>, context: &RequestContext) -> bool {
+        self.authorizer.allows(&self.principal, action, resource, context)
+    }
+
+    /// How keys of a bucket begin that policies name which may allow it something.
+    pub(super) fn named_prefixes(&self, bucket: &str) -> BTreeSet<String> {
+        self.authorizer.named_prefixes(&self.principal, bucket)
+    }
+
+    /// The buckets that triggers watch or write to.
+    pub(super) fn buckets_of_triggers(&self) -> BTreeSet<String> {
+        self.authorizer.buckets_of_triggers()
     }
 
     /// Whether it may use routes that demand this now: an answer may last for longer than its session, its key, its key's rights,

@@ -1,6 +1,6 @@
 //! Who sends a request, and what it may do. Authentication yields a [`Principal`]: of signed requests in `s3`, of the
 //! HTTP port in [`Authenticator`]. [`Authorizer::authorize`] is the one place that decides: `s3` asks it for each
-//! operation, `http` for each route.
+//! operation, `http` for each route. Of what [`Visibility`] shows routes answer names.
 
 mod access_key;
 mod access_keys;
@@ -18,6 +18,7 @@ mod request_context;
 mod resource;
 mod sessions;
 mod verifier;
+mod visibility;
 
 pub use access_key::{AccessKey, QuotaExceeded, Rights};
 pub use access_keys::{ACCOUNT, AccessKeys, KeyError};
@@ -38,3 +39,4 @@ pub use sessions::{LoginError, OpenSession, Sessions};
 pub use tintype_policy::Action;
 pub use verifier::KeyVerifier;
 use verifier::is_equal;
+pub use visibility::Visibility;

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     admin::{Admin, LambdaCost, Measurements, Period, Refusal, ResultsRequest, Statistic},
-    auth::Client,
+    auth::{Client, Visibility},
     settings::Settings,
 };
 
@@ -67,6 +67,11 @@ pub(super) async fn graphs(State(console): State<Console>, Query(query): Query<R
 
 fn body(settings: &Settings, admin: &Admin, range: &Range) -> Result<Markup, Refusal> {
     let trigger = settings.default_trigger();
+    let visibility = Visibility::current();
+    let shown = |bucket: Option<&str>| match bucket {
+        Some(bucket) if visibility.shows_bucket(bucket) => bucket.to_owned(),
+        bucket => bucket.map_or("", |_| "–").to_owned(),
+    };
     let request = ResultsRequest { last: Some(RESULTS), ..ResultsRequest::default() };
     Ok(html! {
         div.head {
@@ -74,8 +79,8 @@ fn body(settings: &Settings, admin: &Admin, range: &Range) -> Result<Markup, Ref
                 h1 { "Metrics" }
                 p.help {
                     "Function " b { (settings.function.name) }
-                    ", from " b { (trigger.map_or("", |trigger| trigger.bucket.as_str())) }
-                    " to " b { (trigger.map_or("", |trigger| trigger.destination.as_str())) }
+                    ", from " b { (shown(trigger.map(|trigger| trigger.bucket.as_str()))) }
+                    " to " b { (shown(trigger.map(|trigger| trigger.destination.as_str()))) }
                 }
             }
             (range.chooser())
@@ -90,7 +95,7 @@ fn body(settings: &Settings, admin: &Admin, range: &Range) -> Result<Markup, Ref
             // A browser with scripts takes the results in `noscript` for text: its script fetches them once it follows the stream.
             ol.list #list data-events="/events" { noscript { (results::list(admin, request)) } }
         }
-        section aria-labelledby="triggers" { (triggers(&admin.triggers())) }
+        section aria-labelledby="triggers" { (triggers(&admin.visible_triggers())) }
         (footer(settings))
     })
 }
@@ -198,6 +203,7 @@ fn dollars(amount: f64) -> String {
 }
 
 fn triggers(triggers: &[Trigger]) -> Markup {
+    let visibility = Visibility::current();
     html! {
         h2 #triggers { "Triggers" }
         (table("Table of triggers", &["Watched", "Suffixes", "Written"], html! {
@@ -206,11 +212,13 @@ fn triggers(triggers: &[Trigger]) -> Markup {
                     td { (trigger.bucket) "/" (visible(&trigger.prefix)) }
                     td { (visible(&trigger.suffixes.to_string())) }
                     td {
-                        (trigger.destination) "/"
-                        @for (index, rendition) in trigger.renditions.iter().enumerate() {
-                            @if index > 0 { ", " }
-                            (visible(&rendition.key.to_string())) " (" (rendition.spec.size) ")"
-                        }
+                        @if visibility.shows_bucket(&trigger.destination) {
+                            (trigger.destination) "/"
+                            @for (index, rendition) in trigger.renditions.iter().enumerate() {
+                                @if index > 0 { ", " }
+                                (visible(&rendition.key.to_string())) " (" (rendition.spec.size) ")"
+                            }
+                        } @else { "–" }
                     }
                 }
             }

@@ -56,7 +56,7 @@ pub(super) async fn fragment(
 }
 
 fn body(settings: &Settings, admin: &Admin, request: &GalleryRequest) -> Result<Markup, Refusal> {
-    let triggers = admin.triggers();
+    let triggers = admin.visible_triggers();
     let is_search = request.is_search();
     let is_whole = !is_search && request.prefix.is_none() && request.bucket.is_none();
     let page = match request.clone().handle(admin) {

@@ -1,6 +1,6 @@
 //! The port `Host` of the API's routes on this server's parts.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use futures::executor::block_on;
@@ -16,7 +16,7 @@ use tintype_pipeline::{
 
 use super::HttpApi;
 use crate::{
-    auth::{Action, Client, Principal, caller},
+    auth::{Action, Client, Principal, Visibility, caller},
     rendered_cache::RenderedKey,
     request_id,
     storage::{Cause, DiskPort, StoreFault},
@@ -29,8 +29,31 @@ const LARGEST_THUMBNAIL: u64 = 256 << 20;
 const REGION: &str = "us-east-1";
 
 impl Host for HttpApi {
+    /// Of buckets that the caller does not see nothing is answered, not even their names.
     fn triggers(&self) -> Arc<Vec<Trigger>> {
-        self.inner.parts.store.notifications.triggers()
+        let triggers = self.inner.parts.store.notifications.triggers();
+        if caller::current().is_none_or(|caller| !caller.is_limited()) {
+            return triggers;
+        }
+        let visibility = Visibility::current();
+        let names: BTreeSet<&str> = triggers.iter().map(|trigger| trigger.bucket.as_str()).collect();
+        let shown: BTreeSet<&str> =
+            names.iter().copied().filter(|name| visibility.shows_bucket(name)).collect();
+        if shown == names {
+            return triggers;
+        }
+        let is_shown = |trigger: &&Trigger| shown.contains(trigger.bucket.as_str());
+        let mut visible: Vec<Trigger> = triggers.iter().filter(is_shown).cloned().collect();
+        if visible.is_empty() {
+            // An image without an object is rendered by the first one's options; nobody may get what has no bucket.
+            let without_bucket = |first: &Trigger| Trigger {
+                bucket: String::new(),
+                destination: String::new(),
+                ..first.clone()
+            };
+            visible.extend(triggers.first().map(without_bucket));
+        }
+        Arc::new(visible)
     }
 
     /// Whose rights are by object is asked for every object, and nobody is answered by them.
@@ -57,7 +80,15 @@ impl Host for HttpApi {
         if let Err(denied) = authorized(Action::GetObject, &at) {
             return Ok(Report::of(&record, Outcome::Failed(denied)));
         }
-        self.inner.parts.dispatcher.invoke(record, deadline).await
+        let mut report = self.inner.parts.dispatcher.invoke(record, deadline).await?;
+        let limited = caller::current().filter(|caller| caller.is_limited());
+        if let Some(visibility) = limited.map(Visibility::of) {
+            report.renditions.retain(|rendition| visibility.shows(&rendition.at));
+            if let Outcome::Failed(failure) = &mut report.outcome {
+                failure.message = visibility.text(std::mem::take(&mut failure.message));
+            }
+        }
+        Ok(report)
     }
 
     async fn render(&self, bytes: Bytes, spec: Spec, deadline: Deadline) -> HostResult<(Header, Thumbnail)> {

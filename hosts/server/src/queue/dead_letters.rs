@@ -114,7 +114,8 @@ impl Queue {
             .collect()
     }
 
-    /// The next dead letters that a filter passes, with ids below `before`, however many there are in all.
+    /// The next dead letters that a filter passes and that are `shown`, with ids below `before`, however many there are in
+    /// all.
     ///
     /// # Errors
     /// The ledger cannot be read.
@@ -122,12 +123,13 @@ impl Queue {
         &self,
         before: u64,
         filter: &DeadLetterFilter,
+        shown: impl Fn(&DeadLetter) -> bool,
     ) -> Result<DeadLetterPage, LedgerError> {
         let mut page = DeadLetterPage::default();
         let mut looked_at = 0;
         self.ledger.view()?.queue().walk_dead_letters_down(before, |dead_letter| {
             let id = dead_letter.event.id;
-            if filter.passes(&dead_letter) {
+            if filter.passes(&dead_letter) && shown(&dead_letter) {
                 page.dead_letters.push(dead_letter);
             }
             looked_at += 1;
@@ -138,16 +140,25 @@ impl Queue {
         Ok(page)
     }
 
-    /// Counts the dead letters and answers at most `most` of those that a filter passes; holds no more of them.
+    /// Counts the dead letters that are `shown` and answers at most `most` of those that a filter passes; holds no more of
+    /// them.
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub fn summary(&self, filter: &DeadLetterFilter, most: usize) -> Result<DeadLetterSummary, LedgerError> {
+    pub fn summary(
+        &self,
+        filter: &DeadLetterFilter,
+        most: usize,
+        shown: impl Fn(&DeadLetter) -> bool,
+    ) -> Result<DeadLetterSummary, LedgerError> {
         let mut summary = DeadLetterSummary::default();
         // The oldest on top, to make room for a newer one.
         let mut newest: BinaryHeap<Reverse<(i64, u64)>> = BinaryHeap::new();
         let view = self.ledger.view()?;
         view.queue().walk_dead_letters(0, |dead_letter| {
+            if !shown(&dead_letter) {
+                return true;
+            }
             if filter.passes(&dead_letter) {
                 summary.passed += 1;
                 newest.push(Reverse((dead_letter.dead_ms, dead_letter.event.id)));

@@ -96,8 +96,8 @@ pub(super) use stored_headers;
 pub(super) fn without_transfer_encoding(encoding: Option<&str>) -> Option<String> {
     let sent = encoding?;
     let parts = sent.split(',').map(str::trim);
-    let encodings: Vec<&str> =
-        parts.clone().filter(|part| !part.is_empty() && *part != "aws-chunked").collect();
+    let is_of_object = |part: &&str| !part.is_empty() && !part.eq_ignore_ascii_case("aws-chunked");
+    let encodings: Vec<&str> = parts.clone().filter(is_of_object).collect();
     match encodings.is_empty() {
         true => None,
         // As it was sent, where nothing is left out of it.

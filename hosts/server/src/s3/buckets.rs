@@ -46,9 +46,18 @@ pub(super) async fn create(
         return Err(s3(StoreFault::AclContradictsOwnership));
     }
     let owner = endpoint.authorizer.owner(sender(&request.extensions)?.0);
-    let (store, name) = (endpoint.store.clone(), input.bucket.clone());
+    let (store, name, block) =
+        (endpoint.store.clone(), input.bucket.clone(), endpoint.public_access(&input.bucket));
     let record = BucketRecord { acl: acl.into(), ownership, ..BucketRecord::new(now_ms(), owner) };
-    blocking(move || store.buckets.create_as(&name, record).map_err(s3)).await?;
+    blocking(move || match store.buckets.create_as(&name, record) {
+        // As in us-east-1, the region of this server: it is there, with the ACL of this request.
+        Err(StoreFault::BucketExists(name)) => {
+            check_public(acl, block)?;
+            store.buckets.set_acl(&name, acl).map_err(s3)
+        }
+        created => created.map_err(s3),
+    })
+    .await?;
     Ok(S3Response::new(CreateBucketOutput { location: Some(format!("/{}", input.bucket)) }))
 }
 

@@ -1,12 +1,12 @@
 //! Dates in headers, as people send them. The crate s3s takes one format of dates and refuses all else, where S3 stores any
 //! `Expires`, and HTTP ignores conditions on what is no date.
-//! Sources: RFC 9110, sections 5.6.7, 13.1.3 and 13.1.4; AWS, `PutObject`.
+//! Sources: RFC 9110, sections 5.6.7, 13.1.3 and 13.1.4; RFC 5322, section 3.3; AWS, `PutObject`.
 
 use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use s3s::{S3Result, s3_error};
-use time::{OffsetDateTime, macros::format_description};
+use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc2822, macros::format_description};
 
 /// What a request says in `Expires`: any text, stored with the object as it is.
 #[derive(Debug, Clone)]
@@ -61,9 +61,12 @@ pub(super) fn adopt_date(headers: &mut HeaderMap) -> Option<SignedByDate> {
     }
     let text = headers.get(header::DATE)?.to_str().ok()?;
     let shape = format_description!("[year][month][day]T[hour][minute][second]Z");
-    let written = match httpdate::parse_http_date(text) {
-        Ok(date) => OffsetDateTime::from(date).format(shape).ok()?,
-        Err(_) => time::PrimitiveDateTime::parse(text, shape).map(|_| text.to_owned()).ok()?,
+    // botocore writes the zone as mail has it.
+    let date = httpdate::parse_http_date(text).map(OffsetDateTime::from).ok();
+    let date = date.or_else(|| OffsetDateTime::parse(text, &Rfc2822).ok());
+    let written = match date {
+        Some(date) => date.to_offset(UtcOffset::UTC).format(shape).ok()?,
+        None => time::PrimitiveDateTime::parse(text, shape).map(|_| text.to_owned()).ok()?,
     };
     headers.insert(AMZ_DATE, HeaderValue::from_str(&written).ok()?);
     Some(SignedByDate)
@@ -123,6 +126,8 @@ mod tests {
             sent.get(AMZ_DATE).map(|value| value.to_str().unwrap().to_owned())
         };
         assert_eq!(of("Sun, 06 Nov 1994 08:49:37 GMT").unwrap(), "19941106T084937Z");
+        assert_eq!(of("Sun, 06 Nov 1994 08:49:37 -0000").unwrap(), "19941106T084937Z");
+        assert_eq!(of("Sun, 06 Nov 1994 09:49:37 +0100").unwrap(), "19941106T084937Z");
         assert_eq!(of("19941106T084937Z").unwrap(), "19941106T084937Z");
         assert_eq!(of("Sun, 06 Nov 1994"), None);
         let mut both = headers(&[

@@ -279,8 +279,10 @@ fn check<B>(request: &http::Request<B>) -> S3Result<()> {
         encodings.split(',').any(|encoding| encoding.trim().eq_ignore_ascii_case("aws-chunked"))
     });
     let payload = payload(headers);
-    let is_chunked = payload.starts_with("STREAMING-");
-    if !is_chunked && (is_encoded || headers.contains_key("x-amz-decoded-content-length")) {
+    // A body whose digest is signed is what was meant: Content-Encoding alone does not make it chunks.
+    let is_digest = payload.len() == 64 && payload.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let announces = is_encoded && !is_digest || headers.contains_key("x-amz-decoded-content-length");
+    if !payload.starts_with("STREAMING-") && announces {
         return Err(s3_error!(
             InvalidRequest,
             "the headers announce an aws-chunked body, but x-amz-content-sha256 is no STREAMING-… value"

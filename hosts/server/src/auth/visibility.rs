@@ -1,0 +1,130 @@
+//! What a caller sees: of which objects and buckets routes may name anything. Whoever uses the console without an access key
+//! of limited rights sees everything, as does a key that may administer (`tintype:Administer`). Another sees an object if
+//! it may get it, or list its key.
+
+use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
+
+use tintype_pipeline::store::Location;
+
+use super::{Action, Caller, RequestContext, Resource, caller};
+
+/// What stands in place of a text that names a bucket which the caller does not see.
+const CONCEALED: &str = "it is about a bucket that this access key may not see";
+
+/// What a caller sees, by the rights it has at each question; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Visibility {
+    /// `None`: it is not known who asks, who sees nothing.
+    caller: Option<Arc<Caller>>,
+}
+
+impl Visibility {
+    /// Of whom the current task serves.
+    #[must_use]
+    pub fn current() -> Self {
+        Self { caller: caller::current() }
+    }
+
+    /// Of a caller.
+    #[must_use]
+    pub const fn of(caller: Arc<Caller>) -> Self {
+        Self { caller: Some(caller) }
+    }
+
+    /// Whether it sees everything, so that nothing has to be left out.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.caller.as_ref().is_some_and(|caller| {
+            let at = Resource::Route("");
+            !caller.is_limited() || caller.may(Action::Administer, &at, &now(caller))
+        })
+    }
+
+    /// Whether it sees an object: its name, its status, its attempts.
+    #[must_use]
+    pub fn shows(&self, at: &Location) -> bool {
+        self.shows_key(&at.bucket, at.key.as_str())
+    }
+
+    /// The same of an object by its names; one without any is nobody's but of those who see everything.
+    #[must_use]
+    pub fn shows_key(&self, bucket: &str, key: &str) -> bool {
+        self.is_whole() || !bucket.is_empty() && (self.gets(bucket, key) || self.lists(bucket, key))
+    }
+
+    /// Whether it sees a bucket's name: it may list, get or put something in it.
+    #[must_use]
+    pub fn shows_bucket(&self, bucket: &str) -> bool {
+        self.is_whole()
+            || self.may(Action::ListBucket, &Resource::Bucket(bucket), None)
+            || self.named_prefixes(bucket).iter().any(|prefix| self.acts_below(bucket, prefix))
+    }
+
+    /// Whether it sees that something is set for keys of a bucket that begin so: what it may do lies there, or above.
+    #[must_use]
+    pub fn shows_prefix(&self, bucket: &str, prefix: &str) -> bool {
+        let is_near = |named: &String| {
+            (named.starts_with(prefix) || prefix.starts_with(named.as_str()))
+                && self.acts_below(bucket, named)
+        };
+        self.is_whole() || self.lists(bucket, prefix) || self.named_prefixes(bucket).iter().any(is_near)
+    }
+
+    /// Whether it may list the keys of a bucket that begin so.
+    #[must_use]
+    pub fn lists(&self, bucket: &str, prefix: &str) -> bool {
+        self.is_whole() || self.may(Action::ListBucket, &Resource::Bucket(bucket), Some(prefix))
+    }
+
+    /// The folders below a prefix that it may list, where it may not list the prefix itself.
+    #[must_use]
+    pub fn folders(&self, bucket: &str, prefix: &str) -> Vec<String> {
+        let mut folders = BTreeSet::new();
+        for named in self.named_prefixes(bucket) {
+            if named.len() > prefix.len() && named.starts_with(prefix) && self.lists(bucket, &named) {
+                let end = named[prefix.len()..].find('/').map_or(named.len(), |at| prefix.len() + at + 1);
+                folders.insert(named[..end].to_owned());
+            }
+        }
+        folders.into_iter().collect()
+    }
+
+    /// A text about something that it sees, such as the reason of a failure; not if that names a bucket that it does not see.
+    #[must_use]
+    pub fn text(&self, text: String) -> String {
+        let is_whole = self.is_whole();
+        let conceals = |bucket: &String| text.contains(bucket.as_str()) && !self.shows_bucket(bucket);
+        if is_whole || !self.buckets_of_triggers().iter().any(conceals) { text } else { CONCEALED.into() }
+    }
+
+    fn gets(&self, bucket: &str, key: &str) -> bool {
+        self.may(Action::GetObject, &Resource::Object { bucket, key }, None)
+    }
+
+    /// Whether it may list, get or put what begins so.
+    fn acts_below(&self, bucket: &str, prefix: &str) -> bool {
+        self.may(Action::ListBucket, &Resource::Bucket(bucket), Some(prefix))
+            || self.gets(bucket, prefix)
+            || self.may(Action::PutObject, &Resource::Object { bucket, key: prefix }, None)
+    }
+
+    fn may(&self, action: Action, resource: &Resource<'_>, listed: Option<&str>) -> bool {
+        self.caller.as_ref().is_some_and(|caller| {
+            let context = RequestContext { prefix: listed.map(str::to_owned), ..now(caller) };
+            caller.may(action, resource, &context)
+        })
+    }
+
+    fn named_prefixes(&self, bucket: &str) -> BTreeSet<String> {
+        self.caller.as_ref().map(|caller| caller.named_prefixes(bucket)).unwrap_or_default()
+    }
+
+    fn buckets_of_triggers(&self) -> BTreeSet<String> {
+        self.caller.as_ref().map(|caller| caller.buckets_of_triggers()).unwrap_or_default()
+    }
+}
+
+/// The caller's context at this time: a stream lasts for longer than a policy may allow.
+fn now(caller: &Caller) -> RequestContext {
+    RequestContext { time: SystemTime::now(), ..caller.context().clone() }
+}
