@@ -52,7 +52,13 @@ impl Visibility {
     /// The same of an object by its names; one without any is nobody's but of those who see everything.
     #[must_use]
     pub fn shows_key(&self, bucket: &str, key: &str) -> bool {
-        self.is_whole() || !bucket.is_empty() && (self.gets(bucket, key) || self.lists(bucket, key))
+        self.is_whole() || self.sees_key(bucket, key)
+    }
+
+    /// The same for many objects of one answer.
+    pub fn shows_keys(&self) -> impl Fn(&str, &str) -> bool {
+        let is_whole = self.is_whole();
+        move |bucket, key| is_whole || self.sees_key(bucket, key)
     }
 
     /// Whether it sees a bucket's name: it may list, get or put something in it.
@@ -104,6 +110,12 @@ impl Visibility {
         }
         let is_hidden = |name: &str| self.is_bucket(name) && !self.shows_bucket(name);
         if possible_buckets(&text).any(is_hidden) { CONCEALED.into() } else { text }
+    }
+
+    fn sees_key(&self, bucket: &str, key: &str) -> bool {
+        // Listing first: whether it may be got may take the object's tags and its ACL, which are on disk.
+        !bucket.is_empty()
+            && (self.may(Action::ListBucket, &Resource::Bucket(bucket), Some(key)) || self.gets(bucket, key))
     }
 
     fn gets(&self, bucket: &str, key: &str) -> bool {

@@ -10,7 +10,7 @@ use crate::{
         Admin, DeadLetter, DeadLetterActionRequest, DeadLetterSummary, DeadLettersRequest, Fields,
         Handle as _, Refusal,
     },
-    auth::Client,
+    auth::{Client, Visibility},
 };
 
 /// Dead letters on one page.
@@ -80,9 +80,10 @@ fn body(admin: &Admin, request: DeadLettersRequest) -> Result<String, Refusal> {
         let _ = write!(out, "<p class=\"card dead-letter bad\" role=\"alert\">{}</p>", html::text(&warning));
     }
     if newest.is_empty() {
-        out.push_str(match by_reason.is_empty() {
-            true => "<p class=\"card empty\">None. Every event was handled.</p>",
-            false => "<p class=\"card empty\">None of them passes the filter.</p>",
+        out.push_str(match (by_reason.is_empty(), Visibility::current().is_whole()) {
+            (true, true) => "<p class=\"card empty\">None. Every event was handled.</p>",
+            (true, false) => "<p class=\"card empty\">None of the objects that this access key sees.</p>",
+            (false, _) => "<p class=\"card empty\">None of them passes the filter.</p>",
         });
         return Ok(out);
     }

@@ -12,7 +12,7 @@ use crate::{
         Admin, BackfillActionRequest, BackfillProgress, BackfillState, BucketsRequest, Fields, Handle as _,
         KeyEntry, KeysRequest, Operations, OperationsRequest, Refusal,
     },
-    auth::{Action, Client, caller},
+    auth::{Action, Client, Visibility, caller},
     settings::Settings,
 };
 
@@ -112,7 +112,11 @@ fn state(operations: &Operations) -> String {
 fn dead_letters(out: &mut String, operations: &Operations) {
     out.push_str("<section class=\"card part\" aria-labelledby=\"dead\"><h2 id=\"dead\">Dead letters</h2>");
     if operations.dead_letters.is_empty() {
-        out.push_str("<p class=\"help\">None. Every event was handled.</p></section>");
+        let words = match Visibility::current().is_whole() {
+            true => "None. Every event was handled.",
+            false => "None of the objects that this access key sees.",
+        };
+        let _ = write!(out, "<p class=\"help\">{words}</p></section>");
         return;
     }
     out.push_str("<ul class=\"reasons\">");
@@ -136,7 +140,9 @@ fn backfill(out: &mut String, progress: Option<&BackfillProgress>) {
         return;
     };
     let keys = match progress.prefix.as_str() {
-        "" => "every key".into(),
+        "" if Visibility::current().is_whole() => "every key".into(),
+        // Which is not shown to every access key.
+        "" => "keys that an operator chose".into(),
         prefix => format!("keys below <code>{}</code>", html::text(prefix)),
     };
     let class = if progress.state == BackfillState::Failed { "bad" } else { "calm" };
@@ -221,13 +227,18 @@ fn public(settings: &Settings, admin: &Admin, operations: &Operations) -> Result
     let buckets = BucketsRequest::default().handle(admin)?.buckets;
     let names: Vec<_> =
         buckets.iter().filter(|bucket| bucket.is_public).map(|bucket| html::text(&bucket.name)).collect();
+    let is_whole = Visibility::current().is_whole();
     let words = match (names.as_slice(), operations.public_objects) {
-        ([], 0) if settings.api.public == Public::None => {
+        ([], 0) if settings.api.public == Public::None && is_whole => {
             "Nothing is public: every request needs a key.".to_owned()
+        }
+        ([], 0) if !is_whole => {
+            "No bucket that this access key sees is public, and no object's ACL.".to_owned()
         }
         ([], 0) => String::new(),
         (names, objects) => {
-            let buckets = if names.is_empty() { "No bucket".into() } else { names.join(", ") };
+            let none = if is_whole { "No bucket" } else { "No bucket that this access key sees" };
+            let buckets = if names.is_empty() { none.into() } else { names.join(", ") };
             format!(
                 "<b>{buckets}</b> may be read or written by anybody, as its policy or ACL says; {objects} objects have an ACL that is public."
             )
@@ -257,7 +268,11 @@ fn in_force(settings: &Settings, operations: &Operations) -> String {
         settings.triggers.len()
     );
     if operations.settings.is_empty() {
-        out.push_str("<p class=\"card empty\">All are at their defaults.</p></section>");
+        let words = match Visibility::current().is_whole() {
+            true => "All are at their defaults.",
+            false => "Those that are not at their defaults are shown to operators.",
+        };
+        let _ = write!(out, "<p class=\"card empty\">{words}</p></section>");
         return out;
     }
     out.push_str(

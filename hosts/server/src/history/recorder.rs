@@ -154,10 +154,16 @@ impl Recorder {
 
     /// The matching results among those buffered, and the lowest number that is buffered.
     fn buffered(&self, limit: usize, matches: impl Fn(&Entry) -> bool) -> (Vec<Entry>, u64) {
-        let state = self.shared.state();
-        let results = state.results.iter().rev().map(|(_, entry)| entry.as_ref());
-        let found = results.filter(|entry| matches(entry)).take(limit).cloned().collect();
-        (found, state.results.front().map_or(u64::MAX, |(number, _)| *number))
+        let (buffered, below) = {
+            let state = self.shared.state();
+            let buffered: Vec<Arc<Entry>> =
+                state.results.iter().rev().map(|(_, entry)| entry.clone()).collect();
+            (buffered, state.results.front().map_or(u64::MAX, |(number, _)| *number))
+        };
+        // Not under the lock, for which attempts wait: whether one may be shown may have to be read.
+        let results = buffered.iter().map(|entry| entry.as_ref());
+        let found = results.filter(|entry: &&Entry| matches(entry)).take(limit).cloned().collect();
+        (found, below)
     }
 }
 
