@@ -160,10 +160,20 @@ impl Handle for GalleryRequest {
                         caller::current().map(|caller| caller.authorize(Action::ListBucket, &resource));
                     denied.transpose().map_err(|denied| Refusal::forbidden(denied.to_string()))?;
                 }
-                page.folders = visibility.folders(&page.bucket, self.prefix.as_deref().unwrap_or_default());
+                let prefix = self.prefix.as_deref().unwrap_or_default();
+                match self.is_search() {
+                    true => {
+                        let prefixes = visibility.listed_below(&page.bucket, prefix);
+                        self.search(admin, &mut page, prefixes)?;
+                    }
+                    false => page.folders = visibility.folders(&page.bucket, prefix),
+                }
             }
             (true, false) => self.browse(admin, &mut page)?,
-            (true, true) => self.search(admin, &mut page)?,
+            (true, true) => {
+                let prefix = self.prefix.clone().unwrap_or_default();
+                self.search(admin, &mut page, vec![prefix])?;
+            }
         }
         Ok(page)
     }
@@ -209,38 +219,42 @@ impl GalleryRequest {
         Ok(())
     }
 
-    /// A page of all keys below the prefix.
-    fn search(self, admin: &Admin, page: &mut GalleryPage) -> Result<(), Refusal> {
+    /// A page of all keys below the prefixes, which are in order and do not overlap.
+    fn search(self, admin: &Admin, page: &mut GalleryPage, prefixes: Vec<String>) -> Result<(), Refusal> {
         let (limit, until) = (self.limit(), Instant::now() + SEARCH_TIME);
         let (triggers, visible) = (admin.triggers(), admin.visible_triggers());
         let text = self.text.map(|text| text.to_lowercase());
-        let mut request = PageRequest {
-            max: MAX_IMAGES,
-            prefix: self.prefix.unwrap_or_default(),
-            after: self.after.unwrap_or_default(),
-            ..PageRequest::default()
-        };
-        loop {
-            let listed = admin.parts.store.listing.page(&page.bucket, &request)?;
-            for (key, record) in listed.objects {
-                request.after.clone_from(&key);
-                let holds = text.as_ref().is_none_or(|text| key.to_lowercase().contains(text.as_str()));
-                if holds && !record.is_folder_marker(&key) {
-                    let at = admin.location(Some(&page.bucket), &key)?;
-                    let image = admin.gallery_image(&triggers, &visible, at, record)?;
-                    if self.only.is_none_or(|only| only.passes(image.status)) {
-                        page.images.push(image);
+        let after = self.after.unwrap_or_default();
+        for prefix in prefixes {
+            // Those that the pages before have ended.
+            if after > prefix && !after.starts_with(&prefix) {
+                continue;
+            }
+            let mut request =
+                PageRequest { max: MAX_IMAGES, prefix, after: after.clone(), ..PageRequest::default() };
+            loop {
+                let listed = admin.parts.store.listing.page(&page.bucket, &request)?;
+                for (key, record) in listed.objects {
+                    request.after.clone_from(&key);
+                    let holds = text.as_ref().is_none_or(|text| key.to_lowercase().contains(text.as_str()));
+                    if holds && !record.is_folder_marker(&key) {
+                        let at = admin.location(Some(&page.bucket), &key)?;
+                        let image = admin.gallery_image(&triggers, &visible, at, record)?;
+                        if self.only.is_none_or(|only| only.passes(image.status)) {
+                            page.images.push(image);
+                        }
+                    }
+                    if page.images.len() == limit || Instant::now() >= until {
+                        page.next = Some(request.after);
+                        return Ok(());
                     }
                 }
-                if page.images.len() == limit || Instant::now() >= until {
-                    page.next = Some(request.after);
-                    return Ok(());
+                if listed.next.is_none() {
+                    break;
                 }
             }
-            if listed.next.is_none() {
-                return Ok(());
-            }
         }
+        Ok(())
     }
 }
 

@@ -98,6 +98,19 @@ impl Visibility {
         folders.into_iter().collect()
     }
 
+    /// The prefixes below one that it may list, where it may not list that itself; in order, none within another.
+    #[must_use]
+    pub fn listed_below(&self, bucket: &str, prefix: &str) -> Vec<String> {
+        let mut listed: Vec<String> = Vec::new();
+        for named in self.named_prefixes(bucket) {
+            let is_within = listed.last().is_some_and(|last| named.starts_with(last.as_str()));
+            if !is_within && named.starts_with(prefix) && self.lists(bucket, &named) {
+                listed.push(named);
+            }
+        }
+        listed
+    }
+
     /// A text about something that it sees, such as the reason of a failure; not if that names a bucket that it does not see,
     /// or the object that another collides with.
     #[must_use]

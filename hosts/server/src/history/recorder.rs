@@ -142,6 +142,20 @@ impl Recorder {
         Ok(found)
     }
 
+    /// The same further back, through some 190,000 results: for conditions that [`Search`] does not have.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn latest_and_packed(
+        &self,
+        limit: usize,
+        matches: impl Fn(&Entry) -> bool,
+    ) -> Result<Vec<Entry>, DatabaseError> {
+        let (mut found, below) = self.buffered(limit, &matches);
+        found.extend(self.database.latest_and_packed(limit - found.len(), below, matches)?);
+        Ok(found)
+    }
+
     /// Up to `limit` results of the whole history, latest first.
     ///
     /// # Errors
