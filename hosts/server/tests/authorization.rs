@@ -870,7 +870,7 @@ const ASKED: &[(&str, &str, &str, bool)] = &[
     ("GET", "/picture?bucket=shared-images&key={own}/a.bmp", "", false),
     ("POST", "/retry", "bucket=shared-images&key={own}/a.bmp", false),
     ("GET", "/dead-letters", "", true),
-    ("GET", "/dead-letters?reason=malformed&text=bmp", "", true),
+    ("GET", "/dead-letters?reason=unsupported&text=bmp", "", true),
     ("POST", "/dead-letters", "action=redrive&all=1", false),
     ("POST", "/backfill", "dry_run=true", false),
     ("POST", "/backup", "action=begin", false),
@@ -948,6 +948,13 @@ fn no_route_names_what_a_key_may_neither_get_nor_list() {
             assert!(answer.contains(own), "{target}: {answer}");
         }
     }
+    // A search goes through what may be listed, where the bucket itself may not be.
+    for (own, other) in OWNERS {
+        let json = format!("{}accept: application/json\r\n", of(own));
+        let found = port.exchange("GET", "/gallery?bucket=shared-images&text=A.BMP", &json, b"");
+        assert!(found.contains(&format!("{own}/a.bmp")) && !found.contains(other), "{found}");
+        assert!(!found.contains("broken"), "{found}");
+    }
     // What is another's is refused whether it is there or not.
     for (own, other) in OWNERS {
         for key in ["a.bmp", "none.bmp"] {
@@ -978,7 +985,7 @@ fn streams_have_what_a_key_may_get_or_list() {
     let port = shared_port();
     let upgrade = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
                    sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
-    for (pass, (own, other)) in OWNERS.into_iter().enumerate() {
+    for (round, (own, other)) in OWNERS.into_iter().enumerate() {
         let streams = [("/events", ""), ("/logs?follow=true", ""), ("/ws", upgrade)];
         let mut streams =
             streams.map(|(target, header)| port.follow(target, &format!("{}{header}", of(own))));
@@ -986,8 +993,8 @@ fn streams_have_what_a_key_may_get_or_list() {
         for stream in &mut streams {
             stream("\r\n\r\n");
         }
-        port.upload("shared-images", &format!("{other}/new-{pass}.bmp"), &picture());
-        port.upload(&format!("{other}-images"), &format!("{other}-watched/new.bmp"), b"no image");
+        port.upload("shared-images", &format!("{other}/first-{round}.bmp"), &picture());
+        port.upload(&format!("{other}-images"), &format!("{other}-watched/second-{round}.bmp"), b"no image");
         port.upload("shared-images", &format!("{own}/last.bmp"), &picture());
         for stream in &mut streams {
             let read = stream("last.bmp");
