@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from access_keys import Key, audit, code, keys
+from errors import refused
 from sample_images import jpeg
 from tintype import DESTINATION, SOURCE, run
 from waiting import until
@@ -239,7 +240,13 @@ def test_a_notification_needs_the_right_to_what_it_writes(server):
     put = lambda key, of: code(
         key.s3.put_bucket_notification_configuration, Bucket=f"of-{key.name}", NotificationConfiguration=of
     )
-    assert put(owner, configuration(created)) == "AccessDenied"
+    with refused("AccessDenied", 403, "s3:PutObject") as denied:
+        owner.s3.put_bucket_notification_configuration(
+            Bucket="of-owner", NotificationConfiguration=configuration(created)
+        )
+    # Where the function writes is for the log.
+    assert DESTINATION not in str(denied.value)
+    assert any(DESTINATION in line["resource"] for line in audit(server) if line["decision"] == "deny")
     assert put(owner, {}) is None
     assert put(both, configuration(created, removed)) == "AccessDenied"
     assert put(both, configuration(created)) is None

@@ -259,6 +259,11 @@ def test_ownership_controls_disable_acls(new_server):
         bucket = f"created-as-{name.lower()}"
         s3.create_bucket(Bucket=bucket, ObjectOwnership=name)
         assert s3.get_bucket_ownership_controls(Bucket=bucket)["OwnershipControls"] == controls(name)
+        # It is there: what it is to be then is not ignored.
+        others = "ObjectWriter" if name == enforced else enforced
+        assert code(s3.create_bucket, Bucket=bucket, ObjectOwnership=others) == "BucketAlreadyOwnedByYou"
+        assert code(s3.create_bucket, Bucket=bucket, ObjectOwnership=name) is None
+        assert s3.get_bucket_ownership_controls(Bucket=bucket)["OwnershipControls"] == controls(name)
     # ACLs count, until they are disabled, and again afterwards.
     s3.create_bucket(Bucket="pictures", ACL="public-read")
     at = {"Bucket": "pictures", "Key": "a"}

@@ -111,8 +111,16 @@ pub struct Rendering {
 
 /// The operations of a host.
 pub trait Host: Clone + Send + Sync + 'static {
-    /// The triggers in force, the default first ([`tintype_pipeline::trigger::default_trigger`]).
+    /// The triggers in force, the default first ([`tintype_pipeline::trigger::default_trigger`]); where callers differ in what
+    /// they may read, those whose buckets may be named to the caller.
     fn triggers(&self) -> Arc<Vec<Trigger>>;
+
+    /// The triggers for an object of a bucket that none of [`Self::triggers`] watches, which the request that the current task
+    /// serves names.
+    fn triggers_for(&self, at: &Location) -> Arc<Vec<Trigger>> {
+        let _ = at;
+        self.triggers()
+    }
 
     /// Whose results the request that the current task serves may get; `None`: nobody's, where callers differ in what they
     /// may read.

@@ -48,7 +48,7 @@ pub(crate) async fn get<H: Host>(State(api): State<Api<H>>, request: Request) ->
 }
 
 fn query<H: Host>(api: &Api<H>, request: &Request) -> Result<(Location, Query), Box<Response>> {
-    let query = Query::of(request.uri(), &api.config, api.host.triggers())?;
+    let query = Query::of(request.uri(), &api.config, &api.host)?;
     query.delivery.refuse()?;
     if query.has_spec {
         let text = format!("{INFO} takes the query fields \"key\" and \"bucket\" alone");
@@ -80,7 +80,9 @@ fn description(at: &Location, inspection: &Inspection) -> Value {
 /// The `srcset` of each preset, for this version of the image.
 fn srcsets<H: Host>(api: &Api<H>, at: &Location, etag: &str) -> Map<String, Value> {
     let triggers = api.host.triggers();
-    let is_default = default_trigger(&triggers).is_some_and(|trigger| trigger.bucket == at.bucket);
+    // Where callers differ in what they may read, the default of whoever gets the image may be another.
+    let is_default = api.host.audience().is_some()
+        && default_trigger(&triggers).is_some_and(|trigger| trigger.bucket == at.bucket);
     let of_preset = |preset: &Preset| {
         let mut url = ImageUrl::of_preset(&api.config.path, &preset.name, at.key.as_str());
         if !is_default {

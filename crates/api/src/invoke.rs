@@ -56,7 +56,7 @@ pub(crate) async fn post<H: Host>(State(api): State<Api<H>>, request: Request) -
 }
 
 async fn response<H: Host>(api: &Api<H>, request: Request) -> Result<Box<Response>, Box<Response>> {
-    let query = Query::of(request.uri(), &api.config, api.host.triggers())?;
+    let query = Query::of(request.uri(), &api.config, &api.host)?;
     query.delivery.refuse()?;
     let deadline = Deadline::of(&request);
     let (head, body) = request.into_parts();
@@ -131,7 +131,9 @@ async fn run<H: Host>(api: &Api<H>, headers: &HeaderMap, body: &[u8], deadline: 
             match api.host.enqueue(record.clone()).await {
                 Ok(Queued::NoQueue) => {}
                 Ok(Queued::Yes) => {
-                    records.queued(&api.config.path, bucket, &record);
+                    // Where callers differ in what they may read, they may differ in which bucket is meant by default.
+                    let default = api.host.audience().map(|_| bucket);
+                    records.queued(&api.config.path, default, &record);
                     continue;
                 }
                 Ok(Queued::NoTrigger) => {
@@ -186,9 +188,9 @@ impl Records {
     }
 
     /// A record of `default_bucket` is asked for without its bucket.
-    fn queued(&mut self, path: &str, default_bucket: &str, record: &Record) {
+    fn queued(&mut self, path: &str, default_bucket: Option<&str>, record: &Record) {
         let mut ask = format!("{path}{INFO}?key={}", form_encoded(record.key.as_str()));
-        if record.bucket != default_bucket {
+        if default_bucket != Some(record.bucket.as_str()) {
             ask = format!("{ask}&bucket={}", form_encoded(&record.bucket));
         }
         self.results.push(json!({

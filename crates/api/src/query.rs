@@ -13,7 +13,7 @@ use tintype_pipeline::{
 };
 
 use crate::{
-    Config, NO_TRIGGER,
+    Config, Host, NO_TRIGGER,
     answer::message,
     settings::{Preset, PresetFormat},
     signed_url::{EXPIRES, SIGNATURE},
@@ -119,24 +119,30 @@ impl Deref for MatchedTrigger {
 }
 
 impl MatchedTrigger {
-    /// The trigger for a key of a bucket; where none is named, the default trigger's bucket is meant.
-    pub(crate) fn find(
-        triggers: Arc<Vec<Trigger>>,
+    /// The trigger of a host for a key of a bucket; where none is named, the default trigger's bucket is meant.
+    pub(crate) fn find<H: Host>(
+        host: &H,
         bucket: Option<&str>,
         key: Option<&ObjectKey>,
     ) -> Result<Self, NotFound> {
+        let triggers = host.triggers();
         let bucket = match bucket {
             Some(bucket) => bucket,
             None => &default_trigger(&triggers).ok_or(NotFound::NoTrigger)?.bucket,
         };
-        let found = find_trigger(&triggers, bucket, key.map(ObjectKey::as_str));
-        let index = found.and_then(|found| triggers.iter().position(|trigger| std::ptr::eq(trigger, found)));
-        match index {
-            Some(index) => Ok(Self { triggers, index }),
-            None => {
-                Err(NotFound::Bucket(format!("\"{bucket}\" is not one of {}", buckets(&triggers).join(", "))))
-            }
+        if let Some(found) = Self::among(&triggers, bucket, key) {
+            return Ok(found);
         }
+        let at = key.map(|key| Location { bucket: bucket.to_owned(), key: key.clone() });
+        at.and_then(|at| Self::among(&host.triggers_for(&at), bucket, key)).ok_or_else(|| {
+            NotFound::Bucket(format!("\"{bucket}\" is not one of {}", buckets(&triggers).join(", ")))
+        })
+    }
+
+    fn among(triggers: &Arc<Vec<Trigger>>, bucket: &str, key: Option<&ObjectKey>) -> Option<Self> {
+        let found = find_trigger(triggers, bucket, key.map(ObjectKey::as_str))?;
+        let index = triggers.iter().position(|trigger| std::ptr::eq(trigger, found))?;
+        Some(Self { triggers: triggers.clone(), index })
     }
 }
 
@@ -216,7 +222,7 @@ impl Delivery {
 
 impl Query {
     /// Parses the query of a URL, and the path of a preset's image.
-    pub(crate) fn of(uri: &Uri, config: &Config, triggers: Arc<Vec<Trigger>>) -> Result<Self, Box<Response>> {
+    pub(crate) fn of<H: Host>(uri: &Uri, config: &Config, host: &H) -> Result<Self, Box<Response>> {
         let bad = |error: String| Box::new(message(StatusCode::BAD_REQUEST, error));
         let mut fields = parse(uri.query().unwrap_or_default(), config.bounds).map_err(bad)?;
         if let Some((preset, key)) = preset_path(uri.path(), &config.path) {
@@ -228,7 +234,7 @@ impl Query {
         } else if fields.dpr.is_some() {
             return Err(bad("query field \"dpr\" is for presets; ask for a larger \"size\"".into()));
         }
-        let trigger = MatchedTrigger::find(triggers, fields.bucket.as_deref(), fields.key.as_ref())
+        let trigger = MatchedTrigger::find(host, fields.bucket.as_deref(), fields.key.as_ref())
             .map_err(|unknown| unknown.response("query field \"bucket\""))?;
         let base = trigger.renditions.first().map(|rendition| rendition.spec.clone()).unwrap_or_default();
         let mut query = Self {

@@ -251,7 +251,7 @@ async fn fallback<H: Host>(
     let key = api.config.presets[parsed.delivery.preset?].fallback.clone()?;
     let at = Location { bucket: parsed.at.bucket.clone(), key };
     let stat = api.host.stat(at.clone()).await.ok().flatten()?;
-    let trigger = MatchedTrigger::find(api.host.triggers(), Some(&at.bucket), Some(&at.key)).ok()?;
+    let trigger = MatchedTrigger::find(&api.host, Some(&at.bucket), Some(&at.key)).ok()?;
     let of_fallback = ThumbnailRequest {
         at,
         trigger,
@@ -277,7 +277,7 @@ async fn fallback<H: Host>(
 }
 
 fn parse<H: Host>(request: &Parts, api: &Api<H>) -> Result<ThumbnailRequest, Box<Response>> {
-    let query = Query::of(&request.uri, &api.config, api.host.triggers())?;
+    let query = Query::of(&request.uri, &api.config, &api.host)?;
     let at = query.location()?;
     let pass = request.extensions.get().copied().unwrap_or_default();
     let accept = Accept::of(&request.headers);

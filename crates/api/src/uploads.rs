@@ -89,7 +89,7 @@ pub(crate) async fn post<H: Host>(State(api): State<Api<H>>, request: Request) -
         Ok(terms) => terms,
         Err(error) => return message(StatusCode::BAD_REQUEST, error),
     };
-    let trigger = match MatchedTrigger::find(api.host.triggers(), terms.bucket.as_deref(), Some(&terms.key)) {
+    let trigger = match MatchedTrigger::find(&api.host, terms.bucket.as_deref(), Some(&terms.key)) {
         Ok(trigger) => trigger,
         Err(unknown) => return *unknown.response("\"bucket\""),
     };

@@ -749,6 +749,17 @@ async fn presets_are_rendered_as_the_client_accepts() {
 }
 
 #[tokio::test]
+async fn srcsets_name_the_bucket_where_callers_differ_in_what_they_may_read() {
+    let (router, host) = routes().await;
+    for (shares, names_bucket) in [(true, false), (false, true)] {
+        host.0.shares_results.store(shares, Ordering::Relaxed);
+        let info = get(&router, "/dev1/myimage/info?key=a+b%2Bc.png", &[]).await.json();
+        let srcset = info["srcset"]["card"].as_str().unwrap();
+        assert_eq!(srcset.contains("bucket=input-product-images"), names_bucket, "{srcset}");
+    }
+}
+
+#[tokio::test]
 async fn a_fallback_image_has_the_status_of_the_fault() {
     let (router, _) = routes().await;
     let fallback = get(&router, "/dev1/myimage/card/a%20b+c.png", &[]).await;

@@ -125,6 +125,10 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// What every message of [`Self::Collision`] holds, between the thumbnail and the other source: where only the message is
+    /// stored, the class is recognised by it.
+    pub const COLLISION_WORDS: &str = "is the thumbnail of";
+
     /// Every class.
     pub const ALL: [Self; 15] = [
         Self::Malformed,

@@ -86,9 +86,10 @@ pub(crate) async fn check_collision(
     Err(Failure::new(
         Reason::Collision,
         format!(
-            "{} is the thumbnail of {other}, which would be overwritten; rename this one ({source}), or give the two \
-             triggers different destinations or key templates",
-            target.at
+            "{} {} {other}, which would be overwritten; rename this one ({source}), or give the two triggers different \
+             destinations or key templates",
+            target.at,
+            Reason::COLLISION_WORDS
         ),
     ))
 }

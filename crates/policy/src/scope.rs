@@ -10,24 +10,28 @@ use crate::{
 
 impl Policy {
     /// How keys of a bucket begin that statements which allow something name, by their resources and by conditions on
-    /// `s3:prefix`; of a name with wildcards, the shortest key that it matches. What is allowed there is for
+    /// `s3:prefix`, and those that are left where a statement denies all but what it names; of a name with wildcards, the
+    /// shortest key that it matches. What is allowed there is for
     /// [`evaluate`](crate::evaluate) to say.
     #[must_use]
     pub fn prefixes(&self, bucket: &str, username: Option<&str>) -> BTreeSet<String> {
         let variables = Variables { username };
-        let allowing = self.statements.iter().filter(|statement| statement.effect == Effect::Allow);
-        allowing.flat_map(|statement| statement.prefixes(bucket, variables)).collect()
+        let is_naming =
+            |statement: &&Statement| statement.effect == Effect::Allow || statement.is_not_resource;
+        let naming = self.statements.iter().filter(is_naming);
+        naming.flat_map(|statement| statement.prefixes(bucket, variables)).collect()
     }
 }
 
 impl Statement {
     fn prefixes(&self, bucket: &str, variables: Variables<'_>) -> BTreeSet<String> {
         let mut prefixes = BTreeSet::new();
-        // What it names is what it does not allow.
-        if self.is_not_resource {
+        // What it names is what it does not allow, or not deny.
+        let is_all_but = self.is_not_resource && self.effect == Effect::Allow;
+        if is_all_but {
             prefixes.insert(String::new());
         }
-        for resource in self.resources.iter().filter(|_| !self.is_not_resource) {
+        for resource in self.resources.iter().filter(|_| !is_all_but) {
             prefixes.extend(resource.prefix(bucket, variables));
         }
         // Conditions narrow down what is named.
@@ -108,5 +112,9 @@ mod tests {
         let but =
             "{\"Effect\": \"Allow\", \"Action\": \"s3:*\", \"NotResource\": \"arn:aws:s3:::in/secret/*\"}";
         assert_eq!(prefixes(but, "in"), [""]);
+        let rest =
+            "{\"Effect\": \"Deny\", \"Action\": \"s3:*\", \"NotResource\": \"arn:aws:s3:::in/mine/*\"}";
+        assert_eq!(prefixes(rest, "in"), ["mine/"]);
+        assert!(prefixes(rest, "other").is_empty());
     }
 }

@@ -906,6 +906,11 @@ fn no_route_names_what_a_key_may_neither_get_nor_list() {
     assert_eq!(asked, routes.collect(), "what a route names is asked for here");
 
     let root = basic(KEY.0, KEY.1);
+    let form =
+        format!("{root}accept: application/json\r\ncontent-type: application/x-www-form-urlencoded\r\n");
+    let backfill = format!("action=start&prefix={}/", OWNERS[0].1);
+    let begun = port.exchange("POST", "/backfills", &form, backfill.as_bytes());
+    assert!(begun.starts_with("HTTP/1.1 2"), "{begun}");
     for (method, target, body, is_named) in ASKED {
         for accept in ["", "accept: application/json\r\n"] {
             let ask = |own: &str, credentials: &str| {
@@ -942,6 +947,13 @@ fn no_route_names_what_a_key_may_neither_get_nor_list() {
         for (own, _) in OWNERS {
             assert!(answer.contains(own), "{target}: {answer}");
         }
+    }
+    // A search goes through what may be listed, where the bucket itself may not be.
+    for (own, other) in OWNERS {
+        let json = format!("{}accept: application/json\r\n", of(own));
+        let found = port.exchange("GET", "/gallery?bucket=shared-images&text=A.BMP", &json, b"");
+        assert!(found.contains(&format!("{own}/a.bmp")) && !found.contains(other), "{found}");
+        assert!(!found.contains("broken"), "{found}");
     }
     // What is another's is refused whether it is there or not.
     for (own, other) in OWNERS {
@@ -989,4 +1001,94 @@ fn streams_have_what_a_key_may_get_or_list() {
             assert!(!read.contains(other) && read.contains(own), "{read}");
         }
     }
+}
+
+/// A server where both owners have images in one folder, told apart by their ends, and another key may get one that it cannot
+/// be seen from its policy that it may.
+fn meeting_port() -> HttpPort {
+    let mut toml = String::from(
+        "[[trigger]]\nbucket = \"meeting-images\"\nsuffixes = [\".garnet\", \".cobalt\", \".bmp\"]\n\
+         destination = \"meeting-thumbnails\"\n\
+         [[trigger.rendition]]\nkey = \"{dir}{stem}.{format}\"\nsize = \"16\"\n",
+    );
+    let of_owner = |owner: &str| {
+        serde_json::json!({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Action": ["execute-api:Invoke", "tintype:Read", "tintype:Write"], "Resource": "*"},
+            {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": [
+                format!("arn:aws:s3:::meeting-images/*.{owner}"), "arn:aws:s3:::meeting-images/common/*",
+            ]},
+        ]})
+    };
+    let narrow = serde_json::json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": "*"},
+        {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::meeting-images/0*"},
+        {"Effect": "Deny", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::meeting-images/0"},
+    ]});
+    for (name, policy) in [("garnet", of_owner("garnet")), ("cobalt", of_owner("cobalt")), ("narrow", narrow)]
+    {
+        toml.extend([format!(
+            "[[access]]\nname = \"{name}-key\"\naccess_key_id = \"{name}\"\nsecret_access_key = \"secret-of-{name}\"\n\
+             policy = '{policy}'\n"
+        )]);
+    }
+    HttpPort::start("127.0.0.1", &toml)
+}
+
+#[test]
+fn failures_and_events_do_not_name_what_another_key_has() {
+    let port = meeting_port();
+    let root = basic(KEY.0, KEY.1);
+    for (pass, (own, other)) in OWNERS.into_iter().enumerate() {
+        let key = format!("{pass}.{own}");
+        // The thumbnails of both have one name.
+        port.upload("meeting-images", &format!("{pass}.{other}"), &picture());
+        port.upload("meeting-images", &key, &picture());
+        let ask = |method: &str, target: &str, kind: &str, body: &[u8]| {
+            let header = format!("{}accept: application/json\r\ncontent-type: {kind}\r\n", of(own));
+            port.exchange(method, target, &header, body)
+        };
+        let get = |target: &str| ask("GET", target, "text/plain", b"");
+        common::eventually("the collision is a dead letter", || get("/dead-letters").contains(&key));
+        let event = serde_json::json!({"Records": [{"eventName": "ObjectCreated:Put", "s3": {
+            "bucket": {"name": "meeting-images"}, "object": {"key": key},
+        }}]});
+        let object = format!("bucket=meeting-images&key={key}");
+        for answer in [
+            ask("POST", &format!("/dev1/myimage?{object}"), "image/bmp", &picture()),
+            ask("POST", "/dev1/myimage", "application/json", event.to_string().as_bytes()),
+            get(&format!("/object?{object}")),
+            get("/dead-letters"),
+            get("/results"),
+        ] {
+            assert!(!answer.contains(other), "{own}: {answer}");
+            assert!(answer.contains("taken by another source's thumbnail"), "{own}: {answer}");
+        }
+        let gallery = get(&format!("/gallery?{object}"));
+        assert!(gallery.contains(own) && !gallery.contains(other), "{gallery}");
+
+        // Whose event it was, where both see the object.
+        let common = format!("bucket=meeting-images&key=common/{pass}.bmp");
+        let header = format!("{}content-type: image/bmp\r\n", of(other));
+        let uploaded = port.exchange("POST", &format!("/upload?{common}"), &header, b"no image");
+        assert!(uploaded.starts_with("HTTP/1.1 200"), "{uploaded}");
+        let name = format!("common/{pass}.bmp");
+        common::eventually("it is a dead letter", || get("/dead-letters").contains(&name));
+        let target = format!("/object?{common}");
+        let shown = port.exchange("GET", &target, &format!("{root}accept: application/json\r\n"), b"");
+        assert!(shown.contains(&format!("key/{other}-key")), "there is something to leave out: {shown}");
+        for target in [&*target, "/dead-letters"] {
+            let answer = get(target);
+            assert!(answer.contains(&name) && !answer.contains(other), "{target}: {answer}");
+        }
+    }
+    // What a key may get it is answered, though no bucket is meant by default for it.
+    let narrow = of("narrow");
+    for (key, status) in [("0.cobalt", 200), ("0.none", 404), ("1.cobalt", 400), ("0", 400)] {
+        let target = format!("/dev1/myimage?bucket=meeting-images&key={key}&size=20");
+        assert_eq!(port.status("GET", &target, &narrow), status, "{key}");
+    }
+    let header = format!("{narrow}content-type: application/json\r\n");
+    let form = port.exchange("POST", "/dev1/myimage/uploads", &header, b"{\"key\": \"a.bmp\"}");
+    assert!(form.starts_with("HTTP/1.1 403") && form.contains("name one"), "{form}");
+    assert!(!form.contains("meeting"), "{form}");
 }

@@ -122,6 +122,10 @@ fn results_beyond_the_latest_are_packed_and_found() {
     let ended: Vec<i64> = history.iter().map(|entry| entry.ended_ms - begin).collect();
     assert_eq!(ended, [6003, 3], "latest first, also from blocks");
     assert!(recorder.search(10, &by_key("photos/none.jpg")).unwrap().is_empty());
+    let history = recorder.latest_and_packed(10, |entry| entry.key == "photos/3.jpg").unwrap();
+    let ended: Vec<i64> = history.iter().map(|entry| entry.ended_ms - begin).collect();
+    assert_eq!(ended, [6003, 3], "by any condition, too");
+    assert_eq!(recorder.latest_and_packed(1, |entry| entry.key == "photos/3.jpg").unwrap().len(), 1);
     again.close();
 }
 

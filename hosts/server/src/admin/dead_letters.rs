@@ -178,7 +178,8 @@ impl Admin {
 
 /// Whether a dead letter is of an object that is shown.
 fn shown(visibility: &Visibility) -> impl Fn(&DeadLetter) -> bool {
-    |dead_letter| visibility.shows_key(&dead_letter.event.bucket, &dead_letter.event.key)
+    let shows = visibility.shows_keys();
+    move |dead_letter| shows(&dead_letter.event.bucket, &dead_letter.event.key)
 }
 
 /// Dead letters as they are shown.

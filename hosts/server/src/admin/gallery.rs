@@ -160,10 +160,20 @@ impl Handle for GalleryRequest {
                         caller::current().map(|caller| caller.authorize(Action::ListBucket, &resource));
                     denied.transpose().map_err(|denied| Refusal::forbidden(denied.to_string()))?;
                 }
-                page.folders = visibility.folders(&page.bucket, self.prefix.as_deref().unwrap_or_default());
+                let prefix = self.prefix.as_deref().unwrap_or_default();
+                match self.is_search() {
+                    true => {
+                        let prefixes = visibility.listed_below(&page.bucket, prefix);
+                        self.search(admin, &mut page, prefixes)?;
+                    }
+                    false => page.folders = visibility.folders(&page.bucket, prefix),
+                }
             }
             (true, false) => self.browse(admin, &mut page)?,
-            (true, true) => self.search(admin, &mut page)?,
+            (true, true) => {
+                let prefix = self.prefix.clone().unwrap_or_default();
+                self.search(admin, &mut page, vec![prefix])?;
+            }
         }
         Ok(page)
     }
@@ -178,11 +188,11 @@ impl GalleryRequest {
         if self.keys.len() > MAX_IMAGES {
             return Err(Refusal::invalid(format!("{} keys at once; at most {MAX_IMAGES}", self.keys.len())));
         }
-        let triggers = admin.triggers();
+        let (triggers, visible) = (admin.triggers(), admin.visible_triggers());
         for key in self.keys {
             let at = admin.visible_location(Some(&page.bucket), &key)?;
             if let Some(record) = admin.head(&at)? {
-                page.images.push(admin.gallery_image(&triggers, at, record)?);
+                page.images.push(admin.gallery_image(&triggers, &visible, at, record)?);
             }
         }
         Ok(())
@@ -197,11 +207,11 @@ impl GalleryRequest {
             after: self.after.unwrap_or_default(),
         };
         let listed = admin.parts.store.listing.page(&page.bucket, &request)?;
-        let triggers = admin.triggers();
+        let (triggers, visible) = (admin.triggers(), admin.visible_triggers());
         for (key, record) in listed.objects {
             if !record.is_folder_marker(&key) {
                 let at = admin.location(Some(&page.bucket), &key)?;
-                page.images.push(admin.gallery_image(&triggers, at, record)?);
+                page.images.push(admin.gallery_image(&triggers, &visible, at, record)?);
             }
         }
         page.folders = listed.prefixes;
@@ -209,37 +219,42 @@ impl GalleryRequest {
         Ok(())
     }
 
-    /// A page of all keys below the prefix.
-    fn search(self, admin: &Admin, page: &mut GalleryPage) -> Result<(), Refusal> {
-        let (limit, until, triggers) = (self.limit(), Instant::now() + SEARCH_TIME, admin.triggers());
+    /// A page of all keys below the prefixes, which are in order and do not overlap.
+    fn search(self, admin: &Admin, page: &mut GalleryPage, prefixes: Vec<String>) -> Result<(), Refusal> {
+        let (limit, until) = (self.limit(), Instant::now() + SEARCH_TIME);
+        let (triggers, visible) = (admin.triggers(), admin.visible_triggers());
         let text = self.text.map(|text| text.to_lowercase());
-        let mut request = PageRequest {
-            max: MAX_IMAGES,
-            prefix: self.prefix.unwrap_or_default(),
-            after: self.after.unwrap_or_default(),
-            ..PageRequest::default()
-        };
-        loop {
-            let listed = admin.parts.store.listing.page(&page.bucket, &request)?;
-            for (key, record) in listed.objects {
-                request.after.clone_from(&key);
-                let holds = text.as_ref().is_none_or(|text| key.to_lowercase().contains(text.as_str()));
-                if holds && !record.is_folder_marker(&key) {
-                    let at = admin.location(Some(&page.bucket), &key)?;
-                    let image = admin.gallery_image(&triggers, at, record)?;
-                    if self.only.is_none_or(|only| only.passes(image.status)) {
-                        page.images.push(image);
+        let after = self.after.unwrap_or_default();
+        for prefix in prefixes {
+            // Those that the pages before have ended.
+            if after > prefix && !after.starts_with(&prefix) {
+                continue;
+            }
+            let mut request =
+                PageRequest { max: MAX_IMAGES, prefix, after: after.clone(), ..PageRequest::default() };
+            loop {
+                let listed = admin.parts.store.listing.page(&page.bucket, &request)?;
+                for (key, record) in listed.objects {
+                    request.after.clone_from(&key);
+                    let holds = text.as_ref().is_none_or(|text| key.to_lowercase().contains(text.as_str()));
+                    if holds && !record.is_folder_marker(&key) {
+                        let at = admin.location(Some(&page.bucket), &key)?;
+                        let image = admin.gallery_image(&triggers, &visible, at, record)?;
+                        if self.only.is_none_or(|only| only.passes(image.status)) {
+                            page.images.push(image);
+                        }
+                    }
+                    if page.images.len() == limit || Instant::now() >= until {
+                        page.next = Some(request.after);
+                        return Ok(());
                     }
                 }
-                if page.images.len() == limit || Instant::now() >= until {
-                    page.next = Some(request.after);
-                    return Ok(());
+                if listed.next.is_none() {
+                    break;
                 }
             }
-            if listed.next.is_none() {
-                return Ok(());
-            }
         }
+        Ok(())
     }
 }
 
@@ -256,9 +271,11 @@ impl Admin {
             .ok_or_else(|| Refusal::not_found("there is no bucket yet"))
     }
 
+    /// `visible` are those of the triggers of which whoever asks sees something.
     fn gallery_image(
         &self,
         triggers: &[Trigger],
+        visible: &[Trigger],
         at: Location,
         record: ObjectRecord,
     ) -> Result<GalleryImage, Refusal> {
@@ -266,7 +283,7 @@ impl Admin {
         let source = source_of(&record.headers.metadata);
         let (status, why) = match source {
             Some(_) => (ThumbnailStatus::Current, None),
-            None => self.gallery_status(triggers, &at, &record)?,
+            None => self.gallery_status(triggers, visible, &at, &record)?,
         };
         Ok(GalleryImage {
             bucket: at.bucket,
@@ -284,12 +301,13 @@ impl Admin {
     fn gallery_status(
         &self,
         triggers: &[Trigger],
+        visible: &[Trigger],
         at: &Location,
         record: &ObjectRecord,
     ) -> Result<(ThumbnailStatus, Option<String>), Refusal> {
         let (store, queue) = (&self.parts.store, &self.parts.queue);
         if Unmatched::of(triggers, &at.bucket, at.key.as_str()).is_some() {
-            let why = self.unmatched(triggers, &self.visible_triggers(), at);
+            let why = self.unmatched(triggers, visible, at);
             return Ok((ThumbnailStatus::Ignored, why.map(|why| why.to_string())));
         }
         if queue.event_of(at)?.is_some() {

@@ -63,10 +63,10 @@ impl LogsRequest {
             if visibility.is_whole() {
                 return Ok(recorder.search(limit, &Search { object: None, failed: self.failed })?);
             }
-            // Who sees few of very many does not have all of them read.
-            let is_wanted =
-                |entry: &Entry| self.matches(entry) && visibility.shows_key(&entry.bucket, &entry.key);
-            return Ok(visible_rows::entries(&visibility, recorder.latest(limit, is_wanted)?));
+            // Who sees few of very many does not have all of them read: older ones are found by their key.
+            let shows = visibility.shows_keys();
+            let is_wanted = |entry: &Entry| self.matches(entry) && shows(&entry.bucket, &entry.key);
+            return Ok(visible_rows::entries(&visibility, recorder.latest_and_packed(limit, is_wanted)?));
         };
         let triggers = admin.triggers();
         let buckets: BTreeSet<&str> = triggers.iter().map(|trigger| trigger.bucket.as_str()).collect();

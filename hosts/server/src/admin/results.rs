@@ -71,8 +71,8 @@ impl Handle for ResultsRequest {
     fn handle(self, admin: &Admin) -> Result<Results, Refusal> {
         let limit = self.last.unwrap_or(MAX_RESULTS).min(MAX_RESULTS);
         let visibility = Visibility::current();
-        let is_wanted =
-            |entry: &Entry| self.matches(entry) && visibility.shows_key(&entry.bucket, &entry.key);
+        let shows = visibility.shows_keys();
+        let is_wanted = |entry: &Entry| self.matches(entry) && shows(&entry.bucket, &entry.key);
         let results = match admin.parts.history.recorder() {
             Some(recorder) => recorder.latest(limit, is_wanted)?,
             None => Vec::new(),

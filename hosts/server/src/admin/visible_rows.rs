@@ -39,9 +39,13 @@ pub(super) fn dead_letter(visibility: &Visibility, dead_letter: DeadLetter) -> D
     }
 }
 
-/// An event of an object that is shown.
+/// An event of an object that is shown; whose it is, which may be the name of another access key, is an operator's to know.
 pub(super) fn event(visibility: &Visibility, event: EventRecord) -> EventRecord {
-    EventRecord { last_error: event.last_error.map(|error| visibility.text(error)), ..event }
+    if visibility.is_whole() {
+        return event;
+    }
+    let last_error = event.last_error.map(|error| visibility.text(error));
+    EventRecord { last_error, group: String::new(), ..event }
 }
 
 /// How the event of an object ended that is shown.

@@ -188,11 +188,12 @@ impl Authorizer {
         policies.flat_map(|policy| policy.prefixes(bucket, Some(&key.name))).collect()
     }
 
-    /// The buckets that triggers watch or write to.
-    pub(super) fn buckets_of_triggers(&self) -> BTreeSet<String> {
-        let triggers = self.store.as_ref().map(|store| store.notifications.triggers());
-        let triggers = triggers.iter().flat_map(|triggers| triggers.iter());
-        triggers.flat_map(|trigger| [trigger.bucket.clone(), trigger.destination.clone()]).collect()
+    /// Whether there is a bucket of this name, or a trigger names one; reads no disk.
+    pub(super) fn is_bucket(&self, name: &str) -> bool {
+        self.store.as_ref().is_some_and(|store| {
+            let of_trigger = |trigger: &Trigger| trigger.bucket == name || trigger.destination == name;
+            store.buckets.entry(name).is_some() || store.notifications.triggers().iter().any(of_trigger)
+        })
     }
 
     /// Whether a principal may see the names of all buckets, and not just of its own.

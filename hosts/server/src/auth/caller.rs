@@ -71,9 +71,9 @@ impl Caller {
         self.authorizer.named_prefixes(&self.principal, bucket)
     }
 
-    /// The buckets that triggers watch or write to.
-    pub(super) fn buckets_of_triggers(&self) -> BTreeSet<String> {
-        self.authorizer.buckets_of_triggers()
+    /// Whether there is a bucket of this name, or a trigger names one.
+    pub(super) fn is_bucket(&self, name: &str) -> bool {
+        self.authorizer.is_bucket(name)
     }
 
     /// Whether it may use routes that demand this now: an answer may last for longer than its session, its key, its key's rights,

@@ -4,12 +4,15 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 
-use tintype_pipeline::store::Location;
+use tintype_pipeline::{Reason, store::Location};
 
 use super::{Action, Caller, RequestContext, Resource, caller};
 
 /// What stands in place of a text that names a bucket which the caller does not see.
 const CONCEALED: &str = "it is about a bucket that this access key may not see";
+
+/// What stands in place of the message of a collision, which names the other source.
+const COLLISION: &str = "the thumbnail's name is taken by another source's thumbnail, which would be overwritten; rename this one";
 
 /// What a caller sees, by the rights it has at each question; cheap to clone.
 #[derive(Debug, Clone)]
@@ -49,7 +52,13 @@ impl Visibility {
     /// The same of an object by its names; one without any is nobody's but of those who see everything.
     #[must_use]
     pub fn shows_key(&self, bucket: &str, key: &str) -> bool {
-        self.is_whole() || !bucket.is_empty() && (self.gets(bucket, key) || self.lists(bucket, key))
+        self.is_whole() || self.sees_key(bucket, key)
+    }
+
+    /// The same for many objects of one answer.
+    pub fn shows_keys(&self) -> impl Fn(&str, &str) -> bool {
+        let is_whole = self.is_whole();
+        move |bucket, key| is_whole || self.sees_key(bucket, key)
     }
 
     /// Whether it sees a bucket's name: it may list, get or put something in it.
@@ -89,12 +98,37 @@ impl Visibility {
         folders.into_iter().collect()
     }
 
-    /// A text about something that it sees, such as the reason of a failure; not if that names a bucket that it does not see.
+    /// The prefixes below one that it may list, where it may not list that itself; in order, none within another.
+    #[must_use]
+    pub fn listed_below(&self, bucket: &str, prefix: &str) -> Vec<String> {
+        let mut listed: Vec<String> = Vec::new();
+        for named in self.named_prefixes(bucket) {
+            let is_within = listed.last().is_some_and(|last| named.starts_with(last.as_str()));
+            if !is_within && named.starts_with(prefix) && self.lists(bucket, &named) {
+                listed.push(named);
+            }
+        }
+        listed
+    }
+
+    /// A text about something that it sees, such as the reason of a failure; not if that names a bucket that it does not see,
+    /// or the object that another collides with.
     #[must_use]
     pub fn text(&self, text: String) -> String {
-        let is_whole = self.is_whole();
-        let conceals = |bucket: &String| text.contains(bucket.as_str()) && !self.shows_bucket(bucket);
-        if is_whole || !self.buckets_of_triggers().iter().any(conceals) { text } else { CONCEALED.into() }
+        if self.is_whole() {
+            return text;
+        }
+        if text.contains(Reason::COLLISION_WORDS) {
+            return COLLISION.into();
+        }
+        let is_hidden = |name: &str| self.is_bucket(name) && !self.shows_bucket(name);
+        if possible_buckets(&text).any(is_hidden) { CONCEALED.into() } else { text }
+    }
+
+    fn sees_key(&self, bucket: &str, key: &str) -> bool {
+        // Listing first: whether it may be got may take the object's tags and its ACL, which are on disk.
+        !bucket.is_empty()
+            && (self.may(Action::ListBucket, &Resource::Bucket(bucket), Some(key)) || self.gets(bucket, key))
     }
 
     fn gets(&self, bucket: &str, key: &str) -> bool {
@@ -119,12 +153,53 @@ impl Visibility {
         self.caller.as_ref().map(|caller| caller.named_prefixes(bucket)).unwrap_or_default()
     }
 
-    fn buckets_of_triggers(&self) -> BTreeSet<String> {
-        self.caller.as_ref().map(|caller| caller.buckets_of_triggers()).unwrap_or_default()
+    fn is_bucket(&self, name: &str) -> bool {
+        self.caller.as_ref().is_none_or(|caller| caller.is_bucket(name))
     }
+}
+
+/// The parts of a text that may name a bucket: set off as names are in messages, or unlike a word of them.
+fn possible_buckets(text: &str) -> impl Iterator<Item = &str> {
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    let is_mark = |c: char| matches!(c, '"' | '`' | '/' | ':');
+    let mut from = 0;
+    let parts = std::iter::from_fn(move || {
+        let begin = from + text[from..].find(is_of_name)?;
+        let end = text[begin..].find(|c: char| !is_of_name(c)).map_or(text.len(), |length| begin + length);
+        from = end;
+        let (before, after) = (&text[..begin], &text[end..]);
+        // A full stop is the sentence's.
+        let name = text[begin..end].trim_matches(|c: char| matches!(c, '-' | '.' | '_'));
+        let is_marked =
+            before.ends_with("bucket ") || before.ends_with(is_mark) || after.starts_with(is_mark);
+        let is_word = name.chars().all(|c| c.is_ascii_alphabetic());
+        Some((name, is_marked || !is_word))
+    });
+    parts.filter_map(|(name, may_be_one)| may_be_one.then_some(name))
 }
 
 /// The caller's context at this time: a stream lasts for longer than a policy may allow.
 fn now(caller: &Caller) -> RequestContext {
     RequestContext { time: SystemTime::now(), ..caller.context().clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_are_found_where_messages_name_them_and_words_are_not_buckets() {
+        let found = |text: &'static str| possible_buckets(text).collect::<Vec<_>>();
+        assert_eq!(found("bucket \"images\" does not exist; create it first"), ["images"]);
+        assert_eq!(found("s3://images/a b.jpg does not exist"), ["s3", "images", "a", "b.jpg"]);
+        assert_eq!(
+            found("on resource: \"arn:aws:s3:::images/a\""),
+            ["resource", "arn", "aws", "s3", "images", "a"]
+        );
+        assert_eq!(found("(bucket images: prefix)"), ["images"]);
+        assert_eq!(found("it goes to my-images."), ["my-images"]);
+        assert!(found("of the images none can be read").is_empty());
+        assert!(found("").is_empty());
+        assert!(found("… – é").is_empty());
+    }
 }

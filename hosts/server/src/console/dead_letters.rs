@@ -16,7 +16,7 @@ use crate::{
         Admin, DeadLetter, DeadLetterActionRequest, DeadLetterSummary, DeadLettersRequest, Fields,
         Handle as _, Refusal,
     },
-    auth::Client,
+    auth::{Client, Visibility},
 };
 
 /// Dead letters on one page.
@@ -88,7 +88,7 @@ fn body(admin: &Admin, request: DeadLettersRequest) -> Result<Markup, Refusal> {
         @if let Some(warning) = admin.dead_letter_warning() {
             p.card.dead-letter.bad role="alert" { (visible(&warning)) }
         }
-        @if by_reason.is_empty() { (empty("None. Every event was handled.")) }
+        @if by_reason.is_empty() { (empty(none())) }
         @else if newest.is_empty() { (empty("None of them passes the filter.")) }
         @else {
             p.card.part role="status" data-redriven hidden {}
@@ -111,6 +111,14 @@ fn body(admin: &Admin, request: DeadLettersRequest) -> Result<Markup, Refusal> {
             }
         }
     })
+}
+
+/// What is said where there are none to show.
+pub(super) fn none() -> &'static str {
+    match Visibility::current().is_whole() {
+        true => "None. Every event was handled.",
+        false => "None of the objects that this access key sees.",
+    }
 }
 
 fn item(dead_letter: &DeadLetter) -> Markup {

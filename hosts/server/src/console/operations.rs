@@ -8,7 +8,7 @@ use tintype_pipeline::clock::now_ms;
 use super::{
     Console,
     amounts::{bytes, count, ms, or_dash, round_bytes},
-    answers,
+    answers, dead_letters,
     html::{badge, empty, figure, table, time, visible},
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
         Admin, BackfillActionRequest, BackfillProgress, BackfillState, BucketsRequest, Fields, Handle as _,
         KeyEntry, KeysRequest, Operations, OperationsRequest, Refusal,
     },
-    auth::{Action, Client, caller},
+    auth::{Action, Client, Visibility, caller},
     settings::Settings,
 };
 
@@ -126,7 +126,7 @@ fn state(operations: &Operations) -> Markup {
 fn dead_letters(operations: &Operations) -> Markup {
     html! {
         @if operations.dead_letters.is_empty() {
-            p.help { "None. Every event was handled." }
+            p.help { (dead_letters::none()) }
         } @else {
             ul.reasons {
                 @for (reason, count) in &operations.dead_letters {
@@ -149,7 +149,10 @@ fn backfill(progress: &BackfillProgress) -> Markup {
     html! {
         p {
             (badge(class, progress.state.name())) " "
-            @if progress.prefix.is_empty() { "every key" } @else { "keys below " code { (visible(&progress.prefix)) } }
+            @if progress.prefix.is_empty() {
+                // Which is not shown to every access key.
+                @if Visibility::current().is_whole() { "every key" } @else { "keys that an operator chose" }
+            } @else { "keys below " code { (visible(&progress.prefix)) } }
             ", " (ms(took.max(0) as f64))
         }
         p role="status" {
@@ -211,11 +214,14 @@ fn public(settings: &Settings, admin: &Admin, operations: &Operations) -> Result
     let buckets = BucketsRequest::default().handle(admin)?.buckets;
     let names: Vec<_> =
         buckets.into_iter().filter(|bucket| bucket.is_public).map(|bucket| bucket.name).collect();
+    let is_whole = Visibility::current().is_whole();
     let (objects, of_triggers) = (operations.public_objects, settings.api.public);
     Ok(html! {
         @if !names.is_empty() || objects > 0 {
-            b { @if names.is_empty() { "No bucket" } @else { (names.join(", ")) } }
+            b { @if names.is_empty() { (if is_whole { "No bucket" } else { "No bucket that this access key sees" }) } @else { (names.join(", ")) } }
             " may be read or written by anybody, as its policy or ACL says; " (objects) " objects have an ACL that is public."
+        } @else if !is_whole {
+            "No bucket that this access key sees is public, and no object's ACL."
         } @else if of_triggers == Public::None {
             "Nothing is public: every request needs a key."
         }
@@ -234,7 +240,10 @@ fn in_force(settings: &Settings, operations: &Operations) -> Markup {
             (triggers) @if triggers == 1 { " trigger." } @else { " triggers." }
         }
         @if operations.settings.is_empty() {
-            (empty("All are at their defaults."))
+            (empty(match Visibility::current().is_whole() {
+                true => "All are at their defaults.",
+                false => "Those that are not at their defaults are shown to operators.",
+            }))
         } @else {
             (table("Table of settings", &["Setting", "Value", "From"], html! {
                 @for setting in &operations.settings {

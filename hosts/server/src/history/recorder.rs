@@ -142,6 +142,20 @@ impl Recorder {
         Ok(found)
     }
 
+    /// The same further back, through some 190,000 results: for conditions that [`Search`] does not have.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn latest_and_packed(
+        &self,
+        limit: usize,
+        matches: impl Fn(&Entry) -> bool,
+    ) -> Result<Vec<Entry>, DatabaseError> {
+        let (mut found, below) = self.buffered(limit, &matches);
+        found.extend(self.database.latest_and_packed(limit - found.len(), below, matches)?);
+        Ok(found)
+    }
+
     /// Up to `limit` results of the whole history, latest first.
     ///
     /// # Errors
@@ -154,10 +168,16 @@ impl Recorder {
 
     /// The matching results among those buffered, and the lowest number that is buffered.
     fn buffered(&self, limit: usize, matches: impl Fn(&Entry) -> bool) -> (Vec<Entry>, u64) {
-        let state = self.shared.state();
-        let results = state.results.iter().rev().map(|(_, entry)| entry.as_ref());
-        let found = results.filter(|entry| matches(entry)).take(limit).cloned().collect();
-        (found, state.results.front().map_or(u64::MAX, |(number, _)| *number))
+        let (buffered, below) = {
+            let state = self.shared.state();
+            let buffered: Vec<Arc<Entry>> =
+                state.results.iter().rev().map(|(_, entry)| entry.clone()).collect();
+            (buffered, state.results.front().map_or(u64::MAX, |(number, _)| *number))
+        };
+        // Not under the lock, for which attempts wait: whether one may be shown may have to be read.
+        let results = buffered.iter().map(|entry| entry.as_ref());
+        let found = results.filter(|entry: &&Entry| matches(entry)).take(limit).cloned().collect();
+        (found, below)
     }
 }
 

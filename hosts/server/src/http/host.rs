@@ -29,13 +29,10 @@ const LARGEST_THUMBNAIL: u64 = 256 << 20;
 const REGION: &str = "us-east-1";
 
 impl Host for HttpApi {
-    /// Of buckets that the caller does not see nothing is answered, not even their names.
+    /// Buckets that the caller does not see are not named to it, and never meant where it names none.
     fn triggers(&self) -> Arc<Vec<Trigger>> {
         let triggers = self.inner.parts.store.notifications.triggers();
-        if caller::current().is_none_or(|caller| !caller.is_limited()) {
-            return triggers;
-        }
-        let visibility = Visibility::current();
+        let Some(visibility) = limited() else { return triggers };
         let names: BTreeSet<&str> = triggers.iter().map(|trigger| trigger.bucket.as_str()).collect();
         let shown: BTreeSet<&str> =
             names.iter().copied().filter(|name| visibility.shows_bucket(name)).collect();
@@ -54,6 +51,16 @@ impl Host for HttpApi {
             visible.extend(triggers.first().map(without_bucket));
         }
         Arc::new(visible)
+    }
+
+    /// What it may get or put it is answered, whether or not it can be seen from its policies that there is such a thing: they
+    /// may ask for tags, and ACLs are the objects'.
+    fn triggers_for(&self, at: &Location) -> Arc<Vec<Trigger>> {
+        let may = |action| caller::allows(action, at);
+        match may(Action::GetObject) || may(Action::PutObject) {
+            true => self.inner.parts.store.notifications.triggers(),
+            false => Arc::default(),
+        }
     }
 
     /// Whose rights are by object is asked for every object, and nobody is answered by them.
@@ -81,18 +88,18 @@ impl Host for HttpApi {
             return Ok(Report::of(&record, Outcome::Failed(denied)));
         }
         let mut report = self.inner.parts.dispatcher.invoke(record, deadline).await?;
-        let limited = caller::current().filter(|caller| caller.is_limited());
-        if let Some(visibility) = limited.map(Visibility::of) {
+        if let Some(visibility) = limited() {
             report.renditions.retain(|rendition| visibility.shows(&rendition.at));
-            if let Outcome::Failed(failure) = &mut report.outcome {
-                failure.message = visibility.text(std::mem::take(&mut failure.message));
-            }
+        }
+        if let Outcome::Failed(failure) = report.outcome {
+            report.outcome = Outcome::Failed(shown(failure));
         }
         Ok(report)
     }
 
     async fn render(&self, bytes: Bytes, spec: Spec, deadline: Deadline) -> HostResult<(Header, Thumbnail)> {
-        self.inner.parts.dispatcher.render(bytes, spec, deadline).await
+        let rendered = self.inner.parts.dispatcher.render(bytes, spec, deadline).await?;
+        Ok(rendered.map_err(shown))
     }
 
     async fn render_object(
@@ -104,7 +111,8 @@ impl Host for HttpApi {
         if let Err(denied) = authorized(Action::GetObject, &at) {
             return Ok(Err(denied));
         }
-        self.inner.parts.dispatcher.render_object(at, spec, deadline).await
+        let rendered = self.inner.parts.dispatcher.render_object(at, spec, deadline).await?;
+        Ok(rendered.map_err(shown))
     }
 
     async fn inspect(&self, at: Location, trigger: Trigger, deadline: Deadline) -> HostResult<Inspection> {
@@ -116,7 +124,7 @@ impl Host for HttpApi {
         if let Ok(inspection) = &mut inspected {
             inspection.renditions.retain(|rendition| caller::allows(Action::GetObject, &rendition.at));
         }
-        Ok(inspected)
+        Ok(inspected.map_err(shown))
     }
 
     async fn enqueue(&self, record: Record) -> Result<Queued, Failure> {
@@ -131,7 +139,7 @@ impl Host for HttpApi {
             Err(StoreFault::NoSuchKey(at)) => {
                 Err(Failure::new(Reason::Missing, format!("{at} does not exist; upload it first")))
             }
-            Err(fault) => Err(StoreError::from(fault).into()),
+            Err(fault) => Err(shown(StoreError::from(fault).into())),
         }
     }
 
@@ -141,6 +149,10 @@ impl Host for HttpApi {
     }
 
     async fn form_signer(&self, bucket: &str, request: &Parts) -> Result<FormSigner, Failure> {
+        if bucket.is_empty() {
+            let text = "there is no bucket that is meant by default for this access key; name one";
+            return Err(Failure::new(Reason::Denied, text));
+        }
         let settings = &self.inner.settings;
         let listens = || {
             let host = request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
@@ -176,7 +188,8 @@ impl Host for HttpApi {
         if let Err(exceeded) = keys.charge(&caller::principal(), arrival.bytes.len() as u64) {
             return Ok(Err(Failure::new(Reason::Denied, exceeded.to_string())));
         }
-        self.inner.parts.dispatcher.receive(arrival, spec, deadline).await
+        let received = self.inner.parts.dispatcher.receive(arrival, spec, deadline).await?;
+        Ok(received.map_err(shown))
     }
 
     async fn read(&self, at: Location) -> Result<Option<Object>, Failure> {
@@ -198,11 +211,26 @@ impl HttpApi {
         work: impl FnOnce(DiskPort) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Failure> {
         let port = DiskPort::new(self.inner.parts.store.clone());
-        Ok(tokio::task::spawn_blocking(move || work(port)).await.map_err(panicked)??)
+        let done = tokio::task::spawn_blocking(move || work(port)).await.map_err(panicked)?;
+        done.map_err(|error| shown(error.into()))
     }
 }
 
-/// Whether the caller may take an action on an object.
+/// What the current task's caller sees, if its rights are by object.
+fn limited() -> Option<Visibility> {
+    caller::current().filter(|caller| caller.is_limited()).map(Visibility::of)
+}
+
+/// A failure as the current task's caller may read it: it may name other buckets and objects than the one that was asked for.
+fn shown(failure: Failure) -> Failure {
+    let Failure { reason, message } = failure;
+    match limited() {
+        Some(visibility) => Failure { reason, message: visibility.text(message) },
+        None => Failure { reason, message },
+    }
+}
+
+/// Whether the caller may take an action on an object. A refusal names what was asked for, and nothing else.
 fn authorized(action: Action, at: &Location) -> Result<(), Failure> {
     caller::authorize(action, at).map_err(|message| Failure::new(Reason::Denied, message))
 }

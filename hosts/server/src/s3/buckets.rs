@@ -53,6 +53,10 @@ pub(super) async fn create(
         // As in us-east-1, the region of this server: it is there, with the ACL of this request.
         Err(StoreFault::BucketExists(name)) => {
             check_public(acl, block)?;
+            // Ownership controls have an operation of their own: nobody is to believe that these are set.
+            if ownership.is_some() && store.buckets.get(&name).map_err(s3)?.ownership != ownership {
+                return Err(s3(StoreFault::BucketExists(name)));
+            }
             store.buckets.set_acl(&name, acl).map_err(s3)
         }
         created => created.map_err(s3),

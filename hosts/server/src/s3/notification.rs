@@ -13,7 +13,7 @@ use s3s::{
 
 use tintype_pipeline::event::CreatedTypes;
 
-use super::{Endpoint, access_denied, answers, blocking, faults::s3, operations::sender};
+use super::{Endpoint, answers, blocking, faults::s3, operations::sender};
 use crate::{
     auth::{Action, Principal, Resource},
     storage::NotificationRecord,
@@ -158,7 +158,14 @@ fn authorize_destination(
     let all = Resource::Object { bucket, key: "*" };
     let removes = records.iter().any(|record| record.removed);
     [Action::PutObject].into_iter().chain(removes.then_some(Action::DeleteObject)).try_for_each(|action| {
-        endpoint.authorizer.authorize(principal, action, &all, context).map_err(access_denied)
+        // Which bucket that is may be unknown to whoever asks; the audit log names it.
+        endpoint.authorizer.authorize(principal, action, &all, context).map_err(|_| {
+            s3_error!(
+                AccessDenied,
+                "The function writes into the destination of the first trigger, so a notification needs s3:PutObject, and \
+                 for removed objects s3:DeleteObject, on all of that bucket"
+            )
+        })
     })
 }
 

@@ -24,6 +24,8 @@ const MIN_RECENT: u64 = 3000;
 const MAX_BLOCK_RESULTS: usize = 6000;
 /// redb stores a large value in pages of its own, rounded up to a power of two: a block fills 64 KiB.
 const BLOCK_BYTES: usize = (64 << 10) - 128;
+/// The most blocks that are unpacked for one answer: up to 192,000 results.
+const MAX_UNPACKED_BLOCKS: usize = 32;
 /// The most blocks: 500 MB on disk.
 const MAX_BLOCKS: u64 = 7600;
 
@@ -145,6 +147,30 @@ impl Database {
         matches: impl Fn(&Entry) -> bool,
     ) -> Result<Vec<Entry>, DatabaseError> {
         self.read(|transaction| recent(transaction, limit, below, matches))
+    }
+
+    /// The same as far back as [`MAX_UNPACKED_BLOCKS`] blocks reach: each is unpacked, since no filter knows what `matches`.
+    pub(super) fn latest_and_packed(
+        &self,
+        limit: usize,
+        below: u64,
+        matches: impl Fn(&Entry) -> bool,
+    ) -> Result<Vec<Entry>, DatabaseError> {
+        self.read(|transaction| {
+            let mut found = recent(transaction, limit, below, &matches)?;
+            let blocks = transaction.open_table(BLOCKS).map_err(DatabaseError::redb)?;
+            for row in blocks.iter().map_err(DatabaseError::redb)?.rev().take(MAX_UNPACKED_BLOCKS) {
+                if found.len() >= limit {
+                    break;
+                }
+                let (_, block) = row.map_err(DatabaseError::redb)?;
+                // A corrupt block, or one of an unknown layout, is skipped.
+                let entries = block::unpack(block.value()).unwrap_or_default();
+                let matching = entries.into_iter().rev().filter(|entry| matches(entry));
+                found.extend(matching.take(limit - found.len()));
+            }
+            Ok(found)
+        })
     }
 
     /// The same in the whole history.
