@@ -241,6 +241,8 @@ fn try_out(settings: &Settings, bucket: &str, key: &str) -> String {
         };
         names.iter().map(option).collect()
     }
+    let is_written = |name: &&&str| name.parse().is_ok_and(OutputFormat::is_written);
+    let written: Vec<&str> = OutputFormat::NAMES.iter().filter(is_written).copied().collect();
     format!(
         "<section aria-labelledby=\"try\" data-try data-bucket=\"{bucket}\" data-key=\"{key}\" data-api=\"/{stage}/{resource}\" hidden>\
          <h2 id=\"try\">Render with these options</h2><div class=\"try\"><form class=\"card options\">\
@@ -248,7 +250,9 @@ fn try_out(settings: &Settings, bucket: &str, key: &str) -> String {
          <label>Fit <select name=\"fit\">{fit}</select></label><label>Gravity <select name=\"gravity\">{gravity}</select></label>\
          <label>Format <select name=\"format\">{format}</select></label>\
          <label>Quality <span class=\"row\"><input name=\"quality\" type=\"range\" min=\"1\" max=\"100\" value=\"80\"> <output>80</output></span></label>\
-         <label>Effort <select name=\"effort\">{effort}</select></label></form>\
+         <label>Effort <select name=\"effort\">{effort}</select></label>\
+         <label>Sharpen <input name=\"sharpen\" type=\"number\" min=\"0\" max=\"100\" value=\"0\"></label>\
+         <label>Animate <input name=\"animate\" type=\"checkbox\" value=\"true\"></label></form>\
          <figure class=\"card\"><img alt=\"The image with these options\" data-tried><figcaption><span role=\"status\" data-outcome></span></figcaption></figure>\
          <div class=\"card code\"><p class=\"row between\"><b>Settings</b> <button data-copy=\"[data-toml]\" hidden>Copy</button></p><pre tabindex=\"0\"><code data-toml></code></pre>\
          <p class=\"row between\"><b>URL</b> <button data-copy=\"[data-url]\" hidden>Copy</button></p><pre tabindex=\"0\"><code data-url></code></pre></div></div></section>",
@@ -258,7 +262,7 @@ fn try_out(settings: &Settings, bucket: &str, key: &str) -> String {
         resource = html::text(&settings.api.resource),
         fit = options(Fit::NAMES, "inside"),
         gravity = options(Gravity::NAMES, "center"),
-        format = options(OutputFormat::NAMES, "same"),
+        format = options(&written, "same"),
         effort = options(Effort::NAMES, "balanced"),
     )
 }
