@@ -455,9 +455,10 @@ fn written_formats() -> Vec<&'static str> {
 
 /// Adds the engine's values and the settings' bounds to a parameter.
 fn bound(parameter: &mut Parameter, config: &Config, buckets: &[&str]) {
+    let written = written_formats();
     let names: &[&str] = match parameter.name.as_str() {
         "fit" => Fit::NAMES,
-        "format" => &written_formats(),
+        "format" => &written,
         "gravity" => Gravity::NAMES,
         "scaling" => Scaling::NAMES,
         "bucket" => buckets,

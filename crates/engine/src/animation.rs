@@ -14,7 +14,7 @@ use crate::placeholder::Placeholder;
 use crate::plan::{self, Plan, Reduction};
 use crate::resample::{MultiResampler, WeightsCache};
 use crate::rights::{self, Rights};
-use crate::spec::{Metadata, Spec, Thumbnail};
+use crate::spec::{Metadata, OutputFormat, Spec, Thumbnail};
 use crate::stage::Stage;
 use crate::stop::Stop;
 use crate::{Host, Scratch, composed, sniff};
@@ -101,7 +101,15 @@ pub(crate) fn render(
     let moving = Moving { host, bytes, header: &header, specs: &animated, limits, encoder };
     let (rendered, note) = match moving.render(scratch)? {
         Ok(thumbnails) => (thumbnails, None),
-        Err(note) => (still(&animated, scratch)?, Some(note)),
+        Err(note) => {
+            // In the same format, without what an animation takes.
+            let first = |spec: &Spec| {
+                let format = OutputFormat::of(spec.resolve(header.format)).unwrap_or(spec.format);
+                Spec { animate: false, format, ..spec.clone() }
+            };
+            let firsts: Vec<Spec> = animated.iter().map(first).collect();
+            (still(&firsts, scratch)?, Some(note))
+        }
     };
     let mut animated = rendered.into_iter().map(|thumbnail| Thumbnail { note: note.clone(), ..thumbnail });
     let stills = if stills.is_empty() { Vec::new() } else { still(&stills, scratch)? };
@@ -221,7 +229,7 @@ impl Moving<'_> {
                 level,
                 stop,
                 transforms: &mut scratch.transforms,
-                weights,
+                weights: &mut *weights,
             };
             for (index, image) in images.into_iter().enumerate() {
                 let (plan, spec, (writer, placeholder)) =

@@ -123,8 +123,8 @@ mod tests {
             [&b"\x1c\x02\x74\0\x04IPTC"[..], b"\x1c\x02\x50\0\x04Iptc", b"\x1c\x02\x6e\0\x06Credit"].concat();
         records.extend((data.len() as u32).to_be_bytes());
         records.extend(&data);
-        let exif = (0xe1, [b"Exif\0\0", &*exif.exif().unwrap()].concat());
-        let xmp = (0xe1, [b"http://ns.adobe.com/xap/1.0/\0", xmp::written(&xmp).as_bytes()].concat());
+        let exif = (0xe1, [&b"Exif\0\0"[..], &exif.exif().unwrap()].concat());
+        let xmp = (0xe1, [&b"http://ns.adobe.com/xap/1.0/\0"[..], xmp::written(&xmp).as_bytes()].concat());
         let iptc = (0xed, records);
         let read = |segments: &[(u8, Vec<u8>)]| {
             let rights = Rights::of(&jpeg(segments));
@@ -148,8 +148,9 @@ mod tests {
     #[test]
     fn any_bytes_are_read_and_cut_anywhere() {
         let whole = {
-            let exif = (0xe1, [b"Exif\0\0", &*all().exif().unwrap()].concat());
-            let xmp = (0xe1, [b"http://ns.adobe.com/xap/1.0/\0", xmp::written(&all()).as_bytes()].concat());
+            let exif = (0xe1, [&b"Exif\0\0"[..], &all().exif().unwrap()].concat());
+            let xmp =
+                (0xe1, [&b"http://ns.adobe.com/xap/1.0/\0"[..], xmp::written(&all()).as_bytes()].concat());
             jpeg(&[exif, xmp])
         };
         assert_eq!(Rights::of(&whole), all());

@@ -42,7 +42,7 @@ impl WatermarkSection {
         };
         let mut watermark = Watermark::new(&png).or_else(|error| check.fail(&at("image"), error))?;
         watermark.position = check.parse(&at("position"), self.position, watermark.position)?;
-        let percent = |field: &str, written: Option<u64>, default: u8| {
+        let percent = |field: &str, written: Option<u64>, default: u8| -> Result<u8, SettingsError> {
             let value = check.within(&at(field), written.unwrap_or(default.into()), 1, 100)?;
             Ok(u8::try_from(value).unwrap_or(default))
         };
