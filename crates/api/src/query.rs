@@ -401,7 +401,8 @@ fn parse(query: &str, bounds: Bounds) -> Result<Fields, String> {
             }
             "focal" => fields.focal = Some(value.parse()?),
             "animate" => {
-                let animate = value.parse().map_err(|_| format!("animate \"{value}\" is not true or false"));
+                let animate =
+                    value.parse::<bool>().map_err(|_| format!("animate \"{value}\" is not true or false"));
                 fields.animate = Some(animate?);
             }
             "preset" => fields.preset = Some(value.to_owned()),
