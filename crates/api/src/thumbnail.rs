@@ -466,7 +466,12 @@ fn headed<H: Host>(
     }
     let freshness = delivery::Freshness::new(&api.config, parsed.pass, &parsed.delivery, source_etag);
     delivery::mark(response.headers_mut(), &api.config, parsed.pass, freshness);
-    let tag = SourceTag { at: Arc::new(parsed.at.clone()), etag: source_etag.into(), thumbnail };
+    let tag = SourceTag {
+        at: Arc::new(parsed.at.clone()),
+        etag: source_etag.into(),
+        modified_ms: stat.modified_ms,
+        thumbnail,
+    };
     response.extensions_mut().insert(tag);
     response
 }
