@@ -11,14 +11,16 @@ use std::{
 use axum::http::{HeaderMap, header};
 use tintype_pipeline::{Location, clock::now_ms};
 
-/// The source of a response, for caches of the host: the response is valid as long as the source has this ETag. An
-/// extension of the responses to GET and HEAD.
+/// The source of a response, for caches of the host: the response is valid as long as the source has this ETag and was not
+/// written again, as with other metadata. An extension of the responses to GET and HEAD.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceTag {
     /// The source.
     pub at: Arc<Location>,
     /// Its ETag, without quotes.
     pub etag: Arc<str>,
+    /// Milliseconds since 1970 when it was written.
+    pub modified_ms: i64,
     /// The stored thumbnail that the response is; none: it was rendered for requests. Who gets the response must be allowed
     /// to read this, too.
     pub thumbnail: Option<Arc<Location>>,

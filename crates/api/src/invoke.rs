@@ -44,7 +44,7 @@ const MOST_RECORDS: usize = 1000;
         (FileForm = "multipart/form-data")
     )),
     responses(
-        (status = 200, description = "The outcome of each record, or the thumbnail of the image.", content((RecordResults = "application/json"), (String = "image/jpeg"), (String = "image/png"), (String = "image/webp"))),
+        (status = 200, description = "The outcome of each record, or the thumbnail of the image.", content((RecordResults = "application/json"), (String = "image/jpeg"), (String = "image/png"), (String = "image/webp"), (String = "image/avif"), (String = "image/gif"))),
         (status = 202, body = RecordResults, description = "Queued: ask at Location."),
         PostRefusals,
     )

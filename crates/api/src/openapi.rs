@@ -301,6 +301,16 @@ pub(crate) struct SpecQuery {
     /// How large JPEGs are reduced while they are decoded: fast takes less time and is a little less sharp.
     #[param(required = false)]
     scaling: String,
+    /// How much edges are sharpened.
+    #[param(required = false, minimum = 0, maximum = 100)]
+    sharpen: u8,
+    /// The point that cover shows, as shares of width and height: "0.4,0.3". Without it that of the object's metadata
+    /// x-amz-meta-focal, if there is one.
+    #[param(required = false, pattern = "^(0(\\.[0-9]+)?|1(\\.0+)?),(0(\\.[0-9]+)?|1(\\.0+)?)$")]
+    focal: String,
+    /// Whether an animated image gives an animated WebP or GIF.
+    #[param(required = false)]
+    animate: bool,
 }
 
 /// A preset in the query.
@@ -437,11 +447,18 @@ fn forget_bucket_of_uploads(api: &mut utoipa::openapi::OpenApi) {
     }
 }
 
+/// The formats that this build writes.
+fn written_formats() -> Vec<&'static str> {
+    let is_written = |name: &&&str| name.parse().is_ok_and(OutputFormat::is_written);
+    OutputFormat::NAMES.iter().filter(is_written).copied().collect()
+}
+
 /// Adds the engine's values and the settings' bounds to a parameter.
 fn bound(parameter: &mut Parameter, config: &Config, buckets: &[&str]) {
+    let written = written_formats();
     let names: &[&str] = match parameter.name.as_str() {
         "fit" => Fit::NAMES,
-        "format" => OutputFormat::NAMES,
+        "format" => &written,
         "gravity" => Gravity::NAMES,
         "scaling" => Scaling::NAMES,
         "bucket" => buckets,

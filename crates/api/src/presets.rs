@@ -22,13 +22,13 @@ use crate::{
         BucketQuery,
         DprQuery,
         DeliveryQuery,
-        ("Accept" = inline(Option<String>), Header, description = "With a preset of format auto: image/webp has WebP returned."),
+        ("Accept" = inline(Option<String>), Header, description = "With a preset of format auto: image/webp has WebP returned, image/avif AVIF where the preset allows it."),
         ("If-None-Match" = inline(Option<String>), Header, description = "ETags the client has."),
         ("Range" = inline(Option<String>), Header, description = "A part of the bytes.")
     ),
     responses(
-        (status = 200, description = "The image, rendered if it is missing.", headers(("ETag" = String), ("Cache-Control" = String)), content((String = "image/jpeg"), (String = "image/png"), (String = "image/webp"))),
-        (status = 206, description = "A part of it.", content((String = "image/jpeg"), (String = "image/png"), (String = "image/webp"))),
+        (status = 200, description = "The image, rendered if it is missing.", headers(("ETag" = String), ("Cache-Control" = String)), content((String = "image/jpeg"), (String = "image/png"), (String = "image/webp"), (String = "image/avif"), (String = "image/gif"))),
+        (status = 206, description = "A part of it.", content((String = "image/jpeg"), (String = "image/png"), (String = "image/webp"), (String = "image/avif"), (String = "image/gif"))),
         (status = 304, description = "The client has it."),
         (status = 416, body = Message, description = "The range begins behind its end."),
         GetRefusals,
@@ -48,7 +48,7 @@ pub(crate) async fn get<H: Host>(State(api): State<Api<H>>, request: Request) ->
         BucketQuery,
         DprQuery,
         DeliveryQuery,
-        ("Accept" = inline(Option<String>), Header, description = "With a preset of format auto: image/webp has WebP returned."),
+        ("Accept" = inline(Option<String>), Header, description = "With a preset of format auto: image/webp has WebP returned, image/avif AVIF where the preset allows it."),
         ("If-None-Match" = inline(Option<String>), Header, description = "ETags the client has.")
     ),
     responses(

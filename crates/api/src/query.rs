@@ -6,7 +6,7 @@ use axum::{
     http::{StatusCode, Uri},
     response::Response,
 };
-use tintype_engine::{Background, Fit, Gravity, OutputFormat, Scaling, Size, Spec};
+use tintype_engine::{Background, Fit, Focal, Format, Gravity, OutputFormat, Scaling, Size, Spec};
 use tintype_pipeline::{
     Location, ObjectKey,
     trigger::{Trigger, default_trigger, find_trigger},
@@ -29,7 +29,7 @@ pub(crate) struct Bounds {
 }
 
 /// The known fields.
-const FIELDS: [&str; 15] = [
+const FIELDS: [&str; 18] = [
     "key",
     "bucket",
     "size",
@@ -39,6 +39,9 @@ const FIELDS: [&str; 15] = [
     "gravity",
     "background",
     "scaling",
+    "sharpen",
+    "focal",
+    "animate",
     "preset",
     "dpr",
     "v",
@@ -252,6 +255,7 @@ impl Query {
             key: fields.key,
             trigger,
         };
+        query.spec.validate().map_err(|error| bad(error.to_string()))?;
         // Renditions of the settings are not bounded.
         if query.delivery.preset.is_none()
             && !query.trigger.renditions.iter().any(|rendition| rendition.spec == query.spec)
@@ -261,10 +265,14 @@ impl Query {
         Ok(query)
     }
 
-    /// The preset's rendition for a client that names WebP in `Accept` or not; whether that decides.
-    pub(crate) fn of_preset(&self, config: &Config, accepts_webp: bool) -> Option<(Spec, bool)> {
+    /// The preset's rendition for a client that names formats in `Accept` or not; whether that decides.
+    pub(crate) fn of_preset(
+        &self,
+        config: &Config,
+        accepts: impl Fn(Format) -> bool,
+    ) -> Option<(Spec, bool)> {
         let preset = &config.presets[self.delivery.preset?];
-        let spec = preset.rendition(self.delivery.dpr.unwrap_or(1), accepts_webp);
+        let spec = preset.rendition(self.delivery.dpr.unwrap_or(1), accepts);
         Some((spec, preset.format == PresetFormat::Auto))
     }
 
@@ -290,6 +298,9 @@ struct Fields {
     gravity: Option<Gravity>,
     background: Option<Background>,
     scaling: Option<Scaling>,
+    sharpen: Option<u8>,
+    focal: Option<Focal>,
+    animate: Option<bool>,
     preset: Option<String>,
     dpr: Option<u32>,
     version: Option<String>,
@@ -335,10 +346,16 @@ impl Fields {
             || self.gravity.is_some()
             || self.background.is_some()
             || self.scaling.is_some()
+            || self.sharpen.is_some()
+            || self.focal.is_some()
+            || self.animate.is_some()
     }
 
     /// The rendition `base`, overridden by the fields.
     fn over(&self, base: Spec) -> Spec {
+        // A request for a still format asks for no animation.
+        let is_animated =
+            !matches!(self.format, Some(OutputFormat::Jpeg | OutputFormat::Png | OutputFormat::Avif));
         Spec {
             size: self.size.unwrap_or(base.size),
             fit: self.fit.unwrap_or(base.fit),
@@ -347,6 +364,10 @@ impl Fields {
             gravity: self.gravity.unwrap_or(base.gravity),
             background: self.background.unwrap_or(base.background),
             scaling: self.scaling.unwrap_or(base.scaling),
+            sharpen: self.sharpen.unwrap_or(base.sharpen),
+            focal: self.focal.or(base.focal),
+            animate: self.animate.unwrap_or(base.animate && is_animated),
+            avif: base.avif && matches!(self.format, None | Some(OutputFormat::Same)),
             ..base
         }
     }
@@ -378,6 +399,18 @@ fn parse(query: &str, bounds: Bounds) -> Result<Fields, String> {
             "gravity" => fields.gravity = Some(value.parse()?),
             "background" => fields.background = Some(value.parse()?),
             "scaling" => fields.scaling = Some(value.parse()?),
+            "sharpen" => {
+                let strength =
+                    value.parse::<u8>().ok().filter(|most| *most <= 100 && !value.starts_with('+'));
+                fields.sharpen =
+                    Some(strength.ok_or_else(|| format!("sharpen \"{value}\" is not 0 to 100"))?);
+            }
+            "focal" => fields.focal = Some(value.parse()?),
+            "animate" => {
+                let animate =
+                    value.parse::<bool>().map_err(|_| format!("animate \"{value}\" is not true or false"));
+                fields.animate = Some(animate?);
+            }
             "preset" => fields.preset = Some(value.to_owned()),
             "dpr" => {
                 let dpr = ["1", "2", "3", "4"].iter().position(|known| *known == value);
@@ -455,6 +488,16 @@ mod tests {
         assert!(fields.has_spec() && fields.format.is_none());
         let fields = parsed("key=a.jpg&scaling=fast").unwrap();
         assert!(fields.has_spec() && fields.over(Spec::default()).scaling == Scaling::Fast);
+        let fields = parsed("key=a.jpg&gravity=smart&focal=0.25,1&sharpen=30&animate=true").unwrap();
+        let spec = fields.over(Spec::default());
+        assert_eq!((spec.gravity, spec.sharpen, spec.animate), (Gravity::Smart, 30, true));
+        assert_eq!(spec.focal.map(|focal| focal.to_string()).as_deref(), Some("0.25,1"));
+        let animated = Spec { animate: true, ..Spec::default() };
+        assert!(!parsed("format=jpeg").unwrap().over(animated.clone()).animate);
+        assert!(parsed("format=webp").unwrap().over(animated).animate);
+        for wrong in ["sharpen=101", "sharpen=+1", "focal=2,0", "animate=yes"] {
+            assert!(parsed(wrong).is_err(), "{wrong}");
+        }
         let fields = parsed("key=a+b%2Bc.jpg").unwrap();
         assert_eq!(fields.key.unwrap().as_str(), "a b+c.jpg");
         let fields = parsed("key=a.jpg&bucket=in").unwrap();

@@ -339,7 +339,8 @@ mod tests {
                 "[[preset]]\nname = \"card\"\nformat = \"jpg\"",
                 "preset.format: format \"jpg\" is not one of auto, same",
             ),
-            ("[[preset]]\nname = \"card\"\navif = true", "preset.avif: AVIF"),
+            ("[[preset]]\nname = \"card\"\nsharpen = 101", "preset.sharpen: 101"),
+            ("[[preset]]\nname = \"card\"\nanimate = true\nformat = \"png\"", "animate = false"),
             ("[[preset]]\nname = \"card\"\nmax_dpr = 5", "preset.max_dpr: 5 is out of range"),
             ("[[preset]]\nname = \"card\"\nfallback = \"\"", "preset.fallback: "),
             (

@@ -13,7 +13,7 @@ use tintype_engine::{Format, OutputFormat, Spec};
 use tintype_pipeline::{
     Failure, Location, Outcome, Reason,
     event::{Kind, Record},
-    fingerprint::{RECIPE_FINGERPRINT, SOURCE_ETAG, fingerprint},
+    fingerprint::{RECIPE_FINGERPRINT, SOURCE_ETAG, fingerprint, focal},
     format_by_name,
     store::Stat,
 };
@@ -91,7 +91,10 @@ struct ThumbnailRequest {
 impl ThumbnailRequest {
     /// The index of the settings' rendition that this recipe is, which is stored.
     fn stored_index(&self, spec: &Spec) -> Option<usize> {
-        self.trigger.renditions.iter().position(|rendition| rendition.spec == *spec)
+        // The focal point of the source belongs to the stored one, too; that of a request does not.
+        let focal = self.spec.focal;
+        let spec = Spec { focal, ..spec.clone() };
+        self.trigger.renditions.iter().position(|rendition| rendition.spec == spec)
     }
 }
 
@@ -120,8 +123,8 @@ enum Negotiation {
         ("Range" = inline(Option<String>), Header, description = "A part of the bytes.")
     ),
     responses(
-        (status = 200, description = "The thumbnail, rendered if it is missing.", headers(("ETag" = String), ("Cache-Control" = String)), content((String = "image/jpeg"), (String = "image/png"), (String = "image/webp"))),
-        (status = 206, description = "A part of it.", content((String = "image/jpeg"), (String = "image/png"), (String = "image/webp"))),
+        (status = 200, description = "The thumbnail, rendered if it is missing.", headers(("ETag" = String), ("Cache-Control" = String)), content((String = "image/jpeg"), (String = "image/png"), (String = "image/webp"), (String = "image/avif"), (String = "image/gif"))),
+        (status = 206, description = "A part of it.", content((String = "image/jpeg"), (String = "image/png"), (String = "image/webp"), (String = "image/avif"), (String = "image/gif"))),
         (status = 416, body = Message, description = "The range begins behind its end."),
         (status = 304, description = "The client has it."),
         GetRefusals,
@@ -195,7 +198,7 @@ async fn image<H: Host>(
     let stat = stat.ok_or_else(|| {
         Problem::NotFound(format!("{} does not exist; upload it, or look for its exact key", parsed.at))
     })?;
-    let mut spec = parsed.spec.clone();
+    let mut spec = with_focal(parsed, parsed.spec.clone(), &stat);
     let not_modified = |spec: &Spec| {
         let is_unchanged = is_unchanged(headers, &tag(&stat.etag, spec), Some(modified_s(stat.modified_ms)));
         is_unchanged.then(|| {
@@ -215,7 +218,7 @@ async fn image<H: Host>(
         && !accept.accepts(ready.format.media_type())
     {
         // The source's format is not that of its name.
-        spec.format = explicit(*choice);
+        spec = in_format(spec, explicit(*choice));
         ready = shared(api, parsed, &stat, &spec, deadline).await?;
     }
     if is_asked_first
@@ -282,27 +285,23 @@ fn parse<H: Host>(request: &Parts, api: &Api<H>) -> Result<ThumbnailRequest, Box
     let pass = request.extensions.get().copied().unwrap_or_default();
     let accept = Accept::of(&request.headers);
     let (spec, negotiation) = if let Some((spec, is_negotiated)) =
-        query.of_preset(&api.config, accept.names(Format::WebP.media_type()))
+        query.of_preset(&api.config, |format| accept.names(format.media_type()))
     {
         (spec, if is_negotiated { Negotiation::OfPreset } else { Negotiation::None })
     } else if query.names_format {
         (query.spec, Negotiation::None)
     } else {
-        let (format, choice) = negotiate(&accept, query.spec.format, at.key.as_str())?;
-        (Spec { format, ..query.spec }, Negotiation::ByName(accept, choice))
+        let (format, choice) = negotiate(&accept, &query.spec, at.key.as_str())?;
+        (in_format(query.spec, format), Negotiation::ByName(accept, choice))
     };
     Ok(ThumbnailRequest { at, trigger: query.trigger, spec, negotiation, delivery: query.delivery, pass })
 }
 
 /// The format to return: that of the settings unless `Accept` weighs another higher.
-fn negotiate(
-    accept: &Accept,
-    format: OutputFormat,
-    key: &str,
-) -> Result<(OutputFormat, Format), Box<Response>> {
-    let own = format.resolve(format_by_name(key));
+fn negotiate(accept: &Accept, spec: &Spec, key: &str) -> Result<(OutputFormat, Format), Box<Response>> {
+    let own = spec.resolve(format_by_name(key));
     match accept.choose(&[own, Format::WebP, Format::Jpeg, Format::Png]) {
-        Some(choice) if choice == own => Ok((format, choice)),
+        Some(choice) if choice == own => Ok((spec.format, choice)),
         Some(choice) => Ok((explicit(choice), choice)),
         None => {
             let text =
@@ -312,12 +311,15 @@ fn negotiate(
     }
 }
 
-const fn explicit(format: Format) -> OutputFormat {
-    match format {
-        Format::Jpeg => OutputFormat::Jpeg,
-        Format::WebP => OutputFormat::WebP,
-        _ => OutputFormat::Png,
-    }
+fn explicit(format: Format) -> OutputFormat {
+    OutputFormat::of(format).unwrap_or(OutputFormat::Png)
+}
+
+/// The rendition in a format that `Accept` chose; in a still one the first frame.
+fn in_format(spec: Spec, format: OutputFormat) -> Spec {
+    let is_still = matches!(format, OutputFormat::Jpeg | OutputFormat::Png | OutputFormat::Avif);
+    let avif = spec.avif && format == spec.format;
+    Spec { format, animate: spec.animate && !is_still, avif, ..spec }
 }
 
 /// Renders a thumbnail, or joins a request that is rendering the same one if the host says so.
@@ -375,7 +377,8 @@ async fn stored<H: Host>(
         let Some(rendition) = rendition else { return rendered(host, at, spec, deadline).await };
         let object = host.read(rendition.at.clone()).await.map_err(Problem::Failure)?;
         let Some(object) = object else { continue };
-        if object.stat.metadata.get(RECIPE_FINGERPRINT) != Some(&fingerprint(&spec)) {
+        let recipe = fingerprint(&Spec { focal: None, ..spec.clone() });
+        if object.stat.metadata.get(RECIPE_FINGERPRINT) != Some(&recipe) {
             return rendered(host, at, spec, deadline).await;
         }
         let Some(source_etag) = object.stat.metadata.get(SOURCE_ETAG).cloned() else { continue };
@@ -425,6 +428,12 @@ async fn rendered<H: Host>(host: &H, at: Location, spec: Spec, deadline: Deadlin
     })
 }
 
+/// A rendition with the focal point in the source's metadata, unless the request has another.
+fn with_focal(parsed: &ThumbnailRequest, spec: Spec, stat: &Stat) -> Spec {
+    let focal = parsed.spec.focal.or_else(|| focal(&spec, &stat.metadata));
+    Spec { focal, ..spec }
+}
+
 /// The ETag: the version of the source, and the recipe.
 fn tag(source_etag: &str, spec: &Spec) -> String {
     format!("\"{source_etag}-{}\"", fingerprint(spec))
@@ -457,7 +466,12 @@ fn headed<H: Host>(
     }
     let freshness = delivery::Freshness::new(&api.config, parsed.pass, &parsed.delivery, source_etag);
     delivery::mark(response.headers_mut(), &api.config, parsed.pass, freshness);
-    let tag = SourceTag { at: Arc::new(parsed.at.clone()), etag: source_etag.into(), thumbnail };
+    let tag = SourceTag {
+        at: Arc::new(parsed.at.clone()),
+        etag: source_etag.into(),
+        modified_ms: stat.modified_ms,
+        thumbnail,
+    };
     response.extensions_mut().insert(tag);
     response
 }

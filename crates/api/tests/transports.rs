@@ -383,7 +383,7 @@ fn cases() -> Vec<(u64, Case)> {
         (
             200,
             get(
-                "key=a+b%2Bc.png&size=64x64&fit=contain&background=000000&gravity=north&quality=50&format=jpeg&scaling=fast",
+                "key=a+b%2Bc.png&size=64x64&fit=contain&background=000000&gravity=north&quality=50&format=jpeg&scaling=fast&sharpen=10&focal=0.5,0.5",
             ),
         ),
         (404, get("key=missing.png")),

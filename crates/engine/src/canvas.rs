@@ -13,7 +13,7 @@ pub(crate) fn compose(image: &Image16, plan: &Plan, background: Background, outp
     if !image.model.has_alpha() && (image.width, image.height) == (width, height) {
         return opaque(plan.canvas, image);
     }
-    let output_has_alpha = matches!(output, Format::Png | Format::WebP);
+    let output_has_alpha = matches!(output, Format::Png | Format::WebP | Format::Avif | Format::Gif);
     let backdrop = if output_has_alpha { background.0 } else { over_white(background.0) };
     let mut samples = backdrop.repeat(width * height);
     let (left, top) = (plan.offset.0 as usize, plan.offset.1 as usize);
@@ -57,7 +57,7 @@ fn rgba(model: Model, pixel: &[u16]) -> [u16; 4] {
 }
 
 /// 16 bits to 8, to nearest.
-fn byte(value: u16) -> u8 {
+pub(crate) fn byte(value: u16) -> u8 {
     ((u32::from(value) * 255 + 32767) / 65535) as u8
 }
 
@@ -74,8 +74,21 @@ fn over_white([r, g, b, a]: [u8; 4]) -> [u8; 4] {
     [over(r), over(g), over(b), 255]
 }
 
+/// The samples of an image as RGBA.
+pub(crate) fn widened(image: &Image8) -> Vec<u8> {
+    let pixels = image.samples.chunks_exact(image.model.channels());
+    let widen = |pixel: &[u8]| match *pixel {
+        [v] => [v, v, v, 255],
+        [v, a] => [v, v, v, a],
+        [r, g, b] => [r, g, b, 255],
+        [r, g, b, a] => [r, g, b, a],
+        _ => [0; 4],
+    };
+    pixels.flat_map(widen).collect()
+}
+
 /// Drops an alpha channel that is opaque throughout, and two of three equal colours.
-fn narrowed((width, height): (u32, u32), samples: Vec<u8>) -> Image8 {
+pub(crate) fn narrowed((width, height): (u32, u32), samples: Vec<u8>) -> Image8 {
     let (pixels, _) = samples.as_chunks::<4>();
     let opaque = pixels.iter().all(|pixel| pixel[3] == 255);
     let gray = pixels.iter().all(|&[r, g, b, _]| r == g && g == b);

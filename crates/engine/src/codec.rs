@@ -6,7 +6,7 @@ pub(crate) mod avif;
 #[cfg(feature = "bmp")]
 mod bmp;
 #[cfg(feature = "gif")]
-mod gif;
+pub(crate) mod gif;
 #[cfg(feature = "heic")]
 pub(crate) mod heic;
 #[cfg(any(feature = "avif", feature = "heic"))]
@@ -20,18 +20,20 @@ pub(crate) mod svg;
 #[cfg(feature = "tiff")]
 mod tiff;
 #[cfg(feature = "webp")]
-mod webp;
+pub(crate) mod webp;
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::Scratch;
+use crate::animation::Animation;
 use crate::error::Error;
 use crate::foreign::ForeignDecoder;
 use crate::header::{Coverage, Details, Format, Header};
 use crate::limits::Limits;
 use crate::pixels::{Image8, RowSink};
 use crate::plan::Reduction;
+use crate::rights::{self, Rights};
 use crate::simd::SimdLevel;
 use crate::spec::Effort;
 use crate::stop::Stop;
@@ -83,7 +85,12 @@ pub(crate) trait Codec: Sync {
         false
     }
 
-    /// Writes an image. Metadata is never written.
+    /// The frames of an animation; `None` for formats of which the first image alone is read.
+    fn frames<'a>(&self, _: &'a [u8], _: &Header) -> Result<Option<Animation<'a>>, Error> {
+        Ok(None)
+    }
+
+    /// Writes an image, without metadata unless the container cannot be extended later.
     fn encode(&self, _: &Image8, _: &EncodeOptions<'_>) -> Result<Vec<u8>, Error> {
         Err(Error::Internal(format!("{} is not written", self.format())))
     }
@@ -121,8 +128,10 @@ pub(crate) struct EncodeOptions<'a> {
     /// 1 to 100.
     pub(crate) quality: u8,
     pub(crate) effort: Effort,
-    /// Polled during encoding, except by libwebp, whose hook for that is not used.
+    /// Polled during encoding, except by the encoders of WebP and AVIF, which are other projects'.
     pub(crate) stop: Stop<'a>,
+    /// What the file says of its author.
+    pub(crate) rights: &'a Rights,
 }
 
 /// Every codec's format and coverage.
@@ -160,9 +169,15 @@ pub(crate) fn is_foreign(format: Format) -> bool {
     of(format).is_ok_and(Codec::is_foreign)
 }
 
-/// Writes an image in a format that [`crate::OutputFormat::resolve`] returns.
+/// Writes an image in a format that [`crate::Spec::resolve`] returns.
 pub(crate) fn encode(image: &Image8, format: Format, options: &EncodeOptions<'_>) -> Result<Vec<u8>, Error> {
-    of(format)?.encode(image, options)
+    let file = of(format)?.encode(image, options)?;
+    Ok(rights::embedded(file, format, (image.width, image.height), options.rights))
+}
+
+/// The frames of an animation, if they are read.
+pub(crate) fn frames<'a>(bytes: &'a [u8], header: &Header) -> Result<Option<Animation<'a>>, Error> {
+    of(header.format)?.frames(bytes, header)
 }
 
 impl<'a> OpenFile<'a> {
@@ -235,7 +250,14 @@ mod tests {
             polls.set(polls.get() + 1);
             polls.get() >= limit
         };
-        let options = EncodeOptions { level: SimdLevel::detect(), quality: 80, effort, stop: Stop(&poll) };
+        let rights = Rights::default();
+        let options = EncodeOptions {
+            level: SimdLevel::detect(),
+            quality: 80,
+            effort,
+            stop: Stop(&poll),
+            rights: &rights,
+        };
         let encoded = encode(image, format, &options);
         (polls.get(), encoded.map(drop))
     }

@@ -11,6 +11,8 @@ const FIXED: u64 = 3 << 20;
 const PROFILE: u64 = 16 << 20;
 /// Bytes that encoding takes per pixel of the canvas: the image, the encoder's planes and its output.
 const ENCODE: u64 = 40;
+/// Bytes per pixel of an image from which a part is chosen: turned upright, and in sRGB.
+const CHOICE: u64 = 20;
 
 /// See [`crate::estimate()`].
 pub(crate) fn estimate(header: &Header, specs: &[Spec]) -> u64 {
@@ -21,9 +23,22 @@ pub(crate) fn estimate(header: &Header, specs: &[Spec]) -> u64 {
     if header.profile || matches!(header.colour, Colour::Cmyk | Colour::Ycck) {
         bytes = bytes.saturating_add(PROFILE);
     }
-    for plan in plans {
+    let is_animated = header.animated && specs.iter().any(|spec| spec.animate);
+    if is_animated {
+        bytes = bytes.saturating_add(crate::animation::memory(header));
+    }
+    for (plan, spec) in plans.iter().zip(specs) {
         let canvas = u64::from(plan.canvas.0) * u64::from(plan.canvas.1);
-        bytes = bytes.saturating_add(canvas * ENCODE).saturating_add(resample::memory(header, &plan, scale));
+        bytes = bytes.saturating_add(canvas * ENCODE).saturating_add(resample::memory(header, plan, scale));
+        if plan.crop.is_some() {
+            bytes = bytes.saturating_add(u64::from(plan.stored.0) * u64::from(plan.stored.1) * CHOICE);
+        }
+        if let Some(watermark) = &spec.watermark {
+            bytes = bytes.saturating_add(watermark.memory()).saturating_add(canvas * 16);
+        }
+        if is_animated && spec.animate {
+            bytes = bytes.saturating_add(crate::animation::largest(header, plan) + canvas * 16);
+        }
     }
     bytes
 }

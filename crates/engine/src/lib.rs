@@ -5,8 +5,11 @@
 //! It does no I/O, has no clock, reads no environment and writes no log, so it cannot fail for reasons
 //! outside its bytes; the only way to interrupt it is the `stop` callback. The stages, in order, are
 //! the modules below: `sniff` → [`header`] → [`limits`] → `plan` → `codec` (decoding) → `light` and `resample`,
-//! row by row → `orient` → `colour` → `canvas` → `codec` (encoding); [`render`] calls them in a straight line.
+//! row by row → `finish` (`orient`, `colour`, `attention`, `sharpen`, `canvas`, `watermark`) → `codec` (encoding);
+//! [`render`] calls them in a straight line. Of an animation `animation` does so for each frame.
 
+mod animation;
+mod attention;
 mod bytes;
 mod canvas;
 mod codec;
@@ -14,6 +17,7 @@ mod colour;
 pub mod error;
 mod estimate;
 mod exif;
+mod finish;
 pub mod foreign;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -26,12 +30,15 @@ mod pixels;
 mod placeholder;
 mod plan;
 mod resample;
+mod rights;
+mod sharpen;
 mod simd;
 mod sniff;
 pub mod spec;
 mod stage;
 mod stop;
 mod thumbnailer;
+mod watermark;
 
 pub use error::Error;
 pub use foreign::ForeignDecoder;
@@ -39,11 +46,15 @@ pub use header::{Colour, Coverage, Format, Header, Orientation};
 pub use limits::Limits;
 pub use placeholder::Placeholder;
 pub use simd::SimdLevel;
-pub use spec::{Background, Effort, Filter, Fit, Gravity, OutputFormat, Scaling, Size, Spec, Thumbnail};
+pub use spec::{
+    Background, Effort, Filter, Fit, Focal, Gravity, Metadata, OutputFormat, Scaling, Size, Spec, Thumbnail,
+};
 pub use stage::Stage;
 pub use thumbnailer::{Pixels, Thumbnailer};
+pub use watermark::Watermark;
 
 use pixels::Image8;
+use rights::Rights;
 
 /// Version of the rendering: raised by hand whenever the pixels of a thumbnail change for the same bytes and
 /// the same [`Spec`], so that stored thumbnails of an older version are recognised as stale.
@@ -152,17 +163,15 @@ pub fn render_on(
     limits: &Limits,
     scratch: &mut Scratch,
 ) -> Result<Vec<Thumbnail>, Error> {
-    let level = scratch.level;
-    let encode = |rendered: Image8, format, spec: &Spec| {
-        let stop = stop::Stop(host.stop);
-        stop.check("encoding")?;
-        let options = codec::EncodeOptions { level, quality: spec.quality, effort: spec.effort, stop };
-        let bytes = codec::encode(&rendered, format, &options)?;
-        let placeholder = Placeholder::of(&rendered);
-        let (width, height) = (rendered.width, rendered.height);
-        Ok(Thumbnail { bytes, format, width, height, placeholder })
-    };
-    composed(host, bytes, specs, limits, scratch, encode)
+    let is_wanted = specs.iter().any(|spec| spec.metadata == Metadata::Copyright);
+    let rights = if is_wanted { Rights::of(bytes) } else { Rights::default() };
+    let encoder = finish::Encoder { level: scratch.level, rights, stop: host.stop };
+    if specs.iter().any(|spec| spec.animate) {
+        return animation::render(host, bytes, specs, limits, scratch, &encoder);
+    }
+    composed(host, bytes, specs, limits, scratch, |image, format, spec| {
+        encoder.thumbnail(&image, format, spec)
+    })
 }
 
 /// Decodes the image once, and passes the finished image of each spec on with its output format.
@@ -198,14 +207,18 @@ fn composed<T>(
 
     let mut finished = Vec::with_capacity(specs.len());
     let images = resamplers.rows.finish()?;
+    let mut finish = finish::Finish {
+        orientation: header.orientation,
+        profile: profile.as_deref(),
+        level: scratch.level,
+        stop,
+        transforms: &mut scratch.transforms,
+        weights: &mut buffers,
+    };
     for ((image, plan), spec) in images.into_iter().zip(&plans).zip(specs) {
-        stop.check("finishing thumbnails")?;
-        let format = spec.format.resolve(header.format);
-        let image = orient::upright(image, header.orientation);
-        let image = colour::to_srgb(image, profile.as_deref(), &mut scratch.transforms, stop)?;
-        let composed = canvas::compose(&image, plan, spec.background, format);
-        buffers.recycle(image);
-        finished.push(each(composed, format, spec)?);
+        let format = spec.resolve(header.format);
+        let image = finish.image(image, plan, spec, format, &mut None)?;
+        finished.push(each(image, format, spec)?);
     }
     scratch.resampling = buffers;
     Ok(finished)

@@ -37,6 +37,9 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Most pixels of an animation, times its frames, of which more than the first frame is rendered.
+    pub const ANIMATION_PIXELS: u64 = 50_000_000;
+
     /// Refuses a file by its length alone, before anything is read.
     pub(crate) fn check_source(&self, bytes: &[u8]) -> Result<(), Error> {
         let length = bytes.len() as u64;

@@ -50,6 +50,8 @@ pub(crate) struct Plan {
     pub(crate) offset: (u32, u32),
     pub(crate) filter: Filter,
     pub(crate) scaling: Scaling,
+    /// The part of the upright, resampled image that is retained is chosen by its content, and has this size.
+    pub(crate) crop: Option<(u32, u32)>,
 }
 
 /// Plans every rendition, and sizes the image: a drawing becomes as large as the largest rendition needs it, other images
@@ -81,25 +83,47 @@ pub(crate) fn plans(header: &Header, specs: &[Spec]) -> (Header, Vec<Plan>) {
 /// Work of rendering a pixel of a drawing, in samples.
 const VECTOR_WORK: u64 = 16;
 
+/// How many times larger than the thumbnail an image may be from which a part is chosen by its content. Of longer ones
+/// the middle is retained.
+const LARGEST_CHOICE: u64 = 16;
+
 /// Plans one rendition.
 pub(crate) fn plan(header: &Header, spec: &Spec) -> Plan {
     let (width, height) = header.upright();
-    let (image, crop) = fit(width, height, spec);
-    let canvas = match (spec.fit, spec.size.width, spec.size.height) {
+    let (mut image, mut visible) = fit(width, height, spec);
+    let mut crop = None;
+    let mut canvas = match (spec.fit, spec.size.width, spec.size.height) {
         (Fit::Contain, Some(width), Some(height)) => (width, height),
         _ => image,
     };
+    if spec.gravity == Gravity::Smart && spec.focal.is_none() && spec.fit == Fit::Cover {
+        let side = |full: u32, visible: f64, out: u32| {
+            // Exact where nothing is cropped.
+            let side = f64::from(full) / visible * f64::from(out);
+            (side.round() as u32).max(out)
+        };
+        let whole = (side(width, visible.width, image.0), side(height, visible.height, image.1));
+        let area = |(width, height): (u32, u32)| u64::from(width) * u64::from(height);
+        if whole != image && area(whole) <= LARGEST_CHOICE * area(image) {
+            (crop, canvas, image) = (Some(image), image, whole);
+            visible = Rect { x: 0.0, y: 0.0, width: width.into(), height: height.into() };
+        }
+    }
     let (across, down) = gravity(spec.gravity);
-    let offset = (share(canvas.0 - image.0, across), share(canvas.1 - image.1, down));
+    let offset = match crop {
+        Some(_) => (0, 0),
+        None => (share(canvas.0 - image.0, across), share(canvas.1 - image.1, down)),
+    };
     let swap = header.orientation.swaps_sides();
     let stored = if swap { (image.1, image.0) } else { image };
     Plan {
-        source: to_stored(crop, header),
+        source: to_stored(visible, header),
         stored,
         canvas,
         offset,
         filter: spec.filter,
         scaling: spec.scaling,
+        crop,
     }
 }
 
@@ -188,16 +212,19 @@ fn inside(width: u32, height: u32, w: Option<u32>, h: Option<u32>, enlarge: bool
 fn cover(width: u32, height: u32, (w, h): (u32, u32), spec: &Spec) -> ((u32, u32), Rect) {
     let scale = (f64::from(w) / f64::from(width)).max(f64::from(h) / f64::from(height));
     let scale = if spec.enlarge { scale } else { scale.min(1.0) };
-    let axis = |side: u32, box_side: u32, share: f64| {
+    let axis = |side: u32, box_side: u32, share: f64, focal: Option<f64>| {
         let full = f64::from(side) * scale;
         // The tolerance keeps a side that fits exactly from losing a pixel to rounding.
         let out = if full + 1e-6 >= f64::from(box_side) { box_side } else { (full.round() as u32).max(1) };
         let visible = (f64::from(out) / scale).min(f64::from(side));
-        (out, (f64::from(side) - visible) * share, visible)
+        let free = f64::from(side) - visible;
+        // The focal point is in the middle, unless the image ends before.
+        let from = focal.map_or(free * share, |at| (f64::from(side) * at - visible / 2.0).clamp(0.0, free));
+        (out, from, visible)
     };
     let (across, down) = gravity(spec.gravity);
-    let (out_width, x, visible_width) = axis(width, w, across);
-    let (out_height, y, visible_height) = axis(height, h, down);
+    let (out_width, x, visible_width) = axis(width, w, across, spec.focal.map(crate::Focal::x));
+    let (out_height, y, visible_height) = axis(height, h, down, spec.focal.map(crate::Focal::y));
     ((out_width, out_height), Rect { x, y, width: visible_width, height: visible_height })
 }
 
@@ -208,9 +235,9 @@ fn scaled(side: u32, to: u32, from: u32) -> u32 {
 }
 
 /// Shares of the free space that go to the left and above.
-const fn gravity(gravity: Gravity) -> (f64, f64) {
+pub(crate) const fn gravity(gravity: Gravity) -> (f64, f64) {
     match gravity {
-        Gravity::Centre => (0.5, 0.5),
+        Gravity::Centre | Gravity::Smart => (0.5, 0.5),
         Gravity::North => (0.5, 0.0),
         Gravity::NorthEast => (1.0, 0.0),
         Gravity::East => (1.0, 0.5),
@@ -351,6 +378,38 @@ mod tests {
             let plan = plan(&header(2000, 1000, 1), &spec);
             assert_eq!(plan.source, Rect { x, y: 0.0, width: 1000.0, height: 1000.0 });
         }
+    }
+
+    #[test]
+    fn cover_shows_the_focal_point() {
+        let mut spec = spec("100x100", Fit::Cover, false);
+        for (focal, x) in [("0.5,0", 500.0), ("0.4,0.9", 300.0), ("0.1,0.1", 0.0), ("1,1", 1000.0)] {
+            spec.focal = Some(focal.parse().unwrap());
+            spec.gravity = Gravity::Smart;
+            let plan = plan(&header(2000, 1000, 1), &spec);
+            assert_eq!(plan.source, Rect { x, y: 0.0, width: 1000.0, height: 1000.0 }, "{focal}");
+            assert_eq!((plan.crop, plan.canvas), (None, (100, 100)));
+        }
+        // It is a point of the upright image: the left of this one is stored at the bottom.
+        spec.focal = Some("0,0.5".parse().unwrap());
+        let plan = plan(&header(1000, 2000, 6), &spec);
+        assert_eq!(plan.source, Rect { x: 0.0, y: 1000.0, width: 1000.0, height: 1000.0 });
+    }
+
+    #[test]
+    fn smart_resamples_all_of_the_image_to_choose_from() {
+        let spec = Spec { gravity: Gravity::Smart, ..spec("100x50", Fit::Cover, false) };
+        let of = |width, height, orientation| {
+            let plan = plan(&header(width, height, orientation), &spec);
+            (plan.stored, plan.canvas, plan.crop)
+        };
+        assert_eq!(of(1000, 1000, 1), ((100, 100), (100, 50), Some((100, 50))));
+        assert_eq!(of(2000, 500, 1), ((200, 50), (100, 50), Some((100, 50))));
+        // Stored on its side.
+        assert_eq!(of(500, 2000, 6), ((50, 200), (100, 50), Some((100, 50))));
+        // Nothing to choose, and too much.
+        assert_eq!(of(1000, 500, 1), ((100, 50), (100, 50), None));
+        assert_eq!(of(100, 10_000, 1), ((100, 50), (100, 50), None));
     }
 
     #[test]

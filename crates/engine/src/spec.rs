@@ -1,6 +1,7 @@
 //! Description of one rendition, parsed from settings and queries.
 
 use crate::error::Error;
+use crate::watermark::Watermark;
 
 /// A box in pixels; a side left open follows from the image's aspect ratio. At least one side is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +121,19 @@ named! {
         West = "west",
         /// The top left corner.
         NorthWest = "northwest",
+        /// Where the image draws attention: edges, skin and saturated colours. Of `contain` the middle.
+        Smart = "smart",
+    }
+}
+
+named! {
+    /// What of the source's metadata is written into the thumbnail. Positions (GPS) never are.
+    Metadata, "metadata" {
+        /// Nothing.
+        #[default]
+        None = "none",
+        /// Author, copyright and terms of use.
+        Copyright = "copyright",
     }
 }
 
@@ -141,7 +155,8 @@ named! {
 named! {
     /// The format to write.
     OutputFormat, "format" {
-        /// JPEG for JPEG, PNG for PNG, GIF, BMP, TIFF and SVG, WebP for WebP, AVIF, HEIC and JPEG XL.
+        /// JPEG for JPEG; PNG for PNG, GIF, BMP, TIFF and SVG; WebP for WebP, AVIF, HEIC and JPEG XL. [`Spec::avif`] and
+        /// [`Spec::animate`] change that.
         #[default]
         Same = "same",
         /// JPEG; transparency is blended over [`Background`].
@@ -150,6 +165,10 @@ named! {
         Png = "png",
         /// WebP.
         WebP = "webp",
+        /// AVIF.
+        Avif = "avif",
+        /// GIF, of at most 256 colours.
+        Gif = "gif",
     }
 }
 
@@ -179,20 +198,78 @@ named! {
 }
 
 impl OutputFormat {
-    /// The format written for a source of format `source`.
+    /// The one that writes a format, if it can be written.
     #[must_use]
-    pub const fn resolve(self, source: crate::Format) -> crate::Format {
+    pub const fn of(format: crate::Format) -> Option<Self> {
         use crate::Format;
-        match (self, source) {
-            (Self::Jpeg, _) | (Self::Same, Format::Jpeg) => Format::Jpeg,
-            (Self::WebP, _) | (Self::Same, Format::WebP | Format::Avif | Format::Heic | Format::Jxl) => {
-                Format::WebP
-            }
-            (Self::Png, _)
-            | (Self::Same, Format::Png | Format::Gif | Format::Bmp | Format::Tiff | Format::Svg) => {
-                Format::Png
-            }
+        match format {
+            Format::Jpeg => Some(Self::Jpeg),
+            Format::Png => Some(Self::Png),
+            Format::WebP => Some(Self::WebP),
+            Format::Avif => Some(Self::Avif),
+            Format::Gif => Some(Self::Gif),
+            _ => None,
         }
+    }
+
+    /// Whether this build writes it.
+    #[must_use]
+    pub const fn is_written(self) -> bool {
+        match self {
+            Self::Avif => cfg!(feature = "avif-out"),
+            Self::Gif => cfg!(feature = "gif"),
+            Self::WebP => cfg!(feature = "webp"),
+            Self::Same | Self::Jpeg | Self::Png => true,
+        }
+    }
+}
+
+/// The point of an image that a crop must show: shares of the upright image's width and height.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Focal {
+    /// Ten-thousandths from the left.
+    x: u16,
+    /// Ten-thousandths from the top.
+    y: u16,
+}
+
+impl Focal {
+    /// What [`Self::x`] and [`Self::y`] are counted in.
+    const WHOLE: f64 = 10_000.0;
+
+    /// The share of the width that is to its left.
+    #[must_use]
+    pub fn x(self) -> f64 {
+        f64::from(self.x) / Self::WHOLE
+    }
+
+    /// The share of the height that is above it.
+    #[must_use]
+    pub fn y(self) -> f64 {
+        f64::from(self.y) / Self::WHOLE
+    }
+}
+
+impl std::str::FromStr for Focal {
+    type Err = String;
+
+    /// `"0.4,0.3"`: from the left and from the top, each from 0 to 1.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let share = |text: &str| {
+            let share: f64 = text.trim().parse().ok()?;
+            (0.0..=1.0).contains(&share).then(|| (share * Self::WHOLE).round() as u16)
+        };
+        let parts = text.split_once(',').and_then(|(x, y)| Some((share(x)?, share(y)?)));
+        let (x, y) = parts.ok_or_else(|| {
+            format!("focal point \"{text}\" is not two shares from 0 to 1, such as \"0.4,0.3\": from the left and from the top")
+        })?;
+        Ok(Self { x, y })
+    }
+}
+
+impl std::fmt::Display for Focal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{},{}", self.x(), self.y())
     }
 }
 
@@ -263,6 +340,18 @@ pub struct Spec {
     pub filter: Filter,
     /// How large JPEGs are reduced while they are decoded.
     pub scaling: Scaling,
+    /// How much edges are sharpened after the reduction, 0 (not at all) to 100.
+    pub sharpen: u8,
+    /// What of the source's metadata is written into the thumbnail.
+    pub metadata: Metadata,
+    /// An image blended over the thumbnail.
+    pub watermark: Option<Watermark>,
+    /// Whether an animated source gives an animated thumbnail, in WebP or GIF.
+    pub animate: bool,
+    /// Whether AVIF is written where [`OutputFormat::Same`] would write WebP.
+    pub avif: bool,
+    /// The point that `cover` shows, instead of what `gravity` says: of one image, not of a recipe.
+    pub focal: Option<Focal>,
 }
 
 impl Default for Spec {
@@ -278,6 +367,12 @@ impl Default for Spec {
             background: Background::default(),
             filter: Filter::Lanczos3,
             scaling: Scaling::Sharp,
+            sharpen: 0,
+            metadata: Metadata::None,
+            watermark: None,
+            animate: false,
+            avif: false,
+            focal: None,
         }
     }
 }
@@ -294,7 +389,54 @@ impl Spec {
         if !(1..=100).contains(&self.quality) {
             return Err(Error::Unsupported(format!("quality {} is not between 1 and 100", self.quality)));
         }
+        if self.sharpen > 100 {
+            return Err(Error::Unsupported(format!("sharpen {} is not between 0 and 100", self.sharpen)));
+        }
+        if self.animate && matches!(self.format, OutputFormat::Jpeg | OutputFormat::Png | OutputFormat::Avif)
+        {
+            return Err(Error::Unsupported(format!(
+                "animations are written as webp and gif, not as {}: set another format, or animate = false",
+                self.format
+            )));
+        }
+        if let Some(watermark) = &self.watermark {
+            watermark.validate()?;
+        }
+        let format = if self.avif { OutputFormat::Avif } else { self.format };
+        for format in [format, self.format] {
+            if !format.is_written() {
+                return Err(Error::Unsupported(format!(
+                    "this build does not write {format}: set another format"
+                )));
+            }
+        }
         Ok(())
+    }
+
+    /// The format written for a source of format `source`.
+    #[must_use]
+    pub const fn resolve(&self, source: crate::Format) -> crate::Format {
+        use crate::Format;
+        match (self.format, source) {
+            (OutputFormat::Jpeg, _) | (OutputFormat::Same, Format::Jpeg) => Format::Jpeg,
+            (OutputFormat::Png, _) => Format::Png,
+            (OutputFormat::WebP, _) => Format::WebP,
+            (OutputFormat::Avif, _) => Format::Avif,
+            (OutputFormat::Gif, _) => Format::Gif,
+            // By the format alone: a thumbnail's name must follow before the frames are read.
+            (OutputFormat::Same, Format::Gif) if self.animate => Format::Gif,
+            (OutputFormat::Same, Format::WebP) if self.animate => Format::WebP,
+            (OutputFormat::Same, Format::WebP | Format::Avif | Format::Heic | Format::Jxl) => {
+                if self.avif {
+                    Format::Avif
+                } else {
+                    Format::WebP
+                }
+            }
+            (OutputFormat::Same, Format::Png | Format::Gif | Format::Bmp | Format::Tiff | Format::Svg) => {
+                Format::Png
+            }
+        }
     }
 }
 
@@ -311,4 +453,51 @@ pub struct Thumbnail {
     pub height: u32,
     /// The placeholder until it is loaded.
     pub placeholder: crate::Placeholder,
+    /// What could not be done as asked: an animation of which the first frame alone was rendered.
+    pub note: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Format;
+
+    #[test]
+    fn focal_points() {
+        let focal: Focal = "0.4, 0.3".parse().unwrap();
+        assert_eq!((focal.x(), focal.y(), focal.to_string()), (0.4, 0.3, "0.4,0.3".to_owned()));
+        assert_eq!("1,0".parse::<Focal>().unwrap().to_string(), "1,0");
+        for wrong in ["", "0.4", "0.4,", "1.1,0", "-0.1,0", "NaN,0", "0.4,0.3,0.1", "left,top"] {
+            assert!(wrong.parse::<Focal>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn same_depends_on_the_source_and_the_options() {
+        let spec = Spec::default();
+        let of = |spec: &Spec| Format::ALL.map(|format| spec.resolve(format).name());
+        // jpeg png webp gif bmp tiff avif heic jxl svg
+        assert_eq!(of(&spec), ["jpeg", "png", "webp", "png", "png", "png", "webp", "webp", "webp", "png"]);
+        assert_eq!(
+            of(&Spec { avif: true, ..spec.clone() }),
+            ["jpeg", "png", "avif", "png", "png", "png", "avif", "avif", "avif", "png"]
+        );
+        assert_eq!(
+            of(&Spec { animate: true, avif: true, ..spec.clone() }),
+            ["jpeg", "png", "webp", "gif", "png", "png", "avif", "avif", "avif", "png"]
+        );
+        assert_eq!(of(&Spec { format: OutputFormat::Gif, ..spec }), ["gif"; 10]);
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        let error = |spec: Spec| spec.validate().map_err(|error| error.to_string()).err().unwrap_or_default();
+        assert!(error(Spec { sharpen: 101, ..Spec::default() }).contains("sharpen"));
+        for format in [OutputFormat::Jpeg, OutputFormat::Png, OutputFormat::Avif] {
+            assert!(error(Spec { animate: true, format, ..Spec::default() }).contains("animate = false"));
+        }
+        assert_eq!(error(Spec { animate: true, ..Spec::default() }), "");
+        let avif = error(Spec { avif: true, ..Spec::default() });
+        assert_eq!(avif.is_empty(), cfg!(feature = "avif-out"), "{avif}");
+    }
 }

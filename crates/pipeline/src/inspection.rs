@@ -96,7 +96,7 @@ impl Thumbnails {
             let found = target.report();
             let status = match &found {
                 None => ThumbnailStatus::Missing,
-                Some(_) if target.is_current(at, &source.stat.etag) => ThumbnailStatus::Current,
+                Some(_) if target.is_current_by(at, &source.stat) => ThumbnailStatus::Current,
                 Some(_) => ThumbnailStatus::Stale,
             };
             renditions.push(RenditionStatus { at: target.at, found, status });

@@ -46,17 +46,21 @@ const FIELDS: [(&str, Part); 8] = [
 pub struct KeyTemplate {
     written: String,
     parts: Vec<Part>,
+    /// How many times larger than the rendition's box its thumbnails are; above 1, their names say so: `@2x`.
+    density: u32,
 }
 
 impl Default for KeyTemplate {
     fn default() -> Self {
-        Self { written: "thumb_{key}".into(), parts: vec![Part::Text("thumb_".into()), Part::Key] }
+        let parts = vec![Part::Text("thumb_".into()), Part::Key];
+        Self { written: "thumb_{key}".into(), parts, density: 1 }
     }
 }
 
 impl fmt::Display for KeyTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.written)
+        f.write_str(&self.written)?;
+        f.write_str(&self.mark())
     }
 }
 
@@ -94,11 +98,42 @@ impl FromStr for KeyTemplate {
                 "\"{written}\" would give two images one name: it must hold {{key}}, or {{dir}}{{stem}} and {{ext}} or {{format}} in that order"
             ));
         }
-        Ok(Self { written: written.into(), parts })
+        Ok(Self { written: written.into(), parts, density: 1 })
     }
 }
 
 impl KeyTemplate {
+    /// The template of the same rendition at a density: `@2x` and the like stand before the extension of its names.
+    /// `{width}` and `{height}` stay those of density 1.
+    #[must_use]
+    pub fn at_density(&self, density: u32) -> Self {
+        Self { density: density.max(1), ..self.clone() }
+    }
+
+    /// What names of this density have before their extension.
+    fn mark(&self) -> String {
+        if self.density > 1 { format!("@{}x", self.density) } else { String::new() }
+    }
+
+    /// Where the mark stands: before `{ext}`, or before the dot of `.{format}`, or before the extension within a part, by
+    /// the index of the part.
+    fn marked(&self) -> Option<usize> {
+        let last = |wanted: fn(&Part) -> bool| self.parts.iter().rposition(wanted);
+        let ext = || last(|part| *part == Part::Ext);
+        let name = || last(|part| matches!(part, Part::Key | Part::Name));
+        let dot = || {
+            let before = last(|part| *part == Part::Format)?.checked_sub(1)?;
+            matches!(&self.parts[before], Part::Text(text) if text.ends_with('.')).then_some(before)
+        };
+        let stem = || last(|part| *part == Part::Stem);
+        ext().or_else(name).or_else(dot).or_else(stem).filter(|_| self.density > 1)
+    }
+
+    /// A side of the rendition's box, in text.
+    fn side(&self, side: Option<u32>) -> String {
+        side.map(|side| (side / self.density).to_string()).unwrap_or_default()
+    }
+
     /// Checks that the rendition's box defines `{width}` and `{height}` where the template uses them.
     ///
     /// # Errors
@@ -125,18 +160,23 @@ impl KeyTemplate {
         let (dir, name) = source.rfind('/').map_or(("", source), |slash| source.split_at(slash + 1));
         // A leading dot starts a hidden name, not an extension.
         let (stem, ext) = name.rfind('.').filter(|dot| *dot > 0).map_or((name, ""), |dot| name.split_at(dot));
+        let (mark, marked) = (self.mark(), self.marked());
         let mut key = String::with_capacity(source.len() + 16);
-        for part in &self.parts {
+        for (index, part) in self.parts.iter().enumerate() {
+            let mark = if marked == Some(index) { mark.as_str() } else { "" };
             match part {
-                Part::Text(text) => key.push_str(text),
-                Part::Key => key.push_str(source),
+                Part::Text(text) if mark.is_empty() => key.push_str(text),
+                Part::Text(text) => {
+                    [text.trim_end_matches('.'), mark, "."].iter().for_each(|part| key.push_str(part));
+                }
+                Part::Key => [dir, stem, mark, ext].iter().for_each(|part| key.push_str(part)),
                 Part::Dir => key.push_str(dir),
-                Part::Name => key.push_str(name),
-                Part::Stem => key.push_str(stem),
-                Part::Ext => key.push_str(ext),
+                Part::Name => [stem, mark, ext].iter().for_each(|part| key.push_str(part)),
+                Part::Stem => [stem, mark].iter().for_each(|part| key.push_str(part)),
+                Part::Ext => [mark, ext].iter().for_each(|part| key.push_str(part)),
                 Part::Format => key.push_str(to.extension()),
-                Part::Width => key.push_str(&size.width.map(|side| side.to_string()).unwrap_or_default()),
-                Part::Height => key.push_str(&size.height.map(|side| side.to_string()).unwrap_or_default()),
+                Part::Width => key.push_str(&self.side(size.width)),
+                Part::Height => key.push_str(&self.side(size.height)),
             }
         }
         if from != to && !self.parts.contains(&Part::Format) {
@@ -149,6 +189,8 @@ impl KeyTemplate {
     /// Whether this template may produce a key for some source; errs towards true.
     pub(crate) fn may_produce(&self, key: &str, size: Size) -> bool {
         let has = |part: &Part| match part {
+            // A mark may stand before its dot.
+            Part::Text(text) if self.density > 1 => key.contains(text.trim_end_matches('.')),
             Part::Text(text) => key.contains(text.as_str()),
             _ => true,
         };
@@ -162,10 +204,13 @@ impl KeyTemplate {
         for part in &self.parts {
             match part {
                 Part::Text(text) => start.push_str(text),
-                Part::Width => start.push_str(&size.width.map(|side| side.to_string()).unwrap_or_default()),
-                Part::Height => start.push_str(&size.height.map(|side| side.to_string()).unwrap_or_default()),
+                Part::Width => start.push_str(&self.side(size.width)),
+                Part::Height => start.push_str(&self.side(size.height)),
                 Part::Key => {
-                    start.push_str(prefix);
+                    // A mark may stand before what looks like an extension.
+                    let dot =
+                        prefix.rfind('.').filter(|dot| self.density > 1 && !prefix[*dot..].contains('/'));
+                    start.push_str(&prefix[..dot.unwrap_or(prefix.len())]);
                     break;
                 }
                 Part::Dir => {
@@ -183,13 +228,19 @@ impl KeyTemplate {
     pub(crate) fn end(&self, size: Size, suffix: &str) -> String {
         let mut end = String::new();
         for part in self.parts.iter().rev() {
+            // Before the extension of a marked name nothing is as in the source's.
+            let suffix = match suffix.rfind('.') {
+                Some(dot) if self.density > 1 && !suffix[dot..].contains('/') => &suffix[dot..],
+                _ if self.density > 1 => "",
+                _ => suffix,
+            };
             match part {
                 Part::Text(text) => end.insert_str(0, text),
                 Part::Width => {
-                    end.insert_str(0, &size.width.map(|side| side.to_string()).unwrap_or_default());
+                    end.insert_str(0, &self.side(size.width));
                 }
                 Part::Height => {
-                    end.insert_str(0, &size.height.map(|side| side.to_string()).unwrap_or_default());
+                    end.insert_str(0, &self.side(size.height));
                 }
                 Part::Key => {
                     end.insert_str(0, suffix);
@@ -249,6 +300,37 @@ mod tests {
         for (source, to, key) in [("b/a.gif", Format::Png, "b/a.png"), ("a.jpeg", Format::Jpeg, "a.jpg")] {
             assert_eq!(named.render(source, "1".parse().unwrap(), Format::Gif, to).unwrap(), key);
         }
+    }
+
+    #[test]
+    fn densities_stand_before_the_extension() {
+        let render = |template: &str, source: &str, density: u32| {
+            let size = Size { width: Some(200 * density), height: Some(100 * density) };
+            let template = template.parse::<KeyTemplate>().unwrap().at_density(density);
+            template.render(source, size, Format::Jpeg, Format::Jpeg).unwrap()
+        };
+        for (template, source, one, two) in [
+            ("thumb_{key}", "a/photo.jpg", "thumb_a/photo.jpg", "thumb_a/photo@2x.jpg"),
+            ("{dir}t_{name}", "a/photo.jpg", "a/t_photo.jpg", "a/t_photo@2x.jpg"),
+            ("{dir}{stem}-{width}{ext}", "photo.jpg", "photo-200.jpg", "photo-200@2x.jpg"),
+            ("{dir}{stem}.{format}", "a.b/photo.jpeg", "a.b/photo.jpg", "a.b/photo@2x.jpg"),
+            ("{dir}{stem}-{width}.{format}", "photo.jpg", "photo-200.jpg", "photo-200@2x.jpg"),
+            ("{dir}{stem}{format}", "photo.jpg", "photojpg", "photo@2xjpg"),
+            ("{stem}/{key}", "photo.jpg", "photo/photo.jpg", "photo/photo@2x.jpg"),
+            ("{key}", "a/.hidden", "a/.hidden", "a/.hidden@2x"),
+        ] {
+            assert_eq!(render(template, source, 1), one);
+            assert_eq!(render(template, source, 2), two);
+        }
+        let template = KeyTemplate::default().at_density(2);
+        assert_eq!(template.to_string(), "thumb_{key}@2x");
+        let gif = template.render("a.gif", "1".parse().unwrap(), Format::Gif, Format::Png);
+        assert_eq!(gif.unwrap(), "thumb_a@2x.gif.png");
+        // For the loop check rather too short than too long.
+        let size = "1".parse().unwrap();
+        assert_eq!(template.start(size, "raw/photo.j"), "thumb_raw/photo");
+        assert_eq!(template.start(size, "raw.old/p"), "thumb_raw.old/p");
+        assert_eq!((template.end(size, "_a.jpg"), template.end(size, "_a")), (".jpg".into(), String::new()));
     }
 
     #[test]

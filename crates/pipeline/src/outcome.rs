@@ -236,6 +236,25 @@ pub struct RenditionReport {
     pub bytes: u64,
     /// Its ETag, without quotes.
     pub etag: String,
+    /// What could not be done as asked, where it was rendered now.
+    pub note: Option<String>,
+}
+
+impl RenditionReport {
+    fn to_json(&self) -> serde_json::Value {
+        let mut json = serde_json::json!({
+            "bucket": self.at.bucket,
+            "key": self.at.key.as_str(),
+            "width": self.width,
+            "height": self.height,
+            "bytes": self.bytes,
+            "etag": self.etag,
+        });
+        if let Some(note) = &self.note {
+            json["note"] = note.as_str().into();
+        }
+        json
+    }
 }
 
 /// Time spent, by stage.
@@ -325,14 +344,7 @@ impl Report {
         let mut json = serde_json::json!({
             "source": self.source.as_ref().map(|at| serde_json::json!({"bucket": at.bucket, "key": at.key.as_str()})),
             "outcome": self.outcome.name(),
-            "renditions": self.renditions.iter().map(|rendition| serde_json::json!({
-                "bucket": rendition.at.bucket,
-                "key": rendition.at.key.as_str(),
-                "width": rendition.width,
-                "height": rendition.height,
-                "bytes": rendition.bytes,
-                "etag": rendition.etag,
-            })).collect::<Vec<_>>(),
+            "renditions": self.renditions.iter().map(RenditionReport::to_json).collect::<Vec<_>>(),
             "milliseconds": milliseconds(self.total),
             "stages": Stages::NAMES.iter().zip(self.stages.all())
                 .map(|(name, time)| ((*name).to_owned(), milliseconds(time).into()))

@@ -6,12 +6,12 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
-use tintype_engine::{Format, Thumbnail};
+use tintype_engine::{Focal, Format, Thumbnail};
 
 use crate::{
     fingerprint::{
-        COLOUR, HEIGHT, HOPS, MAX_HOPS, RECIPE_FINGERPRINT, SOURCE, SOURCE_ETAG, THUMB_HASH, WIDTH,
-        fingerprint, hops,
+        self, COLOUR, FOCAL, HEIGHT, HOPS, MAX_HOPS, RECIPE_FINGERPRINT, SOURCE, SOURCE_ETAG, THUMB_HASH,
+        WIDTH, fingerprint, hops,
     },
     hex,
     outcome::{Failure, Reason, RenditionReport},
@@ -53,6 +53,13 @@ impl<'a> Target<'a> {
             && has(SOURCE, &source_mark(source))
     }
 
+    /// Whether it is current, also by the focal point in the source's metadata, which can change without its bytes.
+    pub(crate) fn is_current_by(&self, source: &Location, stat: &Stat) -> bool {
+        let wanted = fingerprint::focal(&self.rendition.spec, &stat.metadata).map(|focal| focal.to_string());
+        let found = self.stat.as_ref().and_then(|stat| stat.metadata.get(FOCAL));
+        self.is_current(source, &stat.etag) && found == wanted.as_ref()
+    }
+
     pub(crate) fn report(&self) -> Option<RenditionReport> {
         let stat = self.stat.as_ref()?;
         let side = |name| stat.metadata.get(name).and_then(|text| text.parse().ok()).unwrap_or(0);
@@ -62,6 +69,7 @@ impl<'a> Target<'a> {
             height: side(HEIGHT),
             bytes: stat.size,
             etag: stat.etag.clone(),
+            note: None,
         })
     }
 }
@@ -137,7 +145,7 @@ pub(crate) fn location(
     source: &Location,
     format: Format,
 ) -> Result<Location, Failure> {
-    let to = rendition.spec.format.resolve(format);
+    let to = rendition.spec.resolve(format);
     let too_long = |bytes| {
         Failure::new(
             Reason::KeyTooLong,
@@ -263,9 +271,15 @@ pub(crate) async fn is_thumbnail(
     Ok(found.is_some_and(|found| found.etag == stat.etag && found.metadata.contains_key(RECIPE_FINGERPRINT)))
 }
 
-/// `hops`: those of the source.
-pub(crate) fn put(target: &Target<'_>, thumbnail: Thumbnail, source: &SourceVersion, hops: u32) -> Put {
-    let metadata = BTreeMap::from([
+/// `hops`: those of the source. `focal`: its focal point, if the rendition depends on it.
+pub(crate) fn put(
+    target: &Target<'_>,
+    thumbnail: Thumbnail,
+    source: &SourceVersion,
+    hops: u32,
+    focal: Option<Focal>,
+) -> Put {
+    let mut metadata = BTreeMap::from([
         (HOPS.to_owned(), hops.saturating_add(1).to_string()),
         (SOURCE.to_owned(), source_mark(&source.at)),
         (SOURCE_ETAG.to_owned(), source.etag.clone()),
@@ -275,6 +289,7 @@ pub(crate) fn put(target: &Target<'_>, thumbnail: Thumbnail, source: &SourceVers
         (THUMB_HASH.to_owned(), STANDARD.encode(&thumbnail.placeholder.thumb_hash)),
         (COLOUR.to_owned(), hex::encode(&thumbnail.placeholder.colour)),
     ]);
+    metadata.extend(focal.map(|focal| (FOCAL.to_owned(), focal.to_string())));
     Put {
         at: target.at.clone(),
         condition: target.condition(),

@@ -3,7 +3,7 @@
 //! of images in any case; and no trigger may match what any trigger writes.
 //! Source: AWS, "Configuring event notifications using object key name filtering".
 
-use tintype_engine::{Format, OutputFormat, Spec};
+use tintype_engine::{Format, Spec};
 
 use crate::{
     event::{CreatedTypes, Kind},
@@ -197,12 +197,13 @@ fn possible_ends(from: &Trigger, rendition: &Rendition) -> Vec<End> {
     let end = |suffix: End| End { text: rendition.key.end(rendition.spec.size, &suffix.text), ..suffix };
     let mut ends: Vec<End> = suffixes.map(end).collect();
     // The output's extension, appended where its format is not the source's.
-    let extension = match rendition.spec.format {
-        OutputFormat::Jpeg => Format::Jpeg.extension(),
-        OutputFormat::WebP => Format::WebP.extension(),
-        _ => Format::Png.extension(),
-    };
-    ends.push(End::written(format!(".{extension}")));
+    for format in Format::ALL {
+        let to = rendition.spec.resolve(format);
+        let end = End::written(format!(".{}", to.extension()));
+        if to != format && !ends.contains(&end) {
+            ends.push(end);
+        }
+    }
     ends
 }
 
@@ -237,7 +238,7 @@ fn check_collisions(triggers: &[Trigger]) -> Result<(), String> {
 /// all sources, or for those of the trigger that have the usual extension.
 fn share_a_key(trigger: &Trigger, one: &Rendition, other: &Rendition, from: Format) -> bool {
     let key = |rendition: &Rendition, source: &str| {
-        let to = rendition.spec.format.resolve(from);
+        let to = rendition.spec.resolve(from);
         rendition.key.render(source, rendition.spec.size, from, to).ok()
     };
     let equal = |source: &str| key(one, source) == key(other, source);
@@ -271,6 +272,8 @@ pub fn check_bucket_name(name: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use tintype_engine::OutputFormat;
+
     use super::*;
 
     fn trigger(bucket: &str, prefix: &str, suffixes: &[&str], destination: &str) -> Trigger {
@@ -410,6 +413,24 @@ mod tests {
         assert_eq!(check_all(&[twice]), Ok(()));
         // Thumbnails beside their sources, under the name of another.
         assert!(check_all(&[with_key(trigger("same", "", &[], "same"), "{dir}{stem}.{format}")]).is_err());
+    }
+
+    #[test]
+    fn densities_loop_as_their_rendition_does() {
+        let dense = |trigger: Trigger, key: &str| {
+            let mut trigger = with_key(trigger, key);
+            let Rendition { key, spec } = trigger.renditions[0].clone();
+            trigger.renditions.push(Rendition { key: key.at_density(2), spec });
+            trigger
+        };
+        assert_eq!(check_all(&[dense(trigger("in", "", &[".jpg"], "out"), "thumb_{key}")]), Ok(()));
+        let raw = dense(trigger("same", "raw/", &[".jpg"], "same"), "thumbs/{key}");
+        assert_eq!(check_all(std::slice::from_ref(&raw)), Ok(()));
+        assert!(check_all(&[Trigger { prefix: String::new(), ..raw }]).is_err());
+        // Its 2x alone ends as the second's filter requires.
+        let mut first = trigger("one", "", &[".jpg"], "two");
+        first.renditions[0].key = "{key}_x".parse::<KeyTemplate>().unwrap().at_density(2);
+        assert!(check_all(&[first, with_key(trigger("two", "", &["_x"], "one"), "y/{key}")]).is_err());
     }
 
     #[test]

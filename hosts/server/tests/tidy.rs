@@ -250,7 +250,8 @@ fn s3s_is_confined_to_one_folder() {
 fn uncommented(line: &str) -> &str {
     let inner = line.strip_prefix("# ").unwrap_or(line);
     let name = inner.split(" = ").next().unwrap_or_default();
-    let is_setting = inner.contains(" = ") && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let is_setting =
+        inner.contains(" = ") && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.'));
     if is_setting || inner.starts_with("[[") { inner } else { line }
 }
 

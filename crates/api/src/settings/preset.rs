@@ -1,10 +1,10 @@
 //! The sections `[[preset]]`: renditions by name, for delivery on request.
 
 use serde::Deserialize;
-use tintype_engine::{OutputFormat, Size, Spec};
+use tintype_engine::{Format, OutputFormat, Size, Spec};
 use tintype_pipeline::{
     ObjectKey,
-    settings::{Check, SettingsError, WrittenSpec},
+    settings::{Check, SettingsError, WatermarkSection, WrittenSpec},
 };
 
 use crate::routes::RESERVED;
@@ -29,22 +29,28 @@ pub struct Preset {
 pub enum PresetFormat {
     /// One, whatever clients accept.
     Fixed(OutputFormat),
-    /// WebP for clients that name it in `Accept`, for others as [`OutputFormat::Same`].
+    /// WebP for clients that name it in `Accept`, for others as [`OutputFormat::Same`]; AVIF before it, where the preset
+    /// has `avif`.
     Auto,
 }
 
 impl Preset {
-    /// The rendition at a device pixel ratio, for a client that names WebP in `Accept` or not.
+    /// The rendition at a device pixel ratio, for a client that names formats in `Accept` or not.
     #[must_use]
-    pub fn rendition(&self, dpr: u32, accepts_webp: bool) -> Spec {
+    pub fn rendition(&self, dpr: u32, accepts: impl Fn(Format) -> bool) -> Spec {
         let larger = |side: Option<u32>| side.map(|side| side.saturating_mul(dpr).min(Size::MAX));
         let format = match self.format {
             PresetFormat::Fixed(format) => format,
-            PresetFormat::Auto if accepts_webp => OutputFormat::WebP,
+            PresetFormat::Auto if self.spec.avif && accepts(Format::Avif) => OutputFormat::Avif,
+            PresetFormat::Auto if accepts(Format::WebP) => OutputFormat::WebP,
             PresetFormat::Auto => OutputFormat::Same,
         };
+        // Where `Accept` decides, AVIF goes to those alone that name it; and it is not animated.
+        let avif = self.spec.avif && self.format != PresetFormat::Auto;
+        let animate = self.spec.animate && format != OutputFormat::Avif;
         let Size { width, height } = self.spec.size;
-        Spec { size: Size { width: larger(width), height: larger(height) }, format, ..self.spec.clone() }
+        let size = Size { width: larger(width), height: larger(height) };
+        Spec { size, format, avif, animate, ..self.spec.clone() }
     }
 }
 
@@ -64,6 +70,10 @@ pub struct PresetSection {
     filter: Option<String>,
     effort: Option<String>,
     scaling: Option<String>,
+    sharpen: Option<u64>,
+    metadata: Option<String>,
+    watermark: Option<WatermarkSection>,
+    animate: Option<bool>,
     max_dpr: Option<u32>,
     fallback: Option<String>,
 }
@@ -97,12 +107,6 @@ fn preset(check: &Check, written: PresetSection) -> Result<Preset, SettingsError
         let reserved = RESERVED.join(", ");
         return check.fail("preset.name", format!("\"{name}\" is reserved, as are {reserved}"));
     }
-    if written.avif == Some(true) {
-        return check.fail(
-            "preset.avif",
-            "AVIF cannot be written by this version; leave avif = false, and format = \"auto\" chooses WebP where it is accepted",
-        );
-    }
     let is_auto = written.format.as_deref() == Some("auto");
     if let Some(format) = &written.format
         && !is_auto
@@ -122,6 +126,11 @@ fn preset(check: &Check, written: PresetSection) -> Result<Preset, SettingsError
         filter: written.filter,
         effort: written.effort,
         scaling: written.scaling,
+        sharpen: written.sharpen,
+        metadata: written.metadata,
+        watermark: written.watermark,
+        animate: written.animate,
+        avif: written.avif,
     };
     let spec = spec.validate(check, "preset")?;
     let fallback = written.fallback.map(|key| ObjectKey::new(&key)).transpose();

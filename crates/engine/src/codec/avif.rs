@@ -1,5 +1,7 @@
 //! AVIF: a HEIF file of AV1 frames, decoded by rusty_av1d in the codec process.
 
+#[cfg(feature = "avif-out")]
+mod encode;
 pub(crate) mod library;
 
 use super::heif;
@@ -26,7 +28,7 @@ impl Codec for Avif {
             "8, 10 and 12 bits, every subsampling, gray; grids; alpha, also premultiplied; crop, rotation and \
              mirroring; ICC, or the code points of `nclx` or of the coded image; progressive; the base image of a gain \
              map; the first frame of a sequence",
-            "",
+            if cfg!(feature = "avif-out") { "8 bits, lossy, with alpha" } else { "" },
             "overlays and derived images, ICtCp",
         )
     }
@@ -41,5 +43,14 @@ impl Codec for Avif {
 
     fn memory(&self, header: &Header, _: u32) -> u64 {
         heif::memory(header)
+    }
+
+    #[cfg(feature = "avif-out")]
+    fn encode(
+        &self,
+        image: &crate::pixels::Image8,
+        options: &crate::codec::EncodeOptions<'_>,
+    ) -> Result<Vec<u8>, Error> {
+        encode::encode(image, options)
     }
 }

@@ -1,11 +1,16 @@
 //! GIF 87a and 89a.
 
 mod decode;
+pub(crate) mod encode;
+mod frames;
 mod header;
+mod quantise;
 
-use crate::codec::{Codec, OpenFile};
+use crate::animation::Animation;
+use crate::codec::{Codec, EncodeOptions, OpenFile};
 use crate::error::Error;
 use crate::header::{Coverage, Format, Header};
+use crate::pixels::Image8;
 
 /// The codec.
 pub(super) struct Gif;
@@ -20,8 +25,8 @@ impl Codec for Gif {
             "GIF",
             &["gif"],
             "87a and 89a, interlaced, transparent; a frame beyond the screen extends it; extensions \
-             of any kind are skipped",
-            "",
+             of any kind are skipped; animated",
+            "256 colours, transparent, animated",
             "",
         )
     }
@@ -39,5 +44,14 @@ impl Codec for Gif {
 
     fn memory(&self, header: &Header, _: u32) -> u64 {
         super::by_pixel_and_width(header, decode::memory(header))
+    }
+
+    fn frames<'a>(&self, bytes: &'a [u8], header: &Header) -> Result<Option<Animation<'a>>, Error> {
+        Ok(frames::read(bytes, header))
+    }
+
+    fn encode(&self, image: &Image8, options: &EncodeOptions<'_>) -> Result<Vec<u8>, Error> {
+        options.stop.check("encoding")?;
+        encode::still(image)
     }
 }

@@ -2,9 +2,11 @@
 
 pub(crate) mod decode;
 pub(crate) mod encode;
+mod frames;
 mod header;
 mod text;
 
+use crate::animation::Animation;
 use crate::codec::{Codec, EncodeOptions, OpenFile};
 use crate::error::Error;
 use crate::header::{Coverage, Format, Header};
@@ -22,7 +24,7 @@ impl Codec for Png {
         Coverage::new(
             "PNG",
             &["png"],
-            "every depth and colour type, interlaced; tRNS; eXIf, or an Exif block as text; cICP, \
+            "every depth and colour type, interlaced; animated (APNG); tRNS; eXIf, or an Exif block as text; cICP, \
              iCCP, sRGB, gAMA and cHRM in this order of precedence",
             "8 bits, palette where that is smaller",
             "unknown critical chunks, without which the image cannot be understood",
@@ -49,6 +51,10 @@ impl Codec for Png {
 
     fn memory(&self, header: &Header, _: u32) -> u64 {
         super::by_pixel_and_width(header, decode::memory(header))
+    }
+
+    fn frames<'a>(&self, bytes: &'a [u8], header: &Header) -> Result<Option<Animation<'a>>, Error> {
+        Ok(frames::read(bytes, header))
     }
 
     fn encode(&self, image: &Image8, options: &EncodeOptions<'_>) -> Result<Vec<u8>, Error> {

@@ -1,14 +1,17 @@
 //! WebP (RFC 9649): written by libwebp.
 
 mod alpha;
+pub(crate) mod animation;
 mod colour;
 mod decode;
 mod encode;
+mod frames;
 mod header;
 mod output;
 mod vp8;
 mod vp8l;
 
+use crate::animation::Animation;
 use crate::codec::{Codec, EncodeOptions, OpenFile};
 use crate::error::Error;
 use crate::header::{Coverage, Format, Header};
@@ -26,8 +29,8 @@ impl Codec for WebP {
         Coverage::new(
             "WebP",
             &["webp"],
-            "lossy, lossless, alpha, the first frame of an animation; Exif, ICC",
-            "lossy, with alpha",
+            "lossy, lossless, alpha, animated; Exif, ICC",
+            "lossy, with alpha, animated",
             "",
         )
     }
@@ -45,6 +48,11 @@ impl Codec for WebP {
 
     fn memory(&self, header: &Header, _: u32) -> u64 {
         decode::memory(header)
+    }
+
+    fn frames<'a>(&self, bytes: &'a [u8], header: &Header) -> Result<Option<Animation<'a>>, Error> {
+        let (_, picture) = header::read(bytes)?;
+        frames::read(bytes, header, picture.profile)
     }
 
     fn encode(&self, image: &Image8, options: &EncodeOptions<'_>) -> Result<Vec<u8>, Error> {

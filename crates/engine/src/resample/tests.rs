@@ -30,6 +30,7 @@ fn run(model: Model, width: u32, height: u32, out: (u32, u32), pixels: &[u8]) ->
         offset: (0, 0),
         filter: Filter::Lanczos3,
         scaling: Scaling::Sharp,
+        crop: None,
     };
     let never = || false;
     let mut results = [SimdLevel::baseline(), SimdLevel::detect()].map(|level| {

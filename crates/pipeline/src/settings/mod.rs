@@ -11,6 +11,7 @@ mod merge;
 mod schema;
 mod spec;
 mod trigger;
+mod watermark;
 
 pub use check::{Amount, Check, WrittenSetting, parse_bytes};
 pub use function::{Function, FunctionSection};
@@ -20,6 +21,7 @@ pub use schema::{Foreign, Schema};
 use serde::de::DeserializeOwned;
 pub use spec::WrittenSpec;
 pub use trigger::{TriggerSection, triggers};
+pub use watermark::WatermarkSection;
 
 /// An unusable setting: what is wrong, where it was written, what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -169,6 +171,21 @@ pub(crate) mod tests {
             ("[[trigger]]\n[[trigger.rendition]]\nkey = \"thumb\"", "{key}"),
             ("[[trigger]]\n[[trigger.rendition]]\nquality = 0", "1 to 100"),
             ("[[trigger]]\nbucket = \"UPPER\"", "bucket name"),
+            ("[[trigger]]\n[[trigger.rendition]]\nsharpen = 101", "0 to 100"),
+            ("[[trigger]]\n[[trigger.rendition]]\nmetadata = \"all\"", "none, copyright"),
+            ("[[trigger]]\n[[trigger.rendition]]\ndensities = []", "at least one"),
+            ("[[trigger]]\n[[trigger.rendition]]\ndensities = [1, 5]", "1 to 4"),
+            ("[[trigger]]\n[[trigger.rendition]]\ndensities = [2, 2]", "twice"),
+            ("[[trigger]]\n[[trigger.rendition]]\nanimate = true\nformat = \"jpeg\"", "animate = false"),
+            (
+                "[[trigger]]\n[[trigger.rendition]]\nwatermark = { opacity = 5 }",
+                "trigger.rendition.watermark.image",
+            ),
+            ("[[trigger]]\n[[trigger.rendition]]\nwatermark = { image = \"no/such.png\" }", "no/such.png"),
+            (
+                "[[trigger]]\n[[trigger.rendition]]\nwatermark = { image = \"data:image/png;base64,AAAA\" }",
+                "watermark.image",
+            ),
             ("[function]\nmemory_mb = 512\ntotal_memory_mb = 100", "total_memory_mb"),
             ("[function]\nmemory_mb = 512\ntotal_memory_mb = 680", "write at least 683"),
             (
@@ -179,6 +196,22 @@ pub(crate) mod tests {
             let error = load(file, &[]).unwrap_err().to_string();
             assert!(error.contains(part), "{file}: {error}");
         }
+    }
+
+    #[test]
+    fn densities_are_renditions_of_their_own() {
+        let file = "[[trigger]]\n[[trigger.rendition]]\nsize = \"x100\"\ndensities = [1, 2, 3]\nsharpen = 20\nmetadata = \"copyright\"";
+        let renditions = &load(file, &[]).unwrap().triggers[0].renditions;
+        let written: Vec<_> =
+            renditions.iter().map(|one| (one.key.to_string(), one.spec.size.to_string())).collect();
+        let pair = |key: &str, size: &str| (key.to_owned(), size.to_owned());
+        assert_eq!(
+            written,
+            [pair("thumb_{key}", "x100"), pair("thumb_{key}@2x", "x200"), pair("thumb_{key}@3x", "x300")]
+        );
+        assert!(renditions.iter().all(|one| one.spec.sharpen == 20));
+        let too_large = "[[trigger]]\n[[trigger.rendition]]\nsize = \"40000\"\ndensities = [1, 2]";
+        assert!(load(too_large, &[]).unwrap_err().to_string().contains("65500"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use tintype_engine::Spec;
 
-use super::{Check, SettingsError};
+use super::{Check, SettingsError, WatermarkSection};
 
 /// The fields as written; sections declare them and hand them here.
 #[derive(Debug, Default)]
@@ -18,6 +18,11 @@ pub struct WrittenSpec {
     pub filter: Option<String>,
     pub effort: Option<String>,
     pub scaling: Option<String>,
+    pub sharpen: Option<u64>,
+    pub metadata: Option<String>,
+    pub watermark: Option<WatermarkSection>,
+    pub animate: Option<bool>,
+    pub avif: Option<bool>,
 }
 
 impl WrittenSpec {
@@ -29,7 +34,8 @@ impl WrittenSpec {
         let default = Spec::default();
         let at = |field: &str| format!("{section}.{field}");
         let quality = check.within(&at("quality"), self.quality.unwrap_or(80), 1, 100)?;
-        Ok(Spec {
+        let sharpen = check.within(&at("sharpen"), self.sharpen.unwrap_or(0), 0, 100)?;
+        let spec = Spec {
             size: check.parse(&at("size"), self.size, default.size)?,
             fit: check.parse(&at("fit"), self.fit, default.fit)?,
             enlarge: self.enlarge.unwrap_or(default.enlarge),
@@ -40,6 +46,17 @@ impl WrittenSpec {
             filter: check.parse(&at("filter"), self.filter, default.filter)?,
             effort: check.parse(&at("effort"), self.effort, default.effort)?,
             scaling: check.parse(&at("scaling"), self.scaling, default.scaling)?,
-        })
+            sharpen: u8::try_from(sharpen).unwrap_or(default.sharpen),
+            metadata: check.parse(&at("metadata"), self.metadata, default.metadata)?,
+            watermark: match self.watermark {
+                Some(watermark) => Some(watermark.validate(check, &at("watermark"))?),
+                None => None,
+            },
+            animate: self.animate.unwrap_or(default.animate),
+            avif: self.avif.unwrap_or(default.avif),
+            focal: None,
+        };
+        spec.validate().or_else(|error| check.fail(section, error))?;
+        Ok(spec)
     }
 }

@@ -1,8 +1,9 @@
 //! The sections `[[trigger]]` and `[[trigger.rendition]]`: source buckets and renditions.
 
 use serde::Deserialize;
+use tintype_engine::{Size, Spec};
 
-use super::{Check, SettingsError, WrittenSpec};
+use super::{Check, SettingsError, WatermarkSection, WrittenSpec};
 use crate::{
     naming::KeyTemplate,
     suffixes::Suffixes,
@@ -47,6 +48,12 @@ struct RenditionSection {
     filter: Option<String>,
     effort: Option<String>,
     scaling: Option<String>,
+    sharpen: Option<u64>,
+    metadata: Option<String>,
+    watermark: Option<WatermarkSection>,
+    animate: Option<bool>,
+    avif: Option<bool>,
+    densities: Option<Vec<u32>>,
 }
 
 /// Validates the triggers; that of the reference system where none is written.
@@ -81,8 +88,9 @@ fn trigger(check: &Check, written: TriggerSection) -> Result<Trigger, SettingsEr
         removed: written.mirror_deletes.unwrap_or(default.removed),
         renditions: renditions
             .into_iter()
-            .map(|written| rendition(check, written))
-            .collect::<Result<Vec<_>, _>>()?,
+            .map(|written| at_densities(check, written))
+            .collect::<Result<Vec<_>, _>>()?
+            .concat(),
         id: default.id,
         created: default.created,
         created_types: default.created_types,
@@ -113,6 +121,31 @@ fn suffixes(check: &Check, written: toml::Value) -> Result<Suffixes, SettingsErr
     }
 }
 
+/// The renditions of a section, one for each density.
+fn at_densities(check: &Check, mut written: RenditionSection) -> Result<Vec<Rendition>, SettingsError> {
+    const NAME: &str = "trigger.rendition.densities";
+    let densities = written.densities.take().unwrap_or_else(|| vec![1]);
+    if densities.is_empty() {
+        return check.fail(NAME, "write at least one, such as [1, 2]");
+    }
+    let Rendition { key, spec } = rendition(check, written)?;
+    let mut renditions: Vec<Rendition> = Vec::with_capacity(densities.len());
+    for (index, &density) in densities.iter().enumerate() {
+        check.within(NAME, density, 1, 4)?;
+        if densities[..index].contains(&density) {
+            return check.fail(NAME, format!("{density} is there twice"));
+        }
+        let larger = |side: Option<u32>| side.map(|side| side.saturating_mul(density));
+        let size = Size { width: larger(spec.size.width), height: larger(spec.size.height) };
+        if [size.width, size.height].into_iter().flatten().any(|side| side > Size::MAX) {
+            return check
+                .fail(NAME, format!("{density} times {} is larger than {} on a side", spec.size, Size::MAX));
+        }
+        renditions.push(Rendition { key: key.at_density(density), spec: Spec { size, ..spec.clone() } });
+    }
+    Ok(renditions)
+}
+
 fn rendition(check: &Check, written: RenditionSection) -> Result<Rendition, SettingsError> {
     let key = written.key;
     let spec = WrittenSpec {
@@ -126,6 +159,11 @@ fn rendition(check: &Check, written: RenditionSection) -> Result<Rendition, Sett
         filter: written.filter,
         effort: written.effort,
         scaling: written.scaling,
+        sharpen: written.sharpen,
+        metadata: written.metadata,
+        watermark: written.watermark,
+        animate: written.animate,
+        avif: written.avif,
     };
     let spec = spec.validate(check, "trigger.rendition")?;
     let key: KeyTemplate = check.parse("trigger.rendition.key", key, KeyTemplate::default())?;

@@ -10,11 +10,22 @@ use super::{
 };
 use crate::{
     event::Record,
+    fingerprint::FOCAL,
     outcome::{Failure, Outcome, RenditionReport},
     store::{Location, Put, StoreError},
     target::{Target, check_collision, put, remove},
     trigger::Trigger,
 };
+
+/// What is reported of a thumbnail to be written.
+#[derive(Clone)]
+struct Rendered {
+    /// Its target.
+    index: usize,
+    width: u32,
+    height: u32,
+    note: Option<String>,
+}
 
 impl Run<'_, '_> {
     /// Writes thumbnails over the versions that `fetch` saw, and settles the event with them. `None` if another writer
@@ -41,13 +52,19 @@ impl Run<'_, '_> {
         thumbnails: Vec<Thumbnail>,
         steps: Vec<Record>,
     ) -> Result<Option<Outcome>, Failure> {
-        let (sizes, mut puts): (Vec<_>, Vec<_>) = placement
+        let (thumbnails, mut puts): (Vec<_>, Vec<_>) = placement
             .stale
             .iter()
             .zip(thumbnails)
             .map(|(index, thumbnail)| {
-                let size = (*index, thumbnail.width, thumbnail.height);
-                (size, put(&placement.targets[*index], thumbnail, &placement.version, placement.hops))
+                let rendered = Rendered {
+                    index: *index,
+                    width: thumbnail.width,
+                    height: thumbnail.height,
+                    note: thumbnail.note.clone(),
+                };
+                let (target, focal) = (&placement.targets[*index], placement.focals[*index]);
+                (rendered, put(target, thumbnail, &placement.version, placement.hops, focal))
             })
             .unzip();
         self.progress.puts.clone_from(&puts);
@@ -56,7 +73,7 @@ impl Run<'_, '_> {
             // a removal that was mirrored just before finds nothing any more.
             let source = trigger.removed.then_some(&placement.version);
             match self.write(puts.clone(), source, steps.clone()).await {
-                Ok(etags) => return Ok(Some(self.rendered(&placement, &sizes, &puts, etags))),
+                Ok(etags) => return Ok(Some(self.rendered(&placement, &thumbnails, &puts, etags))),
                 Err(StoreError::Conflict(other)) if other != *at => {}
                 Err(StoreError::Conflict(_)) => return self.overtaken(trigger, at).await,
                 Err(error) => return Err(error.into()),
@@ -67,7 +84,7 @@ impl Run<'_, '_> {
             }
         }
         match self.write(puts.clone(), Some(&placement.version), steps).await {
-            Ok(etags) => Ok(Some(self.rendered(&placement, &sizes, &puts, etags))),
+            Ok(etags) => Ok(Some(self.rendered(&placement, &thumbnails, &puts, etags))),
             Err(StoreError::Conflict(_)) => self.overtaken(trigger, at).await,
             Err(error) => Err(error.into()),
         }
@@ -86,7 +103,11 @@ impl Run<'_, '_> {
         }
         let Placement { targets, version, .. } = placement;
         // All targets of a fresh upload are written, so the two lists match.
-        let pairs = targets.iter().zip(puts).filter(|(target, _)| !target.is_current(at, &version.etag));
+        let is_current = |(target, put): &(&Target<'_>, Put)| {
+            let focal = target.stat.as_ref().and_then(|stat| stat.metadata.get(FOCAL));
+            target.is_current(at, &version.etag) && focal == put.metadata.get(FOCAL)
+        };
+        let pairs = targets.iter().zip(puts).filter(|pair| !is_current(pair));
         Ok(pairs.map(|(target, put)| Put { condition: target.condition(), ..put }).collect())
     }
 
@@ -94,16 +115,17 @@ impl Run<'_, '_> {
     fn rendered(
         &mut self,
         placement: &Placement<'_>,
-        sizes: &[(usize, u32, u32)],
+        thumbnails: &[Rendered],
         puts: &[Put],
         etags: Vec<String>,
     ) -> Outcome {
         let mut reports: Vec<_> = placement.targets.iter().map(Target::report).collect();
         for (put, etag) in puts.iter().zip(etags) {
             let bytes = put.bytes.len() as u64;
-            let of_put = sizes.iter().find(|(index, ..)| placement.targets[*index].at == put.at);
-            if let Some((index, width, height)) = of_put.copied() {
-                reports[index] = Some(RenditionReport { at: put.at.clone(), width, height, bytes, etag });
+            let of_put = thumbnails.iter().find(|rendered| placement.targets[rendered.index].at == put.at);
+            if let Some(Rendered { index, width, height, note }) = of_put.cloned() {
+                reports[index] =
+                    Some(RenditionReport { at: put.at.clone(), width, height, bytes, etag, note });
             }
         }
         self.progress.renditions = reports.into_iter().flatten().collect();

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use tintype_engine::{Format, Header};
+use tintype_engine::{Focal, Format, Header};
 
 use super::{Progress, Thumbnails, missing, renderer::probe};
 use crate::{
@@ -60,6 +60,8 @@ pub(super) struct Placement<'a> {
     pub(super) targets: Vec<Target<'a>>,
     /// Those of the targets that are not current, by index.
     pub(super) stale: Vec<usize>,
+    /// The focal point of the source for each of the targets that depends on it.
+    pub(super) focals: Vec<Option<Focal>>,
 }
 
 impl Thumbnails {
@@ -83,7 +85,7 @@ impl Thumbnails {
         }
         if targets.iter().all(|target| target.stat.is_some()) || guess.size.is_none() {
             let source = store.head(at).await?.ok_or_else(|| missing(at))?;
-            if targets.iter().all(|target| target.is_current(at, &source.etag)) {
+            if targets.iter().all(|target| target.is_current_by(at, &source)) {
                 progress.stages.read += checking.elapsed();
                 return Ok(Fetched::Done(up_to_date(progress, &targets)));
             }
@@ -128,14 +130,17 @@ impl Thumbnails {
         for target in &targets {
             check_collision(store, target, at).await?;
         }
-        let is_stale = |index: &usize| !targets[*index].is_current(at, &source.stat.etag);
+        let is_stale = |index: &usize| !targets[*index].is_current_by(at, &source.stat);
         let stale: Vec<usize> = (0..targets.len()).filter(is_stale).collect();
         if stale.is_empty() {
             return Ok(Fetched::Done(up_to_date(progress, &targets)));
         }
         let hops = fingerprint::hops(&source.stat.metadata);
+        let focals =
+            targets.iter().map(|target| fingerprint::focal(&target.rendition.spec, &source.stat.metadata));
+        let focals = focals.collect();
         let version = SourceVersion { at: at.clone(), etag: source.stat.etag };
-        let placement = Placement { is_fresh: guess.is_fresh, version, hops, targets, stale };
+        let placement = Placement { is_fresh: guess.is_fresh, version, hops, targets, stale, focals };
         Ok(Fetched::Source(Box::new(Source { bytes: source.bytes, header, memory, placement })))
     }
 }

@@ -6,6 +6,7 @@ use tintype_engine::{Header, Spec, Thumbnail};
 use super::{MAX_ROUNDS, Thumbnails, contended, missing, probe, stopped};
 use crate::{
     budget::Reservation,
+    fingerprint::focal,
     outcome::{Failure, Reason, Stages},
     stop::Stop,
     store::{Location, Object, Stat, Store, StoreError},
@@ -37,7 +38,9 @@ impl Thumbnails {
         spec: &Spec,
     ) -> Result<(Stat, Thumbnail), Failure> {
         let (source, memory) = self.read(stop, store, at).await?;
-        let (_, thumbnail, _) = self.render_admitted(stop, source.bytes, Some(memory), spec).await?;
+        let focal = spec.focal.or_else(|| focal(spec, &source.stat.metadata));
+        let spec = Spec { focal, ..spec.clone() };
+        let (_, thumbnail, _) = self.render_admitted(stop, source.bytes, Some(memory), &spec).await?;
         Ok((source.stat, thumbnail))
     }
 

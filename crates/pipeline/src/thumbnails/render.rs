@@ -31,8 +31,9 @@ impl Thumbnails {
         stop: &Stop,
         stages: &mut Stages,
     ) -> Result<Admitted<'a>, Failure> {
-        let Placement { targets, stale, .. } = &source.placement;
-        let specs: Vec<_> = stale.iter().map(|index| targets[*index].rendition.spec.clone()).collect();
+        let Placement { targets, stale, focals, .. } = &source.placement;
+        let spec = |index: &usize| Spec { focal: focals[*index], ..targets[*index].rendition.spec.clone() };
+        let specs: Vec<_> = stale.iter().map(spec).collect();
         let memory = self.admit(&source.header, source.bytes.len(), &specs, stop, stages).await?;
         Ok(Admitted { source, specs, memory })
     }

@@ -36,6 +36,10 @@ pub(super) struct RenderRequest {
     background: Option<String>,
     /// How much work the encoder may do.
     effort: Option<String>,
+    /// How much edges are sharpened, 0 to 100.
+    sharpen: Option<u8>,
+    /// Whether an animation is rendered as one.
+    animate: Option<bool>,
     /// Differs by version, for the browser's cache.
     v: Option<String>,
 }
@@ -67,6 +71,8 @@ impl RenderRequest {
         set(&mut spec.gravity, self.gravity.as_ref())?;
         set(&mut spec.background, self.background.as_ref())?;
         set(&mut spec.effort, self.effort.as_ref())?;
+        spec.sharpen = self.sharpen.unwrap_or(spec.sharpen);
+        spec.animate = self.animate.unwrap_or(spec.animate);
         if let Some(quality) = self.quality {
             let known = u8::try_from(quality).ok().filter(|quality| (1..=api.max_quality).contains(quality));
             spec.quality = known.ok_or_else(|| {

@@ -15,8 +15,10 @@ use std::{
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tintype_engine::{
-    Background, Effort, Filter, Fit, Gravity, OutputFormat, Scaling, Scratch, Size, Spec, Thumbnail,
+    Background, Effort, Filter, Fit, Focal, Gravity, Metadata, OutputFormat, Scaling, Scratch, Size, Spec,
+    Thumbnail,
 };
+use tintype_pipeline::settings::{Check, WatermarkSection};
 
 use super::{
     Env, FAILED, OK, WRONG_USAGE,
@@ -31,7 +33,8 @@ use super::{
 Examples:
   tintype make photo.jpg -o thumbs
   tintype make *.jpg *.png -o thumbs --size 400x400 --fit cover
-  tintype make *.gif -o thumbs --format webp --quality 75 --jobs 4
+  tintype make *.gif -o thumbs --format webp --animate --quality 75 --jobs 4
+  tintype make *.jpg -o thumbs --size 300x300 --fit cover --gravity smart --sharpen 20 --metadata copyright
 
 {}
 
@@ -49,15 +52,18 @@ pub(super) struct Make {
     /// inside, cover, contain or fill
     #[arg(long, default_value = "inside")]
     fit: Fit,
-    /// same, jpeg, png or webp
+    /// same, jpeg, png, webp, avif or gif
     #[arg(long, default_value = "same")]
     format: OutputFormat,
-    /// JPEG and WebP quality
+    /// JPEG, WebP and AVIF quality
     #[arg(long, default_value_t = 80, value_parser = clap::value_parser!(u8).range(1..=100))]
     quality: u8,
-    /// The part that `cover` retains: center, north, northeast, …
+    /// The part that `cover` retains: center, north, northeast, …, or smart (where the image draws attention)
     #[arg(long, default_value = "center")]
     gravity: Gravity,
+    /// The point that `cover` shows: shares of width and height, as in "0.4,0.3"
+    #[arg(long, value_name = "X,Y")]
+    focal: Option<Focal>,
     /// The colour behind transparency: "ffffff", "ffffff80" or "transparent"
     #[arg(long, default_value = "ffffff")]
     background: Background,
@@ -70,6 +76,30 @@ pub(super) struct Make {
     /// How large JPEGs are reduced while they are decoded: sharp or fast (less time, a little less sharp)
     #[arg(long, default_value = "sharp")]
     scaling: Scaling,
+    /// How much edges are sharpened, 0 to 100
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
+    sharpen: u8,
+    /// What is retained of the metadata: none, or copyright (author, copyright and terms of use)
+    #[arg(long, default_value = "none")]
+    metadata: Metadata,
+    /// A PNG file to blend over each thumbnail
+    #[arg(long, value_name = "FILE")]
+    watermark: Option<String>,
+    /// Where the watermark is [default: southeast]
+    #[arg(long, value_name = "GRAVITY", requires = "watermark")]
+    watermark_position: Option<String>,
+    /// How much the watermark covers, in percent [default: 50]
+    #[arg(long, value_name = "PERCENT", requires = "watermark")]
+    watermark_opacity: Option<u64>,
+    /// The box that the watermark fills, in percent of the thumbnail [default: 25]
+    #[arg(long, value_name = "PERCENT", requires = "watermark")]
+    watermark_scale: Option<u64>,
+    /// Render animated GIF, WebP and APNG as animations, in WebP or GIF
+    #[arg(long)]
+    animate: bool,
+    /// Write AVIF where `same` would write WebP
+    #[arg(long)]
+    avif: bool,
     /// Enlarge small images to the box
     #[arg(long)]
     enlarge: bool,
@@ -88,6 +118,20 @@ impl Make {
             output::error(format_args!("{folder}: {error}; name a folder that can be created with -o"));
             return Ok(WRONG_USAGE);
         }
+        let watermark = match self.watermark {
+            None => None,
+            Some(file) => {
+                let (opacity, scale) = (self.watermark_opacity, self.watermark_scale);
+                let section = WatermarkSection::of(file, self.watermark_position, opacity, scale);
+                match section.validate(&Check::default(), "watermark") {
+                    Ok(watermark) => Some(watermark),
+                    Err(error) => {
+                        output::error(error.message);
+                        return Ok(WRONG_USAGE);
+                    }
+                }
+            }
+        };
         let spec = Spec {
             size: self.size,
             fit: self.fit,
@@ -99,7 +143,17 @@ impl Make {
             filter: self.filter,
             effort: self.effort,
             scaling: self.scaling,
+            sharpen: self.sharpen,
+            metadata: self.metadata,
+            watermark,
+            animate: self.animate,
+            avif: self.avif,
+            focal: self.focal,
         };
+        if let Err(error) = spec.validate() {
+            output::error(error);
+            return Ok(WRONG_USAGE);
+        }
         let jobs = self.jobs.map_or(images.most_threads(), usize::from).min(self.files.len());
         let progress = progress(self.files.len());
         let next = AtomicUsize::new(0);
@@ -181,18 +235,23 @@ fn report(file: &Path, took: Duration, rendered: &Result<(PathBuf, Thumbnail), S
             || {
                 let size = output::bytes(thumbnail.bytes.len() as u64);
                 let (width, height) = (thumbnail.width, thumbnail.height);
+                let note = thumbnail.note.as_ref().map(|note| format!("; {note}")).unwrap_or_default();
                 format!(
-                    "{} -> {} ({width}x{height}, {size}, {milliseconds} ms)",
+                    "{} -> {} ({width}x{height}, {size}, {milliseconds} ms){note}",
                     file.display(),
                     target.display()
                 )
             },
             || {
-                serde_json::json!({
+                let mut json = serde_json::json!({
                     "file": file.display().to_string(), "thumbnail": target.display().to_string(),
                     "width": thumbnail.width, "height": thumbnail.height, "bytes": thumbnail.bytes.len(),
                     "milliseconds": milliseconds,
-                })
+                });
+                if let Some(note) = &thumbnail.note {
+                    json["note"] = note.as_str().into();
+                }
+                json
             },
         ),
         Err(error) => output::file_error(file, error),

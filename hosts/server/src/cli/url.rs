@@ -8,7 +8,7 @@ use tintype_api::{
     image_url::{ImageUrl, at_each_density, scaled, srcset},
     settings::{ApiSettings, Preset},
 };
-use tintype_engine::{Background, Fit, Gravity, OutputFormat, Scaling, Size};
+use tintype_engine::{Background, Fit, Focal, Gravity, OutputFormat, Scaling, Size};
 use tintype_pipeline::{clock::now_ms, settings::Check, spelling};
 
 use super::{Env, OK, SettingsArguments, WRONG_USAGE, output};
@@ -32,7 +32,7 @@ pub(super) struct Url {
     /// The image's key in the source bucket
     key: String,
     /// A preset of the settings
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["size", "fit", "format", "quality", "gravity", "background", "scaling"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["size", "fit", "format", "quality", "gravity", "background", "scaling", "sharpen", "focal", "animate"])]
     preset: Option<String>,
     /// The device pixel ratio, with --preset
     #[arg(long, value_name = "N", requires = "preset", conflicts_with = "srcset", value_parser = clap::value_parser!(u32).range(1..=4))]
@@ -43,13 +43,13 @@ pub(super) struct Url {
     /// inside, cover, contain or fill
     #[arg(long)]
     fit: Option<Fit>,
-    /// same, jpeg, png or webp
+    /// same, jpeg, png, webp, avif or gif
     #[arg(long)]
     format: Option<OutputFormat>,
-    /// JPEG and WebP quality
+    /// JPEG, WebP and AVIF quality
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=100))]
     quality: Option<u8>,
-    /// The part that `cover` retains: center, north, northeast, …
+    /// The part that `cover` retains: center, north, northeast, …, or smart (where the image draws attention)
     #[arg(long)]
     gravity: Option<Gravity>,
     /// The colour behind transparency: "ffffff", "ffffff80" or "transparent"
@@ -58,6 +58,15 @@ pub(super) struct Url {
     /// How large JPEGs are reduced while they are decoded: sharp or fast
     #[arg(long)]
     scaling: Option<Scaling>,
+    /// How much edges are sharpened, 0 to 100
+    #[arg(long, value_parser = clap::value_parser!(u8).range(0..=100))]
+    sharpen: Option<u8>,
+    /// The point that `cover` shows: shares of width and height, as in "0.4,0.3"
+    #[arg(long, value_name = "X,Y")]
+    focal: Option<Focal>,
+    /// An animated image as an animation, in WebP or GIF
+    #[arg(long)]
+    animate: bool,
     /// The source bucket, where it is not the first trigger's
     #[arg(long)]
     bucket: Option<String>,
@@ -182,6 +191,9 @@ impl Url {
         url = text(self.gravity.map(|gravity| gravity.to_string()), "gravity", url);
         url = text(self.background.map(|background| background.to_string()), "background", url);
         url = text(self.scaling.map(|scaling| scaling.to_string()), "scaling", url);
+        url = text(self.sharpen.map(|sharpen| sharpen.to_string()), "sharpen", url);
+        url = text(self.focal.map(|focal| focal.to_string()), "focal", url);
+        url = text(self.animate.then(|| "true".to_owned()), "animate", url);
         let Some(size) = self.size else {
             return match self.srcset {
                 true => Err(

@@ -236,6 +236,8 @@ fn try_out(settings: &Settings, bucket: &str, key: &str) -> Markup {
             p.row.between { b { (label) } " " button data-copy={ "[data-" (name) "]" } hidden { "Copy" } }
         }
     };
+    let is_written = |name: &&&str| name.parse().is_ok_and(OutputFormat::is_written);
+    let written: Vec<&str> = OutputFormat::NAMES.iter().filter(is_written).copied().collect();
     html! {
         section aria-labelledby="try" data-try data-bucket=(bucket) data-key=(Data(key))
             data-api=(settings.api.path()) hidden {
@@ -248,12 +250,14 @@ fn try_out(settings: &Settings, bucket: &str, key: &str) -> Markup {
                     }
                     (choice("Fit", "fit", Fit::NAMES, "inside"))
                     (choice("Gravity", "gravity", Gravity::NAMES, "center"))
-                    (choice("Format", "format", OutputFormat::NAMES, "same"))
+                    (choice("Format", "format", &written, "same"))
                     label {
                         "Quality "
                         span.row { input name="quality" type="range" min="1" max="100" value="80"; " " output { "80" } }
                     }
                     (choice("Effort", "effort", Effort::NAMES, "balanced"))
+                    label { "Sharpen " input name="sharpen" type="number" min="0" max="100" value="0"; }
+                    label { "Animate " input name="animate" type="checkbox" value="true"; }
                 }
                 figure.card {
                     img alt="The image with these options" data-tried;

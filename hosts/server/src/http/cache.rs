@@ -256,7 +256,8 @@ fn is_current(store: &Storage, source: &SourceTag) -> Result<bool, StoreFault> {
         return Ok(false);
     }
     match store.objects.head(&source.at) {
-        Ok(object) => Ok(object.is_some_and(|object| *object.etag == *source.etag)),
+        Ok(object) => Ok(object
+            .is_some_and(|object| *object.etag == *source.etag && object.modified_ms == source.modified_ms)),
         Err(StoreFault::NoSuchBucket(_)) => Ok(false),
         Err(fault) => Err(fault),
     }
@@ -278,7 +279,7 @@ mod tests {
     fn answer(bytes: usize, expires: Instant) -> Answer {
         let key = ObjectKey::new("a.jpg").unwrap();
         let at = Arc::new(Location { bucket: "in".into(), key });
-        let source = SourceTag { at, etag: "1".into(), thumbnail: None };
+        let source = SourceTag { at, etag: "1".into(), modified_ms: 0, thumbnail: None };
         let (headers, body) = (HeaderMap::new(), vec![0; bytes].into());
         Answer { headers, modified_s: None, body, source, validated: 0.into(), expires }
     }

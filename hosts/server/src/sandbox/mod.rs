@@ -65,6 +65,13 @@ const CREDENTIAL_FILES: [&str; 4] = [
 const CERTIFICATE_FILE: &str = "SSL_CERT_FILE";
 const CERTIFICATE_FOLDERS: &str = "SSL_CERT_DIR";
 
+/// The files of watermarks, which SIGHUP has read again.
+fn watermarks(settings: &Settings) -> impl Iterator<Item = PathBuf> {
+    let images = settings.written.iter().filter(|written| written.name.ends_with("watermark.image"));
+    let paths = images.map(|written| written.value.trim_matches(['"', '\'']));
+    paths.filter(|path| !path.starts_with("data:")).map(PathBuf::from)
+}
+
 impl AllowedPaths {
     /// What a server needs: its data folder, the folders of its unix sockets, and for SIGHUP those of its settings file
     /// and certificate.
@@ -78,6 +85,7 @@ impl AllowedPaths {
         let tls = listen.tls.iter().flat_map(|tls| [tls.certificate.as_path(), tls.key.as_path()]);
         tls.chain(config).for_each(|file| paths.allow_file(file));
         settings.notify.iter().flat_map(Notify::files).for_each(|file| paths.allow_file(file));
+        watermarks(settings).for_each(|file| paths.allow_file(&file));
         paths
     }
 
@@ -112,6 +120,7 @@ impl AllowedPaths {
         let worker = &settings.worker;
         let files = [&worker.token_file, &worker.creds_file, &worker.tls_ca];
         files.into_iter().flatten().for_each(|file| paths.allow_file(file));
+        watermarks(settings).for_each(|file| paths.allow_file(&file));
         paths.allow_credentials(&variable);
         paths
     }

@@ -4,7 +4,7 @@ use crate::bytes::le16;
 use crate::error::Error;
 use crate::header::{Colour, Details, Format, Header, Orientation, lzw_work, truncated, work};
 
-/// The first frame.
+/// An image: the first frame, or another.
 pub(super) struct Frame<'a> {
     pub(super) left: usize,
     pub(super) top: usize,
@@ -114,12 +114,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Details, Frame<'_>), Error> {
 }
 
 /// Bytes of the colour table that a packed-fields byte declares.
-const fn colour_table_bytes(flags: u8) -> usize {
+pub(super) const fn colour_table_bytes(flags: u8) -> usize {
     if flags & 0x80 != 0 { 3 << ((flags & 7) + 1) } else { 0 }
 }
 
 /// The position after a chain of sub-blocks.
-fn sub_blocks(bytes: &[u8], mut at: usize) -> usize {
+pub(super) fn sub_blocks(bytes: &[u8], mut at: usize) -> usize {
     while let Some(&length) = bytes.get(at) {
         at += 1 + usize::from(length);
         if length == 0 {

@@ -127,6 +127,7 @@ fn nothing_outside_the_drawing_is_read() {
             quality: 80,
             effort: crate::Effort::Fast,
             stop: crate::stop::Stop(&|| false),
+            rights: &crate::rights::Rights::default(),
         },
     )
     .unwrap();

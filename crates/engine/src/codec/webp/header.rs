@@ -78,7 +78,7 @@ const fn blank_header() -> Header {
 }
 
 /// The chunk at `at`, which must be complete.
-fn chunk(bytes: &[u8], at: usize) -> Result<(&[u8], &[u8]), Error> {
+pub(super) fn chunk(bytes: &[u8], at: usize) -> Result<(&[u8], &[u8]), Error> {
     let cut = || truncated("WebP", "a chunk", at);
     let name = bytes.get(at..at + 4).ok_or_else(cut)?;
     let length = le32(bytes, at + 4).ok_or_else(cut)? as usize;
@@ -151,7 +151,7 @@ fn extended<'a>(bytes: &'a [u8], data: &[u8], header: &mut Header) -> Result<(Pi
             b"ALPH" if picture.is_none() => alpha = alpha.or(Some(data)),
             b"ANMF" if header.animated => {
                 if picture.is_none() {
-                    picture = Some(first_frame(data, (header.width, header.height))?);
+                    picture = Some(frame_picture(data, (header.width, header.height))?);
                 }
                 frames += 1;
             }
@@ -180,15 +180,20 @@ fn extended<'a>(bytes: &'a [u8], data: &[u8], header: &mut Header) -> Result<(Pi
     Ok((Picture { profile, ..picture }, frames.max(1)))
 }
 
-/// The first frame of an animation, which must have the size that its ANMF chunk declares and be within the canvas.
-fn first_frame(data: &[u8], canvas: (u32, u32)) -> Result<Picture<'_>, Error> {
+/// The left, top, width and height that an ANMF chunk declares.
+pub(super) fn frame_rectangle(data: &[u8]) -> Result<(u32, u32, u32, u32), Error> {
     let numbers = [0, 3, 6, 9].map(|at| le24(data, at));
     let [Some(x), Some(y), Some(width), Some(height)] = numbers else {
-        return Err(truncated("WebP", "the first frame's header", data.len()));
+        return Err(truncated("WebP", "a frame's header", data.len()));
     };
-    let (x, y, width, height) = (2 * x, 2 * y, width + 1, height + 1);
+    Ok((2 * x, 2 * y, width + 1, height + 1))
+}
+
+/// A frame of an animation, which must have the size that its ANMF chunk declares and be within the canvas.
+pub(super) fn frame_picture(data: &[u8], canvas: (u32, u32)) -> Result<Picture<'_>, Error> {
+    let (x, y, width, height) = frame_rectangle(data)?;
     if x + width > canvas.0 || y + height > canvas.1 {
-        return Err(Error::Malformed("WebP: the first frame is not within the canvas".into()));
+        return Err(Error::Malformed("WebP: a frame is not within the canvas".into()));
     }
     let mut alpha = None;
     let mut at = 16;

@@ -70,7 +70,7 @@ impl DemoClient {
                 image.key
             )
         })?;
-        let to = rendition.spec.format.resolve(image.format);
+        let to = rendition.spec.resolve(image.format);
         let key = rendition.key.render(&image.key, rendition.spec.size, image.format, to);
         key.map_err(|error| anyhow::anyhow!("the thumbnail's key would have {} bytes", error.bytes))
     }

@@ -19,10 +19,14 @@
       const lines = ["[[trigger.rendition]]", `key = "{key}"`, `size = ${quoted(chosen.size)}`, `fit = ${quoted(chosen.fit)}`];
       if (isPadded) lines.push(`gravity = ${quoted(chosen.gravity)}`);
       lines.push(`format = ${quoted(chosen.format)}`, `quality = ${chosen.quality}`, `effort = ${quoted(chosen.effort)}`);
+      if (Number(chosen.sharpen)) lines.push(`sharpen = ${Number(chosen.sharpen)}`);
+      if (chosen.animate) lines.push("animate = true");
       one("[data-toml]", part).textContent = lines.join("\n");
       const place = { bucket: part.dataset.bucket, key: part.dataset.key };
       const asked = { size: chosen.size, fit: chosen.fit, format: chosen.format, quality: chosen.quality };
       if (isPadded) asked.gravity = chosen.gravity;
+      if (Number(chosen.sharpen)) asked.sharpen = Number(chosen.sharpen);
+      if (chosen.animate) asked.animate = "true";
       one("[data-url]", part).textContent = `${location.origin}${part.dataset.api}?${new URLSearchParams({ ...place, ...asked })}`;
       const began = performance.now();
       const answer = await fetch(`/render?${new URLSearchParams({ ...place, ...asked, effort: chosen.effort })}`).catch(() => null);

@@ -1,0 +1,288 @@
+//! Animations: every frame is decoded, drawn on the canvas, and rendered like a still image.
+
+mod compositor;
+mod frame_pixels;
+mod writer;
+
+use crate::codec::{self, Context, Decoded};
+use crate::error::Error;
+use crate::finish::{Encoder, Finish};
+use crate::header::{Format, Header};
+use crate::limits::Limits;
+use crate::pixels::{Grid, Image16, Model, Row, RowSink};
+use crate::placeholder::Placeholder;
+use crate::plan::{self, Plan, Reduction};
+use crate::resample::{MultiResampler, WeightsCache};
+use crate::rights::{self, Rights};
+use crate::spec::{Metadata, OutputFormat, Spec, Thumbnail};
+use crate::stage::Stage;
+use crate::stop::Stop;
+use crate::{Host, Scratch, composed, sniff};
+use compositor::Compositor;
+pub(crate) use writer::Area;
+use writer::Writer;
+
+/// An animation whose frames are not decoded yet.
+pub(crate) struct Animation<'a> {
+    /// How often it is played; 0: without end.
+    pub(crate) plays: u32,
+    /// At least one.
+    pub(crate) frames: Vec<Frame<'a>>,
+}
+
+/// One frame: a part of the canvas, and for how long it is shown.
+pub(crate) struct Frame<'a> {
+    pub(crate) left: usize,
+    pub(crate) top: usize,
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    pub(crate) delay_ms: u32,
+    pub(crate) disposal: Disposal,
+    /// Whether it is blended over what is there; otherwise it replaces it.
+    pub(crate) is_blended: bool,
+    /// Decodes it, as an image of its size.
+    pub(crate) decode: Box<DecodeFrame<'a>>,
+}
+
+/// Decodes a frame into rows.
+pub(crate) type DecodeFrame<'a> =
+    dyn Fn(&Context<'_>, &mut dyn RowSink, &mut Scratch) -> Result<Decoded, Error> + 'a;
+
+/// What happens to a frame's part of the canvas before the next one is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Disposal {
+    /// Nothing.
+    Keep,
+    /// It becomes transparent.
+    Clear,
+    /// It becomes what it was before.
+    Restore,
+}
+
+/// Work of a pixel of a frame, in samples: decoding, drawing and resampling.
+const WORK: u64 = 8;
+
+/// Bytes that decoding and drawing frames takes besides a still image.
+pub(crate) fn memory(header: &Header) -> u64 {
+    // The canvas, what is restored, a frame, a row of it in the decoder; and lists of frames.
+    header.pixels().saturating_mul(16).saturating_add(1 << 20)
+}
+
+/// The largest file of an animation, in bytes: one for each of the pixels that it may have, as the source is bounded.
+pub(crate) fn largest(header: &Header, plan: &Plan) -> u64 {
+    let canvas = u128::from(plan.canvas.0) * u128::from(plan.canvas.1);
+    let pixels = u128::from(Limits::ANIMATION_PIXELS) * canvas / u128::from(header.pixels().max(1));
+    u64::try_from(pixels).unwrap_or(u64::MAX).min(Limits::ANIMATION_PIXELS).saturating_add(1 << 16)
+}
+
+/// Renders specs of which some are to be animated; the others as still images.
+pub(crate) fn render(
+    host: Host<'_>,
+    bytes: &[u8],
+    specs: &[Spec],
+    limits: &Limits,
+    scratch: &mut Scratch,
+    encoder: &Encoder<'_>,
+) -> Result<Vec<Thumbnail>, Error> {
+    specs.iter().try_for_each(Spec::validate)?;
+    limits.check_source(bytes)?;
+    let header = sniff::sniff(bytes)?.open(bytes)?.details.header;
+    let moves = |spec: &Spec| {
+        spec.animate && header.animated && matches!(spec.resolve(header.format), Format::WebP | Format::Gif)
+    };
+    let still = |specs: &[Spec], scratch: &mut Scratch| {
+        let thumbnail = |image, format, spec: &Spec| encoder.thumbnail(&image, format, spec);
+        composed(host, bytes, specs, limits, scratch, thumbnail)
+    };
+    let (animated, stills): (Vec<Spec>, Vec<Spec>) = specs.iter().cloned().partition(moves);
+    if animated.is_empty() {
+        return still(specs, scratch);
+    }
+    let moving = Moving { host, bytes, header: &header, specs: &animated, limits, encoder };
+    let (rendered, note) = match moving.render(scratch)? {
+        Ok(thumbnails) => (thumbnails, None),
+        Err(note) => {
+            // In the same format, without what an animation takes.
+            let first = |spec: &Spec| {
+                let format = OutputFormat::of(spec.resolve(header.format)).unwrap_or(spec.format);
+                Spec { animate: false, format, ..spec.clone() }
+            };
+            let firsts: Vec<Spec> = animated.iter().map(first).collect();
+            (still(&firsts, scratch)?, Some(note))
+        }
+    };
+    let mut animated = rendered.into_iter().map(|thumbnail| Thumbnail { note: note.clone(), ..thumbnail });
+    let stills = if stills.is_empty() { Vec::new() } else { still(&stills, scratch)? };
+    let mut stills = stills.into_iter();
+    let next = |spec: &Spec| if moves(spec) { animated.next() } else { stills.next() };
+    let all: Option<Vec<Thumbnail>> = specs.iter().map(next).collect();
+    all.ok_or_else(|| Error::Internal("no thumbnail for a spec".into()))
+}
+
+/// An animation to be rendered.
+struct Moving<'a> {
+    host: Host<'a>,
+    bytes: &'a [u8],
+    header: &'a Header,
+    specs: &'a [Spec],
+    limits: &'a Limits,
+    encoder: &'a Encoder<'a>,
+}
+
+impl Moving<'_> {
+    /// The animated thumbnails, or why the first frame alone is rendered.
+    fn render(&self, scratch: &mut Scratch) -> Result<Result<Vec<Thumbnail>, String>, Error> {
+        let Some(animation) = codec::frames(self.bytes, self.header)? else {
+            return Ok(Err(format!(
+                "the first frame alone: animations of {} are not read",
+                self.header.format
+            )));
+        };
+        let (_, plans) = plan::plans(self.header, self.specs);
+        if let Err(note) = self.check(&animation, &plans) {
+            return Ok(Err(note));
+        }
+        let needed = crate::estimate(self.header, self.specs);
+        if needed > self.limits.memory_bytes {
+            return Ok(Err("the first frame alone: an animation takes more than function.memory_mb".into()));
+        }
+        let mut weights = std::mem::take(&mut scratch.resampling);
+        let rendered = self.frames(&animation, &plans, scratch, &mut weights);
+        scratch.resampling = weights;
+        scratch.trim();
+        rendered
+    }
+
+    /// Checks frames times pixels.
+    fn check(&self, animation: &Animation<'_>, plans: &[Plan]) -> Result<(), String> {
+        let frames = animation.frames.len() as u64;
+        let most = Limits::ANIMATION_PIXELS;
+        let canvas = |plan: &Plan| u64::from(plan.canvas.0) * u64::from(plan.canvas.1);
+        let pixels = plans.iter().map(canvas).max().unwrap_or(0).max(self.header.pixels());
+        if frames.saturating_mul(pixels) > most {
+            let (width, height) = (self.header.width, self.header.height);
+            return Err(format!(
+                "the first frame alone: {frames} frames of {width}x{height} are more than {} megapixels",
+                most / 1_000_000
+            ));
+        }
+        if frames > u64::from(self.limits.frames) {
+            let most = self.limits.frames;
+            return Err(format!(
+                "the first frame alone: {frames} frames are more than the {most} of limits.frames"
+            ));
+        }
+        let bytes = (self.bytes.len() as u64).saturating_mul(16);
+        let work = frames.saturating_mul(self.header.pixels()).saturating_mul(WORK).saturating_add(bytes);
+        if work > self.limits.work {
+            return Err(format!(
+                "the first frame alone: {frames} frames take {} megasamples, more than the {} of limits.work",
+                work.div_ceil(1_000_000),
+                self.limits.work / 1_000_000
+            ));
+        }
+        Ok(())
+    }
+
+    fn frames(
+        &self,
+        animation: &Animation<'_>,
+        plans: &[Plan],
+        scratch: &mut Scratch,
+        weights: &mut WeightsCache,
+    ) -> Result<Result<Vec<Thumbnail>, String>, Error> {
+        let Host { stop, mark, foreign } = self.host;
+        let stop = Stop(stop);
+        let level = scratch.level;
+        let context = Context { limits: self.limits, reduction: Reduction::NONE, level, stop, foreign };
+        let mut compositor = Compositor::new(self.header.width as usize, self.header.height as usize);
+        let mut profile = None;
+        let mut windows = vec![None; plans.len()];
+        let mut writers: Vec<(Writer, Option<Placeholder>)> = Vec::with_capacity(plans.len());
+        for (spec, plan) in self.specs.iter().zip(plans) {
+            let format = spec.resolve(self.header.format);
+            let writer = Writer::new(format, plan.canvas, spec.quality, spec.background, animation.plays);
+            writers.push((writer, None));
+        }
+        for (number, frame) in animation.frames.iter().enumerate() {
+            mark(Stage::Decode);
+            let decoded = frame_pixels::decode(frame, &context, scratch);
+            stop.check("decoding")?;
+            let pixels = match decoded {
+                Ok((pixels, decoded)) => {
+                    if number == 0 {
+                        profile = decoded.profile;
+                    }
+                    pixels
+                }
+                // What follows a corrupt frame is as good as cut off; of the first nothing could be shown.
+                Err(_) if number > 0 => break,
+                Err(error) => return Err(error),
+            };
+            compositor.draw(frame, &pixels);
+            mark(Stage::Resample);
+            let images = resampled(&compositor, self.header, plans, &context, weights)?;
+            mark(Stage::Encode);
+            let mut finish = Finish {
+                orientation: self.header.orientation,
+                profile: profile.as_deref(),
+                level,
+                stop,
+                transforms: &mut scratch.transforms,
+                weights: &mut *weights,
+            };
+            for (index, image) in images.into_iter().enumerate() {
+                let (plan, spec, (writer, placeholder)) =
+                    (&plans[index], &self.specs[index], &mut writers[index]);
+                let image = finish.image(image, plan, spec, writer.format(), &mut windows[index])?;
+                placeholder.get_or_insert_with(|| Placeholder::of(&image));
+                writer.frame(&image, frame.delay_ms)?;
+                if writer.length() as u64 > largest(self.header, plan) {
+                    return Ok(Err("the first frame alone: the animation would be too large a file".into()));
+                }
+            }
+            compositor.dispose(frame);
+        }
+        let none = Rights::default();
+        let mut thumbnails = Vec::with_capacity(writers.len());
+        for ((writer, placeholder), spec) in writers.into_iter().zip(self.specs) {
+            let (format, (width, height)) = (writer.format(), writer.canvas());
+            let rights = if spec.metadata == Metadata::Copyright { &self.encoder.rights } else { &none };
+            let bytes = rights::embedded(writer.finish()?, format, (width, height), rights);
+            let placeholder =
+                placeholder.ok_or_else(|| Error::Internal("an animation of no frame".into()))?;
+            thumbnails.push(Thumbnail { bytes, format, width, height, placeholder, note: None });
+        }
+        Ok(Ok(thumbnails))
+    }
+}
+
+/// The canvas, resampled for each plan.
+fn resampled(
+    compositor: &Compositor,
+    header: &Header,
+    plans: &[Plan],
+    context: &Context<'_>,
+    weights: &mut WeightsCache,
+) -> Result<Vec<Image16>, Error> {
+    let mut rows = MultiResampler::new(header, plans, context.level, context.stop, weights);
+    let canvas = compositor.canvas();
+    if compositor.is_opaque() {
+        rows.begin(Grid::full_scale(Model::Rgb))?;
+        let mut line = Vec::with_capacity(header.width as usize * 3);
+        for row in canvas.chunks_exact(header.width as usize * 4) {
+            line.clear();
+            line.extend(row.as_chunks::<4>().0.iter().flat_map(|&[r, g, b, _]| [r, g, b]));
+            rows.row(Row::U8(&line))?;
+        }
+    } else {
+        rows.begin(Grid::full_scale(Model::Rgba))?;
+        for row in canvas.chunks_exact(header.width as usize * 4) {
+            rows.row(Row::U8(row))?;
+        }
+    }
+    rows.finish()
+}
+
+#[cfg(test)]
+mod tests;
