@@ -12,6 +12,7 @@ mod settings;
 mod source;
 mod worker;
 
+pub use aws::AwsAccess;
 pub use settings::{
     Logins, Source, StoreSection, StoreSettings, WorkerSection, WorkerSettings, is_nats_name,
 };

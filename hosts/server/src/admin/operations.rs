@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use tintype_api::Permission;
 use tintype_telemetry::metrics::Metric;
 
-use super::{Admin, BackfillProgress, Handle, Refusal, Request, Summary, SummaryRequest};
+use super::{
+    Admin, AltTexts, AltTextsRequest, BackfillProgress, Handle, Refusal, Request, Summary, SummaryRequest,
+};
 use crate::queue::DeadLetterFilter;
 
 /// The state of the server.
@@ -36,6 +38,8 @@ pub struct Operations {
     pub backfill: Option<BackfillProgress>,
     /// Objects whose canned ACL is public.
     pub public_objects: u64,
+    /// How describing images goes.
+    pub alt_texts: AltTexts,
     /// Settings that are not left at their defaults.
     pub settings: Vec<SettingInForce>,
 }
@@ -78,6 +82,7 @@ impl Handle for OperationsRequest {
             dead_letters: admin.parts.queue.summary(&DeadLetterFilter::default(), 0)?.by_reason,
             backfill: admin.parts.backfill_job.progress(),
             public_objects: admin.parts.store.objects.public_count()?,
+            alt_texts: AltTextsRequest::default().handle(admin)?,
             settings: in_force.collect(),
             summary,
         })

@@ -199,7 +199,7 @@ fn toolbar(admin: &Admin, request: &GalleryRequest, page: &GalleryPage) -> Resul
     let _ = write!(
         out,
         "</select><nav class=\"crumbs\" aria-label=\"Folder\" data-crumbs>{}</nav><input type=\"hidden\" name=\"prefix\" value=\"{}\">\
-         <input type=\"search\" name=\"text\" value=\"{}\" placeholder=\"part of a key\" aria-label=\"Part of a key\" autocomplete=\"off\" \
+         <input type=\"search\" name=\"text\" value=\"{}\" placeholder=\"part of a key or description\" aria-label=\"Part of a key or description\" autocomplete=\"off\" \
          spellcheck=\"false\"><fieldset class=\"chips\"><legend class=\"visually-hidden\">Status</legend>",
         crumbs(&page.bucket, request.prefix.as_deref().unwrap_or_default()),
         given(&request.prefix),

@@ -7,7 +7,7 @@ use axum::{extract::State, response::Response};
 use tintype_engine::{Effort, Fit, Gravity, OutputFormat};
 use tintype_pipeline::ThumbnailStatus;
 
-use super::{Console, answers, html, results};
+use super::{Console, alt_text, answers, html, results};
 use crate::{
     admin::{
         Admin, Entry, Fields, Handle as _, ObjectStatus, Refusal, RetryRequest, Settlement, StatusRequest,
@@ -61,7 +61,7 @@ fn body(settings: &Settings, admin: &Admin, known: &ObjectStatus) -> String {
         html::query(bucket),
         html::text(bucket),
         folder(bucket, key),
-        if object.is_some() { copies(settings, admin, bucket, key) } else { String::new() },
+        if object.is_some() { copies(settings, admin, known) } else { String::new() },
     );
     let (class, status) = match known.status {
         ThumbnailStatus::Current => ("good", "Its thumbnails are there."),
@@ -93,6 +93,7 @@ fn body(settings: &Settings, admin: &Admin, known: &ObjectStatus) -> String {
             out.extend(thumbnails.iter().map(rendition));
             out.push_str("</div></section>");
         }
+        out.push_str(&alt_text::section(settings, known));
         if object.image.is_some() {
             out.push_str(&try_out(settings, bucket, key));
         }
@@ -125,7 +126,8 @@ fn folder(bucket: &str, key: &str) -> String {
 }
 
 /// Its addresses, to be copied.
-fn copies(settings: &Settings, admin: &Admin, bucket: &str, key: &str) -> String {
+fn copies(settings: &Settings, admin: &Admin, known: &ObjectStatus) -> String {
+    let ObjectStatus { bucket, key, .. } = known;
     let mut out = String::from("<div class=\"row copies\">");
     let mut button = |id: &str, words: &str, value: &str| {
         let _ = write!(
@@ -136,11 +138,19 @@ fn copies(settings: &Settings, admin: &Admin, bucket: &str, key: &str) -> String
     };
     let api = format!("/{}/{}", settings.api.stage, settings.api.resource);
     let query = format!("bucket={}&key={}", html::query(bucket), html::query(key));
-    if admin.triggers().iter().any(|trigger| trigger.bucket == bucket) {
+    if admin.triggers().iter().any(|trigger| trigger.bucket == *bucket) {
         let scheme = if settings.listen.tls.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{}{api}?{query}", settings.listen.http);
         button("url", "Copy URL", &url);
-        button("img", "Copy <img>", &format!("<img src=\"{}\" alt=\"\" loading=\"lazy\">", html::text(&url)));
+        button(
+            "img",
+            "Copy <img>",
+            &format!(
+                "<img src=\"{}\" alt=\"{}\" loading=\"lazy\">",
+                html::text(&url),
+                html::text(alt_text::first(known))
+            ),
+        );
     }
     button("s3", "Copy S3 URI", &format!("s3://{bucket}/{key}"));
     let _ = write!(

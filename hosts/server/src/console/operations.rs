@@ -6,7 +6,7 @@ use axum::{extract::State, response::Response};
 use tintype_api::Public;
 use tintype_pipeline::clock::now_ms;
 
-use super::{Console, answers, html};
+use super::{Console, alt_text, answers, html};
 use crate::{
     admin::{
         Admin, BackfillActionRequest, BackfillProgress, BackfillState, BucketsRequest, Fields, Handle as _,
@@ -105,6 +105,7 @@ fn state(operations: &Operations) -> String {
     out.push_str("</dl><div class=\"columns\">");
     dead_letters(&mut out, operations);
     backfill(&mut out, operations.backfill.as_ref());
+    out.push_str(&alt_text::operations(&operations.alt_texts));
     out.push_str("</div>");
     out
 }
