@@ -670,3 +670,13 @@ def test_every_output_refers_to_a_resource():
     assert {"UploadCommand", "ThumbnailCommand", "ApiUrl", "ApiId", "DeadLetterQueueUrl", "DashboardUrl"} <= set(outputs)
     # For every format and key the path matches.
     assert outputs["ThumbnailCommand"] == "aws s3 ls --recursive s3://out"
+
+
+def test_the_right_to_ask_a_model_is_for_one_model():
+    template = Template(FOLDER / "alt-text.yaml", RoleName="image-server", AltTextModel="amazon.nova-lite-v1:0")
+    policy = template["AltText"]
+    [statement] = policy["PolicyDocument"]["Statement"]
+    assert policy["RoleName"] == "image-server" and statement["Action"] == "bedrock:InvokeModel"
+    assert [resource.split("/", 1)[1] for resource in statement["Resource"]] == ["amazon.nova-lite-v1:0", "*.amazon.nova-lite-v1:0"]
+    guarded = Template(FOLDER / "alt-text.yaml", RoleName="image-server", GuardrailId="gr1")["AltText"]
+    assert [one["Action"] for one in guarded["PolicyDocument"]["Statement"]] == ["bedrock:InvokeModel", "bedrock:ApplyGuardrail"]

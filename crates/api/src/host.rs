@@ -1,6 +1,7 @@
 //! The port of the routes to the host that serves them.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     future::Future,
     sync::Arc,
@@ -184,6 +185,12 @@ pub trait Host: Clone + Send + Sync + 'static {
         trigger: Trigger,
         deadline: Deadline,
     ) -> impl Future<Output = HostResult<Inspection>> + Send;
+
+    /// What an image shows, by language, where a description is stored beside its first thumbnail.
+    fn alt_text(&self, thumbnail: Location) -> impl Future<Output = BTreeMap<String, String>> + Send {
+        drop(thumbnail);
+        async { BTreeMap::new() }
+    }
 
     /// Stores an image in a source bucket together with its thumbnails, and returns the one that `spec` describes. A
     /// refused image leaves nothing behind.

@@ -42,6 +42,12 @@ pub(crate) async fn get<H: Host>(State(api): State<Api<H>>, request: Request) ->
         Ok(Ok(inspection)) => {
             let mut json = description(&at, &inspection);
             json["srcset"] = srcsets(&api, &at, &inspection.stat.etag).into();
+            if let Some(first) = inspection.renditions.first() {
+                let alt = api.host.alt_text(first.at.clone()).await;
+                if !alt.is_empty() {
+                    json["alt"] = json!(alt);
+                }
+            }
             answer::json(StatusCode::OK, &json)
         }
     }

@@ -200,6 +200,9 @@ pub(crate) struct Info {
     #[schema(pattern = "^#[0-9a-f]{6}$")]
     colour: String,
     renditions: Vec<RenditionStatus>,
+    /// What the image shows, by language, where it is described.
+    #[schema(required = false)]
+    alt: std::collections::BTreeMap<String, String>,
     /// Of each preset: the `srcset` of an img element, below the API's host.
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
     srcset: Value,

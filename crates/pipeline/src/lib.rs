@@ -37,7 +37,7 @@ pub use step::Step;
 pub use stop::Stop;
 pub use store::{Location, ObjectKey, Store};
 pub use suffixes::Suffixes;
-pub use target::{current_thumbnails, format_by_name, is_thumbnail_of, source_of};
+pub use target::{current_thumbnails, format_by_name, is_first_thumbnail_of, is_thumbnail_of, source_of};
 pub use thumbnails::{Attempt, Call, Renderer, Thumbnails};
 pub use unmatched::Unmatched;
 pub use upload::RenderedImage;

@@ -228,6 +228,15 @@ pub fn is_thumbnail_of(trigger: &Trigger, source: &Location, at: &Location) -> b
         && trigger.renditions.iter().any(|rendition| places(trigger, rendition, source).contains(at))
 }
 
+/// Whether a trigger stores its first thumbnail of `source` at this location.
+#[must_use]
+pub fn is_first_thumbnail_of(trigger: &Trigger, source: &Location, at: &Location) -> bool {
+    trigger.destination == at.bucket
+        && trigger.created
+        && trigger.matches(&source.bucket, source.key.as_str())
+        && trigger.renditions.first().is_some_and(|first| places(trigger, first, source).contains(at))
+}
+
 /// The source that an object's metadata names, if the object is a thumbnail: `None` inside where it holds only a
 /// digest of a very long name.
 #[must_use]

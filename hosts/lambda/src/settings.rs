@@ -27,7 +27,7 @@ const FOREIGN: Foreign = Foreign {
         "logs",
         "store",
         "worker",
-        "notify",
+        "alt_text",
     ],
 };
 

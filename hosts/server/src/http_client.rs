@@ -1,4 +1,4 @@
-//! The HTTP client of this program: for the commands, the demo and the trace exporter.
+//! The HTTP client of this program: for the commands, the demo, the trace exporter, webhooks and models.
 
 mod trust;
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use base64::Engine as _;
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, request};
+use http::{Method, Request, Response, StatusCode, request, response};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -37,6 +37,15 @@ pub struct FullResponse {
     pub status: StatusCode,
     /// The body.
     pub body: Bytes,
+}
+
+/// Why a bounded response was not read.
+#[derive(Debug)]
+pub enum Unanswered {
+    /// The server cannot be reached, or broke off.
+    Unreachable(String),
+    /// The response is longer.
+    TooLong,
 }
 
 /// For addresses without TLS; no certificate is trusted.
@@ -117,6 +126,25 @@ impl HttpClient {
 }
 
 impl HttpClient {
+    /// Sends a prepared request and reads its response, of at most `most` bytes. Errors do not name the URL.
+    ///
+    /// # Errors
+    /// See [`Unanswered`].
+    pub async fn bounded(
+        &self,
+        request: Request<Full<Bytes>>,
+        most: usize,
+    ) -> Result<(response::Parts, Bytes), Unanswered> {
+        let unreachable = |error: anyhow::Error| Unanswered::Unreachable(format!("{error:#}"));
+        let response = self.0.request(request).await.map_err(|error| unreachable(error.into()))?;
+        let (head, body) = response.into_parts();
+        match Limited::new(body, most).collect().await {
+            Ok(body) => Ok((head, body.to_bytes())),
+            Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(Unanswered::TooLong),
+            Err(error) => Err(unreachable(anyhow::anyhow!("the response is incomplete: {error}"))),
+        }
+    }
+
     /// Sends a prepared request and returns the status of its response, for which it waits until `timeout`. Of the body no more
     /// is read than lets the connection be used again, if it is short. Errors do not name the URL.
     ///

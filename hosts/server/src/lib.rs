@@ -1,10 +1,11 @@
 //! Tintype on one machine: an S3 endpoint, a durable queue, the function, an HTTP API.
 //!
 //! One folder each, lowest first: [`disk`], [`ledger`], [`queue`], [`storage`], [`dispatch`], [`history`], [`auth`],
-//! [`notify`], then what faces outwards: [`s3`], [`http`], [`admin`], [`console`], [`listen`], [`sandbox`], [`cli`]. `tests/tidy.rs` checks
+//! [`notify`] and [`alt_text`], then what faces outwards: [`s3`], [`http`], [`admin`], [`console`], [`listen`], [`sandbox`], [`cli`]. `tests/tidy.rs` checks
 //! who may use whom.
 
 pub mod admin;
+pub mod alt_text;
 pub mod auth;
 pub mod cli;
 pub mod console;

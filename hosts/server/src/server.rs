@@ -17,6 +17,7 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
     admin::Admin,
+    alt_text,
     auth::{
         ACCESS_KEY_ID, AccessKeys, Authorizer, Clients, Credentials, KeyVerifier, SECRET_ACCESS_KEY, Sessions,
     },
@@ -65,6 +66,7 @@ pub struct Server {
     ports: Vec<JoinHandle<()>>,
     dispatcher: Arc<Dispatcher>,
     senders: Senders,
+    describing: alt_text::Describing,
     history: Arc<History>,
     store: Arc<Storage>,
 }
@@ -147,6 +149,9 @@ pub fn open_as_it_is(settings: &Settings, disk: SharedDisk, folder: DataFolder) 
     let (triggers, name) = (settings.triggers.clone(), &settings.function.name);
     let store = Arc::new(Storage::open(disk, folder, ledger, enqueuer, triggers, name)?);
     store.outbox.record_for(notify::outbox_sections(&settings.notify));
+    if settings.alt_text.is_some() {
+        store.alt_texts.queue.turn_on();
+    }
     Ok(Parts { store, queue })
 }
 
@@ -234,6 +239,7 @@ impl Server {
         }
         let api = Arc::new(ArcSwap::from_pointee(settings.api.clone()));
         let senders = Senders::start(&settings, &api, &store, &history, &env)?;
+        let describing = alt_text::Describing::start(&settings, &store, &queue, &dispatcher, &history, &env)?;
         let parts = (Arc::downgrade(&store), Arc::downgrade(&queue));
         tokio::spawn(store_key_usage(Arc::downgrade(&keys)));
         tokio::spawn(enforce_retention(parts, settings.dead_letters, history.clone()));
@@ -323,6 +329,7 @@ impl Server {
             ports,
             dispatcher,
             senders,
+            describing,
             history,
             store,
         })
@@ -344,7 +351,7 @@ impl Server {
     /// hangs. What was acknowledged is durable already. Threads may be left hanging: do not drop a runtime that would
     /// wait for them.
     pub async fn stop(self) {
-        let Self { reload, stop, ports, dispatcher, senders, history, store, .. } = self;
+        let Self { reload, stop, ports, dispatcher, senders, describing, history, store, .. } = self;
         let _ = stop.send(true);
         // Result streams would keep their connections open.
         history.end_streams();
@@ -360,7 +367,7 @@ impl Server {
                     let _ = port.await;
                 }
             };
-            tokio::join!(ports, drained, senders.stop(GRACE));
+            tokio::join!(ports, drained, senders.stop(GRACE), describing.stop());
             // Dropping the last owner closes the ledger, after what was submitted is durable.
             let _ = tokio::task::spawn_blocking(move || {
                 if let Err(error) = reload.keys.store_usage() {
@@ -479,6 +486,7 @@ fn gauges(
         }
         let Some(store) = store.upgrade() else { return };
         metrics.set(Metric::NotificationsWaiting, store.outbox.waiting().ok());
+        metrics.set(Metric::AltTextWaiting, store.alt_texts.queue.waiting().ok());
         let age_us = |since: Option<i64>| {
             since.map_or(0, |since| u64::try_from(now_ms() - since).unwrap_or(0).saturating_mul(1000))
         };

@@ -396,7 +396,7 @@ const CONSOLE: Allowed =
 const KEYS: Allowed = Allowed { local_program: false, ..CONSOLE };
 
 /// Every route of the HTTP port. The root key may use them all.
-const ROUTES: [(&str, &str, Allowed); 48] = [
+const ROUTES: [(&str, &str, Allowed); 52] = [
     ("GET", "/dev1/myimage", API),
     ("HEAD", "/dev1/myimage", API),
     ("GET", "/dev1/myimage/{preset}/{*key}", API),
@@ -404,6 +404,7 @@ const ROUTES: [(&str, &str, Allowed); 48] = [
     ("POST", "/dev1/myimage", API),
     ("GET", "/dev1/myimage/info", API),
     ("POST", "/dev1/myimage/uploads", API),
+    ("GET", "/dev1/myimage/search", API),
     ("GET", "/openapi.json", API),
     ("GET", "/healthz", PUBLIC),
     ("GET", "/readyz", PUBLIC),
@@ -417,6 +418,9 @@ const ROUTES: [(&str, &str, Allowed); 48] = [
     ("GET", "/buckets", CONSOLE),
     ("GET", "/summary", CONSOLE),
     ("GET", "/notifications", CONSOLE),
+    ("GET", "/alt-texts", CONSOLE),
+    ("POST", "/alt-texts", CONSOLE),
+    ("POST", "/alt-text", CONSOLE),
     ("GET", "/preview", CONSOLE),
     ("GET", "/render", CONSOLE),
     ("GET", "/download", CONSOLE),

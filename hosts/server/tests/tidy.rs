@@ -48,6 +48,7 @@ fn crates_depend_one_way() {
         ("crates/stores", &["pipeline"][..]),
         ("crates/sources", &["pipeline", "stores"][..]),
         ("crates/policy", &[][..]),
+        ("crates/alt-text", &["pipeline"][..]),
         ("crates/telemetry", &["pipeline"][..]),
         ("crates/api", &["engine", "pipeline"][..]),
         (
@@ -56,11 +57,11 @@ fn crates_depend_one_way() {
         ),
         (
             "hosts/worker",
-            &["engine", "codec-process", "pipeline", "stores", "sources", "telemetry", "api"][..],
+            &["engine", "codec-process", "pipeline", "stores", "sources", "telemetry", "api", "alt-text"][..],
         ),
         (
             "hosts/server",
-            &["engine", "codec-process", "pipeline", "policy", "telemetry", "api", "worker"][..],
+            &["engine", "codec-process", "pipeline", "policy", "telemetry", "api", "worker", "alt-text"][..],
         ),
     ] {
         for dependency in own_dependencies(folder) {
@@ -119,6 +120,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("auth", &["disk", "request_id", "settings", "storage"][..]),
         ("http_client", &["auth"][..]),
         ("rendered_cache", &["disk"][..]),
+        ("alt_text", &["dispatch", "history", "http_client", "queue", "settings", "storage"][..]),
         ("notify", &["history", "http_client", "settings", "storage"][..]),
         ("listen", &["auth", "settings"][..]),
         ("sandbox", &["settings"][..]),
@@ -142,6 +144,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
             "server",
             &[
                 "admin",
+                "alt_text",
                 "auth",
                 "console",
                 "disk",
@@ -161,6 +164,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
             "cli",
             &[
                 "admin",
+                "alt_text",
                 "auth",
                 "cli",
                 "disk",

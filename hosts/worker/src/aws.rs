@@ -2,7 +2,9 @@
 //! container, instance.
 //! Source: AWS, "Standardized credential providers" (AWS SDKs and Tools).
 
+use async_trait::async_trait;
 use aws_config::{BehaviorVersion, Region};
+use tintype_alt_text::{bedrock::Credentials, signature::Keys};
 use tintype_stores::s3::{Connection, http_client, timeouts};
 
 use crate::settings::StoreSettings;
@@ -48,4 +50,43 @@ pub(crate) async fn connection(
         s3_endpoint,
         endpoint: everywhere,
     })
+}
+
+/// Credentials for services other than the store, found as AWS SDKs find them.
+#[derive(Debug)]
+pub struct AwsAccess {
+    connection: Connection,
+}
+
+impl AwsAccess {
+    /// Searches for them; `region` in place of that of the environment or the profile. `variable` looks up an environment
+    /// variable.
+    ///
+    /// # Errors
+    /// What cannot be found, and what to do.
+    pub async fn find(
+        region: Option<String>,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> anyhow::Result<Self> {
+        let settings = StoreSettings { region, ..StoreSettings::default() };
+        Ok(Self { connection: connection(&settings, variable).await? })
+    }
+
+    /// The region.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        &self.connection.region
+    }
+}
+
+#[async_trait]
+impl Credentials for AwsAccess {
+    async fn keys(&self) -> Result<Keys, String> {
+        let found = self.connection.current_credentials().await?;
+        Ok(Keys {
+            access_key_id: found.access_key_id().to_owned(),
+            secret_access_key: found.secret_access_key().to_owned(),
+            session_token: found.session_token().map(str::to_owned),
+        })
+    }
 }

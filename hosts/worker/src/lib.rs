@@ -13,6 +13,7 @@ mod settings;
 mod source;
 mod worker;
 
+pub use aws::AwsAccess;
 pub use backfill::{Backfill, BackfillSettings, Checkpoint};
 pub use settings::{
     Logins, Source, StoreSection, StoreSettings, WorkerSection, WorkerSettings, is_nats_name,

@@ -89,9 +89,9 @@ pub(super) fn written(document: &toml::Table, origins: &Origins) -> Vec<WrittenS
             }
             value => {
                 let last = path.rsplit('.').next().unwrap_or_default();
-                // The template of a rendition's key is none.
-                let is_secret =
-                    path != "trigger.rendition.key" && SECRET.iter().any(|word| last.contains(word));
+                // The template of a rendition's key is none, nor are tokens of a model.
+                let is_known = path == "trigger.rendition.key" || last.starts_with("max_tokens");
+                let is_secret = !is_known && SECRET.iter().any(|word| last.contains(word));
                 let value = if is_secret { "(secret)".to_owned() } else { without_user(&value.to_string()) };
                 out.push(WrittenSetting {
                     name: name.to_owned(),

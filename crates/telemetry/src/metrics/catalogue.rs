@@ -158,6 +158,12 @@ metrics! {
     UploadsIgnoredPrefix, Counter, Count, "tintype_uploads_ignored_total", "reason=\"prefix\"", "Uploads that no trigger takes, by why.";
     UploadsIgnoredSuffix, Counter, Count, "tintype_uploads_ignored_total", "reason=\"suffix\"", "Uploads that no trigger takes, by why.";
     UploadsIgnoredEventType, Counter, Count, "tintype_uploads_ignored_total", "reason=\"event_type\"", "Uploads that no trigger takes, by why.";
+    AltTextWritten, Counter, Count, "tintype_alt_text_total", "result=\"written\"", "Attempts to have a model describe an image, by result.";
+    AltTextFailed, Counter, Count, "tintype_alt_text_total", "result=\"failed\"", "Attempts to have a model describe an image, by result.";
+    AltTextInputTokens, Counter, Count, "tintype_alt_text_tokens_total", "direction=\"input\"", "Tokens that describing images took, of requests and of answers.";
+    AltTextOutputTokens, Counter, Count, "tintype_alt_text_tokens_total", "direction=\"output\"", "Tokens that describing images took, of requests and of answers.";
+    AltTextMicrodollars, Counter, Count, "tintype_alt_text_microdollars_total", "", "What those tokens cost by the prices of the settings, in millionths of a dollar.";
+    AltTextWaiting, Gauge, Count, "tintype_alt_text_waiting", "", "Images that wait to be described; no sample if the ledger cannot be read.";
 }
 
 impl Metric {

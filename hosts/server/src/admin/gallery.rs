@@ -1,6 +1,9 @@
 //! `/gallery`: the images of a bucket with the status of their thumbnails, page by page; `/buckets`: which there are.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use axum::http::Method;
 use serde::{Deserialize, Serialize};
@@ -11,13 +14,15 @@ use super::{Admin, Handle, PagedRequest, Refusal, Request, object_status::thumbn
 use crate::{
     auth::{Action, Resource, Visibility, caller},
     queue::ResultRecord,
-    storage::{ObjectRecord, PageRequest},
+    storage::{ObjectRecord, PageRequest, is_sidecar},
 };
 
 /// Images in one answer, unless another number is asked for.
 const DEFAULT_IMAGES: usize = 60;
 /// The most images in one answer, and keys that one request may name.
 const MAX_IMAGES: usize = 200;
+/// The most images that a search finds by their descriptions.
+const MAX_DESCRIBED: usize = 10_000;
 /// A search looks through keys for so long; then it is answered what was found, and where to go on.
 const SEARCH_TIME: Duration = Duration::from_millis(20);
 
@@ -29,7 +34,7 @@ pub struct GalleryRequest {
     pub bucket: Option<String>,
     /// Of keys that begin so. Unless there are other conditions, keys with a slash after it are rolled up to folders.
     pub prefix: Option<String>,
-    /// Of keys that hold this text, in any case.
+    /// Of keys that hold this text, or descriptions that hold its words, in any case.
     pub text: Option<String>,
     /// With this status of their thumbnails.
     pub only: Option<GalleryFilter>,
@@ -209,7 +214,7 @@ impl GalleryRequest {
         let listed = admin.parts.store.listing.page(&page.bucket, &request)?;
         let (triggers, visible) = (admin.triggers(), admin.visible_triggers());
         for (key, record) in listed.objects {
-            if !record.is_folder_marker(&key) {
+            if !record.is_folder_marker(&key) && !is_sidecar(&record.headers.metadata) {
                 let at = admin.location(Some(&page.bucket), &key)?;
                 page.images.push(admin.gallery_image(&triggers, &visible, at, record)?);
             }
@@ -224,6 +229,13 @@ impl GalleryRequest {
         let (limit, until) = (self.limit(), Instant::now() + SEARCH_TIME);
         let (triggers, visible) = (admin.triggers(), admin.visible_triggers());
         let text = self.text.map(|text| text.to_lowercase());
+        let described = match &text {
+            Some(text) => {
+                let alt_texts = &admin.parts.store.alt_texts;
+                alt_texts.keys_described_by(&page.bucket, text, MAX_DESCRIBED)?
+            }
+            None => BTreeSet::new(),
+        };
         let after = self.after.unwrap_or_default();
         for prefix in prefixes {
             // Those that the pages before have ended.
@@ -236,8 +248,10 @@ impl GalleryRequest {
                 let listed = admin.parts.store.listing.page(&page.bucket, &request)?;
                 for (key, record) in listed.objects {
                     request.after.clone_from(&key);
-                    let holds = text.as_ref().is_none_or(|text| key.to_lowercase().contains(text.as_str()));
-                    if holds && !record.is_folder_marker(&key) {
+                    let holds = text.as_ref().is_none_or(|text| key.to_lowercase().contains(text.as_str()))
+                        || described.contains(&key);
+                    let is_shown = !record.is_folder_marker(&key) && !is_sidecar(&record.headers.metadata);
+                    if holds && is_shown {
                         let at = admin.location(Some(&page.bucket), &key)?;
                         let image = admin.gallery_image(&triggers, &visible, at, record)?;
                         if self.only.is_none_or(|only| only.passes(image.status)) {

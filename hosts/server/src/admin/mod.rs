@@ -4,6 +4,7 @@
 //! Fields are snake_case, times are milliseconds since 1970 (`…_ms`).
 
 mod access_keys;
+mod alt_texts;
 mod answer;
 mod backfill;
 mod backfills;
@@ -35,6 +36,10 @@ mod visible_rows;
 use std::{sync::Arc, time::Duration};
 
 pub use access_keys::{KeyAction, KeyActionAnswer, KeyActionRequest, KeyEntry, KeyList, KeysRequest};
+pub use alt_texts::{
+    AltText, AltTextDay, AltTextRequest, AltTexts, AltTextsRequest, DescribeMissingAnswer,
+    DescribeMissingRequest,
+};
 pub use answer::{Refusal, to_json};
 use axum::{
     Json,
@@ -171,6 +176,9 @@ impl Admin {
             json::<NotificationsRequest>(),
             json::<DeleteRequest>(),
             json::<UploadCheckRequest>(),
+            json::<AltTextsRequest>(),
+            json::<DescribeMissingRequest>(),
+            json::<AltTextRequest>(),
             json::<KeysRequest>(),
             json::<KeyActionRequest>(),
             row::<LogsRequest>(get(logs::lines)),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tintype_api::Permission;
 use tintype_pipeline::{Location, ThumbnailStatus, Unmatched, trigger::Trigger};
 
-use super::{Admin, Handle, ImageFacts, Refusal, Request, next_steps::next_steps, visible_rows};
+use super::{Admin, AltText, Handle, ImageFacts, Refusal, Request, next_steps::next_steps, visible_rows};
 use crate::{
     auth::{Action, Visibility, caller},
     history::{Entry, Search},
@@ -61,6 +61,9 @@ pub struct ObjectStatus {
     /// Why none does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ignored: Option<String>,
+    /// What it shows, or how far describing it is; none: nothing describes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alt_text: Option<AltText>,
 }
 
 /// The current version of an object.
@@ -129,7 +132,9 @@ impl Handle for StatusRequest {
         let is_current = |dead_letter: &DeadLetter| {
             result.as_ref().is_none_or(|result| result.event <= dead_letter.event.id)
         };
-        let dead_letter = queue.dead_letters(&of_object)?.into_iter().find(is_current);
+        let (described, rendered): (Vec<_>, Vec<_>) =
+            queue.dead_letters(&of_object)?.into_iter().partition(|letter| letter.event.is_alt_text());
+        let dead_letter = rendered.into_iter().find(is_current);
         // The rest is answered even if the database of measurements cannot be read.
         let history = match admin.parts.history.recorder() {
             Some(recorder) => {
@@ -157,6 +162,21 @@ impl Handle for StatusRequest {
             (None, None) if object.is_none() => ThumbnailStatus::Unknown,
             (None, None) => thumbnail_status(outcome, wanted),
         };
+        let alt_text = match current.as_ref().and_then(|thumbnails| thumbnails.first()) {
+            Some(first) => {
+                let beside = store.alt_texts.beside(first).unwrap_or_default();
+                admin.alt_text(&at, beside.filter(|found| caller::allows(Action::GetObject, &found.at)))?
+            }
+            None => None,
+        };
+        let etag = object.as_ref().map(|object| object.etag.as_str());
+        let failed = described.into_iter().find(|letter| Some(letter.event.etag.as_str()) == etag);
+        let alt_text = alt_text.map(|alt_text| match failed {
+            Some(letter) if alt_text.alt.is_empty() && !alt_text.waiting => {
+                AltText { failed: Some(letter.message), ..alt_text }
+            }
+            _ => alt_text,
+        });
         let of_result = || result.iter().flat_map(|result| result.renditions.clone()).collect();
         let mut thumbnails = Vec::new();
         for at in current.unwrap_or_else(of_result).into_iter().filter(|at| visibility.shows(at)) {
@@ -202,6 +222,7 @@ impl Handle for StatusRequest {
             history: visible_rows::entries(&visibility, history),
             wanted,
             ignored,
+            alt_text,
         };
         answer.advice = next_steps(admin, &at, &answer)?;
         Ok(answer)

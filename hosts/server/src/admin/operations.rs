@@ -8,8 +8,8 @@ use tintype_api::Permission;
 use tintype_telemetry::metrics::Metric;
 
 use super::{
-    Admin, BackfillProgress, BackfillsRequest, DeadLettersRequest, Handle, Refusal, Request, Summary,
-    SummaryRequest,
+    Admin, AltTexts, AltTextsRequest, BackfillProgress, BackfillsRequest, DeadLettersRequest, Handle,
+    Refusal, Request, Summary, SummaryRequest,
 };
 use crate::auth::Visibility;
 
@@ -39,6 +39,8 @@ pub struct Operations {
     pub backfill: Option<BackfillProgress>,
     /// Objects whose canned ACL is public.
     pub public_objects: u64,
+    /// How describing images goes.
+    pub alt_texts: AltTexts,
     /// Settings that are not left at their defaults, for whoever sees everything: they name buckets and keys.
     pub settings: Vec<SettingInForce>,
 }
@@ -82,6 +84,7 @@ impl Handle for OperationsRequest {
             dead_letters: DeadLettersRequest::default().summary(admin, 0)?.by_reason,
             backfill: BackfillsRequest::default().handle(admin)?.backfill,
             public_objects: admin.parts.store.objects.public_count()?,
+            alt_texts: AltTextsRequest::default().handle(admin)?,
             settings: in_force.collect(),
             summary,
         })

@@ -9,8 +9,9 @@ use std::{net::TcpListener, sync::Arc};
 use clap::Args;
 use tintype_api::Public;
 
-use super::{Env, FAILED, OK, SettingsArguments, output};
+use super::{Env, FAILED, OK, SettingsArguments, output, variable};
 use crate::{
+    alt_text,
     auth::{ACCESS_KEY_ID, Credentials, SECRET_ACCESS_KEY},
     disk::RealDisk,
     notify,
@@ -83,6 +84,11 @@ impl Check {
         for notify in &settings.notify {
             let usable = notify::check(notify).map(|()| notify.name.clone());
             findings.add("notify", usable.map_err(|error| format!("{}: {error:#}", notify.name)));
+        }
+        if let Some(alt_text) = &settings.alt_text {
+            let usable = alt_text::check(alt_text, |name| variable(env, name));
+            let named = usable.map(|()| alt_text.model.clone());
+            findings.add("alt_text", named.map_err(|error| format!("{error:#}")));
         }
         let shown = settings.data.display();
         let opened = match DataFolder::open_existing(&settings.data) {

@@ -208,7 +208,8 @@ fn toolbar(admin: &Admin, request: &GalleryRequest, page: &GalleryPage) -> Resul
             }
             nav.crumbs aria-label="Folder" data-crumbs { (crumbs(&page.bucket, prefix.unwrap_or_default())) }
             input type="hidden" name="prefix" value=(prefix.unwrap_or_default());
-            input type="search" name="text" value=(text.unwrap_or_default()) placeholder="part of a key" aria-label="Part of a key"
+            input type="search" name="text" value=(text.unwrap_or_default()) placeholder="part of a key or description"
+                aria-label="Part of a key or description"
                 autocomplete="off" spellcheck="false";
             fieldset.chips {
                 legend.visually-hidden { "Status" }

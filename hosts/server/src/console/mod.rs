@@ -2,6 +2,7 @@
 //! the browser gets one style sheet, one script, and nothing from elsewhere.
 
 mod addresses;
+mod alt_text;
 mod amounts;
 mod answers;
 mod assets;
@@ -37,8 +38,9 @@ use tower::{ServiceExt as _, service_fn};
 
 use crate::{
     admin::{
-        Admin, BackfillActionRequest, DeadLetterActionRequest, DeadLettersRequest, GalleryRequest,
-        OperationsRequest, Request as _, ResultsRequest, RetryRequest, StatusRequest, SummaryRequest,
+        Admin, AltTextRequest, BackfillActionRequest, DeadLetterActionRequest, DeadLettersRequest,
+        DescribeMissingRequest, GalleryRequest, OperationsRequest, Request as _, ResultsRequest,
+        RetryRequest, StatusRequest, SummaryRequest,
     },
     auth::Sessions,
     settings::Settings,
@@ -89,6 +91,12 @@ impl Console {
             // Of requests to `admin`, as HTML.
             page(StatusRequest::PATH, Login(StatusRequest::PERMISSION), object::page),
             form(RetryRequest::PATH, Login(RetryRequest::PERMISSION), object::retry),
+            form(AltTextRequest::PATH, Login(AltTextRequest::PERMISSION), alt_text::act),
+            form(
+                DescribeMissingRequest::PATH,
+                Login(DescribeMissingRequest::PERMISSION),
+                alt_text::describe_missing,
+            ),
             page(DeadLettersRequest::PATH, Login(DeadLettersRequest::PERMISSION), dead_letters::page),
             form(
                 DeadLetterActionRequest::PATH,

@@ -7,7 +7,7 @@ use tintype_engine::{Effort, Fit, Gravity, OutputFormat};
 use tintype_pipeline::ThumbnailStatus;
 
 use super::{
-    Console, addresses,
+    Console, addresses, alt_text,
     amounts::{bytes, ms},
     answers,
     html::{Data, time, visible},
@@ -83,7 +83,7 @@ fn body(settings: &Settings, admin: &Admin, known: &ObjectStatus) -> Markup {
                     }
                 }
             }
-            @if object.is_some() { (copies(settings, is_source, bucket, key)) }
+            @if object.is_some() { (copies(settings, is_source, known)) }
         }
         section class={ "card verdict " (class) } {
             div {
@@ -103,6 +103,7 @@ fn body(settings: &Settings, admin: &Admin, known: &ObjectStatus) -> Markup {
                 }
             }
             @if is_source { @if let Some(addresses) = addresses::section(settings, bucket, key) { (addresses) } }
+            (alt_text::section(settings, known))
             @if object.image.is_some() && can_render { (try_out(settings, bucket, key)) }
         }
         section aria-labelledby="history" {
@@ -124,11 +125,12 @@ fn can_help(known: &ObjectStatus) -> bool {
 }
 
 /// Its addresses, to be copied.
-fn copies(settings: &Settings, is_source: bool, bucket: &str, key: &str) -> Markup {
+fn copies(settings: &Settings, is_source: bool, known: &ObjectStatus) -> Markup {
+    let ObjectStatus { bucket, key, .. } = known;
     let mut values = Vec::new();
     if is_source {
         let url = links::place(&links::api(settings), bucket, key);
-        let tag = html! { img src=(url) alt="" loading="lazy"; };
+        let tag = html! { img src=(url) alt=(alt_text::first(known)) loading="lazy"; };
         values.extend([("url", "Copy URL", url), ("img", "Copy <img>", tag.into_string())]);
     }
     values.push(("s3", "Copy S3 URI", format!("s3://{bucket}/{key}")));

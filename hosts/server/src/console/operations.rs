@@ -6,7 +6,7 @@ use tintype_api::Public;
 use tintype_pipeline::clock::now_ms;
 
 use super::{
-    Console,
+    Console, alt_text,
     amounts::{bytes, count, ms, or_dash, round_bytes},
     answers, dead_letters,
     html::{badge, empty, figure, table, time, visible},
@@ -119,6 +119,7 @@ fn state(operations: &Operations) -> Markup {
                     None => p.help { "None was begun since the start of the server." },
                 }
             }
+            (alt_text::operations(&operations.alt_texts))
         }
     }
 }

@@ -200,6 +200,26 @@ impl Dispatcher {
         .await
     }
 
+    /// Renders an object that is to be described: neither counted nor logged, with the function's rights.
+    ///
+    /// # Errors
+    /// See [`Refused`]; inside, why it could not be rendered.
+    pub async fn render_to_describe(
+        &self,
+        at: Location,
+        spec: Spec,
+        deadline: Deadline,
+    ) -> Result<Result<(Stat, Thumbnail), Failure>, Refused> {
+        self.on_worker(
+            deadline,
+            || (),
+            move |shared, stop| async move {
+                shared.thumbnails.render_object(&stop, &shared.store, &at, &spec).await
+            },
+        )
+        .await
+    }
+
     /// Has a worker do `work`, with a bound on how many wait. It ends at the deadline, or when nobody waits for it.
     async fn on_worker<T, F>(
         &self,

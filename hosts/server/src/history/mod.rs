@@ -32,6 +32,7 @@ pub use request_metrics::{RequestMetrics, RouteNames};
 pub use result_stream::{ResultStream, Subscription};
 pub use results::Search;
 pub use series::Interval;
+use tintype_alt_text::Tokens;
 use tintype_pipeline::{Report, Unmatched};
 use tintype_telemetry::{
     metrics::{InvocationGuard, Metric, Metrics, MetricsSnapshot, Row},
@@ -198,6 +199,15 @@ impl History {
     /// Counts events that were dropped before a target of the settings had confirmed them.
     pub fn notifications_dropped(&self, count: u64) {
         self.metrics.add(Metric::NotificationsDropped, count);
+    }
+
+    /// Counts an attempt to describe an image, with what it took and what that costs in dollars.
+    pub fn described(&self, is_described: bool, tokens: Tokens, dollars: f64) {
+        let result = if is_described { Metric::AltTextWritten } else { Metric::AltTextFailed };
+        self.metrics.add(result, 1);
+        self.metrics.add(Metric::AltTextInputTokens, tokens.input);
+        self.metrics.add(Metric::AltTextOutputTokens, tokens.output);
+        self.metrics.add(Metric::AltTextMicrodollars, (dollars * 1e6).round() as u64);
     }
 
     /// Counts a dead letter that could not be written.

@@ -1,6 +1,10 @@
 //! The port `Host` of the API's routes on this server's parts.
 
-use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use futures::executor::block_on;
@@ -125,6 +129,15 @@ impl Host for HttpApi {
             inspection.renditions.retain(|rendition| caller::allows(Action::GetObject, &rendition.at));
         }
         Ok(inspected.map_err(shown))
+    }
+
+    async fn alt_text(&self, thumbnail: Location) -> BTreeMap<String, String> {
+        let store = self.inner.parts.store.clone();
+        let beside = tokio::task::spawn_blocking(move || store.alt_texts.beside(&thumbnail)).await;
+        // What cannot be read now is left out: the rest of the answer is right without it.
+        let found = beside.ok().and_then(Result::ok).flatten();
+        let found = found.filter(|found| caller::allows(Action::GetObject, &found.at));
+        found.map(|found| found.sidecar.alt).unwrap_or_default()
     }
 
     async fn enqueue(&self, record: Record) -> Result<Queued, Failure> {

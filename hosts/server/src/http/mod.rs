@@ -12,6 +12,7 @@ mod live;
 mod origins;
 mod readiness;
 mod routes;
+mod search;
 mod throttle;
 mod usage_plans;
 mod worker_port;

@@ -8,7 +8,7 @@ use axum::{
 };
 use tintype_api::{Access, Config, Route, RoutePath, message, unknown};
 
-use super::HttpApi;
+use super::{HttpApi, search};
 
 impl HttpApi {
     /// The API's routes. Without a trigger none has a handler.
@@ -20,13 +20,13 @@ impl HttpApi {
         }
     }
 
-    /// This server's own routes: asked all the time by monitoring, so not logged.
-    pub(super) fn own_routes(&self) -> [Route<MethodRouter>; 2] {
+    /// This server's own routes; those that monitoring asks all the time are not logged.
+    pub(super) fn own_routes(&self) -> [Route<MethodRouter>; 3] {
         let own = |path, handler: MethodRouter<Self>| Route {
             is_logged: false,
             ..Route::new(Method::GET, RoutePath::Root(path), Access::Anyone, handler.with_state(self.clone()))
         };
-        [own("/healthz", get(healthz)), own("/readyz", get(readyz))]
+        [own("/healthz", get(healthz)), own("/readyz", get(readyz)), search::route(self)]
     }
 }
 

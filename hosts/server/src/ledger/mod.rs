@@ -3,6 +3,7 @@
 //! else was waiting.
 
 mod access_keys;
+mod alt_texts;
 mod commit_counter;
 mod committer;
 mod dead_letters;
@@ -25,10 +26,10 @@ pub use committer::{Pending, Publish};
 pub use events::Place;
 pub use outbox::OutboxRow;
 pub use records::{
-    AccessKeyRecord, AclRecord, BucketRecord, Checksums, CorsRecord, CredentialRecord, DeadLetter,
-    EventRecord, KeyUsageRecord, NotificationRecord, ObjectDetails, ObjectOwnership, ObjectPart,
-    ObjectRecord, OutboxRecord, PartRecord, Priority, PublicAccess, PublicAccessBlockRecord, ResultRecord,
-    StoredHeaders, UploadRecord,
+    ALT_TEXT_EVENT, AccessKeyRecord, AclRecord, AltTextRecord, BucketRecord, Checksums, CorsRecord,
+    CredentialRecord, DeadLetter, EventRecord, KeyUsageRecord, NotificationRecord, ObjectDetails,
+    ObjectOwnership, ObjectPart, ObjectRecord, OutboxRecord, PartRecord, Priority, PublicAccess,
+    PublicAccessBlockRecord, ResultRecord, StoredHeaders, UploadRecord,
 };
 pub use results::Outdated;
 pub use salvage::{Copied, OldLedger};

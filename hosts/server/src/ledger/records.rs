@@ -477,6 +477,31 @@ pub struct DeadLetter {
     pub dead_ms: i64,
 }
 
+/// The name of events that an image is to be described.
+pub const ALT_TEXT_EVENT: &str = "AltText";
+
+impl EventRecord {
+    /// Whether it is that an image is to be described: then it waits apart from the function's events.
+    #[must_use]
+    pub fn is_alt_text(&self) -> bool {
+        self.name == ALT_TEXT_EVENT
+    }
+}
+
+/// What was written of a source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AltTextRecord {
+    /// The sidecar.
+    pub sidecar: Location,
+    /// The sidecar's ETag: of another version this is no longer right.
+    pub etag: String,
+    /// By language.
+    pub alt: BTreeMap<String, String>,
+    /// Whether a person wrote it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub edited: bool,
+}
+
 /// A bucket event to be sent to a target of the settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboxRecord {

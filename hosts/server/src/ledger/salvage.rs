@@ -11,17 +11,19 @@ use std::{
 };
 
 use redb::{ReadableTable as _, TableDefinition};
+use tintype_alt_text::Day;
 use tintype_pipeline::store::Location;
 
 use super::{
     CACHE_BYTES, Changes, Ledger, LedgerError, View,
     access_keys::ACCESS_KEYS,
+    alt_texts::{ALT_TEXT_EVENTS, ALT_TEXT_USAGE},
     object_details::{OBJECT_PARTS, OBJECT_TAGS},
     outbox::OUTBOX,
     read_only_file::ReadOnlyFile,
     records::{
-        AccessKeyRecord, BucketRecord, DeadLetter, ObjectRecord, OutboxRecord, PartLayoutRecord, PartRecord,
-        ResultRecord, TagsRecord,
+        AccessKeyRecord, BucketRecord, DeadLetter, EventRecord, ObjectRecord, OutboxRecord, PartLayoutRecord,
+        PartRecord, ResultRecord, TagsRecord,
     },
     transaction::{
         BUCKETS, DEAD_LETTERS, DUE, EVENTS, OBJECTS, PARTS, RESULTS, RETRIES, TRASH, UPLOADS, WAITING, decode,
@@ -216,6 +218,9 @@ impl OldLedger {
         };
         self.copy_if_there(ledger, ACCESS_KEYS, |bytes| decode::<AccessKeyRecord>(bytes).is_ok())?;
         self.copy_if_there(ledger, OUTBOX, |bytes| decode::<OutboxRecord>(bytes).is_ok())?;
+        // What is searched is read again from the sidecars.
+        self.copy_if_there(ledger, ALT_TEXT_EVENTS, |bytes| decode::<EventRecord>(bytes).is_ok())?;
+        self.copy_if_there(ledger, ALT_TEXT_USAGE, |bytes| decode::<Day>(bytes).is_ok())?;
         if self.problem.is_none() {
             copied.events = self.copy(ledger, EVENTS, |_| true)?;
             copied.uploads = self.copy(ledger, UPLOADS, |_| true)?;
@@ -313,6 +318,9 @@ fn add_dead_letter_results(ledger: &Ledger) -> Result<(), LedgerError> {
         let pending = ledger.submit(Vec::new(), move |changes| {
             // By id, so that the last of an object counts.
             for DeadLetter { event, message, dead_ms, .. } in chunk {
+                if event.is_alt_text() {
+                    continue;
+                }
                 let at = Location { key: super::listed_key(&event.key)?, bucket: event.bucket };
                 let result = ResultRecord {
                     event: event.id,

@@ -9,6 +9,7 @@ use redb::{
 use super::{
     CACHE_BYTES, LedgerError, View,
     access_keys::{ACCESS_KEYS, KEY_USAGE},
+    alt_texts::{ALT_TEXT_EVENTS, ALT_TEXT_USAGE, ALT_TEXTS},
     numbers::META,
     object_details::{OBJECT_ACLS, OBJECT_PARTS, OBJECT_TAGS, PUBLIC_OBJECTS},
     outbox::OUTBOX,
@@ -64,6 +65,9 @@ impl View {
             target.copy(ACCESS_KEYS)?;
             target.copy(KEY_USAGE)?;
             target.copy(OUTBOX)?;
+            target.copy(ALT_TEXT_EVENTS)?;
+            target.copy(ALT_TEXTS)?;
+            target.copy(ALT_TEXT_USAGE)?;
             target.check_is_whole()
         })
     }

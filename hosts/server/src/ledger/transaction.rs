@@ -9,6 +9,7 @@ use tintype_pipeline::store::{Location, ObjectKey};
 use super::{
     LedgerError,
     access_keys::{ACCESS_KEYS, KEY_USAGE},
+    alt_texts::{ALT_TEXT_EVENTS, ALT_TEXT_USAGE, ALT_TEXTS},
     numbers::META,
     object_details::{OBJECT_ACLS, OBJECT_PARTS, OBJECT_TAGS, PUBLIC_OBJECTS},
     outbox::OUTBOX,
@@ -53,7 +54,8 @@ pub(super) fn make_tables(database: &redb::Database) -> Result<(), LedgerError> 
             && view.open_table(PUBLIC_OBJECTS).is_ok()
             && view.open_table(OBJECT_PARTS).is_ok()
             && view.open_table(OBJECT_ACLS).is_ok()
-            && view.open_table(OUTBOX).is_ok();
+            && view.open_table(OUTBOX).is_ok()
+            && view.open_table(ALT_TEXT_USAGE).is_ok();
         let is_ours = view.open_table(TRASH).is_ok();
         if !is_ours && view.list_tables().map_err(LedgerError::database)?.next().is_some() {
             return Err(LedgerError::Foreign("a database of another kind"));
@@ -85,6 +87,9 @@ pub(super) fn make_tables(database: &redb::Database) -> Result<(), LedgerError> 
         make(transaction.open_table(OBJECT_TAGS).map(drop))?;
         make(transaction.open_table(OBJECT_PARTS).map(drop))?;
         make(transaction.open_table(OUTBOX).map(drop))?;
+        make(transaction.open_table(ALT_TEXT_EVENTS).map(drop))?;
+        make(transaction.open_table(ALT_TEXTS).map(drop))?;
+        make(transaction.open_table(ALT_TEXT_USAGE).map(drop))?;
     }
     transaction.commit().map_err(LedgerError::database)
 }

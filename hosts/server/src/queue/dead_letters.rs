@@ -21,6 +21,8 @@ const LOOKED_AT: usize = 5000;
 pub(super) const TOO_OLD: &str = "event_age";
 pub(super) const CRASHED: &str = "crashed";
 pub(super) const NO_TRIGGER: &str = "no_trigger";
+/// The reason of images that no model described.
+pub(super) const ALT_TEXT: &str = "alt_text";
 
 /// The reason that a person named, such as "too large" or "Too-Large".
 ///
@@ -29,7 +31,7 @@ pub(super) const NO_TRIGGER: &str = "no_trigger";
 pub fn reason(name: &str) -> Result<&'static str, String> {
     let asked = name.to_lowercase().replace([' ', '-'], "_");
     let known: Vec<&str> =
-        Reason::ALL.map(Reason::name).into_iter().chain([TOO_OLD, CRASHED, NO_TRIGGER]).collect();
+        Reason::ALL.map(Reason::name).into_iter().chain([TOO_OLD, CRASHED, NO_TRIGGER, ALT_TEXT]).collect();
     if let Some(reason) = known.iter().find(|reason| **reason == asked) {
         return Ok(reason);
     }
@@ -196,6 +198,9 @@ impl Queue {
                 timed_out: 0,
                 ..dead_letter.event
             };
+            if event.is_alt_text() {
+                return changes.put_alt_text_event(&event);
+            }
             let at = Location { bucket: event.bucket.clone(), key: listed_key(&event.key)? };
             enqueue_record(changes, turns, &at, event)
         })?;

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use tintype_pipeline::{Unmatched, clock::now_ms, event::Kind, store::Location, trigger::Trigger};
 
-use super::turns::Turns;
+use super::{alt_texts::AltTextQueue, turns::Turns};
 use crate::ledger::{Changes, EventRecord, Ledger, LedgerError, Priority, listed_key};
 
 /// What caused a change: goes into its event.
@@ -108,6 +108,7 @@ pub struct Enqueuer {
     turns: Arc<Turns>,
     on_enqueued: Arc<OnceLock<OnEnqueued>>,
     on_ignored: Arc<OnceLock<OnIgnored>>,
+    alt_texts: Arc<AltTextQueue>,
 }
 
 impl std::fmt::Debug for Enqueuer {
@@ -120,7 +121,13 @@ impl Enqueuer {
     /// The handle on a ledger.
     #[must_use]
     pub fn new(ledger: Arc<Ledger>) -> Self {
-        Self { ledger, turns: Arc::default(), on_enqueued: Arc::default(), on_ignored: Arc::default() }
+        Self {
+            alt_texts: Arc::new(AltTextQueue::new(ledger.clone())),
+            ledger,
+            turns: Arc::default(),
+            on_enqueued: Arc::default(),
+            on_ignored: Arc::default(),
+        }
     }
 
     pub(super) const fn ledger(&self) -> &Arc<Ledger> {
@@ -129,6 +136,12 @@ impl Enqueuer {
 
     pub(super) const fn turns(&self) -> &Arc<Turns> {
         &self.turns
+    }
+
+    /// Images that wait to be described.
+    #[must_use]
+    pub const fn alt_texts(&self) -> &Arc<AltTextQueue> {
+        &self.alt_texts
     }
 
     /// Only the first call counts.

@@ -8,11 +8,13 @@
 //! | `settlement`, `expiry` | how an attempt ends; events that get no other |
 //! | `dead_letters`, `dead_letter_retention` | listed, redriven, purged; dropped by age and number |
 //! | `results` | what last became of each source |
+//! | `alt_texts` | images that wait to be described, apart from the function's events |
 //!
 //! A lease lives in memory only: whatever a crash interrupts is due again. That an attempt began is recorded
 //! without waiting for it, so that an object that ends the program each time becomes a dead letter.
 
 mod active_leases;
+mod alt_texts;
 mod dead_letter_retention;
 mod dead_letters;
 mod enqueue;
@@ -32,6 +34,7 @@ use std::{
 };
 
 use active_leases::ActiveLeases;
+pub use alt_texts::{AltTextProgress, AltTextQueue, Described};
 pub use dead_letters::{DeadLetterFilter, DeadLetterPage, DeadLetterSummary, reason};
 pub use enqueue::{Cause, Enqueuer, EventWriter, IgnoredUpload, NewEvent};
 pub use lease::{Lease, Next};
@@ -41,7 +44,7 @@ use tintype_pipeline::{RetryPolicy, clock::now_ms};
 
 pub use crate::ledger::{DeadLetter, EventRecord, ResultRecord};
 use crate::{
-    ledger::{Ledger, LedgerError},
+    ledger::{Ledger, LedgerError, Place},
     steady_clock::SteadyClock,
 };
 
@@ -121,12 +124,31 @@ impl Queue {
         self.clock.is_steady(now_ms())
     }
 
+    /// Images that wait to be described.
+    #[must_use]
+    pub const fn alt_texts(&self) -> &Arc<AltTextQueue> {
+        self.enqueuer.alt_texts()
+    }
+
     /// How long ago the oldest event that waits or is under way was queued; maintenance does not count.
     ///
     /// # Errors
     /// The ledger cannot be read.
     pub fn oldest(&self) -> Result<Option<Duration>, LedgerError> {
         Ok(self.ledger.view()?.queue().oldest_event()?.as_ref().map(age))
+    }
+
+    /// Whether an event is ready or under way, other than those that are tried again later.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn is_busy(&self) -> Result<bool, LedgerError> {
+        let mut is_busy = false;
+        self.ledger.view()?.queue().walk_events(Place::Ready, i64::MIN, |_, _| {
+            is_busy = true;
+            false
+        })?;
+        Ok(is_busy)
     }
 
     /// Events waiting or under way.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tintype_pipeline::{Conclusion, Disposition, Outcome, Reason, clock::now_ms, store::Location};
 
-use super::{Lease, Queue, dead_letters::NO_TRIGGER, enqueue::put_back, milliseconds};
+use super::{AltTextQueue, Lease, Queue, dead_letters::NO_TRIGGER, enqueue::put_back, milliseconds};
 use crate::ledger::{Changes, DeadLetter, EventRecord, LedgerError, ResultRecord, listed_key};
 
 /// An event to be settled in the very transaction that makes its thumbnails visible.
@@ -69,10 +69,20 @@ impl Queue {
             Disposition::Ack => {
                 let (settlement, renditions) = (lease.settlement(), conclusion.renditions.clone());
                 let (name, why) = (outcome.name(), outcome.why());
-                let pending = self
-                    .ledger
-                    .submit(Vec::new(), move |changes| settlement.settle(changes, name, why, renditions));
+                // Thumbnails that were there already may not be described, or by another model.
+                let is_described = matches!(outcome, Outcome::UpToDate) && self.alt_texts().is_on();
+                let pending = self.ledger.submit(Vec::new(), move |changes| {
+                    let event = &settlement.event;
+                    if is_described {
+                        let at = Location { bucket: event.bucket.clone(), key: listed_key(&event.key)? };
+                        AltTextQueue::enqueue(changes, event.id, &at, &event.etag, &event.request_id)?;
+                    }
+                    settlement.settle(changes, name, why, renditions)
+                });
                 pending.wait()?;
+                if is_described {
+                    self.alt_texts().notify();
+                }
             }
             Disposition::RetryAfter(delay) => {
                 let due = due_in(delay);

@@ -12,6 +12,8 @@ mod system_calls;
 
 use std::path::{Path, PathBuf};
 
+use tintype_alt_text::settings::{ApiKey, ProviderSettings};
+
 use crate::settings::{Notify, Sandbox, Settings};
 
 /// The paths that stay accessible, each with everything below it.
@@ -72,6 +74,11 @@ fn watermarks(settings: &Settings) -> impl Iterator<Item = PathBuf> {
     paths.filter(|path| !path.starts_with("data:")).map(PathBuf::from)
 }
 
+/// The provider of the model that describes images.
+fn provider(settings: &Settings) -> Option<&ProviderSettings> {
+    settings.alt_text.as_ref().map(|alt_text| &alt_text.provider)
+}
+
 impl AllowedPaths {
     /// What a server needs: its data folder, the folders of its unix sockets, and for SIGHUP those of its settings file
     /// and certificate.
@@ -86,6 +93,9 @@ impl AllowedPaths {
         tls.chain(config).for_each(|file| paths.allow_file(file));
         settings.notify.iter().flat_map(Notify::files).for_each(|file| paths.allow_file(file));
         watermarks(settings).for_each(|file| paths.allow_file(&file));
+        if let Some(ProviderSettings::OpenAi { key: ApiKey::File(file), .. }) = provider(settings) {
+            paths.allow_file(file);
+        }
         paths
     }
 
@@ -97,10 +107,12 @@ impl AllowedPaths {
         settings: &Settings,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Self {
-        if settings.notify.iter().any(Notify::needs_aws_credentials) {
+        let is_bedrock = matches!(provider(settings), Some(ProviderSettings::Bedrock { .. }));
+        if is_bedrock || settings.notify.iter().any(Notify::needs_aws_credentials) {
             self.allow_credentials(&variable);
         }
-        if settings.notify.iter().any(Notify::may_use_tls) {
+        let is_openai = matches!(provider(settings), Some(ProviderSettings::OpenAi { .. }));
+        if is_openai || settings.notify.iter().any(Notify::may_use_tls) {
             self.allow_certificates(&variable);
         }
         self

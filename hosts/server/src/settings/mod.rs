@@ -16,6 +16,7 @@ pub use logs::Logs;
 pub use notify::{Notify, NotifyEvents, NotifyTarget, Webhook};
 use serde::Deserialize;
 pub use storage::Storage;
+use tintype_alt_text::{AltTextSection, AltTextSettings};
 use tintype_api::{
     Public,
     settings::{ApiSection, ApiSettings, PresetSection},
@@ -59,6 +60,8 @@ pub struct Settings {
     pub storage: Storage,
     /// Which bucket events are sent where.
     pub notify: Vec<Notify>,
+    /// Which model describes images; none: nothing does.
+    pub alt_text: Option<AltTextSettings>,
     /// Access keys.
     pub access: Vec<AccessKey>,
     /// The HTTP API.
@@ -97,6 +100,7 @@ struct RawSettings {
     dead_letters: dead_letters::DeadLettersSection,
     storage: storage::StorageSection,
     notify: Vec<notify::NotifySection>,
+    alt_text: AltTextSection,
     access: Vec<access::AccessSection>,
     api: ApiSection,
     preset: Vec<PresetSection>,
@@ -138,6 +142,7 @@ impl Settings {
             function,
             dead_letters: raw.dead_letters.validate(&check)?,
             storage: raw.storage.validate(),
+            alt_text: raw.alt_text.validate(&check)?,
             access: access::keys(&check, raw.access)?,
             api: raw.api.validate(&check, raw.preset)?,
             logs: raw.logs.validate(&check)?,
@@ -166,6 +171,7 @@ impl Settings {
             dead_letters,
             storage,
             notify,
+            alt_text,
             access: _,
             api: _,
             logs,
@@ -186,6 +192,7 @@ impl Settings {
             ("[dead_letters]", *dead_letters != other.dead_letters),
             ("[storage]", *storage != other.storage),
             ("[[notify]]", *notify != other.notify),
+            ("[alt_text]", *alt_text != other.alt_text),
             ("[logs]", *logs != other.logs),
         ];
         differ.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()

@@ -11,7 +11,9 @@ use tintype_pipeline::{
     trigger::Trigger,
 };
 
-use super::{Cause, Listing, Objects, Page, PageRequest, StoreFault, objects::enqueue};
+use super::{
+    Cause, Listing, Objects, Page, PageRequest, StoreFault, alt_texts::is_sidecar, objects::enqueue,
+};
 use crate::{
     ledger::{Ledger, ObjectRecord, listed_key},
     queue::Enqueuer,
@@ -110,7 +112,8 @@ impl Backfill {
         let mut queued = Vec::new();
         for (key, record) in page.objects {
             let Some(trigger) = created().find(|trigger| trigger.matches(&bucket, &key)) else { continue };
-            let is_thumbnail = source_of(&record.headers.metadata).is_some();
+            let metadata = &record.headers.metadata;
+            let is_thumbnail = source_of(metadata).is_some() || is_sidecar(metadata);
             if is_thumbnail || record.is_folder_marker(&key) {
                 continue;
             }

@@ -7,6 +7,7 @@
 //! | `objects`, `reading`, `port`, `arrival` | [`Objects`]: put, copy, delete, read; the port `Store`; an upload with its thumbnails |
 //! | `uploads`, `buckets`, `listing`, `notifications` | [`Uploads`], [`Buckets`], [`Listing`], [`Notifications`] |
 //! | `outbox` | [`Outbox`]: events to be sent to targets of the settings |
+//! | `alt_texts` | [`AltTexts`]: descriptions beside thumbnails, and the search in them |
 //! | `access_keys` | [`AccessKeyStore`]: access keys and how they were used |
 //! | `backfill`, `thumbnail_repair` | [`Backfill`]: sources without thumbnails, thumbnails without sources, corrupt thumbnails |
 //! | `files`, `incoming`, `object_file`, `orders`, `publication`, `orphaned_files` | files and the transaction that references them |
@@ -16,6 +17,7 @@
 //! All methods block on the disk: call them on threads that may.
 
 mod access_keys;
+mod alt_texts;
 mod arrival;
 mod backfill;
 mod backup;
@@ -44,6 +46,7 @@ mod uploads;
 use std::sync::Arc;
 
 pub use access_keys::AccessKeyStore;
+pub use alt_texts::{AltTexts, Found, Present, StoredAltText, Subject, is_sidecar};
 pub use arrival::ArrivingStore;
 pub use backfill::{Backfill, Backfilled, Cursor, Orphan};
 pub use backup::{BackupError, Backups, Copied, FolderCopy, Progress, Purpose, Snapshot};
@@ -97,6 +100,8 @@ pub struct Storage {
     pub notifications: Arc<Notifications>,
     /// Events to be sent to targets of the settings.
     pub outbox: Arc<Outbox>,
+    /// Descriptions of images.
+    pub alt_texts: AltTexts,
     /// Missing, orphaned and corrupt thumbnails.
     pub backfill: Backfill,
     /// What earlier runs left on disk.
@@ -134,6 +139,7 @@ impl Storage {
         let publisher = Arc::new(Publisher::new(ledger.clone(), files.clone()));
         let listing = Arc::new(Listing::new(ledger.clone()));
         let outbox = Arc::new(Outbox::new(ledger.clone()));
+        let alt_texts = enqueuer.alt_texts().clone();
         let objects =
             Objects::new(publisher.clone(), notifications.clone(), enqueuer.clone(), outbox.clone());
         let objects = Arc::new(objects);
@@ -141,6 +147,7 @@ impl Storage {
             buckets: Buckets::new(publisher.clone(), notifications.clone())?,
             access_keys: AccessKeyStore::new(ledger.clone()),
             uploads: Uploads::new(objects.clone()),
+            alt_texts: AltTexts::new(objects.clone(), alt_texts),
             backfill: Backfill::new(objects.clone(), listing.clone(), enqueuer),
             cleanup: Cleanup::new(publisher.clone()),
             backups: Backups::new(publisher),

@@ -12,6 +12,7 @@ use tintype_policy::CannedAcl;
 
 use super::{
     Cause, Incoming, Notifications, OpenObject, Outbox, StoreFault,
+    alt_texts::{AltTextWriter, is_sidecar, remove_with_thumbnail},
     buckets::existing,
     outbox::{Change, ChangeEvents},
     publication::{Publication, Publisher},
@@ -42,6 +43,8 @@ pub(super) struct Placed {
     pub(super) event_queued: bool,
     /// Whether the outbox has rows of it.
     pub(super) is_in_outbox: bool,
+    /// Whether its image is to be described.
+    pub(super) is_described: bool,
     /// Of an upload that no trigger takes.
     pub(super) ignored: Option<IgnoredUpload>,
 }
@@ -86,7 +89,13 @@ impl Objects {
 
     /// What enqueues the events of changes, and writes them to the outbox.
     pub(super) fn events(&self) -> ChangeEvents {
-        ChangeEvents { queue: self.enqueuer.writer(self.triggers()), outbox: self.outbox.writer() }
+        let triggers = self.triggers();
+        let described = self.enqueuer.alt_texts().is_on().then(|| triggers.clone());
+        ChangeEvents {
+            queue: self.enqueuer.writer(triggers),
+            outbox: self.outbox.writer(),
+            alt_texts: AltTextWriter { triggers: described },
+        }
     }
 
     /// Begins an object.
@@ -136,6 +145,9 @@ impl Objects {
         }
         if placed.is_in_outbox {
             self.outbox.wake();
+        }
+        if placed.is_described {
+            self.enqueuer.alt_texts().notify();
         }
         if let Some(ignored) = &placed.ignored {
             self.enqueuer.notify_ignored(ignored);
@@ -270,10 +282,10 @@ impl Objects {
             .map(|(at, if_match, unless)| self.submit_delete(at, if_match, unless, cause.clone()))
             .collect();
         let done = pending.into_iter().map(|pending| {
-            let Some(Removed { order, event_queued, is_in_outbox }) = pending.wait()? else {
+            let Some(Removed { orders, event_queued, is_in_outbox }) = pending.wait()? else {
                 return Ok(false);
             };
-            self.publisher.unlink(&[order]);
+            self.publisher.unlink(&orders);
             if event_queued {
                 self.enqueuer.notify();
             }
@@ -310,20 +322,26 @@ impl Objects {
             let event_queued = enqueue(changes, &events.queue, order, Kind::Removed, &at, &old, &cause)?;
             let (kind, replaces) = (Kind::Removed, false);
             let change = Change { order, kind, at: &at, object: &old, replaces, cause: &cause };
-            let is_in_outbox = events.outbox.write(changes, &change)?;
+            let mut is_in_outbox = events.outbox.write(changes, &change)?;
             close_dead_letter(changes, &at)?;
             changes.remove_object(&at)?;
             changes.put_trash(old.order)?;
             changes.use_order(order)?;
-            Ok(Some(Removed { order: old.order, event_queued, is_in_outbox }))
+            let mut orders = vec![old.order];
+            if let Some((at, object)) = remove_with_thumbnail(changes, &at, &old)? {
+                let change = Change { order, kind, at: &at, object: &object, replaces, cause: &cause };
+                is_in_outbox |= events.outbox.write(changes, &change)?;
+                orders.push(object.order);
+            }
+            Ok(Some(Removed { orders, event_queued, is_in_outbox }))
         })
     }
 }
 
 /// The result of removing an object inside the transaction.
 struct Removed {
-    /// Of the file that is not referenced any more.
-    order: u64,
+    /// Of the files that are not referenced any more.
+    orders: Vec<u64>,
     event_queued: bool,
     is_in_outbox: bool,
 }
@@ -360,12 +378,12 @@ pub(super) fn place(
     let old = changes.object(at)?;
     if old.as_ref().is_some_and(|old| old.order > record.order) {
         changes.put_trash(record.order)?;
-        let (event_queued, is_in_outbox) = (false, false);
         return Ok(Placed {
             unneeded: Some(record.order),
             record,
-            event_queued,
-            is_in_outbox,
+            event_queued: false,
+            is_in_outbox: false,
+            is_described: false,
             ignored: None,
         });
     }
@@ -374,6 +392,7 @@ pub(super) fn place(
     let (order, kind, replaces) = (record.order, Kind::Created, old.is_some());
     let change = Change { order, kind, at, object: &record, replaces, cause };
     let is_in_outbox = events.outbox.write(changes, &change)?;
+    let is_described = events.alt_texts.write(changes, at, &record, cause)?;
     // Its own event takes its place.
     if event_queued {
         close_dead_letter(changes, at)?;
@@ -382,10 +401,12 @@ pub(super) fn place(
     if let Some(old) = &old {
         changes.put_trash(old.order)?;
     }
+    let metadata = &record.headers.metadata;
     let is_no_upload =
-        source_of(&record.headers.metadata).is_some() || record.is_folder_marker(at.key.as_str());
+        source_of(metadata).is_some() || is_sidecar(metadata) || record.is_folder_marker(at.key.as_str());
     let ignored = if event_queued || is_no_upload { None } else { events.queue.ignored(at, cause) };
-    Ok(Placed { unneeded: old.map(|old| old.order), record, event_queued, is_in_outbox, ignored })
+    let unneeded = old.map(|old| old.order);
+    Ok(Placed { unneeded, record, event_queued, is_in_outbox, is_described, ignored })
 }
 
 /// Removes the dead letter that the last attempt on an object ended in: the version that it is about is replaced, or gone.

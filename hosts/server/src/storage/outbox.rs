@@ -9,7 +9,7 @@ use std::{
 use tintype_pipeline::{clock::now_ms, event::Kind, store::Location};
 use tokio::sync::Notify;
 
-use super::StoreFault;
+use super::{StoreFault, alt_texts::AltTextWriter};
 use crate::{
     ledger::{Changes, Ledger, LedgerError, ObjectRecord, OutboxRecord, OutboxRow},
     queue::{Cause, EventWriter},
@@ -290,16 +290,17 @@ impl OutboxWriter {
     }
 }
 
-/// What a change of an object causes: an event for the function, and rows of the outbox.
+/// What a change of an object causes: an event for the function, rows of the outbox, and that an image is described.
 #[derive(Debug, Clone)]
 pub(super) struct ChangeEvents {
     pub(super) queue: EventWriter,
     pub(super) outbox: OutboxWriter,
+    pub(super) alt_texts: AltTextWriter,
 }
 
 impl ChangeEvents {
     /// The same, for a change that no trigger is to see.
     pub(super) fn without_triggers(&self) -> Self {
-        Self { queue: self.queue.without_triggers(), outbox: self.outbox.clone() }
+        Self { queue: self.queue.without_triggers(), ..self.clone() }
     }
 }

@@ -53,6 +53,14 @@ impl FunctionGuard {
     pub fn set(&self, decide: Box<DecideFunction>) {
         let _ = self.0.set(decide);
     }
+
+    /// Whether the function may do this.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check(&self, access: ObjectAccess, at: &Location) -> Result<(), String> {
+        self.0.get().map_or(Ok(()), |decide| decide(access, at))
+    }
 }
 
 /// The port on storage. Its futures wait for the disk on the thread that polls them: poll them on one that may
@@ -77,9 +85,9 @@ impl DiskPort {
     }
 
     fn check(&self, access: ObjectAccess, at: &Location) -> Result<(), StoreError> {
-        match self.storage.function_guard.0.get().filter(|_| self.is_of_function) {
-            Some(decide) => decide(access, at).map_err(StoreError::Denied),
-            None => Ok(()),
+        match self.is_of_function {
+            true => self.storage.function_guard.check(access, at).map_err(StoreError::Denied),
+            false => Ok(()),
         }
     }
 
