@@ -1009,13 +1009,16 @@ fn meeting_port() -> HttpPort {
     let mut toml = String::from(
         "[[trigger]]\nbucket = \"meeting-images\"\nsuffixes = [\".garnet\", \".cobalt\", \".bmp\"]\n\
          destination = \"meeting-thumbnails\"\n\
-         [[trigger.rendition]]\nkey = \"{dir}{stem}.{format}\"\nsize = \"16\"\n",
+         [[trigger.rendition]]\nkey = \"{dir}{stem}.{format}\"\nsize = \"16\"\n\
+         [[trigger]]\nbucket = \"late-images\"\nprefix = \"late/\"\nsuffixes = [\".garnet\"]\n\
+         destination = \"late-thumbnails\"\n",
     );
     let of_owner = |owner: &str| {
         serde_json::json!({"Version": "2012-10-17", "Statement": [
             {"Effect": "Allow", "Action": ["execute-api:Invoke", "tintype:Read", "tintype:Write"], "Resource": "*"},
             {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": [
                 format!("arn:aws:s3:::meeting-images/*.{owner}"), "arn:aws:s3:::meeting-images/common/*",
+                format!("arn:aws:s3:::late-images/*.{owner}"),
             ]},
         ]})
     };
@@ -1080,6 +1083,11 @@ fn failures_and_events_do_not_name_what_another_key_has() {
             let answer = get(target);
             assert!(answer.contains(&name) && !answer.contains(other), "{target}: {answer}");
         }
+    }
+    // A trigger is shown to whom it concerns, also where the policy names keys by their end.
+    for (owner, is_shown) in [("garnet", true), ("cobalt", false)] {
+        let page = port.exchange("GET", "/metrics/dashboard", &of(owner), b"");
+        assert_eq!(page.contains("late-images/late/"), is_shown, "{owner}: {page}");
     }
     // What a key may get it is answered, though no bucket is meant by default for it.
     let narrow = of("narrow");
