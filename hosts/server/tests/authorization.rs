@@ -1011,7 +1011,7 @@ fn meeting_port() -> HttpPort {
          destination = \"meeting-thumbnails\"\n\
          [[trigger.rendition]]\nkey = \"{dir}{stem}.{format}\"\nsize = \"16\"\n\
          [[trigger]]\nbucket = \"late-images\"\nprefix = \"late/\"\nsuffixes = [\".garnet\"]\n\
-         destination = \"late-thumbnails\"\n",
+         destination = \"late-thumbnails\"\n[[preset]]\nname = \"card\"\nsize = \"16\"\n",
     );
     let of_owner = |owner: &str| {
         serde_json::json!({"Version": "2012-10-17", "Statement": [
@@ -1095,6 +1095,13 @@ fn failures_and_events_do_not_name_what_another_key_has() {
         let target = format!("/dev1/myimage?bucket=meeting-images&key={key}&size=20");
         assert_eq!(port.status("GET", &target, &narrow), status, "{key}");
     }
+    let preset = "/dev1/myimage/card/0.cobalt?bucket=meeting-images";
+    for (header, status) in [(&narrow, 200), (&of("cobalt"), 200), (&of("garnet"), 403)] {
+        assert_eq!(port.status("GET", preset, header), status, "{header}");
+    }
+    let info = "/dev1/myimage/info?bucket=meeting-images&key=0.cobalt";
+    let info = port.exchange("GET", info, &of("cobalt"), b"");
+    assert!(info.contains(preset) && !info.contains("garnet"), "{info}");
     let header = format!("{narrow}content-type: application/json\r\n");
     let form = port.exchange("POST", "/dev1/myimage/uploads", &header, b"{\"key\": \"a.bmp\"}");
     assert!(form.starts_with("HTTP/1.1 403") && form.contains("name one"), "{form}");
