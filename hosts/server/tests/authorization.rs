@@ -1013,13 +1013,16 @@ fn meeting_port() -> HttpPort {
     let mut toml = String::from(
         "[[trigger]]\nbucket = \"meeting-images\"\nsuffixes = [\".garnet\", \".cobalt\", \".bmp\"]\n\
          destination = \"meeting-thumbnails\"\n\
-         [[trigger.rendition]]\nkey = \"{dir}{stem}.{format}\"\nsize = \"16\"\n",
+         [[trigger.rendition]]\nkey = \"{dir}{stem}.{format}\"\nsize = \"16\"\n\
+         [[trigger]]\nbucket = \"late-images\"\nprefix = \"late/\"\nsuffixes = [\".garnet\"]\n\
+         destination = \"late-thumbnails\"\n[[preset]]\nname = \"card\"\nsize = \"16\"\n",
     );
     let of_owner = |owner: &str| {
         serde_json::json!({"Version": "2012-10-17", "Statement": [
             {"Effect": "Allow", "Action": ["execute-api:Invoke", "tintype:Read", "tintype:Write"], "Resource": "*"},
             {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": [
                 format!("arn:aws:s3:::meeting-images/*.{owner}"), "arn:aws:s3:::meeting-images/common/*",
+                format!("arn:aws:s3:::late-images/*.{owner}"),
             ]},
         ]})
     };
@@ -1085,12 +1088,24 @@ fn failures_and_events_do_not_name_what_another_key_has() {
             assert!(answer.contains(&name) && !answer.contains(other), "{target}: {answer}");
         }
     }
+    // A trigger is shown to whom it concerns, also where the policy names keys by their end.
+    for (owner, is_shown) in [("garnet", true), ("cobalt", false)] {
+        let page = port.exchange("GET", "/metrics/dashboard", &of(owner), b"");
+        assert_eq!(page.contains("late-images/late/"), is_shown, "{owner}: {page}");
+    }
     // What a key may get it is answered, though no bucket is meant by default for it.
     let narrow = of("narrow");
     for (key, status) in [("0.cobalt", 200), ("0.none", 404), ("1.cobalt", 400), ("0", 400)] {
         let target = format!("/dev1/myimage?bucket=meeting-images&key={key}&size=20");
         assert_eq!(port.status("GET", &target, &narrow), status, "{key}");
     }
+    let preset = "/dev1/myimage/card/0.cobalt?bucket=meeting-images";
+    for (header, status) in [(&narrow, 200), (&of("cobalt"), 200), (&of("garnet"), 403)] {
+        assert_eq!(port.status("GET", preset, header), status, "{header}");
+    }
+    let info = "/dev1/myimage/info?bucket=meeting-images&key=0.cobalt";
+    let info = port.exchange("GET", info, &of("cobalt"), b"");
+    assert!(info.contains(preset) && !info.contains("garnet"), "{info}");
     let header = format!("{narrow}content-type: application/json\r\n");
     let form = port.exchange("POST", "/dev1/myimage/uploads", &header, b"{\"key\": \"a.bmp\"}");
     assert!(form.starts_with("HTTP/1.1 403") && form.contains("name one"), "{form}");

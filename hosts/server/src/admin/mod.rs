@@ -80,7 +80,7 @@ pub use retry::{RetryAnswer, RetryRequest};
 use small_preview::{PreviewCache, PreviewRequest};
 pub use summary::{Summary, SummaryRequest};
 use tintype_api::{Access, BodyLimit, Permission, Route, RouteLimits, RoutePath};
-use tintype_pipeline::{Location, ObjectKey, trigger::Trigger};
+use tintype_pipeline::{Location, ObjectKey, suffixes::image_extensions, trigger::Trigger};
 use tokio::sync::Semaphore;
 use try_render::RenderRequest;
 pub use upload::{ExistingObject, UploadAnswer, UploadCheckAnswer, UploadCheckRequest, UploadRequest};
@@ -257,7 +257,18 @@ impl Admin {
         if visibility.is_whole() {
             return triggers;
         }
-        let is_shown = |trigger: &&Trigger| visibility.shows_prefix(&trigger.bucket, &trigger.prefix);
+        // A policy may name keys by their end, which says nothing of where they are.
+        let shows_an_end = |trigger: &Trigger| {
+            let shows =
+                |end: &str| visibility.shows_key(&trigger.bucket, &format!("{}{end}", trigger.prefix));
+            match trigger.suffixes.in_s3() {
+                Some(ends) => ends.iter().any(|end| shows(end)),
+                None => image_extensions().any(|extension| shows(&format!(".{extension}"))),
+            }
+        };
+        let is_shown = |trigger: &&Trigger| {
+            visibility.shows_prefix(&trigger.bucket, &trigger.prefix) || shows_an_end(trigger)
+        };
         Arc::new(triggers.iter().filter(is_shown).cloned().collect())
     }
 

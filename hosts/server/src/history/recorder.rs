@@ -175,7 +175,7 @@ impl Recorder {
             (buffered, state.results.front().map_or(u64::MAX, |(number, _)| *number))
         };
         // Not under the lock, for which attempts wait: whether one may be shown may have to be read.
-        let results = buffered.iter().map(|entry| entry.as_ref());
+        let results = buffered.iter().map(|entry| &**entry);
         let found = results.filter(|entry: &&Entry| matches(entry)).take(limit).cloned().collect();
         (found, below)
     }
