@@ -157,7 +157,10 @@ impl Runner {
                     *pause = Pause::default();
                 }
                 let mut progress = self.store.alt_texts.queue.progress();
-                progress.out_of_budget_until_ms = None;
+                // Others may have begun before the budget was used up.
+                if progress.out_of_budget_until_ms.is_some_and(|until_ms| until_ms <= now_ms()) {
+                    progress.out_of_budget_until_ms = None;
+                }
                 progress.last_error = None;
                 if progress.failing_since_ms.take().is_some() {
                     tracing::info!("the model's provider answers again");
