@@ -183,8 +183,9 @@ mod tests {
                 assert!(left <= at && at < left + 100, "{inside:?} at {at}: {left}");
                 assert_eq!(top, 0);
             }
-            let stripes =
-                |x: usize, y: usize| if disc(x, y, at) && x / 8 % 2 == 0 { [20, 20, 20, 255] } else { PALE };
+            let stripes = |x: usize, y: usize| {
+                if disc(x, y, at) && (x / 8).is_multiple_of(2) { [20, 20, 20, 255] } else { PALE }
+            };
             let (left, _) = window(&image(400, 100, stripes), (100, 100));
             assert!(left <= at && at < left + 100, "stripes at {at}: {left}");
         }

@@ -201,13 +201,18 @@ mod tests {
     #[test]
     fn transparency_takes_an_index() {
         let pixel = |at: usize| {
-            [(at % 256) as u8, (at / 7 % 256) as u8, (at / 31 % 256) as u8, if at % 5 == 0 { 0 } else { 255 }]
+            [
+                (at % 256) as u8,
+                (at / 7 % 256) as u8,
+                (at / 31 % 256) as u8,
+                if at.is_multiple_of(5) { 0 } else { 255 },
+            ]
         };
         let rgba: Vec<u8> = (0..10_000).flat_map(pixel).collect();
         let Quantised { palette, transparent, indices } = Quantised::of(&rgba, 100);
         assert!(palette.len() <= 256);
         for (at, index) in indices.iter().enumerate() {
-            assert_eq!(Some(*index) == transparent, at % 5 == 0);
+            assert_eq!(Some(*index) == transparent, at.is_multiple_of(5));
         }
         let none = Quantised::of(&[0; 16], 2);
         assert_eq!((none.palette.len(), none.transparent, none.indices), (1, Some(0), vec![0; 4]));
