@@ -64,12 +64,6 @@ impl Limits {
                 self.pixels
             )));
         }
-        if details.frames > self.frames {
-            return Err(Error::TooLarge(format!(
-                "{} frames, more than the {} of limits.frames",
-                details.frames, self.frames
-            )));
-        }
         if needed > self.memory_bytes {
             return Err(Error::TooLarge(format!(
                 "rendering {}x{} takes up to {} MiB, more than the {} MiB of function.memory_mb",
