@@ -6,7 +6,7 @@ mod writer;
 
 use crate::codec::{self, Context, Decoded};
 use crate::error::Error;
-use crate::finish::{Encoder, Finish};
+use crate::finish::{Encoder, Finish, Shared};
 use crate::header::{Format, Header};
 use crate::limits::Limits;
 use crate::pixels::{Grid, Image16, Model, Row, RowSink};
@@ -217,7 +217,7 @@ impl Moving<'_> {
         let canvas = (self.header.width as usize, self.header.height as usize);
         let mut compositor = Compositor::new(canvas.0, canvas.1);
         let (mut profile, mut is_gray, mut note) = (None, false, None);
-        let mut windows = vec![None; plans.len()];
+        let mut shared: Vec<Shared> = plans.iter().map(|_| Shared::default()).collect();
         let mut writers: Vec<(Writer, Option<Placeholder>)> = Vec::with_capacity(plans.len());
         for (spec, plan) in self.specs.iter().zip(plans) {
             let format = spec.resolve(self.header.format);
@@ -258,7 +258,7 @@ impl Moving<'_> {
             for (index, image) in images.into_iter().enumerate() {
                 let (plan, spec, (writer, placeholder)) =
                     (&plans[index], &self.specs[index], &mut writers[index]);
-                let image = finish.image(image, plan, spec, writer.format(), &mut windows[index])?;
+                let image = finish.image(image, plan, spec, writer.format(), &mut shared[index])?;
                 placeholder.get_or_insert_with(|| Placeholder::of(&image));
                 writer.frame(&image, frame.delay_ms)?;
                 if writer.length() as u64 > largest(self.header, plan) {

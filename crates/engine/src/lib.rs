@@ -98,6 +98,7 @@ impl Scratch {
         if self.frame.capacity() > Self::MAX_RETAINED_FRAME {
             self.frame = Vec::new();
         }
+        self.transforms.trim();
     }
 }
 
@@ -217,9 +218,10 @@ fn composed<T>(
     };
     for ((image, plan), spec) in images.into_iter().zip(&plans).zip(specs) {
         let format = spec.resolve(header.format);
-        let image = finish.image(image, plan, spec, format, &mut None)?;
+        let image = finish.image(image, plan, spec, format, &mut finish::Shared::default())?;
         finished.push(each(image, format, spec)?);
     }
     scratch.weights = weights;
+    scratch.transforms.trim();
     Ok(finished)
 }

@@ -108,16 +108,21 @@ impl Watermark {
         u64::from(self.image.width) * u64::from(self.image.height) * 16 + (1 << 20)
     }
 
-    /// Blends it over a thumbnail, in linear light.
-    pub(crate) fn over(
+    /// It as it is for thumbnails of this size.
+    pub(crate) fn placed(
         &self,
-        thumbnail: &Image8,
+        canvas: (u32, u32),
         level: SimdLevel,
         stop: Stop<'_>,
         weights: &mut WeightsCache,
-    ) -> Result<Image8, Error> {
-        let canvas = (thumbnail.width, thumbnail.height);
-        let mark = self.resampled(canvas, level, stop, weights)?;
+    ) -> Result<PlacedMark, Error> {
+        Ok(PlacedMark { canvas, image: self.resampled(canvas, level, stop, weights)? })
+    }
+
+    /// Blends it over a thumbnail, in linear light. `mark` is it for this size.
+    pub(crate) fn over(&self, thumbnail: &Image8, mark: &PlacedMark) -> Image8 {
+        let PlacedMark { canvas, image: mark } = mark;
+        let canvas = *canvas;
         let (across, down) = plan::gravity(self.position);
         let margin = canvas.0.min(canvas.1) / MARGIN;
         let place = |side: u32, length: usize, share: f64| {
@@ -135,7 +140,7 @@ impl Watermark {
                 *under = blended(*under, [r, g, b], alpha);
             }
         }
-        Ok(canvas::narrowed(canvas, samples))
+        canvas::narrowed(canvas, samples)
     }
 
     /// The image in the size that it has on a thumbnail of this size.
@@ -161,6 +166,19 @@ impl Watermark {
         }
         let image = rows.finish()?.pop();
         image.ok_or_else(|| Error::Internal("no image for a plan".into()))
+    }
+}
+
+/// A watermark in the size that it has on thumbnails of one size.
+pub(crate) struct PlacedMark {
+    canvas: (u32, u32),
+    image: Image16,
+}
+
+impl PlacedMark {
+    /// Whether it is for thumbnails of this size.
+    pub(crate) fn is_for(&self, canvas: (u32, u32)) -> bool {
+        self.canvas == canvas
     }
 }
 
@@ -233,7 +251,9 @@ mod tests {
 
     fn over(watermark: &Watermark, thumbnail: &Image8) -> Image8 {
         let mut weights = WeightsCache::default();
-        watermark.over(thumbnail, SimdLevel::detect(), Stop(&|| false), &mut weights).unwrap()
+        let canvas = (thumbnail.width, thumbnail.height);
+        let mark = watermark.placed(canvas, SimdLevel::detect(), Stop(&|| false), &mut weights).unwrap();
+        watermark.over(thumbnail, &mark)
     }
 
     fn plain(model: Model, pixel: &[u8]) -> Image8 {
