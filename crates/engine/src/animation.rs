@@ -77,11 +77,14 @@ pub(crate) fn memory(header: &Header) -> u64 {
     header.pixels().saturating_mul(16).saturating_add(1 << 20)
 }
 
+/// The largest file of any animation, in bytes.
+const LARGEST_FILE: u64 = 24 << 20;
+
 /// The largest file of an animation, in bytes: one for each of the pixels that it may have, as the source is bounded.
 pub(crate) fn largest(header: &Header, plan: &Plan) -> u64 {
     let canvas = u128::from(plan.canvas.0) * u128::from(plan.canvas.1);
     let pixels = u128::from(Limits::ANIMATION_PIXELS) * canvas / u128::from(header.pixels().max(1));
-    u64::try_from(pixels).unwrap_or(u64::MAX).min(Limits::ANIMATION_PIXELS).saturating_add(1 << 16)
+    u64::try_from(pixels).unwrap_or(u64::MAX).saturating_add(1 << 16).min(LARGEST_FILE)
 }
 
 /// Renders specs of which some are to be animated; the others as still images.
@@ -114,7 +117,7 @@ pub(crate) fn render(
             // In the same format, without what an animation takes.
             let first = |spec: &Spec| {
                 let format = OutputFormat::of(spec.resolve(header.format)).unwrap_or(spec.format);
-                Spec { animate: false, format, ..spec.clone() }
+                Spec { animate: false, avif: false, format, ..spec.clone() }
             };
             let firsts: Vec<Spec> = animated.iter().map(first).collect();
             (still(&firsts, scratch)?, Some(note))
@@ -221,7 +224,7 @@ impl Moving<'_> {
         let mut writers: Vec<(Writer, Option<Placeholder>)> = Vec::with_capacity(plans.len());
         for (spec, plan) in self.specs.iter().zip(plans) {
             let format = spec.resolve(self.header.format);
-            let writer = Writer::new(format, plan.canvas, spec.quality, spec.background, animation.plays);
+            let writer = Writer::new(format, plan.canvas, spec.quality, animation.plays);
             writers.push((writer, None));
         }
         for (number, frame) in animation.frames.iter().enumerate() {

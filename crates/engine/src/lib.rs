@@ -194,6 +194,8 @@ fn composed<T>(
     file.details.header = header;
     limits.check_header(&file.details, needed)?;
     let header = &file.details.header;
+    let of_avif = specs.iter().zip(&plans).filter(|(spec, _)| spec.resolve(header.format) == Format::Avif);
+    limits.check_avif(of_avif.map(|(spec, plan)| (plan.canvas, spec.effort)))?;
     stop.check("reading the header")?;
 
     let mut weights = std::mem::take(&mut scratch.weights);
