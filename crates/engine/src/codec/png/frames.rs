@@ -149,7 +149,7 @@ fn frame<'a>(
             append(&mut file, *b"IHDR", Some(&ihdr[..]));
             file.extend_from_slice(&shared);
             append(&mut file, *b"IDAT", parts(bytes, from));
-            append(&mut file, *b"IEND", None);
+            append(&mut file, *b"IEND", None::<&[u8]>);
             let header = header::read(&file)?.header;
             decode::decode(&file, &header, context, rows, scratch)
         }),
