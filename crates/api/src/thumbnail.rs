@@ -304,8 +304,14 @@ fn negotiate(accept: &Accept, spec: &Spec, key: &str) -> Result<(OutputFormat, F
         Some(choice) if choice == own => Ok((spec.format, choice)),
         Some(choice) => Ok((explicit(choice), choice)),
         None => {
-            let text =
-                "Accept takes none of image/jpeg, image/png and image/webp, and thumbnails are nothing else";
+            // The settings may name one besides those that every thumbnail can have.
+            let others = match own {
+                Format::Jpeg | Format::Png | Format::WebP => String::new(),
+                own => format!("{}, ", own.media_type()),
+            };
+            let text = format!(
+                "Accept takes none of {others}image/jpeg, image/png and image/webp, and this thumbnail is nothing else"
+            );
             Err(Box::new(message(StatusCode::NOT_ACCEPTABLE, text)))
         }
     }

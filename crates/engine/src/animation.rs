@@ -6,13 +6,13 @@ mod writer;
 
 use crate::codec::{self, Context, Decoded};
 use crate::error::Error;
-use crate::finish::{Encoder, Finish};
+use crate::finish::{Encoder, Finish, Shared};
 use crate::header::{Format, Header};
 use crate::limits::Limits;
 use crate::pixels::{Grid, Image16, Model, Row, RowSink};
 use crate::placeholder::Placeholder;
 use crate::plan::{self, Plan, Reduction};
-use crate::resample::{MultiResampler, WeightsCache};
+use crate::resample::{Buffers, MultiResampler};
 use crate::rights::{self, Rights};
 use crate::spec::{Metadata, OutputFormat, Spec, Thumbnail};
 use crate::stage::Stage;
@@ -28,6 +28,10 @@ pub(crate) struct Animation<'a> {
     pub(crate) plays: u32,
     /// At least one.
     pub(crate) frames: Vec<Frame<'a>>,
+    /// Bytes that are read again for each frame.
+    pub(crate) shared_bytes: u64,
+    /// Bytes that the largest frame is copied to before it is decoded.
+    pub(crate) copied_bytes: u64,
 }
 
 /// One frame: a part of the canvas, and for how long it is shown.
@@ -59,8 +63,13 @@ pub(crate) enum Disposal {
     Restore,
 }
 
-/// Work of a pixel of a frame, in samples: decoding, drawing and resampling.
+/// Work of a pixel of a frame, in samples: decoding, drawing and resampling; and of one of its thumbnail: what is done
+/// after that, and encoding.
 const WORK: u64 = 8;
+/// Work of any frame of a thumbnail, however small.
+const FRAME_WORK: u64 = 1 << 16;
+/// Work of a byte of the file, or one that is read again.
+const BYTE_WORK: u64 = 16;
 
 /// Bytes that decoding and drawing frames takes besides a still image.
 pub(crate) fn memory(header: &Header) -> u64 {
@@ -68,11 +77,14 @@ pub(crate) fn memory(header: &Header) -> u64 {
     header.pixels().saturating_mul(16).saturating_add(1 << 20)
 }
 
+/// The largest file of any animation, in bytes.
+const LARGEST_FILE: u64 = 24 << 20;
+
 /// The largest file of an animation, in bytes: one for each of the pixels that it may have, as the source is bounded.
 pub(crate) fn largest(header: &Header, plan: &Plan) -> u64 {
     let canvas = u128::from(plan.canvas.0) * u128::from(plan.canvas.1);
     let pixels = u128::from(Limits::ANIMATION_PIXELS) * canvas / u128::from(header.pixels().max(1));
-    u64::try_from(pixels).unwrap_or(u64::MAX).min(Limits::ANIMATION_PIXELS).saturating_add(1 << 16)
+    u64::try_from(pixels).unwrap_or(u64::MAX).saturating_add(1 << 16).min(LARGEST_FILE)
 }
 
 /// Renders specs of which some are to be animated; the others as still images.
@@ -105,13 +117,16 @@ pub(crate) fn render(
             // In the same format, without what an animation takes.
             let first = |spec: &Spec| {
                 let format = OutputFormat::of(spec.resolve(header.format)).unwrap_or(spec.format);
-                Spec { animate: false, format, ..spec.clone() }
+                Spec { animate: false, avif: false, format, ..spec.clone() }
             };
             let firsts: Vec<Spec> = animated.iter().map(first).collect();
             (still(&firsts, scratch)?, Some(note))
         }
     };
-    let mut animated = rendered.into_iter().map(|thumbnail| Thumbnail { note: note.clone(), ..thumbnail });
+    let mut animated = rendered.into_iter().map(|mut thumbnail| {
+        thumbnail.note = thumbnail.note.take().or_else(|| note.clone());
+        thumbnail
+    });
     let stills = if stills.is_empty() { Vec::new() } else { still(&stills, scratch)? };
     let mut stills = stills.into_iter();
     let next = |spec: &Spec| if moves(spec) { animated.next() } else { stills.next() };
@@ -132,7 +147,8 @@ struct Moving<'a> {
 impl Moving<'_> {
     /// The animated thumbnails, or why the first frame alone is rendered.
     fn render(&self, scratch: &mut Scratch) -> Result<Result<Vec<Thumbnail>, String>, Error> {
-        let Some(animation) = codec::frames(self.bytes, self.header)? else {
+        let most = self.limits.frames as usize;
+        let Some(animation) = codec::frames(self.bytes, self.header, most)? else {
             return Ok(Err(format!(
                 "the first frame alone: animations of {} are not read",
                 self.header.format
@@ -142,23 +158,32 @@ impl Moving<'_> {
         if let Err(note) = self.check(&animation, &plans) {
             return Ok(Err(note));
         }
-        let needed = crate::estimate(self.header, self.specs);
+        let needed = crate::estimate(self.header, self.specs).saturating_add(animation.copied_bytes);
         if needed > self.limits.memory_bytes {
             return Ok(Err("the first frame alone: an animation takes more than function.memory_mb".into()));
         }
-        let mut weights = std::mem::take(&mut scratch.resampling);
-        let rendered = self.frames(&animation, &plans, scratch, &mut weights);
-        scratch.resampling = weights;
+        let mut buffers = std::mem::take(&mut scratch.resampling);
+        let rendered = self.frames(&animation, &plans, scratch, &mut buffers);
+        scratch.resampling = buffers;
         scratch.trim();
         rendered
     }
 
-    /// Checks frames times pixels.
+    /// Checks the limits; the frames first, as of more than are allowed no more are known.
     fn check(&self, animation: &Animation<'_>, plans: &[Plan]) -> Result<(), String> {
+        // The first frame alone is refused for these.
+        if self.header.pixels() > self.limits.pixels || self.header.work > self.limits.work {
+            return Err("the first frame alone: it is beyond limits.pixels or limits.work".into());
+        }
         let frames = animation.frames.len() as u64;
+        if frames > u64::from(self.limits.frames) {
+            let most = self.limits.frames;
+            return Err(format!(
+                "the first frame alone: more than {most} frames, the limit of limits.frames"
+            ));
+        }
         let most = Limits::ANIMATION_PIXELS;
-        let canvas = |plan: &Plan| u64::from(plan.canvas.0) * u64::from(plan.canvas.1);
-        let pixels = plans.iter().map(canvas).max().unwrap_or(0).max(self.header.pixels());
+        let pixels = plans.iter().map(largest_image).max().unwrap_or(0).max(self.header.pixels());
         if frames.saturating_mul(pixels) > most {
             let (width, height) = (self.header.width, self.header.height);
             return Err(format!(
@@ -166,14 +191,11 @@ impl Moving<'_> {
                 most / 1_000_000
             ));
         }
-        if frames > u64::from(self.limits.frames) {
-            let most = self.limits.frames;
-            return Err(format!(
-                "the first frame alone: {frames} frames are more than the {most} of limits.frames"
-            ));
-        }
-        let bytes = (self.bytes.len() as u64).saturating_mul(16);
-        let work = frames.saturating_mul(self.header.pixels()).saturating_mul(WORK).saturating_add(bytes);
+        let by_plan = |plan: &Plan| largest_image(plan).saturating_mul(WORK).saturating_add(FRAME_WORK);
+        let of_plans = plans.iter().map(by_plan).fold(0, u64::saturating_add);
+        let by_frame = self.header.pixels().saturating_mul(WORK).saturating_add(of_plans);
+        let bytes = frames.saturating_mul(animation.shared_bytes).saturating_add(self.bytes.len() as u64);
+        let work = frames.saturating_mul(by_frame).saturating_add(bytes.saturating_mul(BYTE_WORK));
         if work > self.limits.work {
             return Err(format!(
                 "the first frame alone: {frames} frames take {} megasamples, more than the {} of limits.work",
@@ -189,39 +211,44 @@ impl Moving<'_> {
         animation: &Animation<'_>,
         plans: &[Plan],
         scratch: &mut Scratch,
-        weights: &mut WeightsCache,
+        buffers: &mut Buffers,
     ) -> Result<Result<Vec<Thumbnail>, String>, Error> {
         let Host { stop, mark, foreign } = self.host;
         let stop = Stop(stop);
         let level = scratch.level;
         let context = Context { limits: self.limits, reduction: Reduction::NONE, level, stop, foreign };
-        let mut compositor = Compositor::new(self.header.width as usize, self.header.height as usize);
-        let mut profile = None;
-        let mut windows = vec![None; plans.len()];
+        let canvas = (self.header.width as usize, self.header.height as usize);
+        let mut compositor = Compositor::new(canvas.0, canvas.1);
+        let (mut profile, mut is_gray, mut note) = (None, false, None);
+        let mut shared: Vec<Shared> = plans.iter().map(|_| Shared::default()).collect();
         let mut writers: Vec<(Writer, Option<Placeholder>)> = Vec::with_capacity(plans.len());
         for (spec, plan) in self.specs.iter().zip(plans) {
             let format = spec.resolve(self.header.format);
-            let writer = Writer::new(format, plan.canvas, spec.quality, spec.background, animation.plays);
+            let writer = Writer::new(format, plan.canvas, spec.quality, animation.plays);
             writers.push((writer, None));
         }
         for (number, frame) in animation.frames.iter().enumerate() {
             mark(Stage::Decode);
-            let decoded = frame_pixels::decode(frame, &context, scratch);
+            let decoded = frame_pixels::decode(frame, canvas, &context, scratch);
             stop.check("decoding")?;
             let pixels = match decoded {
-                Ok((pixels, decoded)) => {
+                Ok(pixels) => {
                     if number == 0 {
-                        profile = decoded.profile;
+                        (profile, is_gray) = (pixels.profile, pixels.is_gray);
                     }
-                    pixels
+                    pixels.rgba
                 }
                 // What follows a corrupt frame is as good as cut off; of the first nothing could be shown.
-                Err(_) if number > 0 => break,
+                Err(_) if number > 0 => {
+                    let all = animation.frames.len();
+                    note = Some(format!("the first {number} of {all} frames: the next one is corrupt"));
+                    break;
+                }
                 Err(error) => return Err(error),
             };
             compositor.draw(frame, &pixels);
             mark(Stage::Resample);
-            let images = resampled(&compositor, self.header, plans, &context, weights)?;
+            let images = resampled(&compositor, is_gray, self.header, plans, &context, buffers)?;
             mark(Stage::Encode);
             let mut finish = Finish {
                 orientation: self.header.orientation,
@@ -229,12 +256,12 @@ impl Moving<'_> {
                 level,
                 stop,
                 transforms: &mut scratch.transforms,
-                weights: &mut *weights,
+                buffers: &mut *buffers,
             };
             for (index, image) in images.into_iter().enumerate() {
                 let (plan, spec, (writer, placeholder)) =
                     (&plans[index], &self.specs[index], &mut writers[index]);
-                let image = finish.image(image, plan, spec, writer.format(), &mut windows[index])?;
+                let image = finish.image(image, plan, spec, writer.format(), &mut shared[index])?;
                 placeholder.get_or_insert_with(|| Placeholder::of(&image));
                 writer.frame(&image, frame.delay_ms)?;
                 if writer.length() as u64 > largest(self.header, plan) {
@@ -251,38 +278,52 @@ impl Moving<'_> {
             let bytes = rights::embedded(writer.finish()?, format, (width, height), rights);
             let placeholder =
                 placeholder.ok_or_else(|| Error::Internal("an animation of no frame".into()))?;
-            thumbnails.push(Thumbnail { bytes, format, width, height, placeholder, note: None });
+            thumbnails.push(Thumbnail { bytes, format, width, height, placeholder, note: note.clone() });
         }
         Ok(Ok(thumbnails))
     }
 }
 
-/// The canvas, resampled for each plan.
+/// Pixels of the largest image on the way to a thumbnail, after resampling: a part of it may be chosen by its content.
+fn largest_image(plan: &Plan) -> u64 {
+    let area = |(width, height): (u32, u32)| u64::from(width) * u64::from(height);
+    area(plan.stored).max(area(plan.canvas))
+}
+
+/// The canvas, resampled for each plan; in gray, if its frames are, so that a profile of gray applies.
 fn resampled(
     compositor: &Compositor,
+    is_gray: bool,
     header: &Header,
     plans: &[Plan],
     context: &Context<'_>,
-    weights: &mut WeightsCache,
+    buffers: &mut Buffers,
 ) -> Result<Vec<Image16>, Error> {
-    let mut rows = MultiResampler::new(header, plans, context.level, context.stop, weights);
-    let canvas = compositor.canvas();
-    if compositor.is_opaque() {
-        rows.begin(Grid::full_scale(Model::Rgb))?;
-        let mut line = Vec::with_capacity(header.width as usize * 3);
-        for row in canvas.chunks_exact(header.width as usize * 4) {
-            line.clear();
-            line.extend(row.as_chunks::<4>().0.iter().flat_map(|&[r, g, b, _]| [r, g, b]));
-            rows.row(Row::U8(&line))?;
+    let mut rows = MultiResampler::new(header, plans, context.level, context.stop, buffers);
+    let model = match (is_gray, compositor.is_opaque()) {
+        (true, true) => Model::Gray,
+        (true, false) => Model::GrayAlpha,
+        (false, true) => Model::Rgb,
+        (false, false) => Model::Rgba,
+    };
+    rows.begin(Grid::full_scale(model))?;
+    let length = header.width as usize * 4;
+    let mut line: Vec<u8> = Vec::with_capacity(length);
+    for row in compositor.canvas().chunks_exact(length) {
+        line.clear();
+        let pixels = row.as_chunks::<4>().0.iter();
+        match model {
+            Model::Gray => line.extend(pixels.map(|pixel| pixel[0])),
+            Model::GrayAlpha => line.extend(pixels.flat_map(|&[v, _, _, a]| [v, a])),
+            Model::Rgb => line.extend(pixels.flat_map(|&[r, g, b, _]| [r, g, b])),
+            Model::Rgba => line.extend_from_slice(row),
         }
-    } else {
-        rows.begin(Grid::full_scale(Model::Rgba))?;
-        for row in canvas.chunks_exact(header.width as usize * 4) {
-            rows.row(Row::U8(row))?;
-        }
+        rows.row(Row::U8(&line))?;
     }
     rows.finish()
 }
 
+#[cfg(test)]
+mod hostile_tests;
 #[cfg(test)]
 mod tests;

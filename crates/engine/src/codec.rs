@@ -85,8 +85,9 @@ pub(crate) trait Codec: Sync {
         false
     }
 
-    /// The frames of an animation; `None` for formats of which the first image alone is read.
-    fn frames<'a>(&self, _: &'a [u8], _: &Header) -> Result<Option<Animation<'a>>, Error> {
+    /// The frames of an animation, of more than `most` one more than that; `None` for formats of which the first image
+    /// alone is read.
+    fn frames<'a>(&self, _: &'a [u8], _: &Header, _most: usize) -> Result<Option<Animation<'a>>, Error> {
         Ok(None)
     }
 
@@ -175,9 +176,13 @@ pub(crate) fn encode(image: &Image8, format: Format, options: &EncodeOptions<'_>
     Ok(rights::embedded(file, format, (image.width, image.height), options.rights))
 }
 
-/// The frames of an animation, if they are read.
-pub(crate) fn frames<'a>(bytes: &'a [u8], header: &Header) -> Result<Option<Animation<'a>>, Error> {
-    of(header.format)?.frames(bytes, header)
+/// The frames of an animation, if they are read; of more than `most` one more than that.
+pub(crate) fn frames<'a>(
+    bytes: &'a [u8],
+    header: &Header,
+    most: usize,
+) -> Result<Option<Animation<'a>>, Error> {
+    of(header.format)?.frames(bytes, header, most)
 }
 
 impl<'a> OpenFile<'a> {

@@ -44,7 +44,7 @@ enum Transform {
 
 impl TransformCache {
     const CAPACITY: usize = 4;
-    /// Larger profiles are not cached.
+    /// Larger profiles are cached for one render alone.
     const MAX_CACHED_PROFILE: usize = 64 << 10;
 
     fn get(&mut self, profile: &[u8], model: Model) -> Option<Arc<Transform>> {
@@ -53,15 +53,14 @@ impl TransformCache {
             return cached.transform.clone();
         }
         let transform = transform(profile, model).map(Arc::new);
-        if profile.len() <= Self::MAX_CACHED_PROFILE {
-            self.0.truncate(Self::CAPACITY - 1);
-            self.0.push_front(CachedTransform {
-                profile: profile.to_vec(),
-                model,
-                transform: transform.clone(),
-            });
-        }
+        self.0.truncate(Self::CAPACITY - 1);
+        self.0.push_front(CachedTransform { profile: profile.to_vec(), model, transform: transform.clone() });
         transform
+    }
+
+    /// Drops what is cached for one render alone.
+    pub(crate) fn trim(&mut self) {
+        self.0.retain(|cached| cached.profile.len() <= Self::MAX_CACHED_PROFILE);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Estimate of a render's memory, from the header alone.
 
-use crate::header::{Colour, Header};
+use crate::header::{Colour, Format, Header};
 use crate::plan::{plans, reduction};
 use crate::resample;
 use crate::spec::Spec;
@@ -11,6 +11,10 @@ const FIXED: u64 = 3 << 20;
 const PROFILE: u64 = 16 << 20;
 /// Bytes that encoding takes per pixel of the canvas: the image, the encoder's planes and its output.
 const ENCODE: u64 = 40;
+/// Those of AVIF, whose encoder holds what it tries beside what it chose.
+const ENCODE_AVIF: u64 = 160;
+/// How many times the file of an animation is held at once: its frames, the file of them, and that with metadata.
+const FILES: u64 = 3;
 /// Bytes per pixel of an image from which a part is chosen: turned upright, and in sRGB.
 const CHOICE: u64 = 20;
 
@@ -29,7 +33,8 @@ pub(crate) fn estimate(header: &Header, specs: &[Spec]) -> u64 {
     }
     for (plan, spec) in plans.iter().zip(specs) {
         let canvas = u64::from(plan.canvas.0) * u64::from(plan.canvas.1);
-        bytes = bytes.saturating_add(canvas * ENCODE).saturating_add(resample::memory(header, plan, scale));
+        let encode = if spec.resolve(header.format) == Format::Avif { ENCODE_AVIF } else { ENCODE };
+        bytes = bytes.saturating_add(canvas * encode).saturating_add(resample::memory(header, plan, scale));
         if plan.crop.is_some() {
             bytes = bytes.saturating_add(u64::from(plan.stored.0) * u64::from(plan.stored.1) * CHOICE);
         }
@@ -37,7 +42,7 @@ pub(crate) fn estimate(header: &Header, specs: &[Spec]) -> u64 {
             bytes = bytes.saturating_add(watermark.memory()).saturating_add(canvas * 16);
         }
         if is_animated && spec.animate {
-            bytes = bytes.saturating_add(crate::animation::largest(header, plan) + canvas * 16);
+            bytes = bytes.saturating_add(crate::animation::largest(header, plan) * FILES + canvas * 16);
         }
     }
     bytes

@@ -7,11 +7,12 @@ use crate::header::{Format, Orientation};
 use crate::pixels::{Image8, Image16};
 use crate::placeholder::Placeholder;
 use crate::plan::Plan;
-use crate::resample::WeightsCache;
+use crate::resample::Buffers;
 use crate::rights::Rights;
 use crate::simd::SimdLevel;
 use crate::spec::{Metadata, Spec, Thumbnail};
 use crate::stop::Stop;
+use crate::watermark::PlacedMark;
 use crate::{attention, canvas, orient, sharpen};
 
 /// What the stages need of the source and the render.
@@ -22,35 +23,46 @@ pub(crate) struct Finish<'a> {
     pub(crate) level: SimdLevel,
     pub(crate) stop: Stop<'a>,
     pub(crate) transforms: &'a mut TransformCache,
-    pub(crate) weights: &'a mut WeightsCache,
+    pub(crate) buffers: &'a mut Buffers,
+}
+
+/// What the frames of an animation share: set by the first one.
+#[derive(Default)]
+pub(crate) struct Shared {
+    /// The place of the part that is chosen by its content.
+    window: Option<(usize, usize)>,
+    /// The watermark in the size that it has.
+    mark: Option<PlacedMark>,
 }
 
 impl Finish<'_> {
-    /// Finishes a resampled image. `window` is the place of a part chosen by its content: set, it is that of an earlier
-    /// frame.
+    /// Finishes a resampled image.
     pub(crate) fn image(
         &mut self,
         image: Image16,
         plan: &Plan,
         spec: &Spec,
         format: Format,
-        window: &mut Option<(usize, usize)>,
+        shared: &mut Shared,
     ) -> Result<Image8, Error> {
         self.stop.check("finishing thumbnails")?;
         let image = orient::upright(image, self.orientation);
         let mut image = colour::to_srgb(image, self.profile, self.transforms, self.stop)?;
         if let Some((width, height)) = plan.crop {
             let size = (width as usize, height as usize);
-            let place = *window.get_or_insert_with(|| attention::window(&image, size));
+            let place = *shared.window.get_or_insert_with(|| attention::window(&image, size));
             image = attention::cropped(&image, place, size);
         }
         let image = sharpen::sharpened(image, spec.sharpen);
         let composed = canvas::compose(&image, plan, spec.background, format);
-        self.weights.recycle(image);
-        match &spec.watermark {
-            Some(watermark) => watermark.over(&composed, self.level, self.stop, self.weights),
-            None => Ok(composed),
-        }
+        self.buffers.recycle(image);
+        let Some(watermark) = &spec.watermark else { return Ok(composed) };
+        let canvas = (composed.width, composed.height);
+        let mark = match shared.mark.take().filter(|mark| mark.is_for(canvas)) {
+            Some(mark) => mark,
+            None => watermark.placed(canvas, self.level, self.stop, self.buffers)?,
+        };
+        Ok(watermark.over(&composed, shared.mark.insert(mark)))
     }
 }
 

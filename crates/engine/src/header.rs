@@ -5,8 +5,6 @@ use crate::error::Error;
 /// A header, and what only the limits need.
 pub(crate) struct Details {
     pub(crate) header: Header,
-    /// Frames of an animation; 1 for a still image.
-    pub(crate) frames: u32,
     /// What makes up most of the work, as in "in 882 scans".
     pub(crate) reason: String,
 }

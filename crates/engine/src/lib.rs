@@ -98,6 +98,7 @@ impl Scratch {
         if self.frame.capacity() > Self::MAX_RETAINED_FRAME {
             self.frame = Vec::new();
         }
+        self.transforms.trim();
     }
 }
 
@@ -193,6 +194,8 @@ fn composed<T>(
     file.details.header = header;
     limits.check_header(&file.details, needed)?;
     let header = &file.details.header;
+    let of_avif = specs.iter().zip(&plans).filter(|(spec, _)| spec.resolve(header.format) == Format::Avif);
+    limits.check_avif(of_avif.map(|(spec, plan)| (plan.canvas, spec.effort)))?;
     stop.check("reading the header")?;
 
     let mut buffers = std::mem::take(&mut scratch.resampling);
@@ -213,13 +216,14 @@ fn composed<T>(
         level: scratch.level,
         stop,
         transforms: &mut scratch.transforms,
-        weights: &mut buffers,
+        buffers: &mut buffers,
     };
     for ((image, plan), spec) in images.into_iter().zip(&plans).zip(specs) {
         let format = spec.resolve(header.format);
-        let image = finish.image(image, plan, spec, format, &mut None)?;
+        let image = finish.image(image, plan, spec, format, &mut finish::Shared::default())?;
         finished.push(each(image, format, spec)?);
     }
     scratch.resampling = buffers;
+    scratch.transforms.trim();
     Ok(finished)
 }

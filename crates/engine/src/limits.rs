@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::header::Details;
+use crate::spec::Effort;
 
 /// Bounds on one render.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,6 +22,11 @@ pub struct Limits {
     /// With `tolerant`: the share of the image's rows (0.0 to 1.0) that must have been read.
     pub tolerant_share: f64,
 }
+
+/// Work of encoding a pixel in AVIF, in samples.
+const AVIF_WORK: u64 = 100;
+/// The same with [`Effort::Best`].
+const AVIF_BEST_WORK: u64 = 400;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -64,12 +70,6 @@ impl Limits {
                 self.pixels
             )));
         }
-        if details.frames > self.frames {
-            return Err(Error::TooLarge(format!(
-                "{} frames, more than the {} of limits.frames",
-                details.frames, self.frames
-            )));
-        }
         if needed > self.memory_bytes {
             return Err(Error::TooLarge(format!(
                 "rendering {}x{} takes up to {} MiB, more than the {} MiB of function.memory_mb",
@@ -92,8 +92,48 @@ impl Limits {
         Ok(())
     }
 
+    /// Refuses thumbnails of these sizes in AVIF that take long to encode, as the encoder cannot be stopped.
+    pub(crate) fn check_avif(&self, images: impl Iterator<Item = ((u32, u32), Effort)>) -> Result<(), Error> {
+        let work = images.map(|((width, height), effort)| {
+            let weight = if effort == Effort::Best { AVIF_BEST_WORK } else { AVIF_WORK };
+            (u64::from(width) * u64::from(height)).saturating_mul(weight)
+        });
+        let work = work.fold(0, u64::saturating_add);
+        if work > self.work {
+            return Err(Error::TooLarge(format!(
+                "encoding AVIF of this size takes {} megasamples, more than the {} megasamples of limits.work: set a smaller \
+                 size or another format",
+                work.div_ceil(1_000_000),
+                self.work / 1_000_000
+            )));
+        }
+        Ok(())
+    }
+
     /// Whether an image is accepted of which only the first `rows` of `height` rows could be read.
     pub(crate) fn tolerates(&self, rows: u32, height: u32) -> bool {
         self.tolerant && f64::from(rows) >= self.tolerant_share * f64::from(height) && rows > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_thumbnails_in_avif_are_refused() {
+        let limits = Limits { work: 1_000_000_000, ..Limits::default() };
+        let check = |images: &[((u32, u32), Effort)]| limits.check_avif(images.iter().copied());
+        assert_eq!(check(&[]), Ok(()));
+        assert_eq!(check(&[((3000, 2000), Effort::Balanced)]), Ok(()));
+        assert_eq!(check(&[((1000, 1000), Effort::Best), ((2000, 2000), Effort::Fast)]), Ok(()));
+        for images in [
+            &[((4000, 3000), Effort::Balanced)][..],
+            &[((3000, 2000), Effort::Best)],
+            &[((3000, 2000), Effort::Fast), ((3000, 2000), Effort::Fast)],
+        ] {
+            let error = check(images).unwrap_err().to_string();
+            assert!(error.contains("AVIF") && error.contains("limits.work"), "{error}");
+        }
     }
 }

@@ -25,7 +25,6 @@ use std::sync::Arc;
 use vertical::Vertical;
 
 pub(crate) use buffers::Buffers;
-pub(crate) use buffers::Buffers as WeightsCache;
 use weights::{Axis, Weights};
 
 /// Converts each row of the image to light once, for the resamplers of all renditions.

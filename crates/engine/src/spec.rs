@@ -399,6 +399,12 @@ impl Spec {
                 self.format
             )));
         }
+        if self.avif && !matches!(self.format, OutputFormat::Same | OutputFormat::Avif) {
+            return Err(Error::Unsupported(format!(
+                "avif = true changes what same returns, and the format is {}: set format = \"same\" or avif = false",
+                self.format
+            )));
+        }
         if let Some(watermark) = &self.watermark {
             watermark.validate()?;
         }
@@ -497,6 +503,9 @@ mod tests {
             assert!(error(Spec { animate: true, format, ..Spec::default() }).contains("animate = false"));
         }
         assert_eq!(error(Spec { animate: true, ..Spec::default() }), "");
+        for format in [OutputFormat::Jpeg, OutputFormat::Png, OutputFormat::WebP, OutputFormat::Gif] {
+            assert!(error(Spec { avif: true, format, ..Spec::default() }).contains("avif = false"));
+        }
         let avif = error(Spec { avif: true, ..Spec::default() });
         assert_eq!(avif.is_empty(), cfg!(feature = "avif-out"), "{avif}");
     }

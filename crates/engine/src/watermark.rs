@@ -7,7 +7,7 @@ use crate::header::{Colour, Format, Header, Orientation};
 use crate::light;
 use crate::limits::Limits;
 use crate::pixels::{Grid, Image8, Image16, Model, Row, RowSink};
-use crate::resample::{MultiResampler, WeightsCache};
+use crate::resample::{Buffers, MultiResampler};
 use crate::simd::SimdLevel;
 use crate::spec::{Background, Fit, Gravity, OutputFormat, Size, Spec};
 use crate::stop::Stop;
@@ -108,16 +108,21 @@ impl Watermark {
         u64::from(self.image.width) * u64::from(self.image.height) * 16 + (1 << 20)
     }
 
-    /// Blends it over a thumbnail, in linear light.
-    pub(crate) fn over(
+    /// It as it is for thumbnails of this size.
+    pub(crate) fn placed(
         &self,
-        thumbnail: &Image8,
+        canvas: (u32, u32),
         level: SimdLevel,
         stop: Stop<'_>,
-        weights: &mut WeightsCache,
-    ) -> Result<Image8, Error> {
-        let canvas = (thumbnail.width, thumbnail.height);
-        let mark = self.resampled(canvas, level, stop, weights)?;
+        buffers: &mut Buffers,
+    ) -> Result<PlacedMark, Error> {
+        Ok(PlacedMark { canvas, image: self.resampled(canvas, level, stop, buffers)? })
+    }
+
+    /// Blends it over a thumbnail, in linear light. `mark` is it for this size.
+    pub(crate) fn over(&self, thumbnail: &Image8, mark: &PlacedMark) -> Image8 {
+        let PlacedMark { canvas, image: mark } = mark;
+        let canvas = *canvas;
         let (across, down) = plan::gravity(self.position);
         let margin = canvas.0.min(canvas.1) / MARGIN;
         let place = |side: u32, length: usize, share: f64| {
@@ -135,7 +140,7 @@ impl Watermark {
                 *under = blended(*under, [r, g, b], alpha);
             }
         }
-        Ok(canvas::narrowed(canvas, samples))
+        canvas::narrowed(canvas, samples)
     }
 
     /// The image in the size that it has on a thumbnail of this size.
@@ -144,7 +149,7 @@ impl Watermark {
         canvas: (u32, u32),
         level: SimdLevel,
         stop: Stop<'_>,
-        weights: &mut WeightsCache,
+        buffers: &mut Buffers,
     ) -> Result<Image16, Error> {
         let side = |side: u32| Some((u64::from(side) * u64::from(self.scale) / 100).max(1) as u32);
         let spec = Spec {
@@ -154,13 +159,26 @@ impl Watermark {
         };
         let header = self.image.header();
         let plans = [plan::plan(&header, &spec)];
-        let mut rows = MultiResampler::new(&header, &plans, level, stop, weights);
+        let mut rows = MultiResampler::new(&header, &plans, level, stop, buffers);
         rows.begin(Grid::full_scale(Model::Rgba))?;
         for row in self.image.samples.chunks_exact(self.image.width as usize * 4) {
             rows.row(Row::U8(row))?;
         }
         let image = rows.finish()?.pop();
         image.ok_or_else(|| Error::Internal("no image for a plan".into()))
+    }
+}
+
+/// A watermark in the size that it has on thumbnails of one size.
+pub(crate) struct PlacedMark {
+    canvas: (u32, u32),
+    image: Image16,
+}
+
+impl PlacedMark {
+    /// Whether it is for thumbnails of this size.
+    pub(crate) fn is_for(&self, canvas: (u32, u32)) -> bool {
+        self.canvas == canvas
     }
 }
 
@@ -232,8 +250,10 @@ mod tests {
     }
 
     fn over(watermark: &Watermark, thumbnail: &Image8) -> Image8 {
-        let mut weights = WeightsCache::default();
-        watermark.over(thumbnail, SimdLevel::detect(), Stop(&|| false), &mut weights).unwrap()
+        let mut buffers = Buffers::default();
+        let canvas = (thumbnail.width, thumbnail.height);
+        let mark = watermark.placed(canvas, SimdLevel::detect(), Stop(&|| false), &mut buffers).unwrap();
+        watermark.over(thumbnail, &mark)
     }
 
     fn plain(model: Model, pixel: &[u8]) -> Image8 {

@@ -55,9 +55,14 @@ impl<'a> Target<'a> {
 
     /// Whether it is current, also by the focal point in the source's metadata, which can change without its bytes.
     pub(crate) fn is_current_by(&self, source: &Location, stat: &Stat) -> bool {
-        let wanted = fingerprint::focal(&self.rendition.spec, &stat.metadata).map(|focal| focal.to_string());
+        self.is_current_of(source, &stat.etag, &stat.metadata)
+    }
+
+    /// The same of a source's ETag and metadata.
+    fn is_current_of(&self, source: &Location, etag: &str, metadata: &BTreeMap<String, String>) -> bool {
+        let wanted = fingerprint::focal(&self.rendition.spec, metadata).map(|focal| focal.to_string());
         let found = self.stat.as_ref().and_then(|stat| stat.metadata.get(FOCAL));
-        self.is_current(source, &stat.etag) && found == wanted.as_ref()
+        self.is_current(source, etag) && found == wanted.as_ref()
     }
 
     pub(crate) fn report(&self) -> Option<RenditionReport> {
@@ -192,8 +197,8 @@ fn places(trigger: &Trigger, rendition: &Rendition, source: &Location) -> Vec<Lo
     places
 }
 
-/// The thumbnails of a source, if every one that a trigger renders is stored, of this version and by the current
-/// recipe; `head` looks an object up.
+/// The thumbnails of a source with this metadata, if every one that a trigger renders is stored, of this version, by the
+/// current recipe and by its focal point; `head` looks an object up.
 ///
 /// # Errors
 /// Those of `head`.
@@ -201,6 +206,7 @@ pub fn current_thumbnails<E>(
     mut head: impl FnMut(&Location) -> Result<Option<Stat>, E>,
     trigger: &Trigger,
     source: &SourceVersion,
+    metadata: &BTreeMap<String, String>,
 ) -> Result<Option<Vec<Location>>, E> {
     let mut current = Vec::new();
     for rendition in &trigger.renditions {
@@ -208,7 +214,7 @@ pub fn current_thumbnails<E>(
         for at in places(trigger, rendition, &source.at) {
             let stat = head(&at)?;
             let target = Target { rendition, fingerprint: fingerprint(&rendition.spec), at, stat };
-            if target.is_current(&source.at, &source.etag) {
+            if target.is_current_of(&source.at, &source.etag, metadata) {
                 current.push(target.at);
                 break;
             }
@@ -305,5 +311,43 @@ pub(crate) fn put(
         bytes: Bytes::from(thumbnail.bytes),
         content_type: thumbnail.format.media_type().to_owned(),
         metadata,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use tintype_engine::{Fit, Spec};
+
+    use super::*;
+
+    #[test]
+    fn a_thumbnail_of_another_focal_point_is_not_current() {
+        let key = crate::store::ObjectKey::new("a.jpg").unwrap();
+        let source =
+            SourceVersion { at: Location { bucket: "source".into(), key }, etag: "version".to_owned() };
+        let mut trigger = Trigger::default();
+        trigger.renditions[0].spec =
+            Spec { fit: Fit::Cover, size: "10x10".parse().unwrap(), ..Spec::default() };
+        let metadata = |name: &str, focal: Option<&str>| -> BTreeMap<String, String> {
+            focal.map(|focal| (name.to_owned(), focal.to_owned())).into_iter().collect()
+        };
+        let is_current = |rendered: Option<&str>, now: Option<&str>| {
+            let mut thumbnail = metadata(FOCAL, rendered);
+            thumbnail.extend([
+                (RECIPE_FINGERPRINT.to_owned(), fingerprint(&trigger.renditions[0].spec)),
+                (SOURCE_ETAG.to_owned(), source.etag.clone()),
+                (SOURCE.to_owned(), source_mark(&source.at)),
+            ]);
+            let stat =
+                Stat { etag: "t".into(), size: 1, content_type: None, metadata: thumbnail, modified_ms: 0 };
+            let head = |_: &Location| Ok::<_, Infallible>(Some(stat.clone()));
+            let of_source = metadata(fingerprint::SOURCE_FOCAL, now);
+            current_thumbnails(head, &trigger, &source, &of_source).unwrap().is_some()
+        };
+        assert!(is_current(None, None) && is_current(Some("0.4,0.3"), Some("0.4,0.3")));
+        assert!(!is_current(None, Some("0.4,0.3")) && !is_current(Some("0.4,0.3"), None));
+        assert!(!is_current(Some("0.4,0.3"), Some("0.4,0.5")));
     }
 }

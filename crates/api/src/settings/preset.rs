@@ -30,7 +30,7 @@ pub enum PresetFormat {
     /// One, whatever clients accept.
     Fixed(OutputFormat),
     /// WebP for clients that name it in `Accept`, for others as [`OutputFormat::Same`]; AVIF before it, where the preset
-    /// has `avif`.
+    /// has `avif` and is not animated.
     Auto,
 }
 
@@ -39,10 +39,13 @@ impl Preset {
     #[must_use]
     pub fn rendition(&self, dpr: u32, accepts: impl Fn(Format) -> bool) -> Spec {
         let larger = |side: Option<u32>| side.map(|side| side.saturating_mul(dpr).min(Size::MAX));
+        let accepts_webp = accepts(Format::WebP);
+        // AVIF is not animated here, and whether a source is animated is not known yet.
+        let prefers_avif = self.spec.avif && !(self.spec.animate && accepts_webp);
         let format = match self.format {
             PresetFormat::Fixed(format) => format,
-            PresetFormat::Auto if self.spec.avif && accepts(Format::Avif) => OutputFormat::Avif,
-            PresetFormat::Auto if accepts(Format::WebP) => OutputFormat::WebP,
+            PresetFormat::Auto if prefers_avif && accepts(Format::Avif) => OutputFormat::Avif,
+            PresetFormat::Auto if accepts_webp => OutputFormat::WebP,
             PresetFormat::Auto => OutputFormat::Same,
         };
         // Where `Accept` decides, AVIF goes to those alone that name it; and it is not animated.
@@ -141,4 +144,29 @@ fn preset(check: &Check, written: PresetSection) -> Result<Preset, SettingsError
         fallback: fallback.or_else(|message| check.fail("preset.fallback", message))?,
         name,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn animations_go_before_avif() {
+        let preset = |avif, animate| Preset {
+            name: "card".into(),
+            spec: Spec { avif, animate, ..Spec::default() },
+            format: PresetFormat::Auto,
+            max_dpr: 2,
+            fallback: None,
+        };
+        let of = |preset: &Preset, accepted: &[Format]| {
+            let spec = preset.rendition(1, |format| accepted.contains(&format));
+            (spec.format, spec.animate)
+        };
+        let both = [Format::Avif, Format::WebP];
+        assert_eq!(of(&preset(true, false), &both), (OutputFormat::Avif, false));
+        assert_eq!(of(&preset(true, true), &both), (OutputFormat::WebP, true));
+        assert_eq!(of(&preset(true, true), &[Format::Avif]), (OutputFormat::Avif, false));
+        assert_eq!(of(&preset(true, true), &[]), (OutputFormat::Same, true));
+    }
 }

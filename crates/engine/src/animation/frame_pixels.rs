@@ -6,20 +6,35 @@ use crate::codec::{Context, Decoded};
 use crate::error::Error;
 use crate::pixels::{Grid, Model, PassRow, Row, RowSink};
 
-/// Decodes a frame.
+/// A decoded frame.
+pub(super) struct Pixels {
+    pub(super) rgba: Vec<u8>,
+    /// Whether red, green and blue are the same of every pixel, and the profile may be one of gray.
+    pub(super) is_gray: bool,
+    pub(super) profile: Option<Vec<u8>>,
+}
+
+/// Decodes a frame, which must not be larger than the canvas: it is the canvas that limits are checked for.
 pub(super) fn decode(
     frame: &Frame<'_>,
+    canvas: (usize, usize),
     context: &Context<'_>,
     scratch: &mut Scratch,
-) -> Result<(Vec<u8>, Decoded), Error> {
+) -> Result<Pixels, Error> {
+    if frame.width > canvas.0 || frame.height > canvas.1 {
+        return Err(Error::Malformed(format!(
+            "a frame of {}x{} on a canvas of {}x{}",
+            frame.width, frame.height, canvas.0, canvas.1
+        )));
+    }
     let mut pixels = FramePixels {
         width: frame.width,
         model: Model::Rgba,
         pixels: vec![0; frame.width * frame.height * 4],
         y: 0,
     };
-    let decoded = (frame.decode)(context, &mut pixels, scratch)?;
-    Ok((pixels.pixels, decoded))
+    let Decoded { profile } = (frame.decode)(context, &mut pixels, scratch)?;
+    Ok(Pixels { is_gray: pixels.model.is_gray(), rgba: pixels.pixels, profile })
 }
 
 struct FramePixels {

@@ -4,7 +4,6 @@ use crate::canvas;
 use crate::error::Error;
 use crate::header::Format;
 use crate::pixels::Image8;
-use crate::spec::Background;
 
 /// A part of the canvas, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,9 +26,9 @@ pub(super) struct Writer {
     format: Format,
     canvas: (u32, u32),
     quality: u8,
-    background: Background,
     plays: u32,
-    /// Of GIF: whether frames have transparent pixels. Each is then whole, and cleared before the next.
+    /// Of GIF: whether frames have transparent pixels. From the one before the first of them on, each is whole, and cleared before
+    /// the next.
     is_transparent: bool,
     has_alpha: bool,
     /// The last frame in RGBA.
@@ -40,18 +39,11 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(
-        format: Format,
-        canvas: (u32, u32),
-        quality: u8,
-        background: Background,
-        plays: u32,
-    ) -> Self {
+    pub(super) fn new(format: Format, canvas: (u32, u32), quality: u8, plays: u32) -> Self {
         Self {
             format,
             canvas,
             quality,
-            background,
             plays,
             is_transparent: false,
             has_alpha: false,
@@ -76,18 +68,22 @@ impl Writer {
 
     /// Adds a frame, which has the size of the canvas.
     pub(super) fn frame(&mut self, image: &Image8, delay_ms: u32) -> Result<(), Error> {
-        let mut rgba = canvas::widened(image);
-        if self.previous.is_empty() {
-            self.is_transparent = image.model.has_alpha();
-        } else if self.format == Format::Gif && !self.is_transparent && image.model.has_alpha() {
-            // What was drawn before cannot be taken away in parts.
-            fill(&mut rgba, self.background);
-        }
+        let rgba = canvas::widened(image);
         if let Some(pending) = &mut self.pending
             && rgba == self.previous
         {
             pending.delay_ms = pending.delay_ms.saturating_add(delay_ms);
             return Ok(());
+        }
+        #[cfg(feature = "gif")]
+        if self.format == Format::Gif && !self.is_transparent && image.model.has_alpha() {
+            // What was drawn before cannot be taken away in parts.
+            self.is_transparent = true;
+            let area = self.whole();
+            if let Some(pending) = &mut self.pending {
+                (pending.area, pending.encoded) =
+                    (area, crate::codec::gif::encode::image(area, &self.previous)?);
+            }
         }
         self.flush();
         let area = match (self.format, self.previous.is_empty()) {
@@ -173,16 +169,5 @@ impl Writer {
         let Area { left, top, width, height } = area;
         let rows = rgba.chunks_exact(self.canvas.0 as usize * 4).skip(top as usize).take(height as usize);
         rows.flat_map(|row| &row[left as usize * 4..][..width as usize * 4]).copied().collect()
-    }
-}
-
-/// Fills what is not opaque with the background.
-fn fill(rgba: &mut [u8], background: Background) {
-    let [r, g, b, _] = background.0;
-    for pixel in rgba.as_chunks_mut::<4>().0 {
-        if pixel[3] < 128 {
-            *pixel = [r, g, b, 255];
-        }
-        pixel[3] = 255;
     }
 }

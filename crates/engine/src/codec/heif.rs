@@ -69,7 +69,7 @@ fn details(format: Format, image: &Image<'_>, length: usize, (width, height): (u
         profile: image.profile.is_some(),
         work: work(samples * weight + tiles * decode::TILE_WORK, height.into(), length),
     };
-    Details { header, frames: 1, reason: format!("in {tiles} tiles") }
+    Details { header, reason: format!("in {tiles} tiles") }
 }
 
 /// Bytes that decoding takes.

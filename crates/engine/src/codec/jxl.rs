@@ -39,7 +39,7 @@ impl Codec for Jxl {
     fn open<'a>(&self, bytes: &'a [u8]) -> Result<OpenFile<'a>, Error> {
         let header = header::read(bytes)?;
         let reason = "of JPEG XL".to_owned();
-        OpenFile::new(Details { header, frames: 1, reason }, move |header, context, rows, _| {
+        OpenFile::new(Details { header, reason }, move |header, context, rows, _| {
             decode(bytes, header, context, rows)
         })
     }

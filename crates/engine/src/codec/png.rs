@@ -53,8 +53,13 @@ impl Codec for Png {
         super::by_pixel_and_width(header, decode::memory(header))
     }
 
-    fn frames<'a>(&self, bytes: &'a [u8], header: &Header) -> Result<Option<Animation<'a>>, Error> {
-        Ok(frames::read(bytes, header))
+    fn frames<'a>(
+        &self,
+        bytes: &'a [u8],
+        header: &Header,
+        most: usize,
+    ) -> Result<Option<Animation<'a>>, Error> {
+        Ok(frames::read(bytes, header, most))
     }
 
     fn encode(&self, image: &Image8, options: &EncodeOptions<'_>) -> Result<Vec<u8>, Error> {

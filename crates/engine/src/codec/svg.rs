@@ -78,7 +78,7 @@ impl Codec for Svg {
             work: work(0, 0, 0).saturating_add(BYTE * length as u64),
         };
         let reason = format!("from {length} bytes of SVG");
-        OpenFile::new(Details { header, frames: 1, reason }, move |header, context, rows, _| {
+        OpenFile::new(Details { header, reason }, move |header, context, rows, _| {
             let text =
                 if compressed { Cow::Owned(gzip::decompress(bytes, length)?) } else { Cow::Borrowed(bytes) };
             render(&text, header, context, rows)

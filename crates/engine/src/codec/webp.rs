@@ -50,9 +50,14 @@ impl Codec for WebP {
         decode::memory(header)
     }
 
-    fn frames<'a>(&self, bytes: &'a [u8], header: &Header) -> Result<Option<Animation<'a>>, Error> {
+    fn frames<'a>(
+        &self,
+        bytes: &'a [u8],
+        header: &Header,
+        most: usize,
+    ) -> Result<Option<Animation<'a>>, Error> {
         let (_, picture) = header::read(bytes)?;
-        frames::read(bytes, header, picture.profile)
+        frames::read(bytes, header, picture.profile, most)
     }
 
     fn encode(&self, image: &Image8, options: &EncodeOptions<'_>) -> Result<Vec<u8>, Error> {

@@ -13,15 +13,18 @@ pub(super) fn read(packet: &[u8]) -> Rights {
     }
 }
 
-/// The value of a property: an element, whose items are joined, or an attribute.
+/// The value of a property: an element, whose items are joined unless they are alternatives, or an attribute.
 fn property(packet: &str, name: &str) -> Option<String> {
     let element = || {
-        let (_, rest) = packet.split_once(&format!("<{name}>"))?;
-        let (content, _) = rest.split_once(&format!("</{name}>"))?;
+        let (content, _) = opened(packet, name)?.split_once(&format!("</{name}>"))?;
         let mut items = Vec::new();
         // Of markup the text between it.
         for part in content.split('<').map(|part| part.split_once('>').map_or(part, |(_, text)| text)) {
             items.extend(text(unescaped(part).as_bytes()));
+        }
+        if content.contains("<rdf:Alt") {
+            // One text in several languages, that of no language first.
+            items.truncate(1);
         }
         text(items.join(", ").as_bytes())
     };
@@ -34,12 +37,51 @@ fn property(packet: &str, name: &str) -> Option<String> {
     element().or_else(attribute)
 }
 
+/// What follows the opening tag of an element, which may have attributes.
+fn opened<'a>(packet: &'a str, name: &str) -> Option<&'a str> {
+    let open = format!("<{name}");
+    let mut tags = packet.match_indices(open.as_str()).map(|(at, _)| &packet[at + open.len()..]);
+    // Of no longer name.
+    let rest = tags.find(|rest| rest.starts_with(['>', ' ', '\t', '\r', '\n']))?;
+    let (attributes, content) = rest.split_once('>')?;
+    (!attributes.ends_with('/')).then_some(content)
+}
+
 const ENTITIES: [(&str, &str); 5] =
     [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&")];
 
+/// Bytes of the longest entity after its `&`.
+const LONGEST_ENTITY: usize = 10;
+
 fn unescaped(text: &str) -> String {
-    // `&amp;` last, so that nothing is replaced twice.
-    ENTITIES.iter().fold(text.to_owned(), |text, (entity, character)| text.replace(entity, character))
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('&') {
+        out.push_str(before);
+        let end = after.bytes().take(LONGEST_ENTITY).position(|byte| byte == b';');
+        if let Some((character, end)) = end.and_then(|end| Some((character(&after[..end])?, end))) {
+            out.push(character);
+            rest = &after[end + 1..];
+        } else {
+            out.push('&');
+            rest = after;
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The character of an entity, without its `&` and `;`.
+fn character(entity: &str) -> Option<char> {
+    if let Some(number) = entity.strip_prefix('#') {
+        let code: Result<u32, _> = match number.strip_prefix('x') {
+            Some(digits) => u32::from_str_radix(digits, 16),
+            None => number.parse(),
+        };
+        return char::from_u32(code.ok()?);
+    }
+    let (_, character) = ENTITIES.iter().find(|(name, _)| name[1..name.len() - 1] == *entity)?;
+    character.chars().next()
 }
 
 fn escaped(text: &str) -> String {
@@ -80,6 +122,24 @@ mod tests {
         assert_eq!(rights.page.as_deref(), Some("https://x.example"));
         assert_eq!(rights.terms, None);
         assert_eq!(read(b"<dc:rights>never closed"), Rights::default());
+        assert_eq!(read(b"<dc:rights never closed"), Rights::default());
         assert_eq!(read(b" dc:rights=\"never closed"), Rights::default());
+    }
+    #[test]
+    fn attributes_languages_and_numeric_entities_are_understood() {
+        let packet = "<dc:creatorTool>No</dc:creatorTool><dc:rights/>\
+                      <dc:creator xml:lang='de'\n id=\"a\"><rdf:Seq><rdf:li>Andr&#233; &#x26; Zo&#xEB;</rdf:li></rdf:Seq></dc:creator>\
+                      <xmpRights:UsageTerms><rdf:Alt><rdf:li xml:lang=\"x-default\">Ask</rdf:li><rdf:li xml:lang=\"de\">Frag</rdf:li>\
+                      </rdf:Alt></xmpRights:UsageTerms>";
+        let rights = read(packet.as_bytes());
+        assert_eq!(rights.artist.as_deref(), Some("Andr\u{e9} & Zo\u{eb}"));
+        assert_eq!((rights.terms.as_deref(), rights.copyright), (Some("Ask"), None));
+        // What is read is written so that it is read as the same.
+        let again = read(written(&Rights { artist: rights.artist.clone(), ..Rights::default() }).as_bytes());
+        assert_eq!(again.artist, rights.artist);
+        for same in ["&", "&;", "a & b; c", "&#;", "&#xd800;", "&#99999999;", "&unknown;", "&\u{fc};"] {
+            assert_eq!(unescaped(same), same);
+        }
+        assert_eq!(unescaped("&amp;lt; &lt;&gt;&quot;&apos;"), "&lt; <>\"'");
     }
 }

@@ -72,7 +72,7 @@ impl Handle for OperationsRequest {
         let is_whole = Visibility::current().is_whole();
         let in_force = settings.written.iter().filter(|_| is_whole).map(|written| SettingInForce {
             name: written.name.clone(),
-            value: written.value.clone(),
+            value: shortened(&written.value),
             origin: written.origin.clone(),
         });
         Ok(Operations {
@@ -88,5 +88,37 @@ impl Handle for OperationsRequest {
             settings: in_force.collect(),
             summary,
         })
+    }
+}
+
+/// Characters that are shown of a value with an image in it.
+const SHOWN_OF_IMAGE: usize = 60;
+
+/// A value as it is shown: of an image in a data URL its beginning and length.
+fn shortened(value: &str) -> String {
+    match value.char_indices().nth(SHOWN_OF_IMAGE) {
+        Some((end, _)) if value.contains("data:image/") => {
+            format!("{}\u{2026} ({} bytes)", &value[..end], value.len())
+        }
+        _ => value.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_in_settings_are_shortened() {
+        let image = format!("\"data:image/png;base64,{}\"", "A".repeat(5000));
+        let shown = shortened(&image);
+        assert!(
+            shown.starts_with("\"data:image/png;base64,AAA") && shown.ends_with("(5024 bytes)"),
+            "{shown}"
+        );
+        assert!(shown.len() < 100);
+        for same in ["\"data:image/png;base64,AA\"".to_owned(), format!("\"{}\"", "a".repeat(5000))] {
+            assert_eq!(shortened(&same), same);
+        }
     }
 }

@@ -190,7 +190,8 @@ impl Backfill {
         record: &ObjectRecord,
     ) -> Result<Option<Vec<Location>>, StoreFault> {
         let source = SourceVersion { at: at.clone(), etag: record.etag.clone() };
-        match current_thumbnails(|at| self.objects.stat(at), trigger, &source) {
+        let metadata = &record.headers.metadata;
+        match current_thumbnails(|at| self.objects.stat(at), trigger, &source, metadata) {
             Ok(current) => Ok(current),
             // A destination that does not exist holds no thumbnails.
             Err(StoreFault::NoSuchBucket(_)) => Ok(None),

@@ -134,7 +134,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Details, Bitmap<'_>), Error> {
         profile: profile.is_some(),
         work: work(count.saturating_mul(4), u64::from(height), if run_length { data.len() } else { 0 }),
     };
-    let details = Details { header, frames: 1, reason: format!("in {height} rows") };
+    let details = Details { header, reason: format!("in {height} rows") };
     Ok((details, Bitmap { pixels, top_down, palette, data, profile }))
 }
 

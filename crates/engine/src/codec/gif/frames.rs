@@ -18,8 +18,8 @@ struct Control {
     transparent: Option<u8>,
 }
 
-/// Reads every image up to the first that is cut.
-pub(super) fn read<'a>(bytes: &'a [u8], header: &Header) -> Option<Animation<'a>> {
+/// Reads every image up to the first that is cut, and no more than one beyond `most`.
+pub(super) fn read<'a>(bytes: &'a [u8], header: &Header, most: usize) -> Option<Animation<'a>> {
     let flags = *bytes.get(10)?;
     let global = bytes.get(13..)?;
     let global = &global[..colour_table_bytes(flags).min(global.len())];
@@ -30,7 +30,7 @@ pub(super) fn read<'a>(bytes: &'a [u8], header: &Header) -> Option<Animation<'a>
     loop {
         match bytes.get(at) {
             Some(0x21) => {
-                let data = bytes.get(at + 2..)?;
+                let Some(data) = bytes.get(at + 2..) else { break };
                 match (bytes.get(at + 1), data) {
                     (Some(0xf9), &[_, flags, low, high, index, ..]) => {
                         let delay = u32::from(u16::from_le_bytes([low, high])) * 10;
@@ -52,6 +52,9 @@ pub(super) fn read<'a>(bytes: &'a [u8], header: &Header) -> Option<Animation<'a>
             Some(0x2c) => {
                 let Some((frame, end)) = image(bytes, at, global, control, header, has_screen) else { break };
                 frames.push(frame);
+                if frames.len() > most {
+                    break;
+                }
                 control = Control::default();
                 at = end;
             }
@@ -59,7 +62,7 @@ pub(super) fn read<'a>(bytes: &'a [u8], header: &Header) -> Option<Animation<'a>
             _ => break,
         }
     }
-    (!frames.is_empty()).then_some(Animation { plays, frames })
+    (!frames.is_empty()).then_some(Animation { plays, frames, shared_bytes: 0, copied_bytes: 0 })
 }
 
 /// How often an animation is repeated, of the application extensions for that.
@@ -72,7 +75,7 @@ fn repeats(rest: &[u8]) -> Option<u16> {
     }
 }
 
-/// The image at `at`, and where it ends.
+/// The image at `at`, without what is beyond the canvas, and where it ends; `None` if it is cut, or larger than the canvas.
 fn image<'a>(
     bytes: &'a [u8],
     at: usize,
@@ -91,7 +94,13 @@ fn image<'a>(
     let end = sub_blocks(bytes, data_at + 1);
     let data = bytes.get(data_at..end)?;
     let (left, top) = if has_screen { (left, top) } else { (0, 0) };
-    let header = Header { width: width as u32, height: height as u32, alpha: true, ..header.clone() };
+    // Limits are checked for the canvas.
+    if width as u64 * height as u64 > header.pixels() {
+        return None;
+    }
+    let visible = |side: usize, from: usize, canvas: u32| side.min((canvas as usize).saturating_sub(from));
+    let shown = (visible(width, left, header.width), visible(height, top, header.height));
+    let header = Header { width: shown.0 as u32, height: shown.1 as u32, alpha: true, ..header.clone() };
     let image = Image {
         left: 0,
         top: 0,
@@ -105,8 +114,8 @@ fn image<'a>(
     let frame = Frame {
         left,
         top,
-        width,
-        height,
+        width: shown.0,
+        height: shown.1,
         delay_ms: if control.delay_ms == 0 { DEFAULT_MS } else { control.delay_ms },
         disposal: match control.disposal {
             2 => Disposal::Clear,

@@ -108,9 +108,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Details, Frame<'_>), Error> {
         profile: false,
         work,
     };
-    // Only the first frame is read, however many there are.
     let reason = format!("with a first frame of {frame_width}x{frame_height}");
-    Ok((Details { header, frames: 1, reason }, frame))
+    Ok((Details { header, reason }, frame))
 }
 
 /// Bytes of the colour table that a packed-fields byte declares.

@@ -101,7 +101,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Details, Segments<'_>), Error> {
         profile: !segments.icc.is_empty(),
         work: decoding_work(&segments, scans, bytes.len()),
     };
-    Ok((Details { header, frames: 1, reason: format!("in {count} scans") }, segments))
+    Ok((Details { header, reason: format!("in {count} scans") }, segments))
 }
 
 /// Work of visiting a block in a scan, in samples, and what a band of four coefficients adds.

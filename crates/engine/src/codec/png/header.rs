@@ -55,8 +55,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Details, Error> {
     let samples = pixels.saturating_mul(channels * sample * passes).saturating_add(placed);
     header.work = work(samples, rows, bytes.len());
     let interlaced = if header.progressive { ", interlaced" } else { "" };
-    // Only the first frame is read, however many there are.
-    Ok(Details { header, frames: 1, reason: format!("of {bits} bits{interlaced}") })
+    Ok(Details { header, reason: format!("of {bits} bits{interlaced}") })
 }
 
 /// Work of placing a pixel of an interlaced image.
@@ -103,7 +102,11 @@ impl Chunk<'_> {
 
 /// The chunks after IHDR, up to the first truncated one.
 pub(super) fn chunks(bytes: &[u8]) -> impl Iterator<Item = Chunk<'_>> {
-    let mut at = 33;
+    chunks_from(bytes, 33)
+}
+
+/// The chunks from offset `at` on, up to the first truncated one.
+pub(super) fn chunks_from(bytes: &[u8], mut at: usize) -> impl Iterator<Item = Chunk<'_>> {
     std::iter::from_fn(move || {
         let length = be32(bytes, at)? as usize;
         let name = *bytes.get(at + 4..)?.first_chunk()?;

@@ -41,7 +41,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Details, Page<'_>), Error> {
         work: decoding_work(&page),
     };
     let reason = format!("in {} {}", page.count(), if page.tiled { "tiles" } else { "strips" });
-    Ok((Details { header, frames: 1, reason }, page))
+    Ok((Details { header, reason }, page))
 }
 
 /// The tags that decide how the image is decoded.

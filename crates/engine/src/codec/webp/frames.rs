@@ -7,15 +7,16 @@ use crate::bytes::{le16, le24};
 use crate::error::Error;
 use crate::header::Header;
 
-/// Reads every frame up to the first that is cut.
+/// Reads every frame up to the first that is cut, and no more than one beyond `most`.
 pub(super) fn read<'a>(
     bytes: &'a [u8],
     header: &Header,
     profile: Option<&'a [u8]>,
+    most: usize,
 ) -> Result<Option<Animation<'a>>, Error> {
     let (mut plays, mut frames) = (1, Vec::new());
     let mut at = 12;
-    while at + 8 <= bytes.len() {
+    while at + 8 <= bytes.len() && frames.len() <= most {
         let Ok((name, data)) = chunk(bytes, at) else { break };
         match name {
             b"ANIM" => plays = le16(data, 4).map_or(1, u32::from),
@@ -28,7 +29,7 @@ pub(super) fn read<'a>(
         }
         at += 8 + data.len() + (data.len() & 1);
     }
-    Ok((!frames.is_empty()).then_some(Animation { plays, frames }))
+    Ok((!frames.is_empty()).then_some(Animation { plays, frames, shared_bytes: 0, copied_bytes: 0 }))
 }
 
 fn frame<'a>(data: &'a [u8], header: &Header, profile: Option<&'a [u8]>) -> Result<Frame<'a>, Error> {

@@ -54,7 +54,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Details, Picture<'_>), Error> {
     };
     header.work = work(header.pixels().saturating_mul(by_pixel), header.height.into(), bytes.len());
     let reason = if header.animated { format!("with {frames} frames") } else { "at full scale".into() };
-    Ok((Details { header, frames, reason }, picture))
+    Ok((Details { header, reason }, picture))
 }
 
 /// A header before anything is read.
