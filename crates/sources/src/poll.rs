@@ -203,14 +203,13 @@ impl Poll {
 
     /// Lists the next page, once everything of the page before is settled: only then is its end a checkpoint.
     async fn list(&self, pass: &mut Pass) -> Result<(), StoreError> {
-        let mut checkpoint = match pass.checkpoint.clone() {
-            Some(checkpoint) => checkpoint,
-            None => {
-                let checkpoint = self.read_checkpoint().await?;
-                pass.seen = self.read_seen().await?;
-                pass.is_resumed = checkpoint.began_ms.is_some();
-                checkpoint
-            }
+        let mut checkpoint = if let Some(checkpoint) = pass.checkpoint.clone() {
+            checkpoint
+        } else {
+            let checkpoint = self.read_checkpoint().await?;
+            pass.seen = self.read_seen().await?;
+            pass.is_resumed = checkpoint.began_ms.is_some();
+            checkpoint
         };
         let began_ms = *checkpoint.began_ms.get_or_insert_with(now_ms);
         if let Some((bucket, prefix)) = self.settings.sources.get(checkpoint.source) {
