@@ -208,6 +208,21 @@ def test_an_answer_that_does_not_come_in_time_is_a_dead_letter_in_the_end(new_se
     assert len(model.requests) == 2, "the first attempt and the one retry"
     assert "timeout_s" in dead_letters(server)[0][1]
     server.thumbnail("thumb_a.jpg")
+    # To render it again is something else than to describe it again.
+    server.client().delete_object(Bucket=DESTINATION, Key="thumb_a.jpg")
+    requests.post(f"{server.http_url}/retry", params={"key": "a.jpg"}, auth=server.credentials, timeout=30)
+    server.thumbnail("thumb_a.jpg")
+
+
+def test_a_provider_that_is_silent_at_every_image_makes_no_dead_letters(new_server, model):
+    model.delay = 3600
+    server = new_server(settings=settings(model, "timeout_s = 1\nconcurrency = 2")).start()
+    for number in range(4):
+        put(server, f"{number}.jpg", sample_images.distinct_jpeg(number))
+    until(lambda: state(server).get("failing_since_ms"), "the provider is held to be away")
+    model.delay = 0
+    until(lambda: all(sidecar(server, f"{number}.jpg") for number in range(4)), "all are described in the end")
+    assert not dead_letters(server)
 
 
 def test_a_provider_that_limits_rates_is_left_alone_as_long_as_it_asks(new_server, model):

@@ -39,6 +39,15 @@ pub enum Failure {
         /// What was used up all the same.
         tokens: Tokens,
     },
+    /// It has not answered in time: whose fault that is only others can tell.
+    Silent {
+        /// In words.
+        message: String,
+        /// What may have been used up.
+        tokens: Tokens,
+        /// Requests.
+        requests: u32,
+    },
     /// It has no description of this image.
     Image {
         /// In words, none of them the model's.
@@ -52,7 +61,8 @@ pub enum Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Provider { message, .. } | Self::Image { message, .. }) = self;
+        let (Self::Provider { message, .. } | Self::Silent { message, .. } | Self::Image { message, .. }) =
+            self;
         f.write_str(message)
     }
 }
@@ -135,7 +145,7 @@ impl Describer {
                 *tokens = tokens.and(self.assumed(""));
                 let seconds = self.settings.timeout.as_secs();
                 let message = format!("the model has not answered within alt_text.timeout_s, {seconds} s");
-                return Err(of_image(message, *tokens));
+                return Err(Failure::Silent { message, tokens: *tokens, requests });
             }
             Err(TransportError::TooLong) => {
                 *tokens = tokens.and(self.assumed(""));

@@ -129,7 +129,7 @@ async fn what_fails_is_the_images_or_the_providers() {
     let Failure::Provider { retry_after, .. } = failure else { panic!("{failure:?}") };
     assert_eq!(retry_after, Some(Duration::from_secs(7)));
     let (describing, _) = describer(vec![Err(TransportError::TimedOut)]);
-    assert!(matches!(describing.describe(b"JPEG").await, Err(Failure::Image { .. })));
+    assert!(matches!(describing.describe(b"JPEG").await, Err(Failure::Silent { .. })));
     let (describing, _) = describer(vec![Err(TransportError::Unreachable("refused".into()))]);
     assert!(matches!(describing.describe(b"JPEG").await, Err(Failure::Provider { .. })));
     // Not what the provider's answers are, whatever the status.

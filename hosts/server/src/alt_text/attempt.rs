@@ -38,6 +38,13 @@ pub(super) enum Verdict {
     NotNow(Duration),
     /// A budget is used up.
     OutOf(Wait),
+    /// The provider has not answered in time; the event is as it was.
+    Silent {
+        /// In words.
+        message: String,
+        /// What may have been used up.
+        used: Day,
+    },
     /// The provider takes nothing now.
     Away {
         /// Why.
@@ -152,6 +159,10 @@ impl Runner {
                 let used = Day { requests: requests.into(), described: 0, tokens };
                 (self.failed(event, message, used).await, used)
             }
+            Err(Failure::Silent { message, tokens, requests }) => {
+                let used = Day { requests: requests.into(), described: 0, tokens };
+                (Verdict::Silent { message, used }, used)
+            }
             Err(Failure::Provider { message, retry_after, tokens }) => {
                 let requests = u64::from(tokens != Tokens::default());
                 let used = Day { requests, described: 0, tokens };
@@ -209,7 +220,7 @@ impl Runner {
     }
 
     /// Has an event tried again, or makes it a dead letter.
-    async fn failed(self: &Arc<Self>, event: &EventRecord, message: String, used: Day) -> Verdict {
+    pub(super) async fn failed(self: &Arc<Self>, event: &EventRecord, message: String, used: Day) -> Verdict {
         self.count(false, used);
         let is_last = event.failed >= self.policy.retries;
         let (bucket, key) = (&event.bucket, &event.key);
