@@ -214,6 +214,23 @@ def test_an_answer_that_does_not_come_in_time_is_a_dead_letter_in_the_end(new_se
     server.thumbnail("thumb_a.jpg")
 
 
+def test_a_description_of_an_earlier_version_is_not_told(new_server, model):
+    model.answer = lambda *_: described(en="A red picture.")
+    server = new_server(settings=settings(model)).start()
+    put(server)
+    until(lambda: info(server).get("alt"), "the image is described")
+    assert [found["alt"] for found in search(server, "red")] == [{"en": "A red picture."}]
+    model.answer = lambda *_: chat("no JSON")
+    put(server, body=sample_images.jpeg(colour=sample_images.GREEN))
+    until(lambda: reasons(server) == ["alt_text"], "the new version cannot be described")
+    assert sidecar(server)["alt"] == {"en": "A red picture."}, "it is still there"
+    assert "alt" not in info(server) and search(server, "red") == []
+    answer = requests.get(
+        f"{server.http_url}/object", params={"key": "a.jpg"}, headers=JSON, auth=server.credentials, timeout=30
+    ).json()
+    assert answer["alt_text"]["alt"] == {} and "cannot be used" in answer["alt_text"]["failed"]
+
+
 def test_a_provider_that_is_silent_at_every_image_makes_no_dead_letters(new_server, model):
     model.delay = 3600
     server = new_server(settings=settings(model, "timeout_s = 1\nconcurrency = 2")).start()

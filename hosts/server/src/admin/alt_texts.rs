@@ -181,6 +181,9 @@ pub struct AltText {
     pub alt: BTreeMap<String, String>,
     /// Whether a person wrote it.
     pub edited: bool,
+    /// Whether that was for an earlier version of the image.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub earlier: bool,
     /// The model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
@@ -268,6 +271,7 @@ impl AltText {
             key: None,
             alt: BTreeMap::new(),
             edited: false,
+            earlier: false,
             model: None,
             written: None,
             waiting: false,
@@ -283,12 +287,13 @@ impl Admin {
         at: &Location,
         sidecar: Option<StoredAltText>,
     ) -> Result<Option<AltText>, Refusal> {
-        if let Some(StoredAltText { at, sidecar }) = sidecar {
+        if let Some(StoredAltText { at, sidecar, is_earlier }) = sidecar {
             return Ok(Some(AltText {
                 bucket: Some(at.bucket),
                 key: Some(at.key.to_string()),
                 alt: sidecar.alt,
                 edited: sidecar.edited,
+                earlier: is_earlier,
                 model: sidecar.model,
                 written: sidecar.written,
                 ..AltText::none()

@@ -232,7 +232,8 @@ impl GalleryRequest {
         let described = match &text {
             Some(text) => {
                 let alt_texts = &admin.parts.store.alt_texts;
-                alt_texts.keys_described_by(&page.bucket, text, MAX_DESCRIBED)?
+                let may = |at: &Location| caller::allows(Action::GetObject, at);
+                alt_texts.keys_described_by(&page.bucket, text, MAX_DESCRIBED, may)?
             }
             None => BTreeSet::new(),
         };
