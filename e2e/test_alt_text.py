@@ -365,6 +365,13 @@ def test_edited_text_is_never_overwritten_and_unchanged_images_are_not_asked_aga
     settled(server)
     assert sidecar(server)["alt"] == {"en": "Written through S3."} and info(server)["alt"] == {"en": "Written through S3."}
 
+    # What is no description at all is neither overwritten nor removed.
+    server.client().put_object(Bucket=DESTINATION, Key="thumb_a.jpg.json", Body=b"a document")
+    assert edit(server, language="en", text="My words").status_code == 409
+    assert edit(server, action="describe").status_code == 409
+    body = server.client().get_object(Bucket=DESTINATION, Key="thumb_a.jpg.json")["Body"].read()
+    assert body == b"a document"
+
 
 def test_another_model_or_prompt_describes_again(new_server, model):
     server = new_server(settings=settings(model)).start()

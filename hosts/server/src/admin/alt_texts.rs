@@ -215,6 +215,12 @@ impl Handle for AltTextRequest {
         })?;
         caller::authorize(Action::GetObject, &at).map_err(Refusal::forbidden)?;
         caller::authorize(Action::PutObject, &subject.sidecar).map_err(Refusal::forbidden)?;
+        if store.alt_texts.is_foreign(&subject)? {
+            return Err(Refusal::conflict(format!(
+                "the object {} is no description; remove it first",
+                subject.sidecar
+            )));
+        }
         match self.action.as_deref() {
             None | Some("edit") => {
                 let alt = texts(&self.language, &self.text)?;
@@ -224,6 +230,7 @@ impl Handle for AltTextRequest {
                 return Err(Refusal::conflict("nothing describes images here: set alt_text.provider"));
             }
             Some("describe") => {
+                caller::authorize(Action::DeleteObject, &subject.sidecar).map_err(Refusal::forbidden)?;
                 let cause = Cause::new("ObjectRemoved:Delete", request_id::current());
                 store.alt_texts.describe_again(&subject, &cause.with_key(caller::access_key()))?;
             }

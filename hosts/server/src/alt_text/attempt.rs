@@ -24,7 +24,7 @@ const LONGEST_BUSY_MS: i64 = 60_000;
 /// After a fault of the disk, and where no worker takes the render.
 const LATER: Duration = Duration::from_secs(2);
 
-/// After a description that could not be stored: each attempt is paid for.
+/// After a description that could not be stored.
 const UNSTORED: Duration = Duration::from_secs(60);
 
 /// How an attempt ended.
@@ -74,6 +74,12 @@ impl Runner {
             Ok(None) => return self.settle(event, Day::default(), false).await,
             Err(verdict) => return verdict,
         };
+        let unstored = self.unstored.lock().unwrap_or_else(PoisonError::into_inner).remove(&event.id);
+        if let Some((sidecar, used)) = unstored
+            && sidecar.source.as_ref().is_some_and(|source| source.etag == subject.etag)
+        {
+            return self.store(event, subject, sidecar, used).await;
+        }
         let begun = self.budget.lock().unwrap_or_else(PoisonError::into_inner).begin(now_ms());
         if let Err(wait) = begun {
             return Verdict::OutOf(wait);
@@ -118,9 +124,12 @@ impl Runner {
         if let Err(why) = self.store.function_guard.check(ObjectAccess::Write, &subject.sidecar) {
             return (self.failed(event, why, nothing).await, nothing);
         }
-        let deadline = Deadline::after(self.render_timeout);
-        let rendered = self.dispatcher.render_to_describe(subject.source.clone(), rendition(), deadline);
-        let image = match rendered.await {
+        let rendered = {
+            let _one = self.rendering.lock().await;
+            let deadline = Deadline::after(self.render_timeout);
+            self.dispatcher.render_to_describe(subject.source.clone(), rendition(), deadline).await
+        };
+        let image = match rendered {
             Err(Refused::TimedOut) => {
                 let why = "what is sent to the model was not rendered within function.timeout_s".to_owned();
                 return (self.failed(event, why, nothing).await, nothing);
@@ -153,6 +162,7 @@ impl Runner {
                     milliseconds,
                     now_ms(),
                 );
+                self.count(true, used);
                 (self.store(event, subject, sidecar, used).await, used)
             }
             Err(Failure::Image { message, tokens, requests }) => {
@@ -181,12 +191,18 @@ impl Runner {
         let me = self.clone();
         let described = Described { event: event.clone(), used };
         let object = subject.source.clone();
+        let written = sidecar.clone();
         let stored = tokio::task::spawn_blocking(move || {
             let fingerprint = fingerprint(me.describer.settings(), &subject.etag);
             me.store.alt_texts.store(&subject, &sidecar, &fingerprint, described)
         });
-        self.count(true, used);
-        match stored.await {
+        let stored = stored.await;
+        if !matches!(stored, Ok(Ok(_))) {
+            // It is stored by the event's next attempt, without asking again.
+            let mut unstored = self.unstored.lock().unwrap_or_else(PoisonError::into_inner);
+            unstored.insert(event.id, (written, used));
+        }
+        match stored {
             Ok(Ok(is_stored)) => {
                 tracing::info!(
                     %object,
@@ -198,7 +214,7 @@ impl Runner {
                 Verdict::Settled { answered: true }
             }
             Ok(Err(error)) => {
-                tracing::warn!(%error, %object, "a description could not be stored; the model is asked again");
+                tracing::warn!(%error, %object, "a description could not be stored; it is tried again");
                 Verdict::NotNow(UNSTORED)
             }
             Err(_) => Verdict::NotNow(LATER),

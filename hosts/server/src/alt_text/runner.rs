@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures::FutureExt as _;
-use tintype_alt_text::{Budget, Describer, Wait};
+use tintype_alt_text::{Budget, Day, Describer, Sidecar, Wait};
 use tintype_pipeline::{RetryPolicy, clock::now_ms};
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -43,6 +43,10 @@ pub(super) struct Runner {
     pub(super) max_age: Duration,
     /// For rendering what is sent.
     pub(super) render_timeout: Duration,
+    /// What is sent is rendered one after another: the workers are for thumbnails.
+    pub(super) rendering: tokio::sync::Mutex<()>,
+    /// Descriptions that could not be stored, by event: they are paid for.
+    pub(super) unstored: Mutex<HashMap<u64, (Sidecar, Day)>>,
     pub(super) stopping: CancellationToken,
 }
 

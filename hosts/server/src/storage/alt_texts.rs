@@ -344,6 +344,19 @@ impl AltTexts {
         }
     }
 
+    /// Whether at the sidecar's place is an object that neither this program wrote nor is a description.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn is_foreign(&self, subject: &Subject) -> Result<bool, StoreFault> {
+        match self.head(&subject.sidecar)? {
+            Some(record) if !is_sidecar(&record.headers.metadata) => {
+                Ok(self.read(&subject.sidecar)?.is_none())
+            }
+            _ => Ok(false),
+        }
+    }
+
     /// Stores a person's texts, over whatever is there.
     ///
     /// # Errors
