@@ -231,6 +231,26 @@ def test_a_description_of_an_earlier_version_is_not_told(new_server, model):
     assert answer["alt_text"]["alt"] == {} and "cannot be used" in answer["alt_text"]["failed"]
 
 
+def sidecars(server):
+    listed = server.client().list_objects_v2(Bucket=DESTINATION).get("Contents", [])
+    return [entry["Key"] for entry in listed if entry["Key"].endswith(".json")]
+
+
+def test_a_text_goes_along_where_the_thumbnails_key_changes(new_server, model):
+    model.answer = lambda *_: described(en="A red picture.")
+    server = new_server(settings=settings(model)).start()
+    put(server)
+    until(lambda: sidecar(server), "the image is described")
+    assert edit(server, language="en", text="My words").status_code == 200
+    # The thumbnail of a PNG with this name has another extension appended.
+    put(server, body=sample_images.png())
+    until(lambda: len(sidecars(server)) == 1 and sidecar(server) is None, "the text is beside the new thumbnail")
+    until(lambda: info(server).get("alt") == {"en": "My words"}, "it is told")
+    assert len(model.requests) == 1
+    server.client().delete_object(Bucket=SOURCE, Key="a.jpg")
+    until(lambda: not sidecars(server), "the text went with its source")
+
+
 def test_a_provider_that_is_silent_at_every_image_makes_no_dead_letters(new_server, model):
     model.delay = 3600
     server = new_server(settings=settings(model, "timeout_s = 1\nconcurrency = 2")).start()

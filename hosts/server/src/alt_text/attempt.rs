@@ -101,6 +101,11 @@ impl Runner {
             let Some(subject) = me.store.alt_texts.subject(&me.store.backfill, &event)? else {
                 return Ok(Ok(None));
             };
+            // As where a description is stored: the function's rights decide.
+            let may_write = me.store.function_guard.check(ObjectAccess::Write, &subject.sidecar).is_ok();
+            if may_write && me.store.alt_texts.bring_along(&subject)? {
+                return Ok(Ok(None));
+            }
             let wanted = fingerprint(me.describer.settings(), &subject.etag);
             let is_wanted = match &subject.present {
                 Present::Nothing => true,

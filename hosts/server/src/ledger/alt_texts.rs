@@ -169,6 +169,13 @@ impl Changes<'_> {
         Ok(removed.is_some())
     }
 
+    /// What was written of a source.
+    pub fn alt_text(&self, source: &Location) -> Result<Option<AltTextRecord>, LedgerError> {
+        let table = self.table(ALT_TEXTS)?;
+        let row = table.get(object_key(source).as_slice()).map_err(LedgerError::database)?;
+        row.map_or(Ok(None), |row| Ok(Some(decode(parts(row.value())?.1)?)))
+    }
+
     /// Writes what is searched of a source.
     pub fn put_alt_text(&self, source: &Location, record: &AltTextRecord) -> Result<(), LedgerError> {
         let mut text = source.key.to_string();

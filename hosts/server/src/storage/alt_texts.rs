@@ -72,21 +72,35 @@ pub fn is_sidecar(metadata: &BTreeMap<String, String>) -> bool {
 }
 
 /// Removes the sidecar of a thumbnail that is removed, if its source is gone, too: a thumbnail that is only rendered again keeps
-/// it. Returns the sidecar, for its event, and its row.
+/// it. That may be beside an earlier thumbnail, where the last one was not described yet. Returns the sidecar, for its
+/// event, and its row.
 pub(super) fn remove_with_thumbnail(
     changes: &Changes<'_>,
     thumbnail: &Location,
     record: &ObjectRecord,
 ) -> Result<Option<(Location, ObjectRecord)>, LedgerError> {
     let Some(Some(source)) = source_of(&record.headers.metadata) else { return Ok(None) };
-    let Some(at) = sidecar_of(thumbnail) else { return Ok(None) };
-    let Some(sidecar) = changes.object(&at)?.filter(|sidecar| is_sidecar(&sidecar.headers.metadata)) else {
-        return Ok(None);
-    };
     if changes.object(&source)?.is_some() {
         return Ok(None);
     }
-    changes.remove_alt_text(&source)?;
+    let ours = |at: &Location| -> Result<Option<ObjectRecord>, LedgerError> {
+        Ok(changes.object(at)?.filter(|sidecar| is_sidecar(&sidecar.headers.metadata)))
+    };
+    let mut found = None;
+    if let Some(at) = sidecar_of(thumbnail) {
+        found = ours(&at)?.map(|sidecar| (at, sidecar));
+    }
+    if found.is_none()
+        && let Some(row) = changes.alt_text(&source)?
+    {
+        let sidecar = ours(&row.sidecar)?.filter(|sidecar| sidecar.etag == row.etag);
+        found = sidecar.map(|sidecar| (row.sidecar, sidecar));
+    }
+    let Some((at, sidecar)) = found else { return Ok(None) };
+    // The row of one beside another thumbnail is needed for that one.
+    if changes.alt_text(&source)?.is_some_and(|row| row.sidecar == at) {
+        changes.remove_alt_text(&source)?;
+    }
     changes.remove_object(&at)?;
     changes.put_trash(sidecar.order)?;
     Ok(Some((at, sidecar)))
@@ -344,6 +358,47 @@ impl AltTexts {
         }
     }
 
+    /// Brings a person's text to where the thumbnail is now, if its key has changed and nothing is there; returns whether it
+    /// did. The ledger knows where the text was.
+    ///
+    /// # Errors
+    /// It cannot be read or stored.
+    pub fn bring_along(&self, subject: &Subject) -> Result<bool, StoreFault> {
+        if subject.present != Present::Nothing {
+            return Ok(false);
+        }
+        let row = self.objects.publisher.ledger.view()?.alt_text(&subject.source)?;
+        let Some(row) = row.filter(|row| row.edited && row.sidecar != subject.sidecar) else {
+            return Ok(false);
+        };
+        let before = self.read(&row.sidecar)?.filter(|(record, _)| record.etag == row.etag);
+        let Some((_, sidecar)) = before else { return Ok(false) };
+        match self.put(subject, &sidecar, EDITED, Condition::Absent, None) {
+            Ok(()) => Ok(true),
+            Err(StoreFault::PreconditionFailed(_)) => Ok(false),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Removes the sidecar beside an earlier thumbnail with another key, once there is one beside this.
+    fn remove_earlier(&self, earlier: Option<AltTextRecord>, now: &Location) {
+        let Some(row) = earlier.filter(|row| row.sidecar != *now) else { return };
+        let is_ours = |record: ObjectRecord| is_sidecar(&record.headers.metadata);
+        let removed = self.head(&row.sidecar).and_then(|record| match record.is_some_and(is_ours) {
+            true => {
+                let cause = Cause::new("ObjectRemoved:Delete", String::new());
+                self.objects.delete(&row.sidecar, Some(&row.etag), cause).map(drop)
+            }
+            false => Ok(()),
+        });
+        match removed {
+            Ok(()) | Err(StoreFault::PreconditionFailed(_)) => {}
+            Err(error) => {
+                tracing::warn!(%error, object = %row.sidecar, "an earlier description could not be removed");
+            }
+        }
+    }
+
     /// Whether at the sidecar's place is an object that neither this program wrote nor is a description.
     ///
     /// # Errors
@@ -394,6 +449,7 @@ impl AltTexts {
         condition: Condition,
         described: Option<Described>,
     ) -> Result<(), StoreFault> {
+        let earlier = self.objects.publisher.ledger.view()?.alt_text(&subject.source)?;
         let put = Put {
             at: subject.sidecar.clone(),
             condition,
@@ -430,6 +486,7 @@ impl AltTexts {
             Ok(placed)
         })?;
         self.objects.placed(placed);
+        self.remove_earlier(earlier, &subject.sidecar);
         Ok(())
     }
 
