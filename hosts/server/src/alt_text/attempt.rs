@@ -78,7 +78,11 @@ impl Runner {
         if let Some((sidecar, used)) = unstored
             && sidecar.source.as_ref().is_some_and(|source| source.etag == subject.etag)
         {
-            return self.store(event, subject, sidecar, used).await;
+            // The provider was not asked.
+            return match self.store(event, subject, sidecar, used).await {
+                Verdict::Settled { .. } => DONE,
+                other => other,
+            };
         }
         let begun = self.budget.lock().unwrap_or_else(PoisonError::into_inner).begin(now_ms());
         if let Err(wait) = begun {
