@@ -226,7 +226,7 @@ impl GalleryRequest {
 
     /// A page of all keys below the prefixes, which are in order and do not overlap.
     fn search(self, admin: &Admin, page: &mut GalleryPage, prefixes: Vec<String>) -> Result<(), Refusal> {
-        let (limit, until) = (self.limit(), Instant::now() + SEARCH_TIME);
+        let limit = self.limit();
         let (triggers, visible) = (admin.triggers(), admin.visible_triggers());
         let text = self.text.map(|text| text.to_lowercase());
         let described = match &text {
@@ -237,6 +237,8 @@ impl GalleryRequest {
             }
             None => BTreeSet::new(),
         };
+        // From here on: each page is to get on, however long descriptions took.
+        let until = Instant::now() + SEARCH_TIME;
         let after = self.after.unwrap_or_default();
         for prefix in prefixes {
             // Those that the pages before have ended.
