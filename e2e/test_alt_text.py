@@ -208,6 +208,58 @@ def test_an_answer_that_does_not_come_in_time_is_a_dead_letter_in_the_end(new_se
     assert len(model.requests) == 2, "the first attempt and the one retry"
     assert "timeout_s" in dead_letters(server)[0][1]
     server.thumbnail("thumb_a.jpg")
+    # To render it again is something else than to describe it again.
+    server.client().delete_object(Bucket=DESTINATION, Key="thumb_a.jpg")
+    requests.post(f"{server.http_url}/retry", params={"key": "a.jpg"}, auth=server.credentials, timeout=30)
+    server.thumbnail("thumb_a.jpg")
+
+
+def test_a_description_of_an_earlier_version_is_not_told(new_server, model):
+    model.answer = lambda *_: described(en="A red picture.")
+    server = new_server(settings=settings(model)).start()
+    put(server)
+    until(lambda: info(server).get("alt"), "the image is described")
+    assert [found["alt"] for found in search(server, "red")] == [{"en": "A red picture."}]
+    model.answer = lambda *_: chat("no JSON")
+    put(server, body=sample_images.jpeg(colour=sample_images.GREEN))
+    until(lambda: reasons(server) == ["alt_text"], "the new version cannot be described")
+    assert sidecar(server)["alt"] == {"en": "A red picture."}, "it is still there"
+    assert "alt" not in info(server) and search(server, "red") == []
+    answer = requests.get(
+        f"{server.http_url}/object", params={"key": "a.jpg"}, headers=JSON, auth=server.credentials, timeout=30
+    ).json()
+    assert answer["alt_text"]["alt"] == {} and "cannot be used" in answer["alt_text"]["failed"]
+
+
+def sidecars(server):
+    listed = server.client().list_objects_v2(Bucket=DESTINATION).get("Contents", [])
+    return [entry["Key"] for entry in listed if entry["Key"].endswith(".json")]
+
+
+def test_a_text_goes_along_where_the_thumbnails_key_changes(new_server, model):
+    model.answer = lambda *_: described(en="A red picture.")
+    server = new_server(settings=settings(model)).start()
+    put(server)
+    until(lambda: sidecar(server), "the image is described")
+    assert edit(server, language="en", text="My words").status_code == 200
+    # The thumbnail of a PNG with this name has another extension appended.
+    put(server, body=sample_images.png())
+    until(lambda: len(sidecars(server)) == 1 and sidecar(server) is None, "the text is beside the new thumbnail")
+    until(lambda: info(server).get("alt") == {"en": "My words"}, "it is told")
+    assert len(model.requests) == 1
+    server.client().delete_object(Bucket=SOURCE, Key="a.jpg")
+    until(lambda: not sidecars(server), "the text went with its source")
+
+
+def test_a_provider_that_is_silent_at_every_image_makes_no_dead_letters(new_server, model):
+    model.delay = 3600
+    server = new_server(settings=settings(model, "timeout_s = 1\nconcurrency = 2")).start()
+    for number in range(4):
+        put(server, f"{number}.jpg", sample_images.distinct_jpeg(number))
+    until(lambda: state(server).get("failing_since_ms"), "the provider is held to be away")
+    model.delay = 0
+    until(lambda: all(sidecar(server, f"{number}.jpg") for number in range(4)), "all are described in the end")
+    assert not dead_letters(server)
 
 
 def test_a_provider_that_limits_rates_is_left_alone_as_long_as_it_asks(new_server, model):
@@ -332,6 +384,13 @@ def test_edited_text_is_never_overwritten_and_unchanged_images_are_not_asked_aga
     put(server, body=sample_images.jpeg(colour=sample_images.GREEN))
     settled(server)
     assert sidecar(server)["alt"] == {"en": "Written through S3."} and info(server)["alt"] == {"en": "Written through S3."}
+
+    # What is no description at all is neither overwritten nor removed.
+    server.client().put_object(Bucket=DESTINATION, Key="thumb_a.jpg.json", Body=b"a document")
+    assert edit(server, language="en", text="My words").status_code == 409
+    assert edit(server, action="describe").status_code == 409
+    body = server.client().get_object(Bucket=DESTINATION, Key="thumb_a.jpg.json")["Body"].read()
+    assert body == b"a document"
 
 
 def test_another_model_or_prompt_describes_again(new_server, model):

@@ -94,7 +94,7 @@ pub fn plain(text: &str, max_chars: usize) -> Result<String, Invalid> {
     if count > max_chars {
         return invalid(format!("has {count} characters; at most {max_chars} are wanted"));
     }
-    if text.chars().any(is_hidden) {
+    if text.chars().any(is_hidden) || has_stray_joiner(&text) {
         return invalid("has characters that are not shown");
     }
     if text.contains(['<', '>']) || has_entity(&text) {
@@ -117,11 +117,34 @@ pub fn plain(text: &str, max_chars: usize) -> Result<String, Invalid> {
     }
 }
 
-/// Controls, marks of direction, joiners, tags, private use, and what is no character.
+/// Whether a joiner (U+200C, U+200D) stands elsewhere than within a word of a script that is written with them: Persian
+/// and the languages of India are not spelt rightly without.
+fn has_stray_joiner(text: &str) -> bool {
+    let mut before = None;
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let is_joiner = matches!(c, '\u{200c}' | '\u{200d}');
+        if is_joiner && !(before.is_some_and(is_joined) && chars.peek().copied().is_some_and(is_joined)) {
+            return true;
+        }
+        before = Some(c);
+    }
+    false
+}
+
+/// Letters and marks of scripts with joiners.
+fn is_joined(c: char) -> bool {
+    let is_mark = matches!(c,
+        '\u{64b}'..='\u{65f}' | '\u{670}' | '\u{900}'..='\u{963}' | '\u{971}'..='\u{dff}' | '\u{f71}'..='\u{fbc}'
+        | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17d3}');
+    !c.is_ascii() && !c.is_numeric() && (c.is_alphabetic() || is_mark)
+}
+
+/// Controls, marks of direction, tags, private use, and what is no character.
 fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'
             | '\u{2028}' | '\u{2029}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff0}'..='\u{ffff}'
             | '\u{e000}'..='\u{f8ff}' | '\u{e0000}'..='\u{10ffff}')
 }
@@ -252,6 +275,30 @@ mod tests {
         let long = format!("{{\"en\": \"{}\"}}", "word ".repeat(20));
         assert!(read(&long, &["en"]).unwrap_err().to_string().contains("at most 60"));
         assert!(read(&" ".repeat(LONGEST_ANSWER + 1), &["en"]).unwrap_err().to_string().contains("too long"));
+    }
+
+    #[test]
+    fn joiners_stand_within_words_alone() {
+        for (text, language) in [
+            ("یک دوچرخه می\u{200c}رود", "fa"),
+            ("लाल रंग की र\u{94d}\u{200d}य साइकिल", "hi"),
+            ("একটি র\u{200d}\u{9cd}যাম্প আছে", "bn"),
+        ] {
+            let answer = serde_json::json!({ language: text }).to_string();
+            assert_eq!(read(&answer, &[language]).unwrap()[language], text);
+        }
+        for text in [
+            "A r\u{200d}ed bicycle",
+            "\u{200c}یک دوچرخه",
+            "یک دوچرخه\u{200c}",
+            "یک \u{200c}دوچرخه",
+            "می\u{200c}\u{200c}رود",
+            "می\u{200b}رود",
+            "می\u{200e}رود",
+            "می\u{200f}رود",
+        ] {
+            assert!(plain(text, 60).unwrap_err().to_string().contains("not shown"), "{text:?}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde_json::json;
 use tintype_pipeline::clock::{now_ms, rfc3339};
 
 use crate::{
-    provider::{Ask, Completion, HttpRequest, Provider, Tokens},
+    provider::{Ask, Completion, HttpRequest, Provider, Tokens, fault},
     settings::{AltTextSettings, Guardrail},
     signature::{self, Keys, Signed},
 };
@@ -168,7 +168,7 @@ impl Provider for Bedrock {
 
     fn completion(&self, body: &[u8]) -> Result<Completion, String> {
         let answer: Answer = serde_json::from_slice(body)
-            .map_err(|error| format!("Bedrock's answer is none of Converse: {error}"))?;
+            .map_err(|error| format!("Bedrock's answer is none of Converse: {}", fault(&error)))?;
         if answer.stop_reason.as_deref() == Some("guardrail_intervened") {
             return Err("the guardrail refused the image or its description".into());
         }

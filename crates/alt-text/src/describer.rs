@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use crate::{
     answer::{Invalid, LONGEST_ANSWER, Rules, parse},
     prompt::{self, Prompt},
-    provider::{Ask, Completion, HttpAnswer, Provider, Tokens, Transport, TransportError, error_message},
+    provider::{
+        Ask, Completion, HttpAnswer, Provider, Tokens, Transport, TransportError, bounded, error_message,
+    },
     settings::AltTextSettings,
 };
 
@@ -39,6 +41,15 @@ pub enum Failure {
         /// What was used up all the same.
         tokens: Tokens,
     },
+    /// It has not answered in time: whose fault that is only others can tell.
+    Silent {
+        /// In words.
+        message: String,
+        /// What may have been used up.
+        tokens: Tokens,
+        /// Requests.
+        requests: u32,
+    },
     /// It has no description of this image.
     Image {
         /// In words, none of them the model's.
@@ -52,7 +63,8 @@ pub enum Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Provider { message, .. } | Self::Image { message, .. }) = self;
+        let (Self::Provider { message, .. } | Self::Silent { message, .. } | Self::Image { message, .. }) =
+            self;
         f.write_str(message)
     }
 }
@@ -121,13 +133,27 @@ impl Describer {
         prompt: Prompt<'_>,
         tokens: &mut Tokens,
     ) -> Result<Result<BTreeMap<String, String>, Invalid>, Failure> {
-        let away = |message: String, tokens: Tokens| Failure::Provider { message, retry_after: None, tokens };
+        let away = |message: String, tokens: Tokens| {
+            let message = bounded(&message);
+            Failure::Provider { message, retry_after: None, tokens }
+        };
         let requests = if prompt == Prompt::First { 1 } else { 2 };
         let user = prompt::user(prompt);
         let ask = Ask { system: &self.system, user: &user, image };
-        let request = self.provider.request(&ask).await.map_err(|message| away(message, *tokens))?;
-        let sent = self.transport.send(request, LONGEST_BODY, self.settings.timeout).await;
-        let of_image = |message: String, tokens: Tokens| Failure::Image { message, tokens, requests };
+        let sent = loop {
+            let request = self.provider.request(&ask).await.map_err(|message| away(message, *tokens))?;
+            let sent = self.transport.send(request, LONGEST_BODY, self.settings.timeout).await;
+            // A model that takes not all parameters says so, and has used up nothing.
+            let is_adapted =
+                matches!(&sent, Ok(answer) if answer.status == 400 && self.provider.adapts(&answer.body));
+            if !is_adapted {
+                break sent;
+            }
+        };
+        let of_image = |message: String, tokens: Tokens| {
+            let message = bounded(&message);
+            Failure::Image { message, tokens, requests }
+        };
         let answer = match sent {
             Ok(answer) => answer,
             Err(TransportError::TimedOut) => {
@@ -135,7 +161,7 @@ impl Describer {
                 *tokens = tokens.and(self.assumed(""));
                 let seconds = self.settings.timeout.as_secs();
                 let message = format!("the model has not answered within alt_text.timeout_s, {seconds} s");
-                return Err(of_image(message, *tokens));
+                return Err(Failure::Silent { message, tokens: *tokens, requests });
             }
             Err(TransportError::TooLong) => {
                 *tokens = tokens.and(self.assumed(""));
@@ -145,7 +171,7 @@ impl Describer {
                 return Err(away(format!("the model's provider cannot be reached: {why}"), *tokens));
             }
         };
-        if let Some(failure) = refused(&answer, *tokens, requests) {
+        if let Some(failure) = refused(&answer, self.provider.secret(), *tokens, requests) {
             return Err(failure);
         }
         let Completion { text, tokens: used } = match self.provider.completion(&answer.body) {
@@ -168,11 +194,11 @@ impl Describer {
 }
 
 /// What a status means: those that are about what was sent are the image's, all others the provider's.
-fn refused(answer: &HttpAnswer, tokens: Tokens, requests: u32) -> Option<Failure> {
+fn refused(answer: &HttpAnswer, secret: Option<&str>, tokens: Tokens, requests: u32) -> Option<Failure> {
     let HttpAnswer { status, retry_after, body } = answer;
-    let message = || match error_message(body) {
+    let message = || match error_message(body, secret) {
         text if text.is_empty() => format!("the model's provider answers {status}"),
-        text => format!("the model's provider answers {status}: {text}"),
+        text => bounded(&format!("the model's provider answers {status}: {text}")),
     };
     match status {
         200..=299 => None,

@@ -1,7 +1,13 @@
 //! Chat completions with the image as a data URL: OpenAI, Ollama, llama.cpp, vLLM and others.
 //! Source: OpenAI, "API Reference: Create chat completion".
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -9,7 +15,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
-    provider::{Ask, Completion, HttpRequest, Provider, Tokens},
+    provider::{Ask, Completion, HttpRequest, Provider, Tokens, error_text, fault},
     settings::AltTextSettings,
 };
 
@@ -22,6 +28,9 @@ pub struct OpenAi {
     max_tokens: u32,
     temperature: Option<f64>,
     top_p: Option<f64>,
+    /// Whether the model wants the bound by its newer name, and whether it takes no temperature: known once it refuses.
+    is_newer: Arc<AtomicBool>,
+    has_no_temperature: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for OpenAi {
@@ -41,6 +50,8 @@ impl OpenAi {
             max_tokens: settings.max_tokens,
             temperature: settings.temperature,
             top_p: settings.top_p,
+            is_newer: Arc::default(),
+            has_no_temperature: Arc::default(),
         }
     }
 }
@@ -87,9 +98,12 @@ impl Provider for OpenAi {
                     {"type": "image_url", "image_url": {"url": image}},
                 ]},
             ],
-            "max_tokens": self.max_tokens,
         });
-        if let Some(temperature) = self.temperature {
+        let is_newer = self.is_newer.load(Ordering::Relaxed);
+        let bound = if is_newer { "max_completion_tokens" } else { "max_tokens" };
+        body[bound] = self.max_tokens.into();
+        let takes_temperature = !self.has_no_temperature.load(Ordering::Relaxed);
+        if let Some(temperature) = self.temperature.filter(|_| takes_temperature) {
             body["temperature"] = temperature.into();
         }
         if let Some(top_p) = self.top_p {
@@ -102,12 +116,27 @@ impl Provider for OpenAi {
 
     fn completion(&self, body: &[u8]) -> Result<Completion, String> {
         let answer: Answer = serde_json::from_slice(body)
-            .map_err(|error| format!("the endpoint's answer is no chat completion: {error}"))?;
+            .map_err(|error| format!("the endpoint's answer is no chat completion: {}", fault(&error)))?;
         let choice = answer.choices.into_iter().next().ok_or("the endpoint's answer has no choice")?;
         let tokens =
             answer.usage.map(|usage| Tokens { input: usage.prompt_tokens, output: usage.completion_tokens });
         // A refusal is no JSON: it is found invalid as any other text.
         let text = choice.message.content.or(choice.message.refusal).unwrap_or_default();
         Ok(Completion { text, tokens })
+    }
+
+    fn secret(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
+    fn adapts(&self, refusal: &[u8]) -> bool {
+        let text = error_text(refusal);
+        // Each once: a model that refuses the other name, too, means something else.
+        if text.contains("max_completion_tokens") {
+            return !self.is_newer.swap(true, Ordering::Relaxed);
+        }
+        text.contains("temperature")
+            && self.temperature.is_some()
+            && !self.has_no_temperature.swap(true, Ordering::Relaxed)
     }
 }

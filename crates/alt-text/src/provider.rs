@@ -120,10 +120,44 @@ pub trait Provider: Send + Sync {
     /// # Errors
     /// The body is not what the provider's answers are, in words.
     fn completion(&self, body: &[u8]) -> Result<Completion, String>;
+
+    /// A secret that its requests carry as it is: some providers repeat it in errors.
+    fn secret(&self) -> Option<&str> {
+        None
+    }
+
+    /// Whether requests are different from now on, because a request was refused with this body: it is then sent again.
+    fn adapts(&self, refusal: &[u8]) -> bool {
+        let _ = refusal;
+        false
+    }
 }
 
-/// The message of an error's body, for logs: bounded, on one line.
-pub(crate) fn error_message(body: &[u8]) -> String {
+/// The longest message of a failure, in characters.
+const LONGEST_MESSAGE: usize = 300;
+
+/// A message for logs and pages: bounded, on one line.
+pub(crate) fn bounded(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_MESSAGE).collect()
+}
+
+/// Where and how JSON is not what was expected, without a word of it.
+pub(crate) fn fault(error: &serde_json::Error) -> String {
+    format!("{:?} error at line {}, column {}", error.classify(), error.line(), error.column())
+}
+
+/// The message of an error's body, for logs: bounded, on one line, without the secret.
+pub(crate) fn error_message(body: &[u8], secret: Option<&str>) -> String {
+    let text = error_text(body);
+    // Before it is cut, or a part of the secret may be left.
+    match secret.filter(|secret| !secret.is_empty()) {
+        Some(secret) => bounded(&text.replace(secret, "***")),
+        None => bounded(&text),
+    }
+}
+
+/// The message of an error's body, as it is.
+pub(crate) fn error_text(body: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Body {
         #[serde(alias = "Message")]
@@ -135,8 +169,7 @@ pub(crate) fn error_message(body: &[u8]) -> String {
         let nested = body.error.as_ref().and_then(|error| error.get("message").unwrap_or(error).as_str());
         body.message.clone().or_else(|| nested.map(str::to_owned))
     });
-    let text = text.unwrap_or_default();
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
+    text.unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -145,12 +178,27 @@ mod tests {
 
     #[test]
     fn messages_of_errors_are_short_and_on_one_line() {
-        assert_eq!(error_message(br#"{"error": {"message": "no such\nmodel"}}"#), "no such model");
-        assert_eq!(error_message(br#"{"error": "loading"}"#), "loading");
-        assert_eq!(error_message(br#"{"message": "denied"}"#), "denied");
-        assert_eq!(error_message(br#"{"Message": "denied"}"#), "denied");
-        assert_eq!(error_message(b"<html>"), "");
+        assert_eq!(error_message(br#"{"error": {"message": "no such\nmodel"}}"#, None), "no such model");
+        assert_eq!(error_message(br#"{"error": "loading"}"#, None), "loading");
+        assert_eq!(error_message(br#"{"message": "denied"}"#, None), "denied");
+        assert_eq!(error_message(br#"{"Message": "denied"}"#, None), "denied");
+        assert_eq!(error_message(b"<html>", None), "");
         let long = format!("{{\"message\": \"{}\"}}", "a".repeat(1000));
-        assert_eq!(error_message(long.as_bytes()).len(), 300);
+        assert_eq!(error_message(long.as_bytes(), None).len(), 300);
+        let echoed = format!("{{\"message\": \"{}key-123 is wrong\"}}", "a".repeat(297));
+        assert_eq!(error_message(echoed.as_bytes(), Some("key-123")), format!("{}***", "a".repeat(297)));
+    }
+
+    #[test]
+    fn faults_of_json_repeat_no_word_of_it() {
+        #[derive(Debug, Deserialize)]
+        struct Number {
+            #[serde(rename = "n")]
+            _n: u64,
+        }
+        let error = serde_json::from_str::<Number>("{\"n\": \"words of the provider\"}").unwrap_err();
+        assert!(error.to_string().contains("words"));
+        let told = fault(&error);
+        assert!(told.contains("line 1") && !told.contains("words"), "{told}");
     }
 }

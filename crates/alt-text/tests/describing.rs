@@ -107,6 +107,37 @@ async fn nonsense_is_asked_again_once_by_a_stricter_prompt() {
 }
 
 #[tokio::test]
+async fn parameters_that_a_model_refuses_are_left_out_from_then_on() {
+    let refuses = |message: &str| answer(400, &json!({"error": {"message": message}}));
+    let good = || chat("{\"en\": \"A red bicycle.\"}");
+    let (describing, script) = describer(vec![
+        refuses("Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."),
+        refuses("Unsupported value: 'temperature' does not support 0.2 with this model."),
+        good(),
+        good(),
+        refuses("'temperature' is wrong all the same, says secret"),
+    ]);
+    for _ in 0..2 {
+        assert_eq!(describing.describe(b"JPEG").await.unwrap().requests, 1);
+    }
+    let bodies: Vec<Value> = script
+        .asked
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|asked| serde_json::from_slice(&asked.body).unwrap())
+        .collect();
+    assert_eq!(bodies.len(), 4);
+    for body in &bodies[2..] {
+        assert!(body["max_completion_tokens"] == 50 && body.get("max_tokens").is_none(), "{body}");
+        assert!(body.get("temperature").is_none(), "{body}");
+    }
+    let failure = describing.describe(b"JPEG").await.unwrap_err();
+    assert!(matches!(failure, Failure::Image { .. }), "it is sent again only once");
+    assert!(!failure.to_string().contains("secret"), "{failure}");
+}
+
+#[tokio::test]
 async fn what_fails_is_the_images_or_the_providers() {
     for (status, is_images) in [
         (400, true),
@@ -129,7 +160,7 @@ async fn what_fails_is_the_images_or_the_providers() {
     let Failure::Provider { retry_after, .. } = failure else { panic!("{failure:?}") };
     assert_eq!(retry_after, Some(Duration::from_secs(7)));
     let (describing, _) = describer(vec![Err(TransportError::TimedOut)]);
-    assert!(matches!(describing.describe(b"JPEG").await, Err(Failure::Image { .. })));
+    assert!(matches!(describing.describe(b"JPEG").await, Err(Failure::Silent { .. })));
     let (describing, _) = describer(vec![Err(TransportError::Unreachable("refused".into()))]);
     assert!(matches!(describing.describe(b"JPEG").await, Err(Failure::Provider { .. })));
     // Not what the provider's answers are, whatever the status.

@@ -21,6 +21,8 @@ use crate::auth::Credentials;
 
 /// For a request and its whole response.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// For a connection: a server that drops packets is told apart from one that is slow to respond.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The bytes of a body that is read although nobody needs it.
 const SHORT_BODY: usize = 64 << 10;
 /// For such a body to arrive.
@@ -71,8 +73,12 @@ impl HttpClient {
     }
 
     fn with(config: rustls::ClientConfig) -> Self {
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build();
+        let mut connector = HttpConnector::new();
+        // Or it would refuse https:// before TLS begins.
+        connector.enforce_http(false);
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1();
+        let connector = builder.wrap_connector(connector);
         Self(Client::builder(TokioExecutor::new()).build(connector))
     }
 

@@ -181,6 +181,9 @@ pub struct AltText {
     pub alt: BTreeMap<String, String>,
     /// Whether a person wrote it.
     pub edited: bool,
+    /// Whether that was for an earlier version of the image.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub earlier: bool,
     /// The model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
@@ -212,6 +215,12 @@ impl Handle for AltTextRequest {
         })?;
         caller::authorize(Action::GetObject, &at).map_err(Refusal::forbidden)?;
         caller::authorize(Action::PutObject, &subject.sidecar).map_err(Refusal::forbidden)?;
+        if store.alt_texts.is_foreign(&subject)? {
+            return Err(Refusal::conflict(format!(
+                "the object {} is no description; remove it first",
+                subject.sidecar
+            )));
+        }
         match self.action.as_deref() {
             None | Some("edit") => {
                 let alt = texts(&self.language, &self.text)?;
@@ -221,6 +230,7 @@ impl Handle for AltTextRequest {
                 return Err(Refusal::conflict("nothing describes images here: set alt_text.provider"));
             }
             Some("describe") => {
+                caller::authorize(Action::DeleteObject, &subject.sidecar).map_err(Refusal::forbidden)?;
                 let cause = Cause::new("ObjectRemoved:Delete", request_id::current());
                 store.alt_texts.describe_again(&subject, &cause.with_key(caller::access_key()))?;
             }
@@ -268,6 +278,7 @@ impl AltText {
             key: None,
             alt: BTreeMap::new(),
             edited: false,
+            earlier: false,
             model: None,
             written: None,
             waiting: false,
@@ -283,12 +294,13 @@ impl Admin {
         at: &Location,
         sidecar: Option<StoredAltText>,
     ) -> Result<Option<AltText>, Refusal> {
-        if let Some(StoredAltText { at, sidecar }) = sidecar {
+        if let Some(StoredAltText { at, sidecar, is_earlier }) = sidecar {
             return Ok(Some(AltText {
                 bucket: Some(at.bucket),
                 key: Some(at.key.to_string()),
                 alt: sidecar.alt,
                 edited: sidecar.edited,
+                earlier: is_earlier,
                 model: sidecar.model,
                 written: sidecar.written,
                 ..AltText::none()

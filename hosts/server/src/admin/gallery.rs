@@ -226,16 +226,19 @@ impl GalleryRequest {
 
     /// A page of all keys below the prefixes, which are in order and do not overlap.
     fn search(self, admin: &Admin, page: &mut GalleryPage, prefixes: Vec<String>) -> Result<(), Refusal> {
-        let (limit, until) = (self.limit(), Instant::now() + SEARCH_TIME);
+        let limit = self.limit();
         let (triggers, visible) = (admin.triggers(), admin.visible_triggers());
         let text = self.text.map(|text| text.to_lowercase());
         let described = match &text {
             Some(text) => {
                 let alt_texts = &admin.parts.store.alt_texts;
-                alt_texts.keys_described_by(&page.bucket, text, MAX_DESCRIBED)?
+                let may = |at: &Location| caller::allows(Action::GetObject, at);
+                alt_texts.keys_described_by(&page.bucket, text, MAX_DESCRIBED, may)?
             }
             None => BTreeSet::new(),
         };
+        // From here on: each page is to get on, however long descriptions took.
+        let until = Instant::now() + SEARCH_TIME;
         let after = self.after.unwrap_or_default();
         for prefix in prefixes {
             // Those that the pages before have ended.

@@ -43,8 +43,10 @@ impl Handle for RetryRequest {
         let at = admin.location(self.bucket.as_deref(), &self.key)?;
         let (queue, backfill) = (&admin.parts.queue, &admin.parts.store.backfill);
         let of_object = DeadLetterFilter { object: Some(at.clone()), ..DeadLetterFilter::default() };
-        let ids: Vec<u64> =
-            queue.dead_letters(&of_object)?.iter().map(|dead_letter| dead_letter.event.id).collect();
+        // That it could not be described is no reason not to render it.
+        let rendered =
+            queue.dead_letters(&of_object)?.into_iter().filter(|letter| !letter.event.is_alt_text());
+        let ids: Vec<u64> = rendered.map(|letter| letter.event.id).collect();
         let is_queued = if ids.is_empty() {
             let cause = Cause::new("ObjectCreated:Retry", request_id::current());
             match backfill.enqueue(&at, cause) {

@@ -24,7 +24,7 @@ const LONGEST_BUSY_MS: i64 = 60_000;
 /// After a fault of the disk, and where no worker takes the render.
 const LATER: Duration = Duration::from_secs(2);
 
-/// After a description that could not be stored: each attempt is paid for.
+/// After a description that could not be stored.
 const UNSTORED: Duration = Duration::from_secs(60);
 
 /// How an attempt ended.
@@ -38,6 +38,13 @@ pub(super) enum Verdict {
     NotNow(Duration),
     /// A budget is used up.
     OutOf(Wait),
+    /// The provider has not answered in time; the event is as it was.
+    Silent {
+        /// In words.
+        message: String,
+        /// What may have been used up.
+        used: Day,
+    },
     /// The provider takes nothing now.
     Away {
         /// Why.
@@ -67,6 +74,16 @@ impl Runner {
             Ok(None) => return self.settle(event, Day::default(), false).await,
             Err(verdict) => return verdict,
         };
+        let unstored = self.unstored.lock().unwrap_or_else(PoisonError::into_inner).remove(&event.id);
+        if let Some((sidecar, used)) = unstored
+            && sidecar.source.as_ref().is_some_and(|source| source.etag == subject.etag)
+        {
+            // The provider was not asked.
+            return match self.store(event, subject, sidecar, used).await {
+                Verdict::Settled { .. } => DONE,
+                other => other,
+            };
+        }
         let begun = self.budget.lock().unwrap_or_else(PoisonError::into_inner).begin(now_ms());
         if let Err(wait) = begun {
             return Verdict::OutOf(wait);
@@ -88,6 +105,11 @@ impl Runner {
             let Some(subject) = me.store.alt_texts.subject(&me.store.backfill, &event)? else {
                 return Ok(Ok(None));
             };
+            // As where a description is stored: the function's rights decide.
+            let may_write = me.store.function_guard.check(ObjectAccess::Write, &subject.sidecar).is_ok();
+            if may_write && me.store.alt_texts.bring_along(&subject)? {
+                return Ok(Ok(None));
+            }
             let wanted = fingerprint(me.describer.settings(), &subject.etag);
             let is_wanted = match &subject.present {
                 Present::Nothing => true,
@@ -111,9 +133,12 @@ impl Runner {
         if let Err(why) = self.store.function_guard.check(ObjectAccess::Write, &subject.sidecar) {
             return (self.failed(event, why, nothing).await, nothing);
         }
-        let deadline = Deadline::after(self.render_timeout);
-        let rendered = self.dispatcher.render_to_describe(subject.source.clone(), rendition(), deadline);
-        let image = match rendered.await {
+        let rendered = {
+            let _one = self.rendering.lock().await;
+            let deadline = Deadline::after(self.render_timeout);
+            self.dispatcher.render_to_describe(subject.source.clone(), rendition(), deadline).await
+        };
+        let image = match rendered {
             Err(Refused::TimedOut) => {
                 let why = "what is sent to the model was not rendered within function.timeout_s".to_owned();
                 return (self.failed(event, why, nothing).await, nothing);
@@ -146,11 +171,16 @@ impl Runner {
                     milliseconds,
                     now_ms(),
                 );
+                self.count(true, used);
                 (self.store(event, subject, sidecar, used).await, used)
             }
             Err(Failure::Image { message, tokens, requests }) => {
                 let used = Day { requests: requests.into(), described: 0, tokens };
                 (self.failed(event, message, used).await, used)
+            }
+            Err(Failure::Silent { message, tokens, requests }) => {
+                let used = Day { requests: requests.into(), described: 0, tokens };
+                (Verdict::Silent { message, used }, used)
             }
             Err(Failure::Provider { message, retry_after, tokens }) => {
                 let requests = u64::from(tokens != Tokens::default());
@@ -170,12 +200,18 @@ impl Runner {
         let me = self.clone();
         let described = Described { event: event.clone(), used };
         let object = subject.source.clone();
+        let written = sidecar.clone();
         let stored = tokio::task::spawn_blocking(move || {
             let fingerprint = fingerprint(me.describer.settings(), &subject.etag);
             me.store.alt_texts.store(&subject, &sidecar, &fingerprint, described)
         });
-        self.count(true, used);
-        match stored.await {
+        let stored = stored.await;
+        if !matches!(stored, Ok(Ok(_))) {
+            // It is stored by the event's next attempt, without asking again.
+            let mut unstored = self.unstored.lock().unwrap_or_else(PoisonError::into_inner);
+            unstored.insert(event.id, (written, used));
+        }
+        match stored {
             Ok(Ok(is_stored)) => {
                 tracing::info!(
                     %object,
@@ -187,7 +223,7 @@ impl Runner {
                 Verdict::Settled { answered: true }
             }
             Ok(Err(error)) => {
-                tracing::warn!(%error, %object, "a description could not be stored; the model is asked again");
+                tracing::warn!(%error, %object, "a description could not be stored; it is tried again");
                 Verdict::NotNow(UNSTORED)
             }
             Err(_) => Verdict::NotNow(LATER),
@@ -209,7 +245,7 @@ impl Runner {
     }
 
     /// Has an event tried again, or makes it a dead letter.
-    async fn failed(self: &Arc<Self>, event: &EventRecord, message: String, used: Day) -> Verdict {
+    pub(super) async fn failed(self: &Arc<Self>, event: &EventRecord, message: String, used: Day) -> Verdict {
         self.count(false, used);
         let is_last = event.failed >= self.policy.retries;
         let (bucket, key) = (&event.bucket, &event.key);

@@ -75,6 +75,8 @@ impl Describing {
                 },
                 max_age: settings.function.max_event_age,
                 render_timeout: settings.function.timeout,
+                rendering: tokio::sync::Mutex::new(()),
+                unstored: Mutex::default(),
                 stopping: stopping.clone(),
             };
             tasks.spawn(Arc::new(runner).run());

@@ -2,14 +2,14 @@
 //! that takes nothing.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use futures::FutureExt as _;
-use tintype_alt_text::{Budget, Describer, Wait};
+use tintype_alt_text::{Budget, Day, Describer, Sidecar, Wait};
 use tintype_pipeline::{RetryPolicy, clock::now_ms};
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +27,9 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// The longest wait for a budget before it is looked at again: the clock may be set.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
+/// So many images in a row at which the provider is silent are not at fault themselves.
+const SILENT: usize = 3;
+
 /// What describing needs.
 pub(super) struct Runner {
     pub(super) store: Arc<Storage>,
@@ -40,6 +43,10 @@ pub(super) struct Runner {
     pub(super) max_age: Duration,
     /// For rendering what is sent.
     pub(super) render_timeout: Duration,
+    /// What is sent is rendered one after another: the workers are for thumbnails.
+    pub(super) rendering: tokio::sync::Mutex<()>,
+    /// Descriptions that could not be stored, by event: they are paid for.
+    pub(super) unstored: Mutex<HashMap<u64, (Sidecar, Day)>>,
     pub(super) stopping: CancellationToken,
 }
 
@@ -48,6 +55,8 @@ pub(super) struct Runner {
 struct Pause {
     failed: u32,
     until: Option<Instant>,
+    /// The events at which the provider was silent since it last answered.
+    silent: HashSet<u64>,
 }
 
 impl Pause {
@@ -71,6 +80,13 @@ impl Pause {
         }
         self.until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
     }
+
+    /// The provider was silent at an event; returns whether that is the provider's fault. One image may be tried in vain as
+    /// often as it likes.
+    fn silent(&mut self, event: u64) -> bool {
+        self.silent.insert(event);
+        self.until.is_some() || self.silent.len() >= SILENT
+    }
 }
 
 /// An attempt that has ended.
@@ -85,6 +101,8 @@ impl Runner {
         let mut under_way: JoinSet<Ended> = JoinSet::new();
         let mut held = HashSet::new();
         let mut pause = Pause::default();
+        // When an event was first put off, in milliseconds since 1970: to wait for a budget is nobody's failure.
+        let mut put_off = HashMap::new();
         let mut not_before: Option<Instant> = None;
         while !self.stopping.is_cancelled() {
             let now = Instant::now();
@@ -115,7 +133,7 @@ impl Runner {
                 Some(ended) = under_way.join_next(), if !under_way.is_empty() => {
                     if let Ok(ended) = ended {
                         held.remove(&ended.event.id);
-                        self.ended(ended, &mut pause, &mut not_before).await;
+                        self.ended(ended, &mut pause, &mut put_off, &mut not_before).await;
                     }
                 }
                 () = self.store.alt_texts.queue.woken() => {}
@@ -146,13 +164,29 @@ impl Runner {
         self: &Arc<Self>,
         Ended { event, began, verdict }: Ended,
         pause: &mut Pause,
+        put_off: &mut HashMap<u64, i64>,
         not_before: &mut Option<Instant>,
     ) {
         let now = Instant::now();
         let mut later = |delay: Duration| *not_before = (*not_before).max(Some(now + delay));
+        let verdict = match verdict {
+            Verdict::Silent { message, used } if pause.silent(event.id) => {
+                Verdict::Away { message, retry_after: None, used }
+            }
+            // That it was asked is no answer.
+            Verdict::Silent { message, used } => match self.failed(&event, message, used).await {
+                Verdict::Settled { .. } => Verdict::Settled { answered: false },
+                other => other,
+            },
+            other => other,
+        };
         match verdict {
-            Verdict::Settled { answered: false } => {}
+            Verdict::Settled { answered: false } => {
+                put_off.remove(&event.id);
+            }
             Verdict::Settled { answered: true } => {
+                put_off.remove(&event.id);
+                pause.silent.clear();
                 if pause.until.is_none_or(|until| until <= began) {
                     *pause = Pause::default();
                 }
@@ -166,6 +200,8 @@ impl Runner {
                     tracing::info!("the model's provider answers again");
                 }
             }
+            // There are none of those by now.
+            Verdict::Silent { .. } => {}
             Verdict::NotNow(delay) => later(delay),
             Verdict::OutOf(wait) => {
                 let (Wait::Minute(left) | Wait::Day(left)) = wait;
@@ -195,14 +231,24 @@ impl Runner {
                         "the model's provider takes nothing; it is asked again later"
                     );
                 }
-                self.put_off(Described { event, used }, delay, message).await;
+                let since_ms = *put_off.entry(event.id).or_insert_with(now_ms);
+                if self.put_off(Described { event: event.clone(), used }, since_ms, delay, message).await {
+                    put_off.remove(&event.id);
+                }
             }
         }
     }
 
-    /// Has an event wait while the provider is away; one that has waited for too long is a dead letter.
-    async fn put_off(self: &Arc<Self>, described: Described, delay: Duration, message: String) {
-        let age_ms = now_ms().saturating_sub(described.event.queued_ms);
+    /// Has an event wait while the provider is away; one that has been put off for too long is a dead letter. Returns
+    /// whether it is.
+    async fn put_off(
+        self: &Arc<Self>,
+        described: Described,
+        since_ms: i64,
+        delay: Duration,
+        message: String,
+    ) -> bool {
+        let age_ms = now_ms().saturating_sub(since_ms);
         let is_old = Duration::from_millis(u64::try_from(age_ms).unwrap_or(0)) > self.max_age;
         let me = self.clone();
         let put_off = tokio::task::spawn_blocking(move || {
@@ -216,6 +262,7 @@ impl Runner {
         if let Ok(Err(error)) = put_off.await {
             tracing::warn!(%error, "an event of alt text could not be written");
         }
+        is_old
     }
 }
 
@@ -238,5 +285,18 @@ mod tests {
         assert_eq!(pause.begin(later, later, None), Duration::from_secs(2));
         let asked = later + Duration::from_secs(2);
         assert_eq!(pause.begin(asked, asked, Some(Duration::from_secs(30))), Duration::from_secs(30));
+    }
+
+    #[test]
+    fn silence_at_several_images_is_the_providers() {
+        let mut pause = Pause::default();
+        // One image, however often.
+        assert!((0..5).all(|_| !pause.silent(1)));
+        assert!(!pause.silent(2));
+        assert!(pause.silent(3));
+        let mut pause = Pause::default();
+        let now = Instant::now();
+        pause.begin(now, now, None);
+        assert!(pause.silent(1), "no pause ends by silence");
     }
 }

@@ -82,6 +82,9 @@ pub(super) fn section(settings: &Settings, known: &ObjectStatus) -> Markup {
                     AltText { failed: Some(why), .. } => span.why { (visible(why)) },
                     AltText { waiting: true, .. } => "Waiting to be described.",
                     AltText { key: None, .. } => "There is none.",
+                    AltText { edited: true, earlier: true, .. } => {
+                        "Written by a person for an earlier version of the image: no model overwrites it."
+                    },
                     AltText { edited: true, .. } => "Written by a person: no model overwrites it.",
                     AltText { model, written, .. } => {
                         "By " (visible(model.as_deref().unwrap_or("a model"))) ", "

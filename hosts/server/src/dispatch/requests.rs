@@ -1,6 +1,12 @@
 //! Requests that wait for the function's answer.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
 use bytes::Bytes;
 use futures::FutureExt as _;
@@ -200,7 +206,8 @@ impl Dispatcher {
         .await
     }
 
-    /// Renders an object that is to be described: neither counted nor logged, with the function's rights.
+    /// Renders an object that is to be described: neither counted nor logged, with the function's rights. Where no worker
+    /// began it in time it was throttled.
     ///
     /// # Errors
     /// See [`Refused`]; inside, why it could not be rendered.
@@ -210,14 +217,22 @@ impl Dispatcher {
         spec: Spec,
         deadline: Deadline,
     ) -> Result<Result<(Stat, Thumbnail), Failure>, Refused> {
-        self.on_worker(
-            deadline,
-            || (),
-            move |shared, stop| async move {
-                shared.thumbnails.render_object(&stop, &shared.store, &at, &spec).await
-            },
-        )
-        .await
+        let is_begun = Arc::new(AtomicBool::new(false));
+        let begins = is_begun.clone();
+        let rendered = self
+            .on_worker(
+                deadline,
+                || (),
+                move |shared, stop| async move {
+                    begins.store(true, Ordering::Relaxed);
+                    shared.thumbnails.render_object(&stop, &shared.store, &at, &spec).await
+                },
+            )
+            .await;
+        match rendered {
+            Err(Refused::TimedOut) if !is_begun.load(Ordering::Relaxed) => Err(Refused::Throttled),
+            other => other,
+        }
     }
 
     /// Has a worker do `work`, with a bound on how many wait. It ends at the deadline, or when nobody waits for it.

@@ -71,12 +71,14 @@ async fn search(State(http): State<HttpApi>, RawQuery(query): RawQuery) -> Respo
     let Some(bucket) = bucket else {
         return message(StatusCode::NOT_FOUND, "no trigger watches this bucket");
     };
-    let is_default = default.as_ref() == Some(&bucket);
+    // For a caller with limits another bucket may be the default one, as the image's URL is read.
+    let is_limited = caller::current().is_none_or(|caller| caller.is_limited());
+    let is_default = !is_limited && default.as_ref() == Some(&bucket);
     let (store, path) = (http.inner.parts.store.clone(), http.inner.settings.api.path());
     let work = caller::carried(move || {
         let may = |at: &_| caller::allows(Action::GetObject, at);
-        let found = store.alt_texts.search(&bucket, &question.text, question.limit + 1, may)?;
-        let more = found.len() > question.limit;
+        let (found, is_whole) = store.alt_texts.search(&bucket, &question.text, question.limit + 1, may)?;
+        let more = !is_whole || found.len() > question.limit;
         let image = |Found { key, alt }: Found| {
             let url = ImageUrl::of_key(&path, &key);
             let url = if is_default { url } else { url.with("bucket", bucket.as_str()) };

@@ -1,5 +1,7 @@
 //! Alt text in the ledger: images that wait to be described, what was written of each, and what a day took.
 
+use std::time::Instant;
+
 use redb::{ReadableTable as _, ReadableTableMetadata as _, TableDefinition};
 use tintype_alt_text::Day;
 use tintype_pipeline::store::Location;
@@ -83,16 +85,21 @@ impl View {
         row.map(|row| decode(parts(row.value())?.1)).transpose()
     }
 
-    /// What was written of each source of a bucket whose text `passes`, by key, until `visit` answers `false`.
+    /// What was written of each source of a bucket whose text `passes`, by key, until `visit` answers `false` or the time
+    /// is over; returns whether it was not over.
     pub fn search_alt_texts(
         &self,
         bucket: &str,
         passes: impl Fn(&str) -> bool,
+        until: Instant,
         mut visit: impl FnMut(&str, AltTextRecord) -> Result<bool, LedgerError>,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<bool, LedgerError> {
         let table = self.table(ALT_TEXTS)?;
         let (start, end) = ([bucket.as_bytes(), &[0]].concat(), [bucket.as_bytes(), &[1]].concat());
         for row in table.range(start.as_slice()..end.as_slice()).map_err(LedgerError::database)? {
+            if Instant::now() >= until {
+                return Ok(false);
+            }
             let (key, row) = row.map_err(LedgerError::database)?;
             let (text, record) = parts(row.value())?;
             if !passes(text) {
@@ -104,7 +111,7 @@ impl View {
                 break;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Rows of sources from a key on, at most `most`: the key as it is stored, and the record.
@@ -160,6 +167,13 @@ impl Changes<'_> {
         let mut table = self.table(ALT_TEXT_EVENTS)?;
         let removed = table.remove((event.due_ms, event.id)).map_err(LedgerError::database)?;
         Ok(removed.is_some())
+    }
+
+    /// What was written of a source.
+    pub fn alt_text(&self, source: &Location) -> Result<Option<AltTextRecord>, LedgerError> {
+        let table = self.table(ALT_TEXTS)?;
+        let row = table.get(object_key(source).as_slice()).map_err(LedgerError::database)?;
+        row.map_or(Ok(None), |row| Ok(Some(decode(parts(row.value())?.1)?)))
     }
 
     /// Writes what is searched of a source.

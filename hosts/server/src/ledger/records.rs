@@ -495,6 +495,9 @@ pub struct AltTextRecord {
     pub sidecar: Location,
     /// The sidecar's ETag: of another version this is no longer right.
     pub etag: String,
+    /// The ETag of the source that it was written of, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_etag: Option<String>,
     /// By language.
     pub alt: BTreeMap<String, String>,
     /// Whether a person wrote it.

@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use tintype_alt_text::{
@@ -26,12 +27,14 @@ use super::{
     publication::Publication,
 };
 use crate::{
-    ledger::{AltTextRecord, Changes, LedgerError, ObjectRecord, Walk, listed_key},
+    ledger::{AltTextRecord, Changes, LedgerError, ObjectRecord, View, Walk, listed_key},
     queue::{AltTextQueue, Described, EventRecord},
 };
 
 /// Rows that one step of [`AltTexts::reindex`] looks at.
 const PAGE: usize = 1000;
+/// For one walk of a search.
+const SEARCH_TIME: Duration = Duration::from_secs(5);
 
 /// Enqueues that images are described, in the transactions of their thumbnails.
 #[derive(Debug, Clone)]
@@ -69,21 +72,35 @@ pub fn is_sidecar(metadata: &BTreeMap<String, String>) -> bool {
 }
 
 /// Removes the sidecar of a thumbnail that is removed, if its source is gone, too: a thumbnail that is only rendered again keeps
-/// it. Returns the sidecar, for its event, and its row.
+/// it. That may be beside an earlier thumbnail, where the last one was not described yet. Returns the sidecar, for its
+/// event, and its row.
 pub(super) fn remove_with_thumbnail(
     changes: &Changes<'_>,
     thumbnail: &Location,
     record: &ObjectRecord,
 ) -> Result<Option<(Location, ObjectRecord)>, LedgerError> {
     let Some(Some(source)) = source_of(&record.headers.metadata) else { return Ok(None) };
-    let Some(at) = sidecar_of(thumbnail) else { return Ok(None) };
-    let Some(sidecar) = changes.object(&at)?.filter(|sidecar| is_sidecar(&sidecar.headers.metadata)) else {
-        return Ok(None);
-    };
     if changes.object(&source)?.is_some() {
         return Ok(None);
     }
-    changes.remove_alt_text(&source)?;
+    let ours = |at: &Location| -> Result<Option<ObjectRecord>, LedgerError> {
+        Ok(changes.object(at)?.filter(|sidecar| is_sidecar(&sidecar.headers.metadata)))
+    };
+    let mut found = None;
+    if let Some(at) = sidecar_of(thumbnail) {
+        found = ours(&at)?.map(|sidecar| (at, sidecar));
+    }
+    if found.is_none()
+        && let Some(row) = changes.alt_text(&source)?
+    {
+        let sidecar = ours(&row.sidecar)?.filter(|sidecar| sidecar.etag == row.etag);
+        found = sidecar.map(|sidecar| (row.sidecar, sidecar));
+    }
+    let Some((at, sidecar)) = found else { return Ok(None) };
+    // The row of one beside another thumbnail is needed for that one.
+    if changes.alt_text(&source)?.is_some_and(|row| row.sidecar == at) {
+        changes.remove_alt_text(&source)?;
+    }
     changes.remove_object(&at)?;
     changes.put_trash(sidecar.order)?;
     Ok(Some((at, sidecar)))
@@ -128,6 +145,8 @@ pub struct StoredAltText {
     pub at: Location,
     /// Its contents.
     pub sidecar: Sidecar,
+    /// Whether it was written of an earlier version of the image.
+    pub is_earlier: bool,
 }
 
 /// An image that a search found.
@@ -207,15 +226,26 @@ impl AltTexts {
         })
     }
 
-    /// The description beside a thumbnail; `None`: there is none, or the object there is none.
+    /// The description beside a thumbnail; `None`: there is none, the object there is none, or it is a model's of an
+    /// earlier version of the image.
     ///
     /// # Errors
     /// It cannot be read.
     pub fn beside(&self, thumbnail: &Location) -> Result<Option<StoredAltText>, StoreFault> {
-        match sidecar_of(thumbnail) {
-            Some(at) => Ok(self.read(&at)?.map(|(_, sidecar)| StoredAltText { at, sidecar })),
-            None => Ok(None),
-        }
+        let Some(at) = sidecar_of(thumbnail) else { return Ok(None) };
+        let Some((_, sidecar)) = self.read(&at)? else { return Ok(None) };
+        let thumbnail = self.head(thumbnail)?;
+        let source = thumbnail.and_then(|record| source_of(&record.headers.metadata)).flatten();
+        let source = match source {
+            Some(source) => self.head(&source)?,
+            None => None,
+        };
+        let is_earlier = match (&sidecar.source, &source) {
+            (Some(of), Some(now)) => of.etag != now.etag,
+            _ => false,
+        };
+        let is_shown = sidecar.edited || !is_earlier;
+        Ok(is_shown.then_some(StoredAltText { at, sidecar, is_earlier }))
     }
 
     /// The description at a sidecar's place.
@@ -223,10 +253,12 @@ impl AltTexts {
     /// # Errors
     /// It cannot be read.
     pub fn at(&self, at: &Location) -> Result<Option<StoredAltText>, StoreFault> {
-        Ok(self.read(at)?.map(|(_, sidecar)| StoredAltText { at: at.clone(), sidecar }))
+        let read = self.read(at)?;
+        Ok(read.map(|(_, sidecar)| StoredAltText { at: at.clone(), sidecar, is_earlier: false }))
     }
 
-    /// The keys of images of a bucket whose description holds every word of `text`, in any case; at most `most`.
+    /// The keys of images of a bucket whose description holds every word of `text`, in any case; at most `most`, and those
+    /// found in a few seconds. `may` says of which objects anything may be told.
     ///
     /// # Errors
     /// The ledger cannot be read.
@@ -235,13 +267,18 @@ impl AltTexts {
         bucket: &str,
         text: &str,
         most: usize,
+        may: impl Fn(&Location) -> bool,
     ) -> Result<BTreeSet<String>, StoreFault> {
         let text = text.to_lowercase();
         let words: Vec<&str> = text.split_whitespace().collect();
         let mut keys = BTreeSet::new();
         let holds = |text: &str| words.iter().all(|word| text.contains(word));
-        self.objects.publisher.ledger.view()?.search_alt_texts(bucket, holds, |key, _| {
-            keys.insert(key.to_owned());
+        let view = self.objects.publisher.ledger.view()?;
+        view.search_alt_texts(bucket, holds, Instant::now() + SEARCH_TIME, |key, record| {
+            let source = Location { bucket: bucket.to_owned(), key: listed_key(key)? };
+            if is_right(&view, &source, &record)? && may(&source) && may(&record.sidecar) {
+                keys.insert(key.to_owned());
+            }
             Ok(keys.len() < most)
         })?;
         Ok(keys)
@@ -321,6 +358,60 @@ impl AltTexts {
         }
     }
 
+    /// Brings a person's text to where the thumbnail is now, if its key has changed and nothing is there; returns whether it
+    /// did. The ledger knows where the text was.
+    ///
+    /// # Errors
+    /// It cannot be read or stored.
+    pub fn bring_along(&self, subject: &Subject) -> Result<bool, StoreFault> {
+        if subject.present != Present::Nothing {
+            return Ok(false);
+        }
+        let row = self.objects.publisher.ledger.view()?.alt_text(&subject.source)?;
+        let Some(row) = row.filter(|row| row.edited && row.sidecar != subject.sidecar) else {
+            return Ok(false);
+        };
+        let before = self.read(&row.sidecar)?.filter(|(record, _)| record.etag == row.etag);
+        let Some((_, sidecar)) = before else { return Ok(false) };
+        match self.put(subject, &sidecar, EDITED, Condition::Absent, None) {
+            Ok(()) => Ok(true),
+            Err(StoreFault::PreconditionFailed(_)) => Ok(false),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Removes the sidecar beside an earlier thumbnail with another key, once there is one beside this.
+    fn remove_earlier(&self, earlier: Option<AltTextRecord>, now: &Location) {
+        let Some(row) = earlier.filter(|row| row.sidecar != *now) else { return };
+        let is_ours = |record: ObjectRecord| is_sidecar(&record.headers.metadata);
+        let removed = self.head(&row.sidecar).and_then(|record| match record.is_some_and(is_ours) {
+            true => {
+                let cause = Cause::new("ObjectRemoved:Delete", String::new());
+                self.objects.delete(&row.sidecar, Some(&row.etag), cause).map(drop)
+            }
+            false => Ok(()),
+        });
+        match removed {
+            Ok(()) | Err(StoreFault::PreconditionFailed(_)) => {}
+            Err(error) => {
+                tracing::warn!(%error, object = %row.sidecar, "an earlier description could not be removed");
+            }
+        }
+    }
+
+    /// Whether at the sidecar's place is an object that neither this program wrote nor is a description.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn is_foreign(&self, subject: &Subject) -> Result<bool, StoreFault> {
+        match self.head(&subject.sidecar)? {
+            Some(record) if !is_sidecar(&record.headers.metadata) => {
+                Ok(self.read(&subject.sidecar)?.is_none())
+            }
+            _ => Ok(false),
+        }
+    }
+
     /// Stores a person's texts, over whatever is there.
     ///
     /// # Errors
@@ -358,6 +449,7 @@ impl AltTexts {
         condition: Condition,
         described: Option<Described>,
     ) -> Result<(), StoreFault> {
+        let earlier = self.objects.publisher.ledger.view()?.alt_text(&subject.source)?;
         let put = Put {
             at: subject.sidecar.clone(),
             condition,
@@ -373,6 +465,7 @@ impl AltTexts {
         let row = AltTextRecord {
             sidecar: at.clone(),
             etag: record.etag.clone(),
+            source_etag: sidecar.source.as_ref().map(|source| source.etag.clone()),
             alt: sidecar.alt.clone(),
             edited: sidecar.edited,
         };
@@ -393,11 +486,13 @@ impl AltTexts {
             Ok(placed)
         })?;
         self.objects.placed(placed);
+        self.remove_earlier(earlier, &subject.sidecar);
         Ok(())
     }
 
     /// Images of a bucket whose key or description holds every word of `text`, in any case: those that are described
-    /// first, each by key; at most `most`. `may` says of which objects anything may be told.
+    /// first, each by key; at most `most`. `may` says of which objects anything may be told. Returns whether all were
+    /// looked at, too: a search ends after a few seconds.
     ///
     /// # Errors
     /// The ledger cannot be read.
@@ -407,17 +502,16 @@ impl AltTexts {
         text: &str,
         most: usize,
         may: impl Fn(&Location) -> bool,
-    ) -> Result<Vec<Found>, StoreFault> {
+    ) -> Result<(Vec<Found>, bool), StoreFault> {
+        let until = Instant::now() + SEARCH_TIME;
         let text = text.to_lowercase();
         let words: Vec<&str> = text.split_whitespace().collect();
         let holds = |text: &str| words.iter().all(|word| text.contains(word));
         let mut found: Vec<Found> = Vec::new();
         let view = self.objects.publisher.ledger.view()?;
-        view.search_alt_texts(bucket, holds, |key, record| {
+        let mut is_whole = view.search_alt_texts(bucket, holds, until, |key, record| {
             let source = Location { bucket: bucket.to_owned(), key: listed_key(key)? };
-            let sidecar = view.object(&record.sidecar)?;
-            let is_right = sidecar.is_some_and(|sidecar| sidecar.etag == record.etag);
-            if is_right && view.object(&source)?.is_some() && may(&source) {
+            if is_right(&view, &source, &record)? && may(&source) && may(&record.sidecar) {
                 found.push(Found { key: key.to_owned(), alt: record.alt });
             }
             Ok(found.len() < most)
@@ -425,6 +519,10 @@ impl AltTexts {
         let described = found.len();
         if described < most {
             view.walk_objects(bucket, b"", |key, _| {
+                if Instant::now() >= until {
+                    is_whole = false;
+                    return Ok(Walk::Stop);
+                }
                 // Mostly keys are in lower case.
                 let is_lower = !key.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii());
                 let holds = if is_lower { holds(key) } else { holds(&key.to_lowercase()) };
@@ -437,7 +535,7 @@ impl AltTexts {
                 Ok(if found.len() < most { Walk::Next } else { Walk::Stop })
             })?;
         }
-        Ok(found)
+        Ok((found, is_whole))
     }
 
     /// Makes the rows that are searched equal to the sidecars: after a repair, and where sidecars were written through the
@@ -503,8 +601,13 @@ impl AltTexts {
             }
             drop(view);
             let Some((record, sidecar)) = self.read(&at)? else { continue };
-            let row =
-                AltTextRecord { sidecar: at, etag: record.etag, alt: sidecar.alt, edited: sidecar.edited };
+            let row = AltTextRecord {
+                sidecar: at,
+                etag: record.etag,
+                source_etag: sidecar.source.map(|source| source.etag),
+                alt: sidecar.alt,
+                edited: sidecar.edited,
+            };
             changed += 1;
             let pending =
                 self.objects.publisher.ledger.submit(Vec::new(), move |changes| {
@@ -514,6 +617,13 @@ impl AltTexts {
         }
         Ok(changed)
     }
+}
+
+/// Whether what is searched of a source is what its sidecar says, of the version that is there or by a person.
+fn is_right(view: &View, source: &Location, record: &AltTextRecord) -> Result<bool, LedgerError> {
+    let Some(now) = view.object(source)? else { return Ok(false) };
+    let is_of_it = record.edited || record.source_etag.as_ref().is_none_or(|etag| *etag == now.etag);
+    Ok(is_of_it && view.object(&record.sidecar)?.is_some_and(|sidecar| sidecar.etag == record.etag))
 }
 
 fn source_entry(subject: &Subject) -> Source {
