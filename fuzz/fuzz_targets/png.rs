@@ -51,6 +51,10 @@ fn with_checksums(bytes: &[u8]) -> Vec<u8> {
 /// Size and pixels, if they are of 8 bits or fewer, opaque, upright and in plain sRGB: what a render at the
 /// same size must preserve.
 fn opaque_pixels(file: &[u8]) -> Option<(u32, u32, Vec<u8>)> {
+    // The crate png does not tell of each gAMA that a browser applies.
+    if file.windows(4).any(|name| name == b"gAMA") {
+        return None;
+    }
     let mut decoder = Decoder::new(Cursor::new(file));
     decoder.set_transformations(Transformations::EXPAND);
     let mut reader = decoder.read_info().ok()?;
