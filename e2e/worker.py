@@ -111,7 +111,7 @@ class Rclone:
         with (self.folder.parent / "rclone.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [program("rclone"), "serve", "s3", "--addr", f"127.0.0.1:{self.port}", "--auth-key",
-                 ",".join(self.credentials), "--vfs-cache-mode", "full", "--cache-dir", str(self.folder.parent / "cache"),
+                 ",".join(self.credentials), "--vfs-cache-mode", "full", "--dir-cache-time", "1s", "--cache-dir", str(self.folder.parent / "cache"),
                  str(self.folder)],
                 stdout=log,
                 stderr=log,
