@@ -91,13 +91,11 @@ async fn nonsense_is_asked_again_once_by_a_stricter_prompt() {
     let (describing, script) = describer(vec![chat("Sure! It is a bicycle."), chat(good)]);
     let description = describing.describe(b"JPEG").await.unwrap();
     assert_eq!((description.requests, description.tokens.total()), (2, 220));
-    let asked = script.asked.lock().unwrap();
     let text = |index: usize| {
-        let body: Value = serde_json::from_slice(&asked[index].body).unwrap();
+        let body: Value = serde_json::from_slice(&script.asked.lock().unwrap()[index].body).unwrap();
         body["messages"][1]["content"][0]["text"].as_str().unwrap().to_owned()
     };
     assert!(!text(0).contains("could not be used") && text(1).contains("it is not a JSON object"));
-    drop(asked);
 
     let (describing, _) = describer(vec![chat("<b>"), chat("{\"en\": \"<b>bold</b>\"}")]);
     let failure = describing.describe(b"JPEG").await.unwrap_err();
@@ -197,13 +195,15 @@ async fn converse_is_asked_by_a_signed_post() {
     let describing = Describer::new(Arc::new(provider), script.clone(), settings);
     let description = describing.describe(b"JPEG").await.unwrap();
     assert_eq!((description.alt["en"].as_str(), description.tokens.total()), ("A cat.", 208));
-    let asked = script.asked.lock().unwrap();
-    let url = "https://bedrock-runtime.eu-west-1.amazonaws.com/model/arn%3Aaws%3Abedrock%3Ax%2Fy/converse";
-    assert_eq!(asked[0].url, url);
-    let body: Value = serde_json::from_slice(&asked[0].body).unwrap();
-    assert_eq!(body["guardrailConfig"], json!({"guardrailIdentifier": "g1", "guardrailVersion": "2"}));
-    assert_eq!(body["inferenceConfig"], json!({"maxTokens": 50, "temperature": 0.2}));
-    drop(asked);
+    {
+        let asked = script.asked.lock().unwrap();
+        let url =
+            "https://bedrock-runtime.eu-west-1.amazonaws.com/model/arn%3Aaws%3Abedrock%3Ax%2Fy/converse";
+        assert_eq!(asked[0].url, url);
+        let body: Value = serde_json::from_slice(&asked[0].body).unwrap();
+        assert_eq!(body["guardrailConfig"], json!({"guardrailIdentifier": "g1", "guardrailVersion": "2"}));
+        assert_eq!(body["inferenceConfig"], json!({"maxTokens": 50, "temperature": 0.2}));
+    }
     let failure = describing.describe(b"JPEG").await.unwrap_err();
     assert!(failure.to_string().contains("guardrail"), "{failure}");
 }

@@ -36,7 +36,7 @@ impl Statement {
         }
         // Conditions narrow down what is named.
         if !prefixes.is_empty() {
-            let listed = self.conditions.iter().flat_map(|condition| condition.listed_prefixes());
+            let listed = self.conditions.iter().flat_map(super::condition::Condition::listed_prefixes);
             prefixes.extend(listed.filter_map(|pattern| pattern.shortest(variables)));
         }
         prefixes

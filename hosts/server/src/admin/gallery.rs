@@ -10,7 +10,10 @@ use serde::{Deserialize, Serialize};
 use tintype_api::Permission;
 use tintype_pipeline::{Location, ThumbnailStatus, Unmatched, source_of, trigger::Trigger};
 
-use super::{Admin, Handle, PagedRequest, Refusal, Request, object_status::thumbnail_status};
+use super::{
+    Admin, Handle, PagedRequest, Refusal, Request,
+    object_status::{thumbnail_status, unmatched},
+};
 use crate::{
     auth::{Action, Resource, Visibility, caller},
     queue::ResultRecord,
@@ -324,7 +327,7 @@ impl Admin {
     ) -> Result<(ThumbnailStatus, Option<String>), Refusal> {
         let (store, queue) = (&self.parts.store, &self.parts.queue);
         if Unmatched::of(triggers, &at.bucket, at.key.as_str()).is_some() {
-            let why = self.unmatched(triggers, visible, at);
+            let why = unmatched(triggers, visible, at);
             return Ok((ThumbnailStatus::Ignored, why.map(|why| why.to_string())));
         }
         if queue.event_of(at)?.is_some() {

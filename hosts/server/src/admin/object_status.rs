@@ -146,7 +146,7 @@ impl Handle for StatusRequest {
         // Why none takes it names prefixes of others; that one takes it says that it is watched.
         let (triggers, visible) = (admin.triggers(), admin.visible_triggers());
         let mut matching = triggers.iter().filter(|trigger| trigger.matches(&at.bucket, at.key.as_str()));
-        let ignored = admin.unmatched(&triggers, &visible, &at).map(|why| why.to_string());
+        let ignored = unmatched(&triggers, &visible, &at).map(|why| why.to_string());
         let wanted = ignored.is_none();
         // The thumbnails that exist decide, not the last result: they may have been deleted since, or rendered by a
         // synchronous request.
@@ -250,21 +250,16 @@ const fn former_name(status: ThumbnailStatus) -> &'static str {
     }
 }
 
-impl Admin {
-    /// Why none of the triggers takes an object, as far as whoever asks sees them.
-    pub(super) fn unmatched(
-        &self,
-        triggers: &[Trigger],
-        visible: &[Trigger],
-        at: &Location,
-    ) -> Option<Unmatched> {
-        let (bucket, key) = (at.bucket.as_str(), at.key.as_str());
-        match Unmatched::of(triggers, bucket, key)? {
-            Unmatched::Prefix(_) => Unmatched::of(visible, bucket, key),
-            other => Some(other),
-        }
+/// Why none of the triggers takes an object, as far as whoever asks sees them.
+pub(super) fn unmatched(triggers: &[Trigger], visible: &[Trigger], at: &Location) -> Option<Unmatched> {
+    let (bucket, key) = (at.bucket.as_str(), at.key.as_str());
+    match Unmatched::of(triggers, bucket, key)? {
+        Unmatched::Prefix(_) => Unmatched::of(visible, bucket, key),
+        other => Some(other),
     }
+}
 
+impl Admin {
     /// An object's record; none in a bucket that does not exist.
     pub(super) fn head(&self, at: &Location) -> Result<Option<ObjectRecord>, StoreFault> {
         match self.parts.store.objects.head(at) {
