@@ -238,12 +238,13 @@ def sidecars(server):
 
 def test_a_text_goes_along_where_the_thumbnails_key_changes(new_server, model):
     model.answer = lambda *_: described(en="A red picture.")
-    server = new_server(settings=settings(model)).start()
+    before = FAST + f'[[trigger]]\nbucket = "{SOURCE}"\ndestination = "{DESTINATION}"\nmirror_deletes = true\n'
+    server = new_server(settings=settings(model, before=before)).start()
     put(server)
     until(lambda: sidecar(server), "the image is described")
     assert edit(server, language="en", text="My words").status_code == 200
-    # The thumbnail of a PNG with this name has another extension appended.
-    put(server, body=sample_images.png())
+    # The thumbnail of a GIF is a PNG, which its name says.
+    put(server, body=sample_images.gif())
     until(lambda: len(sidecars(server)) == 1 and sidecar(server) is None, "the text is beside the new thumbnail")
     until(lambda: info(server).get("alt") == {"en": "My words"}, "it is told")
     assert len(model.requests) == 1
