@@ -83,7 +83,8 @@ def browser(folder):
 
 def first_paint(folder, measurements, rounds):
     now = int(time.time())
-    names = [f"range={name}" for name in ("1h", "3h", "12h", "1d", "3d", "1w")]
+    # Without a name: the first page, the gallery.
+    names = [""] + [f"range={name}" for name in ("1h", "3h", "12h", "1d", "3d", "1w")]
     names.append(f"start={now - 15 * DAY + 600}")
     print(f"{'range':>20} {'first byte':>11} {'first paint':>11} {'charts':>9} {'sent':>8} {'unpacked':>9} {'page':>8}")
     server = ready(folder / "server", measurements)
@@ -91,12 +92,12 @@ def first_paint(folder, measurements, rounds):
         shown, charts = [], []
         for number in range(2 * rounds):
             chromium = browser(folder / f"browser-{name}-{number}")
-            looks_for_charts = number % 2 == 1
+            looks_for_charts = bool(name) and number % 2 == 1
             if looks_for_charts:
                 chromium.call("Page.addScriptToEvaluateOnNewDocument", source=CHARTS)
             server.start()
             try:
-                chromium.open(f"{server.http_url}/?{name}")
+                chromium.open(f"{server.http_url}/{'metrics/dashboard?' if name else ''}{name}")
                 if looks_for_charts:
                     chromium.wait_for("window.charts", "the charts are shown")
                     charts.append(chromium.run("window.charts"))
@@ -107,8 +108,8 @@ def first_paint(folder, measurements, rounds):
                 server.stop()
         byte, paint, sent, unpacked, page = (list(values) for values in zip(*shown))
         print(
-            f"{name:>20} {statistics.median(byte):>8.0f} ms {statistics.median(paint):>8.0f} ms"
-            f" {statistics.median(charts):>6.0f} ms"
+            f"{name or 'gallery':>20} {statistics.median(byte):>8.0f} ms {statistics.median(paint):>8.0f} ms"
+            f" {statistics.median(charts or [0]):>6.0f} ms"
             f" {sent[0] / 1e3:>5.0f} KB {unpacked[0] / 1e3:>6.0f} KB {page[0] / 1e3:>5.0f} KB   worst {max(paint):.0f} ms"
         )
 
@@ -117,7 +118,7 @@ def live(folder, measurements, count):
     server = ready(folder / "live-server", measurements).start()
     chromium = browser(folder / "live-browser")
     try:
-        chromium.open(server.http_url)
+        chromium.open(server.http_url + "/metrics/dashboard")
         chromium.wait_for("document.querySelector('[data-live]').innerText === 'live'", "the page is live")
         chromium.run(WATCH)
         time.sleep(1)
