@@ -4,10 +4,13 @@ and descriptors of the caller."""
 import gc
 import json
 import os
+import pty
 import socket
 import subprocess
 import sys
 import traceback
+
+from tintype import environment
 
 SERVICES = ("apigateway", "cloudformation", "cloudwatch", "lambda", "logs", "s3", "sqs", "sts")
 
@@ -22,6 +25,22 @@ server.sendall(json.dumps([sys.argv[1:], dict(os.environ), os.getcwd()]).encode(
 server.shutdown(socket.SHUT_WR)
 sys.exit(int(server.recv(8)))
 """
+
+
+def run_script(command, aws, cli, answer=None, **env):
+    """Runs the script `deploy` against an emulator with this CLI; at a terminal on which `answer` is typed, if there is one."""
+    stdin = subprocess.DEVNULL
+    if answer is not None:
+        terminal, stdin = pty.openpty()
+        os.write(terminal, answer.encode())
+    settings = {"AWS_ENDPOINT_URL": aws.url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1",
+                "AWS_PAGER": "", "PATH": f"{cli.path}:{os.environ['PATH']}"}  # fmt: skip
+    try:
+        return subprocess.run([str(word) for word in command], stdin=stdin, capture_output=True, text=True, env=environment(**settings) | env)
+    finally:
+        if answer is not None:
+            os.close(terminal)
+            os.close(stdin)
 
 
 class AwsCli:

@@ -5,7 +5,6 @@ import base64
 import io
 import json
 import os
-import pty
 import re
 import shlex
 import shutil
@@ -22,7 +21,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 import sample_images
-from aws_cli import AwsCli
+from aws_cli import AwsCli, run_script
 from fake_aws import FakeAws, Stack
 from lambda_runtime import Function
 from moto_server import Moto
@@ -96,30 +95,7 @@ def deploy(aws, cli, home, tmp_path):
     def run(*arguments, package=tmp_path / "bootstrap.zip", answer=None, **env):
         """At a terminal on which `answer` is typed, if there is one."""
         given = ["--package", str(package)] if package else []
-        stdin = subprocess.DEVNULL
-        if answer is not None:
-            terminal, stdin = pty.openpty()
-            os.write(terminal, answer.encode())
-        try:
-            return subprocess.run(
-                [str(home / "deploy"), *given, *arguments],
-                stdin=stdin,
-                capture_output=True,
-                text=True,
-                env=environment(
-                    AWS_ENDPOINT_URL=aws.url,
-                    AWS_ACCESS_KEY_ID="test",
-                    AWS_SECRET_ACCESS_KEY="test",
-                    AWS_REGION="us-east-1",
-                    AWS_PAGER="",
-                    PATH=f"{cli.path}:{os.environ['PATH']}",
-                )
-                | env,
-            )
-        finally:
-            if answer is not None:
-                os.close(terminal)
-                os.close(stdin)
+        return run_script([home / "deploy", *given, *arguments], aws, cli, answer, **env)
 
     return run
 

@@ -1,16 +1,12 @@
 """deploy/aws/deploy destroy: it deletes what its stack created, and nothing else of the same name."""
 
-import os
-import pty
-import subprocess
-
 import pytest
 import requests
 
-from aws_cli import AwsCli
+from aws_cli import AwsCli, run_script
 from fake_aws import ACCOUNT, FakeAws, Stack, stack_id
 from moto_server import Moto
-from tintype import ROOT, environment
+from tintype import ROOT
 
 IMAGES = f"input-product-images-{ACCOUNT}-us-east-1"
 THUMBNAILS = f"output-product-thumbnail-{ACCOUNT}-us-east-1"
@@ -53,29 +49,7 @@ def script(aws, cli):
     cli.forget()
 
     def run(*arguments, answer=None, **env):
-        stdin = subprocess.DEVNULL
-        if answer is not None:
-            terminal, stdin = pty.openpty()
-            os.write(terminal, answer.encode())
-        try:
-            return subprocess.run(
-                [str(ROOT / "deploy/aws/deploy"), *arguments],
-                stdin=stdin,
-                capture_output=True,
-                text=True,
-                env=environment(
-                    AWS_ENDPOINT_URL=aws.url,
-                    AWS_ACCESS_KEY_ID="test",
-                    AWS_SECRET_ACCESS_KEY="test",
-                    AWS_REGION="us-east-1",
-                    PATH=f"{cli.path}:{os.environ['PATH']}",
-                )
-                | env,
-            )
-        finally:
-            if answer is not None:
-                os.close(terminal)
-                os.close(stdin)
+        return run_script([ROOT / "deploy/aws/deploy", *arguments], aws, cli, answer, **env)
 
     run.calls = cli.calls
     yield run
